@@ -1,0 +1,42 @@
+"""Sessions for developers; ``.ci/run`` runs the same checks without nox."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the floors that import-linter guards."""
+    session.install("-e", ".[daemon,test,lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    session.install("-e", ".[daemon,test,lint]", "nox")
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The suite that needs neither root nor programs; `nox -s tests -- -k name` for some of it."""
+    session.install("-e", ".[daemon,test]")
+    session.run("pytest", "-m", "not system", *session.posargs)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Real packets in network namespaces, with ucarp, tcpdump and tshark: needs root and these programs."""
+    session.install("-e", ".[daemon,test]")
+    session.run("pytest", "-m", "system", *session.posargs, env={"PYCARP_REQUIRE_SYSTEM": "1"})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """What a packet costs."""
+    session.install("-e", ".[daemon]")
+    session.run("python", "benchmarks/packets.py", *session.posargs)

@@ -1,0 +1,43 @@
+"""The exceptions of pycarp, by whose fault they are.
+
+::
+
+    CarpError
+    ├── ConfigError       the caller's settings are wrong; raised before anything runs
+    ├── UsageError        right settings, wrong moment: node closed, host in the wrong state
+    ├── DecodeError       octets are not what they claim; caught in the engine and counted
+    ├── TransportError    opening or configuring a transport failed; __cause__ is the OSError
+    ├── ActuatorError     changing addresses failed; at run time it travels as data in a report
+    └── ControlError      the daemon refused or could not answer
+
+What the network does wrong is counted, never raised. What is our own fault is an ``AssertionError``
+or whatever broke. No message carries a passphrase.
+"""
+
+
+class CarpError(Exception):
+    """Base of everything that pycarp raises on purpose."""
+
+
+class ConfigError(CarpError):
+    """Settings that cannot work: the message names the value, the bound and the way out."""
+
+
+class UsageError(CarpError):
+    """A call that is legal, but not in this moment."""
+
+
+class DecodeError(CarpError):
+    """Octets that are not what they claim to be."""
+
+
+class TransportError(CarpError):
+    """A transport could not be opened; the operating system's error is the cause."""
+
+
+class ActuatorError(CarpError):
+    """Addresses could not be held, dropped or announced."""
+
+
+class ControlError(CarpError):
+    """The daemon could not be reached, or refused."""

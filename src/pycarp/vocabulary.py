@@ -1,0 +1,124 @@
+"""Nouns that every floor shares: host keys, families, MAC addresses, datagrams, link facts.
+
+Time inside pycarp is an ``int`` of nanoseconds. One unit of advskew is 1/256 s, which is exactly
+3 906 250 ns, so that no rounding exists anywhere.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from typing import NamedTuple, TypeAlias
+
+NS_PER_S = 1_000_000_000
+NS_PER_SKEW = NS_PER_S // 256
+
+CARP_PROTOCOL = 112
+"""IP protocol number of CARP, shared with VRRP."""
+
+CARP_TTL = 255
+"""What every system sends, and nearly every one demands: the packet crossed no router."""
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Interface: TypeAlias = IPv4Interface | IPv6Interface
+"""An address with its prefix length, in the sense of the ``ipaddress`` module; not a network device."""
+
+
+class Family(IntEnum):
+    """An address family, numbered like the version field of its IP header."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+
+CARP_GROUPS: dict[Family, Address] = {
+    Family.IPV4: IPv4Address("224.0.0.18"),
+    Family.IPV6: IPv6Address("ff02::12"),
+}
+"""The multicast group of each family; VRRP uses the same."""
+
+ANY_ADDRESS: dict[Family, Address] = {Family.IPV4: IPv4Address("0.0.0.0"), Family.IPV6: IPv6Address("::")}
+
+
+class HostKey(NamedTuple):
+    """What identifies a virtual host on this machine: its link and its vhid."""
+
+    link: str
+    vhid: int
+
+    def __str__(self) -> str:
+        return f"{self.vhid}@{self.link}"
+
+
+@dataclass(frozen=True, slots=True)
+class MacAddress:
+    """A 48-bit hardware address.
+
+    Raises ValueError when ``octets`` is not exactly six octets long.
+    """
+
+    octets: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.octets) != 6:
+            raise ValueError(f"a MAC address has 6 octets, not {len(self.octets)}")
+
+    @classmethod
+    def parse(cls, text: str) -> "MacAddress":
+        """Return the address written as ``00:00:5e:00:01:2a``; ValueError if it is none."""
+        return cls(bytes.fromhex(text.replace(":", "")))
+
+    @property
+    def is_group(self) -> bool:
+        """True for multicast and broadcast."""
+        return bool(self.octets[0] & 1)
+
+    def __str__(self) -> str:
+        return self.octets.hex(":")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datagram:
+    """A received IP datagram of protocol 112, stripped of its headers."""
+
+    link: str
+    family: Family
+    source: Address
+    destination: Address
+    ttl: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """An advertisement ready to be sent.
+
+    A transport takes from it what it controls: ``raw`` leaves the MAC address and the identification to the kernel.
+    ``source_mac`` None stands for the link's own address, ``identification`` None for "let the transport choose".
+    """
+
+    link: str
+    family: Family
+    source: Address
+    destination: Address
+    tos: int
+    identification: int | None
+    source_mac: MacAddress | None
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkFacts:
+    """What is known of a network device: its name, whether it carries, its MAC and its own addresses.
+
+    ``addresses`` are in the order of preference for a source; the shared addresses may be among them.
+    """
+
+    name: str
+    is_up: bool
+    mac: MacAddress | None = None
+    addresses: tuple[Interface, ...] = ()
+
+
+def family_of(address: Address | Interface) -> Family:
+    """Return the family of an ``ipaddress`` object."""
+    return Family.IPV4 if address.version == 4 else Family.IPV6
