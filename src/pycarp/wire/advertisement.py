@@ -1,0 +1,101 @@
+"""The 36-octet CARP advertisement.
+
+::
+
+     0               1               2               3
+    +-------+-------+---------------+---------------+---------------+
+    |version| type  |     vhid      |    advskew    |    authlen    |
+    +-------+-------+---------------+---------------+---------------+
+    |    demote     |    advbase    |           checksum            |
+    +---------------+---------------+-------------------------------+
+    |                     counter (8 octets)                        |
+    +---------------------------------------------------------------+
+    |                     HMAC-SHA1 (20 octets)                     |
+    +---------------------------------------------------------------+
+
+Only the length, the checksum and the version are checked by real systems; type, authlen and the demote
+octet are not, and neither are octets behind the 36th (measured on NetBSD's kernel and on ucarp).
+"""
+
+import struct
+from dataclasses import dataclass
+
+from pycarp.errors import DecodeError
+from pycarp.wire.checksum import internet_checksum
+
+LENGTH = 36
+VERSION = 2
+TYPE_ADVERTISEMENT = 1
+AUTHLEN = 7
+"""Size of counter and digest in 32-bit words; Wireshark tells CARP from VRRP by it."""
+
+BOW_OUT = 255
+"""advbase and advskew of the advertisement with which a MASTER leaves on purpose."""
+
+_FORMAT = struct.Struct("!BBBBBBHQ20s")
+_CHECKSUM_OFFSET = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advertisement:
+    """The fields of one advertisement, as on the wire."""
+
+    vhid: int
+    advbase: int
+    advskew: int
+    counter: int
+    digest: bytes
+    demote: int = 0
+    version: int = VERSION
+    type: int = TYPE_ADVERTISEMENT
+    authlen: int = AUTHLEN
+    checksum: int = 0
+
+    @property
+    def is_bow_out(self) -> bool:
+        """True for the 255/255 advertisement of a MASTER that leaves."""
+        return self.advbase == BOW_OUT and self.advskew == BOW_OUT
+
+
+def encode(advertisement: Advertisement) -> bytes:
+    """Return the 36 octets; the checksum is computed over them, the value's own is not used."""
+    blank = _FORMAT.pack(
+        advertisement.version << 4 | advertisement.type,
+        advertisement.vhid,
+        advertisement.advskew,
+        advertisement.authlen,
+        advertisement.demote,
+        advertisement.advbase,
+        0,
+        advertisement.counter,
+        advertisement.digest,
+    )
+    checksum = internet_checksum(blank)
+    return blank[:_CHECKSUM_OFFSET] + checksum.to_bytes(2, "big") + blank[_CHECKSUM_OFFSET + 2 :]
+
+
+def decode(octets: bytes) -> Advertisement:
+    """Return the fields of the first 36 octets, unjudged; octets behind them are ignored.
+
+    Raises DecodeError when there are fewer than 36.
+    """
+    if len(octets) < LENGTH:
+        raise DecodeError(f"{len(octets)} octets are too short for an advertisement of {LENGTH}")
+    first, vhid, advskew, authlen, demote, advbase, checksum, counter, digest = _FORMAT.unpack_from(octets)
+    return Advertisement(
+        version=first >> 4,
+        type=first & 0x0F,
+        vhid=vhid,
+        advskew=advskew,
+        authlen=authlen,
+        demote=demote,
+        advbase=advbase,
+        checksum=checksum,
+        counter=counter,
+        digest=digest,
+    )
+
+
+def checksum_is_right(octets: bytes) -> bool:
+    """Say whether the plain checksum over the first 36 octets holds (IPv4 everywhere, IPv6 but for new NetBSD)."""
+    return internet_checksum(octets[:LENGTH]) == 0

@@ -1,0 +1,17 @@
+"""The Internet checksum of RFC 1071."""
+
+
+def internet_checksum(octets: bytes) -> int:
+    """Return the ones'-complement of the ones'-complement sum of the big-endian 16-bit words.
+
+    Computed over octets with a zero checksum field it gives the field's value; computed over octets with
+    the right value in place it gives 0. An odd last octet counts as the high half of a word.
+    """
+    if len(octets) % 2:
+        octets += b"\x00"
+    # 65536 is 1 modulo 65535, so the whole string, read as one number, is congruent to the sum of its words.
+    total = int.from_bytes(octets, "big")
+    folded = total % 0xFFFF
+    if folded == 0 and total:
+        folded = 0xFFFF
+    return folded ^ 0xFFFF
