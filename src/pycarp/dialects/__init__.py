@@ -1,0 +1,36 @@
+"""Floor 3: how each CARP differs, as values."""
+
+from pycarp.dialects.base import ArpForm, Claim, Dialect, ErrorBudget, Limits, Tie, Verdict
+from pycarp.dialects.freebsd import FREEBSD
+from pycarp.dialects.netbsd import NETBSD
+from pycarp.dialects.ucarp import UCARP
+from pycarp.dialects.universal import UNIVERSAL
+from pycarp.errors import ConfigError
+
+ALL = (UNIVERSAL, FREEBSD, NETBSD, UCARP)
+"""Every dialect, the default first."""
+
+__all__ = [
+    "ALL",
+    "FREEBSD",
+    "NETBSD",
+    "UCARP",
+    "UNIVERSAL",
+    "ArpForm",
+    "Claim",
+    "Dialect",
+    "ErrorBudget",
+    "Limits",
+    "Tie",
+    "Verdict",
+    "by_name",
+]
+
+
+def by_name(name: str) -> Dialect:
+    """Return the dialect that configuration files call ``name``; ConfigError lists the known ones."""
+    for dialect in ALL:
+        if dialect.name == name:
+            return dialect
+    known = ", ".join(dialect.name for dialect in ALL)
+    raise ConfigError(f"unknown dialect {name!r}; known are: {known}")

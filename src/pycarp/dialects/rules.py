@@ -1,0 +1,75 @@
+"""The small pure functions that dialects are put together from."""
+
+from pycarp.dialects.base import Claim, Tie, Verdict
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
+
+DEAD_FACTOR = 3
+"""Advertisements that may be missed before the MASTER counts as gone."""
+
+DEMOTED_ADVSKEW = 240
+"""The advskew of a demoted host; FreeBSD announces no larger one at all."""
+
+TIE_GRACE_NS = NS_PER_S // 10
+"""How long after a takeover an equal claim is taken for one that crossed ours on the wire."""
+
+
+def master_down_skew_once(advbase: int, advskew: int) -> int:
+    """Return 3 x advbase + advskew: the skew is added once, not tripled.
+
+    Source: carp_setrun() of FreeBSD and NetBSD; carp.md 5.2.
+    """
+    return advbase * DEAD_FACTOR * NS_PER_S + advskew * NS_PER_SKEW
+
+
+def master_down_skew_thrice(advbase: int, advskew: int) -> int:
+    """Return 3 x (advbase + advskew), which is what ucarp's polling loop comes to. Source: measured, carp.md 5.2."""
+    return (advbase * NS_PER_S + advskew * NS_PER_SKEW) * DEAD_FACTOR
+
+
+def demote_by_adding(advbase: int, advskew: int, demotion: int) -> Claim:
+    """Return advskew + demotion, held in 0-240. Source: FreeBSD 10 and newer, carp.md 6.1."""
+    return Claim(advbase=advbase, advskew=min(max(advskew + demotion, 0), DEMOTED_ADVSKEW))
+
+
+def demote_by_adding_gently(advbase: int, advskew: int, demotion: int) -> Claim:
+    """Return advskew + demotion, held in 0-240, but leave a configured advskew above 240 as it is.
+
+    FreeBSD would announce 254 as 240 and so make three differently configured hosts equal.
+    """
+    return Claim(advbase=advbase, advskew=min(max(advskew + demotion, 0), max(advskew, DEMOTED_ADVSKEW)))
+
+
+def demote_by_suppressing(advbase: int, advskew: int, demotion: int) -> Claim:
+    """Return 240 while there is any demotion and the own advskew is smaller. Source: NetBSD, ucarp, carp.md 6.2."""
+    return Claim(advbase=advbase, advskew=max(advskew, DEMOTED_ADVSKEW) if demotion > 0 else advskew)
+
+
+def faster_wins(ours: Claim, theirs: Claim) -> Verdict:
+    """Compare advertisement intervals; the shorter one is stronger. Source: carp.md 5.1."""
+    if ours.interval_ns == theirs.interval_ns:
+        return Verdict.TIE
+    return Verdict.STRONGER if ours.interval_ns < theirs.interval_ns else Verdict.WEAKER
+
+
+def never_keep(_tie: Tie) -> bool:
+    """Yield to an equal claim. Source: FreeBSD and NetBSD, carp.md 5.1."""
+    return False
+
+
+def keep_with_lower_address(tie: Tie) -> bool:
+    """Keep unless the peer's source address is lower, both read with the last octet first.
+
+    ucarp compares the addresses as they lie in the memory of a little-endian machine: 10.77.0.1 yields to
+    11.0.0.1, but not to 10.1.0.2. Source: captured, carp.md 5.1.
+    """
+    return tie.their_source.packed[::-1] >= tie.our_source.packed[::-1]
+
+
+def keep_with_lower_address_or_fresh(tie: Tie) -> bool:
+    """Keep as ucarp does, and also when the equal claim comes within a moment of our takeover.
+
+    Both hosts of this rule, and ucarp, pick the same winner from the addresses, so that they settle even when
+    their advertisements cross. A BSD yields whatever the addresses are; if its first advertisement crosses ours
+    and we yielded too, both would wait and collide again for ever (carp.md section 13, u28).
+    """
+    return tie.reign_ns < TIE_GRACE_NS or keep_with_lower_address(tie)
