@@ -1,0 +1,49 @@
+"""The wake-up index: which hosts to look at, and when at the latest.
+
+Hearing an advertisement only writes a later deadline into the host's phase; the index keeps its earlier entry and corrects it
+when that surfaces. Invariant: every host has an entry not later than its true deadline, or none if it has no deadline.
+"""
+
+import heapq
+
+from pycarp.vocabulary import HostKey
+
+
+class DeadlineIndex:
+    """A heap of (time, host) with at most one live entry a host."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, HostKey]] = []
+        self._live: dict[HostKey, int] = {}
+
+    def note(self, key: HostKey, at_ns: int | None) -> None:
+        """Learn a host's true deadline; only an earlier one than known costs anything."""
+        if at_ns is None:
+            self._live.pop(key, None)
+            return
+        known = self._live.get(key)
+        if known is None or at_ns < known:
+            self._live[key] = at_ns
+            heapq.heappush(self._heap, (at_ns, key))
+
+    def pop_due(self, now_ns: int) -> list[HostKey]:
+        """Remove and return the hosts whose entries have come; their true deadlines must be noted again."""
+        due = []
+        while (first := self._first()) is not None and first[0] <= now_ns:
+            heapq.heappop(self._heap)
+            del self._live[first[1]]
+            due.append(first[1])
+        return due
+
+    def earliest_ns(self) -> int | None:
+        """Return the time of the first live entry, None when there is none."""
+        first = self._first()
+        return None if first is None else first[0]
+
+    def _first(self) -> tuple[int, HostKey] | None:
+        while self._heap:
+            at_ns, key = self._heap[0]
+            if self._live.get(key) == at_ns:
+                return at_ns, key
+            heapq.heappop(self._heap)
+        return None

@@ -1,0 +1,61 @@
+"""Everything the core can ask for; all are imperatives, performed in the order given."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pycarp.core.events import Event
+from pycarp.dialects.base import ArpForm
+from pycarp.vocabulary import HostKey, Interface, Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Send this advertisement now."""
+
+    key: HostKey
+    outgoing: Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAddresses:
+    """Make the addresses answer on this host."""
+
+    key: HostKey
+    epoch: int
+    addresses: tuple[Interface, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DropAddresses:
+    """Make sure that none of the addresses answers on this host."""
+
+    key: HostKey
+    epoch: int
+    addresses: tuple[Interface, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell the segment who owns the addresses (gratuitous ARP); void once the epoch has passed."""
+
+    key: HostKey
+    epoch: int
+    addresses: tuple[Interface, ...]
+    form: ArpForm
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell observers."""
+
+    event: Event
+
+
+Effect = Transmit | HoldAddresses | DropAddresses | Announce | Publish
+
+
+class Step(NamedTuple):
+    """The answer to one input: what to do, in this order, and when to come back at the latest."""
+
+    effects: tuple[Effect, ...]
+    deadline_ns: int | None

@@ -1,0 +1,81 @@
+"""Everything that an observer can learn about a virtual host.
+
+``at_ns`` is the engine's monotonic time. ``seq`` counts the events of one host from 1; it is 0 until the host's log
+has taken the event in.
+"""
+
+from dataclasses import dataclass
+
+from pycarp.core.state import Reason, State
+from pycarp.vocabulary import Address, HostKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events have: whose, when, and the how-manieth."""
+
+    key: HostKey
+    at_ns: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChange(Event):
+    """A transition and why it happened.
+
+    ``epoch`` numbers the stays of the host in its states. ``peer`` is the source of the advertisement that caused the change, or of the
+    last one heard; ``silent_ns`` is how long ago that was, None when nobody was ever heard.
+    """
+
+    old: State
+    new: State
+    reason: Reason
+    epoch: int
+    peer: Address | None = None
+    silent_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemotionChange(Event):
+    """The sum of all causes that demote the host is now ``total``."""
+
+    total: int
+    causes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActuationFailed(Event):
+    """Holding or dropping addresses failed; it is tried again."""
+
+    action: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvertisementRejected(Event):
+    """Advertisements for our vhid carry a digest that is not ours: another password, or other addresses.
+
+    Reported once, then at most once a minute; ``count`` says how many there were since the last report.
+    """
+
+    source: Address
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departed(Event):
+    """The host is gone: addresses dropped, and bowed out if it was MASTER."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopStalled(Event):
+    """The process was not scheduled for so long that timers were late; it listened before it acted."""
+
+    late_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsMissed(Event):
+    """An observer was too slow: ``count`` events were dropped from its queue."""
+
+    count: int

@@ -1,0 +1,169 @@
+"""Everything that can happen to an engine; all are facts of the past."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pycarp.core.host_config import HostConfig
+from pycarp.core.settings import Settings
+from pycarp.core.state import State
+from pycarp.dialects.base import Claim
+from pycarp.vocabulary import Address, Datagram, Family, HostKey, LinkFacts
+
+
+class Action(StrEnum):
+    """What an actuator was asked to do."""
+
+    HOLD = "hold"
+    DROP = "drop"
+    ANNOUNCE = "announce"
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived:
+    """A transport read a datagram of protocol 112."""
+
+    datagram: Datagram
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The deadline of the last step has come, or simply some time has."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """A network device came, went, or changed its carrier, MAC or addresses."""
+
+    facts: LinkFacts
+
+
+@dataclass(frozen=True, slots=True)
+class HostAdded:
+    """A virtual host was configured; its key must be new."""
+
+    config: HostConfig
+
+
+@dataclass(frozen=True, slots=True)
+class HostReconfigured:
+    """advbase, advskew or preempt of a virtual host changed; all else must be as before."""
+
+    config: HostConfig
+
+
+@dataclass(frozen=True, slots=True)
+class HostRemoved:
+    """A virtual host is to leave; a ``Departed`` event tells when it has."""
+
+    key: HostKey
+
+
+@dataclass(frozen=True, slots=True)
+class AdminChanged:
+    """The administrator set a virtual host up or down."""
+
+    key: HostKey
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DemotionSet:
+    """The amount of a named cause changed; 0 takes it back. ``key`` None means every host of the node."""
+
+    key: HostKey | None
+    cause: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateForced:
+    """The administrator wants MASTER or BACKUP; ignored in INIT, as kernels do."""
+
+    key: HostKey
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The switches of the node (``net.inet.carp.*``) were set."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitReported:
+    """A send failed (``error`` says how) or, while an error is on the account, succeeded."""
+
+    key: HostKey
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActuationReported:
+    """An attempt to hold or drop addresses ended; ``epoch`` is the one of the effect that asked for it."""
+
+    key: HostKey
+    epoch: int
+    action: Action
+    error: str | None
+
+
+Input = (
+    DatagramReceived
+    | TimePassed
+    | LinkChanged
+    | HostAdded
+    | HostReconfigured
+    | HostRemoved
+    | AdminChanged
+    | DemotionSet
+    | StateForced
+    | SettingsChanged
+    | TransmitReported
+    | ActuationReported
+)
+
+# What a single machine is told; the engine derives these from the inputs above.
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An authentic advertisement of a peer."""
+
+    claim: Claim
+    source: Address
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class SurroundingsChanged:
+    """Link, administrator, source address or the node's switches changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemotionChanged:
+    """The total demotion of the host changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """Timing or preemption were set anew."""
+
+    config: HostConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """The administrator wants this state."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The host is to leave for good."""
+
+
+HostInput = (
+    Heard | TimePassed | SurroundingsChanged | DemotionChanged | Reconfigured | Forced | ActuationReported | Removed
+)

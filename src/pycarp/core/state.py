@@ -1,0 +1,91 @@
+"""The theory of the machine: states, the phases that own their timers, and the edges between them.
+
+A virtual host is in one of three states. In INIT it does nothing, because its link or its administrator says
+so. In BACKUP it listens, and waits for the master-down time of each family to run out. In MASTER it advertises and
+answers for the shared addresses. There is no way from INIT to MASTER: a lone host waits as well (carp.md 5.3).
+
+Each state is an object that owns its data, so a timer dies with the state that owns it, and nothing is ever
+cancelled. ``EDGES`` names the reasons for which each edge may be walked; the machine checks it on every transition, and the
+documentation draws its diagram from it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pycarp.vocabulary import Family
+
+
+class State(StrEnum):
+    """The three states of the field."""
+
+    INIT = "INIT"
+    BACKUP = "BACKUP"
+    MASTER = "MASTER"
+
+
+class Reason(StrEnum):
+    """Why a transition happened; the value is how logs say it."""
+
+    ADDED = "virtual host added"
+    READY = "initialization complete"
+    MASTER_SILENT = "master timed out"
+    MASTER_LEFT = "master bowed out"
+    MASTER_TOO_SLOW = "master announces too slowly"
+    PREEMPTING = "preempting a slower master"
+    BETTER_MASTER = "more frequent advertisement received"
+    FORCED = "user requested"
+    LINK_DOWN = "hardware interface down"
+    ADMIN_DOWN = "administratively down"
+    REMOVED = "virtual host removed"
+
+
+@dataclass(slots=True)
+class Init:
+    """Not taking part.
+
+    ``leaving_epoch`` is set while the drop of the addresses is on its way; its report releases the bow-out, if one is
+    due, and only then may the host become BACKUP again or, if ``is_final``, go: never two owners on purpose.
+    """
+
+    leaving_epoch: int | None = None
+    owes_bow_out: bool = False
+    is_final: bool = False
+
+
+@dataclass(slots=True)
+class Backup:
+    """Listening; takes over when the deadline of any family passes."""
+
+    master_down_at_ns: dict[Family, int]
+
+
+@dataclass(slots=True)
+class Master:
+    """Advertising; ``announce_in`` counts the advertisements until the announcement is repeated, None for no repetition."""
+
+    since_ns: int
+    advertise_at_ns: int
+    is_held: bool = False
+    announce_in: int | None = None
+
+
+Phase = Init | Backup | Master
+
+EDGES: dict[tuple[State, State], frozenset[Reason]] = {
+    (State.INIT, State.BACKUP): frozenset({Reason.READY}),
+    (State.BACKUP, State.MASTER): frozenset(
+        {Reason.MASTER_SILENT, Reason.MASTER_LEFT, Reason.MASTER_TOO_SLOW, Reason.PREEMPTING, Reason.FORCED}
+    ),
+    (State.MASTER, State.BACKUP): frozenset({Reason.BETTER_MASTER, Reason.FORCED}),
+    (State.BACKUP, State.INIT): frozenset({Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.REMOVED}),
+    (State.MASTER, State.INIT): frozenset({Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.REMOVED}),
+    # No transitions, but told like them: the first entry of every log, and the end of a host that was INIT already.
+    (State.INIT, State.INIT): frozenset({Reason.ADDED, Reason.REMOVED}),
+}
+
+
+def state_of(phase: Phase) -> State:
+    """Return the state that a phase object belongs to."""
+    if isinstance(phase, Init):
+        return State.INIT
+    return State.BACKUP if isinstance(phase, Backup) else State.MASTER
