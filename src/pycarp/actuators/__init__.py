@@ -1,0 +1,27 @@
+"""Floor 6: who makes the shared addresses answer. Chosen at run time, by name or as an object."""
+
+import sys
+
+from pycarp.actuators.base import Actuator
+from pycarp.actuators.command import CommandActuator
+from pycarp.actuators.null import NullActuator
+from pycarp.errors import ConfigError
+
+__all__ = ["NAMES", "Actuator", "CommandActuator", "NullActuator", "by_name"]
+
+NAMES = ("auto", "netlink", "null")
+"""What ``by_name`` takes; a ``CommandActuator`` needs its programs and is passed as an object."""
+
+
+def by_name(name: str) -> Actuator:
+    """Return a new actuator; ``auto`` is ``netlink`` on Linux. Raises ConfigError for an unknown name."""
+    if name == "null":
+        return NullActuator()
+    if name not in NAMES:
+        raise ConfigError(f"unknown actuator {name!r}; known are: {', '.join(NAMES)}")
+    if sys.platform != "linux":
+        raise ConfigError("the netlink actuator works on Linux only; choose null or pass a CommandActuator")
+    # Imported here because pyroute2 takes a good part of a second.
+    from pycarp.actuators.netlink import NetlinkActuator  # noqa: PLC0415
+
+    return NetlinkActuator()

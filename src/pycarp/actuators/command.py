@@ -1,0 +1,74 @@
+"""Runs a program when addresses come and go, as ucarp does: ``PROGRAM INTERFACE ADDRESS [EXTRA]``."""
+
+import asyncio
+from collections.abc import Sequence
+
+from pycarp.dialects.base import ArpForm
+from pycarp.errors import ActuatorError
+from pycarp.vocabulary import HostKey, Interface
+
+DEFAULT_TIMEOUT_S = 10.0
+_ERROR_TAIL = 200
+
+
+class CommandActuator:
+    """Calls ``up`` for every address to hold and ``down`` for every one to drop, directly, without a shell.
+
+    ``up`` and ``down`` are argument vectors, to which interface, address and ``extra`` are appended; an empty one does
+    nothing. A program that fails or takes longer than ``timeout_s`` (it is killed then) is called again later.
+    """
+
+    def __init__(
+        self,
+        *,
+        up: Sequence[str] = (),
+        down: Sequence[str] = (),
+        extra: Sequence[str] = (),
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        self._up = tuple(up)
+        self._down = tuple(down)
+        self._extra = tuple(extra)
+        self._timeout_s = timeout_s
+
+    async def open(self) -> None:
+        """Nothing to get ready."""
+
+    async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        """Run the up program for each address in turn."""
+        await self._run_for_each(self._up, key, addresses)
+
+    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        """Run the down program for each address in turn."""
+        await self._run_for_each(self._down, key, addresses)
+
+    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+        """Leave it to the up program."""
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    async def _run_for_each(self, program: tuple[str, ...], key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        if program:
+            for address in addresses:
+                await self._run((*program, key.link, str(address.ip), *self._extra))
+
+    async def _run(self, argv: tuple[str, ...]) -> None:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            )
+        except OSError as exc:
+            raise ActuatorError(f"cannot run {argv[0]}: {exc.strerror}") from exc
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                _out, err = await process.communicate()
+        except TimeoutError as exc:
+            raise ActuatorError(f"{argv[0]} took longer than {self._timeout_s:g} s and was killed") from exc
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            tail = err.decode(errors="replace").strip()[-_ERROR_TAIL:]
+            raise ActuatorError(f"{argv[0]} failed with exit status {process.returncode}: {tail}")

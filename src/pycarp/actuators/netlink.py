@@ -1,0 +1,46 @@
+"""Linux: shared addresses on the interface itself, answered from its own MAC."""
+
+import asyncio
+
+from pycarp.actuators import announcer
+from pycarp.dialects.base import ArpForm
+from pycarp.errors import ActuatorError
+from pycarp.system.netlink import Netlink
+from pycarp.vocabulary import HostKey, Interface
+
+
+class NetlinkActuator:
+    """Adds and removes addresses through netlink, all of a host at once."""
+
+    def __init__(self) -> None:
+        self._netlink = Netlink()
+
+    async def open(self) -> None:
+        """Open the netlink socket."""
+        await self._netlink.__aenter__()
+
+    async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        """Add the addresses that are not there."""
+        for address in addresses:
+            try:
+                await self._netlink.add_address(key.link, address)
+            except OSError as exc:
+                raise ActuatorError(f"cannot add {address} to {key.link}: {exc.strerror}") from exc
+
+    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        """Remove the addresses that are there; each is tried, then the first failure raised."""
+        attempts = (self._netlink.delete_address(key.link, address) for address in addresses)
+        results = await asyncio.gather(*attempts, return_exceptions=True)
+        for address, result in zip(addresses, results, strict=True):
+            if isinstance(result, OSError):
+                raise ActuatorError(f"cannot remove {address} from {key.link}: {result.strerror}") from result
+            if isinstance(result, BaseException):
+                raise result
+
+    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+        """Send gratuitous ARP from the interface's own MAC."""
+        announcer.announce(key.link, addresses, form)
+
+    async def close(self) -> None:
+        """Close the netlink socket."""
+        await self._netlink.__aexit__(None, None, None)

@@ -1,0 +1,51 @@
+"""Linux: link facts through netlink notifications."""
+
+from collections.abc import Callable
+
+from pycarp.errors import ConfigError
+from pycarp.system.interfaces import interfaces
+from pycarp.system.netlink import Netlink, changed_links
+from pycarp.vocabulary import LinkFacts
+
+
+class NetlinkMonitor:
+    """Reads a link's facts anew whenever the kernel says that something about links changed."""
+
+    def __init__(self) -> None:
+        self._netlink = Netlink()
+        self._known: dict[str, LinkFacts] = {}
+
+    async def open(self) -> None:
+        """Open the netlink socket for requests."""
+        await self._netlink.__aenter__()
+
+    async def watch(self, link: str) -> LinkFacts:
+        """Return how a link is now."""
+        facts = await self._netlink.link_facts(link)
+        if facts is None:
+            names = ", ".join(each.name for each in interfaces())
+            raise ConfigError(f"interface {link} does not exist; there are: {names}")
+        self._known[link] = facts
+        return facts
+
+    async def run(self, notice: Callable[[LinkFacts], None]) -> None:
+        """Listen until cancelled; when notifications were lost, read everything anew."""
+        while True:
+            try:
+                async for changed in changed_links():
+                    await self._read(changed, notice)
+            except OSError:
+                # The kernel's queue overflowed. Subscribing again begins with a full reading.
+                continue
+
+    async def close(self) -> None:
+        """Close the netlink socket."""
+        await self._netlink.__aexit__(None, None, None)
+
+    async def _read(self, changed: str | None, notice: Callable[[LinkFacts], None]) -> None:
+        for link, before in list(self._known.items()):
+            if changed in (None, link):
+                facts = await self._netlink.link_facts(link) or LinkFacts(name=link, is_up=False)
+                if facts != before:
+                    self._known[link] = facts
+                    notice(facts)

@@ -1,0 +1,33 @@
+"""Facts about the network devices of this machine, read once through netifaces."""
+
+from ipaddress import ip_interface
+
+import netifaces
+
+from pycarp.vocabulary import Interface, LinkFacts, MacAddress
+
+_MAC_LENGTH = len("00:00:00:00:00:00")
+
+
+def interfaces() -> tuple[LinkFacts, ...]:
+    """Return name, MAC and own addresses of every network device.
+
+    Whether a device carries is the business of a monitor; here each counts as up.
+    """
+    return tuple(_facts(name) for name in netifaces.interfaces())
+
+
+def _facts(name: str) -> LinkFacts:
+    by_family = netifaces.ifaddresses(name)
+    hardware = [entry.get("addr", "") for entry in by_family.get(netifaces.AF_LINK, ())]
+    macs = [MacAddress.parse(text) for text in hardware if len(text) == _MAC_LENGTH]
+    return LinkFacts(name=name, is_up=True, mac=macs[0] if macs else None, addresses=_addresses(by_family))
+
+
+def _addresses(by_family: dict[int, list[dict[str, str]]]) -> tuple[Interface, ...]:
+    entries = by_family.get(netifaces.AF_INET, [])
+    return tuple(ip_interface(f"{entry['addr']}/{_mask(entry)}") for entry in entries if "addr" in entry)
+
+
+def _mask(entry: dict[str, str]) -> str:
+    return entry.get("netmask") or entry.get("mask") or "255.255.255.255"

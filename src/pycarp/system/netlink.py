@@ -1,0 +1,100 @@
+"""What we ask of the Linux kernel through pyroute2: addresses, link facts, notifications.
+
+pyroute2 takes a good part of a second to import, so this module is imported only where it is used.
+"""
+
+import errno
+from collections.abc import AsyncIterator
+from ipaddress import ip_interface
+from types import TracebackType
+from typing import Any, Self
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from pycarp.vocabulary import Interface, LinkFacts, MacAddress
+
+_AF_INET = 2
+_GROUPS = 0x1 | 0x10  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+
+
+class Netlink:
+    """A netlink socket for requests; an async context manager. Errors of the kernel surface as OSError."""
+
+    def __init__(self) -> None:
+        self._route: Any = None
+
+    async def __aenter__(self) -> Self:
+        self._route = AsyncIPRoute()
+        await self._route.setup_endpoint()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._route.close()
+
+    async def add_address(self, link: str, address: Interface) -> None:
+        """Put an address on a link; well if it is there already."""
+        await self._change("add", link, address, well=errno.EEXIST)
+
+    async def delete_address(self, link: str, address: Interface) -> None:
+        """Take an address off a link; well if it, or the whole link, is not there."""
+        try:
+            await self._change("del", link, address, well=errno.EADDRNOTAVAIL)
+        except OSError as exc:
+            if exc.errno != errno.ENODEV:
+                raise
+
+    async def link_facts(self, link: str) -> LinkFacts | None:
+        """Return what is known of a link, None when it does not exist."""
+        try:
+            found = await self._route.link("get", ifname=link)
+        except NetlinkError as exc:
+            if exc.code == errno.ENODEV:
+                return None
+            raise OSError(exc.code, str(exc)) from exc
+        return await self._facts(found[0]) if found else None
+
+    async def _facts(self, link: Any) -> LinkFacts:
+        addresses = [each async for each in await self._route.get_addr(family=_AF_INET, index=link["index"])]
+        mac = link.get_attr("IFLA_ADDRESS")
+        return LinkFacts(
+            name=link.get_attr("IFLA_IFNAME"),
+            is_up=link["flags"] & (_IFF_UP | _IFF_RUNNING) == _IFF_UP | _IFF_RUNNING,
+            mac=MacAddress.parse(mac) if mac else None,
+            addresses=tuple(
+                ip_interface(f"{each.get_attr('IFA_LOCAL')}/{each['prefixlen']}")
+                for each in addresses
+                if each["index"] == link["index"]
+            ),
+        )
+
+    async def _change(self, verb: str, link: str, address: Interface, *, well: int) -> None:
+        index = await self._index(link)
+        try:
+            await self._route.addr(verb, index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        except NetlinkError as exc:
+            if exc.code != well:
+                raise OSError(exc.code, str(exc.args[-1])) from exc
+
+    async def _index(self, link: str) -> int:
+        found = await self._route.link_lookup(ifname=link)
+        if not found:
+            raise OSError(errno.ENODEV, f"interface {link} does not exist")
+        return int(found[0])
+
+
+async def changed_links() -> AsyncIterator[str | None]:
+    """Yield whenever some link or IPv4 address changed: the link's name, None where the kernel names only its index."""
+    route: Any = AsyncIPRoute()
+    await route.setup_endpoint()
+    await route.bind(groups=_GROUPS)
+    try:
+        yield None
+        while True:  # get() ends after each batch of notifications
+            async for message in route.get():
+                yield message.get_attr("IFLA_IFNAME")
+    finally:
+        route.close()

@@ -1,0 +1,57 @@
+"""Floor 6: datagrams in and out. Backends are chosen at run time, by name or as an object."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pycarp.errors import ConfigError, TransportError
+from pycarp.transports import packet, raw
+from pycarp.transports.base import Availability, Transport
+from pycarp.transports.memory import MemoryBus, MemoryTransport
+
+__all__ = ["NAMES", "Availability", "MemoryBus", "MemoryTransport", "Transport", "available", "by_name", "choose"]
+
+
+class _Backend(NamedTuple):
+    refusal: Callable[[], str | None]
+    make: Callable[[], Transport]
+
+
+_BACKENDS = {
+    "packet": _Backend(packet.refusal, packet.packet_transport),
+    "packet-real-mac": _Backend(packet.refusal, lambda: packet.packet_transport(source_mac="real")),
+    "raw": _Backend(raw.refusal, raw.raw_transport),
+}
+"""By name, in the order in which ``auto`` tries them."""
+
+NAMES = ("auto", *_BACKENDS)
+"""What ``by_name`` takes."""
+
+
+def available() -> tuple[Availability, ...]:
+    """Return every transport, whether this process can use it, and why not."""
+    sockets = [
+        Availability(name, reason is None, reason or "usable")
+        for name, reason in ((name, backend.refusal()) for name, backend in _BACKENDS.items())
+    ]
+    return (*sockets, Availability("memory", True, "usable; pass MemoryBus().port(NAME) as the transport"))
+
+
+def choose(name: str) -> str:
+    """Return the name of a transport; for ``auto`` that of the first usable one.
+
+    Raises ConfigError for an unknown name, TransportError with each one's reason when none is usable.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"unknown transport {name!r}; known are: {', '.join(NAMES)}")
+    if name != "auto":
+        return name
+    refusals = {each: backend.refusal() for each, backend in _BACKENDS.items()}
+    for each, reason in refusals.items():
+        if reason is None:
+            return each
+    raise TransportError("no transport is usable: " + "; ".join(f"{each}: {why}" for each, why in refusals.items()))
+
+
+def by_name(name: str) -> Transport:
+    """Return a new transport; raises what ``choose`` raises."""
+    return _BACKENDS[choose(name)].make()

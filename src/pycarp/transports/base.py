@@ -1,0 +1,41 @@
+"""What every transport promises; ``pycarp.testing.check_transport`` holds them to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pycarp.vocabulary import Datagram, Outgoing
+
+
+class Transport(Protocol):
+    """Carries advertisements of one node on any number of links.
+
+    Own packets are never delivered back. Nothing but ``open_link`` and ``close`` may wait.
+    """
+
+    async def open_link(self, link: str, wake: Callable[[], None]) -> None:
+        """Take part on a link; ``wake`` is called in the event loop whenever something can be drained.
+
+        Raises TransportError that names the link and the way out.
+        """
+
+    async def close_link(self, link: str) -> None:
+        """Leave a link; nothing happens when it is not open."""
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send at once or raise OSError; never wait."""
+
+    def drain(self, limit: int) -> list[Datagram]:
+        """Return what has arrived, at most ``limit`` datagrams, without waiting."""
+
+    async def close(self) -> None:
+        """Leave every link; may be called again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a transport can be used by this process, and if not, why."""
+
+    name: str
+    is_usable: bool
+    reason: str

@@ -1,0 +1,84 @@
+"""A segment inside one process: no privileges, no packets, real asyncio."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from pycarp.errors import TransportError
+from pycarp.sim.fabric import Delivery, Fabric
+from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing
+
+QUEUE_LIMIT = 1024
+"""Datagrams that a port keeps for a reader that does not come; later ones are lost, as in a socket."""
+
+
+class MemoryBus:
+    """Connects the ports of several nodes through a ``Fabric``, whose cuts may be changed at any time."""
+
+    def __init__(self, fabric: Fabric | None = None) -> None:
+        self.fabric = fabric or Fabric()
+        self._ports: dict[str, MemoryTransport] = {}
+
+    def port(self, name: str) -> "MemoryTransport":
+        """Return a new transport that is attached under ``name``."""
+        self.fabric.attach(name)
+        self._ports[name] = MemoryTransport(name, self._carry, self._detach)
+        return self._ports[name]
+
+    def _carry(self, sender: str, outgoing: Outgoing) -> None:
+        loop = asyncio.get_running_loop()
+        now_ns = int(loop.time() * NS_PER_S)
+        for delivery in self.fabric.deliveries(sender, outgoing, now_ns):
+            loop.call_at(delivery.at_ns / NS_PER_S, self._deliver, delivery)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        if delivery.port in self._ports:
+            self._ports[delivery.port].receive(delivery.datagram)
+
+    def _detach(self, name: str) -> None:
+        self.fabric.detach(name)
+        self._ports.pop(name, None)
+
+
+class MemoryTransport:
+    """One node's port on a ``MemoryBus``; made by ``MemoryBus.port``."""
+
+    def __init__(self, name: str, carry: Callable[[str, Outgoing], None], detach: Callable[[str], None]) -> None:
+        self._name = name
+        self._carry = carry
+        self._detach = detach
+        self._wakes: dict[str, Callable[[], None]] = {}
+        self._queue: deque[Datagram] = deque(maxlen=QUEUE_LIMIT)
+
+    async def open_link(self, link: str, wake: Callable[[], None]) -> None:
+        """Take part on a link; every port has links of any name."""
+        if link in self._wakes:
+            raise TransportError(f"link {link} is open already")
+        self._wakes[link] = wake
+
+    async def close_link(self, link: str) -> None:
+        """Leave a link."""
+        self._wakes.pop(link, None)
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Hand an advertisement to the fabric."""
+        if outgoing.link not in self._wakes:
+            raise OSError(f"link {outgoing.link} is not open")
+        self._carry(self._name, outgoing)
+
+    def receive(self, datagram: Datagram) -> None:
+        """Take in a datagram; for the bus, and for tests that forge packets."""
+        wake = self._wakes.get(datagram.link)
+        if wake is not None:
+            self._queue.append(datagram)
+            wake()
+
+    def drain(self, limit: int) -> list[Datagram]:
+        """Return what has arrived, oldest first."""
+        return [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+
+    async def close(self) -> None:
+        """Detach from the bus."""
+        self._wakes.clear()
+        self._queue.clear()
+        self._detach(self._name)
