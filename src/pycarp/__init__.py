@@ -1,0 +1,80 @@
+"""CARP, the Common Address Redundancy Protocol, for Python and Linux.
+
+Several hosts share IP addresses: one is MASTER and answers for them, the others are BACKUP and listen; when the
+master falls silent, the next one takes the addresses over::
+
+    async with pycarp.Node() as node:
+        web = await node.add(pycarp.HostConfig(
+            interface="eth0", vhid=1, passphrase="secret", addresses=["192.0.2.10/24"]))
+        await web.wait_for(pycarp.State.MASTER)
+
+The packages are floors; each imports only from those below it::
+
+    10 cli                                   the command
+     9 lab, daemon                           one process each
+     8 config | testing                      text to settings; help for other people's tests
+     7 aio                                   Node, VirtualHost: the only shell
+     6 transports | actuators | monitors     datagrams, addresses, links
+     5 sim | system                          a simulated segment; the operating system
+    --- all below is pure: no clock, no socket, no task, no log ---
+     4 core                                  when things happen
+     3 dialects                              how each CARP differs
+     2 auth                                  key, digest, counter
+     1 wire                                  octets to values and back
+     0 errors, vocabulary
+"""
+
+from pycarp import dialects
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.node import Node
+from pycarp.core.events import (
+    ActuationFailed,
+    AdvertisementRejected,
+    DemotionChange,
+    Departed,
+    Event,
+    EventsMissed,
+    LoopStalled,
+    StateChange,
+)
+from pycarp.core.host_config import HostConfig
+from pycarp.core.settings import Settings
+from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
+from pycarp.core.state import Reason, State
+from pycarp.errors import (
+    ActuatorError,
+    CarpError,
+    ConfigError,
+    ControlError,
+    TransportError,
+    UsageError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActuationFailed",
+    "ActuatorError",
+    "AdvertisementRejected",
+    "CarpError",
+    "ConfigError",
+    "ControlError",
+    "DemotionChange",
+    "Departed",
+    "EngineSnapshot",
+    "Event",
+    "EventsMissed",
+    "HostConfig",
+    "HostSnapshot",
+    "LoopStalled",
+    "Node",
+    "Reason",
+    "Settings",
+    "State",
+    "StateChange",
+    "TransportError",
+    "UsageError",
+    "VirtualHost",
+    "__version__",
+    "dialects",
+]

@@ -1,0 +1,1 @@
+"""Floor 7: the asyncio shell around the engine; the only one."""

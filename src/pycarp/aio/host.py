@@ -1,0 +1,163 @@
+"""The handle of a virtual host that users hold."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from pycarp.aio.subscriptions import Callback, EventLog, Subscription
+from pycarp.core.events import StateChange
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import AdminChanged, DemotionSet, HostReconfigured, Input, StateForced
+from pycarp.core.snapshot import HostSnapshot
+from pycarp.core.state import State
+from pycarp.errors import UsageError
+from pycarp.vocabulary import HostKey
+
+C = TypeVar("C", bound=Callback)
+
+
+class VirtualHost:
+    """One vhid on one interface; made by ``Node.add``.
+
+    Methods that merely inform (``demote``, ``force``, ``down`` ...) have taken effect when they return; inside a callback, right
+    after the current step. After the host has been removed they raise UsageError.
+    """
+
+    def __init__(
+        self,
+        config: HostConfig,
+        log: EventLog,
+        submit: Callable[[Input], None],
+        look: Callable[[HostKey], HostSnapshot],
+    ) -> None:
+        self._key = config.key
+        self._name = config.name
+        self._log = log
+        self._submit = submit
+        self._look = look
+
+    @property
+    def key(self) -> HostKey:
+        """Interface and vhid."""
+        return self._key
+
+    @property
+    def name(self) -> str:
+        """What people call it, ``carp0`` for one."""
+        return self._name
+
+    @property
+    def config(self) -> HostConfig:
+        """The settings in force."""
+        return self.snapshot().config
+
+    @property
+    def state(self) -> State:
+        """The state now; INIT after the host has been removed."""
+        change = self._log.last_change
+        return State.INIT if change is None else change.new
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event, for ``next_change``."""
+        return self._log.seq
+
+    def snapshot(self) -> HostSnapshot:
+        """Return everything that is known of the host now."""
+        try:
+            return self._look(self._key)
+        except KeyError:
+            raise UsageError(f"virtual host {self._name} has departed") from None
+
+    # Observing
+
+    async def wait_for(self, state: State) -> StateChange:
+        """Return the change that made ``state`` the current one: at once if it is, else when it comes.
+
+        A reign that is over before the caller's task runs is reported all the same. Raises UsageError when the host departs.
+        """
+        return await self._log.wait_for(state)
+
+    async def next_change(self, *, after: int | None = None) -> StateChange:
+        """Return the first change numbered higher than ``after``; None stands for now.
+
+        A loop that passes the ``seq`` of the last one it has seen misses none; UsageError when it was too slow for the
+        256 events that are kept, or when the host departs.
+        """
+        return await self._log.next_change(self._log.seq if after is None else after)
+
+    def events(self) -> Subscription:
+        """Return a subscription: ``async with host.events() as events: async for event in events``."""
+        return self._log.subscribe()
+
+    def on_change(self, callback: C) -> C:
+        """Call a function with every StateChange; usable as a decorator.
+
+        A plain function is called in the same loop turn and should be quick. A coroutine function runs in a task of its own; its calls
+        never overlap and keep their order. What it raises goes to the loop's exception handler.
+        """
+        self._log.add_callback(callback, None)
+        return callback
+
+    def on_master(self, callback: C) -> C:
+        """Call a function with every StateChange to MASTER; as ``on_change``."""
+        self._log.add_callback(callback, State.MASTER)
+        return callback
+
+    def on_backup(self, callback: C) -> C:
+        """Call a function with every StateChange to BACKUP; as ``on_change``."""
+        self._log.add_callback(callback, State.BACKUP)
+        return callback
+
+    def remove_callback(self, callback: Callback) -> None:
+        """Stop calling a function."""
+        self._log.remove_callback(callback)
+
+    # Informing
+
+    def demote(self, cause: str, *, by: int) -> None:
+        """Add ``by`` to the advskew that is advertised, for a named cause; the same cause again replaces its amount."""
+        self._inform(DemotionSet(self._key, cause, by))
+
+    def restore(self, cause: str) -> None:
+        """Take a named demotion back; nothing happens when it is not there."""
+        self._inform(DemotionSet(self._key, cause, 0))
+
+    def force(self, state: State) -> None:
+        """Become MASTER or BACKUP now; what the peers say next may change it again.
+
+        Raises UsageError for INIT, and while in INIT, as kernels ignore it there.
+        """
+        if state is State.INIT:
+            raise UsageError("INIT cannot be forced; use down()")
+        if self.state is State.INIT:
+            raise UsageError(f"{self._name} is in INIT; bring its link and the host up first")
+        self._inform(StateForced(self._key, state))
+
+    def down(self) -> None:
+        """Leave as an administrator: addresses dropped, then bow-out; INIT until ``up``."""
+        self._inform(AdminChanged(self._key, False))
+
+    def up(self) -> None:
+        """Take part again, beginning as BACKUP."""
+        self._inform(AdminChanged(self._key, True))
+
+    def reconfigure(
+        self, *, advbase: int | None = None, advskew: int | None = None, preempt: bool | None = None
+    ) -> None:
+        """Change timing or preemption without leaving the state; ConfigError when a value is out of range."""
+        now = self.config
+        self._inform(
+            HostReconfigured(
+                replace(
+                    now,
+                    advbase=now.advbase if advbase is None else advbase,
+                    advskew=now.advskew if advskew is None else advskew,
+                    preempt=now.preempt if preempt is None else preempt,
+                )
+            )
+        )
+
+    def _inform(self, event: Input) -> None:
+        self.snapshot()
+        self._submit(event)

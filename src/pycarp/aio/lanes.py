@@ -1,0 +1,128 @@
+"""One lane a host: the slow work on addresses, done one thing at a time, never in the way of an advertisement.
+
+A lane is a reconciler. It keeps the latest intent and what it last achieved, and works until they agree; then its task
+ends. If the state flaps while a call is under way, the intents in between are never executed, and none can be lost or reordered.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from pycarp.actuators.base import Actuator
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
+from pycarp.core.inputs import Action, ActuationReported
+from pycarp.errors import ActuatorError
+from pycarp.vocabulary import HostKey
+
+ATTEMPT_TIMEOUT_S = 15.0
+RETRY_FIRST_S = 0.1
+RETRY_MAX_S = 5.0
+
+Intent = HoldAddresses | DropAddresses
+
+
+@dataclass(slots=True)
+class _Progress:
+    achieved: type[Intent] | None = None
+    reported_epoch: int = 0
+    failures: int = 0
+
+
+class Lane:
+    """Carries out the intents of one host through an actuator and reports every attempt.
+
+    ``gate`` bounds how many lanes of a node work at a time.
+    """
+
+    def __init__(
+        self,
+        key: HostKey,
+        actuator: Actuator,
+        report: Callable[[ActuationReported], None],
+        gate: asyncio.Semaphore,
+    ) -> None:
+        self._key = key
+        self._actuator = actuator
+        self._report = report
+        self._gate = gate
+        self._intent: Intent | None = None
+        self._announcement: Announce | None = None
+        self._progress = _Progress()
+        self._change = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def take(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        """Accept an effect; returns at once."""
+        if isinstance(effect, Announce):
+            self._announcement = effect
+        else:
+            self._intent = effect
+            self._change.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+
+    async def close(self) -> None:
+        """Stop whatever is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _work(self) -> None:
+        while True:
+            intent = self._intent
+            if intent is not None and intent.epoch != self._progress.reported_epoch:
+                await self._pursue(intent)
+            elif self._announcement is not None:
+                await self._announce()
+            else:
+                return
+
+    async def _pursue(self, intent: Intent) -> None:
+        """Make one attempt, report it, and wait a little before the next if it failed."""
+        self._change.clear()
+        error = None
+        if self._progress.achieved is not type(intent):
+            self._progress.achieved = None
+            error = await self._attempt(self._call(intent))
+        action = Action.HOLD if isinstance(intent, HoldAddresses) else Action.DROP
+        if error is None:
+            self._progress = _Progress(achieved=type(intent), reported_epoch=intent.epoch)
+        self._report(ActuationReported(self._key, intent.epoch, action, error))
+        if error is not None:
+            await self._back_off()
+
+    def _call(self, intent: Intent) -> Coroutine[None, None, None]:
+        call = self._actuator.hold if isinstance(intent, HoldAddresses) else self._actuator.drop
+        return call(intent.key, intent.addresses)
+
+    async def _announce(self) -> None:
+        """Announce, unless the epoch has passed; a failure is reported like any other."""
+        effect, self._announcement = self._announcement, None
+        if effect is None or self._intent is None or effect.epoch != self._intent.epoch:
+            return
+        error = await self._attempt(self._actuator.announce(effect.key, effect.addresses, effect.form))
+        if error is not None:
+            self._report(ActuationReported(self._key, effect.epoch, Action.ANNOUNCE, error))
+
+    async def _attempt(self, call: Coroutine[None, None, None]) -> str | None:
+        """Return None when the call succeeds in time, else what went wrong."""
+        try:
+            async with self._gate, asyncio.timeout(ATTEMPT_TIMEOUT_S):
+                await call
+        except TimeoutError:
+            return f"took longer than {ATTEMPT_TIMEOUT_S:g} s"
+        except (ActuatorError, OSError) as exc:
+            return str(exc)
+        except Exception as exc:  # noqa: BLE001  a third party's actuator may raise anything
+            return f"{type(exc).__name__}: {exc}"
+        return None
+
+    async def _back_off(self) -> None:
+        """Wait before the next attempt, longer each time, but no longer than until the intent changes."""
+        delay_s = min(RETRY_FIRST_S * 2**self._progress.failures, RETRY_MAX_S)
+        self._progress.failures += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._change.wait()

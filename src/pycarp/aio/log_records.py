@@ -1,0 +1,66 @@
+"""Turns events into log records; the only place that knows both."""
+
+import logging
+
+from pycarp.core.events import (
+    ActuationFailed,
+    AdvertisementRejected,
+    DemotionChange,
+    Event,
+    LoopStalled,
+    StateChange,
+)
+from pycarp.core.state import Reason, State
+from pycarp.vocabulary import NS_PER_S
+
+logger = logging.getLogger("pycarp")
+
+_SILENCE_MATTERS = frozenset({Reason.MASTER_SILENT})
+_PEER_MATTERS = frozenset(
+    {Reason.MASTER_SILENT, Reason.MASTER_LEFT, Reason.MASTER_TOO_SLOW, Reason.PREEMPTING, Reason.BETTER_MASTER}
+)
+
+
+def log_event(event: Event) -> None:
+    """Log an event on the logger ``pycarp``, in the style of the kernels; most events make one line, some none."""
+    match event:
+        case StateChange():
+            _log_change(event)
+        case DemotionChange():
+            causes = ", ".join(f"{cause} {amount:+d}" for cause, amount in event.causes) or "none left"
+            logger.info("carp: %s: demotion is %d (%s)", event.key, event.total, causes)
+        case ActuationFailed():
+            logger.error("carp: %s: cannot %s addresses, will try again: %s", event.key, event.action, event.error)
+        case AdvertisementRejected():
+            _log_rejection(event)
+        case LoopStalled():
+            late_ms = event.late_ns * 1000 // NS_PER_S
+            logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)
+        case _:
+            pass
+
+
+def explain(change: StateChange) -> str:
+    """Return the reason of a change in words, with the peer it is about and how long that was silent."""
+    if change.peer is None or change.reason not in _PEER_MATTERS:
+        return change.reason.value
+    if change.silent_ns is not None and change.reason in _SILENCE_MATTERS:
+        return f"{change.reason.value}; {change.peer} silent for {change.silent_ns / NS_PER_S:.3f} s"
+    return f"{change.reason.value}; heard {change.peer}"
+
+
+def _log_change(change: StateChange) -> None:
+    if change.reason is Reason.ADDED:
+        return
+    if change.old is State.INIT and change.new is State.INIT:
+        return
+    logger.info("carp: %s: %s -> %s (%s)", change.key, change.old.value, change.new.value, explain(change))
+
+
+def _log_rejection(event: AdvertisementRejected) -> None:
+    logger.warning(
+        "carp: %s: %d advertisement(s) from %s not authentic: give both hosts the same pass and the same shared addresses",
+        event.key,
+        event.count,
+        event.source,
+    )

@@ -1,0 +1,236 @@
+"""A process's set of virtual hosts: opens what they need, adds, removes, and leaves cleanly."""
+
+import asyncio
+import contextlib
+import secrets
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pycarp import actuators, monitors, transports
+from pycarp.actuators.base import Actuator
+from pycarp.aio.driver import Driver
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.lanes import Lane
+from pycarp.aio.subscriptions import EventLog
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
+from pycarp.core.engine import Engine
+from pycarp.core.events import Event, LoopStalled
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import DemotionSet, HostAdded, HostRemoved, LinkChanged, SettingsChanged
+from pycarp.core.settings import Settings
+from pycarp.core.snapshot import EngineSnapshot
+from pycarp.errors import ConfigError, UsageError
+from pycarp.monitors.base import Monitor
+from pycarp.transports.base import Transport
+from pycarp.vocabulary import HostKey
+
+CLOSE_TIMEOUT_S = 5.0
+ACTUATIONS_AT_A_TIME = 32
+
+
+@dataclass(slots=True)
+class _Place:
+    """What the node keeps about one host."""
+
+    host: VirtualHost
+    log: EventLog
+    lane: Lane
+
+
+class Node:
+    """An async context manager that owns one engine and its surroundings.
+
+    ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or objects that satisfy the
+    protocols; ``monitor`` is an object, None for the operating system's. Leaving the context removes every host: addresses dropped,
+    then bow-out, within ``close_timeout_s``.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: str | Transport = "auto",
+        actuator: str | Actuator = "auto",
+        monitor: Monitor | None = None,
+        settings: Settings | None = None,
+        close_timeout_s: float = CLOSE_TIMEOUT_S,
+    ) -> None:
+        self._transport = transports.by_name(transport) if isinstance(transport, str) else transport
+        self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
+        self._monitor = monitor or monitors.system_monitor()
+        self._close_timeout_s = close_timeout_s
+        self._engine = Engine(entropy=lambda: secrets.randbits(64), settings=settings)
+        self._places: dict[HostKey, _Place] = {}
+        self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
+        self._driver: Driver | None = None
+        self._stack = contextlib.AsyncExitStack()
+        self._user: asyncio.Task[object] | None = None
+        self._failure: Exception | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._driver is not None:
+            raise UsageError("a node can be entered once only")
+        self._user = asyncio.current_task()
+        self._driver = Driver(
+            engine=self._engine,
+            transport=self._transport,
+            actuate=lambda effect: self._places[effect.key].lane.take(effect),
+            publish=self._publish,
+            on_stall=self._tell_stall,
+            on_failure=self._fail,
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._transport.close)
+            await self._actuator.open()
+            stack.push_async_callback(self._actuator.close)
+            await self._monitor.open()
+            stack.push_async_callback(self._monitor.close)
+            stack.push_async_callback(_cancel, asyncio.create_task(self._follow_links()))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A cancelled body must still leave cleanly, so this runs to its bounded end in a task of its own.
+        await _uninterrupted(asyncio.create_task(self._close()))
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def hosts(self) -> tuple[VirtualHost, ...]:
+        """The hosts, in the order in which they were added."""
+        return tuple(place.host for place in self._places.values())
+
+    def snapshot(self) -> EngineSnapshot:
+        """Return everything that is known of the node now."""
+        return self._engine.snapshot()
+
+    async def add(self, config: HostConfig) -> VirtualHost:
+        """Add a virtual host; it is in BACKUP when this returns, or in INIT while its link is down.
+
+        Raises ConfigError (no such interface, vhid in use there) or TransportError.
+        """
+        driver = self._running()
+        if config.key in self._places:
+            raise ConfigError(f"vhid {config.vhid} is in use on {config.interface} already")
+        facts = await self._monitor.watch(config.interface)
+        if not any(key.link == config.interface for key in self._places):
+            await self._transport.open_link(config.interface, driver.wake)
+        log = EventLog(config.key)
+        host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
+        lane = Lane(config.key, self._actuator, driver.submit, self._gate)
+        self._places[config.key] = _Place(host, log, lane)
+        driver.submit(LinkChanged(facts))
+        driver.submit(HostAdded(config))
+        return host
+
+    async def remove(self, host: VirtualHost) -> None:
+        """Remove a virtual host; it has dropped its addresses and bowed out when this returns.
+
+        Raises UsageError when it is not here, TimeoutError when the addresses could not be dropped in time.
+        """
+        driver = self._running()
+        place = self._places.get(host.key)
+        if place is None:
+            raise UsageError(f"virtual host {host.name} is not on this node")
+        driver.submit(HostRemoved(host.key))
+        try:
+            async with asyncio.timeout(self._close_timeout_s):
+                await place.log.departure()
+        finally:
+            await self._forget(host.key)
+
+    @property
+    def settings(self) -> Settings:
+        """The switches of the node."""
+        return self._engine.snapshot().settings
+
+    def set_settings(self, settings: Settings) -> None:
+        """Set the switches; in force when this returns."""
+        self._running().submit(SettingsChanged(settings))
+
+    def demote(self, cause: str, *, by: int) -> None:
+        """Demote every host of the node for a named cause; the same cause again replaces its amount."""
+        self._running().submit(DemotionSet(None, cause, by))
+
+    def restore(self, cause: str) -> None:
+        """Take a named demotion of the node back."""
+        self._running().submit(DemotionSet(None, cause, 0))
+
+    def _running(self) -> Driver:
+        if self._driver is None or self._failure is not None:
+            raise UsageError("the node is not running; use it inside 'async with'")
+        return self._driver
+
+    async def _forget(self, key: HostKey) -> None:
+        place = self._places.pop(key)
+        await place.lane.close()
+        await place.log.close(self._close_timeout_s)
+        if not any(other.link == key.link for other in self._places):
+            await self._transport.close_link(key.link)
+
+    async def _close(self) -> None:
+        async with self._stack:
+            if self._failure is not None:
+                await self._drop_directly()
+            results = await asyncio.gather(*map(self._remove_quietly, self.hosts), return_exceptions=True)
+            assert self._driver is not None
+            self._driver.stop()
+        for result in results:
+            if isinstance(result, BaseException) and self._failure is None:
+                raise result
+
+    async def _remove_quietly(self, host: VirtualHost) -> None:
+        """Remove a host; after a failure of the engine only what the shell holds is released."""
+        if self._failure is None:
+            await self.remove(host)
+        else:
+            await self._forget(host.key)
+
+    async def _drop_directly(self) -> None:
+        """Drop all addresses past the engine: a node that has lost its mind must not hold any."""
+        for key, place in self._places.items():
+            await place.lane.close()
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(self._close_timeout_s):
+                    await self._actuator.drop(key, place.host.config.shared)
+
+    async def _follow_links(self) -> None:
+        await self._monitor.run(lambda facts: self._running().submit(LinkChanged(facts)))
+
+    def _publish(self, event: Event) -> None:
+        place = self._places.get(event.key)
+        if place is not None:
+            place.log.publish(event)
+
+    def _tell_stall(self, late_ns: int, now_ns: int) -> None:
+        for key, place in self._places.items():
+            place.log.publish(LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns))
+
+    def _fail(self, bug: Exception) -> None:
+        """Stop for good: cancel the body of the ``async with``, whose end drops the addresses and raises the bug."""
+        self._failure = bug
+        if self._user is not None:
+            self._user.cancel()
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _uninterrupted(task: "asyncio.Task[None]") -> None:
+    """Await a task to its end, whatever cancellation comes meanwhile; then let the cancellation have its way."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+        except Exception:  # noqa: BLE001, S110  re-raised by result() below
+            pass
+    task.result()
+    if cancelled is not None:
+        raise cancelled
