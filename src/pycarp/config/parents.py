@@ -1,0 +1,84 @@
+"""Which network device a carp interface belongs to: the one whose subnet contains the shared address, as FreeBSD 9 finds it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+
+from pycarp.vocabulary import Interface, LinkFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A network device and the length of the subnet's prefix."""
+
+    link: str
+    prefix: int
+
+
+class NoParentError(Exception):
+    """No device fits; ``hint`` is the way out."""
+
+    def __init__(self, text: str, hint: str) -> None:
+        super().__init__(text)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """Finds parents among the interfaces of the file (renamed already) and the links that exist; no links: not a live machine."""
+
+    declared: Mapping[str, Sequence[IPv4Interface]]
+    links: Sequence[LinkFacts]
+
+    def containing(self, address: IPv4Address) -> Parent:
+        """Return the device in whose subnet an address lies; raises NoParentError.
+
+        The file's own interface comes first if it exists on this machine, else the one that has such a subnet.
+        """
+        declared = [
+            Parent(name, _prefix(own)) for name, owns in self.declared.items() for own in _around(address, owns)
+        ]
+        if not self.links:
+            return self._first(address, declared)
+        live = [Parent(facts.name, _prefix(own)) for facts in self.links for own in _around(address, facts.addresses)]
+        existing = [parent for parent in declared if self._exists(parent.link)]
+        if declared and not existing and not live:
+            raise self._missing(declared[0].link)
+        return self._first(address, existing + live)
+
+    def check(self, link: str) -> None:
+        """Raise NoParentError unless a device exists; where there are no links, all do."""
+        if self.links and not self._exists(link):
+            raise self._missing(link)
+
+    def _first(self, address: IPv4Address, parents: list[Parent]) -> Parent:
+        if parents:
+            return parents[0]
+        subnets = sorted({str(own.network) for own in self._all_addresses()})
+        known = ", ".join(subnets) or "none"
+        raise NoParentError(
+            f"{address} is in the subnet of no interface; there are: {known}",
+            "give an interface an address in that subnet, or correct the shared address",
+        )
+
+    def _all_addresses(self) -> list[Interface]:
+        declared: list[Interface] = [own for owns in self.declared.values() for own in owns]
+        return declared + [own for facts in self.links for own in facts.addresses if own.version == 4]
+
+    def _exists(self, link: str) -> bool:
+        return any(facts.name == link for facts in self.links)
+
+    def _missing(self, link: str) -> NoParentError:
+        names = ", ".join(facts.name for facts in self.links)
+        likely = next((facts.name for facts in self.links if facts.name != "lo"), "eth0")
+        return NoParentError(
+            f"interface {link} does not exist; there are: {names}", f"rename it: --map {link}={likely}"
+        )
+
+
+def _around(address: IPv4Address, owns: Sequence[Interface]) -> list[Interface]:
+    return [own for own in owns if own.version == 4 and own.ip != address and address in own.network]
+
+
+def _prefix(own: Interface) -> int:
+    return own.network.prefixlen

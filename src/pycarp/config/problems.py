@@ -1,0 +1,29 @@
+"""What is wrong with a configuration: where, what, and the way out; all of it at once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pycarp.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    text: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.text}{hint}"
+
+
+class ConfigProblems(ConfigError):
+    """Everything that is wrong with a configuration, one problem a line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda each: (each.file, each.line, each.column)))
+        super().__init__("\n".join(str(each) for each in self.problems))
