@@ -1,0 +1,20 @@
+"""The command, also as ``python -m pycarp``."""
+
+import sys
+
+_NEEDED = {"click", "msgspec", "rich"}
+
+
+def main() -> None:
+    """Run the command; say what to install when the extra it needs is missing."""
+    try:
+        from pycarp.cli import cli  # noqa: PLC0415  its dependencies are an extra
+    except ModuleNotFoundError as exc:
+        if exc.name not in _NEEDED:
+            raise
+        sys.exit(f"pycarp: the command needs {exc.name}: pip install 'pycarp[daemon]'")
+    cli(prog_name="pycarp")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Floor 10: the ``pycarp`` command. It parses, calls one function, renders, and exits with a documented code.
+
+0: done. 1: it failed while running. 2: usage or configuration is wrong.
+"""
+
+from typing import Any
+
+import click
+
+from pycarp import __version__
+from pycarp.cli.demo import demo
+from pycarp.cli.ifconfig import ifconfig
+from pycarp.cli.lab import lab
+from pycarp.cli.run import run
+from pycarp.cli.status import status
+from pycarp.cli.sysctl import sysctl
+from pycarp.errors import CarpError, ConfigError, UsageError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class _Group(click.Group):
+    """Turns pycarp's own errors into one clear message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a sub-command."""
+        try:
+            return super().invoke(ctx)
+        except CarpError as exc:
+            click.echo(f"pycarp: {exc}", err=True)
+            ctx.exit(EXIT_USAGE if isinstance(exc, ConfigError | UsageError) else EXIT_FAILED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pycarp")
+def cli() -> None:
+    """CARP, the Common Address Redundancy Protocol: shared IP addresses that move when a host fails.
+
+    \b
+    See it without privileges:     pycarp demo
+    See it with real packets:      sudo pycarp lab
+    Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
+    Ask who is master, and why:    sudo pycarp status
+    Give an address back:          sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
+    """  # noqa: D301  \b is click's mark for lines that are not rewrapped
+
+
+for _command in (run, status, ifconfig, sysctl, demo, lab):
+    cli.add_command(_command)

@@ -1,0 +1,87 @@
+"""``pycarp ifconfig``: virtual hosts in FreeBSD's words."""
+
+from ipaddress import ip_interface
+from pathlib import Path
+
+import click
+
+from pycarp.cli.options import control_option
+from pycarp.daemon.control_client import request
+from pycarp.daemon.control_messages import DoneReply, HostStatus, IfconfigRequest, StatusReply, StatusRequest
+from pycarp.errors import UsageError
+
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_SYNTAX = "up, down, state master, state backup, advbase N, advskew N"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pycarp ifconfig                          show all
+  pycarp ifconfig carp0                    show one
+  pycarp ifconfig carp0 down               leave: drop the addresses, bow out
+  pycarp ifconfig carp0 down && pycarp ifconfig carp0 up
+                                           give the addresses back to their owner
+  pycarp ifconfig carp0 state master       take the addresses now
+  pycarp ifconfig carp0 advskew 50         change how eager it is
+  pycarp ifconfig fxp0 vhid 1 state backup the same in the words of FreeBSD 10 and newer"""
+)
+@click.argument("name", required=False)
+@click.argument("words", nargs=-1, metavar="[up|down|state master|state backup|advskew N|advbase N]...")
+@control_option
+def ifconfig(name: str | None, words: tuple[str, ...], control: Path) -> None:
+    """Show virtual hosts as FreeBSD's ifconfig does, or change one."""
+    vhid, rest = _leading_vhid(words)
+    if rest:
+        assert name is not None
+        request(control, parse(name if vhid is None else f"{vhid}@{name}", rest), DoneReply)
+        return
+    hosts = request(control, StatusRequest(), StatusReply).hosts
+    chosen = [host for host in hosts if _is_meant(host, name, vhid)]
+    if not chosen:
+        known = ", ".join(host.name for host in hosts) or "none"
+        raise UsageError(f"no virtual host {name!r} here; there are: {known}")
+    click.echo("\n".join(render(host) for host in chosen))
+
+
+def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:
+    """Return the change that the words ask for; UsageError names the word that does not fit."""
+    change = IfconfigRequest(host=host)
+    rest = list(words)
+    while rest:
+        match rest:
+            case ["up" | "down" as direction, *rest]:
+                change.is_up = direction == "up"
+            case ["state", "master" | "backup" | "MASTER" | "BACKUP" as state, *rest]:
+                change.state = state
+            case ["advbase" | "advskew" as setting, number, *rest] if number.isdecimal():
+                setattr(change, setting, int(number))
+            case _:
+                raise UsageError(f"{' '.join(rest)!r} is not understood; possible are: {_SYNTAX}")
+    return change
+
+
+def render(host: HostStatus) -> str:
+    """Return a host as FreeBSD's ifconfig prints it: as ``carp0``, or below its interface if it has no name of its own."""
+    is_named = host.name != f"{host.vhid}@{host.interface}"
+    flags = _IFF_UP * host.is_up | _IFF_RUNNING * host.link_is_up
+    words = [word for word, is_set in (("UP", host.is_up), ("RUNNING", host.link_is_up)) if is_set]
+    lines = [f"{host.name if is_named else host.interface}: flags={flags:x}<{','.join(words)}>"]
+    lines += [f"\tinet {_address(each)}" + ("" if is_named else f" vhid {host.vhid}") for each in host.addresses]
+    lines.append(f"\tcarp: {host.state} vhid {host.vhid} advbase {host.advbase} advskew {host.advskew}")
+    return "\n".join(lines)
+
+
+def _address(text: str) -> str:
+    address = ip_interface(text)
+    return f"{address.ip} netmask 0x{int(address.netmask):08x}"
+
+
+def _leading_vhid(words: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
+    if len(words) >= 2 and words[0] == "vhid" and words[1].isdecimal():
+        return int(words[1]), words[2:]
+    return None, words
+
+
+def _is_meant(host: HostStatus, name: str | None, vhid: int | None) -> bool:
+    return name in (None, host.name, host.interface, f"{host.vhid}@{host.interface}") and vhid in (None, host.vhid)

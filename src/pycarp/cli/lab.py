@@ -1,0 +1,100 @@
+"""``pycarp lab``: three hosts with real packets, in network namespaces."""
+
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from pycarp.lab import report
+from pycarp.lab.machines import CLIENT, HOSTS, SITE, Machines, segment
+from pycarp.lab.story import Result, Story
+from pycarp.lab.topology import Segment, check_requirements
+
+_PIPE_WIDTH = 160
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sudo pycarp lab               play the story, half a minute
+  sudo pycarp lab --json        the same, one JSON object at the end
+  sudo pycarp lab --keep        set everything up and leave it running until Ctrl-C
+  sudo pycarp lab --clean       remove what a killed run left behind
+
+\b
+Exit status: 0 all that was expected happened, 1 something did not."""
+)
+@click.option("--keep", is_flag=True, help="Leave the machines running and tell how to enter them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+@click.option("--clean", is_flag=True, help="Remove the namespaces of an earlier run, and what runs in them.")
+def lab(*, keep: bool, as_json: bool, clean: bool) -> None:
+    """Let one of three hosts fail for real: namespaces, packets, web servers, and a client that never stops asking.
+
+    Needs root, Linux, iproute2 and dnsmasq. Everything is removed again at the end, also after Ctrl-C.
+    """
+    check_requirements("dnsmasq")
+    # SIGTERM must clean up like Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
+    where = segment()
+    if clean:
+        click.echo(f"removed: {', '.join(where.remove()) or 'nothing, nothing was left'}")
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="pycarp-lab-") as folder, where:
+            with Machines(where, Path(folder)) as machines:
+                is_fine = _keep(where, machines) if keep else _play(where, machines, as_json=as_json)
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; everything has been removed", err=True)
+        sys.exit(1)
+    sys.exit(0 if is_fine else 1)
+
+
+def _play(where: Segment, machines: Machines, *, as_json: bool) -> bool:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPE_WIDTH)
+    began_s = time.time()
+
+    def tell(line: str) -> None:
+        click.echo(f"{time.time() - began_s:8.3f} s  {line}", err=as_json)
+
+    result = Story(where, machines, tell).play()
+    if as_json:
+        click.echo(json.dumps(report.as_json(result), indent=2))
+    else:
+        _print(console, result, machines)
+    return all(each.is_met for each in result.expectations)
+
+
+def _print(console: Console, result: Result, machines: Machines) -> None:
+    console.print("\n[bold]time line[/bold]")
+    for line in report.timeline(result, {host: machines.log(host).read_text() for host in HOSTS}):
+        console.print(line, soft_wrap=True)
+    console.print()
+    console.print(report.table(result))
+    console.print()
+    for expectation in result.expectations:
+        mark = "[green]met    [/green]" if expectation.is_met else "[red]NOT MET[/red]"
+        console.print(f"{mark} {expectation.text}", soft_wrap=True)
+
+
+def _keep(where: Segment, machines: Machines) -> bool:
+    Story(where, machines, click.echo).reach_usual_states()
+    click.echo("\nEverything runs. Ctrl-C removes it. In another terminal, as root:\n")
+    for host in HOSTS:
+        click.echo(f"  ip netns exec {where.namespace(host)} bash")
+        click.echo(f"      pycarp status --control {machines.control(host)}    (log: {machines.log(host)})")
+    switch = where.namespace("switch")
+    click.echo(f"  ip netns exec {where.namespace(CLIENT)} curl http://{SITE}/")
+    click.echo(f"  ip -n {switch} link set hosta down          pull hosta's cable; up puts it back")
+    click.echo(f"  ip netns exec {switch} tcpdump -n -T carp -i br0\n")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+    click.echo("\nremoving everything")
+    return True

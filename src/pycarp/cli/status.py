@@ -1,0 +1,71 @@
+"""``pycarp status``: who is master, since when, and why."""
+
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from pycarp.cli.options import control_option
+from pycarp.daemon.control_client import request
+from pycarp.daemon.control_messages import HostStatus, StatusReply, StatusRequest
+
+_COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pycarp status
+  pycarp status --json | jq -r '.hosts[] | "\\(.name) \\(.state) \\(.master)"'
+
+\b
+Exit status: 0 a daemon answered, 1 none did (the state is unknown then)."""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+@control_option
+def status(*, as_json: bool, control: Path) -> None:
+    """Show every virtual host of a running daemon: its state, who is master, and why it changed last."""
+    reply = request(control, StatusRequest(), StatusReply)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2))
+    else:
+        _print(reply)
+
+
+def _print(reply: StatusReply) -> None:
+    # A pipe gets whole lines: cutting them to the width of a terminal that is not there would lose words.
+    console = Console(highlight=False, width=None if Console().is_terminal else 200)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("HOST", "VHID", "STATE", "FOR", "MASTER", "ADVERTISES", "ADDRESSES", "WHY"):
+        table.add_column(heading, overflow="fold")
+    for host in reply.hosts:
+        table.add_row(*_row(host))
+    console.print(table)
+    for host in reply.hosts:
+        for cause in host.demotion:
+            console.print(f"{host.name}: demoted by {cause.amount}: {cause.cause}")
+
+
+def _row(host: HostStatus) -> tuple[str, ...]:
+    return (
+        host.name,
+        f"{host.vhid}@{host.interface}",
+        f"[{_COLOURS[host.state]}]{host.state}[/]",
+        _age(host.last_change.s_ago) if host.last_change else "",
+        host.master or "unknown",
+        f"{host.effective_advbase}+{host.effective_advskew}/256 s",
+        " ".join(host.addresses),
+        host.last_change.explanation if host.last_change else "",
+    )
+
+
+def _age(seconds: float) -> str:
+    whole = int(seconds)
+    if whole < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{days}d{hours:02}h" if days else f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

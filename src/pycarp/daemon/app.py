@@ -1,0 +1,190 @@
+"""The daemon: a node made from a configuration, its log, its control socket, and its clean end."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import assert_never
+
+from pycarp import transports
+from pycarp.actuators.base import Actuator
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.log_records import log_event, logger
+from pycarp.aio.node import Node
+from pycarp.config.model import NodeConfig
+from pycarp.core.events import ActuationFailed, Event
+from pycarp.core.state import State
+from pycarp.daemon import control_messages as messages
+from pycarp.daemon import control_server
+from pycarp.daemon.status import host_status
+from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING, LOG_PACKETS, Sysctls
+from pycarp.errors import UsageError
+from pycarp.vocabulary import NS_PER_S
+
+CLOSE_TIMEOUT_S = 0.9
+"""A daemon that was told to go is gone within a second."""
+
+BAD_PACKETS_EVERY_S = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonOptions:
+    """What a daemon is told beside its configuration; ``sysctls`` are name and value, in the order given."""
+
+    control: Path
+    transport: str = "auto"
+    actuator: str | Actuator = "auto"
+    sysctls: tuple[tuple[str, int], ...] = field(default=())
+
+
+class Daemon:
+    """Runs until SIGTERM or SIGINT."""
+
+    def __init__(self, config: NodeConfig, options: DaemonOptions) -> None:
+        self._config = config
+        self._options = options
+        self._transport = transports.choose(options.transport)
+        self._node = Node(transport=self._transport, actuator=options.actuator, close_timeout_s=CLOSE_TIMEOUT_S)
+        self._log_level = LOG_CHANGES
+        self._sysctls = Sysctls(self._node, self._set_log)
+        self._started_s = time.monotonic()
+
+    async def run(self) -> None:
+        """Serve until a signal comes; then drop the addresses, bow out and return.
+
+        Raises ConfigError, TransportError or ControlError when it cannot start, TimeoutError when addresses could not be
+        dropped at the end.
+        """
+        stop = _stop_signal()
+        chroniclers: list[asyncio.Task[None]] = []
+        try:
+            async with control_server.serve(self._options.control, self.answer), self._node:
+                for name, value in self._options.sysctls:
+                    self._sysctls.write(name, value)
+                for config in self._config.hosts:
+                    host = await self._node.add(config)
+                    chroniclers.append(asyncio.create_task(self._chronicle(host)))
+                    self._greet(host)
+                await self._wait(stop)
+                logger.info("carp: leaving: dropping addresses, then bowing out")
+        finally:
+            await _finish(chroniclers)
+
+    def answer(self, request: messages.Request) -> messages.Reply:
+        """Carry out a request of the control socket; raises CarpError when it cannot be done."""
+        match request:
+            case messages.StatusRequest():
+                return self._status()
+            case messages.IfconfigRequest():
+                self._ifconfig(request)
+                return messages.DoneReply()
+            case messages.SysctlRequest(name, value):
+                return self._sysctl(name, value)
+            case _:
+                assert_never(request)
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        counting = asyncio.create_task(self._count_bad_packets())
+        try:
+            await stop.wait()
+        finally:
+            counting.cancel()
+
+    def _status(self) -> messages.StatusReply:
+        snapshot = self._node.snapshot()
+        now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
+        return messages.StatusReply(
+            version=messages.VERSION,
+            hostname=self._config.hostname,
+            pid=os.getpid(),
+            uptime_s=round(time.monotonic() - self._started_s, 3),
+            transport=self._transport,
+            hosts=[host_status(host, now_ns) for host in snapshot.hosts],
+            sysctls=self._sysctls.all(),
+            counters={name.value: count for name, count in snapshot.statistics.items()},
+        )
+
+    def _ifconfig(self, request: messages.IfconfigRequest) -> None:
+        host = self._find(request.host)
+        if request.advbase is not None or request.advskew is not None:
+            host.reconfigure(advbase=request.advbase, advskew=request.advskew)
+        if request.is_up is not None:
+            (host.up if request.is_up else host.down)()
+        if request.state is not None:
+            host.force(_state(request.state))
+
+    def _sysctl(self, name: str, value: int | None) -> messages.SysctlReply:
+        before = self._sysctls.read(name)
+        if value is not None:
+            self._sysctls.write(name, value)
+        return messages.SysctlReply(name=name, before=before, value=self._sysctls.read(name))
+
+    def _find(self, name: str) -> VirtualHost:
+        for host in self._node.hosts:
+            if name in (host.name, str(host.key)):
+                return host
+        known = ", ".join(host.name for host in self._node.hosts)
+        raise UsageError(f"no virtual host {name!r} here; there are: {known}")
+
+    def _greet(self, host: VirtualHost) -> None:
+        config = host.config
+        logger.info(
+            "carp: %s: %s shares %s, advbase %d advskew %d, %s transport",
+            host.key,
+            host.name,
+            ", ".join(str(each) for each in config.shared),
+            config.advbase,
+            config.advskew,
+            self._transport,
+        )
+
+    async def _chronicle(self, host: VirtualHost) -> None:
+        """Log the events of a host to its end."""
+        async with host.events() as events:
+            async for event in events:
+                if self._is_worth_logging(event):
+                    log_event(event)
+
+    async def _count_bad_packets(self) -> None:
+        """At log level 2, tell every ten seconds what was dropped meanwhile; a flood costs no more lines than a trickle."""
+        before = self._bad_packets()
+        while True:
+            await asyncio.sleep(BAD_PACKETS_EVERY_S)
+            now = self._bad_packets()
+            if self._log_level >= LOG_PACKETS and now != before:
+                logger.info("carp: packets dropped: %s", ", ".join(f"{name} {n}" for name, n in (now - before).items()))
+            before = now
+
+    def _bad_packets(self) -> Counter[str]:
+        statistics = self._node.snapshot().statistics
+        return Counter({name.value: count for name, count in statistics.items() if name.startswith("bad")})
+
+    def _is_worth_logging(self, event: Event) -> bool:
+        return self._log_level > LOG_NOTHING or isinstance(event, ActuationFailed)
+
+    def _set_log(self, level: int) -> None:
+        self._log_level = level
+
+
+def _state(name: str) -> State:
+    if name.upper() not in (State.MASTER, State.BACKUP):
+        raise UsageError(f"state {name!r} cannot be set; master and backup can")
+    return State(name.upper())
+
+
+def _stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _finish(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """Wait for tasks that end with their hosts."""
+    for task in tasks:
+        await task

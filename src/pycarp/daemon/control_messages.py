@@ -1,0 +1,144 @@
+"""What goes over the control socket: one JSON line asks, one answers. Typed, strict, versioned."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from pycarp.errors import ControlError
+
+VERSION = 1
+LINE_LIMIT = 1 << 20
+
+
+class StatusRequest(msgspec.Struct, tag="status", forbid_unknown_fields=True):
+    """Ask for everything."""
+
+
+class IfconfigRequest(msgspec.Struct, tag="ifconfig", forbid_unknown_fields=True, kw_only=True):
+    """Change one host; ``host`` is its name, or ``vhid@interface``. None leaves a setting as it is."""
+
+    host: str
+    is_up: bool | None = None
+    state: str | None = None
+    advbase: int | None = None
+    advskew: int | None = None
+
+
+class SysctlRequest(msgspec.Struct, tag="sysctl", forbid_unknown_fields=True):
+    """Read a switch, or set it if there is a value."""
+
+    name: str
+    value: int | None = None
+
+
+class Cause(msgspec.Struct):
+    """One entry of the demotion ledger."""
+
+    cause: str
+    amount: int
+
+
+class Peer(msgspec.Struct, kw_only=True):
+    """Whose advertisement was heard last."""
+
+    source: str
+    advbase: int
+    advskew: int
+    heard_s_ago: float
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """The last state change; ``at`` is wall-clock time in ISO 8601."""
+
+    old: str
+    new: str
+    reason: str
+    explanation: str
+    epoch: int
+    at: str
+    s_ago: float
+    peer: str | None
+    silent_s: float | None
+
+
+class HostStatus(msgspec.Struct, kw_only=True):
+    """One virtual host. ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses."""
+
+    name: str
+    interface: str
+    vhid: int
+    state: str
+    master: str | None
+    epoch: int
+    advbase: int
+    advskew: int
+    effective_advbase: int
+    effective_advskew: int
+    preempt: bool
+    dialect: str
+    addresses: list[str]
+    link_is_up: bool
+    is_up: bool
+    demotion: list[Cause]
+    last_change: Change | None
+    peer: Peer | None
+    next_s: float | None
+
+
+class StatusReply(msgspec.Struct, tag="status", kw_only=True):
+    """Everything."""
+
+    version: int
+    hostname: str
+    pid: int
+    uptime_s: float
+    transport: str
+    hosts: list[HostStatus]
+    sysctls: dict[str, int]
+    counters: dict[str, int]
+
+
+class SysctlReply(msgspec.Struct, tag="sysctl", kw_only=True):
+    """The switch as it was and as it is."""
+
+    name: str
+    before: int
+    value: int
+
+
+class DoneReply(msgspec.Struct, tag="done"):
+    """It has been done."""
+
+
+class RefusedReply(msgspec.Struct, tag="refused"):
+    """It has not, and why."""
+
+    message: str
+
+
+Request: TypeAlias = StatusRequest | IfconfigRequest | SysctlRequest
+Reply: TypeAlias = StatusReply | SysctlReply | DoneReply | RefusedReply
+
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
+
+
+def encode(message: Request | Reply) -> bytes:
+    """Return a message as one JSON line."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """Return the request in a line; ControlError says what is wrong with it."""
+    try:
+        return _requests.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ControlError(f"not a request: {exc}") from exc
+
+
+def decode_reply(line: bytes) -> Reply:
+    """Return the reply in a line; ControlError when a daemon of another version speaks otherwise."""
+    try:
+        return _replies.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ControlError(f"the daemon's answer is not understood: {exc}") from exc

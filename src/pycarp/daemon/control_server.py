@@ -1,0 +1,64 @@
+"""Answers requests on a unix socket that only its owner may use."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_request, encode
+from pycarp.errors import CarpError, ControlError
+
+_OWNER_ONLY = 0o177
+
+
+@contextlib.asynccontextmanager
+async def serve(path: Path, answer: Callable[[Request], Reply]) -> AsyncIterator[None]:
+    """Answer on ``path`` while the context lasts; a CarpError of ``answer`` becomes a refusal.
+
+    Raises ControlError when another daemon answers there, or the socket cannot be made.
+    """
+    _refuse_if_alive(path)
+    before = os.umask(_OWNER_ONLY)
+    try:
+        server = await asyncio.start_unix_server(
+            lambda reader, writer: _converse(reader, writer, answer), path=path, limit=LINE_LIMIT
+        )
+    except OSError as exc:
+        raise ControlError(f"cannot make the control socket {path}: {exc.strerror}; choose another --control") from exc
+    finally:
+        os.umask(before)
+    try:
+        yield
+    finally:
+        server.close()
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _refuse_if_alive(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, contextlib.suppress(OSError):
+        sock.settimeout(1)
+        sock.connect(str(path))
+        raise ControlError(f"another pycarp answers at {path}; stop it, or choose another --control")
+
+
+async def _converse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Request], Reply]
+) -> None:
+    try:
+        # ValueError: a line longer than the limit.
+        with contextlib.suppress(ConnectionError, ValueError):
+            while line := await reader.readline():
+                writer.write(encode(_reply(line, answer)))
+                await writer.drain()
+    finally:
+        writer.close()
+
+
+def _reply(line: bytes, answer: Callable[[Request], Reply]) -> Reply:
+    try:
+        return answer(decode_request(line))
+    except CarpError as exc:
+        return RefusedReply(str(exc))

@@ -1,0 +1,74 @@
+"""From snapshots to what the control socket says."""
+
+import datetime
+
+from pycarp.aio.log_records import explain
+from pycarp.core.events import StateChange
+from pycarp.core.snapshot import HostSnapshot
+from pycarp.core.state import State
+from pycarp.daemon.control_messages import Cause, Change, HostStatus, Peer
+from pycarp.vocabulary import NS_PER_S
+
+
+def host_status(host: HostSnapshot, now_ns: int) -> HostStatus:
+    """Return the status of one host; ``now_ns`` is the engine's time, from which ages are counted."""
+    config = host.config
+    return HostStatus(
+        name=config.name,
+        interface=config.interface,
+        vhid=config.vhid,
+        state=host.state.value,
+        master=_master(host),
+        epoch=host.epoch,
+        advbase=config.advbase,
+        advskew=config.advskew,
+        effective_advbase=host.claim.advbase,
+        effective_advskew=host.claim.advskew,
+        preempt=config.preempt,
+        dialect=config.dialect.name,
+        addresses=[str(each) for each in config.shared],
+        link_is_up=host.link_is_up,
+        is_up=host.admin_is_up,
+        demotion=[Cause(cause, amount) for cause, amount in host.demotion],
+        last_change=None if host.last_change is None else _change(host.last_change, now_ns),
+        peer=_peer(host, now_ns),
+        next_s=None if host.deadline_ns is None else _seconds(host.deadline_ns - now_ns),
+    )
+
+
+def _master(host: HostSnapshot) -> str | None:
+    """Who holds the addresses as far as this host knows: itself, the one it hears, or nobody it knows of."""
+    if host.state is State.MASTER:
+        return "this host"
+    return str(host.peer.source) if host.state is State.BACKUP and host.peer else None
+
+
+def _change(change: StateChange, now_ns: int) -> Change:
+    age_s = _seconds(now_ns - change.at_ns)
+    at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age_s)
+    return Change(
+        old=change.old.value,
+        new=change.new.value,
+        reason=change.reason.name.lower().replace("_", "-"),
+        explanation=explain(change),
+        epoch=change.epoch,
+        at=at.isoformat(timespec="milliseconds"),
+        s_ago=age_s,
+        peer=str(change.peer) if change.peer else None,
+        silent_s=None if change.silent_ns is None else _seconds(change.silent_ns),
+    )
+
+
+def _peer(host: HostSnapshot, now_ns: int) -> Peer | None:
+    if host.peer is None:
+        return None
+    return Peer(
+        source=str(host.peer.source),
+        advbase=host.peer.claim.advbase,
+        advskew=host.peer.claim.advskew,
+        heard_s_ago=_seconds(now_ns - host.peer.at_ns),
+    )
+
+
+def _seconds(span_ns: int) -> float:
+    return round(span_ns / NS_PER_S, 6)

@@ -1,0 +1,77 @@
+"""The switches ``net.inet.carp.*`` of a node. Source of names, defaults and of the additive demotion: carp.md 6.1."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pycarp.aio.node import Node
+from pycarp.errors import UsageError
+
+PREFIX = "net.inet.carp."
+NAMES = ("allow", "preempt", "log", "demotion")
+LOG_NOTHING, LOG_CHANGES, LOG_PACKETS = 0, 1, 2
+
+_CAUSE = "net.inet.carp.demotion"
+
+
+def parse(assignment: str) -> tuple[str, int | None]:
+    """Return name and value of ``net.inet.carp.preempt=1`` or ``net.inet.carp.preempt``; UsageError if it is neither."""
+    name, equals, text = assignment.partition("=")
+    check_name(name)
+    if not equals:
+        return name, None
+    try:
+        return name, int(text)
+    except ValueError:
+        raise UsageError(f"{name}: {text!r} is not a whole number") from None
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless ``name`` is one of the switches."""
+    if name.removeprefix(PREFIX) not in NAMES or not name.startswith(PREFIX):
+        raise UsageError(f"unknown sysctl {name!r}; there are: {', '.join(PREFIX + each for each in NAMES)}")
+
+
+class Sysctls:
+    """Reads and sets the switches of a node; ``set_log`` is told the log level."""
+
+    def __init__(self, node: Node, set_log: Callable[[int], None]) -> None:
+        self._node = node
+        self._set_log = set_log
+        self._log = LOG_CHANGES
+        self._demotion = 0
+
+    def read(self, name: str) -> int:
+        """Return the value of a switch; UsageError for an unknown one."""
+        check_name(name)
+        settings = self._node.settings
+        values = {
+            "allow": int(settings.allow),
+            "preempt": int(settings.preempt),
+            "log": self._log,
+            "demotion": self._node.snapshot().demotion,
+        }
+        return values[name.removeprefix(PREFIX)]
+
+    def write(self, name: str, value: int) -> None:
+        """Set a switch; for ``demotion`` the value is added, as FreeBSD does it. UsageError when out of range."""
+        check_name(name)
+        match name.removeprefix(PREFIX):
+            case "demotion":
+                self._demotion += value
+                self._node.demote(_CAUSE, by=self._demotion)
+            case "log":
+                self._log = _within(name, value, LOG_PACKETS)
+                self._set_log(value)
+            case switch:
+                is_on = bool(_within(name, value, 1))
+                self._node.set_settings(replace(self._node.settings, **{switch: is_on}))
+
+    def all(self) -> dict[str, int]:
+        """Return every switch by its full name."""
+        return {PREFIX + name: self.read(PREFIX + name) for name in NAMES}
+
+
+def _within(name: str, value: int, high: int) -> int:
+    if not 0 <= value <= high:
+        raise UsageError(f"{name}: {value} is outside 0-{high}")
+    return value

@@ -1,0 +1,1 @@
+"""Floor 9: the three hosts for real, in network namespaces."""

@@ -1,0 +1,89 @@
+"""The result of the lab for people and for scripts."""
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from rich.table import Table
+
+from pycarp.lab.machines import WEB_A, WEB_B
+from pycarp.lab.story import Event, Result
+
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?:carp: )?(.*)")
+
+
+def timeline(result: Result, logs: Mapping[str, str]) -> list[str]:
+    """Return what happened in the order of time, seconds from the beginning; ``logs`` are the daemons' logs by machine."""
+    entries = [(event.at_s, f"[bold]{event.name}[/bold]") for event in result.events[1:]]
+    for machine, log in logs.items():
+        entries += [(at_s, f"  {machine:<9} {text}") for at_s, text in _log_entries(log)]
+    entries += _failure_entries(result)
+    return [f"{at_s - result.began_s:8.3f} s  {text}" for at_s, text in sorted(entries)]
+
+
+def table(result: Result) -> Table:
+    """Return what each event cost the client."""
+    found = Table(title="what each event cost", title_justify="left")
+    headings = ("event", "outcome", "takeover", f"longest gap {WEB_A}", f"longest gap {WEB_B}", "failed", "slow")
+    for heading in headings:
+        found.add_column(heading, justify="left" if heading in headings[:3] else "right")
+    for event in result.events:
+        found.add_row(*_row(result, event))
+    return found
+
+
+def as_json(result: Result) -> dict[str, object]:
+    """Return the same for scripts; times are of the wall clock, in seconds."""
+    return {
+        "events": [
+            {
+                **asdict(event),
+                "service": {address: asdict(result.service(event, address)) for address in (WEB_A, WEB_B)},
+            }
+            for event in result.events
+        ],
+        "expectations": [asdict(each) for each in result.expectations],
+        "requests": len(result.requests),
+        "failed": sum(not each.is_ok for each in result.requests),
+    }
+
+
+def _row(result: Result, event: Event) -> tuple[str, ...]:
+    a, b = (result.service(event, address) for address in (WEB_A, WEB_B))
+    takeover = "" if event.takeover_s is None else f"{_span(event.takeover_s)} after {event.takeover_since}"
+    return (
+        event.name,
+        event.outcome,
+        takeover,
+        _span(a.gap_s),
+        _span(b.gap_s),
+        str(a.failed + b.failed),
+        str(a.slow + b.slow),
+    )
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def _log_entries(log: str) -> list[tuple[float, str]]:
+    matches = [_STAMP.match(line) for line in log.splitlines()]
+    return [(datetime.datetime.fromisoformat(match[1]).timestamp(), match[2]) for match in matches if match]
+
+
+def _failure_entries(result: Result) -> list[tuple[float, str]]:
+    """Return one entry for each run of failed requests, at its first."""
+    entries = []
+    for event in result.events:
+        failed = [each for each in result.requests if not each.is_ok and event.at_s <= each.at_s < event.until_s]
+        if failed:
+            addresses = ", ".join(sorted({each.address or "the name server" for each in failed}))
+            last_s = failed[-1].at_s - failed[0].at_s
+            entries.append(
+                (
+                    failed[0].at_s,
+                    f"  [red]client    {len(failed)} requests to {addresses} fail, for {last_s:.2f} s[/red]",
+                )
+            )
+    return entries
