@@ -46,6 +46,7 @@ def as_json(result: Result) -> dict[str, object]:
         "expectations": [asdict(each) for each in result.expectations],
         "requests": len(result.requests),
         "failed": sum(not each.is_ok for each in result.requests),
+        "users_without_page": sum(not each.is_served for each in result.requests),
     }
 
 

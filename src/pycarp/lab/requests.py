@@ -9,12 +9,16 @@ SLOW_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request: when it began (wall clock), to which address, whether and how fast it was answered."""
+    """One request: when it began (wall clock), to which address, whether and how fast that answered.
+
+    ``is_served`` says whether the user got the page, be it from the other address.
+    """
 
     at_s: float
     address: str
     is_ok: bool
     took_s: float
+    is_served: bool
 
     @property
     def is_slow(self) -> bool:
@@ -38,7 +42,15 @@ def parse(lines: Iterable[str]) -> list[Request]:
     for line in lines:
         if line.endswith("}\n"):
             item = json.loads(line)
-            found.append(Request(at_s=item["at"], address=item["address"], is_ok=item["ok"], took_s=item["s"]))
+            found.append(
+                Request(
+                    at_s=item["at"],
+                    address=item["address"],
+                    is_ok=item["ok"],
+                    took_s=item["s"],
+                    is_served=item["served"],
+                )
+            )
     return sorted(found, key=lambda request: request.at_s)
 
 

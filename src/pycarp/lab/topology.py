@@ -100,11 +100,11 @@ class Segment:
 
     def unplug(self, host: str) -> None:
         """Pull a host's cable: both ends lose their carrier."""
-        self._switch("link", "set", host, "down")
+        self._switch("link", "set", "dev", host, "down")
 
     def plug(self, host: str) -> None:
         """Put the cable back."""
-        self._switch("link", "set", host, "up")
+        self._switch("link", "set", "dev", host, "up")
 
     def isolate(self, host: str) -> None:
         """Let nothing through between a host and the rest; the host keeps its carrier."""
@@ -120,7 +120,7 @@ class Segment:
         _batch(
             [
                 f"link add {_BRIDGE} type bridge forward_delay 0 mcast_snooping 0",
-                f"link set {_BRIDGE} up",
+                f"link set dev {_BRIDGE} up",
                 *([f"addr add {self._switch_address} dev {_BRIDGE}"] if self._switch_address else []),
             ],
             switch,
@@ -130,9 +130,9 @@ class Segment:
 
     def _make_host(self, host: str, address: str, switch: str) -> None:
         port = f"link add {self._interface} type veth peer name {host} netns {switch}"
-        own = [f"addr add {address} dev {self._interface}", f"link set {self._interface} up", "link set lo up"]
+        own = [f"addr add {address} dev {self._interface}", f"link set dev {self._interface} up", "link set dev lo up"]
         _batch([port, *own], self.namespace(host))
-        _batch([f"link set {host} master {_BRIDGE} up"], switch)
+        _batch([f"link set dev {host} master {_BRIDGE} up"], switch)
 
     def _switch(self, *words: str) -> None:
         _ip("-n", self.namespace(_SWITCH), *words)

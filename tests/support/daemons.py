@@ -1,0 +1,135 @@
+"""Real daemons on a segment of namespaces: pycarp and ucarp, started, observed and ended by pid."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pycarp.daemon.control_client import request
+from pycarp.daemon.control_messages import DoneReply, HostStatus, IfconfigRequest, StatusReply, StatusRequest
+from pycarp.errors import ControlError
+from pycarp.lab.topology import Segment
+
+PASSWORD = "testpass"
+SHARED = "192.168.1.50"
+
+_numbers = itertools.count()
+
+
+def new_segment(**hosts: str) -> Segment:
+    """Return a segment with a name of its own; hosts as name=address/prefix."""
+    return Segment(f"pct{os.getpid()}x{next(_numbers)}", hosts)
+
+
+def wait_until(is_so: Callable[[], bool], timeout_s: float) -> float:
+    """Return how long it took until something was so; fail when it does not become so in time."""
+    began_s = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - began_s < timeout_s, f"not so within {timeout_s} s"
+        time.sleep(0.01)
+    return time.monotonic() - began_s
+
+
+class _Process:
+    """A program on a host of a segment; ended at the latest when its context ends."""
+
+    def __init__(self, segment: Segment, host: str, argv: list[str], log: Path) -> None:
+        self.log = log
+        self._argv = argv
+        self._segment = segment
+        self._host = host
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        with self.log.open("a") as log:
+            self._process = self._segment.popen(self._host, self._argv, stdout=log, stderr=log)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    @property
+    def process(self) -> "subprocess.Popen[str]":
+        """The running process."""
+        assert self._process is not None
+        return self._process
+
+    def has_address(self, address: str = SHARED) -> bool:
+        """Say whether the host has an address on its interface."""
+        shown = self._segment.run(self._host, ["ip", "-4", "-o", "addr", "show", "dev", "fxp0"])
+        return f" {address}/" in shown
+
+
+class Pycarp(_Process):
+    """A ``pycarp run`` on a host, of one virtual host."""
+
+    def __init__(
+        self,
+        segment: Segment,
+        host: str,
+        folder: Path,
+        *,
+        advskew: int = 0,
+        password: str = PASSWORD,
+        address: str = f"{SHARED}/24",
+        options: tuple[str, ...] = (),
+    ) -> None:
+        rc_conf = folder / f"{host}.rc.conf"
+        rc_conf.write_text(
+            f'cloned_interfaces="carp0"\nifconfig_carp0="vhid 1 advskew {advskew} pass {password} {address}"\n'
+        )
+        self.control = folder / f"{host}.sock"
+        argv = [sys.executable, "-W", "error", "-m", "pycarp", "run"]
+        argv += ["--rc-conf", str(rc_conf), "--control", str(self.control), *options]
+        super().__init__(segment, host, argv, folder / f"{host}.log")
+
+    @property
+    def status(self) -> HostStatus:
+        """What the daemon says about its host."""
+        return request(self.control, StatusRequest(), StatusReply).hosts[0]
+
+    def is_in(self, state: str) -> bool:
+        """Say whether the host is in a state; False while the daemon is not up."""
+        try:
+            return self.status.state == state
+        except ControlError:
+            return False
+
+    def set(self, *, is_up: bool) -> None:
+        """Run ``ifconfig carp0 up`` or ``down``."""
+        request(self.control, IfconfigRequest(host="carp0", is_up=is_up), DoneReply)
+
+
+class Ucarp(_Process):
+    """Debian's ucarp, with scripts that add and remove the address as its documentation shows them."""
+
+    def __init__(
+        self,
+        segment: Segment,
+        host: str,
+        folder: Path,
+        *,
+        source: str,
+        advskew: int = 0,
+        options: tuple[str, ...] = (),
+    ) -> None:
+        for name, verb in (("up", "add"), ("down", "del")):
+            script = folder / f"{host}-{name}.sh"
+            script.write_text(f'#!/bin/sh\nip addr {verb} "$2/24" dev "$1"\n')
+            script.chmod(0o755)
+        argv = ["ucarp", "-i", "fxp0", "-s", source, "-v", "1", "-p", PASSWORD, "-a", SHARED, "-k", str(advskew)]
+        argv += ["-u", str(folder / f"{host}-up.sh"), "-d", str(folder / f"{host}-down.sh"), "-z", *options]
+        super().__init__(segment, host, argv, folder / f"{host}.log")
+
+    def is_in(self, state: str) -> bool:
+        """Say whether ucarp is in a state, told by the address that its scripts move."""
+        return self.has_address() == (state == "MASTER")
