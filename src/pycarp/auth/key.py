@@ -26,6 +26,15 @@ class Passphrase:
             raise ConfigError("passphrase contains a zero octet, where every other system would end it")
         self._octets = octets
 
+    @classmethod
+    def from_key(cls, key: bytes) -> "Passphrase":
+        """Return the secret of a raw key of at most 20 octets, as FreeBSD's netlink can set it; ConfigError if longer."""
+        if len(key) > KEY_LENGTH:
+            raise ConfigError(f"key of {len(key)} octets is too long: the field has {KEY_LENGTH}")
+        made = cls(b"")
+        made._octets = key.rstrip(b"\x00")
+        return made
+
     @property
     def key(self) -> bytes:
         """The 20-octet key: the passphrase, then zeros."""

@@ -55,10 +55,12 @@ def decode(octets: bytes) -> Arp:
     kind, protocol, mac_length, ip_length, operation, smac, sender, tmac, target = _FORMAT.unpack_from(octets)
     if (kind, protocol, mac_length, ip_length) != (_HARDWARE_ETHERNET, ethernet.ETHERTYPE_IPV4, 6, 4):
         raise DecodeError("not ARP for IPv4 over Ethernet")
-    if operation not in Operation:
-        raise DecodeError(f"ARP operation {operation} is neither request nor reply")
+    try:
+        known = Operation(operation)
+    except ValueError as exc:
+        raise DecodeError(f"ARP operation {operation} is neither request nor reply") from exc
     return Arp(
-        operation=Operation(operation),
+        operation=known,
         sender_mac=MacAddress(smac),
         sender=IPv4Address(sender),
         target_mac=MacAddress(tmac),

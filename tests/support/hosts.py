@@ -1,0 +1,158 @@
+"""Builders of configurations, engines and packets, with the settings of the three-hosts scenario."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, ip_interface
+
+from pycarp.auth.digest import Signer
+from pycarp.auth.key import Passphrase
+from pycarp.core import Engine, Input, Step
+from pycarp.core.effects import Effect, Publish
+from pycarp.core.events import Event, StateChange
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, HostAdded, LinkChanged, TimePassed
+from pycarp.core.settings import Settings
+from pycarp.core.state import State
+from pycarp.dialects import UNIVERSAL, Dialect
+from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Datagram, Family, HostKey, LinkFacts
+from pycarp.wire import advertisement as wire
+
+LINK = "fxp0"
+KEY = HostKey(LINK, 1)
+PASSPHRASE = "testpass"
+SHARED = ("192.168.1.50/24",)
+OWN = "192.168.1.3/24"
+PEER = IPv4Address("192.168.1.5")
+
+
+def config(
+    *,
+    vhid: int = 1,
+    advbase: int = 1,
+    advskew: int = 0,
+    preempt: bool = False,
+    dialect: Dialect = UNIVERSAL,
+    passphrase: str = PASSPHRASE,
+    addresses: Iterable[str] = SHARED,
+) -> HostConfig:
+    """Return the configuration of a virtual host on fxp0."""
+    return HostConfig(
+        interface=LINK,
+        vhid=vhid,
+        passphrase=passphrase,
+        addresses=tuple(addresses),
+        advbase=advbase,
+        advskew=advskew,
+        preempt=preempt,
+        dialect=dialect,
+    )
+
+
+def advert(
+    *,
+    vhid: int = 1,
+    advbase: int = 1,
+    advskew: int = 0,
+    counter: int = 7,
+    passphrase: str = PASSPHRASE,
+    addresses: Iterable[str] = SHARED,
+    source: IPv4Address = PEER,
+    ttl: int = 255,
+) -> Datagram:
+    """Return a peer's authentic advertisement as it is received."""
+    signer = Signer(
+        passphrase=Passphrase(passphrase),
+        vhid=vhid,
+        addresses=[ip_interface(each).ip for each in addresses],
+        layouts=UNIVERSAL.layouts,
+    )
+    packet = wire.Advertisement(
+        vhid=vhid, advbase=advbase, advskew=advskew, counter=counter, digest=signer.sign(counter)
+    )
+    return datagram(wire.encode(packet), source=source, ttl=ttl)
+
+
+def datagram(payload: bytes, *, source: IPv4Address = PEER, ttl: int = 255) -> Datagram:
+    """Return any payload as a datagram to the group."""
+    return Datagram(
+        link=LINK,
+        family=Family.IPV4,
+        source=source,
+        destination=CARP_GROUPS[Family.IPV4],
+        ttl=ttl,
+        payload=payload,
+    )
+
+
+def link(*, is_up: bool = True, own: str = OWN) -> LinkFacts:
+    """Return the facts of fxp0."""
+    return LinkFacts(name=LINK, is_up=is_up, addresses=(ip_interface(own),))
+
+
+@dataclass(slots=True)
+class Bench:
+    """An engine with a clock that is moved by hand; remembers the last step."""
+
+    engine: Engine
+    now_ns: int = 0
+    step: Step = field(default_factory=lambda: Step((), None))
+
+    def feed(self, event: Input, *, at_ns: int | None = None) -> tuple[Effect, ...]:
+        """Handle an input, now or at a time, and return the effects."""
+        self.now_ns = self.now_ns if at_ns is None else at_ns
+        self.step = self.engine.handle(event, self.now_ns)
+        return self.step.effects
+
+    def hear(self, packet: Datagram, *, at_ns: int | None = None) -> tuple[Effect, ...]:
+        """Receive a datagram."""
+        return self.feed(DatagramReceived(packet), at_ns=at_ns)
+
+    def pass_time(self, *, to_ns: int) -> tuple[Effect, ...]:
+        """Let time pass without anything happening before ``to_ns``."""
+        return self.feed(TimePassed(), at_ns=to_ns)
+
+    def report(
+        self, action: Action, *, epoch: int | None = None, error: str | None = None, key: HostKey = KEY
+    ) -> tuple[Effect, ...]:
+        """Report the end of an actuation, of the current epoch unless told otherwise."""
+        current = self.engine.host_snapshot(key).epoch
+        return self.feed(ActuationReported(key, current if epoch is None else epoch, action, error))
+
+    @property
+    def state(self) -> State:
+        """The state of the one host."""
+        return self.engine.host_snapshot(KEY).state
+
+
+def bench(*configs: HostConfig, settings: Settings | None = None, own: str = OWN) -> Bench:
+    """Return an engine at time 0 with fxp0 up and the hosts added: in BACKUP, their start reported as dropped."""
+    made = Bench(Engine(entropy=lambda: 0x0123_4567_89AB_CDEF, settings=settings))
+    made.feed(LinkChanged(link(own=own)))
+    for each in configs or (config(),):
+        made.feed(HostAdded(each))
+        made.report(Action.DROP, key=each.key)
+    return made
+
+
+def master(*configs: HostConfig, settings: Settings | None = None) -> Bench:
+    """Return an engine whose first host has just become MASTER and holds its addresses."""
+    made = bench(*configs, settings=settings)
+    assert made.step.deadline_ns is not None
+    made.pass_time(to_ns=made.step.deadline_ns)
+    made.report(Action.HOLD)
+    return made
+
+
+def seconds(count: float) -> int:
+    """Return a span in nanoseconds."""
+    return int(count * NS_PER_S)
+
+
+def published(effects: Iterable[Effect]) -> list[Event]:
+    """Return the events among effects."""
+    return [effect.event for effect in effects if isinstance(effect, Publish)]
+
+
+def changes(effects: Iterable[Effect]) -> list[StateChange]:
+    """Return the state changes among effects."""
+    return [event for event in published(effects) if isinstance(event, StateChange)]
