@@ -50,12 +50,15 @@ def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:
     rest = list(words)
     while rest:
         match rest:
-            case ["up" | "down" as direction, *rest]:
+            case ["up" | "down" as direction, *_]:
                 change.is_up = direction == "up"
-            case ["state", "master" | "backup" | "MASTER" | "BACKUP" as state, *rest]:
+                rest = rest[1:]
+            case ["state", "master" | "backup" | "MASTER" | "BACKUP" as state, *_]:
                 change.state = state
-            case ["advbase" | "advskew" as setting, number, *rest] if number.isdecimal():
+                rest = rest[2:]
+            case ["advbase" | "advskew" as setting, number, *_] if number.isdecimal():
                 setattr(change, setting, int(number))
+                rest = rest[2:]
             case _:
                 raise UsageError(f"{' '.join(rest)!r} is not understood; possible are: {_SYNTAX}")
     return change
