@@ -98,8 +98,8 @@ def test_the_socket_is_removed_at_the_end(tmp_path: Path) -> None:
 
 def test_a_second_daemon_on_the_same_socket_is_refused(tmp_path: Path) -> None:
     async def serve_twice() -> None:
-        async with control_server.serve(tmp_path / "s", answer), control_server.serve(tmp_path / "s", answer):
-            pass
+        async with control_server.serve(tmp_path / "s", answer):
+            control_server.refuse_if_alive(tmp_path / "s")
 
     with pytest.raises(ControlError, match="another pycarp answers at"):
         asyncio.run(serve_twice())

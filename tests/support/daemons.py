@@ -63,6 +63,10 @@ class _Process:
         assert self._process is not None
         return self._process
 
+    def lines(self, containing: str) -> list[str]:
+        """Return the lines of the log that contain a text."""
+        return [line for line in self.log.read_text().splitlines() if containing in line]
+
     def has_address(self, address: str = SHARED) -> bool:
         """Say whether the host has an address on its interface."""
         shown = self._segment.run(self._host, ["ip", "-4", "-o", "addr", "show", "dev", "fxp0"])
@@ -133,3 +137,22 @@ class Ucarp(_Process):
     def is_in(self, state: str) -> bool:
         """Say whether ucarp is in a state, told by the address that its scripts move."""
         return self.has_address() == (state == "MASTER")
+
+
+class Capture(_Process):
+    """tcpdump on the switch, from start to ``stop``."""
+
+    def __init__(self, segment: Segment, folder: Path) -> None:
+        self.file = folder / "capture.pcap"
+        argv = ["tcpdump", "-i", "br0", "--immediate-mode", "-U", "-w", str(self.file), "ip proto 112 or arp"]
+        super().__init__(segment, "switch", argv, folder / "capture.log")
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        wait_until(lambda: bool(self.lines("listening on")), 5)
+        return self
+
+    def stop(self) -> None:
+        """End the capture; the file is complete then."""
+        self.process.terminate()
+        self.process.wait(5)

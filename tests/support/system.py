@@ -1,25 +1,45 @@
-"""What tests of the real system need, and how its lack is shown."""
+"""What the tests of the real system need, and what happens where it is missing."""
 
+import functools
 import os
 import shutil
+import subprocess
 import sys
 
 import pytest
 
+REQUIRE = "PYCARP_REQUIRE_SYSTEM"
 
-def require(*programs: str) -> None:
-    """Skip the test, visibly, unless it may make namespaces and the programs are installed.
 
-    Under PYCARP_REQUIRE_SYSTEM=1 the lack is a failure: there, everything must run.
-    """
-    lacking = [program for program in ("ip", "bridge", *programs) if shutil.which(program) is None]
-    if sys.platform != "linux":
-        lacking.append("Linux")
-    elif os.geteuid() != 0:
-        lacking.append("root")
-    if not lacking:
+def require(*programs: str, root: bool = True) -> None:
+    """Skip the test, and say why, unless this machine can run it; under PYCARP_REQUIRE_SYSTEM=1 fail it instead."""
+    reason = _lacking(programs, root)
+    if reason is None:
         return
-    reason = f"needs {', '.join(lacking)}"
-    if os.environ.get("PYCARP_REQUIRE_SYSTEM") == "1":
-        pytest.fail(reason)
+    if os.environ.get(REQUIRE) == "1":
+        pytest.fail(f"{reason}, and {REQUIRE}=1 forbids to skip", pytrace=False)
     pytest.skip(reason)
+
+
+def _lacking(programs: tuple[str, ...], root: bool) -> str | None:
+    if sys.platform != "linux":
+        return "needs Linux"
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        return f"needs the program {' and '.join(missing)}"
+    return _lacking_privileges() if root else None
+
+
+@functools.cache
+def _lacking_privileges() -> str | None:
+    """Find out by making a namespace: a container may have root, and yet not be allowed to."""
+    if os.geteuid() != 0:
+        return "needs root"
+    if shutil.which("ip") is None:
+        return "needs the program ip"
+    name = f"pycarp-t{os.getpid()}-probe"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        return f"needs network namespaces: {made.stderr.strip()}"
+    subprocess.run(["ip", "netns", "del", name], check=True)
+    return None

@@ -59,20 +59,26 @@ class Daemon:
         Raises ConfigError, TransportError or ControlError when it cannot start, TimeoutError when addresses could not be
         dropped at the end.
         """
+        control_server.refuse_if_alive(self._options.control)
         stop = _stop_signal()
         chroniclers: list[asyncio.Task[None]] = []
         try:
-            async with control_server.serve(self._options.control, self.answer), self._node:
-                for name, value in self._options.sysctls:
-                    self._sysctls.write(name, value)
-                for config in self._config.hosts:
-                    host = await self._node.add(config)
-                    chroniclers.append(asyncio.create_task(self._chronicle(host)))
-                    self._greet(host)
-                await self._wait(stop)
-                logger.info("carp: leaving: dropping addresses, then bowing out")
+            async with self._node:
+                await self._set_up(chroniclers)
+                # Answering begins when there is everything to answer about.
+                async with control_server.serve(self._options.control, self.answer):
+                    await self._wait(stop)
+                    logger.info("carp: leaving: dropping addresses, then bowing out")
         finally:
             await _finish(chroniclers)
+
+    async def _set_up(self, chroniclers: list["asyncio.Task[None]"]) -> None:
+        for name, value in self._options.sysctls:
+            self._sysctls.write(name, value)
+        for config in self._config.hosts:
+            host = await self._node.add(config)
+            self._greet(host)
+            chroniclers.append(asyncio.create_task(self._chronicle(host)))
 
     def answer(self, request: messages.Request) -> messages.Reply:
         """Carry out a request of the control socket; raises CarpError when it cannot be done."""

@@ -17,9 +17,8 @@ _OWNER_ONLY = 0o177
 async def serve(path: Path, answer: Callable[[Request], Reply]) -> AsyncIterator[None]:
     """Answer on ``path`` while the context lasts; a CarpError of ``answer`` becomes a refusal.
 
-    Raises ControlError when another daemon answers there, or the socket cannot be made.
+    A socket that nobody answers on is replaced; ``refuse_if_alive`` comes first. Raises ControlError when it cannot be made.
     """
-    _refuse_if_alive(path)
     before = os.umask(_OWNER_ONLY)
     try:
         server = await asyncio.start_unix_server(
@@ -37,7 +36,8 @@ async def serve(path: Path, answer: Callable[[Request], Reply]) -> AsyncIterator
             path.unlink()
 
 
-def _refuse_if_alive(path: Path) -> None:
+def refuse_if_alive(path: Path) -> None:
+    """Raise ControlError when another daemon answers on ``path``."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, contextlib.suppress(OSError):
         sock.settimeout(1)
         sock.connect(str(path))

@@ -29,10 +29,10 @@ _CLIENT_LIMIT_S = 120.0
 _PAGE = "<!doctype html><title>three hosts</title><p>The same page on each of the three hosts.\n"
 
 
-def segment() -> Segment:
+def segment(prefix: str = PREFIX) -> Segment:
     """Return the segment of the scenario, not made yet."""
     hosts = {**_OWN, CLIENT: _CLIENT_ADDRESS}
-    return Segment(PREFIX, hosts, switch_address=f"{_NAME_SERVER}/24")
+    return Segment(prefix, hosts, switch_address=f"{_NAME_SERVER}/24")
 
 
 class Machines:
@@ -76,7 +76,9 @@ class Machines:
         return self._folder / f"{host}.log"
 
     def start_daemon(self, host: str) -> None:
-        """Start ``pycarp run`` with the machine's rc.conf as it stands."""
+        """Start ``pycarp run`` with the machine's rc.conf as it stands; one that was stopped is waited for first."""
+        if host in self._daemons:
+            self._daemons[host].wait(_GRACE_S)
         rc_conf = str(self._folder / f"{host}.rc.conf")
         argv = [sys.executable, "-m", "pycarp", "run", "--rc-conf", rc_conf, "--control", str(self.control(host))]
         with self.log(host).open("a") as log:

@@ -1,0 +1,158 @@
+"""The daemon on a real segment: takeover, leaving, mistakes of its operator."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from pycarp.lab.topology import Segment
+from pycarp.wire import advertisement as wire
+from pycarp.wire import arp, envelope, ethernet
+from tests.support.daemons import PASSWORD, SHARED, Capture, Pycarp, new_segment, wait_until
+from tests.support.pcap import timed_frames
+from tests.support.system import require
+
+pytestmark = pytest.mark.system
+
+A, B = "192.168.1.3", "192.168.1.5"
+STARTED_S = 8.0
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    require("tcpdump", "setpriv")
+    with new_segment(a=f"{A}/24", b=f"{B}/24") as made:
+        yield made
+
+
+def adverts(capture: Path, source: str) -> list[tuple[float, wire.Advertisement]]:
+    """Return the advertisements from an address in a capture, each with its time."""
+    received = [(at_s, envelope.datagram_of(frame, link="br0")) for at_s, frame in timed_frames(capture)]
+    return [(at_s, wire.decode(each.payload)) for at_s, each in received if each and str(each.source) == source]
+
+
+def test_the_backup_takes_over_3_39_s_after_the_last_advertisement(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path) as a, Pycarp(segment, "b", tmp_path, advskew=100) as b:
+        wait_until(lambda: a.is_in("MASTER") and b.is_in("BACKUP"), STARTED_S)
+        with Capture(segment, tmp_path) as capture:
+            time.sleep(2)
+            segment.unplug("a")
+            wait_until(lambda: b.is_in("MASTER"), 5)
+            capture.stop()
+
+    last_s = adverts(capture.file, A)[-1][0]
+    first_s = adverts(capture.file, B)[0][0]
+    assert 3.39 <= first_s - last_s <= 3.6
+
+
+def test_a_takeover_is_announced_by_gratuitous_arp(segment: Segment, tmp_path: Path) -> None:
+    with Capture(segment, tmp_path) as capture, Pycarp(segment, "a", tmp_path) as a:
+        wait_until(lambda: a.is_in("MASTER") and a.has_address(), STARTED_S)
+        time.sleep(0.5)
+        capture.stop()
+
+    packets = [frame for _at_s, frame in timed_frames(capture.file)]
+    arps = [arp.decode(each[14:]) for each in packets if ethernet.decode(each).ethertype == ethernet.ETHERTYPE_ARP]
+    announced = [each for each in arps if each.sender == each.target == IPv4Address(SHARED)]
+    assert {each.operation for each in announced} == {arp.Operation.REQUEST, arp.Operation.REPLY}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_makes_it_leave_within_a_second(segment: Segment, tmp_path: Path, number: signal.Signals) -> None:
+    with Pycarp(segment, "a", tmp_path) as a:
+        wait_until(lambda: a.is_in("MASTER") and a.has_address(), STARTED_S)
+        with Capture(segment, tmp_path) as capture:
+            a.process.send_signal(number)
+            a.process.wait(1)
+            time.sleep(0.2)
+            capture.stop()
+
+        assert a.process.returncode == 0
+        assert not a.has_address()
+        assert not a.control.exists()
+        assert adverts(capture.file, A)[-1][1].is_bow_out
+
+
+def test_after_sigterm_the_address_moves_within_100_ms(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path) as a, Pycarp(segment, "b", tmp_path, advskew=100) as b:
+        wait_until(lambda: a.is_in("MASTER") and b.status.master == A, STARTED_S)
+        a.process.terminate()
+
+        assert wait_until(b.has_address, 2) < 0.1
+
+
+def test_an_address_left_by_a_killed_daemon_is_dropped_by_the_next(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path) as a:
+        wait_until(lambda: a.is_in("MASTER") and a.has_address(), STARTED_S)
+        a.process.kill()
+        a.process.wait(1)
+        assert a.has_address()
+
+    with Pycarp(segment, "a", tmp_path) as again:
+        wait_until(lambda: again.is_in("BACKUP"), STARTED_S)
+
+        assert wait_until(lambda: not again.has_address(), 1) < 1
+
+
+@pytest.mark.parametrize("transports", [("raw", "raw"), ("raw", "packet"), ("packet-real-mac", "raw")], ids=str)
+def test_every_transport_talks_to_every_other(segment: Segment, tmp_path: Path, transports: tuple[str, str]) -> None:
+    first, second = transports
+    with (
+        Pycarp(segment, "a", tmp_path, options=("--transport", first)) as a,
+        Pycarp(segment, "b", tmp_path, advskew=100, options=("--transport", second)) as b,
+    ):
+        wait_until(lambda: a.is_in("MASTER") and b.is_in("BACKUP") and b.status.master == A, STARTED_S)
+        a.process.terminate()
+
+        wait_until(lambda: b.is_in("MASTER") and b.has_address(), 1)
+
+
+@pytest.mark.parametrize(
+    ("password", "address"),
+    [("another", f"{SHARED}/24"), (PASSWORD, "192.168.1.51/24")],
+    ids=["password", "addresses"],
+)
+def test_peers_that_do_not_agree_are_told_so_in_one_line(
+    segment: Segment, tmp_path: Path, password: str, address: str
+) -> None:
+    with (
+        Pycarp(segment, "a", tmp_path) as a,
+        Pycarp(segment, "b", tmp_path, advskew=100, password=password, address=address) as b,
+    ):
+        wait_until(lambda: a.is_in("MASTER") and b.is_in("MASTER"), STARTED_S)
+        time.sleep(3)
+
+        (line,) = b.lines("not authentic")
+        assert f"from {A}" in line
+        assert "give both hosts the same pass and the same shared addresses" in line
+
+
+def test_without_permission_it_says_what_to_do(segment: Segment, tmp_path: Path) -> None:
+    refused = Pycarp(segment, "a", tmp_path)
+    run = [sys.executable, "-m", "pycarp", "run", "--rc-conf", str(tmp_path / "a.rc.conf")]
+    run += ["--control", str(refused.control)]
+    powerless = ["setpriv", "--bounding-set=-net_raw,-net_admin", "--inh-caps=-net_raw,-net_admin"]
+
+    done = subprocess.run(segment.exec_argv("a", [*powerless, *run]), capture_output=True, text=True, timeout=20)
+
+    assert done.returncode == 1
+    assert "run as root or give" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_down_and_up_give_the_address_back_to_its_owner(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "b", tmp_path, advskew=100) as provider:
+        wait_until(lambda: provider.is_in("MASTER"), STARTED_S)
+        with Pycarp(segment, "a", tmp_path) as owner:
+            wait_until(lambda: owner.is_in("BACKUP") and owner.status.master == B, STARTED_S)
+
+            provider.set(is_up=False)
+            provider.set(is_up=True)
+
+            wait_until(lambda: owner.is_in("MASTER") and owner.has_address(), 1)
+            wait_until(lambda: provider.is_in("BACKUP") and not provider.has_address(), 1)

@@ -1,0 +1,125 @@
+"""Network namespaces with a cable between them, always removed, and a way to open sockets inside."""
+
+import contextlib
+import ctypes
+import itertools
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+from pycarp.transports.base import Transport
+from pycarp.vocabulary import Datagram, Outgoing
+
+LINK = "eth0"
+"""What the one real link of a namespace is called."""
+
+_CLONE_NEWNET = 0x40000000
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """A namespace whose link ``eth0`` is up and has an address of its own."""
+
+    name: str
+    own: IPv4Interface
+
+    @property
+    def address(self) -> IPv4Address:
+        """The own address, without its prefix."""
+        return self.own.ip
+
+    def ip(self, *arguments: str) -> str:
+        """Run ``ip`` inside and return what it prints."""
+        return _run("ip", "-n", self.name, *arguments)
+
+    def addresses(self) -> set[str]:
+        """Return the IPv4 addresses of ``eth0``, with their prefixes."""
+        words = self.ip("-o", "-4", "addr", "show", "dev", LINK).split()
+        return {after for word, after in itertools.pairwise(words) if word == "inet"}
+
+
+@contextlib.contextmanager
+def joined_namespaces() -> Iterator[tuple[Namespace, Namespace]]:
+    """Two namespaces whose links are the ends of one cable."""
+    with _namespace(1) as left, _namespace(2) as right:
+        left.ip("link", "add", LINK, "type", "veth", "peer", "name", LINK, "netns", right.name)
+        for each in (left, right):
+            each.ip("link", "set", "lo", "up")
+            each.ip("addr", "add", str(each.own), "dev", LINK)
+            each.ip("link", "set", LINK, "up")
+        yield left, right
+
+
+@contextlib.contextmanager
+def entered(namespace: Namespace) -> Iterator[None]:
+    """Be inside with the current thread; sockets stay in the namespace in which they were made."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        inside = os.open(f"/run/netns/{namespace.name}", os.O_RDONLY)
+        try:
+            _set_namespace(inside)
+        finally:
+            os.close(inside)
+        try:
+            yield
+        finally:
+            _set_namespace(before)
+    finally:
+        os.close(before)
+
+
+class TransportInside:
+    """A transport whose sockets are opened in a namespace; all else goes through."""
+
+    def __init__(self, transport: Transport, namespace: Namespace) -> None:
+        self._transport = transport
+        self._namespace = namespace
+
+    async def open_link(self, link: str, wake: Callable[[], None]) -> None:
+        """Open inside: the socket transports do not give way while they open."""
+        with entered(self._namespace):
+            await self._transport.open_link(link, wake)
+
+    async def close_link(self, link: str) -> None:
+        """Pass on."""
+        await self._transport.close_link(link)
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Pass on."""
+        self._transport.send(outgoing)
+
+    def drain(self, limit: int) -> list[Datagram]:
+        """Pass on."""
+        return self._transport.drain(limit)
+
+    async def close(self) -> None:
+        """Pass on."""
+        await self._transport.close()
+
+
+@contextlib.contextmanager
+def _namespace(host: int) -> Iterator[Namespace]:
+    namespace = Namespace(name=f"pycarp-t{os.getpid()}-{next(_numbers)}", own=IPv4Interface(f"10.77.0.{host}/24"))
+    _run("ip", "netns", "add", namespace.name)
+    try:
+        yield namespace
+    finally:
+        _run("ip", "netns", "del", namespace.name)
+        assert not Path(f"/run/netns/{namespace.name}").exists()
+
+
+def _set_namespace(descriptor: int) -> None:
+    # os.setns() came with Python 3.12.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _run(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr.strip()}"
+    return done.stdout

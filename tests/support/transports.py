@@ -1,0 +1,53 @@
+"""A transport that does what a test says: it keeps what is sent, and hands out what was put into it."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pycarp.vocabulary import CARP_TTL, Datagram, Outgoing
+
+
+@dataclass(slots=True, kw_only=True)
+class ScriptedTransport:
+    """``waiting`` is what can be drained; while ``error`` is set, sending fails with it."""
+
+    sent: list[Outgoing] = field(default_factory=list)
+    waiting: deque[Datagram] = field(default_factory=deque)
+    drained: list[int] = field(default_factory=list)
+    error: OSError | None = None
+    wakes: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    async def open_link(self, link: str, wake: Callable[[], None]) -> None:
+        """Remember whom to wake."""
+        self.wakes[link] = wake
+
+    async def close_link(self, link: str) -> None:
+        """Forget it."""
+        self.wakes.pop(link, None)
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Keep an advertisement, or fail."""
+        if self.error is not None:
+            raise self.error
+        self.sent.append(outgoing)
+
+    def drain(self, limit: int) -> list[Datagram]:
+        """Hand out what is waiting."""
+        batch = [self.waiting.popleft() for _ in range(min(limit, len(self.waiting)))]
+        self.drained.append(len(batch))
+        return batch
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def received(outgoing: Outgoing) -> Datagram:
+    """Return what a receiver sees of an advertisement."""
+    return Datagram(
+        link=outgoing.link,
+        family=outgoing.family,
+        source=outgoing.source,
+        destination=outgoing.destination,
+        ttl=CARP_TTL,
+        payload=outgoing.payload,
+    )
