@@ -76,8 +76,7 @@ class MacAddress:
         return self.octets.hex(":")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Datagram:
+class Datagram(NamedTuple):
     """A received IP datagram of protocol 112, stripped of its headers."""
 
     link: str

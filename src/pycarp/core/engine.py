@@ -90,6 +90,7 @@ class Engine:
         self._entropy = entropy
         self._settings = settings or Settings()
         self._accounts: dict[HostKey, _Account] = {}
+        self._keys_on: dict[str, set[HostKey]] = {}
         self._links: dict[str, LinkFacts] = {}
         self._ledger = DemotionLedger()
         self._deadlines = DeadlineIndex()
@@ -156,6 +157,7 @@ class Engine:
         self._deadlines.note(key, account.machine.deadline_ns)
         if account.machine.has_departed:
             del self._accounts[key]
+            self._keys_on[key.link].discard(key)
             self._ledger.forget(key)
 
     # Receiving
@@ -183,7 +185,7 @@ class Engine:
 
     def _judge(self, datagram: Datagram) -> Statistic | tuple[_Account, wire.Advertisement]:
         """Return what the datagram is to be counted as, or the host it is for and what it says."""
-        if not any(key.link == datagram.link for key in self._accounts):
+        if not self._keys_on.get(datagram.link):
             return Statistic.BAD_INTERFACE
         if datagram.ttl != CARP_TTL:
             return Statistic.BAD_TTL
@@ -221,10 +223,9 @@ class Engine:
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         self._links[facts.name] = facts
-        for key, account in list(self._accounts.items()):
-            if key.link == facts.name:
-                self._survey(account.machine)
-                self._tell(key, SurroundingsChanged(), now_ns, out)
+        for key in sorted(self._keys_on.get(facts.name, ())):
+            self._survey(self._accounts[key].machine)
+            self._tell(key, SurroundingsChanged(), now_ns, out)
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
         key = config.key
@@ -235,6 +236,7 @@ class Engine:
         account = _Account(speaker, Machine(config, speaker, surroundings))
         self._survey(account.machine)
         self._accounts[key] = account
+        self._keys_on.setdefault(key.link, set()).add(key)
         account.machine.begin(now_ns, out)
         self._tell(key, SurroundingsChanged(), now_ns, out)
 

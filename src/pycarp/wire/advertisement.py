@@ -18,7 +18,7 @@ octet are not, and neither are octets behind the 36th (measured on NetBSD's kern
 """
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycarp.errors import DecodeError
 from pycarp.wire.checksum import internet_checksum
@@ -36,8 +36,7 @@ _FORMAT = struct.Struct("!BBBBBBHQ20s")
 _CHECKSUM_OFFSET = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advertisement:
+class Advertisement(NamedTuple):
     """The fields of one advertisement, as on the wire."""
 
     vhid: int

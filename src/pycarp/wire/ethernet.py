@@ -1,6 +1,6 @@
 """Ethernet frames, the MAC addresses of groups and of virtual hosts."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import Address, MacAddress
@@ -11,8 +11,7 @@ HEADER_LENGTH = 14
 BROADCAST = MacAddress(b"\xff" * 6)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(NamedTuple):
     """An untagged Ethernet II frame."""
 
     destination: MacAddress

@@ -1,8 +1,8 @@
 """IPv4 envelopes of advertisements, for the sockets that hand us or want from us a whole packet."""
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import CARP_PROTOCOL, CARP_TTL
@@ -16,8 +16,7 @@ _DONT_FRAGMENT = 0x4000
 _MORE_OR_OFFSET = 0x3FFF
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IPv4Packet:
+class IPv4Packet(NamedTuple):
     """The header fields that CARP looks at, and the payload."""
 
     source: IPv4Address
