@@ -26,12 +26,16 @@ _KEYWORDS = (
 
 @dataclass(slots=True)
 class CarpWords:
-    """What a specification says; None and empty for what it does not say. An address without a prefix has None for it."""
+    """What a specification says; None and empty for what it does not say. An address without a prefix has None for it.
+
+    What is missing from one that ``has_faults`` may be what could not be understood.
+    """
 
     where: Word
     numbers: dict[str, tuple[Word, int]] = field(default_factory=dict)
     passphrase: Word | None = None
     addresses: list[tuple[Word, IPv4Address, int | None]] = field(default_factory=list)
+    has_faults: bool = False
 
     def number(self, name: str, default: int) -> int:
         """Return the value of vhid, advbase or advskew."""
@@ -65,7 +69,7 @@ class _Parser:
     def __init__(self, words: list[Word], said: CarpWords, complain: Complain, *, vhid_first: bool) -> None:
         self.said = said
         self._rest = list(words)
-        self._complain = complain
+        self._tell = complain
         self._vhid_first = vhid_first
 
     def parse(self) -> None:
@@ -75,6 +79,10 @@ class _Parser:
             if self._vhid_first and word.text in _AFTER_VHID and "vhid" not in self.said.numbers:
                 self._complain(word, f"{word.text} stands before vhid", "write vhid first, as FreeBSD demands")
             self._take(word)
+
+    def _complain(self, where: Word, text: str, hint: str) -> None:
+        self.said.has_faults = True
+        self._tell(where, text, hint)
 
     def _take(self, word: Word) -> None:
         if word.text in _FLAGS:

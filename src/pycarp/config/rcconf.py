@@ -119,7 +119,7 @@ class _Reader:
                 continue
             link = link or parent.link
             said.addresses[index] = (word, address, parent.prefix if prefix is None else prefix)
-        if not said.addresses:
+        if not said.addresses and not said.has_faults:
             self._complain(said.where, "no shared address", "add ADDRESS/LENGTH")
         return link
 
@@ -142,7 +142,7 @@ class _Reader:
 
     def _build_attached(self, link: str, said: CarpWords) -> list[HostConfig]:
         here = self._renames.get(link, link)
-        if not said.addresses:
+        if not said.addresses and not said.has_faults:
             self._complain(said.where, "no shared address", "add alias ADDRESS/32")
         try:
             self._parents.check(here)
@@ -183,9 +183,9 @@ class _Reader:
 
     def _build(self, said: CarpWords, *, link: str, name: str) -> list[HostConfig]:
         """Return the host, or nothing when something is missing, which is complained about."""
-        if "vhid" not in said.numbers:
+        if "vhid" not in said.numbers and not said.has_faults:
             self._complain(said.where, "vhid is missing", "add vhid N, the same on every host that shares the address")
-        if said.passphrase is None:
+        if said.passphrase is None and not said.has_faults:
             self._complain(said.where, "pass is missing", "add pass SECRET; without it anybody could take the address")
         if "vhid" not in said.numbers or said.passphrase is None or not said.addresses:
             return []
@@ -230,6 +230,7 @@ def _merge(into: CarpWords, said: CarpWords, complain: carp_words.Complain) -> N
     if into.passphrase and said.passphrase and into.passphrase.text != said.passphrase.text:
         complain(said.passphrase, "another pass for the same vhid", "give all addresses of a vhid the same")
     into.passphrase = said.passphrase or into.passphrase
+    into.has_faults |= said.has_faults
     into.addresses += said.addresses
 
 
