@@ -2,7 +2,7 @@
 
 import sys
 
-_NEEDED = {"click", "msgspec", "rich"}
+_NEEDED = {"click", "rich"}
 
 
 def main() -> None:
