@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.lab.machines import Machines, segment
+from pycarp.lab.machines import CLIENT, HOSTS, PREFIX, Machines, segment
 from pycarp.lab.story import Story
 from tests.support.system import require
 
@@ -33,4 +33,5 @@ def test_nothing_is_left_of_a_lab_that_is_terminated() -> None:
         lab.terminate()
         lab.communicate(timeout=20)
 
-    assert "pycarp-" not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    assert not {line.split()[0] for line in listed.splitlines()} & {f"{PREFIX}-{host}" for host in (*HOSTS, CLIENT)}

@@ -39,20 +39,29 @@ def lab(*, keep: bool, as_json: bool, clean: bool) -> None:
     Needs root, Linux, iproute2 and dnsmasq. Everything is removed again at the end, also after Ctrl-C.
     """
     check_requirements("dnsmasq")
-    # SIGTERM must clean up like Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
+    _clean_up_when_told_to_go()
     where = segment()
     if clean:
         click.echo(f"removed: {', '.join(where.remove()) or 'nothing, nothing was left'}")
         return
     try:
-        with tempfile.TemporaryDirectory(prefix="pycarp-lab-") as folder, where:
-            with Machines(where, Path(folder)) as machines:
-                is_fine = _keep(where, machines) if keep else _play(where, machines, as_json=as_json)
+        with (
+            tempfile.TemporaryDirectory(prefix="pycarp-lab-") as folder,
+            where,
+            Machines(where, Path(folder)) as machines,
+        ):
+            is_fine = _keep(where, machines) if keep else _play(where, machines, as_json=as_json)
     except KeyboardInterrupt:
         click.echo("\ninterrupted; everything has been removed", err=True)
         sys.exit(1)
     sys.exit(0 if is_fine else 1)
+
+
+def _clean_up_when_told_to_go() -> None:
+    """Let SIGTERM, and a terminal that closes, clean up like Ctrl-C does; nohup keeps its meaning."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: sys.exit(1))
 
 
 def _play(where: Segment, machines: Machines, *, as_json: bool) -> bool:

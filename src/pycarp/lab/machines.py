@@ -118,7 +118,8 @@ class Machines:
             except ControlError:
                 self._check_daemons()
             time.sleep(_POLL_S)
-        raise CarpError(f"within {timeout_s:g} s it did not happen that {what}; logs are in {self._folder}")
+        logs = "".join(f"\n{host}: {self._last_lines(host)}" for host in HOSTS)
+        raise CarpError(f"within {timeout_s:g} s it did not happen that {what}; the daemons' last words:{logs}")
 
     def wait_for(self, host: str, state: str, name: str = "carp0") -> HostStatus:
         """Return the status of a virtual host as soon as it is in a state."""
@@ -128,7 +129,10 @@ class Machines:
     def _check_daemons(self) -> None:
         for host, process in self._daemons.items():
             if process.poll() not in (None, 0):
-                raise CarpError(f"the daemon of {host} ended:\n{self.log(host).read_text()[-500:]}")
+                raise CarpError(f"the daemon of {host} ended: {self._last_lines(host)}")
+
+    def _last_lines(self, host: str) -> str:
+        return "\n  ".join(self.log(host).read_text().splitlines()[-3:])
 
     def _serve_pages(self, host: str) -> None:
         argv = [sys.executable, "-m", "http.server", "80", "--directory", str(self._folder / "www")]

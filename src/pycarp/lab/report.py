@@ -2,24 +2,30 @@
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from rich.markup import escape
 from rich.table import Table
 
 from pycarp.lab.machines import WEB_A, WEB_B
+from pycarp.lab.requests import Request
 from pycarp.lab.story import Event, Result
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?:carp: )?(.*)")
 
 
 def timeline(result: Result, logs: Mapping[str, str]) -> list[str]:
-    """Return what happened in the order of time, seconds from the beginning; ``logs`` are the daemons' logs by machine."""
-    entries = [(event.at_s, f"[bold]{event.name}[/bold]") for event in result.events[1:]]
+    """Return what happened in the order of time, in rich's markup, seconds from the beginning.
+
+    ``logs`` are the daemons' logs by machine. What the lab did comes before what else happened in the same millisecond.
+    """
+    entries = [(_cut(event.at_s), f"[bold]{event.name}[/bold]") for event in result.events[1:]]
     for machine, log in logs.items():
-        entries += [(at_s, f"  {machine:<9} {text}") for at_s, text in _log_entries(log)]
-    entries += _failure_entries(result)
-    return [f"{at_s - result.began_s:8.3f} s  {text}" for at_s, text in sorted(entries)]
+        entries += [(_cut(at_s), f"  {machine:<9} {escape(text)}") for at_s, text in _log_entries(log)]
+    entries += [(_cut(at_s), text) for at_s, text in _failure_entries(result)]
+    entries.sort(key=lambda entry: entry[0])
+    return [f"{at_s - result.began_s:8.3f} s  {text}" for at_s, text in entries]
 
 
 def table(result: Result) -> Table:
@@ -68,6 +74,11 @@ def _span(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
+def _cut(at_s: float) -> float:
+    """Return a time cut to milliseconds, as the logs do; the hundredth of one undoes the rounding of a float."""
+    return int(at_s * 1000 + 0.01) / 1000
+
+
 def _log_entries(log: str) -> list[tuple[float, str]]:
     matches = [_STAMP.match(line) for line in log.splitlines()]
     return [(datetime.datetime.fromisoformat(match[1]).timestamp(), match[2]) for match in matches if match]
@@ -79,12 +90,12 @@ def _failure_entries(result: Result) -> list[tuple[float, str]]:
     for event in result.events:
         failed = [each for each in result.requests if not each.is_ok and event.at_s <= each.at_s < event.until_s]
         if failed:
-            addresses = ", ".join(sorted({each.address or "the name server" for each in failed}))
-            last_s = failed[-1].at_s - failed[0].at_s
-            entries.append(
-                (
-                    failed[0].at_s,
-                    f"  [red]client    {len(failed)} requests to {addresses} fail, for {last_s:.2f} s[/red]",
-                )
-            )
+            entries.append((failed[0].at_s, f"  [red]client    {_failures(failed)}[/red]"))
     return entries
+
+
+def _failures(failed: Sequence[Request]) -> str:
+    addresses = ", ".join(sorted({each.address or "the name server" for each in failed}))
+    if len(failed) == 1:
+        return f"1 request to {addresses} fails"
+    return f"{len(failed)} requests to {addresses} fail, for {_span(failed[-1].at_s - failed[0].at_s)}"

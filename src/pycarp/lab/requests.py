@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-SLOW_S = 0.25
+SLOW_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def service(requests: Sequence[Request], address: str, since_s: float, until_s: 
     asked = [each for each in requests if each.address == address and since_s <= each.at_s < until_s]
     answered = [each.at_s for each in asked if each.is_ok]
     edges = [since_s, *answered, until_s]
-    gaps = [later - earlier for earlier, later in zip(edges, edges[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(edges)]
     return Service(
         gap_s=max(gaps),
         requests=len(asked),

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,8 +33,9 @@ def check_requirements(*programs: str) -> None:
 class Segment:
     """A context manager: one namespace a host, each with a veth to a bridge in a namespace of its own.
 
-    ``hosts`` maps names to own addresses with prefix; every host calls its device ``interface``, and the switch calls the host's
-    port like the host. ``prefix`` begins the names of the namespaces. With ``switch_address`` the switch is reachable.
+    ``hosts`` maps names to own addresses with prefix; every host calls its device ``interface``, and the switch calls
+    the host's port like the host. ``prefix`` begins the names of the namespaces. With ``switch_address`` the switch is
+    reachable. At the end it kills what ``popen`` started and nothing else, and removes the namespaces that it made.
     """
 
     def __init__(
@@ -44,36 +45,37 @@ class Segment:
         self._hosts = dict(hosts)
         self._interface = interface
         self._switch_address = switch_address
+        self._made: list[str] = []
+        self._started: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
-        left = sorted(set(self._namespaces()) & _existing())
-        if left:
+        there = sorted(set(self._namespaces()) & _existing())
+        if there:
             raise UsageError(
-                f"namespaces of an earlier run are left: {', '.join(left)}; remove them: pycarp lab --clean"
+                f"these namespaces exist already: {', '.join(there)}; unless another lab is running, "
+                "an earlier one was killed and left them: remove them with 'pycarp lab --clean'"
             )
         try:
-            self._make()
+            with _undisturbed():
+                self._make()
         except BaseException:
-            self.remove()
+            self._unmake()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.remove()
+        self._unmake()
 
     def remove(self) -> list[str]:
-        """End what still runs in the namespaces, remove them, and return the names of those that were there."""
+        """Remove what a killed run left, with all that runs in it; return the names of those that were there."""
         found = [name for name in self._namespaces() if name in _existing()]
-        for name in found:
-            for pid in _ip("netns", "pids", name).split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            _ip("netns", "del", name)
-            shutil.rmtree(_ETC / name, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            _ETC.rmdir()
+        with _undisturbed():
+            for name in found:
+                for pid in _ip("netns", "pids", name).split():
+                    _kill(int(pid))
+            _remove_namespaces(found)
         return found
 
     def namespace(self, host: str) -> str:
@@ -86,7 +88,9 @@ class Segment:
 
     def popen(self, host: str, argv: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
         """Start a program on a host, away from the terminal's signals; ``options`` go to ``subprocess.Popen``."""
-        return subprocess.Popen(self.exec_argv(host, argv), text=True, start_new_session=True, **options)
+        process = subprocess.Popen(self.exec_argv(host, argv), text=True, start_new_session=True, **options)
+        self._started.append(process)
+        return process
 
     def run(self, host: str, argv: Sequence[str]) -> str:
         """Run a program on a host to its end and return what it prints; CarpError when it fails."""
@@ -115,7 +119,10 @@ class Segment:
         _run(["bridge", "-n", self.namespace(_SWITCH), "link", "set", "dev", host, "state", str(_FORWARDING)])
 
     def _make(self) -> None:
-        _batch([f"netns add {name}" for name in self._namespaces()])
+        for name in self._namespaces():
+            # One by one: if somebody else makes the same at this moment, theirs must not be taken for ours.
+            _ip("netns", "add", name)
+            self._made.append(name)
         switch = self.namespace(_SWITCH)
         _batch(
             [
@@ -134,11 +141,46 @@ class Segment:
         _batch([port, *own], self.namespace(host))
         _batch([f"link set dev {host} master {_BRIDGE} up"], switch)
 
+    def _unmake(self) -> None:
+        with _undisturbed():
+            for process in self._started:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+            self._started.clear()
+            made, self._made = self._made, []
+            _remove_namespaces(made)
+
     def _switch(self, *words: str) -> None:
         _ip("-n", self.namespace(_SWITCH), *words)
 
     def _namespaces(self) -> list[str]:
         return [self.namespace(name) for name in (*self._hosts, _SWITCH)]
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP wait: half made or half removed is worse than a fraction of a second late."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _remove_namespaces(names: Sequence[str]) -> None:
+    for name in names:
+        shutil.rmtree(_ETC / name, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _ETC.rmdir()
+    if names:
+        # With -force, one that cannot be removed does not keep the others.
+        _run(["ip", "-force", "-batch", "-"], "".join(f"netns del {name}\n" for name in names))
 
 
 def _existing() -> set[str]:
