@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 from pycarp.config.shell import Word
 
@@ -13,8 +13,10 @@ Complain = Callable[[Word, str, str], None]
 _FLAGS = frozenset({"inet", "alias", "add", "up"})
 _NUMBERS = {"vhid": (1, 255), "advbase": (1, 255), "advskew": (0, 254)}
 _AFTER_VHID = frozenset({"advbase", "advskew", "pass", "state"})
+_ONLY_CARP = frozenset({"vhid", "advbase", "advskew", "pass"})
 _IGNORED_WITH_ARGUMENT = frozenset({"broadcast", "description", "descr", "fib", "metric", "mtu"})
 _UNSUPPORTED = frozenset({"peer", "peer6", "mcast", "mcast6", "carpver", "vrrpprio", "vrrpinterval", "carpdev"})
+_NO_IPV6 = "IPv6 is not shared; this version shares IPv4 addresses only"
 _KEYWORDS = (
     frozenset({"inet6", "netmask", "pass", "state", "down"})
     | _FLAGS
@@ -33,7 +35,7 @@ class CarpWords:
 
     where: Word
     numbers: dict[str, tuple[Word, int]] = field(default_factory=dict)
-    passphrase: Word | None = None
+    passphrase: Word | None = field(default=None, repr=False)
     addresses: list[tuple[Word, IPv4Address, int | None]] = field(default_factory=list)
     has_faults: bool = False
 
@@ -41,16 +43,31 @@ class CarpWords:
         """Return the value of vhid, advbase or advskew."""
         return self.numbers[name][1] if name in self.numbers else default
 
+    @property
+    def interfaces(self) -> tuple[IPv4Interface, ...]:
+        """The addresses with their prefixes; one that has none is alone in its subnet."""
+        return tuple(
+            IPv4Interface((address, 32 if prefix is None else prefix)) for _word, address, prefix in self.addresses
+        )
+
+    def merge(self, other: "CarpWords", complain: Complain) -> None:
+        """Add what another line says about the same host; the last number wins, two passwords are a mistake."""
+        self.numbers |= other.numbers
+        if self.passphrase and other.passphrase and self.passphrase.text != other.passphrase.text:
+            complain(other.passphrase, "another pass for the same vhid", "give all addresses of a vhid the same")
+        self.passphrase = other.passphrase or self.passphrase
+        self.has_faults |= other.has_faults
+        self.addresses += other.addresses
+
 
 def is_about_carp(words: list[Word]) -> bool:
-    """Say whether the words attach something to a vhid."""
-    return any(word.text == "vhid" for word in words)
+    """Say whether the words attach something to a vhid, even if vhid itself is misspelt or missing."""
+    return any(word.text in _ONLY_CARP or _resembles_vhid(word.text) for word in words)
 
 
 def own_addresses(words: list[Word]) -> list[IPv4Interface]:
     """Return the plain addresses of an interface line; whatever else it says is not our business."""
-    parsed = parse(words, Word("", 1, 1), lambda _where, _what, _out: None)
-    return [IPv4Interface((address, 32 if prefix is None else prefix)) for _word, address, prefix in parsed.addresses]
+    return list(parse(words, Word("", 1, 1), lambda _where, _what, _out: None).interfaces)
 
 
 def parse(words: list[Word], where: Word, complain: Complain, *, vhid_first: bool = False) -> CarpWords:
@@ -76,9 +93,12 @@ class _Parser:
         """Consume everything."""
         while self._rest:
             word = self._rest.pop(0)
-            if self._vhid_first and word.text in _AFTER_VHID and "vhid" not in self.said.numbers:
+            if self._vhid_first and word.text in _AFTER_VHID and self._vhid_follows():
                 self._complain(word, f"{word.text} stands before vhid", "write vhid first, as FreeBSD demands")
             self._take(word)
+
+    def _vhid_follows(self) -> bool:
+        return "vhid" not in self.said.numbers and any(word.text == "vhid" for word in self._rest)
 
     def _complain(self, where: Word, text: str, hint: str) -> None:
         self.said.has_faults = True
@@ -106,23 +126,26 @@ class _Parser:
                 self._take_state(word)
             case "inet6":
                 self._rest.clear()
-                self._complain(word, "IPv6 is not shared by this version", "share IPv4 addresses only")
+                self._complain(word, _NO_IPV6, "leave IPv6 addresses out")
             case "down":
                 self._complain(word, "down at start is not possible", "use 'pycarp ifconfig NAME down' afterwards")
             case unsupported:
                 self._argument(word)
-                self._complain(word, f"{unsupported} is not supported", "remove it; advertisements go to 224.0.0.18")
+                self._complain(word, f"{unsupported} is known to the BSDs, but not supported here", "remove it")
 
     def _take_number(self, keyword: Word) -> None:
         argument = self._argument(keyword)
         if argument is None:
             return
         low, high = _NUMBERS[keyword.text]
-        if argument.text.isascii() and argument.text.isdecimal() and low <= int(argument.text[:9]) <= high:
-            self.said.numbers[keyword.text] = (argument, int(argument.text))
+        number = _number(argument.text)
+        if number is None:
+            # The word is not shown: it may be a password that slipped here.
+            self._complain(argument, f"{keyword.text} needs a number", f"write {keyword.text} {low} to {high}")
+        elif not low <= number <= high:
+            self._complain(argument, f"{keyword.text} {number} is outside {low}-{high}", "")
         else:
-            self.said.numbers[keyword.text] = (argument, low)
-            self._complain(argument, f"{keyword.text} {argument.text} is outside {low}-{high}", "")
+            self.said.numbers[keyword.text] = (argument, number)
 
     def _take_state(self, keyword: Word) -> None:
         argument = self._argument(keyword)
@@ -135,7 +158,7 @@ class _Parser:
             return
         prefix = _prefix_of_mask(argument.text)
         if prefix is None:
-            self._complain(argument, f"{argument.text} is not a netmask", "write 255.255.255.0 or 0xffffff00")
+            self._complain(argument, "this is not a netmask", "write 255.255.255.0 or 0xffffff00")
         elif not self.said.addresses:
             self._complain(keyword, "netmask stands before its address", "write ADDRESS netmask MASK")
         else:
@@ -143,22 +166,25 @@ class _Parser:
             self.said.addresses[-1] = (word, address, prefix)
 
     def _take_address(self, word: Word) -> None:
-        text, slash, prefix = word.text.partition("/")
+        text, slash, length = word.text.partition("/")
+        prefix = _number(length)
         try:
             address = IPv4Address(text)
         except ValueError:
             self._complain_about(word)
             return
-        if slash and not (prefix.isascii() and prefix.isdecimal() and int(prefix[:9]) <= 32):
-            self._complain(word, f"/{prefix} is not a prefix length", "write /0 to /32")
+        if slash and (prefix is None or not 0 <= prefix <= 32):
+            self._complain(word, f"{address} has no prefix length of 0-32", "write ADDRESS/24")
         else:
-            self.said.addresses.append((word, address, int(prefix) if slash else None))
+            self.said.addresses.append((word, address, prefix))
 
     def _complain_about(self, word: Word) -> None:
-        """Complain about an unknown word; it may be a misplaced password, so only what resembles a keyword is shown."""
+        """Complain about an unknown word without showing it; it may be a password, and ``testpass`` resembles pass."""
         close = difflib.get_close_matches(word.text, _KEYWORDS, n=1)
-        if close:
-            self._complain(word, f"unknown word {word.text!r}", f"did you mean {close[0]}?")
+        if _is_ipv6(word.text):
+            self._complain(word, _NO_IPV6, "leave IPv6 addresses out")
+        elif close:
+            self._complain(word, "unknown word", f"did you mean {close[0]}?")
             self._skip_argument_of(close[0])
         else:
             self._complain(word, "unknown word", "expected vhid, advbase, advskew, pass, netmask or an address")
@@ -173,6 +199,27 @@ class _Parser:
             return self._rest.pop(0)
         self._complain(keyword, f"{keyword.text} has no value", f"write {keyword.text} VALUE")
         return None
+
+
+def _resembles_vhid(text: str) -> bool:
+    return bool(difflib.get_close_matches(text, ["vhid"], cutoff=0.75))
+
+
+def _number(text: str) -> int | None:
+    """Return a decimal number, None if it is none; more digits than any bound has are cut, Python refuses thousands."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()):
+        return None
+    magnitude = int(digits.lstrip("0")[:9] or "0")
+    return -magnitude if text.startswith("-") else magnitude
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text.partition("/")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _prefix_of_mask(text: str) -> int | None:

@@ -1,4 +1,7 @@
-"""Which network device a carp interface belongs to: the one whose subnet contains the shared address, as FreeBSD 9 finds it."""
+"""Which network device a carp interface belongs to.
+
+As FreeBSD 9 finds it: the one whose own subnet contains the shared address.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +28,10 @@ class NoParentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parents:
-    """Finds parents among the interfaces of the file (renamed already) and the links that exist; no links: not a live machine."""
+    """Finds parents among the interfaces of the file, under their names here, and the links that exist.
+
+    Without links this is no live machine, and the file is believed.
+    """
 
     declared: Mapping[str, Sequence[IPv4Interface]]
     links: Sequence[LinkFacts]

@@ -21,7 +21,7 @@ class Problem:
         return f"{self.file}:{self.line}:{self.column}: {self.text}{hint}"
 
 
-class ConfigProblems(ConfigError):
+class ConfigProblems(ConfigError):  # noqa: N818  (it is plural: the problems of one file)
     """Everything that is wrong with a configuration, one problem a line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

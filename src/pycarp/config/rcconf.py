@@ -1,13 +1,14 @@
 """FreeBSD's rc.conf, of both generations. Source: carp.md 8.1 and 8.2.
 
-Up to FreeBSD 9 each ``carpN`` is a cloned interface with its own line; from FreeBSD 10 on a vhid stands on addresses of the real interface. Lines
-that are not about carp are passed over.
+Up to FreeBSD 9 each ``carpN`` is a cloned interface with its own line; from FreeBSD 10 on a vhid stands on addresses
+of the real interface. Lines that are not about carp are passed over.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Interface
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Interface
 
+from pycarp.auth.key import Passphrase
 from pycarp.config import carp_words
 from pycarp.config.carp_words import CarpWords
 from pycarp.config.model import NodeConfig
@@ -19,7 +20,7 @@ from pycarp.dialects import UNIVERSAL, Dialect
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import HostKey, LinkFacts
 
-_IFCONFIG = re.compile(r"ifconfig_(?P<link>[A-Za-z0-9_]+?)(?:_alias(?P<number>\d+))?")
+_IFCONFIG = re.compile(r"ifconfig_(?P<link>[A-Za-z0-9_]+?)(?:_alias(?P<number>\d+)|_ipv6)?")
 _CLONE = re.compile(r"carp\d+")
 
 
@@ -33,8 +34,8 @@ def read(
 ) -> NodeConfig:
     """Return the virtual hosts that an rc.conf configures.
 
-    ``file`` is named in problems. ``links`` are the network devices of this machine; without any, the file's own interfaces are believed.
-    ``renames`` says what the file's interfaces are called here.
+    ``file`` is named in problems. ``links`` are the network devices of this machine; without any, the file's own
+    interfaces are believed. ``renames`` says what the file's interfaces are called here.
 
     Raises ConfigProblems with everything that is wrong.
     """
@@ -72,8 +73,9 @@ class _Reader:
 
     @property
     def hostname(self) -> str:
-        """What the file calls its machine."""
-        return self._variables["hostname"].value if "hostname" in self._variables else ""
+        """What the file calls its machine; empty where only a running shell would know."""
+        said = self._variables.get("hostname")
+        return said.value.strip() if said and not said.is_computed else ""
 
     def read(self) -> list[HostConfig]:
         """Return the hosts that could be understood."""
@@ -92,6 +94,9 @@ class _Reader:
         """Return the carpN that are cloned and configured; complain about those that are only one of both."""
         cloned = self._variables.get("cloned_interfaces")
         words = {word.text: word for word in (cloned.words() if cloned else ()) if _CLONE.fullmatch(word.text)}
+        if cloned and cloned.is_computed and any(_CLONE.fullmatch(name) for name in self._lines):
+            self._complain_about_computed(cloned)
+            return []
         for name, word in words.items():
             if name not in self._lines:
                 self._complain(word, f"{name} is cloned but not configured", f'add ifconfig_{name}="vhid ..."')
@@ -103,8 +108,8 @@ class _Reader:
 
     def _read_clone(self, name: str) -> list[HostConfig]:
         said = CarpWords(self._lines[name][0][1].name)
-        for _number, line in self._lines[name]:
-            _merge(said, self._parse(line), self._complain)
+        for line in self._without_gap(name):
+            said.merge(self._parse(line), self._complain)
         parent = self._parent_of(said)
         return self._build(said, link=parent, name=name) if parent else []
 
@@ -118,6 +123,9 @@ class _Reader:
                 self._complain(word, str(exc), exc.hint)
                 continue
             link = link or parent.link
+            if parent.link != link:
+                hint = "give it a carp interface of its own"
+                self._complain(word, f"{address} belongs to {parent.link}, the address before it to {link}", hint)
             said.addresses[index] = (word, address, parent.prefix if prefix is None else prefix)
         if not said.addresses and not said.has_faults:
             self._complain(said.where, "no shared address", "add ADDRESS/LENGTH")
@@ -127,17 +135,13 @@ class _Reader:
 
     def _read_attached(self, link: str) -> list[HostConfig]:
         by_vhid: dict[int, CarpWords] = {}
-        expected = 0
-        for number, line in self._lines[link]:
-            if number is not None and number == expected:
-                expected += 1
+        for line in self._without_gap(link):
             if not carp_words.is_about_carp(line.words()):
                 continue
-            if number is not None and number >= expected:
-                self._complain(line.name, f"alias{number} comes after a gap", f"FreeBSD stops before alias{expected}")
             said = self._parse(line, vhid_first=True)
-            into = by_vhid.setdefault(said.number("vhid", 0), CarpWords(line.name))
-            _merge(into, said, self._complain)
+            # Lines without a readable vhid belong to nobody else: each gets a number that no vhid has.
+            into = by_vhid.setdefault(said.number("vhid", -len(by_vhid)), CarpWords(line.name))
+            into.merge(said, self._complain)
         return [host for said in by_vhid.values() for host in self._build_attached(link, said)]
 
     def _build_attached(self, link: str, said: CarpWords) -> list[HostConfig]:
@@ -163,6 +167,17 @@ class _Reader:
                 lines.setdefault(match["link"], []).append((number, assignment))
         return {link: sorted(each, key=lambda line: -1 if line[0] is None else line[0]) for link, each in lines.items()}
 
+    def _without_gap(self, link: str) -> Iterator[Assignment]:
+        """Yield the lines of an interface, complaining about carp lines that FreeBSD never reads."""
+        expected = 0
+        for number, line in self._lines[link]:
+            if number is not None and number == expected:
+                expected += 1
+            matters = _CLONE.fullmatch(link) or carp_words.is_about_carp(line.words())
+            if matters and number is not None and number >= expected:
+                self._complain(line.name, f"alias{number} comes after a gap", f"FreeBSD stops before alias{expected}")
+            yield line
+
     def _declared(self) -> dict[str, list[IPv4Interface]]:
         """Return the plain addresses of the file's real interfaces, under their names here."""
         return {
@@ -178,8 +193,13 @@ class _Reader:
 
     def _parse(self, line: Assignment, *, vhid_first: bool = False) -> CarpWords:
         if line.is_computed:
-            self._complain(line.name, f"{line.name.text} is computed by a command", "write the value itself")
+            # What the scanner left of the value would only lead to complaints about words nobody wrote.
+            self._complain_about_computed(line)
+            return CarpWords(line.name, has_faults=True)
         return carp_words.parse(line.words(), line.name, self._complain, vhid_first=vhid_first)
+
+    def _complain_about_computed(self, line: Assignment) -> None:
+        self._complain(line.name, f"{line.name.text} is computed by the shell", "write the value itself")
 
     def _build(self, said: CarpWords, *, link: str, name: str) -> list[HostConfig]:
         """Return the host, or nothing when something is missing, which is complained about."""
@@ -190,18 +210,31 @@ class _Reader:
         if "vhid" not in said.numbers or said.passphrase is None or not said.addresses:
             return []
         self._check_unique(HostKey(link, said.number("vhid", 0)), said)
+        secret = self._secret(said.passphrase)
         try:
-            return [self._host(said, said.passphrase.text, link, name)]
+            return [self._host(said, secret, link, name)] if secret else []
         except ConfigError as exc:
             self._complain(said.where, str(exc), "")
-            return []
+        except UnicodeError:
+            self._complain(said.where, f"interface name {link!r} is not UTF-8", "")
+        return []
 
-    def _host(self, said: CarpWords, passphrase: str, link: str, name: str) -> HostConfig:
+    def _secret(self, word: Word) -> Passphrase | None:
+        try:
+            return Passphrase(word.text)
+        except ConfigError as exc:
+            self._complain(word, str(exc), "")
+        except UnicodeError:
+            # Its own message would show a part of the password.
+            self._complain(word, "pass is not UTF-8", "save the file as UTF-8")
+        return None
+
+    def _host(self, said: CarpWords, passphrase: Passphrase, link: str, name: str) -> HostConfig:
         return HostConfig(
             interface=link,
             vhid=said.number("vhid", 0),
             passphrase=passphrase,
-            addresses=tuple(_interface(address, prefix) for _word, address, prefix in said.addresses),
+            addresses=said.interfaces,
             advbase=said.number("advbase", 1),
             advskew=said.number("advskew", 0),
             dialect=self._dialect,
@@ -222,17 +255,3 @@ class _Reader:
 
     def _complain(self, where: Word, text: str, hint: str) -> None:
         self.problems.append(Problem(self._file, where.line, where.column, text, hint))
-
-
-def _merge(into: CarpWords, said: CarpWords, complain: carp_words.Complain) -> None:
-    """Add what another line says about the same host; the last number given wins, two passwords are a mistake."""
-    into.numbers |= said.numbers
-    if into.passphrase and said.passphrase and into.passphrase.text != said.passphrase.text:
-        complain(said.passphrase, "another pass for the same vhid", "give all addresses of a vhid the same")
-    into.passphrase = said.passphrase or into.passphrase
-    into.has_faults |= said.has_faults
-    into.addresses += said.addresses
-
-
-def _interface(address: IPv4Address, prefix: int | None) -> IPv4Interface:
-    return IPv4Interface((address, 32 if prefix is None else prefix))

@@ -1,7 +1,7 @@
 """The assignments of a shell script such as rc.conf, without running it.
 
-Every character of a value remembers where it stands, so that a problem can point at the very word. What is no assignment is
-passed over.
+Every character of a value remembers where it stands, so that a problem can point at the very word. What is no
+assignment is passed over.
 """
 
 import re
@@ -12,6 +12,13 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _ENDS_WORD = frozenset(" \t\n;&|()<>")
 _ESCAPED_IN_QUOTES = frozenset('"\\$`\n')
+_ENDS_COMMAND = frozenset("\n;&|()")
+_BEFORE_COMMAND = frozenset(
+    {"export", "readonly", "local", "if", "then", "else", "elif", "do", "while", "until", "{", "!"}
+)
+_COMPUTED_AFTER_DOLLAR = frozenset("({?!#@*$-0123456789")
+_EXPANSION_MAX = 10_000
+_BLANKS = frozenset(" \t\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class Word:
 
 @dataclass(slots=True)
 class Assignment:
-    """``NAME=value``; ``is_computed`` when a command would have to be run for the value."""
+    """``NAME=value``; ``is_computed`` when only a running shell would know the value."""
 
     name: Word
     characters: list[Word] = field(default_factory=list)
@@ -57,7 +64,7 @@ def assignments(text: str) -> list[Assignment]:
 def _split(characters: list[Word]) -> Iterator[Word]:
     word: list[Word] = []
     for character in [*characters, Word(" ", 0, 0)]:
-        if not character.text.isspace():
+        if character.text not in _BLANKS:
             word.append(character)
         elif word:
             yield Word("".join(each.text for each in word), word[0].line, word[0].column)
@@ -73,11 +80,16 @@ class _Scanner:
         self._line = 1
         self._column = 1
         self._found: list[Assignment] = []
+        self._may_assign = True
+        """Whether a command may begin here; in ``echo a=b`` the second word is only an argument."""
 
     def scan(self) -> list[Assignment]:
         """Return all assignments."""
         while self._at < len(self._text):
             if self._next() in _ENDS_WORD:
+                self._may_assign |= self._take().text in _ENDS_COMMAND
+            elif self._text.startswith("\\\n", self._at):
+                self._take()
                 self._take()
             elif self._next() == "#":
                 self._skip_comment()
@@ -86,7 +98,7 @@ class _Scanner:
         return self._found
 
     def _scan_word(self) -> None:
-        match = _NAME.match(self._text, self._at)
+        match = _NAME.match(self._text, self._at) if self._may_assign else None
         name = Word(match.group()[:-1] if match else "", self._line, self._column)
         for _ in range(match.end() - match.start() if match else 0):
             self._take()
@@ -94,6 +106,8 @@ class _Scanner:
         self._scan_value(assignment)
         if match:
             self._found.append(assignment)
+        else:
+            self._may_assign = self._may_assign and assignment.value in _BEFORE_COMMAND
 
     def _scan_value(self, into: Assignment) -> None:
         while self._at < len(self._text) and self._next() not in _ENDS_WORD:
@@ -128,19 +142,23 @@ class _Scanner:
 
     def _add(self, character: Word, into: Assignment) -> None:
         """Take a character that may begin an expansion."""
-        if character.text == "`" or (character.text == "$" and self._next() == "("):
-            into.is_computed = True
         reference = _REFERENCE.match(self._text, self._at - 1) if character.text == "$" else None
         if reference is None:
+            into.is_computed |= character.text == "`" or (
+                character.text == "$" and self._next() in _COMPUTED_AFTER_DOLLAR
+            )
             into.characters.append(character)
             return
         for _ in range(len(reference.group()) - 1):
             self._take()
-        value = self._value_of(reference.group(1) or reference.group(2))
-        into.characters += [Word(each, character.line, character.column) for each in value]
-
-    def _value_of(self, name: str) -> str:
-        return next((each.value for each in reversed(self._found) if each.name.text == name), "")
+        name = reference.group(1) or reference.group(2)
+        meant = next((each for each in reversed(self._found) if each.name.text == name), None)
+        if meant is not None and len(into.characters) + len(meant.characters) > _EXPANSION_MAX:
+            # Forty lines that each double the one before would need all the memory there is.
+            into.is_computed = True
+        elif meant is not None:
+            into.is_computed |= meant.is_computed
+            into.characters += [Word(each, character.line, character.column) for each in meant.value]
 
     def _skip_comment(self) -> None:
         while self._at < len(self._text) and self._next() != "\n":
