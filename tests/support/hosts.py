@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, ip_interface
 from pycarp.auth.digest import Signer
 from pycarp.auth.key import Passphrase
 from pycarp.core import Engine, Input, Step
-from pycarp.core.effects import Effect, Publish
+from pycarp.core.effects import Effect, Publish, Transmit
 from pycarp.core.events import Event, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, HostAdded, LinkChanged, TimePassed
@@ -134,9 +134,9 @@ def bench(*configs: HostConfig, settings: Settings | None = None, own: str = OWN
     return made
 
 
-def master(*configs: HostConfig, settings: Settings | None = None) -> Bench:
+def master(*configs: HostConfig, settings: Settings | None = None, own: str = OWN) -> Bench:
     """Return an engine whose first host has just become MASTER and holds its addresses."""
-    made = bench(*configs, settings=settings)
+    made = bench(*configs, settings=settings, own=own)
     assert made.step.deadline_ns is not None
     made.pass_time(to_ns=made.step.deadline_ns)
     made.report(Action.HOLD)
@@ -156,3 +156,8 @@ def published(effects: Iterable[Effect]) -> list[Event]:
 def changes(effects: Iterable[Effect]) -> list[StateChange]:
     """Return the state changes among effects."""
     return [event for event in published(effects) if isinstance(event, StateChange)]
+
+
+def transmitted(effects: Iterable[Effect]) -> list[wire.Advertisement]:
+    """Return the advertisements among effects."""
+    return [wire.decode(effect.outgoing.payload) for effect in effects if isinstance(effect, Transmit)]

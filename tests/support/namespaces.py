@@ -5,6 +5,7 @@ import ctypes
 import itertools
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
@@ -16,6 +17,7 @@ from pycarp.vocabulary import Datagram, Outgoing
 LINK = "eth0"
 """What the one real link of a namespace is called."""
 
+_CARRIER_S = 5.0
 _CLONE_NEWNET = 0x40000000
 _numbers = itertools.count(1)
 
@@ -36,6 +38,19 @@ class Namespace:
         """Run ``ip`` inside and return what it prints."""
         return _run("ip", "-n", self.name, *arguments)
 
+    def ip_batch(self, commands: str) -> None:
+        """Run many commands of ``ip``, one a line."""
+        argv = ["ip", "-n", self.name, "-batch", "-"]
+        done = subprocess.run(argv, input=commands, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr.strip()
+
+    def wait_for_carrier(self) -> None:
+        """Return when the link carries; until the kernel has noticed, it loses what is sent."""
+        ends_s = time.monotonic() + _CARRIER_S
+        while "state UP" not in self.ip("link", "show", "dev", LINK):
+            assert time.monotonic() < ends_s, f"{LINK} does not carry"
+            time.sleep(0.01)
+
     def addresses(self) -> set[str]:
         """Return the IPv4 addresses of ``eth0``, with their prefixes."""
         words = self.ip("-o", "-4", "addr", "show", "dev", LINK).split()
@@ -51,6 +66,8 @@ def joined_namespaces() -> Iterator[tuple[Namespace, Namespace]]:
             each.ip("link", "set", "lo", "up")
             each.ip("addr", "add", str(each.own), "dev", LINK)
             each.ip("link", "set", LINK, "up")
+        for each in (left, right):
+            each.wait_for_carrier()
         yield left, right
 
 

@@ -1,10 +1,12 @@
 """What the tests of the real system need, and what happens where it is missing."""
 
+import contextlib
 import functools
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +21,17 @@ def require(*programs: str, root: bool = True) -> None:
     if os.environ.get(REQUIRE) == "1":
         pytest.fail(f"{reason}, and {REQUIRE}=1 forbids to skip", pytrace=False)
     pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be nobody for a while: another effective user has no effective capabilities."""
+    before = os.geteuid()
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 def _lacking(programs: tuple[str, ...], root: bool) -> str | None:

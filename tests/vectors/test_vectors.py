@@ -14,6 +14,7 @@ from pycarp.vocabulary import CARP_GROUPS, Family, MacAddress, Outgoing
 from pycarp.wire import advertisement as wire
 from pycarp.wire import envelope, ethernet, ip
 from pycarp.wire.checksum import internet_checksum
+from tests.support.hosts import bench, config, datagram
 
 HERE = Path(__file__).parent
 VECTORS: list[dict[str, Any]] = json.loads((HERE / "vectors.json").read_text())["vectors"]
@@ -197,3 +198,56 @@ def test_a_flipped_bit_of_counter_or_digest_is_not_authentic(bit: int) -> None:
     advert = wire.decode(bytes(octets))
 
     assert not signer(VECTORS[0]).verify(advert.counter, advert.digest)
+
+
+# What vectors.json lists under "negative": changes to a captured advertisement, and what everybody makes of them.
+
+
+def changed(offset: int, octet: int) -> bytes:
+    """Return the first vector's advertisement with another octet, and with its checksum made right again."""
+    octets = bytearray.fromhex(VECTORS[0]["carp_hex"])
+    assert octets[offset] != octet
+    octets[offset] = octet
+    octets[6:8] = bytes(2)
+    octets[6:8] = internet_checksum(bytes(octets)).to_bytes(2, "big")
+    return bytes(octets)
+
+
+def rose(payload: bytes, *, ttl: int = 255) -> dict[str, int]:
+    """Return the counters of received packets that rise when a host of the first vector receives a payload."""
+    vector = VECTORS[0]
+    host = bench(config(vhid=vector["vhid"], passphrase=vector["pass"], addresses=vector["vips4"]))
+    host.hear(datagram(payload, source=IPv4Address(vector["src"]), ttl=ttl))
+    return {name.value: count for name, count in host.engine.snapshot().statistics.items() if count}
+
+
+def test_the_unchanged_vector_is_accepted() -> None:
+    assert rose(bytes.fromhex(VECTORS[0]["carp_hex"])) == {"ipackets": 1}
+
+
+@pytest.mark.parametrize(
+    ("offset", "octet"),
+    [(2, 1), (2, 200), (5, 2), (4, 77), (3, 0), (0, 0x20)],
+    ids=["advskew", "advskew far off", "advbase", "demote", "authlen", "type"],
+)
+def test_fields_that_are_not_signed_may_be_changed_by_anybody(offset: int, octet: int) -> None:
+    assert rose(changed(offset, octet)) == {"ipackets": 1}
+
+
+def test_another_vhid_is_not_ours() -> None:
+    assert rose(changed(1, 43)) == {"ipackets": 1, "badvhid": 1}
+
+
+@pytest.mark.parametrize("offset", [8, 15, 16, 35])
+def test_another_counter_or_digest_is_bad_authentication(offset: int) -> None:
+    octet = bytes.fromhex(VECTORS[0]["carp_hex"])[offset] ^ 1
+
+    assert rose(changed(offset, octet)) == {"ipackets": 1, "badauth": 1}
+
+
+def test_ttl_254_is_bad() -> None:
+    assert rose(bytes.fromhex(VECTORS[0]["carp_hex"]), ttl=254) == {"ipackets": 1, "badttl": 1}
+
+
+def test_version_3_is_bad() -> None:
+    assert rose(changed(0, 0x31)) == {"ipackets": 1, "badver": 1}

@@ -79,6 +79,15 @@ class _Account:
     rejected: int = 0
     reject_again_at_ns: int = 0
 
+    def takes_part_in(self, family: Family) -> bool:
+        """Say whether the host is up and shares addresses of a family. Source: carp.md 4.2, FreeBSD 10 to 13."""
+        return self.machine.surroundings.are_ready and family in self.speaker.families
+
+    @property
+    def trouble(self) -> str:
+        """The cause under which send errors of this host demote the node."""
+        return f"send errors on {self.machine.key}"
+
 
 class Engine:
     """The pure heart of pycarp; see the module's docstring.
@@ -159,6 +168,7 @@ class Engine:
             del self._accounts[key]
             self._keys_on[key.link].discard(key)
             self._ledger.forget(key)
+            self._demote(None, account.trouble, 0, now_ns, out)
 
     # Receiving
 
@@ -177,9 +187,10 @@ class Engine:
             self._statistics[Statistic.BAD_AUTHENTICATION] += 1
             self._report_rejection(account, datagram.source, now_ns, out)
             return
-        if account.speaker.is_echo(advert, datagram.source, self._own_address(machine, datagram.family)):
+        if account.speaker.is_echo(datagram.source, self._own_address(machine, datagram.family)):
             self._statistics[Statistic.BAD_INTERFACE] += 1
             return
+        account.speaker.adopt(advert)
         claim = Claim(advbase=advert.advbase, advskew=advert.advskew, demote=advert.demote)
         self._tell(machine.key, Heard(claim, datagram.source, datagram.family), now_ns, out)
 
@@ -196,7 +207,7 @@ class Engine:
         if not wire.checksum_is_right(datagram.payload):
             return Statistic.BAD_CHECKSUM
         account = self._accounts.get(HostKey(datagram.link, advert.vhid))
-        if account is None or not account.machine.surroundings.are_ready:
+        if account is None or not account.takes_part_in(datagram.family):
             return Statistic.UNKNOWN_VHID
         if advert.version != wire.VERSION:
             return Statistic.BAD_VERSION
@@ -284,16 +295,16 @@ class Engine:
             return
         budget = account.machine.config.dialect.send_errors
         if error is None:
+            account.send_failures = 0
             account.send_successes += 1
-            if account.send_successes >= budget.successes:
-                account.send_failures = 0
-                self._demote(None, f"send errors on {key}", 0, now_ns, out)
+            if account.send_successes == budget.successes:
+                self._demote(None, account.trouble, 0, now_ns, out)
             return
         self._statistics[Statistic.SEND_FAILED] += 1
         account.send_successes = 0
         account.send_failures += 1
         if account.send_failures == budget.failures:
-            self._demote(None, f"send errors on {key}", budget.demotion, now_ns, out)
+            self._demote(None, account.trouble, budget.demotion, now_ns, out)
 
     def _on_actuation_report(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
         account = self._accounts.get(event.key)

@@ -13,7 +13,7 @@ from pycarp.wire import advertisement as wire
 class Speaker:
     """Composes and authenticates the advertisements of one host; owns its signer and counter."""
 
-    __slots__ = ("_counter", "_dialect", "_families", "_last_digests", "_link", "_mac", "_signer", "_vhid")
+    __slots__ = ("_counter", "_dialect", "_families", "_link", "_mac", "_signer", "_vhid")
 
     def __init__(self, config: HostConfig, entropy: Callable[[], int]) -> None:
         self._link = config.interface
@@ -28,7 +28,6 @@ class Speaker:
             layouts=config.dialect.layouts,
         )
         self._families = tuple(dict.fromkeys(sorted(family_of(each) for each in config.shared)))
-        self._last_digests: tuple[bytes, ...] = ()
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -37,8 +36,6 @@ class Speaker:
 
     def compose(self, claim: Claim, sources: dict[Family, Address]) -> list[Outgoing]:
         """Return one signed advertisement a family, each with the next counter."""
-        adverts = [self._sign(claim) for _ in self._families]
-        self._last_digests = tuple(each.digest for each in adverts)
         return [
             Outgoing(
                 link=self._link,
@@ -48,26 +45,27 @@ class Speaker:
                 tos=self._dialect.tos,
                 identification=self._dialect.identification,
                 source_mac=self._mac,
-                payload=wire.encode(advert),
+                payload=wire.encode(self._sign(claim)),
             )
-            for family, advert in zip(self._families, adverts, strict=True)
+            for family in self._families
         ]
 
     def accepts(self, advert: wire.Advertisement) -> bool:
-        """Say whether the digest is one that a peer of this vhid makes; adopt the counter if so."""
-        if not self._signer.verify(advert.counter, advert.digest):
-            return False
-        if advert.digest not in self._last_digests:
-            self._counter.adopt(advert.counter)
-        return True
+        """Say whether the digest is one that a peer of this vhid makes."""
+        return self._signer.verify(advert.counter, advert.digest)
 
-    def is_echo(self, advert: wire.Advertisement, source: Address, own: Address | None) -> bool:
+    def adopt(self, advert: wire.Advertisement) -> None:
+        """Take over the counter of a peer's authentic advertisement."""
+        self._counter.adopt(advert.counter)
+
+    def is_echo(self, source: Address, own: Address | None) -> bool:
         """Say whether an authentic advertisement is our own, come back over a looping segment.
 
-        Either it is the very packet we sent last, or it comes from our own address (``own`` None: we have none). Source:
-        carp.md 4.4; only dialects that detect loops ask.
+        Told by its source alone, so a host without an address (``own`` None) cannot tell. The digest would not do: it does
+        not cover the source, and two hosts that have heard the same counter sign their next advertisement alike.
+        Source: carp.md 4.4; only dialects that detect loops ask.
         """
-        return self._dialect.drops_own_source and (advert.digest in self._last_digests or source == own)
+        return self._dialect.drops_own_source and source == own
 
     def _sign(self, claim: Claim) -> wire.Advertisement:
         counter = self._counter.next()

@@ -57,12 +57,12 @@ def never_keep(_tie: Tie) -> bool:
 
 
 def keep_with_lower_address(tie: Tie) -> bool:
-    """Keep unless the peer's source address is lower, both read with the last octet first.
+    """Keep if the peer's source address is higher, both read with the last octet first.
 
     ucarp compares the addresses as they lie in the memory of a little-endian machine: 10.77.0.1 yields to
     11.0.0.1, but not to 10.1.0.2. Source: captured, carp.md 5.1.
     """
-    return tie.their_source.packed[::-1] >= tie.our_source.packed[::-1]
+    return tie.their_source.packed[::-1] > tie.our_source.packed[::-1]
 
 
 def keep_with_lower_address_or_fresh(tie: Tie) -> bool:

@@ -1,0 +1,89 @@
+"""The wake-up index, against a dictionary of the earliest time noted for each host."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycarp.core.deadlines import DeadlineIndex
+from pycarp.vocabulary import HostKey
+
+A, B, C = (HostKey("fxp0", vhid) for vhid in (1, 2, 3))
+
+TIMES = st.integers(0, 20)
+NOTES = st.tuples(st.sampled_from([A, B, C]), st.none() | TIMES)
+
+
+def index(**times: int | None) -> DeadlineIndex:
+    made = DeadlineIndex()
+    for name, at_ns in times.items():
+        made.note({"a": A, "b": B, "c": C}[name], at_ns)
+    return made
+
+
+def test_an_empty_index_has_no_earliest_time() -> None:
+    assert index().earliest_ns() is None
+
+
+def test_the_earliest_of_all_times_is_told() -> None:
+    assert index(a=30, b=10, c=20).earliest_ns() == 10
+
+
+def test_a_later_time_leaves_the_earlier_entry() -> None:
+    made = index(a=10)
+    made.note(A, 20)
+
+    assert made.earliest_ns() == 10
+
+
+def test_an_earlier_time_replaces_the_entry() -> None:
+    made = index(a=10)
+    made.note(A, 5)
+
+    assert (made.pop_due(7), made.pop_due(100)) == ([A], [])
+
+
+def test_a_host_without_a_deadline_is_taken_out() -> None:
+    made = index(a=10, b=20)
+    made.note(A, None)
+
+    assert made.earliest_ns() == 20
+    assert made.pop_due(30) == [B]
+
+
+def test_taking_out_a_host_that_is_not_in_does_nothing() -> None:
+    made = index(a=None)
+
+    assert made.earliest_ns() is None
+
+
+def test_an_entry_is_due_at_its_very_time() -> None:
+    made = index(a=10)
+
+    assert (made.pop_due(9), made.pop_due(10)) == ([], [A])
+
+
+def test_due_hosts_come_in_the_order_of_their_times() -> None:
+    assert index(a=30, b=10, c=20).pop_due(25) == [B, C]
+
+
+def test_a_host_comes_once() -> None:
+    made = index(a=10)
+    made.note(A, None)
+    made.note(A, 10)
+
+    assert made.pop_due(10) == [A]
+
+
+@given(st.lists(NOTES | TIMES, max_size=40))
+def test_it_does_as_a_dictionary_of_minima_does(actions: list[tuple[HostKey, int | None] | int]) -> None:
+    made, model = DeadlineIndex(), dict[HostKey, int]()
+
+    for action in actions:
+        if isinstance(action, int):
+            due = {key for key, at_ns in model.items() if at_ns <= action}
+            assert set(made.pop_due(action)) == due
+            model = {key: at_ns for key, at_ns in model.items() if key not in due}
+        else:
+            key, noted_ns = action
+            made.note(key, noted_ns)
+            model.pop(key, None) if noted_ns is None else model.update({key: min(noted_ns, model.get(key, noted_ns))})
+        assert made.earliest_ns() == min(model.values(), default=None)

@@ -1,0 +1,163 @@
+"""What a virtual host can be told, and what is refused with which words."""
+
+from dataclasses import FrozenInstanceError
+from ipaddress import ip_address, ip_interface
+
+import pytest
+
+from pycarp.auth.key import Passphrase
+from pycarp.core.host_config import HostConfig
+from pycarp.dialects import ALL, FREEBSD, NETBSD, UCARP, UNIVERSAL, Dialect
+from pycarp.errors import ConfigError
+from pycarp.vocabulary import HostKey, Interface
+from tests.support.hosts import config
+
+SECRET = "s3cr3t"
+
+
+def on_link(name: str) -> HostConfig:
+    return HostConfig(interface=name, vhid=1, passphrase=SECRET, addresses=("192.168.1.50/24",))
+
+
+@pytest.mark.parametrize("vhid", [1, 255])
+def test_a_vhid_is_1_to_255(vhid: int) -> None:
+    assert config(vhid=vhid).vhid == vhid
+
+
+@pytest.mark.parametrize("vhid", [-1, 0, 256])
+def test_another_vhid_is_refused(vhid: int) -> None:
+    with pytest.raises(ConfigError, match=f"^vhid {vhid} is outside 1-255$"):
+        config(vhid=vhid)
+
+
+@pytest.mark.parametrize("advbase", [1, 255])
+def test_an_advbase_is_1_to_255(advbase: int) -> None:
+    assert config(advbase=advbase).advbase == advbase
+
+
+@pytest.mark.parametrize("advbase", [-1, 0, 256])
+def test_another_advbase_is_refused(advbase: int) -> None:
+    """Source: carp.md 5.2; a host of advbase 0 flaps."""
+    with pytest.raises(ConfigError, match=f"^advbase {advbase} is outside 1-255$"):
+        config(advbase=advbase)
+
+
+@pytest.mark.parametrize(("dialect", "highest"), [(UNIVERSAL, 254), (FREEBSD, 254), (NETBSD, 254), (UCARP, 255)])
+def test_the_highest_advskew_is_the_dialects(dialect: Dialect, highest: int) -> None:
+    assert config(advskew=highest, dialect=dialect).advskew == highest
+    with pytest.raises(ConfigError, match=f"^advskew {highest + 1} is outside 0-{highest}$"):
+        config(advskew=highest + 1, dialect=dialect)
+
+
+def test_a_negative_advskew_is_refused() -> None:
+    with pytest.raises(ConfigError, match="advskew -1"):
+        config(advskew=-1)
+
+
+@pytest.mark.parametrize("name", ["e", "fxp0", "eth0.100", "a" * 15])
+def test_a_link_name_has_1_to_15_octets(name: str) -> None:
+    assert on_link(name).interface == name
+
+
+@pytest.mark.parametrize("name", ["", "a" * 16, "ä" * 8, "eth 0", "eth\t0", "eth/0"])
+def test_another_link_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="is not 1-15 octets"):
+        on_link(name)
+
+
+def test_addresses_may_be_text_or_objects() -> None:
+    made = HostConfig(
+        interface="fxp0", vhid=1, passphrase=SECRET, addresses=("192.168.1.50/24", ip_interface("10.0.0.1/8"))
+    )
+
+    assert made.addresses == (ip_interface("192.168.1.50/24"), ip_interface("10.0.0.1/8"))
+
+
+def test_an_address_without_prefix_stands_for_itself_alone() -> None:
+    assert config(addresses=["192.168.1.50"]).shared == (ip_interface("192.168.1.50/32"),)
+
+
+def test_addresses_are_kept_in_their_order() -> None:
+    texts = ["192.168.1.50/24", "10.0.0.1/8", "172.16.0.1/12"]
+
+    assert [str(each) for each in config(addresses=texts).shared] == texts
+
+
+def test_addresses_may_come_from_any_iterable() -> None:
+    made = config(addresses=(f"10.0.0.{last}/24" for last in (1, 2)))
+
+    assert len(made.shared) == len(made.shared) == 2
+
+
+@pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
+def test_no_address_is_refused(dialect: Dialect) -> None:
+    with pytest.raises(ConfigError, match="at least one shared address"):
+        config(addresses=(), dialect=dialect)
+
+
+def test_ucarp_takes_one_address_only() -> None:
+    """Source: carp.md 3.2."""
+    with pytest.raises(ConfigError, match="2 shared addresses are too many for dialect ucarp"):
+        config(addresses=("10.0.0.1/24", "10.0.0.2/24"), dialect=UCARP)
+
+
+@pytest.mark.parametrize("address", ["", "carp0", "192.168.1.256", "192.168.1.50/33", "192.168.1.50/"])
+def test_text_that_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match=f"shared address '{address}' is not an IP address"):
+        config(addresses=(address,))
+
+
+@pytest.mark.parametrize("address", ["2001:db8::1/64", ip_interface("fe80::1/64")], ids=str)
+def test_ipv6_is_refused(address: Interface | str) -> None:
+    with pytest.raises(ConfigError, match="is IPv6"):
+        HostConfig(interface="fxp0", vhid=1, passphrase=SECRET, addresses=(address,))
+
+
+@pytest.mark.parametrize("address", ["224.0.0.18/32", "0.0.0.0/0", "255.255.255.255/32"])
+def test_an_address_that_no_host_can_have_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="is not an address that a host can have"):
+        config(addresses=(address,))
+
+
+@pytest.mark.parametrize("secret", [SECRET, SECRET.encode(), Passphrase(SECRET)], ids=["str", "bytes", "Passphrase"])
+def test_a_passphrase_is_wrapped(secret: Passphrase | str | bytes) -> None:
+    made = HostConfig(interface="fxp0", vhid=1, passphrase=secret, addresses=("10.0.0.1/24",))
+
+    assert made.secret == made.passphrase == Passphrase(SECRET)
+
+
+def test_a_passphrase_that_is_too_long_is_refused() -> None:
+    with pytest.raises(ConfigError, match="too long"):
+        config(passphrase="x" * 20)
+
+
+def test_the_secret_is_not_shown() -> None:
+    made = config(passphrase=SECRET)
+
+    assert SECRET not in repr(made)
+    assert SECRET not in str(made)
+
+
+def test_the_name_defaults_to_the_key() -> None:
+    assert config(vhid=7).name == "7@fxp0"
+
+
+def test_another_name_is_kept() -> None:
+    made = HostConfig(interface="fxp0", vhid=1, passphrase=SECRET, addresses=("10.0.0.1/24",), name="carp0")
+
+    assert made.name == "carp0"
+
+
+def test_the_key_is_link_and_vhid() -> None:
+    assert config(vhid=7).key == HostKey("fxp0", 7)
+
+
+def test_a_config_cannot_be_changed() -> None:
+    made = config()
+
+    with pytest.raises(FrozenInstanceError):
+        made.advskew = 1  # type: ignore[misc]  # that it is refused is the point
+
+
+def test_the_address_objects_of_the_config_hold_addresses() -> None:
+    assert config().shared[0].ip == ip_address("192.168.1.50")

@@ -1,0 +1,114 @@
+"""The voice and the ear of a virtual host: signing, authenticating, counting, and knowing its own echo."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+import pytest
+
+from pycarp.core.speaker import Speaker
+from pycarp.dialects import ALL, FREEBSD, NETBSD, UCARP, UNIVERSAL, Claim, Dialect
+from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, Address, Family, Outgoing
+from pycarp.wire import advertisement as wire
+from tests.support.hosts import PEER, advert, config
+
+OWN = IPv4Address("192.168.1.3")
+CLAIM = Claim(advbase=1, advskew=100)
+SOURCES: dict[Family, Address] = {**ANY_ADDRESS, Family.IPV4: OWN}
+
+
+def speaker(dialect: Dialect = UNIVERSAL, *, vhid: int = 1, entropy: Callable[[], int] = lambda: 77) -> Speaker:
+    return Speaker(config(dialect=dialect, vhid=vhid), entropy)
+
+
+def sent(voice: Speaker, claim: Claim = CLAIM) -> Outgoing:
+    (outgoing,) = voice.compose(claim, SOURCES)
+    return outgoing
+
+
+def said(voice: Speaker, claim: Claim = CLAIM) -> wire.Advertisement:
+    return wire.decode(sent(voice, claim).payload)
+
+
+def heard(*, counter: int = 7, passphrase: str = "testpass") -> wire.Advertisement:
+    return wire.decode(advert(counter=counter, passphrase=passphrase).payload)
+
+
+def test_an_advertisement_says_the_claim() -> None:
+    spoken = said(speaker(vhid=9), Claim(advbase=3, advskew=100, demote=5))
+
+    assert (spoken.vhid, spoken.advbase, spoken.advskew, spoken.demote) == (9, 3, 100, 5)
+
+
+def test_an_advertisement_goes_from_our_source_to_the_group() -> None:
+    outgoing = sent(speaker())
+
+    assert (outgoing.link, outgoing.source, outgoing.destination) == ("fxp0", OWN, CARP_GROUPS[Family.IPV4])
+
+
+@pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
+def test_its_envelope_is_the_dialects(dialect: Dialect) -> None:
+    outgoing = sent(speaker(dialect, vhid=9))
+
+    assert (outgoing.tos, outgoing.identification) == (dialect.tos, dialect.identification)
+    assert outgoing.source_mac == dialect.source_mac(9)
+
+
+@pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
+def test_every_dialect_accepts_what_every_dialect_says(dialect: Dialect) -> None:
+    for other in ALL:
+        assert speaker(dialect).accepts(said(speaker(other)))
+
+
+def test_another_passphrase_is_not_accepted() -> None:
+    assert not speaker().accepts(heard(passphrase="another"))
+
+
+def test_counters_are_random_until_a_peer_was_heard() -> None:
+    """Source: carp.md 1.5."""
+    numbers = iter([5, 900, 3])
+    voice = speaker(entropy=lambda: next(numbers))
+
+    assert [said(voice).counter for _ in range(3)] == [5, 900, 3]
+
+
+def test_counters_go_on_from_the_peers() -> None:
+    voice = speaker()
+    voice.adopt(heard(counter=41))
+
+    assert [said(voice).counter for _ in range(2)] == [42, 43]
+
+
+def test_the_counter_of_a_forged_advertisement_is_not_adopted() -> None:
+    voice = speaker()
+    voice.accepts(heard(counter=41, passphrase="another"))
+
+    assert said(voice).counter == 77
+
+
+@pytest.mark.parametrize("dialect", [UNIVERSAL, UCARP], ids=lambda dialect: dialect.name)
+def test_what_comes_from_our_own_address_is_an_echo(dialect: Dialect) -> None:
+    """Source: carp.md 4.4."""
+    assert speaker(dialect).is_echo(OWN, OWN)
+
+
+def test_what_a_peer_says_is_no_echo() -> None:
+    assert not speaker().is_echo(PEER, OWN)
+
+
+def test_a_peer_without_an_address_is_no_echo_of_a_host_without_one() -> None:
+    """Source: carp.md 1.2, a source of 0.0.0.0 is legal."""
+    assert not speaker().is_echo(ANY_ADDRESS[Family.IPV4], None)
+
+
+@pytest.mark.parametrize("dialect", [FREEBSD, NETBSD], ids=lambda dialect: dialect.name)
+def test_the_bsds_do_not_know_their_echo(dialect: Dialect) -> None:
+    """Source: carp.md 4.4; measured on NetBSD."""
+    assert not speaker(dialect).is_echo(OWN, OWN)
+
+
+def test_the_families_are_those_of_the_shared_addresses() -> None:
+    assert speaker().families == (Family.IPV4,)
+
+
+def test_the_repr_does_not_show_the_secret() -> None:
+    assert "testpass" not in repr(speaker())
