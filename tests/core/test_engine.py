@@ -386,6 +386,13 @@ def test_a_new_address_of_the_link_is_the_source_from_then_on() -> None:
     assert sources(host.pass_time(to_ns=seconds(4))) == ["192.168.1.7"]
 
 
+def test_an_address_that_left_the_link_is_the_source_no_longer() -> None:
+    host = master()
+    host.feed(LinkChanged(LinkFacts(name="fxp0", is_up=True)))
+
+    assert sources(host.pass_time(to_ns=seconds(4))) == ["0.0.0.0"]
+
+
 # Several hosts
 
 
@@ -419,6 +426,15 @@ def test_a_link_concerns_the_hosts_on_it_alone() -> None:
 def test_the_same_host_cannot_be_added_twice() -> None:
     with pytest.raises(AssertionError, match="1@fxp0 was added twice"):
         bench().feed(HostAdded(config()))
+
+
+def test_a_departed_host_has_nothing_more_to_do_with_its_link() -> None:
+    host = bench()
+    host.feed(HostRemoved(KEY))
+    host.report(Action.DROP)
+
+    assert host.feed(LinkChanged(link(is_up=False))) == ()
+    assert counted(host, GOOD) == {"ipackets": 1, "badif": 1}
 
 
 def test_a_departed_host_can_be_added_again() -> None:

@@ -1,7 +1,10 @@
 """Runs a program when addresses come and go, as ucarp does: ``PROGRAM INTERFACE ADDRESS [EXTRA]``."""
 
 import asyncio
+import os
+import tempfile
 from collections.abc import Sequence
+from typing import IO
 
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
@@ -54,21 +57,29 @@ class CommandActuator:
                 await self._run((*program, key.link, str(address.ip), *self._extra))
 
     async def _run(self, argv: tuple[str, ...]) -> None:
+        # A file and not a pipe: what the program leaves running in the background would keep a pipe open.
+        with tempfile.TemporaryFile() as errors:
+            status = await self._exit_status(argv, errors)
+            if status:
+                raise ActuatorError(f"{argv[0]} failed with exit status {status}: {_end_of(errors)}")
+
+    async def _exit_status(self, argv: tuple[str, ...], errors: IO[bytes]) -> int:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-            )
+            process = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.DEVNULL, stderr=errors)
         except OSError as exc:
             raise ActuatorError(f"cannot run {argv[0]}: {exc.strerror}") from exc
         try:
             async with asyncio.timeout(self._timeout_s):
-                _out, err = await process.communicate()
+                return await process.wait()
         except TimeoutError as exc:
             raise ActuatorError(f"{argv[0]} took longer than {self._timeout_s:g} s and was killed") from exc
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if process.returncode:
-            tail = err.decode(errors="replace").strip()[-_ERROR_TAIL:]
-            raise ActuatorError(f"{argv[0]} failed with exit status {process.returncode}: {tail}")
+
+
+def _end_of(errors: IO[bytes]) -> str:
+    length = errors.seek(0, os.SEEK_END)
+    errors.seek(max(length - _ERROR_TAIL, 0))
+    return errors.read().decode(errors="replace").strip()

@@ -85,8 +85,7 @@ class Driver:
             else:
                 self._loop.call_soon(self._resume)
         except Exception as bug:  # noqa: BLE001  the engine never raises but for a bug of ours: stop, release, raise
-            self.stop()
-            self._on_failure(bug)
+            self._fail(bug)
         finally:
             self._is_draining = False
         if not self._is_stopped:
@@ -125,7 +124,8 @@ class Driver:
     # Time
 
     def _now_ns(self) -> int:
-        return int(self._loop.time() * NS_PER_S)
+        # Rounded, not cut: a deadline as a float must be due when the loop says that it is that late.
+        return round(self._loop.time() * NS_PER_S)
 
     def _arm(self) -> None:
         if self._deadline_ns == self._armed_ns and self._timer is not None:
@@ -154,5 +154,14 @@ class Driver:
         self.submit(TimePassed())
 
     def _read(self, limit: int) -> None:
-        for datagram in self._transport.drain(limit):
+        try:
+            datagrams = self._transport.drain(limit)
+        except Exception as bug:  # noqa: BLE001  transports promise not to raise here; a deaf node must not go on
+            self._fail(bug)
+            return
+        for datagram in datagrams:
             self.submit(DatagramReceived(datagram))
+
+    def _fail(self, bug: Exception) -> None:
+        self.stop()
+        self._on_failure(bug)

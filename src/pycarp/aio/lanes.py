@@ -26,7 +26,7 @@ Intent = HoldAddresses | DropAddresses
 class _Progress:
     achieved: type[Intent] | None = None
     reported_epoch: int = 0
-    failures: int = 0
+    delay_s: float = RETRY_FIRST_S
 
 
 class Lane:
@@ -85,7 +85,7 @@ class Lane:
         error = None
         if self._progress.achieved is not type(intent):
             self._progress.achieved = None
-            error = await self._attempt(self._call(intent))
+            error = await self._attempt(lambda: self._call(intent))
         action = Action.HOLD if isinstance(intent, HoldAddresses) else Action.DROP
         if error is None:
             self._progress = _Progress(achieved=type(intent), reported_epoch=intent.epoch)
@@ -102,18 +102,19 @@ class Lane:
         effect, self._announcement = self._announcement, None
         if effect is None or self._intent is None or effect.epoch != self._intent.epoch:
             return
-        error = await self._attempt(self._actuator.announce(effect.key, effect.addresses, effect.form))
+        error = await self._attempt(lambda: self._actuator.announce(effect.key, effect.addresses, effect.form))
         if error is not None:
             self._report(ActuationReported(self._key, effect.epoch, Action.ANNOUNCE, error))
 
-    async def _attempt(self, call: Coroutine[None, None, None]) -> str | None:
+    async def _attempt(self, call: Callable[[], Coroutine[None, None, None]]) -> str | None:
         """Return None when the call succeeds in time, else what went wrong."""
+        limit = None
         try:
-            async with self._gate, asyncio.timeout(ATTEMPT_TIMEOUT_S):
-                await call
-        except TimeoutError:
-            return f"took longer than {ATTEMPT_TIMEOUT_S:g} s"
+            async with self._gate, asyncio.timeout(ATTEMPT_TIMEOUT_S) as limit:
+                await call()
         except (ActuatorError, OSError) as exc:
+            if limit is not None and limit.expired():
+                return f"took longer than {ATTEMPT_TIMEOUT_S:g} s"
             return str(exc)
         except Exception as exc:  # noqa: BLE001  a third party's actuator may raise anything
             return f"{type(exc).__name__}: {exc}"
@@ -121,8 +122,8 @@ class Lane:
 
     async def _back_off(self) -> None:
         """Wait before the next attempt, longer each time, but no longer than until the intent changes."""
-        delay_s = min(RETRY_FIRST_S * 2**self._progress.failures, RETRY_MAX_S)
-        self._progress.failures += 1
+        delay_s = self._progress.delay_s
+        self._progress.delay_s = min(2 * delay_s, RETRY_MAX_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._change.wait()

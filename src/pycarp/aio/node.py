@@ -13,7 +13,6 @@ from pycarp.aio.driver import Driver
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.lanes import Lane
 from pycarp.aio.subscriptions import EventLog
-from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
@@ -33,6 +32,7 @@ ACTUATIONS_AT_A_TIME = 32
 class _Place:
     """What the node keeps about one host."""
 
+    config: HostConfig
     host: VirtualHost
     log: EventLog
     lane: Lane
@@ -62,30 +62,35 @@ class Node:
         self._engine = Engine(entropy=lambda: secrets.randbits(64), settings=settings)
         self._places: dict[HostKey, _Place] = {}
         self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
+        self._opening = asyncio.Lock()
         self._driver: Driver | None = None
         self._stack = contextlib.AsyncExitStack()
         self._user: asyncio.Task[object] | None = None
-        self._failure: Exception | None = None
+        self._is_leaving = False
+        self._failure: BaseException | None = None
+        self._has_cancelled_user = False
 
     async def __aenter__(self) -> Self:
-        if self._driver is not None:
+        if self._user is not None:
             raise UsageError("a node can be entered once only")
         self._user = asyncio.current_task()
-        self._driver = Driver(
-            engine=self._engine,
-            transport=self._transport,
-            actuate=lambda effect: self._places[effect.key].lane.take(effect),
-            publish=self._publish,
-            on_stall=self._tell_stall,
-            on_failure=self._fail,
-        )
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._transport.close)
             await self._actuator.open()
             stack.push_async_callback(self._actuator.close)
             await self._monitor.open()
             stack.push_async_callback(self._monitor.close)
-            stack.push_async_callback(_cancel, asyncio.create_task(self._follow_links()))
+            self._driver = Driver(
+                engine=self._engine,
+                transport=self._transport,
+                actuate=lambda effect: self._places[effect.key].lane.take(effect),
+                publish=self._publish,
+                on_stall=self._tell_stall,
+                on_failure=self._fail,
+            )
+            follower = asyncio.create_task(self._follow_links(self._driver))
+            follower.add_done_callback(self._stop_if_blind)
+            stack.push_async_callback(_cancel, follower)
             self._stack = stack.pop_all()
         return self
 
@@ -93,9 +98,13 @@ class Node:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         # A cancelled body must still leave cleanly, so this runs to its bounded end in a task of its own.
-        await _uninterrupted(asyncio.create_task(self._close()))
-        if self._failure is not None:
-            raise self._failure
+        try:
+            await _uninterrupted(asyncio.create_task(self._close()))
+        finally:
+            if self._failure is not None:
+                if self._has_cancelled_user and self._user is not None:
+                    self._user.uncancel()
+                raise self._failure
 
     @property
     def hosts(self) -> tuple[VirtualHost, ...]:
@@ -111,16 +120,20 @@ class Node:
 
         Raises ConfigError (no such interface, vhid in use there) or TransportError.
         """
-        driver = self._running()
-        if config.key in self._places:
-            raise ConfigError(f"vhid {config.vhid} is in use on {config.interface} already")
+        self._running()
+        self._check_is_free(config)
         facts = await self._monitor.watch(config.interface)
-        if not any(key.link == config.interface for key in self._places):
-            await self._transport.open_link(config.interface, driver.wake)
-        log = EventLog(config.key)
-        host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
-        lane = Lane(config.key, self._actuator, driver.submit, self._gate)
-        self._places[config.key] = _Place(host, log, lane)
+        async with self._opening:
+            driver = self._running()
+            if self._is_leaving:
+                raise UsageError("the node is leaving")
+            self._check_is_free(config)
+            if not self._has_hosts_on(config.interface):
+                await self._transport.open_link(config.interface, driver.wake)
+            log = EventLog(config.key)
+            host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
+            lane = Lane(config.key, self._actuator, driver.submit, self._gate)
+            self._places[config.key] = _Place(config, host, log, lane)
         driver.submit(LinkChanged(facts))
         driver.submit(HostAdded(config))
         return host
@@ -128,18 +141,18 @@ class Node:
     async def remove(self, host: VirtualHost) -> None:
         """Remove a virtual host; it has dropped its addresses and bowed out when this returns.
 
-        Raises UsageError when it is not here, TimeoutError when the addresses could not be dropped in time.
+        Raises UsageError when it is not here, TimeoutError when the addresses could not be dropped within
+        ``close_timeout_s``. In that case, and when this is cancelled, dropping goes on, and the host stays until it is
+        removed again.
         """
         driver = self._running()
         place = self._places.get(host.key)
         if place is None:
             raise UsageError(f"virtual host {host.name} is not on this node")
         driver.submit(HostRemoved(host.key))
-        try:
-            async with asyncio.timeout(self._close_timeout_s):
-                await place.log.departure()
-        finally:
-            await self._forget(host.key)
+        async with asyncio.timeout(self._close_timeout_s):
+            await place.log.departure()
+        await self._forget(host.key)
 
     @property
     def settings(self) -> Settings:
@@ -163,41 +176,55 @@ class Node:
             raise UsageError("the node is not running; use it inside 'async with'")
         return self._driver
 
+    def _has_hosts_on(self, link: str) -> bool:
+        return any(key.link == link for key in self._places)
+
+    def _check_is_free(self, config: HostConfig) -> None:
+        if config.key in self._places:
+            raise ConfigError(f"vhid {config.vhid} is in use on {config.interface} already")
+
     async def _forget(self, key: HostKey) -> None:
-        place = self._places.pop(key)
+        """Release what the shell keeps for a host; nothing happens when somebody else has."""
+        place = self._places.pop(key, None)
+        if place is None:
+            return
+        async with self._opening:
+            if not self._has_hosts_on(key.link):
+                await self._transport.close_link(key.link)
         await place.lane.close()
         await place.log.close(self._close_timeout_s)
-        if not any(other.link == key.link for other in self._places):
-            await self._transport.close_link(key.link)
 
     async def _close(self) -> None:
+        assert self._driver is not None
+        self._is_leaving = True
+        results: list[BaseException | None] = []
         async with self._stack:
-            if self._failure is not None:
-                await self._drop_directly()
-            results = await asyncio.gather(*map(self._remove_quietly, self.hosts), return_exceptions=True)
-            assert self._driver is not None
+            if self._failure is None:
+                results = await asyncio.gather(*map(self.remove, self.hosts), return_exceptions=True)
             self._driver.stop()
+            if self._failure is not None:
+                await asyncio.gather(*map(self._drop_directly, self._places.values()))
+            await asyncio.gather(*map(self._forget, list(self._places)))
+        self._driver = None
         for result in results:
-            if isinstance(result, BaseException) and self._failure is None:
+            if result is not None:
                 raise result
 
-    async def _remove_quietly(self, host: VirtualHost) -> None:
-        """Remove a host; after a failure of the engine only what the shell holds is released."""
-        if self._failure is None:
-            await self.remove(host)
-        else:
-            await self._forget(host.key)
+    async def _drop_directly(self, place: _Place) -> None:
+        """Drop addresses past the engine: a node that has lost its mind must not hold any."""
+        await place.lane.close()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(self._close_timeout_s):
+                await self._actuator.drop(place.config.key, place.config.shared)
 
-    async def _drop_directly(self) -> None:
-        """Drop all addresses past the engine: a node that has lost its mind must not hold any."""
-        for key, place in self._places.items():
-            await place.lane.close()
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(self._close_timeout_s):
-                    await self._actuator.drop(key, place.host.config.shared)
+    async def _follow_links(self, driver: Driver) -> None:
+        await self._monitor.run(lambda facts: driver.submit(LinkChanged(facts)))
 
-    async def _follow_links(self) -> None:
-        await self._monitor.run(lambda facts: self._running().submit(LinkChanged(facts)))
+    def _stop_if_blind(self, follower: "asyncio.Task[None]") -> None:
+        """Fail when the monitor did: a node that does not see its links must not hold an address."""
+        bug = None if follower.cancelled() else follower.exception()
+        if bug is not None:
+            self._fail(bug)
 
     def _publish(self, event: Event) -> None:
         place = self._places.get(event.key)
@@ -208,17 +235,21 @@ class Node:
         for key, place in self._places.items():
             place.log.publish(LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns))
 
-    def _fail(self, bug: Exception) -> None:
+    def _fail(self, bug: BaseException) -> None:
         """Stop for good: cancel the body of the ``async with``, whose end drops the addresses and raises the bug."""
+        if self._failure is not None:
+            return
         self._failure = bug
-        if self._user is not None:
+        if self._driver is not None:
+            self._driver.stop()
+        if self._user is not None and not self._is_leaving:
+            self._has_cancelled_user = True
             self._user.cancel()
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})
 
 
 async def _uninterrupted(task: "asyncio.Task[None]") -> None:

@@ -97,13 +97,18 @@ class EventLog:
         return Subscription(self._key, self._start, self._stop)
 
     def add_callback(self, callback: Callback, only: State | None) -> None:
-        """Call a plain or coroutine function with every change, or with those to one state."""
+        """Call a plain or coroutine function with every change, or with those to one state.
+
+        Raises UsageError when the host has departed.
+        """
+        if self._has_ended:
+            raise UsageError(f"virtual host {self._key} has departed")
         make = _CoroutineListener if inspect.iscoroutinefunction(callback) else _PlainListener
         self._listeners.append(make(callback, only))
 
     def remove_callback(self, callback: Callback) -> None:
         """Stop calling a function; its coroutine, if one is running, is cancelled."""
-        for listener in [each for each in self._listeners if each.callback is callback]:
+        for listener in [each for each in self._listeners if each.callback == callback]:
             self._listeners.remove(listener)
             listener.cancel()
 
@@ -118,10 +123,16 @@ class EventLog:
             subscription.end()
 
     async def close(self, timeout_s: float) -> None:
-        """Let coroutine callbacks finish what they have been given, then cancel them."""
+        """Let coroutine callbacks finish what they have been given, then cancel them; a callback may call this itself."""
         self.end()
-        for listener in self._listeners:
-            await listener.finish(timeout_s)
+        ending = [each.end() for each in self._listeners]
+        tasks = [task for task in ending if task is not None and task is not asyncio.current_task()]
+        if not tasks:
+            return
+        await asyncio.wait(tasks, timeout=timeout_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _resolve_waiters(self, event: Event) -> None:
         still_waiting = []
@@ -168,6 +179,7 @@ class Subscription:
         self._stop = stop
         self._queue: deque[Event] = deque()
         self._missed = 0
+        self._missed_at_ns = 0
         self._has_ended = False
         self._arrival = asyncio.Event()
 
@@ -189,10 +201,9 @@ class Subscription:
         """Queue an event, or count it as missed; for the log."""
         if len(self._queue) >= QUEUE_LIMIT:
             self._missed += 1
+            self._missed_at_ns = event.at_ns
             return
-        if self._missed:
-            self._queue.append(EventsMissed(key=self._key, at_ns=event.at_ns, count=self._missed))
-            self._missed = 0
+        self._tell_missed()
         self._queue.append(event)
         self._arrival.set()
 
@@ -205,12 +216,19 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Event:
+        if not self._queue:
+            self._tell_missed()
         while not self._queue:
             if self._has_ended:
                 raise StopAsyncIteration
             self._arrival.clear()
             await self._arrival.wait()
         return self._queue.popleft()
+
+    def _tell_missed(self) -> None:
+        if self._missed:
+            self._queue.append(EventsMissed(key=self._key, at_ns=self._missed_at_ns, count=self._missed))
+            self._missed = 0
 
 
 class _PlainListener:
@@ -232,8 +250,9 @@ class _PlainListener:
     def cancel(self) -> None:
         """Nothing is running between two calls."""
 
-    async def finish(self, timeout_s: float) -> None:
-        """Nothing is due."""
+    def end(self) -> "asyncio.Task[None] | None":
+        """Return None: nothing is due."""
+        return None
 
 
 class _CoroutineListener:
@@ -243,6 +262,7 @@ class _CoroutineListener:
         self.callback = callback
         self._only = only
         self._queue: asyncio.Queue[StateChange | None] = asyncio.Queue(QUEUE_LIMIT)
+        self._has_ended = False
         self._task = asyncio.create_task(self._work())
 
     def hear(self, change: StateChange) -> None:
@@ -258,17 +278,18 @@ class _CoroutineListener:
         """Cancel the task, and the call in it."""
         self._task.cancel()
 
-    async def finish(self, timeout_s: float) -> None:
-        """Wait for the calls that are due, then cancel."""
+    def end(self) -> "asyncio.Task[None] | None":
+        """Take no more changes; return the task that works off those that are due."""
+        self._has_ended = True
         with contextlib.suppress(asyncio.QueueFull):
             self._queue.put_nowait(None)
-        await asyncio.wait({self._task}, timeout=timeout_s)
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        return self._task
 
     async def _work(self) -> None:
-        while (change := await self._queue.get()) is not None:
+        while not (self._has_ended and self._queue.empty()):
+            change = await self._queue.get()
+            if change is None:
+                return
             try:
                 outcome = self.callback(change)
                 assert outcome is not None

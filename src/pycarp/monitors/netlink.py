@@ -1,11 +1,15 @@
 """Linux: link facts through netlink notifications."""
 
+import asyncio
 from collections.abc import Callable
 
 from pycarp.errors import ConfigError
 from pycarp.system.interfaces import interfaces
 from pycarp.system.netlink import Netlink, changed_links
 from pycarp.vocabulary import LinkFacts
+
+RETRY_S = 0.1
+"""Pause before subscribing again."""
 
 
 class NetlinkMonitor:
@@ -35,8 +39,8 @@ class NetlinkMonitor:
                 async for changed in changed_links():
                     await self._read(changed, notice)
             except OSError:
-                # The kernel's queue overflowed. Subscribing again begins with a full reading.
-                continue
+                # The kernel's queue overflowed, or sockets are scarce. Subscribing again begins with a full reading.
+                await asyncio.sleep(RETRY_S)
 
     async def close(self) -> None:
         """Close the netlink socket."""

@@ -3,6 +3,7 @@
 pyroute2 takes a good part of a second to import, so this module is imported only where it is used.
 """
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator
 from ipaddress import ip_interface
@@ -24,6 +25,7 @@ class Netlink:
 
     def __init__(self) -> None:
         self._route: Any = None
+        self._deleting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._route = AsyncIPRoute()
@@ -40,12 +42,24 @@ class Netlink:
         await self._change("add", link, address, well=errno.EEXIST)
 
     async def delete_address(self, link: str, address: Interface) -> None:
-        """Take an address off a link; well if it, or the whole link, is not there."""
-        try:
-            await self._change("del", link, address, well=errno.EADDRNOTAVAIL)
-        except OSError as exc:
-            if exc.errno != errno.ENODEV:
-                raise
+        """Take an address off a link; well if it, or the whole link, is not there.
+
+        Unless ``promote_secondaries`` is set, the kernel removes with the first address of a network all others of that
+        network, be they of another virtual host or the machine's own. Those are put back. Source: ``ip-sysctl`` of the
+        kernel's documentation.
+        """
+        async with self._deleting:
+            try:
+                index = await self._index(link)
+                before = await self._addresses(index)
+                await self._change("del", link, address, well=errno.EADDRNOTAVAIL)
+                after = {_interface(each) for each in await self._addresses(index)}
+                for each in before:
+                    if _interface(each) not in after | {address}:
+                        await self._put_back(index, each)
+            except OSError as exc:
+                if exc.errno != errno.ENODEV:
+                    raise
 
     async def link_facts(self, link: str) -> LinkFacts | None:
         """Return what is known of a link, None when it does not exist."""
@@ -54,22 +68,34 @@ class Netlink:
         except NetlinkError as exc:
             if exc.code == errno.ENODEV:
                 return None
-            raise OSError(exc.code, str(exc)) from exc
+            raise _as_os_error(exc) from exc
         return await self._facts(found[0]) if found else None
 
     async def _facts(self, link: Any) -> LinkFacts:
-        addresses = [each async for each in await self._route.get_addr(family=_AF_INET, index=link["index"])]
         mac = link.get_attr("IFLA_ADDRESS")
         return LinkFacts(
             name=link.get_attr("IFLA_IFNAME"),
             is_up=link["flags"] & (_IFF_UP | _IFF_RUNNING) == _IFF_UP | _IFF_RUNNING,
             mac=MacAddress.parse(mac) if mac else None,
-            addresses=tuple(
-                ip_interface(f"{each.get_attr('IFA_LOCAL')}/{each['prefixlen']}")
-                for each in addresses
-                if each["index"] == link["index"]
-            ),
+            addresses=tuple(_interface(each) for each in await self._addresses(link["index"])),
         )
+
+    async def _addresses(self, index: int) -> list[Any]:
+        try:
+            found = [each async for each in await self._route.get_addr(family=_AF_INET, index=index)]
+        except NetlinkError as exc:
+            raise _as_os_error(exc) from exc
+        return [each for each in found if each["index"] == index]
+
+    async def _put_back(self, index: int, lost: Any) -> None:
+        attributes = {"address": lost.get_attr("IFA_LOCAL"), "prefixlen": lost["prefixlen"], "scope": lost["scope"]}
+        for name, attribute in (("broadcast", "IFA_BROADCAST"), ("label", "IFA_LABEL")):
+            if lost.get_attr(attribute) is not None:
+                attributes[name] = lost.get_attr(attribute)
+        try:
+            await self._route.addr("replace", index=index, **attributes)
+        except NetlinkError as exc:
+            raise _as_os_error(exc) from exc
 
     async def _change(self, verb: str, link: str, address: Interface, *, well: int) -> None:
         index = await self._index(link)
@@ -77,13 +103,21 @@ class Netlink:
             await self._route.addr(verb, index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
         except NetlinkError as exc:
             if exc.code != well:
-                raise OSError(exc.code, str(exc.args[-1])) from exc
+                raise _as_os_error(exc) from exc
 
     async def _index(self, link: str) -> int:
         found = await self._route.link_lookup(ifname=link)
         if not found:
             raise OSError(errno.ENODEV, f"interface {link} does not exist")
         return int(found[0])
+
+
+def _interface(address: Any) -> Interface:
+    return ip_interface(f"{address.get_attr('IFA_LOCAL')}/{address['prefixlen']}")
+
+
+def _as_os_error(exc: NetlinkError) -> OSError:
+    return OSError(exc.code, str(exc.args[-1]))
 
 
 async def changed_links() -> AsyncIterator[str | None]:

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next deadline when nothing is ready, and that finds deadlocks instead of hanging."""
+"""An event loop whose clock jumps to the next deadline when nothing is ready, and that finds deadlocks, not hangs."""
 
 import asyncio
 import selectors
@@ -24,6 +24,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual time in seconds."""
         return self._now_s
+
+    def stall(self, span_s: float) -> None:
+        """Let time pass while nothing runs, as if the process had been stopped for so long."""
+        self._now_s += span_s
 
     def _jump(self, span_s: float) -> None:
         # A step below the resolution of a float would leave the clock where it is, for ever.

@@ -1,8 +1,10 @@
 """A segment inside one process: no privileges, no packets, real asyncio."""
 
 import asyncio
+import heapq
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 
 from pycarp.errors import TransportError
 from pycarp.sim.fabric import Delivery, Fabric
@@ -18,6 +20,8 @@ class MemoryBus:
     def __init__(self, fabric: Fabric | None = None) -> None:
         self.fabric = fabric or Fabric()
         self._ports: dict[str, MemoryTransport] = {}
+        self._under_way: list[tuple[int, int, Delivery]] = []
+        self._numbers = count()
 
     def port(self, name: str) -> "MemoryTransport":
         """Return a new transport that is attached under ``name``."""
@@ -29,9 +33,12 @@ class MemoryBus:
         loop = asyncio.get_running_loop()
         now_ns = int(loop.time() * NS_PER_S)
         for delivery in self.fabric.deliveries(sender, outgoing, now_ns):
-            loop.call_at(delivery.at_ns / NS_PER_S, self._deliver, delivery)
+            heapq.heappush(self._under_way, (delivery.at_ns, next(self._numbers), delivery))
+            loop.call_at(delivery.at_ns / NS_PER_S, self._deliver_first)
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver_first(self) -> None:
+        """Deliver one: the loop keeps no order among calls for the same moment, a segment does."""
+        _at_ns, _number, delivery = heapq.heappop(self._under_way)
         if delivery.port in self._ports:
             self._ports[delivery.port].receive(delivery.datagram)
 
@@ -57,8 +64,11 @@ class MemoryTransport:
         self._wakes[link] = wake
 
     async def close_link(self, link: str) -> None:
-        """Leave a link."""
-        self._wakes.pop(link, None)
+        """Leave a link, and lose what has arrived on it."""
+        if self._wakes.pop(link, None) is not None:
+            waiting = [datagram for datagram in self._queue if datagram.link != link]
+            self._queue.clear()
+            self._queue.extend(waiting)
 
     def send(self, outgoing: Outgoing) -> None:
         """Hand an advertisement to the fabric."""

@@ -5,6 +5,7 @@ language: the classic BPF of ``SO_ATTACH_FILTER``, ``man 7 socket``.
 """
 
 import ctypes
+import errno
 import secrets
 import socket
 import struct
@@ -15,6 +16,7 @@ from pycarp.transports.sockets import SocketTransport
 from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, Datagram, Family, MacAddress, Outgoing
 from pycarp.wire import envelope, ethernet
 
+_MAC_LENGTH = 6
 _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
 _PACKET_MR_MULTICAST = 0
@@ -81,11 +83,19 @@ def _attach_filter(sock: socket.socket, program: Iterable[tuple[int, int, int, i
 
 
 def _encode(outgoing: Outgoing, sock: socket.socket, *, real_mac: bool) -> bytes:
-    link_mac = MacAddress(sock.getsockname()[4])
+    link_mac = _mac_of(sock)
     frame = envelope.frame_of(outgoing, link_mac=link_mac, identification=secrets.randbits(16))
     if real_mac:
         return frame[:6] + link_mac.octets + frame[12:]
     return frame
+
+
+def _mac_of(sock: socket.socket) -> MacAddress:
+    """Return the MAC of the link now; a link that was deleted has none any more."""
+    octets = sock.getsockname()[4]
+    if len(octets) != _MAC_LENGTH:
+        raise OSError(errno.ENODEV, "the interface is gone")
+    return MacAddress(octets)
 
 
 def _decode(octets: bytes, link: str) -> Datagram | None:

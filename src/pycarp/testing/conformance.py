@@ -1,0 +1,295 @@
+"""What every transport must do, as checks that anybody can run against a transport of his own.
+
+A check gets two stations on one segment, opens their links itself, and raises AssertionError that says what was
+expected. ``check_transport`` runs all of them, each on a fresh pair::
+
+    async def test_my_transport() -> None:
+        await check_transport(pair_of_my_transports)
+
+where ``pair_of_my_transports()`` returns an async context manager of two ``Station`` objects. ``CHECKS`` is there for
+those who want one test a check.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from pycarp.errors import TransportError
+from pycarp.transports.base import Transport
+from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Datagram, Family, Outgoing
+
+PATIENCE_S = 2.0
+"""How long a check waits for a datagram that must arrive."""
+
+SETTLE_S = 0.1
+"""How long a check waits for a datagram that must not arrive."""
+
+NO_SUCH_LINK = "nosuchlink0"
+"""The name of a link that no machine has."""
+
+_QUICK_S = 0.5
+_PAYLOAD_LENGTH = 36
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """One end of the segment: a transport, the name of its link there, and an address that it may send from.
+
+    ``has_real_links`` is False when the transport accepts links of any name, as the one in memory does.
+    """
+
+    transport: Transport
+    link: str
+    source: IPv4Address
+    has_real_links: bool = True
+
+
+Pair = tuple[Station, Station]
+PairFactory = Callable[[], AbstractAsyncContextManager[Pair]]
+Check = Callable[[Pair], Coroutine[None, None, None]]
+
+
+async def check_transport(pairs: PairFactory) -> None:
+    """Run every check on a fresh pair; AssertionError from the first that fails, with its name in a note."""
+    for check in CHECKS:
+        async with pairs() as pair:
+            try:
+                await check(pair)
+            except AssertionError as exc:
+                exc.add_note(f"in check: {check.__name__.replace('_', ' ')}")
+                raise
+
+
+async def what_one_sends_the_other_receives_intact(pair: Pair) -> None:
+    """Payload, source, destination, TTL, family and link, in both directions."""
+    left, right = pair
+    left_ear, right_ear = await _open(pair)
+    for sender, receiver, ear in ((left, right, right_ear), (right, left, left_ear)):
+        sender.transport.send(_advert(sender, 1))
+        heard = await ear.hear(1)
+
+        expected = Datagram(
+            link=receiver.link,
+            family=Family.IPV4,
+            source=sender.source,
+            destination=CARP_GROUPS[Family.IPV4],
+            ttl=CARP_TTL,
+            payload=_payload(1),
+        )
+        _expect(heard == [expected], f"{expected} was sent, {heard} was received")
+
+
+async def wake_is_called_when_something_arrives(pair: Pair) -> None:
+    """Once or more often for each arrival, and before it can be drained."""
+    _, ear = await _open(pair)
+    _expect(ear.wakes == 0, "wake must not be called before anything was sent")
+    pair[0].transport.send(_advert(pair[0], 1))
+    await ear.hear(1)
+    _expect(ear.wakes > 0, "wake must be called when a datagram arrives")
+
+
+async def own_packets_are_never_delivered_back(pair: Pair) -> None:
+    """Take the own voice for a stranger's, and a MASTER meets its equal."""
+    mine, theirs = await _open(pair)
+    pair[0].transport.send(_advert(pair[0], 1))
+    await theirs.hear(1)
+    await asyncio.sleep(SETTLE_S)
+
+    echo = mine.drain(1)
+
+    _expect(not echo, f"own packets must not be delivered back, but {echo} was")
+
+
+async def drain_never_exceeds_its_limit_and_keeps_the_order(pair: Pair) -> None:
+    """Five datagrams come out as two, two and one."""
+    _, ear = await _open(pair)
+    for number in range(5):
+        pair[0].transport.send(_advert(pair[0], number))
+    await asyncio.sleep(SETTLE_S)
+
+    batches = [pair[1].transport.drain(2) for _ in range(3)]
+
+    _expect(all(len(batch) <= 2 for batch in batches), f"drain(2) must return at most 2, but returned {batches}")
+    heard = [datagram.payload for batch in batches for datagram in batch]
+    _expect(heard == [_payload(number) for number in range(5)], f"five datagrams must arrive in order, not {heard}")
+    _expect(not ear.drain(1), "nothing must be left after all has been drained")
+
+
+async def drain_with_nothing_waiting_returns_at_once(pair: Pair) -> None:
+    """Drain without waiting: the event loop stands still meanwhile."""
+    await _open(pair)
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+
+    nothing = pair[0].transport.drain(64)
+
+    _expect(nothing == [], f"drain with nothing waiting must return an empty list, not {nothing}")
+    _expect(loop.time() - began_s < _QUICK_S, "drain must not wait")
+
+
+async def sending_on_a_link_that_is_not_open_raises_os_error(pair: Pair) -> None:
+    """OSError is what the driver counts; anything else would stop the node."""
+    await _expect_os_error(pair[0], "that was never open")
+    await _open(pair)
+    await pair[0].transport.close_link(pair[0].link)
+    await _expect_os_error(pair[0], "that was closed")
+
+
+async def opening_a_link_twice_raises_transport_error(pair: Pair) -> None:
+    """One socket a link; the first one goes on working."""
+    _, ear = await _open(pair)
+    try:
+        await pair[1].transport.open_link(pair[1].link, _nobody)
+    except TransportError as exc:
+        _expect(pair[1].link in str(exc), f"the error must name {pair[1].link}, but says {exc}")
+    else:
+        raise AssertionError("opening a link a second time must raise TransportError")
+    pair[0].transport.send(_advert(pair[0], 1))
+    await ear.hear(1)
+
+
+async def an_unknown_link_raises_transport_error_that_names_it(pair: Pair) -> None:
+    """Only where links are real."""
+    if not pair[0].has_real_links:
+        return
+    try:
+        await pair[0].transport.open_link(NO_SUCH_LINK, _nobody)
+    except TransportError as exc:
+        _expect(NO_SUCH_LINK in str(exc), f"the error must name {NO_SUCH_LINK}, but says {exc}")
+        _expect(isinstance(exc.__cause__, OSError), "the operating system's error must be the cause")
+    else:
+        raise AssertionError(f"opening {NO_SUCH_LINK} must raise TransportError")
+
+
+async def after_close_link_nothing_arrives(pair: Pair) -> None:
+    """Neither what was waiting in the socket nor what is sent later; and wake is not called any more."""
+    _, ear = await _open(pair)
+    pair[0].transport.send(_advert(pair[0], 1))
+    await asyncio.sleep(SETTLE_S)
+    await pair[1].transport.close_link(pair[1].link)
+    wakes = ear.wakes
+    pair[0].transport.send(_advert(pair[0], 2))
+    await asyncio.sleep(SETTLE_S)
+
+    late = pair[1].transport.drain(64)
+
+    _expect(not late, f"nothing must arrive on a link that was closed, but {late} did")
+    _expect(ear.wakes == wakes, "wake must not be called for a link that was closed")
+
+
+async def a_link_can_be_opened_again_after_it_was_closed(pair: Pair) -> None:
+    """Do what ``Node`` does when the last host of an interface goes and another comes."""
+    await _open(pair)
+    await pair[1].transport.close_link(pair[1].link)
+    ear = await _Ear.open(pair[1])
+    pair[0].transport.send(_advert(pair[0], 1))
+    await ear.hear(1)
+
+
+async def closing_a_link_that_is_not_open_does_nothing(pair: Pair) -> None:
+    """Neither before it was opened nor twice in a row."""
+    await pair[0].transport.close_link(pair[0].link)
+    await _open(pair)
+    await pair[0].transport.close_link(pair[0].link)
+    await pair[0].transport.close_link(pair[0].link)
+
+
+async def close_can_be_called_again(pair: Pair) -> None:
+    """And closes every link."""
+    await _open(pair)
+    await pair[0].transport.close()
+    await pair[0].transport.close()
+    await _expect_os_error(pair[0], "of a transport that was closed")
+
+
+CHECKS: tuple[Check, ...] = (
+    what_one_sends_the_other_receives_intact,
+    wake_is_called_when_something_arrives,
+    own_packets_are_never_delivered_back,
+    drain_never_exceeds_its_limit_and_keeps_the_order,
+    drain_with_nothing_waiting_returns_at_once,
+    sending_on_a_link_that_is_not_open_raises_os_error,
+    opening_a_link_twice_raises_transport_error,
+    an_unknown_link_raises_transport_error_that_names_it,
+    after_close_link_nothing_arrives,
+    a_link_can_be_opened_again_after_it_was_closed,
+    closing_a_link_that_is_not_open_does_nothing,
+    close_can_be_called_again,
+)
+"""Every check; each wants a pair whose links are not open yet."""
+
+
+class _Ear:
+    """Collects what a station hears; drains only when it is asked to."""
+
+    def __init__(self, station: Station) -> None:
+        self.wakes = 0
+        self._transport = station.transport
+        self._arrival = asyncio.Event()
+
+    @classmethod
+    async def open(cls, station: Station) -> "_Ear":
+        ear = cls(station)
+        await station.transport.open_link(station.link, ear._wake)
+        return ear
+
+    def _wake(self) -> None:
+        self.wakes += 1
+        self._arrival.set()
+
+    def drain(self, limit: int) -> list[Datagram]:
+        return self._transport.drain(limit)
+
+    async def hear(self, count: int) -> list[Datagram]:
+        """Return the next ``count`` datagrams; AssertionError when they do not come."""
+        heard: list[Datagram] = []
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while len(heard) < count:
+                    await self._arrival.wait()
+                    self._arrival.clear()
+                    heard += self.drain(count - len(heard))
+        except TimeoutError:
+            raise AssertionError(f"{count} datagrams must arrive within {PATIENCE_S:g} s, but {heard} did") from None
+        return heard
+
+
+async def _open(pair: Pair) -> tuple[_Ear, _Ear]:
+    return await _Ear.open(pair[0]), await _Ear.open(pair[1])
+
+
+async def _expect_os_error(station: Station, which: str) -> None:
+    try:
+        station.transport.send(_advert(station, 1))
+    except OSError:
+        return
+    raise AssertionError(f"sending on a link {which} must raise OSError")
+
+
+def _expect(condition: bool, message: str) -> None:  # noqa: FBT001
+    if not condition:
+        raise AssertionError(message)
+
+
+def _nobody() -> None:
+    """Be woken, and sleep on."""
+
+
+def _payload(number: int) -> bytes:
+    """Return 36 octets that only this check sends; an advertisement has as many."""
+    return number.to_bytes(2, "big").ljust(_PAYLOAD_LENGTH, b"\x5a")
+
+
+def _advert(station: Station, number: int) -> Outgoing:
+    return Outgoing(
+        link=station.link,
+        family=Family.IPV4,
+        source=station.source,
+        destination=CARP_GROUPS[Family.IPV4],
+        tos=0x10,
+        identification=None,
+        source_mac=None,
+        payload=_payload(number),
+    )

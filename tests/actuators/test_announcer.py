@@ -1,0 +1,84 @@
+"""The frames of an announcement."""
+
+from ipaddress import IPv4Address, ip_interface
+
+import pytest
+
+from pycarp.actuators.announcer import announce, frames
+from pycarp.dialects.base import ArpForm
+from pycarp.vocabulary import MacAddress
+from pycarp.wire import arp, ethernet
+from tests.support.capture import Capture
+from tests.support.namespaces import LINK, entered, joined_namespaces
+from tests.support.system import require
+
+OWNER = MacAddress.parse("02:00:00:00:00:07")
+ADDRESSES = (ip_interface("192.0.2.10/24"), ip_interface("192.0.2.11/32"))
+
+
+def announced(form: ArpForm) -> list[arp.Arp]:
+    return [arp.decode(ethernet.decode(frame).payload) for frame in frames(ADDRESSES, OWNER, form)]
+
+
+def test_every_address_is_announced_at_its_owner() -> None:
+    told = announced(ArpForm(own_target_mac=False, with_reply=False))
+
+    assert [(each.sender, each.target, each.sender_mac) for each in told] == [
+        (IPv4Address("192.0.2.10"), IPv4Address("192.0.2.10"), OWNER),
+        (IPv4Address("192.0.2.11"), IPv4Address("192.0.2.11"), OWNER),
+    ]
+
+
+def test_requests_come_before_replies() -> None:
+    told = announced(ArpForm(own_target_mac=False, with_reply=True))
+
+    assert [each.operation for each in told] == [arp.Operation.REQUEST] * 2 + [arp.Operation.REPLY] * 2
+
+
+def test_replies_are_sent_only_where_the_form_wants_them() -> None:
+    told = announced(ArpForm(own_target_mac=False, with_reply=False))
+
+    assert {each.operation for each in told} == {arp.Operation.REQUEST}
+
+
+@pytest.mark.parametrize(("own_target_mac", "expected"), [(True, OWNER), (False, arp.ZERO_MAC)])
+def test_the_target_mac_is_what_the_form_says(own_target_mac: bool, expected: MacAddress) -> None:
+    told = announced(ArpForm(own_target_mac=own_target_mac, with_reply=True))
+
+    assert {each.target_mac for each in told} == {expected}
+
+
+def test_frames_are_broadcast_by_the_owner() -> None:
+    form = ArpForm(own_target_mac=True, with_reply=True)
+    outer = [ethernet.decode(frame) for frame in frames(ADDRESSES, OWNER, form)]
+
+    assert {(each.source, each.destination, each.ethertype) for each in outer} == {
+        (OWNER, ethernet.BROADCAST, ethernet.ETHERTYPE_ARP)
+    }
+
+
+def test_ipv6_addresses_have_no_arp() -> None:
+    form = ArpForm(own_target_mac=False, with_reply=True)
+
+    assert frames((ip_interface("2001:db8::10/64"),), OWNER, form) == []
+
+
+@pytest.mark.system
+def test_announcing_on_a_link_that_does_not_exist_is_an_os_error() -> None:
+    require()
+    with pytest.raises(OSError, match="No such device"):
+        announce("nosuchlink0", ADDRESSES, ArpForm(own_target_mac=False, with_reply=False))
+
+
+@pytest.mark.system
+def test_the_neighbour_sees_the_announcement_from_the_links_own_mac() -> None:
+    require("ip")
+    with joined_namespaces() as (ours, theirs), Capture(theirs) as capture:
+        with entered(ours):
+            announce(LINK, ADDRESSES[:1], ArpForm(own_target_mac=False, with_reply=True))
+        seen = capture.frames(lambda frame: frame.ethertype == ethernet.ETHERTYPE_ARP, 2)
+
+    told = [arp.decode(frame.payload) for frame in seen]
+    assert [each.operation for each in told] == [arp.Operation.REQUEST, arp.Operation.REPLY]
+    assert {each.sender_mac for each in told} == {seen[0].source}
+    assert {each.sender for each in told} == {IPv4Address("192.0.2.10")}

@@ -1,0 +1,136 @@
+"""Addresses on a real link, in a namespace."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import IPv4Interface, ip_interface
+
+import pytest
+
+from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.errors import ActuatorError
+from pycarp.vocabulary import HostKey
+from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
+from tests.support.system import require, unprivileged
+
+pytestmark = pytest.mark.system
+
+KEY = HostKey(LINK, 1)
+ELSEWHERE = HostKey("nosuchlink0", 1)
+SHARED = (IPv4Interface("10.77.0.50/24"), IPv4Interface("10.77.0.51/32"))
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    require("ip")
+    with joined_namespaces() as (ours, _theirs):
+        yield ours
+
+
+@contextlib.asynccontextmanager
+async def actuator_in(namespace: Namespace) -> AsyncIterator[NetlinkActuator]:
+    actuator = NetlinkActuator()
+    with entered(namespace):
+        await actuator.open()
+    try:
+        yield actuator
+    finally:
+        await actuator.close()
+
+
+async def test_held_addresses_are_on_the_link_beside_its_own(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, SHARED)
+
+    assert namespace.addresses() == {str(namespace.own), "10.77.0.50/24", "10.77.0.51/32"}
+
+
+async def test_holding_again_changes_nothing(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, SHARED)
+        before = namespace.addresses()
+        await actuator.hold(KEY, SHARED)
+
+    assert namespace.addresses() == before
+
+
+async def test_dropped_addresses_are_gone_and_the_own_one_stays(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, SHARED)
+        await actuator.drop(KEY, SHARED)
+
+    assert namespace.addresses() == {str(namespace.own)}
+
+
+async def test_dropping_what_was_never_held_changes_nothing(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.drop(KEY, SHARED)
+        await actuator.drop(KEY, SHARED)
+
+    assert namespace.addresses() == {str(namespace.own)}
+
+
+async def test_leftovers_of_a_predecessor_are_dropped(namespace: Namespace) -> None:
+    namespace.ip("addr", "add", str(SHARED[0]), "dev", LINK)
+    async with actuator_in(namespace) as actuator:
+        await actuator.drop(KEY, SHARED)
+
+    assert namespace.addresses() == {str(namespace.own)}
+
+
+async def test_dropping_the_addresses_of_one_host_leaves_those_of_another(namespace: Namespace) -> None:
+    """The first address of a network is its primary one; with it, Linux removes the others unless told otherwise."""
+    first, second = ip_interface("192.168.1.50/24"), ip_interface("192.168.1.51/24")
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(HostKey(LINK, 1), (first,))
+        await actuator.hold(HostKey(LINK, 2), (second,))
+        await actuator.drop(HostKey(LINK, 1), (first,))
+
+    assert namespace.addresses() == {str(namespace.own), str(second)}
+
+
+async def test_dropping_a_leftover_that_came_first_leaves_the_own_address_as_it_was(namespace: Namespace) -> None:
+    first = "192.168.1.50/24"
+    namespace.ip("addr", "add", first, "dev", LINK)
+    namespace.ip("addr", "add", "192.168.1.3/24", "brd", "+", "dev", LINK, "label", f"{LINK}:own")
+    async with actuator_in(namespace) as actuator:
+        await actuator.drop(KEY, (ip_interface(first),))
+
+    assert "inet 192.168.1.3/24 brd 192.168.1.255 scope global eth0:own" in namespace.ip("addr", "show", "dev", LINK)
+
+
+async def test_all_addresses_of_a_host_are_dropped_whichever_came_first(namespace: Namespace) -> None:
+    shared = tuple(IPv4Interface(f"192.168.1.{host}/24") for host in range(50, 60))
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, shared)
+        await actuator.drop(KEY, shared)
+
+    assert namespace.addresses() == {str(namespace.own)}
+
+
+async def test_holding_on_a_link_that_does_not_exist_is_an_actuator_error_that_names_it(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        with pytest.raises(ActuatorError, match=r"cannot add 10\.77\.0\.50/24 to nosuchlink0: .*does not exist"):
+            await actuator.hold(ELSEWHERE, SHARED)
+
+
+async def test_dropping_on_a_link_that_does_not_exist_is_well(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.drop(ELSEWHERE, SHARED)
+
+
+async def test_a_link_that_went_away_is_an_error_to_hold_on_and_well_to_drop_from(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, SHARED)
+        namespace.ip("link", "del", LINK)
+        await actuator.drop(KEY, SHARED)
+        with pytest.raises(ActuatorError, match="does not exist"):
+            await actuator.hold(KEY, SHARED)
+
+
+async def test_what_the_kernel_refuses_is_an_actuator_error_with_its_reason(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        with unprivileged():
+            with pytest.raises(ActuatorError, match=r"cannot add 10\.77\.0\.50/24 to eth0: Operation not permitted"):
+                await actuator.hold(KEY, SHARED)
+            with pytest.raises(ActuatorError, match=r"cannot remove 10\.77\.0\.1/24 from eth0: Operation not perm"):
+                await actuator.drop(KEY, (namespace.own,))

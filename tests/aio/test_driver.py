@@ -1,0 +1,395 @@
+"""One inbox, one drain, one timer: what the engine asks is done in order, and nothing runs in between."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pycarp.aio.driver import READ_BATCH, TURN_BUDGET, Driver
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, Step
+from pycarp.core.engine import Engine
+from pycarp.core.events import DemotionChange, Event, StateChange
+from pycarp.core.inputs import (
+    Action,
+    ActuationReported,
+    DatagramReceived,
+    DemotionSet,
+    HostAdded,
+    Input,
+    LinkChanged,
+    StateForced,
+    TimePassed,
+)
+from pycarp.core.state import Reason, State
+from pycarp.testing import VirtualTimeLoop
+from pycarp.transports.memory import MemoryBus
+from pycarp.vocabulary import Datagram, HostKey
+from tests.support.nodes import LINK, Peer, config, link
+from tests.support.transports import ScriptedTransport, received
+from tests.support.virtual import in_virtual_time, let_others_run
+
+KEY = HostKey(LINK, 1)
+
+
+class WatchedEngine(Engine):
+    """Remembers what it was given and when; breaks when it is given ``breaks_on``."""
+
+    def __init__(self) -> None:
+        numbers = itertools.count(1)
+        super().__init__(entropy=lambda: next(numbers))
+        self.inputs: list[Input] = []
+        self.depth = 0
+        self.breaks_on: type[Input] | None = None
+
+    def handle(self, event: Input, now_ns: int) -> Step:
+        """Handle it as ever, but never within another."""
+        self.inputs.append(event)
+        if self.breaks_on is not None and isinstance(event, self.breaks_on):
+            raise ZeroDivisionError("a bug of ours")
+        assert self.depth == 0
+        assert len(self.inputs) < 100_000, "the driver spins"
+        self.depth += 1
+        step = super().handle(event, now_ns)
+        self.depth -= 1
+        return step
+
+
+@dataclass(slots=True)
+class Bench:
+    """A driver, with lists in the place of lanes and logs; grants every hold and drop at once."""
+
+    transport: ScriptedTransport = field(default_factory=ScriptedTransport)
+    engine: WatchedEngine = field(default_factory=WatchedEngine)
+    events: list[Event] = field(default_factory=list)
+    stalls: list[float] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+    observer: Callable[[Event], None] = field(default=lambda _event: None)
+    driver: Driver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.driver = Driver(
+            engine=self.engine,
+            transport=self.transport,
+            actuate=self._grant,
+            publish=self._publish,
+            on_stall=lambda late_ns, _now_ns: self.stalls.append(late_ns / 1e9),
+            on_failure=self.failures.append,
+        )
+
+    def begin(self, *, advskew: int = 0, preempt: bool = False) -> None:
+        """Add a host on a link that is up: it is BACKUP then."""
+        self.driver.submit(LinkChanged(link(1)))
+        self.driver.submit(HostAdded(config(advskew=advskew, preempt=preempt)))
+
+    @property
+    def state(self) -> State:
+        return self.engine.host_snapshot(KEY).state
+
+    def changes(self) -> list[tuple[State, Reason, float]]:
+        return [
+            (each.new, each.reason, round(each.at_ns / 1e9, 3)) for each in self.events if isinstance(each, StateChange)
+        ]
+
+    def _grant(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        if not isinstance(effect, Announce):
+            action = Action.HOLD if isinstance(effect, HoldAddresses) else Action.DROP
+            self.driver.submit(ActuationReported(effect.key, effect.epoch, action, None))
+
+    def _publish(self, event: Event) -> None:
+        self.events.append(event)
+        self.observer(event)
+
+
+def peer() -> Peer:
+    return Peer(MemoryBus(), config())
+
+
+def stall(span_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.stall(span_s)
+
+
+# Steps
+
+
+@in_virtual_time
+async def test_an_input_has_been_handled_when_submit_returns() -> None:
+    bench = Bench()
+    bench.begin()
+
+    assert bench.state is State.BACKUP
+
+
+@in_virtual_time
+async def test_what_an_observer_submits_is_handled_right_after_the_current_step() -> None:
+    bench = Bench()
+
+    def force(event: Event) -> None:
+        if isinstance(event, StateChange) and event.new is State.BACKUP and event.reason is Reason.READY:
+            bench.driver.submit(StateForced(KEY, State.MASTER))
+
+    bench.observer = force
+    bench.begin()
+
+    assert [new for new, _, _ in bench.changes()] == [State.INIT, State.BACKUP, State.MASTER]
+
+
+@in_virtual_time
+async def test_the_advertisement_is_on_its_way_before_observers_hear_of_the_takeover() -> None:
+    bench = Bench()
+    sent: list[int] = []
+    bench.observer = lambda _event: sent.append(len(bench.transport.sent))
+    bench.begin()
+    bench.driver.submit(StateForced(KEY, State.MASTER))
+
+    assert sent[-1] == 1
+
+
+@in_virtual_time
+async def test_endless_submitting_leaves_the_loop_its_turns() -> None:
+    bench = Bench()
+    bench.begin()
+    amounts = itertools.count(1)
+    seen_by_others: list[int] = []
+
+    def again(event: Event) -> None:
+        amount = next(amounts)
+        if isinstance(event, DemotionChange) and amount < 4 * TURN_BUDGET:
+            bench.driver.submit(DemotionSet(KEY, "test", amount + 1))
+
+    bench.observer = again
+    asyncio.get_running_loop().call_soon(lambda: seen_by_others.append(len(bench.engine.inputs)))
+    bench.driver.submit(DemotionSet(KEY, "test", 1))
+    await asyncio.sleep(0.1)
+
+    assert seen_by_others[0] < 2 * TURN_BUDGET
+    assert len(bench.engine.inputs) > 4 * TURN_BUDGET
+
+
+@in_virtual_time
+async def test_a_wake_reads_no_more_than_a_batch() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.transport.waiting.extend(received(peer().outgoing()) for _ in range(READ_BATCH + 1))
+
+    bench.driver.wake()
+
+    assert bench.transport.drained == [READ_BATCH]
+
+
+# Time
+
+
+@in_virtual_time
+async def test_a_backup_that_hears_nobody_is_master_after_three_intervals() -> None:
+    bench = Bench()
+    bench.begin()
+    await asyncio.sleep(2.999)
+    assert bench.state is State.BACKUP
+    await asyncio.sleep(0.002)
+
+    assert bench.changes()[-1] == (State.MASTER, Reason.MASTER_SILENT, 3.0)
+
+
+@in_virtual_time
+async def test_a_master_advertises_every_interval_without_drift() -> None:
+    bench = Bench()
+    bench.begin(advskew=7)
+    bench.driver.submit(StateForced(KEY, State.MASTER))
+    await asyncio.sleep(10_000 * (1 + 7 / 256) + 0.5)
+
+    assert len(bench.transport.sent) == 10_001
+
+
+@in_virtual_time
+async def test_the_clock_of_the_loop_never_stands_still_before_a_deadline() -> None:
+    # One of the moments at which seconds as a float, cut to whole nanoseconds, are one too few.
+    await asyncio.sleep(5.324129)
+    bench = Bench()
+    bench.begin()
+    await asyncio.sleep(3.001)
+
+    assert bench.state is State.MASTER
+    assert bench.engine.inputs.count(TimePassed()) < 10
+
+
+class HastyLoop(VirtualTimeLoop):
+    """Calls everything that is due at a time when only half the span has passed."""
+
+    def call_at(  # type: ignore[override]  # what it passes on is not looked at
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> Any:
+        """Call too early."""
+        now = self.time()
+        return super().call_at(now + (when - now) / 2, callback, *args, context=context)
+
+
+def test_a_timer_that_fires_early_is_armed_again() -> None:
+    async def story() -> None:
+        bench = Bench()
+        taken_over = asyncio.Event()
+        bench.observer = lambda _event: taken_over.set() if bench.state is State.MASTER else None
+        bench.begin()
+        await taken_over.wait()
+
+        assert bench.changes()[-1] == (State.MASTER, Reason.MASTER_SILENT, 3.0)
+        assert bench.engine.inputs.count(TimePassed()) > 2
+
+    with asyncio.Runner(loop_factory=HastyLoop) as runner:
+        runner.run(story())
+
+
+@in_virtual_time
+async def test_advertisements_that_wait_when_the_timer_fires_are_read_first() -> None:
+    bench = Bench()
+    bench.begin(advskew=100)
+    await asyncio.sleep(1)
+    bench.transport.waiting.append(received(peer().outgoing()))
+    stall(10)
+    await let_others_run()
+
+    assert bench.state is State.BACKUP
+
+
+@in_virtual_time
+async def test_a_crowd_of_waiting_datagrams_does_not_hide_the_master() -> None:
+    bench = Bench()
+    bench.begin(advskew=100)
+    await asyncio.sleep(1)
+    stranger = Peer(MemoryBus(), config(vhid=77))
+    bench.transport.waiting.extend(received(stranger.outgoing()) for _ in range(10 * READ_BATCH))
+    bench.transport.waiting.append(received(peer().outgoing()))
+    stall(10)
+    await let_others_run()
+
+    assert bench.state is State.BACKUP
+
+
+@in_virtual_time
+async def test_the_deadline_counts_from_the_advertisement_that_was_read_late() -> None:
+    bench = Bench()
+    bench.begin()
+    await asyncio.sleep(1)
+    bench.transport.waiting.append(received(peer().outgoing()))
+    stall(10)
+    await asyncio.sleep(60)
+
+    assert bench.changes()[-1] == (State.MASTER, Reason.MASTER_SILENT, 14.0)
+
+
+@in_virtual_time
+async def test_a_stall_is_told_with_its_length() -> None:
+    bench = Bench()
+    bench.begin()
+    await asyncio.sleep(1)
+    stall(10)
+    await let_others_run()
+
+    assert bench.stalls == [pytest.approx(8)]
+
+
+@in_virtual_time
+async def test_a_small_delay_is_not_worth_telling() -> None:
+    bench = Bench()
+    bench.begin()
+    await asyncio.sleep(2.9)
+    stall(0.3)
+    await let_others_run()
+
+    assert bench.stalls == []
+
+
+# What may go wrong
+
+
+@in_virtual_time
+async def test_three_send_errors_in_a_row_demote_and_three_successes_forgive() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.driver.submit(StateForced(KEY, State.MASTER))
+    bench.transport.error = OSError(105, "No buffer space available")
+    await asyncio.sleep(10)
+    bench.transport.error = None
+    await asyncio.sleep(20)
+
+    totals = [event.total for event in bench.events if isinstance(event, DemotionChange)]
+    assert totals == [240, 0]
+    assert bench.state is State.MASTER
+
+
+@in_virtual_time
+async def test_successes_are_reported_only_while_an_error_is_on_the_account() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.driver.submit(StateForced(KEY, State.MASTER))
+    await asyncio.sleep(10)
+
+    assert {type(each) for each in bench.engine.inputs} == {
+        LinkChanged,
+        HostAdded,
+        StateForced,
+        ActuationReported,
+        TimePassed,
+    }
+
+
+@in_virtual_time
+async def test_a_bug_in_the_engine_is_told_once_and_nothing_is_handled_any_more() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.engine.breaks_on = DatagramReceived
+    bench.transport.waiting.extend(received(peer().outgoing()) for _ in range(3))
+    bench.driver.wake()
+    handled = len(bench.engine.inputs)
+
+    bench.driver.submit(DemotionSet(KEY, "late", 1))
+    await asyncio.sleep(60)
+
+    assert [type(each) for each in bench.failures] == [ZeroDivisionError]
+    assert len(bench.engine.inputs) == handled
+    assert bench.transport.sent == []
+
+
+@in_virtual_time
+async def test_a_transport_that_raises_anything_but_os_error_is_a_bug() -> None:
+    class Broken(ScriptedTransport):
+        def send(self, outgoing: object) -> None:
+            raise LookupError("no such thing")
+
+    bench = Bench(Broken())
+    bench.begin()
+    await asyncio.sleep(4)
+
+    assert [type(each) for each in bench.failures] == [LookupError]
+
+
+@in_virtual_time
+async def test_a_transport_that_cannot_be_drained_is_a_bug_and_not_the_silent_end_of_time() -> None:
+    class Broken(ScriptedTransport):
+        def drain(self, limit: int) -> list[Datagram]:
+            raise LookupError("no such thing")
+
+    for act in (Driver.wake, None):
+        bench = Bench(Broken())
+        bench.begin()
+        if act is not None:
+            act(bench.driver)
+        await asyncio.sleep(4)
+
+        assert [type(each) for each in bench.failures] == [LookupError]
+
+
+@in_virtual_time
+async def test_a_stopped_driver_neither_handles_nor_keeps_time() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.driver.stop()
+    bench.driver.submit(StateForced(KEY, State.MASTER))
+    await asyncio.sleep(60)
+
+    assert bench.state is State.BACKUP
+    assert bench.transport.sent == []

@@ -1,0 +1,198 @@
+"""The facts of real links, and how soon their changes are noticed."""
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator
+from ipaddress import IPv4Interface
+
+import pytest
+
+from pycarp.errors import ConfigError
+from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.vocabulary import LinkFacts, MacAddress
+from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
+from tests.support.system import require
+
+pytestmark = pytest.mark.system
+
+NOTICED_S = 1.0
+ADD_SPARE = "link add spare0 type veth peer name spare1\nlink set spare0 up\nlink set spare1 up\n"
+DELETE_SPARE = "link del spare0\n"
+
+
+@pytest.fixture
+def segment() -> Iterator[tuple[Namespace, Namespace]]:
+    require("ip")
+    with joined_namespaces() as pair:
+        yield pair
+
+
+class Watch:
+    """A monitor at work, and what it noticed."""
+
+    def __init__(self, monitor: NetlinkMonitor, facts: LinkFacts) -> None:
+        self.monitor = monitor
+        self.noticed = [facts]
+        self._news = asyncio.Event()
+
+    @property
+    def now(self) -> LinkFacts:
+        """The facts as last told."""
+        return self.noticed[-1]
+
+    def notice(self, facts: LinkFacts) -> None:
+        """Take in a change."""
+        self.noticed.append(facts)
+        self._news.set()
+
+    async def until(self, is_so: Callable[[LinkFacts], bool]) -> None:
+        """Return when the facts are so; TimeoutError when they are not within a second."""
+        async with asyncio.timeout(NOTICED_S):
+            while not is_so(self.now):
+                self._news.clear()
+                await self._news.wait()
+
+
+@contextlib.asynccontextmanager
+async def watching(namespace: Namespace, link: str = LINK) -> AsyncIterator[Watch]:
+    """Run a monitor; the whole loop stays inside, because the monitor opens a socket while it runs."""
+    with entered(namespace):
+        monitor = NetlinkMonitor()
+        await monitor.open()
+        watch = Watch(monitor, await monitor.watch(link))
+        running = asyncio.create_task(monitor.run(watch.notice))
+        await asyncio.sleep(0.2)
+        try:
+            yield watch
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            await monitor.close()
+
+
+async def test_a_link_is_told_with_its_mac_and_its_addresses(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    ours.ip("link", "set", LINK, "address", "02:00:00:00:00:07")
+    ours.ip("addr", "add", "10.77.0.50/32", "dev", LINK)
+    async with watching(ours) as watch:
+        assert watch.now == LinkFacts(
+            name=LINK,
+            is_up=True,
+            mac=MacAddress.parse("02:00:00:00:00:07"),
+            addresses=(ours.own, IPv4Interface("10.77.0.50/32")),
+        )
+
+
+async def test_an_unknown_link_is_a_config_error_that_names_the_known_ones(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    async with watching(segment[0]) as watch:
+        with pytest.raises(ConfigError, match=r"nosuchlink0 does not exist; there are: .*eth0"):
+            await watch.monitor.watch("nosuchlink0")
+
+
+async def test_the_loss_of_the_carrier_is_noticed_and_its_return(segment: tuple[Namespace, Namespace]) -> None:
+    ours, theirs = segment
+    async with watching(ours) as watch:
+        theirs.ip("link", "set", LINK, "down")
+        await watch.until(lambda facts: not facts.is_up)
+        theirs.ip("link", "set", LINK, "up")
+        await watch.until(lambda facts: facts.is_up)
+
+
+async def test_a_link_that_is_set_down_is_noticed(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    async with watching(ours) as watch:
+        ours.ip("link", "set", LINK, "down")
+        await watch.until(lambda facts: not facts.is_up)
+
+
+async def test_an_address_that_comes_and_goes_is_noticed(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    other = IPv4Interface("10.77.0.99/24")
+    async with watching(ours) as watch:
+        ours.ip("addr", "add", str(other), "dev", LINK)
+        await watch.until(lambda facts: other in facts.addresses)
+        ours.ip("addr", "del", str(other), "dev", LINK)
+        await watch.until(lambda facts: other not in facts.addresses)
+
+        assert watch.now.addresses == (ours.own,)
+
+
+async def test_a_changed_mac_is_noticed(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    async with watching(ours) as watch:
+        ours.ip("link", "set", LINK, "address", "02:00:00:00:00:08")
+        await watch.until(lambda facts: facts.mac == MacAddress.parse("02:00:00:00:00:08"))
+
+
+async def test_a_link_that_is_deleted_is_down_and_up_again_when_it_is_back(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    ours, _theirs = segment
+    ours.ip_batch(ADD_SPARE)
+    async with watching(ours, "spare0") as watch:
+        ours.ip_batch(DELETE_SPARE)
+        await watch.until(lambda facts: not facts.is_up)
+        ours.ip_batch(ADD_SPARE)
+        await watch.until(lambda facts: facts.is_up)
+
+
+async def test_links_that_are_not_watched_are_not_told_of(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    async with watching(ours) as watch:
+        ours.ip_batch(ADD_SPARE + DELETE_SPARE)
+        await asyncio.sleep(0.3)
+
+        assert len(watch.noticed) == 1
+
+
+async def test_a_storm_of_changes_ends_in_the_truth(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    commands = (f"addr add 10.77.1.{host}/24 dev {LINK}\n{ADD_SPARE}{DELETE_SPARE}" for host in range(1, 101))
+    batch = "".join(commands) + f"link set {LINK} down\n"
+    async with watching(ours) as watch:
+        await asyncio.to_thread(ours.ip_batch, batch)
+        await watch.until(lambda facts: not facts.is_up and len(facts.addresses) == 101)
+
+
+async def test_a_watched_link_that_flickers_does_not_end_the_monitor(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    ours.ip_batch(ADD_SPARE)
+    flicker = f"{DELETE_SPARE}{ADD_SPARE}addr add 10.9.9.9/24 dev spare0\n"
+    async with watching(ours, "spare0") as watch:
+        await asyncio.to_thread(ours.ip_batch, flicker * 100)
+        await watch.until(lambda facts: facts.is_up and facts.addresses == (IPv4Interface("10.9.9.9/24"),))
+
+
+async def test_a_monitor_that_gets_no_socket_waits_for_one_and_lets_the_loop_run(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    ours, _theirs = segment
+    with entered(ours):
+        monitor = NetlinkMonitor()
+        await monitor.open()
+        watch = Watch(monitor, await monitor.watch(LINK))
+        with no_more_files():
+            running = asyncio.create_task(monitor.run(watch.notice))
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)
+        ours.ip("link", "set", LINK, "down")
+        try:
+            await watch.until(lambda facts: not facts.is_up)
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            await monitor.close()
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let every new file descriptor be refused."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
