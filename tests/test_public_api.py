@@ -57,7 +57,7 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> N
         return pycarp.Node(transport=bus.port(f"port{number}"), actuator="null", monitor=links)
 
     names: dict[str, object] = {"make_node": make_node}
-    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    exec(compile(code, "README.md", "exec"), names)
 
     async def story() -> None:
         main = names["main"]

@@ -1,7 +1,7 @@
 """pycarp beside Debian's ucarp on a real segment.
 
-ucarp polls: it takes over 4.2 to 5.0 s after the last advertisement at advskew 100, and reacts to a packet within a second
-(carp.md 5.2 and 8.6); the bounds below leave room for that.
+ucarp polls: it takes over 4.2 to 5.0 s after the last advertisement at advskew 100, and reacts to a packet within a
+second (carp.md 5.2 and 8.6); the bounds below leave room for that.
 """
 
 import time

@@ -9,9 +9,9 @@ from pycarp.vocabulary import HostKey, Interface
 class Actuator(Protocol):
     """Makes shared addresses answer on this machine, or not.
 
-    ``hold`` and ``drop`` are idempotent: they are called again after failures, and a drop comes first of all, for addresses that
-    were never held or that a crashed predecessor left behind. All may take their time and may be cancelled;
-    failures are ActuatorError or OSError.
+    ``hold`` and ``drop`` are idempotent: they are called again after failures, and a drop comes first of all, for
+    addresses that were never held or that a crashed predecessor left behind. All may take their time and may be
+    cancelled; failures are ActuatorError or OSError.
     """
 
     async def open(self) -> None:

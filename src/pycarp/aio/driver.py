@@ -1,7 +1,7 @@
 """Feeds the engine and obeys it: one inbox, one drain, one timer.
 
-Whatever a callback, a failed send or a lane submits during the drain lands behind the current step; re-entry is impossible by
-construction. The drain never awaits.
+Whatever a callback, a failed send or a lane submits during the drain lands behind the current step; re-entry is
+impossible by construction. The drain never awaits.
 """
 
 import asyncio

@@ -19,8 +19,8 @@ C = TypeVar("C", bound=Callback)
 class VirtualHost:
     """One vhid on one interface; made by ``Node.add``.
 
-    Methods that merely inform (``demote``, ``force``, ``down`` ...) have taken effect when they return; inside a callback, right
-    after the current step. After the host has been removed they raise UsageError.
+    Methods that merely inform (``demote``, ``force``, ``down`` ...) have taken effect when they return; inside a
+    callback, right after the current step. After the host has been removed they raise UsageError.
     """
 
     def __init__(
@@ -74,7 +74,8 @@ class VirtualHost:
     async def wait_for(self, state: State) -> StateChange:
         """Return the change that made ``state`` the current one: at once if it is, else when it comes.
 
-        A reign that is over before the caller's task runs is reported all the same. Raises UsageError when the host departs.
+        A reign that is over before the caller's task runs is reported all the same. Raises UsageError when the host
+        departs.
         """
         return await self._log.wait_for(state)
 
@@ -93,8 +94,8 @@ class VirtualHost:
     def on_change(self, callback: C) -> C:
         """Call a function with every StateChange; usable as a decorator.
 
-        A plain function is called in the same loop turn and should be quick. A coroutine function runs in a task of its own; its calls
-        never overlap and keep their order. What it raises goes to the loop's exception handler.
+        A plain function is called in the same loop turn and should be quick. A coroutine function runs in a task of
+        its own; its calls never overlap and keep their order. What it raises goes to the loop's exception handler.
         """
         self._log.add_callback(callback, None)
         return callback

@@ -1,7 +1,8 @@
 """One lane a host: the slow work on addresses, done one thing at a time, never in the way of an advertisement.
 
-A lane is a reconciler. It keeps the latest intent and what it last achieved, and works until they agree; then its task
-ends. If the state flaps while a call is under way, the intents in between are never executed, and none can be lost or reordered.
+A lane is a reconciler. It keeps the latest intent and what it last achieved, and works until they agree; then its
+task ends. If the state flaps while a call is under way, the intents in between are never executed, and none can be
+lost or reordered.
 """
 
 import asyncio

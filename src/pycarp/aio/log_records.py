@@ -59,7 +59,8 @@ def _log_change(change: StateChange) -> None:
 
 def _log_rejection(event: AdvertisementRejected) -> None:
     logger.warning(
-        "carp: %s: %d advertisement(s) from %s not authentic: give both hosts the same pass and the same shared addresses",
+        "carp: %s: %d advertisement(s) from %s not authentic: "
+        "give both hosts the same pass and the same shared addresses",
         event.key,
         event.count,
         event.source,

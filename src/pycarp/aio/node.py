@@ -41,9 +41,9 @@ class _Place:
 class Node:
     """An async context manager that owns one engine and its surroundings.
 
-    ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or objects that satisfy the
-    protocols; ``monitor`` is an object, None for the operating system's. Leaving the context removes every host: addresses dropped,
-    then bow-out, within ``close_timeout_s``.
+    ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or
+    objects that satisfy the protocols; ``monitor`` is an object, None for the operating system's. Leaving the
+    context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``.
     """
 
     def __init__(

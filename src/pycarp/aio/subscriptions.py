@@ -1,7 +1,7 @@
 """One ordered log of events a host, and three ways to follow it: wait, iterate, be called.
 
-Every event gets its number in the step in which it happens. A waiter is resolved *with* the event that made its condition true, so a
-slow one cannot wake in a state that is already gone.
+Every event gets its number in the step in which it happens. A waiter is resolved *with* the event that made its
+condition true, so a slow one cannot wake in a state that is already gone.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class EventLog:
         return self._last_change
 
     def publish(self, event: Event) -> None:
-        """Number an event, keep it, and give it to everybody who follows."""
+        """Give an event its number, keep it, and pass it to everybody who follows."""
         self._seq += 1
         event = replace(event, seq=self._seq)
         self._kept.append(event)
@@ -123,7 +123,10 @@ class EventLog:
             subscription.end()
 
     async def close(self, timeout_s: float) -> None:
-        """Let coroutine callbacks finish what they have been given, then cancel them; a callback may call this itself."""
+        """Let coroutine callbacks finish what they have been given, then cancel them.
+
+        A callback may call this itself.
+        """
         self.end()
         ending = [each.end() for each in self._listeners]
         tasks = [task for task in ending if task is not None and task is not asyncio.current_task()]

@@ -28,7 +28,7 @@ class Passphrase:
 
     @classmethod
     def from_key(cls, key: bytes) -> "Passphrase":
-        """Return the secret of a raw key of at most 20 octets, as FreeBSD's netlink can set it; ConfigError if longer."""
+        """Return the secret of a raw key of at most 20 octets, as netlink can set it; ConfigError if longer."""
         if len(key) > KEY_LENGTH:
             raise ConfigError(f"key of {len(key)} octets is too long: the field has {KEY_LENGTH}")
         made = cls(b"")

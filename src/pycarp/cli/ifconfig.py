@@ -65,7 +65,7 @@ def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:
 
 
 def render(host: HostStatus) -> str:
-    """Return a host as FreeBSD's ifconfig prints it: as ``carp0``, or below its interface if it has no name of its own."""
+    """Return a host as FreeBSD's ifconfig prints it: as ``carp0``, or by its interface if it has no name."""
     is_named = host.name != f"{host.vhid}@{host.interface}"
     flags = _IFF_UP * host.is_up | _IFF_RUNNING * host.link_is_up
     words = [word for word, is_set in (("UP", host.is_up), ("RUNNING", host.link_is_up)) if is_set]

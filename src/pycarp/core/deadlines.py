@@ -1,7 +1,8 @@
 """The wake-up index: which hosts to look at, and when at the latest.
 
-Hearing an advertisement only writes a later deadline into the host's phase; the index keeps its earlier entry and corrects it
-when that surfaces. Invariant: every host has an entry not later than its true deadline, or none if it has no deadline.
+Hearing an advertisement only writes a later deadline into the host's phase; the index keeps its earlier entry and
+corrects it when that surfaces. Invariant: every host has an entry not later than its true deadline, or none if it
+has no deadline.
 """
 
 import heapq

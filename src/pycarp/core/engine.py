@@ -1,8 +1,8 @@
 """All virtual hosts of a process behind one door: ``Engine.handle(input, now_ns) -> Step``.
 
-The engine decodes and authenticates what was received, finds the machine it is for, keeps the demotion ledger, the counters and
-the deadlines. It never raises for anything that came from the network or from the operating system; if it raises, that is
-a bug of pycarp or of its caller.
+The engine decodes and authenticates what was received, finds the machine it is for, keeps the demotion ledger, the
+counters and the deadlines. It never raises for anything that came from the network or from the operating system; if
+it raises, that is a bug of pycarp or of its caller.
 """
 
 from collections.abc import Callable
@@ -108,7 +108,8 @@ class Engine:
     def handle(self, event: Input, now_ns: int) -> Step:
         """Take one input and return what to do about it.
 
-        ``now_ns`` is monotonic. Perform the effects in order, then come back with ``TimePassed`` no later than the deadline.
+        ``now_ns`` is monotonic. Perform the effects in order, then come back with ``TimePassed`` no later than the
+        deadline.
         """
         out: Outbox = []
         self._dispatch(event, now_ns, out)
@@ -128,7 +129,7 @@ class Engine:
         """Return an immutable view of one host; KeyError when it is not, or no longer, here."""
         return snapshot_of(self._accounts[key].machine, self._ledger.causes(key))
 
-    def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  one line an input
+    def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
             case DatagramReceived(datagram):
                 self._on_datagram(datagram, now_ns, out)

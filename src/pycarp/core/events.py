@@ -23,8 +23,8 @@ class Event:
 class StateChange(Event):
     """A transition and why it happened.
 
-    ``epoch`` numbers the stays of the host in its states. ``peer`` is the source of the advertisement that caused the change, or of the
-    last one heard; ``silent_ns`` is how long ago that was, None when nobody was ever heard.
+    ``epoch`` numbers the stays of the host in its states. ``peer`` is the source of the advertisement that caused
+    the change, or of the last one heard; ``silent_ns`` is how long ago that was, None when nobody was ever heard.
     """
 
     old: State

@@ -1,7 +1,7 @@
 """One virtual host: the reaction table and the only place where its state changes.
 
-Every pair of state and input has its entry in ``REACTIONS``; doing nothing is an entry as well. Sources of the rules are
-the sections of the protocol reference, ``docs/reference/carp.md``.
+Every pair of state and input has its entry in ``REACTIONS``; doing nothing is an entry as well. Sources of the
+rules are the sections of the protocol reference, ``docs/reference/carp.md``.
 """
 
 from collections.abc import Callable, Mapping

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Settings:
     """``net.inet.carp.allow`` and ``net.inet.carp.preempt``.
 
-    With ``allow`` off, advertisements are counted and ignored, while our own are still sent (measured on NetBSD). ``preempt``
-    is or-ed with each host's own.
+    With ``allow`` off, advertisements are counted and ignored, while our own are still sent (measured on NetBSD).
+    ``preempt`` is or-ed with each host's own.
     """
 
     allow: bool = True

@@ -17,8 +17,8 @@ from pycarp.vocabulary import HostKey
 class HostSnapshot:
     """One virtual host at one instant.
 
-    ``claim`` is what it advertises, or would; ``peer`` is whose advertisement was heard last. ``deadline_ns`` is when it will
-    advertise (MASTER) or take over unless somebody speaks (BACKUP).
+    ``claim`` is what it advertises, or would; ``peer`` is whose advertisement was heard last. ``deadline_ns`` is
+    when it will advertise (MASTER) or take over unless somebody speaks (BACKUP).
     """
 
     config: HostConfig

@@ -61,9 +61,9 @@ class Speaker:
     def is_echo(self, source: Address, own: Address | None) -> bool:
         """Say whether an authentic advertisement is our own, come back over a looping segment.
 
-        Told by its source alone, so a host without an address (``own`` None) cannot tell. The digest would not do: it does
-        not cover the source, and two hosts that have heard the same counter sign their next advertisement alike.
-        Source: carp.md 4.4; only dialects that detect loops ask.
+        Told by its source alone, so a host without an address (``own`` None) cannot tell. The digest would not do:
+        it does not cover the source, and two hosts that have heard the same counter sign their next advertisement
+        alike. Source: carp.md 4.4; only dialects that detect loops ask.
         """
         return self._dialect.drops_own_source and source == own
 

@@ -5,8 +5,8 @@ so. In BACKUP it listens, and waits for the master-down time of each family to r
 answers for the shared addresses. There is no way from INIT to MASTER: a lone host waits as well (carp.md 5.3).
 
 Each state is an object that owns its data, so a timer dies with the state that owns it, and nothing is ever
-cancelled. ``EDGES`` names the reasons for which each edge may be walked; the machine checks it on every transition, and the
-documentation draws its diagram from it.
+cancelled. ``EDGES`` names the reasons for which each edge may be walked; the machine checks it on every transition,
+and the documentation draws its diagram from it.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,10 @@ class Backup:
 
 @dataclass(slots=True)
 class Master:
-    """Advertising; ``announce_in`` counts the advertisements until the announcement is repeated, None for no repetition."""
+    """Advertising.
+
+    ``announce_in`` counts the advertisements until the announcement is repeated; None for no repetition.
+    """
 
     since_ns: int
     advertise_at_ns: int

@@ -56,8 +56,8 @@ class Daemon:
     async def run(self) -> None:
         """Serve until a signal comes; then drop the addresses, bow out and return.
 
-        Raises ConfigError, TransportError or ControlError when it cannot start, TimeoutError when addresses could not be
-        dropped at the end.
+        Raises ConfigError, TransportError or ControlError when it cannot start, TimeoutError when addresses could
+        not be dropped at the end.
         """
         control_server.refuse_if_alive(self._options.control)
         stop = _stop_signal()
@@ -156,7 +156,7 @@ class Daemon:
                     log_event(event)
 
     async def _count_bad_packets(self) -> None:
-        """At log level 2, tell every ten seconds what was dropped meanwhile; a flood costs no more lines than a trickle."""
+        """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""
         before = self._bad_packets()
         while True:
             await asyncio.sleep(BAD_PACKETS_EVERY_S)

@@ -44,5 +44,6 @@ def _exchange(path: Path, line: bytes) -> bytes:
     except OSError as exc:
         why = exc.strerror or str(exc)
         raise ControlError(
-            f"no pycarp answers at {path} ({why}); its state is unknown. Is 'pycarp run' running, and with this --control?"
+            f"no pycarp answers at {path} ({why}); its state is unknown. "
+            "Is 'pycarp run' running, and with this --control?"
         ) from exc

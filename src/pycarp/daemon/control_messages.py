@@ -62,7 +62,10 @@ class Change(msgspec.Struct, kw_only=True):
 
 
 class HostStatus(msgspec.Struct, kw_only=True):
-    """One virtual host. ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses."""
+    """One virtual host.
+
+    ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses.
+    """
 
     name: str
     interface: str

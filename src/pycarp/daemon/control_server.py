@@ -17,7 +17,8 @@ _OWNER_ONLY = 0o177
 async def serve(path: Path, answer: Callable[[Request], Reply]) -> AsyncIterator[None]:
     """Answer on ``path`` while the context lasts; a CarpError of ``answer`` becomes a refusal.
 
-    A socket that nobody answers on is replaced; ``refuse_if_alive`` comes first. Raises ControlError when it cannot be made.
+    A socket that nobody answers on is replaced; ``refuse_if_alive`` comes first. Raises ControlError when it cannot
+    be made.
     """
     before = os.umask(_OWNER_ONLY)
     try:
@@ -33,7 +34,7 @@ async def serve(path: Path, answer: Callable[[Request], Reply]) -> AsyncIterator
     finally:
         server.close()
         with contextlib.suppress(OSError):
-            path.unlink()
+            os.unlink(path)
 
 
 def refuse_if_alive(path: Path) -> None:

@@ -14,7 +14,7 @@ _CAUSE = "net.inet.carp.demotion"
 
 
 def parse(assignment: str) -> tuple[str, int | None]:
-    """Return name and value of ``net.inet.carp.preempt=1`` or ``net.inet.carp.preempt``; UsageError if it is neither."""
+    """Return name and value of ``net.inet.carp.log=1``, or name and None without ``=1``; UsageError otherwise."""
     name, equals, text = assignment.partition("=")
     check_name(name)
     if not equals:

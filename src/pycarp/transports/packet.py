@@ -48,8 +48,8 @@ def refusal() -> str | None:
 def packet_transport(*, source_mac: str = "virtual") -> SocketTransport:
     """Return a transport of Ethernet frames.
 
-    ``source_mac`` is ``virtual`` (what the dialect says, so that switches learn where the virtual MAC is) or ``real`` (the link's own, for
-    hypervisors that forbid others; no receiver cares).
+    ``source_mac`` is ``virtual`` (what the dialect says, so that switches learn where the virtual MAC is) or
+    ``real`` (the link's own, for hypervisors that forbid others; no receiver cares).
     """
 
     def encode(outgoing: Outgoing, sock: socket.socket) -> bytes:
