@@ -161,3 +161,10 @@ def test_a_config_cannot_be_changed() -> None:
 
 def test_the_address_objects_of_the_config_hold_addresses() -> None:
     assert config().shared[0].ip == ip_address("192.168.1.50")
+
+
+def test_a_host_that_is_told_no_more_has_the_defaults_of_every_system() -> None:
+    """Source: dialects.md, defaults common to all."""
+    made = on_link("fxp0")
+
+    assert (made.advbase, made.advskew, made.preempt, made.dialect) == (1, 0, False, UNIVERSAL)

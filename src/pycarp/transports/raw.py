@@ -3,11 +3,10 @@
 import socket
 import struct
 
-from pycarp.errors import DecodeError
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports.sockets import SocketTransport
 from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Datagram, Family, Outgoing
-from pycarp.wire import ip
+from pycarp.wire import envelope, ip
 
 
 def refusal() -> str | None:
@@ -56,20 +55,8 @@ def _encode(outgoing: Outgoing, _sock: socket.socket) -> bytes:
 
 def _decode(octets: bytes, link: str) -> Datagram | None:
     """Return the datagram if it went to a group: kernels show CARP no other without a unicast peer."""
-    try:
-        packet = ip.decode_ipv4(octets)
-    except DecodeError:
-        return None
-    if not packet.destination.is_multicast:
-        return None
-    return Datagram(
-        link=link,
-        family=Family.IPV4,
-        source=packet.source,
-        destination=packet.destination,
-        ttl=packet.ttl,
-        payload=packet.payload,
-    )
+    datagram = envelope.datagram_of_packet(octets, link=link)
+    return datagram if datagram is not None and datagram.destination.is_multicast else None
 
 
 def _send(sock: socket.socket, octets: bytes, outgoing: Outgoing) -> None:

@@ -41,8 +41,13 @@ def datagram_of(frame: bytes, *, link: str) -> Datagram | None:
     # Every packet of the segment comes this way, so no frame is taken apart further than it must be.
     if frame[12:14] != _IPV4_TYPE or not frame[0] & _GROUP_BIT:
         return None
+    return datagram_of_packet(frame[ethernet.HEADER_LENGTH :], link=link)
+
+
+def datagram_of_packet(octets: bytes, *, link: str) -> Datagram | None:
+    """Return the datagram of protocol 112 in an IPv4 packet; None for any other, and for a broken one."""
     try:
-        packet = ip.decode_ipv4(frame[ethernet.HEADER_LENGTH :])
+        packet = ip.decode_ipv4(octets)
     except DecodeError:
         return None
     if packet.protocol != CARP_PROTOCOL:
