@@ -1,10 +1,11 @@
 """The frames of an announcement."""
 
+import contextlib
 from ipaddress import IPv4Address, ip_interface
 
 import pytest
 
-from pycarp.actuators.announcer import announce, frames
+from pycarp.actuators.announcer import Announcer, frames
 from pycarp.dialects.base import ArpForm
 from pycarp.vocabulary import MacAddress
 from pycarp.wire import arp, ethernet
@@ -66,16 +67,16 @@ def test_ipv6_addresses_have_no_arp() -> None:
 @pytest.mark.system
 def test_announcing_on_a_link_that_does_not_exist_is_an_os_error() -> None:
     require()
-    with pytest.raises(OSError, match="No such device"):
-        announce("nosuchlink0", ADDRESSES, ArpForm(own_target_mac=False, with_reply=False))
+    with contextlib.closing(Announcer()) as announcer, pytest.raises(OSError, match="No such device"):
+        announcer.announce("nosuchlink0", ADDRESSES, ArpForm(own_target_mac=False, with_reply=False))
 
 
 @pytest.mark.system
 def test_the_neighbour_sees_the_announcement_from_the_links_own_mac() -> None:
     require("ip")
     with joined_namespaces() as (ours, theirs), Capture(theirs) as capture:
-        with entered(ours):
-            announce(LINK, ADDRESSES[:1], ArpForm(own_target_mac=False, with_reply=True))
+        with entered(ours), contextlib.closing(Announcer()) as announcer:
+            announcer.announce(LINK, ADDRESSES[:1], ArpForm(own_target_mac=False, with_reply=True))
         seen = capture.frames(lambda frame: frame.ethertype == ethernet.ETHERTYPE_ARP, 2)
 
     told = [arp.decode(frame.payload) for frame in seen]

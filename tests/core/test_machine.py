@@ -338,6 +338,13 @@ def test_forcing_a_backup_to_be_backup_does_nothing() -> None:
     assert bench().feed(StateForced(KEY, State.BACKUP)) == ()
 
 
+def test_a_backup_tells_when_its_addresses_cannot_be_dropped() -> None:
+    (failure,) = published(bench().report(Action.DROP, error="busy"))
+
+    assert isinstance(failure, ActuationFailed)
+    assert (failure.action, failure.error) == ("drop", "busy")
+
+
 # BACKUP to MASTER
 
 
@@ -463,6 +470,13 @@ def test_advertisements_that_were_missed_are_not_made_up_for() -> None:
     assert host.step.deadline_ns == seconds(61) + 5
 
 
+def test_an_advertisement_that_is_a_whole_interval_late_is_followed_by_none_at_once() -> None:
+    host = master()
+    host.pass_time(to_ns=seconds(5))
+
+    assert host.step.deadline_ns == seconds(6)
+
+
 @every_dialect
 def test_a_master_yields_to_a_faster_one(dialect: Dialect) -> None:
     """Source: carp.md 5.1; acceptance.json, skew 99 against 100."""
@@ -486,6 +500,12 @@ def test_a_master_that_yields_drops_its_addresses_and_waits_anew() -> None:
     assert host.step.deadline_ns is not None
     assert host.pass_time(to_ns=seconds(13) + 100 * NS_PER_SKEW - 1) == ()
     assert reasons(host.pass_time(to_ns=seconds(13) + 100 * NS_PER_SKEW)) == [Reason.MASTER_SILENT]
+
+
+def test_a_master_that_yields_names_to_whom() -> None:
+    (change,) = changes(master(config(advskew=100)).hear(advert(source=LOWER)))
+
+    assert (change.peer, change.silent_ns) == (LOWER, 0)
 
 
 def test_ucarp_bids_farewell_with_an_ordinary_advertisement_before_it_yields() -> None:

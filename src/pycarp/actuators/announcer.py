@@ -1,20 +1,42 @@
 """Sends gratuitous ARP on a link, with the link's own MAC as owner of the addresses."""
 
+import fcntl
 import socket
+import struct
 
 from pycarp.dialects.base import ArpForm
 from pycarp.vocabulary import Interface, MacAddress
 from pycarp.wire import arp
 
+_SIOCGIFHWADDR = 0x8927
+_INTERFACE_REQUEST = struct.Struct("16sH6s232x")
 
-def announce(link: str, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-    """Broadcast one gratuitous ARP an address, in the form the dialect wants; raises OSError."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
-        sock.setblocking(False)
-        sock.bind((link, 0))
-        owner = MacAddress(sock.getsockname()[4])
-        for frame in frames(addresses, owner, form):
-            sock.send(frame)
+
+class Announcer:
+    """Announces on any link through one socket.
+
+    It is kept open, because the kernel takes some ten milliseconds to close a packet socket, and the whole process
+    would wait for it; and it is not bound, so that a link that was made anew under the old name is no special case.
+    """
+
+    def __init__(self) -> None:
+        # Protocol 0: it sends, and nothing is ever queued on it.
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self._socket.setblocking(False)
+
+    def announce(self, link: str, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+        """Broadcast one gratuitous ARP an address, in the form the dialect wants; raises OSError."""
+        for frame in frames(addresses, self._mac_of(link), form):
+            self._socket.sendto(frame, (link, 0))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _mac_of(self, link: str) -> MacAddress:
+        answer = fcntl.ioctl(self._socket, _SIOCGIFHWADDR, _INTERFACE_REQUEST.pack(link.encode(), 0, b""))
+        _name, _kind, mac = _INTERFACE_REQUEST.unpack(answer)
+        return MacAddress(mac)
 
 
 def frames(addresses: tuple[Interface, ...], owner: MacAddress, form: ArpForm) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pycarp.actuators import announcer
+from pycarp.actuators.announcer import Announcer
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.system.netlink import Netlink
@@ -14,10 +14,19 @@ class NetlinkActuator:
 
     def __init__(self) -> None:
         self._netlink = Netlink()
+        self._announcer: Announcer | None = None
 
     async def open(self) -> None:
-        """Open the netlink socket."""
+        """Open the sockets; ActuatorError when that is not permitted."""
         await self._netlink.__aenter__()
+        try:
+            self._announcer = Announcer()
+        except OSError as exc:
+            await self._netlink.__aexit__(None, None, None)
+            raise ActuatorError(
+                f"cannot open a socket for announcements: {exc.strerror}; "
+                "run as root or give CAP_NET_RAW and CAP_NET_ADMIN"
+            ) from exc
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
         """Add the addresses that are not there."""
@@ -39,8 +48,11 @@ class NetlinkActuator:
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
         """Send gratuitous ARP from the interface's own MAC."""
-        announcer.announce(key.link, addresses, form)
+        assert self._announcer is not None, "open() comes first"
+        self._announcer.announce(key.link, addresses, form)
 
     async def close(self) -> None:
-        """Close the netlink socket."""
+        """Close the sockets."""
+        if self._announcer is not None:
+            self._announcer.close()
         await self._netlink.__aexit__(None, None, None)

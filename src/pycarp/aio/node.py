@@ -123,6 +123,8 @@ class Node:
         self._running()
         self._check_is_free(config)
         facts = await self._monitor.watch(config.interface)
+        # At once: what the monitor notices from here on is newer.
+        self._running().submit(LinkChanged(facts))
         async with self._opening:
             driver = self._running()
             if self._is_leaving:
@@ -134,7 +136,6 @@ class Node:
             host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
             lane = Lane(config.key, self._actuator, driver.submit, self._gate)
             self._places[config.key] = _Place(config, host, log, lane)
-        driver.submit(LinkChanged(facts))
         driver.submit(HostAdded(config))
         return host
 

@@ -150,7 +150,7 @@ class Engine:
             case StateForced(key, state):
                 self._tell(key, Forced(state), now_ns, out)
             case SettingsChanged(settings):
-                self._on_settings(settings, now_ns, out)
+                self._on_settings(settings)
             case TransmitReported(key, error):
                 self._on_transmit_report(key, error, now_ns, out)
             case ActuationReported():
@@ -235,20 +235,29 @@ class Engine:
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         self._links[facts.name] = facts
-        for key in sorted(self._keys_on.get(facts.name, ())):
-            self._survey(self._accounts[key].machine)
-            self._tell(key, SurroundingsChanged(), now_ns, out)
+        keys = sorted(self._keys_on.get(facts.name, ()))
+        sources = self._sources_on(facts.name)
+        for key in keys:
+            surroundings = self._accounts[key].machine.surroundings
+            surroundings.sources = sources
+            if surroundings.link_is_up != facts.is_up:
+                surroundings.link_is_up = facts.is_up
+                self._tell(key, SurroundingsChanged(), now_ns, out)
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
         key = config.key
         assert key not in self._accounts, f"{key} was added twice"
-        surroundings = Surroundings(link_is_up=False, sources=dict(ANY_ADDRESS))
-        surroundings.demotion = self._ledger.total(key)
+        facts = self._links.get(key.link)
+        surroundings = Surroundings(
+            link_is_up=facts is not None and facts.is_up,
+            sources=dict(ANY_ADDRESS),
+            node_preempts=self._settings.preempt,
+            demotion=self._ledger.total(key),
+        )
         speaker = Speaker(config, self._entropy)
-        account = _Account(speaker, Machine(config, speaker, surroundings))
-        self._survey(account.machine)
-        self._accounts[key] = account
+        account = self._accounts[key] = _Account(speaker, Machine(config, speaker, surroundings))
         self._keys_on.setdefault(key.link, set()).add(key)
+        surroundings.sources = self._sources_on(key.link)
         account.machine.begin(now_ns, out)
         self._tell(key, SurroundingsChanged(), now_ns, out)
 
@@ -257,23 +266,21 @@ class Engine:
             self._accounts[key].machine.surroundings.admin_is_up = is_up
             self._tell(key, SurroundingsChanged(), now_ns, out)
 
-    def _on_settings(self, settings: Settings, now_ns: int, out: Outbox) -> None:
+    def _on_settings(self, settings: Settings) -> None:
         self._settings = settings
-        for key, account in list(self._accounts.items()):
-            self._survey(account.machine)
-            self._tell(key, SurroundingsChanged(), now_ns, out)
+        for account in self._accounts.values():
+            account.machine.surroundings.node_preempts = settings.preempt
 
-    def _survey(self, machine: Machine) -> None:
-        """Write what the engine knows into a machine's surroundings."""
-        surroundings = machine.surroundings
-        facts = self._links.get(machine.key.link)
-        surroundings.link_is_up = facts is not None and facts.is_up
-        surroundings.node_preempts = self._settings.preempt
-        surroundings.sources = dict(ANY_ADDRESS)
-        shared = {each.ip for each in machine.config.shared}
+    def _sources_on(self, link: str) -> dict[Family, Address]:
+        """Return the source of advertisements by family: the link's first address that no host shares, if any."""
+        facts = self._links.get(link)
+        keys = self._keys_on.get(link, ())
+        shared = {each.ip for key in keys for each in self._accounts[key].machine.config.shared}
+        sources = dict(ANY_ADDRESS)
         for own in reversed(facts.addresses if facts else ()):
             if own.ip not in shared:
-                surroundings.sources[family_of(own)] = own.ip
+                sources[family_of(own)] = own.ip
+        return sources
 
     # Demotion
 

@@ -52,6 +52,8 @@ class Netlink:
             try:
                 index = await self._index(link)
                 before = await self._addresses(index)
+                if address not in map(_interface, before):
+                    return
                 await self._change("del", link, address, well=errno.EADDRNOTAVAIL)
                 after = {_interface(each) for each in await self._addresses(index)}
                 for each in before:
