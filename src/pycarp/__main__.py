@@ -3,6 +3,7 @@
 import sys
 
 _NEEDED = {"click", "rich"}
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -13,6 +14,8 @@ def main() -> None:
         if exc.name not in _NEEDED:
             raise
         sys.exit(f"pycarp: the command needs {exc.name}: pip install 'pycarp[daemon]'")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     cli(prog_name="pycarp")
 
 

@@ -17,6 +17,7 @@ from tests.support.hosts import KEY, bench, config, master
         (("state", "master"), IfconfigRequest(host="carp0", state="master")),
         (("state", "BACKUP"), IfconfigRequest(host="carp0", state="BACKUP")),
         (("advskew", "50", "advbase", "2"), IfconfigRequest(host="carp0", advskew=50, advbase=2)),
+        (("advskew", "-1"), IfconfigRequest(host="carp0", advskew=-1)),
     ],
     ids=str,
 )

@@ -478,3 +478,36 @@ def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
     damaged = text[:begin] + data.draw(st.text(alphabet="vhidpas cr0159./\"'\\$`\n=#", max_size=12)) + text[end:]
 
     assert is_read_or_refused(damaged)
+
+
+def test_the_machines_own_address_cannot_be_shared() -> None:
+    (only,) = complaints(CLONED + 'ifconfig_carp0="vhid 1 pass s 192.168.1.3/24"\n')
+
+    assert "192.168.1.3 is this machine's own address" in only
+
+
+def test_an_address_shared_by_two_vhids_is_a_mistake() -> None:
+    text = FXP0 + (
+        'cloned_interfaces="carp0 carp1"\n'
+        'ifconfig_carp0="vhid 1 pass s 192.168.1.50/24"\n'
+        'ifconfig_carp1="vhid 2 pass s 192.168.1.50/24"\n'
+    )
+
+    (only,) = complaints(text)
+    assert "rc.conf:4:31: 192.168.1.50 is shared by vhid 1 already" in only
+
+
+def test_a_rename_to_an_interface_that_does_not_exist_is_a_mistake() -> None:
+    text = CLONED + 'ifconfig_carp0="vhid 1 pass s 192.168.1.50/24"\n'
+
+    (only,) = complaints(text, links(eth0="192.168.1.3/24"), fxp0="eth7")
+    assert "--map fxp0=eth7: interface eth7 does not exist; there are: eth0" in only
+
+
+def test_an_address_that_a_crashed_daemon_left_may_be_shared_again() -> None:
+    text = CLONED + 'ifconfig_carp0="vhid 1 pass s 192.168.1.50/24"\n'
+    machine = [
+        LinkFacts(name="eth0", is_up=True, addresses=(ip_interface("192.168.1.3/24"), ip_interface("192.168.1.50/24")))
+    ]
+
+    assert [host.interface for host in read(text, machine).hosts] == ["eth0"]

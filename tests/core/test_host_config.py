@@ -168,3 +168,22 @@ def test_a_host_that_is_told_no_more_has_the_defaults_of_every_system() -> None:
     made = on_link("fxp0")
 
     assert (made.advbase, made.advskew, made.preempt, made.dialect) == (1, 0, False, UNIVERSAL)
+
+
+@pytest.mark.parametrize("value", [1.5, True, "1"], ids=repr)
+def test_what_is_no_whole_number_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="is not a whole number$"):
+        HostConfig(
+            interface="fxp0",
+            vhid=1,
+            passphrase=SECRET,
+            addresses=("192.168.1.50/24",),
+            # The mistake of somebody without a type checker.
+            advskew=value,  # type: ignore[arg-type]
+        )
+
+
+def test_a_plain_address_is_one_with_its_whole_length_as_prefix() -> None:
+    host = HostConfig(interface="fxp0", vhid=1, passphrase=SECRET, addresses=(ip_address("192.168.1.50"),))
+
+    assert host.shared == (ip_interface("192.168.1.50/32"),)

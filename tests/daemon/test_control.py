@@ -73,7 +73,7 @@ def test_a_request_is_answered(tmp_path: Path) -> None:
 
 
 def test_a_refusal_becomes_the_clients_error(tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match="no virtual host 'carp9' here"):
+    with pytest.raises(UsageError, match="no virtual host 'carp9' here"):
         asyncio.run(ask(tmp_path / "s", IfconfigRequest(host="carp9"), DoneReply))
 
 

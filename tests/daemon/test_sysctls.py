@@ -52,9 +52,9 @@ def test_the_log_level_is_told() -> None:
     assert (values["net.inet.carp.log"], levels) == (2, [2])
 
 
-@pytest.mark.parametrize(("name", "value"), [("preempt", 2), ("allow", -1), ("log", 3)])
+@pytest.mark.parametrize(("name", "value"), [("preempt", 2), ("allow", -1), ("log", 3), ("demotion", 2**31)])
 def test_a_value_out_of_range_names_the_bound(name: str, value: int) -> None:
-    with pytest.raises(UsageError, match=f"net.inet.carp.{name}: {value} is outside 0-"):
+    with pytest.raises(UsageError, match=f"net.inet.carp.{name}: {value} is outside "):
         run(written((name, value)))
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pycarp.daemon.control_client import request
+from pycarp.daemon.control_messages import DoneReply, IfconfigRequest
+from pycarp.errors import UsageError
 from pycarp.lab.topology import Segment
 from pycarp.wire import advertisement as wire
 from pycarp.wire import arp, envelope, ethernet
@@ -162,3 +165,26 @@ def test_down_and_up_give_the_address_back_to_its_owner(segment: Segment, tmp_pa
 
             wait_until(lambda: owner.is_in("MASTER") and owner.has_address(), 1)
             wait_until(lambda: provider.is_in("BACKUP") and not provider.has_address(), 1)
+
+
+def test_fifty_virtual_hosts_leave_within_a_second_too(segment: Segment, tmp_path: Path) -> None:
+    names = [f"carp{number}" for number in range(50)]
+    lines = [f'cloned_interfaces="{" ".join(names)}"']
+    lines += [f'ifconfig_{name}="vhid {n} pass s 192.168.1.{100 + n}/24"' for n, name in enumerate(names, 1)]
+    with Pycarp(segment, "a", tmp_path, rc_conf="\n".join(lines) + "\n") as a:
+        wait_until(lambda: all(a.has_address(f"192.168.1.{100 + n}") for n in (1, 25, 50)), STARTED_S)
+
+        a.process.terminate()
+        a.process.wait(1.5)
+
+        assert a.process.returncode == 0
+        assert "192.168.1.1" not in segment.run("a", ["ip", "-4", "-o", "addr", "show", "dev", "fxp0", "secondary"])
+        assert a.has_address(A)
+
+
+def test_a_request_that_cannot_be_right_is_wrong_usage(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path) as a:
+        wait_until(lambda: a.is_in("BACKUP"), STARTED_S)
+
+        with pytest.raises(UsageError, match="advskew 300 is outside 0-254"):
+            request(a.control, IfconfigRequest(host="carp0", advskew=300), DoneReply)

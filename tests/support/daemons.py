@@ -86,14 +86,14 @@ class Pycarp(_Process):
         password: str = PASSWORD,
         address: str = f"{SHARED}/24",
         options: tuple[str, ...] = (),
+        rc_conf: str = "",
     ) -> None:
-        rc_conf = folder / f"{host}.rc.conf"
-        rc_conf.write_text(
-            f'cloned_interfaces="carp0"\nifconfig_carp0="vhid 1 advskew {advskew} pass {password} {address}"\n'
-        )
+        file = folder / f"{host}.rc.conf"
+        line = f'ifconfig_carp0="vhid 1 advskew {advskew} pass {password} {address}"'
+        file.write_text(rc_conf or f'cloned_interfaces="carp0"\n{line}\n')
         self.control = folder / f"{host}.sock"
         argv = [sys.executable, "-W", "error", "-m", "pycarp", "run"]
-        argv += ["--rc-conf", str(rc_conf), "--control", str(self.control), *options]
+        argv += ["--rc-conf", str(file), "--control", str(self.control), *options]
         super().__init__(segment, host, argv, folder / f"{host}.log")
 
     @property

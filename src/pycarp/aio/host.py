@@ -36,6 +36,9 @@ class VirtualHost:
         self._submit = submit
         self._look = look
 
+    def __repr__(self) -> str:
+        return f"<VirtualHost {self._name}: {self.state}>"
+
     @property
     def key(self) -> HostKey:
         """Interface and vhid."""

@@ -151,8 +151,13 @@ class Node:
         if place is None:
             raise UsageError(f"virtual host {host.name} is not on this node")
         driver.submit(HostRemoved(host.key))
-        async with asyncio.timeout(self._close_timeout_s):
-            await place.log.departure()
+        try:
+            async with asyncio.timeout(self._close_timeout_s):
+                await place.log.departure()
+        except TimeoutError:
+            addresses = " ".join(str(each) for each in place.config.shared)
+            text = f"{host.name}: {addresses} could not be dropped within {self._close_timeout_s:g} s"
+            raise TimeoutError(text) from None
         await self._forget(host.key)
 
     @property

@@ -1,5 +1,6 @@
 """``pycarp ifconfig``: virtual hosts in FreeBSD's words."""
 
+import re
 from ipaddress import ip_interface
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from pycarp.daemon.control_messages import DoneReply, HostStatus, IfconfigReques
 from pycarp.errors import UsageError
 
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
 _SYNTAX = "up, down, state master, state backup, advbase N, advskew N"
 
 
 @click.command(
+    context_settings={"ignore_unknown_options": True},  # -1 is a number that is out of range, no option
     epilog="""\b
 Examples:
   pycarp ifconfig                          show all
@@ -24,7 +27,7 @@ Examples:
                                            give the addresses back to their owner
   pycarp ifconfig carp0 state master       take the addresses now
   pycarp ifconfig carp0 advskew 50         change how eager it is
-  pycarp ifconfig fxp0 vhid 1 state backup the same in the words of FreeBSD 10 and newer"""
+  pycarp ifconfig fxp0 vhid 1 state backup the same in the words of FreeBSD 10 and newer""",
 )
 @click.argument("name", required=False)
 @click.argument("words", nargs=-1, metavar="[up|down|state master|state backup|advskew N|advbase N]...")
@@ -56,7 +59,7 @@ def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:
             case ["state", "master" | "backup" | "MASTER" | "BACKUP" as state, *_]:
                 change.state = state
                 rest = rest[2:]
-            case ["advbase" | "advskew" as setting, number, *_] if number.isdecimal():
+            case ["advbase" | "advskew" as setting, number, *_] if _NUMBER.fullmatch(number):
                 setattr(change, setting, int(number))
                 rest = rest[2:]
             case _:

@@ -8,7 +8,7 @@ from pycarp.daemon.control_client import default_path
 
 control_option = click.option(
     "--control",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=default_path,
     envvar="PYCARP_CONTROL",
     metavar="PATH",

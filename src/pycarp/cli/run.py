@@ -54,7 +54,7 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
 @click.option(
     "--rc-conf",
     "rc_conf",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     required=True,
     metavar="FILE",
     help="FreeBSD rc.conf with carp lines, of either generation.",
@@ -113,7 +113,7 @@ def run(
     try:
         asyncio.run(_serve(config, options))
     except TimeoutError as exc:
-        raise CarpError("shared addresses could not be dropped within a second; look at 'ip address'") from exc
+        raise CarpError(f"{exc}; look at 'ip address'") from exc
 
 
 async def _serve(config: NodeConfig, options: DaemonOptions) -> None:

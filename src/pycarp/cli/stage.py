@@ -50,6 +50,8 @@ class Stage:
 
     def table(self, table: Table) -> None:
         """Print a table to stay."""
+        if not self._console.is_terminal:
+            table.box = None
         self._console.print()
         self._console.print(table)
 

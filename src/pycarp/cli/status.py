@@ -46,6 +46,8 @@ def _print(reply: StatusReply) -> None:
     for host in reply.hosts:
         for cause in host.demotion:
             console.print(f"{host.name}: demoted by {cause.amount}: {cause.cause}")
+        if host.rejected:
+            console.print(f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses")
 
 
 def _row(host: HostStatus) -> tuple[str, ...]:

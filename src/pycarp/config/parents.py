@@ -52,6 +52,10 @@ class Parents:
             raise self._missing(declared[0].link)
         return self._first(address, existing + live)
 
+    def is_own(self, address: IPv4Address) -> bool:
+        """Say whether the file gives an address to an interface as its own; on a link it may be what a crash left."""
+        return any(own.ip == address for owns in self.declared.values() for own in owns)
+
     def check(self, link: str) -> None:
         """Raise NoParentError unless a device exists; where there are no links, all do."""
         if self.links and not self._exists(link):
@@ -83,7 +87,7 @@ class Parents:
 
 
 def _around(address: IPv4Address, owns: Sequence[Interface]) -> list[Interface]:
-    return [own for own in owns if own.version == 4 and own.ip != address and address in own.network]
+    return [own for own in owns if own.version == 4 and address in own.network]
 
 
 def _prefix(own: Interface) -> int:

@@ -6,7 +6,7 @@ of the real interface. Lines that are not about carp are passed over.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 
 from pycarp.auth.key import Passphrase
 from pycarp.config import carp_words
@@ -70,6 +70,7 @@ class _Reader:
         self._lines = self._ifconfig_lines()
         self._parents = Parents(self._declared(), links)
         self._places: dict[HostKey, Word] = {}
+        self._shared: dict[IPv4Address, HostKey] = {}
 
     @property
     def hostname(self) -> str:
@@ -242,6 +243,13 @@ class _Reader:
         )
 
     def _check_unique(self, key: HostKey, said: CarpWords) -> None:
+        for word, address, _prefix in said.addresses:
+            if self._parents.is_own(address):
+                hint = "a shared address is one more, which moves between the hosts"
+                self._complain(word, f"{address} is this machine's own address", hint)
+            elif self._shared.setdefault(address, key) != key:
+                hint = "give each vhid addresses of its own"
+                self._complain(word, f"{address} is shared by vhid {self._shared[address].vhid} already", hint)
         first = self._places.setdefault(key, said.where)
         if first is not said.where:
             hint = f"first used in line {first.line}; every pair of hosts needs a vhid of its own"
@@ -252,6 +260,11 @@ class _Reader:
             if old not in self._lines:
                 known = ", ".join(link for link in self._lines if not _CLONE.fullmatch(link)) or "none"
                 self._complain(Word("", 1, 1), f"--map {old}={new}: no line is about {old}", f"there are: {known}")
+                continue
+            try:
+                self._parents.check(new)
+            except NoParentError as exc:
+                self._complain(Word("", 1, 1), f"--map {old}={new}: {exc}", "")
 
     def _complain(self, where: Word, text: str, hint: str) -> None:
         self.problems.append(Problem(self._file, where.line, where.column, text, hint))

@@ -77,6 +77,7 @@ class _Account:
     send_failures: int = 0
     send_successes: int = 0
     rejected: int = 0
+    rejected_in_all: int = 0
     reject_again_at_ns: int = 0
 
     def takes_part_in(self, family: Family) -> bool:
@@ -127,7 +128,8 @@ class Engine:
 
     def host_snapshot(self, key: HostKey) -> HostSnapshot:
         """Return an immutable view of one host; KeyError when it is not, or no longer, here."""
-        return snapshot_of(self._accounts[key].machine, self._ledger.causes(key))
+        account = self._accounts[key]
+        return snapshot_of(account.machine, self._ledger.causes(key), account.rejected_in_all)
 
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
@@ -220,6 +222,7 @@ class Engine:
 
     def _report_rejection(self, account: _Account, source: Address, now_ns: int, out: Outbox) -> None:
         account.rejected += 1
+        account.rejected_in_all += 1
         if now_ns < account.reject_again_at_ns:
             return
         key = account.machine.key

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
 
 from pycarp.auth.key import Passphrase
 from pycarp.dialects.base import Dialect
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import Address, HostKey, Interface
 
 LINK_NAME_MAX = 15
 """Octets in the name of a network device on Linux and the BSDs."""
@@ -31,7 +31,7 @@ class HostConfig:
     interface: str
     vhid: int
     passphrase: Passphrase | str | bytes = field(repr=False)
-    addresses: tuple[Interface | str, ...] | Iterable[Interface | str]
+    addresses: tuple[Address | Interface | str, ...] | Iterable[Address | Interface | str]
     advbase: int = 1
     advskew: int = 0
     preempt: bool = False
@@ -59,7 +59,7 @@ class HostConfig:
     @property
     def shared(self) -> tuple[Interface, ...]:
         """The shared addresses, all as ``ipaddress`` interface objects."""
-        return tuple(each for each in self.addresses if not isinstance(each, str))
+        return tuple(each for each in self.addresses if isinstance(each, IPv4Interface | IPv6Interface))
 
     @property
     def secret(self) -> Passphrase:
@@ -69,6 +69,9 @@ class HostConfig:
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
+    # A bool is an int to Python, and a float would break only when the first advertisement is packed.
+    if type(value) is not int:
+        raise ConfigError(f"{name} {value!r} is not a whole number")
     if not low <= value <= high:
         raise ConfigError(f"{name} {value} is outside {low}-{high}")
 
@@ -78,9 +81,7 @@ def _check_link_name(name: str) -> None:
         raise ConfigError(f"interface name {name!r} is not 1-{LINK_NAME_MAX} octets without blanks and slashes")
 
 
-def _parse_address(address: Interface | str) -> Interface:
-    if not isinstance(address, str):
-        return address
+def _parse_address(address: Address | Interface | str) -> Interface:
     try:
         return ip_interface(address)
     except ValueError as exc:

@@ -17,6 +17,8 @@ from pycarp.vocabulary import HostKey
 class HostSnapshot:
     """One virtual host at one instant.
 
+    ``rejected`` counts the advertisements for it that were not authentic.
+
     ``claim`` is what it advertises, or would; ``peer`` is whose advertisement was heard last. ``deadline_ns`` is
     when it will advertise (MASTER) or take over unless somebody speaks (BACKUP).
     """
@@ -31,6 +33,7 @@ class HostSnapshot:
     last_change: StateChange | None
     peer: Peer | None
     deadline_ns: int | None
+    rejected: int
 
     @property
     def key(self) -> HostKey:
@@ -48,7 +51,7 @@ class EngineSnapshot:
     statistics: Mapping[Statistic, int]
 
 
-def snapshot_of(machine: Machine, causes: tuple[tuple[str, int], ...]) -> HostSnapshot:
+def snapshot_of(machine: Machine, causes: tuple[tuple[str, int], ...], rejected: int) -> HostSnapshot:
     """Return the view of one machine; ``causes`` are the demotions that bear on it."""
     return HostSnapshot(
         config=machine.config,
@@ -61,4 +64,5 @@ def snapshot_of(machine: Machine, causes: tuple[tuple[str, int], ...]) -> HostSn
         last_change=machine.last_change,
         peer=machine.peer,
         deadline_ns=machine.deadline_ns,
+        rejected=rejected,
     )

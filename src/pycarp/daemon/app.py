@@ -139,9 +139,9 @@ class Daemon:
     def _greet(self, host: VirtualHost) -> None:
         config = host.config
         logger.info(
-            "carp: %s: %s shares %s, advbase %d advskew %d, %s transport",
+            "carp: %s: %sshares %s, advbase %d advskew %d, %s transport",
             host.key,
-            host.name,
+            "" if host.name == str(host.key) else f"{host.name} ",
             ", ".join(str(each) for each in config.shared),
             config.advbase,
             config.advskew,

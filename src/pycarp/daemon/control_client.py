@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_reply, encode
-from pycarp.errors import ControlError
+from pycarp.errors import ControlError, UsageError
 
 TIMEOUT_S = 5.0
 
@@ -23,11 +23,12 @@ def default_path() -> Path:
 def request(path: Path, message: Request, answer: type[R]) -> R:
     """Send a request and return the reply of the expected type.
 
-    Raises ControlError: nobody answers (the state is unknown then), or the daemon refused.
+    Raises ControlError when nobody answers (the state is unknown then) or the daemon could not do it, UsageError when
+    it was asked for something wrong.
     """
     reply = decode_reply(_exchange(path, encode(message)))
     if isinstance(reply, RefusedReply):
-        raise ControlError(reply.message)
+        raise UsageError(reply.message) if reply.is_usage else ControlError(reply.message)
     if not isinstance(reply, answer):
         raise ControlError(f"the daemon answered with {type(reply).__name__}")
     return reply
@@ -41,6 +42,10 @@ def _exchange(path: Path, line: bytes) -> bytes:
             sock.sendall(line)
             with sock.makefile("rb") as stream:
                 return stream.readline(LINE_LIMIT)
+    except TimeoutError as exc:
+        raise ControlError(
+            f"the pycarp at {path} does not answer within {TIMEOUT_S:g} s; its state is unknown"
+        ) from exc
     except OSError as exc:
         why = exc.strerror or str(exc)
         raise ControlError(

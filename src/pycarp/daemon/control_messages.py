@@ -86,6 +86,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     last_change: Change | None
     peer: Peer | None
     next_s: float | None
+    rejected: int
 
 
 class StatusReply(msgspec.Struct, tag="status", kw_only=True):
@@ -114,9 +115,10 @@ class DoneReply(msgspec.Struct, tag="done"):
 
 
 class RefusedReply(msgspec.Struct, tag="refused"):
-    """It has not, and why."""
+    """It has not, and why; ``is_usage`` tells a wrong request from one that failed."""
 
     message: str
+    is_usage: bool = False
 
 
 Request: TypeAlias = StatusRequest | IfconfigRequest | SysctlRequest

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_request, encode
-from pycarp.errors import CarpError, ControlError
+from pycarp.errors import CarpError, ConfigError, ControlError, UsageError
 
 _OWNER_ONLY = 0o177
 
@@ -62,4 +62,4 @@ def _reply(line: bytes, answer: Callable[[Request], Reply]) -> Reply:
     try:
         return answer(decode_request(line))
     except CarpError as exc:
-        return RefusedReply(str(exc))
+        return RefusedReply(str(exc), isinstance(exc, ConfigError | UsageError))

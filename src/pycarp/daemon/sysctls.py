@@ -8,6 +8,7 @@ from pycarp.errors import UsageError
 
 PREFIX = "net.inet.carp."
 NAMES = ("allow", "preempt", "log", "demotion")
+DEMOTION_MAX = 2**31 - 1
 LOG_NOTHING, LOG_CHANGES, LOG_PACKETS = 0, 1, 2
 
 _CAUSE = "net.inet.carp.demotion"
@@ -57,7 +58,7 @@ class Sysctls:
         check_name(name)
         match name.removeprefix(PREFIX):
             case "demotion":
-                self._demotion += value
+                self._demotion = _within(name, self._demotion + value, DEMOTION_MAX, low=-DEMOTION_MAX)
                 self._node.demote(_CAUSE, by=self._demotion)
             case "log":
                 self._log = _within(name, value, LOG_PACKETS)
@@ -71,7 +72,7 @@ class Sysctls:
         return {PREFIX + name: self.read(PREFIX + name) for name in NAMES}
 
 
-def _within(name: str, value: int, high: int) -> int:
-    if not 0 <= value <= high:
-        raise UsageError(f"{name}: {value} is outside 0-{high}")
+def _within(name: str, value: int, high: int, *, low: int = 0) -> int:
+    if not low <= value <= high:
+        raise UsageError(f"{name}: {value} is outside {low}-{high}")
     return value

@@ -18,6 +18,7 @@ from pycarp.vocabulary import Interface, LinkFacts, MacAddress
 _AF_INET = 2
 _GROUPS = 0x1 | 0x10  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_IFA_F_SECONDARY = 0x1
 
 
 class Netlink:
@@ -26,6 +27,8 @@ class Netlink:
     def __init__(self) -> None:
         self._route: Any = None
         self._deleting = asyncio.Lock()
+        self._deletions = 0
+        self._seen: dict[str, tuple[int, list[Any]]] = {}
 
     async def __aenter__(self) -> Self:
         self._route = AsyncIPRoute()
@@ -39,7 +42,7 @@ class Netlink:
 
     async def add_address(self, link: str, address: Interface) -> None:
         """Put an address on a link; well if it is there already."""
-        await self._change("add", link, address, well=errno.EEXIST)
+        await self._change("add", await self._index(link), address, well=errno.EEXIST)
 
     async def delete_address(self, link: str, address: Interface) -> None:
         """Take an address off a link; well if it, or the whole link, is not there.
@@ -48,20 +51,38 @@ class Netlink:
         network, be they of another virtual host or the machine's own. Those are put back. Source: ``ip-sysctl`` of the
         kernel's documentation.
         """
-        async with self._deleting:
-            try:
-                index = await self._index(link)
-                before = await self._addresses(index)
-                if address not in map(_interface, before):
-                    return
-                await self._change("del", link, address, well=errno.EADDRNOTAVAIL)
-                after = {_interface(each) for each in await self._addresses(index)}
-                for each in before:
-                    if _interface(each) not in after | {address}:
-                        await self._put_back(index, each)
-            except OSError as exc:
-                if exc.errno != errno.ENODEV:
-                    raise
+        self._deletions += 1
+        try:
+            async with self._deleting:
+                await self._delete(link, address)
+        except OSError as exc:
+            if exc.errno != errno.ENODEV:
+                raise
+        finally:
+            self._deletions -= 1
+            if not self._deletions:
+                self._seen.clear()
+
+    async def _delete(self, link: str, address: Interface) -> None:
+        """Delete an address if it is there; deletions that wait for each other read the link's addresses once."""
+        if link not in self._seen:
+            index = await self._index(link)
+            self._seen[link] = index, await self._addresses(index)
+        index, present = self._seen[link]
+        found = [each for each in present if _interface(each) == address]
+        if not found:
+            return
+        # Whatever happens now, what was seen holds no longer; unless nothing but this address goes.
+        del self._seen[link]
+        await self._change("del", index, address, well=errno.EADDRNOTAVAIL)
+        others = [each for each in present if each is not found[0]]
+        if found[0]["flags"] & _IFA_F_SECONDARY or address.network not in (_interface(each).network for each in others):
+            self._seen[link] = index, others
+            return
+        after = {_interface(each) for each in await self._addresses(index)}
+        for each in others:
+            if _interface(each) not in after:
+                await self._put_back(index, each)
 
     async def link_facts(self, link: str) -> LinkFacts | None:
         """Return what is known of a link, None when it does not exist."""
@@ -99,8 +120,7 @@ class Netlink:
         except NetlinkError as exc:
             raise _as_os_error(exc) from exc
 
-    async def _change(self, verb: str, link: str, address: Interface, *, well: int) -> None:
-        index = await self._index(link)
+    async def _change(self, verb: str, index: int, address: Interface, *, well: int) -> None:
         try:
             await self._route.addr(verb, index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
         except NetlinkError as exc:
