@@ -172,7 +172,7 @@ def test_a_host_that_is_told_no_more_has_the_defaults_of_every_system() -> None:
 
 @pytest.mark.parametrize("value", [1.5, True, "1"], ids=repr)
 def test_what_is_no_whole_number_is_refused(value: object) -> None:
-    with pytest.raises(ConfigError, match="is not a whole number$"):
+    with pytest.raises(ConfigError, match=r"is not a whole number$"):
         HostConfig(
             interface="fxp0",
             vhid=1,
