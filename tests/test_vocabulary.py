@@ -49,11 +49,6 @@ def test_a_mac_address_has_6_octets(length: int) -> None:
         MacAddress(bytes(length))
 
 
-@pytest.mark.parametrize(("text", "is_group"), [("01:00:5e:00:00:12", True), ("00:00:5e:00:01:01", False)])
-def test_the_lowest_bit_of_the_first_octet_makes_a_group(*, text: str, is_group: bool) -> None:
-    assert MacAddress.parse(text).is_group is is_group
-
-
 @pytest.mark.parametrize(
     ("address", "family"),
     [

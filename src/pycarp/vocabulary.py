@@ -67,11 +67,6 @@ class MacAddress:
         """Return the address written as ``00:00:5e:00:01:2a``; ValueError if it is none."""
         return cls(bytes.fromhex(text.replace(":", "")))
 
-    @property
-    def is_group(self) -> bool:
-        """True for multicast and broadcast."""
-        return bool(self.octets[0] & 1)
-
     def __str__(self) -> str:
         return self.octets.hex(":")
 

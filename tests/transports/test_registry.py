@@ -51,9 +51,11 @@ def test_who_lacks_the_capabilities_is_told_which_and_gets_no_transport() -> Non
     require()
     with unprivileged():
         listed = transports.available()
-        with pytest.raises(TransportError, match="no transport is usable: packet: no permission") as caught:
+        with pytest.raises(
+            TransportError, match="no transport is usable: packet, packet-real-mac, raw: no permission"
+        ) as caught:
             transports.by_name("auto")
 
     assert [each.is_usable for each in listed] == [False, False, False, True]
     assert all("CAP_NET_RAW" in each.reason for each in listed[:3])
-    assert "raw: no permission" in str(caught.value)
+    assert str(caught.value).count("no permission") == 1

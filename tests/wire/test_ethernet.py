@@ -63,6 +63,5 @@ def test_a_group_has_the_mac_of_its_low_bits(group: str, mac: str) -> None:
     assert str(ethernet.group_mac(ip_address(group))) == mac
 
 
-def test_the_broadcast_address_is_that_of_a_group() -> None:
+def test_the_broadcast_address_is_all_ones() -> None:
     assert str(ethernet.BROADCAST) == "ff:ff:ff:ff:ff:ff"
-    assert ethernet.BROADCAST.is_group

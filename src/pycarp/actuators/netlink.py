@@ -5,6 +5,7 @@ import asyncio
 from pycarp.actuators.announcer import Announcer
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
+from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
 from pycarp.system.netlink import Netlink
 from pycarp.vocabulary import HostKey, Interface
 
@@ -17,16 +18,17 @@ class NetlinkActuator:
         self._announcer: Announcer | None = None
 
     async def open(self) -> None:
-        """Open the sockets; ActuatorError when that is not permitted."""
-        await self._netlink.__aenter__()
+        """Open the sockets.
+
+        Raises ActuatorError without permission: a MASTER that cannot hold its addresses is worse than no host.
+        """
+        if not may_change_addresses():
+            raise ActuatorError(f"cannot change addresses: {NO_PERMISSION}")
         try:
             self._announcer = Announcer()
-        except OSError as exc:
-            await self._netlink.__aexit__(None, None, None)
-            raise ActuatorError(
-                f"cannot open a socket for announcements: {exc.strerror}; "
-                "run as root or give CAP_NET_RAW and CAP_NET_ADMIN"
-            ) from exc
+        except PermissionError as exc:
+            raise ActuatorError(f"cannot announce addresses: {NO_PERMISSION}") from exc
+        await self._netlink.__aenter__()
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
         """Add the addresses that are not there."""

@@ -49,7 +49,11 @@ def choose(name: str) -> str:
     for each, reason in refusals.items():
         if reason is None:
             return each
-    raise TransportError("no transport is usable: " + "; ".join(f"{each}: {why}" for each, why in refusals.items()))
+    names_by_reason: dict[str, list[str]] = {}
+    for each, why in refusals.items():
+        names_by_reason.setdefault(why or "", []).append(each)
+    reasons = "; ".join(f"{', '.join(names)}: {why}" for why, names in names_by_reason.items())
+    raise TransportError(f"no transport is usable: {reasons}")
 
 
 def by_name(name: str) -> Transport:

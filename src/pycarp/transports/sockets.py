@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 
 from pycarp.errors import TransportError
+from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.vocabulary import Datagram, Outgoing
 
 READ_LENGTH = 2048
@@ -38,9 +39,7 @@ class SocketTransport:
         try:
             sock = self._opener(link)
         except PermissionError as exc:
-            raise TransportError(
-                f"no permission to open a socket on {link}: run as root or give CAP_NET_RAW and CAP_NET_ADMIN"
-            ) from exc
+            raise TransportError(f"cannot open a socket on {link}: {NO_PERMISSION}") from exc
         except OSError as exc:
             raise TransportError(f"cannot open a socket on {link}: {exc.strerror or exc}") from exc
         self._sockets[link] = sock
