@@ -86,8 +86,9 @@ class Datagram(NamedTuple):
 class Outgoing:
     """An advertisement ready to be sent.
 
-    A transport takes from it what it controls: ``raw`` leaves the MAC address and the identification to the kernel.
-    ``source_mac`` None stands for the link's own address, ``identification`` None for "let the transport choose".
+    A transport takes from it what it controls: ``raw`` leaves the MAC addresses and the identification to the kernel.
+    ``destination`` is a group, or one peer. ``source_mac`` None stands for the link's own address, ``destination_mac``
+    None for the one that belongs to the destination, ``identification`` None for "let the transport choose".
     """
 
     link: str
@@ -98,17 +99,20 @@ class Outgoing:
     identification: int | None
     source_mac: MacAddress | None
     payload: bytes
+    destination_mac: MacAddress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFacts:
     """What is known of a network device: its name, whether it carries, its MAC and its own addresses.
 
-    ``addresses`` are in the order of preference for a source; the shared addresses may be among them.
+    ``is_certain`` is False for a device that is up but does not say whether it carries. ``addresses`` are in the order
+    of preference for a source; the shared addresses may be among them.
     """
 
     name: str
     is_up: bool
+    is_certain: bool = True
     mac: MacAddress | None = None
     addresses: tuple[Interface, ...] = ()
 

@@ -22,7 +22,7 @@ def announced(form: ArpForm) -> list[arp.Arp]:
 
 
 def test_every_address_is_announced_at_its_owner() -> None:
-    told = announced(ArpForm(own_target_mac=False, with_reply=False))
+    told = announced(ArpForm(own_target_mac=False, link_source=False, with_reply=False))
 
     assert [(each.sender, each.target, each.sender_mac) for each in told] == [
         (IPv4Address("192.0.2.10"), IPv4Address("192.0.2.10"), OWNER),
@@ -31,26 +31,26 @@ def test_every_address_is_announced_at_its_owner() -> None:
 
 
 def test_requests_come_before_replies() -> None:
-    told = announced(ArpForm(own_target_mac=False, with_reply=True))
+    told = announced(ArpForm(own_target_mac=False, link_source=False, with_reply=True))
 
     assert [each.operation for each in told] == [arp.Operation.REQUEST] * 2 + [arp.Operation.REPLY] * 2
 
 
 def test_replies_are_sent_only_where_the_form_wants_them() -> None:
-    told = announced(ArpForm(own_target_mac=False, with_reply=False))
+    told = announced(ArpForm(own_target_mac=False, link_source=False, with_reply=False))
 
     assert {each.operation for each in told} == {arp.Operation.REQUEST}
 
 
 @pytest.mark.parametrize(("own_target_mac", "expected"), [(True, OWNER), (False, arp.ZERO_MAC)])
 def test_the_target_mac_is_what_the_form_says(own_target_mac: bool, expected: MacAddress) -> None:
-    told = announced(ArpForm(own_target_mac=own_target_mac, with_reply=True))
+    told = announced(ArpForm(own_target_mac=own_target_mac, link_source=False, with_reply=True))
 
     assert {each.target_mac for each in told} == {expected}
 
 
 def test_frames_are_broadcast_by_the_owner() -> None:
-    form = ArpForm(own_target_mac=True, with_reply=True)
+    form = ArpForm(own_target_mac=True, link_source=False, with_reply=True)
     outer = [ethernet.decode(frame) for frame in frames(ADDRESSES, OWNER, form)]
 
     assert {(each.source, each.destination, each.ethertype) for each in outer} == {
@@ -59,7 +59,7 @@ def test_frames_are_broadcast_by_the_owner() -> None:
 
 
 def test_ipv6_addresses_have_no_arp() -> None:
-    form = ArpForm(own_target_mac=False, with_reply=True)
+    form = ArpForm(own_target_mac=False, link_source=False, with_reply=True)
 
     assert frames((ip_interface("2001:db8::10/64"),), OWNER, form) == []
 
@@ -68,7 +68,7 @@ def test_ipv6_addresses_have_no_arp() -> None:
 def test_announcing_on_a_link_that_does_not_exist_is_an_os_error() -> None:
     require()
     with contextlib.closing(Announcer()) as announcer, pytest.raises(OSError, match="No such device"):
-        announcer.announce("nosuchlink0", ADDRESSES, ArpForm(own_target_mac=False, with_reply=False))
+        announcer.announce("nosuchlink0", ADDRESSES, ArpForm(own_target_mac=False, link_source=False, with_reply=False))
 
 
 @pytest.mark.system
@@ -76,7 +76,7 @@ def test_the_neighbour_sees_the_announcement_from_the_links_own_mac() -> None:
     require("ip")
     with joined_namespaces() as (ours, theirs), Capture(theirs) as capture:
         with entered(ours), contextlib.closing(Announcer()) as announcer:
-            announcer.announce(LINK, ADDRESSES[:1], ArpForm(own_target_mac=False, with_reply=True))
+            announcer.announce(LINK, ADDRESSES[:1], ArpForm(own_target_mac=False, link_source=False, with_reply=True))
         seen = capture.frames(lambda frame: frame.ethertype == ethernet.ETHERTYPE_ARP, 2)
 
     told = [arp.decode(frame.payload) for frame in seen]

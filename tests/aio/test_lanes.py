@@ -18,7 +18,7 @@ from tests.support.virtual import in_virtual_time, let_others_run, now_s
 
 KEY = HostKey("em0", 1)
 ADDRESSES = (ip_interface("192.0.2.10/24"),)
-FORM = ArpForm(own_target_mac=False, with_reply=False)
+FORM = ArpForm(own_target_mac=False, link_source=False, with_reply=False)
 
 
 @dataclass(slots=True)

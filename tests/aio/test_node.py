@@ -497,6 +497,7 @@ class Poisonous:
         self.is_broken = False
         self._port = port
         self.open_link = port.open_link
+        self.join = port.join
         self.close_link = port.close_link
         self.drain = port.drain
         self.close = port.close

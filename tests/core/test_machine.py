@@ -185,7 +185,7 @@ def test_time_does_nothing_in_init() -> None:
 @pytest.mark.parametrize(("advbase", "advskew"), [(1, 0), (1, 100), (3, 254)])
 def test_a_lone_host_waits_the_master_down_time(dialect: Dialect, advbase: int, advskew: int) -> None:
     host = bench(config(advbase=advbase, advskew=advskew, dialect=dialect))
-    down_ns = dialect.master_down_ns(advbase, advskew)
+    down_ns = dialect.master_down_ns(advbase, advskew, 3)
 
     assert host.step.deadline_ns == down_ns
     assert host.pass_time(to_ns=down_ns - 1) == ()

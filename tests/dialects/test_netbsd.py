@@ -9,7 +9,7 @@ TICKS_NS = 20 * NS_PER_S // 1000
 
 def test_it_takes_over_as_late_as_the_kernel() -> None:
     """Source: measured, 3.401 to 3.410 s at skew 100."""
-    down_ns = NETBSD.master_down_ns(1, 100)
+    down_ns = NETBSD.master_down_ns(1, 100, 3)
 
     assert down_ns <= 3_401_000_000
     assert down_ns + TICKS_NS >= 3_410_000_000
@@ -17,7 +17,7 @@ def test_it_takes_over_as_late_as_the_kernel() -> None:
 
 def test_it_tolerates_a_peer_of_advbase_3_and_equal_skew() -> None:
     """Source: acceptance.json."""
-    assert NETBSD.tolerated_ns(1, 100) == NETBSD.claim(3, 100, 0).interval_ns
+    assert NETBSD.tolerated_ns(1, 100, 3) == NETBSD.claim(3, 100, 0).interval_ns
 
 
 def test_it_bows_out() -> None:

@@ -26,13 +26,13 @@ def tie(ours: str, theirs: str, *, reign_ns: int = NS_PER_S) -> Tie:
 )
 def test_the_bsds_add_the_skew_once(advbase: int, advskew: int, down_ns: int) -> None:
     """Source: carp.md 5.2, "with advbase 1, skew 100: 3.39 s"."""
-    assert rules.master_down_skew_once(advbase, advskew) == down_ns
+    assert rules.master_down_skew_once(advbase, advskew, 3) == down_ns
 
 
 @pytest.mark.parametrize(("advskew", "measured_s"), [(0, 3.03), (10, 3.148), (100, 4.215), (200, 5.384), (254, 6.004)])
 def test_ucarp_triples_the_skew(advskew: int, measured_s: float) -> None:
     """Source: measured, carp.md 5.2."""
-    assert rules.master_down_skew_thrice(1, advskew) == pytest.approx(measured_s * NS_PER_S, abs=0.06 * NS_PER_S)
+    assert rules.master_down_skew_thrice(1, advskew, 3) == pytest.approx(measured_s * NS_PER_S, abs=0.06 * NS_PER_S)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import Datagram, Outgoing
+from pycarp.vocabulary import Address, Datagram, Outgoing
 
 LINK = "eth0"
 """What the one real link of a namespace is called."""
@@ -100,6 +100,11 @@ class TransportInside:
         """Open inside: the socket transports do not give way while they open."""
         with entered(self._namespace):
             await self._transport.open_link(link, wake)
+
+    async def join(self, link: str, group: Address) -> None:
+        """Join inside: the name of the link means something there only."""
+        with entered(self._namespace):
+            await self._transport.join(link, group)
 
     async def close_link(self, link: str) -> None:
         """Pass on."""

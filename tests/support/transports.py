@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pycarp.vocabulary import CARP_TTL, Datagram, Outgoing
+from pycarp.vocabulary import CARP_TTL, Address, Datagram, Outgoing
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,6 +20,9 @@ class ScriptedTransport:
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Remember whom to wake."""
         self.wakes[link] = wake
+
+    async def join(self, link: str, group: Address) -> None:
+        """Every group is heard."""
 
     async def close_link(self, link: str) -> None:
         """Forget it."""

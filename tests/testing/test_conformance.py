@@ -9,7 +9,7 @@ import pytest
 from pycarp.testing import CHECKS, Station, check_transport
 from pycarp.testing.conformance import Pair, PairFactory
 from pycarp.transports import MemoryBus, Transport
-from pycarp.vocabulary import Datagram, Outgoing
+from pycarp.vocabulary import Address, Datagram, Outgoing
 from tests.support.transports import received
 from tests.support.virtual import in_virtual_time
 
@@ -23,6 +23,10 @@ class Wrapped:
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Pass on."""
         await self.port.open_link(link, wake)
+
+    async def join(self, link: str, group: Address) -> None:
+        """Pass on."""
+        await self.port.join(link, group)
 
     async def close_link(self, link: str) -> None:
         """Pass on."""

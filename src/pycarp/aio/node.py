@@ -22,7 +22,7 @@ from pycarp.core.snapshot import EngineSnapshot
 from pycarp.errors import ConfigError, UsageError
 from pycarp.monitors.base import Monitor
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import CARP_GROUPS, HostKey
 
 CLOSE_TIMEOUT_S = 5.0
 ACTUATIONS_AT_A_TIME = 32
@@ -132,6 +132,9 @@ class Node:
             self._check_is_free(config)
             if not self._has_hosts_on(config.interface):
                 await self._transport.open_link(config.interface, driver.wake)
+            for family in config.families:
+                if config.group_of(family) != CARP_GROUPS[family]:
+                    await self._transport.join(config.interface, config.group_of(family))
             log = EventLog(config.key)
             host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
             lane = Lane(config.key, self._actuator, driver.submit, self._gate)

@@ -2,12 +2,35 @@
 
 Systems that *adopt* send a fresh random number in every advertisement until they have heard a peer, and from
 then on one more than the last number seen on the wire. There is no replay check in any real system, and none can
-work with them: counters jump whenever another host becomes MASTER. Source: carp.md 1.5 and 4.3.
+work with them: counters jump whenever another host becomes MASTER. OpenBSD's is a random *constant* instead, by which
+it knows its own advertisements when they come back. Source: carp.md 1.5 and 4.3.
 """
 
 from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
 
 _MASK = (1 << 64) - 1
+
+
+class CounterMode(Enum):
+    """What the counter of a host does."""
+
+    ADOPT = "adopt"
+    CONSTANT = "constant"
+
+
+class Counter(Protocol):
+    """What the advertisements of one host are numbered with."""
+
+    def next(self) -> int:
+        """Return the number for the next advertisement."""
+
+    def adopt(self, heard: int) -> None:
+        """Learn the number of a peer's authentic advertisement."""
+
+    def is_own(self, heard: int) -> bool:
+        """Say whether an advertisement with this number can only be our own, come back."""
 
 
 class AdoptingCounter:
@@ -32,3 +55,32 @@ class AdoptingCounter:
     def adopt(self, heard: int) -> None:
         """Take over the counter of an authentic advertisement."""
         self._last = heard
+
+    def is_own(self, _heard: int) -> bool:
+        """Return False: two hosts that have heard the same number send the same next."""
+        return False
+
+
+class ConstantCounter:
+    """A random cookie for the life of the host, the same in both families."""
+
+    __slots__ = ("_cookie",)
+
+    def __init__(self, entropy: Callable[[], int]) -> None:
+        self._cookie = entropy() & _MASK
+
+    def next(self) -> int:
+        """Return the cookie."""
+        return self._cookie
+
+    def adopt(self, heard: int) -> None:
+        """Keep the own cookie."""
+
+    def is_own(self, heard: int) -> bool:
+        """Say whether the number is the cookie."""
+        return heard == self._cookie
+
+
+def counter_of(mode: CounterMode, entropy: Callable[[], int]) -> Counter:
+    """Return a new counter of a mode."""
+    return AdoptingCounter(entropy) if mode is CounterMode.ADOPT else ConstantCounter(entropy)

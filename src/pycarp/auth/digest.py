@@ -19,6 +19,16 @@ _VERSION_AND_TYPE = b"\x02\x01"
 _FAMILY_LENGTH = {Family.IPV4: 4, Family.IPV6: 16}
 
 
+class HashOrder(Enum):
+    """In which order the shared addresses of a family are signed."""
+
+    SORTED = "sorted"
+    """Ascending as unsigned numbers. Source: every system of today."""
+
+    CONFIGURED = "configured"
+    """As configured. Source: FreeBSD of 2006, carp.md 3.2."""
+
+
 class DigestLayout(Enum):
     """Which of the shared addresses are signed."""
 
@@ -30,16 +40,21 @@ class DigestLayout(Enum):
 
 
 def signed_prefix(
-    vhid: int, addresses: Iterable[Address], layout: DigestLayout, *, lladdr: MacAddress | None = None
+    vhid: int,
+    addresses: Iterable[Address],
+    layout: DigestLayout,
+    *,
+    order: HashOrder = HashOrder.SORTED,
+    lladdr: MacAddress | None = None,
 ) -> bytes:
     """Return what is hashed before the counter.
 
-    Each family is sorted as unsigned numbers, IPv4 first; equal addresses count once, all-zeros and all-ones
+    IPv4 comes first, each family in ``order``; equal addresses count once, all-zeros and all-ones
     never; link-locals lose their second 16 bits, where BSD kernels keep the interface. ``lladdr`` is the
     interface's MAC where an administrator changed it (OpenBSD only). Source: carp.md 3.1, 3.2, 3.4.
     """
     mac = lladdr.octets if lladdr else b""
-    return _VERSION_AND_TYPE + mac + bytes((vhid,)) + b"".join(_signed_addresses(addresses, layout))
+    return _VERSION_AND_TYPE + mac + bytes((vhid,)) + b"".join(_signed_addresses(addresses, layout, order))
 
 
 class Signer:
@@ -54,10 +69,13 @@ class Signer:
         vhid: int,
         addresses: Sequence[Address],
         layouts: tuple[DigestLayout, ...],
+        order: HashOrder = HashOrder.SORTED,
         lladdr: MacAddress | None = None,
     ) -> None:
         """Prepare one context per distinct layout; the first of ``layouts`` signs, any of them verifies."""
-        prefixes = dict.fromkeys(signed_prefix(vhid, addresses, layout, lladdr=lladdr) for layout in layouts)
+        prefixes = dict.fromkeys(
+            signed_prefix(vhid, addresses, layout, order=order, lladdr=lladdr) for layout in layouts
+        )
         self._accepted = tuple(_context(passphrase, prefix) for prefix in prefixes)
         self._own = self._accepted[0]
 
@@ -82,16 +100,17 @@ def _finish(context: HMAC, counter: int) -> bytes:
     return copy.finalize()
 
 
-def _signed_addresses(addresses: Iterable[Address], layout: DigestLayout) -> list[bytes]:
-    packed: dict[Family, set[bytes]] = {Family.IPV4: set(), Family.IPV6: set()}
+def _signed_addresses(addresses: Iterable[Address], layout: DigestLayout, order: HashOrder) -> list[bytes]:
+    # Dictionaries, because each distinct address counts once and the order of configuration may matter.
+    packed: dict[Family, dict[bytes, None]] = {Family.IPV4: {}, Family.IPV6: {}}
     for address in addresses:
         if layout is DigestLayout.WITHOUT_LINK_LOCAL and address.version == 6 and address.is_link_local:
             continue
-        packed[family_of(address)].add(_scopeless(address))
+        packed[family_of(address)].setdefault(_scopeless(address))
     return [
         octets
         for family, length in _FAMILY_LENGTH.items()
-        for octets in sorted(packed[family])
+        for octets in (sorted(packed[family]) if order is HashOrder.SORTED else packed[family])
         if octets not in (bytes(length), b"\xff" * length)
     ]
 

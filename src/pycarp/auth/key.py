@@ -40,6 +40,9 @@ class Passphrase:
         """The 20-octet key: the passphrase, then zeros."""
         return self._octets.ljust(KEY_LENGTH, b"\x00")
 
+    def __len__(self) -> int:
+        return len(self._octets)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Passphrase) and self._octets == other._octets
 

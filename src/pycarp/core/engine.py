@@ -7,6 +7,7 @@ it raises, that is a bug of pycarp or of its caller.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import assert_never
 
 from pycarp.core.deadlines import DeadlineIndex
@@ -43,7 +44,7 @@ from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
 from pycarp.core.speaker import Speaker
 from pycarp.core.state import State
 from pycarp.core.statistics import Statistic, Statistics
-from pycarp.dialects.base import Claim
+from pycarp.dialects.base import Claim, DestinationRule, TtlRule
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import (
     ANY_ADDRESS,
@@ -64,6 +65,8 @@ REJECTION_INTERVAL_NS = 60 * NS_PER_S
 NOT_HELD_DEMOTION = 240
 """Demotion of a MASTER that cannot put its addresses on the interface: a peer that preempts shall have them."""
 
+_VHID_AT = 1
+
 _RECEIVED = {Family.IPV4: Statistic.RECEIVED_IPV4, Family.IPV6: Statistic.RECEIVED_IPV6}
 _SENT = {Family.IPV4: Statistic.SENT_IPV4, Family.IPV6: Statistic.SENT_IPV6}
 
@@ -83,6 +86,22 @@ class _Account:
     def takes_part_in(self, family: Family) -> bool:
         """Say whether the host is up and shares addresses of a family. Source: carp.md 4.2, FreeBSD 10 to 13."""
         return self.machine.surroundings.are_ready and family in self.speaker.families
+
+    def listens_to(self, datagram: Datagram) -> bool:
+        """Say whether the host listens to the datagram's destination. Source: carp.md 4.2."""
+        config = self.machine.config
+        is_from_peer = not datagram.destination.is_multicast
+        match config.dialect.destination:
+            case DestinationRule.ANY:
+                return True
+            case DestinationRule.GROUP_OR_PEER:
+                return not is_from_peer or bool(config.peers_in(datagram.family))
+            case DestinationRule.KIND:
+                return is_from_peer == bool(config.peers_in(datagram.family))
+            case DestinationRule.GROUP_ONLY:
+                return datagram.destination == config.group_of(datagram.family)
+            case unknown:
+                assert_never(unknown)
 
     @property
     def trouble(self) -> str:
@@ -177,6 +196,8 @@ class Engine:
 
     def _on_datagram(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
         """Judge a datagram in the order of the kernels, then let the machine hear it. Source: carp.md 4.2."""
+        if not self._is_for_us(datagram):
+            return
         self._statistics[_RECEIVED[datagram.family]] += 1
         if not self._settings.allow:
             return
@@ -190,31 +211,47 @@ class Engine:
             self._statistics[Statistic.BAD_AUTHENTICATION] += 1
             self._report_rejection(account, datagram.source, now_ns, out)
             return
-        if account.speaker.is_echo(datagram.source, self._own_address(machine, datagram.family)):
+        if account.speaker.is_echo(advert, datagram.source, self._own_address(machine, datagram.family)):
             self._statistics[Statistic.BAD_INTERFACE] += 1
             return
         account.speaker.adopt(advert)
         claim = Claim(advbase=advert.advbase, advskew=advert.advskew, demote=advert.demote)
         self._tell(machine.key, Heard(claim, datagram.source, datagram.family), now_ns, out)
 
+    def _is_for_us(self, datagram: Datagram) -> bool:
+        """Say whether a datagram reaches CARP at all: one to a single host only where unicast is listened to."""
+        if datagram.destination.is_multicast:
+            return True
+        facts = self._links.get(datagram.link)
+        if facts is None or datagram.destination not in [own.ip for own in facts.addresses]:
+            return False
+        return any(self._accounts[key].listens_to(datagram) for key in self._keys_on.get(datagram.link, ()))
+
     def _judge(self, datagram: Datagram) -> Statistic | tuple[_Account, wire.Advertisement]:
         """Return what the datagram is to be counted as, or the host it is for and what it says."""
         if not self._keys_on.get(datagram.link):
             return Statistic.BAD_INTERFACE
-        if datagram.ttl != CARP_TTL:
+        if datagram.ttl != CARP_TTL and not self._may_have_been_routed(datagram):
             return Statistic.BAD_TTL
         try:
             advert = wire.decode(datagram.payload)
         except DecodeError:
             return Statistic.BAD_LENGTH
-        if not wire.checksum_is_right(datagram.payload):
+        if wire.checksum_form(datagram.payload, pseudo_header=_pseudo_header(datagram)) is None:
             return Statistic.BAD_CHECKSUM
         account = self._accounts.get(HostKey(datagram.link, advert.vhid))
-        if account is None or not account.takes_part_in(datagram.family):
+        if account is None or not account.takes_part_in(datagram.family) or not account.listens_to(datagram):
             return Statistic.UNKNOWN_VHID
         if advert.version != wire.VERSION:
             return Statistic.BAD_VERSION
         return account, advert
+
+    def _may_have_been_routed(self, datagram: Datagram) -> bool:
+        """Say whether a TTL below 255 is no fault: the packet came to us alone, and its vhid does not mind."""
+        if datagram.destination.is_multicast or len(datagram.payload) < wire.LENGTH:
+            return False
+        account = self._accounts.get(HostKey(datagram.link, datagram.payload[_VHID_AT]))
+        return account is not None and account.machine.config.dialect.ttl is TtlRule.NOT_FROM_PEERS
 
     def _own_address(self, machine: Machine, family: Family) -> Address | None:
         own = machine.surroundings.sources[family]
@@ -332,6 +369,12 @@ class Engine:
                 self._statistics[_SENT[effect.outgoing.family]] += 1
             elif isinstance(effect, Publish) and _is_takeover(effect.event):
                 self._statistics[Statistic.PREEMPTED] += 1
+
+
+def _pseudo_header(datagram: Datagram) -> bytes:
+    if isinstance(datagram.source, IPv6Address) and isinstance(datagram.destination, IPv6Address):
+        return wire.pseudo_header_of(datagram.source, datagram.destination)
+    return b""
 
 
 def _is_takeover(event: Event) -> bool:

@@ -2,16 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_interface
+from typing import get_args
 
 from pycarp.auth.key import Passphrase
 from pycarp.dialects.base import Dialect
+from pycarp.dialects.compatibility import obstacles
+from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError
-from pycarp.vocabulary import Address, HostKey, Interface
+from pycarp.vocabulary import CARP_GROUPS, Address, Family, HostKey, Interface, MacAddress, family_of
 
 LINK_NAME_MAX = 15
 """Octets in the name of a network device on Linux and the BSDs."""
+
+DEFAULT_GROUPS = ("carp",)
+"""The interface groups of every carp interface. Source: OpenBSD, carp.md 6.4."""
 
 _BROADCAST = IPv4Address("255.255.255.255")
 
@@ -25,6 +31,14 @@ class HostConfig:
     1/256 s (0-254); the smaller sum wins. ``preempt`` lets a BACKUP take over from a slower MASTER. ``name`` is what
     people call the host; it defaults to ``vhid@interface``.
 
+    What few need: ``peers`` are the addresses of the other hosts, to which a family's advertisements go instead of to
+    the group; ``multicast_group`` is another IPv4 group than 224.0.0.18. ``broadcasts`` sends to the Ethernet broadcast
+    address. ``dead_ratio`` (2-255) is how many intervals a MASTER may be silent. ``lladdr`` is the MAC address that an
+    administrator gave the peers' carp interface. ``groups`` are the interface groups by whose names it can be demoted.
+    ``neutral`` leaves the addresses alone at the start; ``ignores_link`` takes part even while the link is down.
+    ``peer_dialects`` says which systems share the vhid, so that what cannot work with them is refused. What a dialect
+    does not allow of this, or more narrowly, is an error.
+
     Raises ConfigError with the value, the bound and the way out.
     """
 
@@ -37,19 +51,38 @@ class HostConfig:
     preempt: bool = False
     dialect: Dialect = UNIVERSAL
     name: str = ""
+    peers: tuple[Address | str, ...] | Iterable[Address | str] = ()
+    multicast_group: IPv4Address | str | None = None
+    broadcasts: bool = False
+    dead_ratio: int = DEAD_RATIO
+    lladdr: MacAddress | None = None
+    groups: tuple[str, ...] = DEFAULT_GROUPS
+    neutral: bool = False
+    ignores_link: bool = False
+    peer_dialects: tuple[Dialect, ...] = ()
 
     def __post_init__(self) -> None:
+        limits = self.dialect.limits
         _check_range("vhid", self.vhid, 1, 255)
-        _check_range("advbase", self.advbase, 1, 255)
-        _check_range("advskew", self.advskew, 0, self.dialect.limits.advskew_max)
+        _check_range("advbase", self.advbase, limits.advbase_min, 255)
+        _check_range("advskew", self.advskew, 0, limits.advskew_max)
         _check_link_name(self.interface)
         # A value that exists is legal and in its final types; frozen dataclasses are normalised this way.
         if not isinstance(self.passphrase, Passphrase):
             object.__setattr__(self, "passphrase", Passphrase(self.passphrase))
-        object.__setattr__(self, "addresses", tuple(_parse_address(each) for each in self.addresses))
-        _check_addresses(self.shared, self.dialect)
+        object.__setattr__(self, "addresses", tuple(_parse_interface(each) for each in self.addresses))
+        object.__setattr__(self, "peers", tuple(_parse_address("peer", each) for each in self.peers))
+        if self.multicast_group is not None:
+            group = _parse_address("multicast group", self.multicast_group)
+            object.__setattr__(self, "multicast_group", group)
         if not self.name:
             object.__setattr__(self, "name", str(self.key))
+        _check_addresses(self.shared, self.dialect)
+        _check_peers(self)
+        _check_group(self)
+        _check_key(self.secret, self.dialect)
+        _check_dead_ratio(self)
+        _check_peer_dialects(self)
 
     @property
     def key(self) -> HostKey:
@@ -62,10 +95,29 @@ class HostConfig:
         return tuple(each for each in self.addresses if isinstance(each, IPv4Interface | IPv6Interface))
 
     @property
+    def families(self) -> tuple[Family, ...]:
+        """The families of the shared addresses; each gets its own advertisement and its own timer."""
+        return tuple(dict.fromkeys(sorted(family_of(each) for each in self.shared)))
+
+    @property
     def secret(self) -> Passphrase:
         """The passphrase in its wrapped form."""
         assert isinstance(self.passphrase, Passphrase)
         return self.passphrase
+
+    def peers_in(self, family: Family) -> tuple[Address, ...]:
+        """Return the peers of a family; without any, its advertisements go to the group."""
+        return tuple(each for each in self.peers if isinstance(each, get_args(Address)) and each.version == family)
+
+    def group_of(self, family: Family) -> Address:
+        """Return the multicast group that the host listens to, and speaks to unless it has peers."""
+        if family is Family.IPV4 and isinstance(self.multicast_group, IPv4Address):
+            return self.multicast_group
+        return CARP_GROUPS[family]
+
+    def destinations(self, family: Family) -> tuple[Address, ...]:
+        """Return where advertisements of a family go."""
+        return self.peers_in(family) or (self.group_of(family),)
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
@@ -81,11 +133,18 @@ def _check_link_name(name: str) -> None:
         raise ConfigError(f"interface name {name!r} is not 1-{LINK_NAME_MAX} octets without blanks and slashes")
 
 
-def _parse_address(address: Address | Interface | str) -> Interface:
+def _parse_interface(address: Address | Interface | str) -> Interface:
     try:
         return ip_interface(address)
     except ValueError as exc:
         raise ConfigError(f"shared address {address!r} is not an IP address with an optional /prefix") from exc
+
+
+def _parse_address(what: str, address: Address | str) -> Address:
+    try:
+        return ip_address(address)
+    except ValueError as exc:
+        raise ConfigError(f"{what} {address!r} is not an IP address") from exc
 
 
 def _check_addresses(addresses: tuple[Interface, ...], dialect: Dialect) -> None:
@@ -97,7 +156,65 @@ def _check_addresses(addresses: tuple[Interface, ...], dialect: Dialect) -> None
             f"{len(addresses)} shared addresses are too many for dialect {dialect.name}, which signs exactly {limit}"
         )
     for address in addresses:
-        if address.version == 6:
-            raise ConfigError(f"shared address {address} is IPv6; this version shares IPv4 addresses only")
+        if family_of(address) not in dialect.limits.families:
+            raise ConfigError(f"shared address {address} is IPv6; dialect {dialect.name} knows IPv4 only")
         if address.ip.is_multicast or address.ip.is_unspecified or address.ip == _BROADCAST:
             raise ConfigError(f"shared address {address.ip} is not an address that a host can have")
+
+
+def _check_peers(config: HostConfig) -> None:
+    limits = config.dialect.limits
+    for family in Family:
+        peers = config.peers_in(family)
+        if peers and family not in limits.peer_families:
+            raise ConfigError(
+                f"peer {peers[0]}: dialect {config.dialect.name} knows no unicast peers with IPv{family}; "
+                "remove it or use another dialect"
+            )
+        if limits.peers is not None and len(peers) > limits.peers:
+            raise ConfigError(
+                f"{len(peers)} peers are too many for dialect {config.dialect.name}, which sends to {limits.peers}"
+            )
+        for peer in peers:
+            _check_peer(peer, config)
+
+
+def _check_peer(peer: Address, config: HostConfig) -> None:
+    if peer.is_multicast or peer.is_unspecified or peer == _BROADCAST:
+        raise ConfigError(f"peer {peer} is not an address that a host can have")
+    if peer in [each.ip for each in config.shared]:
+        raise ConfigError(f"peer {peer} is a shared address; name the peer's own")
+    if family_of(peer) not in config.families:
+        raise ConfigError(
+            f"peer {peer}: no IPv{peer.version} address is shared, so nothing would be sent to it; "
+            f"advertisements travel in the family of the shared addresses"
+        )
+
+
+def _check_group(config: HostConfig) -> None:
+    group = config.multicast_group
+    if group is None:
+        return
+    if not config.dialect.limits.has_own_group:
+        raise ConfigError(f"multicast group {group}: dialect {config.dialect.name} knows 224.0.0.18 only")
+    if not isinstance(group, IPv4Address) or not group.is_multicast:
+        raise ConfigError(f"multicast group {group} is outside 224.0.0.0-239.255.255.255")
+
+
+def _check_key(secret: Passphrase, dialect: Dialect) -> None:
+    if len(secret) > dialect.limits.key_octets:
+        raise ConfigError(
+            f"key of {len(secret)} octets is too long: dialect {dialect.name} takes {dialect.limits.key_octets}"
+        )
+
+
+def _check_dead_ratio(config: HostConfig) -> None:
+    _check_range("dead ratio", config.dead_ratio, 1, 255)
+    if config.dead_ratio != DEAD_RATIO and not config.dialect.limits.has_dead_ratio:
+        raise ConfigError(f"dead ratio {config.dead_ratio}: dialect {config.dialect.name} waits for {DEAD_RATIO} only")
+
+
+def _check_peer_dialects(config: HostConfig) -> None:
+    for theirs in config.peer_dialects:
+        for obstacle in obstacles(config.dialect, theirs, tuple(each.ip for each in config.shared)):
+            raise ConfigError(f"{config.name} cannot share its addresses with {theirs.name}: {obstacle}")

@@ -185,7 +185,7 @@ class Machine:
         dialect = self.config.dialect
         if preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:
             self._become_master(Reason.PREEMPTING, now_ns, out)
-        elif dialect.tolerated_ns(self.config.advbase, self.config.advskew) < event.claim.interval_ns:
+        elif self._tolerated_ns < event.claim.interval_ns:
             left = event.claim == _BOW_OUT_CLAIM
             self._become_master(Reason.MASTER_LEFT if left else Reason.MASTER_TOO_SLOW, now_ns, out)
         else:
@@ -298,7 +298,11 @@ class Machine:
 
     @property
     def _master_down_ns(self) -> int:
-        return self.config.dialect.master_down_ns(self.config.advbase, self.config.advskew)
+        return self.config.dialect.master_down_ns(self.config.advbase, self.config.advskew, self.config.dead_ratio)
+
+    @property
+    def _tolerated_ns(self) -> int:
+        return self.config.dialect.tolerated_ns(self.config.advbase, self.config.advskew, self.config.dead_ratio)
 
     def _transmit(self, claim: Claim, out: Outbox) -> None:
         adverts = self._speaker.compose(claim, self.surroundings.sources)

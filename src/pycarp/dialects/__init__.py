@@ -1,27 +1,45 @@
 """Floor 3: how each CARP differs, as values."""
 
-from pycarp.dialects.base import ArpForm, Claim, Dialect, ErrorBudget, Limits, Tie, Verdict
+from pycarp.dialects.base import (
+    AddressMac,
+    ArpForm,
+    Claim,
+    DestinationRule,
+    Dialect,
+    ErrorBudget,
+    Limits,
+    Tie,
+    TtlRule,
+    Verdict,
+)
 from pycarp.dialects.freebsd import FREEBSD
+from pycarp.dialects.freebsd9 import FREEBSD9
 from pycarp.dialects.netbsd import NETBSD
+from pycarp.dialects.openbsd import OPENBSD
 from pycarp.dialects.ucarp import UCARP
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError
 
-ALL = (UNIVERSAL, FREEBSD, NETBSD, UCARP)
+ALL = (UNIVERSAL, FREEBSD, FREEBSD9, OPENBSD, NETBSD, UCARP)
 """Every dialect, the default first."""
 
 __all__ = [
     "ALL",
     "FREEBSD",
+    "FREEBSD9",
     "NETBSD",
+    "OPENBSD",
     "UCARP",
     "UNIVERSAL",
+    "AddressMac",
     "ArpForm",
     "Claim",
+    "DestinationRule",
     "Dialect",
     "ErrorBudget",
     "Limits",
     "Tie",
+    "TtlRule",
     "Verdict",
     "by_name",
 ]

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from pycarp.auth.digest import DigestLayout
-from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, MacAddress
+from pycarp.auth.counter import CounterMode
+from pycarp.auth.digest import DigestLayout, HashOrder
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, MacAddress
+from pycarp.wire.advertisement import ChecksumForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +26,8 @@ class Claim:
 
     @property
     def interval_ns(self) -> int:
-        """The advertisement interval; the smaller one wins."""
-        return self.advbase * NS_PER_S + self.advskew * NS_PER_SKEW
+        """The advertisement interval; the smaller one wins. 0/0 means 1/256 s, as OpenBSD reads it (carp.md 5.2)."""
+        return self.advbase * NS_PER_S + self.advskew * NS_PER_SKEW or NS_PER_SKEW
 
 
 class Verdict(Enum):
@@ -48,76 +50,179 @@ class Tie:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorBudget:
-    """After ``failures`` send errors in a row a host is demoted, after ``successes`` in a row forgiven."""
+    """After ``failures`` send errors in a row a host demotes its node, after ``successes`` in a row it forgives.
+
+    ``times_hosts`` multiplies the failures by the number of virtual hosts on the link.
+    """
 
     failures: int
     successes: int
     demotion: int
+    times_hosts: bool = False
+
+
+class TtlRule(Enum):
+    """When an advertisement must have a TTL or hop limit of 255."""
+
+    ALWAYS = "always"
+    NOT_FROM_PEERS = "unless unicast"
+    """Not when it came to our own address: a configured peer may be some routers away."""
+
+
+class DestinationRule(Enum):
+    """Which destination addresses a host listens to."""
+
+    ANY = "any"
+    """The group and our own addresses, whatever is configured."""
+
+    GROUP_OR_PEER = "group, or our own if peers are configured"
+    KIND = "our own if peers are configured, else the group"
+    GROUP_ONLY = "exactly the group"
+
+
+class AddressMac(Enum):
+    """Which MAC address answers for the shared addresses."""
+
+    VIRTUAL = "virtual"
+    REAL = "real"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArpForm:
-    """How a gratuitous ARP is written: target MAC zero or the owner's; request alone or reply as well."""
+    """How a takeover is announced.
+
+    The target MAC of a gratuitous ARP is zero or the owner's; its Ethernet source is the owner's MAC or, with
+    ``link_source``, the link's own; request alone or reply as well. The owner is the MAC address that answers.
+    """
 
     own_target_mac: bool
+    link_source: bool
     with_reply: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Ranges in which the dialect's hosts can be configured; ``addresses`` None means any number."""
+    """What the dialect's hosts can be configured to; None means any number.
 
-    advskew_max: int
-    addresses: int | None
+    ``peers`` is how many unicast peers a host may have in each of ``peer_families``. ``has_own_group`` says whether the
+    multicast group can be chosen, ``has_dead_ratio`` whether the 3 of the master-down time can.
+    """
+
+    advbase_min: int = 1
+    advskew_max: int = 254
+    addresses: int | None = None
+    families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)
+    key_octets: int = 19
+    peers: int | None = None
+    peer_families: tuple[Family, ...] = ()
+    has_own_group: bool = False
+    has_dead_ratio: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One way to speak CARP. Every field cites its source where a dialect sets it."""
+    """One way to speak CARP. Every field cites its source where a dialect sets it.
+
+    The numbers behind the fields are those of the knobs in ``docs/reference/dialects.md``.
+    """
 
     name: str
     """For people and configuration files; code never compares it."""
 
+    # What is signed, and with what
+
+    hash_order: HashOrder
+    """In which order the shared addresses are signed (1)."""
+
     layouts: tuple[DigestLayout, ...]
-    """Signs with the first, accepts any."""
+    """Signs with the first (2), accepts any (3)."""
+
+    signs_lladdr: bool
+    """Whether a link-layer address that an administrator set is signed (4)."""
+
+    limits: Limits
+    """Numbers, families, key length, unicast (5, 6, 16, 25)."""
+
+    counter: CounterMode
+    """What the counter does, and whether hearing our own means a loop (7)."""
+
+    v6_checksum: ChecksumForm | None
+    """What an IPv6 advertisement is summed over; either is accepted. None: there are none (8)."""
+
+    # Who is master
 
     claim: Callable[[int, int, int], Claim]
-    """(advbase, advskew, total demotion) -> what is advertised, and what is compared with."""
+    """(advbase, advskew, total demotion) -> what is advertised, demote octet included, and compared with (9, 10)."""
 
     compare: Callable[[Claim, Claim], Verdict]
-    """(ours, theirs); a total preorder."""
+    """(ours, theirs); a total preorder (11, 12)."""
 
     keeps_on_tie: Callable[[Tie], bool]
-    """Whether a MASTER stays one when it hears an equal claim."""
+    """Whether a MASTER stays one when it hears an equal claim (11)."""
 
-    master_down_ns: Callable[[int, int], int]
-    """(advbase, advskew) -> how long a BACKUP waits for the next advertisement."""
+    relieves_demoted: bool
+    """Whether a BACKUP takes over from a MASTER with a greater demote octet, even without preempt (12)."""
 
-    tolerated_ns: Callable[[int, int], int]
-    """(advbase, advskew) -> a MASTER announcing a longer interval than this is taken over from at once."""
+    tells_relief: bool
+    """Whether a MASTER advertises at once also when a demotion ends; that one begins is always told."""
+
+    master_down_ns: Callable[[int, int, int], int]
+    """(advbase, advskew, dead ratio) -> how long a BACKUP waits for the next advertisement (13)."""
+
+    tolerated_ns: Callable[[int, int, int], int]
+    """(advbase, advskew, dead ratio) -> a MASTER announcing a longer interval than this is taken over from at once."""
 
     bows_out: bool
-    """Whether a MASTER that leaves says so with a 255/255 advertisement."""
+    """Whether a MASTER that leaves says so with a 255/255 advertisement (14)."""
 
     farewell: bool
-    """Whether a MASTER sends one more ordinary advertisement before it yields."""
+    """Whether a MASTER sends one more ordinary advertisement before it yields (14)."""
 
-    announce_again_after: int | None
-    """Repeat the announcement of a takeover with the n-th later advertisement; None for never."""
+    # What is sent, and what is listened to
 
-    reasserts: bool
-    """Whether a MASTER announces its addresses again when it hears a weaker one."""
-
-    drops_own_source: bool
-    """Whether an advertisement from our own address is a looped one, to be ignored."""
-
-    send_errors: ErrorBudget
     source_mac: Callable[[int], MacAddress]
-    """vhid -> Ethernet source of advertisements."""
+    """vhid -> Ethernet source of advertisements to a group; to a peer it is the link's own (15)."""
+
+    ttl: TtlRule
+    """When a TTL other than 255 is refused (17)."""
+
+    destination: DestinationRule
+    """Which destination addresses are listened to (18)."""
 
     tos: int
+    """The type of service or traffic class of advertisements (19)."""
+
     identification: int | None
-    """IP identification of advertisements; None: any number."""
+    """IP identification of advertisements; None: any number (20)."""
+
+    drops_own_source: bool
+    """Whether an advertisement from our own address is a looped one, to be ignored. Source: carp.md 4.4."""
+
+    vrrp3: bool
+    """Whether its systems can speak VRRPv3 as well, so that version 3 is no bad packet but another protocol (27)."""
+
+    # What happens around a takeover
+
+    address_mac: AddressMac
+    """Which MAC address its systems let answer for the shared addresses (21)."""
 
     arp: ArpForm
-    limits: Limits
+    """How a takeover is announced (22)."""
+
+    announce_again_after: int | None
+    """Repeat the announcement of a takeover with the n-th later advertisement; None for never (23)."""
+
+    reasserts: bool
+    """Whether a MASTER announces its addresses again when it hears a weaker one (23)."""
+
+    drops_at_start: bool
+    """Whether a host that starts makes sure first that it does not hold the addresses (26)."""
+
+    # Trouble
+
+    unknown_link_is_up: bool
+    """Whether a link that is up but does not say whether it carries counts as up (24)."""
+
+    send_errors: ErrorBudget
+    link_down_demotion: int
+    """What a virtual host on a link that is down adds to the demotion of its node. Source: carp.md section 6."""

@@ -3,8 +3,11 @@
 from pycarp.dialects.base import Claim, Tie, Verdict
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
 
-DEAD_FACTOR = 3
+DEAD_RATIO = 3
 """Advertisements that may be missed before the MASTER counts as gone."""
+
+_DEMOTE_MAX = 255
+_LONGER_THAN_ANY_NS = 1000 * NS_PER_S
 
 DEMOTED_ADVSKEW = 240
 """The advskew of a demoted host; FreeBSD announces no larger one at all."""
@@ -13,17 +16,29 @@ TIE_GRACE_NS = NS_PER_S // 10
 """How long after a takeover an equal claim is taken for one that crossed ours on the wire."""
 
 
-def master_down_skew_once(advbase: int, advskew: int) -> int:
-    """Return 3 x advbase + advskew: the skew is added once, not tripled.
+def master_down_skew_once(advbase: int, advskew: int, dead_ratio: int) -> int:
+    """Return dead_ratio x advbase + advskew: the skew is added once, not tripled.
 
     Source: carp_setrun() of FreeBSD and NetBSD; carp.md 5.2.
     """
-    return advbase * DEAD_FACTOR * NS_PER_S + advskew * NS_PER_SKEW
+    return advbase * dead_ratio * NS_PER_S + advskew * NS_PER_SKEW
 
 
-def master_down_skew_thrice(advbase: int, advskew: int) -> int:
-    """Return 3 x (advbase + advskew), which is what ucarp's polling loop comes to. Source: measured, carp.md 5.2."""
-    return (advbase * NS_PER_S + advskew * NS_PER_SKEW) * DEAD_FACTOR
+def master_down_skew_thrice(advbase: int, advskew: int, dead_ratio: int) -> int:
+    """Return dead_ratio x (advbase + advskew): what ucarp's polling loop comes to. Source: measured, carp.md 5.2."""
+    return (advbase * NS_PER_S + advskew * NS_PER_SKEW) * dead_ratio
+
+
+def master_down_below_a_second(advbase: int, advskew: int, dead_ratio: int) -> int:
+    """Return 3 x advbase + advskew; 3 x advskew when advbase is 0, and 3/256 s when both are. Source: carp.md 5.2."""
+    if advbase:
+        return master_down_skew_once(advbase, advskew, dead_ratio)
+    return master_down_skew_thrice(0, advskew or 1, dead_ratio)
+
+
+def tolerated_unless_below_a_second(advbase: int, advskew: int, dead_ratio: int) -> int:
+    """Return 3 x advbase + advskew; with advbase 0 more than anybody can announce. Source: OpenBSD, carp.md 5.1."""
+    return master_down_skew_once(advbase, advskew, dead_ratio) if advbase else _LONGER_THAN_ANY_NS
 
 
 def demote_by_adding(advbase: int, advskew: int, demotion: int) -> Claim:
@@ -44,11 +59,23 @@ def demote_by_suppressing(advbase: int, advskew: int, demotion: int) -> Claim:
     return Claim(advbase=advbase, advskew=max(advskew, DEMOTED_ADVSKEW) if demotion > 0 else advskew)
 
 
+def demote_by_octet(advbase: int, advskew: int, demotion: int) -> Claim:
+    """Return the demotion in an octet of its own, held in 0-255; the skew stays. Source: OpenBSD, carp.md 6.4."""
+    return Claim(advbase=advbase, advskew=advskew, demote=min(max(demotion, 0), _DEMOTE_MAX))
+
+
 def faster_wins(ours: Claim, theirs: Claim) -> Verdict:
     """Compare advertisement intervals; the shorter one is stronger. Source: carp.md 5.1."""
     if ours.interval_ns == theirs.interval_ns:
         return Verdict.TIE
     return Verdict.STRONGER if ours.interval_ns < theirs.interval_ns else Verdict.WEAKER
+
+
+def less_demoted_then_faster(ours: Claim, theirs: Claim) -> Verdict:
+    """Compare the demote octets, then the intervals; less is stronger. Source: OpenBSD, carp.md 5.1."""
+    if ours.demote == theirs.demote:
+        return faster_wins(ours, theirs)
+    return Verdict.STRONGER if ours.demote < theirs.demote else Verdict.WEAKER
 
 
 def never_keep(_tie: Tie) -> bool:

@@ -1,28 +1,54 @@
 """The default: accepts what anybody sends, sends what everybody accepts."""
 
-from pycarp.auth.digest import DigestLayout
+from pycarp.auth.counter import CounterMode
+from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import ArpForm, Dialect, ErrorBudget, Limits
+from pycarp.dialects.base import (
+    AddressMac,
+    ArpForm,
+    DestinationRule,
+    Dialect,
+    ErrorBudget,
+    Limits,
+    TtlRule,
+)
+from pycarp.vocabulary import Family
 from pycarp.wire import ethernet, ip
+from pycarp.wire.advertisement import ChecksumForm
 
 UNIVERSAL = Dialect(
     name="universal",
+    hash_order=HashOrder.SORTED,  # what all systems of today do
     layouts=(DigestLayout.WITHOUT_LINK_LOCAL, DigestLayout.ORIGINAL),  # OpenBSD sends and accepts so, carp.md 3.3
+    signs_lladdr=False,  # nobody else would accept it
+    # Unicast to any number of peers.
+    limits=Limits(peer_families=(Family.IPV4, Family.IPV6), has_own_group=True, has_dead_ratio=True),
+    counter=CounterMode.ADOPT,  # never an echo, which OpenBSD would take for a loop, carp.md section 10
+    v6_checksum=ChecksumForm.PLAIN,  # what all but newer NetBSD accept, carp.md section 2
     claim=rules.demote_by_adding_gently,  # graded, so that several demoted hosts still differ
-    compare=rules.faster_wins,
+    compare=rules.faster_wins,  # carp.md 5.1
     keeps_on_tie=rules.keep_with_lower_address_or_fresh,  # settles with ucarp and with the BSDs, carp.md section 13
-    master_down_ns=rules.master_down_skew_once,
-    tolerated_ns=rules.master_down_skew_once,
+    relieves_demoted=False,  # the demote octet is not authentic, carp.md section 10
+    tells_relief=True,  # peers learn at once
+    master_down_ns=rules.master_down_skew_once,  # carp.md 5.2
+    tolerated_ns=rules.master_down_skew_once,  # carp.md 5.1
     bows_out=True,  # everybody understands it, carp.md 5.3
     farewell=False,  # it makes a BSD MASTER of equal interval yield too, carp.md section 10
+    source_mac=ethernet.virtual_mac,  # carp.md 1.4
+    ttl=TtlRule.NOT_FROM_PEERS,  # a peer in another network is some routers away
+    destination=DestinationRule.GROUP_OR_PEER,  # what the configuration says
+    tos=ip.TOS_LOW_DELAY,  # carp.md 1.2
+    identification=None,  # no receiver cares
+    drops_own_source=True,  # looping bridges and hypervisor uplinks exist, carp.md 4.4
+    vrrp3=False,  # carp.md section 9
+    address_mac=AddressMac.VIRTUAL,  # carp.md section 7
+    # Some equipment heeds only one of the two forms.
+    arp=ArpForm(own_target_mac=False, link_source=False, with_reply=True),
     announce_again_after=2,  # harmless, and heard by switches that missed the first
     reasserts=True,  # clients that learned the loser's MAC during a split come back at once
-    drops_own_source=True,  # looping bridges and hypervisor uplinks exist, carp.md 4.4
-    send_errors=ErrorBudget(failures=3, successes=3, demotion=240),
-    source_mac=ethernet.virtual_mac,
-    tos=ip.TOS_LOW_DELAY,
-    identification=None,
-    arp=ArpForm(own_target_mac=False, with_reply=True),  # some equipment heeds only one of the two forms
-    limits=Limits(advskew_max=254, addresses=None),
+    drops_at_start=True,  # a crashed predecessor may have left them
+    unknown_link_is_up=True,  # tunnels and some drivers never say
+    send_errors=ErrorBudget(failures=3, successes=3, demotion=240),  # as FreeBSD
+    link_down_demotion=240,  # as FreeBSD, so that the virtual hosts of a node move together
 )
 """What pycarp speaks unless told otherwise."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pycarp.vocabulary import Datagram, Outgoing
+from pycarp.vocabulary import Address, Datagram, Outgoing
 
 
 class Transport(Protocol):
@@ -17,6 +17,12 @@ class Transport(Protocol):
         """Take part on a link; ``wake`` is called in the event loop whenever something can be drained.
 
         Raises TransportError that names the link and the way out.
+        """
+
+    async def join(self, link: str, group: Address) -> None:
+        """Listen to one more multicast group on an open link, beside the two of CARP; well if it does already.
+
+        Raises TransportError.
         """
 
     async def close_link(self, link: str) -> None:

@@ -8,7 +8,7 @@ from itertools import count
 
 from pycarp.errors import TransportError
 from pycarp.sim.fabric import Delivery, Fabric
-from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing
+from pycarp.vocabulary import NS_PER_S, Address, Datagram, Outgoing
 
 QUEUE_LIMIT = 1024
 """Datagrams that a port keeps for a reader that does not come; later ones are lost, as in a socket."""
@@ -62,6 +62,9 @@ class MemoryTransport:
         if link in self._wakes:
             raise TransportError(f"link {link} is open already")
         self._wakes[link] = wake
+
+    async def join(self, link: str, group: Address) -> None:
+        """Listen to a group: every port hears all of them."""
 
     async def close_link(self, link: str) -> None:
         """Leave a link, and lose what has arrived on it."""

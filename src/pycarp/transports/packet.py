@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports.sockets import SocketTransport
-from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, Datagram, Family, MacAddress, Outgoing
+from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, Address, Datagram, Family, MacAddress, Outgoing
 from pycarp.wire import envelope, ethernet
 
 _MAC_LENGTH = 6
@@ -55,7 +55,7 @@ def packet_transport(*, source_mac: str = "virtual") -> SocketTransport:
     def encode(outgoing: Outgoing, sock: socket.socket) -> bytes:
         return _encode(outgoing, sock, real_mac=source_mac == "real")
 
-    return SocketTransport(opener=_open, encoder=encode, decoder=_decode, sender=_send)
+    return SocketTransport(opener=_open, encoder=encode, decoder=_decode, sender=_send, joiner=_join)
 
 
 def _open(link: str) -> socket.socket:
@@ -65,14 +65,18 @@ def _open(link: str) -> socket.socket:
         sock.setblocking(False)
         _attach_filter(sock, _FILTER)
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        group = ethernet.group_mac(CARP_GROUPS[Family.IPV4]).octets
-        membership = struct.pack("iHH8s", socket.if_nametoindex(link), _PACKET_MR_MULTICAST, len(group), group)
-        sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
+        _join(sock, link, CARP_GROUPS[Family.IPV4])
         sock.bind((link, ethernet.ETHERTYPE_IPV4))
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _join(sock: socket.socket, link: str, group: Address) -> None:
+    mac = ethernet.group_mac(group).octets
+    membership = struct.pack("iHH8s", socket.if_nametoindex(link), _PACKET_MR_MULTICAST, len(mac), mac)
+    sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
 
 
 def _attach_filter(sock: socket.socket, program: Iterable[tuple[int, int, int, int]]) -> None:

@@ -5,7 +5,7 @@ import struct
 
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports.sockets import SocketTransport
-from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Datagram, Family, Outgoing
+from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Address, Datagram, Family, Outgoing
 from pycarp.wire import envelope, ip
 
 
@@ -18,11 +18,10 @@ def refusal() -> str | None:
 
 def raw_transport() -> SocketTransport:
     """Return a transport of IP packets."""
-    return SocketTransport(opener=_open, encoder=_encode, decoder=_decode, sender=_send)
+    return SocketTransport(opener=_open, encoder=_encode, decoder=_decode, sender=_send, joiner=_join)
 
 
 def _open(link: str) -> socket.socket:
-    index = socket.if_nametoindex(link)
     sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, CARP_PROTOCOL)
     try:
         sock.setblocking(False)
@@ -30,14 +29,21 @@ def _open(link: str) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, CARP_TTL)
-        group = CARP_GROUPS[Family.IPV4].packed
-        request = struct.pack("4s4si", group, ANY_ADDRESS[Family.IPV4].packed, index)
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        group = CARP_GROUPS[Family.IPV4]
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _request(link, group))
+        _join(sock, link, group)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _join(sock: socket.socket, link: str, group: Address) -> None:
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _request(link, group))
+
+
+def _request(link: str, group: Address) -> bytes:
+    return struct.pack("4s4si", group.packed, ANY_ADDRESS[Family.IPV4].packed, socket.if_nametoindex(link))
 
 
 def _encode(outgoing: Outgoing, _sock: socket.socket) -> bytes:

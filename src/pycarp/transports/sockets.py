@@ -1,12 +1,13 @@
 """What the socket transports share: one socket a link, watched by the event loop, drained without waiting."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
-from pycarp.vocabulary import Datagram, Outgoing
+from pycarp.vocabulary import Address, Datagram, Outgoing
 
 READ_LENGTH = 2048
 """Octets read of a packet; an advertisement has 70 with its Ethernet header."""
@@ -25,11 +26,13 @@ class SocketTransport:
         encoder: Callable[[Outgoing, socket.socket], bytes],
         decoder: Callable[[bytes, str], Datagram | None],
         sender: Callable[[socket.socket, bytes, Outgoing], None],
+        joiner: Callable[[socket.socket, str, Address], None],
     ) -> None:
         self._opener = opener
         self._encoder = encoder
         self._decoder = decoder
         self._sender = sender
+        self._joiner = joiner
         self._sockets: dict[str, socket.socket] = {}
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
@@ -44,6 +47,16 @@ class SocketTransport:
             raise TransportError(f"cannot open a socket on {link}: {exc.strerror or exc}") from exc
         self._sockets[link] = sock
         asyncio.get_running_loop().add_reader(sock, wake)
+
+    async def join(self, link: str, group: Address) -> None:
+        """Become a member of a group; a membership that is there already is well."""
+        try:
+            self._joiner(self._sockets[link], link, group)
+        except KeyError as exc:
+            raise TransportError(f"link {link} is not open") from exc
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE:
+                raise TransportError(f"cannot join {group} on {link}: {exc.strerror}") from exc
 
     async def close_link(self, link: str) -> None:
         """Close the socket of a link."""

@@ -18,10 +18,13 @@ octet are not, and neither are octets behind the 36th (measured on NetBSD's kern
 """
 
 import struct
+from enum import Enum
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from pycarp.errors import DecodeError
-from pycarp.wire.checksum import internet_checksum
+from pycarp.vocabulary import CARP_PROTOCOL
+from pycarp.wire.checksum import internet_checksum, ipv6_pseudo_header
 
 LENGTH = 36
 VERSION = 2
@@ -56,8 +59,21 @@ class Advertisement(NamedTuple):
         return self.advbase == BOW_OUT and self.advskew == BOW_OUT
 
 
-def encode(advertisement: Advertisement) -> bytes:
-    """Return the 36 octets; the checksum is computed over them, the value's own is not used."""
+class ChecksumForm(Enum):
+    """What the checksum of an advertisement covers. Source: carp.md section 2."""
+
+    PLAIN = "plain"
+    """The 36 octets: IPv4 everywhere, IPv6 but for newer NetBSD."""
+
+    PSEUDO = "pseudo"
+    """The IPv6 pseudo-header as well: NetBSD's kernels of 2023."""
+
+
+def encode(advertisement: Advertisement, *, pseudo_header: bytes = b"") -> bytes:
+    """Return the 36 octets; the checksum is computed over them, the value's own is not used.
+
+    ``pseudo_header`` is summed as well; see ``pseudo_header_of``.
+    """
     blank = _FORMAT.pack(
         advertisement.version << 4 | advertisement.type,
         advertisement.vhid,
@@ -69,7 +85,7 @@ def encode(advertisement: Advertisement) -> bytes:
         advertisement.counter,
         advertisement.digest,
     )
-    checksum = internet_checksum(blank)
+    checksum = internet_checksum(pseudo_header + blank)
     return blank[:_CHECKSUM_OFFSET] + checksum.to_bytes(2, "big") + blank[_CHECKSUM_OFFSET + 2 :]
 
 
@@ -95,6 +111,18 @@ def decode(octets: bytes) -> Advertisement:
     )
 
 
-def checksum_is_right(octets: bytes) -> bool:
-    """Say whether the plain checksum over the first 36 octets holds (IPv4 everywhere, IPv6 but for new NetBSD)."""
-    return internet_checksum(octets[:LENGTH]) == 0
+def pseudo_header_of(source: IPv6Address, destination: IPv6Address) -> bytes:
+    """Return the IPv6 pseudo-header of an advertisement, its addresses without a scope."""
+    return ipv6_pseudo_header(source, destination, length=LENGTH, next_header=CARP_PROTOCOL)
+
+
+def checksum_form(octets: bytes, *, pseudo_header: bytes = b"") -> ChecksumForm | None:
+    """Return which checksum over the first 36 octets holds; None when neither does.
+
+    Without a ``pseudo_header`` only the plain one is tried: IPv4 knows no other.
+    """
+    if internet_checksum(octets[:LENGTH]) == 0:
+        return ChecksumForm.PLAIN
+    if pseudo_header and internet_checksum(pseudo_header + octets[:LENGTH]) == 0:
+        return ChecksumForm.PSEUDO
+    return None

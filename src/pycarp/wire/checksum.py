@@ -1,4 +1,6 @@
-"""The Internet checksum of RFC 1071."""
+"""The Internet checksum of RFC 1071, and the pseudo-header of IPv6."""
+
+from ipaddress import IPv6Address
 
 
 def internet_checksum(octets: bytes) -> int:
@@ -15,3 +17,8 @@ def internet_checksum(octets: bytes) -> int:
     if folded == 0 and total:
         folded = 0xFFFF
     return folded ^ 0xFFFF
+
+
+def ipv6_pseudo_header(source: IPv6Address, destination: IPv6Address, *, length: int, next_header: int) -> bytes:
+    """Return what RFC 8200 puts before a payload for its checksum: addresses, 32-bit length, next header."""
+    return source.packed + destination.packed + length.to_bytes(4, "big") + next_header.to_bytes(4, "big")

@@ -1,62 +1,85 @@
-"""From advertisements to Ethernet frames and back: what a packet socket sends and receives."""
+"""From advertisements to Ethernet frames and IP packets, and back: what packet and raw sockets send and receive."""
+
+from ipaddress import IPv4Address, IPv6Address
 
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import CARP_PROTOCOL, Datagram, Family, MacAddress, Outgoing
 from pycarp.wire import ethernet, ip
 
-_IPV4_TYPE = ethernet.ETHERTYPE_IPV4.to_bytes(2, "big")
+_FAMILY_OF_TYPE = {
+    ethernet.ETHERTYPE_IPV4.to_bytes(2, "big"): Family.IPV4,
+    ethernet.ETHERTYPE_IPV6.to_bytes(2, "big"): Family.IPV6,
+}
+_TYPE_OF_FAMILY = {Family.IPV4: ethernet.ETHERTYPE_IPV4, Family.IPV6: ethernet.ETHERTYPE_IPV6}
 _GROUP_BIT = 0x01
 
 
+def packet_of(outgoing: Outgoing, *, identification: int) -> bytes:
+    """Return the IP packet of an advertisement; ``identification`` fills what an IPv4 one leaves open."""
+    source, destination = outgoing.source, outgoing.destination
+    if isinstance(source, IPv4Address) and isinstance(destination, IPv4Address):
+        return ip.encode_ipv4(
+            source=source,
+            destination=destination,
+            tos=outgoing.tos,
+            identification=identification if outgoing.identification is None else outgoing.identification,
+            payload=outgoing.payload,
+        )
+    assert isinstance(source, IPv6Address)
+    assert isinstance(destination, IPv6Address)
+    return ip.encode_ipv6(source=source, destination=destination, traffic_class=outgoing.tos, payload=outgoing.payload)
+
+
 def frame_of(outgoing: Outgoing, *, link_mac: MacAddress, identification: int) -> bytes:
-    """Return the Ethernet frame of an IPv4 advertisement to its multicast group.
+    """Return the Ethernet frame of an advertisement to a group, or to the MAC address that it names.
 
     ``link_mac`` and ``identification`` fill what ``outgoing`` leaves open.
     """
-    assert outgoing.source.version == 4
-    assert outgoing.destination.version == 4
-    packet = ip.encode_ipv4(
-        source=outgoing.source,
-        destination=outgoing.destination,
-        tos=outgoing.tos,
-        identification=identification if outgoing.identification is None else outgoing.identification,
-        payload=outgoing.payload,
-    )
+    assert outgoing.destination_mac is not None or outgoing.destination.is_multicast
     return ethernet.encode(
         ethernet.Frame(
-            destination=ethernet.group_mac(outgoing.destination),
+            destination=outgoing.destination_mac or ethernet.group_mac(outgoing.destination),
             source=outgoing.source_mac or link_mac,
-            ethertype=ethernet.ETHERTYPE_IPV4,
-            payload=packet,
+            ethertype=_TYPE_OF_FAMILY[outgoing.family],
+            payload=packet_of(outgoing, identification=identification),
         )
     )
 
 
 def datagram_of(frame: bytes, *, link: str) -> Datagram | None:
-    """Return the datagram of protocol 112 in a frame to a group or to everybody; None for any other frame.
+    """Return the datagram of protocol 112 in a frame; None for any other.
 
-    Kernels never show CARP a broken IPv4 packet, nor one in a frame to a single host unless a unicast peer is
-    configured. Source: measured, carp.md section 13.
+    A frame to a single host must carry a packet to a single host, and one to a group a packet to a group: kernels never
+    show CARP anything else. Source: measured, carp.md section 13.
     """
     # Every packet of the segment comes this way, so no frame is taken apart further than it must be.
-    if frame[12:14] != _IPV4_TYPE or not frame[0] & _GROUP_BIT:
+    if frame[12:14] not in _FAMILY_OF_TYPE:
         return None
-    return datagram_of_packet(frame[ethernet.HEADER_LENGTH :], link=link)
+    datagram = datagram_of_packet(frame[ethernet.HEADER_LENGTH :], link=link)
+    if datagram is None or datagram.destination.is_multicast != bool(frame[0] & _GROUP_BIT):
+        return None
+    return datagram
 
 
 def datagram_of_packet(octets: bytes, *, link: str) -> Datagram | None:
-    """Return the datagram of protocol 112 in an IPv4 packet; None for any other, and for a broken one."""
+    """Return the datagram of protocol 112 in an IP packet; None for any other, and for a broken one."""
     try:
-        packet = ip.decode_ipv4(octets)
+        if octets[:1] and octets[0] >> 4 == Family.IPV6:
+            return _datagram_of_ipv6(octets, link)
+        return _datagram_of_ipv4(octets, link)
     except DecodeError:
         return None
+
+
+def _datagram_of_ipv4(octets: bytes, link: str) -> Datagram | None:
+    packet = ip.decode_ipv4(octets)
     if packet.protocol != CARP_PROTOCOL:
         return None
-    return Datagram(
-        link=link,
-        family=Family.IPV4,
-        source=packet.source,
-        destination=packet.destination,
-        ttl=packet.ttl,
-        payload=packet.payload,
-    )
+    return Datagram(link, Family.IPV4, packet.source, packet.destination, packet.ttl, packet.payload)
+
+
+def _datagram_of_ipv6(octets: bytes, link: str) -> Datagram | None:
+    packet = ip.decode_ipv6(octets)
+    if packet.next_header != CARP_PROTOCOL:
+        return None
+    return Datagram(link, Family.IPV6, packet.source, packet.destination, packet.hop_limit, packet.payload)

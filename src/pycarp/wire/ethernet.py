@@ -7,6 +7,7 @@ from pycarp.vocabulary import Address, MacAddress
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_ARP = 0x0806
+ETHERTYPE_IPV6 = 0x86DD
 HEADER_LENGTH = 14
 BROADCAST = MacAddress(b"\xff" * 6)
 

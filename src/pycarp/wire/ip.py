@@ -1,7 +1,7 @@
-"""IPv4 envelopes of advertisements, for the sockets that hand us or want from us a whole packet."""
+"""IP envelopes of advertisements, for the sockets that hand us or want from us a whole packet."""
 
 import struct
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from pycarp.errors import DecodeError
@@ -15,6 +15,9 @@ _IPV4 = struct.Struct("!BBHHHBBH4s4s")
 _DONT_FRAGMENT = 0x4000
 _MORE_OR_OFFSET = 0x3FFF
 
+IPV6_HEADER_LENGTH = 40
+_IPV6 = struct.Struct("!IHBB16s16s")
+
 
 class IPv4Packet(NamedTuple):
     """The header fields that CARP looks at, and the payload."""
@@ -23,6 +26,16 @@ class IPv4Packet(NamedTuple):
     destination: IPv4Address
     ttl: int
     protocol: int
+    payload: bytes
+
+
+class IPv6Packet(NamedTuple):
+    """The header fields that CARP looks at, and the payload."""
+
+    source: IPv6Address
+    destination: IPv6Address
+    hop_limit: int
+    next_header: int
     payload: bytes
 
 
@@ -60,4 +73,40 @@ def decode_ipv4(octets: bytes) -> IPv4Packet:
         ttl=ttl,
         protocol=protocol,
         payload=octets[header_length:length],
+    )
+
+
+def encode_ipv6(
+    *,
+    source: IPv6Address,
+    destination: IPv6Address,
+    traffic_class: int,
+    payload: bytes,
+    next_header: int = CARP_PROTOCOL,
+) -> bytes:
+    """Return an IPv6 packet with hop limit 255 and flow label 0, as every CARP sends it."""
+    first = 6 << 28 | traffic_class << 20
+    header = _IPV6.pack(first, len(payload), next_header, CARP_TTL, source.packed, destination.packed)
+    return header + payload
+
+
+def decode_ipv6(octets: bytes) -> IPv6Packet:
+    """Return the packet that begins at the first octet; link-layer padding behind it is cut off.
+
+    Extension headers are not followed: no CARP sends any. Raises DecodeError when it is not a whole IPv6 packet.
+    """
+    if len(octets) < IPV6_HEADER_LENGTH:
+        raise DecodeError(f"{len(octets)} octets are too short for an IPv6 header")
+    first, length, next_header, hop_limit, source, destination = _IPV6.unpack_from(octets)
+    if first >> 28 != 6:
+        raise DecodeError(f"first octet 0x{octets[0]:02x} does not begin an IPv6 header")
+    end = IPV6_HEADER_LENGTH + length
+    if end > len(octets):
+        raise DecodeError(f"IPv6 payload length {length} does not fit {len(octets)} received octets")
+    return IPv6Packet(
+        source=IPv6Address(source),
+        destination=IPv6Address(destination),
+        hop_limit=hop_limit,
+        next_header=next_header,
+        payload=octets[IPV6_HEADER_LENGTH:end],
     )

@@ -1,0 +1,53 @@
+"""OpenBSD, as its kernels of 2015 to 2020 were read."""
+
+from pycarp.auth.counter import CounterMode
+from pycarp.auth.digest import DigestLayout, HashOrder
+from pycarp.dialects import rules
+from pycarp.dialects.base import (
+    AddressMac,
+    ArpForm,
+    DestinationRule,
+    Dialect,
+    ErrorBudget,
+    Limits,
+    TtlRule,
+)
+from pycarp.vocabulary import Family
+from pycarp.wire import ethernet, ip
+from pycarp.wire.advertisement import ChecksumForm
+
+OPENBSD = Dialect(
+    name="openbsd",
+    hash_order=HashOrder.SORTED,  # carp.md 3.2
+    layouts=(DigestLayout.WITHOUT_LINK_LOCAL, DigestLayout.ORIGINAL),  # carp.md 3.3: sends NOV6LL, accepts either
+    signs_lladdr=True,  # carp.md 3.4
+    # carp.md 8.4: advbase 0, carppeer for IPv4 only.
+    limits=Limits(advbase_min=0, advskew_max=255, peers=1, peer_families=(Family.IPV4,)),
+    counter=CounterMode.CONSTANT,  # carp.md 1.5: a random cookie for the life of the vhid
+    v6_checksum=ChecksumForm.PLAIN,  # carp.md section 2
+    claim=rules.demote_by_octet,  # carp.md 6.4
+    compare=rules.less_demoted_then_faster,  # carp.md 5.1
+    keeps_on_tie=rules.never_keep,  # carp.md 5.1
+    relieves_demoted=True,  # carp.md 5.1, BACKUP test 2
+    tells_relief=True,  # carp.md 6.4: any change
+    master_down_ns=rules.master_down_below_a_second,  # carp.md 5.2, sources up to 2020
+    tolerated_ns=rules.tolerated_unless_below_a_second,  # carp.md 5.1
+    bows_out=True,  # carp.md 5.3
+    farewell=False,  # carp.md 5.3
+    source_mac=ethernet.virtual_mac,  # carp.md 1.4
+    ttl=TtlRule.ALWAYS,  # carp.md 7.2: with a carppeer as well
+    destination=DestinationRule.KIND,  # carp.md 4.2: multicast or unicast, as its carppeer
+    tos=ip.TOS_LOW_DELAY,  # carp.md 1.2
+    identification=None,  # carp.md 1.2: random
+    drops_own_source=False,  # carp.md 4.2: told by its cookie instead
+    vrrp3=False,  # carp.md section 9
+    address_mac=AddressMac.VIRTUAL,  # carp.md section 7
+    arp=ArpForm(own_target_mac=False, link_source=False, with_reply=False),  # carp.md section 7
+    announce_again_after=2,  # carp.md 5.3: with the second subsequent advertisement
+    reasserts=False,  # carp.md 5.1
+    drops_at_start=True,  # a kernel has no leftovers; we might
+    unknown_link_is_up=True,  # carp.md 5.3: only explicit DOWN is down
+    send_errors=ErrorBudget(failures=3, successes=3, demotion=1, times_hosts=True),  # carp.md 6.4
+    link_down_demotion=1,  # carp.md 6.4: its group, which is carp
+)
+"""OpenBSD's kernel."""
