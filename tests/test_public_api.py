@@ -53,7 +53,7 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> N
 
     def make_node() -> pycarp.Node:
         number = len(bus.fabric.ports) + 3
-        links = StaticMonitor([fxp0(own=f"192.168.1.{number}/24")])
+        links = StaticMonitor([fxp0(f"192.168.1.{number}/24")])
         return pycarp.Node(transport=bus.port(f"port{number}"), actuator="null", monitor=links)
 
     names: dict[str, object] = {"make_node": make_node}

@@ -35,12 +35,15 @@ from pycarp.core.events import (
     Event,
     EventsMissed,
     LoopStalled,
+    Mismatch,
+    PeerMismatch,
     StateChange,
 )
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import Reason, State
+from pycarp.core.statistics import DropReason, Statistic
 from pycarp.errors import (
     ActuatorError,
     CarpError,
@@ -61,17 +64,21 @@ __all__ = [
     "ControlError",
     "DemotionChange",
     "Departed",
+    "DropReason",
     "EngineSnapshot",
     "Event",
     "EventsMissed",
     "HostConfig",
     "HostSnapshot",
     "LoopStalled",
+    "Mismatch",
     "Node",
+    "PeerMismatch",
     "Reason",
     "Settings",
     "State",
     "StateChange",
+    "Statistic",
     "TransportError",
     "UsageError",
     "VirtualHost",

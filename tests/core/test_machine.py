@@ -24,7 +24,7 @@ from pycarp.core.inputs import (
 from pycarp.core.machine import REACTIONS
 from pycarp.core.settings import Settings
 from pycarp.core.state import EDGES, Reason, State
-from pycarp.dialects import ALL, FREEBSD, NETBSD, UCARP, UNIVERSAL, Dialect
+from pycarp.dialects import ALL, FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
 from pycarp.vocabulary import NS_PER_SKEW
 from pycarp.wire.advertisement import BOW_OUT
 from tests.support.hosts import (
@@ -85,6 +85,10 @@ def slower_master_heard() -> tuple[Effect, ...]:
     return bench(config(preempt=True)).hear(advert(advskew=100))
 
 
+def more_demoted_master_heard() -> tuple[Effect, ...]:
+    return bench(config(dialect=OPENBSD)).hear(advert(demote=1))
+
+
 def removed_while_down() -> tuple[Effect, ...]:
     host = bench()
     host.feed(DOWN)
@@ -99,6 +103,7 @@ WALKS: dict[tuple[State, State, Reason], Callable[[], tuple[Effect, ...]]] = {
     (State.BACKUP, State.MASTER, Reason.MASTER_SILENT): lambda: bench().pass_time(to_ns=seconds(3)),
     (State.BACKUP, State.MASTER, Reason.MASTER_LEFT): lambda: bench().hear(advert(advbase=255, advskew=255)),
     (State.BACKUP, State.MASTER, Reason.MASTER_TOO_SLOW): lambda: bench().hear(advert(advbase=4)),
+    (State.BACKUP, State.MASTER, Reason.MASTER_DEMOTED): more_demoted_master_heard,
     (State.BACKUP, State.MASTER, Reason.PREEMPTING): slower_master_heard,
     (State.BACKUP, State.MASTER, Reason.FORCED): lambda: bench().feed(StateForced(KEY, State.MASTER)),
     (State.MASTER, State.BACKUP, Reason.BETTER_MASTER): lambda: master(config(advskew=1)).hear(advert()),
@@ -201,7 +206,7 @@ def test_the_master_down_time_is_three_advbases_and_the_skew_once() -> None:
 def test_every_advertisement_of_the_master_starts_the_wait_anew(dialect: Dialect) -> None:
     host = bench(config(dialect=dialect))
     for second in range(1, 10):
-        assert host.hear(advert(counter=second), at_ns=seconds(second)) == ()
+        assert changes(host.hear(advert(counter=second), at_ns=seconds(second))) == []
 
     assert host.pass_time(to_ns=seconds(12) - 1) == ()
     assert reasons(host.pass_time(to_ns=seconds(12))) == [Reason.MASTER_SILENT]
@@ -229,7 +234,7 @@ def test_a_backup_that_preempts_takes_over_from_a_slower_master(dialect: Dialect
 def test_a_backup_that_preempts_stays_under_a_master_as_fast_or_faster(dialect: Dialect, advskew: int) -> None:
     host = bench(config(dialect=dialect, advskew=100, preempt=True))
 
-    assert host.hear(advert(advskew=advskew)) == ()
+    assert changes(host.hear(advert(advskew=advskew))) == []
 
 
 def test_preempt_can_be_switched_on_for_the_node_later() -> None:

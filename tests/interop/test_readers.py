@@ -36,7 +36,7 @@ def capture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 async def send_advertisement(transport: Transport, ours: Namespace) -> None:
     speaker = Speaker(config(vhid=VHID, interface=LINK), lambda: COUNTER)
-    (outgoing,) = speaker.compose(Claim(advbase=ADVBASE, advskew=ADVSKEW), {Family.IPV4: ours.address})
+    (outgoing,) = speaker.compose(Claim(advbase=ADVBASE, advskew=ADVSKEW), {Family.IPV4: ours.address}, 0)
     await transport.open_link(LINK, lambda: None)
     try:
         transport.send(outgoing)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_interface
+from typing import Any
 
-from pycarp.auth.digest import Signer
+from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.key import Passphrase
 from pycarp.core import Engine, Input, Step
 from pycarp.core.effects import Effect, Publish, Transmit
@@ -14,7 +15,7 @@ from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, Host
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.dialects import UNIVERSAL, Dialect
-from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Datagram, Family, HostKey, LinkFacts
+from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Address, Datagram, HostKey, LinkFacts, family_of
 from pycarp.wire import advertisement as wire
 
 LINK = "fxp0"
@@ -27,6 +28,7 @@ PEER = IPv4Address("192.168.1.5")
 
 def config(
     *,
+    interface: str = LINK,
     vhid: int = 1,
     advbase: int = 1,
     advskew: int = 0,
@@ -34,10 +36,11 @@ def config(
     dialect: Dialect = UNIVERSAL,
     passphrase: str = PASSPHRASE,
     addresses: Iterable[str] = SHARED,
+    **others: Any,
 ) -> HostConfig:
-    """Return the configuration of a virtual host on fxp0."""
+    """Return the configuration of a virtual host on fxp0; ``others`` are further settings of HostConfig."""
     return HostConfig(
-        interface=LINK,
+        interface=interface,
         vhid=vhid,
         passphrase=passphrase,
         addresses=tuple(addresses),
@@ -45,6 +48,7 @@ def config(
         advskew=advskew,
         preempt=preempt,
         dialect=dialect,
+        **others,
     )
 
 
@@ -53,40 +57,50 @@ def advert(
     vhid: int = 1,
     advbase: int = 1,
     advskew: int = 0,
+    demote: int = 0,
     counter: int = 7,
     passphrase: str = PASSPHRASE,
     addresses: Iterable[str] = SHARED,
-    source: IPv4Address = PEER,
+    source: Address = PEER,
+    destination: Address | None = None,
     ttl: int = 255,
+    layout: DigestLayout = DigestLayout.WITHOUT_LINK_LOCAL,
+    checksum: wire.ChecksumForm = wire.ChecksumForm.PLAIN,
 ) -> Datagram:
-    """Return a peer's authentic advertisement as it is received."""
+    """Return a peer's authentic advertisement as it is received, in the family of its source."""
     signer = Signer(
         passphrase=Passphrase(passphrase),
         vhid=vhid,
         addresses=[ip_interface(each).ip for each in addresses],
-        layouts=UNIVERSAL.layouts,
+        layouts=(layout,),
     )
     packet = wire.Advertisement(
-        vhid=vhid, advbase=advbase, advskew=advskew, counter=counter, digest=signer.sign(counter)
+        vhid=vhid, advbase=advbase, advskew=advskew, demote=demote, counter=counter, digest=signer.sign(counter)
     )
-    return datagram(wire.encode(packet), source=source, ttl=ttl)
+    to = destination or CARP_GROUPS[family_of(source)]
+    summed = b""
+    if checksum is wire.ChecksumForm.PSEUDO and isinstance(source, IPv6Address) and isinstance(to, IPv6Address):
+        summed = wire.pseudo_header_of(source, to)
+    return datagram(wire.encode(packet, pseudo_header=summed), source=source, destination=to, ttl=ttl)
 
 
-def datagram(payload: bytes, *, source: IPv4Address = PEER, ttl: int = 255) -> Datagram:
-    """Return any payload as a datagram to the group."""
+def datagram(payload: bytes, *, source: Address = PEER, destination: Address | None = None, ttl: int = 255) -> Datagram:
+    """Return any payload as a datagram, to the group unless told otherwise."""
+    family = family_of(source)
     return Datagram(
         link=LINK,
-        family=Family.IPV4,
+        family=family,
         source=source,
-        destination=CARP_GROUPS[Family.IPV4],
+        destination=destination or CARP_GROUPS[family],
         ttl=ttl,
         payload=payload,
     )
 
 
-def link(*, is_up: bool = True, own: str = OWN) -> LinkFacts:
-    """Return the facts of fxp0."""
-    return LinkFacts(name=LINK, is_up=is_up, addresses=(ip_interface(own),))
+def link(*own: str, is_up: bool = True, is_certain: bool = True) -> LinkFacts:
+    """Return the facts of fxp0; ``own`` are its addresses, 192.168.1.3/24 if none are given."""
+    addresses = tuple(ip_interface(each) for each in own or (OWN,))
+    return LinkFacts(name=LINK, is_up=is_up, is_certain=is_certain, addresses=addresses)
 
 
 @dataclass(slots=True)
@@ -127,7 +141,7 @@ class Bench:
 def bench(*configs: HostConfig, settings: Settings | None = None, own: str = OWN) -> Bench:
     """Return an engine at time 0 with fxp0 up and the hosts added: in BACKUP, their start reported as dropped."""
     made = Bench(Engine(entropy=lambda: 0x0123_4567_89AB_CDEF, settings=settings))
-    made.feed(LinkChanged(link(own=own)))
+    made.feed(LinkChanged(link(own)))
     for each in configs or (config(),):
         made.feed(HostAdded(each))
         made.report(Action.DROP, key=each.key)

@@ -107,7 +107,7 @@ class Peer:
 
     def outgoing(self, *, advskew: int = 0) -> Outgoing:
         """Return a signed advertisement."""
-        (outgoing,) = self._speaker.compose(Claim(advbase=1, advskew=advskew), {Family.IPV4: self._own})
+        (outgoing,) = self._speaker.compose(Claim(advbase=1, advskew=advskew), {Family.IPV4: self._own}, 0)
         return outgoing
 
     def speak(self, *, advskew: int = 0) -> None:

@@ -34,8 +34,12 @@ class Segment:
         """Add a member with one host and at most one address of its own, now."""
         numbers = Random(name)
         self._members[name] = Bench(Engine(entropy=lambda: numbers.getrandbits(64)))
-        self._feed(name, LinkChanged(link(own=own) if own else LinkFacts(name=LINK, is_up=True)))
+        self._feed(name, LinkChanged(link(own) if own else LinkFacts(name=LINK, is_up=True)))
         self._feed(name, HostAdded(host))
+
+    def tell(self, name: str, event: Input) -> None:
+        """Let something happen to a member, now."""
+        self._feed(name, event)
 
     def run(self, *, until_ns: int) -> None:
         """Deliver packets and pass time until nothing is left to happen before ``until_ns``."""

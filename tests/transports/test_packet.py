@@ -38,7 +38,7 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
 def advert(source: IPv4Address) -> Outgoing:
     """Return a real advertisement of vhid 42."""
     speaker = Speaker(config(vhid=VHID, interface=LINK), lambda: 7)
-    (outgoing,) = speaker.compose(Claim(advbase=1, advskew=0), {Family.IPV4: source})
+    (outgoing,) = speaker.compose(Claim(advbase=1, advskew=0), {Family.IPV4: source}, 0)
     return outgoing
 
 

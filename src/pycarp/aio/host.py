@@ -1,17 +1,21 @@
 """The handle of a virtual host that users hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pycarp.aio.subscriptions import Callback, EventLog, Subscription
+from pycarp.auth.key import Passphrase
 from pycarp.core.events import StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AdminChanged, DemotionSet, HostReconfigured, Input, StateForced
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
-from pycarp.errors import UsageError
-from pycarp.vocabulary import HostKey
+from pycarp.errors import ConfigError, UsageError
+from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
+
+ROLLING_MAX_S = 24 * 3600
+"""Longer than a day nobody takes to change a few hosts."""
 
 C = TypeVar("C", bound=Callback)
 
@@ -147,20 +151,37 @@ class VirtualHost:
         self._inform(AdminChanged(self._key, True))
 
     def reconfigure(
-        self, *, advbase: int | None = None, advskew: int | None = None, preempt: bool | None = None
+        self,
+        *,
+        advbase: int | None = None,
+        advskew: int | None = None,
+        preempt: bool | None = None,
+        addresses: Iterable[Address | Interface | str] | None = None,
+        passphrase: Passphrase | str | bytes | None = None,
+        peers: Iterable[Address | str] | None = None,
+        rolling_s: float = 0,
     ) -> None:
-        """Change timing or preemption without leaving the state; ConfigError when a value is out of range."""
-        now = self.config
-        self._inform(
-            HostReconfigured(
-                replace(
-                    now,
-                    advbase=now.advbase if advbase is None else advbase,
-                    advskew=now.advskew if advskew is None else advskew,
-                    preempt=now.preempt if preempt is None else preempt,
-                )
-            )
-        )
+        """Change settings without leaving the state; None leaves one as it is.
+
+        Addresses and passphrase are signed, so that hosts which do not agree on them do not hear each other. With
+        ``rolling_s`` the host signs the former way for that long, or until a peer is heard to use the new way, and
+        accepts both for twice as long: change every host within that time and none misses an advertisement. Only
+        pycarp can do so; with other systems on the segment leave it 0.
+
+        Raises ConfigError when a value is out of range.
+        """
+        if not 0 <= rolling_s <= ROLLING_MAX_S:
+            raise ConfigError(f"rolling time {rolling_s:g} s is outside 0-{ROLLING_MAX_S}")
+        given = {
+            "advbase": advbase,
+            "advskew": advskew,
+            "preempt": preempt,
+            "addresses": None if addresses is None else tuple(addresses),
+            "passphrase": passphrase,
+            "peers": None if peers is None else tuple(peers),
+        }
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        self._inform(HostReconfigured(replace(self.config, **changes), round(rolling_s * NS_PER_S)))
 
     def _inform(self, event: Input) -> None:
         self.snapshot()

@@ -25,7 +25,9 @@ Intent = HoldAddresses | DropAddresses
 
 @dataclass(slots=True)
 class _Progress:
-    achieved: type[Intent] | None = None
+    """``achieved`` is the last intent that was carried out, whatever its epoch."""
+
+    achieved: Intent | None = None
     reported_epoch: int = 0
     delay_s: float = RETRY_FIRST_S
 
@@ -84,19 +86,23 @@ class Lane:
         """Make one attempt, report it, and wait a little before the next if it failed."""
         self._change.clear()
         error = None
-        if self._progress.achieved is not type(intent):
+        if not _is_same(self._progress.achieved, intent):
             self._progress.achieved = None
             error = await self._attempt(lambda: self._call(intent))
         action = Action.HOLD if isinstance(intent, HoldAddresses) else Action.DROP
         if error is None:
-            self._progress = _Progress(achieved=type(intent), reported_epoch=intent.epoch)
+            self._progress = _Progress(achieved=intent, reported_epoch=intent.epoch)
         self._report(ActuationReported(self._key, intent.epoch, action, error))
         if error is not None:
             await self._back_off()
 
-    def _call(self, intent: Intent) -> Coroutine[None, None, None]:
-        call = self._actuator.hold if isinstance(intent, HoldAddresses) else self._actuator.drop
-        return call(intent.key, intent.addresses)
+    async def _call(self, intent: Intent) -> None:
+        if isinstance(intent, DropAddresses):
+            await self._actuator.drop(intent.key, intent.addresses)
+            return
+        if intent.former:
+            await self._actuator.drop(intent.key, intent.former)
+        await self._actuator.hold(intent.key, intent.addresses)
 
     async def _announce(self) -> None:
         """Announce, unless the epoch has passed; a failure is reported like any other."""
@@ -128,3 +134,14 @@ class Lane:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._change.wait()
+
+
+def _is_same(achieved: Intent | None, intent: Intent) -> bool:
+    """Say whether nothing is left to do for an intent but to report it under its own epoch."""
+    if isinstance(achieved, HoldAddresses) and isinstance(intent, HoldAddresses):
+        return achieved.addresses == intent.addresses and not intent.former
+    return (
+        isinstance(achieved, DropAddresses)
+        and isinstance(intent, DropAddresses)
+        and (set(intent.addresses) <= set(achieved.addresses))
+    )

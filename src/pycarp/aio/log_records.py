@@ -8,6 +8,7 @@ from pycarp.core.events import (
     DemotionChange,
     Event,
     LoopStalled,
+    PeerMismatch,
     StateChange,
 )
 from pycarp.core.state import Reason, State
@@ -17,7 +18,14 @@ logger = logging.getLogger("pycarp")
 
 _SILENCE_MATTERS = frozenset({Reason.MASTER_SILENT})
 _PEER_MATTERS = frozenset(
-    {Reason.MASTER_SILENT, Reason.MASTER_LEFT, Reason.MASTER_TOO_SLOW, Reason.PREEMPTING, Reason.BETTER_MASTER}
+    {
+        Reason.MASTER_SILENT,
+        Reason.MASTER_LEFT,
+        Reason.MASTER_TOO_SLOW,
+        Reason.MASTER_DEMOTED,
+        Reason.PREEMPTING,
+        Reason.BETTER_MASTER,
+    }
 )
 
 
@@ -33,6 +41,8 @@ def log_event(event: Event) -> None:
             logger.error("carp: %s: cannot %s addresses, will try again: %s", event.key, event.action, event.error)
         case AdvertisementRejected():
             _log_rejection(event)
+        case PeerMismatch():
+            logger.warning("carp: %s: %s %s", event.key, event.source, event.mismatch.value)
         case LoopStalled():
             late_ms = event.late_ns * 1000 // NS_PER_S
             logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)
@@ -59,9 +69,10 @@ def _log_change(change: StateChange) -> None:
 
 def _log_rejection(event: AdvertisementRejected) -> None:
     logger.warning(
-        "carp: %s: %d advertisement(s) from %s not authentic: "
+        "carp: %s: %d advertisement(s) from %s not authentic: %s; "
         "give both hosts the same pass and the same shared addresses",
         event.key,
         event.count,
         event.source,
+        event.finding,
     )

@@ -19,7 +19,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import DemotionSet, HostAdded, HostRemoved, LinkChanged, SettingsChanged
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot
-from pycarp.errors import ConfigError, UsageError
+from pycarp.errors import ConfigError, TransportError, UsageError
 from pycarp.monitors.base import Monitor
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import CARP_GROUPS, HostKey
@@ -32,7 +32,6 @@ ACTUATIONS_AT_A_TIME = 32
 class _Place:
     """What the node keeps about one host."""
 
-    config: HostConfig
     host: VirtualHost
     log: EventLog
     lane: Lane
@@ -130,17 +129,27 @@ class Node:
             if self._is_leaving:
                 raise UsageError("the node is leaving")
             self._check_is_free(config)
-            if not self._has_hosts_on(config.interface):
-                await self._transport.open_link(config.interface, driver.wake)
-            for family in config.families:
-                if config.group_of(family) != CARP_GROUPS[family]:
-                    await self._transport.join(config.interface, config.group_of(family))
+            await self._open_link(config, driver)
             log = EventLog(config.key)
             host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
             lane = Lane(config.key, self._actuator, driver.submit, self._gate)
-            self._places[config.key] = _Place(config, host, log, lane)
+            self._places[config.key] = _Place(host, log, lane)
         driver.submit(HostAdded(config))
         return host
+
+    async def _open_link(self, config: HostConfig, driver: Driver) -> None:
+        """Open the link of a host unless it is open, and join the host's own group if it has one."""
+        is_first = not self._has_hosts_on(config.interface)
+        if is_first:
+            await self._transport.open_link(config.interface, driver.wake)
+        try:
+            for family in config.families:
+                if config.group_of(family) != CARP_GROUPS[family]:
+                    await self._transport.join(config.interface, config.group_of(family))
+        except TransportError:
+            if is_first:
+                await self._transport.close_link(config.interface)
+            raise
 
     async def remove(self, host: VirtualHost) -> None:
         """Remove a virtual host; it has dropped its addresses and bowed out when this returns.
@@ -158,7 +167,7 @@ class Node:
             async with asyncio.timeout(self._close_timeout_s):
                 await place.log.departure()
         except TimeoutError:
-            addresses = " ".join(str(each) for each in place.config.shared)
+            addresses = " ".join(str(each) for each in place.host.config.shared)
             text = f"{host.name}: {addresses} could not be dropped within {self._close_timeout_s:g} s"
             raise TimeoutError(text) from None
         await self._forget(host.key)
@@ -172,13 +181,16 @@ class Node:
         """Set the switches; in force when this returns."""
         self._running().submit(SettingsChanged(settings))
 
-    def demote(self, cause: str, *, by: int) -> None:
-        """Demote every host of the node for a named cause; the same cause again replaces its amount."""
-        self._running().submit(DemotionSet(None, cause, by))
+    def demote(self, cause: str, *, by: int, group: str | None = None) -> None:
+        """Demote every host of the node, or of an interface group, for a named cause.
 
-    def restore(self, cause: str) -> None:
-        """Take a named demotion of the node back."""
-        self._running().submit(DemotionSet(None, cause, 0))
+        The same cause again replaces its amount.
+        """
+        self._running().submit(DemotionSet(group, cause, by))
+
+    def restore(self, cause: str, *, group: str | None = None) -> None:
+        """Take a named demotion of the node, or of an interface group, back."""
+        self._running().submit(DemotionSet(group, cause, 0))
 
     def _running(self) -> Driver:
         if self._driver is None or self._failure is not None:
@@ -224,7 +236,7 @@ class Node:
         await place.lane.close()
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._close_timeout_s):
-                await self._actuator.drop(place.config.key, place.config.shared)
+                await self._actuator.drop(place.host.key, place.host.config.shared)
 
     async def _follow_links(self, driver: Driver) -> None:
         await self._monitor.run(lambda facts: driver.submit(LinkChanged(facts)))

@@ -1,8 +1,13 @@
-"""Why a node or a host is demoted, and by how much: a ledger of named causes, never a bare counter."""
+"""Why hosts are demoted, and by how much: a ledger of named causes, never a bare counter."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
+from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import HostKey
+
+Scope: TypeAlias = HostKey | str | None
+"""Whom a cause bears on: one host, the hosts of an interface group by its name, or every host of the node (None)."""
 
 
 class DemotionLedger:
@@ -12,33 +17,53 @@ class DemotionLedger:
     """
 
     def __init__(self) -> None:
-        self._amounts: dict[HostKey | None, dict[str, int]] = {}
+        self._amounts: dict[Scope, dict[str, int]] = {}
 
-    def set(self, key: HostKey | None, cause: str, amount: int) -> bool:
+    def set(self, scope: Scope, cause: str, amount: int) -> bool:
         """Set the amount of a cause; say whether that changed anything."""
-        causes = self._amounts.setdefault(key, {})
+        causes = self._amounts.setdefault(scope, {})
         before = causes.pop(cause, 0)
         if amount:
             causes[cause] = amount
         if not causes:
-            del self._amounts[key]
+            del self._amounts[scope]
         return before != amount
 
     def forget(self, key: HostKey) -> None:
         """Drop every cause of a host that is gone."""
         self._amounts.pop(key, None)
 
-    def causes(self, key: HostKey) -> tuple[tuple[str, int], ...]:
-        """Return the causes that bear on a host, the node's first."""
-        return (*self._of(None).items(), *self._of(key).items())
+    def causes(self, host: HostConfig) -> tuple[tuple[str, int], ...]:
+        """Return the causes that bear on a host, the node's first, then its groups'."""
+        return tuple(item for scope in _scopes(host) for item in self._of(scope).items())
 
-    def total(self, key: HostKey) -> int:
+    def total(self, host: HostConfig) -> int:
         """Return the sum of all causes that bear on a host."""
-        return sum(self._of(None).values()) + sum(self._of(key).values())
+        return sum(self._total_of(scope) for scope in _scopes(host))
 
     def node_total(self) -> int:
         """Return the sum of the causes that bear on every host: what the sysctl shows."""
-        return sum(self._of(None).values())
+        return self._total_of(None)
 
-    def _of(self, key: HostKey | None) -> Mapping[str, int]:
-        return self._amounts.get(key, {})
+    def group_totals(self) -> dict[str, int]:
+        """Return the sum of the causes of each interface group that has any."""
+        return {scope: self._total_of(scope) for scope in self._amounts if isinstance(scope, str)}
+
+    def amount(self, scope: Scope, cause: str) -> int:
+        """Return the amount of one cause, 0 when it is not there."""
+        return self._of(scope).get(cause, 0)
+
+    def _total_of(self, scope: Scope) -> int:
+        return sum(self._of(scope).values())
+
+    def _of(self, scope: Scope) -> Mapping[str, int]:
+        return self._amounts.get(scope, {})
+
+
+def bears_on(scope: Scope, host: HostConfig) -> bool:
+    """Say whether the causes of a scope bear on a host."""
+    return scope in _scopes(host)
+
+
+def _scopes(host: HostConfig) -> Iterable[Scope]:
+    return (None, *host.groups, host.key)

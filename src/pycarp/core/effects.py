@@ -18,11 +18,12 @@ class Transmit:
 
 @dataclass(frozen=True, slots=True)
 class HoldAddresses:
-    """Make the addresses answer on this host."""
+    """Make the addresses answer on this host, and the ``former`` ones, which are shared no longer, not."""
 
     key: HostKey
     epoch: int
     addresses: tuple[Interface, ...]
+    former: tuple[Interface, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,12 @@ it raises, that is a bug of pycarp or of its caller.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv6Address
 from typing import assert_never
 
 from pycarp.core.deadlines import DeadlineIndex
-from pycarp.core.demotion import DemotionLedger
+from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, Step, Transmit
-from pycarp.core.events import AdvertisementRejected, DemotionChange, Event, StateChange
+from pycarp.core.events import AdvertisementRejected, DemotionChange, Event, Mismatch, PeerMismatch, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
     Action,
@@ -39,24 +37,16 @@ from pycarp.core.inputs import (
     TransmitReported,
 )
 from pycarp.core.machine import Machine, Outbox, Surroundings
+from pycarp.core.reception import Addressed, judge, reaches_carp
+from pycarp.core.residents import REMEMBERED_MAX, Resident, Residents
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
 from pycarp.core.speaker import Speaker
 from pycarp.core.state import State
-from pycarp.core.statistics import Statistic, Statistics
-from pycarp.dialects.base import Claim, DestinationRule, TtlRule
-from pycarp.errors import DecodeError
-from pycarp.vocabulary import (
-    ANY_ADDRESS,
-    CARP_TTL,
-    NS_PER_S,
-    Address,
-    Datagram,
-    Family,
-    HostKey,
-    LinkFacts,
-    family_of,
-)
+from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
+from pycarp.core.suspicion import find_out, mismatches
+from pycarp.dialects.base import Claim
+from pycarp.vocabulary import ANY_ADDRESS, NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts, family_of
 from pycarp.wire import advertisement as wire
 
 REJECTION_INTERVAL_NS = 60 * NS_PER_S
@@ -65,48 +55,12 @@ REJECTION_INTERVAL_NS = 60 * NS_PER_S
 NOT_HELD_DEMOTION = 240
 """Demotion of a MASTER that cannot put its addresses on the interface: a peer that preempts shall have them."""
 
-_VHID_AT = 1
+WARNING_INTERVAL_NS = 3600 * NS_PER_S
+"""How often at most one host tells the same of the same peer."""
 
+_VRRP = (DropReason.VRRP, DropReason.VRRP3)
 _RECEIVED = {Family.IPV4: Statistic.RECEIVED_IPV4, Family.IPV6: Statistic.RECEIVED_IPV6}
 _SENT = {Family.IPV4: Statistic.SENT_IPV4, Family.IPV6: Statistic.SENT_IPV6}
-
-
-@dataclass(slots=True)
-class _Account:
-    """What the engine remembers about one host beside its machine."""
-
-    speaker: Speaker
-    machine: Machine
-    send_failures: int = 0
-    send_successes: int = 0
-    rejected: int = 0
-    rejected_in_all: int = 0
-    reject_again_at_ns: int = 0
-
-    def takes_part_in(self, family: Family) -> bool:
-        """Say whether the host is up and shares addresses of a family. Source: carp.md 4.2, FreeBSD 10 to 13."""
-        return self.machine.surroundings.are_ready and family in self.speaker.families
-
-    def listens_to(self, datagram: Datagram) -> bool:
-        """Say whether the host listens to the datagram's destination. Source: carp.md 4.2."""
-        config = self.machine.config
-        is_from_peer = not datagram.destination.is_multicast
-        match config.dialect.destination:
-            case DestinationRule.ANY:
-                return True
-            case DestinationRule.GROUP_OR_PEER:
-                return not is_from_peer or bool(config.peers_in(datagram.family))
-            case DestinationRule.KIND:
-                return is_from_peer == bool(config.peers_in(datagram.family))
-            case DestinationRule.GROUP_ONLY:
-                return datagram.destination == config.group_of(datagram.family)
-            case unknown:
-                assert_never(unknown)
-
-    @property
-    def trouble(self) -> str:
-        """The cause under which send errors of this host demote the node."""
-        return f"send errors on {self.machine.key}"
 
 
 class Engine:
@@ -118,12 +72,11 @@ class Engine:
     def __init__(self, *, entropy: Callable[[], int], settings: Settings | None = None) -> None:
         self._entropy = entropy
         self._settings = settings or Settings()
-        self._accounts: dict[HostKey, _Account] = {}
-        self._keys_on: dict[str, set[HostKey]] = {}
+        self._residents = Residents()
         self._links: dict[str, LinkFacts] = {}
         self._ledger = DemotionLedger()
         self._deadlines = DeadlineIndex()
-        self._statistics: Statistics = Statistics()
+        self._statistics: dict[str, LinkStatistics] = {}
 
     def handle(self, event: Input, now_ns: int) -> Step:
         """Take one input and return what to do about it.
@@ -139,16 +92,20 @@ class Engine:
     def snapshot(self) -> EngineSnapshot:
         """Return an immutable view of everything; changes nothing."""
         return EngineSnapshot(
-            hosts=tuple(self.host_snapshot(key) for key in self._accounts),
+            hosts=tuple(self._snapshot_of(resident) for resident in self._residents),
             settings=self._settings,
             demotion=self._ledger.node_total(),
-            statistics=Statistics(self._statistics),
+            group_demotion=self._ledger.group_totals(),
+            links={link: statistics.copy() for link, statistics in self._statistics.items()},
         )
 
     def host_snapshot(self, key: HostKey) -> HostSnapshot:
         """Return an immutable view of one host; KeyError when it is not, or no longer, here."""
-        account = self._accounts[key]
-        return snapshot_of(account.machine, self._ledger.causes(key), account.rejected_in_all)
+        return self._snapshot_of(self._residents[key])
+
+    def _snapshot_of(self, resident: Resident) -> HostSnapshot:
+        causes = self._ledger.causes(resident.machine.config)
+        return snapshot_of(resident.machine, causes, resident.rejections.in_all)
 
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
@@ -160,18 +117,18 @@ class Engine:
                 self._on_link(facts, now_ns, out)
             case HostAdded(config):
                 self._on_added(config, now_ns, out)
-            case HostReconfigured(config):
-                self._tell(config.key, Reconfigured(config), now_ns, out)
+            case HostReconfigured(config, rolling_ns):
+                self._on_reconfigured(config, rolling_ns, now_ns, out)
             case HostRemoved(key):
                 self._tell(key, Removed(), now_ns, out)
             case AdminChanged(key, is_up):
                 self._on_admin(key, is_up, now_ns, out)
-            case DemotionSet(key, cause, amount):
-                self._demote(key, cause, amount, now_ns, out)
+            case DemotionSet(scope, cause, amount):
+                self._demote(scope, cause, amount, now_ns, out)
             case StateForced(key, state):
                 self._tell(key, Forced(state), now_ns, out)
             case SettingsChanged(settings):
-                self._on_settings(settings)
+                self._on_settings(settings, now_ns, out)
             case TransmitReported(key, error):
                 self._on_transmit_report(key, error, now_ns, out)
             case ActuationReported():
@@ -181,91 +138,90 @@ class Engine:
 
     def _tell(self, key: HostKey, event: HostInput, now_ns: int, out: Outbox) -> None:
         """Let one machine react, and keep its deadline; late news of a host that is gone is dropped."""
-        account = self._accounts.get(key)
-        if account is None:
+        resident = self._residents.get(key)
+        if resident is None:
             return
-        account.machine.react(event, now_ns, out)
-        self._deadlines.note(key, account.machine.deadline_ns)
-        if account.machine.has_departed:
-            del self._accounts[key]
-            self._keys_on[key.link].discard(key)
+        resident.machine.react(event, now_ns, out)
+        self._deadlines.note(key, resident.machine.deadline_ns)
+        if resident.machine.has_departed:
+            self._residents.remove(key)
             self._ledger.forget(key)
-            self._demote(None, account.trouble, 0, now_ns, out)
+            self._demote(None, resident.trouble, 0, now_ns, out)
+            self._weigh_link(key.link, now_ns, out)
 
     # Receiving
 
     def _on_datagram(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
-        """Judge a datagram in the order of the kernels, then let the machine hear it. Source: carp.md 4.2."""
-        if not self._is_for_us(datagram):
+        """Count a datagram and let the machine that it is for hear it."""
+        if not reaches_carp(datagram, self._residents, self._links.get(datagram.link)):
             return
-        self._statistics[_RECEIVED[datagram.family]] += 1
-        if not self._settings.allow:
-            return
-        verdict = self._judge(datagram)
-        if isinstance(verdict, Statistic):
-            self._statistics[verdict] += 1
-            return
-        account, advert = verdict
-        machine = account.machine
-        if not account.speaker.accepts(advert):
-            self._statistics[Statistic.BAD_AUTHENTICATION] += 1
-            self._report_rejection(account, datagram.source, now_ns, out)
-            return
-        if account.speaker.is_echo(advert, datagram.source, self._own_address(machine, datagram.family)):
-            self._statistics[Statistic.BAD_INTERFACE] += 1
-            return
-        account.speaker.adopt(advert)
+        statistics = self._statistics_of(datagram.link)
+        statistics.counts[_RECEIVED[datagram.family]] += 1
+        verdict = judge(datagram, self._residents) if self._settings.allow else DropReason.NOT_ALLOWED
+        dropped = self._hear(verdict, datagram, now_ns, out) if isinstance(verdict, Addressed) else verdict
+        if dropped in _VRRP:
+            self._warn_of_vrrp(datagram, now_ns, out)
+        if dropped is not None:
+            statistics.drop(dropped)
+
+    def _hear(self, addressed: Addressed, datagram: Datagram, now_ns: int, out: Outbox) -> DropReason | None:
+        """Authenticate an advertisement and tell its machine; return why it is dropped, if it is."""
+        resident, advert, checksum = addressed
+        if not resident.speaker.accepts(advert, now_ns):
+            return self._reject(resident, advert, datagram.source, now_ns, out)
+        if resident.speaker.is_own_counter(advert):
+            return DropReason.OWN_COUNTER
+        if resident.speaker.is_echo(datagram.source, self._own_address(resident.machine, datagram.family)):
+            return DropReason.LOOPED
+        resident.speaker.adopt(advert)
         claim = Claim(advbase=advert.advbase, advskew=advert.advskew, demote=advert.demote)
-        self._tell(machine.key, Heard(claim, datagram.source, datagram.family), now_ns, out)
-
-    def _is_for_us(self, datagram: Datagram) -> bool:
-        """Say whether a datagram reaches CARP at all: one to a single host only where unicast is listened to."""
-        if datagram.destination.is_multicast:
-            return True
-        facts = self._links.get(datagram.link)
-        if facts is None or datagram.destination not in [own.ip for own in facts.addresses]:
-            return False
-        return any(self._accounts[key].listens_to(datagram) for key in self._keys_on.get(datagram.link, ()))
-
-    def _judge(self, datagram: Datagram) -> Statistic | tuple[_Account, wire.Advertisement]:
-        """Return what the datagram is to be counted as, or the host it is for and what it says."""
-        if not self._keys_on.get(datagram.link):
-            return Statistic.BAD_INTERFACE
-        if datagram.ttl != CARP_TTL and not self._may_have_been_routed(datagram):
-            return Statistic.BAD_TTL
-        try:
-            advert = wire.decode(datagram.payload)
-        except DecodeError:
-            return Statistic.BAD_LENGTH
-        if wire.checksum_form(datagram.payload, pseudo_header=_pseudo_header(datagram)) is None:
-            return Statistic.BAD_CHECKSUM
-        account = self._accounts.get(HostKey(datagram.link, advert.vhid))
-        if account is None or not account.takes_part_in(datagram.family) or not account.listens_to(datagram):
-            return Statistic.UNKNOWN_VHID
-        if advert.version != wire.VERSION:
-            return Statistic.BAD_VERSION
-        return account, advert
-
-    def _may_have_been_routed(self, datagram: Datagram) -> bool:
-        """Say whether a TTL below 255 is no fault: the packet came to us alone, and its vhid does not mind."""
-        if datagram.destination.is_multicast or len(datagram.payload) < wire.LENGTH:
-            return False
-        account = self._accounts.get(HostKey(datagram.link, datagram.payload[_VHID_AT]))
-        return account is not None and account.machine.config.dialect.ttl is TtlRule.NOT_FROM_PEERS
+        for mismatch in mismatches(resident.machine, claim, checksum, datagram.family):
+            self._warn(resident, mismatch, datagram.source, now_ns, out)
+        self._tell(resident.key, Heard(claim, datagram.source, datagram.family), now_ns, out)
+        return None
 
     def _own_address(self, machine: Machine, family: Family) -> Address | None:
         own = machine.surroundings.sources[family]
         return None if own == ANY_ADDRESS[family] else own
 
-    def _report_rejection(self, account: _Account, source: Address, now_ns: int, out: Outbox) -> None:
-        account.rejected += 1
-        account.rejected_in_all += 1
-        if now_ns < account.reject_again_at_ns:
+    def _reject(
+        self, resident: Resident, advert: wire.Advertisement, source: Address, now_ns: int, out: Outbox
+    ) -> DropReason:
+        """Return what an advertisement that is not authentic is dropped for; report it now and then."""
+        rejections = resident.rejections
+        if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
+            rejections.findings[source] = find_out(resident.machine.config, advert)
+        reason, finding = rejections.findings.get(source, (DropReason.NOT_AUTHENTIC, DropReason.NOT_AUTHENTIC.words))
+        rejections.in_all += 1
+        rejections.unreported += 1
+        if now_ns >= rejections.report_again_at_ns:
+            event = AdvertisementRejected(
+                key=resident.key,
+                at_ns=now_ns,
+                source=source,
+                count=rejections.unreported,
+                reason=reason,
+                finding=finding,
+            )
+            out.append(Publish(event))
+            rejections.unreported = 0
+            rejections.findings.clear()
+            rejections.report_again_at_ns = now_ns + REJECTION_INTERVAL_NS
+        return reason
+
+    def _warn_of_vrrp(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
+        resident = self._residents.get(HostKey(datagram.link, datagram.payload[1]))
+        if resident is not None:
+            self._warn(resident, Mismatch.SAME_VRID, datagram.source, now_ns, out)
+
+    def _warn(self, resident: Resident, mismatch: Mismatch, source: Address, now_ns: int, out: Outbox) -> None:
+        """Tell of a mismatch once an hour and source; of no more sources than are remembered."""
+        warned = resident.warned_until_ns
+        what = (mismatch, source)
+        if now_ns < warned.get(what, now_ns) or (what not in warned and len(warned) >= REMEMBERED_MAX):
             return
-        key = account.machine.key
-        out.append(Publish(AdvertisementRejected(key=key, at_ns=now_ns, source=source, count=account.rejected)))
-        account.rejected = 0
-        account.reject_again_at_ns = now_ns + REJECTION_INTERVAL_NS
+        warned[what] = now_ns + WARNING_INTERVAL_NS
+        out.append(Publish(PeerMismatch(key=resident.key, at_ns=now_ns, source=source, mismatch=mismatch)))
 
     # Time, links, hosts
 
@@ -275,47 +231,68 @@ class Engine:
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         self._links[facts.name] = facts
-        keys = sorted(self._keys_on.get(facts.name, ()))
-        sources = self._sources_on(facts.name)
-        for key in keys:
-            surroundings = self._accounts[key].machine.surroundings
-            surroundings.sources = sources
-            if surroundings.link_is_up != facts.is_up:
-                surroundings.link_is_up = facts.is_up
-                self._tell(key, SurroundingsChanged(), now_ns, out)
+        self._renew_sources(facts.name)
+        for resident in sorted(self._residents.on(facts.name), key=lambda each: each.key):
+            surroundings = resident.machine.surroundings
+            is_up = self._is_up_for(resident.machine.config)
+            if surroundings.link_is_up != is_up:
+                surroundings.link_is_up = is_up
+                self._tell(resident.key, SurroundingsChanged(), now_ns, out)
+        self._weigh_link(facts.name, now_ns, out)
+
+    def _is_up_for(self, config: HostConfig) -> bool:
+        """Say whether a host's link counts as up for its dialect. Source: carp.md 5.3."""
+        facts = self._links.get(config.interface)
+        if config.ignores_link:
+            return facts is not None
+        return facts is not None and facts.is_up and (facts.is_certain or config.dialect.unknown_link_is_up)
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
-        key = config.key
-        assert key not in self._accounts, f"{key} was added twice"
-        facts = self._links.get(key.link)
         surroundings = Surroundings(
-            link_is_up=facts is not None and facts.is_up,
-            sources=dict(ANY_ADDRESS),
-            node_preempts=self._settings.preempt,
-            demotion=self._ledger.total(key),
+            link_is_up=self._is_up_for(config), sources=dict(ANY_ADDRESS), node_preempts=self._settings.preempt
         )
         speaker = Speaker(config, self._entropy)
-        account = self._accounts[key] = _Account(speaker, Machine(config, speaker, surroundings))
-        self._keys_on.setdefault(key.link, set()).add(key)
-        surroundings.sources = self._sources_on(key.link)
-        account.machine.begin(now_ns, out)
-        self._tell(key, SurroundingsChanged(), now_ns, out)
+        machine = Machine(config, speaker, surroundings, demotion=self._ledger.total(config))
+        self._residents.add(Resident(speaker, machine))
+        self._renew_sources(config.interface)
+        machine.begin(now_ns, out)
+        self._tell(config.key, SurroundingsChanged(), now_ns, out)
+        self._weigh_link(config.interface, now_ns, out)
+
+    def _on_reconfigured(self, config: HostConfig, rolling_ns: int, now_ns: int, out: Outbox) -> None:
+        resident = self._residents.get(config.key)
+        if resident is None:
+            return
+        assert config.dialect is resident.machine.config.dialect, f"{config.key}: the dialect cannot change"
+        groups_before = resident.machine.config.groups
+        self._tell(config.key, Reconfigured(config, rolling_ns), now_ns, out)
+        self._renew_sources(config.interface)
+        if config.groups != groups_before:
+            self._tell_demotion(resident, now_ns, out)
 
     def _on_admin(self, key: HostKey, is_up: bool, now_ns: int, out: Outbox) -> None:  # noqa: FBT001
-        if key in self._accounts:
-            self._accounts[key].machine.surroundings.admin_is_up = is_up
+        if key in self._residents:
+            self._residents[key].machine.surroundings.admin_is_up = is_up
             self._tell(key, SurroundingsChanged(), now_ns, out)
 
-    def _on_settings(self, settings: Settings) -> None:
+    def _on_settings(self, settings: Settings, now_ns: int, out: Outbox) -> None:
         self._settings = settings
-        for account in self._accounts.values():
-            account.machine.surroundings.node_preempts = settings.preempt
+        for resident in self._residents:
+            resident.machine.surroundings.node_preempts = settings.preempt
+            if self._ledger.amount(None, resident.trouble):
+                self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
+        for link in self._links:
+            self._weigh_link(link, now_ns, out)
+
+    def _renew_sources(self, link: str) -> None:
+        sources = self._sources_on(link)
+        for resident in self._residents.on(link):
+            resident.machine.surroundings.sources = sources
 
     def _sources_on(self, link: str) -> dict[Family, Address]:
         """Return the source of advertisements by family: the link's first address that no host shares, if any."""
         facts = self._links.get(link)
-        keys = self._keys_on.get(link, ())
-        shared = {each.ip for key in keys for each in self._accounts[key].machine.config.shared}
+        shared = {each.ip for resident in self._residents.on(link) for each in resident.machine.config.shared}
         sources = dict(ANY_ADDRESS)
         for own in reversed(facts.addresses if facts else ()):
             if own.ip not in shared:
@@ -324,57 +301,72 @@ class Engine:
 
     # Demotion
 
-    def _demote(self, key: HostKey | None, cause: str, amount: int, now_ns: int, out: Outbox) -> None:
-        if not self._ledger.set(key, cause, amount):
-            return
-        affected = list(self._accounts) if key is None else [key]
-        for each in affected:
-            account = self._accounts.get(each)
-            if account is None:
-                continue
-            total = self._ledger.total(each)
-            account.machine.surroundings.demotion = total
-            out.append(Publish(DemotionChange(key=each, at_ns=now_ns, total=total, causes=self._ledger.causes(each))))
-            self._tell(each, DemotionChanged(), now_ns, out)
+    def _demote(self, scope: Scope, cause: str, amount: int, now_ns: int, out: Outbox) -> None:
+        if self._ledger.set(scope, cause, amount):
+            for resident in self._residents:
+                if bears_on(scope, resident.machine.config):
+                    self._tell_demotion(resident, now_ns, out)
+
+    def _tell_demotion(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+        config = resident.machine.config
+        total, causes = self._ledger.total(config), self._ledger.causes(config)
+        out.append(Publish(DemotionChange(key=resident.key, at_ns=now_ns, total=total, causes=causes)))
+        self._tell(resident.key, DemotionChanged(total), now_ns, out)
+
+    def _weigh_link(self, link: str, now_ns: int, out: Outbox) -> None:
+        """Demote the node for every host whose link is down, and forgive it when it is up. Source: carp.md 5.3, 6."""
+        amount = sum(
+            self._ifdown_factor(resident)
+            for resident in self._residents.on(link)
+            if not resident.machine.surroundings.link_is_up
+        )
+        self._demote(None, f"interface {link} is down", amount, now_ns, out)
+
+    def _ifdown_factor(self, resident: Resident) -> int:
+        factor = self._settings.ifdown_demotion_factor
+        return resident.machine.config.dialect.link_down_demotion if factor is None else factor
+
+    def _senderr_factor(self, resident: Resident) -> int:
+        factor = self._settings.senderr_demotion_factor
+        return resident.machine.config.dialect.send_errors.demotion if factor is None else factor
 
     def _on_transmit_report(self, key: HostKey, error: str | None, now_ns: int, out: Outbox) -> None:
-        account = self._accounts.get(key)
-        if account is None:
+        resident = self._residents.get(key)
+        if resident is None:
             return
-        budget = account.machine.config.dialect.send_errors
+        budget = resident.machine.config.dialect.send_errors
         if error is None:
-            account.send_failures = 0
-            account.send_successes += 1
-            if account.send_successes == budget.successes:
-                self._demote(None, account.trouble, 0, now_ns, out)
+            resident.send_failures = 0
+            resident.send_successes += 1
+            if resident.send_successes == budget.successes:
+                self._demote(None, resident.trouble, 0, now_ns, out)
             return
-        self._statistics[Statistic.SEND_FAILED] += 1
-        account.send_successes = 0
-        account.send_failures += 1
-        if account.send_failures == budget.failures:
-            self._demote(None, account.trouble, budget.demotion, now_ns, out)
+        self._statistics_of(key.link).counts[Statistic.SEND_FAILED] += 1
+        resident.send_successes = 0
+        resident.send_failures += 1
+        if resident.send_failures == budget.failures * (len(self._residents.on(key.link)) if budget.times_hosts else 1):
+            self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
 
     def _on_actuation_report(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
-        account = self._accounts.get(event.key)
-        if account is None:
+        resident = self._residents.get(event.key)
+        if resident is None:
             return
         self._tell(event.key, event, now_ns, out)
-        if event.action is Action.HOLD and event.epoch == account.machine.epoch:
+        if event.action is Action.HOLD and event.epoch == resident.machine.epoch:
             amount = 0 if event.error is None else NOT_HELD_DEMOTION
             self._demote(event.key, "addresses not held", amount, now_ns, out)
+
+    # Counting
+
+    def _statistics_of(self, link: str) -> LinkStatistics:
+        return self._statistics.setdefault(link, LinkStatistics())
 
     def _count(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Transmit):
-                self._statistics[_SENT[effect.outgoing.family]] += 1
+                self._statistics_of(effect.key.link).counts[_SENT[effect.outgoing.family]] += 1
             elif isinstance(effect, Publish) and _is_takeover(effect.event):
-                self._statistics[Statistic.PREEMPTED] += 1
-
-
-def _pseudo_header(datagram: Datagram) -> bytes:
-    if isinstance(datagram.source, IPv6Address) and isinstance(datagram.destination, IPv6Address):
-        return wire.pseudo_header_of(datagram.source, datagram.destination)
-    return b""
+                self._statistics_of(effect.event.key.link).counts[Statistic.PREEMPTED] += 1
 
 
 def _is_takeover(event: Event) -> bool:

@@ -5,8 +5,10 @@ has taken the event in.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 from pycarp.core.state import Reason, State
+from pycarp.core.statistics import DropReason
 from pycarp.vocabulary import Address, HostKey
 
 
@@ -55,11 +57,33 @@ class ActuationFailed(Event):
 class AdvertisementRejected(Event):
     """Advertisements for our vhid carry a digest that is not ours: another password, or other addresses.
 
-    Reported once, then at most once a minute; ``count`` says how many there were since the last report.
+    Reported once, then at most once a minute; ``count`` says how many there were since the last report, ``reason`` and
+    ``finding`` what was found out about the last one, as far as it can be told.
     """
 
     source: Address
     count: int
+    reason: DropReason
+    finding: str
+
+
+class Mismatch(Enum):
+    """What does not fit between us and somebody on the segment, though nothing is broken; in words."""
+
+    EQUAL_CLAIM = "advertises exactly as often as we do, so that chance decides; give every host an advskew of its own"
+    CHECKSUM_FORM = "sums its IPv6 advertisements differently and will drop ours; use its dialect, or IPv4 only"
+    DEMOTE_OCTET = "demotes itself in OpenBSD's octet, which our dialect does not heed; use dialect openbsd"
+    SAME_VRID = (
+        "speaks VRRP with a virtual router id equal to our vhid, so with the same MAC address; change one of them"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerMismatch(Event):
+    """Something that an administrator should look at; reported once a peer and kind, then at most once an hour."""
+
+    source: Address
+    mismatch: Mismatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

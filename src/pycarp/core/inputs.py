@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pycarp.core.demotion import Scope
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
@@ -46,9 +47,14 @@ class HostAdded:
 
 @dataclass(frozen=True, slots=True)
 class HostReconfigured:
-    """advbase, advskew or preempt of a virtual host changed; all else must be as before."""
+    """The settings of a virtual host changed; interface, vhid and dialect must be as before.
+
+    If the addresses or the passphrase are others, what the former ones sign is accepted for another twice
+    ``rolling_ns``, and signed for once that long, unless a peer is heard to use the new ones.
+    """
 
     config: HostConfig
+    rolling_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +74,9 @@ class AdminChanged:
 
 @dataclass(frozen=True, slots=True)
 class DemotionSet:
-    """The amount of a named cause changed; 0 takes it back. ``key`` None means every host of the node."""
+    """The amount of a named cause changed; 0 takes it back."""
 
-    key: HostKey | None
+    scope: Scope
     cause: str
     amount: int
 
@@ -144,12 +150,15 @@ class SurroundingsChanged:
 class DemotionChanged:
     """The total demotion of the host changed."""
 
+    total: int
+
 
 @dataclass(frozen=True, slots=True)
 class Reconfigured:
-    """Timing or preemption were set anew."""
+    """The settings were set anew; see ``HostReconfigured``."""
 
     config: HostConfig
+    rolling_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from pycarp.core.inputs import (
 from pycarp.core.speaker import Speaker
 from pycarp.core.state import EDGES, Backup, Init, Master, Phase, Reason, State, state_of
 from pycarp.dialects.base import Claim, Tie, Verdict
-from pycarp.vocabulary import Address, Family, HostKey
+from pycarp.vocabulary import Address, Family, HostKey, Interface
 from pycarp.wire.advertisement import BOW_OUT
 
 _BOW_OUT_CLAIM = Claim(advbase=BOW_OUT, advskew=BOW_OUT)
@@ -41,7 +41,6 @@ class Surroundings:
     sources: dict[Family, Address]
     admin_is_up: bool = True
     node_preempts: bool = False
-    demotion: int = 0
 
     @property
     def are_ready(self) -> bool:
@@ -61,13 +60,15 @@ class Peer:
 class Machine:
     """The state of one virtual host; reacts to inputs by appending effects."""
 
-    def __init__(self, config: HostConfig, speaker: Speaker, surroundings: Surroundings) -> None:
+    def __init__(self, config: HostConfig, speaker: Speaker, surroundings: Surroundings, *, demotion: int = 0) -> None:
         self.config = config
         self.surroundings = surroundings
         self.epoch = 0
         self.last_change: StateChange | None = None
         self.peer: Peer | None = None
         self._speaker = speaker
+        self._demotion = demotion
+        self._former: tuple[Interface, ...] = ()
         self._phase: Phase = Init()
 
     @property
@@ -83,7 +84,7 @@ class Machine:
     @property
     def claim(self) -> Claim:
         """What the host advertises, demotion included; the same value is used in comparisons."""
-        return self.config.dialect.claim(self.config.advbase, self.config.advskew, self.surroundings.demotion)
+        return self.config.dialect.claim(self.config.advbase, self.config.advskew, self._demotion)
 
     @property
     def deadline_ns(self) -> int | None:
@@ -116,13 +117,18 @@ class Machine:
         old, new = self.state, state_of(phase)
         assert reason in EDGES[old, new], f"{old} -> {new} ({reason})"
         self._phase = phase
-        self.epoch += 1
         if new is State.MASTER:
-            self._transmit(self.claim, out)
-            out.append(HoldAddresses(self.key, self.epoch, self.config.shared))
-        else:
-            out.append(DropAddresses(self.key, self.epoch, self.config.shared))
+            self._transmit(self.claim, now_ns, out)
+        self._actuate(out, leave_alone=reason is Reason.READY and not self._drops_at_start)
         self._publish_change(old, reason, now_ns, out)
+
+    def _actuate(self, out: Outbox, *, leave_alone: bool = False) -> None:
+        """Raise the epoch and ask for what the state and the addresses of now demand, those shared before included."""
+        self.epoch += 1
+        if self.state is State.MASTER:
+            out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self._former))
+        elif not leave_alone:
+            out.append(DropAddresses(self.key, self.epoch, self.config.shared + self._former))
 
     def _publish_change(self, old: State, reason: Reason, now_ns: int, out: Outbox) -> None:
         self.last_change = StateChange(
@@ -139,7 +145,7 @@ class Machine:
 
     def _become_backup(self, reason: Reason, now_ns: int, out: Outbox) -> None:
         down_at_ns = now_ns + self._master_down_ns
-        self._enter(Backup(dict.fromkeys(self._speaker.families, down_at_ns)), reason, now_ns, out)
+        self._enter(Backup(dict.fromkeys(self._speaker.families(now_ns), down_at_ns)), reason, now_ns, out)
 
     def _become_master(self, reason: Reason, now_ns: int, out: Outbox) -> None:
         phase = Master(since_ns=now_ns, advertise_at_ns=now_ns + self.claim.interval_ns)
@@ -165,10 +171,11 @@ class Machine:
         if event.error is not None:
             self._publish_failure(event, now_ns, out)
             return
+        self._forget_former(event)
         if event.epoch != self._phase.leaving_epoch:
             return
         if self._phase.owes_bow_out and self.surroundings.link_is_up:
-            self._transmit(_BOW_OUT_CLAIM, out)
+            self._transmit(_BOW_OUT_CLAIM, now_ns, out)
         self._phase = Init(is_final=self._phase.is_final)
         if self.has_departed:
             out.append(Publish(Departed(key=self.key, at_ns=now_ns)))
@@ -185,24 +192,37 @@ class Machine:
         dialect = self.config.dialect
         if preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:
             self._become_master(Reason.PREEMPTING, now_ns, out)
+        elif dialect.relieves_demoted and event.claim.demote > self.claim.demote:
+            self._become_master(Reason.MASTER_DEMOTED, now_ns, out)
         elif self._tolerated_ns < event.claim.interval_ns:
             left = event.claim == _BOW_OUT_CLAIM
             self._become_master(Reason.MASTER_LEFT if left else Reason.MASTER_TOO_SLOW, now_ns, out)
         else:
             self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns
+            self._follow_families(now_ns)
+
+    def _follow_families(self, now_ns: int) -> None:
+        """Wait for the families that are advertised now: a change of the addresses may have added or removed one."""
+        assert isinstance(self._phase, Backup)
+        waiting = self._phase.master_down_at_ns
+        families = self._speaker.families(now_ns)
+        if set(waiting) != set(families):
+            down_at_ns = now_ns + self._master_down_ns
+            self._phase.master_down_at_ns = {family: waiting.get(family, down_at_ns) for family in families}
 
     def _backup_time(self, _event: TimePassed, now_ns: int, out: Outbox) -> None:
         assert self.deadline_ns is not None
         if self.deadline_ns <= now_ns:
             self._become_master(Reason.MASTER_SILENT, now_ns, out)
 
-    def _backup_reconfigured(self, event: Reconfigured, _now_ns: int, _out: Outbox) -> None:
+    def _backup_reconfigured(self, event: Reconfigured, now_ns: int, out: Outbox) -> None:
         assert isinstance(self._phase, Backup)
         before_ns = self._master_down_ns
-        self.config = event.config
+        self._reconfigure(event, now_ns, out)
         later_ns = self._master_down_ns - before_ns
         for family in self._phase.master_down_at_ns:
             self._phase.master_down_at_ns[family] += later_ns
+        self._follow_families(now_ns)
 
     def _backup_forced(self, event: Forced, now_ns: int, out: Outbox) -> None:
         if event.state is State.MASTER:
@@ -218,7 +238,7 @@ class Machine:
             self._reassert(out)
             return
         if self.config.dialect.farewell:
-            self._transmit(self.claim, out)
+            self._transmit(self.claim, now_ns, out)
         self._become_backup(Reason.BETTER_MASTER, now_ns, out)
 
     def _keeps_on_tie(self, event: Heard, now_ns: int) -> bool:
@@ -242,16 +262,23 @@ class Machine:
         if self._phase.advertise_at_ns <= now_ns:
             self._advertise(now_ns, self._phase.advertise_at_ns, out)
 
-    def _master_claim_changed(self, event: DemotionChanged | Reconfigured, now_ns: int, out: Outbox) -> None:
-        """Tell the new claim at once: peers must not wait an interval for it. Source: carp.md 6.1."""
-        if isinstance(event, Reconfigured):
-            self.config = event.config
+    def _master_demoted(self, event: DemotionChanged, now_ns: int, out: Outbox) -> None:
+        """Tell a weaker claim at once: peers must not wait an interval for it. Source: carp.md 6.1, 6.2."""
+        before = self.claim
+        self._demotion = event.total
+        is_weaker = self.config.dialect.compare(self.claim, before) is Verdict.WEAKER
+        if is_weaker or self.config.dialect.tells_relief:
+            self._advertise(now_ns, now_ns, out)
+
+    def _master_reconfigured(self, event: Reconfigured, now_ns: int, out: Outbox) -> None:
+        """Stay MASTER, whatever changes: kernels bounce through BACKUP and lose three seconds (carp.md 5.3)."""
+        self._reconfigure(event, now_ns, out)
         self._advertise(now_ns, now_ns, out)
 
     def _advertise(self, now_ns: int, due_ns: int, out: Outbox) -> None:
         """Send, and plan the next one an interval after this was due, or after now if that has passed already."""
         assert isinstance(self._phase, Master)
-        self._transmit(self.claim, out)
+        self._transmit(self.claim, now_ns, out)
         interval_ns = self.claim.interval_ns
         self._phase.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns
         if self._phase.announce_in is not None:
@@ -270,6 +297,7 @@ class Machine:
         if event.error is not None:
             self._publish_failure(event, now_ns, out)
         elif event.epoch == self.epoch and event.action is Action.HOLD:
+            self._forget_former(event)
             self._phase.is_held = True
             self._phase.announce_in = self.config.dialect.announce_again_after
             self._announce(out)
@@ -284,15 +312,38 @@ class Machine:
             reason = Reason.LINK_DOWN if self.surroundings.admin_is_up else Reason.ADMIN_DOWN
             self._leave(reason, now_ns, out)
 
-    def _store_config(self, event: Reconfigured, _now_ns: int, _out: Outbox) -> None:
-        self.config = event.config
+    def _store_demotion(self, event: DemotionChanged, _now_ns: int, _out: Outbox) -> None:
+        self._demotion = event.total
+
+    def _init_reconfigured(self, event: Reconfigured, now_ns: int, out: Outbox) -> None:
+        assert isinstance(self._phase, Init)
+        is_leaving = self._phase.leaving_epoch == self.epoch
+        self._reconfigure(event, now_ns, out)
+        if is_leaving:
+            self._phase.leaving_epoch = self.epoch
+
+    def _reconfigure(self, event: Reconfigured, now_ns: int, out: Outbox) -> None:
+        """Take over new settings; other addresses begin a new epoch, with what is no longer shared to be dropped."""
+        before, self.config = self.config, event.config
+        self._speaker.reconfigure(event.config, now_ns, rolling_ns=event.rolling_ns)
+        if set(before.shared) != set(event.config.shared):
+            once = (*before.shared, *self._former)
+            self._former = tuple(each for each in dict.fromkeys(once) if each not in event.config.shared)
+            self._actuate(out)
 
     def _removed(self, _event: Removed, now_ns: int, out: Outbox) -> None:
         self._leave(Reason.REMOVED, now_ns, out)
 
-    def _actuation_failed(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
+    def _backup_actuated(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
         if event.error is not None:
             self._publish_failure(event, now_ns, out)
+        else:
+            self._forget_former(event)
+
+    def _forget_former(self, event: ActuationReported) -> None:
+        """Forget addresses that were shared before, once the actuation of now has dropped them."""
+        if event.epoch == self.epoch:
+            self._former = ()
 
     # Leaves
 
@@ -304,8 +355,12 @@ class Machine:
     def _tolerated_ns(self) -> int:
         return self.config.dialect.tolerated_ns(self.config.advbase, self.config.advskew, self.config.dead_ratio)
 
-    def _transmit(self, claim: Claim, out: Outbox) -> None:
-        adverts = self._speaker.compose(claim, self.surroundings.sources)
+    @property
+    def _drops_at_start(self) -> bool:
+        return self.config.dialect.drops_at_start and not self.config.neutral
+
+    def _transmit(self, claim: Claim, now_ns: int, out: Outbox) -> None:
+        adverts = self._speaker.compose(claim, self.surroundings.sources, now_ns)
         out.extend(Transmit(self.key, advert) for advert in adverts)
 
     def _announce(self, out: Outbox) -> None:
@@ -323,24 +378,24 @@ REACTIONS: Mapping[tuple[State, type[HostInput]], _Reaction] = {
     (State.INIT, Heard): Machine._ignore,
     (State.INIT, TimePassed): Machine._ignore,
     (State.INIT, SurroundingsChanged): Machine._init_surroundings,
-    (State.INIT, DemotionChanged): Machine._ignore,
-    (State.INIT, Reconfigured): Machine._store_config,
+    (State.INIT, DemotionChanged): Machine._store_demotion,
+    (State.INIT, Reconfigured): Machine._init_reconfigured,
     (State.INIT, Forced): Machine._ignore,
     (State.INIT, ActuationReported): Machine._init_actuated,
     (State.INIT, Removed): Machine._removed,
     (State.BACKUP, Heard): Machine._backup_hears,
     (State.BACKUP, TimePassed): Machine._backup_time,
     (State.BACKUP, SurroundingsChanged): Machine._unready,
-    (State.BACKUP, DemotionChanged): Machine._ignore,
+    (State.BACKUP, DemotionChanged): Machine._store_demotion,
     (State.BACKUP, Reconfigured): Machine._backup_reconfigured,
     (State.BACKUP, Forced): Machine._backup_forced,
-    (State.BACKUP, ActuationReported): Machine._actuation_failed,
+    (State.BACKUP, ActuationReported): Machine._backup_actuated,
     (State.BACKUP, Removed): Machine._removed,
     (State.MASTER, Heard): Machine._master_hears,
     (State.MASTER, TimePassed): Machine._master_time,
     (State.MASTER, SurroundingsChanged): Machine._unready,
-    (State.MASTER, DemotionChanged): Machine._master_claim_changed,
-    (State.MASTER, Reconfigured): Machine._master_claim_changed,
+    (State.MASTER, DemotionChanged): Machine._master_demoted,
+    (State.MASTER, Reconfigured): Machine._master_reconfigured,
     (State.MASTER, Forced): Machine._master_forced,
     (State.MASTER, ActuationReported): Machine._master_actuated,
     (State.MASTER, Removed): Machine._removed,

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """``net.inet.carp.allow`` and ``net.inet.carp.preempt``.
+    """``net.inet.carp.*`` as far as elections depend on it. Source: carp.md 6.1.
 
     With ``allow`` off, advertisements are counted and ignored, while our own are still sent (measured on NetBSD).
-    ``preempt`` is or-ed with each host's own.
+    ``preempt`` is or-ed with each host's own. ``senderr_demotion_factor`` is how far three send errors in a row demote
+    the node, ``ifdown_demotion_factor`` how far each virtual host on a link that is down does; None leaves both to the
+    dialect of the host.
     """
 
     allow: bool = True
     preempt: bool = False
+    senderr_demotion_factor: int | None = None
+    ifdown_demotion_factor: int | None = None

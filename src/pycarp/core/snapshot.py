@@ -8,7 +8,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.machine import Machine, Peer
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
-from pycarp.core.statistics import Statistic
+from pycarp.core.statistics import LinkStatistics, Statistics
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import HostKey
 
@@ -43,12 +43,18 @@ class HostSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSnapshot:
-    """All virtual hosts, the switches and the counters."""
+    """All virtual hosts, the switches, the demotion of the node and of interface groups, and the counters by link."""
 
     hosts: tuple[HostSnapshot, ...]
     settings: Settings
     demotion: int
-    statistics: Mapping[Statistic, int]
+    group_demotion: Mapping[str, int]
+    links: Mapping[str, LinkStatistics]
+
+    @property
+    def statistics(self) -> Statistics:
+        """The counters of the whole node."""
+        return sum((link.counts for link in self.links.values()), Statistics())
 
 
 def snapshot_of(machine: Machine, causes: tuple[tuple[str, int], ...], rejected: int) -> HostSnapshot:

@@ -1,6 +1,13 @@
-"""The voice and the ear of one virtual host: claims to datagrams, and datagrams to authentic claims."""
+"""The voice and the ear of one virtual host: claims to datagrams, and datagrams to authentic claims.
+
+When the shared addresses or the passphrase change, every host of the vhid must change them, and none can at the same
+instant. For a while a speaker therefore goes on as before and accepts both: it signs as before for one rolling time or
+until a peer is heard to sign the new way, and accepts what is signed as before for two. Hosts that are changed within
+one rolling time of each other so never miss an advertisement.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from pycarp.auth.counter import counter_of
@@ -12,41 +19,92 @@ from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet
 
 
+@dataclass(slots=True)
+class _Former:
+    """How the host spoke before its last change."""
+
+    config: HostConfig
+    signer: Signer
+    speaks_until_ns: int
+    heard_until_ns: int
+
+
 class Speaker:
     """Composes and authenticates the advertisements of one host; owns its signer and counter."""
 
-    __slots__ = ("_config", "_counter", "_dialect", "_mac", "_signer")
+    __slots__ = ("_config", "_counter", "_dialect", "_former", "_mac", "_signer")
 
     def __init__(self, config: HostConfig, entropy: Callable[[], int]) -> None:
         self._config = config
         self._dialect = config.dialect
         self._mac = config.dialect.source_mac(config.vhid)
         self._counter = counter_of(config.dialect.counter, entropy)
-        self._signer = Signer(
-            passphrase=config.secret,
-            vhid=config.vhid,
-            addresses=[each.ip for each in config.shared],
-            layouts=config.dialect.layouts,
-            order=config.dialect.hash_order,
-            lladdr=config.lladdr if config.dialect.signs_lladdr else None,
-        )
+        self._signer = _signer(config)
+        self._former: _Former | None = None
 
-    @property
-    def families(self) -> tuple[Family, ...]:
-        """The families of the shared addresses; each gets its own advertisement and its own timer."""
-        return self._config.families
+    def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
+        """Speak by other settings from now on; by the former ones for ``rolling_ns`` if what is signed changes."""
+        before, self._config = self._config, config
+        if _what_is_signed(config) == _what_is_signed(before):
+            return
+        self._former = _Former(before, self._signer, now_ns + rolling_ns, now_ns + 2 * rolling_ns)
+        self._signer = _signer(config)
 
-    def compose(self, claim: Claim, sources: dict[Family, Address]) -> list[Outgoing]:
+    def families(self, now_ns: int) -> tuple[Family, ...]:
+        """Return the families that are advertised, and waited for, now."""
+        return self._spoken(now_ns).families
+
+    def compose(self, claim: Claim, sources: dict[Family, Address], now_ns: int) -> list[Outgoing]:
         """Return one signed advertisement a family and destination; each family has the next counter."""
+        spoken = self._spoken(now_ns)
+        signer = self._signer if spoken is self._config or self._former is None else self._former.signer
         return [
-            self._address(advert, family, sources[family], destination)
-            for family in self._config.families
-            for advert in [self._sign(claim)]
+            self._outgoing(advert, family, sources[family], destination)
+            for family in spoken.families
+            for advert in [self._sign(claim, signer)]
             for destination in self._config.destinations(family)
         ]
 
-    def _address(self, advert: wire.Advertisement, family: Family, source: Address, destination: Address) -> Outgoing:
-        to_group = destination.is_multicast
+    def accepts(self, advert: wire.Advertisement, now_ns: int) -> bool:
+        """Say whether the digest is one that a peer of this vhid makes."""
+        if self._signer.verify(advert.counter, advert.digest):
+            return True
+        former = self._former
+        return (
+            former is not None
+            and now_ns < former.heard_until_ns
+            and former.signer.verify(advert.counter, advert.digest)
+        )
+
+    def adopt(self, advert: wire.Advertisement) -> None:
+        """Take over the counter of a peer's authentic advertisement, and the new way of signing if it uses that."""
+        self._counter.adopt(advert.counter)
+        if self._former is not None and self._signer.verify(advert.counter, advert.digest):
+            self._former.speaks_until_ns = 0
+
+    def is_echo(self, source: Address, own: Address | None) -> bool:
+        """Say whether an authentic advertisement is our own by its source, come back over a looping segment.
+
+        A host without an address (``own`` None) cannot tell. The digest would not do: it does not cover the source, and
+        two hosts that have heard the same counter sign their next advertisement alike. Source: carp.md 4.2 and 4.4;
+        only dialects that detect loops ask.
+        """
+        return self._dialect.drops_own_source and source == own
+
+    def is_own_counter(self, advert: wire.Advertisement) -> bool:
+        """Say whether an authentic advertisement carries our constant counter. Source: OpenBSD, carp.md 4.2."""
+        return self._counter.is_own(advert.counter)
+
+    def _spoken(self, now_ns: int) -> HostConfig:
+        """Return the settings by which the host speaks now; forget former ones that have had their time."""
+        if self._former is not None and now_ns >= self._former.heard_until_ns:
+            self._former = None
+        if self._former is not None and now_ns < self._former.speaks_until_ns:
+            return self._former.config
+        return self._config
+
+    def _outgoing(self, advert: wire.Advertisement, family: Family, source: Address, destination: Address) -> Outgoing:
+        is_to_group = destination.is_multicast
         return Outgoing(
             link=self._config.interface,
             family=family,
@@ -54,8 +112,8 @@ class Speaker:
             destination=destination,
             tos=self._dialect.tos,
             identification=self._dialect.identification,
-            source_mac=self._mac if to_group else None,
-            destination_mac=ethernet.BROADCAST if to_group and self._config.broadcasts else None,
+            source_mac=self._mac if is_to_group else None,
+            destination_mac=ethernet.BROADCAST if is_to_group and self._config.broadcasts else None,
             payload=wire.encode(advert, pseudo_header=self._pseudo_header(source, destination)),
         )
 
@@ -66,24 +124,7 @@ class Speaker:
             return b""
         return wire.pseudo_header_of(source, destination)
 
-    def accepts(self, advert: wire.Advertisement) -> bool:
-        """Say whether the digest is one that a peer of this vhid makes."""
-        return self._signer.verify(advert.counter, advert.digest)
-
-    def adopt(self, advert: wire.Advertisement) -> None:
-        """Take over the counter of a peer's authentic advertisement."""
-        self._counter.adopt(advert.counter)
-
-    def is_echo(self, advert: wire.Advertisement, source: Address, own: Address | None) -> bool:
-        """Say whether an authentic advertisement is our own, come back over a looping segment.
-
-        Told by a constant counter, or by its source alone, so a host without an address (``own`` None) cannot tell. The
-        digest would not do: it does not cover the source, and two hosts that have heard the same counter sign their
-        next advertisement alike. Source: carp.md 4.2 and 4.4; only dialects that detect loops ask.
-        """
-        return self._counter.is_own(advert.counter) or (self._dialect.drops_own_source and source == own)
-
-    def _sign(self, claim: Claim) -> wire.Advertisement:
+    def _sign(self, claim: Claim, signer: Signer) -> wire.Advertisement:
         counter = self._counter.next()
         return wire.Advertisement(
             vhid=self._config.vhid,
@@ -91,5 +132,20 @@ class Speaker:
             advskew=claim.advskew,
             demote=claim.demote,
             counter=counter,
-            digest=self._signer.sign(counter),
+            digest=signer.sign(counter),
         )
+
+
+def _signer(config: HostConfig) -> Signer:
+    return Signer(
+        passphrase=config.secret,
+        vhid=config.vhid,
+        addresses=[each.ip for each in config.shared],
+        layouts=config.dialect.layouts,
+        order=config.dialect.hash_order,
+        lladdr=config.lladdr if config.dialect.signs_lladdr else None,
+    )
+
+
+def _what_is_signed(config: HostConfig) -> tuple[object, ...]:
+    return config.secret, config.lladdr, [each.ip for each in config.shared]

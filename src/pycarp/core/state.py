@@ -31,6 +31,7 @@ class Reason(StrEnum):
     MASTER_SILENT = "master timed out"
     MASTER_LEFT = "master bowed out"
     MASTER_TOO_SLOW = "master announces too slowly"
+    MASTER_DEMOTED = "master is more demoted"
     PREEMPTING = "preempting a slower master"
     BETTER_MASTER = "more frequent advertisement received"
     FORCED = "user requested"
@@ -77,7 +78,14 @@ Phase = Init | Backup | Master
 EDGES: dict[tuple[State, State], frozenset[Reason]] = {
     (State.INIT, State.BACKUP): frozenset({Reason.READY}),
     (State.BACKUP, State.MASTER): frozenset(
-        {Reason.MASTER_SILENT, Reason.MASTER_LEFT, Reason.MASTER_TOO_SLOW, Reason.PREEMPTING, Reason.FORCED}
+        {
+            Reason.MASTER_SILENT,
+            Reason.MASTER_LEFT,
+            Reason.MASTER_TOO_SLOW,
+            Reason.MASTER_DEMOTED,
+            Reason.PREEMPTING,
+            Reason.FORCED,
+        }
     ),
     (State.MASTER, State.BACKUP): frozenset({Reason.BETTER_MASTER, Reason.FORCED}),
     (State.BACKUP, State.INIT): frozenset({Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.REMOVED}),

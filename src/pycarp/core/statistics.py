@@ -1,29 +1,82 @@
-"""The counters that ``netstat -s -p carp`` shows, under the field's names. Source: carp.md 4.1."""
+"""What is counted: the sixteen counters of ``netstat -s -p carp``, and the finer reasons why packets are dropped."""
 
 from collections import Counter
-from enum import StrEnum
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
 from typing import TypeAlias
 
 
 class Statistic(StrEnum):
-    """What is counted; the value is the name in the BSDs' ``struct carpstats``."""
+    """The counters of the BSDs' ``struct carpstats``, under their names and in their order. Source: carp.md 4.1."""
 
     RECEIVED_IPV4 = "ipackets"
     RECEIVED_IPV6 = "ipackets6"
     BAD_INTERFACE = "badif"
     """No virtual host on the link, or our own advertisement come back over a looping segment."""
     BAD_TTL = "badttl"
+    HEADER_DROPS = "hdrops"
+    """Packets shorter than their header; in a process none arrive, so that this stays 0 (see BAD_LENGTH)."""
     BAD_CHECKSUM = "badsum"
     BAD_VERSION = "badver"
     BAD_LENGTH = "badlen"
     BAD_AUTHENTICATION = "badauth"
     UNKNOWN_VHID = "badvhid"
     """Not configured here, or its host is in INIT; grows wherever several groups share a segment."""
+    BAD_ADDRESS_LIST = "badaddrs"
+    """Of BAD_AUTHENTICATION, those that share our passphrase but other addresses, where that can be told. No kernel
+    counts here."""
     SENT_IPV4 = "opackets"
     SENT_IPV6 = "opackets6"
     SEND_FAILED = "onomem"
+    STATES_SENT = "ostates"
+    """State updates sent; no system sends any, so that this stays 0."""
     PREEMPTED = "preempt"
     """Transitions from BACKUP to MASTER, as OpenBSD counts them."""
 
 
+class DropReason(Enum):
+    """Why a received packet went no further: in words, and under which counter it is counted, if any."""
+
+    NOT_ALLOWED = ("net.inet.carp.allow is 0", None)
+    NO_HOST_ON_LINK = ("no virtual host on the interface", Statistic.BAD_INTERFACE)
+    LOOPED = ("our own advertisement, come back", Statistic.BAD_INTERFACE)
+    OWN_COUNTER = ("the counter is our own: looped or replayed", Statistic.BAD_AUTHENTICATION)
+    TTL = ("TTL or hop limit is not 255", Statistic.BAD_TTL)
+    TOO_SHORT = ("shorter than an advertisement", Statistic.BAD_LENGTH)
+    VRRP = ("VRRP, not CARP", Statistic.BAD_LENGTH)
+    CHECKSUM = ("wrong checksum", Statistic.BAD_CHECKSUM)
+    UNKNOWN_VHID = ("vhid is not configured here", Statistic.UNKNOWN_VHID)
+    HOST_IN_INIT = ("its virtual host is in INIT", Statistic.UNKNOWN_VHID)
+    OTHER_FAMILY = ("its virtual host shares no address of the family", Statistic.UNKNOWN_VHID)
+    OTHER_DESTINATION = ("its virtual host does not listen to the destination", Statistic.UNKNOWN_VHID)
+    VERSION = ("not version 2", Statistic.BAD_VERSION)
+    VRRP3 = ("version 3: VRRPv3", Statistic.BAD_VERSION)
+    NOT_AUTHENTIC = ("another passphrase, or other shared addresses", Statistic.BAD_AUTHENTICATION)
+    OTHER_ADDRESSES = ("our passphrase, but other shared addresses", Statistic.BAD_AUTHENTICATION)
+
+    def __init__(self, words: str, statistic: Statistic | None) -> None:
+        self.words = words
+        self.statistic = statistic
+
+
 Statistics: TypeAlias = Counter[Statistic]
+
+
+@dataclass(slots=True)
+class LinkStatistics:
+    """What is counted on one link."""
+
+    counts: Statistics = field(default_factory=Statistics)
+    drops: Counter[DropReason] = field(default_factory=Counter)
+
+    def drop(self, reason: DropReason) -> None:
+        """Count a packet that goes no further."""
+        self.drops[reason] += 1
+        if reason.statistic is not None:
+            self.counts[reason.statistic] += 1
+        if reason is DropReason.OTHER_ADDRESSES:
+            self.counts[Statistic.BAD_ADDRESS_LIST] += 1
+
+    def copy(self) -> "LinkStatistics":
+        """Return a copy that does not change."""
+        return LinkStatistics(Counter(self.counts), Counter(self.drops))

@@ -1,0 +1,79 @@
+"""Judging what was received: for which host it is, or why it goes no further.
+
+The order is that of the kernels (carp.md 4.2): TTL, length, checksum, vhid, version; the digest comes last, because it
+costs most.
+"""
+
+from ipaddress import IPv6Address
+from typing import NamedTuple
+
+from pycarp.core.residents import Resident, Residents
+from pycarp.core.statistics import DropReason
+from pycarp.dialects.base import TtlRule
+from pycarp.errors import DecodeError
+from pycarp.vocabulary import CARP_TTL, Datagram, HostKey, LinkFacts
+from pycarp.wire import advertisement as wire
+
+_VHID_AT = 1
+
+
+class Addressed(NamedTuple):
+    """An advertisement that is whole, and the host that it is for; not authenticated yet."""
+
+    resident: Resident
+    advert: wire.Advertisement
+    checksum: wire.ChecksumForm
+
+
+def reaches_carp(datagram: Datagram, residents: Residents, facts: LinkFacts | None) -> bool:
+    """Say whether a datagram is shown to CARP at all: one to a single host only where that is listened to.
+
+    What is not is not even counted; kernels hand it to somebody else. Source: measured, carp.md section 13.
+    """
+    if datagram.destination.is_multicast:
+        return True
+    if facts is None or datagram.destination not in [own.ip for own in facts.addresses]:
+        return False
+    return any(resident.listens_to(datagram) for resident in residents.on(datagram.link))
+
+
+def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
+    """Return the host that a datagram is for, or why it is dropped."""
+    if not residents.on(datagram.link):
+        return DropReason.NO_HOST_ON_LINK
+    resident = _resident_of(datagram, residents)
+    if datagram.ttl != CARP_TTL and not _may_have_been_routed(datagram, resident):
+        return DropReason.TTL
+    try:
+        advert = wire.decode(datagram.payload)
+    except DecodeError:
+        return DropReason.VRRP if wire.looks_like_vrrp(datagram.payload) else DropReason.TOO_SHORT
+    checksum = wire.checksum_form(datagram.payload, pseudo_header=_pseudo_header(datagram))
+    if checksum is None:
+        return DropReason.CHECKSUM
+    refusal = DropReason.UNKNOWN_VHID if resident is None else resident.refusal_of(datagram)
+    if resident is None or refusal is not None:
+        return refusal or DropReason.UNKNOWN_VHID
+    if advert.version != wire.VERSION:
+        speaks_vrrp3 = resident.machine.config.dialect.vrrp3 and advert.version == wire.VERSION_VRRP3
+        return DropReason.VRRP3 if speaks_vrrp3 else DropReason.VERSION
+    return Addressed(resident, advert, checksum)
+
+
+def _resident_of(datagram: Datagram, residents: Residents) -> Resident | None:
+    if len(datagram.payload) <= _VHID_AT:
+        return None
+    return residents.get(HostKey(datagram.link, datagram.payload[_VHID_AT]))
+
+
+def _may_have_been_routed(datagram: Datagram, resident: Resident | None) -> bool:
+    """Say whether a TTL below 255 is no fault: the packet came to us alone, and its vhid does not mind."""
+    if datagram.destination.is_multicast or resident is None:
+        return False
+    return resident.machine.config.dialect.ttl is TtlRule.NOT_FROM_PEERS
+
+
+def _pseudo_header(datagram: Datagram) -> bytes:
+    if isinstance(datagram.source, IPv6Address) and isinstance(datagram.destination, IPv6Address):
+        return wire.pseudo_header_of(datagram.source, datagram.destination)
+    return b""

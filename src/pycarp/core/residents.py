@@ -1,0 +1,109 @@
+"""The virtual hosts of an engine, and what it remembers about each beside its machine."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from pycarp.core.events import Mismatch
+from pycarp.core.machine import Machine
+from pycarp.core.speaker import Speaker
+from pycarp.core.statistics import DropReason
+from pycarp.dialects.base import DestinationRule
+from pycarp.vocabulary import Address, Datagram, HostKey
+
+REMEMBERED_MAX = 16
+"""Sources of which a host remembers what is wrong with them; forged ones must not fill the memory."""
+
+
+@dataclass(slots=True)
+class Rejections:
+    """Advertisements for a host that were not authentic: how many, and what was found out about their sources."""
+
+    in_all: int = 0
+    unreported: int = 0
+    report_again_at_ns: int = 0
+    findings: dict[Address, tuple[DropReason, str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Resident:
+    """One host."""
+
+    speaker: Speaker
+    machine: Machine
+    send_failures: int = 0
+    send_successes: int = 0
+    rejections: Rejections = field(default_factory=Rejections)
+    warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> HostKey:
+        """The host's key."""
+        return self.machine.key
+
+    @property
+    def trouble(self) -> str:
+        """The cause under which send errors of this host demote the node."""
+        return f"send errors on {self.key}"
+
+    def refusal_of(self, datagram: Datagram) -> DropReason | None:
+        """Return why the host does not listen to a datagram for its vhid; None if it does. Source: carp.md 4.2."""
+        if not self.machine.surroundings.are_ready:
+            return DropReason.HOST_IN_INIT
+        if datagram.family not in self.machine.config.families:
+            return DropReason.OTHER_FAMILY
+        if not self.listens_to(datagram):
+            return DropReason.OTHER_DESTINATION
+        return None
+
+    def listens_to(self, datagram: Datagram) -> bool:
+        """Say whether the host listens to the destination. Source: carp.md 4.2."""
+        config = self.machine.config
+        is_unicast = not datagram.destination.is_multicast
+        match config.dialect.destination:
+            case DestinationRule.ANY:
+                return True
+            case DestinationRule.GROUP_OR_PEER:
+                return not is_unicast or bool(config.peers_in(datagram.family))
+            case DestinationRule.KIND:
+                return is_unicast == bool(config.peers_in(datagram.family))
+            case DestinationRule.GROUP_ONLY:
+                return datagram.destination == config.group_of(datagram.family)
+            case unknown:
+                assert_never(unknown)
+
+
+class Residents:
+    """All hosts, by key and by link, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[HostKey, Resident] = {}
+        self._on_link: dict[str, dict[HostKey, Resident]] = {}
+
+    def __iter__(self) -> Iterator[Resident]:
+        return iter(list(self._by_key.values()))
+
+    def __contains__(self, key: HostKey) -> bool:
+        return key in self._by_key
+
+    def __getitem__(self, key: HostKey) -> Resident:
+        return self._by_key[key]
+
+    def get(self, key: HostKey) -> Resident | None:
+        """Return a host, None if it is not, or no longer, here."""
+        return self._by_key.get(key)
+
+    def on(self, link: str) -> tuple[Resident, ...]:
+        """Return the hosts on a link."""
+        return tuple(self._on_link.get(link, {}).values())
+
+    def add(self, resident: Resident) -> None:
+        """Add a host, whose key must be new."""
+        assert resident.key not in self._by_key, f"{resident.key} was added twice"
+        self._by_key[resident.key] = resident
+        self._on_link.setdefault(resident.key.link, {})[resident.key] = resident
+
+    def remove(self, key: HostKey) -> None:
+        """Remove a host."""
+        del self._by_key[key]
+        del self._on_link[key.link][key]
