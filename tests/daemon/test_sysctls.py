@@ -31,6 +31,8 @@ def test_the_defaults_are_those_of_freebsd() -> None:
         "net.inet.carp.preempt": 0,
         "net.inet.carp.log": 1,
         "net.inet.carp.demotion": 0,
+        "net.inet.carp.senderr_demotion_factor": 240,
+        "net.inet.carp.ifdown_demotion_factor": 240,
     }
 
 

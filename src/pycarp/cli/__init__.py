@@ -11,6 +11,7 @@ from pycarp import __version__
 from pycarp.cli.demo import demo
 from pycarp.cli.ifconfig import ifconfig
 from pycarp.cli.lab import lab
+from pycarp.cli.netstat import netstat
 from pycarp.cli.run import run
 from pycarp.cli.status import status
 from pycarp.cli.sysctl import sysctl
@@ -42,9 +43,10 @@ def cli() -> None:
     See it with real packets:      sudo pycarp lab
     Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
     Ask who is master, and why:    sudo pycarp status
+    Ask what was dropped, and why: sudo pycarp netstat
     Give an address back:          sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
     """  # noqa: D301  \b is click's mark for lines that are not rewrapped
 
 
-for _command in (run, status, ifconfig, sysctl, demo, lab):
+for _command in (run, status, ifconfig, sysctl, netstat, demo, lab):
     cli.add_command(_command)

@@ -1,19 +1,32 @@
 """``pycarp ifconfig``: virtual hosts in FreeBSD's words."""
 
 import re
-from ipaddress import ip_interface
+from ipaddress import IPv6Interface, ip_interface
 from pathlib import Path
 
 import click
 
 from pycarp.cli.options import control_option
 from pycarp.daemon.control_client import request
-from pycarp.daemon.control_messages import DoneReply, HostStatus, IfconfigRequest, StatusReply, StatusRequest
+from pycarp.daemon.control_messages import (
+    DoneReply,
+    GroupReply,
+    GroupRequest,
+    HostStatus,
+    IfconfigRequest,
+    StatusReply,
+    StatusRequest,
+)
 from pycarp.errors import UsageError
 
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
-_SYNTAX = "up, down, state master, state backup, advbase N, advskew N"
+_SYNTAX = (
+    "up, down, state master, state backup, advbase N, advskew N, alias ADDRESS/LENGTH, -alias ADDRESS, pass SECRET, "
+    "rolling SECONDS"
+)
+_MORE = ("alias", "add")
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 
 
 @click.command(
@@ -27,13 +40,30 @@ Examples:
                                            give the addresses back to their owner
   pycarp ifconfig carp0 state master       take the addresses now
   pycarp ifconfig carp0 advskew 50         change how eager it is
-  pycarp ifconfig fxp0 vhid 1 state backup the same in the words of FreeBSD 10 and newer""",
+  pycarp ifconfig fxp0 vhid 1 state backup the same in the words of FreeBSD 10 and newer
+  pycarp ifconfig carp0 alias 192.168.1.52/24 rolling 60
+                                           share one more address: say so on every
+                                           host within 60 s, and nothing is lost
+  pycarp ifconfig carp0 -alias 192.168.1.52 rolling 60
+  pycarp ifconfig carp0 pass NEWSECRET rolling 60
+  pycarp ifconfig -g carp                  show the demotion of an interface group
+  pycarp ifconfig -g carp carpdemote 50    demote its hosts; -carpdemote 50 takes it back
+
+\b
+rolling is understood by pycarp alone: with other systems on the segment leave it out.
+They stop hearing us until they have the same addresses and the same password.""",
 )
 @click.argument("name", required=False)
-@click.argument("words", nargs=-1, metavar="[up|down|state master|state backup|advskew N|advbase N]...")
+@click.argument("words", nargs=-1, metavar="[up|down|state STATE|advskew N|advbase N|alias ADDRESS|...]...")
+@click.option("-g", "group", metavar="GROUP", help="Show or change the demotion of an interface group.")
 @control_option
-def ifconfig(name: str | None, words: tuple[str, ...], control: Path) -> None:
+def ifconfig(name: str | None, words: tuple[str, ...], group: str | None, control: Path) -> None:
     """Show virtual hosts as FreeBSD's ifconfig does, or change one."""
+    if group is not None:
+        by = parse_demotion(() if name is None else (name, *words))
+        reply = request(control, GroupRequest(group, by), GroupReply)
+        click.echo(f"{reply.group}: carp demote count {reply.demotion} ({', '.join(reply.hosts)})")
+        return
     vhid, rest = _leading_vhid(words)
     if rest:
         assert name is not None
@@ -62,9 +92,36 @@ def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:
             case ["advbase" | "advskew" as setting, number, *_] if _NUMBER.fullmatch(number):
                 setattr(change, setting, int(number))
                 rest = rest[2:]
+            case ["pass", secret, *_]:
+                change.passphrase = secret
+                rest = rest[2:]
+            case ["rolling", span, *_] if _SECONDS.fullmatch(span):
+                change.rolling_s = float(span)
+                rest = rest[2:]
+            case ["inet" | "inet6", _, *_]:
+                rest = rest[1:]
+            case [("alias" | "add" | "-alias" | "delete" | "remove") as word, address, *_] if _is_address(address):
+                (change.add if word in _MORE else change.remove).append(address)
+                rest = rest[2:]
+            case [address, ("alias" | "add" | "-alias" | "delete" | "remove") as word, *_] if _is_address(address):
+                (change.add if word in _MORE else change.remove).append(address)
+                rest = rest[2:]
             case _:
-                raise UsageError(f"{' '.join(rest)!r} is not understood; possible are: {_SYNTAX}")
+                # Only the first word is shown: what follows may be a password.
+                raise UsageError(f"{rest[0]!r} is not understood; possible are: {_SYNTAX}")
     return change
+
+
+def parse_demotion(words: tuple[str, ...]) -> int:
+    """Return by how much ``carpdemote N`` or ``-carpdemote N`` changes a group, 0 for no words; UsageError."""
+    match words:
+        case ():
+            return 0
+        case ("carpdemote" | "-carpdemote" as word, *number) if len(number) < 2 and all(map(_is_number, number)):
+            amount = int(number[0]) if number else 1
+            return amount if word == "carpdemote" else -amount
+        case _:
+            raise UsageError(f"{' '.join(words)!r} is not understood; possible are: carpdemote N, -carpdemote N")
 
 
 def render(host: HostStatus) -> str:
@@ -73,14 +130,34 @@ def render(host: HostStatus) -> str:
     flags = _IFF_UP * host.is_up | _IFF_RUNNING * host.link_is_up
     words = [word for word, is_set in (("UP", host.is_up), ("RUNNING", host.link_is_up)) if is_set]
     lines = [f"{host.name if is_named else host.interface}: flags={flags:x}<{','.join(words)}>"]
-    lines += [f"\tinet {_address(each)}" + ("" if is_named else f" vhid {host.vhid}") for each in host.addresses]
+    lines += [f"\t{_address(each)}" + ("" if is_named else f" vhid {host.vhid}") for each in host.addresses]
     lines.append(f"\tcarp: {host.state} vhid {host.vhid} advbase {host.advbase} advskew {host.advskew}")
+    if host.peers:
+        lines.append("\t      " + " ".join(_peer(each) for each in host.peers))
     return "\n".join(lines)
 
 
 def _address(text: str) -> str:
     address = ip_interface(text)
-    return f"{address.ip} netmask 0x{int(address.netmask):08x}"
+    if isinstance(address, IPv6Interface):
+        return f"inet6 {address.ip} prefixlen {address.network.prefixlen}"
+    return f"inet {address.ip} netmask 0x{int(address.netmask):08x}"
+
+
+def _peer(text: str) -> str:
+    return f"peer{6 if ':' in text else ''} {text}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_interface(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 def _leading_vhid(words: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:

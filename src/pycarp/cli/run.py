@@ -73,7 +73,7 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
     multiple=True,
     callback=_assignments,
     metavar="NAME=VALUE",
-    help="Set net.inet.carp.{allow,preempt,log,demotion}; may be repeated.",
+    help="Set a switch, as pycarp sysctl does; may be repeated.",
 )
 @click.option(
     "--dialect",

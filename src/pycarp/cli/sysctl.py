@@ -18,6 +18,8 @@ Examples:
   pycarp sysctl net.inet.carp.preempt=1          a faster host takes over from a slower MASTER
   pycarp sysctl net.inet.carp.demotion=50        add 50 to the demotion, as on FreeBSD
   pycarp sysctl net.inet.carp.demotion=-50       take it back
+  pycarp sysctl net.inet.carp.ifdown_demotion_factor=100
+                                                 what a dead interface adds, for each virtual host on it
   pycarp sysctl net.inet.carp.log=2              0 nothing, 1 state changes, 2 also bad packets
 
 \b
@@ -26,7 +28,7 @@ allow=0 ignores what is received and keeps sending what is due."""
 @click.argument("assignments", nargs=-1, metavar="[NAME[=VALUE]]...")
 @control_option
 def sysctl(assignments: tuple[str, ...], control: Path) -> None:
-    """Show or set net.inet.carp.{allow,preempt,log,demotion}."""
+    """Show or set net.inet.carp.{allow,preempt,log,demotion,senderr_demotion_factor,ifdown_demotion_factor}."""
     parsed = [sysctls.parse(each) for each in assignments]
     if not parsed:
         for name, now in request(control, StatusRequest(), StatusReply).sysctls.items():

@@ -17,12 +17,11 @@ from pycarp.aio.log_records import log_event, logger
 from pycarp.aio.node import Node
 from pycarp.config.model import NodeConfig
 from pycarp.core.events import ActuationFailed, Event
-from pycarp.core.state import State
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
-from pycarp.daemon.status import host_status
+from pycarp.daemon.administration import Administration
+from pycarp.daemon.status import counters_of, host_status, link_status
 from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING, LOG_PACKETS, Sysctls
-from pycarp.errors import UsageError
 from pycarp.vocabulary import NS_PER_S
 
 CLOSE_TIMEOUT_S = 0.9
@@ -51,6 +50,7 @@ class Daemon:
         self._node = Node(transport=self._transport, actuator=options.actuator, close_timeout_s=CLOSE_TIMEOUT_S)
         self._log_level = LOG_CHANGES
         self._sysctls = Sysctls(self._node, self._set_log)
+        self._administration = Administration(self._node)
         self._started_s = time.monotonic()
 
     async def run(self) -> None:
@@ -86,8 +86,10 @@ class Daemon:
             case messages.StatusRequest():
                 return self._status()
             case messages.IfconfigRequest():
-                self._ifconfig(request)
+                self._administration.change(request)
                 return messages.DoneReply()
+            case messages.GroupRequest(group, by):
+                return self._administration.demote_group(group, by)
             case messages.SysctlRequest(name, value):
                 return self._sysctl(name, value)
             case _:
@@ -111,30 +113,16 @@ class Daemon:
             transport=self._transport,
             hosts=[host_status(host, now_ns) for host in snapshot.hosts],
             sysctls=self._sysctls.all(),
-            counters={name.value: count for name, count in snapshot.statistics.items()},
+            counters=counters_of(snapshot.statistics),
+            links={link: link_status(each) for link, each in snapshot.links.items()},
+            groups=dict(snapshot.group_demotion),
         )
-
-    def _ifconfig(self, request: messages.IfconfigRequest) -> None:
-        host = self._find(request.host)
-        if request.advbase is not None or request.advskew is not None:
-            host.reconfigure(advbase=request.advbase, advskew=request.advskew)
-        if request.is_up is not None:
-            (host.up if request.is_up else host.down)()
-        if request.state is not None:
-            host.force(_state(request.state))
 
     def _sysctl(self, name: str, value: int | None) -> messages.SysctlReply:
         before = self._sysctls.read(name)
         if value is not None:
             self._sysctls.write(name, value)
         return messages.SysctlReply(name=name, before=before, value=self._sysctls.read(name))
-
-    def _find(self, name: str) -> VirtualHost:
-        for host in self._node.hosts:
-            if name in (host.name, str(host.key)):
-                return host
-        known = ", ".join(host.name for host in self._node.hosts)
-        raise UsageError(f"no virtual host {name!r} here; there are: {known}")
 
     def _greet(self, host: VirtualHost) -> None:
         config = host.config
@@ -174,12 +162,6 @@ class Daemon:
 
     def _set_log(self, level: int) -> None:
         self._log_level = level
-
-
-def _state(name: str) -> State:
-    if name.upper() not in (State.MASTER, State.BACKUP):
-        raise UsageError(f"state {name!r} cannot be set; master and backup can")
-    return State(name.upper())
 
 
 def _stop_signal() -> asyncio.Event:

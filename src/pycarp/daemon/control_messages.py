@@ -15,13 +15,32 @@ class StatusRequest(msgspec.Struct, tag="status", forbid_unknown_fields=True):
 
 
 class IfconfigRequest(msgspec.Struct, tag="ifconfig", forbid_unknown_fields=True, kw_only=True):
-    """Change one host; ``host`` is its name, or ``vhid@interface``. None leaves a setting as it is."""
+    """Change one host; ``host`` is its name, or ``vhid@interface``. None leaves a setting as it is.
+
+    ``add`` and ``remove`` are shared addresses; for ``rolling_s`` see ``VirtualHost.reconfigure``.
+    """
 
     host: str
     is_up: bool | None = None
     state: str | None = None
     advbase: int | None = None
     advskew: int | None = None
+    add: list[str] = msgspec.field(default_factory=list)
+    remove: list[str] = msgspec.field(default_factory=list)
+    passphrase: str | None = None
+    rolling_s: float = 0
+
+    @property
+    def changes_settings(self) -> bool:
+        """Whether anything is asked for that hosts agree on."""
+        return bool(self.add or self.remove) or (self.advbase, self.advskew, self.passphrase) != (None, None, None)
+
+
+class GroupRequest(msgspec.Struct, tag="group", forbid_unknown_fields=True):
+    """Add to the demotion of an interface group, or ask for it with 0."""
+
+    group: str
+    by: int = 0
 
 
 class SysctlRequest(msgspec.Struct, tag="sysctl", forbid_unknown_fields=True):
@@ -80,6 +99,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
     preempt: bool
     dialect: str
     addresses: list[str]
+    peers: list[str]
+    groups: list[str]
     link_is_up: bool
     is_up: bool
     demotion: list[Cause]
@@ -87,6 +108,13 @@ class HostStatus(msgspec.Struct, kw_only=True):
     peer: Peer | None
     next_s: float | None
     rejected: int
+
+
+class LinkStatus(msgspec.Struct):
+    """What was counted on one link: the counters of ``carpstats``, and why packets were dropped."""
+
+    counters: dict[str, int]
+    drops: dict[str, int]
 
 
 class StatusReply(msgspec.Struct, tag="status", kw_only=True):
@@ -100,6 +128,17 @@ class StatusReply(msgspec.Struct, tag="status", kw_only=True):
     hosts: list[HostStatus]
     sysctls: dict[str, int]
     counters: dict[str, int]
+    links: dict[str, LinkStatus]
+    groups: dict[str, int]
+
+
+class GroupReply(msgspec.Struct, tag="group"):
+    """The demotion of an interface group as it was and as it is, and the names of its hosts."""
+
+    group: str
+    before: int
+    demotion: int
+    hosts: list[str]
 
 
 class SysctlReply(msgspec.Struct, tag="sysctl", kw_only=True):
@@ -121,8 +160,8 @@ class RefusedReply(msgspec.Struct, tag="refused"):
     is_usage: bool = False
 
 
-Request: TypeAlias = StatusRequest | IfconfigRequest | SysctlRequest
-Reply: TypeAlias = StatusReply | SysctlReply | DoneReply | RefusedReply
+Request: TypeAlias = StatusRequest | IfconfigRequest | GroupRequest | SysctlRequest
+Reply: TypeAlias = StatusReply | GroupReply | SysctlReply | DoneReply | RefusedReply
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

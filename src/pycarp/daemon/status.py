@@ -1,12 +1,14 @@
 """From snapshots to what the control socket says."""
 
 import datetime
+from collections.abc import Mapping
 
 from pycarp.aio.log_records import explain
 from pycarp.core.events import StateChange
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
-from pycarp.daemon.control_messages import Cause, Change, HostStatus, Peer
+from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
+from pycarp.daemon.control_messages import Cause, Change, HostStatus, LinkStatus, Peer
 from pycarp.vocabulary import NS_PER_S
 
 
@@ -27,6 +29,8 @@ def host_status(host: HostSnapshot, now_ns: int) -> HostStatus:
         preempt=config.preempt,
         dialect=config.dialect.name,
         addresses=[str(each) for each in config.shared],
+        peers=[str(each) for each in config.peers],
+        groups=list(config.groups),
         link_is_up=host.link_is_up,
         is_up=host.admin_is_up,
         demotion=[Cause(cause, amount) for cause, amount in host.demotion],
@@ -35,6 +39,17 @@ def host_status(host: HostSnapshot, now_ns: int) -> HostStatus:
         rejected=host.rejected,
         next_s=None if host.deadline_ns is None else _seconds(host.deadline_ns - now_ns),
     )
+
+
+def counters_of(counts: Mapping[Statistic, int]) -> dict[str, int]:
+    """Return the sixteen counters under their names, in their order, those that are 0 as well."""
+    return {name.value: counts.get(name, 0) for name in Statistic}
+
+
+def link_status(statistics: LinkStatistics) -> LinkStatus:
+    """Return what was counted on one link; of the reasons only those that occurred."""
+    drops = {reason.name.lower().replace("_", "-"): statistics.drops[reason] for reason in DropReason}
+    return LinkStatus(counters_of(statistics.counts), {name: count for name, count in drops.items() if count})
 
 
 def _master(host: HostSnapshot) -> str | None:

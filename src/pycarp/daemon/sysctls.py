@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pycarp.aio.node import Node
+from pycarp.dialects import UNIVERSAL, Dialect
 from pycarp.errors import UsageError
 
 PREFIX = "net.inet.carp."
-NAMES = ("allow", "preempt", "log", "demotion")
+NAMES = ("allow", "preempt", "log", "demotion", "senderr_demotion_factor", "ifdown_demotion_factor")
 DEMOTION_MAX = 2**31 - 1
 LOG_NOTHING, LOG_CHANGES, LOG_PACKETS = 0, 1, 2
 
@@ -50,6 +51,8 @@ class Sysctls:
             "preempt": int(settings.preempt),
             "log": self._log,
             "demotion": self._node.snapshot().demotion,
+            "senderr_demotion_factor": _factor(settings.senderr_demotion_factor, self._dialect.send_errors.demotion),
+            "ifdown_demotion_factor": _factor(settings.ifdown_demotion_factor, self._dialect.link_down_demotion),
         }
         return values[name.removeprefix(PREFIX)]
 
@@ -63,13 +66,28 @@ class Sysctls:
             case "log":
                 self._log = _within(name, value, LOG_PACKETS)
                 self._set_log(value)
+            case "senderr_demotion_factor":
+                amount = _within(name, value, DEMOTION_MAX)
+                self._node.set_settings(replace(self._node.settings, senderr_demotion_factor=amount))
+            case "ifdown_demotion_factor":
+                amount = _within(name, value, DEMOTION_MAX)
+                self._node.set_settings(replace(self._node.settings, ifdown_demotion_factor=amount))
             case switch:
                 is_on = bool(_within(name, value, 1))
                 self._node.set_settings(replace(self._node.settings, **{switch: is_on}))
 
+    @property
+    def _dialect(self) -> Dialect:
+        """Whose factors hold while none are set: those of the first host."""
+        return next((host.config.dialect for host in self._node.hosts), UNIVERSAL)
+
     def all(self) -> dict[str, int]:
         """Return every switch by its full name."""
         return {PREFIX + name: self.read(PREFIX + name) for name in NAMES}
+
+
+def _factor(said: int | None, of_dialect: int) -> int:
+    return of_dialect if said is None else said
 
 
 def _within(name: str, value: int, high: int, *, low: int = 0) -> int:

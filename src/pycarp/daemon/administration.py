@@ -1,0 +1,97 @@
+"""What an administrator changes in a running node: hosts by their names, interface groups by theirs."""
+
+from ipaddress import ip_interface
+
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.node import Node
+from pycarp.core.state import State
+from pycarp.daemon.control_messages import GroupReply, IfconfigRequest
+from pycarp.errors import UsageError
+from pycarp.vocabulary import Interface
+
+GROUP_DEMOTION_MAX = 255
+"""What OpenBSD's octet can say."""
+
+_CAUSE = "carpdemote"
+
+
+class Administration:
+    """Carries out changes; every method raises UsageError or ConfigError when asked for something impossible."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def change(self, request: IfconfigRequest) -> None:
+        """Change one host: settings first, so that one that is refused changes nothing."""
+        host = self._find(request.host)
+        state = None if request.state is None else _state(request.state)
+        if request.changes_settings:
+            host.reconfigure(
+                advbase=request.advbase,
+                advskew=request.advskew,
+                addresses=self._addresses(host, request),
+                passphrase=request.passphrase,
+                rolling_s=request.rolling_s,
+            )
+        if request.is_up is not None:
+            (host.up if request.is_up else host.down)()
+        if state is not None:
+            host.force(state)
+
+    def demote_group(self, group: str, by: int) -> GroupReply:
+        """Add to the demotion of an interface group. Source: ``carpdemote``, carp.md 6.4."""
+        members = [host.name for host in self._node.hosts if group in host.config.groups]
+        if not members:
+            known = ", ".join(sorted({each for host in self._node.hosts for each in host.config.groups}))
+            raise UsageError(f"no virtual host is in interface group {group!r}; there are: {known or 'none'}")
+        before = self._node.snapshot().group_demotion.get(group, 0)
+        after = before + by
+        if not 0 <= after <= GROUP_DEMOTION_MAX:
+            raise UsageError(f"demotion {after} of group {group} is outside 0-{GROUP_DEMOTION_MAX}; it is {before} now")
+        self._node.demote(_CAUSE, by=after, group=group)
+        return GroupReply(group=group, before=before, demotion=after, hosts=members)
+
+    def _addresses(self, host: VirtualHost, request: IfconfigRequest) -> list[Interface] | None:
+        """Return the shared addresses as they are to be, None when they stay."""
+        if not request.add and not request.remove:
+            return None
+        shared = list(host.config.shared)
+        for address in map(_interface, request.remove):
+            found = [each for each in shared if each.ip == address.ip]
+            if not found:
+                known = ", ".join(str(each) for each in shared)
+                raise UsageError(f"{host.name} does not share {address.ip}; it shares {known}")
+            shared.remove(found[0])
+        for address in map(_interface, request.add):
+            owners = [host] if address.ip in [each.ip for each in shared] else self._owners(address, besides=host)
+            if owners:
+                raise UsageError(f"{address.ip} is shared by {owners[0].name} already")
+            shared.append(address)
+        return shared
+
+    def _owners(self, address: Interface, *, besides: VirtualHost) -> list[VirtualHost]:
+        return [
+            host
+            for host in self._node.hosts
+            if host is not besides and address.ip in [each.ip for each in host.config.shared]
+        ]
+
+    def _find(self, name: str) -> VirtualHost:
+        for host in self._node.hosts:
+            if name in (host.name, str(host.key)):
+                return host
+        known = ", ".join(host.name for host in self._node.hosts)
+        raise UsageError(f"no virtual host {name!r} here; there are: {known}")
+
+
+def _interface(text: str) -> Interface:
+    try:
+        return ip_interface(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not an IP address with an optional /prefix") from None
+
+
+def _state(name: str) -> State:
+    if name.upper() not in (State.MASTER, State.BACKUP):
+        raise UsageError(f"state {name!r} cannot be set; master and backup can")
+    return State(name.upper())
