@@ -359,7 +359,10 @@ class Engine:
     # Counting
 
     def _statistics_of(self, link: str) -> LinkStatistics:
-        return self._statistics.setdefault(link, LinkStatistics())
+        statistics = self._statistics.get(link)
+        if statistics is None:
+            statistics = self._statistics[link] = LinkStatistics()
+        return statistics
 
     def _count(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -1,9 +1,8 @@
 """What a virtual host is told: validated once, immutable afterwards."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_address, ip_interface
-from typing import get_args
+from ipaddress import IPv4Address, ip_address, ip_interface
 
 from pycarp.auth.key import Passphrase
 from pycarp.dialects.base import Dialect
@@ -60,6 +59,14 @@ class HostConfig:
     neutral: bool = False
     ignores_link: bool = False
     peer_dialects: tuple[Dialect, ...] = ()
+    key: HostKey = field(init=False, repr=False, compare=False)
+    """What identifies the host on this machine."""
+    shared: tuple[Interface, ...] = field(init=False, repr=False, compare=False)
+    """The shared addresses, all as ``ipaddress`` interface objects."""
+    families: tuple[Family, ...] = field(init=False, repr=False, compare=False)
+    """The families of the shared addresses; each gets its own advertisement and its own timer."""
+    destinations: Mapping[Family, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
+    """Where advertisements go: to the peers of the family, or to its group if it has none."""
 
     def __post_init__(self) -> None:
         limits = self.dialect.limits
@@ -70,11 +77,19 @@ class HostConfig:
         # A value that exists is legal and in its final types; frozen dataclasses are normalised this way.
         if not isinstance(self.passphrase, Passphrase):
             object.__setattr__(self, "passphrase", Passphrase(self.passphrase))
-        object.__setattr__(self, "addresses", tuple(_parse_interface(each) for each in self.addresses))
-        object.__setattr__(self, "peers", tuple(_parse_address("peer", each) for each in self.peers))
+        shared = tuple(_parse_interface(each) for each in self.addresses)
+        peers = tuple(_parse_address("peer", each) for each in self.peers)
+        object.__setattr__(self, "key", HostKey(self.interface, self.vhid))
+        object.__setattr__(self, "addresses", shared)
+        object.__setattr__(self, "shared", shared)
+        object.__setattr__(self, "families", tuple(sorted({family_of(each) for each in shared})))
+        object.__setattr__(self, "peers", peers)
         if self.multicast_group is not None:
             group = _parse_address("multicast group", self.multicast_group)
             object.__setattr__(self, "multicast_group", group)
+        by_family = {family: tuple(each for each in peers if each.version == family) for family in Family}
+        to = {family: of_family or (self.group_of(family),) for family, of_family in by_family.items()}
+        object.__setattr__(self, "destinations", to)
         if not self.name:
             object.__setattr__(self, "name", str(self.key))
         _check_addresses(self.shared, self.dialect)
@@ -85,39 +100,20 @@ class HostConfig:
         _check_peer_dialects(self)
 
     @property
-    def key(self) -> HostKey:
-        """What identifies the host on this machine."""
-        return HostKey(self.interface, self.vhid)
-
-    @property
-    def shared(self) -> tuple[Interface, ...]:
-        """The shared addresses, all as ``ipaddress`` interface objects."""
-        return tuple(each for each in self.addresses if isinstance(each, IPv4Interface | IPv6Interface))
-
-    @property
-    def families(self) -> tuple[Family, ...]:
-        """The families of the shared addresses; each gets its own advertisement and its own timer."""
-        return tuple(dict.fromkeys(sorted(family_of(each) for each in self.shared)))
-
-    @property
     def secret(self) -> Passphrase:
         """The passphrase in its wrapped form."""
         assert isinstance(self.passphrase, Passphrase)
         return self.passphrase
 
-    def peers_in(self, family: Family) -> tuple[Address, ...]:
-        """Return the peers of a family; without any, its advertisements go to the group."""
-        return tuple(each for each in self.peers if isinstance(each, get_args(Address)) and each.version == family)
+    def has_peers_in(self, family: Family) -> bool:
+        """Say whether advertisements of a family go to peers; without any they go to the group."""
+        return not self.destinations[family][0].is_multicast
 
     def group_of(self, family: Family) -> Address:
         """Return the multicast group that the host listens to, and speaks to unless it has peers."""
         if family is Family.IPV4 and isinstance(self.multicast_group, IPv4Address):
             return self.multicast_group
         return CARP_GROUPS[family]
-
-    def destinations(self, family: Family) -> tuple[Address, ...]:
-        """Return where advertisements of a family go."""
-        return self.peers_in(family) or (self.group_of(family),)
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
@@ -165,7 +161,7 @@ def _check_addresses(addresses: tuple[Interface, ...], dialect: Dialect) -> None
 def _check_peers(config: HostConfig) -> None:
     limits = config.dialect.limits
     for family in Family:
-        peers = config.peers_in(family)
+        peers = config.destinations[family] if config.has_peers_in(family) else ()
         if peers and family not in limits.peer_families:
             raise ConfigError(
                 f"peer {peers[0]}: dialect {config.dialect.name} knows no unicast peers with IPv{family}; "

@@ -206,7 +206,7 @@ class Machine:
         assert isinstance(self._phase, Backup)
         waiting = self._phase.master_down_at_ns
         families = self._speaker.families(now_ns)
-        if set(waiting) != set(families):
+        if tuple(waiting) != families:
             down_at_ns = now_ns + self._master_down_ns
             self._phase.master_down_at_ns = {family: waiting.get(family, down_at_ns) for family in families}
 

@@ -11,7 +11,7 @@ from pycarp.core.residents import Resident, Residents
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import TtlRule
 from pycarp.errors import DecodeError
-from pycarp.vocabulary import CARP_TTL, Datagram, HostKey, LinkFacts
+from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
 
 _VHID_AT = 1
@@ -30,7 +30,8 @@ def reaches_carp(datagram: Datagram, residents: Residents, facts: LinkFacts | No
 
     What is not is not even counted; kernels hand it to somebody else. Source: measured, carp.md section 13.
     """
-    if datagram.destination.is_multicast:
+    # The common case first: asking an address whether it is multicast takes as long as the rest of this.
+    if datagram.destination == CARP_GROUPS[datagram.family] or datagram.destination.is_multicast:
         return True
     if facts is None or datagram.destination not in [own.ip for own in facts.addresses]:
         return False
@@ -39,7 +40,7 @@ def reaches_carp(datagram: Datagram, residents: Residents, facts: LinkFacts | No
 
 def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
     """Return the host that a datagram is for, or why it is dropped."""
-    if not residents.on(datagram.link):
+    if not residents.has_any_on(datagram.link):
         return DropReason.NO_HOST_ON_LINK
     resident = _resident_of(datagram, residents)
     if datagram.ttl != CARP_TTL and not _may_have_been_routed(datagram, resident):
@@ -48,7 +49,8 @@ def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
         advert = wire.decode(datagram.payload)
     except DecodeError:
         return DropReason.VRRP if wire.looks_like_vrrp(datagram.payload) else DropReason.TOO_SHORT
-    checksum = wire.checksum_form(datagram.payload, pseudo_header=_pseudo_header(datagram))
+    pseudo_header = b"" if datagram.family is Family.IPV4 else _pseudo_header(datagram)
+    checksum = wire.checksum_form(datagram.payload, pseudo_header=pseudo_header)
     if checksum is None:
         return DropReason.CHECKSUM
     refusal = DropReason.UNKNOWN_VHID if resident is None else resident.refusal_of(datagram)

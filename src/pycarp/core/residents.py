@@ -58,17 +58,16 @@ class Resident:
 
     def listens_to(self, datagram: Datagram) -> bool:
         """Say whether the host listens to the destination. Source: carp.md 4.2."""
-        config = self.machine.config
-        is_unicast = not datagram.destination.is_multicast
+        config, to = self.machine.config, datagram.destination
         match config.dialect.destination:
             case DestinationRule.ANY:
                 return True
             case DestinationRule.GROUP_OR_PEER:
-                return not is_unicast or bool(config.peers_in(datagram.family))
+                return to == config.group_of(datagram.family) or to.is_multicast or config.has_peers_in(datagram.family)
             case DestinationRule.KIND:
-                return is_unicast == bool(config.peers_in(datagram.family))
+                return to.is_multicast != config.has_peers_in(datagram.family)
             case DestinationRule.GROUP_ONLY:
-                return datagram.destination == config.group_of(datagram.family)
+                return to == config.group_of(datagram.family)
             case unknown:
                 assert_never(unknown)
 
@@ -96,6 +95,10 @@ class Residents:
     def on(self, link: str) -> tuple[Resident, ...]:
         """Return the hosts on a link."""
         return tuple(self._on_link.get(link, {}).values())
+
+    def has_any_on(self, link: str) -> bool:
+        """Say whether there are hosts on a link; asked for every packet."""
+        return bool(self._on_link.get(link))
 
     def add(self, resident: Resident) -> None:
         """Add a host, whose key must be new."""

@@ -62,7 +62,7 @@ class Speaker:
             self._outgoing(advert, family, sources[family], destination)
             for family in spoken.families
             for advert in [self._sign(claim, signer)]
-            for destination in self._config.destinations(family)
+            for destination in self._config.destinations[family]
         ]
 
     def accepts(self, advert: wire.Advertisement, now_ns: int) -> bool:
