@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from pycarp.auth.digest import DigestLayout
-from pycarp.core.events import Mismatch, PeerMismatch
+from pycarp.core.events import AdvertisementRejected, Mismatch, PeerMismatch
 from pycarp.core.inputs import LinkChanged
 from pycarp.core.statistics import DropReason, Statistic
 from pycarp.dialects import FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
@@ -173,6 +173,47 @@ def test_openbsd_wants_ttl_255_of_a_unicast_peer_too() -> None:
 
 def test_multicast_with_a_lower_ttl_crossed_a_router() -> None:
     assert not heard(advert(ttl=254), bench(config(peers=("192.168.1.5",))))
+
+
+# What is not authentic
+
+
+def rejection(packet: Datagram) -> tuple[DropReason, str]:
+    host = bench(config(addresses=("192.168.1.50/24", "192.168.1.51/24")))
+    (event,) = published(host.hear(packet))
+    assert isinstance(event, AdvertisementRejected)
+    return event.reason, event.finding
+
+
+def test_another_address_list_is_told_from_another_password() -> None:
+    reason, finding = rejection(advert(addresses=("192.168.1.50/24",)))
+
+    assert reason is DropReason.OTHER_ADDRESSES
+    assert finding == "same password, other address list: without 192.168.1.51; it signs 192.168.1.50"
+
+
+def test_another_password_is_not_told_from_a_list_that_cannot_be_guessed() -> None:
+    assert rejection(advert(passphrase="hunter2")) == (
+        DropReason.NOT_AUTHENTIC,
+        "another password, or another address list that cannot be guessed",
+    )
+
+
+def test_a_password_that_netbsds_ifconfig_shortened_is_recognised() -> None:
+    """Source: carp.md section 13."""
+    listed = ("192.168.1.50/24", "192.168.1.51/24")
+    _reason, finding = rejection(advert(passphrase="testpas", addresses=listed))
+
+    assert finding == "same address list, but the password lost its last character there (NetBSD's ifconfig drops it)"
+
+
+def test_other_address_lists_are_counted_among_the_bad_authentications() -> None:
+    host = bench(config(addresses=("192.168.1.50/24", "192.168.1.51/24")))
+    host.hear(advert())
+    host.hear(advert(passphrase="hunter2", source=IPv4Address("192.168.1.6")))
+
+    counted = host.engine.snapshot().statistics
+    assert (counted[Statistic.BAD_AUTHENTICATION], counted[Statistic.BAD_ADDRESS_LIST]) == (2, 1)
 
 
 # OpenBSD's cookie

@@ -190,7 +190,8 @@ class Engine:
         """Return what an advertisement that is not authentic is dropped for; report it now and then."""
         rejections = resident.rejections
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
-            rejections.findings[source] = find_out(resident.machine.config, advert)
+            others = [each.ip for other in self._residents for each in other.machine.config.shared]
+            rejections.findings[source] = find_out(resident.machine.config, advert, seen_elsewhere=others)
         reason, finding = rejections.findings.get(source, (DropReason.NOT_AUTHENTIC, DropReason.NOT_AUTHENTIC.words))
         rejections.in_all += 1
         rejections.unreported += 1
