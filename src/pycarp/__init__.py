@@ -37,6 +37,7 @@ from pycarp.core.events import (
     LoopStalled,
     Mismatch,
     PeerMismatch,
+    SettingsChange,
     StateChange,
 )
 from pycarp.core.host_config import HostConfig
@@ -76,6 +77,7 @@ __all__ = [
     "PeerMismatch",
     "Reason",
     "Settings",
+    "SettingsChange",
     "State",
     "StateChange",
     "Statistic",

@@ -9,8 +9,10 @@ from pycarp.core.events import (
     Event,
     LoopStalled,
     PeerMismatch,
+    SettingsChange,
     StateChange,
 )
+from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
 from pycarp.vocabulary import NS_PER_S
 
@@ -37,6 +39,9 @@ def log_event(event: Event) -> None:
         case DemotionChange():
             causes = ", ".join(f"{cause} {amount:+d}" for cause, amount in event.causes) or "none left"
             logger.info("carp: %s: demotion is %d (%s)", event.key, event.total, causes)
+        case SettingsChange(config=config):
+            rolling = f", signing as before for {event.rolling_ns / NS_PER_S:g} s" if event.rolling_ns else ""
+            logger.info("carp: %s: now %s%s", event.key, summary(config), rolling)
         case ActuationFailed():
             logger.error("carp: %s: cannot %s addresses, will try again: %s", event.key, event.action, event.error)
         case AdvertisementRejected():
@@ -48,6 +53,12 @@ def log_event(event: Event) -> None:
             logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)
         case _:
             pass
+
+
+def summary(config: HostConfig) -> str:
+    """Return what a host shares, and how eagerly, in a few words."""
+    shared = ", ".join(str(each) for each in config.shared)
+    return f"shares {shared}, advbase {config.advbase} advskew {config.advskew}"
 
 
 def explain(change: StateChange) -> str:

@@ -11,7 +11,15 @@ from typing import assert_never
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, Step, Transmit
-from pycarp.core.events import AdvertisementRejected, DemotionChange, Event, Mismatch, PeerMismatch, StateChange
+from pycarp.core.events import (
+    AdvertisementRejected,
+    DemotionChange,
+    Event,
+    Mismatch,
+    PeerMismatch,
+    SettingsChange,
+    StateChange,
+)
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
     Action,
@@ -266,6 +274,7 @@ class Engine:
             return
         assert config.dialect is resident.machine.config.dialect, f"{config.key}: the dialect cannot change"
         groups_before = resident.machine.config.groups
+        out.append(Publish(SettingsChange(key=config.key, at_ns=now_ns, config=config, rolling_ns=rolling_ns)))
         self._tell(config.key, Reconfigured(config, rolling_ns), now_ns, out)
         self._renew_sources(config.interface)
         if config.groups != groups_before:

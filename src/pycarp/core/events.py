@@ -7,6 +7,7 @@ has taken the event in.
 from dataclasses import dataclass
 from enum import Enum
 
+from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason
 from pycarp.vocabulary import Address, HostKey
@@ -43,6 +44,14 @@ class DemotionChange(Event):
 
     total: int
     causes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChange(Event):
+    """The settings of the host are others now; ``rolling_ns`` is how long it signs as before, if that changed."""
+
+    config: HostConfig
+    rolling_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import assert_never
 from pycarp import transports
 from pycarp.actuators.base import Actuator
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.log_records import log_event, logger
+from pycarp.aio.log_records import log_event, logger, summary
 from pycarp.aio.node import Node
 from pycarp.config.model import NodeConfig
 from pycarp.core.events import ActuationFailed, Event
@@ -125,16 +125,8 @@ class Daemon:
         return messages.SysctlReply(name=name, before=before, value=self._sysctls.read(name))
 
     def _greet(self, host: VirtualHost) -> None:
-        config = host.config
-        logger.info(
-            "carp: %s: %sshares %s, advbase %d advskew %d, %s transport",
-            host.key,
-            "" if host.name == str(host.key) else f"{host.name} ",
-            ", ".join(str(each) for each in config.shared),
-            config.advbase,
-            config.advskew,
-            self._transport,
-        )
+        name = "" if host.name == str(host.key) else f"{host.name} "
+        logger.info("carp: %s: %s%s, %s transport", host.key, name, summary(host.config), self._transport)
 
     async def _chronicle(self, host: VirtualHost) -> None:
         """Log the events of a host to its end."""
