@@ -15,7 +15,7 @@ The packages are floors; each imports only from those below it::
      8 config | testing                      text to settings; help for other people's tests
      7 aio                                   Node, VirtualHost: the only shell
      6 transports | actuators | monitors     datagrams, addresses, links
-     5 sim | system                          a simulated segment; the operating system
+     5 inspection | sim | system             captures explained; a simulated segment; the operating system
     --- all below is pure: no clock, no socket, no task, no log ---
      4 core                                  when things happen
      3 dialects                              how each CARP differs

@@ -8,6 +8,7 @@
     ├── DecodeError       octets are not what they claim; caught in the engine and counted
     ├── TransportError    opening or configuring a transport failed; __cause__ is the OSError
     ├── ActuatorError     changing addresses failed; at run time it travels as data in a report
+    ├── CaptureError      a file of packets is not one, or ends within a packet
     └── ControlError      the daemon refused or could not answer
 
 What the network does wrong is counted, never raised. What is our own fault is an ``AssertionError``
@@ -37,6 +38,10 @@ class TransportError(CarpError):
 
 class ActuatorError(CarpError):
     """Addresses could not be held, dropped or announced."""
+
+
+class CaptureError(CarpError):
+    """A capture of packets cannot be read, or not to its end."""
 
 
 class ControlError(CarpError):

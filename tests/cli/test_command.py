@@ -21,7 +21,7 @@ def test_the_version_is_told() -> None:
     assert pycarp("--version").output.strip().endswith(__version__)
 
 
-@pytest.mark.parametrize("command", ["run", "status", "ifconfig", "sysctl", "demo", "lab"])
+@pytest.mark.parametrize("command", ["run", "status", "ifconfig", "sysctl", "decode", "demo", "lab"])
 def test_the_help_of_every_command_has_examples(command: str) -> None:
     result = pycarp(command, "--help")
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pycarp import __version__
+from pycarp.cli.decode import decode
 from pycarp.cli.demo import demo
 from pycarp.cli.ifconfig import ifconfig
 from pycarp.cli.lab import lab
@@ -44,9 +45,10 @@ def cli() -> None:
     Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
     Ask who is master, and why:    sudo pycarp status
     Ask what was dropped, and why: sudo pycarp netstat
+    Explain what is on the wire:   sudo pycarp decode -i eth0
     Give an address back:          sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
     """  # noqa: D301  \b is click's mark for lines that are not rewrapped
 
 
-for _command in (run, status, ifconfig, sysctl, netstat, demo, lab):
+for _command in (run, status, ifconfig, sysctl, netstat, decode, demo, lab):
     cli.add_command(_command)

@@ -1,0 +1,181 @@
+"""``pycarp decode``: every CARP packet of a capture, or of an interface, explained."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from pycarp.auth.key import Passphrase
+from pycarp.cli.decode_output import HumanOutput, JsonOutput
+from pycarp.errors import CaptureError, ConfigError, UsageError
+from pycarp.inspection.authenticity import SharedSecret
+from pycarp.inspection.capture_file import packets_of
+from pycarp.inspection.captured import CapturedPacket, LinkType
+from pycarp.inspection.inspector import Inspector
+from pycarp.system.listener import ARPHRD_NO_HEADER, Listener
+from pycarp.vocabulary import Address, MacAddress
+
+EXIT_PROBLEMS = 3
+_PASSWORD_FILE_OCTETS = 512
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pycarp decode carp.pcap                           explain a capture
+  pycarp decode carp.pcap --password secret --address 192.168.1.50
+                                                    verify the digests, and say why one is wrong
+  sudo pycarp decode -i eth0                        watch an interface
+  sudo tcpdump -i eth0 -U -w - proto 112 | pycarp decode -
+  pycarp decode --json carp.pcap | jq 'select(.problems != [])'
+  pycarp decode --strict --vhid 7 --password-file /etc/carp.pass --address 192.168.1.50 carp.pcap
+
+\b
+Reads pcap and pcapng; of Ethernet (with VLAN tags), Linux cooked, raw IP and loopback.
+The password file's first line is the password, as with ucarp: all of it but the line feed.
+Give every shared address of the vhid, and --vhid where the capture has several vhids.
+
+\b
+Exit status: 0 all was read, 1 something could not be opened or read to its end,
+2 wrong usage, 3 with --strict: a packet has problems."""
+)
+@click.argument("capture", required=False, metavar="[FILE|-]")
+@click.option("-i", "--interface", metavar="IFACE", help="Listen on an interface instead; needs CAP_NET_RAW.")
+@click.option("-p", "--password", metavar="TEXT", help="Password to verify with; others see it in the process list.")
+@click.option("--password-file", type=click.Path(path_type=Path), metavar="PATH", help="File with the password.")
+@click.option(
+    "-a", "--address", "addresses", multiple=True, metavar="ADDRESS", help="A shared address; repeat for each."
+)
+@click.option("--lladdr", metavar="MAC", help="Link-layer address in the digest: OpenBSD with lladdr set.")
+@click.option("--vhid", type=click.IntRange(0, 255), help="Show this vhid only.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for scripts; no summary.")
+@click.option("--strict", is_flag=True, help="Exit with 3 when a packet has problems.")
+def decode(
+    *,
+    capture: str | None,
+    interface: str | None,
+    password: str | None,
+    password_file: Path | None,
+    addresses: tuple[str, ...],
+    lladdr: str | None,
+    vhid: int | None,
+    as_json: bool,
+    strict: bool,
+) -> None:
+    """Explain every CARP packet of a capture, or of an interface: what it says, and what is wrong with it."""
+    secret = _secret(password, password_file, addresses, lladdr)
+    if (capture is None) == (interface is None):
+        raise UsageError("give either a capture file (- for standard input) or -i IFACE")
+    inspector = Inspector(secret=secret, vhid=vhid)
+    output = JsonOutput() if as_json else HumanOutput(is_live=interface is not None)
+    try:
+        has_problems = _explain_all(_packets(capture, interface), inspector, output)
+    except BrokenPipeError:
+        _forget_stdout()
+        return
+    if strict and has_problems:
+        sys.exit(EXIT_PROBLEMS)
+
+
+def _explain_all(packets: Iterable[CapturedPacket], inspector: Inspector, output: HumanOutput | JsonOutput) -> bool:
+    """Print what there is to say, until the packets or the user's patience end; return whether there were problems."""
+    has_problems = False
+    last_ns = None
+    try:
+        for packet in packets:
+            last_ns = packet.at_ns
+            explanation = inspector.explain(packet)
+            if explanation is not None:
+                has_problems |= bool(explanation.problems)
+                output.show(explanation)
+    except KeyboardInterrupt:
+        pass  # how one ends a live capture
+    except CaptureError:
+        if last_ns is not None:  # what could be read is worth its summary
+            output.finish(last_ns)
+        raise
+    output.finish(last_ns or 0)
+    return has_problems
+
+
+def _packets(capture: str | None, interface: str | None) -> Iterator[CapturedPacket]:
+    if interface is not None:
+        yield from _packets_of_link(interface)
+    elif capture == "-":
+        yield from _packets_of_stream(sys.stdin.buffer, "standard input")
+    else:
+        assert capture is not None
+        try:
+            stream = open(capture, "rb")  # noqa: SIM115  it is closed below
+        except OSError as exc:
+            raise CaptureError(f"cannot read {capture}: {exc.strerror or exc}") from exc
+        with stream:
+            yield from _packets_of_stream(stream, capture)
+
+
+def _packets_of_stream(stream: BinaryIO, name: str) -> Iterator[CapturedPacket]:
+    try:
+        yield from packets_of(stream)
+    except CaptureError as exc:
+        raise CaptureError(f"cannot read {name}: {exc}") from exc
+    except OSError as exc:
+        raise CaptureError(f"cannot read {name}: {exc.strerror or exc}") from exc
+
+
+def _packets_of_link(interface: str) -> Iterator[CapturedPacket]:
+    with Listener(interface) as listener:
+        link_type = LinkType.RAW if listener.device_type in ARPHRD_NO_HEADER else LinkType.ETHERNET
+        for frame in listener.frames():
+            yield CapturedPacket(frame.at_ns, link_type, frame.octets, len(frame.octets))
+
+
+def _secret(
+    password: str | None, password_file: Path | None, addresses: tuple[str, ...], lladdr: str | None
+) -> SharedSecret | None:
+    """Return what to verify with, None when nothing is to be verified; UsageError when half of it is missing."""
+    if password is not None and password_file is not None:
+        raise UsageError("--password and --password-file exclude each other")
+    secret = password if password_file is None else _first_line(password_file)
+    if secret is None:
+        if addresses or lladdr:
+            raise UsageError("--address and --lladdr need --password or --password-file: the digest covers all of them")
+        return None
+    if not addresses:
+        raise UsageError("a password needs --address for every shared address: the digest covers both")
+    parsed = tuple(_address(each) for each in addresses)
+    return SharedSecret(
+        passphrase=Passphrase(secret), addresses=parsed, lladdr=None if lladdr is None else _mac(lladdr)
+    )
+
+
+def _first_line(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.readline(_PASSWORD_FILE_OCTETS).removesuffix(b"\n")
+    except OSError as exc:
+        raise CaptureError(f"cannot read the password file {path}: {exc.strerror or exc}") from exc
+
+
+def _address(text: str) -> Address:
+    try:
+        return ip_address(text.partition("/")[0])
+    except ValueError as exc:
+        raise ConfigError(f"--address {text!r} is no IPv4 or IPv6 address") from exc
+
+
+def _mac(text: str) -> MacAddress:
+    try:
+        return MacAddress.parse(text)
+    except ValueError as exc:
+        raise ConfigError(f"--lladdr {text!r} is no MAC address like 00:11:22:33:44:55") from exc
+
+
+def _forget_stdout() -> None:
+    """End quietly when the reader of our output is gone: nothing is left to be flushed at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,209 @@
+"""How ``pycarp decode`` shows explanations: a line a packet for people, with a summary, or a JSON object a line."""
+
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from pycarp.inspection.explanation import Explanation, Remark, interval_ns
+from pycarp.inspection.timeline import Group, Happening, HappeningKind, Timeline
+from pycarp.vocabulary import NS_PER_S, Family
+
+_NS_PER_US = 1000
+_SHOWN_HAPPENINGS = 100
+_STYLES = {
+    HappeningKind.TAKEOVER: "yellow",
+    HappeningKind.BOW_OUT: "cyan",
+    HappeningKind.SILENCE: "yellow",
+    HappeningKind.TWO_MASTERS: "red",
+    HappeningKind.ONE_MASTER: "green",
+}
+
+
+class JsonOutput:
+    """One object a line, flushed at once; keys are always the same, what is not known is null."""
+
+    def show(self, explanation: Explanation) -> None:
+        """Print a packet."""
+        sys.stdout.write(msgspec.json.encode(_as_object(explanation)).decode() + "\n")
+        sys.stdout.flush()
+
+    def finish(self, _now_ns: int) -> None:
+        """Print nothing: a script counts for itself."""
+
+
+class HumanOutput:
+    """One line a packet, its problems below it, and a summary; coloured on a terminal only.
+
+    Times are local, as tcpdump's. ``is_live`` says that the capture ends now, not with its last packet.
+    """
+
+    def __init__(self, *, is_live: bool) -> None:
+        self._is_live = is_live
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._is_plain = not self._console.is_terminal
+        self._day = ""
+        self._packets = 0
+        self._authentic: Counter[bool | None] = Counter()
+        self._problems: Counter[Remark] = Counter()
+        self._notes: Counter[Remark] = Counter()
+        self._timeline = Timeline()
+
+    def show(self, explanation: Explanation) -> None:
+        """Print a packet, and remember what the summary needs."""
+        self._packets += 1
+        if explanation.advertisement is not None:
+            self._authentic[explanation.authentic] += 1
+        self._problems.update({each.remark for each in explanation.problems})
+        self._notes.update({each.remark for each in explanation.notes})
+        self._timeline.add(explanation)
+        self._print_day(explanation.at_ns)
+        self._print(*_line(explanation))
+        for finding in explanation.problems:
+            self._print(("    problem: ", "red"), (finding.words, ""))
+        for finding in explanation.notes:
+            self._print(("    note: ", "cyan"), (finding.words, ""))
+
+    def finish(self, now_ns: int) -> None:
+        """Print the summary."""
+        if not self._packets:
+            self._print(("no packet of protocol 112 was seen", ""))
+            return
+        self._timeline.finish(time.time_ns() if self._is_live else now_ns)
+        self._print(("", ""))
+        self._print((f"{_plural(self._packets, 'packet')}{self._judged()}", "bold"))
+        for counter, style in ((self._problems, "red"), (self._notes, "cyan")):
+            for remark, count in counter.most_common():
+                self._print((f"  {count:>6} ", ""), (remark.value, style))
+        self._print_timeline()
+
+    def _judged(self) -> str:
+        parts = [
+            f"{count} {words}"
+            for verdict, words in ((True, "authentic"), (False, "not authentic"))
+            if (count := self._authentic[verdict])
+        ]
+        return f": {', '.join(parts)}" if parts else ""
+
+    def _print_timeline(self) -> None:
+        happenings = sorted(self._timeline.happenings, key=lambda each: (each.group, each.at_ns))
+        for group, masters in self._timeline.masters().items():
+            names = " and ".join(map(str, masters)) or "nobody: it bowed out"
+            self._print(("", ""))
+            self._print((f"{_title(group)}: master at the end {names}", "bold"))
+            for happening in [each for each in happenings if each.group == group][-_SHOWN_HAPPENINGS:]:
+                self._print_happening(happening)
+        if self._timeline.dropped:
+            self._print((f"{self._timeline.dropped} earlier happenings are not shown", "dim"))
+
+    def _print_happening(self, happening: Happening) -> None:
+        self._print((f"  {_clock(happening.at_ns)} ", "dim"), (happening.words, _STYLES.get(happening.kind, "")))
+
+    def _print_day(self, at_ns: int) -> None:
+        day = _local(at_ns).strftime("%Y-%m-%d %Z")
+        if day != self._day:
+            self._day = day
+            self._print((day, "dim"))
+
+    def _print(self, *parts: tuple[str, str]) -> None:
+        if self._is_plain:  # rich costs ten times what the explanation does
+            sys.stdout.write("".join(words for words, _style in parts) + "\n")
+            sys.stdout.flush()
+        else:
+            self._console.print(Text.assemble(*parts))
+
+
+class _Verdict(NamedTuple):
+    words: str
+    style: str
+
+
+def _line(explanation: Explanation) -> list[tuple[str, str]]:
+    parts = [(f"{_clock(explanation.at_ns)} ", "dim"), (f"{_addresses(explanation)}: ", "")]
+    advertisement = explanation.advertisement
+    if explanation.vrrp is not None:
+        vrrp = explanation.vrrp
+        return [*parts, (f"VRRPv{vrrp.version} router {vrrp.router_id} priority {vrrp.priority}", "magenta")]
+    if advertisement is None:
+        return [*parts, ("unreadable", "red")]
+    interval_s = interval_ns(advertisement) / NS_PER_S
+    demote = f" demote {advertisement.demote}" if advertisement.demote else ""
+    parts.append((f"vhid {advertisement.vhid}", "bold"))
+    parts.append((f" advbase {advertisement.advbase} advskew {advertisement.advskew} = {interval_s:.3f} s", ""))
+    parts.append((f"{demote} counter {advertisement.counter:016x} ", ""))
+    return [*parts, _verdict(explanation)]
+
+
+def _verdict(explanation: Explanation) -> _Verdict:
+    match explanation.authentic:
+        case True:
+            return _Verdict("authentic", "green")
+        case False:
+            return _Verdict("NOT AUTHENTIC", "red")
+    return _Verdict("not verified", "dim")
+
+
+def _addresses(explanation: Explanation) -> str:
+    tags = "".join(f"vlan {each} " for each in explanation.vlans)
+    if explanation.source is None:
+        return f"{tags}{explanation.source_mac or 'somebody'} > {explanation.destination_mac or 'somebody'}"
+    return f"{tags}{explanation.source} > {explanation.destination}"
+
+
+def _title(group: Group) -> str:
+    tags = "".join(f" on VLAN {each}" for each in group.vlans)
+    return f"vhid {group.vhid}{' over IPv6' if group.family is Family.IPV6 else ''}{tags}"
+
+
+def _as_object(explanation: Explanation) -> dict[str, Any]:
+    advertisement = explanation.advertisement
+    vrrp = explanation.vrrp
+    return {
+        "time": _iso(explanation.at_ns),
+        "source": _text(explanation.source),
+        "destination": _text(explanation.destination),
+        "vhid": advertisement.vhid if advertisement else None,
+        "advbase": advertisement.advbase if advertisement else None,
+        "advskew": advertisement.advskew if advertisement else None,
+        "interval": interval_ns(advertisement) / NS_PER_S if advertisement else None,
+        "demote": advertisement.demote if advertisement else None,
+        "counter": advertisement.counter if advertisement else None,
+        "authentic": explanation.authentic,
+        "bow_out": advertisement.is_bow_out if advertisement else None,
+        "problems": [each.words for each in explanation.problems],
+        "notes": [each.words for each in explanation.notes],
+        "remarks": [each.remark.name.lower().replace("_", "-") for each in (*explanation.problems, *explanation.notes)],
+        "ttl": explanation.ttl,
+        "vlans": list(explanation.vlans),
+        "source_mac": _text(explanation.source_mac),
+        "destination_mac": _text(explanation.destination_mac),
+        "vrrp": {"version": vrrp.version, "router": vrrp.router_id, "priority": vrrp.priority} if vrrp else None,
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _iso(at_ns: int) -> str:
+    """Return a time in UTC; with nanoseconds only where the capture has them."""
+    seconds, rest_ns = divmod(at_ns, NS_PER_S)
+    fraction = f"{rest_ns // _NS_PER_US:06}" if rest_ns % _NS_PER_US == 0 else f"{rest_ns:09}"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction}Z"
+
+
+def _clock(at_ns: int) -> str:
+    return f"{_local(at_ns):%H:%M:%S}.{at_ns % NS_PER_S // _NS_PER_US:06}"
+
+
+def _local(at_ns: int) -> datetime:
+    return datetime.fromtimestamp(at_ns // NS_PER_S, UTC).astimezone()
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

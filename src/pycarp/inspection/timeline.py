@@ -1,0 +1,219 @@
+"""Who is master of each vhid over time: takeovers, bow-outs, silences and double masters, from advertisements alone.
+
+Only a MASTER advertises, so whoever advertises is one. Two hosts may for a moment both be heard when mastership moves
+(ucarp's farewell is an ordinary advertisement), so a double master is told from a takeover by what the old one does
+next.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from pycarp.inspection.explanation import Explanation, interval_ns
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, family_of
+from pycarp.wire.advertisement import Advertisement
+
+_MOST_HAPPENINGS = 1000
+_MOST_GROUPS = 1024
+_DEAD_FACTOR = 3
+_GRACE_NS = NS_PER_S // 10
+"""Kernels' ticks and busy machines are late by so much."""
+
+
+class Group(NamedTuple):
+    """What has one master: a vhid on a VLAN, each family by itself."""
+
+    vlans: tuple[int, ...]
+    vhid: int
+    family: Family
+
+
+class HappeningKind(Enum):
+    """What the timeline tells of."""
+
+    FIRST_HEARD = "first heard"
+    TAKEOVER = "takeover"
+    BOW_OUT = "bow-out"
+    SILENCE = "silence"
+    TWO_MASTERS = "two masters"
+    ONE_MASTER = "one master again"
+
+
+class Happening(NamedTuple):
+    """One entry: who did what, in words."""
+
+    at_ns: int
+    group: Group
+    kind: HappeningKind
+    source: Address
+    words: str
+
+
+@dataclass(slots=True)
+class _Speaker:
+    source: Address
+    since_ns: int
+    last_ns: int
+    last: Advertisement
+    count: int = 1
+
+    def hear(self, at_ns: int, advertisement: Advertisement) -> None:
+        self.last_ns = at_ns
+        self.last = advertisement
+        self.count += 1
+
+    def has_missed_one(self, now_ns: int) -> bool:
+        """Say whether the next advertisement is overdue by half an interval."""
+        return now_ns - self.last_ns > interval_ns(self.last) * 3 // 2 + _GRACE_NS
+
+    def is_silent(self, now_ns: int) -> bool:
+        """Say whether a backup with the same settings would have taken over. Source: carp.md 5.2."""
+        dead_ns = _DEAD_FACTOR * self.last.advbase * NS_PER_S + self.last.advskew * NS_PER_SKEW
+        return now_ns - self.last_ns > dead_ns + _GRACE_NS
+
+
+@dataclass(slots=True)
+class _Reign:
+    """A vhid's master, and a second one while there is one. ``master`` None: it bowed out, as ``left`` tells."""
+
+    master: _Speaker | None
+    left: Address
+    rival: _Speaker | None = None
+    rounds: int = 0
+    """How often the master was heard since the rival is there."""
+
+    is_double: bool = False
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Collects what happened, the last 1000 entries of it; ``dropped`` counts those before."""
+
+    happenings: deque[Happening] = field(default_factory=lambda: deque(maxlen=_MOST_HAPPENINGS))
+    dropped: int = 0
+    _reigns: OrderedDict[Group, _Reign] = field(default_factory=OrderedDict)
+
+    def add(self, explanation: Explanation) -> None:
+        """Take in the next packet, in the order of time; what hosts would not believe changes nothing."""
+        if not explanation.is_believed or explanation.source is None:
+            return
+        advertisement = explanation.advertisement
+        assert advertisement is not None
+        group = Group(explanation.vlans, advertisement.vhid, family_of(explanation.source))
+        self._hear(group, explanation.at_ns, explanation.source, advertisement)
+
+    def finish(self, now_ns: int) -> None:
+        """Judge what is still open when the capture ends."""
+        for group, reign in self._reigns.items():
+            rival = reign.rival
+            if rival and reign.master and (rival.last_ns > reign.master.last_ns and not reign.is_double):
+                self._succeed(group, reign)
+            if reign.master and reign.master.is_silent(now_ns):
+                words = f"{reign.master.source} is not heard any more"
+                self._tell(reign.master.last_ns, group, HappeningKind.SILENCE, reign.master.source, words)
+
+    def masters(self) -> dict[Group, tuple[Address, ...]]:
+        """Return who was master last of each group; two where two were, none where the last one bowed out."""
+        return {
+            group: tuple(each.source for each in (reign.master, reign.rival if reign.is_double else None) if each)
+            for group, reign in sorted(self._reigns.items())
+        }
+
+    def _hear(self, group: Group, at_ns: int, source: Address, advertisement: Advertisement) -> None:
+        reign = self._reigns.get(group)
+        if reign is None:
+            self._begin(group, at_ns, source, advertisement)
+            return
+        self._reigns.move_to_end(group)
+        if advertisement.is_bow_out:
+            self._bow_out(group, reign, at_ns, source)
+        elif reign.master is None:
+            reign.master = _Speaker(source, at_ns, at_ns, advertisement)
+            words = f"{source} is master again" if source == reign.left else f"{source} takes over from {reign.left}"
+            self._tell(at_ns, group, HappeningKind.TAKEOVER, source, f"{words}, which had bowed out")
+        elif source == reign.master.source:
+            self._hear_master(group, reign, at_ns, advertisement)
+        else:
+            self._hear_other(group, reign, at_ns, source, advertisement)
+
+    def _begin(self, group: Group, at_ns: int, source: Address, advertisement: Advertisement) -> None:
+        speaker = None if advertisement.is_bow_out else _Speaker(source, at_ns, at_ns, advertisement)
+        self._reigns[group] = _Reign(master=speaker, left=source)
+        if len(self._reigns) > _MOST_GROUPS:
+            self._reigns.popitem(last=False)
+        if speaker is None:
+            self._tell(at_ns, group, HappeningKind.BOW_OUT, source, f"{source} bows out")
+        else:
+            self._tell(at_ns, group, HappeningKind.FIRST_HEARD, source, f"{source} is master when first heard")
+
+    def _bow_out(self, group: Group, reign: _Reign, at_ns: int, source: Address) -> None:
+        self._tell(at_ns, group, HappeningKind.BOW_OUT, source, f"{source} bows out")
+        if reign.master and source == reign.master.source:
+            reign.master, reign.left = reign.rival, source
+        reign.rival, reign.is_double = None, False
+
+    def _hear_master(self, group: Group, reign: _Reign, at_ns: int, advertisement: Advertisement) -> None:
+        master, rival = reign.master, reign.rival
+        assert master is not None
+        if rival is None and master.is_silent(at_ns):
+            words = f"{master.source} is heard again after {_seconds(at_ns - master.last_ns)} of silence"
+            self._tell(at_ns, group, HappeningKind.SILENCE, master.source, words)
+        master.hear(at_ns, advertisement)
+        if rival is None:
+            return
+        reign.rounds += 1
+        if rival.has_missed_one(at_ns):
+            self._end_double(group, reign, at_ns, master.source)
+            reign.rival = None
+        elif reign.rounds > 1 and rival.count > 1 and not reign.is_double:
+            reign.is_double = True
+            words = f"{master.source} and {rival.source} are both master"
+            self._tell(rival.since_ns, group, HappeningKind.TWO_MASTERS, rival.source, words)
+
+    def _hear_other(
+        self, group: Group, reign: _Reign, at_ns: int, source: Address, advertisement: Advertisement
+    ) -> None:
+        if reign.rival is not None and reign.rival.source == source:
+            reign.rival.hear(at_ns, advertisement)
+        else:
+            reign.rival, reign.rounds = _Speaker(source, at_ns, at_ns, advertisement), 0
+        assert reign.master is not None
+        if reign.master.has_missed_one(at_ns):
+            self._succeed(group, reign)
+
+    def _succeed(self, group: Group, reign: _Reign) -> None:
+        master, rival = reign.master, reign.rival
+        assert master is not None
+        assert rival is not None
+        if reign.is_double:
+            self._end_double(group, reign, rival.last_ns, rival.source)
+        else:
+            words = f"{rival.source} takes over from {master.source}, {_why(master, rival)}"
+            self._tell(rival.since_ns, group, HappeningKind.TAKEOVER, rival.source, words)
+        reign.master, reign.left, reign.rival, reign.rounds = rival, master.source, None, 0
+
+    def _end_double(self, group: Group, reign: _Reign, at_ns: int, source: Address) -> None:
+        if reign.is_double:
+            self._tell(at_ns, group, HappeningKind.ONE_MASTER, source, f"{source} alone is master again")
+        reign.is_double = False
+
+    def _tell(self, at_ns: int, group: Group, kind: HappeningKind, source: Address, words: str) -> None:
+        self.dropped += len(self.happenings) == _MOST_HAPPENINGS
+        self.happenings.append(Happening(at_ns, group, kind, source, words))
+
+
+def _why(master: _Speaker, rival: _Speaker) -> str:
+    silence_ns = rival.since_ns - master.last_ns
+    if master.has_missed_one(rival.since_ns):
+        return f"which was silent for {_seconds(silence_ns)}"
+    theirs, ours = interval_ns(master.last), interval_ns(rival.last)
+    if ours < theirs:
+        return f"preempting: {_seconds(ours)} between advertisements instead of {_seconds(theirs)}"
+    if rival.last.demote < master.last.demote:
+        return f"which is demoted more: {master.last.demote} against {rival.last.demote}"
+    return "which stepped down" + (" though both advertise equally often" if ours == theirs else "")
+
+
+def _seconds(span_ns: int) -> str:
+    return f"{span_ns / NS_PER_S:.3f} s"
