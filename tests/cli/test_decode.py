@@ -49,6 +49,15 @@ def test_problems_and_notes_are_indented_below_it(capture: Path) -> None:
     assert "    problem: TTL or hop limit 1 instead of 255: it crossed a router, or is forged; dropped" in lines
 
 
+def test_a_note_about_a_sender_is_told_once(capture: Path) -> None:
+    write_pcap(capture, [frame(ip_packet(payload(counter, authlen=9))) for counter in (1, 2, 3)])
+
+    told = decode(str(capture)).stdout
+
+    assert told.count("    note: type 1 and authlen 9") == 1
+    assert "       3 odd type or authlen" in told
+
+
 def test_the_summary_counts_and_tells_who_is_master(capture: Path) -> None:
     lines = decode(str(capture), "-p", PASSWORD, "-a", str(SHARED)).stdout.splitlines()
 

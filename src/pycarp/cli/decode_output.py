@@ -10,12 +10,13 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from pycarp.inspection.explanation import Explanation, Remark, interval_ns
+from pycarp.inspection.explanation import Explanation, Finding, Remark, interval_ns
 from pycarp.inspection.timeline import Group, Happening, HappeningKind, Timeline
-from pycarp.vocabulary import NS_PER_S, Family
+from pycarp.vocabulary import NS_PER_S, Address, Family
 
 _NS_PER_US = 1000
 _SHOWN_HAPPENINGS = 100
+_MOST_TOLD = 1000
 _STYLES = {
     HappeningKind.TAKEOVER: "yellow",
     HappeningKind.BOW_OUT: "cyan",
@@ -53,6 +54,7 @@ class HumanOutput:
         self._problems: Counter[Remark] = Counter()
         self._notes: Counter[Remark] = Counter()
         self._timeline = Timeline()
+        self._told: set[tuple[tuple[int, ...], Address | None, Finding]] = set()
 
     def show(self, explanation: Explanation) -> None:
         """Print a packet, and remember what the summary needs."""
@@ -67,7 +69,20 @@ class HumanOutput:
         for finding in explanation.problems:
             self._print(("    problem: ", "red"), (finding.words, ""))
         for finding in explanation.notes:
-            self._print(("    note: ", "cyan"), (finding.words, ""))
+            if self._is_news(explanation, finding):
+                self._print(("    note: ", "cyan"), (finding.words, ""))
+
+    def _is_news(self, explanation: Explanation, finding: Finding) -> bool:
+        """Say whether a note is worth a line: what a sender always does is told once, and counted."""
+        if finding.remark is Remark.BOW_OUT:
+            return True
+        told = (explanation.vlans, explanation.source, finding)
+        if told in self._told:
+            return False
+        if len(self._told) >= _MOST_TOLD:
+            self._told.clear()
+        self._told.add(told)
+        return True
 
     def finish(self, now_ns: int) -> None:
         """Print the summary."""
