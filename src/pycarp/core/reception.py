@@ -13,6 +13,7 @@ from pycarp.dialects.base import TtlRule
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
+from pycarp.wire.vrrp import vrrp_of
 
 _VHID_AT = 1
 
@@ -48,7 +49,7 @@ def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
     try:
         advert = wire.decode(datagram.payload)
     except DecodeError:
-        return DropReason.VRRP if wire.looks_like_vrrp(datagram.payload) else DropReason.TOO_SHORT
+        return DropReason.VRRP if vrrp_of(datagram.payload) else DropReason.TOO_SHORT
     pseudo_header = b"" if datagram.family is Family.IPV4 else _pseudo_header(datagram)
     checksum = wire.checksum_form(datagram.payload, pseudo_header=pseudo_header)
     if checksum is None:

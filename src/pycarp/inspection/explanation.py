@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, MacAddress, family_of
 from pycarp.wire.advertisement import Advertisement
+from pycarp.wire.vrrp import Vrrp
 
 
 class Remark(Enum):
@@ -44,15 +45,6 @@ class Finding(NamedTuple):
 
     remark: Remark
     words: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vrrp:
-    """What a VRRP packet says of itself."""
-
-    version: int
-    router_id: int
-    priority: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

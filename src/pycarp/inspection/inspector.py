@@ -10,14 +10,14 @@ from ipaddress import IPv6Address
 from pycarp.errors import DecodeError
 from pycarp.inspection.authenticity import Authenticity, SharedSecret
 from pycarp.inspection.captured import CapturedPacket
-from pycarp.inspection.explanation import Explanation, Finding, Remark, Vrrp
+from pycarp.inspection.explanation import Explanation, Finding, Remark
 from pycarp.inspection.history import CounterHistory, Repetition
 from pycarp.inspection.link_layer import OnLink, ip_packet_of
-from pycarp.inspection.vrrp import vrrp_of
 from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Address, Family, MacAddress, family_of
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import Advertisement, ChecksumForm
+from pycarp.wire.vrrp import Vrrp, vrrp_of
 
 _AUTHENTICATION_HEADER = 51
 _Findings = Iterator[Finding]

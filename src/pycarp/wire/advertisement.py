@@ -38,7 +38,6 @@ BOW_OUT = 255
 
 _FORMAT = struct.Struct("!BBBBBBHQ20s")
 _CHECKSUM_OFFSET = 6
-_VRRP3_LENGTH_MIN = 12
 
 
 class Advertisement(NamedTuple):
@@ -59,17 +58,6 @@ class Advertisement(NamedTuple):
     def is_bow_out(self) -> bool:
         """True for the 255/255 advertisement of a MASTER that leaves."""
         return self.advbase == BOW_OUT and self.advskew == BOW_OUT
-
-
-def looks_like_vrrp(octets: bytes) -> bool:
-    """Say whether a packet too short for CARP is a whole VRRP advertisement, of version 2 or 3.
-
-    Both protocols have number, group and in version 2 even the first octet in common. A packet of version 2 is told by
-    its checksum, one of version 3 by its length. Source: carp.md section 10.
-    """
-    if octets[:1] == b"\x21":
-        return internet_checksum(octets) == 0
-    return octets[:1] == b"\x31" and len(octets) >= _VRRP3_LENGTH_MIN
 
 
 class ChecksumForm(Enum):

@@ -1,6 +1,7 @@
 """Tells VRRP from CARP: both are protocol 112, go to the same groups, and begin alike. Source: carp.md 9 and 10."""
 
-from pycarp.inspection.explanation import Vrrp
+from dataclasses import dataclass
+
 from pycarp.wire.advertisement import AUTHLEN
 from pycarp.wire.checksum import internet_checksum
 
@@ -8,6 +9,15 @@ _VRRP2_FIRST, _VRRP3_FIRST = 0x21, 0x31
 _HEADER_LENGTH = 8
 _AUTHENTICATION_LENGTH = 8
 _ADDRESS_LENGTHS = (4, 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vrrp:
+    """What a VRRP packet says of itself."""
+
+    version: int
+    router_id: int
+    priority: int
 
 
 def vrrp_of(payload: bytes) -> Vrrp | None:
