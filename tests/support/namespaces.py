@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 from pycarp.transports.base import Transport
@@ -28,11 +28,17 @@ class Namespace:
 
     name: str
     own: IPv4Interface
+    own6: IPv6Interface
 
     @property
     def address(self) -> IPv4Address:
         """The own address, without its prefix."""
         return self.own.ip
+
+    @property
+    def address6(self) -> IPv6Address:
+        """The own IPv6 address, without its prefix."""
+        return self.own6.ip
 
     def ip(self, *arguments: str) -> str:
         """Run ``ip`` inside and return what it prints."""
@@ -65,6 +71,7 @@ def joined_namespaces() -> Iterator[tuple[Namespace, Namespace]]:
         for each in (left, right):
             each.ip("link", "set", "lo", "up")
             each.ip("addr", "add", str(each.own), "dev", LINK)
+            each.ip("addr", "add", str(each.own6), "dev", LINK, "nodad")
             each.ip("link", "set", LINK, "up")
         for each in (left, right):
             each.wait_for_carrier()
@@ -125,7 +132,11 @@ class TransportInside:
 
 @contextlib.contextmanager
 def _namespace(host: int) -> Iterator[Namespace]:
-    namespace = Namespace(name=f"pycarp-t{os.getpid()}-{next(_numbers)}", own=IPv4Interface(f"10.77.0.{host}/24"))
+    namespace = Namespace(
+        name=f"pycarp-t{os.getpid()}-{next(_numbers)}",
+        own=IPv4Interface(f"10.77.0.{host}/24"),
+        own6=IPv6Interface(f"fd77::{host}/64"),
+    )
     _run("ip", "netns", "add", namespace.name)
     try:
         yield namespace

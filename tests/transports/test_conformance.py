@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 import pytest
 
@@ -10,6 +10,7 @@ from pycarp import transports
 from pycarp.testing import CHECKS, Station, run
 from pycarp.testing.conformance import Check, Pair
 from pycarp.transports.memory import MemoryBus
+from pycarp.vocabulary import Family
 from tests.support.namespaces import LINK, Namespace, TransportInside, joined_namespaces
 from tests.support.system import require
 
@@ -23,19 +24,28 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
         yield pair
 
 
+both_families = pytest.mark.parametrize("family", Family, ids=lambda family: f"v{family}")
+
+
 @contextlib.asynccontextmanager
-async def memory_pair() -> AsyncIterator[Pair]:
+async def memory_pair(family: Family) -> AsyncIterator[Pair]:
     bus = MemoryBus()
-    yield (
-        Station(transport=bus.port("a"), link="em0", source=IPv4Address("192.0.2.1"), has_real_links=False),
-        Station(transport=bus.port("b"), link="em0", source=IPv4Address("192.0.2.2"), has_real_links=False),
+    base = ip_address("192.0.2.0" if family is Family.IPV4 else "2001:db8::")
+    left, right = (
+        Station(transport=bus.port(name), link="em0", source=base + number, has_real_links=False)
+        for number, name in enumerate("ab", 1)
     )
+    yield left, right
 
 
 @contextlib.asynccontextmanager
-async def socket_pair(name: str, segment: tuple[Namespace, Namespace]) -> AsyncIterator[Pair]:
+async def socket_pair(name: str, family: Family, segment: tuple[Namespace, Namespace]) -> AsyncIterator[Pair]:
     left, right = (
-        Station(transport=TransportInside(transports.by_name(name), each), link=LINK, source=each.address)
+        Station(
+            transport=TransportInside(transports.by_name(name), each),
+            link=LINK,
+            source=each.address if family is Family.IPV4 else each.address6,
+        )
         for each in segment
     )
     try:
@@ -45,18 +55,22 @@ async def socket_pair(name: str, segment: tuple[Namespace, Namespace]) -> AsyncI
         await right.transport.close()
 
 
+@both_families
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_memory_transport_conforms(check: Check) -> None:
+def test_memory_transport_conforms(check: Check, family: Family) -> None:
     async def story() -> None:
-        async with memory_pair() as pair:
+        async with memory_pair(family) as pair:
             await check(pair)
 
     run(story())
 
 
 @pytest.mark.system
+@both_families
 @pytest.mark.parametrize("name", SOCKET_TRANSPORTS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_socket_transport_conforms(name: str, check: Check, segment: tuple[Namespace, Namespace]) -> None:
-    async with socket_pair(name, segment) as pair:
+async def test_socket_transport_conforms(
+    name: str, check: Check, family: Family, segment: tuple[Namespace, Namespace]
+) -> None:
+    async with socket_pair(name, family, segment) as pair:
         await check(pair)

@@ -90,14 +90,13 @@ async def what_arrives(segment: tuple[Namespace, Namespace], frames: list[bytes]
 
 async def test_of_all_sorts_of_frames_only_the_advertisement_arrives(segment: tuple[Namespace, Namespace]) -> None:
     ours, theirs = segment
-    their_mac = MacAddress.parse(theirs.ip("-o", "link", "show", "dev", LINK).split("link/ether ")[1].split()[0])
     woken, heard = await what_arrives(
         segment,
         [
             frame(packet(protocol=socket.IPPROTO_UDP)),
             frame(packet(protocol=socket.IPPROTO_ICMP)),
-            frame(packet(destination=theirs.address), destination=their_mac),
-            frame(packet(), destination=their_mac),
+            frame(packet(destination=theirs.address), destination=MacAddress.parse("02:00:00:00:00:07")),
+            frame(packet(), destination=MacAddress.parse("02:00:00:00:00:07")),
             frame(packet())[:12] + b"\x86\xdd" + packet(),
             frame(b""),
             frame(packet()[:9]),
@@ -107,6 +106,18 @@ async def test_of_all_sorts_of_frames_only_the_advertisement_arrives(segment: tu
     assert not woken, "the filter in the kernel keeps all of these away"
     assert [(each.source, each.ttl, each.link) for each in heard] == [(ours.address, 255, LINK)]
     assert advertisement.decode(heard[0].payload).vhid == VHID
+
+
+async def test_of_frames_to_this_host_only_packets_to_it_arrive(segment: tuple[Namespace, Namespace]) -> None:
+    """Source: measured, carp.md section 13: a packet to the group in a frame to one host is not shown to CARP."""
+    _ours, theirs = segment
+    their_mac = MacAddress.parse(theirs.ip("-o", "link", "show", "dev", LINK).split("link/ether ")[1].split()[0])
+    _woken, heard = await what_arrives(
+        segment,
+        [frame(packet(), destination=their_mac), frame(packet(destination=theirs.address), destination=their_mac)],
+    )
+
+    assert [each.destination for each in heard] == [theirs.address, GROUP]
 
 
 async def test_a_broken_ip_packet_of_protocol_112_is_passed_over(segment: tuple[Namespace, Namespace]) -> None:

@@ -13,12 +13,12 @@ those who want one test a check.
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from pycarp.errors import TransportError
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Datagram, Family, Outgoing
+from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, Outgoing, family_of
 
 PATIENCE_S = 2.0
 """How long a check waits for a datagram that must arrive."""
@@ -29,6 +29,7 @@ SETTLE_S = 0.1
 NO_SUCH_LINK = "nosuchlink0"
 """The name of a link that no machine has."""
 
+_OTHER_GROUP = IPv4Address("239.192.0.5")
 _QUICK_S = 0.5
 _PAYLOAD_LENGTH = 36
 
@@ -37,13 +38,15 @@ _PAYLOAD_LENGTH = 36
 class Station:
     """One end of the segment: a transport, the name of its link there, and an address that it may send from.
 
-    ``has_real_links`` is False when the transport accepts links of any name, as the one in memory does.
+    The family of ``source`` is the one that is checked. ``has_real_links`` is False when the transport accepts links of
+    any name, as the one in memory does; ``has_groups`` is False when it carries to unicast peers alone.
     """
 
     transport: Transport
     link: str
-    source: IPv4Address
+    source: Address
     has_real_links: bool = True
+    has_groups: bool = True
 
 
 Pair = tuple[Station, Station]
@@ -67,25 +70,36 @@ async def what_one_sends_the_other_receives_intact(pair: Pair) -> None:
     left, right = pair
     left_ear, right_ear = await _open(pair)
     for sender, receiver, ear in ((left, right, right_ear), (right, left, left_ear)):
-        sender.transport.send(_advert(sender, 1))
-        heard = await ear.hear(1)
+        sender.transport.send(_advert(sender, receiver, 1))
+        await _expect_heard(ear, sender, receiver, _destination(receiver))
 
-        expected = Datagram(
-            link=receiver.link,
-            family=Family.IPV4,
-            source=sender.source,
-            destination=CARP_GROUPS[Family.IPV4],
-            ttl=CARP_TTL,
-            payload=_payload(1),
-        )
-        _expect(heard == [expected], f"{expected} was sent, {heard} was received")
+
+async def a_unicast_peer_receives_what_is_meant_for_it(pair: Pair) -> None:
+    """To its own address, in both directions."""
+    left, right = pair
+    left_ear, right_ear = await _open(pair)
+    for sender, receiver, ear in ((left, right, right_ear), (right, left, left_ear)):
+        sender.transport.send(replace(_advert(sender, receiver, 1), destination=receiver.source))
+        await _expect_heard(ear, sender, receiver, receiver.source)
+
+
+async def one_more_group_can_be_joined(pair: Pair) -> None:
+    """And joined again. Only where there are groups; 239.192.0.5 is an administrator's choice, as ucarp allows it."""
+    sender, receiver = pair
+    if not sender.has_groups or sender.source.version == 6:
+        return
+    _, ear = await _open(pair)
+    for _ in range(2):
+        await receiver.transport.join(receiver.link, _OTHER_GROUP)
+    sender.transport.send(replace(_advert(sender, receiver, 1), destination=_OTHER_GROUP))
+    await _expect_heard(ear, sender, receiver, _OTHER_GROUP)
 
 
 async def wake_is_called_when_something_arrives(pair: Pair) -> None:
     """Once or more often for each arrival, and before it can be drained."""
     _, ear = await _open(pair)
     _expect(ear.wakes == 0, "wake must not be called before anything was sent")
-    pair[0].transport.send(_advert(pair[0], 1))
+    pair[0].transport.send(_advert(pair[0], pair[1], 1))
     await ear.hear(1)
     _expect(ear.wakes > 0, "wake must be called when a datagram arrives")
 
@@ -93,7 +107,7 @@ async def wake_is_called_when_something_arrives(pair: Pair) -> None:
 async def own_packets_are_never_delivered_back(pair: Pair) -> None:
     """Take the own voice for a stranger's, and a MASTER meets its equal."""
     mine, theirs = await _open(pair)
-    pair[0].transport.send(_advert(pair[0], 1))
+    pair[0].transport.send(_advert(pair[0], pair[1], 1))
     await theirs.hear(1)
     await asyncio.sleep(SETTLE_S)
 
@@ -106,7 +120,7 @@ async def drain_never_exceeds_its_limit_and_keeps_the_order(pair: Pair) -> None:
     """Five datagrams come out as two, two and one."""
     _, ear = await _open(pair)
     for number in range(5):
-        pair[0].transport.send(_advert(pair[0], number))
+        pair[0].transport.send(_advert(pair[0], pair[1], number))
     await asyncio.sleep(SETTLE_S)
 
     batches = [pair[1].transport.drain(2) for _ in range(3)]
@@ -146,7 +160,7 @@ async def opening_a_link_twice_raises_transport_error(pair: Pair) -> None:
         _expect(pair[1].link in str(exc), f"the error must name {pair[1].link}, but says {exc}")
     else:
         raise AssertionError("opening a link a second time must raise TransportError")
-    pair[0].transport.send(_advert(pair[0], 1))
+    pair[0].transport.send(_advert(pair[0], pair[1], 1))
     await ear.hear(1)
 
 
@@ -166,11 +180,11 @@ async def an_unknown_link_raises_transport_error_that_names_it(pair: Pair) -> No
 async def after_close_link_nothing_arrives(pair: Pair) -> None:
     """Neither what was waiting in the socket nor what is sent later; and wake is not called any more."""
     _, ear = await _open(pair)
-    pair[0].transport.send(_advert(pair[0], 1))
+    pair[0].transport.send(_advert(pair[0], pair[1], 1))
     await asyncio.sleep(SETTLE_S)
     await pair[1].transport.close_link(pair[1].link)
     wakes = ear.wakes
-    pair[0].transport.send(_advert(pair[0], 2))
+    pair[0].transport.send(_advert(pair[0], pair[1], 2))
     await asyncio.sleep(SETTLE_S)
 
     late = pair[1].transport.drain(64)
@@ -184,7 +198,7 @@ async def a_link_can_be_opened_again_after_it_was_closed(pair: Pair) -> None:
     await _open(pair)
     await pair[1].transport.close_link(pair[1].link)
     ear = await _Ear.open(pair[1])
-    pair[0].transport.send(_advert(pair[0], 1))
+    pair[0].transport.send(_advert(pair[0], pair[1], 1))
     await ear.hear(1)
 
 
@@ -206,6 +220,8 @@ async def close_can_be_called_again(pair: Pair) -> None:
 
 CHECKS: tuple[Check, ...] = (
     what_one_sends_the_other_receives_intact,
+    a_unicast_peer_receives_what_is_meant_for_it,
+    one_more_group_can_be_joined,
     wake_is_called_when_something_arrives,
     own_packets_are_never_delivered_back,
     drain_never_exceeds_its_limit_and_keeps_the_order,
@@ -260,9 +276,22 @@ async def _open(pair: Pair) -> tuple[_Ear, _Ear]:
     return await _Ear.open(pair[0]), await _Ear.open(pair[1])
 
 
+async def _expect_heard(ear: _Ear, sender: Station, receiver: Station, destination: Address) -> None:
+    heard = await ear.hear(1)
+    expected = Datagram(
+        link=receiver.link,
+        family=family_of(sender.source),
+        source=sender.source,
+        destination=destination,
+        ttl=CARP_TTL,
+        payload=_payload(1),
+    )
+    _expect(heard == [expected], f"{expected} was sent, {heard} was received")
+
+
 async def _expect_os_error(station: Station, which: str) -> None:
     try:
-        station.transport.send(_advert(station, 1))
+        station.transport.send(_advert(station, station, 1))
     except OSError:
         return
     raise AssertionError(f"sending on a link {which} must raise OSError")
@@ -282,12 +311,16 @@ def _payload(number: int) -> bytes:
     return number.to_bytes(2, "big").ljust(_PAYLOAD_LENGTH, b"\x5a")
 
 
-def _advert(station: Station, number: int) -> Outgoing:
+def _destination(receiver: Station) -> Address:
+    return CARP_GROUPS[family_of(receiver.source)] if receiver.has_groups else receiver.source
+
+
+def _advert(sender: Station, receiver: Station, number: int) -> Outgoing:
     return Outgoing(
-        link=station.link,
-        family=Family.IPV4,
-        source=station.source,
-        destination=CARP_GROUPS[Family.IPV4],
+        link=sender.link,
+        family=family_of(sender.source),
+        source=sender.source,
+        destination=_destination(receiver),
         tos=0x10,
         identification=None,
         source_mac=None,
