@@ -124,6 +124,17 @@ def test_a_cut_capture_shows_what_there_is_and_fails(capture: Path) -> None:
     assert result.stderr == f"pycarp: cannot read {capture}: cut short: 10 of 70 octets are missing at its end\n"
 
 
+def test_a_link_type_that_cannot_be_read_is_told(capture: Path) -> None:
+    octets = bytearray(capture.read_bytes())
+    octets[20] = 127
+    capture.write_bytes(octets)
+
+    result = decode(str(capture))
+
+    assert result.exit_code == 1
+    assert "packets of link type 127 were left out" in result.stderr
+
+
 def test_what_is_no_capture_is_named(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello world")
 

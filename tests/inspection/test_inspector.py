@@ -4,6 +4,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -292,3 +294,31 @@ def test_another_vhid_is_left_out() -> None:
 
     assert inspector.explain(captured(frame(ip_packet(payload(vhid=8))))) is None
     assert inspector.explain(captured(frame(ip_packet(payload())))) is not None
+
+
+GOOD = frame(ip_packet(payload()))
+
+
+@given(st.sampled_from(LinkType), st.binary(max_size=120))
+def test_no_octets_are_too_strange(link_type: LinkType, octets: bytes) -> None:
+    Inspector(secret=SECRET).explain(CapturedPacket(0, link_type, octets, len(octets)))
+
+
+@given(st.integers(0, len(GOOD) - 1), st.integers(1, 255), st.integers(0, len(GOOD)))
+def test_a_changed_or_cut_advertisement_is_explained(position: int, change: int, length: int) -> None:
+    octets = bytearray(GOOD)
+    octets[position] ^= change
+    inspector = Inspector(secret=SECRET)
+
+    inspector.explain(CapturedPacket(0, LinkType.ETHERNET, bytes(octets[:length]), len(octets)))
+    found = inspector.explain(captured(bytes(octets)))
+
+    if found is not None and position >= 14 + 20 + 8:
+        assert found.authentic is False  # counter and digest
+
+
+@given(st.binary(min_size=1, max_size=100))
+def test_whatever_follows_a_protocol_112_header_has_an_explanation(octets: bytes) -> None:
+    found = explained(frame(ip_packet(octets)))
+
+    assert found.problems or found.authentic

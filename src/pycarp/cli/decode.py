@@ -22,6 +22,7 @@ from pycarp.vocabulary import Address, MacAddress
 
 EXIT_PROBLEMS = 3
 _PASSWORD_FILE_OCTETS = 512
+_LINK_TYPES = frozenset(LinkType)
 
 
 @click.command(
@@ -119,12 +120,23 @@ def _packets(capture: str | None, interface: str | None) -> Iterator[CapturedPac
 
 
 def _packets_of_stream(stream: BinaryIO, name: str) -> Iterator[CapturedPacket]:
+    unknown: set[int] = set()
     try:
-        yield from packets_of(stream)
+        for packet in packets_of(stream):
+            if packet.link_type in _LINK_TYPES:
+                yield packet
+            else:
+                unknown.add(packet.link_type)
     except CaptureError as exc:
         raise CaptureError(f"cannot read {name}: {exc}") from exc
     except OSError as exc:
         raise CaptureError(f"cannot read {name}: {exc.strerror or exc}") from exc
+    if unknown:
+        kinds = ", ".join(map(str, sorted(unknown)))
+        raise CaptureError(
+            f"cannot read {name} wholly: packets of link type {kinds} were left out; "
+            "Ethernet, Linux cooked, raw IP and loopback can be read"
+        )
 
 
 def _packets_of_link(interface: str) -> Iterator[CapturedPacket]:
