@@ -1,14 +1,14 @@
 """The frames of an announcement."""
 
 import contextlib
-from ipaddress import IPv4Address, ip_interface
+from ipaddress import IPv4Address, IPv6Interface, ip_interface
 
 import pytest
 
 from pycarp.actuators.announcer import Announcer, frames
 from pycarp.dialects.base import ArpForm
 from pycarp.vocabulary import MacAddress
-from pycarp.wire import arp, ethernet
+from pycarp.wire import arp, ethernet, ip, ndp
 from tests.support.capture import Capture
 from tests.support.namespaces import LINK, entered, joined_namespaces
 from tests.support.system import require
@@ -58,10 +58,40 @@ def test_frames_are_broadcast_by_the_owner() -> None:
     }
 
 
-def test_ipv6_addresses_have_no_arp() -> None:
-    form = ArpForm(own_target_mac=False, link_source=False, with_reply=True)
+V6 = (IPv6Interface("2001:db8::10/64"),)
+ANY_FORM = ArpForm(own_target_mac=False, link_source=False, with_reply=True)
 
-    assert frames((ip_interface("2001:db8::10/64"),), OWNER, form) == []
+
+def neighbour(frame: bytes) -> ndp.NeighbourAdvertisement:
+    """Return what a frame says about a neighbour."""
+    packet = ip.decode_ipv6(ethernet.decode(frame).payload)
+    assert packet.destination == ndp.ALL_NODES
+    assert packet.hop_limit == 255
+    return ndp.decode(packet.payload, source=packet.source, destination=packet.destination)
+
+
+def test_an_ipv6_address_is_announced_by_one_unsolicited_advertisement() -> None:
+    """Source: carp.md section 7: Override set, Solicited clear, the target is the shared address."""
+    (frame,) = frames(V6, OWNER, ANY_FORM)
+
+    assert neighbour(frame) == ndp.NeighbourAdvertisement(target=V6[0].ip, target_mac=OWNER)
+    assert str(ethernet.decode(frame).destination) == "33:33:00:00:00:01"
+
+
+def test_a_router_says_that_it_is_one() -> None:
+    (frame,) = frames(V6, OWNER, ANY_FORM, is_router=True)
+
+    assert neighbour(frame).is_router
+
+
+@pytest.mark.parametrize("link_source", [True, False])
+def test_the_ethernet_source_is_what_the_form_says(link_source: bool) -> None:
+    """Source: carp.md section 7: FreeBSD and NetBSD send from the real MAC, OpenBSD from the virtual one."""
+    real = MacAddress.parse("02:00:00:00:00:99")
+    form = ArpForm(own_target_mac=False, link_source=link_source, with_reply=False)
+    (frame,) = frames(ADDRESSES[:1], OWNER, form, link_mac=real)
+
+    assert ethernet.decode(frame).source == (real if link_source else OWNER)
 
 
 @pytest.mark.system

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from ipaddress import IPv4Interface, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
 import pytest
 
@@ -134,3 +134,36 @@ async def test_what_the_kernel_refuses_is_an_actuator_error_with_its_reason(name
                 await actuator.hold(KEY, SHARED)
             with pytest.raises(ActuatorError, match=r"cannot remove 10\.77\.0\.1/24 from eth0: Operation not perm"):
                 await actuator.drop(KEY, (namespace.own,))
+
+
+BOTH = (IPv4Interface("10.77.0.50/24"), IPv6Interface("fd77::50/64"))
+
+
+def shown6(namespace: Namespace) -> str:
+    return namespace.ip("-o", "-6", "addr", "show", "dev", LINK)
+
+
+async def test_an_ipv6_address_is_held_at_once_without_detecting_duplicates(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, BOTH)
+        (line,) = [line for line in shown6(namespace).splitlines() if "fd77::50" in line]
+
+    assert "nodad" in line
+    assert "tentative" not in line
+
+
+async def test_an_ipv6_address_is_dropped_and_the_others_stay(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, (*BOTH, IPv6Interface("fd77::51/64")))
+        await actuator.drop(KEY, BOTH)
+
+    assert "fd77::50/" not in shown6(namespace)
+    assert "fd77::51/" in shown6(namespace)
+    assert str(namespace.own6) in shown6(namespace)
+
+
+async def test_where_ipv6_is_switched_off_the_error_says_so(namespace: Namespace) -> None:
+    namespace.switch_off_ipv6()
+    async with actuator_in(namespace) as actuator:
+        with pytest.raises(ActuatorError, match="IPv6 is switched off there"):
+            await actuator.hold(KEY, BOTH)

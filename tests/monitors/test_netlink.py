@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 
 import pytest
 
@@ -29,6 +29,11 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
     require("ip")
     with joined_namespaces() as pair:
         yield pair
+
+
+def only_ours(namespace: Namespace) -> None:
+    """Remove the link-local address that the kernel makes of the MAC."""
+    namespace.ip("-6", "addr", "flush", "dev", LINK, "scope", "link")
 
 
 class Watch:
@@ -78,13 +83,53 @@ async def test_a_link_is_told_with_its_mac_and_its_addresses(segment: tuple[Name
     ours, _theirs = segment
     ours.ip("link", "set", LINK, "address", "02:00:00:00:00:07")
     ours.ip("addr", "add", "10.77.0.50/32", "dev", LINK)
+    only_ours(ours)
     async with watching(ours) as watch:
         assert watch.now == LinkFacts(
             name=LINK,
             is_up=True,
             mac=MacAddress.parse("02:00:00:00:00:07"),
-            addresses=(ours.own, IPv4Interface("10.77.0.50/32")),
+            addresses=(ours.own, IPv4Interface("10.77.0.50/32"), ours.own6),
         )
+
+
+async def test_a_link_local_address_is_preferred_among_those_of_ipv6(segment: tuple[Namespace, Namespace]) -> None:
+    """Source: carp.md 1.3."""
+    ours, _theirs = segment
+    only_ours(ours)
+    ours.ip("addr", "add", "fe80::7/64", "dev", LINK, "nodad")
+    async with watching(ours) as watch:
+        assert watch.now.addresses == (ours.own, IPv6Interface("fe80::7/64"), ours.own6)
+
+
+async def test_an_ipv6_address_is_told_once_it_is_known_to_be_ours_alone(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    ours, _theirs = segment
+    only_ours(ours)
+    async with watching(ours) as watch:
+        ours.ip("addr", "add", "fd77::77/64", "dev", LINK)
+        await watch.until(lambda facts: IPv6Interface("fd77::77/64") in facts.addresses, within_s=5)
+
+
+async def test_a_link_that_does_not_say_whether_it_carries_is_not_certain(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    """Source: carp.md 5.3: the dialects differ on what that means. The loopback never says."""
+    ours, _theirs = segment
+    async with watching(ours, "lo") as watch:
+        assert (watch.now.is_up, watch.now.is_certain) == (True, False)
+
+
+async def test_hundreds_of_addresses_that_come_at_once_are_noticed_in_few_readings(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    ours, _theirs = segment
+    async with watching(ours) as watch:
+        ours.ip_batch("".join(f"addr add 10.77.1.{n}/32 dev {LINK}\n" for n in range(1, 251)))
+        await watch.until(lambda facts: IPv4Interface("10.77.1.250/32") in facts.addresses)
+
+    assert len(watch.noticed) < 100
 
 
 async def test_an_unknown_link_is_a_config_error_that_names_the_known_ones(
@@ -120,7 +165,7 @@ async def test_an_address_that_comes_and_goes_is_noticed(segment: tuple[Namespac
         ours.ip("addr", "del", str(other), "dev", LINK)
         await watch.until(lambda facts: other not in facts.addresses)
 
-        assert watch.now.addresses == (ours.own,)
+        assert [each for each in watch.now.addresses if each.version == 4] == [ours.own]
 
 
 async def test_a_changed_mac_is_noticed(segment: tuple[Namespace, Namespace]) -> None:

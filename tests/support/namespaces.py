@@ -44,6 +44,11 @@ class Namespace:
         """Run ``ip`` inside and return what it prints."""
         return _run("ip", "-n", self.name, *arguments)
 
+    def switch_off_ipv6(self) -> None:
+        """Let the link know no IPv6 any more."""
+        with entered(self):
+            Path(f"/proc/sys/net/ipv6/conf/{LINK}/disable_ipv6").write_text("1")
+
     def ip_batch(self, commands: str) -> None:
         """Run many commands of ``ip``, one a line."""
         argv = ["ip", "-n", self.name, "-batch", "-"]

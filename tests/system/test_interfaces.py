@@ -18,6 +18,7 @@ def test_a_device_is_told_with_its_name_mac_and_addresses() -> None:
     with joined_namespaces() as (ours, _theirs):
         ours.ip("link", "set", LINK, "address", "02:00:00:00:00:07")
         ours.ip("addr", "add", "10.77.9.9/32", "dev", LINK)
+        ours.ip("-6", "addr", "flush", "dev", LINK, "scope", "link")
         with entered(ours):
             found = {each.name: each for each in interfaces()}
 
@@ -25,7 +26,7 @@ def test_a_device_is_told_with_its_name_mac_and_addresses() -> None:
         name=LINK,
         is_up=True,
         mac=MacAddress.parse("02:00:00:00:00:07"),
-        addresses=(ours.own, IPv4Interface("10.77.9.9/32")),
+        addresses=(ours.own, IPv4Interface("10.77.9.9/32"), ours.own6),
     )
 
 

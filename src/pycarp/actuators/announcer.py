@@ -1,12 +1,13 @@
-"""Sends gratuitous ARP on a link, with the link's own MAC as owner of the addresses."""
+"""Sends gratuitous ARP and unsolicited neighbour advertisements; the link's own MAC is the owner of the addresses."""
 
 import fcntl
 import socket
 import struct
+from pathlib import Path
 
 from pycarp.dialects.base import ArpForm
 from pycarp.vocabulary import Interface, MacAddress
-from pycarp.wire import arp
+from pycarp.wire import arp, ndp
 
 _SIOCGIFHWADDR = 0x8927
 _INTERFACE_REQUEST = struct.Struct("16sH6s232x")
@@ -25,8 +26,8 @@ class Announcer:
         self._socket.setblocking(False)
 
     def announce(self, link: str, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        """Broadcast one gratuitous ARP an address, in the form the dialect wants; raises OSError."""
-        for frame in frames(addresses, self._mac_of(link), form):
+        """Tell everybody about each address, in the form the dialect wants; raises OSError."""
+        for frame in frames(addresses, self._mac_of(link), form, is_router=_forwards(link)):
             self._socket.sendto(frame, (link, 0))
 
     def close(self) -> None:
@@ -39,17 +40,42 @@ class Announcer:
         return MacAddress(mac)
 
 
-def frames(addresses: tuple[Interface, ...], owner: MacAddress, form: ArpForm) -> list[bytes]:
-    """Return the frames that announce ``addresses`` at ``owner``, requests before replies."""
+def frames(
+    addresses: tuple[Interface, ...],
+    owner: MacAddress,
+    form: ArpForm,
+    *,
+    link_mac: MacAddress | None = None,
+    is_router: bool = False,
+) -> list[bytes]:
+    """Return the frames that announce ``addresses`` at ``owner``: ARP requests, then replies, then advertisements.
+
+    ``link_mac`` is the link's own MAC where that is not the owner's; ``is_router`` sets the flag that RFC 4861 demands
+    of a router.
+    """
     operations = [arp.Operation.REQUEST] + [arp.Operation.REPLY] * form.with_reply
-    return [
+    source = link_mac if form.link_source and link_mac else owner
+    arps = [
         arp.gratuitous(
             address.ip,
             owner,
             operation=operation,
             target_mac=owner if form.own_target_mac else arp.ZERO_MAC,
+            ethernet_source=source,
         )
         for operation in operations
         for address in addresses
         if address.version == 4
     ]
+    # The BSDs send these from the carp interface, whatever they do with ARP. Source: carp.md section 7.
+    return arps + [
+        ndp.unsolicited(address.ip, owner, is_router=is_router) for address in addresses if address.version == 6
+    ]
+
+
+def _forwards(link: str) -> bool:
+    """Say whether this machine is a router for IPv6 on a link."""
+    try:
+        return Path(f"/proc/sys/net/ipv6/conf/{link}/forwarding").read_text().strip() == "1"
+    except OSError:
+        return False

@@ -1,6 +1,7 @@
 """Linux: shared addresses on the interface itself, answered from its own MAC."""
 
 import asyncio
+import errno
 
 from pycarp.actuators.announcer import Announcer
 from pycarp.dialects.base import ArpForm
@@ -36,7 +37,7 @@ class NetlinkActuator:
             try:
                 await self._netlink.add_address(key.link, address)
             except OSError as exc:
-                raise ActuatorError(f"cannot add {address} to {key.link}: {exc.strerror}") from exc
+                raise ActuatorError(f"cannot add {address} to {key.link}: {_why(exc, key.link, address)}") from exc
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
         """Remove the addresses that are there; each is tried, then the first failure raised."""
@@ -49,7 +50,7 @@ class NetlinkActuator:
                 raise result
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        """Send gratuitous ARP from the interface's own MAC."""
+        """Send gratuitous ARP and neighbour advertisements from the interface's own MAC."""
         assert self._announcer is not None, "open() comes first"
         self._announcer.announce(key.link, addresses, form)
 
@@ -58,3 +59,10 @@ class NetlinkActuator:
         if self._announcer is not None:
             self._announcer.close()
         await self._netlink.__aexit__(None, None, None)
+
+
+def _why(exc: OSError, link: str, address: Interface) -> str:
+    """Return what went wrong; where IPv6 is switched off, the kernel says only that permission is denied."""
+    if exc.errno == errno.EACCES and address.version == 6:
+        return f"IPv6 is switched off there (sysctl net.ipv6.conf.{link}.disable_ipv6)"
+    return exc.strerror or str(exc)

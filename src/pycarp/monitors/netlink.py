@@ -33,23 +33,53 @@ class NetlinkMonitor:
         return facts
 
     async def run(self, notice: Callable[[LinkFacts], None]) -> None:
-        """Listen until cancelled; when notifications were lost, read everything anew."""
+        """Listen until cancelled; when notifications were lost, read everything anew.
+
+        Hundreds of addresses come and go at once. What changes while a link is being read is read once more, not once
+        each.
+        """
         while True:
+            changes = _Changes()
             try:
-                async for changed in changed_links():
-                    await self._read(changed, notice)
-            except OSError:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(changes.collect())
+                    group.create_task(self._read_changed(changes, notice))
+            except* OSError:
                 # The kernel's queue overflowed, or sockets are scarce. Subscribing again begins with a full reading.
-                await asyncio.sleep(RETRY_S)
+                pass
+            await asyncio.sleep(RETRY_S)
 
     async def close(self) -> None:
         """Close the netlink socket."""
         await self._netlink.__aexit__(None, None, None)
 
-    async def _read(self, changed: str | None, notice: Callable[[LinkFacts], None]) -> None:
-        for link, before in list(self._known.items()):
-            if changed in (None, link):
-                facts = await self._netlink.link_facts(link) or LinkFacts(name=link, is_up=False)
-                if facts != before:
-                    self._known[link] = facts
-                    notice(facts)
+    async def _read_changed(self, changes: "_Changes", notice: Callable[[LinkFacts], None]) -> None:
+        while True:
+            changed = await changes.take()
+            for link, before in list(self._known.items()):
+                if None in changed or link in changed:
+                    facts = await self._netlink.link_facts(link) or LinkFacts(name=link, is_up=False)
+                    if facts != before:
+                        self._known[link] = facts
+                        notice(facts)
+
+
+class _Changes:
+    """The links that changed since somebody looked; None among them means any."""
+
+    def __init__(self) -> None:
+        self._names: set[str | None] = set()
+        self._arrival = asyncio.Event()
+
+    async def collect(self) -> None:
+        """Collect for ever."""
+        async for name in changed_links():
+            self._names.add(name)
+            self._arrival.set()
+
+    async def take(self) -> set[str | None]:
+        """Wait until there are some, and return them."""
+        await self._arrival.wait()
+        self._arrival.clear()
+        taken, self._names = self._names, set()
+        return taken

@@ -25,9 +25,16 @@ def _facts(name: str) -> LinkFacts:
 
 
 def _addresses(by_family: dict[int, list[dict[str, str]]]) -> tuple[Interface, ...]:
-    entries = by_family.get(netifaces.AF_INET, [])
-    return tuple(ip_interface(f"{entry['addr']}/{_mask(entry)}") for entry in entries if "addr" in entry)
+    ipv4 = [f"{entry['addr']}/{_mask(entry)}" for entry in by_family.get(netifaces.AF_INET, ()) if "addr" in entry]
+    ipv6 = [_ipv6(entry) for entry in by_family.get(netifaces.AF_INET6, ()) if "addr" in entry]
+    return tuple(ip_interface(text) for text in (*ipv4, *ipv6))
 
 
-def _mask(entry: dict[str, str]) -> str:
-    return entry.get("netmask") or entry.get("mask") or "255.255.255.255"
+def _ipv6(entry: dict[str, str]) -> str:
+    """Return ``fe80::1/64`` of an address ``fe80::1%eth0`` and a mask ``ffff:ffff:ffff:ffff::/64``."""
+    length = _mask(entry, "/128").rpartition("/")[2]
+    return f"{entry['addr'].partition('%')[0]}/{length}"
+
+
+def _mask(entry: dict[str, str], without: str = "255.255.255.255") -> str:
+    return entry.get("netmask") or entry.get("mask") or without

@@ -5,6 +5,7 @@ pyroute2 takes a good part of a second to import, so this module is imported onl
 
 import asyncio
 import errno
+import socket
 from collections.abc import AsyncIterator
 from ipaddress import ip_interface
 from types import TracebackType
@@ -15,10 +16,10 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from pycarp.vocabulary import Interface, LinkFacts, MacAddress
 
-_AF_INET = 2
-_GROUPS = 0x1 | 0x10  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR
+_GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
-_IFA_F_SECONDARY = 0x1
+_IFA_F_SECONDARY, _IFA_F_NODAD = 0x1, 0x2
+_IFA_F_DADFAILED, _IFA_F_DEPRECATED, _IFA_F_TENTATIVE = 0x8, 0x20, 0x40
 
 
 class Netlink:
@@ -41,7 +42,10 @@ class Netlink:
         self._route.close()
 
     async def add_address(self, link: str, address: Interface) -> None:
-        """Put an address on a link; well if it is there already."""
+        """Put an address on a link; well if it is there already.
+
+        IPv6 without duplicate address detection: that would take a second, and whoever has it leaves it now.
+        """
         await self._change("add", await self._index(link), address, well=errno.EEXIST)
 
     async def delete_address(self, link: str, address: Interface) -> None:
@@ -76,7 +80,11 @@ class Netlink:
         del self._seen[link]
         await self._change("del", index, address, well=errno.EADDRNOTAVAIL)
         others = [each for each in present if each is not found[0]]
-        if found[0]["flags"] & _IFA_F_SECONDARY or address.network not in (_interface(each).network for each in others):
+        if (
+            address.version == 6
+            or found[0]["flags"] & _IFA_F_SECONDARY
+            or address.network not in (_interface(each).network for each in others)
+        ):
             self._seen[link] = index, others
             return
         after = {_interface(each) for each in await self._addresses(index)}
@@ -99,19 +107,24 @@ class Netlink:
         return LinkFacts(
             name=link.get_attr("IFLA_IFNAME"),
             is_up=link["flags"] & (_IFF_UP | _IFF_RUNNING) == _IFF_UP | _IFF_RUNNING,
+            is_certain=link.get_attr("IFLA_OPERSTATE") != "UNKNOWN",
             mac=MacAddress.parse(mac) if mac else None,
-            addresses=tuple(_interface(each) for each in await self._addresses(link["index"])),
+            addresses=_by_preference(await self._addresses(link["index"])),
         )
 
     async def _addresses(self, index: int) -> list[Any]:
         try:
-            found = [each async for each in await self._route.get_addr(family=_AF_INET, index=index)]
+            found = [each async for each in await self._route.get_addr(index=index)]
         except NetlinkError as exc:
             raise _as_os_error(exc) from exc
         return [each for each in found if each["index"] == index]
 
     async def _put_back(self, index: int, lost: Any) -> None:
-        attributes = {"address": lost.get_attr("IFA_LOCAL"), "prefixlen": lost["prefixlen"], "scope": lost["scope"]}
+        attributes: dict[str, Any] = {
+            "address": lost.get_attr("IFA_LOCAL"),
+            "prefixlen": lost["prefixlen"],
+            "scope": lost["scope"],
+        }
         for name, attribute in (("broadcast", "IFA_BROADCAST"), ("label", "IFA_LABEL")):
             if lost.get_attr(attribute) is not None:
                 attributes[name] = lost.get_attr(attribute)
@@ -121,8 +134,10 @@ class Netlink:
             raise _as_os_error(exc) from exc
 
     async def _change(self, verb: str, index: int, address: Interface, *, well: int) -> None:
+        flags = {"flags": _IFA_F_NODAD} if verb == "add" and address.version == 6 else {}
+        prefix = address.network.prefixlen
         try:
-            await self._route.addr(verb, index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+            await self._route.addr(verb, index=index, address=str(address.ip), prefixlen=prefix, **flags)
         except NetlinkError as exc:
             if exc.code != well:
                 raise _as_os_error(exc) from exc
@@ -135,7 +150,22 @@ class Netlink:
 
 
 def _interface(address: Any) -> Interface:
-    return ip_interface(f"{address.get_attr('IFA_LOCAL')}/{address['prefixlen']}")
+    return ip_interface(f"{address.get_attr('IFA_LOCAL') or address.get_attr('IFA_ADDRESS')}/{address['prefixlen']}")
+
+
+def _by_preference(present: list[Any]) -> tuple[Interface, ...]:
+    """Return addresses in the order of preference for a source: IPv6 link-locals before others, deprecated ones last.
+
+    What is not known to be ours alone (tentative) cannot be used yet. Source: carp.md 1.3, a link-local address.
+    """
+    usable = [each for each in present if not _flags(each) & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)]
+    usable.sort(key=lambda each: bool(_flags(each) & _IFA_F_DEPRECATED))
+    interfaces = [_interface(each) for each in usable]
+    return tuple(sorted(interfaces, key=lambda each: each.version == 6 and not each.ip.is_link_local))
+
+
+def _flags(address: Any) -> int:
+    return int(address.get_attr("IFA_FLAGS") or address["flags"])
 
 
 def _as_os_error(exc: NetlinkError) -> OSError:
@@ -143,7 +173,7 @@ def _as_os_error(exc: NetlinkError) -> OSError:
 
 
 async def changed_links() -> AsyncIterator[str | None]:
-    """Yield whenever some link or IPv4 address changed: the link's name, None where the kernel names only its index."""
+    """Yield the name of a link whenever it or its addresses changed; None at the start, and for one that is gone."""
     route: Any = AsyncIPRoute()
     await route.setup_endpoint()
     await route.bind(groups=_GROUPS)
@@ -151,6 +181,13 @@ async def changed_links() -> AsyncIterator[str | None]:
         yield None
         while True:  # get() ends after each batch of notifications
             async for message in route.get():
-                yield message.get_attr("IFLA_IFNAME")
+                yield message.get_attr("IFLA_IFNAME") or _name_of(message["index"])
     finally:
         route.close()
+
+
+def _name_of(index: int) -> str | None:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return None
