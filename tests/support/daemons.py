@@ -35,7 +35,7 @@ def wait_until(is_so: Callable[[], bool], timeout_s: float) -> float:
     return time.monotonic() - began_s
 
 
-class _Process:
+class Process:
     """A program on a host of a segment; ended at the latest when its context ends."""
 
     def __init__(self, segment: Segment, host: str, argv: list[str], log: Path) -> None:
@@ -73,7 +73,7 @@ class _Process:
         return f" {address}/" in shown
 
 
-class Pycarp(_Process):
+class Pycarp(Process):
     """A ``pycarp run`` on a host, of one virtual host."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Pycarp(_Process):
         request(self.control, IfconfigRequest(host="carp0", is_up=is_up), DoneReply)
 
 
-class Ucarp(_Process):
+class Ucarp(Process):
     """Debian's ucarp, with scripts that add and remove the address as its documentation shows them."""
 
     def __init__(
@@ -139,7 +139,7 @@ class Ucarp(_Process):
         return self.has_address() == (state == "MASTER")
 
 
-class Capture(_Process):
+class Capture(Process):
     """tcpdump on the switch, from start to ``stop``."""
 
     def __init__(self, segment: Segment, folder: Path) -> None:
