@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pycarp.dialects import ALL, NETBSD, UNIVERSAL, Dialect
 from pycarp.vocabulary import NS_PER_S
-from tests.support.hosts import config, seconds
+from tests.support.hosts import LINK, config, seconds
 from tests.support.segment import Segment
 
 LATENCY_NS = 50_000
@@ -28,7 +28,8 @@ def segment(
 ) -> Segment:
     """Return a universal host and a peer of equal claim that joined ``offset_ns`` later."""
     made = Segment(latency_ns=latency_ns)
-    made.deaf = {"we", "peer"} if is_cut else set()
+    if is_cut:
+        made.deafen("we", "peer")
     made.join("we", config(), own=addresses[0])
     made.run(until_ns=offset_ns)
     made.join("peer", config(dialect=peer), own=addresses[1])
@@ -63,7 +64,7 @@ def test_equals_that_were_parted_settle_on_one_master(
     made = segment(peer=peer, addresses=addresses, offset_ns=offset_ns, is_cut=True)
     made.run(until_ns=seconds(10))
     parted = made.masters
-    made.deaf.clear()
+    made.heal()
 
     assert (parted, settled(made)) == (["we", "peer"], (1, 0))
 
@@ -72,7 +73,7 @@ def test_equals_that_were_parted_settle_on_one_master(
 def test_two_universal_hosts_leave_it_to_the_one_with_the_lower_address(addresses: tuple[str, str]) -> None:
     made = segment(peer=UNIVERSAL, addresses=addresses, offset_ns=NS_PER_S // 2, is_cut=True)
     made.run(until_ns=seconds(10))
-    made.deaf.clear()
+    made.heal()
     made.run(until_ns=seconds(12))
 
     assert made.masters == ["we" if addresses[0] == LOWER else "peer"]
@@ -94,7 +95,7 @@ def test_equals_settle_whatever_the_moment_and_the_delay(
     ours, theirs = addresses
     made = segment(peer=peer, addresses=(ours, theirs), offset_ns=offset_ns, is_cut=is_cut, latency_ns=latency_ns)
     made.run(until_ns=made.now_ns + healed_after_ns)
-    made.deaf.clear()
+    made.heal()
 
     assert settled(made) == (1, 0)
 
@@ -102,11 +103,11 @@ def test_equals_settle_whatever_the_moment_and_the_delay(
 @every_peer
 def test_the_faster_of_two_that_were_parted_stays_master(peer: Dialect) -> None:
     made = Segment(latency_ns=LATENCY_NS)
-    made.deaf = {"we", "peer"}
+    made.deafen("we", "peer")
     made.join("we", config(advskew=100), own=LOWER)
     made.join("peer", config(dialect=peer), own=HIGHER)
     made.run(until_ns=seconds(10))
-    made.deaf.clear()
+    made.heal()
     made.run(until_ns=seconds(12))
 
     assert made.masters == ["peer"]
@@ -115,11 +116,11 @@ def test_the_faster_of_two_that_were_parted_stays_master(peer: Dialect) -> None:
 def test_two_hosts_of_netbsd_with_crossing_packets_both_yield() -> None:
     """Source: carp.md 5.1; it is why the universal rule keeps for a moment."""
     made = Segment(latency_ns=LATENCY_NS)
-    made.deaf = {"a", "b"}
+    made.deafen("a", "b")
     made.join("a", config(dialect=NETBSD), own=LOWER)
     made.join("b", config(dialect=NETBSD), own=HIGHER)
     made.run(until_ns=seconds(10) - 1)
-    made.deaf.clear()
+    made.heal()
     made.run(until_ns=seconds(10) + 2 * LATENCY_NS)
 
     assert made.masters == []
@@ -129,11 +130,11 @@ def test_equals_settle_when_one_that_was_deaf_hears_again() -> None:
     """Their counters run side by side then, so that packets which cross have the same digest."""
     made = segment(peer=UNIVERSAL, addresses=(LOWER, HIGHER), offset_ns=NS_PER_S // 2, is_cut=False)
     made.run(until_ns=seconds(10))
-    made.deaf = {"peer"}
+    made.deafen("peer")
     made.run(until_ns=seconds(20))
     deaf = made.masters
-    made.deaf.clear()
-    made.latency_ns *= 2
+    made.heal()
+    made.fabric(LINK).delay_ns *= 2
 
     assert (deaf, settled(made)) == (["we", "peer"], (1, 0))
 
@@ -141,11 +142,11 @@ def test_equals_settle_when_one_that_was_deaf_hears_again() -> None:
 def test_equals_without_addresses_settle_on_one_master() -> None:
     """Source: carp.md 1.2, a source of 0.0.0.0 is legal."""
     made = Segment(latency_ns=LATENCY_NS)
-    made.deaf = {"a", "b"}
+    made.deafen("a", "b")
     made.join("a", config(), own=None)
     made.run(until_ns=NS_PER_S // 2)
     made.join("b", config(), own=None)
     made.run(until_ns=seconds(10))
-    made.deaf.clear()
+    made.heal()
 
     assert settled(made) == (1, 0)

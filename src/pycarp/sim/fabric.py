@@ -20,9 +20,12 @@ class Fabric:
     """Named ports on one segment. Cuts have a direction: what ``sender`` says does not reach ``receiver``."""
 
     def __init__(self, *, delay_ns: int = DEFAULT_DELAY_NS) -> None:
-        self._delay_ns = delay_ns
+        self.delay_ns = delay_ns
+        """How long what is sent from now on takes."""
+
         self._ports: dict[str, None] = {}
         self._cuts: set[tuple[str, str]] = set()
+        self._loops: set[str] = set()
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -49,16 +52,21 @@ class Fabric:
                 self.cut(port, other)
                 self.cut(other, port)
 
+    def loop(self, port: str) -> None:
+        """Return to a port also what it sent itself, as some hypervisors and bonds do."""
+        self._loops.add(port)
+
     def heal(self) -> None:
-        """Undo every cut."""
+        """Undo every cut and loop."""
         self._cuts.clear()
+        self._loops.clear()
 
     def deliveries(self, sender: str, outgoing: Outgoing, now_ns: int) -> list[Delivery]:
-        """Return where and when a sent advertisement arrives; never at its sender."""
+        """Return where and when a sent advertisement arrives; at its sender only if that is looped."""
         return [
-            Delivery(now_ns + self._delay_ns, port, _as_received(outgoing))
+            Delivery(now_ns + self.delay_ns, port, _as_received(outgoing))
             for port in self._ports
-            if port != sender and (sender, port) not in self._cuts
+            if (sender, port) not in self._cuts and (port != sender or port in self._loops)
         ]
 
 

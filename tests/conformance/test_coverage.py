@@ -1,0 +1,100 @@
+"""Nothing is declared that nobody produces: every reason, event, effect and counter comes about in some scenario."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import pytest
+
+from pycarp.core import effects as effects_module
+from pycarp.core import events as events_module
+from pycarp.core.effects import Effect, Publish
+from pycarp.core.events import Event, EventsMissed, LoopStalled, Mismatch, PeerMismatch, StateChange
+from pycarp.core.inputs import Input
+from pycarp.core.state import EDGES, Reason, State
+from pycarp.core.statistics import DropReason, Statistic
+from pycarp.dialects import ALL, Dialect
+from pycarp.sim.world import Happening
+from tests.support.scenarios import ROOT, SCENARIOS, played
+
+NOT_OF_THE_CORE: dict[type[Event], str] = {
+    LoopStalled: "the asyncio driver's; tests/aio/test_driver.py",
+    EventsMissed: "that of a slow observer; tests/aio/test_subscriptions.py",
+}
+NEVER_COUNTED = {
+    Statistic.HEADER_DROPS: "a kernel's buffers; a process is handed whole packets",
+    Statistic.STATES_SENT: "declared by the BSDs and used by none, carp.md 4.1",
+}
+
+
+def happenings() -> Iterator[Happening]:
+    return chain.from_iterable(played(path).happenings for path in SCENARIOS)
+
+
+def effects() -> Iterator[Effect]:
+    return chain.from_iterable(happening.effects for happening in happenings())
+
+
+def events() -> list[Event]:
+    return [effect.event for effect in effects() if isinstance(effect, Publish)]
+
+
+def names(things: Iterable[object]) -> list[str]:
+    return sorted(getattr(thing, "__name__", str(thing)) for thing in things)
+
+
+def test_every_reason_comes_about() -> None:
+    assert names(set(Reason) - {event.reason for event in events() if isinstance(event, StateChange)}) == []
+
+
+def test_every_edge_is_walked_for_every_of_its_reasons() -> None:
+    drawn = {(old, new, reason) for (old, new), reasons in EDGES.items() for reason in reasons}
+    walked = {(event.old, event.new, event.reason) for event in events() if isinstance(event, StateChange)}
+
+    assert names(drawn - walked) == []
+
+
+def test_every_event_comes_about() -> None:
+    declared = {each for each in vars(events_module).values() if isinstance(each, type) and issubclass(each, Event)}
+
+    assert names(declared - {Event} - set(NOT_OF_THE_CORE) - {type(event) for event in events()}) == []
+
+
+def test_every_effect_comes_about() -> None:
+    assert names(set(effects_module.Effect.__args__) - {type(effect) for effect in effects()}) == []
+
+
+def test_every_input_comes_about() -> None:
+    assert names(set(Input.__args__) - {type(happening.event) for happening in happenings()}) == []
+
+
+def test_every_mismatch_comes_about() -> None:
+    found = {event.mismatch for event in events() if isinstance(event, PeerMismatch)}
+
+    assert names(set(Mismatch) - found) == []
+
+
+def test_every_reason_to_drop_comes_about() -> None:
+    assert names(set(DropReason) - {happening.dropped for happening in happenings()}) == []
+
+
+def test_every_counter_counts() -> None:
+    counted = set(chain.from_iterable(happening.counted for happening in happenings()))
+
+    assert names(set(Statistic) - counted) == names(set(NEVER_COUNTED))
+
+
+def test_every_dialect_has_scenarios() -> None:
+    assert {dialect.name for dialect in ALL} <= {path.parent.name for path in SCENARIOS}
+
+
+@pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
+def test_the_scenarios_of_a_dialect_walk_through_every_state(dialect: Dialect) -> None:
+    changes = [
+        effect.event.new
+        for path in (ROOT / dialect.name).glob("*.carp")
+        for happening in played(path).happenings
+        for effect in happening.effects
+        if isinstance(effect, Publish) and isinstance(effect.event, StateChange)
+    ]
+
+    assert set(changes) == set(State)

@@ -1,0 +1,21 @@
+"""Every scenario comes out as its transcript says; ``pytest --update-transcripts`` records them anew."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.scenarios import SCENARIOS, played, title_of
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=title_of)
+def test_the_scenario_comes_out_as_recorded(path: Path, request: pytest.FixtureRequest) -> None:
+    text = played(path).text
+    if request.config.getoption("--update-transcripts"):
+        path.write_text(text)
+
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=title_of)
+def test_the_scenario_says_what_it_is_about(path: Path) -> None:
+    assert path.read_text().startswith("# ")
