@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from pycarp.auth.digest import DigestLayout
+from pycarp.core.effects import Transmit
 from pycarp.core.events import AdvertisementRejected, Mismatch, PeerMismatch
 from pycarp.core.inputs import LinkChanged
 from pycarp.core.statistics import DropReason, Statistic
@@ -138,6 +139,15 @@ def test_freebsd_listens_to_unicast_whatever_is_configured() -> None:
 
 def test_universal_with_peers_hears_the_group_as_well() -> None:
     assert heard(advert(), bench(config(peers=("192.168.1.5",))))
+
+
+@pytest.mark.parametrize(("peer", "source"), [("2001:db8::5", "2001:db8::3"), ("fe80::5", "fe80::3")])
+def test_a_peer_that_may_be_behind_a_router_is_not_spoken_to_from_a_link_local_address(peer: str, source: str) -> None:
+    host = bench(config(addresses=("2001:db8::50/64",), peers=(peer,)))
+    host.feed(LinkChanged(link(V6_OWN, "2001:db8::3/64")))
+    effects = host.pass_time(to_ns=seconds(3))
+
+    assert [str(effect.outgoing.source) for effect in effects if isinstance(effect, Transmit)] == [source]
 
 
 def test_openbsd_with_a_peer_hears_unicast_alone() -> None:

@@ -13,7 +13,7 @@ from tests.support.hosts import PEER, advert, config
 
 OWN = IPv4Address("192.168.1.3")
 CLAIM = Claim(advbase=1, advskew=100)
-SOURCES: dict[Family, Address] = {**ANY_ADDRESS, Family.IPV4: OWN}
+SOURCES: tuple[Address, ...] = (OWN,)
 
 
 def speaker(dialect: Dialect = UNIVERSAL, *, vhid: int = 1, entropy: Callable[[], int] = lambda: 77) -> Speaker:
@@ -88,22 +88,22 @@ def test_the_counter_of_a_forged_advertisement_is_not_adopted() -> None:
 @pytest.mark.parametrize("dialect", [UNIVERSAL, UCARP], ids=lambda dialect: dialect.name)
 def test_what_comes_from_our_own_address_is_an_echo(dialect: Dialect) -> None:
     """Source: carp.md 4.4."""
-    assert speaker(dialect).is_echo(OWN, OWN)
+    assert speaker(dialect).is_echo(OWN, (OWN,))
 
 
 def test_what_a_peer_says_is_no_echo() -> None:
-    assert not speaker().is_echo(PEER, OWN)
+    assert not speaker().is_echo(PEER, (OWN,))
 
 
 def test_a_peer_without_an_address_is_no_echo_of_a_host_without_one() -> None:
     """Source: carp.md 1.2, a source of 0.0.0.0 is legal."""
-    assert not speaker().is_echo(ANY_ADDRESS[Family.IPV4], None)
+    assert not speaker().is_echo(ANY_ADDRESS[Family.IPV4], ())
 
 
 @pytest.mark.parametrize("dialect", [FREEBSD, NETBSD], ids=lambda dialect: dialect.name)
 def test_the_bsds_do_not_know_their_echo(dialect: Dialect) -> None:
     """Source: carp.md 4.4; measured on NetBSD."""
-    assert not speaker(dialect).is_echo(OWN, OWN)
+    assert not speaker(dialect).is_echo(OWN, (OWN,))
 
 
 def test_the_families_are_those_of_the_shared_addresses() -> None:

@@ -1,6 +1,9 @@
 """IPv6, dual stack and unicast with real packets: who answers, what neighbours learn, what is on the wire."""
 
+import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +54,9 @@ class Program(Process):
         advskew: int = 0,
         addresses: tuple[str, ...] = BOTH,
         options: tuple[str, ...] = (),
+        before: tuple[str, ...] = (),
     ) -> None:
-        argv = [sys.executable, "-W", "error", "-m", "tests.support.node_program"]
+        argv = [*before, sys.executable, "-W", "error", "-m", "tests.support.node_program"]
         argv += [transport, str(advskew), *addresses, *options]
         super().__init__(segment, host, argv, folder / f"{host}.log")
 
@@ -63,10 +67,12 @@ class Program(Process):
 
 
 class Tcpdump(Process):
-    """What passes the switch, as lines."""
+    """What passes the switch, as lines; ``reading`` is what packets are read as."""
 
-    def __init__(self, segment: Segment, folder: Path, expression: str) -> None:
-        argv = ["tcpdump", "-i", "br0", "-n", "-e", "-v", "-l", "--immediate-mode", "-T", "carp", expression]
+    def __init__(
+        self, segment: Segment, folder: Path, expression: str, reading: tuple[str, ...] = ("-T", "carp")
+    ) -> None:
+        argv = ["tcpdump", "-i", "br0", "-n", "-e", "-v", "-l", "--immediate-mode", *reading, expression]
         super().__init__(segment, "switch", argv, folder / "tcpdump.log")
 
 
@@ -170,9 +176,10 @@ def test_packet_and_raw_understand_each_other(segment: Segment, tmp_path: Path) 
         wait_until(lambda: first.is_in("MASTER") and second.is_in("BACKUP"), 10)
 
 
-@pytest.mark.parametrize("transport", ["packet", "raw"])
+@pytest.mark.parametrize("transport", ["packet", "raw", "udp"])
 def test_unicast_peers_elect_without_any_multicast(segment: Segment, tmp_path: Path, transport: str) -> None:
-    with Tcpdump(segment, tmp_path, "proto 112 or ip6 proto 112") as tcpdump:
+    expression = "proto 112 or ip6 proto 112 or udp port 11112"
+    with Tcpdump(segment, tmp_path, expression, () if transport == "udp" else ("-T", "carp")) as tcpdump:
         first, second = (
             Program(
                 segment,
@@ -190,7 +197,61 @@ def test_unicast_peers_elect_without_any_multicast(segment: Segment, tmp_path: P
             wait_until(lambda: second.is_in("MASTER"), TAKEOVER_S)
         said = tcpdump.log.read_text()
 
-    assert "192.168.1.3 > 192.168.1.4" in said
-    assert "fd77::a > fd77::b" in said or "> fd77::b" in said
+    assert "192.168.1.3" in said
+    assert "> 192.168.1.4" in said
+    assert "> fd77::b" in said
     assert "224.0.0.18" not in said
     assert "ff02::12" not in said
+
+
+def test_udp_needs_no_privileges(segment: Segment, tmp_path: Path) -> None:
+    first, second = (
+        Program(
+            segment,
+            host,
+            tmp_path,
+            transport="udp",
+            advskew=advskew,
+            options=(*(f"--peer={peer}" for peer in PEERS[host]), "--observe"),
+            before=("setpriv", "--bounding-set=-all", "--inh-caps=-all"),
+        )
+        for host, advskew in (("a", 0), ("b", 100))
+    )
+    with first, second:
+        wait_until(lambda: first.is_in("MASTER") and second.is_in("BACKUP"), 10)
+        capabilities = Path(f"/proc/{first.process.pid}/status").read_text()
+        first.process.terminate()
+        assert wait_until(lambda: second.is_in("MASTER"), 2) < 1
+
+    assert "CapEff:\t0000000000000000" in capabilities
+
+
+def test_udp_without_peers_says_that_it_needs_them(segment: Segment, tmp_path: Path) -> None:
+    with Program(segment, "a", tmp_path, transport="udp", options=("--observe",)) as program:
+        program.process.wait(10)
+
+    assert "transport udp carries to unicast peers only" in program.log.read_text()
+
+
+def test_what_waits_in_the_socket_is_read_before_the_master_is_given_up(segment: Segment, tmp_path: Path) -> None:
+    """A process that was stopped for longer than the master-down time must not take over from a healthy master."""
+    first, second = (
+        Program(
+            segment,
+            host,
+            tmp_path,
+            transport="udp",
+            advskew=advskew,
+            options=tuple(f"--peer={peer}" for peer in PEERS[host]),
+        )
+        for host, advskew in (("a", 0), ("b", 100))
+    )
+    with first, second:
+        wait_until(lambda: first.is_in("MASTER") and second.is_in("BACKUP"), 10)
+        os.kill(second.process.pid, signal.SIGSTOP)
+        time.sleep(5)
+        os.kill(second.process.pid, signal.SIGCONT)
+        time.sleep(2)
+
+    assert second.log.read_text().splitlines() == ["BACKUP"]
+    assert first.log.read_text().count("MASTER") == 1

@@ -11,7 +11,6 @@ from pycarp import transports
 from pycarp.core.speaker import Speaker
 from pycarp.dialects.base import Claim
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import Family
 from tests.support.capture import Capture, is_carp, write_pcap
 from tests.support.namespaces import LINK, Namespace, TransportInside, joined_namespaces
 from tests.support.nodes import config
@@ -36,7 +35,7 @@ def capture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 async def send_advertisement(transport: Transport, ours: Namespace) -> None:
     speaker = Speaker(config(vhid=VHID, interface=LINK), lambda: COUNTER)
-    (outgoing,) = speaker.compose(Claim(advbase=ADVBASE, advskew=ADVSKEW), {Family.IPV4: ours.address}, 0)
+    (outgoing,) = speaker.compose(Claim(advbase=ADVBASE, advskew=ADVSKEW), (ours.address,), 0)
     await transport.open_link(LINK, lambda: None)
     try:
         transport.send(outgoing)

@@ -14,7 +14,7 @@ from pycarp.dialects.base import Claim
 from pycarp.monitors.base import Monitor
 from pycarp.monitors.static import StaticMonitor
 from pycarp.transports.memory import MemoryBus
-from pycarp.vocabulary import Address, Family, LinkFacts, Outgoing
+from pycarp.vocabulary import Address, LinkFacts, Outgoing
 from pycarp.wire import advertisement as wire
 
 LINK = "em0"
@@ -107,7 +107,7 @@ class Peer:
 
     def outgoing(self, *, advskew: int = 0) -> Outgoing:
         """Return a signed advertisement."""
-        (outgoing,) = self._speaker.compose(Claim(advbase=1, advskew=advskew), {Family.IPV4: self._own}, 0)
+        (outgoing,) = self._speaker.compose(Claim(advbase=1, advskew=advskew), (self._own,), 0)
         return outgoing
 
     def speak(self, *, advskew: int = 0) -> None:

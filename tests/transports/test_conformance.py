@@ -14,7 +14,7 @@ from pycarp.vocabulary import Family
 from tests.support.namespaces import LINK, Namespace, TransportInside, joined_namespaces
 from tests.support.system import require
 
-SOCKET_TRANSPORTS = ("packet", "packet-real-mac", "raw")
+SOCKET_TRANSPORTS = ("packet", "packet-real-mac", "raw", "udp")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,7 @@ async def socket_pair(name: str, family: Family, segment: tuple[Namespace, Names
             transport=TransportInside(transports.by_name(name), each),
             link=LINK,
             source=each.address if family is Family.IPV4 else each.address6,
+            has_groups=name != "udp",
         )
         for each in segment
     )

@@ -13,7 +13,7 @@ from pycarp.core.speaker import Speaker
 from pycarp.dialects.base import Claim
 from pycarp.errors import TransportError
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import CARP_PROTOCOL, Datagram, Family, MacAddress, Outgoing
+from pycarp.vocabulary import CARP_PROTOCOL, Datagram, MacAddress, Outgoing
 from pycarp.wire import advertisement, ethernet, ip
 from tests.support.capture import Capture, is_carp
 from tests.support.namespaces import LINK, Namespace, TransportInside, entered, joined_namespaces
@@ -38,7 +38,7 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
 def advert(source: IPv4Address) -> Outgoing:
     """Return a real advertisement of vhid 42."""
     speaker = Speaker(config(vhid=VHID, interface=LINK), lambda: 7)
-    (outgoing,) = speaker.compose(Claim(advbase=1, advskew=0), {Family.IPV4: source}, 0)
+    (outgoing,) = speaker.compose(Claim(advbase=1, advskew=0), (source,), 0)
     return outgoing
 
 

@@ -22,7 +22,7 @@ from pycarp.core.snapshot import EngineSnapshot
 from pycarp.errors import ConfigError, TransportError, UsageError
 from pycarp.monitors.base import Monitor
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import CARP_GROUPS, HostKey
+from pycarp.vocabulary import HostKey
 
 CLOSE_TIMEOUT_S = 5.0
 ACTUATIONS_AT_A_TIME = 32
@@ -138,13 +138,13 @@ class Node:
         return host
 
     async def _open_link(self, config: HostConfig, driver: Driver) -> None:
-        """Open the link of a host unless it is open, and join the host's own group if it has one."""
+        """Open the link of a host unless it is open, and join the groups that the host speaks to."""
         is_first = not self._has_hosts_on(config.interface)
         if is_first:
             await self._transport.open_link(config.interface, driver.wake)
         try:
             for family in config.families:
-                if config.group_of(family) != CARP_GROUPS[family]:
+                if not config.has_peers_in(family):
                     await self._transport.join(config.interface, config.group_of(family))
         except TransportError:
             if is_first:

@@ -54,7 +54,7 @@ from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.core.suspicion import find_out, mismatches
 from pycarp.dialects.base import Claim
-from pycarp.vocabulary import ANY_ADDRESS, NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts, family_of
+from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
 
 REJECTION_INTERVAL_NS = 60 * NS_PER_S
@@ -179,7 +179,7 @@ class Engine:
             return self._reject(resident, advert, datagram.source, now_ns, out)
         if resident.speaker.is_own_counter(advert):
             return DropReason.OWN_COUNTER
-        if resident.speaker.is_echo(datagram.source, self._own_address(resident.machine, datagram.family)):
+        if resident.speaker.is_echo(datagram.source, resident.machine.surroundings.own):
             return DropReason.LOOPED
         resident.speaker.adopt(advert)
         claim = Claim(advbase=advert.advbase, advskew=advert.advskew, demote=advert.demote)
@@ -187,10 +187,6 @@ class Engine:
             self._warn(resident, mismatch, datagram.source, now_ns, out)
         self._tell(resident.key, Heard(claim, datagram.source, datagram.family), now_ns, out)
         return None
-
-    def _own_address(self, machine: Machine, family: Family) -> Address | None:
-        own = machine.surroundings.sources[family]
-        return None if own == ANY_ADDRESS[family] else own
 
     def _reject(
         self, resident: Resident, advert: wire.Advertisement, source: Address, now_ns: int, out: Outbox
@@ -257,9 +253,7 @@ class Engine:
         return facts is not None and facts.is_up and (facts.is_certain or config.dialect.unknown_link_is_up)
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
-        surroundings = Surroundings(
-            link_is_up=self._is_up_for(config), sources=dict(ANY_ADDRESS), node_preempts=self._settings.preempt
-        )
+        surroundings = Surroundings(link_is_up=self._is_up_for(config), own=(), node_preempts=self._settings.preempt)
         speaker = Speaker(config, self._entropy)
         machine = Machine(config, speaker, surroundings, demotion=self._ledger.total(config))
         self._residents.add(Resident(speaker, machine))
@@ -295,19 +289,13 @@ class Engine:
             self._weigh_link(link, now_ns, out)
 
     def _renew_sources(self, link: str) -> None:
-        sources = self._sources_on(link)
-        for resident in self._residents.on(link):
-            resident.machine.surroundings.sources = sources
-
-    def _sources_on(self, link: str) -> dict[Family, Address]:
-        """Return the source of advertisements by family: the link's first address that no host shares, if any."""
+        """Learn anew which addresses of a link no host shares: advertisements come from them."""
         facts = self._links.get(link)
-        shared = {each.ip for resident in self._residents.on(link) for each in resident.machine.config.shared}
-        sources = dict(ANY_ADDRESS)
-        for own in reversed(facts.addresses if facts else ()):
-            if own.ip not in shared:
-                sources[family_of(own)] = own.ip
-        return sources
+        residents = self._residents.on(link)
+        shared = {each.ip for resident in residents for each in resident.machine.config.shared}
+        own = tuple(each.ip for each in (facts.addresses if facts else ()) if each.ip not in shared)
+        for resident in residents:
+            resident.machine.surroundings.own = own
 
     # Demotion
 

@@ -22,10 +22,10 @@ from pycarp.core.inputs import (
     SurroundingsChanged,
     TimePassed,
 )
-from pycarp.core.speaker import Speaker
+from pycarp.core.speaker import Speaker, source_for
 from pycarp.core.state import EDGES, Backup, Init, Master, Phase, Reason, State, state_of
 from pycarp.dialects.base import Claim, Tie, Verdict
-from pycarp.vocabulary import Address, Family, HostKey, Interface
+from pycarp.vocabulary import Address, HostKey, Interface
 from pycarp.wire.advertisement import BOW_OUT
 
 _BOW_OUT_CLAIM = Claim(advbase=BOW_OUT, advskew=BOW_OUT)
@@ -35,10 +35,13 @@ Outbox = list[Effect]
 
 @dataclass(slots=True, kw_only=True)
 class Surroundings:
-    """What the engine knows on behalf of a machine; it writes them before it says that they changed."""
+    """What the engine knows on behalf of a machine; it writes them before it says that they changed.
+
+    ``own`` are the link's addresses that no host shares, in the order of preference for a source.
+    """
 
     link_is_up: bool
-    sources: dict[Family, Address]
+    own: tuple[Address, ...]
     admin_is_up: bool = True
     node_preempts: bool = False
 
@@ -244,7 +247,7 @@ class Machine:
     def _keeps_on_tie(self, event: Heard, now_ns: int) -> bool:
         assert isinstance(self._phase, Master)
         tie = Tie(
-            our_source=self.surroundings.sources[event.family],
+            our_source=source_for(event.source, self.surroundings.own),
             their_source=event.source,
             reign_ns=now_ns - self._phase.since_ns,
         )
@@ -360,7 +363,7 @@ class Machine:
         return self.config.dialect.drops_at_start and not self.config.neutral
 
     def _transmit(self, claim: Claim, now_ns: int, out: Outbox) -> None:
-        adverts = self._speaker.compose(claim, self.surroundings.sources, now_ns)
+        adverts = self._speaker.compose(claim, self.surroundings.own, now_ns)
         out.extend(Transmit(self.key, advert) for advert in adverts)
 
     def _announce(self, out: Outbox) -> None:

@@ -6,7 +6,7 @@ until a peer is heard to sign the new way, and accepts what is signed as before 
 one rolling time of each other so never miss an advertisement.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
@@ -14,7 +14,7 @@ from pycarp.auth.counter import counter_of
 from pycarp.auth.digest import Signer
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.base import Claim
-from pycarp.vocabulary import Address, Family, Outgoing
+from pycarp.vocabulary import ANY_ADDRESS, Address, Family, Outgoing, family_of
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet
 
@@ -54,12 +54,15 @@ class Speaker:
         """Return the families that are advertised, and waited for, now."""
         return self._spoken(now_ns).families
 
-    def compose(self, claim: Claim, sources: dict[Family, Address], now_ns: int) -> list[Outgoing]:
-        """Return one signed advertisement a family and destination; each family has the next counter."""
+    def compose(self, claim: Claim, own: Sequence[Address], now_ns: int) -> list[Outgoing]:
+        """Return one signed advertisement a family and destination; each family has the next counter.
+
+        ``own`` are the link's addresses that no host shares, in the order of preference.
+        """
         spoken = self._spoken(now_ns)
         signer = self._signer if spoken is self._config or self._former is None else self._former.signer
         return [
-            self._outgoing(advert, family, sources[family], destination)
+            self._outgoing(advert, family, source_for(destination, own), destination)
             for family in spoken.families
             for advert in [self._sign(claim, signer)]
             for destination in self._config.destinations[family]
@@ -82,14 +85,14 @@ class Speaker:
         if self._former is not None and self._signer.verify(advert.counter, advert.digest):
             self._former.speaks_until_ns = 0
 
-    def is_echo(self, source: Address, own: Address | None) -> bool:
+    def is_echo(self, source: Address, own: Sequence[Address]) -> bool:
         """Say whether an authentic advertisement is our own by its source, come back over a looping segment.
 
-        A host without an address (``own`` None) cannot tell. The digest would not do: it does not cover the source, and
+        A host without addresses of its own cannot tell. The digest would not do: it does not cover the source, and
         two hosts that have heard the same counter sign their next advertisement alike. Source: carp.md 4.2 and 4.4;
         only dialects that detect loops ask.
         """
-        return self._dialect.drops_own_source and source == own
+        return self._dialect.drops_own_source and source in own
 
     def is_own_counter(self, advert: wire.Advertisement) -> bool:
         """Say whether an authentic advertisement carries our constant counter. Source: OpenBSD, carp.md 4.2."""
@@ -134,6 +137,18 @@ class Speaker:
             counter=counter,
             digest=signer.sign(counter),
         )
+
+
+def source_for(destination: Address, own: Sequence[Address]) -> Address:
+    """Return the first own address of the destination's family, or the unspecified one.
+
+    An IPv6 link-local address is no source for a peer that may be behind a router, if there is another.
+    """
+    family = family_of(destination)
+    usable = [each for each in own if each.version == family]
+    if not (destination.is_multicast or destination.is_link_local):
+        usable.sort(key=lambda each: each.is_link_local)
+    return usable[0] if usable else ANY_ADDRESS[family]
 
 
 def _signer(config: HostConfig) -> Signer:

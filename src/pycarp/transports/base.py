@@ -20,9 +20,9 @@ class Transport(Protocol):
         """
 
     async def join(self, link: str, group: Address) -> None:
-        """Listen to one more multicast group on an open link, beside the two of CARP; well if it does already.
+        """Listen to a multicast group on an open link, where the two of CARP are listened to; well if it does already.
 
-        Raises TransportError.
+        Raises TransportError, also where there are no groups.
         """
 
     async def close_link(self, link: str) -> None:

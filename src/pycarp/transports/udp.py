@@ -1,0 +1,168 @@
+"""Advertisements in UDP datagrams: for hosts without privileges, or where protocol 112 and multicast do not pass.
+
+The payload is the advertisement, 36 octets as in an IP packet; both ends use the same port. Only unicast peers can be
+reached. What such a datagram does not show is its TTL, so that it counts as 255: who may send to the port may take
+part, as far as the password allows. asyncio-dgram's receive queue has no bound and its ``send`` may wait, so that
+datagrams are taken off it at once and sent past it.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+import asyncio_dgram
+
+from pycarp.errors import TransportError
+from pycarp.system.interfaces import interfaces
+from pycarp.vocabulary import CARP_TTL, Address, Datagram, Outgoing, family_of
+
+DEFAULT_PORT = 11112
+
+QUEUE_LIMIT = 1024
+"""Datagrams kept for a reader that does not come; the oldest are lost, as they say least."""
+
+_READ_LENGTH = 2048
+_SOCKET_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+@dataclass(slots=True)
+class _Ear:
+    """A socket bound to one own address, the stream that wakes us, and the task that empties the stream."""
+
+    address: Address
+    sock: socket.socket
+    task: "asyncio.Task[None]"
+
+
+@dataclass(slots=True)
+class _Link:
+    wake: Callable[[], None]
+    index: int
+    ears: dict[Address, _Ear] = field(default_factory=dict)
+    waiting: deque[Datagram] = field(default_factory=lambda: deque(maxlen=QUEUE_LIMIT))
+
+
+class UdpTransport:
+    """One socket for each own address of a link, on one port."""
+
+    def __init__(self, *, port: int = DEFAULT_PORT) -> None:
+        if not 1 <= port <= 65535:
+            raise TransportError(f"UDP port {port} is outside 1-65535")
+        self._port = port
+        self._links: dict[str, _Link] = {}
+
+    async def open_link(self, link: str, wake: Callable[[], None]) -> None:
+        """Bind to every own address of a link; those that come later are bound when they are first sent from."""
+        if link in self._links:
+            raise TransportError(f"link {link} is open already")
+        try:
+            opened = _Link(wake, socket.if_nametoindex(link))
+        except OSError as exc:
+            raise TransportError(f"cannot open a socket on {link}: {exc.strerror or exc}") from exc
+        self._links[link] = opened
+        own = [each.ip for facts in interfaces() if facts.name == link for each in facts.addresses]
+        for address in own:
+            try:
+                self._bind(link, opened, address)
+            except OSError as exc:
+                if exc.errno == errno.EADDRNOTAVAIL:
+                    continue  # not known to be ours alone yet
+                await self.close_link(link)
+                raise TransportError(f"cannot bind {address} port {self._port} on {link}: {exc.strerror}") from exc
+
+    async def join(self, link: str, group: Address) -> None:
+        """Refuse: there are no groups."""
+        raise TransportError(f"transport udp carries to unicast peers only, not to {group} on {link}: name the peers")
+
+    async def close_link(self, link: str) -> None:
+        """Close the sockets of a link."""
+        opened = self._links.pop(link, None)
+        for ear in opened.ears.values() if opened else ():
+            ear.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ear.task
+            ear.sock.close()
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send at once; OSError when the kernel does not take it, or to a group."""
+        opened = self._links.get(outgoing.link)
+        if opened is None:
+            raise OSError(f"link {outgoing.link} is not open")
+        if outgoing.destination.is_multicast:
+            raise OSError(f"transport udp carries to unicast peers only, not to {outgoing.destination}")
+        ear = opened.ears.get(outgoing.source) or self._bind(outgoing.link, opened, outgoing.source)
+        ear.sock.sendto(outgoing.payload, _socket_address(outgoing.destination, self._port, opened.index))
+
+    def drain(self, limit: int) -> list[Datagram]:
+        """Return what was taken off the streams, then what still waits in the sockets: a stream reads one a turn."""
+        drained: list[Datagram] = []
+        for link, opened in self._links.items():
+            while opened.waiting and len(drained) < limit:
+                drained.append(opened.waiting.popleft())
+            for ear in opened.ears.values():
+                drained += _read_waiting(link, ear, limit - len(drained))
+        return drained
+
+    async def close(self) -> None:
+        """Close every socket."""
+        for link in list(self._links):
+            await self.close_link(link)
+
+    def _bind(self, link: str, opened: _Link, address: Address) -> _Ear:
+        """Bind one more socket and let it be listened to; OSError."""
+        sock = socket.socket(_SOCKET_FAMILIES[address.version], socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.bind(_socket_address(address, self._port, opened.index))
+        except OSError:
+            sock.close()
+            raise
+        task = asyncio.get_running_loop().create_task(_listen(sock, link, address, opened))
+        opened.ears[address] = _Ear(address, sock, task)
+        return opened.ears[address]
+
+
+async def _listen(sock: socket.socket, link: str, address: Address, into: _Link) -> None:
+    """Take everything off a socket until cancelled; errors that the network reports are no end of it."""
+    stream = await asyncio_dgram.from_socket(sock)
+    try:
+        while True:
+            with contextlib.suppress(OSError):
+                payload, source = await stream.recv()
+                into.waiting.append(_datagram(link, payload, source[0], address))
+                into.wake()
+    finally:
+        stream.close()
+
+
+def _read_waiting(link: str, ear: _Ear, limit: int) -> list[Datagram]:
+    read: list[Datagram] = []
+    while len(read) < limit:
+        try:
+            payload, source = ear.sock.recvfrom(_READ_LENGTH)
+        except OSError:
+            break
+        read.append(_datagram(link, payload, source[0], ear.address))
+    return read
+
+
+def _datagram(link: str, payload: bytes, source: str, destination: Address) -> Datagram:
+    return Datagram(
+        link=link,
+        family=family_of(destination),
+        source=ip_address(source.partition("%")[0]),
+        destination=destination,
+        ttl=CARP_TTL,
+        payload=payload,
+    )
+
+
+def _socket_address(address: Address, port: int, index: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    if address.version == 4:
+        return str(address), port
+    return str(address), port, 0, index if address.is_link_local else 0
