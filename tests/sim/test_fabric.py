@@ -113,3 +113,25 @@ def test_a_name_can_be_attached_once() -> None:
 
     with pytest.raises(AssertionError, match="'a' is taken"):
         segment.attach("a")
+
+
+def test_a_looped_port_hears_itself() -> None:
+    segment = fabric("a", "b")
+    segment.loop("a")
+
+    assert (receivers(segment, "a"), receivers(segment, "b")) == (["a", "b"], ["a"])
+
+
+def test_healing_undoes_loops() -> None:
+    segment = fabric("a", "b")
+    segment.loop("a")
+    segment.heal()
+
+    assert receivers(segment, "a") == ["b"]
+
+
+def test_what_is_sent_later_takes_the_delay_of_then() -> None:
+    segment = fabric("a", "b", delay_ns=7)
+    segment.delay_ns = 9
+
+    assert [delivery.at_ns for delivery in segment.deliveries("a", SENT, 100)] == [109]

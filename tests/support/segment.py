@@ -15,16 +15,17 @@ class Segment(World):
         super().__init__(delay_ns=latency_ns, observe=self._remember)
         self.changes: list[StateChange] = []
 
-    def join(self, name: str, host: HostConfig, *, own: str | None) -> None:
-        """Add a member with one host and at most one address of its own, now."""
+    def join(self, name: str, host: HostConfig, *, own: tuple[str, ...] | str | None) -> None:
+        """Add a member with one host and the addresses of its own, now."""
         self.add(name)
-        self.connect(name, link(own) if own else LinkFacts(name=LINK, is_up=True))
+        listed = (own,) if isinstance(own, str) else own
+        self.connect(name, link(*listed) if listed else LinkFacts(name=LINK, is_up=True))
         self.tell(name, HostAdded(host))
 
     def deafen(self, *names: str) -> None:
         """Let members hear nobody until ``heal``; they may come later."""
         for name in names:
-            for other in ("a", "b", "c", "we", "peer"):
+            for other in ("a", "b", "c", "we", "peer", "fast", "slow"):
                 self.fabric(LINK).cut(other, name)
 
     def heal(self) -> None:
