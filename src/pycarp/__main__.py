@@ -1,9 +1,12 @@
 """The command, also as ``python -m pycarp``."""
 
+import os
 import sys
 
 _NEEDED = {"click", "rich"}
 _INTERRUPTED = 130
+_UCARP = "ucarp"
+"""Called by this name, as through a symbolic link, the program stands in for ucarp."""
 
 
 def main() -> None:
@@ -16,7 +19,8 @@ def main() -> None:
         sys.exit(f"pycarp: the command needs {exc.name}: pip install 'pycarp[daemon]'")
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    cli(prog_name="pycarp")
+    is_ucarp = os.path.basename(sys.argv[0]) == _UCARP
+    cli(args=[_UCARP, *sys.argv[1:]] if is_ucarp else None, prog_name="pycarp")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The command as its user meets it: help, versions, and one clear line for every mistake."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ def test_the_version_is_told() -> None:
     assert pycarp("--version").output.strip().endswith(__version__)
 
 
-@pytest.mark.parametrize("command", ["run", "status", "ifconfig", "sysctl", "decode", "demo", "lab"])
+@pytest.mark.parametrize("command", ["run", "status", "ifconfig", "sysctl", "decode", "ucarp", "demo", "lab"])
 def test_the_help_of_every_command_has_examples(command: str) -> None:
     result = pycarp(command, "--help")
 
@@ -105,3 +107,17 @@ def test_without_a_daemon_the_state_is_unknown(words: tuple[str, ...], tmp_path:
     assert result.exit_code == 1
     assert "its state is unknown" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_ucarp_shows_its_usage_with_success_for_no_and_for_unknown_options() -> None:
+    assert [pycarp("ucarp", *words).exit_code for words in ((), ("--bogus",), ("-h",))] == [0, 0, 0]
+    assert pycarp("ucarp", "--bogus").stderr == "ucarp: option --bogus not recognized\n"
+
+
+def test_under_the_name_of_ucarp_the_program_is_ucarp(tmp_path: Path) -> None:
+    program = tmp_path / "ucarp"
+    program.write_text("from pycarp.__main__ import main\nmain()\n")
+    done = subprocess.run([sys.executable, program, "-v", "0"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "[ERROR] vhid must be between 1 and 255, not 0" in done.stderr

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from pycarp.dialects.base import ArpForm
@@ -19,6 +19,8 @@ class CommandActuator:
 
     ``up`` and ``down`` are argument vectors, to which interface, address and ``extra`` are appended; an empty one does
     nothing. A program that fails or takes longer than ``timeout_s`` (it is killed then) is called again later.
+    ``on_spawn`` is told every argument vector. What a program writes to standard error becomes part of the error,
+    unless ``inherits_stderr``.
     """
 
     def __init__(
@@ -28,11 +30,15 @@ class CommandActuator:
         down: Sequence[str] = (),
         extra: Sequence[str] = (),
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        on_spawn: Callable[[Sequence[str]], None] = lambda _argv: None,
+        inherits_stderr: bool = False,
     ) -> None:
         self._up = tuple(up)
         self._down = tuple(down)
         self._extra = tuple(extra)
         self._timeout_s = timeout_s
+        self._on_spawn = on_spawn
+        self._inherits_stderr = inherits_stderr
 
     async def open(self) -> None:
         """Nothing to get ready."""
@@ -57,13 +63,19 @@ class CommandActuator:
                 await self._run((*program, key.link, str(address.ip), *self._extra))
 
     async def _run(self, argv: tuple[str, ...]) -> None:
+        self._on_spawn(argv)
+        if self._inherits_stderr:
+            status = await self._exit_status(argv, None)
+            if status:
+                raise ActuatorError(f"{argv[0]} failed with exit status {status}")
+            return
         # A file and not a pipe: what the program leaves running in the background would keep a pipe open.
         with tempfile.TemporaryFile() as errors:
             status = await self._exit_status(argv, errors)
             if status:
                 raise ActuatorError(f"{argv[0]} failed with exit status {status}: {_end_of(errors)}")
 
-    async def _exit_status(self, argv: tuple[str, ...], errors: IO[bytes]) -> int:
+    async def _exit_status(self, argv: tuple[str, ...], errors: IO[bytes] | None) -> int:
         try:
             process = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.DEVNULL, stderr=errors)
         except OSError as exc:

@@ -35,7 +35,7 @@ class _Progress:
 class Lane:
     """Carries out the intents of one host through an actuator and reports every attempt.
 
-    ``gate`` bounds how many lanes of a node work at a time.
+    ``gate`` bounds how many lanes of a node work at a time, ``timeout_s`` how long an attempt may take.
     """
 
     def __init__(
@@ -44,11 +44,14 @@ class Lane:
         actuator: Actuator,
         report: Callable[[ActuationReported], None],
         gate: asyncio.Semaphore,
+        *,
+        timeout_s: float = ATTEMPT_TIMEOUT_S,
     ) -> None:
         self._key = key
         self._actuator = actuator
         self._report = report
         self._gate = gate
+        self._timeout_s = timeout_s
         self._intent: Intent | None = None
         self._announcement: Announce | None = None
         self._progress = _Progress()
@@ -117,11 +120,11 @@ class Lane:
         """Return None when the call succeeds in time, else what went wrong."""
         limit = None
         try:
-            async with self._gate, asyncio.timeout(ATTEMPT_TIMEOUT_S) as limit:
+            async with self._gate, asyncio.timeout(self._timeout_s) as limit:
                 await call()
         except (ActuatorError, OSError) as exc:
             if limit is not None and limit.expired():
-                return f"took longer than {ATTEMPT_TIMEOUT_S:g} s"
+                return f"took longer than {self._timeout_s:g} s"
             return str(exc)
         except Exception as exc:  # noqa: BLE001  a third party's actuator may raise anything
             return f"{type(exc).__name__}: {exc}"

@@ -11,7 +11,7 @@ from pycarp import actuators, monitors, transports
 from pycarp.actuators.base import Actuator
 from pycarp.aio.driver import Driver
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.lanes import Lane
+from pycarp.aio.lanes import ATTEMPT_TIMEOUT_S, Lane
 from pycarp.aio.subscriptions import EventLog
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
@@ -42,7 +42,8 @@ class Node:
 
     ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or
     objects that satisfy the protocols; ``monitor`` is an object, None for the operating system's. Leaving the
-    context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``.
+    context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``. An actuator may take
+    ``actuation_timeout_s`` for one call.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Node:
         monitor: Monitor | None = None,
         settings: Settings | None = None,
         close_timeout_s: float = CLOSE_TIMEOUT_S,
+        actuation_timeout_s: float = ATTEMPT_TIMEOUT_S,
     ) -> None:
         self._transport = transports.by_name(transport) if isinstance(transport, str) else transport
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
         self._monitor = monitor or monitors.system_monitor()
         self._close_timeout_s = close_timeout_s
+        self._actuation_timeout_s = actuation_timeout_s
         self._engine = Engine(entropy=lambda: secrets.randbits(64), settings=settings)
         self._places: dict[HostKey, _Place] = {}
         self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
@@ -132,7 +135,7 @@ class Node:
             await self._open_link(config, driver)
             log = EventLog(config.key)
             host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
-            lane = Lane(config.key, self._actuator, driver.submit, self._gate)
+            lane = Lane(config.key, self._actuator, driver.submit, self._gate, timeout_s=self._actuation_timeout_s)
             self._places[config.key] = _Place(host, log, lane)
         driver.submit(HostAdded(config))
         return host

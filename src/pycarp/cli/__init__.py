@@ -16,6 +16,7 @@ from pycarp.cli.netstat import netstat
 from pycarp.cli.run import run
 from pycarp.cli.status import status
 from pycarp.cli.sysctl import sysctl
+from pycarp.cli.ucarp import ucarp
 from pycarp.errors import CarpError, ConfigError, UsageError
 
 EXIT_FAILED = 1
@@ -43,6 +44,7 @@ def cli() -> None:
     See it without privileges:     pycarp demo
     See it with real packets:      sudo pycarp lab
     Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
+    In the place of ucarp:         sudo pycarp ucarp --srcip=... --vhid=... --addr=... (see its --help)
     Ask who is master, and why:    sudo pycarp status
     Ask what was dropped, and why: sudo pycarp netstat
     Explain what is on the wire:   sudo pycarp decode -i eth0
@@ -50,5 +52,5 @@ def cli() -> None:
     """  # noqa: D301  \b is click's mark for lines that are not rewrapped
 
 
-for _command in (run, status, ifconfig, sysctl, netstat, decode, demo, lab):
+for _command in (run, status, ifconfig, sysctl, netstat, decode, ucarp, demo, lab):
     cli.add_command(_command)

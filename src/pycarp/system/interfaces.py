@@ -1,11 +1,17 @@
 """Facts about the network devices of this machine, read once through netifaces."""
 
+import fcntl
+import socket
+import struct
 from ipaddress import ip_interface
 
 import netifaces
 
 from pycarp.vocabulary import Interface, LinkFacts, MacAddress
 
+_SIOCGIFFLAGS = 0x8913
+_IFF_UP = 0x1
+_INTERFACE_REQUEST = struct.Struct("16sH22x")
 _MAC_LENGTH = len("00:00:00:00:00:00")
 
 
@@ -15,6 +21,18 @@ def interfaces() -> tuple[LinkFacts, ...]:
     Whether a device carries is the business of a monitor; here each counts as up.
     """
     return tuple(_facts(name) for name in netifaces.interfaces())
+
+
+def is_administratively_up(link: str) -> bool:
+    """Say whether somebody has set a device up, whatever its carrier; a device that does not exist is not. Linux."""
+    request = _INTERFACE_REQUEST.pack(link.encode(), 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, request)
+        except OSError:
+            return False
+    _name, flags = _INTERFACE_REQUEST.unpack(answer)
+    return bool(flags & _IFF_UP)
 
 
 def _facts(name: str) -> LinkFacts:

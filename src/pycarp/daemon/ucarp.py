@@ -1,0 +1,195 @@
+"""What ucarp does, done with a node: scripts, signals, and log lines of the same words. Source: carp.md 8.6.
+
+Not copied: scripts do not make it deaf and mute, and a lost link is noticed, and noticed to be back, at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Interface
+
+from pycarp.actuators.scripts import ScriptActuator
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.log_records import log_event
+from pycarp.aio.node import Node
+from pycarp.config.ucarp import UcarpCommand
+from pycarp.core.state import State
+from pycarp.errors import CarpError, ConfigError
+from pycarp.monitors import system_monitor
+from pycarp.monitors.base import Monitor
+from pycarp.system.interfaces import interfaces, is_administratively_up
+from pycarp.vocabulary import LinkFacts
+
+STEP_DOWN_S = 3
+"""How long SIGUSR2 makes a MASTER deaf and mute, before it waits like any BACKUP."""
+
+_CLOSING_S = 5
+"""What leaving may take beside the down-script."""
+
+_LEAVING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+
+logger = logging.getLogger("pycarp.ucarp")
+
+
+class Ucarp:
+    """One virtual host in ucarp's manner, from start to the signal that ends it."""
+
+    def __init__(self, command: UcarpCommand) -> None:
+        self._command = command
+        self._interface = command.interface or _first_interface(command)
+        self._stop = asyncio.Event()
+        self._last_told: State | None = None
+        self._standing_up: asyncio.TimerHandle | None = None
+        self._actuator = ScriptActuator(
+            up=command.up_script,
+            down=command.down_script,
+            extra=() if command.extra is None else (command.extra,),
+            timeout_s=command.script_timeout_s,
+            neutral=command.neutral,
+            on_spawn=_tell_spawn,
+            on_status=logger.info,
+            on_failure=logger.error,
+        )
+        self._node = Node(
+            transport=command.transport,
+            actuator=self._actuator,
+            monitor=_OneSource(system_monitor(), command, on_gone=self._stop.set),
+            close_timeout_s=command.script_timeout_s + _CLOSING_S,
+            actuation_timeout_s=command.script_timeout_s + _CLOSING_S,
+        )
+
+    async def run(self, *, on_ready: Callable[[], None]) -> None:
+        """Take part until a signal, or until the interface is set down; ``on_ready`` is called once it takes part.
+
+        Raises ConfigError, TransportError or ActuatorError when it cannot start.
+        """
+        self._check()
+        async with self._node:
+            host = await self._node.add(self._command.host(self._interface))
+            self._tell_state(host.state)
+            follow = host.on_change(lambda change: self._tell_state(change.new))
+            chronicler = asyncio.create_task(_chronicle(host))
+            self._handle_signals(host)
+            on_ready()
+            await self._stop.wait()
+            host.remove_callback(follow)
+            if self._standing_up is not None:
+                self._standing_up.cancel()
+            if not self._command.runs_script_at_exit:
+                self._actuator.rest()
+        await chronicler
+
+    def _check(self) -> None:
+        """Warn of what is odd, and raise ConfigError for what cannot work on this machine."""
+        command = self._command
+        if not command.interface:
+            logger.info("Using [%s] as a network interface", self._interface)
+        if command.ignored_arguments:
+            logger.warning("Warning: %d argument(s) that belong to no option are ignored", command.ignored_arguments)
+        for direction, script in (("up", command.up_script), ("down", command.down_script)):
+            if not script:
+                logger.warning("Warning: no script called when going %s", direction)
+        owned = {each.ip for facts in interfaces() for each in facts.addresses}
+        if command.source not in owned and not command.broadcasts:
+            raise ConfigError(f"srcip {command.source} is no address of this machine")
+        if any(facts.name == self._interface for facts in interfaces()) and not is_administratively_up(self._interface):
+            raise ConfigError(
+                f"interface {self._interface} is not up; bring it up first: ip link set {self._interface} up"
+            )
+
+    def _tell_state(self, state: State) -> None:
+        """Log a state as ucarp has it: one that does not take part is BACKUP."""
+        told = state if state is State.MASTER else State.BACKUP
+        if told is not self._last_told:
+            logger.warning("Switching to state: %s", told.value)
+        self._last_told = told
+
+    # Signals
+
+    def _handle_signals(self, host: VirtualHost) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self._tell_status)
+        loop.add_signal_handler(signal.SIGUSR2, self._step_down, host)
+        if self._command.runs_script_at_exit:
+            for number in _LEAVING:
+                loop.add_signal_handler(number, self._stop.set)
+
+    def _tell_status(self) -> None:
+        state = self._last_told or State.BACKUP
+        logger.info("%s on %s id %d", state.value, self._interface, self._command.vhid)
+
+    def _step_down(self, host: VirtualHost) -> None:
+        """Make room: not in the way of anybody for three seconds, then BACKUP with a whole master-down time to wait."""
+        if host.state is not State.MASTER:
+            return
+        host.down()
+        self._standing_up = asyncio.get_running_loop().call_later(STEP_DOWN_S, host.up)
+
+
+def restore_default_signals() -> None:
+    """Let the leaving signals kill, as they do with ucarp without ``--shutdown``; those that are ignored stay so."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class _OneSource:
+    """A monitor that knows of one own address only: the one to speak from.
+
+    A device that is set down or deleted ends it all, as with ucarp; the loss of a carrier does not. So ``ifdown`` ends
+    what ``ifup`` has started.
+    """
+
+    def __init__(self, monitor: Monitor, command: UcarpCommand, *, on_gone: Callable[[], None]) -> None:
+        self._monitor = monitor
+        self._source = IPv4Interface(command.source)
+        self._on_gone = on_gone
+
+    async def open(self) -> None:
+        await self._monitor.open()
+
+    async def watch(self, link: str) -> LinkFacts:
+        facts = self._with_source(await self._monitor.watch(link))
+        if facts.mac is not None:
+            logger.info("Local advertised ethernet address is [%s]", facts.mac)
+        return facts
+
+    async def run(self, notice: Callable[[LinkFacts], None]) -> None:
+        await self._monitor.run(lambda facts: self._notice(facts, notice))
+
+    async def close(self) -> None:
+        await self._monitor.close()
+
+    def _notice(self, facts: LinkFacts, notice: Callable[[LinkFacts], None]) -> None:
+        if facts.is_up or is_administratively_up(facts.name):
+            notice(self._with_source(facts))
+        else:
+            logger.error("exiting: interface %s is down or gone", facts.name)
+            self._on_gone()
+
+    def _with_source(self, facts: LinkFacts) -> LinkFacts:
+        return replace(facts, addresses=(self._source,))
+
+
+async def _chronicle(host: VirtualHost) -> None:
+    """Log what ucarp has no words for: reasons, mismatches, failures."""
+    with contextlib.suppress(CarpError):
+        async with host.events() as events:
+            async for event in events:
+                log_event(event)
+
+
+def _tell_spawn(argv: Sequence[str]) -> None:
+    logger.warning("Spawning [%s]", " ".join(argv))
+
+
+def _first_interface(command: UcarpCommand) -> str:
+    """Return the device that has the source address, else the first that is no loopback; raises ConfigError."""
+    found = interfaces()
+    owners = [facts.name for facts in found if command.source in [each.ip for each in facts.addresses]]
+    others = [facts.name for facts in found if facts.name != "lo"]
+    if not owners + others:
+        raise ConfigError("You must supply a network interface: --interface=eth0")
+    return (owners + others)[0]

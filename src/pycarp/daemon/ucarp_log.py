@@ -1,0 +1,68 @@
+"""Log lines as ucarp writes them: warnings and worse to standard error, the rest to standard output, all to syslog."""
+
+import datetime
+import logging
+import sys
+import syslog
+
+IDENTITY = "ucarp"
+
+FACILITIES = {
+    "auth": syslog.LOG_AUTH,
+    "authpriv": syslog.LOG_AUTHPRIV,
+    "cron": syslog.LOG_CRON,
+    "daemon": syslog.LOG_DAEMON,
+    "kern": syslog.LOG_KERN,
+    "lpr": syslog.LOG_LPR,
+    "mail": syslog.LOG_MAIL,
+    "news": syslog.LOG_NEWS,
+    "security": syslog.LOG_AUTH,
+    "syslog": syslog.LOG_SYSLOG,
+    "user": syslog.LOG_USER,
+    "uucp": syslog.LOG_UUCP,
+    **{f"local{number}": getattr(syslog, f"LOG_LOCAL{number}") for number in range(8)},
+}
+
+_PRIORITIES = {
+    logging.DEBUG: syslog.LOG_DEBUG,
+    logging.INFO: syslog.LOG_INFO,
+    logging.WARNING: syslog.LOG_WARNING,
+    logging.ERROR: syslog.LOG_ERR,
+    logging.CRITICAL: syslog.LOG_CRIT,
+}
+
+
+def set_up(*, is_verbose: bool, facility: str | None) -> None:
+    """Let every logger of this process write like ucarp; None or a name that is not in ``FACILITIES``: no syslog."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    # Who asks for ucarp's debugging has no use for that of the libraries.
+    logging.getLogger("pycarp").setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    to_stdout, to_stderr = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    to_stdout.addFilter(lambda record: record.levelno < logging.WARNING)
+    to_stderr.setLevel(logging.WARNING)
+    handlers: list[logging.Handler] = [to_stdout, to_stderr]
+    for handler in handlers:
+        handler.setFormatter(_Formatter())
+    if facility in FACILITIES:
+        syslog.openlog(IDENTITY, syslog.LOG_PID, FACILITIES[facility])
+        handlers.append(_ToSyslog())
+    for handler in handlers:
+        root.addHandler(handler)
+
+
+class _Formatter(logging.Formatter):
+    """``2026-11-23T02:48:29.842319: [WARNING] Switching to state: BACKUP``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.datetime.fromtimestamp(record.created).isoformat(timespec="microseconds")
+        return f"{at}: [{record.levelname}] {super().format(record)}"
+
+
+class _ToSyslog(logging.Handler):
+    """Through the C library, which finds the socket again after syslogd was restarted."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        priority = _PRIORITIES.get(record.levelno, syslog.LOG_NOTICE)
+        # A zero octet would end the message; what a peer sends never gets here as text, but be certain.
+        syslog.syslog(priority, f"[{record.levelname}] {self.format(record)}".replace("\x00", "?"))
