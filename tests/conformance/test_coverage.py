@@ -1,7 +1,9 @@
 """Nothing is declared that nobody produces: every reason, event, effect and counter comes about in some scenario."""
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +100,18 @@ def test_the_scenarios_of_a_dialect_walk_through_every_state(dialect: Dialect) -
     ]
 
     assert set(changes) == set(State)
+
+
+def knobs_of(path: Path) -> set[int]:
+    """Return the numbers that a scenario cites as ``dialects.md 2, 3, 15 to 18``."""
+    found = set()
+    text = path.read_text().replace("\n# ", " ")
+    for cited in re.findall(r"dialects\.md ((?:\d+(?:, | to | and )?)+)", text):
+        for first, last in re.findall(r"(\d+)(?: to (\d+))?", cited):
+            found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+@pytest.mark.parametrize("knob", range(1, 28))
+def test_every_knob_is_shown_by_a_scenario(knob: int) -> None:
+    assert [path.stem for path in SCENARIOS if knob in knobs_of(path)]

@@ -157,6 +157,16 @@ def test_a_line_that_is_not_understood_is_named(line: str, complaint: str) -> No
     assert complaint in str(caught.value)
 
 
+def test_what_is_refused_is_told() -> None:
+    assert lines("try host a advskew=300\n") == ["0.000 refused: advskew 300 is outside 0-254"]
+
+
+@pytest.mark.parametrize("line", ["try host a", "try hots a"])
+def test_only_a_refusal_can_be_tried(line: str) -> None:
+    with pytest.raises(ScenarioError):
+        play(f"{line}\n")
+
+
 def test_the_example_of_the_reference_is_true() -> None:
     example = REFERENCE.split("```")[1].lstrip("\n")
 

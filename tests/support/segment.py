@@ -14,22 +14,26 @@ class Segment(World):
     def __init__(self, *, latency_ns: int) -> None:
         super().__init__(delay_ns=latency_ns, observe=self._remember)
         self.changes: list[StateChange] = []
+        self._deaf: set[str] = set()
 
     def join(self, name: str, host: HostConfig, *, own: tuple[str, ...] | str | None) -> None:
         """Add a member with one host and the addresses of its own, now."""
         self.add(name)
+        self.deafen()
         listed = (own,) if isinstance(own, str) else own
         self.connect(name, link(*listed) if listed else LinkFacts(name=LINK, is_up=True))
         self.tell(name, HostAdded(host))
 
     def deafen(self, *names: str) -> None:
         """Let members hear nobody until ``heal``; they may come later."""
-        for name in names:
-            for other in ("a", "b", "c", "we", "peer", "fast", "slow"):
+        self._deaf.update(names)
+        for name in self._deaf:
+            for other in self.nodes:
                 self.fabric(LINK).cut(other, name)
 
     def heal(self) -> None:
         """Let everybody hear everybody."""
+        self._deaf.clear()
         self.fabric(LINK).heal()
 
     def _remember(self, happening: Happening) -> None:

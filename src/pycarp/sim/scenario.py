@@ -36,6 +36,7 @@ fail NODE sends|hold|drop              let sends or changes of addresses fail; `
 crash NODE                             stop a node without a word; ``host`` begins it anew
 show|hide adverts|counters|wire        tell every advertisement; how its counter came about; its headers
 status HOST, statistics NODE           write what the engine shows now
+try COMMAND                            a command whose settings are refused; the transcript says why
 =====================================  =================================================================================
 
 A command that is not understood is a ScenarioError that begins with ``file:line:``.
@@ -46,6 +47,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 from typing import Any
 
+from pycarp.auth.key import Passphrase
 from pycarp.core import Input
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
@@ -70,6 +72,7 @@ from pycarp.sim.world import Happening, Trouble, World
 from pycarp.vocabulary import HostKey, Interface, LinkFacts, MacAddress
 
 RULE = "----"
+TRY = "try "
 PASSWORD = "secret"  # noqa: S105  that of every host which is given no other
 SHARED = ("192.0.2.50/24",)
 
@@ -162,6 +165,7 @@ HOST_SETTINGS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "vhid": ("vhid", int),
     "interface": ("interface", str),
     "password": ("passphrase", str),
+    "key": ("passphrase", lambda text: Passphrase.from_key(bytes.fromhex(text))),
     "addresses": ("addresses", listed),
     "advbase": ("advbase", int),
     "advskew": ("advskew", int),
@@ -212,12 +216,26 @@ class _Player:
         """Do what a line says; nothing for an empty one and a comment."""
         if not line or line.startswith("#"):
             return
+        if line.startswith(TRY):
+            self.attempt(line.removeprefix(TRY))
+            return
         command = Command(line)
         verb = VERBS.get(command.verb)
         if verb is None:
             raise WordError(f"{command.verb!r} is no command; there are {', '.join(VERBS)}")
         verb(self, command)
         command.done()
+
+    def attempt(self, line: str) -> None:
+        """Do what a line says, and write down why that is refused; a WordError if it is not."""
+        before = len(self.happenings)
+        try:
+            self.obey(line)
+        except ConfigError as exc:
+            self.transcript.write(self._world.now_ns, "refused:", str(exc))
+        else:
+            raise WordError(f"try: {line!r} is not refused")
+        assert len(self.happenings) == before, f"{line!r} did something before it was refused"
 
     def _observe(self, happening: Happening) -> None:
         self.happenings.append(happening)

@@ -5,7 +5,7 @@ it is random but the engines' counters, which are drawn from the nodes' names: t
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import heappop, heappush
@@ -63,6 +63,7 @@ class _Node:
     troubles: set[Trouble] = field(default_factory=set)
     troubled: set[HostKey] = field(default_factory=set)
     unfinished: dict[HostKey, Actuation] = field(default_factory=dict)
+    statistics: Mapping[str, LinkStatistics] = field(default_factory=dict)
 
 
 class World:
@@ -179,9 +180,9 @@ class World:
 
     def _handle(self, name: str, event: Input) -> None:
         node = self._nodes[name]
-        before = node.engine.snapshot().links
         effects, node.deadline_ns = node.engine.handle(event, self.now_ns)
-        rises = [_rise(before.get(link), after) for link, after in node.engine.snapshot().links.items()]
+        before, node.statistics = node.statistics, node.engine.snapshot().links
+        rises = [_rise(before.get(link), after) for link, after in node.statistics.items()]
         happening = Happening(
             at_ns=self.now_ns,
             node=name,
