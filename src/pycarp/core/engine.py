@@ -179,12 +179,12 @@ class Engine:
             return self._reject(resident, advert, datagram.source, now_ns, out)
         if resident.speaker.is_own_counter(advert):
             return DropReason.OWN_COUNTER
+        claim = Claim(advbase=advert.advbase, advskew=advert.advskew, demote=advert.demote)
+        for mismatch in mismatches(resident.machine, claim, checksum, datagram):
+            self._warn(resident, mismatch, datagram.source, now_ns, out)
         if resident.speaker.is_echo(datagram.source, resident.machine.surroundings.own):
             return DropReason.LOOPED
         resident.speaker.adopt(advert)
-        claim = Claim(advbase=advert.advbase, advskew=advert.advskew, demote=advert.demote)
-        for mismatch in mismatches(resident.machine, claim, checksum, datagram.family):
-            self._warn(resident, mismatch, datagram.source, now_ns, out)
         self._tell(resident.key, Heard(claim, datagram.source, datagram.family), now_ns, out)
         return None
 
@@ -342,7 +342,7 @@ class Engine:
         self._statistics_of(key.link).counts[Statistic.SEND_FAILED] += 1
         resident.send_successes = 0
         resident.send_failures += 1
-        if resident.send_failures == budget.failures * (len(self._residents.on(key.link)) if budget.times_hosts else 1):
+        if resident.send_failures >= budget.failures * (len(self._residents.on(key.link)) if budget.times_hosts else 1):
             self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
 
     def _on_actuation_report(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:

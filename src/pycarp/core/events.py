@@ -82,6 +82,7 @@ class Mismatch(Enum):
     EQUAL_CLAIM = "advertises exactly as often as we do, so that chance decides; give every host an advskew of its own"
     CHECKSUM_FORM = "sums its IPv6 advertisements differently and will drop ours; use its dialect, or IPv4 only"
     DEMOTE_OCTET = "demotes itself in OpenBSD's octet, which our dialect does not heed; use dialect openbsd"
+    OWN_ADDRESS = "is our own address: the segment brings our packets back, or another host has that address too"
     SAME_VRID = (
         "speaks VRRP with a virtual router id equal to our vhid, so with the same MAC address; change one of them"
     )

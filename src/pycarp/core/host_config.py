@@ -1,6 +1,6 @@
 """What a virtual host is told: validated once, immutable afterwards."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_interface
 
@@ -32,7 +32,7 @@ class HostConfig:
 
     What few need: ``peers`` are the addresses of the other hosts, to which a family's advertisements go instead of to
     the group; ``multicast_group`` is another IPv4 group than 224.0.0.18. ``broadcasts`` sends to the Ethernet broadcast
-    address. ``dead_ratio`` (2-255) is how many intervals a MASTER may be silent. ``lladdr`` is the MAC address that an
+    address. ``dead_ratio`` (1-255) is how many intervals a MASTER may be silent. ``lladdr`` is the MAC address that an
     administrator gave the peers' carp interface. ``groups`` are the interface groups by whose names it can be demoted.
     ``neutral`` leaves the addresses alone at the start; ``ignores_link`` takes part even while the link is down.
     ``peer_dialects`` says which systems share the vhid, so that what cannot work with them is refused. What a dialect
@@ -97,6 +97,7 @@ class HostConfig:
         _check_group(self)
         _check_key(self.secret, self.dialect)
         _check_dead_ratio(self)
+        _check_lladdr(self)
         _check_peer_dialects(self)
 
     @property
@@ -210,7 +211,26 @@ def _check_dead_ratio(config: HostConfig) -> None:
         raise ConfigError(f"dead ratio {config.dead_ratio}: dialect {config.dialect.name} waits for {DEAD_RATIO} only")
 
 
+def _check_lladdr(config: HostConfig) -> None:
+    if config.lladdr is not None and not config.dialect.signs_lladdr:
+        raise ConfigError(f"lladdr {config.lladdr}: dialect {config.dialect.name} does not sign it; remove it")
+
+
 def _check_peer_dialects(config: HostConfig) -> None:
     for theirs in config.peer_dialects:
-        for obstacle in obstacles(config.dialect, theirs, tuple(each.ip for each in config.shared)):
+        found = [*obstacles(config.dialect, theirs, tuple(each.ip for each in config.shared)), *_more(config, theirs)]
+        for obstacle in found:
             raise ConfigError(f"{config.name} cannot share its addresses with {theirs.name}: {obstacle}")
+
+
+def _more(config: HostConfig, theirs: Dialect) -> Iterator[str]:
+    """Yield what stands in the way between these settings and another dialect. Source: carp.md 3.4, 3.5, 7.2."""
+    if len(config.secret) > theirs.limits.key_octets:
+        yield f"its key has at most {theirs.limits.key_octets} octets, and this one {len(config.secret)}"
+    if config.lladdr is not None and not theirs.signs_lladdr:
+        yield f"it does not sign the link-layer address {config.lladdr}"
+    if config.multicast_group is not None and not theirs.limits.has_own_group:
+        yield f"it knows the group 224.0.0.18 only, not {config.multicast_group}"
+    for family in config.families:
+        if config.has_peers_in(family) and family not in theirs.limits.peer_families:
+            yield f"it knows no unicast peers with IPv{family}"

@@ -188,15 +188,15 @@ class Machine:
     # BACKUP
 
     def _backup_hears(self, event: Heard, now_ns: int, out: Outbox) -> None:
-        """Apply the tests of carp.md 5.1 in their order."""
+        """Apply the tests of carp.md 5.1; its second comes first, which changes no outcome but names the reason."""
         assert isinstance(self._phase, Backup)
         self.peer = Peer(source=event.source, claim=event.claim, at_ns=now_ns)
         preempts = self.config.preempt or self.surroundings.node_preempts
         dialect = self.config.dialect
-        if preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:
-            self._become_master(Reason.PREEMPTING, now_ns, out)
-        elif dialect.relieves_demoted and event.claim.demote > self.claim.demote:
+        if dialect.relieves_demoted and event.claim.demote > self.claim.demote:
             self._become_master(Reason.MASTER_DEMOTED, now_ns, out)
+        elif preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:
+            self._become_master(Reason.PREEMPTING, now_ns, out)
         elif self._tolerated_ns < event.claim.interval_ns:
             left = event.claim == _BOW_OUT_CLAIM
             self._become_master(Reason.MASTER_LEFT if left else Reason.MASTER_TOO_SLOW, now_ns, out)

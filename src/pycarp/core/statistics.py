@@ -51,8 +51,8 @@ class DropReason(Enum):
     OTHER_DESTINATION = ("its virtual host does not listen to the destination", Statistic.UNKNOWN_VHID)
     VERSION = ("not version 2", Statistic.BAD_VERSION)
     VRRP3 = ("version 3: VRRPv3", Statistic.BAD_VERSION)
-    NOT_AUTHENTIC = ("another passphrase, or other shared addresses", Statistic.BAD_AUTHENTICATION)
-    OTHER_ADDRESSES = ("our passphrase, but other shared addresses", Statistic.BAD_AUTHENTICATION)
+    NOT_AUTHENTIC = ("another password, or other shared addresses", Statistic.BAD_AUTHENTICATION)
+    OTHER_ADDRESSES = ("our password, but other shared addresses", Statistic.BAD_AUTHENTICATION)
 
     def __init__(self, words: str, statistic: Statistic | None) -> None:
         self.words = words

@@ -8,7 +8,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.machine import Machine
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import Claim, Verdict
-from pycarp.vocabulary import Address, Family
+from pycarp.vocabulary import Address, Datagram, Family
 from pycarp.wire import advertisement as wire
 
 
@@ -30,15 +30,17 @@ def find_out(
     return DropReason.OTHER_ADDRESSES if is_list else DropReason.NOT_AUTHENTIC, diagnosis.words
 
 
-def mismatches(machine: Machine, theirs: Claim, checksum: wire.ChecksumForm, family: Family) -> list[Mismatch]:
-    """Return what does not fit in an authentic advertisement. Source: the pairs of ``dialects.md``; carp.md 5.1."""
+def mismatches(machine: Machine, theirs: Claim, checksum: wire.ChecksumForm, datagram: Datagram) -> list[Mismatch]:
+    """Return what does not fit in an authentic advertisement. Source: dialects.md, the pairs; carp.md 4.4, 5.1."""
+    if datagram.source in machine.surroundings.own:
+        return [Mismatch.OWN_ADDRESS]
     found: list[Mismatch] = []
     config, dialect = machine.config, machine.config.dialect
     # Every packet comes this way: the settings are compared first, which rarely leaves anything to compute.
     is_equal = (theirs.advbase, theirs.advskew) == (config.advbase, config.advskew)
     if is_equal and dialect.compare(machine.claim, theirs) is Verdict.TIE:
         found.append(Mismatch.EQUAL_CLAIM)
-    if family is Family.IPV6 and checksum is not dialect.v6_checksum:
+    if datagram.family is Family.IPV6 and checksum is not dialect.v6_checksum:
         found.append(Mismatch.CHECKSUM_FORM)
     if theirs.demote and not dialect.relieves_demoted:
         found.append(Mismatch.DEMOTE_OCTET)
