@@ -24,11 +24,12 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """A namespace whose link ``eth0`` is up and has an address of its own."""
+    """A namespace whose link ``eth0`` is up and has addresses of its own: IPv4, IPv6 of the site, IPv6 of the link."""
 
     name: str
     own: IPv4Interface
     own6: IPv6Interface
+    link_local: IPv6Interface
 
     @property
     def address(self) -> IPv4Address:
@@ -39,6 +40,11 @@ class Namespace:
     def address6(self) -> IPv6Address:
         """The own IPv6 address, without its prefix."""
         return self.own6.ip
+
+    @property
+    def address6_of_link(self) -> IPv6Address:
+        """The link-local address, which advertisements to a group come from."""
+        return self.link_local.ip
 
     def ip(self, *arguments: str) -> str:
         """Run ``ip`` inside and return what it prints."""
@@ -76,7 +82,10 @@ def joined_namespaces() -> Iterator[tuple[Namespace, Namespace]]:
         for each in (left, right):
             each.ip("link", "set", "lo", "up")
             each.ip("addr", "add", str(each.own), "dev", LINK)
-            each.ip("addr", "add", str(each.own6), "dev", LINK, "nodad")
+            # None but those given, so that tests know them all.
+            each.ip("link", "set", LINK, "addrgenmode", "none")
+            for own6 in (each.own6, each.link_local):
+                each.ip("addr", "add", str(own6), "dev", LINK, "nodad")
             each.ip("link", "set", LINK, "up")
         for each in (left, right):
             each.wait_for_carrier()
@@ -141,6 +150,7 @@ def _namespace(host: int) -> Iterator[Namespace]:
         name=f"pycarp-t{os.getpid()}-{next(_numbers)}",
         own=IPv4Interface(f"10.77.0.{host}/24"),
         own6=IPv6Interface(f"fd77::{host}/64"),
+        link_local=IPv6Interface(f"fe80::{host}/64"),
     )
     _run("ip", "netns", "add", namespace.name)
     try:

@@ -14,11 +14,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from pycarp.errors import TransportError
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, Outgoing, family_of
+from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, Family, Outgoing, family_of
 
 PATIENCE_S = 2.0
 """How long a check waits for a datagram that must arrive."""
@@ -29,7 +29,10 @@ SETTLE_S = 0.1
 NO_SUCH_LINK = "nosuchlink0"
 """The name of a link that no machine has."""
 
-_OTHER_GROUP = IPv4Address("239.192.0.5")
+_OTHER_GROUPS: dict[Family, Address] = {
+    Family.IPV4: IPv4Address("239.192.0.5"),
+    Family.IPV6: IPv6Address("ff02::ca99"),
+}
 _QUICK_S = 0.5
 _PAYLOAD_LENGTH = 36
 
@@ -86,13 +89,40 @@ async def a_unicast_peer_receives_what_is_meant_for_it(pair: Pair) -> None:
 async def one_more_group_can_be_joined(pair: Pair) -> None:
     """And joined again. Only where there are groups; 239.192.0.5 is an administrator's choice, as ucarp allows it."""
     sender, receiver = pair
-    if not sender.has_groups or sender.source.version == 6:
+    if not sender.has_groups:
         return
     _, ear = await _open(pair)
+    group = _OTHER_GROUPS[family_of(sender.source)]
     for _ in range(2):
-        await receiver.transport.join(receiver.link, _OTHER_GROUP)
-    sender.transport.send(replace(_advert(sender, receiver, 1), destination=_OTHER_GROUP))
-    await _expect_heard(ear, sender, receiver, _OTHER_GROUP)
+        await receiver.transport.join(receiver.link, group)
+    sender.transport.send(replace(_advert(sender, receiver, 1), destination=group))
+    await _expect_heard(ear, sender, receiver, group)
+
+
+async def joining_on_a_link_that_is_not_open_raises_transport_error(pair: Pair) -> None:
+    """Whether there are groups or not."""
+    link = pair[0].link
+    try:
+        await pair[0].transport.join(link, _OTHER_GROUPS[family_of(pair[0].source)])
+    except TransportError as exc:
+        _expect(link in str(exc), f"the error must name {link}, but says {exc}")
+    else:
+        raise AssertionError("joining a group on a link that is not open must raise TransportError")
+
+
+async def sending_to_a_group_where_there_are_none_raises_os_error(pair: Pair) -> None:
+    """Somebody who believes himself heard, and is not, would be a second MASTER."""
+    sender, receiver = pair
+    if sender.has_groups:
+        return
+    await _open(pair)
+    to_group = replace(_advert(sender, receiver, 1), destination=CARP_GROUPS[family_of(sender.source)])
+    try:
+        sender.transport.send(to_group)
+    except OSError as exc:
+        _expect("peer" in str(exc), f"the error must say that peers are needed, but says {exc}")
+    else:
+        raise AssertionError("sending to a group must raise OSError where there are none")
 
 
 async def wake_is_called_when_something_arrives(pair: Pair) -> None:
@@ -222,6 +252,8 @@ CHECKS: tuple[Check, ...] = (
     what_one_sends_the_other_receives_intact,
     a_unicast_peer_receives_what_is_meant_for_it,
     one_more_group_can_be_joined,
+    joining_on_a_link_that_is_not_open_raises_transport_error,
+    sending_to_a_group_where_there_are_none_raises_os_error,
     wake_is_called_when_something_arrives,
     own_packets_are_never_delivered_back,
     drain_never_exceeds_its_limit_and_keeps_the_order,

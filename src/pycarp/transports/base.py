@@ -8,15 +8,17 @@ from pycarp.vocabulary import Address, Datagram, Outgoing
 
 
 class Transport(Protocol):
-    """Carries advertisements of one node on any number of links.
+    """Carries advertisements of one node, of both families, on any number of links.
 
+    What it delivers went to a group that it joined or to this machine alone; who it was for is the engine's business.
     Own packets are never delivered back. Nothing but ``open_link`` and ``close`` may wait.
     """
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Take part on a link; ``wake`` is called in the event loop whenever something can be drained.
 
-        Raises TransportError that names the link and the way out.
+        A link on which IPv6 does not work is opened all the same. Raises TransportError that names the link and the way
+        out.
         """
 
     async def join(self, link: str, group: Address) -> None:
@@ -29,10 +31,17 @@ class Transport(Protocol):
         """Leave a link; nothing happens when it is not open."""
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send at once or raise OSError; never wait."""
+        """Send to a group or to one peer, at once, or raise OSError; never wait.
+
+        A group is on the link; a peer may be behind a router, and the way to it is the routing table's business.
+        """
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Return what has arrived, at most ``limit`` datagrams, without waiting."""
+        """Return what has arrived, at most ``limit`` datagrams, without waiting.
+
+        Links and families share the limit: a flood on one keeps none of the others from being heard. Within each, the
+        order is that of arrival.
+        """
 
     async def close(self) -> None:
         """Leave every link; may be called again."""

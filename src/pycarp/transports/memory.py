@@ -65,6 +65,8 @@ class MemoryTransport:
 
     async def join(self, link: str, group: Address) -> None:
         """Listen to a group: every port hears all of them."""
+        if link not in self._wakes:
+            raise TransportError(f"link {link} is not open")
 
     async def close_link(self, link: str) -> None:
         """Leave a link, and lose what has arrived on it."""

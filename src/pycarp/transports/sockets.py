@@ -1,121 +1,160 @@
-"""What the socket transports share: some sockets a link, watched by the event loop, drained without waiting."""
+"""What the socket transports share: a port a link and family, watched by the event loop, drained without waiting."""
 
 import asyncio
 import errno
-import socket
-from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
-from pycarp.vocabulary import Address, Datagram, Outgoing
-
-READ_LENGTH = 2048
-"""Octets read of a packet; an advertisement has 90 with its headers."""
-
-READ_TURN = 16
-"""Packets read of one socket before the next has its turn: a flood on one link must not silence another."""
+from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
 
-class Ear(NamedTuple):
-    """A socket that is listened to; ``read`` takes one packet off it and returns None for what is none of CARP."""
+class Port(Protocol):
+    """The sockets of one family on one link; every method may raise OSError."""
 
-    sock: socket.socket
-    read: Callable[[socket.socket], Datagram | None]
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when something arrives."""
 
-
-class LinkSockets(Protocol):
-    """The sockets of one link."""
-
-    @property
-    def ears(self) -> Sequence[Ear]:
-        """What is listened to."""
+    def receive(self) -> Datagram | None:
+        """Return the next datagram, None for what is none of CARP; BlockingIOError when nothing is waiting."""
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send at once or raise OSError."""
+        """Send at once."""
 
     def join(self, group: Address) -> None:
-        """Become a member of a group; OSError."""
+        """Become a member of a group; EADDRINUSE when it is one already."""
 
     def close(self) -> None:
-        """Close everything."""
+        """Close the sockets."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Link:
+    wake: Callable[[], None]
+    ports: dict[Family, Port] = field(default_factory=dict)
+    groups: set[Address] = field(default_factory=set)
 
 
 class SocketTransport:
-    """The sockets of any number of links; ``opener`` makes those of one, or raises OSError."""
+    """Two ports a link; ``opener`` makes one, a member of its family's group already, and raises OSError.
 
-    def __init__(self, opener: Callable[[str], LinkSockets]) -> None:
+    A machine or link may be without IPv6, now or later: then that port is missing, and each attempt to send through it
+    tries to open it again.
+    """
+
+    def __init__(self, opener: Callable[[str, Family], Port]) -> None:
         self._opener = opener
-        self._links: dict[str, LinkSockets] = {}
+        self._links: dict[str, _Link] = {}
+        self._turn = 0
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Open the sockets of a link and let the running loop watch them."""
+        """Open the ports of a link and let the running loop watch them."""
         if link in self._links:
             raise TransportError(f"link {link} is open already")
+        opened = _Link(wake=wake)
         try:
-            opened = self._opener(link)
+            self._open_port(opened, link, Family.IPV4)
         except PermissionError as exc:
             raise TransportError(f"cannot open a socket on {link}: {NO_PERMISSION}") from exc
         except OSError as exc:
             raise TransportError(f"cannot open a socket on {link}: {exc.strerror or exc}") from exc
         self._links[link] = opened
-        for ear in opened.ears:
-            asyncio.get_running_loop().add_reader(ear.sock, wake)
+        try:
+            self._open_port(opened, link, Family.IPV6)
+        except OSError:
+            # Whoever wants to send IPv6 is told then; IPv4 must not suffer.
+            return
 
     async def join(self, link: str, group: Address) -> None:
         """Become a member of a group; a membership that is there already is well."""
-        if link not in self._links:
+        opened = self._links.get(link)
+        if opened is None:
             raise TransportError(f"link {link} is not open")
+        opened.groups.add(group)
+        port = opened.ports.get(family_of(group))
         try:
-            self._links[link].join(group)
+            if port is not None:
+                _join(port, group)
         except OSError as exc:
-            if exc.errno != errno.EADDRINUSE:
-                raise TransportError(f"cannot join {group} on {link}: {exc.strerror}") from exc
+            raise TransportError(f"cannot join {group} on {link}: {exc.strerror}") from exc
 
     async def close_link(self, link: str) -> None:
-        """Close the sockets of a link."""
+        """Close the ports of a link."""
         opened = self._links.pop(link, None)
-        if opened is not None:
-            for ear in opened.ears:
-                asyncio.get_running_loop().remove_reader(ear.sock)
-            opened.close()
+        for port in opened.ports.values() if opened else ():
+            asyncio.get_running_loop().remove_reader(port.fileno())
+            port.close()
 
     def send(self, outgoing: Outgoing) -> None:
         """Send at once; OSError when the kernel does not take it."""
         opened = self._links.get(outgoing.link)
         if opened is None:
             raise OSError(f"link {outgoing.link} is not open")
-        opened.send(outgoing)
+        port = opened.ports.get(outgoing.family) or self._reopened(opened, outgoing)
+        port.send(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Read the sockets in turn, until all are empty or ``limit`` packets have been read."""
+        """Read the ports in turn, each an equal share, until all are empty or ``limit`` packets have been read."""
+        ports = [port for link in self._links.values() for port in link.ports.values()]
+        self._turn += 1
+        first = self._turn % max(len(ports), 1)
+        waiting = ports[first:] + ports[:first]
         datagrams: list[Datagram] = []
-        waiting = list(chain.from_iterable(opened.ears for opened in self._links.values()))
         left = limit
-        while waiting and left > 0:
-            ear = waiting.pop(0)
-            count = _read(ear, min(left, READ_TURN), datagrams)
-            left -= count
-            if count == READ_TURN:
-                waiting.append(ear)
+        while waiting and left:
+            share = max(left // len(waiting), 1)
+            full = []
+            for port in waiting:
+                count = _read(port, min(share, left), datagrams)
+                left -= count
+                if count == share:
+                    full.append(port)
+            waiting = full
         return datagrams
 
     async def close(self) -> None:
-        """Close every socket."""
+        """Close every port."""
         for link in list(self._links):
             await self.close_link(link)
 
+    def _open_port(self, opened: _Link, link: str, family: Family) -> Port:
+        port = self._opener(link, family)
+        try:
+            for group in opened.groups:
+                if family_of(group) is family:
+                    _join(port, group)
+            asyncio.get_running_loop().add_reader(port.fileno(), opened.wake)
+        except OSError:
+            port.close()
+            raise
+        opened.ports[family] = port
+        return port
 
-def _read(ear: Ear, limit: int, into: list[Datagram]) -> int:
-    """Read at most ``limit`` packets and return how many there were."""
+    def _reopened(self, opened: _Link, outgoing: Outgoing) -> Port:
+        try:
+            return self._open_port(opened, outgoing.link, outgoing.family)
+        except OSError as exc:
+            text = f"IPv{outgoing.family} does not work on {outgoing.link}: {exc.strerror or exc}"
+            raise OSError(exc.errno, text) from exc
+
+
+def _join(port: Port, group: Address) -> None:
+    try:
+        port.join(group)
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            raise
+
+
+def _read(port: Port, limit: int, into: list[Datagram]) -> int:
+    """Read at most ``limit`` packets and return how many; fewer when nothing is left."""
     for count in range(limit):
         try:
-            datagram = ear.read(ear.sock)
-        except BlockingIOError:
-            return count
+            datagram = port.receive()
         except OSError:
-            # The link went down; its monitor tells, and the socket works again when it is back.
+            # Nothing is waiting; or the link went down: its monitor tells, and the socket works when it is back.
             return count
         if datagram is not None:
             into.append(datagram)

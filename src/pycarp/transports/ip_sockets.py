@@ -1,0 +1,118 @@
+"""IP sockets of protocol 112 in both families: the kernel resolves MAC addresses, routes, and reports to routers.
+
+IPv4 sockets send and receive whole packets. IPv6 sockets have no header: what there is to say of it travels beside the
+payload (RFC 3542), and the kernel chooses the source if none is given.
+"""
+
+import socket
+import struct
+from ipaddress import IPv6Address
+
+from pycarp.transports import filters
+from pycarp.vocabulary import ANY_ADDRESS, CARP_PROTOCOL, CARP_TTL, Address, Datagram, Family, Outgoing
+from pycarp.wire import envelope
+
+READ_LENGTH = 2048
+"""Octets read of a packet; an advertisement has 90 with its headers."""
+
+_AF = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+_IPV6_AUTOFLOWLABEL = 70
+_ANCILLARY_LENGTH = 256
+_PACKET_INFO = struct.Struct("16sI")
+_INT = struct.Struct("i")
+
+
+def sending_socket(family: Family) -> socket.socket:
+    """Return a socket that sends on any link, with TTL 255, and receives nothing; it never waits. Raises OSError.
+
+    As long as it is open, the kernel answers advertisements to this host alone with no ICMP errors.
+    """
+    sock = socket.socket(_AF[family], socket.SOCK_RAW, CARP_PROTOCOL)
+    try:
+        sock.setblocking(False)
+        filters.attach(sock, filters.NOTHING)
+        if family is Family.IPV4:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        else:
+            _prepare_ipv6(sock)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def receiving_socket(family: Family, link: str, index: int) -> socket.socket:
+    """Return a socket that sends to groups on one link, and receives what comes from there; raises OSError."""
+    sock = sending_socket(family)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
+        if family is Family.IPV4:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ipv4_request(index, ANY_ADDRESS[family]))
+        # Last, so that nothing of another link was ever queued.
+        filters.detach(sock)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def join(sock: socket.socket, index: int, group: Address) -> None:
+    """Become a member of a group on the link of that index, and tell switches so (IGMP, MLD); raises OSError."""
+    if group.version == 4:
+        request = _ipv4_request(index, group)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group.packed + _INT.pack(index))
+
+
+def send(sock: socket.socket, index: int, outgoing: Outgoing) -> None:
+    """Send an advertisement of the link of that index; raises OSError.
+
+    The kernel fills an identification of zero and an unspecified source.
+    """
+    if outgoing.family is Family.IPV4:
+        sock.sendto(envelope.packet_of(outgoing, identification=0), (str(outgoing.destination), 0))
+        return
+    # Only what is not meant for the whole world depends on the link; the rest goes where its route leads.
+    scope = index if _is_link_scoped(outgoing.destination) else 0
+    beside = [
+        (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PACKET_INFO.pack(outgoing.source.packed, scope)),
+        (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _INT.pack(outgoing.tos)),
+    ]
+    sock.sendmsg([outgoing.payload], beside, 0, (str(outgoing.destination), 0, 0, scope))
+
+
+def receive(sock: socket.socket, link: str, family: Family) -> Datagram | None:
+    """Return the next datagram, None for a broken one; raises BlockingIOError when there is none, and OSError."""
+    if family is Family.IPV4:
+        return envelope.datagram_of_packet(sock.recv(READ_LENGTH), link=link)
+    payload, beside, _flags, sender = sock.recvmsg(READ_LENGTH, _ANCILLARY_LENGTH)
+    told = {kind: octets for _level, kind, octets in beside}
+    if socket.IPV6_PKTINFO not in told or socket.IPV6_HOPLIMIT not in told:
+        return None
+    destination, _index = _PACKET_INFO.unpack(told[socket.IPV6_PKTINFO])
+    (hop_limit,) = _INT.unpack(told[socket.IPV6_HOPLIMIT])
+    return Datagram(link, family, IPv6Address(sender[0]), IPv6Address(destination), hop_limit, payload)
+
+
+def _prepare_ipv6(sock: socket.socket) -> None:
+    for option, value in (
+        (socket.IPV6_UNICAST_HOPS, CARP_TTL),
+        (socket.IPV6_MULTICAST_HOPS, CARP_TTL),
+        (socket.IPV6_MULTICAST_LOOP, 0),
+        (socket.IPV6_RECVHOPLIMIT, 1),
+        (socket.IPV6_RECVPKTINFO, 1),
+        (_IPV6_AUTOFLOWLABEL, 0),
+        # Ours is over the 36 octets alone for most dialects; the kernel would put one with a pseudo-header there.
+        (socket.IPV6_CHECKSUM, -1),
+    ):
+        sock.setsockopt(socket.IPPROTO_IPV6, option, value)
+
+
+def _ipv4_request(index: int, group: Address) -> bytes:
+    return struct.pack("4s4si", group.packed, ANY_ADDRESS[Family.IPV4].packed, index)
+
+
+def _is_link_scoped(address: Address) -> bool:
+    return address.is_link_local or address.is_multicast

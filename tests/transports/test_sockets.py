@@ -1,0 +1,100 @@
+"""How the ports of a socket transport share what is drained at a time."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address, IPv6Address
+
+from pycarp.transports.sockets import SocketTransport
+from pycarp.vocabulary import Address, Datagram, Family, Outgoing
+
+SOURCE: dict[Family, Address] = {Family.IPV4: IPv4Address("192.0.2.1"), Family.IPV6: IPv6Address("fe80::1")}
+
+
+class PipePort:
+    """A port whose segment is a pair of sockets; ``feed`` is the other end."""
+
+    def __init__(self, link: str, family: Family) -> None:
+        self.feed, self._end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._end.setblocking(False)
+        self._link = link
+        self._family = family
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def receive(self) -> Datagram | None:
+        payload = self._end.recv(100)
+        source = SOURCE[self._family]
+        return Datagram(self._link, self._family, source, source, 255, payload) if payload != b"noise" else None
+
+    def send(self, outgoing: Outgoing) -> None:
+        self._end.send(outgoing.payload)
+
+    def join(self, group: Address) -> None:
+        """Every group is heard."""
+
+    def close(self) -> None:
+        self._end.close()
+        self.feed.close()
+
+
+@contextlib.asynccontextmanager
+async def three_links() -> AsyncIterator[tuple[SocketTransport, dict[tuple[str, Family], PipePort]]]:
+    ports: dict[tuple[str, Family], PipePort] = {}
+
+    def opened(link: str, family: Family) -> PipePort:
+        ports[link, family] = PipePort(link, family)
+        return ports[link, family]
+
+    transport = SocketTransport(opened)
+    for link in ("em0", "em1", "em2"):
+        await transport.open_link(link, lambda: None)
+    try:
+        yield transport, ports
+    finally:
+        await transport.close()
+
+
+def feed(port: PipePort, count: int, payload: bytes = b"advert") -> None:
+    for _ in range(count):
+        port.feed.send(payload)
+
+
+async def test_a_flood_on_one_link_keeps_no_other_from_being_heard() -> None:
+    async with three_links() as (transport, ports):
+        feed(ports["em0", Family.IPV4], 9)
+        feed(ports["em2", Family.IPV6], 2)
+
+        heard = transport.drain(6)
+
+    assert [each.link for each in heard].count("em2") == 2
+    assert {each.link for each in heard} == {"em0", "em2"}
+
+
+async def test_even_a_limit_of_one_gives_every_link_its_turn() -> None:
+    async with three_links() as (transport, ports):
+        for port in ports.values():
+            feed(port, 3)
+
+        heard = [each for _ in range(6) for each in transport.drain(1)]
+
+    assert {(each.link, each.family) for each in heard} == set(ports)
+
+
+async def test_what_others_leave_of_the_limit_goes_to_the_one_that_needs_it() -> None:
+    async with three_links() as (transport, ports):
+        feed(ports["em1", Family.IPV4], 8)
+
+        heard = transport.drain(8)
+
+    assert len(heard) == 8
+
+
+async def test_noise_counts_against_the_limit_too() -> None:
+    async with three_links() as (transport, ports):
+        feed(ports["em1", Family.IPV4], 6, b"noise")
+        feed(ports["em1", Family.IPV4], 1)
+
+        assert transport.drain(6) == []
+        assert len(transport.drain(6)) == 1
