@@ -23,7 +23,9 @@ def test_the_version_is_told() -> None:
     assert pycarp("--version").output.strip().endswith(__version__)
 
 
-@pytest.mark.parametrize("command", ["run", "status", "ifconfig", "sysctl", "decode", "ucarp", "demo", "lab"])
+@pytest.mark.parametrize(
+    "command", ["run", "status", "ifconfig", "sysctl", "decode", "ucarp", "convert", "demo", "lab"]
+)
 def test_the_help_of_every_command_has_examples(command: str) -> None:
     result = pycarp(command, "--help")
 
@@ -121,3 +123,31 @@ def test_under_the_name_of_ucarp_the_program_is_ucarp(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "[ERROR] vhid must be between 1 and 255, not 0" in done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("a.toml", "--rc-conf", "rc.conf"), ("a.toml", "--config", "b.toml")])
+def test_run_wants_exactly_one_configuration(words: tuple[str, ...]) -> None:
+    result = pycarp("run", *words)
+
+    assert result.exit_code == 2
+    assert "name one configuration: pycarp run FILE" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words", "complaint"),
+    [
+        ("a.toml", "vhid = 1", (), "a.toml:1:1: unknown key vhid"),
+        ("hostname.carp0", "inet 10.0.0.1/24 vhid 1 carpdev no0 pass s", (), "interface no0 does not exist"),
+        ("x", "vhid = 1", ("--format", "toml"), "x:1:1: unknown key vhid"),
+        ("x", "hello", (), "cannot tell the grammar of"),
+        ("a.toml", "", ("--dialect", "ucarp"), "a dialect is given by the file itself in grammar toml"),
+        ("a.toml", '[node]\ntransport="x"\n[[host]]\ninterface="lo"\nvhid=1\npassword="s"\naddresses=["10.9.9.9"]', (),
+         "unknown transport 'x'"),
+    ],
+)  # fmt: skip
+def test_run_reads_every_grammar(tmp_path: Path, file: str, text: str, words: tuple[str, ...], complaint: str) -> None:
+    (tmp_path / file).write_text(text)
+    result = pycarp("run", str(tmp_path / file), *words)
+
+    assert result.exit_code == 2
+    assert complaint in result.stderr

@@ -285,28 +285,77 @@ def test_a_vhid_used_twice_on_an_interface_names_both_lines() -> None:
          "3:52: this is not a netmask (write 255.255.255.0 or 0xffffff00)"),
         ("vhid 1 pass s state master 192.168.1.50/24",
          "3:31: every host starts as backup (use 'pycarp ifconfig NAME state master' afterwards)"),
-        ("vhid 1 pass s peer 10.0.0.1 192.168.1.50/24",
-         "3:31: peer is known to the BSDs, but not supported here (remove it)"),
+        ("vhid 1 pass s vrrpprio 100 192.168.1.50/24",
+         "3:31: vrrpprio: it belongs to VRRPv3, which is another protocol (remove it)"),
+        ("vhid 1 pass s carpver 3 192.168.1.50/24",
+         "3:39: carpver other than 2 is not CARP (write carpver 2, or remove it)"),
+        ("vhid 1 pass s peer fd00::1 192.168.1.50/24",
+         "3:36: peer needs an IPv4 address (write peer ADDRESS)"),
+        ("vhid 1 pass s fd00::50/64",
+         "3:31: fd00::50 needs inet6 before it (write inet6 fd00::50/64)"),
+        ("vhid 1 pass s 192.168.1.50 prefixlen 33",
+         "3:54: prefixlen needs a number of 0-32 (write prefixlen 64)"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place_and_the_way_out(words: str, expected: str) -> None:
     assert complaint(words).removeprefix("rc.conf:").startswith(expected)
 
 
-def test_ipv6_is_refused_with_a_reason() -> None:
-    text = FXP0 + 'ifconfig_fxp0_alias0="inet6 vhid 1 pass s alias fd00::50/128"\n'
+def test_ipv6_addresses_are_shared_on_aliases_and_on_the_ipv6_line() -> None:
+    text = FXP0 + (
+        'ifconfig_fxp0_ipv6="inet6 vhid 2 pass s 2001:db8::49 prefixlen 64"\n'
+        'ifconfig_fxp0_alias0="inet6 vhid 2 pass s alias 2001:db8::50/128"\n'
+        'ifconfig_fxp0_alias1="inet vhid 2 alias 192.168.1.50/32"\n'
+    )
 
-    assert "this version shares IPv4 addresses only" in complaints(text)[0]
+    (host,) = read(text).hosts
+
+    assert [str(each) for each in host.shared] == ["2001:db8::49/64", "2001:db8::50/128", "192.168.1.50/32"]
 
 
-@pytest.mark.parametrize(
-    "line",
-    ['ifconfig_carp0="vhid 1 pass s fd00::50/64"', 'ifconfig_carp0_ipv6="inet6 fd00::50/64"'],
-)
-def test_ipv6_is_refused_wherever_it_is_written(line: str) -> None:
-    text = CLONED + f'ifconfig_carp0="vhid 1 pass s 192.168.1.50/24"\n{line}\n'
+def test_a_cloned_carp_shares_ipv6_addresses_of_its_interfaces_subnet() -> None:
+    text = CLONED + (
+        'ifconfig_fxp0_ipv6="inet6 2001:db8::3/64"\n'
+        'ifconfig_carp0="vhid 1 pass s 192.168.1.50"\n'
+        'ifconfig_carp0_ipv6="inet6 2001:db8::50"\n'
+    )
 
-    assert "this version shares IPv4 addresses only" in complaints(text)[0]
+    (host,) = read(text).hosts
+
+    assert (host.interface, [str(each) for each in host.shared]) == ("fxp0", ["192.168.1.50/24", "2001:db8::50/64"])
+
+
+def test_an_ipv6_address_outside_of_every_subnet_is_told_with_the_subnets_of_its_family() -> None:
+    text = CLONED + 'ifconfig_fxp0_ipv6="inet6 2001:db8::3/64"\nifconfig_carp0="vhid 1 pass s inet6 fd00::50/64"\n'
+
+    assert complaints(text) == [
+        (
+            "rc.conf:4:37: fd00::50 is in the subnet of no interface; there are: 2001:db8::/64 "
+            "(give an interface an address in that subnet, or correct the shared address)"
+        )
+    ]
+
+
+def test_peers_of_both_families_are_taken() -> None:
+    text = FXP0 + (
+        'ifconfig_fxp0_alias0="inet vhid 1 peer 192.168.1.4 peer6 fd00::4 carpver 2 pass s alias 192.168.1.50/32"\n'
+        'ifconfig_fxp0_alias1="inet6 vhid 1 alias fd00::50/128"\n'
+    )
+
+    (host,) = read(text).hosts
+
+    assert [str(each) for each in host.peers] == ["192.168.1.4", "fd00::4"]
+
+
+@pytest.mark.parametrize("words", ["peer 192.168.1.4 mcast", "peer 224.0.0.18", "mcast mcast6", "peer 239.1.1.1 mcast"])
+def test_multicast_takes_a_peer_back(words: str) -> None:
+    host = carp0(f"vhid 1 {words} pass s 192.168.1.50/24")
+
+    assert (host.peers, host.multicast_group) == ((), None)
+
+
+def test_a_peer_that_is_a_group_is_the_group() -> None:
+    assert str(carp0("vhid 1 peer 239.1.1.1 pass s 192.168.1.50/24").multicast_group) == "239.1.1.1"
 
 
 def test_all_mistakes_of_a_file_are_told_at_once() -> None:

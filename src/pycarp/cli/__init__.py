@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pycarp import __version__
+from pycarp.cli.convert import convert
 from pycarp.cli.decode import decode
 from pycarp.cli.demo import demo
 from pycarp.cli.ifconfig import ifconfig
@@ -44,6 +45,7 @@ def cli() -> None:
     See it without privileges:     pycarp demo
     See it with real packets:      sudo pycarp lab
     Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
+    Other words for the same:      pycarp convert /etc/rc.conf --to toml
     In the place of ucarp:         sudo pycarp ucarp --srcip=... --vhid=... --addr=... (see its --help)
     Ask who is master, and why:    sudo pycarp status
     Ask what was dropped, and why: sudo pycarp netstat
@@ -52,5 +54,5 @@ def cli() -> None:
     """  # noqa: D301  \b is click's mark for lines that are not rewrapped
 
 
-for _command in (run, status, ifconfig, sysctl, netstat, decode, ucarp, demo, lab):
+for _command in (run, status, ifconfig, sysctl, netstat, decode, ucarp, convert, demo, lab):
     cli.add_command(_command)

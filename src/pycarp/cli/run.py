@@ -3,25 +3,19 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from pycarp import actuators, dialects, transports
-from pycarp.cli.options import control_option
-from pycarp.config import NodeConfig, rcconf
+from pycarp.cli.options import control_option, map_option
+from pycarp.config import NodeConfig, grammars
+from pycarp.config.grammars import Grammar
 from pycarp.daemon import sysctls
 from pycarp.daemon.app import Daemon, DaemonOptions
 from pycarp.errors import CarpError, ConfigError, UsageError
 from pycarp.system.interfaces import interfaces
-
-
-def _renames(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = [value.partition("=") for value in values]
-    for old, equals, new in pairs:
-        if not (old and equals and new):
-            raise click.BadParameter(f"{old + equals + new!r} is not OLD=NEW, as in fxp0=eth0")
-    return {old: new for old, _equals, new in pairs}
 
 
 def _assignments(
@@ -42,7 +36,9 @@ def _assignments(
 @click.command(
     epilog="""\b
 Examples:
+  pycarp run /etc/pycarp.toml
   pycarp run --rc-conf /etc/rc.conf
+  pycarp run /etc/hostname.carp0 --map em0=eth0
   pycarp run --rc-conf hosta.rc.conf --map fxp0=eth0
   pycarp run --rc-conf /etc/rc.conf --sysctl net.inet.carp.preempt=1
 
@@ -51,22 +47,28 @@ Stops on SIGTERM and SIGINT within a second: addresses dropped first, then the
 bow-out that lets the next host take over at once.
 Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."""
 )
+@click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="The same as FILE.",
+)
 @click.option(
     "--rc-conf",
     "rc_conf",
     type=click.Path(path_type=Path, readable=False),
-    required=True,
     metavar="FILE",
-    help="FreeBSD rc.conf with carp lines, of either generation.",
+    help="FreeBSD rc.conf with carp lines, of either generation, whatever its name.",
 )
 @click.option(
-    "--map",
-    "renames",
-    multiple=True,
-    callback=_renames,
-    metavar="OLD=NEW",
-    help="The file's interface OLD is called NEW here; may be repeated.",
+    "--format",
+    "grammar",
+    type=click.Choice([each.value for each in Grammar]),
+    help="The grammar of FILE; without it its name or its text tells.",
 )
+@map_option
 @click.option(
     "--sysctl",
     "assignments",
@@ -78,55 +80,72 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
 @click.option(
     "--dialect",
     type=click.Choice([each.name for each in dialects.ALL]),
-    default="universal",
-    show_default=True,
-    help="Whose habits to have where systems differ.",
+    show_default="universal for rc.conf, openbsd for hostname.carp",
+    help="Whose habits to have where systems differ; TOML and ucarp say it themselves.",
 )
 @click.option(
     "--transport",
     type=click.Choice(transports.NAMES),
-    default="auto",
-    show_default=True,
+    show_default="auto",
     help="How packets are sent and received.",
 )
 @click.option(
     "--actuator",
     type=click.Choice(actuators.NAMES),
-    default="auto",
-    show_default=True,
+    show_default="auto",
     help="Who adds and removes the shared addresses; null for taking part without touching any.",
 )
 @control_option
 def run(
-    rc_conf: Path,
+    file: Path | None,
+    config_file: Path | None,
+    rc_conf: Path | None,
+    grammar: str | None,
     renames: dict[str, str],
     assignments: tuple[tuple[str, int], ...],
-    dialect: str,
-    transport: str,
-    actuator: str,
+    dialect: str | None,
+    transport: str | None,
+    actuator: str | None,
     control: Path,
 ) -> None:
-    """Share addresses as an rc.conf says, in the foreground; log one line a transition to standard error."""
-    config = _read(rc_conf, renames, dialect)
+    """Share addresses as FILE says, in the foreground; log one line a transition to standard error.
+
+    FILE is an rc.conf of FreeBSD, a hostname.carp of OpenBSD, TOML, or a script that starts ucarp.
+    """
+    given = [each for each in (file, config_file, rc_conf) if each is not None]
+    if len(given) != 1:
+        raise UsageError("name one configuration: pycarp run FILE, or --config FILE, or --rc-conf FILE")
+    config = _read(given[0], Grammar.RC_CONF.value if rc_conf is not None else grammar, renames, dialect)
     _log_to_stderr()
-    options = DaemonOptions(control=control, transport=transport, actuator=actuator, sysctls=assignments)
+    for note in config.notes:
+        logging.getLogger("pycarp").warning("%s", note)
+    options = DaemonOptions(
+        control=control,
+        transport=_chosen("transport", transport or config.transport, transports.NAMES),
+        actuator=_chosen("actuator", actuator or config.actuator, actuators.NAMES),
+        sysctls=config.sysctls + assignments,
+    )
     try:
         asyncio.run(_serve(config, options))
     except TimeoutError as exc:
         raise CarpError(f"{exc}; look at 'ip address'") from exc
 
 
+def _chosen(what: str, name: str, known: Sequence[str]) -> str:
+    if name and name not in known:
+        raise ConfigError(f"unknown {what} {name!r}; known are: {', '.join(known)}")
+    return name or "auto"
+
+
 async def _serve(config: NodeConfig, options: DaemonOptions) -> None:
     await Daemon(config, options).run()
 
 
-def _read(rc_conf: Path, renames: dict[str, str], dialect: str) -> NodeConfig:
-    try:
-        text = rc_conf.read_text()
-    except (OSError, UnicodeDecodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise ConfigError(f"cannot read {rc_conf}: {why}") from exc
-    return rcconf.read(text, file=str(rc_conf), links=interfaces(), renames=renames, dialect=dialects.by_name(dialect))
+def _read(file: Path, said: str | None, renames: dict[str, str], dialect: str | None) -> NodeConfig:
+    text = grammars.load(file)
+    grammar = Grammar(said) if said else grammars.recognise(str(file), text)
+    wanted = dialects.by_name(dialect) if dialect else None
+    return grammars.read(text, grammar, file=str(file), links=interfaces(), renames=renames, dialect=wanted)
 
 
 def _log_to_stderr() -> None:

@@ -5,9 +5,8 @@ As FreeBSD 9 finds it: the one whose own subnet contains the shared address.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
 
-from pycarp.vocabulary import Interface, LinkFacts
+from pycarp.vocabulary import Address, Interface, LinkFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +32,10 @@ class Parents:
     Without links this is no live machine, and the file is believed.
     """
 
-    declared: Mapping[str, Sequence[IPv4Interface]]
+    declared: Mapping[str, Sequence[Interface]]
     links: Sequence[LinkFacts]
 
-    def containing(self, address: IPv4Address) -> Parent:
+    def containing(self, address: Address) -> Parent:
         """Return the device in whose subnet an address lies; raises NoParentError.
 
         The file's own interface comes first if it exists on this machine, else the one that has such a subnet.
@@ -52,7 +51,7 @@ class Parents:
             raise self._missing(declared[0].link)
         return self._first(address, existing + live)
 
-    def is_own(self, address: IPv4Address) -> bool:
+    def is_own(self, address: Address) -> bool:
         """Say whether the file gives an address to an interface as its own; on a link it may be what a crash left."""
         return any(own.ip == address for owns in self.declared.values() for own in owns)
 
@@ -61,10 +60,11 @@ class Parents:
         if self.links and not self._exists(link):
             raise self._missing(link)
 
-    def _first(self, address: IPv4Address, parents: list[Parent]) -> Parent:
+    def _first(self, address: Address, parents: list[Parent]) -> Parent:
         if parents:
             return parents[0]
-        subnets = sorted({str(own.network) for own in self._all_addresses()})
+        family = [own for own in self._all_addresses() if own.version == address.version]
+        subnets = sorted({str(own.network) for own in family})
         known = ", ".join(subnets) or "none"
         raise NoParentError(
             f"{address} is in the subnet of no interface; there are: {known}",
@@ -73,7 +73,7 @@ class Parents:
 
     def _all_addresses(self) -> list[Interface]:
         declared: list[Interface] = [own for owns in self.declared.values() for own in owns]
-        return declared + [own for facts in self.links for own in facts.addresses if own.version == 4]
+        return declared + [own for facts in self.links for own in facts.addresses]
 
     def _exists(self, link: str) -> bool:
         return any(facts.name == link for facts in self.links)
@@ -86,8 +86,8 @@ class Parents:
         )
 
 
-def _around(address: IPv4Address, owns: Sequence[Interface]) -> list[Interface]:
-    return [own for own in owns if own.version == 4 and address in own.network]
+def _around(address: Address, owns: Sequence[Interface]) -> list[Interface]:
+    return [own for own in owns if own.version == address.version and address in own.network]
 
 
 def _prefix(own: Interface) -> int:

@@ -1,4 +1,4 @@
-"""FreeBSD's rc.conf, of both generations. Source: carp.md 8.1 and 8.2.
+"""FreeBSD's rc.conf, of both generations. Source: carp.md 8.1 to 8.3.
 
 Up to FreeBSD 9 each ``carpN`` is a cloned interface with its own line; from FreeBSD 10 on a vhid stands on addresses
 of the real interface. Lines that are not about carp are passed over.
@@ -6,19 +6,17 @@ of the real interface. Lines that are not about carp are passed over.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Interface
 
-from pycarp.auth.key import Passphrase
 from pycarp.config import carp_words
 from pycarp.config.carp_words import CarpWords
+from pycarp.config.host_building import build_host, complain_of_missing
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import NoParentError, Parents
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.shell import Assignment, UnclosedQuoteError, Word, assignments
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import UNIVERSAL, Dialect
-from pycarp.errors import ConfigError
-from pycarp.vocabulary import HostKey, LinkFacts
+from pycarp.vocabulary import Address, HostKey, Interface, LinkFacts
 
 _IFCONFIG = re.compile(r"ifconfig_(?P<link>[A-Za-z0-9_]+?)(?:_alias(?P<number>\d+)|_ipv6)?")
 _CLONE = re.compile(r"carp\d+")
@@ -70,7 +68,7 @@ class _Reader:
         self._lines = self._ifconfig_lines()
         self._parents = Parents(self._declared(), links)
         self._places: dict[HostKey, Word] = {}
-        self._shared: dict[IPv4Address, HostKey] = {}
+        self._shared: dict[Address, HostKey] = {}
 
     @property
     def hostname(self) -> str:
@@ -179,7 +177,7 @@ class _Reader:
                 self._complain(line.name, f"alias{number} comes after a gap", f"FreeBSD stops before alias{expected}")
             yield line
 
-    def _declared(self) -> dict[str, list[IPv4Interface]]:
+    def _declared(self) -> dict[str, list[Interface]]:
         """Return the plain addresses of the file's real interfaces, under their names here."""
         return {
             self._renames.get(link, link): [
@@ -204,43 +202,12 @@ class _Reader:
 
     def _build(self, said: CarpWords, *, link: str, name: str) -> list[HostConfig]:
         """Return the host, or nothing when something is missing, which is complained about."""
-        if "vhid" not in said.numbers and not said.has_faults:
-            self._complain(said.where, "vhid is missing", "add vhid N, the same on every host that shares the address")
-        if said.passphrase is None and not said.has_faults:
-            self._complain(said.where, "pass is missing", "add pass SECRET; without it anybody could take the address")
+        complain_of_missing(said, self._complain)
         if "vhid" not in said.numbers or said.passphrase is None or not said.addresses:
             return []
         self._check_unique(HostKey(link, said.number("vhid", 0)), said)
-        secret = self._secret(said.passphrase)
-        try:
-            return [self._host(said, secret, link, name)] if secret else []
-        except ConfigError as exc:
-            self._complain(said.where, str(exc), "")
-        except UnicodeError:
-            self._complain(said.where, f"interface name {link!r} is not UTF-8", "")
-        return []
-
-    def _secret(self, word: Word) -> Passphrase | None:
-        try:
-            return Passphrase(word.text)
-        except ConfigError as exc:
-            self._complain(word, str(exc), "")
-        except UnicodeError:
-            # Its own message would show a part of the password.
-            self._complain(word, "pass is not UTF-8", "save the file as UTF-8")
-        return None
-
-    def _host(self, said: CarpWords, passphrase: Passphrase, link: str, name: str) -> HostConfig:
-        return HostConfig(
-            interface=link,
-            vhid=said.number("vhid", 0),
-            passphrase=passphrase,
-            addresses=said.interfaces,
-            advbase=said.number("advbase", 1),
-            advskew=said.number("advskew", 0),
-            dialect=self._dialect,
-            name=name,
-        )
+        host = build_host(said, link=link, name=name, dialect=self._dialect, complain=self._complain)
+        return [host] if host else []
 
     def _check_unique(self, key: HostKey, said: CarpWords) -> None:
         for word, address, _prefix in said.addresses:

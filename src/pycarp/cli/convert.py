@@ -1,0 +1,139 @@
+"""``pycarp convert``: a configuration in other words."""
+
+import json
+import os
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import click
+
+from pycarp.cli.options import map_option
+from pycarp.config import grammars, toml
+from pycarp.config.dump import Document
+from pycarp.config.grammars import TARGETS, Grammar
+from pycarp.errors import ConfigError
+from pycarp.system.interfaces import interfaces
+
+_OWNER_ONLY = 0o600
+
+
+def _show_schema(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        click.echo(json.dumps(toml.schema(), indent=2))
+        context.exit()
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pycarp convert /etc/rc.conf --to toml --output /etc/pycarp.toml
+  pycarp convert hostname.carp0 --to rc.conf
+  pycarp convert start-ucarp.sh --from ucarp --to rc.conf9 --lossy
+  pycarp convert --schema > pycarp.schema.json
+
+\b
+Passwords are written in clear, also to standard output; files that --output
+makes can be read by their owner only.
+Exit status: 0 converted, 2 something is wrong or cannot be expressed."""
+)
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@click.option("--to", "target", type=click.Choice(TARGETS), required=True, help="The grammar to write.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice([each.value for each in Grammar]),
+    help="The grammar of FILE; without it its name or its text tells.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="File to write, or folder for several; standard output without it.",
+)
+@click.option("--lossy", is_flag=True, help="Leave out what the other grammar has no words for, and name it.")
+@click.option("--srcip", metavar="ADDRESS", help="This machine's own address, which ucarp must be told.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_schema,
+    help="Print the JSON Schema of pycarp's TOML, and exit.",
+)
+@map_option
+def convert(
+    file: Path,
+    target: str,
+    source: str | None,
+    output: Path | None,
+    lossy: bool,  # noqa: FBT001  (click passes by name)
+    srcip: str | None,
+    renames: dict[str, str],
+) -> None:
+    """Write the configuration in FILE in another grammar: rc.conf, hostname.carp, toml or ucarp.
+
+    Its interfaces need not exist on this machine.
+    """
+    text = grammars.load(file)
+    grammar = Grammar(source) if source else grammars.recognise(str(file), text)
+    config = grammars.read(text, grammar, file=str(file), renames=renames)
+    own = _own_address(srcip)
+    links = {host.interface for host in config.hosts}
+    sources = dict.fromkeys(links, own) if own else _live_addresses()
+    documents = grammars.write(config, target, sources=sources)
+    lost = list(dict.fromkeys(each for document in documents for each in document.lost))
+    if lost and not lossy:
+        raise ConfigError(f"{target} has no words for this; --lossy leaves it out:\n" + "\n".join(lost))
+    for note in (*config.notes, *(f"not expressed: {each}" for each in lost)):
+        click.echo(f"pycarp: {note}", err=True)
+    _write(documents, output)
+
+
+def _own_address(srcip: str | None) -> IPv4Address | None:
+    try:
+        return None if srcip is None else IPv4Address(srcip)
+    except ValueError:
+        raise ConfigError(f"--srcip {srcip!r} is not an IPv4 address") from None
+
+
+def _live_addresses() -> dict[str, IPv4Address]:
+    """Return the first own IPv4 address of each device of this machine."""
+    found: dict[str, IPv4Address] = {}
+    for facts in interfaces():
+        for each in facts.addresses:
+            if isinstance(each.ip, IPv4Address):
+                found.setdefault(facts.name, each.ip)
+    return found
+
+
+def _write(documents: list[Document], output: Path | None) -> None:
+    if output is None:
+        for document in documents:
+            click.echo(_headed(document, is_alone=len(documents) == 1), nl=False)
+        return
+    is_folder = output.is_dir() or len(documents) > 1
+    for document in documents:
+        path = output / document.name if is_folder else output
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_private(path, _headed(document, is_alone=True))
+        except OSError as exc:
+            raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+def _headed(document: Document, *, is_alone: bool) -> str:
+    """Return the text with comments about the file's name and what is not in it."""
+    first, newline, rest = document.text.partition("\n")
+    keeps_first = first.startswith("#!")
+    comments = [] if is_alone else [f"# {document.name}"]
+    comments += [f"# not expressed: {each}" for each in document.lost]
+    head = "".join(f"{each}\n" for each in comments)
+    return f"{first}{newline}{head}{rest}" if keeps_first else head + document.text
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else can read, not even for a moment."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, _OWNER_ONLY)
+        file.write(text)

@@ -1,0 +1,275 @@
+"""From settings to text: every grammar's files, and what a grammar has no words for.
+
+Names of hosts and of the machine are for people; where a grammar has no place for them they are left out silently.
+
+The documents hold the passwords; whoever writes them keeps them from others' eyes.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from ipaddress import IPv4Address, ip_address
+
+from pycarp.config.carp_words import FREEBSD_WORDS
+from pycarp.config.model import NodeConfig
+from pycarp.config.toml import SYSCTL_PREFIX
+from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
+from pycarp.dialects import UNIVERSAL
+from pycarp.errors import ConfigError
+from pycarp.vocabulary import Interface
+
+_CLONE = re.compile(r"carp\d+")
+_SHELL_NAME = re.compile(r"[A-Za-z0-9]+", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_BLANKS = frozenset(" \t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029")
+_ALWAYS_SAID = frozenset({"interface", "vhid", "passphrase", "addresses", "advbase", "advskew", "name", "dialect"})
+_OPTIONAL = tuple(each for each in fields(HostConfig) if each.init and each.name not in _ALWAYS_SAID)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A file to be. ``lost`` names, in words, the settings that its grammar cannot say."""
+
+    name: str
+    text: str
+    lost: tuple[str, ...] = ()
+
+
+class _Losses:
+    """Collects what a grammar cannot say, a line each."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Note one thing; it may become a comment, so it has no line ends."""
+        self.found.append(" ".join(text.split()))
+
+    def check_node(self, config: NodeConfig) -> None:
+        """Note what is said about the machine; its name is for people only."""
+        for name in ("sysctls", "transport", "actuator"):
+            value = getattr(config, name)
+            if value:
+                text = ", ".join(f"{key}={number}" for key, number in value) if name == "sysctls" else value
+                self.add(f"{name} {text}")
+
+    def check_host(self, host: HostConfig, said: frozenset[str], dialects: frozenset[str]) -> None:
+        """Note what is said about a host beside ``said``; a dialect other than ``dialects`` is a loss."""
+        for each in _OPTIONAL:
+            value = getattr(host, each.name)
+            if each.name not in said and value != each.default:
+                self.add(f"{host.name}: {each.name} {_in_words(value)}")
+        # The universal dialect is what nobody asked for.
+        if host.dialect.name not in dialects | {UNIVERSAL.name}:
+            self.add(f"{host.name}: dialect {host.dialect.name}")
+
+
+def rc_conf(config: NodeConfig) -> list[Document]:
+    """Return an rc.conf of FreeBSD 10 and newer: vhids on aliases."""
+    losses = _Losses()
+    losses.check_node(config)
+    lines = [f"hostname={_shell_quoted(config.hostname)}"] if config.hostname else []
+    aliases: dict[str, int] = {}
+    for host in config.hosts:
+        losses.check_host(host, frozenset({"peers", "multicast_group"}), frozenset({"freebsd"}))
+        _demand(_SHELL_NAME, host.interface, "interface", "rc.conf")
+        for index, address in enumerate(host.shared):
+            words = _freebsd_words(host) if index == 0 else [f"vhid {host.vhid}"]
+            number = aliases[host.interface] = aliases.get(host.interface, -1) + 1
+            value = " ".join([_family_word(address), *words, "alias", str(address)])
+            lines.append(f"ifconfig_{host.interface}_alias{number}={_shell_quoted(value)}")
+    return [Document(name="rc.conf", text=_lines(lines), lost=tuple(losses.found))]
+
+
+def rc_conf_9(config: NodeConfig) -> list[Document]:
+    """Return an rc.conf of FreeBSD up to 9: cloned interfaces, whose device is found by its subnet."""
+    losses = _Losses()
+    losses.check_node(config)
+    lines = [f"hostname={_shell_quoted(config.hostname)}"] if config.hostname else []
+    names = _clone_names(config)
+    lines.append(f'cloned_interfaces="{" ".join(names)}"')
+    for name, host in zip(names, config.hosts, strict=True):
+        losses.check_host(host, frozenset(), frozenset({"freebsd9"}))
+        first, *others = host.shared
+        lines.append(f"# On {host.interface}: an own address of it must be in the subnet of {first.ip}.")
+        value = " ".join([*_freebsd_words(host), _family_word(first), str(first)])
+        lines.append(f"ifconfig_{name}={_shell_quoted(value)}")
+        for number, address in enumerate(others):
+            lines.append(f'ifconfig_{name}_alias{number}="{_family_word(address)} {address}"')
+    return [Document(name="rc.conf", text=_lines(lines), lost=tuple(losses.found))]
+
+
+def hostname_carp(config: NodeConfig) -> list[Document]:
+    """Return OpenBSD's files, one a host."""
+    documents = []
+    for name, host in zip(_clone_names(config), config.hosts, strict=True):
+        losses = _Losses()
+        losses.check_node(config)
+        losses.check_host(host, frozenset({"peers", "lladdr", "groups"}), frozenset({"openbsd"}))
+        _demand(_PLAIN, host.interface, "interface", "hostname.carp")
+        for group in host.groups:
+            _demand(_PLAIN, group, "group", "hostname.carp")
+        lines = [f"vhid {host.vhid} carpdev {host.interface} advbase {host.advbase} advskew {host.advskew}"]
+        lines.append(f"pass {_openbsd_quoted(_password(host))}")
+        peers = tuple(map(ip_address, host.peers))
+        if len(peers) > 1 or any(peer.version == 6 for peer in peers):
+            raise ConfigError(f"{host.name}: OpenBSD has one carppeer, of IPv4")
+        lines += [f"carppeer {peer}" for peer in peers]
+        lines += [f"lladdr {host.lladdr}"] if host.lladdr else []
+        lines += [f"group {group}" for group in host.groups if group not in DEFAULT_GROUPS]
+        lines += [f"-group {group}" for group in DEFAULT_GROUPS if group not in host.groups]
+        lines += [_openbsd_address(address, alias="alias " * (index > 0)) for index, address in enumerate(host.shared)]
+        documents.append(Document(name=f"hostname.{name}", text=_lines(lines), lost=tuple(losses.found)))
+    return documents
+
+
+def toml(config: NodeConfig) -> list[Document]:
+    """Return pycarp's own grammar, which can say everything."""
+    # Imported here because it comes with an extra.
+    import tomli_w  # noqa: PLC0415
+
+    tables: dict[str, object] = {}
+    node: dict[str, object] = {
+        name: value for name in ("hostname", "transport", "actuator") if (value := getattr(config, name))
+    }
+    if config.sysctls:
+        node["sysctls"] = {name.removeprefix(SYSCTL_PREFIX): value for name, value in config.sysctls}
+    if node:
+        tables["node"] = node
+    tables["host"] = [_toml_host(host) for host in config.hosts]
+    return [Document(name="pycarp.toml", text=tomli_w.dumps(tables))]
+
+
+def ucarp(config: NodeConfig, *, sources: Mapping[str, IPv4Address]) -> list[Document]:
+    """Return a script with a command line a host; ``sources`` are the own addresses of the devices, for ``--srcip``."""
+    losses = _Losses()
+    losses.check_node(config)
+    lines = ["#!/bin/sh"]
+    said = frozenset({"preempt", "multicast_group", "broadcasts", "dead_ratio", "neutral", "ignores_link"})
+    for host in config.hosts:
+        losses.check_host(host, said, frozenset({"ucarp"}))
+        lines.append(_ucarp_command(host, sources))
+    return [Document(name="ucarp.sh", text=_lines(lines), lost=tuple(losses.found))]
+
+
+def _ucarp_command(host: HostConfig, sources: Mapping[str, IPv4Address]) -> str:
+    address, *others = host.shared
+    if others or address.version != 4:
+        raise ConfigError(f"{host.name}: ucarp shares exactly one IPv4 address, not {len(host.shared)} addresses")
+    if host.interface not in sources:
+        raise ConfigError(f"{host.name}: ucarp needs an own address of {host.interface}; add --srcip ADDRESS")
+    if not host.advbase:
+        raise ConfigError(f"{host.name}: advbase 0 makes ucarp flap; it needs 1-255")
+    options = {
+        "interface": host.interface,
+        "srcip": str(sources[host.interface]),
+        "vhid": str(host.vhid),
+        "pass": _password(host),
+        "addr": str(address.ip),
+        "advbase": str(host.advbase),
+        "advskew": str(host.advskew),
+        "deadratio": str(host.dead_ratio),
+    }
+    if host.multicast_group:
+        options["mcastip"] = str(host.multicast_group)
+    flags = {
+        "preempt": host.preempt,
+        "neutral": host.neutral,
+        "ignoreifstate": host.ignores_link,
+        "nomcast": host.broadcasts,
+    }
+    words = [f"--{name}={value}" for name, value in options.items()] + [f"--{name}" for name in flags if flags[name]]
+    if any(each in _password(host) for each in "\r\n"):
+        raise ConfigError(f"{host.name}: the password has a line end, which a command line cannot hold")
+    return shlex.join(["ucarp", *words])
+
+
+def _toml_host(host: HostConfig) -> dict[str, object]:
+    table: dict[str, object] = {
+        "interface": host.interface,
+        "vhid": host.vhid,
+        "password": _password(host),
+        "addresses": [str(each) for each in host.shared],
+        "advbase": host.advbase,
+        "advskew": host.advskew,
+        "dialect": host.dialect.name,
+    }
+    if host.name != str(host.key):
+        table["name"] = host.name
+    texts: dict[str, Callable[[HostConfig], object]] = {
+        "peers": lambda each: [str(peer) for peer in each.peers],
+        "multicast_group": lambda each: str(each.multicast_group),
+        "lladdr": lambda each: str(each.lladdr),
+        "groups": lambda each: list(each.groups),
+        "peer_dialects": lambda each: [dialect.name for dialect in each.peer_dialects],
+    }
+    for field in _OPTIONAL:
+        if getattr(host, field.name) != field.default:
+            make = texts.get(field.name)
+            table[field.name] = make(host) if make else getattr(host, field.name)
+    return table
+
+
+def _freebsd_words(host: HostConfig) -> list[str]:
+    password = _password(host)
+    if not password or set(password) & _BLANKS:
+        raise ConfigError(f"{host.name}: the password is empty or has a blank, which rc.conf cannot hold")
+    low, high = FREEBSD_WORDS.numbers["advskew"]
+    if not low <= host.advskew <= high or not host.advbase:
+        raise ConfigError(f"{host.name}: FreeBSD takes advbase 1-255 and advskew {low}-{high}")
+    words = [f"vhid {host.vhid}", f"advbase {host.advbase}", f"advskew {host.advskew}", f"pass {password}"]
+    words += [f"peer{'6' * (peer.version == 6)} {peer}" for peer in map(ip_address, host.peers)]
+    return words + ([f"peer {host.multicast_group}"] if host.multicast_group else [])
+
+
+def _password(host: HostConfig) -> str:
+    try:
+        return host.secret.key.rstrip(b"\x00").decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{host.name}: the password is not UTF-8, which a text file cannot hold") from None
+
+
+def _clone_names(config: NodeConfig) -> list[str]:
+    """Return a name of the form ``carpN`` for each host: its own where it has such a one."""
+    taken = {host.name for host in config.hosts}
+    free = (f"carp{number}" for number in range(2 * len(config.hosts) + 1) if f"carp{number}" not in taken)
+    return [host.name if _CLONE.fullmatch(host.name) else next(free) for host in config.hosts]
+
+
+def _openbsd_address(address: Interface, *, alias: str) -> str:
+    if address.version == 6:
+        return f"inet6 {alias}{address.ip} {address.network.prefixlen}"
+    return f"inet {alias}{address.ip} {address.netmask} NONE"
+
+
+def _openbsd_quoted(text: str) -> str:
+    """Return a word in quotes that the shell of netstart takes as it is."""
+    if "\n" in text or "\r" in text or ("'" in text and set(text) & set('"$`\\')):
+        raise ConfigError("a password with such quotes or line ends cannot be held by hostname.carp")
+    return f'"{text}"' if "'" in text else f"'{text}'"
+
+
+def _shell_quoted(text: str) -> str:
+    if "'" not in text:
+        return f'"{text}"' if not set(text) & set('"$`\\') else f"'{text}'"
+    return '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
+
+
+def _family_word(address: Interface) -> str:
+    return "inet" if address.version == 4 else "inet6"
+
+
+def _demand(pattern: re.Pattern[str], text: str, what: str, grammar: str) -> None:
+    if not pattern.fullmatch(text) or (what == "interface" and _CLONE.fullmatch(text)):
+        raise ConfigError(f"{what} {text!r} cannot be written in {grammar}")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(getattr(each, "name", str(each)) for each in value) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _lines(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,106 @@
+"""Which grammars there are, how one is told from another, and the one way to read and to write them all."""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from pycarp.config import dump, hostname_if, rcconf, toml, ucarp_file
+from pycarp.config.dump import Document
+from pycarp.config.model import NodeConfig
+from pycarp.dialects import OPENBSD, UNIVERSAL, Dialect
+from pycarp.errors import ConfigError
+from pycarp.vocabulary import LinkFacts
+
+
+class Grammar(StrEnum):
+    """What can be read."""
+
+    RC_CONF = "rc.conf"
+    HOSTNAME_CARP = "hostname.carp"
+    TOML = "toml"
+    UCARP = "ucarp"
+
+
+TARGETS = ("rc.conf", "rc.conf9", "hostname.carp", "toml", "ucarp")
+"""What can be written: FreeBSD's rc.conf has two generations."""
+
+_NAMES = (
+    (re.compile(r"hostname\..+"), Grammar.HOSTNAME_CARP),
+    (re.compile(r".*\.toml"), Grammar.TOML),
+    (re.compile(r".*rc\.conf.*"), Grammar.RC_CONF),
+)
+_SIGNS = (
+    (re.compile(r"^\s*\[\[?\s*(host|node)\b", re.MULTILINE), Grammar.TOML),
+    (re.compile(r"^\s*(ifconfig_\w+|cloned_interfaces)=", re.MULTILINE), Grammar.RC_CONF),
+    (re.compile(r"^[^#\n]*\bucarp\s+-", re.MULTILINE), Grammar.UCARP),
+    (re.compile(r"^\s*(inet6?|vhid|carpdev)\s", re.MULTILINE), Grammar.HOSTNAME_CARP),
+)
+
+
+def recognise(file: str, text: str) -> Grammar:
+    """Return the grammar of a file, by its name or else by its text; ConfigError when neither tells."""
+    name = Path(file).name
+    for pattern, grammar in _NAMES:
+        if pattern.fullmatch(name):
+            return grammar
+    for pattern, grammar in _SIGNS:
+        if pattern.search(text):
+            return grammar
+    raise ConfigError(f"cannot tell the grammar of {file}; say which: {', '.join(Grammar)}")
+
+
+def load(path: Path) -> str:
+    """Return the text of a file; ConfigError when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        raise ConfigError(f"cannot read {path}: {why}") from exc
+
+
+def read(
+    text: str,
+    grammar: Grammar,
+    *,
+    file: str,
+    links: Sequence[LinkFacts] = (),
+    renames: Mapping[str, str] | None = None,
+    dialect: Dialect | None = None,
+) -> NodeConfig:
+    """Return the configuration; ``dialect`` None is that of the grammar. Arguments else as of ``rcconf.read``.
+
+    Raises ConfigProblems with everything that is wrong, ConfigError for a dialect where the grammar says which.
+    """
+    match grammar:
+        case Grammar.RC_CONF:
+            return rcconf.read(text, file=file, links=links, renames=renames, dialect=dialect or UNIVERSAL)
+        case Grammar.HOSTNAME_CARP:
+            return hostname_if.read(text, file=file, links=links, renames=renames, dialect=dialect or OPENBSD)
+        case Grammar.TOML | Grammar.UCARP if dialect is not None:
+            raise ConfigError(f"a dialect is given by the file itself in grammar {grammar}; write it there")
+        case Grammar.TOML:
+            return toml.read(text, file=file, links=links, renames=renames)
+        case _:
+            return ucarp_file.read(text, file=file, links=links, renames=renames)
+
+
+def write(config: NodeConfig, target: str, *, sources: Mapping[str, IPv4Address]) -> list[Document]:
+    """Return the files of a configuration in a grammar of ``TARGETS``; ConfigError for what cannot be written at all.
+
+    ``sources`` are the own addresses of devices, which ucarp must be told.
+    """
+    match target:
+        case "rc.conf":
+            return dump.rc_conf(config)
+        case "rc.conf9":
+            return dump.rc_conf_9(config)
+        case "hostname.carp":
+            return dump.hostname_carp(config)
+        case "toml":
+            return dump.toml(config)
+        case "ucarp":
+            return dump.ucarp(config, sources=sources)
+        case _:
+            raise ConfigError(f"unknown grammar {target!r}; there are: {', '.join(TARGETS)}")

@@ -1,0 +1,58 @@
+"""From the words about a carp interface to its host; what every grammar of ifconfig's words must check."""
+
+from pycarp.auth.key import Passphrase
+from pycarp.config.carp_words import CarpWords, Complain
+from pycarp.config.shell import Word
+from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
+from pycarp.dialects import Dialect
+from pycarp.errors import ConfigError
+
+
+def build_host(said: CarpWords, *, link: str, name: str, dialect: Dialect, complain: Complain) -> HostConfig | None:
+    """Return the host, or None when something is missing or cannot work, which is complained about."""
+    secret = None if said.passphrase is None else secret_of(said.passphrase, complain)
+    if secret is None or "vhid" not in said.numbers or not said.addresses:
+        return None
+    groups = tuple(dict.fromkeys(each for each in (*DEFAULT_GROUPS, *said.groups) if each not in said.left_groups))
+    try:
+        return HostConfig(
+            interface=link,
+            vhid=said.number("vhid", 0),
+            passphrase=secret,
+            addresses=said.interfaces,
+            advbase=said.number("advbase", 1),
+            advskew=said.number("advskew", 0),
+            dialect=dialect,
+            name=name,
+            peers=tuple(address for _word, address in said.peers),
+            multicast_group=said.multicast_group,
+            lladdr=said.lladdr,
+            groups=groups,
+        )
+    except ConfigError as exc:
+        complain(said.where, str(exc), "")
+    except UnicodeError:
+        complain(said.where, f"interface name {link!r} is not UTF-8", "")
+    return None
+
+
+def complain_of_missing(said: CarpWords, complain: Complain) -> None:
+    """Complain about a vhid or a password that nobody wrote, unless they may be among what was not understood."""
+    if said.has_faults:
+        return
+    if "vhid" not in said.numbers:
+        complain(said.where, "vhid is missing", "add vhid N, the same on every host that shares the address")
+    if said.passphrase is None:
+        complain(said.where, "pass is missing", "add pass SECRET; without it anybody could take the address")
+
+
+def secret_of(word: Word, complain: Complain) -> Passphrase | None:
+    """Return the password; None when it cannot be one, which is complained about without showing it."""
+    try:
+        return Passphrase(word.text)
+    except ConfigError as exc:
+        complain(word, str(exc), "")
+    except UnicodeError:
+        # Its own message would show a part of the password.
+        complain(word, "pass is not UTF-8", "save the file as UTF-8")
+    return None

@@ -1,0 +1,288 @@
+"""pycarp's own grammar: TOML with every setting there is. The tables below are the schema; unknown keys are errors."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from pycarp import dialects
+from pycarp.auth.key import Passphrase
+from pycarp.config.model import NodeConfig
+from pycarp.config.parents import NoParentError, Parents
+from pycarp.config.problems import ConfigProblems, Problem
+from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
+from pycarp.dialects.rules import DEAD_RATIO
+from pycarp.errors import ConfigError
+from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress
+
+SYSCTL_PREFIX = "net.inet.carp."
+
+_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+_HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z.]+)\s*\]")
+_KEY = re.compile(r"(\s*)([A-Za-z_]+)\s*=")
+
+Octet = Annotated[int, msgspec.Meta(ge=0, le=255)]
+OctetFromOne = Annotated[int, msgspec.Meta(ge=1, le=255)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class SysctlTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``[node.sysctls]``: what ``pycarp sysctl`` sets, without ``net.inet.carp.``."""
+
+    allow: int | None = None
+    preempt: int | None = None
+    log: int | None = None
+    demotion: int | None = None
+    senderr_demotion_factor: int | None = None
+    ifdown_demotion_factor: int | None = None
+
+
+class NodeTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``[node]``: the machine."""
+
+    hostname: str = ""
+    transport: str = ""
+    actuator: str = ""
+    sysctls: SysctlTable = msgspec.field(default_factory=SysctlTable)
+
+
+class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``[[host]]``: one virtual host. Either ``password`` or ``password_file``, of which the first line counts."""
+
+    interface: Text
+    vhid: OctetFromOne
+    addresses: Annotated[list[str], msgspec.Meta(min_length=1)]
+    password: str | None = None
+    password_file: Text | None = None
+    name: str = ""
+    advbase: Octet = 1
+    advskew: Octet = 0
+    preempt: bool = False
+    dialect: str = "universal"
+    peers: list[str] = msgspec.field(default_factory=list)
+    multicast_group: str | None = None
+    broadcasts: bool = False
+    dead_ratio: OctetFromOne = DEAD_RATIO
+    lladdr: str | None = None
+    groups: list[Text] = msgspec.field(default_factory=lambda: list(DEFAULT_GROUPS))
+    neutral: bool = False
+    ignores_link: bool = False
+    peer_dialects: list[str] = msgspec.field(default_factory=list)
+
+
+class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A whole file."""
+
+    node: NodeTable = msgspec.field(default_factory=NodeTable)
+    host: list[HostTable] = msgspec.field(default_factory=list)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a file."""
+    return msgspec.json.schema(File)
+
+
+def read(
+    text: str, *, file: str, links: Sequence[LinkFacts] = (), renames: Mapping[str, str] | None = None
+) -> NodeConfig:
+    """Return the configuration in a file; arguments and errors are those of ``rcconf.read``."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigProblems([_syntax_problem(exc, file, text)]) from None
+    except RecursionError:
+        raise ConfigProblems([Problem(file, 1, 1, "tables are nested too deeply")]) from None
+    reader = _Reader(file, text, links, renames or {})
+    config = reader.read(tables)
+    if reader.problems:
+        raise ConfigProblems(reader.problems)
+    return config
+
+
+def _syntax_problem(exc: tomllib.TOMLDecodeError, file: str, text: str) -> Problem:
+    match = _PLACE.search(str(exc))
+    line, column = (int(match[1]), int(match[2])) if match else (max(text.count("\n"), 1), 1)
+    what = _PLACE.sub("", str(exc)).replace("(at end of document)", "at the end of the file").strip()
+    return Problem(file, line, column, f"this is not TOML: {what}")
+
+
+Where = tuple[str, int]
+"""A table: its name, and the how-manieth of that name it is, from 0."""
+
+T = TypeVar("T")
+
+
+class _Reader:
+    """Turns tables into hosts; collects problems instead of stopping at the first."""
+
+    def __init__(self, file: str, text: str, links: Sequence[LinkFacts], renames: Mapping[str, str]) -> None:
+        self.problems: list[Problem] = []
+        self._file = file
+        self._places = _places(text)
+        self._parents = Parents({}, links)
+        self._renames = renames
+        self._keys: set[HostKey] = set()
+        self._owners: dict[Address, HostKey] = {}
+
+    def read(self, tables: dict[str, Any]) -> NodeConfig:
+        """Return what could be understood."""
+        for key in tables.keys() - {"node", "host"}:
+            self._complain(("", 0), key, f"unknown key {key}; there are: node, host")
+        node = self._table(NodeTable, tables.get("node", {}), ("node", 0), nested={"sysctls": SysctlTable})
+        found = tables.get("host", [])
+        if not isinstance(found, list) or not found:
+            self._complain(("host", 0), "", "no [[host]] is here", "add [[host]] with interface, vhid, addresses")
+            found = []
+        hosts = [host for index, table in enumerate(found) if (host := self._host(table, ("host", index)))]
+        if node is None:
+            return NodeConfig(hosts=())
+        sysctls = msgspec.structs.asdict(node.sysctls)
+        return NodeConfig(
+            hosts=tuple(hosts),
+            hostname=node.hostname,
+            transport=node.transport,
+            actuator=node.actuator,
+            sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
+        )
+
+    def _table(
+        self, kind: type[T], table: object, where: Where, nested: Mapping[str, type[msgspec.Struct]] | None = None
+    ) -> T | None:
+        """Return a table, each of its values checked by itself, so that all that is wrong is told."""
+        if not isinstance(table, dict):
+            self._complain(where, "", f"{where[0]} is not a table")
+            return None
+        before = len(self.problems)
+        fields = {each.name: each for each in msgspec.structs.fields(kind)}  # type: ignore[arg-type]  # a Struct
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            if key not in fields:
+                self._complain(where, key, f"unknown key {key}", f"there are: {', '.join(fields)}")
+            elif nested and key in nested:
+                values[key] = self._table(nested[key], value, (f"{where[0]}.{key}", 0))
+            else:
+                values[key] = self._value(fields[key].type, value, where, key)
+        for name, field in fields.items():
+            if field.required and name not in table:
+                self._complain(where, "", f"{name} is missing")
+        return None if len(self.problems) > before else kind(**values)
+
+    def _value(self, kind: Any, value: object, where: Where, key: str) -> object:
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as exc:
+            self._complain(where, key, f"{key}: {_in_words(exc)}")
+            return None
+
+    def _host(self, raw: object, where: Where) -> HostConfig | None:
+        table = self._table(HostTable, raw, where)
+        if table is None:
+            return None
+        secret = self._secret(table, where)
+        link = self._renames.get(table.interface, table.interface)
+        dialect = self._named(dialects.by_name, table.dialect, where, "dialect")
+        others = [self._named(dialects.by_name, each, where, "peer_dialects") for each in table.peer_dialects]
+        lladdr = self._named(_mac, table.lladdr, where, "lladdr") if table.lladdr else None
+        try:
+            self._parents.check(link)
+        except NoParentError as exc:
+            self._complain(where, "interface", str(exc), exc.hint)
+            return None
+        if secret is None or dialect is None or (table.lladdr and lladdr is None):
+            return None
+        try:
+            host = HostConfig(
+                interface=link,
+                vhid=table.vhid,
+                passphrase=secret,
+                addresses=table.addresses,
+                advbase=table.advbase,
+                advskew=table.advskew,
+                preempt=table.preempt,
+                dialect=dialect,
+                name=table.name,
+                peers=table.peers,
+                multicast_group=table.multicast_group,
+                broadcasts=table.broadcasts,
+                dead_ratio=table.dead_ratio,
+                lladdr=lladdr,
+                groups=tuple(table.groups),
+                neutral=table.neutral,
+                ignores_link=table.ignores_link,
+                peer_dialects=tuple(each for each in others if each is not None),
+            )
+        except (ConfigError, UnicodeError) as exc:
+            self._complain(where, "", str(exc) if isinstance(exc, ConfigError) else "interface is not UTF-8")
+            return None
+        self._check_unique(host, where)
+        return host
+
+    def _named(self, make: Any, text: str, where: Where, key: str) -> Any:
+        try:
+            return make(text)
+        except ConfigError as exc:
+            self._complain(where, key, str(exc))
+            return None
+
+    def _secret(self, table: HostTable, where: Where) -> Passphrase | None:
+        if (table.password is None) == (table.password_file is None):
+            hint = "without a password anybody could take the address"
+            self._complain(where, "password", "write either password or password_file", hint)
+            return None
+        try:
+            if table.password is not None:
+                return Passphrase(table.password)
+            assert table.password_file is not None
+            with (Path(self._file).parent / table.password_file).open("rb") as lines:
+                return Passphrase(lines.readline(4096).removesuffix(b"\n"))
+        except ConfigError as exc:
+            self._complain(where, "password" if table.password is not None else "password_file", str(exc))
+        except (OSError, ValueError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else "this is no path"
+            self._complain(where, "password_file", f"cannot read {table.password_file}: {why}")
+        return None
+
+    def _check_unique(self, host: HostConfig, where: Where) -> None:
+        if host.key in self._keys:
+            self._complain(where, "vhid", f"vhid {host.vhid} is used twice on {host.interface}")
+        self._keys.add(host.key)
+        for address in host.shared:
+            owner = self._owners.setdefault(address.ip, host.key)
+            if owner != host.key:
+                self._complain(where, "addresses", f"{address.ip} is shared by {owner} already")
+
+    def _complain(self, where: Where, key: str, text: str, hint: str = "") -> None:
+        line, column = self._places.get((*where, key)) or self._places.get((*where, "")) or (1, 1)
+        self.problems.append(Problem(self._file, line, column, text, hint))
+
+
+def _places(text: str) -> dict[tuple[str, int, str], tuple[int, int]]:
+    """Return where tables and their keys begin, as far as one can tell without a parser that remembers it."""
+    found: dict[tuple[str, int, str], tuple[int, int]] = {}
+    counts: dict[str, int] = {}
+    table: Where = ("", 0)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if header := _HEADER.match(line):
+            name = header[1]
+            table = (name, counts.get(name, 0))
+            counts[name] = table[1] + 1
+            found.setdefault((*table, ""), (number, line.index("[") + 1))
+        elif key := _KEY.match(line):
+            found.setdefault((*table, key[2]), (number, len(key[1]) + 1))
+    return found
+
+
+def _mac(text: str) -> MacAddress:
+    try:
+        return MacAddress.parse(text)
+    except ValueError:
+        raise ConfigError("lladdr is not a MAC address; write 00:00:5e:00:01:01") from None
+
+
+def _in_words(exc: msgspec.ValidationError) -> str:
+    """Return msgspec's message as a piece of a sentence; it never holds the value."""
+    text = str(exc).partition(" - at ")[0].replace("`", "")
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,107 @@
+"""``pycarp convert`` as its user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pycarp.cli import cli
+from pycarp.config import grammars, toml
+from pycarp.config.grammars import Grammar
+
+RC_CONF = (
+    'hostname="a.example.org"\nifconfig_fxp0="inet 192.168.1.3/24"\ncloned_interfaces="carp0"\n'
+    'ifconfig_carp0="vhid 1 advskew 100 pass hunter2 192.168.1.50/24"\n'
+)
+
+
+def convert(*words: str) -> Result:
+    return CliRunner().invoke(cli, ("convert", *words))
+
+
+@pytest.fixture
+def rc_conf(tmp_path: Path) -> Path:
+    path = tmp_path / "rc.conf"
+    path.write_text(RC_CONF)
+    return path
+
+
+def test_an_rc_conf_becomes_toml_on_standard_output(rc_conf: Path) -> None:
+    done = convert(str(rc_conf), "--to", "toml")
+
+    config = toml.read(done.stdout, file="a.toml")
+    assert (config.hostname, config.hosts[0].name, config.hosts[0].advskew) == ("a.example.org", "carp0", 100)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("target", grammars.TARGETS)
+def test_every_target_is_written_and_can_be_read_again(rc_conf: Path, tmp_path: Path, target: str) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    done = convert(str(rc_conf), "--to", target, "--output", str(output), "--srcip", "192.168.1.3")
+    (file,) = output.iterdir()
+    text = grammars.load(file)
+    if target == "rc.conf9":
+        text += 'ifconfig_fxp0="inet 192.168.1.3/24"\n'
+    back = grammars.read(text, grammars.recognise(str(file), text), file=str(file))
+
+    assert done.exit_code == 0
+    assert [(host.interface, host.vhid, host.advskew) for host in back.hosts] == [("fxp0", 1, 100)]
+    assert Grammar(target.removesuffix("9")) is grammars.recognise(str(file), text)
+
+
+def test_files_can_be_read_by_their_owner_only(rc_conf: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new.toml"
+    output.write_text("")
+    output.chmod(0o644)
+    convert(str(rc_conf), "--to", "toml", "--output", str(output))
+
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert "hunter2" in output.read_text()
+
+
+def test_what_has_no_words_is_an_error_that_names_it(rc_conf: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(convert(str(rc_conf), "--to", "toml").stdout + "preempt = true\ndead_ratio = 5\n")
+
+    done = convert(str(file), "--to", "hostname.carp")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == (
+        "pycarp: hostname.carp has no words for this; --lossy leaves it out:\n"
+        "carp0: preempt true\ncarp0: dead_ratio 5\n"
+    )  # fmt: skip
+
+
+def test_lossy_leaves_it_out_and_names_it_in_a_comment(rc_conf: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(convert(str(rc_conf), "--to", "toml").stdout + "preempt = true\n")
+
+    done = convert(str(file), "--to", "ucarp", "--srcip", "192.168.1.3", "--lossy")
+    lossy = convert(str(file), "--to", "hostname.carp", "--lossy")
+
+    assert done.stdout.startswith("#!/bin/sh\nucarp --interface=fxp0 --srcip=192.168.1.3 --vhid=1 --pass=hunter2")
+    assert "# not expressed: carp0: preempt true" in lossy.stdout
+    assert lossy.stderr == "pycarp: not expressed: carp0: preempt true\n"
+
+
+def test_problems_of_the_file_are_told_without_the_password(rc_conf: Path) -> None:
+    rc_conf.write_text(RC_CONF.replace("vhid 1", "vhid 0"))
+
+    done = convert(str(rc_conf), "--to", "toml")
+
+    assert (done.exit_code, "vhid 0 is outside 1-255" in done.stderr, "hunter2" in done.output) == (2, True, False)
+
+
+def test_the_schema_is_json(tmp_path: Path) -> None:
+    assert json.loads(convert("--schema").stdout) == toml.schema()
+
+
+def test_two_hosts_of_openbsd_are_two_files(rc_conf: Path, tmp_path: Path) -> None:
+    rc_conf.write_text(
+        RC_CONF.replace('"carp0"', '"carp0 carp1"') + 'ifconfig_carp1="vhid 2 pass hunter2 192.168.1.51/24"\n'
+    )
+    convert(str(rc_conf), "--to", "hostname.carp", "--output", str(tmp_path / "etc"))
+
+    assert sorted(path.name for path in (tmp_path / "etc").iterdir()) == ["hostname.carp0", "hostname.carp1"]

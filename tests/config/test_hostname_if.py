@@ -1,0 +1,144 @@
+"""OpenBSD's hostname.carp0: its lines, and every mistake with its place and the way out."""
+
+import contextlib
+from ipaddress import ip_interface
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycarp.config import ConfigProblems, NodeConfig, hostname_if
+from pycarp.core.host_config import HostConfig
+from pycarp.dialects import OPENBSD
+from pycarp.vocabulary import LinkFacts, MacAddress
+
+EM0 = LinkFacts(name="em0", is_up=True, addresses=(ip_interface("192.168.1.3/24"),))
+GOOD = "inet 192.168.1.1 255.255.255.0 192.168.1.255 vhid 1 carpdev em0 pass secret advskew 100\n"
+
+
+def host(text: str, *links: LinkFacts, **renames: str) -> HostConfig:
+    (only,) = hostname_if.read(text, file="/etc/hostname.carp0", links=links, renames=renames).hosts
+    return only
+
+
+def complaints(text: str, *links: LinkFacts) -> list[str]:
+    with pytest.raises(ConfigProblems) as caught:
+        hostname_if.read(text, file="hostname.carp0", links=links)
+    return [str(each).removeprefix("hostname.carp0:") for each in caught.value.problems]
+
+
+def test_the_example_of_the_manual_is_a_host_of_openbsd() -> None:
+    made = host(GOOD)
+
+    assert (made.name, made.interface, made.vhid, made.advbase, made.advskew) == ("carp0", "em0", 1, 1, 100)
+    assert (made.dialect, [str(each) for each in made.shared]) == (OPENBSD, ["192.168.1.1/24"])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "inet 192.168.1.1 255.255.255.0",
+        "inet 192.168.1.1 0xffffff00 NONE",
+        "inet 192.168.1.1/24",
+        "inet alias 192.168.1.1 255.255.255.0 192.168.1.255",
+        "inet 192.168.1.1 netmask 255.255.255.0",
+    ],
+)
+def test_every_spelling_of_an_address_is_understood(address: str) -> None:
+    made = host(f"{address}\nvhid 1 carpdev em0 pass secret\n")
+
+    assert [str(each) for each in made.shared] == ["192.168.1.1/24"]
+
+
+def test_lines_add_up_to_one_host() -> None:
+    made = host(
+        "# our gateway\ninet 192.168.1.1 255.255.255.0\ninet alias 192.168.1.2 255.255.255.255\n"
+        'inet6 alias 2001:db8::1 64\nvhid 1 carpdev em0 pass "two words"  # secret\n'
+        'description "Carp of em0"\ngroup web\nlladdr 00:11:22:33:44:55\nadvbase 0 advskew 200\nup\n'
+    )
+
+    assert [str(each) for each in made.shared] == ["192.168.1.1/24", "192.168.1.2/32", "2001:db8::1/64"]
+    assert (made.groups, made.lladdr) == (("carp", "web"), MacAddress.parse("00:11:22:33:44:55"))
+    assert (made.advbase, made.advskew) == (0, 200)
+
+
+def test_a_group_can_be_left() -> None:
+    assert host(GOOD + "group web -group carp\n").groups == ("web",)
+
+
+def test_one_carpnode_is_vhid_and_advskew() -> None:
+    made = host("inet 192.168.1.1/24 carpdev em0 pass s carpnodes 3:100 balancing none\n")
+
+    assert (made.vhid, made.advskew) == (3, 100)
+
+
+def test_a_carppeer_is_a_peer_and_can_be_taken_back() -> None:
+    assert [str(each) for each in host(f"{GOOD}carppeer 192.168.1.4\n").peers] == ["192.168.1.4"]
+
+
+def test_commands_are_passed_over_with_a_note() -> None:
+    config = hostname_if.read(GOOD + "!route add default 192.168.1.254\n", file="hostname.carp0")
+
+    assert config.notes == ("hostname.carp0:2: a command for a shell is passed over",)
+
+
+def test_without_carpdev_the_subnet_finds_the_interface() -> None:
+    assert host("inet 192.168.1.1/24 vhid 1 pass s\n", EM0).interface == "em0"
+
+
+def test_the_carpdev_can_be_called_otherwise_here() -> None:
+    facts = LinkFacts(name="eth0", is_up=True)
+
+    assert host(GOOD, facts, em0="eth0").interface == "eth0"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("inet 192.168.1.1/24 vhid 0 carpdev em0 pass s", ["1:26: vhid 0 is outside 1-255"]),
+        ("inet 192.168.1.1/24 carpdev em0 pass s",
+         ["1:1: vhid is missing (add vhid N, the same on every host that shares the address)"]),
+        ("inet 192.168.1.1/24 vhid 1 carpdev em0",
+         ["1:1: pass is missing (add pass SECRET; without it anybody could take the address)"]),
+        ("vhid 1 carpdev em0 pass s", ["1:1: no shared address (add inet ADDRESS NETMASK)"]),
+        ("inet dhcp", ["1:1: a shared address cannot be leased or found (write inet ADDRESS NETMASK)"]),
+        ("inet 192.168.1.1/24 vhid 1 carpdev em0 pass s balancing ip",
+         ["1:47: balancing ip is not supported (remove it, and give each vhid addresses of its own)"]),
+        ("inet 192.168.1.1/24 carpdev em0 pass s carpnodes 1:0,2:100",
+         ["1:50: several carpnodes share one address (pycarp does not balance: give each vhid addresses and a carp"]),
+        ('inet 192.168.1.1/24 vhid 1 carpdev em0 pass "s', ["1:45: quote \" is never closed"]),
+        ("inet 192.168.1.1/24 vhid 1 carpdev em0 pass s state master",
+         ["1:47: every host starts as backup (use 'pycarp ifconfig NAME state master' afterwards)"]),
+        ("inet 192.168.1.1/24 vhid 1 carpdev em0 pass s lladdr random",
+         ["1:54: this is not a MAC address (write lladdr 00:00:5e:00:01:01)"]),
+        ("inet 10.0.0.1/24 vhid 1 pass s",
+         ["1:6: 10.0.0.1 is in the subnet of no interface; there are: none (add carpdev INTERFACE)"]),
+        ("inet 192.168.1.1/24 vihd 1 carpdev em0 pass s", ["1:21: unknown word (did you mean vhid?)"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_place_and_the_way_out(line: str, expected: list[str]) -> None:
+    found = complaints(line + "\n")
+
+    assert all(any(each.startswith(text) for each in found) for text in expected), found
+
+
+def test_a_carpdev_that_does_not_exist_is_told_with_those_that_do() -> None:
+    assert complaints(GOOD.replace("em0", "em1"), EM0) == [
+        "1:61: interface em1 does not exist; there are: em0 (rename it: --map em1=em0)"
+    ]
+
+
+def test_a_password_is_never_shown() -> None:
+    assert "hunter2" not in str(
+        complaints("inet hunter2\nvhid hunter2 passs hunter2 carpnodes hunter2\nlladdr hunter2\n")
+    )
+
+
+@given(
+    st.text() | st.lists(st.sampled_from([*GOOD.split(), "\n", "!", "carpnodes", "1:2", '"', "inet6", "fe80::1%em0"]))
+)
+def test_no_text_is_too_odd_to_be_answered(text: str | list[str]) -> None:
+    with contextlib.suppress(ConfigProblems):
+        config = hostname_if.read(text if isinstance(text, str) else " ".join(text), file="hostname.carp0")
+
+        assert isinstance(config, NodeConfig)

@@ -1,0 +1,163 @@
+"""pycarp's own grammar: every key, every mistake with its place."""
+
+import contextlib
+import json
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycarp.auth.key import Passphrase
+from pycarp.config import ConfigProblems, NodeConfig, toml
+from pycarp.dialects import FREEBSD, OPENBSD
+from pycarp.vocabulary import LinkFacts, MacAddress
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "pycarp.schema.json"
+GOOD = """\
+[[host]]
+interface = "em0"
+vhid = 1
+password = "secret"
+addresses = ["192.0.2.10/24"]
+"""
+EVERYTHING = """\
+[node]
+hostname = "a.example.org"
+transport = "raw"
+actuator = "null"
+sysctls = { preempt = 1, demotion = -3 }
+
+[[host]]
+interface = "em0"
+vhid = 1
+password = "secret"
+addresses = ["192.0.2.10/24", "2001:db8::10/64"]
+name = "gateway"
+advbase = 2
+advskew = 100
+preempt = true
+peers = ["192.0.2.4", "2001:db8::4"]
+dead_ratio = 5
+lladdr = "00:11:22:33:44:55"
+groups = ["carp", "web"]
+neutral = true
+ignores_link = true
+broadcasts = true
+multicast_group = "224.0.0.19"
+peer_dialects = ["freebsd"]
+"""
+
+
+def complaints(text: str, file: str = "a.toml", *links: LinkFacts) -> list[str]:
+    with pytest.raises(ConfigProblems) as caught:
+        toml.read(text, file=file, links=links)
+    return [str(each).removeprefix(f"{file}:") for each in caught.value.problems]
+
+
+def test_a_plain_host_has_the_defaults() -> None:
+    (host,) = toml.read(GOOD, file="a.toml").hosts
+
+    assert (host.name, host.advbase, host.advskew, host.dialect.name) == ("1@em0", 1, 0, "universal")
+    assert host.passphrase == Passphrase("secret")
+
+
+def test_every_key_is_taken() -> None:
+    config = toml.read(EVERYTHING, file="a.toml")
+    (host,) = config.hosts
+
+    assert (config.hostname, config.transport, config.actuator) == ("a.example.org", "raw", "null")
+    assert config.sysctls == (("net.inet.carp.preempt", 1), ("net.inet.carp.demotion", -3))
+    assert (host.name, host.advbase, host.advskew, host.preempt, host.dead_ratio) == ("gateway", 2, 100, True, 5)
+    assert (host.neutral, host.ignores_link, host.broadcasts) == (True, True, True)
+    assert (host.lladdr, host.groups) == (MacAddress.parse("00:11:22:33:44:55"), ("carp", "web"))
+    assert (host.multicast_group, host.peer_dialects) == (IPv4Address("224.0.0.19"), (FREEBSD,))
+    assert [str(each) for each in host.peers] == ["192.0.2.4", "2001:db8::4"]
+
+
+def test_the_dialect_is_said_by_each_host() -> None:
+    second = GOOD.replace("vhid = 1", 'vhid = 2\ndialect = "openbsd"').replace(".10", ".11")
+    config = toml.read(GOOD + second, file="a.toml")
+
+    assert config.hosts[1].dialect is OPENBSD
+
+
+def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
+    (tmp_path / "pass").write_text("filed\nmore\n")
+    text = GOOD.replace('password = "secret"', 'password_file = "pass"')
+
+    (host,) = toml.read(text, file=str(tmp_path / "a.toml")).hosts
+
+    assert host.passphrase == Passphrase("filed")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("vhid = 1", "vhid = 256", "3:1: vhid: expected int <= 255"),
+        ("vhid = 1", 'vhid = "1"', "3:1: vhid: expected int, got str"),
+        ("vhid = 1", "vihd = 1", "3:1: unknown key vihd (there are: interface, vhid"),
+        ("vhid = 1\n", "", "1:1: vhid is missing"),
+        ("vhid = 1", "vhid = 1\nadvbase = 0", "1:1: advbase 0 is outside 1-255"),
+        ("vhid = 1", 'vhid = 1\ndialect = "vrrp"', "4:1: unknown dialect 'vrrp'; known are:"),
+        ("vhid = 1", 'vhid = 1\nlladdr = "x"', "4:1: lladdr is not a MAC address; write 00:00:5e:00:01:01"),
+        ('password = "secret"\n', "", "1:1: write either password or password_file"),
+        ('"secret"', '"secret"\npassword_file = "x"', "4:1: write either password or password_file"),
+        ('password = "secret"', 'password_file = "/none"', "4:1: cannot read /none: No such file or directory"),
+        ('password = "secret"', 'password_file = "a\\u0000"', "4:1: cannot read"),
+        ('"secret"', f'"{"y" * 20}"', "4:1: passphrase of 20 octets is too long"),
+        ('["192.0.2.10/24"]', "[]", "5:1: addresses: expected array of length >= 1"),
+        ('["192.0.2.10/24"]', '["x"]', "1:1: shared address 'x' is not an IP address"),
+        ("[[host]]", "[host]", "1:1: no [[host]] is here"),
+        ("[[host]]", "node = 1\n[[host]]", "1:1: node is not a table"),
+        ("[[host]]", "[nodes]\n[[host]]", "1:1: unknown key nodes; there are: node, host"),
+        ("[[host]]", "[node]\nsysctls.preempt = true\n[[host]]", "1:1: preempt: expected int | null, got bool"),
+        ("vhid = 1", "vhid = ", "3:8: this is not TOML: Invalid value"),
+        ("vhid = 1", "vhid = 1\nvhid = 2", "4:9: this is not TOML: Cannot overwrite a value"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_the_way_out(old: str, new: str, expected: str) -> None:
+    found = complaints(GOOD.replace(old, new, 1))
+
+    assert any(each.startswith(expected) for each in found), found
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    text = GOOD.replace("vhid = 1", "vhid = 0\nadvskw = 1\nadvskew = 999") + GOOD.replace("em0", "")
+
+    assert [each.split(" ")[0] for each in complaints(text)] == ["3:1:", "4:1:", "5:1:", "9:1:"]
+
+
+def test_a_vhid_and_an_address_have_one_owner_each() -> None:
+    assert complaints(GOOD + GOOD) == ["8:1: vhid 1 is used twice on em0"]
+    assert complaints(GOOD + GOOD.replace("vhid = 1", "vhid = 2")) == ["10:1: 192.0.2.10 is shared by 1@em0 already"]
+
+
+def test_an_interface_that_does_not_exist_is_told_with_the_way_out() -> None:
+    there = LinkFacts(name="eth0", is_up=True)
+
+    assert complaints(GOOD, "a.toml", there) == [
+        "2:1: interface em0 does not exist; there are: eth0 (rename it: --map em0=eth0)"
+    ]
+    assert toml.read(GOOD, file="a.toml", links=[there], renames={"em0": "eth0"}).hosts[0].interface == "eth0"
+
+
+def test_a_password_is_never_shown() -> None:
+    words = 'password = ["hunter2"]\nadvbase = "hunter2"\nlladdr = "hunter2"\nvhid = "hunter2"\n'
+
+    assert "hunter2" not in str(complaints("[[host]]\n" + words))
+
+
+def test_the_schema_in_the_documentation_is_that_of_the_tables() -> None:
+    """Renew it with ``pycarp convert --schema``."""
+    assert json.loads(SCHEMA.read_text()) == toml.schema()
+
+
+_KEYS = st.sampled_from([*EVERYTHING.splitlines(), "[[host]]", "[host]", "[node.sysctls]", "x = [", "vhid = 1e9"])
+
+
+@given(st.text() | st.lists(_KEYS, max_size=12).map("\n".join))
+def test_no_text_is_too_odd_to_be_answered(text: str) -> None:
+    with contextlib.suppress(ConfigProblems):
+        assert isinstance(toml.read(text, file="a.toml"), NodeConfig)
