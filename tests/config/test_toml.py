@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pycarp.auth.key import Passphrase
 from pycarp.config import ConfigProblems, NodeConfig, toml
-from pycarp.dialects import FREEBSD, OPENBSD
-from pycarp.vocabulary import LinkFacts, MacAddress
+from pycarp.dialects import OPENBSD, UNIVERSAL
+from pycarp.vocabulary import LinkFacts
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "pycarp.schema.json"
 GOOD = """\
@@ -40,13 +40,12 @@ advskew = 100
 preempt = true
 peers = ["192.0.2.4", "2001:db8::4"]
 dead_ratio = 5
-lladdr = "00:11:22:33:44:55"
 groups = ["carp", "web"]
 neutral = true
 ignores_link = true
 broadcasts = true
 multicast_group = "224.0.0.19"
-peer_dialects = ["freebsd"]
+peer_dialects = ["universal"]
 """
 
 
@@ -71,8 +70,8 @@ def test_every_key_is_taken() -> None:
     assert config.sysctls == (("net.inet.carp.preempt", 1), ("net.inet.carp.demotion", -3))
     assert (host.name, host.advbase, host.advskew, host.preempt, host.dead_ratio) == ("gateway", 2, 100, True, 5)
     assert (host.neutral, host.ignores_link, host.broadcasts) == (True, True, True)
-    assert (host.lladdr, host.groups) == (MacAddress.parse("00:11:22:33:44:55"), ("carp", "web"))
-    assert (host.multicast_group, host.peer_dialects) == (IPv4Address("224.0.0.19"), (FREEBSD,))
+    assert host.groups == ("carp", "web")
+    assert (host.multicast_group, host.peer_dialects) == (IPv4Address("224.0.0.19"), (UNIVERSAL,))
     assert [str(each) for each in host.peers] == ["192.0.2.4", "2001:db8::4"]
 
 
