@@ -4,10 +4,12 @@ import asyncio
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
+from pycarp.transports.turns import Turns
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
 
@@ -47,7 +49,7 @@ class SocketTransport:
     def __init__(self, opener: Callable[[str, Family], Port]) -> None:
         self._opener = opener
         self._links: dict[str, _Link] = {}
-        self._turn = 0
+        self._turns = Turns()
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Open the ports of a link and let the running loop watch them."""
@@ -96,23 +98,9 @@ class SocketTransport:
         port.send(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Read the ports in turn, each an equal share, until all are empty or ``limit`` packets have been read."""
+        """Read every port in its turn."""
         ports = [port for link in self._links.values() for port in link.ports.values()]
-        self._turn += 1
-        first = self._turn % max(len(ports), 1)
-        waiting = ports[first:] + ports[:first]
-        datagrams: list[Datagram] = []
-        left = limit
-        while waiting and left:
-            share = max(left // len(waiting), 1)
-            full = []
-            for port in waiting:
-                count = _read(port, min(share, left), datagrams)
-                left -= count
-                if count == share:
-                    full.append(port)
-            waiting = full
-        return datagrams
+        return self._turns.read([partial(_read, port) for port in ports], limit)
 
     async def close(self) -> None:
         """Close every port."""

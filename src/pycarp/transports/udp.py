@@ -13,13 +13,15 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 
 import asyncio_dgram
 
-from pycarp.errors import TransportError
+from pycarp.errors import ConfigError, TransportError
 from pycarp.system.interfaces import interfaces
-from pycarp.vocabulary import CARP_TTL, Address, Datagram, Outgoing, family_of
+from pycarp.transports.turns import Turns
+from pycarp.vocabulary import ANY_ADDRESS, CARP_TTL, Address, Datagram, Outgoing, family_of
 
 DEFAULT_PORT = 11112
 
@@ -44,7 +46,18 @@ class _Link:
     wake: Callable[[], None]
     index: int
     ears: dict[Address, _Ear] = field(default_factory=dict)
-    waiting: deque[Datagram] = field(default_factory=lambda: deque(maxlen=QUEUE_LIMIT))
+    waiting: deque[Datagram] = field(default_factory=deque)
+    lost: int = 0
+
+    def keep(self, datagram: Datagram) -> None:
+        """Keep a datagram for the reader, unless it is our own, and wake him."""
+        if datagram.source in self.ears:
+            return
+        if len(self.waiting) == QUEUE_LIMIT:
+            self.waiting.popleft()
+            self.lost += 1
+        self.waiting.append(datagram)
+        self.wake()
 
 
 class UdpTransport:
@@ -52,9 +65,15 @@ class UdpTransport:
 
     def __init__(self, *, port: int = DEFAULT_PORT) -> None:
         if not 1 <= port <= 65535:
-            raise TransportError(f"UDP port {port} is outside 1-65535")
+            raise ConfigError(f"UDP port {port} is outside 1-65535")
         self._port = port
         self._links: dict[str, _Link] = {}
+        self._turns = Turns()
+
+    @property
+    def lost(self) -> int:
+        """How many datagrams were not kept, because nobody drained those before."""
+        return sum(opened.lost for opened in self._links.values())
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Bind to every own address of a link; those that come later are bound when they are first sent from."""
@@ -82,10 +101,12 @@ class UdpTransport:
     async def close_link(self, link: str) -> None:
         """Close the sockets of a link."""
         opened = self._links.pop(link, None)
-        for ear in opened.ears.values() if opened else ():
+        ears = list(opened.ears.values()) if opened else []
+        for ear in ears:
             ear.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ear.task
+        if ears:
+            await asyncio.wait([ear.task for ear in ears])
+        for ear in ears:
             ear.sock.close()
 
     def send(self, outgoing: Outgoing) -> None:
@@ -95,18 +116,16 @@ class UdpTransport:
             raise OSError(f"link {outgoing.link} is not open")
         if outgoing.destination.is_multicast:
             raise OSError(f"transport udp carries to unicast peers only, not to {outgoing.destination}")
+        if outgoing.source == ANY_ADDRESS[outgoing.family]:
+            # Bound to it, a socket would hear what other links are meant to hear.
+            text = f"no own IPv{outgoing.family} address on {outgoing.link} to reach {outgoing.destination} from"
+            raise OSError(errno.EADDRNOTAVAIL, text)
         ear = opened.ears.get(outgoing.source) or self._bind(outgoing.link, opened, outgoing.source)
         ear.sock.sendto(outgoing.payload, _socket_address(outgoing.destination, self._port, opened.index))
 
     def drain(self, limit: int) -> list[Datagram]:
         """Return what was taken off the streams, then what still waits in the sockets: a stream reads one a turn."""
-        drained: list[Datagram] = []
-        for link, opened in self._links.items():
-            while opened.waiting and len(drained) < limit:
-                drained.append(opened.waiting.popleft())
-            for ear in opened.ears.values():
-                drained += _read_waiting(link, ear, limit - len(drained))
-        return drained
+        return self._turns.read([partial(_read, link, opened) for link, opened in self._links.items()], limit)
 
     async def close(self) -> None:
         """Close every socket."""
@@ -134,21 +153,30 @@ async def _listen(sock: socket.socket, link: str, address: Address, into: _Link)
         while True:
             with contextlib.suppress(OSError):
                 payload, source = await stream.recv()
-                into.waiting.append(_datagram(link, payload, source[0], address))
-                into.wake()
+                into.keep(_datagram(link, payload, source[0], address))
+    except asyncio_dgram.TransportClosed:
+        # Then it is bound anew when it is next sent from.
+        into.ears.pop(address, None)
     finally:
         stream.close()
 
 
-def _read_waiting(link: str, ear: _Ear, limit: int) -> list[Datagram]:
-    read: list[Datagram] = []
-    while len(read) < limit:
-        try:
-            payload, source = ear.sock.recvfrom(_READ_LENGTH)
-        except OSError:
-            break
-        read.append(_datagram(link, payload, source[0], ear.address))
-    return read
+def _read(link: str, opened: _Link, limit: int, into: list[Datagram]) -> int:
+    """Read what is kept, then one socket after the other; return how many packets there were."""
+    kept = min(limit, len(opened.waiting))
+    into += [opened.waiting.popleft() for _ in range(kept)]
+    count = kept
+    for ear in list(opened.ears.values()):
+        while count < limit:
+            try:
+                payload, source = ear.sock.recvfrom(_READ_LENGTH)
+            except OSError:
+                break
+            count += 1
+            datagram = _datagram(link, payload, source[0], ear.address)
+            if datagram.source not in opened.ears:
+                into.append(datagram)
+    return count
 
 
 def _datagram(link: str, payload: bytes, source: str, destination: Address) -> Datagram:
