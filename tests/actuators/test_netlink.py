@@ -167,3 +167,24 @@ async def test_where_ipv6_is_switched_off_the_error_says_so(namespace: Namespace
     async with actuator_in(namespace) as actuator:
         with pytest.raises(ActuatorError, match="IPv6 is switched off there"):
             await actuator.hold(KEY, BOTH)
+
+
+async def test_the_machines_own_connections_do_not_begin_from_a_shared_address(namespace: Namespace) -> None:
+    """They would break when it leaves; of two good IPv6 addresses Linux takes the newer one."""
+    shared = tuple(ip_interface(each) for each in ("10.77.0.50/24", "fd77::50/64"))
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, shared)
+
+    assert f"src {namespace.address} " in namespace.ip("route", "get", "10.77.0.2")
+    assert f"src {namespace.address6} " in namespace.ip("route", "get", "fd77::2")
+
+
+async def test_a_shared_ipv6_address_stays_until_it_is_dropped(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, (ip_interface("fd77::50/64"),))
+
+    told = namespace.ip("-o", "-6", "addr", "show", "dev", LINK)
+    (line,) = [each for each in told.splitlines() if "fd77::50/64" in each]
+    assert "valid_lft forever" in line
+    assert "nodad" in line
+    assert "tentative" not in line

@@ -21,6 +21,8 @@ _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _IFA_F_SECONDARY, _IFA_F_NODAD = 0x1, 0x2
 _IFA_F_DADFAILED, _IFA_F_DEPRECATED, _IFA_F_TENTATIVE = 0x8, 0x20, 0x40
 
+_SHARED_IPV6 = {"flags": _IFA_F_NODAD, "preferred_lft": 0, "valid_lft": 2**32 - 1}
+
 
 class Netlink:
     """A netlink socket for requests; an async context manager. Errors of the kernel surface as OSError."""
@@ -44,7 +46,9 @@ class Netlink:
     async def add_address(self, link: str, address: Interface) -> None:
         """Put an address on a link; well if it is there already.
 
-        IPv6 without duplicate address detection: that would take a second, and whoever has it leaves it now.
+        IPv6 without duplicate address detection: that would take a second, and whoever has it leaves it now. And
+        deprecated from the start: Linux would begin the machine's own conversations from its newest address, and they
+        would end when that leaves. Those that others begin are not touched. Source: RFC 6724, 5, rule 3.
         """
         await self._change("add", await self._index(link), address, well=errno.EEXIST)
 
@@ -134,10 +138,10 @@ class Netlink:
             raise _as_os_error(exc) from exc
 
     async def _change(self, verb: str, index: int, address: Interface, *, well: int) -> None:
-        flags = {"flags": _IFA_F_NODAD} if verb == "add" and address.version == 6 else {}
+        how = _SHARED_IPV6 if verb == "add" and address.version == 6 else {}
         prefix = address.network.prefixlen
         try:
-            await self._route.addr(verb, index=index, address=str(address.ip), prefixlen=prefix, **flags)
+            await self._route.addr(verb, index=index, address=str(address.ip), prefixlen=prefix, **how)
         except NetlinkError as exc:
             if exc.code != well:
                 raise _as_os_error(exc) from exc
