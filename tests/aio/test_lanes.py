@@ -146,6 +146,23 @@ async def test_a_hanging_call_times_out_and_is_reported() -> None:
 
 
 @in_virtual_time
+async def test_the_time_for_an_attempt_can_be_chosen() -> None:
+    reports: list[ActuationReported] = []
+    patient = Lane(
+        KEY,
+        RecordingActuator(hanging={Action.HOLD}),
+        reports.append,
+        asyncio.Semaphore(1),
+        timeout_s=ATTEMPT_TIMEOUT_S + 5,
+    )
+    patient.take(HoldAddresses(KEY, 1, ADDRESSES))
+    await asyncio.sleep(ATTEMPT_TIMEOUT_S + 5.01)
+    await patient.close()
+
+    assert [report.error for report in reports] == ["took longer than 20 s"]
+
+
+@in_virtual_time
 async def test_a_timeout_of_the_system_is_not_mistaken_for_our_own() -> None:
     class Unreachable(RecordingActuator):
         async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:

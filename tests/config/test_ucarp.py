@@ -153,6 +153,8 @@ def test_all_problems_are_told_at_once() -> None:
         (("-s", "10.0.0.1/24"), BAD_ARGUMENTS),
         (("-p", "y" * 20, "-v", "0"), BAD_ARGUMENTS),
         (("--dialect=vrrp",), BAD_ARGUMENTS),
+        (("--transport=pigeon",), BAD_ARGUMENTS),
+        (("--script-timeout=0",), BAD_ARGUMENTS),
     ],
 )
 def test_the_exit_status_is_that_of_ucarp(words: tuple[str, ...], status: int) -> None:

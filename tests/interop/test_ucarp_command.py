@@ -5,6 +5,8 @@ ucarp reacts to a packet within a second, and to a signal as well (carp.md 8.6);
 
 import itertools
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -264,6 +266,19 @@ def test_a_failed_start_in_the_background_is_told_and_has_its_exit_status(segmen
     assert "[ERROR] interface nosuch does not exist; there are: lo, fxp0" in done.stderr
 
 
+@pytest.mark.parametrize("facility", ["daemon", "local3", "none"])
+def test_syslog_gets_every_line_with_name_pid_and_facility(segment: Segment, tmp_path: Path, facility: str) -> None:
+    words = [word for pair in GOOD.items() for word in pair]
+    heard = _hear_syslog(segment, tmp_path, [*PROGRAMS[OURS], *words, "-z", "-f", facility])
+    priority = {"daemon": 3 << 3 | 4, "local3": 19 << 3 | 4, "none": None}[facility]
+
+    if priority is None:
+        assert heard == []
+    else:
+        pattern = rf"<{priority}>.* ucarp\[\d+\]: \[WARNING\] Switching to state: BACKUP"
+        assert any(re.fullmatch(pattern, line) for line in heard), heard
+
+
 def test_debians_ifupdown_starts_and_ends_it_under_the_name_of_ucarp(segment: Segment, tmp_path: Path) -> None:
     require("ifup", "ifdown", "unshare", "ucarp")
     machine = Debian(segment, tmp_path)
@@ -335,6 +350,34 @@ class Debian:
         """Return the processes on the host."""
         argv = ["ip", "netns", "pids", self._segment.namespace("a")]
         return [int(pid) for pid in subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()]
+
+
+_SYSLOGD = """
+import os, signal, socket, subprocess, sys
+heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+heard.bind("/dev/log")
+heard.settimeout(2)
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+try:
+    while True:
+        print(heard.recv(4096).decode().rstrip("\\x00"))
+except TimeoutError:
+    pass
+child.send_signal(signal.SIGTERM)
+child.wait(10)
+"""
+
+
+def _hear_syslog(segment: Segment, folder: Path, argv: list[str]) -> list[str]:
+    """Return what arrives at a /dev/log that only the program sees."""
+    require("unshare")
+    syslogd = folder / "syslogd.py"
+    syslogd.write_text(_SYSLOGD)
+    nodes = {"null": (1, 3), "zero": (1, 5), "urandom": (1, 9), "random": (1, 8)}
+    lines = ["set -e", "mount --make-rprivate /", "mount -t tmpfs none /dev"]
+    lines += [f"mknod -m 666 /dev/{name} c {major} {minor}" for name, (major, minor) in nodes.items()]
+    lines += [shlex.join([sys.executable, str(syslogd), *argv])]
+    return segment.run("a", ["unshare", "-m", "sh", "-c", "\n".join(lines)]).splitlines()
 
 
 def _removed(segment: Segment) -> bool:

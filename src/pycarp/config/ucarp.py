@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from pycarp import dialects
+from pycarp import dialects, transports
 from pycarp.auth.key import PASSPHRASE_MAX, Passphrase
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import UCARP, Dialect
@@ -173,6 +173,7 @@ class _Reader:
         advskew = self._number("advskew", 0, 255, 0)
         dead_ratio = self._number("deadratio", 1, 255, DEAD_RATIO)
         dialect = self._dialect()
+        self._check_transport()
         timeout_s = self._number("script-timeout", 1, SCRIPT_TIMEOUT_MAX_S, SCRIPT_TIMEOUT_S)
         if secret is None or source is None or address is None or dialect is None or self._problems:
             raise UcarpProblems(self._problems, self._exit_status)
@@ -251,6 +252,11 @@ class _Reader:
         if group is not None and not group.is_multicast:
             self._complain(f"--mcastip: {group} is outside 224.0.0.0-239.255.255.255", CANNOT_START)
         return group
+
+    def _check_transport(self) -> None:
+        name = self._said.get("transport", "auto")
+        if name not in transports.NAMES:
+            self._complain(f"unknown transport {name!r}; known are: {', '.join(transports.NAMES)}")
 
     def _dialect(self) -> Dialect | None:
         try:

@@ -1,0 +1,33 @@
+"""The examples and tables of the reference are true."""
+
+import re
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pycarp.config import grammars, toml
+from pycarp.config.grammars import TARGETS, Grammar
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
+EXAMPLES = dict(re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_example_of_each_grammar_is_what_convert_writes(target: str) -> None:
+    config = grammars.read(EXAMPLES["toml"], Grammar.TOML, file="pycarp.toml")
+    (document,) = grammars.write(config, target, sources={"em0": IPv4Address("192.168.1.3")})
+
+    assert document.text == EXAMPLES[target]
+
+
+@pytest.mark.parametrize("table", [toml.HostTable, toml.NodeTable])
+def test_every_key_of_toml_has_its_line(table: type[msgspec.Struct]) -> None:
+    names = [field.name for field in msgspec.structs.fields(table)]
+
+    assert [name for name in names if f"\n| `{name}` |" not in PAGE] == []
+
+
+def test_every_switch_of_the_node_is_named() -> None:
+    assert all(f"`{field.name}`" in PAGE for field in msgspec.structs.fields(toml.SysctlTable))
