@@ -107,6 +107,25 @@ def pair(segment: Segment, folder: Path, transport: str) -> tuple[Program, Progr
     )
 
 
+def unicast_pair(
+    segment: Segment, folder: Path, transport: str, *options: str, before: tuple[str, ...] = ()
+) -> tuple[Program, Program]:
+    """Return two programs that know each other as peers in both families."""
+    first, second = (
+        Program(
+            segment,
+            host,
+            folder,
+            transport=transport,
+            advskew=advskew,
+            options=(*(f"--peer={peer}" for peer in PEERS[host]), *options),
+            before=before,
+        )
+        for host, advskew in (("a", 0), ("b", 100))
+    )
+    return first, second
+
+
 @pytest.mark.parametrize("transport", ["packet", "raw"])
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_both_families_move_as_one_unit(segment: Segment, tmp_path: Path, transport: str, how: str) -> None:
@@ -180,17 +199,7 @@ def test_packet_and_raw_understand_each_other(segment: Segment, tmp_path: Path) 
 def test_unicast_peers_elect_without_any_multicast(segment: Segment, tmp_path: Path, transport: str) -> None:
     expression = "proto 112 or ip6 proto 112 or udp port 11112"
     with Tcpdump(segment, tmp_path, expression, () if transport == "udp" else ("-T", "carp")) as tcpdump:
-        first, second = (
-            Program(
-                segment,
-                host,
-                tmp_path,
-                transport=transport,
-                advskew=advskew,
-                options=tuple(f"--peer={peer}" for peer in PEERS[host]),
-            )
-            for host, advskew in (("a", 0), ("b", 100))
-        )
+        first, second = unicast_pair(segment, tmp_path, transport)
         with first, second:
             wait_until(lambda: first.is_in("MASTER") and second.is_in("BACKUP"), 10)
             first.process.kill()
@@ -205,18 +214,8 @@ def test_unicast_peers_elect_without_any_multicast(segment: Segment, tmp_path: P
 
 
 def test_udp_needs_no_privileges(segment: Segment, tmp_path: Path) -> None:
-    first, second = (
-        Program(
-            segment,
-            host,
-            tmp_path,
-            transport="udp",
-            advskew=advskew,
-            options=(*(f"--peer={peer}" for peer in PEERS[host]), "--observe"),
-            before=("setpriv", "--bounding-set=-all", "--inh-caps=-all"),
-        )
-        for host, advskew in (("a", 0), ("b", 100))
-    )
+    powerless = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    first, second = unicast_pair(segment, tmp_path, "udp", "--observe", before=powerless)
     with first, second:
         wait_until(lambda: first.is_in("MASTER") and second.is_in("BACKUP"), 10)
         capabilities = Path(f"/proc/{first.process.pid}/status").read_text()
@@ -235,17 +234,7 @@ def test_udp_without_peers_says_that_it_needs_them(segment: Segment, tmp_path: P
 
 def test_what_waits_in_the_socket_is_read_before_the_master_is_given_up(segment: Segment, tmp_path: Path) -> None:
     """A process that was stopped for longer than the master-down time must not take over from a healthy master."""
-    first, second = (
-        Program(
-            segment,
-            host,
-            tmp_path,
-            transport="udp",
-            advskew=advskew,
-            options=tuple(f"--peer={peer}" for peer in PEERS[host]),
-        )
-        for host, advskew in (("a", 0), ("b", 100))
-    )
+    first, second = unicast_pair(segment, tmp_path, "udp")
     with first, second:
         wait_until(lambda: first.is_in("MASTER") and second.is_in("BACKUP"), 10)
         os.kill(second.process.pid, signal.SIGSTOP)

@@ -3,15 +3,7 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import (
-    AddressMac,
-    ArpForm,
-    DestinationRule,
-    Dialect,
-    ErrorBudget,
-    Limits,
-    TtlRule,
-)
+from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Limits, TtlRule
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import ChecksumForm
 
