@@ -1,5 +1,6 @@
 """Addresses on a real link, in a namespace."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
@@ -188,3 +189,28 @@ async def test_a_shared_ipv6_address_stays_until_it_is_dropped(namespace: Namesp
     assert "valid_lft forever" in line
     assert "nodad" in line
     assert "tentative" not in line
+
+
+async def test_dropping_hundreds_of_addresses_takes_no_longer_than_adding_them(namespace: Namespace) -> None:
+    """Were the first of a network always dropped first, all others would have to be put back each time."""
+    hosts = [(HostKey(LINK, n), (ip_interface(f"10.78.0.{n}/24"),)) for n in range(1, 201)]
+    async with actuator_in(namespace) as actuator:
+        await asyncio.gather(*(actuator.hold(key, shared) for key, shared in hosts))
+        async with asyncio.timeout(3):
+            await asyncio.gather(*(actuator.drop(key, shared) for key, shared in hosts))
+
+    assert namespace.addresses() == {str(namespace.own)}
+
+
+async def test_a_drop_that_is_cancelled_does_not_come_late(namespace: Namespace) -> None:
+    """The address may be held again by then."""
+    first, second = ip_interface("10.78.0.1/24"), ip_interface("10.78.0.2/24")
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, (first, second))
+        dropping = asyncio.create_task(actuator.drop(HostKey(LINK, 1), (first,)))
+        cancelled = asyncio.create_task(actuator.drop(HostKey(LINK, 2), (second,)))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.wait({dropping, cancelled})
+
+    assert namespace.addresses() == {str(namespace.own), str(second)}

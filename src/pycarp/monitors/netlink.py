@@ -11,6 +11,9 @@ from pycarp.vocabulary import LinkFacts
 RETRY_S = 0.1
 """Pause before subscribing again."""
 
+REST_S = 0.05
+"""Pause after a reading: the first of many changes is told at once, the others together."""
+
 
 class NetlinkMonitor:
     """Reads a link's facts anew whenever the kernel says that something about links changed."""
@@ -35,8 +38,8 @@ class NetlinkMonitor:
     async def run(self, notice: Callable[[LinkFacts], None]) -> None:
         """Listen until cancelled; when notifications were lost, read everything anew.
 
-        Hundreds of addresses come and go at once. What changes while a link is being read is read once more, not once
-        each.
+        Hundreds of addresses come and go at once. What changes while a link is being read, and shortly after, is read
+        once more, not once each.
         """
         while True:
             changes = _Changes()
@@ -62,6 +65,7 @@ class NetlinkMonitor:
                     if facts != before:
                         self._known[link] = facts
                         notice(facts)
+            await asyncio.sleep(REST_S)
 
 
 class _Changes:

@@ -30,8 +30,8 @@ class Netlink:
     def __init__(self) -> None:
         self._route: Any = None
         self._deleting = asyncio.Lock()
-        self._deletions = 0
-        self._seen: dict[str, tuple[int, list[Any]]] = {}
+        self._leaving: dict[str, set[Interface]] = {}
+        self._refused: dict[tuple[str, Interface], OSError] = {}
 
     async def __aenter__(self) -> Self:
         self._route = AsyncIPRoute()
@@ -57,44 +57,65 @@ class Netlink:
 
         Unless ``promote_secondaries`` is set, the kernel removes with the first address of a network all others of that
         network, be they of another virtual host or the machine's own. Those are put back. Source: ``ip-sysctl`` of the
-        kernel's documentation.
+        kernel's documentation. Of deletions that wait for each other the first performs all, in an order in which
+        little has to be put back: one after the other, hundreds would take a minute.
         """
-        self._deletions += 1
+        leaving = self._leaving.setdefault(link, set())
+        leaving.add(address)
         try:
             async with self._deleting:
-                await self._delete(link, address)
+                if address in leaving:
+                    await self._delete_all(link, leaving)
+            if (link, address) in self._refused:
+                raise self._refused[link, address]
         except OSError as exc:
             if exc.errno != errno.ENODEV:
                 raise
         finally:
-            self._deletions -= 1
-            if not self._deletions:
-                self._seen.clear()
+            # Also of one that was cancelled: it may be added again at once, and must not go then.
+            leaving.discard(address)
+            self._refused.pop((link, address), None)
 
-    async def _delete(self, link: str, address: Interface) -> None:
-        """Delete an address if it is there; deletions that wait for each other read the link's addresses once."""
-        if link not in self._seen:
-            index = await self._index(link)
-            self._seen[link] = index, await self._addresses(index)
-        index, present = self._seen[link]
-        found = [each for each in present if _interface(each) == address]
-        if not found:
-            return
-        # Whatever happens now, what was seen holds no longer; unless nothing but this address goes.
-        del self._seen[link]
+    async def _delete_all(self, link: str, leaving: set[Interface]) -> None:
+        """Delete what leaves a link until nothing does any more; more may be asked for, or no more, meanwhile."""
+        index = await self._index(link)
+        read_for: set[Interface] = set()
+        present: dict[Interface, Any] = {}
+        while leaving:
+            if not leaving <= read_for:
+                read_for = set(leaving)
+                present = await self._present(index)
+            address = _least_missed(present, leaving)
+            try:
+                present = await self._delete(index, address, present, leaving)
+            except OSError as exc:
+                self._refused[link, address] = exc
+                present = await self._present(index)
+            leaving.discard(address)
+            read_for.discard(address)
+
+    async def _delete(
+        self, index: int, address: Interface, present: dict[Interface, Any], leaving: set[Interface]
+    ) -> dict[Interface, Any]:
+        """Delete an address if it is there, and put back what goes with it and should stay; return what is left."""
+        found = present.pop(address, None)
+        if found is None:
+            return present
         await self._change("del", index, address, well=errno.EADDRNOTAVAIL)
-        others = [each for each in present if each is not found[0]]
         if (
             address.version == 6
-            or found[0]["flags"] & _IFA_F_SECONDARY
-            or address.network not in (_interface(each).network for each in others)
+            or found["flags"] & _IFA_F_SECONDARY
+            or address.network not in (each.network for each in present)
         ):
-            self._seen[link] = index, others
-            return
-        after = {_interface(each) for each in await self._addresses(index)}
-        for each in others:
-            if _interface(each) not in after:
-                await self._put_back(index, each)
+            return present
+        after = await self._present(index)
+        for each, lost in present.items():
+            if each not in after and each not in leaving:
+                await self._put_back(index, lost)
+        return await self._present(index)
+
+    async def _present(self, index: int) -> dict[Interface, Any]:
+        return {_interface(each): each for each in await self._addresses(index)}
 
     async def link_facts(self, link: str) -> LinkFacts | None:
         """Return what is known of a link, None when it does not exist."""
@@ -155,6 +176,14 @@ class Netlink:
 
 def _interface(address: Any) -> Interface:
     return ip_interface(f"{address.get_attr('IFA_LOCAL') or address.get_attr('IFA_ADDRESS')}/{address['prefixlen']}")
+
+
+def _least_missed(present: dict[Interface, Any], leaving: set[Interface]) -> Interface:
+    """Return one of the addresses that leave, of several one that takes no others along."""
+    for each, attributes in present.items():
+        if attributes["flags"] & _IFA_F_SECONDARY and each in leaving:
+            return each
+    return next(iter(leaving))
 
 
 def _by_preference(present: list[Any]) -> tuple[Interface, ...]:
