@@ -173,6 +173,51 @@ async def test_a_peer_behind_a_router_is_reached(name: str, segment: tuple[Names
 
 
 @pytest.mark.parametrize("name", NAMES)
+async def test_the_way_to_a_peer_may_lead_through_another_link(name: str, segment: tuple[Namespace, Namespace]) -> None:
+    """It is the routing table's business; the answer is heard where it comes from."""
+    ours, theirs = segment
+    ours.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1", "netns", theirs.name)
+    for each, link, host in ((ours, "spare0", 1), (theirs, "spare1", 2)):
+        each.ip_batch(
+            f"addr add 10.88.0.{host}/24 dev {link}\naddr add fd88::{host}/64 dev {link} nodad\nlink set {link} up\n"
+        )
+    transport = TransportInside(transports.by_name(name), theirs)
+    await transport.open_link("spare1", lambda: None)
+    async with open_transport(name, ours) as sender:
+        sender.send(advert(ours.address, IPv4Address("10.88.0.2")))
+        sender.send(advert(ours.address6, IPv6Address("fd88::2")))
+        try:
+            heard = await drained(transport, 2)
+        finally:
+            await transport.close()
+
+    assert {each.source for each in heard} == {ours.address, ours.address6}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_link_that_was_made_anew_is_used_again_from_the_next_advertisement_on(
+    name: str, segment: tuple[Namespace, Namespace]
+) -> None:
+    ours, theirs = segment
+    async with open_transport(name, ours) as transport:
+        ours.ip("link", "del", LINK)
+        with entered(ours), pytest.raises(OSError, match=r"."):
+            transport.send(advert(ours.address, CARP_GROUPS[Family.IPV4]))
+        ours.ip("link", "add", LINK, "type", "veth", "peer", "name", LINK, "netns", theirs.name)
+        for each in (ours, theirs):
+            each.ip_batch(f"addr add {each.own} dev {LINK}\nlink set {LINK} up\n")
+        ours.wait_for_carrier()
+        async with open_transport(name, theirs) as receiver:
+            with entered(ours):
+                transport.send(advert(ours.address, CARP_GROUPS[Family.IPV4]))
+            await drained(receiver, 1)
+            receiver.send(advert(theirs.address, CARP_GROUPS[Family.IPV4]))
+            (heard,) = await drained(transport, 1)
+
+    assert heard.source == theirs.address
+
+
+@pytest.mark.parametrize("name", NAMES)
 async def test_where_ipv6_is_off_ipv4_works_and_sending_ipv6_is_an_os_error(
     name: str, segment: tuple[Namespace, Namespace]
 ) -> None:

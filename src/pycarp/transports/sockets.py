@@ -12,6 +12,9 @@ from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.transports.turns import Turns
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
+_GONE = (errno.ENODEV, errno.ENXIO)
+"""What the kernel says of a link that was deleted, also when there is another of the same name by now."""
+
 
 class Port(Protocol):
     """The sockets of one family on one link; every method may raise OSError."""
@@ -42,8 +45,8 @@ class _Link:
 class SocketTransport:
     """Two ports a link; ``opener`` makes one, a member of its family's group already, and raises OSError.
 
-    A machine or link may be without IPv6, now or later: then that port is missing, and each attempt to send through it
-    tries to open it again.
+    A machine or link may be without IPv6, now or later, and a link may be deleted and made anew: then a port is
+    missing, and each attempt to send through it tries to open it again.
     """
 
     def __init__(self, opener: Callable[[str, Family], Port]) -> None:
@@ -86,8 +89,7 @@ class SocketTransport:
         """Close the ports of a link."""
         opened = self._links.pop(link, None)
         for port in opened.ports.values() if opened else ():
-            asyncio.get_running_loop().remove_reader(port.fileno())
-            port.close()
+            _close(port)
 
     def send(self, outgoing: Outgoing) -> None:
         """Send at once; OSError when the kernel does not take it."""
@@ -95,7 +97,13 @@ class SocketTransport:
         if opened is None:
             raise OSError(f"link {outgoing.link} is not open")
         port = opened.ports.get(outgoing.family) or self._reopened(opened, outgoing)
-        port.send(outgoing)
+        try:
+            port.send(outgoing)
+        except OSError as exc:
+            if exc.errno not in _GONE:
+                raise
+            _close(opened.ports.pop(outgoing.family))
+            self._reopened(opened, outgoing).send(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Read every port in its turn."""
@@ -126,6 +134,11 @@ class SocketTransport:
         except OSError as exc:
             text = f"IPv{outgoing.family} does not work on {outgoing.link}: {exc.strerror or exc}"
             raise OSError(exc.errno, text) from exc
+
+
+def _close(port: Port) -> None:
+    asyncio.get_running_loop().remove_reader(port.fileno())
+    port.close()
 
 
 def _join(port: Port, group: Address) -> None:
