@@ -142,3 +142,8 @@ def test_no_text_is_too_odd_to_be_answered(text: str | list[str]) -> None:
         config = hostname_if.read(text if isinstance(text, str) else " ".join(text), file="hostname.carp0")
 
         assert isinstance(config, NodeConfig)
+
+
+def test_a_rename_of_what_the_file_does_not_name_is_a_mistake() -> None:
+    with pytest.raises(ConfigProblems, match=r"--map fxp0=eth0: nothing is about fxp0 .there are: em0."):
+        host(GOOD, fxp0="eth0")

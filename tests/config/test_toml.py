@@ -160,3 +160,12 @@ _KEYS = st.sampled_from([*EVERYTHING.splitlines(), "[[host]]", "[host]", "[node.
 def test_no_text_is_too_odd_to_be_answered(text: str) -> None:
     with contextlib.suppress(ConfigProblems):
         assert isinstance(toml.read(text, file="a.toml"), NodeConfig)
+
+
+def test_a_rename_of_what_the_file_does_not_name_is_a_mistake() -> None:
+    with pytest.raises(ConfigProblems, match=r"--map fxp0=eth0: nothing is about fxp0 .there are: em0."):
+        toml.read(GOOD, file="a.toml", renames={"fxp0": "eth0"})
+
+
+def test_tables_that_are_nested_without_end_are_refused() -> None:
+    assert complaints("a = " + "[" * 50_000) == ["1:1: tables are nested too deeply"]

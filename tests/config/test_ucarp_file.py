@@ -80,3 +80,8 @@ def test_a_mistake_is_told_with_its_line(text: str, expected: str) -> None:
 def test_no_text_is_too_odd_to_be_answered(text: str) -> None:
     with contextlib.suppress(ConfigProblems):
         assert isinstance(read(text), NodeConfig)
+
+
+def test_a_rename_of_what_the_file_does_not_name_is_a_mistake() -> None:
+    with pytest.raises(ConfigProblems, match=r"--map fxp0=eth1: nothing is about fxp0 .there are: eth0."):
+        read(f"ucarp {OPTIONS}", fxp0="eth1")

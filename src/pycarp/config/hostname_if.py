@@ -11,7 +11,7 @@ from pycarp.config import carp_words
 from pycarp.config.carp_words import OPENBSD_WORDS, CarpWords
 from pycarp.config.host_building import build_host, complain_of_missing
 from pycarp.config.model import NodeConfig
-from pycarp.config.parents import NoParentError, Parents
+from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.shell import Word
 from pycarp.dialects import OPENBSD, Dialect
@@ -67,6 +67,9 @@ class _Reader:
                 notes.append(f"{self._file}:{number}: a command for a shell is passed over")
             elif words:
                 said.merge(self._parse(words), self._complain)
+        named = [said.carpdev.text] if said.carpdev else []
+        for complaint, hint in unused_renames(self._renames, named):
+            self._complain(said.where, complaint, hint)
         link = self._link(said)
         complain_of_missing(said, self._complain)
         if not said.addresses and not said.has_faults:

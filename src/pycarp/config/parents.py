@@ -3,7 +3,7 @@
 As FreeBSD 9 finds it: the one whose own subnet contains the shared address.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pycarp.vocabulary import Address, Interface, LinkFacts
@@ -84,6 +84,16 @@ class Parents:
         return NoParentError(
             f"interface {link} does not exist; there are: {names}", f"rename it: --map {link}={likely}"
         )
+
+
+def unused_renames(renames: Mapping[str, str], names: Collection[str]) -> list[tuple[str, str]]:
+    """Return a complaint and a hint for each ``--map`` about an interface that the file does not name."""
+    known = ", ".join(dict.fromkeys(names)) or "none"
+    return [
+        (f"--map {old}={new}: nothing is about {old}", f"there are: {known}")
+        for old, new in renames.items()
+        if old not in names
+    ]
 
 
 def _around(address: Address, owns: Sequence[Interface]) -> list[Interface]:

@@ -11,7 +11,7 @@ import msgspec
 from pycarp import dialects
 from pycarp.auth.key import Passphrase
 from pycarp.config.model import NodeConfig
-from pycarp.config.parents import NoParentError, Parents
+from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.rules import DEAD_RATIO
@@ -137,6 +137,9 @@ class _Reader:
             self._complain(("host", 0), "", "no [[host]] is here", "add [[host]] with interface, vhid, addresses")
             found = []
         hosts = [host for index, table in enumerate(found) if (host := self._host(table, ("host", index)))]
+        names = [table.get("interface") for table in found if isinstance(table, dict)]
+        for complaint, hint in unused_renames(self._renames, [name for name in names if isinstance(name, str)]):
+            self._complain(("", 0), "", complaint, hint)
         if node is None:
             return NodeConfig(hosts=())
         sysctls = msgspec.structs.asdict(node.sysctls)

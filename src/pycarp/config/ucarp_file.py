@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from pycarp.config import ucarp
 from pycarp.config.model import NodeConfig
-from pycarp.config.parents import NoParentError, Parents
+from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.ucarp import UcarpCommand, UcarpProblems, UcarpUsage
 from pycarp.core.host_config import HostConfig
@@ -28,6 +28,8 @@ def read(
     reader = _Reader(file, links, renames or {})
     for line, words in _commands(text, reader.problems, file):
         reader.read(line, words)
+    for complaint, hint in unused_renames(reader.renames, reader.named):
+        reader.problems.append(Problem(file, 1, 1, complaint, hint))
     if not reader.hosts and not reader.problems:
         hint = "expected ucarp --interface=IF --srcip=IP --vhid=ID --pass=SECRET --addr=IP"
         reader.problems.append(Problem(file, 1, 1, "no ucarp is started here", hint))
@@ -45,7 +47,8 @@ class _Reader:
         self.notes: list[str] = []
         self._file = file
         self._parents = Parents({}, links)
-        self._renames = renames
+        self.renames = renames
+        self.named: list[str] = []
 
     def read(self, line: int, words: list[str]) -> None:
         """Read the options of one command."""
@@ -68,7 +71,8 @@ class _Reader:
 
     def _link(self, command: UcarpCommand) -> str:
         if command.interface:
-            link = self._renames.get(command.interface, command.interface)
+            self.named.append(command.interface)
+            link = self.renames.get(command.interface, command.interface)
             self._parents.check(link)
             return link
         return self._parents.containing(command.source).link
