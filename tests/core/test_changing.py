@@ -12,6 +12,7 @@ from tests.support.segment import Segment
 OLD = ("192.168.1.50/24",)
 NEW = ("192.168.1.50/24", "192.168.1.51/24")
 OTHER = ("192.168.1.52/24",)
+LAST = ("192.168.1.51/24", "192.168.1.53/24")
 
 
 def addresses(*texts: str) -> tuple[object, ...]:
@@ -166,6 +167,31 @@ def test_a_rolling_change_of_three_hosts_moves_nothing(order: tuple[str, ...]) -
     segment.run(until_ns=seconds(600))
 
     assert (segment.masters, segment.changes[before:]) == (["a"], [])
+
+
+def test_a_second_change_may_follow_before_the_first_has_rolled_over_all_hosts() -> None:
+    segment = Segment(latency_ns=50_000)
+    skews = {"a": 0, "b": 100, "c": 200}
+    for number, (name, advskew) in enumerate(skews.items(), 3):
+        segment.join(name, config(addresses=OLD, advskew=advskew), own=f"192.168.1.{number}/24")
+    segment.run(until_ns=seconds(10))
+    before = len(segment.changes)
+    changes_to = [(0, "a", NEW), (10, "b", NEW), (15, "a", LAST), (20, "b", LAST), (40, "c", NEW), (50, "c", LAST)]
+    for after_s, name, addresses in changes_to:
+        segment.run(until_ns=seconds(10 + after_s))
+        segment.tell(name, HostReconfigured(config(addresses=addresses, advskew=skews[name]), seconds(60)))
+    segment.run(until_ns=seconds(600))
+
+    assert (segment.masters, segment.changes[before:]) == (["a"], [])
+
+
+def test_a_change_without_a_rolling_time_ends_the_rolling_of_the_one_before() -> None:
+    host = bench(config(addresses=OLD))
+    host.feed(HostReconfigured(config(addresses=NEW), seconds(60)))
+    host.feed(HostReconfigured(config(addresses=LAST)))
+    host.hear(advert(addresses=OLD))
+
+    assert host.engine.host_snapshot(KEY).rejected == 1
 
 
 def test_the_families_of_the_new_addresses_are_advertised() -> None:

@@ -9,6 +9,7 @@ one rolling time of each other so never miss an advertisement.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from itertools import pairwise
 
 from pycarp.auth.counter import counter_of
 from pycarp.auth.digest import Signer
@@ -21,7 +22,7 @@ from pycarp.wire import ethernet
 
 @dataclass(slots=True)
 class _Former:
-    """How the host spoke before its last change."""
+    """How the host spoke before a change."""
 
     config: HostConfig
     signer: Signer
@@ -32,7 +33,7 @@ class _Former:
 class Speaker:
     """Composes and authenticates the advertisements of one host; owns its signer and counter."""
 
-    __slots__ = ("_config", "_counter", "_dialect", "_former", "_mac", "_signer")
+    __slots__ = ("_config", "_counter", "_dialect", "_formers", "_mac", "_signer")
 
     def __init__(self, config: HostConfig, entropy: Callable[[], int]) -> None:
         self._config = config
@@ -40,27 +41,30 @@ class Speaker:
         self._mac = config.dialect.source_mac(config.vhid)
         self._counter = counter_of(config.dialect.counter, entropy)
         self._signer = _signer(config)
-        self._former: _Former | None = None
+        self._formers: list[_Former] = []
 
     def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
         """Speak by other settings from now on; by the former ones for ``rolling_ns`` if what is signed changes."""
         before, self._config = self._config, config
         if _what_is_signed(config) == _what_is_signed(before):
             return
-        self._former = _Former(before, self._signer, now_ns + rolling_ns, now_ns + 2 * rolling_ns)
+        if rolling_ns:
+            # Oldest first: a second change may come before the first has rolled over all hosts.
+            self._formers.append(_Former(before, self._signer, now_ns + rolling_ns, now_ns + 2 * rolling_ns))
+        else:
+            self._formers.clear()
         self._signer = _signer(config)
 
     def families(self, now_ns: int) -> tuple[Family, ...]:
         """Return the families that are advertised, and waited for, now."""
-        return self._spoken(now_ns).families
+        return self._spoken(now_ns)[0].families
 
     def compose(self, claim: Claim, own: Sequence[Address], now_ns: int) -> list[Outgoing]:
         """Return one signed advertisement a family and destination; each family has the next counter.
 
         ``own`` are the link's addresses that no host shares, in the order of preference.
         """
-        spoken = self._spoken(now_ns)
-        signer = self._signer if spoken is self._config or self._former is None else self._former.signer
+        spoken, signer = self._spoken(now_ns)
         return [
             self._outgoing(advert, family, source_for(destination, own), destination)
             for family in spoken.families
@@ -72,18 +76,24 @@ class Speaker:
         """Say whether the digest is one that a peer of this vhid makes."""
         if self._signer.verify(advert.counter, advert.digest):
             return True
-        former = self._former
-        return (
-            former is not None
-            and now_ns < former.heard_until_ns
-            and former.signer.verify(advert.counter, advert.digest)
+        return any(
+            now_ns < former.heard_until_ns and former.signer.verify(advert.counter, advert.digest)
+            for former in self._formers
         )
 
     def adopt(self, advert: wire.Advertisement) -> None:
-        """Take over the counter of a peer's authentic advertisement, and the new way of signing if it uses that."""
+        """Take over the counter of a peer's authentic advertisement, and the newer way of signing if it uses that."""
         self._counter.adopt(advert.counter)
-        if self._former is not None and self._signer.verify(advert.counter, advert.digest):
-            self._former.speaks_until_ns = 0
+        for older, newer in pairwise([*(former.signer for former in self._formers), self._signer]):
+            if newer.verify(advert.counter, advert.digest):
+                self._stop_speaking_before(older)
+                return
+
+    def _stop_speaking_before(self, last: Signer) -> None:
+        for former in self._formers:
+            former.speaks_until_ns = 0
+            if former.signer is last:
+                return
 
     def is_echo(self, source: Address, own: Sequence[Address]) -> bool:
         """Say whether an authentic advertisement is our own by its source, come back over a looping segment.
@@ -98,13 +108,14 @@ class Speaker:
         """Say whether an authentic advertisement carries our constant counter. Source: OpenBSD, carp.md 4.2."""
         return self._counter.is_own(advert.counter)
 
-    def _spoken(self, now_ns: int) -> HostConfig:
-        """Return the settings by which the host speaks now; forget former ones that have had their time."""
-        if self._former is not None and now_ns >= self._former.heard_until_ns:
-            self._former = None
-        if self._former is not None and now_ns < self._former.speaks_until_ns:
-            return self._former.config
-        return self._config
+    def _spoken(self, now_ns: int) -> tuple[HostConfig, Signer]:
+        """Return how the host speaks now; forget former ways that have had their time."""
+        if self._formers:
+            self._formers = [former for former in self._formers if now_ns < former.heard_until_ns]
+        for former in self._formers:
+            if now_ns < former.speaks_until_ns:
+                return former.config, former.signer
+        return self._config, self._signer
 
     def _outgoing(self, advert: wire.Advertisement, family: Family, source: Address, destination: Address) -> Outgoing:
         is_to_group = destination.is_multicast
