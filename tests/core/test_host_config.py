@@ -1,7 +1,7 @@
 """What a virtual host can be told, and what is refused with which words."""
 
 from dataclasses import FrozenInstanceError
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv6Address, IPv6Interface, ip_address, ip_interface
 
 import pytest
 
@@ -187,3 +187,9 @@ def test_a_plain_address_is_one_with_its_whole_length_as_prefix() -> None:
     host = HostConfig(interface="fxp0", vhid=1, passphrase=SECRET, addresses=(ip_address("192.168.1.50"),))
 
     assert host.shared == (ip_interface("192.168.1.50/32"),)
+
+
+def test_the_scope_of_a_link_local_address_is_the_interface_and_not_kept() -> None:
+    made = config(addresses=("fe80::50%fxp0/64",), peers=("fe80::5%fxp0",))
+
+    assert (made.shared, made.peers) == ((IPv6Interface("fe80::50/64"),), (IPv6Address("fe80::5"),))

@@ -1,5 +1,6 @@
 """What a virtual host is told: validated once, immutable afterwards."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_interface
@@ -19,6 +20,8 @@ DEFAULT_GROUPS = ("carp",)
 """The interface groups of every carp interface. Source: OpenBSD, carp.md 6.4."""
 
 _BROADCAST = IPv4Address("255.255.255.255")
+_SCOPE = re.compile(r"%[^/]*")
+"""``%eth0`` of a link-local address: which interface is meant is known, and with it no address would equal another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +135,14 @@ def _check_link_name(name: str) -> None:
 
 def _parse_interface(address: Address | Interface | str) -> Interface:
     try:
-        return ip_interface(address)
+        return ip_interface(_SCOPE.sub("", str(address)))
     except ValueError as exc:
         raise ConfigError(f"shared address {address!r} is not an IP address with an optional /prefix") from exc
 
 
 def _parse_address(what: str, address: Address | str) -> Address:
     try:
-        return ip_address(address)
+        return ip_address(_SCOPE.sub("", str(address)))
     except ValueError as exc:
         raise ConfigError(f"{what} {address!r} is not an IP address") from exc
 
