@@ -94,7 +94,7 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("vhid = 1", "vhid = 256", "3:1: vhid: expected int <= 255"),
+        ("vhid = 1", "vhid = 256", "3:1: vhid 256: expected int <= 255"),
         ("vhid = 1", 'vhid = "1"', "3:1: vhid: expected int, got str"),
         ("vhid = 1", "vihd = 1", "3:1: unknown key vihd (there are: interface, vhid"),
         ("vhid = 1\n", "", "1:1: vhid is missing"),

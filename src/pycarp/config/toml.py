@@ -177,7 +177,9 @@ class _Reader:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as exc:
-            self._complain(where, key, f"{key}: {_in_words(exc)}")
+            # Text is not shown: it may be a password that slipped here.
+            shown = f"{key} {value}" if type(value) in (int, float) else key
+            self._complain(where, key, f"{shown}: {_in_words(exc)}")
             return None
 
     def _host(self, raw: object, where: Where) -> HostConfig | None:
