@@ -290,8 +290,10 @@ def test_debians_ifupdown_starts_and_ends_it_under_the_name_of_ucarp(segment: Se
     wait_until(lambda: not machine.pids(), 3)
     machine.run("ifup fxp0")
     wait_until(lambda: machine.has_address(SHARED), SETTLED_S)
-    for pid in machine.pids():
-        os.kill(pid, signal.SIGTERM)
+    # The address is there a moment before the up-script has ended.
+    wait_until(lambda: len(machine.pids()) == 1, 3)
+    (pid,) = machine.pids()
+    os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not machine.has_address(SHARED), 3)
     wait_until(lambda: not machine.pids(), 3)
 
