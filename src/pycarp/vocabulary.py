@@ -5,7 +5,7 @@ Time inside pycarp is an ``int`` of nanoseconds. One unit of advskew is 1/256 s,
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import NamedTuple, TypeAlias
 
@@ -28,6 +28,19 @@ class Family(IntEnum):
 
     IPV4 = 4
     IPV6 = 6
+
+
+class MacMode(StrEnum):
+    """Whose MAC address answers for the shared addresses on this machine."""
+
+    VIRTUAL = "virtual"
+    """``00:00:5e:00:01:VHID``, on a device of its own: clients never have to learn another."""
+
+    INTERFACE = "interface"
+    """The interface's own: for hypervisors that forbid foreign ones, and in the company of ucarp."""
+
+    AUTO = "auto"
+    """The virtual one, unless a probe shows that frames from foreign MAC addresses do not come back."""
 
 
 CARP_GROUPS: dict[Family, Address] = {

@@ -165,7 +165,7 @@ async def test_the_time_for_an_attempt_can_be_chosen() -> None:
 @in_virtual_time
 async def test_a_timeout_of_the_system_is_not_mistaken_for_our_own() -> None:
     class Unreachable(RecordingActuator):
-        async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
             raise TimeoutError(110, "Connection timed out")
 
     bench = Bench(Unreachable())
@@ -179,7 +179,7 @@ async def test_a_timeout_of_the_system_is_not_mistaken_for_our_own() -> None:
 @in_virtual_time
 async def test_whatever_an_actuator_raises_is_reported_and_retried() -> None:
     class Broken(RecordingActuator):
-        async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
             await RecordingActuator.hold(self, key, addresses)
             if len(self.calls) == 1:
                 raise KeyError("what was that")

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from pycarp.actuators.base import Actuator
 from pycarp.core.inputs import Action
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
@@ -19,7 +20,7 @@ class Call:
 
 
 @dataclass(slots=True, kw_only=True)
-class RecordingActuator:
+class RecordingActuator(Actuator):
     """Keeps the addresses in a set. What it does to each action can be changed at any time.
 
     An action in ``refused`` fails, one in ``hanging`` never returns, and each of the others takes ``takes_s`` seconds.
@@ -45,7 +46,7 @@ class RecordingActuator:
         """Remember it."""
         self.is_open = True
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Put the addresses into the set."""
         await self._obey(Action.HOLD, key)
         self.held.update(addresses)

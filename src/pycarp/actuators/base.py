@@ -1,30 +1,49 @@
 """What every actuator promises."""
 
-from typing import Protocol
+from collections.abc import Callable
 
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
+from pycarp.system.deeds import Deed
 from pycarp.vocabulary import HostKey, Interface
 
 
-class Actuator(Protocol):
-    """Makes shared addresses answer on this machine, or not.
+class Actuator:
+    """Makes shared addresses answer on this machine, or not; this one grants every wish and carries none out.
 
     ``hold`` and ``drop`` are idempotent: they are called again after failures, and a drop comes first of all, for
-    addresses that were never held or that a crashed predecessor left behind. All may take their time and may be
-    cancelled; failures are ActuatorError or OSError.
+    addresses that were never held or that a crashed predecessor left behind. All coroutines may take their time and may
+    be cancelled; failures are ActuatorError or OSError.
     """
 
     async def open(self) -> None:
         """Get ready; called once, before anything else."""
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Return when all the addresses answer."""
+    async def adopt(self, config: HostConfig) -> None:
+        """Make what a host needs on this machine before it takes part; idempotent."""
+
+    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+        """Return when all the addresses answer; for ``lifetime_s`` seconds unless prolonged, None for ever."""
+
+    def prolong(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+        """Let the addresses that are held answer for ``lifetime_s`` seconds from now; never wait, never add one."""
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
         """Return when none of the addresses answers."""
 
+    def will(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[Deed, ...]:
+        """Return what another process has to do to drop the addresses."""
+        return ()
+
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
         """Tell the segment that the addresses are here."""
+
+    async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
+        """Tell what others do to the addresses and to what carries them, until cancelled."""
+
+    async def abandon(self, key: HostKey) -> None:
+        """Undo what ``adopt`` did, after the addresses have been dropped; well if it did nothing."""
 
     async def close(self) -> None:
         """Release what ``open`` took; the addresses have been dropped before."""

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import IO
 
+from pycarp.actuators.base import Actuator
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.vocabulary import HostKey, Interface
@@ -14,7 +15,7 @@ DEFAULT_TIMEOUT_S = 10.0
 _ERROR_TAIL = 200
 
 
-class CommandActuator:
+class CommandActuator(Actuator):
     """Calls ``up`` for every address to hold and ``down`` for every one to drop, directly, without a shell.
 
     ``up`` and ``down`` are argument vectors, to which interface, address and ``extra`` are appended; an empty one does
@@ -43,7 +44,7 @@ class CommandActuator:
     async def open(self) -> None:
         """Nothing to get ready."""
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Run the up program for each address in turn."""
         await self._run_for_each(self._up, key, addresses)
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 
 from pycarp.actuators.announcer import Announcer
+from pycarp.actuators.base import Actuator
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
@@ -11,7 +12,7 @@ from pycarp.system.netlink import Netlink
 from pycarp.vocabulary import HostKey, Interface
 
 
-class NetlinkActuator:
+class NetlinkActuator(Actuator):
     """Adds and removes addresses through netlink, all of a host at once."""
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class NetlinkActuator:
             raise ActuatorError(f"cannot announce addresses: {NO_PERMISSION}") from exc
         await self._netlink.__aenter__()
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Add the addresses that are not there."""
         for address in addresses:
             try:

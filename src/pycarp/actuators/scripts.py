@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from pycarp.actuators.announcer import Announcer
+from pycarp.actuators.base import Actuator
 from pycarp.actuators.command import CommandActuator
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
@@ -10,7 +11,7 @@ from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.vocabulary import HostKey, Interface
 
 
-class ScriptActuator:
+class ScriptActuator(Actuator):
     """Runs ``UP INTERFACE ADDRESS [EXTRA]`` to hold and ``DOWN INTERFACE ADDRESS [EXTRA]`` to drop, then announces.
 
     What a script answers does not matter: ``ip addr add`` fails for an address that is there already. ``on_spawn`` is
@@ -52,7 +53,7 @@ class ScriptActuator:
         """Run no script from now on: whatever is up stays up."""
         self._rests = True
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Run the up-script to its end."""
         self._may_be_up[key] = True
         try:

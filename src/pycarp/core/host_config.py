@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_interface
 
 from pycarp.auth.key import Passphrase
-from pycarp.dialects.base import Dialect
+from pycarp.dialects.base import AddressMac, Dialect
 from pycarp.dialects.compatibility import obstacles
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError
-from pycarp.vocabulary import CARP_GROUPS, Address, Family, HostKey, Interface, MacAddress, family_of
+from pycarp.vocabulary import CARP_GROUPS, Address, Family, HostKey, Interface, MacAddress, MacMode, family_of
 
 LINK_NAME_MAX = 15
 """Octets in the name of a network device on Linux and the BSDs."""
 
 DEFAULT_GROUPS = ("carp",)
 """The interface groups of every carp interface. Source: OpenBSD, carp.md 6.4."""
+
+_DEVICE_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_.-]{{0,{LINK_NAME_MAX - 1}}}")
 
 _BROADCAST = IPv4Address("255.255.255.255")
 _SCOPE = re.compile(r"%[^/]*")
@@ -38,6 +40,7 @@ class HostConfig:
     address. ``dead_ratio`` (1-255) is how many intervals a MASTER may be silent. ``lladdr`` is the MAC address that an
     administrator gave the peers' carp interface. ``groups`` are the interface groups by whose names it can be demoted.
     ``neutral`` leaves the addresses alone at the start; ``ignores_link`` takes part even while the link is down.
+    ``mac`` says whose MAC address answers; without it ``auto``, and ``interface`` where the dialect's systems do so.
     ``peer_dialects`` says which systems share the vhid, so that what cannot work with them is refused. What a dialect
     does not allow of this, or more narrowly, is an error.
 
@@ -61,6 +64,7 @@ class HostConfig:
     groups: tuple[str, ...] = DEFAULT_GROUPS
     neutral: bool = False
     ignores_link: bool = False
+    mac: MacMode | None = None
     peer_dialects: tuple[Dialect, ...] = ()
     key: HostKey = field(init=False, repr=False, compare=False)
     """What identifies the host on this machine."""
@@ -70,6 +74,8 @@ class HostConfig:
     """The families of the shared addresses; each gets its own advertisement and its own timer."""
     destinations: Mapping[Family, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     """Where advertisements go: to the peers of the family, or to its group if it has none."""
+    mac_mode: MacMode = field(init=False, repr=False, compare=False)
+    """``mac``, or what the dialect wants."""
 
     def __post_init__(self) -> None:
         limits = self.dialect.limits
@@ -93,6 +99,9 @@ class HostConfig:
         by_family = {family: tuple(each for each in peers if each.version == family) for family in Family}
         to = {family: of_family or (self.group_of(family),) for family, of_family in by_family.items()}
         object.__setattr__(self, "destinations", to)
+        is_real = self.dialect.address_mac is AddressMac.REAL
+        default = MacMode.INTERFACE if is_real else MacMode.AUTO
+        object.__setattr__(self, "mac_mode", default if self.mac is None else MacMode(self.mac))
         if not self.name:
             object.__setattr__(self, "name", str(self.key))
         _check_addresses(self.shared, self.dialect)
@@ -102,6 +111,11 @@ class HostConfig:
         _check_dead_ratio(self)
         _check_lladdr(self)
         _check_peer_dialects(self)
+
+    @property
+    def device(self) -> str:
+        """The name of the device that carries the virtual MAC: the host's own if a device can have it."""
+        return self.name if _DEVICE_NAME.fullmatch(self.name) else f"carp{self.vhid}"
 
     @property
     def secret(self) -> Passphrase:

@@ -114,6 +114,17 @@ class ActuationReported:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class AddressesDisturbed:
+    """Somebody else added or removed addresses of a virtual host, or changed what carries them.
+
+    ``what`` is a sentence: ``192.0.2.1/24 was removed from carp0``.
+    """
+
+    key: HostKey
+    what: str
+
+
 Input = (
     DatagramReceived
     | TimePassed
