@@ -44,5 +44,9 @@ class CaptureError(CarpError):
     """A capture of packets cannot be read, or not to its end."""
 
 
+class HandOverError(CarpError):
+    """Nobody took the addresses over."""
+
+
 class ControlError(CarpError):
     """The daemon could not be reached, or refused."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pycarp.aio.driver import READ_BATCH, TURN_BUDGET, Driver
-from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, Step
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses, Step
 from pycarp.core.engine import Engine
 from pycarp.core.events import DemotionChange, Event, StateChange
 from pycarp.core.inputs import (
@@ -64,6 +64,7 @@ class Bench:
     transport: ScriptedTransport = field(default_factory=ScriptedTransport)
     engine: WatchedEngine = field(default_factory=WatchedEngine)
     events: list[Event] = field(default_factory=list)
+    prolonged: list[ProlongAddresses] = field(default_factory=list)
     stalls: list[float] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     observer: Callable[[Event], None] = field(default=lambda _event: None)
@@ -74,6 +75,7 @@ class Bench:
             engine=self.engine,
             transport=self.transport,
             actuate=self._grant,
+            prolong=self.prolonged.append,
             publish=self._publish,
             on_stall=lambda late_ns, _now_ns: self.stalls.append(late_ns / 1e9),
             on_failure=self.failures.append,

@@ -254,7 +254,7 @@ async def test_reconfiguring_out_of_range_is_a_config_error_and_changes_nothing(
     async with node(MemoryBus()) as here:
         web = await here.add(config(advskew=10))
 
-        with pytest.raises(ConfigError, match="advbase 300 is outside 1-255"):
+        with pytest.raises(ConfigError, match="advbase 300 is outside 0-255"):
             web.reconfigure(advbase=300, advskew=1)
         assert web.config.advskew == 10
 

@@ -499,6 +499,7 @@ class Poisonous:
         self.open_link = port.open_link
         self.join = port.join
         self.close_link = port.close_link
+        self.parcel = port.parcel
         self.drain = port.drain
         self.close = port.close
 

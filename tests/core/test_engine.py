@@ -726,7 +726,7 @@ def test_counters_are_random_until_a_peer_was_heard_and_then_follow_it() -> None
     numbers = iter([500, 30, 7000])
     host = Bench(Engine(entropy=lambda: next(numbers)))
     host.feed(LinkChanged(link()))
-    host.feed(HostAdded(config()))
+    host.feed(HostAdded(config(dialect=FREEBSD)))
     sent = [*counters(host.pass_time(to_ns=seconds(3))), *counters(host.pass_time(to_ns=seconds(4)))]
     host.hear(advert(advskew=100, counter=41))
     sent += [*counters(host.pass_time(to_ns=seconds(5))), *counters(host.pass_time(to_ns=seconds(6)))]
@@ -736,7 +736,7 @@ def test_counters_are_random_until_a_peer_was_heard_and_then_follow_it() -> None
 
 def test_a_counter_just_heard_is_never_sent() -> None:
     """Source: carp.md section 10, OpenBSD drops its own cookie."""
-    host = master()
+    host = master(config(dialect=FREEBSD))
     for second in range(4, 20):
         host.hear(advert(advskew=100, counter=1000))
         assert counters(host.pass_time(to_ns=seconds(second))) == [1001]

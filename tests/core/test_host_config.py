@@ -30,16 +30,21 @@ def test_another_vhid_is_refused(vhid: int) -> None:
         config(vhid=vhid)
 
 
-@pytest.mark.parametrize("advbase", [1, 255])
-def test_an_advbase_is_1_to_255(advbase: int) -> None:
+@pytest.mark.parametrize("advbase", [0, 1, 255])
+def test_an_advbase_is_0_to_255(advbase: int) -> None:
     assert config(advbase=advbase).advbase == advbase
 
 
-@pytest.mark.parametrize("advbase", [-1, 0, 256])
+@pytest.mark.parametrize("advbase", [-1, 256])
 def test_another_advbase_is_refused(advbase: int) -> None:
-    """Source: carp.md 5.2; a host of advbase 0 flaps."""
-    with pytest.raises(ConfigError, match=f"^advbase {advbase} is outside 1-255$"):
+    with pytest.raises(ConfigError, match=f"^advbase {advbase} is outside 0-255$"):
         config(advbase=advbase)
+
+
+def test_advbase_0_is_refused_where_it_makes_hosts_flap() -> None:
+    """Source: carp.md 5.2."""
+    with pytest.raises(ConfigError, match=r"^advbase 0 is outside 1-255$"):
+        config(advbase=0, dialect=FREEBSD)
 
 
 @pytest.mark.parametrize(("dialect", "highest"), [(UNIVERSAL, 254), (FREEBSD, 254), (NETBSD, 254), (UCARP, 255)])

@@ -12,9 +12,11 @@ from pycarp.core.events import Departed, StateChange
 from pycarp.core.inputs import (
     Action,
     ActuationReported,
+    AddressesDisturbed,
     AdminChanged,
     DatagramReceived,
     DemotionSet,
+    HandOverAsked,
     HostAdded,
     HostReconfigured,
     HostRemoved,
@@ -98,6 +100,8 @@ happenings: st.SearchStrategy[Input | ReportOutstanding | Toggle] = st.one_of(
     st.builds(Settings, allow=st.sampled_from([True, True, False]), preempt=st.booleans()).map(SettingsChanged),
     st.builds(TransmitReported, keys, errors),
     st.builds(ActuationReported, keys, st.integers(0, 3).map(lambda back: -back), st.sampled_from(Action), errors),
+    st.builds(HandOverAsked, keys),
+    st.builds(AddressesDisturbed, keys, st.just("somebody removed them")),
     st.builds(Toggle, keys),
     st.builds(
         lambda vhid, advskew, dialect: HostReconfigured(config(vhid=vhid, advskew=advskew, dialect=dialect)),
@@ -116,6 +120,7 @@ class Witness:
     state: State = State.INIT
     epoch: int = 0
     wants_held: bool = False
+    gives_way: bool = False
     is_held: bool = False
     has_departed: bool = False
 
@@ -124,7 +129,8 @@ class Witness:
         assert not self.has_departed
         match effect:
             case HoldAddresses() | DropAddresses():
-                assert effect.epoch == self.epoch + 1
+                assert effect.epoch in (self.epoch + 1, self.epoch if self.gives_way else None)
+                self.gives_way = False
                 self.epoch = effect.epoch
                 self.wants_held, self.is_held = isinstance(effect, HoldAddresses), False
             case Announce():
@@ -134,6 +140,10 @@ class Witness:
             case Publish(StateChange() as change):
                 assert change.old is self.state
                 assert change.reason in EDGES[change.old, change.new]
+                if change.new is State.MASTER and not self.wants_held:
+                    # The one that is relieved is given time to drop the addresses.
+                    self.gives_way = True
+                    self.epoch += 1
                 assert change.epoch == self.epoch
                 self.state = change.new
             case Publish(Departed()):
@@ -148,8 +158,11 @@ class Witness:
             assert isinstance(cause, ActuationReported)
             assert (cause.key, cause.action, cause.epoch, cause.error) == (effect.key, Action.DROP, self.epoch, None)
         else:
-            takes_over = any(isinstance(each, HoldAddresses) and each.key == effect.key for each in following)
-            assert self.wants_held or takes_over
+            events = [each.event for each in following if isinstance(each, Publish)]
+            takes_over = any(isinstance(each, StateChange) and each.key == effect.key for each in events)
+            has_dropped = isinstance(cause, ActuationReported) and (cause.action, cause.error) == (Action.DROP, None)
+            bids_farewell = self.state is State.BACKUP and has_dropped
+            assert self.wants_held or self.gives_way or takes_over or bids_farewell
 
 
 @dataclass(slots=True)
@@ -194,7 +207,7 @@ class Play:
         }
         for each in view.hosts:
             assert (each.deadline_ns is None) == (each.state is State.INIT)
-            assert (each.state is State.MASTER) == here[each.key].wants_held
+            assert (each.state is State.MASTER) == (here[each.key].wants_held or here[each.key].gives_way)
             if each.deadline_ns is not None:
                 assert self.host.step.deadline_ns is not None
                 assert self.host.step.deadline_ns <= each.deadline_ns

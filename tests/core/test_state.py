@@ -13,7 +13,7 @@ from pycarp.vocabulary import Family
     [
         (Init(), State.INIT),
         (Backup({Family.IPV4: 5}), State.BACKUP),
-        (Master(since_ns=0, advertise_at_ns=5), State.MASTER),
+        (Master(since_ns=0, advertised_at_ns=0, alive_at_ns=0, advertise_at_ns=5), State.MASTER),
     ],
 )
 def test_every_phase_belongs_to_a_state(phase: Phase, state: State) -> None:

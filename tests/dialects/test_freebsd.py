@@ -1,11 +1,12 @@
 """FreeBSD 10 and newer, as its sources have it."""
 
 from pycarp.dialects import FREEBSD
+from pycarp.dialects.base import Farewell
 
 
 def test_it_leaves_silently() -> None:
     """Source: carp.md 5.3."""
-    assert (FREEBSD.bows_out, FREEBSD.farewell) == (False, False)
+    assert (FREEBSD.bows_out, FREEBSD.farewell) == (False, Farewell.NONE)
 
 
 def test_it_announces_a_configured_skew_above_240_as_240() -> None:

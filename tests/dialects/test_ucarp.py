@@ -1,6 +1,7 @@
 """ucarp 1.5.2, as it was measured; its packets are in tests/vectors."""
 
 from pycarp.dialects import UCARP
+from pycarp.dialects.base import Farewell
 
 
 def test_it_shares_exactly_one_address() -> None:
@@ -15,7 +16,7 @@ def test_its_advskew_may_be_255() -> None:
 
 def test_it_leaves_silently_but_bids_farewell_when_it_yields() -> None:
     """Source: captured, carp.md 5.3."""
-    assert (UCARP.bows_out, UCARP.farewell) == (False, True)
+    assert (UCARP.bows_out, UCARP.farewell) == (False, Farewell.BEFORE)
 
 
 def test_it_announces_again_with_the_second_later_advertisement() -> None:

@@ -2,6 +2,7 @@
 
 from pycarp.auth.digest import DigestLayout
 from pycarp.dialects import UNIVERSAL
+from pycarp.dialects.base import Farewell
 
 
 def test_it_signs_without_link_locals_and_accepts_both_layouts() -> None:
@@ -9,9 +10,9 @@ def test_it_signs_without_link_locals_and_accepts_both_layouts() -> None:
     assert UNIVERSAL.layouts == (DigestLayout.WITHOUT_LINK_LOCAL, DigestLayout.ORIGINAL)
 
 
-def test_it_bows_out_and_bids_no_farewell() -> None:
+def test_it_bows_out_and_says_when_it_has_given_way() -> None:
     """Source: dialects.md, recommended default; carp.md section 10, 3."""
-    assert (UNIVERSAL.bows_out, UNIVERSAL.farewell) == (True, False)
+    assert (UNIVERSAL.bows_out, UNIVERSAL.farewell) == (True, Farewell.DROPPED)
 
 
 def test_it_sends_from_the_virtual_mac() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
+from pycarp.system.deeds import Parcel
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import Address, Datagram, Outgoing
 
@@ -134,6 +135,11 @@ class TransportInside:
     def send(self, outgoing: Outgoing) -> None:
         """Pass on."""
         self._transport.send(outgoing)
+
+    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+        """Ask inside: link and MAC mean something there only."""
+        with entered(self._namespace):
+            return self._transport.parcel(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Pass on."""

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from pycarp.system.deeds import Parcel
 from pycarp.testing import CHECKS, Station, check_transport
 from pycarp.testing.conformance import Pair, PairFactory
 from pycarp.transports import MemoryBus, Transport
@@ -35,6 +36,10 @@ class Wrapped:
     def send(self, outgoing: Outgoing) -> None:
         """Pass on."""
         self.port.send(outgoing)
+
+    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+        """Pass on."""
+        return self.port.parcel(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Pass on."""

@@ -9,12 +9,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
-from pycarp.core.effects import Announce, DropAddresses, Effect, HoldAddresses, Publish, Transmit
+from pycarp.core.effects import (
+    Announce,
+    DropAddresses,
+    Effect,
+    HoldAddresses,
+    ProlongAddresses,
+    Publish,
+    Transmit,
+)
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event
 from pycarp.core.inputs import DatagramReceived, Input, TimePassed, TransmitReported
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import NS_PER_S, HostKey
+from pycarp.vocabulary import NS_PER_S, Family, HostKey
 
 TURN_BUDGET = 256
 """Steps in one turn of the loop."""
@@ -38,6 +46,7 @@ class Driver:
         engine: Engine,
         transport: Transport,
         actuate: Callable[[HoldAddresses | DropAddresses | Announce], None],
+        prolong: Callable[[ProlongAddresses], None],
         publish: Callable[[Event], None],
         on_stall: Callable[[int, int], None],
         on_failure: Callable[[Exception], None],
@@ -45,6 +54,7 @@ class Driver:
         self._engine = engine
         self._transport = transport
         self._actuate = actuate
+        self._prolong = prolong
         self._publish = publish
         self._on_stall = on_stall
         self._on_failure = on_failure
@@ -56,6 +66,7 @@ class Driver:
         self._deadline_ns: int | None = None
         self._armed_ns: int | None = None
         self._troubled: set[HostKey] = set()
+        self._silent: set[tuple[HostKey, Family]] = set()
 
     def submit(self, event: Input) -> None:
         """Give the engine an input now, or right after the current step."""
@@ -104,6 +115,10 @@ class Driver:
                     self._transmit(effect)
                 case HoldAddresses() | DropAddresses() | Announce():
                     self._actuate(effect)
+                case ProlongAddresses(key):
+                    # A MASTER that cannot send is silent to its peers, and its addresses must not outlive that.
+                    if not any((key, family) in self._silent for family in Family):
+                        self._prolong(effect)
                 case Publish(event):
                     events.append(event)
                 case _:
@@ -116,8 +131,10 @@ class Driver:
             self._transport.send(effect.outgoing)
         except OSError as exc:
             self._troubled.add(effect.key)
+            self._silent.add((effect.key, effect.outgoing.family))
             self._inbox.append(TransmitReported(effect.key, exc.strerror or str(exc)))
         else:
+            self._silent.discard((effect.key, effect.outgoing.family))
             if effect.key in self._troubled:
                 self._inbox.append(TransmitReported(effect.key, None))
 

@@ -1,18 +1,23 @@
 """The handle of a virtual host that users hold."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from pycarp.aio.subscriptions import Callback, EventLog, Subscription
 from pycarp.auth.key import Passphrase
-from pycarp.core.events import StateChange
+from pycarp.core.engine import HANDED_OVER
+from pycarp.core.events import MasterHeard, StateChange
 from pycarp.core.host_config import HostConfig
-from pycarp.core.inputs import AdminChanged, DemotionSet, HostReconfigured, Input, StateForced
+from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, HostReconfigured, Input, StateForced
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
-from pycarp.errors import ConfigError, UsageError
+from pycarp.errors import ConfigError, HandOverError, UsageError
 from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
+
+HAND_OVER_TIMEOUT_S = 1.0
+"""pycarp and the kernels take over within milliseconds; ucarp, which polls, may take a second."""
 
 ROLLING_MAX_S = 24 * 3600
 """Longer than a day nobody takes to change a few hosts."""
@@ -141,6 +146,30 @@ class VirtualHost:
         if self.state is State.INIT:
             raise UsageError(f"{self._name} is in INIT; bring its link and the host up first")
         self._inform(StateForced(self._key, state))
+
+    async def hand_over(self, *, timeout_s: float = HAND_OVER_TIMEOUT_S) -> Address:
+        """Leave the addresses to the next host; return its address when it is heard to be MASTER.
+
+        The addresses are dropped first and bowed out then, so that they never answer twice. The host stays demoted, so
+        that it does not take them back, until ``restore("handed over")``. Nobody can tell beforehand whether there is a
+        next host: when none is heard in time, this one takes the addresses back and HandOverError is raised. Raises
+        UsageError when this host is not MASTER.
+        """
+        if self.state is not State.MASTER:
+            raise UsageError(f"{self._name} is {self.state}; only a MASTER can hand its addresses over")
+        try:
+            async with asyncio.timeout(timeout_s), self.events() as events:
+                self._inform(HandOverAsked(self._key))
+                async for event in events:
+                    if isinstance(event, MasterHeard):
+                        return event.source
+        except TimeoutError:
+            self.restore(HANDED_OVER)
+            if self.snapshot().state is State.BACKUP:
+                self.force(State.MASTER)
+            text = f"nobody took the addresses of {self._name} over within {timeout_s:g} s"
+            raise HandOverError(f"{text}; it is {self.snapshot().state} again") from None
+        raise UsageError(f"virtual host {self._name} has departed")
 
     def down(self) -> None:
         """Leave as an administrator: addresses dropped, then bow-out; INIT until ``up``."""

@@ -105,7 +105,8 @@ class Lane:
             return
         if intent.former:
             await self._actuator.drop(intent.key, intent.former)
-        await self._actuator.hold(intent.key, intent.addresses)
+        lifetime_s = intent.precaution.lifetime_s if intent.precaution else None
+        await self._actuator.hold(intent.key, intent.addresses, lifetime_s=lifetime_s)
 
     async def _announce(self) -> None:
         """Announce, unless the epoch has passed; a failure is reported like any other."""
@@ -141,6 +142,8 @@ class Lane:
 
 def _is_same(achieved: Intent | None, intent: Intent) -> bool:
     """Say whether nothing is left to do for an intent but to report it under its own epoch."""
+    if intent.anew:
+        return False
     if isinstance(achieved, HoldAddresses) and isinstance(intent, HoldAddresses):
         return achieved.addresses == intent.addresses and not intent.former
     return (

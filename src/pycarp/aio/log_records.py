@@ -4,16 +4,20 @@ import logging
 
 from pycarp.core.events import (
     ActuationFailed,
+    AddressesContested,
     AdvertisementRejected,
+    ConflictWon,
     DemotionChange,
     Event,
     LoopStalled,
+    MasterHeard,
     PeerMismatch,
     SettingsChange,
     StateChange,
 )
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
+from pycarp.dialects.base import Claim
 from pycarp.vocabulary import NS_PER_S
 
 logger = logging.getLogger("pycarp")
@@ -44,15 +48,33 @@ def log_event(event: Event) -> None:
             logger.info("carp: %s: now %s%s", event.key, summary(config), rolling)
         case ActuationFailed():
             logger.error("carp: %s: cannot %s addresses, will try again: %s", event.key, event.action, event.error)
-        case AdvertisementRejected():
-            _log_rejection(event)
-        case PeerMismatch():
-            logger.warning("carp: %s: %s %s", event.key, event.source, event.mismatch.value)
+        case AddressesContested(what=what, count=count):
+            logger.warning("carp: %s: %s; put right (%d times so far)", event.key, what, count)
         case LoopStalled():
             late_ms = event.late_ns * 1000 // NS_PER_S
             logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)
         case _:
+            _log_peer(event)
+
+
+def _log_peer(event: Event) -> None:
+    """Log what there is to say of other hosts."""
+    match event:
+        case AdvertisementRejected():
+            _log_rejection(event)
+        case PeerMismatch():
+            logger.warning("carp: %s: %s %s", event.key, event.source, event.mismatch.value)
+        case MasterHeard(source=source, claim=claim):
+            logger.info("carp: %s: MASTER is %s (advbase %d advskew %d)", event.key, source, *_timing(claim))
+        case ConflictWon(source=source, claim=claim):
+            text = "carp: %s: %s is MASTER as well (advbase %d advskew %d); this host stays and announces again"
+            logger.warning(text, event.key, source, *_timing(claim))
+        case _:
             pass
+
+
+def _timing(claim: Claim) -> tuple[int, int]:
+    return claim.advbase, claim.advskew
 
 
 def summary(config: HostConfig) -> str:

@@ -10,16 +10,19 @@ from typing import Self
 from pycarp import actuators, monitors, transports
 from pycarp.actuators.base import Actuator
 from pycarp.aio.driver import Driver
+from pycarp.aio.guard import Guard, Guardian
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.lanes import ATTEMPT_TIMEOUT_S, Lane
+from pycarp.aio.log_records import logger
 from pycarp.aio.subscriptions import EventLog
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
-from pycarp.core.inputs import DemotionSet, HostAdded, HostRemoved, LinkChanged, SettingsChanged
+from pycarp.core.inputs import ActuationReported, DemotionSet, HostAdded, HostRemoved, LinkChanged, SettingsChanged
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot
-from pycarp.errors import ConfigError, TransportError, UsageError
+from pycarp.errors import ActuatorError, ConfigError, TransportError, UsageError
 from pycarp.monitors.base import Monitor
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import HostKey
@@ -43,7 +46,7 @@ class Node:
     ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or
     objects that satisfy the protocols; ``monitor`` is an object, None for the operating system's. Leaving the
     context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``. An actuator may take
-    ``actuation_timeout_s`` for one call.
+    ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when this process cannot.
     """
 
     def __init__(
@@ -55,10 +58,13 @@ class Node:
         settings: Settings | None = None,
         close_timeout_s: float = CLOSE_TIMEOUT_S,
         actuation_timeout_s: float = ATTEMPT_TIMEOUT_S,
+        guardian: Guardian | None = None,
     ) -> None:
         self._transport = transports.by_name(transport) if isinstance(transport, str) else transport
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
         self._monitor = monitor or monitors.system_monitor()
+        self._guardian = guardian
+        self._guard = Guard(guardian, self._actuator, self._transport) if guardian else None
         self._close_timeout_s = close_timeout_s
         self._actuation_timeout_s = actuation_timeout_s
         self._engine = Engine(entropy=lambda: secrets.randbits(64), settings=settings)
@@ -80,19 +86,24 @@ class Node:
             stack.push_async_callback(self._transport.close)
             await self._actuator.open()
             stack.push_async_callback(self._actuator.close)
+            if self._guardian is not None:
+                await self._guardian.start()
+                stack.push_async_callback(self._guardian.close)
             await self._monitor.open()
             stack.push_async_callback(self._monitor.close)
             self._driver = Driver(
                 engine=self._engine,
                 transport=self._transport,
-                actuate=lambda effect: self._places[effect.key].lane.take(effect),
+                actuate=self._actuate,
+                prolong=self._prolong,
                 publish=self._publish,
                 on_stall=self._tell_stall,
                 on_failure=self._fail,
             )
-            follower = asyncio.create_task(self._follow_links(self._driver))
-            follower.add_done_callback(self._stop_if_blind)
-            stack.push_async_callback(_cancel, follower)
+            for watch in (self._follow_links(self._driver), self._actuator.watch(self._driver.submit)):
+                follower = asyncio.create_task(watch)
+                follower.add_done_callback(self._stop_if_blind)
+                stack.push_async_callback(_cancel, follower)
             self._stack = stack.pop_all()
         return self
 
@@ -120,7 +131,8 @@ class Node:
     async def add(self, config: HostConfig) -> VirtualHost:
         """Add a virtual host; it is in BACKUP when this returns, or in INIT while its link is down.
 
-        Raises ConfigError (no such interface, vhid in use there) or TransportError.
+        Raises ConfigError (no such interface, vhid in use there), TransportError, or ActuatorError when what its
+        addresses need cannot be made.
         """
         self._running()
         self._check_is_free(config)
@@ -133,9 +145,14 @@ class Node:
                 raise UsageError("the node is leaving")
             self._check_is_free(config)
             await self._open_link(config, driver)
+            try:
+                await self._actuator.adopt(config)
+            except (ActuatorError, OSError):
+                await self._close_link_if_idle(config.interface)
+                raise
             log = EventLog(config.key)
             host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
-            lane = Lane(config.key, self._actuator, driver.submit, self._gate, timeout_s=self._actuation_timeout_s)
+            lane = Lane(config.key, self._actuator, self._report, self._gate, timeout_s=self._actuation_timeout_s)
             self._places[config.key] = _Place(host, log, lane)
         driver.submit(HostAdded(config))
         return host
@@ -213,10 +230,21 @@ class Node:
         if place is None:
             return
         async with self._opening:
-            if not self._has_hosts_on(key.link):
-                await self._transport.close_link(key.link)
+            await self._close_link_if_idle(key.link)
         await place.lane.close()
+        await self._abandon(key)
         await place.log.close(self._close_timeout_s)
+
+    async def _close_link_if_idle(self, link: str) -> None:
+        if not self._has_hosts_on(link):
+            await self._transport.close_link(link)
+
+    async def _abandon(self, key: HostKey) -> None:
+        try:
+            await self._actuator.abandon(key)
+        except (ActuatorError, OSError) as exc:
+            # The addresses are gone, which is what matters; the next start cleans up the rest.
+            logger.warning("carp: %s: cannot clean up: %s", key, exc)
 
     async def _close(self) -> None:
         assert self._driver is not None
@@ -240,6 +268,25 @@ class Node:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._close_timeout_s):
                 await self._actuator.drop(place.host.key, place.host.config.shared)
+                if self._guard is not None:
+                    self._guard.disarm(place.host.key)
+
+    def _actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        if self._guard is not None and isinstance(effect, HoldAddresses):
+            self._guard.arm(effect)
+        self._places[effect.key].lane.take(effect)
+
+    def _prolong(self, effect: ProlongAddresses) -> None:
+        if effect.lifetime_s is not None:
+            self._actuator.prolong(effect.key, effect.addresses, effect.lifetime_s)
+        if self._guard is not None:
+            self._guard.beat(effect)
+
+    def _report(self, report: ActuationReported) -> None:
+        if self._guard is not None:
+            self._guard.take_note(report)
+        if self._driver is not None:
+            self._driver.submit(report)
 
     async def _follow_links(self, driver: Driver) -> None:
         await self._monitor.run(lambda facts: driver.submit(LinkChanged(facts)))

@@ -26,6 +26,9 @@ class Counter(Protocol):
     def next(self) -> int:
         """Return the number for the next advertisement."""
 
+    def peek(self) -> int:
+        """Return a number for an advertisement that is signed now and sent later, if ever; changes nothing."""
+
     def adopt(self, heard: int) -> None:
         """Learn the number of a peer's authentic advertisement."""
 
@@ -52,6 +55,10 @@ class AdoptingCounter:
         self._last = (self._last + 1) & _MASK
         return self._last
 
+    def peek(self) -> int:
+        """Return what the next advertisement would have, 0 where that is random; peers accept any number."""
+        return 0 if self._last is None else (self._last + 1) & _MASK
+
     def adopt(self, heard: int) -> None:
         """Take over the counter of an authentic advertisement."""
         self._last = heard
@@ -70,6 +77,10 @@ class ConstantCounter:
         self._cookie = entropy() & _MASK
 
     def next(self) -> int:
+        """Return the cookie."""
+        return self._cookie
+
+    def peek(self) -> int:
         """Return the cookie."""
         return self._cookie
 

@@ -24,6 +24,7 @@ _SHELL_NAME = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _BLANKS = frozenset(" \t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 _ALWAYS_SAID = frozenset({"interface", "vhid", "passphrase", "addresses", "advbase", "advskew", "name", "dialect"})
+_NODE_KEYS = ("transport", "actuator", "contest_limit")
 _OPTIONAL = tuple(each for each in fields(HostConfig) if each.init and each.name not in _ALWAYS_SAID)
 
 
@@ -48,9 +49,9 @@ class _Losses:
 
     def check_node(self, config: NodeConfig) -> None:
         """Note what is said about the machine; its name is for people only."""
-        for name in ("sysctls", "transport", "actuator"):
+        for name in ("sysctls", *_NODE_KEYS):
             value = getattr(config, name)
-            if value:
+            if value not in (None, "", ()):
                 text = ", ".join(f"{key}={number}" for key, number in value) if name == "sysctls" else value
                 self.add(f"{name} {text}")
 
@@ -131,7 +132,7 @@ def toml(config: NodeConfig) -> list[Document]:
 
     tables: dict[str, object] = {}
     node: dict[str, object] = {
-        name: value for name in ("hostname", "transport", "actuator") if (value := getattr(config, name))
+        name: value for name in ("hostname", *_NODE_KEYS) if (value := getattr(config, name)) not in (None, "")
     }
     if config.sysctls:
         node["sysctls"] = {name.removeprefix(SYSCTL_PREFIX): value for name, value in config.sysctls}

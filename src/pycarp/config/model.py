@@ -9,7 +9,8 @@ from pycarp.core.host_config import HostConfig
 class NodeConfig:
     """The virtual hosts of one machine; what a configuration does not say is empty.
 
-    ``sysctls`` are full names and values, in their order. ``notes`` are for people: what was passed over, and where.
+    ``sysctls`` are full names and values, in their order; ``contest_limit`` is that of ``Settings``. ``notes`` are for
+    people: what was passed over, and where.
     """
 
     hosts: tuple[HostConfig, ...]
@@ -17,4 +18,5 @@ class NodeConfig:
     sysctls: tuple[tuple[str, int], ...] = ()
     transport: str = ""
     actuator: str = ""
+    contest_limit: int | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)

@@ -16,16 +16,18 @@ from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError
-from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress
+from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
 
 SYSCTL_PREFIX = "net.inet.carp."
 
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+_ENUM = re.compile(r"Invalid enum value .*")
 _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z.]+)\s*\]")
 _KEY = re.compile(r"(\s*)([A-Za-z_]+)\s*=")
 
 Octet = Annotated[int, msgspec.Meta(ge=0, le=255)]
 OctetFromOne = Annotated[int, msgspec.Meta(ge=1, le=255)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=24 * 3600)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -46,6 +48,7 @@ class NodeTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hostname: str = ""
     transport: str = ""
     actuator: str = ""
+    contest_limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
     sysctls: SysctlTable = msgspec.field(default_factory=SysctlTable)
 
 
@@ -70,6 +73,8 @@ class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     groups: list[Text] = msgspec.field(default_factory=lambda: list(DEFAULT_GROUPS))
     neutral: bool = False
     ignores_link: bool = False
+    mac: MacMode | None = None
+    announce_every_s: Seconds | None = None
     peer_dialects: list[str] = msgspec.field(default_factory=list)
 
 
@@ -148,6 +153,7 @@ class _Reader:
             hostname=node.hostname,
             transport=node.transport,
             actuator=node.actuator,
+            contest_limit=node.contest_limit,
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
         )
 
@@ -217,6 +223,8 @@ class _Reader:
                 groups=tuple(table.groups),
                 neutral=table.neutral,
                 ignores_link=table.ignores_link,
+                mac=table.mac,
+                announce_every_s=table.announce_every_s,
                 peer_dialects=tuple(each for each in others if each is not None),
             )
         except (ConfigError, UnicodeError) as exc:
@@ -289,5 +297,5 @@ def _mac(text: str) -> MacAddress:
 
 def _in_words(exc: msgspec.ValidationError) -> str:
     """Return msgspec's message as a piece of a sentence; it never holds the value."""
-    text = str(exc).partition(" - at ")[0].replace("`", "")
+    text = _ENUM.sub(f"unknown; known are: {', '.join(MacMode)}", str(exc).partition(" - at ")[0].replace("`", ""))
     return text[:1].lower() + text[1:]

@@ -1,6 +1,15 @@
 """Floor 4: when things happen. Pure: inputs and a time in, effects and a deadline out."""
 
-from pycarp.core.effects import Announce, DropAddresses, Effect, HoldAddresses, Publish, Step, Transmit
+from pycarp.core.effects import (
+    Announce,
+    DropAddresses,
+    Effect,
+    HoldAddresses,
+    ProlongAddresses,
+    Publish,
+    Step,
+    Transmit,
+)
 from pycarp.core.engine import Engine
 from pycarp.core.inputs import Input
 
@@ -11,6 +20,7 @@ __all__ = [
     "Engine",
     "HoldAddresses",
     "Input",
+    "ProlongAddresses",
     "Publish",
     "Step",
     "Transmit",

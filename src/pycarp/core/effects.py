@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pycarp.core.events import Event
+from pycarp.core.precaution import Precaution
 from pycarp.dialects.base import ArpForm
 from pycarp.vocabulary import HostKey, Interface, Outgoing
 
@@ -18,21 +19,37 @@ class Transmit:
 
 @dataclass(frozen=True, slots=True)
 class HoldAddresses:
-    """Make the addresses answer on this host, and the ``former`` ones, which are shared no longer, not."""
+    """Make the addresses answer on this host, and the ``former`` ones, which are shared no longer, not.
+
+    ``anew`` says that what was achieved before may have been undone by others. ``precaution`` is what is to happen when
+    this process cannot drop them any more.
+    """
 
     key: HostKey
     epoch: int
     addresses: tuple[Interface, ...]
     former: tuple[Interface, ...] = ()
+    anew: bool = False
+    precaution: Precaution | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DropAddresses:
-    """Make sure that none of the addresses answers on this host."""
+    """Make sure that none of the addresses answers on this host; ``anew`` as with ``HoldAddresses``."""
 
     key: HostKey
     epoch: int
     addresses: tuple[Interface, ...]
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProlongAddresses:
+    """Tell the kernel and the guardian that this MASTER lives; void while its advertisements cannot be sent."""
+
+    key: HostKey
+    addresses: tuple[Interface, ...]
+    lifetime_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,7 @@ class Publish:
     event: Event
 
 
-Effect = Transmit | HoldAddresses | DropAddresses | Announce | Publish
+Effect = Transmit | HoldAddresses | DropAddresses | ProlongAddresses | Announce | Publish
 
 
 class Step(NamedTuple):

@@ -12,6 +12,7 @@ from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, Step, Transmit
 from pycarp.core.events import (
+    AddressesContested,
     AdvertisementRejected,
     DemotionChange,
     Event,
@@ -24,11 +25,15 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
     Action,
     ActuationReported,
+    AddressesDisturbed,
     AdminChanged,
     DatagramReceived,
     DemotionChanged,
     DemotionSet,
+    Disturbed,
     Forced,
+    HandedOver,
+    HandOverAsked,
     Heard,
     HostAdded,
     HostInput,
@@ -62,6 +67,12 @@ REJECTION_INTERVAL_NS = 60 * NS_PER_S
 
 NOT_HELD_DEMOTION = 240
 """Demotion of a MASTER that cannot put its addresses on the interface: a peer that preempts shall have them."""
+
+CONTESTED = "addresses contested"
+"""The cause of the demotion of a host whose addresses others keep changing; as far as when they are not held."""
+
+HANDED_OVER = "handed over"
+"""The cause of the demotion of a host that handed its addresses over, until it is taken back."""
 
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """How often at most one host tells the same of the same peer."""
@@ -113,7 +124,7 @@ class Engine:
 
     def _snapshot_of(self, resident: Resident) -> HostSnapshot:
         causes = self._ledger.causes(resident.machine.config)
-        return snapshot_of(resident.machine, causes, resident.rejections.in_all)
+        return snapshot_of(resident.machine, causes, resident.rejections.in_all, resident.contest.in_all)
 
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
@@ -141,6 +152,10 @@ class Engine:
                 self._on_transmit_report(key, error, now_ns, out)
             case ActuationReported():
                 self._on_actuation_report(event, now_ns, out)
+            case HandOverAsked(key):
+                self._on_hand_over(key, now_ns, out)
+            case AddressesDisturbed(key, what):
+                self._on_disturbance(key, what, now_ns, out)
             case _:
                 assert_never(event)
 
@@ -150,6 +165,8 @@ class Engine:
         if resident is None:
             return
         resident.machine.react(event, now_ns, out)
+        if resident.contest.is_forgiven(now_ns):
+            self._demote(key, CONTESTED, 0, now_ns, out)
         self._deadlines.note(key, resident.machine.deadline_ns)
         if resident.machine.has_departed:
             self._residents.remove(key)
@@ -353,6 +370,27 @@ class Engine:
         if event.action is Action.HOLD and event.epoch == resident.machine.epoch:
             amount = 0 if event.error is None else NOT_HELD_DEMOTION
             self._demote(event.key, "addresses not held", amount, now_ns, out)
+
+    # What administrators and others do to the addresses
+
+    def _on_hand_over(self, key: HostKey, now_ns: int, out: Outbox) -> None:
+        """Let a MASTER leave its addresses to the next host, and not take them back."""
+        resident = self._residents.get(key)
+        if resident is not None and resident.machine.state is State.MASTER:
+            # Demoted only now: a peer that preempts a demoted MASTER would hold the addresses before they are dropped.
+            self._tell(key, HandedOver(), now_ns, out)
+            self._demote(key, HANDED_OVER, NOT_HELD_DEMOTION, now_ns, out)
+
+    def _on_disturbance(self, key: HostKey, what: str, now_ns: int, out: Outbox) -> None:
+        """Put right what others changed; a host that fights too often leaves the addresses to a peer."""
+        resident = self._residents.get(key)
+        if resident is None:
+            return
+        is_too_often = resident.contest.fight(now_ns, self._settings.contest_limit)
+        out.append(Publish(AddressesContested(key=key, at_ns=now_ns, what=what, count=resident.contest.in_all)))
+        self._tell(key, Disturbed(), now_ns, out)
+        if is_too_often:
+            self._demote(key, CONTESTED, NOT_HELD_DEMOTION, now_ns, out)
 
     # Counting
 

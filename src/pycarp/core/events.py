@@ -10,6 +10,7 @@ from enum import Enum
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason
+from pycarp.dialects.base import Claim
 from pycarp.vocabulary import Address, HostKey
 
 
@@ -94,6 +95,33 @@ class PeerMismatch(Event):
 
     source: Address
     mismatch: Mismatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterHeard(Event):
+    """A BACKUP knows who is MASTER: told when that is another than before, and at most once a second."""
+
+    source: Address
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictWon(Event):
+    """Another host was MASTER as well, its claim is weaker, and this one stays and says so again.
+
+    Told once, then again when no such advertisement was heard for a master-down time.
+    """
+
+    source: Address
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressesContested(Event):
+    """Somebody else changed the addresses of this host, for the ``count``-th time; they are put right at once."""
+
+    what: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ DEFAULT_GROUPS = ("carp",)
 
 _DEVICE_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_.-]{{0,{LINK_NAME_MAX - 1}}}")
 
+_DAY_S = 24 * 3600
 _BROADCAST = IPv4Address("255.255.255.255")
 _SCOPE = re.compile(r"%[^/]*")
 """``%eth0`` of a link-local address: which interface is meant is known, and with it no address would equal another."""
@@ -41,6 +42,7 @@ class HostConfig:
     administrator gave the peers' carp interface. ``groups`` are the interface groups by whose names it can be demoted.
     ``neutral`` leaves the addresses alone at the start; ``ignores_link`` takes part even while the link is down.
     ``mac`` says whose MAC address answers; without it ``auto``, and ``interface`` where the dialect's systems do so.
+    ``announce_every_s`` (0-86400) is how often a MASTER announces its addresses while nothing happens, 0 for never.
     ``peer_dialects`` says which systems share the vhid, so that what cannot work with them is refused. What a dialect
     does not allow of this, or more narrowly, is an error.
 
@@ -65,6 +67,7 @@ class HostConfig:
     neutral: bool = False
     ignores_link: bool = False
     mac: MacMode | None = None
+    announce_every_s: int | None = None
     peer_dialects: tuple[Dialect, ...] = ()
     key: HostKey = field(init=False, repr=False, compare=False)
     """What identifies the host on this machine."""
@@ -74,6 +77,8 @@ class HostConfig:
     """The families of the shared addresses; each gets its own advertisement and its own timer."""
     destinations: Mapping[Family, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     """Where advertisements go: to the peers of the family, or to its group if it has none."""
+    refresh_s: int = field(init=False, repr=False, compare=False)
+    """``announce_every_s``, or what the dialect wants."""
     mac_mode: MacMode = field(init=False, repr=False, compare=False)
     """``mac``, or what the dialect wants."""
 
@@ -102,6 +107,9 @@ class HostConfig:
         is_real = self.dialect.address_mac is AddressMac.REAL
         default = MacMode.INTERFACE if is_real else MacMode.AUTO
         object.__setattr__(self, "mac_mode", default if self.mac is None else MacMode(self.mac))
+        every_s = self.dialect.announce_every_s if self.announce_every_s is None else self.announce_every_s
+        _check_range("announce_every_s", every_s, 0, _DAY_S)
+        object.__setattr__(self, "refresh_s", every_s)
         if not self.name:
             object.__setattr__(self, "name", str(self.key))
         _check_addresses(self.shared, self.dialect)

@@ -115,6 +115,16 @@ class ActuationReported:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOverAsked:
+    """The administrator wants the next host to be MASTER; ignored unless this one is.
+
+    The host stays demoted, so that it does not take the addresses back, until the cause is taken back.
+    """
+
+    key: HostKey
+
+
+@dataclass(frozen=True, slots=True)
 class AddressesDisturbed:
     """Somebody else added or removed addresses of a virtual host, or changed what carries them.
 
@@ -138,6 +148,8 @@ Input = (
     | SettingsChanged
     | TransmitReported
     | ActuationReported
+    | HandOverAsked
+    | AddressesDisturbed
 )
 
 # What a single machine is told; the engine derives these from the inputs above.
@@ -180,10 +192,29 @@ class Forced:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The host is to leave the addresses to the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbed:
+    """Others changed the addresses of the host: what is wanted of them has to be seen to anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """The host is to leave for good."""
 
 
 HostInput = (
-    Heard | TimePassed | SurroundingsChanged | DemotionChanged | Reconfigured | Forced | ActuationReported | Removed
+    Heard
+    | TimePassed
+    | SurroundingsChanged
+    | DemotionChanged
+    | Reconfigured
+    | Forced
+    | ActuationReported
+    | HandedOver
+    | Disturbed
+    | Removed
 )

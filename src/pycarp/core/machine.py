@@ -5,16 +5,26 @@ rules are the sections of the protocol reference, ``docs/reference/carp.md``.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pycarp.core.effects import Announce, DropAddresses, Effect, HoldAddresses, Publish, Transmit
-from pycarp.core.events import ActuationFailed, Departed, StateChange
+from pycarp.core.effects import (
+    Announce,
+    DropAddresses,
+    Effect,
+    HoldAddresses,
+    ProlongAddresses,
+    Publish,
+    Transmit,
+)
+from pycarp.core.events import ActuationFailed, ConflictWon, Departed, MasterHeard, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
     Action,
     ActuationReported,
     DemotionChanged,
+    Disturbed,
     Forced,
+    HandedOver,
     Heard,
     HostInput,
     Reconfigured,
@@ -22,13 +32,29 @@ from pycarp.core.inputs import (
     SurroundingsChanged,
     TimePassed,
 )
+from pycarp.core.precaution import precaution_of
 from pycarp.core.speaker import Speaker, source_for
 from pycarp.core.state import EDGES, Backup, Init, Master, Phase, Reason, State, state_of
-from pycarp.dialects.base import Claim, Tie, Verdict
-from pycarp.vocabulary import Address, HostKey, Interface
+from pycarp.dialects.base import Claim, Farewell, Tie, Verdict
+from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
 from pycarp.wire.advertisement import BOW_OUT
 
 _BOW_OUT_CLAIM = Claim(advbase=BOW_OUT, advskew=BOW_OUT)
+
+_OF_THE_LIVING = frozenset({Reason.PREEMPTING, Reason.MASTER_TOO_SLOW, Reason.MASTER_DEMOTED, Reason.FORCED})
+"""Reasons for which a MASTER that lives is relieved: it shall drop the addresses before they are held here."""
+
+_TELL_AGAIN_NS = NS_PER_S
+"""How often at most a BACKUP tells of another MASTER."""
+
+_SETTLING_NS = NS_PER_S // 10
+"""How long after a takeover advertisements of the one that was relieved are no conflict."""
+
+_ANSWER_AGAIN_NS = NS_PER_S // 10
+"""How often at most a MASTER answers weaker ones: replayed packets must not make it flood the segment."""
+
+_ANNOUNCE_AGAIN_NS = NS_PER_S // 50
+"""When the winner of a conflict announces once more: by then the loser has dropped, and is silent."""
 
 Outbox = list[Effect]
 
@@ -71,6 +97,7 @@ class Machine:
         self.peer: Peer | None = None
         self._speaker = speaker
         self._demotion = demotion
+        self._precaution = precaution_of(config)
         self._former: tuple[Interface, ...] = ()
         self._phase: Phase = Init()
 
@@ -92,6 +119,11 @@ class Machine:
     @property
     def deadline_ns(self) -> int | None:
         """When the machine must be told that time has passed; None in INIT."""
+        return self._phase.deadline_ns if isinstance(self._phase, Master) else self.turn_at_ns
+
+    @property
+    def turn_at_ns(self) -> int | None:
+        """When the host will advertise as MASTER, or take over as BACKUP unless somebody speaks; None in INIT."""
         match self._phase:
             case Init():
                 return None
@@ -122,16 +154,29 @@ class Machine:
         self._phase = phase
         if new is State.MASTER:
             self._transmit(self.claim, now_ns, out)
-        self._actuate(out, leave_alone=reason is Reason.READY and not self._drops_at_start)
+        if isinstance(phase, Master) and phase.hold_at_ns is not None:
+            self.epoch += 1
+        self._actuate(now_ns, out, leave_alone=reason is Reason.READY and not self._drops_at_start)
         self._publish_change(old, reason, now_ns, out)
 
-    def _actuate(self, out: Outbox, *, leave_alone: bool = False) -> None:
-        """Raise the epoch and ask for what the state and the addresses of now demand, those shared before included."""
+    def _actuate(self, now_ns: int, out: Outbox, *, leave_alone: bool = False, anew: bool = False) -> None:
+        """Raise the epoch and ask for what the state and the addresses of now demand, those shared before included.
+
+        Not while somebody is given time to drop them: then the hold that comes asks for what is to be by then.
+        """
+        if isinstance(self._phase, Master) and self._phase.hold_at_ns is not None:
+            return
         self.epoch += 1
-        if self.state is State.MASTER:
-            out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self._former))
+        if isinstance(self._phase, Master):
+            self._hold(now_ns, out, anew=anew)
         elif not leave_alone:
-            out.append(DropAddresses(self.key, self.epoch, self.config.shared + self._former))
+            out.append(DropAddresses(self.key, self.epoch, self.config.shared + self._former, anew))
+
+    def _hold(self, now_ns: int, out: Outbox, *, anew: bool = False) -> None:
+        own = self.surroundings.own
+        bow_out = self._speaker.compose_will(_BOW_OUT_CLAIM, own, now_ns) if self.config.dialect.bows_out else ()
+        precaution = replace(self._precaution, bow_out=bow_out)
+        out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self._former, anew, precaution))
 
     def _publish_change(self, old: State, reason: Reason, now_ns: int, out: Outbox) -> None:
         self.last_change = StateChange(
@@ -146,13 +191,25 @@ class Machine:
         )
         out.append(Publish(self.last_change))
 
-    def _become_backup(self, reason: Reason, now_ns: int, out: Outbox) -> None:
+    def _become_backup(self, reason: Reason, now_ns: int, out: Outbox, *, owes_farewell: bool = False) -> None:
         down_at_ns = now_ns + self._master_down_ns
-        self._enter(Backup(dict.fromkeys(self._speaker.families(now_ns), down_at_ns)), reason, now_ns, out)
+        phase = Backup(dict.fromkeys(self._speaker.families(now_ns), down_at_ns))
+        phase.farewell_epoch = self.epoch + 1 if owes_farewell else None
+        self._enter(phase, reason, now_ns, out)
 
     def _become_master(self, reason: Reason, now_ns: int, out: Outbox) -> None:
-        phase = Master(since_ns=now_ns, advertise_at_ns=now_ns + self.claim.interval_ns)
+        phase = Master(
+            since_ns=now_ns,
+            advertised_at_ns=now_ns,
+            alive_at_ns=now_ns,
+            advertise_at_ns=now_ns + self.claim.interval_ns,
+        )
+        courtesy_ns = self.config.dialect.courtesy_ns
+        if reason in _OF_THE_LIVING and courtesy_ns and self.peer and now_ns - self.peer.at_ns < self._master_down_ns:
+            phase.hold_at_ns = now_ns + courtesy_ns
+            phase.relieved = self.peer.source
         self._enter(phase, reason, now_ns, out)
+        self._plan_prolonging(now_ns)
 
     def _leave(self, reason: Reason, now_ns: int, out: Outbox) -> None:
         """Go to INIT; the report of the drop releases the bow-out, if one is due."""
@@ -188,21 +245,33 @@ class Machine:
     # BACKUP
 
     def _backup_hears(self, event: Heard, now_ns: int, out: Outbox) -> None:
-        """Apply the tests of carp.md 5.1; its second comes first, which changes no outcome but names the reason."""
+        """Apply the tests of carp.md 5.1; its second comes first, which changes no outcome but names the reason.
+
+        And a bow-out is told from a claim to preempt: whoever sent it has dropped the addresses already.
+        """
         assert isinstance(self._phase, Backup)
         self.peer = Peer(source=event.source, claim=event.claim, at_ns=now_ns)
         preempts = self.config.preempt or self.surroundings.node_preempts
         dialect = self.config.dialect
-        if dialect.relieves_demoted and event.claim.demote > self.claim.demote:
+        if event.claim == _BOW_OUT_CLAIM and self._tolerated_ns < event.claim.interval_ns:
+            self._become_master(Reason.MASTER_LEFT, now_ns, out)
+        elif dialect.relieves_demoted and event.claim.demote > self.claim.demote:
             self._become_master(Reason.MASTER_DEMOTED, now_ns, out)
         elif preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:
             self._become_master(Reason.PREEMPTING, now_ns, out)
         elif self._tolerated_ns < event.claim.interval_ns:
-            left = event.claim == _BOW_OUT_CLAIM
-            self._become_master(Reason.MASTER_LEFT if left else Reason.MASTER_TOO_SLOW, now_ns, out)
+            self._become_master(Reason.MASTER_TOO_SLOW, now_ns, out)
         else:
+            self._tell_master(event, now_ns, out)
             self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns
             self._follow_families(now_ns)
+
+    def _tell_master(self, event: Heard, now_ns: int, out: Outbox) -> None:
+        assert isinstance(self._phase, Backup)
+        if event.source != self._phase.master and now_ns >= self._phase.tell_again_at_ns:
+            self._phase.master = event.source
+            self._phase.tell_again_at_ns = now_ns + _TELL_AGAIN_NS
+            out.append(Publish(MasterHeard(key=self.key, at_ns=now_ns, source=event.source, claim=event.claim)))
 
     def _follow_families(self, now_ns: int) -> None:
         """Wait for the families that are advertised now: a change of the addresses may have added or removed one."""
@@ -238,11 +307,16 @@ class Machine:
         self.peer = Peer(source=event.source, claim=event.claim, at_ns=now_ns)
         verdict = self.config.dialect.compare(self.claim, event.claim)
         if verdict is Verdict.STRONGER or (verdict is Verdict.TIE and self._keeps_on_tie(event, now_ns)):
-            self._reassert(out)
+            if self._was_absent(now_ns):
+                self._become_backup(Reason.ABSENT, now_ns, out)
+            else:
+                self._answer(event, now_ns, out)
             return
-        if self.config.dialect.farewell:
+        farewell = self.config.dialect.farewell
+        if farewell is Farewell.BEFORE:
             self._transmit(self.claim, now_ns, out)
-        self._become_backup(Reason.BETTER_MASTER, now_ns, out)
+        owes_farewell = farewell is Farewell.DROPPED and verdict is Verdict.WEAKER
+        self._become_backup(Reason.BETTER_MASTER, now_ns, out, owes_farewell=owes_farewell)
 
     def _keeps_on_tie(self, event: Heard, now_ns: int) -> bool:
         assert isinstance(self._phase, Master)
@@ -253,17 +327,54 @@ class Machine:
         )
         return self.config.dialect.keeps_on_tie(tie)
 
-    def _reassert(self, out: Outbox) -> None:
-        """Announce again, unless the addresses are not ours yet or a repetition is already due."""
+    def _was_absent(self, now_ns: int) -> bool:
+        """Say whether we gave no sign of life for so long that a peer may rightly have taken over."""
         assert isinstance(self._phase, Master)
-        if self.config.dialect.reasserts and self._phase.is_held and self._phase.announce_in is None:
-            self._announce(out)
-            self._phase.announce_in = self.config.dialect.announce_again_after
+        return now_ns - self._phase.alive_at_ns >= self._precaution.patience_ns
+
+    def _answer(self, event: Heard, now_ns: int, out: Outbox) -> None:
+        """Tell a weaker MASTER at once that we are one, and who listens that the addresses are here."""
+        assert isinstance(self._phase, Master)
+        dialect = self.config.dialect
+        if self._phase.hold_at_ns is not None and event.source == self._phase.relieved:
+            # The farewell of the one that was relieved: it has dropped the addresses.
+            self._phase.hold_at_ns = now_ns
+            self._master_time(TimePassed(), now_ns, out)
+        is_conflict = event.claim != _BOW_OUT_CLAIM and now_ns - self._phase.since_ns > _SETTLING_NS
+        if is_conflict:
+            self._tell_conflict(event, now_ns, out)
+        if is_conflict and dialect.answers_weaker and now_ns >= self._phase.answer_again_at_ns:
+            self._phase.answer_again_at_ns = now_ns + _ANSWER_AGAIN_NS
+            self._advertise(now_ns, now_ns, out)
+        # Not while the addresses are not ours yet, nor while a repetition is already due.
+        if dialect.reasserts and self._phase.is_held and self._phase.announce_in is None:
+            self._announce(now_ns, out)
+            self._phase.announce_in = dialect.announce_again_after
+            if is_conflict and dialect.answers_weaker:
+                self._phase.announce_at_ns = now_ns + _ANNOUNCE_AGAIN_NS
+
+    def _tell_conflict(self, event: Heard, now_ns: int, out: Outbox) -> None:
+        assert isinstance(self._phase, Master)
+        if now_ns >= self._phase.conflict_until_ns:
+            out.append(Publish(ConflictWon(key=self.key, at_ns=now_ns, source=event.source, claim=event.claim)))
+        self._phase.conflict_until_ns = now_ns + self._master_down_ns
 
     def _master_time(self, _event: TimePassed, now_ns: int, out: Outbox) -> None:
         assert isinstance(self._phase, Master)
-        if self._phase.advertise_at_ns <= now_ns:
-            self._advertise(now_ns, self._phase.advertise_at_ns, out)
+        phase = self._phase
+        if phase.hold_at_ns is not None and phase.hold_at_ns <= now_ns:
+            phase.hold_at_ns = None
+            self._hold(now_ns, out)
+        if phase.advertise_at_ns <= now_ns:
+            was_absent = self._was_absent(now_ns)
+            self._advertise(now_ns, phase.advertise_at_ns, out)
+            if was_absent:
+                # Nobody has taken over meanwhile, but what holds the addresses may have given us up.
+                self._actuate(now_ns, out, anew=True)
+        elif phase.prolong_at_ns is not None and phase.prolong_at_ns <= now_ns:
+            self._prolong(now_ns, out)
+        if phase.announce_at_ns is not None and phase.announce_at_ns <= now_ns:
+            self._announce(now_ns, out)
 
     def _master_demoted(self, event: DemotionChanged, now_ns: int, out: Outbox) -> None:
         """Tell a weaker claim at once: peers must not wait an interval for it. Source: carp.md 6.1, 6.2."""
@@ -283,12 +394,31 @@ class Machine:
         assert isinstance(self._phase, Master)
         self._transmit(self.claim, now_ns, out)
         interval_ns = self.claim.interval_ns
+        self._phase.advertised_at_ns = now_ns
         self._phase.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns
+        self._prolong(now_ns, out)
         if self._phase.announce_in is not None:
             self._phase.announce_in -= 1
             if self._phase.announce_in <= 0:
                 self._phase.announce_in = None
-                self._announce(out)
+                self._announce(now_ns, out)
+
+    def _prolong(self, now_ns: int, out: Outbox) -> None:
+        """Give a sign of life to what would drop the addresses in our stead."""
+        assert isinstance(self._phase, Master)
+        self._phase.alive_at_ns = now_ns
+        if self._phase.hold_at_ns is None:
+            out.append(ProlongAddresses(self.key, self.config.shared, self._precaution.lifetime_s))
+        self._plan_prolonging(now_ns)
+
+    def _plan_prolonging(self, now_ns: int) -> None:
+        """Plan a sign of life before the next advertisement if that comes late, and peers would not mind."""
+        assert isinstance(self._phase, Master)
+        precaution = self._precaution
+        at_ns = now_ns + precaution.rhythm_ns
+        is_needed = self._phase.advertise_at_ns - now_ns > precaution.patience_ns * 7 // 10
+        is_early = precaution.slack_ns is None or at_ns - self._phase.advertised_at_ns <= precaution.slack_ns
+        self._phase.prolong_at_ns = at_ns if is_needed and is_early else None
 
     def _master_forced(self, event: Forced, now_ns: int, out: Outbox) -> None:
         if event.state is State.BACKUP:
@@ -303,7 +433,11 @@ class Machine:
             self._forget_former(event)
             self._phase.is_held = True
             self._phase.announce_in = self.config.dialect.announce_again_after
-            self._announce(out)
+            self._announce(now_ns, out)
+
+    def _master_handed_over(self, _event: HandedOver, now_ns: int, out: Outbox) -> None:
+        """Leave as if set down, then be BACKUP again: no peer takes over before the addresses are dropped."""
+        self._leave(Reason.HANDED_OVER, now_ns, out)
 
     # Any state
 
@@ -325,14 +459,30 @@ class Machine:
         if is_leaving:
             self._phase.leaving_epoch = self.epoch
 
+    def _init_disturbed(self, event: Disturbed, now_ns: int, out: Outbox) -> None:
+        assert isinstance(self._phase, Init)
+        is_leaving = self._phase.leaving_epoch == self.epoch
+        self._disturbed(event, now_ns, out)
+        if is_leaving:
+            self._phase.leaving_epoch = self.epoch
+
+    def _disturbed(self, _event: Disturbed, now_ns: int, out: Outbox) -> None:
+        """See to the addresses anew; what was achieved is not true any more.
+
+        A MASTER that was absent first learns who is one now.
+        """
+        if not (isinstance(self._phase, Master) and self._was_absent(now_ns)):
+            self._actuate(now_ns, out, anew=True)
+
     def _reconfigure(self, event: Reconfigured, now_ns: int, out: Outbox) -> None:
         """Take over new settings; other addresses begin a new epoch, with what is no longer shared to be dropped."""
         before, self.config = self.config, event.config
+        self._precaution = precaution_of(event.config)
         self._speaker.reconfigure(event.config, now_ns, rolling_ns=event.rolling_ns)
         if set(before.shared) != set(event.config.shared):
             once = (*before.shared, *self._former)
             self._former = tuple(each for each in dict.fromkeys(once) if each not in event.config.shared)
-            self._actuate(out)
+            self._actuate(now_ns, out)
 
     def _removed(self, _event: Removed, now_ns: int, out: Outbox) -> None:
         self._leave(Reason.REMOVED, now_ns, out)
@@ -340,8 +490,12 @@ class Machine:
     def _backup_actuated(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
         if event.error is not None:
             self._publish_failure(event, now_ns, out)
-        else:
-            self._forget_former(event)
+            return
+        self._forget_former(event)
+        assert isinstance(self._phase, Backup)
+        if event.epoch == self._phase.farewell_epoch:
+            self._phase.farewell_epoch = None
+            self._transmit(self.claim, now_ns, out)
 
     def _forget_former(self, event: ActuationReported) -> None:
         """Forget addresses that were shared before, once the actuation of now has dropped them."""
@@ -366,7 +520,11 @@ class Machine:
         adverts = self._speaker.compose(claim, self.surroundings.own, now_ns)
         out.extend(Transmit(self.key, advert) for advert in adverts)
 
-    def _announce(self, out: Outbox) -> None:
+    def _announce(self, now_ns: int, out: Outbox) -> None:
+        """Announce, and plan to do so again when the host repeats it while nothing happens."""
+        assert isinstance(self._phase, Master)
+        refresh_s = self.config.refresh_s
+        self._phase.announce_at_ns = now_ns + self._speaker.jittered(refresh_s * NS_PER_S) if refresh_s else None
         out.append(Announce(self.key, self.epoch, self.config.shared, self.config.dialect.arp))
 
     def _publish_failure(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
@@ -385,6 +543,8 @@ REACTIONS: Mapping[tuple[State, type[HostInput]], _Reaction] = {
     (State.INIT, Reconfigured): Machine._init_reconfigured,
     (State.INIT, Forced): Machine._ignore,
     (State.INIT, ActuationReported): Machine._init_actuated,
+    (State.INIT, HandedOver): Machine._ignore,
+    (State.INIT, Disturbed): Machine._init_disturbed,
     (State.INIT, Removed): Machine._removed,
     (State.BACKUP, Heard): Machine._backup_hears,
     (State.BACKUP, TimePassed): Machine._backup_time,
@@ -393,6 +553,8 @@ REACTIONS: Mapping[tuple[State, type[HostInput]], _Reaction] = {
     (State.BACKUP, Reconfigured): Machine._backup_reconfigured,
     (State.BACKUP, Forced): Machine._backup_forced,
     (State.BACKUP, ActuationReported): Machine._backup_actuated,
+    (State.BACKUP, HandedOver): Machine._ignore,
+    (State.BACKUP, Disturbed): Machine._disturbed,
     (State.BACKUP, Removed): Machine._removed,
     (State.MASTER, Heard): Machine._master_hears,
     (State.MASTER, TimePassed): Machine._master_time,
@@ -401,6 +563,8 @@ REACTIONS: Mapping[tuple[State, type[HostInput]], _Reaction] = {
     (State.MASTER, Reconfigured): Machine._master_reconfigured,
     (State.MASTER, Forced): Machine._master_forced,
     (State.MASTER, ActuationReported): Machine._master_actuated,
+    (State.MASTER, HandedOver): Machine._master_handed_over,
+    (State.MASTER, Disturbed): Machine._disturbed,
     (State.MASTER, Removed): Machine._removed,
 }
 """What each state makes of each input; total, and tested to be."""

@@ -1,5 +1,6 @@
 """The virtual hosts of an engine, and what it remembers about each beside its machine."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -9,7 +10,7 @@ from pycarp.core.machine import Machine
 from pycarp.core.speaker import Speaker
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import DestinationRule
-from pycarp.vocabulary import Address, Datagram, HostKey
+from pycarp.vocabulary import NS_PER_S, Address, Datagram, HostKey
 
 REMEMBERED_MAX = 16
 """Sources of which a host remembers what is wrong with them; forged ones must not fill the memory."""
@@ -25,6 +26,37 @@ class Rejections:
     findings: dict[Address, tuple[DropReason, str]] = field(default_factory=dict)
 
 
+CONTEST_NS = 60 * NS_PER_S
+"""Changes of the addresses by others within this time count as one contest; after it all is forgiven."""
+
+
+@dataclass(slots=True)
+class Contest:
+    """How often others changed the addresses of a host: in all, and lately."""
+
+    in_all: int = 0
+    lately_ns: deque[int] = field(default_factory=deque)
+    forgiven_at_ns: int | None = None
+
+    def fight(self, now_ns: int, limit: int) -> bool:
+        """Count one more; say whether there were ``limit`` within the last minute, which 0 never is."""
+        self.in_all += 1
+        self.lately_ns.append(now_ns)
+        while self.lately_ns[0] <= now_ns - CONTEST_NS or len(self.lately_ns) > max(limit, 1):
+            self.lately_ns.popleft()
+        is_too_often = 0 < limit <= len(self.lately_ns)
+        if is_too_often or self.forgiven_at_ns is not None:
+            self.forgiven_at_ns = now_ns + CONTEST_NS
+        return is_too_often
+
+    def is_forgiven(self, now_ns: int) -> bool:
+        """Say, once, that a contest is over."""
+        if self.forgiven_at_ns is None or now_ns < self.forgiven_at_ns:
+            return False
+        self.forgiven_at_ns = None
+        return True
+
+
 @dataclass(slots=True)
 class Resident:
     """One host."""
@@ -34,6 +66,7 @@ class Resident:
     send_failures: int = 0
     send_successes: int = 0
     rejections: Rejections = field(default_factory=Rejections)
+    contest: Contest = field(default_factory=Contest)
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
 
     @property

@@ -10,10 +10,12 @@ class Settings:
     With ``allow`` off, advertisements are counted and ignored, while our own are still sent (measured on NetBSD).
     ``preempt`` is or-ed with each host's own. ``senderr_demotion_factor`` is how far three send errors in a row demote
     the node, ``ifdown_demotion_factor`` how far each virtual host on a link that is down does; None leaves both to the
-    dialect of the host.
+    dialect of the host. A host whose addresses others change ``contest_limit`` times within a minute demotes itself; 0
+    for never.
     """
 
     allow: bool = True
     preempt: bool = False
     senderr_demotion_factor: int | None = None
     ifdown_demotion_factor: int | None = None
+    contest_limit: int = 5

@@ -17,7 +17,8 @@ from pycarp.vocabulary import HostKey
 class HostSnapshot:
     """One virtual host at one instant.
 
-    ``rejected`` counts the advertisements for it that were not authentic.
+    ``rejected`` counts the advertisements for it that were not authentic, ``contested`` how often others changed its
+    addresses.
 
     ``claim`` is what it advertises, or would; ``peer`` is whose advertisement was heard last. ``deadline_ns`` is
     when it will advertise (MASTER) or take over unless somebody speaks (BACKUP).
@@ -34,6 +35,7 @@ class HostSnapshot:
     peer: Peer | None
     deadline_ns: int | None
     rejected: int
+    contested: int
 
     @property
     def key(self) -> HostKey:
@@ -57,7 +59,7 @@ class EngineSnapshot:
         return sum((link.counts for link in self.links.values()), Statistics())
 
 
-def snapshot_of(machine: Machine, causes: tuple[tuple[str, int], ...], rejected: int) -> HostSnapshot:
+def snapshot_of(machine: Machine, causes: tuple[tuple[str, int], ...], rejected: int, contested: int) -> HostSnapshot:
     """Return the view of one machine; ``causes`` are the demotions that bear on it."""
     return HostSnapshot(
         config=machine.config,
@@ -69,6 +71,7 @@ def snapshot_of(machine: Machine, causes: tuple[tuple[str, int], ...], rejected:
         demotion=causes,
         last_change=machine.last_change,
         peer=machine.peer,
-        deadline_ns=machine.deadline_ns,
+        deadline_ns=machine.turn_at_ns,
         rejected=rejected,
+        contested=contested,
     )

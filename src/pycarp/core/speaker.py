@@ -33,10 +33,11 @@ class _Former:
 class Speaker:
     """Composes and authenticates the advertisements of one host; owns its signer and counter."""
 
-    __slots__ = ("_config", "_counter", "_dialect", "_formers", "_mac", "_signer")
+    __slots__ = ("_config", "_counter", "_dialect", "_entropy", "_formers", "_mac", "_signer")
 
     def __init__(self, config: HostConfig, entropy: Callable[[], int]) -> None:
         self._config = config
+        self._entropy = entropy
         self._dialect = config.dialect
         self._mac = config.dialect.source_mac(config.vhid)
         self._counter = counter_of(config.dialect.counter, entropy)
@@ -64,13 +65,26 @@ class Speaker:
 
         ``own`` are the link's addresses that no host shares, in the order of preference.
         """
+        return self._composed(claim, own, now_ns, self._counter.next)
+
+    def _composed(
+        self, claim: Claim, own: Sequence[Address], now_ns: int, counter: Callable[[], int]
+    ) -> list[Outgoing]:
         spoken, signer = self._spoken(now_ns)
         return [
             self._outgoing(advert, family, source_for(destination, own), destination)
             for family in spoken.families
-            for advert in [self._sign(claim, signer)]
+            for advert in [self._sign(claim, signer, counter())]
             for destination in self._config.destinations[family]
         ]
+
+    def compose_will(self, claim: Claim, own: Sequence[Address], now_ns: int) -> tuple[Outgoing, ...]:
+        """Return advertisements that somebody else is to send when we cannot; no counter is used up by it."""
+        return tuple(self._composed(claim, own, now_ns, self._counter.peek))
+
+    def jittered(self, span_ns: int) -> int:
+        """Return a span somewhat shorter than ``span_ns``, by up to a quarter: hosts must not fall into step."""
+        return span_ns - self._entropy() % (span_ns // 4)
 
     def accepts(self, advert: wire.Advertisement, now_ns: int) -> bool:
         """Say whether the digest is one that a peer of this vhid makes."""
@@ -138,8 +152,7 @@ class Speaker:
             return b""
         return wire.pseudo_header_of(source, destination)
 
-    def _sign(self, claim: Claim, signer: Signer) -> wire.Advertisement:
-        counter = self._counter.next()
+    def _sign(self, claim: Claim, signer: Signer, counter: int) -> wire.Advertisement:
         return wire.Advertisement(
             vhid=self._config.vhid,
             advbase=claim.advbase,

@@ -12,7 +12,7 @@ and the documentation draws its diagram from it.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pycarp.vocabulary import Family
+from pycarp.vocabulary import Address, Family
 
 
 class State(StrEnum):
@@ -34,9 +34,11 @@ class Reason(StrEnum):
     MASTER_DEMOTED = "master is more demoted"
     PREEMPTING = "preempting a slower master"
     BETTER_MASTER = "more frequent advertisement received"
+    ABSENT = "was not scheduled while a peer took over"
     FORCED = "user requested"
     LINK_DOWN = "hardware interface down"
     ADMIN_DOWN = "administratively down"
+    HANDED_OVER = "handed over"
     REMOVED = "virtual host removed"
 
 
@@ -55,22 +57,47 @@ class Init:
 
 @dataclass(slots=True)
 class Backup:
-    """Listening; takes over when the deadline of any family passes."""
+    """Listening; takes over when the deadline of any family passes. ``master`` is who was told to be MASTER last.
+
+    ``farewell_epoch`` is set as long as the one that we yielded to is to be told that the addresses are dropped.
+    """
 
     master_down_at_ns: dict[Family, int]
+    farewell_epoch: int | None = None
+    master: Address | None = None
+    tell_again_at_ns: int = 0
 
 
 @dataclass(slots=True)
 class Master:
     """Advertising.
 
-    ``announce_in`` counts the advertisements until the announcement is repeated; None for no repetition.
+    ``advertised_at_ns`` is when it did so last, ``alive_at_ns`` when it gave the last sign of life, and
+    ``prolong_at_ns`` when one is due between two advertisements. ``hold_at_ns`` is set as long as ``relieved``, who was
+    MASTER before, is given time to drop the addresses first.
+    ``announce_in`` counts the advertisements until the announcement is repeated, ``announce_at_ns`` is when it is;
+    None for no repetition. What a weaker MASTER says is answered again, and told again, from ``answer_again_at_ns`` and
+    ``conflict_until_ns`` on.
     """
 
     since_ns: int
+    advertised_at_ns: int
+    alive_at_ns: int
     advertise_at_ns: int
+    hold_at_ns: int | None = None
+    relieved: Address | None = None
+    prolong_at_ns: int | None = None
     is_held: bool = False
     announce_in: int | None = None
+    announce_at_ns: int | None = None
+    answer_again_at_ns: int = 0
+    conflict_until_ns: int = 0
+
+    @property
+    def deadline_ns(self) -> int:
+        """When the next thing is due."""
+        due = (self.advertise_at_ns, self.hold_at_ns, self.prolong_at_ns, self.announce_at_ns)
+        return min(at_ns for at_ns in due if at_ns is not None)
 
 
 Phase = Init | Backup | Master
@@ -87,9 +114,9 @@ EDGES: dict[tuple[State, State], frozenset[Reason]] = {
             Reason.FORCED,
         }
     ),
-    (State.MASTER, State.BACKUP): frozenset({Reason.BETTER_MASTER, Reason.FORCED}),
+    (State.MASTER, State.BACKUP): frozenset({Reason.BETTER_MASTER, Reason.ABSENT, Reason.FORCED}),
     (State.BACKUP, State.INIT): frozenset({Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.REMOVED}),
-    (State.MASTER, State.INIT): frozenset({Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.REMOVED}),
+    (State.MASTER, State.INIT): frozenset({Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.HANDED_OVER, Reason.REMOVED}),
     # No transitions, but told like them: the first entry of every log, and the end of a host that was INIT already.
     (State.INIT, State.INIT): frozenset({Reason.ADDED, Reason.REMOVED}),
 }

@@ -80,6 +80,15 @@ class DestinationRule(Enum):
     GROUP_ONLY = "exactly the group"
 
 
+class Farewell(Enum):
+    """When a MASTER that yields to another sends one more ordinary advertisement."""
+
+    NONE = "no"
+    BEFORE = "before it yields"
+    DROPPED = "when it has dropped"
+    """To a stronger one only, and not to one that just relieved it: so a split that heals is seen by the winner."""
+
+
 class AddressMac(Enum):
     """Which MAC address answers for the shared addresses."""
 
@@ -175,8 +184,8 @@ class Dialect:
     bows_out: bool
     """Whether a MASTER that leaves says so with a 255/255 advertisement (14)."""
 
-    farewell: bool
-    """Whether a MASTER sends one more ordinary advertisement before it yields (14)."""
+    farewell: Farewell
+    """When a MASTER that yields sends one more ordinary advertisement (14)."""
 
     # What is sent, and what is listened to
 
@@ -214,6 +223,15 @@ class Dialect:
 
     reasserts: bool
     """Whether a MASTER announces its addresses again when it hears a weaker one (23)."""
+
+    answers_weaker: bool
+    """Whether a MASTER advertises at once when it hears a weaker one, so that the other yields without delay."""
+
+    courtesy_ns: int
+    """How long a host that relieves a living MASTER gives that one to drop the addresses before it holds them."""
+
+    announce_every_s: int
+    """How often a MASTER announces its addresses while nothing happens; 0 for never."""
 
     drops_at_start: bool
     """Whether a host that starts makes sure first that it does not hold the addresses (26)."""

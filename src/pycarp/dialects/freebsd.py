@@ -3,7 +3,7 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Limits, TtlRule
+from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
 from pycarp.vocabulary import Family
 from pycarp.wire import ethernet
 from pycarp.wire.advertisement import ChecksumForm
@@ -25,7 +25,7 @@ FREEBSD = Dialect(
     master_down_ns=rules.master_down_skew_once,  # carp.md 5.2
     tolerated_ns=rules.master_down_skew_once,  # carp.md 5.1, BACKUP test 3
     bows_out=False,  # carp.md 5.3: FreeBSD 10 and newer leave silently
-    farewell=False,  # carp.md 5.3
+    farewell=Farewell.NONE,  # carp.md 5.3
     source_mac=ethernet.virtual_mac,  # carp.md 1.4
     ttl=TtlRule.NOT_FROM_PEERS,  # carp.md 4.2: FreeBSD 14 tests it only for multicast
     destination=DestinationRule.ANY,  # carp.md 4.2: not tested
@@ -37,6 +37,9 @@ FREEBSD = Dialect(
     arp=ArpForm(own_target_mac=False, link_source=True, with_reply=False),  # carp.md section 7
     announce_again_after=None,  # carp.md 5.3: one round
     reasserts=False,  # carp.md 5.1
+    answers_weaker=False,  # the next advertisement does
+    courtesy_ns=0,  # nobody waits
+    announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # a kernel has no leftovers; we might
     unknown_link_is_up=False,  # carp.md 5.3: link state must be exactly UP
     send_errors=ErrorBudget(failures=3, successes=3, demotion=240),  # senderr_demotion_factor, carp.md 6.1

@@ -3,7 +3,7 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Limits, TtlRule
+from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import ChecksumForm
 
@@ -23,7 +23,7 @@ NETBSD = Dialect(
     master_down_ns=rules.master_down_skew_once,  # measured 3.401 to 3.410 s at skew 100 with 10 ms ticks
     tolerated_ns=rules.master_down_skew_once,  # acceptance.json: advbase 3 skew 100 stays, advbase 4 takes over
     bows_out=True,  # captures t03: on interface down
-    farewell=False,  # carp.md 5.3
+    farewell=Farewell.NONE,  # carp.md 5.3
     source_mac=ethernet.virtual_mac,  # captured
     ttl=TtlRule.ALWAYS,  # acceptance.json
     destination=DestinationRule.GROUP_OR_PEER,  # acceptance.json: what comes to its own address is not accepted
@@ -35,6 +35,9 @@ NETBSD = Dialect(
     arp=ArpForm(own_target_mac=False, link_source=True, with_reply=False),  # captured
     announce_again_after=None,  # carp.md section 13: not repeated
     reasserts=False,  # carp.md section 13: none after a partition heals
+    answers_weaker=False,  # the next advertisement does
+    courtesy_ns=0,  # nobody waits
+    announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # a kernel has no leftovers; we might
     unknown_link_is_up=True,  # carp.md 5.3: only explicit DOWN is down
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1),  # carp.md 6.2: any count means 240

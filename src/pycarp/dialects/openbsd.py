@@ -3,7 +3,7 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Limits, TtlRule
+from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
 from pycarp.vocabulary import Family
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import ChecksumForm
@@ -25,7 +25,7 @@ OPENBSD = Dialect(
     master_down_ns=rules.master_down_below_a_second,  # carp.md 5.2, sources up to 2020
     tolerated_ns=rules.tolerated_unless_below_a_second,  # carp.md 5.1
     bows_out=True,  # carp.md 5.3
-    farewell=False,  # carp.md 5.3
+    farewell=Farewell.NONE,  # carp.md 5.3
     source_mac=ethernet.virtual_mac,  # carp.md 1.4
     ttl=TtlRule.ALWAYS,  # carp.md 7.2: with a carppeer as well
     destination=DestinationRule.KIND,  # carp.md 4.2: multicast or unicast, as its carppeer
@@ -37,6 +37,9 @@ OPENBSD = Dialect(
     arp=ArpForm(own_target_mac=False, link_source=False, with_reply=False),  # carp.md section 7
     announce_again_after=2,  # carp.md 5.3: with the second subsequent advertisement
     reasserts=False,  # carp.md 5.1
+    answers_weaker=False,  # the next advertisement does
+    courtesy_ns=0,  # nobody waits
+    announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # a kernel has no leftovers; we might
     unknown_link_is_up=True,  # carp.md 5.3: only explicit DOWN is down
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1, times_hosts=True),  # carp.md 6.4

@@ -3,7 +3,7 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Limits, TtlRule
+from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
 from pycarp.vocabulary import Family
 from pycarp.wire import ethernet, ip
 
@@ -24,7 +24,7 @@ UCARP = Dialect(
     master_down_ns=rules.master_down_skew_thrice,  # measured: 4.215 s at advbase 1, advskew 100
     tolerated_ns=rules.master_down_skew_once,  # carp.md 5.1: dead_ratio x advbase + skew/256
     bows_out=False,  # carp.md 5.3: exit, signals and link loss are silent
-    farewell=True,  # captured: one more ordinary advertisement when it yields
+    farewell=Farewell.BEFORE,  # captured: one more ordinary advertisement when it yields
     source_mac=ethernet.ucarp_mac,  # captured
     ttl=TtlRule.ALWAYS,  # carp.md 4.2
     destination=DestinationRule.GROUP_ONLY,  # carp.md 4.2: exactly the configured group
@@ -36,6 +36,9 @@ UCARP = Dialect(
     arp=ArpForm(own_target_mac=True, link_source=True, with_reply=False),  # captured
     announce_again_after=2,  # captured: ARP at 3.031 and 5.031 s
     reasserts=True,  # captured: at once, and with the second following advertisement
+    answers_weaker=False,  # the next advertisement does
+    courtesy_ns=0,  # nobody waits
+    announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # captured: the down-script runs at start, unless neutral
     unknown_link_is_up=True,  # carp.md 5.3: the RUNNING flag
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1),  # carp.md 6.3: any count means 240

@@ -3,7 +3,7 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Limits, TtlRule
+from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
 from pycarp.vocabulary import Family
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import ChecksumForm
@@ -14,7 +14,7 @@ UNIVERSAL = Dialect(
     layouts=(DigestLayout.WITHOUT_LINK_LOCAL, DigestLayout.ORIGINAL),  # OpenBSD sends and accepts so, carp.md 3.3
     signs_lladdr=False,  # nobody else would accept it
     # Unicast to any number of peers.
-    limits=Limits(peer_families=(Family.IPV4, Family.IPV6), has_own_group=True, has_dead_ratio=True),
+    limits=Limits(advbase_min=0, peer_families=(Family.IPV4, Family.IPV6), has_own_group=True, has_dead_ratio=True),
     counter=CounterMode.ADOPT,  # never an echo, which OpenBSD would take for a loop, carp.md section 10
     v6_checksum=ChecksumForm.PLAIN,  # what all but newer NetBSD accept, carp.md section 2
     claim=rules.demote_by_adding_gently,  # graded, so that several demoted hosts still differ
@@ -22,10 +22,10 @@ UNIVERSAL = Dialect(
     keeps_on_tie=rules.keep_with_lower_address_or_fresh,  # settles with ucarp and with the BSDs, carp.md section 13
     relieves_demoted=False,  # the demote octet is not authentic, carp.md section 10
     tells_relief=True,  # peers learn at once
-    master_down_ns=rules.master_down_skew_once,  # carp.md 5.2
-    tolerated_ns=rules.master_down_skew_once,  # carp.md 5.1
+    master_down_ns=rules.master_down_below_a_second,  # carp.md 5.2, OpenBSD; the others cannot go below
+    tolerated_ns=rules.master_down_below_a_second,  # carp.md 5.1
     bows_out=True,  # everybody understands it, carp.md 5.3
-    farewell=False,  # it makes a BSD MASTER of equal interval yield too, carp.md section 10
+    farewell=Farewell.DROPPED,  # not to an equal: a BSD MASTER would yield too, carp.md section 10
     source_mac=ethernet.virtual_mac,  # carp.md 1.4
     ttl=TtlRule.NOT_FROM_PEERS,  # a peer in another network is some routers away
     destination=DestinationRule.GROUP_OR_PEER,  # what the configuration says
@@ -38,6 +38,9 @@ UNIVERSAL = Dialect(
     arp=ArpForm(own_target_mac=False, link_source=False, with_reply=True),
     announce_again_after=2,  # harmless, and heard by switches that missed the first
     reasserts=True,  # clients that learned the loser's MAC during a split come back at once
+    answers_weaker=True,  # the loser drops in milliseconds, not after an interval
+    courtesy_ns=20_000_000,  # never two owners: a kernel drops at once, and pycarp says when it has
+    announce_every_s=60,  # for switches and clients that forget, or were misled
     drops_at_start=True,  # a crashed predecessor may have left them
     unknown_link_is_up=True,  # tunnels and some drivers never say
     send_errors=ErrorBudget(failures=3, successes=3, demotion=240),  # as FreeBSD

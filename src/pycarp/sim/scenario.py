@@ -34,6 +34,9 @@ delay SPAN                             how long packets take from now on (50us)
 hear NODE field=value...               a forged advertisement arrives: ``FIELDS`` of ``sim/forgery.py``
 fail NODE sends|hold|drop              let sends or changes of addresses fail; ``repair`` undoes it
 crash NODE                             stop a node without a word; ``host`` begins it anew
+stop NODE, continue NODE               let a node's process stand still; let it go on
+handover HOST                          let a MASTER leave its addresses to the next host
+disturb HOST [what=TEXT]               somebody else changes the addresses of a host
 show|hide adverts|counters|wire        tell every advertisement; how its counter came about; its headers
 status HOST, statistics NODE           write what the engine shows now
 try COMMAND                            a command whose settings are refused; the transcript says why
@@ -51,8 +54,10 @@ from pycarp.auth.key import Passphrase
 from pycarp.core import Input
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
+    AddressesDisturbed,
     AdminChanged,
     DemotionSet,
+    HandOverAsked,
     HostAdded,
     HostReconfigured,
     HostRemoved,
@@ -179,6 +184,7 @@ HOST_SETTINGS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "groups": ("groups", listed),
     "neutral": ("neutral", switch),
     "ignores-link": ("ignores_link", switch),
+    "announce-every": ("announce_every_s", int),
     "peer-dialects": ("peer_dialects", dialects),
 }
 """What hosts can be told, and the fields of HostConfig that it sets."""
@@ -188,6 +194,7 @@ SYSCTLS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "preempt": ("preempt", switch),
     "senderr_demotion_factor": ("senderr_demotion_factor", int),
     "ifdown_demotion_factor": ("ifdown_demotion_factor", int),
+    "contest_limit": ("contest_limit", int),
 }
 """The switches of a node, and the fields of Settings that they set."""
 
@@ -410,6 +417,20 @@ class _Player:
     def _crash(self, command: Command) -> None:
         self._world.crash(self._node(command))
 
+    def _stop(self, command: Command) -> None:
+        self._world.stop(self._node(command))
+
+    def _continue(self, command: Command) -> None:
+        self._world.continue_(self._node(command))
+
+    def _hand_over(self, command: Command) -> None:
+        node, host = self._host(command)
+        self._tell(node, HandOverAsked(host.key))
+
+    def _disturb(self, command: Command) -> None:
+        node, host = self._host(command)
+        self._tell(node, AddressesDisturbed(host.key, command.setting("what", str, "somebody else changed them")))
+
     # What is told
 
     def _show(self, command: Command) -> None:
@@ -472,6 +493,10 @@ VERBS: Mapping[str, Callable[[_Player, Command], None]] = {
     "fail": _Player._fail,
     "repair": _Player._repair,
     "crash": _Player._crash,
+    "stop": _Player._stop,
+    "continue": _Player._continue,
+    "handover": _Player._hand_over,
+    "disturb": _Player._disturb,
     "show": _Player._show,
     "hide": _Player._hide,
     "status": _Player._status,

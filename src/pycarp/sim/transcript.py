@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from pycarp.core import Announce, DropAddresses, Effect, HoldAddresses, Publish, Transmit
+from pycarp.core import Announce, DropAddresses, Effect, HoldAddresses, ProlongAddresses, Publish, Transmit
 from pycarp.core.events import (
     ActuationFailed,
+    AddressesContested,
     AdvertisementRejected,
+    ConflictWon,
     DemotionChange,
     Departed,
     Event,
+    MasterHeard,
     PeerMismatch,
     SettingsChange,
     StateChange,
@@ -115,14 +118,16 @@ class Transcript:
                 self._tell_event(node, event)
             case Transmit(key, outgoing):
                 self._tell_advert(at_ns, node, key, outgoing)
-            case HoldAddresses(key, _epoch, addresses, former):
+            case HoldAddresses(key=key, addresses=addresses, former=former):
                 without = f", no longer {_listed(former)}" if former else ""
                 self.write(at_ns, self.label(node, key), f"holds {_listed(addresses)}{without}")
-            case DropAddresses(key, _epoch, addresses):
+            case DropAddresses(key=key, addresses=addresses):
                 self.write(at_ns, self.label(node, key), f"drops {_listed(addresses)}")
             case Announce(key, _epoch, addresses, form):
                 for told in _announced(addresses, form):
                     self.write(at_ns, self.label(node, key), told)
+            case ProlongAddresses():
+                pass
             case _:
                 assert_never(effect)
 
@@ -187,6 +192,12 @@ def _told(event: Event) -> str:  # noqa: C901  a line an event
             return "has new settings"
         case SettingsChange():
             return f"has new settings, and signs as before for {_seconds(event.rolling_ns)} s"
+        case MasterHeard(source=source, claim=claim):
+            return f"hears the MASTER {source} ({_values(claim)})"
+        case ConflictWon(source=source, claim=claim):
+            return f"stays MASTER beside {source} ({_values(claim)})"
+        case AddressesContested():
+            return f"is disturbed ({event.count}): {event.what}"
         case Departed():
             return "has departed"
         case _:
@@ -194,12 +205,16 @@ def _told(event: Event) -> str:  # noqa: C901  a line an event
 
 
 def _said(claim: Claim, *, is_repeated: bool) -> str:
-    values = f"{claim.advbase}/{claim.advskew}" + (f" demote {claim.demote}" if claim.demote else "")
+    values = _values(claim)
     if claim.advbase == claim.advskew == wire.BOW_OUT:
         return f"bows out ({values})"
     if is_repeated:
         return f"advertises out of turn ({values})"
     return f"advertises every {_seconds(claim.interval_ns)} s ({values})"
+
+
+def _values(claim: Claim) -> str:
+    return f"{claim.advbase}/{claim.advskew}" + (f" demote {claim.demote}" if claim.demote else "")
 
 
 def _announced(addresses: Iterable[Interface], form: ArpForm) -> list[str]:

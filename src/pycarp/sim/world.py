@@ -63,6 +63,8 @@ class _Node:
     troubles: set[Trouble] = field(default_factory=set)
     troubled: set[HostKey] = field(default_factory=set)
     unfinished: dict[HostKey, Actuation] = field(default_factory=dict)
+    is_stopped: bool = False
+    waiting: list[Datagram] = field(default_factory=list)
     statistics: Mapping[str, LinkStatistics] = field(default_factory=dict)
 
 
@@ -121,6 +123,18 @@ class World:
         for link in self._nodes.pop(name).links:
             self.fabric(link).detach(name)
 
+    def stop(self, name: str) -> None:
+        """Let a node's process stand still; what arrives waits in its sockets."""
+        self._nodes[name].is_stopped = True
+
+    def continue_(self, name: str) -> None:
+        """Let it go on: it hears what has waited, and then sees what time it is."""
+        node = self._nodes[name]
+        node.is_stopped = False
+        waiting, node.waiting = node.waiting, []
+        for datagram in waiting:
+            self.tell(name, DatagramReceived(datagram))
+
     def connect(self, name: str, facts: LinkFacts) -> None:
         """Give a node a link, or change what is known of it."""
         node, fabric = self._nodes[name], self.fabric(facts.name)
@@ -160,8 +174,7 @@ class World:
             # Read before expiring: what arrives at the very deadline is heard first.
             if self._wire and self._wire[0][0] <= self.now_ns:
                 _at_ns, _number, name, datagram = heappop(self._wire)
-                if name in self._nodes:
-                    self.tell(name, DatagramReceived(datagram))
+                self._deliver(name, datagram)
             else:
                 self._expire()
         self.now_ns = until_ns
@@ -169,14 +182,24 @@ class World:
     # How
 
     def _next_ns(self) -> int | None:
-        times = [node.deadline_ns for node in self._nodes.values() if node.deadline_ns is not None]
+        times = [
+            node.deadline_ns for node in self._nodes.values() if node.deadline_ns is not None and not node.is_stopped
+        ]
         return min([*times, *(each[0] for each in self._wire[:1])], default=None)
 
     def _expire(self) -> None:
         for name in self.nodes:
-            deadline_ns = self._nodes[name].deadline_ns
-            if deadline_ns is not None and deadline_ns <= self.now_ns:
+            node = self._nodes[name]
+            if node.deadline_ns is not None and node.deadline_ns <= self.now_ns and not node.is_stopped:
                 self.tell(name, TimePassed())
+
+    def _deliver(self, name: str, datagram: Datagram) -> None:
+        if name not in self._nodes:
+            return
+        if self._nodes[name].is_stopped:
+            self._nodes[name].waiting.append(datagram)
+        else:
+            self.tell(name, DatagramReceived(datagram))
 
     def _handle(self, name: str, event: Input) -> None:
         node = self._nodes[name]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pycarp.system.deeds import Parcel
 from pycarp.vocabulary import Address, Datagram, Outgoing
 
 
@@ -35,6 +36,9 @@ class Transport(Protocol):
 
         A group is on the link; a peer may be behind a router, and the way to it is the routing table's business.
         """
+
+    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+        """Return what another process has to do to send in our stead, None if nobody else can; raises OSError."""
 
     def drain(self, limit: int) -> list[Datagram]:
         """Return what has arrived, at most ``limit`` datagrams, without waiting.

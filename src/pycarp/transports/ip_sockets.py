@@ -75,7 +75,7 @@ def send(sock: socket.socket, index: int, outgoing: Outgoing) -> None:
         sock.sendto(envelope.packet_of(outgoing, identification=0), (str(outgoing.destination), 0))
         return
     # Only what is not meant for the whole world depends on the link; the rest goes where its route leads.
-    scope = index if _is_link_scoped(outgoing.destination) else 0
+    scope = index if is_link_scoped(outgoing.destination) else 0
     beside = [
         (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PACKET_INFO.pack(outgoing.source.packed, scope)),
         (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _INT.pack(outgoing.tos)),
@@ -114,5 +114,6 @@ def _ipv4_request(index: int, group: Address) -> bytes:
     return struct.pack("4s4si", group.packed, ANY_ADDRESS[Family.IPV4].packed, index)
 
 
-def _is_link_scoped(address: Address) -> bool:
+def is_link_scoped(address: Address) -> bool:
+    """Say whether an address means something only together with a link."""
     return address.is_link_local or address.is_multicast

@@ -88,6 +88,9 @@ class MemoryTransport:
             self._queue.append(datagram)
             wake()
 
+    def parcel(self, outgoing: Outgoing) -> None:
+        """Return None: the segment is in this process."""
+
     def drain(self, limit: int) -> list[Datagram]:
         """Return what has arrived, oldest first."""
         return [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
+from pycarp.system.deeds import Parcel
+from pycarp.transports.parcels import parcel_of
 from pycarp.transports.turns import Turns
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
@@ -104,6 +106,10 @@ class SocketTransport:
                 raise
             _close(opened.ports.pop(outgoing.family))
             self._reopened(opened, outgoing).send(outgoing)
+
+    def parcel(self, outgoing: Outgoing) -> Parcel:
+        """Return a frame, or a packet to a peer; OSError when the link is gone."""
+        return parcel_of(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Read every port in its turn."""

@@ -19,6 +19,7 @@ from ipaddress import ip_address
 import asyncio_dgram
 
 from pycarp.errors import ConfigError, TransportError
+from pycarp.system.deeds import Parcel
 from pycarp.system.interfaces import interfaces
 from pycarp.transports.turns import Turns
 from pycarp.vocabulary import ANY_ADDRESS, CARP_TTL, Address, Datagram, Outgoing, family_of
@@ -122,6 +123,20 @@ class UdpTransport:
             raise OSError(errno.EADDRNOTAVAIL, text)
         ear = opened.ears.get(outgoing.source) or self._bind(outgoing.link, opened, outgoing.source)
         ear.sock.sendto(outgoing.payload, _socket_address(outgoing.destination, self._port, opened.index))
+
+    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+        """Return the datagram; None for a group. Which address it comes from is the routing table's business."""
+        if outgoing.destination.is_multicast:
+            return None
+        index = socket.if_nametoindex(outgoing.link)
+        return Parcel(
+            family=_SOCKET_FAMILIES[outgoing.destination.version],
+            kind=socket.SOCK_DGRAM,
+            protocol=0,
+            options=(),
+            address=_socket_address(outgoing.destination, self._port, index),
+            octets=outgoing.payload,
+        )
 
     def drain(self, limit: int) -> list[Datagram]:
         """Return what was taken off the streams, then what still waits in the sockets: a stream reads one a turn."""

@@ -1,0 +1,51 @@
+"""What is to happen when this process dies, or does not come to its senses in time.
+
+A MASTER that is dead or frozen must not go on answering for its addresses, because a peer takes them over when the
+master-down time has run out. Two switches see to that, both told with every advertisement that all is well: the kernel
+removes the addresses after whole seconds, and a guardian process acts earlier, with a bow-out that was signed
+beforehand. Both must act before the fastest peer does, and neither while the MASTER advertises in time.
+"""
+
+from dataclasses import dataclass
+
+from pycarp.core.host_config import HostConfig
+from pycarp.vocabulary import NS_PER_S, Outgoing
+
+KERNEL_ROUNDS_NS = NS_PER_S // 4
+"""By how much the kernel may exceed a lifetime while nothing else renews addresses. Source: measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precaution:
+    """How long the addresses of a MASTER may outlive its last sign of life.
+
+    ``lifetime_s`` is what the kernel is told, None where no whole number of seconds would do; after ``patience_ns`` the
+    guardian drops the addresses and sends ``bow_out``. Signs of life are due every ``rhythm_ns`` at least, unless that
+    were later than ``slack_ns`` after an advertisement: so late a sign would keep the addresses longer than peers wait.
+    """
+
+    lifetime_s: int | None
+    patience_ns: int
+    rhythm_ns: int
+    slack_ns: int | None
+    bow_out: tuple[Outgoing, ...] = ()
+
+
+def precaution_of(config: HostConfig) -> Precaution:
+    """Return the precautions that suit a host: 2 s in the kernel and 1.75 s for the guardian with advbase 1."""
+    dialect, advbase = config.dialect, config.advbase
+    # Nobody waits shorter than a host without advskew; where whole seconds do not count, ours is what is known.
+    fastest_ns = dialect.master_down_ns(advbase, 0 if advbase else config.advskew, config.dead_ratio)
+    lifetime_s = (fastest_ns - KERNEL_ROUNDS_NS) // NS_PER_S
+    if lifetime_s > advbase:
+        patience_ns = lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS
+        slack_ns = fastest_ns - lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS
+        return Precaution(
+            lifetime_s=lifetime_s,
+            patience_ns=patience_ns,
+            rhythm_ns=patience_ns * 2 // 5,
+            slack_ns=slack_ns,
+        )
+    own_ns = dialect.claim(advbase, config.advskew, 0).interval_ns
+    patience_ns = max(fastest_ns * 3 // 4, own_ns * 5 // 4)
+    return Precaution(lifetime_s=None, patience_ns=patience_ns, rhythm_ns=patience_ns * 2 // 5, slack_ns=None)

@@ -1,0 +1,95 @@
+"""What keeps a dead or frozen MASTER from answering acts before the fastest peer, and never while all is well."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycarp.core.effects import HoldAddresses, ProlongAddresses
+from pycarp.core.inputs import Action, DemotionSet
+from pycarp.core.precaution import KERNEL_ROUNDS_NS, precaution_of
+from pycarp.dialects import ALL, UNIVERSAL, Dialect
+from pycarp.vocabulary import NS_PER_S
+from pycarp.wire.advertisement import BOW_OUT, decode
+from tests.support.hosts import KEY, Bench, bench, config, master, seconds
+
+every_dialect = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
+
+
+@pytest.mark.parametrize(("advbase", "lifetime_s"), [(1, 2), (2, 5), (10, 29), (255, 764)])
+def test_the_kernel_is_told_the_most_whole_seconds_that_end_before_a_peer_takes_over(
+    advbase: int, lifetime_s: int
+) -> None:
+    assert precaution_of(config(advbase=advbase)).lifetime_s == lifetime_s
+
+
+@pytest.mark.parametrize("settings", [{"advbase": 0, "advskew": 2}, {"dead_ratio": 1}, {"dead_ratio": 2}])
+def test_where_no_whole_seconds_do_the_guardian_is_alone(settings: dict[str, int]) -> None:
+    assert precaution_of(config(**settings)).lifetime_s is None
+
+
+@given(advbase=st.integers(1, 255), advskew=st.integers(0, 254), dialect=st.sampled_from(ALL))
+def test_the_guardian_acts_before_the_kernel_and_the_kernel_before_the_fastest_peer(
+    advbase: int, advskew: int, dialect: Dialect
+) -> None:
+    precaution = precaution_of(config(advbase=advbase, advskew=advskew, dialect=dialect))
+
+    assert precaution.lifetime_s is not None
+    assert precaution.patience_ns < precaution.lifetime_s * NS_PER_S
+    assert precaution.lifetime_s * NS_PER_S + KERNEL_ROUNDS_NS <= dialect.master_down_ns(advbase, 0, 3)
+
+
+@pytest.mark.parametrize(("advbase", "advskew"), [(1, 0), (1, 64), (1, 254), (2, 254), (0, 1), (0, 2), (0, 250)])
+@pytest.mark.parametrize("demotion", [0, 255])
+def test_a_living_master_gives_a_sign_of_life_with_time_to_spare(advbase: int, advskew: int, demotion: int) -> None:
+    host = master(config(advbase=advbase, advskew=advskew))
+    host.feed(DemotionSet(None, "test", demotion))
+    precaution = precaution_of(config(advbase=advbase, advskew=advskew))
+
+    signs = signs_of_life(host, until_ns=host.now_ns + seconds(20 if advbase else 2))
+    longest_ns = max(later - sooner for sooner, later in pairwise(signs))
+
+    spare_ns = seconds(0.45) if advbase else 0
+    assert longest_ns + spare_ns <= precaution.patience_ns
+
+
+def test_no_sign_of_life_comes_so_late_after_an_advertisement_that_peers_would_be_quicker() -> None:
+    settings = config(advskew=254)
+    host = master(settings)
+    start_ns = host.now_ns
+    interval_ns = UNIVERSAL.claim(1, 254, 0).interval_ns
+    precaution = precaution_of(settings)
+
+    signs = [each - start_ns for each in signs_of_life(host, until_ns=start_ns + seconds(30))]
+
+    assert precaution.slack_ns is not None
+    assert max(each % interval_ns for each in signs) <= precaution.slack_ns
+
+
+@every_dialect
+def test_the_will_of_a_master_is_a_bow_out_where_the_dialect_has_one(dialect: Dialect) -> None:
+    host = bench(config(dialect=dialect))
+    assert host.step.deadline_ns is not None
+    effects = host.pass_time(to_ns=host.step.deadline_ns)
+
+    (hold,) = [each for each in effects if isinstance(each, HoldAddresses)]
+    assert hold.precaution is not None
+    adverts = [decode(each.payload) for each in hold.precaution.bow_out]
+    assert [(each.advbase, each.advskew) for each in adverts] == [(BOW_OUT, BOW_OUT)] * dialect.bows_out
+
+
+def test_nothing_is_prolonged_before_the_addresses_may_be_held() -> None:
+    host = bench()
+    host.report(Action.DROP)
+
+    assert not any(isinstance(each, ProlongAddresses) for each in host.pass_time(to_ns=seconds(3)))
+
+
+def signs_of_life(host: Bench, *, until_ns: int) -> list[int]:
+    """Return when a MASTER prolongs its addresses while everything comes when it is due."""
+    signs = [host.now_ns]
+    while host.step.deadline_ns is not None and host.step.deadline_ns < until_ns:
+        effects = host.pass_time(to_ns=host.step.deadline_ns)
+        signs += [host.now_ns for each in effects if isinstance(each, ProlongAddresses) and each.key == KEY]
+    return signs
