@@ -29,12 +29,15 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
 from pycarp.core.events import (
     ActuationFailed,
+    AddressesContested,
     AdvertisementRejected,
+    ConflictWon,
     DemotionChange,
     Departed,
     Event,
     EventsMissed,
     LoopStalled,
+    MasterHeard,
     Mismatch,
     PeerMismatch,
     SettingsChange,
@@ -50,18 +53,22 @@ from pycarp.errors import (
     CarpError,
     ConfigError,
     ControlError,
+    HandOverError,
     TransportError,
     UsageError,
 )
+from pycarp.vocabulary import MacMode
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ActuationFailed",
     "ActuatorError",
+    "AddressesContested",
     "AdvertisementRejected",
     "CarpError",
     "ConfigError",
+    "ConflictWon",
     "ControlError",
     "DemotionChange",
     "Departed",
@@ -69,9 +76,12 @@ __all__ = [
     "EngineSnapshot",
     "Event",
     "EventsMissed",
+    "HandOverError",
     "HostConfig",
     "HostSnapshot",
     "LoopStalled",
+    "MacMode",
+    "MasterHeard",
     "Mismatch",
     "Node",
     "PeerMismatch",

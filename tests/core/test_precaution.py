@@ -1,6 +1,7 @@
 """What keeps a dead or frozen MASTER from answering acts before the fastest peer, and never while all is well."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ def test_the_kernel_is_told_the_most_whole_seconds_that_end_before_a_peer_takes_
 
 
 @pytest.mark.parametrize("settings", [{"advbase": 0, "advskew": 2}, {"dead_ratio": 1}, {"dead_ratio": 2}])
-def test_where_no_whole_seconds_do_the_guardian_is_alone(settings: dict[str, int]) -> None:
+def test_where_no_whole_seconds_do_the_guardian_is_alone(settings: dict[str, Any]) -> None:
     assert precaution_of(config(**settings)).lifetime_s is None
 
 

@@ -25,7 +25,7 @@ from pycarp.daemon.control_messages import (
 from pycarp.errors import ControlError, UsageError
 
 
-def answer(message: Request) -> Reply:
+async def answer(message: Request) -> Reply:
     """Answer like a daemon with one switch and no hosts."""
     if isinstance(message, SysctlRequest):
         return SysctlReply(name=message.name, before=0, value=message.value or 0)

@@ -11,6 +11,7 @@ from pycarp import __version__
 from pycarp.cli.convert import convert
 from pycarp.cli.decode import decode
 from pycarp.cli.demo import demo
+from pycarp.cli.handover import handover
 from pycarp.cli.ifconfig import ifconfig
 from pycarp.cli.lab import lab
 from pycarp.cli.netstat import netstat
@@ -50,9 +51,10 @@ def cli() -> None:
     Ask who is master, and why:    sudo pycarp status
     Ask what was dropped, and why: sudo pycarp netstat
     Explain what is on the wire:   sudo pycarp decode -i eth0
-    Give an address back:          sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
+    Leave an address to the next:  sudo pycarp handover carp0
+    Set a host down, and up:       sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
     """  # noqa: D301  \b is click's mark for lines that are not rewrapped
 
 
-for _command in (run, status, ifconfig, sysctl, netstat, decode, ucarp, convert, demo, lab):
+for _command in (run, status, handover, ifconfig, sysctl, netstat, decode, ucarp, convert, demo, lab):
     cli.add_command(_command)

@@ -48,6 +48,8 @@ def _print(reply: StatusReply) -> None:
             console.print(f"{host.name}: demoted by {cause.amount}: {cause.cause}")
         if host.rejected:
             console.print(f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses")
+        if host.contested:
+            console.print(f"{host.name}: others changed its addresses {host.contested} times")
 
 
 def _row(host: HostStatus) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """What an administrator changes in a running node: hosts by their names, interface groups by theirs."""
 
+import time
 from ipaddress import ip_interface
 
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
+from pycarp.core.engine import HANDED_OVER
 from pycarp.core.state import State
-from pycarp.daemon.control_messages import GroupReply, IfconfigRequest
+from pycarp.daemon.control_messages import GroupReply, HandoverReply, HandoverRequest, IfconfigRequest
 from pycarp.errors import UsageError
 from pycarp.vocabulary import Interface
 
@@ -50,6 +52,16 @@ class Administration:
             raise UsageError(f"demotion {after} of group {group} is outside 0-{GROUP_DEMOTION_MAX}; it is {before} now")
         self._node.demote(_CAUSE, by=after, group=group)
         return GroupReply(group=group, before=before, demotion=after, hosts=members)
+
+    async def hand_over(self, request: HandoverRequest) -> HandoverReply:
+        """Leave the addresses of a host to the next one; HandOverError when nobody takes them."""
+        host = self._find(request.host)
+        if request.is_back:
+            host.restore(HANDED_OVER)
+            return HandoverReply(host=host.name)
+        began_s = time.monotonic()
+        master = await host.hand_over(timeout_s=request.timeout_s)
+        return HandoverReply(host=host.name, master=str(master), took_s=round(time.monotonic() - began_s, 6))
 
     def _addresses(self, host: VirtualHost, request: IfconfigRequest) -> list[Interface] | None:
         """Return the shared addresses as they are to be, None when they stay."""

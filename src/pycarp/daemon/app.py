@@ -80,7 +80,7 @@ class Daemon:
             self._greet(host)
             chroniclers.append(asyncio.create_task(self._chronicle(host)))
 
-    def answer(self, request: messages.Request) -> messages.Reply:
+    async def answer(self, request: messages.Request) -> messages.Reply:
         """Carry out a request of the control socket; raises CarpError when it cannot be done."""
         match request:
             case messages.StatusRequest():
@@ -90,6 +90,8 @@ class Daemon:
                 return messages.DoneReply()
             case messages.GroupRequest(group, by):
                 return self._administration.demote_group(group, by)
+            case messages.HandoverRequest():
+                return await self._administration.hand_over(request)
             case messages.SysctlRequest(name, value):
                 return self._sysctl(name, value)
             case _:

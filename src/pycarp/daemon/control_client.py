@@ -20,13 +20,13 @@ def default_path() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")) / "pycarp.sock"  # noqa: S108  mode 0600 from birth
 
 
-def request(path: Path, message: Request, answer: type[R]) -> R:
+def request(path: Path, message: Request, answer: type[R], *, timeout_s: float = TIMEOUT_S) -> R:
     """Send a request and return the reply of the expected type.
 
     Raises ControlError when nobody answers (the state is unknown then) or the daemon could not do it, UsageError when
     it was asked for something wrong.
     """
-    reply = decode_reply(_exchange(path, encode(message)))
+    reply = decode_reply(_exchange(path, encode(message), timeout_s))
     if isinstance(reply, RefusedReply):
         raise UsageError(reply.message) if reply.is_usage else ControlError(reply.message)
     if not isinstance(reply, answer):
@@ -34,17 +34,17 @@ def request(path: Path, message: Request, answer: type[R]) -> R:
     return reply
 
 
-def _exchange(path: Path, line: bytes) -> bytes:
+def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(TIMEOUT_S)
+            sock.settimeout(timeout_s)
             sock.connect(str(path))
             sock.sendall(line)
             with sock.makefile("rb") as stream:
                 return stream.readline(LINE_LIMIT)
     except TimeoutError as exc:
         raise ControlError(
-            f"the pycarp at {path} does not answer within {TIMEOUT_S:g} s; its state is unknown"
+            f"the pycarp at {path} does not answer within {timeout_s:g} s; its state is unknown"
         ) from exc
     except OSError as exc:
         why = exc.strerror or str(exc)

@@ -43,6 +43,14 @@ class GroupRequest(msgspec.Struct, tag="group", forbid_unknown_fields=True):
     by: int = 0
 
 
+class HandoverRequest(msgspec.Struct, tag="handover", forbid_unknown_fields=True, kw_only=True):
+    """Leave the addresses of a host to the next one, or (``is_back``) be ready to take them back."""
+
+    host: str
+    timeout_s: float
+    is_back: bool = False
+
+
 class SysctlRequest(msgspec.Struct, tag="sysctl", forbid_unknown_fields=True):
     """Read a switch, or set it if there is a value."""
 
@@ -108,6 +116,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     peer: Peer | None
     next_s: float | None
     rejected: int
+    contested: int
 
 
 class LinkStatus(msgspec.Struct):
@@ -149,6 +158,14 @@ class SysctlReply(msgspec.Struct, tag="sysctl", kw_only=True):
     value: int
 
 
+class HandoverReply(msgspec.Struct, tag="handover", kw_only=True):
+    """Who is MASTER now and how long that took; nobody's name when a hand-over was taken back."""
+
+    host: str
+    master: str | None = None
+    took_s: float = 0
+
+
 class DoneReply(msgspec.Struct, tag="done"):
     """It has been done."""
 
@@ -160,8 +177,8 @@ class RefusedReply(msgspec.Struct, tag="refused"):
     is_usage: bool = False
 
 
-Request: TypeAlias = StatusRequest | IfconfigRequest | GroupRequest | SysctlRequest
-Reply: TypeAlias = StatusReply | GroupReply | SysctlReply | DoneReply | RefusedReply
+Request: TypeAlias = StatusRequest | IfconfigRequest | GroupRequest | HandoverRequest | SysctlRequest
+Reply: TypeAlias = StatusReply | GroupReply | HandoverReply | SysctlReply | DoneReply | RefusedReply
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

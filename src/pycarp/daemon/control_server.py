@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_request, encode
@@ -14,7 +14,7 @@ _OWNER_ONLY = 0o177
 
 
 @contextlib.asynccontextmanager
-async def serve(path: Path, answer: Callable[[Request], Reply]) -> AsyncIterator[None]:
+async def serve(path: Path, answer: Callable[[Request], Awaitable[Reply]]) -> AsyncIterator[None]:
     """Answer on ``path`` while the context lasts; a CarpError of ``answer`` becomes a refusal.
 
     A socket that nobody answers on is replaced; ``refuse_if_alive`` comes first. Raises ControlError when it cannot
@@ -46,20 +46,20 @@ def refuse_if_alive(path: Path) -> None:
 
 
 async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Request], Reply]
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Request], Awaitable[Reply]]
 ) -> None:
     try:
         # ValueError: a line longer than the limit.
         with contextlib.suppress(ConnectionError, ValueError):
             while line := await reader.readline():
-                writer.write(encode(_reply(line, answer)))
+                writer.write(encode(await _reply(line, answer)))
                 await writer.drain()
     finally:
         writer.close()
 
 
-def _reply(line: bytes, answer: Callable[[Request], Reply]) -> Reply:
+async def _reply(line: bytes, answer: Callable[[Request], Awaitable[Reply]]) -> Reply:
     try:
-        return answer(decode_request(line))
+        return await answer(decode_request(line))
     except CarpError as exc:
         return RefusedReply(str(exc), isinstance(exc, ConfigError | UsageError))

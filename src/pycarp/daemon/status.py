@@ -37,6 +37,7 @@ def host_status(host: HostSnapshot, now_ns: int) -> HostStatus:
         last_change=None if host.last_change is None else _change(host.last_change, now_ns),
         peer=_peer(host, now_ns),
         rejected=host.rejected,
+        contested=host.contested,
         next_s=None if host.deadline_ns is None else _seconds(host.deadline_ns - now_ns),
     )
 
