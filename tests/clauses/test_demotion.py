@@ -3,7 +3,7 @@
 import pytest
 
 from pycarp.core.events import DemotionChange
-from pycarp.core.inputs import Action, DemotionSet, HostAdded, LinkChanged, TransmitReported
+from pycarp.core.inputs import Action, AddressesDisturbed, DemotionSet, HostAdded, LinkChanged, TransmitReported
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.dialects import ALL, FREEBSD, FREEBSD9, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
@@ -372,3 +372,18 @@ def test_addresses_that_cannot_be_held_demote(dialect: Dialect) -> None:
     host.report(Action.HOLD)
 
     assert (failed, host.engine.host_snapshot(KEY).demotion) == (["addresses not held"], ())
+
+
+@but()
+def test_addresses_that_others_keep_changing_demote(dialect: Dialect) -> None:
+    """No system has this; nobody takes addresses from a carp interface.
+
+    Deviation: contested-demotes.
+    """
+    host = bench(config(dialect=dialect))
+    for _ in range(5):
+        host.feed(AddressesDisturbed(KEY, "somebody removed them"))
+    contested = [cause for cause, _amount in host.engine.host_snapshot(KEY).demotion]
+    host.hear(advert(), at_ns=seconds(60))
+
+    assert (contested, host.engine.host_snapshot(KEY).demotion) == (["addresses contested"], ())

@@ -751,3 +751,15 @@ def test_a_takeover_is_told_from_backup() -> None:
 
     assert isinstance(change, StateChange)
     assert (change.old, change.new) == (State.BACKUP, State.MASTER)
+
+
+@but()
+def test_a_master_that_stood_still_yields_to_whoever_took_over(dialect: Dialect) -> None:
+    """carp.md 5.1: a MASTER ignores a weaker claim; but this one was as good as gone.
+
+    Deviation: absent-yields.
+    """
+    host = master(config(dialect=dialect))
+    host.hear(advert(advskew=100), at_ns=host.now_ns + seconds(60))
+
+    assert reasons(host) is Reason.ABSENT

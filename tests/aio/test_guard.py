@@ -1,0 +1,180 @@
+"""The guardian always knows what to do: armed before the addresses are held, disarmed once they are dropped."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from pycarp import State
+from pycarp.aio.node import Node
+from pycarp.core.inputs import Action
+from pycarp.monitors.static import StaticMonitor
+from pycarp.system.deeds import Deed, Parcel, Writing
+from pycarp.transports.memory import MemoryBus
+from pycarp.vocabulary import HostKey, Interface
+from pycarp.wire import advertisement as wire
+from tests.support.actuators import RecordingActuator
+from tests.support.nodes import config, link
+from tests.support.transports import ScriptedTransport
+from tests.support.virtual import in_virtual_time
+
+
+@dataclass(slots=True)
+class RecordingGuardian:
+    """Writes down what it is told, with the time."""
+
+    armed: dict[HostKey, tuple[tuple[Deed, ...], int]] = field(default_factory=dict)
+    arms: list[float] = field(default_factory=list)
+    beats: list[float] = field(default_factory=list)
+    disarms: list[float] = field(default_factory=list)
+    left_armed: list[HostKey] | None = None
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    def arm(self, key: HostKey, deeds: tuple[Deed, ...], limit_ns: int) -> None:
+        """Note it."""
+        self.armed[key] = (deeds, limit_ns)
+        self.arms.append(asyncio.get_running_loop().time())
+
+    def beat(self, key: HostKey) -> None:
+        """Note it."""
+        assert key in self.armed
+        self.beats.append(asyncio.get_running_loop().time())
+
+    def disarm(self, key: HostKey) -> None:
+        """Note it."""
+        del self.armed[key]
+        self.disarms.append(asyncio.get_running_loop().time())
+
+    async def close(self) -> None:
+        """Note who was left."""
+        self.left_armed = list(self.armed)
+
+
+class WillingActuator(RecordingActuator):
+    """One whose addresses somebody else can drop."""
+
+    def will(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[Deed, ...]:
+        """Return a deed an address."""
+        return tuple(Writing("net/test", str(address)) for address in addresses)
+
+
+def guarded(
+    guardian: RecordingGuardian, *, actuator: RecordingActuator | None = None, bus: MemoryBus | None = None
+) -> Node:
+    """Return a node on a bus of its own unless one is given."""
+    return Node(
+        transport=(bus or MemoryBus()).port("here"),
+        actuator=actuator or WillingActuator(),
+        monitor=StaticMonitor([link(1)]),
+        guardian=guardian,
+    )
+
+
+@in_virtual_time
+async def test_it_is_armed_with_what_drops_the_addresses_and_its_patience() -> None:
+    guardian = RecordingGuardian()
+    async with guarded(guardian) as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+
+        assert guardian.armed == {web.key: ((Writing("net/test", "192.0.2.10/24"),), 1_750_000_000)}
+
+
+@in_virtual_time
+async def test_its_last_parcel_is_a_bow_out_that_peers_accept() -> None:
+    guardian = RecordingGuardian()
+    node = Node(
+        transport=ScriptedTransport(), actuator=WillingActuator(), monitor=StaticMonitor([link(1)]), guardian=guardian
+    )
+    async with node as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+        parcel = guardian.armed[web.key][0][-1]
+
+        assert isinstance(parcel, Parcel)
+        advert = wire.decode(parcel.octets)
+        assert (advert.advbase, advert.advskew) == (wire.BOW_OUT, wire.BOW_OUT)
+
+
+@in_virtual_time
+async def test_every_advertisement_is_a_sign_of_life() -> None:
+    guardian = RecordingGuardian()
+    async with guarded(guardian) as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+        await asyncio.sleep(5.5)
+
+        assert [round(at_s) for at_s in guardian.beats] == [4, 5, 6, 7, 8]
+
+
+@in_virtual_time
+async def test_a_master_that_cannot_send_gives_no_sign_of_life() -> None:
+    guardian, transport = RecordingGuardian(), ScriptedTransport()
+    node = Node(transport=transport, actuator=WillingActuator(), monitor=StaticMonitor([link(1)]), guardian=guardian)
+    async with node as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+        transport.error = OSError(105, "No buffer space available")
+        await asyncio.sleep(3.5)
+        silent = len(guardian.beats)
+        transport.error = None
+        await asyncio.sleep(4)
+
+        assert (silent, len(guardian.beats) > 0) == (0, True)
+
+
+@in_virtual_time
+async def test_it_is_disarmed_only_when_the_addresses_are_dropped() -> None:
+    guardian = RecordingGuardian()
+    async with guarded(guardian, actuator=WillingActuator(takes_s=1)) as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+        await asyncio.sleep(2)
+        web.force(State.BACKUP)
+        await asyncio.sleep(0.5)
+        while_dropping = list(guardian.armed)
+        await asyncio.sleep(1)
+
+        assert (while_dropping, list(guardian.armed)) == ([web.key], [])
+
+
+@in_virtual_time
+async def test_a_drop_that_is_over_when_the_host_is_master_again_disarms_nothing() -> None:
+    guardian = RecordingGuardian()
+    async with guarded(guardian, actuator=WillingActuator(takes_s=1)) as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+        await asyncio.sleep(2)
+        web.force(State.BACKUP)
+        web.force(State.MASTER)
+        await asyncio.sleep(3)
+
+        assert list(guardian.armed) == [web.key]
+
+
+@in_virtual_time
+async def test_nothing_is_armed_at_a_clean_end() -> None:
+    guardian = RecordingGuardian()
+    async with guarded(guardian) as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+
+    assert guardian.left_armed == []
+
+
+@in_virtual_time
+async def test_addresses_that_could_not_be_dropped_at_the_end_are_left_to_it() -> None:
+    guardian = RecordingGuardian()
+    actuator = WillingActuator()
+
+    async def leave_in_vain() -> None:
+        async with guarded(guardian, actuator=actuator) as here:
+            await (await here.add(config())).wait_for(State.MASTER)
+            actuator.refused.add(Action.DROP)
+
+    with pytest.raises(TimeoutError):
+        await leave_in_vain()
+
+    assert guardian.left_armed == [config().key]
