@@ -14,6 +14,7 @@ from pycarp.cli.demo import demo
 from pycarp.cli.ifconfig import ifconfig
 from pycarp.cli.lab import lab
 from pycarp.cli.netstat import netstat
+from pycarp.cli.release import release
 from pycarp.cli.run import run
 from pycarp.cli.status import status
 from pycarp.cli.sysctl import sysctl
@@ -51,8 +52,9 @@ def cli() -> None:
     Ask what was dropped, and why: sudo pycarp netstat
     Explain what is on the wire:   sudo pycarp decode -i eth0
     Give an address back:          sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
+    Clean up after a crash:        sudo pycarp release
     """  # noqa: D301  \b is click's mark for lines that are not rewrapped
 
 
-for _command in (run, status, ifconfig, sysctl, netstat, decode, ucarp, convert, demo, lab):
+for _command in (run, status, ifconfig, sysctl, netstat, decode, ucarp, convert, release, demo, lab):
     cli.add_command(_command)
