@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pycarp.daemon.control_client import default_path
+from pycarp.system import state_folder
 
 control_option = click.option(
     "--control",
@@ -14,6 +15,16 @@ control_option = click.option(
     metavar="PATH",
     show_default="/run/pycarp.sock for root, else in XDG_RUNTIME_DIR; PYCARP_CONTROL",
     help="Control socket of the daemon.",
+)
+
+state_option = click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
+    default=state_folder.DEFAULT,
+    envvar="PYCARP_STATE",
+    metavar="DIR",
+    show_default=f"{state_folder.DEFAULT}; PYCARP_STATE",
+    help="Folder in which daemons note what they have on this machine.",
 )
 
 

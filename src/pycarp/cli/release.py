@@ -1,0 +1,57 @@
+"""``pycarp release``: undo what a daemon that died left on this machine."""
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+
+from pycarp.cli.options import state_option
+from pycarp.errors import ActuatorError
+from pycarp.system.leftovers import Report, clean
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pycarp release                  after kill -9, a crash, or before uninstalling
+  pycarp release --dry-run        what it would do
+  pycarp release --json | jq '.released[].what'
+  ip netns exec left pycarp release    what was left in another network namespace
+
+\b
+A daemon does the same when it starts. What running daemons have is named and left
+alone, and so is whatever looks otherwise than it was noted in the state folder.
+Exit status: 0 done, or nothing to do; 1 something could not be undone; 2 wrong usage."""
+)
+@state_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def release(*, state: Path, as_json: bool, dry_run: bool) -> None:
+    """Remove the devices and addresses that a dead daemon left, and restore the switches of the kernel it had set."""
+    report = asyncio.run(clean(state, is_rehearsal=dry_run))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(as_object(report)), indent=2))
+    else:
+        click.echo("\n".join(render(report, is_rehearsal=dry_run)))
+    if report.failed:
+        raise ActuatorError("\npycarp: ".join(str(each) for each in report.failed))
+
+
+def render(report: Report, *, is_rehearsal: bool = False) -> list[str]:
+    """Return a line for each thing, without those that failed."""
+    lines = [f"would {each.verb} {each.what}" if is_rehearsal else str(each) for each in report.undone]
+    lines += [str(each) for each in report.spared]
+    if not lines and not report.failed:
+        lines.append("nothing to release")
+    return lines + [str(each) for each in report.held]
+
+
+def as_object(report: Report) -> dict[str, object]:
+    """Return the report as scripts read it."""
+    return {
+        "released": [{"verb": each.verb, "what": each.what} for each in report.undone],
+        "left_alone": [{"what": str(each.resource), "reason": each.reason} for each in report.spared],
+        "failed": [{"what": str(each.what), "reason": each.reason} for each in report.failed],
+        "held": [{"pid": each.pid, "what": [str(one) for one in each.resources]} for each in report.held],
+    }

@@ -1,0 +1,79 @@
+"""The folder in which daemons note what they have, and the two locks that belong to it.
+
+A daemon's own file is locked as long as it lives. Beside, ``cleaning.lock`` is held by whoever begins a journal or
+cleans up after one; ``sysctls.lock``, never longer than a few reads and writes, by whoever changes a switch of the
+kernel that others may want as well. Both are for root alone: what anybody may open, anybody may hold for ever.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+DEFAULT = Path("/run/pycarp")
+SUFFIX = ".journal"
+
+_FOLDER_MODE, FILE_MODE = 0o755, 0o600
+_CLEANING, _SYSCTLS = "cleaning.lock", "sysctls.lock"
+_WAY_OUT = "name another folder with --state DIR"
+
+
+def make(folder: Path) -> None:
+    """Make the folder, if it is not there, so that everybody can look into it whatever the umask."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(parents=True)
+        folder.chmod(_FOLDER_MODE)
+
+
+def journals(folder: Path) -> list[Path]:
+    """Return the journals in a folder; none if it does not exist."""
+    try:
+        return sorted(each for each in folder.iterdir() if each.suffix == SUFFIX)
+    except FileNotFoundError:
+        return []
+
+
+def try_to_lock_cleaning(folder: Path) -> int | None:
+    """Return a descriptor that, as long as it is open, keeps others from cleaning; None while somebody does."""
+    descriptor = _opened(folder / _CLEANING)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextlib.contextmanager
+def sysctls_locked(folder: Path) -> Iterator[None]:
+    """Keep other daemons and cleaners from changing switches of the kernel. Waits; so never await within."""
+    descriptor = _opened(folder / _SYSCTLS)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refusal(folder: Path, exc: OSError) -> str:
+    """Return in one line why the folder cannot be used, and what to do about it."""
+    path = exc.filename if exc.filename is not None else folder
+    hint = f"run as root or {_WAY_OUT}" if exc.errno in (errno.EACCES, errno.EPERM) else _WAY_OUT
+    return f"cannot use {path}: {exc.strerror or exc}; {hint}"
+
+
+def busy(folder: Path, patience_s: float) -> str:
+    """Return in one line that somebody else has been cleaning for too long."""
+    return f"another pycarp has been cleaning up in {folder} for more than {patience_s:g} s; try again, or {_WAY_OUT}"
+
+
+def is_trustworthy(status: os.stat_result) -> bool:
+    """Say whether it is a plain file of root or of this user: what others say is nothing to act on."""
+    return stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)

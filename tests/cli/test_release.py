@@ -1,0 +1,110 @@
+"""``pycarp release`` as its user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pycarp.cli import cli
+from pycarp.cli.release import as_object, render
+from pycarp.system.journal import Device, Journal, Shared, Sysctl
+from pycarp.system.leftovers import Failed, Held, Report, Spared, Undone
+
+DEVICE = Device("carp0", "eth0", "00:00:5e:00:01:07")
+ADDRESS = Shared("eth0", "192.0.2.1/24")
+SWITCH = Sysctl("net/ipv4/conf/eth0.7/arp_ignore", "0", "1")
+
+
+def release(folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["release", "--state", str(folder), *words])
+
+
+def test_nothing_to_release_is_well(tmp_path: Path) -> None:
+    result = release(tmp_path / "state")
+
+    assert (result.exit_code, result.output) == (0, "nothing to release\n")
+
+
+def test_what_was_undone_and_what_was_left_alone_is_told() -> None:
+    report = Report(undone=(Undone(ADDRESS), Undone(SWITCH)), spared=(Spared(DEVICE, "it is no macvlan"),))
+
+    assert render(report) == [
+        "removed address 192.0.2.1/24 from eth0",
+        "restored net.ipv4.conf.eth0/7.arp_ignore to 0",
+        "left carp0 alone: it is no macvlan",
+    ]
+
+
+def test_a_rehearsal_tells_what_it_would_do() -> None:
+    assert render(Report(undone=(Undone(DEVICE), Undone(SWITCH))), is_rehearsal=True) == [
+        "would remove device carp0 from eth0",
+        "would restore net.ipv4.conf.eth0/7.arp_ignore to 0",
+    ]
+
+
+def test_what_running_daemons_have_is_named(tmp_path: Path) -> None:
+    journal = Journal.begin(tmp_path)
+    journal.record(DEVICE)
+    journal.record(ADDRESS)
+
+    result = release(tmp_path)
+
+    assert result.exit_code == 0
+    first, second = result.output.splitlines()
+    assert first == "nothing to release"
+    assert second.startswith("held by running pycarp, pid ")
+    assert second.endswith(": carp0, 192.0.2.1/24 on eth0")
+    journal.end()
+
+
+def test_scripts_get_one_object(tmp_path: Path) -> None:
+    assert json.loads(release(tmp_path, "--json").output) == {
+        "released": [],
+        "left_alone": [],
+        "failed": [],
+        "held": [],
+    }
+
+
+def test_the_object_tells_the_same_as_the_lines() -> None:
+    report = Report(
+        undone=(Undone(DEVICE),),
+        spared=(Spared(ADDRESS, "somebody else has put it there"),),
+        failed=(Failed(SWITCH, "Read-only file system"),),
+        held=(Held(123, (DEVICE,)),),
+    )
+
+    assert as_object(report) == {
+        "released": [{"verb": "remove", "what": "device carp0 from eth0"}],
+        "left_alone": [{"what": "192.0.2.1/24 on eth0", "reason": "somebody else has put it there"}],
+        "failed": [{"what": "net.ipv4.conf.eth0/7.arp_ignore", "reason": "Read-only file system"}],
+        "held": [{"pid": 123, "what": ["carp0"]}],
+    }
+
+
+def test_what_cannot_be_undone_is_an_error_that_names_it(tmp_path: Path) -> None:
+    journal = Journal.begin(tmp_path)
+    with journal.path.open("a") as file:
+        file.write("garbage\n")
+    journal.record(DEVICE)
+    journal.strike(DEVICE)
+    journal.record(SWITCH)
+    journal.end()
+
+    result = release(tmp_path)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"pycarp: cannot read {journal.path}: line 2: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("--nonsense",), ("--state",)])
+def test_wrong_usage_is_told_apart_from_failure(words: tuple[str, ...]) -> None:
+    assert CliRunner().invoke(cli, ["release", *words]).exit_code == 2
+
+
+def test_a_file_in_the_place_of_the_folder_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+
+    assert release(tmp_path / "state").exit_code == 2
