@@ -1,0 +1,392 @@
+"""A companion that drops addresses and bows out when this process is dead or frozen; this is the daemon's side of it.
+
+What the companion does and how the two talk is told in ``guardian_process``. Here it is started, watched, and replaced
+when it ends without having been asked to.
+"""
+
+import asyncio
+import contextlib
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pycarp.errors import ActuatorError
+from pycarp.system import guardian_process
+from pycarp.system.deeds import Deed, Parcel, Request, Writing
+from pycarp.system.guardian_process import Message, Sending, Way
+from pycarp.vocabulary import HostKey
+
+_READY_S = 5.0
+_GOODBYE_S = 1.0
+_BACKOFF_S = (0.0, 0.1, 1.0)
+_HEALTHY_S = 10.0
+_SLOTS = 16384  # of eight octets each; only those in use need memory
+_ROUTE: Way = (int(socket.AF_NETLINK), int(socket.SOCK_RAW), socket.NETLINK_ROUTE, ())
+_KERNEL = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardianFired:
+    """The beats of a key were away for too long, so its deeds have been carried out, at this time of CLOCK_MONOTONIC.
+
+    The key is not armed any more, unless it has been armed anew meanwhile.
+    """
+
+    key: HostKey
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardianLost:
+    """There is no companion at present, for this reason; it will be replaced."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardianRestarted:
+    """A new companion, of this process id, is ready and knows everything that is armed."""
+
+    pid: int
+
+
+GuardianNews = GuardianFired | GuardianLost | GuardianRestarted
+
+
+class Guardian:
+    """What is armed, and the companion that knows it.
+
+    ``afterwards`` is what the companion becomes after our death, when all deeds are done: a program with its arguments,
+    by its full path, since it starts in ``/``. It inherits that SIGTERM, SIGINT and SIGHUP are ignored. ``python`` runs
+    the companion, and must be of the same version as this one.
+
+    ``notice`` is called in the event loop. Before ``start`` and after ``close`` nothing can be armed.
+    """
+
+    def __init__(
+        self,
+        *,
+        notice: Callable[[GuardianNews], None],
+        afterwards: tuple[str, ...] = (),
+        python: str = sys.executable,
+    ) -> None:
+        self._notice = notice
+        self._afterwards = afterwards
+        self._python = python
+        self._beats: _Beats | None = None
+        self._companion: _Companion | None = None
+        self._armed: dict[HostKey, _Arming] = {}
+        self._serial = 0
+        self._restarts = 0
+        self._next_restart: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the companion, None while there is none."""
+        return self._companion.pid if self._companion else None
+
+    async def start(self) -> None:
+        """Return when the companion is ready. ActuatorError when it cannot be started."""
+        async with contextlib.AsyncExitStack() as undo:
+            try:
+                beats = undo.enter_context(contextlib.closing(_Beats()))
+                companion = self._new_companion(beats)
+            except OSError as exc:
+                raise ActuatorError(f"cannot start the guardian with {self._python}: {exc.strerror or exc}") from exc
+            undo.push_async_callback(companion.dismiss, _GOODBYE_S)
+            refusal = await companion.refusal(_READY_S)
+            if refusal:
+                raise ActuatorError(f"the guardian, started with {self._python}, {refusal}")
+            undo.pop_all()
+        self._beats, self._companion = beats, companion
+
+    def arm(self, key: HostKey, deeds: tuple[Deed, ...], limit_ns: int) -> None:
+        """Have the deeds carried out after our death, or ``limit_ns`` after the last beat; this is one.
+
+        What was armed for the key before is replaced in the same moment. Requests and writings come first, in their
+        order and those of all keys, parcels after them.
+        """
+        if self._beats is None:
+            return
+        former = self._armed.get(key)
+        slot = former.slot if former else self._beats.take()
+        self._serial += 1
+        first = tuple(_step(deed) for deed in deeds if not isinstance(deed, Parcel))
+        then = tuple(_sending(deed) for deed in deeds if isinstance(deed, Parcel))
+        message = ("arm", tuple(key), self._serial, slot, limit_ns, first, then)
+        self._armed[key] = _Arming(slot, self._serial, message)
+        self._beats.beat(slot)
+        self._tell(message)
+
+    def beat(self, key: HostKey) -> None:
+        """Say that all is well with a key; costs less than a microsecond, nothing if it is not armed."""
+        armed = self._armed.get(key)
+        if armed and self._beats:
+            self._beats.beat(armed.slot)
+
+    def disarm(self, key: HostKey) -> None:
+        """Have nothing carried out for this key any more; well if nothing is armed."""
+        if key in self._armed:
+            self._forget(key)
+            self._tell(("disarm", tuple(key)))
+
+    async def close(self) -> None:
+        """Let the companion end without acting; it is killed if that takes longer than a second."""
+        if self._next_restart:
+            self._next_restart.cancel()
+            self._next_restart = None
+        beats, self._beats = self._beats, None
+        companion, self._companion = self._companion, None
+        self._armed.clear()
+        try:
+            if companion:
+                await companion.dismiss(_GOODBYE_S)
+        finally:
+            if beats:
+                beats.close()
+
+    def _tell(self, message: Message) -> None:
+        if self._companion:
+            self._companion.tell([message])
+
+    def _forget(self, key: HostKey) -> None:
+        slot = self._armed.pop(key).slot
+        if self._beats:
+            self._beats.give_back(slot)
+
+    def _new_companion(self, beats: "_Beats") -> "_Companion":
+        companion = _Companion(self._python, beats.descriptor, on_message=self._hear, on_end=self._lose)
+        companion.tell([("afterwards", self._afterwards), *(each.message for each in self._armed.values())])
+        return companion
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case ("fired", (link, vhid), serial, at_ns):
+                key = HostKey(link, vhid)
+                if key in self._armed and self._armed[key].serial == serial:
+                    self._forget(key)
+                self._notice(GuardianFired(key, at_ns))
+            case ("ready",) if self._companion:
+                self._notice(GuardianRestarted(self._companion.pid))
+
+    def _lose(self, companion: "_Companion", reason: str) -> None:
+        if self._companion is not companion:
+            return
+        self._companion = None
+        if companion.age_s > _HEALTHY_S:
+            self._restarts = 0
+        self._try_later()
+        self._notice(GuardianLost(reason))
+
+    def _try_later(self) -> None:
+        delay_s = _BACKOFF_S[min(self._restarts, len(_BACKOFF_S) - 1)]
+        self._restarts += 1
+        self._next_restart = asyncio.get_running_loop().call_later(delay_s, self._restart)
+
+    def _restart(self) -> None:
+        self._next_restart = None
+        if self._beats is None:
+            return
+        try:
+            self._companion = self._new_companion(self._beats)
+        except OSError as exc:
+            self._try_later()
+            self._notice(GuardianLost(f"cannot be started: {exc.strerror or exc}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Arming:
+    slot: int
+    serial: int
+    message: Message
+
+
+class _Beats:
+    """Memory that the companion can see: a time of CLOCK_MONOTONIC in ns for each slot.
+
+    A time is eight octets, aligned, so that the processor writes it as one.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("pycarp-beats")
+        try:
+            os.ftruncate(self.descriptor, _SLOTS * 8)
+            self._memory = mmap.mmap(self.descriptor, 0)
+        except OSError:
+            os.close(self.descriptor)
+            raise
+        self._times = memoryview(self._memory).cast("q")
+        self._taken = 0
+        self._given_back: list[int] = []
+
+    def take(self) -> int:
+        """Return a slot that nobody has."""
+        if self._given_back:
+            return self._given_back.pop()
+        assert self._taken < _SLOTS
+        self._taken += 1
+        return self._taken - 1
+
+    def give_back(self, slot: int) -> None:
+        self._given_back.append(slot)
+
+    def beat(self, slot: int) -> None:
+        self._times[slot] = time.monotonic_ns()
+
+    def close(self) -> None:
+        self._times.release()
+        self._memory.close()
+        os.close(self.descriptor)
+
+
+class _Companion:
+    """A process, from its start until its end has been seen; then ``on_end`` is called with the reason."""
+
+    def __init__(
+        self,
+        python: str,
+        beats: int,
+        *,
+        on_message: Callable[[Message], None],
+        on_end: Callable[["_Companion", str], None],
+    ) -> None:
+        self._on_message = on_message
+        self._on_end = on_end
+        self._reason: str | None = None
+        self._settled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._started_at_s = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._process, self._life, self._connection = _spawn(python, beats)
+        self._loop.add_reader(self._connection, self._read)
+        self._loop.add_reader(self._life, self._bury)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def age_s(self) -> float:
+        return time.monotonic() - self._started_at_s
+
+    async def refusal(self, timeout_s: float) -> str | None:
+        """Return why it is not ready, None when it is."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
+        except TimeoutError:
+            return f"was not ready within {timeout_s:g} s"
+        return self._reason
+
+    def tell(self, messages: list[Message]) -> None:
+        """Send now; a companion that cannot be told has missed something, and is killed to be replaced."""
+        if self._reason:
+            return
+        try:
+            guardian_process.send(self._connection, messages)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # It is dead, and its end about to be seen.
+        except BlockingIOError:
+            self._kill("took no messages any more and was killed")
+        except OSError as exc:
+            self._kill(f"could not be told ({exc.strerror}) and was killed")
+
+    async def dismiss(self, timeout_s: float) -> None:
+        """Say goodbye and return when it has ended, whatever it takes."""
+        self.tell([("goodbye",)])
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._ended.wait()
+        finally:
+            if not self._ended.is_set():
+                self._kill("did not heed the goodbye and was killed")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(timeout_s)
+                self._release()
+
+    def _kill(self, reason: str) -> None:
+        self._reason = reason
+        self._process.kill()
+
+    def _read(self) -> None:
+        messages, is_closed = guardian_process.receive(self._connection)
+        if is_closed:
+            self._loop.remove_reader(self._connection)
+        for each in messages:
+            self._settled.set()
+            self._on_message(each)
+
+    def _bury(self) -> None:
+        status = self._process.poll()
+        if status is None:
+            return
+        self._read()
+        self._release()
+        self._reason = self._reason or _end_in_words(status)
+        self._settled.set()
+        self._ended.set()
+        self._on_end(self, self._reason)
+
+    def _release(self) -> None:
+        for each in (self._connection.fileno(), self._life):
+            self._loop.remove_reader(each)
+        self._connection.close()
+        os.close(self._life)
+
+
+def _spawn(python: str, beats: int) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
+    """Start the companion; return it, a descriptor that is readable when it has ended, and our end of the socket.
+
+    It is in a session of its own, so that a terminal's signals do not reach it.
+    """
+    with contextlib.ExitStack() as undo:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        undo.callback(ours.close)
+        with theirs, open(os.pidfd_open(os.getpid()), "rb", buffering=0) as our_life:
+            guardian_process.prepare(ours)
+            inherited = theirs.fileno(), beats, our_life.fileno()
+            process = subprocess.Popen(  # noqa: S603  # nothing in it comes from outside
+                [python, "-I", "-S", guardian_process.__file__, *map(str, inherited)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=inherited,
+                cwd="/",
+                start_new_session=True,
+            )
+        undo.callback(process.wait)
+        undo.callback(process.kill)
+        life = os.pidfd_open(process.pid)
+        undo.pop_all()
+    return process, life, ours
+
+
+def _end_in_words(status: int) -> str:
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
+def _step(deed: Request | Writing) -> guardian_process.Writing | Sending:
+    if isinstance(deed, Request):
+        return _ROUTE, _KERNEL, bytes(deed.octets)
+    return str(deed.path), str(deed.text)
+
+
+def _sending(parcel: Parcel) -> Sending:
+    """Return it in plain types: ``marshal`` knows no members of an enumeration."""
+    options = tuple((int(level), int(name), bytes(value)) for level, name, value in parcel.options)
+    way = (int(parcel.family), int(parcel.kind), int(parcel.protocol), options)
+    return way, tuple(_plain(each) for each in parcel.address), bytes(parcel.octets)
+
+
+def _plain(part: str | int | bytes) -> str | int | bytes:
+    if isinstance(part, int):
+        return int(part)
+    return str(part) if isinstance(part, str) else bytes(part)
