@@ -24,7 +24,8 @@ def test_the_version_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "status", "ifconfig", "sysctl", "decode", "ucarp", "convert", "handover", "release", "demo", "lab"]
+    "command",
+    ["run", "status", "ifconfig", "sysctl", "decode", "ucarp", "convert", "handover", "release", "demo", "lab"],
 )
 def test_the_help_of_every_command_has_examples(command: str) -> None:
     result = pycarp(command, "--help")
