@@ -223,6 +223,20 @@ async def test_the_machines_own_address_that_came_after_ours_stays_as_it_was(
 
 
 @pytest.mark.system
+async def test_routes_stay_when_the_first_address_of_their_network_goes(namespace: Namespace, tmp_path: Path) -> None:
+    """With its last address, Linux removes all routes of a link."""
+    namespace.ip("addr", "flush", "dev", LINK)
+    leave(namespace, tmp_path)
+    namespace.ip("addr", "add", "10.88.0.9/24", "dev", LINK)
+    namespace.ip("route", "add", "default", "via", "10.88.0.1", "dev", LINK, "onlink")
+
+    await clean_in(namespace, tmp_path)
+
+    assert "10.88.0.50" not in namespace.ip("addr", "show", "dev", LINK)
+    assert "default via 10.88.0.1" in namespace.ip("route")
+
+
+@pytest.mark.system
 async def test_a_switch_that_somebody_has_changed_since_stays(namespace: Namespace, tmp_path: Path) -> None:
     left_behind(namespace, tmp_path, Sysctl(ARP_IGNORE, "0", "1"))
     with entered(namespace):

@@ -3,8 +3,10 @@
 pyroute2 takes a good part of a second to import, so this module is imported only where it is used.
 """
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from ipaddress import IPv4Interface, ip_interface
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +14,7 @@ from typing import Any, Self
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from pycarp.system import kernel_switches
 from pycarp.system.resources import Device
 from pycarp.vocabulary import CARP_PROTOCOL, Interface
 
@@ -81,15 +84,17 @@ class Removal:
     async def delete_address(self, link: str, address: Interface) -> None:
         """Take an address off a link; well if it is not there.
 
-        With the first IPv4 address of a network the kernel removes the others of it, unless ``promote_secondaries`` is
-        set. Those are put back. Source: ``ip-sysctl`` of the kernel's documentation.
+        With the first IPv4 address of a network the kernel removes the others of it, and with the last of a link all
+        its routes, unless ``promote_secondaries`` is set; so it is set meanwhile. Where it cannot be, the others are
+        put back. Source: ``ip-sysctl`` of the kernel's documentation; ``fib_inetaddr_event`` in the kernel.
         """
         found = await self._find(link, address)
         if found is None:
             return
         index = found["index"]
         neighbours = [] if found["flags"] & _IFA_F_SECONDARY else await self._of_network(index, address)
-        await self._ask("addr", "del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        with _promoting(link) if neighbours else contextlib.nullcontext():
+            await self._ask("addr", "del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
         left = {_interface(each) for each in await self._addresses(index)} if neighbours else set()
         for each in neighbours:
             if _interface(each) not in left:
@@ -137,6 +142,21 @@ class Removal:
         except NetlinkError as exc:
             if verb != "del" or exc.code not in _GONE:
                 raise OSError(exc.code, os.strerror(exc.code)) from exc
+
+
+@contextlib.contextmanager
+def _promoting(link: str) -> Iterator[None]:
+    """Let the next address of a network take the place of the first, where ``/proc/sys`` can be written."""
+    path = f"net/ipv4/conf/{link}/promote_secondaries"
+    before = kernel_switches.read(path)
+    with contextlib.suppress(OSError):
+        kernel_switches.write(path, "1")
+    try:
+        yield
+    finally:
+        if before is not None:
+            with contextlib.suppress(OSError):
+                kernel_switches.write(path, before)
 
 
 def _kind(link: Any) -> str:
