@@ -445,11 +445,19 @@ async def test_a_key_can_be_armed_again_after_its_deeds_were_done(witness: socke
 async def test_a_goodbye_leaves_everything_as_it_is(witness: socket.socket) -> None:
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)
+        ours.guardian.disarm(FIRST)
         pid = ours.guardian.pid
     assert pid is not None
 
     assert (is_there(pid), ours.guardian.pid, ours.news) == (False, None, [])
     assert heard(witness, within_s=0.1) is None
+
+
+async def test_what_is_armed_still_when_the_daemon_ends_is_done(witness: socket.socket) -> None:
+    async with guarded() as ours:
+        ours.guardian.arm(FIRST, (letter(witness, b"could not be dropped"),), LONG_NS)
+
+    assert heard(witness) == b"could not be dropped"
 
 
 async def test_a_guardian_that_does_not_heed_the_goodbye_is_killed(witness: socket.socket) -> None:

@@ -137,16 +137,20 @@ class Guardian:
             self._tell(("disarm", tuple(key)))
 
     async def close(self) -> None:
-        """Let the companion end without acting; it is killed if that takes longer than a second."""
+        """Let the companion end, without acting if nothing is armed; it is killed if that takes longer than a second.
+
+        What is armed still, although its daemon ends, could not be dropped: then that is its turn.
+        """
         if self._next_restart:
             self._next_restart.cancel()
             self._next_restart = None
         beats, self._beats = self._beats, None
         companion, self._companion = self._companion, None
+        is_over = not self._armed
         self._armed.clear()
         try:
             if companion:
-                await companion.dismiss(_GOODBYE_S)
+                await companion.dismiss(_GOODBYE_S, with_goodbye=is_over)
         finally:
             if beats:
                 beats.close()
@@ -297,9 +301,13 @@ class _Companion:
         except OSError as exc:
             self._kill(f"could not be told ({exc.strerror}) and was killed")
 
-    async def dismiss(self, timeout_s: float) -> None:
-        """Say goodbye and return when it has ended, whatever it takes."""
-        self.tell([("goodbye",)])
+    async def dismiss(self, timeout_s: float, *, with_goodbye: bool = True) -> None:
+        """Say goodbye, or seem to be dead, and return when it has ended, whatever it takes."""
+        if with_goodbye:
+            self.tell([("goodbye",)])
+        else:
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
