@@ -27,7 +27,7 @@ from pycarp.vocabulary import HostKey
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require
 
-FIRST, SECOND = HostKey("eth0", 1), HostKey("eth0", 2)
+FIRST, SECOND, PROBE = HostKey("eth0", 1), HostKey("eth0", 2), HostKey("eth0", 255)
 LONG_NS = 60 * 10**9
 SHORT_NS = 300 * 10**6
 SOON_S = 10.0
@@ -336,6 +336,12 @@ class Guarded:
         assert self.guardian.pid is not None
         os.kill(self.guardian.pid, number)
 
+    async def stop(self) -> None:
+        """Stop the guardian when it has taken in all it was told: it acts upon a limit of nothing at once."""
+        self.guardian.arm(PROBE, (), 0)
+        await self.told(GuardianFired)
+        self.signal(signal.SIGSTOP)
+
     async def beat_for(self, duration_s: float) -> None:
         ends_s = time.monotonic() + duration_s
         while time.monotonic() < ends_s:
@@ -395,7 +401,7 @@ async def test_only_the_key_whose_beats_stay_away_is_acted_upon(witness: socket.
 async def test_a_guardian_that_was_stopped_sees_beats_of_meanwhile_first(witness: socket.socket) -> None:
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), 2 * SHORT_NS)
-        ours.signal(signal.SIGSTOP)
+        await ours.stop()
         await ours.beat_for(1)
         ours.signal(signal.SIGCONT)
         await ours.beat_for(0.2)
@@ -407,7 +413,7 @@ async def test_a_guardian_that_was_stopped_hears_messages_of_meanwhile_first(wit
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"first"),), SHORT_NS)
         ours.guardian.arm(SECOND, (letter(witness, b"second"),), SHORT_NS)
-        ours.signal(signal.SIGSTOP)
+        await ours.stop()
         await asyncio.sleep(2 * SHORT_NS / 1e9)
         ours.guardian.disarm(FIRST)
         ours.guardian.arm(SECOND, (letter(witness, b"second"),), LONG_NS)
@@ -464,7 +470,7 @@ async def test_a_guardian_that_does_not_heed_the_goodbye_is_killed(witness: sock
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)
         pid = ours.guardian.pid
-        ours.signal(signal.SIGSTOP)
+        await ours.stop()
     assert pid is not None
 
     assert (is_there(pid), heard(witness, within_s=0.2)) == (False, None)
@@ -473,7 +479,7 @@ async def test_a_guardian_that_does_not_heed_the_goodbye_is_killed(witness: sock
 async def test_a_guardian_that_takes_no_messages_is_replaced_and_the_latest_counts(witness: socket.socket) -> None:
     async with guarded() as ours:
         stopped = ours.guardian.pid
-        ours.signal(signal.SIGSTOP)
+        await ours.stop()
         for number in range(5000):
             ours.guardian.arm(FIRST, (letter(witness, b"%d" % number),), SHORT_NS)
         lost, restarted = await ours.told(GuardianLost), await ours.told(GuardianRestarted)
