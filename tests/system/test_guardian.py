@@ -469,6 +469,7 @@ async def test_what_is_armed_still_when_the_daemon_ends_is_done(witness: socket.
 async def test_a_guardian_that_does_not_heed_the_goodbye_is_killed(witness: socket.socket) -> None:
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)
+        ours.guardian.disarm(FIRST)
         pid = ours.guardian.pid
         await ours.stop()
     assert pid is not None

@@ -36,6 +36,10 @@ class Actuator:
         """Return what another process has to do to drop the addresses."""
         return ()
 
+    def whereabouts(self, key: HostKey) -> str:
+        """Return what the addresses are on, whose MAC address answers and why, in words; empty if unknown."""
+        return ""
+
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
         """Tell the segment that the addresses are here."""
 

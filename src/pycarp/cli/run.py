@@ -4,18 +4,21 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from pycarp import actuators, dialects, transports
-from pycarp.cli.options import control_option, map_option
+from pycarp.cli.options import control_option, map_option, state_option
 from pycarp.config import NodeConfig, grammars
 from pycarp.config.grammars import Grammar
 from pycarp.daemon import sysctls
+from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.app import Daemon, DaemonOptions
 from pycarp.errors import CarpError, ConfigError, UsageError
 from pycarp.system.interfaces import interfaces
+from pycarp.vocabulary import MacMode
 
 
 def _assignments(
@@ -95,7 +98,14 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
     show_default="auto",
     help="Who adds and removes the shared addresses; null for taking part without touching any.",
 )
+@click.option(
+    "--mac",
+    type=click.Choice([each.value for each in MacMode]),
+    show_default="what FILE says, else auto",
+    help="Whose MAC address answers for shared addresses: 00:00:5e:00:01:VHID, the interface's, or what a probe says.",
+)
 @control_option
+@state_option
 def run(
     file: Path | None,
     config_file: Path | None,
@@ -106,7 +116,9 @@ def run(
     dialect: str | None,
     transport: str | None,
     actuator: str | None,
+    mac: str | None,
     control: Path,
+    state: Path,
 ) -> None:
     """Share addresses as FILE says, in the foreground; log one line a transition to standard error.
 
@@ -116,11 +128,14 @@ def run(
     if len(given) != 1:
         raise UsageError("name one configuration: pycarp run FILE, or --config FILE, or --rc-conf FILE")
     config = _read(given[0], Grammar.RC_CONF.value if rc_conf is not None else grammar, renames, dialect)
+    if mac is not None:
+        config = replace(config, hosts=tuple(replace(host, mac=MacMode(mac)) for host in config.hosts))
     _log_to_stderr()
     for note in config.notes:
         logging.getLogger("pycarp").warning("%s", note)
     options = DaemonOptions(
         control=control,
+        state=state,
         transport=_chosen("transport", transport or config.transport, transports.NAMES),
         actuator=_chosen("actuator", actuator or config.actuator, actuators.NAMES),
         sysctls=config.sysctls + assignments,
@@ -138,7 +153,8 @@ def _chosen(what: str, name: str, known: Sequence[str]) -> str:
 
 
 async def _serve(config: NodeConfig, options: DaemonOptions) -> None:
-    await Daemon(config, options).run()
+    plane = await AddressPlane.prepare(options.actuator, state=options.state)
+    await Daemon(config, options, plane).run()
 
 
 def _read(file: Path, said: str | None, renames: dict[str, str], dialect: str | None) -> NodeConfig:

@@ -17,9 +17,13 @@ from pycarp.aio.log_records import log_event, logger, summary
 from pycarp.aio.node import Node
 from pycarp.config.model import NodeConfig
 from pycarp.core.events import ActuationFailed, Event
+from pycarp.core.precaution import precaution_of
+from pycarp.core.settings import Settings
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
+from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.administration import Administration
+from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.status import counters_of, host_status, link_status
 from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING, LOG_PACKETS, Sysctls
 from pycarp.vocabulary import NS_PER_S
@@ -32,9 +36,13 @@ BAD_PACKETS_EVERY_S = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions:
-    """What a daemon is told beside its configuration; ``sysctls`` are name and value, in the order given."""
+    """What a daemon is told beside its configuration.
+
+    ``state`` is the folder where daemons note what they make; ``sysctls`` are name and value, in the order given.
+    """
 
     control: Path
+    state: Path
     transport: str = "auto"
     actuator: str | Actuator = "auto"
     sysctls: tuple[tuple[str, int], ...] = field(default=())
@@ -43,11 +51,18 @@ class DaemonOptions:
 class Daemon:
     """Runs until SIGTERM or SIGINT."""
 
-    def __init__(self, config: NodeConfig, options: DaemonOptions) -> None:
+    def __init__(self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane) -> None:
         self._config = config
         self._options = options
+        self._plane = plane
         self._transport = transports.choose(options.transport)
-        self._node = Node(transport=self._transport, actuator=options.actuator, close_timeout_s=CLOSE_TIMEOUT_S)
+        self._node = Node(
+            transport=self._transport,
+            actuator=plane.actuator,
+            guardian=plane.guardian,
+            settings=Settings() if config.contest_limit is None else Settings(contest_limit=config.contest_limit),
+            close_timeout_s=CLOSE_TIMEOUT_S,
+        )
         self._log_level = LOG_CHANGES
         self._sysctls = Sysctls(self._node, self._set_log)
         self._administration = Administration(self._node)
@@ -71,6 +86,7 @@ class Daemon:
                     logger.info("carp: leaving: dropping addresses, then bowing out")
         finally:
             await _finish(chroniclers)
+            self._plane.end()
 
     async def _set_up(self, chroniclers: list["asyncio.Task[None]"]) -> None:
         for name, value in self._options.sysctls:
@@ -79,6 +95,10 @@ class Daemon:
             host = await self._node.add(config)
             self._greet(host)
             chroniclers.append(asyncio.create_task(self._chronicle(host)))
+        scheduling = be_punctual(self._config.hosts)
+        if scheduling:
+            logger.info("carp: %s", scheduling)
+        settle_memory()
 
     async def answer(self, request: messages.Request) -> messages.Reply:
         """Carry out a request of the control socket; raises CarpError when it cannot be done."""
@@ -113,7 +133,7 @@ class Daemon:
             pid=os.getpid(),
             uptime_s=round(time.monotonic() - self._started_s, 3),
             transport=self._transport,
-            hosts=[host_status(host, now_ns) for host in snapshot.hosts],
+            hosts=[host_status(host, now_ns, self._plane.actuator.whereabouts(host.key)) for host in snapshot.hosts],
             sysctls=self._sysctls.all(),
             counters=counters_of(snapshot.statistics),
             links={link: link_status(each) for link, each in snapshot.links.items()},
@@ -129,6 +149,14 @@ class Daemon:
     def _greet(self, host: VirtualHost) -> None:
         name = "" if host.name == str(host.key) else f"{host.name} "
         logger.info("carp: %s: %s%s, %s transport", host.key, name, summary(host.config), self._transport)
+        where = self._plane.actuator.whereabouts(host.key)
+        if where:
+            logger.info("carp: %s: addresses on %s", host.key, where)
+        if self._plane.guardian and precaution_of(host.config).lifetime_s is None:
+            text = (
+                "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
+            )
+            logger.info(text, host.key)
 
     async def _chronicle(self, host: VirtualHost) -> None:
         """Log the events of a host to its end."""

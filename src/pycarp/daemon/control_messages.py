@@ -91,7 +91,8 @@ class Change(msgspec.Struct, kw_only=True):
 class HostStatus(msgspec.Struct, kw_only=True):
     """One virtual host.
 
-    ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses.
+    ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses,
+    ``whereabouts`` what they are on here. ``contested`` counts how often others changed them.
     """
 
     name: str
@@ -117,6 +118,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     next_s: float | None
     rejected: int
     contested: int
+    whereabouts: str
 
 
 class LinkStatus(msgspec.Struct):

@@ -12,7 +12,7 @@ from pycarp.daemon.control_messages import Cause, Change, HostStatus, LinkStatus
 from pycarp.vocabulary import NS_PER_S
 
 
-def host_status(host: HostSnapshot, now_ns: int) -> HostStatus:
+def host_status(host: HostSnapshot, now_ns: int, whereabouts: str) -> HostStatus:
     """Return the status of one host; ``now_ns`` is the engine's time, from which ages are counted."""
     config = host.config
     return HostStatus(
@@ -38,6 +38,7 @@ def host_status(host: HostSnapshot, now_ns: int) -> HostStatus:
         peer=_peer(host, now_ns),
         rejected=host.rejected,
         contested=host.contested,
+        whereabouts=whereabouts,
         next_s=None if host.deadline_ns is None else _seconds(host.deadline_ns - now_ns),
     )
 

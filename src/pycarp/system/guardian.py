@@ -302,7 +302,10 @@ class _Companion:
             self._kill(f"could not be told ({exc.strerror}) and was killed")
 
     async def dismiss(self, timeout_s: float, *, with_goodbye: bool = True) -> None:
-        """Say goodbye, or seem to be dead, and return when it has ended, whatever it takes."""
+        """Say goodbye, or seem to be dead, and return when it has ended, whatever it takes.
+
+        One that took us for dead cleans up after us, and may take its time for that.
+        """
         if with_goodbye:
             self.tell([("goodbye",)])
         else:
@@ -313,7 +316,9 @@ class _Companion:
                 async with asyncio.timeout(timeout_s):
                     await self._ended.wait()
         finally:
-            if not self._ended.is_set():
+            if not self._ended.is_set() and not with_goodbye:
+                self._release()
+            elif not self._ended.is_set():
                 self._kill("did not heed the goodbye and was killed")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(timeout_s)
