@@ -194,12 +194,15 @@ class _Cleaning:
         if any(each.resource == resource for each in self._undone):
             return
         try:
-            if resource.thing not in self._living:
-                await self._undo(resource, kernel)
+            # Who wants a switch is asked again in the moment of restoring it: daemons may have come and gone meanwhile.
+            if isinstance(resource, Sysctl):
+                self._restore(resource)
+            elif resource.thing not in self._living:
+                await self._remove(resource, kernel)
         except OSError as exc:
             self._failed.append(Failed(resource, _reason(exc)))
 
-    async def _undo(self, resource: Resource, kernel: "Removal") -> None:
+    async def _remove(self, resource: Device | Shared, kernel: "Removal") -> None:
         match resource:
             case Device():
                 is_there, problem = await kernel.exists(resource.name), await kernel.difference(resource)
@@ -208,8 +211,6 @@ class _Cleaning:
                 address = ip_interface(resource.address)
                 is_there, problem = await kernel.has(link, address), await kernel.stranger(link, address)
                 await self._settle(resource, problem, lambda: kernel.delete_address(link, address), is_there=is_there)
-            case Sysctl():
-                self._restore(resource)
             case _:
                 assert_never(resource)
 
@@ -225,7 +226,6 @@ class _Cleaning:
 
     def _restore(self, switch: Sysctl) -> None:
         with state_folder.sysctls_locked(self._folder):
-            # A daemon that runs already may have begun to want it since.
             living = self._things_of_the_living(journal_file.others(self._folder, None, self._place))
             value = None if switch.thing in living else kernel_switches.read(switch.path)
             if value is None or value == switch.before:
