@@ -211,6 +211,7 @@ async def test_a_drop_that_is_cancelled_does_not_come_late(namespace: Namespace)
         cancelled = asyncio.create_task(actuator.drop(HostKey(LINK, 2), (second,)))
         await asyncio.sleep(0)
         cancelled.cancel()
+        await actuator.hold(HostKey(LINK, 2), (second,))
         await asyncio.wait({dropping, cancelled})
 
     assert namespace.addresses() == {str(namespace.own), str(second)}

@@ -1,4 +1,4 @@
-"""Sends gratuitous ARP and unsolicited neighbour advertisements; the link's own MAC is the owner of the addresses."""
+"""Sends gratuitous ARP and unsolicited neighbour advertisements, for the link's own MAC address or a virtual one."""
 
 import fcntl
 import socket
@@ -25,9 +25,15 @@ class Announcer:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setblocking(False)
 
-    def announce(self, link: str, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        """Tell everybody about each address, in the form the dialect wants; raises OSError."""
-        for frame in frames(addresses, self._mac_of(link), form, is_router=_forwards(link)):
+    def announce(
+        self, link: str, addresses: tuple[Interface, ...], form: ArpForm, *, owner: MacAddress | None = None
+    ) -> None:
+        """Tell everybody about each address, in the form the dialect wants; raises OSError.
+
+        ``owner`` is the MAC address that has them, None stands for the link's own.
+        """
+        link_mac = self._mac_of(link)
+        for frame in frames(addresses, owner or link_mac, form, link_mac=link_mac, is_router=_forwards(link)):
             self._socket.sendto(frame, (link, 0))
 
     def close(self) -> None:

@@ -1,23 +1,82 @@
-"""Linux: shared addresses on the interface itself, answered from its own MAC."""
+"""Linux: shared addresses on a device with the virtual MAC address, or on the interface itself."""
 
 import asyncio
+import contextlib
 import errno
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
 
+from pycarp.actuators.address_watch import AddressWatch
 from pycarp.actuators.announcer import Announcer
 from pycarp.actuators.base import Actuator
+from pycarp.core.host_config import LINK_NAME_MAX, HostConfig
+from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
+from pycarp.system.address_book import AddressBook, keys_of
 from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
-from pycarp.system.netlink import Netlink
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.system.deeds import Deed
+from pycarp.system.link_addresses import AddressError, index_of
+from pycarp.system.link_switches import BELOW_DEVICE, WITH_ADDRESSES, LinkSwitches
+from pycarp.system.route_messages import AddressKey
+from pycarp.system.route_socket import RouteSocket
+from pycarp.system.shared_addresses import SharedAddresses
+from pycarp.system.shared_device import DeviceNameError, SharedDevice
+from pycarp.system.unwritten_journal import Records, UnwrittenJournal
+from pycarp.system.worker import Worker
+from pycarp.vocabulary import HostKey, Interface, MacMode
+from pycarp.wire.ethernet import virtual_mac
+
+_MOST_NAMES = 100
+
+Probe = Callable[[str], Awaitable[tuple[MacMode, str]]]
+"""Finds out whose MAC address can serve on a link, and says why in a sentence."""
+
+
+class _Adoption(NamedTuple):
+    """What was wanted for a host, what it got, and why."""
+
+    wanted: tuple[MacMode, str]
+    mode: MacMode
+    reason: str
+
+
+async def _without_probe(link: str) -> tuple[MacMode, str]:
+    return MacMode.VIRTUAL, f"{link} was not probed"
 
 
 class NetlinkActuator(Actuator):
-    """Adds and removes addresses through netlink, all of a host at once."""
+    """Adds and removes addresses through netlink, all of a host at once, in a thread of its own.
 
-    def __init__(self) -> None:
-        self._netlink = Netlink()
+    A host gets the device that its configuration names, and if another host has that already, ``carp1-2``, ``carp1-3``
+    and so on. ``probe`` decides for hosts whose mode is ``auto``. What is done to the machine is recorded in
+    ``journal``, which is called in the thread.
+    """
+
+    def __init__(self, *, journal: Records | None = None, probe: Probe = _without_probe) -> None:
+        self._journal = journal or UnwrittenJournal()
+        self._probe = probe
+        self._worker = Worker("pycarp-addresses")
+        self._route: RouteSocket | None = None
+        self._book = AddressBook()
+        self._switches = LinkSwitches(self._journal)
+        self._hosts: dict[HostKey, SharedAddresses] = {}
+        self._adoptions: dict[HostKey, _Adoption] = {}
+        self._leaving: dict[str, dict[AddressKey, int]] = {}
+        self._prolongations: list[bytes] = []
         self._announcer: Announcer | None = None
+
+    @property
+    def modes(self) -> Mapping[HostKey, tuple[MacMode, str]]:
+        """Whose MAC address answers for each adopted host, and why."""
+        return {key: (each.mode, each.reason) for key, each in self._adoptions.items()}
+
+    @property
+    def devices(self) -> Mapping[HostKey, str]:
+        """The name of the device of each host that has one."""
+        return {key: host.device.name for key, host in self._hosts.items() if host.device}
 
     async def open(self) -> None:
         """Open the sockets.
@@ -30,40 +89,210 @@ class NetlinkActuator(Actuator):
             self._announcer = Announcer()
         except PermissionError as exc:
             raise ActuatorError(f"cannot announce addresses: {NO_PERMISSION}") from exc
-        await self._netlink.__aenter__()
+        self._route = await self._worker.run(RouteSocket)
+
+    async def adopt(self, config: HostConfig) -> None:
+        """Make the host's device, if it is to have one, and set the switches of the kernel; record its addresses.
+
+        Well if its link is not there: the device is made when it is. A host whose mode or device is to be another from
+        now on loses its addresses and has to hold them again. Raises ActuatorError when the device cannot be made; in
+        mode ``auto`` the interface serves then.
+        """
+        wanted = (config.mac_mode, config.device)
+        adoption = self._adoptions.get(config.key)
+        if adoption is not None and adoption.wanted == wanted:
+            await self._worker.run(partial(_refresh, self._hosts[config.key], config.shared))
+            return
+        await self.abandon(config.key)
+        mode, reason = config.mac_mode, f'mac = "{config.mac_mode}" was asked for'
+        if mode is MacMode.AUTO:
+            mode, reason = await self._probe(config.interface)
+        mode, reason = await self._worker.run(partial(self._make, config, mode, reason))
+        self._adoptions[config.key] = _Adoption(wanted, mode, reason)
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
-        """Add the addresses that are not there."""
-        for address in addresses:
-            try:
-                await self._netlink.add_address(key.link, address)
-            except OSError as exc:
-                raise ActuatorError(f"cannot add {address} to {key.link}: {_why(exc, key.link, address)}") from exc
+        """Add the addresses that are not there, and let all stay for ``lifetime_s`` seconds."""
+        host = self._host(key)
+        try:
+            await self._worker.run(partial(host.hold, addresses, lifetime_s))
+        except OSError as exc:
+            raise ActuatorError(f"cannot add {_which(exc, addresses)} to {host.place}: {_why(exc, host)}") from exc
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
         """Remove the addresses that are there; each is tried, then the first failure raised."""
-        attempts = (self._netlink.delete_address(key.link, address) for address in addresses)
-        results = await asyncio.gather(*attempts, return_exceptions=True)
-        for address, result in zip(addresses, results, strict=True):
-            if isinstance(result, OSError):
-                raise ActuatorError(f"cannot remove {address} from {key.link}: {result.strerror}") from result
-            if isinstance(result, BaseException):
-                raise result
+        host = self._host(key)
+        leaving = self._leaving.setdefault(key.link, {})
+        keys = keys_of(addresses)
+        for each in keys:
+            leaving[each] = leaving.get(each, 0) + 1
+        try:
+            await self._worker.run(lambda: host.drop(addresses, frozenset(leaving)))
+        except OSError as exc:
+            raise ActuatorError(f"cannot remove {_which(exc, addresses)} from {host.place}: {_said(exc)}") from exc
+        finally:
+            # Also of one that was cancelled: it may be added again at once, and must not go then.
+            _count_down(leaving, keys)
+
+    def prolong(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+        """Let the addresses that are held stay for so many seconds from now; what others ask for goes along."""
+        octets = self._host(key).prolongation(addresses, lifetime_s)
+        if not octets:
+            return
+        if not self._prolongations:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._prolongations.append(octets)
+
+    def will(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[Deed, ...]:
+        """Return requests and writings that drop the addresses; new ones are needed after each ``hold``."""
+        return self._host(key).will(addresses)
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        """Send gratuitous ARP and neighbour advertisements from the interface's own MAC."""
+        """Send gratuitous ARP and neighbour advertisements through the link, for the MAC address that answers."""
         assert self._announcer is not None, "open() comes first"
-        self._announcer.announce(key.link, addresses, form)
+        device = self._host(key).device
+        self._announcer.announce(key.link, addresses, form, owner=device.mac if device else None)
+
+    async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
+        """Tell what others do to the addresses and the devices; their names and MAC addresses are put right."""
+        await AddressWatch(self._worker, self._book, self._hosts, notice).run()
+
+    async def abandon(self, key: HostKey) -> None:
+        """Remove the device, restore the switches that no other host needs, and strike all out of the journal."""
+        host = self._hosts.get(key)
+        if host is None:
+            return
+        try:
+            await self._worker.run(partial(self._undo, host))
+        except OSError as exc:
+            raise ActuatorError(f"cannot remove {host.place} of host {key}: {_said(exc)}") from exc
+        self._adoptions.pop(key, None)
 
     async def close(self) -> None:
         """Close the sockets."""
         if self._announcer is not None:
             self._announcer.close()
-        await self._netlink.__aexit__(None, None, None)
+        if self._route is not None:
+            await self._worker.run(self._route.close)
+        self._worker.close()
+
+    def _host(self, key: HostKey) -> SharedAddresses:
+        """Return what holds the addresses of a host; without ``adopt`` it is the interface itself."""
+        if key not in self._hosts:
+            self._hosts[key] = SharedAddresses(self._opened, key, self._book, self._journal)
+        return self._hosts[key]
+
+    @property
+    def _opened(self) -> RouteSocket:
+        assert self._route is not None, "open() comes first"
+        return self._route
+
+    def _hand_over(self) -> None:
+        taken, self._prolongations = self._prolongations, []
+        self._worker.soon(partial(_tell, self._opened, taken))
+
+    # In the thread from here on.
+
+    def _make(self, config: HostConfig, mode: MacMode, reason: str) -> tuple[MacMode, str]:
+        """Make what a host needs; return the mode that it got, and why."""
+        if mode is MacMode.VIRTUAL:
+            try:
+                self._hosts[config.key] = self._with_device(config)
+            except DeviceNameError:
+                raise
+            except (OSError, ActuatorError) as exc:
+                if config.mac_mode is not MacMode.AUTO:
+                    raise
+                mode, reason = MacMode.INTERFACE, str(exc)
+        if mode is MacMode.INTERFACE:
+            self._hosts[config.key] = SharedAddresses(self._opened, config.key, self._book, self._journal)
+            # Without it what goes along is put back, as long as we are there.
+            with contextlib.suppress(OSError, ActuatorError):
+                self._switches.need(config.key, WITH_ADDRESSES)
+        self._hosts[config.key].share(config.shared)
+        return mode, reason
+
+    def _with_device(self, config: HostConfig) -> SharedAddresses:
+        taken = {host.device.name for host in self._hosts.values() if host.device}
+        for name in _names(config.device):
+            if name in taken:
+                continue
+            device = self._device(config, name)
+            try:
+                self._ensure(device, config.key)
+            except DeviceNameError:
+                if name == config.device:
+                    raise
+                continue
+            return SharedAddresses(self._opened, config.key, self._book, self._journal, device)
+        raise DeviceNameError(f"cannot make a device for host {config.name}: all names like {config.device} are taken")
+
+    def _device(self, config: HostConfig, name: str) -> SharedDevice:
+        return SharedDevice(
+            self._opened,
+            name,
+            config.interface,
+            virtual_mac(config.vhid),
+            journal=self._journal,
+            prepare=partial(self._switches.need, config.key, BELOW_DEVICE),
+        )
+
+    def _ensure(self, device: SharedDevice, key: HostKey) -> None:
+        """Make a device, unless its link is not there; raises ActuatorError, which says what else can be done."""
+        try:
+            device.ensure()
+        except OSError as exc:
+            if not index_of(device.link):
+                return
+            self._switches.release(key)
+            raise ActuatorError(
+                f"cannot make the device {device.name} on {device.link}: {_said(exc)}; "
+                f'with mac = "interface" none is needed'
+            ) from exc
+        except ActuatorError:
+            self._switches.release(key)
+            raise
+
+    def _undo(self, host: SharedAddresses) -> None:
+        host.remove()
+        self._switches.release(host.key)
+        self._hosts.pop(host.key, None)
 
 
-def _why(exc: OSError, link: str, address: Interface) -> str:
+def _refresh(host: SharedAddresses, addresses: tuple[Interface, ...]) -> None:
+    host.share(addresses)
+    host.restore_device()
+
+
+def _tell(route: RouteSocket, requests: list[bytes]) -> None:
+    # Not even the sending may fail with a noise: what is not prolonged ends, and that is seen.
+    with contextlib.suppress(OSError):
+        route.tell(requests)
+
+
+def _names(wanted: str) -> Iterator[str]:
+    yield wanted
+    for number in itertools.islice(itertools.count(2), _MOST_NAMES):
+        suffix = f"-{number}"
+        yield wanted[: LINK_NAME_MAX - len(suffix)] + suffix
+
+
+def _count_down(leaving: dict[AddressKey, int], keys: frozenset[AddressKey]) -> None:
+    for each in keys:
+        leaving[each] -= 1
+        if not leaving[each]:
+            del leaving[each]
+
+
+def _which(exc: OSError, addresses: tuple[Interface, ...]) -> Interface:
+    return exc.address if isinstance(exc, AddressError) else addresses[0]
+
+
+def _why(exc: OSError, host: SharedAddresses) -> str:
     """Return what went wrong; where IPv6 is switched off, the kernel says only that permission is denied."""
-    if exc.errno == errno.EACCES and address.version == 6:
-        return f"IPv6 is switched off there (sysctl net.ipv6.conf.{link}.disable_ipv6)"
+    if exc.errno == errno.EACCES and isinstance(exc, AddressError) and exc.address.version == 6:
+        return f"IPv6 is switched off there (sysctl net.ipv6.conf.{host.place}.disable_ipv6)"
+    return _said(exc)
+
+
+def _said(exc: OSError) -> str:
     return exc.strerror or str(exc)

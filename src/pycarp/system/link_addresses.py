@@ -1,0 +1,115 @@
+"""The addresses of a link: read, put on and taken off at once, in the thread that has the socket."""
+
+import errno
+import os
+import socket
+from collections.abc import Collection, Iterable, Sequence
+
+from pycarp.system import address_requests
+from pycarp.system.address_book import AddressBook
+from pycarp.system.route_messages import AddressKey, AddressState, address_state, key_of
+from pycarp.system.route_socket import RouteSocket
+from pycarp.vocabulary import Interface
+
+_GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
+
+
+class AddressError(OSError):
+    """The kernel refused to add or to remove ``address``."""
+
+    def __init__(self, number: int, address: Interface) -> None:
+        super().__init__(number, os.strerror(number))
+        self.address = address
+
+
+def index_of(link: str) -> int:
+    """Return the index of a link in the thread's network namespace, 0 if there is none of that name."""
+    try:
+        return socket.if_nametoindex(link)
+    except OSError:
+        return 0
+
+
+def present(route: RouteSocket, index: int) -> list[AddressState]:
+    """Return the addresses of a link, those that Linux prefers first; none if there is no such link."""
+    try:
+        found = [address_state(each) for each in route.read(address_requests.reading(index))]
+    except OSError as exc:
+        if exc.errno == errno.ENODEV:
+            return []
+        raise
+    return [each for each in found if each.index == index]
+
+
+def without_route(
+    addresses: Iterable[Interface], own: Sequence[AddressState], book: AddressBook
+) -> frozenset[Interface]:
+    """Return those addresses in whose network the machine has an own one among ``own``, and a route by it."""
+    keys = ((address, key_of(address)) for address in addresses)
+    truly_own = [each for each in own if not book.is_shared(each.key)]
+    return frozenset(address for address, key in keys if any(each.is_in_network_of(key) for each in truly_own))
+
+
+def add(
+    route: RouteSocket,
+    index: int,
+    addresses: Sequence[Interface],
+    routeless: Collection[Interface],
+    lifetime_s: int | None,
+) -> None:
+    """Put addresses on a link, and give those that are there the lifetime; raises AddressError for the first refused.
+
+    ``routeless`` are those for which the kernel makes no route.
+    """
+    requests = [
+        address_requests.adding(index, each, lifetime_s=lifetime_s, has_route=each not in routeless)
+        for each in addresses
+    ]
+    _raise_first(addresses, route.ask(requests))
+
+
+def delete(route: RouteSocket, index: int, addresses: Sequence[Interface]) -> None:
+    """Take addresses off a link on which nothing else is; well if they are not there. Raises AddressError."""
+    errors = route.ask([address_requests.deleting(index, each) for each in addresses])
+    _raise_first(addresses, [0 if error in _GONE else error for error in errors])
+
+
+def remove(
+    route: RouteSocket, index: int, leaving: Sequence[Interface], leaving_soon: Collection[AddressKey] = ()
+) -> None:
+    """Take addresses off a link, and put back what goes with them and should stay; well if they are not there.
+
+    Unless ``promote_secondaries`` is set, the kernel removes with the first address of a network all others of that
+    network, be they of another virtual host or the machine's own, whether or not they have a route. Those are put back,
+    but for ``leaving_soon``. Source: ``ip-sysctl`` of the kernel's documentation. Raises AddressError.
+    """
+    keys = {key_of(each): each for each in leaving}
+    before = present(route, index)
+    going = sorted((each for each in before if each.key in keys), key=lambda each: not each.is_secondary)
+    if not going:
+        return
+    try:
+        delete(route, index, [keys[each.key] for each in going])
+    finally:
+        stays = [each for each in before if each.key not in keys and each.key not in leaving_soon]
+        if any(_may_take_along(one, another) for one in going for another in stays):
+            _put_back(route, index, stays)
+
+
+def _may_take_along(one: AddressState, another: AddressState) -> bool:
+    same_length = one.key.prefix_length == another.key.prefix_length
+    is_pair = another.is_secondary and not one.is_secondary and len(one.key.packed) == 4
+    return is_pair and same_length and another.is_in_network_of(one.key)
+
+
+def _put_back(route: RouteSocket, index: int, wanted: list[AddressState]) -> None:
+    after = {each.key for each in present(route, index)}
+    for error in route.ask([address_requests.restoring(each) for each in wanted if each.key not in after]):
+        if error and error not in _GONE:
+            raise OSError(error, os.strerror(error))
+
+
+def _raise_first(addresses: Sequence[Interface], errors: Sequence[int]) -> None:
+    for address, error in zip(addresses, errors, strict=True):
+        if error:
+            raise AddressError(error, address)

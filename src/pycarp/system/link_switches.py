@@ -1,0 +1,69 @@
+"""The kernel's switches of a link that shared addresses need, set for the first host and restored after the last."""
+
+from typing import NamedTuple
+
+from pycarp.errors import ActuatorError
+from pycarp.system import kernel_switches
+from pycarp.system.unwritten_journal import Records
+from pycarp.vocabulary import HostKey
+
+
+class Switch(NamedTuple):
+    """A switch of a link; ``well`` are values that serve as well as ours."""
+
+    path: str
+    ours: str
+    well: tuple[str, ...] = ()
+
+    def of(self, link: str) -> str:
+        """Return the path below ``/proc/sys``."""
+        return self.path.format(link)
+
+
+BELOW_DEVICE = (
+    # The link must not answer for addresses of the devices on it; 2 is stricter than that, 8 answers never.
+    Switch("net/ipv4/conf/{}/arp_ignore", "1", well=("2", "8")),
+    # Nor ask in their name, from its own MAC address: the neighbour would learn that one.
+    Switch("net/ipv4/conf/{}/arp_announce", "2"),
+)
+"""What a link needs on which there is a device with a virtual MAC. Source: ``ip-sysctl``."""
+
+WITH_ADDRESSES = (
+    # When the kernel ends an address that nobody prolonged, the others of its network must not go with it.
+    Switch("net/ipv4/conf/{}/promote_secondaries", "1"),
+)
+"""What a link needs that has the shared addresses itself. Source: ``ip-sysctl``."""
+
+
+class LinkSwitches:
+    """Knows which hosts need which switches of a link."""
+
+    def __init__(self, journal: Records) -> None:
+        self._journal = journal
+        self._needed: dict[str, set[HostKey]] = {}
+
+    def need(self, key: HostKey, switches: tuple[Switch, ...]) -> None:
+        """Set switches of the host's link, those too that somebody, or a new link of that name, has reset.
+
+        Raises ActuatorError with the name of the one that cannot be set, and the way out.
+        """
+        for switch in switches:
+            path = switch.of(key.link)
+            try:
+                if kernel_switches.read(path) not in switch.well:
+                    self._journal.impose(path, switch.ours)
+            except OSError as exc:
+                name = path.replace("/", ".")
+                raise ActuatorError(
+                    f"cannot set {name} to {switch.ours}: {exc.strerror or exc}; "
+                    f'set it before, or use mac = "interface", which needs none'
+                ) from exc
+            self._needed.setdefault(path, set()).add(key)
+
+    def release(self, key: HostKey) -> None:
+        """Restore those switches that no other host needs; raises OSError."""
+        for path, keys in list(self._needed.items()):
+            keys.discard(key)
+            if not keys:
+                del self._needed[path]
+                self._journal.restore(path)

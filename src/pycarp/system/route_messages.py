@@ -1,0 +1,202 @@
+"""Reads rtnetlink messages, doing no more than needed: of hundreds a second most say what is known already.
+
+Source: ``linux/rtnetlink.h``, ``linux/if_link.h``, ``linux/if_addr.h``.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from typing import NamedTuple
+
+from pycarp.vocabulary import Interface, MacAddress
+
+NEW_LINK, DELETED_LINK, NEW_ADDRESS, DELETED_ADDRESS = 16, 17, 20, 21
+IFF_UP = 0x1
+IFA_F_SECONDARY, IFA_F_DEPRECATED = 0x1, 0x20
+
+_HEADER = struct.Struct("=IHHII")
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBI")
+_ATTRIBUTE = struct.Struct("=HH")
+_TYPE_MASK = 0x3FFF
+_AF_UNSPEC, _AF_INET, _AF_INET6 = 0, 2, 10
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_LINK_NETNSID = 1, 3, 4, 5, 18, 37
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_MACVLAN_MODE = 1, 2, 1
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 6, 8
+
+
+Essence = tuple[bytes, dict[int, bytes]]
+"""What a message says of an address, but for its lifetime."""
+
+
+class Message(NamedTuple):
+    """One message with its header; ``number`` is the sequence number of the request that it answers."""
+
+    kind: int
+    flags: int
+    number: int
+    octets: bytes
+
+
+class AddressKey(NamedTuple):
+    """What makes an address on a link one and the same."""
+
+    packed: bytes
+    prefix_length: int
+
+
+class Place(NamedTuple):
+    """An address on the link of an index, whatever its prefix length."""
+
+    link_index: int
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """A link as the kernel describes it; ``below`` is the index of the link that it is on, 0 if on none of ours."""
+
+    index: int
+    name: str
+    is_up: bool
+    mac: MacAddress | None
+    mtu: int
+    below: int
+    kind: str
+    macvlan_mode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressState:
+    """An address as the kernel describes it; ``octets`` are the whole message."""
+
+    index: int
+    key: AddressKey
+    flags: int
+    octets: bytes
+
+    @property
+    def is_secondary(self) -> bool:
+        """Say whether it goes when the first address of its network goes; IPv4 only."""
+        return len(self.key.packed) == 4 and bool(self.flags & IFA_F_SECONDARY)
+
+    @property
+    def interface(self) -> Interface:
+        """The address with its prefix length."""
+        packed, prefix_length = self.key
+        if len(packed) == 4:
+            return IPv4Interface((packed, prefix_length))
+        return IPv6Interface((packed, prefix_length))
+
+    def is_in_network_of(self, other: AddressKey) -> bool:
+        """Say whether it belongs to the network of another address."""
+        host_bits = 8 * len(other.packed) - other.prefix_length
+        ours, theirs = (int.from_bytes(each, "big") >> host_bits for each in (self.key.packed, other.packed))
+        return len(self.key.packed) == len(other.packed) and ours == theirs
+
+
+def key_of(address: Interface) -> AddressKey:
+    """Return what the kernel knows an address by."""
+    return AddressKey(address.packed, address.network.prefixlen)
+
+
+def address_of(packed: bytes) -> IPv4Address | IPv6Address:
+    """Return the address that these octets are."""
+    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+
+
+def messages(octets: bytes) -> Iterator[Message]:
+    """Yield the messages that were received together; ends before one that is cut off."""
+    start = 0
+    while start + _HEADER.size <= len(octets):
+        length, kind, flags, number, _port = _HEADER.unpack_from(octets, start)
+        if not _HEADER.size <= length <= len(octets) - start:
+            return
+        yield Message(kind, flags, number, octets[start : start + length])
+        start += (length + 3) & ~3
+
+
+def link_index(message: Message) -> int:
+    """Return the index of the link that a message tells of; 0 if it tells of a link as a port of a bridge only."""
+    family, _type, index, _flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
+    return int(index) if family == _AF_UNSPEC else 0
+
+
+def link_is_up(message: Message) -> bool:
+    """Say whether the link was administratively up when the message was written."""
+    flags: int = _LINK.unpack_from(message.octets, _HEADER.size)[3]
+    return bool(flags & IFF_UP)
+
+
+def link_state(message: Message) -> LinkState:
+    """Return what a message tells of a link."""
+    _family, _type, index, flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
+    found = dict(_attributes(message.octets, _HEADER.size + _LINK.size))
+    info = dict(_attributes(found.get(_IFLA_LINKINFO, b""), 0))
+    data = dict(_attributes(info.get(_IFLA_INFO_DATA, b""), 0)) if _IFLA_INFO_DATA in info else {}
+    mac = found.get(_IFLA_ADDRESS, b"")
+    below = 0 if _IFLA_LINK_NETNSID in found else _number(found.get(_IFLA_LINK))
+    return LinkState(
+        index=index,
+        name=_text(found.get(_IFLA_IFNAME)),
+        is_up=bool(flags & IFF_UP),
+        mac=MacAddress(mac) if len(mac) == 6 else None,
+        mtu=_number(found.get(_IFLA_MTU)),
+        below=below,
+        kind=_text(info.get(_IFLA_INFO_KIND)),
+        macvlan_mode=_number(data.get(_IFLA_MACVLAN_MODE)),
+    )
+
+
+def address_place(message: Message) -> Place:
+    """Return which address a message tells of, and on the link of which index."""
+    return Place(address_index(message), _packed(dict(_attributes(message.octets, _HEADER.size + _ADDRESS.size))))
+
+
+def address_index(message: Message) -> int:
+    """Return the index of the link of the address that a message tells of."""
+    index: int = _ADDRESS.unpack_from(message.octets, _HEADER.size)[4]
+    return index
+
+
+def address_state(message: Message) -> AddressState:
+    """Return what a message tells of an address."""
+    _family, prefix_length, flags, _scope, index = _ADDRESS.unpack_from(message.octets, _HEADER.size)
+    found = dict(_attributes(message.octets, _HEADER.size + _ADDRESS.size))
+    return AddressState(
+        index=index,
+        key=AddressKey(_packed(found), prefix_length),
+        flags=_number(found.get(_IFA_FLAGS)) or flags,
+        octets=message.octets,
+    )
+
+
+def address_essence(message: Message) -> tuple[Place, Essence]:
+    """Return which address a message tells of, and all that it says but for how long the address will stay."""
+    start = _HEADER.size + _ADDRESS.size
+    found = dict(_attributes(message.octets, start))
+    place = Place(address_index(message), _packed(found))
+    found.pop(_IFA_CACHEINFO, None)
+    return place, (message.octets[_HEADER.size : start], found)
+
+
+def _packed(attributes: dict[int, bytes]) -> bytes:
+    return attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS, b"")
+
+
+def _attributes(octets: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    while start + _ATTRIBUTE.size <= len(octets):
+        length, kind = _ATTRIBUTE.unpack_from(octets, start)
+        if length < _ATTRIBUTE.size:
+            return
+        yield kind & _TYPE_MASK, octets[start + _ATTRIBUTE.size : start + length]
+        start += (length + 3) & ~3
+
+
+def _number(octets: bytes | None) -> int:
+    return int.from_bytes(octets, "little" if struct.pack("=H", 1)[0] else "big", signed=False) if octets else 0
+
+
+def _text(octets: bytes | None) -> str:
+    return octets.rstrip(b"\0").decode(errors="replace") if octets else ""

@@ -1,0 +1,203 @@
+"""The shared addresses of one host on this machine: on its device with the virtual MAC, or on the link itself.
+
+All methods block and belong to the thread of the socket, but for ``prolongation`` and ``will``, which read only what is
+replaced as a whole.
+"""
+
+import contextlib
+import errno
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from pycarp.errors import ActuatorError
+from pycarp.system import address_requests
+from pycarp.system.address_book import AddressBook, keys_of
+from pycarp.system.deeds import Deed, Request, Writing
+from pycarp.system.link_addresses import add, delete, index_of, present, remove, without_route
+from pycarp.system.resources import Shared
+from pycarp.system.route_messages import AddressKey, key_of
+from pycarp.system.route_socket import RouteSocket
+from pycarp.system.shared_device import SharedDevice
+from pycarp.system.unwritten_journal import Records
+from pycarp.vocabulary import HostKey, Interface
+
+
+class Standing(NamedTuple):
+    """What a host wants to be there now: which addresses, on the link of which index, and which without a route.
+
+    ``is_certain`` is False while, or after, a call failed to bring it about.
+    """
+
+    link_index: int = 0
+    held: frozenset[Interface] = frozenset()
+    routeless: frozenset[Interface] = frozenset()
+    is_certain: bool = True
+
+
+class SharedAddresses:
+    """Holds and drops the addresses of a host; ``device`` None stands for the link itself."""
+
+    def __init__(
+        self,
+        route: RouteSocket,
+        key: HostKey,
+        book: AddressBook,
+        journal: Records,
+        device: SharedDevice | None = None,
+    ) -> None:
+        self.key = key
+        self.device = device
+        self._route = route
+        self._book = book
+        self._journal = journal
+        self._standing = Standing()
+        self._prolongation: tuple[object, bytes] = (None, b"")
+
+    @property
+    def place(self) -> str:
+        """The name of the link on which the addresses are."""
+        return self.device.name if self.device else self.key.link
+
+    def share(self, addresses: Collection[Interface]) -> None:
+        """Record addresses that the host may hold; raises ActuatorError."""
+        if not set(addresses) <= self._book.shared_by(self.key):
+            for each in sorted(self._book.share(self.key, addresses), key=str):
+                self._journal.record(Shared(self.place, str(each)))
+
+    def hold(self, addresses: Sequence[Interface], lifetime_s: int | None) -> None:
+        """Put the addresses there that are not, and let all stay for so long; raises OSError or ActuatorError."""
+        self.share(addresses)
+        try:
+            self._hold(addresses, lifetime_s)
+        except OSError as exc:
+            if exc.errno != errno.ENODEV or self.device is None:
+                raise
+            # It went away since it was last seen; if it does so once more, the caller will come again.
+            self._hold(addresses, lifetime_s)
+
+    def drop(self, addresses: Sequence[Interface], leaving_soon: Collection[AddressKey]) -> None:
+        """Take the addresses off the device and the link; well if they, or the whole link, are not there.
+
+        ``leaving_soon`` are other addresses of the link that will be dropped next. A device that is not there is made
+        again if that is possible. Raises OSError.
+        """
+        before = self._standing
+        left = before.held - set(addresses)
+        self._book.let_go(before.link_index, addresses)
+        self._standing = before._replace(held=left, is_certain=False)
+        if self.device is not None:
+            self._drop_from_device(self.device, addresses, left)
+        below = index_of(self.key.link)
+        if below:
+            remove(self._route, below, addresses, leaving_soon)
+        self._standing = self._standing._replace(is_certain=True)
+        if self.device is not None:
+            self.restore_device()
+
+    def prolongation(self, addresses: Sequence[Interface], lifetime_s: int) -> bytes:
+        """Return the requests that let those of the addresses that are held stay for so long from now."""
+        standing = self._standing
+        asked = (standing, tuple(addresses), lifetime_s)
+        if self._prolongation[0] != asked:
+            requests = (
+                address_requests.prolonging(
+                    standing.link_index, each, lifetime_s, has_route=each not in standing.routeless
+                )
+                for each in addresses
+                if each in standing.held
+            )
+            self._prolongation = (asked, b"".join(requests))
+        return self._prolongation[1]
+
+    def will(self, addresses: Sequence[Interface]) -> tuple[Deed, ...]:
+        """Return what somebody else has to do to drop the addresses; of a device that is made anew it is another."""
+        device, index = self.device, self._standing.link_index
+        if device is None:
+            return tuple(Request(address_requests.deleting(index, each)) for each in addresses) if index else ()
+        if not device.index:
+            return ()
+        requests = (address_requests.deleting(device.index, each) for each in addresses if each.version == 4)
+        writings = device.shutting({each.version for each in addresses})
+        return (
+            *(Request(octets) for octets in requests),
+            *(Writing(f"/proc/sys/{path}", text) for path, text in writings),
+        )
+
+    def differences(self) -> list[str]:
+        """Return in sentences what is not as it should be; a device has its name and its MAC back thereafter.
+
+        A device that an administrator set down has no differences: the kernel took the IPv6 addresses off it.
+        """
+        standing = self._standing
+        if not standing.is_certain:
+            return []
+        said = self.device.mend() if self.device else []
+        if self.device is not None and not self.device.reads_as_up():
+            return said
+        return said + self._differences(standing)
+
+    def restore_device(self) -> None:
+        """Make the device anew if it is not there and its link is; that it cannot be made shows when it is needed."""
+        if self.device is not None:
+            with contextlib.suppress(OSError, ActuatorError):
+                self.device.ensure()
+
+    def follow_link(self) -> None:
+        """Follow what became of the link below the device: it may be there again, or have another MTU."""
+        if self.device is not None:
+            with contextlib.suppress(OSError, ActuatorError):
+                self.device.ensure()
+                self.device.follow_mtu()
+
+    def remove(self) -> None:
+        """Remove the device, and strike everything out of the journal; raises OSError or ActuatorError."""
+        if self.device is not None:
+            self.device.remove()
+        for each in sorted(self._book.shared_by(self.key), key=str):
+            self._journal.strike(Shared(self.place, str(each)))
+        self._book.forget(self.key)
+        self._standing = Standing()
+
+    def _hold(self, addresses: Sequence[Interface], lifetime_s: int | None) -> None:
+        index = self.device.ensure() if self.device else index_of(self.key.link)
+        if not index:
+            raise OSError(errno.ENODEV, f"interface {self.key.link} does not exist")
+        own = present(self._route, index_of(self.key.link)) if self.device else present(self._route, index)
+        routeless = without_route(addresses, own, self._book)
+        held = self._standing.held | set(addresses)
+        routeless |= self._standing.routeless - set(addresses)
+        self._standing = Standing(index, held, routeless, is_certain=False)
+        self._book.hold(self.key, index, addresses)
+        if self.device is not None:
+            self.device.open({each.version for each in addresses})
+            wanted = keys_of(addresses)
+            if any(each.key in wanted for each in own):
+                remove(self._route, index_of(self.key.link), addresses)
+        add(self._route, index, addresses, routeless, lifetime_s)
+        self._standing = self._standing._replace(is_certain=True)
+
+    def _drop_from_device(
+        self, device: SharedDevice, addresses: Sequence[Interface], left: frozenset[Interface]
+    ) -> None:
+        if device.index and index_of(device.name) != device.index:
+            device.mend()
+        if not device.index:
+            return
+        if left:
+            remove(self._route, device.index, addresses)
+        else:
+            delete(self._route, device.index, [each for each in addresses if each.version == 4])
+        device.shut({4, 6} - {each.version for each in left})
+
+    def _differences(self, standing: Standing) -> list[str]:
+        there = {each.key for each in present(self._route, standing.link_index)} if standing.link_index else set()
+        below = {each.key for each in present(self._route, index_of(self.key.link))} if self.device else set()
+        missing = (each for each in standing.held if key_of(each) not in there)
+        shared = self._book.shared_by(self.key)
+        extra = (each for each in shared - standing.held if key_of(each) in there)
+        strayed = (each for each in shared if key_of(each) in below)
+        return [
+            *(f"{each} was removed from {self.place}" for each in missing),
+            *(f"{each} was added to {self.place}" for each in extra),
+            *(f"{each} was added to {self.key.link}" for each in strayed),
+        ]

@@ -1,0 +1,228 @@
+"""The device that carries the virtual MAC of one host: a macvlan on its link, up as long as the host is adopted.
+
+It is up in a BACKUP as well, so that ``ip link set carp0 down`` is an administrator's wish and nothing else. It sends
+no frame then: it has no address, IPv6 is off, and it forwards nothing.
+
+All its methods block; they belong to the thread of its socket.
+"""
+
+import contextlib
+import errno
+from collections.abc import Callable
+
+from pycarp.errors import ActuatorError
+from pycarp.system import kernel_switches, link_requests
+from pycarp.system.link_addresses import delete, index_of, present
+from pycarp.system.resources import Device
+from pycarp.system.route_messages import LinkState, link_state
+from pycarp.system.route_socket import RouteSocket
+from pycarp.system.unwritten_journal import Records
+from pycarp.vocabulary import MacAddress
+
+_SWITCHES = (
+    # Off before anything else: while it is on, the kernel makes addresses and joins groups, with frames for each.
+    ("net/ipv6/conf/{}/disable_ipv6", "1"),
+    ("net/ipv6/conf/{}/addr_gen_mode", "1"),
+    ("net/ipv6/conf/{}/accept_ra", "0"),
+    ("net/ipv6/conf/{}/autoconf", "0"),
+    ("net/ipv4/conf/{}/arp_ignore", "1"),
+    # Loose. Questions come in here and answers go out by the link below, so that strict is wrong; and 0 would leave
+    # the word to conf/all, because the larger of the two counts.
+    ("net/ipv4/conf/{}/rp_filter", "2"),
+    ("net/ipv4/conf/{}/promote_secondaries", "1"),
+    ("net/ipv4/conf/{}/forwarding", "0"),
+)
+"""Source: ``ip-sysctl`` of the kernel's documentation. They go with the device."""
+
+_IPV6_OFF = "net/ipv6/conf/{}/disable_ipv6"
+_FORWARDING = {4: "net/ipv4/conf/{}/forwarding", 6: "net/ipv6/conf/{}/forwarding"}
+
+
+class DeviceNameError(ActuatorError):
+    """There is another device of the wanted name."""
+
+
+class SharedDevice:
+    """A macvlan of a name and a MAC address on a link, made, mended and removed.
+
+    ``index`` is 0 while it is not there. ``is_up`` is what was last told of it: None while it is being made.
+    ``prepare`` is called before it is made, and gets the link ready for it.
+    """
+
+    def __init__(
+        self,
+        route: RouteSocket,
+        name: str,
+        link: str,
+        mac: MacAddress,
+        *,
+        journal: Records,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.link = link
+        self.mac = mac
+        self.index = 0
+        self.is_up: bool | None = None
+        self._route = route
+        self._journal = journal
+        self._prepare = prepare
+        self._forwards = False
+
+    @property
+    def record(self) -> Device:
+        """How a journal calls it."""
+        return Device(self.name, self.link, str(self.mac))
+
+    def ensure(self) -> int:
+        """Return its index; make it, or give it its name back, if it is not there.
+
+        Raises DeviceNameError when there is another device of that name, OSError when it cannot be made.
+        """
+        is_there = self.index and index_of(self.name) == self.index
+        if not is_there and not self._is_renamed_back():
+            self._make()
+        return self.index
+
+    def mend(self) -> list[str]:
+        """Give it back its name and its MAC address; return what was wrong with it, in sentences."""
+        if not self.index:
+            return []
+        found = self._read_by_index()
+        if found is None:
+            self.index = 0
+            return [f"{self.name} was deleted"]
+        said = []
+        if found.name != self.name:
+            has_it = self._is_renamed_back()
+            end = "and has its name back" if has_it else "and another device has its name"
+            said.append(f"{self.name} was renamed to {found.name}, {end}")
+        if found.mac != self.mac:
+            self._route.demand(link_requests.setting_mac(self.index, self.mac))
+            said.append(f"{self.name} had the MAC address {found.mac} for a while")
+        return said
+
+    def follow_mtu(self) -> None:
+        """Take on the MTU of the link below, after it became larger; a smaller one it follows by itself."""
+        below, own = self._read_by_name(self.link), self._read_by_index()
+        if below and own and below.mtu > own.mtu:
+            self._route.demand(link_requests.setting_mtu(own.index, below.mtu))
+
+    def open(self, versions: set[int]) -> None:
+        """Let it work for addresses of these versions of IP, and forward what the link below would; raises OSError."""
+        if 6 in versions:
+            self._follow_forwarding(6)
+            kernel_switches.write(_IPV6_OFF.format(self.name), "0")
+        if 4 in versions:
+            self._forwards = self._follow_forwarding(4)
+
+    def shut(self, versions: set[int]) -> None:
+        """Let it do nothing; of IPv6, all addresses go at once, without a word to other routers. Raises OSError.
+
+        Without forwarding it throws away what a switch sends to all, instead of bringing it to the MASTER once more.
+        """
+        if 6 in versions:
+            _write_if_there(_IPV6_OFF.format(self.name), "1")
+        if 4 in versions and self._forwards:
+            _write_if_there(_FORWARDING[4].format(self.name), "0")
+            self._forwards = False
+
+    def shutting(self, versions: set[int]) -> list[tuple[str, str]]:
+        """Return the path below ``/proc/sys`` and the text of what ``shut`` would write."""
+        writings = [(_IPV6_OFF.format(self.name), "1")] if 6 in versions else []
+        return writings + ([(_FORWARDING[4].format(self.name), "0")] if 4 in versions and self._forwards else [])
+
+    def reads_as_up(self) -> bool:
+        """Say whether it is there and administratively up."""
+        found = self._read_by_index() if self.index else None
+        return found is not None and found.is_up
+
+    def remove(self) -> None:
+        """Delete it and strike it out of the journal; well if it is not there. Raises OSError."""
+        index, self.index = self.index, 0
+        found = self._read_by_name(self.name)
+        if found is not None and index and found.index == index:
+            self._route.demand(link_requests.deleting(index))
+        self._journal.strike(self.record)
+
+    def _make(self) -> None:
+        below = index_of(self.link)
+        if not below:
+            raise OSError(errno.ENODEV, f"interface {self.link} does not exist")
+        found = self._read_by_name(self.name)
+        if found is not None and (reason := self._strangeness(found, below)):
+            raise DeviceNameError(
+                f"cannot make the device {self.name}: there is one of that name already, and {reason}; "
+                f'give the host another name, or set mac = "interface"'
+            )
+        self._prepare()
+        if found is not None and found.macvlan_mode != link_requests.BRIDGE_MODE:
+            self._route.demand(link_requests.deleting(found.index))
+            found = None
+        if found is None:
+            self._journal.record(self.record)
+            self._create(below)
+        stays_down = self.is_up is False
+        self.index, self.is_up = index_of(self.name), False if stays_down else None
+        self._clean()
+        if not stays_down:
+            self._set_up()
+
+    def _create(self, below: int) -> None:
+        try:
+            self._route.demand(link_requests.making_macvlan(self.name, below, self.mac))
+        except OSError:
+            self._journal.strike(self.record)
+            raise
+
+    def _clean(self) -> None:
+        """Set its switches, and take off what a predecessor may have left on it."""
+        for path, text in _SWITCHES:
+            _write_if_there(path.format(self.name), text)
+        self._follow_forwarding(6)
+        self._forwards = False
+        left = [each.interface for each in present(self._route, self.index)]
+        delete(self._route, self.index, left)
+
+    def _set_up(self) -> None:
+        if self.reads_as_up():
+            self.is_up = True
+        else:
+            self._route.demand(link_requests.setting_up(self.index))
+
+    def _strangeness(self, found: LinkState, below: int) -> str | None:
+        """Return what tells a device from ours, None if nothing does."""
+        if found.kind != "macvlan":
+            return f"it is no macvlan but of kind {found.kind or 'unknown'}"
+        if found.below != below:
+            return f"it is not on {self.link}"
+        return None if found.mac == self.mac else f"its MAC address is {found.mac} and not {self.mac}"
+
+    def _is_renamed_back(self) -> bool:
+        if self.index:
+            with contextlib.suppress(OSError):
+                self._route.demand(link_requests.renaming(self.index, self.name))
+                return True
+        return False
+
+    def _follow_forwarding(self, version: int) -> bool:
+        """Let it be a router where the link below is one; say whether it is."""
+        path = _FORWARDING[version]
+        below, own = (kernel_switches.read(path.format(each)) for each in (self.link, self.name))
+        if below is not None and own is not None and below != own:
+            kernel_switches.write(path.format(self.name), below)
+        return below is not None and below != "0"
+
+    def _read_by_name(self, name: str) -> LinkState | None:
+        message = self._route.read_one(link_requests.reading_by_name(name))
+        return link_state(message) if message else None
+
+    def _read_by_index(self) -> LinkState | None:
+        message = self._route.read_one(link_requests.reading_by_index(self.index))
+        return link_state(message) if message else None
+
+
+def _write_if_there(path: str, text: str) -> None:
+    """Set a switch, where the kernel has it: without IPv6 it lacks half of them."""
+    with contextlib.suppress(FileNotFoundError):
+        kernel_switches.write(path, text)

@@ -1,0 +1,50 @@
+"""What stands in for a journal where nothing is to be written: the old values of switches are remembered only."""
+
+from typing import Protocol
+
+from pycarp.system import kernel_switches
+from pycarp.system.resources import Resource
+
+
+class Records(Protocol):
+    """What is asked of a journal. It is called in the thread of the addresses, by one at a time."""
+
+    def record(self, resource: Resource) -> None:
+        """Note what is going to be done; well if it is noted already."""
+
+    def strike(self, resource: Resource) -> None:
+        """Strike out what was undone; well if it was not noted."""
+
+    def impose(self, path: str, ours: str) -> None:
+        """Record a switch below ``/proc/sys`` and set it; well if we did before."""
+
+    def restore(self, path: str) -> None:
+        """Give a switch the value that it had, unless it is no longer ours; well if we did not set it."""
+
+
+class UnwrittenJournal:
+    """Forgets everything with its process."""
+
+    def __init__(self) -> None:
+        self._switches: dict[str, tuple[str, str]] = {}
+
+    def record(self, resource: Resource) -> None:
+        """Nothing is noted."""
+
+    def strike(self, resource: Resource) -> None:
+        """Nothing was noted."""
+
+    def impose(self, path: str, ours: str) -> None:
+        """Set a switch; raises OSError of the kernel."""
+        before = kernel_switches.read(path)
+        if before is None:
+            raise FileNotFoundError(2, "this kernel, or this interface, does not have it", path)
+        if before != ours:
+            kernel_switches.write(path, ours)
+            self._switches.setdefault(path, (before, ours))
+
+    def restore(self, path: str) -> None:
+        """Give a switch its old value; raises OSError of the kernel."""
+        before, ours = self._switches.pop(path, (None, None))
+        if before is not None and kernel_switches.read(path) == ours:
+            kernel_switches.write(path, before)
