@@ -268,8 +268,9 @@ class Machine:
 
     def _tell_master(self, event: Heard, now_ns: int, out: Outbox) -> None:
         assert isinstance(self._phase, Backup)
-        if event.source != self._phase.master and now_ns >= self._phase.tell_again_at_ns:
-            self._phase.master = event.source
+        is_other = event.source != self._phase.masters.get(event.family)
+        if is_other and now_ns >= self._phase.tell_again_at_ns:
+            self._phase.masters[event.family] = event.source
             self._phase.tell_again_at_ns = now_ns + _TELL_AGAIN_NS
             out.append(Publish(MasterHeard(key=self.key, at_ns=now_ns, source=event.source, claim=event.claim)))
 

@@ -9,7 +9,7 @@ cancelled. ``EDGES`` names the reasons for which each edge may be walked; the ma
 and the documentation draws its diagram from it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pycarp.vocabulary import Address, Family
@@ -57,14 +57,14 @@ class Init:
 
 @dataclass(slots=True)
 class Backup:
-    """Listening; takes over when the deadline of any family passes. ``master`` is who was told to be MASTER last.
+    """Listening; takes over when the deadline of any family passes. ``masters`` is who was told to be MASTER last, by family.
 
     ``farewell_epoch`` is set as long as the one that we yielded to is to be told that the addresses are dropped.
     """
 
     master_down_at_ns: dict[Family, int]
     farewell_epoch: int | None = None
-    master: Address | None = None
+    masters: dict[Family, Address] = field(default_factory=dict)
     tell_again_at_ns: int = 0
 
 

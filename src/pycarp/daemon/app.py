@@ -153,9 +153,7 @@ class Daemon:
         if where:
             logger.info("carp: %s: addresses on %s", host.key, where)
         if self._plane.guardian and precaution_of(host.config).lifetime_s is None:
-            text = (
-                "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
-            )
+            text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
 
     async def _chronicle(self, host: VirtualHost) -> None:

@@ -1,0 +1,71 @@
+"""What the daemon needs on this machine to hold addresses: a clean start, a journal, an actuator, a guardian."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pycarp import actuators
+from pycarp.actuators.base import Actuator
+from pycarp.aio.log_records import logger
+from pycarp.system.capabilities import may_change_addresses
+from pycarp.system.guardian import Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
+from pycarp.system.journal import Journal
+from pycarp.system.leftovers import clean
+from pycarp.system.mac_probe import probe
+
+_OF_THE_KERNEL = ("auto", "netlink")
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPlane:
+    """An actuator, and for one that changes the kernel's addresses the journal and the guardian that go with it."""
+
+    actuator: Actuator
+    journal: Journal | None = None
+    guardian: Guardian | None = None
+
+    @classmethod
+    async def prepare(cls, actuator: str | Actuator, *, state: Path) -> Self:
+        """Clean up what a dead daemon left, then return what this one needs; ``state`` is the folder of journals.
+
+        Raises ConfigError when the folder cannot be used, ActuatorError when somebody else has been cleaning too long.
+        """
+        if isinstance(actuator, Actuator):
+            return cls(actuator)
+        # Without permission the actuator says so when it is opened, and better.
+        if actuator not in _OF_THE_KERNEL or sys.platform != "linux" or not may_change_addresses():
+            return cls(actuators.by_name(actuator))
+        await _clean(state)
+        journal = Journal.begin(state)
+        afterwards = (sys.executable, "-m", "pycarp", "release", "--state", os.path.abspath(state))
+        # Imported here because pyroute2 takes a good part of a second.
+        from pycarp.actuators.netlink import NetlinkActuator  # noqa: PLC0415
+
+        return cls(
+            NetlinkActuator(journal=journal, probe=probe), journal, Guardian(notice=_tell, afterwards=afterwards)
+        )
+
+    def end(self) -> None:
+        """Give the journal up; what could not be undone stays in it for the next start."""
+        if self.journal is not None:
+            self.journal.end()
+
+
+async def _clean(state: Path) -> None:
+    report = await clean(state)
+    for done in (*report.undone, *report.spared):
+        logger.warning("carp: left by an earlier run: %s", done)
+    for failed in report.failed:
+        logger.error("carp: left by an earlier run: %s", failed)
+
+
+def _tell(news: GuardianNews) -> None:
+    match news:
+        case GuardianFired(key):
+            logger.warning("carp: %s: no sign of life for too long: the guardian dropped the addresses", key)
+        case GuardianLost(reason):
+            logger.warning("carp: the guardian %s; it is replaced", reason)
+        case GuardianRestarted(pid):
+            logger.info("carp: guardian is process %d", pid)

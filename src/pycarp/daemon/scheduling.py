@@ -1,0 +1,32 @@
+"""What keeps a daemon punctual whose hosts count in milliseconds."""
+
+import gc
+import os
+from collections.abc import Iterable
+
+from pycarp.core.host_config import HostConfig
+from pycarp.vocabulary import NS_PER_S
+
+_HURRY_NS = NS_PER_S // 2
+_LOWEST_PRIORITY = 1
+
+
+def be_punctual(hosts: Iterable[HostConfig]) -> str | None:
+    """Ask for real-time scheduling if a host waits less than half a second for its MASTER; say what came of it.
+
+    Other work on the machine may delay a process by tens of milliseconds, and then the peers take over.
+    """
+    waits_ns = [each.dialect.master_down_ns(each.advbase, each.advskew, each.dead_ratio) for each in hosts]
+    if min(waits_ns, default=NS_PER_S) >= _HURRY_NS or not hasattr(os, "sched_setscheduler"):
+        return None
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_LOWEST_PRIORITY))
+    except OSError as exc:
+        return f"no real-time scheduling ({exc.strerror}); other work on this machine may cause takeovers"
+    return "real-time scheduling, because a host waits less than half a second for its MASTER"
+
+
+def settle_memory() -> None:
+    """Let the garbage collector pass over what was made so far, which stays: its pauses grow with what it looks at."""
+    gc.collect()
+    gc.freeze()
