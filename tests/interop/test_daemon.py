@@ -1,6 +1,7 @@
 """The daemon on a real segment: takeover, leaving, mistakes of its operator."""
 
 import datetime
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pycarp.errors import UsageError
 from pycarp.lab.topology import Segment
 from pycarp.wire import advertisement as wire
 from pycarp.wire import arp, envelope, ethernet
-from tests.support.daemons import PASSWORD, SHARED, Capture, Pycarp, new_segment, wait_until
+from tests.support.daemons import PASSWORD, SHARED, Capture, Pycarp, children, new_segment, wait_until
 from tests.support.pcap import timed_frames
 from tests.support.system import require
 
@@ -94,17 +95,50 @@ def test_after_sigterm_the_address_moves_within_100_ms(segment: Segment, tmp_pat
         assert datetime.datetime.fromisoformat(change.at).timestamp() - told_at_s < 0.1
 
 
-def test_an_address_left_by_a_killed_daemon_is_dropped_by_the_next(segment: Segment, tmp_path: Path) -> None:
+def test_nothing_of_a_killed_daemon_is_left(segment: Segment, tmp_path: Path) -> None:
     with Pycarp(segment, "a", tmp_path) as a:
         wait_until(lambda: a.is_in("MASTER") and a.has_address(), STARTED_S)
         a.process.kill()
         a.process.wait(1)
-        assert a.has_address()
+
+        wait_until(lambda: not a.has_address(), 1)
+        wait_until(lambda: "carp0" not in segment.run("a", ["ip", "link"]), 10)
+
+
+def test_what_a_daemon_and_its_guardian_left_is_cleaned_up_by_the_next(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path) as a:
+        wait_until(lambda: a.is_in("MASTER") and a.has_address(), STARTED_S)
+        a.process.send_signal(signal.SIGSTOP)
+        for pid in children(a.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        a.process.kill()
+        a.process.wait(1)
+        assert "carp0" in segment.run("a", ["ip", "link"])
 
     with Pycarp(segment, "a", tmp_path) as again:
         wait_until(lambda: again.is_in("BACKUP"), STARTED_S)
 
-        assert wait_until(lambda: not again.has_address(), 1) < 1
+        assert not again.has_address()
+        assert again.lines("left by an earlier run: removed device carp0")
+
+
+def test_the_handbook_s_own_command_makes_a_master_bow_out(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path) as a, Pycarp(segment, "b", tmp_path, advskew=100) as b:
+        wait_until(lambda: a.is_in("MASTER") and b.status.master == A, STARTED_S)
+        segment.run("a", ["sh", "-c", "ip link set carp0 down && ip link set carp0 up"])
+
+        wait_until(lambda: b.is_in("MASTER") and a.is_in("BACKUP"), 1)
+        assert (a.has_address(), b.has_address()) == (False, True)
+
+
+def test_a_host_that_is_set_down_shows_it_on_its_device(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path) as a:
+        wait_until(lambda: a.is_in("MASTER") and a.has_address(), STARTED_S)
+        a.set(is_up=False)
+        wait_until(lambda: "state DOWN" in segment.run("a", ["ip", "link", "show", "carp0"]), 1)
+        segment.run("a", ["ip", "link", "set", "carp0", "up"])
+
+        wait_until(lambda: a.is_in("BACKUP"), 1)
 
 
 @pytest.mark.parametrize("transports", [("raw", "raw"), ("raw", "packet"), ("packet-real-mac", "raw")], ids=str)

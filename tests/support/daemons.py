@@ -68,9 +68,14 @@ class Process:
         return [line for line in self.log.read_text().splitlines() if containing in line]
 
     def has_address(self, address: str = SHARED) -> bool:
-        """Say whether the host has an address on its interface."""
-        shown = self._segment.run(self._host, ["ip", "-4", "-o", "addr", "show", "dev", "fxp0"])
+        """Say whether the host has an address, on whatever device."""
+        shown = self._segment.run(self._host, ["ip", "-4", "-o", "addr", "show"])
         return f" {address}/" in shown
+
+
+def children(pid: int) -> list[int]:
+    """Return the child processes of a process."""
+    return [int(each) for file in Path(f"/proc/{pid}/task").glob("*/children") for each in file.read_text().split()]
 
 
 class Pycarp(Process):

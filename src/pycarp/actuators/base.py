@@ -43,6 +43,9 @@ class Actuator:
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
         """Tell the segment that the addresses are here."""
 
+    def set_up(self, key: HostKey, *, is_up: bool) -> None:
+        """Let what carries the addresses show that an administrator set the host up or down; never wait."""
+
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
         """Tell what others do to the addresses and to what carries them, until cancelled."""
 

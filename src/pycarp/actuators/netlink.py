@@ -152,6 +152,15 @@ class NetlinkActuator(Actuator):
         device = self._host(key).device
         self._announcer.announce(key.link, addresses, form, owner=device.mac if device else None)
 
+    def set_up(self, key: HostKey, *, is_up: bool) -> None:
+        """Set the device of a host up or down, if it has one."""
+        self._worker.soon(partial(self._host(key).set_up, is_up=is_up))
+
+    def whereabouts(self, key: HostKey) -> str:
+        """Return the device or link, and why it is that one."""
+        adoption = self._adoptions.get(key)
+        return f"{self._host(key).place} ({adoption.mode} MAC: {adoption.reason})" if adoption else ""
+
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
         """Tell what others do to the addresses and the devices; their names and MAC addresses are put right."""
         await AddressWatch(self._worker, self._book, self._hosts, notice).run()

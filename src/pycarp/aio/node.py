@@ -19,7 +19,16 @@ from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongA
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
-from pycarp.core.inputs import ActuationReported, DemotionSet, HostAdded, HostRemoved, LinkChanged, SettingsChanged
+from pycarp.core.inputs import (
+    ActuationReported,
+    AdminChanged,
+    DemotionSet,
+    HostAdded,
+    HostRemoved,
+    Input,
+    LinkChanged,
+    SettingsChanged,
+)
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot
 from pycarp.errors import ActuatorError, ConfigError, TransportError, UsageError
@@ -151,7 +160,7 @@ class Node:
                 await self._close_link_if_idle(config.interface)
                 raise
             log = EventLog(config.key)
-            host = VirtualHost(config, log, driver.submit, self._engine.host_snapshot)
+            host = VirtualHost(config, log, self._inform, self._engine.host_snapshot)
             lane = Lane(config.key, self._actuator, self._report, self._gate, timeout_s=self._actuation_timeout_s)
             self._places[config.key] = _Place(host, log, lane)
         driver.submit(HostAdded(config))
@@ -270,6 +279,12 @@ class Node:
                 await self._actuator.drop(place.host.key, place.host.config.shared)
                 if self._guard is not None:
                     self._guard.disarm(place.host.key)
+
+    def _inform(self, event: Input) -> None:
+        """Give the engine what a user of a host wants; where the addresses are shows it, if it is about up or down."""
+        if isinstance(event, AdminChanged):
+            self._actuator.set_up(event.key, is_up=event.is_up)
+        self._running().submit(event)
 
     def _actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         if self._guard is not None and isinstance(effect, HoldAddresses):

@@ -19,7 +19,7 @@ control_option = click.option(
 
 state_option = click.option(
     "--state",
-    type=click.Path(path_type=Path, file_okay=False, readable=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False, resolve_path=True),
     default=state_folder.DEFAULT,
     envvar="PYCARP_STATE",
     metavar="DIR",

@@ -57,8 +57,9 @@ class Init:
 
 @dataclass(slots=True)
 class Backup:
-    """Listening; takes over when the deadline of any family passes. ``masters`` is who was told to be MASTER last, by family.
+    """Listening; takes over when the deadline of any family passes.
 
+    ``masters`` is who was told to be MASTER last, by family; another is told of from ``tell_again_at_ns`` on.
     ``farewell_epoch`` is set as long as the one that we yielded to is to be told that the addresses are dropped.
     """
 

@@ -1,6 +1,5 @@
 """What the daemon needs on this machine to hold addresses: a clean start, a journal, an actuator, a guardian."""
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +27,10 @@ class AddressPlane:
 
     @classmethod
     async def prepare(cls, actuator: str | Actuator, *, state: Path) -> Self:
-        """Clean up what a dead daemon left, then return what this one needs; ``state`` is the folder of journals.
+        """Clean up what a dead daemon left, then return what this one needs.
 
-        Raises ConfigError when the folder cannot be used, ActuatorError when somebody else has been cleaning too long.
+        ``state`` is the folder of journals, absolute. Raises ConfigError when it cannot be used, ActuatorError when
+        somebody else has been cleaning too long.
         """
         if isinstance(actuator, Actuator):
             return cls(actuator)
@@ -39,13 +39,12 @@ class AddressPlane:
             return cls(actuators.by_name(actuator))
         await _clean(state)
         journal = Journal.begin(state)
-        afterwards = (sys.executable, "-m", "pycarp", "release", "--state", os.path.abspath(state))
+        afterwards = (sys.executable, "-m", "pycarp", "release", "--state", str(state))
         # Imported here because pyroute2 takes a good part of a second.
         from pycarp.actuators.netlink import NetlinkActuator  # noqa: PLC0415
 
-        return cls(
-            NetlinkActuator(journal=journal, probe=probe), journal, Guardian(notice=_tell, afterwards=afterwards)
-        )
+        netlink = NetlinkActuator(journal=journal, probe=probe)
+        return cls(netlink, journal, Guardian(notice=_tell, afterwards=afterwards))
 
     def end(self) -> None:
         """Give the journal up; what could not be undone stays in it for the next start."""

@@ -33,9 +33,9 @@ def making_macvlan(name: str, below: int, mac: MacAddress) -> bytes:
     return _encoded(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0, attributes)
 
 
-def setting_up(index: int) -> bytes:
-    """Return the request that sets a link administratively up."""
-    return _encoded(RTM_NEWLINK, NLM_F_ACK, index, [], up=True)
+def setting_up(index: int, *, is_up: bool = True) -> bytes:
+    """Return the request that sets a link administratively up, or down."""
+    return _encoded(RTM_NEWLINK, NLM_F_ACK, index, [], is_up=is_up)
 
 
 def renaming(index: int, name: str) -> bytes:
@@ -58,10 +58,11 @@ def deleting(index: int) -> bytes:
     return _encoded(RTM_DELLINK, NLM_F_ACK, index, [])
 
 
-def _encoded(kind: int, how: int, index: int, attributes: list[Any], *, up: bool = False) -> bytes:
+def _encoded(kind: int, how: int, index: int, attributes: list[Any], *, is_up: bool | None = None) -> bytes:
     message: Any = ifinfmsg()
     message["index"] = index
-    message["flags"] = message["change"] = IFF_UP if up else 0
+    message["flags"] = IFF_UP if is_up else 0
+    message["change"] = 0 if is_up is None else IFF_UP
     message["attrs"] = attributes
     message["header"]["type"] = kind
     message["header"]["flags"] = NLM_F_REQUEST | how

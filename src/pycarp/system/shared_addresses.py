@@ -111,8 +111,9 @@ class SharedAddresses:
 
     def will(self, addresses: Sequence[Interface]) -> tuple[Deed, ...]:
         """Return what somebody else has to do to drop the addresses; of a device that is made anew it is another."""
-        device, index = self.device, self._standing.link_index
+        device = self.device
         if device is None:
+            index = self._standing.link_index or index_of(self.key.link)
             return tuple(Request(address_requests.deleting(index, each)) for each in addresses) if index else ()
         if not device.index:
             return ()
@@ -141,6 +142,12 @@ class SharedAddresses:
         if self.device is not None:
             with contextlib.suppress(OSError, ActuatorError):
                 self.device.ensure()
+
+    def set_up(self, *, is_up: bool) -> None:
+        """Set the device up or down; well if there is none."""
+        if self.device is not None:
+            with contextlib.suppress(OSError):
+                self.device.set_up(is_up=is_up)
 
     def follow_link(self) -> None:
         """Follow what became of the link below the device: it may be there again, or have another MTU."""

@@ -132,6 +132,11 @@ class SharedDevice:
         writings = [(_IPV6_OFF.format(self.name), "1")] if 6 in versions else []
         return writings + ([(_FORWARDING[4].format(self.name), "0")] if 4 in versions and self._forwards else [])
 
+    def set_up(self, *, is_up: bool) -> None:
+        """Set it up or down as an administrator would; well if it is not there. Raises OSError."""
+        if self.index:
+            self._route.demand(link_requests.setting_up(self.index, is_up=is_up))
+
     def reads_as_up(self) -> bool:
         """Say whether it is there and administratively up."""
         found = self._read_by_index() if self.index else None

@@ -1,0 +1,1 @@
+"""What pycarp costs and brings, measured beside others."""
