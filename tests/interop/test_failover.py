@@ -7,10 +7,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from benchmarks.failover import trial
 from benchmarks.failover.systems import Pycarp
 from benchmarks.failover.trial import EVENTS, Result
+
 from tests.support.system import require
 
 pytestmark = pytest.mark.system

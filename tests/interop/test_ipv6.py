@@ -155,9 +155,7 @@ def test_the_shared_address_is_there_at_once_and_nobody_asks_for_duplicates(segm
         wait_until(lambda: alone.is_in("MASTER"), 10)
         wait_until(lambda: SHARED6 in segment.run("a", ["ip", "-6", "addr", "show"]), 1)
         (line,) = [
-            line
-            for line in segment.run("a", ["ip", "-o", "-6", "addr", "show"]).splitlines()
-            if SHARED6 in line
+            line for line in segment.run("a", ["ip", "-o", "-6", "addr", "show"]).splitlines() if SHARED6 in line
         ]
         wait_until(lambda: bool(tcpdump.lines(f"tgt is {SHARED6}")), 2)
 

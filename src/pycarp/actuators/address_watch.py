@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.system.address_book import AddressBook
@@ -18,10 +19,10 @@ from pycarp.system.route_messages import (
     DELETED_LINK,
     NEW_ADDRESS,
     NEW_LINK,
+    LinkState,
     Message,
     address_place,
     link_index,
-    link_is_up,
     link_state,
 )
 from pycarp.system.shared_addresses import SharedAddresses
@@ -29,7 +30,17 @@ from pycarp.system.shared_device import SharedDevice
 from pycarp.system.worker import Worker
 from pycarp.vocabulary import HostKey
 
+RETRY_S = 0.02
+"""Pause before listening again."""
+
 Notice = Callable[[AddressesDisturbed | AdminChanged], None]
+
+
+class Finding(NamedTuple):
+    """The index of a host's device, 0 if there is none, and in one sentence what is not as it should be."""
+
+    device_index: int
+    what: str
 
 
 class AddressWatch:
@@ -43,28 +54,46 @@ class AddressWatch:
         self._hosts = hosts
         self._notice = notice
         self._doubted: set[HostKey] = set()
+        self._heard: dict[int, bool] = {}
+        self._settings: dict[HostKey, list[tuple[int, bool]]] = {}
+        self._links: dict[str, tuple[int, int]] = {}
         self._doubt = asyncio.Event()
 
     async def run(self) -> None:
-        """Listen until cancelled."""
-        # Made in the thread, to be in the network namespace in which the addresses are.
-        notifications = await self._worker.run(Notifications)
+        """Listen until cancelled; when notifications were lost, find out how everything is and listen anew."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._examine())
+            while True:
+                with contextlib.suppress(OSError):
+                    await self._listen()
+                await asyncio.sleep(RETRY_S)
+
+    async def _listen(self) -> None:
+        # In the thread, which is in the network namespace of the addresses. And both at once: what is queued from then
+        # on is newer than what was read, and of a device that is made later nothing was read.
+        notifications, are_up = await self._worker.run(self._begin)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._examine())
-                await self._read_all()
-                while True:
-                    await self._listen(notifications)
+            self._compare(are_up)
+            while True:
+                for message in await notifications.take():
+                    self._hear(message)
         finally:
             notifications.close()
 
-    async def _listen(self, notifications: Notifications) -> None:
-        try:
-            for message in await notifications.take():
-                self._hear(message)
-        except OSError:
-            # The queue overflowed. What was lost shows in how things are.
-            await self._read_all()
+    def _begin(self) -> tuple[Notifications, dict[HostKey, bool]]:
+        notifications = Notifications()
+        devices = [(key, host.device) for key, host in list(self._hosts.items()) if host.device]
+        are_up = ((key, device.reads_as_up()) for key, device in devices)
+        return notifications, {key: is_up for key, is_up in are_up if is_up is not None}
+
+    def _compare(self, are_up: dict[HostKey, bool]) -> None:
+        for key, is_up in are_up.items():
+            host = self._hosts.get(key)
+            if host is not None and host.device is not None:
+                self._heard[host.device.index] = is_up
+                if is_up != host.device.is_up:
+                    self._settings[key] = [(host.device.index, is_up)]
+        self._look_at(self._hosts)
 
     def _hear(self, message: Message) -> None:
         if message.kind == NEW_ADDRESS:
@@ -81,25 +110,30 @@ class AddressWatch:
 
     def _hear_of_link(self, message: Message) -> None:
         index, state = link_index(message), link_state(message)
+        is_other = message.kind == NEW_LINK and self._links.get(state.name) != (index, state.mtu)
         for key, host in list(self._hosts.items()):
             device = host.device
             if device is None:
                 continue
             if device.index == index:
-                if message.kind == NEW_LINK:
-                    self._hear_state(key, device, is_up=link_is_up(message))
-                if message.kind == DELETED_LINK or (state.name, state.mac) != (device.name, device.mac):
-                    self._look_at((key,))
-            elif device.link == state.name and message.kind == NEW_LINK:
+                self._hear_of_device(key, device, message, state)
+            elif device.link == state.name and is_other:
+                self._links[state.name] = (index, state.mtu)
                 self._worker.soon(host.follow_link)
 
-    def _hear_state(self, key: HostKey, device: SharedDevice, *, is_up: bool) -> None:
-        before = device.is_up
-        if before is None and not is_up:
+    def _hear_of_device(self, key: HostKey, device: SharedDevice, message: Message, state: LinkState) -> None:
+        if message.kind == DELETED_LINK:
+            self._heard.pop(state.index, None)
+            self._look_at((key,))
             return
-        device.is_up = is_up
-        if before is not None and before != is_up:
-            self._notice(AdminChanged(key, is_up))
+        before = self._heard.get(state.index, device.began_up)
+        # Of a new device it is heard that it is down, before it is up for the first time.
+        if before is not None or state.is_up:
+            self._heard[state.index] = state.is_up
+        if before is not None and before != state.is_up:
+            self._settings.setdefault(key, []).append((state.index, state.is_up))
+            self._look_at((key,))
+        if (state.name, state.mac) != (device.name, device.mac):
             self._look_at((key,))
 
     def _look_at(self, keys: Iterable[HostKey]) -> None:
@@ -107,31 +141,33 @@ class AddressWatch:
         if self._doubted:
             self._doubt.set()
 
-    async def _read_all(self) -> None:
-        """Find out how all devices are, without notifications."""
-        devices = {key: host.device for key, host in self._hosts.items() if host.device and host.device.index}
-        are_up = await self._worker.run(lambda: {key: device.reads_as_up() for key, device in devices.items()})
-        for key, is_up in are_up.items():
-            self._hear_state(key, devices[key], is_up=is_up)
-        self._look_at(self._hosts)
-
     async def _examine(self) -> None:
         while True:
             await self._doubt.wait()
             self._doubt.clear()
             doubted, self._doubted = self._doubted, set()
-            hosts = [host for key in doubted if (host := self._hosts.get(key))]
-            for key, what in await self._worker.run(partial(_all_differences, hosts)):
-                self._notice(AddressesDisturbed(key, what))
+            settings, self._settings = self._settings, {}
+            hosts = {key: host for key in doubted if (host := self._hosts.get(key))}
+            for key, finding in (await self._worker.run(partial(_findings, hosts))).items():
+                self._tell(key, hosts[key].device, finding, settings.get(key, []))
+
+    def _tell(
+        self, key: HostKey, device: SharedDevice | None, finding: Finding, settings: list[tuple[int, bool]]
+    ) -> None:
+        for index, is_up in settings:
+            # The kernel sets a device down before it deletes it. That was no administrator's wish.
+            if device is not None and index == finding.device_index:
+                device.is_up = is_up
+                self._notice(AdminChanged(key, is_up))
+        if finding.what:
+            self._notice(AddressesDisturbed(key, finding.what))
 
 
-def _all_differences(hosts: list[SharedAddresses]) -> list[tuple[HostKey, str]]:
-    """Return for each host that is not as it should be what is wrong, all in one sentence."""
-    found = []
-    for host in hosts:
+def _findings(hosts: dict[HostKey, SharedAddresses]) -> dict[HostKey, Finding]:
+    found = {}
+    for key, host in hosts.items():
         # What cannot be read now is gone, and there is or will be a notification of that.
         with contextlib.suppress(OSError):
-            differences = host.differences()
-            if differences:
-                found.append((host.key, ", ".join(differences)))
+            what = ", ".join(host.differences())
+            found[key] = Finding(device_index=host.device.index if host.device else 0, what=what)
     return found

@@ -187,7 +187,7 @@ class NetlinkActuator(Actuator):
     def _host(self, key: HostKey) -> SharedAddresses:
         """Return what holds the addresses of a host; without ``adopt`` it is the interface itself."""
         if key not in self._hosts:
-            self._hosts[key] = SharedAddresses(self._opened, key, self._book, self._journal)
+            self._enlist(key, None)
         return self._hosts[key]
 
     @property
@@ -205,7 +205,7 @@ class NetlinkActuator(Actuator):
         """Make what a host needs; return the mode that it got, and why."""
         if mode is MacMode.VIRTUAL:
             try:
-                self._hosts[config.key] = self._with_device(config)
+                self._make_device(config)
             except DeviceNameError:
                 raise
             except (OSError, ActuatorError) as exc:
@@ -213,27 +213,33 @@ class NetlinkActuator(Actuator):
                     raise
                 mode, reason = MacMode.INTERFACE, str(exc)
         if mode is MacMode.INTERFACE:
-            self._hosts[config.key] = SharedAddresses(self._opened, config.key, self._book, self._journal)
+            self._enlist(config.key, None)
             # Without it what goes along is put back, as long as we are there.
             with contextlib.suppress(OSError, ActuatorError):
                 self._switches.need(config.key, WITH_ADDRESSES)
         self._hosts[config.key].share(config.shared)
         return mode, reason
 
-    def _with_device(self, config: HostConfig) -> SharedAddresses:
+    def _make_device(self, config: HostConfig) -> None:
         taken = {host.device.name for host in self._hosts.values() if host.device}
         for name in _names(config.device):
             if name in taken:
                 continue
             device = self._device(config, name)
+            # Known before it is made: the first that is heard of it must find it known.
+            self._enlist(config.key, device)
             try:
                 self._ensure(device, config.key)
-            except DeviceNameError:
-                if name == config.device:
-                    raise
-                continue
-            return SharedAddresses(self._opened, config.key, self._book, self._journal, device)
+            except (OSError, ActuatorError) as exc:
+                self._hosts.pop(config.key, None)
+                if isinstance(exc, DeviceNameError) and name != config.device:
+                    continue
+                raise
+            return
         raise DeviceNameError(f"cannot make a device for host {config.name}: all names like {config.device} are taken")
+
+    def _enlist(self, key: HostKey, device: SharedDevice | None) -> None:
+        self._hosts[key] = SharedAddresses(self._opened, key, self._book, self._journal, device)
 
     def _device(self, config: HostConfig, name: str) -> SharedDevice:
         return SharedDevice(

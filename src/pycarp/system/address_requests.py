@@ -30,6 +30,10 @@ def adding(index: int, address: Interface, *, lifetime_s: int | None = None, has
     deprecated from the start: Linux would begin the machine's own conversations from its newest address, and they
     would end when that leaves. Those that others begin are not touched. Source: RFC 6724, 5, rule 3.
     ``has_route`` lets the kernel add the route to the address's network. IFA_PROTO says that it is CARP's.
+
+    After ``lifetime_s`` seconds the kernel removes it, unless it was prolonged: never earlier (but for 0.02 s), and up
+    to a second later, because it looks once a second at the most while other addresses are renewed. Source:
+    check_lifetime in ``net/ipv4/devinet.c``, addrconf_verify_rtnl in ``net/ipv6/addrconf.c``.
     """
     flags = _flags(address, has_route=has_route)
     return _request(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, index, address, flags, lifetime_s)

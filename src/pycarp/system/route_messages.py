@@ -123,12 +123,6 @@ def link_index(message: Message) -> int:
     return int(index) if family == _AF_UNSPEC else 0
 
 
-def link_is_up(message: Message) -> bool:
-    """Say whether the link was administratively up when the message was written."""
-    flags: int = _LINK.unpack_from(message.octets, _HEADER.size)[3]
-    return bool(flags & IFF_UP)
-
-
 def link_state(message: Message) -> LinkState:
     """Return what a message tells of a link."""
     _family, _type, index, flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)

@@ -52,6 +52,7 @@ class SharedAddresses:
         self._journal = journal
         self._standing = Standing()
         self._prolongation: tuple[object, bytes] = (None, b"")
+        self._is_removed = False
 
     @property
     def place(self) -> str:
@@ -117,12 +118,10 @@ class SharedAddresses:
             return tuple(Request(address_requests.deleting(index, each)) for each in addresses) if index else ()
         if not device.index:
             return ()
-        requests = (address_requests.deleting(device.index, each) for each in addresses if each.version == 4)
-        writings = device.shutting({each.version for each in addresses})
-        return (
-            *(Request(octets) for octets in requests),
-            *(Writing(f"/proc/sys/{path}", text) for path, text in writings),
-        )
+        requests = [Request(address_requests.deleting(device.index, each)) for each in addresses if each.version == 4]
+        path, text = device.shutting
+        shut = Writing(f"/proc/sys/{path}", text)
+        return (*requests, shut) if any(each.version == 6 for each in addresses) else tuple(requests)
 
     def differences(self) -> list[str]:
         """Return in sentences what is not as it should be; a device has its name and its MAC back thereafter.
@@ -130,12 +129,9 @@ class SharedAddresses:
         A device that an administrator set down has no differences: the kernel took the IPv6 addresses off it.
         """
         standing = self._standing
-        if not standing.is_certain:
-            return []
         said = self.device.mend() if self.device else []
-        if self.device is not None and not self.device.reads_as_up():
-            return said
-        return said + self._differences(standing)
+        is_up = self.device is None or self.device.reads_as_up()
+        return said + (self._differences(standing) if is_up and standing.is_certain else [])
 
     def restore_device(self) -> None:
         """Make the device anew if it is not there and its link is; that it cannot be made shows when it is needed."""
@@ -151,13 +147,18 @@ class SharedAddresses:
 
     def follow_link(self) -> None:
         """Follow what became of the link below the device: it may be there again, or have another MTU."""
-        if self.device is not None:
-            with contextlib.suppress(OSError, ActuatorError):
-                self.device.ensure()
+        if self.device is None or self._is_removed:
+            return
+        with contextlib.suppress(OSError, ActuatorError):
+            # While it has an index, its absence is yet to be seen, and told.
+            if self.device.index:
                 self.device.follow_mtu()
+            else:
+                self.device.ensure()
 
     def remove(self) -> None:
         """Remove the device, and strike everything out of the journal; raises OSError or ActuatorError."""
+        self._is_removed = True
         if self.device is not None:
             self.device.remove()
         for each in sorted(self._book.shared_by(self.key), key=str):
@@ -182,6 +183,9 @@ class SharedAddresses:
                 remove(self._route, index_of(self.key.link), addresses)
         add(self._route, index, addresses, routeless, lifetime_s)
         self._standing = self._standing._replace(is_certain=True)
+        if lifetime_s is not None:
+            # Encoded here and not in the event loop.
+            self.prolongation(addresses, lifetime_s)
 
     def _drop_from_device(
         self, device: SharedDevice, addresses: Sequence[Interface], left: frozenset[Interface]
@@ -194,15 +198,19 @@ class SharedAddresses:
             remove(self._route, device.index, addresses)
         else:
             delete(self._route, device.index, [each for each in addresses if each.version == 4])
-        device.shut({4, 6} - {each.version for each in left})
+        if not any(each.version == 6 for each in left):
+            device.shut()
+
+    def _keys_on(self, index: int) -> set[AddressKey]:
+        return {each.key for each in present(self._route, index)} if index else set()
 
     def _differences(self, standing: Standing) -> list[str]:
-        there = {each.key for each in present(self._route, standing.link_index)} if standing.link_index else set()
-        below = {each.key for each in present(self._route, index_of(self.key.link))} if self.device else set()
+        below = self._keys_on(index_of(self.key.link))
+        there, strange = (self._keys_on(self.device.index), below) if self.device else (below, set())
         missing = (each for each in standing.held if key_of(each) not in there)
         shared = self._book.shared_by(self.key)
         extra = (each for each in shared - standing.held if key_of(each) in there)
-        strayed = (each for each in shared if key_of(each) in below)
+        strayed = (each for each in shared if key_of(each) in strange)
         return [
             *(f"{each} was removed from {self.place}" for each in missing),
             *(f"{each} was added to {self.place}" for each in extra),

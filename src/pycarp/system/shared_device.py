@@ -1,7 +1,7 @@
 """The device that carries the virtual MAC of one host: a macvlan on its link, up as long as the host is adopted.
 
 It is up in a BACKUP as well, so that ``ip link set carp0 down`` is an administrator's wish and nothing else. It sends
-no frame then: it has no address, IPv6 is off, and it forwards nothing.
+no frame then: it has no address, and IPv6 is off.
 
 All its methods block; they belong to the thread of its socket.
 """
@@ -27,10 +27,10 @@ _SWITCHES = (
     ("net/ipv6/conf/{}/autoconf", "0"),
     ("net/ipv4/conf/{}/arp_ignore", "1"),
     # Loose. Questions come in here and answers go out by the link below, so that strict is wrong; and 0 would leave
-    # the word to conf/all, because the larger of the two counts.
+    # the word to conf/all, because the larger of the two counts. While there is no address, all that comes in is
+    # thrown away by it: a BACKUP that is a router must not forward what a switch sends to every port.
     ("net/ipv4/conf/{}/rp_filter", "2"),
     ("net/ipv4/conf/{}/promote_secondaries", "1"),
-    ("net/ipv4/conf/{}/forwarding", "0"),
 )
 """Source: ``ip-sysctl`` of the kernel's documentation. They go with the device."""
 
@@ -45,7 +45,8 @@ class DeviceNameError(ActuatorError):
 class SharedDevice:
     """A macvlan of a name and a MAC address on a link, made, mended and removed.
 
-    ``index`` is 0 while it is not there. ``is_up`` is what was last told of it: None while it is being made.
+    ``index`` is 0 while it is not there. ``is_up`` is False while an administrator has set it down, which survives that
+    it is made anew. ``began_up`` says how it was when it got its index, None if it was set up after that.
     ``prepare`` is called before it is made, and gets the link ready for it.
     """
 
@@ -63,11 +64,12 @@ class SharedDevice:
         self.link = link
         self.mac = mac
         self.index = 0
-        self.is_up: bool | None = None
+        self.is_up = True
+        self.began_up: bool | None = None
         self._route = route
         self._journal = journal
         self._prepare = prepare
-        self._forwards = False
+        self._forwarding: dict[int, str] = {}
 
     @property
     def record(self) -> Device:
@@ -110,37 +112,30 @@ class SharedDevice:
 
     def open(self, versions: set[int]) -> None:
         """Let it work for addresses of these versions of IP, and forward what the link below would; raises OSError."""
+        for version in versions:
+            self._follow_forwarding(version)
         if 6 in versions:
-            self._follow_forwarding(6)
             kernel_switches.write(_IPV6_OFF.format(self.name), "0")
-        if 4 in versions:
-            self._forwards = self._follow_forwarding(4)
 
-    def shut(self, versions: set[int]) -> None:
-        """Let it do nothing; of IPv6, all addresses go at once, without a word to other routers. Raises OSError.
+    def shut(self) -> None:
+        """Switch IPv6 off: all its addresses go at once, without a word to other routers. Raises OSError."""
+        path, text = self.shutting
+        _write_if_there(path, text)
 
-        Without forwarding it throws away what a switch sends to all, instead of bringing it to the MASTER once more.
-        """
-        if 6 in versions:
-            _write_if_there(_IPV6_OFF.format(self.name), "1")
-        if 4 in versions and self._forwards:
-            _write_if_there(_FORWARDING[4].format(self.name), "0")
-            self._forwards = False
-
-    def shutting(self, versions: set[int]) -> list[tuple[str, str]]:
-        """Return the path below ``/proc/sys`` and the text of what ``shut`` would write."""
-        writings = [(_IPV6_OFF.format(self.name), "1")] if 6 in versions else []
-        return writings + ([(_FORWARDING[4].format(self.name), "0")] if 4 in versions and self._forwards else [])
+    @property
+    def shutting(self) -> tuple[str, str]:
+        """The path below ``/proc/sys`` and the text of what ``shut`` writes."""
+        return _IPV6_OFF.format(self.name), "1"
 
     def set_up(self, *, is_up: bool) -> None:
         """Set it up or down as an administrator would; well if it is not there. Raises OSError."""
         if self.index:
             self._route.demand(link_requests.setting_up(self.index, is_up=is_up))
 
-    def reads_as_up(self) -> bool:
-        """Say whether it is there and administratively up."""
+    def reads_as_up(self) -> bool | None:
+        """Say whether it is administratively up, None if it is not there; waits for who is about to delete it."""
         found = self._read_by_index() if self.index else None
-        return found is not None and found.is_up
+        return found.is_up if found else None
 
     def remove(self) -> None:
         """Delete it and strike it out of the journal; well if it is not there. Raises OSError."""
@@ -167,11 +162,14 @@ class SharedDevice:
         if found is None:
             self._journal.record(self.record)
             self._create(below)
-        stays_down = self.is_up is False
-        self.index, self.is_up = index_of(self.name), False if stays_down else None
+        index = index_of(self.name)
+        was_up = found is not None and found.is_up
+        self.began_up = (was_up or None) if self.is_up else False
+        # Known before it is set up, so that its being up is the first that is heard of it.
+        self.index = index
         self._clean()
-        if not stays_down:
-            self._set_up()
+        if self.is_up and not was_up:
+            self._route.demand(link_requests.setting_up(index))
 
     def _create(self, below: int) -> None:
         try:
@@ -184,16 +182,11 @@ class SharedDevice:
         """Set its switches, and take off what a predecessor may have left on it."""
         for path, text in _SWITCHES:
             _write_if_there(path.format(self.name), text)
-        self._follow_forwarding(6)
-        self._forwards = False
+        self._forwarding = {}
+        for version in _FORWARDING:
+            self._follow_forwarding(version)
         left = [each.interface for each in present(self._route, self.index)]
         delete(self._route, self.index, left)
-
-    def _set_up(self) -> None:
-        if self.reads_as_up():
-            self.is_up = True
-        else:
-            self._route.demand(link_requests.setting_up(self.index))
 
     def _strangeness(self, found: LinkState, below: int) -> str | None:
         """Return what tells a device from ours, None if nothing does."""
@@ -210,13 +203,13 @@ class SharedDevice:
                 return True
         return False
 
-    def _follow_forwarding(self, version: int) -> bool:
-        """Let it be a router where the link below is one; say whether it is."""
+    def _follow_forwarding(self, version: int) -> None:
+        """Let it be a router where the link below is one."""
         path = _FORWARDING[version]
-        below, own = (kernel_switches.read(path.format(each)) for each in (self.link, self.name))
-        if below is not None and own is not None and below != own:
-            kernel_switches.write(path.format(self.name), below)
-        return below is not None and below != "0"
+        wanted = kernel_switches.read(path.format(self.link))
+        if wanted is not None and wanted != self._forwarding.get(version):
+            _write_if_there(path.format(self.name), wanted)
+            self._forwarding[version] = wanted
 
     def _read_by_name(self, name: str) -> LinkState | None:
         message = self._route.read_one(link_requests.reading_by_name(name))

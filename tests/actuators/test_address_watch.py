@@ -1,0 +1,264 @@
+"""What is heard of what others do to addresses and devices."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.core.inputs import AddressesDisturbed, AdminChanged
+from pycarp.vocabulary import MacMode
+from tests.support.addresses import Ear, actuator_in, config, ear_on, links, on
+from tests.support.namespaces import LINK, Namespace, joined_namespaces
+from tests.support.system import require
+
+pytestmark = pytest.mark.system
+
+HOST = config()
+KEY = HOST.key
+DEVICE = "carp1"
+MAC = "00:00:5e:00:01:01"
+SILENCE_S = 0.3
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    require("ip")
+    with joined_namespaces() as (ours, _theirs):
+        yield ours
+
+
+@asynccontextmanager
+async def adopted(namespace: Namespace, mac: MacMode = MacMode.VIRTUAL) -> AsyncIterator[tuple[NetlinkActuator, Ear]]:
+    async with actuator_in(namespace) as actuator, ear_on(actuator) as ear:
+        await actuator.adopt(config(mac=mac))
+        yield actuator, ear
+
+
+def disturbed(what: str) -> AddressesDisturbed:
+    return AddressesDisturbed(KEY, what)
+
+
+@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_our_own_changes_are_never_told(namespace: Namespace, mac: MacMode) -> None:
+    async with adopted(namespace, mac) as (actuator, ear):
+        for _ in range(30):
+            await actuator.hold(KEY, HOST.shared, lifetime_s=3)
+            actuator.prolong(KEY, HOST.shared, 3)
+            await actuator.drop(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.shared)
+        await actuator.adopt(config(mac=MacMode.INTERFACE if mac is MacMode.VIRTUAL else MacMode.VIRTUAL))
+        await actuator.abandon(KEY)
+        await asyncio.sleep(SILENCE_S)
+
+        assert ear.heard == []
+
+
+@pytest.mark.parametrize(("mac", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.INTERFACE, LINK)])
+@pytest.mark.parametrize("address", ["10.77.0.50/24", "fd77::50/64"])
+async def test_a_held_address_that_is_removed_is_told_within_milliseconds(
+    namespace: Namespace, mac: MacMode, link: str, address: str
+) -> None:
+    async with adopted(namespace, mac) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        namespace.ip("addr", "del", address, "dev", link)
+        await ear.until(lambda heard: heard == [disturbed(f"{address} was removed from {link}")], within_s=0.05)
+
+
+@pytest.mark.parametrize(
+    ("mac", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.VIRTUAL, LINK), (MacMode.INTERFACE, LINK)]
+)
+async def test_a_dropped_address_that_appears_is_told(namespace: Namespace, mac: MacMode, link: str) -> None:
+    async with adopted(namespace, mac) as (actuator, ear):
+        await actuator.drop(KEY, HOST.shared)
+        namespace.ip("addr", "add", "10.77.0.50/24", "dev", link)
+        await ear.until(lambda heard: heard == [disturbed(f"10.77.0.50/24 was added to {link}")])
+
+
+async def test_an_address_that_nobody_prolonged_is_told_when_it_is_gone(namespace: Namespace) -> None:
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared[:1], lifetime_s=1)
+        told = disturbed("10.77.0.50/24 was removed from carp1")
+        await ear.until(lambda heard: heard == [told], within_s=3)
+
+
+async def test_other_addresses_are_nobodys_business(namespace: Namespace) -> None:
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        for link in (LINK, DEVICE):
+            namespace.ip("addr", "add", "10.77.0.99/24", "dev", link)
+            namespace.ip("addr", "del", "10.77.0.99/24", "dev", link)
+        await asyncio.sleep(SILENCE_S)
+
+        assert ear.heard == []
+
+
+async def test_a_device_that_is_deleted_is_told_as_that_and_not_as_an_administrators_wish(
+    namespace: Namespace,
+) -> None:
+    """The kernel notifies first that it is down."""
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        namespace.ip("link", "del", DEVICE)
+        await ear.until(lambda heard: len(heard) > 0)
+        await actuator.hold(KEY, HOST.shared)
+        await asyncio.sleep(SILENCE_S)
+
+        (told,) = ear.heard
+        assert isinstance(told, AddressesDisturbed)
+        assert told.what == "carp1 was deleted"
+        assert len(on(namespace, DEVICE)) == 2
+        assert ",UP," in namespace.ip("link", "show", "dev", DEVICE)
+
+
+async def test_a_device_that_is_renamed_has_its_name_back(namespace: Namespace) -> None:
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        namespace.ip("link", "set", DEVICE, "name", "other0")
+        await ear.until(lambda heard: heard == [disturbed("carp1 was renamed to other0, and has its name back")])
+
+        assert DEVICE in links(namespace)
+        assert len(on(namespace, DEVICE)) == 2
+
+
+async def test_a_device_whose_name_is_taken_meanwhile_drops_its_addresses_all_the_same(namespace: Namespace) -> None:
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared[:1])
+        namespace.ip_batch(f"link set {DEVICE} name other0\nlink add {DEVICE} type veth peer name spare1\n")
+        await ear.until(lambda heard: len(heard) > 0)
+        await actuator.drop(KEY, HOST.shared[:1])
+
+        assert "10.77.0.50/24" not in on(namespace, "other0") | on(namespace, DEVICE)
+
+
+async def test_a_device_gets_its_mac_address_back(namespace: Namespace) -> None:
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        namespace.ip("link", "set", DEVICE, "address", "02:00:00:00:00:09")
+        what = "carp1 had the MAC address 02:00:00:00:00:09 for a while"
+        await ear.until(lambda heard: heard == [disturbed(what)])
+
+        assert MAC in namespace.ip("link", "show", "dev", DEVICE)
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_down_and_up_at_once_are_both_told(namespace: Namespace, is_held: bool) -> None:
+    """What ``ifconfig carp0 down && ifconfig carp0 up`` does takes 3 ms."""
+    async with adopted(namespace) as (actuator, ear):
+        if is_held:
+            await actuator.hold(KEY, HOST.shared[:1])
+        namespace.ip_batch(f"link set {DEVICE} down\nlink set {DEVICE} up\n")
+        await asyncio.sleep(SILENCE_S)
+
+        assert ear.heard == [AdminChanged(KEY, is_up=False), AdminChanged(KEY, is_up=True)]
+
+
+async def test_the_handbooks_own_command_is_told(namespace: Namespace) -> None:
+    require("ifconfig")
+    command = f"ifconfig {DEVICE} down && ifconfig {DEVICE} up"
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared[:1])
+        run = await asyncio.create_subprocess_exec("ip", "netns", "exec", namespace.name, "sh", "-c", command)
+        assert await run.wait() == 0
+        await asyncio.sleep(SILENCE_S)
+
+        assert ear.heard == [AdminChanged(KEY, is_up=False), AdminChanged(KEY, is_up=True)]
+
+
+async def test_a_device_that_is_down_is_dropped_from_and_stays_down_even_when_made_anew(namespace: Namespace) -> None:
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        namespace.ip("link", "set", DEVICE, "down")
+        await ear.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
+        await actuator.drop(KEY, HOST.shared)
+        assert on(namespace, DEVICE) == set()
+        await actuator.hold(KEY, HOST.shared)
+        assert ",UP" not in namespace.ip("link", "show", "dev", DEVICE)
+
+        namespace.ip("link", "del", DEVICE)
+        await actuator.hold(KEY, HOST.shared)
+        assert ",UP" not in namespace.ip("link", "show", "dev", DEVICE)
+
+        ear.forget()
+        namespace.ip("link", "set", DEVICE, "up")
+        await ear.until(lambda heard: AdminChanged(KEY, is_up=True) in heard)
+
+
+async def test_a_device_that_was_there_before_is_heard_of_as_well(namespace: Namespace) -> None:
+    namespace.ip("link", "add", DEVICE, "link", LINK, "address", MAC, "type", "macvlan", "mode", "bridge")
+    namespace.ip("link", "set", DEVICE, "up")
+    async with adopted(namespace) as (_actuator, ear):
+        namespace.ip("link", "set", DEVICE, "down")
+        await ear.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_device_that_is_made_while_listening_begins_is_not_heard_of(namespace: Namespace, turns: int) -> None:
+    """When it is made, it is down for a moment."""
+    ear = Ear()
+    async with actuator_in(namespace) as actuator:
+        watching = asyncio.create_task(actuator.watch(ear.notice))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await actuator.adopt(HOST)
+        await asyncio.sleep(SILENCE_S)
+        watching.cancel()
+        await asyncio.wait({watching})
+
+    assert ear.heard == []
+
+
+async def test_who_listens_late_hears_of_what_comes_then(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.adopt(HOST)
+        await actuator.hold(KEY, HOST.shared[:1])
+        async with ear_on(actuator) as ear:
+            assert ear.heard == []
+            namespace.ip("link", "set", DEVICE, "down")
+            await ear.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
+
+
+async def test_the_loss_of_the_links_carrier_is_not_told(namespace: Namespace) -> None:
+    """It is the monitor's business."""
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        namespace.ip("link", "set", LINK, "down")
+        namespace.ip("link", "set", LINK, "up")
+        await asyncio.sleep(SILENCE_S)
+
+        assert ear.heard == []
+        assert len(on(namespace, DEVICE)) == 2
+
+
+async def test_a_link_that_is_deleted_and_made_anew_has_its_device_again(namespace: Namespace) -> None:
+    spare = config("192.0.2.1/24", link="spare0")
+    namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
+    async with actuator_in(namespace) as actuator, ear_on(actuator) as ear:
+        await actuator.adopt(spare)
+        namespace.ip("link", "del", "spare0")
+        await ear.until(lambda heard: heard == [AddressesDisturbed(spare.key, "carp1 was deleted")])
+        await actuator.drop(spare.key, spare.shared)
+        namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
+        await asyncio.sleep(SILENCE_S)
+
+        assert DEVICE in links(namespace)
+        assert len(ear.heard) == 1
+
+
+async def test_the_device_follows_the_mtu_of_its_link(namespace: Namespace) -> None:
+    async with adopted(namespace):
+        for mtu in ("1300", "1450"):
+            namespace.ip("link", "set", LINK, "mtu", mtu)
+            await asyncio.sleep(SILENCE_S)
+            assert f"mtu {mtu}" in namespace.ip("link", "show", "dev", DEVICE)
+
+
+async def test_what_is_lost_in_a_storm_is_found_by_looking(namespace: Namespace) -> None:
+    async with adopted(namespace) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        storm = "".join(f"addr add 10.81.{n // 250}.{n % 250}/32 dev {LINK}\n" for n in range(2000))
+        # The loop stands still meanwhile, and the socket's queue overflows.
+        namespace.ip_batch(storm + storm.replace("addr add", "addr del") + f"addr del 10.77.0.50/24 dev {DEVICE}\n")
+        told = disturbed("10.77.0.50/24 was removed from carp1")
+        await ear.until(lambda heard: heard == [told])

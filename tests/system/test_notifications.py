@@ -1,0 +1,81 @@
+"""What is heard of links and addresses, and what of it is new."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_interface
+
+import pytest
+
+from pycarp.system import address_requests
+from pycarp.system.link_addresses import add, index_of
+from pycarp.system.netlink import changed_links
+from pycarp.system.route_socket import RouteSocket
+from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
+from tests.support.system import require
+
+pytestmark = pytest.mark.system
+
+BOTH = (ip_interface("10.77.0.50/24"), ip_interface("fd77::50/64"))
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    require("ip")
+    with joined_namespaces() as (ours, _theirs), entered(ours):
+        yield ours
+
+
+@contextlib.asynccontextmanager
+async def listening() -> AsyncIterator[list[str | None]]:
+    """Collect the names of links of which there are news."""
+    names: list[str | None] = []
+
+    async def collect() -> None:
+        async for name in changed_links():
+            names.append(name)  # noqa: PERF401  it never ends
+
+    collecting = asyncio.create_task(collect())
+    await asyncio.sleep(0.1)
+    try:
+        yield names
+    finally:
+        collecting.cancel()
+        await asyncio.wait({collecting})
+
+
+async def test_that_an_address_stays_for_longer_is_no_news(namespace: Namespace) -> None:
+    """Otherwise the link would be read once a second, for as long as a host is MASTER."""
+    index = index_of(LINK)
+    prolonging = [address_requests.prolonging(index, each, 9) for each in BOTH]
+    with RouteSocket() as route:
+        async with listening() as names:
+            add(route, index, BOTH, (), 5)
+            # The first of them changes a flag of IPv6 addresses.
+            route.tell(prolonging)
+            await asyncio.sleep(0.1)
+            assert LINK in names
+
+            names.clear()
+            for _ in range(5):
+                route.tell(prolonging)
+            await asyncio.sleep(0.1)
+            assert names == []
+
+
+async def test_an_address_that_comes_again_is_news(namespace: Namespace) -> None:
+    async with listening() as names:
+        for verb in ("add", "del", "add"):
+            namespace.ip("addr", verb, "10.77.0.50/24", "dev", LINK)
+        await asyncio.sleep(0.1)
+
+        assert names.count(LINK) == 3
+
+
+async def test_of_a_link_its_name_is_told(namespace: Namespace) -> None:
+    async with listening() as names:
+        namespace.ip("link", "set", LINK, "mtu", "1400")
+        await asyncio.sleep(0.1)
+
+        assert names[0] is None
+        assert LINK in names
