@@ -49,8 +49,8 @@ class Actuator:
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
         """Tell what others do to the addresses and to what carries them, until cancelled."""
 
-    async def abandon(self, key: HostKey) -> None:
-        """Undo what ``adopt`` did, after the addresses have been dropped; well if it did nothing."""
+    async def abandon(self, *keys: HostKey) -> None:
+        """Undo what ``adopt`` did for these hosts, after the addresses have been dropped; well if it did nothing."""
 
     async def close(self) -> None:
         """Release what ``open`` took; the addresses have been dropped before."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from pycarp.system.link_switches import BELOW_DEVICE, WITH_ADDRESSES, LinkSwitch
 from pycarp.system.route_messages import AddressKey
 from pycarp.system.route_socket import RouteSocket
 from pycarp.system.shared_addresses import SharedAddresses
-from pycarp.system.shared_device import DeviceNameError, SharedDevice
+from pycarp.system.shared_device import DeviceNameError, SharedDevice, delete_together
 from pycarp.system.unwritten_journal import Records, UnwrittenJournal
 from pycarp.system.worker import Worker
 from pycarp.vocabulary import HostKey, Interface, MacMode
@@ -165,16 +165,18 @@ class NetlinkActuator(Actuator):
         """Tell what others do to the addresses and the devices; their names and MAC addresses are put right."""
         await AddressWatch(self._worker, self._book, self._hosts, notice).run()
 
-    async def abandon(self, key: HostKey) -> None:
-        """Remove the device, restore the switches that no other host needs, and strike all out of the journal."""
-        host = self._hosts.get(key)
-        if host is None:
+    async def abandon(self, *keys: HostKey) -> None:
+        """Remove the devices, restore the switches that no other host needs, and strike all out of the journal."""
+        hosts = [host for key in keys if (host := self._hosts.get(key))]
+        if not hosts:
             return
         try:
-            await self._worker.run(partial(self._undo, host))
+            await self._worker.run(partial(self._undo_all, hosts))
         except OSError as exc:
-            raise ActuatorError(f"cannot remove {host.place} of host {key}: {_said(exc)}") from exc
-        self._adoptions.pop(key, None)
+            places = ", ".join(host.place for host in hosts)
+            raise ActuatorError(f"cannot remove {places}: {_said(exc)}") from exc
+        for key in keys:
+            self._adoptions.pop(key, None)
 
     async def close(self) -> None:
         """Close the sockets."""
@@ -267,10 +269,12 @@ class NetlinkActuator(Actuator):
             self._switches.release(key)
             raise
 
-    def _undo(self, host: SharedAddresses) -> None:
-        host.remove()
-        self._switches.release(host.key)
-        self._hosts.pop(host.key, None)
+    def _undo_all(self, hosts: Collection[SharedAddresses]) -> None:
+        delete_together(self._opened, [host.device for host in hosts if host.device])
+        for host in hosts:
+            host.remove()
+            self._switches.release(host.key)
+            self._hosts.pop(host.key, None)
 
 
 def _refresh(host: SharedAddresses, addresses: tuple[Interface, ...]) -> None:

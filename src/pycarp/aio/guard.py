@@ -37,13 +37,13 @@ class Guard:
         self._guardian = guardian
         self._actuator = actuator
         self._transport = transport
-        self._armed: dict[HostKey, int] = {}
+        self._armed: dict[HostKey, HoldAddresses] = {}
 
     def arm(self, effect: HoldAddresses) -> None:
         """Arm before the addresses are held."""
         if effect.precaution is None:
             return
-        self._armed[effect.key] = effect.epoch
+        self._armed[effect.key] = effect
         deeds = self._actuator.will(effect.key, effect.addresses + effect.former)
         parcels = tuple(parcel for each in effect.precaution.bow_out if (parcel := self._parcel(each)))
         self._guardian.arm(effect.key, (*deeds, *parcels), effect.precaution.patience_ns)
@@ -53,11 +53,17 @@ class Guard:
         self._guardian.beat(effect.key)
 
     def take_note(self, report: ActuationReported) -> None:
-        """Disarm when the addresses of a host have been dropped, unless they are to be held again already."""
-        if report.action is Action.DROP and report.error is None:
-            armed_epoch = self._armed.get(report.key)
-            if armed_epoch is not None and armed_epoch < report.epoch:
-                self.disarm(report.key)
+        """Disarm when the addresses of a host have been dropped, unless they are to be held again already.
+
+        Arm anew when they are held: what carries them may have been made for it.
+        """
+        armed = self._armed.get(report.key)
+        if armed is None or report.error is not None:
+            return
+        if report.action is Action.HOLD and armed.epoch == report.epoch:
+            self.arm(armed)
+        elif report.action is Action.DROP and armed.epoch < report.epoch:
+            self.disarm(report.key)
 
     def disarm(self, key: HostKey) -> None:
         """Forget a host."""

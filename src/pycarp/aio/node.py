@@ -241,24 +241,26 @@ class Node:
         async with self._opening:
             await self._close_link_if_idle(key.link)
         await place.lane.close()
-        await self._abandon(key)
+        if not self._is_leaving:
+            await self._abandon(key)
         await place.log.close(self._close_timeout_s)
 
     async def _close_link_if_idle(self, link: str) -> None:
         if not self._has_hosts_on(link):
             await self._transport.close_link(link)
 
-    async def _abandon(self, key: HostKey) -> None:
+    async def _abandon(self, *keys: HostKey) -> None:
         try:
-            await self._actuator.abandon(key)
+            await self._actuator.abandon(*keys)
         except (ActuatorError, OSError) as exc:
             # The addresses are gone, which is what matters; the next start cleans up the rest.
-            logger.warning("carp: %s: cannot clean up: %s", key, exc)
+            logger.warning("carp: cannot clean up: %s", exc)
 
     async def _close(self) -> None:
         assert self._driver is not None
         self._is_leaving = True
         results: list[BaseException | None] = []
+        keys = tuple(self._places)
         async with self._stack:
             if self._failure is None:
                 results = await asyncio.gather(*map(self.remove, self.hosts), return_exceptions=True)
@@ -266,6 +268,7 @@ class Node:
             if self._failure is not None:
                 await asyncio.gather(*map(self._drop_directly, self._places.values()))
             await asyncio.gather(*map(self._forget, list(self._places)))
+            await self._abandon(*keys)
         self._driver = None
         for result in results:
             if result is not None:

@@ -58,6 +58,16 @@ def deleting(index: int) -> bytes:
     return _encoded(RTM_DELLINK, NLM_F_ACK, index, [])
 
 
+def putting_into_group(index: int, group: int) -> bytes:
+    """Return the request that makes a link a member of a group of links."""
+    return _encoded(RTM_NEWLINK, NLM_F_ACK, index, [["IFLA_GROUP", group]])
+
+
+def deleting_group(group: int) -> bytes:
+    """Return the request that deletes all links of a group."""
+    return _encoded(RTM_DELLINK, NLM_F_ACK, 0, [["IFLA_GROUP", group]])
+
+
 def _encoded(kind: int, how: int, index: int, attributes: list[Any], *, is_up: bool | None = None) -> bytes:
     message: Any = ifinfmsg()
     message["index"] = index

@@ -8,7 +8,8 @@ All its methods block; they belong to the thread of its socket.
 
 import contextlib
 import errno
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection
 
 from pycarp.errors import ActuatorError
 from pycarp.system import kernel_switches, link_requests
@@ -40,6 +41,10 @@ _FORWARDING = {4: "net/ipv4/conf/{}/forwarding", 6: "net/ipv6/conf/{}/forwarding
 
 class DeviceNameError(ActuatorError):
     """There is another device of the wanted name."""
+
+
+_GROUP_BASE = 0x70 << 24
+"""Groups of links that nobody else is likely to use; each process has one."""
 
 
 class SharedDevice:
@@ -218,6 +223,19 @@ class SharedDevice:
     def _read_by_index(self) -> LinkState | None:
         message = self._route.read_one(link_requests.reading_by_index(self.index))
         return link_state(message) if message else None
+
+
+def delete_together(route: RouteSocket, devices: Collection[SharedDevice]) -> None:
+    """Delete several devices at once; the kernel takes some 20 ms for a single one, and hardly more for all.
+
+    Each has to be removed thereafter all the same. Raises OSError.
+    """
+    indices = [device.index for device in devices if device.index and index_of(device.name) == device.index]
+    if len(indices) > 1:
+        group = _GROUP_BASE + os.getpid()
+        joined = route.ask([link_requests.putting_into_group(index, group) for index in indices])
+        if 0 in joined:
+            route.demand(link_requests.deleting_group(group))
 
 
 def _write_if_there(path: str, text: str) -> None:
