@@ -16,10 +16,10 @@ from tests.support.namespaces import Namespace, entered
 _VOLATILE = ("ifindex", "valid_life_time", "preferred_life_time", "stats64")
 
 
-def argv_of_program(namespace: Namespace, folder: Path, last: int) -> list[str]:
-    """Return the command of ``leftover_program`` in a namespace."""
+def argv_of_program(namespace: Namespace, folder: Path, last: int, *, program: str = "leftover_program") -> list[str]:
+    """Return the command of a program in a namespace."""
     inside = ["ip", "netns", "exec", namespace.name]
-    return [*inside, sys.executable, "-m", "tests.support.leftover_program", str(folder), str(last)]
+    return [*inside, sys.executable, "-m", f"tests.support.{program}", str(folder), str(last)]
 
 
 @contextmanager
