@@ -105,8 +105,8 @@ class Result:
     owners_after_s: float | None
 
 
-def run(kind: type[System], event: Event, *, prefix: str) -> Result | None:
-    """Return what came of a trial; None when the client was stalled, so that it says nothing."""
+def run(kind: type[System], event: Event, *, prefix: str, stalled_s: float = STALLED_S) -> Result | None:
+    """Return what came of a trial; None when the client was stalled for so long that it says nothing."""
     with (
         tempfile.TemporaryDirectory() as name,
         Segment(prefix, HOSTS, interface=INTERFACE) as segment,
@@ -134,7 +134,7 @@ def run(kind: type[System], event: Event, *, prefix: str) -> Result | None:
         for each in (client, *watchers):
             each.terminate()
             each.wait(5)
-        return _result(folder, event, began_s, ended_s, over_s)
+        return _result(folder, event, (began_s, ended_s, over_s), stalled_s)
 
 
 def witness(segment: Segment, machine: str, what: str, file: Path | None = None) -> "subprocess.Popen[str]":
@@ -143,14 +143,15 @@ def witness(segment: Segment, machine: str, what: str, file: Path | None = None)
     return segment.popen(machine, argv, stdin=subprocess.DEVNULL)
 
 
-def _result(folder: Path, event: Event, began_s: float, ended_s: float | None, over_s: float) -> Result | None:
+def _result(folder: Path, event: Event, times: tuple[float, float | None, float], stalled_s: float) -> Result | None:
+    began_s, ended_s, over_s = times
     answers: list[float] = []
     for line in (folder / "answers").read_text().splitlines():
-        what, *times = line.split()
-        if what == "stall" and float(times[0]) > began_s and float(times[1]) > STALLED_S:
+        what, *figures = line.split()
+        if what == "stall" and float(figures[0]) > began_s and float(figures[1]) > stalled_s:
             return None
         if what == "answer":
-            answers.append(float(times[0]))
+            answers.append(float(figures[0]))
     owned = [_spans(folder / f"{machine}.seen", over_s) for machine in (MASTER, BACKUP)]
     return Result(
         gap_s=_longest_gap(answers, began_s, ended_s or over_s),

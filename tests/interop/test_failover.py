@@ -16,6 +16,7 @@ from tests.support.system import require
 pytestmark = pytest.mark.system
 
 AT_ONCE_S = 0.4
+STALLED_S = 0.2
 MASTER_DOWN_S = 3.0 + 100 / 256
 TOUCHED_S = 0.05
 """For so long two owners are the noise of a busy machine and not another design."""
@@ -44,7 +45,7 @@ def results() -> dict[str, Result | None]:
     require("ip", "nft")
     with ThreadPoolExecutor(4) as pool:
         made = {
-            event.name: pool.submit(trial.run, Pycarp, event, prefix=f"ft{os.getpid()}n{number}")
+            event.name: pool.submit(trial.run, Pycarp, event, prefix=f"ft{os.getpid()}n{number}", stalled_s=STALLED_S)
             for number, event in enumerate(EVENTS)
         }
         return {name: each.result() for name, each in made.items()}
@@ -57,7 +58,7 @@ def result_of(results: dict[str, Result | None], name: str) -> Result:
         result = results[name]
         if result is not None:
             return result
-        results[name] = trial.run(Pycarp, event, prefix=f"ft{os.getpid()}r{number}")
+        results[name] = trial.run(Pycarp, event, prefix=f"ft{os.getpid()}r{number}", stalled_s=STALLED_S)
     pytest.fail("the client was stalled three times")
 
 
