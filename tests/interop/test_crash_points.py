@@ -26,7 +26,7 @@ def namespace() -> Iterator[Namespace]:
 
 def run_until(namespace: Namespace, folder: Path, last: int) -> int:
     """Let the program run until it has had that many effects; return its exit status."""
-    argv = argv_of_program(namespace, folder, last, program="plane_program")
+    argv = argv_of_program(namespace, "plane_program", folder, last)
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode in (0, _SIGKILLED), done.stderr
     return done.returncode

@@ -16,18 +16,17 @@ from tests.support.namespaces import Namespace, entered
 _VOLATILE = ("ifindex", "valid_life_time", "preferred_life_time", "stats64")
 
 
-def argv_of_program(namespace: Namespace, folder: Path, last: int, *, program: str = "leftover_program") -> list[str]:
+def argv_of_program(namespace: Namespace, program: str, *arguments: object) -> list[str]:
     """Return the command of a program in a namespace."""
     inside = ["ip", "netns", "exec", namespace.name]
-    return [*inside, sys.executable, "-m", f"tests.support.{program}", str(folder), str(last)]
+    return [*inside, sys.executable, "-m", f"tests.support.{program}", *map(str, arguments)]
 
 
 @contextmanager
 def running_program(namespace: Namespace, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Run the program until all is there; kill it at the end, unless it has ended."""
-    process = subprocess.Popen(
-        argv_of_program(namespace, folder, 0), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    argv = argv_of_program(namespace, "leftover_program", folder)
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
         try:
             assert process.stdout is not None
