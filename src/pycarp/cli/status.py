@@ -44,6 +44,8 @@ def _print(reply: StatusReply) -> None:
         table.add_row(*_row(host))
     console.print(table)
     for host in reply.hosts:
+        if host.whereabouts:
+            console.print(f"{host.name}: addresses on {host.whereabouts}", soft_wrap=True)
         for cause in host.demotion:
             console.print(f"{host.name}: demoted by {cause.amount}: {cause.cause}")
         if host.rejected:
