@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +46,7 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10, help="trials an event and system (10)")
+    parser.add_argument("--peer-runs", type=int, metavar="N", help="trials of ucarp and keepalived, if not as many")
     names = [each.name for each in EVENTS]
     parser.add_argument("--only", action="append", choices=names, help="an event; may be repeated")
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time (1)")
@@ -64,7 +65,8 @@ def main() -> None:
                 print(f"{name}: {idle.takeovers(SYSTEMS[name], chosen.idle, prefix=_prefix())} in {chosen.idle:g} s")
         return
     events = [each for each in EVENTS if not chosen.only or each.name in chosen.only]
-    found = _measure(systems, events, chosen.runs, chosen.jobs)
+    runs = {name: chosen.runs if name == "pycarp" else chosen.peer_runs or chosen.runs for name in systems}
+    found = _measure(runs, events, chosen.jobs)
     if chosen.json:
         rows = [
             {"system": name, "event": event, **asdict(each)}
@@ -79,16 +81,17 @@ def main() -> None:
         Console(width=None if sys.stdout.isatty() else 160).print(_table(found))
 
 
-def _measure(systems: Sequence[str], events: Sequence[Event], runs: int, jobs: int) -> Found:
+def _measure(runs: Mapping[str, int], events: Sequence[Event], jobs: int) -> Found:
     """Return the results, taken in turns, so that whatever else the machine does bears on all alike."""
-    suited = [(name, event) for event in events for name in systems if _suits(name, event)]
+    suited = [(name, event) for event in events for name in runs if _suits(name, event)]
     found: Found = {(name, event.name): [] for name, event in suited}
     began_s = time.monotonic()
     with ThreadPoolExecutor(jobs) as pool:
         todo = {
             pool.submit(_good_trial, name, event, f"{run}n{number}"): (name, event)
-            for run in range(runs)
+            for run in range(max(runs.values()))
             for number, (name, event) in enumerate(suited)
+            if run < runs[name]
         }
         for count, done in enumerate(as_completed(todo), 1):
             name, event = todo[done]
