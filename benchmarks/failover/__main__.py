@@ -86,7 +86,8 @@ def _measure(runs: Mapping[str, int], events: Sequence[Event], jobs: int) -> Fou
     suited = [(name, event) for event in events for name in runs if _suits(name, event)]
     found: Found = {(name, event.name): [] for name, event in suited}
     began_s = time.monotonic()
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         todo = {
             pool.submit(_good_trial, name, event, f"{run}n{number}"): (name, event)
             for run in range(max(runs.values()))
@@ -101,6 +102,9 @@ def _measure(runs: Mapping[str, int], events: Sequence[Event], jobs: int) -> Fou
             said = ", ".join(f"{_COLUMNS[key]} {value * _MS:.1f} ms" for key, value in values) or "stalled"
             elapsed_s = time.monotonic() - began_s
             print(f"{elapsed_s:5.0f} s  {count}/{len(todo)}  {event.name}, {name}: {said}", file=sys.stderr, flush=True)
+    finally:
+        # What has begun comes to its end and leaves nothing behind; the rest is not begun.
+        pool.shutdown(cancel_futures=True)
     return found
 
 
