@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.failover import witnesses
 from benchmarks.failover.systems import BACKUP, HOSTS, INTERFACE, MASTER, SHARED, System
 from pycarp.lab.topology import Segment
 
 STALLED_S = 0.01
-"""A trial in which the client itself was late by more than this says nothing."""
+"""A trial whose gap is due to the client's own being late by more than this, says nothing."""
 
 _SETTLE_S = 5.0
 _CALM_S = 0.7
@@ -106,7 +107,7 @@ class Result:
 
 
 def run(kind: type[System], event: Event, *, prefix: str, stalled_s: float = STALLED_S) -> Result | None:
-    """Return what came of a trial; None when the client was stalled for so long that it says nothing."""
+    """Return what came of a trial; None when it is the client that was stalled."""
     with (
         tempfile.TemporaryDirectory() as name,
         Segment(prefix, HOSTS, interface=INTERFACE) as segment,
@@ -146,26 +147,48 @@ def witness(segment: Segment, machine: str, what: str, file: Path | None = None)
 def _result(folder: Path, event: Event, times: tuple[float, float | None, float], stalled_s: float) -> Result | None:
     began_s, ended_s, over_s = times
     answers: list[float] = []
+    stalls: list[tuple[float, float]] = []
     for line in (folder / "answers").read_text().splitlines():
         what, *figures = line.split()
-        if what == "stall" and float(figures[0]) > began_s and float(figures[1]) > stalled_s:
-            return None
-        if what == "answer":
+        if what == "stall" and float(figures[1]) > stalled_s:
+            stalls.append((float(figures[0]), float(figures[1])))
+        elif what == "answer":
             answers.append(float(figures[0]))
+    gaps = [_longest_gap(answers, began_s, ended_s or over_s)]
+    gaps += [] if ended_s is None else [_longest_gap(answers, ended_s, over_s)]
+    if any(_explains(stall, gap) for stall in stalls for gap in gaps):
+        return None
     owned = [_spans(folder / f"{machine}.seen", over_s) for machine in (MASTER, BACKUP)]
     return Result(
-        gap_s=_longest_gap(answers, began_s, ended_s or over_s),
-        gap_after_s=None if ended_s is None else _longest_gap(answers, ended_s, over_s),
+        gap_s=gaps[0].length_s,
+        gap_after_s=None if ended_s is None else gaps[1].length_s,
         owners_s=_overlap(owned, began_s, ended_s or over_s) if event.is_reachable else None,
         owners_after_s=None if ended_s is None else _overlap(owned, ended_s, over_s),
     )
 
 
-def _longest_gap(answers: list[float], from_s: float, to_s: float) -> float:
+class _Gap(NamedTuple):
+    """A time without answers."""
+
+    from_s: float
+    to_s: float
+
+    @property
+    def length_s(self) -> float:
+        return self.to_s - self.from_s
+
+
+def _explains(stall: tuple[float, float], gap: _Gap) -> bool:
+    """Say whether a good part of a gap may be the client's own."""
+    at_s, late_s = stall
+    return gap.from_s <= at_s <= gap.to_s + late_s and late_s > gap.length_s / 4
+
+
+def _longest_gap(answers: list[float], from_s: float, to_s: float) -> _Gap:
     """Return the longest time between answers that ends in a span, to its end if none came any more."""
     before = max((each for each in answers if each <= from_s), default=from_s)
     within = [before, *(each for each in answers if from_s < each <= to_s), to_s]
-    return max(later - sooner for sooner, later in pairwise(within))
+    return max((_Gap(sooner, later) for sooner, later in pairwise(within)), key=lambda gap: gap.length_s)
 
 
 def _spans(file: Path, over_s: float) -> list[tuple[float, float]]:

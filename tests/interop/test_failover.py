@@ -13,7 +13,7 @@ from benchmarks.failover.trial import EVENTS, Result
 
 from tests.support.system import require
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 AT_ONCE_S = 0.4
 STALLED_S = 0.2

@@ -34,8 +34,8 @@ class Precaution:
 def precaution_of(config: HostConfig) -> Precaution:
     """Return the precautions that suit a host: 2 s in the kernel and 1.75 s for the guardian with advbase 1."""
     dialect, advbase = config.dialect, config.advbase
-    # Nobody waits shorter than a host without advskew; where whole seconds do not count, ours is what is known.
-    fastest_ns = dialect.master_down_ns(advbase, 0 if advbase else config.advskew, config.dead_ratio)
+    # Nobody waits shorter than a host without advskew; where that alone counts, than the next one behind this MASTER.
+    fastest_ns = dialect.master_down_ns(advbase, 0 if advbase else config.advskew + 1, config.dead_ratio)
     lifetime_s = (fastest_ns - KERNEL_ROUNDS_NS) // NS_PER_S
     if lifetime_s > advbase:
         patience_ns = lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS
@@ -47,5 +47,5 @@ def precaution_of(config: HostConfig) -> Precaution:
             slack_ns=slack_ns,
         )
     own_ns = dialect.claim(advbase, config.advskew, 0).interval_ns
-    patience_ns = max(fastest_ns * 3 // 4, own_ns * 5 // 4)
+    patience_ns = max(fastest_ns * 7 // 8, own_ns * 5 // 4)
     return Precaution(lifetime_s=None, patience_ns=patience_ns, rhythm_ns=patience_ns * 2 // 5, slack_ns=None)
