@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 from benchmarks.failover import witnesses
 from benchmarks.failover.systems import BACKUP, HOSTS, INTERFACE, MASTER, SHARED, System
+from pycarp.errors import CarpError
 from pycarp.lab.topology import Segment
 
 STALLED_S = 0.01
 """A trial whose gap is due to the client's own being late by more than this, says nothing."""
 
-_SETTLE_S = 5.0
+_ELECTED_S = 30.0
+_SETTLE_S = 1.5
 _CALM_S = 0.7
 _PAUSE_S = 10.0
 _AFTER_S = 5.0
@@ -120,6 +122,7 @@ def run(kind: type[System], event: Event, *, prefix: str, stalled_s: float = STA
         for machine in (MASTER, BACKUP):
             system.start(machine)
             time.sleep(0.3)
+        _wait_for_master(segment)
         time.sleep(_SETTLE_S)
         client = witness(segment, "client", "ask", folder / "answers")
         time.sleep(_CALM_S)
@@ -136,6 +139,19 @@ def run(kind: type[System], event: Event, *, prefix: str, stalled_s: float = STA
             each.terminate()
             each.wait(5)
         return _result(folder, event, (began_s, ended_s, over_s), stalled_s)
+
+
+def _wait_for_master(segment: Segment) -> None:
+    """Wait until the first machine has the address, and the other one has not."""
+    ends_s = time.monotonic() + _ELECTED_S
+    while [_has_address(segment, machine) for machine in (MASTER, BACKUP)] != [True, False]:
+        if time.monotonic() > ends_s:
+            raise CarpError(f"{MASTER} did not become MASTER within {_ELECTED_S:g} s")
+        time.sleep(0.1)
+
+
+def _has_address(segment: Segment, machine: str) -> bool:
+    return f" {SHARED}/" in segment.run(machine, ["ip", "-4", "-o", "addr", "show"])
 
 
 def witness(segment: Segment, machine: str, what: str, file: Path | None = None) -> "subprocess.Popen[str]":
