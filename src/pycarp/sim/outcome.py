@@ -1,0 +1,62 @@
+"""What came of a story."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pycarp.core.events import StateChange
+from pycarp.sim.story import Story
+from pycarp.vocabulary import HostKey
+
+
+class Promise(StrEnum):
+    """What is checked, from outside of the code that makes it come true; the value says what is promised."""
+
+    ONE_OWNER = "at most one owner among those who hear each other"
+    AN_OWNER = "an owner within the computed time"
+    OWNER_IS_MASTER = "who owns the addresses is MASTER, or is about to drop them"
+    NEWEST_WINS = "nothing is done to addresses on behalf of a former state"
+    NO_STRANDED_DEMOTION = "no demotion outlives its cause"
+    TOLD = "every transition is told, and follows from the one before"
+    ORDERLY = "never two owners while nothing but people and processes change"
+    ALIVE = "the engine never raises, and asks to be called no later than it can be"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A promise that was broken."""
+
+    promise: Promise
+    at_ns: int
+    node: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A transition of a node's virtual host, at the story's time."""
+
+    at_ns: int
+    node: str
+    event: StateChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """A span in which a node answered for the addresses of a virtual host; ``until_ns`` None: to the end."""
+
+    key: HostKey
+    node: str
+    from_ns: int
+    until_ns: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a story. ``steps`` is how many inputs engines have handled; ``lines`` are for people."""
+
+    story: Story
+    changes: tuple[Change, ...]
+    ownerships: tuple[Ownership, ...]
+    violations: tuple[Violation, ...]
+    steps: int
+    lines: tuple[str, ...] = ()
