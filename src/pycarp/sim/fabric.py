@@ -1,10 +1,14 @@
 """A simulated segment: who hears what, and when. A pure schedule; whoever owns a clock performs the deliveries."""
 
 from dataclasses import dataclass
+from random import Random
 
 from pycarp.vocabulary import CARP_TTL, Datagram, Outgoing
 
 DEFAULT_DELAY_NS = 50_000
+
+_FREED_WITHIN_NS = 2_000_000
+"""What was kept while a segment was clogged arrives within this time, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +20,28 @@ class Delivery:
     datagram: Datagram
 
 
-class Fabric:
-    """Named ports on one segment. Cuts have a direction: what ``sender`` says does not reach ``receiver``."""
+@dataclass(slots=True)
+class Weather:
+    """What chance does to packets: the shares of 1 that are lost or doubled, and by how much they may be late."""
 
-    def __init__(self, *, delay_ns: int = DEFAULT_DELAY_NS) -> None:
+    loss: float = 0.0
+    doubles: float = 0.0
+    late_ns: int = 0
+    clogged_until_ns: int = 0
+
+
+class Fabric:
+    """Named ports on one segment. Cuts have a direction: what ``sender`` says does not reach ``receiver``.
+
+    Without ``chance`` the weather is always fine.
+    """
+
+    def __init__(self, *, delay_ns: int = DEFAULT_DELAY_NS, chance: Random | None = None) -> None:
         self.delay_ns = delay_ns
         """How long what is sent from now on takes."""
 
+        self.weather = Weather()
+        self._chance = chance
         self._ports: dict[str, None] = {}
         self._cuts: set[tuple[str, str]] = set()
         self._loops: set[str] = set()
@@ -61,13 +80,31 @@ class Fabric:
         self._cuts.clear()
         self._loops.clear()
 
+    def carries(self, sender: str, receiver: str) -> bool:
+        """Say whether what one port sends reaches another, as far as the weather allows."""
+        return sender in self._ports and receiver in self._ports and (sender, receiver) not in self._cuts
+
     def deliveries(self, sender: str, outgoing: Outgoing, now_ns: int) -> list[Delivery]:
         """Return where and when a sent advertisement arrives; at its sender only if that is looped."""
-        return [
-            Delivery(now_ns + self.delay_ns, port, _as_received(outgoing))
-            for port in self._ports
-            if (sender, port) not in self._cuts and (port != sender or port in self._loops)
+        datagram = _as_received(outgoing)
+        ports = [
+            port for port in self._ports if (sender, port) not in self._cuts and (port != sender or port in self._loops)
         ]
+        if self._chance is None:
+            return [Delivery(now_ns + self.delay_ns, port, datagram) for port in ports]
+        return [Delivery(at_ns, port, datagram) for port in ports for at_ns in self._arrivals(self._chance, now_ns)]
+
+    def _arrivals(self, chance: Random, now_ns: int) -> list[int]:
+        """Return when a packet arrives at one port: once, not at all, or twice."""
+        weather, at_ns = self.weather, now_ns + self.delay_ns
+        if weather.loss and chance.random() < weather.loss:
+            return []
+        copies = 2 if weather.doubles and chance.random() < weather.doubles else 1
+        if now_ns < weather.clogged_until_ns:
+            return [weather.clogged_until_ns + chance.randrange(_FREED_WITHIN_NS) for _copy in range(copies)]
+        if weather.late_ns:
+            return [at_ns + chance.randrange(weather.late_ns) for _copy in range(copies)]
+        return [at_ns] * copies
 
 
 def _as_received(outgoing: Outgoing) -> Datagram:

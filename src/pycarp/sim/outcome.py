@@ -11,14 +11,17 @@ from pycarp.vocabulary import HostKey
 class Promise(StrEnum):
     """What is checked, from outside of the code that makes it come true; the value says what is promised."""
 
-    ONE_OWNER = "at most one owner among those who hear each other"
+    ONE_OWNER = "at most one owner among those who hear each other, when the time to settle is over"
     AN_OWNER = "an owner within the computed time"
     OWNER_IS_MASTER = "who owns the addresses is MASTER, or is about to drop them"
-    NEWEST_WINS = "nothing is done to addresses on behalf of a former state"
+    DROPPED_FIRST = "who bows out has dropped the addresses"
+    HELD_FIRST = "who announces the addresses holds them"
+    ORDERLY = "never two owners while only people act and processes die or stop"
+    NO_FALSE_TAKEOVER = "nobody takes over from a MASTER that lives and is heard"
+    RIGHT_MASTER = "where all preempt, the most eager host is MASTER in the end"
     NO_STRANDED_DEMOTION = "no demotion outlives its cause"
     TOLD = "every transition is told, and follows from the one before"
-    ORDERLY = "never two owners while nothing but people and processes change"
-    ALIVE = "the engine never raises, and asks to be called no later than it can be"
+    ALIVE = "an engine never raises, and never wants to be called again at once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

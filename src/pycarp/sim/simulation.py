@@ -1,9 +1,241 @@
-"""Simulates a story."""
+"""Simulates a story: the computers, the segments between them, the incidents, and those who watch."""
 
+from collections import deque
+from dataclasses import replace
+from random import Random
+
+from pycarp.core import Input
+from pycarp.core.engine import HANDED_OVER
+from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, StateForced
+from pycarp.core.state import State
+from pycarp.sim.agenda import DELIVERY, Agenda
+from pycarp.sim.checking import Checks
+from pycarp.sim.computer import Computer
+from pycarp.sim.fabric import Fabric, Weather
+from pycarp.sim.lane import Troubles
 from pycarp.sim.outcome import Outcome
-from pycarp.sim.story import Story
+from pycarp.sim.story import THE_MASTER, Fault, Incident, Story
+from pycarp.sim.telling import Telling
+from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing
+
+_REMEMBERED = 128
+"""Packets that somebody who replays or forges has seen."""
+
+_CAUSE = "simulated"
+_DEATHS = frozenset({Fault.CRASH, Fault.CRASH_ALL, Fault.POWER})
 
 
 def simulate(story: Story, *, tells: bool = False) -> Outcome:
     """Return what comes of a story; with ``tells`` also in lines that people can read."""
-    raise NotImplementedError
+    return _Simulation(story, Telling(story) if tells else None).run()
+
+
+class _Simulation:
+    def __init__(self, story: Story, telling: Telling | None) -> None:
+        self._story = story
+        self._telling = telling
+        self._agenda = Agenda()
+        self._chance = Random(story.seed)
+        self._fabrics: dict[str, Fabric] = {}
+        self._active: list[Incident] = []
+        self._seen: deque[Datagram] = deque(maxlen=_REMEMBERED)
+        self._checks = Checks(story, self._agenda, self._fabric, telling)
+        self._computers = {
+            member.name: Computer(
+                member,
+                self._agenda,
+                transmit=self._transmit,
+                watcher=self._checks,
+                chance=Random(self._chance.getrandbits(64)),
+            )
+            for member in story.members
+        }
+
+    def run(self) -> Outcome:
+        self._checks.begin(tuple(self._computers.values()))
+        for number, computer in enumerate(self._computers.values()):
+            self._agenda.at(number * self._story.apart_ns, lambda each=computer: self._start(each))  # type: ignore[misc]
+        for incident in self._story.incidents:
+            self._agenda.at(incident.at_ns, lambda each=incident: self._begin(each))  # type: ignore[misc]
+        self._agenda.run(until_ns=self._story.until_ns)
+        return self._checks.outcome()
+
+    def _start(self, computer: Computer) -> None:
+        for link in computer.member.own:
+            self._fabric(link).attach(computer.name)
+        computer.start()
+
+    def _fabric(self, link: str) -> Fabric:
+        if link not in self._fabrics:
+            chance = Random(f"{self._story.seed} {link}")
+            self._fabrics[link] = Fabric(delay_ns=self._story.delay_ns, chance=chance)
+        return self._fabrics[link]
+
+    # Packets
+
+    def _transmit(self, sender: Computer, outgoing: Outgoing) -> None:
+        for delivery in self._fabric(outgoing.link).deliveries(sender.name, outgoing, self._agenda.now_ns):
+            self._seen.append(delivery.datagram)
+            self._deliver(self._computers[delivery.port], delivery.datagram, delivery.at_ns)
+
+    def _deliver(self, computer: Computer, datagram: Datagram, at_ns: int) -> None:
+        self._agenda.at(at_ns, lambda: computer.hear(datagram), rank=DELIVERY)
+
+    # Incidents
+
+    def _begin(self, incident: Incident) -> None:
+        incident = self._with_master(incident)
+        if self._telling is not None:
+            self._telling.tell_incident(self._agenda.now_ns, incident, begins=True)
+        self._active.append(incident)
+        self._checks.begins(incident)
+        self._set_surroundings()
+        self._do(incident)
+        self._checks.surroundings_changed()
+        self._agenda.at(incident.until_ns, lambda: self._end(incident))
+
+    def _end(self, incident: Incident) -> None:
+        if self._telling is not None and incident.span_ns:
+            self._telling.tell_incident(self._agenda.now_ns, incident, begins=False)
+        self._active.remove(incident)
+        self._checks.ends(incident)
+        self._set_surroundings()
+        self._undo(incident)
+        self._checks.surroundings_changed()
+
+    def _with_master(self, incident: Incident) -> Incident:
+        if THE_MASTER not in (incident.node, incident.other):
+            return incident
+        first = self._story.members[0]
+        master = self._checks.master(first.hosts[0].key) or first.name
+        node = master if incident.node == THE_MASTER else incident.node
+        return replace(incident, node=node, other=master if incident.other == THE_MASTER else incident.other)
+
+    def _set_surroundings(self) -> None:
+        """Let segments and machines be as all active incidents together want them."""
+        for fabric in self._fabrics.values():
+            fabric.heal()
+            fabric.weather = _weather(self._active)
+            for incident in self._active:
+                _cut(fabric, incident)
+        for computer in self._computers.values():
+            mine = [each for each in self._active if each.node == computer.name]
+            faults = {each.fault for each in mine}
+            computer.sends_fail = Fault.SEND_ERRORS in faults
+            _trouble(computer.troubles, mine)
+            for link in computer.member.own:
+                if (Fault.LINK_DOWN in faults) is not (link in computer.links_down):
+                    computer.set_link(link, is_up=Fault.LINK_DOWN not in faults)
+
+    def _do(self, incident: Incident) -> None:
+        computer = self._computers.get(incident.node)
+        if computer is None:
+            return
+        match incident.fault:
+            case Fault.MEDDLING:
+                computer.meddle()
+            case Fault.STOP:
+                computer.stop()
+            case Fault.CRASH | Fault.CRASH_ALL:
+                computer.crash(guardian_too=incident.fault is Fault.CRASH_ALL)
+            case Fault.POWER:
+                computer.switch_off()
+            case Fault.PAUSE:
+                computer.pause()
+            case Fault.REPLAY | Fault.FORGERY:
+                self._pester(computer, incident)
+            case Fault.ADMIN_DOWN | Fault.DEMOTION | Fault.FORCE | Fault.HAND_OVER:
+                _tell_all(computer, incident)
+            case _:
+                pass
+
+    def _undo(self, incident: Incident) -> None:
+        computer = self._computers.get(incident.node)
+        if computer is None or self._goes_on(incident):
+            return
+        match incident.fault:
+            case Fault.STOP:
+                computer.continue_()
+            case Fault.CRASH | Fault.CRASH_ALL | Fault.POWER:
+                computer.start()
+            case Fault.PAUSE:
+                computer.resume()
+            case Fault.ADMIN_DOWN:
+                for host in computer.member.hosts:
+                    computer.tell(AdminChanged(host.key, is_up=True))
+            case Fault.DEMOTION:
+                computer.tell(DemotionSet(None, _CAUSE, 0))
+            case Fault.HAND_OVER:
+                for host in computer.member.hosts:
+                    computer.tell(DemotionSet(host.key, HANDED_OVER, 0))
+            case _:
+                pass
+
+    def _goes_on(self, incident: Incident) -> bool:
+        """Say whether another incident still does to the node what this one did."""
+        kinds = _DEATHS if incident.fault in _DEATHS else {incident.fault}
+        return any(each.node == incident.node and each.fault in kinds for each in self._active)
+
+    def _pester(self, computer: Computer, incident: Incident) -> None:
+        """Send what was seen, as it was or with changes in it, as long as the incident lasts."""
+        if self._seen:
+            datagram = self._chance.choice(self._seen)
+            if incident.fault is Fault.FORGERY:
+                datagram = self._forged(datagram)
+            self._deliver(computer, datagram, self._agenda.now_ns)
+        next_ns = self._agenda.now_ns + round(NS_PER_S / max(incident.amount, 0.1))
+        if next_ns < incident.until_ns:
+            self._agenda.at(next_ns, lambda: self._pester(computer, incident))
+
+    def _forged(self, datagram: Datagram) -> Datagram:
+        octets = bytearray(datagram.payload)
+        for _change in range(self._chance.randint(1, 3)):
+            octets[self._chance.randrange(len(octets))] = self._chance.randrange(256)
+        length = len(octets) if self._chance.random() < 0.8 else self._chance.randrange(len(octets) + 1)
+        return datagram._replace(payload=bytes(octets[:length]), ttl=self._chance.choice((255, 255, 254, 1)))
+
+
+def _tell_all(computer: Computer, incident: Incident) -> None:
+    if incident.fault is Fault.DEMOTION:
+        computer.tell(DemotionSet(None, _CAUSE, round(incident.amount)))
+        return
+    for host in computer.member.hosts:
+        wishes: dict[Fault, Input] = {
+            Fault.ADMIN_DOWN: AdminChanged(host.key, is_up=False),
+            Fault.FORCE: StateForced(host.key, State.MASTER),
+            Fault.HAND_OVER: HandOverAsked(host.key),
+        }
+        computer.tell(wishes[incident.fault])
+
+
+def _weather(active: list[Incident]) -> Weather:
+    def most(fault: Fault) -> float:
+        return max((each.amount for each in active if each.fault is fault), default=0.0)
+
+    return Weather(
+        loss=most(Fault.LOSS),
+        doubles=most(Fault.DUPLICATION),
+        late_ns=round(most(Fault.DELAY) * NS_PER_S),
+        clogged_until_ns=max((each.until_ns for each in active if each.fault is Fault.CLOG), default=0),
+    )
+
+
+def _cut(fabric: Fabric, incident: Incident) -> None:
+    node = incident.node
+    if incident.fault is Fault.LOOP:
+        fabric.loop(node)
+    if incident.fault not in (Fault.ONE_WAY, Fault.PARTITION):
+        return
+    for other in [incident.other] if incident.other else [each for each in fabric.ports if each != node]:
+        fabric.cut(node, other)
+        if incident.fault is Fault.PARTITION:
+            fabric.cut(other, node)
+
+
+def _trouble(troubles: Troubles, incidents: list[Incident]) -> None:
+    def most(fault: Fault) -> float:
+        return max((each.amount for each in incidents if each.fault is fault), default=0.0)
+
+    troubles.slow_ns = round(most(Fault.SLOW_ADDRESSES) * NS_PER_S)
+    troubles.failing = most(Fault.FAILING_ADDRESSES)
+    troubles.hang = any(each.fault is Fault.HANGING_ADDRESSES for each in incidents)

@@ -115,7 +115,7 @@ class Transcript:
     def _tell_effect(self, at_ns: int, node: str, effect: Effect) -> None:
         match effect:
             case Publish(event):
-                self._tell_event(node, event)
+                self._tell_event(at_ns, node, event)
             case Transmit(key, outgoing):
                 self._tell_advert(at_ns, node, key, outgoing)
             case HoldAddresses(key=key, addresses=addresses, former=former):
@@ -131,10 +131,10 @@ class Transcript:
             case _:
                 assert_never(effect)
 
-    def _tell_event(self, node: str, event: Event) -> None:
+    def _tell_event(self, at_ns: int, node: str, event: Event) -> None:
         told = _told(event)
         if told:
-            self.write(event.at_ns, self.label(node, event.key), told)
+            self.write(at_ns, self.label(node, event.key), told)
 
     def _tell_advert(self, at_ns: int, node: str, key: HostKey, outgoing: Outgoing) -> None:
         advert = wire.decode(outgoing.payload)

@@ -1,0 +1,53 @@
+"""How long what is promised may take, computed from the settings alone."""
+
+from collections.abc import Iterable
+
+from pycarp.core.host_config import HostConfig
+from pycarp.sim.story import Fault, Story
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, HostKey
+
+DROP_NS = NS_PER_S // 10
+"""How long a host that is not MASTER any more may take to drop its addresses when nothing is wrong with it."""
+
+_LEEWAY_NS = NS_PER_S // 2
+_LONGEST_SKEW = 255
+_RETRY_NS = 5 * NS_PER_S
+_HANG_NS = 15 * NS_PER_S
+
+
+def hosts_of(story: Story, key: HostKey) -> list[HostConfig]:
+    """Return the settings of a virtual host on all machines."""
+    return [host for member in story.members for host in member.hosts if host.key == key]
+
+
+def master_down_ns(host: HostConfig) -> int:
+    """Return how long a host waits for the next advertisement."""
+    return host.dialect.master_down_ns(host.advbase, host.advskew, host.dead_ratio)
+
+
+def interval_max_ns(hosts: Iterable[HostConfig]) -> int:
+    """Return the longest time between two advertisements of a MASTER, however demoted."""
+    return max(host.advbase * NS_PER_S + _LONGEST_SKEW * NS_PER_SKEW for host in hosts)
+
+
+def aftermath_ns(story: Story) -> int:
+    """Return how long what was wrong with addresses may still be felt: attempts under way, and pauses before others."""
+    faults = {incident.fault for incident in story.incidents}
+    slowest_s = max((each.amount for each in story.incidents if each.fault is Fault.SLOW_ADDRESSES), default=0.0)
+    span_ns = round(slowest_s * NS_PER_S)
+    if faults & {Fault.FAILING_ADDRESSES, Fault.HANGING_ADDRESSES}:
+        span_ns += _RETRY_NS + _LEEWAY_NS
+    if Fault.HANGING_ADDRESSES in faults:
+        span_ns += _HANG_NS
+    return span_ns
+
+
+def settling_ns(story: Story, key: HostKey) -> int:
+    """Return how long two owners that hear each other may both go on: until the loser has heard, and has dropped."""
+    return 2 * interval_max_ns(hosts_of(story, key)) + _LEEWAY_NS + aftermath_ns(story)
+
+
+def takeover_ns(story: Story, key: HostKey) -> int:
+    """Return how long there may be no owner while all machines are there."""
+    hosts = hosts_of(story, key)
+    return max(map(master_down_ns, hosts)) + interval_max_ns(hosts) + _LEEWAY_NS + aftermath_ns(story)

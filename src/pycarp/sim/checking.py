@@ -1,0 +1,349 @@
+"""Those who watch a simulation from outside of the code under test, and say which promise was broken.
+
+They see what goes on the wire, what kernels hold, and what engines publish; what engines know they ask only to compare
+it with that. What cannot be promised while something is wrong is judged from the end of the last incident on.
+"""
+
+from collections.abc import Callable, Sequence
+
+from pycarp.core import Announce, Publish, Step
+from pycarp.core.engine import CONTESTED
+from pycarp.core.events import StateChange
+from pycarp.core.inputs import DatagramReceived, Input, TimePassed
+from pycarp.core.precaution import precaution_of
+from pycarp.core.residents import CONTEST_NS
+from pycarp.core.state import EDGES, Reason, State
+from pycarp.sim import bounds
+from pycarp.sim.agenda import Agenda
+from pycarp.sim.computer import Computer
+from pycarp.sim.fabric import Fabric
+from pycarp.sim.outcome import Change, Outcome, Ownership, Promise, Violation
+from pycarp.sim.story import Fault, Incident, Story
+from pycarp.sim.telling import Telling
+from pycarp.vocabulary import NS_PER_S, HostKey, Outgoing
+from pycarp.wire.advertisement import BOW_OUT
+
+PEOPLE_AND_PROCESSES = frozenset(
+    {Fault.STOP, Fault.CRASH, Fault.CRASH_ALL, Fault.POWER, Fault.ADMIN_DOWN, Fault.HAND_OVER, Fault.DEMOTION}
+)
+"""What must never make two owners, wherever MASTERs tell when they have dropped."""
+
+_ADDRESS_TROUBLES = frozenset({Fault.SLOW_ADDRESSES, Fault.FAILING_ADDRESSES, Fault.HANGING_ADDRESSES, Fault.PAUSE})
+_REMOVING = frozenset({Fault.MEDDLING, Fault.STOP, Fault.SEND_ERRORS})
+"""When a kernel may lose addresses that its process thinks are held, for a moment."""
+
+_NEVER_NS = 1 << 62
+_FORGIVEN_NS = CONTEST_NS + 5 * NS_PER_S
+_ADVSKEW_OCTET, _ADVBASE_OCTET, _VHID_OCTET = 2, 5, 1
+_LASTING = ("send errors on ", "addresses not held")
+"""Causes that a host which is not MASTER keeps: only holding and sending show that they are over."""
+
+Where = tuple[str, HostKey]
+
+
+class Checks:
+    """Watches all computers of a story; ``outcome`` is what it saw."""
+
+    def __init__(
+        self, story: Story, agenda: Agenda, fabric_of: Callable[[str], Fabric], telling: Telling | None
+    ) -> None:
+        self._story = story
+        self._agenda = agenda
+        self._fabric_of = fabric_of
+        self._telling = telling
+        self._computers: dict[str, Computer] = {}
+        self._active: list[Incident] = []
+        self._quiet_since_ns = story.apart_ns * max(0, len(story.members) - 1)
+        self._troubled_until_ns: dict[str, int] = {}
+        self._changes: list[Change] = []
+        self._violations: list[Violation] = []
+        self._ownerships: list[Ownership] = []
+        self._last: dict[Where, StateChange] = {}
+        self._owned_since: dict[Where, int] = {}
+        self._strange_since: dict[Where, int] = {}
+        self._conflicts: dict[tuple[HostKey, str, str], int] = {}
+        self._ownerless_since: dict[HostKey, int] = {}
+        self._steps = 0
+        self._keys = tuple(dict.fromkeys(host.key for member in story.members for host in member.hosts))
+        self._settling_ns = {key: bounds.settling_ns(story, key) for key in self._keys}
+        self._takeover_ns = {key: bounds.takeover_ns(story, key) for key in self._keys}
+        self._is_orderly = _is_orderly(story)
+        self._may_lose_addresses = any(each.fault in _REMOVING for each in story.incidents)
+
+    def begin(self, computers: Sequence[Computer]) -> None:
+        """Learn who takes part; nobody owns anything yet."""
+        self._computers = {computer.name: computer for computer in computers}
+        for key in self._keys:
+            self._note_ownerless(key)
+
+    def master(self, key: HostKey) -> str | None:
+        """Return a node that is MASTER, as far as it has told, and runs."""
+        return next((name for name in self._computers if self._reigns(name, key)), None)
+
+    def outcome(self) -> Outcome:
+        """Judge the end, and return everything."""
+        for key in self._keys:
+            self._judge_end(key)
+        open_ones = [
+            Ownership(key=key, node=node, from_ns=since_ns, until_ns=None)
+            for (node, key), since_ns in self._owned_since.items()
+        ]
+        return Outcome(
+            story=self._story,
+            changes=tuple(self._changes),
+            ownerships=tuple(sorted([*self._ownerships, *open_ones], key=lambda each: each.from_ns)),
+            violations=tuple(self._violations),
+            steps=self._steps,
+            lines=tuple(self._telling.lines) if self._telling else (),
+        )
+
+    # What is seen
+
+    def begins(self, incident: Incident) -> None:
+        """See something go wrong."""
+        self._active.append(incident)
+        self._quiet_since_ns = _NEVER_NS
+        if incident.fault in _ADDRESS_TROUBLES:
+            self._troubled_until_ns[incident.node] = _NEVER_NS
+
+    def ends(self, incident: Incident) -> None:
+        """See it end."""
+        self._active.remove(incident)
+        now_ns = self._agenda.now_ns
+        if not self._active:
+            self._quiet_since_ns = now_ns
+        others = [each for each in self._active if each.node == incident.node and each.fault in _ADDRESS_TROUBLES]
+        if incident.fault in _ADDRESS_TROUBLES and not others:
+            self._troubled_until_ns[incident.node] = now_ns + bounds.aftermath_ns(self._story)
+
+    def surroundings_changed(self) -> None:
+        """See that computers or segments are not what they were."""
+        for key in self._keys:
+            self._weigh(key)
+        for computer in self._computers.values():
+            for key in computer.kernel.held:
+                self._look_at_owner(computer, key)
+
+    def stepped(self, computer: Computer, event: Input, step: Step) -> None:
+        """See a step of an engine."""
+        self._steps += 1
+        if self._telling is not None:
+            self._telling.tell_step(self._agenda.now_ns, computer.name, event, step)
+        if step.effects:
+            for effect in step.effects:
+                if isinstance(effect, Publish) and isinstance(effect.event, StateChange):
+                    self._note_change(computer, effect.event)
+            if not isinstance(event, DatagramReceived):
+                self._compare(computer)
+        if isinstance(event, TimePassed) and step.deadline_ns is not None and step.deadline_ns <= computer.now_ns:
+            self._violate(Promise.ALIVE, computer.name, f"wants to be called at {step.deadline_ns} again")
+            computer.process = None
+
+    def changed(self, computer: Computer, key: HostKey) -> None:
+        """See that a kernel took or lost addresses, or that a machine came or went."""
+        where, now_ns = (computer.name, key), self._agenda.now_ns
+        owns = computer.answers(key)
+        if owns and where not in self._owned_since:
+            self._owned_since[where] = now_ns
+        elif not owns and where in self._owned_since:
+            since_ns = self._owned_since.pop(where)
+            self._ownerships.append(Ownership(key=key, node=computer.name, from_ns=since_ns, until_ns=now_ns))
+        if self._telling is not None:
+            self._telling.tell_owner(now_ns, computer.name, key, owns=owns)
+        self._weigh(key)
+        self._look_at_owner(computer, key)
+
+    def sent(self, computer: Computer, outgoing: Outgoing, *, by_guardian: bool) -> None:
+        """See what goes on the wire."""
+        payload = outgoing.payload
+        if payload[_ADVSKEW_OCTET] == payload[_ADVBASE_OCTET] == BOW_OUT:
+            if computer.kernel.holds(HostKey(outgoing.link, payload[_VHID_OCTET])):
+                self._violate(Promise.DROPPED_FIRST, computer.name, "bows out with the addresses still there")
+            if by_guardian and self._telling is not None:
+                self._telling.write(self._agenda.now_ns, computer.name, "its guardian drops the addresses and bows out")
+
+    def announced(self, computer: Computer, effect: Announce) -> None:
+        """See a gratuitous ARP."""
+        if not computer.kernel.holds(effect.key) and not self._may_lose_addresses:
+            self._violate(Promise.HELD_FIRST, computer.name, "announces addresses that it does not have")
+
+    def raised(self, computer: Computer, event: Input, bug: Exception) -> None:
+        """See an engine fail."""
+        self._violate(Promise.ALIVE, computer.name, f"{type(bug).__name__} at {type(event).__name__}: {bug}")
+
+    # Transitions
+
+    def _note_change(self, computer: Computer, event: StateChange) -> None:
+        where = (computer.name, event.key)
+        before = self._last.get(where)
+        if event.reason is Reason.ADDED:
+            before = None
+        self._changes.append(Change(at_ns=self._agenda.now_ns, node=computer.name, event=event))
+        if before is not None and (before.new is not event.old or event.epoch < before.epoch):
+            told = f"tells {event.old} -> {event.new} after {before.old} -> {before.new}"
+            self._violate(Promise.TOLD, computer.name, told)
+        if event.reason not in EDGES[event.old, event.new]:
+            told = f"tells {event.old} -> {event.new} because of {event.reason}"
+            self._violate(Promise.TOLD, computer.name, told)
+        if event.reason is Reason.MASTER_SILENT:
+            self._judge_takeover(computer, event)
+        self._last[where] = event
+        if computer.kernel.holds(event.key):
+            self._look_at_owner(computer, event.key)
+
+    def _compare(self, computer: Computer) -> None:
+        if computer.process is None:
+            return
+        for host in computer.process.engine.snapshot().hosts:
+            last = self._last[computer.name, host.config.key]
+            if host.state is not last.new:
+                self._violate(Promise.TOLD, computer.name, f"is {host.state}, and has told {last.new} last")
+
+    def _judge_takeover(self, computer: Computer, event: StateChange) -> None:
+        """Look whether somebody reigned, when all was quiet for long enough for everybody to know."""
+        now_ns, key = self._agenda.now_ns, event.key
+        patience_ns = max(map(bounds.master_down_ns, bounds.hosts_of(self._story, key)))
+        if now_ns - self._quiet_since_ns < patience_ns + bounds.aftermath_ns(self._story):
+            return
+        for other in self._computers:
+            since_ns = self._owned_since.get((other, key), now_ns)
+            if other != computer.name and now_ns - since_ns > patience_ns and self._reigns(other, key):
+                self._violate(Promise.NO_FALSE_TAKEOVER, computer.name, f"takes over while {other} is MASTER")
+
+    def _reigns(self, name: str, key: HostKey) -> bool:
+        process, last = self._computers[name].process, self._last.get((name, key))
+        return process is not None and not process.is_stopped and last is not None and last.new is State.MASTER
+
+    # Owners
+
+    def _weigh(self, key: HostKey) -> None:
+        """Find out who owns, and whether there are two that hear each other, or none."""
+        owners = [name for name, computer in self._computers.items() if computer.answers(key)]
+        found = {
+            (key, a, b)
+            for index, a in enumerate(owners)
+            for b in owners[index + 1 :]
+            if self._hear_each_other(a, b, key)
+        }
+        for conflict in [each for each in self._conflicts if each[0] == key and each not in found]:
+            del self._conflicts[conflict]
+        for conflict in sorted(found - self._conflicts.keys()):
+            self._note_conflict(conflict)
+        if owners:
+            self._ownerless_since.pop(key, None)
+        elif key not in self._ownerless_since:
+            self._note_ownerless(key)
+
+    def _hear_each_other(self, a: str, b: str, key: HostKey) -> bool:
+        fabric = self._fabric_of(key.link)
+        return fabric.carries(a, b) and fabric.carries(b, a)
+
+    def _note_conflict(self, conflict: tuple[HostKey, str, str]) -> None:
+        now_ns = self._conflicts[conflict] = self._agenda.now_ns
+        key, a, b = conflict
+        if self._is_orderly:
+            self._violate(Promise.ORDERLY, b, f"owns the addresses of {key} while {a} does")
+        self._judge_later(
+            self._settling_ns[key],
+            now_ns,
+            lambda: self._conflicts.get(conflict) == now_ns,
+            lambda: self._violate(Promise.ONE_OWNER, b, f"owns the addresses of {key} as long as {a} does"),
+        )
+
+    def _note_ownerless(self, key: HostKey) -> None:
+        now_ns = self._ownerless_since[key] = self._agenda.now_ns
+        self._judge_later(
+            self._takeover_ns[key],
+            now_ns,
+            lambda: self._ownerless_since.get(key) == now_ns,
+            lambda: self._violate(Promise.AN_OWNER, "", f"nobody owns the addresses of {key}"),
+        )
+
+    def _judge_later(
+        self, patience_ns: int, since_ns: int, is_still_so: Callable[[], bool], judge: Callable[[], None]
+    ) -> None:
+        """Judge when something was so for long enough, and nothing was wrong meanwhile."""
+
+        def look() -> None:
+            if not is_still_so():
+                return
+            due_ns = max(since_ns, self._quiet_since_ns) + patience_ns
+            if due_ns <= self._agenda.now_ns:
+                judge()
+            else:
+                self._agenda.at(min(due_ns, self._agenda.now_ns + NS_PER_S), look)
+
+        self._agenda.at(since_ns + patience_ns, look)
+
+    # Whether owners may be
+
+    def _look_at_owner(self, computer: Computer, key: HostKey) -> None:
+        """Plan to look again when a kernel has addresses that its process should not have."""
+        where, now_ns = (computer.name, key), self._agenda.now_ns
+        if not computer.kernel.holds(key) or self._reigns(computer.name, key):
+            self._strange_since.pop(where, None)
+        elif where not in self._strange_since:
+            self._strange_since[where] = now_ns
+            self._look_again(where, now_ns, self._allowed_ns(computer, key))
+
+    def _look_again(self, where: Where, since_ns: int, allowed_ns: int) -> None:
+        def look() -> None:
+            if self._strange_since.get(where) != since_ns:
+                return
+            now_ns, troubled_until_ns = self._agenda.now_ns, self._troubled_until_ns.get(where[0], 0)
+            if now_ns >= troubled_until_ns + allowed_ns:
+                self._violate(Promise.OWNER_IS_MASTER, where[0], f"still has the addresses of {where[1]}")
+            else:
+                self._agenda.at(min(troubled_until_ns + allowed_ns, now_ns + NS_PER_S), look)
+
+        self._agenda.at(since_ns + allowed_ns, look)
+
+    def _allowed_ns(self, computer: Computer, key: HostKey) -> int:
+        """Return how long the addresses may outlive the reign, or the process."""
+        host = next(each for each in computer.member.hosts if each.key == key)
+        precaution = precaution_of(host)
+        process = computer.process
+        if process is None:
+            lifetime_s = precaution.lifetime_s
+            return _NEVER_NS // 4 if lifetime_s is None else lifetime_s * NS_PER_S + NS_PER_S // 2
+        return precaution.patience_ns + bounds.DROP_NS if process.is_stopped else bounds.DROP_NS
+
+    # The end
+
+    def _judge_end(self, key: HostKey) -> None:
+        now_ns = self._agenda.now_ns
+        if now_ns - self._quiet_since_ns < self._takeover_ns[key] + self._settling_ns[key]:
+            return
+        hosts = bounds.hosts_of(self._story, key)
+        demoted = False
+        for name, computer in self._computers.items():
+            if computer.process is None:
+                continue
+            for host in computer.process.engine.snapshot().hosts:
+                if host.config.key == key:
+                    demoted = demoted or bool(host.demotion)
+                    self._judge_demotion(name, host.state, host.demotion)
+        eager = min(hosts, key=lambda host: (host.advbase, host.advskew))
+        reigning = self.master(key)
+        wanted = next(member.name for member in self._story.members if eager in member.hosts)
+        if all(host.preempt for host in hosts) and not demoted and reigning is not None and reigning != wanted:
+            self._violate(Promise.RIGHT_MASTER, reigning, f"is MASTER of {key} instead of {wanted}")
+
+    def _judge_demotion(self, name: str, state: State, causes: tuple[tuple[str, int], ...]) -> None:
+        for cause, amount in causes:
+            is_fresh = cause == CONTESTED and self._agenda.now_ns < self._quiet_since_ns + _FORGIVEN_NS
+            if not is_fresh and (state is State.MASTER or not cause.startswith(_LASTING)):
+                self._violate(Promise.NO_STRANDED_DEMOTION, name, f"is still demoted by {amount}: {cause}")
+
+    def _violate(self, promise: Promise, node: str, words: str) -> None:
+        self._violations.append(Violation(promise=promise, at_ns=self._agenda.now_ns, node=node, words=words))
+        if self._telling is not None:
+            self._telling.write(self._agenda.now_ns, node or "-", f"BROKEN: {promise.value}: {words}")
+
+
+def _is_orderly(story: Story) -> bool:
+    """Say whether two owners can be ruled out: nothing but people and processes, and all wait for each other."""
+    hosts = [host for member in story.members for host in member.hosts]
+    return all(each.fault in PEOPLE_AND_PROCESSES for each in story.incidents) and all(
+        host.dialect.courtesy_ns and host.dialect.bows_out for host in hosts
+    )

@@ -1,0 +1,54 @@
+"""A simulated kernel, as far as shared addresses go: whose it has, until when."""
+
+from collections.abc import Callable
+
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+Later = Callable[[int, Callable[[], None]], None]
+
+_ROUNDS_NS = NS_PER_S // 4
+"""How much later than told a lifetime may end. Source: ``core/precaution.py``."""
+
+
+class Kernel:
+    """``changed`` is told of every change, and whether it was this kernel that let a lifetime end."""
+
+    def __init__(self, *, later: Later, changed: Callable[[HostKey, bool], None]) -> None:
+        self._later = later
+        self._changed = changed
+        self._turns: dict[HostKey, int] = {}
+        self._turn = 0
+
+    @property
+    def held(self) -> tuple[HostKey, ...]:
+        """The hosts whose addresses are here."""
+        return tuple(self._turns)
+
+    def holds(self, key: HostKey) -> bool:
+        """Say whether the addresses of a host are here."""
+        return key in self._turns
+
+    def hold(self, key: HostKey, lifetime_s: int | None) -> None:
+        """Add the addresses of a host, or let them stay for so long from now."""
+        is_new = key not in self._turns
+        self._turn += 1
+        self._turns[key] = self._turn
+        if lifetime_s is not None:
+            turn = self._turn
+            self._later(lifetime_s * NS_PER_S + _ROUNDS_NS, lambda: self._expire(key, turn))
+        if is_new:
+            self._changed(key, False)
+
+    def prolong(self, key: HostKey, lifetime_s: int) -> None:
+        """Let addresses that are here stay for so long from now."""
+        if key in self._turns:
+            self.hold(key, lifetime_s)
+
+    def drop(self, key: HostKey, *, by_itself: bool = False) -> None:
+        """Remove the addresses of a host."""
+        if self._turns.pop(key, None) is not None:
+            self._changed(key, by_itself)
+
+    def _expire(self, key: HostKey, turn: int) -> None:
+        if self._turns.get(key) == turn:
+            self.drop(key, by_itself=True)

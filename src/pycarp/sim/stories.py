@@ -1,0 +1,146 @@
+"""Stories by chance: some machines of some dialects, and a swarm of faults. The same seed is the same story."""
+
+from collections.abc import Callable, Collection, Sequence
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from itertools import combinations
+from random import Random
+
+from pycarp.core.host_config import HostConfig
+from pycarp.dialects import ALL, Dialect
+from pycarp.dialects.compatibility import obstacles
+from pycarp.sim import bounds
+from pycarp.sim.checking import PEOPLE_AND_PROCESSES
+from pycarp.sim.story import THE_MASTER, Fault, Incident, Member, Story
+from pycarp.vocabulary import NS_PER_S, Interface
+
+LINK = "em0"
+NODES = range(2, 8)
+
+_ADDRESS_SETS: tuple[tuple[str, ...], ...] = (
+    ("192.0.2.50/24",),
+    ("192.0.2.50/24", "192.0.2.51/24"),
+    ("2001:db8::50/64",),
+    ("192.0.2.50/24", "2001:db8::50/64"),
+)
+_AT_MOST = 12
+_LONGEST_NS = 12 * NS_PER_S
+
+_AMOUNTS: dict[Fault, Callable[[Random], float]] = {
+    Fault.LOSS: lambda chance: round(chance.uniform(0.05, 0.6), 2),
+    Fault.DELAY: lambda chance: round(chance.uniform(0.001, 0.4), 3),
+    Fault.DUPLICATION: lambda chance: round(chance.uniform(0.1, 1.0), 2),
+    Fault.SLOW_ADDRESSES: lambda chance: round(chance.uniform(0.05, 4.0), 2),
+    Fault.FAILING_ADDRESSES: lambda chance: round(chance.uniform(0.3, 1.0), 2),
+    Fault.REPLAY: lambda chance: round(chance.uniform(0.5, 20.0), 1),
+    Fault.FORGERY: lambda chance: round(chance.uniform(1.0, 20.0), 1),
+    Fault.DEMOTION: lambda chance: float(chance.choice((1, 50, 240))),
+}
+_MOMENTARY = frozenset({Fault.MEDDLING, Fault.FORCE})
+_OF_THE_SEGMENT = frozenset({Fault.LOSS, Fault.DELAY, Fault.DUPLICATION, Fault.CLOG})
+
+
+def random_story(
+    seed: int, *, members: Sequence[Member] = (), faults: Collection[Fault] = (), calm_s: float | None = None
+) -> Story:
+    """Return the story of a seed; without ``members`` and ``faults`` chance chooses those, too.
+
+    Of the faults that are allowed, some are switched off for the whole story, so that those that hide each other
+    are also seen alone. ``calm_s`` is how long it goes on after the last one; None for as long as is needed to judge.
+    """
+    chance = Random(seed)
+    cast = tuple(members) or random_members(chance)
+    apart_ns = chance.choice((0, 0, 1_000_000, NS_PER_S, 4 * NS_PER_S))
+    begins_ns = apart_ns * len(cast) + 5 * NS_PER_S
+    swarm = _swarm(chance, tuple(faults))
+    incidents = tuple(
+        sorted(
+            (_incident(chance, chance.choice(swarm), cast, begins_ns) for _each in range(chance.randint(0, _AT_MOST))),
+            key=lambda each: each.at_ns,
+        )
+    )
+    story = Story(seed=seed, members=cast, incidents=incidents, until_ns=0, apart_ns=apart_ns)
+    return lengthened(story, calm_s=calm_s)
+
+
+def lengthened(story: Story, *, calm_s: float | None = None) -> Story:
+    """Return a story that goes on after its last incident for as long as is needed to judge it."""
+    keys = dict.fromkeys(host.key for member in story.members for host in member.hosts)
+    needed_ns = max(bounds.takeover_ns(story, key) + bounds.settling_ns(story, key) for key in keys) + NS_PER_S
+    calm_ns = needed_ns if calm_s is None else round(calm_s * NS_PER_S)
+    return Story(
+        seed=story.seed,
+        members=story.members,
+        incidents=story.incidents,
+        until_ns=max(story.calm_from_ns, story.apart_ns * len(story.members)) + calm_ns,
+        apart_ns=story.apart_ns,
+        delay_ns=story.delay_ns,
+    )
+
+
+def random_members(chance: Random) -> tuple[Member, ...]:
+    """Return two to seven machines whose dialects can share the addresses, each with an advskew of its own."""
+    while True:
+        addresses = chance.choice(_ADDRESS_SETS)
+        interfaces = tuple(ip_interface(each) for each in addresses)
+        dialects = [chance.choice(ALL) for _each in range(chance.choice(NODES))]
+        if chance.random() < 0.3:
+            dialects = [dialects[0]] * len(dialects)
+        if _fit(dialects, interfaces):
+            break
+    advbases = [1, 1, 1, 2]
+    advbase = chance.choice(advbases)
+    preempts = chance.choice((True, False, None))
+    return tuple(
+        Member(
+            name="abcdefg"[number],
+            hosts=(
+                HostConfig(
+                    interface=LINK,
+                    vhid=1,
+                    passphrase="secret",  # noqa: S106  nothing is protected by it
+                    addresses=addresses,
+                    advbase=advbase,
+                    advskew=skew,
+                    preempt=chance.random() < 0.5 if preempts is None else preempts,
+                    dialect=dialect,
+                ),
+            ),
+            own={LINK: (IPv4Interface(f"192.0.2.{number + 1}/24"), IPv6Interface(f"fe80::{number + 1}/64"))},
+        )
+        for number, (dialect, skew) in enumerate(zip(dialects, _skews(chance, len(dialects)), strict=True))
+    )
+
+
+def _fit(dialects: Sequence[Dialect], interfaces: Sequence[Interface]) -> bool:
+    ips = [each.ip for each in interfaces]
+    return not any(obstacles(ours, theirs, ips) for ours, theirs in combinations(dialects, 2))
+
+
+def _skews(chance: Random, number: int) -> list[int]:
+    """Return as many different advskews; hosts must differ by more than packets take."""
+    step = chance.choice((10, 20, 30))
+    return [step * each for each in chance.sample(range(number), number)]
+
+
+def _swarm(chance: Random, faults: Sequence[Fault]) -> list[Fault]:
+    """Return the faults of one story: some of those allowed, at times only what people and processes do."""
+    allowed = list(faults or Fault)
+    if not faults and chance.random() < 0.25:
+        allowed = [fault for fault in Fault if fault in PEOPLE_AND_PROCESSES]
+    return chance.sample(allowed, chance.randint(1, len(allowed)))
+
+
+def _incident(chance: Random, fault: Fault, cast: Sequence[Member], begins_ns: int) -> Incident:
+    names = [member.name for member in cast]
+    node = "" if fault in _OF_THE_SEGMENT else chance.choice([THE_MASTER, *names])
+    other = ""
+    if fault in (Fault.ONE_WAY, Fault.PARTITION) and chance.random() < 0.5:
+        node, other = chance.sample(names, 2)
+    return Incident(
+        at_ns=begins_ns + chance.randrange(15_000) * 1_000_000,
+        fault=fault,
+        node=node,
+        other=other,
+        span_ns=0 if fault in _MOMENTARY else chance.randrange(1, _LONGEST_NS // 1_000_000) * 1_000_000,
+        amount=_AMOUNTS[fault](chance) if fault in _AMOUNTS else 0.0,
+    )
