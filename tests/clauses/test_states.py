@@ -1,6 +1,6 @@
 """Section 5 of carp.md, statement by statement: who becomes MASTER, who yields, when, and what is said."""
 
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
@@ -763,3 +763,28 @@ def test_a_master_that_stood_still_yields_to_whoever_took_over(dialect: Dialect)
     host.hear(advert(advskew=100), at_ns=host.now_ns + seconds(60))
 
     assert reasons(host) is Reason.ABSENT
+
+
+@pytest.mark.parametrize(("dialect", "state"), [(UNIVERSAL, State.BACKUP), (FREEBSD, State.MASTER)])
+def test_a_weaker_master_is_relieved_unless_a_better_one_was_just_heard(dialect: Dialect, state: State) -> None:
+    """carp.md 5.1: kernels judge each advertisement alone.
+
+    Deviation: leaves-it-to-the-better.
+    """
+    host = bench(config(dialect=dialect, advskew=50, preempt=True))
+    host.hear(advert(advskew=0), at_ns=seconds(1))
+    host.hear(advert(advskew=100, source=IPv4Address("192.168.1.9")), at_ns=seconds(1.1))
+
+    assert host.state is state
+
+
+@pytest.mark.parametrize(("dialect", "waits"), [(UNIVERSAL, True), (FREEBSD, False)])
+def test_what_a_bow_out_leaves_is_held_after_listening_for_a_moment(dialect: Dialect, *, waits: bool) -> None:
+    """carp.md 5.3: all who hear a bow-out are MASTER at once, and kernels answer for the addresses at once.
+
+    Deviation: listens-before-it-inherits.
+    """
+    host = bench(config(dialect=dialect))
+    takes_over = host.hear(advert(advbase=255, advskew=255), at_ns=1)
+
+    assert any(isinstance(effect, HoldAddresses) for effect in takes_over) is not waits

@@ -827,9 +827,99 @@ def test_a_host_that_relieves_a_living_master_holds_when_that_has_dropped() -> N
     """The farewell of a pycarp peer is its word that it has; kernels say none, and have long dropped after 20 ms."""
     host = bench(config(preempt=True))
     relieves = host.hear(advert(advskew=100), at_ns=seconds(1))
-    farewell = host.hear(advert(advskew=100), at_ns=seconds(1.002))
+    farewell = host.hear(advert(advskew=100), at_ns=seconds(1.004))
 
     assert (HoldAddresses in kinds(relieves), HoldAddresses in kinds(farewell)) == (False, True)
+
+
+def test_a_farewell_ends_the_waiting_only_after_others_had_a_moment_to_object() -> None:
+    host = bench(config(preempt=True))
+    host.hear(advert(advskew=100), at_ns=seconds(1))
+    host.hear(advert(advskew=100), at_ns=seconds(1.001))
+
+    assert host.step.deadline_ns == 1_003_000_000
+    assert HoldAddresses in kinds(host.pass_time(to_ns=1_003_000_000))
+
+
+def test_another_master_that_turns_up_is_waited_for_as_well() -> None:
+    host = bench(config(preempt=True))
+    host.hear(advert(advskew=100), at_ns=seconds(1))
+    host.hear(advert(advskew=50, source=HIGHER), at_ns=seconds(1.001))
+    first = host.hear(advert(advskew=100), at_ns=seconds(1.004))
+    second = host.hear(advert(advskew=50, source=HIGHER), at_ns=seconds(1.005))
+
+    assert (HoldAddresses in kinds(first), HoldAddresses in kinds(second)) == (False, True)
+
+
+def test_those_who_turn_up_cannot_put_the_holding_off_for_ever() -> None:
+    host = bench(config(preempt=True))
+    host.hear(advert(advskew=100), at_ns=seconds(1))
+    for number in range(10):
+        host.hear(advert(advskew=50, source=PEER + number), at_ns=seconds(1.001 + number / 1000))
+
+    assert HoldAddresses in kinds(host.pass_time(to_ns=seconds(1.02)))
+
+
+def test_what_was_left_is_held_after_listening_for_a_moment() -> None:
+    host = bench()
+    takes_over = host.hear(advert(advbase=255, advskew=255), at_ns=1)
+
+    assert (HoldAddresses in kinds(takes_over), host.step.deadline_ns) == (False, 3_000_001)
+    assert HoldAddresses in kinds(host.pass_time(to_ns=3_000_001))
+
+
+def test_who_hears_a_more_eager_heir_never_holds_what_was_left() -> None:
+    host = bench(config(advskew=100))
+    host.hear(advert(advbase=255, advskew=255), at_ns=seconds(1))
+    yields = host.hear(advert(source=HIGHER), at_ns=seconds(1.001))
+
+    assert (host.state, HoldAddresses in kinds(yields)) == (State.BACKUP, False)
+
+
+def test_a_backup_leaves_a_weaker_master_to_the_better_one_that_it_hears() -> None:
+    """A loser that bids farewell must not make a third host MASTER."""
+    host = bench(config(advskew=50, preempt=True))
+    host.hear(advert(advskew=0), at_ns=seconds(1))
+    host.hear(advert(advskew=100, source=HIGHER), at_ns=seconds(1.1))
+
+    view = host.engine.host_snapshot(KEY)
+    assert (view.state, view.deadline_ns) == (State.BACKUP, seconds(4) + 50 * NS_PER_SKEW)
+
+
+def test_the_bow_out_of_a_loser_is_no_vacancy() -> None:
+    host = bench(config(advskew=50))
+    host.hear(advert(advskew=0), at_ns=seconds(1))
+    host.hear(advert(advbase=255, advskew=255, source=HIGHER), at_ns=seconds(1.1))
+
+    assert host.state is State.BACKUP
+
+
+def test_a_better_master_that_became_a_weaker_one_is_relieved() -> None:
+    host = bench(config(advskew=50, preempt=True))
+    host.hear(advert(advskew=0), at_ns=seconds(1))
+    host.hear(advert(advskew=240), at_ns=seconds(2))
+
+    assert host.state is State.MASTER
+
+
+def test_a_better_master_that_fell_silent_stands_in_nobodys_way() -> None:
+    host = bench(config(advskew=50, preempt=True))
+    host.hear(advert(advskew=0), at_ns=seconds(1))
+    host.now_ns = seconds(1)
+    host.hear(advert(advskew=100, source=HIGHER), at_ns=seconds(4) + 50 * NS_PER_SKEW)
+
+    assert host.state is State.MASTER
+
+
+def test_addresses_that_are_asked_for_anew_are_not_announced_before_they_are_here() -> None:
+    """After an absence the kernel may have let them go."""
+    host = master(config())
+    host.report(Action.HOLD)
+    host.pass_time(to_ns=host.now_ns + seconds(4))
+    told = host.feed(DemotionSet(None, "x", -50))
+
+    assert Announce not in kinds(told)
+    assert Announce in kinds(host.report(Action.HOLD))
 
 
 def test_a_host_that_relieves_a_living_master_waits_no_longer_than_20_ms() -> None:

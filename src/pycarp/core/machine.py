@@ -173,6 +173,9 @@ class Machine:
             out.append(DropAddresses(self.key, self.epoch, self.config.shared + self._former, anew))
 
     def _hold(self, now_ns: int, out: Outbox, *, anew: bool = False) -> None:
+        """Ask for the addresses; nothing is announced until they are reported to be here, as for the first time."""
+        assert isinstance(self._phase, Master)
+        self._phase.is_held, self._phase.announce_in, self._phase.announce_at_ns = False, None, None
         own = self.surroundings.own
         bow_out = self._speaker.compose_will(_BOW_OUT_CLAIM, own, now_ns) if self.config.dialect.bows_out else ()
         precaution = replace(self._precaution, bow_out=bow_out)
@@ -191,10 +194,14 @@ class Machine:
         )
         out.append(Publish(self.last_change))
 
-    def _become_backup(self, reason: Reason, now_ns: int, out: Outbox, *, owes_farewell: bool = False) -> None:
+    def _become_backup(
+        self, reason: Reason, now_ns: int, out: Outbox, *, owes_farewell: bool = False, to: Heard | None = None
+    ) -> None:
         down_at_ns = now_ns + self._master_down_ns
         phase = Backup(dict.fromkeys(self._speaker.families(now_ns), down_at_ns))
         phase.farewell_epoch = self.epoch + 1 if owes_farewell else None
+        if to is not None:
+            phase.better[to.family] = (to.source, now_ns)
         self._enter(phase, reason, now_ns, out)
 
     def _become_master(self, reason: Reason, now_ns: int, out: Outbox) -> None:
@@ -207,7 +214,9 @@ class Machine:
         courtesy_ns = self.config.dialect.courtesy_ns
         if reason in _OF_THE_LIVING and courtesy_ns and self.peer and now_ns - self.peer.at_ns < self._master_down_ns:
             phase.hold_at_ns = now_ns + courtesy_ns
-            phase.relieved = self.peer.source
+            phase.awaited.add(self.peer.source)
+        elif reason is Reason.MASTER_LEFT and self.config.dialect.contention_ns:
+            phase.hold_at_ns = now_ns + self.config.dialect.contention_ns
         self._enter(phase, reason, now_ns, out)
         self._plan_prolonging(now_ns)
 
@@ -250,6 +259,8 @@ class Machine:
         And a bow-out is told from a claim to preempt: whoever sent it has dropped the addresses already.
         """
         assert isinstance(self._phase, Backup)
+        if self._leaves_it_to_better(event, now_ns):
+            return
         self.peer = Peer(source=event.source, claim=event.claim, at_ns=now_ns)
         preempts = self.config.preempt or self.surroundings.node_preempts
         dialect = self.config.dialect
@@ -265,6 +276,20 @@ class Machine:
             self._tell_master(event, now_ns, out)
             self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns
             self._follow_families(now_ns)
+
+    def _leaves_it_to_better(self, event: Heard, now_ns: int) -> bool:
+        """Say whether a weaker MASTER, or its end, is not our business, because a better one is there to see to it."""
+        assert isinstance(self._phase, Backup)
+        if not self.config.dialect.heeds_better:
+            return False
+        better = self._phase.better.get(event.family)
+        if self.config.dialect.compare(self.claim, event.claim) is not Verdict.STRONGER:
+            self._phase.better[event.family] = (event.source, now_ns)
+            return False
+        if better is not None and better[0] == event.source:
+            del self._phase.better[event.family]
+            return False
+        return better is not None and now_ns - better[1] < self._master_down_ns
 
     def _tell_master(self, event: Heard, now_ns: int, out: Outbox) -> None:
         assert isinstance(self._phase, Backup)
@@ -317,7 +342,7 @@ class Machine:
         if farewell is Farewell.BEFORE:
             self._transmit(self.claim, now_ns, out)
         owes_farewell = farewell is Farewell.DROPPED and verdict is Verdict.WEAKER
-        self._become_backup(Reason.BETTER_MASTER, now_ns, out, owes_farewell=owes_farewell)
+        self._become_backup(Reason.BETTER_MASTER, now_ns, out, owes_farewell=owes_farewell, to=event)
 
     def _keeps_on_tie(self, event: Heard, now_ns: int) -> bool:
         assert isinstance(self._phase, Master)
@@ -337,10 +362,8 @@ class Machine:
         """Tell a weaker MASTER at once that we are one, and who listens that the addresses are here."""
         assert isinstance(self._phase, Master)
         dialect = self.config.dialect
-        if self._phase.hold_at_ns is not None and event.source == self._phase.relieved:
-            # The farewell of the one that was relieved: it has dropped the addresses.
-            self._phase.hold_at_ns = now_ns
-            self._master_time(TimePassed(), now_ns, out)
+        if self._phase.hold_at_ns is not None:
+            self._await(event.source, now_ns, out)
         is_conflict = event.claim != _BOW_OUT_CLAIM and now_ns - self._phase.since_ns > _SETTLING_NS
         if is_conflict:
             self._tell_conflict(event, now_ns, out)
@@ -353,6 +376,20 @@ class Machine:
             self._phase.announce_in = dialect.announce_again_after
             if is_conflict and dialect.answers_weaker:
                 self._phase.announce_at_ns = now_ns + _ANNOUNCE_AGAIN_NS
+
+    def _await(self, source: Address, now_ns: int, out: Outbox) -> None:
+        """Hold when all have bidden farewell, which says that they have dropped; wait for another one that turns up."""
+        assert isinstance(self._phase, Master)
+        awaited = self._phase.awaited
+        if source not in awaited:
+            awaited.add(source)
+            # Not from now on: strangers must not be able to put it off for ever.
+            self._phase.hold_at_ns = self._phase.since_ns + self.config.dialect.courtesy_ns
+            return
+        awaited.discard(source)
+        if not awaited:
+            self._phase.hold_at_ns = max(now_ns, self._phase.since_ns + self.config.dialect.contention_ns)
+            self._master_time(TimePassed(), now_ns, out)
 
     def _tell_conflict(self, event: Heard, now_ns: int, out: Outbox) -> None:
         assert isinstance(self._phase, Master)

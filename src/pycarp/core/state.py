@@ -59,12 +59,14 @@ class Init:
 class Backup:
     """Listening; takes over when the deadline of any family passes.
 
+    ``better`` is who claimed at least as much as we do, and when it was heard last, by family.
     ``masters`` is who was told to be MASTER last, by family; another is told of from ``tell_again_at_ns`` on.
     ``farewell_epoch`` is set as long as the one that we yielded to is to be told that the addresses are dropped.
     """
 
     master_down_at_ns: dict[Family, int]
     farewell_epoch: int | None = None
+    better: dict[Family, tuple[Address, int]] = field(default_factory=dict)
     masters: dict[Family, Address] = field(default_factory=dict)
     tell_again_at_ns: int = 0
 
@@ -74,8 +76,8 @@ class Master:
     """Advertising.
 
     ``advertised_at_ns`` is when it did so last, ``alive_at_ns`` when it gave the last sign of life, and
-    ``prolong_at_ns`` when one is due between two advertisements. ``hold_at_ns`` is set as long as ``relieved``, who was
-    MASTER before, is given time to drop the addresses first.
+    ``prolong_at_ns`` when one is due between two advertisements. ``hold_at_ns`` is set as long as others who
+    were, or took themselves for, MASTER are given time to drop the addresses first; ``awaited`` are those heard.
     ``announce_in`` counts the advertisements until the announcement is repeated, ``announce_at_ns`` is when it is;
     None for no repetition. What a weaker MASTER says is answered again, and told again, from ``answer_again_at_ns`` and
     ``conflict_until_ns`` on.
@@ -86,7 +88,7 @@ class Master:
     alive_at_ns: int
     advertise_at_ns: int
     hold_at_ns: int | None = None
-    relieved: Address | None = None
+    awaited: set[Address] = field(default_factory=set)
     prolong_at_ns: int | None = None
     is_held: bool = False
     announce_in: int | None = None

@@ -230,6 +230,12 @@ class Dialect:
     courtesy_ns: int
     """How long a host that relieves a living MASTER gives that one to drop the addresses before it holds them."""
 
+    contention_ns: int
+    """How long a host listens before it holds what a MASTER left: all who heard the bow-out take over at once."""
+
+    heeds_better: bool
+    """Whether a BACKUP leaves it to a better MASTER, as long as that one is heard, to relieve a weaker one."""
+
     announce_every_s: int
     """How often a MASTER announces its addresses while nothing happens; 0 for never."""
 

@@ -15,7 +15,7 @@ from pycarp.core.residents import CONTEST_NS
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.sim import bounds
 from pycarp.sim.agenda import Agenda
-from pycarp.sim.computer import Computer
+from pycarp.sim.computer import Computer, Process
 from pycarp.sim.fabric import Fabric
 from pycarp.sim.outcome import Change, Outcome, Ownership, Promise, Violation
 from pycarp.sim.story import Fault, Incident, Story
@@ -39,6 +39,8 @@ _LASTING = ("send errors on ", "addresses not held")
 """Causes that a host which is not MASTER keeps: only holding and sending show that they are over."""
 
 Where = tuple[str, HostKey]
+Since = tuple[int, Process | None]
+"""When something began, and with which process: that of a stopped one is not that of the next."""
 
 
 class Checks:
@@ -60,7 +62,7 @@ class Checks:
         self._ownerships: list[Ownership] = []
         self._last: dict[Where, StateChange] = {}
         self._owned_since: dict[Where, int] = {}
-        self._strange_since: dict[Where, int] = {}
+        self._strange_since: dict[Where, Since] = {}
         self._conflicts: dict[tuple[HostKey, str, str], int] = {}
         self._ownerless_since: dict[HostKey, int] = {}
         self._steps = 0
@@ -279,16 +281,16 @@ class Checks:
 
     def _look_at_owner(self, computer: Computer, key: HostKey) -> None:
         """Plan to look again when a kernel has addresses that its process should not have."""
-        where, now_ns = (computer.name, key), self._agenda.now_ns
+        where, since = (computer.name, key), (self._agenda.now_ns, computer.process)
         if not computer.kernel.holds(key) or self._reigns(computer.name, key):
             self._strange_since.pop(where, None)
-        elif where not in self._strange_since:
-            self._strange_since[where] = now_ns
-            self._look_again(where, now_ns, self._allowed_ns(computer, key))
+        elif where not in self._strange_since or self._strange_since[where][1] is not computer.process:
+            self._strange_since[where] = since
+            self._look_again(where, since, self._allowed_ns(computer, key))
 
-    def _look_again(self, where: Where, since_ns: int, allowed_ns: int) -> None:
+    def _look_again(self, where: Where, since: Since, allowed_ns: int) -> None:
         def look() -> None:
-            if self._strange_since.get(where) != since_ns:
+            if self._strange_since.get(where) is not since:
                 return
             now_ns, troubled_until_ns = self._agenda.now_ns, self._troubled_until_ns.get(where[0], 0)
             if now_ns >= troubled_until_ns + allowed_ns:
@@ -296,7 +298,7 @@ class Checks:
             else:
                 self._agenda.at(min(troubled_until_ns + allowed_ns, now_ns + NS_PER_S), look)
 
-        self._agenda.at(since_ns + allowed_ns, look)
+        self._agenda.at(since[0] + allowed_ns, look)
 
     def _allowed_ns(self, computer: Computer, key: HostKey) -> int:
         """Return how long the addresses may outlive the reign, or the process."""

@@ -180,21 +180,18 @@ class Computer:
         if process is None or not process.is_stopped:
             return
         process.is_stopped = False
-        if self.is_paused:
-            return
-        self._tell_untold(process)
+        if not self.is_paused:
+            self._go_on(process)
+
+    def _go_on(self, process: Process) -> None:
+        untold, process.untold = process.untold, []
         waiting, process.waiting = process.waiting, []
         postponed, process.postponed = process.postponed, []
-        for datagram in waiting:
-            self.tell(DatagramReceived(datagram))
+        for event in [*untold, *map(DatagramReceived, waiting)]:
+            self.tell(event)
         for action in postponed:
             if self.process is process:
                 action()
-
-    def _tell_untold(self, process: Process) -> None:
-        untold, process.untold = process.untold, []
-        for event in untold:
-            self.tell(event)
 
     def pause(self) -> None:
         """Let the whole machine stand still."""
@@ -215,7 +212,7 @@ class Computer:
             self._agenda.at(due_at_ns + paused_ns, action, rank=rank)
         self._tell_watcher()
         if self.process is not None and not self.process.is_stopped:
-            self._tell_untold(self.process)
+            self._go_on(self.process)
 
     def set_link(self, link: str, *, is_up: bool) -> None:
         """Let a link come or go."""
