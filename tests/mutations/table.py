@@ -1,0 +1,161 @@
+"""The mutations: which file, what stands there, and what is put in its place."""
+
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    """One way to break pycarp; ``path`` is below ``src/pycarp``, ``before`` stands there exactly once."""
+
+    name: str
+    path: str
+    before: str
+    after: str
+
+
+MUTATIONS = (
+    Mutation(
+        "the tie rule is turned round",
+        "dialects/rules.py",
+        "return tie.their_source.packed[::-1] > tie.our_source.packed[::-1]",
+        "return tie.their_source.packed[::-1] < tie.our_source.packed[::-1]",
+    ),
+    Mutation(
+        "the master-down time forgets the skew",
+        "dialects/rules.py",
+        "return advbase * dead_ratio * NS_PER_S + advskew * NS_PER_SKEW",
+        "return advbase * dead_ratio * NS_PER_S",
+    ),
+    Mutation(
+        "reports of former epochs count",
+        "core/machine.py",
+        "elif event.epoch == self.epoch and event.action is Action.HOLD:",
+        "elif event.action is Action.HOLD:",
+    ),
+    Mutation(
+        "timers expire before packets are read",
+        "aio/driver.py",
+        "        self._read(READ_BEFORE_EXPIRY)\n",
+        "",
+    ),
+    Mutation(
+        "addresses are not dropped on leaving",
+        "core/machine.py",
+        "        elif not leave_alone:\n            out.append(DropAddresses",
+        "        elif not leave_alone and not isinstance(self._phase, Init):\n            out.append(DropAddresses",
+    ),
+    Mutation(
+        "the counter echoes what was heard",
+        "auth/counter.py",
+        "        self._last = (self._last + 1) & _MASK\n        return self._last",
+        "        return self._last",
+    ),
+    Mutation(
+        "the bow-out comes before the drop",
+        "core/machine.py",
+        "        self._enter(phase, reason, now_ns, out)\n\n    # INIT",
+        "        self._transmit(_BOW_OUT_CLAIM, now_ns, out)\n        self._enter(phase, reason, now_ns, out)\n\n    # INIT",
+    ),
+    Mutation(
+        "nobody preempts",
+        "core/machine.py",
+        "elif preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:",
+        "elif preempts and dialect.compare(self.claim, event.claim) is None:",
+    ),
+    Mutation(
+        "the weaker preempts",
+        "core/machine.py",
+        "elif preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:",
+        "elif preempts and dialect.compare(self.claim, event.claim) is Verdict.WEAKER:",
+    ),
+    Mutation(
+        "a MASTER never yields",
+        "core/machine.py",
+        "if verdict is Verdict.STRONGER or (verdict is Verdict.TIE and self._keeps_on_tie(event, now_ns)):",
+        "if verdict is not None:",
+    ),
+    Mutation(
+        "an advertisement does not put the deadline off",
+        "core/machine.py",
+        "            self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns\n",
+        "",
+    ),
+    Mutation(
+        "a living MASTER is given no time to drop",
+        "dialects/universal.py",
+        "courtesy_ns=20_000_000",
+        "courtesy_ns=0",
+    ),
+    Mutation(
+        "several heirs do not listen before they hold",
+        "dialects/universal.py",
+        "contention_ns=3_000_000",
+        "contention_ns=0",
+    ),
+    Mutation(
+        "a BACKUP relieves the loser of a contest",
+        "dialects/universal.py",
+        "heeds_better=True",
+        "heeds_better=False",
+    ),
+    Mutation(
+        "a link that is up again demotes for ever",
+        "core/engine.py",
+        '        self._demote(None, f"interface {link} is down", amount, now_ns, out)',
+        '        if amount:\n            self._demote(None, f"interface {link} is down", amount, now_ns, out)',
+    ),
+    Mutation(
+        "addresses are announced before they are held",
+        "core/machine.py",
+        "        out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self._former, anew, precaution))\n",
+        "        out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self._former, anew, precaution))\n"
+        "        self._announce(now_ns, out)\n",
+    ),
+    Mutation(
+        "the guardian waits longer than peers do",
+        "core/precaution.py",
+        "        patience_ns = lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS\n",
+        "        patience_ns = 3 * lifetime_s * NS_PER_S\n",
+    ),
+    Mutation(
+        "the kernel lets addresses live longer than peers wait",
+        "core/precaution.py",
+        "    lifetime_s = (fastest_ns - KERNEL_ROUNDS_NS) // NS_PER_S\n",
+        "    lifetime_s = 3 * fastest_ns // NS_PER_S\n",
+    ),
+    Mutation(
+        "a MASTER that stood still does not yield",
+        "core/machine.py",
+        "return now_ns - self._phase.alive_at_ns >= self._precaution.patience_ns",
+        "return False",
+    ),
+    Mutation(
+        "every digest is accepted",
+        "core/speaker.py",
+        "        if self._signer.verify(advert.counter, advert.digest):\n            return True\n",
+        "        return True\n",
+    ),
+    Mutation(
+        "a MASTER does not plan its next advertisement",
+        "core/machine.py",
+        "        self._phase.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns\n",
+        "",
+    ),
+    Mutation(
+        "a MASTER that cannot send goes on prolonging",
+        "aio/driver.py",
+        "            self._silent.add((effect.key, effect.outgoing.family))\n",
+        "",
+    ),
+    Mutation(
+        "a transition is not told",
+        "core/machine.py",
+        "        out.append(Publish(self.last_change))\n",
+        "        if reason is not Reason.MASTER_LEFT:\n            out.append(Publish(self.last_change))\n",
+    ),
+    Mutation(
+        "a drop that failed counts as done",
+        "core/machine.py",
+        "        if event.epoch != self._phase.leaving_epoch:\n            return\n",
+        "",
+    ),
+)
