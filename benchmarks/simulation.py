@@ -50,7 +50,8 @@ def main() -> None:
     took_s, steps = timed(a_day(options.hours))
     print(
         f"{options.hours:g} hours of {MACHINES} machines: {took_s:.1f} s, "
-        f"{options.hours * 3600 / took_s:.0f} times real time, {steps} engine inputs, {took_s / steps * 1e6:.1f} us each"
+        f"{options.hours * 3600 / took_s:.0f} times real time, "
+        f"{steps} engine inputs, {took_s / steps * 1e6:.1f} us each"
     )
     stories = [random_story(seed) for seed in range(STORIES)]
     began_s = time.perf_counter()

@@ -883,7 +883,7 @@ def test_a_backup_leaves_a_weaker_master_to_the_better_one_that_it_hears() -> No
     host.hear(advert(advskew=100, source=HIGHER), at_ns=seconds(1.1))
 
     view = host.engine.host_snapshot(KEY)
-    assert (view.state, view.deadline_ns) == (State.BACKUP, seconds(4) + 50 * NS_PER_SKEW)
+    assert (view.state, view.deadline_ns) == (State.BACKUP, seconds(1.1) + seconds(3) + 50 * NS_PER_SKEW)
 
 
 def test_the_bow_out_of_a_loser_is_no_vacancy() -> None:
@@ -992,3 +992,15 @@ def test_a_master_that_was_absent_while_nobody_took_over_holds_its_addresses_ane
 
     assert [effect.anew for effect in effects if isinstance(effect, HoldAddresses)] == [True]
     assert len(transmitted(effects)) == 1
+
+
+@pytest.mark.parametrize("event", [DemotionSet(None, "x", -50), HostReconfigured(config(advskew=5))])
+def test_a_host_that_was_absent_listens_before_it_says_anything_new(event: DemotionSet | HostReconfigured) -> None:
+    """What wakes a process first may be a command, while the advertisements of whoever took over wait in the socket."""
+    host = master(config())
+    host.report(Action.HOLD)
+    told = host.feed(event, at_ns=host.now_ns + seconds(4))
+
+    assert transmitted(told) == []
+    assert host.engine.host_snapshot(KEY).deadline_ns == host.now_ns
+    assert reasons(host.hear(advert(advskew=100))) == [Reason.ABSENT]

@@ -260,6 +260,9 @@ class Machine:
         """
         assert isinstance(self._phase, Backup)
         if self._leaves_it_to_better(event, now_ns):
+            # Should the better one have died since, this one is MASTER, and nobody but who preempts takes over from it.
+            if event.claim != _BOW_OUT_CLAIM:
+                self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns
             return
         self.peer = Peer(source=event.source, claim=event.claim, at_ns=now_ns)
         preempts = self.config.preempt or self.surroundings.node_preempts
@@ -420,12 +423,20 @@ class Machine:
         self._demotion = event.total
         is_weaker = self.config.dialect.compare(self.claim, before) is Verdict.WEAKER
         if is_weaker or self.config.dialect.tells_relief:
-            self._advertise(now_ns, now_ns, out)
+            self._advertise_anew(now_ns, out)
 
     def _master_reconfigured(self, event: Reconfigured, now_ns: int, out: Outbox) -> None:
         """Stay MASTER, whatever changes: kernels bounce through BACKUP and lose three seconds (carp.md 5.3)."""
         self._reconfigure(event, now_ns, out)
-        self._advertise(now_ns, now_ns, out)
+        self._advertise_anew(now_ns, out)
+
+    def _advertise_anew(self, now_ns: int, out: Outbox) -> None:
+        """Say at once what is claimed now; but after an absence first hear what has waited: it may be over."""
+        assert isinstance(self._phase, Master)
+        if self._was_absent(now_ns):
+            self._phase.advertise_at_ns = now_ns
+        else:
+            self._advertise(now_ns, now_ns, out)
 
     def _advertise(self, now_ns: int, due_ns: int, out: Outbox) -> None:
         """Send, and plan the next one an interval after this was due, or after now if that has passed already."""
