@@ -11,6 +11,7 @@ from pycarp.core import Announce, DropAddresses, Effect, Engine, HoldAddresses, 
 from pycarp.core.events import ActuationFailed, ConflictWon, Departed
 from pycarp.core.inputs import (
     Action,
+    AddressesDisturbed,
     AdminChanged,
     DemotionSet,
     HandOverAsked,
@@ -21,12 +22,13 @@ from pycarp.core.inputs import (
     LinkChanged,
     SettingsChanged,
     StateForced,
+    TransmitReported,
 )
 from pycarp.core.machine import REACTIONS
 from pycarp.core.settings import Settings
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.dialects import ALL, FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
-from pycarp.vocabulary import NS_PER_SKEW
+from pycarp.vocabulary import NS_PER_SKEW, Family
 from pycarp.wire.advertisement import BOW_OUT
 from tests.support.hosts import (
     KEY,
@@ -1004,3 +1006,66 @@ def test_a_host_that_was_absent_listens_before_it_says_anything_new(event: Demot
     assert transmitted(told) == []
     assert host.engine.host_snapshot(KEY).deadline_ns == host.now_ns
     assert reasons(host.hear(advert(advskew=100))) == [Reason.ABSENT]
+
+
+def test_a_host_that_was_absent_relieves_nobody_on_the_word_of_old_packets() -> None:
+    """Who sent them may stand still itself by now, or be dead with its addresses still there."""
+    host = master(config(preempt=True))
+    host.hear(advert(advskew=100), at_ns=host.now_ns + seconds(4))
+    host.hear(advert(advskew=100))
+    states = [host.state]
+    host.hear(advert(advskew=100), at_ns=host.now_ns + seconds(1))
+
+    assert [*states, host.state] == [State.BACKUP, State.MASTER]
+
+
+# Being mute
+
+
+def mute_master() -> Bench:
+    """Return a MASTER whose guardian took the addresses away, because nothing could be sent for so long."""
+    host = master(config())
+    host.report(Action.HOLD)
+    host.pass_time(to_ns=host.now_ns + seconds(1))
+    host.feed(TransmitReported(KEY, "no buffers", Family.IPV4))
+    host.now_ns += seconds(0.8)
+    return host
+
+
+def test_a_master_that_cannot_send_does_not_take_back_what_its_guardian_let_go() -> None:
+    """To its peers it is silent; one of them is about to take over."""
+    host = mute_master()
+
+    assert HoldAddresses not in kinds(host.feed(AddressesDisturbed(KEY, "removed by the guardian")))
+    assert HoldAddresses not in kinds(host.pass_time(to_ns=host.now_ns + seconds(1)))
+
+
+def test_a_master_that_could_not_send_yields_to_whoever_took_over() -> None:
+    assert reasons(mute_master().hear(advert(advskew=100))) == [Reason.ABSENT]
+
+
+def test_a_master_that_can_send_again_holds_anew() -> None:
+    host = mute_master()
+    host.pass_time(to_ns=host.now_ns + seconds(1))
+
+    assert HoldAddresses in kinds(host.feed(TransmitReported(KEY, None, Family.IPV4)))
+    assert HoldAddresses not in kinds(host.feed(TransmitReported(KEY, None, Family.IPV4)))
+
+
+def test_one_family_that_cannot_be_sent_is_enough_to_be_mute() -> None:
+    """A peer takes over when either family is silent."""
+    host = mute_master()
+    host.feed(TransmitReported(KEY, "no buffers", Family.IPV6))
+
+    assert HoldAddresses not in kinds(host.feed(TransmitReported(KEY, None, Family.IPV4)))
+
+
+def test_a_single_send_that_failed_is_soon_forgotten() -> None:
+    host = master(config())
+    host.report(Action.HOLD)
+    host.pass_time(to_ns=host.now_ns + seconds(1))
+    host.feed(TransmitReported(KEY, "no buffers", Family.IPV4))
+    host.pass_time(to_ns=host.now_ns + seconds(1))
+    host.feed(TransmitReported(KEY, None, Family.IPV4))
+
+    assert reasons(host.hear(advert(advskew=100))) == []

@@ -132,11 +132,11 @@ class Driver:
         except OSError as exc:
             self._troubled.add(effect.key)
             self._silent.add((effect.key, effect.outgoing.family))
-            self._inbox.append(TransmitReported(effect.key, exc.strerror or str(exc)))
+            self._inbox.append(TransmitReported(effect.key, exc.strerror or str(exc), effect.outgoing.family))
         else:
             self._silent.discard((effect.key, effect.outgoing.family))
             if effect.key in self._troubled:
-                self._inbox.append(TransmitReported(effect.key, None))
+                self._inbox.append(TransmitReported(effect.key, None, effect.outgoing.family))
 
     # Time
 

@@ -43,6 +43,7 @@ from pycarp.core.inputs import (
     LinkChanged,
     Reconfigured,
     Removed,
+    Sent,
     SettingsChanged,
     StateForced,
     SurroundingsChanged,
@@ -148,8 +149,8 @@ class Engine:
                 self._tell(key, Forced(state), now_ns, out)
             case SettingsChanged(settings):
                 self._on_settings(settings, now_ns, out)
-            case TransmitReported(key, error):
-                self._on_transmit_report(key, error, now_ns, out)
+            case TransmitReported():
+                self._on_transmit_report(event, now_ns, out)
             case ActuationReported():
                 self._on_actuation_report(event, now_ns, out)
             case HandOverAsked(key):
@@ -345,10 +346,14 @@ class Engine:
         factor = self._settings.senderr_demotion_factor
         return resident.machine.config.dialect.send_errors.demotion if factor is None else factor
 
-    def _on_transmit_report(self, key: HostKey, error: str | None, now_ns: int, out: Outbox) -> None:
+    def _on_transmit_report(self, event: TransmitReported, now_ns: int, out: Outbox) -> None:
+        key, error = event.key, event.error
         resident = self._residents.get(key)
         if resident is None:
             return
+        (resident.mute.discard if error is None else resident.mute.add)(event.family)
+        resident.machine.surroundings.is_mute = bool(resident.mute)
+        self._tell(key, Sent(), now_ns, out)
         budget = resident.machine.config.dialect.send_errors
         if error is None:
             resident.send_failures = 0

@@ -98,10 +98,14 @@ class SettingsChanged:
 
 @dataclass(frozen=True, slots=True)
 class TransmitReported:
-    """A send failed (``error`` says how) or, while an error is on the account, succeeded."""
+    """A send failed (``error`` says how) or, while an error is on the account, succeeded.
+
+    ``family`` is that of the advertisement; None where families do not differ in that.
+    """
 
     key: HostKey
     error: str | None
+    family: Family | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,11 @@ class Disturbed:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """It turned out whether what was sent last went out: ``Surroundings.is_mute`` says so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """The host is to leave for good."""
 
@@ -216,5 +225,6 @@ HostInput = (
     | ActuationReported
     | HandedOver
     | Disturbed
+    | Sent
     | Removed
 )

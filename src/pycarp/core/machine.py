@@ -29,6 +29,7 @@ from pycarp.core.inputs import (
     HostInput,
     Reconfigured,
     Removed,
+    Sent,
     SurroundingsChanged,
     TimePassed,
 )
@@ -63,13 +64,15 @@ Outbox = list[Effect]
 class Surroundings:
     """What the engine knows on behalf of a machine; it writes them before it says that they changed.
 
-    ``own`` are the link's addresses that no host shares, in the order of preference for a source.
+    ``own`` are the link's addresses that no host shares, in the order of preference for a source. A host ``is_mute`` as
+    long as its advertisements cannot be sent.
     """
 
     link_is_up: bool
     own: tuple[Address, ...]
     admin_is_up: bool = True
     node_preempts: bool = False
+    is_mute: bool = False
 
     @property
     def are_ready(self) -> bool:
@@ -200,6 +203,8 @@ class Machine:
         down_at_ns = now_ns + self._master_down_ns
         phase = Backup(dict.fromkeys(self._speaker.families(now_ns), down_at_ns))
         phase.farewell_epoch = self.epoch + 1 if owes_farewell else None
+        if reason is Reason.ABSENT:
+            phase.listens_until_ns = now_ns + self.config.dialect.courtesy_ns
         if to is not None:
             phase.better[to.family] = (to.source, now_ns)
         self._enter(phase, reason, now_ns, out)
@@ -210,6 +215,7 @@ class Machine:
             advertised_at_ns=now_ns,
             alive_at_ns=now_ns,
             advertise_at_ns=now_ns + self.claim.interval_ns,
+            was_alive_at_ns=now_ns,
         )
         courtesy_ns = self.config.dialect.courtesy_ns
         if reason in _OF_THE_LIVING and courtesy_ns and self.peer and now_ns - self.peer.at_ns < self._master_down_ns:
@@ -266,6 +272,7 @@ class Machine:
             return
         self.peer = Peer(source=event.source, claim=event.claim, at_ns=now_ns)
         preempts = self.config.preempt or self.surroundings.node_preempts
+        preempts = preempts and now_ns >= self._phase.listens_until_ns
         dialect = self.config.dialect
         if event.claim == _BOW_OUT_CLAIM and self._tolerated_ns < event.claim.interval_ns:
             self._become_master(Reason.MASTER_LEFT, now_ns, out)
@@ -388,6 +395,10 @@ class Machine:
             awaited.add(source)
             # Not from now on: strangers must not be able to put it off for ever.
             self._phase.hold_at_ns = self._phase.since_ns + self.config.dialect.courtesy_ns
+            if now_ns >= self._phase.answer_again_at_ns:
+                # It may have come too late to hear us.
+                self._phase.answer_again_at_ns = now_ns + _ANSWER_AGAIN_NS
+                self._advertise(now_ns, now_ns, out)
             return
         awaited.discard(source)
         if not awaited:
@@ -409,7 +420,7 @@ class Machine:
         if phase.advertise_at_ns <= now_ns:
             was_absent = self._was_absent(now_ns)
             self._advertise(now_ns, phase.advertise_at_ns, out)
-            if was_absent:
+            if was_absent and not self.surroundings.is_mute:
                 # Nobody has taken over meanwhile, but what holds the addresses may have given us up.
                 self._actuate(now_ns, out, anew=True)
         elif phase.prolong_at_ns is not None and phase.prolong_at_ns <= now_ns:
@@ -455,10 +466,26 @@ class Machine:
     def _prolong(self, now_ns: int, out: Outbox) -> None:
         """Give a sign of life to what would drop the addresses in our stead."""
         assert isinstance(self._phase, Master)
-        self._phase.alive_at_ns = now_ns
+        if not self.surroundings.is_mute:
+            self._live(now_ns)
         if self._phase.hold_at_ns is None:
             out.append(ProlongAddresses(self.key, self.config.shared, self._precaution.lifetime_s))
         self._plan_prolonging(now_ns)
+
+    def _live(self, now_ns: int) -> None:
+        assert isinstance(self._phase, Master)
+        self._phase.was_alive_at_ns, self._phase.alive_at_ns = self._phase.alive_at_ns, now_ns
+
+    def _master_sent(self, _event: Sent, now_ns: int, out: Outbox) -> None:
+        """Count only what went out as a sign of life: who is not heard is given up, here as well as by the peers."""
+        assert isinstance(self._phase, Master)
+        if self.surroundings.is_mute:
+            self._phase.alive_at_ns = self._phase.was_alive_at_ns
+            return
+        was_absent = self._was_absent(now_ns)
+        self._live(now_ns)
+        if was_absent:
+            self._actuate(now_ns, out, anew=True)
 
     def _plan_prolonging(self, now_ns: int) -> None:
         """Plan a sign of life before the next advertisement if that comes late, and peers would not mind."""
@@ -594,6 +621,7 @@ REACTIONS: Mapping[tuple[State, type[HostInput]], _Reaction] = {
     (State.INIT, ActuationReported): Machine._init_actuated,
     (State.INIT, HandedOver): Machine._ignore,
     (State.INIT, Disturbed): Machine._init_disturbed,
+    (State.INIT, Sent): Machine._ignore,
     (State.INIT, Removed): Machine._removed,
     (State.BACKUP, Heard): Machine._backup_hears,
     (State.BACKUP, TimePassed): Machine._backup_time,
@@ -604,6 +632,7 @@ REACTIONS: Mapping[tuple[State, type[HostInput]], _Reaction] = {
     (State.BACKUP, ActuationReported): Machine._backup_actuated,
     (State.BACKUP, HandedOver): Machine._ignore,
     (State.BACKUP, Disturbed): Machine._disturbed,
+    (State.BACKUP, Sent): Machine._ignore,
     (State.BACKUP, Removed): Machine._removed,
     (State.MASTER, Heard): Machine._master_hears,
     (State.MASTER, TimePassed): Machine._master_time,
@@ -614,6 +643,7 @@ REACTIONS: Mapping[tuple[State, type[HostInput]], _Reaction] = {
     (State.MASTER, ActuationReported): Machine._master_actuated,
     (State.MASTER, HandedOver): Machine._master_handed_over,
     (State.MASTER, Disturbed): Machine._disturbed,
+    (State.MASTER, Sent): Machine._master_sent,
     (State.MASTER, Removed): Machine._removed,
 }
 """What each state makes of each input; total, and tested to be."""

@@ -10,7 +10,7 @@ from pycarp.core.machine import Machine
 from pycarp.core.speaker import Speaker
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import DestinationRule
-from pycarp.vocabulary import NS_PER_S, Address, Datagram, HostKey
+from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey
 
 REMEMBERED_MAX = 16
 """Sources of which a host remembers what is wrong with them; forged ones must not fill the memory."""
@@ -65,6 +65,7 @@ class Resident:
     machine: Machine
     send_failures: int = 0
     send_successes: int = 0
+    mute: set[Family | None] = field(default_factory=set)
     rejections: Rejections = field(default_factory=Rejections)
     contest: Contest = field(default_factory=Contest)
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)

@@ -61,6 +61,7 @@ class Backup:
 
     ``better`` is who claimed at least as much as we do, and when it was heard last, by family.
     ``masters`` is who was told to be MASTER last, by family; another is told of from ``tell_again_at_ns`` on.
+    Nobody is relieved before ``listens_until_ns``: what waited in the socket of a host that stood still is old.
     ``farewell_epoch`` is set as long as the one that we yielded to is to be told that the addresses are dropped.
     """
 
@@ -69,15 +70,17 @@ class Backup:
     better: dict[Family, tuple[Address, int]] = field(default_factory=dict)
     masters: dict[Family, Address] = field(default_factory=dict)
     tell_again_at_ns: int = 0
+    listens_until_ns: int = 0
 
 
 @dataclass(slots=True)
 class Master:
     """Advertising.
 
-    ``advertised_at_ns`` is when it did so last, ``alive_at_ns`` when it gave the last sign of life, and
-    ``prolong_at_ns`` when one is due between two advertisements. ``hold_at_ns`` is set as long as others who
-    were, or took themselves for, MASTER are given time to drop the addresses first; ``awaited`` are those heard.
+    ``advertised_at_ns`` is when it did so last, ``alive_at_ns`` when it gave the last sign of life, ``was_alive_at_ns``
+    the one before, should the last turn out to be none, and ``prolong_at_ns`` when one is due between two
+    advertisements. ``hold_at_ns`` is set as long as others who were, or took themselves for, MASTER are given time to
+    drop the addresses first; ``awaited`` are those heard.
     ``announce_in`` counts the advertisements until the announcement is repeated, ``announce_at_ns`` is when it is;
     None for no repetition. What a weaker MASTER says is answered again, and told again, from ``answer_again_at_ns`` and
     ``conflict_until_ns`` on.
@@ -87,6 +90,7 @@ class Master:
     advertised_at_ns: int
     alive_at_ns: int
     advertise_at_ns: int
+    was_alive_at_ns: int = 0
     hold_at_ns: int | None = None
     awaited: set[Address] = field(default_factory=set)
     prolong_at_ns: int | None = None

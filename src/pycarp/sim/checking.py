@@ -13,6 +13,7 @@ from pycarp.core.inputs import DatagramReceived, Input, TimePassed
 from pycarp.core.precaution import precaution_of
 from pycarp.core.residents import CONTEST_NS
 from pycarp.core.state import EDGES, Reason, State
+from pycarp.dialects.base import Claim, Farewell
 from pycarp.sim import bounds
 from pycarp.sim.agenda import Agenda
 from pycarp.sim.computer import Computer, Process
@@ -35,7 +36,7 @@ _REMOVING = frozenset({Fault.MEDDLING, Fault.STOP, Fault.SEND_ERRORS})
 _NEVER_NS = 1 << 62
 _FORGIVEN_NS = CONTEST_NS + 5 * NS_PER_S
 _ADVSKEW_OCTET, _ADVBASE_OCTET, _VHID_OCTET = 2, 5, 1
-_LASTING = ("send errors on ", "addresses not held")
+_SENDING, _HOLDING = "send errors on ", "addresses not held"
 """Causes that a host which is not MASTER keeps: only holding and sending show that they are over."""
 
 Where = tuple[str, HostKey]
@@ -243,7 +244,7 @@ class Checks:
     def _note_conflict(self, conflict: tuple[HostKey, str, str]) -> None:
         now_ns = self._conflicts[conflict] = self._agenda.now_ns
         key, a, b = conflict
-        if self._is_orderly:
+        if self._is_orderly and self._claim(a, key) != self._claim(b, key):
             self._violate(Promise.ORDERLY, b, f"owns the addresses of {key} while {a} does")
         self._judge_later(
             self._settling_ns[key],
@@ -251,6 +252,11 @@ class Checks:
             lambda: self._conflicts.get(conflict) == now_ns,
             lambda: self._violate(Promise.ONE_OWNER, b, f"owns the addresses of {key} as long as {a} does"),
         )
+
+    def _claim(self, name: str, key: HostKey) -> Claim | None:
+        """Return what a host claims; two may be demoted alike."""
+        process = self._computers[name].process
+        return process.engine.host_snapshot(key).claim if process is not None else None
 
     def _note_ownerless(self, key: HostKey) -> None:
         now_ns = self._ownerless_since[key] = self._agenda.now_ns
@@ -325,17 +331,30 @@ class Checks:
                 if host.config.key == key:
                     demoted = demoted or bool(host.demotion)
                     self._judge_demotion(name, host.state, host.demotion)
-        eager = min(hosts, key=lambda host: (host.advbase, host.advskew))
+        eagerness = min((host.advbase, host.advskew) for host in hosts)
         reigning = self.master(key)
-        wanted = next(member.name for member in self._story.members if eager in member.hosts)
-        if all(host.preempt for host in hosts) and not demoted and reigning is not None and reigning != wanted:
-            self._violate(Promise.RIGHT_MASTER, reigning, f"is MASTER of {key} instead of {wanted}")
+        wanted = [
+            member.name
+            for member in self._story.members
+            for host in member.hosts
+            if host.key == key and (host.advbase, host.advskew) == eagerness
+        ]
+        if all(host.preempt for host in hosts) and not demoted and reigning is not None and reigning not in wanted:
+            self._violate(Promise.RIGHT_MASTER, reigning, f"is MASTER of {key} instead of {' or '.join(wanted)}")
 
     def _judge_demotion(self, name: str, state: State, causes: tuple[tuple[str, int], ...]) -> None:
         for cause, amount in causes:
+            if cause.startswith(_SENDING) and self._is_no_master(name, cause.removeprefix(_SENDING)):
+                continue
             is_fresh = cause == CONTESTED and self._agenda.now_ns < self._quiet_since_ns + _FORGIVEN_NS
-            if not is_fresh and (state is State.MASTER or not cause.startswith(_LASTING)):
+            if not is_fresh and (state is State.MASTER or cause != _HOLDING):
                 self._violate(Promise.NO_STRANDED_DEMOTION, name, f"is still demoted by {amount}: {cause}")
+
+    def _is_no_master(self, name: str, host: str) -> bool:
+        return any(
+            node == name and str(key) == host and last.new is not State.MASTER
+            for (node, key), last in self._last.items()
+        )
 
     def _violate(self, promise: Promise, node: str, words: str) -> None:
         self._violations.append(Violation(promise=promise, at_ns=self._agenda.now_ns, node=node, words=words))
@@ -344,8 +363,11 @@ class Checks:
 
 
 def _is_orderly(story: Story) -> bool:
-    """Say whether two owners can be ruled out: nothing but people and processes, and all wait for each other."""
+    """Say whether two owners can be ruled out: nobody but people and processes, all wait for each other, and differ."""
     hosts = [host for member in story.members for host in member.hosts]
-    return all(each.fault in PEOPLE_AND_PROCESSES for each in story.incidents) and all(
-        host.dialect.courtesy_ns and host.dialect.bows_out for host in hosts
+    claims = {(host.key, host.advbase, host.advskew) for host in hosts}
+    return (
+        all(each.fault in PEOPLE_AND_PROCESSES for each in story.incidents)
+        and all(host.dialect.farewell is Farewell.DROPPED and host.dialect.bows_out for host in hosts)
+        and len(claims) == len(hosts)
     )

@@ -208,8 +208,8 @@ class Computer:
         paused_ns = self._agenda.now_ns - self._paused_at_ns
         self._behind_ns += paused_ns
         overslept, self._overslept = self._overslept, []
-        for due_at_ns, rank, action in overslept:
-            self._agenda.at(due_at_ns + paused_ns, action, rank=rank)
+        for remaining_ns, rank, action in overslept:
+            self._agenda.at(self._agenda.now_ns + remaining_ns, action, rank=rank)
         self._tell_watcher()
         if self.process is not None and not self.process.is_stopped:
             self._go_on(self.process)
@@ -304,15 +304,15 @@ class Computer:
         if self.sends_fail:
             process.troubled.add(key)
             process.silent.add((key, outgoing.family))
-            process.inbox.append(TransmitReported(key, "No buffer space available"))
+            process.inbox.append(TransmitReported(key, "No buffer space available", outgoing.family))
             return
         process.silent.discard((key, outgoing.family))
         if key in process.troubled:
-            process.inbox.append(TransmitReported(key, None))
+            process.inbox.append(TransmitReported(key, None, outgoing.family))
         self._put_on_wire(outgoing, by_guardian=False)
 
     def _put_on_wire(self, outgoing: Outgoing, *, by_guardian: bool) -> None:
-        if outgoing.link not in self.links_down:
+        if outgoing.link not in self.links_down and not self.sends_fail:
             self._watcher.sent(self, outgoing, by_guardian=by_guardian)
             self._transmit(self, outgoing)
 
@@ -387,13 +387,14 @@ class Computer:
 
     def _later(self, span_ns: int, action: Callable[[], None], *, of_process: bool = True, rank: int = CHANGE) -> None:
         """Plan an action of this life of the machine, and if so of the process: void when that is over."""
-        process, kernel = self.process, self.kernel
+        process, kernel, planned_at_ns = self.process, self.kernel, self._agenda.now_ns
 
         def act() -> None:
             if self.kernel is not kernel or (of_process and self.process is not process):
                 return
             if self.is_paused:
-                self._overslept.append((self._agenda.now_ns, rank, act))
+                remaining_ns = self._agenda.now_ns - max(planned_at_ns, self._paused_at_ns)
+                self._overslept.append((remaining_ns, rank, act))
             elif of_process and process is not None and process.is_stopped:
                 process.postponed.append(act)
             else:

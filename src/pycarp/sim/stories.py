@@ -6,7 +6,7 @@ from itertools import combinations
 from random import Random
 
 from pycarp.core.host_config import HostConfig
-from pycarp.dialects import ALL, Dialect
+from pycarp.dialects import ALL, UCARP, UNIVERSAL, Dialect
 from pycarp.dialects.compatibility import obstacles
 from pycarp.sim import bounds
 from pycarp.sim.checking import PEOPLE_AND_PROCESSES
@@ -14,6 +14,7 @@ from pycarp.sim.story import THE_MASTER, Fault, Incident, Member, Story
 from pycarp.vocabulary import NS_PER_S, Interface
 
 LINK = "em0"
+OTHER_LINK = "em1"
 NODES = range(2, 8)
 
 _ADDRESS_SETS: tuple[tuple[str, ...], ...] = (
@@ -22,6 +23,7 @@ _ADDRESS_SETS: tuple[tuple[str, ...], ...] = (
     ("2001:db8::50/64",),
     ("192.0.2.50/24", "2001:db8::50/64"),
 )
+_ADVBASES = (1, 1, 1, 2)
 _AT_MOST = 12
 _LONGEST_NS = 12 * NS_PER_S
 
@@ -83,31 +85,37 @@ def random_members(chance: Random) -> tuple[Member, ...]:
         addresses = chance.choice(_ADDRESS_SETS)
         interfaces = tuple(ip_interface(each) for each in addresses)
         dialects = [chance.choice(ALL) for _each in range(chance.choice(NODES))]
-        if chance.random() < 0.3:
-            dialects = [dialects[0]] * len(dialects)
+        if chance.random() < 0.4:
+            dialects = [chance.choice((UNIVERSAL, dialects[0]))] * len(dialects)
         if _fit(dialects, interfaces):
             break
-    advbases = [1, 1, 1, 2]
-    advbase = chance.choice(advbases)
+    vhids = chance.choice((1, 1, 2))
+    links = (LINK, chance.choice((LINK, OTHER_LINK)))[:vhids]
+    advbase = chance.choice(_ADVBASES)
     preempts = chance.choice((True, False, None))
+    skews = [_skews(chance, dialects) for _each in links]
     return tuple(
         Member(
             name="abcdefg"[number],
-            hosts=(
+            hosts=tuple(
                 HostConfig(
-                    interface=LINK,
-                    vhid=1,
+                    interface=link,
+                    vhid=vhid,
                     passphrase="secret",  # noqa: S106  nothing is protected by it
-                    addresses=addresses,
+                    addresses=[each + 10 * vhid for each in interfaces],
                     advbase=advbase,
-                    advskew=skew,
+                    advskew=skews[vhid - 1][number],
                     preempt=chance.random() < 0.5 if preempts is None else preempts,
                     dialect=dialect,
-                ),
+                )
+                for vhid, link in enumerate(links, 1)
             ),
-            own={LINK: (IPv4Interface(f"192.0.2.{number + 1}/24"), IPv6Interface(f"fe80::{number + 1}/64"))},
+            own={
+                link: (IPv4Interface(f"192.0.2.{number + 1}/24"), IPv6Interface(f"fe80::{number + 1}/64"))
+                for link in dict.fromkeys(links)
+            },
         )
-        for number, (dialect, skew) in enumerate(zip(dialects, _skews(chance, len(dialects)), strict=True))
+        for number, dialect in enumerate(dialects)
     )
 
 
@@ -116,10 +124,12 @@ def _fit(dialects: Sequence[Dialect], interfaces: Sequence[Interface]) -> bool:
     return not any(obstacles(ours, theirs, ips) for ours, theirs in combinations(dialects, 2))
 
 
-def _skews(chance: Random, number: int) -> list[int]:
-    """Return as many different advskews; hosts must differ by more than packets take."""
+def _skews(chance: Random, dialects: Sequence[Dialect]) -> list[int]:
+    """Return as many advskews: different by more than packets take, or all alike where a tie is always settled."""
+    if chance.random() < 0.2 and all(dialect in (UNIVERSAL, UCARP) for dialect in dialects):
+        return [chance.choice((0, 100))] * len(dialects)
     step = chance.choice((10, 20, 30))
-    return [step * each for each in chance.sample(range(number), number)]
+    return [step * each for each in chance.sample(range(len(dialects)), len(dialects))]
 
 
 def _swarm(chance: Random, faults: Sequence[Fault]) -> list[Fault]:
