@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from pycarp.core import Input
@@ -31,6 +32,8 @@ def simulate(story: Story, *, tells: bool = False) -> Outcome:
 
 
 class _Simulation:
+    """One story under way."""
+
     def __init__(self, story: Story, telling: Telling | None) -> None:
         self._story = story
         self._telling = telling
@@ -52,11 +55,12 @@ class _Simulation:
         }
 
     def run(self) -> Outcome:
+        """Let everything happen."""
         self._checks.begin(tuple(self._computers.values()))
         for number, computer in enumerate(self._computers.values()):
-            self._agenda.at(number * self._story.apart_ns, lambda each=computer: self._start(each))  # type: ignore[misc]
+            self._agenda.at(number * self._story.apart_ns, partial(self._start, computer))
         for incident in self._story.incidents:
-            self._agenda.at(incident.at_ns, lambda each=incident: self._begin(each))  # type: ignore[misc]
+            self._agenda.at(incident.at_ns, partial(self._begin, incident))
         self._agenda.run(until_ns=self._story.until_ns)
         return self._checks.outcome()
 
@@ -79,7 +83,7 @@ class _Simulation:
             self._deliver(self._computers[delivery.port], delivery.datagram, delivery.at_ns)
 
     def _deliver(self, computer: Computer, datagram: Datagram, at_ns: int) -> None:
-        self._agenda.at(at_ns, lambda: computer.hear(datagram), rank=DELIVERY)
+        self._agenda.at(at_ns, partial(computer.hear, datagram), rank=DELIVERY)
 
     # Incidents
 
@@ -92,7 +96,7 @@ class _Simulation:
         self._set_surroundings()
         self._do(incident)
         self._checks.surroundings_changed()
-        self._agenda.at(incident.until_ns, lambda: self._end(incident))
+        self._agenda.at(incident.until_ns, partial(self._end, incident))
 
     def _end(self, incident: Incident) -> None:
         if self._telling is not None and incident.span_ns:
@@ -185,7 +189,7 @@ class _Simulation:
             self._deliver(computer, datagram, self._agenda.now_ns)
         next_ns = self._agenda.now_ns + round(NS_PER_S / max(incident.amount, 0.1))
         if next_ns < incident.until_ns:
-            self._agenda.at(next_ns, lambda: self._pester(computer, incident))
+            self._agenda.at(next_ns, partial(self._pester, computer, incident))
 
     def _forged(self, datagram: Datagram) -> Datagram:
         octets = bytearray(datagram.payload)

@@ -1,6 +1,7 @@
 """Stories by chance: some machines of some dialects, and a swarm of faults. The same seed is the same story."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from itertools import combinations
 from random import Random
@@ -69,14 +70,8 @@ def lengthened(story: Story, *, calm_s: float | None = None) -> Story:
     keys = dict.fromkeys(host.key for member in story.members for host in member.hosts)
     needed_ns = max(bounds.takeover_ns(story, key) + bounds.settling_ns(story, key) for key in keys) + NS_PER_S
     calm_ns = needed_ns if calm_s is None else round(calm_s * NS_PER_S)
-    return Story(
-        seed=story.seed,
-        members=story.members,
-        incidents=story.incidents,
-        until_ns=max(story.calm_from_ns, story.apart_ns * len(story.members)) + calm_ns,
-        apart_ns=story.apart_ns,
-        delay_ns=story.delay_ns,
-    )
+    ends_ns = max(story.calm_from_ns, story.apart_ns * len(story.members))
+    return replace(story, until_ns=ends_ns + calm_ns)
 
 
 def random_members(chance: Random) -> tuple[Member, ...]:
