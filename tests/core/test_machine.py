@@ -1019,6 +1019,24 @@ def test_a_host_that_was_absent_relieves_nobody_on_the_word_of_old_packets() -> 
     assert [*states, host.state] == [State.BACKUP, State.MASTER]
 
 
+def test_an_old_bow_out_is_no_vacancy_if_somebody_has_filled_it() -> None:
+    host = bench()
+    host.hear(advert(advskew=0), at_ns=seconds(1))
+    host.hear(advert(advbase=255, advskew=255), at_ns=seconds(9))
+    host.hear(advert(advskew=100, source=HIGHER))
+
+    assert (host.state, host.engine.host_snapshot(KEY).deadline_ns) == (State.BACKUP, seconds(12))
+
+
+def test_an_old_bow_out_that_nobody_has_filled_is_followed_after_listening() -> None:
+    host = bench()
+    host.hear(advert(advskew=0), at_ns=seconds(1))
+    host.hear(advert(advbase=255, advskew=255), at_ns=seconds(9))
+
+    assert host.state is State.BACKUP
+    assert reasons(host.pass_time(to_ns=seconds(9) + 20_000_000)) == [Reason.MASTER_SILENT]
+
+
 # Being mute
 
 

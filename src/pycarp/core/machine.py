@@ -272,9 +272,15 @@ class Machine:
             return
         self.peer = Peer(source=event.source, claim=event.claim, at_ns=now_ns)
         preempts = self.config.preempt or self.surroundings.node_preempts
-        preempts = preempts and now_ns >= self._phase.listens_until_ns
         dialect = self.config.dialect
-        if event.claim == _BOW_OUT_CLAIM and self._tolerated_ns < event.claim.interval_ns:
+        is_bow_out = event.claim == _BOW_OUT_CLAIM and self._tolerated_ns < event.claim.interval_ns
+        if self._was_late(now_ns):
+            preempts = False
+            if is_bow_out:
+                # Somebody who heard it in time is MASTER by now, and has said so in a packet behind this one.
+                self._phase.master_down_at_ns[event.family] = self._phase.listens_until_ns
+                return
+        if is_bow_out:
             self._become_master(Reason.MASTER_LEFT, now_ns, out)
         elif dialect.relieves_demoted and event.claim.demote > self.claim.demote:
             self._become_master(Reason.MASTER_DEMOTED, now_ns, out)
@@ -286,6 +292,15 @@ class Machine:
             self._tell_master(event, now_ns, out)
             self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns
             self._follow_families(now_ns)
+
+    def _was_late(self, now_ns: int) -> bool:
+        """Say whether what is heard may be old: the process stood still when it should have taken over, or just did."""
+        assert isinstance(self._phase, Backup)
+        assert self.turn_at_ns is not None
+        courtesy_ns = self.config.dialect.courtesy_ns
+        if courtesy_ns and now_ns > self.turn_at_ns + courtesy_ns:
+            self._phase.listens_until_ns = now_ns + courtesy_ns
+        return now_ns < self._phase.listens_until_ns
 
     def _leaves_it_to_better(self, event: Heard, now_ns: int) -> bool:
         """Say whether a weaker MASTER, or its end, is not our business, because a better one is there to see to it."""
