@@ -51,6 +51,7 @@ def test_a_living_master_gives_a_sign_of_life_with_time_to_spare(advbase: int, a
     signs = signs_of_life(host, until_ns=host.now_ns + seconds(20 if advbase else 2))
     longest_ns = max(later - sooner for sooner, later in pairwise(signs))
 
+    assert longest_ns == precaution.longest_gap_ns(host.engine.host_snapshot(KEY).claim.interval_ns)
     spare_ns = seconds(0.45) if advbase else 0
     assert longest_ns + spare_ns <= precaution.patience_ns
 

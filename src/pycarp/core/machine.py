@@ -35,15 +35,12 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.precaution import precaution_of
 from pycarp.core.speaker import Speaker, source_for
-from pycarp.core.state import EDGES, Backup, Init, Master, Phase, Reason, State, state_of
+from pycarp.core.state import EDGES, OF_THE_LIVING, Backup, Init, Master, Phase, Reason, State, state_of
 from pycarp.dialects.base import Claim, Farewell, Tie, Verdict
 from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
 from pycarp.wire.advertisement import BOW_OUT
 
 _BOW_OUT_CLAIM = Claim(advbase=BOW_OUT, advskew=BOW_OUT)
-
-_OF_THE_LIVING = frozenset({Reason.PREEMPTING, Reason.MASTER_TOO_SLOW, Reason.MASTER_DEMOTED, Reason.FORCED})
-"""Reasons for which a MASTER that lives is relieved: it shall drop the addresses before they are held here."""
 
 _TELL_AGAIN_NS = NS_PER_S
 """How often at most a BACKUP tells of another MASTER."""
@@ -218,7 +215,7 @@ class Machine:
             was_alive_at_ns=now_ns,
         )
         courtesy_ns = self.config.dialect.courtesy_ns
-        if reason in _OF_THE_LIVING and courtesy_ns and self.peer and now_ns - self.peer.at_ns < self._master_down_ns:
+        if reason in OF_THE_LIVING and courtesy_ns and self.peer and now_ns - self.peer.at_ns < self._master_down_ns:
             phase.hold_at_ns = now_ns + courtesy_ns
             phase.awaited.add(self.peer.source)
         elif reason is Reason.MASTER_LEFT and self.config.dialect.contention_ns:
@@ -505,11 +502,9 @@ class Machine:
     def _plan_prolonging(self, now_ns: int) -> None:
         """Plan a sign of life before the next advertisement if that comes late, and peers would not mind."""
         assert isinstance(self._phase, Master)
-        precaution = self._precaution
-        at_ns = now_ns + precaution.rhythm_ns
-        is_needed = self._phase.advertise_at_ns - now_ns > precaution.patience_ns * 7 // 10
-        is_early = precaution.slack_ns is None or at_ns - self._phase.advertised_at_ns <= precaution.slack_ns
-        self._phase.prolong_at_ns = at_ns if is_needed and is_early else None
+        since_ns, until_ns = now_ns - self._phase.advertised_at_ns, self._phase.advertise_at_ns - now_ns
+        pause_ns = self._precaution.pause_ns(since_ns, until_ns)
+        self._phase.prolong_at_ns = None if pause_ns is None else now_ns + pause_ns
 
     def _master_forced(self, event: Forced, now_ns: int, out: Outbox) -> None:
         if event.state is State.BACKUP:

@@ -30,6 +30,24 @@ class Precaution:
     slack_ns: int | None
     bow_out: tuple[Outgoing, ...] = ()
 
+    def pause_ns(self, since_ns: int, until_ns: int) -> int | None:
+        """Return in what time a sign of life is due before the next advertisement, None when that one will do.
+
+        ``since_ns`` is how long ago the last advertisement was, ``until_ns`` how far off the next one is. It is due if
+        that comes late, and peers would not mind.
+        """
+        is_needed = until_ns > self.patience_ns * 7 // 10
+        is_early = self.slack_ns is None or since_ns + self.rhythm_ns <= self.slack_ns
+        return self.rhythm_ns if is_needed and is_early else None
+
+    def longest_gap_ns(self, interval_ns: int) -> int:
+        """Return the longest time between two signs of life of a MASTER that advertises in time."""
+        since_ns = longest_ns = 0
+        while (pause_ns := self.pause_ns(since_ns, interval_ns - since_ns)) is not None:
+            since_ns += pause_ns
+            longest_ns = max(longest_ns, pause_ns)
+        return max(longest_ns, interval_ns - since_ns)
+
 
 def precaution_of(config: HostConfig) -> Precaution:
     """Return the precautions that suit a host: 2 s in the kernel and 1.75 s for the guardian with advbase 1."""

@@ -42,6 +42,10 @@ class Reason(StrEnum):
     REMOVED = "virtual host removed"
 
 
+OF_THE_LIVING = frozenset({Reason.PREEMPTING, Reason.MASTER_TOO_SLOW, Reason.MASTER_DEMOTED, Reason.FORCED})
+"""Reasons for which a MASTER that lives is relieved: it shall drop the addresses before they are held here."""
+
+
 @dataclass(slots=True)
 class Init:
     """Not taking part.
