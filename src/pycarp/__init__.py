@@ -27,6 +27,7 @@ The packages are floors; each imports only from those below it::
 from pycarp import dialects
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
+from pycarp.aio.term import Loss, TenureLost, Term
 from pycarp.core.events import (
     ActuationFailed,
     AddressesContested,
@@ -80,6 +81,7 @@ __all__ = [
     "HostConfig",
     "HostSnapshot",
     "LoopStalled",
+    "Loss",
     "MacMode",
     "MasterHeard",
     "Mismatch",
@@ -91,6 +93,8 @@ __all__ = [
     "State",
     "StateChange",
     "Statistic",
+    "TenureLost",
+    "Term",
     "TransportError",
     "UsageError",
     "VirtualHost",

@@ -313,3 +313,31 @@ async def test_closing_a_lane_that_waits_at_the_gate_leaves_nothing_behind() -> 
     await waiting.close()
 
     assert reports == []
+
+
+@in_virtual_time
+async def test_a_drop_waits_until_the_addresses_are_vacated() -> None:
+    vacated = asyncio.Event()
+    actuator = RecordingActuator()
+    polite = Lane(KEY, actuator, lambda _report: None, asyncio.Semaphore(32), vacated=vacated.wait)
+    polite.take(DropAddresses(KEY, 1, ADDRESSES))
+    await let_others_run()
+    before = actuator.actions
+    vacated.set()
+    await let_others_run()
+
+    assert (before, actuator.actions) == ([], [Action.DROP])
+
+
+@in_virtual_time
+async def test_a_drop_that_waits_is_overtaken_by_a_hold() -> None:
+    vacated = asyncio.Event()
+    actuator = RecordingActuator()
+    polite = Lane(KEY, actuator, lambda _report: None, asyncio.Semaphore(32), vacated=vacated.wait)
+    polite.take(DropAddresses(KEY, 1, ADDRESSES))
+    await let_others_run()
+    polite.take(HoldAddresses(KEY, 2, ADDRESSES))
+    vacated.set()
+    await let_others_run()
+
+    assert actuator.actions == [Action.HOLD]

@@ -78,6 +78,10 @@ class Driver:
         """Read what a transport has; called by the loop."""
         self._read(READ_BATCH)
 
+    def can_speak(self, key: HostKey) -> bool:
+        """Say whether a host's last advertisements could be sent, in every family."""
+        return not any((key, family) in self._silent for family in Family)
+
     def stop(self) -> None:
         """Handle nothing any more."""
         self._is_stopped = True
@@ -117,7 +121,7 @@ class Driver:
                     self._actuate(effect)
                 case ProlongAddresses(key):
                     # A MASTER that cannot send is silent to its peers, and its addresses must not outlive that.
-                    if not any((key, family) in self._silent for family in Family):
+                    if self.can_speak(key):
                         self._prolong(effect)
                 case Publish(event):
                     events.append(event)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from pycarp.aio.reign import Reign
 from pycarp.aio.subscriptions import Callback, EventLog, Subscription
+from pycarp.aio.tenure import CLEAN_UP_S, Tenure, TokenSource
 from pycarp.auth.key import Passphrase
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.events import MasterHeard, StateChange
@@ -38,12 +40,16 @@ class VirtualHost:
         log: EventLog,
         submit: Callable[[Input], None],
         look: Callable[[HostKey], HostSnapshot],
+        reign: Reign,
+        tokens: TokenSource,
     ) -> None:
         self._key = config.key
         self._name = config.name
         self._log = log
         self._submit = submit
         self._look = look
+        self._reign = reign
+        self._tokens = tokens
 
     def __repr__(self) -> str:
         return f"<VirtualHost {self._name}: {self.state}>"
@@ -126,6 +132,18 @@ class VirtualHost:
         """Stop calling a function."""
         self._log.remove_callback(callback)
 
+    def tenure(
+        self, *, clean_up_s: float = CLEAN_UP_S, timeout_s: float | None = None, token: TokenSource | None = None
+    ) -> Tenure:
+        """Return a context whose body runs only while this host is MASTER: ``async with host.tenure() as term``.
+
+        Entering waits until the host is MASTER and holds the addresses, ``timeout_s`` seconds at most, then raises
+        TimeoutError; UsageError when the host departs. The body's task is cancelled before a peer may act, and has
+        ``clean_up_s`` seconds to clean up, or less where more would not be safe (``term.clean_up_s``); then the context
+        ends with TenureLost. ``token`` is awaited for ``term.token`` each time; without it the clock is its source.
+        """
+        return Tenure(self._reign, clean_up_s=clean_up_s, timeout_s=timeout_s, token=token or self._tokens)
+
     # Informing
 
     def demote(self, cause: str, *, by: int) -> None:
@@ -158,11 +176,13 @@ class VirtualHost:
         if self.state is not State.MASTER:
             raise UsageError(f"{self._name} is {self.state}; only a MASTER can hand its addresses over")
         try:
-            async with asyncio.timeout(timeout_s), self.events() as events:
+            async with self.events() as events:
                 self._inform(HandOverAsked(self._key))
-                async for event in events:
-                    if isinstance(event, MasterHeard):
-                        return event.source
+                await self._reign.vacated()
+                async with asyncio.timeout(timeout_s):
+                    async for event in events:
+                        if isinstance(event, MasterHeard):
+                            return event.source
         except TimeoutError:
             self.restore(HANDED_OVER)
             if self.snapshot().state is State.BACKUP:

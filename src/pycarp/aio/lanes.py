@@ -7,7 +7,7 @@ lost or reordered.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
 from pycarp.actuators.base import Actuator
@@ -23,6 +23,10 @@ RETRY_MAX_S = 5.0
 Intent = HoldAddresses | DropAddresses
 
 
+async def _at_once() -> None:
+    """Have nothing to wait for."""
+
+
 @dataclass(slots=True)
 class _Progress:
     """``achieved`` is the last intent that was carried out, whatever its epoch."""
@@ -35,7 +39,8 @@ class _Progress:
 class Lane:
     """Carries out the intents of one host through an actuator and reports every attempt.
 
-    ``gate`` bounds how many lanes of a node work at a time, ``timeout_s`` how long an attempt may take.
+    ``gate`` bounds how many lanes of a node work at a time, ``timeout_s`` how long an attempt may take. Before it drops
+    addresses a lane awaits ``vacated``, which has a bound of its own: who relied on them gets a moment to finish.
     """
 
     def __init__(
@@ -46,12 +51,14 @@ class Lane:
         gate: asyncio.Semaphore,
         *,
         timeout_s: float = ATTEMPT_TIMEOUT_S,
+        vacated: Callable[[], Awaitable[object]] = _at_once,
     ) -> None:
         self._key = key
         self._actuator = actuator
         self._report = report
         self._gate = gate
         self._timeout_s = timeout_s
+        self._vacated = vacated
         self._intent: Intent | None = None
         self._announcement: Announce | None = None
         self._progress = _Progress()
@@ -87,6 +94,10 @@ class Lane:
 
     async def _pursue(self, intent: Intent) -> None:
         """Make one attempt, report it, and wait a little before the next if it failed."""
+        if isinstance(intent, DropAddresses):
+            await self._vacated()
+            if self._intent is not intent:
+                return
         self._change.clear()
         error = None
         if not _is_same(self._progress.achieved, intent):

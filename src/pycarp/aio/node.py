@@ -14,7 +14,9 @@ from pycarp.aio.guard import Guard, Guardian
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.lanes import ATTEMPT_TIMEOUT_S, Lane
 from pycarp.aio.log_records import logger
+from pycarp.aio.reign import Reign
 from pycarp.aio.subscriptions import EventLog
+from pycarp.aio.tenure import ClockTokens
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
@@ -47,6 +49,7 @@ class _Place:
     host: VirtualHost
     log: EventLog
     lane: Lane
+    reign: Reign
 
 
 class Node:
@@ -78,6 +81,7 @@ class Node:
         self._actuation_timeout_s = actuation_timeout_s
         self._engine = Engine(entropy=lambda: secrets.randbits(64), settings=settings)
         self._places: dict[HostKey, _Place] = {}
+        self._tokens = ClockTokens()
         self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
         self._opening = asyncio.Lock()
         self._driver: Driver | None = None
@@ -160,11 +164,15 @@ class Node:
                 await self._close_link_if_idle(config.interface)
                 raise
             log = EventLog(config.key)
-            host = VirtualHost(config, log, self._inform, self._engine.host_snapshot)
-            lane = Lane(config.key, self._actuator, self._report, self._gate, timeout_s=self._actuation_timeout_s)
-            self._places[config.key] = _Place(host, log, lane)
+            reign = Reign(config, lambda: driver.can_speak(config.key))
+            host = VirtualHost(config, log, self._inform, self._engine.host_snapshot, reign, self._tokens)
+            self._places[config.key] = _Place(host, log, self._lane_of(config.key, reign), reign)
         driver.submit(HostAdded(config))
         return host
+
+    def _lane_of(self, key: HostKey, reign: Reign) -> Lane:
+        timeout_s = self._actuation_timeout_s
+        return Lane(key, self._actuator, self._report, self._gate, timeout_s=timeout_s, vacated=reign.vacated)
 
     async def _open_link(self, config: HostConfig, driver: Driver) -> None:
         """Open the link of a host unless it is open, and join the groups that the host speaks to."""
@@ -238,6 +246,7 @@ class Node:
         place = self._places.pop(key, None)
         if place is None:
             return
+        place.reign.close(f"virtual host {key} has departed")
         async with self._opening:
             await self._close_link_if_idle(key.link)
         await place.lane.close()
@@ -292,19 +301,25 @@ class Node:
     def _actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         if self._guard is not None and isinstance(effect, HoldAddresses):
             self._guard.arm(effect)
-        self._places[effect.key].lane.take(effect)
+        place = self._places[effect.key]
+        place.reign.take(effect)
+        place.lane.take(effect)
 
     def _prolong(self, effect: ProlongAddresses) -> None:
         if effect.lifetime_s is not None:
             self._actuator.prolong(effect.key, effect.addresses, effect.lifetime_s)
         if self._guard is not None:
             self._guard.beat(effect)
+        self._places[effect.key].reign.live()
 
     def _report(self, report: ActuationReported) -> None:
         if self._guard is not None:
             self._guard.take_note(report)
         if self._driver is not None:
             self._driver.submit(report)
+        place = self._places.get(report.key)
+        if place is not None:
+            place.reign.note(report)
 
     async def _follow_links(self, driver: Driver) -> None:
         await self._monitor.run(lambda facts: driver.submit(LinkChanged(facts)))
@@ -318,6 +333,7 @@ class Node:
     def _publish(self, event: Event) -> None:
         place = self._places.get(event.key)
         if place is not None:
+            place.reign.hear(event)
             place.log.publish(event)
 
     def _tell_stall(self, late_ns: int, now_ns: int) -> None:
@@ -331,6 +347,8 @@ class Node:
         self._failure = bug
         if self._driver is not None:
             self._driver.stop()
+        for place in self._places.values():
+            place.reign.fail()
         if self._user is not None and not self._is_leaving:
             self._has_cancelled_user = True
             self._user.cancel()
