@@ -1,0 +1,91 @@
+"""A job scheduler that runs on exactly one of several hosts: on the one that is MASTER.
+
+Start the same on each host, with one store that all of them reach::
+
+    python singleton_scheduler.py eth0 /shared/jobs.db
+
+Who is MASTER runs a job every second. When it loses the addresses, its scheduler is cancelled before another begins.
+What nobody can prevent, two terms while the segment is cut in two, the store sorts out: each term asks it for a number,
+and what an older term writes is refused. The statements are the same for any SQL database.
+"""
+
+import asyncio
+import sqlite3
+import sys
+
+import pycarp
+
+EVERY_S = 1.0
+STAY_AWAY_S = 15.0
+PASSPHRASE = "better read from a file"
+
+
+class Outdated(Exception):
+    """A later term has begun elsewhere."""
+
+
+class Store:
+    """Keeps what was done, and the number of the latest term."""
+
+    def __init__(self, path: str) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("CREATE TABLE IF NOT EXISTS term (only INTEGER PRIMARY KEY CHECK (only = 1), token INTEGER)")
+        self._db.execute("CREATE TABLE IF NOT EXISTS run (at_s REAL, host TEXT, token INTEGER)")
+        self._db.execute("INSERT OR IGNORE INTO term VALUES (1, 0)")
+
+    async def next_token(self) -> int:
+        """Let a term begin; from now on what earlier ones write is refused."""
+        (token,) = self._db.execute("UPDATE term SET token = token + 1 RETURNING token").fetchone()
+        return int(token)
+
+    def record(self, at_s: float, host: str, token: int) -> None:
+        """Write that a job ran; Outdated if its term is not the latest. One statement: nothing comes in between."""
+        written = self._db.execute(
+            "INSERT INTO run SELECT ?, ?, token FROM term WHERE token = ?", (at_s, host, token)
+        ).rowcount
+        if not written:
+            raise Outdated(f"term {token} is over: another has begun")
+
+    def runs(self) -> list[tuple[float, str, int]]:
+        """Return what was done, in order."""
+        return self._db.execute("SELECT at_s, host, token FROM run ORDER BY rowid").fetchall()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+
+async def run_jobs(host: pycarp.VirtualHost, store: Store, term: pycarp.Term) -> None:
+    """Run the jobs until cancelled. Here a job is a line in the store."""
+    loop = asyncio.get_running_loop()
+    while True:
+        term.check()  # This process may have slept since it last awaited anything.
+        store.record(loop.time(), host.name, term.token)
+        await asyncio.sleep(EVERY_S)
+
+
+async def schedule(host: pycarp.VirtualHost, store: Store) -> None:
+    """Run the jobs whenever the host is MASTER."""
+    while True:
+        try:
+            async with host.tenure(token=store.next_token) as term:
+                print(f"{host.name}: term {term.token} begins")
+                await run_jobs(host, store, term)
+        except pycarp.TenureLost as lost:
+            print(f"{host.name}: {lost}")
+        except Outdated as exc:
+            # MASTER, but not the only one: the segment is cut. The later term goes on, unless it dies out.
+            print(f"{host.name}: {exc}")
+            await asyncio.sleep(STAY_AWAY_S)
+
+
+async def main(interface: str, path: str) -> None:
+    """Take part on an interface, with a store."""
+    store = Store(path)
+    config = pycarp.HostConfig(interface=interface, vhid=1, passphrase=PASSPHRASE, addresses=["192.0.2.10/24"])
+    async with pycarp.Node() as node:
+        await schedule(await node.add(config), store)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
