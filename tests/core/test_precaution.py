@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pycarp.core.effects import HoldAddresses, ProlongAddresses
@@ -41,7 +41,27 @@ def test_the_guardian_acts_before_the_kernel_and_the_kernel_before_the_fastest_p
     assert precaution.lifetime_s * NS_PER_S + KERNEL_ROUNDS_NS <= dialect.master_down_ns(advbase, 0, 3)
 
 
-@pytest.mark.parametrize(("advbase", "advskew"), [(1, 0), (1, 64), (1, 254), (2, 254), (0, 1), (0, 2), (0, 250)])
+@given(
+    advbase=st.integers(0, 255),
+    advskew=st.integers(0, 254),
+    dead_ratio=st.integers(1, 255),
+    demotion=st.integers(0, 255),
+)
+@example(advbase=0, advskew=110, dead_ratio=3, demotion=240)
+@example(advbase=2, advskew=0, dead_ratio=2, demotion=240)
+def test_however_it_is_configured_and_demoted_a_master_that_is_well_is_not_given_up(
+    advbase: int, advskew: int, dead_ratio: int, demotion: int
+) -> None:
+    precaution = precaution_of(config(advbase=advbase, advskew=advskew, dead_ratio=dead_ratio))
+
+    gap_ns = precaution.longest_gap_ns(UNIVERSAL.claim(advbase, advskew, demotion).interval_ns)
+
+    assert gap_ns <= precaution.patience_ns * 9 // 10
+
+
+@pytest.mark.parametrize(
+    ("advbase", "advskew"), [(1, 0), (1, 64), (1, 254), (2, 254), (0, 1), (0, 2), (0, 110), (0, 250)]
+)
 @pytest.mark.parametrize("demotion", [0, 255])
 def test_a_living_master_gives_a_sign_of_life_with_time_to_spare(advbase: int, advskew: int, demotion: int) -> None:
     host = master(config(advbase=advbase, advskew=advskew))

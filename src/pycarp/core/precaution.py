@@ -6,13 +6,17 @@ removes the addresses after whole seconds, and a guardian process acts earlier, 
 beforehand. Both must act before the fastest peer does, and neither while the MASTER advertises in time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import NS_PER_S, Outgoing
 
 KERNEL_ROUNDS_NS = NS_PER_S // 4
 """By how much the kernel may exceed a lifetime while nothing else renews addresses. Source: measured."""
+
+
+_DEMOTION_MAX = 255
+"""A demotion that no claim can show more of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,7 @@ class Precaution:
     ``lifetime_s`` is what the kernel is told, None where no whole number of seconds would do; after ``patience_ns`` the
     guardian drops the addresses and sends ``bow_out``. Signs of life are due every ``rhythm_ns`` at least, unless that
     were later than ``slack_ns`` after an advertisement: so late a sign would keep the addresses longer than peers wait.
+    It is None where a MASTER that is well would otherwise be given up: the lesser evil.
     """
 
     lifetime_s: int | None
@@ -58,12 +63,15 @@ def precaution_of(config: HostConfig) -> Precaution:
     if lifetime_s > advbase:
         patience_ns = lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS
         slack_ns = fastest_ns - lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS
-        return Precaution(
+        precaution = Precaution(
             lifetime_s=lifetime_s,
             patience_ns=patience_ns,
             rhythm_ns=patience_ns * 2 // 5,
             slack_ns=slack_ns,
         )
+        slowest_ns = dialect.claim(advbase, config.advskew, _DEMOTION_MAX).interval_ns
+        is_patient = precaution.longest_gap_ns(slowest_ns) + KERNEL_ROUNDS_NS <= patience_ns
+        return precaution if is_patient else replace(precaution, slack_ns=None)
     own_ns = dialect.claim(advbase, config.advskew, 0).interval_ns
     patience_ns = max(fastest_ns * 7 // 8, own_ns * 5 // 4)
     return Precaution(lifetime_s=None, patience_ns=patience_ns, rhythm_ns=patience_ns * 2 // 5, slack_ns=None)
