@@ -1,7 +1,7 @@
 """The guardian always knows what to do: armed before the addresses are held, disarmed once they are dropped."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -11,7 +11,7 @@ from pycarp.core.inputs import Action
 from pycarp.monitors.static import StaticMonitor
 from pycarp.system.deeds import Deed, Parcel, Writing
 from pycarp.transports.memory import MemoryBus
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, Interface, Outgoing
 from pycarp.wire import advertisement as wire
 from tests.support.actuators import RecordingActuator
 from tests.support.nodes import config, link
@@ -107,6 +107,49 @@ async def test_every_advertisement_is_a_sign_of_life() -> None:
         await asyncio.sleep(5.5)
 
         assert [round(at_s) for at_s in guardian.beats] == [4, 5, 6, 7, 8]
+
+
+class Selective(ScriptedTransport):
+    """A transport that cannot reach some destinations."""
+
+    unreachable: tuple[str, ...] = ()
+
+    def send(self, outgoing: Outgoing) -> None:
+        if str(outgoing.destination) in self.unreachable:
+            raise OSError(113, "No route to host")
+
+
+@pytest.mark.parametrize("unreachable", ["192.0.2.2", "192.0.2.3"])
+def test_a_master_that_reaches_one_of_its_peers_gives_signs_of_life(unreachable: str) -> None:
+    @in_virtual_time
+    async def story() -> None:
+        guardian, transport = RecordingGuardian(), Selective()
+        transport.unreachable = (unreachable,)
+        node = Node(transport=transport, actuator="null", monitor=StaticMonitor([link(1)]), guardian=guardian)
+        async with node as here:
+            web = await here.add(replace(config(), peers=("192.0.2.2", "192.0.2.3")))
+            await web.wait_for(State.MASTER)
+            await asyncio.sleep(1.5)
+
+            assert len(guardian.beats) == 1
+
+    story()
+
+
+@in_virtual_time
+async def test_a_family_that_could_not_be_sent_is_forgotten_when_it_is_shared_no_longer() -> None:
+    guardian, transport = RecordingGuardian(), Selective()
+    transport.unreachable = ("ff02::12",)
+    node = Node(transport=transport, actuator="null", monitor=StaticMonitor([link(1)]), guardian=guardian)
+    async with node as here:
+        web = await here.add(replace(config(), addresses=("192.0.2.10/24", "2001:db8::10/64")))
+        await web.wait_for(State.MASTER)
+        await asyncio.sleep(1.5)
+        before = len(guardian.beats)
+        web.reconfigure(addresses=["192.0.2.10/24"])
+        await asyncio.sleep(1.5)
+
+        assert (before, len(guardian.beats)) == (0, 2)
 
 
 @in_virtual_time

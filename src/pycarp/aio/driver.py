@@ -19,7 +19,7 @@ from pycarp.core.effects import (
     Transmit,
 )
 from pycarp.core.engine import Engine
-from pycarp.core.events import Event
+from pycarp.core.events import Departed, Event, SettingsChange
 from pycarp.core.inputs import DatagramReceived, Input, TimePassed, TransmitReported
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import NS_PER_S, Family, HostKey
@@ -67,6 +67,7 @@ class Driver:
         self._armed_ns: int | None = None
         self._troubled: set[HostKey] = set()
         self._silent: set[tuple[HostKey, Family]] = set()
+        self._sent: dict[tuple[HostKey, Family], str | None] = {}
 
     def submit(self, event: Input) -> None:
         """Give the engine an input now, or right after the current step."""
@@ -124,23 +125,38 @@ class Driver:
                     if self.can_speak(key):
                         self._prolong(effect)
                 case Publish(event):
+                    self._forget_silence(event)
                     events.append(event)
                 case _:
                     assert_never(effect)
+        self._report_what_was_sent()
         for event in events:
             self._publish(event)
 
     def _transmit(self, effect: Transmit) -> None:
+        """Send; a voice, a family of a host, counts as heard when any of its peers could be sent to."""
+        voice = effect.key, effect.outgoing.family
         try:
             self._transport.send(effect.outgoing)
         except OSError as exc:
-            self._troubled.add(effect.key)
-            self._silent.add((effect.key, effect.outgoing.family))
-            self._inbox.append(TransmitReported(effect.key, exc.strerror or str(exc), effect.outgoing.family))
+            if self._sent.setdefault(voice, exc.strerror or str(exc)) is not None:
+                self._silent.add(voice)
         else:
-            self._silent.discard((effect.key, effect.outgoing.family))
-            if effect.key in self._troubled:
-                self._inbox.append(TransmitReported(effect.key, None, effect.outgoing.family))
+            self._sent[voice] = None
+            self._silent.discard(voice)
+
+    def _report_what_was_sent(self) -> None:
+        for (key, family), error in self._sent.items():
+            if error is not None:
+                self._troubled.add(key)
+            if key in self._troubled:
+                self._inbox.append(TransmitReported(key, error, family))
+        self._sent.clear()
+
+    def _forget_silence(self, event: Event) -> None:
+        """Forget which families could not be sent: those of other settings may never be again."""
+        if isinstance(event, SettingsChange | Departed):
+            self._silent -= {(event.key, family) for family in Family}
 
     # Time
 

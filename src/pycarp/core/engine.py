@@ -285,6 +285,9 @@ class Engine:
         if resident is None:
             return
         assert config.dialect is resident.machine.config.dialect, f"{config.key}: the dialect cannot change"
+        # What is sent next shows whether it can be; a family that is shared no longer never would.
+        resident.mute.clear()
+        resident.machine.surroundings.is_mute = False
         groups_before = resident.machine.config.groups
         out.append(Publish(SettingsChange(key=config.key, at_ns=now_ns, config=config, rolling_ns=rolling_ns)))
         self._tell(config.key, Reconfigured(config, rolling_ns), now_ns, out)
