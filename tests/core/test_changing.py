@@ -2,7 +2,7 @@
 
 import pytest
 
-from pycarp.core.effects import DropAddresses, HoldAddresses
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.inputs import Action, AdminChanged, HostReconfigured
 from pycarp.core.state import State
 from pycarp.vocabulary import Family
@@ -56,6 +56,18 @@ def test_an_address_that_could_not_be_dropped_yet_is_not_forgotten() -> None:
     (drop,) = [each for each in host.feed(AdminChanged(KEY, False)) if isinstance(each, DropAddresses)]
 
     assert set(drop.addresses) == set(addresses(*NEW))
+
+
+def test_new_addresses_are_not_announced_before_they_are_held() -> None:
+    host = master(config(addresses=OLD))
+    effects = list(host.feed(HostReconfigured(config(addresses=NEW))))
+    for _ in range(3):
+        assert host.step.deadline_ns is not None
+        effects += host.pass_time(to_ns=host.step.deadline_ns)
+    held = host.report(Action.HOLD)
+
+    assert [each for each in effects if isinstance(each, Announce)] == []
+    assert [each.addresses for each in held if isinstance(each, Announce)] == [addresses(*NEW)]
 
 
 def test_an_address_that_was_dropped_is_forgotten() -> None:
