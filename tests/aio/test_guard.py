@@ -109,6 +109,37 @@ async def test_every_advertisement_is_a_sign_of_life() -> None:
         assert [round(at_s) for at_s in guardian.beats] == [4, 5, 6, 7, 8]
 
 
+@in_virtual_time
+async def test_it_is_as_patient_as_the_settings_of_now_demand() -> None:
+    guardian = RecordingGuardian()
+    async with guarded(guardian) as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+        web.reconfigure(advbase=10)
+        await asyncio.sleep(0.1)
+
+        assert guardian.armed[web.key][1] == 28_750_000_000
+
+
+@in_virtual_time
+async def test_its_bow_out_is_signed_with_the_password_of_now() -> None:
+    guardian = RecordingGuardian()
+    node = Node(
+        transport=ScriptedTransport(), actuator=WillingActuator(), monitor=StaticMonitor([link(1)]), guardian=guardian
+    )
+    async with node as here:
+        web = await here.add(config())
+        await web.wait_for(State.MASTER)
+        before = guardian.armed[web.key][0][-1]
+        web.reconfigure(passphrase="another")
+        await asyncio.sleep(0.1)
+        after = guardian.armed[web.key][0][-1]
+
+        assert isinstance(before, Parcel)
+        assert isinstance(after, Parcel)
+        assert wire.decode(before.octets).digest != wire.decode(after.octets).digest
+
+
 class Selective(ScriptedTransport):
     """A transport that cannot reach some destinations."""
 

@@ -561,13 +561,20 @@ class Machine:
             self._actuate(now_ns, out, anew=True)
 
     def _reconfigure(self, event: Reconfigured, now_ns: int, out: Outbox) -> None:
-        """Take over new settings; other addresses begin a new epoch, with what is no longer shared to be dropped."""
+        """Take over new settings; other addresses begin a new epoch, with what is no longer shared to be dropped.
+
+        So does what else the guardian of a MASTER must know: how patient to be, and how to sign the bow-out.
+        """
         before, self.config = self.config, event.config
-        self._precaution = precaution_of(event.config)
+        former_precaution, self._precaution = self._precaution, precaution_of(event.config)
         self._speaker.reconfigure(event.config, now_ns, rolling_ns=event.rolling_ns)
         if set(before.shared) != set(event.config.shared):
             once = (*before.shared, *self._former)
             self._former = tuple(each for each in dict.fromkeys(once) if each not in event.config.shared)
+            self._actuate(now_ns, out)
+        elif isinstance(self._phase, Master) and (
+            self._precaution != former_precaution or event.config.secret != before.secret
+        ):
             self._actuate(now_ns, out)
 
     def _removed(self, _event: Removed, now_ns: int, out: Outbox) -> None:
