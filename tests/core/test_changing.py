@@ -1,5 +1,7 @@
 """New addresses and passwords on a running host: nothing is lost, and nothing is left behind."""
 
+import itertools
+
 import pytest
 
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
@@ -12,6 +14,7 @@ from tests.support.segment import Segment
 OLD = ("192.168.1.50/24",)
 NEW = ("192.168.1.50/24", "192.168.1.51/24")
 OTHER = ("192.168.1.52/24",)
+SIX = ("2001:db8::50/64",)
 LAST = ("192.168.1.51/24", "192.168.1.53/24")
 
 
@@ -177,6 +180,26 @@ def test_a_rolling_change_of_three_hosts_moves_nothing(order: tuple[str, ...]) -
         segment.run(until_ns=seconds(10 + 20 * step))
         segment.tell(name, HostReconfigured(config(addresses=NEW, advskew=skews[name]), seconds(60)))
     segment.run(until_ns=seconds(600))
+
+    assert (segment.masters, segment.changes[before:]) == (["a"], [])
+
+
+@pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "b", "a")], ids="".join)
+@pytest.mark.parametrize(("old", "new"), list(itertools.permutations([OLD, SIX, (*OLD, *SIX)], 2)))
+def test_a_rolling_change_of_the_families_moves_nothing(
+    old: tuple[str, ...], new: tuple[str, ...], order: tuple[str, ...]
+) -> None:
+    segment = Segment(latency_ns=50_000)
+    skews = {"a": 0, "b": 100, "c": 200}
+    for number, (name, advskew) in enumerate(skews.items(), 3):
+        own = (f"192.168.1.{number}/24", f"fe80::{number}/64")
+        segment.join(name, config(addresses=old, advskew=advskew), own=own)
+    segment.run(until_ns=seconds(10))
+    before = len(segment.changes)
+    for step, name in enumerate(order):
+        segment.run(until_ns=seconds(10 + 25 * step))
+        segment.tell(name, HostReconfigured(config(addresses=new, advskew=skews[name]), seconds(60)))
+    segment.run(until_ns=seconds(300))
 
     assert (segment.masters, segment.changes[before:]) == (["a"], [])
 

@@ -106,8 +106,8 @@ def test_the_bsds_do_not_know_their_echo(dialect: Dialect) -> None:
     assert not speaker(dialect).is_echo(OWN, (OWN,))
 
 
-def test_the_families_are_those_of_the_shared_addresses() -> None:
-    assert speaker().families(0) == (Family.IPV4,)
+def test_peers_are_awaited_in_the_families_of_the_shared_addresses() -> None:
+    assert speaker().awaited(0) == (Family.IPV4,)
 
 
 def test_the_repr_does_not_show_the_secret() -> None:

@@ -198,7 +198,7 @@ class Machine:
         self, reason: Reason, now_ns: int, out: Outbox, *, owes_farewell: bool = False, to: Heard | None = None
     ) -> None:
         down_at_ns = now_ns + self._master_down_ns
-        phase = Backup(dict.fromkeys(self._speaker.families(now_ns), down_at_ns))
+        phase = Backup(dict.fromkeys(self._speaker.awaited(now_ns), down_at_ns))
         phase.farewell_epoch = self.epoch + 1 if owes_farewell else None
         if reason is Reason.ABSENT:
             phase.listens_until_ns = now_ns + self.config.dialect.courtesy_ns
@@ -322,10 +322,10 @@ class Machine:
             out.append(Publish(MasterHeard(key=self.key, at_ns=now_ns, source=event.source, claim=event.claim)))
 
     def _follow_families(self, now_ns: int) -> None:
-        """Wait for the families that are advertised now: a change of the addresses may have added or removed one."""
+        """Wait for the families that peers advertise now: a change of the addresses may have added or removed one."""
         assert isinstance(self._phase, Backup)
         waiting = self._phase.master_down_at_ns
-        families = self._speaker.families(now_ns)
+        families = self._speaker.awaited(now_ns)
         if tuple(waiting) != families:
             down_at_ns = now_ns + self._master_down_ns
             self._phase.master_down_at_ns = {family: waiting.get(family, down_at_ns) for family in families}

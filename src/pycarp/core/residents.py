@@ -84,7 +84,7 @@ class Resident:
         """Return why the host does not listen to a datagram for its vhid; None if it does. Source: carp.md 4.2."""
         if not self.machine.surroundings.are_ready:
             return DropReason.HOST_IN_INIT
-        if datagram.family not in self.machine.config.families:
+        if not self.speaker.listens_in(datagram.family):
             return DropReason.OTHER_FAMILY
         if not self.listens_to(datagram):
             return DropReason.OTHER_DESTINATION

@@ -22,12 +22,13 @@ from pycarp.wire import ethernet
 
 @dataclass(slots=True)
 class _Former:
-    """How the host spoke before a change."""
+    """How the host spoke before a change; ``is_past`` says that a peer was heard to speak a newer way."""
 
     config: HostConfig
     signer: Signer
     speaks_until_ns: int
     heard_until_ns: int
+    is_past: bool = False
 
 
 class Speaker:
@@ -56,9 +57,15 @@ class Speaker:
             self._formers.clear()
         self._signer = _signer(config)
 
-    def families(self, now_ns: int) -> tuple[Family, ...]:
-        """Return the families that are advertised, and waited for, now."""
-        return self._spoken(now_ns)[0].families
+    def awaited(self, now_ns: int) -> tuple[Family, ...]:
+        """Return the families in which to wait for peers: those of the way that they speak, as far as is known."""
+        self._forget_formers(now_ns)
+        ways = [former.config for former in self._formers if not former.is_past]
+        return (*ways, self._config)[0].families
+
+    def listens_in(self, family: Family) -> bool:
+        """Say whether peers may advertise in a family, in the way of now or a former one."""
+        return family in self._config.families or any(family in each.config.families for each in self._formers)
 
     def compose(self, claim: Claim, own: Sequence[Address], now_ns: int) -> list[Outgoing]:
         """Return one signed advertisement a family and destination; each family has the next counter.
@@ -106,6 +113,7 @@ class Speaker:
     def _stop_speaking_before(self, last: Signer) -> None:
         for former in self._formers:
             former.speaks_until_ns = 0
+            former.is_past = True
             if former.signer is last:
                 return
 
@@ -123,13 +131,16 @@ class Speaker:
         return self._counter.is_own(advert.counter)
 
     def _spoken(self, now_ns: int) -> tuple[HostConfig, Signer]:
-        """Return how the host speaks now; forget former ways that have had their time."""
-        if self._formers:
-            self._formers = [former for former in self._formers if now_ns < former.heard_until_ns]
+        """Return how the host speaks now."""
+        self._forget_formers(now_ns)
         for former in self._formers:
             if now_ns < former.speaks_until_ns:
                 return former.config, former.signer
         return self._config, self._signer
+
+    def _forget_formers(self, now_ns: int) -> None:
+        if self._formers:
+            self._formers = [former for former in self._formers if now_ns < former.heard_until_ns]
 
     def _outgoing(self, advert: wire.Advertisement, family: Family, source: Address, destination: Address) -> Outgoing:
         is_to_group = destination.is_multicast
