@@ -143,8 +143,8 @@ MUTATIONS = (
     Mutation(
         "a MASTER that cannot send goes on prolonging",
         "aio/driver.py",
-        "            self._silent.add((effect.key, effect.outgoing.family))\n",
-        "",
+        "                self._silent.add(voice)\n",
+        "                pass\n",
     ),
     Mutation(
         "a transition is not told",
