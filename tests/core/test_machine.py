@@ -294,6 +294,14 @@ def test_a_takeover_names_nobody_when_nobody_was_heard() -> None:
     assert (change.peer, change.silent_ns) == (None, None)
 
 
+def test_a_backup_that_becomes_less_patient_does_not_take_over_from_a_master_that_was_in_time() -> None:
+    host = bench(config(advbase=10))
+    host.hear(advert(advbase=10), at_ns=seconds(1))
+    host.feed(HostReconfigured(config(advbase=1)), at_ns=seconds(9))
+
+    assert host.engine.host_snapshot(KEY).deadline_ns == seconds(12)
+
+
 @pytest.mark.parametrize(("advskew", "later"), [(100, 100), (254, 254)])
 def test_a_higher_advskew_puts_the_deadline_of_a_backup_off(advskew: int, later: int) -> None:
     host = bench()

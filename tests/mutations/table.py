@@ -76,8 +76,8 @@ MUTATIONS = (
     Mutation(
         "an advertisement does not put the deadline off",
         "core/machine.py",
-        "            self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns\n",
-        "",
+        "            self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns\n            self._follow",
+        "            self._follow",
     ),
     Mutation(
         "a living MASTER is given no time to drop",

@@ -340,8 +340,12 @@ class Machine:
         before_ns = self._master_down_ns
         self._reconfigure(event, now_ns, out)
         later_ns = self._master_down_ns - before_ns
-        for family in self._phase.master_down_at_ns:
-            self._phase.master_down_at_ns[family] += later_ns
+        for family, down_at_ns in self._phase.master_down_at_ns.items():
+            if down_at_ns + later_ns > now_ns:
+                self._phase.master_down_at_ns[family] = down_at_ns + later_ns
+            else:
+                # A MASTER that was in time must not be late because we are less patient than it could know.
+                self._phase.master_down_at_ns[family] = min(down_at_ns, now_ns + self._master_down_ns)
         self._follow_families(now_ns)
 
     def _backup_forced(self, event: Forced, now_ns: int, out: Outbox) -> None:
