@@ -5,6 +5,7 @@ impossible by construction. The drain never awaits.
 """
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Callable
 from typing import assert_never
@@ -59,6 +60,8 @@ class Driver:
         self._on_stall = on_stall
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
+        # A timer is the node's, not of whoever happened to speak to it last.
+        self._context = contextvars.copy_context()
         self._inbox: deque[Input] = deque()
         self._is_draining = False
         self._is_stopped = False
@@ -99,7 +102,7 @@ class Driver:
                 self._deadline_ns = step.deadline_ns
                 self._perform(step.effects)
             else:
-                self._loop.call_soon(self._resume)
+                self._loop.call_soon(self._resume, context=self._context.copy())
         except Exception as bug:  # noqa: BLE001  the engine never raises but for a bug of ours: stop, release, raise
             self._fail(bug)
         finally:
@@ -170,7 +173,7 @@ class Driver:
         self._disarm()
         if self._deadline_ns is not None:
             self._armed_ns = self._deadline_ns
-            self._timer = self._loop.call_at(self._deadline_ns / NS_PER_S, self._on_timer)
+            self._timer = self._loop.call_at(self._deadline_ns / NS_PER_S, self._on_timer, context=self._context.copy())
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -7,6 +7,7 @@ lost or reordered.
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
@@ -64,6 +65,8 @@ class Lane:
         self._progress = _Progress()
         self._change = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        # Like the timers, the work is the node's, whoever asked for it.
+        self._context = contextvars.copy_context()
 
     def take(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         """Accept an effect; returns at once."""
@@ -73,7 +76,7 @@ class Lane:
             self._intent = effect
             self._change.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
+            self._task = asyncio.create_task(self._work(), context=self._context.copy())
 
     async def close(self) -> None:
         """Stop whatever is under way."""
