@@ -1,11 +1,14 @@
 """The loop whose clock jumps."""
 
 import asyncio
+import re
+import socket
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pycarp.testing import Deadlock, run
+from pycarp.testing import Deadlock, Overtime, VirtualTimeLoop, run
 from tests.support.virtual import now_s
 
 
@@ -95,6 +98,128 @@ def test_the_clock_goes_on_where_a_float_is_too_coarse_for_the_next_step() -> No
             await asyncio.sleep(1e-10)
 
     run(story())
+
+
+def test_timers_fire_after_a_hundred_days_too() -> None:
+    fired: list[float] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop.stall(120 * 86_400)
+        for _ in range(100):
+            loop.call_later(0, fired.append, loop.time())
+            await asyncio.sleep(1e-9)
+
+    run(story())
+
+    assert len(fired) == 100
+
+
+def test_a_deadlock_names_every_task_and_where_it_waits() -> None:
+    async def nobody_comes() -> None:
+        await asyncio.Event().wait()
+
+    async def story() -> None:
+        helper = asyncio.create_task(nobody_comes(), name="helper")
+        await helper
+
+    with pytest.raises(Deadlock) as deadlock:
+        run(story())
+
+    text = re.sub(r"\d+$|:\d+", ":N", str(deadlock.value), flags=re.MULTILINE)
+    assert f"helper {nobody_comes.__qualname__}: {__file__}:N, for Event.wait" in text
+    assert f"{story.__qualname__}: {__file__}:N" in text
+
+
+def test_waiting_longer_than_the_limit_is_told() -> None:
+    async def story() -> None:
+        for _ in range(100):
+            await asyncio.sleep(1)
+
+    with pytest.raises(Overtime, match="50 virtual seconds have passed, and the test still waits, at 51 s"):
+        run(story(), limit_s=50)
+
+
+def test_cleaning_up_may_take_time_after_the_limit() -> None:
+    ended_at_s: list[float] = []
+
+    async def story() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(5)
+            ended_at_s.append(now_s())
+
+    with pytest.raises(Overtime):
+        run(story(), limit_s=50)
+
+    assert ended_at_s == [1005]
+
+
+async def in_a_thread(work: Callable[[], object]) -> None:
+    await asyncio.to_thread(work)
+
+
+async def in_an_executor(work: Callable[[], object]) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+@pytest.mark.parametrize("elsewhere", [in_a_thread, in_an_executor])
+def test_the_clock_stands_still_while_a_thread_works(
+    elsewhere: Callable[[Callable[[], object]], Awaitable[None]],
+) -> None:
+    async def story() -> float:
+        async with asyncio.timeout(0.001):
+            await elsewhere(lambda: time.sleep(0.05))
+        return now_s()
+
+    assert run(story()) == 0.0
+
+
+def test_a_thread_alone_is_no_deadlock() -> None:
+    async def story() -> None:
+        await asyncio.to_thread(time.sleep, 0.05)
+
+    run(story())
+
+
+def test_the_clock_goes_on_after_a_thread_that_nobody_waits_for_any_more() -> None:
+    async def story() -> float:
+        work = asyncio.create_task(asyncio.to_thread(time.sleep, 0.01))
+        await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.sleep(3600)
+        return now_s()
+
+    assert run(story()) == pytest.approx(3600)
+
+
+def test_what_comes_through_a_socket_is_in_time() -> None:
+    async def story() -> bytes:
+        near, far = socket.socketpair()
+        with near, far:
+            reader, writer = await asyncio.open_connection(sock=near)
+            far.sendall(b"hello")
+            async with asyncio.timeout(0.001):
+                data = await reader.read(5)
+            writer.close()
+            await writer.wait_closed()
+            return data
+
+    assert run(story()) == b"hello"
+
+
+def test_an_open_socket_does_not_stop_the_clock() -> None:
+    async def story() -> float:
+        near, far = socket.socketpair()
+        with near, far:
+            asyncio.get_running_loop().add_reader(near, lambda: None)
+            await asyncio.sleep(86_400)
+            asyncio.get_running_loop().remove_reader(near)
+            return now_s()
+
+    assert run(story()) == pytest.approx(86_400)
 
 
 def test_run_returns_the_result_and_passes_exceptions_on() -> None:

@@ -1,6 +1,22 @@
 """Floor 8: help for other people's tests."""
 
+from pycarp.testing.actuator import SimulatedActuator
+from pycarp.testing.chronicle import Ownership
+from pycarp.testing.cluster import Cluster
 from pycarp.testing.conformance import CHECKS, Station, check_transport
-from pycarp.testing.virtual_time import Deadlock, VirtualTimeLoop, run
+from pycarp.testing.member import Member
+from pycarp.testing.virtual_time import Deadlock, Overtime, VirtualTimeLoop, run
 
-__all__ = ["CHECKS", "Deadlock", "Station", "VirtualTimeLoop", "check_transport", "run"]
+__all__ = [
+    "CHECKS",
+    "Cluster",
+    "Deadlock",
+    "Member",
+    "Overtime",
+    "Ownership",
+    "SimulatedActuator",
+    "Station",
+    "VirtualTimeLoop",
+    "check_transport",
+    "run",
+]

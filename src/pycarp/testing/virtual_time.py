@@ -1,25 +1,62 @@
-"""An event loop whose clock jumps to the next deadline when nothing is ready, and that finds deadlocks, not hangs."""
+"""An event loop whose clock jumps to the next deadline when nothing is ready, and that finds deadlocks, not hangs.
+
+What really takes time is waited for. While a call in an executor is under way (``asyncio.to_thread``) the clock stands
+still. While sockets are open it gives whoever is at the other end a moment before each jump. Of other threads and of
+processes it knows nothing.
+"""
 
 import asyncio
+import contextvars
+import math
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeVar, TypeVarTuple
+
+from pycarp.testing.process import Call, process_of
+from pycarp.testing.waiting import waiting_tasks
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+THREAD_PATIENCE_S = 30.0
+"""Real seconds that a thread may work before it counts as hanging."""
+
+SOCKET_GRACE_S = 0.01
+"""Real seconds that open sockets get before each jump of the clock, unless the jump is shorter."""
+
+SOCKET_PATIENCE_S = 5.0
+"""Real seconds that open sockets get when nothing is scheduled."""
 
 _SMALLEST_STEP_S = 1e-6
 
+_COARSE_S = 2.0**22
+"""From here on, 48 days, a float of seconds does not tell two nanoseconds apart any more."""
+
+_OWN_DESCRIPTORS = 1
+"""The pipe by which threads wake the loop."""
+
 
 class Deadlock(RuntimeError):  # noqa: N818  it names a situation
-    """Every task waits and nothing is scheduled: no one will ever wake up."""
+    """Every task waits and nothing is scheduled: no one will ever wake up. The message names them and where."""
+
+
+class Overtime(Deadlock):
+    """More virtual time has passed than was allowed: something is scheduled again and again, but nobody is helped."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A loop that starts at time 0 and never waits."""
+    """A loop that starts at time 0 and never waits, except for threads and sockets.
 
-    def __init__(self) -> None:
+    After ``limit_s`` virtual seconds it raises Overtime, and then grants as much again, for cleaning up.
+    """
+
+    def __init__(self, *, limit_s: float | None = None) -> None:
         self._now_s = 0.0
-        super().__init__(_JumpingSelector(self._jump))
+        self._span_s = limit_s
+        self._limit_s = math.inf if limit_s is None else limit_s
+        self._threads = 0
+        super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
@@ -29,30 +66,126 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Let time pass while nothing runs, as if the process had been stopped for so long."""
         self._now_s += span_s
 
-    def _jump(self, span_s: float) -> None:
+    def grant(self, span_s: float) -> None:
+        """Allow so many virtual seconds more: they are wanted, not waited."""
+        self._limit_s += span_s
+
+    # What the selector needs
+
+    @property
+    def threads(self) -> int:
+        """How many calls in executors are under way."""
+        return self._threads
+
+    def jump(self, span_s: float) -> None:
+        """Let time pass; Overtime when that is too much."""
         # A step below the resolution of a float would leave the clock where it is, for ever.
         self._now_s += max(span_s, _SMALLEST_STEP_S)
+        if self._now_s > self._limit_s:
+            self._limit_s = self._now_s + (self._span_s or 0)
+            self.despair(f"{self._span_s:g} virtual seconds have passed, and the test still waits", Overtime)
+
+    def turn(self) -> None:
+        """Take note that something is ready."""
+        # Here a timer may be due by its float, and not by its nanoseconds: it would be set anew and again be due.
+        if self._now_s >= _COARSE_S:
+            self._now_s = math.nextafter(self._now_s, math.inf)
+
+    def despair(self, why: str, kind: type[Deadlock] = Deadlock) -> None:
+        """Raise Deadlock with everybody who waits."""
+        raise kind(f"{why}, at {self._now_s:.6g} s of virtual time; these wait:\n{waiting_tasks(self)}")
+
+    # What loops do
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """Call back in the next turn, or when the process whose context it is goes on."""
+        process = process_of(context)
+        if process is None:
+            return super().call_soon(callback, *args, context=context)
+        call = Call(callback, args, context or contextvars.copy_context())
+        call.handle = super().call_soon(process.admit, call, context=call.context)
+        return call.handle
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back at a time; a process that stands still then is called when it goes on."""
+        process = process_of(context)
+        if process is None:
+            return super().call_at(when, callback, *args, context=context)
+        call = Call(callback, args, context or contextvars.copy_context())
+        handle = super().call_at(when, process.admit, call, context=call.context)
+        call.handle = handle
+        return handle
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Run a function in a thread; the clock stands still until it returns."""
+        future = super().run_in_executor(executor, func, *args)
+        self._threads += 1
+        future.add_done_callback(self._forget_thread)
+        return future
+
+    async def shutdown_default_executor(self, *args: Any, **options: Any) -> None:
+        """Wait for the executor's threads; that takes another thread, of which nobody else knows."""
+        self._threads += 1
+        try:
+            await super().shutdown_default_executor(*args, **options)
+        finally:
+            self._threads -= 1
+
+    def _forget_thread(self, _future: object) -> None:
+        self._threads -= 1
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in virtual time and return its result; raises Deadlock where it would hang."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+def run(main: Coroutine[Any, Any, T], *, limit_s: float | None = None) -> T:
+    """Run a coroutine to its end in virtual time and return its result; raises Deadlock where it would hang.
+
+    After ``limit_s`` virtual seconds it raises Overtime; None stands for no limit.
+    """
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(limit_s=limit_s)) as runner:
         return runner.run(main)
+
+
+class _Clock(Protocol):
+    @property
+    def threads(self) -> int: ...
+    def jump(self, span_s: float) -> None: ...
+    def turn(self) -> None: ...
+    def despair(self, why: str) -> None: ...
 
 
 class _JumpingSelector(selectors.DefaultSelector):
     """Asks the real selector without waiting, and advances the clock by what it would have waited."""
 
-    def __init__(self, jump: Callable[[float], None]) -> None:
+    def __init__(self, clock: _Clock) -> None:
         super().__init__()
-        self._jump = jump
+        self._clock = clock
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready now; else let the time pass and return nothing."""
+        """Return what is ready now; else wait for what is real, or let the time pass and return nothing."""
         ready = super().select(0)
-        if ready or (timeout is not None and timeout <= 0):
+        if not ready and (timeout is None or timeout > 0):
+            ready = self._wait_for_the_real(timeout)
+            if not ready:
+                self._pass(timeout)
+                return []
+        self._clock.turn()
+        return ready
+
+    def _wait_for_the_real(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self._clock.threads:
+            ready = super().select(THREAD_PATIENCE_S)
+            if not ready:
+                self._clock.despair(f"a call in a thread has not returned for {THREAD_PATIENCE_S:g} real seconds")
             return ready
-        if timeout is None:
-            raise Deadlock("nothing is scheduled, and every task waits")
-        self._jump(timeout)
+        if len(self.get_map()) > _OWN_DESCRIPTORS:
+            return super().select(SOCKET_PATIENCE_S if timeout is None else min(timeout, SOCKET_GRACE_S))
         return []
+
+    def _pass(self, timeout: float | None) -> None:
+        if timeout is None:
+            self._clock.despair("nothing is scheduled, and every task waits")
+        else:
+            self._clock.jump(timeout)

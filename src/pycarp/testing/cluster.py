@@ -1,0 +1,360 @@
+"""A cluster of real nodes in virtual time, and everything that can happen to it: for the tests of applications.
+
+Nothing is replaced but what surrounds a node: the segment, the links, the addresses of the machines, and the clock::
+
+    async with Cluster(3) as cluster:
+        await cluster.settle()
+        cluster.kill(cluster.a)
+        await cluster.settle()
+        cluster.assert_one_master()
+
+It needs the event loop of ``pycarp.testing``: ``run(main())``, or the fixture ``cluster`` of the pytest plugin.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from pycarp.core.host_config import HostConfig
+from pycarp.core.settings import Settings
+from pycarp.dialects.base import Dialect
+from pycarp.dialects.universal import UNIVERSAL
+from pycarp.errors import ConfigError, UsageError
+from pycarp.testing.chronicle import CLUSTER, Chronicle, Ownership
+from pycarp.testing.layout import Machine, machines_of, plans_of
+from pycarp.testing.member import Member, Program
+from pycarp.testing.port import Chance
+from pycarp.testing.virtual_time import VirtualTimeLoop
+from pycarp.transports.memory import MemoryBus
+from pycarp.vocabulary import NS_PER_S
+
+Who: TypeAlias = Member | str | int
+"""A member, its name, or its number."""
+
+SETTLING_ROUNDS = 20
+"""So many times the longest master-down time a cluster may go on changing before ``settle`` gives it up."""
+
+_SKEW_MAX = 254
+_MARGIN_S = 0.1
+_TAIL_LINES = 40
+
+
+class Cluster:
+    """An async context manager: members ``a``, ``b``, ``c`` ... on one segment, all starting at the same moment.
+
+    ``members`` is how many, or the settings of each: a HostConfig, several, or a NodeConfig. With a number the rest of
+    the settings is that of ``HostConfig``, the same for every member but ``advskews``. ``own`` are the members' own
+    addresses. ``program`` is a coroutine function that is called with each member at each start, and runs, stands
+    still and dies with it. Raises ConfigError for settings that do not fit.
+    """
+
+    def __init__(
+        self,
+        members: int | Sequence[Machine] = 3,
+        *,
+        advskews: Sequence[int] | None = None,
+        vhids: Sequence[int] = (1,),
+        addresses: Iterable[str] | Mapping[int, Iterable[str]] | None = None,
+        interface: str = "eth0",
+        passphrase: str = "secret",  # noqa: S107  the segment is in this process
+        advbase: int = 1,
+        preempt: bool = False,
+        dialect: Dialect = UNIVERSAL,
+        own: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        program: Program | None = None,
+    ) -> None:
+        machines: Sequence[Machine] = (
+            machines_of(
+                members,
+                advskews=advskews,
+                vhids=vhids,
+                addresses=addresses,
+                interface=interface,
+                passphrase=passphrase,
+                advbase=advbase,
+                preempt=preempt,
+                dialect=dialect,
+            )
+            if isinstance(members, int)
+            else members
+        )
+        self._plans = plans_of(machines, own)
+        self._settings = settings
+        self._program = program
+        self._bus = MemoryBus()
+        self._delay_ns = self._bus.fabric.delay_ns
+        self._chance = Chance()
+        self._chronicle = Chronicle(lambda: 0.0)
+        self._members: tuple[Member, ...] = ()
+
+    async def __aenter__(self) -> Self:
+        loop = _virtual_loop()
+        self._chronicle = Chronicle(loop.time)
+        self._members = tuple(
+            Member(
+                plan,
+                index,
+                bus=self._bus,
+                chronicle=self._chronicle,
+                chance=self._chance,
+                settings=self._settings,
+                program=self._program,
+            )
+            for index, plan in enumerate(self._plans)
+        )
+        try:
+            for each in self._members:
+                await each.start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let every member leave in good order; raises what went wrong in a node or a program."""
+        members, self._members = self._members, ()
+        results = await asyncio.gather(*(each.close() for each in members), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    # Members
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members)
+
+    def __getitem__(self, who: Who) -> Member:
+        """Return a member by its name or number; UsageError when there is none."""
+        if isinstance(who, Member):
+            return who
+        for each in self._members:
+            if who in (each.name, each.index):
+                return each
+        raise UsageError(f"no member {who!r}; there are {', '.join(each.name for each in self._members) or 'none'}")
+
+    def __getattr__(self, name: str) -> Member:
+        # Only names of members: whoever asks for anything else is told as Python always does.
+        for each in self.__dict__.get("_members", ()):
+            if each.name == name:
+                return each  # type: ignore[no-any-return]  # __dict__ has no types
+        raise AttributeError(f"a cluster has no {name!r}, nor a member of that name")
+
+    @property
+    def now_s(self) -> float:
+        """The virtual time in seconds."""
+        return _virtual_loop().time()
+
+    def masters(self, vhid: int | None = None) -> tuple[Member, ...]:
+        """Return the living members that are MASTER for a vhid, the first one if None."""
+        return tuple(each for each in self._members if each.is_master(vhid))
+
+    @property
+    def master(self) -> Member:
+        """The one MASTER of the first vhid; AssertionError when there is none, or more than one."""
+        masters = self.masters()
+        if len(masters) != 1:
+            raise AssertionError(self._complaint(f"one MASTER is expected, but there are {len(masters)}"))
+        return masters[0]
+
+    # Time
+
+    async def advance(self, span_s: float) -> None:
+        """Let so many virtual seconds pass; they do not count against the limit of the test."""
+        _virtual_loop().grant(span_s)
+        await asyncio.sleep(span_s)
+
+    async def settle(self) -> None:
+        """Return when neither a state nor the place of an address has changed for the longest master-down time.
+
+        Raises AssertionError when that does not come.
+        """
+        quiet_s = max(_patience_s(plan.hosts) for plan in self._plans)
+        deadline_s = self.now_s + quiet_s * SETTLING_ROUNDS
+        began_s = self.now_s
+        while (rest_s := max(began_s, self._chronicle.changed_at_s) + quiet_s - self.now_s) > 0:
+            if self.now_s > deadline_s:
+                text = f"the cluster does not settle within {quiet_s * SETTLING_ROUNDS:g} virtual seconds"
+                raise AssertionError(self._complaint(text))
+            await self.advance(rest_s)
+
+    # What can happen
+
+    def cut(self, sender: Who, receiver: Who, *, one_way: bool = False) -> None:
+        """Lose what one member says to another, and the answers too, unless ``one_way``."""
+        one, other = self[sender].name, self[receiver].name
+        self._tell(f"cut {one} {'->' if one_way else '<->'} {other}")
+        self._bus.fabric.cut(one, other)
+        if not one_way:
+            self._bus.fabric.cut(other, one)
+
+    def isolate(self, who: Who) -> None:
+        """Cut a member off from all others, both ways."""
+        self.partition([who])
+
+    def partition(self, *groups: Iterable[Who]) -> None:
+        """Cut groups of members off from each other; those not named are a group of their own."""
+        parts = [{self[who].name for who in group} for group in groups]
+        parts.append({each.name for each in self._members}.difference(*parts))
+        self._tell("partition " + " | ".join(" ".join(sorted(part)) for part in parts if part))
+        for part in parts:
+            for one in part:
+                for other in {each.name for each in self._members} - part:
+                    self._bus.fabric.cut(one, other)
+                    self._bus.fabric.cut(other, one)
+
+    def heal(self) -> None:
+        """Undo every cut, loss and delay; links that are down stay down."""
+        self._tell("heal")
+        self._bus.fabric.heal()
+        self._bus.fabric.delay_ns = self._delay_ns
+        self._chance.loss = 0.0
+
+    def loss(self, share: float, *, seed: int = 0) -> None:
+        """Lose a share of all datagrams, 0-1, from now on; the same ones for the same seed. Raises ConfigError."""
+        if not 0 <= share <= 1:
+            raise ConfigError(f"loss {share:g} is outside 0-1")
+        self._tell(f"loss {share:g}")
+        self._chance.loss = share
+        self._chance.dice.seed(seed)
+
+    def delay(self, span_s: float) -> None:
+        """Let every datagram take so many seconds from now on, instead of 50 us. Raises ConfigError."""
+        if span_s < 0:
+            raise ConfigError(f"delay {span_s:g} is below 0")
+        self._tell(f"delay {span_s:g} s")
+        self._bus.fabric.delay_ns = round(span_s * NS_PER_S)
+
+    def link_down(self, who: Who, link: str | None = None) -> None:
+        """Pull the cable of a link, of all links if None; the node is told in the next turn of the loop."""
+        self._do_to(who, "link down").set_link(link, is_up=False)
+
+    def link_up(self, who: Who, link: str | None = None) -> None:
+        """Plug the cable in again."""
+        self._do_to(who, "link up").set_link(link, is_up=True)
+
+    def kill(self, who: Who, *, guardian: bool = False) -> None:
+        """Let a member die without a word: a power cut, by which its addresses go as well.
+
+        With ``guardian`` only its process dies, and the guardian drops the addresses and bows out at once. Nothing of
+        it runs any more, not even what stands in ``finally``, until the cluster is closed.
+        """
+        member = self._do_to(who, "killed, and its guardian acts" if guardian else "killed")
+        if guardian:
+            member.execute_will()
+        member.die()
+
+    def stop(self, who: Who) -> None:
+        """Let the process of a member stand still, as with SIGSTOP: its node and its program.
+
+        Its kernel goes on, and removes the addresses that are not prolonged. What the test itself asks of the member's
+        node happens all the same: ask nothing.
+        """
+        self._do_to(who, "stopped").stop()
+
+    def continue_(self, who: Who) -> None:
+        """Let the process of a member go on."""
+        self._do_to(who, "continues").go_on()
+
+    async def leave(self, who: Who) -> None:
+        """Let a member leave in good order: addresses dropped, then bow-out."""
+        await self._do_to(who, "leaves").leave()
+
+    async def restart(self, who: Who) -> None:
+        """Start a member anew, after it has left in good order if it is alive; it has another node and host then."""
+        member = self[who]
+        if member.is_alive:
+            await self.leave(member)
+        self._tell(f"{member.name} starts")
+        await member.start()
+
+    # What must be
+
+    def assert_one_master(self, vhid: int | None = None, *, among: Iterable[Who] | None = None) -> None:
+        """Fail unless exactly one member is MASTER and it alone has every shared address.
+
+        ``among`` restricts the question to some members: those of one side of a partition.
+        """
+        members = self._members if among is None else tuple(self[who] for who in among)
+        masters = [each for each in members if each.is_master(vhid)]
+        if len(masters) != 1:
+            raise AssertionError(self._complaint(f"one MASTER is expected, but there are {len(masters)}"))
+        host = masters[0].host if vhid is None else masters[0].hosts[vhid]
+        for address in host.config.shared:
+            owners = [each for each in members if address in each.addresses]
+            if owners != masters:
+                names = " and ".join(each.name for each in owners) or "nobody"
+                text = f"{masters[0].name} is MASTER, but {names} holds {address}"
+                raise AssertionError(self._complaint(text))
+
+    def assert_no_master(self, vhid: int | None = None) -> None:
+        """Fail if any living member is MASTER."""
+        masters = self.masters(vhid)
+        if masters:
+            raise AssertionError(self._complaint(f"no MASTER is expected, but there are {len(masters)}"))
+
+    def assert_never_two_owners(self, *, since_s: float = 0.0, longer_than_s: float = 0.0) -> None:
+        """Fail if two members held the same address at the same time, for more than ``longer_than_s`` seconds.
+
+        Only what was after ``since_s`` counts. During a partition both sides have an owner. After a bow-out every
+        BACKUP that hears it takes over, and all but one yield as soon as they hear each other: that is what CARP does.
+        """
+        conflicts = list(self._chronicle.conflicts(since_s=since_s, longer_than_s=longer_than_s))
+        if conflicts:
+            raise AssertionError(self._complaint("; ".join(conflicts)))
+
+    # What was
+
+    @property
+    def history(self) -> tuple[Ownership, ...]:
+        """Who held which address from when to when."""
+        return self._chronicle.ownerships
+
+    @property
+    def transcript(self) -> str:
+        """Everything that was done and that changed, a line each, with its virtual time."""
+        return "\n".join(self._chronicle.lines)
+
+    def tail(self, lines: int = _TAIL_LINES) -> str:
+        """Return the last lines of the transcript, and how everybody is."""
+        rest = max(0, len(self._chronicle.lines) - lines)
+        skipped = [f"... {rest} lines before"] if rest else []
+        accounts = [f"{'now':>12} {each.account()}" for each in self._members]
+        return "\n".join([*skipped, *self._chronicle.lines[-lines:], *accounts])
+
+    def _do_to(self, who: Who, what: str) -> Member:
+        member = self[who]
+        if not member.is_alive:
+            raise UsageError(f"member {member.name} is dead; restart it first")
+        self._tell(f"{member.name} {what}")
+        return member
+
+    def _tell(self, what: str) -> None:
+        self._chronicle.write(CLUSTER, what)
+
+    def _complaint(self, text: str) -> str:
+        return "\n".join([f"{text}, at {self.now_s:.6f} s", *(f"  {each.account()}" for each in self._members)])
+
+
+def _patience_s(hosts: Iterable[HostConfig]) -> float:
+    longest_ns = max(each.dialect.master_down_ns(each.advbase, _SKEW_MAX, each.dead_ratio) for each in hosts)
+    return longest_ns / NS_PER_S + _MARGIN_S
+
+
+def _virtual_loop() -> VirtualTimeLoop:
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, VirtualTimeLoop):
+        raise UsageError(
+            "a cluster needs virtual time: use the fixture 'cluster', mark the test 'virtual_time', "
+            "or call pycarp.testing.run(...)"
+        )
+    return loop

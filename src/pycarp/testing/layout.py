@@ -1,0 +1,123 @@
+"""Who is in a cluster: from a number, or from settings that somebody has already."""
+
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from typing import Protocol, TypeAlias
+
+from pycarp.core.host_config import HostConfig
+from pycarp.dialects.base import Dialect
+from pycarp.dialects.universal import UNIVERSAL
+from pycarp.errors import ConfigError
+from pycarp.vocabulary import LinkFacts
+
+NAMES = string.ascii_lowercase
+MEMBERS_MAX = len(NAMES)
+
+_WIDEST_STEP = 100
+_SKEW_SPAN = 240
+_OWN_FIRST = 101
+
+
+class HasHosts(Protocol):
+    """The settings of a machine: ``pycarp.config.NodeConfig`` for one."""
+
+    @property
+    def hosts(self) -> tuple[HostConfig, ...]:
+        """Its virtual hosts."""
+
+
+Machine: TypeAlias = HostConfig | Sequence[HostConfig] | HasHosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A member as it is to be: ``a``, its virtual hosts, and the links that they need."""
+
+    name: str
+    hosts: tuple[HostConfig, ...]
+    links: tuple[LinkFacts, ...]
+
+
+def plans_of(machines: Sequence[Machine], own: Sequence[str] | None) -> tuple[Plan, ...]:
+    """Return a plan for each machine; ``own`` are their own addresses, 192.0.2.101/24 and so on if not given.
+
+    Raises ConfigError when there are too many or too few of anything.
+    """
+    if not 1 <= len(machines) <= MEMBERS_MAX:
+        raise ConfigError(f"a cluster of {len(machines)} members is outside 1-{MEMBERS_MAX}")
+    if own is not None and len(own) != len(machines):
+        raise ConfigError(f"{len(own)} own addresses for {len(machines)} members; give one each")
+    plans = []
+    for index, machine in enumerate(machines):
+        hosts = _hosts_of(machine)
+        mine = own[index] if own else f"192.0.2.{_OWN_FIRST + index}/24"
+        addresses = (ip_interface(mine), ip_interface(f"fe80::{_OWN_FIRST + index}/64"))
+        links = (LinkFacts(name=name, is_up=True, addresses=addresses) for name in {each.interface for each in hosts})
+        plans.append(Plan(name=NAMES[index], hosts=hosts, links=tuple(links)))
+    return tuple(plans)
+
+
+def machines_of(
+    count: int,
+    *,
+    advskews: Sequence[int] | None = None,
+    vhids: Sequence[int] = (1,),
+    addresses: Iterable[str] | Mapping[int, Iterable[str]] | None = None,
+    interface: str = "eth0",
+    passphrase: str = "secret",  # noqa: S107  the segment is in this process
+    advbase: int = 1,
+    preempt: bool = False,
+    dialect: Dialect = UNIVERSAL,
+) -> list[list[HostConfig]]:
+    """Return the settings of ``count`` machines that share every vhid.
+
+    Without ``advskews`` the first machine has 0 and each further one more. Without ``addresses`` the first vhid has
+    192.0.2.10/24, the next 192.0.2.11/24 and so on; with several vhids they are given by vhid.
+    """
+    step = min(_WIDEST_STEP, _SKEW_SPAN // max(count - 1, 1))
+    skews = [index * step for index in range(count)] if advskews is None else list(advskews)
+    if len(skews) != count:
+        raise ConfigError(f"{len(skews)} advskews for {count} members; give one each")
+    shared = _shared(vhids, addresses)
+    return [
+        [
+            HostConfig(
+                interface=interface,
+                vhid=vhid,
+                passphrase=passphrase,
+                addresses=shared[vhid],
+                advbase=advbase,
+                advskew=skew,
+                preempt=preempt,
+                dialect=dialect,
+            )
+            for vhid in vhids
+        ]
+        for skew in skews
+    ]
+
+
+def _shared(
+    vhids: Sequence[int], addresses: Iterable[str] | Mapping[int, Iterable[str]] | None
+) -> dict[int, tuple[str, ...]]:
+    if addresses is None:
+        return {vhid: (f"192.0.2.{10 + index}/24",) for index, vhid in enumerate(vhids)}
+    if isinstance(addresses, Mapping):
+        missing = [vhid for vhid in vhids if vhid not in addresses]
+        if missing:
+            raise ConfigError(f"no addresses for vhid {missing[0]}; there are some for {sorted(addresses)}")
+        return {vhid: tuple(addresses[vhid]) for vhid in vhids}
+    if len(vhids) != 1:
+        raise ConfigError(f"{len(vhids)} vhids need their addresses by vhid: addresses={{1: [...], 2: [...]}}")
+    return {vhids[0]: tuple(addresses)}
+
+
+def _hosts_of(machine: Machine) -> tuple[HostConfig, ...]:
+    if isinstance(machine, HostConfig):
+        return (machine,)
+    hosts = tuple(machine) if isinstance(machine, Sequence) else machine.hosts
+    if not hosts:
+        raise ConfigError("a member needs at least one virtual host")
+    return hosts

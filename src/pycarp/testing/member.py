@@ -1,0 +1,264 @@
+"""A member of a cluster: a simulated machine on which a real node runs, or does not."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.node import Node
+from pycarp.core.events import StateChange
+from pycarp.core.settings import Settings
+from pycarp.core.state import State
+from pycarp.errors import UsageError
+from pycarp.monitors.static import StaticMonitor
+from pycarp.testing.actuator import SimulatedActuator
+from pycarp.testing.chronicle import Chronicle
+from pycarp.testing.layout import Plan
+from pycarp.testing.port import Chance, Port
+from pycarp.testing.process import Process
+from pycarp.testing.will import Will
+from pycarp.transports.memory import MemoryBus
+from pycarp.vocabulary import Interface
+
+Program: TypeAlias = Callable[["Member"], Coroutine[Any, Any, object]]
+
+
+class _Life:
+    """A member from one start to its end: a process, what it is plugged into, and the task that runs the node."""
+
+    def __init__(self, port: Port, process: Process, actuator: SimulatedActuator, monitor: StaticMonitor) -> None:
+        self.port = port
+        self.process = process
+        self.actuator = actuator
+        self.monitor = monitor
+        self.will = Will()
+        self.node: Node | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.program: asyncio.Task[object] | None = None
+        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.leaving = asyncio.Event()
+        self.is_dead = False
+
+    def begin(self, main: Coroutine[Any, Any, None]) -> None:
+        """Run the node in its own process."""
+        self.task = asyncio.get_running_loop().create_task(main, context=self.process.context())
+
+    async def end(self) -> None:
+        """Let the node leave, and raise what went wrong in it; a dead one leaves nothing behind but its tasks."""
+        self.process.go_on()
+        if self.program is not None:
+            self.program.cancel()
+        self.leaving.set()
+        if self.task is not None:
+            await self.task
+
+
+class Member:
+    """One machine of a cluster; the cluster decides what becomes of it.
+
+    ``name`` is ``a``, ``b`` and so on, ``index`` counts from 0.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        index: int,
+        *,
+        bus: MemoryBus,
+        chronicle: Chronicle,
+        chance: Chance,
+        settings: Settings | None = None,
+        program: Program | None = None,
+    ) -> None:
+        self.name = plan.name
+        self.index = index
+        self.configs = plan.hosts
+        self._links = {each.name: each for each in plan.links}
+        self._down: set[str] = set()
+        self._bus = bus
+        self._chronicle = chronicle
+        self._chance = chance
+        self._settings = settings
+        self._program = program
+        self._former: list[_Life] = []
+        self._life: _Life | None = None
+
+    def __repr__(self) -> str:
+        return f"<Member {self.account()}>"
+
+    @property
+    def is_alive(self) -> bool:
+        """False after ``kill`` and ``leave``, until it is started again."""
+        return self._life is not None and not self._life.is_dead
+
+    @property
+    def is_stopped(self) -> bool:
+        """True while its process stands still."""
+        return self.is_alive and self._now().process.is_stopped
+
+    @property
+    def node(self) -> Node:
+        """The node; another one after a restart. UsageError while the member is dead."""
+        node = self._now().node if self.is_alive else None
+        if node is None:
+            raise UsageError(f"member {self.name} is not running; restart it first")
+        return node
+
+    @property
+    def host(self) -> VirtualHost:
+        """Its first virtual host."""
+        return self.node.hosts[0]
+
+    @property
+    def hosts(self) -> dict[int, VirtualHost]:
+        """Its virtual hosts by vhid."""
+        return {each.key.vhid: each for each in self.node.hosts}
+
+    @property
+    def actuator(self) -> SimulatedActuator:
+        """What does its addresses: ``member.actuator.fail("hold")``, ``hang``, ``slow``, ``repair``."""
+        return self._now().actuator
+
+    @property
+    def addresses(self) -> tuple[Interface, ...]:
+        """The shared addresses that the machine answers for now."""
+        return self._life.actuator.addresses if self._life else ()
+
+    def is_master(self, vhid: int | None = None) -> bool:
+        """Say whether it runs and is MASTER for a vhid, the first one if None; who stands still is nothing."""
+        if not self.is_alive or self.is_stopped:
+            return False
+        host = self.host if vhid is None else self.hosts.get(vhid)
+        return host is not None and host.state is State.MASTER
+
+    def account(self) -> str:
+        """Return how it is, for people: ``a MASTER, holds 192.0.2.10/24``."""
+        held = ", ".join(map(str, self.addresses)) or "nothing"
+        if not self.is_alive:
+            return f"{self.name} dead, holds {held}"
+        states = "/".join(each.state for each in self.node.hosts)
+        still = ", stands still" if self.is_stopped else ""
+        return f"{self.name} {states}{still}, holds {held}"
+
+    # What a cluster does to it
+
+    async def start(self) -> None:
+        """Begin a life; returns when the node runs."""
+        former = self._life
+        if former is not None:
+            await former.port.vanish()
+        process = Process()
+        links = [replace(each, is_up=each.name not in self._down) for each in self._links.values()]
+        self._life = life = _Life(
+            port=Port(self._bus.port(self.name), process, self._down, self._chance),
+            process=process,
+            actuator=former.actuator.successor() if former else SimulatedActuator(self.name, self._chronicle),
+            monitor=StaticMonitor(links),
+        )
+        life.begin(self._live(life))
+        assert life.task is not None
+        await asyncio.wait((life.task, life.started), return_when=asyncio.FIRST_COMPLETED)
+        if life.task.done():
+            self._life = None
+            await life.task
+
+    async def leave(self) -> None:
+        """End in good order: addresses dropped, then bow-out."""
+        life = self._now()
+        try:
+            await life.end()
+        finally:
+            life.is_dead = True
+
+    def die(self) -> None:
+        """End without a word."""
+        life = self._now()
+        life.is_dead = True
+        life.process.stop()
+        life.port.unplug()
+        life.actuator.lose_power()
+        self._former.append(life)
+
+    def execute_will(self) -> None:
+        """Do what a guardian would do when the process has died."""
+        life = self._now()
+        bow_outs = life.will.bow_outs
+        life.process.stop()
+        life.actuator.lose_power()
+        for each in bow_outs:
+            life.port.post(each)
+
+    def stop(self) -> None:
+        """Let the process stand still."""
+        self._now().process.stop()
+
+    def go_on(self) -> None:
+        """Let the process run again."""
+        self._now().process.go_on()
+
+    def set_link(self, link: str | None, *, is_up: bool) -> None:
+        """Pull the cables, or plug them in; of all links if None. Raises UsageError when there is no such link."""
+        if link is not None and link not in self._links:
+            raise UsageError(f"member {self.name} has no link {link}; it has {', '.join(self._links)}")
+        for name in self._links if link is None else (link,):
+            (self._down.discard if is_up else self._down.add)(name)
+            if self.is_alive:
+                self._now().monitor.change(replace(self._links[name], is_up=is_up))
+
+    async def close(self) -> None:
+        """End every life, those that ended badly too; raises what went wrong in a node or a program."""
+        lives = [*self._former, *([self._life] if self.is_alive and self._life else [])]
+        for life in lives:
+            life.actuator.repair()
+        results = await asyncio.gather(*(each.end() for each in lives), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _now(self) -> _Life:
+        if self._life is None:
+            raise UsageError(f"member {self.name} was never started")
+        return self._life
+
+    async def _live(self, life: _Life) -> None:
+        node = Node(
+            transport=life.port,
+            actuator=life.actuator,
+            monitor=life.monitor,
+            settings=self._settings,
+            guardian=life.will,
+        )
+        async with node:
+            life.node = node
+            for config in self.configs:
+                host = await node.add(config)
+                host.on_change(lambda change, host=host: self._tell(life, host, change))
+            life.started.set_result(None)
+            if self._program is None:
+                await life.leaving.wait()
+            else:
+                await self._run(life, self._program)
+
+    async def _run(self, life: _Life, program: Program) -> None:
+        """Run the program beside the node until either is to end."""
+        life.program = asyncio.create_task(program(self), name=f"program of {self.name}")
+        life.program.add_done_callback(self._tell_end)
+        try:
+            await life.leaving.wait()
+        finally:
+            life.program.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await life.program
+
+    def _tell(self, life: _Life, host: VirtualHost, change: StateChange) -> None:
+        if life.is_dead:
+            return
+        name = f" (vhid {host.key.vhid})" if len(self.configs) > 1 else ""
+        self._chronicle.change(self.name, f"{change.old} -> {change.new}{name}: {change.reason}")
+
+    def _tell_end(self, program: "asyncio.Task[object]") -> None:
+        error = None if program.cancelled() else program.exception()
+        if error is not None:
+            self._chronicle.write(self.name, f"program failed: {type(error).__name__}: {error}")
