@@ -10,7 +10,7 @@ import pytest
 from pycarp import ConfigError, HostConfig, Reason, State, UsageError
 from pycarp.config import NodeConfig
 from pycarp.dialects import UCARP
-from pycarp.testing import Cluster, Member, Overtime, run
+from pycarp.testing import Cluster, Member, Overtime, VirtualTimeLoop, run
 from pycarp.testing.layout import Machine
 from tests.support.virtual import in_virtual_time, now_s
 
@@ -129,6 +129,20 @@ async def test_a_cluster_starts_in_milliseconds() -> None:
             spans_s.append(time.perf_counter() - began_s)
 
     assert median(spans_s) < 0.1
+
+
+@in_virtual_time
+@pytest.mark.parametrize("days", [60, 100, 366])
+async def test_a_cluster_may_be_old(days: int) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.stall(days * 86_400)
+    async with Cluster(3) as cluster:
+        await cluster.settle()
+        cluster.kill("a")
+        await cluster.settle()
+
+        assert cluster.master is cluster.b
 
 
 # What can happen

@@ -100,13 +100,13 @@ def test_the_clock_goes_on_where_a_float_is_too_coarse_for_the_next_step() -> No
     run(story())
 
 
-def test_timers_fire_after_a_hundred_days_too() -> None:
+def test_timers_fire_after_a_year_too() -> None:
     fired: list[float] = []
 
     async def story() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
-        loop.stall(120 * 86_400)
+        loop.stall(366 * 86_400)
         for _ in range(100):
             loop.call_later(0, fired.append, loop.time())
             await asyncio.sleep(1e-9)

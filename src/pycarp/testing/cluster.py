@@ -161,6 +161,7 @@ class Cluster:
     @property
     def master(self) -> Member:
         """The one MASTER of the first vhid; AssertionError when there is none, or more than one."""
+        __tracebackhide__ = True
         masters = self.masters()
         if len(masters) != 1:
             raise AssertionError(self._complaint(f"one MASTER is expected, but there are {len(masters)}"))
@@ -178,6 +179,7 @@ class Cluster:
 
         Raises AssertionError when that does not come.
         """
+        __tracebackhide__ = True
         quiet_s = max(_patience_s(plan.hosts) for plan in self._plans)
         deadline_s = self.now_s + quiet_s * SETTLING_ROUNDS
         began_s = self.now_s
@@ -284,6 +286,7 @@ class Cluster:
 
         ``among`` restricts the question to some members: those of one side of a partition.
         """
+        __tracebackhide__ = True
         members = self._members if among is None else tuple(self[who] for who in among)
         masters = [each for each in members if each.is_master(vhid)]
         if len(masters) != 1:
@@ -298,6 +301,7 @@ class Cluster:
 
     def assert_no_master(self, vhid: int | None = None) -> None:
         """Fail if any living member is MASTER."""
+        __tracebackhide__ = True
         masters = self.masters(vhid)
         if masters:
             raise AssertionError(self._complaint(f"no MASTER is expected, but there are {len(masters)}"))
@@ -308,6 +312,7 @@ class Cluster:
         Only what was after ``since_s`` counts. During a partition both sides have an owner. After a bow-out every
         BACKUP that hears it takes over, and all but one yield as soon as they hear each other: that is what CARP does.
         """
+        __tracebackhide__ = True
         conflicts = list(self._chronicle.conflicts(since_s=since_s, longer_than_s=longer_than_s))
         if conflicts:
             raise AssertionError(self._complaint("; ".join(conflicts)))
