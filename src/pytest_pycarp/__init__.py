@@ -46,9 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def cluster(carp_cluster: Any) -> Any:
-    """Return what makes clusters of nodes, as in ``c = await cluster(3)``; they are closed after the test.
+    """Return what makes clusters of nodes; they run in virtual time and are closed after the test.
 
-    It takes what ``pycarp.testing.Cluster`` takes. Also known as ``carp_cluster``, for those who have a ``cluster``.
+    Awaited with what ``pycarp.testing.Cluster`` takes, it returns one. Also known as ``carp_cluster``, for those who
+    have a ``cluster`` already.
     """
     return carp_cluster
 

@@ -3,6 +3,7 @@
 from pycarp.testing.actuator import SimulatedActuator
 from pycarp.testing.chronicle import Ownership
 from pycarp.testing.cluster import Cluster
+from pycarp.testing.clusters import Clusters
 from pycarp.testing.conformance import CHECKS, Station, check_transport
 from pycarp.testing.member import Member
 from pycarp.testing.virtual_time import Deadlock, Overtime, VirtualTimeLoop, run
@@ -10,6 +11,7 @@ from pycarp.testing.virtual_time import Deadlock, Overtime, VirtualTimeLoop, run
 __all__ = [
     "CHECKS",
     "Cluster",
+    "Clusters",
     "Deadlock",
     "Member",
     "Overtime",
