@@ -1,5 +1,6 @@
 """The pytest plugin, seen from the suites of others: each test here runs pytest inside pytest."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -199,3 +200,11 @@ def test_the_plugin_is_known_by_the_name_of_its_module() -> None:
 
     assert project["project"]["entry-points"]["pytest11"] == {"pytest_pycarp": "pytest_pycarp"}
     assert "src/pytest_pycarp" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+
+def test_the_howto_is_true(inner: Inner) -> None:
+    page = (ROOT / "docs" / "howto" / "test-your-failover.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    result = inner(test_howto="\n\n".join(blocks))
+
+    result.assert_outcomes(passed=page.count("async def test_"))
