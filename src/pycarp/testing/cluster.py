@@ -309,8 +309,8 @@ class Cluster:
     def assert_never_two_owners(self, *, since_s: float = 0.0, longer_than_s: float = 0.0) -> None:
         """Fail if two members held the same address at the same time, for more than ``longer_than_s`` seconds.
 
-        Only what was after ``since_s`` counts. During a partition both sides have an owner. After a bow-out every
-        BACKUP that hears it takes over, and all but one yield as soon as they hear each other: that is what CARP does.
+        Only what was after ``since_s`` counts. During a partition both sides have an owner. With ``freebsd9``,
+        ``openbsd`` and ``netbsd`` every BACKUP takes over after a bow-out, until it hears a better one.
         """
         __tracebackhide__ = True
         conflicts = list(self._chronicle.conflicts(since_s=since_s, longer_than_s=longer_than_s))
