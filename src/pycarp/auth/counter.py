@@ -35,6 +35,10 @@ class Counter(Protocol):
     def is_own(self, heard: int) -> bool:
         """Say whether an advertisement with this number can only be our own, come back."""
 
+    @property
+    def remembered(self) -> int | None:
+        """What it knows, for ``counter_of``; None when that is nothing yet."""
+
 
 class AdoptingCounter:
     """Random until heard, then the peer's number plus one; never echoes a received number.
@@ -44,9 +48,14 @@ class AdoptingCounter:
 
     __slots__ = ("_entropy", "_last")
 
-    def __init__(self, entropy: Callable[[], int]) -> None:
+    def __init__(self, entropy: Callable[[], int], remembered: int | None = None) -> None:
         self._entropy = entropy
-        self._last: int | None = None
+        self._last = remembered
+
+    @property
+    def remembered(self) -> int | None:
+        """The last number heard or sent, once a peer was heard."""
+        return self._last
 
     def next(self) -> int:
         """Return the number for the next advertisement."""
@@ -73,8 +82,13 @@ class ConstantCounter:
 
     __slots__ = ("_cookie",)
 
-    def __init__(self, entropy: Callable[[], int]) -> None:
-        self._cookie = entropy() & _MASK
+    def __init__(self, entropy: Callable[[], int], remembered: int | None = None) -> None:
+        self._cookie = entropy() & _MASK if remembered is None else remembered
+
+    @property
+    def remembered(self) -> int:
+        """The cookie."""
+        return self._cookie
 
     def next(self) -> int:
         """Return the cookie."""
@@ -92,6 +106,6 @@ class ConstantCounter:
         return heard == self._cookie
 
 
-def counter_of(mode: CounterMode, entropy: Callable[[], int]) -> Counter:
-    """Return a new counter of a mode."""
-    return AdoptingCounter(entropy) if mode is CounterMode.ADOPT else ConstantCounter(entropy)
+def counter_of(mode: CounterMode, entropy: Callable[[], int], remembered: int | None = None) -> Counter:
+    """Return a new counter of a mode, or one that goes on with what another ``remembered``."""
+    return (AdoptingCounter if mode is CounterMode.ADOPT else ConstantCounter)(entropy, remembered)

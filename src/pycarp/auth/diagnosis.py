@@ -90,6 +90,25 @@ def diagnose(
     return Diagnosis(kind=DiagnosisKind.UNKNOWN, words=UNKNOWN_WORDS)
 
 
+def counterfeit(
+    words: str,
+    *,
+    counter: int,
+    vhid: int,
+    passphrase: Passphrase,
+    addresses: Sequence[Address],
+    extra: Sequence[Address] = (),
+    lladdr: MacAddress | None = None,
+    limit: int = MOST_HMACS,
+) -> bytes | None:
+    """Return a digest that ``diagnose`` would explain in these words; None if no guess has them."""
+    guesses = _Guesses(vhid, passphrase, addresses, extra=extra, lladdr=lladdr, lladdrs=())
+    for guess in islice(_distinct(guesses), limit):
+        if guess.explain().words == words:
+            return hmac.digest(guess.key, guess.prefix + counter.to_bytes(8, "big"), "sha1")
+    return None
+
+
 def _distinct(guesses: Iterable[_Guess]) -> Iterator[_Guess]:
     tried: set[tuple[bytes, bytes]] = set()
     for guess in guesses:

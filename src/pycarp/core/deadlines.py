@@ -6,6 +6,7 @@ has no deadline.
 """
 
 import heapq
+from collections.abc import Iterable
 
 from pycarp.vocabulary import HostKey
 
@@ -13,9 +14,16 @@ from pycarp.vocabulary import HostKey
 class DeadlineIndex:
     """A heap of (time, host) with at most one live entry a host."""
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Iterable[tuple[HostKey, int]] = ()) -> None:
         self._heap: list[tuple[int, HostKey]] = []
         self._live: dict[HostKey, int] = {}
+        for key, at_ns in entries:
+            self.note(key, at_ns)
+
+    @property
+    def entries(self) -> tuple[tuple[HostKey, int], ...]:
+        """The live entries: all that matters of the index."""
+        return tuple(self._live.items())
 
     def note(self, key: HostKey, at_ns: int | None) -> None:
         """Learn a host's true deadline; only an earlier one than known costs anything."""

@@ -16,8 +16,15 @@ class DemotionLedger:
     Amounts may be negative, as with FreeBSD's additive ``net.inet.carp.demotion``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Iterable[tuple[Scope, str, int]] = ()) -> None:
         self._amounts: dict[Scope, dict[str, int]] = {}
+        for scope, cause, amount in entries:
+            self.set(scope, cause, amount)
+
+    @property
+    def entries(self) -> tuple[tuple[Scope, str, int], ...]:
+        """Every cause with its scope and amount, in the order in which they were set."""
+        return tuple((scope, *item) for scope, causes in self._amounts.items() for item in causes.items())
 
     def set(self, scope: Scope, cause: str, amount: int) -> bool:
         """Set the amount of a cause; say whether that changed anything."""

@@ -5,6 +5,7 @@ counters and the deadlines. It never raises for anything that came from the netw
 it raises, that is a bug of pycarp or of its caller.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import assert_never
 
@@ -51,6 +52,7 @@ from pycarp.core.inputs import (
     TransmitReported,
 )
 from pycarp.core.machine import Machine, Outbox, Surroundings
+from pycarp.core.memento import Memento
 from pycarp.core.reception import Addressed, judge, reaches_carp
 from pycarp.core.residents import REMEMBERED_MAX, Resident, Residents
 from pycarp.core.settings import Settings
@@ -58,7 +60,7 @@ from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
 from pycarp.core.speaker import Speaker
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
-from pycarp.core.suspicion import find_out, mismatches
+from pycarp.core.suspicion import FindOut, find_out, mismatches
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
@@ -86,11 +88,15 @@ _SENT = {Family.IPV4: Statistic.SENT_IPV4, Family.IPV6: Statistic.SENT_IPV6}
 class Engine:
     """The pure heart of pycarp; see the module's docstring.
 
-    ``entropy`` returns 64 random bits and is the only nondeterminism beside ``now_ns``.
+    ``entropy`` returns 64 random bits and is the only nondeterminism beside ``now_ns``. ``find_out`` says why an
+    advertisement is not authentic.
     """
 
-    def __init__(self, *, entropy: Callable[[], int], settings: Settings | None = None) -> None:
+    def __init__(
+        self, *, entropy: Callable[[], int], settings: Settings | None = None, find_out: FindOut = find_out
+    ) -> None:
         self._entropy = entropy
+        self._find_out = find_out
         self._settings = settings or Settings()
         self._residents = Residents()
         self._links: dict[str, LinkFacts] = {}
@@ -109,6 +115,29 @@ class Engine:
         self._count(out)
         return Step(tuple(out), self._deadlines.earliest_ns())
 
+    @classmethod
+    def from_memento(cls, memento: Memento, *, entropy: Callable[[], int], find_out: FindOut = find_out) -> "Engine":
+        """Return an engine that goes on, step by step the same, where another one made its memento."""
+        made = cls(entropy=entropy, settings=memento.settings, find_out=find_out)
+        for each in memento.residents:
+            made._residents.add(Resident.from_memento(each, entropy))
+        made._links = {facts.name: facts for facts in memento.links}
+        made._ledger = DemotionLedger(memento.demotion)
+        made._deadlines = DeadlineIndex(memento.deadlines)
+        made._statistics = {link: counted.copy() for link, counted in memento.statistics.items()}
+        return made
+
+    def memento(self) -> Memento:
+        """Return everything that this engine knows; changes nothing."""
+        return Memento(
+            settings=self._settings,
+            links=tuple(self._links.values()),
+            demotion=self._ledger.entries,
+            deadlines=self._deadlines.entries,
+            statistics={link: counted.copy() for link, counted in self._statistics.items()},
+            residents=tuple(each.memento() for each in self._residents),
+        )
+
     def snapshot(self) -> EngineSnapshot:
         """Return an immutable view of everything; changes nothing."""
         return EngineSnapshot(
@@ -122,6 +151,10 @@ class Engine:
     def host_snapshot(self, key: HostKey) -> HostSnapshot:
         """Return an immutable view of one host; KeyError when it is not, or no longer, here."""
         return self._snapshot_of(self._residents[key])
+
+    def drops(self, link: str) -> Counter[DropReason]:
+        """Return how many packets of a link went no further, and why; without the cost of a snapshot."""
+        return Counter(self._statistics[link].drops) if link in self._statistics else Counter()
 
     def _snapshot_of(self, resident: Resident) -> HostSnapshot:
         causes = self._ledger.causes(resident.machine.config)
@@ -213,7 +246,7 @@ class Engine:
         rejections = resident.rejections
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
             others = [each.ip for other in self._residents for each in other.machine.config.shared]
-            rejections.findings[source] = find_out(resident.machine.config, advert, seen_elsewhere=others)
+            rejections.findings[source] = self._find_out(resident.machine.config, advert, seen_elsewhere=others)
         reason, finding = rejections.findings.get(source, (DropReason.NOT_AUTHENTIC, DropReason.NOT_AUTHENTIC.words))
         rejections.in_all += 1
         rejections.unreported += 1

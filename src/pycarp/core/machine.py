@@ -35,7 +35,7 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.precaution import precaution_of
 from pycarp.core.speaker import Speaker, source_for
-from pycarp.core.state import EDGES, OF_THE_LIVING, Backup, Init, Master, Phase, Reason, State, state_of
+from pycarp.core.state import EDGES, OF_THE_LIVING, Backup, Init, Master, Phase, Reason, State, copy_of, state_of
 from pycarp.dialects.base import Claim, Farewell, Tie, Verdict
 from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
 from pycarp.wire.advertisement import BOW_OUT
@@ -86,6 +86,20 @@ class Peer:
     at_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineMemento:
+    """Everything that a machine knows, shared with nobody; see ``core/memento.py``."""
+
+    config: HostConfig
+    surroundings: Surroundings
+    epoch: int
+    last_change: StateChange | None
+    peer: Peer | None
+    demotion: int
+    former: tuple[Interface, ...]
+    phase: Phase
+
+
 class Machine:
     """The state of one virtual host; reacts to inputs by appending effects."""
 
@@ -100,6 +114,30 @@ class Machine:
         self._precaution = precaution_of(config)
         self._former: tuple[Interface, ...] = ()
         self._phase: Phase = Init()
+
+    @classmethod
+    def from_memento(cls, memento: MachineMemento, speaker: Speaker) -> "Machine":
+        """Return a machine that goes on where another one made its memento."""
+        made = cls(memento.config, speaker, replace(memento.surroundings), demotion=memento.demotion)
+        made.epoch = memento.epoch
+        made.last_change = memento.last_change
+        made.peer = memento.peer
+        made._former = memento.former
+        made._phase = copy_of(memento.phase)
+        return made
+
+    def memento(self) -> MachineMemento:
+        """Return everything that another machine needs to go on from here."""
+        return MachineMemento(
+            config=self.config,
+            surroundings=replace(self.surroundings),
+            epoch=self.epoch,
+            last_change=self.last_change,
+            peer=self.peer,
+            demotion=self._demotion,
+            former=self._former,
+            phase=copy_of(self._phase),
+        )
 
     @property
     def key(self) -> HostKey:

@@ -1,13 +1,13 @@
 """The virtual hosts of an engine, and what it remembers about each beside its machine."""
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from pycarp.core.events import Mismatch
-from pycarp.core.machine import Machine
-from pycarp.core.speaker import Speaker
+from pycarp.core.machine import Machine, MachineMemento
+from pycarp.core.speaker import Speaker, SpeakerMemento
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import DestinationRule
 from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey
@@ -25,6 +25,10 @@ class Rejections:
     report_again_at_ns: int = 0
     findings: dict[Address, tuple[DropReason, str]] = field(default_factory=dict)
 
+    def copy(self) -> "Rejections":
+        """Return a copy that does not change with this."""
+        return replace(self, findings=dict(self.findings))
+
 
 CONTEST_NS = 60 * NS_PER_S
 """Changes of the addresses by others within this time count as one contest; after it all is forgiven."""
@@ -37,6 +41,10 @@ class Contest:
     in_all: int = 0
     lately_ns: deque[int] = field(default_factory=deque)
     forgiven_at_ns: int | None = None
+
+    def copy(self) -> "Contest":
+        """Return a copy that does not change with this."""
+        return replace(self, lately_ns=self.lately_ns.copy())
 
     def fight(self, now_ns: int, limit: int) -> bool:
         """Count one more; say whether there were ``limit`` within the last minute, which 0 never is."""
@@ -57,6 +65,20 @@ class Contest:
         return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidentMemento:
+    """Everything that is known of one host, shared with nobody; see ``core/memento.py``."""
+
+    speaker: SpeakerMemento
+    machine: MachineMemento
+    send_failures: int
+    send_successes: int
+    mute: frozenset[Family | None]
+    rejections: Rejections
+    contest: Contest
+    warned_until_ns: dict[tuple[Mismatch, Address], int]
+
+
 @dataclass(slots=True)
 class Resident:
     """One host."""
@@ -69,6 +91,34 @@ class Resident:
     rejections: Rejections = field(default_factory=Rejections)
     contest: Contest = field(default_factory=Contest)
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
+
+    @classmethod
+    def from_memento(cls, memento: ResidentMemento, entropy: Callable[[], int]) -> "Resident":
+        """Return a host that goes on where another one made its memento."""
+        speaker = Speaker(memento.machine.config, entropy, memento.speaker)
+        return cls(
+            speaker=speaker,
+            machine=Machine.from_memento(memento.machine, speaker),
+            send_failures=memento.send_failures,
+            send_successes=memento.send_successes,
+            mute=set(memento.mute),
+            rejections=memento.rejections.copy(),
+            contest=memento.contest.copy(),
+            warned_until_ns=dict(memento.warned_until_ns),
+        )
+
+    def memento(self) -> ResidentMemento:
+        """Return everything that another host needs to go on from here."""
+        return ResidentMemento(
+            speaker=self.speaker.memento(),
+            machine=self.machine.memento(),
+            send_failures=self.send_failures,
+            send_successes=self.send_successes,
+            mute=frozenset(self.mute),
+            rejections=self.rejections.copy(),
+            contest=self.contest.copy(),
+            warned_until_ns=dict(self.warned_until_ns),
+        )
 
     @property
     def key(self) -> HostKey:

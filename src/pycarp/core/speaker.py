@@ -12,12 +12,29 @@ from ipaddress import IPv6Address
 from itertools import pairwise
 
 from pycarp.auth.counter import counter_of
-from pycarp.auth.digest import Signer
+from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import ANY_ADDRESS, Address, Family, Outgoing, family_of
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerMemento:
+    """How a host spoke before a change, as ``_Former``; the signer follows from the settings."""
+
+    config: HostConfig
+    speaks_until_ns: int
+    heard_until_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakerMemento:
+    """What a speaker knows beside its settings: its counter, and how it spoke before, the oldest first."""
+
+    counter: int | None
+    formers: tuple[FormerMemento, ...] = ()
 
 
 @dataclass(slots=True)
@@ -36,14 +53,30 @@ class Speaker:
 
     __slots__ = ("_config", "_counter", "_dialect", "_entropy", "_formers", "_mac", "_signer")
 
-    def __init__(self, config: HostConfig, entropy: Callable[[], int]) -> None:
+    def __init__(self, config: HostConfig, entropy: Callable[[], int], memento: SpeakerMemento | None = None) -> None:
+        """Begin anew, or go on where another speaker made its ``memento``."""
         self._config = config
         self._entropy = entropy
         self._dialect = config.dialect
         self._mac = config.dialect.source_mac(config.vhid)
-        self._counter = counter_of(config.dialect.counter, entropy)
-        self._signer = _signer(config)
-        self._formers: list[_Former] = []
+        self._counter = counter_of(config.dialect.counter, entropy, memento.counter if memento else None)
+        self._signer = signer_of(config)
+        self._formers = [
+            _Former(each.config, signer_of(each.config), each.speaks_until_ns, each.heard_until_ns)
+            for each in (memento.formers if memento else ())
+        ]
+
+    def memento(self) -> SpeakerMemento:
+        """Return what another speaker of the same settings needs to go on from here."""
+        return SpeakerMemento(
+            counter=self._counter.remembered,
+            formers=tuple(
+                FormerMemento(
+                    config=each.config, speaks_until_ns=each.speaks_until_ns, heard_until_ns=each.heard_until_ns
+                )
+                for each in self._formers
+            ),
+        )
 
     def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
         """Speak by other settings from now on; by the former ones for ``rolling_ns`` if what is signed changes."""
@@ -55,7 +88,7 @@ class Speaker:
             self._formers.append(_Former(before, self._signer, now_ns + rolling_ns, now_ns + 2 * rolling_ns))
         else:
             self._formers.clear()
-        self._signer = _signer(config)
+        self._signer = signer_of(config)
 
     def awaited(self, now_ns: int) -> tuple[Family, ...]:
         """Return the families in which to wait for peers: those of the way that they speak, as far as is known."""
@@ -186,12 +219,13 @@ def source_for(destination: Address, own: Sequence[Address]) -> Address:
     return usable[0] if usable else ANY_ADDRESS[family]
 
 
-def _signer(config: HostConfig) -> Signer:
+def signer_of(config: HostConfig, layouts: tuple[DigestLayout, ...] = ()) -> Signer:
+    """Return what signs and verifies for a host; by certain ``layouts``, or by those of its dialect."""
     return Signer(
         passphrase=config.secret,
         vhid=config.vhid,
         addresses=[each.ip for each in config.shared],
-        layouts=config.dialect.layouts,
+        layouts=layouts or config.dialect.layouts,
         order=config.dialect.hash_order,
         lladdr=config.lladdr if config.dialect.signs_lladdr else None,
     )

@@ -9,7 +9,8 @@ cancelled. ``EDGES`` names the reasons for which each edge may be walked; the ma
 and the documentation draws its diagram from it.
 """
 
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from pycarp.vocabulary import Address, Family
@@ -131,6 +132,14 @@ EDGES: dict[tuple[State, State], frozenset[Reason]] = {
     # No transitions, but told like them: the first entry of every log, and the end of a host that was INIT already.
     (State.INIT, State.INIT): frozenset({Reason.ADDED, Reason.REMOVED}),
 }
+
+
+def copy_of(phase: Phase) -> Phase:
+    """Return a phase that is equal and shares nothing that changes."""
+    copied = copy(phase)
+    for each in fields(copied):
+        setattr(copied, each.name, copy(getattr(copied, each.name)))
+    return copied
 
 
 def state_of(phase: Phase) -> State:

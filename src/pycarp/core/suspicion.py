@@ -1,8 +1,9 @@
 """What can be told about a peer that does not fit: another passphrase, other addresses, another way to speak."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from pycarp.auth.diagnosis import DiagnosisKind, diagnose
+from pycarp.auth.diagnosis import DiagnosisKind, counterfeit, diagnose
 from pycarp.core.events import Mismatch
 from pycarp.core.host_config import HostConfig
 from pycarp.core.machine import Machine
@@ -10,6 +11,15 @@ from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import Claim, Verdict
 from pycarp.vocabulary import Address, Datagram, Family
 from pycarp.wire import advertisement as wire
+
+
+class FindOut(Protocol):
+    """What an engine asks why an advertisement is not authentic; ``find_out`` unless its user has other means."""
+
+    def __call__(
+        self, config: HostConfig, advert: wire.Advertisement, *, seen_elsewhere: Sequence[Address]
+    ) -> tuple[DropReason, str]:
+        """Return the reason, and that in words."""
 
 
 def find_out(
@@ -28,6 +38,19 @@ def find_out(
     )
     is_list = diagnosis.kind is DiagnosisKind.ADDRESS_LIST
     return DropReason.OTHER_ADDRESSES if is_list else DropReason.NOT_AUTHENTIC, diagnosis.words
+
+
+def counterfeit_of(config: HostConfig, counter: int, words: str, *, seen_elsewhere: Sequence[Address]) -> bytes | None:
+    """Return a digest for which ``find_out`` has these words; None if there is none. As dear as ``find_out``."""
+    return counterfeit(
+        words,
+        counter=counter,
+        vhid=config.vhid,
+        passphrase=config.secret,
+        addresses=[each.ip for each in config.shared],
+        extra=seen_elsewhere,
+        lladdr=config.lladdr if config.dialect.signs_lladdr else None,
+    )
 
 
 def mismatches(machine: Machine, theirs: Claim, checksum: wire.ChecksumForm, datagram: Datagram) -> list[Mismatch]:

@@ -87,7 +87,12 @@ def encode(advertisement: Advertisement, *, pseudo_header: bytes = b"") -> bytes
         advertisement.digest,
     )
     checksum = internet_checksum(pseudo_header + blank)
-    return blank[:_CHECKSUM_OFFSET] + checksum.to_bytes(2, "big") + blank[_CHECKSUM_OFFSET + 2 :]
+    return with_checksum(blank, checksum.to_bytes(2, "big"))
+
+
+def with_checksum(octets: bytes, checksum: bytes) -> bytes:
+    """Return an advertisement with these two octets for its checksum, right or wrong."""
+    return octets[:_CHECKSUM_OFFSET] + checksum + octets[_CHECKSUM_OFFSET + 2 :]
 
 
 def decode(octets: bytes) -> Advertisement:

@@ -1,0 +1,31 @@
+"""Everything that an engine knows at one instant, as a value: what a recording that begins in mid-life begins with.
+
+An engine that is made from a memento behaves ever after as the one that made it would: same inputs at same times with
+the same entropy, same steps. Each part of the engine says what it knows itself; what follows from that (signers,
+precautions, stale entries of the deadline index) is not in it.
+
+It holds passphrases, as settings do, so it is not to be written anywhere as it is.
+"""
+
+from dataclasses import dataclass
+
+from pycarp.core.demotion import Scope
+from pycarp.core.residents import ResidentMemento
+from pycarp.core.settings import Settings
+from pycarp.core.statistics import LinkStatistics
+from pycarp.vocabulary import HostKey, LinkFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memento:
+    """What ``Engine.memento`` returns and ``Engine.from_memento`` takes; nothing in it is shared with an engine.
+
+    ``demotion`` and ``residents`` are in the order in which they came.
+    """
+
+    settings: Settings
+    links: tuple[LinkFacts, ...] = ()
+    demotion: tuple[tuple[Scope, str, int], ...] = ()
+    deadlines: tuple[tuple[HostKey, int], ...] = ()
+    statistics: dict[str, LinkStatistics]
+    residents: tuple[ResidentMemento, ...] = ()
