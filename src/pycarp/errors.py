@@ -9,6 +9,7 @@
     ├── TransportError    opening or configuring a transport failed; __cause__ is the OSError
     ├── ActuatorError     changing addresses failed; at run time it travels as data in a report
     ├── CaptureError      a file of packets is not one, or ends within a packet
+    ├── RecordingError    a recording cannot be read or written; names the file and the line
     └── ControlError      the daemon refused or could not answer
 
 What the network does wrong is counted, never raised. What is our own fault is an ``AssertionError``
@@ -42,6 +43,10 @@ class ActuatorError(CarpError):
 
 class CaptureError(CarpError):
     """A capture of packets cannot be read, or not to its end."""
+
+
+class RecordingError(CarpError):
+    """A recording cannot be read, or cannot be written."""
 
 
 class HandOverError(CarpError):

@@ -1,0 +1,163 @@
+"""Takes the secrets out of what an engine is told, so that it does the same without them.
+
+Each host and passphrase has a throw-away key. What verifies with the real one is signed anew with that, in the layout
+in which it verified; what does not gets random octets for a digest, so that no digest of anybody's real key is written:
+each would let the password be guessed at leisure. Checksums are made anew because they tell of the digest they cover;
+wrong ones stay wrong. What was found out about a digest that is not authentic is found out about its stand-in again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
+from itertools import chain
+
+from pycarp.auth.digest import DIGEST_LENGTH, Signer
+from pycarp.auth.key import Passphrase
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import DatagramReceived, HostAdded, HostReconfigured, Input
+from pycarp.core.memento import Memento
+from pycarp.core.residents import ResidentMemento
+from pycarp.core.speaker import signer_of
+from pycarp.core.statistics import DropReason
+from pycarp.core.suspicion import counterfeit_of, find_out
+from pycarp.recording.throw_away import ThrowAway
+from pycarp.vocabulary import Address, Datagram, HostKey
+from pycarp.wire import advertisement as wire
+
+_REMEMBERED_MAX = 32
+"""Ways of signing of a host that are remembered: what is signed in an older one counts as not authentic."""
+
+_VRRP_HEADER = 6
+"""Octets that tell VRRP from noise; behind them are a checksum, addresses and, in version 2, a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A way of signing, and what stands for it."""
+
+    real: Signer
+    throw_away: Signer
+
+
+@dataclass(slots=True)
+class _Suspect:
+    """The last datagram heard, as it was and as it is shown, and the digest that its diagnosis asks for."""
+
+    real: Datagram
+    shown: Datagram
+    digest: bytes | None = None
+
+
+@dataclass(slots=True)
+class Disguise:
+    """What stands for what, in one recording; ``entropy`` returns 64 random bits."""
+
+    entropy: Callable[[], int]
+    _keys: dict[tuple[HostKey, Passphrase], ThrowAway] = field(default_factory=dict)
+    _pairs: dict[HostKey, dict[tuple[object, ...], list[_Pair]]] = field(default_factory=dict)
+    _suspect: _Suspect | None = None
+
+    def memento(self, real: Memento) -> Memento:
+        """Return a memento in disguise."""
+        return replace(real, residents=tuple(self._resident(each) for each in real.residents))
+
+    def input(self, event: Input) -> Input:
+        """Return an input in disguise; ``heard_anew`` may know it better once an engine has been told of it."""
+        self._suspect = None
+        match event:
+            case DatagramReceived(datagram):
+                self._suspect = _Suspect(datagram, datagram._replace(payload=self._payload(datagram)))
+                return DatagramReceived(self._suspect.shown)
+            case HostAdded(config):
+                return HostAdded(self._config(config))
+            case HostReconfigured(config, rolling_ns):
+                return HostReconfigured(self._config(config), rolling_ns)
+            case _:
+                return event
+
+    def heard_anew(self) -> DatagramReceived | None:
+        """Return the last input with the digest that leads to what was found out about it; None if nothing was."""
+        suspect = self._suspect
+        if suspect is None or suspect.digest is None:
+            return None
+        payload = self._signed_anew(suspect.real, suspect.digest)
+        return DatagramReceived(suspect.shown._replace(payload=payload))
+
+    def find_out(
+        self, config: HostConfig, advert: wire.Advertisement, *, seen_elsewhere: Sequence[Address]
+    ) -> tuple[DropReason, str]:
+        """Return what there is to find out about the real advertisement, with the real key.
+
+        Where nothing can stand for it, it stays unexplained.
+        """
+        assert self._suspect is not None
+        heard = wire.decode(self._suspect.real.payload)
+        real = replace(config, passphrase=self._real_of(config))
+        found = find_out(real, heard, seen_elsewhere=seen_elsewhere)
+        digest = counterfeit_of(config, heard.counter, found[1], seen_elsewhere=seen_elsewhere)
+        if digest is not None:
+            stand_in = advert._replace(digest=digest)
+            if find_out(config, stand_in, seen_elsewhere=seen_elsewhere) == found:
+                self._suspect.digest = digest
+                return found
+        return find_out(config, advert, seen_elsewhere=seen_elsewhere)
+
+    # Keys
+
+    def _resident(self, real: ResidentMemento) -> ResidentMemento:
+        # The oldest first, as if they had come one after the other.
+        formers = tuple(replace(each, config=self._config(each.config)) for each in real.speaker.formers)
+        machine = replace(real.machine, config=self._config(real.machine.config))
+        return replace(real, speaker=replace(real.speaker, formers=formers), machine=machine)
+
+    def _config(self, real: HostConfig) -> HostConfig:
+        what = (real.key, real.secret)
+        if what not in self._keys:
+            self._keys[what] = ThrowAway.draw(self.entropy)
+        shown = replace(real, passphrase=self._keys[what])
+        pairs = self._pairs.setdefault(real.key, {})
+        # The latest comes last, also when it was there before.
+        way = (real.secret, real.lladdr, tuple(each.ip for each in real.shared))
+        pairs.pop(way, None)
+        pairs[way] = [_Pair(signer_of(real, (each,)), signer_of(shown, (each,))) for each in real.dialect.layouts]
+        if len(pairs) > _REMEMBERED_MAX:
+            del pairs[next(iter(pairs))]
+        return shown
+
+    def _real_of(self, shown: HostConfig) -> Passphrase:
+        return next(real for (key, real), each in self._keys.items() if (key, each) == (shown.key, shown.secret))
+
+    # Packets
+
+    def _payload(self, datagram: Datagram) -> bytes:
+        if len(datagram.payload) < wire.LENGTH:
+            return datagram.payload[:_VRRP_HEADER].ljust(len(datagram.payload), b"\x00")
+        heard = wire.decode(datagram.payload)
+        ways = self._pairs.get(HostKey(datagram.link, heard.vhid), {})
+        for pair in chain.from_iterable(reversed(ways.values())):
+            if pair.real.verify(heard.counter, heard.digest):
+                return self._signed_anew(datagram, pair.throw_away.sign(heard.counter))
+        return self._signed_anew(datagram, b"".join(self._random(8) for _ in range(3))[:DIGEST_LENGTH])
+
+    def _signed_anew(self, datagram: Datagram, digest: bytes) -> bytes:
+        """Return the advertisement with another digest; nobody reads what is behind the 36 octets, so it is zeros."""
+        summed = _pseudo_header(datagram)
+        form = wire.checksum_form(datagram.payload, pseudo_header=summed)
+        advert = wire.decode(datagram.payload)._replace(digest=digest)
+        payload = wire.encode(advert, pseudo_header=summed if form is wire.ChecksumForm.PSEUDO else b"")
+        if form is None:
+            payload = next(each for each in self._wrong(payload) if not wire.checksum_form(each, pseudo_header=summed))
+        return payload.ljust(len(datagram.payload), b"\x00")
+
+    def _wrong(self, payload: bytes) -> Iterator[bytes]:
+        while True:
+            yield wire.with_checksum(payload, self._random(2))
+
+    def _random(self, octets: int) -> bytes:
+        return self.entropy().to_bytes(8, "big")[:octets]
+
+
+def _pseudo_header(datagram: Datagram) -> bytes:
+    if isinstance(datagram.source, IPv6Address) and isinstance(datagram.destination, IPv6Address):
+        return wire.pseudo_header_of(datagram.source, datagram.destination)
+    return b""

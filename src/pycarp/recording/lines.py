@@ -1,0 +1,173 @@
+"""The format: JSON lines. The first says what it is, the second what the engine knew, each other one is a step.
+
+::
+
+    {"pycarp_recording": 1, "pycarp": "0.1.0", "began": "2026-01-02T03:04:05.678901+00:00", "at": 8123456789}
+    {"memento": {...}}
+    {"at": 8123456789, "in": {"is": "TimePassed"}, "drew": [], "do": [...], "next": 9123456789}
+
+``at`` and ``next`` are nanoseconds of the recorded clock, which began anywhere; ``began`` is what the time was at the
+first step. ``drew`` is the entropy that the step took, ``next`` its deadline; ``raised`` stands in the place of ``do``
+if the engine broke. How values look is said in ``values.py``.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from pycarp.core.effects import Step
+from pycarp.core.inputs import Input
+from pycarp.core.memento import Memento
+from pycarp.errors import CarpError, RecordingError
+from pycarp.recording.values import pack_effects, pack_input, pack_memento, unpack_input, unpack_memento
+
+FORMAT = 1
+T = TypeVar("T")
+
+_OPENING = 2
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Head(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The first line."""
+
+    pycarp_recording: int
+    pycarp: str
+    began: datetime
+    at: int
+
+
+class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
+    memento: Any
+
+
+class _StepLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    at: int
+    event: Any = msgspec.field(name="in")
+    drew: list[int] = []
+    do: list[Any] = []
+    next: int | None = None
+    raised: str = ""
+
+
+class Told(NamedTuple):
+    """What came of a step, as it is written: packed effects, the deadline, and what the engine raised, if it did."""
+
+    effects: list[Any]
+    deadline_ns: int | None
+    raised: str
+
+
+class RecordedStep(NamedTuple):
+    """A line of a recording."""
+
+    line: int
+    at_ns: int
+    event: Input
+    drawn: tuple[int, ...]
+    told: Told
+
+
+def told_of(step: Step | None, raised: str = "") -> Told:
+    """Return what is written of a step."""
+    if step is None:
+        return Told([], None, raised)
+    return Told(pack_effects(step.effects), step.deadline_ns, "")
+
+
+def head_of(*, version: str, at_ns: int, wall_ns: int) -> bytes:
+    """Return the first line; ``wall_ns`` is what the time was at ``at_ns``, since 1970."""
+    began = _EPOCH + timedelta(microseconds=wall_ns // 1000)
+    return _line(Head(pycarp_recording=FORMAT, pycarp=version, began=began, at=at_ns))
+
+
+def memento_line(memento: Memento) -> bytes:
+    """Return the second line."""
+    return _line(_Beginning(pack_memento(memento)))
+
+
+def step_line(at_ns: int, event: Input, drawn: Iterable[int], told: Told) -> bytes:
+    """Return the line of a step."""
+    return _line(_StepLine(at_ns, pack_input(event), list(drawn), told.effects, told.deadline_ns, told.raised))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording that is read as far as one asks for its steps."""
+
+    file: str
+    head: Head
+    memento: Memento
+    _numbered: Iterator[tuple[int, bytes]]
+
+    def steps(self) -> Iterator[RecordedStep]:
+        """Yield the steps, once; RecordingError at a line that is none."""
+        last_ns = self.head.at
+        for number, line in self._numbered:
+            step = _step(self.file, number, line)
+            if step.at_ns < last_ns:
+                raise _broken(self.file, number, f"time goes back from {last_ns} to {step.at_ns}")
+            last_ns = step.at_ns
+            yield step
+
+
+def read(lines: Iterable[bytes], *, file: str) -> Recording:
+    """Return the recording that the lines are; ``file`` is for messages. Raises RecordingError."""
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    opening = [line for _number, line in islice(numbered, _OPENING)]
+    if not opening:
+        raise RecordingError(f"{file} is empty; name a file that pycarp run --record or a flight recorder wrote")
+    head = _head(file, opening[0])
+    if len(opening) < _OPENING:
+        raise RecordingError(f"{file}:2: there is no memento: nothing was recorded before the writer ended")
+    beginning = _decoded(file, 2, opening[1], _Beginning)
+    try:
+        return Recording(file, head, unpack_memento(beginning.memento), numbered)
+    except (ValueError, CarpError) as exc:
+        raise _broken(file, 2, str(exc), head) from exc
+
+
+def _head(file: str, line: bytes) -> Head:
+    try:
+        version = msgspec.json.decode(line).get("pycarp_recording")
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError) as exc:
+        raise RecordingError(f"{file}:1: not a recording of pycarp; name a file that --record wrote") from exc
+    if version is None:
+        raise RecordingError(f"{file}:1: not a recording of pycarp; name a file that --record wrote")
+    if version != FORMAT:
+        raise RecordingError(f"{file}:1: format {version} instead of {FORMAT}; replay it with the pycarp that wrote it")
+    return _decoded(file, 1, line, Head)
+
+
+def _step(file: str, number: int, line: bytes) -> RecordedStep:
+    decoded = _decoded(file, number, line, _StepLine)
+    try:
+        event = unpack_input(decoded.event)
+    except (ValueError, CarpError) as exc:
+        raise _broken(file, number, str(exc)) from exc
+    told = Told(decoded.do, decoded.next, decoded.raised)
+    return RecordedStep(number, decoded.at, event, tuple(decoded.drew), told)
+
+
+def _decoded(file: str, number: int, line: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except msgspec.ValidationError as exc:
+        raise _broken(file, number, str(exc)) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        cut = "" if line.endswith(b"\n") else "the line is cut short; "
+        raise _broken(file, number, f"{cut}{exc}") from exc
+
+
+def _broken(file: str, number: int, what: str, head: Head | None = None) -> RecordingError:
+    written = f" (written by pycarp {head.pycarp})" if head else ""
+    way_out = "replay it with the pycarp that wrote it" if number <= _OPENING else "delete this line and those below it"
+    return RecordingError(f"{file}:{number}: {what}{written}; {way_out}")
+
+
+def _line(value: Any) -> bytes:
+    return msgspec.json.encode(value) + b"\n"

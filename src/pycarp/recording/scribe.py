@@ -1,0 +1,87 @@
+"""Makes lines of entries that anybody may read.
+
+It does not take secrets out of what an engine did, which would be forgotten in the one place or the other: it lets a
+second engine do the same, which never knew them, and writes down what that one does. Both must agree in all but
+what is signed.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pycarp.core.effects import Effect, HoldAddresses, Publish, Step, Transmit
+from pycarp.core.engine import Engine
+from pycarp.core.events import AdvertisementRejected, SettingsChange
+from pycarp.core.memento import Memento
+from pycarp.core.statistics import DropReason
+from pycarp.errors import RecordingError
+from pycarp.recording.disguise import Disguise
+from pycarp.recording.draws import Draws
+from pycarp.recording.lines import head_of, memento_line, step_line, told_of
+from pycarp.recording.recorder import Entry, told
+from pycarp.vocabulary import Outgoing
+
+_SIGNED = slice(16, 36)
+_SUMMED = slice(6, 8)
+
+
+class Scribe:
+    """Writes the life of an engine from a memento on; ``entropy`` returns 64 random bits, for the throw-away keys."""
+
+    def __init__(self, memento: Memento, *, entropy: Callable[[], int]) -> None:
+        self._disguise = Disguise(entropy)
+        self._draws = Draws()
+        self._double = Engine.from_memento(
+            self._disguise.memento(memento), entropy=self._draws, find_out=self._disguise.find_out
+        )
+
+    def opening(self, *, version: str, at_ns: int, wall_ns: int) -> bytes:
+        """Return the lines with which a file begins here; ``wall_ns`` is what the time is at ``at_ns``, since 1970."""
+        return head_of(version=version, at_ns=at_ns, wall_ns=wall_ns) + memento_line(self._double.memento())
+
+    def line(self, entry: Entry) -> bytes:
+        """Return the line of the next entry; RecordingError when the engine does not do the same twice."""
+        event = self._disguise.input(entry.event)
+        self._draws.refill(entry.drawn)
+        step, raised = None, ""
+        try:
+            step = self._double.handle(event, entry.at_ns)
+        except Exception as bug:
+            if entry.step is not None:
+                raise
+            raised = told(bug)
+        if not (self._draws.were_right and raised == entry.raised and _is_alike(entry.step, step)):
+            what = type(entry.event).__name__
+            raise RecordingError(f"{what} at {entry.at_ns} ns has other consequences when it happens again")
+        return step_line(entry.at_ns, self._disguise.heard_anew() or event, entry.drawn, told_of(step, raised))
+
+
+def _is_alike(real: Step | None, other: Step | None) -> bool:
+    if real is None or other is None:
+        return real is other
+    return real.deadline_ns == other.deadline_ns and list(map(_likeness, real.effects)) == list(
+        map(_likeness, other.effects)
+    )
+
+
+def _likeness(effect: Effect) -> Any:
+    """Return what of an effect does not depend on keys."""
+    match effect:
+        case Transmit(key, outgoing):
+            return key, _unsigned(outgoing)
+        case HoldAddresses(precaution=precaution) if precaution is not None:
+            bow_out = tuple(map(_unsigned, precaution.bow_out))
+            return replace(effect, precaution=replace(precaution, bow_out=bow_out))
+        case Publish(SettingsChange() as event):
+            return replace(event, config=replace(event.config, passphrase=""))
+        case Publish(AdvertisementRejected() as event):
+            return replace(event, reason=DropReason.NOT_AUTHENTIC, finding="")
+        case _:
+            return effect
+
+
+def _unsigned(outgoing: Outgoing) -> Outgoing:
+    octets = bytearray(outgoing.payload)
+    for part in (_SUMMED, _SIGNED):
+        octets[part] = bytes(part.stop - part.start)
+    return replace(outgoing, payload=bytes(octets))

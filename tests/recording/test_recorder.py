@@ -1,0 +1,122 @@
+"""The recorder gives every step away, and is else an engine."""
+
+import pytest
+
+from pycarp.core import Engine
+from pycarp.core.events import ActuationFailed, StateChange
+from pycarp.core.inputs import AdminChanged, HostAdded
+from pycarp.core.memento import Memento
+from pycarp.core.state import Reason, State
+from pycarp.recording import Entry, Recorder, Ring, is_unexpected
+from pycarp.recording.ring import KEPT_MOST, KEPT_NS
+from tests.support.histories import entropy
+from tests.support.hosts import KEY, PEER, config, seconds
+from tests.support.recordings import Kept, a_takeover, differences, recorded, written
+
+
+def test_it_answers_as_an_engine_does() -> None:
+    engine, recorder = Engine(entropy=entropy(1)), Recorder([Kept()], entropy=entropy(1))
+
+    for event, at_s in a_takeover():
+        assert recorder.handle(event, seconds(at_s)) == engine.handle(event, seconds(at_s))
+    assert recorder.snapshot() == engine.snapshot()
+    assert recorder.host_snapshot(KEY) == engine.host_snapshot(KEY)
+
+
+def test_an_entry_has_the_entropy_that_its_step_took() -> None:
+    drawn = [len(entry.drawn) for entry in recorded(a_takeover()).entries]
+
+    assert drawn == [0, 0, 0, 0, 0, 0, 1, 0]
+
+
+def test_that_the_engine_raised_is_given_too() -> None:
+    kept = Kept()
+    recorder = Recorder([kept], entropy=entropy(1))
+    recorder.handle(HostAdded(config()), 1)
+
+    with pytest.raises(AssertionError):
+        recorder.handle(HostAdded(config()), 2)
+
+    assert (kept.entries[-1].step, kept.entries[-1].raised) == (None, "AssertionError: 1@fxp0 was added twice")
+    assert kept.memento is not None
+    assert differences(written(kept.memento, kept.entries)) == []
+
+
+def fed(ring: Ring, count: int, step_ns: int) -> Recorder:
+    recorder = Recorder([ring], entropy=entropy(1))
+    for event, at_s in a_takeover():
+        recorder.handle(event, seconds(at_s))
+    for number in range(count):
+        recorder.handle(AdminChanged(KEY, is_up=bool(number % 2)), seconds(8) + number * step_ns)
+    return recorder
+
+
+def kept(ring: Ring) -> tuple[Memento, list[Entry]]:
+    found = ring.kept()
+    assert found is not None
+    return found
+
+
+def test_a_ring_forgets_what_is_older_than_two_minutes_or_little_more() -> None:
+    ring = Ring()
+    fed(ring, 1000, seconds(1))
+
+    entries = kept(ring)[1]
+
+    assert KEPT_NS <= entries[-1].at_ns - entries[0].at_ns <= KEPT_NS * 4 // 3
+
+
+def test_a_ring_is_bounded_in_a_flood() -> None:
+    ring = Ring()
+    fed(ring, 3 * KEPT_MOST, 1)
+
+    assert KEPT_MOST // 2 < len(kept(ring)[1]) <= KEPT_MOST
+
+
+def test_what_a_ring_has_kept_replays_alone() -> None:
+    ring = Ring()
+    fed(ring, 1000, seconds(1))
+
+    memento, entries = kept(ring)
+
+    assert len(memento.residents) == 1
+    assert differences(written(memento, entries)) == []
+
+
+def test_an_empty_ring_has_nothing() -> None:
+    assert Ring().kept() is None
+    assert not Ring().has_failed
+
+
+@pytest.mark.parametrize(
+    ("reason", "new", "is_so"),
+    [
+        (Reason.MASTER_SILENT, State.MASTER, True),
+        (Reason.BETTER_MASTER, State.BACKUP, True),
+        (Reason.ABSENT, State.BACKUP, True),
+        (Reason.MASTER_TOO_SLOW, State.MASTER, True),
+        (Reason.LINK_DOWN, State.INIT, True),
+        (Reason.MASTER_LEFT, State.MASTER, False),
+        (Reason.ADMIN_DOWN, State.INIT, False),
+        (Reason.HANDED_OVER, State.INIT, False),
+        (Reason.FORCED, State.MASTER, False),
+        (Reason.READY, State.BACKUP, False),
+        (Reason.PREEMPTING, State.MASTER, False),
+    ],
+)
+def test_what_nobody_wished_for_is_unexpected(reason: Reason, new: State, is_so: bool) -> None:
+    change = StateChange(key=KEY, at_ns=0, old=State.BACKUP, new=new, reason=reason, epoch=1, peer=PEER)
+
+    assert is_unexpected(change) is is_so
+
+
+def test_the_first_host_of_all_takes_over_as_expected() -> None:
+    change = StateChange(
+        key=KEY, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=Reason.MASTER_SILENT, epoch=1, peer=None
+    )
+
+    assert not is_unexpected(change)
+
+
+def test_a_failed_actuation_is_unexpected() -> None:
+    assert is_unexpected(ActuationFailed(key=KEY, at_ns=0, action="hold", error="no"))
