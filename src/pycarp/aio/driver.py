@@ -22,6 +22,7 @@ from pycarp.core.effects import (
 from pycarp.core.engine import Engine
 from pycarp.core.events import Departed, Event, SettingsChange
 from pycarp.core.inputs import DatagramReceived, Input, TimePassed, TransmitReported
+from pycarp.recording import Recorder
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import NS_PER_S, Family, HostKey
 
@@ -44,7 +45,7 @@ class Driver:
     def __init__(
         self,
         *,
-        engine: Engine,
+        engine: Engine | Recorder,
         transport: Transport,
         actuate: Callable[[HoldAddresses | DropAddresses | Announce], None],
         prolong: Callable[[ProlongAddresses], None],

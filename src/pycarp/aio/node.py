@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -35,6 +36,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot
 from pycarp.errors import ActuatorError, ConfigError, TransportError, UsageError
 from pycarp.monitors.base import Monitor
+from pycarp.recording import Recorder, Sink
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import HostKey
 
@@ -58,7 +60,8 @@ class Node:
     ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or
     objects that satisfy the protocols; ``monitor`` is an object, None for the operating system's. Leaving the
     context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``. An actuator may take
-    ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when this process cannot.
+    ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when this process cannot. ``recorders`` are
+    given every step of the engine; see ``pycarp.recording``.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Node:
         close_timeout_s: float = CLOSE_TIMEOUT_S,
         actuation_timeout_s: float = ATTEMPT_TIMEOUT_S,
         guardian: Guardian | None = None,
+        recorders: Sequence[Sink] = (),
     ) -> None:
         self._transport = transports.by_name(transport) if isinstance(transport, str) else transport
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
@@ -79,7 +83,7 @@ class Node:
         self._guard = Guard(guardian, self._actuator, self._transport) if guardian else None
         self._close_timeout_s = close_timeout_s
         self._actuation_timeout_s = actuation_timeout_s
-        self._engine = Engine(entropy=lambda: secrets.randbits(64), settings=settings)
+        self._engine = _engine(settings, recorders)
         self._places: dict[HostKey, _Place] = {}
         self._tokens = ClockTokens()
         self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
@@ -352,6 +356,15 @@ class Node:
         if self._user is not None and not self._is_leaving:
             self._has_cancelled_user = True
             self._user.cancel()
+
+
+def _engine(settings: Settings | None, recorders: Sequence[Sink]) -> Engine | Recorder:
+    def entropy() -> int:
+        return secrets.randbits(64)
+
+    if recorders:
+        return Recorder(recorders, entropy=entropy, settings=settings)
+    return Engine(entropy=entropy, settings=settings)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -16,6 +16,7 @@ from pycarp.cli.ifconfig import ifconfig
 from pycarp.cli.lab import lab
 from pycarp.cli.netstat import netstat
 from pycarp.cli.release import release
+from pycarp.cli.replay import replay
 from pycarp.cli.run import run
 from pycarp.cli.status import status
 from pycarp.cli.sysctl import sysctl
@@ -55,8 +56,9 @@ def cli() -> None:
     Leave an address to the next:  sudo pycarp handover carp0
     Set a host down, and up:       sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
     Clean up after a crash:        sudo pycarp release
+    Let an incident happen again:  pycarp replay FILE
     """  # noqa: D301  \b is click's mark for lines that are not rewrapped
 
 
-for _command in (run, status, handover, ifconfig, sysctl, netstat, decode, ucarp, convert, release, demo, lab):
+for _command in (run, status, handover, ifconfig, sysctl, netstat, decode, ucarp, convert, release, replay, demo, lab):
     cli.add_command(_command)

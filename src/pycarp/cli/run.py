@@ -18,7 +18,11 @@ from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.app import Daemon, DaemonOptions
 from pycarp.errors import CarpError, ConfigError, UsageError
 from pycarp.system.interfaces import interfaces
+from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import MacMode
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_RECORD_LEAST, _RECORD_MOST = 1 << 16, 1 << 40
 
 
 def _assignments(
@@ -36,6 +40,16 @@ def _assignments(
     return tuple(parsed)
 
 
+def _octets(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    number, unit = (value[:-1], value[-1].upper()) if value[-1:].isalpha() else (value, "")
+    if not (number.isdecimal() and unit in _UNITS):
+        raise click.BadParameter(f"{value!r} is no size: write octets, or a number with K, M or G, as in 16M")
+    octets = int(number) * _UNITS[unit]
+    if not _RECORD_LEAST <= octets <= _RECORD_MOST:
+        raise click.BadParameter(f"{value} is outside 64K-1024G")
+    return octets
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -44,6 +58,7 @@ Examples:
   pycarp run /etc/hostname.carp0 --map em0=eth0
   pycarp run --rc-conf hosta.rc.conf --map fxp0=eth0
   pycarp run --rc-conf /etc/rc.conf --sysctl net.inet.carp.preempt=1
+  pycarp run /etc/pycarp.toml --record /var/log/pycarp.jsonl
 
 \b
 Stops on SIGTERM and SIGINT within a second: addresses dropped first, then the
@@ -104,6 +119,28 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
     show_default="what FILE says, else auto",
     help="Whose MAC address answers for shared addresses: 00:00:5e:00:01:VHID, the interface's, or what a probe says.",
 )
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, readable=False, resolve_path=True),
+    metavar="FILE",
+    help="Write all that the daemon decides, and why, to FILE, without secrets, for pycarp replay.",
+)
+@click.option(
+    "--record-size",
+    callback=_octets,
+    metavar="SIZE",
+    default="16M",
+    show_default=True,
+    help="Begin a new FILE at so many octets; the former one becomes FILE.1, and so on.",
+)
+@click.option(
+    "--record-files",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    default=4,
+    show_default=True,
+    help="Keep so many files, FILE included.",
+)
 @control_option
 @state_option
 def run(
@@ -117,6 +154,9 @@ def run(
     transport: str | None,
     actuator: str | None,
     mac: str | None,
+    record: Path | None,
+    record_size: int,
+    record_files: int,
     control: Path,
     state: Path,
 ) -> None:
@@ -139,6 +179,7 @@ def run(
         transport=_chosen("transport", transport or config.transport, transports.NAMES),
         actuator=_chosen("actuator", actuator or config.actuator, actuators.NAMES),
         sysctls=config.sysctls + assignments,
+        record=RotatedFile(record, size=record_size, files=record_files) if record else None,
     )
     try:
         asyncio.run(_serve(config, options))

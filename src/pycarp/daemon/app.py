@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
-from pycarp import transports
+from pycarp import __version__, transports
 from pycarp.actuators.base import Actuator
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import log_event, logger, summary
 from pycarp.aio.node import Node
+from pycarp.aio.record_file import RecordFile
 from pycarp.config.model import NodeConfig
 from pycarp.core.events import ActuationFailed, Event
 from pycarp.core.precaution import precaution_of
@@ -23,9 +24,11 @@ from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
 from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.administration import Administration
+from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.status import counters_of, host_status, link_status
 from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING, LOG_PACKETS, Sysctls
+from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import NS_PER_S
 
 CLOSE_TIMEOUT_S = 0.9
@@ -39,6 +42,7 @@ class DaemonOptions:
     """What a daemon is told beside its configuration.
 
     ``state`` is the folder where daemons note what they make; ``sysctls`` are name and value, in the order given.
+    ``record`` is where every step is written, if anywhere.
     """
 
     control: Path
@@ -46,6 +50,7 @@ class DaemonOptions:
     transport: str = "auto"
     actuator: str | Actuator = "auto"
     sysctls: tuple[tuple[str, int], ...] = field(default=())
+    record: RotatedFile | None = None
 
 
 class Daemon:
@@ -56,12 +61,15 @@ class Daemon:
         self._options = options
         self._plane = plane
         self._transport = transports.choose(options.transport)
+        self._flight = FlightRecorder(options.state)
+        self._record = RecordFile(options.record, version=__version__) if options.record else None
         self._node = Node(
             transport=self._transport,
             actuator=plane.actuator,
             guardian=plane.guardian,
             settings=Settings() if config.contest_limit is None else Settings(contest_limit=config.contest_limit),
             close_timeout_s=CLOSE_TIMEOUT_S,
+            recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
         self._log_level = LOG_CHANGES
         self._sysctls = Sysctls(self._node, self._set_log)
@@ -71,10 +79,12 @@ class Daemon:
     async def run(self) -> None:
         """Serve until a signal comes; then drop the addresses, bow out and return.
 
-        Raises ConfigError, TransportError or ControlError when it cannot start, TimeoutError when addresses could
-        not be dropped at the end.
+        Raises ConfigError, TransportError, RecordingError or ControlError when it cannot start, TimeoutError when
+        addresses could not be dropped at the end.
         """
         control_server.refuse_if_alive(self._options.control)
+        if self._record is not None:
+            self._record.open()
         stop = _stop_signal()
         chroniclers: list[asyncio.Task[None]] = []
         try:
@@ -87,6 +97,9 @@ class Daemon:
         finally:
             await _finish(chroniclers)
             self._plane.end()
+            await self._flight.close()
+            if self._record is not None:
+                self._record.close()
 
     async def _set_up(self, chroniclers: list["asyncio.Task[None]"]) -> None:
         for name, value in self._options.sysctls:
@@ -162,6 +175,7 @@ class Daemon:
             async for event in events:
                 if self._is_worth_logging(event):
                     log_event(event)
+                self._flight.consider(event)
 
     async def _count_bad_packets(self) -> None:
         """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""

@@ -68,11 +68,15 @@ class _Counters:
 
 @dataclass(slots=True)
 class Transcript:
-    """Lines of what happened; ``label`` names a host of a node, ``shown`` is any of ``SHOWABLE``."""
+    """Lines of what happened; ``label`` names a host of a node, ``shown`` is any of ``SHOWABLE``.
+
+    An advertisement that is at most ``tolerance_ns`` early or late comes when it is expected.
+    """
 
     label: Label
     lines: list[str] = field(default_factory=list)
     shown: set[str] = field(default_factory=set)
+    tolerance_ns: int = 0
     _said: dict[tuple[str, HostKey, Address], _Said] = field(default_factory=dict)
     _counters: dict[tuple[str, HostKey], _Counters] = field(default_factory=dict)
     _drops: set[tuple[str, Address | None, DropReason]] = field(default_factory=set)
@@ -144,7 +148,9 @@ class Transcript:
         what = (node, key, outgoing.destination)
         before, now = self._said.get(what), _Said(claim, outgoing.source, at_ns + claim.interval_ns)
         self._said[what] = now
-        is_expected = before is not None and before == now._replace(again_at_ns=at_ns)
+        is_expected = (
+            before is not None and before[:2] == now[:2] and abs(before.again_at_ns - at_ns) <= self.tolerance_ns
+        )
         if is_expected and not self.shown:
             return
         is_repeated = before is not None and before[:2] == now[:2] and not is_expected

@@ -1,0 +1,128 @@
+"""Writes every step of an engine to a file, from a thread: neither disk nor encoding is in the way of a step."""
+
+import secrets
+import threading
+import time
+from collections import deque
+
+from pycarp.aio.log_records import logger
+from pycarp.core.memento import Memento
+from pycarp.errors import CarpError, RecordingError
+from pycarp.recording import Entry, Scribe
+from pycarp.system.rotated_file import RotatedFile
+
+WAITING_MOST = 8192
+"""Steps that wait to be written; in a flood of packets more are left out, and a new file begins after it."""
+
+_LOOK_EVERY_S = 0.2
+_CLOSE_TIMEOUT_S = 0.5
+
+
+class RecordFile:
+    """A ``Sink`` that writes files of which each begins with a memento, and so can be replayed alone.
+
+    What cannot be written ends the recording with one line in the log, and nothing else.
+    """
+
+    def __init__(self, file: RotatedFile, *, version: str) -> None:
+        self._file = file
+        self._version = version
+        self._waiting: deque[Memento | Entry] = deque()
+        self._thread = threading.Thread(target=self._run, name="pycarp-record", daemon=True)
+        self._end = threading.Event()
+        self._is_begun = False
+        self._is_over = False
+        self._begins_anew: Memento | None = None
+        self._scribe: Scribe | None = None
+        self._longest = 0
+
+    def open(self) -> None:
+        """Begin the first file; raises RecordingError when that cannot be."""
+        try:
+            self._file.begin()
+        except OSError as exc:
+            raise RecordingError(f"cannot record to {self._file.path}: {exc.strerror or exc}") from exc
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, for half a second at most."""
+        self._end.set()
+        self._thread.join(_CLOSE_TIMEOUT_S)
+
+    @property
+    def wants_memento(self) -> bool:
+        """Whether the next entry begins a file: the first one, and one after others were left out."""
+        return not self._is_begun and not self._waiting and not self._is_over
+
+    def begin(self, memento: Memento) -> None:
+        """Begin a file with the next entry."""
+        self._is_begun = True
+        self._waiting.append(memento)
+
+    def take(self, entry: Entry) -> None:
+        """Let an entry be written, unless too many wait."""
+        if not self._is_begun or self._is_over:
+            return
+        if len(self._waiting) >= WAITING_MOST:
+            self._is_begun = False
+            return
+        self._waiting.append(entry)
+
+    # In the thread
+
+    def _run(self) -> None:
+        try:
+            is_last = False
+            while not is_last:
+                # Looked at before writing: what was taken before the end is written.
+                is_last = self._end.wait(_LOOK_EVERY_S)
+                self._write_waiting()
+        except (OSError, CarpError) as exc:
+            self._complain(getattr(exc, "strerror", None) or str(exc))
+        except Exception as bug:  # noqa: BLE001  whatever it is, the daemon goes on
+            self._complain(f"{type(bug).__name__}, a bug of pycarp")
+        finally:
+            self._is_over = True
+            self._waiting.clear()
+            self._file.close()
+
+    def _complain(self, why: str) -> None:
+        logger.error("carp: the recording %s ends: %s; all else goes on", self._file.path, why)
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            item = self._waiting.popleft()
+            if isinstance(item, Memento):
+                self._begins_anew = item
+            else:
+                self._write(item)
+            # Gives the interpreter to the event loop, should that wait for it.
+            time.sleep(0)
+
+    def _write(self, entry: Entry) -> None:
+        if self._begins_anew is not None:
+            is_first = self._scribe is None
+            self._scribe = Scribe(self._begins_anew, entropy=_entropy)
+            self._begins_anew = None
+            if not is_first:
+                self._file.begin()
+            self._write_opening(self._scribe, entry.at_ns)
+        assert self._scribe is not None
+        if self._file.is_full_for(self._longest):
+            self._file.begin()
+            self._write_opening(self._scribe, entry.at_ns)
+        line = self._scribe.line(entry)
+        self._longest = max(self._longest, len(line))
+        self._file.write(line)
+
+    def _write_opening(self, scribe: Scribe, at_ns: int) -> None:
+        self._file.write(scribe.opening(version=self._version, at_ns=at_ns, wall_ns=wall_ns_of(at_ns)))
+
+
+def wall_ns_of(at_ns: int) -> int:
+    """Return what the time was, since 1970, when the loop's clock showed ``at_ns``."""
+    return time.time_ns() - (time.monotonic_ns() - at_ns)
+
+
+def _entropy() -> int:
+    return secrets.randbits(64)

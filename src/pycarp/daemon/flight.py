@@ -1,0 +1,108 @@
+"""The flight recorder: the last minutes in memory, and in a file whenever something happens that nobody wished for."""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from pycarp import __version__
+from pycarp.aio.log_records import logger
+from pycarp.aio.record_file import wall_ns_of
+from pycarp.core.events import Event
+from pycarp.core.memento import Memento
+from pycarp.errors import CarpError
+from pycarp.recording import Entry, Ring, Scribe, is_unexpected
+from pycarp.system import state_folder
+
+DUMPS_MOST = 8
+AFTERMATH_S = 2.0
+"""A dump is written so much later: first things first, and what came of it is in it too."""
+
+DUMP_AGAIN_S = 60.0
+
+_NAMES = "flight-*.jsonl"
+
+
+class FlightRecorder:
+    """Owns the ring that a node fills; dumps it at most once a minute, and keeps the last dumps of the folder.
+
+    ``write`` is asked to do the writing, elsewhere than in the event loop.
+    """
+
+    def __init__(
+        self, folder: Path, *, write: Callable[[Callable[[], Path]], Awaitable[Path]] = asyncio.to_thread
+    ) -> None:
+        self.ring = Ring()
+        self._folder = folder
+        self._write = write
+        self._dumping: asyncio.Task[None] | None = None
+        self._is_over = asyncio.Event()
+        self._again_at_s = 0.0
+        self._has_complained = False
+
+    def consider(self, event: Event) -> None:
+        """Dump soon, if the event is one to be explained."""
+        now_s = asyncio.get_running_loop().time()
+        if not is_unexpected(event) or now_s < self._again_at_s:
+            return
+        self._again_at_s = now_s + DUMP_AGAIN_S
+        self._dumping = asyncio.create_task(self._dump_soon(f"{event.key}: what led to this"))
+
+    async def close(self) -> None:
+        """Dump at once what is to be dumped, the end of an engine that broke included."""
+        self._is_over.set()
+        if self._dumping is not None:
+            await self._dumping
+        if self.ring.has_failed:
+            await self._dump("what led to the failure")
+
+    async def _dump_soon(self, what: str) -> None:
+        try:
+            async with asyncio.timeout(AFTERMATH_S):
+                await self._is_over.wait()
+        except TimeoutError:
+            pass
+        # The end of an engine that broke is dumped with all that led to it.
+        if not self.ring.has_failed:
+            await self._dump(what)
+
+    async def _dump(self, what: str) -> None:
+        kept = self.ring.kept()
+        if kept is None:
+            return
+        try:
+            path = await self._write(partial(_write, self._folder, *kept))
+        except Exception as exc:  # noqa: BLE001  whatever it is, the daemon goes on
+            if not self._has_complained:
+                self._has_complained = True
+                logger.warning("carp: cannot dump the flight recorder: %s", _why(self._folder, exc))
+            return
+        logger.info("carp: %s is in %s; see it with: pycarp replay %s", what, path, path)
+
+
+def _why(folder: Path, exc: Exception) -> str:
+    if isinstance(exc, OSError):
+        return state_folder.refusal(folder, exc)
+    return str(exc) if isinstance(exc, CarpError) else f"{type(exc).__name__}, a bug of pycarp"
+
+
+def _write(folder: Path, memento: Memento, entries: list[Entry]) -> Path:
+    """Write a dump, remove the oldest ones, and return its path."""
+    state_folder.make(folder)
+    path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.jsonl"
+    scribe = Scribe(memento, entropy=lambda: secrets.randbits(64))
+    began_ns = entries[0].at_ns
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, state_folder.FILE_MODE), "wb") as file:
+        file.write(scribe.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns)))
+        for entry in entries:
+            file.write(scribe.line(entry))
+            # Gives the interpreter to the event loop, should that wait for it.
+            time.sleep(0)
+    for old in sorted(folder.glob(_NAMES))[:-DUMPS_MOST]:
+        old.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,158 @@
+"""The flight recorder: dumped for what nobody wished for, soon after, not too often, and never in anybody's way."""
+
+import asyncio
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pycarp.core.events import ActuationFailed, StateChange
+from pycarp.core.inputs import HostAdded
+from pycarp.core.state import Reason, State
+from pycarp.daemon.flight import AFTERMATH_S, DUMP_AGAIN_S, DUMPS_MOST, FlightRecorder
+from pycarp.recording import Recorder, Replay, read
+from pycarp.testing import run
+from tests.support.histories import entropy
+from tests.support.hosts import KEY, PEER, config, seconds
+from tests.support.recordings import a_takeover
+
+SILENCE = StateChange(
+    key=KEY, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=Reason.MASTER_SILENT, epoch=2, peer=PEER
+)
+FAILURE = ActuationFailed(key=KEY, at_ns=0, action="hold", error="no permission")
+WISH = StateChange(key=KEY, at_ns=0, old=State.BACKUP, new=State.INIT, reason=Reason.ADMIN_DOWN, epoch=2)
+
+
+async def at_once(work: Callable[[], Path]) -> Path:
+    """Write in the loop: where time is virtual no thread gets any."""
+    return work()
+
+
+def flown(folder: Path) -> FlightRecorder:
+    """Return a recorder that has seen a takeover."""
+    flight = FlightRecorder(folder, write=at_once)
+    recorder = Recorder([flight.ring], entropy=entropy(1))
+    for event, at_s in a_takeover():
+        recorder.handle(event, seconds(at_s))
+    return flight
+
+
+def dumps(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*"))
+
+
+@pytest.mark.parametrize("event", [SILENCE, FAILURE])
+def test_what_nobody_wished_for_is_dumped_and_the_log_says_where(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, event: StateChange | ActuationFailed
+) -> None:
+    caplog.set_level("INFO", "pycarp")
+
+    async def story() -> None:
+        flight = flown(tmp_path / "state")
+        flight.consider(event)
+        await asyncio.sleep(AFTERMATH_S + 1)
+        await flight.close()
+
+    run(story())
+
+    (dump,) = dumps(tmp_path / "state")
+    (record,) = caplog.records
+    assert record.getMessage() == (f"carp: 1@fxp0: what led to this is in {dump}; see it with: pycarp replay {dump}")
+    assert stat.S_IMODE(dump.stat().st_mode) == 0o600
+    with dump.open("rb") as lines:
+        steps = list(Replay(read(lines, file=dump.name)).steps())
+    assert [step.difference for step in steps] == [None] * 8
+
+
+def test_a_wish_is_not_dumped(tmp_path: Path) -> None:
+    async def story() -> None:
+        flight = flown(tmp_path)
+        flight.consider(WISH)
+        await flight.close()
+
+    run(story())
+
+    assert dumps(tmp_path) == []
+
+
+def test_a_dump_comes_after_the_aftermath_unless_the_daemon_goes(tmp_path: Path) -> None:
+    async def story() -> tuple[int, int]:
+        flight = flown(tmp_path)
+        flight.consider(SILENCE)
+        await asyncio.sleep(AFTERMATH_S / 2)
+        before = len(dumps(tmp_path))
+        await flight.close()
+        return before, len(dumps(tmp_path))
+
+    assert run(story()) == (0, 1)
+
+
+def test_there_is_at_most_one_dump_a_minute(tmp_path: Path) -> None:
+    async def story() -> list[int]:
+        flight = flown(tmp_path)
+        counts = []
+        for wait_s in (10, 10, DUMP_AGAIN_S - 15):
+            flight.consider(SILENCE)
+            await asyncio.sleep(wait_s)
+            counts.append(len(dumps(tmp_path)))
+            for dump in dumps(tmp_path):
+                dump.unlink()
+        flight.consider(SILENCE)
+        await flight.close()
+        return [*counts, len(dumps(tmp_path))]
+
+    assert run(story()) == [1, 0, 0, 1]
+
+
+def test_the_oldest_dumps_are_removed(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"flight-20200101-0000{number:02}-1.jsonl").touch()
+    (tmp_path / "1.journal").touch()
+
+    async def story() -> None:
+        flight = flown(tmp_path)
+        flight.consider(SILENCE)
+        await flight.close()
+
+    run(story())
+
+    names = [path.name for path in dumps(tmp_path)]
+    assert len(names) == DUMPS_MOST + 1
+    assert names[:2] == ["1.journal", "flight-20200101-000013-1.jsonl"]
+
+
+def test_an_engine_that_raised_is_dumped_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "pycarp")
+
+    async def story() -> None:
+        flight = FlightRecorder(tmp_path, write=at_once)
+        recorder = Recorder([flight.ring], entropy=entropy(1))
+        recorder.handle(HostAdded(config()), 1)
+        with pytest.raises(AssertionError):
+            recorder.handle(HostAdded(config()), 2)
+        await flight.close()
+
+    run(story())
+
+    (dump,) = dumps(tmp_path)
+    assert caplog.records[0].getMessage().startswith("carp: what led to the failure is in ")
+    with dump.open("rb") as lines:
+        *_others, last = Replay(read(lines, file=dump.name)).steps()
+    assert (last.raised, last.difference) == ("AssertionError: 1@fxp0 was added twice", None)
+
+
+def test_a_folder_that_cannot_be_used_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+
+    async def story() -> None:
+        flight = flown(tmp_path / "file" / "state")
+        for _ in range(3):
+            flight.consider(SILENCE)
+            await asyncio.sleep(DUMP_AGAIN_S + 1)
+        await flight.close()
+
+    run(story())
+
+    (record,) = caplog.records
+    assert record.getMessage().startswith("carp: cannot dump the flight recorder: cannot use ")
