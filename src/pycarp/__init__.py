@@ -12,10 +12,11 @@ The packages are floors; each imports only from those below it::
 
     10 cli                                   the command
      9 lab, daemon                           one process each
-     8 config | testing                      text to settings; help for other people's tests
+     8 config | testing                      text to settings; clusters for other people's tests
      7 aio                                   Node, VirtualHost: the only shell
      6 transports | actuators | monitors     datagrams, addresses, links
-     5 inspection | sim | system             captures explained; a simulated segment; the operating system
+     5 inspection | recording | sim          captures explained; lives written down and replayed; stories simulated
+     5 system                                the operating system
     --- all below is pure: no clock, no socket, no task, no log ---
      4 core                                  when things happen
      3 dialects                              how each CARP differs
