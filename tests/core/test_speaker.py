@@ -7,7 +7,7 @@ import pytest
 
 from pycarp.core.speaker import Speaker
 from pycarp.dialects import ALL, FREEBSD, NETBSD, UCARP, UNIVERSAL, Claim, Dialect
-from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, Address, Family, Outgoing
+from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, NS_PER_S, Address, Family, Outgoing
 from pycarp.wire import advertisement as wire
 from tests.support.hosts import PEER, advert, config
 
@@ -66,9 +66,34 @@ def test_another_passphrase_is_not_accepted() -> None:
 def test_counters_are_random_until_a_peer_was_heard() -> None:
     """Source: carp.md 1.5."""
     numbers = iter([5, 900, 3])
-    voice = speaker(entropy=lambda: next(numbers))
+    voice = speaker(FREEBSD, entropy=lambda: next(numbers))
 
     assert [said(voice).counter for _ in range(3)] == [5, 900, 3]
+
+
+def test_a_universal_host_counts_up_even_if_it_never_heard_a_peer() -> None:
+    """So that its peers know in a flood what it will send next."""
+    numbers = iter([5, 900, 3])
+    voice = speaker(entropy=lambda: next(numbers))
+
+    assert [said(voice).counter for _ in range(3)] == [5, 6, 7]
+
+
+def test_the_next_digests_of_a_peer_are_expected() -> None:
+    peer, voice = speaker(entropy=lambda: 5), speaker()
+    voice.adopt(said(peer))
+
+    expected = voice.expected(2).upcoming
+
+    assert expected == (said(peer).digest, said(peer).digest)
+
+
+def test_what_is_signed_the_former_way_is_expected_while_it_is_accepted() -> None:
+    peer, voice = speaker(entropy=lambda: 5), speaker()
+    voice.adopt(said(peer))
+    voice.reconfigure(config(passphrase="another"), 0, rolling_ns=NS_PER_S)
+
+    assert said(peer).digest in voice.expected(1).upcoming
 
 
 def test_counters_go_on_from_the_peers() -> None:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, IPv6Address
 
+from pycarp.core.siege import Screen
 from pycarp.transports.sockets import SocketTransport
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing
 
@@ -33,6 +34,9 @@ class PipePort:
 
     def join(self, group: Address) -> None:
         """Every group is heard."""
+
+    def screen(self, screen: Screen | None) -> None:
+        """Everything is let through."""
 
     def close(self) -> None:
         self._end.close()

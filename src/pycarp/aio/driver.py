@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
+from pycarp.aio.sieges import Sieges
 from pycarp.core.effects import (
     Announce,
     DropAddresses,
@@ -23,7 +24,7 @@ from pycarp.core.engine import Engine
 from pycarp.core.events import Departed, Event, SettingsChange
 from pycarp.core.inputs import DatagramReceived, Input, TimePassed, TransmitReported
 from pycarp.recording import Recorder
-from pycarp.transports.base import Transport
+from pycarp.transports.base import Screening, Transport
 from pycarp.vocabulary import NS_PER_S, Family, HostKey
 
 TURN_BUDGET = 256
@@ -60,6 +61,7 @@ class Driver:
         self._publish = publish
         self._on_stall = on_stall
         self._on_failure = on_failure
+        self._sieges = Sieges(engine, transport, self.submit) if isinstance(transport, Screening) else None
         self._loop = asyncio.get_running_loop()
         # A timer is the node's, not of whoever happened to speak to it last.
         self._context = contextvars.copy_context()
@@ -202,6 +204,8 @@ class Driver:
             return
         for datagram in datagrams:
             self.submit(DatagramReceived(datagram))
+        if self._sieges is not None and not self._is_stopped:
+            self._sieges.look(self._now_ns())
 
     def _fail(self, bug: Exception) -> None:
         self.stop()

@@ -13,6 +13,7 @@ from pycarp.core.events import (
     MasterHeard,
     PeerMismatch,
     SettingsChange,
+    SiegeChange,
     StateChange,
 )
 from pycarp.core.host_config import HostConfig
@@ -53,6 +54,8 @@ def log_event(event: Event) -> None:
         case LoopStalled():
             late_ms = event.late_ns * 1000 // NS_PER_S
             logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)
+        case SiegeChange():
+            _log_siege(event)
         case _:
             _log_peer(event)
 
@@ -71,6 +74,19 @@ def _log_peer(event: Event) -> None:
             logger.warning(text, event.key, source, *_timing(claim))
         case _:
             pass
+
+
+def _log_siege(event: SiegeChange) -> None:
+    if event.is_on:
+        logger.warning(
+            "carp: %s: %d packets a second of no use arrive; looking at 1 in %d, and at all advertisements that follow "
+            "on from those heard",
+            event.key,
+            event.rate,
+            event.every,
+        )
+    else:
+        logger.info("carp: %s: all packets are looked at again", event.key)
 
 
 def _timing(claim: Claim) -> tuple[int, int]:

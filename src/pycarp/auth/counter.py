@@ -18,6 +18,8 @@ class CounterMode(Enum):
 
     ADOPT = "adopt"
     CONSTANT = "constant"
+    COUNT = "count"
+    """Adopts as well, but random once only: so peers know the next number before they have been heard themselves."""
 
 
 class Counter(Protocol):
@@ -39,28 +41,37 @@ class Counter(Protocol):
     def remembered(self) -> int | None:
         """What it knows, for ``counter_of``; None when that is nothing yet."""
 
+    def upcoming(self, count: int) -> tuple[int, ...]:
+        """Return the numbers that a peer which takes over from us would send next; none where that is unknown."""
+
 
 class AdoptingCounter:
     """Random until heard, then the peer's number plus one; never echoes a received number.
 
-    ``entropy`` returns 64 random bits; it is the engine's, so that a recording can replay it.
+    ``entropy`` returns 64 random bits; it is the engine's, so that a recording can replay it. With ``is_random_once``
+    the second number is one more than the first.
     """
 
-    __slots__ = ("_entropy", "_last")
+    __slots__ = ("_entropy", "_is_random_once", "_last")
 
-    def __init__(self, entropy: Callable[[], int], remembered: int | None = None) -> None:
+    def __init__(
+        self, entropy: Callable[[], int], remembered: int | None = None, *, is_random_once: bool = False
+    ) -> None:
         self._entropy = entropy
+        self._is_random_once = is_random_once
         self._last = remembered
 
     @property
     def remembered(self) -> int | None:
-        """The last number heard or sent, once a peer was heard."""
+        """The last number heard or sent; None as long as the next one is random."""
         return self._last
 
     def next(self) -> int:
         """Return the number for the next advertisement."""
         if self._last is None:
-            return self._entropy() & _MASK
+            number = self._entropy() & _MASK
+            self._last = number if self._is_random_once else None
+            return number
         self._last = (self._last + 1) & _MASK
         return self._last
 
@@ -75,6 +86,10 @@ class AdoptingCounter:
     def is_own(self, _heard: int) -> bool:
         """Return False: two hosts that have heard the same number send the same next."""
         return False
+
+    def upcoming(self, count: int) -> tuple[int, ...]:
+        """Return the numbers after the last one."""
+        return () if self._last is None else tuple((self._last + ahead) & _MASK for ahead in range(1, count + 1))
 
 
 class ConstantCounter:
@@ -105,7 +120,13 @@ class ConstantCounter:
         """Say whether the number is the cookie."""
         return heard == self._cookie
 
+    def upcoming(self, _count: int) -> tuple[int, ...]:
+        """Return nothing: peers do not go on from a cookie."""
+        return ()
+
 
 def counter_of(mode: CounterMode, entropy: Callable[[], int], remembered: int | None = None) -> Counter:
     """Return a new counter of a mode, or one that goes on with what another ``remembered``."""
-    return (AdoptingCounter if mode is CounterMode.ADOPT else ConstantCounter)(entropy, remembered)
+    if mode is CounterMode.CONSTANT:
+        return ConstantCounter(entropy, remembered)
+    return AdoptingCounter(entropy, remembered, is_random_once=mode is CounterMode.COUNT)

@@ -83,6 +83,10 @@ class Signer:
         """Return the 20-octet digest for a 64-bit counter."""
         return _finish(self._own, counter)
 
+    def acceptable(self, counter: int) -> tuple[bytes, ...]:
+        """Return every digest that ``verify`` accepts for a counter."""
+        return tuple(_finish(context, counter) for context in self._accepted)
+
     def verify(self, counter: int, digest: bytes) -> bool:
         """Say whether one of the accepted layouts gives this digest, in constant time for each."""
         return any(compare_digest(_finish(context, counter), digest) for context in self._accepted)

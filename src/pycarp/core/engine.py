@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import assert_never
 
+from pycarp.auth.foresight import WINDOW, Familiarity
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, Step, Transmit
@@ -20,6 +21,7 @@ from pycarp.core.events import (
     Mismatch,
     PeerMismatch,
     SettingsChange,
+    SiegeChange,
     StateChange,
 )
 from pycarp.core.host_config import HostConfig
@@ -46,6 +48,7 @@ from pycarp.core.inputs import (
     Removed,
     Sent,
     SettingsChanged,
+    SiegeChanged,
     StateForced,
     SurroundingsChanged,
     TimePassed,
@@ -57,7 +60,7 @@ from pycarp.core.reception import Addressed, judge, reaches_carp
 from pycarp.core.residents import REMEMBERED_MAX, Resident, Residents
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
-from pycarp.core.speaker import Speaker
+from pycarp.core.speaker import Expected, Speaker
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.core.suspicion import FindOut, find_out, mismatches
@@ -76,6 +79,9 @@ CONTESTED = "addresses contested"
 
 HANDED_OVER = "handed over"
 """The cause of the demotion of a host that handed its addresses over, until it is taken back."""
+
+EXPECTED_MAX = 512
+"""Digests by which advertisements are told in a siege, on one link."""
 
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """How often at most one host tells the same of the same peer."""
@@ -156,6 +162,24 @@ class Engine:
         """Return how many packets of a link went no further, and why; without the cost of a snapshot."""
         return Counter(self._statistics[link].drops) if link in self._statistics else Counter()
 
+    def expected_on(self, link: str) -> Expected:
+        """Return the digests of the advertisements that may come next on a link; changes nothing.
+
+        The more hosts, the fewer of each: a filter in the kernel cannot be of any length.
+        """
+        residents = self._residents.on(link)
+        share = EXPECTED_MAX // max(len(residents), 1)
+        expected = [resident.speaker.expected(min(share, WINDOW)) for resident in residents]
+        return Expected(
+            upcoming=tuple(digest for one in expected for digest in one.upcoming[:share]),
+            repeated=tuple(digest for one in expected for digest in one.repeated[: max(share // 4, 1)]),
+        )
+
+    def heard_on(self, link: str) -> tuple[int, int]:
+        """Return how many advertisements on a link followed on from those before, and how many came again."""
+        statistics = self._statistics.get(link)
+        return (statistics.fresh, statistics.repeated) if statistics else (0, 0)
+
     def _snapshot_of(self, resident: Resident) -> HostSnapshot:
         causes = self._ledger.causes(resident.machine.config)
         return snapshot_of(resident.machine, causes, resident.rejections.in_all, resident.contest.in_all)
@@ -190,6 +214,8 @@ class Engine:
                 self._on_hand_over(key, now_ns, out)
             case AddressesDisturbed(key, what):
                 self._on_disturbance(key, what, now_ns, out)
+            case SiegeChanged():
+                self._on_siege(event, now_ns, out)
             case _:
                 assert_never(event)
 
@@ -235,9 +261,15 @@ class Engine:
             self._warn(resident, mismatch, datagram.source, now_ns, out)
         if resident.speaker.is_echo(datagram.source, resident.machine.surroundings.own):
             return DropReason.LOOPED
-        resident.speaker.adopt(advert)
+        self._weigh(resident.speaker.adopt(advert), datagram.link)
         self._tell(resident.key, Heard(claim, datagram.source, datagram.family), now_ns, out)
         return None
+
+    def _weigh(self, familiarity: Familiarity, link: str) -> None:
+        """Count what a flood does not consist of."""
+        statistics = self._statistics_of(link)
+        statistics.fresh += familiarity is Familiarity.NEXT
+        statistics.repeated += familiarity is Familiarity.REPEATED
 
     def _reject(
         self, resident: Resident, advert: wire.Advertisement, source: Address, now_ns: int, out: Outbox
@@ -341,6 +373,13 @@ class Engine:
                 self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
         for link in self._links:
             self._weigh_link(link, now_ns, out)
+
+    def _on_siege(self, event: SiegeChanged, now_ns: int, out: Outbox) -> None:
+        """Count it, and tell every host of the link."""
+        self._statistics_of(event.link).sieges += event.is_on
+        for resident in self._residents.on(event.link):
+            change = SiegeChange(key=resident.key, at_ns=now_ns, is_on=event.is_on, rate=event.rate, every=event.every)
+            out.append(Publish(change))
 
     def _renew_sources(self, link: str) -> None:
         """Learn anew which addresses of a link no host shares: advertisements come from them."""

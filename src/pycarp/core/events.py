@@ -137,6 +137,18 @@ class LoopStalled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SiegeChange(Event):
+    """More packets arrive on the host's link than can be looked at, or do so no longer; ``rate`` is packets a second.
+
+    While it lasts, one in ``every`` is looked at, and all that go on from advertisements heard before.
+    """
+
+    is_on: bool
+    rate: int
+    every: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventsMissed(Event):
     """An observer was too slow: ``count`` events were dropped from its queue."""
 

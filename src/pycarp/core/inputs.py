@@ -139,6 +139,16 @@ class AddressesDisturbed:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class SiegeChanged:
+    """More packets of no use arrive on a link than can be looked at, or no longer; see ``core/siege.py``."""
+
+    link: str
+    is_on: bool
+    rate: int
+    every: int
+
+
 Input = (
     DatagramReceived
     | TimePassed
@@ -154,6 +164,7 @@ Input = (
     | ActuationReported
     | HandOverAsked
     | AddressesDisturbed
+    | SiegeChanged
 )
 
 # What a single machine is told; the engine derives these from the inputs above.

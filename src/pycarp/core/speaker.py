@@ -6,13 +6,14 @@ until a peer is heard to sign the new way, and accepts what is signed as before 
 one rolling time of each other so never miss an advertisement.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from itertools import pairwise
 
 from pycarp.auth.counter import counter_of
 from pycarp.auth.digest import DigestLayout, Signer
+from pycarp.auth.foresight import Chain, Familiarity, Foresight
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import ANY_ADDRESS, Address, Family, Outgoing, family_of
@@ -27,14 +28,16 @@ class FormerMemento:
     config: HostConfig
     speaks_until_ns: int
     heard_until_ns: int
+    is_past: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeakerMemento:
-    """What a speaker knows beside its settings: its counter, and how it spoke before, the oldest first."""
+    """What a speaker knows beside its settings: its counter, its peers', and how it spoke before, the oldest first."""
 
     counter: int | None
     formers: tuple[FormerMemento, ...] = ()
+    chains: tuple[Chain, ...] = ()
 
 
 @dataclass(slots=True)
@@ -48,10 +51,28 @@ class _Former:
     is_past: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The digests of advertisements that may come next, and of those that come again and again."""
+
+    upcoming: tuple[bytes, ...] = ()
+    repeated: tuple[bytes, ...] = ()
+
+
 class Speaker:
     """Composes and authenticates the advertisements of one host; owns its signer and counter."""
 
-    __slots__ = ("_config", "_counter", "_dialect", "_entropy", "_formers", "_mac", "_signer")
+    __slots__ = (
+        "_config",
+        "_counter",
+        "_dialect",
+        "_entropy",
+        "_expected",
+        "_foresight",
+        "_formers",
+        "_mac",
+        "_signer",
+    )
 
     def __init__(self, config: HostConfig, entropy: Callable[[], int], memento: SpeakerMemento | None = None) -> None:
         """Begin anew, or go on where another speaker made its ``memento``."""
@@ -62,9 +83,11 @@ class Speaker:
         self._counter = counter_of(config.dialect.counter, entropy, memento.counter if memento else None)
         self._signer = signer_of(config)
         self._formers = [
-            _Former(each.config, signer_of(each.config), each.speaks_until_ns, each.heard_until_ns)
+            _Former(each.config, signer_of(each.config), each.speaks_until_ns, each.heard_until_ns, each.is_past)
             for each in (memento.formers if memento else ())
         ]
+        self._foresight = Foresight(memento.chains if memento else ())
+        self._expected: tuple[object, Expected] = (None, Expected())
 
     def memento(self) -> SpeakerMemento:
         """Return what another speaker of the same settings needs to go on from here."""
@@ -72,10 +95,14 @@ class Speaker:
             counter=self._counter.remembered,
             formers=tuple(
                 FormerMemento(
-                    config=each.config, speaks_until_ns=each.speaks_until_ns, heard_until_ns=each.heard_until_ns
+                    config=each.config,
+                    speaks_until_ns=each.speaks_until_ns,
+                    heard_until_ns=each.heard_until_ns,
+                    is_past=each.is_past,
                 )
                 for each in self._formers
             ),
+            chains=self._foresight.memento(),
         )
 
     def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
@@ -135,13 +162,27 @@ class Speaker:
             for former in self._formers
         )
 
-    def adopt(self, advert: wire.Advertisement) -> None:
-        """Take over the counter of a peer's authentic advertisement, and the newer way of signing if it uses that."""
+    def adopt(self, advert: wire.Advertisement) -> Familiarity:
+        """Take over the counter of a peer's authentic advertisement, and the newer way of signing if it uses that.
+
+        Return whether it was to be expected.
+        """
+        familiarity = self._foresight.hear(advert.counter)
         self._counter.adopt(advert.counter)
         for older, newer in pairwise([*(former.signer for former in self._formers), self._signer]):
             if newer.verify(advert.counter, advert.digest):
                 self._stop_speaking_before(older)
-                return
+                break
+        return familiarity
+
+    def expected(self, count: int) -> Expected:
+        """Return what peers sign next, ``count`` advertisements of each; computed anew only when that changes."""
+        signers = (self._signer, *(former.signer for former in self._formers))
+        upcoming = dict.fromkeys(self._foresight.upcoming(count) + self._counter.upcoming(count))
+        what = (signers, tuple(upcoming), self._foresight.repeated())
+        if what != self._expected[0]:
+            self._expected = (what, Expected(_digests(signers, upcoming), _digests(signers, what[2])))
+        return self._expected[1]
 
     def _stop_speaking_before(self, last: Signer) -> None:
         for former in self._formers:
@@ -229,6 +270,10 @@ def signer_of(config: HostConfig, layouts: tuple[DigestLayout, ...] = ()) -> Sig
         order=config.dialect.hash_order,
         lladdr=config.lladdr if config.dialect.signs_lladdr else None,
     )
+
+
+def _digests(signers: Sequence[Signer], counters: Iterable[int]) -> tuple[bytes, ...]:
+    return tuple(digest for counter in counters for signer in signers for digest in signer.acceptable(counter))
 
 
 def _what_is_signed(config: HostConfig) -> tuple[object, ...]:

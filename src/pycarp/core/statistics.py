@@ -1,7 +1,7 @@
 """What is counted: the sixteen counters of ``netstat -s -p carp``, and the finer reasons why packets are dropped."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import TypeAlias
 
@@ -68,6 +68,12 @@ class LinkStatistics:
 
     counts: Statistics = field(default_factory=Statistics)
     drops: Counter[DropReason] = field(default_factory=Counter)
+    sieges: int = 0
+    """How often the link was under siege: while it is, only what was looked at is counted here."""
+    fresh: int = 0
+    """Authentic advertisements that follow on from those before."""
+    repeated: int = 0
+    """Authentic advertisements with the counter of the one before: OpenBSD's, or replayed."""
 
     def drop(self, reason: DropReason) -> None:
         """Count a packet that goes no further."""
@@ -79,4 +85,4 @@ class LinkStatistics:
 
     def copy(self) -> "LinkStatistics":
         """Return a copy that does not change."""
-        return LinkStatistics(Counter(self.counts), Counter(self.drops))
+        return replace(self, counts=Counter(self.counts), drops=Counter(self.drops))

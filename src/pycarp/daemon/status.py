@@ -51,7 +51,8 @@ def counters_of(counts: Mapping[Statistic, int]) -> dict[str, int]:
 def link_status(statistics: LinkStatistics) -> LinkStatus:
     """Return what was counted on one link; of the reasons only those that occurred."""
     drops = {reason.name.lower().replace("_", "-"): statistics.drops[reason] for reason in DropReason}
-    return LinkStatus(counters_of(statistics.counts), {name: count for name, count in drops.items() if count})
+    occurred = {name: count for name, count in drops.items() if count}
+    return LinkStatus(counters_of(statistics.counts), occurred, statistics.sieges)
 
 
 def _master(host: HostSnapshot) -> str | None:

@@ -15,7 +15,8 @@ UNIVERSAL = Dialect(
     signs_lladdr=False,  # nobody else would accept it
     # Unicast to any number of peers.
     limits=Limits(advbase_min=0, peer_families=(Family.IPV4, Family.IPV6), has_own_group=True, has_dead_ratio=True),
-    counter=CounterMode.ADOPT,  # never an echo, which OpenBSD would take for a loop, carp.md section 10
+    # Never an echo, which OpenBSD would take for a loop (carp.md section 10); and foreseeable, see hardening.md.
+    counter=CounterMode.COUNT,
     v6_checksum=ChecksumForm.PLAIN,  # what all but newer NetBSD accept, carp.md section 2
     claim=rules.demote_by_adding_gently,  # graded, so that several demoted hosts still differ
     compare=rules.faster_wins,  # carp.md 5.1

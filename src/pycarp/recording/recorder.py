@@ -9,6 +9,7 @@ from pycarp.core.inputs import Input
 from pycarp.core.memento import Memento
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
+from pycarp.core.speaker import Expected
 from pycarp.vocabulary import HostKey
 
 
@@ -68,6 +69,14 @@ class Recorder:
     def host_snapshot(self, key: HostKey) -> HostSnapshot:
         """Do what ``Engine.host_snapshot`` does."""
         return self._engine.host_snapshot(key)
+
+    def expected_on(self, link: str) -> Expected:
+        """Do what ``Engine.expected_on`` does."""
+        return self._engine.expected_on(link)
+
+    def heard_on(self, link: str) -> tuple[int, int]:
+        """Do what ``Engine.heard_on`` does."""
+        return self._engine.heard_on(link)
 
     def _give(self, entry: Entry) -> None:
         self._drawn.clear()

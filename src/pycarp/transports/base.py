@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from pycarp.core.siege import Screen
 from pycarp.system.deeds import Parcel
 from pycarp.vocabulary import Address, Datagram, Outgoing
 
@@ -49,6 +50,20 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Leave every link; may be called again."""
+
+
+@runtime_checkable
+class Screening(Protocol):
+    """What a transport may be able to do beyond that: let the kernel drop most packets of a flood."""
+
+    def reads(self) -> dict[str, int]:
+        """Return how many packets were read on each open link, those included that ``drain`` did not return."""
+
+    def screen(self, link: str, screen: Screen | None) -> None:
+        """Let only so much through on a link, None for everything; nothing happens when it is not open.
+
+        Raises OSError when the kernel refuses; then all is as before.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,41 +4,79 @@ import ctypes
 import socket
 import struct
 
+from pycarp.core.siege import Screen
 from pycarp.vocabulary import CARP_PROTOCOL, Family
 from pycarp.wire import ethernet
 
 _SO_ATTACH_FILTER = 26
 _SO_DETACH_FILTER = 27
-_LOAD_HALF, _LOAD_OCTET, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x28, 0x30, 0x15, 0x35, 0x06
+_LOAD_WORD, _LOAD_HALF, _LOAD_OCTET, _LOAD_WORD_BEHIND, _LOAD_HEADER_LENGTH = 0x20, 0x28, 0x30, 0x40, 0xB1
+_JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x15, 0x35, 0x54, 0x06
 _ACCEPT = 0x40000
 
 _PACKET_TYPE = 0xFFFF_F000 + 4
 """SKF_AD_OFF + SKF_AD_PKTTYPE: to whom the kernel thinks that a frame went."""
 
+_RANDOM = 0xFFFF_F000 + 56
+"""SKF_AD_OFF + SKF_AD_RANDOM: 32 random bits."""
+
 _PACKET_OTHERHOST = 3
 """This host, broadcast and multicast are less."""
 
 _TYPE_AND_PROTOCOL_AT = {Family.IPV4: (ethernet.ETHERTYPE_IPV4, 23), Family.IPV6: (ethernet.ETHERTYPE_IPV6, 20)}
+_IPV6_HEADER_LENGTH = 40
+_DIGEST_AT = 16
 
 Program = tuple[tuple[int, int, int, int], ...]
 
+_PASS, _DROP = (_RETURN, 0, 0, _ACCEPT), (_RETURN, 0, 0, 0)
 
-def carp_frames(family: Family) -> Program:
+
+def carp_frames(family: Family, screen: Screen | None = None) -> Program:
     """Return the filter that passes frames of protocol 112 to groups and to this host, and nothing else.
 
-    The next header of IPv6 is that of the fixed header; no CARP sends extension headers.
+    The next header of IPv6 is that of the fixed header; no CARP sends extension headers. Of those, a ``screen`` passes
+    only some.
     """
     ethertype, protocol_at = _TYPE_AND_PROTOCOL_AT[family]
     return (
         (_LOAD_HALF, 0, 0, 12),
-        (_JUMP_EQUAL, 0, 5, ethertype),
+        (_JUMP_EQUAL, 1, 0, ethertype),
+        _DROP,
         (_LOAD_OCTET, 0, 0, protocol_at),
-        (_JUMP_EQUAL, 0, 3, CARP_PROTOCOL),
+        (_JUMP_EQUAL, 1, 0, CARP_PROTOCOL),
+        _DROP,
         (_LOAD_OCTET, 0, 0, _PACKET_TYPE),
-        (_JUMP_AT_LEAST, 1, 0, _PACKET_OTHERHOST),
-        (_RETURN, 0, 0, _ACCEPT),
-        (_RETURN, 0, 0, 0),
+        (_JUMP_AT_LEAST, 0, 1, _PACKET_OTHERHOST),
+        _DROP,
+        *((_PASS,) if screen is None else _screened(screen, _digest_in_packet(family, ethernet.HEADER_LENGTH))),
     )
+
+
+def screened_packets(family: Family, screen: Screen) -> Program:
+    """Return the filter of a raw socket, which is shown IPv4 with its header and IPv6 without."""
+    digest = _digest_in_packet(family, 0) if family is Family.IPV4 else ((_LOAD_WORD, 0, 0, _DIGEST_AT),)
+    return _screened(screen, digest)
+
+
+def _digest_in_packet(family: Family, begins_at: int) -> Program:
+    """Return what loads the first 32 bits of the digest; a packet that ends before is dropped."""
+    if family is Family.IPV6:
+        return ((_LOAD_WORD, 0, 0, begins_at + _IPV6_HEADER_LENGTH + _DIGEST_AT),)
+    return (_LOAD_HEADER_LENGTH, 0, 0, begins_at), (_LOAD_WORD_BEHIND, 0, 0, begins_at + _DIGEST_AT)
+
+
+def _screened(screen: Screen, load_digest: Program) -> Program:
+    # The sample comes first: it is of all packets, however short, so that what is dropped can be estimated from it.
+    upcoming = [step for digest in screen.upcoming for step in ((_JUMP_EQUAL, 0, 1, digest), _PASS)]
+    again = (*_sampled(screen.every_repeated), _DROP)
+    repeated = [step for digest in screen.repeated for step in ((_JUMP_EQUAL, 0, len(again), digest), *again)]
+    return (*_sampled(screen.every), *load_digest, *upcoming, *repeated, _DROP)
+
+
+def _sampled(every: int) -> Program:
+    """Return what passes one packet in so many, a power of two."""
+    return (_LOAD_WORD, 0, 0, _RANDOM), (_AND, 0, 0, every - 1), (_JUMP_EQUAL, 0, 1, 0), _PASS
 
 
 NOTHING: Program = ((_RETURN, 0, 0, 0),)

@@ -15,6 +15,11 @@ from pycarp.wire import envelope
 READ_LENGTH = 2048
 """Octets read of a packet; an advertisement has 90 with its headers."""
 
+_QUEUE_OCTETS = 384 * 1024
+"""What a receive queue may hold, doubled by the kernel: about as many packets as are read before a timer expires."""
+
+_SO_RCVBUFFORCE = 33
+
 _AF = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _IPV6_AUTOFLOWLABEL = 70
 _ANCILLARY_LENGTH = 256
@@ -46,6 +51,7 @@ def receiving_socket(family: Family, link: str, index: int) -> socket.socket:
     """Return a socket that sends to groups on one link, and receives what comes from there; raises OSError."""
     sock = sending_socket(family)
     try:
+        enlarge_queue(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
         if family is Family.IPV4:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ipv4_request(index, ANY_ADDRESS[family]))
@@ -55,6 +61,14 @@ def receiving_socket(family: Family, link: str, index: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def enlarge_queue(sock: socket.socket) -> None:
+    """Let more packets wait in a socket than usual, or as many as the machine allows."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE_OCTETS)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE_OCTETS)
 
 
 def join(sock: socket.socket, index: int, group: Address) -> None:

@@ -10,6 +10,7 @@ import secrets
 import socket
 import struct
 
+from pycarp.core.siege import Screen
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.sockets import SocketTransport
@@ -45,6 +46,7 @@ class _PacketPort:
 
     def __init__(self, link: str, family: Family, *, real_mac: bool) -> None:
         self._link = link
+        self._family = family
         self._real_mac = real_mac
         self._index = socket.if_nametoindex(link)
         with contextlib.ExitStack() as stack:
@@ -74,6 +76,9 @@ class _PacketPort:
         # A frame socket says nothing to switches that send a group only to its members.
         ip_sockets.join(self._packets, self._index, group)
 
+    def screen(self, screen: Screen | None) -> None:
+        filters.attach(self._frames, filters.carp_frames(self._family, screen))
+
     def close(self) -> None:
         self._sockets.close()
 
@@ -96,6 +101,7 @@ def _frame_socket(family: Family) -> socket.socket:
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     try:
         sock.setblocking(False)
+        ip_sockets.enlarge_queue(sock)
         filters.attach(sock, filters.carp_frames(family))
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     except OSError:

@@ -7,8 +7,9 @@ its group.
 import contextlib
 import socket
 
+from pycarp.core.siege import Screen
 from pycarp.system.capabilities import refusal_of_socket
-from pycarp.transports import ip_sockets
+from pycarp.transports import filters, ip_sockets
 from pycarp.transports.sockets import SocketTransport
 from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, Address, Datagram, Family, Outgoing
 
@@ -53,6 +54,12 @@ class _RawPort:
 
     def join(self, group: Address) -> None:
         ip_sockets.join(self._on_link, self._index, group)
+
+    def screen(self, screen: Screen | None) -> None:
+        if screen is None:
+            filters.detach(self._on_link)
+        else:
+            filters.attach(self._on_link, filters.screened_packets(self._family, screen))
 
     def close(self) -> None:
         self._sockets.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from pycarp.core.siege import Screen
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.deeds import Parcel
@@ -33,6 +34,9 @@ class Port(Protocol):
     def join(self, group: Address) -> None:
         """Become a member of a group; EADDRINUSE when it is one already."""
 
+    def screen(self, screen: Screen | None) -> None:
+        """Let the kernel drop what a screen does not let through; None for all that is usual."""
+
     def close(self) -> None:
         """Close the sockets."""
 
@@ -42,6 +46,8 @@ class _Link:
     wake: Callable[[], None]
     ports: dict[Family, Port] = field(default_factory=dict)
     groups: set[Address] = field(default_factory=set)
+    screen: Screen | None = None
+    reads: int = 0
 
 
 class SocketTransport:
@@ -113,8 +119,21 @@ class SocketTransport:
 
     def drain(self, limit: int) -> list[Datagram]:
         """Read every port in its turn."""
-        ports = [port for link in self._links.values() for port in link.ports.values()]
-        return self._turns.read([partial(_read, port) for port in ports], limit)
+        readers = [partial(_read, link, port) for link in self._links.values() for port in link.ports.values()]
+        return self._turns.read(readers, limit)
+
+    def reads(self) -> dict[str, int]:
+        """Return how many packets were read on each link, of both families."""
+        return {name: link.reads for name, link in self._links.items()}
+
+    def screen(self, link: str, screen: Screen | None) -> None:
+        """Attach other filters to the sockets of a link; OSError."""
+        opened = self._links.get(link)
+        if opened is None:
+            return
+        opened.screen = screen
+        for port in opened.ports.values():
+            port.screen(screen)
 
     async def close(self) -> None:
         """Close every port."""
@@ -127,6 +146,8 @@ class SocketTransport:
             for group in opened.groups:
                 if family_of(group) is family:
                     _join(port, group)
+            if opened.screen is not None:
+                port.screen(opened.screen)
             asyncio.get_running_loop().add_reader(port.fileno(), opened.wake)
         except OSError:
             port.close()
@@ -155,7 +176,7 @@ def _join(port: Port, group: Address) -> None:
             raise
 
 
-def _read(port: Port, limit: int, into: list[Datagram]) -> int:
+def _read(opened: _Link, port: Port, limit: int, into: list[Datagram]) -> int:
     """Read at most ``limit`` packets and return how many; fewer when nothing is left."""
     for count in range(limit):
         try:
@@ -163,6 +184,7 @@ def _read(port: Port, limit: int, into: list[Datagram]) -> int:
         except OSError:
             # Nothing is waiting; or the link went down: its monitor tells, and the socket works when it is back.
             return count
+        opened.reads += 1
         if datagram is not None:
             into.append(datagram)
     return limit
