@@ -35,6 +35,13 @@ def interop(session: nox.Session) -> None:
     session.run("pytest", "-m", "system", *session.posargs, env={"PYCARP_REQUIRE_SYSTEM": "1"})
 
 
+@nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Octets that nobody thought of, for a minute; `nox -s fuzz -- all --seconds 36000 --found FOLDER` for a night."""
+    session.install("-e", ".[daemon,test,fuzz]")
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ["all", "--seconds", "60"]))
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """What a packet costs."""

@@ -4,8 +4,8 @@
     sudo python -m benchmarks.soak real [--minutes 10]
 
 ``virtual``: nodes on a segment in memory, under a clock that jumps, through as many days as fit into the seconds; every
-ten minutes something happens to the MASTER. ``real``: two daemons in network namespaces that take over from each other, are
-reconfigured, asked and handed over the whole time.
+ten minutes something happens to the MASTER. ``real``: two daemons in network namespaces that take over from each other,
+are reconfigured, asked and handed over the whole time.
 """
 
 import argparse

@@ -65,6 +65,8 @@ class Command:
             return parse(text)
         except (ValueError, KeyError, InvalidOperation) as exc:
             raise WordError(f"{self.verb}: {key}={text} is not understood") from exc
+        except WordError as exc:
+            raise WordError(f"{self.verb}: {key}={text}: {exc}") from exc
 
     def settings(self, parsers: Mapping[str, Callable[[str], object]]) -> dict[str, Any]:
         """Take every setting that is known and there; a word that names one stands for ``on``."""

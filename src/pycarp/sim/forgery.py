@@ -9,6 +9,7 @@ from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.key import Passphrase
 from pycarp.core.host_config import HostConfig
 from pycarp.errors import ConfigError
+from pycarp.sim.command import WordError
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, MacAddress, family_of
 from pycarp.wire import advertisement as wire
 
@@ -29,8 +30,14 @@ def _addresses(text: str) -> tuple[Address, ...]:
     return tuple(ip_interface(each).ip for each in text.split(","))
 
 
-def _number(text: str) -> int:
-    return int(text, 0)
+def _up_to(most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text, 0)
+        if not 0 <= value <= most:
+            raise WordError(f"a number from 0 to {most} is needed")
+        return value
+
+    return number
 
 
 def _own_or_address(text: str) -> Address | str:
@@ -42,15 +49,15 @@ def _checksum(text: str) -> wire.ChecksumForm | str:
 
 
 FIELDS: Mapping[str, Callable[[str], object]] = {
-    "vhid": _number,
-    "advbase": _number,
-    "advskew": _number,
-    "demote": _number,
-    "counter": _number,
-    "version": _number,
-    "type": _number,
-    "authlen": _number,
-    "ttl": _number,
+    "vhid": _up_to(255),
+    "advbase": _up_to(255),
+    "advskew": _up_to(255),
+    "demote": _up_to(255),
+    "counter": _up_to((1 << 64) - 1),
+    "version": _up_to(15),
+    "type": _up_to(15),
+    "authlen": _up_to(255),
+    "ttl": _up_to(255),
     "source": _address,
     "destination": _own_or_address,
     "password": str,
@@ -58,7 +65,7 @@ FIELDS: Mapping[str, Callable[[str], object]] = {
     "layout": DigestLayout,
     "lladdr": MacAddress.parse,
     "checksum": _checksum,
-    "length": _number,
+    "length": _up_to(65_535),
     "raw": bytes.fromhex,
 }
 """What can be forged. destination may be ``own``, the first address of the link; checksum ``plain``, ``pseudo`` or
