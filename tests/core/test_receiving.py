@@ -281,6 +281,15 @@ def test_forged_sources_do_not_fill_the_memory_or_the_log() -> None:
     assert sum(map(len, told)) == 16
 
 
+def test_forged_sources_silence_the_warnings_of_real_ones_for_an_hour_at_most() -> None:
+    host = bench(config(advskew=7))
+    for n in range(16):
+        warnings(host, advert(advskew=7, source=IPv4Address(0x0A000000 + n)))
+
+    assert warnings(host, advert(advskew=7), at_ns=seconds(3599)) == []
+    assert warnings(host, advert(advskew=7), at_ns=seconds(3601)) == [Mismatch.EQUAL_CLAIM]
+
+
 def test_what_is_dropped_is_counted_on_its_link() -> None:
     host = bench()
     host.hear(advert(ttl=1))

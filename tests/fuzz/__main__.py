@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -75,6 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__, formatter_class=_Formatter)
     parser.add_argument("target", choices=["all", *names], help="what to fuzz")
     parser.add_argument("--seconds", type=int, default=60, help="in all (default 60)")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at a time (default 1)")
     parser.add_argument("--found", type=Path, help="a folder for new seeds and crashes")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -86,7 +88,9 @@ def main() -> None:
         return
     chosen = names if options.target == "all" else [options.target]
     with _folder(options.found) as found:
-        results = [_run(name, max(options.seconds // len(chosen), 1), found) for name in chosen]
+        each_s = max(options.seconds * options.jobs // len(chosen), 1)
+        with ThreadPoolExecutor(options.jobs) as jobs:
+            results = list(jobs.map(lambda name: _run(name, each_s, found), chosen))
     sys.exit(0 if all(results) else 1)
 
 

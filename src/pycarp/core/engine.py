@@ -306,7 +306,13 @@ class Engine:
         """Tell of a mismatch once an hour and source; of no more sources than are remembered."""
         warned = resident.warned_until_ns
         what = (mismatch, source)
-        if now_ns < warned.get(what, now_ns) or (what not in warned and len(warned) >= REMEMBERED_MAX):
+        if now_ns < warned.get(what, now_ns):
+            return
+        if len(warned) >= REMEMBERED_MAX:
+            # Forged sources must not silence the warnings of real ones for ever.
+            for each in [each for each, until_ns in warned.items() if until_ns <= now_ns]:
+                del warned[each]
+        if len(warned) >= REMEMBERED_MAX:
             return
         warned[what] = now_ns + WARNING_INTERVAL_NS
         out.append(Publish(PeerMismatch(key=resident.key, at_ns=now_ns, source=source, mismatch=mismatch)))
