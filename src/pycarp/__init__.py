@@ -43,6 +43,7 @@ from pycarp.core.events import (
     Mismatch,
     PeerMismatch,
     SettingsChange,
+    SiegeChange,
     StateChange,
 )
 from pycarp.core.host_config import HostConfig
@@ -91,6 +92,7 @@ __all__ = [
     "Reason",
     "Settings",
     "SettingsChange",
+    "SiegeChange",
     "State",
     "StateChange",
     "Statistic",

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_interface
 
+import pytest
+
+from pycarp.aio.log_records import log_event
 from pycarp.aio.sieges import Sieges
 from pycarp.core.engine import Engine
 from pycarp.core.events import SiegeChange
@@ -11,7 +14,7 @@ from pycarp.core.inputs import DatagramReceived, HostAdded, LinkChanged, SiegeCh
 from pycarp.core.siege import Screen
 from pycarp.core.speaker import Speaker
 from pycarp.dialects.base import Claim
-from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Datagram, Family, LinkFacts, Outgoing
+from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Datagram, Family, HostKey, LinkFacts, Outgoing
 
 LINK = "em0"
 PEER = IPv4Address("192.0.2.2")
@@ -155,6 +158,17 @@ def test_a_link_that_was_opened_anew_is_screened_anew() -> None:
     defence.flood(1000)
 
     assert len(defence.transport.screens) == 2
+
+
+def test_a_siege_is_a_line_in_the_log_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    key = HostKey(LINK, 1)
+    with caplog.at_level("INFO", logger="pycarp"):
+        log_event(SiegeChange(key=key, at_ns=0, is_on=True, rate=100_000, every=64))
+        log_event(SiegeChange(key=key, at_ns=0, is_on=False, rate=0, every=1))
+
+    begun, ended = [record.getMessage() for record in caplog.records]
+    assert "100000 packets a second of no use arrive; looking at 1 in 64" in begun
+    assert ended == f"carp: {key}: all packets are looked at again"
 
 
 def test_every_host_of_the_link_hears_of_it_and_it_is_counted() -> None:
