@@ -1,7 +1,7 @@
 """When a link is under siege, and what is looked at then.
 
-Judging a packet takes some twenty microseconds, so that a hundred thousand a second leave time for nothing else, and
-the socket's queue overflows long before. The kernel cannot tell a forged advertisement from a genuine one, as it has no
+Judging a packet takes tens of microseconds, so that a hundred thousand a second leave time for nothing else, and the
+socket's queue overflows. The kernel cannot tell a forged advertisement from a genuine one, as it has no
 key; but we have, and know what the next genuine ones look like. So in a siege it lets those through, and of all others
 one in so many, chosen at random: newcomers and peers with unforeseeable counters are heard after a while.
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pycarp.vocabulary import NS_PER_S
 
 LOOKED_AT_A_SECOND = 2000
-"""How many packets a second of no use are looked at; more are a siege. They cost about a twentieth of a processor."""
+"""How many packets a second of no use are looked at; more are a siege. They cost up to a tenth of a processor."""
 
 CALM_NS = 10 * NS_PER_S
 """How long it must have been quiet for a siege to be over."""
