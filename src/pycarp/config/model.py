@@ -1,8 +1,10 @@
 """What every grammar is turned into."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pycarp.core.host_config import HostConfig
+from pycarp.vocabulary import Interface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,7 +12,8 @@ class NodeConfig:
     """The virtual hosts of one machine; what a configuration does not say is empty.
 
     ``sysctls`` are full names and values, in their order; ``contest_limit`` is that of ``Settings``. ``notes`` are for
-    people: what was passed over, and where.
+    people: what was passed over, and where. ``own`` are the machine's own addresses by interface, where the
+    configuration speaks of them; only a simulation needs them.
     """
 
     hosts: tuple[HostConfig, ...]
@@ -20,3 +23,4 @@ class NodeConfig:
     actuator: str = ""
     contest_limit: int | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+    own: Mapping[str, tuple[Interface, ...]] = field(default_factory=dict, compare=False)

@@ -46,7 +46,7 @@ def read(
     hosts = reader.read()
     if reader.problems:
         raise ConfigProblems(reader.problems)
-    return NodeConfig(hosts=tuple(hosts), hostname=reader.hostname)
+    return NodeConfig(hosts=tuple(hosts), hostname=reader.hostname, own=reader.own)
 
 
 class _Reader:
@@ -75,6 +75,11 @@ class _Reader:
         """What the file calls its machine; empty where only a running shell would know."""
         said = self._variables.get("hostname")
         return said.value.strip() if said and not said.is_computed else ""
+
+    @property
+    def own(self) -> dict[str, tuple[Interface, ...]]:
+        """The machine's own addresses by interface, under its name here."""
+        return {link: tuple(owns) for link, owns in self._parents.declared.items()}
 
     def read(self) -> list[HostConfig]:
         """Return the hosts that could be understood."""

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_interface
 from pathlib import PurePath
 
 from pycarp.config import ucarp
@@ -11,7 +12,7 @@ from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.ucarp import UcarpCommand, UcarpProblems, UcarpUsage
 from pycarp.core.host_config import HostConfig
-from pycarp.vocabulary import LinkFacts
+from pycarp.vocabulary import Interface, LinkFacts
 
 _PROGRAM = "ucarp"
 _COMPUTED = "$`"
@@ -35,7 +36,7 @@ def read(
         reader.problems.append(Problem(file, 1, 1, "no ucarp is started here", hint))
     if reader.problems:
         raise ConfigProblems(reader.problems)
-    return NodeConfig(hosts=tuple(reader.hosts), notes=tuple(reader.notes))
+    return NodeConfig(hosts=tuple(reader.hosts), notes=tuple(reader.notes), own=reader.own)
 
 
 class _Reader:
@@ -49,6 +50,7 @@ class _Reader:
         self._parents = Parents({}, links)
         self.renames = renames
         self.named: list[str] = []
+        self.own: dict[str, tuple[Interface, ...]] = {}
 
     def read(self, line: int, words: list[str]) -> None:
         """Read the options of one command."""
@@ -67,6 +69,7 @@ class _Reader:
             if host.key in [each.key for each in self.hosts]:
                 self._complain(line, f"vhid {host.vhid} is used twice on {host.interface}")
             self.hosts.append(host)
+            self.own.setdefault(link, (ip_interface(command.source),))
             self._note(line, command)
 
     def _link(self, command: UcarpCommand) -> str:
