@@ -18,6 +18,7 @@ from pycarp.cli.netstat import netstat
 from pycarp.cli.release import release
 from pycarp.cli.replay import replay
 from pycarp.cli.run import run
+from pycarp.cli.simulate import simulate
 from pycarp.cli.status import status
 from pycarp.cli.sysctl import sysctl
 from pycarp.cli.ucarp import ucarp
@@ -48,6 +49,7 @@ def cli() -> None:
     See it without privileges:     pycarp demo
     See it with real packets:      sudo pycarp lab
     Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
+    What if it fails:              pycarp simulate hosta.rc.conf hostb.rc.conf
     Other words for the same:      pycarp convert /etc/rc.conf --to toml
     In the place of ucarp:         sudo pycarp ucarp --srcip=... --vhid=... --addr=... (see its --help)
     Ask who is master, and why:    sudo pycarp status
@@ -60,5 +62,20 @@ def cli() -> None:
     """  # noqa: D301  \b is click's mark for lines that are not rewrapped
 
 
-for _command in (run, status, handover, ifconfig, sysctl, netstat, decode, ucarp, convert, release, replay, demo, lab):
+for _command in (
+    run,
+    status,
+    handover,
+    ifconfig,
+    sysctl,
+    netstat,
+    decode,
+    ucarp,
+    convert,
+    release,
+    replay,
+    demo,
+    lab,
+    simulate,
+):
     cli.add_command(_command)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
+from pycarp.daemon import sysctls
 from pycarp.daemon.control_client import default_path
+from pycarp.errors import UsageError
 from pycarp.system import state_folder
 
 control_option = click.option(
@@ -43,4 +45,29 @@ map_option = click.option(
     callback=_renames,
     metavar="OLD=NEW",
     help="The file's interface OLD is called NEW here; may be repeated.",
+)
+
+
+def _assignments(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, int], ...]:
+    parsed = []
+    for value in values:
+        try:
+            name, number = sysctls.parse(value)
+        except UsageError as exc:
+            raise click.BadParameter(str(exc)) from exc
+        if number is None:
+            raise click.BadParameter(f"{value!r} has no value; write {value}=1 for one")
+        parsed.append((name, number))
+    return tuple(parsed)
+
+
+sysctl_option = click.option(
+    "--sysctl",
+    "assignments",
+    multiple=True,
+    callback=_assignments,
+    metavar="NAME=VALUE",
+    help="Set a switch, as pycarp sysctl does; may be repeated.",
 )

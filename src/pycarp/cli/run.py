@@ -10,10 +10,9 @@ from pathlib import Path
 import click
 
 from pycarp import actuators, dialects, transports
-from pycarp.cli.options import control_option, map_option, state_option
+from pycarp.cli.options import control_option, map_option, state_option, sysctl_option
 from pycarp.config import NodeConfig, grammars
 from pycarp.config.grammars import Grammar
-from pycarp.daemon import sysctls
 from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.app import Daemon, DaemonOptions
 from pycarp.errors import CarpError, ConfigError, UsageError
@@ -23,21 +22,6 @@ from pycarp.vocabulary import MacMode
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _RECORD_LEAST, _RECORD_MOST = 1 << 16, 1 << 40
-
-
-def _assignments(
-    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[tuple[str, int], ...]:
-    parsed = []
-    for value in values:
-        try:
-            name, number = sysctls.parse(value)
-        except UsageError as exc:
-            raise click.BadParameter(str(exc)) from exc
-        if number is None:
-            raise click.BadParameter(f"{value!r} has no value; write {value}=1 for one")
-        parsed.append((name, number))
-    return tuple(parsed)
 
 
 def _octets(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
@@ -87,14 +71,7 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
     help="The grammar of FILE; without it its name or its text tells.",
 )
 @map_option
-@click.option(
-    "--sysctl",
-    "assignments",
-    multiple=True,
-    callback=_assignments,
-    metavar="NAME=VALUE",
-    help="Set a switch, as pycarp sysctl does; may be repeated.",
-)
+@sysctl_option
 @click.option(
     "--dialect",
     type=click.Choice([each.name for each in dialects.ALL]),

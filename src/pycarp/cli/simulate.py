@@ -1,0 +1,213 @@
+"""``pycarp simulate``: what the operators' own configuration does when things go wrong, in simulated time."""
+
+import os
+import sys
+from math import isnan
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from pycarp import dialects
+from pycarp.cli import simulate_faults
+from pycarp.cli.options import sysctl_option
+from pycarp.cli.simulate_crew import Crew
+from pycarp.cli.simulate_picture import draw
+from pycarp.cli.simulate_plot import plain, plot
+from pycarp.cli.simulate_report import StoryReport, ViolationRow, seconds
+from pycarp.cli.simulate_session import Wishes, look_into
+from pycarp.cli.simulate_tables import WIDTH, show, show_story, takeover_tables
+from pycarp.config import grammars
+from pycarp.config.cast import ConfigFile, read_cast
+from pycarp.config.grammars import Grammar
+from pycarp.errors import ConfigError, UsageError
+from pycarp.sim import story_file
+from pycarp.sim.simulation import simulate as simulate_story
+
+_MOST_SEEDS = 1_000_000
+_MOST_HOURS = 1_000_000
+_EXIT_BROKEN = 1
+
+_EPILOG = """\b
+Examples:
+  pycarp simulate hosta.rc.conf hostb.rc.conf provider.rc.conf
+  pycarp simulate fw1/hostname.carp0 fw2/hostname.carp0 --sysctl net.inet.carp.preempt=1
+  pycarp simulate pycarp.toml --copies 2             a second machine with advskew raised by 100
+  pycarp simulate *.toml --faults loss=20%           what if the link loses 20 % of packets?
+  pycarp simulate *.toml --faults power,stop=3s,loss=5%+delay=50ms
+  pycarp simulate *.toml --fastest --faults stalls=500ms,loss=1% --hours 24
+  pycarp simulate *.toml --seeds 10000               is any promise ever broken?
+  pycarp simulate --story pycarp-story.json          play a kept story again
+
+\b
+Faults that strike the MASTER, some for a time as in stop=3s:
+{strikes}
+
+\b
+Circumstances, in which it is struck and watched; joined by + they come together:
+{circumstances}
+
+\b
+Own addresses and names of interfaces are read where a file has them, and else
+invented; the interfaces of this machine do not matter. Interfaces that carry a
+common vhid are one segment. Times are simulated, and chance comes from seeds:
+the same command prints the same.
+
+\b
+Exit status: 0 all promises were kept, 1 one was broken, 2 wrong usage or configuration."""
+
+
+def _epilog() -> str:
+    rows = list(simulate_faults.table())
+    width = max(len(word) for word, _words in rows)
+    lines = [f"  {word.ljust(width)}  {words}" for word, words in rows]
+    number = len(simulate_faults.STRIKES)
+    return _EPILOG.format(strikes="\n".join(lines[:number]), circumstances="\n".join(lines[number:]))
+
+
+def _hours(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if isnan(value) or not 0.01 <= value <= _MOST_HOURS:
+        raise click.BadParameter(f"{value:g} is outside 0.01-{_MOST_HOURS}")
+    return value
+
+
+@click.command(epilog=_epilog())
+@click.argument(
+    "files", metavar="CONFIG...", nargs=-1, type=click.Path(path_type=Path, readable=False, allow_dash=False)
+)
+@click.option(
+    "--seeds", type=click.IntRange(1, _MOST_SEEDS), default=20, show_default=True, help="Trials of each kind."
+)
+@click.option(
+    "--hours",
+    type=float,
+    callback=_hours,
+    default=1.0,
+    show_default=True,
+    help="Simulated hours for which false takeovers are watched for, in each condition.",
+)
+@click.option("--faults", metavar="LIST", help="What to try instead of the usual: see below.")
+@click.option("--fastest", is_flag=True, help="Look for the fastest advbase without false takeovers.")
+@click.option(
+    "--copies",
+    type=click.IntRange(1, 255),
+    default=1,
+    help="Make so many machines of each, with advskew raised by 100 each.",
+)
+@click.option(
+    "--format",
+    "grammar",
+    type=click.Choice([each.value for each in Grammar]),
+    help="The grammar of all CONFIG; without it their names or texts tell.",
+)
+@click.option(
+    "--dialect",
+    type=click.Choice([each.name for each in dialects.ALL]),
+    show_default="universal for rc.conf, openbsd for hostname.carp",
+    help="Whose habits to have where systems differ; TOML and ucarp say it themselves.",
+)
+@sysctl_option
+@click.option(
+    "--story", type=click.Path(path_type=Path, readable=False), metavar="FILE", help="Play one kept story instead."
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
+    default=Path("pycarp-story.json"),
+    show_default=True,
+    metavar="FILE",
+    help="Where the shortest story of a broken promise is written.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+@click.option(
+    "--svg",
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
+    metavar="FILE",
+    help="Write the plot, and the table of takeovers, as a picture.",
+)
+@click.option("--jobs", type=click.IntRange(1, 256), show_default="one a processor", help="Processes that simulate.")
+def simulate(
+    *,
+    files: tuple[Path, ...],
+    seeds: int,
+    hours: float,
+    faults: str | None,
+    fastest: bool,
+    copies: int,
+    grammar: str | None,
+    dialect: str | None,
+    assignments: tuple[tuple[str, int], ...],
+    story: Path | None,
+    keep: Path,
+    as_json: bool,
+    svg: Path | None,
+    jobs: int | None,
+) -> None:
+    """Find out what your configuration does when things go wrong: CONFIG are its files, one a machine, as they stand.
+
+    The engine that pycarp runs is simulated on every machine, with its operating system and the network between them.
+    Shown are expected and worst takeover times, false takeovers, and whether every promise is kept.
+    """
+    if svg is not None and not svg.absolute().parent.is_dir():
+        raise UsageError(f"--svg {svg}: there is no folder {svg.parent}")
+    if story is not None:
+        if files:
+            raise UsageError("give either configurations or --story FILE: a story has its own machines")
+        sys.exit(_play(story, as_json=as_json, svg=svg))
+    if not files:
+        raise UsageError("name the configurations of at least two machines, or one with --copies 2; see --help")
+    wishes = Wishes(seeds=seeds, hours=hours, faults=simulate_faults.parse(faults), seeks_fastest=fastest, keep=keep)
+    cast = read_cast(
+        [ConfigFile(str(path), grammars.load(path)) for path in files],
+        grammar=Grammar(grammar) if grammar else None,
+        dialect=dialects.by_name(dialect) if dialect else None,
+        copies=copies,
+        sysctls=dict(assignments),
+    )
+    for note in cast.notes:
+        click.echo(f"pycarp: {note}", err=True)
+    found = look_into(cast.members, wishes, Crew(jobs or _processors()))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found.report), indent=2))
+    else:
+        show(_console(), found.report, example=found.example, broken=found.broken)
+        click.echo(f"simulated {found.report.simulated_h:g} h", err=True)
+    if svg is not None:
+        draw(svg, [*takeover_tables(found.report), "", *(found.broken or found.example)])
+    sys.exit(0 if found.report.promises.broken is None else _EXIT_BROKEN)
+
+
+def _play(path: Path, *, as_json: bool, svg: Path | None) -> int:
+    """Play a kept story, and return the exit status."""
+    try:
+        octets = path.read_bytes()
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    outcome = simulate_story(story_file.decode(octets, file=str(path)), tells=True)
+    plotted = plot(outcome)
+    report = StoryReport(
+        file=str(path),
+        violations=[
+            ViolationRow(promise=each.promise.value, at_s=seconds(each.at_ns), machine=each.node, text=each.words)
+            for each in outcome.violations
+        ],
+        lines=list(outcome.lines),
+        plot=plain(plotted),
+    )
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))
+    else:
+        show_story(_console(), report, plotted)
+    if svg is not None:
+        draw(svg, plotted)
+    return _EXIT_BROKEN if report.violations else 0
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,197 @@
+"""The words of ``pycarp simulate --faults``: what strikes the MASTER, and in what circumstances."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pycarp.errors import UsageError
+from pycarp.sim.command import span
+from pycarp.sim.experiments import CALM, Condition, Ordeal, Strike
+from pycarp.sim.story import Fault
+from pycarp.vocabulary import NS_PER_S
+
+_LONGEST_STRIKE_NS = 3600 * NS_PER_S
+_LONGEST_ORDEAL_NS = 50 * NS_PER_S
+_DEMOTION = 240
+_JOINED = " + "
+_STANDSTILL_NS = 10 * NS_PER_S
+
+STRIKES = {
+    Fault.POWER: "the machine is switched off",
+    Fault.CRASH: "the daemon dies; its guardian lives",
+    Fault.CRASH_ALL: "daemon and guardian die",
+    Fault.LINK_DOWN: "its link goes down",
+    Fault.STOP: "the daemon stands still",
+    Fault.PAUSE: "the machine stands still",
+    Fault.PARTITION: "it is cut off from all others",
+    Fault.ONE_WAY: "nobody hears it",
+    Fault.SEND_ERRORS: "its sends fail",
+    Fault.HAND_OVER: "it hands over, as when the daemon is stopped",
+    Fault.ADMIN_DOWN: "it is set down",
+    Fault.DEMOTION: "it is demoted",
+    Fault.MEDDLING: "somebody removes its addresses",
+}
+"""What can strike the MASTER, and in words."""
+
+_NOT_BY_DEFAULT = frozenset({Fault.ADMIN_DOWN})
+_USUAL_SPANS = {Fault.STOP: _STANDSTILL_NS, Fault.PAUSE: _STANDSTILL_NS, Fault.MEDDLING: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What a circumstance is called, the amount it has unless another is given, and how it is made."""
+
+    usual: str
+    words: str
+    make: Callable[[str], Ordeal]
+
+
+def _share(text: str) -> float:
+    value = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    if not 0 < value <= 1:
+        raise UsageError(f"{text} is outside 0-100%; write 20% or 0.2")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 1000:
+        raise UsageError(f"{text} is outside 0.1-1000 packets a second")
+    return value
+
+
+def _span_ns(text: str, most_ns: int) -> int:
+    span_ns = span(text)
+    if not 0 < span_ns <= most_ns:
+        raise UsageError(f"{text} is outside 0s-{most_ns // NS_PER_S}s")
+    return span_ns
+
+
+def _again_and_again(fault: Fault) -> Callable[[str], Ordeal]:
+    return lambda text: Ordeal(fault=fault, span_ns=_span_ns(text, _LONGEST_ORDEAL_NS))
+
+
+CIRCUMSTANCES = {
+    "loss": _Word("5%", "packets are lost", lambda text: Ordeal(fault=Fault.LOSS, amount=_share(text))),
+    "delay": _Word(
+        "100ms",
+        "packets take up to so much longer",
+        lambda text: Ordeal(fault=Fault.DELAY, amount=_span_ns(text, _LONGEST_ORDEAL_NS) / NS_PER_S),
+    ),
+    "duplication": _Word(
+        "50%", "packets arrive twice", lambda text: Ordeal(fault=Fault.DUPLICATION, amount=_share(text))
+    ),
+    "stalls": _Word("1s", "the MASTER's daemon stands still, once a minute", _again_and_again(Fault.STOP)),
+    "pauses": _Word("1s", "the MASTER's machine stands still, once a minute", _again_and_again(Fault.PAUSE)),
+    "clogs": _Word("1s", "the segment keeps packets back, once a minute", _again_and_again(Fault.CLOG)),
+    "replay": _Word(
+        "10", "old packets come again, so many a second", lambda text: Ordeal(fault=Fault.REPLAY, amount=_rate(text))
+    ),
+    "forgery": _Word(
+        "10", "forged packets come, so many a second", lambda text: Ordeal(fault=Fault.FORGERY, amount=_rate(text))
+    ),
+}
+"""What can be wrong all the time, or again and again."""
+
+_USUAL_CONDITIONS = ("loss=1%", "loss=5%", "loss=20%", "delay=100ms", "stalls=1s")
+
+_PACE_CONDITIONS = ("loss=1%", "delay=100ms", "stalls=1s")
+"""In which the fastest pace is sought; of heavy losses no pace is free, since three in a row are as likely at each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What to try: strikes, and in what surroundings; circumstances to watch in, also at other paces; stories."""
+
+    strikes: tuple[Strike, ...]
+    surroundings: tuple[Condition, ...]
+    conditions: tuple[Condition, ...]
+    of_paces: tuple[Condition, ...]
+    of_stories: tuple[Fault, ...]
+
+
+def parse(text: str | None) -> Faults:
+    """Return what ``loss=20%,delay=50ms,stop`` names, and what is usual without it; UsageError for other words.
+
+    Circumstances that are named are also those in which the MASTER is struck; those joined by ``+`` come together.
+    """
+    words = [each.strip() for each in (text or "").split(",") if each.strip()]
+    if text is not None and not words:
+        raise UsageError(f"--faults names none; {_known()}")
+    strikes = tuple(_strike(word) for word in words if word.partition("=")[0] in set(STRIKES))
+    named = tuple(_condition(word) for word in words if word.partition("=")[0] not in set(STRIKES))
+    faults = [*(each.fault for each in strikes), *(each.fault for condition in named for each in condition.ordeals)]
+    return Faults(
+        strikes=strikes or tuple(_usual_strike(fault) for fault in STRIKES if fault not in _NOT_BY_DEFAULT),
+        surroundings=tuple(dict.fromkeys(map(_lasting, named))) or (CALM,),
+        conditions=named or (CALM, *map(_condition, _USUAL_CONDITIONS)),
+        of_paces=named or tuple(map(_condition, _PACE_CONDITIONS)),
+        of_stories=tuple(dict.fromkeys(faults)),
+    )
+
+
+def table() -> Iterable[tuple[str, str]]:
+    """Yield each word with what it means, for ``--help``."""
+    yield from ((fault.value, words) for fault, words in STRIKES.items())
+    yield from ((f"{name}={word.usual}", word.words) for name, word in CIRCUMSTANCES.items())
+
+
+def _known() -> str:
+    return f"known are: {', '.join((*STRIKES, *CIRCUMSTANCES))}"
+
+
+def _usual_strike(fault: Fault) -> Strike:
+    amount = float(_DEMOTION) if fault is Fault.DEMOTION else 0.0
+    return Strike(fault=fault, span_ns=_USUAL_SPANS.get(fault), amount=amount)
+
+
+def _strike(word: str) -> Strike:
+    name, equals, amount = word.partition("=")
+    usual = _usual_strike(Fault(name))
+    if not equals:
+        return usual
+    try:
+        if usual.fault is Fault.DEMOTION:
+            return Strike(fault=usual.fault, amount=float(int(amount)))
+        if usual.fault is Fault.MEDDLING:
+            raise UsageError("it takes no amount")
+        return Strike(fault=usual.fault, span_ns=_span_ns(amount, _LONGEST_STRIKE_NS))
+    except UsageError as exc:
+        raise UsageError(f"--faults {word}: {exc}") from exc
+    except ValueError:
+        example = "240" if usual.fault is Fault.DEMOTION else "10s"
+        raise UsageError(f"--faults {word}: {amount!r} is not understood; write {name}={example}") from None
+
+
+def _condition(word: str) -> Condition:
+    ordeals = tuple(_ordeal(part) for part in word.split("+"))
+    return Condition(name=_JOINED.join(_named(part) for part in word.split("+")), ordeals=ordeals)
+
+
+def _lasting(condition: Condition) -> Condition:
+    """Return the circumstances that are there whenever the MASTER is struck."""
+    parts = zip(condition.name.split(_JOINED), condition.ordeals, strict=True)
+    lasting = [(name, ordeal) for name, ordeal in parts if not ordeal.span_ns]
+    if not lasting:
+        return CALM
+    return Condition(name=_JOINED.join(name for name, _o in lasting), ordeals=tuple(o for _name, o in lasting))
+
+
+def _named(word: str) -> str:
+    """Return a circumstance as reports call it: its name and its amount."""
+    name, _equals, amount = word.strip().partition("=")
+    return f"{name} {amount or CIRCUMSTANCES[name].usual}"
+
+
+def _ordeal(word: str) -> Ordeal:
+    name, _equals, amount = word.strip().partition("=")
+    known = CIRCUMSTANCES.get(name)
+    if name in set(STRIKES):
+        raise UsageError(f"--faults {word}: only circumstances can be joined by +: {', '.join(CIRCUMSTANCES)}")
+    if known is None:
+        raise UsageError(f"--faults: unknown fault {name!r}; {_known()}")
+    try:
+        return known.make(amount or known.usual)
+    except UsageError as exc:
+        raise UsageError(f"--faults {word}: {exc}") from exc
+    except ValueError:
+        raise UsageError(f"--faults {word}: {amount!r} is not understood; write {name}={known.usual}") from None

@@ -1,0 +1,242 @@
+"""What ``pycarp simulate`` found, as data: ``--json`` prints it, tables show it. Spans are seconds."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+import msgspec
+
+from pycarp.sim import bounds
+from pycarp.sim.experiments import Expectation, Strike, Takeover, Watch
+from pycarp.sim.misfits import Finding
+from pycarp.sim.story import Member
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+_HOURS_A_DAY = 24
+_S_AN_HOUR = 3600
+_RULE_OF_THREE = 3
+"""What was never seen in T happens, with 95 % confidence, less often than 3 / T."""
+
+
+class HostRow(msgspec.Struct, kw_only=True, frozen=True):
+    """A virtual host of a machine."""
+
+    vhid: int
+    segment: str
+    addresses: list[str]
+    advbase: int
+    advskew: int
+    preempt: bool
+    dialect: str
+    master_down_s: float
+
+
+class MachineRow(msgspec.Struct, kw_only=True, frozen=True):
+    """A machine, with its own addresses by segment."""
+
+    name: str
+    own: dict[str, list[str]]
+    hosts: list[HostRow]
+
+
+class FindingRow(msgspec.Struct, kw_only=True, frozen=True):
+    """Something that does not fit; ``serious`` when it makes two MASTERs."""
+
+    kind: str
+    vhid: int
+    machines: list[str]
+    serious: bool
+    text: str
+
+
+class TakeoverRow(msgspec.Struct, kw_only=True, frozen=True):
+    """What a fault of the MASTER led to, in ``trials`` trials; medians and worst cases of those taken over from."""
+
+    condition: str
+    vhids: list[int]
+    fault: str
+    fault_s: float | None
+    expected_s: tuple[float, float] | None
+    trials: int
+    taken_over: int
+    median_s: float | None
+    worst_s: float | None
+    ownerless_s: float
+    two_owners_s: float
+    ownerless_afterwards_s: float
+    by: dict[str, int]
+
+
+class WatchRow(msgspec.Struct, kw_only=True, frozen=True):
+    """How often somebody took over from a MASTER that lived; ``below_a_day`` bounds what was never seen."""
+
+    condition: str
+    hours: float
+    false_takeovers: int
+    a_day: float
+    below_a_day: float | None
+    ownerless_s: float
+
+
+class PaceRow(msgspec.Struct, kw_only=True, frozen=True):
+    """The cast with another advbase; with 0 the advskews are multiples of ``advskew_step``.
+
+    ``broken`` is how many of its stories broke a promise.
+    """
+
+    advbase: int
+    advskew_step: int | None
+    worst_s: float | None
+    watched: list[WatchRow]
+    broken: int
+
+
+class FastestRow(msgspec.Struct, kw_only=True, frozen=True):
+    """What was tried; ``fastest`` is the index of the fastest pace without false takeovers and broken promises."""
+
+    paces: list[PaceRow]
+    fastest: int | None
+
+
+class BrokenRow(msgspec.Struct, kw_only=True, frozen=True):
+    """A broken promise, and the shortest story of it; ``stories`` is how many stories broke one."""
+
+    promise: str
+    at_s: float
+    machine: str
+    text: str
+    stories: int
+    file: str | None
+    lines: list[str]
+    plot: list[str]
+
+
+class PromisesRow(msgspec.Struct, kw_only=True, frozen=True):
+    """How many stories were simulated, and in how many all promises were kept."""
+
+    stories: int
+    kept: int
+    broken: BrokenRow | None = None
+
+
+class ExampleRow(msgspec.Struct, kw_only=True, frozen=True):
+    """One story as a plot."""
+
+    title: str
+    plot: list[str]
+
+
+class Report(msgspec.Struct, kw_only=True, frozen=True):
+    """Everything."""
+
+    machines: list[MachineRow]
+    findings: list[FindingRow]
+    takeovers: list[TakeoverRow]
+    watched: list[WatchRow]
+    fastest: FastestRow | None
+    promises: PromisesRow
+    example: ExampleRow | None
+    simulated_h: float
+    interrupted: bool
+
+
+class ViolationRow(msgspec.Struct, kw_only=True, frozen=True):
+    """A broken promise of a story."""
+
+    promise: str
+    at_s: float
+    machine: str
+    text: str
+
+
+class StoryReport(msgspec.Struct, kw_only=True, frozen=True):
+    """What came of one kept story."""
+
+    file: str
+    violations: list[ViolationRow]
+    lines: list[str]
+    plot: list[str]
+
+
+def machine_row(member: Member) -> MachineRow:
+    """Return a machine as it was understood."""
+    return MachineRow(
+        name=member.name,
+        own={link: [str(each) for each in owns] for link, owns in member.own.items()},
+        hosts=[
+            HostRow(
+                vhid=host.vhid,
+                segment=host.interface,
+                addresses=[str(each) for each in host.shared],
+                advbase=host.advbase,
+                advskew=host.advskew,
+                preempt=host.preempt or member.settings.preempt,
+                dialect=host.dialect.name,
+                master_down_s=seconds(bounds.master_down_ns(host)),
+            )
+            for host in member.hosts
+        ],
+    )
+
+
+def finding_row(finding: Finding) -> FindingRow:
+    """Return a finding."""
+    return FindingRow(
+        kind=finding.misfit.value,
+        vhid=finding.key.vhid,
+        machines=list(finding.machines),
+        serious=finding.is_deafness,
+        text=finding.words,
+    )
+
+
+def takeover_row(
+    strike: Strike,
+    takeovers: Sequence[Takeover],
+    *,
+    condition: str,
+    keys: Iterable[HostKey],
+    expectation: Expectation | None,
+) -> TakeoverRow:
+    """Return what the trials of a strike came to."""
+    spans_ns = [each.takeover_ns for each in takeovers if each.takeover_ns is not None]
+    expected_s = None if expectation is None else (seconds(expectation.from_ns), seconds(expectation.to_ns))
+    return TakeoverRow(
+        condition=condition,
+        vhids=[key.vhid for key in keys],
+        fault=strike.fault.value,
+        fault_s=None if strike.span_ns is None else seconds(strike.span_ns),
+        expected_s=expected_s,
+        trials=len(takeovers),
+        taken_over=len(spans_ns),
+        median_s=seconds(round(median(spans_ns))) if spans_ns else None,
+        worst_s=seconds(max(spans_ns)) if spans_ns else None,
+        ownerless_s=seconds(max(each.ownerless_ns for each in takeovers)),
+        two_owners_s=seconds(max(each.double_ns for each in takeovers)),
+        ownerless_afterwards_s=seconds(max(each.afterwards_ns for each in takeovers)),
+        by=dict(Counter(each.by for each in takeovers if each.by).most_common()),
+    )
+
+
+def watch_row(condition: str, watches: Sequence[Watch]) -> WatchRow:
+    """Return what was seen in several spans of one condition."""
+    hours = sum(each.span_ns for each in watches) / NS_PER_S / _S_AN_HOUR
+    count = sum(each.false_takeovers for each in watches)
+    return WatchRow(
+        condition=condition,
+        hours=round(hours, 3),
+        false_takeovers=count,
+        a_day=round(count / hours * _HOURS_A_DAY, 2),
+        below_a_day=None if count else round(_RULE_OF_THREE / hours * _HOURS_A_DAY, 2),
+        ownerless_s=seconds(max(each.ownerless_ns for each in watches)),
+    )
+
+
+def hours_of(span_ns: int) -> float:
+    """Return a span in hours, as reports have it."""
+    return round(span_ns / NS_PER_S / _S_AN_HOUR, 2)
+
+
+def seconds(span_ns: int) -> float:
+    """Return a span as reports have it: in seconds, rounded to microseconds."""
+    return round(span_ns / NS_PER_S, 6)

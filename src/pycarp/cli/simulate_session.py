@@ -1,0 +1,338 @@
+"""What ``pycarp simulate`` tries, in which order, and how the results become a report."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from pycarp.cli.simulate_crew import Crew
+from pycarp.cli.simulate_faults import Faults
+from pycarp.cli.simulate_plot import plain, plot
+from pycarp.cli.simulate_report import (
+    BrokenRow,
+    ExampleRow,
+    FastestRow,
+    FindingRow,
+    PaceRow,
+    PromisesRow,
+    Report,
+    TakeoverRow,
+    WatchRow,
+    finding_row,
+    hours_of,
+    machine_row,
+    seconds,
+    takeover_row,
+    watch_row,
+)
+from pycarp.errors import ConfigError
+from pycarp.sim import story_file
+from pycarp.sim.experiments import (
+    Condition,
+    Expectation,
+    Result,
+    StoryTrial,
+    Strike,
+    StrikeTrial,
+    Trial,
+    WatchTrial,
+    alike,
+    expected,
+    masters_at_rest,
+)
+from pycarp.sim.misfits import misfits
+from pycarp.sim.paces import PACES, Pace, at_pace
+from pycarp.sim.shrinking import shortest
+from pycarp.sim.simulation import simulate
+from pycarp.sim.stories import random_story
+from pycarp.sim.story import THE_MASTER, Fault, Member, Story
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+_S_AN_HOUR = 3600
+_PIECE_NS = 900 * NS_PER_S
+"""Hours are simulated in pieces of this length, each with a seed of its own, by whichever process is free."""
+
+_ALLOWANCE = 2
+"""How many times more advertisements than with advbase 1 a fast pace may send while it is watched."""
+
+_LEAST_SHARE = 0.1
+"""Of the hours, for which the fastest are watched all the same."""
+
+_BEFORE_NS = 4 * NS_PER_S
+"""How much of the time before the incident an example shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the user asked for."""
+
+    seeds: int
+    hours: float
+    faults: Faults
+    seeks_fastest: bool
+    keep: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The report, and its plots with their colours."""
+
+    report: Report
+    example: tuple[Text, ...] = ()
+    broken: tuple[Text, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Batch:
+    """Trials of one kind, and what came of those that were run."""
+
+    trials: list[Trial]
+    results: list[Result] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Strikes(_Batch):
+    strike: Strike
+    condition: Condition
+    keys: tuple[HostKey, ...]
+    expectation: Expectation | None
+
+    def row(self) -> TakeoverRow | None:
+        takeovers = [each.takeover for each in self.results if each.takeover is not None]
+        if not takeovers:
+            return None
+        return takeover_row(
+            self.strike,
+            takeovers,
+            condition=self.condition.name,
+            keys=self.keys,
+            expectation=self.expectation,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watches(_Batch):
+    condition: Condition
+
+    def row(self) -> WatchRow | None:
+        watches = [each.watch for each in self.results if each.watch is not None]
+        return watch_row(self.condition.name, watches) if watches else None
+
+
+@dataclass(slots=True, kw_only=True)
+class _PaceBatches:
+    pace: Pace
+    strikes: _Strikes | None
+    watches: list[_Watches]
+
+    def batches(self) -> list[_Batch]:
+        return [*([self.strikes] if self.strikes else []), *self.watches]
+
+    def row(self) -> PaceRow | None:
+        takeover = self.strikes.row() if self.strikes else None
+        watched = [row for each in self.watches if (row := each.row()) is not None]
+        if len(watched) < len(self.watches):
+            return None
+        return PaceRow(
+            advbase=self.pace.advbase,
+            advskew_step=self.pace.step or None,
+            worst_s=takeover.worst_s if takeover else None,
+            watched=watched,
+            broken=sum(result.broken is not None for batch in self.batches() for result in batch.results),
+        )
+
+
+def look_into(members: tuple[Member, ...], wishes: Wishes, crew: Crew) -> Found:
+    """Simulate what is wished, and report it; what the user interrupts is reported as far as it is known."""
+    at_rest = masters_at_rest(members)
+    strikes = list(_strikes(members, wishes, at_rest))
+    watches = [_watches(members, condition, wishes.hours) for condition in wishes.faults.conditions]
+    paces = list(_paces(members, wishes)) if wishes.seeks_fastest else []
+    stories = _Batch(trials=_stories(members, wishes))
+    own: list[_Batch] = [stories, *strikes, *watches]
+    _work([*own, *(batch for pace in paces for batch in pace.batches())], crew)
+    takeovers = [row for row in (each.row() for each in strikes) if row is not None]
+    watched = [row for row in (each.row() for each in watches) if row is not None]
+    results = [result for batch in own for result in batch.results]
+    promises, broken = _promises(results, wishes.keep)
+    example, plotted = _example(strikes)
+    report = Report(
+        machines=[machine_row(member) for member in members],
+        findings=[*map(finding_row, misfits(members)), *_restless(at_rest)],
+        takeovers=takeovers,
+        watched=watched,
+        fastest=_fastest(paces) if wishes.seeks_fastest else None,
+        promises=promises,
+        example=example,
+        simulated_h=hours_of(sum(each.simulated_ns for each in results)),
+        interrupted=crew.is_interrupted,
+    )
+    return Found(report=report, example=plotted, broken=broken)
+
+
+def _work(batches: Sequence[_Batch], crew: Crew) -> None:
+    results = iter(crew.work([trial for batch in batches for trial in batch.trials]))
+    for batch in batches:
+        found = [next(results) for _trial in batch.trials]
+        batch.results = [each for each in found if each is not None]
+
+
+# What is tried
+
+
+def _strikes(
+    members: tuple[Member, ...], wishes: Wishes, at_rest: dict[HostKey, tuple[str, ...]]
+) -> Iterator[_Strikes]:
+    for condition in wishes.faults.surroundings:
+        for keys in alike(members):
+            for strike in wishes.faults.strikes:
+                if at_rest[keys[0]]:
+                    victim = at_rest[keys[0]][0]
+                    yield _strike(members, strike, condition, keys, seeds=wishes.seeds, victim=victim)
+
+
+def _strike(
+    members: tuple[Member, ...],
+    strike: Strike,
+    condition: Condition,
+    keys: tuple[HostKey, ...],
+    *,
+    seeds: int,
+    victim: str,
+) -> _Strikes:
+    return _Strikes(
+        strike=strike,
+        condition=condition,
+        keys=keys,
+        expectation=expected(members, keys[0], victim, strike),
+        trials=[
+            StrikeTrial(members=members, key=keys[0], strike=strike, condition=condition, seed=seed)
+            for seed in range(seeds)
+        ],
+    )
+
+
+def _watches(members: tuple[Member, ...], condition: Condition, hours: float) -> _Watches:
+    left_ns = round(hours * _S_AN_HOUR * NS_PER_S)
+    trials: list[Trial] = []
+    while left_ns > 0:
+        span_ns = min(left_ns, _PIECE_NS)
+        trials.append(WatchTrial(members=members, condition=condition, span_ns=span_ns, seed=len(trials)))
+        left_ns -= span_ns
+    return _Watches(condition=condition, trials=trials)
+
+
+def _stories(members: tuple[Member, ...], wishes: Wishes) -> list[Trial]:
+    faults = wishes.faults.of_stories
+    return [StoryTrial(told=random_story(seed, members=members, faults=faults)) for seed in range(wishes.seeds)]
+
+
+def _paces(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_PaceBatches]:
+    """Yield the trials of every pace that the dialects allow."""
+    for pace in PACES:
+        try:
+            cast = at_pace(members, pace)
+        except ConfigError:
+            continue
+        groups, at_rest = alike(cast), masters_at_rest(cast)
+        power = Strike(fault=Fault.POWER)
+        strikes = None
+        if groups and at_rest[groups[0][0]]:
+            victim = at_rest[groups[0][0]][0]
+            condition = wishes.faults.surroundings[0]
+            strikes = _strike(cast, power, condition, groups[0], seeds=wishes.seeds, victim=victim)
+        hours = wishes.hours * _share(pace)
+        watches = [_watches(cast, condition, hours) for condition in wishes.faults.of_paces]
+        yield _PaceBatches(pace=pace, strikes=strikes, watches=watches)
+
+
+def _share(pace: Pace) -> float:
+    """Return for which part of the hours a pace is watched: fast ones send too much to be watched for all of them."""
+    return 1.0 if pace.advbase else min(max(_ALLOWANCE * pace.step / 256, _LEAST_SHARE), 1.0)
+
+
+# What was found
+
+
+def _restless(at_rest: dict[HostKey, tuple[str, ...]]) -> Iterator[FindingRow]:
+    """Yield virtual hosts that have no owner, or several, though nothing is wrong."""
+    for key, names in at_rest.items():
+        if len(names) != 1:
+            who = "nobody" if not names else " and ".join(names)
+            have = "has" if not names else "all have" if len(names) > 2 else "both have"
+            text = f"vhid {key.vhid}: with nothing wrong at all, {who} {have} the addresses"
+            yield FindingRow(kind="at rest", vhid=key.vhid, machines=list(names), serious=True, text=text)
+
+
+def _fastest(paces: Sequence[_PaceBatches]) -> FastestRow:
+    rows = [row for each in paces if (row := each.row()) is not None]
+    fastest = next(
+        (
+            index
+            for index, row in enumerate(rows)
+            if not row.broken and not any(each.false_takeovers for each in row.watched)
+        ),
+        None,
+    )
+    return FastestRow(paces=rows, fastest=fastest)
+
+
+def _promises(results: Sequence[Result], keep: Path) -> tuple[PromisesRow, tuple[Text, ...]]:
+    bad = [each for each in results if each.broken is not None]
+    kept = len(results) - len(bad)
+    if not bad:
+        return PromisesRow(stories=len(results), kept=kept), ()
+    row, plotted = _shortest(bad[0], len(bad), keep)
+    return PromisesRow(stories=len(results), kept=kept, broken=row), plotted
+
+
+def _shortest(result: Result, stories: int, keep: Path) -> tuple[BrokenRow, tuple[Text, ...]]:
+    """Return the shortest story in which a promise is broken, and write it to a file."""
+    assert result.story is not None
+    assert result.broken is not None
+    promise = result.broken.promise
+    try:
+        story = shortest(result.story, result.broken)
+    except KeyboardInterrupt:
+        story = result.story
+    outcome = simulate(story, tells=True)
+    broken = next(each for each in outcome.violations if each.promise is promise)
+    plotted = tuple(plot(outcome))
+    row = BrokenRow(
+        promise=promise.value,
+        at_s=seconds(broken.at_ns),
+        machine=broken.node,
+        text=broken.words,
+        stories=stories,
+        file=_kept(story, keep, told=f"{promise.value}: {broken.node or 'nobody'} {broken.words}"),
+        lines=list(outcome.lines),
+        plot=plain(plotted),
+    )
+    return row, plotted
+
+
+def _kept(story: Story, path: Path, *, told: str) -> str | None:
+    try:
+        path.write_bytes(story_file.encode(story, told=told))
+    except OSError as exc:
+        click.echo(f"pycarp: cannot write the story to {path}: {exc.strerror}; say where with --keep", err=True)
+        return None
+    return str(path)
+
+
+def _example(strikes: Sequence[_Strikes]) -> tuple[ExampleRow | None, tuple[Text, ...]]:
+    """Return the first trial as a plot."""
+    if not strikes:
+        return None, ()
+    batch = strikes[0]
+    trial = batch.trials[0]
+    assert isinstance(trial, StrikeTrial)
+    outcome = simulate(trial.story())
+    blow = next(each for each in outcome.story.incidents if each.node == THE_MASTER)
+    until_ns = min(outcome.story.until_ns, blow.until_ns + 2 * _BEFORE_NS) if blow.span_ns else None
+    since_ns = max(blow.at_ns - _BEFORE_NS, 0)
+    plotted = tuple(plot(outcome, keys=batch.keys, from_ns=since_ns, to_ns=until_ns))
+    title = f"For example: {batch.strike.fault}, {batch.condition.name}, seed {trial.seed}"
+    return ExampleRow(title=title, plot=plain(plotted)), plotted
