@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from pycarp.cli import cli, simulate_faults
-from pycarp.cli.simulate_crew import Crew
-from pycarp.cli.simulate_plot import plain, plot
-from pycarp.cli.simulate_report import Report, StoryReport
+from pycarp.cli import cli
+from pycarp.cli.simulate import faults as strikes
+from pycarp.cli.simulate.crew import Crew
+from pycarp.cli.simulate.plot import plain, plot
+from pycarp.cli.simulate.report import Report, StoryReport
 from pycarp.errors import UsageError
 from pycarp.sim.experiments import CALM, Ordeal, Strike, StrikeTrial
 from pycarp.sim.simulation import simulate as simulate_story
@@ -245,11 +246,11 @@ def test_mistakes_are_one_line_and_a_code(words: list[str], complaint: str) -> N
 )
 def test_amounts_have_bounds(words: str) -> None:
     with pytest.raises(UsageError, match="--faults"):
-        simulate_faults.parse(words)
+        strikes.parse(words)
 
 
 def test_faults_are_strikes_and_circumstances() -> None:
-    found = simulate_faults.parse("stop=3s,loss=20%+delay=50ms,stalls=500ms")
+    found = strikes.parse("stop=3s,loss=20%+delay=50ms,stalls=500ms")
 
     assert found.strikes == (Strike(fault=Fault.STOP, span_ns=3 * NS_PER_S),)
     assert [each.name for each in found.conditions] == ["loss 20% + delay 50ms", "stalls 500ms"]
@@ -261,7 +262,7 @@ def test_faults_are_strikes_and_circumstances() -> None:
 def test_help_names_every_fault() -> None:
     told = simulate("--help").stdout
 
-    assert [word for word, _meaning in simulate_faults.table() if f"\n    {word} " not in told] == []
+    assert [word for word, _meaning in strikes.table() if f"\n    {word} " not in told] == []
 
 
 class _Impatient:
@@ -330,4 +331,4 @@ def test_the_page_names_every_key() -> None:
 def test_the_page_names_every_fault() -> None:
     page = PAGE.read_text()
 
-    assert [word for word, _meaning in simulate_faults.table() if f"`{word.partition('=')[0]}" not in page] == []
+    assert [word for word, _meaning in strikes.table() if f"`{word.partition('=')[0]}" not in page] == []

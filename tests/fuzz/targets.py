@@ -20,10 +20,12 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import DatagramReceived, HostAdded, LinkChanged
 from pycarp.daemon import control_server
 from pycarp.daemon.control_messages import DoneReply, Reply, Request, decode_reply, decode_request, encode
-from pycarp.errors import CaptureError, ConfigError, ControlError, DecodeError
+from pycarp.errors import CaptureError, ConfigError, ControlError, DecodeError, RecordingError
 from pycarp.inspection.capture_file import packets_of
 from pycarp.inspection.inspector import Inspector
 from pycarp.inspection.timeline import Timeline
+from pycarp.recording import Replay, read
+from pycarp.sim import story_file
 from pycarp.sim.scenario import ScenarioError, play
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, LinkFacts, family_of
 from pycarp.wire import advertisement, arp, envelope, ethernet, ip, ndp, vrrp
@@ -175,6 +177,20 @@ def scenario(octets: bytes) -> None:
         play(octets.decode("utf-8", "replace"))
 
 
+def recording(octets: bytes) -> None:
+    """Read a recording, and play it as far as it goes."""
+    with contextlib.suppress(RecordingError):
+        for played in Replay(read(octets.splitlines(keepends=True), file="recording")).steps():
+            assert played.raised or played.difference is None or str(played.difference)
+
+
+def story(octets: bytes) -> None:
+    """Read a story; simulating one that makes sense takes long, and its faults are tested elsewhere."""
+    with contextlib.suppress(ConfigError):
+        decoded = story_file.decode(octets, file="story")
+        assert story_file.decode(story_file.encode(decoded), file="again") == decoded
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "codec": codec,
     "engine": engine,
@@ -186,5 +202,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "control_socket": control_socket,
     "capture": capture,
     "scenario": scenario,
+    "recording": recording,
+    "story": story,
 }
 """By name, which is also that of the folder with the seeds."""

@@ -16,9 +16,9 @@ from pycarp.cli.ifconfig import ifconfig
 from pycarp.cli.lab import lab
 from pycarp.cli.netstat import netstat
 from pycarp.cli.release import release
-from pycarp.cli.replay import replay
+from pycarp.cli.replay.command import replay
 from pycarp.cli.run import run
-from pycarp.cli.simulate import simulate
+from pycarp.cli.simulate.command import simulate
 from pycarp.cli.status import status
 from pycarp.cli.sysctl import sysctl
 from pycarp.cli.ucarp import ucarp

@@ -7,8 +7,8 @@ from itertools import islice
 import click
 import msgspec
 
-from pycarp.cli.replay_output import Clock, StepWords, Tally, opening
-from pycarp.cli.replay_why import why
+from pycarp.cli.replay.output import Clock, StepWords, Tally, opening
+from pycarp.cli.replay.why import why
 from pycarp.core.inputs import DatagramReceived, Input
 from pycarp.errors import CarpError, DecodeError
 from pycarp.recording import Played, Recording, Replay

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from pycarp import __version__
-from pycarp.cli.replay_output import HumanOutput, JsonOutput, Output
-from pycarp.cli.replay_steps import walk
-from pycarp.cli.replay_test import write_test
-from pycarp.cli.replay_why import show_why
+from pycarp.cli.replay.output import HumanOutput, JsonOutput, Output
+from pycarp.cli.replay.regression import write_test
+from pycarp.cli.replay.steps import walk
+from pycarp.cli.replay.why import show_why
 from pycarp.errors import CarpError, UsageError
 from pycarp.recording import Played, Recording, Replay, read
 from pycarp.vocabulary import NS_PER_S

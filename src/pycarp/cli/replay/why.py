@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from pycarp.aio.log_records import explain
-from pycarp.cli.replay_output import Clock, print_objects
+from pycarp.cli.replay.output import Clock, print_objects
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.errors import CarpError, UsageError

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from pycarp.cli.simulate_crew import Crew
-from pycarp.cli.simulate_faults import Faults
-from pycarp.cli.simulate_plot import plain, plot
-from pycarp.cli.simulate_report import (
+from pycarp.cli.simulate.crew import Crew
+from pycarp.cli.simulate.faults import Faults
+from pycarp.cli.simulate.plot import plain, plot
+from pycarp.cli.simulate.report import (
     BrokenRow,
     ExampleRow,
     FastestRow,

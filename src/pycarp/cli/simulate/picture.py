@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from pycarp.cli.simulate_tables import WIDTH
+from pycarp.cli.simulate.tables import WIDTH
 from pycarp.errors import ConfigError
 
 _FORMAT = """\

@@ -10,14 +10,14 @@ import msgspec
 from rich.console import Console
 
 from pycarp import dialects
-from pycarp.cli import simulate_faults
 from pycarp.cli.options import sysctl_option
-from pycarp.cli.simulate_crew import Crew
-from pycarp.cli.simulate_picture import draw
-from pycarp.cli.simulate_plot import plain, plot
-from pycarp.cli.simulate_report import StoryReport, ViolationRow, seconds
-from pycarp.cli.simulate_session import Wishes, look_into
-from pycarp.cli.simulate_tables import WIDTH, show, show_story, takeover_tables
+from pycarp.cli.simulate import faults as fault_words
+from pycarp.cli.simulate.crew import Crew
+from pycarp.cli.simulate.picture import draw
+from pycarp.cli.simulate.plot import plain, plot
+from pycarp.cli.simulate.report import StoryReport, ViolationRow, seconds
+from pycarp.cli.simulate.session import Wishes, look_into
+from pycarp.cli.simulate.tables import WIDTH, show, show_story, takeover_tables
 from pycarp.config import grammars
 from pycarp.config.cast import ConfigFile, read_cast
 from pycarp.config.grammars import Grammar
@@ -59,10 +59,10 @@ Exit status: 0 all promises were kept, 1 one was broken, 2 wrong usage or config
 
 
 def _epilog() -> str:
-    rows = list(simulate_faults.table())
+    rows = list(fault_words.table())
     width = max(len(word) for word, _words in rows)
     lines = [f"  {word.ljust(width)}  {words}" for word, words in rows]
-    number = len(simulate_faults.STRIKES)
+    number = len(fault_words.STRIKES)
     return _EPILOG.format(strikes="\n".join(lines[:number]), circumstances="\n".join(lines[number:]))
 
 
@@ -157,7 +157,7 @@ def simulate(
         sys.exit(_play(story, as_json=as_json, svg=svg))
     if not files:
         raise UsageError("name the configurations of at least two machines, or one with --copies 2; see --help")
-    wishes = Wishes(seeds=seeds, hours=hours, faults=simulate_faults.parse(faults), seeks_fastest=fastest, keep=keep)
+    wishes = Wishes(seeds=seeds, hours=hours, faults=fault_words.parse(faults), seeks_fastest=fastest, keep=keep)
     cast = read_cast(
         [ConfigFile(str(path), grammars.load(path)) for path in files],
         grammar=Grammar(grammar) if grammar else None,

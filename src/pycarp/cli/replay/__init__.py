@@ -1,0 +1,1 @@
+"""``pycarp replay``: a recording happens again, is walked through, explained, and becomes a test."""

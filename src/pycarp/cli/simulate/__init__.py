@@ -1,0 +1,1 @@
+"""``pycarp simulate``: what it asks of the simulator, and how the answers look."""
