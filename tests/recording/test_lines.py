@@ -80,6 +80,7 @@ def test_a_line_that_is_cut_short_is_named_after_those_before_it() -> None:
     ("change", "what"),
     [
         ({"in": {"is": "Nonsense"}}, "'Nonsense' is none of DatagramReceived, "),
+        ({"in": {"is": {}}}, "{} is none of DatagramReceived, "),
         ({"in": {"is": "HostRemoved"}}, "HostRemoved lacks 'key'"),
         ({"in": {"is": "HostRemoved", "key": ["fxp0"]}}, "['fxp0'] has 1 items instead of 2"),
         ({"in": {"is": "HostRemoved", "key": ["fxp0", True]}}, "True where int belongs"),

@@ -142,7 +142,7 @@ def _of_union(given: tuple[Any, ...]) -> _Form:
                 return _form(next(iter(classes.values()))).unpack(packed)
             fields = dict(packed)
             name = fields.pop(_TAG, None)
-            if name not in classes:
+            if not isinstance(name, str) or name not in classes:
                 raise ValueError(f"{_short(name)} is none of {', '.join(classes)}")
             return _form(classes[name]).unpack(fields)
         for each in others:
