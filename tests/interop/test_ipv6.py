@@ -144,7 +144,7 @@ def test_both_families_move_as_one_unit(segment: Segment, tmp_path: Path, transp
         assert took_s > 2.5 or how == "stopped"
         # What the client knows stays true: the switch was told where the virtual MAC is now.
         assert VIRTUAL_MAC in neighbour(segment)
-        wait_until(lambda: pings(segment, SHARED6), 1)
+        wait_until(lambda: pings(segment, SHARED6), 3)
         assert pings(segment, SHARED6)
         assert pings(segment, SHARED4)
         assert fetched(segment, SHARED6) == "b"
