@@ -904,6 +904,17 @@ def test_the_bow_out_of_a_loser_is_no_vacancy() -> None:
     assert host.state is State.BACKUP
 
 
+def test_the_bow_out_of_one_that_was_relieved_gives_the_other_an_interval_to_show_itself() -> None:
+    host = bench(config(advskew=50))
+    host.hear(advert(advskew=100), at_ns=seconds(1))
+    host.hear(advert(advskew=75, source=HIGHER), at_ns=seconds(2))
+    host.hear(advert(advbase=255, advskew=255), at_ns=seconds(3))
+    before = host.state
+    host.pass_time(to_ns=seconds(4) + (75 + 50) * NS_PER_SKEW)
+
+    assert [before, host.state] == [State.BACKUP, State.MASTER]
+
+
 def test_a_better_master_that_became_a_weaker_one_is_relieved() -> None:
     host = bench(config(advskew=50, preempt=True))
     host.hear(advert(advskew=0), at_ns=seconds(1))

@@ -35,9 +35,9 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.precaution import precaution_of
 from pycarp.core.speaker import Speaker, source_for
-from pycarp.core.state import EDGES, OF_THE_LIVING, Backup, Init, Master, Phase, Reason, State, copy_of, state_of
+from pycarp.core.state import EDGES, OF_THE_LIVING, Backup, Init, Master, Phase, Reason, Rival, State, copy_of, state_of
 from pycarp.dialects.base import Claim, Farewell, Tie, Verdict
-from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, HostKey, Interface
 from pycarp.wire.advertisement import BOW_OUT
 
 _BOW_OUT_CLAIM = Claim(advbase=BOW_OUT, advskew=BOW_OUT)
@@ -241,7 +241,7 @@ class Machine:
         if reason is Reason.ABSENT:
             phase.listens_until_ns = now_ns + self.config.dialect.courtesy_ns
         if to is not None:
-            phase.better[to.family] = (to.source, now_ns)
+            phase.better[to.family] = phase.latest[to.family] = Rival(to.source, to.claim.interval_ns, now_ns)
         self._enter(phase, reason, now_ns, out)
 
     def _become_master(self, reason: Reason, now_ns: int, out: Outbox) -> None:
@@ -300,10 +300,7 @@ class Machine:
         And a bow-out is told from a claim to preempt: whoever sent it has dropped the addresses already.
         """
         assert isinstance(self._phase, Backup)
-        if self._leaves_it_to_better(event, now_ns):
-            # Should the better one have died since, this one is MASTER, and nobody but who preempts takes over from it.
-            if event.claim != _BOW_OUT_CLAIM:
-                self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns
+        if self.config.dialect.heeds_better and self._leaves_it_to_others(event, now_ns):
             return
         self.peer = Peer(source=event.source, claim=event.claim, at_ns=now_ns)
         preempts = self.config.preempt or self.surroundings.node_preempts
@@ -337,19 +334,41 @@ class Machine:
             self._phase.listens_until_ns = now_ns + courtesy_ns
         return now_ns < self._phase.listens_until_ns
 
-    def _leaves_it_to_better(self, event: Heard, now_ns: int) -> bool:
-        """Say whether a weaker MASTER, or its end, is not our business, because a better one is there to see to it."""
+    def _leaves_it_to_others(self, event: Heard, now_ns: int) -> bool:
+        """Say whether a weaker MASTER, or the end of one, is not our business: another one is there to see to it."""
         assert isinstance(self._phase, Backup)
-        if not self.config.dialect.heeds_better:
+        phase, family = self._phase, event.family
+        if event.claim == _BOW_OUT_CLAIM:
+            return self._is_no_vacancy(event, now_ns)
+        if self.config.dialect.compare(self.claim, event.claim) is Verdict.STRONGER:
+            if self._rival(phase.better, event, now_ns) is not None:
+                # Should that one have died since, this one is MASTER, and only who preempts takes over from it.
+                phase.master_down_at_ns[family] = now_ns + self._master_down_ns
+                return True
+            phase.better.pop(family, None)
+        else:
+            phase.better[family] = Rival(event.source, event.claim.interval_ns, now_ns)
+        phase.latest[family] = Rival(event.source, event.claim.interval_ns, now_ns)
+        return False
+
+    def _is_no_vacancy(self, event: Heard, now_ns: int) -> bool:
+        """Say whether another MASTER was heard lately than the one that bows out; it has an interval to show itself."""
+        assert isinstance(self._phase, Backup)
+        phase, family = self._phase, event.family
+        rival = self._rival(phase.latest, event, now_ns) or self._rival(phase.better, event, now_ns)
+        if rival is None:
+            phase.better.pop(family, None)
             return False
-        better = self._phase.better.get(event.family)
-        if self.config.dialect.compare(self.claim, event.claim) is not Verdict.STRONGER:
-            self._phase.better[event.family] = (event.source, now_ns)
-            return False
-        if better is not None and better[0] == event.source:
-            del self._phase.better[event.family]
-            return False
-        return better is not None and now_ns - better[1] < self._master_down_ns
+        shown_at_ns = now_ns + rival.interval_ns + self.config.advskew * NS_PER_SKEW
+        phase.master_down_at_ns[family] = min(phase.master_down_at_ns.get(family, shown_at_ns), shown_at_ns)
+        return True
+
+    def _rival(self, known: Mapping[Family, Rival], event: Heard, now_ns: int) -> Rival | None:
+        """Return who is known in the family, if that is somebody else who may live."""
+        rival = known.get(event.family)
+        if rival is None or rival.source == event.source or now_ns - rival.at_ns >= self._master_down_ns:
+            return None
+        return rival
 
     def _tell_master(self, event: Heard, now_ns: int, out: Outbox) -> None:
         assert isinstance(self._phase, Backup)

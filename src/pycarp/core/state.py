@@ -60,11 +60,20 @@ class Init:
     is_final: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Who advertised, how often it says that it does, and when."""
+
+    source: Address
+    interval_ns: int
+    at_ns: int
+
+
 @dataclass(slots=True)
 class Backup:
     """Listening; takes over when the deadline of any family passes.
 
-    ``better`` is who claimed at least as much as we do, and when it was heard last, by family.
+    ``better`` is who claimed at least as much as we do last, by family, and ``latest`` whoever was heeded last.
     ``masters`` is who was told to be MASTER last, by family; another is told of from ``tell_again_at_ns`` on.
     Nobody is relieved before ``listens_until_ns``: what waited in the socket of a host that stood still is old.
     ``farewell_epoch`` is set as long as the one that we yielded to is to be told that the addresses are dropped.
@@ -72,7 +81,8 @@ class Backup:
 
     master_down_at_ns: dict[Family, int]
     farewell_epoch: int | None = None
-    better: dict[Family, tuple[Address, int]] = field(default_factory=dict)
+    better: dict[Family, Rival] = field(default_factory=dict)
+    latest: dict[Family, Rival] = field(default_factory=dict)
     masters: dict[Family, Address] = field(default_factory=dict)
     tell_again_at_ns: int = 0
     listens_until_ns: int = 0

@@ -132,12 +132,12 @@ class Checks:
         self._steps += 1
         if self._telling is not None:
             self._telling.tell_step(self._agenda.now_ns, computer.name, event, step)
-        if step.effects:
-            for effect in step.effects:
-                if isinstance(effect, Publish) and isinstance(effect.event, StateChange):
-                    self._note_change(computer, effect.event)
-            if not isinstance(event, DatagramReceived):
-                self._compare(computer)
+        published = [effect.event for effect in step.effects if isinstance(effect, Publish)]
+        for each in published:
+            if isinstance(each, StateChange):
+                self._note_change(computer, each)
+        if published or not isinstance(event, DatagramReceived | TimePassed):
+            self._compare(computer)
         if isinstance(event, TimePassed) and step.deadline_ns is not None and step.deadline_ns <= computer.now_ns:
             self._violate(Promise.ALIVE, computer.name, f"wants to be called at {step.deadline_ns} again")
             computer.process = None
