@@ -73,6 +73,10 @@ def read(
 
     Raises ConfigProblems with everything that is wrong, ConfigError for a dialect where the grammar says which.
     """
+    before, nul, _after = text.partition("\0")
+    if nul:
+        line = before.count("\n") + 1
+        raise ConfigError(f"{file}:{line}: a NUL character, which no other grammar could say; remove it")
     match grammar:
         case Grammar.RC_CONF:
             return rcconf.read(text, file=file, links=links, renames=renames, dialect=dialect or UNIVERSAL)
