@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
-from pycarp.aio.sieges import Sieges
 from pycarp.core.effects import (
     Announce,
     DropAddresses,
@@ -18,13 +17,21 @@ from pycarp.core.effects import (
     HoldAddresses,
     ProlongAddresses,
     Publish,
+    SetPacketFilter,
     Transmit,
 )
 from pycarp.core.engine import Engine
 from pycarp.core.events import Departed, Event, SettingsChange
-from pycarp.core.inputs import DatagramReceived, Input, TimePassed, TransmitReported
+from pycarp.core.inputs import (
+    DatagramReceived,
+    Input,
+    PacketFilterFailed,
+    PacketsRead,
+    TimePassed,
+    TransmitReported,
+)
 from pycarp.recording import Recorder
-from pycarp.transports.base import Screening, Transport
+from pycarp.transports.base import PacketFiltering, Transport
 from pycarp.vocabulary import NS_PER_S, Family, HostKey
 
 TURN_BUDGET = 256
@@ -35,6 +42,12 @@ READ_BATCH = 64
 
 READ_BEFORE_EXPIRY = 1024
 """Datagrams read at most before timers expire: after a pause the master's advertisements wait in the socket."""
+
+COUNTED_PACKETS = 128
+"""Packets read after which the engine is given the counts of each link."""
+
+COUNTED_NS = 10 * NS_PER_S
+"""How long the counts of a quiet link may be kept back."""
 
 STALL_NS = NS_PER_S // 4
 """A timer later than this is worth telling: a quarter of the shortest whole-second interval."""
@@ -61,7 +74,10 @@ class Driver:
         self._publish = publish
         self._on_stall = on_stall
         self._on_failure = on_failure
-        self._sieges = Sieges(engine, transport, self.submit) if isinstance(transport, Screening) else None
+        self._filtering = transport if isinstance(transport, PacketFiltering) else None
+        self._filtered: set[str] = set()
+        self._counted: dict[str, int] = {}
+        self._counted_at_ns = 0
         self._loop = asyncio.get_running_loop()
         # A timer is the node's, not of whoever happened to speak to it last.
         self._context = contextvars.copy_context()
@@ -130,6 +146,8 @@ class Driver:
                     # A MASTER that cannot send is silent to its peers, and its addresses must not outlive that.
                     if self.can_speak(key):
                         self._prolong(effect)
+                case SetPacketFilter():
+                    self._set_packet_filter(effect)
                 case Publish(event):
                     self._forget_silence(event)
                     events.append(event)
@@ -204,8 +222,27 @@ class Driver:
             return
         for datagram in datagrams:
             self.submit(DatagramReceived(datagram))
-        if self._sieges is not None and not self._is_stopped:
-            self._sieges.look(self._now_ns())
+        if self._filtering is not None and not self._is_stopped:
+            self._count_packets(self._filtering)
+
+    def _count_packets(self, transport: PacketFiltering) -> None:
+        """Give the engine the counts of each link while a filter is set, else now and then."""
+        counts = transport.packets_read()
+        read = sum(counts.values()) - sum(self._counted.values())
+        now_ns = self._now_ns()
+        is_due = abs(read) >= COUNTED_PACKETS or now_ns - self._counted_at_ns >= COUNTED_NS
+        if is_due or self._filtered or counts.keys() != self._counted.keys():
+            self._counted, self._counted_at_ns = counts, now_ns
+            self.submit(PacketsRead(tuple(counts.items())))
+
+    def _set_packet_filter(self, effect: SetPacketFilter) -> None:
+        assert self._filtering is not None
+        try:
+            self._filtering.set_packet_filter(effect.link, effect.packet_filter)
+        except OSError:
+            self._inbox.append(PacketFilterFailed(effect.link))
+            return
+        (self._filtered.discard if effect.packet_filter is None else self._filtered.add)(effect.link)
 
     def _fail(self, bug: Exception) -> None:
         self.stop()

@@ -20,6 +20,7 @@ from pycarp.core import (
     Input,
     ProlongAddresses,
     Publish,
+    SetPacketFilter,
     Step,
     Transmit,
 )
@@ -295,7 +296,7 @@ class Computer:
             case ProlongAddresses(key, _addresses, lifetime_s):
                 if not any((key, family) in process.silent for family in Family):
                     self._prolong(key, lifetime_s)
-            case Publish():
+            case Publish() | SetPacketFilter():
                 pass
             case _:
                 assert_never(effect)
