@@ -34,6 +34,7 @@ from pycarp.core.events import (
     AddressesContested,
     AdvertisementRejected,
     ConflictWon,
+    DecisionChange,
     DemotionChange,
     Departed,
     Event,
@@ -46,6 +47,7 @@ from pycarp.core.events import (
     SettingsChange,
     StateChange,
 )
+from pycarp.core.host.decision import Decision
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
@@ -73,6 +75,8 @@ __all__ = [
     "ConfigError",
     "ConflictWon",
     "ControlError",
+    "Decision",
+    "DecisionChange",
     "DemotionChange",
     "Departed",
     "DropReason",

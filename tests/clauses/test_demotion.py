@@ -78,7 +78,22 @@ def test_the_switches_begin_as_those_of_the_kernels() -> None:
     assert (settings.allow, settings.preempt, total(bench())) == (True, False, 0)
 
 
-@only(FREEBSD, UNIVERSAL)
+def test_more_than_240_is_announced_in_order_by_universal() -> None:
+    """carp.md 6.1: FreeBSD makes 240 of any larger sum, and equals of hosts that differ.
+
+    Deviation: demoted-in-order.
+    """
+    claims = []
+    for advskew in (0, 50, 100):
+        host = bench(config(advskew=advskew))
+        host.feed(DemotionSet(None, "test", 240))
+        claims.append(claimed(host)[0])
+
+    assert claims == sorted(set(claims))
+    assert claims[0] == 240
+
+
+@only(FREEBSD)
 @pytest.mark.parametrize(("demotion", "announced"), [(0, 20), (100, 120), (240, 240), (1000, 240), (-50, 0)])
 def test_the_effective_skew_is_the_sum_within_0_and_240(dialect: Dialect, demotion: int, announced: int) -> None:
     """carp.md 6.1: clamp(advskew + demotion, 0 to 240), used in the advert and in comparisons."""
@@ -384,6 +399,6 @@ def test_addresses_that_others_keep_changing_demote(dialect: Dialect) -> None:
     for _ in range(5):
         host.feed(AddressesDisturbed(KEY, "somebody removed them"))
     contested = [cause for cause, _amount in host.engine.host_snapshot(KEY).demotion]
-    host.hear(advert(), at_ns=seconds(60))
+    host.pass_time(to_ns=seconds(60))
 
     assert (contested, host.engine.host_snapshot(KEY).demotion) == (["addresses contested"], ())

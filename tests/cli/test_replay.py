@@ -49,9 +49,9 @@ def test_it_tells_what_happened_and_that_it_is_identical(incident: Path) -> None
         "22:13:21.000 1.000 carp0 hears the MASTER 192.168.1.5 (1/0)",
         "22:13:25.390 5.391 carp0 BACKUP -> MASTER master timed out",
         "22:13:25.390 5.391 carp0 advertises every 1.391 s (1/100) from 192.168.1.3",
-        "22:13:25.390 5.391 carp0 holds 192.168.1.50/24",
-        "22:13:25.400 5.400 carp0 announces 192.168.1.50 by ARP request and reply from the owner's MAC",
-        "8 inputs, 10 effects: identical",
+        "22:13:25.393 5.394 carp0 holds 192.168.1.50/24",
+        "22:13:25.400 5.400 carp0 announces 192.168.1.50 by ARP request and reply from the link's MAC",
+        "9 inputs, 10 effects: identical",
     ]
 
 
@@ -60,7 +60,7 @@ def test_the_first_difference_is_told_and_ends_it(different: Path) -> None:
 
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1] == (
-        "6 inputs, 7 effects: DIFFERENT at line 8, 5.391 s: effect 3: Publish event: StateChange epoch: "
+        "6 inputs, 6 effects: DIFFERENT at line 8, 5.391 s: effect 2: Publish event: StateChange epoch: "
         "recorded 3, now 2"
     )
     assert result.stderr == "pycarp: the replay differs from what was recorded\n"
@@ -77,7 +77,7 @@ def test_what_is_before_from_is_not_told_but_replayed(incident: Path, time: str)
     lines = replay(incident, "--from", time).stdout.splitlines()
 
     assert lines[1].startswith("22:13:25.390 5.391 carp0 BACKUP -> MASTER")
-    assert lines[-1] == "8 inputs, 10 effects: identical"
+    assert lines[-1] == "9 inputs, 10 effects: identical"
 
 
 @pytest.mark.parametrize("time", ["5", "22:13:25"])
@@ -93,7 +93,7 @@ def test_json_is_an_object_a_transition_and_one_at_the_end(incident: Path) -> No
         (5.390625, "MASTER", "master timed out"),
     ]
     assert changes[1]["explanation"] == "master timed out; 192.168.1.5 silent for 3.391 s"
-    assert last == {"inputs": 8, "effects": 10, "identical": True, "difference": None}
+    assert last == {"inputs": 9, "effects": 10, "identical": True, "difference": None}
 
 
 def test_json_says_what_differs(different: Path) -> None:
@@ -101,7 +101,7 @@ def test_json_says_what_differs(different: Path) -> None:
 
     last = json.loads(result.stdout.splitlines()[-1])
     assert (result.exit_code, last["identical"]) == (1, False)
-    assert last["difference"].startswith("line 8, 5.391 s: effect 3")
+    assert last["difference"].startswith("line 8, 5.391 s: effect 2")
 
 
 # Why
@@ -161,8 +161,8 @@ def test_enter_is_one_step(incident: Path) -> None:
 def test_n_is_many_and_the_end_is_told(incident: Path) -> None:
     lines = replay(incident, "--step", stdin="n 3\nn 20\n\n").stdout.splitlines()
 
-    assert sum(line.startswith("#") for line in lines) == 8
-    assert lines[-1] == "8 inputs, 10 effects: identical"
+    assert sum(line.startswith("#") for line in lines) == 9
+    assert lines[-1] == "9 inputs, 10 effects: identical"
 
 
 def test_s_shows_the_hosts_and_w_explains_them(incident: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_large_recording_is_copied_beside_its_test(incident: Path, tmp_path: P
 
     beside = tmp_path / "test_long.jsonl"
     assert f"wrote {test} and {beside}: 2 transitions" in result.stdout
-    assert beside.read_bytes() == b"".join(incident.read_bytes().splitlines(keepends=True)[: 2 + 8 + 14])
+    assert beside.read_bytes() == b"".join(incident.read_bytes().splitlines(keepends=True)[: 2 + 9 + 14])
     incident.unlink()
     assert "1 passed" in run_pytest(test).stdout
 

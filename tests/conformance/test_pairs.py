@@ -124,7 +124,7 @@ def test_the_other_takes_over_when_the_master_leaves(cell: tuple[Dialect, Dialec
     made = pair(cell)
     made.tell("fast", HostRemoved(KEY))
 
-    assert later(made, 0.1 if cell[0].bows_out else 4.5) == ["slow"]
+    assert later(made, 0.1 if cell[0].bow_out else 4.5) == ["slow"]
 
 
 @every_compatible

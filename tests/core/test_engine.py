@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from pycarp.core import Announce, Effect, Engine, HoldAddresses, Transmit
-from pycarp.core.engine import NOT_HELD_DEMOTION, REJECTION_INTERVAL_NS
+from pycarp.core.engine import FULL_DEMOTION, REJECTION_INTERVAL_NS
 from pycarp.core.events import AdvertisementRejected, DemotionChange
 from pycarp.core.inputs import (
     Action,
@@ -508,9 +508,9 @@ def test_setting_the_same_demotion_again_does_nothing(key: HostKey | None) -> No
 def test_a_demoted_master_advertises_its_weaker_claim_at_once(dialect: Dialect) -> None:
     """Source: carp.md 6.1, any change makes all MASTER vhids advertise immediately."""
     host = master(config(dialect=dialect, advskew=10))
-    effects = host.feed(DemotionSet(None, "link", 240))
+    effects = host.feed(DemotionSet(None, "link", 230))
 
-    assert [max(each.advskew, each.demote) for each in transmitted(effects)] == [240]
+    assert [max(each.advskew, each.demote) for each in transmitted(effects)] == [240 if dialect is not OPENBSD else 230]
 
 
 def test_a_demotion_that_is_taken_back_is_told_at_once_as_well() -> None:
@@ -647,22 +647,62 @@ def test_send_errors_are_counted() -> None:
 def taken_over(*, dialect: Dialect = UNIVERSAL) -> Bench:
     """Return a host that has just become MASTER and does not know yet whether it holds its addresses."""
     host = bench(config(dialect=dialect))
-    host.pass_time(to_ns=seconds(3))
+    host.wait_for_hold()
     return host
 
 
 @every_dialect
 def test_a_master_that_cannot_hold_its_addresses_is_demoted(dialect: Dialect) -> None:
     host = taken_over(dialect=dialect)
-    effects = host.report(Action.HOLD, error="no such device")
 
-    assert demotions(effects) == [(KEY, NOT_HELD_DEMOTION)]
-    assert [max(each.advskew, each.demote) for each in transmitted(effects)] == [240]
+    assert demotions(host.report(Action.HOLD, error="no such device")) == [(KEY, FULL_DEMOTION)]
+
+
+@every_dialect
+def test_a_master_that_cannot_hold_its_addresses_leaves_and_bows_out_if_its_dialect_does(dialect: Dialect) -> None:
+    host = taken_over(dialect=dialect)
+    left = changes(host.report(Action.HOLD, error="no such device"))
+    bow_outs = [each.is_bow_out for each in transmitted(host.report(Action.DROP))]
+
+    assert [(change.new, change.reason) for change in left] == [(State.INIT, Reason.NOT_HELD)]
+    assert bow_outs == [True] * (dialect.bow_out is not None)
+
+
+def test_a_host_that_could_not_hold_its_addresses_leaves_them_to_others_for_a_while() -> None:
+    """A bow-out is nothing to it as long as somebody else may take over; silence is, a second later than usual."""
+    host = taken_over()
+    host.report(Action.HOLD, error="no such device")
+    host.report(Action.DROP)
+    began_ns = host.now_ns
+    host.hear(advert(advbase=255, advskew=255), at_ns=began_ns + seconds(1))
+    after_bow_out = host.state
+    host.pass_time(to_ns=began_ns + seconds(1.9))
+
+    assert (after_bow_out, host.state) == (State.BACKUP, State.BACKUP)
+
+
+def test_a_host_that_could_not_hold_its_addresses_is_trusted_again_after_ten_seconds_then_twenty() -> None:
+    host = taken_over()
+    trusted_after = []
+    for _ in range(2):
+        host.report(Action.HOLD, error="no such device")
+        host.report(Action.DROP)
+        failed_ns = host.now_ns
+        while host.engine.host_snapshot(KEY).demotion:
+            host.hear(advert(), at_ns=host.now_ns + seconds(0.5))
+            host.pass_time(to_ns=host.now_ns)
+        trusted_after.append(round((host.now_ns - failed_ns) / seconds(1)))
+        host.hear(advert(advbase=255, advskew=255))
+        host.wait_for_hold()
+
+    assert trusted_after == [10, 20]
 
 
 def test_a_master_that_holds_them_in_the_end_is_demoted_no_longer() -> None:
     host = taken_over()
     host.report(Action.HOLD, error="no such device")
+    host.report(Action.DROP)
+    host.wait_for_hold()
     effects = host.report(Action.HOLD)
 
     assert demotions(effects) == [(KEY, 0)]
@@ -762,6 +802,6 @@ def test_no_effect_shows_the_secret() -> None:
 
 def test_a_host_holds_the_addresses_that_it_was_told_to_share() -> None:
     told = replace(config(addresses=("192.168.1.50/24", "192.168.1.51/24")), name="carp0")
-    effects = bench(told).pass_time(to_ns=seconds(3))
+    effects = bench(told).wait_for_hold()
 
     assert [effect.addresses for effect in effects if isinstance(effect, HoldAddresses)] == [told.shared]

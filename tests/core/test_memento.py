@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pycarp.core import DropAddresses, Engine
+from pycarp.core.host.context import Context, HostMemento
 from pycarp.core.inputs import AdminChanged, DatagramReceived, HostReconfigured, TimePassed, TransmitReported
-from pycarp.core.machine import Machine, MachineMemento, Surroundings
 from pycarp.core.memento import Memento
 from pycarp.core.residents import Resident, ResidentMemento
-from pycarp.core.speaker import Speaker
 from pycarp.dialects import Dialect
 from tests.support.histories import Happening, Life, dialects, histories
 from tests.support.hosts import KEY, advert, config, master, seconds
@@ -105,27 +104,19 @@ def names(kind: type) -> set[str]:
 
 
 def test_nothing_that_is_known_of_a_host_is_left_out() -> None:
-    assert names(ResidentMemento) == names(Resident)
+    assert names(ResidentMemento) == names(Resident) - {"ctx"} | {"host"}
 
 
-def test_nothing_that_a_machine_knows_is_left_out() -> None:
-    known = {name.removeprefix("_") for name in vars(Machine(config(), host_speaker(), surroundings()))}
+def test_nothing_that_a_host_knows_is_left_out() -> None:
+    follows = {"claim", "key", "lease", "now_ns", "out", "speaker"}
 
-    assert known - {"speaker", "precaution"} == names(MachineMemento)
+    assert set(Context.__slots__) - follows == names(HostMemento)
 
 
 def test_nothing_that_an_engine_knows_is_left_out() -> None:
     known = {name.removeprefix("_") for name in vars(Engine(entropy=lambda: 0))}
 
     assert known - {"entropy", "find_out", "ledger"} | {"demotion"} == names(Memento)
-
-
-def host_speaker() -> Speaker:
-    return Speaker(config(), lambda: 0)
-
-
-def surroundings() -> Surroundings:
-    return Surroundings(link_is_up=True, own=())
 
 
 def test_no_passphrase_shows_in_its_text() -> None:

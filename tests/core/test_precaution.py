@@ -79,7 +79,9 @@ def test_a_living_master_gives_a_sign_of_life_with_time_to_spare(advbase: int, a
 def test_no_sign_of_life_comes_so_late_after_an_advertisement_that_peers_would_be_quicker() -> None:
     settings = config(advskew=254)
     host = master(settings)
-    start_ns = host.now_ns
+    change = host.engine.host_snapshot(KEY).last_change
+    assert change is not None
+    start_ns = change.at_ns
     interval_ns = UNIVERSAL.claim(1, 254, 0).interval_ns
     precaution = precaution_of(settings)
 
@@ -91,14 +93,12 @@ def test_no_sign_of_life_comes_so_late_after_an_advertisement_that_peers_would_b
 
 @every_dialect
 def test_the_will_of_a_master_is_a_bow_out_where_the_dialect_has_one(dialect: Dialect) -> None:
-    host = bench(config(dialect=dialect))
-    assert host.step.deadline_ns is not None
-    effects = host.pass_time(to_ns=host.step.deadline_ns)
+    effects = bench(config(dialect=dialect)).wait_for_hold()
 
     (hold,) = [each for each in effects if isinstance(each, HoldAddresses)]
     assert hold.precaution is not None
     adverts = [decode(each.payload) for each in hold.precaution.bow_out]
-    assert [(each.advbase, each.advskew) for each in adverts] == [(BOW_OUT, BOW_OUT)] * dialect.bows_out
+    assert [(each.advbase, each.advskew) for each in adverts] == [(BOW_OUT, BOW_OUT)] * bool(dialect.bow_out)
 
 
 def test_nothing_is_prolonged_before_the_addresses_may_be_held() -> None:

@@ -4,14 +4,14 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
+from pycarp.core.host.decision import Decision, Peer
 from pycarp.core.inputs import AdminChanged, DemotionSet, LinkChanged, SettingsChanged
-from pycarp.core.machine import Peer
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import Statistic
 from pycarp.dialects import Claim
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import Family, HostKey
 from tests.support.hosts import KEY, PEER, Bench, advert, bench, config, link, master, seconds
 
 
@@ -50,7 +50,14 @@ def test_it_tells_whose_advertisement_was_heard_last() -> None:
     host = bench()
     host.hear(advert(advskew=7), at_ns=seconds(1))
 
-    assert view(host).peer == Peer(source=PEER, claim=Claim(advbase=1, advskew=7), at_ns=seconds(1))
+    assert view(host).peer == Peer(
+        source=PEER,
+        family=Family.IPV4,
+        claim=Claim(advbase=1, advskew=7),
+        counter=7,
+        at_ns=seconds(1),
+        decision=Decision.NOT_PREEMPTING,
+    )
 
 
 def test_nobody_was_heard_in_the_beginning() -> None:

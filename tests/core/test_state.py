@@ -1,23 +1,8 @@
-"""States, phases and the edges between them."""
+"""The edges between the states, and their reasons."""
 
 from itertools import product
 
-import pytest
-
-from pycarp.core.state import EDGES, Backup, Init, Master, Phase, Reason, State, state_of
-from pycarp.vocabulary import Family
-
-
-@pytest.mark.parametrize(
-    ("phase", "state"),
-    [
-        (Init(), State.INIT),
-        (Backup({Family.IPV4: 5}), State.BACKUP),
-        (Master(since_ns=0, advertised_at_ns=0, alive_at_ns=0, advertise_at_ns=5), State.MASTER),
-    ],
-)
-def test_every_phase_belongs_to_a_state(phase: Phase, state: State) -> None:
-    assert state_of(phase) is state
+from pycarp.core.state import EDGES, Reason, State
 
 
 def test_there_is_no_way_from_init_to_master() -> None:

@@ -62,7 +62,7 @@ def test_what_nobody_wished_for_is_dumped_and_the_log_says_where(
     assert stat.S_IMODE(dump.stat().st_mode) == 0o600
     with dump.open("rb") as lines:
         steps = list(Replay(read(lines, file=dump.name)).steps())
-    assert [step.difference for step in steps] == [None] * 8
+    assert [step.difference for step in steps] == [None] * 9
 
 
 def test_a_wish_is_not_dumped(tmp_path: Path) -> None:

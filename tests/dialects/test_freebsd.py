@@ -6,7 +6,7 @@ from pycarp.dialects.base import Farewell
 
 def test_it_leaves_silently() -> None:
     """Source: carp.md 5.3."""
-    assert (FREEBSD.bows_out, FREEBSD.farewell) == (False, Farewell.NONE)
+    assert (FREEBSD.bow_out, FREEBSD.farewell) == (None, Farewell.NONE)
 
 
 def test_it_announces_a_configured_skew_above_240_as_240() -> None:

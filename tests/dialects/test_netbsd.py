@@ -22,7 +22,7 @@ def test_it_tolerates_a_peer_of_advbase_3_and_equal_skew() -> None:
 
 def test_it_bows_out() -> None:
     """Source: capture t03."""
-    assert NETBSD.bows_out
+    assert NETBSD.bow_out
 
 
 def test_its_packets_have_identification_0_and_low_delay() -> None:

@@ -67,7 +67,7 @@ ROWS: dict[str, tuple[str, Callable[[Dialect], str]]] = {
     "11": ("`compare`, `keeps_on_tie`", lambda each: each.keeps_on_tie.__name__.replace("_", " ")),
     "12": ("`relieves_demoted`", lambda each: yes(each.relieves_demoted)),
     "13": ("`master_down_ns`", down),
-    "14": ("`bows_out`, `farewell`", lambda each: f"{yes(each.bows_out)}, {each.farewell.value}"),
+    "14": ("`bow_out`, `farewell`", lambda each: f"{yes(bool(each.bow_out))}, {each.farewell.value}"),
     "15": ("`source_mac`", mac),
     "16": ("`limits`", destinations),
     "17": ("`ttl`", lambda each: each.ttl.value),

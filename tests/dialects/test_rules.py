@@ -13,11 +13,10 @@ OCTET = st.integers(0, 255)
 ADVSKEW = st.integers(0, 255)
 DEMOTION = st.integers(-1000, 1000)
 ADDRESSES = st.ip_addresses(v=4)
-REIGN_NS = st.integers(0, 10 * NS_PER_S)
 
 
-def tie(ours: str, theirs: str, *, reign_ns: int = NS_PER_S) -> Tie:
-    return Tie(our_source=IPv4Address(ours), their_source=IPv4Address(theirs), reign_ns=reign_ns)
+def tie(ours: str, theirs: str) -> Tie:
+    return Tie(our_source=IPv4Address(ours), their_source=IPv4Address(theirs))
 
 
 @pytest.mark.parametrize(
@@ -46,10 +45,31 @@ def test_freebsd_adds_the_demotion_and_stays_in_0_to_240(advskew: int, demotion:
 
 @pytest.mark.parametrize(
     ("advskew", "demotion", "announced"),
-    [(100, 0, 100), (100, 40, 140), (100, 240, 240), (254, 0, 254), (254, 10, 254), (254, -10, 244), (5, -10, 0)],
+    [(100, 0, 100), (100, 40, 140), (0, 240, 240), (254, 0, 254), (254, 10, 254), (254, -10, 244), (5, -10, 0)],
 )
-def test_the_gentle_way_leaves_a_configured_skew_above_240_alone(advskew: int, demotion: int, announced: int) -> None:
-    assert rules.demote_by_adding_gently(1, advskew, demotion) == Claim(advbase=1, advskew=announced)
+def test_universal_adds_the_demotion_and_leaves_a_configured_skew_above_240_alone(
+    advskew: int, demotion: int, announced: int
+) -> None:
+    assert rules.demote_by_adding_in_order(1, advskew, demotion) == Claim(advbase=1, advskew=announced)
+
+
+@given(st.integers(0, 254), st.integers(0, 254), st.integers(0, 1000))
+def test_universal_never_turns_the_order_of_two_skews_by_an_equal_demotion(
+    lower: int, higher: int, demotion: int
+) -> None:
+    assume(lower < higher)
+
+    claimed = [rules.demote_by_adding_in_order(1, advskew, demotion).advskew for advskew in (lower, higher)]
+
+    assert claimed == sorted(claimed)
+    assert claimed[1] <= 254
+
+
+@pytest.mark.parametrize("advskews", [(0, 1, 2, 3), (0, 50, 100), (0, 100, 200, 254), (10, 20, 30), (5, 10)])
+def test_usual_skews_stay_apart_when_all_are_fully_demoted(advskews: tuple[int, ...]) -> None:
+    claimed = [rules.demote_by_adding_in_order(1, advskew, 240).advskew for advskew in advskews]
+
+    assert len(set(claimed)) == len(advskews)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +106,10 @@ def test_the_demote_octet_does_not_decide_between_intervals(one: int, other: int
     assert rules.faster_wins(ours, Claim(advbase=1, advskew=0, demote=other)) is Verdict.TIE
 
 
-@given(ours=ADDRESSES, theirs=ADDRESSES, reign_ns=REIGN_NS)
-def test_the_bsds_never_keep_on_a_tie(ours: IPv4Address, theirs: IPv4Address, reign_ns: int) -> None:
+@given(ours=ADDRESSES, theirs=ADDRESSES)
+def test_the_bsds_never_keep_on_a_tie(ours: IPv4Address, theirs: IPv4Address) -> None:
     """Source: carp.md 5.1, equal means yield."""
-    assert not rules.never_keep(Tie(our_source=ours, their_source=theirs, reign_ns=reign_ns))
+    assert not rules.never_keep(Tie(our_source=ours, their_source=theirs))
 
 
 @pytest.mark.parametrize(
@@ -102,25 +122,7 @@ def test_ucarp_compares_addresses_with_the_last_octet_first(*, theirs: str, keep
 
 @given(ours=ADDRESSES, theirs=ADDRESSES)
 def test_of_two_hosts_of_ucarps_rule_exactly_one_keeps(ours: IPv4Address, theirs: IPv4Address) -> None:
-    we_keep = rules.keep_with_lower_address(Tie(our_source=ours, their_source=theirs, reign_ns=NS_PER_S))
-    they_keep = rules.keep_with_lower_address(Tie(our_source=theirs, their_source=ours, reign_ns=NS_PER_S))
+    we_keep = rules.keep_with_lower_address(Tie(our_source=ours, their_source=theirs))
+    they_keep = rules.keep_with_lower_address(Tie(our_source=theirs, their_source=ours))
 
     assert we_keep != they_keep or ours == theirs
-
-
-@given(ours=ADDRESSES, theirs=ADDRESSES, reign_ns=st.integers(0, rules.TIE_GRACE_NS - 1))
-def test_a_fresh_master_of_the_universal_rule_keeps_whatever_the_addresses(
-    ours: IPv4Address, theirs: IPv4Address, reign_ns: int
-) -> None:
-    """Source: carp.md section 13, u28."""
-    assert rules.keep_with_lower_address_or_fresh(Tie(our_source=ours, their_source=theirs, reign_ns=reign_ns))
-
-
-@given(ours=ADDRESSES, theirs=ADDRESSES, reign_ns=st.integers(rules.TIE_GRACE_NS, 10 * NS_PER_S))
-def test_a_settled_master_of_the_universal_rule_does_as_ucarp_does(
-    ours: IPv4Address, theirs: IPv4Address, reign_ns: int
-) -> None:
-    assume(ours != theirs)
-    circumstances = Tie(our_source=ours, their_source=theirs, reign_ns=reign_ns)
-
-    assert rules.keep_with_lower_address_or_fresh(circumstances) == rules.keep_with_lower_address(circumstances)

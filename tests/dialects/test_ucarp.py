@@ -16,7 +16,7 @@ def test_its_advskew_may_be_255() -> None:
 
 def test_it_leaves_silently_but_bids_farewell_when_it_yields() -> None:
     """Source: captured, carp.md 5.3."""
-    assert (UCARP.bows_out, UCARP.farewell) == (False, Farewell.BEFORE)
+    assert (UCARP.bow_out, UCARP.farewell) == (None, Farewell.BEFORE)
 
 
 def test_it_announces_again_with_the_second_later_advertisement() -> None:

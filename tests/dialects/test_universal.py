@@ -2,7 +2,7 @@
 
 from pycarp.auth.digest import DigestLayout
 from pycarp.dialects import UNIVERSAL
-from pycarp.dialects.base import Farewell
+from pycarp.dialects.base import Claim, Farewell
 
 
 def test_it_signs_without_link_locals_and_accepts_both_layouts() -> None:
@@ -12,7 +12,7 @@ def test_it_signs_without_link_locals_and_accepts_both_layouts() -> None:
 
 def test_it_bows_out_and_says_when_it_has_given_way() -> None:
     """Source: dialects.md, recommended default; carp.md section 10, 3."""
-    assert (UNIVERSAL.bows_out, UNIVERSAL.farewell) == (True, Farewell.DROPPED)
+    assert (UNIVERSAL.bow_out, UNIVERSAL.farewell) == (Claim(advbase=255, advskew=255, demote=255), Farewell.DROPPED)
 
 
 def test_it_sends_from_the_virtual_mac() -> None:

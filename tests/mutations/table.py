@@ -27,9 +27,9 @@ MUTATIONS = (
     ),
     Mutation(
         "reports of former epochs count",
-        "core/machine.py",
-        "elif event.epoch == self.epoch and event.action is Action.HOLD:",
-        "elif event.action is Action.HOLD:",
+        "core/host/master.py",
+        "    elif event.epoch == ctx.epoch and event.action is Action.HOLD:",
+        "    elif event.action is Action.HOLD:",
     ),
     Mutation(
         "timers expire before packets are read",
@@ -39,9 +39,9 @@ MUTATIONS = (
     ),
     Mutation(
         "addresses are not dropped on leaving",
-        "core/machine.py",
-        "        elif not leave_alone:\n            out.append(DropAddresses",
-        "        elif not leave_alone and not isinstance(self._phase, Init):\n            out.append(DropAddresses",
+        "core/host/transitions.py",
+        "        ctx.drop()\n    publish_change(ctx, old, reason, peer=peer)",
+        "        if not isinstance(state, Init):\n            ctx.drop()\n    publish_change(ctx, old, reason, peer=peer)",
     ),
     Mutation(
         "the counter echoes what was heard",
@@ -51,39 +51,39 @@ MUTATIONS = (
     ),
     Mutation(
         "the bow-out comes before the drop",
-        "core/machine.py",
-        "        self._enter(phase, reason, now_ns, out)\n\n    # INIT",
-        "        self._transmit(_BOW_OUT_CLAIM, now_ns, out)\n        self._enter(phase, reason, now_ns, out)\n\n    # INIT",
+        "core/host/transitions.py",
+        "    enter(ctx, state, reason)\n\n\ndef leave_unless_ready",
+        "    ctx.bow_out()\n    enter(ctx, state, reason)\n\n\ndef leave_unless_ready",
     ),
     Mutation(
         "nobody preempts",
-        "core/machine.py",
-        "elif preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:",
-        "elif preempts and dialect.compare(self.claim, event.claim) is None:",
+        "core/host/backup.py",
+        "    if verdict is Verdict.STRONGER and (ctx.config.preempt or ctx.environment.node_preempts):",
+        "    if verdict is None and (ctx.config.preempt or ctx.environment.node_preempts):",
     ),
     Mutation(
         "the weaker preempts",
-        "core/machine.py",
-        "elif preempts and dialect.compare(self.claim, event.claim) is Verdict.STRONGER:",
-        "elif preempts and dialect.compare(self.claim, event.claim) is Verdict.WEAKER:",
+        "core/host/backup.py",
+        "    if verdict is Verdict.STRONGER and (ctx.config.preempt or ctx.environment.node_preempts):",
+        "    if verdict is Verdict.WEAKER and (ctx.config.preempt or ctx.environment.node_preempts):",
     ),
     Mutation(
         "a MASTER never yields",
-        "core/machine.py",
-        "if verdict is Verdict.STRONGER or (verdict is Verdict.TIE and self._keeps_on_tie(event, now_ns)):",
-        "if verdict is not None:",
+        "core/host/master.py",
+        "    if verdict is Verdict.WEAKER:\n        return _yield",
+        "    if verdict is None:\n        return _yield",
     ),
     Mutation(
         "an advertisement does not put the deadline off",
-        "core/machine.py",
-        "            self._phase.master_down_at_ns[event.family] = now_ns + self._master_down_ns\n            self._follow",
-        "            self._follow",
+        "core/host/backup.py",
+        "    state.master_down_at_ns[event.family] = ctx.now_ns + _patience_ns(ctx, event)\n",
+        "    pass\n",
     ),
     Mutation(
         "a living MASTER is given no time to drop",
         "dialects/universal.py",
-        "courtesy_ns=20_000_000",
-        "courtesy_ns=0",
+        "courtesy_ns=15_000_000",
+        "courtesy_ns=1",
     ),
     Mutation(
         "several heirs do not listen before they hold",
@@ -105,10 +105,9 @@ MUTATIONS = (
     ),
     Mutation(
         "addresses are announced before they are held",
-        "core/machine.py",
-        "        out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self._former, anew, precaution))\n",
-        "        out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self._former, anew, precaution))\n"
-        "        self._announce(now_ns, out)\n",
+        "core/host/context.py",
+        "        self.out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self.previous, force, lease))\n",
+        "        self.out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self.previous, force, lease))\n        self.announce()\n",
     ),
     Mutation(
         "the guardian waits longer than peers do",
@@ -124,9 +123,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a MASTER that stood still does not yield",
-        "core/machine.py",
-        "return now_ns - self._phase.alive_at_ns >= self._precaution.patience_ns",
-        "return False",
+        "core/host/master.py",
+        "    return ctx.now_ns - state.alive_at_ns >= ctx.lease.patience_ns",
+        "    return False",
     ),
     Mutation(
         "every digest is accepted",
@@ -136,8 +135,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a MASTER does not plan its next advertisement",
-        "core/machine.py",
-        "        self._phase.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns\n",
+        "core/host/master.py",
+        "    state.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns\n",
         "",
     ),
     Mutation(
@@ -148,14 +147,32 @@ MUTATIONS = (
     ),
     Mutation(
         "a transition is not told",
-        "core/machine.py",
-        "        out.append(Publish(self.last_change))\n",
-        "        if reason is not Reason.MASTER_LEFT:\n            out.append(Publish(self.last_change))\n",
+        "core/host/transitions.py",
+        "    ctx.publish(ctx.last_change)\n",
+        "",
     ),
     Mutation(
         "a drop that failed counts as done",
-        "core/machine.py",
-        "        if event.epoch != self._phase.leaving_epoch:\n            return\n",
+        "core/host/init.py",
+        "    if event.epoch != state.leaving_epoch:\n        return\n",
         "",
+    ),
+    Mutation(
+        "any second packet of a MASTER is its farewell",
+        "core/host/master.py",
+        "    if event.claim.is_bow_out or event.reply is Reply.FAREWELL:\n",
+        "    if event.claim.is_bow_out or event.reply is Reply.FAREWELL or event.source in state.takeover.awaited:\n",
+    ),
+    Mutation(
+        "the loser of a tie does not wait for the answer",
+        "core/host/takeover.py",
+        "    (Stage.LISTENING, Heard.EQUAL_LOSES): Outcome(Stage.TIED, False, Decision.TIE_OPEN),\n",
+        "    (Stage.LISTENING, Heard.EQUAL_LOSES): Outcome(Stage.LISTENING, False, Decision.TIE_OPEN),\n",
+    ),
+    Mutation(
+        "a MASTER that cannot hold its addresses stays MASTER",
+        "core/host/master.py",
+        "            leave(ctx, Reason.NOT_HELD)\n",
+        "            pass\n",
     ),
 )

@@ -72,7 +72,7 @@ def test_a_line_that_is_cut_short_is_named_after_those_before_it() -> None:
     steps = Replay(played(lines)).steps()
 
     assert [next(steps).difference for _ in range(len(LINES) - 3)] == [None] * (len(LINES) - 3)
-    with pytest.raises(RecordingError, match=r"^incident:10: the line is cut short; .*; delete this line"):
+    with pytest.raises(RecordingError, match=r"^incident:11: the line is cut short; .*; delete this line"):
         next(steps)
 
 
@@ -142,4 +142,4 @@ def test_a_memento_is_the_same_after_reading() -> None:
 
     assert memento == unpack_memento(pack_memento(memento))
     (host,) = memento.residents
-    assert (host.machine.epoch, len(text_of(host.machine.config.secret))) == (2, 18)
+    assert (host.host.epoch, len(text_of(host.host.config.secret))) == (2, 18)

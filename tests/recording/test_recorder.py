@@ -26,7 +26,7 @@ def test_it_answers_as_an_engine_does() -> None:
 def test_an_entry_has_the_entropy_that_its_step_took() -> None:
     drawn = [len(entry.drawn) for entry in recorded(a_takeover()).entries]
 
-    assert drawn == [0, 0, 0, 0, 0, 0, 1, 0]
+    assert drawn == [0, 0, 0, 0, 0, 0, 0, 1, 0]
 
 
 def test_that_the_engine_raised_is_given_too() -> None:

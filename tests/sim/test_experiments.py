@@ -96,7 +96,7 @@ def test_a_master_that_is_soon_back_is_not_taken_over_from() -> None:
 
 def test_a_machine_that_does_not_bow_out_is_waited_for() -> None:
     one, other = cast_of(2)
-    silent = replace(UNIVERSAL, bows_out=False)
+    silent = replace(UNIVERSAL, bow_out=None)
     members = (replace(one, hosts=(replace(one.hosts[0], dialect=silent),)), other)
 
     assert expected(members, KEY, "a", Strike(fault=Fault.ADMIN_DOWN)) == SILENCE

@@ -76,9 +76,11 @@ def test_every_advertisement_is_shown_on_demand() -> None:
 
 
 def test_counters_are_random_until_somebody_is_heard() -> None:
-    text = "host a\nrun 3s\nshow counters\nhear a advskew=200 counter=41\nrun 2s\n"
+    text = "host a\nrun 3500ms\nshow counters\nrun 1s\nhear a advskew=200 counter=41\nrun 2s\n"
 
     assert [line.rsplit(", ")[1] for line in told(text) if ", counter" in line] == [
+        "counter previous + 1",
+        "counter random",
         "counter heard + 1",
         "counter previous + 1",
     ]
@@ -112,9 +114,9 @@ def test_a_looped_node_hears_itself() -> None:
 
 
 def test_what_failed_is_made_up_for_when_it_is_repaired() -> None:
-    text = "host a\nfail a hold\nrun 3s\n----\n\nrepair a hold\n----\n"
+    text = "host a\nfail a hold\nrun 3500ms\n----\n\nrepair a hold\nrun 9s\n----\n"
 
-    assert "a announces 192.0.2.50 by ARP request and reply from the owner's MAC" in told(text)
+    assert "a announces 192.0.2.50 by ARP request and reply from the link's MAC" in told(text)
 
 
 def test_a_crashed_node_begins_anew() -> None:

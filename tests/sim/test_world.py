@@ -54,7 +54,7 @@ def test_what_arrives_at_the_deadline_is_heard_before_it_passes() -> None:
 
 def test_actuations_are_reported() -> None:
     made, seen = world("a")
-    made.run(until_ns=3 * NS_PER_S)
+    made.run(until_ns=4 * NS_PER_S)
 
     assert [each.event.error for each in seen if isinstance(each.event, ActuationReported)] == [None, None]
 

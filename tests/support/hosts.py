@@ -8,7 +8,7 @@ from typing import Any
 from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.key import Passphrase
 from pycarp.core import Engine, Input, Step
-from pycarp.core.effects import Effect, Publish, Transmit
+from pycarp.core.effects import Effect, HoldAddresses, Publish, Transmit
 from pycarp.core.events import Event, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, HostAdded, LinkChanged, TimePassed
@@ -132,6 +132,13 @@ class Bench:
         current = self.engine.host_snapshot(key).epoch
         return self.feed(ActuationReported(key, current if epoch is None else epoch, action, error))
 
+    def wait_for_hold(self) -> tuple[Effect, ...]:
+        """Let time pass from deadline to deadline until addresses are asked for; return the effects of that step."""
+        while not any(isinstance(effect, HoldAddresses) for effect in self.step.effects):
+            assert self.step.deadline_ns is not None
+            self.pass_time(to_ns=self.step.deadline_ns)
+        return self.step.effects
+
     @property
     def state(self) -> State:
         """The state of the one host."""
@@ -151,8 +158,7 @@ def bench(*configs: HostConfig, settings: Settings | None = None, own: str = OWN
 def master(*configs: HostConfig, settings: Settings | None = None, own: str = OWN) -> Bench:
     """Return an engine whose first host has just become MASTER and holds its addresses."""
     made = bench(*configs, settings=settings, own=own)
-    assert made.step.deadline_ns is not None
-    made.pass_time(to_ns=made.step.deadline_ns)
+    made.wait_for_hold()
     made.report(Action.HOLD)
     return made
 

@@ -97,6 +97,7 @@ def a_takeover(**settings: object) -> list[tuple[Input, float]]:
         (DatagramReceived(advert(counter=1)), 2),
         (DatagramReceived(advert(counter=2)), 3),
         (TimePassed(), 6.390625),
+        (TimePassed(), 6.393625),
         (ActuationReported(KEY, 2, Action.HOLD, None), 6.4),
         (TimePassed(), 7.79),
     ]

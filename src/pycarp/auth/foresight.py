@@ -64,6 +64,10 @@ class Foresight:
         self._chains.append(Chain(counter))
         return Familiarity.STRANGE
 
+    def goes_on(self, counter: int) -> bool:
+        """Return True if a number follows on from a series, or repeats its last one; changes nothing."""
+        return any((counter - chain.head) & _MASK <= WINDOW for chain in self._chains)
+
     def upcoming(self, count: int) -> tuple[int, ...]:
         """Return the next ``count`` numbers of each series: the nearest first, of those the longest series' first."""
         chains = sorted(self._chains, key=lambda each: -each.length)

@@ -26,20 +26,21 @@ from pycarp.core.events import (
     StateChange,
 )
 from pycarp.core.flood import FloodCounts, FloodDetector, PacketFilter
+from pycarp.core.host import host as hosts
+from pycarp.core.host.context import Context, Outbox
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
     Action,
     ActuationReported,
     AddressesDisturbed,
     AdminChanged,
+    AdvertisementReceived,
     DatagramReceived,
     DemotionChanged,
     DemotionSet,
-    Disturbed,
-    Forced,
-    HandedOver,
+    Environment,
+    EnvironmentChanged,
     HandOverAsked,
-    Heard,
     HostAdded,
     HostInput,
     HostReconfigured,
@@ -48,16 +49,11 @@ from pycarp.core.inputs import (
     LinkChanged,
     PacketFilterFailed,
     PacketsRead,
-    Reconfigured,
-    Removed,
-    Sent,
     SettingsChanged,
     StateForced,
-    SurroundingsChanged,
     TimePassed,
     TransmitReported,
 )
-from pycarp.core.machine import Machine, Outbox, Surroundings
 from pycarp.core.memento import Memento
 from pycarp.core.reception import Addressed, judge, reaches_carp
 from pycarp.core.residents import REMEMBERED_MAX, Resident, Residents
@@ -67,18 +63,21 @@ from pycarp.core.speaker import Speaker
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.core.suspicion import FindOut, find_out, mismatches
-from pycarp.dialects.base import Claim
+from pycarp.dialects.base import Claim, claim_of
 from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
 
 REJECTION_INTERVAL_NS = 60 * NS_PER_S
 """How often at most one host reports advertisements that it could not authenticate."""
 
-NOT_HELD_DEMOTION = 240
-"""Demotion of a MASTER that cannot put its addresses on the interface: a peer that preempts shall have them."""
+FULL_DEMOTION = 240
+"""Demotion of a host that cannot serve its addresses: every other host goes first."""
+
+NOT_HELD = "addresses not held"
+"""The cause of the demotion of a host that could not put its addresses on the interface."""
 
 CONTESTED = "addresses contested"
-"""The cause of the demotion of a host whose addresses others keep changing; as far as when they are not held."""
+"""The cause of the demotion of a host whose addresses others keep changing."""
 
 HANDED_OVER = "handed over"
 """The cause of the demotion of a host that handed its addresses over, until it is taken back."""
@@ -179,15 +178,15 @@ class Engine:
     def cannot_send(self, key: HostKey) -> frozenset[Family | None]:
         """Return the families in which the last advertisement of a host could not be sent; empty if it is not here."""
         resident = self._residents.get(key)
-        return frozenset(resident.mute) if resident else frozenset()
+        return resident.ctx.environment.cannot_send if resident else frozenset()
 
     def drops(self, link: str) -> Counter[DropReason]:
         """Return how many packets of a link went no further, and why; without the cost of a snapshot."""
         return Counter(self._statistics[link].drops) if link in self._statistics else Counter()
 
     def _snapshot_of(self, resident: Resident) -> HostSnapshot:
-        causes = self._ledger.causes(resident.machine.config)
-        return snapshot_of(resident.machine, causes, resident.rejections.in_all, resident.contest.in_all)
+        causes = self._ledger.causes(resident.ctx.config)
+        return snapshot_of(resident.ctx, causes, resident.rejections.in_all, resident.contest.in_all)
 
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
@@ -199,26 +198,24 @@ class Engine:
                 self._on_link(facts, now_ns, out)
             case HostAdded(config):
                 self._on_added(config, now_ns, out)
-            case HostReconfigured(config, rolling_ns):
-                self._on_reconfigured(config, rolling_ns, now_ns, out)
-            case HostRemoved(key):
-                self._tell(key, Removed(), now_ns, out)
+            case HostReconfigured():
+                self._on_reconfigured(event, now_ns, out)
+            case HostRemoved(key) | StateForced(key):
+                self._give(key, event, now_ns, out)
             case AdminChanged(key, is_up):
                 self._on_admin(key, is_up, now_ns, out)
             case DemotionSet(scope, cause, amount):
                 self._demote(scope, cause, amount, now_ns, out)
-            case StateForced(key, state):
-                self._tell(key, Forced(state), now_ns, out)
             case SettingsChanged(settings):
                 self._on_settings(settings, now_ns, out)
             case TransmitReported():
                 self._on_transmit_report(event, now_ns, out)
             case ActuationReported():
                 self._on_actuation_report(event, now_ns, out)
-            case HandOverAsked(key):
-                self._on_hand_over(key, now_ns, out)
-            case AddressesDisturbed(key, what):
-                self._on_disturbance(key, what, now_ns, out)
+            case HandOverAsked():
+                self._on_hand_over(event, now_ns, out)
+            case AddressesDisturbed():
+                self._on_disturbance(event, now_ns, out)
             case PacketsRead(counts):
                 self._on_packets_read(dict(counts), now_ns, out)
             case PacketFilterFailed(link):
@@ -226,20 +223,31 @@ class Engine:
             case _:
                 assert_never(event)
 
-    def _tell(self, key: HostKey, event: HostInput, now_ns: int, out: Outbox) -> None:
-        """Let one machine react, and keep its deadline; late news of a host that is gone is dropped."""
+    def _give(self, key: HostKey, event: HostInput, now_ns: int, out: Outbox) -> None:
+        """Let one host react; late news of a host that is gone is dropped."""
         resident = self._residents.get(key)
-        if resident is None:
+        if resident is not None:
+            hosts.react(resident.ctx, event, now_ns, out)
+            self._settle(resident, now_ns, out)
+
+    def _settle(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+        """Keep the deadline of a host that has just reacted, and forget it once it has departed."""
+        key = resident.key
+        if self._residents.get(key) is not resident:
             return
-        resident.machine.react(event, now_ns, out)
-        if resident.contest.is_forgiven(now_ns):
-            self._demote(key, CONTESTED, 0, now_ns, out)
-        self._deadlines.note(key, resident.machine.deadline_ns)
-        if resident.machine.has_departed:
-            self._residents.remove(key)
-            self._ledger.forget(key)
-            self._demote(None, resident.trouble, 0, now_ns, out)
-            self._weigh_link(key.link, now_ns, out)
+        if not hosts.has_departed(resident.ctx):
+            self._deadlines.note(key, resident.deadline_ns)
+            return
+        self._residents.remove(key)
+        self._deadlines.note(key, None)
+        self._ledger.forget(key)
+        self._demote(None, resident.trouble, 0, now_ns, out)
+        self._weigh_link(key.link, now_ns, out)
+
+    def _set_environment(self, resident: Resident, environment: Environment, now_ns: int, out: Outbox) -> None:
+        """Let a host know its environment, unless it is as before."""
+        if environment != resident.ctx.environment:
+            self._give(resident.key, EnvironmentChanged(environment), now_ns, out)
 
     # Receiving
 
@@ -257,26 +265,41 @@ class Engine:
             statistics.drop(dropped)
 
     def _hear(self, addressed: Addressed, datagram: Datagram, now_ns: int, out: Outbox) -> DropReason | None:
-        """Authenticate an advertisement and tell its machine; return why it is dropped, if it is."""
+        """Authenticate an advertisement and give it to its host; return why it is dropped, if it is."""
         resident, advert, checksum = addressed
-        if not resident.speaker.accepts(advert, now_ns):
+        speaker, ctx = resident.speaker, resident.ctx
+        if not speaker.accepts(advert, now_ns):
             return self._reject(resident, advert, datagram.source, now_ns, out)
-        if resident.speaker.is_own_counter(advert):
+        if speaker.is_own_counter(advert):
             return DropReason.OWN_COUNTER
-        claim = Claim(advbase=advert.advbase, advskew=advert.advskew, demote=advert.demote)
-        for mismatch in mismatches(resident.machine, claim, checksum, datagram):
+        claim = claim_of(advert.advbase, advert.advskew, advert.demote)
+        for mismatch in mismatches(ctx, claim, checksum, datagram):
             self._warn(resident, mismatch, datagram.source, now_ns, out)
-        if resident.speaker.is_echo(datagram.source, resident.machine.surroundings.own):
+        if speaker.is_echo(datagram.source, ctx.environment.own):
             return DropReason.LOOPED
-        self._weigh(resident.speaker.adopt(advert), datagram.link)
-        self._tell(resident.key, Heard(claim, datagram.source, datagram.family), now_ns, out)
+        event = self._identified(resident, advert, claim, datagram)
+        hosts.receive(ctx, event, now_ns, out)
+        self._settle(resident, now_ns, out)
         return None
 
-    def _weigh(self, familiarity: Familiarity, link: str) -> None:
-        """Count what a flood does not consist of."""
-        statistics = self._statistics_of(link)
-        statistics.fresh += familiarity is Familiarity.NEXT
+    def _identified(
+        self, resident: Resident, advert: wire.Advertisement, claim: Claim, datagram: Datagram
+    ) -> AdvertisementReceived:
+        """Return what a host is given of an advertisement: whether its number was expected, or what it replies to."""
+        speaker, statistics = resident.speaker, self._statistics_of(datagram.link)
+        heard = (peer.counter for peer in resident.ctx.peers.values())
+        reply = speaker.reply_of(advert.counter, heard) if resident.ctx.config.dialect.courtesy_ns else None
+        if reply is not None:
+            speaker.adopt_reply(advert)
+            statistics.fresh += 1
+            return AdvertisementReceived(claim, datagram.source, datagram.family, advert.counter, reply)
+        familiarity = speaker.adopt(advert)
+        is_expected = familiarity is Familiarity.NEXT
+        statistics.fresh += is_expected
         statistics.repeated += familiarity is Familiarity.REPEATED
+        return AdvertisementReceived(
+            claim, datagram.source, datagram.family, advert.counter, None, is_expected=is_expected
+        )
 
     def _reject(
         self, resident: Resident, advert: wire.Advertisement, source: Address, now_ns: int, out: Outbox
@@ -284,8 +307,8 @@ class Engine:
         """Return what an advertisement that is not authentic is dropped for; report it now and then."""
         rejections = resident.rejections
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
-            others = [each.ip for other in self._residents for each in other.machine.config.shared]
-            rejections.findings[source] = self._find_out(resident.machine.config, advert, seen_elsewhere=others)
+            others = [each.ip for other in self._residents for each in other.ctx.config.shared]
+            rejections.findings[source] = self._find_out(resident.ctx.config, advert, seen_elsewhere=others)
         reason, finding = rejections.findings.get(source, (DropReason.NOT_AUTHENTIC, DropReason.NOT_AUTHENTIC.words))
         rejections.in_all += 1
         rejections.unreported += 1
@@ -328,158 +351,207 @@ class Engine:
 
     def _on_time(self, now_ns: int, out: Outbox) -> None:
         for key in self._deadlines.pop_due(now_ns):
-            self._tell(key, TimePassed(), now_ns, out)
+            resident = self._residents.get(key)
+            if resident is None:
+                # It departed because of what another host did in this step.
+                continue
+            # Another host of this step may have noted a deadline that is due and dealt with below.
+            self._deadlines.note(key, None)
+            self._trust_again(resident, now_ns, out)
+            self._repair_if_due(resident, now_ns, out)
+            self._give(key, TimePassed(), now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         self._links[facts.name] = facts
-        self._renew_sources(facts.name)
+        own = self._own_addresses(facts.name)
         for resident in sorted(self._residents.on(facts.name), key=lambda each: each.key):
-            surroundings = resident.machine.surroundings
-            is_up = self._is_up_for(resident.machine.config)
-            if surroundings.link_is_up != is_up:
-                surroundings.link_is_up = is_up
-                self._tell(resident.key, SurroundingsChanged(), now_ns, out)
+            is_up = self._is_up_for(resident.ctx.config)
+            self._set_environment(resident, replace(resident.ctx.environment, link_is_up=is_up, own=own), now_ns, out)
         self._weigh_link(facts.name, now_ns, out)
 
     def _is_up_for(self, config: HostConfig) -> bool:
-        """Say whether a host's link counts as up for its dialect. Source: carp.md 5.3."""
+        """Return True if a host's link counts as up for its dialect. Source: carp.md 5.3."""
         facts = self._links.get(config.interface)
         if config.ignores_link:
             return facts is not None
         return facts is not None and facts.is_up and (facts.is_certain or config.dialect.unknown_link_is_up)
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
-        surroundings = Surroundings(link_is_up=self._is_up_for(config), own=(), node_preempts=self._settings.preempt)
         speaker = Speaker(config, self._entropy)
-        machine = Machine(config, speaker, surroundings, demotion=self._ledger.total(config))
-        self._residents.add(Resident(speaker, machine))
-        self._renew_sources(config.interface)
-        machine.begin(now_ns, out)
-        self._tell(config.key, SurroundingsChanged(), now_ns, out)
+        ctx = Context(config, speaker, Environment(link_is_up=False), demotion=self._ledger.total(config))
+        resident = Resident(speaker, ctx)
+        self._residents.add(resident)
+        self._renew_sources(config.interface, now_ns, out)
+        hosts.begin(ctx, now_ns, out)
+        environment = replace(ctx.environment, link_is_up=self._is_up_for(config), node_preempts=self._settings.preempt)
+        self._give(config.key, EnvironmentChanged(environment), now_ns, out)
         self._weigh_link(config.interface, now_ns, out)
 
-    def _on_reconfigured(self, config: HostConfig, rolling_ns: int, now_ns: int, out: Outbox) -> None:
+    def _on_reconfigured(self, event: HostReconfigured, now_ns: int, out: Outbox) -> None:
+        config = event.config
         resident = self._residents.get(config.key)
         if resident is None:
             return
-        assert config.dialect is resident.machine.config.dialect, f"{config.key}: the dialect cannot change"
+        before = resident.ctx.config
+        assert config.dialect is before.dialect, f"{config.key}: the dialect cannot change"
         # What is sent next shows whether it can be; a family that is shared no longer never would.
-        resident.mute.clear()
-        resident.machine.surroundings.is_mute = False
-        groups_before = resident.machine.config.groups
-        out.append(Publish(SettingsChange(key=config.key, at_ns=now_ns, config=config, rolling_ns=rolling_ns)))
-        self._tell(config.key, Reconfigured(config, rolling_ns), now_ns, out)
-        self._renew_sources(config.interface)
-        if config.groups != groups_before:
-            self._tell_demotion(resident, now_ns, out)
+        resident.sends.forget()
+        self._keep_send_account(resident, now_ns, out)
+        change = SettingsChange(key=config.key, at_ns=now_ns, config=config, rolling_ns=event.rolling_ns)
+        out.append(Publish(change))
+        self._give(config.key, event, now_ns, out)
+        self._renew_sources(config.interface, now_ns, out)
+        if config.groups != before.groups:
+            self._publish_demotion(resident, now_ns, out)
 
     def _on_admin(self, key: HostKey, is_up: bool, now_ns: int, out: Outbox) -> None:  # noqa: FBT001
-        if key in self._residents:
-            self._residents[key].machine.surroundings.admin_is_up = is_up
-            self._tell(key, SurroundingsChanged(), now_ns, out)
+        resident = self._residents.get(key)
+        if resident is not None:
+            self._set_environment(resident, replace(resident.ctx.environment, admin_is_up=is_up), now_ns, out)
 
     def _on_settings(self, settings: Settings, now_ns: int, out: Outbox) -> None:
         self._settings = settings
         for resident in self._residents:
-            resident.machine.surroundings.node_preempts = settings.preempt
+            environment = replace(resident.ctx.environment, node_preempts=settings.preempt)
+            self._set_environment(resident, environment, now_ns, out)
             if self._ledger.amount(None, resident.trouble):
                 self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
         for link in self._links:
             self._weigh_link(link, now_ns, out)
 
-    def _renew_sources(self, link: str) -> None:
-        """Learn anew which addresses of a link no host shares: advertisements come from them."""
+    def _renew_sources(self, link: str, now_ns: int, out: Outbox) -> None:
+        """Let the hosts of a link know which of its addresses no host shares: advertisements come from them."""
+        own = self._own_addresses(link)
+        for resident in self._residents.on(link):
+            self._set_environment(resident, replace(resident.ctx.environment, own=own), now_ns, out)
+
+    def _own_addresses(self, link: str) -> tuple[Address, ...]:
         facts = self._links.get(link)
-        residents = self._residents.on(link)
-        shared = {each.ip for resident in residents for each in resident.machine.config.shared}
-        own = tuple(each.ip for each in (facts.addresses if facts else ()) if each.ip not in shared)
-        for resident in residents:
-            resident.machine.surroundings.own = own
+        shared = {each.ip for resident in self._residents.on(link) for each in resident.ctx.config.shared}
+        return tuple(each.ip for each in (facts.addresses if facts else ()) if each.ip not in shared)
 
     # Demotion
 
     def _demote(self, scope: Scope, cause: str, amount: int, now_ns: int, out: Outbox) -> None:
         if self._ledger.set(scope, cause, amount):
             for resident in self._residents:
-                if bears_on(scope, resident.machine.config):
-                    self._tell_demotion(resident, now_ns, out)
+                if bears_on(scope, resident.ctx.config):
+                    self._publish_demotion(resident, now_ns, out)
 
-    def _tell_demotion(self, resident: Resident, now_ns: int, out: Outbox) -> None:
-        config = resident.machine.config
+    def _publish_demotion(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+        config = resident.ctx.config
         total, causes = self._ledger.total(config), self._ledger.causes(config)
         out.append(Publish(DemotionChange(key=resident.key, at_ns=now_ns, total=total, causes=causes)))
-        self._tell(resident.key, DemotionChanged(total), now_ns, out)
+        self._give(resident.key, DemotionChanged(total), now_ns, out)
 
     def _weigh_link(self, link: str, now_ns: int, out: Outbox) -> None:
         """Demote the node for every host whose link is down, and forgive it when it is up. Source: carp.md 5.3, 6."""
         amount = sum(
             self._ifdown_factor(resident)
             for resident in self._residents.on(link)
-            if not resident.machine.surroundings.link_is_up
+            if not resident.ctx.environment.link_is_up
         )
         self._demote(None, f"interface {link} is down", amount, now_ns, out)
 
     def _ifdown_factor(self, resident: Resident) -> int:
         factor = self._settings.ifdown_demotion_factor
-        return resident.machine.config.dialect.link_down_demotion if factor is None else factor
+        return resident.ctx.config.dialect.link_down_demotion if factor is None else factor
 
     def _senderr_factor(self, resident: Resident) -> int:
         factor = self._settings.senderr_demotion_factor
-        return resident.machine.config.dialect.send_errors.demotion if factor is None else factor
+        return resident.ctx.config.dialect.send_errors.demotion if factor is None else factor
+
+    # Trouble
 
     def _on_transmit_report(self, event: TransmitReported, now_ns: int, out: Outbox) -> None:
-        key, error = event.key, event.error
-        resident = self._residents.get(key)
-        if resident is None:
-            return
-        (resident.mute.discard if error is None else resident.mute.add)(event.family)
-        surroundings = resident.machine.surroundings
-        surroundings.is_mute = bool(resident.mute)
-        budget = resident.machine.config.dialect.send_errors
-        are_enough = error is None and resident.send_successes + 1 >= budget.successes
-        surroundings.wants_send_reports = surroundings.is_mute or not are_enough
-        self._tell(key, Sent(), now_ns, out)
-        if error is None:
-            resident.send_failures = 0
-            resident.send_successes += 1
-            if resident.send_successes == budget.successes:
-                self._demote(None, resident.trouble, 0, now_ns, out)
-            return
-        self._statistics_of(key.link).counts[Statistic.SEND_FAILED] += 1
-        resident.send_successes = 0
-        resident.send_failures += 1
-        if resident.send_failures >= budget.failures * (len(self._residents.on(key.link)) if budget.times_hosts else 1):
-            self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
-
-    def _on_actuation_report(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
+        """Keep the account of each family; too many failures in a row demote the node, successes forgive it."""
         resident = self._residents.get(event.key)
         if resident is None:
             return
-        self._tell(event.key, event, now_ns, out)
-        if event.action is Action.HOLD and event.epoch == resident.machine.epoch:
-            amount = 0 if event.error is None else NOT_HELD_DEMOTION
-            self._demote(event.key, "addresses not held", amount, now_ns, out)
+        sends, budget = resident.sends, resident.ctx.config.dialect.send_errors
+        times = len(self._residents.on(event.key.link)) if budget.times_hosts else 1
+        # A host that failed before is not given three intervals again.
+        limit = 1 if sends.distrust.failures else budget.failures * times
+        is_bad = event.error is not None and sends.fail(event.family) >= limit
+        is_well = event.error is None and sends.succeed(event.family, budget.successes)
+        self._statistics_of(event.key.link).counts[Statistic.SEND_FAILED] += event.error is not None
+        self._keep_send_account(resident, now_ns, out)
+        self._give(event.key, event, now_ns, out)
+        if is_bad:
+            if sends.distrust.until_ns is None:
+                sends.distrust.fail(now_ns)
+            self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
+        elif is_well:
+            sends.distrust.succeed()
+            self._demote(None, resident.trouble, 0, now_ns, out)
+
+    def _keep_send_account(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+        """Let a host know in which families it cannot send, and whether it is to say if it can."""
+        sends = resident.sends
+        environment = replace(
+            resident.ctx.environment,
+            cannot_send=frozenset(sends.failing),
+            wants_send_reports=not sends.is_clean,
+        )
+        self._set_environment(resident, environment, now_ns, out)
+
+    def _on_actuation_report(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
+        """Distrust a host that cannot hold its addresses, until it has held them or some time has passed."""
+        resident = self._residents.get(event.key)
+        if resident is None:
+            return
+        is_hold = event.action is Action.HOLD and event.epoch == resident.ctx.epoch
+        self._give(event.key, event, now_ns, out)
+        if is_hold and event.error is None:
+            resident.holds.succeed()
+            self._set_goes_last(resident, now_ns, out, goes_last=False)
+        elif is_hold:
+            resident.holds.fail(now_ns)
+            self._set_goes_last(resident, now_ns, out, goes_last=True)
+
+    def _set_goes_last(self, resident: Resident, now_ns: int, out: Outbox, *, goes_last: bool) -> None:
+        self._demote(resident.key, NOT_HELD, FULL_DEMOTION if goes_last else 0, now_ns, out)
+        self._set_environment(resident, replace(resident.ctx.environment, goes_last=goes_last), now_ns, out)
+        self._settle(resident, now_ns, out)
+
+    def _trust_again(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+        """End the demotions whose time is over; those of a MASTER end only when it has shown that all is well."""
+        if resident.holds.ends(now_ns):
+            self._set_goes_last(resident, now_ns, out, goes_last=False)
+        if resident.sends.distrust.ends(now_ns) and hosts.state(resident.ctx) is not State.MASTER:
+            resident.sends.forget()
+            self._keep_send_account(resident, now_ns, out)
+            self._demote(None, resident.trouble, 0, now_ns, out)
+        if resident.contest.is_forgiven(now_ns):
+            self._demote(resident.key, CONTESTED, 0, now_ns, out)
 
     # What administrators and others do to the addresses
 
-    def _on_hand_over(self, key: HostKey, now_ns: int, out: Outbox) -> None:
+    def _on_hand_over(self, event: HandOverAsked, now_ns: int, out: Outbox) -> None:
         """Let a MASTER leave its addresses to the next host, and not take them back."""
-        resident = self._residents.get(key)
-        if resident is not None and resident.machine.state is State.MASTER:
+        resident = self._residents.get(event.key)
+        if resident is not None and hosts.state(resident.ctx) is State.MASTER:
             # Demoted only now: a peer that preempts a demoted MASTER would hold the addresses before they are dropped.
-            self._tell(key, HandedOver(), now_ns, out)
-            self._demote(key, HANDED_OVER, NOT_HELD_DEMOTION, now_ns, out)
+            self._give(event.key, event, now_ns, out)
+            self._demote(event.key, HANDED_OVER, FULL_DEMOTION, now_ns, out)
 
-    def _on_disturbance(self, key: HostKey, what: str, now_ns: int, out: Outbox) -> None:
-        """Put right what others changed; a host that fights too often leaves the addresses to a peer."""
-        resident = self._residents.get(key)
+    def _on_disturbance(self, event: AddressesDisturbed, now_ns: int, out: Outbox) -> None:
+        """Put right what others changed, less and less often; too many changes leave the addresses to a peer."""
+        resident = self._residents.get(event.key)
         if resident is None:
             return
-        is_too_often = resident.contest.fight(now_ns, self._settings.contest_limit)
-        out.append(Publish(AddressesContested(key=key, at_ns=now_ns, what=what, count=resident.contest.in_all)))
-        self._tell(key, Disturbed(), now_ns, out)
+        contest = resident.contest
+        is_too_often = contest.change(now_ns, self._settings.contest_limit)
+        if contest.to_publish(now_ns):
+            out.append(Publish(AddressesContested(key=event.key, at_ns=now_ns, what=event.what, count=contest.in_all)))
+        self._repair_if_due(resident, now_ns, out)
         if is_too_often:
-            self._demote(key, CONTESTED, NOT_HELD_DEMOTION, now_ns, out)
+            self._demote(event.key, CONTESTED, FULL_DEMOTION, now_ns, out)
+        self._settle(resident, now_ns, out)
+
+    def _repair_if_due(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+        if resident.contest.is_repair_due(now_ns):
+            self._give(resident.key, AddressesDisturbed(resident.key, ""), now_ns, out)
 
     # Floods
 

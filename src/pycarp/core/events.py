@@ -7,6 +7,7 @@ has taken the event in.
 from dataclasses import dataclass
 from enum import Enum
 
+from pycarp.core.host.decision import Decision
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason
@@ -103,6 +104,18 @@ class MasterHeard(Event):
 
     source: Address
     claim: Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionChange(Event):
+    """Another decision than before about the advertisements of a peer, where no transition says as much.
+
+    Published at most once a second and peer; a snapshot has the decision about each peer at any time.
+    """
+
+    source: Address
+    claim: Claim
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

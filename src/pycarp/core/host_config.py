@@ -80,7 +80,11 @@ class HostConfig:
     refresh_s: int = field(init=False, repr=False, compare=False)
     """``announce_every_s``, or what the dialect wants."""
     mac_mode: MacMode = field(init=False, repr=False, compare=False)
-    """``mac``, or what the dialect wants."""
+    """``mac``, or what the dialect wants; ``interface`` with peers, because BSDs send from their own MAC to those."""
+    master_down_ns: int = field(init=False, repr=False, compare=False)
+    """How long a BACKUP waits for the next advertisement."""
+    tolerated_ns: int = field(init=False, repr=False, compare=False)
+    """A MASTER that announces a longer interval is taken over from at once."""
 
     def __post_init__(self) -> None:
         limits = self.dialect.limits
@@ -104,9 +108,10 @@ class HostConfig:
         by_family = {family: tuple(each for each in peers if each.version == family) for family in Family}
         to = {family: of_family or (self.group_of(family),) for family, of_family in by_family.items()}
         object.__setattr__(self, "destinations", to)
-        is_real = self.dialect.address_mac is AddressMac.REAL
-        default = MacMode.INTERFACE if is_real else MacMode.AUTO
-        object.__setattr__(self, "mac_mode", default if self.mac is None else MacMode(self.mac))
+        object.__setattr__(self, "mac_mode", _mac_mode(self))
+        timing = (self.advbase, self.advskew, self.dead_ratio)
+        object.__setattr__(self, "master_down_ns", self.dialect.master_down_ns(*timing))
+        object.__setattr__(self, "tolerated_ns", self.dialect.tolerated_ns(*timing))
         every_s = self.dialect.announce_every_s if self.announce_every_s is None else self.announce_every_s
         _check_range("announce_every_s", every_s, 0, _DAY_S)
         object.__setattr__(self, "refresh_s", every_s)
@@ -140,6 +145,16 @@ class HostConfig:
         if family is Family.IPV4 and isinstance(self.multicast_group, IPv4Address):
             return self.multicast_group
         return CARP_GROUPS[family]
+
+
+def _mac_mode(config: HostConfig) -> MacMode:
+    """Return whose MAC address answers. Source: carp.md 7, and 14 for the case of peers."""
+    mode = None if config.mac is None else MacMode(config.mac)
+    if mode not in (None, MacMode.AUTO):
+        return mode
+    if config.peers or (mode is None and config.dialect.address_mac is AddressMac.REAL):
+        return MacMode.INTERFACE
+    return MacMode.AUTO
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:

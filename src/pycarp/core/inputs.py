@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
+from pycarp.auth.reply import Reply
 from pycarp.core.demotion import Scope
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
@@ -175,21 +177,53 @@ Input = (
     | PacketFilterFailed
 )
 
-# What a single machine is told; the engine derives these from the inputs above.
+# What a single host is given: the inputs above that name it, and these three, which the engine derives.
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """An authentic advertisement of a peer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What the engine knows on behalf of a host.
+
+    ``own`` are the link's addresses that no host shares, in the order of preference for a source. ``cannot_send`` are
+    the families in which the last advertisement could not be sent; None among them if families do not differ in that.
+    ``wants_send_reports`` is set as long as it matters that an advertisement could be sent. A host that ``goes_last``
+    could not hold its addresses lately: it leaves them to every other host.
+    """
+
+    link_is_up: bool
+    own: tuple[Address, ...] = ()
+    admin_is_up: bool = True
+    node_preempts: bool = False
+    cannot_send: frozenset[Family | None] = frozenset()
+    wants_send_reports: bool = False
+    goes_last: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the host may take part. Source: carp.md 5.3."""
+        return self.link_is_up and self.admin_is_up
+
+
+class AdvertisementReceived(NamedTuple):
+    """An authentic advertisement of a peer.
+
+    ``counter`` is its number; ``reply`` says that it answers one of our own, and how. It ``is_expected`` if its number
+    follows on from those heard before, so that nobody replayed it from an old recording.
+    """
 
     claim: Claim
     source: Address
     family: Family
+    counter: int = 0
+    reply: Reply | None = None
+    is_expected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class SurroundingsChanged:
-    """Link, administrator, source address or the node's switches changed."""
+class EnvironmentChanged:
+    """Link, administrator, own addresses, the node's switches, or what can be sent changed."""
+
+    environment: Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,51 +233,15 @@ class DemotionChanged:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reconfigured:
-    """The settings were set anew; see ``HostReconfigured``."""
-
-    config: HostConfig
-    rolling_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Forced:
-    """The administrator wants this state."""
-
-    state: State
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOver:
-    """The host is to leave the addresses to the next one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Disturbed:
-    """Others changed the addresses of the host: what is wanted of them has to be seen to anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """It turned out whether what was sent last went out: ``Surroundings.is_mute`` says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """The host is to leave for good."""
-
-
 HostInput = (
-    Heard
-    | TimePassed
-    | SurroundingsChanged
+    TimePassed
+    | EnvironmentChanged
     | DemotionChanged
-    | Reconfigured
-    | Forced
+    | HostReconfigured
+    | StateForced
     | ActuationReported
-    | HandedOver
-    | Disturbed
-    | Sent
-    | Removed
+    | HandOverAsked
+    | AddressesDisturbed
+    | TransmitReported
+    | HostRemoved
 )

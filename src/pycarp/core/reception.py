@@ -58,7 +58,7 @@ def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
     if resident is None or refusal is not None:
         return refusal or DropReason.UNKNOWN_VHID
     if advert.version != wire.VERSION:
-        speaks_vrrp3 = resident.machine.config.dialect.vrrp3 and advert.version == wire.VERSION_VRRP3
+        speaks_vrrp3 = resident.ctx.config.dialect.vrrp3 and advert.version == wire.VERSION_VRRP3
         return DropReason.VRRP3 if speaks_vrrp3 else DropReason.VERSION
     return Addressed(resident, advert, checksum)
 
@@ -73,7 +73,7 @@ def _may_have_been_routed(datagram: Datagram, resident: Resident | None) -> bool
     """Say whether a TTL below 255 is no fault: the packet came to us alone, and its vhid does not mind."""
     if datagram.destination.is_multicast or resident is None:
         return False
-    return resident.machine.config.dialect.ttl is TtlRule.NOT_FROM_PEERS
+    return resident.ctx.config.dialect.ttl is TtlRule.NOT_FROM_PEERS
 
 
 def _pseudo_header(datagram: Datagram) -> bytes:

@@ -1,16 +1,18 @@
-"""The virtual hosts of an engine, and what it remembers about each beside its machine."""
+"""The virtual hosts of an engine, and what it remembers about each beside its states."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import assert_never
 
+from pycarp.core.copying import captured, copied, restored
 from pycarp.core.events import Mismatch
-from pycarp.core.machine import Machine, MachineMemento
+from pycarp.core.host.context import Context, HostMemento
+from pycarp.core.host.host import deadline_ns
 from pycarp.core.speaker import Speaker, SpeakerMemento
 from pycarp.core.statistics import DropReason
+from pycarp.core.trouble import Contest, Distrust, SendAccount
 from pycarp.dialects.base import DestinationRule
-from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey
+from pycarp.vocabulary import Address, Datagram, HostKey
 
 REMEMBERED_MAX = 16
 """Sources of which a host remembers what is wrong with them; forged ones must not fill the memory."""
@@ -25,44 +27,8 @@ class Rejections:
     report_again_at_ns: int = 0
     findings: dict[Address, tuple[DropReason, str]] = field(default_factory=dict)
 
-    def copy(self) -> "Rejections":
-        """Return a copy that does not change with this."""
-        return replace(self, findings=dict(self.findings))
 
-
-CONTEST_NS = 60 * NS_PER_S
-"""Changes of the addresses by others within this time count as one contest; after it all is forgiven."""
-
-
-@dataclass(slots=True)
-class Contest:
-    """How often others changed the addresses of a host: in all, and lately."""
-
-    in_all: int = 0
-    lately_ns: deque[int] = field(default_factory=deque)
-    forgiven_at_ns: int | None = None
-
-    def copy(self) -> "Contest":
-        """Return a copy that does not change with this."""
-        return replace(self, lately_ns=self.lately_ns.copy())
-
-    def fight(self, now_ns: int, limit: int) -> bool:
-        """Count one more; say whether there were ``limit`` within the last minute, which 0 never is."""
-        self.in_all += 1
-        self.lately_ns.append(now_ns)
-        while self.lately_ns[0] <= now_ns - CONTEST_NS or len(self.lately_ns) > max(limit, 1):
-            self.lately_ns.popleft()
-        is_too_often = 0 < limit <= len(self.lately_ns)
-        if is_too_often or self.forgiven_at_ns is not None:
-            self.forgiven_at_ns = now_ns + CONTEST_NS
-        return is_too_often
-
-    def is_forgiven(self, now_ns: int) -> bool:
-        """Say, once, that a contest is over."""
-        if self.forgiven_at_ns is None or now_ns < self.forgiven_at_ns:
-            return False
-        self.forgiven_at_ns = None
-        return True
+_COPIED = ("sends", "holds", "rejections", "contest", "warned_until_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +36,9 @@ class ResidentMemento:
     """Everything that is known of one host, shared with nobody; see ``core/memento.py``."""
 
     speaker: SpeakerMemento
-    machine: MachineMemento
-    send_failures: int
-    send_successes: int
-    mute: frozenset[Family | None]
+    host: HostMemento
+    sends: SendAccount
+    holds: Distrust
     rejections: Rejections
     contest: Contest
     warned_until_ns: dict[tuple[Mismatch, Address], int]
@@ -81,13 +46,15 @@ class ResidentMemento:
 
 @dataclass(slots=True)
 class Resident:
-    """One host."""
+    """One host: its states in ``ctx``, and what the engine remembers about it.
+
+    ``sends`` and ``holds`` are how far it is trusted to be heard and to serve its addresses.
+    """
 
     speaker: Speaker
-    machine: Machine
-    send_failures: int = 0
-    send_successes: int = 0
-    mute: set[Family | None] = field(default_factory=set)
+    ctx: Context
+    sends: SendAccount = field(default_factory=SendAccount)
+    holds: Distrust = field(default_factory=Distrust)
     rejections: Rejections = field(default_factory=Rejections)
     contest: Contest = field(default_factory=Contest)
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
@@ -95,35 +62,38 @@ class Resident:
     @classmethod
     def from_memento(cls, memento: ResidentMemento, entropy: Callable[[], int]) -> "Resident":
         """Return a host that goes on where another one made its memento."""
-        speaker = Speaker(memento.machine.config, entropy, memento.speaker)
-        return cls(
-            speaker=speaker,
-            machine=Machine.from_memento(memento.machine, speaker),
-            send_failures=memento.send_failures,
-            send_successes=memento.send_successes,
-            mute=set(memento.mute),
-            rejections=memento.rejections.copy(),
-            contest=memento.contest.copy(),
-            warned_until_ns=dict(memento.warned_until_ns),
-        )
+        config = memento.host.config
+        speaker = Speaker(config, entropy, memento.speaker)
+        ctx = Context(config, speaker, memento.host.environment, demotion=memento.host.demotion)
+        restored(ctx, memento.host)
+        made = cls(speaker, ctx)
+        for name in _COPIED:
+            setattr(made, name, copied(getattr(memento, name)))
+        return made
 
     def memento(self) -> ResidentMemento:
         """Return everything that another host needs to go on from here."""
-        return ResidentMemento(
-            speaker=self.speaker.memento(),
-            machine=self.machine.memento(),
-            send_failures=self.send_failures,
-            send_successes=self.send_successes,
-            mute=frozenset(self.mute),
-            rejections=self.rejections.copy(),
-            contest=self.contest.copy(),
-            warned_until_ns=dict(self.warned_until_ns),
-        )
+        own = {name: copied(getattr(self, name)) for name in _COPIED}
+        return ResidentMemento(speaker=self.speaker.memento(), host=captured(HostMemento, self.ctx), **own)
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When time matters next, to the host or to how far it is trusted."""
+        due_ns = deadline_ns(self.ctx)
+        for at_ns in (
+            self.sends.distrust.until_ns,
+            self.holds.until_ns,
+            self.contest.repair_at_ns,
+            self.contest.forgiven_at_ns,
+        ):
+            if at_ns is not None and (due_ns is None or at_ns < due_ns):
+                due_ns = at_ns
+        return due_ns
 
     @property
     def key(self) -> HostKey:
         """The host's key."""
-        return self.machine.key
+        return self.ctx.key
 
     @property
     def trouble(self) -> str:
@@ -132,7 +102,7 @@ class Resident:
 
     def refusal_of(self, datagram: Datagram) -> DropReason | None:
         """Return why the host does not listen to a datagram for its vhid; None if it does. Source: carp.md 4.2."""
-        if not self.machine.surroundings.are_ready:
+        if not self.ctx.environment.is_ready:
             return DropReason.HOST_IN_INIT
         if not self.speaker.listens_in(datagram.family):
             return DropReason.OTHER_FAMILY
@@ -142,7 +112,7 @@ class Resident:
 
     def listens_to(self, datagram: Datagram) -> bool:
         """Say whether the host listens to the destination. Source: carp.md 4.2."""
-        config, to = self.machine.config, datagram.destination
+        config, to = self.ctx.config, datagram.destination
         match config.dialect.destination:
             case DestinationRule.ANY:
                 return True

@@ -1,16 +1,19 @@
 """Immutable views of an engine, for status output and for whoever asks who is master and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pycarp.core.events import StateChange
+from pycarp.core.host.context import Context
+from pycarp.core.host.decision import Peer, last_heard
+from pycarp.core.host.host import state, turn_at_ns
+from pycarp.core.host.states import Backup, Master, Stage
 from pycarp.core.host_config import HostConfig
-from pycarp.core.machine import Machine, Peer
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.core.statistics import LinkStatistics, Statistics
 from pycarp.dialects.base import Claim
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import Family, HostKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +23,11 @@ class HostSnapshot:
     ``rejected`` counts the advertisements for it that were not authentic, ``contested`` how often others changed its
     addresses.
 
-    ``claim`` is what it advertises, or would; ``peer`` is whose advertisement was heard last. ``deadline_ns`` is
-    when it will advertise (MASTER) or take over unless somebody speaks (BACKUP).
+    ``claim`` is what it advertises, or would. ``peers`` are the last advertisement of each source and family, with
+    what was decided about it; ``peer`` is the one heard last. ``deadline_ns`` is when it will advertise (MASTER) or
+    take over unless somebody advertises (BACKUP); ``master_down_at_ns`` is that of each family. ``stage`` says how
+    far a MASTER is with its addresses. ``cannot_send`` are the families in which the last advertisement could not be
+    sent.
     """
 
     config: HostConfig
@@ -32,15 +38,24 @@ class HostSnapshot:
     admin_is_up: bool
     demotion: tuple[tuple[str, int], ...]
     last_change: StateChange | None
-    peer: Peer | None
+    peers: tuple[Peer, ...]
     deadline_ns: int | None
     rejected: int
     contested: int
+    preempts: bool = False
+    stage: Stage | None = None
+    master_down_at_ns: Mapping[Family, int] = field(default_factory=dict)
+    cannot_send: frozenset[Family | None] = frozenset()
 
     @property
     def key(self) -> HostKey:
         """The host's key."""
         return self.config.key
+
+    @property
+    def peer(self) -> Peer | None:
+        """The peer heard last, None if nobody was."""
+        return last_heard({(peer.source, peer.family): peer for peer in self.peers})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +74,24 @@ class EngineSnapshot:
         return sum((link.counts for link in self.links.values()), Statistics())
 
 
-def snapshot_of(machine: Machine, causes: tuple[tuple[str, int], ...], rejected: int, contested: int) -> HostSnapshot:
-    """Return the view of one machine; ``causes`` are the demotions that bear on it."""
+def snapshot_of(ctx: Context, causes: tuple[tuple[str, int], ...], rejected: int, contested: int) -> HostSnapshot:
+    """Return the view of one host; ``causes`` are the demotions that bear on it."""
+    present = ctx.state
     return HostSnapshot(
-        config=machine.config,
-        state=machine.state,
-        epoch=machine.epoch,
-        claim=machine.claim,
-        link_is_up=machine.surroundings.link_is_up,
-        admin_is_up=machine.surroundings.admin_is_up,
+        config=ctx.config,
+        state=state(ctx),
+        epoch=ctx.epoch,
+        claim=ctx.claim,
+        link_is_up=ctx.environment.link_is_up,
+        admin_is_up=ctx.environment.admin_is_up,
         demotion=causes,
-        last_change=machine.last_change,
-        peer=machine.peer,
-        deadline_ns=machine.turn_at_ns,
+        last_change=ctx.last_change,
+        peers=tuple(replace(peer) for peer in ctx.peers.values()),
+        deadline_ns=turn_at_ns(ctx),
         rejected=rejected,
         contested=contested,
+        preempts=ctx.config.preempt or ctx.environment.node_preempts,
+        stage=present.takeover.stage if isinstance(present, Master) else None,
+        master_down_at_ns=dict(present.master_down_at_ns) if isinstance(present, Backup) else {},
+        cannot_send=ctx.environment.cannot_send,
     )

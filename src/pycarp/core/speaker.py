@@ -6,6 +6,7 @@ until a peer is heard to sign the new way, and accepts what is signed as before 
 one rolling time of each other so never miss an advertisement.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -14,11 +15,22 @@ from itertools import pairwise
 from pycarp.auth.counter import counter_of
 from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.foresight import Chain, Familiarity, Foresight
+from pycarp.auth.reply import Reply
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.base import Claim
-from pycarp.vocabulary import ANY_ADDRESS, Address, Family, Outgoing, family_of
+from pycarp.vocabulary import ANY_ADDRESS, Address, Family, MacAddress, Outgoing, family_of
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet
+
+_SENT_MAX = 32
+"""Own advertisements that a reply may refer to: a host that stood still answers an old one."""
+
+_ANSWERABLE_MAX = 4
+"""Own advertisements the replies to which pass the packet filter of a flood."""
+
+
+_UNHEARD_MAX = 4
+"""Own advertisements in a row that a peer may have missed when it goes on from our counter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +50,7 @@ class SpeakerMemento:
     counter: int | None
     formers: tuple[FormerMemento, ...] = ()
     chains: tuple[Chain, ...] = ()
+    sent: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -71,6 +84,7 @@ class Speaker:
         "_foresight",
         "_formers",
         "_mac",
+        "_sent",
         "_signer",
     )
 
@@ -88,6 +102,7 @@ class Speaker:
         ]
         self._foresight = Foresight(memento.chains if memento else ())
         self._expected: tuple[object, Expected] = (None, Expected())
+        self._sent = deque(memento.sent if memento else (), maxlen=_SENT_MAX)
 
     def memento(self) -> SpeakerMemento:
         """Return what another speaker of the same settings needs to go on from here."""
@@ -103,6 +118,7 @@ class Speaker:
                 for each in self._formers
             ),
             chains=self._foresight.memento(),
+            sent=tuple(self._sent),
         )
 
     def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
@@ -123,31 +139,73 @@ class Speaker:
         ways = [former.config for former in self._formers if not former.is_past]
         return (*ways, self._config)[0].families
 
+    @property
+    def is_rolling(self) -> bool:
+        """Whether what was signed before a change is still accepted."""
+        return bool(self._formers)
+
     def listens_in(self, family: Family) -> bool:
         """Say whether peers may advertise in a family, in the way of now or a former one."""
         return family in self._config.families or any(family in each.config.families for each in self._formers)
 
-    def compose(self, claim: Claim, own: Sequence[Address], now_ns: int) -> list[Outgoing]:
+    def begin_mastership(self) -> None:
+        """Forget the numbers of the advertisements that were sent as MASTER before: nobody answers those any more."""
+        self._sent.clear()
+
+    def compose(
+        self, claim: Claim, own: Sequence[Address], now_ns: int, *, counter: int | None = None, is_master: bool = True
+    ) -> list[Outgoing]:
         """Return one signed advertisement a family and destination; each family has the next counter.
 
-        ``own`` are the link's addresses that no host shares, in the order of preference.
+        ``own`` are the link's addresses that no host shares, in the order of preference. With a ``counter`` all
+        families have that one: they reply to an advertisement. Only a host that ``is_master`` sends from the virtual
+        MAC: a switch would learn that it is here. Source: carp.md section 12.
         """
-        return self._composed(claim, own, now_ns, self._counter.next)
+        if counter is not None:
+            if is_master:
+                self._sent.append(counter)
+            return self._composed(claim, own, now_ns, lambda: counter, is_master=is_master)
+        return self._composed(claim, own, now_ns, self._next_counter, is_master=is_master)
+
+    def _next_counter(self) -> int:
+        number = self._counter.next()
+        self._sent.append(number)
+        return number
 
     def _composed(
-        self, claim: Claim, own: Sequence[Address], now_ns: int, counter: Callable[[], int]
+        self,
+        claim: Claim,
+        own: Sequence[Address],
+        now_ns: int,
+        counter: Callable[[], int],
+        *,
+        is_master: bool,
     ) -> list[Outgoing]:
         spoken, signer = self._spoken(now_ns)
+        source_mac = self._mac if is_master else None
         return [
-            self._outgoing(advert, family, source_for(destination, own), destination)
+            self._outgoing(advert, family, source_for(destination, own), destination, source_mac)
             for family in spoken.families
             for advert in [self._sign(claim, signer, counter())]
             for destination in self._config.destinations[family]
         ]
 
+    def reply_of(self, counter: int, heard: Iterable[int]) -> Reply | None:
+        """Return what an advertisement with this number replies, None if it is no reply.
+
+        A reply refers to one of our own advertisements; a farewell is also told by the ``heard`` numbers of others. A
+        number that goes on from one heard before is none.
+        """
+        if self._foresight.goes_on(counter):
+            return None
+        for reply in Reply:
+            if reply.answered(counter) in self._sent:
+                return reply
+        return Reply.FAREWELL if Reply.FAREWELL.answered(counter) in heard else None
+
     def compose_will(self, claim: Claim, own: Sequence[Address], now_ns: int) -> tuple[Outgoing, ...]:
         """Return advertisements that somebody else is to send when we cannot; no counter is used up by it."""
-        return tuple(self._composed(claim, own, now_ns, self._counter.peek))
+        return tuple(self._composed(claim, own, now_ns, self._counter.peek, is_master=False))
 
     def jittered(self, span_ns: int) -> int:
         """Return a span somewhat shorter than ``span_ns``, by up to a quarter: hosts must not fall into step."""
@@ -167,18 +225,32 @@ class Speaker:
 
         Return whether it was to be expected.
         """
+        # A little behind as well: what we sent last may not have arrived.
+        upcoming = self._counter.upcoming(1)
         familiarity = self._foresight.hear(advert.counter)
         self._counter.adopt(advert.counter)
+        self._adopt_signing(advert)
+        if familiarity is Familiarity.STRANGE and upcoming and abs(advert.counter - upcoming[0]) <= _UNHEARD_MAX:
+            return Familiarity.NEXT
+        return familiarity
+
+    def adopt_reply(self, advert: wire.Advertisement) -> None:
+        """Take over the newer way of signing of a reply; its number belongs to no series."""
+        self._adopt_signing(advert)
+
+    def _adopt_signing(self, advert: wire.Advertisement) -> None:
+        if not self._formers:
+            return
         for older, newer in pairwise([*(former.signer for former in self._formers), self._signer]):
             if newer.verify(advert.counter, advert.digest):
                 self._stop_speaking_before(older)
-                break
-        return familiarity
+                return
 
     def expected(self, count: int) -> Expected:
         """Return what peers sign next, ``count`` advertisements of each; computed anew only when that changes."""
         signers = (self._signer, *(former.signer for former in self._formers))
-        upcoming = dict.fromkeys(self._foresight.upcoming(count) + self._counter.upcoming(count))
+        replies = tuple(reply.to(number) for number in list(self._sent)[-_ANSWERABLE_MAX:] for reply in Reply)
+        upcoming = dict.fromkeys((*self._foresight.upcoming(count), *self._counter.upcoming(count), *replies))
         what = (signers, tuple(upcoming), self._foresight.repeated())
         if what != self._expected[0]:
             self._expected = (what, Expected(_digests(signers, upcoming), _digests(signers, what[2])))
@@ -216,7 +288,14 @@ class Speaker:
         if self._formers:
             self._formers = [former for former in self._formers if now_ns < former.heard_until_ns]
 
-    def _outgoing(self, advert: wire.Advertisement, family: Family, source: Address, destination: Address) -> Outgoing:
+    def _outgoing(
+        self,
+        advert: wire.Advertisement,
+        family: Family,
+        source: Address,
+        destination: Address,
+        source_mac: MacAddress | None,
+    ) -> Outgoing:
         is_to_group = destination.is_multicast
         return Outgoing(
             link=self._config.interface,
@@ -225,7 +304,7 @@ class Speaker:
             destination=destination,
             tos=self._dialect.tos,
             identification=self._dialect.identification,
-            source_mac=self._mac if is_to_group else None,
+            source_mac=source_mac if is_to_group else None,
             destination_mac=ethernet.BROADCAST if is_to_group and self._config.broadcasts else None,
             payload=wire.encode(advert, pseudo_header=self._pseudo_header(source, destination)),
         )

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from pycarp.auth.diagnosis import DiagnosisKind, counterfeit, diagnose
 from pycarp.core.events import Mismatch
+from pycarp.core.host.context import Context
 from pycarp.core.host_config import HostConfig
-from pycarp.core.machine import Machine
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import Claim, Verdict
 from pycarp.vocabulary import Address, Datagram, Family
@@ -53,18 +53,18 @@ def counterfeit_of(config: HostConfig, counter: int, words: str, *, seen_elsewhe
     )
 
 
-def mismatches(machine: Machine, theirs: Claim, checksum: wire.ChecksumForm, datagram: Datagram) -> list[Mismatch]:
+def mismatches(ctx: Context, theirs: Claim, checksum: wire.ChecksumForm, datagram: Datagram) -> list[Mismatch]:
     """Return what does not fit in an authentic advertisement. Source: dialects.md, the pairs; carp.md 4.4, 5.1."""
-    if datagram.source in machine.surroundings.own:
+    if datagram.source in ctx.environment.own:
         return [Mismatch.OWN_ADDRESS]
     found: list[Mismatch] = []
-    config, dialect = machine.config, machine.config.dialect
+    config, dialect = ctx.config, ctx.config.dialect
     # Every packet comes this way: the settings are compared first, which rarely leaves anything to compute.
     is_equal = (theirs.advbase, theirs.advskew) == (config.advbase, config.advskew)
-    if is_equal and dialect.compare(machine.claim, theirs) is Verdict.TIE:
+    if is_equal and dialect.compare(ctx.claim, theirs) is Verdict.TIE:
         found.append(Mismatch.EQUAL_CLAIM)
     if datagram.family is Family.IPV6 and checksum is not dialect.v6_checksum:
         found.append(Mismatch.CHECKSUM_FORM)
-    if theirs.demote and not dialect.relieves_demoted:
+    if theirs.demote and not dialect.relieves_demoted and not theirs.is_bow_out:
         found.append(Mismatch.DEMOTE_OCTET)
     return found

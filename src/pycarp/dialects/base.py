@@ -4,13 +4,16 @@ The core receives a ``Dialect`` and never compares its name. Adding one means on
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, MacAddress
 from pycarp.wire.advertisement import ChecksumForm
+
+_BOW_OUT = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +26,21 @@ class Claim:
     advbase: int
     advskew: int
     demote: int = 0
+    interval_ns: int = field(init=False, repr=False, compare=False)
+    """The advertisement interval; the smaller one wins. 0/0 means 1/256 s, as OpenBSD reads it (carp.md 5.2)."""
+    is_bow_out: bool = field(init=False, repr=False, compare=False)
+    """Whether it says that its sender leaves: 255/255, whatever the demote octet (carp.md 5.3, 15)."""
 
-    @property
-    def interval_ns(self) -> int:
-        """The advertisement interval; the smaller one wins. 0/0 means 1/256 s, as OpenBSD reads it (carp.md 5.2)."""
-        return self.advbase * NS_PER_S + self.advskew * NS_PER_SKEW or NS_PER_SKEW
+    def __post_init__(self) -> None:
+        interval_ns = self.advbase * NS_PER_S + self.advskew * NS_PER_SKEW or NS_PER_SKEW
+        object.__setattr__(self, "interval_ns", interval_ns)
+        object.__setattr__(self, "is_bow_out", self.advbase == self.advskew == _BOW_OUT)
+
+
+@lru_cache(maxsize=4096)
+def claim_of(advbase: int, advskew: int, demote: int) -> Claim:
+    """Return a claim, the same object for the same numbers: peers repeat theirs every second."""
+    return Claim(advbase=advbase, advskew=advskew, demote=demote)
 
 
 class Verdict(Enum):
@@ -44,8 +57,6 @@ class Tie:
 
     our_source: Address
     their_source: Address
-    reign_ns: int
-    """How long we have been MASTER."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +97,7 @@ class Farewell(Enum):
     NONE = "no"
     BEFORE = "before it yields"
     DROPPED = "when it has dropped"
-    """To a stronger one only, and not to one that just relieved it: so a split that heals is seen by the winner."""
+    """As the answer to the one it yields to: see ``core/host/takeover.py``."""
 
 
 class AddressMac(Enum):
@@ -181,8 +192,8 @@ class Dialect:
     tolerated_ns: Callable[[int, int, int], int]
     """(advbase, advskew, dead ratio) -> a MASTER announcing a longer interval than this is taken over from at once."""
 
-    bows_out: bool
-    """Whether a MASTER that leaves says so with a 255/255 advertisement (14)."""
+    bow_out: Claim | None
+    """What a MASTER that leaves claims in its last advertisement: 255/255; None: it leaves silently (14)."""
 
     farewell: Farewell
     """When a MASTER that yields sends one more ordinary advertisement (14)."""

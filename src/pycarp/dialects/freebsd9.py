@@ -3,7 +3,17 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
+from pycarp.dialects.base import (
+    AddressMac,
+    ArpForm,
+    Claim,
+    DestinationRule,
+    Dialect,
+    ErrorBudget,
+    Farewell,
+    Limits,
+    TtlRule,
+)
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import ChecksumForm
 
@@ -22,7 +32,7 @@ FREEBSD9 = Dialect(
     tells_relief=False,  # carp.md 6.2: only the change from 0 to 1
     master_down_ns=rules.master_down_skew_once,  # carp.md 5.2
     tolerated_ns=rules.master_down_skew_once,  # carp.md 5.1, BACKUP test 3
-    bows_out=True,  # carp.md 5.3: on ifconfig carp0 down
+    bow_out=Claim(advbase=255, advskew=255),  # carp.md 5.3: on ifconfig carp0 down
     farewell=Farewell.NONE,  # carp.md 5.3
     source_mac=ethernet.virtual_mac,  # carp.md 1.4
     ttl=TtlRule.ALWAYS,  # carp.md 4.2

@@ -3,7 +3,17 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
+from pycarp.dialects.base import (
+    AddressMac,
+    ArpForm,
+    Claim,
+    DestinationRule,
+    Dialect,
+    ErrorBudget,
+    Farewell,
+    Limits,
+    TtlRule,
+)
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import ChecksumForm
 
@@ -22,7 +32,7 @@ NETBSD = Dialect(
     tells_relief=False,  # carp.md 6.2: only the change from 0 to 1
     master_down_ns=rules.master_down_skew_once,  # measured 3.401 to 3.410 s at skew 100 with 10 ms ticks
     tolerated_ns=rules.master_down_skew_once,  # acceptance.json: advbase 3 skew 100 stays, advbase 4 takes over
-    bows_out=True,  # captures t03: on interface down
+    bow_out=Claim(advbase=255, advskew=255),  # captures t03: on interface down
     farewell=Farewell.NONE,  # carp.md 5.3
     source_mac=ethernet.virtual_mac,  # captured
     ttl=TtlRule.ALWAYS,  # acceptance.json

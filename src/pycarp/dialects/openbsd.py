@@ -3,7 +3,17 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
+from pycarp.dialects.base import (
+    AddressMac,
+    ArpForm,
+    Claim,
+    DestinationRule,
+    Dialect,
+    ErrorBudget,
+    Farewell,
+    Limits,
+    TtlRule,
+)
 from pycarp.vocabulary import Family
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import ChecksumForm
@@ -24,7 +34,7 @@ OPENBSD = Dialect(
     tells_relief=True,  # carp.md 6.4: any change
     master_down_ns=rules.master_down_below_a_second,  # carp.md 5.2, sources up to 2020
     tolerated_ns=rules.tolerated_unless_below_a_second,  # carp.md 5.1
-    bows_out=True,  # carp.md 5.3
+    bow_out=Claim(advbase=255, advskew=255, demote=255),  # carp.md 5.3
     farewell=Farewell.NONE,  # carp.md 5.3
     source_mac=ethernet.virtual_mac,  # carp.md 1.4
     ttl=TtlRule.ALWAYS,  # carp.md 7.2: with a carppeer as well

@@ -1,5 +1,7 @@
 """The small pure functions that dialects are put together from."""
 
+from bisect import bisect_right
+
 from pycarp.dialects.base import Claim, Tie, Verdict
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
 
@@ -12,8 +14,8 @@ _LONGER_THAN_ANY_NS = 1000 * NS_PER_S
 DEMOTED_ADVSKEW = 240
 """The advskew of a demoted host; FreeBSD announces no larger one at all."""
 
-TIE_GRACE_NS = NS_PER_S // 10
-"""How long after a takeover an equal claim is taken for one that crossed ours on the wire."""
+_STEPS = (1, 2, 3, 5, 8, 13, 20, 30, 45, 65, 95, 135, 190, 255)
+"""How far the sum of advskew and demotion exceeds 240 where the next of the advskews 241 to 254 begins."""
 
 
 def master_down_skew_once(advbase: int, advskew: int, dead_ratio: int) -> int:
@@ -46,12 +48,17 @@ def demote_by_adding(advbase: int, advskew: int, demotion: int) -> Claim:
     return Claim(advbase=advbase, advskew=min(max(advskew + demotion, 0), DEMOTED_ADVSKEW))
 
 
-def demote_by_adding_gently(advbase: int, advskew: int, demotion: int) -> Claim:
-    """Return advskew + demotion, held in 0-240, but leave a configured advskew above 240 as it is.
+def demote_by_adding_in_order(advbase: int, advskew: int, demotion: int) -> Claim:
+    """Return advskew + demotion up to 240, and in ever larger steps up to 254 what exceeds that.
 
-    FreeBSD would announce 254 as 240 and so make three differently configured hosts equal.
+    FreeBSD announces 240 for any larger sum, and so makes equal what was configured differently. Here hosts that are
+    fully demoted keep their order, as long as their sums do not fall into one step. A configured advskew above 240 is
+    announced as it is.
     """
-    return Claim(advbase=advbase, advskew=min(max(advskew + demotion, 0), max(advskew, DEMOTED_ADVSKEW)))
+    total = max(advskew + demotion, 0)
+    if total > DEMOTED_ADVSKEW and demotion > 0:
+        total = DEMOTED_ADVSKEW + bisect_right(_STEPS, total - DEMOTED_ADVSKEW)
+    return Claim(advbase=advbase, advskew=max(total, advskew if demotion > 0 else 0))
 
 
 def demote_by_suppressing(advbase: int, advskew: int, demotion: int) -> Claim:
@@ -90,13 +97,3 @@ def keep_with_lower_address(tie: Tie) -> bool:
     11.0.0.1, but not to 10.1.0.2. Source: captured, carp.md 5.1.
     """
     return tie.their_source.packed[::-1] > tie.our_source.packed[::-1]
-
-
-def keep_with_lower_address_or_fresh(tie: Tie) -> bool:
-    """Keep as ucarp does, and also when the equal claim comes within a moment of our takeover.
-
-    Both hosts of this rule, and ucarp, pick the same winner from the addresses, so that they settle even when
-    their advertisements cross. A BSD yields whatever the addresses are; if its first advertisement crosses ours
-    and we yielded too, both would wait and collide again for ever (carp.md section 13, u28).
-    """
-    return tie.reign_ns < TIE_GRACE_NS or keep_with_lower_address(tie)

@@ -3,7 +3,17 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
+from pycarp.dialects.base import (
+    AddressMac,
+    ArpForm,
+    Claim,
+    DestinationRule,
+    Dialect,
+    ErrorBudget,
+    Farewell,
+    Limits,
+    TtlRule,
+)
 from pycarp.vocabulary import Family
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import ChecksumForm
@@ -18,15 +28,15 @@ UNIVERSAL = Dialect(
     # Never an echo, which OpenBSD would take for a loop (carp.md section 10); and foreseeable, see hardening.md.
     counter=CounterMode.COUNT,
     v6_checksum=ChecksumForm.PLAIN,  # what all but newer NetBSD accept, carp.md section 2
-    claim=rules.demote_by_adding_gently,  # graded, so that several demoted hosts still differ
+    claim=rules.demote_by_adding_in_order,  # graded, so that several demoted hosts still differ
     compare=rules.faster_wins,  # carp.md 5.1
-    keeps_on_tie=rules.keep_with_lower_address_or_fresh,  # settles with ucarp and with the BSDs, carp.md section 13
+    keeps_on_tie=rules.keep_with_lower_address,  # as ucarp; core/host/takeover.py settles it with the BSDs
     relieves_demoted=False,  # the demote octet is not authentic, carp.md section 10
     tells_relief=True,  # peers learn at once
     master_down_ns=rules.master_down_below_a_second,  # carp.md 5.2, OpenBSD; the others cannot go below
     tolerated_ns=rules.master_down_below_a_second,  # carp.md 5.1
-    bows_out=True,  # everybody understands it, carp.md 5.3
-    farewell=Farewell.DROPPED,  # not to an equal: a BSD MASTER would yield too, carp.md section 10
+    bow_out=Claim(advbase=255, advskew=255, demote=255),  # everybody understands it, carp.md 5.3 and 15
+    farewell=Farewell.DROPPED,  # core/host/takeover.py
     source_mac=ethernet.virtual_mac,  # carp.md 1.4
     ttl=TtlRule.NOT_FROM_PEERS,  # a peer in another network is some routers away
     destination=DestinationRule.GROUP_OR_PEER,  # what the configuration says
@@ -35,13 +45,14 @@ UNIVERSAL = Dialect(
     drops_own_source=True,  # looping bridges and hypervisor uplinks exist, carp.md 4.4
     vrrp3=False,  # carp.md section 9
     address_mac=AddressMac.VIRTUAL,  # carp.md section 7
-    # Some equipment heeds only one of the two forms.
-    arp=ArpForm(own_target_mac=False, link_source=False, with_reply=True),
+    # Some equipment heeds only one of the two forms. From the link's own MAC: a late one must not teach a switch that
+    # the virtual MAC is still here (carp.md section 12).
+    arp=ArpForm(own_target_mac=False, link_source=True, with_reply=True),
     announce_again_after=2,  # harmless, and heard by switches that missed the first
     reasserts=True,  # clients that learned the loser's MAC during a split come back at once
     answers_weaker=True,  # the loser drops in milliseconds, not after an interval
-    courtesy_ns=20_000_000,  # never two owners: a kernel drops at once, and pycarp says when it has
-    contention_ns=3_000_000,  # never two owners: the most eager one is heard within that
+    courtesy_ns=15_000_000,  # never two owners: a kernel drops at once, and pycarp says when it has
+    contention_ns=3_000_000,  # never two owners: whoever takes over as well is heard within that
     heeds_better=True,  # the farewell of a loser, or a stray MASTER, must not make a third one
     announce_every_s=60,  # for switches and clients that forget, or were misled
     drops_at_start=True,  # a crashed predecessor may have left them

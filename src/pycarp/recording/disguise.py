@@ -107,8 +107,8 @@ class Disguise:
     def _resident(self, real: ResidentMemento) -> ResidentMemento:
         # The oldest first, as if they had come one after the other.
         formers = tuple(replace(each, config=self._config(each.config)) for each in real.speaker.formers)
-        machine = replace(real.machine, config=self._config(real.machine.config))
-        return replace(real, speaker=replace(real.speaker, formers=formers), machine=machine)
+        host = replace(real.host, config=self._config(real.host.config))
+        return replace(real, speaker=replace(real.speaker, formers=formers), host=host)
 
     def _config(self, real: HostConfig) -> HostConfig:
         what = (real.key, real.secret)

@@ -9,6 +9,9 @@ _REASONS = frozenset(
         Reason.MASTER_TOO_SLOW,
         Reason.MASTER_DEMOTED,
         Reason.BETTER_MASTER,
+        Reason.TIE_LOST,
+        Reason.CANNOT_SEND,
+        Reason.NOT_HELD,
         Reason.ABSENT,
         Reason.LINK_DOWN,
     }

@@ -182,7 +182,7 @@ def _may_be(packed: Any, hint: Any) -> bool:
 def _of_collection(origin: Any, arguments: tuple[Any, ...]) -> _Form:
     if origin is tuple and arguments[-1] is not Ellipsis:
         return _of_fields(tuple, arguments)
-    if origin in (tuple, deque):
+    if origin in (tuple, list, deque):
         item = _form(arguments[0])
         return _Form(
             lambda values: [item.pack(each) for each in values],

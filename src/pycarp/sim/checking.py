@@ -11,8 +11,8 @@ from pycarp.core.engine import CONTESTED
 from pycarp.core.events import StateChange
 from pycarp.core.inputs import DatagramReceived, Input, TimePassed
 from pycarp.core.precaution import precaution_of
-from pycarp.core.residents import CONTEST_NS
 from pycarp.core.state import EDGES, Reason, State
+from pycarp.core.trouble import CONTEST_NS
 from pycarp.dialects.base import Claim, Farewell
 from pycarp.sim import bounds
 from pycarp.sim.agenda import Agenda
@@ -368,6 +368,6 @@ def _is_orderly(story: Story) -> bool:
     claims = {(host.key, host.advbase, host.advskew) for host in hosts}
     return (
         all(each.fault in PEOPLE_AND_PROCESSES for each in story.incidents)
-        and all(host.dialect.farewell is Farewell.DROPPED and host.dialect.bows_out for host in hosts)
+        and all(host.dialect.farewell is Farewell.DROPPED and host.dialect.bow_out for host in hosts)
         and len(claims) == len(hosts)
     )

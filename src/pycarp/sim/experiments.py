@@ -305,13 +305,13 @@ def expected(members: Sequence[Member], key: HostKey, victim: str, strike: Strik
     at_once = Expectation(from_ns=0, to_ns=0)
     match strike.fault:
         case Fault.CRASH | Fault.HAND_OVER | Fault.ADMIN_DOWN:
-            return at_once if struck.dialect.bows_out else silent
+            return at_once if struck.dialect.bow_out else silent
         case Fault.STOP:
             patience_ns = precaution_of(struck).patience_ns
             watched = Expectation(
                 from_ns=max(min(patience_ns, next_ns) - interval_ns, 0), to_ns=min(patience_ns, next_ns)
             )
-            return _unless_over(watched if struck.dialect.bows_out else silent, strike)
+            return _unless_over(watched if struck.dialect.bow_out else silent, strike)
         case Fault.DEMOTION:
             claim = struck.dialect.claim(struck.advbase, struck.advskew, round(strike.amount))
             for member in members:

@@ -24,6 +24,7 @@ from pycarp.core.events import (
     AddressesContested,
     AdvertisementRejected,
     ConflictWon,
+    DecisionChange,
     DemotionChange,
     Departed,
     Event,
@@ -209,6 +210,8 @@ def _told(event: Event) -> str:  # noqa: C901  a line an event
             return f"has new settings, and signs as before for {_seconds(event.rolling_ns)} s"
         case MasterHeard(source=source, claim=claim):
             return f"hears the MASTER {source} ({_values(claim)})"
+        case DecisionChange(source=source, claim=claim, decision=decision):
+            return f"decides about {source} ({_values(claim)}): {decision}"
         case ConflictWon(source=source, claim=claim):
             return f"stays MASTER beside {source} ({_values(claim)})"
         case AddressesContested():

@@ -19,7 +19,7 @@ from pycarp.core.snapshot import EngineSnapshot
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic, Statistics
 from pycarp.sim.fabric import DEFAULT_DELAY_NS, Fabric
-from pycarp.vocabulary import Datagram, HostKey, LinkFacts
+from pycarp.vocabulary import Datagram, Family, HostKey, LinkFacts
 
 Actuation = HoldAddresses | DropAddresses
 
@@ -28,12 +28,16 @@ class Trouble(StrEnum):
     """What can be made to fail on a node; the values are how scenarios say it."""
 
     SENDS = "sends"
+    SENDS_IPV4 = "ipv4-sends"
+    SENDS_IPV6 = "ipv6-sends"
     HOLD = "hold"
     DROP = "drop"
 
 
 _ERRORS = {
     Trouble.SENDS: "No buffer space available",
+    Trouble.SENDS_IPV4: "Network is unreachable",
+    Trouble.SENDS_IPV6: "Network is unreachable",
     Trouble.HOLD: "the addresses cannot be added",
     Trouble.DROP: "the addresses cannot be removed",
 }
@@ -61,7 +65,6 @@ class _Node:
     deadline_ns: int | None = None
     links: dict[str, LinkFacts] = field(default_factory=dict)
     troubles: set[Trouble] = field(default_factory=set)
-    troubled: set[HostKey] = field(default_factory=set)
     unfinished: dict[HostKey, Actuation] = field(default_factory=dict)
     is_stopped: bool = False
     waiting: list[Datagram] = field(default_factory=list)
@@ -221,16 +224,17 @@ class World:
     def _perform(self, name: str, node: _Node, effect: Effect) -> None:
         if isinstance(effect, Transmit):
             error = self._send(name, node, effect)
-            if error is not None or effect.key in node.troubled:
-                self._inbox.append((name, TransmitReported(effect.key, error)))
+            if error is not None or effect.wants_report:
+                self._inbox.append((name, TransmitReported(effect.key, error, effect.outgoing.family)))
         elif isinstance(effect, HoldAddresses | DropAddresses):
             error = self._actuate(node, effect)
             self._inbox.append((name, ActuationReported(effect.key, effect.epoch, _action_of(effect), error)))
 
     def _send(self, name: str, node: _Node, effect: Transmit) -> str | None:
-        if Trouble.SENDS in node.troubles:
-            node.troubled.add(effect.key)
-            return _ERRORS[Trouble.SENDS]
+        of_family = {Family.IPV4: Trouble.SENDS_IPV4, Family.IPV6: Trouble.SENDS_IPV6}[effect.outgoing.family]
+        for trouble in (Trouble.SENDS, of_family):
+            if trouble in node.troubles:
+                return _ERRORS[trouble]
         for delivery in self.fabric(effect.key.link).deliveries(name, effect.outgoing, self.now_ns):
             self.inject(delivery.port, delivery.datagram, at_ns=delivery.at_ns)
         return None

@@ -21,7 +21,7 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 _NODE = "this host"
 
 _LATE_NS = NS_PER_S // 10
-"""By how much a real machine may be late, without a line for every advertisement."""
+"""By how much a real host may be late, without a line for every advertisement."""
 
 
 class Output(Protocol):
@@ -89,7 +89,7 @@ class StepWords:
 
     def __init__(self, head: Head, memento: Memento) -> None:
         self._clock = Clock(head)
-        self._names = {each.machine.config.key: each.machine.config.name for each in memento.residents}
+        self._names = {each.host.config.key: each.host.config.name for each in memento.residents}
         self._transcript = Transcript(self._label, tolerance_ns=_LATE_NS)
 
     def lines(self, played: Played) -> list[str]:

@@ -1,0 +1,162 @@
+"""One virtual host as its states see it: settings, environment, peers, and what they may ask for.
+
+Only the states and their transitions use it, and only while the host handles an input: ``now_ns`` and ``out`` are those
+of that input.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from pycarp.core.effects import (
+    Announce,
+    DropAddresses,
+    Effect,
+    HoldAddresses,
+    ProlongAddresses,
+    Publish,
+    Transmit,
+)
+from pycarp.core.events import ActuationFailed, Event, StateChange
+from pycarp.core.host.decision import Peer, PeerKey
+from pycarp.core.host.states import Init, StateData
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
+from pycarp.core.precaution import precaution_of
+from pycarp.core.speaker import Speaker
+from pycarp.dialects.base import Claim
+from pycarp.vocabulary import NS_PER_S, HostKey, Interface
+
+Outbox = list[Effect]
+
+_BOW_OUTS_MAX = 32
+"""Numbers of bow-outs that are remembered, so that a second copy is told from the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostMemento:
+    """Everything that a host knows and that does not follow from it, shared with nobody; see ``core/memento.py``."""
+
+    config: HostConfig
+    environment: Environment
+    demotion: int
+    epoch: int
+    last_change: StateChange | None
+    peers: dict[PeerKey, Peer]
+    previous: tuple[Interface, ...]
+    state: StateData
+    bow_outs: deque[int]
+
+
+class Context:
+    """What a state may read and do; ``state`` is what the present state knows."""
+
+    __slots__ = (
+        "bow_outs",
+        "claim",
+        "config",
+        "demotion",
+        "environment",
+        "epoch",
+        "key",
+        "last_change",
+        "lease",
+        "now_ns",
+        "out",
+        "peers",
+        "previous",
+        "speaker",
+        "state",
+    )
+
+    def __init__(self, config: HostConfig, speaker: Speaker, environment: Environment, *, demotion: int) -> None:
+        self.speaker = speaker
+        self.environment = environment
+        self.demotion = demotion
+        self.epoch = 0
+        self.last_change: StateChange | None = None
+        self.peers: dict[PeerKey, Peer] = {}
+        self.previous: tuple[Interface, ...] = ()
+        self.state: StateData = Init()
+        self.bow_outs: deque[int] = deque(maxlen=_BOW_OUTS_MAX)
+        self.now_ns = 0
+        self.out: Outbox = []
+        self.claim: Claim
+        self.configure(config)
+
+    def configure(self, config: HostConfig) -> None:
+        """Take over settings, with all that follows from them."""
+        self.config = config
+        self.key: HostKey = config.key
+        self.lease = precaution_of(config)
+        self.set_demotion(self.demotion)
+
+    def set_demotion(self, total: int) -> None:
+        """Take over a total demotion: what is claimed from now on, in advertisements and in comparisons."""
+        self.demotion = total
+        self.claim = self.config.dialect.claim(self.config.advbase, self.config.advskew, total)
+
+    def reconfigure(self, event: HostReconfigured) -> bool:
+        """Take over new settings; return True if others are shared now, which begins a new epoch.
+
+        What is shared no longer has to be dropped, too.
+        """
+        before = self.config
+        self.configure(event.config)
+        self.speaker.reconfigure(event.config, self.now_ns, rolling_ns=event.rolling_ns)
+        if set(before.shared) == set(event.config.shared):
+            return False
+        once = dict.fromkeys((*before.shared, *self.previous))
+        self.previous = tuple(each for each in once if each not in event.config.shared)
+        self.epoch += 1
+        return True
+
+    # Effects
+
+    def transmit(self, claim: Claim, *, counter: int | None = None, is_master: bool = True) -> None:
+        """Send an advertisement in each family; see ``Speaker.compose``."""
+        wants_report = self.environment.wants_send_reports
+        own = self.environment.own
+        for advert in self.speaker.compose(claim, own, self.now_ns, counter=counter, is_master=is_master):
+            self.out.append(Transmit(self.key, advert, wants_report))
+
+    def bow_out(self) -> None:
+        """Tell the peers that the addresses are free, if the dialect does."""
+        claim = self.config.dialect.bow_out
+        if claim is not None:
+            self.transmit(claim, is_master=False)
+
+    def hold(self, *, force: bool = False) -> None:
+        """Ask for the addresses, with what is to happen should this process die."""
+        claim = self.config.dialect.bow_out
+        own = self.environment.own
+        bow_out = self.speaker.compose_will(claim, own, self.now_ns) if claim else ()
+        lease = replace(self.lease, bow_out=bow_out)
+        self.out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self.previous, force, lease))
+
+    def drop(self, *, force: bool = False) -> None:
+        """Ask for none of the addresses to be here, those shared before included."""
+        self.out.append(DropAddresses(self.key, self.epoch, self.config.shared + self.previous, force))
+
+    def renew(self) -> None:
+        """Renew the lease of the addresses."""
+        self.out.append(ProlongAddresses(self.key, self.config.shared, self.lease.lifetime_s))
+
+    def announce(self) -> int | None:
+        """Tell the segment who owns the addresses; return when to repeat it, None for never."""
+        self.out.append(Announce(self.key, self.epoch, self.config.shared, self.config.dialect.arp))
+        refresh_s = self.config.refresh_s
+        return self.now_ns + self.speaker.jittered(refresh_s * NS_PER_S) if refresh_s else None
+
+    def publish(self, event: Event) -> None:
+        """Tell observers."""
+        self.out.append(Publish(event))
+
+    def publish_failure(self, report: ActuationReported) -> None:
+        """Tell observers that addresses could not be held or dropped."""
+        assert report.error is not None
+        self.publish(ActuationFailed(key=self.key, at_ns=self.now_ns, action=report.action, error=report.error))
+
+    def forget_previous(self, report: ActuationReported) -> None:
+        """Forget the addresses shared before, once the present actuation has dropped them."""
+        if report.epoch == self.epoch:
+            self.previous = ()

@@ -1,0 +1,154 @@
+"""One virtual host behind one function: which state makes what of which input.
+
+``REACTIONS`` has an entry for every pair of a state and an input; to do nothing is an entry as well. Advertisements go
+to ``receive``, which keeps the decision.
+"""
+
+from collections.abc import Callable, Mapping
+
+from pycarp.auth.reply import Reply
+from pycarp.core.events import DecisionChange
+from pycarp.core.host import backup, init, master
+from pycarp.core.host.context import Context, Outbox
+from pycarp.core.host.decision import PUBLISH_AGAIN_NS, SHOWN_BY_TRANSITIONS, Peer, remember
+from pycarp.core.host.states import Backup, Init, Master, StateData
+from pycarp.core.host.transitions import leave, leave_unless_ready, publish_change, state_of
+from pycarp.core.inputs import (
+    ActuationReported,
+    AddressesDisturbed,
+    AdvertisementReceived,
+    DemotionChanged,
+    EnvironmentChanged,
+    HandOverAsked,
+    HostInput,
+    HostReconfigured,
+    HostRemoved,
+    StateForced,
+    TimePassed,
+    TransmitReported,
+)
+from pycarp.core.state import Reason, State
+
+
+def begin(ctx: Context, now_ns: int, out: Outbox) -> None:
+    """Tell observers that the host exists, in INIT; called once, before anything else."""
+    ctx.now_ns, ctx.out = now_ns, out
+    publish_change(ctx, State.INIT, Reason.ADDED)
+
+
+def react(ctx: Context, event: HostInput, now_ns: int, out: Outbox) -> None:
+    """Apply one input: change the state, append effects."""
+    ctx.now_ns, ctx.out = now_ns, out
+    if isinstance(event, EnvironmentChanged):
+        ctx.environment = event.environment
+    REACTIONS[type(ctx.state), type(event)](ctx, ctx.state, event)
+
+
+def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox) -> None:
+    """Apply an advertisement, and keep what was decided about it."""
+    ctx.now_ns, ctx.out = now_ns, out
+    if event.claim.is_bow_out:
+        # A guardian sends one that was signed some time ago, so that its number is an old one; but only once.
+        event = event._replace(is_expected=event.is_expected or event.counter not in ctx.bow_outs)
+        ctx.bow_outs.append(event.counter)
+    peer = ctx.peers.get((event.source, event.family))
+    if peer is None:
+        peer = Peer(source=event.source, family=event.family, claim=event.claim, counter=event.counter, at_ns=now_ns)
+        remember(ctx.peers, peer)
+    else:
+        peer.claim, peer.counter, peer.at_ns = event.claim, event.counter, now_ns
+    peer.has_left = event.claim.is_bow_out or event.reply is Reply.FAREWELL
+    state = ctx.state
+    if isinstance(state, Backup):
+        decision = backup.received(ctx, state, event, peer)
+    elif isinstance(state, Master):
+        decision = master.received(ctx, state, event, peer)
+    else:
+        return
+    if decision is not peer.decision or decision is not peer.published:
+        peer.decision = decision
+        _publish_decision(ctx, peer)
+
+
+def _publish_decision(ctx: Context, peer: Peer) -> None:
+    """Publish a decision that is new, unless a transition tells it or one was published just now."""
+    if peer.decision.name in SHOWN_BY_TRANSITIONS or peer.decision is peer.published:
+        return
+    if ctx.now_ns >= peer.publish_again_at_ns:
+        peer.published, peer.publish_again_at_ns = peer.decision, ctx.now_ns + PUBLISH_AGAIN_NS
+        ctx.publish(
+            DecisionChange(key=ctx.key, at_ns=ctx.now_ns, source=peer.source, claim=peer.claim, decision=peer.decision)
+        )
+
+
+def deadline_ns(ctx: Context) -> int | None:
+    """Return when the host must be told that time has passed; None in INIT."""
+    return None if isinstance(ctx.state, Init) else ctx.state.deadline_ns
+
+
+def turn_at_ns(ctx: Context) -> int | None:
+    """Return when the host will advertise as MASTER, or take over as BACKUP unless somebody speaks; None in INIT."""
+    return ctx.state.advertise_at_ns if isinstance(ctx.state, Master) else deadline_ns(ctx)
+
+
+def has_departed(ctx: Context) -> bool:
+    """Return True once a removed host has nothing left to wait for."""
+    return isinstance(ctx.state, Init) and ctx.state.is_final and ctx.state.leaving_epoch is None
+
+
+def state(ctx: Context) -> State:
+    """Return the state now."""
+    return state_of(ctx.state)
+
+
+def _ignore(_ctx: Context, _state: StateData, _event: HostInput) -> None:
+    """Do nothing, on purpose."""
+
+
+def _store_demotion(ctx: Context, _state: StateData, event: DemotionChanged) -> None:
+    ctx.set_demotion(event.total)
+
+
+def _leave_unless_ready(ctx: Context, _state: StateData, _event: EnvironmentChanged) -> None:
+    leave_unless_ready(ctx)
+
+
+def _remove(ctx: Context, _state: StateData, _event: HostRemoved) -> None:
+    leave(ctx, Reason.REMOVED)
+
+
+_Reaction = Callable[..., None]
+
+REACTIONS: Mapping[tuple[type[StateData], type[HostInput]], _Reaction] = {
+    (Init, TimePassed): _ignore,
+    (Init, EnvironmentChanged): init.environment_changed,
+    (Init, DemotionChanged): _store_demotion,
+    (Init, HostReconfigured): init.reconfigured,
+    (Init, StateForced): _ignore,
+    (Init, ActuationReported): init.actuated,
+    (Init, HandOverAsked): _ignore,
+    (Init, AddressesDisturbed): init.disturbed,
+    (Init, TransmitReported): _ignore,
+    (Init, HostRemoved): _remove,
+    (Backup, TimePassed): backup.time_passed,
+    (Backup, EnvironmentChanged): backup.environment_changed,
+    (Backup, DemotionChanged): backup.demotion_changed,
+    (Backup, HostReconfigured): backup.reconfigured,
+    (Backup, StateForced): backup.forced,
+    (Backup, ActuationReported): backup.actuated,
+    (Backup, HandOverAsked): _ignore,
+    (Backup, AddressesDisturbed): backup.disturbed,
+    (Backup, TransmitReported): _ignore,
+    (Backup, HostRemoved): _remove,
+    (Master, TimePassed): master.time_passed,
+    (Master, EnvironmentChanged): _leave_unless_ready,
+    (Master, DemotionChanged): master.demotion_changed,
+    (Master, HostReconfigured): master.reconfigured,
+    (Master, StateForced): master.forced,
+    (Master, ActuationReported): master.actuated,
+    (Master, HandOverAsked): master.handed_over,
+    (Master, AddressesDisturbed): master.disturbed,
+    (Master, TransmitReported): master.sent,
+    (Master, HostRemoved): _remove,
+}
+"""What each state makes of each input but advertisements; total, and tested to be."""

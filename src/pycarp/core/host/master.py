@@ -1,0 +1,315 @@
+"""MASTER: the host advertises, holds the addresses, and answers whoever else takes itself for MASTER.
+
+**Signs of life.** A MASTER that is dead or frozen must not go on answering for its addresses when a peer takes over.
+The kernel and the guardian process drop them unless the lease is renewed, and it is renewed with every advertisement
+that could be sent. A MASTER that gave no sign of life for as long as the lease lasts *stalled*: a peer may rightly
+have taken over, so it first hears what has waited, and yields even to a weaker claim.
+
+**Answers.** A weaker MASTER is answered at once, so that it yields in milliseconds rather than after an interval. A
+replayed packet must not make a host flood the segment: an answer that comes too early is postponed, never left out.
+
+**Addresses that cannot be held.** A MASTER that cannot put its addresses on the interface serves nobody. It leaves as
+if it was set down, bows out, and goes last until it is trusted again (``engine.py``).
+"""
+
+from pycarp.auth.reply import Reply
+from pycarp.core.events import ConflictWon
+from pycarp.core.host import takeover
+from pycarp.core.host.context import Context
+from pycarp.core.host.decision import Decision, Peer
+from pycarp.core.host.states import Answering, Master, Stage
+from pycarp.core.host.transitions import become_backup, leave, plan_renewal, yield_to
+from pycarp.core.inputs import (
+    Action,
+    ActuationReported,
+    AddressesDisturbed,
+    AdvertisementReceived,
+    DemotionChanged,
+    HandOverAsked,
+    HostReconfigured,
+    StateForced,
+    TimePassed,
+    TransmitReported,
+)
+from pycarp.core.state import Reason, State
+from pycarp.dialects import base
+from pycarp.dialects.base import Verdict
+from pycarp.vocabulary import NS_PER_S
+
+_SETTLING_NS = NS_PER_S // 10
+"""How long after a takeover the advertisements of other MASTERs are no conflict that observers want to hear of."""
+
+_ANNOUNCE_AGAIN_NS = NS_PER_S // 50
+"""When the winner of a conflict announces once more: by then the loser has dropped the addresses."""
+
+_EXPECTED_COST_NS, _EXPECTED_BURST_NS = NS_PER_S // 50, NS_PER_S
+"""Advertisements that follow on from those before are answered up to 50 times a second, 50 of them in a row."""
+
+_OTHER_COST_NS, _OTHER_BURST_NS = NS_PER_S // 10, NS_PER_S // 2
+"""Others, which may be replayed, up to ten times a second, five of them in a row."""
+
+
+def received(ctx: Context, state: Master, event: AdvertisementReceived, peer: Peer) -> Decision:
+    """Yield to a stronger MASTER, stay against a weaker one, and settle a tie."""
+    if event.claim.is_bow_out or event.reply is Reply.FAREWELL:
+        return _sender_left(ctx, state, event)
+    verdict = ctx.config.dialect.compare(ctx.claim, event.claim)
+    if verdict is Verdict.WEAKER:
+        return _yield(ctx, event, peer, Reason.BETTER_MASTER, Decision.YIELDS)
+    outcome = takeover.outcome_of(ctx, state, event, verdict)
+    if outcome.stage is None:
+        return _yield(ctx, event, peer, Reason.TIE_LOST, outcome.decision)
+    if _has_stalled(ctx, state):
+        become_backup(ctx, Reason.ABSENT, peer=peer)
+        return Decision.YIELDS_ABSENT
+    if _is_heard_instead(ctx, state, event):
+        return _yield(ctx, event, peer, Reason.CANNOT_SEND, Decision.YIELDS_UNHEARD)
+    _stay(ctx, state, event, outcome)
+    return outcome.decision
+
+
+def _is_heard_instead(ctx: Context, state: Master, event: AdvertisementReceived) -> bool:
+    """Return True if a weaker host is MASTER because a family of ours cannot be sent: it is heard in every family."""
+    has_settled = ctx.now_ns - state.since_ns >= takeover.TIE_GRACE_NS
+    is_able = bool(ctx.config.dialect.courtesy_ns)
+    return is_able and has_settled and event.is_expected and bool(ctx.environment.cannot_send)
+
+
+def _yield(ctx: Context, event: AdvertisementReceived, peer: Peer, reason: Reason, decision: Decision) -> Decision:
+    if ctx.config.dialect.farewell is base.Farewell.BEFORE:
+        ctx.transmit(ctx.claim)
+    yield_to(ctx, reason, event, peer)
+    return decision
+
+
+def _sender_left(ctx: Context, state: Master, event: AdvertisementReceived) -> Decision:
+    """Take note that another MASTER has dropped the addresses; clients may still have its MAC address in mind."""
+    takeover.sender_left(ctx, state, event.source)
+    hold_if_due(ctx, state)
+    if ctx.config.dialect.reasserts and state.takeover.stage is Stage.HELD and state.announce_in is None:
+        _announce_twice(ctx, state)
+    return Decision.SENDER_LEFT
+
+
+def _stay(ctx: Context, state: Master, event: AdvertisementReceived, outcome: takeover.Outcome) -> None:
+    assert outcome.stage is not None
+    dialect, was_listening = ctx.config.dialect, state.takeover.stage is Stage.LISTENING
+    takeover.await_drop(ctx, state, event.source, outcome.stage)
+    is_conflict = not state.takeover.is_pending and ctx.now_ns - state.since_ns > _SETTLING_NS
+    if is_conflict:
+        _publish_conflict(ctx, state, event)
+    if outcome.answers and dialect.answers_weaker:
+        # Who took over in the same moment has our advertisement on its way, and most likely yields to that.
+        not_before_ns = state.since_ns + dialect.contention_ns if was_listening and event.reply is None else 0
+        is_tie = outcome.decision is Decision.TIE_WON
+        _answer(ctx, state, event, not_before_ns=0 if is_tie else not_before_ns)
+    if dialect.reasserts and state.takeover.stage is Stage.HELD and state.announce_in is None:
+        _announce_twice(ctx, state)
+        if is_conflict and dialect.answers_weaker:
+            state.announce_at_ns = ctx.now_ns + _ANNOUNCE_AGAIN_NS
+
+
+def _publish_conflict(ctx: Context, state: Master, event: AdvertisementReceived) -> None:
+    if ctx.now_ns >= state.conflict_until_ns:
+        ctx.publish(ConflictWon(key=ctx.key, at_ns=ctx.now_ns, source=event.source, claim=event.claim))
+    state.conflict_until_ns = ctx.now_ns + ctx.config.master_down_ns
+
+
+# Answers
+
+
+def _answer(ctx: Context, state: Master, event: AdvertisementReceived, *, not_before_ns: int) -> None:
+    """Answer another MASTER, at once or as soon as the rate limit allows."""
+    answering = state.answering
+    at_ns = max(_allowed_at_ns(answering, ctx.now_ns, is_expected=event.is_expected), not_before_ns)
+    answering.counter = event.counter
+    if at_ns <= ctx.now_ns:
+        _send_answer(ctx, state)
+    elif answering.at_ns is None or at_ns < answering.at_ns:
+        answering.at_ns = at_ns
+
+
+def _allowed_at_ns(answering: Answering, now_ns: int, *, is_expected: bool) -> int:
+    """Return when the next answer may be sent, and charge for it unless one is due already."""
+    if is_expected:
+        at_ns = max(now_ns, answering.expected_ns - _EXPECTED_BURST_NS)
+        answering.expected_ns = max(now_ns, answering.expected_ns) + _EXPECTED_COST_NS
+        return at_ns
+    at_ns = max(now_ns, answering.other_ns - _OTHER_BURST_NS)
+    if answering.at_ns is None:
+        answering.other_ns = max(now_ns, answering.other_ns) + _OTHER_COST_NS
+    return at_ns
+
+
+def _send_answer(ctx: Context, state: Master) -> None:
+    state.answering.at_ns = None
+    replies = bool(ctx.config.dialect.courtesy_ns)
+    advertise(ctx, state, ctx.now_ns, counter=Reply.ANSWER.to(state.answering.counter) if replies else None)
+
+
+# Time
+
+
+def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
+    """Do what is due: hold, answer, advertise or renew the lease, announce."""
+    hold_if_due(ctx, state)
+    if state.answering.at_ns is not None and state.answering.at_ns <= ctx.now_ns:
+        _send_answer(ctx, state)
+    if state.advertise_at_ns <= ctx.now_ns:
+        has_stalled = _has_stalled(ctx, state)
+        advertise(ctx, state, state.advertise_at_ns)
+        if has_stalled and not ctx.environment.cannot_send:
+            # Nobody has taken over, but the guardian or the kernel may have dropped the addresses.
+            _hold_again(ctx, state)
+    elif state.renew_at_ns is not None and state.renew_at_ns <= ctx.now_ns:
+        _renew(ctx, state)
+    if state.announce_at_ns is not None and state.announce_at_ns <= ctx.now_ns:
+        state.announce_at_ns = ctx.announce()
+
+
+def hold_if_due(ctx: Context, state: Master) -> None:
+    """Ask for the addresses once the hand-shake is over; nothing is announced until they are reported to be here."""
+    hold_at_ns = state.takeover.hold_at_ns
+    if hold_at_ns is not None and hold_at_ns <= ctx.now_ns:
+        state.takeover.hold_at_ns = None
+        state.takeover.awaited.clear()
+        _hold(ctx, state)
+
+
+def _hold(ctx: Context, state: Master, *, force: bool = False) -> None:
+    state.takeover.stage = Stage.HOLDING
+    state.announce_in = state.announce_at_ns = None
+    ctx.hold(force=force)
+
+
+def _hold_again(ctx: Context, state: Master, *, force: bool = True) -> None:
+    """Ask for the addresses under a new epoch, unless the hand-shake does so later anyway."""
+    if not state.takeover.is_pending:
+        ctx.epoch += 1
+        _hold(ctx, state, force=force)
+
+
+def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None = None) -> None:
+    """Send, and plan the next one an interval after this was due, or after now if that has passed already."""
+    ctx.transmit(ctx.claim, counter=counter)
+    interval_ns, now_ns = ctx.claim.interval_ns, ctx.now_ns
+    state.advertised_at_ns = now_ns
+    state.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns
+    _renew(ctx, state)
+    if state.announce_in is not None:
+        state.announce_in -= 1
+        if state.announce_in <= 0:
+            state.announce_in = None
+            state.announce_at_ns = ctx.announce()
+
+
+def advertise_change(ctx: Context, state: Master) -> None:
+    """Advertise a new claim at once; a MASTER that stalled first hears what has waited: its time may be over."""
+    if _has_stalled(ctx, state):
+        state.advertise_at_ns = ctx.now_ns
+    else:
+        advertise(ctx, state, ctx.now_ns)
+
+
+# Signs of life
+
+
+def _has_stalled(ctx: Context, state: Master) -> bool:
+    """Return True if there was no sign of life for so long that a peer may rightly have taken over."""
+    return ctx.now_ns - state.alive_at_ns >= ctx.lease.patience_ns
+
+
+def _is_unheard(ctx: Context) -> bool:
+    """Return True if no family of this host can be sent."""
+    cannot_send = ctx.environment.cannot_send
+    return None in cannot_send or cannot_send.issuperset(ctx.config.families)
+
+
+def _renew(ctx: Context, state: Master) -> None:
+    """Renew the lease of the addresses; it is void if the advertisement of this step cannot be sent."""
+    if not _is_unheard(ctx):
+        _live(ctx, state)
+        if not state.takeover.is_pending:
+            ctx.renew()
+    plan_renewal(ctx, state)
+
+
+def _live(ctx: Context, state: Master) -> None:
+    state.was_alive_at_ns, state.alive_at_ns = state.alive_at_ns, ctx.now_ns
+
+
+def sent(ctx: Context, state: Master, _event: TransmitReported) -> None:
+    """Count only what was sent as a sign of life."""
+    if _is_unheard(ctx):
+        state.alive_at_ns = state.was_alive_at_ns
+        return
+    has_stalled = _has_stalled(ctx, state)
+    _live(ctx, state)
+    if has_stalled:
+        _hold_again(ctx, state)
+
+
+# What administrators, actuators and other programs do
+
+
+def demotion_changed(ctx: Context, state: Master, event: DemotionChanged) -> None:
+    """Advertise a weaker claim at once: peers must not wait an interval for it. Source: carp.md 6.1, 6.2."""
+    before = ctx.claim
+    ctx.set_demotion(event.total)
+    dialect = ctx.config.dialect
+    if dialect.tells_relief or dialect.compare(ctx.claim, before) is Verdict.WEAKER:
+        advertise_change(ctx, state)
+
+
+def reconfigured(ctx: Context, state: Master, event: HostReconfigured) -> None:
+    """Stay MASTER, whatever changes: kernels bounce through BACKUP and lose three seconds (carp.md 5.3).
+
+    The guardian must know another lease, and another way of signing the bow-out.
+    """
+    lease, secret = ctx.lease, ctx.config.secret
+    if ctx.reconfigure(event):
+        _hold_anew(ctx, state)
+    elif ctx.lease != lease or ctx.config.secret != secret:
+        ctx.epoch += 1
+        _hold_anew(ctx, state)
+    advertise_change(ctx, state)
+
+
+def _hold_anew(ctx: Context, state: Master) -> None:
+    """Ask for the addresses of the new settings, unless the hand-shake does so later anyway."""
+    if not state.takeover.is_pending:
+        _hold(ctx, state)
+
+
+def forced(ctx: Context, _state: Master, event: StateForced) -> None:
+    """Become BACKUP because the administrator says so."""
+    if event.state is State.BACKUP:
+        become_backup(ctx, Reason.FORCED)
+
+
+def actuated(ctx: Context, state: Master, event: ActuationReported) -> None:
+    """Announce once the addresses are here; leave if they cannot be."""
+    if event.error is not None:
+        ctx.publish_failure(event)
+        if event.epoch == ctx.epoch and event.action is Action.HOLD:
+            leave(ctx, Reason.NOT_HELD)
+    elif event.epoch == ctx.epoch and event.action is Action.HOLD:
+        ctx.forget_previous(event)
+        state.takeover.stage = Stage.HELD
+        _announce_twice(ctx, state)
+
+
+def _announce_twice(ctx: Context, state: Master) -> None:
+    state.announce_at_ns = ctx.announce()
+    state.announce_in = ctx.config.dialect.announce_again_after
+
+
+def handed_over(ctx: Context, _state: Master, _event: HandOverAsked) -> None:
+    """Leave as if set down, then be BACKUP again: no peer takes over before the addresses are dropped."""
+    leave(ctx, Reason.HANDED_OVER)
+
+
+def disturbed(ctx: Context, state: Master, _event: AddressesDisturbed) -> None:
+    """Hold the addresses again; a MASTER that stalled first hears who is MASTER now."""
+    if not _has_stalled(ctx, state):
+        _hold_again(ctx, state)

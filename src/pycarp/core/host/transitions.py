@@ -1,0 +1,120 @@
+"""The ways from one state to another. ``enter`` is the only place where the state of a host changes."""
+
+from pycarp.auth.reply import Reply
+from pycarp.core.events import StateChange
+from pycarp.core.host import takeover
+from pycarp.core.host.context import Context
+from pycarp.core.host.decision import Peer, last_heard
+from pycarp.core.host.states import Backup, Farewell, Init, Master, StateData
+from pycarp.core.inputs import AdvertisementReceived
+from pycarp.core.state import EDGES, Reason, State
+from pycarp.dialects import base
+from pycarp.vocabulary import NS_PER_S, Address
+
+_GOES_LAST_NS = NS_PER_S
+"""How much longer a host waits for silence that could not serve its addresses lately."""
+
+_STATES = {Init: State.INIT, Backup: State.BACKUP, Master: State.MASTER}
+
+
+def state_of(state: StateData) -> State:
+    """Return the state that its data belong to."""
+    return _STATES[type(state)]
+
+
+def enter(ctx: Context, state: StateData, reason: Reason, *, peer: Peer | None = None) -> None:
+    """Walk an edge: advertise first if that makes this host MASTER, then see to the addresses, then tell observers."""
+    old, new = state_of(ctx.state), state_of(state)
+    assert reason in EDGES[old, new], f"{old} -> {new} ({reason})"
+    ctx.state = state
+    ctx.epoch += 1
+    if isinstance(state, Master):
+        ctx.speaker.begin_mastership()
+        ctx.transmit(ctx.claim)
+        if not state.takeover.is_pending:
+            ctx.hold()
+    elif reason is not Reason.READY or (ctx.config.dialect.drops_at_start and not ctx.config.neutral):
+        ctx.drop()
+    publish_change(ctx, old, reason, peer=peer)
+
+
+def publish_change(ctx: Context, old: State, reason: Reason, *, peer: Peer | None = None) -> None:
+    """Publish that the host came from ``old`` to its present state; ``peer`` is who brought it about."""
+    cause = peer or last_heard(ctx.peers)
+    ctx.last_change = StateChange(
+        key=ctx.key,
+        at_ns=ctx.now_ns,
+        old=old,
+        new=state_of(ctx.state),
+        reason=reason,
+        epoch=ctx.epoch,
+        peer=cause.source if cause else None,
+        silent_ns=ctx.now_ns - cause.at_ns if cause else None,
+    )
+    ctx.publish(ctx.last_change)
+
+
+def become_backup(ctx: Context, reason: Reason, *, peer: Peer | None = None) -> None:
+    """Listen; a host that stood still distrusts what has waited in its socket."""
+    down_at_ns = ctx.now_ns + master_down_ns(ctx)
+    state = Backup(dict.fromkeys(ctx.speaker.awaited(ctx.now_ns), down_at_ns))
+    if reason is Reason.ABSENT:
+        state.listens_until_ns = ctx.now_ns + ctx.config.dialect.courtesy_ns
+    enter(ctx, state, reason, peer=peer)
+
+
+def yield_to(ctx: Context, reason: Reason, event: AdvertisementReceived, peer: Peer) -> None:
+    """Become BACKUP of a MASTER, and owe it a farewell once the addresses are dropped.
+
+    The farewell claims one unit less than the winner does: enough to be told from it, too little to make any third
+    host preempt or any kernel yield (carp.md section 12), and it carries the winner's demote octet (carp.md 15).
+    """
+    become_backup(ctx, reason, peer=peer)
+    claim = takeover.weaker_than(event.claim)
+    owes_farewell = ctx.config.dialect.farewell is base.Farewell.DROPPED
+    if owes_farewell and claim is not None and isinstance(ctx.state, Backup):
+        ctx.state.farewell = Farewell(ctx.epoch, claim, Reply.FAREWELL.to(event.counter))
+
+
+def become_master(ctx: Context, reason: Reason, *, peer: Peer | None = None, doubted: Address | None = None) -> None:
+    """Advertise, and hold the addresses as soon as nobody else does; ``takeover.begin`` explains ``doubted``."""
+    now_ns = ctx.now_ns
+    state = Master(
+        since_ns=now_ns,
+        advertised_at_ns=now_ns,
+        alive_at_ns=now_ns,
+        advertise_at_ns=now_ns + ctx.claim.interval_ns,
+        was_alive_at_ns=now_ns,
+        takeover=takeover.begin(ctx, doubted=doubted),
+    )
+    enter(ctx, state, reason, peer=peer)
+    plan_renewal(ctx, state)
+
+
+def leave(ctx: Context, reason: Reason) -> None:
+    """Go to INIT; the report of the drop releases the bow-out, if one is owed."""
+    present = ctx.state
+    if isinstance(present, Init):
+        owes_bow_out = present.owes_bow_out
+    else:
+        owes_bow_out = isinstance(present, Master) and ctx.config.dialect.bow_out is not None
+    state = Init(leaving_epoch=ctx.epoch + 1, owes_bow_out=owes_bow_out, is_final=reason is Reason.REMOVED)
+    enter(ctx, state, reason)
+
+
+def leave_unless_ready(ctx: Context) -> None:
+    """Go to INIT if the link or the administrator is down."""
+    if not ctx.environment.is_ready:
+        leave(ctx, Reason.LINK_DOWN if ctx.environment.admin_is_up else Reason.ADMIN_DOWN)
+
+
+def master_down_ns(ctx: Context) -> int:
+    """Return how long a BACKUP waits for the next advertisement."""
+    return ctx.config.master_down_ns + (_GOES_LAST_NS if ctx.environment.goes_last else 0)
+
+
+def plan_renewal(ctx: Context, state: Master) -> None:
+    """Plan a sign of life before the next advertisement if that comes late, and peers would not mind."""
+    since_ns, until_ns = ctx.now_ns - state.advertised_at_ns, state.advertise_at_ns - ctx.now_ns
+    pause_ns = ctx.lease.pause_ns(since_ns, until_ns)
+    state.renew_at_ns = None if pause_ns is None else ctx.now_ns + pause_ns

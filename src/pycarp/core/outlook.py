@@ -1,0 +1,72 @@
+"""What would have to happen for a host to change its state, and when at the earliest: computed from a snapshot.
+
+Each ``Outlook`` is one way. Nothing here decides anything: the states in ``core/host`` do, and the tests hold both
+together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pycarp.core.snapshot import HostSnapshot
+from pycarp.core.state import Reason, State
+from pycarp.dialects.base import Claim, Verdict
+from pycarp.vocabulary import NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """A way to another state: which, for which reason, on what condition, and when.
+
+    ``at_ns`` is when it happens unless something else does, in the engine's clock; None as soon as the condition holds.
+    """
+
+    state: State
+    reason: Reason
+    condition: str
+    at_ns: int | None = None
+
+
+def outlook(host: HostSnapshot) -> tuple[Outlook, ...]:
+    """Return the ways to the other states, the nearest in time first."""
+    ways = {State.INIT: _from_init, State.BACKUP: _from_backup, State.MASTER: _from_master}[host.state](host)
+    return tuple(sorted(ways, key=lambda way: (way.at_ns is None, way.at_ns or 0)))
+
+
+def _from_init(host: HostSnapshot) -> Iterator[Outlook]:
+    missing = [
+        words
+        for words, is_there in (
+            (f"{host.config.interface} is up", host.link_is_up),
+            ("the administrator sets the host up", host.admin_is_up),
+        )
+        if not is_there
+    ]
+    condition = " and ".join(missing) or "the addresses are dropped"
+    yield Outlook(state=State.BACKUP, reason=Reason.READY, condition=condition)
+
+
+def _from_backup(host: HostSnapshot) -> Iterator[Outlook]:
+    for family, at_ns in host.master_down_at_ns.items():
+        condition = f"no advertisement over IPv{family.value} until then"
+        yield Outlook(state=State.MASTER, reason=Reason.MASTER_SILENT, condition=condition, at_ns=at_ns)
+    yield Outlook(state=State.MASTER, reason=Reason.MASTER_LEFT, condition="the master bows out")
+    if host.preempts:
+        condition = f"the only master advertises less often than every {_every(host.claim)}"
+        yield Outlook(state=State.MASTER, reason=Reason.PREEMPTING, condition=condition)
+    tolerated = f"{host.config.tolerated_ns / NS_PER_S:.3f} s"
+    condition = f"the master advertises less often than every {tolerated}"
+    yield Outlook(state=State.MASTER, reason=Reason.MASTER_TOO_SLOW, condition=condition)
+
+
+def _from_master(host: HostSnapshot) -> Iterator[Outlook]:
+    condition = f"another host advertises more often than every {_every(host.claim)}"
+    yield Outlook(state=State.BACKUP, reason=Reason.BETTER_MASTER, condition=condition)
+    rivals = [peer for peer in host.peers if not peer.has_left]
+    compare = host.config.dialect.compare
+    if any(compare(host.claim, peer.claim) is Verdict.TIE for peer in rivals):
+        condition = "the peer with an equal claim advertises, and the tie is not ours"
+        yield Outlook(state=State.BACKUP, reason=Reason.TIE_LOST, condition=condition)
+
+
+def _every(claim: Claim) -> str:
+    return f"{claim.interval_ns / NS_PER_S:.3f} s"
