@@ -16,6 +16,7 @@ from pycarp.dialects import ALL, FREEBSD, FREEBSD9, NETBSD, OPENBSD, UCARP, UNIV
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import Datagram, HostKey
 from pycarp.wire import advertisement as wire
+from pycarp.wire.checksum import internet_checksum
 from tests.support.hosts import KEY, LINK, OWN, Bench, advert, bench, config, datagram, master, seconds, transmitted
 
 every_dialect = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
@@ -307,6 +308,23 @@ def test_octets_behind_the_36th_are_not_looked_at(dialect: Dialect) -> None:
     host.hear(packet._replace(payload=packet.payload + b"trailing octets"))
 
     assert drops(host) == {}
+
+
+@every_dialect
+@pytest.mark.parametrize("vhid", [1, 2])
+def test_vrrp_that_is_long_enough_for_carp_is_told_from_it(dialect: Dialect, vhid: int) -> None:
+    """carp.md section 10: with five addresses and more kernels count version 2 as badvhid or badauth.
+
+    Deviation: vrrp-is-told-apart.
+    """
+    five = bytes((0x21, vhid, 100, 5, 0, 1, 0, 0)) + bytes(range(1, 21)) + bytes(8)
+    payload = wire.with_checksum(five, internet_checksum(five).to_bytes(2, "big"))
+    host = bench(config(dialect=dialect))
+
+    host.hear(datagram(payload))
+
+    assert (len(payload), drops(host)) == (wire.LENGTH, {DropReason.VRRP: 1})
+    assert counts(host) == {"ipackets": 1, "badlen": 1}
 
 
 # 4.3 Replay protection
