@@ -101,7 +101,7 @@ def _may_have_been_routed(datagram: Datagram, resident: Resident | None) -> bool
     """Say whether a TTL below 255 is no fault: the packet came to us alone, and its vhid does not mind."""
     if datagram.destination.is_multicast or resident is None:
         return False
-    return resident.machine.config.dialect.ttl is TtlRule.NOT_FROM_PEERS
+    return resident.machine.config.dialect.ttl is not TtlRule.ALWAYS
 
 
 def _pseudo_header(datagram: Datagram) -> bytes:
