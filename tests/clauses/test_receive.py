@@ -183,9 +183,9 @@ def test_a_family_of_which_no_address_is_shared_is_an_unknown_vhid(dialect: Dial
 
 
 def test_freebsd_asks_for_ttl_255_of_what_came_to_the_group() -> None:
-    """carp.md 4.2: FreeBSD 14 means to, but by the octet order of its test does not for IPv4.
+    """carp.md 4.2: FreeBSD 15 means to, but by the octet order of its test does not for IPv4.
 
-    Deviation: freebsd-14-ttl.
+    Deviation: freebsd-15-ttl.
     """
     host = bench(config(dialect=FREEBSD))
 

@@ -5,7 +5,7 @@ VRRP is recognised first, since what is right in it is wrong in CARP. Then the o
 """
 
 from ipaddress import IPv6Address
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from pycarp.core.residents import Resident, Residents
 from pycarp.core.statistics import DropReason
@@ -98,10 +98,19 @@ def _refusal_of_vrrp(vrrp: Vrrp, datagram: Datagram, resident: Resident | None) 
 
 
 def _may_have_been_routed(datagram: Datagram, resident: Resident | None) -> bool:
-    """Say whether a TTL below 255 is no fault: the packet came to us alone, and its vhid does not mind."""
-    if datagram.destination.is_multicast or resident is None:
+    """Say whether a TTL below 255 is no fault. The host's peers decide, and not where the packet went."""
+    if resident is None:
         return False
-    return resident.machine.config.dialect.ttl is not TtlRule.ALWAYS
+    config = resident.machine.config
+    match config.dialect.ttl:
+        case TtlRule.ALWAYS:
+            return False
+        case TtlRule.NOT_WITH_PEERS:
+            return config.has_peers_in(datagram.family)
+        case TtlRule.NOT_FROM_PEERS:
+            return datagram.source in config.peers
+        case unknown:
+            assert_never(unknown)
 
 
 def _pseudo_header(datagram: Datagram) -> bytes:
