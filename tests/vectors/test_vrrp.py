@@ -22,7 +22,8 @@ from pycarp.wire import advertisement as wire
 from pycarp.wire import envelope
 from pycarp.wire.checksum import internet_checksum
 from pycarp.wire.vrrp import Vrrp, vrrp_of
-from tests.support.hosts import LINK, OWN, Bench, advert, bench, config, link, published, seconds
+from tests.support.hosts import LINK, OWN, Bench, advert, bench, config, datagram, link, published, seconds
+from tests.support.vrrp_packets import Version3
 
 HERE = Path(__file__).parent
 VECTORS: dict[str, list[dict[str, Any]]] = {
@@ -55,9 +56,9 @@ def of_kind(kind: tuple[int, int, int, int]) -> dict[str, Any]:
 
 def received(frame_hex: str) -> Datagram:
     """Return the datagram of a frame, as if it had gone to the group."""
-    datagram = envelope.datagram_of(bytes.fromhex(frame_hex), link=LINK)
-    assert datagram is not None
-    return datagram._replace(destination=CARP_GROUPS[datagram.family])
+    packet = envelope.datagram_of(bytes.fromhex(frame_hex), link=LINK)
+    assert packet is not None
+    return packet._replace(destination=CARP_GROUPS[packet.family])
 
 
 def host(vhid: int, dialect: Dialect = UNIVERSAL) -> Bench:
@@ -159,6 +160,17 @@ def test_every_dialect_tells_of_every_kind(kind: tuple[int, int, int, int], dial
     made, packet = host(vector["vrid"], dialect), received(vector["frame_hex"])
 
     assert warnings(made, packet) == [Mismatch.SAME_VRID]
+
+
+@pytest.mark.parametrize("has_pseudo_header", [True, False])
+def test_seven_addresses_have_the_length_and_authlen_of_carp_and_are_told_of(has_pseudo_header: bool) -> None:
+    made = host(51)
+    payload = Version3(count=7, has_pseudo_header=has_pseudo_header).octets()
+    packet = datagram(payload, source=IPv4Address("192.168.1.10"))
+
+    assert (len(payload), payload[3]) == (wire.LENGTH, wire.AUTHLEN)
+    assert warnings(made, packet) == [Mismatch.SAME_VRID]
+    assert drops(made) == {DropReason.VRRP3: 1}
 
 
 def test_freebsd_knows_version_3() -> None:

@@ -1,67 +1,28 @@
 """VRRP of every kind is told from CARP, and no CARP is taken for it."""
 
 import itertools
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, NS_PER_S, Address, Family
+from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Address, Family
 from pycarp.wire import advertisement as wire
-from pycarp.wire.checksum import internet_checksum, ipv4_pseudo_header, ipv6_pseudo_header
 from pycarp.wire.vrrp import Vrrp, vrrp_of
-
-FOUR, SIX = IPv4Address("192.168.1.10"), IPv6Address("fe80::ff:fe00:a")
-BOTH: tuple[Address, ...] = (FOUR, SIX)
-OCTET = st.integers(0, 255)
-NO_AUTHENTICATION, PASSWORD, IPSEC = (0, bytes(8)), (1, b"secret\x00\x00"), (2, bytes(8))
-KINDS = (NO_AUTHENTICATION, PASSWORD, (1, b"longpass"), (1, bytes(8)), IPSEC)
-TRAILER = bytes((1, 7, 0, 0)) + bytes(range(24))
-AUTHENTICATION_HEADER = (
-    bytes((CARP_PROTOCOL, 4, 0, 0)) + FOUR.packed + bytes.fromhex("00000001b43feb06ebf853c3730cb659")
+from tests.support.vrrp_packets import (
+    AUTHENTICATION_HEADER,
+    BOTH,
+    FOUR,
+    IPSEC,
+    KINDS,
+    SIX,
+    TRAILER,
+    Version3,
+    summed,
+    version_2,
 )
 
-
-def summed(blank: bytes, pseudo_header: bytes = b"") -> bytes:
-    checksum = internet_checksum(pseudo_header + blank)
-    return wire.with_checksum(blank, checksum.to_bytes(2, "big"))
-
-
-def addresses(count: int, size: int) -> bytes:
-    return b"".join((0xC0A80100 << 8 * (size - 4) | number).to_bytes(size, "big") for number in range(count))
-
-
-def version_2(
-    count: int, authentication: tuple[int, bytes] = NO_AUTHENTICATION, *, vrid: int = 51, priority: int = 150
-) -> bytes:
-    kind, octets = authentication
-    return summed(bytes((0x21, vrid, priority, count, kind, 1, 0, 0)) + addresses(count, 4) + octets)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version3:
-    count: int
-    source: Address = FOUR
-    interval_cs: int = 100
-    has_pseudo_header: bool = True
-    claimed: int | None = None
-
-    def octets(self) -> bytes:
-        size = len(self.source.packed)
-        claimed = self.count if self.claimed is None else self.claimed
-        header = bytes((0x31, 51, 150, claimed, *self.interval_cs.to_bytes(2, "big"), 0, 0))
-        blank = header + addresses(self.count, size)
-        return summed(blank, pseudo_header_of(self.source, len(blank)) if self.has_pseudo_header else b"")
-
-
-def pseudo_header_of(source: Address, length: int) -> bytes:
-    if isinstance(source, IPv4Address):
-        group = IPv4Address(str(CARP_GROUPS[Family.IPV4]))
-        return ipv4_pseudo_header(source, group, length=length, protocol=CARP_PROTOCOL)
-    six = IPv6Address(str(CARP_GROUPS[Family.IPV6]))
-    return ipv6_pseudo_header(source, six, length=length, next_header=CARP_PROTOCOL)
+OCTET = st.integers(0, 255)
 
 
 def recognised(payload: bytes, source: Address = FOUR) -> Vrrp | None:
@@ -171,6 +132,15 @@ def test_version_2_that_is_long_enough_for_carp_must_have_the_authentication_tha
         assert recognised(version_2(5, (kind, octets))) is None
 
 
+def test_version_2_that_is_too_short_for_carp_is_told_by_its_length_alone() -> None:
+    assert recognised(wire.with_checksum(version_2(4, (0, b"12345678")), b"\x12\x34")) is not None
+
+
+@pytest.mark.parametrize("trailer", [b"\x02" + TRAILER[1:], TRAILER[:2] + b"\x01" + TRAILER[3:], TRAILER[:-1]])
+def test_other_octets_behind_version_2_are_no_trailer(trailer: bytes) -> None:
+    assert recognised(version_2(7) + trailer) is None
+
+
 def test_version_2_does_not_exist_over_ipv6() -> None:
     assert recognised(version_2(1), SIX) is None
 
@@ -181,6 +151,8 @@ def test_an_authentication_header_that_is_none_is_not_followed() -> None:
     assert recognised(AUTHENTICATION_HEADER[:2] + b"\x00\x01" + AUTHENTICATION_HEADER[4:] + inner) is None
     assert recognised(AUTHENTICATION_HEADER + AUTHENTICATION_HEADER + inner) is None
     assert recognised(AUTHENTICATION_HEADER + inner, SIX) is None
+    assert recognised(AUTHENTICATION_HEADER + Version3(count=1).octets()) is None
+    assert recognised(AUTHENTICATION_HEADER + Version3(count=1, source=SIX).octets(), SIX) is None
 
 
 # Bounds

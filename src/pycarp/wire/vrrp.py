@@ -67,7 +67,7 @@ def vrrp_of(payload: bytes, *, source: Address, destination: Address) -> Vrrp | 
     if payload[:1] != bytes((CARP_PROTOCOL,)):
         return _bare(payload, source, destination)
     inner = _bare(_behind_authentication_header(payload), source, destination)
-    if inner is None or isinstance(source, IPv6Address):
+    if inner is None or inner.version != 2:
         return None
     return replace(inner, has_authentication_header=True)
 
