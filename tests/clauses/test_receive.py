@@ -29,6 +29,10 @@ def drops(host: Bench) -> Counter[DropReason]:
     return sum((link.drops for link in host.engine.snapshot().links.values()), Counter[DropReason]())
 
 
+def heard(host: Bench) -> bool:
+    return host.engine.host_snapshot(KEY).peer is not None
+
+
 def counts(host: Bench) -> dict[str, int]:
     return {name.value: count for name, count in host.engine.snapshot().statistics.items() if count}
 
@@ -297,7 +301,8 @@ def test_authlen_and_the_fourth_octet_are_not_validated(dialect: Dialect, at: in
 
 
 @every_dialect
-def test_octets_behind_the_36th_are_not_looked_at(dialect: Dialect) -> None:
+@pytest.mark.parametrize("octets", [b"trailing octets", bytes(8), bytes(64), bytes(200), b"\xff" * 1400])
+def test_octets_behind_the_36th_are_not_looked_at(dialect: Dialect, octets: bytes) -> None:
     """carp.md section 2, 13: others than FreeBSD 15 sum exactly 36.
 
     Deviation: freebsd-15-sums-all.
@@ -305,9 +310,23 @@ def test_octets_behind_the_36th_are_not_looked_at(dialect: Dialect) -> None:
     host = bench(config(dialect=dialect))
     packet = advert()
 
-    host.hear(packet._replace(payload=packet.payload + b"trailing octets"))
+    host.hear(packet._replace(payload=packet.payload + octets))
 
-    assert drops(host) == {}
+    assert (drops(host), heard(host)) == ({}, True)
+
+
+@pytest.mark.parametrize("dialect", [each for each in ALL if each is not UCARP], ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("octets", [b"trailing octets", bytes(64), b"\xff" * 1400])
+@pytest.mark.parametrize("form", wire.ChecksumForm)
+def test_nor_are_they_over_ipv6(dialect: Dialect, octets: bytes, form: wire.ChecksumForm) -> None:
+    """carp.md section 2: with the pseudo-header it is that of 36 octets as well."""
+    shared = ("192.168.1.50/24", "2001:db8::50/64")
+    host = bench(config(dialect=dialect, addresses=shared))
+    packet = advert(source=ip_address("fe80::5"), addresses=shared, checksum=form, layout=dialect.layouts[-1])
+
+    host.hear(packet._replace(payload=packet.payload + octets))
+
+    assert (drops(host), heard(host)) == ({}, True)
 
 
 @every_dialect

@@ -58,7 +58,8 @@ def codec(octets: bytes) -> None:
     envelope.datagram_of(octets, link="em0")
     envelope.datagram_of_packet(octets, link="em0")
     for source, destination in ((SOURCE, CARP_GROUPS[Family.IPV4]), (one, two)):
-        vrrp.vrrp_of(octets, source=source, destination=destination)
+        if vrrp.vrrp_of(octets, source=source, destination=destination):
+            assert len(octets) != advertisement.LENGTH or (octets[0], octets[3]) != (0x21, advertisement.AUTHLEN)
     with contextlib.suppress(DecodeError):
         seen = advertisement.decode(octets)
         again = advertisement.decode(advertisement.encode(seen))
