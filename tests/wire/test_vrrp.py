@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Address, Family
+from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Address, Family, family_of
 from pycarp.wire import advertisement as wire
-from pycarp.wire.vrrp import Vrrp, vrrp_of
+from pycarp.wire.vrrp import Vrrp, redacted, vrrp_of
 from tests.support.vrrp_packets import (
     AUTHENTICATION_HEADER,
     BOTH,
     FOUR,
     IPSEC,
     KINDS,
+    PASSWORD,
     SIX,
     TRAILER,
     Version3,
@@ -26,8 +27,7 @@ OCTET = st.integers(0, 255)
 
 
 def recognised(payload: bytes, source: Address = FOUR) -> Vrrp | None:
-    family = Family.IPV4 if source.version == 4 else Family.IPV6
-    return vrrp_of(payload, source=source, destination=CARP_GROUPS[family])
+    return vrrp_of(payload, source=source, destination=CARP_GROUPS[family_of(source)])
 
 
 # VRRP
@@ -173,3 +173,30 @@ def test_no_length_makes_it_raise(length: int) -> None:
 def test_a_packet_that_is_cut_is_recognised_only_as_what_it_still_is() -> None:
     for whole in (version_2(1), version_2(5), version_2(9), AUTHENTICATION_HEADER + version_2(1, IPSEC)):
         assert not any(recognised(whole[:length]) for length in range(len(whole)))
+
+
+# What is written of it
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 7, 90])
+def test_what_is_redacted_is_recognised_as_the_same(count: int) -> None:
+    twos = [version_2(count, kind) for kind in KINDS]
+    threes = [Version3(count=count, has_pseudo_header=has).octets() for has in (True, False)]
+    behind = [AUTHENTICATION_HEADER + version_2(count, IPSEC)]
+    sixes = [Version3(count=count, source=SIX).octets(), Version3(count=count, claimed=count * 2, source=SIX).octets()]
+    fours = [each + trailer for each in twos + threes + behind for trailer in (b"", TRAILER)]
+
+    for payload, source in [(each, FOUR) for each in fours] + [(each, SIX) for each in sixes]:
+        found = recognised(payload, source)
+        shown = redacted(payload, source=source, destination=CARP_GROUPS[family_of(source)])
+
+        assert found is not None
+        assert (recognised(shown, source), len(shown)) == (found, len(payload))
+
+
+def test_neither_password_nor_addresses_nor_signatures_are_left_of_it() -> None:
+    for payload in (version_2(5, PASSWORD) + TRAILER, AUTHENTICATION_HEADER + version_2(1, IPSEC)):
+        shown = redacted(payload, source=FOUR, destination=CARP_GROUPS[Family.IPV4])
+
+        for secret in (PASSWORD[1][:6], FOUR.packed[:3], TRAILER[4:8], AUTHENTICATION_HEADER[-12:]):
+            assert secret not in shown

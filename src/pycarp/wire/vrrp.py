@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from pycarp.vocabulary import CARP_PROTOCOL, NS_PER_S, Address
-from pycarp.wire.advertisement import AUTHLEN, LENGTH
+from pycarp.wire.advertisement import AUTHLEN, LENGTH, with_checksum
 from pycarp.wire.checksum import internet_checksum, ipv4_pseudo_header, ipv6_pseudo_header
 
 AUTHENTICATION_HEADER = 51
@@ -23,6 +23,7 @@ AUTHENTICATION_HEADER = 51
 
 _FIRST_OF_2, _FIRST_OF_3 = 0x21, 0x31
 _HEADER_LENGTH = 8
+_CHECKSUM_AT = 6
 _IPV4_LENGTH, _IPV6_LENGTH = 4, 16
 
 _NO_AUTHENTICATION, _PASSWORD, _IPSEC = 0, 1, 2
@@ -70,6 +71,26 @@ def vrrp_of(payload: bytes, *, source: Address, destination: Address) -> Vrrp | 
     if inner is None or inner.version != 2:
         return None
     return replace(inner, has_authentication_header=True)
+
+
+def redacted(payload: bytes, *, source: Address, destination: Address) -> bytes:
+    """Return a VRRP payload that is recognised as the same, without addresses, password, and what signs it.
+
+    ``payload`` is one that ``vrrp_of`` recognises. The checksum is right whatever it was.
+    """
+    if payload[0] == CARP_PROTOCOL:
+        inner = redacted(_behind_authentication_header(payload), source=source, destination=destination)
+        return payload[:4].ljust(len(payload) - len(inner), b"\x00") + inner
+    if payload[0] == _FIRST_OF_3:
+        blank = payload[:_CHECKSUM_AT].ljust(len(payload), b"\x00")
+        return with_checksum(blank, _checksum(_pseudo_header(source, destination, len(blank)) + blank))
+    length = _HEADER_LENGTH + _IPV4_LENGTH * payload[3] + _AUTHENTICATION_LENGTH
+    blank, trailer = payload[:_CHECKSUM_AT].ljust(length, b"\x00"), payload[length:]
+    return with_checksum(blank, _checksum(blank)) + trailer[:4].ljust(len(trailer), b"\x00")
+
+
+def _checksum(octets: bytes) -> bytes:
+    return internet_checksum(octets).to_bytes(2, "big")
 
 
 def _behind_authentication_header(payload: bytes) -> bytes:
