@@ -137,13 +137,13 @@ def test_freebsd_sends_ttl_255_to_a_peer() -> None:
     assert ip.decode_ipv4(packet).ttl == 255
 
 
-def test_freebsd_does_not_check_the_ttl_of_unicast() -> None:
+def test_freebsd_with_a_peer_does_not_check_the_ttl() -> None:
     """carp.md 7.2: effectively unchecked; 4.2."""
     host = bench(config(dialect=FREEBSD, peers=("192.168.1.5",)))
 
     host.hear(advert(destination=OWN_ADDRESS, ttl=60, advbase=255, advskew=255))
 
-    assert (FREEBSD.ttl, host.state) == (TtlRule.NOT_FROM_PEERS, State.MASTER)
+    assert (FREEBSD.ttl, host.state) == (TtlRule.NOT_WITH_PEERS, State.MASTER)
 
 
 @pytest.mark.parametrize("dialect", [FREEBSD, OPENBSD], ids=lambda dialect: dialect.name)

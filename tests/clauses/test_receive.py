@@ -16,6 +16,7 @@ from pycarp.dialects import ALL, FREEBSD, FREEBSD9, NETBSD, OPENBSD, UCARP, UNIV
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import Datagram, HostKey
 from pycarp.wire import advertisement as wire
+from pycarp.wire.checksum import internet_checksum
 from tests.support.hosts import KEY, LINK, OWN, Bench, advert, bench, config, datagram, master, seconds, transmitted
 
 every_dialect = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
@@ -26,6 +27,10 @@ OWN_ADDRESS = ip_address(OWN.split("/")[0])
 
 def drops(host: Bench) -> Counter[DropReason]:
     return sum((link.drops for link in host.engine.snapshot().links.values()), Counter[DropReason]())
+
+
+def heard(host: Bench) -> bool:
+    return host.engine.host_snapshot(KEY).peer is not None
 
 
 def counts(host: Bench) -> dict[str, int]:
@@ -182,9 +187,9 @@ def test_a_family_of_which_no_address_is_shared_is_an_unknown_vhid(dialect: Dial
 
 
 def test_freebsd_asks_for_ttl_255_of_what_came_to_the_group() -> None:
-    """carp.md 4.2: FreeBSD 14 means to, but by the octet order of its test does not for IPv4.
+    """carp.md 4.2: FreeBSD 15 means to, but by the octet order of its test does not for IPv4.
 
-    Deviation: freebsd-14-ttl.
+    Deviation: freebsd-15-ttl.
     """
     host = bench(config(dialect=FREEBSD))
 
@@ -296,7 +301,8 @@ def test_authlen_and_the_fourth_octet_are_not_validated(dialect: Dialect, at: in
 
 
 @every_dialect
-def test_octets_behind_the_36th_are_not_looked_at(dialect: Dialect) -> None:
+@pytest.mark.parametrize("octets", [b"trailing octets", bytes(8), bytes(64), bytes(200), b"\xff" * 1400])
+def test_octets_behind_the_36th_are_not_looked_at(dialect: Dialect, octets: bytes) -> None:
     """carp.md section 2, 13: others than FreeBSD 15 sum exactly 36.
 
     Deviation: freebsd-15-sums-all.
@@ -304,9 +310,40 @@ def test_octets_behind_the_36th_are_not_looked_at(dialect: Dialect) -> None:
     host = bench(config(dialect=dialect))
     packet = advert()
 
-    host.hear(packet._replace(payload=packet.payload + b"trailing octets"))
+    host.hear(packet._replace(payload=packet.payload + octets))
 
-    assert drops(host) == {}
+    assert (drops(host), heard(host)) == ({}, True)
+
+
+@pytest.mark.parametrize("dialect", [each for each in ALL if each is not UCARP], ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("octets", [b"trailing octets", bytes(64), b"\xff" * 1400])
+@pytest.mark.parametrize("form", wire.ChecksumForm)
+def test_nor_are_they_over_ipv6(dialect: Dialect, octets: bytes, form: wire.ChecksumForm) -> None:
+    """carp.md section 2: with the pseudo-header it is that of 36 octets as well."""
+    shared = ("192.168.1.50/24", "2001:db8::50/64")
+    host = bench(config(dialect=dialect, addresses=shared))
+    packet = advert(source=ip_address("fe80::5"), addresses=shared, checksum=form, layout=dialect.layouts[-1])
+
+    host.hear(packet._replace(payload=packet.payload + octets))
+
+    assert (drops(host), heard(host)) == ({}, True)
+
+
+@every_dialect
+@pytest.mark.parametrize("vhid", [1, 2])
+def test_vrrp_that_is_long_enough_for_carp_is_told_from_it(dialect: Dialect, vhid: int) -> None:
+    """carp.md section 10: with five addresses and more kernels count version 2 as badvhid or badauth.
+
+    Deviation: vrrp-is-told-apart.
+    """
+    five = bytes((0x21, vhid, 100, 5, 0, 1, 0, 0)) + bytes(range(1, 21)) + bytes(8)
+    payload = wire.with_checksum(five, internet_checksum(five).to_bytes(2, "big"))
+    host = bench(config(dialect=dialect))
+
+    host.hear(datagram(payload))
+
+    assert (len(payload), drops(host)) == (wire.LENGTH, {DropReason.VRRP: 1})
+    assert counts(host) == {"ipackets": 1, "badlen": 1}
 
 
 # 4.3 Replay protection

@@ -1,6 +1,6 @@
 """Which packets a host listens to, and as what the others are counted."""
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
@@ -9,14 +9,15 @@ from pycarp.core.effects import Transmit
 from pycarp.core.events import AdvertisementRejected, Mismatch, PeerMismatch
 from pycarp.core.inputs import LinkChanged
 from pycarp.core.statistics import DropReason, Statistic
-from pycarp.dialects import FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
-from pycarp.vocabulary import Datagram
+from pycarp.dialects import ALL, FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
+from pycarp.vocabulary import Address, Datagram
 from pycarp.wire.advertisement import ChecksumForm
 from pycarp.wire.checksum import internet_checksum
 from tests.support.hosts import (
     KEY,
     LINK,
     OWN,
+    PEER,
     Bench,
     advert,
     bench,
@@ -167,10 +168,74 @@ def test_ucarp_hears_its_own_group_alone() -> None:
     assert heard(advert(destination=IPv4Address("239.192.0.5")), host)
 
 
-@pytest.mark.parametrize("dialect", [UNIVERSAL, FREEBSD], ids=lambda dialect: dialect.name)
-def test_a_unicast_peer_may_be_some_routers_away(dialect: Dialect) -> None:
-    """Source: carp.md 4.2, FreeBSD 14 tests the TTL for multicast only."""
-    assert heard(unicast(ttl=60), bench(config(dialect=dialect, peers=("192.168.1.5",))))
+TTL_PEERS = ("192.168.1.5", "2001:db8::5")
+STRANGERS = (IPv4Address("192.168.1.6"), IPv6Address("2001:db8::6"))
+WITH_PEER_RULE = [UNIVERSAL, FREEBSD]
+
+
+def routed(source: Address, *, ttl: int = 254, destination: Address | None = None) -> Datagram:
+    return advert(source=source, ttl=ttl, addresses=V6_SHARED, destination=destination)
+
+
+def with_peers(dialect: Dialect, *peers: str) -> Bench:
+    host = bench(config(dialect=dialect, addresses=V6_SHARED, peers=peers))
+    host.feed(LinkChanged(link(OWN, "2001:db8::3/64")))
+    return host
+
+
+@pytest.mark.parametrize("to_group", [True, False], ids=["group", "unicast"])
+@pytest.mark.parametrize("ttl", [1, 254])
+@pytest.mark.parametrize("peer", TTL_PEERS)
+@pytest.mark.parametrize("dialect", WITH_PEER_RULE, ids=lambda dialect: dialect.name)
+def test_a_configured_peer_may_be_some_routers_away(dialect: Dialect, peer: str, ttl: int, to_group: bool) -> None:
+    """Source: carp.md 4.2; FreeBSD 14 and 15, run, accept TTL 1 with `peer` set: the configuration decides."""
+    source = ip_address(peer)
+    own = OWN_ADDRESS if source.version == 4 else IPv6Address("2001:db8::3")
+
+    assert heard(routed(source, ttl=ttl, destination=None if to_group else own), with_peers(dialect, *TTL_PEERS))
+
+
+@pytest.mark.parametrize("source", [PEER, IPv6Address("2001:db8::5")], ids=str)
+@pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
+def test_a_lower_ttl_is_a_fault_where_no_peer_is_configured(dialect: Dialect, source: Address) -> None:
+    """Source: carp.md 4.2: the TTL of the group is 255, and hop limit 254 is badttl in every FreeBSD."""
+    host = bench(config(dialect=dialect, addresses=V6_SHARED if dialect is not UCARP else V6_SHARED[:1]))
+    host.feed(LinkChanged(link(OWN, "2001:db8::3/64")))
+    host.hear(routed(source))
+
+    assert drops(host) == {DropReason.TTL: 1}
+
+
+def test_unicast_with_a_lower_ttl_is_a_fault_where_no_peer_is_configured() -> None:
+    """FreeBSD listens to it, but the destination says nothing about where it comes from."""
+    host = with_peers(FREEBSD)
+    host.hear(routed(PEER, destination=OWN_ADDRESS))
+
+    assert drops(host) == {DropReason.TTL: 1}
+
+
+@pytest.mark.parametrize(("peer", "source"), [(TTL_PEERS[0], TTL_PEERS[1]), (TTL_PEERS[1], TTL_PEERS[0])])
+@pytest.mark.parametrize("dialect", WITH_PEER_RULE, ids=lambda dialect: dialect.name)
+def test_a_peer_of_one_family_says_nothing_about_the_other(dialect: Dialect, peer: str, source: str) -> None:
+    """Source: carp.md 4.2: `peer` and `peer6` are tested each by itself."""
+    host = with_peers(dialect, peer)
+    host.hear(routed(ip_address(source)))
+
+    assert drops(host) == {DropReason.TTL: 1}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=str)
+def test_only_the_peers_themselves_may_be_routers_away(stranger: Address) -> None:
+    host = with_peers(UNIVERSAL, *TTL_PEERS)
+    host.hear(routed(stranger))
+
+    assert drops(host) == {DropReason.TTL: 1}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=str)
+def test_freebsd_with_a_peer_does_not_ask_who_sent_it(stranger: Address) -> None:
+    """Source: carp.md 4.2: the test is whether the configured peer is multicast."""
+    assert heard(routed(stranger), with_peers(FREEBSD, *TTL_PEERS))
 
 
 def test_openbsd_wants_ttl_255_of_a_unicast_peer_too() -> None:
@@ -179,10 +244,6 @@ def test_openbsd_wants_ttl_255_of_a_unicast_peer_too() -> None:
 
     assert not heard(unicast(ttl=254), host)
     assert drops(host) == {DropReason.TTL: 1}
-
-
-def test_multicast_with_a_lower_ttl_crossed_a_router() -> None:
-    assert not heard(advert(ttl=254), bench(config(peers=("192.168.1.5",))))
 
 
 # What is not authentic

@@ -27,7 +27,7 @@ from pycarp.inspection.timeline import Timeline
 from pycarp.recording import Replay, read
 from pycarp.sim import story_file
 from pycarp.sim.scenario import ScenarioError, play
-from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, LinkFacts, family_of
+from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, Family, LinkFacts, family_of
 from pycarp.wire import advertisement, arp, envelope, ethernet, ip, ndp, vrrp
 from tests.support.carp_packets import SECRET
 
@@ -57,7 +57,9 @@ def codec(octets: bytes) -> None:
             decode(octets)
     envelope.datagram_of(octets, link="em0")
     envelope.datagram_of_packet(octets, link="em0")
-    vrrp.vrrp_of(octets)
+    for source, destination in ((SOURCE, CARP_GROUPS[Family.IPV4]), (one, two)):
+        if vrrp.vrrp_of(octets, source=source, destination=destination):
+            assert len(octets) != advertisement.LENGTH or (octets[0], octets[3]) != (0x21, advertisement.AUTHLEN)
     with contextlib.suppress(DecodeError):
         seen = advertisement.decode(octets)
         again = advertisement.decode(advertisement.encode(seen))

@@ -16,7 +16,7 @@ from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.captured import CapturedPacket, LinkType
 from pycarp.inspection.explanation import Explanation, Remark
 from pycarp.inspection.inspector import Inspector
-from pycarp.vocabulary import MacAddress
+from pycarp.vocabulary import Address, MacAddress
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet
 from tests.support.carp_packets import (
@@ -162,8 +162,21 @@ def test_what_is_lawful_but_worth_knowing_is_a_note(fields: dict[str, Any], note
     assert (problems(found), notes(found)) == (set(), {note})
 
 
-def test_octets_behind_the_advertisement_are_noted() -> None:
-    assert notes(explained(frame(ip_packet(payload() + b"tail")))) == {Remark.TRAILING}
+@pytest.mark.parametrize(
+    ("source", "trailing", "words"),
+    [
+        (ONE, b"tail", "4 octets behind the advertisement: FreeBSD 15 sums them as well and drops it"),
+        (ONE, bytes(64), "64 octets behind the advertisement: every host accepts it"),
+        (ONE, b"\x12\x34\xed\xcb", "4 octets behind the advertisement: every host accepts it"),
+        (SIX, b"tail", "4 octets behind the advertisement: every host accepts it"),
+    ],
+)
+def test_octets_behind_the_advertisement_are_noted_and_no_problem(source: Address, trailing: bytes, words: str) -> None:
+    """Source: carp.md section 2 and 13: only FreeBSD 15 sums more than 36 octets, and only over IPv4."""
+    found = explained(frame(ip_packet(payload() + trailing, source=source)))
+
+    assert (problems(found), notes(found)) == (set(), {Remark.TRAILING})
+    assert found.notes[0].words.startswith(words)
 
 
 def test_ucarps_mac_is_noted_and_any_other_is_a_problem() -> None:
@@ -253,7 +266,7 @@ def test_vrrp_version_2_is_told_from_carp(addresses: int) -> None:
 
     assert problems(found) == {Remark.VRRP}
     assert found.vrrp is not None
-    assert (found.vrrp.version, found.vrrp.router_id, found.vrrp.priority) == (2, 51, 150)
+    assert (found.vrrp.version, found.vrrp.vrid, found.vrrp.priority) == (2, 51, 150)
     assert found.advertisement is None
     assert "VRRP version 2 (router 51, priority 150), not CARP" in found.problems[0].words
 
@@ -263,6 +276,33 @@ def test_vrrp_version_3_is_told_from_carp() -> None:
     six = Ether() / IPv6(dst="ff02::12", src="fe80::1", hlim=255, nh=112) / VRRPv3(vrid=53, addrlist=["fd00::9"])
 
     assert [problems(explained(bytes(each))) for each in (four, six)] == [{Remark.VRRP}, {Remark.VRRP}]
+
+
+def test_vrrp_behind_an_authentication_header_is_told_from_carp() -> None:
+    header = bytes((112, 4)) + bytes(22)
+    vrrp = bytes.fromhex("21339601020184efc0a801320000000000000000")
+
+    found = explained(frame(ip_packet(header + vrrp, protocol=51)))
+
+    assert (problems(found), found.vrrp and found.vrrp.vrid) == ({Remark.VRRP}, 51)
+    assert found.problems[0].words.endswith("inside an IPsec authentication header, which no CARP host sends")
+
+
+def test_anything_else_behind_an_authentication_header_is_not_carp() -> None:
+    found = explained(frame(ip_packet(bytes((112, 4)) + bytes(22) + payload(), protocol=51)))
+
+    assert (problems(found), found.vrrp, found.advertisement) == ({Remark.VRRP}, None, None)
+
+
+def test_an_authentic_advertisement_is_carp_even_if_it_looks_like_vrrp() -> None:
+    """As long as VRRP version 2 with seven addresses, whose last eight octets are zeros as well."""
+    packet = captured(frame(ip_packet(payload() + bytes(8))))
+
+    guessed, verified = (Inspector(secret=secret).explain(packet) for secret in (None, SECRET))
+
+    assert guessed is not None
+    assert verified is not None
+    assert (problems(guessed), problems(verified), verified.authentic) == ({Remark.VRRP}, set(), True)
 
 
 def test_a_broken_ip_header_is_said() -> None:

@@ -1,10 +1,12 @@
 """The Internet checksum, against the sum as RFC 1071 describes it."""
 
+from ipaddress import IPv4Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycarp.wire.checksum import internet_checksum
+from pycarp.wire.checksum import internet_checksum, ipv4_pseudo_header
 
 
 def naive_checksum(octets: bytes) -> int:
@@ -44,3 +46,11 @@ def test_it_is_zero_over_octets_that_contain_it(octets: bytes) -> None:
 @pytest.mark.parametrize("word", [0x0001, 0x00FF, 0x8000, 0xFFFE])
 def test_it_is_not_zero_over_any_other_octets(word: int) -> None:
     assert internet_checksum(word.to_bytes(2, "big")) != 0
+
+
+def test_the_pseudo_header_of_ipv4_makes_the_checksum_of_a_captured_vrrp_packet_right() -> None:
+    """FRR's first advertisement in the capture f01-v3-v4."""
+    message = bytes.fromhex("313396010064d44ac0a80132")
+    source, group = IPv4Address("192.168.1.10"), IPv4Address("224.0.0.18")
+
+    assert internet_checksum(ipv4_pseudo_header(source, group, length=12, protocol=112) + message) == 0

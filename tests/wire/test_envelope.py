@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pycarp.vocabulary import CARP_GROUPS, Datagram, Family, MacAddress, Outgoing
 from pycarp.wire import envelope, ethernet
+from pycarp.wire.checksum import internet_checksum
 
 LINK_MAC = MacAddress.parse("02:00:00:00:00:99")
 PAYLOAD = bytes(range(36))
@@ -105,3 +106,24 @@ def test_no_octets_raise(offset: int, octets: bytes) -> None:
     received = envelope.datagram_of(patched(offset, octets), link="fxp0")
 
     assert received is None or received.link == "fxp0"
+
+
+def behind(next_header: int) -> bytes:
+    """Return a frame with an IPsec authentication header before its payload."""
+    header = bytes((next_header, 4)) + bytes(22)
+    written = bytearray(frame(replace(OUTGOING, payload=header + PAYLOAD)))
+    written[23] = 51
+    written[24:26] = bytes(2)
+    written[24:26] = internet_checksum(bytes(written[14:34])).to_bytes(2, "big")
+    return bytes(written)
+
+
+def test_protocol_112_behind_an_authentication_header_is_received_with_it() -> None:
+    received = envelope.datagram_of(behind(112), link="em1")
+
+    assert received is not None
+    assert received.payload == bytes((112, 4)) + bytes(22) + PAYLOAD
+
+
+def test_another_protocol_behind_an_authentication_header_is_not_received() -> None:
+    assert envelope.datagram_of(behind(6), link="em1") is None

@@ -13,6 +13,7 @@ from rich.text import Text
 from pycarp.inspection.explanation import Explanation, Finding, Remark, interval_ns
 from pycarp.inspection.timeline import Group, Happening, HappeningKind, Timeline
 from pycarp.vocabulary import NS_PER_S, Address, Family
+from pycarp.wire.vrrp import Vrrp
 
 _NS_PER_US = 1000
 _SHOWN_HAPPENINGS = 100
@@ -143,7 +144,7 @@ def _line(explanation: Explanation) -> list[tuple[str, str]]:
     advertisement = explanation.advertisement
     if explanation.vrrp is not None:
         vrrp = explanation.vrrp
-        return [*parts, (f"VRRPv{vrrp.version} router {vrrp.router_id} priority {vrrp.priority}", "magenta")]
+        return [*parts, (_vrrp_words(vrrp), "magenta")]
     if advertisement is None:
         return [*parts, ("unreadable", "red")]
     interval_s = interval_ns(advertisement) / NS_PER_S
@@ -152,6 +153,11 @@ def _line(explanation: Explanation) -> list[tuple[str, str]]:
     parts.append((f" advbase {advertisement.advbase} advskew {advertisement.advskew} = {interval_s:.3f} s", ""))
     parts.append((f"{demote} counter {advertisement.counter:016x} ", ""))
     return [*parts, _verdict(explanation)]
+
+
+def _vrrp_words(vrrp: Vrrp) -> str:
+    words = f"VRRPv{vrrp.version} router {vrrp.vrid} priority {vrrp.priority} every {vrrp.interval_ns / NS_PER_S:.3f} s"
+    return f"{words} {_plural(vrrp.count, 'address', 'addresses')}"
 
 
 def _verdict(explanation: Explanation) -> _Verdict:
@@ -197,7 +203,17 @@ def _as_object(explanation: Explanation) -> dict[str, Any]:
         "vlans": list(explanation.vlans),
         "source_mac": _text(explanation.source_mac),
         "destination_mac": _text(explanation.destination_mac),
-        "vrrp": {"version": vrrp.version, "router": vrrp.router_id, "priority": vrrp.priority} if vrrp else None,
+        "vrrp": _vrrp_as_object(vrrp) if vrrp else None,
+    }
+
+
+def _vrrp_as_object(vrrp: Vrrp) -> dict[str, Any]:
+    return {
+        "version": vrrp.version,
+        "router": vrrp.vrid,
+        "priority": vrrp.priority,
+        "addresses": vrrp.count,
+        "interval": vrrp.interval_ns / NS_PER_S,
     }
 
 
@@ -220,5 +236,5 @@ def _local(at_ns: int) -> datetime:
     return datetime.fromtimestamp(at_ns // NS_PER_S, UTC).astimezone()
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _plural(count: int, noun: str, plural: str | None = None) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or f'{noun}s'}"

@@ -66,6 +66,7 @@ from pycarp.core.suspicion import FindOut, find_out, mismatches
 from pycarp.dialects.base import Claim, claim_of
 from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
+from pycarp.wire.vrrp import vrrp_of
 
 REJECTION_INTERVAL_NS = 60 * NS_PER_S
 """How often at most one host reports advertisements that it could not authenticate."""
@@ -328,7 +329,9 @@ class Engine:
         return reason
 
     def _warn_of_vrrp(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
-        resident = self._residents.get(HostKey(datagram.link, datagram.payload[1]))
+        vrrp = vrrp_of(datagram.payload, source=datagram.source, destination=datagram.destination)
+        vrid = datagram.payload[1] if vrrp is None else vrrp.vrid
+        resident = self._residents.get(HostKey(datagram.link, vrid))
         if resident is not None:
             self._warn(resident, Mismatch.SAME_VRID, datagram.source, now_ns, out)
 

@@ -1,11 +1,11 @@
 """Judging what was received: for which host it is, or why it goes no further.
 
-The order is that of the kernels (carp.md 4.2): TTL, length, checksum, vhid, version; the digest comes last, because it
-costs most.
+VRRP is recognised first, since what is right in it is wrong in CARP. Then the order is that of the kernels (carp.md
+4.2): TTL, length, checksum, vhid, version; the digest comes last, because it costs most.
 """
 
 from ipaddress import IPv6Address
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from pycarp.core.residents import Resident, Residents
 from pycarp.core.statistics import DropReason
@@ -13,9 +13,10 @@ from pycarp.dialects.base import TtlRule
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
-from pycarp.wire.vrrp import vrrp_of
+from pycarp.wire.vrrp import Vrrp, vrrp_of
 
-_VHID_AT = 1
+_VHID_AT, _AUTHLEN_AT = 1, 3
+_FIRST = wire.VERSION << 4 | wire.TYPE_ADVERTISEMENT
 
 
 class Addressed(NamedTuple):
@@ -44,14 +45,20 @@ def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
     if not residents.has_any_on(datagram.link):
         return DropReason.NO_HOST_ON_LINK
     resident = _resident_of(datagram, residents)
+    payload = datagram.payload
+    # The common case first: no VRRP has the length, the first octet and the authlen of CARP at once.
+    if len(payload) != wire.LENGTH or payload[_AUTHLEN_AT] != wire.AUTHLEN or payload[0] != _FIRST:
+        vrrp = _vrrp_in(datagram, resident)
+        if vrrp is not None:
+            return _refusal_of_vrrp(vrrp, datagram, resident)
     if datagram.ttl != CARP_TTL and not _may_have_been_routed(datagram, resident):
         return DropReason.TTL
     try:
-        advert = wire.decode(datagram.payload)
+        advert = wire.decode(payload)
     except DecodeError:
-        return DropReason.VRRP if vrrp_of(datagram.payload) else DropReason.TOO_SHORT
+        return DropReason.TOO_SHORT
     pseudo_header = b"" if datagram.family is Family.IPV4 else _pseudo_header(datagram)
-    checksum = wire.checksum_form(datagram.payload, pseudo_header=pseudo_header)
+    checksum = wire.checksum_form(payload, pseudo_header=pseudo_header)
     if checksum is None:
         return DropReason.CHECKSUM
     refusal = DropReason.UNKNOWN_VHID if resident is None else resident.refusal_of(datagram)
@@ -69,11 +76,41 @@ def _resident_of(datagram: Datagram, residents: Residents) -> Resident | None:
     return residents.get(HostKey(datagram.link, datagram.payload[_VHID_AT]))
 
 
+def _vrrp_in(datagram: Datagram, resident: Resident | None) -> Vrrp | None:
+    """Return what a datagram says of itself if it is VRRP; None for what a host of our vhid has signed."""
+    payload = datagram.payload
+    vrrp = vrrp_of(payload, source=datagram.source, destination=datagram.destination)
+    if vrrp is None or resident is None or len(payload) < wire.LENGTH:
+        return vrrp
+    # The digest decides, for CARP checks neither authlen nor trailing octets. At 0, former ways of signing count too.
+    is_signed = resident.speaker.accepts(wire.decode(payload), now_ns=0)
+    return None if is_signed else vrrp
+
+
+def _refusal_of_vrrp(vrrp: Vrrp, datagram: Datagram, resident: Resident | None) -> DropReason:
+    """Return what VRRP is counted as: version 3 as bad version by who knows it or reads so far. Source: carp.md 4.2."""
+    if datagram.ttl != CARP_TTL:
+        return DropReason.TTL  # it crossed a router, so that it shares no MAC address with us
+    knows_version_3 = resident is not None and resident.ctx.config.dialect.vrrp3
+    if vrrp.version == wire.VERSION_VRRP3 and (knows_version_3 or len(datagram.payload) >= wire.LENGTH):
+        return DropReason.VRRP3
+    return DropReason.VRRP
+
+
 def _may_have_been_routed(datagram: Datagram, resident: Resident | None) -> bool:
-    """Say whether a TTL below 255 is no fault: the packet came to us alone, and its vhid does not mind."""
-    if datagram.destination.is_multicast or resident is None:
+    """Say whether a TTL below 255 is no fault. The host's peers decide, and not where the packet went."""
+    if resident is None:
         return False
-    return resident.ctx.config.dialect.ttl is TtlRule.NOT_FROM_PEERS
+    config = resident.ctx.config
+    match config.dialect.ttl:
+        case TtlRule.ALWAYS:
+            return False
+        case TtlRule.NOT_WITH_PEERS:
+            return config.has_peers_in(datagram.family)
+        case TtlRule.NOT_FROM_PEERS:
+            return datagram.source in config.peers
+        case unknown:
+            assert_never(unknown)
 
 
 def _pseudo_header(datagram: Datagram) -> bytes:

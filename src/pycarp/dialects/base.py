@@ -76,8 +76,11 @@ class TtlRule(Enum):
     """When an advertisement must have a TTL or hop limit of 255."""
 
     ALWAYS = "always"
-    NOT_FROM_PEERS = "unless unicast"
-    """Not when it came to our own address: a configured peer may be some routers away."""
+    NOT_WITH_PEERS = "unless a peer is configured"
+    """Not where the host has a peer in the packet's family, whoever sent it and wherever to."""
+
+    NOT_FROM_PEERS = "unless from a peer"
+    """Not where one of the host's peers sent it, wherever to: that may be some routers away."""
 
 
 class DestinationRule(Enum):

@@ -17,9 +17,10 @@ from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Address, Fam
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet, ip
 from pycarp.wire.advertisement import Advertisement, ChecksumForm
-from pycarp.wire.vrrp import Vrrp, vrrp_of
+from pycarp.wire.checksum import internet_checksum
+from pycarp.wire.vrrp import AUTHENTICATION_HEADER, Vrrp, vrrp_of
 
-_AUTHENTICATION_HEADER = 51
+_IN_AUTHENTICATION_HEADER = "inside an IPsec authentication header, which no CARP host sends"
 _Findings = Iterator[Finding]
 
 
@@ -47,7 +48,7 @@ class Inspector:
         if self._vhid is None:
             return True
         if explanation.vrrp is not None:
-            return explanation.vrrp.router_id == self._vhid
+            return explanation.vrrp.vrid == self._vhid
         return explanation.advertisement is None or explanation.advertisement.vhid == self._vhid
 
     def _explain(self, packet: CapturedPacket, on_link: OnLink) -> Explanation | None:
@@ -70,11 +71,11 @@ class Inspector:
             destination_mac=on_link.destination_mac,
             ttl=ttl,
         )
-        if on_link.octets[9] == _AUTHENTICATION_HEADER and source.version == 4:
-            return _explain_ipsec(seen, payload)
-        vrrp = vrrp_of(payload)
-        if vrrp is not None:
+        vrrp = vrrp_of(payload, source=source, destination=destination)
+        if vrrp is not None and not self._is_signed(payload):
             return replace(seen, vrrp=vrrp, problems=(Finding(Remark.VRRP, _vrrp_words(vrrp)),))
+        if on_link.octets[9] == AUTHENTICATION_HEADER and source.version == 4:
+            return replace(seen, problems=(Finding(Remark.VRRP, f"protocol 112 {_IN_AUTHENTICATION_HEADER}"),))
         if len(payload) < wire.LENGTH:
             words = f"{len(payload)} octets are too short for an advertisement of {wire.LENGTH}: every host drops it"
             return replace(seen, problems=(Finding(Remark.TOO_SHORT, words),))
@@ -86,7 +87,7 @@ class Inspector:
         advertisement = wire.decode(payload)
         authentic, digest_findings = self._judge(advertisement, source, seen.source_mac)
         findings = [
-            *_field_findings(advertisement, payload),
+            *_field_findings(advertisement, payload, family_of(source)),
             *self._checksum_findings(advertisement, source, destination, payload),
             *_ttl_findings(seen.ttl),
             *_destination_findings(destination, seen.destination_mac),
@@ -115,6 +116,12 @@ class Inspector:
             return True, ()
         diagnosis = self._authenticity.diagnosis(advertisement, source, source_mac)
         return False, (Finding(Remark.DIGEST, f"not authentic: {diagnosis.words}"),)
+
+    def _is_signed(self, payload: bytes) -> bool:
+        """Say whether what looks like VRRP is CARP after all, for no receiver of CARP looks at authlen."""
+        if self._authenticity is None or len(payload) < wire.LENGTH:
+            return False
+        return self._authenticity.verifies(wire.decode(payload))
 
     def _is_vhid_wanted(self, vhid: int) -> bool:
         return self._vhid in (None, vhid)
@@ -176,7 +183,7 @@ def _may_be_carp(octets: bytes) -> bool:
         return octets[6] == CARP_PROTOCOL
     if octets[0] >> 4 != Family.IPV4:
         return False
-    if octets[9] == _AUTHENTICATION_HEADER:
+    if octets[9] == AUTHENTICATION_HEADER:
         header_length = (octets[0] & 0x0F) * 4
         return octets[header_length : header_length + 1] == bytes((CARP_PROTOCOL,))
     return octets[9] == CARP_PROTOCOL
@@ -198,24 +205,15 @@ def _broken(packet: CapturedPacket, exc: DecodeError) -> Finding:
     return Finding(Remark.BROKEN_IP, f"{exc}: no host reads it")
 
 
-def _explain_ipsec(seen: Explanation, payload: bytes) -> Explanation:
-    """Explain what is inside an IPsec authentication header: VRRP version 2 had that, no CARP has."""
-    inner = payload[(payload[1] + 2) * 4 :] if len(payload) > 1 else b""
-    vrrp = vrrp_of(inner)
-    words = "inside an IPsec authentication header, which no CARP host sends"
-    if vrrp is None:
-        return replace(seen, problems=(Finding(Remark.VRRP, f"protocol 112 {words}"),))
-    return replace(seen, vrrp=vrrp, problems=(Finding(Remark.VRRP, f"{_vrrp_words(vrrp)}; {words}"),))
-
-
 def _vrrp_words(vrrp: Vrrp) -> str:
-    return (
-        f"VRRP version {vrrp.version} (router {vrrp.router_id}, priority {vrrp.priority}), not CARP: "
-        f"no vhid here may be {vrrp.router_id}, their virtual MAC would be the same"
+    words = (
+        f"VRRP version {vrrp.version} (router {vrrp.vrid}, priority {vrrp.priority}), not CARP: "
+        f"no vhid here may be {vrrp.vrid}, their virtual MAC would be the same"
     )
+    return f"{words}; {_IN_AUTHENTICATION_HEADER}" if vrrp.has_authentication_header else words
 
 
-def _field_findings(advertisement: Advertisement, payload: bytes) -> _Findings:
+def _field_findings(advertisement: Advertisement, payload: bytes, family: Family) -> _Findings:
     if advertisement.version != wire.VERSION:
         words = f"version {advertisement.version}: every host drops what is not version {wire.VERSION}"
         yield Finding(Remark.VERSION, words)
@@ -228,11 +226,16 @@ def _field_findings(advertisement: Advertisement, payload: bytes) -> _Findings:
     if advertisement.vhid == 0:
         yield Finding(Remark.VHID, "vhid 0 is nobody's: every host drops it")
     if len(payload) > wire.LENGTH:
-        words = (
-            f"{len(payload) - wire.LENGTH} octets behind the advertisement: FreeBSD 15 sums them as well and drops it"
-        )
-        yield Finding(Remark.TRAILING, words)
+        yield Finding(Remark.TRAILING, _trailing_words(payload[wire.LENGTH :], family))
     yield from _timing_findings(advertisement)
+
+
+def _trailing_words(octets: bytes, family: Family) -> str:
+    """Say who minds: FreeBSD 15 alone sums all that there is, over IPv4. Source: carp.md section 2."""
+    words = f"{len(octets)} octets behind the advertisement"
+    if family is Family.IPV6 or internet_checksum(octets) in (0, 0xFFFF):
+        return f"{words}: every host accepts it, and reads the advertisement alone"
+    return f"{words}: FreeBSD 15 sums them as well and drops it, all others accept it"
 
 
 def _timing_findings(advertisement: Advertisement) -> _Findings:

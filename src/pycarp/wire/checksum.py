@@ -1,6 +1,6 @@
-"""The Internet checksum of RFC 1071, and the pseudo-header of IPv6."""
+"""The Internet checksum of RFC 1071, and the pseudo-headers of IPv4 and IPv6."""
 
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 
 def internet_checksum(octets: bytes) -> int:
@@ -17,6 +17,11 @@ def internet_checksum(octets: bytes) -> int:
     if folded == 0 and total:
         folded = 0xFFFF
     return folded ^ 0xFFFF
+
+
+def ipv4_pseudo_header(source: IPv4Address, destination: IPv4Address, *, length: int, protocol: int) -> bytes:
+    """Return what RFC 5798 puts before a VRRP message for its checksum: addresses, zero, protocol, 16-bit length."""
+    return source.packed + destination.packed + protocol.to_bytes(2, "big") + length.to_bytes(2, "big")
 
 
 def ipv6_pseudo_header(source: IPv6Address, destination: IPv6Address, *, length: int, next_header: int) -> bytes:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import CARP_PROTOCOL, Datagram, Family, MacAddress, Outgoing
 from pycarp.wire import ethernet, ip
+from pycarp.wire.vrrp import AUTHENTICATION_HEADER
 
 _FAMILY_OF_TYPE = {
     ethernet.ETHERTYPE_IPV4.to_bytes(2, "big"): Family.IPV4,
@@ -47,7 +48,7 @@ def frame_of(outgoing: Outgoing, *, link_mac: MacAddress, identification: int) -
 
 
 def datagram_of(frame: bytes, *, link: str) -> Datagram | None:
-    """Return the datagram of protocol 112 in a frame; None for any other.
+    """Return the datagram of protocol 112 in a frame, also behind an authentication header; None for any other.
 
     A frame to a single host must carry a packet to a single host, and one to a group a packet to a group: kernels never
     show CARP anything else. Source: measured, carp.md section 13.
@@ -73,9 +74,14 @@ def datagram_of_packet(octets: bytes, *, link: str) -> Datagram | None:
 
 def _datagram_of_ipv4(octets: bytes, link: str) -> Datagram | None:
     packet = ip.decode_ipv4(octets)
-    if packet.protocol != CARP_PROTOCOL:
+    if packet.protocol != CARP_PROTOCOL and not _is_authenticated(packet):
         return None
     return Datagram(link, Family.IPV4, packet.source, packet.destination, packet.ttl, packet.payload)
+
+
+def _is_authenticated(packet: ip.IPv4Packet) -> bool:
+    """Say whether protocol 112 follows an authentication header, which is VRRP and stays in the payload."""
+    return packet.protocol == AUTHENTICATION_HEADER and packet.payload[:1] == bytes((CARP_PROTOCOL,))
 
 
 def _datagram_of_ipv6(octets: bytes, link: str) -> Datagram | None:

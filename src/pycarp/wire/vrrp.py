@@ -1,44 +1,174 @@
-"""Tells VRRP from CARP: both are protocol 112, go to the same groups, and begin alike. Source: carp.md 9 and 10."""
+"""Tells VRRP from CARP: both are protocol 112, go to the same groups, and begin alike.
 
-from dataclasses import dataclass
+VRRP version 2 begins with the octet of CARP, 0x21, and has the number of its addresses where CARP has its authlen;
+version 3 begins with 0x31, which no CARP does. A packet that is too short for CARP is told by its length alone. A
+longer one must also carry what only VRRP carries, since no receiver of CARP looks at authlen or at trailing octets.
 
-from pycarp.wire.advertisement import AUTHLEN
-from pycarp.wire.checksum import internet_checksum
+The VRRP that is understood: version 2 without authentication, with a password, and behind an IPsec authentication
+header; version 3 over IPv4 and IPv6; either with the trailer that signs it. VRRP itself is not judged here.
 
-_VRRP2_FIRST, _VRRP3_FIRST = 0x21, 0x31
+Sources: RFC 3768 section 5.3 and RFC 2338 (version 2), RFC 9568 section 5.2 (version 3), RFC 4302 (authentication
+header), draft-cassen-vrrp-auth-hmac (trailer), and the captures of keepalived and FRR in ``tests/vectors/vrrp``.
+"""
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+
+from pycarp.vocabulary import CARP_PROTOCOL, NS_PER_S, Address
+from pycarp.wire.advertisement import AUTHLEN, LENGTH, with_checksum
+from pycarp.wire.checksum import internet_checksum, ipv4_pseudo_header, ipv6_pseudo_header
+
+AUTHENTICATION_HEADER = 51
+"""IP protocol number of the IPsec authentication header."""
+
+_FIRST_OF_2, _FIRST_OF_3 = 0x21, 0x31
 _HEADER_LENGTH = 8
+_CHECKSUM_AT = 6
+_IPV4_LENGTH, _IPV6_LENGTH = 4, 16
+
+_NO_AUTHENTICATION, _PASSWORD, _IPSEC = 0, 1, 2
 _AUTHENTICATION_LENGTH = 8
-_ADDRESS_LENGTHS = (4, 16)
+"""Octets behind the addresses of version 2, whatever the kind of authentication."""
+
+_SPACE, _TILDE = 0x20, 0x7E
+
+_TRAILER_LENGTH = 28
+_TRAILER_SCHEME = 1
+"""HMAC-SHA256, the only scheme that there is."""
+
+_LONGEST = _HEADER_LENGTH + 255 * _IPV6_LENGTH + _TRAILER_LENGTH
+
+_NS_PER_CS = NS_PER_S // 100
+_INTERVAL_MASK = 0x0FFF  # the upper four bits are reserved
+_SHORTEST_PLAIN_CS = 10
+"""Routers that sum no pseudo-header advertise every 100 ms at most; advbase 1 to 9 of a CARP would be less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vrrp:
-    """What a VRRP packet says of itself."""
+    """What a VRRP advertisement says of itself.
+
+    ``count`` is how many addresses it claims to carry: FreeBSD 15 counts those of both families in either.
+    """
 
     version: int
-    router_id: int
+    vrid: int
     priority: int
+    count: int
+    interval_ns: int
+    has_authentication_header: bool = False
 
 
-def vrrp_of(payload: bytes) -> Vrrp | None:
-    """Return what a payload says of itself if it is VRRP version 2 or 3, else None."""
-    if len(payload) < _HEADER_LENGTH:
+def vrrp_of(payload: bytes, *, source: Address, destination: Address) -> Vrrp | None:
+    """Return what the payload of an IP packet says of itself if it is VRRP, else None; never raises.
+
+    The packet is of protocol 112, or of protocol 51, whose authentication header then begins the payload. ``source``
+    and ``destination`` are those of its IP header.
+    """
+    if payload[:1] != bytes((CARP_PROTOCOL,)):
+        return _bare(payload, source, destination)
+    inner = _bare(_behind_authentication_header(payload), source, destination)
+    if inner is None or inner.version != 2:
         return None
-    if payload[0] == _VRRP2_FIRST and _is_version_2(payload):
-        return Vrrp(version=2, router_id=payload[1], priority=payload[2])
-    if payload[0] == _VRRP3_FIRST and _is_version_3(payload):
-        return Vrrp(version=3, router_id=payload[1], priority=payload[2])
-    return None
+    return replace(inner, has_authentication_header=True)
+
+
+def redacted(payload: bytes, *, source: Address, destination: Address) -> bytes:
+    """Return a VRRP payload that is recognised as the same, without addresses, password, and what signs it.
+
+    ``payload`` is one that ``vrrp_of`` recognises. The checksum is right whatever it was.
+    """
+    if payload[0] == CARP_PROTOCOL:
+        inner = redacted(_behind_authentication_header(payload), source=source, destination=destination)
+        return payload[:4].ljust(len(payload) - len(inner), b"\x00") + inner
+    if payload[0] == _FIRST_OF_3:
+        blank = payload[:_CHECKSUM_AT].ljust(len(payload), b"\x00")
+        return with_checksum(blank, _checksum(_pseudo_header(source, destination, len(blank)) + blank))
+    length = _HEADER_LENGTH + _IPV4_LENGTH * payload[3] + _AUTHENTICATION_LENGTH
+    blank, trailer = payload[:_CHECKSUM_AT].ljust(length, b"\x00"), payload[length:]
+    return with_checksum(blank, _checksum(blank)) + trailer[:4].ljust(len(trailer), b"\x00")
+
+
+def _checksum(octets: bytes) -> bytes:
+    return internet_checksum(octets).to_bytes(2, "big")
+
+
+def _behind_authentication_header(payload: bytes) -> bytes:
+    """Return what follows the header, whose length counts words of 32 bits less two; nothing if it is none."""
+    if payload[2:4] != b"\x00\x00":
+        return b""
+    return payload[(payload[1] + 2) * 4 :]
+
+
+def _bare(payload: bytes, source: Address, destination: Address) -> Vrrp | None:
+    if not _HEADER_LENGTH <= len(payload) <= _LONGEST:
+        return None
+    if payload[0] == _FIRST_OF_2 and isinstance(source, IPv4Address) and _is_version_2(payload):
+        version, interval_ns = 2, payload[5] * NS_PER_S
+    elif payload[0] == _FIRST_OF_3 and _is_version_3(payload, source, destination):
+        version, interval_ns = 3, _interval_cs(payload) * _NS_PER_CS
+    else:
+        return None
+    return Vrrp(version=version, vrid=payload[1], priority=payload[2], count=payload[3], interval_ns=interval_ns)
+
+
+def _interval_cs(payload: bytes) -> int:
+    return int.from_bytes(payload[4:6], "big") & _INTERVAL_MASK
 
 
 def _is_version_2(payload: bytes) -> bool:
-    """Judge by the length, which follows from the number of addresses in the octet that is CARP's authlen."""
-    count = payload[3]
-    if len(payload) != _HEADER_LENGTH + 4 * count + _AUTHENTICATION_LENGTH:
+    """Judge by the length, which follows from the count; of what CARP may be as well, by everything else."""
+    length = _HEADER_LENGTH + _IPV4_LENGTH * payload[3] + _AUTHENTICATION_LENGTH
+    message, trailer = payload[:length], payload[length:]
+    if len(message) < length or len(trailer) not in (0, _TRAILER_LENGTH):
         return False
-    # Seven addresses look like CARP with eight octets behind it, which nobody sends; then the checksum decides.
-    return count != AUTHLEN or internet_checksum(payload) == 0
+    if len(payload) < LENGTH:
+        return True
+    authentication = message[-_AUTHENTICATION_LENGTH:]
+    if not _is_authentication(payload[4], authentication) or not _is_trailer(trailer):
+        return False
+    return internet_checksum(message) == 0
 
 
-def _is_version_3(payload: bytes) -> bool:
-    return any(len(payload) == _HEADER_LENGTH + length * payload[3] for length in _ADDRESS_LENGTHS)
+def _is_authentication(kind: int, octets: bytes) -> bool:
+    """Say whether the last octets of a message are what its kind of authentication puts there."""
+    if kind in (_NO_AUTHENTICATION, _IPSEC):
+        return not any(octets)
+    # A password is text, padded with zeros; the end of a digest hardly ever is.
+    return kind == _PASSWORD and all(_SPACE <= octet <= _TILDE for octet in octets.rstrip(b"\x00"))
+
+
+def _is_trailer(octets: bytes) -> bool:
+    return not octets or (octets[0] == _TRAILER_SCHEME and octets[2:4] == b"\x00\x00")
+
+
+def _is_version_3(payload: bytes, source: Address, destination: Address) -> bool:
+    """Judge by the first octet, and of what is long enough for CARP, by the length against the count or the checksum.
+
+    Seven IPv4 addresses make the 36 octets and the authlen of CARP, so that there the checksum decides alone.
+    """
+    if (len(payload) - _HEADER_LENGTH) % _IPV4_LENGTH:
+        return False
+    if len(payload) < LENGTH:
+        return True
+    size = _IPV4_LENGTH if isinstance(source, IPv4Address) else _IPV6_LENGTH
+    surplus = len(payload) - _HEADER_LENGTH - size * payload[3]
+    is_ambiguous = len(payload) == LENGTH and payload[3] == AUTHLEN
+    if surplus in (0, _TRAILER_LENGTH) and not is_ambiguous:
+        return True
+    return _is_summed(payload, source, destination)
+
+
+def _is_summed(payload: bytes, source: Address, destination: Address) -> bool:
+    """Say whether a checksum of version 3 holds: with the pseudo-header nearly everywhere, without by RFC 9568."""
+    if internet_checksum(_pseudo_header(source, destination, len(payload)) + payload) == 0:
+        return True
+    return internet_checksum(payload) == 0 and _interval_cs(payload) >= _SHORTEST_PLAIN_CS
+
+
+def _pseudo_header(source: Address, destination: Address, length: int) -> bytes:
+    if isinstance(source, IPv4Address) and isinstance(destination, IPv4Address):
+        return ipv4_pseudo_header(source, destination, length=length, protocol=CARP_PROTOCOL)
+    if isinstance(source, IPv6Address) and isinstance(destination, IPv6Address):
+        return ipv6_pseudo_header(source, destination, length=length, next_header=CARP_PROTOCOL)
+    return b""
