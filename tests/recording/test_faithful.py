@@ -1,7 +1,8 @@
 """Whatever happens to an engine happens again when its recording is replayed, and nothing secret is in it."""
 
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from pycarp.wire.checksum import internet_checksum
 from tests.support.histories import PASSPHRASES, Happening, Life, dialects, entropy, histories
 from tests.support.hosts import KEY, advert, config, datagram, published, seconds
 from tests.support.recordings import a_takeover, differences, lines_of, noting, played, recorded, written
+from tests.support.vrrp_packets import AUTHENTICATION_HEADER, IPSEC, PASSWORD, TRAILER, Version3, version_2
 
 WRONG_SUM = b"\x12\x34"
 
@@ -173,6 +175,20 @@ def test_the_plain_password_of_vrrp_is_not_written() -> None:
 
     assert b"vrrppass".hex().encode() not in b"".join(lines)
     assert differences(lines) == []
+
+
+@pytest.mark.parametrize("count", [1, 5, 7, 20])
+def test_vrrp_of_any_length_is_replayed_as_what_it_was(count: int) -> None:
+    source, vrid = IPv4Address("192.168.1.10"), 1
+    two = version_2(count, PASSWORD, vrid=vrid)
+    three = Version3(count=count).octets()
+    packets = (two, two + TRAILER, AUTHENTICATION_HEADER + version_2(count, IPSEC, vrid=vrid), three, three + TRAILER)
+
+    for packet in packets:
+        lines = lines_of([*a_takeover(), (DatagramReceived(datagram(packet, source=source)), 8)])
+
+        assert differences(lines) == []
+        assert PASSWORD[1][:6].hex().encode() not in b"".join(lines)
 
 
 def test_hosts_that_share_a_passphrase_have_keys_of_their_own() -> None:

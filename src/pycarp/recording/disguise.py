@@ -23,12 +23,13 @@ from pycarp.core.suspicion import counterfeit_of, find_out
 from pycarp.recording.throw_away import ThrowAway
 from pycarp.vocabulary import Address, Datagram, HostKey
 from pycarp.wire import advertisement as wire
+from pycarp.wire.vrrp import redacted, vrrp_of
 
 _REMEMBERED_MAX = 32
 """Ways of signing of a host that are remembered: what is signed in an older one counts as not authentic."""
 
-_VRRP_HEADER = 6
-"""Octets that tell VRRP from noise; behind them are a checksum, addresses and, in version 2, a password."""
+_HEADER = 6
+"""Octets that are shown of what is too short for an advertisement; behind them may be a password of broken VRRP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +131,17 @@ class Disguise:
     # Packets
 
     def _payload(self, datagram: Datagram) -> bytes:
-        if len(datagram.payload) < wire.LENGTH:
-            return datagram.payload[:_VRRP_HEADER].ljust(len(datagram.payload), b"\x00")
-        heard = wire.decode(datagram.payload)
-        ways = self._pairs.get(HostKey(datagram.link, heard.vhid), {})
-        for pair in chain.from_iterable(reversed(ways.values())):
-            if pair.real.verify(heard.counter, heard.digest):
-                return self._signed_anew(datagram, pair.throw_away.sign(heard.counter))
+        is_long_enough = len(datagram.payload) >= wire.LENGTH
+        if is_long_enough:
+            heard = wire.decode(datagram.payload)
+            ways = self._pairs.get(HostKey(datagram.link, heard.vhid), {})
+            for pair in chain.from_iterable(reversed(ways.values())):
+                if pair.real.verify(heard.counter, heard.digest):
+                    return self._signed_anew(datagram, pair.throw_away.sign(heard.counter))
+        if vrrp_of(datagram.payload, source=datagram.source, destination=datagram.destination):
+            return redacted(datagram.payload, source=datagram.source, destination=datagram.destination)
+        if not is_long_enough:
+            return datagram.payload[:_HEADER].ljust(len(datagram.payload), b"\x00")
         return self._signed_anew(datagram, b"".join(self._random(8) for _ in range(3))[:DIGEST_LENGTH])
 
     def _signed_anew(self, datagram: Datagram, digest: bytes) -> bytes:
