@@ -7,10 +7,12 @@ import struct
 from pycarp.core.flood import PacketFilter
 from pycarp.vocabulary import CARP_PROTOCOL, Family
 from pycarp.wire import ethernet
+from pycarp.wire.vrrp import AUTHENTICATION_HEADER
 
 _SO_ATTACH_FILTER = 26
 _SO_DETACH_FILTER = 27
 _LOAD_WORD, _LOAD_HALF, _LOAD_OCTET, _LOAD_WORD_BEHIND, _LOAD_HEADER_LENGTH = 0x20, 0x28, 0x30, 0x40, 0xB1
+_LOAD_OCTET_BEHIND = 0x50
 _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x15, 0x35, 0x54, 0x06
 _ACCEPT = 0x40000
 
@@ -31,12 +33,26 @@ Program = tuple[tuple[int, int, int, int], ...]
 
 _PASS, _DROP = (_RETURN, 0, 0, _ACCEPT), (_RETURN, 0, 0, 0)
 
+_PROTOCOL_OF_IPV4: Program = (
+    (_JUMP_EQUAL, 6, 0, CARP_PROTOCOL),
+    (_JUMP_EQUAL, 1, 0, AUTHENTICATION_HEADER),
+    _DROP,
+    (_LOAD_HEADER_LENGTH, 0, 0, ethernet.HEADER_LENGTH),
+    (_LOAD_OCTET_BEHIND, 0, 0, ethernet.HEADER_LENGTH),
+    (_JUMP_EQUAL, 1, 0, CARP_PROTOCOL),
+    _DROP,
+)
+"""With the protocol loaded, goes on behind these instructions or drops."""
+
+_PROTOCOL_OF_IPV6: Program = ((_JUMP_EQUAL, 1, 0, CARP_PROTOCOL), _DROP)
+
 
 def carp_frames(family: Family, packet_filter: PacketFilter | None = None) -> Program:
     """Return the filter that passes frames of protocol 112 to groups and to this host, and nothing else.
 
-    The next header of IPv6 is that of the fixed header; no CARP sends extension headers. A ``packet_filter`` passes
-    only some of them.
+    Over IPv4 it may be behind an authentication header, as VRRP is: a host tells of a router that has its id. The next
+    header of IPv6 is that of the fixed header; no CARP sends extension headers. A ``packet_filter`` passes only
+    some of them.
     """
     ethertype, protocol_at = _TYPE_AND_PROTOCOL_AT[family]
     return (
@@ -44,8 +60,7 @@ def carp_frames(family: Family, packet_filter: PacketFilter | None = None) -> Pr
         (_JUMP_EQUAL, 1, 0, ethertype),
         _DROP,
         (_LOAD_OCTET, 0, 0, protocol_at),
-        (_JUMP_EQUAL, 1, 0, CARP_PROTOCOL),
-        _DROP,
+        *(_PROTOCOL_OF_IPV4 if family is Family.IPV4 else _PROTOCOL_OF_IPV6),
         (_LOAD_OCTET, 0, 0, _PACKET_TYPE),
         (_JUMP_AT_LEAST, 0, 1, _PACKET_OTHERHOST),
         _DROP,
