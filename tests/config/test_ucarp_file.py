@@ -67,8 +67,12 @@ def test_an_interface_can_be_renamed() -> None:
         ("", "start:1:1: no ucarp is started here (expected ucarp --interface"),
         (f"\nucarp {OPTIONS} -v 0", "start:2:1: vhid must be between 1 and 255, not 0"),
         (f"ucarp {OPTIONS} --bogus", "start:1:1: option --bogus not recognized"),
-        ('ucarp -p "$PASS"', "start:1:1: an option is computed by the shell (write the value itself)"),
-        ("ucarp -p 'x", "start:1:1: a quote is never closed"),
+        (
+            'ucarp -p "$PASS"',
+            "start:1:1: an option is computed by the shell (write the value itself; PASS has no value",
+        ),
+        ("ucarp -p $(cat x)", "start:1:1: an option is computed by the shell (write the value itself)"),
+        ("ucarp -p 'x", "start:1:10: quote ' is never closed"),
         (f"ucarp {OPTIONS}\nucarp {OPTIONS}", "start:2:1: vhid 1 is used twice on eth0"),
     ],
 )

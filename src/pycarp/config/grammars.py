@@ -6,9 +6,10 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from pycarp.config import dump, hostname_if, rcconf, toml, ucarp_file
+from pycarp.config import dump, hostname_if, ifupdown, rcconf, toml, ucarp_file, ucarp_vip
 from pycarp.config.dump import Document
 from pycarp.config.model import NodeConfig
+from pycarp.config.source_text import plain
 from pycarp.dialects import OPENBSD, UNIVERSAL, Dialect
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import LinkFacts
@@ -21,7 +22,11 @@ class Grammar(StrEnum):
     HOSTNAME_CARP = "hostname.carp"
     TOML = "toml"
     UCARP = "ucarp"
+    INTERFACES = "interfaces"
+    VIP_CONF = "vip.conf"
 
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 TARGETS = ("rc.conf", "rc.conf9", "hostname.carp", "toml", "ucarp")
 """What can be written: FreeBSD's rc.conf has two generations."""
@@ -30,10 +35,14 @@ _NAMES = (
     (re.compile(r"hostname\..+"), Grammar.HOSTNAME_CARP),
     (re.compile(r".*\.toml"), Grammar.TOML),
     (re.compile(r".*rc\.conf.*"), Grammar.RC_CONF),
+    (re.compile(r"interfaces|.+\.interfaces"), Grammar.INTERFACES),
+    (re.compile(r"vip-.+\.conf"), Grammar.VIP_CONF),
 )
 _SIGNS = (
     (re.compile(r"^\s*\[\[?\s*(host|node)\b", re.MULTILINE), Grammar.TOML),
-    (re.compile(r"^\s*(ifconfig_\w+|cloned_interfaces)=", re.MULTILINE), Grammar.RC_CONF),
+    (re.compile(r"^\s*((ipv6_)?ifconfig_\w+|cloned_interfaces|ucarp_enable)=", re.MULTILINE), Grammar.RC_CONF),
+    (re.compile(r"^\s*(VIP_ADDRESS|BIND_INTERFACE)=", re.MULTILINE), Grammar.VIP_CONF),
+    (re.compile(r"^\s*iface[ \t]+\S+[ \t]+inet6?[ \t]", re.MULTILINE), Grammar.INTERFACES),
     (re.compile(r"^[^#\n]*\bucarp\s+-", re.MULTILINE), Grammar.UCARP),
     (re.compile(r"^\s*(inet6?|vhid|carpdev)\s", re.MULTILINE), Grammar.HOSTNAME_CARP),
 )
@@ -41,7 +50,7 @@ _SIGNS = (
 
 def recognise(file: str, text: str) -> Grammar:
     """Return the grammar of a file, by its name or else by its text; ConfigError when neither tells."""
-    name = Path(file).name
+    name, text = Path(file).name, plain(text)
     for pattern, grammar in _NAMES:
         if pattern.fullmatch(name):
             return grammar
@@ -54,10 +63,16 @@ def recognise(file: str, text: str) -> Grammar:
 def load(path: Path) -> str:
     """Return the text of a file; ConfigError when it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        octets = path.read_bytes()
+        return octets.decode()
     except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        why = exc.strerror if isinstance(exc, OSError) else _why_no_text(octets)
         raise ConfigError(f"cannot read {path}: {why}") from exc
+
+
+def _why_no_text(octets: bytes) -> str:
+    """Return in words why a file cannot be decoded."""
+    return "it is UTF-16; save it as UTF-8" if octets[:2] in _UTF_16 else "it is not text"
 
 
 def read(
@@ -82,10 +97,14 @@ def read(
             return rcconf.read(text, file=file, links=links, renames=renames, dialect=dialect or UNIVERSAL)
         case Grammar.HOSTNAME_CARP:
             return hostname_if.read(text, file=file, links=links, renames=renames, dialect=dialect or OPENBSD)
-        case Grammar.TOML | Grammar.UCARP if dialect is not None:
+        case _ if dialect is not None:
             raise ConfigError(f"a dialect is given by the file itself in grammar {grammar}; write it there")
         case Grammar.TOML:
             return toml.read(text, file=file, links=links, renames=renames)
+        case Grammar.INTERFACES:
+            return ifupdown.read(text, file=file, links=links, renames=renames)
+        case Grammar.VIP_CONF:
+            return ucarp_vip.read(text, file=file, links=links, renames=renames)
         case _:
             return ucarp_file.read(text, file=file, links=links, renames=renames)
 
