@@ -115,7 +115,8 @@ class _Reader:
                 return self._containing(said)
         except NoParentError as exc:
             hint = exc.hint if said.carpdev is not None else "add carpdev INTERFACE"
-            self._complain(said.carpdev or said.addresses[0][0], str(exc), hint)
+            if said.carpdev is not None or not said.has_faults:
+                self._complain(said.carpdev or said.addresses[0][0], str(exc), hint)
             return None
         return None
 

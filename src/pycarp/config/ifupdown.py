@@ -94,7 +94,6 @@ def read(
 
 
 def _start(stanza: _Stanza, hosts: UcarpHosts, stanzas: Sequence[_Stanza]) -> None:
-    before = len(hosts.problems)
     _check_options(stanza, hosts)
     missing = [name for name in _REQUIRED if not stanza.options.get(name, (stanza.where, Word("", 0, 0)))[1].text]
     for name in missing:
@@ -107,14 +106,13 @@ def _start(stanza: _Stanza, hosts: UcarpHosts, stanzas: Sequence[_Stanza]) -> No
         if name in stanza.options and stanza.options[name][1].text
     }
     complain_of_blanks(hosts, settings, "Debian's script")
-    if len(hosts.problems) > before:
-        return
-    keyword, address = stanza.options["address"]
-    own = Word(address.text.partition("/")[0], address.line, address.column)
     settings["interface"] = Setting("iface", Word(stanza.link, stanza.where.line, stanza.where.column), hosts.file)
-    settings["srcip"] = Setting(keyword.text, own, hosts.file)
+    if "address" in stanza.options:
+        keyword, address = stanza.options["address"]
+        own = Word(address.text.partition("/")[0], address.line, address.column)
+        settings["srcip"] = Setting(keyword.text, own, hosts.file)
     flags = [flag for name, flag in _SWITCHES.items() if name in stanza.options and _is_on(stanza.options[name][1])]
-    start(hosts, stanza.where, settings, flags=flags, prefix=_prefix(stanza, settings["addr"], stanzas))
+    start(hosts, stanza.where, settings, flags=flags, prefix=_prefix(stanza, settings.get("addr"), stanzas))
 
 
 def _check_options(stanza: _Stanza, hosts: UcarpHosts) -> None:
@@ -130,11 +128,11 @@ def _is_on(value: Word) -> bool:
     return bool(value.text) and not _OFF.match(value.text)
 
 
-def _prefix(stanza: _Stanza, address: Setting, stanzas: Sequence[_Stanza]) -> int | None:
+def _prefix(stanza: _Stanza, address: Setting | None, stanzas: Sequence[_Stanza]) -> int | None:
     """Return the length that the stanza of the shared address gives it; None where there is no such stanza."""
     label = next((each for each in stanzas if each.link == stanza.link + _LABEL), None)
     own = label.own if label else None
-    if isinstance(own, IPv4Interface) and str(own.ip) == address.value.text:
+    if address and isinstance(own, IPv4Interface) and str(own.ip) == address.value.text:
         return own.network.prefixlen
     return None
 

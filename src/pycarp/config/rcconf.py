@@ -146,6 +146,10 @@ class _Reader:
         self._places: dict[HostKey, Word] = {}
         self._shared: dict[tuple[str, Address], HostKey] = {}
         self._notes: list[str] = []
+        self._about_carp = {
+            each.name.text for each in script.assignments if carp_words.is_about_carp(each.words())
+        } & self._variables.keys()
+        """The variables of which a value, maybe not the last one, is about carp."""
 
     def read(self) -> NodeConfig:
         """Return the hosts that could be understood."""
@@ -157,6 +161,7 @@ class _Reader:
         why_no_ucarp = ucarp_variables.read(self._variables, ucarp)
         self.problems += ucarp.problems
         hosts = (*clones, *attached, *ucarp.hosts)
+        self._check_doubtful(is_all=not hosts)
         if not hosts and not self.problems:
             self._complain_of_nothing(why_no_ucarp)
         own = {link: tuple(owns) for link, owns in self._parents.declared.items()}
@@ -205,6 +210,17 @@ class _Reader:
         hint = 'expected cloned_interfaces="carp0" with ifconfig_carp0="vhid 1 pass SECRET ADDRESS/LENGTH", '
         hint += 'or ifconfig_IF_alias0="inet vhid 1 pass SECRET alias ADDRESS/32"'
         self._complain(Word("", 1, 1), "no carp is configured here", hint)
+
+    def _check_doubtful(self, *, is_all: bool) -> None:
+        """Refuse aliases that may be about carp if nothing else ``is_all`` there is, else note that they were not read.
+
+        An alias of which some value is about carp is always refused.
+        """
+        for line in self._doubtful():
+            if line.name.text in self._about_carp or is_all:
+                self._complain_of_doubt(line)
+            elif _IFCONFIG.fullmatch(line.name.text):
+                self._notes.append(f"{self._file}:{line.name.line}: passed over: {line.why_uncertain()}")
 
     # The first generation: cloned interfaces
 

@@ -23,12 +23,12 @@ _OPENS = {")": "(", "}": "{"}
 _EXPANSION_MAX = 10_000
 _BLANKS = frozenset(" \t\r\n")
 _COMPOUNDS = {
-    "if": ("fi", "a condition"),
-    "case": ("esac", "a condition"),
-    "while": ("done", "a loop"),
-    "until": ("done", "a loop"),
-    "for": ("done", "a loop"),
-    "select": ("done", "a loop"),
+    "if": ("fi", "a condition of the shell"),
+    "case": ("esac", "a condition of the shell"),
+    "while": ("done", "a loop of the shell"),
+    "until": ("done", "a loop of the shell"),
+    "for": ("done", "a loop of the shell"),
+    "select": ("done", "a loop of the shell"),
     "{": ("}", ""),
 }
 """What begins a compound command: the word that ends it, and what its assignments depend on."""
@@ -256,9 +256,9 @@ class _Scanner:
 
     def _begin(self, closer: str, what: str) -> None:
         if self._defines_function:
-            what = "a function"
+            what = "a function of the shell"
         elif not what and self._after_and_or:
-            what = "a condition"
+            what = "a condition of the shell"
         self._open.append(_Compound(closer, what, self._line))
         self._defines_function, self._after_and_or = False, 0
 
@@ -271,7 +271,7 @@ class _Scanner:
         if self._after_and_or:
             return f"a condition of the shell in line {self._after_and_or}"
         deciding = next((each for each in reversed(self._open) if each.what), None)
-        return f"{deciding.what} of the shell in line {deciding.line}" if deciding else ""
+        return f"{deciding.what} in line {deciding.line}" if deciding else ""
 
     def _end_command(self) -> None:
         words, assigned, condition = self._words, self._assigned, self._condition()

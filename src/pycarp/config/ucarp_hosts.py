@@ -46,8 +46,9 @@ class UcarpHosts:
         *,
         places: Mapping[str, tuple[str, Word]] | None = None,
         prefix: int | None = None,
+        is_complete: bool = True,
     ) -> None:
-        """Add the host that ucarp would be with these arguments.
+        """Add the host that ucarp would be with these arguments; without ``is_complete`` only look for problems.
 
         ``where`` is the place of the whole; ``places`` are file and place of single options, by their long names.
         ``prefix`` is the length with which the shared address is added, where the file says it.
@@ -55,7 +56,7 @@ class UcarpHosts:
         try:
             command = ucarp.parse(arguments)
             self._check_address(command.address)
-            link = self._link(command)
+            link = self._link(command) if is_complete else ""
         except UcarpUsage as exc:
             self.complain(where, exc.complaint or "ucarp would only show its usage")
         except UcarpProblems as exc:
@@ -66,6 +67,8 @@ class UcarpHosts:
         except NoParentError as exc:
             self.complain(where, str(exc), exc.hint)
         else:
+            if not is_complete:
+                return
             self._keep(where, command, link, prefix)
 
     def complain(self, where: Word, text: str, hint: str = "", *, file: str = "") -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pycarp.config.shell import Word
 from pycarp.config.ucarp_hosts import UNKNOWN_SOURCE, UcarpHosts
 
+_PLACEHOLDERS = {"interface": "eth0", "vhid": "1", "addr": "192.0.2.1"}
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -35,14 +37,18 @@ def start(
 ) -> None:
     """Add the host of settings by ucarp's long options; ``flags`` are those without a value, ``more`` finished words.
 
-    An own address that is missing is none that pycarp needs; what else is missing is complained about.
+    An own address that is missing is none that pycarp needs. What else is missing the caller has complained about:
+    a placeholder stands for it, so that all problems are found at once.
     """
+    missing = {} if "passfile" in settings else {"pass": "x"}
+    missing = {option: value for option, value in (_PLACEHOLDERS | missing).items() if option not in settings}
     arguments = [*more, *(f"--{option}={setting.value.text}" for option, setting in settings.items())]
     arguments += [f"--{flag}" for flag in flags]
+    arguments += [f"--{option}={value}" for option, value in missing.items()]
     if "srcip" not in settings:
         arguments.append(f"--srcip={UNKNOWN_SOURCE}")
     places = {option: (setting.file, setting.value) for option, setting in settings.items()}
-    hosts.add(where, arguments, places=places, prefix=prefix)
+    hosts.add(where, arguments, places=places, prefix=prefix, is_complete=not missing)
 
 
 def complain_of_blanks(hosts: UcarpHosts, settings: Mapping[str, Setting], who: str) -> None:

@@ -63,17 +63,14 @@ def _start(said: Mapping[str, Assignment], enable: Assignment, hosts: UcarpHosts
         for name, option in _OPTIONS.items()
         if name in said and said[name].value
     }
-    missing = [name for name in _REQUIRED if _OPTIONS[name] not in settings]
-    for name in missing:
-        hosts.complain(enable.name, f"{name} is missing", f'add {name}="..."')
+    for name in _REQUIRED:
+        if _OPTIONS[name] not in settings:
+            hosts.complain(enable.name, f"{name} is missing", f'add {name}="..."')
     if "pass" not in settings and "passfile" not in settings:
         hosts.complain(enable.name, "ucarp_pass is missing", "add ucarp_passfile, or ucarp_pass")
-        return
     if "pass" in settings and "passfile" in settings:
         hosts.note(settings.pop("pass").value.line, "ucarp_passfile counts, not ucarp_pass")
     complain_of_blanks(hosts, {name: each for name, each in settings.items() if name != "xparam"}, "FreeBSD's script")
-    if missing or hosts.problems:
-        return
     settings.setdefault("vhid", Setting("ucarp_vhid", Word("1", enable.name.line, 1), hosts.file))
     flags = [flag for name, flag in _SWITCHES.items() if name in said and _is_yes(said[name], hosts)]
     more = [word.text for word in said[_FLAGS].words()] if _FLAGS in said else []

@@ -47,14 +47,8 @@ def read(
     settings, options = _settings(text, hosts)
     if Path(file).name == COMMON:
         hosts.complain(Word("", 1, 1), f"{COMMON} is no virtual host by itself", "give vip-001.conf beside it")
-    elif "addr" not in settings:
-        hosts.complain(Word("", 1, 1), "VIP_ADDRESS is missing", 'add VIP_ADDRESS="ADDRESS"')
-    elif not hosts.problems:
-        number = _NUMBERED.fullmatch(Path(file).name)
-        if number and "vhid" not in settings:
-            settings["vhid"] = Setting("the number in the file's name", Word(str(int(number[1])), 1, 1), file)
-        more = [word.text for word in options.words()] if options else []
-        start(hosts, settings["addr"].value, settings, more=more)
+    else:
+        _start(settings, options, hosts)
     for complaint, hint in unused_renames(named, hosts.named):
         hosts.complain(Word("", 1, 1), complaint, hint)
     if hosts.problems:
@@ -66,6 +60,22 @@ def read(
         places=hosts.places,
         secret_files=hosts.secret_files,
     )
+
+
+def _start(settings: dict[str, Setting], options: Assignment | None, hosts: UcarpHosts) -> None:
+    top = Word("", 1, 1)
+    number = _NUMBERED.fullmatch(Path(hosts.file).name)
+    if number and "vhid" not in settings:
+        settings["vhid"] = Setting(
+            "the number in the file's name", Word(number[1].lstrip("0") or "0", 1, 1), hosts.file
+        )
+    for option, name in (("addr", "VIP_ADDRESS"), ("interface", "BIND_INTERFACE"), ("vhid", "ID")):
+        if option not in settings:
+            hosts.complain(top, f"{name} is missing", f'add {name}="..." here or in {COMMON}')
+    if "pass" not in settings and "passfile" not in settings:
+        hosts.complain(top, "PASSWORD is missing", f'add PASSWORD="SECRET" here or in {COMMON}')
+    more = [word.text for word in options.words()] if options else []
+    start(hosts, settings["addr"].value if "addr" in settings else top, settings, more=more)
 
 
 def _settings(text: str, hosts: UcarpHosts) -> tuple[dict[str, Setting], Assignment | None]:
