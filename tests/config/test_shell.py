@@ -79,6 +79,11 @@ def test_a_variable_that_no_line_gives_a_value_is_named() -> None:
     assert last("x=a$y").why_uncertain() == "y has no value in this file"
 
 
+@pytest.mark.parametrize("text", ["x=1 | a", "a | x=1", "a |\n x=1"])
+def test_a_value_in_a_pipeline_is_given_in_a_subshell(text: str) -> None:
+    assert last(text).why_uncertain() == "x is given in a pipeline"
+
+
 def test_a_doubt_is_inherited() -> None:
     assert last("if a; then y=1; fi\nx=$y").why_uncertain() == "y depends on a condition of the shell in line 1"
 

@@ -70,8 +70,8 @@ def complain_of_scopes(said: CarpWords, names: Collection[str], complain: Compla
     """Complain about link-local addresses that name another interface than the one they stand on: its ``names``."""
     for word, scope in said.scopes:
         if scope not in names:
-            known = " or ".join(dict.fromkeys(names))
-            complain(word, f"the address belongs to {scope}, and stands on another interface", f"write %{known}")
+            known = " or ".join(f"%{name}" for name in dict.fromkeys(names))
+            complain(word, f"the address belongs to {scope}, and stands on another interface", f"write {known}")
 
 
 def notes_of(said: CarpWords, file: str) -> list[str]:

@@ -169,6 +169,7 @@ class _Scanner:
         self._open: list[_Compound] = []
         self._after_and_or = 0
         """The line of the ``&&`` or ``||`` before this command; 0 for none."""
+        self._in_pipeline = False
         self._is_continued = False
         """Whether the next line belongs to this list, because an operator stands at the end of the line."""
         self._defines_function = False
@@ -205,7 +206,10 @@ class _Scanner:
         if operator == "&>":
             self._take()
             return
+        is_pipe = operator.startswith("|") and operator != "||"
+        self._in_pipeline |= is_pipe
         self._end_command()
+        self._in_pipeline = is_pipe or (self._in_pipeline and operator[0] == "\n" and self._is_continued)
         if operator in ("&&", "||"):
             self._after_and_or, self._is_continued = self._line, True
             self._skip(2)
@@ -277,6 +281,8 @@ class _Scanner:
         words, assigned, condition = self._words, self._assigned, self._condition()
         self._words, self._assigned, self._word_ended_at = [], [], -1
         is_declaration = bool(words) and words[0].value in _DECLARATIONS
+        for each in assigned if self._in_pipeline else ():
+            each.doubt = each.doubt or f"{each.name.text} is given in a pipeline"
         if not words or is_declaration:
             self._script.assignments += assigned
         if words and not is_declaration:

@@ -13,6 +13,7 @@ from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.vocabulary import LinkFacts
 
 _PROGRAM = "ucarp"
+_STARTER = "start-stop-daemon"
 
 
 def read(
@@ -63,6 +64,9 @@ def _read(command: Command, script: Script, hosts: UcarpHosts) -> None:
     words = [*command.assigned, *command.words]
     at = next((index for index, word in enumerate(words) if PurePath(word.value).name == _PROGRAM), len(words))
     options = words[at + 1 :]
+    if any(PurePath(word.value).name == _STARTER for word in words[:at]):
+        # Its own options end at "--", those of ucarp begin there.
+        options = options[next((i + 1 for i, word in enumerate(options) if word.value == "--"), len(options)) :]
     if not any(word.value.startswith("-") or not word.is_certain for word in options):
         return
     where = words[0].name
