@@ -4,15 +4,17 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from ipaddress import IPv4Address
-from pathlib import Path
+from pathlib import PurePath
 
 from pycarp.config import dump, hostname_if, ifupdown, rcconf, toml, ucarp_file, ucarp_vip
 from pycarp.config.dump import Document
 from pycarp.config.model import NodeConfig
-from pycarp.config.source_text import plain
+from pycarp.config.source_text import load, plain
 from pycarp.dialects import OPENBSD, UNIVERSAL, Dialect
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import LinkFacts
+
+__all__ = ["SAY_PREEMPT", "TARGETS", "Grammar", "load", "read", "recognise", "write"]
 
 
 class Grammar(StrEnum):
@@ -26,7 +28,8 @@ class Grammar(StrEnum):
     VIP_CONF = "vip.conf"
 
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+SAY_PREEMPT = frozenset({Grammar.TOML, Grammar.UCARP, Grammar.INTERFACES, Grammar.VIP_CONF})
+"""The grammars with a word for preempt; the BSDs set it elsewhere."""
 
 TARGETS = ("rc.conf", "rc.conf9", "hostname.carp", "toml", "ucarp")
 """What can be written: FreeBSD's rc.conf has two generations."""
@@ -50,7 +53,7 @@ _SIGNS = (
 
 def recognise(file: str, text: str) -> Grammar:
     """Return the grammar of a file, by its name or else by its text; ConfigError when neither tells."""
-    name, text = Path(file).name, plain(text)
+    name, text = PurePath(file).name, plain(text)
     for pattern, grammar in _NAMES:
         if pattern.fullmatch(name):
             return grammar
@@ -58,21 +61,6 @@ def recognise(file: str, text: str) -> Grammar:
         if pattern.search(text):
             return grammar
     raise ConfigError(f"cannot tell the grammar of {file}; say which: {', '.join(Grammar)}")
-
-
-def load(path: Path) -> str:
-    """Return the text of a file; ConfigError when it cannot be read."""
-    try:
-        octets = path.read_bytes()
-        return octets.decode()
-    except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else _why_no_text(octets)
-        raise ConfigError(f"cannot read {path}: {why}") from exc
-
-
-def _why_no_text(octets: bytes) -> str:
-    """Return in words why a file cannot be decoded."""
-    return "it is UTF-16; save it as UTF-8" if octets[:2] in _UTF_16 else "it is not text"
 
 
 def read(

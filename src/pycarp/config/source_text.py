@@ -1,6 +1,31 @@
 """The text of a file as its own system would see it: without what editors of other systems leave in it."""
 
+from pathlib import Path
+
+from pycarp.errors import ConfigError
+
+SIZE_MAX = 4 << 20
+"""Octets in a configuration; 10,000 virtual hosts have room."""
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARK = "\ufeff"
+
+
+def load(path: Path) -> str:
+    """Return the text of a file; ConfigError when it cannot be read, is no text, or has no end."""
+    try:
+        with path.open("rb") as file:
+            octets = file.read(SIZE_MAX + 1)
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "this is no path"
+        raise ConfigError(f"cannot read {path}: {why}") from exc
+    if len(octets) > SIZE_MAX:
+        raise ConfigError(f"cannot read {path}: it has more than {SIZE_MAX >> 20} MiB")
+    try:
+        return octets.decode()
+    except ValueError:
+        why = "it is UTF-16; save it as UTF-8" if octets[:2] in _UTF_16 else "it is not text"
+        raise ConfigError(f"cannot read {path}: {why}") from None
 
 
 def plain(text: str) -> str:

@@ -14,9 +14,10 @@ from pycarp.config.model import NodeConfig
 from pycarp.config.parents import Parents, unused_renames
 from pycarp.config.problems import ConfigProblems
 from pycarp.config.shell import Assignment, UnclosedQuoteError, Word
-from pycarp.config.source_text import plain
+from pycarp.config.source_text import load, plain
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.config.ucarp_settings import Setting, likely, start
+from pycarp.errors import ConfigError
 from pycarp.vocabulary import LinkFacts
 
 COMMON = "vip-common.conf"
@@ -76,6 +77,8 @@ def _start(settings: dict[str, Setting], options: Assignment | None, hosts: Ucar
         hosts.complain(top, "PASSWORD is missing", f'add PASSWORD="SECRET" here or in {COMMON}')
     more = [word.text for word in options.words()] if options else []
     start(hosts, settings["addr"].value if "addr" in settings else top, settings, more=more)
+    if "pass" in settings and settings["pass"].file != hosts.file:
+        hosts.secret_files |= {host.key: Path(settings["pass"].file) for host in hosts.hosts}
 
 
 def _settings(text: str, hosts: UcarpHosts) -> tuple[dict[str, Setting], Assignment | None]:
@@ -101,13 +104,12 @@ def _common(hosts: UcarpHosts) -> list[tuple[str, Assignment]]:
     path = Path(hosts.file).parent / COMMON
     if path.name == Path(hosts.file).name:
         return []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         return []
-    except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        hosts.complain(Word("", 1, 1), f"cannot read {path}: {why}")
+    try:
+        text = load(path)
+    except ConfigError as exc:
+        hosts.complain(Word("", 1, 1), str(exc))
         return []
     return _assignments(text, str(path), hosts)
 
