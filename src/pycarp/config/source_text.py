@@ -24,7 +24,7 @@ def load(path: Path) -> str:
     try:
         return octets.decode()
     except ValueError:
-        why = "it is UTF-16; save it as UTF-8" if octets[:2] in _UTF_16 else "it is not text"
+        why = "it is UTF-16; save it as UTF-8" if octets[:2] in _UTF_16 and len(octets) > 2 else "it is not text"
         raise ConfigError(f"cannot read {path}: {why}") from None
 
 
