@@ -1,5 +1,6 @@
 """The lines that people write into rc.conf for a vhid: lists, ranges, VLANs, scopes, conditions, included files."""
 
+from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,15 @@ def test_a_label_of_this_machine_is_no_device() -> None:
     (only,) = complaints(f'ifconfig_em1_alias0="inet {CARP}"', "lo", "em0", "em0:0")
 
     assert "interface em1 does not exist; there are: lo, em0 (" in only
+
+
+def test_the_address_of_a_label_is_one_of_its_device() -> None:
+    links = [
+        LinkFacts(name=name, is_up=True, addresses=(ip_interface(own),))
+        for name, own in (("eth0", "192.168.1.2/24"), ("eth0:0", "10.0.0.2/24"))
+    ]
+
+    assert rcconf.read(CLONE, file="rc.conf", links=links).hosts[0].interface == "eth0"
 
 
 # Link-local addresses

@@ -67,6 +67,7 @@ def test_an_interface_can_be_renamed() -> None:
         ("", "start:1:1: no ucarp is started here (expected ucarp --interface"),
         (f"\nucarp {OPTIONS} -v 0", "start:2:1: vhid must be between 1 and 255, not 0"),
         (f"ucarp {OPTIONS} --bogus", "start:1:1: option --bogus not recognized"),
+        (f"ucarp {OPTIONS} --advskw=3", "start:1:1: option --advskw not recognized (did you mean --advskew?)"),
         (
             'ucarp -p "$PASS"',
             "start:1:1: an option is computed by the shell (write the value itself; PASS has no value",
@@ -154,6 +155,18 @@ def test_an_address_that_no_host_can_have_is_refused(address: str) -> None:
     (only,) = complaints(f"ucarp {OPTIONS} -a {address}")
 
     assert only.startswith(f"start:1:1: {address} is ")
+
+
+def test_all_mistakes_of_a_command_are_told_at_once() -> None:
+    found = complaints(f"ucarp {OPTIONS} --bogus=1 -Q -k 256 -b x -r")
+
+    assert [each.removeprefix("start:1:1: ") for each in found] == [
+        "option --bogus not recognized",
+        "option -Q not recognized",
+        "option -r requires argument",
+        "advbase must be a number between 1 and 255",
+        "advskew must be between 0 and 255, not 256",
+    ]
 
 
 def test_a_label_of_an_address_is_no_device() -> None:

@@ -52,16 +52,23 @@ _LONG_BY_SHORT = {
 _LONG_ONLY = ("mcastip=", "dialect=", "transport=", "script-timeout=")
 """All but the first are ours; none makes an abbreviation ambiguous that ucarp understands."""
 
+LONG_OPTIONS = frozenset(name.removesuffix("=") for name in (*_LONG_BY_SHORT.values(), *_LONG_ONLY))
+"""The names of all options."""
+
 _SHORT = "".join(letter + ":" * name.endswith("=") for letter, name in _LONG_BY_SHORT.items())
 _NUMBER = re.compile(r"[ \t]*\+?(0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,20}|[1-9][0-9]{0,18})", re.ASCII)
 
 
 class UcarpUsage(Exception):  # noqa: N818  (it may be no error: --help)
-    """The usage is to be shown; ``complaint`` says why, empty when it was asked for."""
+    """The usage is to be shown; ``complaint`` says why, empty when it was asked for.
 
-    def __init__(self, complaint: str = "") -> None:
+    ``option`` is the one that ucarp does not know, or that lacks its value, without hyphens.
+    """
+
+    def __init__(self, complaint: str = "", option: str = "") -> None:
         super().__init__(complaint)
         self.complaint = complaint
+        self.option = option
 
 
 class UcarpProblems(ConfigError):  # noqa: N818  (it is plural)
@@ -141,7 +148,7 @@ def parse(arguments: Sequence[str]) -> UcarpCommand:
     try:
         pairs, others = getopt.gnu_getopt(list(arguments), _SHORT, long)
     except getopt.GetoptError as exc:
-        raise UcarpUsage(str(exc)) from None
+        raise UcarpUsage(str(exc), exc.opt) from None
     said = {_LONG_BY_SHORT.get(name[1:], name[2:]).removesuffix("="): value for name, value in _secrets_unified(pairs)}
     if "help" in said:
         raise UcarpUsage

@@ -1,5 +1,6 @@
 """The virtual hosts of one file that starts ucarp, whatever its grammar: each from the arguments that ucarp gets."""
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_interface
@@ -53,23 +54,43 @@ class UcarpHosts:
         ``where`` is the place of the whole; ``places`` are file and place of single options, by their long names.
         ``prefix`` is the length with which the shared address is added, where the file says it.
         """
+        rest: Sequence[str] | None = arguments
+        while rest is not None:
+            # Whatever else is wrong beside an unknown option is found as well.
+            is_complete &= rest is arguments
+            rest = self._try(where, rest, places or {}, prefix if is_complete else None, is_complete=is_complete)
+
+    def _try(
+        self,
+        where: Word,
+        arguments: Sequence[str],
+        places: Mapping[str, tuple[str, Word]],
+        prefix: int | None,
+        *,
+        is_complete: bool,
+    ) -> Sequence[str] | None:
+        """Add a host; return the arguments without an option that ucarp does not know, where there is one."""
         try:
             command = ucarp.parse(arguments)
             self._check_address(command.address)
             link = self._link(command) if is_complete else ""
         except UcarpUsage as exc:
-            self.complain(where, exc.complaint or "ucarp would only show its usage")
+            close = difflib.get_close_matches(exc.option, ucarp.LONG_OPTIONS, n=1)
+            hint = f"did you mean --{close[0]}?" if close and len(exc.option) > 1 else ""
+            self.complain(where, exc.complaint or "ucarp would only show its usage", hint)
+            rest = _without(arguments, exc.option) if exc.option else arguments
+            return rest if len(rest) < len(arguments) else None
         except UcarpProblems as exc:
             for option, problem in zip(exc.options, exc.problems, strict=True):
-                file, place = (places or {}).get(option, (self.file, where))
+                file, place = places.get(option, (self.file, where))
                 hint = "ucarp refuses it too; the BSDs use the first 19 octets only" if _TOO_LONG in problem else ""
                 self.complain(place, problem, hint, file=file)
         except NoParentError as exc:
             self.complain(where, str(exc), exc.hint)
         else:
-            if not is_complete:
-                return
-            self._keep(where, command, link, prefix)
+            if is_complete:
+                self._keep(where, command, link, prefix)
+        return None
 
     def complain(self, where: Word, text: str, hint: str = "", *, file: str = "") -> None:
         """Note a problem, of this file unless another one is named."""
@@ -113,3 +134,12 @@ class UcarpHosts:
         scripts = [script for script in (command.up_script, command.down_script) if script]
         if scripts:
             self.note(where.line, f"{' and '.join(scripts)} will not run; pycarp moves addresses itself")
+
+
+def _without(arguments: Sequence[str], option: str) -> list[str]:
+    """Return the arguments without the first that has an option, of which only the name is known."""
+    for index, each in enumerate(arguments):
+        is_long, is_short = each.startswith(f"--{option}"), len(option) == 1 and each[:1] == "-" and option in each
+        if is_long or is_short:
+            return [*arguments[:index], *arguments[index + 1 :]]
+    return list(arguments)
