@@ -181,7 +181,7 @@ def test_a_file_that_cannot_be_read_is_an_error_beside_the_others(tmp_path: Path
 def test_a_file_without_end_is_an_error() -> None:
     done = check("--format", "rc.conf", "/dev/zero")
 
-    assert (done.exit_code, "it has more than 4 MiB" in done.stdout) == (2, True)
+    assert (done.exit_code, "it has more than 1 MiB" in done.stdout) == (2, True)
 
 
 def test_a_text_of_no_grammar_is_an_error_that_names_them(tmp_path: Path) -> None:

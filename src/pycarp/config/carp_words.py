@@ -18,6 +18,9 @@ _BITS = {Family.IPV4: 32, Family.IPV6: 128}
 _CARPVER = "2"
 FAMILIES = frozenset({"inet", "inet6", "link", "ether"})
 _STATES = ("init", "backup", "master")
+_FAULTS_MAX = 100
+"""After so many mistakes in a line the rest of it is not worth a message."""
+
 _RESERVED = ip_network("240.0.0.0/4")
 
 
@@ -226,7 +229,9 @@ class _Parser:
         self, words: list[Word], said: CarpWords, complain: Complain, vocabulary: Vocabulary, *, vhid_first: bool
     ) -> None:
         self.said = said
-        self._rest = list(words)
+        self._rest = words[::-1]
+        """What is left, the next word last."""
+        self._faults = 0
         self._tell = complain
         self._vocabulary = vocabulary
         self._all = vocabulary.all
@@ -237,8 +242,8 @@ class _Parser:
 
     def parse(self) -> None:
         """Consume everything."""
-        while self._rest:
-            word = self._rest.pop(0)
+        while self._rest and self._faults < _FAULTS_MAX:
+            word = self._rest.pop()
             if self._vhid_first and word.text in _AFTER_VHID and self._vhid_follows():
                 self._complain(word, f"{word.text} stands before vhid", "write vhid first, as FreeBSD demands")
             self._take(word)
@@ -248,6 +253,7 @@ class _Parser:
 
     def _complain(self, where: Word, text: str, hint: str) -> None:
         self.said.has_faults = True
+        self._faults += 1
         self._tell(where, text, hint)
 
     def _take(self, word: Word) -> None:
@@ -491,12 +497,12 @@ class _Parser:
     def _skip_argument_of(self, keyword: str) -> None:
         without = {"inet", "inet6", "down", "mcast", "mcast6", "-carppeer", *self._vocabulary.refused}
         takes_one = keyword not in self._vocabulary.flags | without
-        if takes_one and self._rest and self._rest[0].text not in self._all:
-            self._rest.pop(0)
+        if takes_one and self._rest and self._rest[-1].text not in self._all:
+            self._rest.pop()
 
     def _argument(self, keyword: Word) -> Word | None:
         if self._rest:
-            return self._rest.pop(0)
+            return self._rest.pop()
         self._complain(keyword, f"{keyword.text} has no value", f"write {keyword.text} VALUE")
         return None
 

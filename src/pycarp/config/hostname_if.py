@@ -26,6 +26,9 @@ PREFIX = "hostname."
 _NOT_STATIC = frozenset({"dhcp", "rtsol", "autoconf"})
 _NO_BROADCAST = "NONE"
 _QUOTES = "\"'"
+_PROBLEMS_MAX = 100
+"""After so many problems this is no such file, and the rest of it is not worth a message."""
+
 _BLANKS = " \t\r"
 _SIGNS = ";&|<>()"
 _ESCAPED_IN_QUOTES = '"\\$`'
@@ -68,6 +71,8 @@ class _Reader:
         notes: list[str] = []
         for line in _lines(text):
             before = len(self.problems)
+            if before > _PROBLEMS_MAX:
+                break
             if line and line[0].text == "!":
                 notes.append(f"{self._file}:{line[0].line}: a command for a shell is passed over")
                 continue

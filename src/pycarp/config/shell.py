@@ -8,7 +8,6 @@ function or a subshell, so that reading the file from top to bottom would only f
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
@@ -163,6 +162,8 @@ class _Scanner:
         self._line = 1
         self._column = 1
         self._script = Script()
+        self._latest: dict[str, Assignment] = {}
+        """The last assignment of each variable."""
         self._words: list[Assignment] = []
         """The words of the simple command that is being read; of ``echo a=b`` the second is only an argument."""
         self._assigned: list[Assignment] = []
@@ -284,7 +285,7 @@ class _Scanner:
         for each in assigned if self._in_pipeline else ():
             each.doubt = each.doubt or f"{each.name.text} is given in a pipeline"
         if not words or is_declaration:
-            self._script.assignments += assigned
+            self._keep(assigned)
         if words and not is_declaration:
             self._script.commands.append(Command(words, assigned, condition))
             self._forget(words, condition)
@@ -295,16 +296,18 @@ class _Scanner:
             return
         names = {each.value for each in words[1:]}
         if words[0].value == "unset" and not condition:
-            self._script.assignments = [each for each in self._script.assignments if each.name.text not in names]
+            for name in names & self._latest.keys():
+                del self._latest[name]
+                self._script.assignments = [each for each in self._script.assignments if each.name.text != name]
             return
-        known = [each for each in self._script.assignments if each.name.text in names]
         doubt = f"depends on {condition}" if condition else "is read by the shell"
-        self._script.assignments += [
-            Assignment(
-                Word(each.name.text, words[0].name.line, words[0].name.column), doubt=f"{each.name.text} {doubt}"
-            )
-            for each in known
-        ]
+        where = words[0].name
+        places = [Word(name, where.line, where.column) for name in sorted(names) if name in self._latest]
+        self._keep([Assignment(place, doubt=f"{place.text} {doubt}") for place in places])
+
+    def _keep(self, assigned: list[Assignment]) -> None:
+        self._script.assignments += assigned
+        self._latest |= {each.name.text: each for each in assigned}
 
     def _scan_word(self) -> None:
         may_assign = not self._words or self._words[0].value in _DECLARATIONS
@@ -399,8 +402,7 @@ class _Scanner:
         self._expand(reference.group(1) or reference.group(2), character, into, is_quoted=is_quoted)
 
     def _expand(self, name: str, where: Word, into: Assignment, *, is_quoted: bool) -> None:
-        known = chain(reversed(self._assigned), reversed(self._script.assignments))
-        meant = next((each for each in known if each.name.text == name), None)
+        meant = next((each for each in reversed(self._assigned) if each.name.text == name), self._latest.get(name))
         if meant is None:
             into.doubt = into.doubt or f"{name} has no value in this file"
         elif len(into.characters) + len(meant.characters) > _EXPANSION_MAX:

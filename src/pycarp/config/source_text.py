@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pycarp.errors import ConfigError
 
-SIZE_MAX = 4 << 20
-"""Octets in a configuration; 10,000 virtual hosts have room."""
+SIZE_MAX = 1 << 20
+"""Octets in a configuration; thousands of virtual hosts have room."""
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARK = "\ufeff"
