@@ -287,6 +287,18 @@ def test_several_peers_and_a_line_without_one_are_noted() -> None:
     ]
 
 
+def test_a_word_in_capitals_is_refused_with_the_right_one() -> None:
+    assert complaints('ifconfig_em0_alias0="inet VHID 1 pass s 10.0.0.1/32"')[0] == (
+        "1:27: unknown word (did you mean vhid?)"
+    )
+
+
+def test_a_password_that_newer_releases_read_otherwise_is_noted() -> None:
+    (note,) = read("ifconfig_em0_alias0='inet vhid 1 pass \"s\" 10.0.0.1/32'").notes
+
+    assert note.startswith("rc.conf:1: newer releases of FreeBSD evaluate the line once more")
+
+
 # What only a running shell would know
 
 

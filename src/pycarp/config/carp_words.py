@@ -483,8 +483,9 @@ class _Parser:
 
     def _complain_about(self, word: Word) -> None:
         """Complain about an unknown word without showing it; it may be a password, and ``testpass`` resembles pass."""
-        close = difflib.get_close_matches(word.text, self._vocabulary.about_carp, n=1)
-        close = close or difflib.get_close_matches(word.text, self._all, n=1)
+        text = word.text.lower()
+        close = difflib.get_close_matches(text, self._vocabulary.about_carp, n=1)
+        close = close or difflib.get_close_matches(text, self._all, n=1)
         if prefix_of_mask(word.text) is not None:
             # A password may look like this, so not even a netmask is shown.
             self._complain(word, "this is a netmask, not an address", "write netmask before it")

@@ -29,6 +29,7 @@ _IFCONFIG = re.compile(
 _IPV6_IFCONFIG = re.compile(r"ipv6_ifconfig_(?P<link>[A-Za-z0-9_]+?)(?:_alias(?P<number>\d+))?")
 _ADDRESSES = re.compile(r"ipv(?P<version>[46])_addrs_(?P<link>[A-Za-z0-9_]+)")
 _NOT_ADDRESSES = frozenset({"name", "descr", "description", "fib", "vnet", "media"})
+_EVALUATED = frozenset("\"'$`\\")
 _CLONE = re.compile(r"carp\d+")
 _ABOUT_INTERFACES = re.compile(r"(ipv6_)?ifconfig_|cloned_interfaces|ipv[46]_addrs_|vlans_")
 
@@ -306,6 +307,9 @@ class _Reader:
         return [host for said in by_vhid.values() for host in self._build_attached(link, said)]
 
     def _add(self, said: CarpWords, line: _Line, by_vhid: dict[int, CarpWords]) -> None:
+        if said.passphrase and set(said.passphrase.text) & _EVALUATED:
+            note = "newer releases of FreeBSD evaluate the line once more: quotes, $ and \\ of the pass are theirs"
+            self._notes.append(f"{self._file}:{said.passphrase.line}: {note}")
         # Lines without a readable vhid belong to nobody else: each gets a number that no vhid has.
         vhid = said.number("vhid", -len(by_vhid))
         into = by_vhid.setdefault(vhid, CarpWords(line.name))
