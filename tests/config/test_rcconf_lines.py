@@ -344,6 +344,20 @@ def test_a_line_that_may_or_may_not_be_is_refused(text: str) -> None:
     assert "no carp is configured" not in only
 
 
+@pytest.mark.parametrize("line", ["return", "[ a ] || return 0", "if a; then exit; fi"])
+def test_a_file_that_may_end_before_its_carp_lines_is_refused(line: str) -> None:
+    carp = f'ifconfig_em0_alias0="inet {CARP}"\n'
+
+    assert "the shell may end here with" in complaints(f"{line}\n{carp}")[0]
+    assert len(read(f"{carp}{line}\nf() {{ return 1; }}\n").hosts) == 1
+
+
+def test_a_mistake_hides_no_doubt_and_a_doubt_adds_none() -> None:
+    text = f'ifconfig_em0="inet $(own)/24"\nifconfig_em0_alias0="inet {CARP.replace("vhid 1", "vhid 0")}"\n'
+
+    assert complaints(text) == ["2:32: vhid 0 is outside 1-255"]
+
+
 def test_an_alias_that_is_computed_is_noted_beside_a_good_one() -> None:
     config = read(f'ifconfig_em0_alias0="inet {CARP}"\nifconfig_em0_alias1="$(generate)"\n')
 

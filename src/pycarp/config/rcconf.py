@@ -162,7 +162,7 @@ class _Reader:
         why_no_ucarp = ucarp_variables.read(self._variables, ucarp)
         self.problems += ucarp.problems
         hosts = (*clones, *attached, *ucarp.hosts)
-        self._check_doubtful(is_all=not hosts)
+        self._check_doubtful(is_all=not hosts and not self.problems)
         if not hosts and not self.problems:
             self._complain_of_nothing(why_no_ucarp)
         own = {link: tuple(owns) for link, owns in self._parents.declared.items()}
@@ -192,6 +192,15 @@ class _Reader:
             text = " ".join(each.value for each in command.words[1:])
             if command.where.text == "eval" and _ABOUT_INTERFACES.search(text):
                 self._complain(command.where, "eval is computed by the shell", "write the lines themselves")
+            if command.where.text in ("return", "exit") and not command.condition.startswith("a function"):
+                self._check_end(command.where)
+
+    def _check_end(self, where: Word) -> None:
+        """Complain about a command that ends the file, or does so on some machines, if lines about carp follow."""
+        below = [self._variables[name].name.line for name in self._about_carp]
+        if any(line > where.line for line in below):
+            hint = "write what this machine has into a file of its own"
+            self._complain(where, f"the shell may end here with {where.text}, and lines about carp follow", hint)
 
     def _notes_of_sourced(self) -> list[str]:
         return [
