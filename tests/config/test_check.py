@@ -179,10 +179,20 @@ def test_the_devices_may_be_called_otherwise_on_the_other_machine() -> None:
 
 @pytest.mark.parametrize("names", [("hostname.carp0", "hostname.carp1"), ("vip-001.conf", "vip-002.conf")])
 def test_files_of_a_folder_are_one_machine(names: tuple[str, str]) -> None:
-    one, other = (file(f"/etc/{name}", host(interface=link)) for name, link in zip(names, ("em0", "em1"), strict=True))
+    one = file(f"/etc/{names[0]}", host())
+    other = file(f"/etc/{names[1]}", host(interface="em1", addresses=["10.1.0.1/24"]))
 
     assert warnings(one, other) == []
-    assert len(warnings(one, other, file("/b/hostname.carp0", host()))) == 2
+    assert len(warnings(one, other, file("/b/hostname.carp0", host()))) == 1
+
+
+def test_two_files_of_a_machine_cannot_share_a_vhid_or_an_address() -> None:
+    one, other = (file(f"/etc/hostname.carp{n}", host()) for n in range(2))
+
+    assert [each.partition(" (")[0] for each in warnings(one, other)] == [
+        "/etc/hostname.carp1:3:7: warning: vhid 1 is used on em0 by /etc/hostname.carp0:3 already",
+        "/etc/hostname.carp1:3:7: warning: 10.0.0.1 is shared by vhid 1 in /etc/hostname.carp0:3 already",
+    ]
 
 
 def test_findings_are_in_the_order_of_the_files_and_lines() -> None:

@@ -76,7 +76,10 @@ def check(files: Sequence[CheckedFile], links: Sequence[LinkFacts] = ()) -> list
     found = [Finding(Severity.ERROR, problem) for file in files for problem in file.problems]
     for file in files:
         found += _of_one(file, links)
-    for one, other in combinations(_machines(files), 2):
+    machines = _machines(files)
+    for members in machines:
+        found += _of_a_machine(members)
+    for one, other in combinations(machines, 2):
         found += _of_two(one, other)
     order = {file.path: number for number, file in enumerate(files)}
     unique = list(dict.fromkeys(found))
@@ -153,11 +156,22 @@ def _machines(files: Sequence[CheckedFile]) -> list[list[_Member]]:
         )
         path = PurePath(file.path)
         name = str(path.parent) if path.name.startswith(_OF_A_FOLDER) else file.path
-        before = {each.host.key for each in machines.get(name, ())}
-        if before & {each.host.key for each in members}:
-            name = file.path
         machines.setdefault(name, []).extend(members)
     return list(machines.values())
+
+
+def _of_a_machine(members: Sequence[_Member]) -> Iterator[Finding]:
+    """Yield what two files of one machine both say; within a file it is an error already."""
+    for theirs, ours in combinations(members, 2):
+        if theirs.path == ours.path:
+            continue
+        if theirs.host.key == ours.host.key:
+            text = f"vhid {ours.host.vhid} is used on {ours.host.interface} by {theirs} already"
+            yield _warning(ours.path, ours.place, text, "give each virtual host of an interface a vhid of its own")
+        common = {each.ip for each in theirs.host.shared} & {each.ip for each in ours.host.shared}
+        for address in sorted(str(each) for each in common if not each.is_link_local):
+            text = f"{address} is shared by vhid {theirs.host.vhid} in {theirs} already"
+            yield _warning(ours.path, ours.place, text, "give each vhid addresses of its own")
 
 
 def _of_two(one: Sequence[_Member], other: Sequence[_Member]) -> Iterator[Finding]:
