@@ -31,3 +31,27 @@ def test_every_key_of_toml_has_its_line(table: type[msgspec.Struct]) -> None:
 
 def test_every_switch_of_the_node_is_named() -> None:
     assert all(f"`{field.name}`" in PAGE for field in msgspec.structs.fields(toml.SysctlTable))
+
+
+@pytest.mark.parametrize(
+    ("heading", "file"),
+    [
+        ("### ucarp in rc.conf", "rc.conf"),
+        ("## ucarp in Debian's interfaces", "interfaces"),
+        ("## ucarp's vip-001.conf", "vip-001.conf"),
+    ],
+)
+def test_the_examples_of_ucarps_places_are_the_same_host(heading: str, file: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("testpass\n")
+    text = PAGE.partition(heading)[2].partition("```")[2].partition("\n")[2].partition("```")[0]
+    text = text.replace("/usr/local/etc/ucarp.pass", str(secret))
+
+    (host,) = grammars.read(text, grammars.recognise(file, text), file=file).hosts
+
+    assert (host.interface, host.vhid, host.advskew, str(host.shared[0].ip)) == ("em0", 1, 100, "192.168.1.50")
+    assert host.secret.key.rstrip(b"\0") == b"testpass"
+
+
+def test_every_grammar_has_its_line() -> None:
+    assert all(f"\n| `{each}` |" in PAGE for each in Grammar)

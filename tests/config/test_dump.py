@@ -1,5 +1,6 @@
 """Every grammar says again what was read from it, as far as it has words for it."""
 
+import subprocess
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_interface
 from typing import Any
@@ -21,7 +22,15 @@ LINKS = [LinkFacts(name="em0", is_up=True, addresses=(ip_interface("10.0.0.1/16"
 GRAMMARS = {"rc.conf9": Grammar.RC_CONF}
 
 _SIGNS = st.characters(codec="utf-8", exclude_categories=("Z", "C"))
-passwords = st.text(_SIGNS, min_size=1, max_size=19).filter(lambda text: len(text.encode()) < 20)
+SPECIAL = ("'", '"', "`", "$x", "\\", "#", "'\"", "'$`\\\"", "$(x)", "a;b", "\\'", "!x")
+"""Passwords in which shells see more than meets the eye."""
+
+passwords = st.text(_SIGNS | st.sampled_from("'\"`$\\#;&|~*!"), min_size=1, max_size=19).filter(
+    lambda text: len(text.encode()) < 20
+)
+with_blanks = st.text(_SIGNS | st.sampled_from(" '\"`$\\#;&|"), min_size=1, max_size=9).filter(
+    lambda text: len(text.encode()) < 20
+)
 ipv4 = st.integers(0x0A000100, 0x0A00FFFE).map(lambda number: f"{IPv4Address(number)}/16")
 ipv6 = st.integers(2, 0xFFFF).map(lambda number: f"fd00::{number:x}/64")
 octets = st.integers(1, 255)
@@ -30,7 +39,8 @@ octets = st.integers(1, 255)
 def hosts(*, number: int, **settings: st.SearchStrategy[Any]) -> st.SearchStrategy[HostConfig]:
     addresses = st.lists(ipv4 | ipv6, min_size=1, max_size=3, unique=True)
     strategies = {"passphrase": passwords, "addresses": addresses, "advbase": octets, "advskew": st.integers(0, 254)}
-    return st.builds(HostConfig, interface=st.just("em0"), vhid=st.just(number), **(strategies | settings))
+    strategies |= {"interface": st.just("em0"), "vhid": st.just(number)}
+    return st.builds(HostConfig, **(strategies | settings))
 
 
 def nodes(**settings: st.SearchStrategy[Any]) -> st.SearchStrategy[NodeConfig]:
@@ -74,7 +84,7 @@ def test_rc_conf_of_freebsd_9_says_it_again(config: NodeConfig) -> None:
         advskew=octets,
         lladdr=st.none() | st.binary(min_size=6, max_size=6).map(MacAddress),
         groups=st.sampled_from([("carp",), ("web",), (), ("carp", "web")]),
-        passphrase=passwords.filter(lambda text: "'" not in text or not set(text) & set('"$`\\')),
+        passphrase=with_blanks.filter(lambda text: "  " not in text),
     )
 )
 def test_hostname_carp_says_it_again(config: NodeConfig) -> None:
@@ -93,6 +103,7 @@ def test_hostname_carp_says_it_again(config: NodeConfig) -> None:
         dead_ratio=octets,
         multicast_group=st.sampled_from([None, IPv4Address("224.0.0.19")]),
         addresses=st.tuples(ipv4.map(lambda text: text.removesuffix("/16"))),
+        passphrase=with_blanks,
     )
 )
 def test_ucarp_says_it_again(host: HostConfig) -> None:
@@ -175,9 +186,10 @@ def test_what_has_no_words_is_named() -> None:
         ("rc.conf", {"passphrase": "a b"}, "has a blank"),
         ("rc.conf", {"passphrase": ""}, "the password is empty"),
         ("rc.conf", {"passphrase": b"\xff"}, "not UTF-8"),
-        ("rc.conf", {"interface": "eth0.5"}, "interface 'eth0.5' cannot be written in rc.conf"),
+        ("rc.conf", {"interface": "eth0-5"}, "interface 'eth0-5' cannot be written in rc.conf"),
         ("rc.conf9", {"dialect": OPENBSD, "advbase": 0}, "advbase 1-255"),
-        ("hostname.carp", {"passphrase": "'$"}, "such quotes"),
+        ("hostname.carp", {"passphrase": "a  b"}, "two blanks in a row"),
+        ("hostname.carp", {"passphrase": "a\tb"}, "tabs"),
         ("hostname.carp", {"peers": ["10.0.0.4", "10.0.0.5"]}, "one carppeer"),
         ("ucarp", {"addresses": ["10.0.0.4", "10.0.0.5"]}, "exactly one IPv4 address"),
         ("ucarp", {"interface": "em1"}, "add --srcip ADDRESS"),
@@ -226,3 +238,58 @@ def test_a_grammar_is_recognised_by_name_or_text(file: str, text: str, grammar: 
 def test_a_file_that_could_be_anything_is_refused_with_the_way_out() -> None:
     with pytest.raises(ConfigError, match=r"cannot tell the grammar of x; say which: rc.conf, hostname.carp"):
         grammars.recognise("x", "hello")
+
+
+@given(nodes(dialect=st.just(FREEBSD), interface=st.sampled_from(["em0", "em0.5", "vlan7"])))
+def test_a_vlan_is_named_so_that_rc_finds_it(config: NodeConfig) -> None:
+    (document,) = grammars.write(config, "rc.conf", sources=OWN)
+
+    assert grammars.read(document.text, Grammar.RC_CONF, file="rc.conf", dialect=FREEBSD) == config
+
+
+def test_a_peer_is_named_in_every_line_of_its_vhid() -> None:
+    """FreeBSD 14 goes back to multicast at a line without one."""
+    host = HostConfig(
+        interface="em0", vhid=1, passphrase="s", addresses=["10.0.0.1", "10.0.0.2"], peers=["10.0.0.9"], dialect=FREEBSD
+    )
+
+    (document,) = grammars.write(NodeConfig(hosts=(host,)), "rc.conf", sources=OWN)
+    assert [line.count("peer 10.0.0.9") for line in document.text.splitlines()] == [1, 1]
+
+
+@pytest.mark.parametrize("password", SPECIAL)
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_password_survives_every_grammar(password: str, target: str) -> None:
+    host = HostConfig(interface="em0", vhid=1, passphrase=password, addresses=["10.0.0.9/16"])
+    documents = grammars.write(NodeConfig(hosts=(host,)), target, sources=OWN)
+
+    grammar = GRAMMARS.get(target) or Grammar(target)
+    (back,) = grammars.read(documents[0].text, grammar, file=documents[0].name, links=LINKS).hosts
+    assert back.passphrase == Passphrase(password)
+
+
+NETSTART = """\
+while IFS= read -- line; do
+    set -f; set -- $line
+    case $1 in pass) eval "printf %s $2${3+ $3}";; esac
+done
+"""
+
+
+@pytest.mark.parametrize("password", SPECIAL)
+def test_a_shell_reads_from_hostname_carp_what_was_written(password: str) -> None:
+    host = HostConfig(interface="em0", vhid=1, passphrase=password, addresses=["10.0.0.9/16"])
+    (document,) = grammars.write(NodeConfig(hosts=(host,)), "hostname.carp", sources=OWN)
+
+    done = subprocess.run(["sh", "-c", NETSTART], input=document.text, capture_output=True, text=True, check=True)
+    assert done.stdout == password
+
+
+@pytest.mark.parametrize("password", SPECIAL)
+def test_a_shell_reads_from_rc_conf_what_was_written(password: str) -> None:
+    host = HostConfig(interface="em0", vhid=1, passphrase=password, addresses=["10.0.0.9/16"])
+    (document,) = grammars.write(NodeConfig(hosts=(host,)), "rc.conf", sources=OWN)
+    script = f'{document.text}\nprintf %s "$ifconfig_em0_alias0"'
+
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert f" pass {password} " in done.stdout

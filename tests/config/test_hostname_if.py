@@ -107,8 +107,8 @@ def test_the_carpdev_can_be_called_otherwise_here() -> None:
         ("inet 192.168.1.1/24 carpdev em0 pass s carpnodes 1:0,2:100",
          ["1:50: several carpnodes share one address (pycarp does not balance: give each vhid addresses and a carp"]),
         ('inet 192.168.1.1/24 vhid 1 carpdev em0 pass "s', ["1:45: quote \" is never closed"]),
-        ("inet 192.168.1.1/24 vhid 1 carpdev em0 pass s state master",
-         ["1:47: every host starts as backup (use 'pycarp ifconfig NAME state master' afterwards)"]),
+        ("inet 192.168.1.1/24 vhid 1 carpdev em0 pass s state mastre",
+         ["1:53: state needs init, backup or master (remove it: every host starts as backup)"]),
         ("inet 192.168.1.1/24 vhid 1 carpdev em0 pass s lladdr random",
          ["1:54: this is not a MAC address (write lladdr 00:00:5e:00:01:01)"]),
         ("inet 10.0.0.1/24 vhid 1 pass s",
@@ -147,3 +147,108 @@ def test_no_text_is_too_odd_to_be_answered(text: str | list[str]) -> None:
 def test_a_rename_of_what_the_file_does_not_name_is_a_mistake() -> None:
     with pytest.raises(ConfigProblems, match=r"--map fxp0=eth0: nothing is about fxp0 .there are: em0."):
         host(GOOD, fxp0="eth0")
+
+
+# Lines as netstart reads them
+
+
+def secret(line: str) -> bytes:
+    """Return the password of a host with this line."""
+    return host(f"inet 192.168.1.1/24 vhid 1 carpdev em0\n{line}\n").secret.key.rstrip(b"\0")
+
+
+def test_a_backslash_at_its_end_continues_a_line() -> None:
+    made = host("inet 172.16.0.10 255.255.255.0 172.16.0.255 \\\n\tcarpdev vlan2 \\\n\tvhid 2 pass s\\\necret\n")
+
+    assert (made.interface, made.vhid, made.secret.key.rstrip(b"\0")) == ("vlan2", 2, b"secret")
+    assert [str(each) for each in made.shared] == ["172.16.0.10/24"]
+
+
+def test_a_mistake_in_a_continued_line_has_the_place_where_it_stands() -> None:
+    assert complaints("inet 192.168.1.1/24 carpdev em0 \\\n  vhid 0 pass s\n") == ["2:8: vhid 0 is outside 1-255"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("pass a\\b", b"ab"),
+        ("pass 'a\\b'", b"ab"),
+        ("pass 'a\\\\b'", b"a\\b"),
+        ("pass 'a$b`c'", b"a$b`c"),
+        ('pass "a\\\\"b"', b'a"b'),
+        ('pass "a\\\\$b"', b"a$b"),
+        ("pass a'b c'd", b"ab cd"),
+        ("pass 'a  b'", b"a b"),
+        ("pass a#b", b"a#b"),
+        ("pass 'a # b' # c", b"a # b"),
+        ("pass $", b"$"),
+    ],
+)
+def test_quotes_and_backslashes_are_those_of_read_and_eval(line: str, expected: bytes) -> None:
+    assert secret(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("pass a$b", "2:7: this is computed by OpenBSD's shell (put the word into single quotes)"),
+        ('pass "a${b}"', "2:8: this is computed by OpenBSD's shell (put the word into single quotes)"),
+        ("pass `a`", "2:6: this is computed by OpenBSD's shell (put the word into single quotes)"),
+        ("pass a;b", "2:7: ; means something to OpenBSD's shell (put the word into quotes)"),
+        ("pass a|b", "2:7: | means something to OpenBSD's shell (put the word into quotes)"),
+    ],
+)
+def test_what_the_shell_would_replace_is_refused(line: str, expected: str) -> None:
+    assert complaints(f"inet 192.168.1.1/24 vhid 1 carpdev em0\n{line}\n")[0] == expected
+
+
+def test_words_that_do_not_matter_are_passed_over() -> None:
+    made = host(
+        "inet 192.0.2.50 255.255.255.224 NONE -inet6 carpdev bge0 pass s vhid 1 mtu 1400 -link0 rdomain 1 debug\n"
+    )
+
+    assert [str(each) for each in made.shared] == ["192.0.2.50/27"]
+
+
+def test_a_state_is_a_wish_and_noted() -> None:
+    config = hostname_if.read(GOOD + "\nstate master\n", file="hostname.carp0")
+
+    (note,) = config.notes
+    assert note.startswith("hostname.carp0:3: every host starts as backup")
+
+
+@pytest.mark.parametrize("line", ["10.0.0.1 255.255.255.0", "10.0.0.1 0xffffff00"])
+def test_a_netmask_among_options_is_no_address(line: str) -> None:
+    (only,) = complaints(f"vhid 1 carpdev em0 pass s {line}\n")
+
+    assert "is a netmask, not an address" in only
+
+
+@pytest.mark.parametrize("scope", ["em0", "carp0", "eth0"])
+def test_a_scope_may_name_the_device_or_the_carp_interface(scope: str) -> None:
+    made = host(f"inet6 fe80::1%{scope} 64\nvhid 1 carpdev em0 pass s\n", em0="eth0")
+
+    assert [str(each) for each in made.shared] == ["fe80::1/64"]
+
+
+def test_a_scope_of_another_interface_is_a_mistake() -> None:
+    (only,) = complaints("inet6 fe80::1%em1 64\nvhid 1 carpdev em0 pass s\n")
+
+    assert only == "1:7: the address belongs to em1, and stands on another interface (write %em0 or %carp0)"
+
+
+def test_without_carpdev_a_scope_tells_the_interface() -> None:
+    assert host("inet6 fe80::1%em0 64\nvhid 1 pass s\n").interface == "em0"
+
+
+def test_a_label_of_an_address_is_no_carpdev() -> None:
+    (only,) = complaints("inet 10.0.0.1/24 vhid 1 carpdev eth0:0 pass s\n")
+
+    assert only == "1:33: eth0:0 is the label of an address, not a network device (write eth0)"
+
+
+def test_a_password_that_is_too_long_has_a_way_out() -> None:
+    (only,) = complaints(f"inet 10.0.0.1/24 vhid 1 carpdev em0 pass {'hunter2' * 5}\n")
+
+    assert "uses its first 19 octets: write these alone" in only
+    assert "hunter2" not in only

@@ -96,7 +96,7 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
     [
         ("vhid = 1", "vhid = 256", "3:1: vhid 256: expected int <= 255"),
         ("vhid = 1", 'vhid = "1"', "3:1: vhid: expected int, got str"),
-        ("vhid = 1", "vihd = 1", "3:1: unknown key vihd (there are: interface, vhid"),
+        ("vhid = 1", "vihd = 1", "3:1: unknown key vihd (did you mean vhid?"),
         ("vhid = 1\n", "", "1:1: vhid is missing"),
         ("vhid = 1", 'vhid = 1\nadvbase = 0\ndialect = "freebsd"', "1:1: advbase 0 is outside 1-255"),
         ("vhid = 1", 'vhid = 1\nmac = "mine"', "4:1: mac: unknown; known are: virtual, interface, auto"),

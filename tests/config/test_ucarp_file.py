@@ -67,8 +67,13 @@ def test_an_interface_can_be_renamed() -> None:
         ("", "start:1:1: no ucarp is started here (expected ucarp --interface"),
         (f"\nucarp {OPTIONS} -v 0", "start:2:1: vhid must be between 1 and 255, not 0"),
         (f"ucarp {OPTIONS} --bogus", "start:1:1: option --bogus not recognized"),
-        ('ucarp -p "$PASS"', "start:1:1: an option is computed by the shell (write the value itself)"),
-        ("ucarp -p 'x", "start:1:1: a quote is never closed"),
+        (f"ucarp {OPTIONS} --advskw=3", "start:1:1: option --advskw not recognized (did you mean --advskew?)"),
+        (
+            'ucarp -p "$PASS"',
+            "start:1:1: an option is computed by the shell (write the value itself; PASS has no value",
+        ),
+        ("ucarp -p $(cat x)", "start:1:1: an option is computed by the shell (write the value itself)"),
+        ("ucarp -p 'x", "start:1:10: quote ' is never closed"),
         (f"ucarp {OPTIONS}\nucarp {OPTIONS}", "start:2:1: vhid 1 is used twice on eth0"),
     ],
 )
@@ -85,3 +90,93 @@ def test_no_text_is_too_odd_to_be_answered(text: str) -> None:
 def test_a_rename_of_what_the_file_does_not_name_is_a_mistake() -> None:
     with pytest.raises(ConfigProblems, match=r"--map fxp0=eth1: nothing is about fxp0 .there are: eth0."):
         read(f"ucarp {OPTIONS}", fxp0="eth1")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"ucarp {OPTIONS} 2>&1 | logger -t ucarp",
+        f"ucarp {OPTIONS} -B >/dev/null 2>&1 </dev/null & echo $! >/run/ucarp.pid",
+        f"ucarp {OPTIONS}; sleep -t 1",
+        f"ucarp {OPTIONS} && echo -t",
+        f"ucarp {OPTIONS} || exit -1",
+        f"(echo -e x); ucarp {OPTIONS}",
+        f"cat <<EOF\nucarp -v 300\nEOF\nucarp {OPTIONS}",
+        f"start-stop-daemon --start --exec /usr/sbin/ucarp -- {OPTIONS}",
+        f"[Service]\nExecStart=/usr/sbin/ucarp {OPTIONS} \\\n  -k 0\n[Install]",
+        f"DEV=eth0\nOPTS='-b 1 -k 0'\nucarp -i $DEV {OPTIONS.removeprefix('-i eth0')} $OPTS",
+    ],
+)
+def test_a_command_ends_where_the_shell_ends_it(line: str) -> None:
+    (host,) = read(f"{line}\n").hosts
+
+    assert (host.interface, host.vhid, host.advskew, str(host.shared[0])) == ("eth0", 1, 0, "10.0.0.9/32")
+
+
+def test_two_commands_may_stand_in_one_line() -> None:
+    text = f"ucarp {OPTIONS} & ucarp -i eth0 -s 10.0.0.1 -v 2 -p x -a 10.0.0.8 &"
+
+    assert [host.vhid for host in read(text).hosts] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("if a; then\n {}\nelse\n b\nfi", "a condition of the shell in line 1"),
+        ("case $1 in start) {};; esac", "a condition of the shell in line 1"),
+        ("[ -x /usr/sbin/ucarp ] && {}", "a condition of the shell in line 1"),
+        ("for i in 1 2; do {}; done", "a loop of the shell in line 1"),
+        ("start() {{\n {}\n}}", "a function of the shell in line 1"),
+    ],
+)
+def test_a_command_that_may_or_may_not_run_is_refused(text: str, what: str) -> None:
+    (only,) = complaints(text.format(f"ucarp {OPTIONS}"))
+
+    assert f"this ucarp depends on {what} (put what this machine starts into a file of its own)" in only
+
+
+def test_a_value_of_a_branch_is_refused() -> None:
+    (only,) = complaints(f"if a; then SKEW=0; else SKEW=9; fi\nucarp {OPTIONS} -k $SKEW\n")
+
+    assert only == (
+        "start:2:1: an option is computed by the shell "
+        "(write the value itself; SKEW depends on a condition of the shell in line 1)"
+    )
+
+
+def test_a_script_that_only_reads_another_one_names_it() -> None:
+    assert complaints(". /etc/default/ucarp\n") == [
+        "start:1:1: /etc/default/ucarp is read by the shell here (give pycarp that file)"
+    ]
+
+
+@pytest.mark.parametrize("address", ["255.255.255.0", "245.0.0.1"])
+def test_an_address_that_no_host_can_have_is_refused(address: str) -> None:
+    (only,) = complaints(f"ucarp {OPTIONS} -a {address}")
+
+    assert only.startswith(f"start:1:1: {address} is ")
+
+
+def test_all_mistakes_of_a_command_are_told_at_once() -> None:
+    found = complaints(f"ucarp {OPTIONS} --bogus=1 -Q -k 256 -b x -r")
+
+    assert [each.removeprefix("start:1:1: ") for each in found] == [
+        "option --bogus not recognized",
+        "option -Q not recognized",
+        "option -r requires argument",
+        "advbase must be a number between 1 and 255",
+        "advskew must be between 0 and 255, not 256",
+    ]
+
+
+def test_a_label_of_an_address_is_no_device() -> None:
+    (only,) = complaints(f"ucarp {OPTIONS} -i eth0:0")
+
+    assert "eth0:0 is the label of an address, not a network device (write eth0)" in only
+
+
+def test_a_password_that_is_too_long_has_a_way_out() -> None:
+    (only,) = complaints(f"ucarp {OPTIONS} -p {'hunter2' * 3}")
+
+    assert only.endswith("(ucarp refuses it too; the BSDs use the first 19 octets only)")
+    assert "hunter2" not in only

@@ -38,6 +38,8 @@ FILES = {
     Grammar.HOSTNAME_CARP: "hostname.carp0",
     Grammar.TOML: "pycarp.toml",
     Grammar.UCARP: "ucarp.sh",
+    Grammar.INTERFACES: "interfaces",
+    Grammar.VIP_CONF: "vip-001.conf",
 }
 _LINE_S = 10.0
 _LONG_SPAN = re.compile(rb"\d{4}[\d.]*s")
@@ -201,6 +203,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "hostname_carp": _grammar(Grammar.HOSTNAME_CARP),
     "toml": _grammar(Grammar.TOML),
     "ucarp": _grammar(Grammar.UCARP),
+    "interfaces": _grammar(Grammar.INTERFACES),
+    "vip_conf": _grammar(Grammar.VIP_CONF),
     "control": control,
     "control_socket": control_socket,
     "capture": capture,

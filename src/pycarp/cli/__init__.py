@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pycarp import __version__
+from pycarp.cli.check import check
 from pycarp.cli.convert import convert
 from pycarp.cli.decode import decode
 from pycarp.cli.demo import demo
@@ -49,6 +50,7 @@ def cli() -> None:
     See it without privileges:     pycarp demo
     See it with real packets:      sudo pycarp lab
     Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
+    Look before you run it:        pycarp check /etc/rc.conf
     What if it fails:              pycarp simulate hosta.rc.conf hostb.rc.conf
     Other words for the same:      pycarp convert /etc/rc.conf --to toml
     In the place of ucarp:         sudo pycarp ucarp --srcip=... --vhid=... --addr=... (see its --help)
@@ -64,6 +66,7 @@ def cli() -> None:
 
 for _command in (
     run,
+    check,
     status,
     handover,
     ifconfig,

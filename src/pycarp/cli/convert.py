@@ -28,6 +28,7 @@ def _show_schema(context: click.Context, _parameter: click.Parameter, value: boo
 Examples:
   pycarp convert /etc/rc.conf --to toml --output /etc/pycarp.toml
   pycarp convert hostname.carp0 --to rc.conf
+  pycarp convert /etc/network/interfaces --to toml
   pycarp convert start-ucarp.sh --from ucarp --to rc.conf9 --lossy
   pycarp convert --schema > pycarp.schema.json
 
@@ -72,6 +73,7 @@ def convert(
 ) -> None:
     """Write the configuration in FILE in another grammar: rc.conf, hostname.carp, toml or ucarp.
 
+    FILE may also be Debian's interfaces or a vip-001.conf of ucarp, which cannot be written.
     Its interfaces need not exist on this machine.
     """
     text = grammars.load(file)

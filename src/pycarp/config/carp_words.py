@@ -1,9 +1,10 @@
 """The words of ifconfig about carp: ``vhid 1 advskew 100 pass testpass 192.168.1.50/24``; FreeBSD's and OpenBSD's."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_interface, ip_network
 
 from pycarp.config.shell import Word
 from pycarp.vocabulary import CARP_GROUPS, Address, Family, Interface, MacAddress, family_of
@@ -15,50 +16,109 @@ _AFTER_VHID = frozenset({"advbase", "advskew", "pass", "state"})
 _ONLY_CARP = frozenset({"vhid", "advbase", "advskew", "pass"})
 _BITS = {Family.IPV4: 32, Family.IPV6: 128}
 _CARPVER = "2"
+FAMILIES = frozenset({"inet", "inet6", "link", "ether"})
+_STATES = ("init", "backup", "master")
+_FAULTS_MAX = 100
+"""After so many mistakes in a line the rest of it is not worth a message."""
+
+_RESERVED = ip_network("240.0.0.0/4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vocabulary:
     """The words that a system's ifconfig knows beside those that all do.
 
-    ``numbers`` have their bounds, ``unsupported`` the reason why not. ``ignored`` and ``unsupported`` words take an
-    argument, ``flags`` none.
+    ``numbers`` have their bounds, ``unsupported`` the reason why not, ``ignored`` how many arguments follow.
+    ``unsupported`` words take an argument, ``flags`` none; ``refused`` are flags that cannot be ignored, with the
+    reason. ``has_ranges`` says that the system's scripts expand ``192.0.2.10-20/24``.
     """
 
     numbers: Mapping[str, tuple[int, int]]
     keywords: frozenset[str]
     flags: frozenset[str]
-    ignored: frozenset[str]
+    ignored: Mapping[str, int]
     unsupported: Mapping[str, str]
+    refused: Mapping[str, str]
+    has_ranges: bool = False
 
     @property
     def all(self) -> frozenset[str]:
         """Every word."""
-        return self.keywords | self.flags | self.ignored | frozenset(self.numbers) | frozenset(self.unsupported)
+        with_values = (*self.ignored, *self.numbers, *self.unsupported, *self.refused)
+        return self.keywords | self.flags | frozenset(with_values)
+
+    @property
+    def about_carp(self) -> frozenset[str]:
+        """The words that matter here, which a mistyped one is compared with first."""
+        return self.keywords | frozenset(self.numbers)
+
+
+def _switches(words: str) -> frozenset[str]:
+    """Return words with those that take them back: ``arp`` and ``-arp``."""
+    return frozenset(sign + word for word in words.split() for sign in ("", "-"))
 
 
 _COMMON = frozenset({"inet", "inet6", "netmask", "prefixlen", "pass", "state", "down"})
 _NOT_HERE = "it is known to the BSDs, but not supported here"
 _NO_VRRP = "it belongs to VRRPv3, which is another protocol"
-_COMMON_IGNORED = frozenset({"broadcast", "description", "descr", "metric", "mtu"})
+_REMOVES = "a configuration says what there is, not what there is no longer"
+_COMMON_FLAGS = _switches("arp staticarp debug promisc link0 link1 link2 wol anycast deprecated tentative autoconf") | {
+    "alias", "up", "create", "eui64", "-description", "-descr", "-inet", "-inet6",
+}  # fmt: skip
+_COMMON_IGNORED = {
+    **dict.fromkeys(("broadcast", "description", "descr", "metric", "mtu", "media", "mediaopt", "-mediaopt"), 1),
+    **dict.fromkeys(("mode", "instance", "inst", "vltime", "pltime", "vlan", "vlandev", "dest"), 1),
+    "tunnel": 2,
+}
+_COMMON_REFUSED = {"-alias": _REMOVES, "delete": _REMOVES, "destroy": _REMOVES}
 
 FREEBSD_WORDS = Vocabulary(
     numbers={"vhid": (1, 255), "advbase": (1, 255), "advskew": (0, 254)},
     keywords=_COMMON | {"peer", "peer6", "mcast", "mcast6", "carpver"},
-    flags=frozenset({"alias", "add", "up", "no_dad"}),
-    ignored=_COMMON_IGNORED | {"fib"},
+    flags=_COMMON_FLAGS
+    | {"add", "noautomedia", "SYNCDHCP", "NOSYNCDHCP", "NOAUTO", "WPA"}
+    | _switches(
+        "no_dad monitor rxcsum txcsum rxcsum6 txcsum6 tso tso4 tso6 lro toe netmap polling mextpg txrtlmt vlanmtu "
+        "vlanhwtag vlanhwfilter vlanhwtso vlanhwcsum wol_ucast wol_mcast wol_magic accept_rtadv auto_linklocal "
+        "ifdisabled defaultif nud no_radr no_prefer_iface prefer_source ignore_source pcp"
+    ),
+    ignored=_COMMON_IGNORED
+    | dict.fromkeys(
+        [
+            "fib",
+            "tunnelfib",
+            "group",
+            "-group",
+            "name",
+            "ether",
+            "link",
+            "lladdr",
+            "vlanpcp",
+            "vlanproto",
+            "maclabel",
+            "mac",
+            "vnet",
+        ],
+        1,
+    ),
     unsupported={"vrrpprio": _NO_VRRP, "vrrpinterval": _NO_VRRP, "carpdev": _NOT_HERE},
+    refused=_COMMON_REFUSED | {"remove": _REMOVES},
+    has_ranges=True,
 )
-"""Source: carp.md 8.1 to 8.3."""
+"""Source: carp.md 8.1 to 8.3; what does not matter here: ``man 8 ifconfig`` of FreeBSD 14."""
 
 OPENBSD_WORDS = Vocabulary(
     numbers={"vhid": (1, 255), "advbase": (0, 255), "advskew": (0, 255)},
     keywords=_COMMON | {"carpdev", "carppeer", "-carppeer", "carpnodes", "balancing", "lladdr", "group", "-group"},
-    flags=frozenset({"alias", "up"}),
-    ignored=_COMMON_IGNORED | {"rdomain", "priority", "llprio", "rtlabel", "vltime", "pltime"},
+    flags=_COMMON_FLAGS
+    | _switches("mpls autoconfprivacy temporary soii monitor")
+    | frozenset(["-rtlabel", "-rdomain", "-priority", "-llprio", "-parent", "-vnetid", "-lladdr"]),
+    ignored=_COMMON_IGNORED
+    | dict.fromkeys(["rdomain", "priority", "llprio", "rtlabel", "parent", "vnetid", "media"], 1),
     unsupported={"-g": "a group is demoted while it runs"},
+    refused=_COMMON_REFUSED | {"-carpdev": _REMOVES, "-pass": _REMOVES},
 )
-"""Source: carp.md 8.4."""
+"""Source: carp.md 8.4; what does not matter here: ``man 8 ifconfig`` of OpenBSD."""
 
 
 @dataclass(slots=True)
@@ -78,6 +138,11 @@ class CarpWords:
     lladdr: MacAddress | None = None
     groups: list[str] = field(default_factory=list)
     left_groups: list[str] = field(default_factory=list)
+    spoken_of: set[Family] = field(default_factory=set)
+    """The families whose destination, a peer or the group, is said."""
+    scopes: list[tuple[Word, str]] = field(default_factory=list)
+    """The interfaces that link-local addresses name, as in ``fe80::1%em0``."""
+    notes: list[tuple[Word, str]] = field(default_factory=list)
     has_faults: bool = False
 
     def number(self, name: str, default: int) -> int:
@@ -100,12 +165,20 @@ class CarpWords:
         self.passphrase = other.passphrase or self.passphrase
         self.has_faults |= other.has_faults
         self.addresses += other.addresses
-        self.peers += other.peers
-        self.multicast_group = other.multicast_group or self.multicast_group
+        self._take_destinations(other)
+        self.scopes += other.scopes
+        self.notes += other.notes
         self.carpdev = other.carpdev or self.carpdev
         self.lladdr = other.lladdr or self.lladdr
         self.groups += other.groups
         self.left_groups += other.left_groups
+
+    def _take_destinations(self, other: "CarpWords") -> None:
+        """Let the last line that speaks of a family's peer or group decide, as the lines run in their order."""
+        self.peers = [each for each in self.peers if family_of(each[1]) not in other.spoken_of] + other.peers
+        if Family.IPV4 in other.spoken_of:
+            self.multicast_group = other.multicast_group
+        self.spoken_of |= other.spoken_of
 
 
 def is_about_carp(words: list[Word]) -> bool:
@@ -117,6 +190,19 @@ def own_addresses(words: list[Word]) -> list[Interface]:
     """Return the plain addresses of an interface line; whatever else it says is not our business."""
     said = parse(words, Word("", 1, 1), lambda _where, _what, _out: None)
     return [each for each in said.interfaces if isinstance(each, IPv4Interface) or not each.ip.is_link_local]
+
+
+def specifications(words: list[Word]) -> list[list[Word]]:
+    """Return the single specifications of a list, each of which begins with the name of a family.
+
+    Source: ifalias_af_common() in FreeBSD's network.subr, for ``ifconfig_IF_aliases`` and ``ifconfig_IF_aliasN``.
+    """
+    found: list[list[Word]] = []
+    for word in words:
+        if word.text in FAMILIES or not found:
+            found.append([])
+        found[-1].append(word)
+    return found
 
 
 def parse(
@@ -143,17 +229,21 @@ class _Parser:
         self, words: list[Word], said: CarpWords, complain: Complain, vocabulary: Vocabulary, *, vhid_first: bool
     ) -> None:
         self.said = said
-        self._rest = list(words)
+        self._rest = words[::-1]
+        """What is left, the next word last."""
+        self._faults = 0
         self._tell = complain
         self._vocabulary = vocabulary
         self._all = vocabulary.all
         self._vhid_first = vhid_first
         self._family = Family.IPV4
+        self._last = 0
+        """How many addresses the last word gave: a range gives several."""
 
     def parse(self) -> None:
         """Consume everything."""
-        while self._rest:
-            word = self._rest.pop(0)
+        while self._rest and self._faults < _FAULTS_MAX:
+            word = self._rest.pop()
             if self._vhid_first and word.text in _AFTER_VHID and self._vhid_follows():
                 self._complain(word, f"{word.text} stands before vhid", "write vhid first, as FreeBSD demands")
             self._take(word)
@@ -163,19 +253,24 @@ class _Parser:
 
     def _complain(self, where: Word, text: str, hint: str) -> None:
         self.said.has_faults = True
+        self._faults += 1
         self._tell(where, text, hint)
 
     def _take(self, word: Word) -> None:
-        if word.text in self._vocabulary.flags:
+        vocabulary = self._vocabulary
+        if word.text in vocabulary.flags:
             return
-        if word.text in self._vocabulary.numbers:
+        if word.text in vocabulary.numbers:
             self._take_number(word)
-        elif word.text in self._vocabulary.ignored:
+        elif word.text in vocabulary.ignored:
+            for _ in range(vocabulary.ignored[word.text]):
+                self._argument(word)
+        elif word.text in vocabulary.unsupported:
             self._argument(word)
-        elif word.text in self._vocabulary.unsupported:
-            self._argument(word)
-            self._complain(word, f"{word.text}: {self._vocabulary.unsupported[word.text]}", "remove it")
-        elif word.text in self._vocabulary.keywords:
+            self._complain(word, f"{word.text}: {vocabulary.unsupported[word.text]}", "remove it")
+        elif word.text in vocabulary.refused:
+            self._complain(word, f"{word.text}: {vocabulary.refused[word.text]}", "remove it with its address")
+        elif word.text in vocabulary.keywords:
             self._take_keyword(word)
         else:
             self._take_address(word)
@@ -269,14 +364,26 @@ class _Parser:
         address = _address(argument.text)
         if address is None or family_of(address) is not family:
             self._complain(argument, f"{keyword.text} needs an IPv{family} address", f"write {keyword.text} ADDRESS")
-        elif address == CARP_GROUPS[family]:
+            return
+        self.said.spoken_of.add(family)
+        if address == CARP_GROUPS[family]:
             self._forget_peers(family)
         elif isinstance(address, IPv4Address) and address.is_multicast:
             self.said.multicast_group = address
         else:
-            self.said.peers.append((argument, address))
+            self._add_peer(argument, address)
+
+    def _add_peer(self, argument: Word, address: Address) -> None:
+        if isinstance(address, IPv6Address) and address.scope_id is not None:
+            self.said.scopes.append((argument, address.scope_id))
+            address = IPv6Address(int(address))
+        if any(family_of(each) is family_of(address) for _word, each in self.said.peers):
+            note = "the BSDs keep the last of several peers; pycarp speaks to all of them: leave one if that is meant"
+            self.said.notes.append((argument, note))
+        self.said.peers.append((argument, address))
 
     def _forget_peers(self, family: Family) -> None:
+        self.said.spoken_of.add(family)
         self.said.peers = [each for each in self.said.peers if family_of(each[1]) is not family]
         if family is Family.IPV4:
             self.said.multicast_group = None
@@ -288,8 +395,13 @@ class _Parser:
 
     def _take_state(self, keyword: Word) -> None:
         argument = self._argument(keyword)
-        if argument is not None and argument.text.lower() != "backup":
-            self._complain(keyword, "every host starts as backup", "use 'pycarp ifconfig NAME state master' afterwards")
+        if argument is None or argument.text.lower() == "backup":
+            return
+        if argument.text.lower() not in _STATES:
+            self._complain(argument, "state needs init, backup or master", "remove it: every host starts as backup")
+            return
+        note = "every host starts as backup, whatever state says; use 'pycarp ifconfig NAME state master' afterwards"
+        self.said.notes.append((keyword, note))
 
     def _take_netmask(self, keyword: Word) -> None:
         argument = self._argument(keyword)
@@ -318,11 +430,15 @@ class _Parser:
             )
             self._complain(keyword, f"{keyword.text} stands before its address", hint)
             return
-        word, address, _none = self.said.addresses[-1]
-        self.said.addresses[-1] = (word, address, prefix)
+        for index in range(len(self.said.addresses) - self._last, len(self.said.addresses)):
+            word, address, _none = self.said.addresses[index]
+            self.said.addresses[index] = (word, address, prefix)
 
     def _take_address(self, word: Word) -> None:
         text, slash, length = word.text.partition("/")
+        if self._vocabulary.has_ranges and (expanded := _range(word.text)) is not None:
+            self._take_range(word, expanded)
+            return
         prefix = number_of(length)
         address = _address(text)
         if address is None:
@@ -332,29 +448,62 @@ class _Parser:
         if slash and (prefix is None or not 0 <= prefix <= bits):
             example = 24 if bits == 32 else 64
             self._complain(word, f"{address} has no prefix length of 0-{bits}", f"write ADDRESS/{example}")
-        elif family_of(address) is not self._family:
-            family = "inet" if bits == 32 else "inet6"
-            self._complain(word, f"{address} needs {family} before it", f"write {family} {word.text}")
         else:
-            self.said.addresses.append((word, address, prefix))
+            self._add_addresses(word, [(address, prefix)])
+
+    def _take_range(self, word: Word, expanded: "list[tuple[Address, int | None]]") -> None:
+        if expanded:
+            self._add_addresses(word, expanded)
+        else:
+            hint = f"write the smaller number first, at most {_RANGE_MAX} addresses: 192.0.2.10-20/24"
+            self._complain(word, "this is no range of addresses", hint)
+
+    def _add_addresses(self, word: Word, found: "list[tuple[Address, int | None]]") -> None:
+        address = found[0][0]
+        if family_of(address) is not self._family:
+            family = "inet" if family_of(address) is Family.IPV4 else "inet6"
+            self._complain(word, f"{address} needs {family} before it", f"write {family} {word.text}")
+        elif (prefix := netmask_length(address)) is not None:
+            hint = f"write netmask {address}, or /{prefix} behind the address"
+            self._complain(word, f"{address} is a netmask, not an address", hint)
+        elif reason := why_no_host_has(address):
+            self._complain(word, reason, "write the address that the hosts share")
+        else:
+            self._last = len(found)
+            self.said.addresses += [(word, self._without_scope(word, each), length) for each, length in found]
+
+    def _without_scope(self, word: Word, address: Address) -> Address:
+        if isinstance(address, IPv4Address) or address.scope_id is None:
+            return address
+        if not address.is_link_local:
+            hint = "only a link-local address (fe80::) belongs to one interface"
+            self._complain(word, f"{address} names an interface", hint)
+        self.said.scopes.append((word, address.scope_id))
+        return IPv6Address(int(address))
 
     def _complain_about(self, word: Word) -> None:
         """Complain about an unknown word without showing it; it may be a password, and ``testpass`` resembles pass."""
-        close = difflib.get_close_matches(word.text, self._all, n=1)
-        if close:
+        text = word.text.lower()
+        close = difflib.get_close_matches(text, self._vocabulary.about_carp, n=1)
+        close = close or difflib.get_close_matches(text, self._all, n=1)
+        if prefix_of_mask(word.text) is not None:
+            # A password may look like this, so not even a netmask is shown.
+            self._complain(word, "this is a netmask, not an address", "write netmask before it")
+        elif close:
             self._complain(word, "unknown word", f"did you mean {close[0]}?")
             self._skip_argument_of(close[0])
         else:
             self._complain(word, "unknown word", "expected vhid, advbase, advskew, pass, netmask or an address")
 
     def _skip_argument_of(self, keyword: str) -> None:
-        takes_one = keyword not in self._vocabulary.flags | {"inet", "inet6", "down", "mcast", "mcast6", "-carppeer"}
-        if takes_one and self._rest and self._rest[0].text not in self._all:
-            self._rest.pop(0)
+        without = {"inet", "inet6", "down", "mcast", "mcast6", "-carppeer", *self._vocabulary.refused}
+        takes_one = keyword not in self._vocabulary.flags | without
+        if takes_one and self._rest and self._rest[-1].text not in self._all:
+            self._rest.pop()
 
     def _argument(self, keyword: Word) -> Word | None:
         if self._rest:
-            return self._rest.pop(0)
+            return self._rest.pop()
         self._complain(keyword, f"{keyword.text} has no value", f"write {keyword.text} VALUE")
         return None
 
@@ -384,10 +533,57 @@ def prefix_of_mask(text: str) -> int | None:
     return 32 - inverse.bit_length()
 
 
+def why_no_host_has(address: Address) -> str:
+    """Return in words why an address cannot be shared; empty if it can, or if its host says so in its own words."""
+    if isinstance(address, IPv4Address) and address in _RESERVED:
+        return f"{address} is not an address that a host can have"
+    return ""
+
+
 def _address(text: str) -> Address | None:
-    """Return an address; None if it is none, or one that means something on a single link only (``%em0``)."""
+    """Return an address, with its scope if it has one (``%em0``); None if it is none."""
     try:
-        address = ip_address(text)
+        return ip_address(text)
     except ValueError:
         return None
-    return None if isinstance(address, IPv6Address) and address.scope_id is not None else address
+
+
+def netmask_length(address: Address) -> int | None:
+    """Return the length of a netmask that stands where an address should; None for an address."""
+    if not isinstance(address, IPv4Address) or not int(address) >> 31 or address.is_multicast:
+        return None
+    return prefix_of_mask(str(address)) if int(address) >= int(IPv4Address("255.0.0.0")) else None
+
+
+_RANGE_MAX = 2048
+"""As many as FreeBSD's rc expands: netif_ipexpand_max."""
+
+_RANGE_IPV4 = re.compile(r"((?:\d+\.){0,3})(\d+)-(\d+)((?:\.\d+){0,3})(?:/(\d+))?", re.ASCII)
+_RANGE_IPV6 = re.compile(r"([0-9a-fA-F:]*:)([0-9a-fA-F]{1,4})-([0-9a-fA-F]{1,4})(:[0-9a-fA-F:]*)?(?:/(\d+))?", re.ASCII)
+
+
+def _range(text: str) -> "list[tuple[Address, int | None]] | None":
+    """Return the addresses of ``192.0.2.10-20/24``, none for one that is wrong; None for what is no range.
+
+    Only the first IPv4 address has the prefix, the others are alone in their subnets; IPv6 ones have all the same.
+    Source: ifalias_expand_addr_inet() and ifalias_expand_addr_inet6() in FreeBSD's network.subr.
+    """
+    match = _RANGE_IPV4.fullmatch(text)
+    base = 10
+    if match is None:
+        match, base = _RANGE_IPV6.fullmatch(text), 16
+    if match is None:
+        return None
+    head, low, high, tail, length = match.groups(default="")
+    if max(len(low), len(high), len(length)) > 4:
+        return []
+    numbers = range(int(low, base), int(high, base) + 1)
+    if not numbers or len(numbers) > _RANGE_MAX:
+        return []
+    written = [f"{head}{number if base == 10 else format(number, 'x')}{tail}" for number in numbers]
+    addresses = [each for each in map(_address, written) if each is not None]
+    bits = 32 if base == 10 else 128
+    first = (bits if base == 10 else 64) if not length else int(length)
+    if len(addresses) != len(numbers) or first > bits:
+        return []
+    return [(each, first if base == 16 or at == 0 else bits) for at, each in enumerate(addresses)]

@@ -21,6 +21,7 @@ from pycarp.vocabulary import Interface
 
 _CLONE = re.compile(r"carp\d+")
 _SHELL_NAME = re.compile(r"[A-Za-z0-9]+", re.ASCII)
+_VLAN = re.compile(r"([A-Za-z0-9]+)\.([1-9][0-9]*)", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _BLANKS = frozenset(" \t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 _ALWAYS_SAID = frozenset({"interface", "vhid", "passphrase", "addresses", "advbase", "advskew", "name", "dialect"})
@@ -72,15 +73,28 @@ def rc_conf(config: NodeConfig) -> list[Document]:
     losses.check_node(config)
     lines = [f"hostname={_shell_quoted(config.hostname)}"] if config.hostname else []
     aliases: dict[str, int] = {}
+    lines += _vlan_lines(config)
     for host in config.hosts:
         losses.check_host(host, frozenset({"peers", "multicast_group"}), frozenset({"freebsd"}))
-        _demand(_SHELL_NAME, host.interface, "interface", "rc.conf")
+        interface = host.interface.replace(".", "_")
+        if not _VLAN.fullmatch(host.interface):
+            _demand(_SHELL_NAME, host.interface, "interface", "rc.conf")
         for index, address in enumerate(host.shared):
-            words = _freebsd_words(host) if index == 0 else [f"vhid {host.vhid}"]
-            number = aliases[host.interface] = aliases.get(host.interface, -1) + 1
+            # FreeBSD 14 goes back to multicast at a line that names no peer (carp.md 7.2).
+            words = _freebsd_words(host) if index == 0 else [f"vhid {host.vhid}", *_freebsd_peers(host)]
+            number = aliases[interface] = aliases.get(interface, -1) + 1
             value = " ".join([_family_word(address), *words, "alias", str(address)])
-            lines.append(f"ifconfig_{host.interface}_alias{number}={_shell_quoted(value)}")
+            lines.append(f"ifconfig_{interface}_alias{number}={_shell_quoted(value)}")
     return [Document(name="rc.conf", text=_lines(lines), lost=tuple(losses.found))]
+
+
+def _vlan_lines(config: NodeConfig) -> list[str]:
+    """Return the lines without which ``ifconfig_em0_5`` would not be about em0.5."""
+    tags: dict[str, list[str]] = {}
+    for link in dict.fromkeys(host.interface for host in config.hosts):
+        if match := _VLAN.fullmatch(link):
+            tags.setdefault(match[1], []).append(match[2])
+    return [f'vlans_{parent}="{" ".join(each)}"' for parent, each in tags.items()]
 
 
 def rc_conf_9(config: NodeConfig) -> list[Document]:
@@ -220,7 +234,11 @@ def _freebsd_words(host: HostConfig) -> list[str]:
     if not low <= host.advskew <= high or not host.advbase:
         raise ConfigError(f"{host.name}: FreeBSD takes advbase 1-255 and advskew {low}-{high}")
     words = [f"vhid {host.vhid}", f"advbase {host.advbase}", f"advskew {host.advskew}", f"pass {password}"]
-    words += [f"peer{'6' * (peer.version == 6)} {peer}" for peer in map(ip_address, host.peers)]
+    return words + _freebsd_peers(host)
+
+
+def _freebsd_peers(host: HostConfig) -> list[str]:
+    words = [f"peer{'6' * (peer.version == 6)} {peer}" for peer in map(ip_address, host.peers)]
     return words + ([f"peer {host.multicast_group}"] if host.multicast_group else [])
 
 
@@ -245,10 +263,11 @@ def _openbsd_address(address: Interface, *, alias: str) -> str:
 
 
 def _openbsd_quoted(text: str) -> str:
-    """Return a word in quotes that the shell of netstart takes as it is."""
-    if "\n" in text or "\r" in text or ("'" in text and set(text) & set('"$`\\')):
-        raise ConfigError("a password with such quotes or line ends cannot be held by hostname.carp")
-    return f'"{text}"' if "'" in text else f"'{text}'"
+    """Return a word in quotes for ``eval``, with the backslashes twice, because netstart's ``read`` takes one away."""
+    if set(text) & set("\r\n\t") or "  " in text:
+        raise ConfigError("a password with line ends, tabs or two blanks in a row cannot be held by hostname.carp")
+    quoted = f"'{text}'" if "'" not in text else '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
+    return quoted.replace("\\", "\\\\")
 
 
 def _shell_quoted(text: str) -> str:

@@ -4,14 +4,17 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from ipaddress import IPv4Address
-from pathlib import Path
+from pathlib import PurePath
 
-from pycarp.config import dump, hostname_if, rcconf, toml, ucarp_file
+from pycarp.config import dump, hostname_if, ifupdown, rcconf, toml, ucarp_file, ucarp_vip
 from pycarp.config.dump import Document
 from pycarp.config.model import NodeConfig
+from pycarp.config.source_text import load, plain
 from pycarp.dialects import OPENBSD, UNIVERSAL, Dialect
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import LinkFacts
+
+__all__ = ["SAY_PREEMPT", "TARGETS", "Grammar", "load", "read", "recognise", "write"]
 
 
 class Grammar(StrEnum):
@@ -21,7 +24,12 @@ class Grammar(StrEnum):
     HOSTNAME_CARP = "hostname.carp"
     TOML = "toml"
     UCARP = "ucarp"
+    INTERFACES = "interfaces"
+    VIP_CONF = "vip.conf"
 
+
+SAY_PREEMPT = frozenset({Grammar.TOML, Grammar.UCARP, Grammar.INTERFACES, Grammar.VIP_CONF})
+"""The grammars with a word for preempt; the BSDs set it elsewhere."""
 
 TARGETS = ("rc.conf", "rc.conf9", "hostname.carp", "toml", "ucarp")
 """What can be written: FreeBSD's rc.conf has two generations."""
@@ -30,10 +38,14 @@ _NAMES = (
     (re.compile(r"hostname\..+"), Grammar.HOSTNAME_CARP),
     (re.compile(r".*\.toml"), Grammar.TOML),
     (re.compile(r".*rc\.conf.*"), Grammar.RC_CONF),
+    (re.compile(r"interfaces|.+\.interfaces"), Grammar.INTERFACES),
+    (re.compile(r"vip-.+\.conf"), Grammar.VIP_CONF),
 )
 _SIGNS = (
     (re.compile(r"^\s*\[\[?\s*(host|node)\b", re.MULTILINE), Grammar.TOML),
-    (re.compile(r"^\s*(ifconfig_\w+|cloned_interfaces)=", re.MULTILINE), Grammar.RC_CONF),
+    (re.compile(r"^\s*((ipv6_)?ifconfig_\w+|cloned_interfaces|ucarp_enable)=", re.MULTILINE), Grammar.RC_CONF),
+    (re.compile(r"^\s*(VIP_ADDRESS|BIND_INTERFACE)=", re.MULTILINE), Grammar.VIP_CONF),
+    (re.compile(r"^\s*iface[ \t]+\S+[ \t]+inet6?[ \t]", re.MULTILINE), Grammar.INTERFACES),
     (re.compile(r"^[^#\n]*\bucarp\s+-", re.MULTILINE), Grammar.UCARP),
     (re.compile(r"^\s*(inet6?|vhid|carpdev)\s", re.MULTILINE), Grammar.HOSTNAME_CARP),
 )
@@ -41,7 +53,7 @@ _SIGNS = (
 
 def recognise(file: str, text: str) -> Grammar:
     """Return the grammar of a file, by its name or else by its text; ConfigError when neither tells."""
-    name = Path(file).name
+    name, text = PurePath(file).name, plain(text)
     for pattern, grammar in _NAMES:
         if pattern.fullmatch(name):
             return grammar
@@ -49,15 +61,6 @@ def recognise(file: str, text: str) -> Grammar:
         if pattern.search(text):
             return grammar
     raise ConfigError(f"cannot tell the grammar of {file}; say which: {', '.join(Grammar)}")
-
-
-def load(path: Path) -> str:
-    """Return the text of a file; ConfigError when it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise ConfigError(f"cannot read {path}: {why}") from exc
 
 
 def read(
@@ -82,10 +85,14 @@ def read(
             return rcconf.read(text, file=file, links=links, renames=renames, dialect=dialect or UNIVERSAL)
         case Grammar.HOSTNAME_CARP:
             return hostname_if.read(text, file=file, links=links, renames=renames, dialect=dialect or OPENBSD)
-        case Grammar.TOML | Grammar.UCARP if dialect is not None:
+        case _ if dialect is not None:
             raise ConfigError(f"a dialect is given by the file itself in grammar {grammar}; write it there")
         case Grammar.TOML:
             return toml.read(text, file=file, links=links, renames=renames)
+        case Grammar.INTERFACES:
+            return ifupdown.read(text, file=file, links=links, renames=renames)
+        case Grammar.VIP_CONF:
+            return ucarp_vip.read(text, file=file, links=links, renames=renames)
         case _:
             return ucarp_file.read(text, file=file, links=links, renames=renames)
 

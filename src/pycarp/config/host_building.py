@@ -1,11 +1,19 @@
 """From the words about a carp interface to its host; what every grammar of ifconfig's words must check."""
 
-from pycarp.auth.key import Passphrase
+from collections.abc import Collection
+
+from pycarp.auth.key import PASSPHRASE_MAX, Passphrase
 from pycarp.config.carp_words import CarpWords, Complain
 from pycarp.config.shell import Word
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects import Dialect
 from pycarp.errors import ConfigError
+
+CUT_BY_THE_BSDS = (
+    f"the BSDs' ifconfig silently uses its first {PASSPHRASE_MAX} octets: write these alone, "
+    "and hosts that are left as they are still agree"
+)
+"""What to do about a password that is too long. Source: carp.md 3.5."""
 
 
 def build_host(said: CarpWords, *, link: str, name: str, dialect: Dialect, complain: Complain) -> HostConfig | None:
@@ -51,8 +59,21 @@ def secret_of(word: Word, complain: Complain) -> Passphrase | None:
     try:
         return Passphrase(word.text)
     except ConfigError as exc:
-        complain(word, str(exc), "")
+        complain(word, str(exc), CUT_BY_THE_BSDS if len(word.text.encode()) > PASSPHRASE_MAX else "")
     except UnicodeError:
         # Its own message would show a part of the password.
         complain(word, "pass is not UTF-8", "save the file as UTF-8")
     return None
+
+
+def complain_of_scopes(said: CarpWords, names: Collection[str], complain: Complain) -> None:
+    """Complain about link-local addresses that name another interface than the one they stand on: its ``names``."""
+    for word, scope in said.scopes:
+        if scope not in names:
+            known = " or ".join(f"%{name}" for name in dict.fromkeys(names))
+            complain(word, f"the address belongs to {scope}, and stands on another interface", f"write {known}")
+
+
+def notes_of(said: CarpWords, file: str) -> list[str]:
+    """Return what was understood, but is not done, each with its place."""
+    return [f"{file}:{word.line}: {note}" for word, note in said.notes]

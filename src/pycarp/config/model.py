@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pycarp.core.host_config import HostConfig
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import HostKey, Interface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +14,8 @@ class NodeConfig:
 
     ``sysctls`` are full names and values, in their order; ``contest_limit`` is that of ``Settings``. ``notes`` are for
     people: what was passed over, and where. ``own`` are the machine's own addresses by interface, where the
-    configuration speaks of them; only a simulation needs them.
+    configuration speaks of them; only a simulation needs them. ``places`` are line and column of each host, from 1;
+    ``secret_files`` the files that hold the passwords of hosts, where they do not stand in the configuration itself.
     """
 
     hosts: tuple[HostConfig, ...]
@@ -24,3 +26,5 @@ class NodeConfig:
     contest_limit: int | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     own: Mapping[str, tuple[Interface, ...]] = field(default_factory=dict, compare=False)
+    places: Mapping[HostKey, tuple[int, int]] = field(default_factory=dict, compare=False)
+    secret_files: Mapping[HostKey, Path] = field(default_factory=dict, compare=False)

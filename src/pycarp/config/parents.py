@@ -4,7 +4,7 @@ As FreeBSD 9 finds it: the one whose own subnet contains the shared address.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pycarp.vocabulary import Address, Interface, LinkFacts
 
@@ -35,6 +35,10 @@ class Parents:
     declared: Mapping[str, Sequence[Interface]]
     links: Sequence[LinkFacts]
 
+    def __post_init__(self) -> None:
+        # Frozen dataclasses are normalised this way.
+        object.__setattr__(self, "links", _devices(self.links))
+
     def containing(self, address: Address) -> Parent:
         """Return the device in whose subnet an address lies; raises NoParentError.
 
@@ -56,7 +60,10 @@ class Parents:
         return any(own.ip == address for owns in self.declared.values() for own in owns)
 
     def check(self, link: str) -> None:
-        """Raise NoParentError unless a device exists; where there are no links, all do."""
+        """Raise NoParentError unless a device exists; where there are no links, all do that can be a device."""
+        device, colon, _label = link.partition(":")
+        if colon:
+            raise NoParentError(f"{link} is the label of an address, not a network device", f"write {device}")
         if self.links and not self._exists(link):
             raise self._missing(link)
 
@@ -84,6 +91,17 @@ class Parents:
         return NoParentError(
             f"interface {link} does not exist; there are: {names}", f"rename it: --map {link}={likely}"
         )
+
+
+def _devices(links: Sequence[LinkFacts]) -> tuple[LinkFacts, ...]:
+    """Return the devices, with the addresses of what is only a label of an address: ``eth0:0`` is one of eth0."""
+    found: dict[str, LinkFacts] = {}
+    for facts in sorted(links, key=lambda each: ":" in each.name):
+        name = facts.name.partition(":")[0]
+        before = found.get(name)
+        added = tuple(each for each in facts.addresses if before is None or each not in before.addresses)
+        found[name] = replace(before, addresses=before.addresses + added) if before else replace(facts, name=name)
+    return tuple(found.values())
 
 
 def unused_renames(renames: Mapping[str, str], names: Collection[str]) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """pycarp's own grammar: TOML with every setting there is. The tables below are the schema; unknown keys are errors."""
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,12 @@ import msgspec
 
 from pycarp import dialects
 from pycarp.auth.key import Passphrase
+from pycarp.config.carp_words import netmask_length, why_no_host_has
+from pycarp.config.host_building import CUT_BY_THE_BSDS
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
+from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError
@@ -94,6 +98,7 @@ def read(
     text: str, *, file: str, links: Sequence[LinkFacts] = (), renames: Mapping[str, str] | None = None
 ) -> NodeConfig:
     """Return the configuration in a file; arguments and errors are those of ``rcconf.read``."""
+    text = plain(text)
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -130,12 +135,15 @@ class _Reader:
         self._parents = Parents({}, links)
         self._renames = renames
         self._keys: set[HostKey] = set()
-        self._owners: dict[Address, HostKey] = {}
+        self._owners: dict[tuple[str, Address], HostKey] = {}
+        self._hosts: dict[HostKey, Where] = {}
+        self._secret_files: dict[HostKey, Path] = {}
 
     def read(self, tables: dict[str, Any]) -> NodeConfig:
         """Return what could be understood."""
-        for key in tables.keys() - {"node", "host"}:
-            self._complain(("", 0), key, f"unknown key {key}; there are: node, host")
+        for key in sorted(tables.keys() - {"node", "host"}):
+            hint = "name each file to pycarp itself" if key in ("include", "includes", "import") else ""
+            self._complain(("", 0), key, f"unknown key {key}; there are: node, host", hint)
         node = self._table(NodeTable, tables.get("node", {}), ("node", 0), nested={"sysctls": SysctlTable})
         found = tables.get("host", [])
         if not isinstance(found, list) or not found:
@@ -155,6 +163,8 @@ class _Reader:
             actuator=node.actuator,
             contest_limit=node.contest_limit,
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
+            places={key: self._place(where, "vhid") for key, where in self._hosts.items()},
+            secret_files=self._secret_files,
         )
 
     def _table(
@@ -169,7 +179,9 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in fields:
-                self._complain(where, key, f"unknown key {key}", f"there are: {', '.join(fields)}")
+                close = difflib.get_close_matches(key, fields, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(fields)}"
+                self._complain(where, key, f"unknown key {key}", hint)
             elif nested and key in nested:
                 values[key] = self._table(nested[key], value, (f"{where[0]}.{key}", 0))
             else:
@@ -230,7 +242,11 @@ class _Reader:
         except (ConfigError, UnicodeError) as exc:
             self._complain(where, "", str(exc) if isinstance(exc, ConfigError) else "interface is not UTF-8")
             return None
+        self._check_addresses(table, host, where)
         self._check_unique(host, where)
+        self._hosts.setdefault(host.key, where)
+        if table.password_file is not None:
+            self._secret_files[host.key] = Path(self._file).parent / table.password_file
         return host
 
     def _named(self, make: Any, text: str, where: Where, key: str) -> Any:
@@ -252,23 +268,41 @@ class _Reader:
             with (Path(self._file).parent / table.password_file).open("rb") as lines:
                 return Passphrase(lines.readline(4096).removesuffix(b"\n"))
         except ConfigError as exc:
-            self._complain(where, "password" if table.password is not None else "password_file", str(exc))
+            hint = CUT_BY_THE_BSDS if "too long" in str(exc) else ""
+            self._complain(where, "password" if table.password is not None else "password_file", str(exc), hint)
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else "this is no path"
             self._complain(where, "password_file", f"cannot read {table.password_file}: {why}")
         return None
+
+    def _check_addresses(self, table: HostTable, host: HostConfig, where: Where) -> None:
+        for address in host.shared:
+            length = netmask_length(address.ip)
+            why = f"{address.ip} is a netmask, not an address" if length is not None else why_no_host_has(address.ip)
+            if why:
+                self._complain(where, "addresses", why, 'write "ADDRESS/LENGTH"')
+        for text in (*table.addresses, *table.peers):
+            scope = text.partition("/")[0].partition("%")[2]
+            if scope and scope not in (table.interface, host.interface):
+                hint = f"write %{table.interface}, or nothing"
+                self._complain(where, "addresses", f"an address belongs to {scope}, not to {table.interface}", hint)
 
     def _check_unique(self, host: HostConfig, where: Where) -> None:
         if host.key in self._keys:
             self._complain(where, "vhid", f"vhid {host.vhid} is used twice on {host.interface}")
         self._keys.add(host.key)
         for address in host.shared:
-            owner = self._owners.setdefault(address.ip, host.key)
+            # A link-local address is another one on each link.
+            where_it_is = host.interface if address.ip.is_link_local else ""
+            owner = self._owners.setdefault((where_it_is, address.ip), host.key)
             if owner != host.key:
                 self._complain(where, "addresses", f"{address.ip} is shared by {owner} already")
 
+    def _place(self, where: Where, key: str) -> tuple[int, int]:
+        return self._places.get((*where, key)) or self._places.get((*where, "")) or (1, 1)
+
     def _complain(self, where: Where, key: str, text: str, hint: str = "") -> None:
-        line, column = self._places.get((*where, key)) or self._places.get((*where, "")) or (1, 1)
+        line, column = self._place(where, key)
         self.problems.append(Problem(self._file, line, column, text, hint))
 
 

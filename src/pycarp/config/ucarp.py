@@ -52,25 +52,36 @@ _LONG_BY_SHORT = {
 _LONG_ONLY = ("mcastip=", "dialect=", "transport=", "script-timeout=")
 """All but the first are ours; none makes an abbreviation ambiguous that ucarp understands."""
 
+LONG_OPTIONS = frozenset(name.removesuffix("=") for name in (*_LONG_BY_SHORT.values(), *_LONG_ONLY))
+"""The names of all options."""
+
 _SHORT = "".join(letter + ":" * name.endswith("=") for letter, name in _LONG_BY_SHORT.items())
 _NUMBER = re.compile(r"[ \t]*\+?(0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,20}|[1-9][0-9]{0,18})", re.ASCII)
 
 
 class UcarpUsage(Exception):  # noqa: N818  (it may be no error: --help)
-    """The usage is to be shown; ``complaint`` says why, empty when it was asked for."""
+    """The usage is to be shown; ``complaint`` says why, empty when it was asked for.
 
-    def __init__(self, complaint: str = "") -> None:
+    ``option`` is the one that ucarp does not know, or that lacks its value, without hyphens.
+    """
+
+    def __init__(self, complaint: str = "", option: str = "") -> None:
         super().__init__(complaint)
         self.complaint = complaint
+        self.option = option
 
 
 class UcarpProblems(ConfigError):  # noqa: N818  (it is plural)
-    """Everything that is wrong with a command line; ``exit_status`` is what ucarp exits with."""
+    """Everything that is wrong with a command line; ``exit_status`` is what ucarp exits with.
 
-    def __init__(self, problems: Sequence[str], exit_status: int) -> None:
+    ``options`` are the long names of the options that the problems are about, one each; empty for several at once.
+    """
+
+    def __init__(self, problems: Sequence[str], exit_status: int, options: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
         self.exit_status = exit_status
+        self.options = tuple(options) or ("",) * len(self.problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +116,7 @@ class UcarpCommand:
     transport: str = "auto"
     script_timeout_s: int = SCRIPT_TIMEOUT_S
     ignored_arguments: int = 0
+    passfile: str = ""
 
     def host(self, interface: str = "") -> HostConfig:
         """Return the virtual host; ``interface`` is the device where the command line names none."""
@@ -136,7 +148,7 @@ def parse(arguments: Sequence[str]) -> UcarpCommand:
     try:
         pairs, others = getopt.gnu_getopt(list(arguments), _SHORT, long)
     except getopt.GetoptError as exc:
-        raise UcarpUsage(str(exc)) from None
+        raise UcarpUsage(str(exc), exc.opt) from None
     said = {_LONG_BY_SHORT.get(name[1:], name[2:]).removesuffix("="): value for name, value in _secrets_unified(pairs)}
     if "help" in said:
         raise UcarpUsage
@@ -157,13 +169,14 @@ class _Reader:
         self._said = said
         self._ignored_arguments = ignored_arguments
         self._problems: list[str] = []
+        self._options: list[str] = []
         self._exit_status = CANNOT_START
 
     def read(self) -> UcarpCommand:
         """Return the command; raises UcarpProblems."""
         vhid = self._number("vhid", 1, 255, 0)
         if "vhid" not in self._said:
-            self._complain("You must supply a valid virtual host id: --vhid=1")
+            self._complain("vhid", "You must supply a valid virtual host id: --vhid=1")
         secret = self._secret()
         source = self._address("srcip", "You must supply a persistent source address: --srcip=ADDRESS")
         address = self._address("addr", "You must supply a virtual host address: --addr=ADDRESS")
@@ -176,7 +189,7 @@ class _Reader:
         self._check_transport()
         timeout_s = self._number("script-timeout", 1, SCRIPT_TIMEOUT_MAX_S, SCRIPT_TIMEOUT_S)
         if secret is None or source is None or address is None or dialect is None or self._problems:
-            raise UcarpProblems(self._problems, self._exit_status)
+            raise UcarpProblems(self._problems, self._exit_status, self._options)
         facility = self._said.get("facility", "daemon")
         command = UcarpCommand(
             interface=self._said.get("interface", ""),
@@ -203,6 +216,7 @@ class _Reader:
             transport=self._said.get("transport", "auto"),
             script_timeout_s=timeout_s,
             ignored_arguments=self._ignored_arguments,
+            passfile=self._said.get("passfile", ""),
         )
         self._check(command)
         return command
@@ -214,8 +228,9 @@ class _Reader:
         except ConfigError as exc:
             raise UcarpProblems([str(exc)], BAD_ARGUMENTS) from exc
 
-    def _complain(self, text: str, exit_status: int = BAD_ARGUMENTS) -> None:
+    def _complain(self, option: str, text: str, exit_status: int = BAD_ARGUMENTS) -> None:
         self._problems.append(text)
+        self._options.append(option)
         self._exit_status = min(self._exit_status, exit_status)
 
     def _number(self, option: str, low: int, high: int, default: int) -> int:
@@ -225,13 +240,13 @@ class _Reader:
         match = _NUMBER.fullmatch(text)
         if match is None:
             # The text is not shown: it may be a password that slipped here.
-            self._complain(f"{option} must be a number between {low} and {high}")
+            self._complain(option, f"{option} must be a number between {low} and {high}")
             return default
         digits = match[1]
         is_octal = digits.startswith("0") and digits.isdecimal()
         number = int(digits, 8 if is_octal else 0)
         if not low <= number <= high:
-            self._complain(f"{option} must be between {low} and {high}, not {number}")
+            self._complain(option, f"{option} must be between {low} and {high}, not {number}")
             return default
         return number
 
@@ -239,30 +254,30 @@ class _Reader:
         text = self._said.get(option)
         if text is None:
             if complaint:
-                self._complain(complaint)
+                self._complain(option, complaint)
             return None
         try:
             return IPv4Address(text)
         except ValueError:
-            self._complain(f"Invalid address for --{option}: an IPv4 address without prefix is wanted")
+            self._complain(option, f"Invalid address for --{option}: an IPv4 address without prefix is wanted")
             return None
 
     def _group(self) -> IPv4Address | None:
         group = self._address("mcastip", "")
         if group is not None and not group.is_multicast:
-            self._complain(f"--mcastip: {group} is outside 224.0.0.0-239.255.255.255", CANNOT_START)
+            self._complain("mcastip", f"--mcastip: {group} is outside 224.0.0.0-239.255.255.255", CANNOT_START)
         return group
 
     def _check_transport(self) -> None:
         name = self._said.get("transport", "auto")
         if name not in transports.NAMES:
-            self._complain(f"unknown transport {name!r}; known are: {', '.join(transports.NAMES)}")
+            self._complain("transport", f"unknown transport {name!r}; known are: {', '.join(transports.NAMES)}")
 
     def _dialect(self) -> Dialect | None:
         try:
             return dialects.by_name(self._said.get("dialect", UCARP.name))
         except ConfigError as exc:
-            self._complain(str(exc))
+            self._complain("dialect", str(exc))
             return None
 
     def _secret(self) -> Passphrase | None:
@@ -270,13 +285,13 @@ class _Reader:
         if octets is None:
             return None
         if not octets:
-            self._complain("You must supply a password: --pass=SECRET or --passfile=FILE")
+            self._complain("pass", "You must supply a password: --pass=SECRET or --passfile=FILE")
             return None
         try:
             return Passphrase(octets)
         except ConfigError as exc:
             too_long = len(octets) > PASSPHRASE_MAX
-            self._complain(f"Password too long: {exc}" if too_long else str(exc), CANNOT_START)
+            self._complain("pass", f"Password too long: {exc}" if too_long else str(exc), CANNOT_START)
             return None
 
     def _secret_octets(self) -> bytes | None:
@@ -289,9 +304,9 @@ class _Reader:
                 line = lines.readline(4096)
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc
-            self._complain(f"unable to open passfile {file} for reading: {why}")
+            self._complain("passfile", f"unable to open passfile {file} for reading: {why}")
             return None
         if not line:
-            self._complain(f"error reading passfile {file}: unexpected end of file")
+            self._complain("passfile", f"error reading passfile {file}: unexpected end of file")
             return None
         return line.removesuffix(b"\n")

@@ -1,0 +1,269 @@
+"""What will not work in configurations, beside what is wrong in them: found before a daemon is started.
+
+Pure: whoever calls has read the files, asked the machine for its devices, and looked at permissions.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+from pathlib import PurePath
+
+from pycarp.config.hostname_if import PREFIX
+from pycarp.config.model import NodeConfig
+from pycarp.config.problems import Problem
+from pycarp.config.toml import SYSCTL_PREFIX
+from pycarp.core.host_config import HostConfig
+from pycarp.dialects.base import Claim, Verdict
+from pycarp.vocabulary import HostKey, LinkFacts
+
+_NOTE = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)", re.DOTALL)
+_MOST_DEMOTED = 255
+"""More than any dialect can announce."""
+
+_FACTORS = ("senderr_demotion_factor", "ifdown_demotion_factor")
+_OF_A_FOLDER = (PREFIX, "vip-")
+"""Files that are one machine together with their like in the same folder."""
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    ERROR = "error"
+    """``pycarp run`` refuses it."""
+
+    WARNING = "warning"
+    """It is taken, and will not do what was probably meant."""
+
+    NOTE = "note"
+    """It is understood, but left out or done otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing, where it stands, and the way out."""
+
+    severity: Severity
+    problem: Problem
+
+    def __str__(self) -> str:
+        place, text = f"{self.problem.file}:{self.problem.line}:{self.problem.column}", self.problem.text
+        hint = f" ({self.problem.hint})" if self.problem.hint else ""
+        return f"{place}: {self.severity}: {text}{hint}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedFile:
+    """A file that was read: its configuration, or the problems for which there is none.
+
+    ``exposed`` are the files with passwords in them that everybody on the machine can read. ``says_preempt`` where the
+    grammar has a word for preempt: the BSDs set it elsewhere.
+    """
+
+    path: str
+    config: NodeConfig | None = None
+    problems: tuple[Problem, ...] = ()
+    exposed: tuple[str, ...] = ()
+    says_preempt: bool = False
+
+
+def check(files: Sequence[CheckedFile], links: Sequence[LinkFacts] = ()) -> list[Finding]:
+    """Return what is wrong or will not work, by file and place.
+
+    ``links`` are the devices of the machine for which the files are meant; without any, nothing is said about devices.
+    """
+    found = [Finding(Severity.ERROR, problem) for file in files for problem in file.problems]
+    for file in files:
+        found += _of_one(file, links)
+    machines = _machines(files)
+    for members in machines:
+        found += _of_a_machine(members)
+    for one, other in combinations(machines, 2):
+        found += _of_two(one, other)
+    order = {file.path: number for number, file in enumerate(files)}
+    unique = list(dict.fromkeys(found))
+    return sorted(unique, key=lambda each: (order.get(each.problem.file, 0), each.problem.line, each.problem.column))
+
+
+# One file
+
+
+def _of_one(file: CheckedFile, links: Sequence[LinkFacts]) -> Iterator[Finding]:
+    for path in file.exposed:
+        yield _warning(path, (1, 1), "everybody on this machine can read the password", f"chmod o-rwx {path}")
+    if file.config is None:
+        return
+    for note in file.config.notes:
+        match = _NOTE.fullmatch(note)
+        where = (match["file"], int(match["line"]), match["text"]) if match else (file.path, 1, note)
+        yield Finding(Severity.NOTE, Problem(where[0], where[1], 1, where[2]))
+    yield from _of_devices(file.path, file.config, links)
+    yield from _of_sysctls(file.path, file.config)
+
+
+def _of_devices(path: str, config: NodeConfig, links: Sequence[LinkFacts]) -> Iterator[Finding]:
+    names = dict.fromkeys(facts.name.partition(":")[0] for facts in links)
+    for host in config.hosts if names else ():
+        if host.interface not in names:
+            text = f"interface {host.interface} does not exist on this machine; there are: {', '.join(names)}"
+            likely = next((name for name in names if name != "lo"), "eth0")
+            yield _warning(path, _place(config, host), text, f"--map {host.interface}={likely}")
+
+
+def _of_sysctls(path: str, config: NodeConfig) -> Iterator[Finding]:
+    values = dict(config.sysctls)
+    for name in _FACTORS:
+        if values.get(SYSCTL_PREFIX + name) == 0:
+            text = f"{name} 0: such a failure never moves an address"
+            yield _warning(path, (1, 1), text, "leave it out, or write 240")
+
+
+# Two machines
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A virtual host of a machine, and the file in which it stands."""
+
+    path: str
+    config: NodeConfig
+    host: HostConfig
+    says_preempt: bool
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Line and column."""
+        return _place(self.config, self.host)
+
+    @property
+    def claim(self) -> Claim:
+        """What it advertises while nothing is wrong."""
+        return self.host.dialect.claim(self.host.advbase, self.host.advskew, 0)
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.place[0]}"
+
+
+def _machines(files: Sequence[CheckedFile]) -> list[list[_Member]]:
+    """Return the virtual hosts by machine; files of one folder that are each a single host are one machine."""
+    machines: dict[str, list[_Member]] = {}
+    for file in files:
+        members = (
+            [_Member(file.path, file.config, host, file.says_preempt) for host in file.config.hosts]
+            if file.config
+            else []
+        )
+        path = PurePath(file.path)
+        name = str(path.parent) if path.name.startswith(_OF_A_FOLDER) else file.path
+        machines.setdefault(name, []).extend(members)
+    return list(machines.values())
+
+
+def _of_a_machine(members: Sequence[_Member]) -> Iterator[Finding]:
+    """Yield what two files of one machine both say; within a file it is an error already."""
+    for theirs, ours in combinations(members, 2):
+        if theirs.path == ours.path:
+            continue
+        if theirs.host.key == ours.host.key:
+            text = f"vhid {ours.host.vhid} is used on {ours.host.interface} by {theirs} already"
+            yield _warning(ours.path, ours.place, text, "give each virtual host of an interface a vhid of its own")
+        common = {each.ip for each in theirs.host.shared} & {each.ip for each in ours.host.shared}
+        for address in sorted(str(each) for each in common if not each.is_link_local):
+            text = f"{address} is shared by vhid {theirs.host.vhid} in {theirs} already"
+            yield _warning(ours.path, ours.place, text, "give each vhid addresses of its own")
+
+
+def _of_two(one: Sequence[_Member], other: Sequence[_Member]) -> Iterator[Finding]:
+    for theirs in one:
+        for ours in other:
+            if ours.host.vhid == theirs.host.vhid and _share_a_segment(theirs.host, ours.host):
+                yield from _of_pair(theirs, ours)
+
+
+def _share_a_segment(one: HostConfig, other: HostConfig) -> bool:
+    """Say whether two hosts with the same vhid are meant to be one virtual host: common addresses, subnet or device."""
+    if {each.ip for each in one.shared} & {each.ip for each in other.shared}:
+        return True
+    if one.interface == other.interface:
+        return True
+    return any(
+        ours.ip in theirs.network or theirs.ip in ours.network
+        for ours in one.shared
+        for theirs in other.shared
+        if ours.version == theirs.version
+    )
+
+
+def _of_pair(theirs: _Member, ours: _Member) -> Iterator[Finding]:
+    """Yield what keeps two hosts of a vhid from sharing it well, at the place of the second."""
+    vhid, there = ours.host.vhid, str(theirs)
+    if ours.host.secret != theirs.host.secret:
+        hint = "hosts hear only those with the same password"
+        yield _warning(ours.path, ours.place, f"vhid {vhid} has another password than in {there}", hint)
+    yield from _of_addresses(theirs, ours)
+    if ours.host.advbase != theirs.host.advbase:
+        text = f"vhid {vhid} has advbase {ours.host.advbase}, and {theirs.host.advbase} in {there}"
+        hint = "a smaller advbase wins whatever advskew says; give all hosts of a vhid the same"
+        yield _warning(ours.path, ours.place, text, hint)
+    elif ours.claim == theirs.claim:
+        text = f"vhid {vhid} has the same advskew {ours.host.advskew} as in {there}, so that nobody is preferred"
+        yield _warning(ours.path, ours.place, text, "give the backup a larger one than the preferred host")
+    for preferred, backup in ((theirs, ours), (ours, theirs)):
+        yield from _of_demotion(preferred, backup)
+
+
+def _of_addresses(theirs: _Member, ours: _Member) -> Iterator[Finding]:
+    here, there = ({each.ip for each in member.host.shared} for member in (ours, theirs))
+    if here == there:
+        return
+    parts = [
+        f"only {where}: {', '.join(map(str, sorted(each, key=lambda ip: (ip.version, int(ip)))))}"
+        for where, each in (("here", here - there), ("there", there - here))
+        if each
+    ]
+    text = f"vhid {ours.host.vhid} shares other addresses than in {theirs}; {'; '.join(parts)}"
+    hint = "the addresses are signed: hosts hear only those with the same"
+    yield _warning(ours.path, ours.place, text, hint)
+
+
+def _of_demotion(preferred: _Member, backup: _Member) -> Iterator[Finding]:
+    """Warn where a demoted MASTER would still be better than its backup, or where the backup never preempts."""
+    dialect = backup.host.dialect
+    if dialect.compare(backup.claim, preferred.claim) is not Verdict.WEAKER:
+        return
+    demoted = preferred.host.dialect.claim(preferred.host.advbase, preferred.host.advskew, _MOST_DEMOTED)
+    if dialect.compare(backup.claim, demoted) is not Verdict.STRONGER:
+        text = (
+            f"a demotion of vhid {preferred.host.vhid} in {preferred} can never move the address here: even demoted, "
+            f"it announces advbase {demoted.advbase} advskew {demoted.advskew}, which is not slower than this host"
+        )
+        yield _warning(backup.path, backup.place, text, "give this host the same advbase and an advskew below 240")
+    elif _never_preempts(backup):
+        text = f"a demotion of vhid {preferred.host.vhid} in {preferred} never moves the address here without preempt"
+        counts_on_it = any("demotion" in name for member in (preferred, backup) for name, _ in member.config.sysctls)
+        severity = Severity.WARNING if counts_on_it else Severity.NOTE
+        yield Finding(severity, Problem(backup.path, *backup.place, text, "turn preempt on"))
+
+
+def _never_preempts(member: _Member) -> bool:
+    """Say whether a host waits for the end of a demoted MASTER, where its grammar could say otherwise."""
+    said = dict(member.config.sysctls).get(f"{SYSCTL_PREFIX}preempt", 0)
+    return member.says_preempt and not (member.host.dialect.relieves_demoted or member.host.preempt or said)
+
+
+# Both
+
+
+def _place(config: NodeConfig, host: HostConfig) -> tuple[int, int]:
+    places = {HostKey(*key): place for key, place in config.places.items()}
+    return places.get(host.key, (1, 1))
+
+
+def _warning(path: str, place: tuple[int, int], text: str, hint: str) -> Finding:
+    return Finding(Severity.WARNING, Problem(path, *place, text, hint))
+
+
+def count(findings: Iterable[Finding], severity: Severity) -> int:
+    """Return how many findings are so bad."""
+    return sum(each.severity is severity for each in findings)
