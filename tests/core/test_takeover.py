@@ -12,7 +12,7 @@ from pycarp.core import Effect, HoldAddresses, Transmit
 from pycarp.core.host.decision import Decision
 from pycarp.core.host.states import Stage
 from pycarp.core.host.takeover import OUTCOMES, TIE_GRACE_NS, Heard, weaker_than
-from pycarp.core.inputs import Action, StateForced
+from pycarp.core.inputs import Action, DemotionSet, StateForced
 from pycarp.core.state import Reason, State
 from pycarp.dialects import UNIVERSAL, Claim
 from pycarp.vocabulary import NS_PER_S
@@ -360,3 +360,23 @@ def test_a_bow_out_after_a_farewell_is_a_vacancy() -> None:
     host.hear(advert(counter=42, **BOW_OUT), at_ns=seconds(1.5))
 
     assert host.state is State.MASTER
+
+
+# Below a second
+
+
+def test_a_host_that_yields_below_a_second_waits_for_the_winner_however_seldom_it_advertises() -> None:
+    host = master(config(advbase=0, advskew=1))
+    host.feed(DemotionSet(None, "test", 200))
+    host.hear(advert(advbase=0, advskew=100), at_ns=host.now_ns + seconds(0.01))
+    host.pass_time(to_ns=host.now_ns + seconds(1))
+
+    assert host.state is State.BACKUP
+
+
+def test_an_equally_demoted_master_is_not_too_slow_for_a_host_below_a_second() -> None:
+    host = bench(config(advbase=0, advskew=50))
+    host.feed(DemotionSet(None, "test", 240))
+    host.hear(advert(advbase=0, advskew=240), at_ns=seconds(0.1))
+
+    assert host.state is State.BACKUP

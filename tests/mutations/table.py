@@ -76,7 +76,7 @@ MUTATIONS = (
     Mutation(
         "an advertisement does not put the deadline off",
         "core/host/backup.py",
-        "    state.master_down_at_ns[event.family] = ctx.now_ns + _patience_ns(ctx, event)\n",
+        "    state.master_down_at_ns[event.family] = ctx.now_ns + master_down_ns(ctx, event.claim)\n",
         "    pass\n",
     ),
     Mutation(

@@ -38,7 +38,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
     is_same = followed is not None and followed[1] is event.claim and followed[0] == event.source
     if is_same and now_ns <= state.deadline_ns and event.reply is None and not ctx.speaker.is_rolling:
         # What followed from it the last time follows again.
-        state.master_down_at_ns[family] = now_ns + _patience_ns(ctx, event)
+        state.master_down_at_ns[family] = now_ns + master_down_ns(ctx, event.claim)
         return peer.decision
     state.followed.pop(family, None)
     may_be_old = _may_be_old(ctx, state)
@@ -50,7 +50,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
     verdict = dialect.compare(ctx.claim, event.claim)
     if verdict is Verdict.STRONGER and dialect.heeds_better and _better_is_heard(ctx, event):
         # Should the better one have died since, the weaker one is MASTER, and only who preempts takes over from it.
-        state.master_down_at_ns[family] = now_ns + _patience_ns(ctx, event)
+        state.master_down_at_ns[family] = now_ns + master_down_ns(ctx, event.claim)
         return Decision.LEFT_TO_BETTER
     reason = _reason_to_take_over(ctx, event, verdict)
     if reason is Reason.PREEMPTING and may_be_old:
@@ -144,20 +144,8 @@ def _publish_master(ctx: Context, state: Backup, event: AdvertisementReceived) -
 
 
 def _follow(ctx: Context, state: Backup, event: AdvertisementReceived) -> None:
-    state.master_down_at_ns[event.family] = ctx.now_ns + _patience_ns(ctx, event)
+    state.master_down_at_ns[event.family] = ctx.now_ns + master_down_ns(ctx, event.claim)
     _follow_families(ctx, state)
-
-
-def _patience_ns(ctx: Context, event: AdvertisementReceived) -> int:
-    """Return how long to wait for the next advertisement of a MASTER.
-
-    Below a second the master-down time follows from the advskew alone. A MASTER that is demoted advertises less often
-    than that, and must be waited for all the same.
-    """
-    config = ctx.config
-    if config.advbase or not config.dialect.courtesy_ns:
-        return master_down_ns(ctx)
-    return max(master_down_ns(ctx), config.dead_ratio * event.claim.interval_ns)
 
 
 def _follow_families(ctx: Context, state: Backup) -> None:

@@ -9,6 +9,7 @@ from pycarp.core.host.states import Backup, Farewell, Init, Master, StateData
 from pycarp.core.inputs import AdvertisementReceived
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.dialects import base
+from pycarp.dialects.base import Claim
 from pycarp.vocabulary import NS_PER_S, Address
 
 _GOES_LAST_NS = NS_PER_S
@@ -56,7 +57,7 @@ def publish_change(ctx: Context, old: State, reason: Reason, *, peer: Peer | Non
 
 def become_backup(ctx: Context, reason: Reason, *, peer: Peer | None = None) -> None:
     """Listen; a host that stood still distrusts what has waited in its socket."""
-    down_at_ns = ctx.now_ns + master_down_ns(ctx)
+    down_at_ns = ctx.now_ns + master_down_ns(ctx, peer.claim if peer else None)
     state = Backup(dict.fromkeys(ctx.speaker.awaited(ctx.now_ns), down_at_ns))
     if reason is Reason.ABSENT:
         state.listens_until_ns = ctx.now_ns + ctx.config.dialect.courtesy_ns
@@ -108,9 +109,17 @@ def leave_unless_ready(ctx: Context) -> None:
         leave(ctx, Reason.LINK_DOWN if ctx.environment.admin_is_up else Reason.ADMIN_DOWN)
 
 
-def master_down_ns(ctx: Context) -> int:
-    """Return how long a BACKUP waits for the next advertisement."""
-    return ctx.config.master_down_ns + (_GOES_LAST_NS if ctx.environment.goes_last else 0)
+def master_down_ns(ctx: Context, master: Claim | None = None) -> int:
+    """Return how long a BACKUP waits for the next advertisement, of a certain ``master`` if one is known.
+
+    Below a second the time follows from the advskew alone (carp.md 5.2). A demoted host, here or there, advertises less
+    often than that: a host that is demoted waits longer itself, and a MASTER that is demoted is waited for.
+    """
+    config, down_ns = ctx.config, ctx.config.master_down_ns
+    if not config.advbase and config.dialect.courtesy_ns:
+        slowest_ns = max(ctx.claim.interval_ns, master.interval_ns if master else 0)
+        down_ns = max(down_ns, config.dead_ratio * slowest_ns)
+    return down_ns + (_GOES_LAST_NS if ctx.environment.goes_last else 0)
 
 
 def plan_renewal(ctx: Context, state: Master) -> None:
