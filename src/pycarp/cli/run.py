@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pycarp.config import NodeConfig, grammars
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.app import Daemon, DaemonOptions
+from pycarp.daemon.log_output import LEVELS, LogFormat, logging_to_stderr
 from pycarp.errors import CarpError, ConfigError, UsageError
 from pycarp.system.interfaces import interfaces
 from pycarp.system.rotated_file import RotatedFile
@@ -118,6 +118,19 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
     show_default=True,
     help="Keep so many files, FILE included.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([each.value for each in LogFormat]),
+    show_default="journald where the journal reads, else text",
+    help="How the log is written: lines of text, a JSON object a line, or to systemd's journal with fields.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    show_default=True,
+    help="The least level that is logged; debug has every request on the control socket as well.",
+)
 @control_option
 @state_option
 def run(
@@ -134,6 +147,8 @@ def run(
     record: Path | None,
     record_size: int,
     record_files: int,
+    log_format: str | None,
+    log_level: str,
     control: Path,
     state: Path,
 ) -> None:
@@ -147,9 +162,6 @@ def run(
     config = _read(given[0], Grammar.RC_CONF.value if rc_conf is not None else grammar, renames, dialect)
     if mac is not None:
         config = replace(config, hosts=tuple(replace(host, mac=MacMode(mac)) for host in config.hosts))
-    _log_to_stderr()
-    for note in config.notes:
-        logging.getLogger("pycarp").warning("%s", note)
     options = DaemonOptions(
         control=control,
         state=state,
@@ -158,10 +170,13 @@ def run(
         sysctls=config.sysctls + assignments,
         record=RotatedFile(record, size=record_size, files=record_files) if record else None,
     )
-    try:
-        asyncio.run(_serve(config, options))
-    except TimeoutError as exc:
-        raise CarpError(f"{exc}; look at 'ip address'") from exc
+    with logging_to_stderr(LogFormat(log_format) if log_format else None, level=log_level):
+        for note in config.notes:
+            logging.getLogger("pycarp").warning("%s", note)
+        try:
+            asyncio.run(_serve(config, options))
+        except TimeoutError as exc:
+            raise CarpError(f"{exc}; look at 'ip address'") from exc
 
 
 def _chosen(what: str, name: str, known: Sequence[str]) -> str:
@@ -180,11 +195,3 @@ def _read(file: Path, said: str | None, renames: dict[str, str], dialect: str | 
     grammar = Grammar(said) if said else grammars.recognise(str(file), text)
     wanted = dialects.by_name(dialect) if dialect else None
     return grammars.read(text, grammar, file=str(file), links=interfaces(), renames=renames, dialect=wanted)
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(message)s")
-    formatter.default_msec_format = "%s.%03d"
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])

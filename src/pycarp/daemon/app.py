@@ -13,21 +13,21 @@ from typing import assert_never
 from pycarp import __version__, transports
 from pycarp.actuators.base import Actuator
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.log_records import log_event, logger, summary
+from pycarp.aio.log_records import logger, summary
 from pycarp.aio.node import Node
 from pycarp.aio.record_file import RecordFile
 from pycarp.config.model import NodeConfig
-from pycarp.core.events import ActuationFailed, Event
 from pycarp.core.precaution import precaution_of
 from pycarp.core.settings import Settings
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
 from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.administration import Administration
+from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.status import counters_of, host_status, link_status
-from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING, LOG_PACKETS, Sysctls
+from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import NS_PER_S
 
@@ -71,7 +71,7 @@ class Daemon:
             close_timeout_s=CLOSE_TIMEOUT_S,
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
-        self._log_level = LOG_CHANGES
+        self._events = EventLogger()
         self._sysctls = Sysctls(self._node, self._set_log)
         self._administration = Administration(self._node)
         self._started_s = time.monotonic()
@@ -93,7 +93,7 @@ class Daemon:
                 # Answering begins when there is everything to answer about.
                 async with control_server.serve(self._options.control, self.answer):
                     await self._wait(stop)
-                    logger.info("carp: leaving: dropping addresses, then bowing out")
+                    logger.info("carp: leaving: dropping addresses%s", self._farewell())
         finally:
             await _finish(chroniclers)
             self._plane.end()
@@ -115,6 +115,7 @@ class Daemon:
 
     async def answer(self, request: messages.Request) -> messages.Reply:
         """Carry out a request of the control socket; raises CarpError when it cannot be done."""
+        logger.debug("carp: asked on the control socket: %s", type(request).__name__)
         match request:
             case messages.StatusRequest():
                 return self._status()
@@ -169,12 +170,18 @@ class Daemon:
             text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
 
+    def _farewell(self) -> str:
+        """Say what the hosts do after they have dropped their addresses; ucarp's own say nothing."""
+        silent = sorted({host.config.dialect.name for host in self._node.hosts if not host.config.dialect.bows_out})
+        if not silent:
+            return ", then bowing out"
+        return f"; dialect {' and '.join(silent)} leaves without a bow-out, so that peers wait for their timers"
+
     async def _chronicle(self, host: VirtualHost) -> None:
         """Log the events of a host to its end."""
         async with host.events() as events:
             async for event in events:
-                if self._is_worth_logging(event):
-                    log_event(event)
+                self._events.log(event, host)
                 self._flight.consider(event)
 
     async def _count_bad_packets(self) -> None:
@@ -183,7 +190,7 @@ class Daemon:
         while True:
             await asyncio.sleep(BAD_PACKETS_EVERY_S)
             now = self._bad_packets()
-            if self._log_level >= LOG_PACKETS and now != before:
+            if self._events.level >= LOG_PACKETS and now != before:
                 logger.info("carp: packets dropped: %s", ", ".join(f"{name} {n}" for name, n in (now - before).items()))
             before = now
 
@@ -191,11 +198,8 @@ class Daemon:
         statistics = self._node.snapshot().statistics
         return Counter({name.value: count for name, count in statistics.items() if name.startswith("bad")})
 
-    def _is_worth_logging(self, event: Event) -> bool:
-        return self._log_level > LOG_NOTHING or isinstance(event, ActuationFailed)
-
     def _set_log(self, level: int) -> None:
-        self._log_level = level
+        self._events.level = level
 
 
 def _stop_signal() -> asyncio.Event:
