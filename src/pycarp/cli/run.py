@@ -12,8 +12,7 @@ from pycarp import actuators, dialects, transports
 from pycarp.cli.options import control_option, map_option, state_option, sysctl_option
 from pycarp.config import NodeConfig, grammars
 from pycarp.config.grammars import Grammar
-from pycarp.daemon.address_plane import AddressPlane
-from pycarp.daemon.app import Daemon, DaemonOptions
+from pycarp.daemon.app import DaemonOptions, serve
 from pycarp.daemon.log_output import LEVELS, LogFormat, logging_to_stderr
 from pycarp.errors import CarpError, ConfigError, UsageError
 from pycarp.system.interfaces import interfaces
@@ -174,7 +173,7 @@ def run(
         for note in config.notes:
             logging.getLogger("pycarp").warning("%s", note)
         try:
-            asyncio.run(_serve(config, options))
+            asyncio.run(serve(config, options))
         except TimeoutError as exc:
             raise CarpError(f"{exc}; look at 'ip address'") from exc
 
@@ -183,11 +182,6 @@ def _chosen(what: str, name: str, known: Sequence[str]) -> str:
     if name and name not in known:
         raise ConfigError(f"unknown {what} {name!r}; known are: {', '.join(known)}")
     return name or "auto"
-
-
-async def _serve(config: NodeConfig, options: DaemonOptions) -> None:
-    plane = await AddressPlane.prepare(options.actuator, state=options.state)
-    await Daemon(config, options, plane).run()
 
 
 def _read(file: Path, said: str | None, renames: dict[str, str], dialect: str | None) -> NodeConfig:

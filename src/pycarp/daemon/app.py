@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
@@ -28,6 +28,8 @@ from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.status import counters_of, host_status, link_status
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
+from pycarp.errors import ControlError
+from pycarp.system.host_locks import HostLocks, allow_many_descriptors
 from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import NS_PER_S
 
@@ -53,13 +55,57 @@ class DaemonOptions:
     record: RotatedFile | None = None
 
 
-class Daemon:
-    """Runs until SIGTERM or SIGINT."""
+async def serve(config: NodeConfig, options: DaemonOptions) -> None:
+    """Run a daemon until SIGTERM or SIGINT; then drop the addresses, bow out and return.
 
-    def __init__(self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane) -> None:
+    First come the control socket, which says so until the daemon is ready, and a lock for each host; nothing is touched
+    before. Raises UsageError when another process has either, ConfigError, TransportError, ActuatorError,
+    RecordingError or ControlError when it cannot start, TimeoutError when addresses could not be dropped at the end.
+    """
+    stop = _stop_signal()
+    desk = ControlDesk()
+    locks = HostLocks()
+    allow_many_descriptors()
+    try:
+        async with control_server.serve(options.control, desk.answer):
+            await locks.take(host.key for host in config.hosts)
+            plane = await AddressPlane.prepare(options.actuator, state=options.state)
+            await Daemon(config, options, plane, desk).run(stop)
+    finally:
+        locks.close()
+
+
+class ControlDesk:
+    """Answers on the control socket for a daemon that is starting, ready, or leaving."""
+
+    def __init__(self) -> None:
+        self._answer: Callable[[messages.Request], Awaitable[messages.Reply]] | None = None
+        self._what = "starting; ask again in a moment"
+
+    async def answer(self, request: messages.Request) -> messages.Reply:
+        """Answer a request; ControlError says what the daemon is doing while it is not ready."""
+        if self._answer is None:
+            raise ControlError(f"this pycarp (pid {os.getpid()}) is {self._what}")
+        return await self._answer(request)
+
+    def open(self, answer: Callable[[messages.Request], Awaitable[messages.Reply]]) -> None:
+        """Let a daemon that is ready answer."""
+        self._answer = answer
+
+    def shut(self) -> None:
+        """Say that the daemon is leaving."""
+        self._answer = None
+        self._what = "leaving"
+
+
+class Daemon:
+    """A node made from a configuration, and what goes with it; ``run`` serves until it is told to stop."""
+
+    def __init__(self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane, desk: ControlDesk) -> None:
         self._config = config
         self._options = options
         self._plane = plane
+        self._desk = desk
         self._transport = transports.choose(options.transport)
         self._flight = FlightRecorder(options.state)
         self._record = RecordFile(options.record, version=__version__) if options.record else None
@@ -76,35 +122,33 @@ class Daemon:
         self._administration = Administration(self._node)
         self._started_s = time.monotonic()
 
-    async def run(self) -> None:
-        """Serve until a signal comes; then drop the addresses, bow out and return.
-
-        Raises ConfigError, TransportError, RecordingError or ControlError when it cannot start, TimeoutError when
-        addresses could not be dropped at the end.
-        """
-        control_server.refuse_if_alive(self._options.control)
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, also while starting; raises as ``serve`` does."""
         if self._record is not None:
             self._record.open()
-        stop = _stop_signal()
         chroniclers: list[asyncio.Task[None]] = []
         try:
             async with self._node:
-                await self._set_up(chroniclers)
+                await self._set_up(chroniclers, stop)
                 # Answering begins when there is everything to answer about.
-                async with control_server.serve(self._options.control, self.answer):
-                    await self._wait(stop)
-                    logger.info("carp: leaving: dropping addresses%s", self._farewell())
+                self._desk.open(self.answer)
+                await self._wait(stop)
+                self._desk.shut()
+                logger.info("carp: leaving: dropping addresses%s", self._farewell())
         finally:
+            self._desk.shut()
             await _finish(chroniclers)
             self._plane.end()
             await self._flight.close()
             if self._record is not None:
                 self._record.close()
 
-    async def _set_up(self, chroniclers: list["asyncio.Task[None]"]) -> None:
+    async def _set_up(self, chroniclers: list["asyncio.Task[None]"], stop: asyncio.Event) -> None:
         for name, value in self._options.sysctls:
             self._sysctls.write(name, value)
         for config in self._config.hosts:
+            if stop.is_set():
+                return
             host = await self._node.add(config)
             self._greet(host)
             chroniclers.append(asyncio.create_task(self._chronicle(host)))

@@ -31,14 +31,14 @@ class LogThread(logging.Handler):
         self._queue: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
         self._is_dropping = False
         self._dropped = 0
-        self._dropped_before = 0
+        self._told = 0
         # A daemon: the process may end while it is stuck in a write.
         self._thread = threading.Thread(target=self._run, name="pycarp-log", daemon=True)
 
     @property
     def dropped(self) -> int:
         """How many records were dropped so far."""
-        return self._dropped_before + self._dropped
+        return self._dropped
 
     def start(self) -> None:
         """Start the thread."""
@@ -82,22 +82,22 @@ class LogThread(logging.Handler):
         """Take records again, and say how many were dropped meanwhile."""
         with self._guarded:
             self._is_dropping = False
-            count = self._dropped
-        if not count:
+            dropped = self._dropped
+        if dropped == self._told:
             return
-        text = f"carp: {count} lines of the log were dropped, because nobody read them or they could not be written"
-        note = logging.makeLogRecord(
-            {"name": "pycarp", "levelno": logging.WARNING, "levelname": "WARNING", "msg": text, "args": None}
-        )
         try:
-            self._write(note)
+            self._write(_note(dropped - self._told))
         except OSError:
             return
-        with self._guarded:
-            self._dropped -= count
-            self._dropped_before += count
+        self._told = dropped
 
     @property
     def _guarded(self) -> "threading.RLock | threading._RLock":
         assert self.lock is not None
         return self.lock
+
+
+def _note(count: int) -> logging.LogRecord:
+    text = f"carp: {count} lines of the log were dropped, because nobody read them or they could not be written"
+    fields = {"name": "pycarp", "levelno": logging.WARNING, "levelname": "WARNING", "msg": text, "args": None}
+    return logging.makeLogRecord(fields)
