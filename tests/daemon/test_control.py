@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pycarp.daemon import control_server
-from pycarp.daemon.app import ControlDesk
 from pycarp.daemon.control_client import request
+from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.control_messages import (
     DoneReply,
     IfconfigRequest,

@@ -2,20 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from pycarp import actuators, dialects, transports
 from pycarp.cli.options import control_option, map_option, state_option, sysctl_option
-from pycarp.config import NodeConfig, grammars
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.app import DaemonOptions, serve
+from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.log_output import LEVELS, LogFormat, logging_to_stderr
-from pycarp.errors import CarpError, ConfigError, UsageError
-from pycarp.system.interfaces import interfaces
+from pycarp.errors import CarpError, UsageError
 from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import MacMode
 
@@ -45,7 +42,8 @@ Examples:
 
 \b
 Stops on SIGTERM and SIGINT within a second: addresses dropped first, then the
-bow-out that lets the next host take over at once.
+bow-out that lets the next host take over at once. SIGHUP reads the file again,
+as pycarp reload does; pycarp plan shows what that would change.
 Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."""
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
@@ -158,15 +156,22 @@ def run(
     given = [each for each in (file, config_file, rc_conf) if each is not None]
     if len(given) != 1:
         raise UsageError("name one configuration: pycarp run FILE, or --config FILE, or --rc-conf FILE")
-    config = _read(given[0], Grammar.RC_CONF.value if rc_conf is not None else grammar, renames, dialect)
-    if mac is not None:
-        config = replace(config, hosts=tuple(replace(host, mac=MacMode(mac)) for host in config.hosts))
+    said = Grammar.RC_CONF.value if rc_conf is not None else grammar
+    source = ConfigSource(
+        file=given[0],
+        grammar=Grammar(said) if said else None,
+        renames=renames,
+        dialect=dialects.by_name(dialect) if dialect else None,
+        mac=MacMode(mac) if mac else None,
+        transport=transport or "",
+        actuator=actuator or "",
+    )
+    config = source.read()
     options = DaemonOptions(
         control=control,
         state=state,
-        transport=_chosen("transport", transport or config.transport, transports.NAMES),
-        actuator=_chosen("actuator", actuator or config.actuator, actuators.NAMES),
-        sysctls=config.sysctls + assignments,
+        source=source,
+        sysctls=assignments,
         record=RotatedFile(record, size=record_size, files=record_files) if record else None,
     )
     with logging_to_stderr(LogFormat(log_format) if log_format else None, level=log_level):
@@ -176,16 +181,3 @@ def run(
             asyncio.run(serve(config, options))
         except TimeoutError as exc:
             raise CarpError(f"{exc}; look at 'ip address'") from exc
-
-
-def _chosen(what: str, name: str, known: Sequence[str]) -> str:
-    if name and name not in known:
-        raise ConfigError(f"unknown {what} {name!r}; known are: {', '.join(known)}")
-    return name or "auto"
-
-
-def _read(file: Path, said: str | None, renames: dict[str, str], dialect: str | None) -> NodeConfig:
-    text = grammars.load(file)
-    grammar = Grammar(said) if said else grammars.recognise(str(file), text)
-    wanted = dialects.by_name(dialect) if dialect else None
-    return grammars.read(text, grammar, file=str(file), links=interfaces(), renames=renames, dialect=wanted)

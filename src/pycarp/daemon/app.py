@@ -1,34 +1,38 @@
 """The daemon: a node made from a configuration, its log, its control socket, and its clean end."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
 from pycarp import __version__, transports
-from pycarp.actuators.base import Actuator
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger, summary
 from pycarp.aio.node import Node
 from pycarp.aio.record_file import RecordFile
 from pycarp.config.model import NodeConfig
+from pycarp.core.events import Event
 from pycarp.core.precaution import precaution_of
 from pycarp.core.settings import Settings
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
 from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.administration import Administration
+from pycarp.daemon.config_source import ConfigSource
+from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
+from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
-from pycarp.daemon.status import counters_of, host_status, link_status
+from pycarp.daemon.status import counters_of, host_status, link_status, waiting_status
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
-from pycarp.errors import ControlError
+from pycarp.errors import CarpError, ControlError
 from pycarp.system.host_locks import HostLocks, allow_many_descriptors
 from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import NS_PER_S
@@ -44,69 +48,47 @@ class DaemonOptions:
     """What a daemon is told beside its configuration.
 
     ``state`` is the folder where daemons note what they make; ``sysctls`` are name and value, in the order given.
-    ``record`` is where every step is written, if anywhere.
+    ``source`` is where the configuration is read from again. ``record`` is where every step is written, if anywhere.
     """
 
     control: Path
     state: Path
-    transport: str = "auto"
-    actuator: str | Actuator = "auto"
+    source: ConfigSource
     sysctls: tuple[tuple[str, int], ...] = field(default=())
     record: RotatedFile | None = None
 
 
 async def serve(config: NodeConfig, options: DaemonOptions) -> None:
-    """Run a daemon until SIGTERM or SIGINT; then drop the addresses, bow out and return.
+    """Run a daemon until SIGTERM or SIGINT; then drop the addresses, bow out and return. SIGHUP reloads.
 
     First come the control socket, which says so until the daemon is ready, and a lock for each host; nothing is touched
     before. Raises UsageError when another process has either, ConfigError, TransportError, ActuatorError,
     RecordingError or ControlError when it cannot start, TimeoutError when addresses could not be dropped at the end.
     """
-    stop = _stop_signal()
+    stop, hangup = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
     desk = ControlDesk()
     locks = HostLocks()
     allow_many_descriptors()
     try:
         async with control_server.serve(options.control, desk.answer):
             await locks.take(host.key for host in config.hosts)
-            plane = await AddressPlane.prepare(options.actuator, state=options.state)
-            await Daemon(config, options, plane, desk).run(stop)
+            plane = await AddressPlane.prepare(config.actuator, state=options.state)
+            await Daemon(config, options, plane, desk=desk, locks=locks).run(stop, hangup)
     finally:
         locks.close()
-
-
-class ControlDesk:
-    """Answers on the control socket for a daemon that is starting, ready, or leaving."""
-
-    def __init__(self) -> None:
-        self._answer: Callable[[messages.Request], Awaitable[messages.Reply]] | None = None
-        self._what = "starting; ask again in a moment"
-
-    async def answer(self, request: messages.Request) -> messages.Reply:
-        """Answer a request; ControlError says what the daemon is doing while it is not ready."""
-        if self._answer is None:
-            raise ControlError(f"this pycarp (pid {os.getpid()}) is {self._what}")
-        return await self._answer(request)
-
-    def open(self, answer: Callable[[messages.Request], Awaitable[messages.Reply]]) -> None:
-        """Let a daemon that is ready answer."""
-        self._answer = answer
-
-    def shut(self) -> None:
-        """Say that the daemon is leaving."""
-        self._answer = None
-        self._what = "leaving"
 
 
 class Daemon:
     """A node made from a configuration, and what goes with it; ``run`` serves until it is told to stop."""
 
-    def __init__(self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane, desk: ControlDesk) -> None:
+    def __init__(
+        self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane, desk: ControlDesk, locks: HostLocks
+    ) -> None:
         self._config = config
         self._options = options
         self._plane = plane
         self._desk = desk
-        self._transport = transports.choose(options.transport)
+        self._transport = transports.choose(config.transport or "auto")
         self._flight = FlightRecorder(options.state)
         self._record = RecordFile(options.record, version=__version__) if options.record else None
         self._node = Node(
@@ -120,39 +102,48 @@ class Daemon:
         self._events = EventLogger()
         self._sysctls = Sysctls(self._node, self._set_log)
         self._administration = Administration(self._node)
+        self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet)
+        self._reloader = Reloader(
+            self._node,
+            self._hosts,
+            self._sysctls,
+            source=options.source,
+            config=config,
+            fixed=[name for name, _value in options.sysctls],
+        )
         self._started_s = time.monotonic()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop`` is set, also while starting; raises as ``serve`` does."""
+    async def run(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, also while starting, and reload whenever ``hangup`` is; raises as ``serve``."""
         if self._record is not None:
             self._record.open()
-        chroniclers: list[asyncio.Task[None]] = []
         try:
-            async with self._node:
-                await self._set_up(chroniclers, stop)
+            async with self._node, self._hosts.looking():
+                await self._set_up(stop)
                 # Answering begins when there is everything to answer about.
                 self._desk.open(self.answer)
-                await self._wait(stop)
+                await self._wait(stop, hangup)
                 self._desk.shut()
                 logger.info("carp: leaving: dropping addresses%s", self._farewell())
         finally:
             self._desk.shut()
-            await _finish(chroniclers)
+            await self._hosts.finish()
             self._plane.end()
             await self._flight.close()
             if self._record is not None:
                 self._record.close()
 
-    async def _set_up(self, chroniclers: list["asyncio.Task[None]"], stop: asyncio.Event) -> None:
-        for name, value in self._options.sysctls:
+    async def _set_up(self, stop: asyncio.Event) -> None:
+        for name, value in (*self._config.sysctls, *self._options.sysctls):
             self._sysctls.write(name, value)
         for config in self._config.hosts:
             if stop.is_set():
                 return
-            host = await self._node.add(config)
-            self._greet(host)
-            chroniclers.append(asyncio.create_task(self._chronicle(host)))
-        scheduling = be_punctual(self._config.hosts)
+            await self._hosts.add(config)
+        self._settle()
+
+    def _settle(self) -> None:
+        scheduling = be_punctual(self._hosts.configs)
         if scheduling:
             logger.info("carp: %s", scheduling)
         settle_memory()
@@ -172,15 +163,45 @@ class Daemon:
                 return await self._administration.hand_over(request)
             case messages.SysctlRequest(name, value):
                 return self._sysctl(name, value)
+            case messages.PlanRequest(text, file, rolling_s):
+                named = None if file is None else Path(file)
+                return messages.PlanReply(await self._reloader.plan(text, named, rolling_s=rolling_s))
+            case messages.ReloadRequest(rolling_s):
+                return messages.PlanReply(await self._reload(rolling_s))
             case _:
                 assert_never(request)
 
-    async def _wait(self, stop: asyncio.Event) -> None:
-        counting = asyncio.create_task(self._count_bad_packets())
+    async def _wait(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
+        tasks = [asyncio.create_task(each) for each in (self._count_bad_packets(), self._follow_hangups(hangup))]
         try:
             await stop.wait()
         finally:
-            counting.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _follow_hangups(self, hangup: asyncio.Event) -> None:
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            # What was wrong has been logged.
+            with contextlib.suppress(CarpError):
+                await self._reload()
+
+    async def _reload(self, rolling_s: float = 0) -> list[str]:
+        """Reload and log what came of it, a line for each change or problem; raises what was wrong."""
+        try:
+            changes = await self._reloader.reload(rolling_s=rolling_s)
+        except (CarpError, OSError) as exc:
+            for problem in str(exc).splitlines():
+                logger.error("carp: reload: nothing is changed: %s", problem)
+            if isinstance(exc, CarpError):
+                raise
+            raise ControlError(str(exc)) from exc
+        for change in changes or ["nothing has changed"]:
+            logger.info("carp: reload: %s", change)
+        self._settle()
+        return changes
 
     def _status(self) -> messages.StatusReply:
         snapshot = self._node.snapshot()
@@ -191,7 +212,10 @@ class Daemon:
             pid=os.getpid(),
             uptime_s=round(time.monotonic() - self._started_s, 3),
             transport=self._transport,
-            hosts=[host_status(host, now_ns, self._plane.actuator.whereabouts(host.key)) for host in snapshot.hosts],
+            hosts=[
+                *(host_status(host, now_ns, self._plane.actuator.whereabouts(host.key)) for host in snapshot.hosts),
+                *(waiting_status(each) for each in self._hosts.waiting),
+            ],
             sysctls=self._sysctls.all(),
             counters=counters_of(snapshot.statistics),
             links={link: link_status(each) for link, each in snapshot.links.items()},
@@ -221,12 +245,9 @@ class Daemon:
             return ", then bowing out"
         return f"; dialect {' and '.join(silent)} leaves without a bow-out, so that peers wait for their timers"
 
-    async def _chronicle(self, host: VirtualHost) -> None:
-        """Log the events of a host to its end."""
-        async with host.events() as events:
-            async for event in events:
-                self._events.log(event, host)
-                self._flight.consider(event)
+    def _take_note(self, event: Event, host: VirtualHost) -> None:
+        self._events.log(event, host)
+        self._flight.consider(event)
 
     async def _count_bad_packets(self) -> None:
         """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""
@@ -246,15 +267,9 @@ class Daemon:
         self._events.level = level
 
 
-def _stop_signal() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-async def _finish(tasks: Iterable["asyncio.Task[None]"]) -> None:
-    """Wait for tasks that end with their hosts."""
-    for task in tasks:
-        await task
+def _told_by(*signals: signal.Signals) -> asyncio.Event:
+    """Return an event that signals set."""
+    told = asyncio.Event()
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
