@@ -16,9 +16,10 @@ from pycarp.aio.log_records import logger, summary
 from pycarp.aio.node import Node
 from pycarp.aio.record_file import RecordFile
 from pycarp.config.model import NodeConfig
-from pycarp.core.events import Event
+from pycarp.core.events import Event, StateChange
 from pycarp.core.precaution import precaution_of
 from pycarp.core.settings import Settings
+from pycarp.core.state import State
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
 from pycarp.daemon.address_plane import AddressPlane
@@ -30,6 +31,7 @@ from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
+from pycarp.daemon.service_notifier import ServiceNotifier
 from pycarp.daemon.status import counters_of, host_status, link_status, waiting_status
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.errors import CarpError, ControlError
@@ -41,6 +43,9 @@ CLOSE_TIMEOUT_S = 0.9
 """A daemon that was told to go is gone within a second."""
 
 BAD_PACKETS_EVERY_S = 10
+
+OVERDUE_NS = NS_PER_S
+"""An advertisement or a takeover that is so late will not come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,8 @@ class Daemon:
         self._options = options
         self._plane = plane
         self._desk = desk
+        self._notifier = ServiceNotifier(os.environ)
+        self._is_status_due = False
         self._transport = transports.choose(config.transport or "auto")
         self._flight = FlightRecorder(options.state)
         self._record = RecordFile(options.record, version=__version__) if options.record else None
@@ -122,8 +129,11 @@ class Daemon:
                 await self._set_up(stop)
                 # Answering begins when there is everything to answer about.
                 self._desk.open(self.answer)
+                self._notifier.ready()
+                self._tell_states()
                 await self._wait(stop, hangup)
                 self._desk.shut()
+                self._notifier.stopping()
                 logger.info("carp: leaving: dropping addresses%s", self._farewell())
         finally:
             self._desk.shut()
@@ -172,7 +182,8 @@ class Daemon:
                 assert_never(request)
 
     async def _wait(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
-        tasks = [asyncio.create_task(each) for each in (self._count_bad_packets(), self._follow_hangups(hangup))]
+        life = self._notifier.keep_alive(self._is_progressing)
+        tasks = [asyncio.create_task(each) for each in (self._count_bad_packets(), self._follow_hangups(hangup), life)]
         try:
             await stop.wait()
         finally:
@@ -190,6 +201,7 @@ class Daemon:
 
     async def _reload(self, rolling_s: float = 0) -> list[str]:
         """Reload and log what came of it, a line for each change or problem; raises what was wrong."""
+        self._notifier.reloading()
         try:
             changes = await self._reloader.reload(rolling_s=rolling_s)
         except (CarpError, OSError) as exc:
@@ -198,6 +210,9 @@ class Daemon:
             if isinstance(exc, CarpError):
                 raise
             raise ControlError(str(exc)) from exc
+        finally:
+            self._notifier.ready()
+            self._tell_states()
         for change in changes or ["nothing has changed"]:
             logger.info("carp: reload: %s", change)
         self._settle()
@@ -248,6 +263,21 @@ class Daemon:
     def _take_note(self, event: Event, host: VirtualHost) -> None:
         self._events.log(event, host)
         self._flight.consider(event)
+        if isinstance(event, StateChange) and not self._is_status_due:
+            # Many change at once, and one line tells of all.
+            self._is_status_due = True
+            asyncio.get_running_loop().call_soon(self._tell_states)
+
+    def _tell_states(self) -> None:
+        self._is_status_due = False
+        running = [(host.name, host.state.value) for host in self._hosts.running]
+        self._notifier.status(running + [(each.config.name, State.INIT.value) for each in self._hosts.waiting])
+
+    def _is_progressing(self) -> bool:
+        """Say whether what was due has been done: a loop that turns while the node does not is no sign of life."""
+        now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
+        deadlines = (host.deadline_ns for host in self._node.snapshot().hosts)
+        return all(each is None or each > now_ns - OVERDUE_NS for each in deadlines)
 
     async def _count_bad_packets(self) -> None:
         """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""
