@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,3 +95,27 @@ def test_when_somebody_reads_again_one_line_says_what_is_missing(segment: Segmen
         assert text.count("were dropped") == 1
         master.ask(1)
         assert "StatusRequest" in master.read(until="StatusRequest")
+
+
+def test_in_the_place_of_ucarp_a_log_that_nobody_reads_stops_nothing_either(segment: Segment, tmp_path: Path) -> None:
+    script = tmp_path / "down.sh"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/down\n")
+    script.chmod(0o755)
+    argv = [sys.executable, "-m", "pycarp", "ucarp", "-i", "fxp0", "-s", A, "-v", "1", "-p", "s", "-a", "192.168.1.50"]
+    argv += ["-d", str(script), "-n", "-z", "-f", "none"]
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    process = segment.popen("a", argv, stdout=writing, stderr=writing)
+    os.close(writing)
+    said = b""
+    while b"MASTER" not in said:
+        said += os.read(reading, 4096)
+    for _ in range(300):
+        process.send_signal(signal.SIGUSR1)
+        time.sleep(0.005)
+
+    process.terminate()
+
+    assert process.wait(2) == 0
+    assert (tmp_path / "down").exists()
+    os.close(reading)

@@ -12,7 +12,7 @@ from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.core.events import Event
 from pycarp.core.host_config import HostConfig
-from pycarp.daemon.log_fields import about
+from pycarp.daemon.log_fields import Fields, about
 from pycarp.errors import CarpError, UsageError
 from pycarp.system.host_locks import HostLocks
 from pycarp.vocabulary import HostKey
@@ -101,7 +101,7 @@ class HostSet:
         await self._locks.take([config.key])
         if not self._exists(config.interface):
             cause = _missing(config.interface)
-            with about({"host": config.name, "vhid": config.vhid, "interface": config.interface, "state": "INIT"}):
+            with about(_fields(config)):
                 logger.warning("carp: %s: %s", config.name, cause)
             self._waiting[config.key] = Waiting(config, cause)
             return
@@ -126,13 +126,14 @@ class HostSet:
 
     async def finish(self) -> None:
         """Wait until all has been logged of hosts that have left."""
-        for task in self._followers.values():
+        for task in list(self._followers.values()):
             await task
 
     async def _start(self, config: HostConfig) -> None:
         host = await self._node.add(config)
         self._followers[config.key] = asyncio.create_task(self._follow(host))
-        self._on_added(host)
+        with about(_fields(config)):
+            self._on_added(host)
 
     async def _follow(self, host: VirtualHost) -> None:
         async with host.events() as events:
@@ -155,10 +156,15 @@ class HostSet:
             await self._start(config)
         except (CarpError, OSError) as exc:
             if str(exc) != waiting.cause:
-                logger.error("carp: %s: cannot start yet: %s", config.name, exc)
+                with about(_fields(config)):
+                    logger.error("carp: %s: cannot start yet: %s", config.name, exc)
             waiting.cause = str(exc)
         else:
             self._waiting.pop(config.key, None)
+
+
+def _fields(config: HostConfig) -> Fields:
+    return {"host": config.name, "vhid": config.vhid, "interface": config.interface, "state": "INIT"}
 
 
 def _missing(link: str) -> str:

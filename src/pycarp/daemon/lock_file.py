@@ -30,8 +30,10 @@ class LockFile:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _FILE_MODE)
             try:
                 if _is_locked(descriptor) and _is_at(path, descriptor):
-                    os.ftruncate(descriptor, 0)
-                    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                    # On a full disk it is locked all the same, by nobody known.
+                    with contextlib.suppress(OSError):
+                        os.ftruncate(descriptor, 0)
+                        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
                     kept, descriptor = descriptor, -1
                     return cls(path, kept)
                 if asyncio.get_running_loop().time() >= ends_s:

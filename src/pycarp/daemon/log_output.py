@@ -14,7 +14,7 @@ from pycarp.daemon import journald
 from pycarp.daemon.log_format import Format, as_json, plain, prefixed, timed
 from pycarp.daemon.log_thread import LogThread, Write
 
-STDERR = 2
+STDOUT, STDERR = 1, 2
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -50,6 +50,7 @@ def logging_to_stderr(form: LogFormat | None, *, level: str = "info") -> Iterato
 
     Afterwards nothing can wait for a reader that has stalled: standard error leads nowhere then.
     """
+    _open_standard_descriptors()
     thread = LogThread(choose(form, descriptor=STDERR, environment=os.environ))
     root = logging.getLogger()
     before = root.level
@@ -62,7 +63,7 @@ def logging_to_stderr(form: LogFormat | None, *, level: str = "info") -> Iterato
         root.removeHandler(thread)
         root.setLevel(before)
         if not thread.finish():
-            _lead_nowhere(STDERR)
+            lead_nowhere(STDERR)
 
 
 def choose(
@@ -93,7 +94,19 @@ def _has_reader(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _lead_nowhere(descriptor: int) -> None:
+def _open_standard_descriptors() -> None:
+    """Let what is closed of 0, 1 and 2 lead nowhere, before a socket gets such a number and the log goes there."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def lead_nowhere(*descriptors: int) -> None:
+    """Let what is written to descriptors from now on be lost, and nobody wait."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
     os.close(nowhere)

@@ -96,7 +96,8 @@ class Reloader:
         return [(name, self._sysctls.read(name), value) for name, value in said if name not in self._fixed]
 
     async def _change(self, config: NodeConfig, rolling_s: float) -> None:
-        async with AsyncExitStack() as undo:
+        undo = AsyncExitStack()
+        try:
             for change in diff(self._hosts.configs, config.hosts):
                 await self._apply(change, rolling_s, undo)
             for name, _before, value in self._switches(config):
@@ -104,7 +105,10 @@ class Reloader:
             if config.contest_limit != self._config.contest_limit:
                 limit = Settings().contest_limit if config.contest_limit is None else config.contest_limit
                 self._node.set_settings(replace(self._node.settings, contest_limit=limit))
-            undo.pop_all()
+        except Exception:
+            # Not when it is cancelled: then all hosts leave anyway.
+            await undo.aclose()
+            raise
 
     async def _apply(self, change: Change, rolling_s: float, undo: AsyncExitStack) -> None:
         match change:

@@ -65,8 +65,10 @@ def sysctls_locked(folder: Path, *, patience_s: float = SYSCTLS_PATIENCE_S) -> I
                 held = f"{path} is held by pid {_pid_in(descriptor)} for more than {patience_s:g} s"
                 raise TimeoutError(errno.ETIMEDOUT, held)
             time.sleep(_PAUSE_S)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        # On a full disk it is locked all the same, by nobody known.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)
