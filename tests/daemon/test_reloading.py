@@ -1,5 +1,6 @@
 """A reload: all of it or nothing, and nobody is disturbed without need."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -44,6 +45,7 @@ class Running:
 
     def __init__(self, file: Path, *, fixed: tuple[str, ...] = ()) -> None:
         self.file = file
+        self.absent: set[str] = set()
         self.actuator = _Picky()
         self.node = Node(transport=MemoryBus().port("a"), actuator=self.actuator, monitor=StaticMonitor([link()]))
         self.sysctls = Sysctls(self.node, lambda _level: None)
@@ -52,7 +54,7 @@ class Running:
             HostLocks(),
             on_event=lambda _event, _host: None,
             on_added=lambda _host: None,
-            exists=lambda _link: True,
+            exists=lambda link: link not in self.absent,
         )
         source = ConfigSource(file=file)
         self.config = source.read()
@@ -171,6 +173,58 @@ def test_a_host_that_is_made_anew_is_backup_and_then_master(tmp_path: Path) -> N
 
         assert running.seen() == {"other": (State.BACKUP, 1)}
         await running.hosts.running[0].wait_for(State.MASTER)
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_a_host_that_waits_for_its_interface_waits_with_the_new_settings(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.absent = {"em9"}
+        running.file.write_text(ONE + TWO.replace("fxp0", "em9"))
+        await running.reloader.reload()
+        running.file.write_text(ONE + TWO.replace("fxp0", "em9").replace('"carp1"', '"carp1"\nadvskew = 7'))
+        await running.reloader.reload()
+
+        (waiting,) = running.hosts.waiting
+        assert waiting.config.advskew == 7
+        assert list(running.seen()) == ["carp0"]
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_a_host_begins_when_its_interface_comes(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.absent = {"fxp0"}
+        running.file.write_text(ONE + TWO)
+        await running.reloader.reload()
+        assert [each.config.name for each in running.hosts.waiting] == ["carp1"]
+
+        async with running.hosts.looking():
+            running.absent = set()
+            await asyncio.sleep(1)
+
+        assert list(running.seen()) == ["carp0", "carp1"]
+        assert running.hosts.waiting == ()
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_what_keeps_a_host_from_starting_is_its_cause_and_is_tried_again(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.absent = {"fxp0"}
+        running.file.write_text(ONE + TWO)
+        await running.reloader.reload()
+        running.actuator.refused_vhids = frozenset({2})
+
+        async with running.hosts.looking():
+            running.absent = set()
+            await asyncio.sleep(1)
+            (waiting,) = running.hosts.waiting
+            assert waiting.cause == "cannot make a device for carp1"
+            running.actuator.refused_vhids = frozenset()
+            await asyncio.sleep(1)
+
+        assert list(running.seen()) == ["carp0", "carp1"]
 
     reloaded(tmp_path, ONE, act)
 

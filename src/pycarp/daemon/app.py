@@ -95,6 +95,7 @@ class Daemon:
         self._desk = desk
         self._notifier = ServiceNotifier(os.environ)
         self._is_status_due = False
+        self._scheduling: str | None = None
         self._transport = transports.choose(config.transport or "auto")
         self._flight = FlightRecorder(options.state)
         self._record = RecordFile(options.record, version=__version__) if options.record else None
@@ -150,13 +151,14 @@ class Daemon:
             if stop.is_set():
                 return
             await self._hosts.add(config)
-        self._settle()
-
-    def _settle(self) -> None:
-        scheduling = be_punctual(self._hosts.configs)
-        if scheduling:
-            logger.info("carp: %s", scheduling)
+        self._be_punctual()
         settle_memory()
+
+    def _be_punctual(self) -> None:
+        scheduling = be_punctual(self._hosts.configs)
+        if scheduling and scheduling != self._scheduling:
+            logger.info("carp: %s", scheduling)
+        self._scheduling = scheduling
 
     async def answer(self, request: messages.Request) -> messages.Reply:
         """Carry out a request of the control socket; raises CarpError when it cannot be done."""
@@ -215,7 +217,7 @@ class Daemon:
             self._tell_states()
         for change in changes or ["nothing has changed"]:
             logger.info("carp: reload: %s", change)
-        self._settle()
+        self._be_punctual()
         return changes
 
     def _status(self) -> messages.StatusReply:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import assert_never
 
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
@@ -117,18 +118,15 @@ class Reloader:
                 undo.push_async_callback(_attempt, f"remove {new.name}", partial(self._hosts.remove, new.key))
             case Removal(old):
                 await self._remove(old, undo)
-            case Replacement(old, new):
-                await self._remove(old, undo)
-                await self._hosts.add(new)
-                undo.push_async_callback(_attempt, f"remove {new.name}", partial(self._hosts.remove, new.key))
-            case Reconfiguration(old, new):
-                host = self._hosts.find(new.key)
-                if host is None:
-                    await self._hosts.remove(new.key)
-                    await self._hosts.add(new)
-                    return
+            case Reconfiguration(old, new) if (host := self._hosts.find(new.key)) is not None:
                 _reconfigure(host, new, rolling_s)
                 undo.push_async_callback(_attempt, f"reconfigure {old.name}", partial(_back, host, old, rolling_s))
+            case Replacement(old, new) | Reconfiguration(old, new):
+                # One that waits for its interface has nothing to lose.
+                await self._remove(old, undo)
+                await self._apply(Addition(new), rolling_s, undo)
+            case _:
+                assert_never(change)
 
     async def _remove(self, old: HostConfig, undo: AsyncExitStack) -> None:
         await self._hosts.remove(old.key)
