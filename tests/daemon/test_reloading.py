@@ -229,6 +229,19 @@ def test_what_keeps_a_host_from_starting_is_its_cause_and_is_tried_again(tmp_pat
     reloaded(tmp_path, ONE, act)
 
 
+def test_hosts_that_leave_do_so_together(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.actuator.takes_s = 0.2
+        running.file.write_text(ONE)
+        began_s = asyncio.get_running_loop().time()
+        await running.reloader.reload()
+
+        assert asyncio.get_running_loop().time() - began_s < 0.3
+        assert list(running.seen()) == ["carp0"]
+
+    reloaded(tmp_path, ONE + TWO + THREE, act)
+
+
 def test_a_plan_changes_nothing_and_shows_another_file(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         before = running.seen()

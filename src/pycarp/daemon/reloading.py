@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import assert_never
 
@@ -99,8 +100,14 @@ class Reloader:
     async def _change(self, config: NodeConfig, rolling_s: float) -> None:
         undo = AsyncExitStack()
         try:
-            for change in diff(self._hosts.configs, config.hosts):
-                await self._apply(change, rolling_s, undo)
+            changes = diff(self._hosts.configs, config.hosts)
+            for kind, same in groupby(changes, type):
+                # Those that leave do so together; each takes the kernel a tenth of a second.
+                if kind is Removal:
+                    await _all(self._apply(change, rolling_s, undo) for change in same)
+                else:
+                    for change in same:
+                        await self._apply(change, rolling_s, undo)
             for name, _before, value in self._switches(config):
                 self._set_switch(name, value, undo)
             if config.contest_limit != self._config.contest_limit:
@@ -138,6 +145,13 @@ class Reloader:
         added = value - dict(self._config.sysctls).get(name, 0) if name == f"{PREFIX}demotion" else None
         self._sysctls.write(name, value if added is None else added)
         undo.callback(self._sysctls.write, name, before if added is None else -added)
+
+
+async def _all(acts: Iterable[Awaitable[None]]) -> None:
+    """Await all to their end, then raise what the first that failed has raised."""
+    for result in await asyncio.gather(*acts, return_exceptions=True):
+        if result is not None:
+            raise result
 
 
 async def _attempt(what: str, act: Callable[[], Awaitable[None]]) -> None:
