@@ -44,6 +44,8 @@ Examples:
 Stops on SIGTERM and SIGINT within a second: addresses dropped first, then the
 bow-out that lets the next host take over at once. SIGHUP reads the file again,
 as pycarp reload does; pycarp plan shows what that would change.
+A vhid on an interface is run by one process of a machine: who comes second says
+who is in the way, and ends.
 Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."""
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)

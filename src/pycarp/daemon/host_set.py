@@ -62,7 +62,7 @@ class HostSet:
         self._exists = exists
         self._waiting: dict[HostKey, Waiting] = {}
         self._followers: dict[HostKey, asyncio.Task[None]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._trying = asyncio.Lock()
 
     @property
     def running(self) -> tuple[VirtualHost, ...]:
@@ -116,12 +116,17 @@ class HostSet:
 
         Raises TimeoutError when they could not be dropped; the host stays then, and is tried again at the end.
         """
-        if self._waiting.pop(key, None) is None:
-            host = self.find(key)
-            if host is None:
-                raise UsageError(f"virtual host {key} is not here")
-            await self._node.remove(host)
-            await self._followers.pop(key)
+        if key in self._waiting:
+            # Its interface may have come in this moment; then it runs when the lock is ours.
+            async with self._trying:
+                if self._waiting.pop(key, None) is not None:
+                    self._locks.release(key)
+                    return
+        host = self.find(key)
+        if host is None:
+            raise UsageError(f"virtual host {key} is not here")
+        await self._node.remove(host)
+        await self._followers.pop(key)
         self._locks.release(key)
 
     async def finish(self) -> None:
@@ -144,8 +149,9 @@ class HostSet:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             for each in self.waiting:
-                if self._exists(each.config.interface):
-                    await self._try(each)
+                async with self._trying:
+                    if each.config.key in self._waiting and self._exists(each.config.interface):
+                        await self._try(each)
 
     async def _try(self, waiting: Waiting) -> None:
         config = waiting.config

@@ -44,6 +44,7 @@ def try_to_lock_cleaning(folder: Path) -> int | None:
     """Return a descriptor that, as long as it is open, keeps others from cleaning; None while somebody does."""
     descriptor = _opened(folder / _CLEANING)
     if _try_to_lock(descriptor):
+        _note_pid(descriptor)
         return descriptor
     os.close(descriptor)
     return None
@@ -65,10 +66,7 @@ def sysctls_locked(folder: Path, *, patience_s: float = SYSCTLS_PATIENCE_S) -> I
                 held = f"{path} is held by pid {_pid_in(descriptor)} for more than {patience_s:g} s"
                 raise TimeoutError(errno.ETIMEDOUT, held)
             time.sleep(_PAUSE_S)
-        # On a full disk it is locked all the same, by nobody known.
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        _note_pid(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -83,7 +81,11 @@ def refusal(folder: Path, exc: OSError) -> str:
 
 def busy(folder: Path, patience_s: float) -> str:
     """Return in one line that somebody else has been cleaning for too long."""
-    return f"another pycarp has been cleaning up in {folder} for more than {patience_s:g} s; try again, or {_WAY_OUT}"
+    pid = "unknown"
+    with contextlib.suppress(OSError), open(folder / _CLEANING, "rb") as file:
+        pid = _pid_in(file.fileno())
+    who = f"another pycarp (pid {pid}) has been cleaning up in {folder} for more than {patience_s:g} s"
+    return f"{who}; try again, or {_WAY_OUT}"
 
 
 def is_trustworthy(status: os.stat_result) -> bool:
@@ -101,6 +103,13 @@ def _try_to_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _note_pid(descriptor: int) -> None:
+    # On a full disk it is locked all the same, by nobody known.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def _pid_in(descriptor: int) -> str:
