@@ -140,14 +140,24 @@ def test_release_spares_what_a_living_daemon_of_another_folder_has(segment: Segm
         assert second.status.contested == 0
 
 
-def test_while_it_starts_a_daemon_says_so(segment: Segment, tmp_path: Path) -> None:
-    names = [f"carp{number}" for number in range(1, 200)]
-    lines = [f'cloned_interfaces="{" ".join(names)}"']
+def many(segment: Segment, count: int) -> str:
+    """Return an rc.conf of many hosts, and give their network to the interface."""
+    names = [f"carp{number}" for number in range(1, count + 1)]
+    lines = [f'cloned_interfaces="{" ".join(names)}"', 'ifconfig_fxp0="inet 10.0.0.250/24"']
     lines += [f'ifconfig_{name}="vhid {n} pass s 10.0.0.{n}/24"' for n, name in enumerate(names, 1)]
-    lines += ['ifconfig_fxp0="inet 10.0.0.250/24"']
     segment.run("a", ["ip", "addr", "add", "10.0.0.250/24", "dev", "fxp0"])
-    with Pycarp(segment, "a", tmp_path, rc_conf="\n".join(lines) + "\n") as starting:
-        wait_until(starting.control.exists, STARTED_S)
+    return "\n".join(lines) + "\n"
 
+
+def test_while_it_starts_a_daemon_says_so_and_leaves_when_it_is_told_to(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path, rc_conf=many(segment, 60)) as starting:
+        wait_until(starting.control.exists, STARTED_S)
         with pytest.raises(ControlError, match=r"this pycarp \(pid \d+\) is starting; ask again in a moment"):
             request(starting.control, StatusRequest(), StatusReply)
+        wait_until(lambda: "carp1" in segment.run("a", ["ip", "link"]), STARTED_S)
+
+        starting.process.terminate()
+
+        assert starting.process.wait(10) == 0
+        assert "carp" not in segment.run("a", ["ip", "link"])
+        assert not starting.control.exists()
