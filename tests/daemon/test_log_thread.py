@@ -4,6 +4,8 @@ import contextlib
 import fcntl
 import logging
 import os
+import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -66,6 +68,11 @@ def fill(descriptor: int) -> None:
     os.set_blocking(descriptor, True)
 
 
+def waiting_octets(descriptor: int) -> int:
+    octets = fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4)
+    return int.from_bytes(octets, sys.byteorder)
+
+
 def read_all(descriptor: int, *, until: str) -> list[str]:
     """Read until a line contains a text; the pipe is bounded, so is the time."""
     text = ""
@@ -101,6 +108,25 @@ def test_when_the_reader_reads_again_one_line_says_how_many_were_dropped(
     assert lines[-1].startswith(f"carp: {dropped} lines of the log were dropped")
     assert len(lines) - 1 == 200 - dropped
     assert thread.dropped == dropped
+
+
+def test_until_all_that_waited_is_written_nothing_new_is_taken(log: logging.Logger, pipe: tuple[int, int]) -> None:
+    """So the line that says how many are missing stands where they are missing."""
+    fill(pipe[1])
+    thread = started(log, pipe[1])
+    for _ in range(200):
+        log.info(2 * LINE)
+    os.read(pipe[0], PIPE_OCTETS)
+    ends_s = time.monotonic() + 5
+    while waiting_octets(pipe[0]) < PIPE_OCTETS - 3 * len(LINE):
+        assert time.monotonic() < ends_s
+        time.sleep(0.01)
+
+    dropped = thread.dropped
+    log.info("too early")
+
+    assert thread.dropped == dropped + 1
+    assert "too early" not in "".join(read_all(pipe[0], until="were dropped"))
 
 
 def test_after_a_stall_lines_come_again(log: logging.Logger, pipe: tuple[int, int]) -> None:

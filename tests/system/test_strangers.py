@@ -21,6 +21,10 @@ PROGRAM = """
 import asyncio, sys
 from pycarp.system.host_locks import HostLocks
 from pycarp.vocabulary import HostKey
+from pathlib import Path
+from pycarp.system.journal import Journal
+if len(sys.argv) > 3:
+    journal = Journal.begin(Path(sys.argv[3]))
 locks = HostLocks()
 asyncio.run(locks.take([HostKey(sys.argv[1], int(sys.argv[2]))]))
 print("ready", flush=True)
@@ -36,9 +40,10 @@ def namespace() -> Iterator[Namespace]:
 
 
 @contextmanager
-def running_elsewhere(namespace: Namespace, *, vhid: int) -> Iterator[int]:
-    """Be a daemon that has a host, and whose folder nobody knows; yield its pid."""
+def running_elsewhere(namespace: Namespace, *, vhid: int, folder: Path | None = None) -> Iterator[int]:
+    """Be a daemon that has a host, and a journal in a folder, or in one that nobody knows; yield its pid."""
     argv = ["ip", "netns", "exec", namespace.name, sys.executable, "-c", PROGRAM, LINK, str(vhid)]
+    argv += [] if folder is None else [str(folder)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
@@ -78,3 +83,15 @@ async def test_a_device_of_another_vhid_is_nobody_else_s(namespace: Namespace, t
         report = await clean_in(namespace, tmp_path)
 
     assert DEVICE in [each.resource for each in report.undone]
+
+
+async def test_a_daemon_of_the_same_folder_is_believed_what_it_has_noted(namespace: Namespace, tmp_path: Path) -> None:
+    """An address that a dead one left on the link must go, though a living one has hosts there."""
+    before = state_of(namespace)
+    leave(namespace, tmp_path)
+
+    with running_elsewhere(namespace, vhid=VHID + 1, folder=tmp_path):
+        report = await clean_in(namespace, tmp_path)
+
+    assert report.spared == ()
+    assert state_of(namespace) == before
