@@ -6,7 +6,7 @@ from pycarp.core.events import ActuationFailed, AddressesContested, Event, LoopS
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.daemon.log_fields import about, fields_of_event
 from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING
-from pycarp.errors import UsageError
+from pycarp.errors import CarpError
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 CONTESTS_MOST = 5
@@ -50,5 +50,5 @@ class EventLogger:
 def _snapshot(host: VirtualHost) -> HostSnapshot | None:
     try:
         return host.snapshot()
-    except UsageError:
+    except CarpError:
         return None

@@ -141,9 +141,11 @@ class HostSet:
             self._on_added(host)
 
     async def _follow(self, host: VirtualHost) -> None:
-        async with host.events() as events:
-            async for event in events:
-                self._on_event(event, host)
+        # Of a failure of the node, the node itself tells.
+        with contextlib.suppress(CarpError):
+            async with host.events() as events:
+                async for event in events:
+                    self._on_event(event, host)
 
     async def _look(self) -> None:
         while True:
