@@ -1,6 +1,8 @@
 """The control socket: messages, permissions, refusals."""
 
 import asyncio
+import contextlib
+import os
 import socket
 import stat
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from pycarp.daemon import control_server
 from pycarp.daemon.control_client import request
+from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.control_messages import (
     DoneReply,
     IfconfigRequest,
@@ -22,7 +25,7 @@ from pycarp.daemon.control_messages import (
     decode_request,
     encode,
 )
-from pycarp.errors import ControlError, UsageError
+from pycarp.errors import ConfigError, ControlError, UsageError
 
 
 async def answer(message: Request) -> Reply:
@@ -96,13 +99,107 @@ def test_the_socket_is_removed_at_the_end(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_a_second_daemon_on_the_same_socket_is_refused(tmp_path: Path) -> None:
+def test_a_second_daemon_on_the_same_socket_is_refused_by_the_pid_of_the_first(tmp_path: Path) -> None:
     async def serve_twice() -> None:
-        async with control_server.serve(tmp_path / "s", answer):
-            control_server.refuse_if_alive(tmp_path / "s")
+        async with (
+            control_server.serve(tmp_path / "s", answer),
+            control_server.serve(tmp_path / "s", answer, patience_s=0),
+        ):
+            pass
 
-    with pytest.raises(ControlError, match="another pycarp answers at"):
+    with pytest.raises(UsageError, match=f"another pycarp, pid {os.getpid()}, answers at"):
         asyncio.run(serve_twice())
+
+
+def test_a_daemon_that_knows_of_no_locks_is_not_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as older:
+        older.bind(str(tmp_path / "s"))
+        older.listen()
+
+        with pytest.raises(UsageError, match="another pycarp answers at"):
+            asyncio.run(ask(tmp_path / "s", StatusRequest(), DoneReply))
+        assert (tmp_path / "s").exists()
+
+
+def test_a_daemon_with_no_time_to_answer_is_not_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as busy, contextlib.ExitStack() as stack:
+        busy.bind(str(tmp_path / "s"))
+        busy.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(str(tmp_path / "s"))
+
+        with pytest.raises(UsageError, match="another pycarp answers at"):
+            asyncio.run(ask(tmp_path / "s", StatusRequest(), DoneReply))
+
+
+def test_one_that_leaves_in_time_makes_room(tmp_path: Path) -> None:
+    async def take_turns() -> None:
+        async with asyncio.TaskGroup() as group, control_server.serve(tmp_path / "s", answer):
+            group.create_task(serve_for_a_moment())
+            await asyncio.sleep(0.1)
+
+    async def serve_for_a_moment() -> None:
+        async with control_server.serve(tmp_path / "s", answer, patience_s=5):
+            assert (tmp_path / "s").is_socket()
+
+    asyncio.run(take_turns())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_removes_a_socket_that_is_not_its_own(tmp_path: Path) -> None:
+    async def be_replaced() -> None:
+        async with control_server.serve(tmp_path / "s", answer):
+            (tmp_path / "s").unlink()
+            (tmp_path / "s").write_text("somebody else's")
+
+    asyncio.run(be_replaced())
+
+    assert (tmp_path / "s").read_text() == "somebody else's"
+
+
+def test_a_file_in_the_place_of_the_socket_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("precious")
+
+    with pytest.raises(ControlError, match="cannot make the control socket"):
+        asyncio.run(ask(tmp_path / "s", StatusRequest(), DoneReply))
+
+    assert (tmp_path / "s").read_text() == "precious"
+
+
+def test_a_path_that_is_too_long_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="longer than 107 octets"):
+        asyncio.run(ask(tmp_path / ("x" * 100) / "s", StatusRequest(), DoneReply))
+
+
+def said_by(desk: ControlDesk) -> str:
+    try:
+        asyncio.run(desk.answer(StatusRequest()))
+    except ControlError as exc:
+        return str(exc)
+    return "ready"
+
+
+def test_a_daemon_that_is_not_ready_says_that_it_is_starting() -> None:
+    assert said_by(ControlDesk()) == f"this pycarp (pid {os.getpid()}) is starting; ask again in a moment"
+
+
+def test_a_daemon_that_is_ready_answers() -> None:
+    desk = ControlDesk()
+    desk.open(answer)
+
+    assert said_by(desk) == "ready"
+
+
+def test_a_daemon_that_leaves_says_so() -> None:
+    desk = ControlDesk()
+    desk.open(answer)
+    desk.shut()
+
+    assert said_by(desk) == f"this pycarp (pid {os.getpid()}) is leaving"
 
 
 def test_the_socket_of_a_crashed_daemon_is_taken_over(tmp_path: Path) -> None:

@@ -211,7 +211,9 @@ def test_a_daemon_that_begins_waits_for_a_cleaner_and_not_for_ever(tmp_path: Pat
     cleaning = state_folder.try_to_lock_cleaning(tmp_path)
     assert cleaning is not None
 
-    with pytest.raises(ActuatorError, match=r"another pycarp has been cleaning up in .* for more than 0\.1 s"):
+    with pytest.raises(
+        ActuatorError, match=r"another pycarp \(pid \d+\) has been cleaning up in .* for more than 0\.1 s"
+    ):
         Journal.begin(tmp_path, patience_s=0.1)
 
     os.close(cleaning)

@@ -409,7 +409,7 @@ async def test_who_cleans_waits_for_another_and_not_for_ever(tmp_path: Path) -> 
     cleaning = state_folder.try_to_lock_cleaning(tmp_path)
     assert cleaning is not None
     try:
-        with pytest.raises(ActuatorError, match="another pycarp has been cleaning up"):
+        with pytest.raises(ActuatorError, match=r"another pycarp \(pid \d+\) has been cleaning up"):
             await clean(tmp_path, patience_s=0.1)
     finally:
         os.close(cleaning)

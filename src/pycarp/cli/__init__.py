@@ -16,7 +16,9 @@ from pycarp.cli.handover import handover
 from pycarp.cli.ifconfig import ifconfig
 from pycarp.cli.lab import lab
 from pycarp.cli.netstat import netstat
+from pycarp.cli.plan import plan
 from pycarp.cli.release import release
+from pycarp.cli.reload import reload
 from pycarp.cli.replay.command import replay
 from pycarp.cli.run import run
 from pycarp.cli.simulate.command import simulate
@@ -55,6 +57,7 @@ def cli() -> None:
     Other words for the same:      pycarp convert /etc/rc.conf --to toml
     In the place of ucarp:         sudo pycarp ucarp --srcip=... --vhid=... --addr=... (see its --help)
     Ask who is master, and why:    sudo pycarp status
+    Change it while it runs:       sudo pycarp plan && sudo pycarp reload
     Ask what was dropped, and why: sudo pycarp netstat
     Explain what is on the wire:   sudo pycarp decode -i eth0
     Leave an address to the next:  sudo pycarp handover carp0
@@ -68,6 +71,8 @@ for _command in (
     run,
     check,
     status,
+    plan,
+    reload,
     handover,
     ifconfig,
     sysctl,

@@ -2,21 +2,17 @@
 
 import asyncio
 import logging
-import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from pycarp import actuators, dialects, transports
 from pycarp.cli.options import control_option, map_option, state_option, sysctl_option
-from pycarp.config import NodeConfig, grammars
 from pycarp.config.grammars import Grammar
-from pycarp.daemon.address_plane import AddressPlane
-from pycarp.daemon.app import Daemon, DaemonOptions
-from pycarp.errors import CarpError, ConfigError, UsageError
-from pycarp.system.interfaces import interfaces
+from pycarp.daemon.app import DaemonOptions, serve
+from pycarp.daemon.config_source import ConfigSource
+from pycarp.daemon.log_output import LEVELS, LogFormat, logging_to_stderr
+from pycarp.errors import CarpError, UsageError
 from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import MacMode
 
@@ -46,7 +42,10 @@ Examples:
 
 \b
 Stops on SIGTERM and SIGINT within a second: addresses dropped first, then the
-bow-out that lets the next host take over at once.
+bow-out that lets the next host take over at once. SIGHUP reads the file again,
+as pycarp reload does; pycarp plan shows what that would change.
+A vhid on an interface is run by one process of a machine: who comes second says
+who is in the way, and ends.
 Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."""
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
@@ -118,6 +117,19 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
     show_default=True,
     help="Keep so many files, FILE included.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([each.value for each in LogFormat]),
+    show_default="journald where the journal reads, else text",
+    help="How the log is written: lines of text, a JSON object a line, or to systemd's journal with fields.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    show_default=True,
+    help="The least level that is logged; debug has every request on the control socket as well.",
+)
 @control_option
 @state_option
 def run(
@@ -134,6 +146,8 @@ def run(
     record: Path | None,
     record_size: int,
     record_files: int,
+    log_format: str | None,
+    log_level: str,
     control: Path,
     state: Path,
 ) -> None:
@@ -144,47 +158,28 @@ def run(
     given = [each for each in (file, config_file, rc_conf) if each is not None]
     if len(given) != 1:
         raise UsageError("name one configuration: pycarp run FILE, or --config FILE, or --rc-conf FILE")
-    config = _read(given[0], Grammar.RC_CONF.value if rc_conf is not None else grammar, renames, dialect)
-    if mac is not None:
-        config = replace(config, hosts=tuple(replace(host, mac=MacMode(mac)) for host in config.hosts))
-    _log_to_stderr()
-    for note in config.notes:
-        logging.getLogger("pycarp").warning("%s", note)
+    said = Grammar.RC_CONF.value if rc_conf is not None else grammar
+    source = ConfigSource(
+        file=given[0],
+        grammar=Grammar(said) if said else None,
+        renames=renames,
+        dialect=dialects.by_name(dialect) if dialect else None,
+        mac=MacMode(mac) if mac else None,
+        transport=transport or "",
+        actuator=actuator or "",
+    )
+    config = source.read()
     options = DaemonOptions(
         control=control,
         state=state,
-        transport=_chosen("transport", transport or config.transport, transports.NAMES),
-        actuator=_chosen("actuator", actuator or config.actuator, actuators.NAMES),
-        sysctls=config.sysctls + assignments,
+        source=source,
+        sysctls=assignments,
         record=RotatedFile(record, size=record_size, files=record_files) if record else None,
     )
-    try:
-        asyncio.run(_serve(config, options))
-    except TimeoutError as exc:
-        raise CarpError(f"{exc}; look at 'ip address'") from exc
-
-
-def _chosen(what: str, name: str, known: Sequence[str]) -> str:
-    if name and name not in known:
-        raise ConfigError(f"unknown {what} {name!r}; known are: {', '.join(known)}")
-    return name or "auto"
-
-
-async def _serve(config: NodeConfig, options: DaemonOptions) -> None:
-    plane = await AddressPlane.prepare(options.actuator, state=options.state)
-    await Daemon(config, options, plane).run()
-
-
-def _read(file: Path, said: str | None, renames: dict[str, str], dialect: str | None) -> NodeConfig:
-    text = grammars.load(file)
-    grammar = Grammar(said) if said else grammars.recognise(str(file), text)
-    wanted = dialects.by_name(dialect) if dialect else None
-    return grammars.read(text, grammar, file=str(file), links=interfaces(), renames=renames, dialect=wanted)
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(message)s")
-    formatter.default_msec_format = "%s.%03d"
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    with logging_to_stderr(LogFormat(log_format) if log_format else None, level=log_level):
+        for note in config.notes:
+            logging.getLogger("pycarp").warning("%s", note)
+        try:
+            asyncio.run(serve(config, options))
+        except TimeoutError as exc:
+            raise CarpError(f"{exc}; look at 'ip address'") from exc

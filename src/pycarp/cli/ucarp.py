@@ -112,11 +112,12 @@ def _absolute(script: str) -> str:
 
 def _run(command: UcarpCommand, background: Background | None) -> int:
     """Return the exit status, once it is over."""
-    try:
-        asyncio.run(_take_part(command, on_ready=background.ready if background else lambda: None))
-    except (CarpError, TimeoutError) as exc:
-        logger.error("%s", exc)
-        return CANNOT_START
+    with ucarp_log.in_thread():
+        try:
+            asyncio.run(_take_part(command, on_ready=background.ready if background else lambda: None))
+        except (CarpError, TimeoutError) as exc:
+            logger.error("%s", exc)
+            return CANNOT_START
     return 0
 
 

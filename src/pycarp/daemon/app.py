@@ -1,33 +1,41 @@
 """The daemon: a node made from a configuration, its log, its control socket, and its clean end."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
 from pycarp import __version__, transports
-from pycarp.actuators.base import Actuator
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.log_records import log_event, logger, summary
+from pycarp.aio.log_records import logger, summary
 from pycarp.aio.node import Node
 from pycarp.aio.record_file import RecordFile
 from pycarp.config.model import NodeConfig
-from pycarp.core.events import ActuationFailed, Event
+from pycarp.core.events import Event, StateChange
 from pycarp.core.precaution import precaution_of
 from pycarp.core.settings import Settings
+from pycarp.core.state import State
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
 from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.administration import Administration
+from pycarp.daemon.config_source import ConfigSource
+from pycarp.daemon.control_desk import ControlDesk
+from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
+from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
-from pycarp.daemon.status import counters_of, host_status, link_status
-from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING, LOG_PACKETS, Sysctls
+from pycarp.daemon.service_notifier import ServiceNotifier
+from pycarp.daemon.status import counters_of, host_status, link_status, waiting_status
+from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
+from pycarp.errors import CarpError, ControlError
+from pycarp.system.host_locks import HostLocks, allow_many_descriptors
 from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import NS_PER_S
 
@@ -36,31 +44,59 @@ CLOSE_TIMEOUT_S = 0.9
 
 BAD_PACKETS_EVERY_S = 10
 
+OVERDUE_NS = NS_PER_S
+"""An advertisement or a takeover that is so late will not come."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions:
     """What a daemon is told beside its configuration.
 
     ``state`` is the folder where daemons note what they make; ``sysctls`` are name and value, in the order given.
-    ``record`` is where every step is written, if anywhere.
+    ``source`` is where the configuration is read from again. ``record`` is where every step is written, if anywhere.
     """
 
     control: Path
     state: Path
-    transport: str = "auto"
-    actuator: str | Actuator = "auto"
+    source: ConfigSource
     sysctls: tuple[tuple[str, int], ...] = field(default=())
     record: RotatedFile | None = None
 
 
-class Daemon:
-    """Runs until SIGTERM or SIGINT."""
+async def serve(config: NodeConfig, options: DaemonOptions) -> None:
+    """Run a daemon until SIGTERM or SIGINT; then drop the addresses, bow out and return. SIGHUP reloads.
 
-    def __init__(self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane) -> None:
+    First come the control socket, which says so until the daemon is ready, and a lock for each host; nothing is touched
+    before. Raises UsageError when another process has either, ConfigError, TransportError, ActuatorError,
+    RecordingError or ControlError when it cannot start, TimeoutError when addresses could not be dropped at the end.
+    """
+    stop, hangup = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
+    desk = ControlDesk()
+    locks = HostLocks()
+    allow_many_descriptors()
+    try:
+        async with control_server.serve(options.control, desk.answer):
+            await locks.take(host.key for host in config.hosts)
+            plane = await AddressPlane.prepare(config.actuator, state=options.state)
+            await Daemon(config, options, plane, desk=desk, locks=locks).run(stop, hangup)
+    finally:
+        locks.close()
+
+
+class Daemon:
+    """A node made from a configuration, and what goes with it; ``run`` serves until it is told to stop."""
+
+    def __init__(
+        self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane, desk: ControlDesk, locks: HostLocks
+    ) -> None:
         self._config = config
         self._options = options
         self._plane = plane
-        self._transport = transports.choose(options.transport)
+        self._desk = desk
+        self._notifier = ServiceNotifier(os.environ)
+        self._is_status_due = False
+        self._scheduling: str | None = None
+        self._transport = transports.choose(config.transport or "auto")
         self._flight = FlightRecorder(options.state)
         self._record = RecordFile(options.record, version=__version__) if options.record else None
         self._node = Node(
@@ -71,50 +107,62 @@ class Daemon:
             close_timeout_s=CLOSE_TIMEOUT_S,
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
-        self._log_level = LOG_CHANGES
+        self._events = EventLogger()
         self._sysctls = Sysctls(self._node, self._set_log)
         self._administration = Administration(self._node)
+        self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet)
+        self._reloader = Reloader(
+            self._node,
+            self._hosts,
+            self._sysctls,
+            source=options.source,
+            config=config,
+            fixed=[name for name, _value in options.sysctls],
+        )
         self._started_s = time.monotonic()
 
-    async def run(self) -> None:
-        """Serve until a signal comes; then drop the addresses, bow out and return.
-
-        Raises ConfigError, TransportError, RecordingError or ControlError when it cannot start, TimeoutError when
-        addresses could not be dropped at the end.
-        """
-        control_server.refuse_if_alive(self._options.control)
+    async def run(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, also while starting, and reload whenever ``hangup`` is; raises as ``serve``."""
         if self._record is not None:
             self._record.open()
-        stop = _stop_signal()
-        chroniclers: list[asyncio.Task[None]] = []
         try:
-            async with self._node:
-                await self._set_up(chroniclers)
+            async with self._node, self._hosts.looking():
+                await self._set_up(stop)
                 # Answering begins when there is everything to answer about.
-                async with control_server.serve(self._options.control, self.answer):
-                    await self._wait(stop)
-                    logger.info("carp: leaving: dropping addresses, then bowing out")
+                self._desk.open(self.answer)
+                self._notifier.ready()
+                self._tell_states()
+                await self._wait(stop, hangup)
+                self._desk.shut()
+                self._notifier.stopping()
+                logger.info("carp: leaving: dropping addresses%s", self._farewell())
         finally:
-            await _finish(chroniclers)
+            self._desk.shut()
+            await self._hosts.finish()
             self._plane.end()
             await self._flight.close()
             if self._record is not None:
                 self._record.close()
 
-    async def _set_up(self, chroniclers: list["asyncio.Task[None]"]) -> None:
-        for name, value in self._options.sysctls:
+    async def _set_up(self, stop: asyncio.Event) -> None:
+        for name, value in (*self._config.sysctls, *self._options.sysctls):
             self._sysctls.write(name, value)
         for config in self._config.hosts:
-            host = await self._node.add(config)
-            self._greet(host)
-            chroniclers.append(asyncio.create_task(self._chronicle(host)))
-        scheduling = be_punctual(self._config.hosts)
-        if scheduling:
-            logger.info("carp: %s", scheduling)
+            if stop.is_set():
+                return
+            await self._hosts.add(config)
+        self._be_punctual()
         settle_memory()
+
+    def _be_punctual(self) -> None:
+        scheduling = be_punctual(self._hosts.configs)
+        if scheduling and scheduling != self._scheduling:
+            logger.info("carp: %s", scheduling)
+        self._scheduling = scheduling
 
     async def answer(self, request: messages.Request) -> messages.Reply:
         """Carry out a request of the control socket; raises CarpError when it cannot be done."""
+        logger.debug("carp: asked on the control socket: %s", type(request).__name__)
         match request:
             case messages.StatusRequest():
                 return self._status()
@@ -127,15 +175,50 @@ class Daemon:
                 return await self._administration.hand_over(request)
             case messages.SysctlRequest(name, value):
                 return self._sysctl(name, value)
+            case messages.PlanRequest(text, file, rolling_s):
+                named = None if file is None else Path(file)
+                return messages.PlanReply(await self._reloader.plan(text, named, rolling_s=rolling_s))
+            case messages.ReloadRequest(rolling_s):
+                return messages.PlanReply(await self._reload(rolling_s))
             case _:
                 assert_never(request)
 
-    async def _wait(self, stop: asyncio.Event) -> None:
-        counting = asyncio.create_task(self._count_bad_packets())
+    async def _wait(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
+        life = self._notifier.keep_alive(self._is_progressing)
+        tasks = [asyncio.create_task(each) for each in (self._count_bad_packets(), self._follow_hangups(hangup), life)]
         try:
             await stop.wait()
         finally:
-            counting.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _follow_hangups(self, hangup: asyncio.Event) -> None:
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            # What was wrong has been logged.
+            with contextlib.suppress(CarpError):
+                await self._reload()
+
+    async def _reload(self, rolling_s: float = 0) -> list[str]:
+        """Reload and log what came of it, a line for each change or problem; raises what was wrong."""
+        self._notifier.reloading()
+        try:
+            changes = await self._reloader.reload(rolling_s=rolling_s)
+        except (CarpError, OSError) as exc:
+            for problem in str(exc).splitlines():
+                logger.error("carp: reload: nothing is changed: %s", problem)
+            if isinstance(exc, CarpError):
+                raise
+            raise ControlError(str(exc)) from exc
+        finally:
+            self._notifier.ready()
+            self._tell_states()
+        for change in changes or ["nothing has changed"]:
+            logger.info("carp: reload: %s", change)
+        self._be_punctual()
+        return changes
 
     def _status(self) -> messages.StatusReply:
         snapshot = self._node.snapshot()
@@ -146,7 +229,10 @@ class Daemon:
             pid=os.getpid(),
             uptime_s=round(time.monotonic() - self._started_s, 3),
             transport=self._transport,
-            hosts=[host_status(host, now_ns, self._plane.actuator.whereabouts(host.key)) for host in snapshot.hosts],
+            hosts=[
+                *(host_status(host, now_ns, self._plane.actuator.whereabouts(host.key)) for host in snapshot.hosts),
+                *(waiting_status(each) for each in self._hosts.waiting),
+            ],
             sysctls=self._sysctls.all(),
             counters=counters_of(snapshot.statistics),
             links={link: link_status(each) for link, each in snapshot.links.items()},
@@ -169,13 +255,31 @@ class Daemon:
             text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
 
-    async def _chronicle(self, host: VirtualHost) -> None:
-        """Log the events of a host to its end."""
-        async with host.events() as events:
-            async for event in events:
-                if self._is_worth_logging(event):
-                    log_event(event)
-                self._flight.consider(event)
+    def _farewell(self) -> str:
+        """Say what the hosts do after they have dropped their addresses; ucarp's own say nothing."""
+        silent = sorted({host.config.dialect.name for host in self._node.hosts if not host.config.dialect.bows_out})
+        if not silent:
+            return ", then bowing out"
+        return f"; dialect {' and '.join(silent)} leaves without a bow-out, so that peers wait for their timers"
+
+    def _take_note(self, event: Event, host: VirtualHost) -> None:
+        self._events.log(event, host)
+        self._flight.consider(event)
+        if isinstance(event, StateChange) and not self._is_status_due:
+            # Many change at once, and one line tells of all.
+            self._is_status_due = True
+            asyncio.get_running_loop().call_soon(self._tell_states)
+
+    def _tell_states(self) -> None:
+        self._is_status_due = False
+        running = [(host.name, host.state.value) for host in self._hosts.running]
+        self._notifier.status(running + [(each.config.name, State.INIT.value) for each in self._hosts.waiting])
+
+    def _is_progressing(self) -> bool:
+        """Say whether what was due has been done: a loop that turns while the node does not is no sign of life."""
+        now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
+        deadlines = (host.deadline_ns for host in self._node.snapshot().hosts)
+        return all(each is None or each > now_ns - OVERDUE_NS for each in deadlines)
 
     async def _count_bad_packets(self) -> None:
         """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""
@@ -183,7 +287,7 @@ class Daemon:
         while True:
             await asyncio.sleep(BAD_PACKETS_EVERY_S)
             now = self._bad_packets()
-            if self._log_level >= LOG_PACKETS and now != before:
+            if self._events.level >= LOG_PACKETS and now != before:
                 logger.info("carp: packets dropped: %s", ", ".join(f"{name} {n}" for name, n in (now - before).items()))
             before = now
 
@@ -191,22 +295,13 @@ class Daemon:
         statistics = self._node.snapshot().statistics
         return Counter({name.value: count for name, count in statistics.items() if name.startswith("bad")})
 
-    def _is_worth_logging(self, event: Event) -> bool:
-        return self._log_level > LOG_NOTHING or isinstance(event, ActuationFailed)
-
     def _set_log(self, level: int) -> None:
-        self._log_level = level
+        self._events.level = level
 
 
-def _stop_signal() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-async def _finish(tasks: Iterable["asyncio.Task[None]"]) -> None:
-    """Wait for tasks that end with their hosts."""
-    for task in tasks:
-        await task
+def _told_by(*signals: signal.Signals) -> asyncio.Event:
+    """Return an event that signals set."""
+    told = asyncio.Event()
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told

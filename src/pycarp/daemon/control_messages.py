@@ -58,6 +58,20 @@ class SysctlRequest(msgspec.Struct, tag="sysctl", forbid_unknown_fields=True):
     value: int | None = None
 
 
+class PlanRequest(msgspec.Struct, tag="plan", forbid_unknown_fields=True):
+    """Ask what a reload would change; of ``text`` in the place of the daemon's own file, if there is one."""
+
+    text: str | None = None
+    file: str | None = None
+    rolling_s: float = 0
+
+
+class ReloadRequest(msgspec.Struct, tag="reload", forbid_unknown_fields=True):
+    """Read the configuration again; for ``rolling_s`` see ``VirtualHost.reconfigure``."""
+
+    rolling_s: float = 0
+
+
 class Cause(msgspec.Struct):
     """One entry of the demotion ledger."""
 
@@ -169,6 +183,12 @@ class HandoverReply(msgspec.Struct, tag="handover", kw_only=True):
     took_s: float = 0
 
 
+class PlanReply(msgspec.Struct, tag="plan"):
+    """What would change, or was changed, a line each; none without a change."""
+
+    changes: list[str]
+
+
 class DoneReply(msgspec.Struct, tag="done"):
     """It has been done."""
 
@@ -180,8 +200,10 @@ class RefusedReply(msgspec.Struct, tag="refused"):
     is_usage: bool = False
 
 
-Request: TypeAlias = StatusRequest | IfconfigRequest | GroupRequest | HandoverRequest | SysctlRequest
-Reply: TypeAlias = StatusReply | GroupReply | HandoverReply | SysctlReply | DoneReply | RefusedReply
+Request: TypeAlias = (
+    StatusRequest | IfconfigRequest | GroupRequest | HandoverRequest | SysctlRequest | PlanRequest | ReloadRequest
+)
+Reply: TypeAlias = StatusReply | GroupReply | HandoverReply | SysctlReply | PlanReply | DoneReply | RefusedReply
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

@@ -1,6 +1,7 @@
 """From snapshots to what the control socket says."""
 
 import datetime
+import time
 from collections.abc import Mapping
 
 from pycarp.aio.log_records import explain
@@ -9,6 +10,7 @@ from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.daemon.control_messages import Cause, Change, HostStatus, LinkStatus, Peer
+from pycarp.daemon.host_set import Waiting
 from pycarp.vocabulary import NS_PER_S
 
 
@@ -43,6 +45,50 @@ def host_status(host: HostSnapshot, now_ns: int, whereabouts: str) -> HostStatus
     )
 
 
+def waiting_status(waiting: Waiting) -> HostStatus:
+    """Return the status of a host that does not run yet: INIT, and why."""
+    config = waiting.config
+    ago_s = round(time.monotonic() - waiting.since_s, 6)
+    init = State.INIT.value
+    change = Change(
+        old=init,
+        new=init,
+        reason="waiting",
+        explanation=waiting.cause,
+        epoch=0,
+        at=_ago(ago_s),
+        s_ago=ago_s,
+        peer=None,
+        silent_s=None,
+    )
+    return HostStatus(
+        name=config.name,
+        interface=config.interface,
+        vhid=config.vhid,
+        state=init,
+        master=None,
+        epoch=0,
+        advbase=config.advbase,
+        advskew=config.advskew,
+        effective_advbase=config.advbase,
+        effective_advskew=config.advskew,
+        preempt=config.preempt,
+        dialect=config.dialect.name,
+        addresses=[str(each) for each in config.shared],
+        peers=[str(each) for each in config.peers],
+        groups=list(config.groups),
+        link_is_up=False,
+        is_up=True,
+        demotion=[],
+        last_change=change,
+        peer=None,
+        rejected=0,
+        contested=0,
+        whereabouts="",
+        next_s=None,
+    )
+
+
 def counters_of(counts: Mapping[Statistic, int]) -> dict[str, int]:
     """Return the sixteen counters under their names, in their order, those that are 0 as well."""
     return {name.value: counts.get(name, 0) for name in Statistic}
@@ -64,18 +110,22 @@ def _master(host: HostSnapshot) -> str | None:
 
 def _change(change: StateChange, now_ns: int) -> Change:
     age_s = _seconds(now_ns - change.at_ns)
-    at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age_s)
     return Change(
         old=change.old.value,
         new=change.new.value,
         reason=change.reason.name.lower().replace("_", "-"),
         explanation=explain(change),
         epoch=change.epoch,
-        at=at.isoformat(timespec="milliseconds"),
+        at=_ago(age_s),
         s_ago=age_s,
         peer=str(change.peer) if change.peer else None,
         silent_s=None if change.silent_ns is None else _seconds(change.silent_ns),
     )
+
+
+def _ago(seconds: float) -> str:
+    at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
+    return at.isoformat(timespec="milliseconds")
 
 
 def _peer(host: HostSnapshot, now_ns: int) -> Peer | None:

@@ -16,10 +16,12 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import log_event
 from pycarp.aio.node import Node
 from pycarp.config.ucarp import UcarpCommand
+from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.errors import CarpError, ConfigError
 from pycarp.monitors import system_monitor
 from pycarp.monitors.base import Monitor
+from pycarp.system.host_locks import HostLocks
 from pycarp.system.interfaces import interfaces, is_administratively_up
 from pycarp.vocabulary import LinkFacts
 
@@ -64,11 +66,21 @@ class Ucarp:
     async def run(self, *, on_ready: Callable[[], None]) -> None:
         """Take part until a signal, or until the interface is set down; ``on_ready`` is called once it takes part.
 
-        Raises ConfigError, TransportError or ActuatorError when it cannot start.
+        Raises ConfigError, TransportError or ActuatorError when it cannot start, UsageError when another process of
+        this machine runs the same vhid on the interface.
         """
         self._check()
+        locks = HostLocks()
+        try:
+            config = self._command.host(self._interface)
+            await locks.take([config.key])
+            await self._take_part(config, on_ready=on_ready)
+        finally:
+            locks.close()
+
+    async def _take_part(self, config: HostConfig, *, on_ready: Callable[[], None]) -> None:
         async with self._node:
-            host = await self._node.add(self._command.host(self._interface))
+            host = await self._node.add(config)
             self._tell_state(host.state)
             follow = host.on_change(lambda change: self._tell_state(change.new))
             chronicler = asyncio.create_task(_chronicle(host))

@@ -1,9 +1,13 @@
 """Log lines as ucarp writes them: warnings and worse to standard error, the rest to standard output, all to syslog."""
 
+import contextlib
 import datetime
 import logging
-import sys
 import syslog
+from collections.abc import Iterable, Iterator
+
+from pycarp.daemon.log_output import STDERR, STDOUT, DescriptorWriter, lead_nowhere
+from pycarp.daemon.log_thread import LogThread
 
 IDENTITY = "ucarp"
 
@@ -38,7 +42,7 @@ def set_up(*, is_verbose: bool, facility: str | None) -> None:
     root.setLevel(logging.INFO)
     # Who asks for ucarp's debugging has no use for that of the libraries.
     logging.getLogger("pycarp").setLevel(logging.DEBUG if is_verbose else logging.INFO)
-    to_stdout, to_stderr = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    to_stdout, to_stderr = _ToDescriptor(STDOUT), _ToDescriptor(STDERR)
     to_stdout.addFilter(lambda record: record.levelno < logging.WARNING)
     to_stderr.setLevel(logging.WARNING)
     handlers: list[logging.Handler] = [to_stdout, to_stderr]
@@ -49,6 +53,46 @@ def set_up(*, is_verbose: bool, facility: str | None) -> None:
         handlers.append(_ToSyslog())
     for handler in handlers:
         root.addHandler(handler)
+
+
+@contextlib.contextmanager
+def in_thread() -> Iterator[None]:
+    """Let the log stop nothing while the context lasts: a thread writes it. Call it after the last fork."""
+    root = logging.getLogger()
+    handlers = [each for each in root.handlers if isinstance(each, _ToDescriptor | _ToSyslog)]
+    thread = LogThread(lambda record: _dispatch(record, handlers))
+    for handler in handlers:
+        root.removeHandler(handler)
+    root.addHandler(thread)
+    thread.start()
+    try:
+        yield
+    finally:
+        root.removeHandler(thread)
+        if not thread.finish():
+            lead_nowhere(STDOUT, STDERR)
+        else:
+            for handler in handlers:
+                root.addHandler(handler)
+
+
+def _dispatch(record: logging.LogRecord, handlers: Iterable[logging.Handler]) -> None:
+    for handler in handlers:
+        # Not by handle(), whose lock the end of the process would wait for while a write is stuck.
+        if record.levelno >= handler.level and handler.filter(record):
+            handler.emit(record)
+
+
+class _ToDescriptor(logging.Handler):
+    """Past the streams of Python, whose locks a thread that is stuck would keep beyond the end."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._write = DescriptorWriter(descriptor, self.format)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            self._write(record)
 
 
 class _Formatter(logging.Formatter):

@@ -2,12 +2,13 @@
 
 A journal is only a claim. A device goes if it is a macvlan of the recorded name, link and MAC address; an address if
 the kernel says that CARP has put it there (or cannot say who did); a switch gets its old value if it still has ours.
-And nothing goes that a living daemon of the same network namespace has recorded as well.
+And nothing goes that a living daemon of the same network namespace has recorded as well, or may have recorded in
+another folder: that one is known by the locks of its hosts.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_interface
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from pycarp.errors import ActuatorError, ConfigError
-from pycarp.system import journal_file, kernel_switches, state_folder
+from pycarp.system import host_locks, journal_file, kernel_switches, state_folder
 from pycarp.system.journal_file import JournalFile
 from pycarp.system.resources import Device, Resource, Shared, Sysctl
+from pycarp.vocabulary import HostKey
+from pycarp.wire.ethernet import virtual_mac
 
 if TYPE_CHECKING:
     from pycarp.system.removal import Removal
@@ -119,6 +122,7 @@ class _Cleaning:
         self._place = journal_file.here()
         self._is_rehearsal = is_rehearsal
         self._living: set[tuple[str, ...]] = set()
+        self._strangers: Mapping[HostKey, int] = {}
         self._undone: list[Undone] = []
         self._spared: list[Spared] = []
         self._failed: list[Failed] = []
@@ -126,6 +130,7 @@ class _Cleaning:
     async def run(self) -> Report:
         found = [each for path in state_folder.journals(self._folder) if (each := journal_file.read(path))]
         self._living = self._things_of_the_living(found)
+        self._strangers = _strangers(found)
         dead = [each for each in found if not each.is_held]
         for each in dead:
             if self._is_void(each):
@@ -183,11 +188,29 @@ class _Cleaning:
                     # It goes with its device: taken off alone, one of IPv6 is told of by frames from the shared MAC.
                     if isinstance(resource, Shared) and resource.link in ours:
                         continue
+                    stranger = self._stranger_with(resource, file)
+                    if stranger is not None:
+                        self._spared.append(Spared(resource, f"a running pycarp, pid {stranger}, may have it"))
+                        continue
                     await self._attempt(resource, kernel)
+
+    def _stranger_with(self, resource: Resource, file: JournalFile) -> int | None:
+        """Return the process of another folder that may have the same; None when there is none."""
+        match resource:
+            case Device():
+                mine = {key for key in self._strangers if _is_device_of(resource, key)}
+            case Shared(link=name):
+                # What is on a device is whoever's that has the device; what is on a link may be anybody's there.
+                on = [each for each in file.resources if isinstance(each, Device) and each.name == name]
+                mine = {key for key in self._strangers if (_is_device_of(on[0], key) if on else key.link == name)}
+            case Sysctl(path=path):
+                mine = {key for key in self._strangers if f"/{key.link}/" in path}
+        return next((self._strangers[key] for key in sorted(mine)), None)
 
     async def _devices_of(self, file: JournalFile, kernel: "Removal") -> set[str]:
         """Return the names of the devices that will be removed."""
         devices = [each for each in file.resources if isinstance(each, Device) and each.thing not in self._living]
+        devices = [each for each in devices if self._stranger_with(each, file) is None]
         return {each.name for each in devices if await kernel.difference(each) is None}
 
     async def _attempt(self, resource: Resource, kernel: "Removal") -> None:
@@ -251,6 +274,16 @@ async def _cleaning(folder: Path, patience_s: float) -> AsyncIterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _strangers(found: list[JournalFile]) -> Mapping[HostKey, int]:
+    """Return the hosts of living processes that are not ours and have no journal in this folder."""
+    known = {os.getpid(), *(each.header.pid for each in found if each.is_held and each.header is not None)}
+    return {key: pid for key, pid in host_locks.living().items() if pid not in known}
+
+
+def _is_device_of(device: Device, key: HostKey) -> bool:
+    return device.link == key.link and device.mac == str(virtual_mac(key.vhid))
 
 
 def _unreadable(file: JournalFile) -> Failed:

@@ -10,12 +10,16 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 DEFAULT = Path("/run/pycarp")
 SUFFIX = ".journal"
 
+SYSCTLS_PATIENCE_S = 1.0
+
+_PAUSE_S = 0.01
 _FOLDER_MODE, FILE_MODE = 0o755, 0o600
 _CLEANING, _SYSCTLS = "cleaning.lock", "sysctls.lock"
 _WAY_OUT = "name another folder with --state DIR"
@@ -39,20 +43,30 @@ def journals(folder: Path) -> list[Path]:
 def try_to_lock_cleaning(folder: Path) -> int | None:
     """Return a descriptor that, as long as it is open, keeps others from cleaning; None while somebody does."""
     descriptor = _opened(folder / _CLEANING)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    if _try_to_lock(descriptor):
+        _note_pid(descriptor)
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 @contextlib.contextmanager
-def sysctls_locked(folder: Path) -> Iterator[None]:
-    """Keep other daemons and cleaners from changing switches of the kernel. Waits; so never await within."""
-    descriptor = _opened(folder / _SYSCTLS)
+def sysctls_locked(folder: Path, *, patience_s: float = SYSCTLS_PATIENCE_S) -> Iterator[None]:
+    """Keep other daemons and cleaners from changing switches of the kernel; never await within.
+
+    Waits for ``patience_s`` seconds at most: a holder that was stopped must stop nobody else. Raises TimeoutError then,
+    which names it.
+    """
+    path = folder / _SYSCTLS
+    descriptor = _opened(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        ends_s = time.monotonic() + patience_s
+        while not _try_to_lock(descriptor):
+            if time.monotonic() > ends_s:
+                held = f"{path} is held by pid {_pid_in(descriptor)} for more than {patience_s:g} s"
+                raise TimeoutError(errno.ETIMEDOUT, held)
+            time.sleep(_PAUSE_S)
+        _note_pid(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -67,7 +81,11 @@ def refusal(folder: Path, exc: OSError) -> str:
 
 def busy(folder: Path, patience_s: float) -> str:
     """Return in one line that somebody else has been cleaning for too long."""
-    return f"another pycarp has been cleaning up in {folder} for more than {patience_s:g} s; try again, or {_WAY_OUT}"
+    pid = "unknown"
+    with contextlib.suppress(OSError), open(folder / _CLEANING, "rb") as file:
+        pid = _pid_in(file.fileno())
+    who = f"another pycarp (pid {pid}) has been cleaning up in {folder} for more than {patience_s:g} s"
+    return f"{who}; try again, or {_WAY_OUT}"
 
 
 def is_trustworthy(status: os.stat_result) -> bool:
@@ -77,3 +95,22 @@ def is_trustworthy(status: os.stat_result) -> bool:
 
 def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+
+
+def _try_to_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _note_pid(descriptor: int) -> None:
+    # On a full disk it is locked all the same, by nobody known.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def _pid_in(descriptor: int) -> str:
+    return os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"

@@ -1,0 +1,81 @@
+"""Where a daemon's configuration comes from, so that it can be read again, and what the command line says beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pycarp import actuators, transports
+from pycarp.config import NodeConfig, grammars
+from pycarp.config.grammars import Grammar
+from pycarp.config.problems import ConfigProblems
+from pycarp.dialects import Dialect
+from pycarp.errors import ConfigError
+from pycarp.system.interfaces import interfaces
+from pycarp.vocabulary import LinkFacts, MacMode
+from pycarp.wire.ethernet import virtual_mac
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigSource:
+    """A file and its grammar, None for what its name or its text says; the rest stands above what the file says."""
+
+    file: Path
+    grammar: Grammar | None = None
+    renames: Mapping[str, str] = field(default_factory=dict)
+    dialect: Dialect | None = None
+    mac: MacMode | None = None
+    transport: str = ""
+    actuator: str = ""
+
+    def read(self) -> NodeConfig:
+        """Return what the file says now; ConfigError with every problem on a line of its own."""
+        return self.parse(grammars.load(self.file), self.file)
+
+    def parse(self, text: str, file: Path) -> NodeConfig:
+        """Return what another text would say in the place of the file.
+
+        An interface that does not exist, but is named, is taken for one that will: the host waits for it.
+        """
+        grammar = self.grammar or grammars.recognise(str(file), text)
+        links = _own_links()
+        try:
+            config = self._parse(text, grammar, file, links)
+        except ConfigProblems:
+            missing = self._missing(text, grammar, file, links)
+            if not missing:
+                raise
+            config = self._parse(text, grammar, file, [*links, *missing])
+        hosts = config.hosts
+        if self.mac is not None:
+            hosts = tuple(replace(host, mac=self.mac) for host in hosts)
+        return replace(
+            config,
+            hosts=hosts,
+            transport=_chosen("transport", self.transport or config.transport, transports.NAMES),
+            actuator=_chosen("actuator", self.actuator or config.actuator, actuators.NAMES),
+        )
+
+    def _parse(self, text: str, grammar: Grammar, file: Path, links: Sequence[LinkFacts]) -> NodeConfig:
+        return grammars.read(text, grammar, file=str(file), links=links, renames=self.renames, dialect=self.dialect)
+
+    def _missing(self, text: str, grammar: Grammar, file: Path, links: Sequence[LinkFacts]) -> list[LinkFacts]:
+        """Return the interfaces that the file names and this machine does not have; none if it is wrong otherwise."""
+        try:
+            # Without links the file is believed.
+            config = self._parse(text, grammar, file, ())
+        except ConfigError:
+            return []
+        names = dict.fromkeys(host.interface for host in config.hosts)
+        return [LinkFacts(name=name, is_up=False) for name in names if name not in {each.name for each in links}]
+
+
+def _own_links() -> list[LinkFacts]:
+    """Return the devices of this machine without those of CARP, which have shared addresses and are on no cable."""
+    virtual = {virtual_mac(vhid) for vhid in range(1, 256)}
+    return [each for each in interfaces() if each.mac not in virtual]
+
+
+def _chosen(what: str, name: str, known: Sequence[str]) -> str:
+    if name and name not in known:
+        raise ConfigError(f"unknown {what} {name!r}; known are: {', '.join(known)}")
+    return name or "auto"

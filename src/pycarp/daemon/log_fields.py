@@ -1,0 +1,55 @@
+"""What a record of the log is about, beside its text: host, vhid, interface, state, reason, peer, epoch."""
+
+import contextlib
+import contextvars
+import logging
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from pycarp.core.events import AdvertisementRejected, ConflictWon, Event, MasterHeard, PeerMismatch, StateChange
+from pycarp.core.snapshot import HostSnapshot
+
+Fields = Mapping[str, str | int]
+"""By name, ``host`` for one; empty for what is about the daemon as a whole."""
+
+_NOTHING: Fields = MappingProxyType({})
+_current: contextvars.ContextVar[Fields] = contextvars.ContextVar("pycarp_log_fields", default=_NOTHING)
+_ATTRIBUTE = "carp_fields"
+
+
+@contextlib.contextmanager
+def about(fields: Fields) -> Iterator[None]:
+    """Let every record that is made within be about this."""
+    token = _current.set(fields)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def attach(record: logging.LogRecord) -> None:
+    """Note in a record what it is about, before it goes to another thread."""
+    if not hasattr(record, _ATTRIBUTE):
+        setattr(record, _ATTRIBUTE, _current.get())
+
+
+def fields_of(record: logging.LogRecord) -> Fields:
+    """Return what a record is about."""
+    fields: Fields = getattr(record, _ATTRIBUTE, {})
+    return fields
+
+
+def fields_of_event(event: Event, name: str, host: HostSnapshot | None) -> Fields:
+    """Return what an event of the host ``name`` is about; ``host`` is how it is now, None if it is gone."""
+    fields: dict[str, str | int] = {"host": name, "vhid": event.key.vhid, "interface": event.key.link}
+    match event:
+        case StateChange(new=new, epoch=epoch, reason=reason):
+            peer = {} if event.peer is None else {"peer": str(event.peer)}
+            return fields | {"state": new.value, "reason": reason.name.lower().replace("_", "-"), "epoch": epoch} | peer
+        case MasterHeard() | ConflictWon() | PeerMismatch() | AdvertisementRejected():
+            fields["peer"] = str(event.source)
+        case _:
+            pass
+    if host is not None:
+        fields |= {"state": host.state.value, "epoch": host.epoch}
+    return fields

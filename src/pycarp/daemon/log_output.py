@@ -1,0 +1,112 @@
+"""Where the log of a daemon goes, and in which form."""
+
+import contextlib
+import logging
+import os
+import select
+import stat
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+from pycarp.daemon import journald
+from pycarp.daemon.log_format import Format, as_json, plain, prefixed, timed
+from pycarp.daemon.log_thread import LogThread, Write
+
+STDOUT, STDERR = 1, 2
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class LogFormat(StrEnum):
+    """What ``--log-format`` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+    JOURNALD = "journald"
+
+
+class DescriptorWriter:
+    """Writes records to a descriptor, each with one call; waits while its reader does not read."""
+
+    def __init__(self, descriptor: int, form: Format) -> None:
+        self._descriptor = descriptor
+        self._form = form
+
+    def __call__(self, record: logging.LogRecord) -> None:
+        """Write a record; raises OSError when the descriptor takes no more."""
+        octets = (self._form(record) + "\n").encode(errors="backslashreplace")
+        while octets:
+            try:
+                octets = octets[os.write(self._descriptor, octets) :]
+            except BlockingIOError:
+                # Whoever shares the descriptor has made it one that does not wait.
+                select.select([], [self._descriptor], [])
+
+
+@contextlib.contextmanager
+def logging_to_stderr(form: LogFormat | None, *, level: str = "info") -> Iterator[LogThread]:
+    """Let the log go to standard error, or to the journal, while the context lasts; ``form`` None for what fits.
+
+    Afterwards nothing can wait for a reader that has stalled: standard error leads nowhere then.
+    """
+    _open_standard_descriptors()
+    thread = LogThread(choose(form, descriptor=STDERR, environment=os.environ))
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(level.upper())
+    root.addHandler(thread)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        root.removeHandler(thread)
+        root.setLevel(before)
+        if not thread.finish():
+            lead_nowhere(STDERR)
+
+
+def choose(
+    form: LogFormat | None, *, descriptor: int, environment: Mapping[str, str], socket: Path = journald.SOCKET
+) -> Write:
+    """Return what writes records.
+
+    Without a wish it is the journal if the descriptor leads there, else text. Text has its time in a terminal and a
+    file; whoever reads a pipe or a socket makes times of its own. Without a journal, ``journald`` is text.
+    """
+    is_stream = journald.is_stream(descriptor, environment)
+    wants_journal = form is LogFormat.JOURNALD or (form is None and is_stream)
+    if wants_journal and socket.is_socket():
+        return partial(journald.send, path=socket)
+    if form is LogFormat.JSON:
+        return DescriptorWriter(descriptor, as_json)
+    if is_stream:
+        return DescriptorWriter(descriptor, prefixed)
+    return DescriptorWriter(descriptor, plain if _has_reader(descriptor) else timed)
+
+
+def _has_reader(descriptor: int) -> bool:
+    """Say whether a process reads at the other end, and not a person or nobody."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _open_standard_descriptors() -> None:
+    """Let what is closed of 0, 1 and 2 lead nowhere, before a socket gets such a number and the log goes there."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def lead_nowhere(*descriptors: int) -> None:
+    """Let what is written to descriptors from now on be lost, and nobody wait."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)

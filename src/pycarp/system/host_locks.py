@@ -1,0 +1,173 @@
+"""One process runs a vhid on an interface of a network namespace: a lock that ends with its process.
+
+A lock is a socket with an abstract name, of which a network namespace has one; no file is left, whatever kills the
+process, and folders and mounts do not matter. Each host has two, by the name of its interface and by its index: the
+one lasts while the interface is deleted and made again, the other while it is renamed.
+
+Anybody may take such a name. What a user has who is neither root nor ours is no pycarp that can do harm: it is
+passed over, so that nobody can keep a daemon from starting.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import re
+import socket
+import struct
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pycarp.errors import ConfigError, UsageError
+from pycarp.vocabulary import HostKey
+
+PATIENCE_S = 1.0
+"""How long to wait for one that is leaving, which takes less than a second."""
+
+_PAUSE_S = 0.02
+_BACKLOG = 1024
+"""Who asks for the holder leaves a connection behind; when there are too many, locks hold and the pid is unknown."""
+
+_PEER_CREDENTIALS = struct.Struct("iII")
+_TABLE = Path("/proc/thread-self/net/unix")
+_LISTED = re.compile(r"@pycarp/host/([^/#@\s]+)/(\d{1,3})$", re.MULTILINE)
+
+
+class Holder(NamedTuple):
+    """Who has a lock; 0 when that process cannot be seen from here."""
+
+    pid: int
+    uid: int
+
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether it is root, or the user that we are."""
+        return self.uid in (0, os.geteuid())
+
+
+class HostLocks:
+    """The locks of one process; they end with ``close`` or with the process."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[HostKey, list[socket.socket]] = {}
+
+    async def take(self, keys: Iterable[HostKey], *, patience_s: float = PATIENCE_S) -> None:
+        """Lock hosts, all or none; well for those that we have.
+
+        Waits ``patience_s`` seconds at most for somebody else, then raises UsageError, which names vhid, interface and
+        process. Raises ConfigError when there are not enough descriptors.
+        """
+        if sys.platform != "linux":
+            return
+        # In one order, so that of two who want the same ones one gets them all.
+        wanted = sorted(set(keys) - set(self._sockets))
+        taken: list[HostKey] = []
+        ends_s = asyncio.get_running_loop().time() + patience_s
+        try:
+            for key in wanted:
+                while (holder := self._try(key)) is not None:
+                    if asyncio.get_running_loop().time() >= ends_s:
+                        raise UsageError(_refusal(key, holder))
+                    await asyncio.sleep(_PAUSE_S)
+                taken.append(key)
+        except BaseException:
+            self.release(*taken)
+            raise
+
+    def release(self, *keys: HostKey) -> None:
+        """Give locks up; well for those that we do not have."""
+        for key in keys:
+            for sock in self._sockets.pop(key, ()):
+                sock.close()
+
+    def close(self) -> None:
+        """Give all locks up."""
+        self.release(*list(self._sockets))
+
+    def _try(self, key: HostKey) -> Holder | None:
+        """Lock a host and return None, or return who has it."""
+        with contextlib.ExitStack() as stack:
+            sockets = []
+            for name in _names(key):
+                bound = _bound(name, key)
+                if isinstance(bound, Holder):
+                    return bound
+                if bound is not None:
+                    sockets.append(stack.enter_context(bound))
+            stack.pop_all()
+        self._sockets[key] = sockets
+        return None
+
+
+def living() -> Mapping[HostKey, int]:
+    """Return the hosts that processes of this network namespace have locked, each with its pid, our own included."""
+    found: dict[HostKey, int] = {}
+    with contextlib.suppress(OSError):
+        for link, vhid in _LISTED.findall(_TABLE.read_text(errors="replace")):
+            key = HostKey(link, int(vhid))
+            holder = _holder(_name(key.link, key.vhid))
+            if holder is not None and holder.is_trustworthy:
+                found[key] = holder.pid
+    return found
+
+
+def allow_many_descriptors() -> None:
+    """Raise the limit of open descriptors as far as we may: each host needs two."""
+    import resource  # noqa: PLC0415  (there is none on some systems)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _names(key: HostKey) -> Iterator[str]:
+    yield _name(key.link, key.vhid)
+    with contextlib.suppress(OSError):
+        yield _name(f"#{socket.if_nametoindex(key.link)}", key.vhid)
+
+
+def _name(link: str, vhid: int) -> str:
+    return f"\0pycarp/host/{link}/{vhid}"
+
+
+def _bound(name: str, key: HostKey) -> socket.socket | Holder | None:
+    """Return a socket with a name, or who has that; None when it is somebody who does not count."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(name)
+            sock.listen(_BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            holder = _holder(name) or Holder(0, 0)
+            return holder if holder.is_trustworthy else None
+        why = exc.strerror or exc
+        raise ConfigError(f"cannot lock vhid {key.vhid} on {key.link}: {why}; raise 'ulimit -n'") from exc
+    return sock
+
+
+def _holder(name: str) -> Holder | None:
+    """Return who listens at a name; None when nobody does, or not yet."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        try:
+            sock.connect(name)
+        except BlockingIOError:
+            return Holder(0, 0)
+        except OSError:
+            return None
+        pid, uid, _gid = _PEER_CREDENTIALS.unpack(
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        )
+    return Holder(pid, uid)
+
+
+def _refusal(key: HostKey, holder: Holder) -> str:
+    who = f"pid {holder.pid}" if holder.pid else "a process that cannot be seen from here"
+    return f"vhid {key.vhid} on {key.link} is run by another pycarp, {who}; stop that one, or remove the host here"

@@ -1,0 +1,322 @@
+"""A reload: all of it or nothing, and nobody is disturbed without need."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from pycarp.aio.node import Node
+from pycarp.core.host_config import HostConfig
+from pycarp.core.state import State
+from pycarp.daemon.config_source import ConfigSource
+from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.reloading import Reloader
+from pycarp.daemon.sysctls import PREFIX, Sysctls
+from pycarp.errors import ActuatorError, ConfigError
+from pycarp.monitors import StaticMonitor
+from pycarp.system.host_locks import HostLocks
+from pycarp.testing import run
+from pycarp.transports import MemoryBus
+from pycarp.vocabulary import HostKey
+from tests.support.actuators import RecordingActuator
+from tests.support.hosts import link
+
+HOST = '[[host]]\ninterface = "fxp0"\npassword = "testpass"\n'
+ONE = f'{HOST}name = "carp0"\nvhid = 1\naddresses = ["192.168.1.50/24"]\n'
+TWO = f'{HOST}name = "carp1"\nvhid = 2\naddresses = ["192.168.1.60/24"]\n'
+THREE = f'{HOST}name = "carp2"\nvhid = 3\naddresses = ["192.168.1.70/24"]\n'
+DEMOTION, PREEMPT = f"{PREFIX}demotion", f"{PREFIX}preempt"
+
+
+class _Picky(RecordingActuator):
+    """Cannot make what some hosts need."""
+
+    refused_vhids: frozenset[int] = frozenset()
+
+    async def adopt(self, config: HostConfig) -> None:
+        if config.vhid in self.refused_vhids:
+            raise ActuatorError(f"cannot make a device for {config.name}")
+
+
+class Running:
+    """A node of hosts that are MASTER, and the file that it was started with."""
+
+    def __init__(self, file: Path, *, fixed: tuple[str, ...] = ()) -> None:
+        self.file = file
+        self.absent: set[str] = set()
+        self.actuator = _Picky()
+        self.node = Node(transport=MemoryBus().port("a"), actuator=self.actuator, monitor=StaticMonitor([link()]))
+        self.sysctls = Sysctls(self.node, lambda _level: None)
+        self.hosts = HostSet(
+            self.node,
+            HostLocks(),
+            on_event=lambda _event, _host: None,
+            on_added=lambda _host: None,
+            exists=lambda link: link not in self.absent,
+        )
+        source = ConfigSource(file=file)
+        self.config = source.read()
+        self.reloader = Reloader(self.node, self.hosts, self.sysctls, source=source, config=self.config, fixed=fixed)
+
+    def seen(self) -> dict[str, tuple[State, int]]:
+        return {host.name: (host.state, host.snapshot().epoch) for host in self.hosts.running}
+
+
+def reloaded(
+    folder: Path,
+    before: str,
+    act: Callable[[Running], Awaitable[object]],
+    *,
+    fixed: tuple[str, ...] = (),
+) -> Running:
+    """Run what ``before`` says until all are MASTER, then act."""
+    file = folder / "pycarp.toml"
+    file.write_text(before)
+
+    async def story() -> Running:
+        running = Running(file, fixed=fixed)
+        async with running.node:
+            for name, value in running.config.sysctls:
+                running.sysctls.write(name, value)
+            for config in running.config.hosts:
+                await running.hosts.add(config)
+            for host in running.hosts.running:
+                await host.wait_for(State.MASTER)
+            await act(running)
+            for key in [config.key for config in running.hosts.configs]:
+                await running.hosts.remove(key)
+        await running.hosts.finish()
+        return running
+
+    return run(story())
+
+
+def test_hosts_that_did_not_change_keep_state_epoch_and_addresses(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        before, calls = running.seen(), len(running.actuator.calls)
+        running.file.write_text(ONE + TWO.replace('"carp1"', '"carp1"\nadvskew = 100') + THREE)
+
+        said = await running.reloader.reload()
+
+        assert [line.partition(":")[0] for line in said] == ["carp2", "carp1"]
+        assert running.seen() == before | {"carp2": (State.BACKUP, 1)}
+        assert [call.key.vhid for call in running.actuator.calls[calls:] if call.key.vhid == 1] == []
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_a_reload_of_the_same_changes_nothing(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        before, calls = running.seen(), len(running.actuator.calls)
+
+        assert await running.reloader.reload() == []
+        assert (running.seen(), len(running.actuator.calls)) == (before, calls)
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_a_bad_file_changes_nothing_and_each_problem_is_a_line(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        before = running.seen()
+        running.file.write_text(THREE + ONE.replace("vhid = 1", "vhid = 999") + "surprise = 1\n")
+
+        with pytest.raises(ConfigError) as caught:
+            await running.reloader.reload()
+
+        assert all("pycarp.toml" in line for line in str(caught.value).splitlines())
+        assert running.seen() == before
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_a_failure_half_way_leads_back(tmp_path: Path) -> None:
+    """Carp2 takes the address of carp1, so it comes last; by then all else has been done."""
+
+    async def act(running: Running) -> None:
+        before = running.hosts.configs
+        epoch = running.seen()["carp0"]
+        running.actuator.refused_vhids = frozenset({3})
+        running.file.write_text(
+            ONE.replace('"carp0"', '"carp0"\nadvskew = 100') + THREE.replace("192.168.1.70", "192.168.1.60")
+        )
+
+        with pytest.raises(ActuatorError, match="cannot make a device for carp2"):
+            await running.reloader.reload()
+
+        assert set(running.hosts.configs) == set(before)
+        assert running.seen()["carp0"] == epoch
+        assert await running.reloader.plan(None, None) != []
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_what_may_fail_is_tried_before_anybody_is_disturbed(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        before = running.seen()
+        running.actuator.refused_vhids = frozenset({3})
+        running.file.write_text(TWO + THREE)
+
+        with pytest.raises(ActuatorError):
+            await running.reloader.reload()
+
+        assert running.seen() == before
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_a_host_that_is_made_anew_is_backup_and_then_master(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.file.write_text(ONE.replace('"carp0"', '"other"'))
+        await running.reloader.reload()
+
+        assert running.seen() == {"other": (State.BACKUP, 1)}
+        await running.hosts.running[0].wait_for(State.MASTER)
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_a_host_that_waits_for_its_interface_waits_with_the_new_settings(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.absent = {"em9"}
+        running.file.write_text(ONE + TWO.replace("fxp0", "em9"))
+        await running.reloader.reload()
+        running.file.write_text(ONE + TWO.replace("fxp0", "em9").replace('"carp1"', '"carp1"\nadvskew = 7'))
+        await running.reloader.reload()
+
+        (waiting,) = running.hosts.waiting
+        assert waiting.config.advskew == 7
+        assert list(running.seen()) == ["carp0"]
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_a_host_begins_when_its_interface_comes(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.absent = {"fxp0"}
+        running.file.write_text(ONE + TWO)
+        await running.reloader.reload()
+        assert [each.config.name for each in running.hosts.waiting] == ["carp1"]
+
+        async with running.hosts.looking():
+            running.absent = set()
+            await asyncio.sleep(1)
+
+        assert list(running.seen()) == ["carp0", "carp1"]
+        assert running.hosts.waiting == ()
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_what_keeps_a_host_from_starting_is_its_cause_and_is_tried_again(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.absent = {"fxp0"}
+        running.file.write_text(ONE + TWO)
+        await running.reloader.reload()
+        running.actuator.refused_vhids = frozenset({2})
+
+        async with running.hosts.looking():
+            running.absent = set()
+            await asyncio.sleep(1)
+            (waiting,) = running.hosts.waiting
+            assert waiting.cause == "cannot make a device for carp1"
+            running.actuator.refused_vhids = frozenset()
+            await asyncio.sleep(1)
+
+        assert list(running.seen()) == ["carp0", "carp1"]
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_hosts_that_leave_do_so_together(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.actuator.takes_s = 0.2
+        running.file.write_text(ONE)
+        began_s = asyncio.get_running_loop().time()
+        await running.reloader.reload()
+
+        assert asyncio.get_running_loop().time() - began_s < 0.3
+        assert list(running.seen()) == ["carp0"]
+
+    reloaded(tmp_path, ONE + TWO + THREE, act)
+
+
+def test_a_plan_changes_nothing_and_shows_another_file(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        before = running.seen()
+
+        said = await running.reloader.plan(TWO, Path("/etc/other.toml"))
+
+        assert said == [
+            "carp0: removed; leaves MASTER, the next host takes over at once",
+        ]
+        assert running.seen() == before
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_what_was_changed_while_it_ran_is_shown_and_set_back(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        (host,) = running.hosts.running
+        host.reconfigure(advskew=50)
+
+        assert await running.reloader.plan(None, None) == [
+            "carp0: advskew 50 -> 0; no interruption (it was changed while it ran)"
+        ]
+        await running.reloader.reload()
+        assert host.config.advskew == 0
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_another_transport_needs_a_restart(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.file.write_text('[node]\ntransport = "raw"\n' + ONE)
+
+        with pytest.raises(ConfigError, match="transport auto -> raw needs a restart"):
+            await running.reloader.reload()
+
+    reloaded(tmp_path, ONE, act)
+
+
+def node_section(**sysctls: int) -> str:
+    lines = "".join(f"{name} = {int(value)}\n" for name, value in sysctls.items())
+    return f"[node.sysctls]\n{lines}"
+
+
+def test_switches_of_the_file_are_set(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.file.write_text(ONE + node_section(preempt=True, demotion=30))
+        said = await running.reloader.reload()
+
+        assert said == [f"{PREEMPT}: 0 -> 1", f"{DEMOTION}: 10 -> 30"]
+        assert running.sysctls.read(PREEMPT) == 1
+        assert running.sysctls.read(DEMOTION) == 30
+        assert await running.reloader.reload() == []
+
+    reloaded(tmp_path, ONE + node_section(demotion=10), act)
+
+
+def test_switches_of_the_command_line_stand_above_the_file(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.file.write_text(ONE + node_section(preempt=True))
+        await running.reloader.reload()
+
+        assert running.sysctls.read(PREEMPT) == 0
+
+    reloaded(tmp_path, ONE, act, fixed=(PREEMPT,))
+
+
+def test_what_could_not_be_undone_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def act(running: Running) -> None:
+        running.actuator.refused_vhids = frozenset({2, 3})
+        running.file.write_text(ONE + THREE.replace("192.168.1.70", "192.168.1.60"))
+
+        with pytest.raises(ActuatorError, match="carp2"), caplog.at_level(logging.ERROR):
+            await running.reloader.reload()
+
+        assert "carp: reload: cannot go back, add carp1: cannot make a device for carp1" in caplog.text
+        assert HostKey("fxp0", 2) not in [each.key for each in running.hosts.configs]
+
+    reloaded(tmp_path, ONE + TWO, act)
