@@ -50,7 +50,7 @@ def test_it_tells_what_happened_and_that_it_is_identical(incident: Path) -> None
         "22:13:25.390 5.391 carp0 BACKUP -> MASTER master timed out",
         "22:13:25.390 5.391 carp0 advertises every 1.391 s (1/100) from 192.168.1.3",
         "22:13:25.393 5.394 carp0 holds 192.168.1.50/24",
-        "22:13:25.400 5.400 carp0 announces 192.168.1.50 by ARP request and reply from the link's MAC",
+        "22:13:25.400 5.400 carp0 announces 192.168.1.50 by ARP request and reply from the owner's MAC",
         "9 inputs, 10 effects: identical",
     ]
 

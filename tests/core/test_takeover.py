@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pycarp.auth.reply import Reply
-from pycarp.core import Effect, HoldAddresses, Transmit
+from pycarp.core import Announce, Effect, HoldAddresses, Transmit
 from pycarp.core.host.decision import Decision
 from pycarp.core.host.states import Stage
 from pycarp.core.host.takeover import OUTCOMES, TIE_GRACE_NS, Heard, weaker_than
@@ -380,3 +380,28 @@ def test_an_equally_demoted_master_is_not_too_slow_for_a_host_below_a_second() -
     host.hear(advert(advbase=0, advskew=240), at_ns=seconds(0.1))
 
     assert host.state is State.BACKUP
+
+
+def source_macs(effects: Iterable[Effect]) -> set[str]:
+    return {str(each.outgoing.source_mac) for each in effects if isinstance(each, Transmit)}
+
+
+def test_a_master_advertises_from_the_virtual_mac_only_once_it_holds_the_addresses() -> None:
+    """A switch sends the clients' frames to where the virtual MAC was seen last. Source: carp.md section 12."""
+    host = bench()
+    before = source_macs(host.pass_time(to_ns=seconds(3)))
+    host.wait_for_hold()
+    host.report(Action.HOLD)
+    after = source_macs(host.pass_time(to_ns=seconds(4)))
+
+    assert (before, after) == ({"None"}, {"00:00:5e:00:01:01"})
+
+
+def test_an_announcement_is_repeated_from_the_links_own_mac() -> None:
+    host = bench()
+    host.wait_for_hold()
+    first = host.report(Action.HOLD)
+    again = [*host.pass_time(to_ns=seconds(4)), *host.pass_time(to_ns=seconds(5))]
+    forms = [effect.form.link_source for effect in (*first, *again) if isinstance(effect, Announce)]
+
+    assert forms == [False, True]

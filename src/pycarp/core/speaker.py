@@ -153,19 +153,18 @@ class Speaker:
         self._sent.clear()
 
     def compose(
-        self, claim: Claim, own: Sequence[Address], now_ns: int, *, counter: int | None = None, is_master: bool = True
+        self, claim: Claim, own: Sequence[Address], now_ns: int, *, counter: int | None = None, owns: bool = True
     ) -> list[Outgoing]:
         """Return one signed advertisement a family and destination; each family has the next counter.
 
         ``own`` are the link's addresses that no host shares, in the order of preference. With a ``counter`` all
-        families have that one: they reply to an advertisement. Only a host that ``is_master`` sends from the virtual
-        MAC: a switch would learn that it is here. Source: carp.md section 12.
+        families have that one: they reply to an advertisement. Only a host that ``owns`` the addresses sends from the
+        virtual MAC: a switch learns that it is here. Source: carp.md section 12.
         """
         if counter is not None:
-            if is_master:
-                self._sent.append(counter)
-            return self._composed(claim, own, now_ns, lambda: counter, is_master=is_master)
-        return self._composed(claim, own, now_ns, self._next_counter, is_master=is_master)
+            self._sent.append(counter)
+            return self._composed(claim, own, now_ns, lambda: counter, owns=owns)
+        return self._composed(claim, own, now_ns, self._next_counter, owns=owns)
 
     def _next_counter(self) -> int:
         number = self._counter.next()
@@ -179,10 +178,10 @@ class Speaker:
         now_ns: int,
         counter: Callable[[], int],
         *,
-        is_master: bool,
+        owns: bool,
     ) -> list[Outgoing]:
         spoken, signer = self._spoken(now_ns)
-        source_mac = self._mac if is_master else None
+        source_mac = self._mac if owns else None
         return [
             self._outgoing(advert, family, source_for(destination, own), destination, source_mac)
             for family in spoken.families
@@ -205,7 +204,7 @@ class Speaker:
 
     def compose_will(self, claim: Claim, own: Sequence[Address], now_ns: int) -> tuple[Outgoing, ...]:
         """Return advertisements that somebody else is to send when we cannot; no counter is used up by it."""
-        return tuple(self._composed(claim, own, now_ns, self._counter.peek, is_master=False))
+        return tuple(self._composed(claim, own, now_ns, self._counter.peek, owns=False))
 
     def jittered(self, span_ns: int) -> int:
         """Return a span somewhat shorter than ``span_ns``, by up to a quarter: hosts must not fall into step."""

@@ -257,7 +257,8 @@ class Daemon:
 
     def _farewell(self) -> str:
         """Say what the hosts do after they have dropped their addresses; ucarp's own say nothing."""
-        silent = sorted({host.config.dialect.name for host in self._node.hosts if not host.config.dialect.bows_out})
+        dialects = {host.config.dialect for host in self._node.hosts}
+        silent = sorted(dialect.name for dialect in dialects if dialect.bow_out is None)
         if not silent:
             return ", then bowing out"
         return f"; dialect {' and '.join(silent)} leaves without a bow-out, so that peers wait for their timers"

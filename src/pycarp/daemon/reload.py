@@ -126,7 +126,7 @@ def _leaving(old: HostConfig, state: State) -> str:
         return f"no interruption, it is {state.value}"
     return (
         "leaves MASTER, the next host takes over at once"
-        if old.dialect.bows_out
+        if old.dialect.bow_out
         else (f"leaves MASTER, about {_takeover_s(old):.1f} s until the next host takes over")
     )
 
@@ -134,7 +134,7 @@ def _leaving(old: HostConfig, state: State) -> str:
 def _replacing(old: HostConfig, new: HostConfig, state: State) -> str:
     if state is not State.MASTER:
         return f"no interruption, it is {state.value}"
-    unless = " unless another host takes over at once" if old.dialect.bows_out else ""
+    unless = " unless another host takes over at once" if old.dialect.bow_out else ""
     return f"{old.name} leaves MASTER, about {_takeover_s(new):.1f} s{unless}"
 
 

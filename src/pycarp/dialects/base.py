@@ -232,6 +232,9 @@ class Dialect:
     arp: ArpForm
     """How a takeover is announced (22)."""
 
+    arp_again: ArpForm | None = None
+    """How it is announced again, when others may have taken over meanwhile; None: in the same form."""
+
     announce_again_after: int | None
     """Repeat the announcement of a takeover with the n-th later advertisement; None for never (23)."""
 

@@ -45,9 +45,10 @@ UNIVERSAL = Dialect(
     drops_own_source=True,  # looping bridges and hypervisor uplinks exist, carp.md 4.4
     vrrp3=False,  # carp.md section 9
     address_mac=AddressMac.VIRTUAL,  # carp.md section 7
-    # Some equipment heeds only one of the two forms. From the link's own MAC: a late one must not teach a switch that
-    # the virtual MAC is still here (carp.md section 12).
-    arp=ArpForm(own_target_mac=False, link_source=True, with_reply=True),
+    # Some equipment heeds only one of the two forms.
+    arp=ArpForm(own_target_mac=False, link_source=False, with_reply=True),
+    # A late one must not teach a switch that the virtual MAC is still here (carp.md section 12).
+    arp_again=ArpForm(own_target_mac=False, link_source=True, with_reply=True),
     announce_again_after=2,  # harmless, and heard by switches that missed the first
     reasserts=True,  # clients that learned the loser's MAC during a split come back at once
     answers_weaker=True,  # the loser drops in milliseconds, not after an interval

@@ -210,7 +210,7 @@ def actuated(ctx: Context, state: Backup, event: ActuationReported) -> None:
     farewell = state.farewell
     if farewell is not None and event.epoch == farewell.epoch:
         state.farewell = None
-        ctx.transmit(farewell.claim, counter=farewell.counter, is_master=False)
+        ctx.transmit(farewell.claim, counter=farewell.counter)
 
 
 def disturbed(ctx: Context, state: Backup, _event: AddressesDisturbed) -> None:

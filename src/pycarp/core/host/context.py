@@ -18,7 +18,7 @@ from pycarp.core.effects import (
 )
 from pycarp.core.events import ActuationFailed, Event, StateChange
 from pycarp.core.host.decision import Peer, PeerKey
-from pycarp.core.host.states import Init, StateData
+from pycarp.core.host.states import Init, Stage, StateData, Takeover
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.precaution import precaution_of
@@ -112,18 +112,26 @@ class Context:
 
     # Effects
 
-    def transmit(self, claim: Claim, *, counter: int | None = None, is_master: bool = True) -> None:
+    def transmit(self, claim: Claim, *, counter: int | None = None, owns: bool = False) -> None:
         """Send an advertisement in each family; see ``Speaker.compose``."""
         wants_report = self.environment.wants_send_reports
         own = self.environment.own
-        for advert in self.speaker.compose(claim, own, self.now_ns, counter=counter, is_master=is_master):
+        for advert in self.speaker.compose(claim, own, self.now_ns, counter=counter, owns=owns):
             self.out.append(Transmit(self.key, advert, wants_report))
+
+    def advertise(self, takeover: Takeover, *, counter: int | None = None) -> None:
+        """Send an advertisement as MASTER: from the virtual MAC once the addresses are here.
+
+        Kernels, which hold them at once, always send from there.
+        """
+        owns = takeover.stage is Stage.HELD or not self.config.dialect.courtesy_ns
+        self.transmit(self.claim, counter=counter, owns=owns)
 
     def bow_out(self) -> None:
         """Tell the peers that the addresses are free, if the dialect does."""
         claim = self.config.dialect.bow_out
         if claim is not None:
-            self.transmit(claim, is_master=False)
+            self.transmit(claim)
 
     def hold(self, *, force: bool = False) -> None:
         """Ask for the addresses, with what is to happen should this process die."""
@@ -141,9 +149,11 @@ class Context:
         """Renew the lease of the addresses."""
         self.out.append(ProlongAddresses(self.key, self.config.shared, self.lease.lifetime_s))
 
-    def announce(self) -> int | None:
+    def announce(self, *, again: bool = False) -> int | None:
         """Tell the segment who owns the addresses; return when to repeat it, None for never."""
-        self.out.append(Announce(self.key, self.epoch, self.config.shared, self.config.dialect.arp))
+        dialect = self.config.dialect
+        form = dialect.arp_again if again and dialect.arp_again else dialect.arp
+        self.out.append(Announce(self.key, self.epoch, self.config.shared, form))
         refresh_s = self.config.refresh_s
         return self.now_ns + self.speaker.jittered(refresh_s * NS_PER_S) if refresh_s else None
 

@@ -77,7 +77,7 @@ def _is_heard_instead(ctx: Context, state: Master, event: AdvertisementReceived)
 
 def _yield(ctx: Context, event: AdvertisementReceived, peer: Peer, reason: Reason, decision: Decision) -> Decision:
     if ctx.config.dialect.farewell is base.Farewell.BEFORE:
-        ctx.transmit(ctx.claim)
+        ctx.transmit(ctx.claim, owns=True)
     yield_to(ctx, reason, event, peer)
     return decision
 
@@ -164,7 +164,7 @@ def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
     elif state.renew_at_ns is not None and state.renew_at_ns <= ctx.now_ns:
         _renew(ctx, state)
     if state.announce_at_ns is not None and state.announce_at_ns <= ctx.now_ns:
-        state.announce_at_ns = ctx.announce()
+        state.announce_at_ns = ctx.announce(again=True)
 
 
 def hold_if_due(ctx: Context, state: Master) -> None:
@@ -191,7 +191,7 @@ def _hold_again(ctx: Context, state: Master, *, force: bool = True) -> None:
 
 def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None = None) -> None:
     """Send, and plan the next one an interval after this was due, or after now if that has passed already."""
-    ctx.transmit(ctx.claim, counter=counter)
+    ctx.advertise(state.takeover, counter=counter)
     interval_ns, now_ns = ctx.claim.interval_ns, ctx.now_ns
     state.advertised_at_ns = now_ns
     state.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns
@@ -200,7 +200,7 @@ def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None =
         state.announce_in -= 1
         if state.announce_in <= 0:
             state.announce_in = None
-            state.announce_at_ns = ctx.announce()
+            state.announce_at_ns = ctx.announce(again=True)
 
 
 def advertise_change(ctx: Context, state: Master) -> None:

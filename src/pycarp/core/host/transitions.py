@@ -31,7 +31,7 @@ def enter(ctx: Context, state: StateData, reason: Reason, *, peer: Peer | None =
     ctx.epoch += 1
     if isinstance(state, Master):
         ctx.speaker.begin_mastership()
-        ctx.transmit(ctx.claim)
+        ctx.advertise(state.takeover)
         if not state.takeover.is_pending:
             ctx.hold()
     elif reason is not Reason.READY or (ctx.config.dialect.drops_at_start and not ctx.config.neutral):
