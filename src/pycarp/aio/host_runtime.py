@@ -1,0 +1,212 @@
+"""One host of a node from adding to removal: each step of adding it, undone in reverse when that fails, and at its end.
+
+What the engine asks for comes through here, and so it is known which addresses may be held: a node that fails drops
+those.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from pycarp.actuators.base import Actuator
+from pycarp.aio.bounded import outcome_of, result_of
+from pycarp.aio.guard import Guard
+from pycarp.aio.lanes import Lane
+from pycarp.aio.links import Links
+from pycarp.aio.log_records import logger
+from pycarp.aio.reign import Reign
+from pycarp.aio.subscriptions import EventLog
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
+from pycarp.core.events import Departed, Event, SettingsChange
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import Action, ActuationReported
+from pycarp.vocabulary import HostKey, Interface
+
+DROP_RETRY_S = 0.1
+"""Pause before a node that failed tries again to drop addresses."""
+
+_DROP_RETRY_MAX_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """What the hosts of a node share.
+
+    ``abandon`` removes what was made for a host on this machine; ``left_s`` says how long releasing may take.
+    """
+
+    links: Links
+    actuator: Actuator
+    guard: Guard | None
+    abandon: Callable[[HostKey], Coroutine[Any, Any, None]]
+    make_lane: Callable[[HostKey, Reign], Lane]
+    can_speak: Callable[[HostKey], bool]
+    left_s: Callable[[], float]
+    callback_timeout_s: float
+
+
+class HostRuntime:
+    """What the shell keeps about one host; ``forget`` is called when all of it is released."""
+
+    def __init__(self, config: HostConfig, backends: Backends, forget: Callable[["HostRuntime"], None]) -> None:
+        self.key = config.key
+        self.config = config
+        self.log = EventLog(config.key, callback_timeout_s=backends.callback_timeout_s)
+        self.reign = Reign(config, lambda: backends.can_speak(config.key))
+        self.has_departed = False
+        self._backends = backends
+        self._forget = forget
+        self._lane = backends.make_lane(config.key, self.reign)
+        self._latest: HoldAddresses | DropAddresses | None = None
+        self._held: dict[Interface, None] = {}
+        self._dropped = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
+        self._closing: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
+
+    async def open(self) -> None:
+        """Open the link, join the groups, and make what the addresses need.
+
+        When a step fails or is cancelled, those before it, and what there is of it, are undone.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            await self._backends.links.acquire(self.config)
+            stack.push_async_callback(self._release_link)
+            # Pushed before: what was cancelled may be half done, and undoing what was not done is well.
+            stack.push_async_callback(self._abandon)
+            await self._backends.actuator.adopt(self.config)
+            self._stack = stack.pop_all()
+
+    # What the engine asks for
+
+    def actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        """Hand an effect to the reconciler."""
+        if not isinstance(effect, Announce):
+            self._latest = effect
+            self._dropped.clear()
+        if isinstance(effect, HoldAddresses):
+            self._held.update(dict.fromkeys((*effect.addresses, *effect.former)))
+            if self._backends.guard is not None:
+                self._backends.guard.arm(effect)
+        self.reign.take(effect)
+        self._lane.take(effect)
+
+    def prolong(self, effect: ProlongAddresses) -> None:
+        """Give a sign of life to the kernel, the guardian, and code that runs while MASTER."""
+        if effect.lifetime_s is not None:
+            self._backends.actuator.prolong(effect.key, effect.addresses, effect.lifetime_s)
+        if self._backends.guard is not None:
+            self._backends.guard.beat(effect)
+        self.reign.live()
+
+    def note(self, report: ActuationReported) -> None:
+        """Take note of what became of an effect."""
+        self.reign.note(report)
+        effect = self._latest
+        if effect is None or report.error is not None or report.epoch != effect.epoch:
+            return
+        if isinstance(effect, DropAddresses) and report.action is Action.DROP:
+            self._let_go(effect.addresses)
+            self._dropped.set()
+        elif isinstance(effect, HoldAddresses) and report.action is Action.HOLD:
+            self._let_go(effect.former)
+
+    def publish(self, event: Event) -> None:
+        """Let observers know of an event; what follows from new settings, and from the end, is begun."""
+        if isinstance(event, SettingsChange):
+            self.config = event.config
+            self._backends.links.follow(event.config)
+        if isinstance(event, Departed):
+            self.has_departed = True
+        self.reign.hear(event)
+        self.log.publish(event)
+        if isinstance(event, Departed):
+            self._begin_closing()
+
+    async def dropped(self) -> None:
+        """Return when the addresses are dropped, if the engine wants them dropped."""
+        await self._dropped.wait()
+
+    # The end
+
+    async def close(self) -> None:
+        """Release everything but the addresses; bounded, and done once only."""
+        await asyncio.shield(self._begin_closing())
+
+    def fail(self, failure: BaseException, at_ns: int) -> None:
+        """End every wait, stream and mastership with the failure of the node."""
+        self.reign.fail(failure)
+        self.log.fail(failure, at_ns)
+
+    async def drop_directly(self, deadline_s: float) -> None:
+        """Drop, past the engine and its reconciler, whatever may be held; tries again until ``deadline_s``.
+
+        A hold that hangs is not waited for. If it ends later, the addresses are dropped once more.
+        """
+        loop = asyncio.get_running_loop()
+        addresses = tuple(dict.fromkeys((*self.config.shared, *self._held)))
+        stopping = loop.create_task(self._lane.close())
+        stopping.add_done_callback(result_of)
+        await asyncio.wait({stopping}, timeout=(deadline_s - loop.time()) / 10)
+        if not await self._drop(addresses, deadline_s):
+            return
+        if not stopping.done():
+            await asyncio.wait({stopping}, timeout=max(deadline_s - loop.time(), 0))
+            if not await self._drop(addresses, deadline_s):
+                return
+        if self._backends.guard is not None:
+            self._backends.guard.disarm(self.key)
+
+    async def _drop(self, addresses: tuple[Interface, ...], deadline_s: float) -> bool:
+        """Drop until it succeeds; say whether it did, and log if it did not."""
+        loop = asyncio.get_running_loop()
+        pause_s = DROP_RETRY_S
+        while True:
+            left_s = max(deadline_s - loop.time(), 0.0)
+            error = await outcome_of(self._backends.actuator.drop(self.key, addresses), within_s=left_s)
+            if error is None:
+                return True
+            if loop.time() + pause_s >= deadline_s:
+                logger.error("carp: %s: the node failed and could not drop %s: %s", self.key, _text(addresses), error)
+                return False
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _DROP_RETRY_MAX_S)
+
+    def _let_go(self, addresses: tuple[Interface, ...]) -> None:
+        for address in addresses:
+            self._held.pop(address, None)
+
+    def _begin_closing(self) -> "asyncio.Task[None]":
+        if self._closing is None:
+            self.reign.close(f"virtual host {self.key} has departed")
+            loop = asyncio.get_running_loop()
+            self._closing = loop.create_task(self._close(), context=self._context.copy())
+        return self._closing
+
+    async def _close(self) -> None:
+        try:
+            await self._bounded("stop working on the addresses", self._lane.close())
+            await self._stack.aclose()
+        finally:
+            self.log.end()
+            self._forget(self)
+
+    async def _release_link(self) -> None:
+        await self._bounded("leave its link", self._backends.links.release(self.key))
+
+    async def _abandon(self) -> None:
+        await self._bounded("clean up", self._backends.abandon(self.key))
+
+    async def _bounded(self, what: str, call: Coroutine[Any, Any, object]) -> None:
+        """Do a step of the end for a third of the time at most, and log if it does not succeed."""
+        error = await outcome_of(call, within_s=self._backends.left_s() / 3)
+        if error is not None:
+            # The addresses are gone, which is what matters; the next start cleans up the rest.
+            logger.warning("carp: %s: cannot %s: %s", self.key, what, error)
+
+
+def _text(addresses: tuple[Interface, ...]) -> str:
+    return " ".join(str(each) for each in addresses)
