@@ -2,7 +2,7 @@
 
 A lane is a reconciler. It keeps the latest intent and what it last achieved, and works until they agree; then its
 task ends. If the state flaps while a call is under way, the intents in between are never executed, and none can be
-lost or reordered.
+lost or reordered. A hold under way is cut short when the addresses are to be dropped: it may hang.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ from pycarp.vocabulary import HostKey
 ATTEMPT_TIMEOUT_S = 15.0
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
+CANCEL_TIMEOUT_S = 1.0
+"""How long an actuator may take to heed a cancellation."""
 
 Intent = HoldAddresses | DropAddresses
 
@@ -65,6 +67,8 @@ class Lane:
         self._progress = _Progress()
         self._change = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._holding: asyncio.Task[None] | None = None
+        self._is_cut_short = False
         # Like the timers, the work is the node's, whoever asked for it.
         self._context = contextvars.copy_context()
 
@@ -75,6 +79,10 @@ class Lane:
         else:
             self._intent = effect
             self._change.set()
+            if isinstance(effect, DropAddresses) and self._holding is not None:
+                # It may hang, and nothing of it is wanted any more.
+                self._is_cut_short = True
+                self._holding.cancel()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), context=self._context.copy())
 
@@ -102,10 +110,13 @@ class Lane:
             if self._intent is not intent:
                 return
         self._change.clear()
+        self._is_cut_short = False
         error = None
         if not _is_same(self._progress.achieved, intent):
             self._progress.achieved = None
-            error = await self._attempt(lambda: self._call(intent))
+            error = await self._attempt(lambda: self._call(intent), intent)
+        if error is not None and self._is_cut_short:
+            return
         action = Action.HOLD if isinstance(intent, HoldAddresses) else Action.DROP
         if error is None:
             self._progress = _Progress(achieved=intent, reported_epoch=intent.epoch)
@@ -127,23 +138,49 @@ class Lane:
         effect, self._announcement = self._announcement, None
         if effect is None or self._intent is None or effect.epoch != self._intent.epoch:
             return
-        error = await self._attempt(lambda: self._actuator.announce(effect.key, effect.addresses, effect.form))
+        error = await self._attempt(lambda: self._actuator.announce(effect.key, effect.addresses, effect.form), None)
         if error is not None:
             self._report(ActuationReported(self._key, effect.epoch, Action.ANNOUNCE, error))
 
-    async def _attempt(self, call: Callable[[], Coroutine[None, None, None]]) -> str | None:
-        """Return None when the call succeeds in time, else what went wrong."""
-        limit = None
+    async def _attempt(self, call: Callable[[], Coroutine[None, None, None]], intent: Intent | None) -> str | None:
+        """Return None when the call succeeds in time, else what went wrong.
+
+        It runs in a task of its own: a CancelledError out of an actuator must not end the lane, and one that does not
+        heed a cancellation must not hold it up. Drops do not queue behind what other hosts are doing.
+        """
+        gate = contextlib.nullcontext() if isinstance(intent, DropAddresses) else self._gate
+        attempt = asyncio.create_task(self._in_turn(call, gate))
+        self._holding = attempt if isinstance(intent, HoldAddresses) else None
         try:
-            async with self._gate, asyncio.timeout(self._timeout_s) as limit:
-                await call()
-        except (ActuatorError, OSError) as exc:
-            if limit is not None and limit.expired():
-                return f"took longer than {self._timeout_s:g} s"
-            return str(exc)
-        except Exception as exc:  # noqa: BLE001  a third party's actuator may raise anything
-            return f"{type(exc).__name__}: {exc}"
-        return None
+            await asyncio.wait({attempt})
+        except asyncio.CancelledError:
+            attempt.cancel()
+            await asyncio.wait({attempt})
+            raise
+        finally:
+            self._holding = None
+        if attempt.cancelled():
+            return "was cancelled"
+        error = attempt.exception()
+        if isinstance(error, ActuatorError | OSError):
+            return str(error)
+        return None if error is None else f"{type(error).__name__}: {error}"
+
+    async def _in_turn(
+        self, call: Callable[[], Coroutine[None, None, None]], gate: contextlib.AbstractAsyncContextManager[None]
+    ) -> None:
+        """Make a call when it is its turn; TimeoutError, an OSError, when it takes too long."""
+        async with gate:
+            made = asyncio.ensure_future(call())
+            try:
+                done, _pending = await asyncio.wait({made}, timeout=self._timeout_s)
+            finally:
+                if not made.done():
+                    made.cancel()
+                    await asyncio.wait({made}, timeout=CANCEL_TIMEOUT_S)
+            if not done:
+                raise TimeoutError(f"took longer than {self._timeout_s:g} s")
+            made.result()
 
     async def _back_off(self) -> None:
         """Wait before the next attempt, longer each time, but no longer than until the intent changes."""
