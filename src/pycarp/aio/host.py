@@ -24,6 +24,9 @@ from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
 HAND_OVER_TIMEOUT_S = 1.0
 """pycarp and the kernels take over within milliseconds of a bow-out; ucarp, which polls, may take a second."""
 
+DROP_TIMEOUT_S = 15.0
+"""How long handing over may take until the addresses are dropped."""
+
 _ADVSKEW_MAX = 254
 
 ROLLING_MAX_S = 24 * 3600
@@ -203,9 +206,11 @@ class VirtualHost:
         The addresses are dropped first and bowed out then, so that they never answer twice. The host stays demoted, so
         that it does not take them back, until ``restore("handed over")``. Nobody can tell beforehand whether there is a
         next host: when none is heard within ``timeout_s`` seconds of the drop, this one takes the addresses back and
-        HandOverError is raised. None stands for a second, and where the dialect knows no bow-out for the time that a
-        peer waits as well. Raises UsageError when this host is not MASTER. When it is cancelled, nothing stays demoted,
-        and whoever is next takes part in the election as usual.
+        HandOverError is raised, as it is when they cannot be dropped. None stands for a second, and where the dialect
+        knows no bow-out for the time that a peer waits as well.
+
+        Raises UsageError when this host is not MASTER. When it is cancelled, nothing stays demoted, and whoever is next
+        takes part in the election as usual.
         """
         self._check_thread()
         if timeout_s is None:
@@ -231,7 +236,7 @@ class VirtualHost:
         """Hand over; return the new MASTER, None when none is heard in time."""
         async with self.events() as events:
             self._inform(HandOverAsked(self._key))
-            await self._runtime.dropped()
+            await self._dropped()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     async for event in events:
@@ -239,6 +244,14 @@ class VirtualHost:
                             return event.source
                     raise UsageError(f"virtual host {self._name} has departed")
         return None
+
+    async def _dropped(self) -> None:
+        try:
+            async with asyncio.timeout(DROP_TIMEOUT_S):
+                await self._runtime.dropped()
+        except TimeoutError:
+            text = f"the addresses of {self._name} could not be dropped within {DROP_TIMEOUT_S:g} s"
+            raise HandOverError(f"{text}, so that nobody may take them over") from None
 
     def down(self) -> None:
         """Leave as an administrator: addresses dropped, then bow-out; INIT until ``up``."""

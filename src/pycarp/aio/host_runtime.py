@@ -127,7 +127,7 @@ class HostRuntime:
             self._begin_closing()
 
     async def dropped(self) -> None:
-        """Return when the addresses are dropped, if the engine wants them dropped."""
+        """Return when the addresses are dropped as the engine wants it, and when the host or the node ends."""
         await self._dropped.wait()
 
     # The end
@@ -138,6 +138,7 @@ class HostRuntime:
 
     def fail(self, failure: BaseException, at_ns: int) -> None:
         """End every wait, stream and mastership with the failure of the node."""
+        self._dropped.set()
         self.reign.fail(failure)
         self.log.fail(failure, at_ns)
 
@@ -182,6 +183,7 @@ class HostRuntime:
     def _begin_closing(self) -> "asyncio.Task[None]":
         if self._closing is None:
             self.reign.close(f"virtual host {self.key} has departed")
+            self._dropped.set()
             loop = asyncio.get_running_loop()
             self._closing = loop.create_task(self._close(), context=self._context.copy())
         return self._closing

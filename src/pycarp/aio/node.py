@@ -388,6 +388,8 @@ class Node:
         error = await outcome_of(close(), within_s=self._left_s() / 2)
         if isinstance(error, TimeoutError):
             raise TimeoutError(f"closing the {what} {error}") from error
+        if isinstance(error, asyncio.CancelledError):
+            raise ActuatorError(f"closing the {what} was cancelled by what it called") from error
         if error is not None:
             raise error
 
