@@ -52,7 +52,7 @@ class Driver:
         prolong: Callable[[ProlongAddresses], None],
         publish: Callable[[Event], None],
         on_stall: Callable[[int, int], None],
-        on_failure: Callable[[Exception], None],
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._engine = engine
         self._transport = transport
@@ -106,7 +106,9 @@ class Driver:
                 self._perform(step.effects)
             else:
                 self._loop.call_soon(self._resume, context=self._context.copy())
-        except Exception as bug:  # noqa: BLE001  the engine never raises but for a bug of ours: stop, release, raise
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as bug:  # noqa: BLE001  the engine never raises but for a bug of ours: stop, release, raise
             self._fail(bug)
         finally:
             self._is_draining = False
@@ -199,7 +201,9 @@ class Driver:
     def _read(self, limit: int) -> None:
         try:
             datagrams = self._transport.drain(limit)
-        except Exception as bug:  # noqa: BLE001  transports promise not to raise here; a deaf node must not go on
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as bug:  # noqa: BLE001  transports promise not to raise here; a deaf node must not go on
             self._fail(bug)
             return
         for datagram in datagrams:
@@ -207,6 +211,6 @@ class Driver:
         if self._sieges is not None and not self._is_stopped:
             self._sieges.look(self._now_ns())
 
-    def _fail(self, bug: Exception) -> None:
+    def _fail(self, bug: BaseException) -> None:
         self.stop()
         self._on_failure(bug)
