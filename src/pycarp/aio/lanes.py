@@ -69,6 +69,7 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._is_cut_short = False
+        self._stray: set[asyncio.Future[None]] = set()
         # Like the timers, the work is the node's, whoever asked for it.
         self._context = contextvars.copy_context()
 
@@ -87,11 +88,13 @@ class Lane:
             self._task = asyncio.create_task(self._work(), context=self._context.copy())
 
     async def close(self) -> None:
-        """Stop whatever is under way."""
+        """Stop whatever is under way, and wait for calls that did not heed it; bounded by the caller."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self._stray:
+            await asyncio.wait(self._stray)
 
     async def _work(self) -> None:
         while True:
@@ -176,6 +179,8 @@ class Lane:
                 done, _pending = await asyncio.wait({made}, timeout=self._timeout_s)
             finally:
                 if not made.done():
+                    self._stray.add(made)
+                    made.add_done_callback(self._stray.discard)
                     made.cancel()
                     await asyncio.wait({made}, timeout=CANCEL_TIMEOUT_S)
             if not done:
