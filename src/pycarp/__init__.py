@@ -57,6 +57,7 @@ from pycarp.errors import (
     ConfigError,
     ControlError,
     HandOverError,
+    NodeFailedError,
     TransportError,
     UsageError,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "MasterHeard",
     "Mismatch",
     "Node",
+    "NodeFailedError",
     "PeerMismatch",
     "Reason",
     "Settings",
