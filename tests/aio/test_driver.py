@@ -66,7 +66,7 @@ class Bench:
     events: list[Event] = field(default_factory=list)
     prolonged: list[ProlongAddresses] = field(default_factory=list)
     stalls: list[float] = field(default_factory=list)
-    failures: list[Exception] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
     observer: Callable[[Event], None] = field(default=lambda _event: None)
     driver: Driver = field(init=False)
 

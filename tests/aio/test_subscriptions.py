@@ -141,6 +141,18 @@ async def test_a_cancelled_wait_leaves_the_other_waiters_alone() -> None:
 
 
 @in_virtual_time
+async def test_waits_that_time_out_or_are_cancelled_leave_nothing_behind() -> None:
+    story = Story()
+    story.enter(State.BACKUP)
+    for wait in (story.log.wait_for(State.MASTER), story.log.next_change(1), story.log.departure()):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await wait
+
+    assert story.log.waiting == 0
+
+
+@in_virtual_time
 async def test_who_waits_when_the_host_departs_gets_a_usage_error() -> None:
     story = Story()
     waiter = asyncio.create_task(story.log.wait_for(State.MASTER))

@@ -119,6 +119,10 @@ class FaultyTransport:
         """The open links."""
         return list(self.joined)
 
+    async def lose(self, link: str) -> None:
+        """Hear nothing any more, as when the device is gone."""
+        await self._port.close_link(link)
+
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Open, then go wrong."""
         await self._port.open_link(link, wake)

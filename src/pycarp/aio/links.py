@@ -178,7 +178,9 @@ class Links:
                 if task is None or task.cancelling():
                     raise
                 return exc
-            except Exception as exc:  # noqa: BLE001  a third party's transport may raise anything
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as exc:  # noqa: BLE001  a third party's transport may raise anything
                 return exc
         return None
 
