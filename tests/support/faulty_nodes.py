@@ -14,6 +14,7 @@ class FaultyNode:
 
     close_timeout_s: float = 5.0
     after_s: float = 10.0
+    actuator_class: type[FaultyActuator] = FaultyActuator
     bus: MemoryBus = field(default_factory=MemoryBus)
     faults: Faults = field(default_factory=Faults)
     actuator: FaultyActuator = field(init=False)
@@ -23,7 +24,7 @@ class FaultyNode:
     node: Node = field(init=False)
 
     def __post_init__(self) -> None:
-        self.actuator = FaultyActuator(self.faults)
+        self.actuator = self.actuator_class(self.faults)
         self.transport = FaultyTransport(self.bus.port("here"), self.faults)
         self.monitor = FaultyMonitor([link(1)], self.faults, after_s=self.after_s)
         self.guardian = FaultyGuardian(self.faults)

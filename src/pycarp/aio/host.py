@@ -19,7 +19,7 @@ from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, HostRec
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.errors import ConfigError, HandOverError, NodeFailedError, UsageError
-from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, HostKey, Interface
 
 HAND_OVER_TIMEOUT_S = 1.0
 """pycarp and the kernels take over within milliseconds of a bow-out; ucarp, which polls, may take a second."""
@@ -213,13 +213,12 @@ class VirtualHost:
         takes part in the election as usual.
         """
         self._check_thread()
-        if timeout_s is None:
-            timeout_s = _hand_over_timeout_s(self.config)
-        check_span("timeout", timeout_s)
+        if timeout_s is not None:
+            check_span("timeout", timeout_s)
         if self.state is not State.MASTER:
             raise UsageError(f"{self._name} is {self.state}; only a MASTER can hand its addresses over")
         try:
-            master = await self._handed_over(timeout_s)
+            master, waited_s = await self._handed_over(timeout_s)
         except BaseException:
             with contextlib.suppress(UsageError, NodeFailedError):
                 self.restore(HANDED_OVER)
@@ -229,21 +228,24 @@ class VirtualHost:
         self.restore(HANDED_OVER)
         if self.snapshot().state is State.BACKUP:
             self.force(State.MASTER)
-        text = f"nobody took the addresses of {self._name} over within {timeout_s:g} s"
+        text = f"nobody took the addresses of {self._name} over within {waited_s:g} s"
         raise HandOverError(f"{text}; it is {self.snapshot().state} again")
 
-    async def _handed_over(self, timeout_s: float) -> Address | None:
-        """Hand over; return the new MASTER, None when none is heard in time."""
+    async def _handed_over(self, timeout_s: float | None) -> tuple[Address | None, float]:
+        """Hand over; return the new MASTER, None when none is heard in time, and how long that was after the drop."""
+        began_s = asyncio.get_running_loop().time()
         async with self.events() as events:
             self._inform(HandOverAsked(self._key))
             await self._dropped()
+            if timeout_s is None:
+                timeout_s = _hand_over_timeout_s(self.config, asyncio.get_running_loop().time() - began_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     async for event in events:
                         if isinstance(event, MasterHeard):
-                            return event.source
+                            return event.source, timeout_s
                     raise UsageError(f"virtual host {self._name} has departed")
-        return None
+        return None, timeout_s
 
     async def _dropped(self) -> None:
         try:
@@ -325,9 +327,15 @@ def _is_not_to_master(change: StateChange) -> bool:
     return change.new is not State.MASTER
 
 
-def _hand_over_timeout_s(config: HostConfig) -> float:
-    """Return how long after the drop the next host is waited for: without a bow-out it waits until we are silent."""
-    if config.dialect.bows_out:
+def _hand_over_timeout_s(config: HostConfig, dropping_s: float) -> float:
+    """Return how long after the drop the next host is waited for.
+
+    Without a bow-out it waits until this one has been silent for long enough. One that has taken over while the drop
+    took its time is heard when it advertises next.
+    """
+    if not config.dialect.bows_out:
+        longest_ns = config.dialect.master_down_ns(config.advbase, _ADVSKEW_MAX, config.dead_ratio)
+        return HAND_OVER_TIMEOUT_S + longest_ns / NS_PER_S
+    if dropping_s < HAND_OVER_TIMEOUT_S:
         return HAND_OVER_TIMEOUT_S
-    longest_ns = config.dialect.master_down_ns(config.advbase, _ADVSKEW_MAX, config.dead_ratio)
-    return HAND_OVER_TIMEOUT_S + longest_ns / NS_PER_S
+    return HAND_OVER_TIMEOUT_S + config.advbase + _ADVSKEW_MAX * NS_PER_SKEW / NS_PER_S

@@ -482,7 +482,9 @@ class Node:
         if isinstance(event, AdminChanged):
             try:
                 self._actuator.set_up(event.key, is_up=event.is_up)
-            except Exception as exc:  # noqa: BLE001  what is only to show it must not keep a host from going down
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as exc:  # noqa: BLE001  what is to show it must not keep a host from going down
                 logger.warning("carp: %s: cannot show whether it is up: %s", event.key, exc)
         driver.submit(event)
 
