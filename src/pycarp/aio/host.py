@@ -196,6 +196,7 @@ class VirtualHost:
         state = state_named(state)
         if state is State.INIT:
             raise UsageError("INIT cannot be forced; use down()")
+        self._check_is_here()
         if self.state is State.INIT:
             raise UsageError(f"{self._name} is in INIT; bring its link and the host up first")
         self._inform(StateForced(self._key, state))
@@ -212,9 +213,9 @@ class VirtualHost:
         Raises UsageError when this host is not MASTER. When it is cancelled, nothing stays demoted, and whoever is next
         takes part in the election as usual.
         """
-        self._check_thread()
         if timeout_s is not None:
             check_span("timeout", timeout_s)
+        self._check_is_here()
         if self.state is not State.MASTER:
             raise UsageError(f"{self._name} is {self.state}; only a MASTER can hand its addresses over")
         try:
@@ -305,9 +306,12 @@ class VirtualHost:
         self._log.add_callback(callback, is_meant, replays=is_meant_now if replay_current else None)
         return callback
 
-    def _inform(self, event: Input) -> None:
+    def _check_is_here(self) -> None:
         self._check_thread()
-        self.snapshot()
+        self._log.check_is_open()
+
+    def _inform(self, event: Input) -> None:
+        self._check_is_here()
         self._submit(event)
 
 

@@ -126,7 +126,7 @@ class EventLog:
         With ``replays`` it is called at once with the change that led to the current state, if that says so. Raises
         UsageError when the host has departed, NodeFailedError when its node has failed.
         """
-        self._check_is_open()
+        self.check_is_open()
         listener = Listener(callback, is_meant)
         self._listeners.append(listener)
         if replays is not None and self._last_change is not None and replays(self._last_change):
@@ -199,7 +199,7 @@ class EventLog:
                 del self._waiters[future]
 
     async def _wait(self, predicate: Predicate) -> Event:
-        self._check_is_open()
+        self.check_is_open()
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._waiters[future] = predicate
         try:
@@ -207,7 +207,8 @@ class EventLog:
         finally:
             self._waiters.pop(future, None)
 
-    def _check_is_open(self) -> None:
+    def check_is_open(self) -> None:
+        """Raise UsageError when the host has departed, NodeFailedError when its node has failed."""
         if self._has_ended:
             raise self._end()
 

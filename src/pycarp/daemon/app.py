@@ -1,6 +1,7 @@
 """The daemon: a node made from a configuration, its log, its control socket, and its clean end."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -28,6 +29,7 @@ from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.status import counters_of, host_status, link_status
 from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING, LOG_PACKETS, Sysctls
+from pycarp.errors import NodeFailedError
 from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import NS_PER_S
 
@@ -171,11 +173,13 @@ class Daemon:
 
     async def _chronicle(self, host: VirtualHost) -> None:
         """Log the events of a host to its end."""
-        async with host.events() as events:
-            async for event in events:
-                if self._is_worth_logging(event):
-                    log_event(event)
-                self._flight.consider(event)
+        # Of a failure of the node, the node itself tells.
+        with contextlib.suppress(NodeFailedError):
+            async with host.events() as events:
+                async for event in events:
+                    if self._is_worth_logging(event):
+                        log_event(event)
+                    self._flight.consider(event)
 
     async def _count_bad_packets(self) -> None:
         """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""
