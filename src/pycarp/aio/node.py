@@ -353,7 +353,9 @@ class Node:
         if self._driver is not None:
             self._driver.stop()
         if self._failure is not None:
-            await asyncio.gather(*(each.drop_directly(self._leave_by_s) for each in self._runtimes.values()))
+            # A node that fails at the end of leaving still gets a moment to drop.
+            drop_by_s = max(self._leave_by_s, _now_s() + self._close_timeout_s / _RELEASE_SHARE)
+            await asyncio.gather(*(each.drop_directly(drop_by_s) for each in self._runtimes.values()))
         await stopping
         runtimes = list(self._runtimes.values())
         await asyncio.gather(*(each.close() for each in runtimes))
