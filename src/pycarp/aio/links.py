@@ -21,7 +21,10 @@ RETRY_MAX_S = 30.0
 
 @dataclass(slots=True)
 class _Link:
-    """``index`` is the device that is listened to, ``seen`` the one that there is now; 0 if unknown."""
+    """``index`` is the device that is listened to, ``seen`` the one that there is now; 0 if unknown.
+
+    ``must_close`` says that it may still be open though nobody wants it to be, because closing failed.
+    """
 
     name: str
     hosts: dict[HostKey, HostConfig] = field(default_factory=dict)
@@ -29,6 +32,7 @@ class _Link:
     index: int = 0
     seen: int = 0
     is_open: bool = False
+    must_close: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     change: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
@@ -47,7 +51,9 @@ class _Link:
     @property
     def is_settled(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.hosts or (self.is_open and not self.is_stale and not self.groups)
+        if not self.hosts:
+            return not (self.is_open or self.must_close)
+        return self.is_open and not self.is_stale and not self.groups
 
 
 class Links:
@@ -78,13 +84,19 @@ class Links:
                 await self._join(link)
             except BaseException:
                 await self._leave(link, config.key)
+                self._settle(link)
                 raise
 
     async def release(self, key: HostKey) -> None:
         """Let go of a link, and close it with its last host."""
         link = self._of(key.link)
-        async with link.lock:
-            await self._leave(link, key)
+        link.hosts.pop(key, None)
+        try:
+            async with link.lock:
+                await self._leave(link, key)
+        finally:
+            # What could not be done in time is done in the background.
+            self._settle(link)
 
     def follow(self, config: HostConfig) -> None:
         """Join in the background what the new settings of a host listen to."""
@@ -114,11 +126,13 @@ class Links:
     async def _open(self, link: _Link) -> None:
         # Whatever there is when this begins: a device that is made anew meanwhile is opened once more.
         seen = link.seen
+        if link.must_close:
+            await self._close(link)
         try:
             await self._transport.open_link(link.name, self._wake)
         except BaseException:
             # A call that was cancelled may have opened it.
-            await self._close(link)
+            await self._close_in_time(link)
             raise
         link.is_open, link.index = True, seen
 
@@ -130,14 +144,19 @@ class Links:
     async def _leave(self, link: _Link, key: HostKey) -> None:
         link.hosts.pop(key, None)
         if not link.hosts and link.is_open:
-            await self._close(link)
+            await self._close_in_time(link)
+
+    async def _close_in_time(self, link: _Link) -> None:
+        """Close a link; what fails, hangs or is cancelled is tried again in the background."""
+        error = await outcome_of(self._close(link), within_s=self._left_s() / 4)
+        if error is not None:
+            self._settle(link)
 
     async def _close(self, link: _Link) -> None:
-        link.is_open = False
+        link.is_open, link.must_close = False, True
         link.joined.clear()
-        error = await outcome_of(self._transport.close_link(link.name), within_s=self._left_s() / 4)
-        if error is not None:
-            logger.warning("carp: cannot close link %s: %s", link.name, error)
+        await self._transport.close_link(link.name)
+        link.must_close = False
 
     # In the background
 
@@ -159,7 +178,8 @@ class Links:
                     continue
                 failures += 1
                 if failures == 1:
-                    logger.warning("carp: cannot listen on %s, will try again: %s", link.name, error)
+                    what = "listen on" if link.hosts else "close"
+                    logger.warning("carp: cannot %s %s, will try again: %s", what, link.name, error)
                 await _wait(link.change, min(RETRY_FIRST_S * 2 ** min(failures - 1, 16), RETRY_MAX_S))
         finally:
             link.task = None
@@ -169,8 +189,11 @@ class Links:
     async def _attempt(self, link: _Link) -> BaseException | None:
         async with link.lock:
             try:
-                if link.is_stale or not link.is_open:
+                if link.must_close or (link.is_open and (link.is_stale or not link.hosts)):
                     await self._close(link)
+                if not link.hosts:
+                    return None
+                if not link.is_open:
                     await self._open(link)
                 await self._join(link)
             except asyncio.CancelledError as exc:

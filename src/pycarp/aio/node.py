@@ -107,6 +107,7 @@ class Node:
         self._handles: dict[HostRuntime, VirtualHost] = {}
         self._openings: dict[HostKey, asyncio.Task[HostRuntime]] = {}
         self._unconfirmed: set[VirtualHost] = set()
+        self._remains: set[HostKey] = set()
         self._noticed: Counter[str] = Counter()
         self._tokens = ClockTokens()
         self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
@@ -208,7 +209,7 @@ class Node:
         self._running()
         runtime = self._runtime_of(host)
         if runtime is not None:
-            await self._remove(runtime, self._close_timeout_s)
+            await self._remove(runtime, host)
         elif host in self._unconfirmed:
             self._unconfirmed.discard(host)
         else:
@@ -304,22 +305,20 @@ class Node:
     def _runtime_of(self, host: VirtualHost) -> HostRuntime | None:
         return next((runtime for runtime, handle in self._handles.items() if handle is host), None)
 
-    async def _remove(self, runtime: HostRuntime, within_s: float) -> None:
-        host = self._handles[runtime]
+    async def _remove(self, runtime: HostRuntime, host: VirtualHost) -> None:
         self._unconfirmed.add(host)
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + within_s
+        deadline_s = _now_s() + self._close_timeout_s
         self._submit(HostRemoved(runtime.key))
         try:
             async with asyncio.timeout_at(deadline_s):
                 await runtime.log.departure()
         except TimeoutError:
             addresses = " ".join(str(each) for each in runtime.config.shared)
-            text = f"{host.name}: {addresses} could not be dropped within {within_s:g} s"
+            text = f"{host.name}: {addresses} could not be dropped within {self._close_timeout_s:g} s"
             raise TimeoutError(text) from None
         await runtime.close()
         self._unconfirmed.discard(host)
-        await runtime.log.close(max(deadline_s - loop.time(), 0.0))
+        await runtime.log.close(max(deadline_s - _now_s(), 0.0))
 
     def _forget(self, runtime: HostRuntime) -> None:
         if self._runtimes.get(runtime.key) is runtime:
@@ -327,9 +326,11 @@ class Node:
             del self._handles[runtime]
 
     async def _abandon_unless_leaving(self, key: HostKey) -> None:
-        # Who leaves abandons all of them at once.
+        # Who leaves abandons all of them at once, those included with whom it did not succeed before.
+        self._remains.add(key)
         if self._leaving is None:
             await self._actuator.abandon(key)
+            self._remains.discard(key)
 
     # Leaving
 
@@ -343,12 +344,12 @@ class Node:
     async def _leave(self) -> BaseException | None:
         """Drop and release everything in bounded time, after a failure as well; return what went wrong."""
         assert self._leave_by_s is not None
-        keys = (*self._runtimes, *self._openings)
+        self._remains.update(self._runtimes, self._openings)
         openings = [outcome_of(self._stopped(each), within_s=self._left_s()) for each in self._openings.values()]
         stopping = asyncio.gather(*openings)
         errors: list[BaseException | None] = []
         if self._failure is None:
-            removals = [self._remove(each, self._close_timeout_s) for each in self._runtimes.values()]
+            removals = [self._remove(*each) for each in self._handles.items()]
             errors += await asyncio.gather(*removals, return_exceptions=True)
         if self._driver is not None:
             self._driver.stop()
@@ -360,8 +361,8 @@ class Node:
         runtimes = list(self._runtimes.values())
         await asyncio.gather(*(each.close() for each in runtimes))
         await asyncio.gather(*(each.log.close(max(self._leave_by_s - _now_s(), 0.0)) for each in runtimes))
-        if keys:
-            await self._abandon(keys)
+        if self._remains:
+            await self._abandon(tuple(self._remains))
         try:
             await self._stack.aclose()
         except BaseException as exc:  # noqa: BLE001  what closing raises is raised by whoever leaves
