@@ -137,6 +137,21 @@ async def test_a_device_that_comes_while_another_try_is_due_is_opened_at_once() 
 
 
 @in_virtual_time
+async def test_a_host_that_is_added_at_once_joins_on_the_device_that_is_there_now() -> None:
+    async with on_device(FaultyNode()) as here:
+        await here.node.add(config())
+        here.faults.wrong["watch"] = Hang.UNTIL_CANCELLED
+        adding = asyncio.create_task(here.node.add(replace(config(vhid=2), multicast_group=str(OWN_GROUP))))
+        await let_others_run()
+        here.monitor.change(device(4))
+        here.faults.released.set()
+        await adding
+
+        assert here.transport.openings == 2
+        assert set(here.transport.joined[LINK]) == {GROUP, OWN_GROUP}
+
+
+@in_virtual_time
 async def test_nothing_is_opened_again_for_a_link_without_hosts() -> None:
     async with on_device(FaultyNode()) as here:
         web = await here.node.add(config())

@@ -118,7 +118,7 @@ class HostRuntime:
         """Let observers know of an event; what follows from new settings, and from the end, is begun."""
         if isinstance(event, SettingsChange):
             self.config = event.config
-            self._backends.links.follow(event.config)
+            self._backends.links.follow_settings(event.config)
         if isinstance(event, Departed):
             self.has_departed = True
         self.reign.hear(event)

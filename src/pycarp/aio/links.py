@@ -49,7 +49,7 @@ class _Link:
         return self.seen not in (0, self.index)
 
     @property
-    def is_settled(self) -> bool:
+    def is_reconciled(self) -> bool:
         """Whether there is nothing to do."""
         if not self.hosts:
             return not (self.is_open or self.must_close)
@@ -79,12 +79,10 @@ class Links:
         async with link.lock:
             link.hosts[config.key] = config
             try:
-                if not link.is_open:
-                    await self._open(link)
-                await self._join(link)
+                await self._listen(link)
             except BaseException:
                 await self._leave(link, config.key)
-                self._settle(link)
+                self._reconcile(link)
                 raise
 
     async def release(self, key: HostKey) -> None:
@@ -96,20 +94,20 @@ class Links:
                 await self._leave(link, key)
         finally:
             # What could not be done in time is done in the background.
-            self._settle(link)
+            self._reconcile(link)
 
-    def follow(self, config: HostConfig) -> None:
+    def follow_settings(self, config: HostConfig) -> None:
         """Join in the background what the new settings of a host listen to."""
         link = self._of(config.interface)
         if config.key in link.hosts:
             link.hosts[config.key] = config
-            self._settle(link)
+            self._reconcile(link)
 
-    def look(self, facts: LinkFacts) -> None:
+    def note_facts(self, facts: LinkFacts) -> None:
         """Open a link again in the background if its device is another one now."""
         link = self._of(facts.name)
         link.seen = facts.index
-        self._settle(link)
+        self._reconcile(link)
 
     async def close(self) -> None:
         """Stop what is under way in the background; the transport closes the links."""
@@ -123,11 +121,19 @@ class Links:
     def _of(self, name: str) -> _Link:
         return self._links.setdefault(name, _Link(name))
 
+    async def _listen(self, link: _Link) -> None:
+        """Listen to the device that there is now, and to every group that its hosts want."""
+        if link.must_close or (link.is_open and link.is_stale):
+            await self._close(link)
+        if not link.is_open:
+            await self._open(link)
+        for group in link.groups:
+            await self._transport.join(link.name, group)
+            link.joined.add(group)
+
     async def _open(self, link: _Link) -> None:
         # Whatever there is when this begins: a device that is made anew meanwhile is opened once more.
         seen = link.seen
-        if link.must_close:
-            await self._close(link)
         try:
             await self._transport.open_link(link.name, self._wake)
         except BaseException:
@@ -135,11 +141,6 @@ class Links:
             await self._close_in_time(link)
             raise
         link.is_open, link.index = True, seen
-
-    async def _join(self, link: _Link) -> None:
-        for group in link.groups:
-            await self._transport.join(link.name, group)
-            link.joined.add(group)
 
     async def _leave(self, link: _Link, key: HostKey) -> None:
         link.hosts.pop(key, None)
@@ -150,7 +151,7 @@ class Links:
         """Close a link; what fails, hangs or is cancelled is tried again in the background."""
         error = await outcome_of(self._close(link), within_s=self._left_s() / 4)
         if error is not None:
-            self._settle(link)
+            self._reconcile(link)
 
     async def _close(self, link: _Link) -> None:
         link.is_open, link.must_close = False, True
@@ -160,18 +161,18 @@ class Links:
 
     # In the background
 
-    def _settle(self, link: _Link) -> None:
+    def _reconcile(self, link: _Link) -> None:
         link.change.set()
-        if link.is_settled or self._is_closed or link.task is not None:
+        if link.is_reconciled or self._is_closed or link.task is not None:
             return
         loop = asyncio.get_running_loop()
-        link.task = loop.create_task(self._settle_soon(link), context=self._context.copy())
+        link.task = loop.create_task(self._reconcile_until_done(link), context=self._context.copy())
 
-    async def _settle_soon(self, link: _Link) -> None:
+    async def _reconcile_until_done(self, link: _Link) -> None:
         """Try until it is done, at once when something changes; log the first failure, and how many there were."""
         failures = 0
         try:
-            while not link.is_settled:
+            while not link.is_reconciled:
                 link.change.clear()
                 error = await self._attempt(link)
                 if error is None:
@@ -189,13 +190,10 @@ class Links:
     async def _attempt(self, link: _Link) -> BaseException | None:
         async with link.lock:
             try:
-                if link.must_close or (link.is_open and (link.is_stale or not link.hosts)):
+                if link.hosts:
+                    await self._listen(link)
+                elif link.is_open or link.must_close:
                     await self._close(link)
-                if not link.hosts:
-                    return None
-                if not link.is_open:
-                    await self._open(link)
-                await self._join(link)
             except asyncio.CancelledError as exc:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():

@@ -501,7 +501,7 @@ class Node:
         self._noticed[facts.name] += 1
         self._submit(LinkChanged(facts))
         if self._backends is not None:
-            self._backends.links.look(facts)
+            self._backends.links.note_facts(facts)
 
     def _actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         with _only_exceptions():

@@ -27,8 +27,8 @@ FAULTS: tuple[BaseException | Hang, ...] = (
 )
 
 
-class Tormentor:
-    """Does one random thing after another to a node."""
+class RandomUse:
+    """Calls, cancels and breaks one thing after another at random."""
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
@@ -38,7 +38,7 @@ class Tormentor:
 
     async def step(self) -> None:
         """Do something, then let a random time pass."""
-        deeds: list[Callable[[], None]] = [
+        choices: list[Callable[[], None]] = [
             self.add,
             self.add,
             self.remove,
@@ -52,7 +52,7 @@ class Tormentor:
             self.move,
         ]
         with contextlib.suppress(CarpError):
-            self.dice.choice(deeds)()
+            self.dice.choice(choices)()
         if self.dice.random() < 0.5:
             for _ in range(self.dice.randrange(8)):
                 await asyncio.sleep(0)
@@ -122,19 +122,19 @@ class Tormentor:
 @in_virtual_time
 async def test_whatever_happens_the_node_leaves_in_time_and_leaves_nothing(seed: int) -> None:
     Complaints()
-    torment = Tormentor(seed)
-    here = torment.here
+    use = RandomUse(seed)
+    here = use.here
     async with here.node:
         for _ in range(STEPS):
-            await torment.step()
+            await use.step()
         assert here.node.failure is None
-        torment.mend()
+        use.mend()
         began_s = now_s()
 
     assert now_s() - began_s <= CLOSE_TIMEOUT_S * 1.1 + 0.01
-    await asyncio.wait(torment.tasks, timeout=CLOSE_TIMEOUT_S)
-    assert [each for each in torment.tasks if not each.done()] == []
-    results = [each.exception() for each in torment.tasks if not each.cancelled()]
+    await asyncio.wait(use.tasks, timeout=CLOSE_TIMEOUT_S)
+    assert [each for each in use.tasks if not each.done()] == []
+    results = [each.exception() for each in use.tasks if not each.cancelled()]
     assert [each for each in results if not isinstance(each, CarpError | OSError | ValueError | Foreign | None)] == []
     assert here.actuator.held == set()
     assert here.actuator.adopted == set()
@@ -146,17 +146,17 @@ async def test_whatever_happens_the_node_leaves_in_time_and_leaves_nothing(seed:
 @in_virtual_time
 async def test_whatever_happens_every_vhid_can_be_used_again(seed: int) -> None:
     Complaints()
-    torment = Tormentor(seed)
-    node = torment.here.node
+    use = RandomUse(seed)
+    node = use.here.node
     async with node:
         for _ in range(STEPS):
-            await torment.step()
-        torment.mend()
-        torment.here.monitor.change(link(1))
+            await use.step()
+        use.mend()
+        use.here.monitor.change(link(1))
         await asyncio.sleep(60)
         for host in node.hosts:
             await node.remove(host)
-        assert torment.here.transport.opened == []
+        assert use.here.transport.opened == []
         for vhid in range(1, 4):
             again = await node.add(config(vhid=vhid, address=f"192.0.2.{vhid + 100}/24"))
             await again.wait_for(State.MASTER)
