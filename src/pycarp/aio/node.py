@@ -10,15 +10,12 @@ from typing import Self
 
 from pycarp import actuators, monitors, transports
 from pycarp.actuators.base import Actuator
-from pycarp.aio.driver import Driver
-from pycarp.aio.guard import Guard, Guardian
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.lanes import ATTEMPT_TIMEOUT_S, Lane
 from pycarp.aio.log_records import logger
 from pycarp.aio.reign import Reign
+from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, Guardian, Observers, Shell
 from pycarp.aio.subscriptions import EventLog
 from pycarp.aio.tenure import ClockTokens
-from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
@@ -41,7 +38,6 @@ from pycarp.transports.base import Transport
 from pycarp.vocabulary import HostKey
 
 CLOSE_TIMEOUT_S = 5.0
-ACTUATIONS_AT_A_TIME = 32
 
 
 @dataclass(slots=True)
@@ -50,7 +46,6 @@ class _Place:
 
     host: VirtualHost
     log: EventLog
-    lane: Lane
     reign: Reign
 
 
@@ -80,15 +75,13 @@ class Node:
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
         self._monitor = monitor or monitors.system_monitor()
         self._guardian = guardian
-        self._guard = Guard(guardian, self._actuator, self._transport) if guardian else None
         self._close_timeout_s = close_timeout_s
         self._actuation_timeout_s = actuation_timeout_s
         self._engine = _engine(settings, recorders)
         self._places: dict[HostKey, _Place] = {}
         self._tokens = ClockTokens()
-        self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
         self._opening = asyncio.Lock()
-        self._driver: Driver | None = None
+        self._driver: Shell | None = None
         self._stack = contextlib.AsyncExitStack()
         self._user: asyncio.Task[object] | None = None
         self._is_leaving = False
@@ -108,14 +101,21 @@ class Node:
                 stack.push_async_callback(self._guardian.close)
             await self._monitor.open()
             stack.push_async_callback(self._monitor.close)
-            self._driver = Driver(
+            self._driver = Shell(
                 engine=self._engine,
                 transport=self._transport,
-                actuate=self._actuate,
-                prolong=self._prolong,
-                publish=self._publish,
-                on_stall=self._tell_stall,
-                on_failure=self._fail,
+                actuator=self._actuator,
+                guardian=self._guardian,
+                attempt_timeout_s=self._actuation_timeout_s,
+                observers=Observers(
+                    asked=lambda effect: self._places[effect.key].reign.take(effect),
+                    renewed=lambda key: self._places[key].reign.live(),
+                    reported=self._note_report,
+                    published=self._publish,
+                    stalled=self._tell_stall,
+                    failed=self._fail,
+                    vacated=lambda key: self._places[key].reign.vacated(),
+                ),
             )
             for watch in (self._follow_links(self._driver), self._actuator.watch(self._driver.submit)):
                 follower = asyncio.create_task(watch)
@@ -168,17 +168,13 @@ class Node:
                 await self._close_link_if_idle(config.interface)
                 raise
             log = EventLog(config.key)
-            reign = Reign(config, lambda: driver.can_speak(config.key))
+            reign = Reign(config, lambda: driver.can_send(config.key))
             host = VirtualHost(config, log, self._inform, self._engine.host_snapshot, reign, self._tokens)
-            self._places[config.key] = _Place(host, log, self._lane_of(config.key, reign), reign)
+            self._places[config.key] = _Place(host, log, reign)
         driver.submit(HostAdded(config))
         return host
 
-    def _lane_of(self, key: HostKey, reign: Reign) -> Lane:
-        timeout_s = self._actuation_timeout_s
-        return Lane(key, self._actuator, self._report, self._gate, timeout_s=timeout_s, vacated=reign.vacated)
-
-    async def _open_link(self, config: HostConfig, driver: Driver) -> None:
+    async def _open_link(self, config: HostConfig, driver: Shell) -> None:
         """Open the link of a host unless it is open, and join the groups that the host speaks to."""
         is_first = not self._has_hosts_on(config.interface)
         if is_first:
@@ -233,7 +229,7 @@ class Node:
         """Take a named demotion of the node, or of an interface group, back."""
         self._running().submit(DemotionSet(group, cause, 0))
 
-    def _running(self) -> Driver:
+    def _running(self) -> Shell:
         if self._driver is None or self._failure is not None:
             raise UsageError("the node is not running; use it inside 'async with'")
         return self._driver
@@ -253,7 +249,8 @@ class Node:
         place.reign.close(f"virtual host {key} has departed")
         async with self._opening:
             await self._close_link_if_idle(key.link)
-        await place.lane.close()
+        if self._driver is not None:
+            await self._driver.release(key)
         if not self._is_leaving:
             await self._abandon(key)
         await place.log.close(self._close_timeout_s)
@@ -277,9 +274,9 @@ class Node:
         async with self._stack:
             if self._failure is None:
                 results = await asyncio.gather(*map(self.remove, self.hosts), return_exceptions=True)
-            self._driver.stop()
             if self._failure is not None:
-                await asyncio.gather(*map(self._drop_directly, self._places.values()))
+                await self._driver.surrendered(self._close_timeout_s)
+            self._driver.stop()
             await asyncio.gather(*map(self._forget, list(self._places)))
             await self._abandon(*keys)
         self._driver = None
@@ -287,45 +284,18 @@ class Node:
             if result is not None:
                 raise result
 
-    async def _drop_directly(self, place: _Place) -> None:
-        """Drop addresses past the engine: a node that has lost its mind must not hold any."""
-        await place.lane.close()
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(self._close_timeout_s):
-                await self._actuator.drop(place.host.key, place.host.config.shared)
-                if self._guard is not None:
-                    self._guard.disarm(place.host.key)
-
     def _inform(self, event: Input) -> None:
         """Give the engine what a user of a host wants; where the addresses are shows it, if it is about up or down."""
         if isinstance(event, AdminChanged):
             self._actuator.set_up(event.key, is_up=event.is_up)
         self._running().submit(event)
 
-    def _actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        if self._guard is not None and isinstance(effect, HoldAddresses):
-            self._guard.arm(effect)
-        place = self._places[effect.key]
-        place.reign.take(effect)
-        place.lane.take(effect)
-
-    def _prolong(self, effect: ProlongAddresses) -> None:
-        if effect.lifetime_s is not None:
-            self._actuator.prolong(effect.key, effect.addresses, effect.lifetime_s)
-        if self._guard is not None:
-            self._guard.beat(effect)
-        self._places[effect.key].reign.live()
-
-    def _report(self, report: ActuationReported) -> None:
-        if self._guard is not None:
-            self._guard.take_note(report)
-        if self._driver is not None:
-            self._driver.submit(report)
+    def _note_report(self, report: ActuationReported) -> None:
         place = self._places.get(report.key)
         if place is not None:
             place.reign.note(report)
 
-    async def _follow_links(self, driver: Driver) -> None:
+    async def _follow_links(self, driver: Shell) -> None:
         await self._monitor.run(lambda facts: driver.submit(LinkChanged(facts)))
 
     def _stop_if_blind(self, follower: "asyncio.Task[None]") -> None:
@@ -350,7 +320,7 @@ class Node:
             return
         self._failure = bug
         if self._driver is not None:
-            self._driver.stop()
+            self._driver.surrender()
         for place in self._places.values():
             place.reign.fail()
         if self._user is not None and not self._is_leaving:
