@@ -7,7 +7,7 @@ anybody but the runtime, or raises anything at all, is an attempt that failed.
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt, Door, Pace, Runtime
 from pycarp.system.deeds import Deed, Parcel
 from pycarp.transports.base import PacketFiltering, Transport
-from pycarp.vocabulary import NS_PER_S, Datagram, HostKey, Outgoing
+from pycarp.vocabulary import NS_PER_S, HostKey, Outgoing
 
 ATTEMPT_TIMEOUT_S = 15.0
 
@@ -79,6 +79,10 @@ class Shell:
     ) -> None:
         self._transport = transport
         self._filtering = transport if isinstance(transport, PacketFiltering) else None
+        self.send = transport.send
+        self.read = transport.drain
+        self.packets_read: Callable[[], Mapping[str, int] | None]
+        self.packets_read = self._filtering.packets_read if self._filtering else _no_counts
         self._actuator = actuator
         self._guardian = guardian
         self._observers = observers
@@ -146,18 +150,6 @@ class Shell:
         self._runtime.timer_fired()
 
     # Network
-
-    def send(self, outgoing: Outgoing) -> None:
-        """Send at once."""
-        self._transport.send(outgoing)
-
-    def read(self, limit: int) -> Sequence[Datagram]:
-        """Read what has arrived."""
-        return self._transport.drain(limit)
-
-    def packets_read(self) -> Mapping[str, int] | None:
-        """Return the counts of a transport that can filter packets."""
-        return self._filtering.packets_read() if self._filtering is not None else None
 
     def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
         """Filter packets."""
@@ -249,6 +241,10 @@ class Shell:
     def failed(self, bug: BaseException) -> None:
         """Tell the node."""
         self._observers.failed(bug)
+
+
+def _no_counts() -> None:
+    """Return what a transport counts that cannot filter packets."""
 
 
 def _error_of(task: "asyncio.Task[None]") -> str | None:

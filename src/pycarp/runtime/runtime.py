@@ -74,6 +74,7 @@ class Runtime:
         self._guarded: dict[HostKey, HoldAddresses] = {}
         self._sent: dict[tuple[HostKey, Family], str | None] = {}
         self._wants_report: set[tuple[HostKey, Family]] = set()
+        self._has_send_errors = False
         self._filtered: set[str] = set()
         self._counted: Mapping[str, int] = {}
         self._counted_at_ns = 0
@@ -102,7 +103,10 @@ class Runtime:
             if late_ns > STALL_NS:
                 self._ports.stalled(late_ns)
             self.submit(_TIME_PASSED)
-        self._go_on([key for key, at_ns in self._due.items() if at_ns <= now_ns])
+        if self._due:
+            self._go_on([key for key, at_ns in self._due.items() if at_ns <= now_ns])
+        elif self._armed_ns is None:
+            self._arm()
 
     def resume(self) -> None:
         """Go on with the inbox."""
@@ -196,6 +200,7 @@ class Runtime:
                 budget -= 1
                 if self._sent:
                     self._sent.clear()
+                    self._has_send_errors = False
                 effects, self._deadline_ns = handle(inbox.popleft(), ports.now_ns())
                 if effects:
                     self._perform(effects)
@@ -222,7 +227,7 @@ class Runtime:
                     self._set_packet_filter(effect)
                 case _:
                     assert_never(effect)
-        if self._sent:
+        if self._has_send_errors or self._wants_report:
             self._report_what_was_sent()
         for event in events:
             self._publish(event)
@@ -236,6 +241,7 @@ class Runtime:
             self._ports.send(effect.outgoing)
         except OSError as exc:
             self._sent.setdefault(family, exc.strerror or str(exc))
+            self._has_send_errors = True
         else:
             self._sent[family] = None
 
@@ -254,7 +260,7 @@ class Runtime:
 
     def _renew(self, effect: ProlongAddresses) -> None:
         """Keep the addresses alive, unless nobody was told in this very step that they are here."""
-        if self._has_failed_now(effect.key):
+        if self._has_send_errors and self._has_failed_now(effect.key):
             return
         self._ports.renew(effect)
         if effect.key in self._guarded:
@@ -277,7 +283,7 @@ class Runtime:
         except Exception as bug:  # noqa: BLE001  networks promise not to raise here; a deaf node must not go on
             self._fail(bug)
             return
-        self._inbox.extend([DatagramReceived(each) for each in datagrams])
+        self._inbox.extend(map(DatagramReceived, datagrams))
         if counts is not None:
             self._count_packets(counts)
         if self._inbox and not self._is_draining:
