@@ -31,14 +31,16 @@ class Pace:
     """How long an attempt may take, how long it may take to end once it is cancelled, and the pauses between attempts.
 
     The pause after a failure doubles each time, up to ``retry_max_ns``. So does the one between attempts that put right
-    what others changed; before a drop it is at most ``drop_again_max_ns``.
+    what others changed, up to ``repair_max_ns``; between such drops it is at most ``drop_repair_max_ns``.
     """
 
     timeout_ns: int = 15 * NS_PER_S
     cancel_ns: int = NS_PER_S // 2
     retry_first_ns: int = NS_PER_S // 10
     retry_max_ns: int = 5 * NS_PER_S
-    drop_again_max_ns: int = NS_PER_S
+    repair_first_ns: int = NS_PER_S // 10
+    repair_max_ns: int = 5 * NS_PER_S
+    drop_repair_max_ns: int = NS_PER_S
 
 
 DEFAULT_PACE = Pace()
@@ -182,7 +184,7 @@ class Reconciler:
         self._is_disturbed = False
         self._is_undone = False
         self._retry = _Pause(pace.retry_first_ns)
-        self._repair = _Pause(pace.retry_first_ns)
+        self._repair = _Pause(pace.repair_first_ns)
 
     @property
     def may_hold(self) -> frozenset[Interface]:
@@ -210,6 +212,8 @@ class Reconciler:
         if isinstance(effect, DropAddresses) and not _is_same(self._achieved, effect):
             # A predecessor may have left them behind.
             self._may_hold.update(effect.addresses)
+            # Whoever is to drop may have been absent, and others have dropped in its stead: no hold is done already.
+            self._achieved = None
         return self._todo(now_ns)
 
     def begin(self, attempt: Attempt, now_ns: int) -> RetryAt | None:
@@ -374,7 +378,7 @@ class Reconciler:
     def _pause_repairs(self, effect: Intent, now_ns: int) -> None:
         """Let the next change by others wait, the longer the more often there was one."""
         pause, pace = self._repair, self._pace
-        max_ns = pace.drop_again_max_ns if isinstance(effect, DropAddresses) else pace.retry_max_ns
+        max_ns = pace.drop_repair_max_ns if isinstance(effect, DropAddresses) else pace.repair_max_ns
         if pause.again_at_ns is not None and now_ns >= pause.again_at_ns + max(pause.next_ns, _QUIET_NS):
             pause.forget()
         pause.begin(now_ns, max_ns)
