@@ -209,6 +209,7 @@ class Reconciler:
         if effect.anew:
             self._achieved = None
             self._is_disturbed = True
+            self._may_hold.update(effect.addresses)
         if isinstance(effect, DropAddresses) and not _is_same(self._achieved, effect):
             # A predecessor may have left them behind.
             self._may_hold.update(effect.addresses)
