@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pycarp.core import Announce, DropAddresses, Engine, HoldAddresses, Input, ProlongAddresses, Step
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
-from pycarp.core.inputs import Action, ActuationReported
+from pycarp.core.inputs import ActuationReported
 from pycarp.runtime import Attempt, Runtime
 from pycarp.sim.agenda import EXPIRY
 from pycarp.vocabulary import Datagram, Family, HostKey, Outgoing
@@ -40,6 +40,18 @@ class Watcher(Protocol):
         """See an engine fail."""
 
 
+class Fate(NamedTuple):
+    """What becomes of an attempt: it takes ``span_ns``, None for ever, and ends with ``error``.
+
+    ``works`` says whether it has done its work then; ``works_anyway`` whether it has when it is cancelled.
+    """
+
+    span_ns: int | None
+    error: str | None
+    works: bool
+    works_anyway: bool
+
+
 @dataclass(slots=True)
 class Troubles:
     """What is wrong with changes of addresses: how long they take at most, the share that fails, whether they hang."""
@@ -47,6 +59,12 @@ class Troubles:
     slow_ns: int = 0
     failing: float = 0.0
     hang: bool = False
+
+    def fate_of(self, _attempt: Attempt, chance: Random) -> Fate:
+        """Return what becomes of an attempt that begins now; when it fails, nobody knows what it did."""
+        span_ns = None if self.hang else chance.randrange(max(_USUAL_NS, self.slow_ns))
+        error = "the addresses cannot be changed" if chance.random() < self.failing else None
+        return Fate(span_ns, error, error is None or chance.random() < 0.5, chance.random() < 0.5)
 
 
 class Process:
@@ -63,8 +81,7 @@ class Process:
         self._sockets: list[Datagram] = []
         self._planned_ns: int | None = None
         self._armed_ns: int | None = None
-        self._begun: set[Attempt] = set()
-        self._cancelled: set[Attempt] = set()
+        self._fates: dict[Attempt, Fate] = {}
         self._runtime = Runtime(self, self)
         self.wants_held = self._runtime.wants_held
 
@@ -166,44 +183,35 @@ class Process:
 
     def start(self, attempt: Attempt) -> None:
         """Make an attempt; when nothing is wrong it takes some milliseconds, an announcement none."""
-        if attempt.action is Action.ANNOUNCE:
-            self._computer.plan(0, partial(self._announce, attempt))
-            return
-        troubles = self._computer.troubles
         self._computer.plan(0, partial(self._begin, attempt))
-        if not troubles.hang:
-            span_ns = self._chance.randrange(max(_USUAL_NS, troubles.slow_ns))
-            self._computer.plan(span_ns, partial(self._end, attempt))
 
     def cancel(self, attempt: Attempt) -> None:
         """Cancel an attempt."""
-        self._cancelled.add(attempt)
         self._computer.plan(0, partial(self._end_cancelled, attempt))
 
-    def _announce(self, attempt: Attempt) -> None:
-        assert isinstance(attempt.effect, Announce)
-        if self._runtime.begin(attempt):
-            self._watcher.announced(self._computer, attempt.effect)
-        self._runtime.attempt_ended(attempt, None)
-
     def _begin(self, attempt: Attempt) -> None:
-        if self._runtime.begin(attempt):
-            self._begun.add(attempt)
+        if not self._runtime.begin(attempt):
+            return
+        if isinstance(attempt.effect, Announce):
+            self._watcher.announced(self._computer, attempt.effect)
+            self._runtime.attempt_ended(attempt, None)
+            return
+        fate = self._fates[attempt] = self._computer.troubles.fate_of(attempt, self._chance)
+        if fate.span_ns is not None:
+            self._computer.plan(fate.span_ns, partial(self._end, attempt))
 
     def _end(self, attempt: Attempt) -> None:
-        """End an attempt: it worked, or it failed, and nobody knows what it did."""
-        if attempt in self._cancelled:
+        fate = self._fates.pop(attempt, None)
+        if fate is None:
             return
-        error = None
-        if self._chance.random() < self._computer.troubles.failing:
-            error = "the addresses cannot be changed"
-        if error is None or self._chance.random() < 0.5:
+        if fate.works:
             self._change(attempt)
-        self._runtime.attempt_ended(attempt, error)
+        self._runtime.attempt_ended(attempt, fate.error)
 
     def _end_cancelled(self, attempt: Attempt) -> None:
-        """End an attempt that was cancelled, before it began, or before or after it did its work."""
-        if attempt in self._begun and self._chance.random() < 0.5:
+        """End an attempt that was cancelled, maybe before it began."""
+        fate = self._fates.pop(attempt, None)
+        if fate is not None and fate.works_anyway:
             self._change(attempt)
         self._runtime.attempt_ended(attempt, "cancelled")
 
