@@ -1,7 +1,7 @@
 """The counters in the style of netstat."""
 
 from pycarp.cli.netstat import render
-from pycarp.core.inputs import SiegeChanged
+from pycarp.core.inputs import PacketsRead
 from pycarp.core.statistics import DropReason, Statistic
 from pycarp.daemon.status import link_status
 from tests.support.hosts import LINK, advert, bench
@@ -23,14 +23,15 @@ def test_all_sixteen_counters_are_shown() -> None:
     assert counters[3] == "\t\t2 discarded for wrong TTL"
 
 
-def test_a_siege_is_told() -> None:
+def test_a_flood_is_told() -> None:
     host = bench()
     host.hear(advert())
-    host.feed(SiegeChanged(LINK, is_on=True, rate=100_000, every=64))
+    host.feed(PacketsRead(((LINK, 1),)))
+    host.feed(PacketsRead(((LINK, 100_000),)))
 
     told = render(link_status(host.engine.snapshot().links[LINK])).splitlines()[-1]
 
-    assert told == "under siege 1 time(s); meanwhile only samples were counted"
+    assert told == "flooded 1 time(s); during a flood only samples are counted"
 
 
 def test_the_reasons_that_occurred_follow_in_words() -> None:

@@ -10,8 +10,8 @@ import pytest
 from pycarp.core import effects as effects_module
 from pycarp.core import events as events_module
 from pycarp.core.effects import Effect, Publish
-from pycarp.core.events import Event, EventsMissed, LoopStalled, Mismatch, PeerMismatch, SiegeChange, StateChange
-from pycarp.core.inputs import Input, SiegeChanged
+from pycarp.core.events import Event, EventsMissed, FloodChange, LoopStalled, Mismatch, PeerMismatch, StateChange
+from pycarp.core.inputs import Input, PacketFilterFailed, PacketsRead
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.statistics import DropReason, Statistic
 from pycarp.dialects import ALL, Dialect
@@ -20,7 +20,7 @@ from tests.support.scenarios import ROOT, SCENARIOS, played
 
 NOT_OF_THE_CORE: dict[type[Event], str] = {
     LoopStalled: "the asyncio driver's; tests/aio/test_driver.py",
-    SiegeChange: "of a transport that can screen; tests/aio/test_sieges.py",
+    FloodChange: "of a transport that can filter; tests/core/test_floods.py",
     EventsMissed: "that of a slow observer; tests/aio/test_subscriptions.py",
 }
 NEVER_COUNTED = {
@@ -63,11 +63,15 @@ def test_every_event_comes_about() -> None:
 
 
 def test_every_effect_comes_about() -> None:
-    assert names(set(effects_module.Effect.__args__) - {type(effect) for effect in effects()}) == []
+    of_a_flood = {effects_module.SetPacketFilter}
+
+    assert names(set(effects_module.Effect.__args__) - of_a_flood - {type(effect) for effect in effects()}) == []
 
 
 def test_every_input_comes_about() -> None:
-    assert names(set(Input.__args__) - {SiegeChanged} - {type(happening.event) for happening in happenings()}) == []
+    of_a_flood = {PacketsRead, PacketFilterFailed}
+
+    assert names(set(Input.__args__) - of_a_flood - {type(happening.event) for happening in happenings()}) == []
 
 
 def test_every_mismatch_comes_about() -> None:

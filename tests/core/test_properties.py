@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycarp.core import Announce, DropAddresses, Effect, HoldAddresses, Publish, Transmit
+from pycarp.core import Announce, DropAddresses, Effect, HoldAddresses, Publish, SetPacketFilter, Transmit
 from pycarp.core.events import Departed, StateChange
 from pycarp.core.inputs import (
     Action,
@@ -191,6 +191,7 @@ class Play:
                 witness.is_held = witness.wants_held
         effects = list(self.host.feed(event))
         for number, effect in enumerate(effects):
+            assert not isinstance(effect, SetPacketFilter)
             key = effect.event.key if isinstance(effect, Publish) else effect.key
             self.witnesses[key].see(effect, event, effects[number + 1 :])
             if isinstance(effect, HoldAddresses | DropAddresses):

@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, IPv6Address
 
-from pycarp.core.siege import Screen
+from pycarp.core.flood import PacketFilter
 from pycarp.transports.sockets import SocketTransport
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing
 
@@ -35,7 +35,7 @@ class PipePort:
     def join(self, group: Address) -> None:
         """Every group is heard."""
 
-    def screen(self, screen: Screen | None) -> None:
+    def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
         """Everything is let through."""
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """One host of a node from adding to removal: each step of adding it, undone in reverse when that fails, and at its end.
 
-What the engine asks for comes through here, and so it is known which addresses may be held: a node that fails drops
-those.
+The work on its addresses is the shell's; here it is known whether they are dropped as the engine wants it.
 """
 
 import asyncio
@@ -12,23 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycarp.actuators.base import Actuator
-from pycarp.aio.bounded import outcome_of, result_of
-from pycarp.aio.guard import Guard
-from pycarp.aio.lanes import Lane
+from pycarp.aio.bounded import outcome_of
 from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
 from pycarp.aio.reign import Reign
+from pycarp.aio.shell import Shell
 from pycarp.aio.subscriptions import EventLog
-from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.events import Departed, Event, SettingsChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported
-from pycarp.vocabulary import HostKey, Interface
-
-DROP_RETRY_S = 0.1
-"""Pause before a node that failed tries again to drop addresses."""
-
-_DROP_RETRY_MAX_S = 1.0
+from pycarp.vocabulary import HostKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +33,8 @@ class Backends:
 
     links: Links
     actuator: Actuator
-    guard: Guard | None
+    shell: Shell
     abandon: Callable[[HostKey], Coroutine[Any, Any, None]]
-    make_lane: Callable[[HostKey, Reign], Lane]
-    can_speak: Callable[[HostKey], bool]
     left_s: Callable[[], float]
     callback_timeout_s: float
 
@@ -55,13 +46,11 @@ class HostRuntime:
         self.key = config.key
         self.config = config
         self.log = EventLog(config.key, callback_timeout_s=backends.callback_timeout_s)
-        self.reign = Reign(config, lambda: backends.can_speak(config.key))
+        self.reign = Reign(config, lambda: backends.shell.can_send(config.key))
         self.has_departed = False
         self._backends = backends
         self._forget = forget
-        self._lane = backends.make_lane(config.key, self.reign)
         self._latest: HoldAddresses | DropAddresses | None = None
-        self._held: dict[Interface, None] = {}
         self._dropped = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
         self._closing: asyncio.Task[None] | None = None
@@ -82,37 +71,20 @@ class HostRuntime:
 
     # What the engine asks for
 
-    def actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        """Hand an effect to the reconciler."""
+    def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        """Take note of what the engine asks of the actuator."""
         if not isinstance(effect, Announce):
             self._latest = effect
             self._dropped.clear()
-        if isinstance(effect, HoldAddresses):
-            self._held.update(dict.fromkeys((*effect.addresses, *effect.former)))
-            if self._backends.guard is not None:
-                self._backends.guard.arm(effect)
         self.reign.take(effect)
-        self._lane.take(effect)
-
-    def prolong(self, effect: ProlongAddresses) -> None:
-        """Give a sign of life to the kernel, the guardian, and code that runs while MASTER."""
-        if effect.lifetime_s is not None:
-            self._backends.actuator.prolong(effect.key, effect.addresses, effect.lifetime_s)
-        if self._backends.guard is not None:
-            self._backends.guard.beat(effect)
-        self.reign.live()
 
     def note(self, report: ActuationReported) -> None:
         """Take note of what became of an effect."""
         self.reign.note(report)
         effect = self._latest
-        if effect is None or report.error is not None or report.epoch != effect.epoch:
-            return
-        if isinstance(effect, DropAddresses) and report.action is Action.DROP:
-            self._let_go(effect.addresses)
+        is_dropped = isinstance(effect, DropAddresses) and report.action is Action.DROP and report.error is None
+        if is_dropped and effect is not None and report.epoch == effect.epoch:
             self._dropped.set()
-        elif isinstance(effect, HoldAddresses) and report.action is Action.HOLD:
-            self._let_go(effect.former)
 
     def publish(self, event: Event) -> None:
         """Let observers know of an event; what follows from new settings, and from the end, is begun."""
@@ -142,44 +114,6 @@ class HostRuntime:
         self.reign.fail(failure)
         self.log.fail(failure, at_ns)
 
-    async def drop_directly(self, deadline_s: float) -> None:
-        """Drop, past the engine and its reconciler, whatever may be held; tries again until ``deadline_s``.
-
-        A hold that hangs is not waited for. If it ends later, the addresses are dropped once more.
-        """
-        loop = asyncio.get_running_loop()
-        addresses = tuple(dict.fromkeys((*self.config.shared, *self._held)))
-        stopping = loop.create_task(self._lane.close())
-        stopping.add_done_callback(result_of)
-        await asyncio.wait({stopping}, timeout=(deadline_s - loop.time()) / 10)
-        if not await self._drop(addresses, deadline_s):
-            return
-        if not stopping.done():
-            await asyncio.wait({stopping}, timeout=max(deadline_s - loop.time(), 0))
-            if not await self._drop(addresses, deadline_s):
-                return
-        if self._backends.guard is not None:
-            self._backends.guard.disarm(self.key)
-
-    async def _drop(self, addresses: tuple[Interface, ...], deadline_s: float) -> bool:
-        """Drop until it succeeds; say whether it did, and log if it did not."""
-        loop = asyncio.get_running_loop()
-        pause_s = DROP_RETRY_S
-        while True:
-            left_s = max(deadline_s - loop.time(), 0.0)
-            error = await outcome_of(self._backends.actuator.drop(self.key, addresses), within_s=left_s)
-            if error is None:
-                return True
-            if loop.time() + pause_s >= deadline_s:
-                logger.error("carp: %s: the node failed and could not drop %s: %s", self.key, _text(addresses), error)
-                return False
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _DROP_RETRY_MAX_S)
-
-    def _let_go(self, addresses: tuple[Interface, ...]) -> None:
-        for address in addresses:
-            self._held.pop(address, None)
-
     def _begin_closing(self) -> "asyncio.Task[None]":
         if self._closing is None:
             self.reign.close(f"virtual host {self.key} has departed")
@@ -190,7 +124,7 @@ class HostRuntime:
 
     async def _close(self) -> None:
         try:
-            await self._bounded("stop working on the addresses", self._lane.close())
+            await self._bounded("stop working on the addresses", self._backends.shell.release(self.key))
             await self._stack.aclose()
         finally:
             self.log.end()
@@ -208,7 +142,3 @@ class HostRuntime:
         if error is not None:
             # The addresses are gone, which is what matters; the next start cleans up the rest.
             logger.warning("carp: %s: cannot %s: %s", self.key, what, error)
-
-
-def _text(addresses: tuple[Interface, ...]) -> str:
-    return " ".join(str(each) for each in addresses)

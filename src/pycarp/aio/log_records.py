@@ -9,11 +9,11 @@ from pycarp.core.events import (
     ConflictWon,
     DemotionChange,
     Event,
+    FloodChange,
     LoopStalled,
     MasterHeard,
     PeerMismatch,
     SettingsChange,
-    SiegeChange,
     StateChange,
 )
 from pycarp.core.host_config import HostConfig
@@ -54,8 +54,8 @@ def log_event(event: Event) -> None:
         case LoopStalled():
             late_ms = event.late_ns * 1000 // NS_PER_S
             logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)
-        case SiegeChange():
-            _log_siege(event)
+        case FloodChange():
+            _log_flood(event)
         case _:
             _log_peer(event)
 
@@ -76,7 +76,7 @@ def _log_peer(event: Event) -> None:
             pass
 
 
-def _log_siege(event: SiegeChange) -> None:
+def _log_flood(event: FloodChange) -> None:
     if event.is_on:
         logger.warning(
             "carp: %s: %d packets a second of no use arrive; looking at 1 in %d, and at all advertisements that follow "

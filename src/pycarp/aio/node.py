@@ -6,7 +6,7 @@ import contextvars
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -15,16 +15,12 @@ from pycarp import actuators, monitors, transports
 from pycarp.actuators.base import Actuator
 from pycarp.aio.arguments import check_amount, check_cause, check_group, check_methods, check_settings, check_span
 from pycarp.aio.bounded import outcome_of, result_of
-from pycarp.aio.driver import Driver
-from pycarp.aio.guard import Guard, Guardian
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.host_runtime import Backends, HostRuntime
-from pycarp.aio.lanes import ATTEMPT_TIMEOUT_S, Lane
 from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
-from pycarp.aio.reign import Reign
+from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, Guardian, Observers, Shell
 from pycarp.aio.tenure import ClockTokens
-from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
@@ -48,7 +44,6 @@ from pycarp.transports.base import Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
 
 CLOSE_TIMEOUT_S = 5.0
-ACTUATIONS_AT_A_TIME = 32
 
 _RELEASE_SHARE = 10
 """What hangs at the end of leaving gets a tenth of ``close_timeout_s`` more, if dropping has used all of it up."""
@@ -99,7 +94,6 @@ class Node:
         check_methods("actuator", self._actuator, _ACTUATOR)
         check_methods("monitor", self._monitor, _MONITOR)
         self._guardian = guardian
-        self._guard = Guard(guardian, self._actuator, self._transport) if guardian else None
         self._close_timeout_s = close_timeout_s
         self._actuation_timeout_s = actuation_timeout_s
         self._engine = _engine(settings, recorders)
@@ -110,8 +104,7 @@ class Node:
         self._remains: set[HostKey] = set()
         self._noticed: Counter[str] = Counter()
         self._tokens = ClockTokens()
-        self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
-        self._driver: Driver | None = None
+        self._shell: Shell | None = None
         self._backends: Backends | None = None
         self._stack = contextlib.AsyncExitStack()
         self._thread = threading.get_ident()
@@ -137,10 +130,10 @@ class Node:
                 stack.push_async_callback(self._release, "guardian", self._guardian.close)
             await self._monitor.open()
             stack.push_async_callback(self._release, "monitor", self._monitor.close)
-            self._driver = self._new_driver()
-            links = Links(self._transport, self._driver.wake, left_s=self._left_s)
+            self._shell = self._new_shell()
+            links = Links(self._transport, self._shell.wake, left_s=self._left_s)
             stack.push_async_callback(self._release, "links", links.close)
-            self._backends = self._new_backends(links, self._driver)
+            self._backends = self._new_backends(links, self._shell)
             self._follow(stack, "monitor.run()", self._monitor.run(self._notice_link))
             self._follow(stack, "actuator.watch()", self._actuator.watch(self._submit))
             self._stack = stack.pop_all()
@@ -351,12 +344,10 @@ class Node:
         if self._failure is None:
             removals = [self._remove(*each) for each in self._handles.items()]
             errors += await asyncio.gather(*removals, return_exceptions=True)
-        if self._driver is not None:
-            self._driver.stop()
-        if self._failure is not None:
-            # A node that fails at the end of leaving still gets a moment to drop.
-            drop_by_s = max(self._leave_by_s, _now_s() + self._close_timeout_s / _RELEASE_SHARE)
-            await asyncio.gather(*(each.drop_directly(drop_by_s) for each in self._runtimes.values()))
+        if self._shell is not None:
+            if self._failure is not None:
+                await self._surrendered(self._shell, self._leave_by_s)
+            self._shell.stop()
         await stopping
         runtimes = list(self._runtimes.values())
         await asyncio.gather(*(each.close() for each in runtimes))
@@ -367,8 +358,15 @@ class Node:
             await self._stack.aclose()
         except BaseException as exc:  # noqa: BLE001  what closing raises is raised by whoever leaves
             errors.append(exc)
-        self._driver = None
+        self._shell = None
         return next((each for each in errors if each is not None), None)
+
+    async def _surrendered(self, shell: Shell, leave_by_s: float) -> None:
+        """Wait until a node that failed has dropped its addresses; at the end of leaving it still gets a moment."""
+        left = await shell.surrendered(max(leave_by_s - _now_s(), self._close_timeout_s / _RELEASE_SHARE))
+        for key, addresses in left.items():
+            text = " ".join(str(each) for each in addresses)
+            logger.error("carp: %s: the node failed and could not drop %s", key, text)
 
     async def _stopped(self, opening: "asyncio.Task[HostRuntime]") -> None:
         opening.cancel()
@@ -403,8 +401,8 @@ class Node:
         if self._failure is not None:
             return
         self._failure = bug
-        if self._driver is not None:
-            self._driver.stop()
+        if self._shell is not None:
+            self._shell.surrender()
         logger.error("carp: the node has failed, drops its addresses and stops: %r", bug, exc_info=bug)
         is_left = self._leaving is not None
         self._begin_leaving()
@@ -414,13 +412,13 @@ class Node:
             self._has_cancelled_user = True
             self._user.cancel()
 
-    def _running(self) -> Driver:
+    def _running(self) -> Shell:
         self._check_thread()
         if self._failure is not None:
             raise NodeFailedError(f"the node is not running; it failed: {self._failure!r}") from self._failure
-        if self._driver is None:
+        if self._shell is None:
             raise UsageError("the node is not running; use it inside 'async with'")
-        return self._driver
+        return self._shell
 
     def _check_thread(self) -> None:
         if threading.get_ident() != self._thread:
@@ -435,32 +433,33 @@ class Node:
 
     # Between the engine and what surrounds it
 
-    def _new_driver(self) -> Driver:
-        return Driver(
+    def _new_shell(self) -> Shell:
+        return Shell(
             engine=self._engine,
             transport=self._transport,
-            actuate=self._actuate,
-            prolong=self._prolong,
-            publish=self._publish,
-            on_stall=self._tell_stall,
-            on_failure=self._fail,
+            actuator=self._actuator,
+            guardian=self._guardian,
+            attempt_timeout_s=self._actuation_timeout_s,
+            observers=Observers(
+                asked=lambda effect: self._runtimes[effect.key].asked(effect),
+                renewed=lambda key: self._runtimes[key].reign.live(),
+                reported=self._note_report,
+                published=self._publish,
+                stalled=self._tell_stall,
+                failed=self._fail,
+                vacated=lambda key: self._runtimes[key].reign.vacated(),
+            ),
         )
 
-    def _new_backends(self, links: Links, driver: Driver) -> Backends:
+    def _new_backends(self, links: Links, shell: Shell) -> Backends:
         return Backends(
             links=links,
             actuator=self._actuator,
-            guard=self._guard,
+            shell=shell,
             abandon=self._abandon_unless_leaving,
-            make_lane=self._new_lane,
-            can_speak=driver.can_speak,
             left_s=self._left_s,
             callback_timeout_s=self._close_timeout_s,
         )
-
-    def _new_lane(self, key: HostKey, reign: Reign) -> Lane:
-        timeout_s = self._actuation_timeout_s
-        return Lane(key, self._actuator, self._report, self._gate, timeout_s=timeout_s, vacated=reign.vacated)
 
     def _follow(self, stack: contextlib.AsyncExitStack, what: str, watch: Coroutine[Any, Any, None]) -> None:
         """Run what watches links or addresses until leaving; a node that does not see them must not hold an address."""
@@ -481,7 +480,7 @@ class Node:
 
     def _inform(self, event: Input) -> None:
         """Give the engine what a user of a host wants; where the addresses are shows it, if it is about up or down."""
-        driver = self._running()
+        shell = self._running()
         if isinstance(event, AdminChanged):
             try:
                 self._actuator.set_up(event.key, is_up=event.is_up)
@@ -489,13 +488,13 @@ class Node:
                 raise
             except BaseException as exc:  # noqa: BLE001  what is to show it must not keep a host from going down
                 logger.warning("carp: %s: cannot show whether it is up: %s", event.key, exc)
-        driver.submit(event)
+        shell.submit(event)
 
     def _submit(self, event: Input) -> None:
         """Give the engine what has happened; void once the node has failed."""
         self._check_thread()
-        if self._driver is not None and self._failure is None:
-            self._driver.submit(event)
+        if self._shell is not None and self._failure is None:
+            self._shell.submit(event)
 
     def _notice_link(self, facts: LinkFacts) -> None:
         self._noticed[facts.name] += 1
@@ -503,19 +502,8 @@ class Node:
         if self._backends is not None:
             self._backends.links.note_facts(facts)
 
-    def _actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        with _only_exceptions():
-            self._runtimes[effect.key].actuate(effect)
-
-    def _prolong(self, effect: ProlongAddresses) -> None:
-        with _only_exceptions():
-            self._runtimes[effect.key].prolong(effect)
-
-    def _report(self, report: ActuationReported) -> None:
-        if self._guard is not None:
-            self._guard.take_note(report)
+    def _note_report(self, report: ActuationReported) -> None:
         runtime = self._runtimes.get(report.key)
-        self._submit(report)
         if runtime is not None:
             runtime.note(report)
 
@@ -536,17 +524,6 @@ def _engine(settings: Settings | None, recorders: Sequence[Sink]) -> Engine | Re
     if recorders:
         return Recorder(recorders, entropy=entropy, settings=settings)
     return Engine(entropy=entropy, settings=settings)
-
-
-@contextlib.contextmanager
-def _only_exceptions() -> Iterator[None]:
-    """Let nothing out of a third party's code but what the driver takes for a failure: no CancelledError of theirs."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as exc:
-        raise NodeFailedError(f"{exc!r} came out of an actuator or a guardian") from exc
 
 
 def _now_s() -> float:

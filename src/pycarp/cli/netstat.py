@@ -62,8 +62,8 @@ def render(counted: LinkStatus) -> str:
         lines += [
             f"\t{count} {DropReason[name.upper().replace('-', '_')].words}" for name, count in counted.drops.items()
         ]
-    if counted.sieges:
-        lines.append(f"under siege {counted.sieges} time(s); meanwhile only samples were counted")
+    if counted.floods:
+        lines.append(f"flooded {counted.floods} time(s); during a flood only samples are counted")
     return "\n".join(lines)
 
 
@@ -77,7 +77,7 @@ def _chosen(reply: StatusReply, interface: str | None) -> LinkStatus:
         for link in reply.links.values():
             for name, count in link.drops.items():
                 drops[name] = drops.get(name, 0) + count
-        return LinkStatus(reply.counters, drops, sum(link.sieges for link in reply.links.values()))
+        return LinkStatus(reply.counters, drops, sum(link.floods for link in reply.links.values()))
     if interface not in reply.links:
         known = ", ".join(reply.links) or "none yet"
         raise UsageError(f"nothing was counted on interface {interface!r}; there are: {known}")

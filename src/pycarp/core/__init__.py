@@ -7,6 +7,7 @@ from pycarp.core.effects import (
     HoldAddresses,
     ProlongAddresses,
     Publish,
+    SetPacketFilter,
     Step,
     Transmit,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Input",
     "ProlongAddresses",
     "Publish",
+    "SetPacketFilter",
     "Step",
     "Transmit",
 ]

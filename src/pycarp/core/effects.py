@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pycarp.core.events import Event
+from pycarp.core.flood import PacketFilter
 from pycarp.core.precaution import Precaution
 from pycarp.dialects.base import ArpForm
 from pycarp.vocabulary import HostKey, Interface, Outgoing
@@ -11,10 +12,11 @@ from pycarp.vocabulary import HostKey, Interface, Outgoing
 
 @dataclass(frozen=True, slots=True)
 class Transmit:
-    """Send this advertisement now."""
+    """Send this advertisement now; a failure is reported, a success only if ``wants_report``."""
 
     key: HostKey
     outgoing: Outgoing
+    wants_report: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class DropAddresses:
 
 @dataclass(frozen=True, slots=True)
 class ProlongAddresses:
-    """Tell the kernel and the guardian that this MASTER lives; void while its advertisements cannot be sent."""
+    """Tell the kernel and the guardian that this MASTER lives; void if this step could not send."""
 
     key: HostKey
     addresses: tuple[Interface, ...]
@@ -63,13 +65,21 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPacketFilter:
+    """Have the kernel pass only what the filter says on a link; None for everything again."""
+
+    link: str
+    packet_filter: PacketFilter | None
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Tell observers."""
 
     event: Event
 
 
-Effect = Transmit | HoldAddresses | DropAddresses | ProlongAddresses | Announce | Publish
+Effect = Transmit | HoldAddresses | DropAddresses | ProlongAddresses | Announce | SetPacketFilter | Publish
 
 
 class Step(NamedTuple):

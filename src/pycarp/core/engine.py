@@ -7,23 +7,25 @@ it raises, that is a bug of pycarp or of its caller.
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from pycarp.auth.foresight import WINDOW, Familiarity
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
-from pycarp.core.effects import Effect, Publish, Step, Transmit
+from pycarp.core.effects import Effect, Publish, SetPacketFilter, Step, Transmit
 from pycarp.core.events import (
     AddressesContested,
     AdvertisementRejected,
     DemotionChange,
     Event,
+    FloodChange,
     Mismatch,
     PeerMismatch,
     SettingsChange,
-    SiegeChange,
     StateChange,
 )
+from pycarp.core.flood import FloodCounts, FloodDetector, PacketFilter
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
     Action,
@@ -44,11 +46,12 @@ from pycarp.core.inputs import (
     HostRemoved,
     Input,
     LinkChanged,
+    PacketFilterFailed,
+    PacketsRead,
     Reconfigured,
     Removed,
     Sent,
     SettingsChanged,
-    SiegeChanged,
     StateForced,
     SurroundingsChanged,
     TimePassed,
@@ -60,7 +63,7 @@ from pycarp.core.reception import Addressed, judge, reaches_carp
 from pycarp.core.residents import REMEMBERED_MAX, Resident, Residents
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
-from pycarp.core.speaker import Expected, Speaker
+from pycarp.core.speaker import Speaker
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.core.suspicion import FindOut, find_out, mismatches
@@ -81,7 +84,10 @@ HANDED_OVER = "handed over"
 """The cause of the demotion of a host that handed its addresses over, until it is taken back."""
 
 EXPECTED_MAX = 512
-"""Digests by which advertisements are told in a siege, on one link."""
+"""Digests by which advertisements are told during a flood, on one link."""
+
+_WORD_LENGTH = 4
+"""Octets of a digest that a packet filter compares."""
 
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """How often at most one host tells the same of the same peer."""
@@ -109,6 +115,10 @@ class Engine:
         self._ledger = DemotionLedger()
         self._deadlines = DeadlineIndex()
         self._statistics: dict[str, LinkStatistics] = {}
+        self._floods: dict[str, FloodDetector] = {}
+        self._reads: dict[str, int] = {}
+        self._filters: dict[str, PacketFilter] = {}
+        self._refused: set[str] = set()
 
     def handle(self, event: Input, now_ns: int) -> Step:
         """Take one input and return what to do about it.
@@ -131,6 +141,10 @@ class Engine:
         made._ledger = DemotionLedger(memento.demotion)
         made._deadlines = DeadlineIndex(memento.deadlines)
         made._statistics = {link: counted.copy() for link, counted in memento.statistics.items()}
+        made._floods = {link: replace(each) for link, each in memento.floods.items()}
+        made._reads = dict(memento.reads)
+        made._filters = dict(memento.filters)
+        made._refused = set(memento.refused)
         return made
 
     def memento(self) -> Memento:
@@ -142,6 +156,10 @@ class Engine:
             deadlines=self._deadlines.entries,
             statistics={link: counted.copy() for link, counted in self._statistics.items()},
             residents=tuple(each.memento() for each in self._residents),
+            floods={link: replace(each) for link, each in self._floods.items()},
+            reads=dict(self._reads),
+            filters=dict(self._filters),
+            refused=frozenset(self._refused),
         )
 
     def snapshot(self) -> EngineSnapshot:
@@ -158,27 +176,14 @@ class Engine:
         """Return an immutable view of one host; KeyError when it is not, or no longer, here."""
         return self._snapshot_of(self._residents[key])
 
+    def cannot_send(self, key: HostKey) -> frozenset[Family | None]:
+        """Return the families in which the last advertisement of a host could not be sent; empty if it is not here."""
+        resident = self._residents.get(key)
+        return frozenset(resident.mute) if resident else frozenset()
+
     def drops(self, link: str) -> Counter[DropReason]:
         """Return how many packets of a link went no further, and why; without the cost of a snapshot."""
         return Counter(self._statistics[link].drops) if link in self._statistics else Counter()
-
-    def expected_on(self, link: str) -> Expected:
-        """Return the digests of the advertisements that may come next on a link; changes nothing.
-
-        The more hosts, the fewer of each: a filter in the kernel cannot be of any length.
-        """
-        residents = self._residents.on(link)
-        share = EXPECTED_MAX // max(len(residents), 1)
-        expected = [resident.speaker.expected(min(share, WINDOW)) for resident in residents]
-        return Expected(
-            upcoming=tuple(digest for one in expected for digest in one.upcoming[:share]),
-            repeated=tuple(digest for one in expected for digest in one.repeated[: max(share // 4, 1)]),
-        )
-
-    def heard_on(self, link: str) -> tuple[int, int]:
-        """Return how many advertisements on a link followed on from those before, and how many came again."""
-        statistics = self._statistics.get(link)
-        return (statistics.fresh, statistics.repeated) if statistics else (0, 0)
 
     def _snapshot_of(self, resident: Resident) -> HostSnapshot:
         causes = self._ledger.causes(resident.machine.config)
@@ -214,8 +219,10 @@ class Engine:
                 self._on_hand_over(key, now_ns, out)
             case AddressesDisturbed(key, what):
                 self._on_disturbance(key, what, now_ns, out)
-            case SiegeChanged():
-                self._on_siege(event, now_ns, out)
+            case PacketsRead(counts):
+                self._on_packets_read(dict(counts), now_ns, out)
+            case PacketFilterFailed(link):
+                self._refused.add(link)
             case _:
                 assert_never(event)
 
@@ -380,13 +387,6 @@ class Engine:
         for link in self._links:
             self._weigh_link(link, now_ns, out)
 
-    def _on_siege(self, event: SiegeChanged, now_ns: int, out: Outbox) -> None:
-        """Count it, and tell every host of the link."""
-        self._statistics_of(event.link).sieges += event.is_on
-        for resident in self._residents.on(event.link):
-            change = SiegeChange(key=resident.key, at_ns=now_ns, is_on=event.is_on, rate=event.rate, every=event.every)
-            out.append(Publish(change))
-
     def _renew_sources(self, link: str) -> None:
         """Learn anew which addresses of a link no host shares: advertisements come from them."""
         facts = self._links.get(link)
@@ -433,9 +433,12 @@ class Engine:
         if resident is None:
             return
         (resident.mute.discard if error is None else resident.mute.add)(event.family)
-        resident.machine.surroundings.is_mute = bool(resident.mute)
-        self._tell(key, Sent(), now_ns, out)
+        surroundings = resident.machine.surroundings
+        surroundings.is_mute = bool(resident.mute)
         budget = resident.machine.config.dialect.send_errors
+        are_enough = error is None and resident.send_successes + 1 >= budget.successes
+        surroundings.wants_send_reports = surroundings.is_mute or not are_enough
+        self._tell(key, Sent(), now_ns, out)
         if error is None:
             resident.send_failures = 0
             resident.send_successes += 1
@@ -478,6 +481,63 @@ class Engine:
         if is_too_often:
             self._demote(key, CONTESTED, NOT_HELD_DEMOTION, now_ns, out)
 
+    # Floods
+
+    def _on_packets_read(self, reads: dict[str, int], now_ns: int, out: Outbox) -> None:
+        """Judge every open link; during a flood keep its filter up to date, so that nothing heard passes again."""
+        reopened = [link for link in self._floods if reads.get(link, 0) < self._reads[link]]
+        for link in reopened:
+            del self._floods[link]
+            self._filters.pop(link, None)
+        self._reads = reads
+        for link, read in reads.items():
+            self._judge_link(link, read, now_ns, out)
+
+    def _judge_link(self, link: str, read: int, now_ns: int, out: Outbox) -> None:
+        statistics = self._statistics.get(link)
+        fresh, repeated = (statistics.fresh, statistics.repeated) if statistics else (0, 0)
+        counts = FloodCounts(read - fresh - repeated, repeated)
+        flood = self._floods.get(link)
+        if flood is None:
+            flood = self._floods[link] = FloodDetector(counts, now_ns, now_ns)
+        has_changed = flood.judge(counts, now_ns)
+        if has_changed or flood.is_on:
+            self._renew_filter(link, flood, out)
+        if has_changed:
+            self._statistics_of(link).floods += flood.is_on
+            for resident in self._residents.on(link):
+                change = FloodChange(
+                    key=resident.key, at_ns=now_ns, is_on=flood.is_on, rate=flood.rate, every=flood.every
+                )
+                out.append(Publish(change))
+
+    def _renew_filter(self, link: str, flood: FloodDetector, out: Outbox) -> None:
+        """Ask for the filter of now, unless it is in place; one that the kernel refused is asked for again."""
+        packet_filter = self._filter_for(link, flood) if flood.is_on else None
+        if packet_filter == self._filters.get(link) and link not in self._refused:
+            return
+        self._refused.discard(link)
+        out.append(SetPacketFilter(link, packet_filter))
+        if packet_filter is None:
+            del self._filters[link]
+        else:
+            self._filters[link] = packet_filter
+
+    def _filter_for(self, link: str, flood: FloodDetector) -> PacketFilter:
+        """Return what passes on a link: the digests of the advertisements that may come next, and samples.
+
+        The more hosts, the fewer digests of each: a filter in the kernel has a limited length.
+        """
+        residents = self._residents.on(link)
+        share = EXPECTED_MAX // max(len(residents), 1)
+        expected = [resident.speaker.expected(min(share, WINDOW)) for resident in residents]
+        return PacketFilter(
+            upcoming=tuple(_word(digest) for one in expected for digest in one.upcoming[:share]),
+            repeated=tuple(_word(digest) for one in expected for digest in one.repeated[: max(share // 4, 1)]),
+            every=flood.every,
+            every_repeated=flood.every_repeated,
+        )
+
     # Counting
 
     def _statistics_of(self, link: str) -> LinkStatistics:
@@ -492,6 +552,10 @@ class Engine:
                 self._statistics_of(effect.key.link).counts[_SENT[effect.outgoing.family]] += 1
             elif isinstance(effect, Publish) and _is_takeover(effect.event):
                 self._statistics_of(effect.event.key.link).counts[Statistic.PREEMPTED] += 1
+
+
+def _word(digest: bytes) -> int:
+    return int.from_bytes(digest[:_WORD_LENGTH], "big")
 
 
 def _is_takeover(event: Event) -> bool:

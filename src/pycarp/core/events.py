@@ -137,10 +137,10 @@ class LoopStalled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiegeChange(Event):
-    """More packets arrive on the host's link than can be looked at, or do so no longer; ``rate`` is packets a second.
+class FloodChange(Event):
+    """A flood began or ended on the host's link: more packets arrive than can be read; ``rate`` is packets a second.
 
-    While it lasts, one in ``every`` is looked at, and all that go on from advertisements heard before.
+    During a flood one packet in ``every`` is read, and all that follow on from advertisements heard before.
     """
 
     is_on: bool

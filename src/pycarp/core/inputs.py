@@ -140,13 +140,20 @@ class AddressesDisturbed:
 
 
 @dataclass(frozen=True, slots=True)
-class SiegeChanged:
-    """More packets of no use arrive on a link than can be looked at, or no longer; see ``core/siege.py``."""
+class PacketsRead:
+    """So many packets were read on each open link since it was opened; see ``core/flood.py``.
+
+    Given after a reading, for transports that can filter: always while a link is flooded, else now and then.
+    """
+
+    counts: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PacketFilterFailed:
+    """The kernel refused the packet filter of a link; the former one stays in place."""
 
     link: str
-    is_on: bool
-    rate: int
-    every: int
 
 
 Input = (
@@ -164,7 +171,8 @@ Input = (
     | ActuationReported
     | HandOverAsked
     | AddressesDisturbed
-    | SiegeChanged
+    | PacketsRead
+    | PacketFilterFailed
 )
 
 # What a single machine is told; the engine derives these from the inputs above.

@@ -70,6 +70,7 @@ class Surroundings:
     admin_is_up: bool = True
     node_preempts: bool = False
     is_mute: bool = False
+    wants_send_reports: bool = False
 
     @property
     def are_ready(self) -> bool:
@@ -541,7 +542,7 @@ class Machine:
         assert isinstance(self._phase, Master)
         if not self.surroundings.is_mute:
             self._live(now_ns)
-        if self._phase.hold_at_ns is None:
+        if self._phase.hold_at_ns is None and not self.surroundings.is_mute:
             out.append(ProlongAddresses(self.key, self.config.shared, self._precaution.lifetime_s))
         self._plan_prolonging(now_ns)
 
@@ -672,7 +673,7 @@ class Machine:
 
     def _transmit(self, claim: Claim, now_ns: int, out: Outbox) -> None:
         adverts = self._speaker.compose(claim, self.surroundings.own, now_ns)
-        out.extend(Transmit(self.key, advert) for advert in adverts)
+        out.extend(Transmit(self.key, advert, self.surroundings.wants_send_reports) for advert in adverts)
 
     def _announce(self, now_ns: int, out: Outbox) -> None:
         """Announce, and plan to do so again when the host repeats it while nothing happens."""

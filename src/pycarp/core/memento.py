@@ -7,9 +7,10 @@ precautions, stale entries of the deadline index) is not in it.
 It holds passphrases, as settings do, so it is not to be written anywhere as it is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pycarp.core.demotion import Scope
+from pycarp.core.flood import FloodDetector, PacketFilter
 from pycarp.core.residents import ResidentMemento
 from pycarp.core.settings import Settings
 from pycarp.core.statistics import LinkStatistics
@@ -29,3 +30,7 @@ class Memento:
     deadlines: tuple[tuple[HostKey, int], ...] = ()
     statistics: dict[str, LinkStatistics]
     residents: tuple[ResidentMemento, ...] = ()
+    floods: dict[str, FloodDetector] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
+    filters: dict[str, PacketFilter] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()

@@ -68,8 +68,8 @@ class LinkStatistics:
 
     counts: Statistics = field(default_factory=Statistics)
     drops: Counter[DropReason] = field(default_factory=Counter)
-    sieges: int = 0
-    """How often the link was under siege: while it is, only what was looked at is counted here."""
+    floods: int = 0
+    """How often the link was flooded: during a flood only the packets that are read are counted here."""
     fresh: int = 0
     """Authentic advertisements that follow on from those before."""
     repeated: int = 0

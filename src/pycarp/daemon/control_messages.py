@@ -126,7 +126,7 @@ class LinkStatus(msgspec.Struct):
 
     counters: dict[str, int]
     drops: dict[str, int]
-    sieges: int = 0
+    floods: int = 0
 
 
 class StatusReply(msgspec.Struct, tag="status", kw_only=True):

@@ -52,7 +52,7 @@ def link_status(statistics: LinkStatistics) -> LinkStatus:
     """Return what was counted on one link; of the reasons only those that occurred."""
     drops = {reason.name.lower().replace("_", "-"): statistics.drops[reason] for reason in DropReason}
     occurred = {name: count for name, count in drops.items() if count}
-    return LinkStatus(counters_of(statistics.counts), occurred, statistics.sieges)
+    return LinkStatus(counters_of(statistics.counts), occurred, statistics.floods)
 
 
 def _master(host: HostSnapshot) -> str | None:

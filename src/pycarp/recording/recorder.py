@@ -9,8 +9,7 @@ from pycarp.core.inputs import Input
 from pycarp.core.memento import Memento
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
-from pycarp.core.speaker import Expected
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import Family, HostKey
 
 
 class Entry(NamedTuple):
@@ -70,13 +69,9 @@ class Recorder:
         """Do what ``Engine.host_snapshot`` does."""
         return self._engine.host_snapshot(key)
 
-    def expected_on(self, link: str) -> Expected:
-        """Do what ``Engine.expected_on`` does."""
-        return self._engine.expected_on(link)
-
-    def heard_on(self, link: str) -> tuple[int, int]:
-        """Do what ``Engine.heard_on`` does."""
-        return self._engine.heard_on(link)
+    def cannot_send(self, key: HostKey) -> frozenset[Family | None]:
+        """Do what ``Engine.cannot_send`` does."""
+        return self._engine.cannot_send(key)
 
     def _give(self, entry: Entry) -> None:
         self._drawn.clear()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pycarp.core.effects import Effect, HoldAddresses, Publish, Step, Transmit
+from pycarp.core.effects import Effect, HoldAddresses, Publish, SetPacketFilter, Step, Transmit
 from pycarp.core.engine import Engine
 from pycarp.core.events import AdvertisementRejected, SettingsChange
 from pycarp.core.memento import Memento
@@ -76,6 +76,9 @@ def _likeness(effect: Effect) -> Any:
             return replace(event, config=replace(event.config, passphrase=""))
         case Publish(AdvertisementRejected() as event):
             return replace(event, reason=DropReason.NOT_AUTHENTIC, finding="")
+        case SetPacketFilter(link, packet_filter) if packet_filter is not None:
+            digests = (len(packet_filter.upcoming), len(packet_filter.repeated))
+            return link, digests, packet_filter.every, packet_filter.every_repeated
         case _:
             return effect
 

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from pycarp.core import Announce, DropAddresses, Effect, HoldAddresses, ProlongAddresses, Publish, Transmit
+from pycarp.core import (
+    Announce,
+    DropAddresses,
+    Effect,
+    HoldAddresses,
+    ProlongAddresses,
+    Publish,
+    SetPacketFilter,
+    Transmit,
+)
 from pycarp.core.events import (
     ActuationFailed,
     AddressesContested,
@@ -130,7 +139,7 @@ class Transcript:
             case Announce(key, _epoch, addresses, form):
                 for told in _announced(addresses, form):
                     self.write(at_ns, self.label(node, key), told)
-            case ProlongAddresses():
+            case ProlongAddresses() | SetPacketFilter():
                 pass
             case _:
                 assert_never(effect)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from pycarp.core.siege import Screen
+from pycarp.core.flood import PacketFilter
 from pycarp.system.deeds import Parcel
 from pycarp.vocabulary import Address, Datagram, Outgoing
 
@@ -53,16 +53,16 @@ class Transport(Protocol):
 
 
 @runtime_checkable
-class Screening(Protocol):
-    """What a transport may be able to do beyond that: let the kernel drop most packets of a flood."""
+class PacketFiltering(Protocol):
+    """What a transport may be able to do beyond that: have the kernel drop most packets of a flood."""
 
-    def reads(self) -> dict[str, int]:
+    def packets_read(self) -> dict[str, int]:
         """Return how many packets were read on each open link, those included that ``drain`` did not return."""
 
-    def screen(self, link: str, screen: Screen | None) -> None:
-        """Let only so much through on a link, None for everything; nothing happens when it is not open.
+    def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
+        """Pass only so much on a link, None for everything; no-op when the link is not open.
 
-        Raises OSError when the kernel refuses; then all is as before.
+        Raises OSError when the kernel refuses; the former filter stays in place.
         """
 
 

@@ -4,7 +4,7 @@ import ctypes
 import socket
 import struct
 
-from pycarp.core.siege import Screen
+from pycarp.core.flood import PacketFilter
 from pycarp.vocabulary import CARP_PROTOCOL, Family
 from pycarp.wire import ethernet
 
@@ -32,11 +32,11 @@ Program = tuple[tuple[int, int, int, int], ...]
 _PASS, _DROP = (_RETURN, 0, 0, _ACCEPT), (_RETURN, 0, 0, 0)
 
 
-def carp_frames(family: Family, screen: Screen | None = None) -> Program:
+def carp_frames(family: Family, packet_filter: PacketFilter | None = None) -> Program:
     """Return the filter that passes frames of protocol 112 to groups and to this host, and nothing else.
 
-    The next header of IPv6 is that of the fixed header; no CARP sends extension headers. Of those, a ``screen`` passes
-    only some.
+    The next header of IPv6 is that of the fixed header; no CARP sends extension headers. A ``packet_filter`` passes
+    only some of them.
     """
     ethertype, protocol_at = _TYPE_AND_PROTOCOL_AT[family]
     return (
@@ -49,14 +49,14 @@ def carp_frames(family: Family, screen: Screen | None = None) -> Program:
         (_LOAD_OCTET, 0, 0, _PACKET_TYPE),
         (_JUMP_AT_LEAST, 0, 1, _PACKET_OTHERHOST),
         _DROP,
-        *((_PASS,) if screen is None else _screened(screen, _digest_in_packet(family, ethernet.HEADER_LENGTH))),
+        *(_filtered(packet_filter, _digest_in_packet(family, ethernet.HEADER_LENGTH)) if packet_filter else (_PASS,)),
     )
 
 
-def screened_packets(family: Family, screen: Screen) -> Program:
+def filtered_packets(family: Family, packet_filter: PacketFilter) -> Program:
     """Return the filter of a raw socket, which is shown IPv4 with its header and IPv6 without."""
     digest = _digest_in_packet(family, 0) if family is Family.IPV4 else ((_LOAD_WORD, 0, 0, _DIGEST_AT),)
-    return _screened(screen, digest)
+    return _filtered(packet_filter, digest)
 
 
 def _digest_in_packet(family: Family, begins_at: int) -> Program:
@@ -66,12 +66,12 @@ def _digest_in_packet(family: Family, begins_at: int) -> Program:
     return (_LOAD_HEADER_LENGTH, 0, 0, begins_at), (_LOAD_WORD_BEHIND, 0, 0, begins_at + _DIGEST_AT)
 
 
-def _screened(screen: Screen, load_digest: Program) -> Program:
+def _filtered(packet_filter: PacketFilter, load_digest: Program) -> Program:
     # The sample comes first: it is of all packets, however short, so that what is dropped can be estimated from it.
-    upcoming = [step for digest in screen.upcoming for step in ((_JUMP_EQUAL, 0, 1, digest), _PASS)]
-    again = (*_sampled(screen.every_repeated), _DROP)
-    repeated = [step for digest in screen.repeated for step in ((_JUMP_EQUAL, 0, len(again), digest), *again)]
-    return (*_sampled(screen.every), *load_digest, *upcoming, *repeated, _DROP)
+    upcoming = [step for digest in packet_filter.upcoming for step in ((_JUMP_EQUAL, 0, 1, digest), _PASS)]
+    again = (*_sampled(packet_filter.every_repeated), _DROP)
+    repeated = [step for digest in packet_filter.repeated for step in ((_JUMP_EQUAL, 0, len(again), digest), *again)]
+    return (*_sampled(packet_filter.every), *load_digest, *upcoming, *repeated, _DROP)
 
 
 def _sampled(every: int) -> Program:

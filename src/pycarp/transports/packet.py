@@ -10,7 +10,7 @@ import secrets
 import socket
 import struct
 
-from pycarp.core.siege import Screen
+from pycarp.core.flood import PacketFilter
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.sockets import SocketTransport
@@ -76,8 +76,8 @@ class _PacketPort:
         # A frame socket says nothing to switches that send a group only to its members.
         ip_sockets.join(self._packets, self._index, group)
 
-    def screen(self, screen: Screen | None) -> None:
-        filters.attach(self._frames, filters.carp_frames(self._family, screen))
+    def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
+        filters.attach(self._frames, filters.carp_frames(self._family, packet_filter))
 
     def close(self) -> None:
         self._sockets.close()

@@ -7,7 +7,7 @@ its group.
 import contextlib
 import socket
 
-from pycarp.core.siege import Screen
+from pycarp.core.flood import PacketFilter
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.sockets import SocketTransport
@@ -55,11 +55,11 @@ class _RawPort:
     def join(self, group: Address) -> None:
         ip_sockets.join(self._on_link, self._index, group)
 
-    def screen(self, screen: Screen | None) -> None:
-        if screen is None:
+    def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
+        if packet_filter is None:
             filters.detach(self._on_link)
         else:
-            filters.attach(self._on_link, filters.screened_packets(self._family, screen))
+            filters.attach(self._on_link, filters.filtered_packets(self._family, packet_filter))
 
     def close(self) -> None:
         self._sockets.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from pycarp.core.siege import Screen
+from pycarp.core.flood import PacketFilter
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.deeds import Parcel
@@ -34,8 +34,8 @@ class Port(Protocol):
     def join(self, group: Address) -> None:
         """Become a member of a group; EADDRINUSE when it is one already."""
 
-    def screen(self, screen: Screen | None) -> None:
-        """Let the kernel drop what a screen does not let through; None for all that is usual."""
+    def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
+        """Have the kernel drop what a packet filter does not pass; None for the usual filter."""
 
     def close(self) -> None:
         """Close the sockets."""
@@ -46,7 +46,7 @@ class _Link:
     wake: Callable[[], None]
     ports: dict[Family, Port] = field(default_factory=dict)
     groups: set[Address] = field(default_factory=set)
-    screen: Screen | None = None
+    packet_filter: PacketFilter | None = None
     reads: int = 0
 
 
@@ -122,18 +122,18 @@ class SocketTransport:
         readers = [partial(_read, link, port) for link in self._links.values() for port in link.ports.values()]
         return self._turns.read(readers, limit)
 
-    def reads(self) -> dict[str, int]:
+    def packets_read(self) -> dict[str, int]:
         """Return how many packets were read on each link, of both families."""
         return {name: link.reads for name, link in self._links.items()}
 
-    def screen(self, link: str, screen: Screen | None) -> None:
+    def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
         """Attach other filters to the sockets of a link; OSError."""
         opened = self._links.get(link)
         if opened is None:
             return
-        opened.screen = screen
+        opened.packet_filter = packet_filter
         for port in opened.ports.values():
-            port.screen(screen)
+            port.set_packet_filter(packet_filter)
 
     async def close(self) -> None:
         """Close every port."""
@@ -146,8 +146,8 @@ class SocketTransport:
             for group in opened.groups:
                 if family_of(group) is family:
                     _join(port, group)
-            if opened.screen is not None:
-                port.screen(opened.screen)
+            if opened.packet_filter is not None:
+                port.set_packet_filter(opened.packet_filter)
             asyncio.get_running_loop().add_reader(port.fileno(), opened.wake)
         except OSError:
             port.close()

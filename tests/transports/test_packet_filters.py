@@ -1,4 +1,4 @@
-"""What a screen lets through the kernel, on a real link: the digests that it names, and samples of all else."""
+"""What a packet filter passes, on a real link: the digests that it names, and samples of all else."""
 
 import asyncio
 import contextlib
@@ -9,8 +9,8 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from pycarp import transports
-from pycarp.core.siege import Screen
-from pycarp.transports.base import Screening
+from pycarp.core.flood import PacketFilter
+from pycarp.transports.base import PacketFiltering
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, family_of
 from pycarp.wire import advertisement as wire
 from tests.support.carp_packets import frame, ip_packet
@@ -35,20 +35,20 @@ def payload(digest: bytes) -> bytes:
     return wire.encode(wire.Advertisement(vhid=1, advbase=1, advskew=0, counter=1, digest=digest))
 
 
-def screen(*, every: int = NEVER, every_repeated: int = NEVER) -> Screen:
+def a_filter(*, every: int = NEVER, every_repeated: int = NEVER) -> PacketFilter:
     words = [int.from_bytes(digest[:4], "big") for digest in (EXPECTED, CONSTANT)]
-    return Screen((words[0],), (words[1],), every=every, every_repeated=every_repeated)
+    return PacketFilter((words[0],), (words[1],), every=every, every_repeated=every_repeated)
 
 
-class Screened:
-    """A transport behind a screen, and the attacker at the other end of the cable."""
+class FilteredLink:
+    """A transport behind a packet filter, and the attacker at the other end of the cable."""
 
     def __init__(self, name: str, segment: tuple[Namespace, Namespace]) -> None:
         self._ours, self._theirs = segment
         self.transport = transports.by_name(name)
 
     @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator["Screened"]:
+    async def opened(self) -> AsyncIterator["FilteredLink"]:
         inside = TransportInside(self.transport, self._theirs)
         await inside.open_link(LINK, lambda: None)
         try:
@@ -56,9 +56,9 @@ class Screened:
         finally:
             await self.transport.close()
 
-    def use(self, screen: Screen | None) -> None:
-        assert isinstance(self.transport, Screening)
-        self.transport.screen(LINK, screen)
+    def use(self, packet_filter: PacketFilter | None) -> None:
+        assert isinstance(self.transport, PacketFiltering)
+        self.transport.set_packet_filter(LINK, packet_filter)
 
     async def heard(self, source: Address, *payloads: bytes) -> list[bytes]:
         """Send packets and return the digests of those that arrive."""
@@ -77,8 +77,8 @@ def _digest(datagram: Datagram) -> bytes:
 @pytest.mark.parametrize("source", BOTH, ids=["IPv4", "IPv6"])
 @pytest.mark.parametrize("name", ["packet", "raw"])
 async def test_only_what_is_expected_passes(name: str, source: Address, segment: tuple[Namespace, Namespace]) -> None:
-    async with Screened(name, segment).opened() as link:
-        link.use(screen())
+    async with FilteredLink(name, segment).opened() as link:
+        link.use(a_filter())
         heard = await link.heard(source, *map(payload, (FORGED, EXPECTED, FORGED)))
 
     assert heard == [EXPECTED]
@@ -89,10 +89,10 @@ async def test_only_what_is_expected_passes(name: str, source: Address, segment:
 async def test_what_is_repeated_is_sampled_by_itself(
     name: str, source: Address, segment: tuple[Namespace, Namespace]
 ) -> None:
-    async with Screened(name, segment).opened() as link:
-        link.use(screen(every_repeated=1))
+    async with FilteredLink(name, segment).opened() as link:
+        link.use(a_filter(every_repeated=1))
         heard = await link.heard(source, *map(payload, (FORGED, CONSTANT)))
-        link.use(screen(every_repeated=NEVER))
+        link.use(a_filter(every_repeated=NEVER))
         heard += await link.heard(source, payload(CONSTANT))
 
     assert heard == [CONSTANT]
@@ -100,8 +100,8 @@ async def test_what_is_repeated_is_sampled_by_itself(
 
 @pytest.mark.parametrize("name", ["packet", "raw"])
 async def test_one_in_so_many_of_all_passes_whatever_it_is(name: str, segment: tuple[Namespace, Namespace]) -> None:
-    async with Screened(name, segment).opened() as link:
-        link.use(screen(every=4))
+    async with FilteredLink(name, segment).opened() as link:
+        link.use(a_filter(every=4))
         heard = await link.heard(BOTH[0], *([payload(FORGED)] * 200))
         short = await link.heard(BOTH[0], *([b"short"] * 200))
 
@@ -110,17 +110,17 @@ async def test_one_in_so_many_of_all_passes_whatever_it_is(name: str, segment: t
 
 
 @pytest.mark.parametrize("name", ["packet", "raw"])
-async def test_without_a_screen_everything_passes_again(name: str, segment: tuple[Namespace, Namespace]) -> None:
-    async with Screened(name, segment).opened() as link:
-        link.use(screen())
+async def test_without_a_filter_everything_passes_again(name: str, segment: tuple[Namespace, Namespace]) -> None:
+    async with FilteredLink(name, segment).opened() as link:
+        link.use(a_filter())
         link.use(None)
         heard = await link.heard(BOTH[0], payload(FORGED))
 
     assert heard == [FORGED]
 
 
-async def test_the_longest_screen_is_not_too_long_for_the_kernel(segment: tuple[Namespace, Namespace]) -> None:
-    many = Screen(tuple(range(512)), tuple(range(1000, 1255)), every=2, every_repeated=2)
-    async with Screened("packet", segment).opened() as link:
+async def test_the_longest_filter_is_not_too_long_for_the_kernel(segment: tuple[Namespace, Namespace]) -> None:
+    many = PacketFilter(tuple(range(512)), tuple(range(1000, 1255)), every=2, every_repeated=2)
+    async with FilteredLink("packet", segment).opened() as link:
         for _ in range(2):
             link.use(many)
