@@ -260,7 +260,7 @@ async def test_the_guardian_stays_armed_for_addresses_that_could_not_be_dropped(
     await asyncio.sleep(FAILS_AT_S + 10)
 
     assert here.guardian.armed == {web.key}
-    assert caplog.text.count("could not drop 192.0.2.10/24: [Errno 5] busy") == 1
+    assert caplog.text.count("could not drop 192.0.2.10/24") == 1
 
 
 # Who waits
