@@ -316,6 +316,18 @@ async def test_who_begins_to_wait_afterwards_gets_an_error(wait: Callable[[Virtu
 
 
 @in_virtual_time
+async def test_a_hand_over_whose_drop_hangs_ends_with_the_error_at_once() -> None:
+    here = FaultyNode()
+    web = await failing(here)
+    await asyncio.sleep(FAILS_AT_S - now_s() - 1)
+    here.faults.wrong["drop"] = Hang.UNTIL_CANCELLED
+    with pytest.raises(NodeFailedError):
+        await web.hand_over()
+
+    assert now_s() == pytest.approx(FAILS_AT_S, abs=0.1)
+
+
+@in_virtual_time
 async def test_a_body_that_may_run_only_while_master_is_ended() -> None:
     here = FaultyNode()
     web = await failing(here)

@@ -152,6 +152,32 @@ async def test_a_host_that_is_added_at_once_joins_on_the_device_that_is_there_no
 
 
 @in_virtual_time
+async def test_a_device_that_is_gone_is_not_opened() -> None:
+    async with on_device(FaultyNode()) as here:
+        await here.node.add(config())
+        here.monitor.change(GONE)
+        await asyncio.sleep(60)
+
+        assert here.transport.openings == 1
+
+
+@in_virtual_time
+async def test_a_link_that_could_not_be_left_in_time_is_closed_later() -> None:
+    async with on_device(FaultyNode(close_timeout_s=3)) as here:
+        web = await here.node.add(config())
+        here.faults.wrong["open_link"] = Hang.UNTIL_CANCELLED
+        here.monitor.change(device(4))
+        await asyncio.sleep(1)
+        await here.node.remove(web)
+        before = here.transport.opened
+        here.faults.wrong.clear()
+        here.faults.released.set()
+        await asyncio.sleep(60)
+
+        assert (before, here.transport.opened) == ([LINK], [])
+
+
+@in_virtual_time
 async def test_nothing_is_opened_again_for_a_link_without_hosts() -> None:
     async with on_device(FaultyNode()) as here:
         web = await here.node.add(config())

@@ -521,6 +521,25 @@ async def test_closing_waits_no_longer_than_it_was_told_however_many_callbacks_h
 
 
 @in_virtual_time
+async def test_callbacks_that_hang_are_cancelled_after_the_departure_though_nobody_closes_the_log() -> None:
+    story = Story()
+    cancelled_at_s: list[float] = []
+
+    async def hang(_change: StateChange) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled_at_s.append(now_s())
+
+    story.log.add_callback(hang, anything)
+    story.enter(State.BACKUP)
+    story.depart()
+    await asyncio.sleep(60)
+
+    assert cancelled_at_s == [pytest.approx(5, abs=0.01)]
+
+
+@in_virtual_time
 async def test_a_coroutine_callback_may_close_the_log_without_waiting_for_itself() -> None:
     story = Story()
     closed_at_s: list[float] = []

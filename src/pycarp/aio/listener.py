@@ -103,7 +103,7 @@ class Listener:
     def _start(self, call: Any) -> None:
         self._rest.clear()
         self._task = asyncio.get_running_loop().create_task(call, context=self._context.copy())
-        self._task.add_done_callback(self._ended)
+        self._task.add_done_callback(self._ended, context=self._context.copy())
 
     async def _call(self, change: StateChange) -> None:
         outcome = self.callback(change)

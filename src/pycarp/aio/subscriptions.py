@@ -100,7 +100,7 @@ class EventLog:
         for event in self._kept:
             if event.seq > after and isinstance(event, StateChange):
                 return event
-        event = await self._wait(lambda event: isinstance(event, StateChange) and event.seq > after)
+        event = await self._wait(lambda event: isinstance(event, StateChange))
         assert isinstance(event, StateChange)
         return event
 
