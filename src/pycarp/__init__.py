@@ -59,6 +59,7 @@ from pycarp.errors import (
     ConfigError,
     ControlError,
     HandOverError,
+    NodeFailedError,
     TransportError,
     UsageError,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "MasterHeard",
     "Mismatch",
     "Node",
+    "NodeFailedError",
     "PeerMismatch",
     "Reason",
     "Settings",

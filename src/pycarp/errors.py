@@ -5,6 +5,7 @@
     CarpError
     ├── ConfigError       the caller's settings are wrong; raised before anything runs
     ├── UsageError        right settings, wrong moment: node closed, host in the wrong state
+    ├── NodeFailedError   the node stopped because of a failure, which is the __cause__
     ├── DecodeError       octets are not what they claim; caught in the engine and counted
     ├── TransportError    opening or configuring a transport failed; __cause__ is the OSError
     ├── ActuatorError     changing addresses failed; at run time it travels as data in a report
@@ -27,6 +28,10 @@ class ConfigError(CarpError):
 
 class UsageError(CarpError):
     """A call that is legal, but not in this moment."""
+
+
+class NodeFailedError(CarpError):
+    """The node failed, dropped its addresses and stopped; ``__cause__`` is what it failed of."""
 
 
 class DecodeError(CarpError):

@@ -120,7 +120,8 @@ class LinkFacts:
     """What is known of a network device: its name, whether it carries, its MAC and its own addresses.
 
     ``is_certain`` is False for a device that is up but does not say whether it carries. ``addresses`` are in the order
-    of preference for a source; the shared addresses may be among them.
+    of preference for a source; the shared addresses may be among them. ``index`` numbers the device: another number
+    says that it was deleted and made anew, 0 that none is known.
     """
 
     name: str
@@ -128,6 +129,7 @@ class LinkFacts:
     is_certain: bool = True
     mac: MacAddress | None = None
     addresses: tuple[Interface, ...] = ()
+    index: int = 0
 
 
 def family_of(address: Address | Interface) -> Family:

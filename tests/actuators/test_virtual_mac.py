@@ -425,3 +425,17 @@ async def test_the_prolongations_of_250_hosts_cost_little(namespace: Namespace) 
         spent_s = time.process_time() - before_s
 
     assert spent_s < 0.2
+
+
+async def test_an_adoption_that_is_cancelled_at_any_moment_is_undone_by_abandoning(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        for turns in range(20):
+            adopting = asyncio.create_task(actuator.adopt(HOST))
+            for _ in range(turns // 4):
+                await asyncio.sleep(0)
+            adopting.cancel()
+            await asyncio.wait({adopting})
+            await actuator.abandon(HOST.key)
+
+            assert links(namespace) == {"lo", LINK}
+            assert actuator.devices == {}

@@ -296,3 +296,16 @@ async def test_a_departed_host_answers_with_usage_errors_and_init() -> None:
             await web.next_change()
         assert web.state is State.INIT
         assert (web.name, str(web.key)) == ("carp0", "1@em0")
+
+
+@in_virtual_time
+async def test_a_host_that_has_departed_says_so_whatever_it_is_asked() -> None:
+    async with node(MemoryBus()) as here:
+        web = await here.add(config())
+        await here.remove(web)
+
+        for call in (web.down, lambda: web.force(State.MASTER), lambda: web.demote("x", by=1), web.snapshot):
+            with pytest.raises(UsageError, match="has departed"):
+                call()
+        with pytest.raises(UsageError, match="has departed"):
+            await web.hand_over()

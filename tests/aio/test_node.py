@@ -17,7 +17,7 @@ from pycarp.vocabulary import HostKey, Interface, LinkFacts, Outgoing
 from tests.support.actuators import RecordingActuator
 from tests.support.nodes import Peer, config, link, node
 from tests.support.transports import ScriptedTransport
-from tests.support.virtual import in_virtual_time, let_others_run, now_s
+from tests.support.virtual import in_virtual_time, let_others_run, now_s, until_held
 
 OTHER = "192.0.2.11/24"
 
@@ -205,8 +205,7 @@ async def test_removing_a_host_whose_drop_hangs_is_a_timeout_and_the_drop_goes_o
     actuator = RecordingActuator()
     async with node(MemoryBus(), actuator=actuator, close_timeout_s=5) as here:
         web = await here.add(config())
-        await web.wait_for(State.MASTER)
-        await let_others_run()
+        await until_held(web)
         actuator.refused.add(Action.DROP)
         with pytest.raises(TimeoutError):
             await here.remove(web)
@@ -254,7 +253,7 @@ async def test_a_cancelled_removal_still_drops_the_addresses() -> None:
 
 @pytest.mark.parametrize(
     "actuator",
-    [RecordingActuator(takes_s=30), RecordingActuator(refused=set(Action)), RecordingActuator(hanging=set(Action))],
+    [RecordingActuator(takes_s=10), RecordingActuator(refused={Action.DROP}), RecordingActuator(hanging=set(Action))],
     ids=["slow", "failing", "hanging"],
 )
 @in_virtual_time
@@ -265,13 +264,11 @@ async def test_actuation_that_is_slow_or_fails_never_delays_an_advertisement(act
         async with node(bus, actuator=actuator) as here:
             web = await here.add(config())
             web.force(State.MASTER)
-            await asyncio.sleep(120)
+            await asyncio.sleep(14.5)
             times_s = [heard.at_s for heard in peer.heard]
 
     pauses_s = [after - before for before, after in itertools.pairwise(times_s)]
-    assert len(pauses_s) > 60
-    # A MASTER that cannot hold its addresses is demoted by 240, which is 240/256 s more.
-    assert max(pauses_s) < 2
+    assert pauses_s == pytest.approx([1.0] * 14)
 
 
 @in_virtual_time
@@ -604,8 +601,8 @@ async def test_a_bug_while_leaving_drops_what_is_still_held_and_comes_out() -> N
     with pytest.raises(ZeroDivisionError):
         await body()
 
-    # The bow-out of vhid 1 breaks the engine at second 10; vhid 2 is given up at second 15, and dropped directly.
-    assert now_s() == pytest.approx(15, abs=0.01)
+    # The bow-out of vhid 1 breaks the engine at second 10; vhid 2 is dropped directly as soon as that works.
+    assert 14 <= now_s() < 15
     assert actuator.held == set()
 
 

@@ -62,7 +62,7 @@ def test_what_was_recorded_can_be_replayed_and_is_private(tmp_path: Path) -> Non
     happen(Recorder([sink], entropy=entropy(1)), 3)
     sink.close()
 
-    assert steps_in(tmp_path / "r.jsonl") == 11
+    assert steps_in(tmp_path / "r.jsonl") == 12
     assert stat.S_IMODE((tmp_path / "r.jsonl").stat().st_mode) == 0o600
     assert b"testpass" not in (tmp_path / "r.jsonl").read_bytes()
 
@@ -77,7 +77,7 @@ def test_files_are_rotated_bounded_and_each_replays_alone(tmp_path: Path) -> Non
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["r.jsonl", "r.jsonl.1", "r.jsonl.2"]
     assert all(path.stat().st_size <= 8192 for path in tmp_path.iterdir())
-    assert all(steps_in(path) > 3 for path in tmp_path.iterdir())
+    assert all(steps_in(path) > 1 for path in tmp_path.iterdir())
 
 
 def test_the_recording_of_the_run_before_is_kept(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_recording_of_the_run_before_is_kept(tmp_path: Path) -> None:
         happen(Recorder([sink], entropy=entropy(1)), 0)
         sink.close()
 
-    assert steps_in(tmp_path / "r.jsonl.1") == steps_in(tmp_path / "r.jsonl") == 8
+    assert steps_in(tmp_path / "r.jsonl.1") == steps_in(tmp_path / "r.jsonl") == 9
 
 
 def test_a_file_that_cannot_be_begun_is_one_clear_error(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import functools
 
 import pytest
 
-from pycarp.aio.subscriptions import KEPT_EVENTS, QUEUE_LIMIT, EventLog
+from pycarp.aio.listener import QUEUE_LIMIT
+from pycarp.aio.subscriptions import KEPT_EVENTS, EventLog
 from pycarp.core.events import DemotionChange, Departed, Event, EventsMissed, StateChange
 from pycarp.core.state import Reason, State
 from pycarp.errors import UsageError
@@ -13,6 +14,10 @@ from pycarp.vocabulary import HostKey
 from tests.support.virtual import Complaints, in_virtual_time, let_others_run, now_s
 
 KEY = HostKey("em0", 1)
+
+
+def anything(_change: StateChange) -> bool:
+    return True
 
 
 class Story:
@@ -133,6 +138,18 @@ async def test_a_cancelled_wait_leaves_the_other_waiters_alone() -> None:
     story.enter(State.MASTER)
 
     assert (await patient).new is State.MASTER
+
+
+@in_virtual_time
+async def test_waits_that_time_out_or_are_cancelled_leave_nothing_behind() -> None:
+    story = Story()
+    story.enter(State.BACKUP)
+    for wait in (story.log.wait_for(State.MASTER), story.log.next_change(1), story.log.departure()):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await wait
+
+    assert story.log.waiting == 0
 
 
 @in_virtual_time
@@ -310,7 +327,7 @@ async def test_a_cancelled_subscription_gives_what_is_queued_and_ends() -> None:
 async def test_a_plain_callback_sees_six_transitions_within_the_turn() -> None:
     story = Story()
     seen: list[StateChange] = []
-    story.log.add_callback(seen.append, None)
+    story.log.add_callback(seen.append, anything)
 
     story.enter(*SIX)
 
@@ -327,7 +344,7 @@ async def test_a_coroutine_callback_sees_six_transitions_in_order_and_never_over
         await asyncio.sleep(1)
         seen.append(f"{change.seq} ends")
 
-    story.log.add_callback(slowly, None)
+    story.log.add_callback(slowly, anything)
     story.enter(*SIX)
     await story.log.close(60)
 
@@ -343,8 +360,8 @@ async def test_a_callback_for_one_state_hears_of_no_other() -> None:
     async def spin(change: StateChange) -> None:
         spun.append(change.new)
 
-    story.log.add_callback(lambda change: plain.append(change.new), State.MASTER)
-    story.log.add_callback(spin, State.BACKUP)
+    story.log.add_callback(lambda change: plain.append(change.new), lambda change: change.new is State.MASTER)
+    story.log.add_callback(spin, lambda change: change.new is State.BACKUP)
     story.enter(*SIX)
     await story.log.close(1)
 
@@ -360,7 +377,7 @@ async def test_a_partial_of_a_coroutine_function_is_a_coroutine_callback() -> No
     async def remember(name: str, change: StateChange) -> None:
         seen.append((name, change.new))
 
-    story.log.add_callback(functools.partial(remember, "web"), None)
+    story.log.add_callback(functools.partial(remember, "web"), anything)
     story.enter(State.MASTER)
     await story.log.close(1)
 
@@ -379,9 +396,9 @@ async def test_a_raising_callback_reaches_the_exception_handler_and_disturbs_nob
     async def fail_later(_change: StateChange) -> None:
         raise LookupError("coroutine")
 
-    story.log.add_callback(fail, None)
-    story.log.add_callback(fail_later, None)
-    story.log.add_callback(lambda change: seen.append(change.new), None)
+    story.log.add_callback(fail, anything)
+    story.log.add_callback(fail_later, anything)
+    story.log.add_callback(lambda change: seen.append(change.new), anything)
     story.enter(State.BACKUP, State.MASTER)
     await story.log.close(1)
 
@@ -397,7 +414,7 @@ async def test_a_removed_callback_is_not_called_any_more() -> None:
     def remember(change: StateChange) -> None:
         seen.append(change.new)
 
-    story.log.add_callback(remember, None)
+    story.log.add_callback(remember, anything)
     story.enter(State.BACKUP)
     story.log.remove_callback(remember)
     story.enter(State.MASTER)
@@ -416,7 +433,7 @@ async def test_a_method_can_be_removed_as_well() -> None:
 
     story = Story()
     observer = Observer()
-    story.log.add_callback(observer.hear, None)
+    story.log.add_callback(observer.hear, anything)
     story.log.remove_callback(observer.hear)
     story.enter(State.BACKUP)
 
@@ -434,7 +451,7 @@ async def test_a_removed_coroutine_callback_is_cancelled() -> None:
         finally:
             seen.append("cancelled")
 
-    story.log.add_callback(hang, None)
+    story.log.add_callback(hang, anything)
     story.enter(State.BACKUP)
     await let_others_run()
     story.log.remove_callback(hang)
@@ -452,8 +469,8 @@ async def test_a_callback_may_remove_itself() -> None:
         seen.append(change.new)
         story.log.remove_callback(once)
 
-    story.log.add_callback(once, None)
-    story.log.add_callback(lambda change: seen.append(change.new), None)
+    story.log.add_callback(once, anything)
+    story.log.add_callback(lambda change: seen.append(change.new), anything)
     story.enter(State.BACKUP, State.MASTER)
 
     assert seen == [State.BACKUP, State.BACKUP, State.MASTER]
@@ -468,7 +485,7 @@ async def test_a_callback_for_a_host_that_has_departed_is_a_usage_error() -> Non
         raise AssertionError
 
     with pytest.raises(UsageError, match="has departed"):
-        story.log.add_callback(never, None)
+        story.log.add_callback(never, anything)
 
 
 @in_virtual_time
@@ -480,7 +497,7 @@ async def test_closing_lets_coroutine_callbacks_finish_what_they_were_given() ->
         await asyncio.sleep(1)
         seen.append(change.new)
 
-    story.log.add_callback(slowly, None)
+    story.log.add_callback(slowly, anything)
     story.enter(State.BACKUP, State.MASTER)
     await story.log.close(5)
 
@@ -496,11 +513,30 @@ async def test_closing_waits_no_longer_than_it_was_told_however_many_callbacks_h
         await asyncio.Event().wait()
 
     for _ in range(3):
-        story.log.add_callback(hang, None)
+        story.log.add_callback(hang, anything)
     story.enter(State.BACKUP)
     await story.log.close(5)
 
     assert now_s() == pytest.approx(5, abs=0.01)
+
+
+@in_virtual_time
+async def test_callbacks_that_hang_are_cancelled_after_the_departure_though_nobody_closes_the_log() -> None:
+    story = Story()
+    cancelled_at_s: list[float] = []
+
+    async def hang(_change: StateChange) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled_at_s.append(now_s())
+
+    story.log.add_callback(hang, anything)
+    story.enter(State.BACKUP)
+    story.depart()
+    await asyncio.sleep(60)
+
+    assert cancelled_at_s == [pytest.approx(5, abs=0.01)]
 
 
 @in_virtual_time
@@ -512,7 +548,7 @@ async def test_a_coroutine_callback_may_close_the_log_without_waiting_for_itself
         await story.log.close(5)
         closed_at_s.append(now_s())
 
-    story.log.add_callback(close, None)
+    story.log.add_callback(close, anything)
     story.enter(State.BACKUP)
     await asyncio.sleep(60)
 
@@ -527,7 +563,7 @@ async def test_a_coroutine_callback_that_falls_behind_is_reported() -> None:
     async def hang(_change: StateChange) -> None:
         await asyncio.Event().wait()
 
-    story.log.add_callback(hang, None)
+    story.log.add_callback(hang, anything)
     story.enter(*[State.MASTER, State.BACKUP] * (QUEUE_LIMIT // 2 + 1))
     await story.log.close(1)
 

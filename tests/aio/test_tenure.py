@@ -30,7 +30,7 @@ from tests.support.nodes import config, link, node
 from tests.support.transports import ScriptedTransport
 from tests.support.virtual import in_virtual_time, let_others_run, now_s
 
-CLEAN_UP_S = 0.34
+CLEAN_UP_S = 0.33
 """What of the lease is for clean-up with advbase 1, rounded up."""
 
 
@@ -178,7 +178,7 @@ async def test_a_body_begins_when_the_addresses_are_held() -> None:
     async with node:
         host = await node.add(config())
         async with host.tenure() as term:
-            assert (now_s(), host.state, term.is_lost) == (3.25, State.MASTER, False)
+            assert (now_s(), host.state, term.is_lost) == (3.253, State.MASTER, False)
 
 
 @in_virtual_time

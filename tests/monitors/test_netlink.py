@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import resource
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import IPv4Interface, IPv6Interface
 
@@ -90,6 +91,7 @@ async def test_a_link_is_told_with_its_mac_and_its_addresses(segment: tuple[Name
             is_up=True,
             mac=MacAddress.parse("02:00:00:00:00:07"),
             addresses=(ours.own, IPv4Interface("10.77.0.50/32"), ours.own6),
+            index=socket.if_nametoindex(LINK),
         )
 
 

@@ -1,4 +1,4 @@
-"""The world of nodes: what a driver does, without a clock."""
+"""The world of nodes: what a runtime does, without a clock."""
 
 import pytest
 

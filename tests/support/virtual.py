@@ -5,7 +5,10 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
 
+from pycarp import State, VirtualHost
+from pycarp.dialects import UNIVERSAL
 from pycarp.testing import run
+from pycarp.vocabulary import NS_PER_S
 
 P = ParamSpec("P")
 
@@ -29,6 +32,13 @@ async def let_others_run() -> None:
     """Give every task that is ready some turns, without letting time pass."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def until_held(host: VirtualHost) -> None:
+    """Wait until a host is MASTER and has asked for its addresses: it listens for others first."""
+    await host.wait_for(State.MASTER)
+    await asyncio.sleep(UNIVERSAL.contention_ns / NS_PER_S)
+    await let_others_run()
 
 
 class Complaints:

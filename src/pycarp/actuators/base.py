@@ -1,5 +1,6 @@
 """What every actuator promises."""
 
+import asyncio
 from collections.abc import Callable
 
 from pycarp.core.host_config import HostConfig
@@ -48,6 +49,7 @@ class Actuator:
 
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
         """Tell what others do to the addresses and to what carries them, until cancelled."""
+        await asyncio.Event().wait()
 
     async def abandon(self, *keys: HostKey) -> None:
         """Undo what ``adopt`` did for these hosts, after the addresses have been dropped; well if it did nothing."""

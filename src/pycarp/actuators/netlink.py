@@ -167,13 +167,12 @@ class NetlinkActuator(Actuator):
 
     async def abandon(self, *keys: HostKey) -> None:
         """Remove the devices, restore the switches that no other host needs, and strike all out of the journal."""
-        hosts = [host for key in keys if (host := self._hosts.get(key))]
-        if not hosts:
+        if self._route is None:
             return
         try:
-            await self._worker.run(partial(self._undo_all, hosts))
+            await self._worker.run(partial(self._undo_all, keys))
         except OSError as exc:
-            places = ", ".join(host.place for host in hosts)
+            places = ", ".join(host.place for key in keys if (host := self._hosts.get(key)))
             raise ActuatorError(f"cannot remove {places}: {_said(exc)}") from exc
         for key in keys:
             self._adoptions.pop(key, None)
@@ -269,7 +268,11 @@ class NetlinkActuator(Actuator):
             self._switches.release(key)
             raise
 
-    def _undo_all(self, hosts: Collection[SharedAddresses]) -> None:
+    def _undo_all(self, keys: Collection[HostKey]) -> None:
+        # Looked up here: an adoption that was cancelled in the thread's turn has gone on, and made its host by now.
+        hosts = [host for key in keys if (host := self._hosts.get(key))]
+        if not hosts:
+            return
         delete_together(self._opened, [host.device for host in hosts if host.device])
         for host in hosts:
             host.remove()

@@ -1,12 +1,15 @@
 """The handle of a virtual host that users hold."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from pycarp.aio.reign import Reign
-from pycarp.aio.subscriptions import Callback, EventLog, Subscription
+from pycarp.aio.arguments import check_amount, check_cause, check_flag, check_span, listed, state_named
+from pycarp.aio.host_runtime import HostRuntime
+from pycarp.aio.listener import Callback, check_callback
+from pycarp.aio.subscriptions import IsMeant, Subscription
 from pycarp.aio.tenure import CLEAN_UP_S, Tenure, TokenSource
 from pycarp.auth.key import Passphrase
 from pycarp.core.engine import HANDED_OVER
@@ -15,11 +18,16 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, HostReconfigured, Input, StateForced
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
-from pycarp.errors import ConfigError, HandOverError, UsageError
-from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
+from pycarp.errors import ConfigError, HandOverError, NodeFailedError, UsageError
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, HostKey, Interface
 
 HAND_OVER_TIMEOUT_S = 1.0
-"""pycarp and the kernels take over within milliseconds; ucarp, which polls, may take a second."""
+"""pycarp and the kernels take over within milliseconds of a bow-out; ucarp, which polls, may take a second."""
+
+DROP_TIMEOUT_S = 15.0
+"""How long handing over may take until the addresses are dropped."""
+
+_ADVSKEW_MAX = 254
 
 ROLLING_MAX_S = 24 * 3600
 """Longer than a day nobody takes to change a few hosts."""
@@ -36,19 +44,19 @@ class VirtualHost:
 
     def __init__(
         self,
-        config: HostConfig,
-        log: EventLog,
+        runtime: HostRuntime,
         submit: Callable[[Input], None],
+        check_thread: Callable[[], None],
         look: Callable[[HostKey], HostSnapshot],
-        reign: Reign,
         tokens: TokenSource,
     ) -> None:
-        self._key = config.key
-        self._name = config.name
-        self._log = log
+        self._key = runtime.key
+        self._name = runtime.config.name
+        self._runtime = runtime
+        self._log = runtime.log
         self._submit = submit
+        self._check_thread = check_thread
         self._look = look
-        self._reign = reign
         self._tokens = tokens
 
     def __repr__(self) -> str:
@@ -71,7 +79,7 @@ class VirtualHost:
 
     @property
     def state(self) -> State:
-        """The state now; INIT after the host has been removed."""
+        """The state now; INIT after the host has been removed, or its node has failed."""
         change = self._log.last_change
         return State.INIT if change is None else change.new
 
@@ -89,47 +97,63 @@ class VirtualHost:
 
     # Observing
 
-    async def wait_for(self, state: State) -> StateChange:
+    async def wait_for(self, state: State | str) -> StateChange:
         """Return the change that made ``state`` the current one: at once if it is, else when it comes.
 
         A reign that is over before the caller's task runs is reported all the same. Raises UsageError when the host
-        departs.
+        departs, NodeFailedError when its node fails, ConfigError for what is no state.
         """
-        return await self._log.wait_for(state)
+        self._check_thread()
+        return await self._log.wait_for(state_named(state))
 
     async def next_change(self, *, after: int | None = None) -> StateChange:
         """Return the first change numbered higher than ``after``; None stands for now.
 
         A loop that passes the ``seq`` of the last one it has seen misses none; UsageError when it was too slow for the
-        256 events that are kept, or when the host departs.
+        256 events that are kept, or when the host departs; NodeFailedError when its node fails.
         """
+        self._check_thread()
+        if after is not None and type(after) is not int:
+            raise ConfigError(f"after={after!r} is not the number of an event; pass the seq of one, or leave it out")
         return await self._log.next_change(self._log.seq if after is None else after)
 
     def events(self) -> Subscription:
         """Return a subscription: ``async with host.events() as events: async for event in events``."""
+        self._check_thread()
         return self._log.subscribe()
 
-    def on_change(self, callback: C) -> C:
+    def on_change(self, callback: C, *, replay_current: bool = False) -> C:
         """Call a function with every StateChange; usable as a decorator.
 
-        A plain function is called in the same loop turn and should be quick. A coroutine function runs in a task of
-        its own; its calls never overlap and keep their order. What it raises goes to the loop's exception handler.
+        It is called in the same loop turn and should be quick. What it returns is awaited if it can be, in a task of
+        its own, and then its calls never overlap and keep their order. What it raises goes to the loop's exception
+        handler, and no later change is lost. With ``replay_current`` it is called at once with the change that led to
+        the current state.
         """
-        self._log.add_callback(callback, None)
-        return callback
+        return self._call(callback, lambda _change: True, lambda _change: True, replay_current=replay_current)
 
-    def on_master(self, callback: C) -> C:
+    def on_master(self, callback: C, *, replay_current: bool = False) -> C:
         """Call a function with every StateChange to MASTER; as ``on_change``."""
-        self._log.add_callback(callback, State.MASTER)
-        return callback
+        return self._call(callback, _is_to_master, _is_to_master, replay_current=replay_current)
 
-    def on_backup(self, callback: C) -> C:
-        """Call a function with every StateChange to BACKUP; as ``on_change``."""
-        self._log.add_callback(callback, State.BACKUP)
-        return callback
+    def on_backup(self, callback: C, *, replay_current: bool = False) -> C:
+        """Call a function with every StateChange to BACKUP; as ``on_change``.
+
+        A MASTER whose link goes down, or that leaves, goes to INIT: to stop what runs on the MASTER only, take
+        ``on_lost``.
+        """
+        return self._call(callback, _is_to_backup, _is_to_backup, replay_current=replay_current)
+
+    def on_lost(self, callback: C, *, replay_current: bool = False) -> C:
+        """Call a function with every StateChange from MASTER to anything else, a failure of the node too.
+
+        As ``on_change``; ``replay_current`` calls it at once if the host is not MASTER now.
+        """
+        return self._call(callback, _is_from_master, _is_not_to_master, replay_current=replay_current)
 
     def remove_callback(self, callback: Callback) -> None:
-        """Stop calling a function."""
+        """Stop calling a function; what of it is being awaited is cancelled."""
+        self._check_thread()
         self._log.remove_callback(callback)
 
     def tenure(
@@ -138,58 +162,99 @@ class VirtualHost:
         """Return a context whose body runs only while this host is MASTER: ``async with host.tenure() as term``.
 
         Entering waits until the host is MASTER and holds the addresses, ``timeout_s`` seconds at most, then raises
-        TimeoutError; UsageError when the host departs. The body's task is cancelled before a peer may act, and has
+        TimeoutError; UsageError when the host departs, NodeFailedError when its node fails.
+        The body's task is cancelled before a peer may act, and has
         ``clean_up_s`` seconds to clean up, or less where more would not be safe (``term.clean_up_s``); then the context
         ends with TenureLost. ``token`` is awaited for ``term.token`` each time; without it the clock is its source.
         """
-        return Tenure(self._reign, clean_up_s=clean_up_s, timeout_s=timeout_s, token=token or self._tokens)
+        self._check_thread()
+        if token is not None and not callable(token):
+            raise ConfigError(f"token {token!r} cannot be called; pass a coroutine function that returns a number")
+        return Tenure(self._runtime.reign, clean_up_s=clean_up_s, timeout_s=timeout_s, token=token or self._tokens)
 
     # Informing
 
     def demote(self, cause: str, *, by: int) -> None:
-        """Add ``by`` to the advskew that is advertised, for a named cause; the same cause again replaces its amount."""
+        """Add ``by`` to the advskew that is advertised, for a named cause; the same cause again replaces its amount.
+
+        Raises ConfigError for a cause that is no text, or an amount that is no whole number.
+        """
+        check_cause(cause)
+        check_amount(by)
         self._inform(DemotionSet(self._key, cause, by))
 
     def restore(self, cause: str) -> None:
         """Take a named demotion back; nothing happens when it is not there."""
+        check_cause(cause)
         self._inform(DemotionSet(self._key, cause, 0))
 
-    def force(self, state: State) -> None:
+    def force(self, state: State | str) -> None:
         """Become MASTER or BACKUP now; what the peers say next may change it again.
 
-        Raises UsageError for INIT, and while in INIT, as kernels ignore it there.
+        Raises UsageError for INIT, and while in INIT, as kernels ignore it there; ConfigError for what is no state.
         """
+        state = state_named(state)
         if state is State.INIT:
             raise UsageError("INIT cannot be forced; use down()")
+        self._check_is_here()
         if self.state is State.INIT:
             raise UsageError(f"{self._name} is in INIT; bring its link and the host up first")
         self._inform(StateForced(self._key, state))
 
-    async def hand_over(self, *, timeout_s: float = HAND_OVER_TIMEOUT_S) -> Address:
+    async def hand_over(self, *, timeout_s: float | None = None) -> Address:
         """Leave the addresses to the next host; return its address when it is heard to be MASTER.
 
         The addresses are dropped first and bowed out then, so that they never answer twice. The host stays demoted, so
         that it does not take them back, until ``restore("handed over")``. Nobody can tell beforehand whether there is a
-        next host: when none is heard in time, this one takes the addresses back and HandOverError is raised. Raises
-        UsageError when this host is not MASTER.
+        next host: when none is heard within ``timeout_s`` seconds of the drop, this one takes the addresses back and
+        HandOverError is raised, as it is when they cannot be dropped. None stands for a second, and where the dialect
+        knows no bow-out for the time that a peer waits as well.
+
+        Raises UsageError when this host is not MASTER. When it is cancelled, nothing stays demoted, and whoever is next
+        takes part in the election as usual.
         """
+        if timeout_s is not None:
+            check_span("timeout", timeout_s)
+        self._check_is_here()
         if self.state is not State.MASTER:
             raise UsageError(f"{self._name} is {self.state}; only a MASTER can hand its addresses over")
         try:
-            async with self.events() as events:
-                self._inform(HandOverAsked(self._key))
-                await self._reign.vacated()
+            master, waited_s = await self._handed_over(timeout_s)
+        except BaseException:
+            with contextlib.suppress(UsageError, NodeFailedError):
+                self.restore(HANDED_OVER)
+            raise
+        if master is not None:
+            return master
+        self.restore(HANDED_OVER)
+        if self.snapshot().state is State.BACKUP:
+            self.force(State.MASTER)
+        text = f"nobody took the addresses of {self._name} over within {waited_s:g} s"
+        raise HandOverError(f"{text}; it is {self.snapshot().state} again")
+
+    async def _handed_over(self, timeout_s: float | None) -> tuple[Address | None, float]:
+        """Hand over; return the new MASTER, None when none is heard in time, and how long that was after the drop."""
+        began_s = asyncio.get_running_loop().time()
+        async with self.events() as events:
+            self._inform(HandOverAsked(self._key))
+            await self._dropped()
+            if timeout_s is None:
+                timeout_s = _hand_over_timeout_s(self.config, asyncio.get_running_loop().time() - began_s)
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     async for event in events:
                         if isinstance(event, MasterHeard):
-                            return event.source
+                            return event.source, timeout_s
+                    raise UsageError(f"virtual host {self._name} has departed")
+        return None, timeout_s
+
+    async def _dropped(self) -> None:
+        try:
+            async with asyncio.timeout(DROP_TIMEOUT_S):
+                await self._runtime.dropped()
         except TimeoutError:
-            self.restore(HANDED_OVER)
-            if self.snapshot().state is State.BACKUP:
-                self.force(State.MASTER)
-            text = f"nobody took the addresses of {self._name} over within {timeout_s:g} s"
-            raise HandOverError(f"{text}; it is {self.snapshot().state} again") from None
-        raise UsageError(f"virtual host {self._name} has departed")
+            text = f"the addresses of {self._name} could not be dropped within {DROP_TIMEOUT_S:g} s"
+            raise HandOverError(f"{text}, so that nobody may take them over") from None
 
     def down(self) -> None:
         """Leave as an administrator: addresses dropped, then bow-out; INIT until ``up``."""
@@ -219,19 +284,62 @@ class VirtualHost:
 
         Raises ConfigError when a value is out of range.
         """
-        if not 0 <= rolling_s <= ROLLING_MAX_S:
-            raise ConfigError(f"rolling time {rolling_s:g} s is outside 0-{ROLLING_MAX_S}")
+        check_span("rolling time", rolling_s, may_be_zero=True, most_s=ROLLING_MAX_S)
+        if preempt is not None:
+            check_flag("preempt", preempt)
+        if passphrase is not None and not isinstance(passphrase, Passphrase | str | bytes):
+            raise ConfigError(f"passphrase is a {type(passphrase).__name__}; pass a str, bytes or Passphrase")
         given = {
             "advbase": advbase,
             "advskew": advskew,
             "preempt": preempt,
-            "addresses": None if addresses is None else tuple(addresses),
+            "addresses": listed("addresses", addresses),
             "passphrase": passphrase,
-            "peers": None if peers is None else tuple(peers),
+            "peers": listed("peers", peers),
         }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         self._inform(HostReconfigured(replace(self.config, **changes), round(rolling_s * NS_PER_S)))
 
+    def _call(self, callback: C, is_meant: IsMeant, is_meant_now: IsMeant, *, replay_current: bool) -> C:
+        self._check_thread()
+        check_callback(callback)
+        self._log.add_callback(callback, is_meant, replays=is_meant_now if replay_current else None)
+        return callback
+
+    def _check_is_here(self) -> None:
+        self._check_thread()
+        self._log.check_is_open()
+
     def _inform(self, event: Input) -> None:
-        self.snapshot()
+        self._check_is_here()
         self._submit(event)
+
+
+def _is_to_master(change: StateChange) -> bool:
+    return change.new is State.MASTER
+
+
+def _is_to_backup(change: StateChange) -> bool:
+    return change.new is State.BACKUP
+
+
+def _is_from_master(change: StateChange) -> bool:
+    return change.old is State.MASTER and change.new is not State.MASTER
+
+
+def _is_not_to_master(change: StateChange) -> bool:
+    return change.new is not State.MASTER
+
+
+def _hand_over_timeout_s(config: HostConfig, dropping_s: float) -> float:
+    """Return how long after the drop the next host is waited for.
+
+    Without a bow-out it waits until this one has been silent for long enough. One that has taken over while the drop
+    took its time is heard when it advertises next.
+    """
+    if config.dialect.bow_out is None:
+        longest_ns = config.dialect.master_down_ns(config.advbase, _ADVSKEW_MAX, config.dead_ratio)
+        return HAND_OVER_TIMEOUT_S + longest_ns / NS_PER_S
+    if dropping_s < HAND_OVER_TIMEOUT_S:
+        return HAND_OVER_TIMEOUT_S
+    return HAND_OVER_TIMEOUT_S + config.advbase + _ADVSKEW_MAX * NS_PER_SKEW / NS_PER_S

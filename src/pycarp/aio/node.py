@@ -1,24 +1,26 @@
-"""A process's set of virtual hosts: opens what they need, adds, removes, and leaves cleanly."""
+"""A process's set of virtual hosts: opens what they need, adds, removes, fails, and leaves cleanly."""
 
 import asyncio
 import contextlib
+import contextvars
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pycarp import actuators, monitors, transports
 from pycarp.actuators.base import Actuator
-from pycarp.aio.driver import Driver
-from pycarp.aio.guard import Guard, Guardian
+from pycarp.aio.arguments import check_amount, check_cause, check_group, check_methods, check_settings, check_span
+from pycarp.aio.bounded import outcome_of, result_of
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.lanes import ATTEMPT_TIMEOUT_S, Lane
+from pycarp.aio.host_runtime import Backends, HostRuntime
+from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
-from pycarp.aio.reign import Reign
-from pycarp.aio.subscriptions import EventLog
+from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, Guardian, Observers, Shell
 from pycarp.aio.tenure import ClockTokens
-from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
@@ -33,25 +35,25 @@ from pycarp.core.inputs import (
     SettingsChanged,
 )
 from pycarp.core.settings import Settings
-from pycarp.core.snapshot import EngineSnapshot
-from pycarp.errors import ActuatorError, ConfigError, TransportError, UsageError
+from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
+from pycarp.core.state import State
+from pycarp.errors import ActuatorError, ConfigError, NodeFailedError, UsageError
 from pycarp.monitors.base import Monitor
 from pycarp.recording import Recorder, Sink
 from pycarp.transports.base import Transport
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
 
 CLOSE_TIMEOUT_S = 5.0
-ACTUATIONS_AT_A_TIME = 32
 
+_RELEASE_SHARE = 10
+"""What hangs at the end of leaving gets a tenth of ``close_timeout_s`` more, if dropping has used all of it up."""
 
-@dataclass(slots=True)
-class _Place:
-    """What the node keeps about one host."""
+_LOOKS_MAX = 5
+"""How often a link that does not come to rest is looked at before a host is added on it."""
 
-    host: VirtualHost
-    log: EventLog
-    lane: Lane
-    reign: Reign
+_TRANSPORT = ("open_link", "join", "close_link", "send", "parcel", "drain", "close")
+_ACTUATOR = ("open", "adopt", "hold", "prolong", "drop", "will", "announce", "set_up", "watch", "abandon", "close")
+_MONITOR = ("open", "watch", "run", "close")
 
 
 class Node:
@@ -59,9 +61,14 @@ class Node:
 
     ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or
     objects that satisfy the protocols; ``monitor`` is an object, None for the operating system's. Leaving the
-    context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``. An actuator may take
-    ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when this process cannot. ``recorders`` are
-    given every step of the engine; see ``pycarp.recording``.
+    context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``, and a tenth of that more if
+    everything hangs. An actuator may take ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when
+    this process cannot. ``recorders`` are given every step of the engine; see ``pycarp.recording``.
+
+    A node that fails (a bug, a monitor that ends) drops its addresses and closes by itself, logs why, ends every wait
+    with NodeFailedError, and cancels the task that entered it; leaving it then raises ``failure``.
+
+    All of it is for the thread that entered it; UsageError in any other one.
     """
 
     def __init__(
@@ -76,51 +83,59 @@ class Node:
         guardian: Guardian | None = None,
         recorders: Sequence[Sink] = (),
     ) -> None:
+        check_span("close_timeout_s", close_timeout_s)
+        check_span("actuation_timeout_s", actuation_timeout_s)
+        if settings is not None:
+            check_settings(settings)
         self._transport = transports.by_name(transport) if isinstance(transport, str) else transport
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
-        self._monitor = monitor or monitors.system_monitor()
+        self._monitor = monitors.system_monitor() if monitor is None else monitor
+        check_methods("transport", self._transport, _TRANSPORT)
+        check_methods("actuator", self._actuator, _ACTUATOR)
+        check_methods("monitor", self._monitor, _MONITOR)
         self._guardian = guardian
-        self._guard = Guard(guardian, self._actuator, self._transport) if guardian else None
         self._close_timeout_s = close_timeout_s
         self._actuation_timeout_s = actuation_timeout_s
         self._engine = _engine(settings, recorders)
-        self._places: dict[HostKey, _Place] = {}
+        self._runtimes: dict[HostKey, HostRuntime] = {}
+        self._handles: dict[HostRuntime, VirtualHost] = {}
+        self._openings: dict[HostKey, asyncio.Task[HostRuntime]] = {}
+        self._unconfirmed: set[VirtualHost] = set()
+        self._remains: set[HostKey] = set()
+        self._noticed: Counter[str] = Counter()
         self._tokens = ClockTokens()
-        self._gate = asyncio.Semaphore(ACTUATIONS_AT_A_TIME)
-        self._opening = asyncio.Lock()
-        self._driver: Driver | None = None
+        self._shell: Shell | None = None
+        self._backends: Backends | None = None
         self._stack = contextlib.AsyncExitStack()
-        self._user: asyncio.Task[object] | None = None
-        self._is_leaving = False
-        self._failure: BaseException | None = None
+        self._thread = threading.get_ident()
+        self._context = contextvars.copy_context()
+        self._user: asyncio.Task[Any] | None = None
         self._has_cancelled_user = False
+        self._leaving: asyncio.Task[BaseException | None] | None = None
+        self._leave_by_s: float | None = None
+        self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         if self._user is not None:
             raise UsageError("a node can be entered once only")
         self._user = asyncio.current_task()
+        self._thread = threading.get_ident()
+        self._context = contextvars.copy_context()
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self._transport.close)
+            stack.push_async_callback(self._release, "transport", self._transport.close)
             await self._actuator.open()
-            stack.push_async_callback(self._actuator.close)
+            stack.push_async_callback(self._release, "actuator", self._actuator.close)
             if self._guardian is not None:
                 await self._guardian.start()
-                stack.push_async_callback(self._guardian.close)
+                stack.push_async_callback(self._release, "guardian", self._guardian.close)
             await self._monitor.open()
-            stack.push_async_callback(self._monitor.close)
-            self._driver = Driver(
-                engine=self._engine,
-                transport=self._transport,
-                actuate=self._actuate,
-                prolong=self._prolong,
-                publish=self._publish,
-                on_stall=self._tell_stall,
-                on_failure=self._fail,
-            )
-            for watch in (self._follow_links(self._driver), self._actuator.watch(self._driver.submit)):
-                follower = asyncio.create_task(watch)
-                follower.add_done_callback(self._stop_if_blind)
-                stack.push_async_callback(_cancel, follower)
+            stack.push_async_callback(self._release, "monitor", self._monitor.close)
+            self._shell = self._new_shell()
+            links = Links(self._transport, self._shell.wake, left_s=self._left_s)
+            stack.push_async_callback(self._release, "links", links.close)
+            self._backends = self._new_backends(links, self._shell)
+            self._follow(stack, "monitor.run()", self._monitor.run(self._notice_link))
+            self._follow(stack, "actuator.watch()", self._actuator.watch(self._submit))
             self._stack = stack.pop_all()
         return self
 
@@ -128,90 +143,70 @@ class Node:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         # A cancelled body must still leave cleanly, so this runs to its bounded end in a task of its own.
+        leaving = self._begin_leaving()
         try:
-            await _uninterrupted(asyncio.create_task(self._close()))
+            await _uninterrupted(leaving)
         finally:
             if self._failure is not None:
-                if self._has_cancelled_user and self._user is not None:
-                    self._user.uncancel()
+                task = asyncio.current_task()
+                if task is not None and self._has_cancelled_user and task is self._user:
+                    task.uncancel()
                 raise self._failure
+        error = leaving.result()
+        if error is not None:
+            raise error
 
     @property
     def hosts(self) -> tuple[VirtualHost, ...]:
         """The hosts, in the order in which they were added."""
-        return tuple(place.host for place in self._places.values())
+        return tuple(self._handles[each] for each in self._runtimes.values() if not each.has_departed)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the node failed of; None as long as it has not."""
+        return self._failure
 
     def snapshot(self) -> EngineSnapshot:
-        """Return everything that is known of the node now."""
-        return self._engine.snapshot()
+        """Return everything that is known of the node now; once it has failed, every host is in INIT."""
+        snapshot = self._engine.snapshot()
+        if self._failure is None:
+            return snapshot
+        return replace(snapshot, hosts=tuple(replace(each, state=State.INIT) for each in snapshot.hosts))
 
     async def add(self, config: HostConfig) -> VirtualHost:
         """Add a virtual host; it is in BACKUP when this returns, or in INIT while its link is down.
 
         Raises ConfigError (no such interface, vhid in use there), TransportError, or ActuatorError when what its
-        addresses need cannot be made.
+        addresses need cannot be made. When it fails or is cancelled, every step is undone.
         """
+        if not isinstance(config, HostConfig):
+            raise ConfigError(f"add() takes a HostConfig, not {config!r}")
         self._running()
+        self._check_is_open()
         self._check_is_free(config)
-        facts = await self._monitor.watch(config.interface)
-        # At once: what the monitor notices from here on is newer.
-        self._running().submit(LinkChanged(facts))
-        async with self._opening:
-            driver = self._running()
-            if self._is_leaving:
-                raise UsageError("the node is leaving")
-            self._check_is_free(config)
-            await self._open_link(config, driver)
-            try:
-                await self._actuator.adopt(config)
-            except (ActuatorError, OSError):
-                await self._close_link_if_idle(config.interface)
-                raise
-            log = EventLog(config.key)
-            reign = Reign(config, lambda: driver.can_speak(config.key))
-            host = VirtualHost(config, log, self._inform, self._engine.host_snapshot, reign, self._tokens)
-            self._places[config.key] = _Place(host, log, self._lane_of(config.key, reign), reign)
-        driver.submit(HostAdded(config))
-        return host
-
-    def _lane_of(self, key: HostKey, reign: Reign) -> Lane:
-        timeout_s = self._actuation_timeout_s
-        return Lane(key, self._actuator, self._report, self._gate, timeout_s=timeout_s, vacated=reign.vacated)
-
-    async def _open_link(self, config: HostConfig, driver: Driver) -> None:
-        """Open the link of a host unless it is open, and join the groups that the host speaks to."""
-        is_first = not self._has_hosts_on(config.interface)
-        if is_first:
-            await self._transport.open_link(config.interface, driver.wake)
+        opening = asyncio.create_task(self._open(config))
+        self._openings[config.key] = opening
         try:
-            for family in config.families:
-                if not config.has_peers_in(family):
-                    await self._transport.join(config.interface, config.group_of(family))
-        except TransportError:
-            if is_first:
-                await self._transport.close_link(config.interface)
-            raise
+            runtime = await self._opened(opening, config)
+        finally:
+            del self._openings[config.key]
+        return self._enter(runtime)
 
     async def remove(self, host: VirtualHost) -> None:
         """Remove a virtual host; it has dropped its addresses and bowed out when this returns.
 
         Raises UsageError when it is not here, TimeoutError when the addresses could not be dropped within
-        ``close_timeout_s``. In that case, and when this is cancelled, dropping goes on, and the host stays until it is
-        removed again.
+        ``close_timeout_s``. In that case, and when this is cancelled, dropping goes on, and the host is gone when that
+        is done; removing it once more waits for that, however late.
         """
-        driver = self._running()
-        place = self._places.get(host.key)
-        if place is None:
-            raise UsageError(f"virtual host {host.name} is not on this node")
-        driver.submit(HostRemoved(host.key))
-        try:
-            async with asyncio.timeout(self._close_timeout_s):
-                await place.log.departure()
-        except TimeoutError:
-            addresses = " ".join(str(each) for each in place.host.config.shared)
-            text = f"{host.name}: {addresses} could not be dropped within {self._close_timeout_s:g} s"
-            raise TimeoutError(text) from None
-        await self._forget(host.key)
+        self._running()
+        runtime = self._runtime_of(host)
+        if runtime is not None:
+            await self._remove(runtime, host)
+        elif host in self._unconfirmed:
+            self._unconfirmed.discard(host)
+        else:
+            raise UsageError(f"virtual host {getattr(host, 'name', host)} is not on this node")
 
     @property
     def settings(self) -> Settings:
@@ -219,143 +214,307 @@ class Node:
         return self._engine.snapshot().settings
 
     def set_settings(self, settings: Settings) -> None:
-        """Set the switches; in force when this returns."""
+        """Set the switches; in force when this returns. Raises ConfigError for what are no legal ones."""
+        check_settings(settings)
         self._running().submit(SettingsChanged(settings))
 
     def demote(self, cause: str, *, by: int, group: str | None = None) -> None:
         """Demote every host of the node, or of an interface group, for a named cause.
 
-        The same cause again replaces its amount.
+        The same cause again replaces its amount. Raises ConfigError for a cause that is no text, or an amount that is
+        no whole number.
         """
+        check_cause(cause)
+        check_amount(by)
+        check_group(group)
         self._running().submit(DemotionSet(group, cause, by))
 
     def restore(self, cause: str, *, group: str | None = None) -> None:
         """Take a named demotion of the node, or of an interface group, back."""
+        check_cause(cause)
+        check_group(group)
         self._running().submit(DemotionSet(group, cause, 0))
 
-    def _running(self) -> Driver:
-        if self._driver is None or self._failure is not None:
-            raise UsageError("the node is not running; use it inside 'async with'")
-        return self._driver
+    # Adding
 
-    def _has_hosts_on(self, link: str) -> bool:
-        return any(key.link == link for key in self._places)
+    async def _open(self, config: HostConfig) -> HostRuntime:
+        """Look at the link, then do every step of adding a host; runs in a task that leaving can cancel."""
+        assert self._backends is not None
+        # At once: what the monitor notices from here on is newer.
+        self._notice_link(await self._facts_of(config.interface))
+        runtime = HostRuntime(config, self._backends, self._forget)
+        await runtime.open()
+        return runtime
+
+    async def _facts_of(self, link: str) -> LinkFacts:
+        """Return how a link is; looks again when the monitor noticed a change meanwhile, which may be newer."""
+        for _ in range(_LOOKS_MAX):
+            noticed = self._noticed[link]
+            facts = await self._monitor.watch(link)
+            if noticed == self._noticed[link]:
+                break
+        return facts
+
+    async def _opened(self, opening: "asyncio.Task[HostRuntime]", config: HostConfig) -> HostRuntime:
+        """Return a host whose steps are done; when there can be none any more, they are undone."""
+        cancelled = None
+        try:
+            await opening
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+        has_failed = opening.cancelled() or opening.exception() is not None
+        runtime = None if has_failed else opening.result()
+        try:
+            if cancelled is not None and _is_cancelled():
+                raise cancelled
+            self._running()
+            self._check_is_open()
+            if runtime is None:
+                raise ActuatorError(f"adding {config.name} was cancelled by what it called") from cancelled
+        except BaseException:
+            if runtime is not None:
+                await runtime.close()
+            raise
+        return runtime
+
+    def _enter(self, runtime: HostRuntime) -> VirtualHost:
+        """Let the engine know of a host whose steps are done."""
+        host = VirtualHost(runtime, self._inform, self._check_thread, self._host_snapshot, self._tokens)
+        self._runtimes[runtime.key] = runtime
+        self._handles[runtime] = host
+        self._running().submit(HostAdded(runtime.config))
+        return host
 
     def _check_is_free(self, config: HostConfig) -> None:
-        if config.key in self._places:
+        if config.key in self._runtimes or config.key in self._openings:
             raise ConfigError(f"vhid {config.vhid} is in use on {config.interface} already")
 
-    async def _forget(self, key: HostKey) -> None:
-        """Release what the shell keeps for a host; nothing happens when somebody else has."""
-        place = self._places.pop(key, None)
-        if place is None:
-            return
-        place.reign.close(f"virtual host {key} has departed")
-        async with self._opening:
-            await self._close_link_if_idle(key.link)
-        await place.lane.close()
-        if not self._is_leaving:
-            await self._abandon(key)
-        await place.log.close(self._close_timeout_s)
+    def _check_is_open(self) -> None:
+        if self._leaving is not None:
+            raise UsageError("the node is leaving")
 
-    async def _close_link_if_idle(self, link: str) -> None:
-        if not self._has_hosts_on(link):
-            await self._transport.close_link(link)
+    # Removing
 
-    async def _abandon(self, *keys: HostKey) -> None:
+    def _runtime_of(self, host: VirtualHost) -> HostRuntime | None:
+        return next((runtime for runtime, handle in self._handles.items() if handle is host), None)
+
+    async def _remove(self, runtime: HostRuntime, host: VirtualHost) -> None:
+        self._unconfirmed.add(host)
+        deadline_s = _now_s() + self._close_timeout_s
+        self._submit(HostRemoved(runtime.key))
         try:
-            await self._actuator.abandon(*keys)
-        except (ActuatorError, OSError) as exc:
-            # The addresses are gone, which is what matters; the next start cleans up the rest.
-            logger.warning("carp: cannot clean up: %s", exc)
+            async with asyncio.timeout_at(deadline_s):
+                await runtime.log.departure()
+        except TimeoutError:
+            addresses = " ".join(str(each) for each in runtime.config.shared)
+            text = f"{host.name}: {addresses} could not be dropped within {self._close_timeout_s:g} s"
+            raise TimeoutError(text) from None
+        await runtime.close()
+        self._unconfirmed.discard(host)
+        await runtime.log.close(max(deadline_s - _now_s(), 0.0))
 
-    async def _close(self) -> None:
-        assert self._driver is not None
-        self._is_leaving = True
-        results: list[BaseException | None] = []
-        keys = tuple(self._places)
-        async with self._stack:
-            if self._failure is None:
-                results = await asyncio.gather(*map(self.remove, self.hosts), return_exceptions=True)
-            self._driver.stop()
+    def _forget(self, runtime: HostRuntime) -> None:
+        if self._runtimes.get(runtime.key) is runtime:
+            del self._runtimes[runtime.key]
+            del self._handles[runtime]
+
+    async def _abandon_unless_leaving(self, key: HostKey) -> None:
+        # Who leaves abandons all of them at once, those included with whom it did not succeed before.
+        self._remains.add(key)
+        if self._leaving is None:
+            await self._actuator.abandon(key)
+            self._remains.discard(key)
+
+    # Leaving
+
+    def _begin_leaving(self) -> "asyncio.Task[BaseException | None]":
+        if self._leaving is None:
+            loop = asyncio.get_running_loop()
+            self._leave_by_s = loop.time() + self._close_timeout_s
+            self._leaving = loop.create_task(self._leave(), context=self._context.copy())
+        return self._leaving
+
+    async def _leave(self) -> BaseException | None:
+        """Drop and release everything in bounded time, after a failure as well; return what went wrong."""
+        assert self._leave_by_s is not None
+        self._remains.update(self._runtimes, self._openings)
+        openings = [outcome_of(self._stopped(each), within_s=self._left_s()) for each in self._openings.values()]
+        stopping = asyncio.gather(*openings)
+        errors: list[BaseException | None] = []
+        if self._failure is None:
+            removals = [self._remove(*each) for each in self._handles.items()]
+            errors += await asyncio.gather(*removals, return_exceptions=True)
+        if self._shell is not None:
             if self._failure is not None:
-                await asyncio.gather(*map(self._drop_directly, self._places.values()))
-            await asyncio.gather(*map(self._forget, list(self._places)))
-            await self._abandon(*keys)
-        self._driver = None
-        for result in results:
-            if result is not None:
-                raise result
+                await self._surrendered(self._shell, self._leave_by_s)
+            self._shell.stop()
+        await stopping
+        runtimes = list(self._runtimes.values())
+        await asyncio.gather(*(each.close() for each in runtimes))
+        await asyncio.gather(*(each.log.close(max(self._leave_by_s - _now_s(), 0.0)) for each in runtimes))
+        if self._remains:
+            await self._abandon(tuple(self._remains))
+        try:
+            await self._stack.aclose()
+        except BaseException as exc:  # noqa: BLE001  what closing raises is raised by whoever leaves
+            errors.append(exc)
+        self._shell = None
+        return next((each for each in errors if each is not None), None)
 
-    async def _drop_directly(self, place: _Place) -> None:
-        """Drop addresses past the engine: a node that has lost its mind must not hold any."""
-        await place.lane.close()
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(self._close_timeout_s):
-                await self._actuator.drop(place.host.key, place.host.config.shared)
-                if self._guard is not None:
-                    self._guard.disarm(place.host.key)
+    async def _surrendered(self, shell: Shell, leave_by_s: float) -> None:
+        """Wait until a node that failed has dropped its addresses; at the end of leaving it still gets a moment."""
+        left = await shell.surrendered(max(leave_by_s - _now_s(), self._close_timeout_s / _RELEASE_SHARE))
+        for key, addresses in left.items():
+            text = " ".join(str(each) for each in addresses)
+            logger.error("carp: %s: the node failed and could not drop %s", key, text)
 
-    def _inform(self, event: Input) -> None:
-        """Give the engine what a user of a host wants; where the addresses are shows it, if it is about up or down."""
-        if isinstance(event, AdminChanged):
-            self._actuator.set_up(event.key, is_up=event.is_up)
-        self._running().submit(event)
+    async def _stopped(self, opening: "asyncio.Task[HostRuntime]") -> None:
+        opening.cancel()
+        await asyncio.wait({opening})
 
-    def _actuate(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        if self._guard is not None and isinstance(effect, HoldAddresses):
-            self._guard.arm(effect)
-        place = self._places[effect.key]
-        place.reign.take(effect)
-        place.lane.take(effect)
+    async def _abandon(self, keys: tuple[HostKey, ...]) -> None:
+        error = await outcome_of(self._actuator.abandon(*keys), within_s=self._left_s() / 2)
+        if error is not None:
+            # The addresses are gone, which is what matters; the next start cleans up the rest.
+            logger.warning("carp: cannot clean up: %s", error)
 
-    def _prolong(self, effect: ProlongAddresses) -> None:
-        if effect.lifetime_s is not None:
-            self._actuator.prolong(effect.key, effect.addresses, effect.lifetime_s)
-        if self._guard is not None:
-            self._guard.beat(effect)
-        self._places[effect.key].reign.live()
+    def _left_s(self) -> float:
+        """Return how long releasing may take, all of it together."""
+        if self._leave_by_s is None:
+            return self._close_timeout_s
+        return max(self._leave_by_s + self._close_timeout_s / _RELEASE_SHARE - _now_s(), 0.0)
 
-    def _report(self, report: ActuationReported) -> None:
-        if self._guard is not None:
-            self._guard.take_note(report)
-        if self._driver is not None:
-            self._driver.submit(report)
-        place = self._places.get(report.key)
-        if place is not None:
-            place.reign.note(report)
+    async def _release(self, what: str, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Close a backend in bounded time; raises what it raises, and TimeoutError when it hangs."""
+        error = await outcome_of(close(), within_s=self._left_s() / 2)
+        if isinstance(error, TimeoutError):
+            raise TimeoutError(f"closing the {what} {error}") from error
+        if isinstance(error, asyncio.CancelledError):
+            raise ActuatorError(f"closing the {what} was cancelled by what it called") from error
+        if error is not None:
+            raise error
 
-    async def _follow_links(self, driver: Driver) -> None:
-        await self._monitor.run(lambda facts: driver.submit(LinkChanged(facts)))
-
-    def _stop_if_blind(self, follower: "asyncio.Task[None]") -> None:
-        """Fail when the monitor did: a node that does not see its links must not hold an address."""
-        bug = None if follower.cancelled() else follower.exception()
-        if bug is not None:
-            self._fail(bug)
-
-    def _publish(self, event: Event) -> None:
-        place = self._places.get(event.key)
-        if place is not None:
-            place.reign.hear(event)
-            place.log.publish(event)
-
-    def _tell_stall(self, late_ns: int, now_ns: int) -> None:
-        for key, place in self._places.items():
-            place.log.publish(LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns))
+    # Failing
 
     def _fail(self, bug: BaseException) -> None:
-        """Stop for good: cancel the body of the ``async with``, whose end drops the addresses and raises the bug."""
+        """Stop for good: let nobody wait, drop the addresses, close, and cancel the body of the ``async with``."""
         if self._failure is not None:
             return
         self._failure = bug
-        if self._driver is not None:
-            self._driver.stop()
-        for place in self._places.values():
-            place.reign.fail()
-        if self._user is not None and not self._is_leaving:
+        if self._shell is not None:
+            self._shell.surrender()
+        logger.error("carp: the node has failed, drops its addresses and stops: %r", bug, exc_info=bug)
+        is_left = self._leaving is not None
+        self._begin_leaving()
+        for runtime in list(self._runtimes.values()):
+            runtime.fail(bug, round(_now_s() * NS_PER_S))
+        if self._user is not None and not self._user.done() and not is_left:
             self._has_cancelled_user = True
             self._user.cancel()
+
+    def _running(self) -> Shell:
+        self._check_thread()
+        if self._failure is not None:
+            raise NodeFailedError(f"the node is not running; it failed: {self._failure!r}") from self._failure
+        if self._shell is None:
+            raise UsageError("the node is not running; use it inside 'async with'")
+        return self._shell
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise UsageError(
+                "this node runs in another thread; call it there: loop.call_soon_threadsafe(function, ...), or "
+                "asyncio.run_coroutine_threadsafe(coroutine, loop)"
+            )
+
+    def _host_snapshot(self, key: HostKey) -> HostSnapshot:
+        snapshot = self._engine.host_snapshot(key)
+        return snapshot if self._failure is None else replace(snapshot, state=State.INIT)
+
+    # Between the engine and what surrounds it
+
+    def _new_shell(self) -> Shell:
+        return Shell(
+            engine=self._engine,
+            transport=self._transport,
+            actuator=self._actuator,
+            guardian=self._guardian,
+            attempt_timeout_s=self._actuation_timeout_s,
+            observers=Observers(
+                asked=lambda effect: self._runtimes[effect.key].asked(effect),
+                renewed=lambda key: self._runtimes[key].reign.live(),
+                reported=self._note_report,
+                published=self._publish,
+                stalled=self._tell_stall,
+                failed=self._fail,
+                vacated=lambda key: self._runtimes[key].reign.vacated(),
+            ),
+        )
+
+    def _new_backends(self, links: Links, shell: Shell) -> Backends:
+        return Backends(
+            links=links,
+            actuator=self._actuator,
+            shell=shell,
+            abandon=self._abandon_unless_leaving,
+            left_s=self._left_s,
+            callback_timeout_s=self._close_timeout_s,
+        )
+
+    def _follow(self, stack: contextlib.AsyncExitStack, what: str, watch: Coroutine[Any, Any, None]) -> None:
+        """Run what watches links or addresses until leaving; a node that does not see them must not hold an address."""
+        follower = asyncio.create_task(watch)
+
+        def ended(follower: "asyncio.Task[None]") -> None:
+            bug = result_of(follower)
+            if self._leaving is None:
+                text = f"{what} ended; it must run until it is cancelled"
+                self._fail(NodeFailedError(text) if bug is None or follower.cancelled() else bug)
+
+        follower.add_done_callback(ended)
+        stack.push_async_callback(self._stop_following, follower)
+
+    async def _stop_following(self, follower: "asyncio.Task[None]") -> None:
+        follower.cancel()
+        await asyncio.wait({follower}, timeout=self._left_s() / 2)
+
+    def _inform(self, event: Input) -> None:
+        """Give the engine what a user of a host wants; where the addresses are shows it, if it is about up or down."""
+        shell = self._running()
+        if isinstance(event, AdminChanged):
+            try:
+                self._actuator.set_up(event.key, is_up=event.is_up)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as exc:  # noqa: BLE001  what is to show it must not keep a host from going down
+                logger.warning("carp: %s: cannot show whether it is up: %s", event.key, exc)
+        shell.submit(event)
+
+    def _submit(self, event: Input) -> None:
+        """Give the engine what has happened; void once the node has failed."""
+        self._check_thread()
+        if self._shell is not None and self._failure is None:
+            self._shell.submit(event)
+
+    def _notice_link(self, facts: LinkFacts) -> None:
+        self._noticed[facts.name] += 1
+        self._submit(LinkChanged(facts))
+        if self._backends is not None:
+            self._backends.links.note_facts(facts)
+
+    def _note_report(self, report: ActuationReported) -> None:
+        runtime = self._runtimes.get(report.key)
+        if runtime is not None:
+            runtime.note(report)
+
+    def _publish(self, event: Event) -> None:
+        runtime = self._runtimes.get(event.key)
+        if runtime is not None:
+            runtime.publish(event)
+
+    def _tell_stall(self, late_ns: int, now_ns: int) -> None:
+        for key, runtime in list(self._runtimes.items()):
+            runtime.log.publish(LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns))
 
 
 def _engine(settings: Settings | None, recorders: Sequence[Sink]) -> Engine | Recorder:
@@ -367,12 +526,16 @@ def _engine(settings: Settings | None, recorders: Sequence[Sink]) -> Engine | Re
     return Engine(entropy=entropy, settings=settings)
 
 
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait({task})
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
-async def _uninterrupted(task: "asyncio.Task[None]") -> None:
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _uninterrupted(task: "asyncio.Task[Any]") -> None:
     """Await a task to its end, whatever cancellation comes meanwhile; then let the cancellation have its way."""
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

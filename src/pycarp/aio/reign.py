@@ -16,7 +16,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported
 from pycarp.core.lease import lease_of
 from pycarp.core.state import OF_THE_LIVING, Reason, State
-from pycarp.errors import UsageError
+from pycarp.errors import NodeFailedError, UsageError
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 _WAITS_FOR_BOW_OUT = frozenset({Reason.HANDED_OVER, Reason.ADMIN_DOWN, Reason.REMOVED, Reason.FORCED})
@@ -47,6 +47,12 @@ class Reign:
         self._settling: asyncio.TimerHandle | None = None
         self._drops_at_s = 0.0
         self._end: str | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the node failed of, None if it has not."""
+        return self._failure
 
     @property
     def key(self) -> HostKey:
@@ -56,9 +62,14 @@ class Reign:
     # Terms
 
     async def begin(self, *, clean_up_s: float) -> Term:
-        """Return a new term as soon as there can be one. Raises UsageError when there will be none."""
+        """Return a new term as soon as there can be one.
+
+        Raises UsageError when there will be none, NodeFailedError when that is because the node has failed.
+        """
         term = Term(self, clean_up_s=clean_up_s)
         while not (self._is_open and term.remaining_s > 0):
+            if self._failure is not None:
+                raise NodeFailedError(f"{self.key} is on a node that failed: {self._failure!r}") from self._failure
             if self._end is not None:
                 raise UsageError(self._end)
             await self._turn.wait()
@@ -135,8 +146,9 @@ class Reign:
         elif isinstance(event, StateChange):
             self._descend(event)
 
-    def fail(self) -> None:
+    def fail(self, failure: BaseException) -> None:
         """End every term: the node has failed."""
+        self._failure = failure
         self._lose(Loss.FAILED)
         self.close("the node has failed")
 

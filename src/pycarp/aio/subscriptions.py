@@ -6,37 +6,45 @@ condition true, so a slow one cannot wake in a state that is already gone.
 
 import asyncio
 import contextlib
-import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
+from pycarp.aio.listener import QUEUE_LIMIT, Callback, Listener
 from pycarp.core.events import Departed, Event, EventsMissed, StateChange
-from pycarp.core.state import State
-from pycarp.errors import UsageError
+from pycarp.core.state import Reason, State
+from pycarp.errors import CarpError, NodeFailedError, UsageError
 from pycarp.vocabulary import HostKey
 
 KEPT_EVENTS = 256
-QUEUE_LIMIT = 1024
+CALLBACK_TIMEOUT_S = 5.0
+"""How long callbacks may go on after the end of a host."""
 
 Predicate: TypeAlias = Callable[[Event], bool]
-Callback: TypeAlias = Callable[[StateChange], Awaitable[None] | None]
+IsMeant: TypeAlias = Callable[[StateChange], bool]
+
+_CANCELLING_TURNS = 10
 
 
 class EventLog:
-    """The events of one host, the last 256 of them kept."""
+    """The events of one host, the last 256 of them kept.
 
-    def __init__(self, key: HostKey) -> None:
+    When the host ends, awaitable callbacks get ``callback_timeout_s`` seconds to finish what they were given.
+    """
+
+    def __init__(self, key: HostKey, *, callback_timeout_s: float = CALLBACK_TIMEOUT_S) -> None:
         self._key = key
+        self._callback_timeout_s = callback_timeout_s
         self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._seq = 0
         self._last_change: StateChange | None = None
-        self._waiters: list[tuple[Predicate, asyncio.Future[Event]]] = []
+        self._waiters: dict[asyncio.Future[Event], Predicate] = {}
         self._subscriptions: list[Subscription] = []
-        self._listeners: list[_PlainListener | _CoroutineListener] = []
+        self._listeners: list[Listener] = []
         self._has_ended = False
+        self._failure: BaseException | None = None
 
     @property
     def seq(self) -> int:
@@ -47,6 +55,11 @@ class EventLog:
     def last_change(self) -> StateChange | None:
         """The change that led to the current state."""
         return self._last_change
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for an event."""
+        return len(self._waiters)
 
     def publish(self, event: Event) -> None:
         """Give an event its number, keep it, and pass it to everybody who follows."""
@@ -60,12 +73,13 @@ class EventLog:
             subscription.put(event)
         if isinstance(event, StateChange):
             for listener in list(self._listeners):
-                listener.hear(event)
+                listener.take(event)
         if isinstance(event, Departed):
             self.end()
 
     async def wait_for(self, state: State) -> StateChange:
         """Return the change that made ``state`` the current one: now if it is, else when it next becomes so."""
+        self._check_failure()
         if self._last_change is not None and self._last_change.new is state:
             return self._last_change
         event = await self._wait(lambda event: isinstance(event, StateChange) and event.new is state)
@@ -75,8 +89,11 @@ class EventLog:
     async def next_change(self, after: int) -> StateChange:
         """Return the first change numbered higher than ``after``.
 
-        Raises UsageError when events after ``after`` are no longer kept, so that none can be missed unawares.
+        Raises UsageError when events after ``after`` are no longer kept, so that none can be missed unawares, and when
+        there has been no event of that number yet.
         """
+        if after > self._seq:
+            raise UsageError(f"there is no event {after} yet; the last one of {self._key} is {self._seq}")
         oldest = self._kept[0].seq if self._kept else 1
         if after < oldest - 1:
             raise UsageError(f"events after {after} are no longer kept; the oldest is {oldest}")
@@ -88,78 +105,130 @@ class EventLog:
         return event
 
     async def departure(self) -> None:
-        """Return when the host has departed."""
+        """Return when the host has departed; raises NodeFailedError when its node fails first."""
         if not self._has_ended:
             await self._wait(lambda event: isinstance(event, Departed))
+        self._check_failure()
 
     def subscribe(self) -> "Subscription":
         """Return a subscription; it starts when it is entered."""
         return Subscription(self._key, self._start, self._stop)
 
-    def add_callback(self, callback: Callback, only: State | None) -> None:
-        """Call a plain or coroutine function with every change, or with those to one state.
+    def add_callback(
+        self,
+        callback: Callback,
+        is_meant: IsMeant,
+        *,
+        replays: Callable[[StateChange], bool] | None = None,
+    ) -> None:
+        """Call a function with every change that ``is_meant``, and await what it returns if that can be awaited.
 
-        Raises UsageError when the host has departed.
+        With ``replays`` it is called at once with the change that led to the current state, if that says so. Raises
+        UsageError when the host has departed, NodeFailedError when its node has failed.
         """
-        if self._has_ended:
-            raise UsageError(f"virtual host {self._key} has departed")
-        make = _CoroutineListener if inspect.iscoroutinefunction(callback) else _PlainListener
-        self._listeners.append(make(callback, only))
+        self.check_is_open()
+        listener = Listener(callback, is_meant)
+        self._listeners.append(listener)
+        if replays is not None and self._last_change is not None and replays(self._last_change):
+            listener.call(self._last_change)
 
     def remove_callback(self, callback: Callback) -> None:
-        """Stop calling a function; its coroutine, if one is running, is cancelled."""
+        """Stop calling a function; what of it is being awaited is cancelled."""
         for listener in [each for each in self._listeners if each.callback == callback]:
             self._listeners.remove(listener)
             listener.cancel()
 
-    def end(self) -> None:
-        """Tell every follower that no more events will come."""
+    def end(self, *, callback_timeout_s: float | None = None) -> None:
+        """Tell every follower that no more events will come; callbacks that still run then are cancelled in time."""
+        if self._has_ended:
+            return
         self._has_ended = True
-        for _predicate, future in self._waiters:
+        for future in self._waiters:
             if not future.done():
-                future.set_exception(UsageError(f"virtual host {self._key} has departed"))
+                future.set_exception(self._end())
         self._waiters.clear()
         for subscription in list(self._subscriptions):
-            subscription.end()
+            subscription.end(None if self._failure is None else self._end())
+        if any(listener.is_busy for listener in self._listeners):
+            limit_s = self._callback_timeout_s if callback_timeout_s is None else callback_timeout_s
+            asyncio.get_running_loop().call_later(limit_s, self._cancel_listeners)
+
+    def fail(self, failure: BaseException, at_ns: int) -> None:
+        """Tell every follower that the node has failed: a last change to INIT, then NodeFailedError."""
+        if self._has_ended:
+            return
+        last = self._last_change
+        if last is not None and last.new is not State.INIT:
+            # The engine that would say so may be what failed.
+            self.publish(
+                replace(
+                    last, at_ns=at_ns, old=last.new, new=State.INIT, reason=Reason.REMOVED, peer=None, silent_ns=None
+                )
+            )
+        self._failure = failure
+        self.end()
 
     async def close(self, timeout_s: float) -> None:
-        """Let coroutine callbacks finish what they have been given, then cancel them.
+        """Let awaitable callbacks finish what they have been given, then cancel them.
 
         A callback may call this itself.
         """
-        self.end()
-        ending = [each.end() for each in self._listeners]
-        tasks = [task for task in ending if task is not None and task is not asyncio.current_task()]
-        if not tasks:
-            return
-        await asyncio.wait(tasks, timeout=timeout_s)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.end(callback_timeout_s=timeout_s)
+        current = asyncio.current_task()
+        others = [each for each in self._listeners if each.task is None or each.task is not current]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for each in others:
+                    await each.finished()
+        for each in others:
+            each.cancel()
+        # Those that mind are over within a few turns of the loop; nobody waits for the others.
+        for _ in range(_CANCELLING_TURNS):
+            if not any(each.task for each in others):
+                return
+            await asyncio.sleep(0)
+
+    def _cancel_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.cancel()
 
     def _resolve_waiters(self, event: Event) -> None:
-        still_waiting = []
-        for predicate, future in self._waiters:
-            if future.done():
-                continue
-            if predicate(event):
+        for future, predicate in list(self._waiters.items()):
+            if not future.done() and predicate(event):
                 future.set_result(event)
-            else:
-                still_waiting.append((predicate, future))
-        self._waiters = still_waiting
+                del self._waiters[future]
 
     async def _wait(self, predicate: Predicate) -> Event:
-        if self._has_ended:
-            raise UsageError(f"virtual host {self._key} has departed")
+        self.check_is_open()
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._waiters.append((predicate, future))
-        return await future
+        self._waiters[future] = predicate
+        try:
+            return await future
+        finally:
+            self._waiters.pop(future, None)
+
+    def check_is_open(self) -> None:
+        """Raise UsageError when the host has departed, NodeFailedError when its node has failed."""
+        if self._has_ended:
+            raise self._end()
+
+    def _check_failure(self) -> None:
+        if self._failure is not None:
+            raise self._end()
+
+    def _end(self) -> CarpError:
+        """Return why there will be no more events; a new exception each time, because each gets a traceback."""
+        if self._failure is None:
+            return UsageError(f"virtual host {self._key} has departed")
+        error = NodeFailedError(f"virtual host {self._key} is on a node that failed: {self._failure!r}")
+        error.__cause__ = self._failure
+        return error
 
     def _start(self, subscription: "Subscription") -> None:
         if self._last_change is not None:
             subscription.put(self._last_change)
         if self._has_ended:
-            subscription.end()
+            subscription.end(None if self._failure is None else self._end())
         self._subscriptions.append(subscription)
 
     def _stop(self, subscription: "Subscription") -> None:
@@ -171,7 +240,8 @@ class Subscription:
     """An async context manager and iterator over events.
 
     The first item is the change that led to the current state, if there was one; then every event in order. When the
-    queue of 1024 overflows, ``EventsMissed`` stands where events are missing. Iteration ends with the host.
+    queue of 1024 overflows, ``EventsMissed`` stands where events are missing. Iteration ends with the host,
+    and with NodeFailedError when its node fails.
     """
 
     def __init__(
@@ -184,6 +254,7 @@ class Subscription:
         self._missed = 0
         self._missed_at_ns = 0
         self._has_ended = False
+        self._error: CarpError | None = None
         self._arrival = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -210,9 +281,10 @@ class Subscription:
         self._queue.append(event)
         self._arrival.set()
 
-    def end(self) -> None:
-        """Let iteration stop once the queue is empty; for the log."""
+    def end(self, error: CarpError | None = None) -> None:
+        """Let iteration stop once the queue is empty, with an error if there is one; for the log."""
         self._has_ended = True
+        self._error = self._error or error
         self._arrival.set()
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -223,7 +295,7 @@ class Subscription:
             self._tell_missed()
         while not self._queue:
             if self._has_ended:
-                raise StopAsyncIteration
+                raise self._error or StopAsyncIteration
             self._arrival.clear()
             await self._arrival.wait()
         return self._queue.popleft()
@@ -232,75 +304,3 @@ class Subscription:
         if self._missed:
             self._queue.append(EventsMissed(key=self._key, at_ns=self._missed_at_ns, count=self._missed))
             self._missed = 0
-
-
-class _PlainListener:
-    """Calls a plain function in the same loop turn."""
-
-    def __init__(self, callback: Callback, only: State | None) -> None:
-        self.callback = callback
-        self._only = only
-
-    def hear(self, change: StateChange) -> None:
-        """Call the function; what it raises goes to the loop's exception handler."""
-        if self._only not in (None, change.new):
-            return
-        try:
-            self.callback(change)
-        except Exception as exc:  # noqa: BLE001  an observer's failure must not reach the engine
-            _report(self.callback, exc)
-
-    def cancel(self) -> None:
-        """Nothing is running between two calls."""
-
-    def end(self) -> "asyncio.Task[None] | None":
-        """Return None: nothing is due."""
-        return None
-
-
-class _CoroutineListener:
-    """Runs a coroutine function in one task: calls never overlap and never change their order."""
-
-    def __init__(self, callback: Callback, only: State | None) -> None:
-        self.callback = callback
-        self._only = only
-        self._queue: asyncio.Queue[StateChange | None] = asyncio.Queue(QUEUE_LIMIT)
-        self._has_ended = False
-        self._task = asyncio.create_task(self._work())
-
-    def hear(self, change: StateChange) -> None:
-        """Queue the change; a full queue is reported to the loop's exception handler."""
-        if self._only not in (None, change.new):
-            return
-        try:
-            self._queue.put_nowait(change)
-        except asyncio.QueueFull as exc:
-            _report(self.callback, exc)
-
-    def cancel(self) -> None:
-        """Cancel the task, and the call in it."""
-        self._task.cancel()
-
-    def end(self) -> "asyncio.Task[None] | None":
-        """Take no more changes; return the task that works off those that are due."""
-        self._has_ended = True
-        with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(None)
-        return self._task
-
-    async def _work(self) -> None:
-        while not (self._has_ended and self._queue.empty()):
-            change = await self._queue.get()
-            if change is None:
-                return
-            try:
-                outcome = self.callback(change)
-                assert outcome is not None
-                await outcome
-            except Exception as exc:  # noqa: BLE001  an observer's failure must not reach the engine
-                _report(self.callback, exc)
-
-
-def _report(callback: Callback, exc: Exception) -> None:
-    context: dict[str, Any] = {"message": f"pycarp: callback {callback!r} failed", "exception": exc}
-    asyncio.get_running_loop().call_exception_handler(context)

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from pycarp.aio.arguments import check_span
 from pycarp.aio.reign import Reign
 from pycarp.aio.term import TenureLost, Term
-from pycarp.errors import ConfigError, UsageError
+from pycarp.errors import UsageError
 
 CLEAN_UP_S = 1.0
 """What a body gets to clean up, unless that would not be safe."""
@@ -39,8 +40,9 @@ class Tenure:
     """An async context manager whose body runs only while the host is MASTER; made by ``VirtualHost.tenure``."""
 
     def __init__(self, reign: Reign, *, clean_up_s: float, timeout_s: float | None, token: TokenSource) -> None:
-        if clean_up_s <= 0:
-            raise ConfigError(f"clean-up time {clean_up_s:g} s is not above 0; even to let go takes a moment")
+        check_span("clean-up time", clean_up_s)
+        if timeout_s is not None:
+            check_span("timeout", timeout_s, may_be_zero=True)
         self._reign = reign
         self._clean_up_s = clean_up_s
         self._timeout_s = timeout_s
@@ -79,7 +81,7 @@ class Tenure:
             self._body.uncancel()
         is_ours = cancellations > 0 and self._body.cancelling() <= self._cancelling
         if is_ours and kind is asyncio.CancelledError and self._term.reason is not None:
-            raise TenureLost(self._reign.key, self._term.reason) from exc
+            raise TenureLost(self._reign.key, self._term.reason) from self._reign.failure or exc
 
     async def _begin(self) -> Term:
         """Return a term that has its token; one that is lost before the token is there never began."""

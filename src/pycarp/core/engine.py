@@ -176,10 +176,10 @@ class Engine:
         """Return an immutable view of one host; KeyError when it is not, or no longer, here."""
         return self._snapshot_of(self._residents[key])
 
-    def cannot_send(self, key: HostKey) -> frozenset[Family | None]:
-        """Return the families in which the last advertisement of a host could not be sent; empty if it is not here."""
+    def can_send(self, key: HostKey) -> bool:
+        """Return False if the last advertisement of a host could be sent in none of its families."""
         resident = self._residents.get(key)
-        return resident.ctx.environment.cannot_send if resident else frozenset()
+        return resident is None or not resident.ctx.is_unheard
 
     def drops(self, link: str) -> Counter[DropReason]:
         """Return how many packets of a link went no further, and why; without the cost of a snapshot."""

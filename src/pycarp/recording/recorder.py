@@ -9,7 +9,7 @@ from pycarp.core.inputs import Input
 from pycarp.core.memento import Memento
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
-from pycarp.vocabulary import Family, HostKey
+from pycarp.vocabulary import HostKey
 
 
 class Entry(NamedTuple):
@@ -69,9 +69,9 @@ class Recorder:
         """Do what ``Engine.host_snapshot`` does."""
         return self._engine.host_snapshot(key)
 
-    def cannot_send(self, key: HostKey) -> frozenset[Family | None]:
-        """Do what ``Engine.cannot_send`` does."""
-        return self._engine.cannot_send(key)
+    def can_send(self, key: HostKey) -> bool:
+        """Do what ``Engine.can_send`` does."""
+        return self._engine.can_send(key)
 
     def _give(self, entry: Entry) -> None:
         self._drawn.clear()

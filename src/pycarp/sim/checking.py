@@ -16,9 +16,10 @@ from pycarp.core.trouble import CONTEST_NS
 from pycarp.dialects.base import Claim, Farewell
 from pycarp.sim import bounds
 from pycarp.sim.agenda import Agenda
-from pycarp.sim.computer import Computer, Process
+from pycarp.sim.computer import Computer
 from pycarp.sim.fabric import Fabric
 from pycarp.sim.outcome import Change, Outcome, Ownership, Promise, Violation
+from pycarp.sim.process import Process
 from pycarp.sim.story import Fault, Incident, Story
 from pycarp.sim.telling import Telling
 from pycarp.vocabulary import NS_PER_S, HostKey, Outgoing

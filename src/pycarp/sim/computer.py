@@ -1,58 +1,29 @@
-"""A simulated machine: a process with the real engine, a guardian, and a kernel that may outlive both.
+"""A simulated machine: a process with the real engine and runtime, a guardian, and a kernel that may outlive both.
 
-It does what the daemon does around an engine, in simulated time: sends, keeps the lanes, gives signs of life to kernel
-and guardian, reads before it lets timers expire. The process may be stopped, may die with its guardian or without it;
-the machine may stand still, clock and all, or be switched off.
+The process is what ``sim/process.py`` says. It may be stopped, may die with its guardian or without it; the machine may
+stand still, clock and all, or be switched off.
 """
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
-from typing import Protocol, assert_never
+from typing import Protocol
 
-from pycarp.core import (
-    Announce,
-    DropAddresses,
-    Effect,
-    Engine,
-    HoldAddresses,
-    Input,
-    ProlongAddresses,
-    Publish,
-    SetPacketFilter,
-    Step,
-    Transmit,
-)
-from pycarp.core.inputs import (
-    Action,
-    ActuationReported,
-    AddressesDisturbed,
-    DatagramReceived,
-    HostAdded,
-    LinkChanged,
-    TimePassed,
-    TransmitReported,
-)
-from pycarp.core.precaution import Precaution
-from pycarp.sim.agenda import CHANGE, EXPIRY, Agenda
+from pycarp.core import Engine, HoldAddresses, Input
+from pycarp.core.inputs import AddressesDisturbed, HostAdded, LinkChanged
+from pycarp.sim import process
+from pycarp.sim.agenda import CHANGE, Agenda
 from pycarp.sim.kernel import Kernel
-from pycarp.sim.lane import Lane, Troubles
+from pycarp.sim.process import Process, Troubles
 from pycarp.sim.story import Member
-from pycarp.vocabulary import Datagram, Family, HostKey, LinkFacts, Outgoing
-
-SOCKET_QUEUE = 256
-"""Datagrams that wait in the sockets of a process that does not read; later ones are lost."""
+from pycarp.vocabulary import Datagram, HostKey, LinkFacts, Outgoing
 
 _NOTICED_WITHIN_NS = 1_000_000
 """How soon a process is told that others changed its addresses."""
 
 
-class Watcher(Protocol):
+class Watcher(process.Watcher, Protocol):
     """Sees everything that computers do; it stands outside of what it watches."""
-
-    def stepped(self, computer: "Computer", event: Input, step: Step) -> None:
-        """See an input and what the engine made of it, before that is done."""
 
     def changed(self, computer: "Computer", key: HostKey) -> None:
         """See that a kernel has, or has no more, the addresses of a host; or that a machine comes or goes."""
@@ -60,39 +31,14 @@ class Watcher(Protocol):
     def sent(self, computer: "Computer", outgoing: Outgoing, *, by_guardian: bool) -> None:
         """See what goes on the wire."""
 
-    def announced(self, computer: "Computer", effect: Announce) -> None:
-        """See a gratuitous ARP."""
-
-    def raised(self, computer: "Computer", event: Input, bug: Exception) -> None:
-        """See an engine fail."""
-
 
 @dataclass(slots=True)
 class _Will:
-    """What the guardian does for a host, since which epoch, and until when it need not."""
+    """What the guardian does for a host, and until when it need not."""
 
-    epoch: int
     patience_ns: int
     bow_out: tuple[Outgoing, ...]
     due_at_ns: int
-
-
-@dataclass(slots=True)
-class Process:
-    """A running daemon."""
-
-    engine: Engine
-    deadline_ns: int | None = None
-    armed_ns: int | None = None
-    is_stopped: bool = False
-    waiting: list[Datagram] = field(default_factory=list)
-    postponed: list[Callable[[], None]] = field(default_factory=list)
-    untold: list[Input] = field(default_factory=list)
-    inbox: deque[Input] = field(default_factory=deque)
-    is_draining: bool = False
-    lanes: dict[HostKey, Lane] = field(default_factory=dict)
-    troubled: set[HostKey] = field(default_factory=set)
-    silent: set[tuple[HostKey, Family]] = field(default_factory=set)
 
 
 class Computer:
@@ -144,7 +90,8 @@ class Computer:
         for key in self.kernel.held:
             self.kernel.drop(key)
         chance = Random(self._chance.getrandbits(64))
-        self.process = Process(Engine(entropy=lambda: chance.getrandbits(64), settings=self.member.settings))
+        engine = Engine(entropy=lambda: chance.getrandbits(64), settings=self.member.settings)
+        self.process = Process(engine, self, watcher=self._watcher, chance=self._chance)
         for link in self.member.own:
             self.tell(LinkChanged(self.facts(link)))
         for host in self.member.hosts:
@@ -176,23 +123,13 @@ class Computer:
             self.process.is_stopped = True
 
     def continue_(self) -> None:
-        """Let it go on: it hears what has waited, then it does what it had planned, and last it looks at the time."""
+        """Let it go on."""
         process = self.process
         if process is None or not process.is_stopped:
             return
         process.is_stopped = False
         if not self.is_paused:
-            self._go_on(process)
-
-    def _go_on(self, process: Process) -> None:
-        untold, process.untold = process.untold, []
-        waiting, process.waiting = process.waiting, []
-        postponed, process.postponed = process.postponed, []
-        for event in [*untold, *map(DatagramReceived, waiting)]:
-            self.tell(event)
-        for action in postponed:
-            if self.process is process:
-                action()
+            process.go_on()
 
     def pause(self) -> None:
         """Let the whole machine stand still."""
@@ -213,7 +150,7 @@ class Computer:
             self._agenda.at(self._agenda.now_ns + remaining_ns, action, rank=rank)
         self._tell_watcher()
         if self.process is not None and not self.process.is_stopped:
-            self._go_on(self.process)
+            self.process.go_on()
 
     def set_link(self, link: str, *, is_up: bool) -> None:
         """Let a link come or go."""
@@ -226,137 +163,51 @@ class Computer:
         for key in self.kernel.held:
             self.kernel.drop(key, by_itself=True)
 
-    # What the process does
+    # What reaches the process, and what it does
 
     def hear(self, datagram: Datagram) -> None:
         """Let a datagram arrive."""
-        process = self.process
-        if process is None or self.is_paused or datagram.link in self.links_down:
-            return
-        if not process.is_stopped:
-            self.tell(DatagramReceived(datagram))
-        elif len(process.waiting) < SOCKET_QUEUE:
-            process.waiting.append(datagram)
+        if self.process is not None and not self.is_paused and datagram.link not in self.links_down:
+            self.process.hear(datagram)
 
     def tell(self, event: Input) -> None:
         """Let something happen to the process: now, or when it goes on."""
-        process = self.process
-        if process is None:
-            return
-        if process.is_stopped or self.is_paused:
-            process.untold.append(event)
-            return
-        process.inbox.append(event)
-        if not process.is_draining:
-            self._drain(process)
+        if self.process is not None:
+            self.process.tell(event)
 
-    def _drain(self, process: Process) -> None:
-        process.is_draining = True
-        while process.inbox and self.process is process:
-            event = process.inbox.popleft()
-            try:
-                step = process.engine.handle(event, self.now_ns)
-            except Exception as bug:  # noqa: BLE001  to be told, not to be hidden: an engine never raises
-                self._watcher.raised(self, event, bug)
-                self.process = None
-                return
-            process.deadline_ns = step.deadline_ns
-            self._watcher.stepped(self, event, step)
-            for effect in step.effects:
-                self._perform(process, effect)
-        process.is_draining = False
-        self._arm(process)
-
-    def _arm(self, process: Process) -> None:
-        """Plan to look at the time; an earlier plan stays, and plans anew when it finds that it is too early."""
-        deadline_ns = process.deadline_ns
-        if deadline_ns is not None and (process.armed_ns is None or deadline_ns < process.armed_ns):
-            process.armed_ns = deadline_ns
-            self._later(deadline_ns - self.now_ns, lambda: self._expire(process, deadline_ns), rank=EXPIRY)
-
-    def _expire(self, process: Process, armed_ns: int) -> None:
-        if process.armed_ns != armed_ns:
-            return
-        process.armed_ns = None
-        if process.deadline_ns is not None and process.deadline_ns <= self.now_ns:
-            self.tell(TimePassed())
-        else:
-            self._arm(process)
-
-    def _perform(self, process: Process, effect: Effect) -> None:
-        match effect:
-            case Transmit(key, outgoing):
-                self._send(process, key, outgoing)
-            case HoldAddresses(key, epoch, precaution=precaution):
-                if precaution is not None:
-                    self._guard(key, epoch, precaution)
-                self._lane(process, key).take(effect)
-            case DropAddresses(key) | Announce(key):
-                self._lane(process, key).take(effect)
-            case ProlongAddresses(key, _addresses, lifetime_s):
-                if not any((key, family) in process.silent for family in Family):
-                    self._prolong(key, lifetime_s)
-            case Publish() | SetPacketFilter():
-                pass
-            case _:
-                assert_never(effect)
-
-    def _send(self, process: Process, key: HostKey, outgoing: Outgoing) -> None:
-        if self.sends_fail:
-            process.troubled.add(key)
-            process.silent.add((key, outgoing.family))
-            process.inbox.append(TransmitReported(key, "No buffer space available", outgoing.family))
-            return
-        process.silent.discard((key, outgoing.family))
-        if key in process.troubled:
-            process.inbox.append(TransmitReported(key, None, outgoing.family))
-        self._put_on_wire(outgoing, by_guardian=False)
-
-    def _put_on_wire(self, outgoing: Outgoing, *, by_guardian: bool) -> None:
+    def put_on_wire(self, outgoing: Outgoing, *, by_guardian: bool = False) -> None:
+        """Send, in vain on a link that is down."""
         if outgoing.link not in self.links_down and not self.sends_fail:
             self._watcher.sent(self, outgoing, by_guardian=by_guardian)
             self._transmit(self, outgoing)
 
-    def _lane(self, process: Process, key: HostKey) -> Lane:
-        if key not in process.lanes:
-            process.lanes[key] = Lane(
-                self.kernel,
-                self.troubles,
-                later=self._later,
-                report=self._report,
-                announced=lambda effect: self._watcher.announced(self, effect),
-                chance=self._chance,
-            )
-        return process.lanes[key]
-
-    def _report(self, report: ActuationReported) -> None:
-        will = self._guardian.get(report.key)
-        if will is not None and report.error is None and report.action is Action.DROP and will.epoch < report.epoch:
-            del self._guardian[report.key]
-        self.tell(report)
-
     # Guardian and kernel
 
-    def _guard(self, key: HostKey, epoch: int, precaution: Precaution) -> None:
+    def arm_guardian(self, effect: HoldAddresses) -> None:
+        """Let the guardian look after a host, as long as it hears nothing else."""
+        assert effect.precaution is not None
+        key, patience_ns = effect.key, effect.precaution.patience_ns
         is_new = key not in self._guardian
-        patience_ns = precaution.patience_ns
-        self._guardian[key] = _Will(epoch, patience_ns, precaution.bow_out, self.now_ns + patience_ns)
+        self._guardian[key] = _Will(patience_ns, effect.precaution.bow_out, self.now_ns + patience_ns)
         if is_new:
-            self._later(patience_ns, lambda: self._look_for_life(key), of_process=False)
+            self.plan(patience_ns, lambda: self._look_for_life(key), of_process=False)
 
-    def _prolong(self, key: HostKey, lifetime_s: int | None) -> None:
-        if lifetime_s is not None:
-            self.kernel.prolong(key, lifetime_s)
+    def renew_guardian(self, key: HostKey) -> None:
+        """Let the guardian know that a host is well."""
         if key in self._guardian:
             will = self._guardian[key]
             will.due_at_ns = self.now_ns + will.patience_ns
+
+    def disarm_guardian(self, key: HostKey) -> None:
+        """Let the guardian forget a host."""
+        self._guardian.pop(key, None)
 
     def _look_for_life(self, key: HostKey) -> None:
         will = self._guardian.get(key)
         if will is None:
             return
         if will.due_at_ns > self.now_ns:
-            self._later(will.due_at_ns - self.now_ns, lambda: self._look_for_life(key), of_process=False)
+            self.plan(will.due_at_ns - self.now_ns, lambda: self._look_for_life(key), of_process=False)
             return
         del self._guardian[key]
         self._carry_out({key: will})
@@ -366,27 +217,26 @@ class Computer:
             self.kernel.drop(key, by_itself=True)
         for will in wills.values():
             for outgoing in will.bow_out:
-                self._put_on_wire(outgoing, by_guardian=True)
+                self.put_on_wire(outgoing, by_guardian=True)
 
     def _new_kernel(self) -> Kernel:
         return Kernel(
-            later=lambda span_ns, action: self._later(span_ns, action, of_process=False), changed=self._on_kernel
+            later=lambda span_ns, action: self.plan(span_ns, action, of_process=False), changed=self._on_kernel
         )
 
     def _on_kernel(self, key: HostKey, by_others: bool) -> None:  # noqa: FBT001  as the kernel calls it
         self._watcher.changed(self, key)
         if by_others and self.process is not None:
-            self._later(self._chance.randrange(_NOTICED_WITHIN_NS), lambda: self._notice(key))
+            self.plan(self._chance.randrange(_NOTICED_WITHIN_NS), lambda: self._notice(key))
 
     def _notice(self, key: HostKey) -> None:
         """Tell the process that addresses are gone, if it still thinks that they are held."""
-        lane = self.process.lanes.get(key) if self.process else None
-        if lane is not None and lane.wants_held and not self.kernel.holds(key):
+        if self.process is not None and self.process.wants_held(key) and not self.kernel.holds(key):
             self.tell(AddressesDisturbed(key, "the addresses were removed"))
 
     # Time
 
-    def _later(self, span_ns: int, action: Callable[[], None], *, of_process: bool = True, rank: int = CHANGE) -> None:
+    def plan(self, span_ns: int, action: Callable[[], None], *, of_process: bool = True, rank: int = CHANGE) -> None:
         """Plan an action of this life of the machine, and if so of the process: void when that is over."""
         process, kernel, planned_at_ns = self.process, self.kernel, self._agenda.now_ns
 

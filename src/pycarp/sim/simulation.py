@@ -13,8 +13,8 @@ from pycarp.sim.agenda import DELIVERY, Agenda
 from pycarp.sim.checking import Checks
 from pycarp.sim.computer import Computer
 from pycarp.sim.fabric import Fabric, Weather
-from pycarp.sim.lane import Troubles
 from pycarp.sim.outcome import Outcome
+from pycarp.sim.process import Troubles
 from pycarp.sim.story import THE_MASTER, Fault, Incident, Story
 from pycarp.sim.telling import Telling
 from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing

@@ -1,27 +1,28 @@
 """Nodes with an engine each, on segments, under one virtual clock that jumps from one happening to the next.
 
-The world does what a driver does: it delivers, lets time pass, performs effects and reports how that went. Nothing in
-it is random but the engines' counters, which are drawn from the nodes' names: the same calls give the same history.
+Each node is a runtime whose attempts end at once. Nothing is random but the engines' counters, which are drawn from the
+nodes' names: the same calls give the same history.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
 
-from pycarp.core import DropAddresses, Effect, Engine, HoldAddresses, Input, Transmit
-from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, LinkChanged, TimePassed, TransmitReported
+from pycarp.core import Announce, DropAddresses, Effect, Engine, HoldAddresses, Input, ProlongAddresses, Step
+from pycarp.core.events import Event
+from pycarp.core.flood import PacketFilter
+from pycarp.core.inputs import Action, ActuationReported, LinkChanged
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic, Statistics
+from pycarp.runtime import Attempt, Pace, Runtime
 from pycarp.sim.fabric import DEFAULT_DELAY_NS, Fabric
-from pycarp.vocabulary import Datagram, Family, HostKey, LinkFacts
-
-Actuation = HoldAddresses | DropAddresses
+from pycarp.vocabulary import Datagram, Family, HostKey, LinkFacts, Outgoing
 
 
 class Trouble(StrEnum):
@@ -34,6 +35,9 @@ class Trouble(StrEnum):
     DROP = "drop"
 
 
+_ENOBUFS = 105
+_SENDS_OF = {Family.IPV4: Trouble.SENDS_IPV4, Family.IPV6: Trouble.SENDS_IPV6}
+_TROUBLES = {Action.HOLD: Trouble.HOLD, Action.DROP: Trouble.DROP}
 _ERRORS = {
     Trouble.SENDS: "No buffer space available",
     Trouble.SENDS_IPV4: "Network is unreachable",
@@ -41,6 +45,9 @@ _ERRORS = {
     Trouble.HOLD: "the addresses cannot be added",
     Trouble.DROP: "the addresses cannot be removed",
 }
+
+_PACE = Pace(retry_first_ns=1 << 62, retry_max_ns=1 << 62, repair_first_ns=0, repair_max_ns=0, drop_repair_max_ns=0)
+"""What failed is not tried again before ``World.repair``; what others changed is put right at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +66,155 @@ class Happening:
     dropped: DropReason | None = None
 
 
-@dataclass(slots=True)
 class _Node:
-    engine: Engine
-    deadline_ns: int | None = None
-    links: dict[str, LinkFacts] = field(default_factory=dict)
-    troubles: set[Trouble] = field(default_factory=set)
-    unfinished: dict[HostKey, Actuation] = field(default_factory=dict)
-    is_stopped: bool = False
-    waiting: list[Datagram] = field(default_factory=list)
-    statistics: Mapping[str, LinkStatistics] = field(default_factory=dict)
+    """One node; it supplies what its runtime needs, see ``pycarp.runtime.Ports``.
+
+    ``armed_ns`` is when its timer fires, ``waiting`` what has arrived and was not read, and ``unfinished`` says which
+    hosts could not do what.
+    """
+
+    def __init__(self, name: str, world: "World", engine: Engine) -> None:
+        self.engine = engine
+        self.armed_ns: int | None = None
+        self.links: dict[str, LinkFacts] = {}
+        self.troubles: set[Trouble] = set()
+        self.unfinished: dict[HostKey, Trouble] = {}
+        self.is_stopped = False
+        self.waiting: deque[Datagram] = deque()
+        self._name = name
+        self._world = world
+        self._attempts: deque[Attempt] = deque()
+        self._statistics: Mapping[str, LinkStatistics] = {}
+        self._runtime = Runtime(self, self, pace=_PACE)
+
+    # What happens to it
+
+    def tell(self, event: Input) -> None:
+        """Give an input to the engine."""
+        self._runtime.submit(event)
+        self._make_attempts()
+
+    def hear(self) -> None:
+        """Read what waits, unless the process stands still."""
+        while self.waiting and not self.is_stopped:
+            self._runtime.wake()
+            self._make_attempts()
+
+    def expire(self) -> None:
+        """Let time pass."""
+        self._runtime.timer_fired()
+        self._make_attempts()
+
+    def retry(self, key: HostKey) -> None:
+        """Try again what failed."""
+        self._runtime.retry(key)
+        self._make_attempts()
+
+    def _make_attempts(self) -> None:
+        while self._attempts:
+            attempt = self._attempts.popleft()
+            error = self._attempted(attempt) if self._runtime.begin(attempt) else "not wanted any more"
+            self._runtime.attempt_ended(attempt, error)
+
+    def _attempted(self, attempt: Attempt) -> str | None:
+        """Return why an attempt fails, if it does."""
+        trouble = _TROUBLES.get(attempt.action)
+        if trouble is None:
+            return None
+        if trouble in self.troubles:
+            self.unfinished[attempt.key] = trouble
+            return _ERRORS[trouble]
+        self.unfinished.pop(attempt.key, None)
+        return None
+
+    # An engine that is observed
+
+    def handle(self, event: Input, now_ns: int, /) -> Step:
+        """Let the engine take a step, and somebody see what it did and counted."""
+        step = self.engine.handle(event, now_ns)
+        before, self._statistics = self._statistics, self.engine.snapshot().links
+        rises = [_rise(before.get(link), after) for link, after in self._statistics.items()]
+        self._world.observe(
+            Happening(
+                at_ns=now_ns,
+                node=self._name,
+                event=event,
+                effects=step.effects,
+                counted=frozenset(counter for counts, _drops in rises for counter in counts),
+                dropped=next((drop for _counts, drops in rises for drop in drops), None),
+            )
+        )
+        return step
+
+    def can_send(self, key: HostKey, /) -> bool:
+        """Ask the engine."""
+        return self.engine.can_send(key)
+
+    # What its runtime needs
+
+    def now_ns(self) -> int:
+        """Return the time of the world."""
+        return self._world.now_ns
+
+    def arm(self, at_ns: int | None) -> None:
+        """Set the timer."""
+        self.armed_ns = at_ns
+
+    def later(self) -> None:
+        """Go on at once: nobody else wants a turn."""
+        self.armed_ns = self.now_ns()
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Put an advertisement on the wire."""
+        for trouble in (Trouble.SENDS, _SENDS_OF[outgoing.family]):
+            if trouble in self.troubles:
+                raise OSError(_ENOBUFS, _ERRORS[trouble])
+        self._world.carry(self._name, outgoing)
+
+    def read(self, limit: int) -> Sequence[Datagram]:
+        """Read what waits."""
+        return [self.waiting.popleft() for _ in range(min(limit, len(self.waiting)))]
+
+    def packets_read(self) -> Mapping[str, int] | None:
+        """Return None: packets are not filtered here."""
+
+    def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
+        """Never called, because packets are not counted."""
+
+    def start(self, attempt: Attempt) -> None:
+        """Make an attempt after the steps that are under way."""
+        self._attempts.append(attempt)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Let it be: its turn comes, and then it is not wanted."""
+
+    def renew(self, effect: ProlongAddresses) -> None:
+        """No-op: no kernel lets addresses expire here."""
+
+    def arm_guardian(self, effect: HoldAddresses) -> None:
+        """No-op: there is no guardian."""
+
+    def renew_guardian(self, key: HostKey) -> None:
+        """No-op: there is no guardian."""
+
+    def disarm_guardian(self, key: HostKey) -> None:
+        """No-op: there is no guardian."""
+
+    def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        """Nobody is interested."""
+
+    def reported(self, report: ActuationReported) -> None:
+        """Nobody is interested."""
+
+    def publish(self, event: Event) -> None:
+        """Nobody is interested: whoever observes has seen it."""
+
+    def stalled(self, late_ns: int) -> None:
+        """Nobody is interested."""
+
+    def failed(self, bug: BaseException) -> None:
+        """Raise it: scenarios end with it."""
+        raise bug
 
 
 class World:
@@ -82,12 +228,11 @@ class World:
     ) -> None:
         self.now_ns = 0
         self._delay_ns = delay_ns
-        self._observe = observe
+        self.observe = observe
         self._nodes: dict[str, _Node] = {}
         self._fabrics: dict[str, Fabric] = {}
         self._wire: list[tuple[int, int, str, Datagram]] = []
         self._numbers = count()
-        self._inbox: deque[tuple[str, Input]] = deque()
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -119,7 +264,7 @@ class World:
         """Add a node, whose name must be new, without links and hosts."""
         assert name not in self._nodes, f"node {name!r} is there already"
         numbers = Random(name)
-        self._nodes[name] = _Node(Engine(entropy=lambda: numbers.getrandbits(64), settings=settings))
+        self._nodes[name] = _Node(name, self, Engine(entropy=lambda: numbers.getrandbits(64), settings=settings))
 
     def crash(self, name: str) -> None:
         """Stop a node without a word; it may be added anew."""
@@ -134,9 +279,7 @@ class World:
         """Let it go on: it hears what has waited, and then sees what time it is."""
         node = self._nodes[name]
         node.is_stopped = False
-        waiting, node.waiting = node.waiting, []
-        for datagram in waiting:
-            self.tell(name, DatagramReceived(datagram))
+        node.hear()
 
     def connect(self, name: str, facts: LinkFacts) -> None:
         """Give a node a link, or change what is known of it."""
@@ -150,9 +293,7 @@ class World:
 
     def tell(self, name: str, event: Input) -> None:
         """Let something happen to a node, now."""
-        self._inbox.append((name, event))
-        while self._inbox:
-            self._handle(*self._inbox.popleft())
+        self._nodes[name].tell(event)
 
     def inject(self, name: str, datagram: Datagram, *, at_ns: int) -> None:
         """Let a datagram that no node sent arrive at a node."""
@@ -166,9 +307,8 @@ class World:
         """Let them succeed again; an actuation that failed is made up for at once."""
         node = self._nodes[name]
         node.troubles.discard(trouble)
-        for effect in [each for each in node.unfinished.values() if _trouble_of(each) is trouble]:
-            del node.unfinished[effect.key]
-            self.tell(name, ActuationReported(effect.key, effect.epoch, _action_of(effect), None))
+        for key in [key for key, failed in node.unfinished.items() if failed is trouble]:
+            node.retry(key)
 
     def run(self, *, until_ns: int) -> None:
         """Deliver packets and let time pass, until nothing is left to happen up to ``until_ns``."""
@@ -182,71 +322,28 @@ class World:
                 self._expire()
         self.now_ns = until_ns
 
+    # What nodes do
+
+    def carry(self, name: str, outgoing: Outgoing) -> None:
+        """Let everybody on a segment hear what a node sends."""
+        for delivery in self.fabric(outgoing.link).deliveries(name, outgoing, self.now_ns):
+            self.inject(delivery.port, delivery.datagram, at_ns=delivery.at_ns)
+
     # How
 
     def _next_ns(self) -> int | None:
-        times = [
-            node.deadline_ns for node in self._nodes.values() if node.deadline_ns is not None and not node.is_stopped
-        ]
+        times = [node.armed_ns for node in self._nodes.values() if node.armed_ns is not None and not node.is_stopped]
         return min([*times, *(each[0] for each in self._wire[:1])], default=None)
 
     def _expire(self) -> None:
-        for name in self.nodes:
-            node = self._nodes[name]
-            if node.deadline_ns is not None and node.deadline_ns <= self.now_ns and not node.is_stopped:
-                self.tell(name, TimePassed())
+        for node in list(self._nodes.values()):
+            if node.armed_ns is not None and node.armed_ns <= self.now_ns and not node.is_stopped:
+                node.expire()
 
     def _deliver(self, name: str, datagram: Datagram) -> None:
-        if name not in self._nodes:
-            return
-        if self._nodes[name].is_stopped:
+        if name in self._nodes:
             self._nodes[name].waiting.append(datagram)
-        else:
-            self.tell(name, DatagramReceived(datagram))
-
-    def _handle(self, name: str, event: Input) -> None:
-        node = self._nodes[name]
-        effects, node.deadline_ns = node.engine.handle(event, self.now_ns)
-        before, node.statistics = node.statistics, node.engine.snapshot().links
-        rises = [_rise(before.get(link), after) for link, after in node.statistics.items()]
-        happening = Happening(
-            at_ns=self.now_ns,
-            node=name,
-            event=event,
-            effects=effects,
-            counted=frozenset(counter for counts, _drops in rises for counter in counts),
-            dropped=next((drop for _counts, drops in rises for drop in drops), None),
-        )
-        self._observe(happening)
-        for effect in effects:
-            self._perform(name, node, effect)
-
-    def _perform(self, name: str, node: _Node, effect: Effect) -> None:
-        if isinstance(effect, Transmit):
-            error = self._send(name, node, effect)
-            if error is not None or effect.wants_report:
-                self._inbox.append((name, TransmitReported(effect.key, error, effect.outgoing.family)))
-        elif isinstance(effect, HoldAddresses | DropAddresses):
-            error = self._actuate(node, effect)
-            self._inbox.append((name, ActuationReported(effect.key, effect.epoch, _action_of(effect), error)))
-
-    def _send(self, name: str, node: _Node, effect: Transmit) -> str | None:
-        of_family = {Family.IPV4: Trouble.SENDS_IPV4, Family.IPV6: Trouble.SENDS_IPV6}[effect.outgoing.family]
-        for trouble in (Trouble.SENDS, of_family):
-            if trouble in node.troubles:
-                return _ERRORS[trouble]
-        for delivery in self.fabric(effect.key.link).deliveries(name, effect.outgoing, self.now_ns):
-            self.inject(delivery.port, delivery.datagram, at_ns=delivery.at_ns)
-        return None
-
-    def _actuate(self, node: _Node, effect: Actuation) -> str | None:
-        """Return why an actuation fails, if it does; only the last one of a host is made up for."""
-        trouble = _trouble_of(effect)
-        if trouble in node.troubles:
-            node.unfinished[effect.key] = effect
-            return _ERRORS[trouble]
-        node.unfinished.pop(effect.key, None)
-        return None
+            self._nodes[name].hear()
 
 
 def _rise(before: LinkStatistics | None, after: LinkStatistics) -> tuple[Statistics, Counter[DropReason]]:
@@ -254,11 +351,3 @@ def _rise(before: LinkStatistics | None, after: LinkStatistics) -> tuple[Statist
     if before is None:
         return after.counts, after.drops
     return after.counts - before.counts, after.drops - before.drops
-
-
-def _action_of(effect: Actuation) -> Action:
-    return Action.HOLD if isinstance(effect, HoldAddresses) else Action.DROP
-
-
-def _trouble_of(effect: Actuation) -> Trouble:
-    return Trouble.HOLD if isinstance(effect, HoldAddresses) else Trouble.DROP

@@ -55,6 +55,7 @@ class Netlink:
             is_certain=link.get_attr("IFLA_OPERSTATE") != "UNKNOWN",
             mac=MacAddress.parse(mac) if mac else None,
             addresses=_by_preference(await self._addresses(link["index"])),
+            index=link["index"],
         )
 
     async def _addresses(self, index: int) -> list[Any]:

@@ -95,6 +95,12 @@ class Context:
         self.demotion = total
         self.claim = self.config.dialect.claim(self.config.advbase, self.config.advskew, total)
 
+    @property
+    def is_unheard(self) -> bool:
+        """Whether no family of this host can be sent."""
+        cannot_send = self.environment.cannot_send
+        return bool(cannot_send) and (None in cannot_send or cannot_send.issuperset(self.config.families))
+
     def reconfigure(self, event: HostReconfigured) -> bool:
         """Take over new settings; return True if others are shared now, which begins a new epoch.
 

@@ -3,7 +3,7 @@
 from pycarp.core.events import Departed
 from pycarp.core.host.context import Context
 from pycarp.core.host.states import Init
-from pycarp.core.host.transitions import become_backup
+from pycarp.core.host.transitions import become_backup, wait_for_every_other
 from pycarp.core.inputs import (
     ActuationReported,
     AddressesDisturbed,
@@ -17,6 +17,8 @@ def environment_changed(ctx: Context, state: Init, _event: EnvironmentChanged) -
     """Become BACKUP once link and administrator are up, unless the drop of the addresses is still under way."""
     if ctx.environment.is_ready and state.leaving_epoch is None and not state.is_final:
         become_backup(ctx, Reason.READY)
+        if state.handed_over:
+            wait_for_every_other(ctx)
 
 
 def actuated(ctx: Context, state: Init, event: ActuationReported) -> None:
@@ -29,7 +31,7 @@ def actuated(ctx: Context, state: Init, event: ActuationReported) -> None:
         return
     if state.owes_bow_out and ctx.environment.link_is_up:
         ctx.bow_out()
-    ctx.state = Init(is_final=state.is_final)
+    ctx.state = Init(is_final=state.is_final, handed_over=state.handed_over)
     if state.is_final:
         ctx.publish(Departed(key=ctx.key, at_ns=ctx.now_ns))
     else:

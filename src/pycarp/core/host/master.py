@@ -158,7 +158,7 @@ def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
     if state.advertise_at_ns <= ctx.now_ns:
         has_stalled = _has_stalled(ctx, state)
         advertise(ctx, state, state.advertise_at_ns)
-        if has_stalled and not ctx.environment.cannot_send:
+        if has_stalled and not ctx.is_unheard:
             # Nobody has taken over, but the guardian or the kernel may have dropped the addresses.
             _hold_again(ctx, state)
     elif state.renew_at_ns is not None and state.renew_at_ns <= ctx.now_ns:
@@ -219,15 +219,9 @@ def _has_stalled(ctx: Context, state: Master) -> bool:
     return ctx.now_ns - state.alive_at_ns >= ctx.lease.patience_ns
 
 
-def _is_unheard(ctx: Context) -> bool:
-    """Return True if no family of this host can be sent."""
-    cannot_send = ctx.environment.cannot_send
-    return None in cannot_send or cannot_send.issuperset(ctx.config.families)
-
-
 def _renew(ctx: Context, state: Master) -> None:
     """Renew the lease of the addresses; it is void if the advertisement of this step cannot be sent."""
-    if not _is_unheard(ctx):
+    if not ctx.is_unheard:
         _live(ctx, state)
         if not state.takeover.is_pending:
             ctx.renew()
@@ -240,7 +234,7 @@ def _live(ctx: Context, state: Master) -> None:
 
 def sent(ctx: Context, state: Master, _event: TransmitReported) -> None:
     """Count only what was sent as a sign of life."""
-    if _is_unheard(ctx):
+    if ctx.is_unheard:
         state.alive_at_ns = state.was_alive_at_ns
         return
     has_stalled = _has_stalled(ctx, state)

@@ -16,12 +16,14 @@ class Init:
     """Not taking part.
 
     ``leaving_epoch`` is the epoch of the drop that is under way; its report releases the bow-out, if one is owed. Only
-    then may the host become BACKUP again or, if it is removed (``is_final``), end.
+    then may the host become BACKUP again or, if it is removed (``is_final``), end. A host that ``handed_over`` without
+    a bow-out lets every other host take over first.
     """
 
     leaving_epoch: int | None = None
     owes_bow_out: bool = False
     is_final: bool = False
+    handed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from pycarp.vocabulary import NS_PER_S, Address
 _GOES_LAST_NS = NS_PER_S
 """How much longer a host waits for silence that could not serve its addresses lately."""
 
+_LARGEST_ADVSKEW = 254
+
 _STATES = {Init: State.INIT, Backup: State.BACKUP, Master: State.MASTER}
 
 
@@ -99,7 +101,12 @@ def leave(ctx: Context, reason: Reason) -> None:
         owes_bow_out = present.owes_bow_out
     else:
         owes_bow_out = isinstance(present, Master) and ctx.config.dialect.bow_out is not None
-    state = Init(leaving_epoch=ctx.epoch + 1, owes_bow_out=owes_bow_out, is_final=reason is Reason.REMOVED)
+    state = Init(
+        leaving_epoch=ctx.epoch + 1,
+        owes_bow_out=owes_bow_out,
+        is_final=reason is Reason.REMOVED,
+        handed_over=reason is Reason.HANDED_OVER and not owes_bow_out,
+    )
     enter(ctx, state, reason)
 
 
@@ -120,6 +127,14 @@ def master_down_ns(ctx: Context, master: Claim | None = None) -> int:
         slowest_ns = max(ctx.claim.interval_ns, master.interval_ns if master else 0)
         down_ns = max(down_ns, config.dead_ratio * slowest_ns)
     return down_ns + (_GOES_LAST_NS if ctx.environment.goes_last else 0)
+
+
+def wait_for_every_other(ctx: Context) -> None:
+    """Wait longer than any other host may: without a bow-out they wait for silence, each as its advskew says."""
+    config = ctx.config
+    assert isinstance(ctx.state, Backup)
+    longest_ns = config.dialect.master_down_ns(config.advbase, _LARGEST_ADVSKEW, config.dead_ratio) + _GOES_LAST_NS
+    ctx.state.master_down_at_ns = dict.fromkeys(ctx.state.master_down_at_ns, ctx.now_ns + longest_ns)
 
 
 def plan_renewal(ctx: Context, state: Master) -> None:

@@ -1,0 +1,95 @@
+"""Checks what callers pass to a node or a host, so that a mistake is an error at the call and never one of the engine.
+
+Every error names the value, the bound and the way out.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import TypeVar
+
+from pycarp.core.settings import Settings
+from pycarp.core.state import State
+from pycarp.errors import ConfigError
+
+AMOUNT_MAX = 2**31 - 1
+"""As far as ``net.inet.carp.demotion`` goes; advertised are 240 at most."""
+
+T = TypeVar("T")
+
+
+def state_named(state: object) -> State:
+    """Return a state, also from its value ``"MASTER"``; ConfigError for anything else."""
+    if isinstance(state, str) and state in tuple(State):
+        return State(state)
+    raise ConfigError(f"state {state!r} is none of {', '.join(State)}; pass one of pycarp.State")
+
+
+def check_cause(cause: object) -> None:
+    """Raise ConfigError unless a cause of demotion can be told to people, and taken back by its name."""
+    if not isinstance(cause, str) or not cause.strip():
+        raise ConfigError(f"cause {cause!r} is not a text that says why; pass one such as 'replication lags'")
+
+
+def check_amount(amount: object) -> None:
+    """Raise ConfigError unless a demotion is a whole number in range."""
+    # A bool is an int to Python, and a float would break only when it is advertised.
+    if type(amount) is not int:
+        raise ConfigError(f"demotion by={amount!r} is not a whole number; pass an int such as 100")
+    if not -AMOUNT_MAX <= amount <= AMOUNT_MAX:
+        raise ConfigError(f"demotion by={amount} is outside {-AMOUNT_MAX}-{AMOUNT_MAX}; 240 and more mean the same")
+
+
+def check_group(group: object) -> None:
+    """Raise ConfigError unless this is the name of an interface group, or None."""
+    if group is not None and (not isinstance(group, str) or not group):
+        raise ConfigError(f"group {group!r} is not the name of an interface group; leave it out to mean all hosts")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise ConfigError unless a switch is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} {value!r} is neither True nor False")
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise ConfigError unless this is a whole number from 0 on."""
+    if type(value) is not int or not 0 <= value <= AMOUNT_MAX:
+        raise ConfigError(f"{name} {value!r} is not a whole number from 0 to {AMOUNT_MAX}")
+
+
+def check_span(name: str, span_s: object, *, may_be_zero: bool = False, most_s: float = math.inf) -> None:
+    """Raise ConfigError unless this is a number of seconds above 0, or 0 if it may be, and at most ``most_s``."""
+    if isinstance(span_s, bool) or not isinstance(span_s, int | float) or math.isnan(span_s):
+        raise ConfigError(f"{name} {span_s!r} is not a number of seconds")
+    if span_s < 0 or (span_s == 0 and not may_be_zero):
+        raise ConfigError(f"{name} {span_s:g} s is not above 0{'' if not may_be_zero else ', nor 0'}")
+    if span_s > most_s:
+        raise ConfigError(f"{name} {span_s:g} s is outside 0-{most_s:g}")
+
+
+def check_settings(settings: object) -> None:
+    """Raise ConfigError unless these are legal switches of a node."""
+    if not isinstance(settings, Settings):
+        raise ConfigError(f"settings {settings!r} are not pycarp.Settings; pass Settings() for those of the dialect")
+    check_flag("allow", settings.allow)
+    check_flag("preempt", settings.preempt)
+    check_count("contest_limit", settings.contest_limit)
+    for name in ("senderr_demotion_factor", "ifdown_demotion_factor"):
+        if getattr(settings, name) is not None:
+            check_count(name, getattr(settings, name))
+
+
+def listed(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
+    """Return several values as a tuple, None as it is; ConfigError for a single text, and for what is no iterable."""
+    if values is None:
+        return None
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ConfigError(f"{name} {values!r} is not a list; pass [{values!r}] for a single one")
+    return tuple(values)
+
+
+def check_methods(what: str, backend: object, names: Iterable[str]) -> None:
+    """Raise ConfigError unless an object has the methods of a protocol."""
+    missing = [name for name in names if not callable(getattr(backend, name, None))]
+    if missing:
+        raise ConfigError(f"{what} {backend!r} has no {', '.join(missing)}")

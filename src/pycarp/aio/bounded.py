@@ -1,0 +1,54 @@
+"""Calls of third parties that must end: undoing, dropping and closing, whatever hangs and whoever is cancelled."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+_TURNS = 20
+"""Turns of the loop that a call gets even if there is no time: what need not wait is done in them."""
+
+
+async def outcome_of(call: Coroutine[Any, Any, object], *, within_s: float) -> BaseException | None:
+    """Run a coroutine in a task of its own for ``within_s`` seconds at most; return what it raised.
+
+    TimeoutError is returned when it has not ended by then: it is cancelled, and left behind if it does not heed that.
+    Cancelling the caller does not interrupt it, and takes effect at its end.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(call)
+    deadline_s = loop.time() + within_s
+    cancelled = await _turns_until_done(task)
+    while not task.done() and (left_s := deadline_s - loop.time()) > 0:
+        try:
+            await asyncio.wait({task}, timeout=left_s)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    outcome: BaseException | None = None
+    if task.done():
+        outcome = result_of(task)
+    else:
+        task.cancel()
+        cancelled = await _turns_until_done(task) or cancelled
+        task.add_done_callback(result_of)
+        outcome = TimeoutError(f"did not end within {within_s:g} s")
+    if cancelled is not None:
+        raise cancelled
+    return outcome
+
+
+def result_of(task: "asyncio.Task[Any]") -> BaseException | None:
+    """Return what a task that has ended raised, None if nothing."""
+    return asyncio.CancelledError("was cancelled") if task.cancelled() else task.exception()
+
+
+async def _turns_until_done(task: "asyncio.Task[Any]") -> asyncio.CancelledError | None:
+    """Let the loop turn until a task has ended, a few times at most; return the cancellation that came meanwhile."""
+    cancelled = None
+    for _ in range(_TURNS):
+        if task.done():
+            break
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    return cancelled

@@ -1,0 +1,144 @@
+"""One host of a node from adding to removal: each step of adding it, undone in reverse when that fails, and at its end.
+
+The work on its addresses is the shell's; here it is known whether they are dropped as the engine wants it.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from pycarp.actuators.base import Actuator
+from pycarp.aio.bounded import outcome_of
+from pycarp.aio.links import Links
+from pycarp.aio.log_records import logger
+from pycarp.aio.reign import Reign
+from pycarp.aio.shell import Shell
+from pycarp.aio.subscriptions import EventLog
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
+from pycarp.core.events import Departed, Event, SettingsChange
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import Action, ActuationReported
+from pycarp.vocabulary import HostKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """What the hosts of a node share.
+
+    ``abandon`` removes what was made for a host on this machine; ``left_s`` says how long releasing may take.
+    """
+
+    links: Links
+    actuator: Actuator
+    shell: Shell
+    abandon: Callable[[HostKey], Coroutine[Any, Any, None]]
+    left_s: Callable[[], float]
+    callback_timeout_s: float
+
+
+class HostRuntime:
+    """What the shell keeps about one host; ``forget`` is called when all of it is released."""
+
+    def __init__(self, config: HostConfig, backends: Backends, forget: Callable[["HostRuntime"], None]) -> None:
+        self.key = config.key
+        self.config = config
+        self.log = EventLog(config.key, callback_timeout_s=backends.callback_timeout_s)
+        self.reign = Reign(config, lambda: backends.shell.can_send(config.key))
+        self.has_departed = False
+        self._backends = backends
+        self._forget = forget
+        self._latest: HoldAddresses | DropAddresses | None = None
+        self._dropped = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
+        self._closing: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
+
+    async def open(self) -> None:
+        """Open the link, join the groups, and make what the addresses need.
+
+        When a step fails or is cancelled, those before it, and what there is of it, are undone.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            await self._backends.links.acquire(self.config)
+            stack.push_async_callback(self._release_link)
+            # Pushed before: what was cancelled may be half done, and undoing what was not done is well.
+            stack.push_async_callback(self._abandon)
+            await self._backends.actuator.adopt(self.config)
+            self._stack = stack.pop_all()
+
+    # What the engine asks for
+
+    def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        """Take note of what the engine asks of the actuator."""
+        if not isinstance(effect, Announce):
+            self._latest = effect
+            self._dropped.clear()
+        self.reign.take(effect)
+
+    def note(self, report: ActuationReported) -> None:
+        """Take note of what became of an effect."""
+        self.reign.note(report)
+        effect = self._latest
+        is_dropped = isinstance(effect, DropAddresses) and report.action is Action.DROP and report.error is None
+        if is_dropped and effect is not None and report.epoch == effect.epoch:
+            self._dropped.set()
+
+    def publish(self, event: Event) -> None:
+        """Let observers know of an event; what follows from new settings, and from the end, is begun."""
+        if isinstance(event, SettingsChange):
+            self.config = event.config
+            self._backends.links.follow_settings(event.config)
+        if isinstance(event, Departed):
+            self.has_departed = True
+        self.reign.hear(event)
+        self.log.publish(event)
+        if isinstance(event, Departed):
+            self._begin_closing()
+
+    async def dropped(self) -> None:
+        """Return when the addresses are dropped as the engine wants it, and when the host or the node ends."""
+        await self._dropped.wait()
+
+    # The end
+
+    async def close(self) -> None:
+        """Release everything but the addresses; bounded, and done once only."""
+        await asyncio.shield(self._begin_closing())
+
+    def fail(self, failure: BaseException, at_ns: int) -> None:
+        """End every wait, stream and mastership with the failure of the node."""
+        self._dropped.set()
+        self.reign.fail(failure)
+        self.log.fail(failure, at_ns)
+
+    def _begin_closing(self) -> "asyncio.Task[None]":
+        if self._closing is None:
+            self.reign.close(f"virtual host {self.key} has departed")
+            self._dropped.set()
+            loop = asyncio.get_running_loop()
+            self._closing = loop.create_task(self._close(), context=self._context.copy())
+        return self._closing
+
+    async def _close(self) -> None:
+        try:
+            await self._bounded("stop working on the addresses", self._backends.shell.release(self.key))
+            await self._stack.aclose()
+        finally:
+            self.log.end()
+            self._forget(self)
+
+    async def _release_link(self) -> None:
+        await self._bounded("leave its link", self._backends.links.release(self.key))
+
+    async def _abandon(self) -> None:
+        await self._bounded("clean up", self._backends.abandon(self.key))
+
+    async def _bounded(self, what: str, call: Coroutine[Any, Any, object]) -> None:
+        """Do a step of the end for a third of the time at most, and log if it does not succeed."""
+        error = await outcome_of(call, within_s=self._backends.left_s() / 3)
+        if error is not None:
+            # The addresses are gone, which is what matters; the next start cleans up the rest.
+            logger.warning("carp: %s: cannot %s: %s", self.key, what, error)

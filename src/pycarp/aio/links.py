@@ -1,0 +1,219 @@
+"""The links of a transport that the hosts of a node share: opened with the first host on one, closed with the last.
+
+What a link has to be listened to follows its hosts and the device: groups of new settings are joined, and a device that
+was deleted and made anew is opened again, because sockets do not move from the former to it.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pycarp.aio.bounded import outcome_of
+from pycarp.aio.log_records import logger
+from pycarp.core.host_config import HostConfig
+from pycarp.transports.base import Transport
+from pycarp.vocabulary import Address, HostKey, LinkFacts
+
+RETRY_FIRST_S = 0.1
+RETRY_MAX_S = 30.0
+
+
+@dataclass(slots=True)
+class _Link:
+    """``index`` is the device that is listened to, ``seen`` the one that there is now; 0 if unknown.
+
+    ``must_close`` says that it may still be open though nobody wants it to be, because closing failed.
+    """
+
+    name: str
+    hosts: dict[HostKey, HostConfig] = field(default_factory=dict)
+    joined: set[Address] = field(default_factory=set)
+    index: int = 0
+    seen: int = 0
+    is_open: bool = False
+    must_close: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    change: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+
+    @property
+    def groups(self) -> list[Address]:
+        """What its hosts listen to, and what is not joined yet."""
+        wanted = {group: None for config in self.hosts.values() for group in groups_of(config)}
+        return [group for group in wanted if group not in self.joined]
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the device that is listened to is gone, and another has its name."""
+        return self.seen not in (0, self.index)
+
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether there is nothing to do."""
+        if not self.hosts:
+            return not (self.is_open or self.must_close)
+        return self.is_open and not self.is_stale and not self.groups
+
+
+class Links:
+    """Opens, joins, reopens and closes the links of one transport.
+
+    ``wake`` reads what has arrived, ``left_s`` says how long closing may take.
+    """
+
+    def __init__(self, transport: Transport, wake: Callable[[], None], *, left_s: Callable[[], float]) -> None:
+        self._transport = transport
+        self._wake = wake
+        self._left_s = left_s
+        self._links: dict[str, _Link] = {}
+        self._context = contextvars.copy_context()
+        self._is_closed = False
+
+    async def acquire(self, config: HostConfig) -> None:
+        """Open the link of a host unless it is open, and join its groups; raises what the transport raises.
+
+        When that fails or is cancelled, everything is as before.
+        """
+        link = self._of(config.interface)
+        async with link.lock:
+            link.hosts[config.key] = config
+            try:
+                await self._listen(link)
+            except BaseException:
+                await self._leave(link, config.key)
+                self._reconcile(link)
+                raise
+
+    async def release(self, key: HostKey) -> None:
+        """Let go of a link, and close it with its last host."""
+        link = self._of(key.link)
+        link.hosts.pop(key, None)
+        try:
+            async with link.lock:
+                await self._leave(link, key)
+        finally:
+            # What could not be done in time is done in the background.
+            self._reconcile(link)
+
+    def follow_settings(self, config: HostConfig) -> None:
+        """Join in the background what the new settings of a host listen to."""
+        link = self._of(config.interface)
+        if config.key in link.hosts:
+            link.hosts[config.key] = config
+            self._reconcile(link)
+
+    def note_facts(self, facts: LinkFacts) -> None:
+        """Open a link again in the background if its device is another one now."""
+        link = self._of(facts.name)
+        link.seen = facts.index
+        self._reconcile(link)
+
+    async def close(self) -> None:
+        """Stop what is under way in the background; the transport closes the links."""
+        self._is_closed = True
+        tasks = [link.task for link in self._links.values() if link.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _of(self, name: str) -> _Link:
+        return self._links.setdefault(name, _Link(name))
+
+    async def _listen(self, link: _Link) -> None:
+        """Listen to the device that there is now, and to every group that its hosts want."""
+        if link.must_close or (link.is_open and link.is_stale):
+            await self._close(link)
+        if not link.is_open:
+            await self._open(link)
+        for group in link.groups:
+            await self._transport.join(link.name, group)
+            link.joined.add(group)
+
+    async def _open(self, link: _Link) -> None:
+        # Whatever there is when this begins: a device that is made anew meanwhile is opened once more.
+        seen = link.seen
+        try:
+            await self._transport.open_link(link.name, self._wake)
+        except BaseException:
+            # A call that was cancelled may have opened it.
+            await self._close_in_time(link)
+            raise
+        link.is_open, link.index = True, seen
+
+    async def _leave(self, link: _Link, key: HostKey) -> None:
+        link.hosts.pop(key, None)
+        if not link.hosts and link.is_open:
+            await self._close_in_time(link)
+
+    async def _close_in_time(self, link: _Link) -> None:
+        """Close a link; what fails, hangs or is cancelled is tried again in the background."""
+        error = await outcome_of(self._close(link), within_s=self._left_s() / 4)
+        if error is not None:
+            self._reconcile(link)
+
+    async def _close(self, link: _Link) -> None:
+        link.is_open, link.must_close = False, True
+        link.joined.clear()
+        await self._transport.close_link(link.name)
+        link.must_close = False
+
+    # In the background
+
+    def _reconcile(self, link: _Link) -> None:
+        link.change.set()
+        if link.is_reconciled or self._is_closed or link.task is not None:
+            return
+        loop = asyncio.get_running_loop()
+        link.task = loop.create_task(self._reconcile_until_done(link), context=self._context.copy())
+
+    async def _reconcile_until_done(self, link: _Link) -> None:
+        """Try until it is done, at once when something changes; log the first failure, and how many there were."""
+        failures = 0
+        try:
+            while not link.is_reconciled:
+                link.change.clear()
+                error = await self._attempt(link)
+                if error is None:
+                    continue
+                failures += 1
+                if failures == 1:
+                    what = "listen on" if link.hosts else "close"
+                    logger.warning("carp: cannot %s %s, will try again: %s", what, link.name, error)
+                await _wait(link.change, min(RETRY_FIRST_S * 2 ** min(failures - 1, 16), RETRY_MAX_S))
+        finally:
+            link.task = None
+        if failures and link.hosts:
+            logger.info("carp: listening on %s again, after %d attempts that failed", link.name, failures)
+
+    async def _attempt(self, link: _Link) -> BaseException | None:
+        async with link.lock:
+            try:
+                if link.hosts:
+                    await self._listen(link)
+                elif link.is_open or link.must_close:
+                    await self._close(link)
+            except asyncio.CancelledError as exc:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                return exc
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as exc:  # noqa: BLE001  a third party's transport may raise anything
+                return exc
+        return None
+
+
+def groups_of(config: HostConfig) -> list[Address]:
+    """Return the multicast groups that a host listens to: those of the families in which it has no peers."""
+    return [config.group_of(family) for family in config.families if not config.has_peers_in(family)]
+
+
+async def _wait(change: asyncio.Event, span_s: float) -> None:
+    try:
+        async with asyncio.timeout(span_s):
+            await change.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,271 @@
+"""Runs a runtime on asyncio: the loop's clock and timers, a transport, an actuator and a guardian.
+
+It decides nothing. Attempts are tasks in the context of the node, whoever asked for them; a task that is cancelled by
+anybody but the runtime, or raises anything at all, is an attempt that failed.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pycarp.actuators.base import Actuator
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
+from pycarp.core.events import Event
+from pycarp.core.flood import PacketFilter
+from pycarp.core.inputs import ActuationReported, Input
+from pycarp.errors import ActuatorError
+from pycarp.runtime import Attempt, Door, Pace, Runtime
+from pycarp.system.deeds import Deed, Parcel
+from pycarp.transports.base import PacketFiltering, Transport
+from pycarp.vocabulary import NS_PER_S, HostKey, Interface, Outgoing
+
+ATTEMPT_TIMEOUT_S = 15.0
+
+_LAST_RETRY_S = 1.0
+"""How often a node that failed tries again to drop addresses."""
+
+_LAST_WORDS_S = 1.0
+"""How long attempts may take to end once they are cancelled because nobody needs them any more."""
+
+
+class Guardian(Protocol):
+    """Acts for a host when this process is dead, or has given no sign of life for too long."""
+
+    async def start(self) -> None:
+        """Get ready; called once, before anything else. Raises ActuatorError."""
+
+    def arm(self, key: HostKey, deeds: tuple[Deed, ...], limit_ns: int) -> None:
+        """Remember what to do for a host, instead of what it was before; counts as a sign of life."""
+
+    def beat(self, key: HostKey) -> None:
+        """Take notice of a sign of life."""
+
+    def disarm(self, key: HostKey) -> None:
+        """Forget a host."""
+
+    async def close(self) -> None:
+        """End; with hosts still armed, by doing what is to be done for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observers:
+    """Whom the shell tells; see ``pycarp.runtime.Ports``.
+
+    ``vacated`` is awaited before addresses are dropped, and has a bound of its own: who relied on them gets a moment to
+    finish.
+    """
+
+    asked: Callable[[HoldAddresses | DropAddresses | Announce], None]
+    renewed: Callable[[HostKey], None]
+    reported: Callable[[ActuationReported], None]
+    published: Callable[[Event], None]
+    stalled: Callable[[int, int], None]
+    failed: Callable[[BaseException], None]
+    vacated: Callable[[HostKey], Awaitable[object]]
+
+
+class Shell:
+    """One node's runtime in the running loop."""
+
+    def __init__(
+        self,
+        *,
+        engine: Door,
+        transport: Transport,
+        actuator: Actuator,
+        observers: Observers,
+        guardian: Guardian | None = None,
+        attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
+    ) -> None:
+        self._transport = transport
+        self._filtering = transport if isinstance(transport, PacketFiltering) else None
+        self.send = transport.send
+        self.read = transport.drain
+        self.packets_read: Callable[[], Mapping[str, int] | None]
+        self.packets_read = self._filtering.packets_read if self._filtering else _no_counts
+        self._actuator = actuator
+        self._guardian = guardian
+        self._observers = observers
+        self._loop = asyncio.get_running_loop()
+        # Timers and attempts are the node's, not of whoever happened to speak to it last.
+        self._context = contextvars.copy_context()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: dict[Attempt, asyncio.Task[None]] = {}
+        self._ended = asyncio.Event()
+        self._runtime = Runtime(engine, self, pace=Pace(timeout_ns=round(attempt_timeout_s * NS_PER_S)))
+        self.submit: Callable[[Input], None] = self._runtime.submit
+        self.wake = self._runtime.wake
+        self.can_send = self._runtime.can_send
+        self.stop = self._runtime.stop
+
+    # The end
+
+    def surrender(self) -> None:
+        """Handle nothing any more, and drop every address that may be held, as long as it takes."""
+        self._runtime.surrender()
+
+    async def surrendered(self, limit_s: float) -> dict[HostKey, frozenset[Interface]]:
+        """Return when every address has been dropped after ``surrender``, after so many seconds at the latest.
+
+        What could not be dropped is tried again at once, and then again; returns what may be held still.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._runtime.may_hold:
+                    await self._retried()
+        return self._runtime.may_hold
+
+    async def _retried(self) -> None:
+        """Try every drop that is due again; return when all have succeeded, and after a second at the latest."""
+        for key in self._runtime.may_hold:
+            self._runtime.retry(key)
+        try:
+            async with asyncio.timeout(_LAST_RETRY_S):
+                while self._runtime.may_hold:
+                    self._ended.clear()
+                    await self._ended.wait()
+        except TimeoutError:
+            return
+
+    async def release(self, *keys: HostKey) -> None:
+        """Forget hosts, and what is still under way for them."""
+        for key in keys:
+            self._runtime.release(key)
+        tasks = [task for attempt, task in self._tasks.items() if attempt.key in keys]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_LAST_WORDS_S)
+
+    # Clock
+
+    def now_ns(self) -> int:
+        """Return the loop's time; rounded, not cut: a deadline as a float must be due when the loop says so."""
+        return round(self._loop.time() * NS_PER_S)
+
+    def arm(self, at_ns: int | None) -> None:
+        """Set the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at_ns is not None:
+            self._timer = self._loop.call_at(at_ns / NS_PER_S, self._on_timer, context=self._context.copy())
+
+    def later(self) -> None:
+        """Let everybody else have a turn."""
+        self._loop.call_soon(self._runtime.resume, context=self._context.copy())
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._runtime.timer_fired()
+
+    # Network
+
+    def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
+        """Filter packets."""
+        assert self._filtering is not None
+        self._filtering.set_packet_filter(link, packet_filter)
+
+    # Addresses
+
+    def start(self, attempt: Attempt) -> None:
+        """Make an attempt in a task."""
+        task = self._loop.create_task(self._carry_out(attempt), context=self._context.copy())
+        self._tasks[attempt] = task
+        task.add_done_callback(lambda done: self._end(attempt, done), context=self._context.copy())
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Cancel the task of an attempt."""
+        self._tasks[attempt].cancel()
+
+    async def _carry_out(self, attempt: Attempt) -> None:
+        effect, actuator = attempt.effect, self._actuator
+        if isinstance(effect, DropAddresses):
+            await self._observers.vacated(effect.key)
+        if not self._runtime.begin(attempt):
+            return
+        match effect:
+            case DropAddresses(key, _epoch, addresses):
+                await actuator.drop(key, addresses)
+            case HoldAddresses(key, _epoch, addresses, former, precaution=precaution):
+                if former:
+                    await actuator.drop(key, former)
+                await actuator.hold(key, addresses, lifetime_s=precaution.lifetime_s if precaution else None)
+            case Announce(key, _epoch, addresses, form):
+                await actuator.announce(key, addresses, form)
+
+    def _end(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
+        del self._tasks[attempt]
+        self._runtime.attempt_ended(attempt, _error_of(task))
+        self._ended.set()
+
+    def renew(self, effect: ProlongAddresses) -> None:
+        """Let the kernel keep the addresses."""
+        if effect.lifetime_s is not None:
+            self._actuator.prolong(effect.key, effect.addresses, effect.lifetime_s)
+        self._observers.renewed(effect.key)
+
+    # Guardian
+
+    def arm_guardian(self, effect: HoldAddresses) -> None:
+        """Tell the guardian how to drop the addresses and what to send then."""
+        if self._guardian is None or effect.precaution is None:
+            return
+        deeds = self._actuator.will(effect.key, effect.addresses + effect.former)
+        parcels = tuple(parcel for each in effect.precaution.bow_out if (parcel := self._parcel(each)))
+        self._guardian.arm(effect.key, (*deeds, *parcels), effect.precaution.patience_ns)
+
+    def renew_guardian(self, key: HostKey) -> None:
+        """Tell the guardian that a host is well."""
+        if self._guardian is not None:
+            self._guardian.beat(key)
+
+    def disarm_guardian(self, key: HostKey) -> None:
+        """Have the guardian forget a host."""
+        if self._guardian is not None:
+            self._guardian.disarm(key)
+
+    def _parcel(self, outgoing: Outgoing) -> Parcel | None:
+        with contextlib.suppress(OSError):
+            return self._transport.parcel(outgoing)
+        return None
+
+    # Observers
+
+    def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        """Tell the node."""
+        self._observers.asked(effect)
+
+    def reported(self, report: ActuationReported) -> None:
+        """Tell the node."""
+        self._observers.reported(report)
+
+    def publish(self, event: Event) -> None:
+        """Tell the node."""
+        self._observers.published(event)
+
+    def stalled(self, late_ns: int) -> None:
+        """Tell the node, and when."""
+        self._observers.stalled(late_ns, self.now_ns())
+
+    def failed(self, bug: BaseException) -> None:
+        """Tell the node."""
+        self._observers.failed(bug)
+
+
+def _no_counts() -> None:
+    """Return what a transport counts that cannot filter packets."""
+
+
+def _error_of(task: "asyncio.Task[None]") -> str | None:
+    """Return why an attempt failed; None if it did not."""
+    exc = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if exc is None:
+        return None
+    if isinstance(exc, ActuatorError | OSError):
+        return str(exc)
+    text = str(exc)
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

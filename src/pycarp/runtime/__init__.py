@@ -1,0 +1,20 @@
+"""What runs an engine, whatever the clock, the network and the machine are: inbox, sends, timers and reconcilers."""
+
+from pycarp.runtime.ports import Door, Ports
+from pycarp.runtime.reconciler import Attempt, CancelAttempt, Gate, Idle, Next, Pace, Reconciler, RetryAt, Todo
+from pycarp.runtime.runtime import Runtime
+
+__all__ = [
+    "Attempt",
+    "CancelAttempt",
+    "Door",
+    "Gate",
+    "Idle",
+    "Next",
+    "Pace",
+    "Ports",
+    "Reconciler",
+    "RetryAt",
+    "Runtime",
+    "Todo",
+]

@@ -1,0 +1,78 @@
+"""A real interface that is deleted and made anew is heard again at once, also by a BACKUP that never sends."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from pycarp import HostConfig, Node, State, VirtualHost
+from pycarp.actuators import NullActuator
+from pycarp.monitors import StaticMonitor
+from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.transports import Transport, by_name
+from pycarp.vocabulary import LinkFacts
+from tests.support.namespaces import LINK, Namespace, TransportInside, entered, joined_namespaces
+from tests.support.system import require
+
+pytestmark = pytest.mark.system
+
+BRIDGE = "br0"
+GONE_S = 0.5
+SILENT_S = 5.0
+"""Longer than the master-down time of a deaf BACKUP."""
+
+
+@pytest.fixture
+def segment() -> Iterator[tuple[Namespace, Namespace]]:
+    """Two namespaces; the other one's end of the cable is in a bridge, which outlives it."""
+    require("ip")
+    with joined_namespaces() as (ours, theirs):
+        theirs.ip("addr", "flush", "dev", LINK)
+        theirs.ip("link", "add", BRIDGE, "type", "bridge", "mcast_snooping", "0")
+        theirs.ip("addr", "add", str(theirs.own), "dev", BRIDGE)
+        theirs.ip("link", "set", LINK, "master", BRIDGE)
+        theirs.ip("link", "set", BRIDGE, "up")
+        yield ours, theirs
+
+
+async def make_anew(ours: Namespace, theirs: Namespace) -> None:
+    """Delete the cable, and put another one of the same name in its place."""
+    ours.ip("link", "del", LINK)
+    await asyncio.sleep(GONE_S)
+    ours.ip("link", "add", LINK, "type", "veth", "peer", "name", LINK, "netns", theirs.name)
+    theirs.ip("link", "set", LINK, "master", BRIDGE, "up")
+    ours.ip("addr", "add", str(ours.own), "dev", LINK)
+    ours.ip("link", "set", LINK, "up")
+
+
+async def host_on(node: Node, link: str, *, advskew: int) -> VirtualHost:
+    """Add the virtual host to a node."""
+    addresses = ["10.77.0.100/24"]
+    config = HostConfig(interface=link, vhid=9, passphrase="secret", addresses=addresses, advskew=advskew)
+    return await node.add(config)
+
+
+@pytest.mark.parametrize("transport", ["packet", "raw"])
+async def test_a_backup_whose_interface_was_made_anew_stays_backup(
+    segment: tuple[Namespace, Namespace], transport: str
+) -> None:
+    ours, theirs = segment
+    facts = LinkFacts(name=BRIDGE, is_up=True, addresses=(theirs.own,))
+    remote: Transport = TransportInside(by_name(transport), theirs)
+    # The monitor opens sockets while it runs: the whole loop is inside.
+    with entered(ours):
+        async with (
+            Node(transport=remote, actuator=NullActuator(), monitor=StaticMonitor([facts])) as there,
+            Node(transport=transport, actuator=NullActuator(), monitor=NetlinkMonitor()) as here,
+        ):
+            master = await host_on(there, BRIDGE, advskew=0)
+            await master.wait_for(State.MASTER)
+            backup = await host_on(here, LINK, advskew=100)
+            await asyncio.sleep(1.5)
+            states: list[State] = []
+            backup.on_change(lambda change: states.append(change.new))
+            await make_anew(ours, theirs)
+            await asyncio.sleep(SILENT_S)
+
+            assert states == [State.INIT, State.BACKUP]
+            assert master.state is State.MASTER

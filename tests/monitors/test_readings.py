@@ -1,0 +1,111 @@
+"""Of two readings of a link that are under way at the same time, the one that began later wins."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+
+from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.vocabulary import LinkFacts
+from tests.support.nodes import LINK, link
+from tests.support.virtual import in_virtual_time
+
+UP, DOWN = link(1), link(1, is_up=False)
+
+
+class Kernel:
+    """Answers with how the link is when it is asked; an answer is as late as ``takes_s`` says for its turn."""
+
+    def __init__(self, takes_s: Iterable[float] = ()) -> None:
+        self.facts: LinkFacts | None = UP
+        self._takes_s = iter(takes_s)
+        self._news: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def change(self, facts: LinkFacts | None) -> None:
+        """Change the link and notify of it."""
+        self.facts = facts
+        self._news.put_nowait(LINK)
+
+    async def link_facts(self, _link: str) -> LinkFacts | None:
+        """Answer late."""
+        facts = self.facts
+        await asyncio.sleep(next(self._takes_s, 0))
+        return facts
+
+    async def changes(self) -> AsyncIterator[str | None]:
+        """Yield what changed."""
+        while True:
+            yield await self._news.get()
+
+    async def __aenter__(self) -> None:
+        """Nothing to open."""
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Nothing to close."""
+
+
+@contextlib.asynccontextmanager
+async def watching(kernel: Kernel) -> AsyncIterator[tuple[NetlinkMonitor, list[LinkFacts]]]:
+    """Run a monitor and return it with what it notices."""
+    monitor = NetlinkMonitor(kernel=kernel, changes=kernel.changes)
+    noticed: list[LinkFacts] = []
+    running = asyncio.create_task(monitor.run(noticed.append))
+    await asyncio.sleep(0)
+    try:
+        yield monitor, noticed
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+@in_virtual_time
+async def test_watching_a_link_again_does_not_bring_back_what_it_was_before() -> None:
+    kernel = Kernel(takes_s=[0, 0.2, 0])
+    async with watching(kernel) as (monitor, noticed):
+        await monitor.watch(LINK)
+        second = asyncio.create_task(monitor.watch(LINK))
+        await asyncio.sleep(0.05)
+        kernel.change(DOWN)
+
+        assert await second == DOWN
+        await asyncio.sleep(1)
+        assert noticed == [DOWN]
+
+
+@in_virtual_time
+async def test_a_reading_after_a_change_does_not_bring_back_what_a_later_watch_has_seen() -> None:
+    kernel = Kernel(takes_s=[0, 0.2, 0])
+    async with watching(kernel) as (monitor, noticed):
+        await monitor.watch(LINK)
+        kernel.change(DOWN)
+        await asyncio.sleep(0.05)
+        kernel.change(UP)
+
+        assert await monitor.watch(LINK) == UP
+        await asyncio.sleep(1)
+        assert noticed in ([], [UP])
+
+
+@in_virtual_time
+async def test_a_link_that_is_gone_when_an_older_reading_ends_stays_gone() -> None:
+    kernel = Kernel(takes_s=[0, 0.2, 0])
+    async with watching(kernel) as (monitor, noticed):
+        await monitor.watch(LINK)
+        second = asyncio.create_task(monitor.watch(LINK))
+        await asyncio.sleep(0.05)
+        kernel.change(None)
+
+        assert await second == LinkFacts(name=LINK, is_up=False)
+        assert noticed == [LinkFacts(name=LINK, is_up=False)]
+
+
+@in_virtual_time
+async def test_a_device_that_is_another_one_is_noticed_though_all_else_is_the_same() -> None:
+    kernel = Kernel()
+    async with watching(kernel) as (monitor, noticed):
+        kernel.facts = replace(UP, index=3)
+        await monitor.watch(LINK)
+        kernel.change(replace(UP, index=4))
+        await asyncio.sleep(1)
+
+        assert [facts.index for facts in noticed] == [4]
