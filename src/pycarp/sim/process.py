@@ -79,7 +79,6 @@ class Process:
         self._chance = chance
         self._untold: list[Input] = []
         self._sockets: list[Datagram] = []
-        self._planned_ns: int | None = None
         self._armed_ns: int | None = None
         self._fates: dict[Attempt, Fate] = {}
         self._runtime = Runtime(self, self)
@@ -140,21 +139,15 @@ class Process:
         return self._computer.now_ns
 
     def arm(self, at_ns: int | None) -> None:
-        """Plan to let the timer fire; an earlier plan stays, and plans anew when it finds that it is too early."""
+        """Plan to let the timer fire, if it is not set anew before."""
         self._armed_ns = at_ns
-        if at_ns is not None and (self._planned_ns is None or at_ns < self._planned_ns):
-            self._planned_ns = at_ns
+        if at_ns is not None:
             self._computer.plan(at_ns - self.now_ns(), partial(self._fire, at_ns), rank=EXPIRY)
 
-    def _fire(self, planned_ns: int) -> None:
-        if planned_ns != self._planned_ns:
-            return
-        self._planned_ns = None
-        if self._armed_ns is not None and self._armed_ns <= self.now_ns():
+    def _fire(self, at_ns: int) -> None:
+        if at_ns == self._armed_ns:
             self._armed_ns = None
             self._runtime.timer_fired()
-        else:
-            self.arm(self._armed_ns)
 
     def later(self) -> None:
         """Let others have a turn."""
