@@ -237,6 +237,12 @@ MUTATIONS = (
         "        if not isinstance(effect, Announce):\n            self._is_disturbed = False\n",
     ),
     Mutation(
+        "what a hold did that could not be cancelled stays",
+        "runtime/reconciler.py",
+        "        self._is_disturbed = self._is_undone = True\n",
+        "",
+    ),
+    Mutation(
         "announcements of former epochs are made",
         "runtime/reconciler.py",
         "        if effect is None or effect.epoch != intent.epoch or not",
