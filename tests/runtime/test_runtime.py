@@ -155,6 +155,33 @@ def test_after_so_many_steps_others_have_a_turn() -> None:
     assert (made, bench.ports.laters, len(bench.door.inputs)) == (DRAIN_BUDGET, 1, DRAIN_BUDGET + 1)
 
 
+class Out(BaseException):
+    """Somebody wants out, like a KeyboardInterrupt."""
+
+
+def test_whoever_wants_out_gets_it_and_nothing_is_lost() -> None:
+    bench = Bench()
+    bench.door.deadline_ns = 10
+    heard: list[Event] = []
+
+    def leave(event: Event) -> None:
+        heard.append(event)
+        if len(heard) == 1:
+            bench.runtime.submit(TimePassed())
+            raise Out
+
+    bench.ports.observer = leave
+    with pytest.raises(Out):
+        bench.do(Publish(EVENT), Publish(EVENT))
+    armed_ns, laters = bench.ports.armed_ns, bench.ports.laters
+    bench.runtime.resume()
+
+    assert (armed_ns, laters) == (10, 1)
+    assert len(heard) == 2
+    assert bench.door.inputs == [GO, TimePassed()]
+    assert bench.ports.failures == []
+
+
 # Sends
 
 

@@ -64,6 +64,7 @@ class Runtime:
         self._pace = pace
         self._gate = gate or Gate()
         self._inbox: deque[Input] = deque()
+        self._events: deque[Event] = deque()
         self._is_draining = False
         self._is_stopped = False
         self._has_surrendered = False
@@ -109,7 +110,7 @@ class Runtime:
             self._arm()
 
     def resume(self) -> None:
-        """Go on with the inbox."""
+        """Go on with what is left to do."""
         if not self._is_draining:
             self._drain(DRAIN_BUDGET)
 
@@ -193,6 +194,8 @@ class Runtime:
         inbox, handle, ports = self._inbox, self._engine.handle, self._ports
         self._is_draining = True
         try:
+            if self._events:
+                self._publish_all()
             while inbox and not self._is_stopped:
                 if budget <= 0:
                     ports.later()
@@ -206,17 +209,20 @@ class Runtime:
                     self._perform(effects)
         except Exception as bug:  # noqa: BLE001  the engine never raises but for a bug of ours: stop, release, raise
             self._fail(bug)
+        except BaseException:
+            # Somebody wants out, of an observer most likely; what is left to do is done later.
+            ports.later()
+            raise
         finally:
             self._is_draining = False
-        self._arm()
+            self._arm()
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         """Send and hand over first, in order; tell observers last."""
-        events: list[Event] = []
         for effect in effects:
             match effect:
                 case Publish(event):
-                    events.append(event)
+                    self._events.append(event)
                 case Transmit():
                     self._transmit(effect)
                 case HoldAddresses() | DropAddresses() | Announce():
@@ -229,8 +235,8 @@ class Runtime:
                     assert_never(effect)
         if self._has_send_errors or self._wants_report:
             self._report_what_was_sent()
-        for event in events:
-            self._publish(event)
+        if self._events:
+            self._publish_all()
 
     def _transmit(self, effect: Transmit) -> None:
         """Send; a family of a host counts as sent when any of its destinations could be sent to."""
@@ -266,10 +272,12 @@ class Runtime:
         if effect.key in self._guarded:
             self._ports.renew_guardian(effect.key)
 
-    def _publish(self, event: Event) -> None:
-        if isinstance(event, Departed):
-            self.release(event.key)
-        self._ports.publish(event)
+    def _publish_all(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, Departed):
+                self.release(event.key)
+            self._ports.publish(event)
 
     # Reading
 
