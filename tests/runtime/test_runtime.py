@@ -589,6 +589,20 @@ def test_what_no_port_may_raise_is_a_bug(port: str) -> None:
     assert [type(each) for each in bench.ports.failures] == [LookupError]
 
 
+def test_an_observer_of_attempts_that_raises_is_a_bug_and_told_once() -> None:
+    class Broken(ScriptedPorts):
+        def reported(self, report: ActuationReported) -> None:
+            raise LookupError("no such thing")
+
+    bench = Bench(ports=Broken())
+    bench.do(hold(1))
+    bench.make()
+    bench.make()
+
+    assert [type(each) for each in bench.ports.failures] == [LookupError]
+    assert bench.runtime.may_hold == {}
+
+
 def test_once_stopped_nothing_is_handled_and_no_time_is_kept() -> None:
     bench = Bench()
     bench.door.deadline_ns = 10

@@ -68,6 +68,7 @@ class Runtime:
         self._is_draining = False
         self._is_stopped = False
         self._has_surrendered = False
+        self._has_failed = False
         self._deadline_ns: int | None = None
         self._armed_ns: int | None = None
         self._reconcilers: dict[HostKey, Reconciler] = {}
@@ -97,17 +98,10 @@ class Runtime:
     def timer_fired(self) -> None:
         """Let time pass: for the engine, which first hears what has arrived, and for what waits between attempts."""
         self._armed_ns = None
-        now_ns = self._ports.now_ns()
-        if not self._is_stopped and self._deadline_ns is not None and self._deadline_ns <= now_ns:
-            late_ns = now_ns - self._deadline_ns
-            self._read(READ_BEFORE_EXPIRY)
-            if late_ns > STALL_NS:
-                self._ports.stalled(late_ns)
-            self.submit(_TIME_PASSED)
-        if self._due:
-            self._go_on([key for key, at_ns in self._due.items() if at_ns <= now_ns])
-        elif self._armed_ns is None:
-            self._arm()
+        try:
+            self._expire(self._ports.now_ns())
+        except Exception as bug:  # noqa: BLE001  as in the drain: stop, release, raise
+            self._fail(bug)
 
     def resume(self) -> None:
         """Go on with what is left to do."""
@@ -126,12 +120,10 @@ class Runtime:
 
     def attempt_ended(self, attempt: Attempt, error: str | None) -> None:
         """Take in how an attempt ended; ``error`` says why it failed."""
-        reconciler = self._reconcilers.get(attempt.key)
-        if reconciler is not None:
-            self._do(attempt.key, reconciler.attempt_ended(attempt, error, self._ports.now_ns()))
-        while (key := self._gate.next_host()) is not None:
-            self._go_on([key])
-        self._arm()
+        try:
+            self._end(attempt, error)
+        except Exception as bug:  # noqa: BLE001  as in the drain: stop, release, raise
+            self._fail(bug)
 
     def retry(self, key: HostKey) -> None:
         """Try again at once what failed for a host."""
@@ -186,7 +178,9 @@ class Runtime:
 
     def _fail(self, bug: BaseException) -> None:
         self.surrender()
-        self._ports.failed(bug)
+        if not self._has_failed:
+            self._has_failed = True
+            self._ports.failed(bug)
 
     # Steps
 
@@ -316,6 +310,14 @@ class Runtime:
 
     # Addresses
 
+    def _end(self, attempt: Attempt, error: str | None) -> None:
+        reconciler = self._reconcilers.get(attempt.key)
+        if reconciler is not None:
+            self._do(attempt.key, reconciler.attempt_ended(attempt, error, self._ports.now_ns()))
+        while (key := self._gate.next_host()) is not None:
+            self._go_on([key])
+        self._arm()
+
     def _hand_over(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         if isinstance(effect, HoldAddresses):
             self._arm_guardian(effect)
@@ -369,6 +371,18 @@ class Runtime:
             self._ports.arm_guardian(effect)
 
     # Time
+
+    def _expire(self, now_ns: int) -> None:
+        if not self._is_stopped and self._deadline_ns is not None and self._deadline_ns <= now_ns:
+            late_ns = now_ns - self._deadline_ns
+            self._read(READ_BEFORE_EXPIRY)
+            if late_ns > STALL_NS:
+                self._ports.stalled(late_ns)
+            self.submit(_TIME_PASSED)
+        if self._due:
+            self._go_on([key for key, at_ns in self._due.items() if at_ns <= now_ns])
+        elif self._armed_ns is None:
+            self._arm()
 
     def _arm(self) -> None:
         """Have the timer fire in time; one that fires too early, because less was known then, is simply armed anew."""
