@@ -175,6 +175,18 @@ def test_a_cancelled_hold_is_not_reported_and_is_followed_by_the_drop_at_once() 
     assert bench.started.action is Action.DROP
 
 
+def test_a_cancelled_hold_is_followed_by_a_drop_even_if_they_were_dropped_before() -> None:
+    bench = Bench()
+    bench.drop(1)
+    bench.make()
+    bench.hold(2)
+    attempt = bench.begin()
+    bench.drop(3)
+    bench.end(attempt, "CancelledError")
+
+    assert bench.started.effect == DropAddresses(KEY, 3, (A,))
+
+
 def test_a_hold_that_ends_well_although_it_was_cancelled_has_held() -> None:
     bench = Bench()
     bench.hold(1)
