@@ -15,7 +15,15 @@ from typing import NamedTuple
 from tests.mutations.table import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
-SUITE = ("tests/core", "tests/auth", "tests/aio", "tests/clauses", "tests/conformance", "tests/dialects")
+SUITE = (
+    "tests/core",
+    "tests/auth",
+    "tests/runtime",
+    "tests/aio",
+    "tests/clauses",
+    "tests/conformance",
+    "tests/dialects",
+)
 SEARCH = """
 import sys
 from pycarp.sim.simulation import simulate
@@ -38,7 +46,7 @@ def judge(mutation: Mutation, *, seeds: int) -> Verdict:
     """Return who notices a mutation."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("src", "tests", "docs", "pyproject.toml"):
+        for name in ("src", "tests", "docs", "benchmarks", "pyproject.toml"):
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
         path = copy / "src" / "pycarp" / mutation.path

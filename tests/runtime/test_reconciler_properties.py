@@ -141,6 +141,11 @@ class Life(RuleBasedStateMachine):
         assert len(set(self.achieved)) == len(self.achieved)
 
     @invariant()
+    def what_is_achieved_is_so(self) -> None:
+        if self.achieved and self.achieved[-1] == self.epoch and not self.begun and not self.unbegun:
+            assert self.kernel == (set(self.shared) if self.wants_held else set())
+
+    @invariant()
     def a_drop_never_waits_for_a_hold(self) -> None:
         if self.wants_held is False and self.epoch not in self.achieved:
             holds = [each for each in self.begun if each.action is not Action.DROP and each not in self.cancelled]
@@ -169,5 +174,5 @@ class Life(RuleBasedStateMachine):
         assert self.kernel == (set(self.shared) if self.wants_held else set())
 
 
-Life.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Life.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestLife = Life.TestCase

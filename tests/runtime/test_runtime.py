@@ -155,6 +155,33 @@ def test_after_so_many_steps_others_have_a_turn() -> None:
     assert (made, bench.ports.laters, len(bench.door.inputs)) == (DRAIN_BUDGET, 1, DRAIN_BUDGET + 1)
 
 
+class Out(SystemExit):
+    """Somebody wants out, like a KeyboardInterrupt."""
+
+
+def test_whoever_wants_out_gets_it_and_nothing_is_lost() -> None:
+    bench = Bench()
+    bench.door.deadline_ns = 10
+    heard: list[Event] = []
+
+    def leave(event: Event) -> None:
+        heard.append(event)
+        if len(heard) == 1:
+            bench.runtime.submit(TimePassed())
+            raise Out
+
+    bench.ports.observer = leave
+    with pytest.raises(Out):
+        bench.do(Publish(EVENT), Publish(EVENT))
+    armed_ns, laters = bench.ports.armed_ns, bench.ports.laters
+    bench.runtime.resume()
+
+    assert (armed_ns, laters) == (10, 1)
+    assert len(heard) == 2
+    assert bench.door.inputs == [GO, TimePassed()]
+    assert bench.ports.failures == []
+
+
 # Sends
 
 
@@ -560,6 +587,20 @@ def test_what_no_port_may_raise_is_a_bug(port: str) -> None:
     bench.runtime.wake()
 
     assert [type(each) for each in bench.ports.failures] == [LookupError]
+
+
+def test_an_observer_of_attempts_that_raises_is_a_bug_and_told_once() -> None:
+    class Broken(ScriptedPorts):
+        def reported(self, report: ActuationReported) -> None:
+            raise LookupError("no such thing")
+
+    bench = Bench(ports=Broken())
+    bench.do(hold(1))
+    bench.make()
+    bench.make()
+
+    assert [type(each) for each in bench.ports.failures] == [LookupError]
+    assert bench.runtime.may_hold == {}
 
 
 def test_once_stopped_nothing_is_handled_and_no_time_is_kept() -> None:

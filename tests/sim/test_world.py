@@ -2,11 +2,12 @@
 
 import pytest
 
-from pycarp.core.inputs import ActuationReported, DatagramReceived, HostAdded, TransmitReported
+from pycarp.core.inputs import ActuationReported, DatagramReceived, DemotionSet, HostAdded, TransmitReported
 from pycarp.core.statistics import DropReason, Statistic
+from pycarp.runtime.runtime import DRAIN_BUDGET
 from pycarp.sim.world import Happening, Trouble, World
 from pycarp.vocabulary import NS_PER_S, LinkFacts
-from tests.support.hosts import KEY, LINK, advert, config, link
+from tests.support.hosts import KEY, LINK, OWN, advert, config, link
 
 
 def world(*names: str) -> tuple[World, list[Happening]]:
@@ -133,3 +134,19 @@ def test_links_of_other_names_are_other_segments() -> None:
 
     assert made.masters == ["a", "b"]
     assert made.snapshot("a").hosts[0].key == KEY
+
+
+def test_more_than_one_turn_of_inputs_is_handled_at_one_moment() -> None:
+    seen: list[Happening] = []
+
+    def observe(happening: Happening) -> None:
+        seen.append(happening)
+        if len(seen) == 1:
+            for amount in range(1, 2 * DRAIN_BUDGET):
+                made.tell("a", DemotionSet(None, "test", amount))
+
+    made = World(observe=observe)
+    made.add("a")
+    made.connect("a", link(OWN))
+
+    assert len(seen) == 2 * DRAIN_BUDGET

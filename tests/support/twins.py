@@ -18,10 +18,11 @@ from random import Random
 
 from pycarp.actuators.base import Actuator
 from pycarp.aio.shell import Observers, Shell
-from pycarp.core import Announce, Engine, HoldAddresses, Input, Step
+from pycarp.core import Announce, DropAddresses, Engine, HoldAddresses, Input, Step
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
+    Action,
     AddressesDisturbed,
     AdminChanged,
     DemotionSet,
@@ -36,6 +37,7 @@ from pycarp.core.state import State
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt
+from pycarp.runtime.reconciler import action_of
 from pycarp.runtime.runtime import READ_BATCH
 from pycarp.sim.agenda import DELIVERY, Agenda
 from pycarp.sim.computer import Computer
@@ -104,6 +106,8 @@ def _incident(dice: Random, member: Member) -> Incident:
         DemotionSet(key, HANDED_OVER, 0),
         AddressesDisturbed(key, "an address was removed"),
         HostReconfigured(replace(host, advskew=dice.randrange(0, 200, 4))),
+        HostReconfigured(replace(host, addresses=[*host.addresses, "192.0.2.11/24"])),
+        HostReconfigured(host),
         HostRemoved(key),
         *("link down", "link up", "link up", "sends fail", "sends work", "sends work", "cut", "heal", "heal"),
         *("slow", "failing", "hang", "well", "well", "well"),
@@ -117,13 +121,13 @@ class Fates(Troubles):
     """What becomes of the attempts of one machine, whoever asks."""
 
     seed: str = ""
-    calls: dict[tuple[str, int], int] = field(default_factory=dict)
+    calls: dict[tuple[Action, int], int] = field(default_factory=dict)
 
     def fate_of(self, attempt: Attempt, chance: Random) -> Fate:
         """Return it; ``chance`` has no say."""
-        return self.fate(str(attempt.action), attempt.effect.epoch)
+        return self.fate(attempt.action, attempt.effect.epoch)
 
-    def fate(self, action: str, epoch: int) -> Fate:
+    def fate(self, action: Action, epoch: int) -> Fate:
         """Return what becomes of the next attempt of a kind."""
         what = action, epoch
         number = self.calls[what] = self.calls.get(what, 0) + 1
@@ -286,7 +290,7 @@ class _Station(Actuator):
         self._loop = loop
         self._transcript = transcript
         self._waiting: list[Datagram] = []
-        self._epochs: dict[str, int] = {}
+        self._asked: HoldAddresses | DropAddresses | None = None
         chance = Random(Random(seed).getrandbits(64))
         self._engine = Engine(entropy=lambda: chance.getrandbits(64), settings=member.settings)
         self.shell = Shell(
@@ -295,7 +299,7 @@ class _Station(Actuator):
             actuator=self,
             guardian=self,
             observers=Observers(
-                asked=lambda effect: self._epochs.__setitem__(type(effect).__name__, effect.epoch),
+                asked=self._note_intent,
                 renewed=lambda _key: None,
                 reported=lambda _report: None,
                 published=lambda _event: None,
@@ -324,6 +328,10 @@ class _Station(Actuator):
         if LINK not in self.links_down:
             self._waiting.append(datagram)
             self.shell.wake()
+
+    def _note_intent(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        if not isinstance(effect, Announce):
+            self._asked = effect
 
     def _raise(self, bug: BaseException) -> None:
         raise bug
@@ -368,16 +376,21 @@ class _Station(Actuator):
     # Its actuator
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
-        await self._attempt("hold", self._epochs["HoldAddresses"])
+        await self._attempt()
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        await self._attempt("drop", self._epochs["DropAddresses"])
+        # Former addresses take no time: they are dropped by the attempt to hold the others.
+        if isinstance(self._asked, DropAddresses):
+            await self._attempt()
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        self._transcript.append((self._loop.now_ns, "announce", self._epochs["Announce"]))
+        assert self._asked is not None
+        self._transcript.append((self._loop.now_ns, "announce", self._asked.epoch))
 
-    async def _attempt(self, action: str, epoch: int) -> None:
-        fate = self.troubles.fate(action, epoch)
+    async def _attempt(self) -> None:
+        """Do what was asked for last: an attempt begins only for that."""
+        assert self._asked is not None
+        fate = self.troubles.fate(action_of(self._asked), self._asked.epoch)
         if fate.span_ns is None:
             await self._loop.create_future()
             return

@@ -1,1 +1,1 @@
-"""Floor 7: the asyncio shell around the engine; the only one."""
+"""Floor 7: the asyncio shell around the runtime, and what its users hold."""

@@ -1,4 +1,4 @@
-"""What runs an engine, whatever the clock, the network and the machine are: inbox, sends, timers and reconcilers."""
+"""Floor 5, below the rest of it: what runs an engine, whatever the clock, the network and the machine are. Pure."""
 
 from pycarp.runtime.ports import Door, Ports
 from pycarp.runtime.reconciler import Attempt, CancelAttempt, Gate, Idle, Next, Pace, Reconciler, RetryAt, Todo

@@ -26,6 +26,10 @@ ATTEMPTS_MAX = 32
 """Holds and announcements of one node that are under way at a time."""
 
 
+ABANDONED_MAX = 8
+"""Attempts of one host that may be left to themselves before it waits for one of them to end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How long an attempt may take, how long it may take to end once it is cancelled, and the pauses between attempts.
@@ -254,7 +258,8 @@ class Reconciler:
             return self._todo(now_ns)
         if not run.is_cancelled:
             return Todo(self._cancel(run, now_ns, f"took longer than {self._pace.timeout_ns / NS_PER_S:g} s"))
-        self._abandoned.add(run.attempt)
+        if run.has_begun:
+            self._abandoned.add(run.attempt)
         return self._todo(now_ns, self._end(run, "does not end", now_ns))
 
     def retry(self, now_ns: int) -> Todo:
@@ -329,7 +334,7 @@ class Reconciler:
         return started
 
     def _start(self, attempt: Attempt) -> Attempt | Idle:
-        if not self._gate.enter(attempt):
+        if len(self._abandoned) >= ABANDONED_MAX or not self._gate.enter(attempt):
             return IDLE
         self._run = _Run(attempt)
         return attempt

@@ -64,9 +64,11 @@ class Runtime:
         self._pace = pace
         self._gate = gate or Gate()
         self._inbox: deque[Input] = deque()
+        self._events: deque[Event] = deque()
         self._is_draining = False
         self._is_stopped = False
         self._has_surrendered = False
+        self._has_failed = False
         self._deadline_ns: int | None = None
         self._armed_ns: int | None = None
         self._reconcilers: dict[HostKey, Reconciler] = {}
@@ -96,20 +98,13 @@ class Runtime:
     def timer_fired(self) -> None:
         """Let time pass: for the engine, which first hears what has arrived, and for what waits between attempts."""
         self._armed_ns = None
-        now_ns = self._ports.now_ns()
-        if not self._is_stopped and self._deadline_ns is not None and self._deadline_ns <= now_ns:
-            late_ns = now_ns - self._deadline_ns
-            self._read(READ_BEFORE_EXPIRY)
-            if late_ns > STALL_NS:
-                self._ports.stalled(late_ns)
-            self.submit(_TIME_PASSED)
-        if self._due:
-            self._go_on([key for key, at_ns in self._due.items() if at_ns <= now_ns])
-        elif self._armed_ns is None:
-            self._arm()
+        try:
+            self._expire(self._ports.now_ns())
+        except Exception as bug:  # noqa: BLE001  as in the drain: stop, release, raise
+            self._fail(bug)
 
     def resume(self) -> None:
-        """Go on with the inbox."""
+        """Go on with what is left to do."""
         if not self._is_draining:
             self._drain(DRAIN_BUDGET)
 
@@ -125,12 +120,10 @@ class Runtime:
 
     def attempt_ended(self, attempt: Attempt, error: str | None) -> None:
         """Take in how an attempt ended; ``error`` says why it failed."""
-        reconciler = self._reconcilers.get(attempt.key)
-        if reconciler is not None:
-            self._do(attempt.key, reconciler.attempt_ended(attempt, error, self._ports.now_ns()))
-        while (key := self._gate.next_host()) is not None:
-            self._go_on([key])
-        self._arm()
+        try:
+            self._end(attempt, error)
+        except Exception as bug:  # noqa: BLE001  as in the drain: stop, release, raise
+            self._fail(bug)
 
     def retry(self, key: HostKey) -> None:
         """Try again at once what failed for a host."""
@@ -185,7 +178,9 @@ class Runtime:
 
     def _fail(self, bug: BaseException) -> None:
         self.surrender()
-        self._ports.failed(bug)
+        if not self._has_failed:
+            self._has_failed = True
+            self._ports.failed(bug)
 
     # Steps
 
@@ -193,6 +188,8 @@ class Runtime:
         inbox, handle, ports = self._inbox, self._engine.handle, self._ports
         self._is_draining = True
         try:
+            if self._events:
+                self._publish_all()
             while inbox and not self._is_stopped:
                 if budget <= 0:
                     ports.later()
@@ -205,20 +202,21 @@ class Runtime:
                 if effects:
                     self._perform(effects)
         except (KeyboardInterrupt, SystemExit):
+            # Somebody wants out, of an observer most likely; what is left to do is done later.
+            ports.later()
             raise
         except BaseException as bug:  # noqa: BLE001  the engine never raises but for a bug of ours: stop, release, raise
             self._fail(bug)
         finally:
             self._is_draining = False
-        self._arm()
+            self._arm()
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         """Send and hand over first, in order; tell observers last."""
-        events: list[Event] = []
         for effect in effects:
             match effect:
                 case Publish(event):
-                    events.append(event)
+                    self._events.append(event)
                 case Transmit():
                     self._transmit(effect)
                 case HoldAddresses() | DropAddresses() | Announce():
@@ -231,8 +229,8 @@ class Runtime:
                     assert_never(effect)
         if self._has_send_errors or self._wants_report:
             self._report_what_was_sent()
-        for event in events:
-            self._publish(event)
+        if self._events:
+            self._publish_all()
 
     def _transmit(self, effect: Transmit) -> None:
         """Send; a family of a host counts as sent when any of its destinations could be sent to."""
@@ -270,10 +268,12 @@ class Runtime:
         if effect.key in self._guarded:
             self._ports.renew_guardian(effect.key)
 
-    def _publish(self, event: Event) -> None:
-        if isinstance(event, Departed):
-            self.release(event.key)
-        self._ports.publish(event)
+    def _publish_all(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, Departed):
+                self.release(event.key)
+            self._ports.publish(event)
 
     # Reading
 
@@ -313,6 +313,14 @@ class Runtime:
         (self._filtered.discard if effect.packet_filter is None else self._filtered.add)(effect.link)
 
     # Addresses
+
+    def _end(self, attempt: Attempt, error: str | None) -> None:
+        reconciler = self._reconcilers.get(attempt.key)
+        if reconciler is not None:
+            self._do(attempt.key, reconciler.attempt_ended(attempt, error, self._ports.now_ns()))
+        while (key := self._gate.next_host()) is not None:
+            self._go_on([key])
+        self._arm()
 
     def _hand_over(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         if isinstance(effect, HoldAddresses):
@@ -367,6 +375,18 @@ class Runtime:
             self._ports.arm_guardian(effect)
 
     # Time
+
+    def _expire(self, now_ns: int) -> None:
+        if not self._is_stopped and self._deadline_ns is not None and self._deadline_ns <= now_ns:
+            late_ns = now_ns - self._deadline_ns
+            self._read(READ_BEFORE_EXPIRY)
+            if late_ns > STALL_NS:
+                self._ports.stalled(late_ns)
+            self.submit(_TIME_PASSED)
+        if self._due:
+            self._go_on([key for key, at_ns in self._due.items() if at_ns <= now_ns])
+        elif self._armed_ns is None:
+            self._arm()
 
     def _arm(self) -> None:
         """Have the timer fire in time; one that fires too early, because less was known then, is simply armed anew."""

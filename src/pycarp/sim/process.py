@@ -15,13 +15,16 @@ from pycarp.core.flood import PacketFilter
 from pycarp.core.inputs import ActuationReported
 from pycarp.runtime import Attempt, Runtime
 from pycarp.sim.agenda import EXPIRY
-from pycarp.vocabulary import Datagram, HostKey, Outgoing
+from pycarp.vocabulary import NS_PER_S, Datagram, HostKey, Outgoing
 
 if TYPE_CHECKING:
     from pycarp.sim.computer import Computer
 
 SOCKET_QUEUE = 256
 """Datagrams that wait in the sockets of a process that does not read; later ones are lost."""
+
+_DEAF_NS = NS_PER_S
+"""How long at most what hangs goes on after it was cancelled, longer than the runtime waits for it."""
 
 _USUAL_NS = 3_000_000
 """How long a change of addresses takes at most when nothing is wrong."""
@@ -43,13 +46,15 @@ class Watcher(Protocol):
 class Fate(NamedTuple):
     """What becomes of an attempt: it takes ``span_ns``, None for ever, and ends with ``error``.
 
-    ``works`` says whether it has done its work then; ``works_anyway`` whether it has when it is cancelled.
+    ``works`` says whether it has done its work then; ``works_anyway`` whether it has when it is cancelled. That ends it
+    after ``cancel_ns``.
     """
 
     span_ns: int | None
     error: str | None
     works: bool
     works_anyway: bool
+    cancel_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -64,7 +69,8 @@ class Troubles:
         """Return what becomes of an attempt that begins now; when it fails, nobody knows what it did."""
         span_ns = None if self.hang else chance.randrange(max(_USUAL_NS, self.slow_ns))
         error = "the addresses cannot be changed" if chance.random() < self.failing else None
-        return Fate(span_ns, error, error is None or chance.random() < 0.5, chance.random() < 0.5)
+        cancel_ns = chance.randrange(_DEAF_NS) if self.hang and chance.random() < 0.5 else 0
+        return Fate(span_ns, error, error is None or chance.random() < 0.5, chance.random() < 0.5, cancel_ns)
 
 
 class Process:
@@ -79,7 +85,6 @@ class Process:
         self._chance = chance
         self._untold: list[Input] = []
         self._sockets: list[Datagram] = []
-        self._planned_ns: int | None = None
         self._armed_ns: int | None = None
         self._fates: dict[Attempt, Fate] = {}
         self._runtime = Runtime(self, self)
@@ -140,21 +145,15 @@ class Process:
         return self._computer.now_ns
 
     def arm(self, at_ns: int | None) -> None:
-        """Plan to let the timer fire; an earlier plan stays, and plans anew when it finds that it is too early."""
+        """Plan to let the timer fire, if it is not set anew before."""
         self._armed_ns = at_ns
-        if at_ns is not None and (self._planned_ns is None or at_ns < self._planned_ns):
-            self._planned_ns = at_ns
+        if at_ns is not None:
             self._computer.plan(at_ns - self.now_ns(), partial(self._fire, at_ns), rank=EXPIRY)
 
-    def _fire(self, planned_ns: int) -> None:
-        if planned_ns != self._planned_ns:
-            return
-        self._planned_ns = None
-        if self._armed_ns is not None and self._armed_ns <= self.now_ns():
+    def _fire(self, at_ns: int) -> None:
+        if at_ns == self._armed_ns:
             self._armed_ns = None
             self._runtime.timer_fired()
-        else:
-            self.arm(self._armed_ns)
 
     def later(self) -> None:
         """Let others have a turn."""
@@ -187,7 +186,8 @@ class Process:
 
     def cancel(self, attempt: Attempt) -> None:
         """Cancel an attempt."""
-        self._computer.plan(0, partial(self._end_cancelled, attempt))
+        fate = self._fates.get(attempt)
+        self._computer.plan(fate.cancel_ns if fate else 0, partial(self._end_cancelled, attempt))
 
     def _begin(self, attempt: Attempt) -> None:
         if not self._runtime.begin(attempt):

@@ -84,6 +84,7 @@ class _Node:
         self._name = name
         self._world = world
         self._attempts: deque[Attempt] = deque()
+        self._has_more = False
         self._statistics: Mapping[str, LinkStatistics] = {}
         self._runtime = Runtime(self, self, pace=_PACE)
 
@@ -92,26 +93,31 @@ class _Node:
     def tell(self, event: Input) -> None:
         """Give an input to the engine."""
         self._runtime.submit(event)
-        self._make_attempts()
+        self._finish()
 
     def hear(self) -> None:
         """Read what waits, unless the process stands still."""
         while self.waiting and not self.is_stopped:
             self._runtime.wake()
-            self._make_attempts()
+            self._finish()
 
     def expire(self) -> None:
         """Let time pass."""
         self._runtime.timer_fired()
-        self._make_attempts()
+        self._finish()
 
     def retry(self, key: HostKey) -> None:
         """Try again what failed."""
         self._runtime.retry(key)
-        self._make_attempts()
+        self._finish()
 
-    def _make_attempts(self) -> None:
-        while self._attempts:
+    def _finish(self) -> None:
+        """Make every attempt, and go on until nothing is left to do at this moment."""
+        while self._attempts or self._has_more:
+            if self._has_more:
+                self._has_more = False
+                self._runtime.resume()
+                continue
             attempt = self._attempts.popleft()
             error = self._attempted(attempt) if self._runtime.begin(attempt) else "not wanted any more"
             self._runtime.attempt_ended(attempt, error)
@@ -161,8 +167,8 @@ class _Node:
         self.armed_ns = at_ns
 
     def later(self) -> None:
-        """Go on at once: nobody else wants a turn."""
-        self.armed_ns = self.now_ns()
+        """Go on as soon as this turn is over."""
+        self._has_more = True
 
     def send(self, outgoing: Outgoing) -> None:
         """Put an advertisement on the wire."""
