@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
 from pycarp.core.events import StateChange
+from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.errors import UsageError
@@ -20,7 +21,9 @@ from pycarp.testing.port import Chance, Port
 from pycarp.testing.process import Process
 from pycarp.testing.will import Will
 from pycarp.transports.memory import MemoryBus
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import Family, Interface
+
+T = TypeVar("T")
 
 Program: TypeAlias = Callable[["Member"], Coroutine[Any, Any, object]]
 
@@ -37,6 +40,7 @@ class _Life:
         self.node: Node | None = None
         self.task: asyncio.Task[None] | None = None
         self.program: asyncio.Task[object] | None = None
+        self.calls: set[asyncio.Task[Any]] = set()
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.leaving = asyncio.Event()
         self.is_dead = False
@@ -48,17 +52,25 @@ class _Life:
     async def end(self) -> None:
         """Let the node leave, and raise what went wrong in it; a dead one leaves nothing behind but its tasks."""
         self.process.go_on()
+        if self.is_dead:
+            await self._cancel_calls()
         if self.program is not None:
             self.program.cancel()
         self.leaving.set()
         if self.task is not None:
             await self.task
 
+    async def _cancel_calls(self) -> None:
+        for each in self.calls:
+            each.cancel()
+        await asyncio.gather(*self.calls, return_exceptions=True)
+
 
 class Member:
     """One machine of a cluster; the cluster decides what becomes of it.
 
-    ``name`` is ``a``, ``b`` and so on, ``index`` counts from 0.
+    ``name`` is ``a``, ``b`` and so on, ``index`` counts from 0. ``configs`` is what it is started with; set it before a
+    restart to start it with other settings.
     """
 
     def __init__(
@@ -74,9 +86,10 @@ class Member:
     ) -> None:
         self.name = plan.name
         self.index = index
-        self.configs = plan.hosts
+        self.configs: tuple[HostConfig, ...] = plan.hosts
         self._links = {each.name: each for each in plan.links}
         self._down: set[str] = set()
+        self._unsendable: set[Family] = set()
         self._bus = bus
         self._chronicle = chronicle
         self._chance = chance
@@ -133,6 +146,18 @@ class Member:
         host = self.host if vhid is None else self.hosts.get(vhid)
         return host is not None and host.state is State.MASTER
 
+    def run(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run a coroutine on this member and return its task: it stands still with it, and never ends if it is killed.
+
+        What a test does itself happens even while the member stands still, and what it adds to a node does not belong
+        to the member: ``await member.run(member.node.add(config))`` is as if the member's program had done it.
+        """
+        life = self._now()
+        task = asyncio.get_running_loop().create_task(call, context=life.process.context())
+        life.calls.add(task)
+        task.add_done_callback(life.calls.discard)
+        return task
+
     def account(self) -> str:
         """Return how it is, for people: ``a MASTER, holds 192.0.2.10/24``."""
         held = ", ".join(map(str, self.addresses)) or "nothing"
@@ -152,7 +177,7 @@ class Member:
         process = Process()
         links = [replace(each, is_up=each.name not in self._down) for each in self._links.values()]
         self._life = life = _Life(
-            port=Port(self._bus.port(self.name), process, self._down, self._chance),
+            port=Port(self._bus.port(self.name), process, self._down, self._unsendable, self._chance),
             process=process,
             actuator=former.actuator.successor() if former else SimulatedActuator(self.name, self._chronicle),
             monitor=StaticMonitor(links),
@@ -206,6 +231,14 @@ class Member:
             (self._down.discard if is_up else self._down.add)(name)
             if self.is_alive:
                 self._now().monitor.change(replace(self._links[name], is_up=is_up))
+
+    def set_sendable(self, family: Family | None, *, is_sendable: bool) -> None:
+        """Let sending in a family fail, or work again; in all families if None."""
+        families = set(Family) if family is None else {family}
+        if is_sendable:
+            self._unsendable -= families
+        else:
+            self._unsendable |= families
 
     async def close(self) -> None:
         """End every life, those that ended badly too; raises what went wrong in a node or a program."""

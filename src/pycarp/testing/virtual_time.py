@@ -70,6 +70,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Allow so many virtual seconds more: they are wanted, not waited."""
         self._limit_s += span_s
 
+    @property
+    def scheduled(self) -> tuple[asyncio.TimerHandle, ...]:
+        """The timers that are set and not cancelled, the next one first: what nobody has cleaned up, at the end."""
+        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio has no public way
+        return tuple(sorted(each for each in timers if not each.cancelled()))
+
     # What the selector needs
 
     @property
