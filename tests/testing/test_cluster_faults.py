@@ -129,6 +129,26 @@ async def test_a_call_stands_still_with_its_member() -> None:
 
 
 @in_virtual_time
+async def test_what_went_on_first_can_cancel_what_was_due_as_well() -> None:
+    called = []
+
+    async def program() -> None:
+        loop = asyncio.get_running_loop()
+        second = loop.call_later(2, called.append, "second")
+        loop.call_later(1, second.cancel)
+
+    async with Cluster(1) as cluster:
+        cluster.a.run(program())
+        await cluster.advance(0.5)
+        cluster.stop("a")
+        await cluster.advance(5)
+        cluster.continue_("a")
+        await cluster.advance(1)
+
+    assert called == []
+
+
+@in_virtual_time
 async def test_the_calls_of_the_dead_never_end_but_leave_nothing_behind() -> None:
     async with Cluster(1) as cluster:
         call = cluster.a.run(asyncio.sleep(1))

@@ -50,11 +50,12 @@ class Process:
         waiting, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
         for call in waiting:
-            if call.handle is None or not call.handle.cancelled():
-                call.handle = loop.call_soon(call.callback, *call.args, context=call.context)
+            loop.call_soon(self.admit, call, context=call.context)
 
     def admit(self, call: Call) -> None:
-        """Call back now, or when the process goes on; for the loop."""
+        """Call back now, or when the process goes on, unless that is cancelled by then; for the loop."""
+        if call.handle is not None and call.handle.cancelled():
+            return
         if self._is_stopped:
             self._waiting.append(call)
         else:
