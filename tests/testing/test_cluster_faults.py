@@ -130,7 +130,7 @@ async def test_a_call_stands_still_with_its_member() -> None:
 
 @in_virtual_time
 async def test_what_went_on_first_can_cancel_what_was_due_as_well() -> None:
-    called = []
+    called: list[str] = []
 
     async def program() -> None:
         loop = asyncio.get_running_loop()
