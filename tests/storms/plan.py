@@ -53,6 +53,8 @@ class Plan:
     jitter_us: int = 0
     duplicates: int = 0
     """Of a thousand datagrams so many arrive twice."""
+    rest_us: int = 1_000_000
+    """How long things stay as they are after the last action, before everything is put right."""
     actions: tuple[Action, ...] = field(default=())
 
     @property
@@ -326,6 +328,7 @@ def draw(seed: int, *, benign_only: bool = False) -> Plan:
         delay_us=total_us - jitter_us,
         jitter_us=jitter_us,
         duplicates=dice.choice((0, 0, 100, 500)),
+        rest_us=dice.choice((20_000, 1_000_000, 1_000_000, 5_000_000)),
     )
     classes = [each for each in BENIGN if dice.random() < dice.choice((0.15, 0.5))]
     if dice.random() < 0.4 and not benign_only:

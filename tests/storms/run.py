@@ -78,6 +78,7 @@ class Run:
             for action in self._plan.actions:
                 await cluster.advance(max(0.0, action.at_us / 1e6 - cluster.now_s))
                 self._carry_out(action)
+            await cluster.advance(self._plan.rest_us / 1e6)
             await self._calm_down()
         await asyncio.sleep(BACK_OFF_S)
 
@@ -253,7 +254,8 @@ class Run:
 
     def _do_start(self, action: Action) -> None:
         member = self._cluster[action.who]
-        if member.is_alive or self._is_mixed or any(each.do == "start" for each in self._calls.values()):
+        is_starting = any(each.do == "start" and each.who == action.who for each in self._calls.values())
+        if member.is_alive or self._is_mixed or is_starting:
             raise _Skip
         mine = {(member.index, vhid) for vhid in self._plan.vhids}
         member.configs = tuple(self._configs[each] for each in sorted(mine))
@@ -296,6 +298,8 @@ class Run:
 
     def _do_kill(self, action: Action, *, guardian: bool = False) -> None:
         self._cluster.kill(action.who, guardian=guardian)
+        for call in [call for call, each in self._calls.items() if each.who == action.who and each.do != "roll"]:
+            del self._calls[call]
         for vhid in self._plan.vhids:
             self._note((action.who, vhid), None)
 
@@ -331,9 +335,9 @@ class Run:
         task.add_done_callback(self._returned)
 
     def _returned(self, task: "asyncio.Task[Any]") -> None:
-        action = self._calls.pop(task)
+        action = self._calls.pop(task, None)
         error = None if task.cancelled() else task.exception()
-        if error is None or isinstance(error, UsageError):
+        if action is None or error is None or isinstance(error, UsageError):
             return
         if isinstance(error, TimeoutError) and action.do in ("remove", "leave") and self._had_drop_trouble:
             return
@@ -395,16 +399,12 @@ class Run:
             self._judge_end(vhid)
 
     async def _wait_for_calls(self) -> None:
-        calls = {
-            call for call, action in self._calls.items() if action.do == "start" or self._cluster[action.who].is_alive
-        }
-        if not calls:
+        if not self._calls:
             return
         self._grant(CALLS_S)
-        _, pending = await asyncio.wait(calls, timeout=CALLS_S)
+        _, pending = await asyncio.wait(set(self._calls), timeout=CALLS_S)
         for each in pending:
-            if self._cluster[self._calls[each].who].is_alive:
-                self._violate(Promise.CALL_HANGS, self._calls[each].do, f"{self._calls[each]}")
+            self._violate(Promise.CALL_HANGS, self._calls[each].do, f"{self._calls[each]}")
 
     def _grant(self, span_s: float) -> None:
         loop = asyncio.get_running_loop()
