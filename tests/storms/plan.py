@@ -17,6 +17,10 @@ HEALTHY_MAX_US = 1_000
 """Up to here a delay is that of a healthy segment."""
 
 
+CLOCKS_MAX = 50
+"""By so many thousandths the clock of a machine may be fast or slow, and nobody notices."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """What is done at a time; ``do`` is the name of a method of ``run.Storm``, the rest are its arguments.
@@ -53,6 +57,8 @@ class Plan:
     jitter_us: int = 0
     duplicates: int = 0
     """Of a thousand datagrams so many arrive twice."""
+    clocks: tuple[int, ...] = ()
+    """By how many thousandths the clock of each member is fast; nothing for clocks that are right."""
     rest_us: int = 1_000_000
     """How long things stay as they are after the last action, before everything is put right."""
     actions: tuple[Action, ...] = field(default=())
@@ -328,6 +334,7 @@ def draw(seed: int, *, benign_only: bool = False) -> Plan:
         delay_us=total_us - jitter_us,
         jitter_us=jitter_us,
         duplicates=dice.choice((0, 0, 100, 500)),
+        clocks=tuple(dice.randrange(-CLOCKS_MAX, CLOCKS_MAX + 1) for _ in range(count)) if dice.random() < 0.2 else (),
         rest_us=dice.choice((20_000, 1_000_000, 1_000_000, 5_000_000)),
     )
     classes = [each for each in BENIGN if dice.random() < dice.choice((0.15, 0.5))]

@@ -25,6 +25,11 @@ CALLS_S = 40.0
 
 LIMIT_S = 3600.0
 
+BY_PROGRAM = frozenset(
+    {"demote", "restore", "demote_node", "demote_carp", "demote_web", "force", "down", "up", "bounce", "advskew"}
+)
+"""What is asked of a node without waiting, and so by its own clock."""
+
 
 class _Skip(Exception):  # noqa: N818  no error
     """The action makes no sense now."""
@@ -45,6 +50,7 @@ class Run:
             preempt=plan.preempt,
             groups={1: ("carp", "web")},
             peers=plan.peers,
+            clocks=[1 + each / 1000 for each in plan.clocks] or None,
             program=self._observe,
         )
         self._configs: dict[Host, HostConfig] = {}
@@ -90,11 +96,18 @@ class Run:
             done = Done(self._cluster.now_s, action)
             self._record.done.append(done)
             try:
-                getattr(self, f"_do_{action.do}")(action)
+                self._do(action)
             except (_Skip, UsageError):
                 self._record.done.remove(done)
             except Exception as exc:  # noqa: BLE001  a call raised what it should not
                 self._violate(Promise.EXCEPTION, f"{action.do} {type(exc).__name__} {_where(exc)}", f"{exc!r}")
+
+    def _do(self, action: Action) -> None:
+        carry_out = getattr(self, f"_do_{action.do}")
+        if action.do in BY_PROGRAM:
+            self._member(action).call(carry_out, action)
+        else:
+            carry_out(action)
 
     def _resolve(self, action: Action) -> int:
         if action.who == MASTER:
@@ -221,7 +234,7 @@ class Run:
                 for vhid, host in dict(member.hosts if member.is_alive else {}).items():
                     config = self._configs[member.index, vhid]
                     change = {action.name: getattr(config, action.name)}
-                    host.reconfigure(**change, rolling_s=ROLLING_S if is_signed else 0)
+                    member.call(host.reconfigure, **change, rolling_s=ROLLING_S if is_signed else 0)
                 await asyncio.sleep(action.amount / 1000)
         finally:
             self._is_rolling = False
@@ -362,7 +375,7 @@ class Run:
         host.on_change(note)
 
     def _note(self, where: Host, state: State | None, change: StateChange | None = None) -> None:
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._cluster.now_s
         self._record.changes.setdefault(where, []).append(Change(now_s, state, change.reason if change else None))
 
     def _note_addresses(self) -> None:
@@ -461,7 +474,7 @@ class Run:
         self._violate(Promise.EXCEPTION, kind, f"{context.get('message')}: {error!r}")
 
     def _violate(self, promise: Promise, kind: str, words: str) -> None:
-        at_s = asyncio.get_running_loop().time()
+        at_s = self._cluster.now_s
         self._record.violations.append(Violation(promise=promise, kind=kind, at_s=at_s, words=words))
 
 

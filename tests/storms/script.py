@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tests.storms.plan import Action, Plan
-from tests.storms.run import ROLLING_S, addresses_of
+from tests.storms.run import BY_PROGRAM, ROLLING_S, addresses_of
 
 _NAMES = "abcdefghijklmnopqrstuvwxyz"
 _AFTERWARDS_S = 10
@@ -20,7 +20,7 @@ def script_of(plan: Plan) -> str:
         if each.at_us > now_us:
             lines.append(f"        await c.advance({(each.at_us - now_us) / 1e6:.6f})".replace("0000)", ")"))
             now_us = each.at_us
-        lines += [f"        {line}" for line in _line_of(plan, each)]
+        lines += [f"        {_by_program(plan, each, line)}" for line in _line_of(plan, each)]
         if each.do == "heal":
             lines += [f"        {line}" for line in conditions]
     lines += [
@@ -29,6 +29,11 @@ def script_of(plan: Plan) -> str:
         "        c.assert_never_two_owners()",
     ]
     return "\n".join([*lines, "", "", "run(main())", ""])
+
+
+def _by_program(plan: Plan, action: Action, line: str) -> str:
+    """Return a line that a member with a clock of its own carries out."""
+    return f"c.{_NAMES[action.who]}.call(lambda: {line})" if plan.clocks and action.do in BY_PROGRAM else line
 
 
 def _settings(plan: Plan) -> str:
@@ -40,6 +45,8 @@ def _settings(plan: Plan) -> str:
         given.append(f"vhids={plan.vhids}")
     if plan.families != (4,):
         given.append(f"addresses={ {vhid: addresses_of(plan, vhid) for vhid in plan.vhids} }")
+    if plan.clocks:
+        given.append(f"clocks={[1 + each / 1000 for each in plan.clocks]}")
     if any(each.do == "demote_web" for each in plan.actions):
         given.append('groups={1: ("carp", "web")}')
     return ", ".join(given)
@@ -70,7 +77,7 @@ def _line_of(plan: Plan, action: Action) -> Iterator[str]:  # noqa: C901  a line
         case "down" | "up":
             yield f"{host}.{action.do}()"
         case "bounce":
-            yield from [f"{host}.down(); {host}.up()"] * amount
+            yield from [f"{host}.down()", f"{host}.up()"] * amount
         case "hand_over":
             yield f"call = {member}.run({host}.hand_over(timeout_s={amount / 1000:g}))"
         case "cancel":

@@ -62,6 +62,7 @@ def _simplifications(plan: Plan) -> Iterator[Callable[[Plan], Plan]]:
     yield lambda each: replace(each, jitter_us=0)
     yield lambda each: replace(each, jitter_us=0, delay_us=50)
     yield lambda each: replace(each, delay_us=50)
+    yield lambda each: replace(each, clocks=())
     yield lambda each: replace(each, peers=False)
     yield lambda each: replace(each, preempt=False)
     yield lambda each: replace(each, advbase=1)
@@ -102,7 +103,8 @@ def _without_member(plan: Plan, number: int) -> Plan:
         for each in plan.actions
         if each.who != number or _is_for_all(each)
     )
-    return replace(plan, advskews=plan.advskews[:number] + plan.advskews[number + 1 :], actions=actions)
+    advskews = plan.advskews[:number] + plan.advskews[number + 1 :]
+    return replace(plan, advskews=advskews, clocks=plan.clocks[:number] + plan.clocks[number + 1 :], actions=actions)
 
 
 def _is_for_all(action: Action) -> bool:

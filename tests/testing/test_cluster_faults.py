@@ -168,6 +168,32 @@ async def test_a_member_can_be_started_with_other_settings() -> None:
         assert cluster.a.host.config.advskew == cluster.b.host.config.advskew
 
 
+@in_virtual_time
+async def test_a_fast_clock_makes_a_member_impatient() -> None:
+    async with Cluster(2, advskews=(0, 0), clocks=(1, 1.25)) as cluster:
+        await cluster.settle()
+
+    assert cluster.history[0].member == "b"
+    assert cluster.history[0].since_s == pytest.approx(3 / 1.25, abs=0.01)
+
+
+@in_virtual_time
+async def test_what_is_called_as_a_member_has_its_clock() -> None:
+    loop = asyncio.get_running_loop()
+    async with Cluster(2, clocks=(1, 1.25)) as cluster:
+        await cluster.advance(4)
+        times = cluster.b.call(loop.time), loop.time(), cluster.now_s
+
+    assert times == (5, 4, 4)
+
+
+def test_clocks_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ConfigError, match="1 clocks for 2 members"):
+        Cluster(2, clocks=[1])
+    with pytest.raises(ConfigError, match="clock rate 0 is not above 0"):
+        Cluster(2, clocks=[1, 0])
+
+
 # Addresses
 
 

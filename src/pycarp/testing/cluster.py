@@ -48,9 +48,10 @@ class Cluster:
     ``members`` is how many, or the settings of each: a HostConfig, several, or a NodeConfig. With a number the rest of
     the settings is that of ``HostConfig``, the same for every member but ``advskews``; ``addresses`` and ``groups`` may
     be given by vhid, and with ``peers`` the members send to each other's own addresses instead of to the group. ``own``
-    are the members' own addresses, if others than 192.0.2.101/24 and so on. ``program`` is a coroutine function that is
-    called with each member at each start, and runs, stands still and dies with it. Raises ConfigError for settings that
-    do not fit.
+    are the members' own addresses, if others than 192.0.2.101/24 and so on. ``clocks`` says how many seconds the clock
+    of each member advances in a virtual second; what a test asks of a member whose clock is not right it asks by
+    ``member.call``. ``program`` is a coroutine function that is called with each member at each start, and runs, stands
+    still and dies with it. Raises ConfigError for settings that do not fit.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Cluster:
         groups: Sequence[str] | Mapping[int, Sequence[str]] | None = None,
         peers: bool = False,
         own: Sequence[str] | None = None,
+        clocks: Sequence[float] | None = None,
         settings: Settings | None = None,
         program: Program | None = None,
     ) -> None:
@@ -89,6 +91,8 @@ class Cluster:
             else members
         )
         self._plans = plans_of(machines, own)
+        self._clocks = [1.0] * len(self._plans) if clocks is None else list(clocks)
+        _check_clocks(self._clocks, len(self._plans))
         self._settings = settings
         self._program = program
         self._dice = random.Random(0)
@@ -100,7 +104,7 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         loop = _virtual_loop()
-        self._chronicle = Chronicle(loop.time)
+        self._chronicle = Chronicle(lambda: loop.now_s)
         self._members = tuple(
             Member(
                 plan,
@@ -110,6 +114,7 @@ class Cluster:
                 chance=self._chance,
                 settings=self._settings,
                 program=self._program,
+                clock_rate=self._clocks[index],
             )
             for index, plan in enumerate(self._plans)
         )
@@ -161,7 +166,7 @@ class Cluster:
     @property
     def now_s(self) -> float:
         """The virtual time in seconds."""
-        return _virtual_loop().time()
+        return _virtual_loop().now_s
 
     def masters(self, vhid: int | None = None) -> tuple[Member, ...]:
         """Return the living members that are MASTER for a vhid, the first one if None."""
@@ -394,6 +399,14 @@ class Cluster:
 def _check_share(name: str, share: float) -> None:
     if not 0 <= share <= 1:
         raise ConfigError(f"{name} {share:g} is outside 0-1")
+
+
+def _check_clocks(clocks: Sequence[float], members: int) -> None:
+    if len(clocks) != members:
+        raise ConfigError(f"{len(clocks)} clocks for {members} members; give one each")
+    for rate in clocks:
+        if rate <= 0:
+            raise ConfigError(f"clock rate {rate:g} is not above 0")
 
 
 def _check_span(name: str, span_s: float) -> None:

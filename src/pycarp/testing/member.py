@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
@@ -23,6 +23,7 @@ from pycarp.testing.will import Will
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import Family, Interface
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 Program: TypeAlias = Callable[["Member"], Coroutine[Any, Any, object]]
@@ -83,6 +84,7 @@ class Member:
         chance: Chance,
         settings: Settings | None = None,
         program: Program | None = None,
+        clock_rate: float = 1.0,
     ) -> None:
         self.name = plan.name
         self.index = index
@@ -95,6 +97,7 @@ class Member:
         self._chance = chance
         self._settings = settings
         self._program = program
+        self._clock_rate = clock_rate
         self._former: list[_Life] = []
         self._life: _Life | None = None
 
@@ -158,6 +161,13 @@ class Member:
         task.add_done_callback(life.calls.discard)
         return task
 
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function as the member's program would, by its clock: ``member.call(member.host.demote, "x", by=9)``.
+
+        It happens at once, even while the member stands still.
+        """
+        return self._now().process.context().run(function, *args, **kwargs)
+
     def account(self) -> str:
         """Return how it is, for people: ``a MASTER, holds 192.0.2.10/24``."""
         held = ", ".join(map(str, self.addresses)) or "nothing"
@@ -174,7 +184,7 @@ class Member:
         former = self._life
         if former is not None:
             await former.port.vanish()
-        process = Process()
+        process = Process(clock_rate=self._clock_rate)
         links = [replace(each, is_up=each.name not in self._down) for each in self._links.values()]
         self._life = life = _Life(
             port=Port(self._bus.port(self.name), process, self._down, self._unsendable, self._chance),

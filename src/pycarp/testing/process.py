@@ -23,9 +23,13 @@ class Call:
 
 
 class Process:
-    """Runs, or stands still: then its callbacks, timers and tasks wait. Its time passes meanwhile, as after SIGSTOP."""
+    """Runs, or stands still: then its callbacks, timers and tasks wait. Its time passes meanwhile, as after SIGSTOP.
 
-    def __init__(self) -> None:
+    ``clock_rate`` is how many seconds its clock advances in a virtual second.
+    """
+
+    def __init__(self, *, clock_rate: float = 1.0) -> None:
+        self._clock_rate = clock_rate
         self._is_stopped = False
         self._waiting: list[Call] = []
         self._context = contextvars.copy_context()
@@ -39,6 +43,14 @@ class Process:
     def context(self) -> contextvars.Context:
         """Return a new context; whatever is started in it belongs to this process."""
         return self._context.copy()
+
+    def clock_s(self, now_s: float) -> float:
+        """Return what its clock says at a virtual time."""
+        return now_s * self._clock_rate
+
+    def virtual_s(self, clock_s: float) -> float:
+        """Return the virtual time at which its clock says so."""
+        return clock_s / self._clock_rate
 
     def stop(self) -> None:
         """Stand still from the next callback on."""
