@@ -3,7 +3,7 @@
 The derivations are in ``docs/explanation/never-two-owners.md``; a function here is a line there.
 """
 
-from tests.storms.plan import HEALTHY_MAX_US, Action, Plan
+from tests.storms.plan import CLOCKS_MAX, HEALTHY_MAX_US, Action, Plan
 from tests.storms.record import Record
 from tests.storms.spans import Spans
 
@@ -96,6 +96,7 @@ def is_stuck(action: Action) -> bool:
 
 
 def slow_s(record: Record, who: int, name: str = "drop") -> float:
-    """Return how long a drop takes at most; it waits for no hold."""
+    """Return how long a drop takes at most: T, by the member's own clock. It waits for no hold."""
     slow = [each.action for each in record.done if each.action.do == "slow" and each.action.who == who]
-    return max((each.amount for each in slow if each.name == name), default=0) / 1000
+    clock_rate = 1 - CLOCKS_MAX / 1000 if record.plan.clocks else 1.0
+    return max((each.amount for each in slow if each.name == name), default=0) / 1000 / clock_rate

@@ -195,6 +195,11 @@ def _leave(pen: Pen) -> None:
         pen.act("start", who=pen.somebody() if who < 0 else who, after_us=pen.span_us())
 
 
+def _take_away(pen: Pen) -> None:
+    for number in range(pen.dice.choice((1, 1, 12))):
+        pen.act("take_away", who=MASTER, vhid=pen.vhid(), after_us=number * 20_000)
+
+
 # What actuators do
 
 
@@ -286,6 +291,7 @@ BENIGN: Mapping[str, Draw] = {
     "rolling": _rolling,
     "add": _add,
     "leave": _leave,
+    "take_away": _take_away,
     "slow": _slow,
     "fail_hold": _fail_hold,
     "hang_hold": _hang_hold,

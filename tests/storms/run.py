@@ -276,6 +276,9 @@ class Run:
         self._handed_over -= mine
         self._call(action, self._cluster.restart(member))
 
+    def _do_take_away(self, action: Action) -> None:
+        self._cluster[action.who].actuator.take_away(addresses_of(self._plan, action.vhid)[0])
+
     def _do_slow(self, action: Action) -> None:
         self._cluster[action.who].actuator.slow(action.name, takes_s=action.amount / 1000)
 

@@ -93,6 +93,8 @@ def _line_of(plan: Plan, action: Action) -> Iterator[str]:  # noqa: C901  a line
         case "leave" | "start":
             call = "leave" if action.do == "leave" else "restart"
             yield f"task_{name} = asyncio.create_task(c.{call}({name!r}))"
+        case "take_away":
+            yield f"{member}.actuator.take_away({addresses_of(plan, action.vhid)[0]!r})"
         case "slow":
             yield f"{member}.actuator.slow({cause}, takes_s={amount / 1000:g})"
         case "fail" | "hang":
