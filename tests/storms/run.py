@@ -60,7 +60,7 @@ class Run:
         self._passphrase = "secret"
         self._is_rolling = False
         self._rolled_at_s = -ROLLING_APART_S
-        self._had_drop_trouble = False
+        self._may_time_out = False
 
     async def record(self) -> Record:
         """Carry the plan out, wait until all is calm, and return what happened."""
@@ -284,11 +284,11 @@ class Run:
 
     def _do_fail(self, action: Action) -> None:
         self._cluster[action.who].actuator.fail(action.name, after=action.amount)
-        self._had_drop_trouble |= action.name == "drop"
+        self._may_time_out |= action.name == "drop"
 
     def _do_hang(self, action: Action) -> None:
         self._cluster[action.who].actuator.hang(action.name)
-        self._had_drop_trouble |= action.name in ("drop", "hold")
+        self._may_time_out |= action.name in ("drop", "hold")
 
     def _do_repair(self, action: Action) -> None:
         self._cluster[action.who].actuator.repair()
@@ -325,6 +325,7 @@ class Run:
     def _do_stop(self, action: Action) -> None:
         self._member(action)
         self._cluster.stop(action.who)
+        self._may_time_out = True
 
     def _do_continue_(self, action: Action) -> None:
         if not self._cluster[action.who].is_stopped:
@@ -355,7 +356,7 @@ class Run:
         error = None if task.cancelled() else task.exception()
         if action is None or error is None or isinstance(error, UsageError):
             return
-        if isinstance(error, TimeoutError) and action.do in ("remove", "leave") and self._had_drop_trouble:
+        if isinstance(error, TimeoutError) and action.do in ("remove", "leave") and self._may_time_out:
             return
         self._violate(Promise.EXCEPTION, f"{action.do} {type(error).__name__} {_where(error)}", f"{error!r}")
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pycarp import ConfigError, State, Statistic
+from pycarp import CarpError, ConfigError, State, Statistic
 from pycarp.testing import Cluster, VirtualTimeLoop
 from tests.support.virtual import in_virtual_time
 
@@ -157,6 +157,21 @@ async def test_the_calls_of_the_dead_never_end_but_leave_nothing_behind() -> Non
         assert not call.done()
 
     assert call.cancelled()
+
+
+@in_virtual_time
+async def test_who_is_killed_while_leaving_fails_nobody() -> None:
+    async with Cluster(2, advskews=(0, 100)) as cluster:
+        await cluster.settle()
+        cluster.a.actuator.slow("drop", takes_s=0.1)
+        leaving = asyncio.create_task(cluster.leave("a"))
+        await cluster.advance(0.05)
+        cluster.kill("a")
+        await cluster.advance(10)
+        assert not leaving.done()
+    error = await asyncio.gather(leaving, return_exceptions=True)
+
+    assert isinstance(error[0], CarpError | TimeoutError | None)
 
 
 @in_virtual_time
