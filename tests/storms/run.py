@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
-from pycarp import HandOverError, HostConfig, State, UsageError, VirtualHost
-from pycarp.core.events import StateChange
+from pycarp import HandOverError, HostConfig, State, StateChange, UsageError, VirtualHost
 from pycarp.testing import Cluster, Deadlock, Member, VirtualTimeLoop
 from tests.storms.plan import BACKUP, MASTER, Action, Plan
 from tests.storms.record import Change, Done, Host, Promise, Record, Violation
@@ -515,6 +514,3 @@ def record(plan: Plan) -> Record:
     with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(limit_s=LIMIT_S)) as runner:
         runner.run(main())
     return found[0]
-
-
-Recorder = Callable[[Plan], Record]
