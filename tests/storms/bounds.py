@@ -95,6 +95,11 @@ def is_stuck(action: Action) -> bool:
     return action.do in ("fail", "hang") and action.name == "drop"
 
 
+def grace_s(record: Record) -> float:
+    """Return how short the grace may be: G, by the clock of the one who waits."""
+    return GRACE_S / (1 + CLOCKS_MAX / 1000) if record.plan.clocks else GRACE_S
+
+
 def slow_s(record: Record, who: int, name: str = "drop") -> float:
     """Return how long a drop takes at most: T, by the member's own clock. It waits for no hold."""
     slow = [each.action for each in record.done if each.action.do == "slow" and each.action.who == who]

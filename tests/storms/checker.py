@@ -63,7 +63,7 @@ def _slow_drop(record: Record, one: Host, other: Host, span: Span) -> Spans:
     slow_s = bounds.slow_s(record, one[0])
     if not slow_s or took_over is None:
         return ()
-    grace_s = 0.0 if took_over.reason is Reason.MASTER_SILENT else bounds.GRACE_S
+    grace_s = 0.0 if took_over.reason is Reason.MASTER_SILENT else bounds.grace_s(record)
     dropping = _leaving(record, one, slow_s + bounds.one_way_s(record.plan))
     return intersection(dropping, ((took_over.at_s + grace_s, inf),))
 

@@ -143,6 +143,13 @@ def test_the_bound_without_faults_is_zero() -> None:
     assert (bounds.segment_faults(found), bounds.standstills(found, 0), bounds.stuck_drops(found, 0)) == ((), (), ())
 
 
+def test_a_grace_is_measured_by_the_clock_of_the_one_who_waits() -> None:
+    right, fast = record_of(), record_of(plan=Plan(clocks=(0, 50)))
+
+    assert bounds.grace_s(right) == bounds.GRACE_S
+    assert bounds.grace_s(fast) == pytest.approx(bounds.GRACE_S / 1.05)
+
+
 @pytest.mark.parametrize(("advbase", "lifetime_s"), [(0, None), (1, 2.0), (2, 5.0)])
 def test_a_kernel_keeps_addresses_for_less_than_the_master_down_time(advbase: int, lifetime_s: float | None) -> None:
     assert bounds.kernel_lifetime_s(Plan(advbase=advbase)) == lifetime_s
