@@ -3,6 +3,8 @@
 The derivations are in ``docs/explanation/never-two-owners.md``; a function here is a line there.
 """
 
+from math import inf
+
 from tests.storms.plan import CLOCKS_MAX, HEALTHY_MAX_US, Action, Plan
 from tests.storms.record import Record
 from tests.storms.spans import Spans
@@ -85,9 +87,14 @@ def silences(record: Record, who: int) -> Spans:
 
 
 def stuck_drops(record: Record, who: int) -> Spans:
-    """Return when drops failed, and until they have been tried again."""
+    """Return when drops failed, and until they have been tried again.
+
+    A host that leaves meanwhile leaves its addresses to its kernel; where that has no lifetime for them, to nobody.
+    """
     stuck = record.spans(is_stuck, "repair", who=who)
-    return tuple((begin, end + BACK_OFF_S + slow_s(record, who)) for begin, end in stuck)
+    left = any(each.action.do in ("leave", "remove") and each.action.who == who for each in record.done)
+    is_abandoned = left and kernel_lifetime_s(record.plan) is None
+    return tuple((begin, inf if is_abandoned else end + BACK_OFF_S + slow_s(record, who)) for begin, end in stuck)
 
 
 def is_stuck(action: Action) -> bool:

@@ -235,6 +235,22 @@ async def test_an_address_that_is_taken_away_comes_back() -> None:
         assert [str(each) for each in cluster.a.addresses] == [VIP]
 
 
+@in_virtual_time
+async def test_addresses_that_nobody_dropped_are_still_there_after_a_restart() -> None:
+    async with Cluster(1, advbase=0, advskews=(20,)) as cluster:
+        await cluster.settle()
+        cluster.a.actuator.fail("drop")
+        with pytest.raises(TimeoutError):
+            await cluster.leave("a")
+        await cluster.restart("a")
+        assert [str(each) for each in cluster.a.addresses] == [VIP]
+        cluster.a.host.down()
+        cluster.a.actuator.repair()
+        await cluster.advance(6)
+
+        assert cluster.a.addresses == ()
+
+
 # The loop
 
 

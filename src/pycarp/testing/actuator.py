@@ -81,8 +81,13 @@ class SimulatedActuator(Actuator):
             self._remove(address, "loses")
 
     def successor(self) -> "SimulatedActuator":
-        """Return the actuator of the same machine after it was started anew, with the same faults."""
-        return SimulatedActuator(self._member, self._chronicle, self._faults)
+        """Return the actuator of the same machine after it was started anew, with the same faults.
+
+        It has the addresses that nobody has dropped.
+        """
+        made = SimulatedActuator(self._member, self._chronicle, self._faults)
+        made._held, made._expiries = self._held, self._expiries
+        return made
 
     # What a node does with it
 
