@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_interface
 
 from pycarp.actuators.base import Actuator
 from pycarp.core.inputs import Action, AddressesDisturbed, AdminChanged
@@ -17,7 +18,8 @@ from pycarp.vocabulary import HostKey, Interface
 class _Faults:
     """What does not work at present, and how long the rest takes."""
 
-    refused: set[Action] = field(default_factory=set)
+    refused: dict[Action, int] = field(default_factory=dict)
+    """So many addresses are done before an attempt fails."""
     hanging: set[Action] = field(default_factory=set)
     takes_s: dict[Action, float] = field(default_factory=dict)
     repaired: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,9 +47,9 @@ class SimulatedActuator(Actuator):
 
     # What a test does to it
 
-    def fail(self, action: Action | str) -> None:
-        """Let every attempt fail until ``repair``."""
-        self._faults.refused.add(Action(action))
+    def fail(self, action: Action | str, *, after: int = 0) -> None:
+        """Let every attempt fail until ``repair``, when the first ``after`` of the addresses are done."""
+        self._faults.refused[Action(action)] = after
 
     def hang(self, action: Action | str) -> None:
         """Let every attempt take for ever until ``repair``; the node gives one up after ``actuation_timeout_s``."""
@@ -64,6 +66,14 @@ class SimulatedActuator(Actuator):
         self._faults.repaired.set()
         self._faults.repaired = asyncio.Event()
 
+    def take_away(self, address: Interface | str) -> None:
+        """Let somebody else remove an address, and the node be told; nothing happens if the machine lacks it."""
+        found = ip_interface(address)
+        key = self._held.get(found)
+        if key is not None:
+            self._remove(found, "is deprived of")
+            self._news.put_nowait(AddressesDisturbed(key, f"somebody removed {found}"))
+
     def lose_power(self) -> None:
         """Lose every address, and do nothing any more."""
         self._has_power = False
@@ -71,20 +81,26 @@ class SimulatedActuator(Actuator):
             self._remove(address, "loses")
 
     def successor(self) -> "SimulatedActuator":
-        """Return the actuator of the same machine after it was started anew, with the same faults."""
-        return SimulatedActuator(self._member, self._chronicle, self._faults)
+        """Return the actuator of the same machine after it was started anew, with the same faults.
+
+        It has the addresses that nobody has dropped.
+        """
+        made = SimulatedActuator(self._member, self._chronicle, self._faults)
+        made._held, made._expiries = self._held, self._expiries
+        return made
 
     # What a node does with it
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Have the addresses."""
-        await self._try(Action.HOLD)
+        await self._wait(Action.HOLD)
         if not self._has_power:
             return
-        for address in addresses:
+        for address in self._granted(Action.HOLD, addresses):
             if address not in self._held:
                 self._held[address] = key
                 self._chronicle.take(self._member, address)
+        self._refuse(Action.HOLD)
         if lifetime_s is not None:
             self.prolong(key, addresses, lifetime_s)
 
@@ -98,21 +114,23 @@ class SimulatedActuator(Actuator):
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
         """Have the addresses no more."""
-        await self._try(Action.DROP)
-        for address in addresses:
+        await self._wait(Action.DROP)
+        for address in self._granted(Action.DROP, addresses):
             if address in self._held:
                 self._remove(address, "drops")
+        self._refuse(Action.DROP)
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
         """Nobody listens."""
-        await self._try(Action.ANNOUNCE)
+        await self._wait(Action.ANNOUNCE)
+        self._refuse(Action.ANNOUNCE)
 
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
         """Tell which addresses went away by themselves."""
         while True:
             notice(await self._news.get())
 
-    async def _try(self, action: Action) -> None:
+    async def _wait(self, action: Action) -> None:
         if not self._has_power:
             return
         if action in self._faults.hanging:
@@ -120,7 +138,13 @@ class SimulatedActuator(Actuator):
             await self._faults.repaired.wait()
         if takes_s := self._faults.takes_s.get(action):
             await asyncio.sleep(takes_s)
-        if action in self._faults.refused:
+
+    def _granted(self, action: Action, addresses: tuple[Interface, ...]) -> tuple[Interface, ...]:
+        """Return the addresses that are done before an attempt fails, if it does."""
+        return addresses[: self._faults.refused.get(action)]
+
+    def _refuse(self, action: Action) -> None:
+        if self._has_power and action in self._faults.refused:
             self._chronicle.write(self._member, f"{action} fails")
             raise ActuatorError(f"{action} fails because the test wants it to")
 

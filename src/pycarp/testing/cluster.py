@@ -12,6 +12,7 @@ It needs the event loop of ``pycarp.testing``: ``run(main())``, or the fixture `
 """
 
 import asyncio
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -21,13 +22,14 @@ from pycarp.core.settings import Settings
 from pycarp.dialects.base import Dialect
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError, UsageError
+from pycarp.sim.fabric import Fabric
 from pycarp.testing.chronicle import CLUSTER, Chronicle, Ownership
 from pycarp.testing.layout import Machine, machines_of, plans_of
 from pycarp.testing.member import Member, Program
 from pycarp.testing.port import Chance
 from pycarp.testing.virtual_time import VirtualTimeLoop
 from pycarp.transports.memory import MemoryBus
-from pycarp.vocabulary import NS_PER_S
+from pycarp.vocabulary import NS_PER_S, Family
 
 Who: TypeAlias = Member | str | int
 """A member, its name, or its number."""
@@ -44,8 +46,11 @@ class Cluster:
     """An async context manager: members ``a``, ``b``, ``c`` ... on one segment, all starting at the same moment.
 
     ``members`` is how many, or the settings of each: a HostConfig, several, or a NodeConfig. With a number the rest of
-    the settings is that of ``HostConfig``, the same for every member but ``advskews``. ``own`` are the members' own
-    addresses. ``program`` is a coroutine function that is called with each member at each start, and runs, stands
+    the settings is that of ``HostConfig``, the same for every member but ``advskews``; ``addresses`` and ``groups`` may
+    be given by vhid, and with ``peers`` the members send to each other's own addresses instead of to the group. ``own``
+    are the members' own addresses, if others than 192.0.2.101/24 and so on. ``clocks`` says how many seconds the clock
+    of each member advances in a virtual second; what a test asks of a member whose clock is not right it asks by
+    ``member.call``. ``program`` is a coroutine function that is called with each member at each start, and runs, stands
     still and dies with it. Raises ConfigError for settings that do not fit.
     """
 
@@ -61,7 +66,10 @@ class Cluster:
         advbase: int = 1,
         preempt: bool = False,
         dialect: Dialect = UNIVERSAL,
+        groups: Sequence[str] | Mapping[int, Sequence[str]] | None = None,
+        peers: bool = False,
         own: Sequence[str] | None = None,
+        clocks: Sequence[float] | None = None,
         settings: Settings | None = None,
         program: Program | None = None,
     ) -> None:
@@ -76,14 +84,19 @@ class Cluster:
                 advbase=advbase,
                 preempt=preempt,
                 dialect=dialect,
+                groups=groups,
+                peers=peers,
             )
             if isinstance(members, int)
             else members
         )
         self._plans = plans_of(machines, own)
+        self._clocks = [1.0] * len(self._plans) if clocks is None else list(clocks)
+        _check_clocks(self._clocks, len(self._plans))
         self._settings = settings
         self._program = program
-        self._bus = MemoryBus()
+        self._dice = random.Random(0)
+        self._bus = MemoryBus(Fabric(chance=self._dice))
         self._delay_ns = self._bus.fabric.delay_ns
         self._chance = Chance()
         self._chronicle = Chronicle(lambda: 0.0)
@@ -91,7 +104,7 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         loop = _virtual_loop()
-        self._chronicle = Chronicle(loop.time)
+        self._chronicle = Chronicle(lambda: loop.now_s)
         self._members = tuple(
             Member(
                 plan,
@@ -101,6 +114,7 @@ class Cluster:
                 chance=self._chance,
                 settings=self._settings,
                 program=self._program,
+                clock_rate=self._clocks[index],
             )
             for index, plan in enumerate(self._plans)
         )
@@ -152,7 +166,7 @@ class Cluster:
     @property
     def now_s(self) -> float:
         """The virtual time in seconds."""
-        return _virtual_loop().time()
+        return _virtual_loop().now_s
 
     def masters(self, vhid: int | None = None) -> tuple[Member, ...]:
         """Return the living members that are MASTER for a vhid, the first one if None."""
@@ -215,26 +229,58 @@ class Cluster:
                     self._bus.fabric.cut(other, one)
 
     def heal(self) -> None:
-        """Undo every cut, loss and delay; links that are down stay down."""
+        """Undo every cut, loss, delay, jitter and duplication; links that are down stay down."""
         self._tell("heal")
         self._bus.fabric.heal()
         self._bus.fabric.delay_ns = self._delay_ns
+        self._bus.fabric.weather.late_ns = 0
+        self._bus.fabric.weather.doubles = 0.0
         self._chance.loss = 0.0
 
     def loss(self, share: float, *, seed: int = 0) -> None:
         """Lose a share of all datagrams, 0-1, from now on; the same ones for the same seed. Raises ConfigError."""
-        if not 0 <= share <= 1:
-            raise ConfigError(f"loss {share:g} is outside 0-1")
+        _check_share("loss", share)
         self._tell(f"loss {share:g}")
         self._chance.loss = share
         self._chance.dice.seed(seed)
 
     def delay(self, span_s: float) -> None:
         """Let every datagram take so many seconds from now on, instead of 50 us. Raises ConfigError."""
-        if span_s < 0:
-            raise ConfigError(f"delay {span_s:g} is below 0")
+        _check_span("delay", span_s)
         self._tell(f"delay {span_s:g} s")
         self._bus.fabric.delay_ns = round(span_s * NS_PER_S)
+
+    def jitter(self, span_s: float, *, seed: int = 0) -> None:
+        """Let every datagram take up to so many seconds longer from now on, each by chance: they overtake each other.
+
+        Raises ConfigError.
+        """
+        _check_span("jitter", span_s)
+        self._tell(f"jitter {span_s:g} s")
+        self._bus.fabric.weather.late_ns = round(span_s * NS_PER_S)
+        self._dice.seed(seed)
+
+    def duplicate(self, share: float, *, seed: int = 0) -> None:
+        """Let a share of all datagrams, 0-1, arrive twice from now on. Raises ConfigError."""
+        _check_share("duplication", share)
+        self._tell(f"duplicate {share:g}")
+        self._bus.fabric.weather.doubles = share
+        self._dice.seed(seed)
+
+    def fail_sends(self, who: Who, family: int | None = None) -> None:
+        """Let a member's advertisements fail, as without a route: those of a family, 4 or 6, or of both if None.
+
+        What arrives still arrives. It lasts until ``repair_sends``, also through restarts.
+        """
+        member = self[who]
+        self._tell(f"{member.name} cannot send{f' IPv{family}' if family else ''}")
+        member.set_sendable(None if family is None else Family(family), is_sendable=False)
+
+    def repair_sends(self, who: Who) -> None:
+        """Let a member send in every family again."""
+        member = self[who]
+        self._tell(f"{member.name} can send")
+        member.set_sendable(None, is_sendable=True)
 
     def link_down(self, who: Who, link: str | None = None) -> None:
         """Pull the cable of a link, of all links if None; the node is told in the next turn of the loop."""
@@ -348,6 +394,24 @@ class Cluster:
 
     def _complaint(self, text: str) -> str:
         return "\n".join([f"{text}, at {self.now_s:.6f} s", *(f"  {each.account()}" for each in self._members)])
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{name} {share:g} is outside 0-1")
+
+
+def _check_clocks(clocks: Sequence[float], members: int) -> None:
+    if len(clocks) != members:
+        raise ConfigError(f"{len(clocks)} clocks for {members} members; give one each")
+    for rate in clocks:
+        if rate <= 0:
+            raise ConfigError(f"clock rate {rate:g} is not above 0")
+
+
+def _check_span(name: str, span_s: float) -> None:
+    if span_s < 0:
+        raise ConfigError(f"{name} {span_s:g} is below 0")
 
 
 def _patience_s(hosts: Iterable[HostConfig]) -> float:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import Protocol, TypeAlias
 
-from pycarp.core.host_config import HostConfig
+from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.base import Dialect
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError
-from pycarp.vocabulary import LinkFacts
+from pycarp.vocabulary import Address, Interface, LinkFacts
 
 NAMES = string.ascii_lowercase
 MEMBERS_MAX = len(NAMES)
@@ -52,8 +52,8 @@ def plans_of(machines: Sequence[Machine], own: Sequence[str] | None) -> tuple[Pl
     plans = []
     for index, machine in enumerate(machines):
         hosts = _hosts_of(machine)
-        mine = own[index] if own else f"192.0.2.{_OWN_FIRST + index}/24"
-        addresses = (ip_interface(mine), ip_interface(f"fe80::{_OWN_FIRST + index}/64"))
+        first, second = own_addresses(index)
+        addresses = (ip_interface(own[index]) if own else first, second)
         links = (LinkFacts(name=name, is_up=True, addresses=addresses) for name in {each.interface for each in hosts})
         plans.append(Plan(name=NAMES[index], hosts=hosts, links=tuple(links)))
     return tuple(plans)
@@ -70,11 +70,14 @@ def machines_of(
     advbase: int = 1,
     preempt: bool = False,
     dialect: Dialect = UNIVERSAL,
+    groups: Sequence[str] | Mapping[int, Sequence[str]] | None = None,
+    peers: bool = False,
 ) -> list[list[HostConfig]]:
     """Return the settings of ``count`` machines that share every vhid.
 
     Without ``advskews`` the first machine has 0 and each further one more. Without ``addresses`` the first vhid has
-    192.0.2.10/24, the next 192.0.2.11/24 and so on; with several vhids they are given by vhid.
+    192.0.2.10/24, the next 192.0.2.11/24 and so on; with several vhids they are given by vhid, as ``groups`` may be.
+    With ``peers`` each sends to the own addresses of the others, which are those that members have by themselves.
     """
     step = min(_WIDEST_STEP, _SKEW_SPAN // max(count - 1, 1))
     skews = [index * step for index in range(count)] if advskews is None else list(advskews)
@@ -92,11 +95,30 @@ def machines_of(
                 advskew=skew,
                 preempt=preempt,
                 dialect=dialect,
+                groups=_groups(vhid, groups),
+                peers=_peers(index, count, shared[vhid]) if peers else (),
             )
             for vhid in vhids
         ]
-        for skew in skews
+        for index, skew in enumerate(skews)
     ]
+
+
+def own_addresses(index: int) -> tuple[Interface, Interface]:
+    """Return the own addresses of a member for which none are given."""
+    return ip_interface(f"192.0.2.{_OWN_FIRST + index}/24"), ip_interface(f"fe80::{_OWN_FIRST + index}/64")
+
+
+def _groups(vhid: int, groups: Sequence[str] | Mapping[int, Sequence[str]] | None) -> tuple[str, ...]:
+    if groups is None:
+        return DEFAULT_GROUPS
+    return tuple(groups.get(vhid, DEFAULT_GROUPS) if isinstance(groups, Mapping) else groups)
+
+
+def _peers(index: int, count: int, shared: Iterable[str]) -> list[Address]:
+    families = {ip_interface(each).version for each in shared}
+    others = (own_addresses(other) for other in range(count) if other != index)
+    return [each.ip for own in others for each in own if each.version in families]
 
 
 def _shared(

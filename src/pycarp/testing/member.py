@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
 from pycarp.core.events import StateChange
+from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
-from pycarp.errors import UsageError
+from pycarp.errors import CarpError, UsageError
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing.actuator import SimulatedActuator
 from pycarp.testing.chronicle import Chronicle
@@ -20,7 +21,10 @@ from pycarp.testing.port import Chance, Port
 from pycarp.testing.process import Process
 from pycarp.testing.will import Will
 from pycarp.transports.memory import MemoryBus
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import Family, Interface
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Program: TypeAlias = Callable[["Member"], Coroutine[Any, Any, object]]
 
@@ -37,6 +41,7 @@ class _Life:
         self.node: Node | None = None
         self.task: asyncio.Task[None] | None = None
         self.program: asyncio.Task[object] | None = None
+        self.calls: set[asyncio.Task[Any]] = set()
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.leaving = asyncio.Event()
         self.is_dead = False
@@ -48,17 +53,25 @@ class _Life:
     async def end(self) -> None:
         """Let the node leave, and raise what went wrong in it; a dead one leaves nothing behind but its tasks."""
         self.process.go_on()
+        if self.is_dead:
+            await self._cancel_calls()
         if self.program is not None:
             self.program.cancel()
         self.leaving.set()
         if self.task is not None:
             await self.task
 
+    async def _cancel_calls(self) -> None:
+        for each in self.calls:
+            each.cancel()
+        await asyncio.gather(*self.calls, return_exceptions=True)
+
 
 class Member:
     """One machine of a cluster; the cluster decides what becomes of it.
 
-    ``name`` is ``a``, ``b`` and so on, ``index`` counts from 0.
+    ``name`` is ``a``, ``b`` and so on, ``index`` counts from 0. ``configs`` is what it is started with; set it before a
+    restart to start it with other settings.
     """
 
     def __init__(
@@ -71,17 +84,20 @@ class Member:
         chance: Chance,
         settings: Settings | None = None,
         program: Program | None = None,
+        clock_rate: float = 1.0,
     ) -> None:
         self.name = plan.name
         self.index = index
-        self.configs = plan.hosts
+        self.configs: tuple[HostConfig, ...] = plan.hosts
         self._links = {each.name: each for each in plan.links}
         self._down: set[str] = set()
+        self._unsendable: set[Family] = set()
         self._bus = bus
         self._chronicle = chronicle
         self._chance = chance
         self._settings = settings
         self._program = program
+        self._clock_rate = clock_rate
         self._former: list[_Life] = []
         self._life: _Life | None = None
 
@@ -133,6 +149,25 @@ class Member:
         host = self.host if vhid is None else self.hosts.get(vhid)
         return host is not None and host.state is State.MASTER
 
+    def run(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run a coroutine on this member and return its task: it stands still with it, and never ends if it is killed.
+
+        What a test does itself happens even while the member stands still, and what it adds to a node does not belong
+        to the member: ``await member.run(member.node.add(config))`` is as if the member's program had done it.
+        """
+        life = self._now()
+        task = asyncio.get_running_loop().create_task(call, context=life.process.context())
+        life.calls.add(task)
+        task.add_done_callback(life.calls.discard)
+        return task
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function as the member's program would, by its clock: ``member.call(member.host.demote, "x", by=9)``.
+
+        It happens at once, even while the member stands still.
+        """
+        return self._now().process.context().run(function, *args, **kwargs)
+
     def account(self) -> str:
         """Return how it is, for people: ``a MASTER, holds 192.0.2.10/24``."""
         held = ", ".join(map(str, self.addresses)) or "nothing"
@@ -149,10 +184,10 @@ class Member:
         former = self._life
         if former is not None:
             await former.port.vanish()
-        process = Process()
+        process = Process(clock_rate=self._clock_rate)
         links = [replace(each, is_up=each.name not in self._down) for each in self._links.values()]
         self._life = life = _Life(
-            port=Port(self._bus.port(self.name), process, self._down, self._chance),
+            port=Port(self._bus.port(self.name), process, self._down, self._unsendable, self._chance),
             process=process,
             actuator=former.actuator.successor() if former else SimulatedActuator(self.name, self._chronicle),
             monitor=StaticMonitor(links),
@@ -207,14 +242,24 @@ class Member:
             if self.is_alive:
                 self._now().monitor.change(replace(self._links[name], is_up=is_up))
 
+    def set_sendable(self, family: Family | None, *, is_sendable: bool) -> None:
+        """Let sending in a family fail, or work again; in all families if None."""
+        families = set(Family) if family is None else {family}
+        if is_sendable:
+            self._unsendable -= families
+        else:
+            self._unsendable |= families
+
     async def close(self) -> None:
         """End every life, those that ended badly too; raises what went wrong in a node or a program."""
         lives = [*self._former, *([self._life] if self.is_alive and self._life else [])]
         for life in lives:
             life.actuator.repair()
         results = await asyncio.gather(*(each.end() for each in lives), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
+        for life, result in zip(lives, results, strict=True):
+            # Who was killed while he left has missed every timeout by now.
+            is_late = life.is_dead and isinstance(result, CarpError | TimeoutError)
+            if isinstance(result, BaseException) and not is_late:
                 raise result
 
     def _now(self) -> _Life:

@@ -1,6 +1,8 @@
 """How a member is plugged into the segment: links can be down, datagrams get lost, and the plug can be pulled."""
 
 import asyncio
+import errno
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field
 from pycarp.system.deeds import Parcel
 from pycarp.testing.process import Process, outside
 from pycarp.transports.memory import MemoryTransport
-from pycarp.vocabulary import CARP_PROTOCOL, Address, Datagram, Outgoing
+from pycarp.vocabulary import CARP_PROTOCOL, Address, Datagram, Family, Outgoing
 
 
 @dataclass(slots=True)
@@ -26,13 +28,17 @@ class Chance:
 class Port:
     """The transport of one life of a member.
 
-    What arrives wakes its process; on links that are ``down`` nothing passes.
+    What arrives wakes its process; on links that are ``down`` nothing passes, and sending in a family of ``unsendable``
+    is an error.
     """
 
-    def __init__(self, inner: MemoryTransport, process: Process, down: set[str], chance: Chance) -> None:
+    def __init__(
+        self, inner: MemoryTransport, process: Process, down: set[str], unsendable: set[Family], chance: Chance
+    ) -> None:
         self._inner = inner
         self._process = process
         self._down = down
+        self._unsendable = unsendable
         self._chance = chance
         self._is_plugged = True
         self._parcels: dict[bytes, Outgoing] = {}
@@ -66,9 +72,11 @@ class Port:
         await self._inner.close_link(link)
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send, in vain if nothing passes."""
+        """Send, in vain if nothing passes; raises OSError if the family cannot be sent."""
         if not self._is_plugged or outgoing.link in self._down:
             return
+        if outgoing.family in self._unsendable:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
         # What is on the wire arrives, even if the sender stands still meanwhile.
         with outside():
             self._inner.send(outgoing)

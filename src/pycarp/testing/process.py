@@ -23,9 +23,13 @@ class Call:
 
 
 class Process:
-    """Runs, or stands still: then its callbacks, timers and tasks wait. Its time passes meanwhile, as after SIGSTOP."""
+    """Runs, or stands still: then its callbacks, timers and tasks wait. Its time passes meanwhile, as after SIGSTOP.
 
-    def __init__(self) -> None:
+    ``clock_rate`` is how many seconds its clock advances in a virtual second.
+    """
+
+    def __init__(self, *, clock_rate: float = 1.0) -> None:
+        self._clock_rate = clock_rate
         self._is_stopped = False
         self._waiting: list[Call] = []
         self._context = contextvars.copy_context()
@@ -40,6 +44,14 @@ class Process:
         """Return a new context; whatever is started in it belongs to this process."""
         return self._context.copy()
 
+    def clock_s(self, now_s: float) -> float:
+        """Return what its clock says at a virtual time."""
+        return now_s * self._clock_rate
+
+    def virtual_s(self, clock_s: float) -> float:
+        """Return the virtual time at which its clock says so."""
+        return clock_s / self._clock_rate
+
     def stop(self) -> None:
         """Stand still from the next callback on."""
         self._is_stopped = True
@@ -50,11 +62,12 @@ class Process:
         waiting, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
         for call in waiting:
-            if call.handle is None or not call.handle.cancelled():
-                call.handle = loop.call_soon(call.callback, *call.args, context=call.context)
+            loop.call_soon(self.admit, call, context=call.context)
 
     def admit(self, call: Call) -> None:
-        """Call back now, or when the process goes on; for the loop."""
+        """Call back now, or when the process goes on, unless that is cancelled by then; for the loop."""
+        if call.handle is not None and call.handle.cancelled():
+            return
         if self._is_stopped:
             self._waiting.append(call)
         else:

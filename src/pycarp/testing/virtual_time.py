@@ -59,7 +59,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
-        """Return the virtual time in seconds."""
+        """Return the virtual time in seconds, or what the clock of the process says that asks."""
+        process = process_of(None)
+        return self._now_s if process is None else process.clock_s(self._now_s)
+
+    @property
+    def now_s(self) -> float:
+        """The virtual time in seconds, whoever asks."""
         return self._now_s
 
     def stall(self, span_s: float) -> None:
@@ -69,6 +75,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def grant(self, span_s: float) -> None:
         """Allow so many virtual seconds more: they are wanted, not waited."""
         self._limit_s += span_s
+
+    @property
+    def scheduled(self) -> tuple[asyncio.TimerHandle, ...]:
+        """The timers that are set and not cancelled, the next one first: what nobody has cleaned up, at the end."""
+        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio has no public way
+        return tuple(sorted(each for each in timers if not each.cancelled()))
 
     # What the selector needs
 
@@ -112,6 +124,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """Call back at a time; a process that stands still then is called when it goes on."""
+        asking = process_of(None)
+        when = when if asking is None else asking.virtual_s(when)
         process = process_of(context)
         if process is None:
             return super().call_at(when, callback, *args, context=context)
