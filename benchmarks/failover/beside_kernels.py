@@ -14,7 +14,15 @@ from benchmarks.failover.kernel_trial import UNNOTICED_S, Event, Result
 
 _MS = 1000
 _TRIES = 3
-_HEADINGS = ("event", "beside", "runs", "longest gap", "unnoticed", "what told the switch, in the worst run")
+_HEADINGS = (
+    "event",
+    "beside",
+    "runs",
+    "longest gap",
+    "unnoticed",
+    "two owners",
+    "what told the switch, in the worst run",
+)
 
 Found = dict[tuple[str, str], list[Result]]
 
@@ -86,9 +94,14 @@ def _rows(found: Found) -> list[list[str]]:
 
 def _cells(results: Sequence[Result]) -> list[str]:
     if not results:
-        return ["0", "", "", ""]
-    gaps = [each.gap_s * _MS for each in results]
+        return ["0", "", "", "", ""]
     worst = max(results, key=lambda each: each.gap_s)
     unnoticed = sum(each.gap_s <= UNNOTICED_S for each in results)
-    figures = " / ".join(f"{each:.0f}" for each in (min(gaps), statistics.median(gaps), max(gaps)))
-    return [str(len(results)), figures, f"{unnoticed} of {len(results)}", "\n".join(worst.frames)]
+    gaps, owners = _figures(each.gap_s for each in results), _figures(each.owners_s for each in results)
+    return [str(len(results)), gaps, f"{unnoticed} of {len(results)}", owners, "\n".join(worst.frames)]
+
+
+def _figures(spans_s: Iterable[float]) -> str:
+    """Return minimum, median and maximum in milliseconds."""
+    values = [each * _MS for each in spans_s]
+    return " / ".join(f"{each:.0f}" for each in (min(values), statistics.median(values), max(values)))

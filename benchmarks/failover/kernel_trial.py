@@ -14,9 +14,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from benchmarks.failover import trial
 from benchmarks.failover.answers import Answers, Gap
@@ -33,6 +34,7 @@ UNNOTICED_S = 0.02
 _PATIENCE_S = 25.0
 _SETTLE_S = 1.0
 _CALM_S = 0.5
+_PRIORITY = -15
 _VIRTUAL = "00:00:5e:00:01:01"
 
 
@@ -75,11 +77,14 @@ class Frame(NamedTuple):
 class Result:
     """The client's longest gap; ``frames`` taught the switch about the virtual MAC address around it, if it was long.
 
-    ``calm_s`` is the longest gap before anything happened: the noise of this machine.
+    ``owners_s`` is for how long two machines had the address from the event on, ``relieved_by`` which kernels became
+    MASTER. ``calm_s`` is the longest gap before anything happened: the noise of this machine.
     """
 
     gap_s: float
     calm_s: float
+    owners_s: float
+    relieved_by: tuple[str, ...]
     frames: tuple[str, ...]
 
 
@@ -93,6 +98,16 @@ class Bench:
     kernel: str
     dialect: str
     running: dict[str, "subprocess.Popen[str]"] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self.running.values():
+            if process.stdin is not None:
+                process.stdin.close()
 
     def start_ours(self) -> None:
         """Start pycarp, and return when it takes part."""
@@ -132,6 +147,13 @@ class Bench:
         log = self.folder / f"{machine}.log"
         lines = log.read_text().split("\n")[:-1] if log.exists() else []
         return lines[-1].split()[0] if lines else ""
+
+    def mastered(self, machine: str, over_s: float) -> list[tuple[float, float]]:
+        """Return from when to when a kernel was MASTER."""
+        log = self.folder / f"{machine}.log"
+        words = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+        times = [float(each[1]) for each in words] + [over_s]
+        return [(times[number], times[number + 1]) for number, each in enumerate(words) if each[0] == "MASTER"]
 
     def tell(self, words: str, machine: str = THEIRS) -> None:
         """Give a kernel a command."""
@@ -222,30 +244,50 @@ def run(
     event: Event, kernel: str, *, dialect: str = "universal", prefix: str, stalled_s: float = trial.STALLED_S
 ) -> Result | None:
     """Return what came of a trial beside a kernel; None when it is the client that was stalled."""
-    with tempfile.TemporaryDirectory() as name, Segment(prefix, HOSTS, interface=INTERFACE) as segment:
-        folder = Path(name)
-        bench = Bench(segment=segment, folder=folder, event=event, kernel=kernel, dialect=dialect)
-        trial.witness(segment, OURS, "answer")
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Segment(prefix, HOSTS, interface=INTERFACE) as segment,
+        Bench(segment=segment, folder=Path(name), event=event, kernel=kernel, dialect=dialect) as bench,
+    ):
+        folder = bench.folder
+        _put_first(trial.witness(segment, OURS, "answer"))
+        watcher = _put_first(trial.witness(segment, OURS, "see", folder / "seen"))
         event.prepare(bench)
-        switch = trial.witness(segment, "switch", "watch", folder / "frames")
-        client = trial.witness(segment, CLIENT, "ask", folder / "answers")
+        switch = _put_first(trial.witness(segment, "switch", "watch", folder / "frames"))
+        client = _put_first(trial.witness(segment, CLIENT, "ask", folder / "answers"))
         time.sleep(2 * _CALM_S)
         began_s = time.monotonic()
         event.act(bench)
         time.sleep(event.lasts_s)
         over_s = time.monotonic()
-        for each in (client, switch):
+        for each in (client, switch, watcher):
             each.terminate()
             each.wait(5)
         answers = Answers.read(folder / "answers")
         gap = answers.longest_gap(began_s, over_s)
         if answers.may_be_the_clients(gap, stalled_s):
             return None
+        kernels = {each: bench.mastered(each, over_s) for each in (THEIRS, THIRD)}
         return Result(
             gap_s=gap.length_s,
+            owners_s=_owners_s([trial.owned_spans(folder / "seen", over_s), *kernels.values()], began_s, over_s),
+            relieved_by=tuple(
+                machine for machine, spans in kernels.items() if any(since_s > began_s for since_s, _to_s in spans)
+            ),
             calm_s=answers.longest_gap(began_s - _CALM_S, began_s).length_s,
             frames=_teachers(_frames(folder / "frames"), gap) if gap.length_s > UNNOTICED_S else (),
         )
+
+
+def _put_first(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
+    """Let a process come before whatever else this machine does: each of them stands for a machine of its own."""
+    os.setpriority(os.PRIO_PROCESS, process.pid, _PRIORITY)
+    return process
+
+
+def _owners_s(owned: list[list[tuple[float, float]]], from_s: float, to_s: float) -> float:
+    """Return for how long two of some machines had the address; three do not count twice as long, but thrice."""
+    return sum(trial.overlap([one, other], from_s, to_s) for one, other in combinations(owned, 2))
 
 
 def _address(machine: str) -> str:

@@ -166,16 +166,16 @@ def _result(folder: Path, event: Event, times: tuple[float, float | None, float]
     gaps += [] if ended_s is None else [answers.longest_gap(ended_s, over_s)]
     if any(answers.may_be_the_clients(gap, stalled_s) for gap in gaps):
         return None
-    owned = [_spans(folder / f"{machine}.seen", over_s) for machine in (MASTER, BACKUP)]
+    owned = [owned_spans(folder / f"{machine}.seen", over_s) for machine in (MASTER, BACKUP)]
     return Result(
         gap_s=gaps[0].length_s,
         gap_after_s=None if ended_s is None else gaps[1].length_s,
-        owners_s=_overlap(owned, began_s, ended_s or over_s) if event.is_reachable else None,
-        owners_after_s=None if ended_s is None else _overlap(owned, ended_s, over_s),
+        owners_s=overlap(owned, began_s, ended_s or over_s) if event.is_reachable else None,
+        owners_after_s=None if ended_s is None else overlap(owned, ended_s, over_s),
     )
 
 
-def _spans(file: Path, over_s: float) -> list[tuple[float, float]]:
+def owned_spans(file: Path, over_s: float) -> list[tuple[float, float]]:
     """Return from when to when a machine had the address."""
     spans: list[tuple[float, float]] = []
     since_s: float | None = None
@@ -189,7 +189,7 @@ def _spans(file: Path, over_s: float) -> list[tuple[float, float]]:
     return spans + ([(since_s, over_s)] if since_s is not None else [])
 
 
-def _overlap(owned: list[list[tuple[float, float]]], from_s: float, to_s: float) -> float:
+def overlap(owned: list[list[tuple[float, float]]], from_s: float, to_s: float) -> float:
     """Return for how long of a span both had the address."""
     one, other = owned
     return sum(max(0.0, min(a[1], b[1], to_s) - max(a[0], b[0], from_s)) for a in one for b in other)
