@@ -43,13 +43,15 @@ class Event:
     """What is tried: ``prepare`` is over before the client begins to ask, ``act`` is what counts.
 
     ``beside`` names kernels. The advskews are ours, of the first kernel and of the second one, if there is one;
-    ``demote`` is the first one's demotion. ``is_planned`` says that nobody need notice: a hand-over, a better host that
-    joins, a healed split; else the client waits at most until the ``MASTER`` counts as dead.
+    ``demote`` is the first one's demotion. ``winner`` is who has the addresses in the end. ``is_planned`` says that
+    nobody need notice: a hand-over, a better host that joins, a healed split; else the client waits at most until the
+    MASTER counts as dead.
     """
 
     name: str
     prepare: Callable[["Bench"], None]
     act: Callable[["Bench"], None]
+    winner: str
     beside: tuple[str, ...] = ("netbsd", "freebsd", "openbsd")
     advskew: int = 100
     kernel_advskew: int = 0
@@ -78,13 +80,15 @@ class Result:
     """The client's longest gap; ``frames`` taught the switch about the virtual MAC address around it, if it was long.
 
     ``owners_s`` is for how long two machines had the address from the event on, ``relieved_by`` which kernels became
-    MASTER. ``calm_s`` is the longest gap before anything happened: the noise of this machine.
+    MASTER, ``masters`` who was in the end. ``calm_s`` is the longest gap before anything happened: the noise of this
+    machine.
     """
 
     gap_s: float
     calm_s: float
     owners_s: float
     relieved_by: tuple[str, ...]
+    masters: tuple[str, ...]
     frames: tuple[str, ...]
 
 
@@ -260,6 +264,7 @@ def run(
         event.act(bench)
         time.sleep(event.lasts_s)
         over_s = time.monotonic()
+        masters = tuple(bench.masters())
         for each in (client, switch, watcher):
             each.terminate()
             each.wait(5)
@@ -270,6 +275,7 @@ def run(
         kernels = {each: bench.mastered(each, over_s) for each in (THEIRS, THIRD)}
         return Result(
             gap_s=gap.length_s,
+            masters=masters,
             owners_s=_owners_s([trial.owned_spans(folder / "seen", over_s), *kernels.values()], began_s, over_s),
             relieved_by=tuple(
                 machine for machine, spans in kernels.items() if any(since_s > began_s for since_s, _to_s in spans)

@@ -75,4 +75,5 @@ def test_the_client_notices_nothing_that_was_planned(
 ) -> None:
     result = result_of(trials, (name, kernel))
 
+    assert result.masters == (event_of(name).winner,)
     assert result.gap_s <= (UNNOTICED_S if event_of(name).is_planned else MASTER_DOWN_S), "\n".join(result.frames)
