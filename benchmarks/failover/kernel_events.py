@@ -28,10 +28,15 @@ def _ours_first(bench: Bench) -> None:
     bench.outlast_announcements()
 
 
-def _ours_alone(bench: Bench) -> None:
+def _ours_first_kernel_down(bench: Bench) -> None:
     bench.start_ours()
     bench.wait_for_master(OURS)
+    bench.start_kernel(is_up=False)
     bench.outlast_announcements()
+
+
+def _set_kernel_up(bench: Bench) -> None:
+    bench.tell("up")
 
 
 def _kernel_alone(bench: Bench) -> None:
@@ -77,11 +82,11 @@ EVENTS = (
     Event(
         name="a split heals, pycarp wins", prepare=_split, act=Bench.heal, winner=OURS, advskew=0, kernel_advskew=100
     ),
-    Event(name="the kernel joins and preempts", prepare=_ours_alone, act=Bench.start_kernel, winner=THEIRS),
+    Event(name="the kernel joins and preempts", prepare=_ours_first_kernel_down, act=_set_kernel_up, winner=THEIRS),
     Event(
         name="the kernel joins and preempts, advbase 5",
-        prepare=_ours_alone,
-        act=Bench.start_kernel,
+        prepare=_ours_first_kernel_down,
+        act=_set_kernel_up,
         winner=THEIRS,
         advbase=5,
         lasts_s=12.0,
@@ -180,8 +185,8 @@ EVENTS = (
     ),
     Event(
         name="unicast: the kernel joins and preempts",
-        prepare=_ours_alone,
-        act=Bench.start_kernel,
+        prepare=_ours_first_kernel_down,
+        act=_set_kernel_up,
         winner=THEIRS,
         beside=("freebsd",),
         is_unicast=True,

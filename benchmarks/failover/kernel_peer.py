@@ -69,6 +69,8 @@ class KernelPeer:
             now_ns=time.monotonic_ns(),
         )
         self._election.preempts = asked.preempt
+        if asked.down:
+            self._election.set_down()
         self._election.demote(asked.demote, time.monotonic_ns())
 
     def run(self) -> None:
@@ -251,6 +253,7 @@ def main() -> None:
     parser.add_argument("--advbase", type=int, default=1)
     parser.add_argument("--advskew", type=int, default=0)
     parser.add_argument("--preempt", action="store_true")
+    parser.add_argument("--down", action="store_true", help="take no part before it is told to")
     parser.add_argument("--demote", type=int, default=0)
     parser.add_argument("--peer", type=IPv4Address)
     KernelPeer(parser.parse_args()).run()
