@@ -26,6 +26,8 @@ NOISY_S = 0.015
 
 TRIES = 3
 
+HEALED_FROM_TWO = ("three hosts, pycarp cut off and healed", "netbsd")
+
 CASES = [
     ("a split heals, pycarp wins", "netbsd"),
     ("a split heals, pycarp wins", "freebsd"),
@@ -34,6 +36,28 @@ CASES = [
     ("pycarp hands over", "netbsd"),
     ("pycarp leaves", "freebsd"),
     ("demoted: pycarp leaves", "openbsd"),
+    ("a split heals, the kernel wins", "netbsd"),
+    ("a split heals, the kernel wins", "freebsd"),
+    ("a split heals, the kernel wins", "openbsd"),
+    ("the kernel joins and preempts", "netbsd"),
+    ("the kernel joins and preempts", "openbsd"),
+    ("pycarp joins and preempts", "netbsd"),
+    ("pycarp joins and preempts", "freebsd"),
+    ("pycarp is demoted, the kernel preempts", "freebsd"),
+    ("pycarp gets advskew 200, the kernel preempts", "netbsd"),
+    ("pycarp leaves, IPv4 and IPv6", "freebsd"),
+    ("pycarp leaves, IPv4 and IPv6", "openbsd"),
+    ("the kernel leaves", "openbsd"),
+    ("the kernel leaves, IPv4 and IPv6, pycarp demoted", "openbsd"),
+    ("a repeated announcement, the kernel preempts", "freebsd"),
+    ("three hosts, the first kernel leaves", "netbsd"),
+    ("unicast: pycarp is set down", "freebsd"),
+    ("unicast: the kernel joins and preempts", "freebsd"),
+    ("unicast: pycarp and its guardian are killed", "freebsd"),
+    ("demoted: a split heals, the kernel wins", "openbsd"),
+    ("demoted: pycarp leaves, IPv4 and IPv6", "openbsd"),
+    ("demoted: the kernel leaves", "openbsd"),
+    HEALED_FROM_TWO,
 ]
 
 Case = tuple[str, str]
@@ -77,3 +101,9 @@ def test_the_client_notices_nothing_that_was_planned(
 
     assert result.masters == (event_of(name).winner,)
     assert result.gap_s <= (UNNOTICED_S if event_of(name).is_planned else MASTER_DOWN_S), "\n".join(result.frames)
+
+
+def test_a_farewell_makes_no_lesser_kernel_master_beside_the_winner(trials: dict[Case, Future[Result | None]]) -> None:
+    result = result_of(trials, HEALED_FROM_TWO)
+
+    assert result.relieved_by == ()
