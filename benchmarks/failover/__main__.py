@@ -5,10 +5,13 @@
     sudo python -m benchmarks.failover --only SIGKILL --only "cut off"      some events
     sudo python -m benchmarks.failover --jobs 4                             four trials at a time, for idle machines
     sudo python -m benchmarks.failover --idle 600                           false takeovers at the fastest setting
+    sudo python -m benchmarks.failover --kernel-peer                        pycarp beside BSD kernels, ten minutes a run
 
 Two machines and a client in network namespaces around a switch; the client asks the shared address every 5 ms. Per
 event and system: the longest time without an answer, and the time for which both machines had the address while both
-could be reached. Trials in which the client itself was stalled are made again. apt install ucarp keepalived nftables.
+could be reached. With --kernel-peer pycarp is beside a program that behaves on the wire as the kernels of NetBSD,
+FreeBSD and OpenBSD do, and the table says which frames told the switch where to send what the client asked.
+Trials in which the client itself was stalled are made again. apt install ucarp keepalived nftables.
 """
 
 import argparse
@@ -25,7 +28,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.failover import idle, trial
+from benchmarks.failover import beside_kernels, idle, kernel_events, trial
+from benchmarks.failover.kernel_election import KERNELS
 from benchmarks.failover.systems import PROGRAMS, SYSTEMS, versions
 from benchmarks.failover.trial import EVENTS, Event, Result
 from pycarp.lab.topology import check_requirements
@@ -47,17 +51,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10, help="trials an event and system (10)")
     parser.add_argument("--peer-runs", type=int, metavar="N", help="trials of ucarp and keepalived, if not as many")
-    names = [each.name for each in EVENTS]
+    names = [each.name for each in (*EVENTS, *kernel_events.EVENTS)]
     parser.add_argument("--only", action="append", choices=names, help="an event; may be repeated")
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time (1)")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help=f"some of {','.join(SYSTEMS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result")
     parser.add_argument("--markdown", action="store_true", help="print the table for the documentation")
     parser.add_argument("--idle", type=float, metavar="SECONDS", help="watch the fastest setting do nothing instead")
+    parser.add_argument("--kernel-peer", action="store_true", help="measure beside BSD kernels instead")
+    parser.add_argument("--kernels", default=",".join(KERNELS), help=f"some of {','.join(KERNELS)}")
+    parser.add_argument("--dialect", default="universal", help="what pycarp speaks beside them (universal)")
     chosen = parser.parse_args()
+    if unknown := set(chosen.kernels.split(",")) - set(KERNELS):
+        parser.error(f"unknown kernel {', '.join(unknown)}; there are {', '.join(KERNELS)}")
     systems = chosen.systems.split(",")
     if unknown := set(systems) - set(SYSTEMS):
         parser.error(f"unknown system {', '.join(unknown)}; there are {', '.join(SYSTEMS)}")
+    if chosen.kernel_peer:
+        _measure_beside_kernels(chosen)
+        return
     check_requirements("nft", *filter(None, (PROGRAMS[name] for name in systems)))
     if chosen.idle:
         for name in systems:
@@ -79,6 +91,24 @@ def main() -> None:
         print(_markdown(found))
     else:
         Console(width=None if sys.stdout.isatty() else 160).print(_table(found))
+
+
+def _measure_beside_kernels(chosen: argparse.Namespace) -> None:
+    check_requirements("nft")
+    found = beside_kernels.measure(
+        [each for each in kernel_events.EVENTS if not chosen.only or each.name in chosen.only],
+        chosen.kernels.split(","),
+        runs=chosen.runs,
+        jobs=chosen.jobs,
+        dialect=chosen.dialect,
+        prefix=_prefix(),
+    )
+    if chosen.json:
+        chosen.json.write_text(json.dumps(beside_kernels.as_json(found), indent=1))
+    if chosen.markdown:
+        print(beside_kernels.markdown(found))
+    else:
+        Console(width=None if sys.stdout.isatty() else 160).print(beside_kernels.table(found))
 
 
 def _measure(runs: Mapping[str, int], events: Sequence[Event], jobs: int) -> Found:

@@ -50,7 +50,7 @@ class System:
     def pids(self, machine: str) -> list[int]:
         """Return its processes on a machine, the first one first."""
         first = self.running[machine].pid
-        return [first, *_children(first)]
+        return [first, *descendants(first)]
 
     def signal(self, machine: str, number: signal.Signals, *, all_of_it: bool = True) -> None:
         """Send a signal to its processes, or to the first alone."""
@@ -168,10 +168,11 @@ def versions(systems: Sequence[str]) -> list[str]:
     return found
 
 
-def _children(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, and theirs."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for each in map(int, task.read_text().split()):
-                found += [each, *_children(each)]
+                found += [each, *descendants(each)]
     return found

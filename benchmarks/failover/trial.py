@@ -8,11 +8,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks.failover import witnesses
+from benchmarks.failover.answers import Answers
 from benchmarks.failover.systems import BACKUP, HOSTS, INTERFACE, MASTER, SHARED, System
 from pycarp.errors import CarpError
 from pycarp.lab.topology import Segment
@@ -162,52 +161,21 @@ def witness(segment: Segment, machine: str, what: str, file: Path | None = None)
 
 def _result(folder: Path, event: Event, times: tuple[float, float | None, float], stalled_s: float) -> Result | None:
     began_s, ended_s, over_s = times
-    answers: list[float] = []
-    stalls: list[tuple[float, float]] = []
-    for line in (folder / "answers").read_text().splitlines():
-        what, *figures = line.split()
-        if what == "stall" and float(figures[1]) > stalled_s:
-            stalls.append((float(figures[0]), float(figures[1])))
-        elif what == "answer":
-            answers.append(float(figures[0]))
-    gaps = [_longest_gap(answers, began_s, ended_s or over_s)]
-    gaps += [] if ended_s is None else [_longest_gap(answers, ended_s, over_s)]
-    if any(_explains(stall, gap) for stall in stalls for gap in gaps):
+    answers = Answers.read(folder / "answers")
+    gaps = [answers.longest_gap(began_s, ended_s or over_s)]
+    gaps += [] if ended_s is None else [answers.longest_gap(ended_s, over_s)]
+    if any(answers.may_be_the_clients(gap, stalled_s) for gap in gaps):
         return None
-    owned = [_spans(folder / f"{machine}.seen", over_s) for machine in (MASTER, BACKUP)]
+    owned = [owned_spans(folder / f"{machine}.seen", over_s) for machine in (MASTER, BACKUP)]
     return Result(
         gap_s=gaps[0].length_s,
         gap_after_s=None if ended_s is None else gaps[1].length_s,
-        owners_s=_overlap(owned, began_s, ended_s or over_s) if event.is_reachable else None,
-        owners_after_s=None if ended_s is None else _overlap(owned, ended_s, over_s),
+        owners_s=overlap(owned, began_s, ended_s or over_s) if event.is_reachable else None,
+        owners_after_s=None if ended_s is None else overlap(owned, ended_s, over_s),
     )
 
 
-class _Gap(NamedTuple):
-    """A time without answers."""
-
-    from_s: float
-    to_s: float
-
-    @property
-    def length_s(self) -> float:
-        return self.to_s - self.from_s
-
-
-def _explains(stall: tuple[float, float], gap: _Gap) -> bool:
-    """Say whether a good part of a gap may be the client's own."""
-    at_s, late_s = stall
-    return gap.from_s <= at_s <= gap.to_s + late_s and late_s > gap.length_s / 4
-
-
-def _longest_gap(answers: list[float], from_s: float, to_s: float) -> _Gap:
-    """Return the longest time between answers that ends in a span, to its end if none came any more."""
-    before = max((each for each in answers if each <= from_s), default=from_s)
-    within = [before, *(each for each in answers if from_s < each <= to_s), to_s]
-    return max((_Gap(sooner, later) for sooner, later in pairwise(within)), key=lambda gap: gap.length_s)
-
-
-def _spans(file: Path, over_s: float) -> list[tuple[float, float]]:
+def owned_spans(file: Path, over_s: float) -> list[tuple[float, float]]:
     """Return from when to when a machine had the address."""
     spans: list[tuple[float, float]] = []
     since_s: float | None = None
@@ -221,7 +189,7 @@ def _spans(file: Path, over_s: float) -> list[tuple[float, float]]:
     return spans + ([(since_s, over_s)] if since_s is not None else [])
 
 
-def _overlap(owned: list[list[tuple[float, float]]], from_s: float, to_s: float) -> float:
+def overlap(owned: list[list[tuple[float, float]]], from_s: float, to_s: float) -> float:
     """Return for how long of a span both had the address."""
     one, other = owned
     return sum(max(0.0, min(a[1], b[1], to_s) - max(a[0], b[0], from_s)) for a in one for b in other)

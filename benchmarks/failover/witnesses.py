@@ -21,6 +21,11 @@ _IP_FREEBIND = 15
 _RTMGRP_IPV4_IFADDR = 0x10
 _NEW_ADDRESS, _DELETED_ADDRESS = 20, 21
 _HEADER = struct.Struct("=IHHII")
+_ETH_P_ALL = 0x0003
+_IPV4, _ARP, _IPV6 = b"\x08\x00", b"\x08\x06", b"\x86\xdd"
+_VIRTUAL = b"\x00\x00\x5e\x00\x01"
+_CARP = 112
+_HEADER_LENGTH = {_IPV4: 20, _IPV6: 40}
 
 
 def answer(address: str) -> None:
@@ -73,6 +78,31 @@ def see(address: str, file: str) -> None:
                 start += (length + 3) & ~3
 
 
+def watch(address: str, file: str) -> None:
+    """Note, inside the switch, at which port each advertisement, ARP and frame from a virtual MAC address enters."""
+    seen: list[str] = []
+    _at_the_end(file, lambda: seen)
+    octets = IPv4Address(address).packed
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)) as sock:
+        while True:
+            frame, (port, _protocol, kind, *_rest) = sock.recvfrom(256)
+            what = _words(frame, octets)
+            if kind != socket.PACKET_OUTGOING and what:
+                seen.append(f"{time.monotonic()} {port} {frame[6:12].hex(':')} {what}")
+
+
+def _words(frame: bytes, address: bytes) -> str:
+    """Say what a frame is, if it is one that matters."""
+    kind, packet = frame[12:14], frame[14:]
+    if kind in _HEADER_LENGTH and packet[6 if kind == _IPV6 else 9] == _CARP:
+        carp = packet[_HEADER_LENGTH[kind] :]
+        octet = f", demote {carp[4]}" if carp[4] else ""
+        return f"IPv{packet[0] >> 4} advertisement {carp[5]}/{carp[2]}{octet}"
+    if kind == _ARP and packet[14:18] == address:
+        return "gratuitous ARP" if packet[24:28] == address else "ARP reply"
+    return "data" if frame[6:11] == _VIRTUAL else ""
+
+
 def _at_the_end(file: str, lines: Callable[[], list[str]]) -> None:
     def write(_number: int, _frame: FrameType | None) -> None:
         with open(file, "w") as out:
@@ -84,7 +114,7 @@ def _at_the_end(file: str, lines: Callable[[], list[str]]) -> None:
 
 def main(what: str, *arguments: str) -> None:
     """Be one of them."""
-    programs: dict[str, Callable[..., None]] = {"answer": answer, "ask": ask, "see": see}
+    programs: dict[str, Callable[..., None]] = {"answer": answer, "ask": ask, "see": see, "watch": watch}
     programs[what](*arguments)
 
 

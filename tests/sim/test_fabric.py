@@ -1,11 +1,14 @@
 """The simulated segment: who hears what, and when."""
 
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_interface
 
 import pytest
 
+from pycarp.dialects import FREEBSD, UNIVERSAL
 from pycarp.sim import Fabric
 from pycarp.vocabulary import CARP_GROUPS, Datagram, Family, Outgoing
+from pycarp.wire import ethernet
 
 SENT = Outgoing(
     link="em0",
@@ -17,6 +20,10 @@ SENT = Outgoing(
     source_mac=None,
     payload=b"advertisement",
 )
+
+VIRTUAL = ethernet.virtual_mac(1)
+SENT_FROM_VIRTUAL = replace(SENT, source_mac=VIRTUAL)
+SHARED4, SHARED6 = ip_interface("192.0.2.50/24"), ip_interface("2001:db8::50/64")
 
 
 def fabric(*ports: str, delay_ns: int = 0) -> Fabric:
@@ -135,3 +142,63 @@ def test_what_is_sent_later_takes_the_delay_of_then() -> None:
     segment.delay_ns = 9
 
     assert [delivery.at_ns for delivery in segment.deliveries("a", SENT, 100)] == [109]
+
+
+def test_a_frame_to_an_address_goes_where_the_last_one_from_it_entered() -> None:
+    segment = fabric("a", "b")
+    segment.deliveries("a", SENT_FROM_VIRTUAL, 0)
+    segment.deliveries("b", SENT_FROM_VIRTUAL, 0)
+
+    assert segment.port_of(VIRTUAL) == "b"
+
+
+def test_a_frame_to_an_address_that_nobody_has_sent_from_goes_to_all() -> None:
+    segment = fabric("a", "b")
+    segment.deliveries("a", SENT, 0)
+
+    assert segment.port_of(VIRTUAL) is None
+
+
+def test_a_frame_from_the_links_own_address_moves_no_other() -> None:
+    segment = fabric("a", "b")
+    segment.deliveries("a", SENT_FROM_VIRTUAL, 0)
+    segment.deliveries("b", SENT, 0)
+
+    assert segment.port_of(VIRTUAL) == "a"
+
+
+def test_a_cut_does_not_keep_the_switch_from_learning() -> None:
+    segment = fabric("a", "b")
+    segment.isolate("a")
+    segment.deliveries("a", SENT_FROM_VIRTUAL, 0)
+
+    assert segment.port_of(VIRTUAL) == "a"
+
+
+def test_what_was_learned_at_a_port_goes_with_it() -> None:
+    segment = fabric("a", "b")
+    segment.deliveries("a", SENT_FROM_VIRTUAL, 0)
+    segment.detach("a")
+
+    assert segment.port_of(VIRTUAL) is None
+
+
+def test_a_gratuitous_arp_from_the_virtual_mac_moves_it() -> None:
+    segment = fabric("a", "b")
+    segment.announce("a", [SHARED4], UNIVERSAL.arp, VIRTUAL)
+
+    assert segment.port_of(VIRTUAL) == "a"
+
+
+def test_a_gratuitous_arp_from_the_links_own_mac_does_not_move_the_virtual_one() -> None:
+    segment = fabric("a", "b")
+    segment.announce("a", [SHARED4], FREEBSD.arp, VIRTUAL)
+
+    assert segment.port_of(VIRTUAL) is None
+
+
+def test_a_neighbour_advertisement_moves_the_virtual_mac_whatever_arp_does() -> None:
+    segment = fabric("a", "b")
+    segment.announce("a", [SHARED4, SHARED6], FREEBSD.arp, VIRTUAL)
+
+    assert segment.port_of(VIRTUAL) == "a"

@@ -13,16 +13,17 @@ from pycarp.core.inputs import DatagramReceived, Input, TimePassed
 from pycarp.core.precaution import precaution_of
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.trouble import CONTEST_NS
-from pycarp.dialects.base import Claim, Farewell
+from pycarp.dialects.base import AddressMac, Claim, Farewell
 from pycarp.sim import bounds
 from pycarp.sim.agenda import Agenda
 from pycarp.sim.computer import Computer
 from pycarp.sim.fabric import Fabric
 from pycarp.sim.outcome import Change, Outcome, Ownership, Promise, Violation
 from pycarp.sim.process import Process
+from pycarp.sim.reachability import PLANNED, Reachability, shared_mac
 from pycarp.sim.story import Fault, Incident, Story
 from pycarp.sim.telling import Telling
-from pycarp.vocabulary import NS_PER_S, HostKey, Outgoing
+from pycarp.vocabulary import NS_PER_S, HostKey, MacAddress, Outgoing
 from pycarp.wire.advertisement import BOW_OUT
 
 PEOPLE_AND_PROCESSES = frozenset(
@@ -72,6 +73,13 @@ class Checks:
         self._settling_ns = {key: bounds.settling_ns(story, key) for key in self._keys}
         self._takeover_ns = {key: bounds.takeover_ns(story, key) for key in self._keys}
         self._is_orderly = _is_orderly(story)
+        self._reachability = Reachability(
+            story,
+            fabric_of=fabric_of,
+            answers=lambda name, key: self._computers[name].answers(key),
+            is_master=self._reigns,
+            violate=lambda name, words: self._violate(Promise.REACHABLE, name, words),
+        )
         self._may_lose_addresses = any(each.fault in _REMOVING for each in story.incidents)
 
     def begin(self, computers: Sequence[Computer]) -> None:
@@ -88,6 +96,7 @@ class Checks:
         """Judge the end, and return everything."""
         for key in self._keys:
             self._judge_end(key)
+        self._reachability.end(self._agenda.now_ns)
         open_ones = [
             Ownership(key=key, node=node, from_ns=since_ns, until_ns=None)
             for (node, key), since_ns in self._owned_since.items()
@@ -106,6 +115,7 @@ class Checks:
     def begins(self, incident: Incident) -> None:
         """See something go wrong."""
         self._active.append(incident)
+        self._strike(incident)
         self._quiet_since_ns = _NEVER_NS
         if incident.fault in _ADDRESS_TROUBLES:
             self._troubled_until_ns[incident.node] = _NEVER_NS
@@ -113,6 +123,7 @@ class Checks:
     def ends(self, incident: Incident) -> None:
         """See it end."""
         self._active.remove(incident)
+        self._strike(incident)
         now_ns = self._agenda.now_ns
         if not self._active:
             self._quiet_since_ns = now_ns
@@ -124,6 +135,7 @@ class Checks:
         """See that computers or segments are not what they were."""
         for key in self._keys:
             self._weigh(key)
+            self._look_at_switch(key)
         for computer in self._computers.values():
             for key in computer.kernel.held:
                 self._look_at_owner(computer, key)
@@ -155,6 +167,7 @@ class Checks:
         if self._telling is not None:
             self._telling.tell_owner(now_ns, computer.name, key, owns=owns)
         self._weigh(key)
+        self._look_at_switch(key)
         self._look_at_owner(computer, key)
 
     def sent(self, computer: Computer, outgoing: Outgoing, *, by_guardian: bool) -> None:
@@ -166,8 +179,15 @@ class Checks:
             if by_guardian and self._telling is not None:
                 self._telling.write(self._agenda.now_ns, computer.name, "its guardian drops the addresses and bows out")
 
+    def forwarded(self, outgoing: Outgoing) -> None:
+        """See what the switch has learned from an advertisement."""
+        self._look_at_switch(HostKey(outgoing.link, outgoing.payload[_VHID_OCTET]))
+
     def announced(self, computer: Computer, effect: Announce) -> None:
-        """See a gratuitous ARP."""
+        """See a gratuitous ARP, and what the switch learns from it."""
+        key = effect.key
+        self._fabric_of(key.link).announce(computer.name, effect.addresses, effect.form, self._owner_mac(computer, key))
+        self._look_at_switch(key)
         if not computer.kernel.holds(effect.key) and not self._may_lose_addresses:
             self._violate(Promise.HELD_FIRST, computer.name, "announces addresses that it does not have")
 
@@ -192,6 +212,7 @@ class Checks:
         if event.reason is Reason.MASTER_SILENT:
             self._judge_takeover(computer, event)
         self._last[where] = event
+        self._look_at_switch(event.key)
         if computer.kernel.holds(event.key):
             self._look_at_owner(computer, event.key)
 
@@ -283,6 +304,20 @@ class Checks:
                 self._agenda.at(min(due_ns, self._agenda.now_ns + NS_PER_S), look)
 
         self._agenda.at(since_ns + patience_ns, look)
+
+    def _strike(self, incident: Incident) -> None:
+        if incident.fault in PLANNED:
+            for key in self._keys:
+                self._reachability.strike(key)
+
+    def _look_at_switch(self, key: HostKey) -> None:
+        is_healed = all(each.fault is not Fault.PARTITION for each in self._active)
+        self._reachability.look(key, self._agenda.now_ns, is_healed=is_healed)
+
+    def _owner_mac(self, computer: Computer, key: HostKey) -> MacAddress | None:
+        """Return at which MAC address a machine has the addresses of a host; None for that of its link."""
+        host = next(each for each in computer.member.hosts if each.key == key)
+        return shared_mac(key) if host.dialect.address_mac is AddressMac.VIRTUAL else None
 
     # Whether owners may be
 

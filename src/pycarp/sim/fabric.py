@@ -1,9 +1,11 @@
 """A simulated segment: who hears what, and when. A pure schedule; whoever owns a clock performs the deliveries."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from pycarp.vocabulary import CARP_TTL, Datagram, Outgoing
+from pycarp.dialects.base import ArpForm
+from pycarp.vocabulary import CARP_TTL, Datagram, Family, Interface, MacAddress, Outgoing, family_of
 
 DEFAULT_DELAY_NS = 50_000
 
@@ -33,7 +35,8 @@ class Weather:
 class Fabric:
     """Named ports on one segment. Cuts have a direction: what ``sender`` says does not reach ``receiver``.
 
-    Without ``chance`` the weather is always fine.
+    It learns MAC addresses as a switch does: a frame to one goes to the port at which the last frame from it entered.
+    A cut filters behind that, so that clients reach both sides. Without ``chance`` the weather is always fine.
     """
 
     def __init__(self, *, delay_ns: int = DEFAULT_DELAY_NS, chance: Random | None = None) -> None:
@@ -45,6 +48,7 @@ class Fabric:
         self._ports: dict[str, None] = {}
         self._cuts: set[tuple[str, str]] = set()
         self._loops: set[str] = set()
+        self._learned: dict[MacAddress, str] = {}
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -59,6 +63,7 @@ class Fabric:
     def detach(self, port: str) -> None:
         """Remove a port; nothing happens when it is not there."""
         self._ports.pop(port, None)
+        self._learned = {mac: where for mac, where in self._learned.items() if where != port}
 
     def cut(self, sender: str, receiver: str) -> None:
         """Lose whatever goes from one port to another; the way back stays open."""
@@ -86,6 +91,7 @@ class Fabric:
 
     def deliveries(self, sender: str, outgoing: Outgoing, now_ns: int) -> list[Delivery]:
         """Return where and when a sent advertisement arrives; at its sender only if that is looped."""
+        self._learn(sender, outgoing.source_mac)
         datagram = _as_received(outgoing)
         ports = [
             port for port in self._ports if (sender, port) not in self._cuts and (port != sender or port in self._loops)
@@ -93,6 +99,25 @@ class Fabric:
         if self._chance is None:
             return [Delivery(now_ns + self.delay_ns, port, datagram) for port in ports]
         return [Delivery(at_ns, port, datagram) for port in ports for at_ns in self._arrivals(self._chance, now_ns)]
+
+    # Learning
+
+    def announce(self, sender: str, addresses: Iterable[Interface], form: ArpForm, owner: MacAddress | None) -> None:
+        """Let a port announce addresses at ``owner``, whose MAC it is; None stands for the link's own.
+
+        Gratuitous ARP leaves from where ``form`` says, a neighbour advertisement always from the owner.
+        """
+        if not form.link_source or any(family_of(each) is Family.IPV6 for each in addresses):
+            self._learn(sender, owner)
+
+    def port_of(self, mac: MacAddress) -> str | None:
+        """Return the port to which a client's frame goes now; None: to all, since none has come from that address."""
+        return self._learned.get(mac)
+
+    def _learn(self, sender: str, source: MacAddress | None) -> None:
+        """Note where a frame entered; from the link's own address, which no other has, it moves none."""
+        if source is not None and sender in self._ports:
+            self._learned[source] = sender
 
     def _arrivals(self, chance: Random, now_ns: int) -> list[int]:
         """Return when a packet arrives at one port: once, not at all, or twice."""

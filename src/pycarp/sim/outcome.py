@@ -17,6 +17,7 @@ class Promise(StrEnum):
     DROPPED_FIRST = "who bows out has dropped the addresses"
     HELD_FIRST = "who announces the addresses holds them"
     ORDERLY = "never two owners while only people act and processes die or stop"
+    REACHABLE = "after planned events and healed splits clients' frames go to the wrong port for one wire delay at most"
     NO_FALSE_TAKEOVER = "nobody takes over from a MASTER that lives and is heard"
     RIGHT_MASTER = "where all preempt, the most eager host is MASTER in the end"
     NO_STRANDED_DEMOTION = "no demotion outlives its cause"

@@ -81,6 +81,7 @@ class _Simulation:
         for delivery in self._fabric(outgoing.link).deliveries(sender.name, outgoing, self._agenda.now_ns):
             self._seen.append(delivery.datagram)
             self._deliver(self._computers[delivery.port], delivery.datagram, delivery.at_ns)
+        self._checks.forwarded(outgoing)
 
     def _deliver(self, computer: Computer, datagram: Datagram, at_ns: int) -> None:
         self._agenda.at(at_ns, partial(computer.hear, datagram), rank=DELIVERY)
