@@ -143,11 +143,16 @@ class SharedDevice:
         return found.is_up if found else None
 
     def remove(self) -> None:
-        """Delete it and strike it out of the journal; well if it is not there. Raises OSError."""
+        """Delete it and strike it out of the journal; well if it is not there. OSError: it can be tried again."""
+        # Forgotten before it goes: nobody else has deleted it.
         index, self.index = self.index, 0
-        found = self._read_by_name(self.name)
-        if found is not None and index and found.index == index:
-            self._route.demand(link_requests.deleting(index))
+        try:
+            found = self._read_by_name(self.name)
+            if found is not None and index and found.index == index:
+                self._route.demand(link_requests.deleting(index))
+        except OSError:
+            self.index = index
+            raise
         self._journal.strike(self.record)
 
     def _make(self) -> None:
