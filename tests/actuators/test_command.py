@@ -114,7 +114,7 @@ async def test_a_program_that_takes_too_long_is_killed(tmp_path: Path) -> None:
 
     with pytest.raises(ActuatorError, match=r"took longer than 0\.2 s and was killed"):
         await actuator.hold(KEY, ADDRESSES)
-    assert time.monotonic() - began_s < 10
+    assert 0.2 <= time.monotonic() - began_s < 0.6
 
 
 async def test_a_program_that_left_a_child_behind_is_not_waited_for(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ async def test_a_program_that_left_a_child_behind_is_not_waited_for(tmp_path: Pa
     began_s = time.monotonic()
     await actuator.hold(KEY, ADDRESSES[:1])
 
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 1
 
 
 async def test_a_cancelled_call_kills_its_program(tmp_path: Path) -> None:
