@@ -360,6 +360,16 @@ def test_a_plot_shows_who_is_master_and_what_went_wrong() -> None:
     ]
 
 
+def test_a_part_of_a_story_has_the_times_of_the_part() -> None:
+    blow = Incident(at_ns=10 * NS_PER_S, fault=Fault.POWER, node="a", span_ns=8 * NS_PER_S)
+    story = Story(seed=1, members=cast_of(2), incidents=(blow,), until_ns=30 * NS_PER_S)
+
+    lines = plain(plot(simulate_story(story), width=40, from_ns=11 * NS_PER_S, to_ns=21 * NS_PER_S))
+
+    assert [line for line in lines if line.startswith("      12 s")] == ["      12 s    14 s    16 s    18 s    20 s"]
+    assert [line for line in lines if "+" in line] == ["  ----+-------+-------+-------+-------+---"]
+
+
 def test_a_picture_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     picture = tmp_path / "plot.svg"
     simulate(*FILES, *QUICK, "--faults", "power", "--svg", str(picture))
