@@ -89,6 +89,14 @@ class Greedy(Wrapped):
         return super().drain(64)
 
 
+class OneMore(Wrapped):
+    """Drains one more than was asked for."""
+
+    def drain(self, limit: int) -> list[Datagram]:
+        """Exceed the limit."""
+        return super().drain(limit + 1)
+
+
 class Forgetful(Wrapped):
     """Does not mind whether a link is open."""
 
@@ -460,6 +468,7 @@ BROKEN = (
     Broken(conformance.wake_is_called_when_something_arrives, Hasty, "wake must not be called before anything"),
     Broken(conformance.own_packets_are_never_delivered_back, Vain, "own packets must not be delivered back"),
     Broken(conformance.drain_never_exceeds_its_limit_and_keeps_the_order, Greedy, "drain(2) must return at most 2"),
+    Broken(conformance.drain_never_exceeds_its_limit_and_keeps_the_order, OneMore, "drain(2) must return at most 2"),
     Broken(conformance.drain_never_exceeds_its_limit_and_keeps_the_order, Reversing, "must arrive in order"),
     Broken(conformance.drain_never_exceeds_its_limit_and_keeps_the_order, Repeating, "nothing must be left"),
     Broken(conformance.drain_with_nothing_waiting_returns_at_once, Waiting, "drain must not wait"),
