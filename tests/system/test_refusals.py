@@ -158,13 +158,12 @@ def test_notifications_that_cannot_be_bound_leave_nothing_open(namespace: Namesp
 @pytest.mark.parametrize("left", range(8))
 async def test_a_guardian_that_gets_no_descriptors_is_an_error_and_keeps_none(left: int) -> None:
     require()
-    before = open_descriptors()
+    before = open_descriptors(), children(os.getpid())
     guardian = Guardian(notice=lambda _notice: None)
     with descriptors_left(left), pytest.raises(ActuatorError, match=r"^cannot start the guardian with .*python.*: "):
         await guardian.start()
 
-    assert open_descriptors() == before
-    assert children(os.getpid()) == []
+    assert (open_descriptors(), children(os.getpid())) == before
 
 
 # The journal
