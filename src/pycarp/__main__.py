@@ -1,16 +1,22 @@
 """The command, also as ``python -m pycarp``."""
 
+import errno
 import os
 import sys
 
 _NEEDED = {"click", "rich"}
+_FAILED = 1
 _INTERRUPTED = 130
 _UCARP = "ucarp"
 """Called by this name, as through a symbolic link, the program stands in for ucarp."""
 
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What is said of standard output on a full or broken disk; a reader that is gone (EPIPE) is click's business."""
+
 
 def main() -> None:
     """Run the command; say what to install when the extra it needs is missing."""
+    _open_what_is_closed()
     try:
         from pycarp.cli import cli  # noqa: PLC0415  its dependencies are an extra
     except ModuleNotFoundError as exc:
@@ -20,7 +26,39 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     is_ucarp = os.path.basename(sys.argv[0]) == _UCARP
-    cli(args=[_UCARP, *sys.argv[1:]] if is_ucarp else None, prog_name="pycarp")
+    try:
+        try:
+            cli(args=[_UCARP, *sys.argv[1:]] if is_ucarp else None, prog_name="pycarp")
+        finally:
+            sys.stdout.flush()
+    except OSError as exc:
+        # Errors about a file are CarpErrors by now, so this is about the output.
+        if exc.errno not in _NOT_WRITTEN or exc.filename is not None:
+            raise
+        _forget_output()
+        print(f"pycarp: cannot write to standard output: {exc.strerror}", file=sys.stderr)  # noqa: T201
+        sys.exit(_FAILED)
+
+
+def _open_what_is_closed() -> None:
+    """Let standard descriptors that the caller has closed (``>&-``) lead nowhere.
+
+    Otherwise the next file or socket would get their numbers, and be read and written in their place.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  it stays open
+
+
+def _forget_output() -> None:
+    """Throw away what could not be written: at exit, Python would try once more and complain."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,20 @@ async def test_our_own_changes_are_never_told(namespace: Namespace, mac: MacMode
         assert ear.heard == []
 
 
+async def test_our_own_setting_down_and_up_is_never_told(namespace: Namespace) -> None:
+    """The host is up again by the time that its device is heard to be down: it would be set down once more."""
+    async with adopted(namespace) as (actuator, ear):
+        for _ in range(3):
+            for is_up in (False, False, True, True):
+                actuator.set_up(KEY, is_up=is_up)
+        await asyncio.sleep(SILENCE_S)
+        told = list(ear.heard)
+        namespace.ip("link", "set", DEVICE, "down")
+        await ear.until(lambda heard: heard == [AdminChanged(KEY, False)])
+
+        assert told == []
+
+
 @pytest.mark.parametrize(("mac", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.INTERFACE, LINK)])
 @pytest.mark.parametrize("address", ["10.77.0.50/24", "fd77::50/64"])
 async def test_a_held_address_that_is_removed_is_told_within_milliseconds(

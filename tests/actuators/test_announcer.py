@@ -2,6 +2,7 @@
 
 import contextlib
 from ipaddress import IPv4Address, IPv6Interface, ip_interface
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,31 @@ def test_the_neighbour_sees_the_announcement_from_the_links_own_mac() -> None:
     assert [each.operation for each in told] == [arp.Operation.REQUEST, arp.Operation.REPLY]
     assert {each.sender_mac for each in told} == {seen[0].source}
     assert {each.sender for each in told} == {IPv4Address("192.0.2.10")}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("is_router", [True, False])
+def test_the_neighbour_is_told_whether_the_link_forwards(is_router: bool) -> None:
+    require("ip")
+    with joined_namespaces() as (ours, theirs), Capture(theirs) as capture:
+        with entered(ours), contextlib.closing(Announcer()) as announcer:
+            Path(f"/proc/sys/net/ipv6/conf/{LINK}/forwarding").write_text(str(int(is_router)))
+            announcer.announce(LINK, V6, ANY_FORM)
+        (seen,) = capture.frames(
+            lambda frame: frame.ethertype == ethernet.ETHERTYPE_IPV6 and V6[0].packed in frame.payload[40:], 1
+        )
+
+    assert neighbour(ethernet.encode(seen)).is_router is is_router
+
+
+@pytest.mark.system
+def test_a_link_that_is_too_narrow_for_ipv6_is_announced_on_all_the_same() -> None:
+    """Below 1280 octets the kernel has no IPv6 on a link, and no switches of it."""
+    require("ip")
+    with joined_namespaces() as (ours, theirs), Capture(theirs) as capture:
+        ours.ip("link", "set", LINK, "mtu", "1000")
+        with entered(ours), contextlib.closing(Announcer()) as announcer:
+            announcer.announce(LINK, ADDRESSES[:1], ANY_FORM)
+        (seen,) = capture.frames(lambda frame: frame.ethertype == ethernet.ETHERTYPE_ARP, 1)
+
+    assert arp.decode(seen.payload).sender == IPv4Address("192.0.2.10")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import time
 from ipaddress import ip_interface
 from pathlib import Path
@@ -22,7 +23,7 @@ class Script:
     def __init__(self, folder: Path, body: str = "") -> None:
         self.path = folder / "script"
         self._notes = folder / "notes"
-        self.path.write_text(f'#!/bin/sh\necho "$@" >> {self._notes}\n{body}\n')
+        self.path.write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(self._notes))}\n{body}\n')
         self.path.chmod(0o755)
 
     @property
@@ -114,7 +115,7 @@ async def test_a_program_that_takes_too_long_is_killed(tmp_path: Path) -> None:
 
     with pytest.raises(ActuatorError, match=r"took longer than 0\.2 s and was killed"):
         await actuator.hold(KEY, ADDRESSES)
-    assert time.monotonic() - began_s < 10
+    assert 0.2 <= time.monotonic() - began_s < 0.6
 
 
 async def test_a_program_that_left_a_child_behind_is_not_waited_for(tmp_path: Path) -> None:
@@ -123,13 +124,13 @@ async def test_a_program_that_left_a_child_behind_is_not_waited_for(tmp_path: Pa
     began_s = time.monotonic()
     await actuator.hold(KEY, ADDRESSES[:1])
 
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 1
 
 
 async def test_a_cancelled_call_kills_its_program(tmp_path: Path) -> None:
     pid_pipe = tmp_path / "pid"
     os.mkfifo(pid_pipe)
-    script = Script(tmp_path, f"echo $$ > {pid_pipe}; exec sleep 60")
+    script = Script(tmp_path, f"echo $$ > {shlex.quote(str(pid_pipe))}; exec sleep 60")
     task = asyncio.create_task(CommandActuator(up=[str(script.path)]).hold(KEY, ADDRESSES))
     pid = int(await asyncio.to_thread(pid_pipe.read_text))
     task.cancel()

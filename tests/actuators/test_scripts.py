@@ -4,9 +4,19 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_interface
 from pathlib import Path
 
+import pytest
+
 from pycarp.actuators.scripts import ScriptActuator
-from pycarp.vocabulary import HostKey
+from pycarp.dialects.base import ArpForm
+from pycarp.errors import ActuatorError
+from pycarp.system.capabilities import NO_PERMISSION
+from pycarp.vocabulary import HostKey, MacAddress
+from pycarp.wire import arp, ethernet
 from tests.actuators.test_command import Script
+from tests.support.capture import Capture
+from tests.support.descriptors import open_descriptors
+from tests.support.namespaces import LINK, entered, joined_namespaces
+from tests.support.system import require, unprivileged
 
 KEY = HostKey("em0", 1)
 ADDRESSES = (ip_interface("192.0.2.10/32"),)
@@ -106,3 +116,69 @@ async def test_an_actuator_that_rests_runs_no_down_script(tmp_path: Path) -> Non
     await scripts.drop(KEY, ADDRESSES)
 
     assert len(script.calls) == 1
+
+
+async def test_a_down_script_that_fails_has_run_all_the_same(tmp_path: Path) -> None:
+    script, told = Script(tmp_path, "exit 4"), Told()
+    scripts = actuator(str(script.path), told)
+    for _ in range(2):
+        await scripts.drop(KEY, ADDRESSES)
+
+    assert told.statuses == [f"{script.path} failed with exit status 4"]
+
+
+async def test_up_and_down_scripts_take_turns(tmp_path: Path) -> None:
+    script, told = Script(tmp_path), Told()
+    scripts = actuator(str(script.path), told, neutral=True)
+    for _ in range(2):
+        await scripts.hold(KEY, ADDRESSES)
+        await scripts.drop(KEY, ADDRESSES)
+
+    assert len(script.calls) == 4
+
+
+async def test_each_host_has_its_own_turn(tmp_path: Path) -> None:
+    script, told = Script(tmp_path), Told()
+    scripts = actuator(str(script.path), told, neutral=True)
+    await scripts.hold(KEY, ADDRESSES)
+    await scripts.drop(HostKey("em0", 2), ADDRESSES)
+    await scripts.drop(KEY, ADDRESSES)
+
+    assert len(script.calls) == 2
+
+
+# The socket
+
+
+@pytest.mark.system
+async def test_without_permission_to_announce_it_says_what_to_do_and_opens_once_there_is() -> None:
+    require()
+    scripts = actuator("", Told())
+    with unprivileged(), pytest.raises(ActuatorError) as caught:
+        await scripts.open()
+    before = open_descriptors()
+    await scripts.open()
+    await scripts.close()
+
+    assert str(caught.value) == f"cannot announce addresses: {NO_PERMISSION}"
+    assert open_descriptors() == before
+
+
+async def test_closing_what_was_never_opened_is_well() -> None:
+    await actuator("", Told()).close()
+
+
+@pytest.mark.system
+async def test_the_neighbour_hears_the_announcement_from_the_interfaces_own_mac() -> None:
+    require("ip")
+    form = ArpForm(own_target_mac=False, link_source=False, with_reply=False)
+    with joined_namespaces() as (ours, theirs), Capture(theirs) as capture:
+        scripts = actuator("", Told())
+        with entered(ours):
+            await scripts.open()
+            await scripts.announce(HostKey(LINK, 1), ADDRESSES, form)
+        await scripts.close()
+        (seen,) = capture.frames(lambda frame: frame.ethertype == ethernet.ETHERTYPE_ARP, 1)
+        mac = MacAddress.parse(ours.ip("link", "show", "dev", LINK).partition("link/ether ")[2].split()[0])
+
+    assert (seen.source, arp.decode(seen.payload).sender_mac) == (mac, mac)

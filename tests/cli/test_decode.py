@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,68 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     os.close(writer)
 
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+# What else is on the wire
+
+VRRP = bytes.fromhex("2133640100010000c0a8013200000000" + "00000000")
+
+
+def test_vrrp_is_told_apart(capture: Path) -> None:
+    write_pcap(capture, [frame(ip_packet(VRRP))])
+
+    line = next(each for each in decode(str(capture)).stdout.splitlines() if "VRRP" in each)
+    found = json.loads(decode("--json", str(capture)).stdout)
+
+    assert line == "00:00:00.000000 192.168.1.10 > 224.0.0.18: VRRPv2 router 51 priority 100"
+    assert found["vrrp"] == {"version": 2, "router": 51, "priority": 100}
+    assert [found[key] for key in ("vhid", "advbase", "advskew", "interval", "demote", "counter", "bow_out")] == [
+        None
+    ] * 7
+
+
+def test_json_has_every_field_of_an_advertisement(capture: Path) -> None:
+    first, second, third = (json.loads(line) for line in decode("--json", str(capture)).stdout.splitlines())
+
+    assert first == {
+        "time": "1970-01-01T00:00:00.000000Z",
+        "source": "192.168.1.10",
+        "destination": "224.0.0.18",
+        "vhid": 7,
+        "advbase": 1,
+        "advskew": 0,
+        "interval": 1.0,
+        "demote": 3,
+        "counter": 1,
+        "authentic": None,
+        "bow_out": False,
+        "problems": [],
+        "notes": first["notes"],
+        "remarks": first["remarks"],
+        "ttl": 255,
+        "vlans": [],
+        "source_mac": "00:00:5e:00:01:07",
+        "destination_mac": "01:00:5e:00:00:12",
+        "vrrp": None,
+    }
+    assert (second["bow_out"], third["ttl"], len(third["remarks"])) == (
+        True,
+        1,
+        len(third["problems"] + third["notes"]),
+    )
+
+
+def test_one_packet_is_one(capture: Path) -> None:
+    write_pcap(capture, [frame(ip_packet(payload(1)))])
+
+    assert "1 packet" in decode(str(capture)).stdout.splitlines()
+
+
+def test_ipv6_and_vlans_are_told_with_the_vhid(capture: Path) -> None:
+    plain = frame(ip_packet(payload(1), source=ip_address("fe80::10")))
+    write_pcap(capture, [plain[:12] + bytes.fromhex("81000009") + plain[12:]])
+
+    lines = decode(str(capture)).stdout.splitlines()
+
+    assert any(line.startswith("00:00:00.000000 vlan 9 fe80::10 > ff02::12: vhid 7") for line in lines)
+    assert any(line.startswith("vhid 7 over IPv6 on VLAN 9: ") for line in lines)

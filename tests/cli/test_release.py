@@ -1,6 +1,9 @@
 """``pycarp release`` as its user meets it."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,9 @@ from pycarp.cli import cli
 from pycarp.cli.release import as_object, render
 from pycarp.system.journal import Device, Journal, Shared, Sysctl
 from pycarp.system.leftovers import Failed, Held, Report, Spared, Undone
+from tests.support.leftovers import leave, state_of
+from tests.support.namespaces import Namespace, joined_namespaces
+from tests.support.system import require
 
 DEVICE = Device("carp0", "eth0", "00:00:5e:00:01:07")
 ADDRESS = Shared("eth0", "192.0.2.1/24")
@@ -108,3 +114,55 @@ def test_a_file_in_the_place_of_the_folder_is_wrong_usage(tmp_path: Path) -> Non
     (tmp_path / "state").touch()
 
     assert release(tmp_path / "state").exit_code == 2
+
+
+# For real
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    require("ip", "setpriv")
+    with joined_namespaces() as (ours, _theirs):
+        yield ours
+
+
+def release_in(
+    namespace: Namespace, folder: Path, *words: str, before: tuple[str, ...] = ()
+) -> "subprocess.CompletedProcess[str]":
+    inside = ["ip", "netns", "exec", namespace.name, *before, sys.executable, "-m", "pycarp", "release"]
+    return subprocess.run([*inside, "--state", str(folder), *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.system
+def test_what_a_killed_daemon_left_is_said_then_done_then_gone(namespace: Namespace, tmp_path: Path) -> None:
+    before = state_of(namespace)
+    leave(namespace, tmp_path)
+    left = state_of(namespace)
+
+    said = release_in(namespace, tmp_path, "--dry-run")
+    untouched = state_of(namespace)
+    done = release_in(namespace, tmp_path)
+    again = release_in(namespace, tmp_path)
+
+    assert (said.returncode, done.returncode, again.returncode) == (0, 0, 0)
+    assert "would remove device carp0 from eth0" in said.stdout.splitlines()
+    promised = said.stdout.replace("would remove", "removed").replace("would restore", "restored")
+    assert promised == done.stdout
+    assert again.stdout == "nothing to release\n"
+    assert left == untouched != before
+    assert state_of(namespace) == before
+
+
+@pytest.mark.system
+def test_what_the_kernel_refuses_is_a_line_each_and_failure(namespace: Namespace, tmp_path: Path) -> None:
+    leave(namespace, tmp_path)
+
+    refused = release_in(namespace, tmp_path, before=("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"))
+
+    lines = refused.stderr.splitlines()
+    assert refused.returncode == 1
+    assert (
+        "pycarp: cannot release carp0: Operation not permitted; run as root or give the process CAP_NET_ADMIN" in lines
+    )
+    assert all(line.startswith("pycarp: cannot release ") for line in lines)
+    assert release_in(namespace, tmp_path).returncode == 0

@@ -1,7 +1,12 @@
 """``pycarp simulate``: what people read, what scripts read, and every mistake in one line."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -19,6 +24,7 @@ from pycarp.sim.simulation import simulate as simulate_story
 from pycarp.sim.story import Fault, Incident, Story
 from pycarp.vocabulary import NS_PER_S, HostKey
 from tests.support.casts import LINK, cast_of
+from tests.support.daemons import children
 
 THREE_HOSTS = Path(__file__).parents[1] / "scenarios" / "three-hosts"
 FILES = [str(THREE_HOSTS / f"{name}.rc.conf") for name in ("hosta", "hostb", "provider")]
@@ -282,6 +288,56 @@ def test_what_the_user_interrupts_is_told_as_far_as_it_is_known() -> None:
 
     assert crew.is_interrupted
     assert [each is None for each in results] == [True, False]
+    assert not Crew(jobs=1).is_interrupted
+
+
+def running_simulation(folder: Path) -> "subprocess.Popen[str]":
+    """Start one that takes long, in two processes and a third that starts them; return it when they work."""
+    words = ["simulate", *FILES, "--seeds", "3000", "--hours", "20", "--jobs", "2", "--faults", "power"]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pycarp", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=folder,
+    )
+    ends_s = time.monotonic() + 20
+    while len(workers(process.pid)) < 2:
+        assert time.monotonic() < ends_s
+        time.sleep(0.02)
+    return process
+
+
+def workers(pid: int) -> list[int]:
+    """Return the processes that simulate: the children of the one that is forked from."""
+    return [each for server in children(pid) for each in children(server)]
+
+
+def test_ctrl_c_ends_it_with_what_is_known_and_leaves_no_process(tmp_path: Path) -> None:
+    with running_simulation(tmp_path) as process:
+        time.sleep(1)
+        working = workers(process.pid)
+        process.send_signal(signal.SIGINT)
+        output, complaint = process.communicate(timeout=20)
+
+    assert process.returncode in (0, 1)
+    assert "interrupted: this is what was known by then" in output.splitlines()
+    assert "Traceback" not in complaint
+    assert not any(Path(f"/proc/{pid}").exists() for pid in working)
+
+
+def test_a_process_that_is_killed_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with running_simulation(tmp_path) as process:
+        os.kill(workers(process.pid)[0], signal.SIGKILL)
+        _output, complaint = process.communicate(timeout=20)
+
+    assert (process.returncode, complaint.splitlines()[-1]) == (
+        1,
+        "pycarp: a process of the simulation was killed; is there enough memory? --jobs 1 takes less",
+    )
+    assert "Traceback" not in complaint
 
 
 # Pictures
@@ -302,6 +358,16 @@ def test_a_plot_shows_who_is_master_and_what_went_wrong() -> None:
         "                 20.000 s: stop b for 6 s b~~~~~~~~~~~~",
         "█ MASTER  ░ BACKUP  · INIT  ▒ stands still  ▄ not MASTER, but has the addresses",
     ]
+
+
+def test_a_part_of_a_story_has_the_times_of_the_part() -> None:
+    blow = Incident(at_ns=10 * NS_PER_S, fault=Fault.POWER, node="a", span_ns=8 * NS_PER_S)
+    story = Story(seed=1, members=cast_of(2), incidents=(blow,), until_ns=30 * NS_PER_S)
+
+    lines = plain(plot(simulate_story(story), width=40, from_ns=11 * NS_PER_S, to_ns=21 * NS_PER_S))
+
+    assert [line for line in lines if line.startswith("      12 s")] == ["      12 s    14 s    16 s    18 s    20 s"]
+    assert [line for line in lines if "+" in line] == ["  ----+-------+-------+-------+-------+---"]
 
 
 def test_a_picture_needs_nothing_from_elsewhere(tmp_path: Path) -> None:

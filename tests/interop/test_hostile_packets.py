@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 MASTER_DOWN_S = 3 * INTERVAL_S + 100 / 256
 LOG_LINES_MAX = 8
-"""Both daemons: rejections once a minute, a warning for each of a few sources, the siege."""
+"""Both daemons: rejections once a minute, a warning for each of a few sources, the flood."""
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def test_a_flood_of_bad_packets_costs_nothing(rate: int, seconds: float, late_ma
     assert outcome.log_lines <= LOG_LINES_MAX
 
 
-def test_the_highest_flood_was_a_siege_for_both(fight: Arena) -> None:
-    """Without it these tests would say nothing of the screen: such a machine may bear the flood even so."""
+def test_the_highest_flood_was_noticed_by_both(fight: Arena) -> None:
+    """Without it these tests would say nothing of the packet filter: such a machine may bear the flood even so."""
     for host in (MASTER, BACKUP):
         assert "packets a second of no use arrive" in (fight.system.folder / f"{host}.log").read_text()
 

@@ -51,7 +51,11 @@ class Speaker(Process):
         self._calls = folder / f"{host}.calls"
         scripts = {name: folder / f"{host}-{name}.sh" for name in ("up", "down")}
         for (name, script), verb in zip(scripts.items(), ("add", "del"), strict=True):
-            lines = ["#!/bin/sh", f"sleep {slow_s if name == 'up' else 0}", f'echo {name} "$#" "$@" >> {self._calls}']
+            lines = [
+                "#!/bin/sh",
+                f"sleep {slow_s if name == 'up' else 0}",
+                f'echo {name} "$#" "$@" >> {shlex.quote(str(self._calls))}',
+            ]
             # The last line fails at the start, where there is no address to take off: that must not matter.
             script.write_text("\n".join([*lines, f'ip addr {verb} "$2/24" dev "$1"\n']))
             script.chmod(0o755)

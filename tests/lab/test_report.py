@@ -6,7 +6,7 @@ from io import StringIO
 from rich.console import Console
 from rich.text import Text
 
-from pycarp.lab.report import as_json, table, timeline
+from pycarp.lab.report import as_json, show, table, timeline
 from pycarp.lab.requests import Request
 from pycarp.lab.story import Event, Expectation, Result
 
@@ -128,3 +128,17 @@ def test_json_sums_up_requests_failures_and_broken_promises() -> None:
 
     assert (found["requests"], found["failed"], found["users_without_page"]) == (3, 1, 0)
     assert found["expectations"] == [{"text": "the moon stays where it is", "is_met": False}]
+
+
+def test_people_are_shown_the_time_line_the_table_and_what_was_expected() -> None:
+    story = result()
+    story.expectations += [Expectation("hosta [sic] is back", is_met=True), Expectation("nobody noticed", is_met=False)]
+    console = Console(file=StringIO(), width=200)
+
+    show(console, story, {"hosta": log_line(2.5, "second")})
+
+    assert isinstance(console.file, StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert lines[1:4] == ["time line", "   2.000 s  hosta is cut off", "   2.500 s    hosta     second"]
+    assert any(line.startswith("what each event cost") for line in lines)
+    assert lines[-2:] == ["met     hosta [sic] is back", "NOT MET nobody noticed"]

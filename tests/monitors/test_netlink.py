@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import resource
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import IPv4Interface, IPv6Interface
 
@@ -229,15 +230,42 @@ async def test_a_monitor_that_gets_no_socket_waits_for_one_and_lets_the_loop_run
         watch = Watch(monitor, await monitor.watch(LINK))
         with no_more_files():
             running = asyncio.create_task(monitor.run(watch.notice))
-            await asyncio.sleep(0.3)
-        await asyncio.sleep(0.3)
+            began_s = time.process_time()
+            await asyncio.sleep(0.5)
+            took_s = time.process_time() - began_s
+        await asyncio.sleep(0.15)
         ours.ip("link", "set", LINK, "down")
         try:
-            await watch.until(lambda facts: not facts.is_up)
+            await watch.until(lambda facts: not facts.is_up, within_s=0.2)
         finally:
             running.cancel()
             await asyncio.wait({running})
             await monitor.close()
+
+        assert took_s < 0.05
+
+
+async def test_changes_that_follow_each_other_are_told_soon_and_then_it_is_idle(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    """The first is told at once, the others after a rest; it takes the kernel and a busy machine some milliseconds."""
+    ours, _theirs = segment
+    loop = asyncio.get_running_loop()
+    async with watching(ours) as watch:
+        waits_s = []
+        for number in range(8, 12):
+            mac = f"02:00:00:00:00:{number:02}"
+            await asyncio.to_thread(ours.ip, "link", "set", LINK, "address", mac)
+            began_s = loop.time()
+            await watch.until(lambda facts, mac=mac: facts.mac == MacAddress.parse(mac))  # type: ignore[misc]
+            waits_s.append(loop.time() - began_s)
+        began_s = time.process_time()
+        await asyncio.sleep(0.5)
+        idle_s = time.process_time() - began_s
+
+    assert waits_s[0] < 0.025
+    assert sorted(waits_s)[1] < 0.075
+    assert idle_s < 0.05
 
 
 @contextlib.contextmanager

@@ -51,15 +51,11 @@ def judge(mutation: Mutation, *, seeds: int) -> Verdict:
             (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
         path = copy / "src" / "pycarp" / mutation.path
         path.write_text(path.read_text().replace(mutation.before, mutation.after))
+        search = [sys.executable, "-c", SEARCH, str(seeds)]
+        suite = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "60"]
         return Verdict(
-            _complaint(copy, [sys.executable, "-c", SEARCH, str(seeds)], lambda lines: lines[-1]),
-            _complaint(
-                copy,
-                [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", *SUITE],
-                lambda lines: next(
-                    (line.split(" - ")[0] for line in lines if line.startswith(("FAILED", "ERROR"))), "?"
-                ),
-            ),
+            "" if mutation.suite else _complaint(copy, search, lambda lines: lines[-1]),
+            _complaint(copy, [*suite, *(mutation.suite or SUITE)], _first_failure),
         )
 
 

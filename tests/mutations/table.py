@@ -4,12 +4,16 @@ from typing import NamedTuple
 
 
 class Mutation(NamedTuple):
-    """One way to break pycarp; ``path`` is below ``src/pycarp``, ``before`` stands there exactly once."""
+    """One way to break pycarp; ``path`` is below ``src/pycarp``, ``before`` stands there exactly once.
+
+    ``suite`` are the tests that are to notice it, where it breaks what the simulator does not have.
+    """
 
     name: str
     path: str
     before: str
     after: str
+    suite: tuple[str, ...] = ()
 
 
 MUTATIONS = (
@@ -276,5 +280,89 @@ MUTATIONS = (
         "core/host/master.py",
         "            leave(ctx, Reason.NOT_HELD)\n",
         "            pass\n",
+    ),
+    Mutation(
+        "the watch of the addresses spins",
+        "actuators/address_watch.py",
+        "            self._doubt.clear()\n",
+        "",
+        ("tests/actuators/test_again.py",),
+    ),
+    Mutation(
+        "our own setting down is taken for an administrator's wish",
+        "actuators/address_watch.py",
+        " and not device.is_expected(is_up=state.is_up)",
+        "",
+        ("tests/actuators/test_address_watch.py",),
+    ),
+    Mutation(
+        "a host that was removed is remembered",
+        "actuators/netlink.py",
+        "                    self._adoptions.pop(key, None)\n",
+        "                    pass\n",
+        ("tests/actuators/test_again.py",),
+    ),
+    Mutation(
+        "a device that could not be deleted is forgotten",
+        "system/shared_device.py",
+        "            self.index = index\n            raise\n",
+        "            raise\n",
+        ("tests/actuators/test_again.py",),
+    ),
+    Mutation(
+        "a link that vanishes ends the list of all",
+        "system/interfaces.py",
+        "    except ValueError:\n",
+        "    except KeyError:\n",
+        ("tests/system/test_refusals.py",),
+    ),
+    Mutation(
+        "sockets stay open when a group cannot be joined",
+        "transports/sockets.py",
+        "        except OSError:\n            port.close()\n            raise\n",
+        "        except OSError:\n            raise\n",
+        ("tests/transports/test_refusals.py",),
+    ),
+    Mutation(
+        "a packet filter that was refused is kept",
+        "transports/sockets.py",
+        "                    port.set_packet_filter(opened.packet_filter)\n",
+        "                    pass\n",
+        ("tests/transports/test_sockets.py",),
+    ),
+    Mutation(
+        "a monitor without a socket spins",
+        "monitors/netlink.py",
+        "            await asyncio.sleep(RETRY_S)\n",
+        "",
+        ("tests/monitors",),
+    ),
+    Mutation(
+        "the demonstration shows wrong times",
+        "cli/demo.py",
+        "return self._loop.time() - self._began_s",
+        "return self._loop.time() + self._began_s + 1",
+        ("tests/cli/test_demo.py",),
+    ),
+    Mutation(
+        "netstat counts the reasons of one link only",
+        "cli/netstat.py",
+        "drops[name] = drops.get(name, 0) + count",
+        "drops[name] = count",
+        ("tests/cli/test_netstat.py",),
+    ),
+    Mutation(
+        "the lab says too early that everything runs",
+        "cli/lab.py",
+        "    Story(where, machines, click.echo).reach_usual_states()\n",
+        "",
+        ("tests/interop/test_lab.py",),
+    ),
+    Mutation(
+        "a full disk is a traceback",
+        "__main__.py",
+        "        if exc.errno not in _NOT_WRITTEN or exc.filename is not None:\n            raise\n",
+        "        raise\n",
+        ("tests/cli/test_output.py",),
     ),
 )

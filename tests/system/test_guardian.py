@@ -472,9 +472,12 @@ async def test_a_guardian_that_does_not_heed_the_goodbye_is_killed(witness: sock
         ours.guardian.disarm(FIRST)
         pid = ours.guardian.pid
         await ours.stop()
+        began_s = time.monotonic()
+    took_s = time.monotonic() - began_s
     assert pid is not None
 
     assert (is_there(pid), heard(witness, within_s=0.2)) == (False, None)
+    assert 1 <= took_s < 1.5
 
 
 async def test_a_guardian_that_takes_no_messages_is_replaced_and_the_latest_counts(witness: socket.socket) -> None:

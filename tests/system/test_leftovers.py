@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -408,11 +409,13 @@ async def test_who_cleans_waits_for_another_and_not_for_ever(tmp_path: Path) -> 
     (tmp_path / "1-2-3.journal").touch()
     cleaning = state_folder.try_to_lock_cleaning(tmp_path)
     assert cleaning is not None
+    began_s = time.monotonic()
     try:
         with pytest.raises(ActuatorError, match=r"another pycarp \(pid \d+\) has been cleaning up"):
-            await clean(tmp_path, patience_s=0.1)
+            await clean(tmp_path, patience_s=0.3)
     finally:
         os.close(cleaning)
+    assert 0.3 <= time.monotonic() - began_s < 0.45
 
 
 @pytest.mark.system

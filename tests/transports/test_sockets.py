@@ -5,6 +5,8 @@ import socket
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, IPv6Address
 
+import pytest
+
 from pycarp.core.flood import PacketFilter
 from pycarp.transports.sockets import SocketTransport
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing
@@ -102,3 +104,85 @@ async def test_noise_counts_against_the_limit_too() -> None:
 
         assert transport.drain(6) == []
         assert len(transport.drain(6)) == 1
+
+
+# Screens
+
+
+class ReluctantPort(PipePort):
+    """Keeps the packet filters it was given; refuses ``refused`` from the time that it is set."""
+
+    refused: PacketFilter | None = None
+
+    def __init__(self, link: str, family: Family) -> None:
+        super().__init__(link, family)
+        self.filters: list[PacketFilter | None] = []
+
+    def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
+        if packet_filter is not None and packet_filter == self.refused:
+            raise OSError(22, "Invalid argument")
+        self.filters.append(packet_filter)
+
+
+async def test_a_filter_that_one_port_refuses_is_taken_off_the_others() -> None:
+    ports: dict[Family, ReluctantPort] = {}
+
+    def opened(link: str, family: Family) -> ReluctantPort:
+        ports[family] = ReluctantPort(link, family)
+        return ports[family]
+
+    former, new = (PacketFilter((), (), every=every, every_repeated=1) for every in (1, 2))
+    transport = SocketTransport(opened)
+    await transport.open_link("em0", lambda: None)
+    try:
+        transport.set_packet_filter("em0", former)
+        ports[Family.IPV6].refused = new
+        with pytest.raises(OSError, match="Invalid argument"):
+            transport.set_packet_filter("em0", new)
+    finally:
+        await transport.close()
+
+    assert [port.filters[-1] for port in ports.values()] == [former, former]
+
+
+async def test_a_filter_for_a_link_that_is_not_open_is_nothing() -> None:
+    async with three_links() as (transport, _ports):
+        transport.set_packet_filter("em9", PacketFilter((), (), every=1, every_repeated=1))
+
+
+# Counting
+
+
+async def test_what_was_read_is_counted_by_link_noise_included() -> None:
+    async with three_links() as (transport, ports):
+        feed(ports["em0", Family.IPV4], 3)
+        feed(ports["em0", Family.IPV6], 2, b"noise")
+        feed(ports["em1", Family.IPV4], 1)
+        transport.drain(64)
+
+        assert transport.packets_read() == {"em0": 5, "em1": 1, "em2": 0}
+
+
+# Again
+
+
+async def test_a_link_that_was_closed_is_opened_anew_and_counts_from_zero() -> None:
+    async with three_links() as (transport, ports):
+        feed(ports["em0", Family.IPV4], 3)
+        transport.drain(64)
+        for _ in range(2):
+            await transport.close_link("em0")
+        await transport.open_link("em0", lambda: None)
+        feed(ports["em0", Family.IPV4], 1)
+
+        assert len(transport.drain(64)) == 1
+        assert transport.packets_read()["em0"] == 1
+
+
+async def test_closing_twice_is_well_and_opens_again() -> None:
+    async with three_links() as (transport, _ports):
+        for _ in range(2):
+            await transport.close()
+        await transport.open_link("em0", lambda: None)
+
+        assert transport.packets_read() == {"em0": 0}

@@ -184,6 +184,21 @@ async def test_a_port_that_is_taken_is_a_transport_error_that_names_it(segment: 
             pass
 
 
+async def test_what_waits_in_the_sockets_is_drained_up_to_the_limit_in_its_order(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    """Without a turn of the loop, in which a stream would have taken some of it."""
+    ours, theirs = segment
+    async with open_udp(ours) as transport:
+        await asyncio.sleep(0.05)
+        with plain_socket(theirs, theirs.address) as sock:
+            for number in range(7):
+                sock.sendto(bytes([number]) + PAYLOAD[1:], (str(ours.address), PORT))
+        batches = [[each.payload[0] for each in transport.drain(limit)] for limit in (4, 2, 4)]
+
+    assert batches == [[0, 1, 2, 3], [4, 5], [6]]
+
+
 async def test_each_link_has_its_share_of_what_is_drained(segment: tuple[Namespace, Namespace]) -> None:
     ours, theirs = segment
     transport = UdpTransport()

@@ -90,6 +90,7 @@ class AddressWatch:
         for key, is_up in are_up.items():
             host = self._hosts.get(key)
             if host is not None and host.device is not None:
+                host.device.expect_nothing()
                 self._heard[host.device.index] = is_up
                 if is_up != host.device.is_up:
                     self._settings[key] = [(host.device.index, is_up)]
@@ -130,7 +131,7 @@ class AddressWatch:
         # Of a new device it is heard that it is down, before it is up for the first time.
         if before is not None or state.is_up:
             self._heard[state.index] = state.is_up
-        if before is not None and before != state.is_up:
+        if before is not None and before != state.is_up and not device.is_expected(is_up=state.is_up):
             self._settings.setdefault(key, []).append((state.index, state.is_up))
             self._look_at((key,))
         if (state.name, state.mac) != (device.name, device.mac):

@@ -99,9 +99,9 @@ class NetlinkActuator(Actuator):
         mode ``auto`` the interface serves then.
         """
         wanted = (config.mac_mode, config.device)
-        adoption = self._adoptions.get(config.key)
-        if adoption is not None and adoption.wanted == wanted:
-            await self._worker.run(partial(_refresh, self._hosts[config.key], config.shared))
+        adoption, host = self._adoptions.get(config.key), self._hosts.get(config.key)
+        if adoption is not None and host is not None and adoption.wanted == wanted:
+            await self._worker.run(partial(_refresh, host, config.shared))
             return
         await self.abandon(config.key)
         mode, reason = config.mac_mode, f'mac = "{config.mac_mode}" was asked for'
@@ -174,8 +174,11 @@ class NetlinkActuator(Actuator):
         except OSError as exc:
             places = ", ".join(host.place for key in keys if (host := self._hosts.get(key)))
             raise ActuatorError(f"cannot remove {places}: {_said(exc)}") from exc
-        for key in keys:
-            self._adoptions.pop(key, None)
+        finally:
+            # Also where some could not be removed: those stay adopted, and are removed when that is asked for again.
+            for key in keys:
+                if key not in self._hosts:
+                    self._adoptions.pop(key, None)
 
     async def close(self) -> None:
         """Close the sockets."""

@@ -17,7 +17,7 @@ from pycarp.cli.stage import Stage
 from pycarp.config import rcconf
 from pycarp.core.events import StateChange
 from pycarp.core.settings import Settings
-from pycarp.core.state import Reason, State
+from pycarp.core.state import State
 from pycarp.monitors import StaticMonitor
 from pycarp.transports import MemoryBus
 from pycarp.vocabulary import NS_PER_S, LinkFacts
@@ -52,6 +52,9 @@ class _Segment:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        # They are switched off one after the other, and some take over from the first: not part of the story any more.
+        for machine in self._machines.values():
+            self._stop_watching(machine)
         for machine in self._machines.values():
             await machine.power.aclose()
 
@@ -90,8 +93,8 @@ class _Segment:
         self.say(f"[red]{name} dies[/red] without a word")
         machine = self._machines.pop(name)
         self._bus.fabric.isolate(name)
+        self._stop_watching(machine)
         for host in machine.hosts.values():
-            host.remove_callback(self._tellers[name, host.name])
             self._stage.state(name, _address(host), None)
         await machine.power.aclose()
         self._bus.fabric.heal()
@@ -103,9 +106,11 @@ class _Segment:
         self._tellers[machine, host.name] = host.on_change(tell)
         self._stage.state(machine, _address(host), host.state)
 
+    def _stop_watching(self, machine: _Machine) -> None:
+        for host in machine.hosts.values():
+            host.remove_callback(self._tellers[machine.name, host.name])
+
     def _tell(self, machine: str, host: VirtualHost, change: StateChange) -> None:
-        if change.reason is Reason.REMOVED:
-            return
         self._stage.state(machine, _address(host), change.new)
         self.say(f"  {machine} {host.name}: {change.old} -> {change.new} ({explain(change)})")
 
@@ -120,7 +125,8 @@ class _Result:
     measured: str
 
 
-async def _play(stage: Stage) -> None:
+async def play(stage: Stage) -> None:
+    """Play the five chapters, and show in a table what was measured in each."""
     results: list[_Result] = []
     stage.headline("Three machines, two shared addresses, one vhid for each; the rc.conf lines of FreeBSD's handbook.")
     async with _Segment(stage) as segment:
@@ -226,4 +232,4 @@ For the same with real packets, processes and web servers: sudo pycarp lab"""
 def demo() -> None:
     """Show three hosts, of which one fails and nobody notices: in one process, without privileges, in 20 seconds."""
     with Stage() as stage:
-        asyncio.run(_play(stage))
+        asyncio.run(play(stage))

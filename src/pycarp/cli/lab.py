@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pycarp.lab import report
 from pycarp.lab.machines import CLIENT, HOSTS, SITE, Machines, segment
-from pycarp.lab.story import Result, Story
+from pycarp.lab.story import Story
 from pycarp.lab.topology import Segment, check_requirements
 
 _PIPE_WIDTH = 160
@@ -77,20 +77,8 @@ def _play(where: Segment, machines: Machines, *, as_json: bool) -> bool:
     if as_json:
         click.echo(json.dumps(report.as_json(result), indent=2))
     else:
-        _print(console, result, machines)
+        report.show(console, result, {host: machines.log(host).read_text() for host in HOSTS})
     return all(each.is_met for each in result.expectations)
-
-
-def _print(console: Console, result: Result, machines: Machines) -> None:
-    console.print("\n[bold]time line[/bold]")
-    for line in report.timeline(result, {host: machines.log(host).read_text() for host in HOSTS}):
-        console.print(line, soft_wrap=True)
-    console.print()
-    console.print(report.table(result))
-    console.print()
-    for expectation in result.expectations:
-        mark = "[green]met    [/green]" if expectation.is_met else "[red]NOT MET[/red]"
-        console.print(f"{mark} {expectation.text}", soft_wrap=True)
 
 
 def _keep(where: Segment, machines: Machines) -> bool:

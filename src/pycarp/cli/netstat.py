@@ -56,19 +56,19 @@ def netstat(*, interface: str | None, as_json: bool, control: Path) -> None:
 
 def render(counted: LinkStatus) -> str:
     """Return the counters as lines, and below them the reasons for which packets were dropped."""
-    lines = ["carp:"] + [line.format(counted.counters[name.value]) for name, line in _LINES.items()]
+    lines = ["carp:"] + [line.format(counted.counters.get(name.value, 0)) for name, line in _LINES.items()]
     if counted.drops:
         lines.append("dropped:")
-        lines += [
-            f"\t{count} {DropReason[name.upper().replace('-', '_')].words}" for name, count in counted.drops.items()
-        ]
+        lines += [f"\t{count} {_words(name)}" for name, count in counted.drops.items()]
     if counted.floods:
         lines.append(f"flooded {counted.floods} time(s); during a flood only samples are counted")
     return "\n".join(lines)
 
 
 def _words(name: str) -> str:
-    return DropReason[name.upper().replace("-", "_")].words
+    """Return a reason in words, or its name if only the daemon knows it: it may be of a later version."""
+    known = {reason.name.lower().replace("_", "-"): reason.words for reason in DropReason}
+    return known.get(name, name)
 
 
 def _chosen(reply: StatusReply, interface: str | None) -> LinkStatus:

@@ -1,11 +1,13 @@
 """``pycarp status``: who is master, since when, and why."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pycarp.cli.options import control_option
 from pycarp.daemon.control_client import request
@@ -43,34 +45,40 @@ def _print(reply: StatusReply) -> None:
     for host in reply.hosts:
         table.add_row(*_row(host))
     console.print(table)
+    for line in _remarks(reply):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _remarks(reply: StatusReply) -> Iterator[str]:
     for host in reply.hosts:
         if host.whereabouts:
-            console.print(f"{host.name}: addresses on {host.whereabouts}", soft_wrap=True)
+            yield f"{host.name}: addresses on {host.whereabouts}"
         for cause in host.demotion:
-            console.print(f"{host.name}: demoted by {cause.amount}: {cause.cause}")
+            yield f"{host.name}: demoted by {cause.amount}: {cause.cause}"
         if host.rejected:
-            console.print(f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses")
+            yield f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses"
         if host.contested:
-            console.print(f"{host.name}: others changed its addresses {host.contested} times")
+            yield f"{host.name}: others changed its addresses {host.contested} times"
 
 
-def _row(host: HostStatus) -> tuple[str, ...]:
+def _row(host: HostStatus) -> tuple[Text, ...]:
+    # Text and not str: rich would take brackets in a name or a reason for its markup.
     return (
-        host.name,
-        f"{host.vhid}@{host.interface}",
-        f"[{_COLOURS[host.state]}]{host.state}[/]",
-        _age(host.last_change.s_ago) if host.last_change else "",
-        host.master or "unknown",
-        f"{host.effective_advbase}+{host.effective_advskew}/256 s",
-        " ".join(host.addresses),
-        host.last_change.explanation if host.last_change else "",
+        Text(host.name),
+        Text(f"{host.vhid}@{host.interface}"),
+        Text(host.state, style=_COLOURS[host.state]),
+        Text(_age(host.last_change.s_ago) if host.last_change else ""),
+        Text(host.master or "unknown"),
+        Text(f"{host.effective_advbase}+{host.effective_advskew}/256 s"),
+        Text(" ".join(host.addresses)),
+        Text(host.last_change.explanation if host.last_change else ""),
     )
 
 
 def _age(seconds: float) -> str:
     whole = int(seconds)
     if whole < 60:
-        return f"{seconds:.1f}s"
+        return f"{int(seconds * 10) / 10:.1f}s"
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

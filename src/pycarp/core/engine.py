@@ -361,7 +361,6 @@ class Engine:
             # Another host of this step may have noted a deadline that is due and dealt with below.
             self._deadlines.note(key, None)
             self._trust_again(resident, now_ns, out)
-            self._repair_if_due(resident, now_ns, out)
             self._give(key, TimePassed(), now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
@@ -539,22 +538,18 @@ class Engine:
             self._demote(event.key, HANDED_OVER, FULL_DEMOTION, now_ns, out)
 
     def _on_disturbance(self, event: AddressesDisturbed, now_ns: int, out: Outbox) -> None:
-        """Put right what others changed, less and less often; too many changes leave the addresses to a peer."""
+        """Have what others changed put right; a host that is disturbed too often leaves the addresses to a peer."""
         resident = self._residents.get(event.key)
         if resident is None:
             return
         contest = resident.contest
         is_too_often = contest.change(now_ns, self._settings.contest_limit)
-        if contest.to_publish(now_ns):
+        if contest.is_to_be_published(now_ns):
             out.append(Publish(AddressesContested(key=event.key, at_ns=now_ns, what=event.what, count=contest.in_all)))
-        self._repair_if_due(resident, now_ns, out)
+        self._give(event.key, event, now_ns, out)
         if is_too_often:
             self._demote(event.key, CONTESTED, FULL_DEMOTION, now_ns, out)
         self._settle(resident, now_ns, out)
-
-    def _repair_if_due(self, resident: Resident, now_ns: int, out: Outbox) -> None:
-        if resident.contest.is_repair_due(now_ns):
-            self._give(resident.key, AddressesDisturbed(resident.key, ""), now_ns, out)
 
     # Floods
 

@@ -83,7 +83,6 @@ class Resident:
         for at_ns in (
             self.sends.distrust.until_ns,
             self.holds.until_ns,
-            self.contest.repair_at_ns,
             self.contest.forgiven_at_ns,
         ):
             if at_ns is not None and (due_ns is None or at_ns < due_ns):

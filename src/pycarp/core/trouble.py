@@ -16,10 +16,8 @@ LONGEST_DISTRUST_NS = 3600 * NS_PER_S
 CONTEST_NS = 60 * NS_PER_S
 """Changes of the addresses by others within this time count as one contest; after it all is forgiven."""
 
-_FIRST_PAUSE_NS = NS_PER_S // 100
-_LONGEST_PAUSE_NS = 5 * NS_PER_S
-_AT_ONCE = 3
-"""So many changes within a contest are put right, and published, at once."""
+_AT_ONCE = 5
+"""So many changes within a minute are published at once."""
 
 
 @dataclass(slots=True)
@@ -93,56 +91,31 @@ class SendAccount:
 class Contest:
     """How often others changed the addresses of a host: in all, and lately.
 
-    The first changes are put right at once. Whoever goes on is answered less and less often, up to every five seconds:
-    ``repair_at_ns`` is when the next repair is due. ``unpublished`` counts the changes that observers do not know yet.
+    ``publish_again_at_ns`` is when observers are told next, unless it is one of the first few changes.
     """
 
     in_all: int = 0
     lately_ns: deque[int] = field(default_factory=deque)
     forgiven_at_ns: int | None = None
-    repair_at_ns: int | None = None
-    repaired_at_ns: int | None = None
-    pause_ns: int = 0
-    unpublished: int = 0
     publish_again_at_ns: int = 0
 
     def change(self, now_ns: int, limit: int) -> bool:
         """Count one more change; return True if there were ``limit`` within the last minute, which 0 never is."""
-        if not self.lately_ns or self.lately_ns[-1] <= now_ns - CONTEST_NS:
-            self.pause_ns = 0
         self.in_all += 1
-        self.unpublished += 1
         self.lately_ns.append(now_ns)
         while self.lately_ns[0] <= now_ns - CONTEST_NS or len(self.lately_ns) > max(limit, _AT_ONCE):
             self.lately_ns.popleft()
         is_too_often = 0 < limit <= len(self.lately_ns)
         if is_too_often or self.forgiven_at_ns is not None:
             self.forgiven_at_ns = now_ns + CONTEST_NS
-        self._plan_repair(now_ns)
         return is_too_often
 
-    def _plan_repair(self, now_ns: int) -> None:
-        if self.repair_at_ns is not None:
-            return
-        earliest_ns = now_ns if self.repaired_at_ns is None else self.repaired_at_ns + self.pause_ns
-        self.repair_at_ns = max(now_ns, earliest_ns)
-
-    def is_repair_due(self, now_ns: int) -> bool:
-        """Return True, once, when the addresses are to be put right."""
-        if self.repair_at_ns is None or now_ns < self.repair_at_ns:
+    def is_to_be_published(self, now_ns: int) -> bool:
+        """Return True if observers are to be told of the last change: after the first few once a minute."""
+        if len(self.lately_ns) >= _AT_ONCE and now_ns < self.publish_again_at_ns:
             return False
-        self.repair_at_ns, self.repaired_at_ns = None, now_ns
-        if len(self.lately_ns) >= _AT_ONCE:
-            self.pause_ns = min(max(2 * self.pause_ns, _FIRST_PAUSE_NS), _LONGEST_PAUSE_NS)
-        return True
-
-    def to_publish(self, now_ns: int) -> int:
-        """Return how many changes to publish now; 0 for none: after the first few one event a minute is enough."""
-        if len(self.lately_ns) > _AT_ONCE and now_ns < self.publish_again_at_ns:
-            return 0
         self.publish_again_at_ns = now_ns + CONTEST_NS
-        count, self.unpublished = self.unpublished, 0
-        return count
+        return True
 
     def is_forgiven(self, now_ns: int) -> bool:
         """Return True, once, when a contest is over."""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,6 +14,19 @@ from pycarp.lab.requests import Request
 from pycarp.lab.story import Event, Result
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?:carp: )?(.*)")
+
+
+def show(console: Console, result: Result, logs: Mapping[str, str]) -> None:
+    """Print all of it: the time line, the table, and which expectations were met."""
+    console.print("\n[bold]time line[/bold]")
+    for line in timeline(result, logs):
+        console.print(line, soft_wrap=True)
+    console.print()
+    console.print(table(result))
+    console.print()
+    for expectation in result.expectations:
+        mark = "[green]met    [/green]" if expectation.is_met else "[red]NOT MET[/red]"
+        console.print(f"{mark} {escape(expectation.text)}", soft_wrap=True)
 
 
 def timeline(result: Result, logs: Mapping[str, str]) -> list[str]:

@@ -140,4 +140,4 @@ def _moves_virtual_mac(host: HostConfig) -> bool:
 
 
 def _promises(host: HostConfig) -> bool:
-    return host.dialect.farewell is Farewell.DROPPED and host.dialect.bows_out
+    return host.dialect.farewell is Farewell.DROPPED and host.dialect.bow_out is not None

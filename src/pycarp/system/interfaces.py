@@ -18,9 +18,9 @@ _MAC_LENGTH = len("00:00:00:00:00:00")
 def interfaces() -> tuple[LinkFacts, ...]:
     """Return name, MAC and own addresses of every network device.
 
-    Whether a device carries is the business of a monitor; here each counts as up.
+    Whether a device carries is the business of a monitor; here each counts as up. Those that go meanwhile are left out.
     """
-    return tuple(_facts(name) for name in netifaces.interfaces())
+    return tuple(found for name in netifaces.interfaces() if (found := _facts(name)))
 
 
 def is_administratively_up(link: str) -> bool:
@@ -35,8 +35,12 @@ def is_administratively_up(link: str) -> bool:
     return bool(flags & _IFF_UP)
 
 
-def _facts(name: str) -> LinkFacts:
-    by_family = netifaces.ifaddresses(name)
+def _facts(name: str) -> LinkFacts | None:
+    try:
+        by_family = netifaces.ifaddresses(name)
+    except ValueError:
+        # So it says that there is no such device: on a host of containers they come and go all the time.
+        return None
     hardware = [entry.get("addr", "") for entry in by_family.get(netifaces.AF_LINK, ())]
     macs = [MacAddress.parse(text) for text in hardware if len(text) == _MAC_LENGTH]
     return LinkFacts(name=name, is_up=True, mac=macs[0] if macs else None, addresses=_addresses(by_family))

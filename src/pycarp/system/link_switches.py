@@ -61,9 +61,9 @@ class LinkSwitches:
             self._needed.setdefault(path, set()).add(key)
 
     def release(self, key: HostKey) -> None:
-        """Restore those switches that no other host needs; raises OSError."""
+        """Restore those switches that no other host needs; raises OSError, and restores them next time then."""
         for path, keys in list(self._needed.items()):
             keys.discard(key)
             if not keys:
-                del self._needed[path]
                 self._journal.restore(path)
+                del self._needed[path]

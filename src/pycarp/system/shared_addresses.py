@@ -158,9 +158,9 @@ class SharedAddresses:
 
     def remove(self) -> None:
         """Remove the device, and strike everything out of the journal; raises OSError or ActuatorError."""
-        self._is_removed = True
         if self.device is not None:
             self.device.remove()
+        self._is_removed = True
         for each in sorted(self._book.shared_by(self.key), key=str):
             self._journal.strike(Shared(self.place, str(each)))
         self._book.forget(self.key)

@@ -3,12 +3,13 @@
 It is up in a BACKUP as well, so that ``ip link set carp0 down`` is an administrator's wish and nothing else. It sends
 no frame then: it has no address, and IPv6 is off.
 
-All its methods block; they belong to the thread of its socket.
+All its methods block and belong to the thread of its socket, but for ``is_expected`` and ``expect_nothing``.
 """
 
 import contextlib
 import errno
 import os
+from collections import deque
 from collections.abc import Callable, Collection
 
 from pycarp.errors import ActuatorError
@@ -37,6 +38,10 @@ _SWITCHES = (
 
 _IPV6_OFF = "net/ipv6/conf/{}/disable_ipv6"
 _FORWARDING = {4: "net/ipv4/conf/{}/forwarding", 6: "net/ipv6/conf/{}/forwarding"}
+
+
+_MOST_EXPECTED = 64
+"""More than this, of which nothing was heard, is not waited for: nobody listens."""
 
 
 class DeviceNameError(ActuatorError):
@@ -75,6 +80,7 @@ class SharedDevice:
         self._journal = journal
         self._prepare = prepare
         self._forwarding: dict[int, str] = {}
+        self._expected: deque[bool] = deque(maxlen=_MOST_EXPECTED)
 
     @property
     def record(self) -> Device:
@@ -133,9 +139,28 @@ class SharedDevice:
         return _IPV6_OFF.format(self.name), "1"
 
     def set_up(self, *, is_up: bool) -> None:
-        """Set it up or down as an administrator would; well if it is not there. Raises OSError."""
-        if self.index:
-            self._route.demand(link_requests.setting_up(self.index, is_up=is_up))
+        """Set it up or down as an administrator would; well if it is not there. Raises OSError.
+
+        When that is heard of, ``is_expected`` says that it is nobody else's wish.
+        """
+        self.is_up = is_up
+        if not self.index:
+            return
+        if self.reads_as_up() != is_up:
+            self._expected.append(is_up)
+        self._route.demand(link_requests.setting_up(self.index, is_up=is_up))
+
+    def is_expected(self, *, is_up: bool) -> bool:
+        """Say whether we have set it so ourselves, once for each time; called in the order in which it is heard of."""
+        with contextlib.suppress(IndexError):
+            if self._expected[0] == is_up:
+                self._expected.popleft()
+                return True
+        return False
+
+    def expect_nothing(self) -> None:
+        """Forget what was expected: it was heard of, or is lost."""
+        self._expected.clear()
 
     def reads_as_up(self) -> bool | None:
         """Say whether it is administratively up, None if it is not there; waits for who is about to delete it."""
@@ -143,11 +168,16 @@ class SharedDevice:
         return found.is_up if found else None
 
     def remove(self) -> None:
-        """Delete it and strike it out of the journal; well if it is not there. Raises OSError."""
+        """Delete it and strike it out of the journal; well if it is not there. OSError: it can be tried again."""
+        # Forgotten before it goes: nobody else has deleted it.
         index, self.index = self.index, 0
-        found = self._read_by_name(self.name)
-        if found is not None and index and found.index == index:
-            self._route.demand(link_requests.deleting(index))
+        try:
+            found = self._read_by_name(self.name)
+            if found is not None and index and found.index == index:
+                self._route.demand(link_requests.deleting(index))
+        except OSError:
+            self.index = index
+            raise
         self._journal.strike(self.record)
 
     def _make(self) -> None:
@@ -170,6 +200,7 @@ class SharedDevice:
         index = index_of(self.name)
         was_up = found is not None and found.is_up
         self.began_up = (was_up or None) if self.is_up else False
+        self.expect_nothing()
         # Known before it is set up, so that its being up is the first that is heard of it.
         self.index = index
         self._clean()

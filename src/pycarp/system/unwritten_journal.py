@@ -45,6 +45,7 @@ class UnwrittenJournal:
 
     def restore(self, path: str) -> None:
         """Give a switch its old value; raises OSError of the kernel."""
-        before, ours = self._switches.pop(path, (None, None))
+        before, ours = self._switches.get(path, (None, None))
         if before is not None and kernel_switches.read(path) == ours:
             kernel_switches.write(path, before)
+        self._switches.pop(path, None)

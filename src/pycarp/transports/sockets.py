@@ -1,6 +1,7 @@
 """What the socket transports share: a port a link and family, watched by the event loop, drained without waiting."""
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -131,9 +132,15 @@ class SocketTransport:
         opened = self._links.get(link)
         if opened is None:
             return
+        try:
+            for port in opened.ports.values():
+                port.set_packet_filter(packet_filter)
+        except OSError:
+            for port in opened.ports.values():
+                with contextlib.suppress(OSError):
+                    port.set_packet_filter(opened.packet_filter)
+            raise
         opened.packet_filter = packet_filter
-        for port in opened.ports.values():
-            port.set_packet_filter(packet_filter)
 
     async def close(self) -> None:
         """Close every port."""

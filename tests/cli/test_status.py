@@ -1,0 +1,113 @@
+"""``pycarp status`` as its user reads it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pycarp.daemon.control_messages import DoneReply, HostStatus, StatusReply, StatusRequest
+from tests.support.control import cause_of, change_of, host_of, scripted_daemon, status_of
+
+
+def shown(folder: Path, *hosts: HostStatus, words: tuple[str, ...] = ()) -> list[str]:
+    """Return the lines that the command prints about these hosts."""
+    with scripted_daemon(folder / "s", lambda _request: status_of(*hosts)) as daemon:
+        result = daemon.pycarp("status", *words)
+        assert daemon.asked == [StatusRequest()]
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout.splitlines()
+
+
+def test_a_host_is_one_line_of_a_table(tmp_path: Path) -> None:
+    backup = host_of(
+        "carp1", vhid=2, state="BACKUP", master="192.168.1.4", addresses=["192.168.1.51/24", "2001:db8::1/64"]
+    )
+
+    heading, first, second = shown(tmp_path, host_of(), backup)
+
+    assert heading.split() == ["HOST", "VHID", "STATE", "FOR", "MASTER", "ADVERTISES", "ADDRESSES", "WHY"]
+    assert first.split() == [
+        *("carp0", "1@fxp0", "MASTER", "3.2s", "this", "host", "1+150/256", "s", "192.168.1.50/24"),
+        *("master", "timed", "out"),
+    ]
+    assert second.split()[1:6] == ["2@fxp0", "BACKUP", "3.2s", "192.168.1.4", "1+150/256"]
+    assert "192.168.1.51/24 2001:db8::1/64" in second
+
+
+def test_a_host_that_knows_no_master_and_has_not_changed_says_so(tmp_path: Path) -> None:
+    _heading, line = shown(tmp_path, host_of(state="INIT", master=None, last_change=None))
+
+    assert line.split() == ["carp0", "1@fxp0", "INIT", "unknown", "1+150/256", "s", "192.168.1.50/24"]
+
+
+@pytest.mark.parametrize(
+    ("s_ago", "words"),
+    [
+        (0.04, "0.0s"),
+        (59.94, "59.9s"),
+        (59.99, "59.9s"),
+        (60, "1m00s"),
+        (3599.9, "59m59s"),
+        (3600, "1h00m"),
+        (86399, "23h59m"),
+        (86400, "1d00h"),
+        (3 * 86400 + 7200, "3d02h"),
+    ],
+)
+def test_ages_are_told_in_two_units_at_most(tmp_path: Path, s_ago: float, words: str) -> None:
+    _heading, line = shown(tmp_path, host_of(last_change=change_of(s_ago)))
+
+    assert line.split()[3] == words
+
+
+def test_what_is_remarkable_follows_below_the_table(tmp_path: Path) -> None:
+    host = host_of(
+        whereabouts="carp0 (virtual MAC: 192.168.1.1 answers)",
+        demotion=[cause_of("interface fxp0 is down", 240), cause_of("handed over", 50)],
+        rejected=7,
+        contested=3,
+    )
+
+    assert shown(tmp_path, host)[2:] == [
+        "carp0: addresses on carp0 (virtual MAC: 192.168.1.1 answers)",
+        "carp0: demoted by 240: interface fxp0 is down",
+        "carp0: demoted by 50: handed over",
+        "carp0: 7 advertisements not authentic: another pass or other addresses",
+        "carp0: others changed its addresses 3 times",
+    ]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        host_of,
+        lambda text: host_of(whereabouts=text),
+        lambda text: host_of(demotion=[cause_of(text, 1)]),
+        lambda text: host_of(last_change=change_of(1, text)),
+    ],
+    ids=["name", "whereabouts", "cause", "explanation"],
+)
+def test_brackets_are_never_taken_for_markup(tmp_path: Path, place: Callable[[str], HostStatus]) -> None:
+    """Rich raises an error for ``[/x]``, and swallows ``[red]``."""
+    assert any("a[red][/x]b" in line for line in shown(tmp_path, place("a[red][/x]b")))
+
+
+def test_a_long_line_is_not_cut_in_a_pipe(tmp_path: Path) -> None:
+    why = "master timed out; 192.168.1.3 silent for 3.391 s, and much more that is worth reading to its very end"
+
+    assert why in shown(tmp_path, host_of(last_change=change_of(1, why)))[1]
+
+
+def test_scripts_get_the_reply_as_one_object(tmp_path: Path) -> None:
+    found = json.loads("\n".join(shown(tmp_path, host_of(), words=("--json",))))
+
+    assert (found["hostname"], found["hosts"][0]["state"], found["counters"]["ipackets"]) == ("hosta", "MASTER", 100)
+    assert set(StatusReply.__struct_fields__) <= found.keys()
+
+
+def test_a_daemon_that_answers_with_something_else_is_an_error(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", lambda _request: DoneReply()) as daemon:
+        result = daemon.pycarp("status")
+
+    assert (result.exit_code, result.stderr) == (1, "pycarp: the daemon answered with DoneReply\n")

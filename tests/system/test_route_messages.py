@@ -1,0 +1,57 @@
+"""What is read of rtnetlink messages that no test of a real link brings about."""
+
+import struct
+
+import pytest
+
+from pycarp.system.route_messages import Message, link_index, link_state, messages
+
+_AF_UNSPEC, _AF_BRIDGE = 0, 7
+_NEW_LINK = 16
+
+
+def attribute(kind: int, octets: bytes) -> bytes:
+    length = 4 + len(octets)
+    return struct.pack("=HH", length, kind) + octets + bytes(-length % 4)
+
+
+def link_message(family: int, *attributes: bytes) -> bytes:
+    body = struct.pack("=BxHiII", family, 1, 7, 0x1043, 0) + b"".join(attributes)
+    return struct.pack("=IHHII", 16 + len(body), _NEW_LINK, 0, 3, 0) + body
+
+
+@pytest.mark.parametrize(("family", "index"), [(_AF_UNSPEC, 7), (_AF_BRIDGE, 0)])
+def test_a_message_about_the_port_of_a_bridge_is_about_no_link(family: int, index: int) -> None:
+    (message,) = messages(link_message(family))
+
+    assert link_index(message) == index
+
+
+def test_messages_come_one_after_the_other_until_one_is_cut_off() -> None:
+    whole = link_message(_AF_UNSPEC, attribute(3, b"eth0\0"))
+    found = list(messages(whole + whole + whole[:-1]))
+
+    assert found == [Message(_NEW_LINK, 0, 3, whole)] * 2
+    assert list(messages(b"")) == list(messages(whole[:15])) == []
+
+
+@pytest.mark.parametrize("length", [0, 3, 15])
+def test_a_length_that_cannot_be_ends_the_reading(length: int) -> None:
+    whole = link_message(_AF_UNSPEC)
+
+    assert list(messages(struct.pack("=I", length) + whole[4:])) == []
+
+
+def test_an_attribute_that_is_too_short_ends_the_reading_and_what_was_before_counts() -> None:
+    (message,) = messages(link_message(_AF_UNSPEC, attribute(3, b"eth0\0"), struct.pack("=HH", 3, 4)))
+    state = link_state(message)
+
+    assert (state.name, state.index, state.is_up, state.mac, state.mtu, state.below) == ("eth0", 7, True, None, 0, 0)
+
+
+def test_a_link_in_another_namespace_is_none_to_be_on() -> None:
+    on_five = attribute(5, struct.pack("=I", 5))
+    (ours,) = messages(link_message(_AF_UNSPEC, on_five))
+    (others,) = messages(link_message(_AF_UNSPEC, on_five, attribute(37, struct.pack("=I", 0))))
+
+    assert (link_state(ours).below, link_state(others).below) == (5, 0)
