@@ -54,7 +54,6 @@ def test_one_that_has_nothing_to_do_says_so(actuator: Actuator) -> None:
             actuator.prolong(HOST.key, HOST.shared, 3)
             await actuator.announce(HOST.key, HOST.shared, FORM)
             actuator.set_up(HOST.key, is_up=False)
-            await actuator.watch(lambda _notice: None)
             await actuator.drop(HOST.key, HOST.shared)
             await actuator.abandon(HOST.key)
             await actuator.close()

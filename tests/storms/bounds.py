@@ -5,11 +5,13 @@ The derivations are in ``docs/explanation/never-two-owners.md``; a function here
 
 from math import inf
 
+from pycarp.dialects import UNIVERSAL
+from pycarp.vocabulary import NS_PER_S
 from tests.storms.plan import CLOCKS_MAX, HEALTHY_MAX_US, Action, Plan
 from tests.storms.record import Record
 from tests.storms.spans import Spans
 
-GRACE_S = 0.02
+GRACE_S = UNIVERSAL.courtesy_ns / NS_PER_S
 """After this time a MASTER that relieves a living one holds the addresses anyway: ``Dialect.courtesy_ns``."""
 
 BACK_OFF_S = 5.0

@@ -486,6 +486,8 @@ class Engine:
         elif is_well:
             sends.distrust.succeed()
             self._demote(None, resident.trouble, 0, now_ns, out)
+        if is_bad or is_well:
+            self._keep_trust(resident, now_ns, out)
 
     def _keep_send_account(self, resident: Resident, now_ns: int, out: Outbox) -> None:
         """Let a host know in which families it cannot send, and whether it is to say if it can."""
@@ -506,24 +508,28 @@ class Engine:
         self._give(event.key, event, now_ns, out)
         if is_hold and event.error is None:
             resident.holds.succeed()
-            self._set_goes_last(resident, now_ns, out, goes_last=False)
         elif is_hold:
             resident.holds.fail(now_ns)
-            self._set_goes_last(resident, now_ns, out, goes_last=True)
+        if is_hold:
+            self._keep_trust(resident, now_ns, out)
 
-    def _set_goes_last(self, resident: Resident, now_ns: int, out: Outbox, *, goes_last: bool) -> None:
-        self._demote(resident.key, NOT_HELD, FULL_DEMOTION if goes_last else 0, now_ns, out)
+    def _keep_trust(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+        """Let a host know whether it goes last, and demote one that cannot hold its addresses."""
+        cannot_hold = resident.holds.until_ns is not None
+        self._demote(resident.key, NOT_HELD, FULL_DEMOTION if cannot_hold else 0, now_ns, out)
+        goes_last = cannot_hold or resident.sends.distrust.until_ns is not None
         self._set_environment(resident, replace(resident.ctx.environment, goes_last=goes_last), now_ns, out)
         self._settle(resident, now_ns, out)
 
     def _trust_again(self, resident: Resident, now_ns: int, out: Outbox) -> None:
         """End the demotions whose time is over; those of a MASTER end only when it has shown that all is well."""
-        if resident.holds.ends(now_ns):
-            self._set_goes_last(resident, now_ns, out, goes_last=False)
-        if resident.sends.distrust.ends(now_ns) and hosts.state(resident.ctx) is not State.MASTER:
+        holds_end, sends_end = resident.holds.ends(now_ns), resident.sends.distrust.ends(now_ns)
+        if sends_end and hosts.state(resident.ctx) is not State.MASTER:
             resident.sends.forget()
             self._keep_send_account(resident, now_ns, out)
             self._demote(None, resident.trouble, 0, now_ns, out)
+        if holds_end or sends_end:
+            self._keep_trust(resident, now_ns, out)
         if resident.contest.is_forgiven(now_ns):
             self._demote(resident.key, CONTESTED, 0, now_ns, out)
 

@@ -59,7 +59,9 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
     if reason is not None:
         become_master(ctx, reason, peer=peer)
         return Decision.TAKES_OVER
-    decision = Decision.NOT_PREEMPTING if verdict is Verdict.STRONGER else Decision.FOLLOWS_MASTER
+    decision = Decision.FOLLOWS_MASTER
+    if verdict is Verdict.STRONGER:
+        decision = Decision.LEFT_TO_OTHERS if ctx.environment.goes_last else Decision.NOT_PREEMPTING
     _publish_master(ctx, state, event)
     _follow(ctx, state, event)
     if not may_be_old and state.announced.get(family) == event.source:
@@ -69,6 +71,8 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
 
 def _reason_to_take_over(ctx: Context, event: AdvertisementReceived, verdict: Verdict) -> Reason | None:
     """Return why an advertisement lets this host take over. Source: carp.md 5.1, in another order of the tests."""
+    if ctx.environment.goes_last:
+        return None
     if ctx.config.dialect.relieves_demoted and event.claim.demote > ctx.claim.demote:
         return Reason.MASTER_DEMOTED
     if verdict is Verdict.STRONGER and (ctx.config.preempt or ctx.environment.node_preempts):
