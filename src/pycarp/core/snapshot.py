@@ -27,7 +27,8 @@ class HostSnapshot:
     what was decided about it; ``peer`` is the one heard last. ``deadline_ns`` is when it will advertise (MASTER) or
     take over unless somebody advertises (BACKUP); ``master_down_at_ns`` is that of each family. ``stage`` says how
     far a MASTER is with its addresses. ``cannot_send`` are the families in which the last advertisement could not be
-    sent.
+    sent. A host
+    that ``goes_last`` could not hold its addresses or could not send lately, and leaves them to every other host.
     """
 
     config: HostConfig
@@ -46,6 +47,7 @@ class HostSnapshot:
     stage: Stage | None = None
     master_down_at_ns: Mapping[Family, int] = field(default_factory=dict)
     cannot_send: frozenset[Family | None] = frozenset()
+    goes_last: bool = False
 
     @property
     def key(self) -> HostKey:
@@ -94,4 +96,5 @@ def snapshot_of(ctx: Context, causes: tuple[tuple[str, int], ...], rejected: int
         stage=present.takeover.stage if isinstance(present, Master) else None,
         master_down_at_ns=dict(present.master_down_at_ns) if isinstance(present, Backup) else {},
         cannot_send=ctx.environment.cannot_send,
+        goes_last=ctx.environment.goes_last,
     )
