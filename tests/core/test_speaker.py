@@ -1,4 +1,4 @@
-"""The voice and the ear of a virtual host: signing, authenticating, counting, and knowing its own echo."""
+"""The voice and the ear of a virtual host: signing, authenticating and counting."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Address
@@ -6,10 +6,10 @@ from ipaddress import IPv4Address
 import pytest
 
 from pycarp.core.speaker import Speaker
-from pycarp.dialects import ALL, FREEBSD, NETBSD, UCARP, UNIVERSAL, Claim, Dialect
-from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, NS_PER_S, Address, Family, Outgoing
+from pycarp.dialects import ALL, FREEBSD, UNIVERSAL, Claim, Dialect
+from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Address, Family, Outgoing
 from pycarp.wire import advertisement as wire
-from tests.support.hosts import PEER, advert, config
+from tests.support.hosts import advert, config
 
 OWN = IPv4Address("192.168.1.3")
 CLAIM = Claim(advbase=1, advskew=100)
@@ -81,7 +81,7 @@ def test_a_universal_host_counts_up_even_if_it_never_heard_a_peer() -> None:
 
 def test_the_next_digests_of_a_peer_are_expected() -> None:
     peer, voice = speaker(entropy=lambda: 5), speaker()
-    voice.adopt(said(peer))
+    voice.identify(said(peer), ())
 
     expected = voice.expected(2).upcoming
 
@@ -90,7 +90,7 @@ def test_the_next_digests_of_a_peer_are_expected() -> None:
 
 def test_what_is_signed_the_former_way_is_expected_while_it_is_accepted() -> None:
     peer, voice = speaker(entropy=lambda: 5), speaker()
-    voice.adopt(said(peer))
+    voice.identify(said(peer), ())
     voice.reconfigure(config(passphrase="another"), 0, rolling_ns=NS_PER_S)
 
     assert said(peer).digest in voice.expected(1).upcoming
@@ -98,7 +98,7 @@ def test_what_is_signed_the_former_way_is_expected_while_it_is_accepted() -> Non
 
 def test_counters_go_on_from_the_peers() -> None:
     voice = speaker()
-    voice.adopt(heard(counter=41))
+    voice.identify(heard(counter=41), ())
 
     assert [said(voice).counter for _ in range(2)] == [42, 43]
 
@@ -108,27 +108,6 @@ def test_the_counter_of_a_forged_advertisement_is_not_adopted() -> None:
     voice.accepts(heard(counter=41, passphrase="another"), 0)
 
     assert said(voice).counter == 77
-
-
-@pytest.mark.parametrize("dialect", [UNIVERSAL, UCARP], ids=lambda dialect: dialect.name)
-def test_what_comes_from_our_own_address_is_an_echo(dialect: Dialect) -> None:
-    """Source: carp.md 4.4."""
-    assert speaker(dialect).is_echo(OWN, (OWN,))
-
-
-def test_what_a_peer_says_is_no_echo() -> None:
-    assert not speaker().is_echo(PEER, (OWN,))
-
-
-def test_a_peer_without_an_address_is_no_echo_of_a_host_without_one() -> None:
-    """Source: carp.md 1.2, a source of 0.0.0.0 is legal."""
-    assert not speaker().is_echo(ANY_ADDRESS[Family.IPV4], ())
-
-
-@pytest.mark.parametrize("dialect", [FREEBSD, NETBSD], ids=lambda dialect: dialect.name)
-def test_the_bsds_do_not_know_their_echo(dialect: Dialect) -> None:
-    """Source: carp.md 4.4; measured on NetBSD."""
-    assert not speaker(dialect).is_echo(OWN, (OWN,))
 
 
 def test_peers_are_awaited_in_the_families_of_the_shared_addresses() -> None:

@@ -47,8 +47,15 @@ class Foresight:
         """Return what another one needs to go on from here."""
         return tuple(replace(chain) for chain in self._chains)
 
-    def hear(self, counter: int) -> Familiarity:
-        """Take note of the counter of an authentic advertisement."""
+    def begin(self, counter: int) -> None:
+        """Begin a series with a counter that belongs to none."""
+        if len(self._chains) == _CHAINS_MAX:
+            # A recording that is replayed must not crowd out the MASTER that lives.
+            self._chains.remove(min(self._chains, key=lambda each: each.length))
+        self._chains.append(Chain(counter))
+
+    def follow(self, counter: int) -> Familiarity:
+        """Go on with the series that the counter of an authentic advertisement belongs to, if there is one."""
         for chain in self._chains:
             ahead = (counter - chain.head) & _MASK
             if ahead == 0:
@@ -58,15 +65,7 @@ class Foresight:
                 chain.head, chain.is_repeated = counter, False
                 chain.length += 1
                 return Familiarity.NEXT
-        if len(self._chains) == _CHAINS_MAX:
-            # A recording that is replayed must not crowd out the MASTER that lives.
-            self._chains.remove(min(self._chains, key=lambda each: each.length))
-        self._chains.append(Chain(counter))
         return Familiarity.STRANGE
-
-    def goes_on(self, counter: int) -> bool:
-        """Return True if a number follows on from a series, or repeats its last one; changes nothing."""
-        return any((counter - chain.head) & _MASK <= WINDOW for chain in self._chains)
 
     def upcoming(self, count: int) -> tuple[int, ...]:
         """Return the next ``count`` numbers of each series: the nearest first, of those the longest series' first."""

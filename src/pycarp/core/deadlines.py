@@ -38,21 +38,18 @@ class DeadlineIndex:
     def pop_due(self, now_ns: int) -> list[HostKey]:
         """Remove and return the hosts whose entries have come; their true deadlines must be noted again."""
         due = []
-        while (first := self._first()) is not None and first[0] <= now_ns:
-            heapq.heappop(self._heap)
-            del self._live[first[1]]
-            due.append(first[1])
+        while (at_ns := self.earliest_ns()) is not None and at_ns <= now_ns:
+            _at_ns, key = heapq.heappop(self._heap)
+            del self._live[key]
+            due.append(key)
         return due
 
     def earliest_ns(self) -> int | None:
         """Return the time of the first live entry, None when there is none."""
-        first = self._first()
-        return None if first is None else first[0]
-
-    def _first(self) -> tuple[int, HostKey] | None:
-        while self._heap:
-            at_ns, key = self._heap[0]
-            if self._live.get(key) == at_ns:
-                return at_ns, key
-            heapq.heappop(self._heap)
+        heap, live = self._heap, self._live
+        while heap:
+            at_ns, key = heap[0]
+            if live.get(key) == at_ns:
+                return at_ns
+            heapq.heappop(heap)
         return None

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
+from pycarp.auth.counter import CounterMode
 from pycarp.auth.foresight import WINDOW, Familiarity
+from pycarp.auth.reply import Reply
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, SetPacketFilter, Step, Transmit
@@ -63,7 +65,7 @@ from pycarp.core.speaker import Speaker
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.core.suspicion import FindOut, find_out, mismatches
-from pycarp.dialects.base import Claim, claim_of
+from pycarp.dialects.base import claim_of
 from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
 from pycarp.wire.vrrp import vrrp_of
@@ -128,7 +130,8 @@ class Engine:
         """
         out: Outbox = []
         self._dispatch(event, now_ns, out)
-        self._count(out)
+        if out:
+            self._count(out)
         return Step(tuple(out), self._deadlines.earliest_ns())
 
     @classmethod
@@ -228,16 +231,19 @@ class Engine:
         """Let one host react; late news of a host that is gone is dropped."""
         resident = self._residents.get(key)
         if resident is not None:
-            hosts.react(resident.ctx, event, now_ns, out)
-            self._settle(resident, now_ns, out)
+            self._let_react(resident, event, now_ns, out)
+
+    def _let_react(self, resident: Resident, event: HostInput, now_ns: int, out: Outbox) -> None:
+        hosts.react(resident.ctx, event, now_ns, out)
+        self._settle(resident, now_ns, out)
 
     def _settle(self, resident: Resident, now_ns: int, out: Outbox) -> None:
         """Keep the deadline of a host that has just reacted, and forget it once it has departed."""
-        key = resident.key
-        if self._residents.get(key) is not resident:
-            return
+        key = resident.ctx.key
         if not hosts.has_departed(resident.ctx):
             self._deadlines.note(key, resident.deadline_ns)
+            return
+        if self._residents.get(key) is not resident:
             return
         self._residents.remove(key)
         self._deadlines.note(key, None)
@@ -253,54 +259,49 @@ class Engine:
     # Receiving
 
     def _on_datagram(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
-        """Count a datagram and let the machine that it is for hear it."""
+        """Count a datagram and give it to the host that it is for."""
         if not reaches_carp(datagram, self._residents, self._links.get(datagram.link)):
             return
         statistics = self._statistics_of(datagram.link)
         statistics.counts[_RECEIVED[datagram.family]] += 1
-        verdict = judge(datagram, self._residents) if self._settings.allow else DropReason.NOT_ALLOWED
-        dropped = self._hear(verdict, datagram, now_ns, out) if isinstance(verdict, Addressed) else verdict
-        if dropped in _VRRP:
-            self._warn_of_vrrp(datagram, now_ns, out)
-        if dropped is not None:
-            statistics.drop(dropped)
+        verdict: DropReason | Addressed | None = (
+            judge(datagram, self._residents) if self._settings.allow else DropReason.NOT_ALLOWED
+        )
+        if isinstance(verdict, Addressed):
+            verdict = self._hear(verdict, datagram, statistics, now_ns, out)
+        if verdict is not None:
+            statistics.drop(verdict)
+            if verdict in _VRRP:
+                self._warn_of_vrrp(datagram, now_ns, out)
 
-    def _hear(self, addressed: Addressed, datagram: Datagram, now_ns: int, out: Outbox) -> DropReason | None:
+    def _hear(
+        self, addressed: Addressed, datagram: Datagram, statistics: LinkStatistics, now_ns: int, out: Outbox
+    ) -> DropReason | None:
         """Authenticate an advertisement and give it to its host; return why it is dropped, if it is."""
         resident, advert, checksum = addressed
         speaker, ctx = resident.speaker, resident.ctx
+        dialect = ctx.config.dialect
         if not speaker.accepts(advert, now_ns):
             return self._reject(resident, advert, datagram.source, now_ns, out)
-        if speaker.is_own_counter(advert):
+        if dialect.counter is CounterMode.CONSTANT and speaker.is_own_counter(advert):
             return DropReason.OWN_COUNTER
         claim = claim_of(advert.advbase, advert.advskew, advert.demote)
-        for mismatch in mismatches(ctx, claim, checksum, datagram):
+        # The digest would not do: it does not cover the source, and two hosts that have heard the same counter sign
+        # their next advertisement alike. Source: carp.md 4.2 and 4.4.
+        is_own_source = datagram.source in ctx.environment.own
+        for mismatch in mismatches(ctx, claim, checksum, datagram, is_own_source=is_own_source):
             self._warn(resident, mismatch, datagram.source, now_ns, out)
-        if speaker.is_echo(datagram.source, ctx.environment.own):
+        if is_own_source and dialect.drops_own_source:
             return DropReason.LOOPED
-        event = self._identified(resident, advert, claim, datagram)
-        hosts.receive(ctx, event, now_ns, out)
-        self._settle(resident, now_ns, out)
-        return None
-
-    def _identified(
-        self, resident: Resident, advert: wire.Advertisement, claim: Claim, datagram: Datagram
-    ) -> AdvertisementReceived:
-        """Return what a host is given of an advertisement: whether its number was expected, or what it replies to."""
-        speaker, statistics = resident.speaker, self._statistics_of(datagram.link)
-        heard = (peer.counter for peer in resident.ctx.peers.values())
-        reply = speaker.reply_of(advert.counter, heard) if resident.ctx.config.dialect.courtesy_ns else None
-        if reply is not None:
-            speaker.adopt_reply(advert)
-            statistics.fresh += 1
-            return AdvertisementReceived(claim, datagram.source, datagram.family, advert.counter, reply)
-        familiarity = speaker.adopt(advert)
-        is_expected = familiarity is Familiarity.NEXT
+        identity = speaker.identify(advert, ctx.peers.values())
+        is_expected = identity is not Familiarity.STRANGE and identity is not Familiarity.REPEATED
         statistics.fresh += is_expected
-        statistics.repeated += familiarity is Familiarity.REPEATED
-        return AdvertisementReceived(
-            claim, datagram.source, datagram.family, advert.counter, None, is_expected=is_expected
-        )
+        statistics.repeated += identity is Familiarity.REPEATED
+        reply = identity if isinstance(identity, Reply) else None
+        event = AdvertisementReceived(claim, datagram.source, datagram.family, advert.counter, reply, is_expected)
+        if not hosts.receive(ctx, event, now_ns, out):
+            self._settle(resident, now_ns, out)
+        return None
 
     def _reject(
         self, resident: Resident, advert: wire.Advertisement, source: Address, now_ns: int, out: Outbox
@@ -360,8 +361,9 @@ class Engine:
                 continue
             # Another host of this step may have noted a deadline that is due and dealt with below.
             self._deadlines.note(key, None)
-            self._trust_again(resident, now_ns, out)
-            self._give(key, TimePassed(), now_ns, out)
+            if resident.is_distrusted:
+                self._trust_again(resident, now_ns, out)
+            self._let_react(resident, TimePassed(), now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         self._links[facts.name] = facts

@@ -32,8 +32,8 @@ def reaches_carp(datagram: Datagram, residents: Residents, facts: LinkFacts | No
 
     What is not is not even counted; kernels hand it to somebody else. Source: measured, carp.md section 13.
     """
-    # The common case first: asking an address whether it is multicast takes as long as the rest of this.
-    if datagram.destination == CARP_GROUPS[datagram.family] or datagram.destination.is_multicast:
+    # The common cases first: transports share the objects of the groups, and to ask an address takes longer.
+    if datagram.destination is CARP_GROUPS[datagram.family] or datagram.destination.is_multicast:
         return True
     if facts is None or datagram.destination not in [own.ip for own in facts.addresses]:
         return False
@@ -42,10 +42,11 @@ def reaches_carp(datagram: Datagram, residents: Residents, facts: LinkFacts | No
 
 def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
     """Return the host that a datagram is for, or why it is dropped."""
-    if not residents.has_any_on(datagram.link):
-        return DropReason.NO_HOST_ON_LINK
-    resident = _resident_of(datagram, residents)
     payload = datagram.payload
+    vhid = payload[_VHID_AT] if len(payload) > _VHID_AT else 0
+    resident = residents.get(HostKey(datagram.link, vhid))
+    if resident is None and not residents.has_any_on(datagram.link):
+        return DropReason.NO_HOST_ON_LINK
     # The common case first: no VRRP has the length, the first octet and the authlen of CARP at once.
     if len(payload) != wire.LENGTH or payload[_AUTHLEN_AT] != wire.AUTHLEN or payload[0] != _FIRST:
         vrrp = _vrrp_in(datagram, resident)
@@ -68,12 +69,6 @@ def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
         speaks_vrrp3 = resident.ctx.config.dialect.vrrp3 and advert.version == wire.VERSION_VRRP3
         return DropReason.VRRP3 if speaks_vrrp3 else DropReason.VERSION
     return Addressed(resident, advert, checksum)
-
-
-def _resident_of(datagram: Datagram, residents: Residents) -> Resident | None:
-    if len(datagram.payload) <= _VHID_AT:
-        return None
-    return residents.get(HostKey(datagram.link, datagram.payload[_VHID_AT]))
 
 
 def _vrrp_in(datagram: Datagram, resident: Resident | None) -> Vrrp | None:

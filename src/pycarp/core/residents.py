@@ -28,6 +28,8 @@ class Rejections:
     findings: dict[Address, tuple[DropReason, str]] = field(default_factory=dict)
 
 
+_TRUSTED = (None, None, None)
+
 _COPIED = ("sends", "holds", "rejections", "contest", "warned_until_ns")
 
 
@@ -77,17 +79,19 @@ class Resident:
         return ResidentMemento(speaker=self.speaker.memento(), host=captured(HostMemento, self.ctx), **own)
 
     @property
+    def is_distrusted(self) -> bool:
+        """Whether something lately keeps the host from being trusted."""
+        times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.contest.forgiven_at_ns)
+        return times_ns != _TRUSTED
+
+    @property
     def deadline_ns(self) -> int | None:
         """When time matters next, to the host or to how far it is trusted."""
         due_ns = deadline_ns(self.ctx)
-        for at_ns in (
-            self.sends.distrust.until_ns,
-            self.holds.until_ns,
-            self.contest.forgiven_at_ns,
-        ):
-            if at_ns is not None and (due_ns is None or at_ns < due_ns):
-                due_ns = at_ns
-        return due_ns
+        times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.contest.forgiven_at_ns)
+        if times_ns == _TRUSTED:
+            return due_ns
+        return min(at_ns for at_ns in (due_ns, *times_ns) if at_ns is not None)
 
     @property
     def key(self) -> HostKey:
@@ -101,8 +105,12 @@ class Resident:
 
     def refusal_of(self, datagram: Datagram) -> DropReason | None:
         """Return why the host does not listen to a datagram for its vhid; None if it does. Source: carp.md 4.2."""
-        if not self.ctx.environment.is_ready:
+        config, environment = self.ctx.config, self.ctx.environment
+        if not (environment.link_is_up and environment.admin_is_up):
             return DropReason.HOST_IN_INIT
+        # The common case: to the group, by a host without peers.
+        if datagram.destination is config.destinations[datagram.family][0] and datagram.family in config.families:
+            return None
         if not self.speaker.listens_in(datagram.family):
             return DropReason.OTHER_FAMILY
         if not self.listens_to(datagram):

@@ -27,8 +27,8 @@ class HostSnapshot:
     what was decided about it; ``peer`` is the one heard last. ``deadline_ns`` is when it will advertise (MASTER) or
     take over unless somebody advertises (BACKUP); ``master_down_at_ns`` is that of each family. ``stage`` says how
     far a MASTER is with its addresses. ``cannot_send`` are the families in which the last advertisement could not be
-    sent. A host
-    that ``goes_last`` could not hold its addresses or could not send lately, and leaves them to every other host.
+    sent. A host that ``goes_last`` could not hold its addresses or could not send lately, and leaves them to every
+    other host.
     """
 
     config: HostConfig

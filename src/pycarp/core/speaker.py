@@ -7,7 +7,7 @@ one rolling time of each other so never miss an advertisement.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from itertools import pairwise
@@ -16,6 +16,7 @@ from pycarp.auth.counter import counter_of
 from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.foresight import Chain, Familiarity, Foresight
 from pycarp.auth.reply import Reply
+from pycarp.core.host.decision import Peer
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import ANY_ADDRESS, Address, Family, MacAddress, Outgoing, family_of
@@ -28,6 +29,9 @@ _SENT_MAX = 32
 _ANSWERABLE_MAX = 4
 """Own advertisements the replies to which pass the packet filter of a flood."""
 
+
+_Route = tuple[Address, Address, bool]
+"""Destination, source, and whether the destination is a group."""
 
 _UNHEARD_MAX = 4
 """Own advertisements in a row that a peer may have missed when it goes on from our counter."""
@@ -84,6 +88,7 @@ class Speaker:
         "_foresight",
         "_formers",
         "_mac",
+        "_routes",
         "_sent",
         "_signer",
     )
@@ -102,6 +107,7 @@ class Speaker:
         ]
         self._foresight = Foresight(memento.chains if memento else ())
         self._expected: tuple[object, Expected] = (None, Expected())
+        self._routes: tuple[Sequence[Address], Mapping[Family, list[_Route]]] | None = None
         self._sent = deque(memento.sent if memento else (), maxlen=_SENT_MAX)
 
     def memento(self) -> SpeakerMemento:
@@ -124,6 +130,7 @@ class Speaker:
     def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
         """Speak by other settings from now on; by the former ones for ``rolling_ns`` if what is signed changes."""
         before, self._config = self._config, config
+        self._routes = None
         if _what_is_signed(config) == _what_is_signed(before):
             return
         if rolling_ns:
@@ -180,27 +187,26 @@ class Speaker:
         *,
         owns: bool,
     ) -> list[Outgoing]:
-        spoken, signer = self._spoken(now_ns)
+        spoken, signer = self._spoken(now_ns) if self._formers else (self._config, self._signer)
         source_mac = self._mac if owns else None
-        return [
-            self._outgoing(advert, family, source_for(destination, own), destination, source_mac)
-            for family in spoken.families
-            for advert in [self._sign(claim, signer, counter())]
-            for destination in self._config.destinations[family]
-        ]
+        outgoing = []
+        for family in spoken.families:
+            advert = self._sign(claim, signer, counter())
+            for destination, source, is_to_group in self._routes_from(own)[family]:
+                outgoing.append(
+                    self._outgoing(advert, family, source, destination, source_mac, is_to_group=is_to_group)
+                )
+        return outgoing
 
-    def reply_of(self, counter: int, heard: Iterable[int]) -> Reply | None:
-        """Return what an advertisement with this number replies, None if it is no reply.
-
-        A reply refers to one of our own advertisements; a farewell is also told by the ``heard`` numbers of others. A
-        number that goes on from one heard before is none.
-        """
-        if self._foresight.goes_on(counter):
-            return None
-        for reply in Reply:
-            if reply.answered(counter) in self._sent:
-                return reply
-        return Reply.FAREWELL if Reply.FAREWELL.answered(counter) in heard else None
+    def _routes_from(self, own: Sequence[Address]) -> Mapping[Family, list[_Route]]:
+        """Return where each family's advertisements go, and from where; computed anew only when that changes."""
+        if self._routes is None or self._routes[0] is not own:
+            routes = {
+                family: [(each, source_for(each, own), each.is_multicast) for each in destinations]
+                for family, destinations in self._config.destinations.items()
+            }
+            self._routes = (own, routes)
+        return self._routes[1]
 
     def compose_will(self, claim: Claim, own: Sequence[Address], now_ns: int) -> tuple[Outgoing, ...]:
         """Return advertisements that somebody else is to send when we cannot; no counter is used up by it."""
@@ -219,27 +225,39 @@ class Speaker:
             for former in self._formers
         )
 
-    def adopt(self, advert: wire.Advertisement) -> Familiarity:
-        """Take over the counter of a peer's authentic advertisement, and the newer way of signing if it uses that.
+    def identify(self, advert: wire.Advertisement, peers: Iterable[Peer]) -> Familiarity | Reply:
+        """Return what the number of an authentic advertisement says: whether it was expected, or what it replies to.
 
-        Return whether it was to be expected.
+        A reply refers to one of our own advertisements; a farewell is also told by the numbers of other peers. Any
+        number that is no reply is adopted, and so is the newer way of signing.
         """
-        # A little behind as well: what we sent last may not have arrived.
-        upcoming = self._counter.upcoming(1)
-        familiarity = self._foresight.hear(advert.counter)
-        self._counter.adopt(advert.counter)
-        self._adopt_signing(advert)
-        if familiarity is Familiarity.STRANGE and upcoming and abs(advert.counter - upcoming[0]) <= _UNHEARD_MAX:
-            return Familiarity.NEXT
+        counter = advert.counter
+        if self._formers:
+            self._adopt_signing(advert)
+        familiarity = self._foresight.follow(counter)
+        if familiarity is Familiarity.STRANGE:
+            reply = self._reply_of(counter, peers) if self._dialect.courtesy_ns else None
+            if reply is not None:
+                return reply
+            self._foresight.begin(counter)
+            if self._goes_on_from_ours(counter):
+                familiarity = Familiarity.NEXT
+        self._counter.adopt(counter)
         return familiarity
 
-    def adopt_reply(self, advert: wire.Advertisement) -> None:
-        """Take over the newer way of signing of a reply; its number belongs to no series."""
-        self._adopt_signing(advert)
+    def _reply_of(self, counter: int, peers: Iterable[Peer]) -> Reply | None:
+        for reply in Reply:
+            if reply.answered(counter) in self._sent:
+                return reply
+        farewell_to = Reply.FAREWELL.answered(counter)
+        return Reply.FAREWELL if any(peer.counter == farewell_to for peer in peers) else None
+
+    def _goes_on_from_ours(self, counter: int) -> bool:
+        """Return True if a peer goes on from our last number, or a little behind it: it may not have heard that."""
+        upcoming = self._counter.upcoming(1)
+        return bool(upcoming) and abs(counter - upcoming[0]) <= _UNHEARD_MAX
 
     def _adopt_signing(self, advert: wire.Advertisement) -> None:
-        if not self._formers:
-            return
         for older, newer in pairwise([*(former.signer for former in self._formers), self._signer]):
             if newer.verify(advert.counter, advert.digest):
                 self._stop_speaking_before(older)
@@ -261,15 +279,6 @@ class Speaker:
             former.is_past = True
             if former.signer is last:
                 return
-
-    def is_echo(self, source: Address, own: Sequence[Address]) -> bool:
-        """Say whether an authentic advertisement is our own by its source, come back over a looping segment.
-
-        A host without addresses of its own cannot tell. The digest would not do: it does not cover the source, and
-        two hosts that have heard the same counter sign their next advertisement alike. Source: carp.md 4.2 and 4.4;
-        only dialects that detect loops ask.
-        """
-        return self._dialect.drops_own_source and source in own
 
     def is_own_counter(self, advert: wire.Advertisement) -> bool:
         """Say whether an authentic advertisement carries our constant counter. Source: OpenBSD, carp.md 4.2."""
@@ -294,8 +303,9 @@ class Speaker:
         source: Address,
         destination: Address,
         source_mac: MacAddress | None,
+        *,
+        is_to_group: bool,
     ) -> Outgoing:
-        is_to_group = destination.is_multicast
         return Outgoing(
             link=self._config.interface,
             family=family,
@@ -305,7 +315,9 @@ class Speaker:
             identification=self._dialect.identification,
             source_mac=source_mac if is_to_group else None,
             destination_mac=ethernet.BROADCAST if is_to_group and self._config.broadcasts else None,
-            payload=wire.encode(advert, pseudo_header=self._pseudo_header(source, destination)),
+            payload=wire.encode(
+                advert, pseudo_header=self._pseudo_header(source, destination) if family is Family.IPV6 else b""
+            ),
         )
 
     def _pseudo_header(self, source: Address, destination: Address) -> bytes:

@@ -53,9 +53,11 @@ def counterfeit_of(config: HostConfig, counter: int, words: str, *, seen_elsewhe
     )
 
 
-def mismatches(ctx: Context, theirs: Claim, checksum: wire.ChecksumForm, datagram: Datagram) -> list[Mismatch]:
+def mismatches(
+    ctx: Context, theirs: Claim, checksum: wire.ChecksumForm, datagram: Datagram, *, is_own_source: bool
+) -> list[Mismatch]:
     """Return what does not fit in an authentic advertisement. Source: dialects.md, the pairs; carp.md 4.4, 5.1."""
-    if datagram.source in ctx.environment.own:
+    if is_own_source:
         return [Mismatch.OWN_ADDRESS]
     found: list[Mismatch] = []
     config, dialect = ctx.config, ctx.config.dialect

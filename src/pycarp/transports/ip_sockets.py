@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 
 from pycarp.transports import filters
 from pycarp.vocabulary import ANY_ADDRESS, CARP_PROTOCOL, CARP_TTL, Address, Datagram, Family, Outgoing
-from pycarp.wire import envelope
+from pycarp.wire import envelope, ip
 
 READ_LENGTH = 2048
 """Octets read of a packet; an advertisement has 90 with its headers."""
@@ -107,7 +107,7 @@ def receive(sock: socket.socket, link: str, family: Family) -> Datagram | None:
         return None
     destination, _index = _PACKET_INFO.unpack(told[socket.IPV6_PKTINFO])
     (hop_limit,) = _INT.unpack(told[socket.IPV6_HOPLIMIT])
-    return Datagram(link, family, IPv6Address(sender[0]), IPv6Address(destination), hop_limit, payload)
+    return Datagram(link, family, IPv6Address(sender[0]), ip.ipv6_address(destination), hop_limit, payload)
 
 
 def _prepare_ipv6(sock: socket.socket) -> None:

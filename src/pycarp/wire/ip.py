@@ -1,11 +1,12 @@
 """IP envelopes of advertisements, for the sockets that hand us or want from us a whole packet."""
 
 import struct
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from pycarp.errors import DecodeError
-from pycarp.vocabulary import CARP_PROTOCOL, CARP_TTL
+from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Family
 from pycarp.wire.checksum import internet_checksum
 
 IPV4_HEADER_LENGTH = 20
@@ -39,6 +40,20 @@ class IPv6Packet(NamedTuple):
     payload: bytes
 
 
+@lru_cache(maxsize=1024)
+def ipv4_address(octets: bytes) -> IPv4Address:
+    """Return the address of four octets; the same object again, and for CARP's group that of ``CARP_GROUPS``."""
+    group = CARP_GROUPS[Family.IPV4]
+    return group if isinstance(group, IPv4Address) and octets == group.packed else IPv4Address(octets)
+
+
+@lru_cache(maxsize=1024)
+def ipv6_address(octets: bytes) -> IPv6Address:
+    """Return the address of sixteen octets; the same object again, and for CARP's group that of ``CARP_GROUPS``."""
+    group = CARP_GROUPS[Family.IPV6]
+    return group if isinstance(group, IPv6Address) and octets == group.packed else IPv6Address(octets)
+
+
 def encode_ipv4(
     *, source: IPv4Address, destination: IPv4Address, tos: int, identification: int, payload: bytes
 ) -> bytes:
@@ -68,8 +83,8 @@ def decode_ipv4(octets: bytes) -> IPv4Packet:
     if internet_checksum(octets[:header_length]) != 0:
         raise DecodeError("wrong IPv4 header checksum")
     return IPv4Packet(
-        source=IPv4Address(source),
-        destination=IPv4Address(destination),
+        source=ipv4_address(source),
+        destination=ipv4_address(destination),
         ttl=ttl,
         protocol=protocol,
         payload=octets[header_length:length],
@@ -104,8 +119,8 @@ def decode_ipv6(octets: bytes) -> IPv6Packet:
     if end > len(octets):
         raise DecodeError(f"IPv6 payload length {length} does not fit {len(octets)} received octets")
     return IPv6Packet(
-        source=IPv6Address(source),
-        destination=IPv6Address(destination),
+        source=ipv6_address(source),
+        destination=ipv6_address(destination),
         hop_limit=hop_limit,
         next_header=next_header,
         payload=octets[IPV6_HEADER_LENGTH:end],

@@ -31,15 +31,25 @@ _PUBLISH_AGAIN_NS = NS_PER_S
 """How often at most another MASTER is published."""
 
 
+def goes_on(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Peer) -> bool:
+    """Put a deadline off and return True if an advertisement is the same again of the MASTER that is followed.
+
+    This is nearly every one that is heard. What followed from it the last time follows again, unless this process
+    stood still, or what is signed is about to change.
+    """
+    family, now_ns = event.family, ctx.now_ns
+    if state.followed.get(family) is not peer.source or event.reply is not None or ctx.speaker.is_rolling:
+        return False
+    for down_at_ns in state.master_down_at_ns.values():
+        if now_ns > down_at_ns:
+            return False
+    state.master_down_at_ns[family] = now_ns + master_down_ns(ctx, event.claim)
+    return True
+
+
 def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Peer) -> Decision:
     """Decide what follows from an advertisement."""
     family, now_ns = event.family, ctx.now_ns
-    followed = state.followed.get(family)
-    is_same = followed is not None and followed[1] is event.claim and followed[0] == event.source
-    if is_same and now_ns <= state.deadline_ns and event.reply is None and not ctx.speaker.is_rolling:
-        # What followed from it the last time follows again.
-        state.master_down_at_ns[family] = now_ns + master_down_ns(ctx, event.claim)
-        return peer.decision
     state.followed.pop(family, None)
     may_be_old = _may_be_old(ctx, state)
     if event.claim.is_bow_out:
@@ -65,7 +75,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
     _publish_master(ctx, state, event)
     _follow(ctx, state, event)
     if not may_be_old and state.announced.get(family) == event.source:
-        state.followed[family] = (event.source, event.claim)
+        state.followed[family] = peer.source
     return decision
 
 

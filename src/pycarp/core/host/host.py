@@ -44,8 +44,11 @@ def react(ctx: Context, event: HostInput, now_ns: int, out: Outbox) -> None:
     REACTIONS[type(ctx.state), type(event)](ctx, ctx.state, event)
 
 
-def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox) -> None:
-    """Apply an advertisement, and keep what was decided about it."""
+def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox) -> bool:
+    """Apply an advertisement, and keep what was decided about it.
+
+    Return True if it was just another one of the MASTER that is followed, which put off a deadline and nothing else.
+    """
     ctx.now_ns, ctx.out = now_ns, out
     if event.claim.is_bow_out:
         # A guardian sends one that was signed some time ago, so that its number is an old one; but only once.
@@ -55,19 +58,24 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
     if peer is None:
         peer = Peer(source=event.source, family=event.family, claim=event.claim, counter=event.counter, at_ns=now_ns)
         remember(ctx.peers, peer)
+        is_same = False
     else:
+        is_same = peer.claim is event.claim
         peer.claim, peer.counter, peer.at_ns = event.claim, event.counter, now_ns
     peer.has_left = event.claim.is_bow_out or event.reply is Reply.FAREWELL
     state = ctx.state
     if isinstance(state, Backup):
+        if is_same and backup.goes_on(ctx, state, event, peer):
+            return True
         decision = backup.received(ctx, state, event, peer)
     elif isinstance(state, Master):
         decision = master.received(ctx, state, event, peer)
     else:
-        return
+        return False
     if decision is not peer.decision or decision is not peer.published:
         peer.decision = decision
         _publish_decision(ctx, peer)
+    return False
 
 
 def _publish_decision(ctx: Context, peer: Peer) -> None:

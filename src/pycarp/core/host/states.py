@@ -40,14 +40,14 @@ class Farewell:
 class Backup:
     """Listening; takes over when the deadline of any family passes.
 
-    ``followed`` is the source and claim followed last in each family: the same again costs one deadline. ``announced``
+    ``followed`` is the source followed last in each family: the same claim again costs one deadline. ``announced``
     are the MASTERs that observers know, another one is published from ``publish_again_at_ns`` on. After a stall no
     MASTER is preempted before ``listens_until_ns``: what waited in the socket is old.
     """
 
     master_down_at_ns: dict[Family, int]
     farewell: Farewell | None = None
-    followed: dict[Family, tuple[Address, Claim]] = field(default_factory=dict)
+    followed: dict[Family, Address] = field(default_factory=dict)
     announced: dict[Family, Address] = field(default_factory=dict)
     publish_again_at_ns: int = 0
     listens_until_ns: int = 0
