@@ -444,16 +444,45 @@ def test_a_host_needs_an_address(dialect: Dialect) -> None:
         config(dialect=dialect, addresses=())
 
 
-@every_dialect
+@but(FREEBSD)
 def test_a_host_that_may_not_hear_still_speaks(dialect: Dialect) -> None:
-    """carp.md 5.3, 6.1: with newer FreeBSD allow 0 puts vhids to INIT; section 13: NetBSD keeps sending.
-
-    Deviation: allow-0-keeps-sending.
-    """
+    """carp.md 13, 14: NetBSD and FreeBSD 10.4 keep sending with allow 0, and hear nothing."""
     host = bench(config(dialect=dialect))
     host.feed(SettingsChanged(Settings(allow=False)))
 
     assert len(transmitted(host.pass_time(to_ns=seconds(3)))) == 1
+
+
+def test_freebsd_goes_to_init_with_allow_0() -> None:
+    """carp.md 14: 12, 13 and 15 go to INIT, and log it as "hardware interface down"."""
+    host = master(config(dialect=FREEBSD))
+
+    effects = host.feed(SettingsChanged(Settings(allow=False)))
+
+    assert [each.reason for each in changes(effects)] == [Reason.LINK_DOWN]
+    assert transmitted(host.pass_time(to_ns=seconds(30))) == []
+
+
+def test_freebsd_is_demoted_with_allow_0_and_forgiven_with_allow_1() -> None:
+    """carp.md 14: 240 demotion, by the factor of links that are down."""
+    host = bench(config(dialect=FREEBSD))
+
+    host.feed(SettingsChanged(Settings(allow=False)))
+    denied = host.engine.snapshot().demotion
+    host.feed(SettingsChanged(Settings()))
+
+    assert (denied, host.engine.snapshot().demotion) == (240, 0)
+
+
+def test_freebsd_stays_in_init_with_allow_0_although_its_link_comes_up() -> None:
+    """carp.md 5.3: INIT to BACKUP needs allow as well."""
+    host = bench(config(dialect=FREEBSD))
+    host.feed(SettingsChanged(Settings(allow=False)))
+
+    host.feed(LinkChanged(link(is_up=False)))
+    host.feed(LinkChanged(link()))
+
+    assert host.state is State.INIT
 
 
 @every_dialect

@@ -81,6 +81,7 @@ ROWS: dict[str, tuple[str, Callable[[Dialect], str]]] = {
     "25": ("`limits.families`", lambda each: families(each.limits.families)),
     "26": ("`drops_at_start`", lambda each: yes(each.drops_at_start)),
     "27": ("`vrrp3`", lambda each: yes(each.vrrp3)),
+    "28": ("`needs_allow`", lambda each: yes(each.needs_allow)),
     "": ("`send_errors`", lambda each: f"{each.send_errors.failures} → +{each.send_errors.demotion}"),
     " ": ("`link_down_demotion`", lambda each: f"+{each.link_down_demotion}"),
 }
@@ -104,4 +105,4 @@ def test_the_table_is_what_the_dialects_say(request: pytest.FixtureRequest) -> N
 
 
 def test_every_knob_has_its_row() -> None:
-    assert [key for key in ROWS if key.strip()] == [str(knob) for knob in range(1, 28)]
+    assert [key for key in ROWS if key.strip()] == [str(knob) for knob in range(1, 29)]

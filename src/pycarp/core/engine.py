@@ -374,8 +374,10 @@ class Engine:
         self._weigh_link(facts.name, now_ns, out)
 
     def _is_up_for(self, config: HostConfig) -> bool:
-        """Return True if a host's link counts as up for its dialect. Source: carp.md 5.3."""
+        """Return True if a host's link counts as up for its dialect. Source: carp.md 5.3 and 14."""
         facts = self._links.get(config.interface)
+        if config.dialect.needs_allow and not self._settings.allow:
+            return False
         if config.ignores_link:
             return facts is not None
         return facts is not None and facts.is_up and (facts.is_certain or config.dialect.unknown_link_is_up)
@@ -416,7 +418,8 @@ class Engine:
     def _on_settings(self, settings: Settings, now_ns: int, out: Outbox) -> None:
         self._settings = settings
         for resident in self._residents:
-            environment = replace(resident.ctx.environment, node_preempts=settings.preempt)
+            is_up = self._is_up_for(resident.ctx.config)
+            environment = replace(resident.ctx.environment, link_is_up=is_up, node_preempts=settings.preempt)
             self._set_environment(resident, environment, now_ns, out)
             if self._ledger.amount(None, resident.trouble):
                 self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)

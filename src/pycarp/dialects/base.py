@@ -264,6 +264,9 @@ class Dialect:
     unknown_link_is_up: bool
     """Whether a link that is up but does not say whether it carries counts as up (24)."""
 
+    needs_allow: bool
+    """Whether ``net.inet.carp.allow`` 0 takes down the link for its hosts; otherwise they only hear nothing (28)."""
+
     send_errors: ErrorBudget
     link_down_demotion: int
     """What a virtual host on a link that is down adds to the demotion of its node. Source: carp.md section 6."""

@@ -44,6 +44,7 @@ FREEBSD = Dialect(
     announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # a kernel has no leftovers; we might
     unknown_link_is_up=False,  # carp.md 5.3: link state must be exactly UP
+    needs_allow=True,  # carp.md 14: FreeBSD 12 and newer
     send_errors=ErrorBudget(failures=3, successes=3, demotion=240),  # senderr_demotion_factor, carp.md 6.1
     link_down_demotion=240,  # ifdown_demotion_factor, carp.md 6.1
 )

@@ -52,6 +52,7 @@ FREEBSD9 = Dialect(
     announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # a kernel has no leftovers; we might
     unknown_link_is_up=False,  # carp.md 5.3: link state must be exactly UP
+    needs_allow=False,  # carp.md 5.3, 13: it goes deaf
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1),  # carp.md 6.2: any count means 240
     link_down_demotion=1,  # carp.md 6.2
 )

@@ -52,6 +52,7 @@ NETBSD = Dialect(
     announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # a kernel has no leftovers; we might
     unknown_link_is_up=True,  # carp.md 5.3: only explicit DOWN is down
+    needs_allow=False,  # carp.md 5.3, 13: it goes deaf
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1),  # carp.md 6.2: any count means 240
     link_down_demotion=1,  # carp.md 5.3; capture t06
 )

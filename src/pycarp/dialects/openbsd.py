@@ -54,6 +54,7 @@ OPENBSD = Dialect(
     announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # a kernel has no leftovers; we might
     unknown_link_is_up=True,  # carp.md 5.3: only explicit DOWN is down
+    needs_allow=False,  # carp.md 5.3, 13: it goes deaf
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1, times_hosts=True),  # carp.md 6.4
     link_down_demotion=1,  # carp.md 6.4: its group, which is carp
 )

@@ -43,6 +43,7 @@ UCARP = Dialect(
     announce_every_s=0,  # nobody repeats it
     drops_at_start=True,  # captured: the down-script runs at start, unless neutral
     unknown_link_is_up=True,  # carp.md 5.3: the RUNNING flag
+    needs_allow=False,  # it goes deaf
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1),  # carp.md 6.3: any count means 240
     link_down_demotion=0,  # carp.md 6.3: fed by failed writes only
 )

@@ -58,6 +58,7 @@ UNIVERSAL = Dialect(
     announce_every_s=60,  # for switches and clients that forget, or were misled
     drops_at_start=True,  # a crashed predecessor may have left them
     unknown_link_is_up=True,  # tunnels and some drivers never say
+    needs_allow=False,  # it goes deaf
     send_errors=ErrorBudget(failures=3, successes=3, demotion=240),  # as FreeBSD
     link_down_demotion=240,  # as FreeBSD, so that the virtual hosts of a node move together
 )
