@@ -204,3 +204,16 @@ def test_an_address_alone_is_compared_as_well() -> None:
     one, other = (file(name, host(addresses=[ip_interface("10.0.0.1/32")], advskew=7)) for name in "ab")
 
     assert len(warnings(one, other)) == 1
+
+
+@pytest.mark.parametrize(("mac", "said"), [("virtual", 1), ("auto", 0), ("interface", 0)])
+def test_the_virtual_mac_beside_unicast_peers_is_warned_about(mac: str, said: int) -> None:
+    """Source: carp.md 14."""
+    found = warnings(file("a", host(mac=mac, peers=["10.0.0.9"])))
+
+    assert [each for each in found if "a:3:7" in each and "virtual MAC" in each] == found
+    assert len(found) == said
+
+
+def test_the_virtual_mac_without_peers_is_as_it_should_be() -> None:
+    assert warnings(file("a", host(mac="virtual"))) == []

@@ -98,8 +98,17 @@ def _of_one(file: CheckedFile, links: Sequence[LinkFacts]) -> Iterator[Finding]:
         match = _NOTE.fullmatch(note)
         where = (match["file"], int(match["line"]), match["text"]) if match else (file.path, 1, note)
         yield Finding(Severity.NOTE, Problem(where[0], where[1], 1, where[2]))
+    yield from _of_macs(file.path, file.config)
     yield from _of_devices(file.path, file.config, links)
     yield from _of_sysctls(file.path, file.config)
+
+
+def _of_macs(path: str, config: NodeConfig) -> Iterator[Finding]:
+    for host in config.hosts:
+        if host.clients_may_be_misled:
+            text = f"vhid {host.vhid} has peers and the virtual MAC, which FreeBSD never sends from to a peer"
+            hint = 'after its takeover switches send clients here until they forget; use mac = "auto"'
+            yield _warning(path, _place(config, host), text, hint)
 
 
 def _of_devices(path: str, config: NodeConfig, links: Sequence[LinkFacts]) -> Iterator[Finding]:

@@ -136,6 +136,14 @@ class HostConfig:
         assert isinstance(self.passphrase, Passphrase)
         return self.passphrase
 
+    @property
+    def clients_may_be_misled(self) -> bool:
+        """Whether the virtual MAC answers although a FreeBSD peer never sends from it: carp.md 14.
+
+        After the peer has taken over, switches go on sending clients' frames here until they forget.
+        """
+        return bool(self.peers) and self.mac_mode is MacMode.VIRTUAL
+
     def has_peers_in(self, family: Family) -> bool:
         """Say whether advertisements of a family go to peers; without any they go to the group."""
         return not self.destinations[family][0].is_multicast

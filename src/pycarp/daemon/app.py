@@ -255,6 +255,10 @@ class Daemon:
             text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
 
+        if host.config.clients_may_be_misled:
+            text = 'carp: %s: has peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac = "auto"'
+            logger.warning(text, host.key)
+
     def _farewell(self) -> str:
         """Say what the hosts do after they have dropped their addresses; ucarp's own say nothing."""
         dialects = {host.config.dialect for host in self._node.hosts}
