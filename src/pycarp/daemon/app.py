@@ -256,7 +256,7 @@ class Daemon:
             logger.info(text, host.key)
 
         if host.config.clients_may_be_misled:
-            text = 'carp: %s: has peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac = "auto"'
+            text = 'carp: %s: peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac = "auto"'
             logger.warning(text, host.key)
 
     def _farewell(self) -> str:
