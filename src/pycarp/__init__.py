@@ -13,11 +13,12 @@ The packages are floors; each imports only from those below it::
     10 cli                                   the command
      9 lab, daemon                           one process each
      8 config | testing                      text to settings; clusters for other people's tests
-     7 aio                                   Node, VirtualHost: the only shell
+     7 aio                                   Node, VirtualHost: clock, network and machine of the runtime
      6 transports | actuators | monitors     datagrams, addresses, links
      5 inspection | recording | sim          captures explained; lives written down and replayed; stories simulated
      5 system                                the operating system
     --- all below is pure: no clock, no socket, no task, no log ---
+     5 runtime                               what every shell does alike: inbox, sends, timers, addresses
      4 core                                  when things happen
      3 dialects                              how each CARP differs
      2 auth                                  key, digest, counter
@@ -49,6 +50,7 @@ from pycarp.core.events import (
 )
 from pycarp.core.host.decision import Decision
 from pycarp.core.host_config import HostConfig
+from pycarp.core.outlook import Outlook, outlook
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import Reason, State
@@ -95,6 +97,7 @@ __all__ = [
     "Mismatch",
     "Node",
     "NodeFailedError",
+    "Outlook",
     "PeerMismatch",
     "Reason",
     "Settings",
@@ -109,4 +112,5 @@ __all__ = [
     "VirtualHost",
     "__version__",
     "dialects",
+    "outlook",
 ]

@@ -19,7 +19,7 @@ from pycarp.sim.world import Happening
 from tests.support.scenarios import ROOT, SCENARIOS, played
 
 NOT_OF_THE_CORE: dict[type[Event], str] = {
-    LoopStalled: "the asyncio driver's; tests/aio/test_driver.py",
+    LoopStalled: "the runtime's; tests/runtime/test_runtime.py",
     FloodChange: "of a transport that can filter; tests/core/test_floods.py",
     EventsMissed: "that of a slow observer; tests/aio/test_subscriptions.py",
 }

@@ -18,6 +18,7 @@ from pycarp.core import (
     Transmit,
 )
 from pycarp.core.events import ActuationFailed, ConflictWon, Departed
+from pycarp.core.host.decision import Decision
 from pycarp.core.host.host import REACTIONS
 from pycarp.core.host.states import Backup, Init, Master
 from pycarp.core.inputs import (
@@ -1075,3 +1076,43 @@ def test_a_single_send_that_failed_is_soon_forgotten() -> None:
     host.feed(TransmitReported(KEY, None, Family.IPV4))
 
     assert reasons(host.hear(advert(advskew=100))) == []
+
+
+# After a hand-over
+
+
+def handed_over() -> Bench:
+    """Return a BACKUP that preempts and has handed over: demoted by 240, it claims more than advskew 254 does."""
+    host = master(config(preempt=True))
+    host.report(Action.HOLD)
+    host.feed(HandOverAsked(KEY))
+    host.report(Action.DROP)
+    return host
+
+
+def test_a_host_that_handed_over_leaves_the_addresses_to_the_slowest_host() -> None:
+    host = handed_over()
+
+    host.hear(advert(advskew=254))
+
+    assert host.state is State.BACKUP
+    assert [peer.decision for peer in host.engine.host_snapshot(KEY).peers] == [Decision.HANDED_OVER]
+
+
+def test_a_host_that_handed_over_preempts_again_once_it_is_restored() -> None:
+    host = handed_over()
+    host.hear(advert(advskew=254))
+
+    host.feed(DemotionSet(KEY, "handed over", 0))
+    host.hear(advert(advskew=254, counter=8), at_ns=host.now_ns + seconds(1))
+
+    assert host.state is State.MASTER
+
+
+def test_a_host_that_handed_over_follows_the_bow_out_of_the_other() -> None:
+    host = handed_over()
+    host.hear(advert(advskew=254))
+
+    host.hear(advert(advbase=255, advskew=255, counter=8), at_ns=host.now_ns + seconds(1))
+
+    assert host.state is State.MASTER

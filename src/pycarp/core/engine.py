@@ -449,6 +449,9 @@ class Engine:
         config = resident.ctx.config
         total, causes = self._ledger.total(config), self._ledger.causes(config)
         out.append(Publish(DemotionChange(key=resident.key, at_ns=now_ns, total=total, causes=causes)))
+        has_handed_over = self._ledger.amount(resident.key, HANDED_OVER) != 0
+        environment = replace(resident.ctx.environment, has_handed_over=has_handed_over)
+        self._set_environment(resident, environment, now_ns, out)
         self._give(resident.key, DemotionChanged(total), now_ns, out)
 
     def _weigh_link(self, link: str, now_ns: int, out: Outbox) -> None:

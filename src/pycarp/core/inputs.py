@@ -187,7 +187,8 @@ class Environment:
     ``own`` are the link's addresses that no host shares, in the order of preference for a source. ``cannot_send`` are
     the families in which the last advertisement could not be sent; None among them if families do not differ in that.
     ``wants_send_reports`` is set as long as it matters that an advertisement could be sent. A host that ``goes_last``
-    could not hold its addresses lately, or could not send: it leaves them to every other host.
+    could not hold its addresses lately, or could not send: it leaves them to every other host. One that
+    ``has_handed_over`` preempts nobody until an administrator restores it.
     """
 
     link_is_up: bool
@@ -197,6 +198,7 @@ class Environment:
     cannot_send: frozenset[Family | None] = frozenset()
     wants_send_reports: bool = False
     goes_last: bool = False
+    has_handed_over: bool = False
 
     @property
     def is_ready(self) -> bool:

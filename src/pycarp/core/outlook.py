@@ -49,7 +49,13 @@ def _from_backup(host: HostSnapshot) -> Iterator[Outlook]:
     for family, at_ns in host.master_down_at_ns.items():
         condition = f"no advertisement over IPv{family.value} until then"
         yield Outlook(state=State.MASTER, reason=Reason.MASTER_SILENT, condition=condition, at_ns=at_ns)
-    yield Outlook(state=State.MASTER, reason=Reason.MASTER_LEFT, condition="the master bows out")
+    condition = "the master bows out" + (" and no other host takes over" if host.goes_last else "")
+    yield Outlook(state=State.MASTER, reason=Reason.MASTER_LEFT, condition=condition)
+    if host.goes_last:
+        return
+    if host.config.dialect.relieves_demoted:
+        condition = f"the master advertises a demotion above {host.claim.demote}"
+        yield Outlook(state=State.MASTER, reason=Reason.MASTER_DEMOTED, condition=condition)
     if host.preempts:
         condition = f"the only master advertises less often than every {_every(host.claim)}"
         yield Outlook(state=State.MASTER, reason=Reason.PREEMPTING, condition=condition)

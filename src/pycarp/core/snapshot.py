@@ -92,7 +92,7 @@ def snapshot_of(ctx: Context, causes: tuple[tuple[str, int], ...], rejected: int
         deadline_ns=turn_at_ns(ctx),
         rejected=rejected,
         contested=contested,
-        preempts=ctx.config.preempt or ctx.environment.node_preempts,
+        preempts=(ctx.config.preempt or ctx.environment.node_preempts) and not ctx.environment.has_handed_over,
         stage=present.takeover.stage if isinstance(present, Master) else None,
         master_down_at_ns=dict(present.master_down_at_ns) if isinstance(present, Backup) else {},
         cannot_send=ctx.environment.cannot_send,

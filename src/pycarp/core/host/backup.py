@@ -71,7 +71,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
         return Decision.TAKES_OVER
     decision = Decision.FOLLOWS_MASTER
     if verdict is Verdict.STRONGER:
-        decision = Decision.LEFT_TO_OTHERS if ctx.environment.goes_last else Decision.NOT_PREEMPTING
+        decision = _why_left(ctx)
     _publish_master(ctx, state, event)
     _follow(ctx, state, event)
     if not may_be_old and state.announced.get(family) == event.source:
@@ -85,11 +85,19 @@ def _reason_to_take_over(ctx: Context, event: AdvertisementReceived, verdict: Ve
         return None
     if ctx.config.dialect.relieves_demoted and event.claim.demote > ctx.claim.demote:
         return Reason.MASTER_DEMOTED
-    if verdict is Verdict.STRONGER and (ctx.config.preempt or ctx.environment.node_preempts):
+    preempts = (ctx.config.preempt or ctx.environment.node_preempts) and not ctx.environment.has_handed_over
+    if verdict is Verdict.STRONGER and preempts:
         return Reason.PREEMPTING
     if ctx.config.tolerated_ns < event.claim.interval_ns and not _is_left_alone(ctx, verdict):
         return Reason.MASTER_TOO_SLOW
     return None
+
+
+def _why_left(ctx: Context) -> Decision:
+    """Return why this host does not relieve a MASTER that is weaker."""
+    if ctx.environment.goes_last:
+        return Decision.LEFT_TO_OTHERS
+    return Decision.HANDED_OVER if ctx.environment.has_handed_over else Decision.NOT_PREEMPTING
 
 
 def _is_left_alone(ctx: Context, verdict: Verdict) -> bool:

@@ -33,6 +33,7 @@ class Decision(StrEnum):
     STALE_BOW_OUT = "the bow-out may be old, because this process stood still; waits for the next master"
     NO_VACANCY = "another master was heard besides the one that bows out"
     LEFT_TO_OTHERS = "cannot serve the addresses, so that the others go first"
+    HANDED_OVER = "handed the addresses over, and does not take them back"
     TAKES_OVER = "takes over"
 
     # In MASTER
