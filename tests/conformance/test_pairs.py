@@ -29,14 +29,14 @@ ADDRESSES = {
 }
 
 _PLAIN = {UNIVERSAL, FREEBSD, FREEBSD9, OPENBSD}
-_ORIGINAL = {FREEBSD, FREEBSD9}
+_ORIGINAL = {UNIVERSAL, FREEBSD, FREEBSD9}
 _SKIPPING = {UNIVERSAL, OPENBSD}
 
 PAIRS = list(product(ALL, ALL))
 
 
 def is_compatible(one: Dialect, other: Dialect, what: str) -> bool:
-    """Say what the tables say: "Which profiles may share one vhid" of dialects.md, and carp.md 3.6."""
+    """Say what the tables say: "Which profiles may share one vhid" of dialects.md, carp.md 3.6, and 14."""
     both = {one, other}
     match what:
         case "one IPv4":

@@ -5,9 +5,9 @@ from pycarp.dialects import UNIVERSAL
 from pycarp.dialects.base import Claim, Farewell
 
 
-def test_it_signs_without_link_locals_and_accepts_both_layouts() -> None:
-    """Source: OpenBSD does so, carp.md 3.3."""
-    assert UNIVERSAL.layouts == (DigestLayout.WITHOUT_LINK_LOCAL, DigestLayout.ORIGINAL)
+def test_it_signs_link_locals_and_accepts_both_layouts() -> None:
+    """Source: FreeBSD signs those that were configured, carp.md 14; OpenBSD accepts both, carp.md 3.3."""
+    assert UNIVERSAL.layouts == (DigestLayout.ORIGINAL, DigestLayout.WITHOUT_LINK_LOCAL)
 
 
 def test_it_bows_out_and_says_when_it_has_given_way() -> None:

@@ -21,7 +21,8 @@ from pycarp.wire.advertisement import ChecksumForm
 UNIVERSAL = Dialect(
     name="universal",
     hash_order=HashOrder.SORTED,  # what all systems of today do
-    layouts=(DigestLayout.WITHOUT_LINK_LOCAL, DigestLayout.ORIGINAL),  # OpenBSD sends and accepts so, carp.md 3.3
+    # Signs as FreeBSD and NetBSD do, which OpenBSD accepts as well; hears all three: carp.md 3.3 and 14.
+    layouts=(DigestLayout.ORIGINAL, DigestLayout.WITHOUT_LINK_LOCAL),
     signs_lladdr=False,  # nobody else would accept it
     # Unicast to any number of peers.
     limits=Limits(advbase_min=0, peer_families=(Family.IPV4, Family.IPV6), has_own_group=True, has_dead_ratio=True),
