@@ -198,3 +198,28 @@ def test_the_scope_of_a_link_local_address_is_the_interface_and_not_kept() -> No
     made = config(addresses=("fe80::50%fxp0/64",), peers=("fe80::5%fxp0",))
 
     assert (made.shared, made.peers) == ((IPv6Interface("fe80::50/64"),), (IPv6Address("fe80::5"),))
+
+
+MISTAKES = [
+    ("mac", "foo", "mac 'foo' is none of virtual, interface, auto"),
+    ("dialect", "openbsd", "dialect 'openbsd' is not a Dialect"),
+    ("peer_dialects", ("openbsd",), "dialect 'openbsd' is not a Dialect"),
+    ("groups", "web", r"groups 'web' is not a list; pass \['web'\]"),
+    ("groups", (1, 2), "group 1 is not text of one line"),
+    ("interface", None, "interface None is not the name of an interface"),
+    ("passphrase", None, "passphrase is neither text nor octets"),
+    ("preempt", "no", "preempt 'no' is neither True nor False"),
+    ("neutral", 1, "neutral 1 is neither True nor False"),
+    ("addresses", "192.0.2.1/24", r"addresses '192.0.2.1/24' is not a list; pass \['192.0.2.1/24'\]"),
+    ("peers", "192.0.2.9", r"peers '192.0.2.9' is not a list"),
+    ("name", "a\nb", r"name 'a\\nb' is not text of one line"),
+    ("lladdr", "02:00:00:00:00:01", "lladdr '02:00:00:00:00:01' is no MacAddress"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), MISTAKES, ids=lambda each: str(each)[:20])
+def test_a_mistake_of_somebody_without_a_type_checker_is_named(name: str, value: object, said: str) -> None:
+    settings = {"interface": "fxp0", "vhid": 1, "passphrase": SECRET, "addresses": ("192.168.1.50/24",)}
+
+    with pytest.raises(ConfigError, match=said):
+        HostConfig(**{**settings, name: value})  # type: ignore[arg-type]

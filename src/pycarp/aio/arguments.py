@@ -5,16 +5,14 @@ Every error names the value, the bound and the way out.
 
 import math
 from collections.abc import Iterable
-from typing import TypeVar
 
+from pycarp.core.checks import check_flag
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.errors import ConfigError
 
 AMOUNT_MAX = 2**31 - 1
 """As far as ``net.inet.carp.demotion`` goes; advertised are 240 at most."""
-
-T = TypeVar("T")
 
 
 def state_named(state: object) -> State:
@@ -45,12 +43,6 @@ def check_group(group: object) -> None:
         raise ConfigError(f"group {group!r} is not the name of an interface group; leave it out to mean all hosts")
 
 
-def check_flag(name: str, value: object) -> None:
-    """Raise ConfigError unless a switch is True or False."""
-    if not isinstance(value, bool):
-        raise ConfigError(f"{name} {value!r} is neither True nor False")
-
-
 def check_count(name: str, value: object) -> None:
     """Raise ConfigError unless this is a whole number from 0 on."""
     if type(value) is not int or not 0 <= value <= AMOUNT_MAX:
@@ -77,15 +69,6 @@ def check_settings(settings: object) -> None:
     for name in ("senderr_demotion_factor", "ifdown_demotion_factor"):
         if getattr(settings, name) is not None:
             check_count(name, getattr(settings, name))
-
-
-def listed(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
-    """Return several values as a tuple, None as it is; ConfigError for a single text, and for what is no iterable."""
-    if values is None:
-        return None
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise ConfigError(f"{name} {values!r} is not a list; pass [{values!r}] for a single one")
-    return tuple(values)
 
 
 def check_methods(what: str, backend: object, names: Iterable[str]) -> None:

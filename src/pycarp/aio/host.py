@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from pycarp.aio.arguments import check_amount, check_cause, check_flag, check_span, listed, state_named
+from pycarp.aio.arguments import check_amount, check_cause, check_span, state_named
 from pycarp.aio.host_runtime import HostRuntime
 from pycarp.aio.listener import Callback, check_callback
 from pycarp.aio.subscriptions import IsMeant, Subscription
 from pycarp.aio.tenure import CLEAN_UP_S, Tenure, TokenSource
 from pycarp.auth.key import Passphrase
+from pycarp.core.checks import check_flag, listed
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.events import MasterHeard, StateChange
 from pycarp.core.host_config import HostConfig

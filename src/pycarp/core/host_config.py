@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_interface
 
 from pycarp.auth.key import Passphrase
+from pycarp.core.checks import check_flag, check_line, check_range, listed
 from pycarp.dialects.base import AddressMac, Dialect
 from pycarp.dialects.compatibility import obstacles
 from pycarp.dialects.rules import DEAD_RATIO
@@ -87,16 +88,18 @@ class HostConfig:
     """A MASTER that announces a longer interval is taken over from at once."""
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         limits = self.dialect.limits
-        _check_range("vhid", self.vhid, 1, 255)
-        _check_range("advbase", self.advbase, limits.advbase_min, 255)
-        _check_range("advskew", self.advskew, 0, limits.advskew_max)
+        check_range("vhid", self.vhid, 1, 255)
+        check_range("advbase", self.advbase, limits.advbase_min, 255)
+        check_range("advskew", self.advskew, 0, limits.advskew_max)
         _check_link_name(self.interface)
         # A value that exists is legal and in its final types; frozen dataclasses are normalised this way.
         if not isinstance(self.passphrase, Passphrase):
             object.__setattr__(self, "passphrase", Passphrase(self.passphrase))
-        shared = tuple(_parse_interface(each) for each in self.addresses)
-        peers = tuple(_parse_address("peer", each) for each in self.peers)
+        shared = tuple(_parse_interface(each) for each in listed("addresses", self.addresses) or ())
+        peers = tuple(_parse_address("peer", each) for each in listed("peers", self.peers) or ())
+        object.__setattr__(self, "groups", listed("groups", self.groups))
         object.__setattr__(self, "key", HostKey(self.interface, self.vhid))
         object.__setattr__(self, "addresses", shared)
         object.__setattr__(self, "shared", shared)
@@ -113,7 +116,7 @@ class HostConfig:
         object.__setattr__(self, "master_down_ns", self.dialect.master_down_ns(*timing))
         object.__setattr__(self, "tolerated_ns", self.dialect.tolerated_ns(*timing))
         every_s = self.dialect.announce_every_s if self.announce_every_s is None else self.announce_every_s
-        _check_range("announce_every_s", every_s, 0, _DAY_S)
+        check_range("announce_every_s", every_s, 0, _DAY_S)
         object.__setattr__(self, "refresh_s", every_s)
         if not self.name:
             object.__setattr__(self, "name", str(self.key))
@@ -165,12 +168,24 @@ def _mac_mode(config: HostConfig) -> MacMode:
     return MacMode.AUTO
 
 
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    # A bool is an int to Python, and a float would break only when the first advertisement is packed.
-    if type(value) is not int:
-        raise ConfigError(f"{name} {value!r} is not a whole number")
-    if not low <= value <= high:
-        raise ConfigError(f"{name} {value} is outside {low}-{high}")
+def _check_kinds(config: HostConfig) -> None:
+    """Raise ConfigError for a value of a type that no setting of this name has."""
+    for name in ("preempt", "broadcasts", "neutral", "ignores_link"):
+        check_flag(name, getattr(config, name))
+    for dialect in (config.dialect, *(listed("peer_dialects", config.peer_dialects) or ())):
+        if not isinstance(dialect, Dialect):
+            raise ConfigError(f"dialect {dialect!r} is not a Dialect; pass one of pycarp.dialects, such as UNIVERSAL")
+    for group in listed("groups", config.groups) or ():
+        check_line("group", group)
+    check_line("name", config.name)
+    if not isinstance(config.interface, str):
+        raise ConfigError(f"interface {config.interface!r} is not the name of an interface")
+    if not isinstance(config.passphrase, Passphrase | str | bytes):
+        raise ConfigError("passphrase is neither text nor octets; an empty one is ''")
+    if config.mac is not None and config.mac not in tuple(MacMode):
+        raise ConfigError(f"mac {config.mac!r} is none of {', '.join(MacMode)}")
+    if not isinstance(config.lladdr, MacAddress | None):
+        raise ConfigError(f"lladdr {config.lladdr!r} is no MacAddress; pass vocabulary.MacAddress.parse(...)")
 
 
 def _check_link_name(name: str) -> None:
@@ -254,7 +269,7 @@ def _check_key(secret: Passphrase, dialect: Dialect) -> None:
 
 
 def _check_dead_ratio(config: HostConfig) -> None:
-    _check_range("dead ratio", config.dead_ratio, 1, 255)
+    check_range("dead ratio", config.dead_ratio, 1, 255)
     if config.dead_ratio != DEAD_RATIO and not config.dialect.limits.has_dead_ratio:
         raise ConfigError(f"dead ratio {config.dead_ratio}: dialect {config.dialect.name} waits for {DEAD_RATIO} only")
 

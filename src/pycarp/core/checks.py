@@ -1,0 +1,42 @@
+"""Checks of values that callers pass: whoever writes Python may pass anything.
+
+Each raises ConfigError, which names the value, what it should be, and the way out.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import TypeVar
+
+from pycarp.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise ConfigError unless a switch is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} {value!r} is neither True nor False")
+
+
+def check_range(name: str, value: object, low: int, high: int) -> None:
+    """Raise ConfigError unless a value is a whole number from ``low`` to ``high``."""
+    # A bool is an int to Python, and a float would break only when the first advertisement is packed.
+    if type(value) is not int:
+        raise ConfigError(f"{name} {value!r} is not a whole number")
+    if not low <= value <= high:
+        raise ConfigError(f"{name} {value} is outside {low}-{high}")
+
+
+def check_line(name: str, value: object) -> None:
+    """Raise ConfigError unless a value is text without control characters, which a line of a log can show."""
+    if not isinstance(value, str) or any(unicodedata.category(each) == "Cc" for each in value):
+        raise ConfigError(f"{name} {value!r} is not text of one line")
+
+
+def listed(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
+    """Return several values as a tuple, None as it is; ConfigError for a single text, and for what is no iterable."""
+    if values is None:
+        return None
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ConfigError(f"{name} {values!r} is not a list; pass [{values!r}] for a single one")
+    return tuple(values)
