@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pycarp import dialects
-from pycarp.cli.options import map_option
+from pycarp.cli.options import format_option, map_option
 from pycarp.config import ConfigProblems, NodeConfig, Problem, grammars
 from pycarp.config.check import CheckedFile, Finding, Severity, count
 from pycarp.config.check import check as findings_of
@@ -37,12 +37,7 @@ addresses for the same vhid are warned about. Passwords are never printed.
 Exit status: 0 well, 1 warnings with --strict, 2 errors."""
 )
 @click.argument("files", type=click.Path(path_type=Path, readable=False), nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--format",
-    "grammar",
-    type=click.Choice([each.value for each in Grammar]),
-    help="The grammar of the files; without it their names or texts tell.",
-)
+@format_option
 @click.option(
     "--dialect",
     type=click.Choice([each.name for each in dialects.ALL]),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pycarp.config.grammars import Grammar
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_client import default_path
 from pycarp.errors import UsageError
@@ -27,6 +28,13 @@ state_option = click.option(
     metavar="DIR",
     show_default=f"{state_folder.DEFAULT}; PYCARP_STATE",
     help="Folder in which daemons note what they have on this machine.",
+)
+
+format_option = click.option(
+    "--format",
+    "grammar",
+    type=click.Choice([each.value for each in Grammar]),
+    help="The grammar of the files; without it their names or texts tell.",
 )
 
 

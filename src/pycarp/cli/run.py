@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pycarp import actuators, dialects, transports
-from pycarp.cli.options import control_option, map_option, state_option, sysctl_option
+from pycarp.cli.options import control_option, format_option, map_option, state_option, sysctl_option
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.app import DaemonOptions, serve
 from pycarp.daemon.config_source import ConfigSource
@@ -63,12 +63,7 @@ Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."
     metavar="FILE",
     help="FreeBSD rc.conf with carp lines, of either generation, whatever its name.",
 )
-@click.option(
-    "--format",
-    "grammar",
-    type=click.Choice([each.value for each in Grammar]),
-    help="The grammar of FILE; without it its name or its text tells.",
-)
+@format_option
 @map_option
 @sysctl_option
 @click.option(

@@ -29,29 +29,26 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconfiguration:
+class _FromTo:
+    old: HostConfig
+    new: HostConfig
+
+    @property
+    def key(self) -> HostKey:
+        """Whose change it is."""
+        return self.new.key
+
+
+class Reconfiguration(_FromTo):
     """A host gets other settings and keeps state, epoch and mastership."""
 
-    old: HostConfig
-    new: HostConfig
-
-    @property
-    def key(self) -> HostKey:
-        """Whose change it is."""
-        return self.new.key
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Replacement:
+class Replacement(_FromTo):
     """A host leaves and comes back with settings that cannot be changed in place."""
 
-    old: HostConfig
-    new: HostConfig
-
-    @property
-    def key(self) -> HostKey:
-        """Whose change it is."""
-        return self.new.key
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from pycarp import dialects
-from pycarp.cli.options import sysctl_option
+from pycarp.cli.options import format_option, sysctl_option
 from pycarp.cli.simulate import faults as fault_words
 from pycarp.cli.simulate.crew import Crew
 from pycarp.cli.simulate.picture import draw
@@ -95,12 +95,7 @@ def _hours(_context: click.Context, _parameter: click.Parameter, value: float) -
     default=1,
     help="Make so many machines of each, with advskew raised by 100 each.",
 )
-@click.option(
-    "--format",
-    "grammar",
-    type=click.Choice([each.value for each in Grammar]),
-    help="The grammar of all CONFIG; without it their names or texts tell.",
-)
+@format_option
 @click.option(
     "--dialect",
     type=click.Choice([each.name for each in dialects.ALL]),
