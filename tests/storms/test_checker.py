@@ -86,8 +86,8 @@ def test_a_slow_drop_excuses_two_owners_beyond_the_grace_only() -> None:
     plan = Plan(delay_us=50)
     late = record_of(ownership("a", 3.0, 10.4), ownership("b", 9.93, None), plan=plan, done=(slow,))
     late.changes[0, 1][1] = Change(9.91, State.BACKUP, Reason.BETTER_MASTER)
-    early = record_of(ownership("a", 3.0, 10.4), ownership("b", 9.91, None), plan=plan, done=(slow,))
-    early.changes[0, 1][1] = Change(9.905, State.BACKUP, Reason.BETTER_MASTER)
+    early = record_of(ownership("a", 3.0, 10.4), ownership("b", 9.905, None), plan=plan, done=(slow,))
+    early.changes[0, 1][1] = Change(9.903, State.BACKUP, Reason.BETTER_MASTER)
 
     assert (promises(late), promises(early)) == ([], [Promise.TWO_OWNERS])
 

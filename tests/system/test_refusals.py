@@ -171,18 +171,26 @@ async def test_a_guardian_that_gets_no_descriptors_is_an_error_and_keeps_none(le
 
 @contextlib.contextmanager
 def tiny_file_system(folder: Path) -> Iterator[Path]:
-    """A file system of one page for all files, so that the second that is written to is one too many."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,mode=755", "tmpfs", str(folder)], check=True)
+    """A file system of a few pages for all files."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k,mode=755", "tmpfs", str(folder)], check=True)
     try:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+def fill(path: Path) -> None:
+    """Write pages until there is no room for another."""
+    with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+
+
 def test_a_journal_on_a_full_disk_is_not_begun_and_leaves_no_file(tmp_path: Path) -> None:
     require("mount")
     with tiny_file_system(tmp_path) as folder:
-        (folder / "filler").write_bytes(bytes(4096))
+        state_folder.make(folder)
+        fill(folder / "filler")
         before = open_descriptors()
         with pytest.raises(ConfigError, match=r"^cannot use .*: No space left on device; name another folder with --"):
             Journal.begin(folder)
