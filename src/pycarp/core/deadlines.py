@@ -37,11 +37,12 @@ class DeadlineIndex:
 
     def pop_due(self, now_ns: int) -> list[HostKey]:
         """Remove and return the hosts whose entries have come; their true deadlines must be noted again."""
-        due = []
-        while (at_ns := self.earliest_ns()) is not None and at_ns <= now_ns:
-            _at_ns, key = heapq.heappop(self._heap)
-            del self._live[key]
-            due.append(key)
+        due, heap, live = [], self._heap, self._live
+        while heap and heap[0][0] <= now_ns:
+            at_ns, key = heapq.heappop(heap)
+            if live.get(key) == at_ns:
+                del live[key]
+                due.append(key)
         return due
 
     def earliest_ns(self) -> int | None:

@@ -7,7 +7,6 @@ from typing import assert_never
 from pycarp.core.copying import captured, copied, restored
 from pycarp.core.events import Mismatch
 from pycarp.core.host.context import Context, HostMemento
-from pycarp.core.host.host import deadline_ns
 from pycarp.core.speaker import Speaker, SpeakerMemento
 from pycarp.core.statistics import DropReason
 from pycarp.core.trouble import Contest, Distrust, SendAccount
@@ -87,7 +86,7 @@ class Resident:
     @property
     def deadline_ns(self) -> int | None:
         """When time matters next, to the host or to how far it is trusted."""
-        due_ns = deadline_ns(self.ctx)
+        due_ns = self.ctx.state.deadline_ns
         times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.contest.forgiven_at_ns)
         if times_ns == _TRUSTED:
             return due_ns

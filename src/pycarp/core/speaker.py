@@ -189,10 +189,11 @@ class Speaker:
     ) -> list[Outgoing]:
         spoken, signer = self._spoken(now_ns) if self._formers else (self._config, self._signer)
         source_mac = self._mac if owns else None
+        routes = self._routes_from(own)
         outgoing = []
         for family in spoken.families:
             advert = self._sign(claim, signer, counter())
-            for destination, source, is_to_group in self._routes_from(own)[family]:
+            for destination, source, is_to_group in routes[family]:
                 outgoing.append(
                     self._outgoing(advert, family, source, destination, source_mac, is_to_group=is_to_group)
                 )

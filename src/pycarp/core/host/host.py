@@ -89,14 +89,9 @@ def _publish_decision(ctx: Context, peer: Peer) -> None:
         )
 
 
-def deadline_ns(ctx: Context) -> int | None:
-    """Return when the host must be told that time has passed; None in INIT."""
-    return None if isinstance(ctx.state, Init) else ctx.state.deadline_ns
-
-
 def turn_at_ns(ctx: Context) -> int | None:
     """Return when the host will advertise as MASTER, or take over as BACKUP unless somebody speaks; None in INIT."""
-    return ctx.state.advertise_at_ns if isinstance(ctx.state, Master) else deadline_ns(ctx)
+    return ctx.state.advertise_at_ns if isinstance(ctx.state, Master) else ctx.state.deadline_ns
 
 
 def has_departed(ctx: Context) -> bool:

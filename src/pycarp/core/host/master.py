@@ -152,7 +152,8 @@ def _send_answer(ctx: Context, state: Master) -> None:
 
 def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
     """Do what is due: hold, answer, advertise or renew the lease, announce."""
-    hold_if_due(ctx, state)
+    if state.takeover.hold_at_ns is not None:
+        hold_if_due(ctx, state)
     if state.answering.at_ns is not None and state.answering.at_ns <= ctx.now_ns:
         _send_answer(ctx, state)
     if state.advertise_at_ns <= ctx.now_ns:

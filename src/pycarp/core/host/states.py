@@ -25,6 +25,10 @@ class Init:
     is_final: bool = False
     handed_over: bool = False
 
+    @property
+    def deadline_ns(self) -> None:
+        """Never: nothing happens to it by time alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
