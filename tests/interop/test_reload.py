@@ -162,3 +162,32 @@ def test_a_daemon_of_interfaces_that_do_not_exist_names_the_way_out_and_leaves(
         assert daemon.lines("if it is one of these: --map em9=fxp0")
         daemon.process.terminate()
         assert daemon.process.wait(2) == 0
+
+
+def own_addresses(segment: Segment) -> str:
+    return segment.run("a", ["ip", "-brief", "address", "show", "dev", "fxp0"])
+
+
+def test_a_daemon_does_not_start_with_an_address_of_its_machine(segment: Segment, tmp_path: Path) -> None:
+    before = own_addresses(segment)
+    own = host(1).replace("192.168.1.51/24", "192.168.1.3/32")
+    with Toml(segment, "a", tmp_path, own) as daemon:
+        assert daemon.process.wait(STARTED_S) == 2
+        assert daemon.lines("carp1: 192.168.1.3 is this machine's own address, on fxp0; share another")
+
+    assert own_addresses(segment) == before
+
+
+def test_a_running_daemon_takes_no_address_of_its_machine(segment: Segment, tmp_path: Path) -> None:
+    before = own_addresses(segment)
+    with Toml(segment, "a", tmp_path, host(1)) as daemon:
+        wait_until(lambda: daemon.are_in("carp1"), STARTED_S)
+
+        alias = daemon.command("ifconfig", "carp1", "alias", "192.168.1.3/24")
+        daemon.file.write_text(host(1) + host(2).replace("192.168.1.52/24", "192.168.1.3/24"))
+        reload = daemon.command("reload")
+
+        for done in (alias, reload):
+            assert (done.returncode, "192.168.1.3 is this machine's own address" in done.stderr) == (2, True)
+        assert daemon.are_in("carp1")
+        assert own_addresses(segment) == before

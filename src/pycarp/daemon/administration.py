@@ -8,6 +8,7 @@ from pycarp.aio.node import Node
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.state import State
 from pycarp.daemon.control_messages import GroupReply, HandoverReply, HandoverRequest, IfconfigRequest
+from pycarp.daemon.own_addresses import OwnAddresses
 from pycarp.errors import UsageError
 from pycarp.vocabulary import Interface
 
@@ -20,8 +21,9 @@ _CAUSE = "carpdemote"
 class Administration:
     """Carries out changes; every method raises UsageError or ConfigError when asked for something impossible."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, own: OwnAddresses | None = None) -> None:
         self._node = node
+        self._own = own
 
     def change(self, request: IfconfigRequest) -> None:
         """Change one host: settings first, so that one that is refused changes nothing."""
@@ -79,6 +81,8 @@ class Administration:
             if owners:
                 raise UsageError(f"{address.ip} is shared by {owners[0].name} already")
             shared.append(address)
+            if self._own is not None:
+                self._own.refuse_more(host.config, address)
         return shared
 
     def _owners(self, address: Interface, *, besides: VirtualHost) -> list[VirtualHost]:

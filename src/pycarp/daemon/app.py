@@ -29,6 +29,7 @@ from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.own_addresses import OwnAddresses
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier
@@ -68,7 +69,7 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
 
     First come the control socket, which says so until the daemon is ready, and a lock for each host; nothing is touched
     before. Raises UsageError when another process has either, ConfigError, TransportError, ActuatorError,
-    RecordingError or ControlError when it cannot start, TimeoutError when addresses could not be dropped at the end.
+    RecordingError when it cannot start, TimeoutError when addresses could not be dropped at the end.
     """
     stop, hangup = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
     desk = ControlDesk()
@@ -109,8 +110,10 @@ class Daemon:
         )
         self._events = EventLogger()
         self._sysctls = Sysctls(self._node, self._set_log)
-        self._administration = Administration(self._node)
-        self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet)
+        own = OwnAddresses(self._node) if plane.guardian else None
+        self._administration = Administration(self._node, own)
+        self._own = own
+        self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, own=own)
         self._reloader = Reloader(
             self._node,
             self._hosts,
@@ -118,6 +121,7 @@ class Daemon:
             source=options.source,
             config=config,
             fixed=[name for name, _value in options.sysctls],
+            own=own,
         )
         self._started_s = time.monotonic()
 
@@ -147,6 +151,8 @@ class Daemon:
     async def _set_up(self, stop: asyncio.Event) -> None:
         for name, value in (*self._config.sysctls, *self._options.sysctls):
             self._sysctls.write(name, value)
+        if self._own is not None:
+            self._own.refuse(self._config.hosts)
         for config in self._config.hosts:
             if stop.is_set():
                 return

@@ -18,6 +18,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.own_addresses import OwnAddresses
 from pycarp.daemon.reload import Addition, Change, Reconfiguration, Removal, Replacement, diff, price
 from pycarp.daemon.sysctls import PREFIX, Sysctls
 from pycarp.errors import CarpError, ConfigError
@@ -41,6 +42,7 @@ class Reloader:
         source: ConfigSource,
         config: NodeConfig,
         fixed: Iterable[str],
+        own: OwnAddresses | None = None,
     ) -> None:
         self._node = node
         self._hosts = hosts
@@ -48,6 +50,7 @@ class Reloader:
         self._source = source
         self._config = config
         self._fixed = frozenset(fixed)
+        self._own = own
         self._reloading = asyncio.Lock()
 
     async def plan(self, text: str | None, file: Path | None, *, rolling_s: float = 0) -> list[str]:
@@ -85,6 +88,8 @@ class Reloader:
         lines = [f"{what} {old} -> {new} needs a restart" for what, old, new in pairs if old != new]
         if lines:
             raise ConfigError("\n".join(lines))
+        if self._own is not None:
+            self._own.refuse(config.hosts)
         return config
 
     def _line(self, change: Change, states: dict[HostKey, State], rolling_s: float) -> str:
