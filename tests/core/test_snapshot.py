@@ -1,6 +1,7 @@
 """Views of an engine: what they tell, and that looking changes nothing."""
 
 from dataclasses import FrozenInstanceError
+from ipaddress import ip_address
 
 import pytest
 
@@ -62,6 +63,60 @@ def test_it_tells_whose_advertisement_was_heard_last() -> None:
 
 def test_nobody_was_heard_in_the_beginning() -> None:
     assert view(bench()).peer is None
+
+
+OTHER = ip_address("192.168.1.7")
+
+
+def test_the_strongest_that_was_heard_is_master() -> None:
+    host = bench(config(advskew=200))
+    host.hear(advert(advskew=5), at_ns=seconds(1))
+    host.hear(advert(advskew=100, source=OTHER, counter=50), at_ns=seconds(1.001))
+
+    found = view(host).master
+
+    assert found is not None
+    assert found.source == PEER
+
+
+def test_a_peer_that_bowed_out_is_not_master() -> None:
+    host = bench(config(advskew=200))
+    host.hear(advert(advskew=100, source=OTHER), at_ns=seconds(1))
+    host.hear(advert(advbase=255, advskew=255, counter=8), at_ns=seconds(1.1))
+
+    found = view(host).master
+
+    assert found is not None
+    assert found.source == OTHER
+
+
+def test_a_peer_that_fell_silent_is_master_no_more() -> None:
+    host = bench(config(advskew=200))
+    host.hear(advert(advskew=5), at_ns=seconds(1))
+    for second in (3.6, 4.6):
+        host.hear(advert(advskew=100, source=OTHER, counter=int(10 * second)), at_ns=seconds(second))
+
+    found = view(host).master
+
+    assert found is not None
+    assert found.source == OTHER
+
+
+def test_a_master_of_two_families_has_one_name() -> None:
+    both = ("192.168.1.50/24", "2001:db8::50/64")
+    host = bench(config(advskew=200, addresses=both))
+    host.hear(advert(addresses=both), at_ns=seconds(1))
+    for number, source in enumerate(("fe80::99", "::")):
+        host.hear(advert(addresses=both, source=ip_address(source), counter=8 + number), at_ns=seconds(1))
+
+    found = view(host).master
+
+    assert found is not None
+    assert found.source == PEER
+
+
+def test_nobody_is_master_in_the_beginning() -> None:
+    assert view(bench()).master is None
 
 
 def test_it_tells_the_claim_with_the_demotion_and_its_causes() -> None:

@@ -164,7 +164,7 @@ def test_nobody_removes_a_socket_that_is_not_its_own(tmp_path: Path) -> None:
 def test_a_file_in_the_place_of_the_socket_is_kept(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("precious")
 
-    with pytest.raises(ControlError, match="cannot make the control socket"):
+    with pytest.raises(UsageError, match="cannot make the control socket"):
         asyncio.run(ask(tmp_path / "s", StatusRequest(), DoneReply))
 
     assert (tmp_path / "s").read_text() == "precious"

@@ -245,9 +245,15 @@ class VirtualHost:
                 async with asyncio.timeout(timeout_s):
                     async for event in events:
                         if isinstance(event, MasterHeard):
-                            return event.source, timeout_s
+                            return await self._successor(event.source), timeout_s
                     raise UsageError(f"virtual host {self._name} has departed")
         return None, timeout_s
+
+    async def _successor(self, first: Address) -> Address:
+        """Return who is MASTER once all that heard the bow-out have settled it; ``first`` is who was heard first."""
+        await asyncio.sleep(2 * self.config.dialect.contention_ns / NS_PER_S)
+        master = self.snapshot().master
+        return first if master is None else master.source
 
     async def _dropped(self) -> None:
         try:

@@ -59,6 +59,19 @@ class HostSnapshot:
         """The peer heard last, None if nobody was."""
         return last_heard({(peer.source, peer.family): peer for peer in self.peers})
 
+    @property
+    def master(self) -> Peer | None:
+        """The peer that is MASTER as far as was heard, None if none is: the strongest of those that have not left.
+
+        One that was not heard for three of its intervals before the last one counts no more. Of the addresses of one
+        machine it is always the same one, IPv4 first.
+        """
+        there = [peer for peer in self.peers if not peer.has_left]
+        last_ns = max((peer.at_ns for peer in there), default=0)
+        lately = [peer for peer in there if last_ns - peer.at_ns < 3 * peer.claim.interval_ns]
+        heeds_demote = self.config.dialect.relieves_demoted
+        return min(lately, key=lambda peer: _rank(peer, heeds_demote=heeds_demote), default=None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSnapshot:
@@ -74,6 +87,11 @@ class EngineSnapshot:
     def statistics(self) -> Statistics:
         """The counters of the whole node."""
         return sum((link.counts for link in self.links.values()), Statistics())
+
+
+def _rank(peer: Peer, *, heeds_demote: bool) -> tuple[object, ...]:
+    demote = peer.claim.demote if heeds_demote else 0
+    return demote, peer.claim.interval_ns, peer.source.is_unspecified, peer.family, peer.source.packed
 
 
 def snapshot_of(ctx: Context, causes: tuple[tuple[str, int], ...], rejected: int, contested: int) -> HostSnapshot:

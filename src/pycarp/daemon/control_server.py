@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_request, encode
 from pycarp.daemon.lock_file import LockFile
-from pycarp.errors import CarpError, ConfigError, ControlError, UsageError
+from pycarp.errors import CarpError, ConfigError, UsageError
 
 PATIENCE_S = 1.0
 """How long to wait for a daemon that is leaving, which takes less than a second."""
@@ -28,15 +28,15 @@ async def serve(
     """Answer on ``path`` while the context lasts; a CarpError of ``answer`` becomes a refusal.
 
     ``path.lock`` is locked meanwhile; whoever has it may replace a socket on which nobody answers, and nobody else
-    does. Raises UsageError when another daemon has it for longer than ``patience_s`` seconds, ControlError when the
-    socket cannot be made.
+    does. Raises UsageError when another daemon has it for longer than ``patience_s`` seconds, or when the socket
+    cannot be made there.
     """
     if len(os.fsencode(path)) > _PATH_OCTETS_MOST:
         raise ConfigError(f"the control socket {path} is longer than {_PATH_OCTETS_MOST} octets; choose a shorter one")
     try:
         lock = await LockFile.take(path.with_name(f"{path.name}.lock"), patience_s=patience_s)
     except OSError as exc:
-        raise ControlError(_cannot_make(path, exc)) from exc
+        raise UsageError(_cannot_make(path, exc)) from exc
     if isinstance(lock, int):
         raise UsageError(_is_taken(path, lock))
     try:
@@ -52,7 +52,7 @@ async def _answering(path: Path, answer: Callable[[Request], Awaitable[Reply]]) 
         sock = _bound(path)
         ours = _identity(path)
     except OSError as exc:
-        raise ControlError(_cannot_make(path, exc)) from exc
+        raise UsageError(_cannot_make(path, exc)) from exc
     server = await asyncio.start_unix_server(
         lambda reader, writer: _converse(reader, writer, answer), sock=sock, limit=LINE_LIMIT
     )

@@ -105,7 +105,7 @@ def _master(host: HostSnapshot) -> str | None:
     """Who holds the addresses as far as this host knows: itself, the one it hears, or nobody it knows of."""
     if host.state is State.MASTER:
         return "this host"
-    return str(host.peer.source) if host.state is State.BACKUP and host.peer else None
+    return str(host.master.source) if host.state is State.BACKUP and host.master else None
 
 
 def _change(change: StateChange, now_ns: int) -> Change:
