@@ -48,6 +48,18 @@ async def test_of_several_next_hosts_the_one_that_stays_master_is_returned() -> 
 
 
 @in_virtual_time
+async def test_a_short_timeout_ends_with_the_first_that_is_heard() -> None:
+    """Until all have settled who stays MASTER takes longer; taking the addresses back by then would make two owners."""
+    bus = MemoryBus()
+    async with node(bus) as first, node(bus, host=2) as second:
+        here = await first.add(config())
+        await second.add(config())
+        await here.wait_for(State.MASTER)
+
+        assert str(await here.hand_over(timeout_s=0.001)) == "192.0.2.2"
+
+
+@in_virtual_time
 async def test_a_host_that_handed_over_takes_back_what_it_may_again() -> None:
     bus = MemoryBus()
     async with node(bus) as first, node(bus, host=2) as second:

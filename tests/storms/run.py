@@ -442,8 +442,10 @@ class Run:
             self._judge_host(index, host, is_master=masters == [index])
         if len(masters) == 1 and all(host.config.preempt for host in hosts.values()):
             views = {index: host.snapshot() for index, host in hosts.items()}
-            # A host that could not serve its addresses lately leaves them to the others.
-            able = {index: view.claim.interval_ns for index, view in views.items() if not view.goes_last}
+            # A host that could not serve its addresses lately, or handed them over, leaves them to the others.
+            able = {
+                index: view.claim.interval_ns for index, view in views.items() if view.preempts and not view.goes_last
+            }
             claims = able or {index: view.claim.interval_ns for index, view in views.items()}
             if claims.get(masters[0], 0) > min(claims.values()):
                 self._violate(

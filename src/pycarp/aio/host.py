@@ -241,13 +241,19 @@ class VirtualHost:
             await self._dropped()
             if timeout_s is None:
                 timeout_s = _hand_over_timeout_s(self.config, asyncio.get_running_loop().time() - began_s)
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(timeout_s):
-                    async for event in events:
-                        if isinstance(event, MasterHeard):
-                            return await self._successor(event.source), timeout_s
-                    raise UsageError(f"virtual host {self._name} has departed")
-        return None, timeout_s
+                    first = await self._first_master(events)
+            except TimeoutError:
+                return None, timeout_s
+            # Not within the timeout: somebody is MASTER, whoever it will be.
+            return await self._successor(first), timeout_s
+
+    async def _first_master(self, events: Subscription) -> Address:
+        async for event in events:
+            if isinstance(event, MasterHeard):
+                return event.source
+        raise UsageError(f"virtual host {self._name} has departed")
 
     async def _successor(self, first: Address) -> Address:
         """Return who is MASTER once all that heard the bow-out have settled it; ``first`` is who was heard first."""
