@@ -45,8 +45,8 @@ _ANNOUNCE_AGAIN_NS = NS_PER_S // 50
 _EXPECTED_COST_NS, _EXPECTED_BURST_NS = NS_PER_S // 50, NS_PER_S
 """Advertisements that follow on from those before are answered up to 50 times a second, 50 of them in a row."""
 
-_OTHER_COST_NS, _OTHER_BURST_NS = NS_PER_S // 10, NS_PER_S // 2
-"""Others, which may be replayed, up to ten times a second, five of them in a row."""
+_OTHER_COST_NS, _OTHER_BURST_NS = NS_PER_S // 10, 2 * NS_PER_S
+"""Others, which may be replayed, up to ten times a second, 20 of them in a row: a bow-out makes every BACKUP MASTER."""
 
 
 def received(ctx: Context, state: Master, event: AdvertisementReceived, peer: Peer) -> Decision:
@@ -93,8 +93,12 @@ def _sender_left(ctx: Context, state: Master, event: AdvertisementReceived) -> D
 
 def _stay(ctx: Context, state: Master, event: AdvertisementReceived, outcome: takeover.Outcome) -> None:
     assert outcome.stage is not None
-    dialect, was_listening = ctx.config.dialect, state.takeover.stage is Stage.LISTENING
+    dialect, before = ctx.config.dialect, state.takeover.stage
+    was_listening = before is Stage.LISTENING
     takeover.await_drop(ctx, state, event.source, outcome.stage)
+    if outcome.stage is Stage.TIED and before is not Stage.TIED:
+        # The other one may have heard our first advertisement as BACKUP, and is MASTER only now: it answers this one.
+        ctx.advertise(state.takeover)
     is_conflict = not state.takeover.is_pending and ctx.now_ns - state.since_ns > _SETTLING_NS
     if is_conflict:
         _publish_conflict(ctx, state, event)

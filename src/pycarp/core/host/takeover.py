@@ -20,8 +20,9 @@ Equal claims need more care, because the two kinds of peers settle them differen
 yields, whoever sent it. A pycarp host, like ucarp, compares the source addresses. If both advertisements cross and
 the host with the losing address yields at once, then beside a BSD both yield, and after a master-down time they
 collide again. So during the hand-shake the host with the losing address does not yield. It waits (``TIED``) for up to
-``courtesy_ns``. The host with the winning address answers the equal claim (``Reply.ANSWER``: "I heard you, and
-stay"), and that ends the tie: the waiting host yields. If no answer comes, the other one was a BSD and has yielded.
+``courtesy_ns``, and advertises once more when it begins to wait: the other one may have heard the first advertisement
+before it was MASTER itself. The host with the winning address answers the equal claim (``Reply.ANSWER``: "I heard you,
+and stay"), and that ends the tie: the waiting host yields. If no answer comes, the other one was a BSD and has yielded.
 
 A MASTER that holds the addresses for less than ``TIE_GRACE_NS`` answers an equal claim as well, whatever its address:
 the other one may be a BSD whose advertisement crossed ours, and yields. If it is a pycarp host with the winning
