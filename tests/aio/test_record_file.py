@@ -128,7 +128,7 @@ def test_an_engine_that_is_too_fast_leaves_steps_out_and_begins_a_new_file(
     recorder = Recorder([sink], entropy=entropy(1))
 
     happen(recorder, 50)
-    wait_until(lambda: sink.wants_memento)
+    wait_until(lambda: sink.wants_checkpoint)
     recorder.handle(TimePassed(), seconds(200))
     sink.close()
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycarp.auth.foresight import WINDOW
+from pycarp.auth.counter_prediction import WINDOW
 from pycarp.auth.reply import Reply
 
 COUNTERS = st.integers(0, (1 << 64) - 1)

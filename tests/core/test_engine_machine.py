@@ -266,8 +266,8 @@ class EngineMachine(RuleBasedStateMachine):
     def gives_way(self, host: HostSnapshot) -> bool:
         """Say whether a MASTER may wait until the one that it relieved has dropped the addresses."""
         change = host.last_change
-        courtesy_ns = host.config.dialect.courtesy_ns
-        return change is not None and change.new is State.MASTER and self.now_ns < change.at_ns + courtesy_ns
+        yield_grace_ns = host.config.dialect.yield_grace_ns
+        return change is not None and change.new is State.MASTER and self.now_ns < change.at_ns + yield_grace_ns
 
     # What always holds
 

@@ -181,7 +181,7 @@ def test_a_flood_is_counted_and_published_for_every_host_of_the_link() -> None:
 def test_an_engine_restored_from_a_checkpoint_goes_on_with_the_flood() -> None:
     link = FloodedLink()
     link.flood(1000)
-    link.engine = Engine.from_memento(link.engine.memento(), entropy=lambda: 1000)
+    link.engine = Engine.from_checkpoint(link.engine.checkpoint(), entropy=lambda: 1000)
     for _ in range(20):
         link.now_ns += NS_PER_S
         link.advertise()

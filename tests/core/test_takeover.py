@@ -21,8 +21,8 @@ from tests.support.hosts import KEY, Bench, advert, bench, changes, config, mast
 LOWER = IPv4Address("192.168.1.2")
 HIGHER = IPv4Address("192.168.1.9")
 BOW_OUT: dict[str, Any] = {"advbase": 255, "advskew": 255}
-LISTENING_NS = UNIVERSAL.contention_ns
-WAITING_NS = UNIVERSAL.courtesy_ns
+LISTENING_NS = UNIVERSAL.takeover_listen_ns
+WAITING_NS = UNIVERSAL.yield_grace_ns
 
 
 def asks_for_addresses(effects: Iterable[Effect]) -> bool:

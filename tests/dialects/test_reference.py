@@ -65,7 +65,7 @@ ROWS: dict[str, tuple[str, Callable[[Dialect], str]]] = {
     "9": ("`claim`: octet of 300", lambda each: str(each.claim(1, 0, 300).demote)),
     "10": ("`claim`: skew 10 + 50", lambda each: str(each.claim(1, 10, 50).advskew)),
     "11": ("`compare`, `keeps_on_tie`", lambda each: each.keeps_on_tie.__name__.replace("_", " ")),
-    "12": ("`relieves_demoted`", lambda each: yes(each.relieves_demoted)),
+    "12": ("`preempts_demoted`", lambda each: yes(each.preempts_demoted)),
     "13": ("`master_down_ns`", down),
     "14": ("`bow_out`, `farewell`", lambda each: f"{yes(bool(each.bow_out))}, {each.farewell.value}"),
     "15": ("`source_mac`", mac),

@@ -86,20 +86,20 @@ MUTATIONS = (
     Mutation(
         "a living MASTER is given no time to drop",
         "dialects/universal.py",
-        "courtesy_ns=10_000_000",
-        "courtesy_ns=1",
+        "yield_grace_ns=10_000_000",
+        "yield_grace_ns=1",
     ),
     Mutation(
         "several heirs do not listen before they hold",
         "dialects/universal.py",
-        "contention_ns=3_000_000",
-        "contention_ns=0",
+        "takeover_listen_ns=3_000_000",
+        "takeover_listen_ns=0",
     ),
     Mutation(
         "a BACKUP relieves the loser of a contest",
         "dialects/universal.py",
-        "heeds_better=True",
-        "heeds_better=False",
+        "defers_to_better_master=True",
+        "defers_to_better_master=False",
     ),
     Mutation(
         "a link that is up again demotes for ever",

@@ -57,10 +57,10 @@ def test_a_replay_does_the_same_and_nothing_secret_is_written(
     life = Life(Engine(entropy=noting(entropy(1), numbers)), dialect)
     life.begin()
     entries: list[Entry] = []
-    memento = life.engine.memento()
+    checkpoint = life.engine.checkpoint()
     for number, (wait_ns, happening) in enumerate(history):
         if number == at:
-            memento, entries = life.engine.memento(), []
+            checkpoint, entries = life.engine.checkpoint(), []
         numbers.clear()
         told = life.live(wait_ns, happening)
         if told is not None:
@@ -68,7 +68,7 @@ def test_a_replay_does_the_same_and_nothing_secret_is_written(
     if not entries:
         return
 
-    lines = written(memento, entries)
+    lines = written(checkpoint, entries)
 
     assert differences(lines) == []
     assert_no_secret(lines, entries)

@@ -11,7 +11,7 @@ from pycarp.core.inputs import HostAdded
 from pycarp.errors import RecordingError
 from pycarp.recording import Replay, Scribe
 from pycarp.recording.throw_away import text_of
-from pycarp.recording.values import pack_input, pack_memento, unpack_memento
+from pycarp.recording.values import pack_checkpoint, pack_input, unpack_checkpoint
 from tests.support.histories import entropy
 from tests.support.hosts import config, master
 from tests.support.recordings import WALL_NS, a_takeover, lines_of, played, recorded
@@ -55,12 +55,12 @@ def test_another_format_is_named() -> None:
     assert complaint(lines) == "incident:1: format 2 instead of 1; replay it with the pycarp that wrote it"
 
 
-def test_a_file_that_ends_before_its_memento_is_named() -> None:
-    assert complaint(LINES[:1]).startswith("incident:2: there is no memento")
+def test_a_file_that_ends_before_its_checkpoint_is_named() -> None:
+    assert complaint(LINES[:1]).startswith("incident:2: there is no checkpoint")
 
 
-def test_a_memento_of_another_version_names_the_version() -> None:
-    lines = changed(2, lambda line: line.update(memento={"settings": {"sampling": 3}, "statistics": []}))
+def test_a_checkpoint_of_another_version_names_the_version() -> None:
+    lines = changed(2, lambda line: line.update(checkpoint={"settings": {"sampling": 3}, "statistics": []}))
 
     assert complaint(lines) == (
         "incident:2: Settings has no 'sampling' (written by pycarp 0.1.0); replay it with the pycarp that wrote it"
@@ -127,19 +127,19 @@ def test_a_real_passphrase_cannot_be_written() -> None:
     with pytest.raises(RecordingError, match="not a throw-away one"):
         pack_input(HostAdded(config()))
     with pytest.raises(RecordingError, match="not a throw-away one"):
-        pack_memento(master().engine.memento())
+        pack_checkpoint(master().engine.checkpoint())
 
 
-def test_a_memento_is_the_same_after_reading() -> None:
+def test_a_checkpoint_is_the_same_after_reading() -> None:
     kept = recorded(a_takeover())
-    assert kept.memento is not None
-    scribe = Scribe(kept.memento, entropy=entropy(5))
+    assert kept.checkpoint is not None
+    scribe = Scribe(kept.checkpoint, entropy=entropy(5))
     for entry in kept.entries:
         scribe.line(entry)
     lines = scribe.opening(version="0.1.0", at_ns=0, wall_ns=WALL_NS).splitlines(keepends=True)
 
-    memento = played(lines).memento
+    checkpoint = played(lines).checkpoint
 
-    assert memento == unpack_memento(pack_memento(memento))
-    (host,) = memento.residents
+    assert checkpoint == unpack_checkpoint(pack_checkpoint(checkpoint))
+    (host,) = checkpoint.hosts
     assert (host.host.epoch, len(text_of(host.host.config.secret))) == (2, 18)

@@ -3,9 +3,9 @@
 import pytest
 
 from pycarp.core import Engine
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import ActuationFailed, StateChange
 from pycarp.core.inputs import AdminChanged, HostAdded
-from pycarp.core.memento import Memento
 from pycarp.core.state import Reason, State
 from pycarp.recording import Entry, Recorder, Ring, is_unexpected
 from pycarp.recording.ring import KEPT_MOST, KEPT_NS
@@ -38,8 +38,8 @@ def test_that_the_engine_raised_is_given_too() -> None:
         recorder.handle(HostAdded(config()), 2)
 
     assert (kept.entries[-1].step, kept.entries[-1].raised) == (None, "AssertionError: 1@fxp0 was added twice")
-    assert kept.memento is not None
-    assert differences(written(kept.memento, kept.entries)) == []
+    assert kept.checkpoint is not None
+    assert differences(written(kept.checkpoint, kept.entries)) == []
 
 
 def fed(ring: Ring, count: int, step_ns: int) -> Recorder:
@@ -51,7 +51,7 @@ def fed(ring: Ring, count: int, step_ns: int) -> Recorder:
     return recorder
 
 
-def kept(ring: Ring) -> tuple[Memento, list[Entry]]:
+def kept(ring: Ring) -> tuple[Checkpoint, list[Entry]]:
     found = ring.kept()
     assert found is not None
     return found
@@ -77,10 +77,10 @@ def test_what_a_ring_has_kept_replays_alone() -> None:
     ring = Ring()
     fed(ring, 1000, seconds(1))
 
-    memento, entries = kept(ring)
+    checkpoint, entries = kept(ring)
 
-    assert len(memento.residents) == 1
-    assert differences(written(memento, entries)) == []
+    assert len(checkpoint.hosts) == 1
+    assert differences(written(checkpoint, entries)) == []
 
 
 def test_an_empty_ring_has_nothing() -> None:

@@ -69,8 +69,8 @@ def test_an_input_that_is_missing_shows_in_what_follows() -> None:
 
 def test_a_file_that_begins_in_mid_life_replays_alone() -> None:
     kept = recorded(a_takeover())
-    assert kept.memento is not None
-    scribe = Scribe(kept.memento, entropy=entropy(3))
+    assert kept.checkpoint is not None
+    scribe = Scribe(kept.checkpoint, entropy=entropy(3))
     for entry in kept.entries[:5]:
         scribe.line(entry)
     opening = scribe.opening(version="0.1.0", at_ns=kept.entries[5].at_ns, wall_ns=WALL_NS)

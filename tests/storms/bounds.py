@@ -11,8 +11,8 @@ from tests.storms.plan import CLOCKS_MAX, HEALTHY_MAX_US, Action, Plan
 from tests.storms.record import Record
 from tests.storms.spans import Spans
 
-GRACE_S = UNIVERSAL.courtesy_ns / NS_PER_S
-"""After this time a MASTER that relieves a living one holds the addresses anyway: ``Dialect.courtesy_ns``."""
+GRACE_S = UNIVERSAL.yield_grace_ns / NS_PER_S
+"""After this time a MASTER that relieves a living one holds the addresses anyway: ``Dialect.yield_grace_ns``."""
 
 BACK_OFF_S = 5.0
 """A failed actuation is tried again within this time."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pycarp.core import Engine, Step
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, HostAdded, Input, LinkChanged, TimePassed
-from pycarp.core.memento import Memento
 from pycarp.recording import Difference, Entry, Recorder, Recording, Replay, Scribe, read
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, advert, config, link, seconds
@@ -17,27 +17,27 @@ WALL_NS = 1_700_000_000 * seconds(1)
 class Kept:
     """A sink that keeps all in one section."""
 
-    memento: Memento | None = None
+    checkpoint: Checkpoint | None = None
     entries: list[Entry] = field(default_factory=list)
 
     @property
-    def wants_memento(self) -> bool:
+    def wants_checkpoint(self) -> bool:
         """Only before the first entry."""
-        return self.memento is None
+        return self.checkpoint is None
 
-    def begin(self, memento: Memento) -> None:
+    def begin(self, checkpoint: Checkpoint) -> None:
         """Keep it."""
-        self.memento = memento
+        self.checkpoint = checkpoint
 
     def take(self, entry: Entry) -> None:
         """Keep it."""
         self.entries.append(entry)
 
 
-def written(memento: Memento, entries: Iterable[Entry], *, seed: int = 99) -> list[bytes]:
+def written(checkpoint: Checkpoint, entries: Iterable[Entry], *, seed: int = 99) -> list[bytes]:
     """Return the lines of what was kept."""
     entries = list(entries)
-    scribe = Scribe(memento, entropy=entropy(seed))
+    scribe = Scribe(checkpoint, entropy=entropy(seed))
     opening = scribe.opening(version="0.1.0", at_ns=entries[0].at_ns, wall_ns=WALL_NS)
     return [*opening.splitlines(keepends=True), *(scribe.line(each) for each in entries)]
 
@@ -74,8 +74,8 @@ def recorded(events: Iterable[tuple[Input, float]]) -> Kept:
 def lines_of(events: Iterable[tuple[Input, float]]) -> list[bytes]:
     """Return the recording of inputs."""
     kept = recorded(events)
-    assert kept.memento is not None
-    return written(kept.memento, kept.entries)
+    assert kept.checkpoint is not None
+    return written(kept.checkpoint, kept.entries)
 
 
 def played(lines: Iterable[bytes]) -> Recording:

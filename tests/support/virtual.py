@@ -37,7 +37,7 @@ async def let_others_run() -> None:
 async def until_held(host: VirtualHost) -> None:
     """Wait until a host is MASTER and has asked for its addresses: it listens for others first."""
     await host.wait_for(State.MASTER)
-    await asyncio.sleep(UNIVERSAL.contention_ns / NS_PER_S)
+    await asyncio.sleep(UNIVERSAL.takeover_listen_ns / NS_PER_S)
     await let_others_run()
 
 

@@ -257,7 +257,7 @@ class VirtualHost:
 
     async def _successor(self, first: Address) -> Address:
         """Return who is MASTER once all that heard the bow-out have settled it; ``first`` is who was heard first."""
-        await asyncio.sleep(2 * self.config.dialect.contention_ns / NS_PER_S)
+        await asyncio.sleep(2 * self.config.dialect.takeover_listen_ns / NS_PER_S)
         master = self.snapshot().master
         return first if master is None else master.source
 

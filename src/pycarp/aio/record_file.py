@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from pycarp.aio.log_records import logger
-from pycarp.core.memento import Memento
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.errors import CarpError, RecordingError
 from pycarp.recording import Entry, Scribe
 from pycarp.system.rotated_file import RotatedFile
@@ -19,7 +19,7 @@ _CLOSE_TIMEOUT_S = 0.5
 
 
 class RecordFile:
-    """A ``Sink`` that writes files of which each begins with a memento, and so can be replayed alone.
+    """A ``Sink`` that writes files of which each begins with a checkpoint, and so can be replayed alone.
 
     What cannot be written ends the recording with one line in the log, and nothing else.
     """
@@ -27,12 +27,12 @@ class RecordFile:
     def __init__(self, file: RotatedFile, *, version: str) -> None:
         self._file = file
         self._version = version
-        self._waiting: deque[Memento | Entry] = deque()
+        self._waiting: deque[Checkpoint | Entry] = deque()
         self._thread = threading.Thread(target=self._run, name="pycarp-record", daemon=True)
         self._end = threading.Event()
         self._is_begun = False
         self._is_over = False
-        self._begins_anew: Memento | None = None
+        self._begins_anew: Checkpoint | None = None
         self._scribe: Scribe | None = None
         self._longest = 0
 
@@ -50,14 +50,14 @@ class RecordFile:
         self._thread.join(_CLOSE_TIMEOUT_S)
 
     @property
-    def wants_memento(self) -> bool:
+    def wants_checkpoint(self) -> bool:
         """Whether the next entry begins a file: the first one, and one after others were left out."""
         return not self._is_begun and not self._waiting and not self._is_over
 
-    def begin(self, memento: Memento) -> None:
+    def begin(self, checkpoint: Checkpoint) -> None:
         """Begin a file with the next entry."""
         self._is_begun = True
-        self._waiting.append(memento)
+        self._waiting.append(checkpoint)
 
     def take(self, entry: Entry) -> None:
         """Let an entry be written, unless too many wait."""
@@ -92,7 +92,7 @@ class RecordFile:
     def _write_waiting(self) -> None:
         while self._waiting:
             item = self._waiting.popleft()
-            if isinstance(item, Memento):
+            if isinstance(item, Checkpoint):
                 self._begins_anew = item
             else:
                 self._write(item)

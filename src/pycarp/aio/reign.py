@@ -15,7 +15,7 @@ from pycarp.core.events import Event, SettingsChange, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported
 from pycarp.core.lease import lease_of
-from pycarp.core.state import OF_THE_LIVING, Reason, State
+from pycarp.core.state import TAKES_OVER_FROM_LIVE_MASTER, Reason, State
 from pycarp.errors import NodeFailedError, UsageError
 from pycarp.vocabulary import NS_PER_S, HostKey
 
@@ -171,7 +171,11 @@ class Reign:
     def _relieves_the_living(self, change: StateChange) -> bool:
         config = self._config
         master_down_ns = config.dialect.master_down_ns(config.advbase, config.advskew, config.dead_ratio)
-        return change.reason in OF_THE_LIVING and change.silent_ns is not None and change.silent_ns < master_down_ns
+        return (
+            change.reason in TAKES_OVER_FROM_LIVE_MASTER
+            and change.silent_ns is not None
+            and change.silent_ns < master_down_ns
+        )
 
     def _descend(self, change: StateChange) -> None:
         self._stop_settling()
@@ -194,7 +198,7 @@ class Reign:
             return max(self.remaining_s(), 0.0)
         if reason.reason is Reason.BETTER_MASTER:
             # It holds them itself after that time; until then it waits to hear that they are dropped here.
-            return self._config.dialect.courtesy_ns / NS_PER_S / 2
+            return self._config.dialect.yield_grace_ns / NS_PER_S / 2
         return 0.0
 
     def _stop_settling(self) -> None:

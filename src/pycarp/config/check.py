@@ -258,7 +258,7 @@ def _of_demotion(preferred: _Member, backup: _Member) -> Iterator[Finding]:
 def _never_preempts(member: _Member) -> bool:
     """Say whether a host waits for the end of a demoted MASTER, where its grammar could say otherwise."""
     said = dict(member.config.sysctls).get(f"{SYSCTL_PREFIX}preempt", 0)
-    return member.says_preempt and not (member.host.dialect.relieves_demoted or member.host.preempt or said)
+    return member.says_preempt and not (member.host.dialect.preempts_demoted or member.host.preempt or said)
 
 
 # Both

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import assert_never
 
 from pycarp.auth.counter import CounterMode
-from pycarp.auth.foresight import WINDOW, Familiarity
+from pycarp.auth.counter_prediction import WINDOW, Freshness
 from pycarp.auth.reply import Reply
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, SetPacketFilter, Step, Transmit
@@ -31,6 +32,7 @@ from pycarp.core.flood import FloodCounts, FloodDetector, PacketFilter
 from pycarp.core.host import host as hosts
 from pycarp.core.host.context import Context, Outbox
 from pycarp.core.host_config import HostConfig
+from pycarp.core.host_table import REMEMBERED_MAX, HostEntry, HostTable
 from pycarp.core.inputs import (
     Action,
     ActuationReported,
@@ -56,9 +58,7 @@ from pycarp.core.inputs import (
     TimePassed,
     TransmitReported,
 )
-from pycarp.core.memento import Memento
 from pycarp.core.reception import Addressed, judge, reaches_carp
-from pycarp.core.residents import REMEMBERED_MAX, Resident, Residents
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
 from pycarp.core.speaker import Speaker
@@ -112,7 +112,7 @@ class Engine:
         self._entropy = entropy
         self._find_out = find_out
         self._settings = settings or Settings()
-        self._residents = Residents()
+        self._hosts = HostTable()
         self._links: dict[str, LinkFacts] = {}
         self._ledger = DemotionLedger()
         self._deadlines = DeadlineIndex()
@@ -135,30 +135,32 @@ class Engine:
         return Step(tuple(out), self._deadlines.earliest_ns())
 
     @classmethod
-    def from_memento(cls, memento: Memento, *, entropy: Callable[[], int], find_out: FindOut = find_out) -> "Engine":
-        """Return an engine that goes on, step by step the same, where another one made its memento."""
-        made = cls(entropy=entropy, settings=memento.settings, find_out=find_out)
-        for each in memento.residents:
-            made._residents.add(Resident.from_memento(each, entropy))
-        made._links = {facts.name: facts for facts in memento.links}
-        made._ledger = DemotionLedger(memento.demotion)
-        made._deadlines = DeadlineIndex(memento.deadlines)
-        made._statistics = {link: counted.copy() for link, counted in memento.statistics.items()}
-        made._floods = {link: replace(each) for link, each in memento.floods.items()}
-        made._reads = dict(memento.reads)
-        made._filters = dict(memento.filters)
-        made._refused = set(memento.refused)
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, *, entropy: Callable[[], int], find_out: FindOut = find_out
+    ) -> "Engine":
+        """Return an engine that goes on, step by step the same, where another one made its checkpoint."""
+        made = cls(entropy=entropy, settings=checkpoint.settings, find_out=find_out)
+        for each in checkpoint.hosts:
+            made._hosts.add(HostEntry.from_checkpoint(each, entropy))
+        made._links = {facts.name: facts for facts in checkpoint.links}
+        made._ledger = DemotionLedger(checkpoint.demotion)
+        made._deadlines = DeadlineIndex(checkpoint.deadlines)
+        made._statistics = {link: counted.copy() for link, counted in checkpoint.statistics.items()}
+        made._floods = {link: replace(each) for link, each in checkpoint.floods.items()}
+        made._reads = dict(checkpoint.reads)
+        made._filters = dict(checkpoint.filters)
+        made._refused = set(checkpoint.refused)
         return made
 
-    def memento(self) -> Memento:
+    def checkpoint(self) -> Checkpoint:
         """Return everything that this engine knows; changes nothing."""
-        return Memento(
+        return Checkpoint(
             settings=self._settings,
             links=tuple(self._links.values()),
             demotion=self._ledger.entries,
             deadlines=self._deadlines.entries,
             statistics={link: counted.copy() for link, counted in self._statistics.items()},
-            residents=tuple(each.memento() for each in self._residents),
+            hosts=tuple(each.checkpoint() for each in self._hosts),
             floods={link: replace(each) for link, each in self._floods.items()},
             reads=dict(self._reads),
             filters=dict(self._filters),
@@ -168,7 +170,7 @@ class Engine:
     def snapshot(self) -> EngineSnapshot:
         """Return an immutable view of everything; changes nothing."""
         return EngineSnapshot(
-            hosts=tuple(self._snapshot_of(resident) for resident in self._residents),
+            hosts=tuple(self._snapshot_of(entry) for entry in self._hosts),
             settings=self._settings,
             demotion=self._ledger.node_total(),
             group_demotion=self._ledger.group_totals(),
@@ -177,20 +179,20 @@ class Engine:
 
     def host_snapshot(self, key: HostKey) -> HostSnapshot:
         """Return an immutable view of one host; KeyError when it is not, or no longer, here."""
-        return self._snapshot_of(self._residents[key])
+        return self._snapshot_of(self._hosts[key])
 
     def can_send(self, key: HostKey) -> bool:
         """Return False if the last advertisement of a host could be sent in none of its families."""
-        resident = self._residents.get(key)
-        return resident is None or not resident.ctx.is_unheard
+        entry = self._hosts.get(key)
+        return entry is None or not entry.ctx.is_unheard
 
     def drops(self, link: str) -> Counter[DropReason]:
         """Return how many packets of a link went no further, and why; without the cost of a snapshot."""
         return Counter(self._statistics[link].drops) if link in self._statistics else Counter()
 
-    def _snapshot_of(self, resident: Resident) -> HostSnapshot:
-        causes = self._ledger.causes(resident.ctx.config)
-        return snapshot_of(resident.ctx, causes, resident.rejections.in_all, resident.contest.in_all)
+    def _snapshot_of(self, entry: HostEntry) -> HostSnapshot:
+        causes = self._ledger.causes(entry.ctx.config)
+        return snapshot_of(entry.ctx, causes, entry.rejections.in_all, entry.contest.in_all)
 
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
@@ -229,43 +231,43 @@ class Engine:
 
     def _give(self, key: HostKey, event: HostInput, now_ns: int, out: Outbox) -> None:
         """Let one host react; late news of a host that is gone is dropped."""
-        resident = self._residents.get(key)
-        if resident is not None:
-            self._let_react(resident, event, now_ns, out)
+        entry = self._hosts.get(key)
+        if entry is not None:
+            self._let_react(entry, event, now_ns, out)
 
-    def _let_react(self, resident: Resident, event: HostInput, now_ns: int, out: Outbox) -> None:
-        hosts.react(resident.ctx, event, now_ns, out)
-        self._settle(resident, now_ns, out)
+    def _let_react(self, entry: HostEntry, event: HostInput, now_ns: int, out: Outbox) -> None:
+        hosts.react(entry.ctx, event, now_ns, out)
+        self._settle(entry, now_ns, out)
 
-    def _settle(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+    def _settle(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """Keep the deadline of a host that has just reacted, and forget it once it has departed."""
-        key = resident.ctx.key
-        if not hosts.has_departed(resident.ctx):
-            self._deadlines.note(key, resident.deadline_ns)
+        key = entry.ctx.key
+        if not hosts.has_departed(entry.ctx):
+            self._deadlines.note(key, entry.deadline_ns)
             return
-        if self._residents.get(key) is not resident:
+        if self._hosts.get(key) is not entry:
             return
-        self._residents.remove(key)
+        self._hosts.remove(key)
         self._deadlines.note(key, None)
         self._ledger.forget(key)
-        self._demote(None, resident.trouble, 0, now_ns, out)
+        self._demote(None, entry.trouble, 0, now_ns, out)
         self._weigh_link(key.link, now_ns, out)
 
-    def _set_environment(self, resident: Resident, environment: Environment, now_ns: int, out: Outbox) -> None:
+    def _set_environment(self, entry: HostEntry, environment: Environment, now_ns: int, out: Outbox) -> None:
         """Let a host know its environment, unless it is as before."""
-        if environment != resident.ctx.environment:
-            self._give(resident.key, EnvironmentChanged(environment), now_ns, out)
+        if environment != entry.ctx.environment:
+            self._give(entry.key, EnvironmentChanged(environment), now_ns, out)
 
     # Receiving
 
     def _on_datagram(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
         """Count a datagram and give it to the host that it is for."""
-        if not reaches_carp(datagram, self._residents, self._links.get(datagram.link)):
+        if not reaches_carp(datagram, self._hosts, self._links.get(datagram.link)):
             return
         statistics = self._statistics_of(datagram.link)
         statistics.counts[_RECEIVED[datagram.family]] += 1
         verdict: DropReason | Addressed | None = (
-            judge(datagram, self._residents) if self._settings.allow else DropReason.NOT_ALLOWED
+            judge(datagram, self._hosts) if self._settings.allow else DropReason.NOT_ALLOWED
         )
         if isinstance(verdict, Addressed):
             verdict = self._hear(verdict, datagram, statistics, now_ns, out)
@@ -278,11 +280,11 @@ class Engine:
         self, addressed: Addressed, datagram: Datagram, statistics: LinkStatistics, now_ns: int, out: Outbox
     ) -> DropReason | None:
         """Authenticate an advertisement and give it to its host; return why it is dropped, if it is."""
-        resident, advert, checksum = addressed
-        speaker, ctx = resident.speaker, resident.ctx
+        entry, advert, checksum = addressed
+        speaker, ctx = entry.speaker, entry.ctx
         dialect = ctx.config.dialect
         if not speaker.accepts(advert, now_ns):
-            return self._reject(resident, advert, datagram.source, now_ns, out)
+            return self._reject(entry, advert, datagram.source, now_ns, out)
         if dialect.counter is CounterMode.CONSTANT and speaker.is_own_counter(advert):
             return DropReason.OWN_COUNTER
         claim = claim_of(advert.advbase, advert.advskew, advert.demote)
@@ -290,33 +292,33 @@ class Engine:
         # their next advertisement alike. Source: carp.md 4.2 and 4.4.
         is_own_source = datagram.source in ctx.environment.own
         for mismatch in mismatches(ctx, claim, checksum, datagram, is_own_source=is_own_source):
-            self._warn(resident, mismatch, datagram.source, now_ns, out)
+            self._warn(entry, mismatch, datagram.source, now_ns, out)
         if is_own_source and dialect.drops_own_source:
             return DropReason.LOOPED
         identity = speaker.identify(advert, ctx.peers.values())
-        is_expected = identity is not Familiarity.STRANGE and identity is not Familiarity.REPEATED
+        is_expected = identity is not Freshness.UNEXPECTED and identity is not Freshness.REPEATED
         statistics.fresh += is_expected
-        statistics.repeated += identity is Familiarity.REPEATED
+        statistics.repeated += identity is Freshness.REPEATED
         reply = identity if isinstance(identity, Reply) else None
         event = AdvertisementReceived(claim, datagram.source, datagram.family, advert.counter, reply, is_expected)
         if not hosts.receive(ctx, event, now_ns, out):
-            self._settle(resident, now_ns, out)
+            self._settle(entry, now_ns, out)
         return None
 
     def _reject(
-        self, resident: Resident, advert: wire.Advertisement, source: Address, now_ns: int, out: Outbox
+        self, entry: HostEntry, advert: wire.Advertisement, source: Address, now_ns: int, out: Outbox
     ) -> DropReason:
         """Return what an advertisement that is not authentic is dropped for; report it now and then."""
-        rejections = resident.rejections
+        rejections = entry.rejections
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
-            others = [each.ip for other in self._residents for each in other.ctx.config.shared]
-            rejections.findings[source] = self._find_out(resident.ctx.config, advert, seen_elsewhere=others)
+            others = [each.ip for other in self._hosts for each in other.ctx.config.shared]
+            rejections.findings[source] = self._find_out(entry.ctx.config, advert, seen_elsewhere=others)
         reason, finding = rejections.findings.get(source, (DropReason.NOT_AUTHENTIC, DropReason.NOT_AUTHENTIC.words))
         rejections.in_all += 1
         rejections.unreported += 1
         if now_ns >= rejections.report_again_at_ns:
             event = AdvertisementRejected(
-                key=resident.key,
+                key=entry.key,
                 at_ns=now_ns,
                 source=source,
                 count=rejections.unreported,
@@ -332,13 +334,13 @@ class Engine:
     def _warn_of_vrrp(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
         vrrp = vrrp_of(datagram.payload, source=datagram.source, destination=datagram.destination)
         vrid = datagram.payload[1] if vrrp is None else vrrp.vrid
-        resident = self._residents.get(HostKey(datagram.link, vrid))
-        if resident is not None:
-            self._warn(resident, Mismatch.SAME_VRID, datagram.source, now_ns, out)
+        entry = self._hosts.get(HostKey(datagram.link, vrid))
+        if entry is not None:
+            self._warn(entry, Mismatch.SAME_VRID, datagram.source, now_ns, out)
 
-    def _warn(self, resident: Resident, mismatch: Mismatch, source: Address, now_ns: int, out: Outbox) -> None:
+    def _warn(self, entry: HostEntry, mismatch: Mismatch, source: Address, now_ns: int, out: Outbox) -> None:
         """Tell of a mismatch once an hour and source; of no more sources than are remembered."""
-        warned = resident.warned_until_ns
+        warned = entry.warned_until_ns
         what = (mismatch, source)
         if now_ns < warned.get(what, now_ns):
             return
@@ -349,28 +351,28 @@ class Engine:
         if len(warned) >= REMEMBERED_MAX:
             return
         warned[what] = now_ns + WARNING_INTERVAL_NS
-        out.append(Publish(PeerMismatch(key=resident.key, at_ns=now_ns, source=source, mismatch=mismatch)))
+        out.append(Publish(PeerMismatch(key=entry.key, at_ns=now_ns, source=source, mismatch=mismatch)))
 
     # Time, links, hosts
 
     def _on_time(self, now_ns: int, out: Outbox) -> None:
         for key in self._deadlines.pop_due(now_ns):
-            resident = self._residents.get(key)
-            if resident is None:
+            entry = self._hosts.get(key)
+            if entry is None:
                 # It departed because of what another host did in this step.
                 continue
             # Another host of this step may have noted a deadline that is due and dealt with below.
             self._deadlines.note(key, None)
-            if resident.is_distrusted:
-                self._trust_again(resident, now_ns, out)
-            self._let_react(resident, TimePassed(), now_ns, out)
+            if entry.is_distrusted:
+                self._trust_again(entry, now_ns, out)
+            self._let_react(entry, TimePassed(), now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         self._links[facts.name] = facts
         own = self._own_addresses(facts.name)
-        for resident in sorted(self._residents.on(facts.name), key=lambda each: each.key):
-            is_up = self._is_up_for(resident.ctx.config)
-            self._set_environment(resident, replace(resident.ctx.environment, link_is_up=is_up, own=own), now_ns, out)
+        for entry in sorted(self._hosts.on(facts.name), key=lambda each: each.key):
+            is_up = self._is_up_for(entry.ctx.config)
+            self._set_environment(entry, replace(entry.ctx.environment, link_is_up=is_up, own=own), now_ns, out)
         self._weigh_link(facts.name, now_ns, out)
 
     def _is_up_for(self, config: HostConfig) -> bool:
@@ -385,8 +387,8 @@ class Engine:
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
         speaker = Speaker(config, self._entropy)
         ctx = Context(config, speaker, Environment(link_is_up=False), demotion=self._ledger.total(config))
-        resident = Resident(speaker, ctx)
-        self._residents.add(resident)
+        entry = HostEntry(speaker, ctx)
+        self._hosts.add(entry)
         self._renew_sources(config.interface, now_ns, out)
         hosts.begin(ctx, now_ns, out)
         environment = replace(ctx.environment, link_is_up=self._is_up_for(config), node_preempts=self._settings.preempt)
@@ -395,175 +397,173 @@ class Engine:
 
     def _on_reconfigured(self, event: HostReconfigured, now_ns: int, out: Outbox) -> None:
         config = event.config
-        resident = self._residents.get(config.key)
-        if resident is None:
+        entry = self._hosts.get(config.key)
+        if entry is None:
             return
-        before = resident.ctx.config
+        before = entry.ctx.config
         assert config.dialect is before.dialect, f"{config.key}: the dialect cannot change"
         # What is sent next shows whether it can be; a family that is shared no longer never would.
-        resident.sends.forget()
-        self._keep_send_account(resident, now_ns, out)
+        entry.sends.forget()
+        self._keep_send_account(entry, now_ns, out)
         change = SettingsChange(key=config.key, at_ns=now_ns, config=config, rolling_ns=event.rolling_ns)
         out.append(Publish(change))
         self._give(config.key, event, now_ns, out)
         self._renew_sources(config.interface, now_ns, out)
         if config.groups != before.groups:
-            self._publish_demotion(resident, now_ns, out)
+            self._publish_demotion(entry, now_ns, out)
 
     def _on_admin(self, key: HostKey, is_up: bool, now_ns: int, out: Outbox) -> None:  # noqa: FBT001
-        resident = self._residents.get(key)
-        if resident is not None:
-            self._set_environment(resident, replace(resident.ctx.environment, admin_is_up=is_up), now_ns, out)
+        entry = self._hosts.get(key)
+        if entry is not None:
+            self._set_environment(entry, replace(entry.ctx.environment, admin_is_up=is_up), now_ns, out)
 
     def _on_settings(self, settings: Settings, now_ns: int, out: Outbox) -> None:
         self._settings = settings
-        for resident in self._residents:
-            is_up = self._is_up_for(resident.ctx.config)
-            environment = replace(resident.ctx.environment, link_is_up=is_up, node_preempts=settings.preempt)
-            self._set_environment(resident, environment, now_ns, out)
-            if self._ledger.amount(None, resident.trouble):
-                self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
+        for entry in self._hosts:
+            is_up = self._is_up_for(entry.ctx.config)
+            environment = replace(entry.ctx.environment, link_is_up=is_up, node_preempts=settings.preempt)
+            self._set_environment(entry, environment, now_ns, out)
+            if self._ledger.amount(None, entry.trouble):
+                self._demote(None, entry.trouble, self._senderr_factor(entry), now_ns, out)
         for link in self._links:
             self._weigh_link(link, now_ns, out)
 
     def _renew_sources(self, link: str, now_ns: int, out: Outbox) -> None:
         """Let the hosts of a link know which of its addresses no host shares: advertisements come from them."""
         own = self._own_addresses(link)
-        for resident in self._residents.on(link):
-            self._set_environment(resident, replace(resident.ctx.environment, own=own), now_ns, out)
+        for entry in self._hosts.on(link):
+            self._set_environment(entry, replace(entry.ctx.environment, own=own), now_ns, out)
 
     def _own_addresses(self, link: str) -> tuple[Address, ...]:
         facts = self._links.get(link)
-        shared = {each.ip for resident in self._residents.on(link) for each in resident.ctx.config.shared}
+        shared = {each.ip for entry in self._hosts.on(link) for each in entry.ctx.config.shared}
         return tuple(each.ip for each in (facts.addresses if facts else ()) if each.ip not in shared)
 
     # Demotion
 
     def _demote(self, scope: Scope, cause: str, amount: int, now_ns: int, out: Outbox) -> None:
         if self._ledger.set(scope, cause, amount):
-            for resident in self._residents:
-                if bears_on(scope, resident.ctx.config):
-                    self._publish_demotion(resident, now_ns, out)
+            for entry in self._hosts:
+                if bears_on(scope, entry.ctx.config):
+                    self._publish_demotion(entry, now_ns, out)
 
-    def _publish_demotion(self, resident: Resident, now_ns: int, out: Outbox) -> None:
-        config = resident.ctx.config
+    def _publish_demotion(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
+        config = entry.ctx.config
         total, causes = self._ledger.total(config), self._ledger.causes(config)
-        out.append(Publish(DemotionChange(key=resident.key, at_ns=now_ns, total=total, causes=causes)))
-        has_handed_over = self._ledger.amount(resident.key, HANDED_OVER) != 0
-        environment = replace(resident.ctx.environment, has_handed_over=has_handed_over)
-        self._set_environment(resident, environment, now_ns, out)
-        self._give(resident.key, DemotionChanged(total), now_ns, out)
+        out.append(Publish(DemotionChange(key=entry.key, at_ns=now_ns, total=total, causes=causes)))
+        has_handed_over = self._ledger.amount(entry.key, HANDED_OVER) != 0
+        environment = replace(entry.ctx.environment, has_handed_over=has_handed_over)
+        self._set_environment(entry, environment, now_ns, out)
+        self._give(entry.key, DemotionChanged(total), now_ns, out)
 
     def _weigh_link(self, link: str, now_ns: int, out: Outbox) -> None:
         """Demote the node for every host whose link is down, and forgive it when it is up. Source: carp.md 5.3, 6."""
         amount = sum(
-            self._ifdown_factor(resident)
-            for resident in self._residents.on(link)
-            if not resident.ctx.environment.link_is_up
+            self._ifdown_factor(entry) for entry in self._hosts.on(link) if not entry.ctx.environment.link_is_up
         )
         self._demote(None, f"interface {link} is down", amount, now_ns, out)
 
-    def _ifdown_factor(self, resident: Resident) -> int:
+    def _ifdown_factor(self, entry: HostEntry) -> int:
         factor = self._settings.ifdown_demotion_factor
-        return resident.ctx.config.dialect.link_down_demotion if factor is None else factor
+        return entry.ctx.config.dialect.link_down_demotion if factor is None else factor
 
-    def _senderr_factor(self, resident: Resident) -> int:
+    def _senderr_factor(self, entry: HostEntry) -> int:
         factor = self._settings.senderr_demotion_factor
-        return resident.ctx.config.dialect.send_errors.demotion if factor is None else factor
+        return entry.ctx.config.dialect.send_errors.demotion if factor is None else factor
 
     # Trouble
 
     def _on_transmit_report(self, event: TransmitReported, now_ns: int, out: Outbox) -> None:
         """Keep the account of each family; too many failures in a row demote the node, successes forgive it."""
-        resident = self._residents.get(event.key)
-        if resident is None:
+        entry = self._hosts.get(event.key)
+        if entry is None:
             return
-        sends, budget = resident.sends, resident.ctx.config.dialect.send_errors
-        times = len(self._residents.on(event.key.link)) if budget.times_hosts else 1
+        sends, budget = entry.sends, entry.ctx.config.dialect.send_errors
+        times = len(self._hosts.on(event.key.link)) if budget.times_hosts else 1
         # A host that failed before is not given three intervals again.
         limit = 1 if sends.distrust.failures else budget.failures * times
         is_bad = event.error is not None and sends.fail(event.family) >= limit
         is_well = event.error is None and sends.succeed(event.family, budget.successes)
         self._statistics_of(event.key.link).counts[Statistic.SEND_FAILED] += event.error is not None
-        self._keep_send_account(resident, now_ns, out)
+        self._keep_send_account(entry, now_ns, out)
         self._give(event.key, event, now_ns, out)
         if is_bad:
             if sends.distrust.until_ns is None:
                 sends.distrust.fail(now_ns)
-            self._demote(None, resident.trouble, self._senderr_factor(resident), now_ns, out)
+            self._demote(None, entry.trouble, self._senderr_factor(entry), now_ns, out)
         elif is_well:
             sends.distrust.succeed()
-            self._demote(None, resident.trouble, 0, now_ns, out)
+            self._demote(None, entry.trouble, 0, now_ns, out)
         if is_bad or is_well:
-            self._keep_trust(resident, now_ns, out)
+            self._keep_trust(entry, now_ns, out)
 
-    def _keep_send_account(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+    def _keep_send_account(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """Let a host know in which families it cannot send, and whether it is to say if it can."""
-        sends = resident.sends
+        sends = entry.sends
         environment = replace(
-            resident.ctx.environment,
+            entry.ctx.environment,
             cannot_send=frozenset(sends.failing),
             wants_send_reports=not sends.is_clean,
         )
-        self._set_environment(resident, environment, now_ns, out)
+        self._set_environment(entry, environment, now_ns, out)
 
     def _on_actuation_report(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
         """Distrust a host that cannot hold its addresses, until it has held them or some time has passed."""
-        resident = self._residents.get(event.key)
-        if resident is None:
+        entry = self._hosts.get(event.key)
+        if entry is None:
             return
-        is_hold = event.action is Action.HOLD and event.epoch == resident.ctx.epoch
+        is_hold = event.action is Action.HOLD and event.epoch == entry.ctx.epoch
         self._give(event.key, event, now_ns, out)
         if is_hold and event.error is None:
-            resident.holds.succeed()
+            entry.holds.succeed()
         elif is_hold:
-            resident.holds.fail(now_ns)
+            entry.holds.fail(now_ns)
         if is_hold:
-            self._keep_trust(resident, now_ns, out)
+            self._keep_trust(entry, now_ns, out)
 
-    def _keep_trust(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+    def _keep_trust(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """Let a host know whether it goes last, and demote one that cannot hold its addresses."""
-        cannot_hold = resident.holds.until_ns is not None
-        self._demote(resident.key, NOT_HELD, FULL_DEMOTION if cannot_hold else 0, now_ns, out)
-        goes_last = cannot_hold or resident.sends.distrust.until_ns is not None
-        self._set_environment(resident, replace(resident.ctx.environment, goes_last=goes_last), now_ns, out)
-        self._settle(resident, now_ns, out)
+        cannot_hold = entry.holds.until_ns is not None
+        self._demote(entry.key, NOT_HELD, FULL_DEMOTION if cannot_hold else 0, now_ns, out)
+        goes_last = cannot_hold or entry.sends.distrust.until_ns is not None
+        self._set_environment(entry, replace(entry.ctx.environment, goes_last=goes_last), now_ns, out)
+        self._settle(entry, now_ns, out)
 
-    def _trust_again(self, resident: Resident, now_ns: int, out: Outbox) -> None:
+    def _trust_again(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """End the demotions whose time is over; those of a MASTER end only when it has shown that all is well."""
-        holds_end, sends_end = resident.holds.ends(now_ns), resident.sends.distrust.ends(now_ns)
-        if sends_end and hosts.state(resident.ctx) is not State.MASTER:
-            resident.sends.forget()
-            self._keep_send_account(resident, now_ns, out)
-            self._demote(None, resident.trouble, 0, now_ns, out)
+        holds_end, sends_end = entry.holds.ends(now_ns), entry.sends.distrust.ends(now_ns)
+        if sends_end and hosts.state(entry.ctx) is not State.MASTER:
+            entry.sends.forget()
+            self._keep_send_account(entry, now_ns, out)
+            self._demote(None, entry.trouble, 0, now_ns, out)
         if holds_end or sends_end:
-            self._keep_trust(resident, now_ns, out)
-        if resident.contest.is_forgiven(now_ns):
-            self._demote(resident.key, CONTESTED, 0, now_ns, out)
+            self._keep_trust(entry, now_ns, out)
+        if entry.contest.is_forgiven(now_ns):
+            self._demote(entry.key, CONTESTED, 0, now_ns, out)
 
     # What administrators and others do to the addresses
 
     def _on_hand_over(self, event: HandOverAsked, now_ns: int, out: Outbox) -> None:
         """Let a MASTER leave its addresses to the next host, and not take them back."""
-        resident = self._residents.get(event.key)
-        if resident is not None and hosts.state(resident.ctx) is State.MASTER:
+        entry = self._hosts.get(event.key)
+        if entry is not None and hosts.state(entry.ctx) is State.MASTER:
             # Demoted only now: a peer that preempts a demoted MASTER would hold the addresses before they are dropped.
             self._give(event.key, event, now_ns, out)
             self._demote(event.key, HANDED_OVER, FULL_DEMOTION, now_ns, out)
 
     def _on_disturbance(self, event: AddressesDisturbed, now_ns: int, out: Outbox) -> None:
         """Have what others changed put right; a host that is disturbed too often leaves the addresses to a peer."""
-        resident = self._residents.get(event.key)
-        if resident is None:
+        entry = self._hosts.get(event.key)
+        if entry is None:
             return
-        contest = resident.contest
+        contest = entry.contest
         is_too_often = contest.change(now_ns, self._settings.contest_limit)
         if contest.is_to_be_published(now_ns):
             out.append(Publish(AddressesContested(key=event.key, at_ns=now_ns, what=event.what, count=contest.in_all)))
         self._give(event.key, event, now_ns, out)
         if is_too_often:
             self._demote(event.key, CONTESTED, FULL_DEMOTION, now_ns, out)
-        self._settle(resident, now_ns, out)
+        self._settle(entry, now_ns, out)
 
     # Floods
 
@@ -589,10 +589,8 @@ class Engine:
             self._renew_filter(link, flood, out)
         if has_changed:
             self._statistics_of(link).floods += flood.is_on
-            for resident in self._residents.on(link):
-                change = FloodChange(
-                    key=resident.key, at_ns=now_ns, is_on=flood.is_on, rate=flood.rate, every=flood.every
-                )
+            for entry in self._hosts.on(link):
+                change = FloodChange(key=entry.key, at_ns=now_ns, is_on=flood.is_on, rate=flood.rate, every=flood.every)
                 out.append(Publish(change))
 
     def _renew_filter(self, link: str, flood: FloodDetector, out: Outbox) -> None:
@@ -612,9 +610,9 @@ class Engine:
 
         The more hosts, the fewer digests of each: a filter in the kernel has a limited length.
         """
-        residents = self._residents.on(link)
-        share = EXPECTED_MAX // max(len(residents), 1)
-        expected = [resident.speaker.expected(min(share, WINDOW)) for resident in residents]
+        hosts = self._hosts.on(link)
+        share = EXPECTED_MAX // max(len(hosts), 1)
+        expected = [entry.speaker.expected(min(share, WINDOW)) for entry in hosts]
         return PacketFilter(
             upcoming=tuple(_word(digest) for one in expected for digest in one.upcoming[:share]),
             repeated=tuple(_word(digest) for one in expected for digest in one.repeated[: max(share // 4, 1)]),

@@ -53,7 +53,7 @@ def _from_backup(host: HostSnapshot) -> Iterator[Outlook]:
     yield Outlook(state=State.MASTER, reason=Reason.MASTER_LEFT, condition=condition)
     if host.goes_last:
         return
-    if host.config.dialect.relieves_demoted:
+    if host.config.dialect.preempts_demoted:
         condition = f"the master advertises a demotion above {host.claim.demote}"
         yield Outlook(state=State.MASTER, reason=Reason.MASTER_DEMOTED, condition=condition)
     if host.preempts:

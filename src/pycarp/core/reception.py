@@ -7,7 +7,7 @@ VRRP is recognised first, since what is right in it is wrong in CARP. Then the o
 from ipaddress import IPv6Address
 from typing import NamedTuple, assert_never
 
-from pycarp.core.residents import Resident, Residents
+from pycarp.core.host_table import HostEntry, HostTable
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import TtlRule
 from pycarp.errors import DecodeError
@@ -22,12 +22,12 @@ _FIRST = wire.VERSION << 4 | wire.TYPE_ADVERTISEMENT
 class Addressed(NamedTuple):
     """An advertisement that is whole, and the host that it is for; not authenticated yet."""
 
-    resident: Resident
+    entry: HostEntry
     advert: wire.Advertisement
     checksum: wire.ChecksumForm
 
 
-def reaches_carp(datagram: Datagram, residents: Residents, facts: LinkFacts | None) -> bool:
+def reaches_carp(datagram: Datagram, hosts: HostTable, facts: LinkFacts | None) -> bool:
     """Say whether a datagram is shown to CARP at all: one to a single host only where that is listened to.
 
     What is not is not even counted; kernels hand it to somebody else. Source: measured, carp.md section 13.
@@ -37,22 +37,22 @@ def reaches_carp(datagram: Datagram, residents: Residents, facts: LinkFacts | No
         return True
     if facts is None or datagram.destination not in [own.ip for own in facts.addresses]:
         return False
-    return any(resident.listens_to(datagram) for resident in residents.on(datagram.link))
+    return any(entry.listens_to(datagram) for entry in hosts.on(datagram.link))
 
 
-def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
+def judge(datagram: Datagram, hosts: HostTable) -> DropReason | Addressed:
     """Return the host that a datagram is for, or why it is dropped."""
     payload = datagram.payload
     vhid = payload[_VHID_AT] if len(payload) > _VHID_AT else 0
-    resident = residents.get(HostKey(datagram.link, vhid))
-    if resident is None and not residents.has_any_on(datagram.link):
+    entry = hosts.get(HostKey(datagram.link, vhid))
+    if entry is None and not hosts.has_any_on(datagram.link):
         return DropReason.NO_HOST_ON_LINK
     # The common case first: no VRRP has the length, the first octet and the authlen of CARP at once.
     if len(payload) != wire.LENGTH or payload[_AUTHLEN_AT] != wire.AUTHLEN or payload[0] != _FIRST:
-        vrrp = _vrrp_in(datagram, resident)
+        vrrp = _vrrp_in(datagram, entry)
         if vrrp is not None:
-            return _refusal_of_vrrp(vrrp, datagram, resident)
-    if datagram.ttl != CARP_TTL and not _may_have_been_routed(datagram, resident):
+            return _refusal_of_vrrp(vrrp, datagram, entry)
+    if datagram.ttl != CARP_TTL and not _may_have_been_routed(datagram, entry):
         return DropReason.TTL
     try:
         advert = wire.decode(payload)
@@ -62,41 +62,41 @@ def judge(datagram: Datagram, residents: Residents) -> DropReason | Addressed:
     checksum = wire.checksum_form(payload, pseudo_header=pseudo_header)
     if checksum is None:
         return DropReason.CHECKSUM
-    refusal = DropReason.UNKNOWN_VHID if resident is None else resident.refusal_of(datagram)
-    if resident is None or refusal is not None:
+    refusal = DropReason.UNKNOWN_VHID if entry is None else entry.refusal_of(datagram)
+    if entry is None or refusal is not None:
         return refusal or DropReason.UNKNOWN_VHID
     if advert.version != wire.VERSION:
-        speaks_vrrp3 = resident.ctx.config.dialect.vrrp3 and advert.version == wire.VERSION_VRRP3
+        speaks_vrrp3 = entry.ctx.config.dialect.vrrp3 and advert.version == wire.VERSION_VRRP3
         return DropReason.VRRP3 if speaks_vrrp3 else DropReason.VERSION
-    return Addressed(resident, advert, checksum)
+    return Addressed(entry, advert, checksum)
 
 
-def _vrrp_in(datagram: Datagram, resident: Resident | None) -> Vrrp | None:
+def _vrrp_in(datagram: Datagram, entry: HostEntry | None) -> Vrrp | None:
     """Return what a datagram says of itself if it is VRRP; None for what a host of our vhid has signed."""
     payload = datagram.payload
     vrrp = vrrp_of(payload, source=datagram.source, destination=datagram.destination)
-    if vrrp is None or resident is None or len(payload) < wire.LENGTH:
+    if vrrp is None or entry is None or len(payload) < wire.LENGTH:
         return vrrp
     # The digest decides, for CARP checks neither authlen nor trailing octets. At 0, former ways of signing count too.
-    is_signed = resident.speaker.accepts(wire.decode(payload), now_ns=0)
+    is_signed = entry.speaker.accepts(wire.decode(payload), now_ns=0)
     return None if is_signed else vrrp
 
 
-def _refusal_of_vrrp(vrrp: Vrrp, datagram: Datagram, resident: Resident | None) -> DropReason:
+def _refusal_of_vrrp(vrrp: Vrrp, datagram: Datagram, entry: HostEntry | None) -> DropReason:
     """Return what VRRP is counted as: version 3 as bad version by who knows it or reads so far. Source: carp.md 4.2."""
     if datagram.ttl != CARP_TTL:
         return DropReason.TTL  # it crossed a router, so that it shares no MAC address with us
-    knows_version_3 = resident is not None and resident.ctx.config.dialect.vrrp3
+    knows_version_3 = entry is not None and entry.ctx.config.dialect.vrrp3
     if vrrp.version == wire.VERSION_VRRP3 and (knows_version_3 or len(datagram.payload) >= wire.LENGTH):
         return DropReason.VRRP3
     return DropReason.VRRP
 
 
-def _may_have_been_routed(datagram: Datagram, resident: Resident | None) -> bool:
+def _may_have_been_routed(datagram: Datagram, entry: HostEntry | None) -> bool:
     """Say whether a TTL below 255 is no fault. The host's peers decide, and not where the packet went."""
-    if resident is None:
+    if entry is None:
         return False
-    config = resident.ctx.config
+    config = entry.ctx.config
     match config.dialect.ttl:
         case TtlRule.ALWAYS:
             return False

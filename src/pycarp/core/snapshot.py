@@ -69,7 +69,7 @@ class HostSnapshot:
         there = [peer for peer in self.peers if not peer.has_left]
         last_ns = max((peer.at_ns for peer in there), default=0)
         lately = [peer for peer in there if last_ns - peer.at_ns < 3 * peer.claim.interval_ns]
-        heeds_demote = self.config.dialect.relieves_demoted
+        heeds_demote = self.config.dialect.preempts_demoted
         return min(lately, key=lambda peer: _rank(peer, heeds_demote=heeds_demote), default=None)
 
 

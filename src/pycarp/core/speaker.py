@@ -13,8 +13,8 @@ from ipaddress import IPv6Address
 from itertools import pairwise
 
 from pycarp.auth.counter import counter_of
+from pycarp.auth.counter_prediction import Chain, CounterPrediction, Freshness
 from pycarp.auth.digest import DigestLayout, Signer
-from pycarp.auth.foresight import Chain, Familiarity, Foresight
 from pycarp.auth.reply import Reply
 from pycarp.core.host.decision import Peer
 from pycarp.core.host_config import HostConfig
@@ -38,7 +38,7 @@ _UNHEARD_MAX = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FormerMemento:
+class FormerCheckpoint:
     """How a host spoke before a change, as ``_Former``; the signer follows from the settings."""
 
     config: HostConfig
@@ -48,11 +48,11 @@ class FormerMemento:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeakerMemento:
+class SpeakerCheckpoint:
     """What a speaker knows beside its settings: its counter, its peers', and how it spoke before, the oldest first."""
 
     counter: int | None
-    formers: tuple[FormerMemento, ...] = ()
+    formers: tuple[FormerCheckpoint, ...] = ()
     chains: tuple[Chain, ...] = ()
     sent: tuple[int, ...] = ()
 
@@ -85,37 +85,39 @@ class Speaker:
         "_dialect",
         "_entropy",
         "_expected",
-        "_foresight",
         "_formers",
         "_mac",
+        "_prediction",
         "_routes",
         "_sent",
         "_signer",
     )
 
-    def __init__(self, config: HostConfig, entropy: Callable[[], int], memento: SpeakerMemento | None = None) -> None:
-        """Begin anew, or go on where another speaker made its ``memento``."""
+    def __init__(
+        self, config: HostConfig, entropy: Callable[[], int], checkpoint: SpeakerCheckpoint | None = None
+    ) -> None:
+        """Begin anew, or go on where another speaker made its ``checkpoint``."""
         self._config = config
         self._entropy = entropy
         self._dialect = config.dialect
         self._mac = config.dialect.source_mac(config.vhid)
-        self._counter = counter_of(config.dialect.counter, entropy, memento.counter if memento else None)
+        self._counter = counter_of(config.dialect.counter, entropy, checkpoint.counter if checkpoint else None)
         self._signer = signer_of(config)
         self._formers = [
             _Former(each.config, signer_of(each.config), each.speaks_until_ns, each.heard_until_ns, each.is_past)
-            for each in (memento.formers if memento else ())
+            for each in (checkpoint.formers if checkpoint else ())
         ]
-        self._foresight = Foresight(memento.chains if memento else ())
+        self._prediction = CounterPrediction(checkpoint.chains if checkpoint else ())
         self._expected: tuple[object, Expected] = (None, Expected())
         self._routes: tuple[Sequence[Address], Mapping[Family, list[_Route]]] | None = None
-        self._sent = deque(memento.sent if memento else (), maxlen=_SENT_MAX)
+        self._sent = deque(checkpoint.sent if checkpoint else (), maxlen=_SENT_MAX)
 
-    def memento(self) -> SpeakerMemento:
+    def checkpoint(self) -> SpeakerCheckpoint:
         """Return what another speaker of the same settings needs to go on from here."""
-        return SpeakerMemento(
+        return SpeakerCheckpoint(
             counter=self._counter.remembered,
             formers=tuple(
-                FormerMemento(
+                FormerCheckpoint(
                     config=each.config,
                     speaks_until_ns=each.speaks_until_ns,
                     heard_until_ns=each.heard_until_ns,
@@ -123,7 +125,7 @@ class Speaker:
                 )
                 for each in self._formers
             ),
-            chains=self._foresight.memento(),
+            chains=self._prediction.checkpoint(),
             sent=tuple(self._sent),
         )
 
@@ -226,7 +228,7 @@ class Speaker:
             for former in self._formers
         )
 
-    def identify(self, advert: wire.Advertisement, peers: Iterable[Peer]) -> Familiarity | Reply:
+    def identify(self, advert: wire.Advertisement, peers: Iterable[Peer]) -> Freshness | Reply:
         """Return what the number of an authentic advertisement says: whether it was expected, or what it replies to.
 
         A reply refers to one of our own advertisements; a farewell is also told by the numbers of other peers. Any
@@ -235,16 +237,16 @@ class Speaker:
         counter = advert.counter
         if self._formers:
             self._adopt_signing(advert)
-        familiarity = self._foresight.follow(counter)
-        if familiarity is Familiarity.STRANGE:
-            reply = self._reply_of(counter, peers) if self._dialect.courtesy_ns else None
+        freshness = self._prediction.follow(counter)
+        if freshness is Freshness.UNEXPECTED:
+            reply = self._reply_of(counter, peers) if self._dialect.yield_grace_ns else None
             if reply is not None:
                 return reply
-            self._foresight.begin(counter)
+            self._prediction.begin(counter)
             if self._goes_on_from_ours(counter):
-                familiarity = Familiarity.NEXT
+                freshness = Freshness.NEXT
         self._counter.adopt(counter)
-        return familiarity
+        return freshness
 
     def _reply_of(self, counter: int, peers: Iterable[Peer]) -> Reply | None:
         for reply in Reply:
@@ -268,8 +270,8 @@ class Speaker:
         """Return what peers sign next, ``count`` advertisements of each; computed anew only when that changes."""
         signers = (self._signer, *(former.signer for former in self._formers))
         replies = tuple(reply.to(number) for number in list(self._sent)[-_ANSWERABLE_MAX:] for reply in Reply)
-        upcoming = dict.fromkeys((*self._foresight.upcoming(count), *self._counter.upcoming(count), *replies))
-        what = (signers, tuple(upcoming), self._foresight.repeated())
+        upcoming = dict.fromkeys((*self._prediction.upcoming(count), *self._counter.upcoming(count), *replies))
+        what = (signers, tuple(upcoming), self._prediction.repeated())
         if what != self._expected[0]:
             self._expected = (what, Expected(_digests(signers, upcoming), _digests(signers, what[2])))
         return self._expected[1]

@@ -41,7 +41,9 @@ class Reason(StrEnum):
     REMOVED = "virtual host removed"
 
 
-OF_THE_LIVING = frozenset({Reason.PREEMPTING, Reason.MASTER_TOO_SLOW, Reason.MASTER_DEMOTED, Reason.FORCED})
+TAKES_OVER_FROM_LIVE_MASTER = frozenset(
+    {Reason.PREEMPTING, Reason.MASTER_TOO_SLOW, Reason.MASTER_DEMOTED, Reason.FORCED}
+)
 """Reasons for which a MASTER that lives is relieved: it shall drop the addresses before they are held here."""
 
 EDGES: dict[tuple[State, State], frozenset[Reason]] = {

@@ -12,8 +12,8 @@ from pathlib import Path
 from pycarp import __version__
 from pycarp.aio.log_records import logger
 from pycarp.aio.record_file import wall_ns_of
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import Event
-from pycarp.core.memento import Memento
 from pycarp.errors import CarpError
 from pycarp.recording import Entry, Ring, Scribe, is_unexpected
 from pycarp.system import state_folder
@@ -90,11 +90,11 @@ def _why(folder: Path, exc: Exception) -> str:
     return str(exc) if isinstance(exc, CarpError) else f"{type(exc).__name__}, a bug of pycarp"
 
 
-def _write(folder: Path, memento: Memento, entries: list[Entry]) -> Path:
+def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Path:
     """Write a dump, remove the oldest ones, and return its path."""
     state_folder.make(folder)
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.jsonl"
-    scribe = Scribe(memento, entropy=lambda: secrets.randbits(64))
+    scribe = Scribe(checkpoint, entropy=lambda: secrets.randbits(64))
     began_ns = entries[0].at_ns
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with os.fdopen(os.open(path, flags, state_folder.FILE_MODE), "wb") as file:

@@ -183,10 +183,10 @@ class Dialect:
     keeps_on_tie: Callable[[Tie], bool]
     """Whether a MASTER stays one when it hears an equal claim (11)."""
 
-    relieves_demoted: bool
+    preempts_demoted: bool
     """Whether a BACKUP takes over from a MASTER with a greater demote octet, even without preempt (12)."""
 
-    tells_relief: bool
+    advertises_recovery: bool
     """Whether a MASTER advertises at once also when a demotion ends; that one begins is always told."""
 
     master_down_ns: Callable[[int, int, int], int]
@@ -244,13 +244,13 @@ class Dialect:
     answers_weaker: bool
     """Whether a MASTER advertises at once when it hears a weaker one, so that the other yields without delay."""
 
-    courtesy_ns: int
+    yield_grace_ns: int
     """How long a host that relieves a living MASTER gives that one to drop the addresses before it holds them."""
 
-    contention_ns: int
+    takeover_listen_ns: int
     """How long a host listens before it holds what a MASTER left: all who heard the bow-out take over at once."""
 
-    heeds_better: bool
+    defers_to_better_master: bool
     """Whether a BACKUP leaves it to a better MASTER, as long as that one is heard, to relieve a weaker one."""
 
     announce_every_s: int

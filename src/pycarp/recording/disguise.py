@@ -13,10 +13,10 @@ from itertools import chain
 
 from pycarp.auth.digest import DIGEST_LENGTH, Signer
 from pycarp.auth.key import Passphrase
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.host_config import HostConfig
+from pycarp.core.host_table import HostEntryCheckpoint
 from pycarp.core.inputs import DatagramReceived, HostAdded, HostReconfigured, Input
-from pycarp.core.memento import Memento
-from pycarp.core.residents import ResidentMemento
 from pycarp.core.speaker import signer_of
 from pycarp.core.statistics import DropReason
 from pycarp.core.suspicion import counterfeit_of, find_out
@@ -58,9 +58,9 @@ class Disguise:
     _pairs: dict[HostKey, dict[tuple[object, ...], list[_Pair]]] = field(default_factory=dict)
     _suspect: _Suspect | None = None
 
-    def memento(self, real: Memento) -> Memento:
-        """Return a memento in disguise."""
-        return replace(real, residents=tuple(self._resident(each) for each in real.residents))
+    def checkpoint(self, real: Checkpoint) -> Checkpoint:
+        """Return a checkpoint in disguise."""
+        return replace(real, hosts=tuple(self._resident(each) for each in real.hosts))
 
     def input(self, event: Input) -> Input:
         """Return an input in disguise; ``heard_anew`` may know it better once an engine has been told of it."""
@@ -105,7 +105,7 @@ class Disguise:
 
     # Keys
 
-    def _resident(self, real: ResidentMemento) -> ResidentMemento:
+    def _resident(self, real: HostEntryCheckpoint) -> HostEntryCheckpoint:
         # The oldest first, as if they had come one after the other.
         formers = tuple(replace(each, config=self._config(each.config)) for each in real.speaker.formers)
         host = replace(real.host, config=self._config(real.host.config))

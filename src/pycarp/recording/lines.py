@@ -3,7 +3,7 @@
 ::
 
     {"pycarp_recording": 1, "pycarp": "0.1.0", "began": "2026-01-02T03:04:05.678901+00:00", "at": 8123456789}
-    {"memento": {...}}
+    {"checkpoint": {...}}
     {"at": 8123456789, "in": {"is": "TimePassed"}, "drew": [], "do": [...], "next": 9123456789}
 
 ``at`` and ``next`` are nanoseconds of the recorded clock, which began anywhere; ``began`` is what the time was at the
@@ -19,11 +19,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Step
 from pycarp.core.inputs import Input
-from pycarp.core.memento import Memento
 from pycarp.errors import CarpError, RecordingError
-from pycarp.recording.values import pack_effects, pack_input, pack_memento, unpack_input, unpack_memento
+from pycarp.recording.values import pack_checkpoint, pack_effects, pack_input, unpack_checkpoint, unpack_input
 
 FORMAT = 1
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Head(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
 
 
 class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
-    memento: Any
+    checkpoint: Any
 
 
 class _StepLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -85,9 +85,9 @@ def head_of(*, version: str, at_ns: int, wall_ns: int) -> bytes:
     return _line(Head(pycarp_recording=FORMAT, pycarp=version, began=began, at=at_ns))
 
 
-def memento_line(memento: Memento) -> bytes:
+def checkpoint_line(checkpoint: Checkpoint) -> bytes:
     """Return the second line."""
-    return _line(_Beginning(pack_memento(memento)))
+    return _line(_Beginning(pack_checkpoint(checkpoint)))
 
 
 def step_line(at_ns: int, event: Input, drawn: Iterable[int], told: Told) -> bytes:
@@ -101,7 +101,7 @@ class Recording:
 
     file: str
     head: Head
-    memento: Memento
+    checkpoint: Checkpoint
     _numbered: Iterator[tuple[int, bytes]]
 
     def steps(self) -> Iterator[RecordedStep]:
@@ -123,10 +123,10 @@ def read(lines: Iterable[bytes], *, file: str) -> Recording:
         raise RecordingError(f"{file} is empty; name a file that pycarp run --record or a flight recorder wrote")
     head = _head(file, opening[0])
     if len(opening) < _OPENING:
-        raise RecordingError(f"{file}:2: there is no memento: nothing was recorded before the writer ended")
+        raise RecordingError(f"{file}:2: there is no checkpoint: nothing was recorded before the writer ended")
     beginning = _decoded(file, 2, opening[1], _Beginning)
     try:
-        return Recording(file, head, unpack_memento(beginning.memento), numbered)
+        return Recording(file, head, unpack_checkpoint(beginning.checkpoint), numbered)
     except (ValueError, CarpError) as exc:
         raise _broken(file, 2, str(exc), head) from exc
 

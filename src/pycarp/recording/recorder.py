@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Step
 from pycarp.core.engine import Engine
 from pycarp.core.inputs import Input
-from pycarp.core.memento import Memento
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.vocabulary import HostKey
@@ -29,10 +29,10 @@ class Sink(Protocol):
     """Takes entries in, at once: it stands in the way of every step, so it neither waits nor raises."""
 
     @property
-    def wants_memento(self) -> bool:
-        """Whether the next entry is to be preceded by a memento; always so before the first."""
+    def wants_checkpoint(self) -> bool:
+        """Whether the next entry is to be preceded by a checkpoint; always so before the first."""
 
-    def begin(self, memento: Memento) -> None:
+    def begin(self, checkpoint: Checkpoint) -> None:
         """Take what the engine knows before the next entry."""
 
     def take(self, entry: Entry) -> None:
@@ -51,8 +51,8 @@ class Recorder:
     def handle(self, event: Input, now_ns: int) -> Step:
         """Do what ``Engine.handle`` does."""
         for sink in self._sinks:
-            if sink.wants_memento:
-                sink.begin(self._engine.memento())
+            if sink.wants_checkpoint:
+                sink.begin(self._engine.checkpoint())
         try:
             step = self._engine.handle(event, now_ns)
         except Exception as bug:

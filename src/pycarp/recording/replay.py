@@ -59,7 +59,7 @@ class Replay:
         self._recording = recording
         self._draws = Draws()
         try:
-            self._engine = Engine.from_memento(recording.memento, entropy=self._draws)
+            self._engine = Engine.from_checkpoint(recording.checkpoint, entropy=self._draws)
         except Exception as exc:
             raise RecordingError(f"{recording.file}:2: no engine has ever known this: {told(exc)}") from exc
 

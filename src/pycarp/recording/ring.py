@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from pycarp.core.memento import Memento
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.recording.recorder import Entry
 from pycarp.vocabulary import NS_PER_S
 
@@ -17,27 +17,27 @@ _SECTION_MOST = KEPT_MOST // 8
 
 @dataclass(slots=True)
 class _Section:
-    memento: Memento
+    checkpoint: Checkpoint
     entries: list[Entry] = field(default_factory=list)
 
 
 class Ring:
-    """A ``Sink`` of sections, each with a memento, that forgets the oldest ones."""
+    """A ``Sink`` of sections, each with a checkpoint, that forgets the oldest ones."""
 
     def __init__(self) -> None:
         self._sections: deque[_Section] = deque()
 
     @property
-    def wants_memento(self) -> bool:
+    def wants_checkpoint(self) -> bool:
         """Whether the present section is full."""
         if not self._sections:
             return True
         entries = self._sections[-1].entries
         return len(entries) >= _SECTION_MOST or (bool(entries) and entries[-1].at_ns - entries[0].at_ns >= _SECTION_NS)
 
-    def begin(self, memento: Memento) -> None:
+    def begin(self, checkpoint: Checkpoint) -> None:
         """Begin a section, and forget those that are not needed any more."""
-        self._sections.append(_Section(memento))
+        self._sections.append(_Section(checkpoint))
         newest_ns = max((each.entries[-1].at_ns for each in self._sections if each.entries), default=0)
         while len(self._sections) > 1 and (
             sum(len(each.entries) for each in self._sections) > KEPT_MOST - _SECTION_MOST
@@ -54,8 +54,8 @@ class Ring:
         """Whether the engine raised; then nothing came after."""
         return bool(self._sections) and bool(self._sections[-1].entries) and self._sections[-1].entries[-1].step is None
 
-    def kept(self) -> tuple[Memento, list[Entry]] | None:
+    def kept(self) -> tuple[Checkpoint, list[Entry]] | None:
         """Return what the engine knew at first, and every entry since; None before the first."""
         if not self._sections or not self._sections[0].entries:
             return None
-        return self._sections[0].memento, [entry for section in self._sections for entry in section.entries]
+        return self._sections[0].checkpoint, [entry for section in self._sections for entry in section.entries]

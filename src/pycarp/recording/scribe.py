@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Effect, HoldAddresses, Publish, SetPacketFilter, Step, Transmit
 from pycarp.core.engine import Engine
 from pycarp.core.events import AdvertisementRejected, SettingsChange
-from pycarp.core.memento import Memento
 from pycarp.core.statistics import DropReason
 from pycarp.errors import RecordingError
 from pycarp.recording.disguise import Disguise
 from pycarp.recording.draws import Draws
-from pycarp.recording.lines import head_of, memento_line, step_line, told_of
+from pycarp.recording.lines import checkpoint_line, head_of, step_line, told_of
 from pycarp.recording.recorder import Entry, told
 from pycarp.vocabulary import Outgoing
 
@@ -26,18 +26,21 @@ _SUMMED = slice(6, 8)
 
 
 class Scribe:
-    """Writes the life of an engine from a memento on; ``entropy`` returns 64 random bits, for the throw-away keys."""
+    """Writes the life of an engine from a checkpoint on.
 
-    def __init__(self, memento: Memento, *, entropy: Callable[[], int]) -> None:
+    ``entropy`` returns 64 random bits, for the throw-away keys.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, entropy: Callable[[], int]) -> None:
         self._disguise = Disguise(entropy)
         self._draws = Draws()
-        self._double = Engine.from_memento(
-            self._disguise.memento(memento), entropy=self._draws, find_out=self._disguise.find_out
+        self._double = Engine.from_checkpoint(
+            self._disguise.checkpoint(checkpoint), entropy=self._draws, find_out=self._disguise.find_out
         )
 
     def opening(self, *, version: str, at_ns: int, wall_ns: int) -> bytes:
         """Return the lines with which a file begins here; ``wall_ns`` is what the time is at ``at_ns``, since 1970."""
-        return head_of(version=version, at_ns=at_ns, wall_ns=wall_ns) + memento_line(self._double.memento())
+        return head_of(version=version, at_ns=at_ns, wall_ns=wall_ns) + checkpoint_line(self._double.checkpoint())
 
     def line(self, entry: Entry) -> bytes:
         """Return the line of the next entry; RecordingError when the engine does not do the same twice."""

@@ -1,4 +1,4 @@
-"""Inputs, effects, events and mementos as what JSON knows, and inputs and mementos back.
+"""Inputs, effects, events and checkpoints as what JSON knows, and inputs and checkpoints back.
 
 Led by the annotations of the classes, so that a new field of an input is recorded without a word here. Dataclasses
 become objects without the fields that have their defaults, named tuples arrays, dictionaries arrays of pairs, octets
@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 from pycarp import dialects
 from pycarp.auth.key import Passphrase
 from pycarp.core import events
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Effect
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Input
-from pycarp.core.memento import Memento
 from pycarp.dialects import Dialect
 from pycarp.recording.throw_away import ThrowAway, text_of
 from pycarp.vocabulary import Address, Interface, MacAddress
@@ -62,14 +62,14 @@ def pack_effects(effects: tuple[Effect, ...]) -> Any:
     return _form(tuple[Effect, ...]).pack(effects)
 
 
-def pack_memento(memento: Memento) -> Any:
-    """Return a memento as what JSON knows."""
-    return _form(Memento).pack(memento)
+def pack_checkpoint(checkpoint: Checkpoint) -> Any:
+    """Return a checkpoint as what JSON knows."""
+    return _form(Checkpoint).pack(checkpoint)
 
 
-def unpack_memento(packed: Any) -> Memento:
-    """Return the memento again; raises as ``unpack_input`` does."""
-    return _form(Memento).unpack(packed)  # type: ignore[no-any-return]
+def unpack_checkpoint(packed: Any) -> Checkpoint:
+    """Return the checkpoint again; raises as ``unpack_input`` does."""
+    return _form(Checkpoint).unpack(packed)  # type: ignore[no-any-return]
 
 
 @cache

@@ -320,7 +320,7 @@ def expected(members: Sequence[Member], key: HostKey, victim: str, strike: Strik
                     continue
                 ours = rival.dialect.claim(rival.advbase, rival.advskew, 0)
                 is_stronger = rival.dialect.compare(ours, claim) is Verdict.STRONGER
-                if is_stronger and (_preempts(member, key) or (rival.dialect.relieves_demoted and claim.demote)):
+                if is_stronger and (_preempts(member, key) or (rival.dialect.preempts_demoted and claim.demote)):
                     return at_once
             return None
         case Fault.MEDDLING:

@@ -6,7 +6,7 @@ Source: ``linux/rtnetlink.h``, ``linux/if_link.h``, ``linux/if_addr.h``.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
 from pycarp.vocabulary import Interface, MacAddress
@@ -99,11 +99,6 @@ class AddressState:
 def key_of(address: Interface) -> AddressKey:
     """Return what the kernel knows an address by."""
     return AddressKey(address.packed, address.network.prefixlen)
-
-
-def address_of(packed: bytes) -> IPv4Address | IPv6Address:
-    """Return the address that these octets are."""
-    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
 
 
 def messages(octets: bytes) -> Iterator[Message]:

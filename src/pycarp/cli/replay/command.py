@@ -85,7 +85,7 @@ def replay(
 
 
 def _tell(steps: Iterable[Played], recording: Recording, begin_ns: int | None, *, as_json: bool) -> None:
-    output: Output = JsonOutput(recording.head) if as_json else HumanOutput(recording.head, recording.memento)
+    output: Output = JsonOutput(recording.head) if as_json else HumanOutput(recording.head, recording.checkpoint)
     output.begin(recording.file)
     for played in steps:
         if begin_ns is None or played.at_ns >= begin_ns:

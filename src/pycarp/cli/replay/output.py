@@ -9,9 +9,9 @@ import click
 import msgspec
 
 from pycarp.aio.log_records import explain
+from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import StateChange
 from pycarp.core.inputs import HostAdded
-from pycarp.core.memento import Memento
 from pycarp.recording import Played
 from pycarp.recording.lines import Head
 from pycarp.sim.transcript import Transcript
@@ -87,9 +87,9 @@ class Tally:
 class StepWords:
     """The lines for a step, in the words of the simulator."""
 
-    def __init__(self, head: Head, memento: Memento) -> None:
+    def __init__(self, head: Head, checkpoint: Checkpoint) -> None:
         self._clock = Clock(head)
-        self._names = {each.host.config.key: each.host.config.name for each in memento.residents}
+        self._names = {each.host.config.key: each.host.config.name for each in checkpoint.hosts}
         self._transcript = Transcript(self._label, tolerance_ns=_LATE_NS)
 
     def lines(self, played: Played) -> list[str]:
@@ -114,11 +114,11 @@ class StepWords:
 class HumanOutput:
     """A line a fact, and a summary."""
 
-    def __init__(self, head: Head, memento: Memento) -> None:
+    def __init__(self, head: Head, checkpoint: Checkpoint) -> None:
         self._head = head
         self._clock = Clock(head)
         self._tally = Tally(self._clock)
-        self._words = StepWords(head, memento)
+        self._words = StepWords(head, checkpoint)
 
     def begin(self, file: str) -> None:
         """Say who recorded it, and when."""

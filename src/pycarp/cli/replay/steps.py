@@ -44,7 +44,7 @@ class _Walker:
     def __init__(self, replay: Replay, recording: Recording, steps: Iterable[Played]) -> None:
         self._replay = replay
         self._clock = Clock(recording.head)
-        self._words = StepWords(recording.head, recording.memento)
+        self._words = StepWords(recording.head, recording.checkpoint)
         self.tally = Tally(self._clock)
         self._steps = self._seen(steps)
         self._at_ns = recording.head.at

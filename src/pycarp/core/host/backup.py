@@ -58,7 +58,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
         return Decision.SENDER_LEFT
     dialect = ctx.config.dialect
     verdict = dialect.compare(ctx.claim, event.claim)
-    if verdict is Verdict.STRONGER and dialect.heeds_better and _better_is_heard(ctx, event):
+    if verdict is Verdict.STRONGER and dialect.defers_to_better_master and _better_is_heard(ctx, event):
         # Should the better one have died since, the weaker one is MASTER, and only who preempts takes over from it.
         state.master_down_at_ns[family] = now_ns + master_down_ns(ctx, event.claim)
         return Decision.LEFT_TO_BETTER
@@ -83,7 +83,7 @@ def _reason_to_take_over(ctx: Context, event: AdvertisementReceived, verdict: Ve
     """Return why an advertisement lets this host take over. Source: carp.md 5.1, in another order of the tests."""
     if ctx.environment.goes_last:
         return None
-    if ctx.config.dialect.relieves_demoted and event.claim.demote > ctx.claim.demote:
+    if ctx.config.dialect.preempts_demoted and event.claim.demote > ctx.claim.demote:
         return Reason.MASTER_DEMOTED
     preempts = (ctx.config.preempt or ctx.environment.node_preempts) and not ctx.environment.has_handed_over
     if verdict is Verdict.STRONGER and preempts:
@@ -102,7 +102,7 @@ def _why_left(ctx: Context) -> Decision:
 
 def _is_left_alone(ctx: Context, verdict: Verdict) -> bool:
     """Return True if this host would be no faster than a MASTER that is too slow, because it is demoted as well."""
-    return bool(ctx.config.dialect.courtesy_ns) and verdict is not Verdict.STRONGER
+    return bool(ctx.config.dialect.yield_grace_ns) and verdict is not Verdict.STRONGER
 
 
 def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived, *, may_be_old: bool) -> Decision:
@@ -113,7 +113,7 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
         # With so long an interval of its own no receiver takes a bow-out for one. Source: carp.md 5.3.
         _follow(ctx, state, event)
         return Decision.FOLLOWS_MASTER
-    if ctx.config.dialect.heeds_better:
+    if ctx.config.dialect.defers_to_better_master:
         others = [each for each in _live_others(ctx, event.source) if each.family is family]
         if others:
             other = max(others, key=lambda each: each.at_ns)
@@ -151,9 +151,9 @@ def _live_others(ctx: Context, source: Address) -> list[Peer]:
 
 def _may_be_old(ctx: Context, state: Backup) -> bool:
     """Return True if what is heard may have waited: the process stood still when it should have taken over."""
-    courtesy_ns = ctx.config.dialect.courtesy_ns
-    if courtesy_ns and ctx.now_ns > state.deadline_ns + courtesy_ns:
-        state.listens_until_ns = ctx.now_ns + courtesy_ns
+    yield_grace_ns = ctx.config.dialect.yield_grace_ns
+    if yield_grace_ns and ctx.now_ns > state.deadline_ns + yield_grace_ns:
+        state.listens_until_ns = ctx.now_ns + yield_grace_ns
     return ctx.now_ns < state.listens_until_ns
 
 

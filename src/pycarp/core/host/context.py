@@ -33,8 +33,8 @@ _BOW_OUTS_MAX = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostMemento:
-    """Everything that a host knows and that does not follow from it, shared with nobody; see ``core/memento.py``."""
+class HostCheckpoint:
+    """Everything that a host knows and that does not follow from it, shared with nobody; see ``core/checkpoint.py``."""
 
     config: HostConfig
     environment: Environment
@@ -130,7 +130,7 @@ class Context:
 
         Kernels, which hold them at once, always send from there.
         """
-        owns = takeover.stage is Stage.HELD or not self.config.dialect.courtesy_ns
+        owns = takeover.stage is Stage.HELD or not self.config.dialect.yield_grace_ns
         self.transmit(self.claim, counter=counter, owns=owns)
 
     def bow_out(self) -> None:

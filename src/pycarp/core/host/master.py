@@ -71,7 +71,7 @@ def received(ctx: Context, state: Master, event: AdvertisementReceived, peer: Pe
 def _is_heard_instead(ctx: Context, state: Master, event: AdvertisementReceived) -> bool:
     """Return True if a weaker host is MASTER because a family of ours cannot be sent: it is heard in every family."""
     has_settled = ctx.now_ns - state.since_ns >= takeover.TIE_GRACE_NS
-    is_able = bool(ctx.config.dialect.courtesy_ns)
+    is_able = bool(ctx.config.dialect.yield_grace_ns)
     return is_able and has_settled and event.is_expected and bool(ctx.environment.cannot_send)
 
 
@@ -104,7 +104,7 @@ def _stay(ctx: Context, state: Master, event: AdvertisementReceived, outcome: ta
         _publish_conflict(ctx, state, event)
     if outcome.answers and dialect.answers_weaker:
         # Who took over in the same moment has our advertisement on its way, and most likely yields to that.
-        not_before_ns = state.since_ns + dialect.contention_ns if was_listening and event.reply is None else 0
+        not_before_ns = state.since_ns + dialect.takeover_listen_ns if was_listening and event.reply is None else 0
         is_tie = outcome.decision is Decision.TIE_WON
         _answer(ctx, state, event, not_before_ns=0 if is_tie else not_before_ns)
     if dialect.reasserts and state.takeover.stage is Stage.HELD and state.announce_in is None:
@@ -147,7 +147,7 @@ def _allowed_at_ns(answering: Answering, now_ns: int, *, is_expected: bool) -> i
 
 def _send_answer(ctx: Context, state: Master) -> None:
     state.answering.at_ns = None
-    replies = bool(ctx.config.dialect.courtesy_ns)
+    replies = bool(ctx.config.dialect.yield_grace_ns)
     advertise(ctx, state, ctx.now_ns, counter=Reply.ANSWER.to(state.answering.counter) if replies else None)
 
 
@@ -256,7 +256,7 @@ def demotion_changed(ctx: Context, state: Master, event: DemotionChanged) -> Non
     before = ctx.claim
     ctx.set_demotion(event.total)
     dialect = ctx.config.dialect
-    if dialect.tells_relief or dialect.compare(ctx.claim, before) is Verdict.WEAKER:
+    if dialect.advertises_recovery or dialect.compare(ctx.claim, before) is Verdict.WEAKER:
         advertise_change(ctx, state)
 
 

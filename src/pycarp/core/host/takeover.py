@@ -2,27 +2,28 @@
 
 A host that becomes MASTER advertises at once, whatever follows: that makes every weaker or silent MASTER yield. When it
 may put the addresses on its interface is another question, because two hosts that answer for one address are worse than
-none for some milliseconds. Kernels do not ask it; dialect ``universal`` does (its ``courtesy_ns`` is not 0).
+none for some milliseconds. Kernels do not ask it; dialect ``universal`` does (its ``yield_grace_ns`` is not 0).
 
 Who else may hold the addresses?
 
 - **A MASTER that we relieve** (by preempting, by command, because it advertises too slowly). It hears us, drops, and
   then says so: its last advertisement answers our counter (``Reply.FAREWELL``), which nobody could
   have sent before, and which no second or duplicated packet of the old MASTER is mistaken for. We wait for it, at
-  most ``courtesy_ns``: a kernel drops at once and says nothing.
+  most ``yield_grace_ns``: a kernel drops at once and says nothing.
 - **Every other peer heard lately that has not said that it left.** A third host may have relieved the second one while
   that is still waiting for the first one to drop.
 - **A host that takes over in the same moment**, because it heard the same bow-out or the same silence. We listen for
-  ``contention_ns``, longer than an advertisement travels. The stronger claim is heard in that time, and the weaker host
-  yields without ever having held anything.
+  ``takeover_listen_ns``, longer than an advertisement travels. The stronger claim is heard in that time, and the
+  weaker host yields without ever having held anything.
 
 Equal claims need more care, because the two kinds of peers settle them differently. A BSD that hears an equal claim
 yields, whoever sent it. A pycarp host, like ucarp, compares the source addresses. If both advertisements cross and
 the host with the losing address yields at once, then beside a BSD both yield, and after a master-down time they
 collide again. So during the hand-shake the host with the losing address does not yield. It waits (``TIED``) for up to
-``courtesy_ns``, and advertises once more when it begins to wait: the other one may have heard the first advertisement
-before it was MASTER itself. The host with the winning address answers the equal claim (``Reply.ANSWER``: "I heard you,
-and stay"), and that ends the tie: the waiting host yields. If no answer comes, the other one was a BSD and has yielded.
+``yield_grace_ns``, and advertises once more when it begins to wait: the other one may have heard the first
+advertisement before it was MASTER itself. The host with the winning address answers the equal claim
+(``Reply.ANSWER``: "I heard you, and stay"), and that ends the tie: the waiting host yields. If no answer comes, the
+other one was a BSD and has yielded.
 
 A MASTER that holds the addresses for less than ``TIE_GRACE_NS`` answers an equal claim as well, whatever its address:
 the other one may be a BSD whose advertisement crossed ours, and yields. If it is a pycarp host with the winning
@@ -109,14 +110,14 @@ def begin(ctx: Context, *, doubted: Address | None = None) -> Takeover:
     ``doubted`` is a source that may still be MASTER although it said that it left.
     """
     dialect, now_ns = ctx.config.dialect, ctx.now_ns
-    if not dialect.courtesy_ns:
+    if not dialect.yield_grace_ns:
         return Takeover()
     awaited = {peer.source for peer in live_masters(ctx.peers, now_ns, ctx.config.master_down_ns)}
     if doubted is not None:
         awaited.add(doubted)
     if awaited:
-        return Takeover(Stage.AWAITING, now_ns + dialect.courtesy_ns, awaited)
-    return Takeover(Stage.LISTENING, now_ns + dialect.contention_ns)
+        return Takeover(Stage.AWAITING, now_ns + dialect.yield_grace_ns, awaited)
+    return Takeover(Stage.LISTENING, now_ns + dialect.takeover_listen_ns)
 
 
 def outcome_of(ctx: Context, master: Master, event: AdvertisementReceived, verdict: Verdict) -> Outcome:
@@ -124,7 +125,7 @@ def outcome_of(ctx: Context, master: Master, event: AdvertisementReceived, verdi
     wins = verdict is not Verdict.TIE or ctx.config.dialect.keeps_on_tie(
         Tie(our_source=source_for(event.source, ctx.environment.own), their_source=event.source)
     )
-    if not ctx.config.dialect.courtesy_ns:
+    if not ctx.config.dialect.yield_grace_ns:
         kept = Decision.TIE_WON if verdict is Verdict.TIE else Decision.STAYS_MASTER
         return Outcome(Stage.HELD, ctx.config.dialect.answers_weaker, kept) if wins else _TIE_LOST
     heard = Heard.WEAKER
@@ -149,7 +150,7 @@ def await_drop(ctx: Context, master: Master, source: Address, stage: Stage) -> N
     if takeover.is_pending:
         takeover.stage = stage
         takeover.awaited.add(source)
-        takeover.hold_at_ns = master.since_ns + ctx.config.dialect.courtesy_ns
+        takeover.hold_at_ns = master.since_ns + ctx.config.dialect.yield_grace_ns
 
 
 def sender_left(ctx: Context, master: Master, source: Address) -> None:
@@ -158,7 +159,7 @@ def sender_left(ctx: Context, master: Master, source: Address) -> None:
     takeover.awaited.discard(source)
     if takeover.is_pending and not takeover.awaited:
         takeover.stage = Stage.LISTENING
-        takeover.hold_at_ns = max(ctx.now_ns, master.since_ns + ctx.config.dialect.contention_ns)
+        takeover.hold_at_ns = max(ctx.now_ns, master.since_ns + ctx.config.dialect.takeover_listen_ns)
         master.answering.at_ns = None
 
 

@@ -62,7 +62,7 @@ def become_backup(ctx: Context, reason: Reason, *, peer: Peer | None = None) -> 
     down_at_ns = ctx.now_ns + master_down_ns(ctx, peer.claim if peer else None)
     state = Backup(dict.fromkeys(ctx.speaker.awaited(ctx.now_ns), down_at_ns))
     if reason is Reason.ABSENT:
-        state.listens_until_ns = ctx.now_ns + ctx.config.dialect.courtesy_ns
+        state.listens_until_ns = ctx.now_ns + ctx.config.dialect.yield_grace_ns
     enter(ctx, state, reason, peer=peer)
 
 
@@ -123,7 +123,7 @@ def master_down_ns(ctx: Context, master: Claim | None = None) -> int:
     often than that: a host that is demoted waits longer itself, and a MASTER that is demoted is waited for.
     """
     config, down_ns = ctx.config, ctx.config.master_down_ns
-    if not config.advbase and config.dialect.courtesy_ns:
+    if not config.advbase and config.dialect.yield_grace_ns:
         slowest_ns = max(ctx.claim.interval_ns, master.interval_ns if master else 0)
         down_ns = max(down_ns, config.dead_ratio * slowest_ns)
     return down_ns + (_GOES_LAST_NS if ctx.environment.goes_last else 0)

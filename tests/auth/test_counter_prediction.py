@@ -3,17 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycarp.auth.foresight import WINDOW, Familiarity, Foresight
+from pycarp.auth.counter_prediction import WINDOW, CounterPrediction, Freshness
 
 LAST = (1 << 64) - 1
 
 
-def heard(*counters: int) -> Foresight:
-    foresight = Foresight()
+def heard(*counters: int) -> CounterPrediction:
+    prediction = CounterPrediction()
     for counter in counters:
-        if foresight.follow(counter) is Familiarity.STRANGE:
-            foresight.begin(counter)
-    return foresight
+        if prediction.follow(counter) is Freshness.UNEXPECTED:
+            prediction.begin(counter)
+    return prediction
 
 
 def test_the_numbers_after_one_heard_are_expected() -> None:
@@ -26,14 +26,14 @@ def test_they_wrap_at_64_bits() -> None:
 
 @given(st.integers(0, LAST), st.integers(1, WINDOW))
 def test_what_was_expected_follows(counter: int, ahead: int) -> None:
-    assert heard(counter).follow((counter + ahead) & LAST) is Familiarity.NEXT
+    assert heard(counter).follow((counter + ahead) & LAST) is Freshness.NEXT
 
 
 def test_what_was_passed_by_is_not_expected_any_more() -> None:
-    foresight = heard(41, 44)
+    prediction = heard(41, 44)
 
-    assert foresight.upcoming(3) == (45, 46, 47)
-    assert foresight.follow(43) is Familiarity.STRANGE
+    assert prediction.upcoming(3) == (45, 46, 47)
+    assert prediction.follow(43) is Freshness.UNEXPECTED
 
 
 def test_a_constant_counter_is_noticed_when_it_comes_again() -> None:
@@ -46,9 +46,9 @@ def test_a_number_that_goes_on_is_no_constant_any_more() -> None:
 
 
 def test_a_replayed_recording_does_not_crowd_out_the_master_that_lives() -> None:
-    foresight = heard(100, 101, 102, *range(10_000, 50_000, 100))
+    prediction = heard(100, 101, 102, *range(10_000, 50_000, 100))
 
-    assert foresight.upcoming(1)[0] == 103
+    assert prediction.upcoming(1)[0] == 103
 
 
 def test_no_more_than_four_series_are_remembered() -> None:

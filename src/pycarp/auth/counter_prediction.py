@@ -18,12 +18,12 @@ _CHAINS_MAX = 4
 """Peers that are followed at a time. There is one MASTER, sometimes two; replayed packets look like more."""
 
 
-class Familiarity(Enum):
+class Freshness(Enum):
     """How the counter of an authentic advertisement stands to those heard before."""
 
     NEXT = "follows"
     REPEATED = "the same again"
-    STRANGE = "unexpected"
+    UNEXPECTED = "unexpected"
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Chain:
     is_repeated: bool = False
 
 
-class Foresight:
+class CounterPrediction:
     """Follows a few series of counters; those that go on are remembered longer than those that do not."""
 
     __slots__ = ("_chains",)
@@ -43,7 +43,7 @@ class Foresight:
     def __init__(self, chains: Iterable[Chain] = ()) -> None:
         self._chains = [replace(chain) for chain in chains]
 
-    def memento(self) -> tuple[Chain, ...]:
+    def checkpoint(self) -> tuple[Chain, ...]:
         """Return what another one needs to go on from here."""
         return tuple(replace(chain) for chain in self._chains)
 
@@ -54,18 +54,18 @@ class Foresight:
             self._chains.remove(min(self._chains, key=lambda each: each.length))
         self._chains.append(Chain(counter))
 
-    def follow(self, counter: int) -> Familiarity:
+    def follow(self, counter: int) -> Freshness:
         """Go on with the series that the counter of an authentic advertisement belongs to, if there is one."""
         for chain in self._chains:
             ahead = (counter - chain.head) & _MASK
             if ahead == 0:
                 chain.is_repeated = True
-                return Familiarity.REPEATED
+                return Freshness.REPEATED
             if ahead <= WINDOW:
                 chain.head, chain.is_repeated = counter, False
                 chain.length += 1
-                return Familiarity.NEXT
-        return Familiarity.STRANGE
+                return Freshness.NEXT
+        return Freshness.UNEXPECTED
 
     def upcoming(self, count: int) -> tuple[int, ...]:
         """Return the next ``count`` numbers of each series: the nearest first, of those the longest series' first."""

@@ -1,4 +1,4 @@
-"""Mementos: an engine that is restored from one goes on as the one that made it."""
+"""Checkpoints: an engine that is restored from one goes on as the one that made it."""
 
 from dataclasses import fields, replace
 from random import Random
@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pycarp.core import DropAddresses, Engine
-from pycarp.core.host.context import Context, HostMemento
+from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.host.context import Context, HostCheckpoint
+from pycarp.core.host_table import HostEntry, HostEntryCheckpoint
 from pycarp.core.inputs import AdminChanged, DatagramReceived, HostReconfigured, TimePassed, TransmitReported
-from pycarp.core.memento import Memento
-from pycarp.core.residents import Resident, ResidentMemento
 from pycarp.dialects import Dialect
 from tests.support.histories import Happening, Life, dialects, histories
 from tests.support.hosts import KEY, advert, config, master, seconds
@@ -18,7 +18,7 @@ from tests.support.hosts import KEY, advert, config, master, seconds
 
 @settings(max_examples=150, deadline=None)
 @given(dialect=dialects, history=histories, at=st.integers(0, 40))
-def test_a_restored_engine_goes_on_as_the_one_that_made_the_memento(
+def test_a_restored_engine_goes_on_as_the_one_that_made_the_checkpoint(
     dialect: Dialect, history: list[tuple[int | None, Happening]], at: int
 ) -> None:
     numbers = Random(1)
@@ -28,7 +28,7 @@ def test_a_restored_engine_goes_on_as_the_one_that_made_the_memento(
         life.live(wait_ns, happening)
     twins_numbers = Random()
     twins_numbers.setstate(numbers.getstate())
-    twin = Engine.from_memento(life.engine.memento(), entropy=lambda: twins_numbers.getrandbits(64))
+    twin = Engine.from_checkpoint(life.engine.checkpoint(), entropy=lambda: twins_numbers.getrandbits(64))
     assert twin.snapshot() == life.engine.snapshot()
 
     for wait_ns, happening in history[at:]:
@@ -36,40 +36,40 @@ def test_a_restored_engine_goes_on_as_the_one_that_made_the_memento(
         if told is not None:
             assert twin.handle(*told) == life.step
             assert twin.snapshot() == life.engine.snapshot()
-            assert twin.memento() == life.engine.memento()
+            assert twin.checkpoint() == life.engine.checkpoint()
 
 
-def restored(memento: Memento) -> Engine:
-    return Engine.from_memento(memento, entropy=lambda: 0x0123_4567_89AB_CDEF)
+def restored(checkpoint: Checkpoint) -> Engine:
+    return Engine.from_checkpoint(checkpoint, entropy=lambda: 0x0123_4567_89AB_CDEF)
 
 
-def test_a_memento_does_not_change_with_its_engine() -> None:
+def test_a_checkpoint_does_not_change_with_its_engine() -> None:
     host = master()
-    before, same = host.engine.memento(), host.engine.memento()
+    before, same = host.engine.checkpoint(), host.engine.checkpoint()
 
     host.hear(advert(passphrase="another"), at_ns=seconds(3.5))
     host.pass_time(to_ns=seconds(4))
 
     assert before == same
-    assert before != host.engine.memento()
+    assert before != host.engine.checkpoint()
 
 
-def test_a_memento_does_not_change_with_an_engine_that_was_made_from_it() -> None:
-    memento = master().engine.memento()
-    same = replace(memento)
+def test_a_checkpoint_does_not_change_with_an_engine_that_was_made_from_it() -> None:
+    checkpoint = master().engine.checkpoint()
+    same = replace(checkpoint)
 
-    made = restored(memento)
+    made = restored(checkpoint)
     made.handle(DatagramReceived(advert(passphrase="another")), seconds(3.5))
     made.handle(TimePassed(), seconds(4))
 
-    assert memento == same == master().engine.memento()
+    assert checkpoint == same == master().engine.checkpoint()
 
 
 def test_a_rolling_change_goes_on() -> None:
     host = master()
     host.feed(HostReconfigured(config(passphrase="new"), seconds(10)), at_ns=seconds(4))
 
-    made = restored(host.engine.memento())
+    made = restored(host.engine.checkpoint())
 
     assert made.handle(TimePassed(), seconds(5)) == host.engine.handle(TimePassed(), seconds(5))
     for passphrase in ("testpass", "new"):
@@ -81,7 +81,7 @@ def test_addresses_that_are_shared_no_longer_are_remembered_until_they_are_dropp
     host = master(config(addresses=["192.168.1.50/24", "192.168.1.51/24"]))
     host.feed(HostReconfigured(config()), at_ns=seconds(4))
 
-    made = restored(host.engine.memento())
+    made = restored(host.engine.checkpoint())
 
     down = AdminChanged(KEY, is_up=False)
     dropped = next(each for each in made.handle(down, seconds(5)).effects if isinstance(each, DropAddresses))
@@ -93,7 +93,7 @@ def test_send_errors_go_on_being_counted() -> None:
     for _ in range(2):
         host.feed(TransmitReported(KEY, "no buffers"), at_ns=seconds(3.5))
 
-    made = restored(host.engine.memento())
+    made = restored(host.engine.checkpoint())
     made.handle(TransmitReported(KEY, "no buffers"), seconds(3.6))
 
     assert made.snapshot().demotion == 240
@@ -104,20 +104,20 @@ def names(kind: type) -> set[str]:
 
 
 def test_nothing_that_is_known_of_a_host_is_left_out() -> None:
-    assert names(ResidentMemento) == names(Resident) - {"ctx"} | {"host"}
+    assert names(HostEntryCheckpoint) == names(HostEntry) - {"ctx"} | {"host"}
 
 
 def test_nothing_that_a_host_knows_is_left_out() -> None:
     follows = {"claim", "key", "lease", "now_ns", "out", "speaker"}
 
-    assert set(Context.__slots__) - follows == names(HostMemento)
+    assert set(Context.__slots__) - follows == names(HostCheckpoint)
 
 
 def test_nothing_that_an_engine_knows_is_left_out() -> None:
     known = {name.removeprefix("_") for name in vars(Engine(entropy=lambda: 0))}
 
-    assert known - {"entropy", "find_out", "ledger"} | {"demotion"} == names(Memento)
+    assert known - {"entropy", "find_out", "ledger"} | {"demotion"} == names(Checkpoint)
 
 
 def test_no_passphrase_shows_in_its_text() -> None:
-    assert "testpass" not in repr(master().engine.memento())
+    assert "testpass" not in repr(master().engine.checkpoint())

@@ -6,8 +6,8 @@ from typing import assert_never
 
 from pycarp.core.copying import captured, copied, restored
 from pycarp.core.events import Mismatch
-from pycarp.core.host.context import Context, HostMemento
-from pycarp.core.speaker import Speaker, SpeakerMemento
+from pycarp.core.host.context import Context, HostCheckpoint
+from pycarp.core.speaker import Speaker, SpeakerCheckpoint
 from pycarp.core.statistics import DropReason
 from pycarp.core.trouble import Contest, Distrust, SendAccount
 from pycarp.dialects.base import DestinationRule
@@ -33,11 +33,11 @@ _COPIED = ("sends", "holds", "rejections", "contest", "warned_until_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidentMemento:
-    """Everything that is known of one host, shared with nobody; see ``core/memento.py``."""
+class HostEntryCheckpoint:
+    """Everything that is known of one host, shared with nobody; see ``core/checkpoint.py``."""
 
-    speaker: SpeakerMemento
-    host: HostMemento
+    speaker: SpeakerCheckpoint
+    host: HostCheckpoint
     sends: SendAccount
     holds: Distrust
     rejections: Rejections
@@ -46,7 +46,7 @@ class ResidentMemento:
 
 
 @dataclass(slots=True)
-class Resident:
+class HostEntry:
     """One host: its states in ``ctx``, and what the engine remembers about it.
 
     ``sends`` and ``holds`` are how far it is trusted to be heard and to serve its addresses.
@@ -61,21 +61,21 @@ class Resident:
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
 
     @classmethod
-    def from_memento(cls, memento: ResidentMemento, entropy: Callable[[], int]) -> "Resident":
-        """Return a host that goes on where another one made its memento."""
-        config = memento.host.config
-        speaker = Speaker(config, entropy, memento.speaker)
-        ctx = Context(config, speaker, memento.host.environment, demotion=memento.host.demotion)
-        restored(ctx, memento.host)
+    def from_checkpoint(cls, checkpoint: HostEntryCheckpoint, entropy: Callable[[], int]) -> "HostEntry":
+        """Return a host that goes on where another one made its checkpoint."""
+        config = checkpoint.host.config
+        speaker = Speaker(config, entropy, checkpoint.speaker)
+        ctx = Context(config, speaker, checkpoint.host.environment, demotion=checkpoint.host.demotion)
+        restored(ctx, checkpoint.host)
         made = cls(speaker, ctx)
         for name in _COPIED:
-            setattr(made, name, copied(getattr(memento, name)))
+            setattr(made, name, copied(getattr(checkpoint, name)))
         return made
 
-    def memento(self) -> ResidentMemento:
+    def checkpoint(self) -> HostEntryCheckpoint:
         """Return everything that another host needs to go on from here."""
         own = {name: copied(getattr(self, name)) for name in _COPIED}
-        return ResidentMemento(speaker=self.speaker.memento(), host=captured(HostMemento, self.ctx), **own)
+        return HostEntryCheckpoint(speaker=self.speaker.checkpoint(), host=captured(HostCheckpoint, self.ctx), **own)
 
     @property
     def is_distrusted(self) -> bool:
@@ -132,27 +132,27 @@ class Resident:
                 assert_never(unknown)
 
 
-class Residents:
+class HostTable:
     """All hosts, by key and by link, in the order in which they were added."""
 
     def __init__(self) -> None:
-        self._by_key: dict[HostKey, Resident] = {}
-        self._on_link: dict[str, dict[HostKey, Resident]] = {}
+        self._by_key: dict[HostKey, HostEntry] = {}
+        self._on_link: dict[str, dict[HostKey, HostEntry]] = {}
 
-    def __iter__(self) -> Iterator[Resident]:
+    def __iter__(self) -> Iterator[HostEntry]:
         return iter(list(self._by_key.values()))
 
     def __contains__(self, key: HostKey) -> bool:
         return key in self._by_key
 
-    def __getitem__(self, key: HostKey) -> Resident:
+    def __getitem__(self, key: HostKey) -> HostEntry:
         return self._by_key[key]
 
-    def get(self, key: HostKey) -> Resident | None:
+    def get(self, key: HostKey) -> HostEntry | None:
         """Return a host, None if it is not, or no longer, here."""
         return self._by_key.get(key)
 
-    def on(self, link: str) -> tuple[Resident, ...]:
+    def on(self, link: str) -> tuple[HostEntry, ...]:
         """Return the hosts on a link."""
         return tuple(self._on_link.get(link, {}).values())
 
@@ -160,11 +160,11 @@ class Residents:
         """Say whether there are hosts on a link; asked for every packet."""
         return bool(self._on_link.get(link))
 
-    def add(self, resident: Resident) -> None:
+    def add(self, entry: HostEntry) -> None:
         """Add a host, whose key must be new."""
-        assert resident.key not in self._by_key, f"{resident.key} was added twice"
-        self._by_key[resident.key] = resident
-        self._on_link.setdefault(resident.key.link, {})[resident.key] = resident
+        assert entry.key not in self._by_key, f"{entry.key} was added twice"
+        self._by_key[entry.key] = entry
+        self._on_link.setdefault(entry.key.link, {})[entry.key] = entry
 
     def remove(self, key: HostKey) -> None:
         """Remove a host."""
