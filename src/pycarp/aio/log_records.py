@@ -50,7 +50,7 @@ def log_event(event: Event) -> None:
         case ActuationFailed():
             logger.error("carp: %s: cannot %s addresses, will try again: %s", event.key, event.action, event.error)
         case AddressesContested(what=what, count=count):
-            logger.warning("carp: %s: %s; put right (%d times so far)", event.key, what, count)
+            logger.warning("carp: %s: %s (changed by others %d times so far)", event.key, what, count)
         case LoopStalled():
             late_ms = event.late_ns * 1000 // NS_PER_S
             logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)

@@ -131,7 +131,7 @@ class ConflictWon(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressesContested(Event):
-    """Somebody else changed the addresses of this host, for the ``count``-th time; they are put right at once."""
+    """Somebody else changed the addresses of this host, for the ``count``-th time; the runtime restores them."""
 
     what: str
     count: int
