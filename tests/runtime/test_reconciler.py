@@ -1,6 +1,7 @@
 """One host's addresses: what is done next after each thing that can happen. Values in, values out."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
@@ -320,6 +321,45 @@ def test_an_attempt_that_takes_too_long_is_cancelled_and_reported() -> None:
     assert bench.reports == [(1, Action.HOLD, "took longer than 15 s")]
 
 
+def test_after_a_hold_that_took_too_long_the_next_one_gets_less_time() -> None:
+    bench = Bench()
+    bench.hold(1)
+    first = bench.begin()
+    bench.hold(2)
+    bench.wait(PACE.timeout_ns)
+    bench.end(first, "CancelledError")
+    second = bench.begin()
+
+    assert bench.wait(PACE.timeout_again_ns).next == CancelAttempt(second, bench.now_ns + PACE.cancel_ns)
+    bench.end(second, "CancelledError")
+    assert bench.reports == [(1, Action.HOLD, "took longer than 15 s"), (2, Action.HOLD, "took longer than 3 s")]
+
+
+@pytest.mark.parametrize("intent", [Bench.hold, Bench.drop])
+def test_after_a_success_a_hold_has_all_its_time_again(intent: Callable[[Bench, int], Todo]) -> None:
+    bench = Bench()
+    bench.hold(1)
+    first = bench.begin()
+    bench.wait(PACE.timeout_ns)
+    intent(bench, 2)
+    bench.end(first, "CancelledError")
+    bench.make()
+    bench.hold(3, A, B)
+
+    assert bench.one.begin(bench.started, bench.now_ns) == RetryAt(bench.now_ns + PACE.timeout_ns)
+
+
+def test_a_drop_has_all_its_time_after_a_hold_that_took_too_long() -> None:
+    bench = Bench()
+    bench.hold(1)
+    first = bench.begin()
+    bench.wait(PACE.timeout_ns)
+    bench.drop(2)
+    bench.end(first, "CancelledError")
+
+    assert bench.one.begin(bench.started, bench.now_ns) == RetryAt(bench.now_ns + PACE.timeout_ns)
+
+
 def test_time_counts_from_where_an_attempt_begins() -> None:
     bench = Bench()
     bench.drop(1)
@@ -451,6 +491,28 @@ def test_a_drop_does_not_wait_for_the_pause_between_repairs() -> None:
     bench.hold(2, anew=True)
 
     assert isinstance(bench.drop(3).next, Attempt)
+
+
+@pytest.mark.parametrize("error", [None, "no such device"])
+def test_the_first_drop_after_a_hold_is_no_repair(error: str | None) -> None:
+    bench = Bench()
+    bench.hold(1, anew=True)
+    bench.make()
+    bench.wait(PACE.repair_first_ns)
+    bench.hold(2, anew=True)
+    bench.make(error)
+
+    assert isinstance(bench.drop(3, anew=True).next, Attempt)
+
+
+def test_a_first_hold_that_failed_does_not_make_the_drop_a_repair() -> None:
+    bench = Bench()
+    bench.drop(1, anew=True)
+    bench.make()
+    bench.hold(2)
+    bench.make("no such device")
+
+    assert isinstance(bench.drop(3, anew=True).next, Attempt)
 
 
 def test_a_change_during_an_attempt_is_not_taken_for_achieved() -> None:

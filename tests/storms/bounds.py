@@ -14,6 +14,9 @@ from tests.storms.spans import Spans
 GRACE_S = UNIVERSAL.yield_grace_ns / NS_PER_S
 """After this time a MASTER that relieves a living one holds the addresses anyway: ``Dialect.yield_grace_ns``."""
 
+LISTEN_S = UNIVERSAL.takeover_listen_ns / NS_PER_S
+"""So long a MASTER that knows of no other one listens before it holds: ``Dialect.takeover_listen_ns``."""
+
 BACK_OFF_S = 5.0
 """A failed actuation is tried again within this time."""
 
@@ -107,6 +110,11 @@ def is_stuck(action: Action) -> bool:
 def grace_s(record: Record) -> float:
     """Return how short the grace may be: G, by the clock of the one who waits."""
     return GRACE_S / (1 + CLOCKS_MAX / 1000) if record.plan.clocks else GRACE_S
+
+
+def listen_s(record: Record) -> float:
+    """Return how short a host listens that knows of no MASTER: C, by its own clock."""
+    return LISTEN_S / (1 + CLOCKS_MAX / 1000) if record.plan.clocks else LISTEN_S
 
 
 def slow_s(record: Record, who: int, name: str = "drop") -> float:

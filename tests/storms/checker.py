@@ -63,8 +63,13 @@ def _slow_drop(record: Record, one: Host, other: Host, span: Span) -> Spans:
     slow_s = bounds.slow_s(record, one[0])
     if not slow_s or took_over is None:
         return ()
-    grace_s = 0.0 if took_over.reason is Reason.MASTER_SILENT else bounds.grace_s(record)
     dropping = _leaving(record, one, slow_s + bounds.one_way_s(record.plan))
+    if took_over.reason is Reason.MASTER_SILENT:
+        grace_s = 0.0
+    elif any(begin <= _start(record, other, span[0]) <= end for begin, end in dropping):
+        grace_s = bounds.listen_s(record)
+    else:
+        grace_s = bounds.grace_s(record)
     return intersection(dropping, ((took_over.at_s + grace_s, inf),))
 
 
@@ -183,6 +188,13 @@ def _at(record: Record, host: Host, at_s: float) -> Change:
 def _last(record: Record, host: Host, at_s: float, state: State) -> Change | None:
     found = [each for each in record.changes.get(host, []) if each.state is state and each.at_s <= at_s]
     return found[-1] if found else None
+
+
+def _start(record: Record, host: Host, at_s: float) -> float:
+    """Return when the present life of a host began, or its link came up last: it has heard nothing before."""
+    changes = [each for each in record.changes.get(host, []) if each.at_s <= at_s]
+    starts = [now.at_s for before, now in pairwise(changes) if before.state in (None, State.INIT)]
+    return starts[-1] if starts else -inf
 
 
 def _name(who: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycarp import HandOverError, HostConfig, State, StateChange, UsageError, VirtualHost
 from pycarp.testing import Cluster, Deadlock, Member, VirtualTimeLoop
-from tests.storms.plan import BACKUP, MASTER, Action, Plan
+from tests.storms.plan import BACKUP, CLOCKS_MAX, MASTER, Action, Plan
 from tests.storms.record import Change, Done, Host, Promise, Record, Violation
 
 HANDED_OVER = "handed over"
@@ -413,6 +413,7 @@ class Run:
             self._violate(Promise.UNSETTLED, "changes for ever", str(exc).splitlines()[0])
         for vhid in self._plan.vhids:
             self._judge_end(vhid)
+        await self._judge_preferences()
 
     async def _wait_for_calls(self) -> None:
         if not self._calls:
@@ -427,30 +428,46 @@ class Run:
         assert isinstance(loop, VirtualTimeLoop)
         loop.grant(span_s)
 
-    def _judge_end(self, vhid: int) -> None:
+    def _hosts_of(self, vhid: int) -> dict[int, VirtualHost]:
+        """Return the hosts of a vhid that live and are up, by the number of their member."""
         hosts = {
             member.index: member.hosts[vhid]
             for member in self._cluster
             if member.is_alive and vhid in member.hosts and (member.index, vhid) not in self._down
         }
-        hosts = {index: host for index, host in hosts.items() if not _has_departed(host)}
+        return {index: host for index, host in hosts.items() if not _has_departed(host)}
+
+    def _judge_end(self, vhid: int) -> None:
+        hosts = self._hosts_of(vhid)
         masters = [index for index, host in hosts.items() if host.state is State.MASTER]
         if len(masters) != bool(hosts):
             states = " ".join(f"{self._cluster[index].name}={host.state}" for index, host in hosts.items())
             self._violate(Promise.ONE_MASTER, f"{len(masters)}", f"vhid {vhid}: {states}")
         for index, host in hosts.items():
             self._judge_host(index, host, is_master=masters == [index])
-        if len(masters) == 1 and all(host.config.preempt for host in hosts.values()):
-            views = {index: host.snapshot() for index, host in hosts.items()}
-            # A host that could not serve its addresses lately, or handed them over, leaves them to the others.
-            able = {
-                index: view.claim.interval_ns for index, view in views.items() if view.preempts and not view.goes_last
-            }
-            claims = able or {index: view.claim.interval_ns for index, view in views.items()}
-            if claims.get(masters[0], 0) > min(claims.values()):
-                self._violate(
-                    Promise.PREFERRED, "another claims less", f"vhid {vhid}: {claims}, MASTER is {masters[0]}"
-                )
+
+    async def _judge_preferences(self) -> None:
+        """Look for hosts that should be MASTER; one that was trusted again just now gets an interval to preempt."""
+        first = {vhid: self._passed_over(vhid) for vhid in self._plan.vhids}
+        if not any(first.values()):
+            return
+        await self._cluster.advance(self._record.intervals_s * (1 + CLOCKS_MAX / 1000))
+        for vhid, hosts in first.items():
+            if still := hosts & self._passed_over(vhid):
+                names = " ".join(self._cluster[index].name for index in sorted(still))
+                self._violate(Promise.PREFERRED, "another claims less", f"vhid {vhid}: {names}")
+
+    def _passed_over(self, vhid: int) -> set[int]:
+        """Return who preempts, is able to, and announces faster than the MASTER."""
+        hosts = self._hosts_of(vhid)
+        masters = [index for index, host in hosts.items() if host.state is State.MASTER]
+        if len(masters) != 1 or not all(host.config.preempt for host in hosts.values()):
+            return set()
+        views = {index: host.snapshot() for index, host in hosts.items()}
+        # A host that could not serve its addresses lately, or handed them over, leaves them to the others.
+        able = {index for index, view in views.items() if view.preempts and not view.goes_last}
+        limit_ns = views[masters[0]].claim.interval_ns
+        return {index for index in able or set(views) if views[index].claim.interval_ns < limit_ns}
 
     def _judge_host(self, index: int, host: VirtualHost, *, is_master: bool) -> None:
         held = set(self._cluster[index].addresses)

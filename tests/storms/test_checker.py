@@ -92,6 +92,20 @@ def test_a_slow_drop_excuses_two_owners_beyond_the_grace_only() -> None:
     assert (promises(late), promises(early)) == ([], [Promise.TWO_OWNERS])
 
 
+def test_a_host_that_started_while_another_dropped_listens_only() -> None:
+    slow = Done(1.0, Action(at_us=0, do="slow", who=0, name="drop", amount=500))
+    found = record_of(ownership("a", 3.0, 10.4), ownership("b", 10.305, None), done=(slow,))
+    found.changes[1, 1] = [
+        Change(0.0, State.INIT, None),
+        Change(10.2, State.BACKUP, Reason.READY),
+        Change(10.3015, State.MASTER, Reason.FORCED),
+    ]
+    early = record_of(ownership("a", 3.0, 10.4), ownership("b", 10.305, None), done=(slow,))
+    early.changes[1, 1] = [Change(0.0, State.BACKUP, Reason.READY), found.changes[1, 1][-1]]
+
+    assert (promises(found), promises(early)) == ([], [Promise.TWO_OWNERS])
+
+
 def test_a_partition_excuses_two_owners_until_it_is_settled() -> None:
     fault = Done(5.0, Action(at_us=0, do="partition")), Done(8.0, Action(at_us=0, do="heal"))
     within = record_of(ownership("a", 3.0, 10.0), ownership("b", 6.0, None), done=fault)

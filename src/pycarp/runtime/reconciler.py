@@ -10,7 +10,9 @@ between are never carried out.
 - An attempt that does not even end when it is cancelled is left to itself. When it ends at last, whatever it did is put
   right.
 - If others change the addresses again and again, what they changed is put right at once the first time, then less and
-  less often.
+  less often. The first drop after a hold, and the first hold after a drop, are no repairs and wait for nothing.
+- After a hold that took too long the next one may take a fifth of the time: otherwise each change of the settings would
+  give a hold that hangs its whole time again.
 """
 
 from dataclasses import dataclass, field
@@ -34,11 +36,13 @@ ABANDONED_MAX = 8
 class Pace:
     """How long an attempt may take, how long it may take to end once it is cancelled, and the pauses between attempts.
 
+    A hold that follows one that took too long may take ``timeout_again_ns``.
     The pause after a failure doubles each time, up to ``retry_max_ns``. So does the one between attempts that put right
     what others changed, up to ``repair_max_ns``; between such drops it is at most ``drop_repair_max_ns``.
     """
 
     timeout_ns: int = 15 * NS_PER_S
+    timeout_again_ns: int = 3 * NS_PER_S
     cancel_ns: int = NS_PER_S // 2
     retry_first_ns: int = NS_PER_S // 10
     retry_max_ns: int = 5 * NS_PER_S
@@ -187,6 +191,9 @@ class Reconciler:
         self._may_hold: set[Interface] = set()
         self._is_disturbed = False
         self._is_undone = False
+        self._has_timed_out = False
+        self._kept: Action | None = None
+        """What was done last, if nothing else was tried since: doing it again is a repair."""
         self._retry = _Pause(pace.retry_first_ns)
         self._repair = _Pause(pace.repair_first_ns)
 
@@ -230,11 +237,12 @@ class Reconciler:
         if run is None or run.attempt is not attempt or run.is_cancelled:
             return None
         run.has_begun = True
-        run.until_ns = now_ns + self._pace.timeout_ns
         effect = attempt.effect
+        run.until_ns = now_ns + self._timeout_ns(effect)
         if not isinstance(effect, Announce):
             self._achieved = None
             self._is_disturbed = False
+            self._kept = self._kept if self._kept is attempt.action else None
             if isinstance(effect, HoldAddresses):
                 self._may_hold.update(effect.addresses)
             if effect.anew:
@@ -257,7 +265,7 @@ class Reconciler:
         if run is None or run.until_ns is None or now_ns < run.until_ns:
             return self._todo(now_ns)
         if not run.is_cancelled:
-            return Todo(self._cancel(run, now_ns, f"took longer than {self._pace.timeout_ns / NS_PER_S:g} s"))
+            return Todo(self._give_up(run, now_ns))
         if run.has_begun:
             self._abandoned.add(run.attempt)
         return self._todo(now_ns, self._end(run, "does not end", now_ns))
@@ -318,8 +326,18 @@ class Reconciler:
         run.until_ns = now_ns + self._pace.cancel_ns
         return CancelAttempt(run.attempt, run.until_ns)
 
+    def _give_up(self, run: _Run, now_ns: int) -> CancelAttempt:
+        error = f"took longer than {self._timeout_ns(run.attempt.effect) / NS_PER_S:g} s"
+        self._has_timed_out |= run.attempt.action is Action.HOLD
+        return self._cancel(run, now_ns, error)
+
+    def _timeout_ns(self, effect: HoldAddresses | DropAddresses | Announce) -> int:
+        is_second = self._has_timed_out and isinstance(effect, HoldAddresses)
+        return self._pace.timeout_again_ns if is_second else self._pace.timeout_ns
+
     def _pursue(self, intent: Intent, now_ns: int) -> Next:
-        pauses = [self._retry.again_at_ns, self._repair.again_at_ns if intent.anew else None]
+        is_repair = intent.anew and self._kept is action_of(intent)
+        pauses = [self._retry.again_at_ns, self._repair.again_at_ns if is_repair else None]
         at_ns = max((each for each in pauses if each is not None), default=now_ns)
         return RetryAt(at_ns) if now_ns < at_ns else self._start(Attempt(intent))
 
@@ -360,6 +378,8 @@ class Reconciler:
     def _succeed(self, effect: Intent) -> None:
         self._achieved = None if self._is_disturbed else effect
         self._is_undone = self._is_disturbed
+        self._has_timed_out = False
+        self._kept = action_of(effect)
         self._retry.forget()
         if isinstance(effect, HoldAddresses):
             self._may_hold.difference_update(effect.former)
