@@ -467,7 +467,7 @@ class Run:
         # A host that could not serve its addresses lately, or handed them over, leaves them to the others.
         able = {index for index, view in views.items() if view.preempts and not view.goes_last}
         limit_ns = views[masters[0]].claim.interval_ns
-        return {index for index in able or set(views) if views[index].claim.interval_ns < limit_ns}
+        return {index for index in able if views[index].claim.interval_ns < limit_ns}
 
     def _judge_host(self, index: int, host: VirtualHost, *, is_master: bool) -> None:
         held = set(self._cluster[index].addresses)

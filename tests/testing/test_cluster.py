@@ -177,6 +177,18 @@ async def test_a_guardian_bows_out_for_the_dead() -> None:
 
 
 @in_virtual_time
+async def test_a_guardian_that_cannot_bow_out_drops_all_the_same() -> None:
+    async with Cluster(2) as cluster:
+        await cluster.settle()
+        cluster.fail_sends("a")
+        cluster.kill("a", guardian=True)
+        change = await cluster.b.host.wait_for(State.MASTER)
+
+        assert change.reason is Reason.MASTER_SILENT
+        assert held(cluster.a) == []
+
+
+@in_virtual_time
 async def test_the_dead_do_nothing_any_more() -> None:
     steps: list[str] = []
 

@@ -217,13 +217,14 @@ class Member:
         self._former.append(life)
 
     def execute_will(self) -> None:
-        """Do what a guardian would do when the process has died."""
+        """Do what a guardian would do when the process has died; a bow-out that cannot be sent is lost."""
         life = self._now()
         bow_outs = life.will.bow_outs
         life.process.stop()
         life.actuator.lose_power()
         for each in bow_outs:
-            life.port.post(each)
+            with contextlib.suppress(OSError):
+                life.port.post(each)
 
     def stop(self) -> None:
         """Let the process stand still."""
