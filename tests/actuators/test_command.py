@@ -12,6 +12,7 @@ import pytest
 from pycarp.actuators import CommandActuator
 from pycarp.errors import ActuatorError
 from pycarp.vocabulary import HostKey
+from tests.support.processes import has_ended
 
 KEY = HostKey("em0", 1)
 ADDRESSES = (ip_interface("192.0.2.10/24"), ip_interface("192.0.2.11/32"))
@@ -116,6 +117,18 @@ async def test_a_program_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     with pytest.raises(ActuatorError, match=r"took longer than 0\.2 s and was killed"):
         await actuator.hold(KEY, ADDRESSES)
     assert 0.2 <= time.monotonic() - began_s < 0.6
+
+
+async def test_what_a_program_that_takes_too_long_has_started_is_killed_with_it(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    script = Script(tmp_path, f"(sh -c 'echo $$ > {shlex.quote(str(child))}; exec sleep 60') | cat")
+    actuator = CommandActuator(up=[str(script.path)], timeout_s=0.5)
+
+    with pytest.raises(ActuatorError, match=r"took longer than 0\.5 s and was killed"):
+        await actuator.hold(KEY, ADDRESSES)
+    ends_s = time.monotonic() + 5
+    while not has_ended(int(child.read_text())):
+        assert time.monotonic() < ends_s
 
 
 async def test_a_program_that_left_a_child_behind_is_not_waited_for(tmp_path: Path) -> None:

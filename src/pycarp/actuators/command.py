@@ -1,7 +1,9 @@
 """Runs a program when addresses come and go, as ucarp does: ``PROGRAM INTERFACE ADDRESS [EXTRA]``."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import IO
@@ -19,7 +21,8 @@ class CommandActuator(Actuator):
     """Calls ``up`` for every address to hold and ``down`` for every one to drop, directly, without a shell.
 
     ``up`` and ``down`` are argument vectors, to which interface, address and ``extra`` are appended; an empty one does
-    nothing. A program that fails or takes longer than ``timeout_s`` (it is killed then) is called again later.
+    nothing. A program that fails or takes longer than ``timeout_s`` is called again later; then it is killed with all
+    that it has started, unless that left its process group. What it leaves running when it ends in time is left alone.
     ``on_spawn`` is told every argument vector. What a program writes to standard error becomes part of the error,
     unless ``inherits_stderr``.
     """
@@ -78,7 +81,9 @@ class CommandActuator(Actuator):
 
     async def _exit_status(self, argv: tuple[str, ...], errors: IO[bytes] | None) -> int:
         try:
-            process = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.DEVNULL, stderr=errors)
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdin=asyncio.subprocess.DEVNULL, stderr=errors, process_group=0
+            )
         except OSError as exc:
             raise ActuatorError(f"cannot run {argv[0]}: {exc.strerror}") from exc
         try:
@@ -88,7 +93,8 @@ class CommandActuator(Actuator):
             raise ActuatorError(f"{argv[0]} took longer than {self._timeout_s:g} s and was killed") from exc
         finally:
             if process.returncode is None:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
 
 
