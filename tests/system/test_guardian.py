@@ -22,9 +22,10 @@ import pytest
 
 from pycarp.errors import ActuatorError
 from pycarp.system.deeds import Deed, Parcel, Request, Writing
-from pycarp.system.guardian import Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
+from pycarp.system.guardian import PING_S, Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
 from pycarp.vocabulary import HostKey
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
+from tests.support.processes import has_ended
 from tests.support.system import require
 
 FIRST, SECOND, PROBE = HostKey("eth0", 1), HostKey("eth0", 2), HostKey("eth0", 255)
@@ -141,14 +142,6 @@ def in_words(news: GuardianNews) -> tuple[object, ...]:
 
 def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
-
-
-def has_ended(pid: int) -> bool:
-    """Whether it runs no more; an orphan stays a zombie for as long as the system's init pleases."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -313,10 +306,10 @@ def test_a_frozen_daemon_that_is_then_killed_has_the_rest_done(witness: socket.s
 class Guarded:
     """A guardian, and what it has told so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ping_s: float = PING_S) -> None:
         self.news: list[GuardianNews] = []
         self._changed = asyncio.Event()
-        self.guardian = Guardian(notice=self._notice)
+        self.guardian = Guardian(notice=self._notice, ping_s=ping_s)
 
     def _notice(self, news: GuardianNews) -> None:
         self.news.append(news)
@@ -350,8 +343,8 @@ class Guarded:
 
 
 @contextlib.asynccontextmanager
-async def guarded() -> AsyncIterator[Guarded]:
-    made = Guarded()
+async def guarded(*, ping_s: float = PING_S) -> AsyncIterator[Guarded]:
+    made = Guarded(ping_s=ping_s)
     await made.guardian.start()
     try:
         yield made
@@ -492,6 +485,30 @@ async def test_a_guardian_that_takes_no_messages_is_replaced_and_the_latest_coun
         assert restarted == GuardianRestarted(ours.guardian.pid or 0)
         assert ours.guardian.pid != stopped
         assert await heard_by_loop(witness) == b"4999"
+
+
+async def test_a_guardian_that_is_stopped_is_replaced_although_nothing_is_said_to_it(witness: socket.socket) -> None:
+    async with guarded(ping_s=0.2) as ours:
+        ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)
+        stopped = ours.guardian.pid
+        await ours.stop()
+        lost, restarted = await ours.told(GuardianLost), await ours.told(GuardianRestarted)
+
+        assert lost == GuardianLost("did not answer 3 times and was killed")
+        assert restarted == GuardianRestarted(ours.guardian.pid or 0)
+        assert ours.guardian.pid != stopped
+        assert stopped is not None
+        assert not is_there(stopped)
+
+
+async def test_a_guardian_that_is_stopped_for_a_moment_stays() -> None:
+    async with guarded(ping_s=0.2) as ours:
+        await ours.stop()
+        await asyncio.sleep(0.3)
+        ours.signal(signal.SIGCONT)
+        await asyncio.sleep(0.6)
+
+        assert ours.news == []
 
 
 async def test_beats_of_a_replaced_guardian_go_on(witness: socket.socket) -> None:

@@ -26,6 +26,9 @@ _READY_S = 5.0
 _GOODBYE_S = 1.0
 _BACKOFF_S = (0.0, 0.1, 1.0)
 _HEALTHY_S = 10.0
+PING_S = 1.0
+_PINGS_UNANSWERED_MOST = 3
+_PINGS_BEFORE_READY_MOST = 10
 _SLOTS = 16384  # of eight octets each; only those in use need memory
 _ROUTE: Way = (int(socket.AF_NETLINK), int(socket.SOCK_RAW), socket.NETLINK_ROUTE, ())
 _KERNEL = (0, 0)
@@ -64,7 +67,8 @@ class Guardian:
 
     ``afterwards`` is what the companion becomes after our death, when all deeds are done: a program with its arguments,
     by its full path, since it starts in ``/``. It inherits that SIGTERM, SIGINT and SIGHUP are ignored. ``python`` runs
-    the companion, and must be of the same version as this one.
+    the companion, and must be of the same version as this one. Every ``ping_s`` seconds it is asked for an answer; one
+    that does not answer three times is stopped or hangs, and is replaced.
 
     ``notice`` is called in the event loop. Before ``start`` and after ``close`` nothing can be armed.
     """
@@ -75,8 +79,10 @@ class Guardian:
         notice: Callable[[GuardianNews], None],
         afterwards: tuple[str, ...] = (),
         python: str = sys.executable,
+        ping_s: float = PING_S,
     ) -> None:
         self._notice = notice
+        self._ping_s = ping_s
         self._afterwards = afterwards
         self._python = python
         self._beats: _Beats | None = None
@@ -85,6 +91,7 @@ class Guardian:
         self._serial = 0
         self._restarts = 0
         self._next_restart: asyncio.TimerHandle | None = None
+        self._next_ping: asyncio.TimerHandle | None = None
 
     @property
     def pid(self) -> int | None:
@@ -105,6 +112,7 @@ class Guardian:
                 raise ActuatorError(f"the guardian, started with {self._python}, {refusal}")
             undo.pop_all()
         self._beats, self._companion = beats, companion
+        self._ping_later()
 
     def arm(self, key: HostKey, deeds: tuple[Deed, ...], limit_ns: int) -> None:
         """Have the deeds carried out after our death, or ``limit_ns`` after the last beat; this is one.
@@ -141,9 +149,10 @@ class Guardian:
 
         What is armed still, although its daemon ends, could not be dropped: then that is its turn.
         """
-        if self._next_restart:
-            self._next_restart.cancel()
-            self._next_restart = None
+        for timer in (self._next_restart, self._next_ping):
+            if timer:
+                timer.cancel()
+        self._next_restart = self._next_ping = None
         beats, self._beats = self._beats, None
         companion, self._companion = self._companion, None
         is_over = not self._armed
@@ -158,6 +167,15 @@ class Guardian:
     def _tell(self, message: Message) -> None:
         if self._companion:
             self._companion.tell([message])
+
+    def _ping_later(self) -> None:
+        self._next_ping = asyncio.get_running_loop().call_later(self._ping_s, self._ping)
+
+    def _ping(self) -> None:
+        """Ask for a sign of life; a guardian that is stopped gives none, and is replaced."""
+        self._ping_later()
+        if self._companion:
+            self._companion.ping()
 
     def _forget(self, key: HostKey) -> None:
         slot = self._armed.pop(key).slot
@@ -263,6 +281,7 @@ class _Companion:
         self._on_message = on_message
         self._on_end = on_end
         self._reason: str | None = None
+        self._pings_unanswered = 0
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         self._started_at_s = time.monotonic()
@@ -301,6 +320,18 @@ class _Companion:
         except OSError as exc:
             self._kill(f"could not be told ({exc.strerror}) and was killed")
 
+    def ping(self) -> None:
+        """Ask for an answer; one that owes several is killed to be replaced: it is stopped, or hangs.
+
+        What counts is the number of questions and not the time: while this process is stopped as well, none is asked.
+        """
+        most = _PINGS_UNANSWERED_MOST if self._settled.is_set() else _PINGS_BEFORE_READY_MOST
+        if self._pings_unanswered >= most:
+            self._kill(f"did not answer {most} times and was killed")
+            return
+        self._pings_unanswered += 1
+        self.tell([("ping",)])
+
     async def dismiss(self, timeout_s: float, *, with_goodbye: bool = True) -> None:
         """Say goodbye, or seem to be dead, and return when it has ended, whatever it takes.
 
@@ -325,7 +356,7 @@ class _Companion:
                 self._release()
 
     def _kill(self, reason: str) -> None:
-        self._reason = reason
+        self._reason = self._reason or reason
         self._process.kill()
 
     def _read(self) -> None:
@@ -334,6 +365,7 @@ class _Companion:
             self._loop.remove_reader(self._connection)
         for each in messages:
             self._settled.set()
+            self._pings_unanswered = 0
             self._on_message(each)
 
     def _bury(self) -> None:

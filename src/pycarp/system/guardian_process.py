@@ -46,7 +46,8 @@ Sending = tuple[Way, tuple[str | int | bytes, ...], bytes]
 Message = tuple["Any", ...]
 """A word and what belongs to it.
 
-To the guardian: see ``_Guardian._hear``. To the daemon: ``("ready",)`` and ``("fired", key, serial, at_ns)``.
+To the guardian: see ``_Guardian._hear``. To the daemon: ``("ready",)``, ``("alive",)`` for each ``("ping",)``, and
+``("fired", key, serial, at_ns)``.
 """
 
 _MOST_IN_LINE_OCTETS = 2048
@@ -210,6 +211,8 @@ class _Guardian:
                 self._forget([self._wills[key]] if key in self._wills else [])
             case ("afterwards", argv):
                 self._afterwards = argv
+            case ("ping",):
+                _attempt(send, self._daemon, [("alive",)])
             case ("goodbye",):
                 self._is_dismissed = True
 
