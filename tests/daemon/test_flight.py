@@ -122,6 +122,26 @@ def test_the_oldest_dumps_are_removed(tmp_path: Path) -> None:
     assert names[:2] == ["1.journal", "flight-20200101-000013-1.jsonl"]
 
 
+def test_a_clock_that_was_set_back_does_not_cost_the_newest_dump(tmp_path: Path) -> None:
+    future = [f"flight-20990101-0000{number:02}-1-{number}.jsonl" for number in range(1, DUMPS_MOST + 1)]
+    for name in future:
+        (tmp_path / name).touch()
+
+    async def story() -> None:
+        flight = flown(tmp_path)
+        flight.consider(SILENCE)
+        await flight.close()
+
+    run(story())
+    first = {path.name for path in dumps(tmp_path)} - set(future)
+    run(story())
+    both = {path.name for path in dumps(tmp_path)} - set(future)
+
+    assert len(first) == 1
+    assert first < both
+    assert {path.name for path in dumps(tmp_path)} == {*future[2:], *both}
+
+
 def test_an_engine_that_raised_is_dumped_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "pycarp")
 

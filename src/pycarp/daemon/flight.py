@@ -25,6 +25,7 @@ AFTERMATH_S = 2.0
 DUMP_AGAIN_S = 60.0
 
 _NAMES = "flight-*.jsonl"
+_DASHES = 4
 
 
 class FlightRecorder:
@@ -93,7 +94,7 @@ def _why(folder: Path, exc: Exception) -> str:
 def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Path:
     """Write a dump, remove the oldest ones, and return its path."""
     state_folder.make(folder)
-    path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.jsonl"
+    path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
     scribe = Scribe(checkpoint, entropy=lambda: secrets.randbits(64))
     began_ns = entries[0].at_ns
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -103,6 +104,16 @@ def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Path:
             file.write(scribe.line(entry))
             # Gives the interpreter to the event loop, should that wait for it.
             time.sleep(0)
-    for old in sorted(folder.glob(_NAMES))[:-DUMPS_MOST]:
+    for old in sorted(folder.glob(_NAMES), key=lambda each: (_number(each), each.name))[:-DUMPS_MOST]:
         old.unlink(missing_ok=True)
     return path
+
+
+def _newest(folder: Path) -> int:
+    return max(map(_number, folder.glob(_NAMES)), default=0)
+
+
+def _number(dump: Path) -> int:
+    """Return which dump of its folder it is, by its name, 0 without one: a clock that is set back orders nothing."""
+    *_, number = dump.stem.split("-", _DASHES)
+    return int(number) if dump.stem.count("-") == _DASHES and number.isdecimal() else 0
