@@ -208,4 +208,4 @@ def test_the_help_has_examples_and_exit_codes() -> None:
     help_text = check("--help").output
 
     assert "pycarp check --elsewhere fw1/rc.conf fw2/rc.conf" in help_text
-    assert "Exit status: 0 well, 1 warnings with --strict, 2 errors." in help_text
+    assert "1 is warnings with --strict, 2 is errors in a file." in help_text

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from pycarp import __version__
 from pycarp.cli import cli
+from pycarp.cli.options import EXIT_STATUS
 
 
 def pycarp(*words: str) -> Result:
@@ -29,6 +31,23 @@ def test_the_help_of_every_command_has_examples(command: str) -> None:
 
     assert result.exit_code == 0
     assert "Example" in result.output
+
+
+@pytest.mark.parametrize("command", sorted(set(cli.commands) - {"ucarp"}))
+def test_every_command_says_in_the_same_words_what_its_exit_status_means(command: str) -> None:
+    assert pycarp(command, "--help").output.count(textwrap.indent(EXIT_STATUS, "  ")) == 1
+
+
+def test_ucarp_says_that_its_exit_status_is_ucarps() -> None:
+    assert "Exit status, ucarp's and not that of the other commands: 0" in pycarp("ucarp", "--help").output
+
+
+@pytest.mark.parametrize("command", sorted(set(cli.commands) - {"ucarp"}))
+def test_every_command_calls_a_misspelt_option_wrong_usage(command: str) -> None:
+    result = pycarp(command, "--colour")
+
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

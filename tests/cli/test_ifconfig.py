@@ -1,5 +1,9 @@
 """ifconfig in FreeBSD's words."""
 
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from pycarp.daemon.control_messages import (
 )
 from pycarp.daemon.status import host_status
 from pycarp.errors import UsageError
-from tests.support.control import host_of, scripted_daemon, status_of
+from tests.support.control import ScriptedDaemon, host_of, scripted_daemon, status_of
 from tests.support.hosts import KEY, bench, config, master
 
 
@@ -165,6 +169,61 @@ def test_a_change_is_asked_for_and_nothing_else(tmp_path: Path, words: tuple[str
 
         assert (result.exit_code, daemon.asked) == (0, [asked])
         assert bool(result.stdout) is isinstance(asked, GroupRequest)
+
+
+def on_terminal(daemon: ScriptedDaemon, answered: str, *words: str) -> str:
+    """Run ``ifconfig carp0 WORDS`` with a terminal as its standard input; return what it prints."""
+    ours, theirs = pty.openpty()
+    os.write(ours, answered.encode())
+    argv = [sys.executable, "-m", "pycarp", "ifconfig", "carp0", *words, "--control", str(daemon.path)]
+    done = subprocess.run(argv, stdin=theirs, capture_output=True, text=True, timeout=30, check=False)
+    os.close(ours)
+    os.close(theirs)
+    return done.stdout + done.stderr
+
+
+LAST = ("-alias", "192.168.1.50")
+
+
+@pytest.mark.parametrize(
+    ("answered", "words", "asked"),
+    [
+        ("y\n", LAST, [IfconfigRequest(host="carp0", remove=["192.168.1.50"], is_forced=True)]),
+        ("n\n", LAST, []),
+        ("", (*LAST, "--force"), [IfconfigRequest(host="carp0", remove=["192.168.1.50"], is_forced=True)]),
+        (
+            "",
+            (*LAST, "alias", "192.168.1.51/24"),
+            [IfconfigRequest(host="carp0", add=["192.168.1.51/24"], remove=["192.168.1.50"])],
+        ),
+        ("", ("-alias", "192.168.1.99"), [IfconfigRequest(host="carp0", remove=["192.168.1.99"])]),
+    ],
+    ids=["yes", "no", "forced", "another one takes its place", "not the last"],
+)
+def test_the_last_address_is_asked_about_on_a_terminal(
+    tmp_path: Path, answered: str, words: tuple[str, ...], asked: list[Request]
+) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        printed = on_terminal(daemon, answered, *words)
+
+        assert [each for each in daemon.asked if isinstance(each, IfconfigRequest)] == asked
+        question = "carp0 ends here without 192.168.1.50, its last address. Go on? [y/N]: "
+        assert (question in printed) is bool(answered)
+
+
+def test_elsewhere_the_daemon_is_left_to_refuse_it(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        daemon.pycarp("ifconfig", "carp0", *LAST)
+
+        assert daemon.asked == [IfconfigRequest(host="carp0", remove=["192.168.1.50"])]
+
+
+def test_what_the_daemon_warns_of_is_printed(tmp_path: Path) -> None:
+    reply = GroupReply("carp", 0, 241, ["carp0"], "241 is outside")
+    with scripted_daemon(tmp_path / "s", lambda _request: reply) as daemon:
+        result = daemon.pycarp("ifconfig", "-g", "carp", "carpdemote", "241")
+
+    assert (result.exit_code, result.stderr) == (0, "pycarp: warning: 241 is outside\n")
 
 
 def test_the_demotion_of_a_group_is_shown_with_its_hosts(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pycarp.cli.options import EXIT_NOT_WELL
 from pycarp.daemon.control_messages import DoneReply, HostStatus, StatusReply, StatusRequest
 from tests.support.control import cause_of, change_of, host_of, scripted_daemon, status_of
 
@@ -15,7 +16,8 @@ def shown(folder: Path, *hosts: HostStatus, words: tuple[str, ...] = ()) -> list
     with scripted_daemon(folder / "s", lambda _request: status_of(*hosts)) as daemon:
         result = daemon.pycarp("status", *words)
         assert daemon.asked == [StatusRequest()]
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code in (0, EXIT_NOT_WELL)
+    assert result.stderr == ""
     return result.stdout.splitlines()
 
 
@@ -104,6 +106,24 @@ def test_scripts_get_the_reply_as_one_object(tmp_path: Path) -> None:
 
     assert (found["hostname"], found["hosts"][0]["state"], found["counters"]["ipackets"]) == ("hosta", "MASTER", 100)
     assert set(StatusReply.__struct_fields__) <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("host", "exit_status"),
+    [
+        (host_of(), 0),
+        (host_of(state="INIT", is_up=True), EXIT_NOT_WELL),
+        (host_of(state="INIT", is_up=False), 0),
+        (host_of(demotion=[cause_of("link fxp0 is down", 240)]), EXIT_NOT_WELL),
+        (host_of(demotion=[cause_of(each, 50) for each in ("carpdemote", "net.inet.carp.demotion", "handed over")]), 0),
+    ],
+    ids=["well", "takes no part", "set down", "demoted by a fault", "demoted by administrators"],
+)
+def test_a_daemon_that_runs_but_not_well_has_an_exit_status_of_its_own(
+    tmp_path: Path, host: HostStatus, exit_status: int
+) -> None:
+    with scripted_daemon(tmp_path / "s", lambda _request: status_of(host_of(), host)) as daemon:
+        assert [daemon.pycarp("status", *words).exit_code for words in ((), ("--json",))] == [exit_status] * 2
 
 
 def test_a_daemon_that_answers_with_something_else_is_an_error(tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ def test_one_is_shown_and_one_is_set(tmp_path: Path) -> None:
         assert daemon.asked == [SysctlRequest(PREEMPT), SysctlRequest(DEMOTION, -50), SysctlRequest(PREEMPT, 0)]
 
 
+def test_what_the_daemon_warns_of_is_printed(tmp_path: Path) -> None:
+    reply = SysctlReply(name=DEMOTION, before=0, value=300, warning="300 is outside")
+    with scripted_daemon(tmp_path / "s", lambda _request: reply) as daemon:
+        result = daemon.pycarp("sysctl", f"{DEMOTION}=300")
+
+    assert result.stdout == f"{DEMOTION}: 0 -> 300\n"
+    assert (result.exit_code, result.stderr) == (0, "pycarp: warning: 300 is outside\n")
+
+
 def test_a_mistake_in_the_last_word_changes_nothing(tmp_path: Path) -> None:
     with scripted_daemon(tmp_path / "s", answer) as daemon:
         result = daemon.pycarp("sysctl", f"{PREEMPT}=1", f"{DEMOTION}=much")

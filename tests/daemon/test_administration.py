@@ -1,6 +1,7 @@
 """What an administrator changes in a running node."""
 
 from collections.abc import Callable
+from inspect import isawaitable
 
 import pytest
 
@@ -12,6 +13,7 @@ from pycarp.errors import CarpError, ConfigError, UsageError
 from pycarp.monitors import StaticMonitor
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
+from pycarp.vocabulary import HostKey
 from tests.support.actuators import RecordingActuator
 from tests.support.hosts import config, link
 
@@ -28,8 +30,16 @@ def administered(*acts: Callable[[Administration], object]) -> tuple[Node, list[
             host = await node.add(config(addresses=(SHARED,)))
             await node.add(config(vhid=2, addresses=("192.168.1.60/24",), groups=("carp", "lan")))
             await host.wait_for(State.MASTER)
-            answers = [act(Administration(node)) for act in acts]
-            answers.append((host.state, [str(each) for each in host.config.shared], host.snapshot().demotion))
+
+            async def remove(key: HostKey) -> None:
+                await node.remove(next(each for each in node.hosts if each.key == key))
+
+            answers = []
+            for act in acts:
+                answer = act(Administration(node, remove=remove))
+                answers.append(await answer if isawaitable(answer) else answer)
+            if host in node.hosts:
+                answers.append((host.state, [str(each) for each in host.config.shared], host.snapshot().demotion))
             return node, answers
 
     return run(story())
@@ -65,8 +75,18 @@ def test_an_address_that_is_not_shared_cannot_be_removed() -> None:
     refused(UsageError, change(remove=[MORE]), f"1@fxp0 does not share 192.168.1.51; it shares {SHARED}")
 
 
-def test_the_last_address_cannot_be_removed() -> None:
-    refused(ConfigError, change(remove=[SHARED]), "at least one shared address")
+def test_the_last_address_is_not_removed_unless_that_is_meant() -> None:
+    refused(UsageError, change(remove=[SHARED]), f"1@fxp0 ends here without {SHARED}, its last address; .* say --force")
+
+
+def test_a_host_leaves_with_its_last_address_when_that_is_forced() -> None:
+    answers = administered(change(remove=[SHARED], is_forced=True), lambda each: each.demote_group("carp", 0))[1]
+
+    assert answers[1] == GroupReply("carp", 0, 0, ["2@fxp0"])
+
+
+def test_one_address_may_replace_the_last_one() -> None:
+    assert after(change(remove=["192.168.1.50"], add=[MORE])) == (State.MASTER, [MORE], ())
 
 
 def test_what_is_no_address_is_refused() -> None:
@@ -78,9 +98,9 @@ def test_a_rolling_time_has_a_bound() -> None:
 
 
 def test_a_request_that_is_refused_changes_nothing() -> None:
-    def attempt(administration: Administration) -> None:
+    async def attempt(administration: Administration) -> None:
         with pytest.raises(UsageError):
-            administration.change(IfconfigRequest(host="1@fxp0", add=[MORE], state="init"))
+            await administration.change(IfconfigRequest(host="1@fxp0", add=[MORE], state="init"))
 
     assert after(attempt) == (State.MASTER, [SHARED], ())
 
@@ -106,6 +126,16 @@ def test_a_group_that_no_host_is_in_is_refused_with_the_known_ones() -> None:
         lambda each: each.demote_group("wan", 1),
         "no virtual host is in interface group 'wan'; there are: carp, lan",
     )
+
+
+@pytest.mark.parametrize(("by", "warns"), [(240, False), (241, True)])
+def test_more_than_a_demotion_can_do_is_warned_about(by: int, warns: bool) -> None:
+    (reply, _end) = administered(lambda each: each.demote_group("carp", by))[1]
+
+    assert isinstance(reply, GroupReply)
+    bound = "outside 0-240: it counts as 240"
+    text = f"the demotion of group carp is a sum and is 241 now, {bound}; -carpdemote 241 makes it 0"
+    assert reply.warning == (text if warns else "")
 
 
 @pytest.mark.parametrize("by", [-1, 256])

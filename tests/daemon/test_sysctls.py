@@ -48,6 +48,23 @@ def test_a_written_demotion_is_added_as_freebsd_does_it() -> None:
     assert (values["net.inet.carp.demotion"], advskew) == (20, 30)
 
 
+@pytest.mark.parametrize(
+    ("values", "warning"),
+    [
+        ((240,), ""),
+        ((200, 41), "is a sum and is 241 now, outside 0-240: it counts as 240; net.inet.carp.demotion=-241 makes it 0"),
+        ((5, -6), "is a sum and is -1 now, outside 0-240: it counts as 0; net.inet.carp.demotion=1 makes it 0"),
+    ],
+)
+def test_a_sum_of_demotions_that_leaves_its_bounds_is_warned_about(
+    values: tuple[int, ...], warning: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(written(*(("demotion", value) for value in values)))
+
+    told = [each.getMessage() for each in caplog.records]
+    assert told == ([f"carp: net.inet.carp.demotion {warning}"] if warning else [])
+
+
 def test_the_log_level_is_told() -> None:
     values, levels, _advskew = run(written(("log", 2)))
 

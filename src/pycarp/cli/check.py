@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pycarp import dialects
-from pycarp.cli.options import format_option, map_option
+from pycarp.cli.options import exit_status, format_option, map_option
 from pycarp.config import ConfigProblems, NodeConfig, Problem, grammars
 from pycarp.config.check import CheckedFile, Finding, Severity, count
 from pycarp.config.check import check as findings_of
@@ -33,8 +33,8 @@ Examples:
 
 \b
 Several files are compared: equal advskews, other intervals, passwords or
-addresses for the same vhid are warned about. Passwords are never printed.
-Exit status: 0 well, 1 warnings with --strict, 2 errors."""
+addresses for the same vhid are warned about. Passwords are never printed."""
+    + exit_status("1 is warnings with --strict, 2 is errors in a file.")
 )
 @click.argument("files", type=click.Path(path_type=Path, readable=False), nargs=-1, required=True, metavar="FILE...")
 @format_option

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pycarp.cli.options import map_option
+from pycarp.cli.options import exit_status, map_option
 from pycarp.config import grammars, toml
 from pycarp.config.dump import Document
 from pycarp.config.grammars import TARGETS, Grammar
@@ -34,8 +34,8 @@ Examples:
 
 \b
 Passwords are written in clear, also to standard output; files that --output
-makes can be read by their owner only.
-Exit status: 0 converted, 2 something is wrong or cannot be expressed."""
+makes can be read by their owner only."""
+    + exit_status("2 is also what the other grammar cannot express.")
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--to", "target", type=click.Choice(TARGETS), required=True, help="The grammar to write.")

@@ -12,6 +12,7 @@ import click
 
 from pycarp.auth.key import Passphrase
 from pycarp.cli.decode_output import HumanOutput, JsonOutput
+from pycarp.cli.options import exit_status
 from pycarp.errors import CaptureError, ConfigError, UsageError
 from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.capture_file import packets_of
@@ -39,11 +40,10 @@ Examples:
 \b
 Reads pcap and pcapng; of Ethernet (with VLAN tags), Linux cooked, raw IP and loopback.
 The password file's first line is the password, as with ucarp: all of it but the line feed.
-Give every shared address of the vhid, and --vhid where the capture has several vhids.
-
-\b
-Exit status: 0 all was read, 1 something could not be opened or read to its end,
-2 wrong usage, 3 with --strict: a packet has problems."""
+Give every shared address of the vhid, and --vhid where the capture has several vhids."""
+    + exit_status(
+        "1 is that something could not be opened or read to its end, 3 is packets with problems, with --strict."
+    )
 )
 @click.argument("capture", required=False, metavar="[FILE|-]")
 @click.option("-i", "--interface", metavar="IFACE", help="Listen on an interface instead; needs CAP_NET_RAW.")

@@ -13,6 +13,7 @@ from rich.table import Table
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import explain
 from pycarp.aio.node import Node
+from pycarp.cli.options import exit_status
 from pycarp.cli.stage import Stage
 from pycarp.config import rcconf
 from pycarp.core.events import StateChange
@@ -228,6 +229,7 @@ Example:
 
 \b
 For the same with real packets, processes and web servers: sudo pycarp lab"""
+    + exit_status()
 )
 def demo() -> None:
     """Show three hosts, of which one fails and nobody notices: in one process, without privileges, in 20 seconds."""

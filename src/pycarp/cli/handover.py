@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from pycarp.aio.host import HAND_OVER_TIMEOUT_S
-from pycarp.cli.options import control_option
+from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.control_client import TIMEOUT_S, request
 from pycarp.daemon.control_messages import HandoverReply, HandoverRequest
 
@@ -22,8 +22,8 @@ Examples:
 \b
 The addresses are dropped first, then a bow-out lets the next host take over: a few milliseconds.
 This host stays demoted, so that it takes nothing back by itself, until --back or a restart.
-When nobody is heard to be MASTER in time, it takes the addresses back.
-Exit status: 0 the next host is MASTER, 1 nobody took over or no daemon answers, 2 this host is not MASTER."""
+When nobody is heard to be MASTER in time, it takes the addresses back."""
+    + exit_status("1 is that nobody took over or no daemon answers, 2 that this host is not MASTER.")
 )
 @click.argument("host")
 @click.option(

@@ -1,12 +1,14 @@
 """``pycarp ifconfig``: virtual hosts in FreeBSD's words."""
 
 import re
+import sys
 from ipaddress import IPv6Interface, ip_interface
 from pathlib import Path
 
 import click
 
-from pycarp.cli.options import control_option
+from pycarp.cli.options import control_option, exit_status
+from pycarp.daemon.administration import last_address
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import (
     DoneReply,
@@ -45,29 +47,39 @@ Examples:
                                            share one more address: say so on every
                                            host within 60 s, and nothing is lost
   pycarp ifconfig carp0 -alias 192.168.1.52 rolling 60
+  pycarp ifconfig carp0 -alias 192.168.1.50 --force
+                                           the last address: carp0 leaves with it
   pycarp ifconfig carp0 pass NEWSECRET rolling 60
   pycarp ifconfig -g carp                  show the demotion of an interface group
   pycarp ifconfig -g carp carpdemote 50    demote its hosts; -carpdemote 50 takes it back
 
 \b
 rolling is understood by pycarp alone: with other systems on the segment leave it out.
-They stop hearing us until they have the same addresses and the same password.""",
+They stop hearing us until they have the same addresses and the same password."""
+    + exit_status(),
 )
 @click.argument("name", required=False)
 @click.argument("words", nargs=-1, metavar="[up|down|state STATE|advskew N|advbase N|alias ADDRESS|...]...")
+@click.option("--force", is_flag=True, help="Remove the last address of a host, and the host with it, unasked.")
 @click.option("-g", "group", metavar="GROUP", help="Show or change the demotion of an interface group.")
 @control_option
-def ifconfig(name: str | None, words: tuple[str, ...], group: str | None, control: Path) -> None:
+def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, force: bool, control: Path) -> None:
     """Show virtual hosts as FreeBSD's ifconfig does, or change one."""
+    if misspelt := next((each for each in (name, *words) if each is not None and each.startswith("--")), None):
+        raise click.NoSuchOption(misspelt)
     if group is not None:
         by = parse_demotion(() if name is None else (name, *words))
         reply = request(control, GroupRequest(group, by), GroupReply)
         click.echo(f"{reply.group}: carp demote count {reply.demotion} ({', '.join(reply.hosts)})")
+        if reply.warning:
+            click.echo(f"pycarp: warning: {reply.warning}", err=True)
         return
     vhid, rest = _leading_vhid(words)
     if rest:
         assert name is not None
-        request(control, parse(name if vhid is None else f"{vhid}@{name}", rest), DoneReply)
+        change = parse(name if vhid is None else f"{vhid}@{name}", rest)
+        change.is_forced = force or _is_confirmed(change, control)
+        request(control, change, DoneReply)
         return
     hosts = request(control, StatusRequest(), StatusReply).hosts
     chosen = [host for host in hosts if _is_meant(host, name, vhid)]
@@ -75,6 +87,19 @@ def ifconfig(name: str | None, words: tuple[str, ...], group: str | None, contro
         known = ", ".join(host.name for host in hosts) or "none"
         raise UsageError(f"no virtual host {name!r} here; there are: {known}")
     click.echo("\n".join(render(host) for host in chosen))
+
+
+def _is_confirmed(change: IfconfigRequest, control: Path) -> bool:
+    """Ask on a terminal whether a host may lose its last address; elsewhere the daemon refuses it."""
+    if not change.remove or change.add or not sys.stdin.isatty():
+        return False
+    for host in request(control, StatusRequest(), StatusReply).hosts:
+        if change.host in (host.name, f"{host.vhid}@{host.interface}"):
+            gone = {ip_interface(each).ip for each in change.remove}
+            if {ip_interface(each).ip for each in host.addresses} <= gone:
+                click.confirm(f"{last_address(host.name, change.remove)}. Go on?", abort=True)
+                return True
+    return False
 
 
 def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:

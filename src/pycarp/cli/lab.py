@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pycarp.cli.options import exit_status
 from pycarp.lab import report
 from pycarp.lab.machines import CLIENT, HOSTS, SITE, Machines, segment
 from pycarp.lab.story import Story
@@ -25,10 +26,8 @@ Examples:
   sudo pycarp lab               play the story, half a minute
   sudo pycarp lab --json        the same, one JSON object at the end
   sudo pycarp lab --keep        set everything up and leave it running until Ctrl-C
-  sudo pycarp lab --clean       remove what a killed run left behind
-
-\b
-Exit status: 0 all that was expected happened, 1 something did not."""
+  sudo pycarp lab --clean       remove what a killed run left behind"""
+    + exit_status("1 is that something expected did not happen, 3 that this machine stalled too long to tell.")
 )
 @click.option("--keep", is_flag=True, help="Leave the machines running and tell how to enter them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")

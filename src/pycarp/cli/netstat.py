@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pycarp.cli.options import control_option
+from pycarp.cli.options import control_option, exit_status
 from pycarp.core.statistics import DropReason, Statistic
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import LinkStatus, StatusReply, StatusRequest
@@ -41,6 +41,7 @@ Examples:
 \b
 Bad vhid is no error: it grows wherever other groups share the segment. What is discarded
 for a bad address list is among what is discarded for bad authentication."""
+    + exit_status()
 )
 @click.option("-I", "--interface", metavar="NAME", help="Count what was received and sent there only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")

@@ -10,6 +10,19 @@ from pycarp.daemon.control_client import default_path
 from pycarp.errors import UsageError
 from pycarp.system import state_folder
 
+EXIT_STATUS = """\
+Exit status: 0 well, 1 failed while running, 2 wrong usage or configuration,
+3 running but not well."""
+"""What every command says of its exit status, and keeps to."""
+
+EXIT_NOT_WELL = 3
+
+
+def exit_status(here: str = "") -> str:
+    """Return the end of an epilog: the meaning of exit statuses, and what some of them mean ``here`` in particular."""
+    return f"\n\n\b\n{EXIT_STATUS}" + (f"\nHere: {here}" if here else "")
+
+
 control_option = click.option(
     "--control",
     type=click.Path(path_type=Path, readable=False),

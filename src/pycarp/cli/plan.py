@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pycarp.cli.options import control_option
+from pycarp.cli.options import control_option, exit_status
 from pycarp.cli.reload import rolling_option
 from pycarp.config import grammars
 from pycarp.daemon.control_client import request
@@ -20,8 +20,8 @@ Examples:
 
 \b
 Compared is with what runs, so that changes by pycarp ifconfig are shown as well.
-FILE is read with the daemon's own --format, --map, --dialect and so on. No password is shown.
-Exit status: 0 shown, 1 no daemon answers, 2 the file is wrong."""
+FILE is read with the daemon's own --format, --map, --dialect and so on. No password is shown."""
+    + exit_status("1 is that no daemon answers, 2 that the file is wrong.")
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
 @rolling_option

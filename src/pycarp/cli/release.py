@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pycarp.cli.options import state_option
+from pycarp.cli.options import exit_status, state_option
 from pycarp.errors import ActuatorError
 from pycarp.system.leftovers import Report, clean
 
@@ -21,8 +21,8 @@ Examples:
 
 \b
 A daemon does the same when it starts. What running daemons have is named and left
-alone, and so is whatever looks otherwise than it was noted in the state folder.
-Exit status: 0 done, or nothing to do; 1 something could not be undone; 2 wrong usage."""
+alone, and so is whatever looks otherwise than it was noted in the state folder."""
+    + exit_status("1 is that something could not be undone.")
 )
 @state_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pycarp.aio.host import ROLLING_MAX_S
-from pycarp.cli.options import control_option
+from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import PlanReply, ReloadRequest
 
@@ -31,8 +31,8 @@ Examples:
 
 \b
 All or nothing: when the file is wrong, or a change fails, everything is as before.
-Hosts whose settings did not change keep their state and their addresses.
-Exit status: 0 done, 1 a change failed or no daemon answers, 2 the file is wrong."""
+Hosts whose settings did not change keep their state and their addresses."""
+    + exit_status("1 is that a change failed or no daemon answers, 2 that the file is wrong.")
 )
 @rolling_option
 @control_option

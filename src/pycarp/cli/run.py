@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pycarp import actuators, dialects, transports
-from pycarp.cli.options import control_option, format_option, map_option, state_option, sysctl_option
+from pycarp.cli.options import control_option, exit_status, format_option, map_option, state_option, sysctl_option
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.app import DaemonOptions, serve
 from pycarp.daemon.config_source import ConfigSource
@@ -45,8 +45,8 @@ Stops on SIGTERM and SIGINT within a second: addresses dropped first, then the
 bow-out that lets the next host take over at once. SIGHUP reads the file again,
 as pycarp reload does; pycarp plan shows what that would change.
 A vhid on an interface is run by one process of a machine: who comes second says
-who is in the way, and ends.
-Exit status: 0 stopped, 1 failed while running, 2 wrong usage or configuration."""
+who is in the way, and ends."""
+    + exit_status()
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
 @click.option(

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pycarp.cli.options import control_option
+from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
+from pycarp.core.state import State
+from pycarp.daemon.administration import ADMINISTRATIVE_CAUSES
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import HostStatus, StatusReply, StatusRequest
 
@@ -20,10 +22,11 @@ _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
     epilog="""\b
 Examples:
   pycarp status
-  pycarp status --json | jq -r '.hosts[] | "\\(.name) \\(.state) \\(.master)"'
-
-\b
-Exit status: 0 a daemon answered, 1 none did (the state is unknown then)."""
+  pycarp status --json | jq -r '.hosts[] | "\\(.name) \\(.state) \\(.master)"'"""
+    + exit_status(
+        "1 is that no daemon answers (the state is unknown then), 3 that a host\n"
+        "does not take part or is demoted, and no administrator wanted that."
+    )
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @control_option
@@ -34,6 +37,14 @@ def status(*, as_json: bool, control: Path) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2))
     else:
         _print(reply)
+    if not all(map(is_well, reply.hosts)):
+        click.get_current_context().exit(EXIT_NOT_WELL)
+
+
+def is_well(host: HostStatus) -> bool:
+    """Whether a host is as its administrators want it: it takes part or was set down, demoted by them at most."""
+    takes_part = host.state != State.INIT or not host.is_up
+    return takes_part and all(each.cause in ADMINISTRATIVE_CAUSES for each in host.demotion)
 
 
 def _print(reply: StatusReply) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pycarp.cli.options import control_option
+from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import StatusReply, StatusRequest, SysctlReply, SysctlRequest
@@ -24,6 +24,7 @@ Examples:
 
 \b
 allow=0 ignores what is received and keeps sending what is due."""
+    + exit_status()
 )
 @click.argument("assignments", nargs=-1, metavar="[NAME[=VALUE]]...")
 @control_option
@@ -36,3 +37,5 @@ def sysctl(assignments: tuple[str, ...], control: Path) -> None:
     for name, value in parsed:
         reply = request(control, SysctlRequest(name, value), SysctlReply)
         click.echo(f"{name}: {reply.value}" if value is None else f"{name}: {reply.before} -> {reply.value}")
+        if reply.warning:
+            click.echo(f"pycarp: warning: {reply.warning}", err=True)

@@ -56,8 +56,8 @@ Of pycarp alone:
 
 Signals: USR1 logs the state; USR2 makes a master step down for a while; INT,
 QUIT, TERM and HUP end it, with the down-script only if --shutdown is given.
-Exit status: 0 done, and for this text even if an option is unknown, as with
-ucarp; 1 wrong arguments; 2 cannot start.
+Exit status, ucarp's and not that of the other commands: 0 done, and for this
+text even if an option is unknown; 1 wrong arguments; 2 cannot start.
 
 Example:
   pycarp ucarp --interface=eth0 --srcip=10.1.1.1 --vhid=1 --passfile=/etc/carp.pass \\

@@ -1,34 +1,51 @@
 """What an administrator changes in a running node: hosts by their names, interface groups by theirs."""
 
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_interface
 
 from pycarp.aio.host import VirtualHost
+from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.state import State
+from pycarp.daemon import sysctls
 from pycarp.daemon.control_messages import GroupReply, HandoverReply, HandoverRequest, IfconfigRequest
 from pycarp.daemon.own_addresses import OwnAddresses
-from pycarp.errors import UsageError
-from pycarp.vocabulary import Interface
+from pycarp.errors import ControlError, UsageError
+from pycarp.vocabulary import HostKey, Interface
 
 GROUP_DEMOTION_MAX = 255
 """What OpenBSD's octet can say."""
 
 _CAUSE = "carpdemote"
 
+ADMINISTRATIVE_CAUSES = frozenset({_CAUSE, sysctls.CAUSE, HANDED_OVER})
+"""For which causes a host is demoted because somebody wanted it."""
+
 
 class Administration:
     """Carries out changes; every method raises UsageError or ConfigError when asked for something impossible."""
 
-    def __init__(self, node: Node, own: OwnAddresses | None = None) -> None:
+    def __init__(
+        self, node: Node, own: OwnAddresses | None = None, *, remove: Callable[[HostKey], Awaitable[None]]
+    ) -> None:
         self._node = node
         self._own = own
+        self._remove = remove
 
-    def change(self, request: IfconfigRequest) -> None:
-        """Change one host: settings first, so that one that is refused changes nothing."""
+    async def change(self, request: IfconfigRequest) -> None:
+        """Change one host: settings first, so that one that is refused changes nothing.
+
+        A host whose last address is taken away leaves, as on FreeBSD.
+        """
         host = self._find(request.host)
         state = None if request.state is None else _state(request.state)
+        if request.remove and self._addresses(host, request) == []:
+            if not request.is_forced:
+                raise UsageError(f"{last_address(host.name, request.remove)}; if that is meant, say --force")
+            await self._end(host)
+            return
         if request.changes_settings:
             host.reconfigure(
                 advbase=request.advbase,
@@ -42,6 +59,13 @@ class Administration:
         if state is not None:
             host.force(state)
 
+    async def _end(self, host: VirtualHost) -> None:
+        logger.warning("carp: %s: removed with its last address, until the next reload or start", host.key)
+        try:
+            await self._remove(host.key)
+        except TimeoutError as exc:
+            raise ControlError(f"{host.name} leaves, but not yet: {exc}") from exc
+
     def demote_group(self, group: str, by: int) -> GroupReply:
         """Add to the demotion of an interface group. Source: ``carpdemote``, carp.md 6.4."""
         members = [host.name for host in self._node.hosts if group in host.config.groups]
@@ -53,7 +77,10 @@ class Administration:
         if not 0 <= after <= GROUP_DEMOTION_MAX:
             raise UsageError(f"demotion {after} of group {group} is outside 0-{GROUP_DEMOTION_MAX}; it is {before} now")
         self._node.demote(_CAUSE, by=after, group=group)
-        return GroupReply(group=group, before=before, demotion=after, hosts=members)
+        warning = sysctls.excess(f"the demotion of group {group}", after, undo=f"-carpdemote {after}") if by else ""
+        if warning:
+            logger.warning("carp: %s", warning)
+        return GroupReply(group=group, before=before, demotion=after, hosts=members, warning=warning)
 
     async def hand_over(self, request: HandoverRequest) -> HandoverReply:
         """Leave the addresses of a host to the next one; HandOverError when nobody takes them."""
@@ -98,6 +125,11 @@ class Administration:
                 return host
         known = ", ".join(host.name for host in self._node.hosts)
         raise UsageError(f"no virtual host {name!r} here; there are: {known}")
+
+
+def last_address(host: str, removed: Iterable[str]) -> str:
+    """Return what happens when a host loses its last address."""
+    return f"{host} ends here without {' and '.join(removed)}, its last address"
 
 
 def _interface(text: str) -> Interface:

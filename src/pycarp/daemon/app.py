@@ -111,9 +111,9 @@ class Daemon:
         self._events = EventLogger()
         self._sysctls = Sysctls(self._node, self._set_log)
         own = OwnAddresses(self._node) if plane.guardian else None
-        self._administration = Administration(self._node, own)
         self._own = own
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, own=own)
+        self._administration = Administration(self._node, own, remove=self._hosts.remove)
         self._reloader = Reloader(
             self._node,
             self._hosts,
@@ -173,7 +173,7 @@ class Daemon:
             case messages.StatusRequest():
                 return self._status()
             case messages.IfconfigRequest():
-                self._administration.change(request)
+                await self._administration.change(request)
                 return messages.DoneReply()
             case messages.GroupRequest(group, by):
                 return self._administration.demote_group(group, by)
@@ -249,7 +249,8 @@ class Daemon:
         before = self._sysctls.read(name)
         if value is not None:
             self._sysctls.write(name, value)
-        return messages.SysctlReply(name=name, before=before, value=self._sysctls.read(name))
+        warning = "" if value is None else self._sysctls.warning(name)
+        return messages.SysctlReply(name=name, before=before, value=self._sysctls.read(name), warning=warning)
 
     def _greet(self, host: VirtualHost) -> None:
         name = "" if host.name == str(host.key) else f"{host.name} "

@@ -17,7 +17,8 @@ class StatusRequest(msgspec.Struct, tag="status", forbid_unknown_fields=True):
 class IfconfigRequest(msgspec.Struct, tag="ifconfig", forbid_unknown_fields=True, kw_only=True):
     """Change one host; ``host`` is its name, or ``vhid@interface``. None leaves a setting as it is.
 
-    ``add`` and ``remove`` are shared addresses; for ``rolling_s`` see ``VirtualHost.reconfigure``.
+    ``add`` and ``remove`` are shared addresses; for ``rolling_s`` see ``VirtualHost.reconfigure``. The last address is
+    removed, and the host with it, only if it ``is_forced``.
     """
 
     host: str
@@ -29,6 +30,7 @@ class IfconfigRequest(msgspec.Struct, tag="ifconfig", forbid_unknown_fields=True
     remove: list[str] = msgspec.field(default_factory=list)
     passphrase: str | None = None
     rolling_s: float = 0
+    is_forced: bool = False
 
     @property
     def changes_settings(self) -> bool:
@@ -159,20 +161,22 @@ class StatusReply(msgspec.Struct, tag="status", kw_only=True):
 
 
 class GroupReply(msgspec.Struct, tag="group"):
-    """The demotion of an interface group as it was and as it is, and the names of its hosts."""
+    """The demotion of an interface group as it was and as it is, the names of its hosts, and what is odd about it."""
 
     group: str
     before: int
     demotion: int
     hosts: list[str]
+    warning: str = ""
 
 
 class SysctlReply(msgspec.Struct, tag="sysctl", kw_only=True):
-    """The switch as it was and as it is."""
+    """The switch as it was and as it is, and what is odd about the value."""
 
     name: str
     before: int
     value: int
+    warning: str = ""
 
 
 class HandoverReply(msgspec.Struct, tag="handover", kw_only=True):

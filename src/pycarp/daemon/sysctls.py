@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.dialects import UNIVERSAL, Dialect
 from pycarp.errors import UsageError
@@ -11,8 +12,10 @@ PREFIX = "net.inet.carp."
 NAMES = ("allow", "preempt", "log", "demotion", "senderr_demotion_factor", "ifdown_demotion_factor")
 DEMOTION_MAX = 2**31 - 1
 LOG_NOTHING, LOG_CHANGES, LOG_PACKETS = 0, 1, 2
+EFFECTIVE_DEMOTION_MAX = 240
+"""What of a sum of demotions bears on an advskew: 0 to this. Source: FreeBSD's ip_carp.c, carp.md 6.1."""
 
-_CAUSE = "net.inet.carp.demotion"
+CAUSE = "net.inet.carp.demotion"
 
 
 def parse(assignment: str) -> tuple[str, int | None]:
@@ -31,6 +34,15 @@ def check_name(name: str) -> None:
     """Raise UsageError unless ``name`` is one of the switches."""
     if name.removeprefix(PREFIX) not in NAMES or not name.startswith(PREFIX):
         raise UsageError(f"unknown sysctl {name!r}; there are: {', '.join(PREFIX + each for each in NAMES)}")
+
+
+def excess(name: str, total: int, *, undo: str) -> str:
+    """Return a warning if a sum of demotions, called ``name``, leaves 0-240, else nothing; ``undo`` makes it 0."""
+    if 0 <= total <= EFFECTIVE_DEMOTION_MAX:
+        return ""
+    bound = 0 if total < 0 else EFFECTIVE_DEMOTION_MAX
+    outside = f"outside 0-{EFFECTIVE_DEMOTION_MAX}: it counts as {bound}"
+    return f"{name} is a sum and is {total} now, {outside}; {undo} makes it 0"
 
 
 class Sysctls:
@@ -62,7 +74,9 @@ class Sysctls:
         match name.removeprefix(PREFIX):
             case "demotion":
                 self._demotion = _within(name, self._demotion + value, DEMOTION_MAX, low=-DEMOTION_MAX)
-                self._node.demote(_CAUSE, by=self._demotion)
+                self._node.demote(CAUSE, by=self._demotion)
+                if warning := self.warning(name):
+                    logger.warning("carp: %s", warning)
             case "log":
                 self._log = _within(name, value, LOG_PACKETS)
                 self._set_log(value)
@@ -75,6 +89,12 @@ class Sysctls:
             case switch:
                 is_on = bool(_within(name, value, 1))
                 self._node.set_settings(replace(self._node.settings, **{switch: is_on}))
+
+    def warning(self, name: str) -> str:
+        """Return what is odd about the value of a switch, an empty text if nothing is."""
+        if name != f"{PREFIX}demotion":
+            return ""
+        return excess(name, self._demotion, undo=f"{name}={-self._demotion}")
 
     @property
     def _dialect(self) -> Dialect:

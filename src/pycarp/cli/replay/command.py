@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from pycarp import __version__
+from pycarp.cli.options import exit_status
 from pycarp.cli.replay.output import HumanOutput, JsonOutput, Output
 from pycarp.cli.replay.regression import write_test
 from pycarp.cli.replay.steps import walk
@@ -35,8 +36,8 @@ Examples:
 
 \b
 T is seconds since the beginning of the recording, or a time of day as in the log.
-Nothing of this touches any interface, and no privileges are needed.
-Exit status: 0 every step was reproduced, 1 something differs or cannot be read, 2 wrong usage."""
+Nothing of this touches any interface, and no privileges are needed."""
+    + exit_status("1 is that something differs or cannot be read.")
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--from", "begin", metavar="T", help="Show nothing before; all is replayed nevertheless.")

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from pycarp import dialects
-from pycarp.cli.options import format_option, sysctl_option
+from pycarp.cli.options import exit_status, format_option, sysctl_option
 from pycarp.cli.simulate import faults as fault_words
 from pycarp.cli.simulate.crew import Crew
 from pycarp.cli.simulate.picture import draw
@@ -52,10 +52,7 @@ Circumstances, in which it is struck and watched; joined by + they come together
 Own addresses and names of interfaces are read where a file has them, and else
 invented; the interfaces of this machine do not matter. Interfaces that carry a
 common vhid are one segment. Times are simulated, and chance comes from seeds:
-the same command prints the same.
-
-\b
-Exit status: 0 all promises were kept, 1 one was broken, 2 wrong usage or configuration."""
+the same command prints the same.""" + exit_status("1 is a broken promise.")
 
 
 def _epilog() -> str:
