@@ -21,6 +21,7 @@ from pycarp.cli.release import release
 from pycarp.cli.reload import reload
 from pycarp.cli.replay.command import replay
 from pycarp.cli.run import run
+from pycarp.cli.service import service
 from pycarp.cli.simulate.command import simulate
 from pycarp.cli.status import status
 from pycarp.cli.sysctl import sysctl
@@ -52,6 +53,7 @@ def cli() -> None:
     See it without privileges:     pycarp demo
     See it with real packets:      sudo pycarp lab
     Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
+    Run it as a service:           sudo pycarp service install /etc/pycarp.toml
     Look before you run it:        pycarp check /etc/rc.conf
     What if it fails:              pycarp simulate hosta.rc.conf hostb.rc.conf
     Other words for the same:      pycarp convert /etc/rc.conf --to toml
@@ -69,6 +71,7 @@ def cli() -> None:
 
 for _command in (
     run,
+    service,
     check,
     status,
     plan,

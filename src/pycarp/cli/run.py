@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -128,41 +130,22 @@ who is in the way, and ends."""
 @control_option
 @state_option
 def run(
-    file: Path | None,
-    config_file: Path | None,
-    rc_conf: Path | None,
-    grammar: str | None,
-    renames: dict[str, str],
-    assignments: tuple[tuple[str, int], ...],
-    dialect: str | None,
-    transport: str | None,
-    actuator: str | None,
-    mac: str | None,
+    *,
     record: Path | None,
     record_size: int,
     record_files: int,
+    assignments: tuple[tuple[str, int], ...],
     log_format: str | None,
     log_level: str,
     control: Path,
     state: Path,
+    **said: Any,
 ) -> None:
     """Share addresses as FILE says, in the foreground; log one line a transition to standard error.
 
     FILE is an rc.conf of FreeBSD, a hostname.carp of OpenBSD, TOML, or a script that starts ucarp.
     """
-    given = [each for each in (file, config_file, rc_conf) if each is not None]
-    if len(given) != 1:
-        raise UsageError("name one configuration: pycarp run FILE, or --config FILE, or --rc-conf FILE")
-    said = Grammar.RC_CONF.value if rc_conf is not None else grammar
-    source = ConfigSource(
-        file=given[0],
-        grammar=Grammar(said) if said else None,
-        renames=renames,
-        dialect=dialects.by_name(dialect) if dialect else None,
-        mac=MacMode(mac) if mac else None,
-        transport=transport or "",
-        actuator=actuator or "",
-    )
+    source = source_of(said)
     config = source.read()
     options = DaemonOptions(
         control=control,
@@ -178,3 +161,20 @@ def run(
             asyncio.run(serve(config, options))
         except TimeoutError as exc:
             raise CarpError(f"{exc}; look at 'ip address'") from exc
+
+
+def source_of(said: Mapping[str, Any]) -> ConfigSource:
+    """Return where the configuration comes from, by the parameters of this command; UsageError unless it is one."""
+    given = [each for each in map(said.get, ("file", "config_file", "rc_conf")) if each is not None]
+    if len(given) != 1:
+        raise UsageError("name one configuration: pycarp run FILE, or --config FILE, or --rc-conf FILE")
+    grammar = Grammar.RC_CONF.value if said["rc_conf"] is not None else said["grammar"]
+    return ConfigSource(
+        file=given[0],
+        grammar=Grammar(grammar) if grammar else None,
+        renames=said["renames"],
+        dialect=dialects.by_name(said["dialect"]) if said["dialect"] else None,
+        mac=MacMode(said["mac"]) if said["mac"] else None,
+        transport=said["transport"] or "",
+        actuator=said["actuator"] or "",
+    )

@@ -31,6 +31,16 @@ class ConfigSource:
         """Return what the file says now; ConfigError with every problem on a line of its own."""
         return self.parse(grammars.load(self.file), self.file)
 
+    @property
+    def names_interfaces(self) -> bool:
+        """True if the file itself says which interfaces it means, False if their subnets do; raises as ``read``."""
+        text = grammars.load(self.file)
+        try:
+            self._parse(text, self.grammar or grammars.recognise(str(self.file), text), self.file, ())
+        except ConfigProblems:
+            return False
+        return True
+
     def parse(self, text: str, file: Path) -> NodeConfig:
         """Return what another text would say in the place of the file.
 

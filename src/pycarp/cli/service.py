@@ -1,0 +1,276 @@
+"""``pycarp service``: the daemon as a service of systemd."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+import pycarp
+from pycarp.cli.run import run, source_of
+from pycarp.daemon import service_unit
+from pycarp.daemon.control_client import default_path
+from pycarp.daemon.service_unit import MARK, NOTIFY_RELOAD_SINCE, ServiceUnit
+from pycarp.errors import CarpError
+from pycarp.system import state_folder
+
+NAME = "pycarp"
+UNITS = Path("/etc/systemd/system")
+_MODE = 0o644
+_SYSTEMCTL_S = 10
+_FILES = ("file", "config_file", "rc_conf")
+
+
+@click.group()
+def service() -> None:
+    """Run pycarp as a service of systemd: write its unit, or remove it.
+
+    \b
+    Examples:
+      pycarp service install --dry-run /etc/pycarp.toml
+      pycarp service install /etc/pycarp.toml
+      pycarp service uninstall
+    """  # noqa: D301  \b is click's mark for lines that are not rewrapped
+
+
+def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    return service_unit.check_name(value)
+
+
+def _credentials(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    return dict(map(service_unit.credential, values))
+
+
+name_option = click.option(
+    "--name",
+    callback=_name,
+    default=NAME,
+    show_default=True,
+    metavar="NAME",
+    help="Name of the service, and of its control socket.",
+)
+
+
+@service.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="""\b
+Examples:
+  pycarp service install /etc/pycarp.toml
+  pycarp service install --dry-run /etc/pycarp.toml
+  pycarp service install --rc-conf /etc/rc.conf --map em0=eth0
+  pycarp service install /etc/pycarp.toml --sysctl net.inet.carp.preempt=1
+  pycarp service install --name carp-lan /etc/carp/lan.toml
+  pycarp service install --credential carp0:/etc/carp0.secret /etc/pycarp.toml
+  pycarp service install --output - /etc/pycarp.toml | systemd-analyze verify /dev/stdin
+
+\b
+The unit starts the pycarp that writes it: install it with the command of the
+environment that shall run, and once more when that moves. Nothing is started.
+To change it, use systemctl edit: this command replaces a file that is otherwise
+only with --force.
+Exit status: 0 written, or as it should be; 1 it cannot be written;
+2 wrong usage or configuration.""",
+)
+@name_option
+@click.option(
+    "--output", metavar="FILE", help=f"Where the unit goes, - for standard output.  [default: {UNITS}/NAME.service]"
+)
+@click.option("--dry-run", is_flag=True, help="Print the unit, and write nothing.")
+@click.option("--force", is_flag=True, help="Replace a unit that is otherwise.")
+@click.option("--user", metavar="USER", help="Run as USER, who can read the configuration.  [default: root]")
+@click.option(
+    "--credential",
+    "credentials",
+    multiple=True,
+    callback=_credentials,
+    metavar="NAME:FILE",
+    help="Hand a secret in FILE to the service as a credential, as LoadCredential= does; may be repeated.",
+)
+@click.option(
+    "--systemd",
+    "version",
+    type=click.IntRange(247, 9999),
+    metavar="VERSION",
+    show_default="the one that is installed",
+    help=f"Write for this version of systemd: notify-reload begins with {NOTIFY_RELOAD_SINCE}.",
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, required=True, metavar="FILE [OPTION OF RUN]...")
+def install(
+    *,
+    name: str,
+    output: str | None,
+    dry_run: bool,
+    force: bool,
+    user: str | None,
+    credentials: dict[str, Path],
+    version: int | None,
+    words: tuple[str, ...],
+) -> None:
+    """Write a systemd unit that runs this pycarp with FILE and the options of ``pycarp run``.
+
+    FILE is read first; a wrong one is no service.
+    """
+    unit = _unit_of(words, name=name, user=user, credentials=credentials, systemd=version or _installed_systemd())
+    text = unit.text()
+    if unit.temporary is not None:
+        click.echo(f"pycarp: warning: {unit.temporary} is lost when the machine starts again", err=True)
+    if dry_run or output == "-":
+        click.echo(text, nl=False)
+        return
+    path = Path(output) if output else UNITS / f"{name}.service"
+    is_new = _write(path, text, is_forced=force)
+    click.echo(f"{path} is {'written' if is_new else 'as it should be'}")
+    if path.parent == UNITS:
+        click.echo(f"next: systemctl daemon-reload && systemctl enable --now {name}")
+
+
+@service.command(
+    epilog="""\b
+Examples:
+  systemctl disable --now pycarp && pycarp service uninstall
+  pycarp service uninstall --name carp-lan
+
+\b
+Exit status: 0 removed, or not there; 1 it cannot be removed, or is enabled; 2 wrong usage."""
+)
+@name_option
+@click.option("--output", metavar="FILE", help=f"Where the unit is.  [default: {UNITS}/NAME.service]")
+@click.option("--force", is_flag=True, help="Remove also what pycarp service install has not written.")
+def uninstall(*, name: str, output: str | None, force: bool) -> None:
+    """Remove the unit of a service that is stopped and disabled."""
+    path = Path(output) if output else UNITS / f"{name}.service"
+    with _told(path):
+        if not path.is_symlink() and not path.exists():
+            click.echo(f"{path} is not there")
+            return
+        if not force and not (path.is_file() and path.read_text(errors="replace").startswith(MARK)):
+            raise CarpError(f"{path} was not written by pycarp service install; --force removes it all the same")
+        if any(path.parent.glob(f"*.wants/{path.name}")):
+            raise CarpError(f"{path.name} is enabled: first 'systemctl disable --now {path.stem}'")
+        path.unlink()
+    click.echo(f"{path} is removed")
+    if path.parent == UNITS:
+        click.echo("next: systemctl daemon-reload")
+
+
+def _unit_of(
+    words: tuple[str, ...], *, name: str, user: str | None, credentials: dict[str, Path], systemd: int
+) -> ServiceUnit:
+    context = run.make_context("run", list(words))
+    source = source_of(context.params)
+    config = source.read()
+    control, state = context.params["control"].absolute(), context.params["state"]
+    if context.get_parameter_source("control") is ParameterSource.DEFAULT:
+        control = _control_of(name)
+    record = context.params["record"]
+    folders = [control.parent, state, *([record.parent] if record else [])]
+    return ServiceUnit(
+        command=_command(),
+        arguments=(*_given(context), "--control", str(control)),
+        control=("--control", str(control)),
+        needed=(*_program(), source.file.absolute(), *(each.absolute() for each in config.secret_files.values())),
+        writable=tuple(each for each in dict.fromkeys(folders) if not each.is_relative_to(state_folder.DEFAULT)),
+        credentials=credentials,
+        awaits_addresses=not source.names_interfaces,
+        user=user,
+        systemd=systemd,
+    )
+
+
+def _control_of(name: str) -> Path:
+    """Return where the commands look for the service of the default name, or a path of its own for another one."""
+    usual = default_path()
+    if name == NAME and usual.is_relative_to(state_folder.DEFAULT):
+        return usual
+    return state_folder.DEFAULT / f"{name}.sock"
+
+
+def _given(context: click.Context) -> Iterator[str]:
+    """Yield the arguments of ``pycarp run`` as they were given, but with absolute paths and without ``--control``."""
+    for parameter in context.command.params:
+        key = str(parameter.name)
+        if key == "control" or context.get_parameter_source(key) is ParameterSource.DEFAULT:
+            continue
+        option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+        for word in _words(context.params[key]):
+            yield from (*option, word)
+
+
+def _words(value: Any) -> Iterator[str]:
+    match value:
+        case Path():
+            yield str(value.absolute())
+        case dict():
+            yield from (f"{key}={each}" for key, each in value.items())
+        case tuple():
+            yield from (f"{key}={each}" for key, each in value)
+        case _:
+            yield str(value)
+
+
+def _command() -> tuple[str, ...]:
+    """Return how this program is started: by the command that was called, or else by the interpreter."""
+    called = shutil.which(sys.argv[0])
+    if called is not None and Path(called).name == "pycarp":
+        return (str(Path(called).absolute()),)
+    return (str(Path(sys.executable).absolute()), "-m", "pycarp")
+
+
+def _program() -> Iterator[Path]:
+    """Yield the folders and files from which this program runs."""
+    for each in (*_command(), sys.executable, sys.prefix, sys.base_prefix, pycarp.__file__, *sys.path):
+        if os.path.isabs(each):
+            yield from (Path(each), Path(each).resolve())
+
+
+def _installed_systemd() -> int:
+    """Return the version of systemd here; the first with notify-reload if there is none."""
+    try:
+        argv = ["systemctl", "--version"]
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=_SYSTEMCTL_S, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return NOTIFY_RELOAD_SINCE
+    found = re.match(r"systemd (\d+)", said.stdout)
+    return int(found[1]) if found else NOTIFY_RELOAD_SINCE
+
+
+def _write(path: Path, text: str, *, is_forced: bool) -> bool:
+    """Write a file as a whole, or find that it is so already and return False."""
+    with _told(path):
+        if path.is_symlink():
+            raise CarpError(
+                f"{path} leads to {os.readlink(path)}: if it is masked, 'systemctl unmask {path.stem}' first"
+            )
+        if path.exists():
+            if path.read_text(errors="replace") == text:
+                return False
+            if not is_forced:
+                raise CarpError(f"{path} is otherwise: see how with --dry-run, and replace it with --force")
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _MODE)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                os.fchmod(descriptor, _MODE)
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+    return True
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raise an error of the system as one line about the file."""
+    try:
+        yield
+    except OSError as exc:
+        hint = "; run as root, or name another file with --output" if isinstance(exc, PermissionError) else ""
+        raise CarpError(f"cannot use {path}: {exc.strerror or exc}{hint}") from exc
