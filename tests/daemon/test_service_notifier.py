@@ -39,7 +39,7 @@ def test_it_hears_of_start_and_end(systemd: socket.socket) -> None:
     telling.ready()
     telling.stopping()
 
-    assert heard(systemd) == ["READY=1", "STOPPING=1"]
+    assert heard(systemd) == ["READY=1", "STOPPING=1\nSTATUS=leaving"]
 
 
 def test_a_reload_comes_with_its_time(systemd: socket.socket) -> None:
@@ -64,12 +64,41 @@ def test_nobody_to_tell_is_no_fault(environment: dict[str, str]) -> None:
     ServiceNotifier(environment).ready()
 
 
-def test_a_manager_that_does_not_read_is_not_waited_for(systemd: socket.socket) -> None:
-    telling = notifier(systemd)
-    for _ in range(10_000):
+def test_what_the_manager_does_not_take_at_once_is_sent_later_in_its_order(systemd: socket.socket) -> None:
+    async def story() -> None:
+        telling = notifier(systemd)
+        for number in range(1000):
+            telling.status([("carp0", f"{number}")])
+        telling.reloading()
         telling.ready()
+        telling.status([("carp0", "BACKUP")])
+        telling.status([("carp0", "MASTER")])
+        heard(systemd)
+        await asyncio.sleep(1)
+
+    run(story())
+
+    late = heard(systemd)
+    assert [each.partition("\n")[0] for each in late] == ["RELOADING=1", "READY=1", "STATUS=carp0 MASTER"]
+
+
+def test_a_manager_that_never_reads_is_not_waited_for(systemd: socket.socket) -> None:
+    async def story() -> None:
+        telling = notifier(systemd)
+        for number in range(10_000):
+            telling.status([("carp0", f"{number}")])
+            if number % 100 == 0:
+                await asyncio.sleep(1)
+
+    run(story())
 
     assert len(heard(systemd)) < 10_000
+
+
+def test_a_status_is_one_line(systemd: socket.socket) -> None:
+    notifier(systemd).status([("carp0", "MASTER")], "the last reload was refused: a.toml:\nREADY=1")
+
+    assert heard(systemd) == ["STATUS=carp0 MASTER; the last reload was refused: a.toml: READY=1"]
 
 
 def test_few_hosts_are_named_and_many_are_counted() -> None:

@@ -87,6 +87,7 @@ def test_a_service_is_ready_tells_its_states_reloads_and_stops(
     segment: Segment, tmp_path: Path, systemd: Systemd
 ) -> None:
     with Unit(segment, "a", tmp_path) as unit:
+        systemd.wait_for("STATUS=starting")
         systemd.wait_for("READY=1")
         systemd.wait_for("STATUS=carp0 MASTER")
         unit.process.send_signal(signal.SIGHUP)
@@ -105,6 +106,7 @@ def test_a_bad_file_leaves_the_service_ready(segment: Segment, tmp_path: Path, s
 
         systemd.wait_for("RELOADING=1")
         systemd.wait_for("READY=1")
+        systemd.wait_for("; the last reload was refused: ")
 
 
 def test_signs_of_life_come_in_time_and_end_with_the_life(segment: Segment, tmp_path: Path, systemd: Systemd) -> None:

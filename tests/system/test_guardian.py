@@ -259,8 +259,8 @@ def test_the_standard_error_of_a_dead_daemon_is_closed() -> None:
 
 def test_signals_to_a_whole_service_do_not_end_it(witness: socket.socket) -> None:
     with daemon({FIRST: (letter(witness, b"bye"),)}) as running:
-        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            os.kill(running.guardians[0], each)
+        for name in ("TERM", "INT", "HUP", "QUIT", "ABRT", "ALRM", "USR1", "USR2"):
+            os.kill(running.guardians[0], signal.Signals[f"SIG{name}"])
         running.kill()
 
         assert heard(witness) == b"bye"

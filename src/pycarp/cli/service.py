@@ -163,7 +163,7 @@ def uninstall(*, name: str, output: str | None, force: bool) -> None:
 def _unit_of(
     words: tuple[str, ...], *, name: str, user: str | None, credentials: dict[str, Path], systemd: int
 ) -> ServiceUnit:
-    context = run.make_context("run", list(words))
+    context = run.make_context("pycarp run", list(words))
     source = source_of(context.params)
     config = source.read()
     control, state = context.params["control"].absolute(), context.params["state"]

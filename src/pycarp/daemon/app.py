@@ -96,6 +96,7 @@ class Daemon:
         self._desk = desk
         self._notifier = ServiceNotifier(os.environ)
         self._is_status_due = False
+        self._refused_reload = ""
         self._scheduling: str | None = None
         self._transport = transports.choose(config.transport or "auto")
         self._flight = FlightRecorder(options.state)
@@ -127,6 +128,7 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
         """Serve until ``stop`` is set, also while starting, and reload whenever ``hangup`` is; raises as ``serve``."""
+        self._notifier.starting()
         if self._record is not None:
             self._record.open()
         try:
@@ -212,8 +214,11 @@ class Daemon:
         self._notifier.reloading()
         try:
             changes = await self._reloader.reload(rolling_s=rolling_s)
+            self._refused_reload = ""
         except (CarpError, OSError) as exc:
-            for problem in str(exc).splitlines():
+            problems = str(exc).splitlines() or [type(exc).__name__]
+            self._refused_reload = f"the last reload was refused: {problems[0]}"
+            for problem in problems:
                 logger.error("carp: reload: nothing is changed: %s", problem)
             if isinstance(exc, CarpError):
                 raise
@@ -285,7 +290,8 @@ class Daemon:
     def _tell_states(self) -> None:
         self._is_status_due = False
         running = [(host.name, host.state.value) for host in self._hosts.running]
-        self._notifier.status(running + [(each.config.name, State.INIT.value) for each in self._hosts.waiting])
+        waiting = [(each.config.name, State.INIT.value) for each in self._hosts.waiting]
+        self._notifier.status(running + waiting, self._refused_reload)
 
     def _is_progressing(self) -> bool:
         """Say whether what was due has been done: a loop that turns while the node does not is no sign of life."""

@@ -14,16 +14,27 @@ NAMED_MOST = 8
 _US_PER_S = 1_000_000
 _NS_PER_US = 1000
 _LOOK_AGAIN_S = 0.1
+_SEND_AGAIN_S = 0.1
+_REPEATED = ("STATUS", "WATCHDOG")
 
 
 class ServiceNotifier:
-    """Sends datagrams to NOTIFY_SOCKET; does nothing without it, and never waits."""
+    """Sends datagrams to NOTIFY_SOCKET from the event loop; does nothing without it, and never waits.
+
+    What the manager does not take at once is sent again until it does: a lost READY=1 would end the service.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         path = environment.get("NOTIFY_SOCKET", "")
         self._address = f"\0{path[1:]}" if path.startswith("@") else path
+        self._unsent: list[str] = []
+        self._again: asyncio.TimerHandle | None = None
         self.watchdog_s = _watchdog_s(environment)
         """How long systemd waits for a sign of life; None when it does not."""
+
+    def starting(self) -> None:
+        """Show in ``systemctl status`` that the daemon starts."""
+        self._send("STATUS=starting")
 
     def ready(self) -> None:
         """Say that the daemon serves, for the first time or after a reload."""
@@ -31,15 +42,15 @@ class ServiceNotifier:
 
     def reloading(self) -> None:
         """Say that the configuration is being read again; ``ready`` follows, whatever comes of it."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // _NS_PER_US}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // _NS_PER_US}")
 
     def stopping(self) -> None:
         """Say that the daemon is leaving."""
-        self._send("STOPPING=1")
+        self._send("STOPPING=1\nSTATUS=leaving")
 
-    def status(self, states: Sequence[tuple[str, str]]) -> None:
-        """Tell the hosts' names and states."""
-        self._send(f"STATUS={status_line(states)}")
+    def status(self, states: Sequence[tuple[str, str]], note: str = "") -> None:
+        """Show the hosts' names and states in ``systemctl status``, and a note of one line behind them."""
+        self._send(f"STATUS={'; '.join(filter(None, [status_line(states), ' '.join(note.split())]))}")
 
     async def keep_alive(self, is_progressing: Callable[[], bool]) -> None:
         """Send a sign of life twice as often as needed, as long as the event loop runs and there is progress."""
@@ -53,13 +64,30 @@ class ServiceNotifier:
                 # After a pause of the whole process the timers that are due come in this turn of the loop, or the next.
                 await asyncio.sleep(min(_LOOK_AGAIN_S, self.watchdog_s / 8))
 
-    def _send(self, *assignments: str) -> None:
+    def _send(self, message: str) -> None:
         if not self._address:
             return
-        # A manager that is gone or does not read is no reason to stop.
+        # Of what waits, only the newest status and one sign of life are worth sending.
+        repeated = message.partition("=")[0]
+        if repeated in _REPEATED:
+            self._unsent = [each for each in self._unsent if each.partition("=")[0] != repeated]
+        self._unsent.append(message)
+        if self._again is None:
+            self._send_unsent()
+
+    def _send_unsent(self) -> None:
+        self._again = None
+        # A manager that is gone is no reason to stop.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
-            sock.sendto("\n".join(assignments).encode(), self._address)
+            while self._unsent:
+                try:
+                    sock.sendto(self._unsent[0].encode(), self._address)
+                except BlockingIOError:
+                    self._again = asyncio.get_running_loop().call_later(_SEND_AGAIN_S, self._send_unsent)
+                    return
+                del self._unsent[0]
+        self._unsent.clear()
 
 
 def status_line(states: Sequence[tuple[str, str]]) -> str:

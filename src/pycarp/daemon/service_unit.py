@@ -103,10 +103,10 @@ class ServiceUnit:
 
     def _supervision(self) -> list[str]:
         return [
-            "# A wrong configuration (2) stays down; everything else that ends the daemon starts it again.",
             "Restart=on-failure",
             "RestartSec=1",
-            "RestartPreventExitStatus=2",
+            # An address that an interface gets late makes a configuration right that was wrong.
+            *([] if self.awaits_addresses else ["RestartPreventExitStatus=2"]),
             "RestartForceExitStatus=SIGHUP SIGINT SIGPIPE",
             "WatchdogSec=10",
             "TimeoutStartSec=120",

@@ -66,7 +66,7 @@ class Guardian:
     """What is armed, and the companion that knows it.
 
     ``afterwards`` is what the companion becomes after our death, when all deeds are done: a program with its arguments,
-    by its full path, since it starts in ``/``. It inherits that SIGTERM, SIGINT and SIGHUP are ignored. ``python`` runs
+    by its full path, since it starts in ``/``. It inherits that SIGTERM, SIGABRT and so on are ignored. ``python`` runs
     the companion, and must be of the same version as this one. Every ``ping_s`` seconds it is asked for an answer; one
     that does not answer three times is stopped or hangs, and is replaced.
 

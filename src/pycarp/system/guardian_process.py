@@ -56,6 +56,17 @@ _SENDING_S = 0.5
 _LONGEST_WAIT_MS = 3_600_000.0
 _LEAST_LIKELY_OOM_VICTIM = "-1000"
 _MCL_CURRENT = 1
+_ENDING = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGABRT,
+    signal.SIGALRM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+"""What a manager or an administrator sends to all processes of a service; SIGABRT is the watchdog of systemd."""
 
 
 def main() -> None:
@@ -287,7 +298,7 @@ def _attempt(do: Callable[..., object], *arguments: object) -> bool:
 
 def _withstand() -> None:
     """Outlive what ends the daemon, as far as we are permitted to."""
-    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for each in _ENDING:
         signal.signal(each, signal.SIG_IGN)
     _attempt(_write, "/proc/self/oom_score_adj", _LEAST_LIKELY_OOM_VICTIM)
     _attempt(_write, "/proc/self/comm", "pycarp-guardian")

@@ -1,0 +1,195 @@
+"""``pycarp service`` as its user meets it, and what systemd makes of the unit."""
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pycarp.cli import cli
+from tests.support.system import require
+
+CONFIG = '[[host]]\ninterface = "lan9"\nvhid = 1\npassword = "hunter2"\naddresses = ["192.0.2.50/24"]\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "carp.toml"
+    file.write_text(CONFIG)
+    return file
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    return tmp_path / "pycarp.service"
+
+
+def service(*words: object) -> Result:
+    return CliRunner().invoke(cli, ["service", *map(str, words)])
+
+
+def line(text: str, key: str) -> str:
+    (found,) = [each for each in text.splitlines() if each.startswith(f"{key}=")]
+    return found.removeprefix(f"{key}=")
+
+
+def test_the_unit_runs_this_pycarp_with_the_file_and_the_options_of_run(
+    config: Path, unit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(config.parent)
+    result = service(
+        "install", "--output", unit, "carp.toml", "--sysctl=net.inet.carp.preempt=1", "--record", "x.jsonl"
+    )
+
+    assert (result.exit_code, result.stdout) == (0, f"{unit} is written\n")
+    words = shlex.split(line(unit.read_text(), "ExecStart"))
+    assert Path(words[0]).is_file()
+    after = words[words.index("run") + 1 :]
+    assert after[0] == str(config)
+    assert after[1:3] == ["--sysctl", "net.inet.carp.preempt=1"]
+    assert after[3:] == ["--record", str(config.parent / "x.jsonl"), "--control", "/run/pycarp/pycarp.sock"]
+    assert str(config.parent) in line(unit.read_text(), "ReadWritePaths").split()
+
+
+def test_another_name_has_a_control_socket_of_its_own(config: Path) -> None:
+    result = service("install", "--name", "carp-lan", "--dry-run", config)
+
+    assert "--control /run/pycarp/carp-lan.sock" in line(result.stdout, "ExecStart")
+
+
+def test_a_control_socket_that_is_given_is_kept(config: Path) -> None:
+    result = service("install", "--dry-run", config, "--control", "/run/carp/x.sock")
+
+    assert line(result.stdout, "ExecStart").endswith("--control /run/carp/x.sock")
+    assert line(result.stdout, "ReadWritePaths") == "/proc/sys/net /run/carp"
+
+
+def test_the_password_is_not_in_the_unit(config: Path) -> None:
+    assert "hunter2" not in service("install", "--dry-run", config).output
+
+
+def test_a_dry_run_writes_nothing(config: Path, unit: Path) -> None:
+    result = service("install", "--dry-run", "--output", unit, config)
+
+    assert "[Service]" in result.stdout
+    assert not unit.exists()
+
+
+def test_twice_is_well_and_says_so(config: Path, unit: Path) -> None:
+    service("install", "--output", unit, config)
+    result = service("install", "--output", unit, config)
+
+    assert (result.exit_code, result.stdout) == (0, f"{unit} is as it should be\n")
+
+
+def test_a_unit_that_is_otherwise_is_replaced_only_by_force(config: Path, unit: Path) -> None:
+    unit.write_text("[Service]\nExecStart=/bin/mine\n")
+
+    refused = service("install", "--output", unit, config)
+    assert refused.exit_code == 1
+    assert f"{unit} is otherwise" in refused.stderr
+    assert "mine" in unit.read_text()
+
+    assert service("install", "--force", "--output", unit, config).exit_code == 0
+    assert "mine" not in unit.read_text()
+
+
+def test_a_masked_unit_stays_masked(config: Path, unit: Path) -> None:
+    unit.symlink_to("/dev/null")
+
+    result = service("install", "--force", "--output", unit, config)
+
+    assert result.exit_code == 1
+    assert "systemctl unmask pycarp" in result.stderr
+    assert unit.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "Missing argument"),
+        (("carp.toml", "--bogus"), "--bogus"),
+        (("carp.toml", "--rc-conf", "carp.toml"), "name one configuration"),
+        (("wrong.toml",), "wrong.toml:1:1: unknown key"),
+        (("nowhere.toml",), "cannot read"),
+        (("--name", "a/b", "carp.toml"), "is no name of a service"),
+        (("--credential", "x", "carp.toml"), "is not NAME:FILE"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_and_a_wrong_file_are_no_service(
+    config: Path, unit: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], complaint: str
+) -> None:
+    monkeypatch.chdir(config.parent)
+    Path("wrong.toml").write_text("vhid = 1\n")
+
+    result = service("install", "--output", unit, *words)
+
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert not unit.exists()
+
+
+def test_a_folder_that_is_not_there_is_named(config: Path, tmp_path: Path) -> None:
+    result = service("install", "--output", tmp_path / "no" / "x.service", config)
+
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        1,
+        f"pycarp: cannot use {tmp_path}/no/x.service: No such file or directory",
+    )
+
+
+def test_uninstall_removes_what_install_wrote(config: Path, unit: Path) -> None:
+    service("install", "--output", unit, config)
+
+    assert service("uninstall", "--output", unit).stdout == f"{unit} is removed\n"
+    assert not unit.exists()
+    assert service("uninstall", "--output", unit).stdout == f"{unit} is not there\n"
+
+
+def test_uninstall_leaves_the_unit_of_somebody_else(unit: Path) -> None:
+    unit.write_text("[Service]\nExecStart=/bin/mine\n")
+
+    result = service("uninstall", "--output", unit)
+
+    assert (result.exit_code, unit.exists()) == (1, True)
+    assert "--force" in result.stderr
+
+
+def test_uninstall_leaves_an_enabled_unit(config: Path, unit: Path) -> None:
+    service("install", "--output", unit, config)
+    wants = unit.parent / "multi-user.target.wants"
+    wants.mkdir()
+    (wants / unit.name).symlink_to(unit)
+
+    result = service("uninstall", "--output", unit)
+
+    assert (result.exit_code, unit.exists()) == (1, True)
+    assert "systemctl disable --now pycarp" in result.stderr
+
+
+def systemd_analyze(*words: object) -> "subprocess.CompletedProcess[str]":
+    argv = ["systemd-analyze", *map(str, words)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.system
+def test_systemd_finds_nothing_wrong_with_the_unit(config: Path, unit: Path) -> None:
+    require("systemd-analyze", root=False)
+    service("install", "--credential", f"carp0:{config}", "--output", unit, config)
+
+    done = systemd_analyze("verify", unit)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("more", [(), ("--user", "daemon")], ids=str)
+def test_the_exposure_is_below_three(config: Path, unit: Path, more: tuple[str, ...]) -> None:
+    require("systemd-analyze", root=False)
+    service("install", *more, "--output", unit, config)
+
+    done = systemd_analyze("security", "--offline=yes", "--threshold=29", "--no-pager", unit)
+
+    assert done.returncode == 0, done.stdout
