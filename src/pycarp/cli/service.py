@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 import pycarp
+from pycarp.cli.options import exit_status
 from pycarp.cli.run import run, source_of
 from pycarp.daemon import service_unit
 from pycarp.daemon.control_client import default_path
@@ -28,16 +29,16 @@ _SYSTEMCTL_S = 10
 _FILES = ("file", "config_file", "rc_conf")
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  pycarp service install --dry-run /etc/pycarp.toml
+  pycarp service install /etc/pycarp.toml
+  pycarp service uninstall"""
+    + exit_status()
+)
 def service() -> None:
-    """Run pycarp as a service of systemd: write its unit, or remove it.
-
-    \b
-    Examples:
-      pycarp service install --dry-run /etc/pycarp.toml
-      pycarp service install /etc/pycarp.toml
-      pycarp service uninstall
-    """  # noqa: D301  \b is click's mark for lines that are not rewrapped
+    """Run pycarp as a service of systemd: write its unit, or remove it."""
 
 
 def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -68,15 +69,14 @@ Examples:
   pycarp service install /etc/pycarp.toml --sysctl net.inet.carp.preempt=1
   pycarp service install --name carp-lan /etc/carp/lan.toml
   pycarp service install --credential carp0:/etc/carp0.secret /etc/pycarp.toml
-  pycarp service install --output - /etc/pycarp.toml | systemd-analyze verify /dev/stdin
+  pycarp service install --output - /etc/pycarp.toml > pycarp.service
 
 \b
 The unit starts the pycarp that writes it: install it with the command of the
 environment that shall run, and once more when that moves. Nothing is started.
 To change it, use systemctl edit: this command replaces a file that is otherwise
-only with --force.
-Exit status: 0 written, or as it should be; 1 it cannot be written;
-2 wrong usage or configuration.""",
+only with --force."""
+    + exit_status("1 the unit cannot be written, or is otherwise."),
 )
 @name_option
 @click.option(
@@ -135,10 +135,8 @@ def install(
     epilog="""\b
 Examples:
   systemctl disable --now pycarp && pycarp service uninstall
-  pycarp service uninstall --name carp-lan
-
-\b
-Exit status: 0 removed, or not there; 1 it cannot be removed, or is enabled; 2 wrong usage."""
+  pycarp service uninstall --name carp-lan"""
+    + exit_status("1 the unit cannot be removed, is enabled, or is somebody else's.")
 )
 @name_option
 @click.option("--output", metavar="FILE", help=f"Where the unit is.  [default: {UNITS}/NAME.service]")
