@@ -1,6 +1,8 @@
 """What is heard of what others do to addresses and devices."""
 
 import asyncio
+import itertools
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -276,3 +278,70 @@ async def test_what_is_lost_in_a_storm_is_found_by_looking(namespace: Namespace)
         namespace.ip_batch(storm + storm.replace("addr add", "addr del") + f"addr del 10.77.0.50/24 dev {DEVICE}\n")
         told = disturbed("10.77.0.50/24 was removed from carp1")
         await ear.until(lambda heard: heard == [told])
+
+
+def source(namespace: Namespace, destination: str) -> str:
+    """Return the address from which the machine begins a conversation, nothing if it cannot."""
+    argv = ["ip", "-n", namespace.name, "route", "get", destination]
+    words = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
+    return words[words.index("src") + 1] if words else ""
+
+
+async def until_source(namespace: Namespace, destination: str, wanted: str) -> None:
+    async with asyncio.timeout(1):
+        while source(namespace, destination) != wanted:  # noqa: ASYNC110  (the kernel)
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_own_conversations_begin_from_an_own_address_that_was_away(namespace: Namespace, mac: MacMode) -> None:
+    """The shared one is the first of its network by then, and would be taken."""
+    async with adopted(namespace, mac) as (actuator, ear):
+        namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
+        await actuator.hold(KEY, HOST.shared, lifetime_s=60)
+        namespace.ip("addr", "add", str(namespace.own), "dev", LINK)
+        await until_source(namespace, "10.77.0.99", str(namespace.address))
+
+        assert on(namespace, DEVICE if mac is MacMode.VIRTUAL else LINK) >= {"10.77.0.50/24"}
+        assert ear.heard == []
+
+
+@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_clients_are_reached_when_the_own_address_goes(namespace: Namespace, mac: MacMode) -> None:
+    """The route to their network goes with it."""
+    async with adopted(namespace, mac) as (actuator, ear):
+        await actuator.hold(KEY, HOST.shared)
+        for own in (namespace.own, namespace.own6):
+            namespace.ip("addr", "del", str(own), "dev", LINK)
+        await until_source(namespace, "10.77.0.99", "10.77.0.50")
+        await until_source(namespace, "fd77::99", "fd77::50")
+
+        assert ear.heard == []
+
+
+async def test_a_shared_address_that_gets_a_route_keeps_the_other_routes(namespace: Namespace) -> None:
+    """A link without any IPv4 address would lose them."""
+    async with adopted(namespace, MacMode.INTERFACE) as (actuator, _ear):
+        await actuator.hold(KEY, HOST.shared)
+        namespace.ip("route", "add", "10.99.0.0/16", "dev", LINK)
+        namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
+        await until_source(namespace, "10.77.0.99", "10.77.0.50")
+
+        assert "10.99.0.0/16" in namespace.ip("route")
+
+
+async def test_what_is_put_behind_the_own_address_answers_all_the_while(namespace: Namespace) -> None:
+    async with adopted(namespace, MacMode.INTERFACE) as (actuator, _ear):
+        namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
+        await actuator.hold(KEY, HOST.shared)
+        argv = ("ip", "-n", namespace.name, "monitor", "route")
+        monitor = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE)
+        await asyncio.sleep(SILENCE_S)
+        namespace.ip("addr", "add", str(namespace.own), "dev", LINK)
+        await until_source(namespace, "10.77.0.99", str(namespace.address))
+        monitor.terminate()
+        told = (await monitor.communicate())[0].decode()
+
+    changes = [-1 if line.startswith("Deleted") else 1 for line in told.splitlines() if "local 10.77.0.50 " in line]
+    assert -1 in changes
+    assert min(itertools.accumulate(changes, initial=1)) == 1, told

@@ -38,6 +38,12 @@ async def actuator_in(namespace: Namespace) -> AsyncIterator[NetlinkActuator]:
         await actuator.close()
 
 
+async def leave(namespace: Namespace, *addresses: IPv4Interface | IPv6Interface) -> None:
+    """Hold addresses, and be gone without dropping them."""
+    async with actuator_in(namespace) as predecessor:
+        await predecessor.hold(KEY, addresses)
+
+
 async def test_held_addresses_are_on_the_link_beside_its_own(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.hold(KEY, SHARED)
@@ -71,11 +77,19 @@ async def test_dropping_what_was_never_held_changes_nothing(namespace: Namespace
 
 
 async def test_leftovers_of_a_predecessor_are_dropped(namespace: Namespace) -> None:
-    namespace.ip("addr", "add", str(SHARED[0]), "dev", LINK)
+    await leave(namespace, SHARED[0])
     async with actuator_in(namespace) as actuator:
         await actuator.drop(KEY, SHARED)
 
     assert namespace.addresses() == {str(namespace.own)}
+
+
+async def test_what_somebody_else_has_put_there_is_not_dropped(namespace: Namespace) -> None:
+    namespace.ip("addr", "add", str(SHARED[0]), "dev", LINK)
+    async with actuator_in(namespace) as actuator:
+        await actuator.drop(KEY, SHARED)
+
+    assert namespace.addresses() == {str(namespace.own), str(SHARED[0])}
 
 
 async def test_dropping_the_addresses_of_one_host_leaves_those_of_another(namespace: Namespace) -> None:
@@ -91,7 +105,7 @@ async def test_dropping_the_addresses_of_one_host_leaves_those_of_another(namesp
 
 async def test_dropping_a_leftover_that_came_first_leaves_the_own_address_as_it_was(namespace: Namespace) -> None:
     first = "192.168.1.50/24"
-    namespace.ip("addr", "add", first, "dev", LINK)
+    await leave(namespace, ip_interface(first))
     namespace.ip("addr", "add", "192.168.1.3/24", "brd", "+", "dev", LINK, "label", f"{LINK}:own")
     async with actuator_in(namespace) as actuator:
         await actuator.drop(KEY, (ip_interface(first),))
@@ -129,12 +143,13 @@ async def test_a_link_that_went_away_is_an_error_to_hold_on_and_well_to_drop_fro
 
 
 async def test_what_the_kernel_refuses_is_an_actuator_error_with_its_reason(namespace: Namespace) -> None:
+    await leave(namespace, SHARED[0])
     async with actuator_in(namespace) as actuator:
         with unprivileged():
             with pytest.raises(ActuatorError, match=r"cannot add 10\.77\.0\.50/24 to eth0: Operation not permitted"):
                 await actuator.hold(KEY, SHARED)
-            with pytest.raises(ActuatorError, match=r"cannot remove 10\.77\.0\.1/24 from eth0: Operation not perm"):
-                await actuator.drop(KEY, (namespace.own,))
+            with pytest.raises(ActuatorError, match=r"cannot remove 10\.77\.0\.50/24 from eth0: Operation not perm"):
+                await actuator.drop(KEY, SHARED[:1])
 
 
 BOTH = (IPv4Interface("10.77.0.50/24"), IPv6Interface("fd77::50/64"))

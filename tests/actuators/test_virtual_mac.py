@@ -100,8 +100,10 @@ async def test_dropping_some_of_a_hosts_addresses_leaves_the_others(namespace: N
 
 async def test_leftovers_on_device_and_link_are_dropped(namespace: Namespace) -> None:
     namespace.ip("link", "add", DEVICE, "link", LINK, "address", MAC, "type", "macvlan", "mode", "bridge")
-    for address, link in (("10.77.0.50/24", DEVICE), ("fd77::50/64", DEVICE), ("10.77.0.50/24", LINK)):
-        namespace.ip("addr", "add", address, "dev", link)
+    for address in ("10.77.0.50/24", "fd77::50/64"):
+        namespace.ip("addr", "add", address, "dev", DEVICE)
+    async with actuator_in(namespace) as predecessor:
+        await predecessor.hold(HOST.key, HOST.shared[:1])
     async with actuator_in(namespace) as actuator:
         await actuator.adopt(HOST)
         assert on(namespace, DEVICE) == set()

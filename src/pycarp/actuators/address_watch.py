@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.system.address_book import AddressBook
-from pycarp.system.notifications import Notifications
+from pycarp.system.link_addresses import index_of
+from pycarp.system.notifications import Notifications, Novelty
 from pycarp.system.route_messages import (
     DELETED_ADDRESS,
     DELETED_LINK,
@@ -21,6 +22,7 @@ from pycarp.system.route_messages import (
     NEW_LINK,
     LinkState,
     Message,
+    address_index,
     address_place,
     link_index,
     link_state,
@@ -32,6 +34,11 @@ from pycarp.vocabulary import HostKey
 
 RETRY_S = 0.02
 """Pause before listening again."""
+
+OWN_EVERY_S = 0.1
+"""Pause after having followed the machine's own addresses; many come or go at once."""
+
+_EVERY_LINK = 0
 
 Notice = Callable[[AddressesDisturbed | AdminChanged], None]
 
@@ -58,11 +65,15 @@ class AddressWatch:
         self._settings: dict[HostKey, list[tuple[int, bool]]] = {}
         self._links: dict[str, tuple[int, int]] = {}
         self._doubt = asyncio.Event()
+        self._novelty = Novelty()
+        self._changed: set[int] = set()
+        self._change = asyncio.Event()
 
     async def run(self) -> None:
         """Listen until cancelled; when notifications were lost, find out how everything is and listen anew."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._examine())
+            group.create_task(self._follow_own())
             while True:
                 with contextlib.suppress(OSError):
                     await self._listen()
@@ -95,19 +106,41 @@ class AddressWatch:
                 if is_up != host.device.is_up:
                     self._settings[key] = [(host.device.index, is_up)]
         self._look_at(self._hosts)
+        self._changed.add(_EVERY_LINK)
+        self._change.set()
 
     def _hear(self, message: Message) -> None:
         if message.kind == NEW_ADDRESS:
             place = address_place(message)
             # Of what we hold it says that it stays for longer, as it does hundreds of times a second.
             if self._book.holder(place) is None:
-                self._look_at(self._book.sharers(place))
+                sharers = self._book.sharers(place)
+                self._look_at(sharers)
+                if not sharers:
+                    self._hear_of_own(message)
         elif message.kind == DELETED_ADDRESS:
             holder = self._book.holder(address_place(message))
             if holder is not None:
                 self._look_at((holder,))
+            elif not self._book.sharers(address_place(message)):
+                self._hear_of_own(message)
         elif message.kind in (NEW_LINK, DELETED_LINK) and link_index(message):
             self._hear_of_link(message)
+
+    def _hear_of_own(self, message: Message) -> None:
+        # A router or a DHCP server lets it stay for longer now and then, which is no change.
+        if self._novelty.is_in(message):
+            self._changed.add(address_index(message))
+            self._change.set()
+
+    async def _follow_own(self) -> None:
+        """Have the hosts follow the machine's own addresses of their links."""
+        while True:
+            await self._change.wait()
+            self._change.clear()
+            changed, self._changed = self._changed, set()
+            await self._worker.run(partial(_follow_own, list(self._hosts.values()), changed))
+            await asyncio.sleep(OWN_EVERY_S)
 
     def _hear_of_link(self, message: Message) -> None:
         index, state = link_index(message), link_state(message)
@@ -162,6 +195,20 @@ class AddressWatch:
                 self._notice(AdminChanged(key, is_up))
         if finding.what:
             self._notice(AddressesDisturbed(key, finding.what))
+
+
+def _follow_own(hosts: list[SharedAddresses], changed: set[int]) -> None:
+    """Have the hosts on links of these indices follow the own addresses there."""
+    links: dict[str, list[SharedAddresses]] = {}
+    for host in hosts:
+        links.setdefault(host.key.link, []).append(host)
+    for link, some in links.items():
+        if _EVERY_LINK in changed or index_of(link) in changed:
+            # What the kernel refuses is seen and told as any other difference.
+            with contextlib.suppress(OSError):
+                on_link = some[0].on_link()
+                for host in some:
+                    host.follow_own(on_link)
 
 
 def _findings(hosts: dict[HostKey, SharedAddresses]) -> dict[HostKey, Finding]:

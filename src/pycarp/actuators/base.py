@@ -21,6 +21,12 @@ class Actuator:
     async def open(self) -> None:
         """Get ready; called once, before anything else."""
 
+    def check(self, *configs: HostConfig) -> None:
+        """Raise ConfigError, a line for each reason, when the addresses of these hosts cannot be shared here.
+
+        Called before hosts are adopted, and before others are given to a running host; never wait.
+        """
+
     async def adopt(self, config: HostConfig) -> None:
         """Make what a host needs on this machine before it takes part; idempotent."""
 

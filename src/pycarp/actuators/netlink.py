@@ -15,6 +15,7 @@ from pycarp.core.host_config import LINK_NAME_MAX, HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
+from pycarp.system import own_addresses
 from pycarp.system.address_book import AddressBook, keys_of
 from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
 from pycarp.system.deeds import Deed
@@ -60,6 +61,7 @@ class NetlinkActuator(Actuator):
         self._probe = probe
         self._worker = Worker("pycarp-addresses")
         self._route: RouteSocket | None = None
+        self._reader: RouteSocket | None = None
         self._book = AddressBook()
         self._switches = LinkSwitches(self._journal)
         self._hosts: dict[HostKey, SharedAddresses] = {}
@@ -90,14 +92,21 @@ class NetlinkActuator(Actuator):
         except PermissionError as exc:
             raise ActuatorError(f"cannot announce addresses: {NO_PERMISSION}") from exc
         self._route = await self._worker.run(RouteSocket)
+        self._reader = await self._worker.run(RouteSocket)
+
+    def check(self, *configs: HostConfig) -> None:
+        """Raise ConfigError, a line for each address that the machine has without pycarp, on whatever link."""
+        if self._reader is not None:
+            own_addresses.refuse(self._reader, configs, self._book.is_shared)
 
     async def adopt(self, config: HostConfig) -> None:
         """Make the host's device, if it is to have one, and set the switches of the kernel; record its addresses.
 
         Well if its link is not there: the device is made when it is. A host whose mode or device is to be another from
         now on loses its addresses and has to hold them again. Raises ActuatorError when the device cannot be made; in
-        mode ``auto`` the interface serves then.
+        mode ``auto`` the interface serves then. Raises ConfigError as ``check`` does.
         """
+        self.check(config)
         wanted = (config.mac_mode, config.device)
         adoption, host = self._adoptions.get(config.key), self._hosts.get(config.key)
         if adoption is not None and host is not None and adoption.wanted == wanted:
@@ -184,6 +193,8 @@ class NetlinkActuator(Actuator):
         """Close the sockets."""
         if self._announcer is not None:
             self._announcer.close()
+        if self._reader is not None:
+            self._reader.close()
         if self._route is not None:
             await self._worker.run(self._route.close)
         self._worker.close()

@@ -50,6 +50,7 @@ class VirtualHost:
         check_thread: Callable[[], None],
         look: Callable[[HostKey], HostSnapshot],
         tokens: TokenSource,
+        check: Callable[[HostConfig], None],
     ) -> None:
         self._key = runtime.key
         self._name = runtime.config.name
@@ -59,6 +60,7 @@ class VirtualHost:
         self._check_thread = check_thread
         self._look = look
         self._tokens = tokens
+        self._check = check
 
     def __repr__(self) -> str:
         return f"<VirtualHost {self._name}: {self.state}>"
@@ -295,7 +297,7 @@ class VirtualHost:
         accepts both for twice as long: change every host within that time and none misses an advertisement. Only
         pycarp can do so; with other systems on the segment leave it 0.
 
-        Raises ConfigError when a value is out of range.
+        Raises ConfigError when a value is out of range, or an address is this machine's own.
         """
         check_span("rolling time", rolling_s, may_be_zero=True, most_s=ROLLING_MAX_S)
         if preempt is not None:
@@ -311,7 +313,11 @@ class VirtualHost:
             "peers": listed("peers", peers),
         }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        self._inform(HostReconfigured(replace(self.config, **changes), round(rolling_s * NS_PER_S)))
+        self._check_thread()
+        config = replace(self.config, **changes)
+        if addresses is not None:
+            self._check(config)
+        self._inform(HostReconfigured(config, round(rolling_s * NS_PER_S)))
 
     def _call(self, callback: C, is_meant: IsMeant, is_meant_now: IsMeant, *, replay_current: bool) -> C:
         self._check_thread()

@@ -176,8 +176,8 @@ class Node:
     async def add(self, config: HostConfig) -> VirtualHost:
         """Add a virtual host; it is in BACKUP when this returns, or in INIT while its link is down.
 
-        Raises ConfigError (no such interface, vhid in use there), TransportError, or ActuatorError when what its
-        addresses need cannot be made. When it fails or is cancelled, every step is undone.
+        Raises ConfigError (no such interface, vhid in use there, an address is this machine's own), TransportError, or
+        ActuatorError when what its addresses need cannot be made. When it fails or is cancelled, every step is undone.
         """
         if not isinstance(config, HostConfig):
             raise ConfigError(f"add() takes a HostConfig, not {config!r}")
@@ -279,11 +279,17 @@ class Node:
 
     def _enter(self, runtime: HostRuntime) -> VirtualHost:
         """Let the engine know of a host whose steps are done."""
-        host = VirtualHost(runtime, self._inform, self._check_thread, self._host_snapshot, self._tokens)
+        host = VirtualHost(runtime, self._inform, self._check_thread, self._host_snapshot, self._tokens, self._check)
         self._runtimes[runtime.key] = runtime
         self._handles[runtime] = host
         self._running().submit(HostAdded(runtime.config))
         return host
+
+    def _check(self, config: HostConfig) -> None:
+        # Those that are no subclass of Actuator may not know it.
+        check: Callable[[HostConfig], None] | None = getattr(self._actuator, "check", None)
+        if check is not None:
+            check(config)
 
     def _check_is_free(self, config: HostConfig) -> None:
         if config.key in self._runtimes or config.key in self._openings:

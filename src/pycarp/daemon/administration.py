@@ -11,7 +11,6 @@ from pycarp.core.engine import HANDED_OVER
 from pycarp.core.state import State
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_messages import GroupReply, HandoverReply, HandoverRequest, IfconfigRequest
-from pycarp.daemon.own_addresses import OwnAddresses
 from pycarp.errors import ControlError, UsageError
 from pycarp.vocabulary import HostKey, Interface
 
@@ -27,11 +26,8 @@ ADMINISTRATIVE_CAUSES = frozenset({_CAUSE, sysctls.CAUSE, HANDED_OVER})
 class Administration:
     """Carries out changes; every method raises UsageError or ConfigError when asked for something impossible."""
 
-    def __init__(
-        self, node: Node, own: OwnAddresses | None = None, *, remove: Callable[[HostKey], Awaitable[None]]
-    ) -> None:
+    def __init__(self, node: Node, *, remove: Callable[[HostKey], Awaitable[None]]) -> None:
         self._node = node
-        self._own = own
         self._remove = remove
 
     async def change(self, request: IfconfigRequest) -> None:
@@ -108,8 +104,6 @@ class Administration:
             if owners:
                 raise UsageError(f"{address.ip} is shared by {owners[0].name} already")
             shared.append(address)
-            if self._own is not None:
-                self._own.refuse_more(host.config, address)
         return shared
 
     def _owners(self, address: Interface, *, besides: VirtualHost) -> list[VirtualHost]:

@@ -29,7 +29,6 @@ from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet
-from pycarp.daemon.own_addresses import OwnAddresses
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier
@@ -111,10 +110,8 @@ class Daemon:
         )
         self._events = EventLogger()
         self._sysctls = Sysctls(self._node, self._set_log)
-        own = OwnAddresses(self._node) if plane.guardian else None
-        self._own = own
-        self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, own=own)
-        self._administration = Administration(self._node, own, remove=self._hosts.remove)
+        self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet)
+        self._administration = Administration(self._node, remove=self._hosts.remove)
         self._reloader = Reloader(
             self._node,
             self._hosts,
@@ -122,7 +119,7 @@ class Daemon:
             source=options.source,
             config=config,
             fixed=[name for name, _value in options.sysctls],
-            own=own,
+            check=plane.actuator.check,
         )
         self._started_s = time.monotonic()
 
@@ -153,8 +150,8 @@ class Daemon:
     async def _set_up(self, stop: asyncio.Event) -> None:
         for name, value in (*self._config.sysctls, *self._options.sysctls):
             self._sysctls.write(name, value)
-        if self._own is not None:
-            self._own.refuse(self._config.hosts)
+        # All of them at once, those too that wait for their interface.
+        self._plane.actuator.check(*self._config.hosts)
         for config in self._config.hosts:
             if stop.is_set():
                 return

@@ -13,7 +13,6 @@ from pycarp.aio.node import Node
 from pycarp.core.events import Event
 from pycarp.core.host_config import HostConfig
 from pycarp.daemon.log_fields import Fields, about
-from pycarp.daemon.own_addresses import OwnAddresses
 from pycarp.errors import CarpError, UsageError
 from pycarp.system.host_locks import HostLocks
 from pycarp.vocabulary import HostKey
@@ -44,7 +43,7 @@ class HostSet:
     """Adds hosts to a node and removes them, each with its lock and a task that follows its events.
 
     A context manager around the life of the hosts. ``on_event`` is given every event, ``on_added`` every host that
-    begins to run. ``exists`` says whether there is an interface of a name, ``own`` which addresses it may not share.
+    begins to run. ``exists`` says whether there is an interface of a name.
     """
 
     def __init__(
@@ -55,14 +54,12 @@ class HostSet:
         on_event: Callable[[Event, VirtualHost], None],
         on_added: Callable[[VirtualHost], None],
         exists: Callable[[str], bool] = link_exists,
-        own: OwnAddresses | None = None,
     ) -> None:
         self._node = node
         self._locks = locks
         self._on_event = on_event
         self._on_added = on_added
         self._exists = exists
-        self._own = own
         self._waiting: dict[HostKey, Waiting] = {}
         self._followers: dict[HostKey, asyncio.Task[None]] = {}
         self._trying = asyncio.Lock()
@@ -164,8 +161,6 @@ class HostSet:
             # Again, because by now there is an index to lock as well.
             self._locks.release(config.key)
             await self._locks.take([config.key])
-            if self._own is not None:
-                self._own.refuse([config])
             await self._start(config)
         except (CarpError, OSError) as exc:
             if str(exc) != waiting.cause:

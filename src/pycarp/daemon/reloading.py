@@ -18,7 +18,6 @@ from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.host_set import HostSet
-from pycarp.daemon.own_addresses import OwnAddresses
 from pycarp.daemon.reload import Addition, Change, Reconfiguration, Removal, Replacement, diff, price
 from pycarp.daemon.sysctls import PREFIX, Sysctls
 from pycarp.errors import CarpError, ConfigError
@@ -30,7 +29,8 @@ _FAILURES = (CarpError, OSError, TimeoutError)
 class Reloader:
     """Compares what a daemon runs with what a file says, and makes the one like the other.
 
-    ``config`` is what the daemon was started with; ``fixed`` are names of switches that the command line sets.
+    ``config`` is what the daemon was started with; ``fixed`` are names of switches that the command line sets;
+    ``check`` raises ConfigError when addresses of hosts cannot be shared on this machine.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Reloader:
         source: ConfigSource,
         config: NodeConfig,
         fixed: Iterable[str],
-        own: OwnAddresses | None = None,
+        check: Callable[..., None] = lambda *_configs: None,
     ) -> None:
         self._node = node
         self._hosts = hosts
@@ -50,7 +50,7 @@ class Reloader:
         self._source = source
         self._config = config
         self._fixed = frozenset(fixed)
-        self._own = own
+        self._check = check
         self._reloading = asyncio.Lock()
 
     async def plan(self, text: str | None, file: Path | None, *, rolling_s: float = 0) -> list[str]:
@@ -88,8 +88,7 @@ class Reloader:
         lines = [f"{what} {old} -> {new} needs a restart" for what, old, new in pairs if old != new]
         if lines:
             raise ConfigError("\n".join(lines))
-        if self._own is not None:
-            self._own.refuse(config.hosts)
+        self._check(*config.hosts)
         return config
 
     def _line(self, change: Change, states: dict[HostKey, State], rolling_s: float) -> str:

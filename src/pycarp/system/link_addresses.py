@@ -46,8 +46,37 @@ def without_route(
 ) -> frozenset[Interface]:
     """Return those addresses in whose network the machine has an own one among ``own``, and a route by it."""
     keys = ((address, key_of(address)) for address in addresses)
-    truly_own = [each for each in own if not book.is_shared(each.key)]
+    truly_own = _own(own, book)
     return frozenset(address for address, key in keys if any(each.is_in_network_of(key) for each in truly_own))
+
+
+def before_own(
+    addresses: Iterable[Interface], found: Sequence[AddressState], book: AddressBook
+) -> frozenset[Interface]:
+    """Return those IPv4 addresses that stand before one of the machine's own among ``found``, as the kernel lists them.
+
+    Linux begins conversations from the first address that serves, and an own one that comes after a shared one of its
+    network is secondary: its route goes, and the shared one's is the source. Source: inet_select_addr and
+    inet_insert_ifa in ``net/ipv4/devinet.c``.
+    """
+    own = {id(each) for each in _own(found, book)}
+    places = {each.key: place for place, each in enumerate(found)}
+    return frozenset(
+        address
+        for address in addresses
+        if (place := places.get(key_of(address))) is not None
+        and any(id(each) in own and _is_behind(found[place], each) for each in found[place + 1 :])
+    )
+
+
+def _own(found: Iterable[AddressState], book: AddressBook) -> list[AddressState]:
+    return [each for each in found if not (each.is_of_carp or book.is_shared(each.key))]
+
+
+def _is_behind(shared: AddressState, own: AddressState) -> bool:
+    """Say whether an own IPv4 address that is listed later is later because of the shared one."""
+    is_ipv4 = len(shared.key.packed) == len(own.key.packed) == 4
+    return is_ipv4 and (not own.is_secondary or _may_take_along(shared, own))
 
 
 def add(

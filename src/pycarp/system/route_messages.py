@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
-from pycarp.vocabulary import Interface, MacAddress
+from pycarp.vocabulary import CARP_PROTOCOL, Interface, MacAddress
 
 NEW_LINK, DELETED_LINK, NEW_ADDRESS, DELETED_ADDRESS = 16, 17, 20, 21
 IFF_UP = 0x1
@@ -23,7 +23,9 @@ _TYPE_MASK = 0x3FFF
 _AF_UNSPEC, _AF_INET, _AF_INET6 = 0, 2, 10
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_LINK_NETNSID = 1, 3, 4, 5, 18, 37
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_MACVLAN_MODE = 1, 2, 1
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 6, 8
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
+_CACHE_INFORMATION = struct.Struct("=IIII")
+_FOREVER_S = 2**32 - 1
 
 
 Essence = tuple[bytes, dict[int, bytes]]
@@ -69,12 +71,23 @@ class LinkState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressState:
-    """An address as the kernel describes it; ``octets`` are the whole message."""
+    """An address as the kernel describes it; ``octets`` are the whole message.
+
+    ``protocol`` says who put it there, 0 if the kernel does not know; ``lifetime_s`` how long it will stay, None for
+    ever. Source: IFA_PROTO in ``linux/if_addr.h``, since 5.18.
+    """
 
     index: int
     key: AddressKey
     flags: int
     octets: bytes
+    protocol: int = 0
+    lifetime_s: int | None = None
+
+    @property
+    def is_of_carp(self) -> bool:
+        """Say whether a pycarp has put it there; never so on kernels before 5.18."""
+        return self.protocol == CARP_PROTOCOL
 
     @property
     def is_secondary(self) -> bool:
@@ -158,6 +171,8 @@ def address_state(message: Message) -> AddressState:
         key=AddressKey(_packed(found), prefix_length),
         flags=_number(found.get(_IFA_FLAGS)) or flags,
         octets=message.octets,
+        protocol=_number(found.get(_IFA_PROTO)),
+        lifetime_s=_lifetime_s(found.get(_IFA_CACHEINFO)),
     )
 
 
@@ -168,6 +183,13 @@ def address_essence(message: Message) -> tuple[Place, Essence]:
     place = Place(address_index(message), _packed(found))
     found.pop(_IFA_CACHEINFO, None)
     return place, (message.octets[_HEADER.size : start], found)
+
+
+def _lifetime_s(octets: bytes | None) -> int | None:
+    if octets is None:
+        return None
+    valid_s: int = _CACHE_INFORMATION.unpack_from(octets)[1]
+    return None if valid_s == _FOREVER_S else valid_s
 
 
 def _packed(attributes: dict[int, bytes]) -> bytes:

@@ -6,20 +6,24 @@ replaced as a whole.
 
 import contextlib
 import errno
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from ipaddress import IPv4Interface
 from typing import NamedTuple
 
 from pycarp.errors import ActuatorError
 from pycarp.system import address_requests
 from pycarp.system.address_book import AddressBook, keys_of
 from pycarp.system.deeds import Deed, Request, Writing
-from pycarp.system.link_addresses import add, delete, index_of, present, remove, without_route
+from pycarp.system.link_addresses import add, before_own, delete, index_of, present, remove, without_route
 from pycarp.system.resources import Shared
-from pycarp.system.route_messages import AddressKey, key_of
+from pycarp.system.route_messages import AddressKey, AddressState, key_of
 from pycarp.system.route_socket import RouteSocket
 from pycarp.system.shared_device import SharedDevice
 from pycarp.system.unwritten_journal import Records
 from pycarp.vocabulary import HostKey, Interface
+
+_BRIDGE_S = 1
+"""How long an address may stay with another prefix length if this process dies in that moment."""
 
 
 class Standing(NamedTuple):
@@ -90,10 +94,33 @@ class SharedAddresses:
             self._drop_from_device(self.device, addresses, left)
         below = index_of(self.key.link)
         if below:
-            remove(self._route, below, addresses, leaving_soon)
+            remove(self._route, below, self._taken(below, addresses), leaving_soon)
         self._standing = self._standing._replace(is_certain=True)
         if self.device is not None:
             self.restore_device()
+
+    def on_link(self) -> list[AddressState]:
+        """Return the addresses of the link itself, whoever has put them there; raises OSError."""
+        return present(self._route, index_of(self.key.link))
+
+    def follow_own(self, on_link: Sequence[AddressState]) -> None:
+        """Put held addresses behind the machine's own, and give a route to those only that need one; raises OSError.
+
+        ``on_link`` is what is on the link now. Own addresses that came or went change both.
+        """
+        standing = self._standing
+        if not standing.held or not standing.is_certain:
+            return
+        found = present(self._route, standing.link_index) if self.device else on_link
+        there = {each.key: each for each in found}
+        routeless = without_route(standing.held, on_link, self._book)
+        late = before_own(standing.held, on_link, self._book)
+        moving = [each for each in (routeless ^ standing.routeless) | late if key_of(each) in there]
+        if not moving:
+            return
+        self._standing = standing._replace(routeless=routeless, is_certain=False)
+        self._put_anew(moving, {each: there[key_of(each)].lifetime_s for each in moving})
+        self._standing = self._standing._replace(is_certain=True)
 
     def prolongation(self, addresses: Sequence[Interface], lifetime_s: int) -> bytes:
         """Return the requests that let those of the addresses that are held stay for so long from now."""
@@ -200,6 +227,31 @@ class SharedAddresses:
             delete(self._route, device.index, [each for each in addresses if each.version == 4])
         if not any(each.version == 6 for each in left):
             device.shut()
+
+    def _put_anew(self, moving: Sequence[Interface], lifetimes_s: Mapping[Interface, int | None]) -> None:
+        """Take IPv4 addresses off and put them on again; of IPv6 the kernel changes the route in place.
+
+        Meanwhile each is there with another prefix length: it goes on answering, and the link has an address, without
+        which it would lose all its routes. Source: fib_inetaddr_event in ``net/ipv4/fib_frontend.c``.
+        """
+        index, routeless = self._standing.link_index, self._standing.routeless
+        four = [each for each in moving if isinstance(each, IPv4Interface)]
+        bridges = [IPv4Interface(each.ip) for each in four if each.network.prefixlen < each.max_prefixlen]
+        add(self._route, index, bridges, bridges, _BRIDGE_S)
+        try:
+            remove(self._route, index, four)
+            for each in moving:
+                add(self._route, index, [each], routeless, lifetimes_s[each])
+        finally:
+            delete(self._route, index, bridges)
+
+    def _taken(self, index: int, addresses: Sequence[Interface]) -> Sequence[Interface]:
+        """Return those addresses of a link that were shared here, or that another pycarp has put there."""
+        shared = self._book.shared_by(self.key)
+        if shared.issuperset(addresses):
+            return addresses
+        left = {each.key for each in present(self._route, index) if each.is_of_carp}
+        return [each for each in addresses if each in shared or key_of(each) in left]
 
     def _keys_on(self, index: int) -> set[AddressKey]:
         return {each.key for each in present(self._route, index)} if index else set()
