@@ -21,9 +21,9 @@ SHARED = "192.168.1.50"
 _numbers = itertools.count()
 
 
-def new_segment(**hosts: str) -> Segment:
+def new_segment(*, switch_address: str | None = None, **hosts: str) -> Segment:
     """Return a segment with a name of its own; hosts as name=address/prefix."""
-    return Segment(f"pct{os.getpid()}x{next(_numbers)}", hosts)
+    return Segment(f"pct{os.getpid()}x{next(_numbers)}", hosts, switch_address=switch_address)
 
 
 def wait_until(is_so: Callable[[], bool], timeout_s: float) -> float:

@@ -7,7 +7,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
 from pycarp.system.deeds import Deed
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, Interface, MacMode
 
 
 class Actuator:
@@ -42,6 +42,10 @@ class Actuator:
     def will(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[Deed, ...]:
         """Return what another process has to do to drop the addresses."""
         return ()
+
+    def mac_mode(self, key: HostKey) -> MacMode | None:
+        """Return whose MAC address answers for an adopted host, ``virtual`` or ``interface``; None if unknown."""
+        return None
 
     def whereabouts(self, key: HostKey) -> str:
         """Return what the addresses are on, whose MAC address answers and why, in words; empty if unknown."""

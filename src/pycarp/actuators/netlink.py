@@ -165,6 +165,11 @@ class NetlinkActuator(Actuator):
         """Set the device of a host up or down, if it has one."""
         self._worker.soon(partial(self._host(key).set_up, is_up=is_up))
 
+    def mac_mode(self, key: HostKey) -> MacMode | None:
+        """Return whose MAC address answers for an adopted host."""
+        adoption = self._adoptions.get(key)
+        return adoption.mode if adoption else None
+
     def whereabouts(self, key: HostKey) -> str:
         """Return the device or link, and why it is that one."""
         adoption = self._adoptions.get(key)

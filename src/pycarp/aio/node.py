@@ -20,6 +20,7 @@ from pycarp.aio.host_runtime import Backends, HostRuntime
 from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
 from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, Guardian, Observers, Shell
+from pycarp.aio.source_mac import SourceMacs
 from pycarp.aio.tenure import ClockTokens
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
@@ -60,7 +61,8 @@ class Node:
     """An async context manager that owns one engine and its surroundings.
 
     ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or
-    objects that satisfy the protocols; ``monitor`` is an object, None for the operating system's. Leaving the
+    objects that satisfy the protocols. With ``auto``, advertisements of a host whose addresses are on the interface
+    leave from the MAC address of that. ``monitor`` is an object, None for the operating system's. Leaving the
     context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``, and a tenth of that more if
     everything hangs. An actuator may take ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when
     this process cannot. ``recorders`` are given every step of the engine; see ``pycarp.recording``.
@@ -90,6 +92,7 @@ class Node:
         self._transport = transports.by_name(transport) if isinstance(transport, str) else transport
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
         self._monitor = monitors.system_monitor() if monitor is None else monitor
+        self._source_macs = SourceMacs(self._actuator) if transport == "auto" else None
         check_methods("transport", self._transport, _TRANSPORT)
         check_methods("actuator", self._actuator, _ACTUATOR)
         check_methods("monitor", self._monitor, _MONITOR)
@@ -244,6 +247,8 @@ class Node:
         self._notice_link(await self._facts_of(config.interface))
         runtime = HostRuntime(config, self._backends, self._forget)
         await runtime.open()
+        if self._source_macs is not None:
+            self._source_macs.note(config)
         return runtime
 
     async def _facts_of(self, link: str) -> LinkFacts:
@@ -322,6 +327,8 @@ class Node:
     def _forget(self, runtime: HostRuntime) -> None:
         if self._runtimes.get(runtime.key) is runtime:
             del self._runtimes[runtime.key]
+            if self._source_macs is not None:
+                self._source_macs.forget(runtime.key)
             del self._handles[runtime]
 
     async def _abandon_unless_leaving(self, key: HostKey) -> None:
@@ -445,6 +452,7 @@ class Node:
             transport=self._transport,
             actuator=self._actuator,
             guardian=self._guardian,
+            source_macs=self._source_macs,
             attempt_timeout_s=self._actuation_timeout_s,
             observers=Observers(
                 asked=lambda effect: self._runtimes[effect.key].asked(effect),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pycarp.actuators.base import Actuator
+from pycarp.aio.source_mac import SourceMacs
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
@@ -78,11 +79,13 @@ class Shell:
         actuator: Actuator,
         observers: Observers,
         guardian: Guardian | None = None,
+        source_macs: SourceMacs | None = None,
         attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
     ) -> None:
         self._transport = transport
         self._filtering = transport if isinstance(transport, PacketFiltering) else None
-        self.send = transport.send
+        self._source_macs = source_macs
+        self.send: Callable[[Outgoing], None] = transport.send if source_macs is None else self._send
         self.read = transport.drain
         self.packets_read: Callable[[], Mapping[str, int] | None]
         self.packets_read = self._filtering.packets_read if self._filtering else _no_counts
@@ -164,6 +167,12 @@ class Shell:
 
     # Network
 
+    def _send(self, outgoing: Outgoing) -> None:
+        self._transport.send(self._as_it_leaves(outgoing))
+
+    def _as_it_leaves(self, outgoing: Outgoing) -> Outgoing:
+        return outgoing if self._source_macs is None else self._source_macs.applied(outgoing)
+
     def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
         """Filter packets."""
         assert self._filtering is not None
@@ -230,7 +239,7 @@ class Shell:
 
     def _parcel(self, outgoing: Outgoing) -> Parcel | None:
         with contextlib.suppress(OSError):
-            return self._transport.parcel(outgoing)
+            return self._transport.parcel(self._as_it_leaves(outgoing))
         return None
 
     # Observers

@@ -64,6 +64,8 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
     for host in reply.hosts:
         if host.whereabouts:
             yield f"{host.name}: addresses on {host.whereabouts}"
+        for warning in host.warnings:
+            yield f"{host.name}: warning: {warning}"
         for cause in host.demotion:
             yield f"{host.name}: demoted by {cause.amount}: {cause.cause}"
         if host.rejected:

@@ -15,10 +15,12 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger, summary
 from pycarp.aio.node import Node
 from pycarp.aio.record_file import RecordFile
+from pycarp.aio.source_mac import uses_link_mac as uses_link_mac_of
 from pycarp.config.model import NodeConfig
-from pycarp.core.events import Event, StateChange
+from pycarp.core.events import Departed, Event, StateChange
 from pycarp.core.precaution import precaution_of
 from pycarp.core.settings import Settings
+from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
@@ -34,6 +36,7 @@ from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier
 from pycarp.daemon.status import counters_of, host_status, link_status, waiting_status
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
+from pycarp.daemon.warnings import Warnings, contradiction
 from pycarp.errors import CarpError, ControlError
 from pycarp.system.host_locks import HostLocks, allow_many_descriptors
 from pycarp.system.rotated_file import RotatedFile
@@ -101,7 +104,7 @@ class Daemon:
         self._flight = FlightRecorder(options.state)
         self._record = RecordFile(options.record, version=__version__) if options.record else None
         self._node = Node(
-            transport=self._transport,
+            transport=config.transport or "auto",
             actuator=plane.actuator,
             guardian=plane.guardian,
             settings=Settings() if config.contest_limit is None else Settings(contest_limit=config.contest_limit),
@@ -109,6 +112,7 @@ class Daemon:
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
         self._events = EventLogger()
+        self._warnings = Warnings()
         self._sysctls = Sysctls(self._node, self._set_log)
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet)
         self._administration = Administration(self._node, remove=self._hosts.remove)
@@ -238,7 +242,7 @@ class Daemon:
             uptime_s=round(time.monotonic() - self._started_s, 3),
             transport=self._transport,
             hosts=[
-                *(host_status(host, now_ns, self._plane.actuator.whereabouts(host.key)) for host in snapshot.hosts),
+                *(self._host_status(host, now_ns) for host in snapshot.hosts),
                 *(waiting_status(each) for each in self._hosts.waiting),
             ],
             sysctls=self._sysctls.all(),
@@ -246,6 +250,10 @@ class Daemon:
             links={link: link_status(each) for link, each in snapshot.links.items()},
             groups=dict(snapshot.group_demotion),
         )
+
+    def _host_status(self, host: HostSnapshot, now_ns: int) -> messages.HostStatus:
+        whereabouts = self._plane.actuator.whereabouts(host.key)
+        return host_status(host, now_ns, whereabouts, self._warnings.about(host.key))
 
     def _sysctl(self, name: str, value: int | None) -> messages.SysctlReply:
         before = self._sysctls.read(name)
@@ -256,7 +264,10 @@ class Daemon:
 
     def _greet(self, host: VirtualHost) -> None:
         name = "" if host.name == str(host.key) else f"{host.name} "
-        logger.info("carp: %s: %s%s, %s transport", host.key, name, summary(host.config), self._transport)
+        uses_link_mac = uses_link_mac_of(self._plane.actuator, host.config)
+        follows_mac = self._config.transport in ("", "auto")
+        source = f" from the MAC address of {host.key.link}" if uses_link_mac and follows_mac else ""
+        logger.info("carp: %s: %s%s, %s transport%s", host.key, name, summary(host.config), self._transport, source)
         where = self._plane.actuator.whereabouts(host.key)
         if where:
             logger.info("carp: %s: addresses on %s", host.key, where)
@@ -264,9 +275,11 @@ class Daemon:
             text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
 
+        if uses_link_mac and not follows_mac and (reason := contradiction(self._transport, host.config)):
+            self._warnings.tell(host.key, reason)
         if host.config.clients_may_be_misled:
-            text = 'carp: %s: peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac = "auto"'
-            logger.warning(text, host.key)
+            text = 'peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac = "auto"'
+            self._warnings.tell(host.key, text)
 
     def _farewell(self) -> str:
         """Say what the hosts do after they have dropped their addresses; ucarp's own say nothing."""
@@ -279,6 +292,8 @@ class Daemon:
     def _take_note(self, event: Event, host: VirtualHost) -> None:
         self._events.log(event, host)
         self._flight.consider(event)
+        if isinstance(event, Departed):
+            self._warnings.forget(event.key)
         if isinstance(event, StateChange) and not self._is_status_due:
             # Many change at once, and one line tells of all.
             self._is_status_due = True

@@ -108,7 +108,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
     """One virtual host.
 
     ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses,
-    ``whereabouts`` what they are on here. ``contested`` counts how often others changed them.
+    ``whereabouts`` what they are on here. ``contested`` counts how often others changed them. ``warnings`` are what an
+    operator should look at, as it was logged.
     """
 
     name: str
@@ -135,6 +136,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     rejected: int
     contested: int
     whereabouts: str
+    warnings: list[str] = msgspec.field(default_factory=list)
 
 
 class LinkStatus(msgspec.Struct):

@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pycarp.aio.log_records import explain
 from pycarp.core.events import StateChange
@@ -14,7 +14,7 @@ from pycarp.daemon.host_set import Waiting
 from pycarp.vocabulary import NS_PER_S
 
 
-def host_status(host: HostSnapshot, now_ns: int, whereabouts: str) -> HostStatus:
+def host_status(host: HostSnapshot, now_ns: int, whereabouts: str, warnings: Sequence[str] = ()) -> HostStatus:
     """Return the status of one host; ``now_ns`` is the engine's time, from which ages are counted."""
     config = host.config
     return HostStatus(
@@ -41,6 +41,7 @@ def host_status(host: HostSnapshot, now_ns: int, whereabouts: str) -> HostStatus
         rejected=host.rejected,
         contested=host.contested,
         whereabouts=whereabouts,
+        warnings=list(warnings),
         next_s=None if host.deadline_ns is None else _seconds(host.deadline_ns - now_ns),
     )
 

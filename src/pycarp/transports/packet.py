@@ -38,7 +38,8 @@ def packet_transport(*, source_mac: str = "virtual") -> SocketTransport:
     ``source_mac`` is ``virtual`` (what the dialect says, so that switches learn where the virtual MAC is) or
     ``real`` (the link's own, for hypervisors that forbid others; no receiver cares).
     """
-    return SocketTransport(lambda link, family: _PacketPort(link, family, real_mac=source_mac == "real"))
+    is_real = source_mac == "real"
+    return SocketTransport(lambda link, family: _PacketPort(link, family, real_mac=is_real), uses_link_mac=is_real)
 
 
 class _PacketPort:

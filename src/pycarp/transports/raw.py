@@ -23,7 +23,7 @@ def refusal() -> str | None:
 
 def raw_transport() -> SocketTransport:
     """Return a transport of IP packets."""
-    return SocketTransport(_RawPort)
+    return SocketTransport(_RawPort, uses_link_mac=True)
 
 
 class _RawPort:

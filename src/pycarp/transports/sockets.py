@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -54,12 +54,14 @@ class _Link:
 class SocketTransport:
     """Two ports a link; ``opener`` makes one, a member of its family's group already, and raises OSError.
 
+    ``uses_link_mac`` says that whatever they send leaves from the link's own MAC address.
     A machine or link may be without IPv6, now or later, and a link may be deleted and made anew: then a port is
     missing, and each attempt to send through it tries to open it again.
     """
 
-    def __init__(self, opener: Callable[[str, Family], Port]) -> None:
+    def __init__(self, opener: Callable[[str, Family], Port], *, uses_link_mac: bool = False) -> None:
         self._opener = opener
+        self._uses_link_mac = uses_link_mac
         self._links: dict[str, _Link] = {}
         self._turns = Turns()
 
@@ -116,7 +118,7 @@ class SocketTransport:
 
     def parcel(self, outgoing: Outgoing) -> Parcel:
         """Return a frame, or a packet to a peer; OSError when the link is gone."""
-        return parcel_of(outgoing)
+        return parcel_of(replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Read every port in its turn."""
