@@ -206,8 +206,8 @@ MUTATIONS = (
     Mutation(
         "an attempt that hangs is never given up",
         "runtime/reconciler.py",
-        "        run.until_ns = now_ns + self._pace.timeout_ns\n        effect",
-        "        run.until_ns = 1 << 62\n        effect",
+        "        run.until_ns = now_ns + self._timeout_ns(effect)\n",
+        "        run.until_ns = 1 << 62\n",
     ),
     Mutation(
         "a drop waits behind a hold that hangs",
