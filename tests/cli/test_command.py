@@ -179,3 +179,18 @@ def test_run_reads_every_grammar(tmp_path: Path, file: str, text: str, words: tu
 
     assert result.exit_code == 2
     assert complaint in result.stderr
+
+
+def test_too_few_open_files_are_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    hosts = [
+        f'[[host]]\ninterface = "x"\nvhid = {n}\npassword = "s"\naddresses = ["192.0.2.{n}"]\n' for n in range(1, 41)
+    ]
+    (tmp_path / "a.toml").write_text("".join(hosts))
+    argv = [sys.executable, "-m", "pycarp", "run", "a.toml", "--control", "a.sock", "--state", "state"]
+    shell = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *argv]
+
+    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr == "pycarp: 40 virtual hosts need 128 open files and may have 64: raise 'ulimit -n'\n"
+    assert not (tmp_path / "state").exists()

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import resource
 import socket
 import sys
 from collections.abc import Iterator
@@ -162,6 +163,23 @@ def test_a_file_gets_the_time(tmp_path: Path) -> None:
         choose(LogFormat.TEXT, descriptor=file.fileno(), environment={})(record())
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} carp: text\n", (tmp_path / "log").read_text())
+
+
+def test_after_a_line_that_was_cut_short_the_next_one_begins_on_its_own(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with (tmp_path / "log").open("wb", buffering=0) as file:
+        write = choose(LogFormat.JSON, descriptor=file.fileno(), environment={})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                write(record("carp: lost"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        write(record("carp: kept"))
+
+    cut, kept = (tmp_path / "log").read_text().splitlines()
+    assert len(cut) == 20
+    assert json.loads(kept)["message"] == "carp: kept"
 
 
 def test_a_terminal_gets_the_time() -> None:

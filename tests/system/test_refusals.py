@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.errors import ActuatorError, ConfigError
+from pycarp.errors import ActuatorError
 from pycarp.system import kernel_switches, state_folder
 from pycarp.system.address_book import AddressBook
 from pycarp.system.guardian import Guardian
@@ -192,7 +192,9 @@ def test_a_journal_on_a_full_disk_is_not_begun_and_leaves_no_file(tmp_path: Path
         state_folder.make(folder)
         fill(folder / "filler")
         before = open_descriptors()
-        with pytest.raises(ConfigError, match=r"^cannot use .*: No space left on device; name another folder with --"):
+        with pytest.raises(
+            ActuatorError, match=r"^cannot use .*: No space left on device; name another folder with --"
+        ):
             Journal.begin(folder)
 
         assert state_folder.journals(folder) == []

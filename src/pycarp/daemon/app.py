@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from pycarp import __version__, transports
 from pycarp.aio.host import VirtualHost
@@ -76,7 +77,8 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
     stop, hangup = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
     desk = ControlDesk()
     locks = HostLocks()
-    allow_many_descriptors()
+    allow_many_descriptors(len(config.hosts))
+    asyncio.get_running_loop().set_exception_handler(_log_exception)
     try:
         async with control_server.serve(options.control, desk.answer):
             await locks.take(host.key for host in config.hosts)
@@ -335,3 +337,12 @@ def _told_by(*signals: signal.Signals) -> asyncio.Event:
     for number in signals:
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     return told
+
+
+def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong in a callback: one line for a lack of descriptors, which asyncio meets again every second."""
+    exception = context.get("exception")
+    if isinstance(exception, OSError) and exception.errno in (errno.EMFILE, errno.ENFILE):
+        logger.warning("carp: %s: %s; raise 'ulimit -n'", context.get("message"), exception.strerror)
+    else:
+        loop.default_exception_handler(context)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_request, encode
 from pycarp.daemon.lock_file import LockFile
-from pycarp.errors import CarpError, ConfigError, UsageError
+from pycarp.errors import CarpError, ConfigError, ControlError, UsageError
 
 PATIENCE_S = 1.0
 """How long to wait for a daemon that is leaving, which takes less than a second."""
@@ -36,7 +36,7 @@ async def serve(
     try:
         lock = await LockFile.take(path.with_name(f"{path.name}.lock"), patience_s=patience_s)
     except OSError as exc:
-        raise UsageError(_cannot_make(path, exc)) from exc
+        raise _cannot_make(path, exc) from exc
     if isinstance(lock, int):
         raise UsageError(_is_taken(path, lock))
     try:
@@ -52,7 +52,7 @@ async def _answering(path: Path, answer: Callable[[Request], Awaitable[Reply]]) 
         sock = _bound(path)
         ours = _identity(path)
     except OSError as exc:
-        raise UsageError(_cannot_make(path, exc)) from exc
+        raise _cannot_make(path, exc) from exc
     server = await asyncio.start_unix_server(
         lambda reader, writer: _converse(reader, writer, answer), sock=sock, limit=LINE_LIMIT
     )
@@ -111,8 +111,10 @@ def _is_taken(path: Path, pid: int) -> str:
     return f"{who} answers at {path}; stop it, or choose another --control"
 
 
-def _cannot_make(path: Path, exc: OSError) -> str:
-    return f"cannot make the control socket {path}: {exc.strerror or exc}; choose another --control"
+def _cannot_make(path: Path, exc: OSError) -> CarpError:
+    # A full disk is no wrong usage, and may pass.
+    kind = ControlError if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else UsageError
+    return kind(f"cannot make the control socket {path}: {exc.strerror or exc}; choose another --control")
 
 
 async def _converse(

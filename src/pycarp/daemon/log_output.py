@@ -32,13 +32,17 @@ class DescriptorWriter:
     def __init__(self, descriptor: int, form: Format) -> None:
         self._descriptor = descriptor
         self._form = form
+        self._is_within_line = False
 
     def __call__(self, record: logging.LogRecord) -> None:
         """Write a record; raises OSError when the descriptor takes no more."""
-        octets = (self._form(record) + "\n").encode(errors="backslashreplace")
+        line = (self._form(record) + "\n").encode(errors="backslashreplace")
+        # On a full disk a line may end in its middle, and the next one begins on a line of its own.
+        octets = b"\n" + line if self._is_within_line else line
         while octets:
             try:
                 octets = octets[os.write(self._descriptor, octets) :]
+                self._is_within_line = bool(octets)
             except BlockingIOError:
                 # Whoever shares the descriptor has made it one that does not wait.
                 select.select([], [self._descriptor], [])

@@ -27,6 +27,8 @@ PATIENCE_S = 1.0
 """How long to wait for one that is leaving, which takes less than a second."""
 
 _PAUSE_S = 0.02
+_DESCRIPTORS = 48
+"""A daemon needs so many besides those of its hosts, with its interfaces, its guardian, and a few who ask it."""
 _BACKLOG = 1024
 """Who asks for the holder leaves a connection behind; when there are too many, locks hold and the pid is unknown."""
 
@@ -113,14 +115,21 @@ def living() -> Mapping[HostKey, int]:
     return found
 
 
-def allow_many_descriptors() -> None:
-    """Raise the limit of open descriptors as far as we may: each host needs two."""
+def allow_many_descriptors(hosts: int = 0) -> None:
+    """Raise the limit of open descriptors as far as we may: each host needs two.
+
+    Raises ConfigError when ``hosts`` cannot run with it: they would be MASTER of addresses that cannot be held.
+    """
     import resource  # noqa: PLC0415  (there is none on some systems)
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    needed = _DESCRIPTORS + 2 * hosts
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        raise ConfigError(f"{hosts} virtual hosts need {needed} open files and may have {soft}: raise 'ulimit -n'")
 
 
 def _names(key: HostKey) -> Iterator[str]:

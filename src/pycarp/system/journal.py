@@ -10,7 +10,7 @@ import secrets
 import time
 from pathlib import Path
 
-from pycarp.errors import ActuatorError, ConfigError
+from pycarp.errors import ActuatorError
 from pycarp.system import journal_file, kernel_switches, state_folder
 from pycarp.system.journal_file import Header, Verb
 from pycarp.system.resources import Device, Resource, Shared, Sysctl
@@ -40,7 +40,7 @@ class Journal:
         """Return a new journal of the network namespace in which we are; makes the folder.
 
         Waits ``patience_s`` seconds at most for somebody who cleans. Raises ConfigError when the folder cannot be used,
-        ActuatorError when the wait was in vain.
+        ActuatorError when the wait was in vain or the disk is full.
         """
         try:
             state_folder.make(folder)
@@ -52,7 +52,7 @@ class Journal:
             finally:
                 os.close(cleaning)
         except OSError as exc:
-            raise ConfigError(state_folder.refusal(folder, exc)) from exc
+            raise state_folder.error(folder, exc) from exc
 
     @property
     def folder(self) -> Path:

@@ -15,7 +15,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from pycarp.errors import ActuatorError, ConfigError
+from pycarp.errors import ActuatorError
 from pycarp.system import host_locks, journal_file, kernel_switches, state_folder
 from pycarp.system.journal_file import JournalFile
 from pycarp.system.resources import Device, Resource, Shared, Sysctl
@@ -103,7 +103,7 @@ async def clean(folder: Path, *, is_rehearsal: bool = False, patience_s: float =
 
     Waits ``patience_s`` seconds at most for somebody else who cleans. What cannot be undone is in the report and keeps
     its journal; well if the folder does not exist. Raises ConfigError when the folder cannot be used, ActuatorError
-    when the wait was in vain.
+    when the wait was in vain or the disk is full.
     """
     try:
         if not state_folder.journals(folder):
@@ -111,7 +111,7 @@ async def clean(folder: Path, *, is_rehearsal: bool = False, patience_s: float =
         async with _cleaning(folder, patience_s):
             return await _Cleaning(folder, is_rehearsal=is_rehearsal).run()
     except OSError as exc:
-        raise ConfigError(state_folder.refusal(folder, exc)) from exc
+        raise state_folder.error(folder, exc) from exc
 
 
 class _Cleaning:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pycarp.errors import ActuatorError, ConfigError
+
 DEFAULT = Path("/run/pycarp")
 SUFFIX = ".journal"
 
@@ -22,6 +24,7 @@ SYSCTLS_PATIENCE_S = 1.0
 _PAUSE_S = 0.01
 _FOLDER_MODE, FILE_MODE = 0o755, 0o600
 _CLEANING, _SYSCTLS = "cleaning.lock", "sysctls.lock"
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _WAY_OUT = "name another folder with --state DIR"
 
 
@@ -77,6 +80,12 @@ def refusal(folder: Path, exc: OSError) -> str:
     path = exc.filename if exc.filename is not None else folder
     hint = f"run as root or {_WAY_OUT}" if exc.errno in (errno.EACCES, errno.EPERM) else _WAY_OUT
     return f"cannot use {path}: {exc.strerror or exc}; {hint}"
+
+
+def error(folder: Path, exc: OSError) -> ActuatorError | ConfigError:
+    """Return what to raise when the folder cannot be used: a full disk is no wrong configuration, and may pass."""
+    kind = ActuatorError if exc.errno in _PASSING else ConfigError
+    return kind(refusal(folder, exc))
 
 
 def busy(folder: Path, patience_s: float) -> str:
