@@ -29,6 +29,7 @@ from pathlib import Path
 
 from benchmarks.failover.systems import BACKUP, HOSTS, MASTER, SHARED, SYSTEMS, System
 from pycarp.lab.topology import Segment, check_requirements
+from pycarp.system import socket_filter
 from pycarp.transports import filters
 from pycarp.vocabulary import Family
 
@@ -98,7 +99,7 @@ def _enter(namespace: int) -> None:
 def _port(host: str) -> socket.socket:
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     # Those to this host alone are another's here.
-    filters.attach(sock, filters.carp_frames(Family.IPV4))
+    socket_filter.attach(sock, filters.carp_frames(Family.IPV4))
     sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     # All protocols: a port of a bridge shows single ones nothing.

@@ -28,6 +28,7 @@ from pycarp.daemon import control_server
 from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.administration import Administration
 from pycarp.daemon.config_source import ConfigSource
+from pycarp.daemon.conflict_watch import ConflictWatch
 from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
@@ -115,6 +116,7 @@ class Daemon:
         )
         self._events = EventLogger()
         self._warnings = Warnings()
+        self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet)
         self._administration = Administration(self._node, remove=self._hosts.remove)
@@ -196,7 +198,10 @@ class Daemon:
 
     async def _wait(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
         life = self._notifier.keep_alive(self._is_progressing)
-        tasks = [asyncio.create_task(each) for each in (self._count_bad_packets(), self._follow_hangups(hangup), life)]
+        watches = [self._count_bad_packets(), self._follow_hangups(hangup), life]
+        if self._conflicts is not None:
+            watches.append(self._conflicts.run())
+        tasks = [asyncio.create_task(each) for each in watches]
         try:
             await stop.wait()
         finally:
@@ -296,6 +301,8 @@ class Daemon:
         self._flight.consider(event)
         if isinstance(event, Departed):
             self._warnings.forget(event.key)
+        if self._conflicts is not None and isinstance(event, StateChange) and event.old is State.INIT:
+            self._conflicts.add(host)
         if isinstance(event, StateChange) and not self._is_status_due:
             # Many change at once, and one line tells of all.
             self._is_status_due = True

@@ -91,7 +91,7 @@ async def _ask(
     for turn in range(1, _TRIES + 1 if targets else 0):
         for target in targets:
             for mac in macs:
-                sock.send(_probe_frame(mac, target))
+                sock.send(arp.probe(target, mac))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(begun_at_s + turn * _TRY_S):
                 while loop.time() < begun_at_s + turn * _TRY_S:
@@ -111,20 +111,6 @@ def _verdict(link: str, foreign: MacAddress, answers: Answers) -> tuple[MacMode,
         why = f"frames from foreign MAC addresses get no answer on {link}, e.g. a hypervisor forbids them"
         return MacMode.INTERFACE, why
     return MacMode.VIRTUAL, f"nobody to probe with on {link}"
-
-
-def _probe_frame(mac: MacAddress, target: IPv4Address) -> bytes:
-    request = arp.Arp(
-        operation=arp.Operation.REQUEST, sender_mac=mac, sender=_NOBODY, target_mac=arp.ZERO_MAC, target=target
-    )
-    return ethernet.encode(
-        ethernet.Frame(
-            destination=ethernet.BROADCAST,
-            source=mac,
-            ethertype=ethernet.ETHERTYPE_ARP,
-            payload=arp.encode(request),
-        )
-    )
 
 
 def _answer(octets: bytes, macs: tuple[MacAddress, ...], targets: tuple[IPv4Address, ...]) -> Answers:

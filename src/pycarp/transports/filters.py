@@ -1,16 +1,11 @@
 """What the kernel is told to keep away from a socket: the classic BPF of ``SO_ATTACH_FILTER`` (``man 7 socket``)."""
 
-import ctypes
-import socket
-import struct
-
 from pycarp.core.flood import PacketFilter
+from pycarp.system.socket_filter import Program
 from pycarp.vocabulary import CARP_PROTOCOL, Family
 from pycarp.wire import ethernet
 from pycarp.wire.vrrp import AUTHENTICATION_HEADER
 
-_SO_ATTACH_FILTER = 26
-_SO_DETACH_FILTER = 27
 _LOAD_WORD, _LOAD_HALF, _LOAD_OCTET, _LOAD_WORD_BEHIND, _LOAD_HEADER_LENGTH = 0x20, 0x28, 0x30, 0x40, 0xB1
 _LOAD_OCTET_BEHIND = 0x50
 _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x15, 0x35, 0x54, 0x06
@@ -28,8 +23,6 @@ _PACKET_OTHERHOST = 3
 _TYPE_AND_PROTOCOL_AT = {Family.IPV4: (ethernet.ETHERTYPE_IPV4, 23), Family.IPV6: (ethernet.ETHERTYPE_IPV6, 20)}
 _IPV6_HEADER_LENGTH = 40
 _DIGEST_AT = 16
-
-Program = tuple[tuple[int, int, int, int], ...]
 
 _PASS, _DROP = (_RETURN, 0, 0, _ACCEPT), (_RETURN, 0, 0, 0)
 
@@ -96,16 +89,3 @@ def _sampled(every: int) -> Program:
 
 NOTHING: Program = ((_RETURN, 0, 0, 0),)
 """The filter of a socket that only sends."""
-
-
-def attach(sock: socket.socket, program: Program) -> None:
-    """Let the kernel filter what a socket receives from now on; raises OSError."""
-    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    header = struct.pack("HP", len(program), ctypes.addressof(buffer))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
-
-
-def detach(sock: socket.socket) -> None:
-    """Let everything through from now on; raises OSError."""
-    sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)

@@ -8,6 +8,7 @@ import socket
 import struct
 from ipaddress import IPv6Address
 
+from pycarp.system import socket_filter
 from pycarp.transports import filters
 from pycarp.vocabulary import ANY_ADDRESS, CARP_PROTOCOL, CARP_TTL, Address, Datagram, Family, Outgoing
 from pycarp.wire import envelope, ip
@@ -35,7 +36,7 @@ def sending_socket(family: Family) -> socket.socket:
     sock = socket.socket(_AF[family], socket.SOCK_RAW, CARP_PROTOCOL)
     try:
         sock.setblocking(False)
-        filters.attach(sock, filters.NOTHING)
+        socket_filter.attach(sock, filters.NOTHING)
         if family is Family.IPV4:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
@@ -56,7 +57,7 @@ def receiving_socket(family: Family, link: str, index: int) -> socket.socket:
         if family is Family.IPV4:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ipv4_request(index, ANY_ADDRESS[family]))
         # Last, so that nothing of another link was ever queued.
-        filters.detach(sock)
+        socket_filter.detach(sock)
     except OSError:
         sock.close()
         raise

@@ -11,6 +11,7 @@ import socket
 import struct
 
 from pycarp.core.flood import PacketFilter
+from pycarp.system import socket_filter
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.sockets import SocketTransport
@@ -78,7 +79,7 @@ class _PacketPort:
         ip_sockets.join(self._packets, self._index, group)
 
     def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
-        filters.attach(self._frames, filters.carp_frames(self._family, packet_filter))
+        socket_filter.attach(self._frames, filters.carp_frames(self._family, packet_filter))
 
     def close(self) -> None:
         self._sockets.close()
@@ -103,7 +104,7 @@ def _frame_socket(family: Family) -> socket.socket:
     try:
         sock.setblocking(False)
         ip_sockets.enlarge_queue(sock)
-        filters.attach(sock, filters.carp_frames(family))
+        socket_filter.attach(sock, filters.carp_frames(family))
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     except OSError:
         sock.close()

@@ -8,6 +8,7 @@ import contextlib
 import socket
 
 from pycarp.core.flood import PacketFilter
+from pycarp.system import socket_filter
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.sockets import SocketTransport
@@ -57,9 +58,9 @@ class _RawPort:
 
     def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
         if packet_filter is None:
-            filters.detach(self._on_link)
+            socket_filter.detach(self._on_link)
         else:
-            filters.attach(self._on_link, filters.filtered_packets(self._family, packet_filter))
+            socket_filter.attach(self._on_link, filters.filtered_packets(self._family, packet_filter))
 
     def close(self) -> None:
         self._sockets.close()

@@ -48,6 +48,21 @@ def encode(arp: Arp) -> bytes:
     )
 
 
+def probe(target: IPv4Address, mac: MacAddress) -> bytes:
+    """Return the frame that asks who has an address, from nobody's, so that nobody learns anything from it.
+
+    Source: RFC 5227, 2.1.1, an ARP probe.
+    """
+    request = Arp(
+        operation=Operation.REQUEST, sender_mac=mac, sender=IPv4Address(0), target_mac=ZERO_MAC, target=target
+    )
+    return ethernet.encode(
+        ethernet.Frame(
+            destination=ethernet.BROADCAST, source=mac, ethertype=ethernet.ETHERTYPE_ARP, payload=encode(request)
+        )
+    )
+
+
 def decode(octets: bytes) -> Arp:
     """Return the packet; raises DecodeError when it is not ARP for IPv4 over Ethernet."""
     if len(octets) < LENGTH:

@@ -1,4 +1,4 @@
-"""Unsolicited neighbour advertisements: telling the segment which hardware address answers for an IPv6 address now."""
+"""Neighbour discovery: telling the segment which hardware address answers for an IPv6 address, and asking for it."""
 
 import struct
 from dataclasses import dataclass
@@ -12,9 +12,12 @@ from pycarp.wire.checksum import internet_checksum, ipv6_pseudo_header
 ALL_NODES = IPv6Address("ff02::1")
 NEXT_HEADER = 58
 LENGTH = 32
-_TYPE = 136
+ADVERTISEMENT = 136
 _OPTION_TARGET_MAC = 2
 _ROUTER, _SOLICITED, _OVERRIDE = 1 << 31, 1 << 30, 1 << 29
+_SOLICITATION = 135
+_SOLICITATION_FORMAT = struct.Struct("!BBHI16s")
+_SOLICITED_NODE = IPv6Address("ff02::1:ff00:0").packed[:13]
 _FORMAT = struct.Struct("!BBHI16sBB6s")
 
 
@@ -38,7 +41,7 @@ def encode(advertisement: NeighbourAdvertisement, *, source: IPv6Address, destin
     )
     flags = sum(bit for is_set, bit in bits if is_set)
     target, mac = advertisement.target.packed, advertisement.target_mac.octets
-    blank = _FORMAT.pack(_TYPE, 0, 0, flags, target, _OPTION_TARGET_MAC, 1, mac)
+    blank = _FORMAT.pack(ADVERTISEMENT, 0, 0, flags, target, _OPTION_TARGET_MAC, 1, mac)
     checksum = internet_checksum(_pseudo_header(source, destination) + blank)
     return blank[:2] + checksum.to_bytes(2, "big") + blank[4:]
 
@@ -50,7 +53,7 @@ def decode(octets: bytes, *, source: IPv6Address, destination: IPv6Address) -> N
     if internet_checksum(_pseudo_header(source, destination) + octets) != 0:
         raise DecodeError("wrong ICMPv6 checksum")
     kind, code, _sum, flags, target, option, option_length, mac = _FORMAT.unpack(octets)
-    if (kind, code, option, option_length) != (_TYPE, 0, _OPTION_TARGET_MAC, 1):
+    if (kind, code, option, option_length) != (ADVERTISEMENT, 0, _OPTION_TARGET_MAC, 1):
         raise DecodeError("not a neighbour advertisement with a target link-layer address")
     return NeighbourAdvertisement(
         target=IPv6Address(target),
@@ -86,6 +89,31 @@ def unsolicited(
             source=ethernet_source or owner,
             ethertype=ethernet.ETHERTYPE_IPV6,
             payload=packet,
+        )
+    )
+
+
+def probe(target: IPv6Address, mac: MacAddress) -> bytes:
+    """Return the frame that asks who has an address, as a host does before it takes it; nobody learns anything from it.
+
+    The source is unspecified, so that whoever has it tells all nodes. Source: RFC 4862, 5.4.2.
+    """
+    source, destination = IPv6Address(0), IPv6Address(_SOLICITED_NODE + target.packed[13:])
+    blank = _SOLICITATION_FORMAT.pack(_SOLICITATION, 0, 0, 0, target.packed)
+    header = ipv6_pseudo_header(source, destination, length=len(blank), next_header=NEXT_HEADER)
+    checksum = internet_checksum(header + blank)
+    return ethernet.encode(
+        ethernet.Frame(
+            destination=ethernet.group_mac(destination),
+            source=mac,
+            ethertype=ethernet.ETHERTYPE_IPV6,
+            payload=ip.encode_ipv6(
+                source=source,
+                destination=destination,
+                traffic_class=0,
+                payload=blank[:2] + checksum.to_bytes(2, "big") + blank[4:],
+                next_header=NEXT_HEADER,
+            ),
         )
     )
 

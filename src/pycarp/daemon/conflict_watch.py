@@ -1,0 +1,95 @@
+"""Warns of neighbours that answer for shared addresses and are no CARP peer: two machines would have the address."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection
+
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.log_records import logger
+from pycarp.core.state import State
+from pycarp.daemon.warnings import Warnings
+from pycarp.errors import CarpError
+from pycarp.system import address_conflicts
+from pycarp.system.address_conflicts import Answers
+from pycarp.vocabulary import NS_PER_S, Address, HostKey, MacAddress
+from pycarp.wire.ethernet import virtual_mac
+
+GATHER_S = 0.1
+"""Many hosts start at once, and are asked about together."""
+
+MARGIN_S = 1.0
+"""So much longer than a master-down time a MASTER is listened for before it is said that there is none."""
+
+Find = Callable[[str, Collection[Address]], Awaitable[Answers]]
+
+
+class ConflictWatch:
+    """Asks once, when a host begins to take part; nothing waits for the answer. ``run`` it as long as hosts may come.
+
+    A MASTER answers for the addresses as well, from the virtual MAC address or from its own: who is heard to be a peer
+    explains these. ``find`` asks a link who answers for addresses.
+    """
+
+    def __init__(self, warnings: Warnings, find: Find = address_conflicts.find) -> None:
+        self._warnings = warnings
+        self._find = find
+        self._waiting: dict[HostKey, VirtualHost] = {}
+        self._arrival = asyncio.Event()
+
+    def add(self, host: VirtualHost) -> None:
+        """Have a host looked after that takes part from now on."""
+        self._waiting[host.key] = host
+        self._arrival.set()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._arrival.wait()
+                await asyncio.sleep(GATHER_S)
+                self._arrival.clear()
+                by_link: dict[str, list[VirtualHost]] = defaultdict(list)
+                for host in self._waiting.values():
+                    by_link[host.key.link].append(host)
+                self._waiting.clear()
+                for link, hosts in by_link.items():
+                    group.create_task(self._look(link, hosts))
+
+    async def _look(self, link: str, hosts: list[VirtualHost]) -> None:
+        present = [host for host in hosts if host.state is not State.INIT]
+        wanted = {host: tuple(dict.fromkeys(each.ip for each in host.config.shared)) for host in present}
+        answers = await self._answers(link, [each for addresses in wanted.values() for each in addresses])
+        found = {host: {each: answers[each] for each in wanted[host] if each in answers} for host in present}
+        async with asyncio.TaskGroup() as group:
+            for host, of_host in found.items():
+                if of_host:
+                    group.create_task(self._judge(host, of_host))
+
+    async def _judge(self, host: VirtualHost, found: Answers) -> None:
+        """Warn of those that nobody who was heard explains; a MASTER that is there has been heard by then."""
+        await asyncio.sleep(host.config.master_down_ns / NS_PER_S + MARGIN_S)
+        try:
+            peers = {each.source for each in host.snapshot().peers}
+        except CarpError:
+            return
+        theirs = {virtual_mac(host.config.vhid)} if peers else set()
+        if peers and any(macs - theirs for macs in found.values()):
+            for macs in (await self._answers(host.key.link, peers)).values():
+                theirs |= macs
+        for address, macs in found.items():
+            for mac in sorted(macs - theirs, key=str):
+                self._warnings.tell(host.key, _text(address, mac))
+
+    async def _answers(self, link: str, addresses: Collection[Address]) -> Answers:
+        try:
+            return await self._find(link, addresses)
+        except CarpError as exc:
+            logger.debug("carp: %s: cannot find out who answers for shared addresses: %s", link, exc)
+            return {}
+
+
+def _text(address: Address, mac: MacAddress) -> str:
+    return (
+        f"{mac} answers for {address}, and no CARP peer explains that: take the address from it, or share another; "
+        f"else two machines have it"
+    )

@@ -1,0 +1,24 @@
+"""Classic BPF programs that the kernel runs on what a socket receives: ``SO_ATTACH_FILTER`` (``man 7 socket``)."""
+
+import ctypes
+import socket
+import struct
+
+_SO_ATTACH_FILTER = 26
+_SO_DETACH_FILTER = 27
+
+Program = tuple[tuple[int, int, int, int], ...]
+"""Instructions: code, jump if true, jump if false, operand. Source: ``linux/filter.h``."""
+
+
+def attach(sock: socket.socket, program: Program) -> None:
+    """Let the kernel filter what a socket receives from now on; raises OSError."""
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    header = struct.pack("HP", len(program), ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
+
+
+def detach(sock: socket.socket) -> None:
+    """Let everything through from now on; raises OSError."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
