@@ -1,0 +1,80 @@
+"""docs/howto/run.md: every command in it is one that pycarp takes, and every configuration one that it reads."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from pycarp.cli import cli
+from pycarp.config import grammars
+from pycarp.config.grammars import Grammar
+from pycarp.vocabulary import LinkFacts
+
+GUIDE = (Path(__file__).parents[1] / "docs" / "howto" / "run.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", GUIDE, flags=re.MULTILINE | re.DOTALL))
+LINKS = [LinkFacts(name="fxp0", is_up=True)]
+
+
+def commands() -> list[str]:
+    """Return what begins with ``pycarp``, without what a shell adds."""
+    lines = [line.removeprefix("$ ") for kind, text in BLOCKS if kind != "toml" for line in text.splitlines()]
+    parts = [part.strip() for line in (*lines, *SPANS) for part in re.split(r"&&|\||;|#|>", line)]
+    return sorted({part for part in parts if re.match(r"(sudo )?pycarp [a-z]", part) and "pycarp: " not in part})
+
+
+def parse(words: list[str]) -> None:
+    """Parse as far as the command itself would, without running it."""
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context("pycarp", list(words))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_one(command: str) -> None:
+    words = shlex.split(re.sub(r"\[[^]]*\]", "", command).removeprefix("sudo "))[1:]
+    if words[-1] in (*cli.commands, "install", "uninstall"):
+        words.append("--help")  # Named without its arguments.
+    try:
+        parse(words)
+    except click.exceptions.Exit:
+        pass
+    except click.ClickException as exc:
+        pytest.fail(f"{command}: {exc.format_message()}")
+
+
+def test_there_are_commands() -> None:
+    assert len(commands()) > 30
+
+
+@pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "toml"])
+def test_every_toml_is_read(text: str) -> None:
+    assert grammars.read(text, Grammar.TOML, file="carp.toml").hosts
+
+
+def test_the_rc_conf_is_read() -> None:
+    (text,) = [text for kind, text in BLOCKS if kind == "sh" and "ifconfig_" in text]
+
+    hosts = grammars.read(text, Grammar.RC_CONF, file="rc.conf").hosts
+
+    assert [host.vhid for host in hosts] == [1, 2]
+
+
+def test_links_within_the_page_lead_somewhere() -> None:
+    headings = {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", GUIDE, re.MULTILINE)
+    }
+
+    assert set(re.findall(r"\]\(#([^)]+)\)", GUIDE)) <= headings
+
+
+def test_files_that_it_leads_to_are_there() -> None:
+    here = Path(__file__).parents[1] / "docs" / "howto"
+
+    missing = [each for each in re.findall(r"\]\(([^)#]+)[^)]*\)", GUIDE) if not (here / each).exists()]
+
+    assert missing == []
