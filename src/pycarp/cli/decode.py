@@ -18,6 +18,7 @@ from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.capture_file import packets_of
 from pycarp.inspection.captured import CapturedPacket, LinkType
 from pycarp.inspection.inspector import Inspector
+from pycarp.system.bounded_read import open_to_read, read_first_line
 from pycarp.system.listener import ARPHRD_NO_HEADER, Listener
 from pycarp.vocabulary import Address, MacAddress
 
@@ -111,11 +112,11 @@ def _packets(capture: str | None, interface: str | None) -> Iterator[CapturedPac
         yield from _packets_of_stream(sys.stdin.buffer, "standard input")
     else:
         assert capture is not None
-        try:
-            stream = open(capture, "rb")  # noqa: SIM115  it is closed below
-        except OSError as exc:
-            raise CaptureError(f"cannot read {capture}: {exc.strerror or exc}") from exc
-        with stream:
+        with contextlib.ExitStack() as stack:
+            try:
+                stream = stack.enter_context(open_to_read(Path(capture)))
+            except OSError as exc:
+                raise CaptureError(f"cannot read {capture}: {exc.strerror or exc}") from exc
             yield from _packets_of_stream(stream, capture)
 
 
@@ -167,8 +168,7 @@ def _secret(
 
 def _first_line(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.readline(_PASSWORD_FILE_OCTETS).removesuffix(b"\n")
+        return read_first_line(path, _PASSWORD_FILE_OCTETS).removesuffix(b"\n")
     except OSError as exc:
         raise CaptureError(f"cannot read the password file {path}: {exc.strerror or exc}") from exc
 

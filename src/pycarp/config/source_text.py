@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pycarp.errors import ConfigError
+from pycarp.system.bounded_read import read_at_most
 
 SIZE_MAX = 1 << 20
 """Octets in a configuration; thousands of virtual hosts have room."""
@@ -14,8 +15,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 def load(path: Path) -> str:
     """Return the text of a file; ConfigError when it cannot be read, is no text, or has no end."""
     try:
-        with path.open("rb") as file:
-            octets = file.read(SIZE_MAX + 1)
+        octets = read_at_most(path, SIZE_MAX + 1)
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "this is no path"
         raise ConfigError(f"cannot read {path}: {why}") from exc

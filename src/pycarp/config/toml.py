@@ -20,6 +20,7 @@ from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError
+from pycarp.system.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
 
 SYSCTL_PREFIX = "net.inet.carp."
@@ -265,8 +266,8 @@ class _Reader:
             if table.password is not None:
                 return Passphrase(table.password)
             assert table.password_file is not None
-            with (Path(self._file).parent / table.password_file).open("rb") as lines:
-                return Passphrase(lines.readline(4096).removesuffix(b"\n"))
+            line = read_first_line(Path(self._file).parent / table.password_file, 4096)
+            return Passphrase(line.removesuffix(b"\n"))
         except ConfigError as exc:
             hint = CUT_BY_THE_BSDS if "too long" in str(exc) else ""
             self._complain(where, "password" if table.password is not None else "password_file", str(exc), hint)

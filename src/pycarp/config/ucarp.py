@@ -16,6 +16,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.dialects import UCARP, Dialect
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError
+from pycarp.system.bounded_read import read_first_line
 
 SCRIPT_TIMEOUT_S = 60
 SCRIPT_TIMEOUT_MAX_S = 24 * 3600
@@ -299,9 +300,8 @@ class _Reader:
             return self._said.get("pass", "").encode(errors="surrogateescape")
         file = self._said["passfile"]
         try:
-            with Path(file).open("rb") as lines:
-                # Blanks and a carriage return at its end belong to the password, as with ucarp.
-                line = lines.readline(4096)
+            # Blanks and a carriage return at its end belong to the password, as with ucarp.
+            line = read_first_line(Path(file), 4096)
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc
             self._complain("passfile", f"unable to open passfile {file} for reading: {why}")

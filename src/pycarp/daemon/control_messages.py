@@ -224,7 +224,7 @@ def decode_request(line: bytes) -> Request:
     """Return the request in a line; ControlError says what is wrong with it."""
     try:
         return _requests.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ControlError(f"not a request: {exc}") from exc
 
 
@@ -232,5 +232,5 @@ def decode_reply(line: bytes) -> Reply:
     """Return the reply in a line; ControlError when a daemon of another version speaks otherwise."""
     try:
         return _replies.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ControlError(f"the daemon's answer is not understood: {exc}") from exc

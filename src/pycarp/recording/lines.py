@@ -134,7 +134,7 @@ def read(lines: Iterable[bytes], *, file: str) -> Recording:
 def _head(file: str, line: bytes) -> Head:
     try:
         version = msgspec.json.decode(line).get("pycarp_recording")
-    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, RecursionError) as exc:
         raise RecordingError(f"{file}:1: not a recording of pycarp; name a file that --record wrote") from exc
     if version is None:
         raise RecordingError(f"{file}:1: not a recording of pycarp; name a file that --record wrote")
@@ -158,6 +158,8 @@ def _decoded(file: str, number: int, line: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(line, type=kind)
     except msgspec.ValidationError as exc:
         raise _broken(file, number, str(exc)) from exc
+    except RecursionError as exc:
+        raise _broken(file, number, "values are nested too deeply") from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         cut = "" if line.endswith(b"\n") else "the line is cut short; "
         raise _broken(file, number, f"{cut}{exc}") from exc

@@ -18,9 +18,12 @@ from pycarp.cli.replay.steps import walk
 from pycarp.cli.replay.why import show_why
 from pycarp.errors import CarpError, UsageError
 from pycarp.recording import Played, Recording, Replay, read
+from pycarp.system.bounded_read import bounded_lines, open_to_read
 from pycarp.vocabulary import NS_PER_S
 
 _PROGRESS_FROM_OCTETS = 1 << 20
+_LINE_OCTETS_MOST = 64 << 20
+"""A checkpoint of a thousand hosts is one line of some MiB."""
 _DAY = timedelta(days=1)
 
 
@@ -127,10 +130,11 @@ def _instant(text: str | None, recording: Recording) -> int | None:
 def _opened(file: Path) -> Iterator[Iterator[bytes]]:
     """Open a file; show progress where nobody would see any."""
     try:
-        with file.open("rb") as lines:
-            size = os.fstat(lines.fileno()).st_size
+        with open_to_read(file) as octets:
+            size = os.fstat(octets.fileno()).st_size
+            lines = bounded_lines(octets, _LINE_OCTETS_MOST)
             if size < _PROGRESS_FROM_OCTETS or not sys.stderr.isatty() or sys.stdout.isatty():
-                yield iter(lines)
+                yield lines
                 return
             with click.progressbar(length=size, label=f"replaying {file}", file=sys.stderr) as bar:
                 yield _advancing(lines, bar.update)

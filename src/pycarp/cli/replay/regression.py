@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from pycarp import __version__
 from pycarp.errors import CarpError, UsageError
 from pycarp.recording import Played, Recording
 from pycarp.recording.replay import transition_line
+from pycarp.system.bounded_read import open_to_read
 
 _EMBEDDED_OCTETS = 8192
 """A recording up to this size is written into the test; a larger one beside it."""
@@ -46,7 +48,8 @@ def write_test(test: Path, file: Path, steps: Iterable[Played], recording: Recor
         last_line = played.line
     beside = test.with_suffix(".jsonl")
     try:
-        lines = file.read_bytes().splitlines(keepends=True)[:last_line]
+        with open_to_read(file) as recorded:
+            lines = list(islice(recorded, last_line))
         is_embedded = sum(map(len, lines)) <= _EMBEDDED_OCTETS
         if not is_embedded:
             _write_beside(beside, file, lines)

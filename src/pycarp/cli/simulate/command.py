@@ -24,10 +24,12 @@ from pycarp.config.grammars import Grammar
 from pycarp.errors import ConfigError, UsageError
 from pycarp.sim import story_file
 from pycarp.sim.simulation import simulate as simulate_story
+from pycarp.system.bounded_read import read_at_most
 
 _MOST_SEEDS = 1_000_000
 _MOST_HOURS = 1_000_000
 _EXIT_BROKEN = 1
+_STORY_OCTETS_MOST = 16 << 20
 
 _EPILOG = """\b
 Examples:
@@ -173,9 +175,11 @@ def simulate(
 def _play(path: Path, *, as_json: bool, svg: Path | None) -> int:
     """Play a kept story, and return the exit status."""
     try:
-        octets = path.read_bytes()
+        octets = read_at_most(path, _STORY_OCTETS_MOST + 1)
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    if len(octets) > _STORY_OCTETS_MOST:
+        raise ConfigError(f"cannot read {path}: it has more than {_STORY_OCTETS_MOST >> 20} MiB")
     outcome = simulate_story(story_file.decode(octets, file=str(path)), tells=True)
     plotted = plot(outcome)
     report = StoryReport(
