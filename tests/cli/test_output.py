@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pycarp.daemon.control_messages import PlanReply, PlanRequest, ReloadRequest, Reply, Request
+from tests.support.control import host_of, scripted_daemon, status_of
+
 TESTS = Path(__file__).parents[1]
 RC_CONF = str(TESTS / "scenarios" / "three-hosts" / "hosta.rc.conf")
 CAPTURE = str(TESTS / "vectors" / "netbsd" / "01-basic.pcap")
@@ -17,6 +20,7 @@ commands = pytest.mark.parametrize(
     [
         ("--version",),
         ("convert", RC_CONF, "--to", "toml"),
+        ("check", "--elsewhere", RC_CONF),
         ("decode", CAPTURE),
         ("decode", CAPTURE, "--json"),
         ("demo",),
@@ -61,6 +65,19 @@ def test_a_full_disk_is_told_in_one_line(words: tuple[str, ...], tmp_path: Path)
     assert done.stderr.splitlines()[-1] == "pycarp: cannot write to standard output: No space left on device"
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "netstat", "ifconfig", "sysctl", "plan", "reload"])
+def test_what_a_daemon_answered_is_not_lost_without_a_word_on_a_full_disk(command: str, tmp_path: Path) -> None:
+    def answer(request: Request) -> Reply:
+        return (
+            PlanReply(["carp0: removed"]) if isinstance(request, PlanRequest | ReloadRequest) else status_of(host_of())
+        )
+
+    with scripted_daemon(tmp_path / "s", answer) as daemon, open("/dev/full", "w") as full:
+        done = pycarp(command, "--control", str(daemon.path), stdout=full.fileno(), folder=tmp_path)
+
+    assert (done.returncode, done.stderr) == (1, "pycarp: cannot write to standard output: No space left on device\n")
 
 
 @commands

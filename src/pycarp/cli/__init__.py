@@ -17,6 +17,7 @@ from pycarp.cli.ifconfig import ifconfig
 from pycarp.cli.lab import lab
 from pycarp.cli.netstat import netstat
 from pycarp.cli.plan import plan
+from pycarp.cli.refusals import is_about_output, refusal
 from pycarp.cli.release import release
 from pycarp.cli.reload import reload
 from pycarp.cli.replay.command import replay
@@ -42,6 +43,11 @@ class _Group(click.Group):
         except CarpError as exc:
             click.echo(f"pycarp: {exc}", err=True)
             ctx.exit(EXIT_USAGE if isinstance(exc, ConfigError | UsageError) else EXIT_FAILED)
+        except OSError as exc:
+            if is_about_output(exc):
+                raise
+            click.echo(f"pycarp: {refusal(exc)}", err=True)
+            ctx.exit(EXIT_FAILED)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pycarp.cli.options import exit_status, map_option
+from pycarp.cli.refusals import refusal
 from pycarp.config import grammars, toml
 from pycarp.config.dump import Document
 from pycarp.config.grammars import TARGETS, Grammar
@@ -101,7 +102,12 @@ def _own_address(srcip: str | None) -> IPv4Address | None:
 def _live_addresses() -> dict[str, IPv4Address]:
     """Return the first own IPv4 address of each device of this machine."""
     found: dict[str, IPv4Address] = {}
-    for facts in interfaces():
+    try:
+        links = interfaces()
+    except OSError as exc:
+        click.echo(f"pycarp: warning: cannot see the interfaces of this machine: {refusal(exc)}", err=True)
+        return {}
+    for facts in links:
         for each in facts.addresses:
             if isinstance(each.ip, IPv4Address):
                 found.setdefault(facts.name, each.ip)

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from pycarp.cli.refusals import refusal
 from pycarp.config.ucarp import CANNOT_START, UcarpCommand, UcarpProblems, UcarpUsage, parse
 from pycarp.daemon import ucarp_log
 from pycarp.daemon.background import Background
@@ -117,6 +118,9 @@ def _run(command: UcarpCommand, background: Background | None) -> int:
             asyncio.run(_take_part(command, on_ready=background.ready if background else lambda: None))
         except (CarpError, TimeoutError) as exc:
             logger.error("%s", exc)
+            return CANNOT_START
+        except OSError as exc:
+            logger.error("%s", refusal(exc))
             return CANNOT_START
     return 0
 

@@ -1,0 +1,25 @@
+"""What the operating system refused, in words that name the way out."""
+
+import errno
+
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
+_HINTS = {
+    errno.EAFNOSUPPORT: "a sandbox must allow AF_UNIX, AF_NETLINK, AF_PACKET, AF_INET and AF_INET6, "
+    "in systemd by RestrictAddressFamilies=",
+    errno.EMFILE: "raise the limit: ulimit -n, or LimitNOFILE= in systemd",
+    errno.ENFILE: "the whole machine has too many: sysctl fs.file-max",
+    errno.EPERM: "a sandbox forbids it, or a capability is missing",
+}
+
+
+def is_about_output(exc: OSError) -> bool:
+    """Whether standard output is what could not be written; errors about a file name it."""
+    return exc.errno in _NOT_WRITTEN and exc.filename is None
+
+
+def refusal(exc: OSError) -> str:
+    """Return what was refused, about which file if it is about one, and what to do where that is known."""
+    said = exc.strerror or str(exc)
+    about = f"{exc.filename}: {said}" if exc.filename is not None else said
+    hint = _HINTS.get(exc.errno or 0)
+    return f"the operating system refuses what is needed: {about}" + (f"; {hint}" if hint else "")
