@@ -33,6 +33,7 @@ from pycarp.core.inputs import (
     LinkChanged,
     StateForced,
 )
+from pycarp.core.slots import SLOT_NS
 from pycarp.core.state import State
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
@@ -292,7 +293,7 @@ class _Station(Actuator):
         self._waiting: list[Datagram] = []
         self._asked: HoldAddresses | DropAddresses | None = None
         chance = Random(Random(seed).getrandbits(64))
-        self._engine = Engine(entropy=lambda: chance.getrandbits(64), settings=member.settings)
+        self._engine = Engine(entropy=lambda: chance.getrandbits(64), settings=member.settings, slot_ns=SLOT_NS)
         self.shell = Shell(
             engine=self,
             transport=self,

@@ -36,6 +36,7 @@ from pycarp.core.inputs import (
     SettingsChanged,
 )
 from pycarp.core.settings import Settings
+from pycarp.core.slots import SLOT_NS
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import State
 from pycarp.errors import ActuatorError, ConfigError, NodeFailedError, UsageError
@@ -536,8 +537,8 @@ def _engine(settings: Settings | None, recorders: Sequence[Sink]) -> Engine | Re
         return secrets.randbits(64)
 
     if recorders:
-        return Recorder(recorders, entropy=entropy, settings=settings)
-    return Engine(entropy=entropy, settings=settings)
+        return Recorder(recorders, entropy=entropy, settings=settings, slot_ns=SLOT_NS)
+    return Engine(entropy=entropy, settings=settings, slot_ns=SLOT_NS)
 
 
 def _now_s() -> float:

@@ -34,3 +34,4 @@ class Checkpoint:
     reads: dict[str, int] = field(default_factory=dict)
     filters: dict[str, PacketFilter] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
+    slot_ns: int = 0

@@ -103,12 +103,19 @@ class Engine:
     """The pure heart of pycarp; see the module's docstring.
 
     ``entropy`` returns 64 random bits and is the only nondeterminism beside ``now_ns``. ``find_out`` says why an
-    advertisement is not authentic.
+    advertisement is not authentic. ``slot_ns`` is how far apart are the times at which MASTERs advertise of their own
+    accord, see ``core/slots.py``; 0 lets each do so at the very time.
     """
 
     def __init__(
-        self, *, entropy: Callable[[], int], settings: Settings | None = None, find_out: FindOut = find_out
+        self,
+        *,
+        entropy: Callable[[], int],
+        settings: Settings | None = None,
+        find_out: FindOut = find_out,
+        slot_ns: int = 0,
     ) -> None:
+        self._slot_ns = slot_ns
         self._entropy = entropy
         self._find_out = find_out
         self._settings = settings or Settings()
@@ -139,9 +146,9 @@ class Engine:
         cls, checkpoint: Checkpoint, *, entropy: Callable[[], int], find_out: FindOut = find_out
     ) -> "Engine":
         """Return an engine that goes on, step by step the same, where another one made its checkpoint."""
-        made = cls(entropy=entropy, settings=checkpoint.settings, find_out=find_out)
+        made = cls(entropy=entropy, settings=checkpoint.settings, find_out=find_out, slot_ns=checkpoint.slot_ns)
         for each in checkpoint.hosts:
-            made._hosts.add(HostEntry.from_checkpoint(each, entropy))
+            made._hosts.add(HostEntry.from_checkpoint(each, entropy, slot_ns=checkpoint.slot_ns))
         made._links = {facts.name: facts for facts in checkpoint.links}
         made._ledger = DemotionLedger(checkpoint.demotion)
         made._deadlines = DeadlineIndex(checkpoint.deadlines)
@@ -165,6 +172,7 @@ class Engine:
             reads=dict(self._reads),
             filters=dict(self._filters),
             refused=frozenset(self._refused),
+            slot_ns=self._slot_ns,
         )
 
     def snapshot(self) -> EngineSnapshot:
@@ -386,7 +394,8 @@ class Engine:
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
         speaker = Speaker(config, self._entropy)
-        ctx = Context(config, speaker, Environment(link_is_up=False), demotion=self._ledger.total(config))
+        environment = Environment(link_is_up=False)
+        ctx = Context(config, speaker, environment, demotion=self._ledger.total(config), slot_ns=self._slot_ns)
         entry = HostEntry(speaker, ctx)
         self._hosts.add(entry)
         self._renew_sources(config.interface, now_ns, out)

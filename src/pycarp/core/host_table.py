@@ -61,11 +61,14 @@ class HostEntry:
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: HostEntryCheckpoint, entropy: Callable[[], int]) -> "HostEntry":
+    def from_checkpoint(
+        cls, checkpoint: HostEntryCheckpoint, entropy: Callable[[], int], *, slot_ns: int = 0
+    ) -> "HostEntry":
         """Return a host that goes on where another one made its checkpoint."""
         config = checkpoint.host.config
         speaker = Speaker(config, entropy, checkpoint.speaker)
-        ctx = Context(config, speaker, checkpoint.host.environment, demotion=checkpoint.host.demotion)
+        demotion = checkpoint.host.demotion
+        ctx = Context(config, speaker, checkpoint.host.environment, demotion=demotion, slot_ns=slot_ns)
         restored(ctx, checkpoint.host)
         made = cls(speaker, ctx)
         for name in _COPIED:

@@ -42,11 +42,18 @@ class Sink(Protocol):
 class Recorder:
     """An engine that is recorded: the same door, the same views, the same steps."""
 
-    def __init__(self, sinks: Sequence[Sink], *, entropy: Callable[[], int], settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        *,
+        entropy: Callable[[], int],
+        settings: Settings | None = None,
+        slot_ns: int = 0,
+    ) -> None:
         self._sinks = tuple(sinks)
         self._entropy = entropy
         self._drawn: list[int] = []
-        self._engine = Engine(entropy=self._draw, settings=settings)
+        self._engine = Engine(entropy=self._draw, settings=settings, slot_ns=slot_ns)
 
     def handle(self, event: Input, now_ns: int) -> Step:
         """Do what ``Engine.handle`` does."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pycarp.core import Engine, HoldAddresses, Input
 from pycarp.core.inputs import AddressesDisturbed, HostAdded, LinkChanged
+from pycarp.core.slots import SLOT_NS
 from pycarp.sim import process
 from pycarp.sim.agenda import CHANGE, Agenda
 from pycarp.sim.kernel import Kernel
@@ -90,7 +91,7 @@ class Computer:
         for key in self.kernel.held:
             self.kernel.drop(key)
         chance = Random(self._chance.getrandbits(64))
-        engine = Engine(entropy=lambda: chance.getrandbits(64), settings=self.member.settings)
+        engine = Engine(entropy=lambda: chance.getrandbits(64), settings=self.member.settings, slot_ns=SLOT_NS)
         self.process = Process(engine, self, watcher=self._watcher, chance=self._chance)
         for link in self.member.own:
             self.tell(LinkChanged(self.facts(link)))

@@ -22,6 +22,7 @@ from pycarp.core.host.states import Init, Stage, StateData, Takeover
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.precaution import precaution_of
+from pycarp.core.slots import slot_for
 from pycarp.core.speaker import Speaker
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import NS_PER_S, HostKey, Interface
@@ -51,6 +52,7 @@ class Context:
     """What a state may read and do; ``state`` is what the present state knows."""
 
     __slots__ = (
+        "_slot_ns",
         "bow_outs",
         "claim",
         "config",
@@ -64,11 +66,15 @@ class Context:
         "out",
         "peers",
         "previous",
+        "slot_ns",
         "speaker",
         "state",
     )
 
-    def __init__(self, config: HostConfig, speaker: Speaker, environment: Environment, *, demotion: int) -> None:
+    def __init__(
+        self, config: HostConfig, speaker: Speaker, environment: Environment, *, demotion: int, slot_ns: int = 0
+    ) -> None:
+        self._slot_ns = slot_ns
         self.speaker = speaker
         self.environment = environment
         self.demotion = demotion
@@ -94,6 +100,7 @@ class Context:
         """Take over a total demotion: what is claimed from now on, in advertisements and in comparisons."""
         self.demotion = total
         self.claim = self.config.dialect.claim(self.config.advbase, self.config.advskew, total)
+        self.slot_ns = slot_for(self._slot_ns, self.claim.interval_ns, self.config.dead_ratio)
 
     @property
     def is_unheard(self) -> bool:

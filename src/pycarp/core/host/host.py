@@ -91,7 +91,7 @@ def _publish_decision(ctx: Context, peer: Peer) -> None:
 
 def turn_at_ns(ctx: Context) -> int | None:
     """Return when the host will advertise as MASTER, or take over as BACKUP unless somebody speaks; None in INIT."""
-    return ctx.state.advertise_at_ns if isinstance(ctx.state, Master) else ctx.state.deadline_ns
+    return ctx.state.speaks_at_ns if isinstance(ctx.state, Master) else ctx.state.deadline_ns
 
 
 def has_departed(ctx: Context) -> bool:

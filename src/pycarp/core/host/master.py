@@ -160,7 +160,7 @@ def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
         hold_if_due(ctx, state)
     if state.answering.at_ns is not None and state.answering.at_ns <= ctx.now_ns:
         _send_answer(ctx, state)
-    if state.advertise_at_ns <= ctx.now_ns:
+    if state.speaks_at_ns <= ctx.now_ns:
         has_stalled = _has_stalled(ctx, state)
         advertise(ctx, state, state.advertise_at_ns)
         if has_stalled and not ctx.is_unheard:
@@ -198,7 +198,7 @@ def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None =
     """Send, and plan the next one an interval after this was due, or after now if that has passed already."""
     ctx.advertise(state.takeover, counter=counter)
     interval_ns, now_ns = ctx.claim.interval_ns, ctx.now_ns
-    state.advertised_at_ns = now_ns
+    state.advertised_at_ns, state.slot_ns = now_ns, ctx.slot_ns
     state.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns
     _renew(ctx, state)
     if state.announce_in is not None:

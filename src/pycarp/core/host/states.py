@@ -7,6 +7,7 @@ nanoseconds of the engine's clock.
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pycarp.core.slots import slot_before
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import Address, Family
 
@@ -112,7 +113,7 @@ class Master:
     ``was_alive_at_ns`` the one before, should the last advertisement turn out not to have been sent, and
     ``renew_at_ns`` when a sign of life is due between two advertisements. ``announce_in`` counts the advertisements
     until the announcement is repeated, ``announce_at_ns`` is when it is repeated. A conflict is published again from
-    ``conflict_until_ns`` on.
+    ``conflict_until_ns`` on. With a ``slot_ns`` an advertisement leaves at the last multiple of that before it is due.
     """
 
     since_ns: int
@@ -126,11 +127,17 @@ class Master:
     announce_in: int | None = None
     announce_at_ns: int | None = None
     conflict_until_ns: int = 0
+    slot_ns: int = 0
+
+    @property
+    def speaks_at_ns(self) -> int:
+        """When the next advertisement leaves: in the slot before it is due, never after."""
+        return slot_before(self.advertise_at_ns, self.slot_ns)
 
     @property
     def deadline_ns(self) -> int:
         """When the next thing is due."""
-        due_ns = self.advertise_at_ns
+        due_ns = self.speaks_at_ns
         for at_ns in (self.takeover.hold_at_ns, self.renew_at_ns, self.announce_at_ns, self.answering.at_ns):
             if at_ns is not None and at_ns < due_ns:
                 due_ns = at_ns

@@ -7,6 +7,7 @@ from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Peer, last_heard
 from pycarp.core.host.states import Backup, Farewell, Init, Master, StateData
 from pycarp.core.inputs import AdvertisementReceived
+from pycarp.core.slots import slot_before
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.dialects import base
 from pycarp.dialects.base import Claim
@@ -89,6 +90,7 @@ def become_master(ctx: Context, reason: Reason, *, peer: Peer | None = None, dou
         advertise_at_ns=now_ns + ctx.claim.interval_ns,
         was_alive_at_ns=now_ns,
         takeover=takeover.begin(ctx, doubted=doubted),
+        slot_ns=ctx.slot_ns,
     )
     enter(ctx, state, reason, peer=peer)
     plan_renewal(ctx, state)
@@ -139,6 +141,6 @@ def wait_for_every_other(ctx: Context) -> None:
 
 def plan_renewal(ctx: Context, state: Master) -> None:
     """Plan a sign of life before the next advertisement if that comes late, and peers would not mind."""
-    since_ns, until_ns = ctx.now_ns - state.advertised_at_ns, state.advertise_at_ns - ctx.now_ns
+    since_ns, until_ns = ctx.now_ns - state.advertised_at_ns, state.speaks_at_ns - ctx.now_ns
     pause_ns = ctx.lease.pause_ns(since_ns, until_ns)
-    state.renew_at_ns = None if pause_ns is None else ctx.now_ns + pause_ns
+    state.renew_at_ns = None if pause_ns is None else slot_before(ctx.now_ns + pause_ns, state.slot_ns)
