@@ -1,5 +1,6 @@
 """Requests about addresses, as the kernel takes them."""
 
+import contextlib
 import errno
 import itertools
 import struct
@@ -11,6 +12,7 @@ import pytest
 
 from pycarp.system import address_requests
 from pycarp.system.link_addresses import AddressError, add, delete, index_of, present, remove
+from pycarp.system.renewals import Renewals
 from pycarp.system.route_socket import RouteSocket
 from pycarp.vocabulary import Interface
 from tests.support.addresses import on
@@ -34,6 +36,12 @@ def namespace() -> Iterator[Namespace]:
 
 
 @pytest.fixture
+def renewals(namespace: Namespace) -> Iterator[Renewals]:
+    with contextlib.closing(Renewals()) as opened:
+        yield opened
+
+
+@pytest.fixture
 def route(namespace: Namespace) -> Iterator[RouteSocket]:
     with RouteSocket() as opened:
         yield opened
@@ -47,20 +55,20 @@ def shown(namespace: Namespace, address: Interface) -> str:
 
 @pytest.mark.parametrize("address", BOTH)
 def test_prolonging_never_adds_an_address_that_is_gone(
-    namespace: Namespace, route: RouteSocket, address: Interface
+    namespace: Namespace, renewals: Renewals, address: Interface
 ) -> None:
     """It would be back on a machine whose process slept, after somebody else took the address over."""
-    route.tell([address_requests.prolonging(index_of(LINK), address, 9)])
+    renewals.send([address_requests.prolonging(index_of(LINK), address, 9)])
 
     assert str(address) not in on(namespace, LINK)
 
 
 @pytest.mark.parametrize("address", BOTH)
 def test_prolonging_gives_an_address_a_new_lifetime(
-    namespace: Namespace, route: RouteSocket, address: Interface
+    namespace: Namespace, route: RouteSocket, renewals: Renewals, address: Interface
 ) -> None:
     add(route, index_of(LINK), [address], (), 5)
-    route.tell([address_requests.prolonging(index_of(LINK), address, 100)])
+    renewals.send([address_requests.prolonging(index_of(LINK), address, 100)])
 
     assert "valid_lft 100sec" in shown(namespace, address) or "valid_lft 99sec" in shown(namespace, address)
 
@@ -125,7 +133,7 @@ def test_hundreds_of_requests_are_all_acknowledged(route: RouteSocket, namespace
 
 
 def test_addresses_that_nobody_prolongs_are_gone_in_time_and_others_stay(
-    namespace: Namespace, route: RouteSocket
+    namespace: Namespace, route: RouteSocket, renewals: Renewals
 ) -> None:
     """The bound: not before ``lifetime_s`` seconds (but for 0.02), and not later than ``lifetime_s`` + 1.
 
@@ -149,7 +157,7 @@ def test_addresses_that_nobody_prolongs_are_gone_in_time_and_others_stay(
             add(route, index, pair, (), 2)
             added_s |= dict.fromkeys([str(each) for each in pair], time.monotonic())
         if now_s > prolong_at_s:
-            route.tell([address_requests.prolonging(index, each, 2) for each in kept])
+            renewals.send([address_requests.prolonging(index, each, 2) for each in kept])
             prolong_at_s += 0.5
         there = {str(each.interface) for each in present(route, index)}
         gone_s |= {each: now_s - at_s for each, at_s in added_s.items() if each not in there and each not in gone_s}

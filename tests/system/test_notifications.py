@@ -10,6 +10,8 @@ import pytest
 from pycarp.system import address_requests
 from pycarp.system.link_addresses import add, index_of
 from pycarp.system.netlink import changed_links
+from pycarp.system.notifications import Notifications
+from pycarp.system.renewals import Renewals
 from pycarp.system.route_socket import RouteSocket
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require
@@ -48,17 +50,17 @@ async def test_that_an_address_stays_for_longer_is_no_news(namespace: Namespace)
     """Otherwise the link would be read once a second, for as long as a host is MASTER."""
     index = index_of(LINK)
     prolonging = [address_requests.prolonging(index, each, 9) for each in BOTH]
-    with RouteSocket() as route:
+    with RouteSocket() as route, contextlib.closing(Renewals()) as renewals:
         async with listening() as names:
             add(route, index, BOTH, (), 5)
             # The first of them changes a flag of IPv6 addresses.
-            route.tell(prolonging)
+            renewals.send(prolonging)
             await asyncio.sleep(0.1)
             assert LINK in names
 
             names.clear()
             for _ in range(5):
-                route.tell(prolonging)
+                renewals.send(prolonging)
             await asyncio.sleep(0.1)
             assert names == []
 
@@ -79,3 +81,22 @@ async def test_of_a_link_its_name_is_told(namespace: Namespace) -> None:
 
         assert names[0] is None
         assert LINK in names
+
+
+async def test_own_renewals_do_not_even_wake_up_whoever_listens(namespace: Namespace) -> None:
+    """IPv4 only: of IPv6 addresses the kernel does not say who renewed them."""
+    address = ip_interface("10.77.0.50/24")
+    with (
+        RouteSocket() as route,
+        contextlib.closing(Renewals()) as renewals,
+        contextlib.closing(Notifications()) as notifications,
+    ):
+        add(route, index_of(LINK), [address], (), 5)
+        assert len(await notifications.take()) == 1
+
+        renewals.send([address_requests.prolonging(index_of(LINK), address, 9)])
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(notifications.take(), 0.1)
+
+        namespace.ip("addr", "change", str(address), "dev", LINK, "valid_lft", "50", "preferred_lft", "50")
+        assert len(await asyncio.wait_for(notifications.take(), 1)) == 1

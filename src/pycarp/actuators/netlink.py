@@ -21,6 +21,7 @@ from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
 from pycarp.system.deeds import Deed
 from pycarp.system.link_addresses import AddressError, index_of
 from pycarp.system.link_switches import BELOW_DEVICE, WITH_ADDRESSES, LinkSwitches
+from pycarp.system.renewals import Renewals
 from pycarp.system.route_messages import AddressKey
 from pycarp.system.route_socket import RouteSocket
 from pycarp.system.shared_addresses import SharedAddresses
@@ -62,6 +63,7 @@ class NetlinkActuator(Actuator):
         self._worker = Worker("pycarp-addresses")
         self._route: RouteSocket | None = None
         self._reader: RouteSocket | None = None
+        self._renewals: Renewals | None = None
         self._book = AddressBook()
         self._switches = LinkSwitches(self._journal)
         self._hosts: dict[HostKey, SharedAddresses] = {}
@@ -91,6 +93,7 @@ class NetlinkActuator(Actuator):
             self._announcer = Announcer()
         except PermissionError as exc:
             raise ActuatorError(f"cannot announce addresses: {NO_PERMISSION}") from exc
+        self._renewals = await self._worker.run(Renewals)
         self._route = await self._worker.run(RouteSocket)
         self._reader = await self._worker.run(RouteSocket)
 
@@ -200,8 +203,9 @@ class NetlinkActuator(Actuator):
             self._announcer.close()
         if self._reader is not None:
             self._reader.close()
-        if self._route is not None:
-            await self._worker.run(self._route.close)
+        for each in (self._renewals, self._route):
+            if each is not None:
+                await self._worker.run(each.close)
         self._worker.close()
 
     def _host(self, key: HostKey) -> SharedAddresses:
@@ -217,7 +221,8 @@ class NetlinkActuator(Actuator):
 
     def _hand_over(self) -> None:
         taken, self._prolongations = self._prolongations, []
-        self._worker.soon(partial(_tell, self._opened, taken))
+        assert self._renewals is not None, "open() comes first"
+        self._worker.soon(partial(_renew, self._renewals, taken))
 
     # In the thread from here on.
 
@@ -304,10 +309,10 @@ def _refresh(host: SharedAddresses, addresses: tuple[Interface, ...]) -> None:
     host.restore_device()
 
 
-def _tell(route: RouteSocket, requests: list[bytes]) -> None:
+def _renew(renewals: Renewals, requests: list[bytes]) -> None:
     # Not even the sending may fail with a noise: what is not prolonged ends, and that is seen.
     with contextlib.suppress(OSError):
-        route.tell(requests)
+        renewals.send(requests)
 
 
 def _names(wanted: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
+from pycarp.system.renewals import without_own_renewals
 from pycarp.system.route_messages import (
     DELETED_ADDRESS,
     NEW_ADDRESS,
@@ -14,6 +15,7 @@ from pycarp.system.route_messages import (
     address_essence,
     messages,
 )
+from pycarp.system.socket_filter import attach
 
 _NETLINK_ROUTE = 0
 _GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
@@ -24,7 +26,7 @@ _AT_ONCE = 100
 
 
 class Notifications:
-    """A socket that is told of every change, in the network namespace in which it is made."""
+    """A socket that is told of every change but our own renewals, in the network namespace in which it is made."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(
@@ -34,6 +36,7 @@ class Notifications:
             # Forced, because the limit for everybody would be reached by some hundred addresses that come at once.
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE_OCTETS)
+            attach(self._socket, without_own_renewals())
             self._socket.bind((0, _GROUPS))
         except OSError:
             self._socket.close()

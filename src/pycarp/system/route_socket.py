@@ -52,14 +52,6 @@ class RouteSocket:
         if error:
             raise OSError(error, os.strerror(error))
 
-    def tell(self, requests: Sequence[bytes]) -> None:
-        """Send requests that want no answer, and throw away what is said to them."""
-        for start in range(0, len(requests), _REQUESTS_AT_ONCE):
-            self._socket.send(b"".join(requests[start : start + _REQUESTS_AT_ONCE]))
-            with contextlib.suppress(OSError):
-                while True:
-                    self._socket.recv(_LONGEST_OCTETS, socket.MSG_DONTWAIT)
-
     def read(self, request: bytes) -> list[Message]:
         """Return what the kernel tells of all that a request asks for, read anew if it changed meanwhile."""
         while True:

@@ -9,6 +9,7 @@ import errno
 import secrets
 import socket
 import struct
+from dataclasses import replace
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system import socket_filter
@@ -19,6 +20,7 @@ from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, Family, MacAddress
 from pycarp.wire import envelope, ethernet
 
 _MAC_LENGTH = 6
+_VHID_AT = 1
 _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
 _PACKET_MR_MULTICAST = 0
@@ -51,6 +53,8 @@ class _PacketPort:
         self._family = family
         self._real_mac = real_mac
         self._index = socket.if_nametoindex(link)
+        self._headers = _Headers()
+        self._link_mac: MacAddress | None = None
         with contextlib.ExitStack() as stack:
             self._frames = stack.enter_context(_frame_socket(family))
             self._packets = stack.enter_context(ip_sockets.sending_socket(family))
@@ -66,7 +70,8 @@ class _PacketPort:
         return envelope.datagram_of(self._frames.recv(ip_sockets.READ_LENGTH), link=self._link)
 
     def send(self, outgoing: Outgoing) -> None:
-        if outgoing.destination.is_multicast:
+        # To ask an address takes longer than all else here.
+        if outgoing.destination is CARP_GROUPS[self._family] or outgoing.destination.is_multicast:
             self._frames.send(self._frame_of(outgoing))
         else:
             ip_sockets.send(self._packets, self._index, outgoing)
@@ -85,18 +90,52 @@ class _PacketPort:
         self._sockets.close()
 
     def _frame_of(self, outgoing: Outgoing) -> bytes:
-        link_mac = self._mac()
-        frame = envelope.frame_of(outgoing, link_mac=link_mac, identification=secrets.randbits(16))
-        if self._real_mac:
-            return frame[:_MAC_LENGTH] + link_mac.octets + frame[2 * _MAC_LENGTH :]
-        return frame
+        mac = outgoing.source_mac
+        if mac is None or self._real_mac:
+            mac = self._mac()
+        return self._headers.of(outgoing, mac) + outgoing.payload
 
     def _mac(self) -> MacAddress:
-        """Return the MAC of the link now; a link that was deleted has none any more."""
+        """Return the MAC of the link now, which may change; a link that was deleted has none any more."""
         octets = self._frames.getsockname()[4]
         if len(octets) != _MAC_LENGTH:
             raise OSError(errno.ENODEV, "the interface is gone")
-        return MacAddress(octets)
+        if self._link_mac is None or self._link_mac.octets != octets:
+            self._link_mac = MacAddress(octets)
+        return self._link_mac
+
+
+class _Headers:
+    """The headers of the frames that were sent last: those of a host are the same every second.
+
+    Of the same payload length; packets that are not to be fragmented may all have one identification (RFC 6864).
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Outgoing, MacAddress, bytes]] = {}
+
+    def of(self, outgoing: Outgoing, source_mac: MacAddress) -> bytes:
+        """Return what comes before the payload."""
+        vhid = outgoing.payload[_VHID_AT]
+        known = self._known.get(vhid)
+        if known is None or known[1] is not source_mac or not _is_headed_alike(known[0], outgoing):
+            frame = envelope.frame_of(
+                replace(outgoing, source_mac=source_mac), link_mac=source_mac, identification=secrets.randbits(16)
+            )
+            known = self._known[vhid] = outgoing, source_mac, frame[: -len(outgoing.payload)]
+        return known[2]
+
+
+def _is_headed_alike(one: Outgoing, other: Outgoing) -> bool:
+    # By identity, which is a few times as quick; a host has one object each for years.
+    return (
+        one.source is other.source
+        and one.destination is other.destination
+        and one.destination_mac is other.destination_mac
+        and one.tos == other.tos
+        and one.identification == other.identification
+        and len(one.payload) == len(other.payload)
+    )
 
 
 def _frame_socket(family: Family) -> socket.socket:
