@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ def test_the_unit_runs_this_pycarp_with_the_file_and_the_options_of_run(
     assert after[1:3] == ["--sysctl", "net.inet.carp.preempt=1"]
     assert after[3:] == ["--record", str(config.parent / "x.jsonl"), "--control", "/run/pycarp/pycarp.sock"]
     assert str(config.parent) in line(unit.read_text(), "ReadWritePaths").split()
+
+
+def test_the_unit_starts_the_command_that_wrote_it(config: Path) -> None:
+    command = Path(sys.executable).parent / "pycarp"
+    argv = [str(command), "service", "install", "--dry-run", str(config)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+
+    assert line(done.stdout, "ExecStart").startswith(f"{command} run {config} ")
 
 
 def test_another_name_has_a_control_socket_of_its_own(config: Path) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pycarp.daemon.service_notifier import ServiceNotifier, status_line
+from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time, status_line
 from pycarp.testing import run
 
 
@@ -143,3 +144,32 @@ def test_signs_of_life_come_twice_as_often_as_needed(systemd: socket.socket) -> 
 
 def test_without_progress_there_is_no_sign_of_life(systemd: socket.socket) -> None:
     assert signs_of_life(systemd, stuck_after_s=3.5) == 4
+
+
+@pytest.mark.parametrize(
+    ("deadlines_ns", "is_well"),
+    [
+        ([], True),
+        ([None], True),
+        ([5_000_000_000, None], True),
+        ([4_000_000_001], True),
+        ([4_000_000_000], False),
+        ([9_000_000_000, 1], False),
+    ],
+)
+def test_a_timer_that_is_a_second_overdue_is_no_progress(deadlines_ns: list[int | None], is_well: bool) -> None:
+    assert is_on_time(deadlines_ns, now_ns=5_000_000_000) is is_well
+
+
+def test_a_loop_that_hangs_gives_no_sign_of_life(systemd: socket.socket) -> None:
+    async def story() -> None:
+        task = asyncio.create_task(notifier(systemd, WATCHDOG_USEC="100000").keep_alive(lambda: True))
+        await asyncio.sleep(0.01)
+        heard(systemd)
+        time.sleep(0.3)  # noqa: ASYNC251  # that is the fault
+        assert heard(systemd) == []
+        await asyncio.sleep(0.01)
+        assert heard(systemd) == ["WATCHDOG=1"]
+        task.cancel()
+
+    asyncio.run(story())

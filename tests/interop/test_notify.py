@@ -90,12 +90,14 @@ def test_a_service_is_ready_tells_its_states_reloads_and_stops(
         systemd.wait_for("STATUS=starting")
         systemd.wait_for("READY=1")
         systemd.wait_for("STATUS=carp0 MASTER")
+        unit.process.send_signal(signal.SIGUSR1)
         unit.process.send_signal(signal.SIGHUP)
         systemd.wait_for("RELOADING=1\nMONOTONIC_USEC=")
         systemd.wait_for("READY=1")
         unit.process.terminate()
         systemd.wait_for("STOPPING=1")
         assert unit.process.wait(2) == 0
+        assert unit.lines("SIGUSR1 means nothing here")
 
 
 def test_a_bad_file_leaves_the_service_ready(segment: Segment, tmp_path: Path, systemd: Systemd) -> None:

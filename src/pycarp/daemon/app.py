@@ -35,7 +35,7 @@ from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
-from pycarp.daemon.service_notifier import ServiceNotifier
+from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
 from pycarp.daemon.status import counters_of, host_status, link_status, waiting_status
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.daemon.warnings import Warnings, contradiction
@@ -48,9 +48,6 @@ CLOSE_TIMEOUT_S = 0.9
 """A daemon that was told to go is gone within a second."""
 
 BAD_PACKETS_EVERY_S = 10
-
-OVERDUE_NS = NS_PER_S
-"""An advertisement or a takeover that is so late will not come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +73,10 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
     RecordingError when it cannot start, TimeoutError when addresses could not be dropped at the end.
     """
     stop, hangup = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        # Other daemons show their state then, so people send them; unhandled they would end this one.
+        text = "carp: %s means nothing here; ask with pycarp status"
+        asyncio.get_running_loop().add_signal_handler(number, logger.info, text, number.name)
     desk = ControlDesk()
     locks = HostLocks()
     allow_many_descriptors(len(config.hosts))
@@ -315,10 +316,8 @@ class Daemon:
         self._notifier.status(running + waiting, self._refused_reload)
 
     def _is_progressing(self) -> bool:
-        """Say whether what was due has been done: a loop that turns while the node does not is no sign of life."""
         now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
-        deadlines = (host.deadline_ns for host in self._node.snapshot().hosts)
-        return all(each is None or each > now_ns - OVERDUE_NS for each in deadlines)
+        return is_on_time((host.deadline_ns for host in self._node.snapshot().hosts), now_ns)
 
     async def _count_bad_packets(self) -> None:
         """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""

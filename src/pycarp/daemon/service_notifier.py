@@ -6,10 +6,15 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from pycarp.vocabulary import NS_PER_S
 
 NAMED_MOST = 8
 """So many hosts are named in STATUS; of more, the states are counted."""
+
+OVERDUE_NS = NS_PER_S
+"""An advertisement or a takeover that is so late will not come."""
 
 _US_PER_S = 1_000_000
 _NS_PER_US = 1000
@@ -98,6 +103,11 @@ def status_line(states: Sequence[tuple[str, str]]) -> str:
         return ", ".join(f"{name} {state}" for name, state in states)
     counts = Counter(state for _name, state in states)
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+
+
+def is_on_time(deadlines_ns: Iterable[int | None], now_ns: int) -> bool:
+    """Return whether no timer of a host is overdue: a loop that turns while the node does nothing is no sign of life."""
+    return all(each is None or each > now_ns - OVERDUE_NS for each in deadlines_ns)
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
