@@ -106,7 +106,7 @@ def status_line(states: Sequence[tuple[str, str]]) -> str:
 
 
 def is_on_time(deadlines_ns: Iterable[int | None], now_ns: int) -> bool:
-    """Return whether no timer of a host is overdue: a loop that turns while the node does nothing is no sign of life."""
+    """Return whether no timer is overdue: a loop that turns while the node does nothing is no sign of life."""
     return all(each is None or each > now_ns - OVERDUE_NS for each in deadlines_ns)
 
 
