@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pycarp
+from pycarp.config import toml
 from pycarp.monitors import StaticMonitor
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
@@ -75,3 +77,22 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_test_command_of_the_readme_is_one_line_for_ci() -> None:
     assert block("the test command").endswith(".venv/bin/pytest")
+
+
+def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("testpass\n")
+    text = block("the configuration").replace("/etc/pycarp/web.password", "password")
+
+    (host,) = toml.read(text, file=str(tmp_path / "web.toml")).hosts
+
+    assert (host.vhid, str(host.addresses[0])) == (1, "192.0.2.10/24")
+
+
+def test_the_readmes_picture_is_drawn_by_its_script() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "images" / "three_hosts.py"))
+
+    assert script["PICTURE"].read_text() == script["picture"]()
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= 900
