@@ -144,6 +144,30 @@ def test_a_factor_of_nothing_never_moves_an_address(name: str) -> None:
     assert only.startswith(f"a:1:1: warning: {name} 0: such a failure never moves an address")
 
 
+@pytest.mark.parametrize(
+    ("shared", "there", "is_own"),
+    [
+        ("10.0.0.1/24", "em1", True),
+        ("10.0.0.1/32", "em0:1", True),
+        ("fe80::1/64", "em0", True),
+        ("fe80::1/64", "em1", False),
+        ("10.0.0.9/24", "em0", False),
+    ],
+)
+def test_an_address_of_this_machine_is_warned_about(shared: str, there: str, is_own: bool) -> None:
+    own = tuple(ip_interface(each) for each in ("10.0.0.1/24", "fe80::1/64"))
+    links = [LinkFacts(name="em0", is_up=True), LinkFacts(name=there, is_up=True, addresses=own)]
+    found = [str(each) for each in check([file("a", host(addresses=[shared]))], links)]
+
+    assert any("is this machine's own address, on em" in each for each in found) == is_own
+
+
+def test_a_neutral_host_may_find_its_address_here() -> None:
+    links = [LinkFacts(name="em0", is_up=True, addresses=(ip_interface("10.0.0.1/24"),))]
+
+    assert check([file("a", host(neutral=True))], links) == []
+
+
 def test_an_interface_that_is_missing_here_is_warned_about() -> None:
     assert warnings(A, links=("lo", "eth0", "eth0:1")) == [
         "a:3:7: warning: interface em0 does not exist on this machine; there are: lo, eth0 (--map em0=eth0)"

@@ -133,6 +133,13 @@ def test_numbers_are_not_cut_to_eight_bits(option: str, value: str) -> None:
     assert "must be between" in str(problems(*GOOD, option, value))
 
 
+def test_the_machines_own_address_cannot_be_shared() -> None:
+    """The down-script would take it away at the start."""
+    (text,) = problems(*GOOD, "-a", "10.0.0.1").problems
+
+    assert text.startswith("10.0.0.1 is srcip, this machine's own address")
+
+
 def test_all_problems_are_told_at_once() -> None:
     assert [text.partition(":")[0] for text in problems("-k", "999").problems] == [
         "You must supply a valid virtual host id",

@@ -10,6 +10,7 @@ from pycarp.aio.node import Node
 from pycarp.core.host_config import HostConfig
 from pycarp.errors import ConfigError
 from pycarp.monitors.static import StaticMonitor
+from pycarp.system.interfaces import interfaces, own_interfaces
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import LinkFacts, MacMode
 from tests.support.addresses import actuator_in, config, on
@@ -103,3 +104,19 @@ async def test_a_users_node_refuses_to_add_and_to_reconfigure(namespace: Namespa
                 host.reconfigure(addresses=["10.77.0.60/24", "10.77.0.1/24"])
 
             assert [str(each) for each in host.config.shared] == ["10.77.0.60/24"]
+
+
+@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_the_machines_own_addresses_are_told_from_those_that_pycarp_holds(
+    namespace: Namespace, mac: MacMode
+) -> None:
+    host = config(mac=mac)
+    async with actuator_in(namespace) as actuator:
+        await actuator.adopt(host)
+        await actuator.hold(host.key, host.shared)
+        with entered(namespace):
+            seen, own = (
+                {address for facts in find() for address in facts.addresses} for find in (interfaces, own_interfaces)
+            )
+
+    assert seen - own == set(host.shared)

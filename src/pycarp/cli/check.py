@@ -15,7 +15,7 @@ from pycarp.config.check import CheckedFile, Finding, Severity, count
 from pycarp.config.check import check as findings_of
 from pycarp.config.grammars import Grammar
 from pycarp.errors import ConfigError
-from pycarp.system.interfaces import interfaces
+from pycarp.system.interfaces import own_interfaces
 from pycarp.vocabulary import LinkFacts
 
 EXIT_WARNINGS = 1
@@ -75,7 +75,7 @@ def check(
 def _links() -> Sequence[LinkFacts]:
     """Return the interfaces of this machine; none, with a warning, where a sandbox hides them."""
     try:
-        return interfaces()
+        return own_interfaces()
     except OSError as exc:
         click.echo(f"pycarp: warning: cannot see the interfaces of this machine: {refusal(exc)}", err=True)
         return ()

@@ -16,7 +16,7 @@ from pycarp.config.problems import Problem
 from pycarp.config.toml import SYSCTL_PREFIX
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.base import Claim, Verdict
-from pycarp.vocabulary import HostKey, LinkFacts
+from pycarp.vocabulary import HostKey, Interface, LinkFacts
 
 _NOTE = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)", re.DOTALL)
 _MOST_DEMOTED = 255
@@ -71,7 +71,8 @@ class CheckedFile:
 def check(files: Sequence[CheckedFile], links: Sequence[LinkFacts] = ()) -> list[Finding]:
     """Return what is wrong or will not work, by file and place.
 
-    ``links`` are the devices of the machine for which the files are meant; without any, nothing is said about devices.
+    ``links`` are the devices of the machine for which the files are meant, without the addresses that pycarp has put
+    there; without any, nothing is said about devices.
     """
     found = [Finding(Severity.ERROR, problem) for file in files for problem in file.problems]
     for file in files:
@@ -118,6 +119,18 @@ def _of_devices(path: str, config: NodeConfig, links: Sequence[LinkFacts]) -> It
             text = f"interface {host.interface} does not exist on this machine; there are: {', '.join(names)}"
             likely = next((name for name in names if name != "lo"), "eth0")
             yield _warning(path, _place(config, host), text, f"--map {host.interface}={likely}")
+    for host in config.hosts:
+        for address in () if host.neutral else host.shared:
+            link = _owner(address, host, links)
+            if link is not None:
+                text = f"{address.ip} is this machine's own address, on {link}: pycarp run refuses to share it"
+                yield _warning(path, _place(config, host), text, "share another address, or take it from the machine")
+
+
+def _owner(address: Interface, host: HostConfig, links: Sequence[LinkFacts]) -> str | None:
+    """Return the device that has a shared address; a link-local one may be on any other link than the host's."""
+    names = (facts.name.partition(":")[0] for facts in links if address.ip in [each.ip for each in facts.addresses])
+    return next((name for name in names if name == host.interface or not address.ip.is_link_local), None)
 
 
 def _of_sysctls(path: str, config: NodeConfig) -> Iterator[Finding]:

@@ -181,6 +181,8 @@ class _Reader:
         secret = self._secret()
         source = self._address("srcip", "You must supply a persistent source address: --srcip=ADDRESS")
         address = self._address("addr", "You must supply a virtual host address: --addr=ADDRESS")
+        if source is not None and source == address:
+            self._complain("addr", f"{address} is srcip, this machine's own address: --addr is one more, which moves")
         group = self._group()
         # ucarp takes 0 with an advskew, and then its backups are no more patient than an interval (carp.md 5.2).
         advbase = self._number("advbase", 1, 255, 1)

@@ -1,17 +1,24 @@
 """Facts about the network devices of this machine, read once through netifaces."""
 
+import contextlib
 import fcntl
 import socket
 import struct
+from collections.abc import Collection
+from dataclasses import replace
 from ipaddress import ip_interface
 
 import netifaces
 
+from pycarp.system.route_messages import address_state
+from pycarp.system.route_socket import RouteSocket
 from pycarp.vocabulary import Interface, LinkFacts, MacAddress
 
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP = 0x1
 _INTERFACE_REQUEST = struct.Struct("16sH22x")
+_EVERY_ADDRESS = struct.pack("=IHHIIBBBBI", 24, 22, 0x301, 0, 0, 0, 0, 0, 0, 0)
+"""RTM_GETADDR with NLM_F_REQUEST and NLM_F_DUMP. Source: ``linux/rtnetlink.h``, ``linux/netlink.h``."""
 _MAC_LENGTH = len("00:00:00:00:00:00")
 
 
@@ -21,6 +28,21 @@ def interfaces() -> tuple[LinkFacts, ...]:
     Whether a device carries is the business of a monitor; here each counts as up. Those that go meanwhile are left out.
     """
     return tuple(found for name in netifaces.interfaces() if (found := _facts(name)))
+
+
+def own_interfaces() -> tuple[LinkFacts, ...]:
+    """Return them without the addresses that pycarp has put there; Linux before 5.18 cannot tell these."""
+    found = interfaces()
+    with contextlib.suppress(OSError, AttributeError), RouteSocket() as route:
+        states = [address_state(each) for each in route.read(_EVERY_ADDRESS)]
+        shared = {(socket.if_indextoname(each.index), each.key.packed) for each in states if each.is_of_carp}
+        return tuple(_without(facts, shared) for facts in found)
+    return found
+
+
+def _without(facts: LinkFacts, shared: Collection[tuple[str, bytes]]) -> LinkFacts:
+    name = facts.name.partition(":")[0]
+    return replace(facts, addresses=tuple(each for each in facts.addresses if (name, each.packed) not in shared))
 
 
 def is_administratively_up(link: str) -> bool:
