@@ -44,7 +44,8 @@ class AddressPlane:
         from pycarp.actuators.netlink import NetlinkActuator  # noqa: PLC0415
 
         netlink = NetlinkActuator(journal=journal, probe=probe)
-        return cls(netlink, journal, Guardian(notice=_tell, afterwards=afterwards))
+        guardian = Guardian(notice=_tell, on_unprotected=_tell_unprotected, afterwards=afterwards)
+        return cls(netlink, journal, guardian)
 
     def end(self) -> None:
         """Give the journal up; what could not be undone stays in it for the next start."""
@@ -68,3 +69,7 @@ def _tell(news: GuardianNews) -> None:
             logger.warning("carp: the guardian %s; it is replaced", reason)
         case GuardianRestarted(pid):
             logger.info("carp: guardian is process %d", pid)
+
+
+def _tell_unprotected(reasons: tuple[str, ...]) -> None:
+    logger.warning("carp: the guardian is not protected: %s", "; ".join(reasons))

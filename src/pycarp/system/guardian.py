@@ -70,19 +70,23 @@ class Guardian:
     the companion, and must be of the same version as this one. Every ``ping_s`` seconds it is asked for an answer; one
     that does not answer three times is stopped or hangs, and is replaced.
 
-    ``notice`` is called in the event loop. Before ``start`` and after ``close`` nothing can be armed.
+    ``notice`` is called in the event loop, and so is ``on_unprotected`` with what the companion could not protect
+    itself from: a reason each, with the way out; again only when that has changed. Before ``start`` and after ``close``
+    nothing can be armed.
     """
 
     def __init__(
         self,
         *,
         notice: Callable[[GuardianNews], None],
+        on_unprotected: Callable[[tuple[str, ...]], None] = lambda _reasons: None,
         afterwards: tuple[str, ...] = (),
         python: str = sys.executable,
         ping_s: float = PING_S,
     ) -> None:
         self._notice = notice
         self._ping_s = ping_s
+        self._on_unprotected = on_unprotected
         self._afterwards = afterwards
         self._python = python
         self._beats: _Beats | None = None
@@ -92,6 +96,7 @@ class Guardian:
         self._restarts = 0
         self._next_restart: asyncio.TimerHandle | None = None
         self._next_ping: asyncio.TimerHandle | None = None
+        self._unprotected: tuple[str, ...] = ()
 
     @property
     def pid(self) -> int | None:
@@ -196,6 +201,9 @@ class Guardian:
                 self._notice(GuardianFired(key, at_ns))
             case ("ready",) if self._companion:
                 self._notice(GuardianRestarted(self._companion.pid))
+            case ("unprotected", reasons) if reasons and reasons != self._unprotected:
+                self._unprotected = reasons
+                self._on_unprotected(reasons)
 
     def _lose(self, companion: "_Companion", reason: str) -> None:
         if self._companion is not companion:

@@ -46,15 +46,16 @@ Sending = tuple[Way, tuple[str | int | bytes, ...], bytes]
 Message = tuple["Any", ...]
 """A word and what belongs to it.
 
-To the guardian: see ``_Guardian._hear``. To the daemon: ``("ready",)``, ``("alive",)`` for each ``("ping",)``, and
-``("fired", key, serial, at_ns)``.
+To the guardian: see ``_Guardian._hear``. To the daemon: ``("ready",)``, ``("unprotected", reasons)``, ``("alive",)``
+for each ``("ping",)``, and ``("fired", key, serial, at_ns)``.
 """
 
 _MOST_IN_LINE_OCTETS = 2048
 _BUFFER_OCTETS = 1 << 20  # The kernel grants less: some hundreds of messages.
 _SENDING_S = 0.5
 _LONGEST_WAIT_MS = 3_600_000.0
-_LEAST_LIKELY_OOM_VICTIM = "-1000"
+_OOM_SCORE = "/proc/self/oom_score_adj"
+_LEAST_LIKELY_OOM_VICTIM, _UNLIKELY_OOM_VICTIM = "-1000", -900
 _MCL_CURRENT = 1
 _ENDING = (
     signal.SIGTERM,
@@ -80,7 +81,7 @@ def main() -> None:
         prepare(daemon)
         guardian = _Guardian(daemon, memoryview(memory).cast("q"), life)
         send(daemon, [("ready",)])
-        _stay_in_memory()
+        _attempt(send, daemon, [("unprotected", tuple(_unprotected()))])
         afterwards = guardian.guard()
     if afterwards:
         # It inherits that SIGTERM is ignored: the end of a service's main process makes systemd send one to all others.
@@ -300,17 +301,30 @@ def _withstand() -> None:
     """Outlive what ends the daemon, as far as we are permitted to."""
     for each in _ENDING:
         signal.signal(each, signal.SIG_IGN)
-    _attempt(_write, "/proc/self/oom_score_adj", _LEAST_LIKELY_OOM_VICTIM)
+    _attempt(_write, _OOM_SCORE, _LEAST_LIKELY_OOM_VICTIM)
     _attempt(_write, "/proc/self/comm", "pycarp-guardian")
 
 
-def _stay_in_memory() -> None:
-    """Ask the kernel not to page us out, where we may ask for that."""
+def _unprotected() -> Iterable[str]:
+    """Lock our memory, and yield in words what could not be protected, each with its cause and the way out."""
+    why_not_locked = _lock_memory()
+    if why_not_locked:
+        yield f"its memory is not locked ({why_not_locked}; allow it with LimitMEMLOCK=infinity or ulimit -l)"
+    with open(_OOM_SCORE) as file:
+        score = int(file.read())
+    if score > _UNLIKELY_OOM_VICTIM:
+        yield "it may be killed when memory runs out (allow it with OOMScoreAdjust=-1000 or CAP_SYS_RESOURCE at start)"
+
+
+def _lock_memory() -> str | None:
+    """Ask the kernel not to page us out; return why it does not."""
     try:
-        from ctypes import CDLL  # noqa: PLC0415  # takes its time, and some builds of Python lack it
+        from ctypes import CDLL, get_errno  # noqa: PLC0415  # takes its time, and some builds of Python lack it
     except ImportError:
-        return
-    CDLL(None).mlockall(_MCL_CURRENT)
+        return "this Python has no ctypes"
+    if CDLL(None, use_errno=True).mlockall(_MCL_CURRENT) == 0:
+        return None
+    return os.strerror(get_errno())
 
 
 if __name__ == "__main__":
