@@ -2,19 +2,32 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pycarp.cli import cli
 from pycarp.daemon import control_server
-from pycarp.daemon.control_client import request
+from pycarp.daemon.callers import Caller
+from pycarp.daemon.connections import CONNECTIONS_MOST
+from pycarp.daemon.control_client import default_path, request
 from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.control_messages import (
     DoneReply,
+    GroupRequest,
+    HandoverRequest,
     IfconfigRequest,
+    PlanRequest,
+    RefusedReply,
+    ReloadRequest,
     Reply,
     Request,
     StatusReply,
@@ -26,6 +39,7 @@ from pycarp.daemon.control_messages import (
     encode,
 )
 from pycarp.errors import ConfigError, ControlError, UsageError
+from tests.support.system import require
 
 
 async def answer(message: Request) -> Reply:
@@ -229,3 +243,202 @@ def test_a_connection_may_ask_several_times_and_garbage_does_not_end_it(tmp_path
     replies = asyncio.run(converse())
 
     assert [type(each).__name__ for each in replies] == ["RefusedReply", "DoneReply"]
+
+
+# Callers who do not behave
+
+
+REFUSED_S = 5.0
+
+
+@contextlib.asynccontextmanager
+async def serving(path: Path, *, request_s: float = 10, answer_s: float = 10) -> AsyncIterator[None]:
+    """Answer, with a status that is longer than what the kernel keeps for a reader."""
+
+    async def long_answer(message: Request) -> Reply:
+        return SysctlReply(name="x" * 900_000, before=0, value=0) if isinstance(message, SysctlRequest) else DoneReply()
+
+    async with control_server.serve(path, long_answer, request_s=request_s, answer_s=answer_s):
+        yield
+
+
+async def is_answered(path: Path) -> bool:
+    return await asyncio.to_thread(request, path, StatusRequest(), DoneReply) == DoneReply()
+
+
+async def refusal_of(reader: asyncio.StreamReader) -> str:
+    async with asyncio.timeout(REFUSED_S):
+        reply = decode_reply(await reader.readline())
+        assert await reader.read() == b""
+    assert isinstance(reply, RefusedReply)
+    return reply.message
+
+
+async def test_half_a_request_is_refused_after_a_while(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s", request_s=0.1):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        writer.write(b'{"type":"sta')
+
+        assert await refusal_of(reader) == "no whole request came within 0.1 s"
+        writer.close()
+
+
+async def test_one_that_says_nothing_is_let_go(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s", request_s=0.1):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+
+        async with asyncio.timeout(REFUSED_S):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_request_without_end_is_refused_and_others_are_answered(tmp_path: Path) -> None:
+    """It would go on for a gigabyte; what is kept of it is a megabyte."""
+
+    def send_for_ever() -> tuple[int, bytes]:
+        sent = 0
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(tmp_path / "s"))
+            with contextlib.suppress(ConnectionError):
+                while sent < 1 << 30:
+                    sent += sock.send(b"x" * (1 << 16))
+            return sent, sock.recv(1 << 16)
+
+    async with serving(tmp_path / "s"):
+        sent, answer = await asyncio.to_thread(send_for_ever)
+
+        assert sent < 4 << 20
+        assert decode_reply(answer) == RefusedReply("a request has at most 1048576 octets", is_usage=True)
+        assert await is_answered(tmp_path / "s")
+
+
+def test_the_client_reads_why_its_request_was_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a request has at most 1048576 octets"):
+        asyncio.run(ask(tmp_path / "s", PlanRequest("x" * (3 << 20)), DoneReply))
+
+
+async def test_who_does_not_read_his_answer_is_let_go(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s", answer_s=0.1):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s", limit=1 << 12)
+        writer.write(encode(SysctlRequest("x")))
+        await asyncio.sleep(0.3)
+
+        async with asyncio.timeout(REFUSED_S):
+            assert len(await reader.read()) < 900_000
+        assert await is_answered(tmp_path / "s")
+        writer.close()
+
+
+async def test_a_thousand_connections_cost_a_bounded_number_of_descriptors_and_no_answer(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"):
+        before = len(os.listdir("/proc/self/fd"))
+        with contextlib.ExitStack() as stack:
+            for _ in range(1000):
+                one = stack.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                while one.connect_ex(str(tmp_path / "s")) == errno.EAGAIN:  # noqa: ASYNC110  (the kernel's queue)
+                    await asyncio.sleep(0.001)
+            assert await is_answered(tmp_path / "s")
+
+            assert len(os.listdir("/proc/self/fd")) - before - 1000 <= CONNECTIONS_MOST + 1
+
+
+async def test_the_loop_turns_while_a_crowd_asks(tmp_path: Path) -> None:
+    """What is to be done in 5 ms is done in time, whatever comes in on the socket."""
+    longest_s = 0.0
+    async with serving(tmp_path / "s"):
+        pairs = [await asyncio.open_unix_connection(tmp_path / "s") for _ in range(50)]
+        for _reader, writer in pairs:
+            writer.write(encode(StatusRequest()) * 200)
+        for _ in range(20):
+            began_s = asyncio.get_running_loop().time()
+            await asyncio.sleep(0.005)
+            longest_s = max(longest_s, asyncio.get_running_loop().time() - began_s)
+        for _reader, writer in pairs:
+            writer.close()
+
+    assert longest_s < 0.5
+
+
+async def test_a_fault_of_the_daemon_is_an_answer_and_reaches_its_log(tmp_path: Path) -> None:
+    faults: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(str(context["exception"])))
+
+    async def fail(_message: Request) -> Reply:
+        raise ZeroDivisionError("a bug")
+
+    async with control_server.serve(tmp_path / "s", fail):
+        with pytest.raises(ControlError, match="the daemon failed at this; its log has the error"):
+            await asyncio.to_thread(request, tmp_path / "s", StatusRequest(), DoneReply)
+
+    assert faults == ["a bug"]
+
+
+def test_a_path_that_is_too_long_is_told_to_clients_as_well(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["status", "--control", "/x" * 60])
+
+    assert done.exit_code == 2
+    assert "has 120 octets, and the path of a socket is no longer than 107 octets; choose a shorter" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "is_allowed"),
+    [
+        (StatusRequest(), True),
+        (SysctlRequest("net.inet.carp.log"), True),
+        (SysctlRequest("net.inet.carp.log", 1), False),
+        (GroupRequest("carp"), True),
+        (GroupRequest("carp", 1), False),
+        (IfconfigRequest(host="carp0"), False),
+        (HandoverRequest(host="carp0", timeout_s=1), False),
+        (PlanRequest(), False),
+        (PlanRequest("[[host]]"), False),
+        (ReloadRequest(), False),
+    ],
+    ids=repr,
+)
+def test_a_reader_may_look_and_change_nothing(message: Request, is_allowed: bool) -> None:
+    caller = Caller(65534, is_administrator=False, is_reader=True)
+
+    with contextlib.nullcontext() if is_allowed else pytest.raises(ControlError, match="nobody may only look"):
+        caller.refuse_unless_allowed(message)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+@pytest.mark.parametrize(
+    ("euid", "folders", "expected"),
+    [
+        (0, {}, "/run/pycarp/pycarp.sock"),
+        (0, {"XDG_RUNTIME_DIR": "/run/user/0"}, "/run/pycarp/pycarp.sock"),
+        (1000, {"XDG_RUNTIME_DIR": "/run/user/1000"}, "/run/user/1000/pycarp.sock"),
+        (1000, {}, "/run/pycarp/pycarp.sock"),
+        (1000, {"XDG_RUNTIME_DIR": "tmp"}, "/run/pycarp/pycarp.sock"),
+        (1000, {"RUNTIME_DIRECTORY": "/run/carp:/run/other"}, "/run/carp/pycarp.sock"),
+    ],
+)
+def test_the_socket_is_in_a_folder_for_the_running_system(
+    monkeypatch: pytest.MonkeyPatch, euid: int, folders: dict[str, str], expected: str
+) -> None:
+    for name in ("XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in folders.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "geteuid", lambda: euid)
+
+    assert default_path() == Path(expected)
+
+
+@pytest.mark.system
+def test_a_stranger_who_answers_is_asked_nothing(tmp_path: Path) -> None:
+    """Whoever has put his own socket there would be told a password."""
+    require()
+    with socket.socket(socket.AF_UNIX) as strange:
+        strange.bind(str(tmp_path / "s"))
+        fds = [strange.fileno()]
+        listen = strange.listen
+        with subprocess.Popen(["sleep", "60"], user=65534, preexec_fn=listen, pass_fds=fds) as stranger:  # noqa: PLW1509
+            try:
+                with pytest.raises(ControlError, match=f"a process of uid 65534 answers .pid {stranger.pid}."):
+                    request(tmp_path / "s", StatusRequest(), DoneReply)
+            finally:
+                stranger.kill()

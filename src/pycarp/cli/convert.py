@@ -1,7 +1,6 @@
 """``pycarp convert``: a configuration in other words."""
 
 import json
-import os
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from pycarp.config import grammars, toml
 from pycarp.config.dump import Document
 from pycarp.config.grammars import TARGETS, Grammar
 from pycarp.errors import ConfigError
+from pycarp.system import safe_files
 from pycarp.system.interfaces import interfaces
-
-_OWNER_ONLY = 0o600
 
 
 def _show_schema(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001
@@ -119,12 +117,16 @@ def _write(documents: list[Document], output: Path | None) -> None:
         for document in documents:
             click.echo(_headed(document, is_alone=len(documents) == 1), nl=False)
         return
+    try:
+        output = safe_files.resolved(output)
+    except OSError as exc:
+        raise ConfigError(f"cannot write {output}: {exc.strerror}") from exc
     is_folder = output.is_dir() or len(documents) > 1
     for document in documents:
         path = output / document.name if is_folder else output
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_private(path, _headed(document, is_alone=True))
+            safe_files.write(path, _headed(document, is_alone=True).encode())
         except OSError as exc:
             raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc
 
@@ -137,11 +139,3 @@ def _headed(document: Document, *, is_alone: bool) -> str:
     comments += [f"# not expressed: {each}" for each in document.lost]
     head = "".join(f"{each}\n" for each in comments)
     return f"{first}{newline}{head}{rest}" if keeps_first else head + document.text
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that nobody else can read, not even for a moment."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, _OWNER_ONLY)
-        file.write(text)

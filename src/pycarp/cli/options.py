@@ -7,8 +7,15 @@ import click
 from pycarp.config.grammars import Grammar
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_client import default_path
+from pycarp.daemon.control_server import refuse_too_long
 from pycarp.errors import UsageError
-from pycarp.system import state_folder
+from pycarp.system import safe_files, state_folder
+
+
+def _socket_path(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
+    refuse_too_long(value)
+    return value
+
 
 EXIT_STATUS = """\
 Exit status: 0 well, 1 failed while running, 2 wrong usage or configuration,
@@ -26,16 +33,27 @@ def exit_status(here: str = "") -> str:
 control_option = click.option(
     "--control",
     type=click.Path(path_type=Path, readable=False),
+    callback=_socket_path,
     default=default_path,
     envvar="PYCARP_CONTROL",
     metavar="PATH",
-    show_default="/run/pycarp.sock for root, else in XDG_RUNTIME_DIR; PYCARP_CONTROL",
+    show_default="/run/pycarp/pycarp.sock, or in XDG_RUNTIME_DIR; PYCARP_CONTROL",
     help="Control socket of the daemon.",
 )
 
+
+def _own_folder(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
+    """Return an absolute path; BadParameter when a symbolic link of somebody else is in it."""
+    try:
+        return safe_files.resolved(value)
+    except OSError as exc:
+        raise click.BadParameter(f"{value}: {exc.strerror or exc}") from exc
+
+
 state_option = click.option(
     "--state",
-    type=click.Path(path_type=Path, file_okay=False, readable=False, resolve_path=True),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
+    callback=_own_folder,
     default=state_folder.DEFAULT,
     envvar="PYCARP_STATE",
     metavar="DIR",

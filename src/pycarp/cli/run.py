@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,26 @@ from pycarp import actuators, dialects, transports
 from pycarp.cli.options import control_option, exit_status, format_option, map_option, state_option, sysctl_option
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.app import DaemonOptions, serve
+from pycarp.daemon.callers import SERVICE_GROUP
 from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.log_output import LEVELS, LogFormat, logging_to_stderr
+from pycarp.daemon.unprivileged import Paths, become_unprivileged
 from pycarp.errors import CarpError, UsageError
+from pycarp.system import safe_files
+from pycarp.system.privileges import group_id
 from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import MacMode
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _RECORD_LEAST, _RECORD_MOST = 1 << 16, 1 << 40
+
+
+def _readers(group: str | None) -> int | None:
+    """Return the number of the group that may look; UsageError when the one that was named does not exist."""
+    found = group_id(group or SERVICE_GROUP)
+    if group is not None and found is None:
+        raise UsageError(f"there is no group {group!r} on this machine; make it, or name another --control-group")
+    return found
 
 
 def _octets(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
@@ -32,6 +45,10 @@ def _octets(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return octets
 
 
+def _absolute(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
+    return None if value is None else safe_files.absolute(value)
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -40,9 +57,12 @@ Examples:
   pycarp run /etc/hostname.carp0 --map em0=eth0
   pycarp run --rc-conf hosta.rc.conf --map fxp0=eth0
   pycarp run --rc-conf /etc/rc.conf --sysctl net.inet.carp.preempt=1
-  pycarp run /etc/pycarp.toml --record /var/log/pycarp.jsonl
+  pycarp run /etc/pycarp.toml --record /var/log/pycarp/decisions.jsonl
+  pycarp run /etc/pycarp.toml --user carp --control-group staff
 
 \b
+Started by root, it becomes the user pycarp if there is one (useradd --system pycarp),
+or that of --user, and keeps no capability but CAP_NET_ADMIN and CAP_NET_RAW.
 Stops on SIGTERM and SIGINT within a second: addresses dropped first, then the
 bow-out that lets the next host take over at once. SIGHUP reads the file again,
 as pycarp reload does; pycarp plan shows what that would change.
@@ -94,7 +114,8 @@ who is in the way, and ends."""
 )
 @click.option(
     "--record",
-    type=click.Path(path_type=Path, readable=False, resolve_path=True),
+    type=click.Path(path_type=Path, readable=False),
+    callback=_absolute,
     metavar="FILE",
     help="Write all that the daemon decides, and why, to FILE, without secrets, for pycarp replay.",
 )
@@ -127,6 +148,18 @@ who is in the way, and ends."""
     show_default=True,
     help="The least level that is logged; debug has every request on the control socket as well.",
 )
+@click.option(
+    "--user",
+    metavar="USER",
+    show_default="pycarp if there is such a user and it can read and write what it must, else root",
+    help="Who to be, once started, with CAP_NET_ADMIN and CAP_NET_RAW alone.",
+)
+@click.option(
+    "--control-group",
+    metavar="GROUP",
+    show_default="pycarp if there is such a group, else nobody",
+    help="Whose members may look: pycarp status, netstat, and the like. Root and USER may change things.",
+)
 @control_option
 @state_option
 def run(
@@ -137,6 +170,8 @@ def run(
     assignments: tuple[tuple[str, int], ...],
     log_format: str | None,
     log_level: str,
+    user: str | None,
+    control_group: str | None,
     control: Path,
     state: Path,
     **said: Any,
@@ -153,7 +188,10 @@ def run(
         source=source,
         sysctls=assignments,
         record=RotatedFile(record, size=record_size, files=record_files) if record else None,
+        readers=_readers(control_group),
     )
+    paths = Paths(config=source.file, control=control, state=state, record=record)
+    options = replace(options, privileges=become_unprivileged(config, paths, user=user, readers=options.readers))
     with logging_to_stderr(LogFormat(log_format) if log_format else None, level=log_level):
         for note in config.notes:
             logging.getLogger("pycarp").warning("%s", note)

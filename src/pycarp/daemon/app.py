@@ -38,6 +38,7 @@ from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
 from pycarp.daemon.status import counters_of, host_status, link_status, waiting_status
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
+from pycarp.daemon.unprivileged import Outcome
 from pycarp.daemon.warnings import Warnings, contradiction
 from pycarp.errors import CarpError, ControlError
 from pycarp.system.host_locks import HostLocks, allow_many_descriptors
@@ -56,6 +57,8 @@ class DaemonOptions:
 
     ``state`` is the folder where daemons note what they make; ``sysctls`` are name and value, in the order given.
     ``source`` is where the configuration is read from again. ``record`` is where every step is written, if anywhere.
+    ``readers`` is the number of the group whose members may ask, and change nothing. ``privileges`` is what there is to
+    say of those that were given up.
     """
 
     control: Path
@@ -63,6 +66,8 @@ class DaemonOptions:
     source: ConfigSource
     sysctls: tuple[tuple[str, int], ...] = field(default=())
     record: RotatedFile | None = None
+    readers: int | None = None
+    privileges: Outcome = field(default_factory=Outcome)
 
 
 async def serve(config: NodeConfig, options: DaemonOptions) -> None:
@@ -82,8 +87,9 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
     allow_many_descriptors(len(config.hosts))
     asyncio.get_running_loop().set_exception_handler(_log_exception)
     try:
-        async with control_server.serve(options.control, desk.answer):
+        async with control_server.serve(options.control, desk.answer, readers=options.readers):
             await locks.take(host.key for host in config.hosts)
+            _log_privileges(options.privileges)
             plane = await AddressPlane.prepare(config.actuator, state=options.state)
             await Daemon(config, options, plane, desk=desk, locks=locks).run(stop, hangup)
     finally:
@@ -335,6 +341,13 @@ class Daemon:
 
     def _set_log(self, level: int) -> None:
         self._events.level = level
+
+
+def _log_privileges(outcome: Outcome) -> None:
+    for warning in outcome.warnings:
+        logger.warning("carp: %s", warning)
+    for note in outcome.notes:
+        logger.info("carp: %s", note)
 
 
 def _told_by(*signals: signal.Signals) -> asyncio.Event:

@@ -1,5 +1,6 @@
 """Asks a running daemon."""
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -7,17 +8,30 @@ from typing import TypeVar
 
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_reply, encode
 from pycarp.errors import ControlError, UsageError
+from pycarp.system import state_folder
+from pycarp.system.trust import Peer
 
 TIMEOUT_S = 5.0
+NAME = "pycarp.sock"
 
 R = TypeVar("R", bound=Reply)
 
 
 def default_path() -> Path:
-    """Return where a daemon of this user answers, unless told otherwise."""
-    if os.geteuid() == 0:
-        return Path("/run/pycarp.sock")
-    return Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")) / "pycarp.sock"  # noqa: S108  mode 0600 from birth
+    """Return where the daemon of this machine answers, or one that this user has started.
+
+    It is always below a folder for the running system in which nobody else can make files: ``$RUNTIME_DIRECTORY`` of
+    systemd, ``/run/pycarp``, or ``$XDG_RUNTIME_DIR`` of a user.
+    """
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if given.startswith("/"):
+        return Path(given) / NAME
+    system = state_folder.DEFAULT / NAME
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.geteuid() == 0 or not own.startswith("/"):
+        return system
+    users = Path(own) / NAME
+    return system if system.exists() and not users.exists() else users
 
 
 def request(path: Path, message: Request, answer: type[R], *, timeout_s: float = TIMEOUT_S) -> R:
@@ -39,12 +53,19 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout_s)
             sock.connect(str(path))
-            sock.sendall(line)
+            _refuse_stranger(sock, path)
+            # One that takes no more may have said why.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                sock.sendall(line)
             with sock.makefile("rb") as stream:
                 return stream.readline(LINE_LIMIT)
     except TimeoutError as exc:
         raise ControlError(
             f"the pycarp at {path} does not answer within {timeout_s:g} s; its state is unknown"
+        ) from exc
+    except PermissionError as exc:
+        raise ControlError(
+            f"may not ask the pycarp at {path} ({exc.strerror}): be root, its user, or a member of its --control-group"
         ) from exc
     except OSError as exc:
         why = exc.strerror or str(exc)
@@ -52,3 +73,15 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
             f"no pycarp answers at {path} ({why}); its state is unknown. "
             "Is 'pycarp run' running, and with this --control?"
         ) from exc
+
+
+def _refuse_stranger(sock: socket.socket, path: Path) -> None:
+    """Raise ControlError when somebody listens who is no daemon to be believed, or told a password."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return
+    peer = Peer.of(sock)
+    if not peer.is_trustworthy:
+        raise ControlError(
+            f"at {path} a process of uid {peer.uid} answers (pid {peer.pid}), who is neither root, nor you, nor may "
+            "change addresses: it was asked nothing"
+        )

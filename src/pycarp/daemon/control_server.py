@@ -1,4 +1,4 @@
-"""Answers requests on a unix socket that only its owner may use."""
+"""A unix socket on which requests are answered: for root, the daemon's user, and a group that may look."""
 
 import asyncio
 import contextlib
@@ -9,58 +9,104 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_request, encode
+from pycarp.aio.log_records import logger
+from pycarp.daemon.connections import ANSWER_S, REQUEST_S, Connections
+from pycarp.daemon.control_messages import Reply, Request
 from pycarp.daemon.lock_file import LockFile
 from pycarp.errors import CarpError, ConfigError, ControlError, UsageError
+from pycarp.system import state_folder
 
 PATIENCE_S = 1.0
 """How long to wait for a daemon that is leaving, which takes less than a second."""
 
-_OWNER_ONLY = 0o177
-_PATH_OCTETS_MOST = 107
+PATH_OCTETS_MOST = 107
+"""What a ``sockaddr_un`` holds beside the octet that ends it. Source: ``man 7 unix``."""
+
+RUNTIME_FOLDER = state_folder.DEFAULT
+"""The one folder that is made, when it is not there."""
+
+_OWNER_ONLY, _GROUP_TOO = 0o177, 0o660
+_BACKLOG = 128
 _ALIVE_S = 0.2
 
 
 @contextlib.asynccontextmanager
 async def serve(
-    path: Path, answer: Callable[[Request], Awaitable[Reply]], *, patience_s: float = PATIENCE_S
+    path: Path,
+    answer: Callable[[Request], Awaitable[Reply]],
+    *,
+    readers: int | None = None,
+    patience_s: float = PATIENCE_S,
+    request_s: float = REQUEST_S,
+    answer_s: float = ANSWER_S,
 ) -> AsyncIterator[None]:
     """Answer on ``path`` while the context lasts; a CarpError of ``answer`` becomes a refusal.
 
+    ``readers`` is the number of a group whose members may ask and change nothing. ``request_s`` and ``answer_s`` bound
+    how long a request may take to arrive and an answer to be read, in seconds.
+
     ``path.lock`` is locked meanwhile; whoever has it may replace a socket on which nobody answers, and nobody else
     does. Raises UsageError when another daemon has it for longer than ``patience_s`` seconds, or when the socket
-    cannot be made there.
+    cannot be made there, ConfigError when the path is too long.
     """
-    if len(os.fsencode(path)) > _PATH_OCTETS_MOST:
-        raise ConfigError(f"the control socket {path} is longer than {_PATH_OCTETS_MOST} octets; choose a shorter one")
+    refuse_too_long(path)
     try:
+        if path.parent == RUNTIME_FOLDER:
+            state_folder.make(path.parent)
         lock = await LockFile.take(path.with_name(f"{path.name}.lock"), patience_s=patience_s)
     except OSError as exc:
         raise _cannot_make(path, exc) from exc
     if isinstance(lock, int):
         raise UsageError(_is_taken(path, lock))
     try:
-        async with _answering(path, answer):
+        connections = Connections(answer, readers=readers, request_s=request_s, answer_s=answer_s)
+        async with _listening(path, readers, connections):
             yield
     finally:
         lock.release()
 
 
+def refuse_too_long(path: Path) -> None:
+    """Raise ConfigError for a path that is longer than an address of a socket can be."""
+    octets = len(os.fsencode(path))
+    if octets > PATH_OCTETS_MOST:
+        raise ConfigError(
+            f"the control socket {path} has {octets} octets, and the path of a socket is no longer than "
+            f"{PATH_OCTETS_MOST} octets; choose a shorter --control"
+        )
+
+
 @contextlib.asynccontextmanager
-async def _answering(path: Path, answer: Callable[[Request], Awaitable[Reply]]) -> AsyncIterator[None]:
+async def _listening(path: Path, readers: int | None, connections: Connections) -> AsyncIterator[None]:
     try:
         sock = _bound(path)
         ours = _identity(path)
     except OSError as exc:
         raise _cannot_make(path, exc) from exc
-    server = await asyncio.start_unix_server(
-        lambda reader, writer: _converse(reader, writer, answer), sock=sock, limit=LINE_LIMIT
-    )
+    with sock:
+        _open_to(path, readers)
+        sock.setblocking(False)
+        sock.listen(_BACKLOG)
+        accepting = asyncio.create_task(connections.accept(sock))
+        try:
+            yield
+        finally:
+            accepting.cancel()
+            await asyncio.wait({accepting})
+            await connections.close()
+            _remove(path, ours)
+
+
+def _open_to(path: Path, readers: int | None) -> None:
+    """Let the group that may look connect as well."""
+    if readers is None:
+        return
     try:
-        yield
-    finally:
-        server.close()
-        _remove(path, ours)
+        os.chown(path, -1, readers)
+        path.chmod(_GROUP_TOO)
+    except OSError as exc:
+        why = exc.strerror or exc
+        logger.warning("carp: cannot give the control socket to its group: %s; only root and its user may use it", why)
 
 
 def _bound(path: Path) -> socket.socket:
@@ -115,23 +161,3 @@ def _cannot_make(path: Path, exc: OSError) -> CarpError:
     # A full disk is no wrong usage, and may pass.
     kind = ControlError if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else UsageError
     return kind(f"cannot make the control socket {path}: {exc.strerror or exc}; choose another --control")
-
-
-async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Request], Awaitable[Reply]]
-) -> None:
-    try:
-        # ValueError: a line longer than the limit.
-        with contextlib.suppress(ConnectionError, ValueError):
-            while line := await reader.readline():
-                writer.write(encode(await _reply(line, answer)))
-                await writer.drain()
-    finally:
-        writer.close()
-
-
-async def _reply(line: bytes, answer: Callable[[Request], Awaitable[Reply]]) -> Reply:
-    try:
-        return await answer(decode_request(line))
-    except CarpError as exc:
-        return RefusedReply(str(exc), isinstance(exc, ConfigError | UsageError))

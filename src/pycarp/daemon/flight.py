@@ -16,7 +16,7 @@ from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import Event
 from pycarp.errors import CarpError
 from pycarp.recording import Entry, Ring, Scribe, is_unexpected
-from pycarp.system import state_folder
+from pycarp.system import safe_files, state_folder
 
 DUMPS_MOST = 8
 AFTERMATH_S = 2.0
@@ -97,8 +97,9 @@ def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Path:
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
     scribe = Scribe(checkpoint, entropy=lambda: secrets.randbits(64))
     began_ns = entries[0].at_ns
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, state_folder.FILE_MODE), "wb") as file:
+    with safe_files.folder_of(path) as opened:
+        descriptor = safe_files.create(path, opened)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(scribe.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns)))
         for entry in entries:
             file.write(scribe.line(entry))

@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 NO_PERMISSION = "no permission: run as root or give the process CAP_NET_RAW and CAP_NET_ADMIN"
-_CAP_NET_ADMIN = 12
+CAP_NET_ADMIN = 12
 
 
 def refusal_of_socket(family: int, kind: int, protocol: int) -> str | None:
@@ -21,4 +21,4 @@ def refusal_of_socket(family: int, kind: int, protocol: int) -> str | None:
 def may_change_addresses() -> bool:
     """Say whether this Linux process has CAP_NET_ADMIN. Source: ``CapEff`` in ``man 5 proc``."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return bool(int(status["CapEff"], 16) >> _CAP_NET_ADMIN & 1)
+    return bool(int(status["CapEff"], 16) >> CAP_NET_ADMIN & 1)

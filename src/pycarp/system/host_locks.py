@@ -4,23 +4,21 @@ A lock is a socket with an abstract name, of which a network namespace has one; 
 process, and folders and mounts do not matter. Each host has two, by the name of its interface and by its index: the
 one lasts while the interface is deleted and made again, the other while it is renamed.
 
-Anybody may take such a name. What a user has who is neither root nor ours is no pycarp that can do harm: it is
+Anybody may take such a name. What a user has who may not change addresses is no pycarp that can do harm: it is
 passed over, so that nobody can keep a daemon from starting.
 """
 
 import asyncio
 import contextlib
 import errno
-import os
 import re
 import socket
-import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from pycarp.errors import ConfigError, UsageError
+from pycarp.system.trust import Peer
 from pycarp.vocabulary import HostKey
 
 PATIENCE_S = 1.0
@@ -32,21 +30,9 @@ _DESCRIPTORS = 48
 _BACKLOG = 1024
 """Who asks for the holder leaves a connection behind; when there are too many, locks hold and the pid is unknown."""
 
-_PEER_CREDENTIALS = struct.Struct("iII")
+_UNKNOWN = Peer(0, 0, 0)
 _TABLE = Path("/proc/thread-self/net/unix")
 _LISTED = re.compile(r"@pycarp/host/([^/#@\s]+)/(\d{1,3})$", re.MULTILINE)
-
-
-class Holder(NamedTuple):
-    """Who has a lock; 0 when that process cannot be seen from here."""
-
-    pid: int
-    uid: int
-
-    @property
-    def is_trustworthy(self) -> bool:
-        """Whether it is root, or the user that we are."""
-        return self.uid in (0, os.geteuid())
 
 
 class HostLocks:
@@ -88,13 +74,13 @@ class HostLocks:
         """Give all locks up."""
         self.release(*list(self._sockets))
 
-    def _try(self, key: HostKey) -> Holder | None:
+    def _try(self, key: HostKey) -> Peer | None:
         """Lock a host and return None, or return who has it."""
         with contextlib.ExitStack() as stack:
             sockets = []
             for name in _names(key):
                 bound = _bound(name, key)
-                if isinstance(bound, Holder):
+                if isinstance(bound, Peer):
                     return bound
                 if bound is not None:
                     sockets.append(stack.enter_context(bound))
@@ -142,7 +128,7 @@ def _name(link: str, vhid: int) -> str:
     return f"\0pycarp/host/{link}/{vhid}"
 
 
-def _bound(name: str, key: HostKey) -> socket.socket | Holder | None:
+def _bound(name: str, key: HostKey) -> socket.socket | Peer | None:
     """Return a socket with a name, or who has that; None when it is somebody who does not count."""
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -154,29 +140,26 @@ def _bound(name: str, key: HostKey) -> socket.socket | Holder | None:
             raise
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
-            holder = _holder(name) or Holder(0, 0)
+            holder = _holder(name) or _UNKNOWN
             return holder if holder.is_trustworthy else None
         why = exc.strerror or exc
         raise ConfigError(f"cannot lock vhid {key.vhid} on {key.link}: {why}; raise 'ulimit -n'") from exc
     return sock
 
 
-def _holder(name: str) -> Holder | None:
+def _holder(name: str) -> Peer | None:
     """Return who listens at a name; None when nobody does, or not yet."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         try:
             sock.connect(name)
         except BlockingIOError:
-            return Holder(0, 0)
+            return _UNKNOWN
         except OSError:
             return None
-        pid, uid, _gid = _PEER_CREDENTIALS.unpack(
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
-        )
-    return Holder(pid, uid)
+        return Peer.of(sock)
 
 
-def _refusal(key: HostKey, holder: Holder) -> str:
+def _refusal(key: HostKey, holder: Peer) -> str:
     who = f"pid {holder.pid}" if holder.pid else "a process that cannot be seen from here"
     return f"vhid {key.vhid} on {key.link} is run by another pycarp, {who}; stop that one, or remove the host here"

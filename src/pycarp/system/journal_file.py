@@ -90,7 +90,7 @@ def read(path: Path) -> JournalFile | None:
         with os.fdopen(descriptor, "rb") as file:
             is_held = _is_held(descriptor)
             status = os.fstat(descriptor)
-            if not state_folder.is_trustworthy(status):
+            if not state_folder.is_trustworthy(status, path.parent):
                 return None
             # Its owner may have put a shorter one in its place between our opening it and our asking who holds it.
             if is_held or status.st_nlink:

@@ -2,11 +2,9 @@
 
 import contextlib
 import os
-import stat
 from pathlib import Path
 
-FILE_MODE = 0o600
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+from pycarp.system import safe_files
 
 
 class RotatedFile:
@@ -25,13 +23,15 @@ class RotatedFile:
     def begin(self) -> None:
         """Begin a new file; what is in its place moves on, unless it is no plain file, which is an error."""
         self.close()
-        if self.path.is_symlink() or (self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode)):
-            raise FileExistsError(None, "is there and no plain file", str(self.path))
-        for number in range(self._files - 1, 0, -1):
+        with safe_files.folder_of(self.path) as folder:
+            safe_files.refuse_special(self.path, folder)
+            for number in range(self._files - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    older, old = self._name(number), self._name(number - 1)
+                    os.replace(old, older, src_dir_fd=folder, dst_dir_fd=folder)
             with contextlib.suppress(FileNotFoundError):
-                self._named(number - 1).replace(self._named(number))
-        self.path.unlink(missing_ok=True)
-        self._descriptor = os.open(self.path, _FLAGS, FILE_MODE)
+                os.unlink(self.path.name, dir_fd=folder)
+            self._descriptor = safe_files.create(self.path, folder)
         self._written = 0
 
     def is_full_for(self, octets: int) -> bool:
@@ -53,5 +53,5 @@ class RotatedFile:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _named(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{number}") if number else self.path
+    def _name(self, number: int) -> str:
+        return f"{self.path.name}.{number}" if number else self.path.name

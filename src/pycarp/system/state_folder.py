@@ -2,7 +2,7 @@
 
 A daemon's own file is locked as long as it lives. Beside, ``cleaning.lock`` is held by whoever begins a journal or
 cleans up after one; ``sysctls.lock``, never longer than a few reads and writes, by whoever changes a switch of the
-kernel that others may want as well. Both are for root alone: what anybody may open, anybody may hold for ever.
+kernel that others may want as well. Both are for their owner and root alone: what anybody may open, anybody may hold.
 """
 
 import contextlib
@@ -97,9 +97,19 @@ def busy(folder: Path, patience_s: float) -> str:
     return f"{who}; try again, or {_WAY_OUT}"
 
 
-def is_trustworthy(status: os.stat_result) -> bool:
-    """Say whether it is a plain file of root or of this user: what others say is nothing to act on."""
-    return stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
+def is_trustworthy(status: os.stat_result, folder: Path) -> bool:
+    """Say whether it is a plain file of root, of this user, or of the user to whom root has given the folder."""
+    return stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid(), given_to(folder))
+
+
+def given_to(folder: Path) -> int:
+    """Return the owner of a folder that nobody but root can have put there; 0 where others could, too."""
+    try:
+        above, status = os.stat(folder.parent), os.stat(folder, follow_symlinks=False)
+    except OSError:
+        return 0
+    is_of_root_alone = above.st_uid == 0 and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid if is_of_root_alone and stat.S_ISDIR(status.st_mode) else 0
 
 
 def _opened(path: Path) -> int:

@@ -11,6 +11,7 @@ from pycarp import __version__
 from pycarp.errors import CarpError, UsageError
 from pycarp.recording import Played, Recording
 from pycarp.recording.replay import transition_line
+from pycarp.system import safe_files
 from pycarp.system.bounded_read import open_to_read
 
 _EMBEDDED_OCTETS = 8192
@@ -53,7 +54,8 @@ def write_test(test: Path, file: Path, steps: Iterable[Played], recording: Recor
         is_embedded = sum(map(len, lines)) <= _EMBEDDED_OCTETS
         if not is_embedded:
             _write_beside(beside, file, lines)
-        test.write_text(_text_of(test, recording, changes, lines if is_embedded else None))
+        text = _text_of(test, recording, changes, lines if is_embedded else None)
+        safe_files.write(test, text.encode(), mode=safe_files.SHARED)
     except OSError as exc:
         raise CarpError(f"cannot write {exc.filename or test}: {exc.strerror or exc}") from exc
     where = "" if is_embedded else f" and {beside}"
@@ -63,7 +65,7 @@ def write_test(test: Path, file: Path, steps: Iterable[Played], recording: Recor
 def _write_beside(beside: Path, file: Path, lines: list[bytes]) -> None:
     if beside.exists() and beside.samefile(file):
         raise CarpError(f"{beside} would be written over itself; give the test another name")
-    beside.write_bytes(b"".join(lines))
+    safe_files.write(beside, b"".join(lines), mode=safe_files.SHARED)
 
 
 def _text_of(test: Path, recording: Recording, changes: list[str], embedded: list[bytes] | None) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 
 from pycarp.cli.simulate.tables import WIDTH
 from pycarp.errors import ConfigError
+from pycarp.system import safe_files
 
 _FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -45,6 +46,6 @@ def draw(path: Path, parts: Iterable[RenderableType]) -> None:
         console.print(part)
     svg = console.export_svg(title="pycarp simulate", code_format=_FORMAT, unique_id="pycarp")
     try:
-        path.write_text(svg, encoding="utf-8")
+        safe_files.write(path, svg.encode(), mode=safe_files.SHARED)
     except OSError as exc:
         raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc

@@ -48,6 +48,7 @@ from pycarp.sim.shrinking import shortest
 from pycarp.sim.simulation import simulate
 from pycarp.sim.stories import random_story
 from pycarp.sim.story import THE_MASTER, Fault, Member, Story
+from pycarp.system import safe_files
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 _S_AN_HOUR = 3600
@@ -315,7 +316,7 @@ def _shortest(result: Result, stories: int, keep: Path) -> tuple[BrokenRow, tupl
 
 def _kept(story: Story, path: Path, *, told: str) -> str | None:
     try:
-        path.write_bytes(story_file.encode(story, told=told))
+        safe_files.write(path, story_file.encode(story, told=told), mode=safe_files.SHARED)
     except OSError as exc:
         click.echo(f"pycarp: cannot write the story to {path}: {exc.strerror}; say where with --keep", err=True)
         return None

@@ -1,0 +1,183 @@
+"""The connections to the control socket: a bounded number, each with bounded time and memory.
+
+Whatever callers do, the event loop turns in between: one connection is accepted a turn, one request answered.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from pycarp.aio.log_records import logger
+from pycarp.daemon.callers import Caller
+from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_request, encode
+from pycarp.errors import CarpError, ConfigError, UsageError
+
+REQUEST_S = 10.0
+"""How long a request may take to arrive, and a connection be idle."""
+
+ANSWER_S = 5.0
+"""How long a caller may take to read an answer."""
+
+CONNECTIONS_MOST = 64
+READERS_MOST = 16
+"""Of them, by callers who may only look."""
+
+READER_LINE_LIMIT = 1 << 12
+_CHUNK_OCTETS = 1 << 16
+_PAUSE_S = 0.1
+_LEAST_PACE_S = 0.01
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    sock: socket.socket
+    caller: Caller
+    is_answering: bool = False
+    received: bytearray = field(default_factory=bytearray)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def limit(self) -> int:
+        return LINE_LIMIT if self.caller.is_administrator else READER_LINE_LIMIT
+
+
+class Connections:
+    """Accepts callers and lets ``answer`` answer them; when there are too many, the one that idles longest goes."""
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Awaitable[Reply]],
+        *,
+        readers: int | None,
+        request_s: float = REQUEST_S,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        self._answer = answer
+        self._readers = readers
+        self._request_s = request_s
+        self._answer_s = answer_s
+        # In the order of their last request.
+        self._open: dict[_Connection, None] = {}
+        self._turn = asyncio.Lock()
+        self._one_reader = asyncio.Lock()
+
+    async def accept(self, listening: socket.socket) -> None:
+        """Accept until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _address = await loop.sock_accept(listening)
+            except OSError:
+                # No descriptors are left, or it has hung up already.
+                self._close_idlest(lambda each: True)
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            self._begin(sock)
+            # A crowd that waits must not keep the loop from anything else.
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """End all conversations."""
+        tasks = [each.task for each in self._open if each.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _begin(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        try:
+            connection = _Connection(sock, Caller.of(sock, self._readers))
+        except OSError:
+            sock.close()
+            return
+        self._make_room_for(connection)
+        self._open[connection] = None
+        connection.task = asyncio.get_running_loop().create_task(self._converse(connection))
+
+    def _make_room_for(self, connection: _Connection) -> None:
+        readers = [each for each in self._open if not each.caller.is_administrator]
+        if not connection.caller.is_administrator and len(readers) >= READERS_MOST:
+            self._close_idlest(lambda each: not each.caller.is_administrator)
+        elif len(self._open) >= CONNECTIONS_MOST:
+            self._close_idlest(lambda each: True)
+
+    def _close_idlest(self, may_go: Callable[[_Connection], bool]) -> None:
+        for each in self._open:
+            if may_go(each) and not each.is_answering and each.task is not None:
+                del self._open[each]
+                each.task.cancel()
+                return
+
+    async def _converse(self, connection: _Connection) -> None:
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                while line := await self._line(connection):
+                    self._open.pop(connection, None)
+                    self._open[connection] = None
+                    await self._send(connection, await self._reply(connection, line))
+        finally:
+            self._open.pop(connection, None)
+            connection.sock.close()
+
+    async def _line(self, connection: _Connection) -> bytes:
+        """Return the next request; nothing when the caller has gone, is idle, or was refused."""
+        received = connection.received
+        try:
+            async with asyncio.timeout(self._request_s):
+                while (end := received.find(b"\n")) < 0:
+                    if len(received) >= connection.limit:
+                        await self._refuse(connection, f"a request has at most {connection.limit} octets")
+                        return b""
+                    chunk = await asyncio.get_running_loop().sock_recv(connection.sock, _CHUNK_OCTETS)
+                    if not chunk:
+                        return b""
+                    received += chunk
+                    await asyncio.sleep(0)
+        except TimeoutError:
+            if received:
+                await self._refuse(connection, f"no whole request came within {self._request_s:g} s")
+            return b""
+        line = bytes(received[: end + 1])
+        del received[: end + 1]
+        return line
+
+    async def _refuse(self, connection: _Connection, why: str) -> None:
+        logger.debug("carp: on the control socket, user %d: %s", connection.caller.uid, why)
+        await self._send(connection, RefusedReply(why, is_usage=True))
+
+    async def _send(self, connection: _Connection, reply: Reply) -> None:
+        async with asyncio.timeout(self._answer_s):
+            await asyncio.get_running_loop().sock_sendall(connection.sock, encode(reply))
+
+    async def _reply(self, connection: _Connection, line: bytes) -> Reply:
+        connection.is_answering = True
+        try:
+            async with self._turn:
+                # One request a turn of the loop, however many wait.
+                await asyncio.sleep(0)
+            if connection.caller.is_administrator:
+                return await self._answered(connection.caller, line)
+            # However many look: one after the other, and half of the time is for all else.
+            async with self._one_reader:
+                loop = asyncio.get_running_loop()
+                began_s = loop.time()
+                reply = await self._answered(connection.caller, line)
+                await asyncio.sleep(max(loop.time() - began_s, _LEAST_PACE_S))
+                return reply
+        finally:
+            connection.is_answering = False
+
+    async def _answered(self, caller: Caller, line: bytes) -> Reply:
+        try:
+            request = decode_request(line)
+            caller.refuse_unless_allowed(request)
+            return await self._answer(request)
+        except CarpError as exc:
+            return RefusedReply(str(exc), isinstance(exc, ConfigError | UsageError))
+        except Exception as bug:  # noqa: BLE001  whatever it is, the daemon goes on
+            context = {"message": "a request on the control socket failed", "exception": bug}
+            asyncio.get_running_loop().call_exception_handler(context)
+            return RefusedReply("the daemon failed at this; its log has the error")
