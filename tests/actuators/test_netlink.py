@@ -9,6 +9,8 @@ import pytest
 
 from pycarp.actuators.netlink import NetlinkActuator
 from pycarp.errors import ActuatorError
+from pycarp.system.deeds import Request
+from pycarp.system.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require, unprivileged
@@ -230,3 +232,51 @@ async def test_a_drop_that_is_cancelled_does_not_come_late(namespace: Namespace)
         await asyncio.wait({dropping, cancelled})
 
     assert namespace.addresses() == {str(namespace.own), str(second)}
+
+
+@pytest.fixture
+def routed(namespace: Namespace) -> Namespace:
+    """A link without any IPv4 address of its own, by which there are routes."""
+    namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
+    namespace.ip("route", "add", "default", "dev", LINK, "metric", "9")
+    namespace.ip("route", "add", "10.9.0.0/16", "dev", LINK, "table", "77")
+    namespace.ip("route", "add", "10.10.0.0/16", "via", "10.9.0.1", "dev", LINK, "onlink", "metric", "5")
+    return namespace
+
+
+def routes(namespace: Namespace) -> str:
+    return namespace.ip("route", "show", "table", "all")
+
+
+async def test_the_last_address_of_a_link_leaves_without_the_routes_of_others(routed: Namespace) -> None:
+    before = routes(routed)
+    async with actuator_in(routed) as actuator:
+        for _ in range(2):
+            await actuator.hold(KEY, SHARED)
+            await actuator.drop(KEY, SHARED)
+
+    assert routes(routed) == before
+
+
+async def test_the_guardian_leaves_the_routes_of_others(routed: Namespace) -> None:
+    before = routes(routed)
+    async with actuator_in(routed) as actuator:
+        await actuator.hold(KEY, SHARED)
+        await actuator.hold(KEY, SHARED)
+        with entered(routed), RouteSocket() as route:
+            route.ask([each.octets for each in actuator.will(KEY, SHARED) if isinstance(each, Request)])
+
+    assert routes(routed) == before
+
+
+async def test_a_route_that_went_while_there_was_an_own_address_does_not_come_back(routed: Namespace) -> None:
+    async with actuator_in(routed) as actuator:
+        await actuator.hold(KEY, SHARED)
+        routed.ip("addr", "add", str(routed.own), "dev", LINK)
+        routed.ip("route", "del", "10.10.0.0/16")
+        await actuator.hold(KEY, SHARED)
+        before = actuator.will(KEY, SHARED)
+        await actuator.drop(KEY, SHARED)
+
+    assert len(before) == len(SHARED)
+    assert "10.10.0.0/16" not in routes(routed)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pycarp.system import address_requests
 from pycarp.system.address_book import AddressBook
+from pycarp.system.link_routes import restorations
 from pycarp.system.route_messages import AddressKey, AddressState, address_state, key_of
 from pycarp.system.route_socket import RouteSocket
 from pycarp.vocabulary import Interface
@@ -110,19 +111,29 @@ def remove(
 
     Unless ``promote_secondaries`` is set, the kernel removes with the first address of a network all others of that
     network, be they of another virtual host or the machine's own, whether or not they have a route. Those are put back,
-    but for ``leaving_soon``. Source: ``ip-sysctl`` of the kernel's documentation. Raises AddressError.
+    but for ``leaving_soon``; and so are the routes that go with the last IPv4 address. Source: ``ip-sysctl`` of the
+    kernel's documentation. Raises AddressError.
     """
     keys = {key_of(each): each for each in leaving}
     before = present(route, index)
     going = sorted((each for each in before if each.key in keys), key=lambda each: not each.is_secondary)
     if not going:
         return
+    routes = restorations(route, index) if _leaves_none(going, before) else []
     try:
         delete(route, index, [keys[each.key] for each in going])
     finally:
+        # One that needs a shared address does not come back, and was none without that.
+        route.ask(routes)
         stays = [each for each in before if each.key not in keys and each.key not in leaving_soon]
         if any(_may_take_along(one, another) for one in going for another in stays):
             _put_back(route, index, stays)
+
+
+def _leaves_none(going: Iterable[AddressState], before: Iterable[AddressState]) -> bool:
+    """Say whether these are the last IPv4 addresses."""
+    ipv4 = {each.key for each in before if len(each.key.packed) == 4}
+    return bool(ipv4) and ipv4 <= {each.key for each in going}
 
 
 def _may_take_along(one: AddressState, another: AddressState) -> bool:

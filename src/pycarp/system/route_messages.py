@@ -134,9 +134,9 @@ def link_index(message: Message) -> int:
 def link_state(message: Message) -> LinkState:
     """Return what a message tells of a link."""
     _family, _type, index, flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
-    found = dict(_attributes(message.octets, _HEADER.size + _LINK.size))
-    info = dict(_attributes(found.get(_IFLA_LINKINFO, b""), 0))
-    data = dict(_attributes(info.get(_IFLA_INFO_DATA, b""), 0)) if _IFLA_INFO_DATA in info else {}
+    found = dict(attributes(message.octets, _HEADER.size + _LINK.size))
+    info = dict(attributes(found.get(_IFLA_LINKINFO, b""), 0))
+    data = dict(attributes(info.get(_IFLA_INFO_DATA, b""), 0)) if _IFLA_INFO_DATA in info else {}
     mac = found.get(_IFLA_ADDRESS, b"")
     below = 0 if _IFLA_LINK_NETNSID in found else _number(found.get(_IFLA_LINK))
     return LinkState(
@@ -153,7 +153,7 @@ def link_state(message: Message) -> LinkState:
 
 def address_place(message: Message) -> Place:
     """Return which address a message tells of, and on the link of which index."""
-    return Place(address_index(message), _packed(dict(_attributes(message.octets, _HEADER.size + _ADDRESS.size))))
+    return Place(address_index(message), _packed(dict(attributes(message.octets, _HEADER.size + _ADDRESS.size))))
 
 
 def address_index(message: Message) -> int:
@@ -165,7 +165,7 @@ def address_index(message: Message) -> int:
 def address_state(message: Message) -> AddressState:
     """Return what a message tells of an address."""
     _family, prefix_length, flags, _scope, index = _ADDRESS.unpack_from(message.octets, _HEADER.size)
-    found = dict(_attributes(message.octets, _HEADER.size + _ADDRESS.size))
+    found = dict(attributes(message.octets, _HEADER.size + _ADDRESS.size))
     return AddressState(
         index=index,
         key=AddressKey(_packed(found), prefix_length),
@@ -179,7 +179,7 @@ def address_state(message: Message) -> AddressState:
 def address_essence(message: Message) -> tuple[Place, Essence]:
     """Return which address a message tells of, and all that it says but for how long the address will stay."""
     start = _HEADER.size + _ADDRESS.size
-    found = dict(_attributes(message.octets, start))
+    found = dict(attributes(message.octets, start))
     place = Place(address_index(message), _packed(found))
     found.pop(_IFA_CACHEINFO, None)
     return place, (message.octets[_HEADER.size : start], found)
@@ -196,7 +196,8 @@ def _packed(attributes: dict[int, bytes]) -> bytes:
     return attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS, b"")
 
 
-def _attributes(octets: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+def attributes(octets: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the attributes that begin there, each with its type; ends before one that makes no sense."""
     while start + _ATTRIBUTE.size <= len(octets):
         length, kind = _ATTRIBUTE.unpack_from(octets, start)
         if length < _ATTRIBUTE.size:

@@ -15,6 +15,7 @@ from pycarp.system import address_requests
 from pycarp.system.address_book import AddressBook, keys_of
 from pycarp.system.deeds import Deed, Request, Writing
 from pycarp.system.link_addresses import add, before_own, delete, index_of, present, remove, without_route
+from pycarp.system.link_routes import restorations
 from pycarp.system.resources import Shared
 from pycarp.system.route_messages import AddressKey, AddressState, key_of
 from pycarp.system.route_socket import RouteSocket
@@ -26,15 +27,21 @@ _BRIDGE_S = 1
 """How long an address may stay with another prefix length if this process dies in that moment."""
 
 
+_MOST_ROUTES = 64
+"""So many routes of a link without own addresses the guardian puts back."""
+
+
 class Standing(NamedTuple):
     """What a host wants to be there now: which addresses, on the link of which index, and which without a route.
 
+    ``routes`` are requests that put back what the kernel takes away with the last IPv4 address of the link.
     ``is_certain`` is False while, or after, a call failed to bring it about.
     """
 
     link_index: int = 0
     held: frozenset[Interface] = frozenset()
     routeless: frozenset[Interface] = frozenset()
+    routes: tuple[bytes, ...] = ()
     is_certain: bool = True
 
 
@@ -142,7 +149,8 @@ class SharedAddresses:
         device = self.device
         if device is None:
             index = self._standing.link_index or index_of(self.key.link)
-            return tuple(Request(address_requests.deleting(index, each)) for each in addresses) if index else ()
+            deleting = (address_requests.deleting(index, each) for each in addresses)
+            return tuple(map(Request, (*deleting, *self._standing.routes))) if index else ()
         if not device.index:
             return ()
         requests = [Request(address_requests.deleting(device.index, each)) for each in addresses if each.version == 4]
@@ -201,7 +209,8 @@ class SharedAddresses:
         routeless = without_route(addresses, own, self._book)
         held = self._standing.held | set(addresses)
         routeless |= self._standing.routeless - set(addresses)
-        self._standing = Standing(index, held, routeless, is_certain=False)
+        routes = self._endangered_routes(index, own)
+        self._standing = Standing(index, held, routeless, routes, is_certain=False)
         self._book.hold(self.key, index, addresses)
         if self.device is not None:
             self.device.open({each.version for each in addresses})
@@ -227,6 +236,13 @@ class SharedAddresses:
             delete(self._route, device.index, [each for each in addresses if each.version == 4])
         if not any(each.version == 6 for each in left):
             device.shut()
+
+    def _endangered_routes(self, index: int, found: Sequence[AddressState]) -> tuple[bytes, ...]:
+        """Return requests that put back the routes of the link, if it has no IPv4 address but shared ones."""
+        ipv4 = [each for each in found if len(each.key.packed) == 4]
+        if self.device is not None or any(not self._book.is_shared(each.key) for each in ipv4):
+            return ()
+        return self._standing.routes if ipv4 else tuple(restorations(self._route, index)[:_MOST_ROUTES])
 
     def _put_anew(self, moving: Sequence[Interface], lifetimes_s: Mapping[Interface, int | None]) -> None:
         """Take IPv4 addresses off and put them on again; of IPv6 the kernel changes the route in place.
