@@ -69,7 +69,7 @@ class ConflictWatch:
         """Warn of those that nobody who was heard explains; a MASTER that is there has been heard by then."""
         await asyncio.sleep(host.config.master_down_ns / NS_PER_S + MARGIN_S)
         try:
-            peers = {each.source for each in host.snapshot().peers}
+            peers = {each.source for each in host.snapshot().peers if not each.source.is_unspecified}
         except CarpError:
             return
         theirs = {virtual_mac(host.config.vhid)} if peers else set()
