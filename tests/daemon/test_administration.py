@@ -9,23 +9,32 @@ from pycarp.aio.node import Node
 from pycarp.core.state import State
 from pycarp.daemon.administration import Administration
 from pycarp.daemon.control_messages import GroupReply, IfconfigRequest
-from pycarp.errors import CarpError, ConfigError, UsageError
+from pycarp.errors import ActuatorError, CarpError, ConfigError, UsageError
 from pycarp.monitors import StaticMonitor
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import HostKey, Interface
 from tests.support.actuators import RecordingActuator
 from tests.support.hosts import config, link
 
 SHARED = "192.168.1.50/24"
 MORE = "192.168.1.51/24"
+REFUSED = "192.168.1.66/24"
+
+
+class _Picky(RecordingActuator):
+    """A machine that refuses one address."""
+
+    async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        if REFUSED in map(str, addresses):
+            raise ActuatorError(f"cannot add {REFUSED}")
 
 
 def administered(*acts: Callable[[Administration], object]) -> tuple[Node, list[object]]:
     """Let an administrator act on a MASTER (1@fxp0) and another host (2@fxp0); return the node and the answers."""
 
     async def story() -> tuple[Node, list[object]]:
-        actuator = RecordingActuator()
+        actuator = _Picky()
         async with Node(transport=MemoryBus().port("a"), actuator=actuator, monitor=StaticMonitor([link()])) as node:
             host = await node.add(config(addresses=(SHARED,)))
             await node.add(config(vhid=2, addresses=("192.168.1.60/24",), groups=("carp", "lan")))
@@ -87,6 +96,14 @@ def test_a_host_leaves_with_its_last_address_when_that_is_forced() -> None:
 
 def test_one_address_may_replace_the_last_one() -> None:
     assert after(change(remove=["192.168.1.50"], add=[MORE])) == (State.MASTER, [MORE], ())
+
+
+def test_an_address_that_the_machine_refuses_changes_nothing() -> None:
+    async def attempt(administration: Administration) -> None:
+        with pytest.raises(ActuatorError, match="cannot add"):
+            await administration.change(IfconfigRequest(host="1@fxp0", add=[REFUSED]))
+
+    assert after(attempt) == (State.MASTER, [SHARED], ())
 
 
 def test_what_is_no_address_is_refused() -> None:

@@ -1,17 +1,34 @@
 """What leads from one configuration to another, and what it costs."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
-from pycarp.daemon.reload import Addition, Reconfiguration, Removal, Replacement, diff, price
+from pycarp.daemon.reload import (
+    Addition,
+    Change,
+    Move,
+    Reconfiguration,
+    Removal,
+    Replacement,
+    cost,
+    diff,
+    name_of,
+    words,
+)
 from pycarp.dialects import FREEBSD, UCARP
+from pycarp.vocabulary import HostKey, MacMode
 from tests.support.hosts import config
 
 ONE = config(name="carp0", addresses=("192.168.1.50/24",))
 TWO = config(name="carp1", vhid=2, addresses=("192.168.1.60/24",))
+
+
+def price(change: Change, states: Mapping[HostKey, State], *, rolling_s: float = 0) -> str:
+    return f"{name_of(change)}: {words(change)}; {cost(change, states, rolling_s=rolling_s).text}"
 
 
 def said(old: HostConfig, new: HostConfig, *, state: State = State.MASTER, rolling_s: float = 0) -> str:
@@ -72,17 +89,38 @@ def test_what_may_fail_comes_first_and_what_leaves_last() -> None:
     assert diff([TWO, ONE], [changed, three]) == (Addition(three), Reconfiguration(ONE, changed), Removal(TWO))
 
 
-@pytest.mark.parametrize("heir", [{"name": "carp1"}, {"addresses": ("192.168.1.60/24",)}], ids=str)
-def test_what_needs_a_name_or_an_address_of_another_waits_until_that_has_left(heir: dict[str, object]) -> None:
-    new = replace(config(name="carp2", vhid=3, addresses=("192.168.1.70/24",)), **heir)  # type: ignore[arg-type]
+def test_what_needs_an_address_of_another_waits_until_that_has_left() -> None:
+    new = config(name="carp2", vhid=3, addresses=("192.168.1.60/24", "192.168.1.70/24"))
 
     assert diff([TWO], [new]) == (Removal(TWO), Addition(new))
 
 
-def test_another_interface_is_another_host() -> None:
-    moved = replace(ONE, interface="fxp1")
+@pytest.mark.parametrize("changes", [{"interface": "fxp1"}, {"vhid": 7}], ids=str)
+def test_a_host_of_the_same_name_elsewhere_has_moved(changes: dict[str, object]) -> None:
+    moved = replace(ONE, **changes)  # type: ignore[arg-type]
 
-    assert diff([ONE], [moved]) == (Removal(ONE), Addition(moved))
+    assert diff([ONE], [moved]) == (Move(ONE, moved),)
+
+
+def test_a_host_without_a_name_has_moved_if_its_addresses_have() -> None:
+    old = config(name="", addresses=("192.168.1.50/24",))
+    new = config(name="", interface="fxp1", addresses=("192.168.1.50/24",))
+
+    assert said(old, new) == (
+        "1@fxp0: interface fxp0 -> fxp1; 1@fxp0 leaves MASTER, about 3.0 s unless another host takes over at once"
+    )
+
+
+def test_another_name_on_another_interface_is_another_host() -> None:
+    other = config(name="carp7", vhid=7, interface="fxp1", addresses=("192.168.9.70/24",))
+
+    assert diff([ONE], [other]) == (Addition(other), Removal(ONE))
+
+
+def test_every_setting_is_shown_as_it_was_and_as_it_is_to_be() -> None:
+    old, new = replace(ONE, peers=["192.168.1.5"]), replace(ONE, peers=["192.168.1.6"], mac=MacMode.VIRTUAL)
+
+    assert words(Reconfiguration(old, new)) == "mac none -> virtual, peers 192.168.1.5 -> 192.168.1.6"
 
 
 def test_an_address_more_costs_nothing_with_rolling() -> None:

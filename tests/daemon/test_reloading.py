@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -11,7 +12,9 @@ from pycarp.aio.node import Node
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.daemon.config_source import ConfigSource
+from pycarp.daemon.control_messages import HostDrift
 from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.planning import lines
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.sysctls import PREFIX, Sysctls
 from pycarp.errors import ActuatorError, ConfigError
@@ -19,7 +22,7 @@ from pycarp.monitors import StaticMonitor
 from pycarp.system.host_locks import HostLocks
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import HostKey, Interface
 from tests.support.actuators import RecordingActuator
 from tests.support.hosts import link
 
@@ -34,6 +37,11 @@ class _Picky(RecordingActuator):
     """Cannot make what some hosts need."""
 
     refused_vhids: frozenset[int] = frozenset()
+    refused_addresses: frozenset[str] = frozenset()
+
+    async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        for each in self.refused_addresses & set(map(str, addresses)):
+            raise ActuatorError(f"cannot add {each}")
 
     async def adopt(self, config: HostConfig) -> None:
         if config.vhid in self.refused_vhids:
@@ -43,7 +51,7 @@ class _Picky(RecordingActuator):
 class Running:
     """A node of hosts that are MASTER, and the file that it was started with."""
 
-    def __init__(self, file: Path, *, fixed: tuple[str, ...] = ()) -> None:
+    def __init__(self, file: Path, *, fixed: Mapping[str, int] = MappingProxyType({})) -> None:
         self.file = file
         self.absent: set[str] = set()
         self.actuator = _Picky()
@@ -69,7 +77,7 @@ def reloaded(
     before: str,
     act: Callable[[Running], Awaitable[object]],
     *,
-    fixed: tuple[str, ...] = (),
+    fixed: Mapping[str, int] = MappingProxyType({}),
 ) -> Running:
     """Run what ``before`` says until all are MASTER, then act."""
     file = folder / "pycarp.toml"
@@ -100,7 +108,7 @@ def test_hosts_that_did_not_change_keep_state_epoch_and_addresses(tmp_path: Path
 
         said = await running.reloader.reload()
 
-        assert [line.partition(":")[0] for line in said] == ["carp2", "carp1"]
+        assert [each.name for each in said.changes] == ["carp2", "carp1"]
         assert running.seen() == before | {"carp2": (State.BACKUP, 1)}
         assert [call.key.vhid for call in running.actuator.calls[calls:] if call.key.vhid == 1] == []
 
@@ -111,7 +119,7 @@ def test_a_reload_of_the_same_changes_nothing(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         before, calls = running.seen(), len(running.actuator.calls)
 
-        assert await running.reloader.reload() == []
+        assert lines(await running.reloader.reload()) == []
         assert (running.seen(), len(running.actuator.calls)) == (before, calls)
 
     reloaded(tmp_path, ONE + TWO, act)
@@ -147,7 +155,7 @@ def test_a_failure_half_way_leads_back(tmp_path: Path) -> None:
 
         assert set(running.hosts.configs) == set(before)
         assert running.seen()["carp0"] == epoch
-        assert await running.reloader.plan(None, None) != []
+        assert lines(await running.reloader.plan(None, None)) != []
 
     reloaded(tmp_path, ONE + TWO, act)
 
@@ -246,7 +254,7 @@ def test_a_plan_changes_nothing_and_shows_another_file(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         before = running.seen()
 
-        said = await running.reloader.plan(TWO, Path("/etc/other.toml"))
+        said = lines(await running.reloader.plan(TWO, Path("/etc/other.toml")))
 
         assert said == [
             "carp0: removed; leaves MASTER, the next host takes over at once",
@@ -261,11 +269,139 @@ def test_what_was_changed_while_it_ran_is_shown_and_set_back(tmp_path: Path) -> 
         (host,) = running.hosts.running
         host.reconfigure(advskew=50)
 
-        assert await running.reloader.plan(None, None) == [
-            "carp0: advskew 50 -> 0; no interruption (it was changed while it ran)"
+        assert lines(await running.reloader.plan(None, None)) == [
+            "carp0: advskew 50 -> 0; no interruption",
+            "drift: carp0: advskew was changed from 0 to 50 while it ran; reload sets it back",
         ]
         await running.reloader.reload()
         assert host.config.advskew == 0
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_what_was_changed_while_it_ran_is_no_drift_once_the_file_says_so(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        (host,) = running.hosts.running
+        host.reconfigure(advskew=50)
+        running.sysctls.write(DEMOTION, 40)
+        running.file.write_text(ONE + "advskew = 50\n" + node_section(demotion=40))
+
+        assert lines(await running.reloader.reload()) == []
+        assert (host.config.advskew, running.sysctls.read(DEMOTION)) == (50, 40)
+        assert lines(await running.reloader.plan(None, None)) == []
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_each_kind_of_live_change_is_drift(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        one, two = running.hosts.running
+        one.reconfigure(advbase=2, addresses=["192.168.1.50/24", "192.168.1.51/24"], passphrase="geheim")
+        two.down()
+        running.node.demote("carpdemote", by=5, group="carp")
+        running.sysctls.write(PREEMPT, 1)
+        drift = (await running.reloader.plan(None, None)).drift
+
+        assert [(each.name, each.setting, each.running, each.reload) for each in drift] == [
+            ("carp0", "addresses", ["192.168.1.50/24", "192.168.1.51/24"], "sets it back"),
+            ("carp0", "advbase", 2, "sets it back"),
+            ("carp0", "password", None, "sets it back"),
+            ("carp1", "down", True, "leaves it"),
+            ("group carp", "demotion", 5, "leaves it"),
+            (PREEMPT, "value", 1, "leaves it"),
+        ]
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_what_is_to_be_saved_has_the_password_and_the_names_of_the_file(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        (host,) = running.hosts.running
+        host.reconfigure(passphrase="geheim")
+        running.sysctls.write(DEMOTION, 10)
+        drift = running.reloader.drift()
+
+        assert drift.hosts == [HostDrift(name="carp0", interfaces=["fxp0"], vhid=1, password="geheim")]
+        assert drift.sysctls == {"demotion": 10}
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_a_switch_of_the_file_that_was_changed_is_set_back(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.sysctls.write(PREEMPT, 0)
+        assert lines(await running.reloader.reload()) == [
+            f"{PREEMPT}: 0 -> 1",
+            f"drift: {PREEMPT}: changed from 1 to 0 while it ran; reload sets it back",
+        ]
+
+    reloaded(tmp_path, ONE + node_section(preempt=True), act)
+
+
+def test_a_switch_that_the_file_names_no_longer_gets_its_default(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.file.write_text(ONE)
+        assert lines(await running.reloader.reload()) == [f"{PREEMPT}: 1 -> 0"]
+
+    reloaded(tmp_path, ONE + node_section(preempt=True), act)
+
+
+def test_an_address_that_the_machine_refuses_changes_nothing(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        before = running.hosts.configs, running.seen()
+        running.actuator.refused_addresses = frozenset({"192.168.1.66/24"})
+        running.file.write_text(ONE + TWO.replace('"]', '", "192.168.1.66/24"]') + THREE)
+
+        with pytest.raises(ActuatorError, match=r"192\.168\.1\.66"):
+            await running.reloader.reload()
+
+        assert (running.hosts.configs, running.seen()) == before
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_a_host_that_was_set_down_stays_down_when_it_is_made_anew(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.hosts.running[0].down()
+        running.file.write_text(ONE.replace('"carp0"', '"other"'))
+        await running.reloader.reload()
+
+        assert running.seen()["other"][0] is State.INIT
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_a_host_that_moves_is_shown_with_what_it_costs(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.file.write_text(ONE.replace("vhid = 1", "vhid = 9"))
+        (change,) = (await running.reloader.reload()).changes
+
+        assert (change.kind, change.what, change.leaves_master, change.about_s) == ("moved", "vhid 1 -> 9", True, 3.0)
+        assert [host.key.vhid for host in running.hosts.running] == [9]
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_an_interface_that_is_not_there_or_cannot_work_is_warned_about(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.absent = {"em9"}
+        running.file.write_text(ONE + TWO.replace("fxp0", "em9") + THREE.replace("fxp0", "lo"))
+
+        assert (await running.reloader.plan(None, None)).warnings == [
+            "carp1: interface em9 does not exist; the host is INIT until it comes",
+            "carp2: interface lo is the loopback, on which there is no other host",
+        ]
+
+    reloaded(tmp_path, ONE, act)
+
+
+def test_another_password_without_rolling_is_warned_about(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.file.write_text(ONE.replace("testpass", "geheim"))
+
+        (warning,) = (await running.reloader.plan(None, None)).warnings
+        assert warning.startswith("carp0: until every BACKUP has the same addresses and password")
+        assert (await running.reloader.plan(None, None, rolling_s=60)).warnings == []
 
     reloaded(tmp_path, ONE, act)
 
@@ -288,12 +424,12 @@ def node_section(**sysctls: int) -> str:
 def test_switches_of_the_file_are_set(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         running.file.write_text(ONE + node_section(preempt=True, demotion=30))
-        said = await running.reloader.reload()
+        said = lines(await running.reloader.reload())
 
         assert said == [f"{PREEMPT}: 0 -> 1", f"{DEMOTION}: 10 -> 30"]
         assert running.sysctls.read(PREEMPT) == 1
         assert running.sysctls.read(DEMOTION) == 30
-        assert await running.reloader.reload() == []
+        assert lines(await running.reloader.reload()) == []
 
     reloaded(tmp_path, ONE + node_section(demotion=10), act)
 
@@ -305,7 +441,7 @@ def test_switches_of_the_command_line_stand_above_the_file(tmp_path: Path) -> No
 
         assert running.sysctls.read(PREEMPT) == 0
 
-    reloaded(tmp_path, ONE, act, fixed=(PREEMPT,))
+    reloaded(tmp_path, ONE, act, fixed={PREEMPT: 0})
 
 
 def test_what_could_not_be_undone_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

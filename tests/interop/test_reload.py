@@ -120,6 +120,54 @@ def test_reload_and_plan_say_the_same_and_no_password(segment: Segment, tmp_path
         assert "geheim" not in daemon.log.read_text()
 
 
+def test_live_changes_are_shown_saved_and_then_no_drift_any_more(segment: Segment, tmp_path: Path) -> None:
+    with Toml(segment, "a", tmp_path, host(1)) as daemon:
+        wait_until(lambda: daemon.are_in("carp1"), STARTED_S)
+        daemon.command("ifconfig", "carp1", "advskew", "50", "alias", "192.168.1.77/24", "pass", "geheim", "--yes")
+
+        saved = daemon.command("plan", "--save")
+
+        assert saved.stdout == (
+            "saved: carp1: advskew 50, addresses 192.168.1.51/24 192.168.1.77/24, the password\nnothing would change\n"
+        )
+        assert 'password = "geheim"' in daemon.file.read_text()
+        assert daemon.command("reload").stdout == "nothing has changed\n"
+        assert daemon.are_in("carp1")
+        assert daemon.has_address("192.168.1.77")
+
+
+def test_an_address_that_the_kernel_refuses_changes_nothing(segment: Segment, tmp_path: Path) -> None:
+    more = 'mac = "interface"'
+    with Toml(segment, "a", tmp_path, host(1, more=more)) as daemon:
+        wait_until(lambda: daemon.are_in("carp1"), STARTED_S)
+        before = daemon.hosts["carp1"]
+        segment.run("a", ["sysctl", "-qw", "net.ipv6.conf.fxp0.disable_ipv6=1"])
+        daemon.file.write_text(host(1, more=more).replace('"]', '", "fd00::9/64"]'))
+
+        for words in (("ifconfig", "carp1", "alias", "fd00::9/64"), ("reload",)):
+            done = daemon.command(*words, "--yes")
+            assert (done.returncode, "cannot add fd00::9/64 to fxp0: IPv6 is switched off there" in done.stderr) == (
+                1,
+                True,
+            )
+        after = daemon.hosts["carp1"]
+        assert (after.state, after.epoch, after.addresses) == ("MASTER", before.epoch, before.addresses)
+
+
+def test_an_address_that_is_shared_no_longer_is_nobodys_business(segment: Segment, tmp_path: Path) -> None:
+    with Toml(segment, "a", tmp_path, host(1)) as daemon:
+        wait_until(lambda: daemon.are_in("carp1"), STARTED_S)
+        daemon.command("ifconfig", "carp1", "alias", "192.168.1.77/24", "--yes")
+        daemon.command("ifconfig", "carp1", "-alias", "192.168.1.77", "--yes")
+        wait_until(lambda: not daemon.has_address("192.168.1.77"), 2)
+        segment.run("a", ["ip", "addr", "add", "192.168.1.77/24", "dev", "carp1"])
+        segment.run("a", ["ip", "addr", "add", "192.168.1.77/24", "dev", "fxp0"])
+        time.sleep(0.3)
+
+        assert daemon.hosts["carp1"].contested == 0
+        assert daemon.has_address("192.168.1.77")
+
+
 def test_plan_takes_another_file(segment: Segment, tmp_path: Path) -> None:
     (tmp_path / "new.toml").write_text(host(2))
     with Toml(segment, "a", tmp_path, host(1)) as daemon:

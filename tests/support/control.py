@@ -17,6 +17,7 @@ from pycarp.daemon.control_messages import (
     Change,
     HostStatus,
     LinkStatus,
+    Peer,
     Reply,
     Request,
     StatusReply,
@@ -89,6 +90,7 @@ def host_of(name: str = "carp0", **changes: object) -> HostStatus:
         "demotion": [],
         "last_change": change_of(3.25),
         "peer": None,
+        "heard": [],
         "next_s": 0.5,
         "rejected": 0,
         "contested": 0,
@@ -109,6 +111,18 @@ def change_of(s_ago: float, explanation: str = "master timed out") -> Change:
         s_ago=s_ago,
         peer=None,
         silent_s=None,
+    )
+
+
+def peer_of(source: str, *, has_left: bool = False) -> Peer:
+    """Return another host that was heard a tenth of a second ago."""
+    return Peer(
+        source=source,
+        advbase=1,
+        advskew=0,
+        heard_s_ago=0.1,
+        decision="follows the master",
+        has_left=has_left,
     )
 
 

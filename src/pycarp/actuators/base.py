@@ -51,6 +51,15 @@ class Actuator:
         """Return what the addresses are on, whose MAC address answers and why, in words; empty if unknown."""
         return ""
 
+    async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        """Raise ActuatorError if this machine refuses one of the addresses, of which ``hold`` has not been asked yet.
+
+        Those that are not there are there for a moment only. Called while the host holds others.
+        """
+
+    def set_shared(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        """Know which addresses the host shares from now on, all others having been dropped; never wait."""
+
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
         """Tell the segment that the addresses are here."""
 

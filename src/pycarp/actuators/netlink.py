@@ -145,6 +145,18 @@ class NetlinkActuator(Actuator):
             # Also of one that was cancelled: it may be added again at once, and must not go then.
             _count_down(leaving, keys)
 
+    async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        """Raise ActuatorError for an address that the kernel refuses; it is there for a moment, without a route."""
+        host = self._host(key)
+        try:
+            await self._worker.run(partial(host.try_out, addresses))
+        except OSError as exc:
+            raise ActuatorError(f"cannot add {_which(exc, addresses)} to {host.place}: {_why(exc, host)}") from exc
+
+    def set_shared(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+        """Look after these addresses of a host from now on, and after no others."""
+        self._worker.soon(partial(self._host(key).set_shared, addresses))
+
     def prolong(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
         """Let the addresses that are held stay for so many seconds from now; what others ask for goes along."""
         octets = self._host(key).prolongation(addresses, lifetime_s)

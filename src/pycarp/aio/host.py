@@ -319,6 +319,17 @@ class VirtualHost:
             self._check(config)
         self._inform(HostReconfigured(config, round(rolling_s * NS_PER_S)))
 
+    async def try_addresses(self, addresses: Iterable[Interface]) -> None:
+        """Find out whether this machine takes the addresses, before ``reconfigure`` makes the host depend on it.
+
+        A MASTER that cannot hold its addresses leaves them to another host. Those that are not shared yet are there for
+        a moment, if this host is MASTER; else nothing is tried. Raises ActuatorError with the address that is refused
+        and why.
+        """
+        self._check_is_here()
+        if self.state is State.MASTER:
+            await self._runtime.try_out(tuple(addresses))
+
     def _call(self, callback: C, is_meant: IsMeant, is_meant_now: IsMeant, *, replay_current: bool) -> C:
         self._check_thread()
         check_callback(callback)

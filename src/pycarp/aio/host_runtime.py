@@ -21,7 +21,7 @@ from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.events import Departed, Event, SettingsChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import HostKey, Interface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class HostRuntime:
         self._backends = backends
         self._forget = forget
         self._latest: HoldAddresses | DropAddresses | None = None
+        self._shared = frozenset(config.shared)
         self._dropped = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
         self._closing: asyncio.Task[None] | None = None
@@ -82,9 +83,20 @@ class HostRuntime:
         """Take note of what became of an effect."""
         self.reign.note(report)
         effect = self._latest
-        is_dropped = isinstance(effect, DropAddresses) and report.action is Action.DROP and report.error is None
-        if is_dropped and effect is not None and report.epoch == effect.epoch:
+        if effect is None or report.error is not None or report.epoch != effect.epoch:
+            return
+        if report.action is Action.DROP and isinstance(effect, DropAddresses):
             self._dropped.set()
+        if report.action is not Action.ANNOUNCE and self._shared != frozenset(self.config.shared):
+            # What was shared before is dropped by now, too.
+            self._shared = frozenset(self.config.shared)
+            self._backends.actuator.set_shared(self.key, self.config.shared)
+
+    async def try_out(self, addresses: tuple[Interface, ...]) -> None:
+        """Raise ActuatorError if this machine refuses one of the addresses that are not shared yet."""
+        more = tuple(each for each in addresses if each not in self.config.shared)
+        if more:
+            await self._backends.actuator.try_out(self.key, more)
 
     def publish(self, event: Event) -> None:
         """Let observers know of an event; what follows from new settings, and from the end, is begun."""

@@ -14,6 +14,7 @@ from pycarp.config import ConfigProblems, NodeConfig, Problem, grammars
 from pycarp.config.check import CheckedFile, Finding, Severity, count
 from pycarp.config.check import check as findings_of
 from pycarp.config.grammars import Grammar
+from pycarp.daemon.planning import obstacle
 from pycarp.errors import ConfigError
 from pycarp.system.interfaces import own_interfaces
 from pycarp.vocabulary import LinkFacts
@@ -64,7 +65,7 @@ def check(
     """
     links = () if elsewhere else _links()
     checked = [_checked(path, grammar, dialect, renames, links) for path in files]
-    found = findings_of(checked, links)
+    found = findings_of(checked, links, obstacle=obstacle)
     click.echo(_json(checked, found) if as_json else _text(checked, found))
     if count(found, Severity.ERROR):
         click.get_current_context().exit(EXIT_ERRORS)

@@ -23,7 +23,9 @@ Examples:
 The addresses are dropped first, then a bow-out lets the next host take over: a few milliseconds.
 This host stays demoted, so that it takes nothing back by itself, until --back or a restart.
 When nobody is heard to be MASTER in time, it takes the addresses back."""
-    + exit_status("1 is that nobody took over or no daemon answers, 2 that this host is not MASTER.")
+    + exit_status(
+        "1 is that nobody took over or no daemon answers, 2 that this host is not MASTER, or handed nothing over."
+    )
 )
 @click.argument("host")
 @click.option(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pycarp.cli.confirmation import confirm, yes_option
 from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.administration import last_address
 from pycarp.daemon.control_client import request
@@ -19,6 +20,7 @@ from pycarp.daemon.control_messages import (
     StatusReply,
     StatusRequest,
 )
+from pycarp.daemon.planning import unheard
 from pycarp.errors import UsageError
 
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
@@ -55,15 +57,16 @@ Examples:
 
 \b
 rolling is understood by pycarp alone: with other systems on the segment leave it out.
-They stop hearing us until they have the same addresses and the same password."""
+They stop hearing us until they have the same addresses and the same password: while others are
+heard, or may listen, a change without it asks in a terminal and warns elsewhere."""
     + exit_status(),
 )
 @click.argument("name", required=False)
 @click.argument("words", nargs=-1, metavar="[up|down|state STATE|advskew N|advbase N|alias ADDRESS|...]...")
-@click.option("--force", is_flag=True, help="Remove the last address of a host, and the host with it, unasked.")
 @click.option("-g", "group", metavar="GROUP", help="Show or change the demotion of an interface group.")
+@yes_option
 @control_option
-def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, force: bool, control: Path) -> None:
+def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, is_sure: bool, control: Path) -> None:
     """Show virtual hosts as FreeBSD's ifconfig does, or change one."""
     if misspelt := next((each for each in (name, *words) if each is not None and each.startswith("--")), None):
         raise click.NoSuchOption(misspelt)
@@ -78,7 +81,9 @@ def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, for
     if rest:
         assert name is not None
         change = parse(name if vhid is None else f"{vhid}@{name}", rest)
-        change.is_forced = force or _is_confirmed(change, control)
+        change.is_forced = is_sure or _is_confirmed(change, control)
+        if not change.is_forced:
+            confirm(_warnings(change, control), is_sure=is_sure)
         request(control, change, DoneReply)
         return
     hosts = request(control, StatusRequest(), StatusReply).hosts
@@ -100,6 +105,15 @@ def _is_confirmed(change: IfconfigRequest, control: Path) -> bool:
                 click.confirm(f"{last_address(host.name, change.remove)}. Go on?", abort=True)
                 return True
     return False
+
+
+def _warnings(change: IfconfigRequest, control: Path) -> list[str]:
+    """Return what to say before hosts that are heard stop hearing this one."""
+    if change.rolling_s or not (change.add or change.remove or change.passphrase is not None):
+        return []
+    hosts = request(control, StatusRequest(), StatusReply).hosts
+    meant = [host for host in hosts if change.host in (host.name, f"{host.vhid}@{host.interface}")]
+    return [text for host in meant for text in unheard(host.name, host.state, (each.source for each in host.heard))]
 
 
 def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:

@@ -4,7 +4,7 @@ Pure: whoever calls has read the files, asked the machine for its devices, and l
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
@@ -68,15 +68,22 @@ class CheckedFile:
     says_preempt: bool = False
 
 
-def check(files: Sequence[CheckedFile], links: Sequence[LinkFacts] = ()) -> list[Finding]:
+def check(
+    files: Sequence[CheckedFile],
+    links: Sequence[LinkFacts] = (),
+    *,
+    obstacle: Callable[[HostConfig], str] = lambda _host: "",
+) -> list[Finding]:
     """Return what is wrong or will not work, by file and place.
 
     ``links`` are the devices of the machine for which the files are meant, without the addresses that pycarp has put
-    there; without any, nothing is said about devices.
+    there; without any, nothing is said about devices. ``obstacle`` says why a host cannot work on its device, empty if
+    it can.
     """
     found = [Finding(Severity.ERROR, problem) for file in files for problem in file.problems]
     for file in files:
         found += _of_one(file, links)
+        found += _of_obstacles(file, obstacle) if links else ()
     machines = _machines(files)
     for members in machines:
         found += _of_a_machine(members)
@@ -131,6 +138,14 @@ def _owner(address: Interface, host: HostConfig, links: Sequence[LinkFacts]) -> 
     """Return the device that has a shared address; a link-local one may be on any other link than the host's."""
     names = (facts.name.partition(":")[0] for facts in links if address.ip in [each.ip for each in facts.addresses])
     return next((name for name in names if name == host.interface or not address.ip.is_link_local), None)
+
+
+def _of_obstacles(file: CheckedFile, obstacle: Callable[[HostConfig], str]) -> Iterator[Finding]:
+    if file.config is None:
+        return
+    for host in file.config.hosts:
+        if why := obstacle(host):
+            yield _warning(file.path, _place(file.config, host), why, "use an Ethernet device of the segment")
 
 
 def _of_sysctls(path: str, config: NodeConfig) -> Iterator[Finding]:

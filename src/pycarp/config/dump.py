@@ -142,7 +142,7 @@ def hostname_carp(config: NodeConfig) -> list[Document]:
 def toml(config: NodeConfig) -> list[Document]:
     """Return pycarp's own grammar, which can say everything."""
     # Imported here because it comes with an extra.
-    import tomli_w  # noqa: PLC0415
+    import tomlkit  # noqa: PLC0415
 
     tables: dict[str, object] = {}
     node: dict[str, object] = {
@@ -153,7 +153,7 @@ def toml(config: NodeConfig) -> list[Document]:
     if node:
         tables["node"] = node
     tables["host"] = [_toml_host(host) for host in config.hosts]
-    return [Document(name="pycarp.toml", text=tomli_w.dumps(tables))]
+    return [Document(name="pycarp.toml", text=tomlkit.dumps(tables))]
 
 
 def ucarp(config: NodeConfig, *, sources: Mapping[str, IPv4Address]) -> list[Document]:

@@ -43,10 +43,13 @@ class Administration:
             await self._end(host)
             return
         if request.changes_settings:
+            addresses = self._addresses(host, request)
+            if addresses is not None:
+                await host.try_addresses(addresses)
             host.reconfigure(
                 advbase=request.advbase,
                 advskew=request.advskew,
-                addresses=self._addresses(host, request),
+                addresses=addresses,
                 passphrase=request.passphrase,
                 rolling_s=request.rolling_s,
             )
@@ -82,6 +85,10 @@ class Administration:
         """Leave the addresses of a host to the next one; HandOverError when nobody takes them."""
         host = self._find(request.host)
         if request.is_back:
+            if HANDED_OVER not in dict(host.snapshot().demotion):
+                raise UsageError(
+                    f"{host.name} has not handed its addresses over, so that there is nothing to take back"
+                )
             host.restore(HANDED_OVER)
             return HandoverReply(host=host.name)
         began_s = time.monotonic()

@@ -33,6 +33,7 @@ from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.planning import lines, obstacle
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
@@ -133,7 +134,7 @@ class Daemon:
             self._sysctls,
             source=options.source,
             config=config,
-            fixed=[name for name, _value in options.sysctls],
+            fixed=dict(options.sysctls),
             check=plane.actuator.check,
         )
         self._started_s = time.monotonic()
@@ -197,9 +198,11 @@ class Daemon:
                 return self._sysctl(name, value)
             case messages.PlanRequest(text, file, rolling_s):
                 named = None if file is None else Path(file)
-                return messages.PlanReply(await self._reloader.plan(text, named, rolling_s=rolling_s))
+                return await self._reloader.plan(text, named, rolling_s=rolling_s)
             case messages.ReloadRequest(rolling_s):
-                return messages.PlanReply(await self._reload(rolling_s))
+                return await self._reload(rolling_s)
+            case messages.DriftRequest():
+                return self._reloader.drift()
             case _:
                 assert_never(request)
 
@@ -224,11 +227,11 @@ class Daemon:
             with contextlib.suppress(CarpError):
                 await self._reload()
 
-    async def _reload(self, rolling_s: float = 0) -> list[str]:
+    async def _reload(self, rolling_s: float = 0) -> messages.PlanReply:
         """Reload and log what came of it, a line for each change or problem; raises what was wrong."""
         self._notifier.reloading()
         try:
-            changes = await self._reloader.reload(rolling_s=rolling_s)
+            reply = await self._reloader.reload(rolling_s=rolling_s)
             self._refused_reload = ""
         except (CarpError, OSError) as exc:
             problems = str(exc).splitlines() or [type(exc).__name__]
@@ -241,10 +244,12 @@ class Daemon:
         finally:
             self._notifier.ready()
             self._tell_states()
-        for change in changes or ["nothing has changed"]:
-            logger.info("carp: reload: %s", change)
+        for warning in reply.warnings:
+            logger.warning("carp: reload: %s", warning)
+        for text in lines(reply) or ["nothing has changed"]:
+            logger.info("carp: reload: %s", text)
         self._be_punctual()
-        return changes
+        return reply
 
     def _status(self) -> messages.StatusReply:
         snapshot = self._node.snapshot()
@@ -288,8 +293,9 @@ class Daemon:
         if self._plane.guardian and precaution_of(host.config).lifetime_s is None:
             text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
-
         if uses_link_mac and not follows_mac and (reason := contradiction(self._transport, host.config)):
+            self._warnings.tell(host.key, reason)
+        if reason := obstacle(host.config):
             self._warnings.tell(host.key, reason)
         if host.config.clients_may_be_misled:
             text = 'peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac = "auto"'

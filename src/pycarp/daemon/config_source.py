@@ -65,6 +65,10 @@ class ConfigSource:
             actuator=_chosen("actuator", self.actuator or config.actuator, actuators.NAMES),
         )
 
+    def names_in_file(self, interface: str) -> list[str]:
+        """Return what the file may call an interface of this machine."""
+        return [*(old for old, new in self.renames.items() if new == interface), interface]
+
     def _parse(self, text: str, grammar: Grammar, file: Path, links: Sequence[LinkFacts]) -> NodeConfig:
         return grammars.read(text, grammar, file=str(file), links=links, renames=self.renames, dialect=self.dialect)
 

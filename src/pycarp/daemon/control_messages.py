@@ -74,6 +74,10 @@ class ReloadRequest(msgspec.Struct, tag="reload", forbid_unknown_fields=True):
     rolling_s: float = 0
 
 
+class DriftRequest(msgspec.Struct, tag="drift", forbid_unknown_fields=True):
+    """Ask for what was changed while the daemon ran, with passwords: for administrators only."""
+
+
 class Cause(msgspec.Struct):
     """One entry of the demotion ledger."""
 
@@ -82,12 +86,17 @@ class Cause(msgspec.Struct):
 
 
 class Peer(msgspec.Struct, kw_only=True):
-    """Whose advertisement was heard last."""
+    """Another host, by an address of its advertisements; ``decision`` is what followed from the last one, in words.
+
+    One that ``has_left`` bowed out, or yielded and said so.
+    """
 
     source: str
     advbase: int
     advskew: int
     heard_s_ago: float
+    decision: str
+    has_left: bool
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -109,7 +118,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
 
     ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses,
     ``whereabouts`` what they are on here. ``contested`` counts how often others changed them. ``warnings`` are what an
-    operator should look at, as it was logged.
+    operator should look at, as it was logged. ``peer`` is whose advertisement was heard last, ``heard`` the last one of
+    everybody and family.
     """
 
     name: str
@@ -132,6 +142,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     demotion: list[Cause]
     last_change: Change | None
     peer: Peer | None
+    heard: list[Peer]
     next_s: float | None
     rejected: int
     contested: int
@@ -189,10 +200,85 @@ class HandoverReply(msgspec.Struct, tag="handover", kw_only=True):
     took_s: float = 0
 
 
-class PlanReply(msgspec.Struct, tag="plan"):
-    """What would change, or was changed, a line each; none without a change."""
+Value: TypeAlias = int | bool | str | list[str] | None
+"""A setting; of a password None."""
 
-    changes: list[str]
+
+class SettingChange(msgspec.Struct, kw_only=True):
+    """A setting as it is and as it is to be."""
+
+    setting: str
+    old: Value
+    new: Value
+
+
+class PlannedChange(msgspec.Struct, kw_only=True):
+    """One thing that a reload changes: ``name`` is that of a host or of a switch.
+
+    ``kind`` is added, removed, changed (in place), restarted (the host leaves and comes back), moved (likewise, to
+    another interface or vhid) or sysctl. ``about_s`` is about how long nobody answers for the addresses unless another
+    host takes over at once: 0 without an interruption, None where only another host can take over.
+    """
+
+    name: str
+    kind: str
+    what: str
+    cost: str
+    settings: list[SettingChange]
+    leaves_master: bool
+    about_s: float | None
+
+
+class Drift(msgspec.Struct, kw_only=True):
+    """One thing that was changed while the daemon ran: ``file`` is what was read last, ``running`` what holds.
+
+    ``reload`` is what a reload does to it, in words; ``can_be_saved`` says whether TOML has a word for it.
+    """
+
+    name: str
+    setting: str
+    file: Value
+    running: Value
+    reload: str
+    can_be_saved: bool
+
+
+class PlanReply(msgspec.Struct, tag="plan", kw_only=True):
+    """What a reload would change, or has changed; what was changed live; what will not work, or disturbs others."""
+
+    changes: list[PlannedChange]
+    drift: list[Drift]
+    warnings: list[str]
+
+
+class HostDrift(msgspec.Struct, kw_only=True):
+    """Settings of one host that were changed while it ran; None for those that were not.
+
+    ``interfaces`` are the names that the file may have for its interface.
+    """
+
+    name: str
+    interfaces: list[str]
+    vhid: int
+    advbase: int | None = None
+    advskew: int | None = None
+    addresses: list[str] | None = None
+    password: str | None = None
+
+
+class DriftReply(msgspec.Struct, tag="drift", kw_only=True):
+    """What was changed live and a file can say: ``file`` is the daemon's own, ``sysctls`` have short names.
+
+    ``grammar`` is the one that the daemon reads files in, empty where each tells its own.
+
+    ``left_out`` is what no file can say, in words.
+    """
+
+    file: str
+    grammar: str
+    hosts: list[HostDrift]
+    sysctls: dict[str, int]
+    left_out: list[str]
 
 
 class DoneReply(msgspec.Struct, tag="done"):
@@ -207,9 +293,18 @@ class RefusedReply(msgspec.Struct, tag="refused"):
 
 
 Request: TypeAlias = (
-    StatusRequest | IfconfigRequest | GroupRequest | HandoverRequest | SysctlRequest | PlanRequest | ReloadRequest
+    StatusRequest
+    | IfconfigRequest
+    | GroupRequest
+    | HandoverRequest
+    | SysctlRequest
+    | PlanRequest
+    | ReloadRequest
+    | DriftRequest
 )
-Reply: TypeAlias = StatusReply | GroupReply | HandoverReply | SysctlReply | PlanReply | DoneReply | RefusedReply
+Reply: TypeAlias = (
+    StatusReply | GroupReply | HandoverReply | SysctlReply | PlanReply | DriftReply | DoneReply | RefusedReply
+)
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

@@ -59,7 +59,7 @@ class HostSet:
         self._locks = locks
         self._on_event = on_event
         self._on_added = on_added
-        self._exists = exists
+        self.exists = exists
         self._waiting: dict[HostKey, Waiting] = {}
         self._followers: dict[HostKey, asyncio.Task[None]] = {}
         self._trying = asyncio.Lock()
@@ -99,7 +99,7 @@ class HostSet:
         Raises UsageError when another process has it, and what ``Node.add`` raises.
         """
         await self._locks.take([config.key])
-        if not self._exists(config.interface):
+        if not self.exists(config.interface):
             cause = _missing(config.interface)
             with about(_fields(config)):
                 logger.warning("carp: %s: %s", config.name, cause)
@@ -152,7 +152,7 @@ class HostSet:
             await asyncio.sleep(LOOK_EVERY_S)
             for each in self.waiting:
                 async with self._trying:
-                    if each.config.key in self._waiting and self._exists(each.config.interface):
+                    if each.config.key in self._waiting and self.exists(each.config.interface):
                         await self._try(each)
 
     async def _try(self, waiting: Waiting) -> None:

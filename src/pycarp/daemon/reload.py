@@ -5,14 +5,15 @@ from dataclasses import dataclass, fields
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
+from pycarp.dialects import Dialect
 from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
 
-_IN_PLACE = frozenset({"advbase", "advskew", "preempt", "addresses", "passphrase", "peers"})
+IN_PLACE = frozenset({"advbase", "advskew", "preempt", "addresses", "passphrase", "peers"})
 """What ``VirtualHost.reconfigure`` changes without leaving the state."""
 
 _GROUPS_TO_JOIN = "groups to join"
 
-_SIGNED = frozenset({"addresses", "passphrase"})
+SIGNED = frozenset({"addresses", "passphrase"})
 """What hosts must agree on to hear each other."""
 
 
@@ -63,7 +64,31 @@ class Addition:
         return self.new.key
 
 
-Change = Removal | Reconfiguration | Replacement | Addition
+class Move(_FromTo):
+    """A host leaves and comes back on another interface, or with another vhid."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> HostKey:
+        """Whose change it is: what the host is called while it runs."""
+        return self.old.key
+
+
+Change = Removal | Reconfiguration | Replacement | Move | Addition
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a change costs, in words.
+
+    ``about_s`` is about how long nobody answers for the addresses unless another host takes over at once: 0 without an
+    interruption, None where only another host can take over.
+    """
+
+    text: str
+    leaves_master: bool = False
+    about_s: float | None = 0.0
 
 
 def diff(old: Iterable[HostConfig], new: Iterable[HostConfig]) -> tuple[Change, ...]:
@@ -74,40 +99,87 @@ def diff(old: Iterable[HostConfig], new: Iterable[HostConfig]) -> tuple[Change, 
     Hosts with equal settings are not in it.
     """
     before, after = {each.key: each for each in old}, {each.key: each for each in new}
-    removals = [Removal(each) for key, each in before.items() if key not in after]
+    gone = [each for key, each in before.items() if key not in after]
+    come = [each for key, each in after.items() if key not in before]
+    moves = _moves(gone, come)
+    removals = [Removal(each) for each in gone if each not in [move.old for move in moves]]
     both = [(before[key], after[key]) for key in before if key in after and before[key] != after[key]]
-    inplace = [Reconfiguration(one, other) for one, other in both if _changed(one, other) <= _IN_PLACE]
-    replacements = [Replacement(one, other) for one, other in both if not _changed(one, other) <= _IN_PLACE]
-    additions = [Addition(each) for key, each in after.items() if key not in before]
-    given_up = [*(each.old for each in removals), *(one for one, _other in both)]
+    inplace = [Reconfiguration(one, other) for one, other in both if differing(one, other) <= IN_PLACE]
+    replacements = [Replacement(one, other) for one, other in both if not differing(one, other) <= IN_PLACE]
+    additions = [Addition(each) for each in come if each not in [move.new for move in moves]]
+    given_up = [*gone, *(one for one, _other in both)]
     late = [each for each in additions if any(_is_in_way(one, each.new) for one in given_up)]
     first = [each for each in additions if each not in late]
-    return (*first, *inplace, *removals, *replacements, *late)
+    return (*first, *inplace, *removals, *replacements, *moves, *late)
 
 
-def price(change: Change, states: Mapping[HostKey, State], *, rolling_s: float = 0) -> str:
-    """Return in one line what a change is and what it costs; ``states`` are those of the hosts that run.
+def words(change: Change) -> str:
+    """Return in a few words what a change is; no passphrase is shown."""
+    match change:
+        case Removal():
+            return "removed"
+        case Addition(new):
+            return f"added, shares {', '.join(str(each) for each in new.shared)}"
+        case _:
+            return _words(change.old, change.new)
 
-    No line shows a passphrase.
-    """
+
+def cost(change: Change, states: Mapping[HostKey, State], *, rolling_s: float = 0) -> Cost:
+    """Return what a change costs; ``states`` are those of the hosts that run."""
     state = states.get(change.key, State.INIT)
     match change:
-        case Removal(old):
-            return f"{old.name}: removed; {_leaving(old, state)}"
         case Addition(new):
-            shared = ", ".join(str(each) for each in new.shared)
-            return f"{new.name}: added, shares {shared}; BACKUP for about {_takeover_s(new):.1f} s at least"
-        case Replacement(old, new):
-            return f"{old.name}: {_words(old, new)}; {_replacing(old, new, state)}"
+            return Cost(f"BACKUP for about {_takeover_s(new):.1f} s at least")
         case Reconfiguration(old, new):
-            return f"{old.name}: {_words(old, new)}; {_in_place(old, new, rolling_s)}"
+            return Cost(_in_place(old, new, rolling_s))
+        case _ if state is not State.MASTER:
+            return Cost(f"no interruption, it is {state.value}")
+        case Removal(old):
+            return _leaving(old)
+        case _:
+            return _coming_back(change.old, change.new)
 
 
-def _changed(old: HostConfig, new: HostConfig) -> set[str]:
-    """Return the names of what differs; ``groups to join`` when a host must listen elsewhere than before."""
+def name_of(change: Change) -> str:
+    """Return the name of the host, as it is while it runs."""
+    return change.new.name if isinstance(change, Addition) else change.old.name
+
+
+def differing(old: HostConfig, new: HostConfig) -> set[str]:
+    """Return the names of the settings that differ; ``groups to join`` when a host must listen elsewhere than before.
+
+    A name that only repeats vhid and interface is none.
+    """
     compared = [each.name for each in fields(HostConfig) if each.compare]
     names = {name for name in compared if getattr(old, name) != getattr(new, name)}
+    if (old.name, new.name) == (str(old.key), str(new.key)):
+        names.discard("name")
     return names | ({_GROUPS_TO_JOIN} if _groups(old) != _groups(new) else set())
+
+
+def is_signed(old: HostConfig, new: HostConfig) -> bool:
+    """Return True if hosts with the old and the new settings do not hear each other."""
+    return _signed(old) != _signed(new)
+
+
+def _signed(config: HostConfig) -> tuple[object, frozenset[Address]]:
+    return config.secret, frozenset(each.ip for each in config.shared)
+
+
+def _moves(gone: Iterable[HostConfig], come: Iterable[HostConfig]) -> list[Move]:
+    """Pair hosts that leave with those that come in their place: of the same name, or with the same addresses."""
+    left, moves = list(come), []
+    for old in gone:
+        new = next((each for each in left if _is_heir(old, each)), None)
+        if new is not None:
+            left.remove(new)
+            moves.append(Move(old, new))
+    return moves
+
+
+def _is_heir(old: HostConfig, new: HostConfig) -> bool:
+    has_half = old.interface == new.interface or old.vhid == new.vhid
+    return old.name == new.name or (has_half and set(old.shared) == set(new.shared))
 
 
 def _groups(config: HostConfig) -> set[Address]:
@@ -118,25 +190,22 @@ def _is_in_way(old: HostConfig, new: HostConfig) -> bool:
     return old.name == new.name or bool({each.ip for each in old.shared} & {each.ip for each in new.shared})
 
 
-def _leaving(old: HostConfig, state: State) -> str:
-    if state is not State.MASTER:
-        return f"no interruption, it is {state.value}"
-    return (
-        "leaves MASTER, the next host takes over at once"
-        if old.dialect.bow_out
-        else (f"leaves MASTER, about {_takeover_s(old):.1f} s until the next host takes over")
-    )
+def _leaving(old: HostConfig) -> Cost:
+    if old.dialect.bow_out:
+        return Cost("leaves MASTER, the next host takes over at once", leaves_master=True, about_s=None)
+    about_s = _takeover_s(old)
+    text = f"leaves MASTER, about {about_s:.1f} s until the next host takes over"
+    return Cost(text, leaves_master=True, about_s=about_s)
 
 
-def _replacing(old: HostConfig, new: HostConfig, state: State) -> str:
-    if state is not State.MASTER:
-        return f"no interruption, it is {state.value}"
+def _coming_back(old: HostConfig, new: HostConfig) -> Cost:
     unless = " unless another host takes over at once" if old.dialect.bow_out else ""
-    return f"{old.name} leaves MASTER, about {_takeover_s(new):.1f} s{unless}"
+    about_s = _takeover_s(new)
+    return Cost(f"{old.name} leaves MASTER, about {about_s:.1f} s{unless}", leaves_master=True, about_s=about_s)
 
 
 def _in_place(old: HostConfig, new: HostConfig, rolling_s: float) -> str:
-    if not _changed(old, new) & _SIGNED:
+    if not is_signed(old, new):
         return "no interruption"
     if rolling_s:
         return f"no interruption within {rolling_s:g} s"
@@ -149,7 +218,7 @@ def _takeover_s(config: HostConfig) -> float:
 
 
 def _words(old: HostConfig, new: HostConfig) -> str:
-    return ", ".join(word for name in sorted(_changed(old, new)) for word in _word(name, old, new))
+    return ", ".join(word for name in sorted(differing(old, new)) for word in _word(name, old, new))
 
 
 def _word(name: str, old: HostConfig, new: HostConfig) -> list[str]:
@@ -160,14 +229,17 @@ def _word(name: str, old: HostConfig, new: HostConfig) -> list[str]:
             gone, come = set(old.shared) - set(new.shared), set(new.shared) - set(old.shared)
             said = [f"{_counted(come)} more"] if come else []
             return said + ([f"{_counted(gone)} less"] if gone else []) or ["addresses in another order"]
-        case "dialect":
-            return [f"dialect {old.dialect.name} -> {new.dialect.name}"]
-        case "advbase" | "advskew" | "dead_ratio" | "name" | "preempt":
-            return [f"{name} {getattr(old, name)} -> {getattr(new, name)}"]
         case "groups to join":
             return ["listens to other multicast groups"]
         case _:
-            return [f"another {name}"]
+            return [f"{name} {shown(getattr(old, name))} -> {shown(getattr(new, name))}"]
+
+
+def shown(value: object) -> str:
+    """Return a setting for people."""
+    if isinstance(value, tuple):
+        return " ".join(shown(each) for each in value) or "none"
+    return "none" if value is None else value.name if isinstance(value, Dialect) else str(value)
 
 
 def _counted(addresses: set[Interface]) -> str:

@@ -1,7 +1,7 @@
 """Carries out a reload: all of it or nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,24 +13,40 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.config import NodeConfig
+from pycarp.core.engine import HANDED_OVER
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.daemon.config_source import ConfigSource
+from pycarp.daemon.control_messages import Drift, DriftReply, PlanReply
+from pycarp.daemon.drift import LEAVES, SETS_BACK, TAKES_FILE, drift_of_hosts
 from pycarp.daemon.host_set import HostSet
-from pycarp.daemon.reload import Addition, Change, Reconfiguration, Removal, Replacement, diff, price
-from pycarp.daemon.sysctls import PREFIX, Sysctls
+from pycarp.daemon.planning import host_drift, kept, obstacle, planned, switched, unheard
+from pycarp.daemon.reload import (
+    Addition,
+    Change,
+    Move,
+    Reconfiguration,
+    Removal,
+    Replacement,
+    diff,
+    differing,
+    is_signed,
+)
+from pycarp.daemon.sysctls import NAMES, PREFIX, Sysctls
 from pycarp.errors import CarpError, ConfigError
 from pycarp.vocabulary import HostKey
 
+_DEMOTION = f"{PREFIX}demotion"
 _FAILURES = (CarpError, OSError, TimeoutError)
 
 
 class Reloader:
     """Compares what a daemon runs with what a file says, and makes the one like the other.
 
-    ``config`` is what the daemon was started with; ``fixed`` are names of switches that the command line sets;
-    ``check`` raises ConfigError when addresses of hosts cannot be shared on this machine.
+    ``config`` is what the daemon was started with; ``fixed`` are the switches that the command line sets, and their
+    values. ``check`` raises ConfigError when addresses of hosts cannot be shared on this machine; ``unfit`` says of a
+    host why its interface cannot work, empty if it can.
     """
 
     def __init__(
@@ -41,41 +57,80 @@ class Reloader:
         *,
         source: ConfigSource,
         config: NodeConfig,
-        fixed: Iterable[str],
+        fixed: Mapping[str, int],
         check: Callable[..., None] = lambda *_configs: None,
+        unfit: Callable[[HostConfig], str] = obstacle,
     ) -> None:
         self._node = node
         self._hosts = hosts
         self._sysctls = sysctls
         self._source = source
         self._config = config
-        self._fixed = frozenset(fixed)
+        self._fixed = fixed
         self._check = check
+        self._unfit = unfit
         self._reloading = asyncio.Lock()
 
-    async def plan(self, text: str | None, file: Path | None, *, rolling_s: float = 0) -> list[str]:
-        """Return a line for each thing that a reload would change, and what it costs; ``text`` None for the own file.
+    async def plan(self, text: str | None, file: Path | None, *, rolling_s: float = 0) -> PlanReply:
+        """Return what a reload would change, and what it costs; ``text`` None for the own file.
 
         Raises ConfigError for everything that is wrong with it, or cannot be changed without a restart.
         """
-        return self._lines(await self._checked(text, file), rolling_s)
+        return self._reply(await self._checked(text, file), rolling_s)
 
-    def _lines(self, config: NodeConfig, rolling_s: float) -> list[str]:
-        states: dict[HostKey, State] = {host.key: host.state for host in self._hosts.running}
-        lines = [self._line(each, states, rolling_s) for each in diff(self._hosts.configs, config.hosts)]
-        return lines + [f"{name}: {before} -> {value}" for name, before, value in self._switches(config)]
-
-    async def reload(self, *, rolling_s: float = 0) -> list[str]:
+    async def reload(self, *, rolling_s: float = 0) -> PlanReply:
         """Read the file again and make all of it so; return what was changed, in the words of ``plan``.
 
         Raises ConfigError when the file is wrong, and whatever a change raises; then everything is as before.
         """
         async with self._reloading:
             config = await self._checked(None, None)
-            lines = self._lines(config, rolling_s)
+            reply = self._reply(config, rolling_s)
             await self._change(config, rolling_s)
             self._config = config
-            return lines
+            return reply
+
+    def drift(self) -> DriftReply:
+        """Return what was changed live and a file can say, with passwords; and in words what no file can say."""
+        loaded = {each.key: each for each in self._config.hosts}
+        hosts = [
+            host_drift(loaded[each.key], each, self._source.names_in_file(each.interface))
+            for each in self._hosts.configs
+            if each.key in loaded and differing(loaded[each.key], each)
+        ]
+        names = [name for name, said, asked in self._switch_drift() if said != asked and name not in self._fixed]
+        values = {name.removeprefix(PREFIX): self._sysctls.asked(name) for name in names}
+        left = [f"{each.name}: {each.setting}" for each in self._drift(self._config) if not each.can_be_saved]
+        return DriftReply(
+            file=str(self._source.file.absolute()),
+            grammar=self._source.grammar or "",
+            hosts=hosts,
+            sysctls=values,
+            left_out=left,
+        )
+
+    def _reply(self, config: NodeConfig, rolling_s: float) -> PlanReply:
+        states: dict[HostKey, State] = {host.key: host.state for host in self._hosts.running}
+        changes = diff(self._hosts.configs, config.hosts)
+        return PlanReply(
+            changes=[*(planned(each, states, rolling_s) for each in changes), *map(switched, self._switches(config))],
+            drift=self._drift(config),
+            warnings=[*self._warnings(changes, rolling_s)],
+        )
+
+    def _warnings(self, changes: Iterable[Change], rolling_s: float) -> Iterator[str]:
+        for change in changes:
+            if isinstance(change, Reconfiguration):
+                host = self._hosts.find(change.key)
+                if host is not None and not rolling_s and is_signed(change.old, change.new):
+                    yield from unheard(host.name, host.state, (str(each.source) for each in host.snapshot().peers))
+            elif not isinstance(change, Removal) and (why := self._why_unfit(change.new)):
+                yield f"{change.new.name}: {why}"
+
+    def _why_unfit(self, config: HostConfig) -> str:
+        if not self._hosts.exists(config.interface):
+            return f"interface {config.interface} does not exist; the host is INIT until it comes"
+        return self._unfit(config)
 
     async def _checked(self, text: str | None, file: Path | None) -> NodeConfig:
         """Return what a text says, or the own file; raises ConfigError also for what only a start can change."""
@@ -91,20 +146,65 @@ class Reloader:
         self._check(*config.hosts)
         return config
 
-    def _line(self, change: Change, states: dict[HostKey, State], rolling_s: float) -> str:
-        drifted = isinstance(change, Reconfiguration) and change.new in self._config.hosts
-        return price(change, states, rolling_s=rolling_s) + (" (it was changed while it ran)" if drifted else "")
+    # Drift
+
+    def _drift(self, config: NodeConfig) -> list[Drift]:
+        loaded, file = ({each.key: each for each in one.hosts} for one in (self._config, config))
+        found = drift_of_hosts(loaded, self._hosts.configs, file)
+        for host in self._hosts.running:
+            snapshot = host.snapshot()
+            if not snapshot.admin_is_up:
+                found.append(kept(host.name, "down", file=False, running=True))
+            if HANDED_OVER in dict(snapshot.demotion):
+                found.append(kept(host.name, "handed over", file=False, running=True))
+        for group, amount in self._node.snapshot().group_demotion.items():
+            if amount:
+                found.append(kept(f"group {group}", "demotion", file=0, running=amount))
+        new, wanted = dict(config.sysctls), {name: value for name, _before, value in self._switches(config)}
+        for name, said, asked in self._switch_drift():
+            if said != asked and new.get(name) != asked:
+                fate = LEAVES if name not in wanted else SETS_BACK if wanted[name] == said else TAKES_FILE
+                can_be_saved = name not in self._fixed
+                found.append(
+                    Drift(name=name, setting="value", file=said, running=asked, reload=fate, can_be_saved=can_be_saved)
+                )
+        return found
+
+    def _switch_drift(self) -> list[tuple[str, int, int]]:
+        """Return of every switch its name, what file and command line said, and what holds."""
+        said = dict(self._config.sysctls)
+        found = []
+        for name in (PREFIX + each for each in NAMES):
+            if name == _DEMOTION:
+                before = said.get(name, 0) + self._fixed.get(name, 0)
+            else:
+                before = self._fixed.get(name, said.get(name, self._sysctls.default(name)))
+            found.append((name, before, self._sysctls.asked(name)))
+        return found
 
     def _switches(self, config: NodeConfig) -> list[tuple[str, int, int]]:
-        """Return the switches that the file sets otherwise than before: name, old and new value."""
-        before = dict(self._config.sysctls)
-        said = [(name, value) for name, value in dict(config.sysctls).items() if before.get(name) != value]
-        return [(name, self._sysctls.read(name), value) for name, value in said if name not in self._fixed]
+        """Return the switches that a reload sets: name, old and new value.
+
+        Those that the file names, or named before, get its value. ``demotion`` is a sum, to which others add while the
+        daemon runs: unless the file has the sum already, it changes by as much as the file has changed it.
+        """
+        before, after = dict(self._config.sysctls), dict(config.sysctls)
+        found = []
+        for name in dict.fromkeys([*after, *before]):
+            old, new = self._sysctls.asked(name), after.get(name, self._sysctls.default(name))
+            if name == _DEMOTION and old != new:
+                new = old + after.get(name, 0) - before.get(name, 0)
+            if old != new and (name not in self._fixed or name == _DEMOTION):
+                found.append((name, old, new))
+        return found
+
+    # Changing
 
     async def _change(self, config: NodeConfig, rolling_s: float) -> None:
         undo = AsyncExitStack()
         try:
             changes = diff(self._hosts.configs, config.hosts)
+            await self._try(changes)
             for kind, same in groupby(changes, type):
                 # Those that leave do so together; each takes the kernel a tenth of a second.
                 if kind is Removal:
@@ -112,8 +212,8 @@ class Reloader:
                 else:
                     for change in same:
                         await self._apply(change, rolling_s, undo)
-            for name, _before, value in self._switches(config):
-                self._set_switch(name, value, undo)
+            for name, before, value in self._switches(config):
+                self._set_switch(name, before, value, undo)
             if config.contest_limit != self._config.contest_limit:
                 limit = Settings().contest_limit if config.contest_limit is None else config.contest_limit
                 self._node.set_settings(replace(self._node.settings, contest_limit=limit))
@@ -121,6 +221,12 @@ class Reloader:
             # Not when it is cancelled: then all hosts leave anyway.
             await undo.aclose()
             raise
+
+    async def _try(self, changes: Iterable[Change]) -> None:
+        """Raise what the kernel says against the addresses that a MASTER gets, before anything is changed."""
+        for change in changes:
+            if isinstance(change, Reconfiguration | Replacement) and (host := self._hosts.find(change.key)) is not None:
+                await host.try_addresses(change.new.shared)
 
     async def _apply(self, change: Change, rolling_s: float, undo: AsyncExitStack) -> None:
         match change:
@@ -132,23 +238,39 @@ class Reloader:
             case Reconfiguration(old, new) if (host := self._hosts.find(new.key)) is not None:
                 _reconfigure(host, new, rolling_s)
                 undo.push_async_callback(_attempt, f"reconfigure {old.name}", partial(_back, host, old, rolling_s))
-            case Replacement(old, new) | Reconfiguration(old, new):
+            case Replacement(old, new) | Reconfiguration(old, new) | Move(old, new):
                 # One that waits for its interface has nothing to lose.
+                is_down = self._is_down(old.key)
                 await self._remove(old, undo)
                 await self._apply(Addition(new), rolling_s, undo)
+                self._set_down(new.key, is_down=is_down)
             case _:
                 assert_never(change)
 
     async def _remove(self, old: HostConfig, undo: AsyncExitStack) -> None:
+        is_down = self._is_down(old.key)
         await self._hosts.remove(old.key)
-        undo.push_async_callback(_attempt, f"add {old.name}", partial(self._hosts.add, old))
+        undo.push_async_callback(_attempt, f"add {old.name}", partial(self._add_again, old, is_down=is_down))
 
-    def _set_switch(self, name: str, value: int, undo: AsyncExitStack) -> None:
-        before = self._sysctls.read(name)
-        # What is written is added to it, and what the file had said is in it already.
-        added = value - dict(self._config.sysctls).get(name, 0) if name == f"{PREFIX}demotion" else None
-        self._sysctls.write(name, value if added is None else added)
-        undo.callback(self._sysctls.write, name, before if added is None else -added)
+    async def _add_again(self, config: HostConfig, *, is_down: bool) -> None:
+        await self._hosts.add(config)
+        self._set_down(config.key, is_down=is_down)
+
+    def _is_down(self, key: HostKey) -> bool:
+        host = self._hosts.find(key)
+        return host is not None and not host.snapshot().admin_is_up
+
+    def _set_down(self, key: HostKey, *, is_down: bool) -> None:
+        """Set a host down that an administrator had set down before it was made anew."""
+        host = self._hosts.find(key)
+        if host is not None and is_down:
+            host.down()
+
+    def _set_switch(self, name: str, before: int, value: int, undo: AsyncExitStack) -> None:
+        # What is written to the demotion is added to it.
+        is_sum = name == _DEMOTION
+        self._sysctls.write(name, value - before if is_sum else value)
+        undo.callback(self._sysctls.write, name, before - value if is_sum else before)
 
 
 async def _all(acts: Iterable[Awaitable[None]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pycarp.aio.log_records import explain
 from pycarp.core.events import StateChange
+from pycarp.core.host.decision import Peer as HeardPeer
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
@@ -37,7 +38,8 @@ def host_status(host: HostSnapshot, now_ns: int, whereabouts: str, warnings: Seq
         is_up=host.admin_is_up,
         demotion=[Cause(cause, amount) for cause, amount in host.demotion],
         last_change=None if host.last_change is None else _change(host.last_change, now_ns),
-        peer=_peer(host, now_ns),
+        peer=None if host.peer is None else _peer(host.peer, now_ns),
+        heard=[_peer(each, now_ns) for each in host.peers],
         rejected=host.rejected,
         contested=host.contested,
         whereabouts=whereabouts,
@@ -83,6 +85,7 @@ def waiting_status(waiting: Waiting) -> HostStatus:
         demotion=[],
         last_change=change,
         peer=None,
+        heard=[],
         rejected=0,
         contested=0,
         whereabouts="",
@@ -129,14 +132,14 @@ def _ago(seconds: float) -> str:
     return at.isoformat(timespec="milliseconds")
 
 
-def _peer(host: HostSnapshot, now_ns: int) -> Peer | None:
-    if host.peer is None:
-        return None
+def _peer(peer: HeardPeer, now_ns: int) -> Peer:
     return Peer(
-        source=str(host.peer.source),
-        advbase=host.peer.claim.advbase,
-        advskew=host.peer.claim.advskew,
-        heard_s_ago=_seconds(now_ns - host.peer.at_ns),
+        source=str(peer.source),
+        advbase=peer.claim.advbase,
+        advskew=peer.claim.advskew,
+        heard_s_ago=_seconds(now_ns - peer.at_ns),
+        decision=peer.decision.value,
+        has_left=peer.has_left,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
+from pycarp.core.settings import Settings
 from pycarp.dialects import UNIVERSAL, Dialect
 from pycarp.errors import UsageError
 
@@ -67,6 +68,23 @@ class Sysctls:
             "ifdown_demotion_factor": _factor(settings.ifdown_demotion_factor, self._dialect.link_down_demotion),
         }
         return values[name.removeprefix(PREFIX)]
+
+    def asked(self, name: str) -> int:
+        """Return what was asked for: of ``demotion`` the sum of what was written, else what ``read`` returns."""
+        return self._demotion if name == PREFIX + "demotion" else self.read(name)
+
+    def default(self, name: str) -> int:
+        """Return what ``asked`` returns of a switch that nobody has written."""
+        check_name(name)
+        settings = Settings()
+        return {
+            "allow": int(settings.allow),
+            "preempt": int(settings.preempt),
+            "log": LOG_CHANGES,
+            "demotion": 0,
+            "senderr_demotion_factor": self._dialect.send_errors.demotion,
+            "ifdown_demotion_factor": self._dialect.link_down_demotion,
+        }[name.removeprefix(PREFIX)]
 
     def write(self, name: str, value: int) -> None:
         """Set a switch; for ``demotion`` the value is added, as FreeBSD does it. UsageError when out of range."""

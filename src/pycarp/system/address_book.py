@@ -24,6 +24,15 @@ class AddressBook:
             self._sharers[packed] = self._sharers.get(packed, frozenset()) | {key}
         return new
 
+    def unshare(self, key: HostKey, addresses: Iterable[Interface]) -> None:
+        """Note that a host holds these addresses no more, whatever becomes of it."""
+        left = self._shared.get(key, frozenset()) - frozenset(addresses)
+        gone = self._shared.get(key, frozenset()) - left
+        self._shared[key] = left
+        for address in gone:
+            if address.packed not in {each.packed for each in left}:
+                self._forget_sharer(key, address)
+
     def shared_by(self, key: HostKey) -> frozenset[Interface]:
         """Return the addresses that a host may hold."""
         return self._shared.get(key, frozenset())
@@ -53,13 +62,16 @@ class AddressBook:
     def forget(self, key: HostKey) -> None:
         """Forget a host."""
         for address in self._shared.pop(key, frozenset()):
-            left = self._sharers.get(address.packed, frozenset()) - {key}
-            if left:
-                self._sharers[address.packed] = left
-            else:
-                self._sharers.pop(address.packed, None)
+            self._forget_sharer(key, address)
         for place in [place for place, holder in self._holders.items() if holder == key]:
             del self._holders[place]
+
+    def _forget_sharer(self, key: HostKey, address: Interface) -> None:
+        left = self._sharers.get(address.packed, frozenset()) - {key}
+        if left:
+            self._sharers[address.packed] = left
+        else:
+            self._sharers.pop(address.packed, None)
 
 
 def keys_of(addresses: Iterable[Interface]) -> frozenset[AddressKey]:

@@ -15,7 +15,9 @@ from pycarp.system.route_socket import RouteSocket
 from pycarp.vocabulary import Interface, LinkFacts, MacAddress
 
 _SIOCGIFFLAGS = 0x8913
-_IFF_UP = 0x1
+_SIOCGIFHWADDR = 0x8927
+_IFF_UP, _IFF_LOOPBACK, _IFF_POINTOPOINT, _IFF_NOARP, _IFF_MULTICAST = 0x1, 0x8, 0x10, 0x80, 0x1000
+_ETHERNET = 1
 _INTERFACE_REQUEST = struct.Struct("16sH22x")
 _EVERY_ADDRESS = struct.pack("=IHHIIBBBBI", 24, 22, 0x301, 0, 0, 0, 0, 0, 0, 0)
 """RTM_GETADDR with NLM_F_REQUEST and NLM_F_DUMP. Source: ``linux/rtnetlink.h``, ``linux/netlink.h``."""
@@ -27,7 +29,11 @@ def interfaces() -> tuple[LinkFacts, ...]:
 
     Whether a device carries is the business of a monitor; here each counts as up. Those that go meanwhile are left out.
     """
-    return tuple(found for name in netifaces.interfaces() if (found := _facts(name)))
+    found = [facts for name in netifaces.interfaces() if (facts := _facts(name))]
+    known = {facts.name for facts in found}
+    # One without any address, such as a tunnel that is down, is none for netifaces.
+    bare = [LinkFacts(name=name, is_up=True) for _index, name in socket.if_nameindex() if name not in known]
+    return (*found, *bare)
 
 
 def own_interfaces() -> tuple[LinkFacts, ...]:
@@ -47,14 +53,40 @@ def _without(facts: LinkFacts, shared: Collection[tuple[str, bytes]]) -> LinkFac
 
 def is_administratively_up(link: str) -> bool:
     """Say whether somebody has set a device up, whatever its carrier; a device that does not exist is not. Linux."""
-    request = _INTERFACE_REQUEST.pack(link.encode(), 0)
+    return bool((_ask(_SIOCGIFFLAGS, link) or 0) & _IFF_UP)
+
+
+def why_unfit(link: str, *, needs_multicast: bool = True) -> str:
+    """Return why no host can work on a device, empty if one can or if there is no such device. Linux.
+
+    Advertisements go to a multicast group unless a host has peers; clients find its addresses by ARP on Ethernet.
+    """
+    flags, kind = _ask(_SIOCGIFFLAGS, link), _ask(_SIOCGIFHWADDR, link)
+    if flags is None or kind is None:
+        return ""
+    if flags & _IFF_LOOPBACK:
+        return f"interface {link} is the loopback, on which there is no other host"
+    if flags & _IFF_POINTOPOINT:
+        return f"interface {link} is point-to-point: there is no segment whose hosts could share an address"
+    if kind != _ETHERNET:
+        return f"interface {link} is not Ethernet (type {kind}), so that no client finds a shared address by ARP"
+    if flags & _IFF_NOARP:
+        return f"interface {link} uses no ARP, so that no client finds a shared address"
+    if needs_multicast and not flags & _IFF_MULTICAST:
+        way_out = f"name the peers, or ip link set {link} multicast on"
+        return f"interface {link} knows no multicast, so that no advertisement arrives; {way_out}"
+    return ""
+
+
+def _ask(number: int, link: str) -> int | None:
+    """Return the first 16 bits that an ioctl says about a device, None when it does not exist."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
-            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, request)
+            answer = fcntl.ioctl(sock, number, _INTERFACE_REQUEST.pack(link.encode(), 0))
         except OSError:
-            return False
-    _name, flags = _INTERFACE_REQUEST.unpack(answer)
-    return bool(flags & _IFF_UP)
+            return None
+    _name, found = _INTERFACE_REQUEST.unpack(answer)
+    return int(found)
 
 
 def _facts(name: str) -> LinkFacts | None:

@@ -76,6 +76,33 @@ class SharedAddresses:
             for each in sorted(self._book.share(self.key, addresses), key=str):
                 self._journal.record(Shared(self.place, str(each)))
 
+    def set_shared(self, addresses: Collection[Interface]) -> None:
+        """Record these addresses, and strike out all others that the host does not hold."""
+        with contextlib.suppress(OSError, ActuatorError):
+            # Whoever holds them records them as well, and says so when that fails.
+            self.share(addresses)
+        left = self._book.shared_by(self.key) - set(addresses) - self._standing.held
+        for each in sorted(left, key=str):
+            self._journal.strike(Shared(self.place, str(each)))
+        self._book.unshare(self.key, left)
+
+    def try_out(self, addresses: Sequence[Interface]) -> None:
+        """Put addresses that are not there on the device or link, and take them off again; AddressError if refused."""
+        index = self._standing.link_index
+        there = self._keys_on(index)
+        tried = [each for each in addresses if key_of(each) not in there]
+        if not index or not tried:
+            return
+        versions = {each.version for each in self._standing.held}
+        try:
+            if self.device is not None:
+                self.device.open({each.version for each in tried})
+            add(self._route, index, tried, tried, lifetime_s=1)
+        finally:
+            delete(self._route, index, tried)
+            if self.device is not None and 6 not in versions:
+                self.device.shut()
+
     def hold(self, addresses: Sequence[Interface], lifetime_s: int | None) -> None:
         """Put the addresses there that are not, and let all stay for so long; raises OSError or ActuatorError."""
         self.share(addresses)

@@ -1,0 +1,95 @@
+"""What was changed in a running daemon since it read its configuration, and what a reload does to that. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from pycarp.core.host_config import HostConfig
+from pycarp.daemon.control_messages import Drift, Value
+from pycarp.daemon.reload import IN_PLACE, differing
+from pycarp.vocabulary import HostKey
+
+SETS_BACK, LEAVES, TAKES_FILE, REMOVES = (
+    "sets it back",
+    "leaves it",
+    "sets what the file says now",
+    "removes the host",
+)
+
+_SAVED = frozenset({"advbase", "advskew", "addresses", "passphrase"})
+"""What ``ifconfig`` changes in a host, so that a file can be told."""
+
+
+def drift_of_hosts(
+    loaded: Mapping[HostKey, HostConfig],
+    running: Iterable[HostConfig],
+    file: Mapping[HostKey, HostConfig],
+) -> list[Drift]:
+    """Return the settings of hosts that are not what was loaded; without those that the ``file`` has by now."""
+    found = []
+    for config in running:
+        before, after = loaded.get(config.key), file.get(config.key)
+        for name in sorted(differing(before, config) & IN_PLACE) if before is not None else ():
+            if after is None or getattr(after, name) != getattr(config, name):
+                assert before is not None
+                found.append(_drift(name, before, config, after))
+    return found
+
+
+def value_of(config: HostConfig, name: str) -> Value:
+    """Return a setting as JSON has it: addresses as texts, a password never."""
+    value = getattr(config, name)
+    if name == "passphrase":
+        return None
+    if isinstance(value, tuple):
+        return [getattr(each, "name", str(each)) for each in value]
+    if isinstance(value, bool | int) or value is None:
+        return value
+    return str(getattr(value, "value", getattr(value, "name", value)))
+
+
+def line(drift: Drift) -> str:
+    """Return a drift in one line."""
+    return f"{drift.name}: {_what(drift)} while it ran; reload {drift.reload}"
+
+
+def setting_name(name: str) -> str:
+    """Return what a setting of a host is called in TOML."""
+    return {"passphrase": "password"}.get(name, name)
+
+
+def _drift(name: str, loaded: HostConfig, running: HostConfig, file: HostConfig | None) -> Drift:
+    fate = REMOVES
+    if file is not None:
+        fate = SETS_BACK if getattr(file, name) == getattr(loaded, name) else TAKES_FILE
+    return Drift(
+        name=running.name,
+        setting=setting_name(name),
+        file=value_of(loaded, name),
+        running=value_of(running, name),
+        reload=fate,
+        can_be_saved=name in _SAVED and file is not None,
+    )
+
+
+def _what(drift: Drift) -> str:
+    match drift.setting:
+        case "password":
+            return "the password was changed"
+        case "addresses":
+            return _what_addresses(drift)
+        case "down":
+            return "it was set down"
+        case "handed over":
+            return "it handed its addresses over"
+        case "value":
+            return f"changed from {drift.file} to {drift.running}"
+        case setting:
+            return f"{setting} was changed from {drift.file} to {drift.running}"
+
+
+def _what_addresses(drift: Drift) -> str:
+    assert isinstance(drift.file, list)
+    assert isinstance(drift.running, list)
+    come = [each for each in drift.running if each not in drift.file]
+    gone = [each for each in drift.file if each not in drift.running]
+    said = [f"{' '.join(each)} {word}" for each, word in ((come, "added"), (gone, "removed")) if each]
+    return " and ".join(said) or "addresses put in another order"

@@ -1,0 +1,115 @@
+"""What ``plan`` and ``reload`` say, as it goes over the control socket."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from pycarp.core.host_config import HostConfig
+from pycarp.core.state import State
+from pycarp.daemon.control_messages import Drift, HostDrift, PlannedChange, PlanReply, SettingChange
+from pycarp.daemon.drift import LEAVES, line, setting_name, value_of
+from pycarp.daemon.reload import (
+    Addition,
+    Change,
+    Move,
+    Reconfiguration,
+    Removal,
+    Replacement,
+    cost,
+    differing,
+    name_of,
+    words,
+)
+from pycarp.errors import UsageError
+from pycarp.system.interfaces import why_unfit
+from pycarp.vocabulary import HostKey
+
+_KINDS: dict[type[Change], str] = {
+    Addition: "added",
+    Removal: "removed",
+    Reconfiguration: "changed",
+    Replacement: "restarted",
+    Move: "moved",
+}
+
+
+_UNSPECIFIED = ("::", "0.0.0.0")
+
+
+def lines(reply: PlanReply) -> list[str]:
+    """Return what a reload changes, and what was changed live, a line each."""
+    changes = [f"{each.name}: {each.what}{'; ' * bool(each.cost)}{each.cost}" for each in reply.changes]
+    return changes + [f"drift: {line(each)}" for each in reply.drift]
+
+
+def obstacle(config: HostConfig) -> str:
+    """Return why a host cannot work on its interface, empty if it can or if the interface is still to come."""
+    needs_multicast = not all(config.has_peers_in(family) for family in config.families)
+    return why_unfit(config.interface, needs_multicast=needs_multicast)
+
+
+def unheard(name: str, state: str, sources: Iterable[str]) -> list[str]:
+    """Return a warning if other hosts will not hear a host once it signs otherwise, and may become MASTER as well.
+
+    ``sources`` are where advertisements came from. A MASTER hears no BACKUP, and cannot know whether there is one.
+    """
+    heard = [each for each in dict.fromkeys(sources) if each not in _UNSPECIFIED]
+    if state == State.INIT or not (heard or state == State.MASTER):
+        return []
+    who = " and ".join(heard) or "every BACKUP"
+    until = f"until {who} has the same addresses and password, neither hears the other, and both are MASTER"
+    return [f"{name}: {until}; with rolling 60 nothing is lost where all hosts are pycarp"]
+
+
+def planned(change: Change, states: Mapping[HostKey, State], rolling_s: float) -> PlannedChange:
+    """Return a change of hosts, and what it costs; ``states`` are those of the hosts that run."""
+    price = cost(change, states, rolling_s=rolling_s)
+    return PlannedChange(
+        name=name_of(change),
+        kind=_KINDS[type(change)],
+        what=words(change),
+        cost=price.text,
+        settings=[] if isinstance(change, Addition | Removal) else list(_settings(change.old, change.new)),
+        leaves_master=price.leaves_master,
+        about_s=price.about_s,
+    )
+
+
+def _settings(old: HostConfig, new: HostConfig) -> Iterator[SettingChange]:
+    for name in sorted(differing(old, new)):
+        if hasattr(old, name):
+            yield SettingChange(setting=setting_name(name), old=value_of(old, name), new=value_of(new, name))
+
+
+def switched(switch: tuple[str, int, int]) -> PlannedChange:
+    """Return the change of a switch: its name, old and new value."""
+    name, before, value = switch
+    settings = [SettingChange(setting="value", old=before, new=value)]
+    what = f"{before} -> {value}"
+    return PlannedChange(
+        name=name, kind="sysctl", what=what, cost="", settings=settings, leaves_master=False, about_s=0.0
+    )
+
+
+def kept(name: str, setting: str, *, file: int, running: int) -> Drift:
+    """Return what was changed live, is left by a reload, and has no word in a file."""
+    return Drift(name=name, setting=setting, file=file, running=running, reload=LEAVES, can_be_saved=False)
+
+
+def host_drift(loaded: HostConfig, running: HostConfig, interfaces: list[str]) -> HostDrift:
+    """Return what was changed live in a host, for a file; UsageError for a password that no file can hold."""
+    changed = differing(loaded, running)
+    return HostDrift(
+        name=running.name,
+        interfaces=interfaces,
+        vhid=running.vhid,
+        advbase=running.advbase if "advbase" in changed else None,
+        advskew=running.advskew if "advskew" in changed else None,
+        addresses=[str(each) for each in running.shared] if "addresses" in changed else None,
+        password=_text(running) if "passphrase" in changed else None,
+    )
+
+
+def _text(config: HostConfig) -> str:
+    try:
+        return config.secret.key.rstrip(b"\x00").decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{config.name}: the password is not UTF-8, which a text file cannot hold") from None
