@@ -80,7 +80,8 @@ def test_it_works_as_its_user_with_two_capabilities(segment: Segment, folder: Wo
         assert daemon.has_address()
 
         folder.config_of(USER, LINE.format(7))
-        assert request(folder.control, ReloadRequest(), PlanReply).changes == ["carp0: advskew 0 -> 7; no interruption"]
+        (change,) = request(folder.control, ReloadRequest(), PlanReply).changes
+        assert (change.name, change.what) == ("carp0", "advskew 0 -> 7")
         request(folder.control, IfconfigRequest(host="carp0", add=["192.168.1.51/24"]), DoneReply)
         wait_until(lambda: daemon.has_address("192.168.1.51"), SOON_S)
 
