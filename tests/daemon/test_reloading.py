@@ -217,6 +217,23 @@ def test_a_host_begins_when_its_interface_comes(tmp_path: Path) -> None:
     reloaded(tmp_path, ONE, act)
 
 
+def test_a_host_that_waits_later_begins_as_well(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        async with running.hosts.looking():
+            for text, name in ((ONE + TWO, "carp1"), (ONE + TWO + THREE, "carp2")):
+                await asyncio.sleep(10)
+                running.absent = {"fxp0"}
+                running.file.write_text(text)
+                await running.reloader.reload()
+                assert [each.config.name for each in running.hosts.waiting] == [name]
+                running.absent = set()
+                await asyncio.sleep(1)
+
+        assert list(running.seen()) == ["carp0", "carp1", "carp2"]
+
+    reloaded(tmp_path, ONE, act)
+
+
 def test_what_keeps_a_host_from_starting_is_its_cause_and_is_tried_again(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         running.absent = {"fxp0"}

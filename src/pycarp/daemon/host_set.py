@@ -61,6 +61,7 @@ class HostSet:
         self._on_added = on_added
         self.exists = exists
         self._waiting: dict[HostKey, Waiting] = {}
+        self._has_waiting = asyncio.Event()
         self._followers: dict[HostKey, asyncio.Task[None]] = {}
         self._trying = asyncio.Lock()
 
@@ -104,6 +105,7 @@ class HostSet:
             with about(_fields(config)):
                 logger.warning("carp: %s: %s", config.name, cause)
             self._waiting[config.key] = Waiting(config, cause)
+            self._has_waiting.set()
             return
         try:
             await self._start(config)
@@ -149,6 +151,10 @@ class HostSet:
 
     async def _look(self) -> None:
         while True:
+            if not self._waiting:
+                # A daemon whose hosts all run does not wake up for this.
+                self._has_waiting.clear()
+                await self._has_waiting.wait()
             await asyncio.sleep(LOOK_EVERY_S)
             for each in self.waiting:
                 async with self._trying:
