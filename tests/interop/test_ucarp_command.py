@@ -4,6 +4,7 @@ ucarp reacts to a packet within a second, and to a signal as well (carp.md 8.6);
 """
 
 import itertools
+import json
 import os
 import re
 import shlex
@@ -403,3 +404,67 @@ def _exit_status(segment: Segment, program: str, words: list[str]) -> int:
 def _run(segment: Segment, program: str, words: list[str]) -> "subprocess.CompletedProcess[str]":
     argv = segment.exec_argv("a", [*PROGRAMS[program], *words])
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+
+
+# --- asked by pycarp status and the other commands
+
+
+def pycarp(segment: Segment, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command on the first host, without ``--control``."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYCARP_CONTROL", "RUNTIME_DIRECTORY")
+    }
+    argv = segment.exec_argv("a", [sys.executable, "-m", "pycarp", *words])
+    return subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=30, check=False)
+
+
+def sockets() -> set[Path]:
+    return set(Path("/run/pycarp").glob("ucarp-*"))
+
+
+def test_the_commands_find_every_ucarp_of_the_machine(segment: Segment, tmp_path: Path) -> None:
+    before = sockets()
+    other = ("-v", "2", "-a", "192.168.1.51", "--log-format", "json")
+    with (
+        Speaker(segment, "a", tmp_path / "first", OURS, "-z") as first,
+        Speaker(segment, "a", tmp_path / "second", OURS, *other) as second,
+    ):
+        wait_until(lambda: first.switches == ["BACKUP", "MASTER"] and "-> MASTER" in second.log.read_text(), SETTLED_S)
+        table = pycarp(segment, "status")
+        record = json.loads(second.lines("-> MASTER")[0])
+        down = pycarp(segment, "ifconfig", "1@fxp0", "down")
+        first.wait_for("down", "up", "down")
+        shown, which = pycarp(segment, "status", "--json"), pycarp(segment, "sysctl")
+        refused = pycarp(segment, "reload", "--control", str(second_path(before)))
+        second.tell(signal.SIGTERM)
+        killed = second.process.wait(5)
+        alone = pycarp(segment, "status")
+        first.tell(signal.SIGKILL)
+        first.process.wait(5)
+        dead = pycarp(segment, "status")
+    for path in sockets() - before:
+        path.unlink()
+
+    lines = table.stdout.splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [["1@fxp0", "1@fxp0", "MASTER"], ["2@fxp0", "2@fxp0", "MASTER"]]
+    assert (record["host"], record["state"], record["level"]) == ("2@fxp0", "MASTER", "info")
+    assert (down.returncode, down.stderr) == (0, "")
+    assert [host["state"] for host in json.loads(shown.stdout)["hosts"]] == ["INIT", "MASTER"]
+    assert which.returncode == 2
+    assert which.stderr.count("--control /run/pycarp/ucarp-fxp0-") == 2
+    assert (refused.returncode, "has no file to read again" in refused.stderr) == (2, True)
+    assert killed == -signal.SIGTERM
+    assert (alone.returncode, alone.stderr, len(alone.stdout.splitlines())) == (0, "", 2)
+    assert dead.returncode == 1
+    assert "its state is unknown" in dead.stderr
+
+
+def second_path(before: set[Path]) -> Path:
+    (found,) = (each for each in sockets() - before if "fxp0-2" in each.name and each.suffix == ".sock")
+    return found
+
+
+def test_a_socket_that_was_asked_for_and_cannot_be_made_ends_it(segment: Segment, tmp_path: Path) -> None:
+    with Speaker(segment, "a", tmp_path / "asked", OURS, "--control", "/proc/nowhere/s") as asked:
+        assert asked.process.wait(10) == 2
+    assert asked.lines("cannot make the control socket /proc/nowhere/s")

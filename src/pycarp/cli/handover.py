@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from pycarp.aio.host import HAND_OVER_TIMEOUT_S
+from pycarp.cli.daemons import one_for
 from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.control_client import TIMEOUT_S, request
 from pycarp.daemon.control_messages import HandoverReply, HandoverRequest
@@ -43,7 +44,7 @@ When nobody is heard to be MASTER in time, it takes the addresses back."""
 def handover(*, host: str, timeout_s: float, back: bool, as_json: bool, control: Path) -> None:
     """Leave the addresses of HOST, which is MASTER here, to the next host."""
     message = HandoverRequest(host=host, timeout_s=timeout_s, is_back=back)
-    reply = request(control, message, HandoverReply, timeout_s=TIMEOUT_S + timeout_s)
+    reply = request(one_for(control, host), message, HandoverReply, timeout_s=TIMEOUT_S + timeout_s)
     if as_json:
         click.echo(msgspec.json.encode(reply).decode())
     elif back:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pycarp.cli.confirmation import confirm, yes_option
+from pycarp.cli.daemons import ask_all, merged, one_for
 from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.administration import last_address
 from pycarp.daemon.control_client import request
@@ -72,7 +73,7 @@ def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, is_
         raise click.NoSuchOption(misspelt)
     if group is not None:
         by = parse_demotion(() if name is None else (name, *words))
-        reply = request(control, GroupRequest(group, by), GroupReply)
+        reply = request(one_for(control), GroupRequest(group, by), GroupReply)
         click.echo(f"{reply.group}: carp demote count {reply.demotion} ({', '.join(reply.hosts)})")
         if reply.warning:
             click.echo(f"pycarp: warning: {reply.warning}", err=True)
@@ -81,12 +82,13 @@ def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, is_
     if rest:
         assert name is not None
         change = parse(name if vhid is None else f"{vhid}@{name}", rest)
+        control = one_for(control, change.host)
         change.is_forced = is_sure or _is_confirmed(change, control)
         if not change.is_forced:
             confirm(_warnings(change, control), is_sure=is_sure)
         request(control, change, DoneReply)
         return
-    hosts = request(control, StatusRequest(), StatusReply).hosts
+    hosts = merged(ask_all(control).daemons).hosts
     chosen = [host for host in hosts if _is_meant(host, name, vhid)]
     if not chosen:
         known = ", ".join(host.name for host in hosts) or "none"

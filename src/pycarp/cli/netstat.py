@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from pycarp.cli.daemons import ask_all, merged
 from pycarp.cli.options import control_option, exit_status
 from pycarp.core.statistics import DropReason, Statistic
-from pycarp.daemon.control_client import request
-from pycarp.daemon.control_messages import LinkStatus, StatusReply, StatusRequest
+from pycarp.daemon.control_messages import LinkStatus, StatusReply
 from pycarp.errors import UsageError
 
 _LINES = {
@@ -48,7 +48,7 @@ for a bad address list is among what is discarded for bad authentication."""
 @control_option
 def netstat(*, interface: str | None, as_json: bool, control: Path) -> None:
     """Show the counters of a running daemon as ``netstat -s -p carp`` does, and why packets were dropped."""
-    counted = _chosen(request(control, StatusRequest(), StatusReply), interface)
+    counted = _chosen(merged(ask_all(control).daemons), interface)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(counted), indent=2))
     else:

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
+from pycarp.cli.daemons import ask_all, merged
+from pycarp.cli.options import EXIT_FAILED, EXIT_NOT_WELL, control_option, exit_status
 from pycarp.core.state import State
 from pycarp.daemon.administration import ADMINISTRATIVE_CAUSES
-from pycarp.daemon.control_client import request
-from pycarp.daemon.control_messages import HostStatus, StatusReply, StatusRequest
+from pycarp.daemon.control_messages import HostStatus, StatusReply
 
 _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
 
@@ -31,12 +31,18 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @control_option
 def status(*, as_json: bool, control: Path) -> None:
-    """Show every virtual host of a running daemon: its state, who is master, and why it changed last."""
-    reply = request(control, StatusRequest(), StatusReply)
+    """Show every virtual host that runs here: its state, who is master, and why it changed last.
+
+    Without --control that is all of pycarp run and of every pycarp ucarp of this network namespace.
+    """
+    answers = ask_all(control)
+    reply = merged(answers.daemons)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2))
     else:
         _print(reply)
+    if not answers.is_complete:
+        click.get_current_context().exit(EXIT_FAILED)
     if not all(map(is_well, reply.hosts)):
         click.get_current_context().exit(EXIT_NOT_WELL)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pycarp.cli.daemons import one_for
 from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_client import request
@@ -31,6 +32,7 @@ allow=0 ignores what is received and keeps sending what is due."""
 def sysctl(assignments: tuple[str, ...], control: Path) -> None:
     """Show or set net.inet.carp.{allow,preempt,log,demotion,senderr_demotion_factor,ifdown_demotion_factor}."""
     parsed = [sysctls.parse(each) for each in assignments]
+    control = one_for(control)
     if not parsed:
         for name, now in request(control, StatusRequest(), StatusReply).sysctls.items():
             click.echo(f"{name}: {now}")

@@ -13,6 +13,7 @@ from pycarp.cli.refusals import refusal
 from pycarp.config.ucarp import CANNOT_START, UcarpCommand, UcarpProblems, UcarpUsage, parse
 from pycarp.daemon import ucarp_log
 from pycarp.daemon.background import Background
+from pycarp.daemon.log_output import LogFormat
 from pycarp.daemon.ucarp import Ucarp, logger, restore_default_signals
 from pycarp.errors import CarpError
 
@@ -54,6 +55,10 @@ Of pycarp alone:
       --transport=NAME   how packets are sent and received (default auto)
       --script-timeout=SECONDS
                          a script that takes longer is killed (default 60)
+      --control=PATH     socket for pycarp status and the other commands
+                         (default /run/pycarp/ucarp-IF-ID.sock, which they find)
+      --log-format=NAME  text, json or journald, to standard error, as with
+                         pycarp run; without it lines like ucarp's
 
 Signals: USR1 logs the state; USR2 makes a master step down for a while; INT,
 QUIT, TERM and HUP end it, with the down-script only if --shutdown is given.
@@ -95,10 +100,19 @@ def ucarp(words: tuple[str, ...]) -> None:
 
 def _serve(command: UcarpCommand) -> NoReturn:
     restore_default_signals()
-    ucarp_log.set_up(is_verbose=command.is_verbose, facility=command.facility)
+    ucarp_log.set_up(
+        is_verbose=command.is_verbose,
+        facility=command.facility,
+        form=LogFormat(command.log_format) if command.log_format else None,
+    )
     if command.facility is not None and command.facility not in ucarp_log.FACILITIES:
         logger.error("Unknown syslog facility: [%s]", command.facility)
-    command = replace(command, up_script=_absolute(command.up_script), down_script=_absolute(command.down_script))
+    command = replace(
+        command,
+        up_script=_absolute(command.up_script),
+        down_script=_absolute(command.down_script),
+        control=_absolute(command.control),
+    )
     background = Background.enter(status_of_a_death=CANNOT_START) if command.daemonizes else None
     status = _run(command, background)
     if background is not None:
@@ -106,9 +120,9 @@ def _serve(command: UcarpCommand) -> NoReturn:
     sys.exit(status)
 
 
-def _absolute(script: str) -> str:
+def _absolute(path: str) -> str:
     """Return a path that means the same in the background, whose folder is another."""
-    return os.path.abspath(script) if script else ""
+    return os.path.abspath(path) if path else ""
 
 
 def _run(command: UcarpCommand, background: Background | None) -> int:

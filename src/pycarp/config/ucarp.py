@@ -19,6 +19,7 @@ from pycarp.errors import ConfigError
 from pycarp.system.bounded_read import read_first_line
 
 SCRIPT_TIMEOUT_S = 60
+LOG_FORMATS = ("text", "json", "journald")
 SCRIPT_TIMEOUT_MAX_S = 24 * 3600
 
 BAD_ARGUMENTS = 1
@@ -50,7 +51,7 @@ _LONG_BY_SHORT = {
     "f": "facility=",
     "x": "xparam=",
 }
-_LONG_ONLY = ("mcastip=", "dialect=", "transport=", "script-timeout=")
+_LONG_ONLY = ("mcastip=", "dialect=", "transport=", "script-timeout=", "control=", "log-format=")
 """All but the first are ours; none makes an abbreviation ambiguous that ucarp understands."""
 
 LONG_OPTIONS = frozenset(name.removesuffix("=") for name in (*_LONG_BY_SHORT.values(), *_LONG_ONLY))
@@ -90,7 +91,8 @@ class UcarpCommand:
     """What a command line asks for.
 
     ``interface`` is empty where none is named. ``facility`` is None where syslog is not wanted. ``ignored_arguments``
-    counts the words that are no options, which ucarp passes over.
+    counts the words that are no options, which ucarp passes over. ``control`` is empty for the usual socket,
+    ``log_format`` for ucarp's own lines.
     """
 
     interface: str
@@ -118,6 +120,8 @@ class UcarpCommand:
     script_timeout_s: int = SCRIPT_TIMEOUT_S
     ignored_arguments: int = 0
     passfile: str = ""
+    control: str = ""
+    log_format: str = ""
 
     def host(self, interface: str = "") -> HostConfig:
         """Return the virtual host; ``interface`` is the device where the command line names none."""
@@ -190,6 +194,7 @@ class _Reader:
         dead_ratio = self._number("deadratio", 1, 255, DEAD_RATIO)
         dialect = self._dialect()
         self._check_transport()
+        self._check_log_format()
         timeout_s = self._number("script-timeout", 1, SCRIPT_TIMEOUT_MAX_S, SCRIPT_TIMEOUT_S)
         if secret is None or source is None or address is None or dialect is None or self._problems:
             raise UcarpProblems(self._problems, self._exit_status, self._options)
@@ -220,6 +225,8 @@ class _Reader:
             script_timeout_s=timeout_s,
             ignored_arguments=self._ignored_arguments,
             passfile=self._said.get("passfile", ""),
+            control=self._said.get("control", ""),
+            log_format=self._said.get("log-format", ""),
         )
         self._check(command)
         return command
@@ -275,6 +282,11 @@ class _Reader:
         name = self._said.get("transport", "auto")
         if name not in transports.NAMES:
             self._complain("transport", f"unknown transport {name!r}; known are: {', '.join(transports.NAMES)}")
+
+    def _check_log_format(self) -> None:
+        name = self._said.get("log-format", "")
+        if name not in ("", *LOG_FORMATS):
+            self._complain("log-format", f"unknown log format {name!r}; known are: {', '.join(LOG_FORMATS)}")
 
     def _dialect(self) -> Dialect | None:
         try:

@@ -21,7 +21,6 @@ from pycarp.config.model import NodeConfig
 from pycarp.core.events import Departed, Event, StateChange
 from pycarp.core.precaution import precaution_of
 from pycarp.core.settings import Settings
-from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
@@ -37,7 +36,7 @@ from pycarp.daemon.planning import lines, obstacle
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
-from pycarp.daemon.status import counters_of, host_status, link_status, waiting_status
+from pycarp.daemon.status import status_reply
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.daemon.unprivileged import Outcome
 from pycarp.daemon.warnings import Warnings, contradiction
@@ -195,7 +194,7 @@ class Daemon:
             case messages.HandoverRequest():
                 return await self._administration.hand_over(request)
             case messages.SysctlRequest(name, value):
-                return self._sysctl(name, value)
+                return self._sysctls.answer(name, value)
             case messages.PlanRequest(text, file, rolling_s):
                 named = None if file is None else Path(file)
                 return await self._reloader.plan(text, named, rolling_s=rolling_s)
@@ -252,34 +251,16 @@ class Daemon:
         return reply
 
     def _status(self) -> messages.StatusReply:
-        snapshot = self._node.snapshot()
-        now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
-        return messages.StatusReply(
-            version=messages.VERSION,
+        return status_reply(
+            self._node.snapshot(),
             hostname=self._config.hostname,
-            pid=os.getpid(),
-            uptime_s=round(time.monotonic() - self._started_s, 3),
+            uptime_s=time.monotonic() - self._started_s,
             transport=self._transport,
-            hosts=[
-                *(self._host_status(host, now_ns) for host in snapshot.hosts),
-                *(waiting_status(each) for each in self._hosts.waiting),
-            ],
             sysctls=self._sysctls.all(),
-            counters=counters_of(snapshot.statistics),
-            links={link: link_status(each) for link, each in snapshot.links.items()},
-            groups=dict(snapshot.group_demotion),
+            whereabouts=self._plane.actuator.whereabouts,
+            warnings=self._warnings.about,
+            waiting=self._hosts.waiting,
         )
-
-    def _host_status(self, host: HostSnapshot, now_ns: int) -> messages.HostStatus:
-        whereabouts = self._plane.actuator.whereabouts(host.key)
-        return host_status(host, now_ns, whereabouts, self._warnings.about(host.key))
-
-    def _sysctl(self, name: str, value: int | None) -> messages.SysctlReply:
-        before = self._sysctls.read(name)
-        if value is not None:
-            self._sysctls.write(name, value)
-        warning = "" if value is None else self._sysctls.warning(name)
-        return messages.SysctlReply(name=name, before=before, value=self._sysctls.read(name), warning=warning)
 
     def _greet(self, host: VirtualHost) -> None:
         name = "" if host.name == str(host.key) else f"{host.name} "

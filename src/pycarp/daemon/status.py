@@ -1,18 +1,50 @@
 """From snapshots to what the control socket says."""
 
+import asyncio
 import datetime
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pycarp.aio.log_records import explain
 from pycarp.core.events import StateChange
 from pycarp.core.host.decision import Peer as HeardPeer
-from pycarp.core.snapshot import HostSnapshot
+from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
-from pycarp.daemon.control_messages import Cause, Change, HostStatus, LinkStatus, Peer
+from pycarp.daemon.control_messages import VERSION, Cause, Change, HostStatus, LinkStatus, Peer, StatusReply
 from pycarp.daemon.host_set import Waiting
-from pycarp.vocabulary import NS_PER_S
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+
+def status_reply(
+    snapshot: EngineSnapshot,
+    *,
+    hostname: str,
+    uptime_s: float,
+    transport: str,
+    sysctls: Mapping[str, int],
+    whereabouts: Callable[[HostKey], str] = lambda _key: "",
+    warnings: Callable[[HostKey], Sequence[str]] = lambda _key: (),
+    waiting: Iterable[Waiting] = (),
+) -> StatusReply:
+    """Return everything about the hosts of this process; called in its event loop, whose clock is the engine's."""
+    now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
+    return StatusReply(
+        version=VERSION,
+        hostname=hostname,
+        pid=os.getpid(),
+        uptime_s=round(uptime_s, 3),
+        transport=transport,
+        hosts=[
+            *(host_status(host, now_ns, whereabouts(host.key), warnings(host.key)) for host in snapshot.hosts),
+            *(waiting_status(each) for each in waiting),
+        ],
+        sysctls=dict(sysctls),
+        counters=counters_of(snapshot.statistics),
+        links={link: link_status(each) for link, each in snapshot.links.items()},
+        groups=dict(snapshot.group_demotion),
+    )
 
 
 def host_status(host: HostSnapshot, now_ns: int, whereabouts: str, warnings: Sequence[str] = ()) -> HostStatus:

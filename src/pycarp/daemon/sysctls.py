@@ -6,6 +6,7 @@ from dataclasses import replace
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.core.settings import Settings
+from pycarp.daemon.control_messages import SysctlReply
 from pycarp.dialects import UNIVERSAL, Dialect
 from pycarp.errors import UsageError
 
@@ -118,6 +119,14 @@ class Sysctls:
     def _dialect(self) -> Dialect:
         """Whose factors hold while none are set: those of the first host."""
         return next((host.config.dialect for host in self._node.hosts), UNIVERSAL)
+
+    def answer(self, name: str, value: int | None) -> SysctlReply:
+        """Read a switch, or set it if there is a value; UsageError for an unknown one or a value out of range."""
+        before = self.read(name)
+        if value is not None:
+            self.write(name, value)
+        warning = "" if value is None else self.warning(name)
+        return SysctlReply(name=name, before=before, value=self.read(name), warning=warning)
 
     def all(self) -> dict[str, int]:
         """Return every switch by its full name."""

@@ -6,23 +6,35 @@ Not copied: scripts do not make it deaf and mute, and a lost link is noticed, an
 import asyncio
 import contextlib
 import logging
+import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Interface
+from pathlib import Path
+from types import FrameType
 
+from pycarp import transports
 from pycarp.actuators.scripts import ScriptActuator
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.log_records import log_event
 from pycarp.aio.node import Node
 from pycarp.config.ucarp import UcarpCommand
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
+from pycarp.daemon import control_server
+from pycarp.daemon.callers import SERVICE_GROUP
+from pycarp.daemon.control_desk import ControlDesk
+from pycarp.daemon.control_paths import ucarp_path
+from pycarp.daemon.event_logger import EventLogger
+from pycarp.daemon.sysctls import Sysctls
+from pycarp.daemon.ucarp_control import UcarpControl
 from pycarp.errors import CarpError, ConfigError
 from pycarp.monitors import system_monitor
 from pycarp.monitors.base import Monitor
+from pycarp.system import state_folder
 from pycarp.system.host_locks import HostLocks
 from pycarp.system.interfaces import interfaces, is_administratively_up
+from pycarp.system.privileges import group_id
 from pycarp.vocabulary import LinkFacts
 
 STEP_DOWN_S = 3
@@ -43,6 +55,9 @@ class Ucarp:
         self._command = command
         self._interface = command.interface or _first_interface(command)
         self._stop = asyncio.Event()
+        self._desk = ControlDesk()
+        self._control: Path | None = None
+        self._events = EventLogger()
         self._last_told: State | None = None
         self._standing_up: asyncio.TimerHandle | None = None
         self._actuator = ScriptActuator(
@@ -62,6 +77,7 @@ class Ucarp:
             close_timeout_s=command.script_timeout_s + _CLOSING_S,
             actuation_timeout_s=command.script_timeout_s + _CLOSING_S,
         )
+        self._sysctls = Sysctls(self._node, self._set_log)
 
     async def run(self, *, on_ready: Callable[[], None]) -> None:
         """Take part until a signal, or until the interface is set down; ``on_ready`` is called once it takes part.
@@ -74,19 +90,41 @@ class Ucarp:
         try:
             config = self._command.host(self._interface)
             await locks.take([config.key])
-            await self._take_part(config, on_ready=on_ready)
+            async with self._controlled(config):
+                await self._take_part(config, on_ready=on_ready)
         finally:
             locks.close()
+
+    @contextlib.asynccontextmanager
+    async def _controlled(self, config: HostConfig) -> AsyncIterator[None]:
+        """Answer on the control socket; without one it takes part all the same, unless the socket was asked for."""
+        path = Path(self._command.control) if self._command.control else ucarp_path(config.interface, config.vhid)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                if not self._command.control:
+                    state_folder.make(path.parent)
+                await stack.enter_async_context(
+                    control_server.serve(path, self._desk.answer, readers=group_id(SERVICE_GROUP))
+                )
+                self._control = path
+            except (CarpError, OSError) as exc:
+                if self._command.control:
+                    raise
+                logger.warning("Warning: pycarp status cannot ask this process: %s", exc)
+            yield
 
     async def _take_part(self, config: HostConfig, *, on_ready: Callable[[], None]) -> None:
         async with self._node:
             host = await self._node.add(config)
             self._tell_state(host.state)
             follow = host.on_change(lambda change: self._tell_state(change.new))
-            chronicler = asyncio.create_task(_chronicle(host))
+            chronicler = asyncio.create_task(_chronicle(host, self._events))
             self._handle_signals(host)
+            control = UcarpControl(self._node, self._sysctls, transport=transports.choose(self._command.transport))
+            self._desk.open(control.answer)
             on_ready()
             await self._stop.wait()
+            self._desk.shut()
             host.remove_callback(follow)
             if self._standing_up is not None:
                 self._standing_up.cancel()
@@ -128,6 +166,22 @@ class Ucarp:
         if self._command.runs_script_at_exit:
             for number in _LEAVING:
                 loop.add_signal_handler(number, self._stop.set)
+            return
+        for number in _LEAVING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                # Not by the loop: it kills whatever the loop does.
+                signal.signal(number, self._die)
+
+    def _die(self, number: int, _frame: FrameType | None) -> None:
+        """End by a signal as without a handler, but leave no socket on which nobody answers."""
+        if self._control is not None:
+            for path in (self._control, self._control.with_name(f"{self._control.name}.lock")):
+                path.unlink(missing_ok=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def _set_log(self, level: int) -> None:
+        self._events.level = level
 
     def _tell_status(self) -> None:
         state = self._last_told or State.BACKUP
@@ -185,12 +239,12 @@ class _OneSource:
         return replace(facts, addresses=(self._source,))
 
 
-async def _chronicle(host: VirtualHost) -> None:
+async def _chronicle(host: VirtualHost, log: EventLogger) -> None:
     """Log what ucarp has no words for: reasons, mismatches, failures."""
     with contextlib.suppress(CarpError):
         async with host.events() as events:
             async for event in events:
-                log_event(event)
+                log.log(event, host)
 
 
 def _tell_spawn(argv: Sequence[str]) -> None:

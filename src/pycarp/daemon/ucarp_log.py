@@ -3,11 +3,12 @@
 import contextlib
 import datetime
 import logging
+import os
 import syslog
 from collections.abc import Iterable, Iterator
 
-from pycarp.daemon.log_output import STDERR, STDOUT, DescriptorWriter, lead_nowhere
-from pycarp.daemon.log_thread import LogThread
+from pycarp.daemon.log_output import STDERR, STDOUT, DescriptorWriter, LogFormat, choose, lead_nowhere
+from pycarp.daemon.log_thread import LogThread, Write
 
 IDENTITY = "ucarp"
 
@@ -36,12 +37,18 @@ _PRIORITIES = {
 }
 
 
-def set_up(*, is_verbose: bool, facility: str | None) -> None:
-    """Let every logger of this process write like ucarp; None or a name that is not in ``FACILITIES``: no syslog."""
+def set_up(*, is_verbose: bool, facility: str | None, form: LogFormat | None = None) -> None:
+    """Let every logger of this process write like ucarp; None or a name that is not in ``FACILITIES``: no syslog.
+
+    With a ``form`` it writes to standard error as ``pycarp run`` does, and to nothing else.
+    """
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     # Who asks for ucarp's debugging has no use for that of the libraries.
     logging.getLogger("pycarp").setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    if form is not None:
+        root.addHandler(_Formatted(choose(form, descriptor=STDERR, environment=os.environ)))
+        return
     to_stdout, to_stderr = _ToDescriptor(STDOUT), _ToDescriptor(STDERR)
     to_stdout.addFilter(lambda record: record.levelno < logging.WARNING)
     to_stderr.setLevel(logging.WARNING)
@@ -59,8 +66,9 @@ def set_up(*, is_verbose: bool, facility: str | None) -> None:
 def in_thread() -> Iterator[None]:
     """Let the log stop nothing while the context lasts: a thread writes it. Call it after the last fork."""
     root = logging.getLogger()
-    handlers = [each for each in root.handlers if isinstance(each, _ToDescriptor | _ToSyslog)]
-    thread = LogThread(lambda record: _dispatch(record, handlers))
+    handlers = [each for each in root.handlers if isinstance(each, _ToDescriptor | _ToSyslog | _Formatted)]
+    formatted = next((each for each in handlers if isinstance(each, _Formatted)), None)
+    thread = LogThread(formatted.write if formatted else lambda record: _dispatch(record, handlers))
     for handler in handlers:
         root.removeHandler(handler)
     root.addHandler(thread)
@@ -93,6 +101,18 @@ class _ToDescriptor(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):
             self._write(record)
+
+
+class _Formatted(logging.Handler):
+    """Lines, objects or fields as ``pycarp run`` writes them."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__()
+        self.write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            self.write(record)
 
 
 class _Formatter(logging.Formatter):

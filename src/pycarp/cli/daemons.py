@@ -1,0 +1,107 @@
+"""Which pycarp processes of this machine a command asks: that of --control, else all whose sockets are found."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+from click.core import ParameterSource
+
+from pycarp.daemon.control_client import request
+from pycarp.daemon.control_messages import HostStatus, LinkStatus, StatusReply, StatusRequest
+from pycarp.daemon.control_paths import ucarp_paths
+from pycarp.errors import ControlError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A process that answered, on which socket."""
+
+    path: Path
+    reply: StatusReply
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its hosts."""
+        return [each.name for each in self.reply.hosts]
+
+    def has(self, name: str) -> bool:
+        """Whether one of its hosts has this name, this vhid and interface, or is on this interface."""
+        return any(name in (each.name, f"{each.vhid}@{each.interface}", each.interface) for each in self.reply.hosts)
+
+
+def paths_of(control: Path) -> list[Path]:
+    """Return the sockets that a command asks: ``control`` if it was named, else those of ``pycarp ucarp``, too."""
+    context = click.get_current_context()
+    if context.get_parameter_source("control") is not ParameterSource.DEFAULT:
+        return [control]
+    others = ucarp_paths()
+    return [control, *others] if control.exists() or not others else others
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What could be asked, and whether that is all there is."""
+
+    daemons: list[Daemon]
+    is_complete: bool
+
+
+def ask_all(control: Path) -> Answers:
+    """Ask every process for its status; who does not answer is told on standard error. ControlError when none does."""
+    found, failures = [], []
+    for path in paths_of(control):
+        try:
+            found.append(Daemon(path, request(path, StatusRequest(), StatusReply)))
+        except ControlError as exc:
+            failures.append(str(exc))
+    if not found:
+        raise ControlError("\npycarp: ".join(failures))
+    for failure in failures:
+        click.echo(f"pycarp: {failure}", err=True)
+    return Answers(found, is_complete=not failures)
+
+
+def one_for(control: Path, host: str | None = None) -> Path:
+    """Return the socket of the process that has a host, or of the only process; UsageError says which there are."""
+    paths = paths_of(control)
+    if len(paths) == 1:
+        return paths[0]
+    found = ask_all(control).daemons
+    fitting = [each for each in found if host is None or each.has(host)]
+    if len(fitting) == 1:
+        return fitting[0].path
+    if not fitting:
+        known = ", ".join(name for daemon in found for name in daemon.names)
+        raise UsageError(f"no virtual host {host!r} here; there are: {known or 'none'}")
+    which = "\n".join(f"  --control {each.path}  ({', '.join(each.names)})" for each in fitting)
+    raise UsageError(f"several pycarp processes run here; say which is meant:\n{which}")
+
+
+def merged(daemons: Sequence[Daemon]) -> StatusReply:
+    """Return one status of all hosts, with sums of counters; the first one's of what each process has for itself."""
+    first = daemons[0].reply
+    if len(daemons) == 1:
+        return first
+    replies = [each.reply for each in daemons]
+    links: dict[str, LinkStatus] = {}
+    for reply in replies:
+        for name, link in reply.links.items():
+            links[name] = _sum(links[name], link) if name in links else link
+    groups: Counter[str] = Counter()
+    for reply in replies:
+        groups.update(reply.groups)
+    hosts: list[HostStatus] = [host for reply in replies for host in reply.hosts]
+    counters = _added(*(reply.counters for reply in replies))
+    return msgspec.structs.replace(first, hosts=hosts, counters=counters, links=links, groups=dict(groups))
+
+
+def _sum(one: LinkStatus, other: LinkStatus) -> LinkStatus:
+    return LinkStatus(_added(one.counters, other.counters), _added(one.drops, other.drops), one.floods + other.floods)
+
+
+def _added(*counts: dict[str, int]) -> dict[str, int]:
+    names = dict.fromkeys(name for each in counts for name in each)
+    return {name: sum(each.get(name, 0) for each in counts) for name in names}

@@ -1,0 +1,36 @@
+"""Where control sockets are: that of ``pycarp run``, and one for each ``pycarp ucarp`` of a network namespace."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from pycarp.system import state_folder
+
+_OWN, _OF_INIT = Path("/proc/self/ns/net"), Path("/proc/1/ns/net")
+
+
+def ucarp_path(interface: str, vhid: int) -> Path:
+    """Return the control socket of a ``pycarp ucarp``; its folder may not exist yet."""
+    return _folders()[0] / f"ucarp-{interface}-{vhid}{_namespace()}.sock"
+
+
+def ucarp_paths() -> list[Path]:
+    """Return the control sockets of every ``pycarp ucarp`` of this network namespace, those of killed ones included."""
+    namespace = _namespace()
+    found = sorted(each for folder in _folders() for each in folder.glob(f"ucarp-*{namespace}.sock"))
+    return [each for each in found if namespace or ".netns-" not in each.name]
+
+
+def _folders() -> list[Path]:
+    """Return where to look, that for what this user starts first."""
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    users = [Path(own)] if os.geteuid() != 0 and own.startswith("/") else []
+    return [*users, state_folder.DEFAULT]
+
+
+def _namespace() -> str:
+    """Return what tells this network namespace from others that see the same files: nothing for that of process 1."""
+    with contextlib.suppress(OSError):
+        if (own := _OWN.stat().st_ino) != _OF_INIT.stat().st_ino:
+            return f".netns-{own}"
+    return ""
