@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pycarp.cli import cli
+from pycarp.daemon.service_unit import ServiceUnit
 from tests.support.system import require
 
 CONFIG = '[[host]]\ninterface = "lan9"\nvhid = 1\npassword = "hunter2"\naddresses = ["192.0.2.50/24"]\n'
@@ -194,11 +195,48 @@ def test_systemd_finds_nothing_wrong_with_the_unit(config: Path, unit: Path) -> 
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("more", [(), ("--user", "daemon")], ids=str)
-def test_the_exposure_is_below_three(config: Path, unit: Path, more: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("user", [None, "daemon"])
+def test_the_exposure_is_below_three(unit: Path, user: str | None) -> None:
     require("systemd-analyze", root=False)
-    service("install", *more, "--output", unit, config)
+    unit.write_text(ServiceUnit(command=(sys.executable,), arguments=("/etc/pycarp.toml",), user=user).text())
 
     done = systemd_analyze("security", "--offline=yes", "--threshold=29", "--no-pager", unit)
 
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.system
+def test_a_user_who_may_not_read_the_configuration_is_refused(config: Path, unit: Path) -> None:
+    require()
+    config.chmod(0o600)
+
+    result = service("install", "--user", "daemon", "--output", unit, config)
+
+    assert result.exit_code == 2
+    assert f"user daemon may not read {config}; chgrp daemon and chmod 640 let it" in result.stderr
+    assert not unit.exists()
+
+
+def test_a_user_who_is_not_there_is_refused(config: Path) -> None:
+    result = service("install", "--user", "nobody-here", "--dry-run", config)
+
+    assert result.exit_code == 2
+    assert "there is no user 'nobody-here'" in result.stderr
+
+
+def test_root_is_no_other_user(config: Path) -> None:
+    assert "User=" not in service("install", "--user", "root", "--dry-run", config).stdout
+
+
+def test_the_service_is_in_the_group_that_its_control_socket_is_given_to(config: Path) -> None:
+    result = service("install", "--dry-run", config, "--control-group", "daemon")
+
+    assert line(result.stdout, "SupplementaryGroups") == "daemon"
+    assert "--control-group daemon" in line(result.stdout, "ExecStart")
+
+
+def test_a_group_that_is_not_there_is_refused(config: Path) -> None:
+    result = service("install", "--dry-run", config, "--control-group", "nobody-here")
+
+    assert result.exit_code == 2
+    assert "there is no group 'nobody-here'" in result.stderr

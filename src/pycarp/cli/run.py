@@ -27,7 +27,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _RECORD_LEAST, _RECORD_MOST = 1 << 16, 1 << 40
 
 
-def _readers(group: str | None) -> int | None:
+def readers(group: str | None) -> int | None:
     """Return the number of the group that may look; UsageError when the one that was named does not exist."""
     found = group_id(group or SERVICE_GROUP)
     if group is not None and found is None:
@@ -188,7 +188,7 @@ def run(
         source=source,
         sysctls=assignments,
         record=RotatedFile(record, size=record_size, files=record_files) if record else None,
-        readers=_readers(control_group),
+        readers=readers(control_group),
     )
     paths = Paths(config=source.file, control=control, state=state, record=record)
     options = replace(options, privileges=become_unprivileged(config, paths, user=user, readers=options.readers))

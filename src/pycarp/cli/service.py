@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,21 @@ from click.core import ParameterSource
 
 import pycarp
 from pycarp.cli.options import exit_status
-from pycarp.cli.run import run, source_of
+from pycarp.cli.run import readers, run, source_of
 from pycarp.daemon import service_unit
+from pycarp.daemon.callers import SERVICE_GROUP
 from pycarp.daemon.control_client import default_path
 from pycarp.daemon.service_unit import MARK, NOTIFY_RELOAD_SINCE, ServiceUnit
-from pycarp.errors import CarpError
-from pycarp.system import state_folder
+from pycarp.daemon.unprivileged import SERVICE_USER
+from pycarp.errors import CarpError, UsageError
+from pycarp.system import privileges, state_folder
+from pycarp.system.privileges import User
 
 NAME = "pycarp"
 UNITS = Path("/etc/systemd/system")
 _MODE = 0o644
 _SYSTEMCTL_S = 10
-_FILES = ("file", "config_file", "rc_conf")
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 
 @click.group(
@@ -84,7 +88,11 @@ only with --force."""
 )
 @click.option("--dry-run", is_flag=True, help="Print the unit, and write nothing.")
 @click.option("--force", is_flag=True, help="Replace a unit that is otherwise.")
-@click.option("--user", metavar="USER", help="Run as USER, who can read the configuration.  [default: root]")
+@click.option(
+    "--user",
+    metavar="USER",
+    help=f"Run as USER, who can read the configuration.  [default: {SERVICE_USER} if there is such a user, else root]",
+)
 @click.option(
     "--credential",
     "credentials",
@@ -163,7 +171,11 @@ def _unit_of(
 ) -> ServiceUnit:
     context = run.make_context("pycarp run", list(words))
     source = source_of(context.params)
-    config = source.read()
+    with _handed_over(credentials) as handed:
+        config = source.read()
+        awaits_addresses = not source.names_interfaces
+    secrets = [each.absolute() for each in config.secret_files.values() if not each.is_relative_to(handed)]
+    read = [source.file.absolute(), *secrets]
     control, state = context.params["control"].absolute(), context.params["state"]
     if context.get_parameter_source("control") is ParameterSource.DEFAULT:
         control = _control_of(name)
@@ -173,13 +185,57 @@ def _unit_of(
         command=_command(),
         arguments=(*_given(context), "--control", str(control)),
         control=("--control", str(control)),
-        needed=(*_program(), source.file.absolute(), *(each.absolute() for each in config.secret_files.values())),
+        needed=(*_program(), *read),
         writable=tuple(each for each in dict.fromkeys(folders) if not each.is_relative_to(state_folder.DEFAULT)),
         credentials=credentials,
-        awaits_addresses=not source.names_interfaces,
-        user=user,
+        awaits_addresses=awaits_addresses,
+        user=_user(user, read),
+        group=_group(context.params["control_group"]),
         systemd=systemd,
     )
+
+
+@contextlib.contextmanager
+def _handed_over(credentials: dict[str, Path]) -> Iterator[Path]:
+    """Show the credentials as systemd will show them to the service, in the folder that is yielded."""
+    before = os.environ.get(_CREDENTIALS)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, file in credentials.items():
+            Path(folder, name).symlink_to(file)
+        os.environ[_CREDENTIALS] = folder
+        try:
+            yield Path(folder)
+        finally:
+            del os.environ[_CREDENTIALS]
+            if before is not None:
+                os.environ[_CREDENTIALS] = before
+
+
+def _user(wanted: str | None, files: list[Path]) -> str | None:
+    """Return as whom the service runs, None for root; UsageError if that is asked for and cannot read the files."""
+    try:
+        user = User.named(wanted or SERVICE_USER)
+    except UsageError:
+        if wanted is not None:
+            raise
+        return None
+    if user.uid == 0 or os.geteuid() != 0 or not privileges.may_become_others():
+        return user.name if user.uid else None
+    with privileges.rehearsed(user):
+        unread = [each for each in files if not os.access(each, os.R_OK, effective_ids=True)]
+    if not unread:
+        return user.name
+    text = f"user {user.name} may not read {unread[0]}; chgrp {user.name} and chmod 640 let it"
+    if wanted is not None:
+        raise UsageError(text)
+    click.echo(f"pycarp: warning: the service runs as root: {text}", err=True)
+    return None
+
+
+def _group(wanted: str | None) -> str | None:
+    """Return the group whose members may look, if there is one: without CAP_CHOWN the service must be in it."""
+    readers(wanted)
+    return wanted or (SERVICE_GROUP if privileges.group_id(SERVICE_GROUP) is not None else None)
 
 
 def _control_of(name: str) -> Path:

@@ -40,8 +40,8 @@ class ServiceUnit:
 
     ``command`` starts pycarp, ``arguments`` are those of ``pycarp run``, ``control`` those that other commands need to
     find this daemon. ``needed`` are the files that the daemon reads. ``credentials`` are names and files.
-    ``awaits_addresses`` starts the daemon when the network is configured. ``user`` is root unless it is given.
-    ``systemd`` is the version for which the unit is written.
+    ``awaits_addresses`` starts the daemon when the network is configured. ``user`` is root unless it is given,
+    ``group`` owns the control socket. ``systemd`` is the version for which the unit is written.
     """
 
     command: tuple[str, ...]
@@ -52,6 +52,7 @@ class ServiceUnit:
     credentials: Mapping[str, Path] = field(default_factory=dict)
     awaits_addresses: bool = False
     user: str | None = None
+    group: str | None = None
     systemd: int = NOTIFY_RELOAD_SINCE
 
     def text(self) -> str:
@@ -117,7 +118,7 @@ class ServiceUnit:
 
     def _resources(self) -> list[str]:
         return [
-            "OOMScoreAdjust=-900",
+            "OOMScoreAdjust=-1000",
             "LimitMEMLOCK=256M",
             "LimitRTPRIO=1",
             "LimitNOFILE=65536",
@@ -132,6 +133,7 @@ class ServiceUnit:
         paths = " ".join(_quoted(str(each)) for each in ("/proc/sys/net", *self.writable))
         return [
             *([f"User={self.user}", f"AmbientCapabilities={_CAPABILITIES}"] if self.user else []),
+            *([f"SupplementaryGroups={self.group}"] if self.group else []),
             f"CapabilityBoundingSet={_CAPABILITIES}",
             "NoNewPrivileges=yes",
             "ProtectSystem=strict",
