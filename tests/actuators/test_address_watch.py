@@ -345,3 +345,25 @@ async def test_what_is_put_behind_the_own_address_answers_all_the_while(namespac
     changes = [-1 if line.startswith("Deleted") else 1 for line in told.splitlines() if "local 10.77.0.50 " in line]
     assert -1 in changes
     assert min(itertools.accumulate(changes, initial=1)) == 1, told
+
+
+async def test_two_processes_that_share_a_link_do_not_move_behind_each_other(namespace: Namespace) -> None:
+    """Each would find the other's address behind its own, again and again."""
+    other = config("10.77.0.51/24", vhid=2, mac=MacMode.INTERFACE)
+    namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
+    async with (
+        adopted(namespace, MacMode.INTERFACE) as (actuator, _ear),
+        actuator_in(namespace) as second,
+        ear_on(second),
+    ):
+        await actuator.hold(KEY, HOST.shared)
+        await second.adopt(other)
+        await second.hold(other.key, other.shared)
+        await asyncio.sleep(SILENCE_S)
+        monitor = await asyncio.create_subprocess_exec(
+            "ip", "-n", namespace.name, "monitor", "address", stdout=subprocess.PIPE
+        )
+        await asyncio.sleep(3 * SILENCE_S)
+        monitor.terminate()
+
+        assert (await monitor.communicate())[0] == b""

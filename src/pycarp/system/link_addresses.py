@@ -7,10 +7,14 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pycarp.system import address_requests
 from pycarp.system.address_book import AddressBook
+from pycarp.system.capabilities import tells_address_protocols
 from pycarp.system.link_routes import restorations
 from pycarp.system.route_messages import AddressKey, AddressState, address_state, key_of
 from pycarp.system.route_socket import RouteSocket
 from pycarp.vocabulary import Interface
+
+_SHORT_S = 60
+"""Longer than an address of CARP stays without being prolonged, and shorter than one of DHCP."""
 
 _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
 
@@ -60,7 +64,7 @@ def before_own(
     network is secondary: its route goes, and the shared one's is the source. Source: inet_select_addr and
     inet_insert_ifa in ``net/ipv4/devinet.c``.
     """
-    own = {id(each) for each in _own(found, book)}
+    own = {id(each) for each in _own(found, book) if not _may_be_of_carp(each)}
     places = {each.key: place for place, each in enumerate(found)}
     return frozenset(
         address
@@ -72,6 +76,11 @@ def before_own(
 
 def _own(found: Iterable[AddressState], book: AddressBook) -> list[AddressState]:
     return [each for each in found if not (each.is_of_carp or book.is_shared(each.key))]
+
+
+def _may_be_of_carp(state: AddressState) -> bool:
+    """Say whether an address may be that of another process, where the kernel does not tell: two would take turns."""
+    return not tells_address_protocols() and state.lifetime_s is not None and state.lifetime_s < _SHORT_S
 
 
 def _is_behind(shared: AddressState, own: AddressState) -> bool:

@@ -15,11 +15,11 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from pycarp.system import kernel_switches
+from pycarp.system.capabilities import tells_address_protocols
 from pycarp.system.resources import Device
 from pycarp.vocabulary import CARP_PROTOCOL, Interface
 
 _IFA_F_SECONDARY = 0x1
-_TELLS_PROTOCOLS = (5, 18)
 _FOREVER_S = 2**32 - 1
 _GONE = (errno.ENODEV, errno.EADDRNOTAVAIL)
 
@@ -73,7 +73,7 @@ class Removal:
         if found is None:
             return None
         protocol = found.get_attr("IFA_PROTO")
-        if protocol == CARP_PROTOCOL or (protocol is None and not _tells_protocols()):
+        if protocol == CARP_PROTOCOL or (protocol is None and not tells_address_protocols()):
             return None
         return "somebody else has put it there"
 
@@ -183,8 +183,3 @@ def _as_it_was(address: Any) -> dict[str, Any]:
     if lifetime and lifetime["ifa_valid"] != _FOREVER_S:
         how |= {"preferred_lft": lifetime["ifa_preferred"], "valid_lft": lifetime["ifa_valid"]}
     return how
-
-
-def _tells_protocols() -> bool:
-    major, minor, *_rest = os.uname().release.split(".")
-    return (int(major), int(minor.partition("-")[0])) >= _TELLS_PROTOCOLS
