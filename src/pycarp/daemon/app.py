@@ -32,6 +32,7 @@ from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.mac_watch import MacWatch
 from pycarp.daemon.planning import lines, obstacle
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
@@ -210,6 +211,7 @@ class Daemon:
         watches = [self._count_bad_packets(), self._follow_hangups(hangup), life]
         if self._conflicts is not None:
             watches.append(self._conflicts.run())
+            watches.append(MacWatch(self._warnings, self._plane.actuator, lambda: self._hosts.running).run())
         tasks = [asyncio.create_task(each) for each in watches]
         try:
             await stop.wait()

@@ -19,6 +19,9 @@ from pycarp.system.listener import ARPHRD_ETHERNET
 from pycarp.vocabulary import MacAddress, MacMode
 from pycarp.wire import arp, ethernet
 
+NOBODY = "nobody to probe with"
+"""How the reason begins when it is in doubt."""
+
 _TRIES = 3
 _TRY_S = 0.2
 _MOST_NEIGHBOURS = 4
@@ -110,7 +113,7 @@ def _verdict(link: str, foreign: MacAddress, answers: Answers) -> tuple[MacMode,
     if answers:
         why = f"frames from foreign MAC addresses get no answer on {link}, e.g. a hypervisor forbids them"
         return MacMode.INTERFACE, why
-    return MacMode.VIRTUAL, f"nobody to probe with on {link}"
+    return MacMode.VIRTUAL, f"{NOBODY} on {link}"
 
 
 def _answer(octets: bytes, macs: tuple[MacAddress, ...], targets: tuple[IPv4Address, ...]) -> Answers:

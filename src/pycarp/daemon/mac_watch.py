@@ -1,0 +1,67 @@
+"""Probes a link again on which nobody could be asked whether it carries frames from foreign MAC addresses."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from pycarp.actuators.base import Actuator
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.log_records import logger
+from pycarp.daemon.warnings import Warnings
+from pycarp.errors import CarpError
+from pycarp.system import mac_probe
+from pycarp.vocabulary import MacMode
+
+EVERY_S = 30.0
+
+Probe = Callable[[str], Awaitable[tuple[MacMode, str]]]
+
+
+class MacWatch:
+    """Looks whether neighbours have been met meanwhile, and asks them; ``run`` it as long as hosts may come.
+
+    A MASTER keeps its addresses where they are: whoever reads the warning knows when they may move. ``hosts`` returns
+    those that run, ``probe`` and ``neighbours`` are those of ``pycarp.system.mac_probe``.
+    """
+
+    def __init__(
+        self,
+        warnings: Warnings,
+        actuator: Actuator,
+        hosts: Callable[[], Sequence[VirtualHost]],
+        *,
+        probe: Probe = mac_probe.probe,
+        neighbours: Callable[[str], Collection[object]] = mac_probe.neighbours,
+    ) -> None:
+        self._warnings = warnings
+        self._actuator = actuator
+        self._hosts = hosts
+        self._probe = probe
+        self._neighbours = neighbours
+        self._certain: set[str] = set()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            doubtful = {host.key.link for host in self._hosts() if self._is_doubtful(host)}
+            for link in sorted(doubtful - self._certain):
+                if self._neighbours(link):
+                    await self._ask(link)
+
+    def _is_doubtful(self, host: VirtualHost) -> bool:
+        return mac_probe.NOBODY in self._actuator.whereabouts(host.key)
+
+    async def _ask(self, link: str) -> None:
+        try:
+            mode, reason = await self._probe(link)
+        except CarpError as exc:
+            logger.debug("carp: %s: cannot probe again: %s", link, exc)
+            return
+        if reason.startswith(mac_probe.NOBODY):
+            return
+        self._certain.add(link)
+        if mode is MacMode.INTERFACE:
+            for host in self._hosts():
+                if host.key.link == link and self._is_doubtful(host):
+                    text = 'the addresses and advertisements have the virtual MAC: set mac = "interface", and reload'
+                    self._warnings.tell(host.key, f"{reason}, as was found out after the start; {text}")
