@@ -98,16 +98,26 @@ def test_nothing_is_left_of_a_lab_that_is_told_to_go(number: signal.Signals, sta
 
 
 def test_what_a_killed_lab_leaves_is_named_by_the_next_and_can_be_removed() -> None:
+    journals = set(Path("/run/pycarp").glob("*.journal"))
     with kept() as (process, _controls):
+        second = lab()
         process.kill()
         process.wait()
         refused = lab()
         cleaned = lab("--clean")
 
+    assert (second.returncode, second.stderr) == (
+        2,
+        "pycarp: another pycarp lab is running; end it with Ctrl-C where it runs\n",
+    )
     assert refused.returncode == 2
     assert refused.stderr.startswith("pycarp: these namespaces exist already: pycarp-client, ")
     assert "'pycarp lab --clean'" in refused.stderr
-    assert set(cleaned.stdout.strip().removeprefix("removed: ").split(", ")) == NAMESPACES
+    assert not set(Path("/run/pycarp").glob("*.journal")) - journals
+    *namespaces, folder = cleaned.stdout.strip().removeprefix("removed: ").split(", ")
+    assert set(namespaces) == NAMESPACES
+    assert Path(folder).name.startswith("pycarp-lab-")
+    assert not Path(folder).exists()
     assert not left()
     assert lab("--clean").stdout == "removed: nothing, nothing was left\n"
 

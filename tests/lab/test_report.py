@@ -127,12 +127,13 @@ def test_json_sums_up_requests_failures_and_broken_promises() -> None:
     found = as_json(story)
 
     assert (found["requests"], found["failed"], found["users_without_page"]) == (3, 1, 0)
-    assert found["expectations"] == [{"text": "the moon stays where it is", "is_met": False}]
+    assert found["expectations"] == [{"text": "the moon stays where it is", "is_met": False, "is_inconclusive": False}]
 
 
 def test_people_are_shown_the_time_line_the_table_and_what_was_expected() -> None:
     story = result()
     story.expectations += [Expectation("hosta [sic] is back", is_met=True), Expectation("nobody noticed", is_met=False)]
+    story.expectations.append(Expectation("it was quick", is_met=False, is_inconclusive=True))
     console = Console(file=StringIO(), width=200)
 
     show(console, story, {"hosta": log_line(2.5, "second")})
@@ -141,4 +142,8 @@ def test_people_are_shown_the_time_line_the_table_and_what_was_expected() -> Non
     lines = console.file.getvalue().splitlines()
     assert lines[1:4] == ["time line", "   2.000 s  hosta is cut off", "   2.500 s    hosta     second"]
     assert any(line.startswith("what each event cost") for line in lines)
-    assert lines[-2:] == ["met     hosta [sic] is back", "NOT MET nobody noticed"]
+    assert lines[-3:] == [
+        "met          hosta [sic] is back",
+        "NOT MET      nobody noticed",
+        "inconclusive it was quick",
+    ]

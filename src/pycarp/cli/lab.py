@@ -4,16 +4,17 @@ import contextlib
 import json
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import click
 from rich.console import Console
 
-from pycarp.cli.options import exit_status
+from pycarp.cli.options import EXIT_FAILED, EXIT_NOT_WELL, exit_status
+from pycarp.errors import CarpError
 from pycarp.lab import report
+from pycarp.lab.exclusive import alone, made_folder, remove_folders
 from pycarp.lab.machines import CLIENT, HOSTS, SITE, Machines, segment
+from pycarp.lab.stalls import StallWatch
 from pycarp.lab.story import Story
 from pycarp.lab.topology import Segment, check_requirements
 
@@ -40,20 +41,23 @@ def lab(*, keep: bool, as_json: bool, clean: bool) -> None:
     check_requirements("dnsmasq")
     _clean_up_when_told_to_go()
     where = segment()
-    if clean:
-        click.echo(f"removed: {', '.join(where.remove()) or 'nothing, nothing was left'}")
-        return
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="pycarp-lab-") as folder,
-            where,
-            Machines(where, Path(folder)) as machines,
-        ):
-            is_fine = _keep(where, machines) if keep else _play(where, machines, as_json=as_json)
-    except KeyboardInterrupt:
-        click.echo("\ninterrupted; everything has been removed", err=True)
-        sys.exit(1)
-    sys.exit(0 if is_fine else 1)
+    with alone(), StallWatch() as stalls:
+        if clean:
+            removed = [*where.remove(), *remove_folders()]
+            click.echo(f"removed: {', '.join(removed) or 'nothing, nothing was left'}")
+            return
+        try:
+            with where, made_folder() as folder, Machines(where, folder) as machines:
+                status = _keep(where, machines) if keep else _play(where, machines, stalls, as_json=as_json)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; everything has been removed", err=True)
+            status = EXIT_FAILED
+        except CarpError as exc:
+            if not keep and stalls.longest_s():
+                click.echo(f"pycarp: inconclusive: {exc}\npycarp: {_stalled(stalls)}", err=True)
+                sys.exit(EXIT_NOT_WELL)
+            raise
+    sys.exit(status)
 
 
 def _clean_up_when_told_to_go() -> None:
@@ -63,7 +67,12 @@ def _clean_up_when_told_to_go() -> None:
             signal.signal(number, lambda _number, _frame: sys.exit(1))
 
 
-def _play(where: Segment, machines: Machines, *, as_json: bool) -> bool:
+def _stalled(stalls: StallWatch) -> str:
+    return f"this machine stalled for up to {stalls.longest_s() * 1000:.0f} ms; run the lab again when it is less busy"
+
+
+def _play(where: Segment, machines: Machines, stalls: StallWatch, *, as_json: bool) -> int:
+    """Play the story and print what came of it; return the exit status."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH)
@@ -72,16 +81,21 @@ def _play(where: Segment, machines: Machines, *, as_json: bool) -> bool:
     def tell(line: str) -> None:
         click.echo(f"{time.time() - began_s:8.3f} s  {line}", err=as_json)
 
-    result = Story(where, machines, tell).play()
+    result = Story(where, machines, tell, stalls.longest_s).play()
     if as_json:
         click.echo(json.dumps(report.as_json(result), indent=2))
     else:
         report.show(console, result, {host: machines.log(host).read_text() for host in HOSTS})
-    return all(each.is_met for each in result.expectations)
+    failed = [each for each in result.expectations if not each.is_met]
+    if any(each.is_inconclusive for each in failed):
+        click.echo(f"pycarp: inconclusive: {_stalled(stalls)}", err=True)
+    if all(each.is_inconclusive for each in failed):
+        return EXIT_NOT_WELL if failed else 0
+    return EXIT_FAILED
 
 
-def _keep(where: Segment, machines: Machines) -> bool:
-    Story(where, machines, click.echo).reach_usual_states()
+def _keep(where: Segment, machines: Machines) -> int:
+    Story(where, machines, click.echo, lambda _since_s: 0).reach_usual_states()
     click.echo("\nEverything runs. Ctrl-C removes it. In another terminal, as root:\n")
     for host in HOSTS:
         click.echo(f"  ip netns exec {where.namespace(host)} bash")
@@ -93,4 +107,4 @@ def _keep(where: Segment, machines: Machines) -> bool:
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
     click.echo("\nremoving everything")
-    return True
+    return 0

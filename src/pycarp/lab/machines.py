@@ -81,6 +81,7 @@ class Machines:
             self._daemons[host].wait(_GRACE_S)
         rc_conf = str(self._folder / f"{host}.rc.conf")
         argv = [sys.executable, "-m", "pycarp", "run", "--rc-conf", rc_conf, "--control", str(self.control(host))]
+        argv += ["--state", str(self._folder / "state")]
         with self.log(host).open("a") as log:
             self._daemons[host] = self._segment.popen(host, argv, stdout=log, stderr=log)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pycarp.lab.machines import WEB_A, WEB_B
 from pycarp.lab.requests import Request
-from pycarp.lab.story import Event, Result
+from pycarp.lab.story import Event, Expectation, Result
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?:carp: )?(.*)")
 
@@ -25,8 +25,14 @@ def show(console: Console, result: Result, logs: Mapping[str, str]) -> None:
     console.print(table(result))
     console.print()
     for expectation in result.expectations:
-        mark = "[green]met    [/green]" if expectation.is_met else "[red]NOT MET[/red]"
+        mark = _mark(expectation)
         console.print(f"{mark} {escape(expectation.text)}", soft_wrap=True)
+
+
+def _mark(expectation: Expectation) -> str:
+    if expectation.is_met:
+        return "[green]met         [/green]"
+    return "[yellow]inconclusive[/yellow]" if expectation.is_inconclusive else "[red]NOT MET     [/red]"
 
 
 def timeline(result: Result, logs: Mapping[str, str]) -> list[str]:

@@ -29,10 +29,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A promise and whether it was kept."""
+    """A promise and whether it was kept; ``is_inconclusive`` if it was not while this machine stalled."""
 
     text: str
     is_met: bool
+    is_inconclusive: bool = False
 
 
 @dataclass(slots=True)
@@ -50,9 +51,15 @@ class Result:
 
 
 class Story:
-    """Plays the scenario; ``tell`` is given a line for each thing that begins."""
+    """Plays the scenario; ``tell`` is given a line for each thing that begins.
 
-    def __init__(self, where: Segment, machines: Machines, tell: Callable[[str], None]) -> None:
+    ``stalled_s`` returns how long this machine stalled since a time of the wall clock.
+    """
+
+    def __init__(
+        self, where: Segment, machines: Machines, tell: Callable[[str], None], stalled_s: Callable[[float], float]
+    ) -> None:
+        self._stalled_s = stalled_s
         self._segment = where
         self._machines = machines
         self._tell = tell
@@ -134,10 +141,10 @@ class Story:
         failed = sum(not each.is_ok for each in self._result.requests if each.address == WEB_B)
         asked = sum(each.address == WEB_B for each in self._result.requests)
         text = f"hostb's address is untouched: {failed} of {asked} requests to {WEB_B} failed"
-        self._expect(text, is_met=failed == 0 and asked > 0)
+        self._expect_throughout(text, is_met=failed == 0 and asked > 0)
         lost = sum(not each.is_served for each in self._result.requests)
         text = f"no user goes without the page: {lost} of {len(self._result.requests)} did"
-        self._expect(text, is_met=lost == 0 and asked > 0)
+        self._expect_throughout(text, is_met=lost == 0 and asked > 0)
 
     def _is_settled(self, *, master: str, backup: str) -> bool:
         return self._machines.status(master).state == "MASTER" and self._machines.status(backup).state == "BACKUP"
@@ -158,11 +165,21 @@ class Story:
             self._result.events[-1].until_s = time.time()
 
     def _expect(self, text: str, *, is_met: bool) -> None:
-        self._result.expectations.append(Expectation(text, is_met))
+        since_s = self._result.events[-1].at_s
+        self._result.expectations.append(judged(text, is_met=is_met, stalled_s=self._stalled_s(since_s)))
+
+    def _expect_throughout(self, text: str, *, is_met: bool) -> None:
+        stalled_s = self._stalled_s(self._result.began_s)
+        self._result.expectations.append(judged(text, is_met=is_met, stalled_s=stalled_s))
 
     def _linger(self) -> None:
         """Give the client time to notice; events must be told apart in its requests."""
         time.sleep(LINGER_S)
+
+
+def judged(text: str, *, is_met: bool, stalled_s: float) -> Expectation:
+    """Return what became of a promise: what was not kept while this machine stalled says nothing."""
+    return Expectation(text, is_met, is_inconclusive=not is_met and stalled_s > 0)
 
 
 def _last_change(status: HostStatus) -> Change:
