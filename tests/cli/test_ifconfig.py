@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pycarp.cli.ifconfig import parse, parse_demotion, render
@@ -149,6 +150,13 @@ def test_hosts_are_shown_by_their_names_or_interfaces(
 
         assert (result.exit_code, heads(result.stdout)) == (0, expected)
         assert daemon.asked == [StatusRequest()]
+
+
+@pytest.mark.parametrize("words", [("em0",), ("1@em0",), ("em0", "vhid", "1")], ids=str)
+def test_a_host_is_shown_by_the_interface_that_the_file_names(tmp_path: Path, words: tuple[str, ...]) -> None:
+    reply = msgspec.structs.replace(status_of(host_of("carp0")), renames={"em0": "fxp0"})
+    with scripted_daemon(tmp_path / "s", lambda _request: reply) as daemon:
+        assert heads(daemon.pycarp("ifconfig", *words).stdout) == ["carp0: flags=41<UP,RUNNING>"]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,18 @@ def test_an_address_that_is_not_shared_cannot_be_removed() -> None:
     refused(UsageError, change(remove=[MORE]), f"1@fxp0 does not share 192.168.1.51; it shares {SHARED}")
 
 
+@pytest.mark.parametrize("name", ["1@fxp0", "1@em0"])
+def test_a_host_is_known_by_the_interface_of_the_file_as_well(name: str) -> None:
+    async def story() -> int:
+        async with Node(transport=MemoryBus().port("a"), actuator="null", monitor=StaticMonitor([link()])) as node:
+            host = await node.add(config())
+            administration = Administration(node, remove=node.remove, renames={"em0": "fxp0"})  # type: ignore[arg-type]
+            await administration.change(IfconfigRequest(host=name, advskew=77))
+            return host.config.advskew
+
+    assert run(story()) == 77
+
+
 def test_the_last_address_is_not_removed_unless_that_is_meant() -> None:
     refused(UsageError, change(remove=[SHARED]), f"1@fxp0 ends here without {SHARED}, its last address; .* say --force")
 

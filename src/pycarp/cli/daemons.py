@@ -1,7 +1,7 @@
 """Which pycarp processes of this machine a command asks: that of --control, else all whose sockets are found."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Daemon:
 
     def has(self, name: str) -> bool:
         """Whether one of its hosts has this name, this vhid and interface, or is on this interface."""
-        return any(name in (each.name, f"{each.vhid}@{each.interface}", each.interface) for each in self.reply.hosts)
+        return any(is_meant(each, name, None, self.reply.renames) for each in self.reply.hosts)
 
 
 def paths_of(control: Path) -> list[Path]:
@@ -39,6 +39,13 @@ def paths_of(control: Path) -> list[Path]:
         return [control]
     others = ucarp_paths()
     return [control, *others] if control.exists() or not others else others
+
+
+def is_meant(host: HostStatus, name: str | None, vhid: int | None, renames: Mapping[str, str]) -> bool:
+    """Whether a host has a name, or is on an interface that this machine or the file calls so; None for any."""
+    interfaces = [host.interface, *(old for old, new in renames.items() if new == host.interface)]
+    names = [host.name, *interfaces, *(f"{host.vhid}@{each}" for each in interfaces)]
+    return name in (None, *names) and vhid in (None, host.vhid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,10 @@ def merged(daemons: Sequence[Daemon]) -> StatusReply:
         groups.update(reply.groups)
     hosts: list[HostStatus] = [host for reply in replies for host in reply.hosts]
     counters = _added(*(reply.counters for reply in replies))
-    return msgspec.structs.replace(first, hosts=hosts, counters=counters, links=links, groups=dict(groups))
+    renames = {old: new for reply in reversed(replies) for old, new in reply.renames.items()}
+    return msgspec.structs.replace(
+        first, renames=renames, hosts=hosts, counters=counters, links=links, groups=dict(groups)
+    )
 
 
 def _sum(one: LinkStatus, other: LinkStatus) -> LinkStatus:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pycarp.cli.confirmation import confirm, yes_option
-from pycarp.cli.daemons import ask_all, merged, one_for
+from pycarp.cli.daemons import ask_all, is_meant, merged, one_for
 from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.administration import last_address
 from pycarp.daemon.control_client import request
@@ -88,10 +88,10 @@ def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, is_
             confirm(_warnings(change, control), is_sure=is_sure)
         request(control, change, DoneReply)
         return
-    hosts = merged(ask_all(control).daemons).hosts
-    chosen = [host for host in hosts if _is_meant(host, name, vhid)]
+    status = merged(ask_all(control).daemons)
+    chosen = [host for host in status.hosts if is_meant(host, name, vhid, status.renames)]
     if not chosen:
-        known = ", ".join(host.name for host in hosts) or "none"
+        known = ", ".join(host.name for host in status.hosts) or "none"
         raise UsageError(f"no virtual host {name!r} here; there are: {known}")
     click.echo("\n".join(render(host) for host in chosen))
 
@@ -100,21 +100,24 @@ def _is_confirmed(change: IfconfigRequest, control: Path) -> bool:
     """Ask on a terminal whether a host may lose its last address; elsewhere the daemon refuses it."""
     if not change.remove or change.add or not sys.stdin.isatty():
         return False
-    for host in request(control, StatusRequest(), StatusReply).hosts:
-        if change.host in (host.name, f"{host.vhid}@{host.interface}"):
-            gone = {ip_interface(each).ip for each in change.remove}
-            if {ip_interface(each).ip for each in host.addresses} <= gone:
-                click.confirm(f"{last_address(host.name, change.remove)}. Go on?", abort=True)
-                return True
+    gone = {ip_interface(each).ip for each in change.remove}
+    for host in _changed(change, control):
+        if {ip_interface(each).ip for each in host.addresses} <= gone:
+            click.confirm(f"{last_address(host.name, change.remove)}. Go on?", abort=True)
+            return True
     return False
+
+
+def _changed(change: IfconfigRequest, control: Path) -> list[HostStatus]:
+    status = request(control, StatusRequest(), StatusReply)
+    return [host for host in status.hosts if is_meant(host, change.host, None, status.renames)]
 
 
 def _warnings(change: IfconfigRequest, control: Path) -> list[str]:
     """Return what to say before hosts that are heard stop hearing this one."""
     if change.rolling_s or not (change.add or change.remove or change.passphrase is not None):
         return []
-    hosts = request(control, StatusRequest(), StatusReply).hosts
-    meant = [host for host in hosts if change.host in (host.name, f"{host.vhid}@{host.interface}")]
+    meant = _changed(change, control)
     return [text for host in meant for text in unheard(host.name, host.state, (each.source for each in host.heard))]
 
 
@@ -205,7 +208,3 @@ def _leading_vhid(words: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
     if len(words) >= 2 and words[0] == "vhid" and words[1].isdecimal():
         return int(words[1]), words[2:]
     return None, words
-
-
-def _is_meant(host: HostStatus, name: str | None, vhid: int | None) -> bool:
-    return name in (None, host.name, host.interface, f"{host.vhid}@{host.interface}") and vhid in (None, host.vhid)

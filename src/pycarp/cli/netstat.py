@@ -79,6 +79,7 @@ def _chosen(reply: StatusReply, interface: str | None) -> LinkStatus:
             for name, count in link.drops.items():
                 drops[name] = drops.get(name, 0) + count
         return LinkStatus(reply.counters, drops, sum(link.floods for link in reply.links.values()))
+    interface = interface if interface in reply.links else reply.renames.get(interface, interface)
     if interface not in reply.links:
         known = ", ".join(reply.links) or "none yet"
         raise UsageError(f"nothing was counted on interface {interface!r}; there are: {known}")

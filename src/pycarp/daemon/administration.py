@@ -1,8 +1,9 @@
 """What an administrator changes in a running node: hosts by their names, interface groups by theirs."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from ipaddress import ip_interface
+from types import MappingProxyType
 
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
@@ -26,9 +27,16 @@ ADMINISTRATIVE_CAUSES = frozenset({_CAUSE, sysctls.CAUSE, HANDED_OVER})
 class Administration:
     """Carries out changes; every method raises UsageError or ConfigError when asked for something impossible."""
 
-    def __init__(self, node: Node, *, remove: Callable[[HostKey], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        *,
+        remove: Callable[[HostKey], Awaitable[None]],
+        renames: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._node = node
         self._remove = remove
+        self._renames = renames
 
     async def change(self, request: IfconfigRequest) -> None:
         """Change one host: settings first, so that one that is refused changes nothing.
@@ -121,8 +129,10 @@ class Administration:
         ]
 
     def _find(self, name: str) -> VirtualHost:
+        """Return a host by its name, or by vhid and interface, whether this machine or the file calls it so."""
+        vhid, at, interface = name.partition("@")
         for host in self._node.hosts:
-            if name in (host.name, str(host.key)):
+            if name in (host.name, str(host.key)) or vhid + at + self._renames.get(interface, "") == str(host.key):
                 return host
         known = ", ".join(host.name for host in self._node.hosts)
         raise UsageError(f"no virtual host {name!r} here; there are: {known}")

@@ -127,7 +127,7 @@ class Daemon:
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet)
-        self._administration = Administration(self._node, remove=self._hosts.remove)
+        self._administration = Administration(self._node, remove=self._hosts.remove, renames=options.source.renames)
         self._reloader = Reloader(
             self._node,
             self._hosts,
@@ -262,6 +262,7 @@ class Daemon:
             whereabouts=self._plane.actuator.whereabouts,
             warnings=self._warnings.about,
             waiting=self._hosts.waiting,
+            renames=self._options.source.renames,
         )
 
     def _greet(self, host: VirtualHost) -> None:

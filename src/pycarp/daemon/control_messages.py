@@ -159,7 +159,7 @@ class LinkStatus(msgspec.Struct):
 
 
 class StatusReply(msgspec.Struct, tag="status", kw_only=True):
-    """Everything."""
+    """Everything; ``renames`` leads from the file's names of interfaces to those of this machine (``--map``)."""
 
     version: int
     hostname: str
@@ -171,6 +171,7 @@ class StatusReply(msgspec.Struct, tag="status", kw_only=True):
     counters: dict[str, int]
     links: dict[str, LinkStatus]
     groups: dict[str, int]
+    renames: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class GroupReply(msgspec.Struct, tag="group"):

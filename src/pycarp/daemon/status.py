@@ -5,6 +5,7 @@ import datetime
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from pycarp.aio.log_records import explain
 from pycarp.core.events import StateChange
@@ -27,6 +28,7 @@ def status_reply(
     whereabouts: Callable[[HostKey], str] = lambda _key: "",
     warnings: Callable[[HostKey], Sequence[str]] = lambda _key: (),
     waiting: Iterable[Waiting] = (),
+    renames: Mapping[str, str] = MappingProxyType({}),
 ) -> StatusReply:
     """Return everything about the hosts of this process; called in its event loop, whose clock is the engine's."""
     now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
@@ -44,6 +46,7 @@ def status_reply(
         counters=counters_of(snapshot.statistics),
         links={link: link_status(each) for link, each in snapshot.links.items()},
         groups=dict(snapshot.group_demotion),
+        renames=dict(renames),
     )
 
 
