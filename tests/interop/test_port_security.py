@@ -44,6 +44,7 @@ def test_advertisements_leave_from_the_mac_address_that_answers(segment: Segment
             done = request(told.control, HandoverRequest(host="carp0", timeout_s=2), HandoverReply)
             assert done.master == "192.168.1.2"
             # The guardian's bow-out leaves from there as well.
+            wait_until(lambda: finds_out.has_address(SHARED), 2)
             finds_out.process.kill()
             assert wait_until(lambda: told.has_address(SHARED), 8) < 2
 

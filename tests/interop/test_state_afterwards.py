@@ -1,5 +1,6 @@
 """After a stop of whatever kind, addresses, routes, rules and sysctls are what they were before the start."""
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import StatusReply, StatusRequest
 from pycarp.errors import ControlError
 from pycarp.lab.topology import Segment
-from tests.support.daemons import Process, children, new_segment, wait_until
+from tests.support.daemons import Process, children, new_segment
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.system
 OWN = {"master": "192.168.1.1/24", "backup": "192.168.1.2/24"}
 ROLES = tuple(OWN)
 SETTLED_S = 10.0
+PAUSE_S = 0.2
 HOST = """
 [[host]]
 interface = "fxp0"
@@ -71,6 +73,10 @@ class Machine:
         switches = self._segment.run(self.role, ["sysctl", "-a", "--pattern", r"^net\.ipv[46]\.(conf|neigh)"])
         return {**shown, "sysctl": switches.splitlines()}
 
+    def is_as_before(self) -> bool:
+        """Say whether all is as it was before the start."""
+        return self.state() == self.before
+
     def is_settled(self) -> bool:
         """Say whether every host is in the state of its role."""
         try:
@@ -111,26 +117,33 @@ def kill_both(machine: Machine) -> None:
     machine.release()
 
 
+def settle(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so; programs that look too often would keep the daemons from working."""
+    ends_s = time.monotonic() + SETTLED_S
+    while not is_so():
+        assert time.monotonic() < ends_s, f"not so within {SETTLED_S} s"
+        time.sleep(PAUSE_S)
+
+
 def live(stop: Callable[[Machine], None], folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Have a pair live and end; return of each how it was before and how it is afterwards."""
     folder.mkdir()
     segment = new_segment(**OWN)
     with ExitStack() as stack:
         stack.enter_context(segment)
-        wait_until(lambda: not any("tentative" in segment.run(role, ["ip", "addr"]) for role in ROLES), SETTLED_S)
+        settle(lambda: not any("tentative" in segment.run(role, ["ip", "addr"]) for role in ROLES))
         machines = [Machine(segment, role, folder) for role in ROLES]
         for each in machines:
             stack.enter_context(each.daemon)
         for each in machines:
-            wait_until(each.is_settled, SETTLED_S)
+            settle(each.is_settled)
         assert all(each.state() != each.before for each in machines)
         # The BACKUP first: it must not become MASTER.
         for each in reversed(machines):
             stop(each)
         for each in machines:
-            ends_s = time.monotonic() + SETTLED_S
-            while each.state() != each.before and time.monotonic() < ends_s:
-                time.sleep(0.1)
+            with contextlib.suppress(AssertionError):
+                settle(each.is_as_before)
         return [(each.before, each.state()) for each in machines]
 
 
