@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.lab.topology import Segment
-from tests.support.daemons import Pycarp, new_segment
+from tests.support.daemons import SHARED, Pycarp, new_segment
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -109,6 +111,15 @@ def test_a_bad_file_leaves_the_service_ready(segment: Segment, tmp_path: Path, s
         systemd.wait_for("RELOADING=1")
         systemd.wait_for("READY=1")
         systemd.wait_for("; the last reload was refused: ")
+
+
+def test_a_host_that_ends_is_shown_no_longer(segment: Segment, tmp_path: Path, systemd: Systemd) -> None:
+    with Unit(segment, "a", tmp_path) as unit:
+        systemd.wait_for("STATUS=carp0 MASTER")
+        words = ["ifconfig", "carp0", "-alias", SHARED, "--force", "--control", str(unit.control)]
+        subprocess.run([sys.executable, "-m", "pycarp", *words], check=True)
+
+        systemd.wait_for("STATUS=no virtual host")
 
 
 def test_signs_of_life_come_in_time_and_end_with_the_life(segment: Segment, tmp_path: Path, systemd: Systemd) -> None:

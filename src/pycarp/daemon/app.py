@@ -189,6 +189,8 @@ class Daemon:
                 return self._status()
             case messages.IfconfigRequest():
                 await self._administration.change(request)
+                # A host ends with its last address.
+                self._tell_states()
                 return messages.DoneReply()
             case messages.GroupRequest(group, by):
                 return self._administration.demote_group(group, by)
