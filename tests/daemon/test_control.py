@@ -8,7 +8,8 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,28 @@ def test_a_request_survives_the_wire(message: Request) -> None:
 def test_a_line_that_is_no_request_is_refused_with_the_reason(line: bytes) -> None:
     with pytest.raises(ControlError, match="not a request"):
         decode_request(line)
+
+
+@pytest.mark.parametrize("decode", [decode_request, decode_reply], ids=["request", "reply"])
+def test_values_that_are_nested_deeply_are_refused_like_others(decode: Callable[[bytes], object]) -> None:
+    with pytest.raises(ControlError):
+        decode(b'{"x":' * 100_000)
+
+
+def test_a_daemon_that_hangs_up_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+
+        def hang_up() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(4096)
+
+        hanging_up = threading.Thread(target=hang_up)
+        hanging_up.start()
+        with pytest.raises(ControlError, match="hung up without an answer; its log may say why"):
+            request(tmp_path / "s", StatusRequest(), StatusReply)
+        hanging_up.join()
 
 
 def test_an_answer_that_is_none_is_an_error() -> None:

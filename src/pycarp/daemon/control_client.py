@@ -40,7 +40,10 @@ def request(path: Path, message: Request, answer: type[R], *, timeout_s: float =
     Raises ControlError when nobody answers (the state is unknown then) or the daemon could not do it, UsageError when
     it was asked for something wrong.
     """
-    reply = decode_reply(_exchange(path, encode(message), timeout_s))
+    line = _exchange(path, encode(message), timeout_s)
+    if not line:
+        raise ControlError(f"the pycarp at {path} hung up without an answer; its log may say why")
+    reply = decode_reply(line)
     if isinstance(reply, RefusedReply):
         raise UsageError(reply.message) if reply.is_usage else ControlError(reply.message)
     if not isinstance(reply, answer):
