@@ -101,3 +101,14 @@ def test_what_is_no_name_of_a_service_is_refused(name: str) -> None:
 
 def test_a_name_may_end_in_service() -> None:
     assert check_name("carp-lan.service") == "carp-lan"
+
+
+def test_the_unit_that_is_shipped_is_this_one() -> None:
+    shipped = Path(__file__).parents[2] / "docs" / "examples" / "pycarp.service"
+    control = ("--control", "/run/pycarp/pycarp.sock")
+
+    made = unit(
+        command=("/opt/pycarp/bin/pycarp",), arguments=("/etc/pycarp/carp.toml", *control), control=control, systemd=253
+    )
+
+    assert shipped.read_text() == made.text()
