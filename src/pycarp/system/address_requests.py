@@ -1,24 +1,24 @@
 """Requests about addresses as octets, ready for the kernel; each is encoded once.
 
-pyroute2 takes a good part of a second to import, so this module is imported only where it is used.
+Source: ``linux/rtnetlink.h``, ``linux/if_addr.h``.
 """
 
 import socket
 import struct
 from functools import lru_cache
-from typing import Any
 
-from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST
-from pyroute2.netlink.rtnl import RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-
-from pycarp.system.route_messages import AddressState
+from pycarp.system.route_encoding import ACK, CREATE, DUMP, REPLACE, attribute, number, request
+from pycarp.system.route_messages import DELETED_ADDRESS, NEW_ADDRESS, AddressState
 from pycarp.vocabulary import CARP_PROTOCOL, Interface
 
+_READ_ADDRESSES = 22
+_NETLINK_HEADER_OCTETS = 16
+_ADDRESS = struct.Struct("=BBBBI")
+_LIFETIMES = struct.Struct("=IIII")
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
 _NODAD, _NO_PREFIX_ROUTE, _JOINS_GROUP = 0x2, 0x200, 0x400
 _FOREVER_S = 2**32 - 1
 _ENOUGH = 4096
-_HEADER = struct.Struct("=IHHII")
 _AF_UNSPEC = 0
 
 
@@ -36,7 +36,7 @@ def adding(index: int, address: Interface, *, lifetime_s: int | None = None, has
     check_lifetime in ``net/ipv4/devinet.c``, addrconf_verify_rtnl in ``net/ipv6/addrconf.c``.
     """
     flags = _flags(address, has_route=has_route)
-    return _request(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, index, address, flags, lifetime_s)
+    return _lasting(ACK | CREATE | REPLACE, index, address, flags, lifetime_s)
 
 
 @lru_cache(_ENOUGH)
@@ -47,57 +47,42 @@ def prolonging(index: int, address: Interface, lifetime_s: int, *, has_route: bo
     inet6_rtm_newaddr): but it refuses to add an address that wants its multicast group to be joined, and is none.
     """
     flags = _flags(address, has_route=has_route) | _JOINS_GROUP
-    return _request(RTM_NEWADDR, NLM_F_REPLACE, index, address, flags, lifetime_s)
+    return _lasting(REPLACE, index, address, flags, lifetime_s)
 
 
 @lru_cache(_ENOUGH)
 def deleting(index: int, address: Interface) -> bytes:
     """Return the request that takes an address off a link."""
-    return _encoded(RTM_DELADDR, NLM_F_ACK, _message(index, address, []))
+    return request(DELETED_ADDRESS, ACK, _body(index, address))
 
 
 def restoring(lost: AddressState) -> bytes:
     """Return the request that puts an address back as it was: what the kernel told of it is what it wants to hear."""
-    flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
-    return _HEADER.pack(len(lost.octets), RTM_NEWADDR, flags, 0, 0) + lost.octets[_HEADER.size :]
+    return request(NEW_ADDRESS, ACK | CREATE | REPLACE, lost.octets[_NETLINK_HEADER_OCTETS:])
 
 
 @lru_cache(_ENOUGH)
 def reading(index: int) -> bytes:
     """Return the request that reads the addresses of a link in both families."""
-    message = ifaddrmsg()
-    message["family"] = _AF_UNSPEC
-    message["index"] = index
-    return _encoded(RTM_GETADDR, NLM_F_DUMP, message)
+    return request(_READ_ADDRESSES, DUMP, _ADDRESS.pack(_AF_UNSPEC, 0, 0, 0, index))
 
 
 def _flags(address: Interface, *, has_route: bool) -> int:
     return (0 if has_route else _NO_PREFIX_ROUTE) | (_NODAD if address.version == 6 else 0)
 
 
-def _request(kind: int, how: int, index: int, address: Interface, flags: int, lifetime_s: int | None) -> bytes:
+def _lasting(how: int, index: int, address: Interface, flags: int, lifetime_s: int | None) -> bytes:
     valid_s = _FOREVER_S if lifetime_s is None else lifetime_s
     preferred_s = 0 if address.version == 6 else valid_s
-    attributes = [
-        ["IFA_FLAGS", flags],
-        ["IFA_PROTO", CARP_PROTOCOL],
-        ["IFA_CACHEINFO", {"ifa_preferred": preferred_s, "ifa_valid": valid_s}],
-    ]
-    return _encoded(kind, how, _message(index, address, attributes))
+    attributes = (
+        attribute(_IFA_FLAGS, number(flags)),
+        attribute(_IFA_PROTO, bytes([CARP_PROTOCOL])),
+        attribute(_IFA_CACHEINFO, _LIFETIMES.pack(preferred_s, valid_s, 0, 0)),
+    )
+    return request(NEW_ADDRESS, how, _body(index, address) + b"".join(attributes))
 
 
-def _message(index: int, address: Interface, attributes: list[Any]) -> Any:
-    message = ifaddrmsg()
-    message["family"] = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    message["prefixlen"] = address.network.prefixlen
-    message["index"] = index
-    message["attrs"] = [["IFA_LOCAL", str(address.ip)], ["IFA_ADDRESS", str(address.ip)], *attributes]
-    return message
-
-
-def _encoded(kind: int, how: int, message: Any) -> bytes:
-    message["header"]["type"] = kind
-    message["header"]["flags"] = NLM_F_REQUEST | how
-    message["header"]["sequence_number"] = 0
-    message.encode()
-    return bytes(message.data)
+def _body(index: int, address: Interface) -> bytes:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    header = _ADDRESS.pack(family, address.network.prefixlen, 0, 0, index)
+    return header + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)

@@ -1,16 +1,15 @@
-"""Requests about links as octets, ready for the kernel.
+"""Requests about links as octets, ready for the kernel. Source: ``linux/rtnetlink.h``, ``linux/if_link.h``."""
 
-pyroute2 takes a good part of a second to import, so this module is imported only where it is used.
-"""
+import struct
 
-from typing import Any
-
-from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
-from pyroute2.netlink.rtnl import RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
-from pycarp.system.route_messages import IFF_UP
+from pycarp.system.route_encoding import ACK, CREATE, EXCLUSIVE, attribute, number, request, text
+from pycarp.system.route_messages import DELETED_LINK, IFF_UP, NEW_LINK
 from pycarp.vocabulary import MacAddress
+
+_READ_LINK = 18
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS, _NAME, _MTU, _BELOW, _INFO, _GROUP = 1, 3, 4, 5, 18, 27
+_INFO_KIND, _INFO_DATA, _MACVLAN_MODE = 1, 2, 1
 
 BRIDGE_MODE = 4
 """MACVLAN_MODE_BRIDGE: frames from a peer, whose source is the same virtual MAC, still reach the link below."""
@@ -18,64 +17,58 @@ BRIDGE_MODE = 4
 
 def reading_by_name(name: str) -> bytes:
     """Return the request that reads one link."""
-    return _encoded(RTM_GETLINK, 0, 0, [["IFLA_IFNAME", name]])
+    return _encoded(_READ_LINK, 0, 0, attribute(_NAME, text(name)))
 
 
 def reading_by_index(index: int) -> bytes:
     """Return the request that reads one link."""
-    return _encoded(RTM_GETLINK, 0, index, [])
+    return _encoded(_READ_LINK, 0, index)
 
 
 def making_macvlan(name: str, below: int, mac: MacAddress) -> bytes:
     """Return the request that makes a macvlan in bridge mode on the link of index ``below``; it is down."""
-    kind = {"attrs": [["IFLA_INFO_KIND", "macvlan"], ["IFLA_INFO_DATA", {"attrs": [["IFLA_MACVLAN_MODE", "bridge"]]}]]}
-    attributes = [["IFLA_IFNAME", name], ["IFLA_LINK", below], ["IFLA_ADDRESS", str(mac)], ["IFLA_LINKINFO", kind]]
-    return _encoded(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0, attributes)
+    mode = attribute(_MACVLAN_MODE, number(BRIDGE_MODE))
+    info = attribute(_INFO_KIND, text("macvlan")) + attribute(_INFO_DATA, mode)
+    where = attribute(_NAME, text(name)) + attribute(_BELOW, number(below))
+    attributes = where + attribute(_ADDRESS, mac.octets) + attribute(_INFO, info)
+    return _encoded(NEW_LINK, ACK | CREATE | EXCLUSIVE, 0, attributes)
 
 
 def setting_up(index: int, *, is_up: bool = True) -> bytes:
     """Return the request that sets a link administratively up, or down."""
-    return _encoded(RTM_NEWLINK, NLM_F_ACK, index, [], is_up=is_up)
+    return _encoded(NEW_LINK, ACK, index, is_up=is_up)
 
 
 def renaming(index: int, name: str) -> bytes:
     """Return the request that gives a link another name."""
-    return _encoded(RTM_NEWLINK, NLM_F_ACK, index, [["IFLA_IFNAME", name]])
+    return _encoded(NEW_LINK, ACK, index, attribute(_NAME, text(name)))
 
 
 def setting_mac(index: int, mac: MacAddress) -> bytes:
     """Return the request that gives a link another MAC address."""
-    return _encoded(RTM_NEWLINK, NLM_F_ACK, index, [["IFLA_ADDRESS", str(mac)]])
+    return _encoded(NEW_LINK, ACK, index, attribute(_ADDRESS, mac.octets))
 
 
 def setting_mtu(index: int, mtu: int) -> bytes:
     """Return the request that gives a link another MTU."""
-    return _encoded(RTM_NEWLINK, NLM_F_ACK, index, [["IFLA_MTU", mtu]])
+    return _encoded(NEW_LINK, ACK, index, attribute(_MTU, number(mtu)))
 
 
 def deleting(index: int) -> bytes:
     """Return the request that deletes a link."""
-    return _encoded(RTM_DELLINK, NLM_F_ACK, index, [])
+    return _encoded(DELETED_LINK, ACK, index)
 
 
 def putting_into_group(index: int, group: int) -> bytes:
     """Return the request that makes a link a member of a group of links."""
-    return _encoded(RTM_NEWLINK, NLM_F_ACK, index, [["IFLA_GROUP", group]])
+    return _encoded(NEW_LINK, ACK, index, attribute(_GROUP, number(group)))
 
 
 def deleting_group(group: int) -> bytes:
     """Return the request that deletes all links of a group."""
-    return _encoded(RTM_DELLINK, NLM_F_ACK, 0, [["IFLA_GROUP", group]])
+    return _encoded(DELETED_LINK, ACK, 0, attribute(_GROUP, number(group)))
 
 
-def _encoded(kind: int, how: int, index: int, attributes: list[Any], *, is_up: bool | None = None) -> bytes:
-    message: Any = ifinfmsg()
-    message["index"] = index
-    message["flags"] = IFF_UP if is_up else 0
-    message["change"] = 0 if is_up is None else IFF_UP
-    message["attrs"] = attributes
-    message["header"]["type"] = kind
-    message["header"]["flags"] = NLM_F_REQUEST | how
-    message["header"]["sequence_number"] = 0
-    message.encode()
-    return bytes(message.data)
+def _encoded(kind: int, how: int, index: int, attributes: bytes = b"", *, is_up: bool | None = None) -> bytes:
+    flags, change = (IFF_UP if is_up else 0), (0 if is_up is None else IFF_UP)
+    return request(kind, how, _LINK.pack(0, 0, index, flags, change) + attributes)

@@ -1,7 +1,4 @@
-"""The addresses that this machine has without CARP: they are never shared, because they would leave with a hand-over.
-
-pyroute2 takes a good part of a second to import, so this module is imported only where it is used.
-"""
+"""The addresses that this machine has without CARP: never shared, because they would leave with a hand-over."""
 
 from collections.abc import Callable, Iterable, Iterator
 
