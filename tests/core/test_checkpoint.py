@@ -116,7 +116,7 @@ def test_nothing_that_a_host_knows_is_left_out() -> None:
 def test_nothing_that_an_engine_knows_is_left_out() -> None:
     known = {name.removeprefix("_") for name in vars(Engine(entropy=lambda: 0))}
 
-    assert known - {"entropy", "find_out", "ledger"} | {"demotion"} == names(Checkpoint)
+    assert known - {"entropy", "find_out", "ledger", "link_ips"} | {"demotion"} == names(Checkpoint)
 
 
 def test_no_passphrase_shows_in_its_text() -> None:

@@ -188,3 +188,9 @@ def test_an_engine_restored_from_a_checkpoint_goes_on_with_the_flood() -> None:
 
     assert link.filters[-1] is None
     assert [change.is_on for change in link.changes] == [True, False]
+
+
+def test_a_link_that_was_closed_before_anything_was_read_there_is_forgotten() -> None:
+    engine = Engine(entropy=lambda: 0)
+    for second, reads in enumerate(((("em0", 0), ("em1", 0)), (("em1", 0),), (("em1", 0),), (("em0", 0), ("em1", 0)))):
+        assert not engine.handle(PacketsRead(reads), second * NS_PER_S).effects

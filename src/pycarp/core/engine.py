@@ -121,6 +121,7 @@ class Engine:
         self._settings = settings or Settings()
         self._hosts = HostTable()
         self._links: dict[str, LinkFacts] = {}
+        self._link_ips: dict[str, tuple[Address, ...]] = {}
         self._ledger = DemotionLedger()
         self._deadlines = DeadlineIndex()
         self._statistics: dict[str, LinkStatistics] = {}
@@ -149,7 +150,8 @@ class Engine:
         made = cls(entropy=entropy, settings=checkpoint.settings, find_out=find_out, slot_ns=checkpoint.slot_ns)
         for each in checkpoint.hosts:
             made._hosts.add(HostEntry.from_checkpoint(each, entropy, slot_ns=checkpoint.slot_ns))
-        made._links = {facts.name: facts for facts in checkpoint.links}
+        for facts in checkpoint.links:
+            made._know_link(facts)
         made._ledger = DemotionLedger(checkpoint.demotion)
         made._deadlines = DeadlineIndex(checkpoint.deadlines)
         made._statistics = {link: counted.copy() for link, counted in checkpoint.statistics.items()}
@@ -376,12 +378,19 @@ class Engine:
             self._let_react(entry, TimePassed(), now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
-        self._links[facts.name] = facts
+        if facts == self._links.get(facts.name):
+            # As for every further host that is added on it.
+            return
+        self._know_link(facts)
         own = self._own_addresses(facts.name)
         for entry in sorted(self._hosts.on(facts.name), key=lambda each: each.key):
             is_up = self._is_up_for(entry.ctx.config)
             self._set_environment(entry, replace(entry.ctx.environment, link_is_up=is_up, own=own), now_ns, out)
         self._weigh_link(facts.name, now_ns, out)
+
+    def _know_link(self, facts: LinkFacts) -> None:
+        self._links[facts.name] = facts
+        self._link_ips[facts.name] = tuple(each.ip for each in facts.addresses)
 
     def _is_up_for(self, config: HostConfig) -> bool:
         """Return True if a host's link counts as up for its dialect. Source: carp.md 5.3 and 14."""
@@ -441,12 +450,12 @@ class Engine:
         """Let the hosts of a link know which of its addresses no host shares: advertisements come from them."""
         own = self._own_addresses(link)
         for entry in self._hosts.on(link):
-            self._set_environment(entry, replace(entry.ctx.environment, own=own), now_ns, out)
+            if entry.ctx.environment.own != own:
+                self._set_environment(entry, replace(entry.ctx.environment, own=own), now_ns, out)
 
     def _own_addresses(self, link: str) -> tuple[Address, ...]:
-        facts = self._links.get(link)
-        shared = {each.ip for entry in self._hosts.on(link) for each in entry.ctx.config.shared}
-        return tuple(each.ip for each in (facts.addresses if facts else ()) if each.ip not in shared)
+        shared = frozenset().union(*(entry.ctx.config.shared_ips for entry in self._hosts.on(link)))
+        return tuple(each for each in self._link_ips.get(link, ()) if each not in shared)
 
     # Demotion
 
@@ -578,7 +587,7 @@ class Engine:
 
     def _on_packets_read(self, reads: dict[str, int], now_ns: int, out: Outbox) -> None:
         """Judge every open link; during a flood keep its filter up to date, so that nothing heard passes again."""
-        reopened = [link for link in self._floods if reads.get(link, 0) < self._reads[link]]
+        reopened = [link for link in self._floods if link not in reads or reads[link] < self._reads[link]]
         for link in reopened:
             del self._floods[link]
             self._filters.pop(link, None)

@@ -74,6 +74,8 @@ class HostConfig:
     """What identifies the host on this machine."""
     shared: tuple[Interface, ...] = field(init=False, repr=False, compare=False)
     """The shared addresses, all as ``ipaddress`` interface objects."""
+    shared_ips: frozenset[Address] = field(init=False, repr=False, compare=False)
+    """The shared addresses without their prefix lengths."""
     families: tuple[Family, ...] = field(init=False, repr=False, compare=False)
     """The families of the shared addresses; each gets its own advertisement and its own timer."""
     destinations: Mapping[Family, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
@@ -103,6 +105,7 @@ class HostConfig:
         object.__setattr__(self, "key", HostKey(self.interface, self.vhid))
         object.__setattr__(self, "addresses", shared)
         object.__setattr__(self, "shared", shared)
+        object.__setattr__(self, "shared_ips", frozenset(each.ip for each in shared))
         object.__setattr__(self, "families", tuple(sorted({family_of(each) for each in shared})))
         object.__setattr__(self, "peers", peers)
         if self.multicast_group is not None:
