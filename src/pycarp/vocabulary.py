@@ -121,7 +121,8 @@ class LinkFacts:
 
     ``is_certain`` is False for a device that is up but does not say whether it carries. ``addresses`` are in the order
     of preference for a source; the shared addresses may be among them. ``index`` numbers the device: another number
-    says that it was deleted and made anew, 0 that none is known.
+    says that it was deleted and made anew, 0 that none is known. ``renamed_to`` is what it is called by now, if it was
+    renamed since it was known as ``name``. One that was deleted does not exist (``exists``).
     """
 
     name: str
@@ -130,6 +131,13 @@ class LinkFacts:
     mac: MacAddress | None = None
     addresses: tuple[Interface, ...] = ()
     index: int = 0
+    renamed_to: str = ""
+    exists: bool = True
+
+    @property
+    def present_name(self) -> str:
+        """What the system calls it now."""
+        return self.renamed_to or self.name
 
 
 def family_of(address: Address | Interface) -> Family:

@@ -1,7 +1,8 @@
 """A real interface that is deleted and made anew is heard again at once, also by a BACKUP that never sends."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -18,6 +19,9 @@ pytestmark = pytest.mark.system
 
 BRIDGE = "br0"
 GONE_S = 0.5
+ADDRESS_LATER_S = 0.3
+"""As when a DHCP server gives it."""
+
 SILENT_S = 5.0
 """Longer than the master-down time of a deaf BACKUP."""
 
@@ -41,18 +45,19 @@ async def make_anew(ours: Namespace, theirs: Namespace) -> None:
     await asyncio.sleep(GONE_S)
     ours.ip("link", "add", LINK, "type", "veth", "peer", "name", LINK, "netns", theirs.name)
     theirs.ip("link", "set", LINK, "master", BRIDGE, "up")
-    ours.ip("addr", "add", str(ours.own), "dev", LINK)
     ours.ip("link", "set", LINK, "up")
+    await asyncio.sleep(ADDRESS_LATER_S)
+    ours.ip("addr", "add", str(ours.own), "dev", LINK)
 
 
-async def host_on(node: Node, link: str, *, advskew: int) -> VirtualHost:
+async def host_on(node: Node, link: str, *, advskew: int, peers: Sequence[IPv4Address] = ()) -> VirtualHost:
     """Add the virtual host to a node."""
     addresses = ["10.77.0.100/24"]
-    config = HostConfig(interface=link, vhid=9, passphrase="secret", addresses=addresses, advskew=advskew)
+    config = HostConfig(interface=link, vhid=9, passphrase="secret", addresses=addresses, advskew=advskew, peers=peers)
     return await node.add(config)
 
 
-@pytest.mark.parametrize("transport", ["packet", "raw"])
+@pytest.mark.parametrize("transport", ["packet", "raw", "udp"])
 async def test_a_backup_whose_interface_was_made_anew_stays_backup(
     segment: tuple[Namespace, Namespace], transport: str
 ) -> None:
@@ -65,9 +70,10 @@ async def test_a_backup_whose_interface_was_made_anew_stays_backup(
             Node(transport=remote, actuator=NullActuator(), monitor=StaticMonitor([facts])) as there,
             Node(transport=transport, actuator=NullActuator(), monitor=NetlinkMonitor()) as here,
         ):
-            master = await host_on(there, BRIDGE, advskew=0)
+            unicast = transport == "udp"
+            master = await host_on(there, BRIDGE, advskew=0, peers=[ours.own.ip] * unicast)
             await master.wait_for(State.MASTER)
-            backup = await host_on(here, LINK, advskew=100)
+            backup = await host_on(here, LINK, advskew=100, peers=[theirs.own.ip] * unicast)
             await asyncio.sleep(1.5)
             states: list[State] = []
             backup.on_change(lambda change: states.append(change.new))

@@ -295,6 +295,25 @@ async def test_a_stall_is_told_with_its_length() -> None:
 
 
 @in_virtual_time
+async def test_what_is_still_late_because_of_a_stall_is_no_other_stall() -> None:
+    """Hundreds of hosts are due after one, and each has a turn of its own."""
+    bench = Bench()
+    bench.begin()
+    bench.shell.submit(HostAdded(config(vhid=2, advskew=200)))
+    await asyncio.sleep(2)
+    bench.observer = lambda _event: stall(0.3)
+    stall(10)
+    await asyncio.sleep(0.1)
+    assert len(bench.stalls) == 1
+
+    bench.observer = lambda _event: None
+    await asyncio.sleep(1)
+    stall(10)
+    await asyncio.sleep(1)
+    assert len(bench.stalls) == 2
+
+
+@in_virtual_time
 async def test_a_small_delay_is_not_worth_telling() -> None:
     bench = Bench()
     bench.begin()

@@ -277,3 +277,31 @@ def no_more_files() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_links_that_swap_their_names_are_followed_by_their_index(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    ours.ip_batch(ADD_SPARE)
+    async with watching(ours) as watch:
+        index = watch.now.index
+        ours.ip_batch(f"link set {LINK} name third\nlink set spare0 name {LINK}\nlink set third name spare0\n")
+        await watch.until(lambda facts: facts.present_name == "spare0")
+
+        assert (watch.now.name, watch.now.index, watch.now.is_up) == (LINK, index, True)
+
+
+async def test_a_link_that_was_renamed_and_deleted_is_the_one_that_has_its_first_name_then(
+    segment: tuple[Namespace, Namespace],
+) -> None:
+    ours, _theirs = segment
+    async with watching(ours) as watch:
+        index = watch.now.index
+        ours.ip("link", "set", LINK, "name", "lan0")
+        await watch.until(lambda facts: facts.present_name == "lan0")
+        ours.ip("link", "del", "lan0")
+        await watch.until(lambda facts: not facts.exists)
+        ours.ip("link", "add", LINK, "type", "veth", "peer", "name", "other")
+        await watch.until(lambda facts: facts.exists)
+
+        assert watch.now.present_name == LINK
+        assert watch.now.index not in (0, index)

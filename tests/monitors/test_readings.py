@@ -11,6 +11,7 @@ from tests.support.nodes import LINK, link
 from tests.support.virtual import in_virtual_time
 
 UP, DOWN = link(1), link(1, is_up=False)
+UP_WITH_INDEX = replace(UP, index=7)
 
 
 class Kernel:
@@ -18,6 +19,7 @@ class Kernel:
 
     def __init__(self, takes_s: Iterable[float] = ()) -> None:
         self.facts: LinkFacts | None = UP
+        self.readings = 0
         self._takes_s = iter(takes_s)
         self._news: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -26,8 +28,9 @@ class Kernel:
         self.facts = facts
         self._news.put_nowait(LINK)
 
-    async def link_facts(self, _link: str) -> LinkFacts | None:
+    async def link_facts(self, _link: str, _index: int = 0) -> LinkFacts | None:
         """Answer late."""
+        self.readings += 1
         facts = self.facts
         await asyncio.sleep(next(self._takes_s, 0))
         return facts
@@ -95,8 +98,8 @@ async def test_a_link_that_is_gone_when_an_older_reading_ends_stays_gone() -> No
         await asyncio.sleep(0.05)
         kernel.change(None)
 
-        assert await second == LinkFacts(name=LINK, is_up=False)
-        assert noticed == [LinkFacts(name=LINK, is_up=False)]
+        assert await second == LinkFacts(name=LINK, is_up=False, exists=False)
+        assert noticed == [LinkFacts(name=LINK, is_up=False, exists=False)]
 
 
 @in_virtual_time
@@ -109,3 +112,31 @@ async def test_a_device_that_is_another_one_is_noticed_though_all_else_is_the_sa
         await asyncio.sleep(1)
 
         assert [facts.index for facts in noticed] == [4]
+
+
+@in_virtual_time
+async def test_a_link_that_has_not_changed_is_read_once_for_all_who_watch_it() -> None:
+    kernel = Kernel()
+    kernel.change(UP_WITH_INDEX)
+    async with watching(kernel) as (monitor, _noticed):
+        await monitor.watch(LINK)
+        await asyncio.sleep(1)
+        before = kernel.readings
+
+        assert [await monitor.watch(LINK) for _ in range(100)] == [UP_WITH_INDEX] * 100
+        assert kernel.readings == before
+
+
+@in_virtual_time
+async def test_a_link_of_which_a_change_was_heard_is_read_again_though_the_change_is_not_dealt_with_yet() -> None:
+    kernel = Kernel()
+    kernel.change(UP_WITH_INDEX)
+    async with watching(kernel) as (monitor, _noticed):
+        await monitor.watch(LINK)
+        await asyncio.sleep(1)
+        for facts in (replace(UP_WITH_INDEX, is_up=False), UP_WITH_INDEX, replace(UP_WITH_INDEX, index=8)):
+            kernel.change(facts)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+            assert await monitor.watch(LINK) == facts

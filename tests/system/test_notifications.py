@@ -100,3 +100,19 @@ async def test_own_renewals_do_not_even_wake_up_whoever_listens(namespace: Names
 
         namespace.ip("addr", "change", str(address), "dev", LINK, "valid_lft", "50", "preferred_lft", "50")
         assert len(await asyncio.wait_for(notifications.take(), 1)) == 1
+
+
+async def test_that_a_link_has_one_more_device_on_it_is_no_news(namespace: Namespace) -> None:
+    """Otherwise it would be read once for each virtual host that begins."""
+    namespace.ip("link", "add", "one", "link", LINK, "type", "macvlan")
+    async with listening() as names:
+        namespace.ip("link", "add", "two", "link", LINK, "type", "macvlan")
+        await asyncio.sleep(0.1)
+        names.clear()
+        namespace.ip("link", "add", "three", "link", LINK, "type", "macvlan")
+        await asyncio.sleep(0.1)
+        assert LINK not in names
+
+        namespace.ip("link", "set", LINK, "mtu", "1400")
+        await asyncio.sleep(0.1)
+        assert LINK in names

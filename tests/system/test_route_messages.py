@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from pycarp.system.route_messages import Message, link_index, link_state, messages
+from pycarp.system.route_messages import Message, link_essence, link_index, link_state, messages
 
 _AF_UNSPEC, _AF_BRIDGE = 0, 7
 _NEW_LINK = 16
@@ -55,3 +55,17 @@ def test_a_link_in_another_namespace_is_none_to_be_on() -> None:
     (others,) = messages(link_message(_AF_UNSPEC, on_five, attribute(37, struct.pack("=I", 0))))
 
     assert (link_state(ours).below, link_state(others).below) == (5, 0)
+
+
+def test_what_matters_of_a_link_is_read_whatever_the_order_of_its_attributes() -> None:
+    some = [
+        attribute(3, b"eth0\0"),
+        attribute(16, b"\x06"),
+        attribute(4, struct.pack("=I", 1500)),
+        attribute(1, b"\0" * 6),
+    ]
+    others = [attribute(kind, b"\1") for kind in (13, 23, 26)]
+    (one,), (other,) = (messages(link_message(_AF_UNSPEC, *each)) for each in (some + others, others + some[::-1]))
+
+    assert link_essence(one) == link_essence(other) == (7, "eth0", 0x41, b"\x06", 1500, b"\0" * 6)
+    assert link_essence(one).is_up

@@ -7,25 +7,25 @@ last three milliseconds only.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.system.address_book import AddressBook
-from pycarp.system.link_addresses import index_of
+from pycarp.system.host_index import HostIndex
 from pycarp.system.notifications import Notifications, Novelty
 from pycarp.system.route_messages import (
     DELETED_ADDRESS,
     DELETED_LINK,
     NEW_ADDRESS,
     NEW_LINK,
-    LinkState,
+    LinkEssence,
     Message,
     address_index,
     address_place,
+    link_essence,
     link_index,
-    link_state,
 )
 from pycarp.system.shared_addresses import SharedAddresses
 from pycarp.system.shared_device import SharedDevice
@@ -53,9 +53,7 @@ class Finding(NamedTuple):
 class AddressWatch:
     """Listens for as long as it runs; ``hosts`` may change meanwhile."""
 
-    def __init__(
-        self, worker: Worker, book: AddressBook, hosts: Mapping[HostKey, SharedAddresses], notice: Notice
-    ) -> None:
+    def __init__(self, worker: Worker, book: AddressBook, hosts: HostIndex, notice: Notice) -> None:
         self._worker = worker
         self._book = book
         self._hosts = hosts
@@ -64,6 +62,7 @@ class AddressWatch:
         self._heard: dict[int, bool] = {}
         self._settings: dict[HostKey, list[tuple[int, bool]]] = {}
         self._links: dict[str, tuple[int, int]] = {}
+        self._by_index: dict[int, HostKey] = {}
         self._doubt = asyncio.Event()
         self._novelty = Novelty()
         self._changed: set[int] = set()
@@ -102,6 +101,7 @@ class AddressWatch:
             host = self._hosts.get(key)
             if host is not None and host.device is not None:
                 host.device.expect_nothing()
+                self._by_index[host.device.index] = key
                 self._heard[host.device.index] = is_up
                 if is_up != host.device.is_up:
                     self._settings[key] = [(host.device.index, is_up)]
@@ -143,31 +143,41 @@ class AddressWatch:
             await asyncio.sleep(OWN_EVERY_S)
 
     def _hear_of_link(self, message: Message) -> None:
-        index, state = link_index(message), link_state(message)
-        is_other = message.kind == NEW_LINK and self._links.get(state.name) != (index, state.mtu)
-        for key, host in list(self._hosts.items()):
-            device = host.device
-            if device is None:
-                continue
-            if device.index == index:
-                self._hear_of_device(key, device, message, state)
-            elif device.link == state.name and is_other:
+        index, state = link_index(message), link_essence(message)
+        key = self._host_of(index, state.name)
+        if key is not None and (device := self._hosts[key].device) is not None:
+            self._hear_of_device(key, device, message, state)
+        elif message.kind == NEW_LINK and self._links.get(state.name) != (index, state.mtu):
+            for host in self._hosts.on_link_called(state.name):
                 self._links[state.name] = (index, state.mtu)
                 self._worker.soon(host.follow_link)
 
-    def _hear_of_device(self, key: HostKey, device: SharedDevice, message: Message, state: LinkState) -> None:
+    def _host_of(self, index: int, name: str) -> HostKey | None:
+        """Return the host whose device is the link of an index, also when it was renamed since it was first heard of.
+
+        Without a look at all hosts: when hundreds begin, there are thousands of notifications.
+        """
+        for key in (self._by_index.get(index), self._hosts.with_device(name)):
+            host = None if key is None else self._hosts.get(key)
+            if key is not None and host is not None and host.device is not None and host.device.index == index:
+                self._by_index[index] = key
+                return key
+        self._by_index.pop(index, None)
+        return None
+
+    def _hear_of_device(self, key: HostKey, device: SharedDevice, message: Message, state: LinkEssence) -> None:
         if message.kind == DELETED_LINK:
-            self._heard.pop(state.index, None)
+            self._heard.pop(state.link_index, None)
             self._look_at((key,))
             return
-        before = self._heard.get(state.index, device.began_up)
+        before = self._heard.get(state.link_index, device.began_up)
         # Of a new device it is heard that it is down, before it is up for the first time.
         if before is not None or state.is_up:
-            self._heard[state.index] = state.is_up
+            self._heard[state.link_index] = state.is_up
         if before is not None and before != state.is_up and not device.is_expected(is_up=state.is_up):
-            self._settings.setdefault(key, []).append((state.index, state.is_up))
+            self._settings.setdefault(key, []).append((state.link_index, state.is_up))
             self._look_at((key,))
-        if (state.name, state.mac) != (device.name, device.mac):
+        if (state.name, state.mac) != (device.name, device.mac.octets):
             self._look_at((key,))
 
     def _look_at(self, keys: Iterable[HostKey]) -> None:
@@ -201,9 +211,9 @@ def _follow_own(hosts: list[SharedAddresses], changed: set[int]) -> None:
     """Have the hosts on links of these indices follow the own addresses there."""
     links: dict[str, list[SharedAddresses]] = {}
     for host in hosts:
-        links.setdefault(host.key.link, []).append(host)
-    for link, some in links.items():
-        if _EVERY_LINK in changed or index_of(link) in changed:
+        links.setdefault(host.link, []).append(host)
+    for some in links.values():
+        if _EVERY_LINK in changed or some[0].below() in changed:
             # What the kernel refuses is seen and told as any other difference.
             with contextlib.suppress(OSError):
                 on_link = some[0].on_link()

@@ -1,11 +1,12 @@
 """Sends gratuitous ARP and unsolicited neighbour advertisements, for the link's own MAC address or a virtual one."""
 
+import contextlib
 import fcntl
 import socket
 import struct
-from pathlib import Path
 
 from pycarp.dialects.base import ArpForm
+from pycarp.system import kernel_switches
 from pycarp.vocabulary import Interface, MacAddress
 from pycarp.wire import arp, ndp
 
@@ -33,7 +34,8 @@ class Announcer:
         ``owner`` is the MAC address that has them, None stands for the link's own.
         """
         link_mac = self._mac_of(link)
-        for frame in frames(addresses, owner or link_mac, form, link_mac=link_mac, is_router=_forwards(link)):
+        is_router = any(each.version == 6 for each in addresses) and _forwards(link)
+        for frame in frames(addresses, owner or link_mac, form, link_mac=link_mac, is_router=is_router):
             self._socket.sendto(frame, (link, 0))
 
     def close(self) -> None:
@@ -81,7 +83,6 @@ def frames(
 
 def _forwards(link: str) -> bool:
     """Say whether this machine is a router for IPv6 on a link."""
-    try:
-        return Path(f"/proc/sys/net/ipv6/conf/{link}/forwarding").read_text().strip() == "1"
-    except OSError:
-        return False
+    with contextlib.suppress(OSError):
+        return kernel_switches.read(f"net/ipv6/conf/{link}/forwarding") == "1"
+    return False

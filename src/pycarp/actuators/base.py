@@ -27,6 +27,9 @@ class Actuator:
         Called before hosts are adopted, and before others are given to a running host; never wait.
         """
 
+    def rename_link(self, link: str, name: str) -> None:
+        """Follow a link that hosts know as ``link`` and that the system calls ``name`` now; never wait."""
+
     async def adopt(self, config: HostConfig) -> None:
         """Make what a host needs on this machine before it takes part; idempotent."""
 

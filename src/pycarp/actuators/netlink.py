@@ -19,6 +19,7 @@ from pycarp.system import own_addresses
 from pycarp.system.address_book import AddressBook, keys_of
 from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
 from pycarp.system.deeds import Deed
+from pycarp.system.host_index import HostIndex
 from pycarp.system.link_addresses import AddressError, index_of
 from pycarp.system.link_switches import BELOW_DEVICE, WITH_ADDRESSES, LinkSwitches
 from pycarp.system.renewals import Renewals
@@ -64,9 +65,11 @@ class NetlinkActuator(Actuator):
         self._route: RouteSocket | None = None
         self._reader: RouteSocket | None = None
         self._renewals: Renewals | None = None
+        self._checked: set[tuple[HostKey, tuple[Interface, ...]]] = set()
         self._book = AddressBook()
         self._switches = LinkSwitches(self._journal)
-        self._hosts: dict[HostKey, SharedAddresses] = {}
+        self._hosts = HostIndex()
+        self._names: dict[str, str] = {}
         self._adoptions: dict[HostKey, _Adoption] = {}
         self._leaving: dict[str, dict[AddressKey, int]] = {}
         self._prolongations: list[bytes] = []
@@ -101,6 +104,7 @@ class NetlinkActuator(Actuator):
         """Raise ConfigError, a line for each address that the machine has without pycarp, on whatever link."""
         if self._reader is not None:
             own_addresses.refuse(self._reader, configs, self._book.is_shared)
+            self._checked.update((config.key, config.shared) for config in configs)
 
     async def adopt(self, config: HostConfig) -> None:
         """Make the host's device, if it is to have one, and set the switches of the kernel; record its addresses.
@@ -109,7 +113,10 @@ class NetlinkActuator(Actuator):
         now on loses its addresses and has to hold them again. Raises ActuatorError when the device cannot be made; in
         mode ``auto`` the interface serves then. Raises ConfigError as ``check`` does.
         """
-        self.check(config)
+        if (config.key, config.shared) not in self._checked:
+            self.check(config)
+        # Once: so that hundreds that were checked together are not checked one by one, and later ones are.
+        self._checked.discard((config.key, config.shared))
         wanted = (config.mac_mode, config.device)
         adoption, host = self._adoptions.get(config.key), self._hosts.get(config.key)
         if adoption is not None and host is not None and adoption.wanted == wanted:
@@ -174,7 +181,13 @@ class NetlinkActuator(Actuator):
         """Send gratuitous ARP and neighbour advertisements through the link, for the MAC address that answers."""
         assert self._announcer is not None, "open() comes first"
         device = self._host(key).device
-        self._announcer.announce(key.link, addresses, form, owner=device.mac if device else None)
+        self._announcer.announce(self._host(key).link, addresses, form, owner=device.mac if device else None)
+
+    def rename_link(self, link: str, name: str) -> None:
+        """Follow a link that hosts know as ``link`` and that the system calls ``name`` now; in the background."""
+        self._names[link] = name
+        self._hosts.rename_link(link, name)
+        self._worker.soon(partial(self._rename_link, link, name))
 
     def set_up(self, key: HostKey, *, is_up: bool) -> None:
         """Set the device of a host up or down, if it has one."""
@@ -258,9 +271,8 @@ class NetlinkActuator(Actuator):
         return mode, reason
 
     def _make_device(self, config: HostConfig) -> None:
-        taken = {host.device.name for host in self._hosts.values() if host.device}
         for name in _names(config.device):
-            if name in taken:
+            if self._hosts.with_device(name) is not None:
                 continue
             device = self._device(config, name)
             # Known before it is made: the first that is heard of it must find it known.
@@ -268,7 +280,7 @@ class NetlinkActuator(Actuator):
             try:
                 self._ensure(device, config.key)
             except (OSError, ActuatorError) as exc:
-                self._hosts.pop(config.key, None)
+                self._hosts.remove(config.key)
                 if isinstance(exc, DeviceNameError) and name != config.device:
                     continue
                 raise
@@ -276,13 +288,15 @@ class NetlinkActuator(Actuator):
         raise DeviceNameError(f"cannot make a device for host {config.name}: all names like {config.device} are taken")
 
     def _enlist(self, key: HostKey, device: SharedDevice | None) -> None:
-        self._hosts[key] = SharedAddresses(self._opened, key, self._book, self._journal, device)
+        host = SharedAddresses(self._opened, key, self._book, self._journal, device)
+        host.link = self._names.get(key.link, key.link)
+        self._hosts.put(host)
 
     def _device(self, config: HostConfig, name: str) -> SharedDevice:
         return SharedDevice(
             self._opened,
             name,
-            config.interface,
+            self._names.get(config.interface, config.interface),
             virtual_mac(config.vhid),
             journal=self._journal,
             prepare=partial(self._switches.need, config.key, BELOW_DEVICE),
@@ -304,6 +318,14 @@ class NetlinkActuator(Actuator):
             self._switches.release(key)
             raise
 
+    def _rename_link(self, link: str, name: str) -> None:
+        # What cannot be noted is cleaned up by nobody if this process dies, and that is all.
+        with contextlib.suppress(OSError, ActuatorError):
+            self._switches.rename_link(link, name)
+        for host in self._hosts.on(link):
+            with contextlib.suppress(OSError, ActuatorError):
+                host.rename_link(name)
+
     def _undo_all(self, keys: Collection[HostKey]) -> None:
         # Looked up here: an adoption that was cancelled in the thread's turn has gone on, and made its host by now.
         hosts = [host for key in keys if (host := self._hosts.get(key))]
@@ -313,7 +335,7 @@ class NetlinkActuator(Actuator):
         for host in hosts:
             host.remove()
             self._switches.release(host.key)
-            self._hosts.pop(host.key, None)
+            self._hosts.remove(host.key)
 
 
 def _refresh(host: SharedAddresses, addresses: tuple[Interface, ...]) -> None:

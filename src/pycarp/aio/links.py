@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pycarp.aio.bounded import outcome_of
 from pycarp.aio.log_records import logger
 from pycarp.core.host_config import HostConfig
-from pycarp.transports.base import Transport
+from pycarp.transports.base import AddressFollowing, Transport
 from pycarp.vocabulary import Address, HostKey, LinkFacts
 
 RETRY_FIRST_S = 0.1
@@ -23,12 +23,17 @@ RETRY_MAX_S = 30.0
 class _Link:
     """``index`` is the device that is listened to, ``seen`` the one that there is now; 0 if unknown.
 
+    ``wanted`` are the groups of its hosts, and ``joined`` those that are listened to; where the transport listens to
+    addresses, ``own`` are the machine's own ones, and ``heard`` those that are listened to.
     ``must_close`` says that it may still be open though nobody wants it to be, because closing failed.
     """
 
     name: str
     hosts: dict[HostKey, HostConfig] = field(default_factory=dict)
+    wanted: set[Address] = field(default_factory=set)
     joined: set[Address] = field(default_factory=set)
+    own: frozenset[Address] = frozenset()
+    heard: frozenset[Address] = frozenset()
     index: int = 0
     seen: int = 0
     is_open: bool = False
@@ -39,9 +44,19 @@ class _Link:
 
     @property
     def groups(self) -> list[Address]:
-        """What its hosts listen to, and what is not joined yet."""
-        wanted = {group: None for config in self.hosts.values() for group in groups_of(config)}
-        return [group for group in wanted if group not in self.joined]
+        """What its hosts want and is not joined yet."""
+        return sorted(self.wanted - self.joined, key=str)
+
+    def put(self, config: HostConfig) -> None:
+        """Add a host, or give it other settings."""
+        self.hosts[config.key] = config
+        self.wanted.update(groups_of(config))
+
+    def remove(self, key: HostKey) -> None:
+        """Remove a host; no-op if it is absent."""
+        config = self.hosts.pop(key, None)
+        if config is not None and not self.joined.issuperset(groups_of(config)):
+            self.wanted = {group for each in self.hosts.values() for group in groups_of(each)}
 
     @property
     def is_stale(self) -> bool:
@@ -53,7 +68,7 @@ class _Link:
         """Whether there is nothing to do."""
         if not self.hosts:
             return not (self.is_open or self.must_close)
-        return self.is_open and not self.is_stale and not self.groups
+        return self.is_open and not self.is_stale and not self.groups and self.own == self.heard
 
 
 class Links:
@@ -64,6 +79,7 @@ class Links:
 
     def __init__(self, transport: Transport, wake: Callable[[], None], *, left_s: Callable[[], float]) -> None:
         self._transport = transport
+        self._following = transport if isinstance(transport, AddressFollowing) else None
         self._wake = wake
         self._left_s = left_s
         self._links: dict[str, _Link] = {}
@@ -77,7 +93,7 @@ class Links:
         """
         link = self._of(config.interface)
         async with link.lock:
-            link.hosts[config.key] = config
+            link.put(config)
             try:
                 await self._listen(link)
             except BaseException:
@@ -88,7 +104,7 @@ class Links:
     async def release(self, key: HostKey) -> None:
         """Let go of a link, and close it with its last host."""
         link = self._of(key.link)
-        link.hosts.pop(key, None)
+        link.remove(key)
         try:
             async with link.lock:
                 await self._leave(link, key)
@@ -100,13 +116,16 @@ class Links:
         """Join in the background what the new settings of a host listen to."""
         link = self._of(config.interface)
         if config.key in link.hosts:
-            link.hosts[config.key] = config
+            link.put(config)
             self._reconcile(link)
 
     def note_facts(self, facts: LinkFacts) -> None:
-        """Open a link again in the background if its device is another one now."""
+        """Open a link again in the background if its device is another one now; listen to its addresses of now."""
         link = self._of(facts.name)
         link.seen = facts.index
+        if self._following is not None:
+            shared = frozenset[Address]().union(*(each.shared_ips for each in link.hosts.values()))
+            link.own = frozenset(each.ip for each in facts.addresses) - shared
         self._reconcile(link)
 
     async def close(self) -> None:
@@ -130,6 +149,10 @@ class Links:
         for group in link.groups:
             await self._transport.join(link.name, group)
             link.joined.add(group)
+        if self._following is not None and link.heard != link.own:
+            own = link.own
+            self._following.follow_addresses(link.name, own)
+            link.heard = own
 
     async def _open(self, link: _Link) -> None:
         # Whatever there is when this begins: a device that is made anew meanwhile is opened once more.
@@ -143,7 +166,7 @@ class Links:
         link.is_open, link.index = True, seen
 
     async def _leave(self, link: _Link, key: HostKey) -> None:
-        link.hosts.pop(key, None)
+        link.remove(key)
         if not link.hosts and link.is_open:
             await self._close_in_time(link)
 
@@ -156,6 +179,8 @@ class Links:
     async def _close(self, link: _Link) -> None:
         link.is_open, link.must_close = False, True
         link.joined.clear()
+        link.heard = frozenset()
+        link.wanted = {group for each in link.hosts.values() for group in groups_of(each)}
         await self._transport.close_link(link.name)
         link.must_close = False
 

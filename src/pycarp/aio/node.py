@@ -107,6 +107,7 @@ class Node:
         self._unconfirmed: set[VirtualHost] = set()
         self._remains: set[HostKey] = set()
         self._noticed: Counter[str] = Counter()
+        self._link_facts: dict[str, LinkFacts] = {}
         self._tokens = ClockTokens()
         self._shell: Shell | None = None
         self._backends: Backends | None = None
@@ -169,6 +170,13 @@ class Node:
     def failure(self) -> BaseException | None:
         """What the node failed of; None as long as it has not."""
         return self._failure
+
+    def link_facts(self, link: str) -> LinkFacts | None:
+        """Return what is known of the interface that hosts know as ``link``; None where none has asked for it.
+
+        It is followed when it is renamed: see ``LinkFacts.present_name``.
+        """
+        return self._link_facts.get(link)
 
     def snapshot(self) -> EngineSnapshot:
         """Return everything that is known of the node now; once it has failed, every host is in INIT."""
@@ -331,6 +339,7 @@ class Node:
             if self._source_macs is not None:
                 self._source_macs.forget(runtime.key)
             del self._handles[runtime]
+            self._forget_link(runtime.key.link)
 
     async def _abandon_unless_leaving(self, key: HostKey) -> None:
         # Who leaves abandons all of them at once, those included with whom it did not succeed before.
@@ -513,9 +522,43 @@ class Node:
 
     def _notice_link(self, facts: LinkFacts) -> None:
         self._noticed[facts.name] += 1
+        self._follow_link(facts)
         self._submit(LinkChanged(facts))
         if self._backends is not None:
             self._backends.links.note_facts(facts)
+
+    def _follow_link(self, facts: LinkFacts) -> None:
+        """Log that a link was renamed, deleted or made anew, and let the actuator know its name."""
+        before = self._link_facts.get(facts.name)
+        self._link_facts[facts.name] = facts
+        if before is None and not facts.renamed_to:
+            return
+        if before is not None and before.exists and not facts.exists:
+            logger.warning("carp: interface %s does not exist any more; it is waited for", before.present_name)
+        elif before is not None and facts.exists and not before.exists:
+            logger.info("carp: interface %s exists again", facts.present_name)
+        if before is None or before.present_name != facts.present_name:
+            called = facts.name if before is None else before.present_name
+            if facts.exists and (before is None or before.exists):
+                logger.warning("carp: interface %s is called %s now, and followed", called, facts.present_name)
+            self._rename_link(facts.name, facts.present_name)
+
+    def _rename_link(self, link: str, name: str) -> None:
+        # Those that are no subclass of Actuator may not know it.
+        rename: Callable[[str, str], None] | None = getattr(self._actuator, "rename_link", None)
+        if rename is not None:
+            rename(link, name)
+
+    def _forget_link(self, link: str) -> None:
+        """Follow a link no more on which there is no host; the next one there names what has the name then."""
+        if self._leaving is not None or any(key.link == link for key in (*self._runtimes, *self._openings)):
+            return
+        facts = self._link_facts.pop(link, None)
+        if facts is not None and facts.renamed_to:
+            self._rename_link(link, link)
+        forget: Callable[[str], None] | None = getattr(self._monitor, "forget", None)
+        if forget is not None:
+            forget(link)
 
     def _note_report(self, report: ActuationReported) -> None:
         runtime = self._runtimes.get(report.key)

@@ -124,6 +124,13 @@ class Journal:
                 kernel_switches.write(path, present.before)
             self.strike(present)
 
+    def move(self, path: str, to: str) -> None:
+        """Note that a switch has another path now, because its link was renamed. Raises ActuatorError."""
+        present = self._switch(path)
+        if present is not None:
+            self.record(Sysctl(to, present.before, present.ours))
+            self.strike(present)
+
     def _switch(self, path: str) -> Sysctl | None:
         return next((each for each in self._present if isinstance(each, Sysctl) and each.path == path), None)
 

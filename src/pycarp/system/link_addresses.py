@@ -35,6 +35,15 @@ def index_of(link: str) -> int:
         return 0
 
 
+def is_there(index: int) -> bool:
+    """Return True if there is a link of this index in the thread's network namespace."""
+    try:
+        socket.if_indextoname(index)
+    except OSError:
+        return False
+    return True
+
+
 def present(route: RouteSocket, index: int) -> list[AddressState]:
     """Return the addresses of a link, those that Linux prefers first; none if there is no such link."""
     try:

@@ -41,6 +41,7 @@ class LinkSwitches:
     def __init__(self, journal: Records) -> None:
         self._journal = journal
         self._needed: dict[str, set[HostKey]] = {}
+        self._names: dict[str, str] = {}
 
     def need(self, key: HostKey, switches: tuple[Switch, ...]) -> None:
         """Set switches of the host's link, those too that somebody, or a new link of that name, has reset.
@@ -48,9 +49,11 @@ class LinkSwitches:
         Raises ActuatorError with the name of the one that cannot be set, and the way out.
         """
         for switch in switches:
-            path = switch.of(key.link)
+            path = switch.of(self._names.get(key.link, key.link))
+            # Those that another host needs are recorded, and only looked at.
+            enough = (*switch.well, switch.ours) if path in self._needed else switch.well
             try:
-                if kernel_switches.read(path) not in switch.well:
+                if kernel_switches.read(path) not in enough:
                     self._journal.impose(path, switch.ours)
             except OSError as exc:
                 name = path.replace("/", ".")
@@ -59,6 +62,16 @@ class LinkSwitches:
                     f'set it before, or use mac = "interface", which needs none'
                 ) from exc
             self._needed.setdefault(path, set()).add(key)
+
+    def rename_link(self, link: str, name: str) -> None:
+        """Follow a link that was known as ``link`` and is called ``name`` now; its switches have moved with it."""
+        before = self._names.get(link, link)
+        self._names[link] = name
+        for path, keys in list(self._needed.items()):
+            if any(key.link == link for key in keys):
+                to = path.replace(f"/{before}/", f"/{name}/")
+                self._needed[to] = self._needed.pop(path)
+                self._journal.move(path, to)
 
     def release(self, key: HostKey) -> None:
         """Restore those switches that no other host needs; raises OSError, and restores them next time then."""

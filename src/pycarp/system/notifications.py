@@ -8,11 +8,16 @@ from collections.abc import AsyncIterator
 from pycarp.system.renewals import without_own_renewals
 from pycarp.system.route_messages import (
     DELETED_ADDRESS,
+    DELETED_LINK,
     NEW_ADDRESS,
+    NEW_LINK,
     Essence,
+    LinkEssence,
     Message,
     Place,
     address_essence,
+    link_essence,
+    link_index,
     messages,
 )
 from pycarp.system.socket_filter import attach
@@ -57,13 +62,19 @@ class Notifications:
 
 
 class Novelty:
-    """Knows what was said of each address, and so whether a message says more than that it will stay for longer."""
+    """Knows what was said of each address and link, and so whether a message says anything else.
+
+    That an address stays for longer is nothing new, nor is that a link has one more device on it.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Place, Essence] = {}
+        self._links: dict[int, LinkEssence] = {}
 
     def is_in(self, message: Message) -> bool:
         """Say whether a message tells anything new; takes it for known from now on."""
+        if message.kind in (NEW_LINK, DELETED_LINK):
+            return self._is_in_link(message)
         if message.kind not in (NEW_ADDRESS, DELETED_ADDRESS):
             return True
         place, essence = address_essence(message)
@@ -72,6 +83,16 @@ class Novelty:
             return True
         is_new = self._known.get(place) != essence
         self._known[place] = essence
+        return is_new
+
+    def _is_in_link(self, message: Message) -> bool:
+        index = link_index(message)
+        if message.kind == DELETED_LINK or not index:
+            self._links.pop(index, None)
+            return True
+        essence = link_essence(message)
+        is_new = self._links.get(index) != essence
+        self._links[index] = essence
         return is_new
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pycarp.vocabulary import CARP_PROTOCOL, Interface, MacAddress
 
 NEW_LINK, DELETED_LINK, NEW_ADDRESS, DELETED_ADDRESS = 16, 17, 20, 21
-IFF_UP = 0x1
+IFF_UP, _IFF_RUNNING = 0x1, 0x40
 IFA_F_SECONDARY, IFA_F_DEPRECATED = 0x1, 0x20
 
 _HEADER = struct.Struct("=IHHII")
@@ -22,6 +22,8 @@ _ATTRIBUTE = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF
 _AF_UNSPEC, _AF_INET, _AF_INET6 = 0, 2, 10
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_LINK_NETNSID = 1, 3, 4, 5, 18, 37
+_IFLA_OPERSTATE, _OPERSTATE_UNKNOWN = 16, 0
+_ESSENTIAL = frozenset({_IFLA_IFNAME, _IFLA_OPERSTATE, _IFLA_MTU, _IFLA_ADDRESS})
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_MACVLAN_MODE = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
 _CACHE_INFORMATION = struct.Struct("=IIII")
@@ -55,9 +57,29 @@ class Place(NamedTuple):
     packed: bytes
 
 
+class LinkEssence(NamedTuple):
+    """What matters of a link in a notification: the kernel sends many that say no more than the one before."""
+
+    link_index: int
+    name: str
+    flags: int
+    operational_state: bytes
+    mtu: int
+    mac: bytes
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it was set up."""
+        return bool(self.flags & IFF_UP)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkState:
-    """A link as the kernel describes it; ``below`` is the index of the link that it is on, 0 if on none of ours."""
+    """A link as the kernel describes it; ``below`` is the index of the link that it is on, 0 if on none of ours.
+
+    ``is_up`` says that it was set up, ``is_running`` that it can carry frames as well; unless it
+    ``has_operational_state``, its driver does not say whether it can.
+    """
 
     index: int
     name: str
@@ -67,6 +89,8 @@ class LinkState:
     below: int
     kind: str
     macvlan_mode: int
+    is_running: bool
+    has_operational_state: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +172,27 @@ def link_state(message: Message) -> LinkState:
         below=below,
         kind=_text(info.get(_IFLA_INFO_KIND)),
         macvlan_mode=_number(data.get(_IFLA_MACVLAN_MODE)),
+        is_running=flags & (IFF_UP | _IFF_RUNNING) == IFF_UP | _IFF_RUNNING,
+        has_operational_state=_number(found.get(_IFLA_OPERSTATE)) != _OPERSTATE_UNKNOWN,
+    )
+
+
+def link_essence(message: Message) -> LinkEssence:
+    """Return what matters of a link; reads no further than needed."""
+    _family, _type, index, flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
+    found: dict[int, bytes] = {}
+    for kind, value in attributes(message.octets, _HEADER.size + _LINK.size):
+        if kind in _ESSENTIAL:
+            found[kind] = value
+            if len(found) == len(_ESSENTIAL):
+                break
+    return LinkEssence(
+        link_index=index,
+        name=_text(found.get(_IFLA_IFNAME)),
+        flags=flags & (IFF_UP | _IFF_RUNNING),
+        operational_state=found.get(_IFLA_OPERSTATE, b""),
+        mtu=_number(found.get(_IFLA_MTU)),
+        mac=found.get(_IFLA_ADDRESS, b""),
     )
 
 

@@ -14,7 +14,7 @@ from pycarp.errors import ActuatorError
 from pycarp.system import address_requests
 from pycarp.system.address_book import AddressBook, keys_of
 from pycarp.system.deeds import Deed, Request, Writing
-from pycarp.system.link_addresses import add, before_own, delete, index_of, present, remove, without_route
+from pycarp.system.link_addresses import add, before_own, delete, index_of, is_there, present, remove, without_route
 from pycarp.system.link_routes import restorations
 from pycarp.system.resources import Shared
 from pycarp.system.route_messages import AddressKey, AddressState, key_of
@@ -46,7 +46,10 @@ class Standing(NamedTuple):
 
 
 class SharedAddresses:
-    """Holds and drops the addresses of a host; ``device`` None stands for the link itself."""
+    """Holds and drops the addresses of a host; ``device`` None stands for the link itself.
+
+    ``link`` is what the link is called now, and ``key.link`` what it was called when the host was adopted.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,8 @@ class SharedAddresses:
     ) -> None:
         self.key = key
         self.device = device
+        self.link = key.link
+        self._below_index = 0
         self._route = route
         self._book = book
         self._journal = journal
@@ -68,7 +73,16 @@ class SharedAddresses:
     @property
     def place(self) -> str:
         """The name of the link on which the addresses are."""
-        return self.device.name if self.device else self.key.link
+        return self.device.name if self.device else self.link
+
+    def below(self) -> int:
+        """Return the index of the link, 0 if there is none.
+
+        It is the same one for as long as it exists: a rename may be known by what follows from it before it is told.
+        """
+        if not (self._below_index and is_there(self._below_index)):
+            self._below_index = index_of(self.link)
+        return self._below_index
 
     def share(self, addresses: Collection[Interface]) -> None:
         """Record addresses that the host may hold; raises ActuatorError."""
@@ -126,7 +140,7 @@ class SharedAddresses:
         self._standing = before._replace(held=left, is_certain=False)
         if self.device is not None:
             self._drop_from_device(self.device, addresses, left)
-        below = index_of(self.key.link)
+        below = self.below()
         if below:
             remove(self._route, below, self._taken(below, addresses), leaving_soon)
         self._standing = self._standing._replace(is_certain=True)
@@ -135,7 +149,7 @@ class SharedAddresses:
 
     def on_link(self) -> list[AddressState]:
         """Return the addresses of the link itself, whoever has put them there; raises OSError."""
-        return present(self._route, index_of(self.key.link))
+        return present(self._route, self.below())
 
     def follow_own(self, on_link: Sequence[AddressState]) -> None:
         """Put held addresses behind the machine's own, and give a route to those only that need one; raises OSError.
@@ -175,7 +189,7 @@ class SharedAddresses:
         """Return what somebody else has to do to drop the addresses; of a device that is made anew it is another."""
         device = self.device
         if device is None:
-            index = self._standing.link_index or index_of(self.key.link)
+            index = self._standing.link_index or self.below()
             deleting = (address_requests.deleting(index, each) for each in addresses)
             return tuple(map(Request, (*deleting, *self._standing.routes))) if index else ()
         if not device.index:
@@ -218,6 +232,16 @@ class SharedAddresses:
             else:
                 self.device.ensure()
 
+    def rename_link(self, name: str) -> None:
+        """Follow the link, which is called ``name`` now; raises ActuatorError."""
+        before, self.link = self.place, name
+        if self.device is not None:
+            self.device.rename_link(name)
+            return
+        for each in sorted(self._book.shared_by(self.key), key=str):
+            self._journal.record(Shared(self.place, str(each)))
+            self._journal.strike(Shared(before, str(each)))
+
     def remove(self) -> None:
         """Remove the device, and strike everything out of the journal; raises OSError or ActuatorError."""
         if self.device is not None:
@@ -229,10 +253,10 @@ class SharedAddresses:
         self._standing = Standing()
 
     def _hold(self, addresses: Sequence[Interface], lifetime_s: int | None) -> None:
-        index = self.device.ensure() if self.device else index_of(self.key.link)
+        index = self.device.ensure() if self.device else self.below()
         if not index:
-            raise OSError(errno.ENODEV, f"interface {self.key.link} does not exist")
-        own = present(self._route, index_of(self.key.link)) if self.device else present(self._route, index)
+            raise OSError(errno.ENODEV, f"interface {self.link} does not exist")
+        own = present(self._route, self.below()) if self.device else present(self._route, index)
         routeless = without_route(addresses, own, self._book)
         held = self._standing.held | set(addresses)
         routeless |= self._standing.routeless - set(addresses)
@@ -243,7 +267,7 @@ class SharedAddresses:
             self.device.open({each.version for each in addresses})
             wanted = keys_of(addresses)
             if any(each.key in wanted for each in own):
-                remove(self._route, index_of(self.key.link), addresses)
+                remove(self._route, self.below(), addresses)
         add(self._route, index, addresses, routeless, lifetime_s)
         self._standing = self._standing._replace(is_certain=True)
         if lifetime_s is not None:
@@ -300,7 +324,7 @@ class SharedAddresses:
         return {each.key for each in present(self._route, index)} if index else set()
 
     def _differences(self, standing: Standing) -> list[str]:
-        below = self._keys_on(index_of(self.key.link))
+        below = self._keys_on(self.below())
         there, strange = (self._keys_on(self.device.index), below) if self.device else (below, set())
         missing = (each for each in standing.held if key_of(each) not in there)
         shared = self._book.shared_by(self.key)
@@ -309,5 +333,5 @@ class SharedAddresses:
         return [
             *(f"{each} was removed from {self.place}" for each in missing),
             *(f"{each} was added to {self.place}" for each in extra),
-            *(f"{each} was added to {self.key.link}" for each in strayed),
+            *(f"{each} was added to {self.link}" for each in strayed),
         ]

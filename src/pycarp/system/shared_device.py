@@ -115,6 +115,13 @@ class SharedDevice:
             said.append(f"{self.name} had the MAC address {found.mac} for a while")
         return said
 
+    def rename_link(self, name: str) -> None:
+        """Follow the link below, which is called ``name`` now; raises ActuatorError."""
+        before, self.link = self.record, name
+        if self.index:
+            self._journal.record(self.record)
+            self._journal.strike(before)
+
     def follow_mtu(self) -> None:
         """Take on the MTU of the link below, after it became larger; a smaller one it follows by itself."""
         below, own = self._read_by_name(self.link), self._read_by_index()

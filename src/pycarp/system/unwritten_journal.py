@@ -21,6 +21,9 @@ class Records(Protocol):
     def restore(self, path: str) -> None:
         """Give a switch the value that it had, unless it is no longer ours; well if we did not set it."""
 
+    def move(self, path: str, to: str) -> None:
+        """Note that a switch has another path now, because its link was renamed; no-op if we did not set it."""
+
 
 class UnwrittenJournal:
     """Forgets everything with its process."""
@@ -49,3 +52,8 @@ class UnwrittenJournal:
         if before is not None and kernel_switches.read(path) == ours:
             kernel_switches.write(path, before)
         self._switches.pop(path, None)
+
+    def move(self, path: str, to: str) -> None:
+        """Remember it under its path of now."""
+        if path in self._switches:
+            self._switches[to] = self._switches.pop(path)

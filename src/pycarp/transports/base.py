@@ -1,6 +1,6 @@
 """What every transport promises; ``pycarp.testing.check_transport`` holds them to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -63,6 +63,17 @@ class PacketFiltering(Protocol):
         """Pass only so much on a link, None for everything; no-op when the link is not open.
 
         Raises OSError when the kernel refuses; the former filter stays in place.
+        """
+
+
+@runtime_checkable
+class AddressFollowing(Protocol):
+    """What a transport has to do beyond that if it listens to addresses, and not to a device as a whole."""
+
+    def follow_addresses(self, link: str, own: Collection[Address]) -> None:
+        """Listen to these own addresses of an open link and to no others; raises OSError.
+
+        One that is not there, or not known to be ours alone yet, is passed over.
         """
 
 

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
@@ -77,7 +77,7 @@ class UdpTransport:
         return sum(opened.lost for opened in self._links.values())
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Bind to every own address of a link; those that come later are bound when they are first sent from."""
+        """Bind to every own address of a link; those that come later are bound by ``follow_addresses``."""
         if link in self._links:
             raise TransportError(f"link {link} is open already")
         try:
@@ -86,14 +86,20 @@ class UdpTransport:
             raise TransportError(f"cannot open a socket on {link}: {exc.strerror or exc}") from exc
         self._links[link] = opened
         own = [each.ip for facts in interfaces() if facts.name == link for each in facts.addresses]
-        for address in own:
-            try:
-                self._bind(link, opened, address)
-            except OSError as exc:
-                if exc.errno == errno.EADDRNOTAVAIL:
-                    continue  # not known to be ours alone yet
-                await self.close_link(link)
-                raise TransportError(f"cannot bind {address} port {self._port} on {link}: {exc.strerror}") from exc
+        try:
+            self._bind_all(link, opened, own)
+        except OSError as exc:
+            await self.close_link(link)
+            raise TransportError(exc.strerror or str(exc)) from exc
+
+    def follow_addresses(self, link: str, own: Collection[Address]) -> None:
+        """Bind to the addresses that have come, and give up the sockets of those that have gone."""
+        opened = self._links.get(link)
+        if opened is None:
+            return
+        for address in set(opened.ears).difference(own):
+            _give_up(opened.ears.pop(address))
+        self._bind_all(link, opened, own)
 
     async def join(self, link: str, group: Address) -> None:
         """Refuse: there are no groups."""
@@ -147,6 +153,18 @@ class UdpTransport:
         for link in list(self._links):
             await self.close_link(link)
 
+    def _bind_all(self, link: str, opened: _Link, own: Iterable[Address]) -> None:
+        """Bind to those addresses that are not bound to yet and can be; raises OSError that names the first other."""
+        for address in own:
+            if address in opened.ears:
+                continue
+            try:
+                self._bind(link, opened, address)
+            except OSError as exc:
+                if exc.errno != errno.EADDRNOTAVAIL:
+                    text = f"cannot bind {address} port {self._port} on {link}: {exc.strerror}"
+                    raise OSError(exc.errno, text) from exc
+
     def _bind(self, link: str, opened: _Link, address: Address) -> _Ear:
         """Bind one more socket and let it be listened to; OSError."""
         sock = socket.socket(_SOCKET_FAMILIES[address.version], socket.SOCK_DGRAM)
@@ -159,6 +177,11 @@ class UdpTransport:
         task = asyncio.get_running_loop().create_task(_listen(sock, link, address, opened))
         opened.ears[address] = _Ear(address, sock, task)
         return opened.ears[address]
+
+
+def _give_up(ear: _Ear) -> None:
+    ear.task.add_done_callback(lambda _task: ear.sock.close())
+    ear.task.cancel()
 
 
 async def _listen(sock: socket.socket, link: str, address: Address, into: _Link) -> None:

@@ -1,0 +1,98 @@
+"""A real interface that is renamed is followed by its index: the host stays what it is, and leaves nothing behind."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from pycarp import HostConfig, MacMode, Node, Reason, State
+from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.system import kernel_switches
+from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
+from tests.support.system import require
+
+pytestmark = pytest.mark.system
+
+RENAMED = "lan0"
+SHARED = "10.77.0.100/24"
+WITHIN_S = 5.0
+SWITCHES = ("net/ipv4/conf/{}/arp_ignore", "net/ipv4/conf/{}/arp_announce", "net/ipv4/conf/{}/promote_secondaries")
+
+
+@pytest.fixture
+def ours() -> Iterator[Namespace]:
+    require("ip")
+    with joined_namespaces() as (ours, _theirs), entered(ours):
+        yield ours
+
+
+def new_node() -> Node:
+    return Node(transport="packet", actuator=NetlinkActuator(), monitor=NetlinkMonitor())
+
+
+def host(mac: MacMode) -> HostConfig:
+    """Return a host that is MASTER after a third of a second."""
+    return HostConfig(
+        interface=LINK, vhid=9, name="carp9", passphrase="secret", addresses=[SHARED], advbase=0, advskew=26, mac=mac
+    )
+
+
+def switches(link: str) -> list[str | None]:
+    return [kernel_switches.read(each.format(link)) for each in SWITCHES]
+
+
+async def until_called(node: Node, name: str) -> None:
+    """Return when the node knows what its interface is called now."""
+    async with asyncio.timeout(WITHIN_S):
+        while (facts := node.link_facts(LINK)) is None or facts.present_name != name:  # noqa: ASYNC110  the kernel's
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_a_master_whose_interface_is_renamed_stays_master_and_cleans_up_under_the_new_name(
+    ours: Namespace, mac: MacMode
+) -> None:
+    before = switches(LINK)
+    async with new_node() as node:
+        carp = await node.add(host(mac))
+        async with asyncio.timeout(WITHIN_S):
+            await carp.wait_for(State.MASTER)
+        changes: list[Reason] = []
+        carp.on_change(lambda change: changes.append(change.reason))
+        ours.ip("link", "set", LINK, "name", RENAMED)
+        await until_called(node, RENAMED)
+        await asyncio.sleep(0.5)
+
+        assert (carp.state, changes) == (State.MASTER, [])
+        assert SHARED in ours.ip("-o", "addr")
+
+    assert SHARED not in ours.ip("-o", "addr")
+    assert "carp9" not in ours.ip("-o", "link")
+    assert switches(RENAMED) == before
+
+
+async def test_a_host_stays_on_its_interface_when_another_one_takes_the_name(ours: Namespace) -> None:
+    async with new_node() as node:
+        carp = await node.add(host(MacMode.VIRTUAL))
+        async with asyncio.timeout(WITHIN_S):
+            await carp.wait_for(State.MASTER)
+        ours.ip("link", "set", LINK, "name", RENAMED)
+        ours.ip("link", "add", LINK, "type", "veth", "peer", "name", "other")
+        await until_called(node, RENAMED)
+        await asyncio.sleep(0.5)
+
+        assert carp.state is State.MASTER
+        assert f"carp9@{RENAMED}" in ours.ip("-o", "link")
+
+
+async def test_a_host_that_is_added_after_the_last_one_left_is_on_what_has_the_name_then(ours: Namespace) -> None:
+    async with new_node() as node:
+        former = await node.add(host(MacMode.VIRTUAL))
+        ours.ip("link", "set", LINK, "name", RENAMED)
+        await until_called(node, RENAMED)
+        await node.remove(former)
+        ours.ip("link", "add", LINK, "type", "veth", "peer", "name", "other")
+        await node.add(host(MacMode.VIRTUAL))
+
+        assert f"carp9@{LINK}" in ours.ip("-o", "link")
