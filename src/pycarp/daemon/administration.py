@@ -132,7 +132,10 @@ class Administration:
         """Return a host by its name, or by vhid and interface, whether this machine or the file calls it so."""
         vhid, at, interface = name.partition("@")
         for host in self._node.hosts:
-            if name in (host.name, str(host.key)) or vhid + at + self._renames.get(interface, "") == str(host.key):
+            facts = self._node.link_facts(host.key.link)
+            present = host.key if facts is None else HostKey(facts.present_name, host.key.vhid)
+            mapped = vhid + at + self._renames.get(interface, "")
+            if name in (host.name, str(host.key), str(present)) or mapped == str(host.key):
                 return host
         known = ", ".join(host.name for host in self._node.hosts)
         raise UsageError(f"no virtual host {name!r} here; there are: {known}")

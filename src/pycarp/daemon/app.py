@@ -51,6 +51,9 @@ CLOSE_TIMEOUT_S = 0.9
 
 BAD_PACKETS_EVERY_S = 10
 
+STATUS_AFTER_S = 0.05
+"""The states are told so long after the first of many changes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions:
@@ -122,7 +125,7 @@ class Daemon:
             close_timeout_s=CLOSE_TIMEOUT_S,
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
-        self._events = EventLogger()
+        self._events = EventLogger(self._present_name)
         self._warnings = Warnings()
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
@@ -263,9 +266,14 @@ class Daemon:
             sysctls=self._sysctls.all(),
             whereabouts=self._plane.actuator.whereabouts,
             warnings=self._warnings.about,
+            facts=self._node.link_facts,
             waiting=self._hosts.waiting,
             renames=self._options.source.renames,
         )
+
+    def _present_name(self, link: str) -> str:
+        facts = self._node.link_facts(link)
+        return link if facts is None else facts.present_name
 
     def _greet(self, host: VirtualHost) -> None:
         name = "" if host.name == str(host.key) else f"{host.name} "
@@ -302,10 +310,10 @@ class Daemon:
             self._warnings.forget(event.key)
         if self._conflicts is not None and isinstance(event, StateChange) and event.old is State.INIT:
             self._conflicts.add(host)
-        if isinstance(event, StateChange) and not self._is_status_due:
+        if isinstance(event, StateChange) and not self._is_status_due and self._notifier.is_heard:
             # Many change at once, and one line tells of all.
             self._is_status_due = True
-            asyncio.get_running_loop().call_soon(self._tell_states)
+            asyncio.get_running_loop().call_later(STATUS_AFTER_S, self._tell_states)
 
     def _tell_states(self) -> None:
         self._is_status_due = False

@@ -1,5 +1,8 @@
 """Which events of the hosts become lines of the log, and how many of them."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import log_event, logger
 from pycarp.core.events import ActuationFailed, AddressesContested, Event, LoopStalled
@@ -16,9 +19,13 @@ CONTESTS_EVERY_NS = 60 * NS_PER_S
 
 
 class EventLogger:
-    """Logs events of all hosts of a node; ``level`` is ``net.inet.carp.log``."""
+    """Logs events of all hosts of a node; ``level`` is ``net.inet.carp.log``.
 
-    def __init__(self) -> None:
+    ``present_name`` returns what an interface is called now.
+    """
+
+    def __init__(self, present_name: Callable[[str], str] = str) -> None:
+        self._present_name = present_name
         self.level = LOG_CHANGES
         self._last_stall_at_ns: int | None = None
         self._contest_again_at_ns: dict[HostKey, int] = {}
@@ -30,8 +37,10 @@ class EventLogger:
         if isinstance(event, LoopStalled):
             self._log_stall(event)
         elif not isinstance(event, AddressesContested) or self._is_contest_due(event):
-            with about(fields_of_event(event, host.name, _snapshot(host))):
-                log_event(event)
+            shown = replace(event, key=HostKey(self._present_name(event.key.link), event.key.vhid))
+            name = host.name if host.name != str(event.key) else str(shown.key)
+            with about(fields_of_event(shown, name, _snapshot(host))):
+                log_event(shown)
 
     def _log_stall(self, event: LoopStalled) -> None:
         """Log a stall of the process once; every host has an event of it."""

@@ -37,6 +37,11 @@ class ServiceNotifier:
         self.watchdog_s = _watchdog_s(environment)
         """How long systemd waits for a sign of life; None when it does not."""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self._address)
+
     def starting(self) -> None:
         """Show in ``systemctl status`` that the daemon starts."""
         self._send("STATUS=starting")

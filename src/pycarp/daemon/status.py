@@ -15,7 +15,7 @@ from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.daemon.control_messages import VERSION, Cause, Change, HostStatus, LinkStatus, Peer, StatusReply
 from pycarp.daemon.host_set import Waiting
-from pycarp.vocabulary import NS_PER_S, HostKey
+from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
 
 
 def status_reply(
@@ -27,6 +27,7 @@ def status_reply(
     sysctls: Mapping[str, int],
     whereabouts: Callable[[HostKey], str] = lambda _key: "",
     warnings: Callable[[HostKey], Sequence[str]] = lambda _key: (),
+    facts: Callable[[str], LinkFacts | None] = lambda _link: None,
     waiting: Iterable[Waiting] = (),
     renames: Mapping[str, str] = MappingProxyType({}),
 ) -> StatusReply:
@@ -39,7 +40,10 @@ def status_reply(
         uptime_s=round(uptime_s, 3),
         transport=transport,
         hosts=[
-            *(host_status(host, now_ns, whereabouts(host.key), warnings(host.key)) for host in snapshot.hosts),
+            *(
+                host_status(host, now_ns, whereabouts(host.key), warnings(host.key), facts(host.key.link))
+                for host in snapshot.hosts
+            ),
             *(waiting_status(each) for each in waiting),
         ],
         sysctls=dict(sysctls),
@@ -50,12 +54,25 @@ def status_reply(
     )
 
 
-def host_status(host: HostSnapshot, now_ns: int, whereabouts: str, warnings: Sequence[str] = ()) -> HostStatus:
-    """Return the status of one host; ``now_ns`` is the engine's time, from which ages are counted."""
+def host_status(
+    host: HostSnapshot,
+    now_ns: int,
+    whereabouts: str,
+    warnings: Sequence[str] = (),
+    facts: LinkFacts | None = None,
+) -> HostStatus:
+    """Return the status of one host; ``now_ns`` is the engine's time, from which ages are counted.
+
+    ``facts`` say what the interface is called now, and whether it exists.
+    """
     config = host.config
+    link = config.interface if facts is None else facts.present_name
+    change = None if host.last_change is None else _change(host.last_change, now_ns)
+    if change is not None and facts is not None and not facts.exists and host.state is State.INIT:
+        change.explanation = f"interface {link} does not exist; it is waited for"
     return HostStatus(
-        name=config.name,
-        interface=config.interface,
+        name=config.name if config.name != str(config.key) else str(HostKey(link, config.vhid)),
+        interface=link,
         vhid=config.vhid,
         state=host.state.value,
         master=_master(host),
@@ -72,7 +89,7 @@ def host_status(host: HostSnapshot, now_ns: int, whereabouts: str, warnings: Seq
         link_is_up=host.link_is_up,
         is_up=host.admin_is_up,
         demotion=[Cause(cause, amount) for cause, amount in host.demotion],
-        last_change=None if host.last_change is None else _change(host.last_change, now_ns),
+        last_change=change,
         peer=None if host.peer is None else _peer(host.peer, now_ns),
         heard=[_peer(each, now_ns) for each in host.peers],
         rejected=host.rejected,
