@@ -17,20 +17,20 @@ _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 def main() -> None:
     """Run the command; say what to install when the extra it needs is missing."""
     _open_what_is_closed()
+    is_ucarp = os.path.basename(sys.argv[0]) == _UCARP
     try:
         from pycarp.cli import cli  # noqa: PLC0415  its dependencies are an extra
+
+        try:
+            cli(args=[_UCARP, *sys.argv[1:]] if is_ucarp else None, prog_name="pycarp")
+        finally:
+            sys.stdout.flush()
     except ModuleNotFoundError as exc:
         if exc.name not in _NEEDED:
             raise
         sys.exit(f"pycarp: the command needs {exc.name}: pip install 'pycarp[daemon]'")
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    is_ucarp = os.path.basename(sys.argv[0]) == _UCARP
-    try:
-        try:
-            cli(args=[_UCARP, *sys.argv[1:]] if is_ucarp else None, prog_name="pycarp")
-        finally:
-            sys.stdout.flush()
     except OSError as exc:
         # Errors about a file are CarpErrors by now, so this is about the output.
         if exc.errno not in _NOT_WRITTEN or exc.filename is not None:
