@@ -12,13 +12,20 @@ KEPT_MOST = 8192
 """Entries, about a kilobyte each: in a flood of packets they are the last fraction of a second."""
 
 _SECTION_NS = KEPT_NS // 6
-_SECTION_MOST = KEPT_MOST // 8
+_SECTION_LEAST, _SECTION_MOST = KEPT_MOST // 8, KEPT_MOST // 2
+_ENTRIES_PER_HOST = 4
+"""A section is so long, within these bounds, because a checkpoint takes as long as some entries for each host."""
 
 
 @dataclass(slots=True)
 class _Section:
     checkpoint: Checkpoint
     entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def most(self) -> int:
+        """How many entries there may be."""
+        return min(max(_SECTION_LEAST, _ENTRIES_PER_HOST * len(self.checkpoint.hosts)), _SECTION_MOST)
 
 
 class Ring:
@@ -33,14 +40,16 @@ class Ring:
         if not self._sections:
             return True
         entries = self._sections[-1].entries
-        return len(entries) >= _SECTION_MOST or (bool(entries) and entries[-1].at_ns - entries[0].at_ns >= _SECTION_NS)
+        if len(entries) >= self._sections[-1].most:
+            return True
+        return bool(entries) and entries[-1].at_ns - entries[0].at_ns >= _SECTION_NS
 
     def begin(self, checkpoint: Checkpoint) -> None:
         """Begin a section, and forget those that are not needed any more."""
         self._sections.append(_Section(checkpoint))
         newest_ns = max((each.entries[-1].at_ns for each in self._sections if each.entries), default=0)
         while len(self._sections) > 1 and (
-            sum(len(each.entries) for each in self._sections) > KEPT_MOST - _SECTION_MOST
+            sum(len(each.entries) for each in self._sections) > KEPT_MOST - self._sections[-1].most
             or self._sections[0].entries[-1].at_ns < newest_ns - KEPT_NS
         ):
             self._sections.popleft()
