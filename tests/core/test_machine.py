@@ -864,15 +864,27 @@ def test_the_bow_out_of_a_loser_is_no_vacancy() -> None:
     assert host.state is State.BACKUP
 
 
-def test_the_bow_out_of_one_that_was_relieved_gives_the_other_an_interval_to_show_itself() -> None:
+def test_after_the_bow_out_of_one_that_was_relieved_the_other_is_waited_for_as_long_as_it_may_hold() -> None:
+    """The other one may have been stopped after its advertisement: its kernel keeps the addresses for a while."""
     host = bench(config(advskew=50))
     host.hear(advert(advskew=100), at_ns=seconds(1))
     host.hear(advert(advskew=75, source=HIGHER), at_ns=seconds(2))
     host.hear(advert(advbase=255, advskew=255), at_ns=seconds(3))
     before = host.state
-    host.pass_time(to_ns=seconds(4) + (75 + 50) * NS_PER_SKEW)
+    host.pass_time(to_ns=seconds(5) + 50 * NS_PER_SKEW - 1)
+    late = host.state
+    host.pass_time(to_ns=seconds(5) + 50 * NS_PER_SKEW)
 
-    assert [before, host.state] == [State.BACKUP, State.MASTER]
+    assert [before, late, host.state] == [State.BACKUP, State.BACKUP, State.MASTER]
+
+
+def test_a_bow_out_beside_another_master_never_puts_the_takeover_off() -> None:
+    host = bench(config(advskew=50))
+    host.hear(advert(advskew=200), at_ns=seconds(1))
+    host.hear(advert(advskew=100, source=HIGHER), at_ns=seconds(2))
+    host.hear(advert(advbase=255, advskew=255), at_ns=seconds(4.5))
+
+    assert host.engine.host_snapshot(KEY).deadline_ns == seconds(5) + 50 * NS_PER_SKEW
 
 
 def test_a_better_master_that_became_a_weaker_one_is_relieved() -> None:

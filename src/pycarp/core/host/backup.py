@@ -25,7 +25,7 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.state import Reason, State
 from pycarp.dialects.base import Verdict
-from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family
 
 _PUBLISH_AGAIN_NS = NS_PER_S
 """How often at most another MASTER is published."""
@@ -117,10 +117,13 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
         others = [each for each in _live_others(ctx, event.source) if each.family is family]
         if others:
             other = max(others, key=lambda each: each.at_ns)
-            _wait_for_next(ctx, state, event, other.claim.interval_ns)
+            # It may have been stopped since then, and its kernel keeps the addresses until the fastest peer acts.
+            fastest_ns = ctx.config.dialect.master_down_ns(other.claim.advbase, 0, ctx.config.dead_ratio)
+            free_at_ns = max(ctx.now_ns + other.claim.interval_ns, other.at_ns + fastest_ns)
+            _wait_for_others(ctx, state, event.family, free_at_ns)
             return Decision.NO_VACANCY
         if ctx.environment.goes_last:
-            _wait_for_next(ctx, state, event, ctx.claim.interval_ns)
+            _wait_for_others(ctx, state, event.family, ctx.now_ns + ctx.claim.interval_ns)
             return Decision.LEFT_TO_OTHERS
     if may_be_old:
         # Somebody who heard it in time is MASTER by now, and has said so in a packet behind this one.
@@ -131,11 +134,11 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
     return Decision.TAKES_OVER
 
 
-def _wait_for_next(ctx: Context, state: Backup, event: AdvertisementReceived, interval_ns: int) -> None:
-    """Give another host an interval to show that it is MASTER; in the order of the skews, should none do so."""
-    shown_at_ns = ctx.now_ns + interval_ns + ctx.config.advskew * NS_PER_SKEW
-    planned_ns = state.master_down_at_ns.get(event.family, shown_at_ns)
-    state.master_down_at_ns[event.family] = min(planned_ns, shown_at_ns)
+def _wait_for_others(ctx: Context, state: Backup, family: Family, free_at_ns: int) -> None:
+    """Take over at ``free_at_ns``, in the order of the skews, unless another host shows before that it is MASTER."""
+    shown_at_ns = free_at_ns + ctx.config.advskew * NS_PER_SKEW
+    planned_ns = state.master_down_at_ns.get(family, shown_at_ns)
+    state.master_down_at_ns[family] = min(planned_ns, shown_at_ns)
 
 
 def _better_is_heard(ctx: Context, event: AdvertisementReceived) -> bool:
