@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from pycarp.cli import cli
 from pycarp.config import grammars, toml
 from pycarp.config.grammars import Grammar
+from pycarp.errors import ConfigError
 
 RC_CONF = (
     'hostname="a.example.org"\nifconfig_fxp0="inet 192.168.1.3/24"\ncloned_interfaces="carp0"\n'
@@ -28,11 +29,25 @@ def rc_conf(tmp_path: Path) -> Path:
 
 
 def test_an_rc_conf_becomes_toml_on_standard_output(rc_conf: Path) -> None:
-    done = convert(str(rc_conf), "--to", "toml")
+    done = convert(str(rc_conf), "--to", "toml", "--show-secrets")
 
     config = toml.read(done.stdout, file="a.toml")
     assert (config.hostname, config.hosts[0].name, config.hosts[0].advskew) == ("a.example.org", "carp0", 100)
     assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("target", grammars.TARGETS)
+def test_passwords_are_printed_only_when_that_is_asked_for(rc_conf: Path, target: str) -> None:
+    """In their place is a word with which nobody can run by mistake."""
+    words = [str(rc_conf), "--to", target, "--srcip", "192.168.1.3"]
+    hidden, shown = convert(*words), convert(*words, "--show-secrets")
+
+    assert ("hunter2" in hidden.output, "hunter2" in shown.stdout) == (False, True)
+    assert hidden.stdout == shown.stdout.replace("hunter2", "PASSWORD-IS-NOT-SHOWN")
+    assert hidden.stderr == "pycarp: passwords are not shown; print them with --show-secrets, or use --output\n"
+    own = 'ifconfig_fxp0="inet 192.168.1.3/24"\n' if target == "rc.conf9" else ""
+    with pytest.raises(ConfigError, match="too long"):
+        grammars.read(own + hidden.stdout, Grammar(target.removesuffix("9")), file="x")
 
 
 @pytest.mark.parametrize("target", grammars.TARGETS)
@@ -63,7 +78,7 @@ def test_files_can_be_read_by_their_owner_only(rc_conf: Path, tmp_path: Path) ->
 
 def test_what_has_no_words_is_an_error_that_names_it(rc_conf: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
-    file.write_text(convert(str(rc_conf), "--to", "toml").stdout + "preempt = true\ndead_ratio = 5\n")
+    file.write_text(convert(str(rc_conf), "--to", "toml", "--show-secrets").stdout + "preempt = true\ndead_ratio = 5\n")
 
     done = convert(str(file), "--to", "hostname.carp")
 
@@ -76,10 +91,10 @@ def test_what_has_no_words_is_an_error_that_names_it(rc_conf: Path, tmp_path: Pa
 
 def test_lossy_leaves_it_out_and_names_it_in_a_comment(rc_conf: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
-    file.write_text(convert(str(rc_conf), "--to", "toml").stdout + "preempt = true\n")
+    file.write_text(convert(str(rc_conf), "--to", "toml", "--show-secrets").stdout + "preempt = true\n")
 
-    done = convert(str(file), "--to", "ucarp", "--srcip", "192.168.1.3", "--lossy")
-    lossy = convert(str(file), "--to", "hostname.carp", "--lossy")
+    done = convert(str(file), "--to", "ucarp", "--srcip", "192.168.1.3", "--lossy", "--show-secrets")
+    lossy = convert(str(file), "--to", "hostname.carp", "--lossy", "--show-secrets")
 
     assert done.stdout.startswith("#!/bin/sh\nucarp --interface=fxp0 --srcip=192.168.1.3 --vhid=1 --pass=hunter2")
     assert "# not expressed: carp0: preempt true" in lossy.stdout

@@ -18,8 +18,8 @@ NETBSD = Path(__file__).parents[1] / "vectors" / "netbsd"
 KEYS = {"time", "source", "destination", "vhid", "advbase", "advskew", "demote", "counter", "authentic", "problems"}
 
 
-def decode(*words: str, stdin: bytes | None = None) -> Result:
-    return CliRunner(env={"TZ": "UTC"}).invoke(cli, ["decode", *words], input=stdin)
+def decode(*words: str, stdin: bytes | None = None, password: str | None = None) -> Result:
+    return CliRunner(env={"TZ": "UTC", "PYCARP_PASSWORD": password}).invoke(cli, ["decode", *words], input=stdin)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def capture(tmp_path: Path) -> Path:
 
 
 def test_a_packet_is_one_line_with_its_verdict(capture: Path) -> None:
-    result = decode(str(capture), "-p", PASSWORD, "-a", str(SHARED))
+    result = decode(str(capture), "-a", str(SHARED), password=PASSWORD)
 
     assert result.exit_code == 0
     assert (
@@ -60,7 +60,7 @@ def test_a_note_about_a_sender_is_told_once(capture: Path) -> None:
 
 
 def test_the_summary_counts_and_tells_who_is_master(capture: Path) -> None:
-    lines = decode(str(capture), "-p", PASSWORD, "-a", str(SHARED)).stdout.splitlines()
+    lines = decode(str(capture), "-a", str(SHARED), password=PASSWORD).stdout.splitlines()
 
     assert "3 packets: 3 authentic" in lines
     assert "       1 wrong TTL or hop limit" in lines
@@ -80,9 +80,22 @@ def test_json_is_one_object_a_line(capture: Path) -> None:
 
 @pytest.mark.parametrize(("password", "authentic"), [(PASSWORD, True), ("other", False)])
 def test_json_says_whether_it_is_authentic(capture: Path, password: str, authentic: bool) -> None:
-    result = decode("--json", str(capture), "--password", password, "--address", f"{SHARED}/24")
+    result = decode("--json", str(capture), "--address", f"{SHARED}/24", password=password)
 
     assert {json.loads(line)["authentic"] for line in result.stdout.splitlines()} == {authentic}
+
+
+def test_the_password_may_come_on_standard_input(capture: Path) -> None:
+    words = ["--json", str(capture), "--password-file", "-", "-a", str(SHARED)]
+    result = decode(*words, stdin=f"{PASSWORD}\nanother line\n".encode())
+
+    assert all(json.loads(line)["authentic"] for line in result.stdout.splitlines())
+
+
+def test_a_password_that_is_too_long_is_refused_with_the_bound(capture: Path) -> None:
+    result = decode(str(capture), "-a", "::1", password="x" * 20)
+
+    assert (result.exit_code, "passphrase of 20 octets is too long" in result.stderr) == (2, True)
 
 
 def test_the_password_may_stand_in_a_file(capture: Path, tmp_path: Path) -> None:
@@ -152,12 +165,12 @@ def test_what_is_no_capture_is_named(tmp_path: Path) -> None:
         (("x.pcap", "-i", "eth0"), 2, "give either a capture file"),
         (("/nonexistent/x.pcap",), 1, "cannot read /nonexistent/x.pcap: No such file or directory"),
         (("/",), 1, "cannot read /: Is a directory"),
-        (("-", "-p", "x"), 2, "a password needs --address"),
-        (("-", "-a", "192.168.1.1"), 2, "need --password"),
-        (("-", "-p", "x", "-a", "192.168.1.300"), 2, "'192.168.1.300' is no IPv4 or IPv6 address"),
-        (("-", "-p", "x", "-a", "::1", "--lladdr", "zz"), 2, "'zz' is no MAC address"),
-        (("-", "-p", "x" * 20, "-a", "::1"), 2, "passphrase of 20 octets is too long"),
-        (("-", "-p", "x", "--password-file", "y", "-a", "::1"), 2, "exclude each other"),
+        (("x", "--password-file", "-"), 2, "a password needs --address"),
+        (("-", "-a", "192.168.1.1"), 2, "need --password-file, or PYCARP_PASSWORD"),
+        (("x", "--password-file", "-", "-a", "192.168.1.300"), 2, "'192.168.1.300' is no IPv4 or IPv6 address"),
+        (("x", "--password-file", "-", "-a", "::1", "--lladdr", "zz"), 2, "'zz' is no MAC address"),
+        (("-", "--password-file", "-", "-a", "::1"), 2, "standard input cannot be both the capture and the password"),
+        (("-", "--password", "x", "-a", "::1"), 2, "every user of this machine could read a password on the command"),
         (("-", "--password-file", "/nonexistent/p", "-a", "::1"), 1, "cannot read the password file /nonexistent/p"),
         (("-", "--vhid", "256"), 2, "256"),
         (("-i", "nonexistent0"), 1, "cannot listen on nonexistent0"),
@@ -165,7 +178,7 @@ def test_what_is_no_capture_is_named(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_mistake_is_one_clear_line(words: tuple[str, ...], code: int, complaint: str) -> None:
-    result = decode(*words, stdin=b"")
+    result = decode(*words, stdin=b"secret\n")
 
     assert result.exit_code == code
     assert complaint in result.stderr

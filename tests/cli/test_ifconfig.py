@@ -1,5 +1,6 @@
 """ifconfig in FreeBSD's words."""
 
+import contextlib
 import os
 import pty
 import subprocess
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from pycarp.auth.key import Passphrase
+from pycarp.cli import cli
 from pycarp.cli.ifconfig import parse, parse_demotion, render
 from pycarp.daemon.control_messages import (
     DoneReply,
@@ -38,19 +42,63 @@ from tests.support.hosts import KEY, bench, config, master
         (("inet6", "2001:db8::1/64", "add"), IfconfigRequest(host="carp0", add=["2001:db8::1/64"])),
         (("-alias", "192.168.1.52"), IfconfigRequest(host="carp0", remove=["192.168.1.52"])),
         (("192.168.1.52", "delete"), IfconfigRequest(host="carp0", remove=["192.168.1.52"])),
-        (("pass", "new", "rolling", "60"), IfconfigRequest(host="carp0", passphrase="new", rolling_s=60)),
+        (("pass", "rolling", "60"), IfconfigRequest(host="carp0", passphrase="new", rolling_s=60)),
+        (("advskew", "50", "pass"), IfconfigRequest(host="carp0", passphrase="new", advskew=50)),
+        (
+            ("pass", "alias", "192.168.1.52/24"),
+            IfconfigRequest(host="carp0", passphrase="new", add=["192.168.1.52/24"]),
+        ),
         (("advskew", "-1"), IfconfigRequest(host="carp0", advskew=-1)),
     ],
     ids=str,
 )
 def test_the_words_are_understood(words: tuple[str, ...], expected: IfconfigRequest) -> None:
-    assert parse("carp0", words) == expected
+    assert parse("carp0", words, password=lambda _what: Passphrase("new")) == expected
 
 
 @pytest.mark.parametrize("words", [("state", "init"), ("advskew",), ("advskew", "many"), ("dwon",)], ids=str)
 def test_words_that_do_not_fit_are_named_with_what_would(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=f"'{words[0]}' is not understood; possible are: up, down"):
         parse("carp0", words)
+
+
+@pytest.mark.parametrize("words", [("pass", "hunter2"), ("advskew", "5", "pass", "hunter2", "rolling", "60")], ids=str)
+def test_a_password_on_the_command_line_is_refused_and_not_shown(words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="every user of this machine could read a password") as caught:
+        parse("carp0", words)
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("stdin", "code", "told"), [("new\nmore\n", 0, "new"), ("new", 0, "new"), ("", 2, None)])
+def test_pass_reads_standard_input(tmp_path: Path, stdin: str, code: int, told: str | None) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        argv = ["ifconfig", "carp0", "pass", "rolling", "60", "--control", str(daemon.path)]
+        result = CliRunner().invoke(cli, argv, input=stdin)
+        asked = [each.passphrase for each in daemon.asked if isinstance(each, IfconfigRequest)]
+
+    assert (result.exit_code, asked) == (code, [] if told is None else [told])
+
+
+def test_pass_asks_on_a_terminal_twice_and_shows_nothing(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        ours, theirs = pty.openpty()
+        argv = [sys.executable, "-m", "pycarp", "ifconfig", "carp0", "pass", "rolling", "60"]
+        argv += ["--control", str(daemon.path)]
+        with subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+            os.close(theirs)
+            shown = b""
+            for prompt in (b"New password of carp0: ", b"Once more: "):
+                while prompt not in shown:
+                    shown += os.read(ours, 1024)
+                os.write(ours, b"hunter2\n")
+            assert process.wait(10) == 0
+        with contextlib.suppress(OSError):
+            shown += os.read(ours, 1024)
+        os.close(ours)
+
+    assert b"hunter2" not in shown
+    assert [each.passphrase for each in daemon.asked if isinstance(each, IfconfigRequest)] == ["hunter2"]
 
 
 def test_a_password_behind_a_misspelt_word_is_not_shown() -> None:

@@ -123,8 +123,9 @@ def test_ifconfig_sets_down_and_up_and_changes(two: Two) -> None:
     )
 
 
-def test_decode_watches_and_replay_explains_what_was_recorded(two: Two) -> None:
-    argv = [sys.executable, "-m", "pycarp", "decode", "-i", "fxp0", "--json", "-p", PASSWORD, "-a", SHARED]
+def test_decode_watches_and_replay_explains_what_was_recorded(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYCARP_PASSWORD", PASSWORD)
+    argv = [sys.executable, "-m", "pycarp", "decode", "-i", "fxp0", "--json", "-a", SHARED]
     watching = two.segment.popen("b", argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert watching.stdout is not None
     seen = [json.loads(watching.stdout.readline()) for _ in range(2)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pycarp.auth.key import Passphrase
 from pycarp.config import ConfigProblems, NodeConfig, toml
 from pycarp.dialects import OPENBSD, UNIVERSAL
+from pycarp.errors import ConfigError
 from pycarp.vocabulary import LinkFacts
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "pycarp.schema.json"
@@ -102,8 +103,12 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
         ("vhid = 1", 'vhid = 1\nmac = "mine"', "4:1: mac: unknown; known are: virtual, interface, auto"),
         ("vhid = 1", 'vhid = 1\ndialect = "vrrp"', "4:1: unknown dialect 'vrrp'; known are:"),
         ("vhid = 1", 'vhid = 1\nlladdr = "x"', "4:1: lladdr is not a MAC address; write 00:00:5e:00:01:01"),
-        ('password = "secret"\n', "", "1:1: write either password or password_file"),
-        ('"secret"', '"secret"\npassword_file = "x"', "4:1: write either password or password_file"),
+        ('password = "secret"\n', "", "1:1: write one of password, password_file, password_credential, password_env"),
+        (
+            '"secret"',
+            '"secret"\npassword_file = "x"',
+            "4:1: write one of password, password_file, password_credential, password_env",
+        ),
         ('password = "secret"', 'password_file = "/none"', "4:1: cannot read /none: No such file or directory"),
         ('password = "secret"', 'password_file = "a\\u0000"', "4:1: cannot read"),
         ('"secret"', f'"{"y" * 20}"', "4:1: passphrase of 20 octets is too long"),
@@ -170,3 +175,51 @@ def test_a_rename_of_what_the_file_does_not_name_is_a_mistake() -> None:
 
 def test_tables_that_are_nested_without_end_are_refused() -> None:
     assert complaints("a = " + "[" * 50_000) == ["1:1: tables are nested too deeply"]
+
+
+# Where the password is
+
+
+def with_password_in(line: str) -> str:
+    return f'[[host]]\ninterface = "eth0"\nvhid = 1\n{line}\naddresses = ["192.168.1.50/24"]\n'
+
+
+def test_a_credential_of_systemd_holds_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "carp0").write_text("hunter2\nmore\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    config = toml.read(with_password_in('password_credential = "carp0"'), file="/etc/a.toml")
+
+    assert config.hosts[0].secret == Passphrase("hunter2")
+    assert list(config.secret_files.values()) == [tmp_path / "carp0"]
+
+
+def test_a_variable_of_the_environment_holds_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARP0", "hunter2")
+    config = toml.read(with_password_in('password_env = "CARP0"'), file="/etc/a.toml")
+
+    assert config.hosts[0].secret == Passphrase("hunter2")
+    assert list(config.secret_variables.values()) == ["CARP0"]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (
+            'password_credential = "carp0"',
+            "CREDENTIALS_DIRECTORY is not set (systemd sets it for LoadCredential=carp0:",
+        ),
+        ('password_credential = "../carp0"', "a credential has a name, and no path"),
+        ('password_env = "CARP0"', "the environment has no CARP0, or it is empty"),
+        ('password_env = "EMPTY"', "the environment has no EMPTY, or it is empty"),
+    ],
+)
+def test_a_password_that_is_not_there_says_where_it_should_be(
+    line: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.delenv("CARP0", raising=False)
+    monkeypatch.setenv("EMPTY", "")
+    with pytest.raises(ConfigError) as caught:
+        toml.read(with_password_in(line), file="/etc/a.toml")
+
+    assert f"/etc/a.toml:4:1: {complaint}" in str(caught.value)

@@ -155,9 +155,12 @@ def send_until_heard(namespace: Namespace, octets: bytes, decoder: Decoder) -> d
 
 
 @pytest.mark.parametrize("source", [ONE, SIX], ids=["ipv4", "ipv6"])
-def test_a_live_interface_is_explained_until_interrupted(pair: tuple[Namespace, Namespace], source: Address) -> None:
+def test_a_live_interface_is_explained_until_interrupted(
+    pair: tuple[Namespace, Namespace], source: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sender, watcher = pair
-    words = decoding(watcher, "-i", LINK, "-p", PASSWORD, "-a", str(SHARED))
+    monkeypatch.setenv("PYCARP_PASSWORD", PASSWORD)
+    words = decoding(watcher, "-i", LINK, "-a", str(SHARED))
     with running(*words) as decoder:
         found = send_until_heard(sender, frame(ip_packet(payload(), source=source)), decoder)
 

@@ -122,7 +122,8 @@ def _read(
 
 def _exposed(path: Path, config: NodeConfig) -> tuple[str, ...]:
     """Return the files with passwords that others than owner and group can read or write."""
-    inline = [path] if any(host.key not in config.secret_files for host in config.hosts) else []
+    elsewhere = {*config.secret_files, *config.secret_variables}
+    inline = [path] if any(host.key not in elsewhere for host in config.hosts) else []
     return tuple(str(each) for each in dict.fromkeys([*inline, *config.secret_files.values()]) if _is_exposed(each))
 
 

@@ -1,6 +1,8 @@
 """``pycarp convert``: a configuration in other words."""
 
 import json
+import secrets
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -11,9 +13,14 @@ from pycarp.cli.refusals import refusal
 from pycarp.config import grammars, toml
 from pycarp.config.dump import Document
 from pycarp.config.grammars import TARGETS, Grammar
+from pycarp.config.model import NodeConfig
 from pycarp.errors import ConfigError
 from pycarp.system import safe_files
 from pycarp.system.interfaces import interfaces
+
+_STAND_IN = f"x{secrets.token_hex(9)}"
+_NOT_SHOWN = "PASSWORD-IS-NOT-SHOWN"
+"""Nobody can run with it by mistake: it is longer than a password can be."""
 
 
 def _show_schema(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001
@@ -26,7 +33,7 @@ def _show_schema(context: click.Context, _parameter: click.Parameter, value: boo
     epilog="""\b
 Examples:
   pycarp convert /etc/rc.conf --to toml --output /etc/pycarp.toml
-  pycarp convert hostname.carp0 --to rc.conf
+  pycarp convert hostname.carp0 --to rc.conf --show-secrets
   pycarp convert /etc/network/interfaces --to toml
   pycarp convert start-ucarp.sh --from ucarp --to rc.conf9 --lossy
   pycarp convert --schema > pycarp.schema.json
@@ -50,6 +57,7 @@ makes can be read by their owner only."""
     metavar="PATH",
     help="File to write, or folder for several; standard output without it.",
 )
+@click.option("--show-secrets", is_flag=True, help="Print passwords on standard output.")
 @click.option("--lossy", is_flag=True, help="Leave out what the other grammar has no words for, and name it.")
 @click.option("--srcip", metavar="ADDRESS", help="This machine's own address, which ucarp must be told.")
 @click.option(
@@ -66,6 +74,7 @@ def convert(
     target: str,
     source: str | None,
     output: Path | None,
+    show_secrets: bool,  # noqa: FBT001  (click passes by name)
     lossy: bool,  # noqa: FBT001  (click passes by name)
     srcip: str | None,
     renames: dict[str, str],
@@ -82,12 +91,25 @@ def convert(
     links = {host.interface for host in config.hosts}
     sources = dict.fromkeys(links, own) if own else _live_addresses()
     documents = grammars.write(config, target, sources=sources)
+    is_hidden = output is None and not show_secrets
+    if is_hidden:
+        documents = [_without(each) for each in grammars.write(_masked(config), target, sources=sources)]
     lost = list(dict.fromkeys(each for document in documents for each in document.lost))
     if lost and not lossy:
         raise ConfigError(f"{target} has no words for this; --lossy leaves it out:\n" + "\n".join(lost))
-    for note in (*config.notes, *(f"not expressed: {each}" for each in lost)):
+    hidden = ["passwords are not shown; print them with --show-secrets, or use --output"] if is_hidden else []
+    for note in (*config.notes, *hidden, *(f"not expressed: {each}" for each in lost)):
         click.echo(f"pycarp: {note}", err=True)
     _write(documents, output)
+
+
+def _masked(config: NodeConfig) -> NodeConfig:
+    """Return it with a word for each password that no grammar has to quote."""
+    return replace(config, hosts=tuple(replace(host, passphrase=_STAND_IN) for host in config.hosts))
+
+
+def _without(document: Document) -> Document:
+    return replace(document, text=document.text.replace(_STAND_IN, _NOT_SHOWN))
 
 
 def _own_address(srcip: str | None) -> IPv4Address | None:

@@ -13,17 +13,21 @@ import click
 from pycarp.auth.key import Passphrase
 from pycarp.cli.decode_output import HumanOutput, JsonOutput
 from pycarp.cli.options import exit_status
+from pycarp.cli.secret_input import of_environment, of_file
 from pycarp.errors import CaptureError, ConfigError, UsageError
 from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.capture_file import packets_of
 from pycarp.inspection.captured import CapturedPacket, LinkType
 from pycarp.inspection.inspector import Inspector
-from pycarp.system.bounded_read import open_to_read, read_first_line
+from pycarp.system.bounded_read import open_to_read
 from pycarp.system.listener import ARPHRD_NO_HEADER, Listener
 from pycarp.vocabulary import Address, MacAddress
 
 EXIT_PROBLEMS = 3
-_PASSWORD_FILE_OCTETS = 512
+_SEEN_BY_ALL = (
+    "every user of this machine could read a password on the command line; write --password-file FILE, "
+    "--password-file - for standard input, or set PYCARP_PASSWORD"
+)
 _LINK_TYPES = frozenset(LinkType)
 
 
@@ -31,16 +35,17 @@ _LINK_TYPES = frozenset(LinkType)
     epilog="""\b
 Examples:
   pycarp decode carp.pcap                           explain a capture
-  pycarp decode carp.pcap --password secret --address 192.168.1.50
+  pycarp decode carp.pcap --password-file /etc/carp.pass --address 192.168.1.50
                                                     verify the digests, and say why one is wrong
   sudo pycarp decode -i eth0                        watch an interface
   sudo tcpdump -i eth0 -U -w - proto 112 | pycarp decode -
   pycarp decode --json carp.pcap | jq 'select(.problems != [])'
-  pycarp decode --strict --vhid 7 --password-file /etc/carp.pass --address 192.168.1.50 carp.pcap
+  pycarp decode --strict --vhid 7 --password-file - --address 192.168.1.50 carp.pcap
 
 \b
 Reads pcap and pcapng; of Ethernet (with VLAN tags), Linux cooked, raw IP and loopback.
 The password file's first line is the password, as with ucarp: all of it but the line feed.
+PYCARP_PASSWORD may have it instead.
 Give every shared address of the vhid, and --vhid where the capture has several vhids."""
     + exit_status(
         "1 is that something could not be opened or read to its end, 3 is packets with problems, with --strict."
@@ -48,8 +53,13 @@ Give every shared address of the vhid, and --vhid where the capture has several 
 )
 @click.argument("capture", required=False, metavar="[FILE|-]")
 @click.option("-i", "--interface", metavar="IFACE", help="Listen on an interface instead; needs CAP_NET_RAW.")
-@click.option("-p", "--password", metavar="TEXT", help="Password to verify with; others see it in the process list.")
-@click.option("--password-file", type=click.Path(path_type=Path), metavar="PATH", help="File with the password.")
+@click.option("-p", "--password", hidden=True)
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="File with the password to verify with, - for standard input; without it PYCARP_PASSWORD.",
+)
 @click.option(
     "-a", "--address", "addresses", multiple=True, metavar="ADDRESS", help="A shared address; repeat for each."
 )
@@ -70,6 +80,8 @@ def decode(
     strict: bool,
 ) -> None:
     """Explain every CARP packet of a capture, or of an interface: what it says, and what is wrong with it."""
+    if capture == "-" and password_file == Path("-"):
+        raise UsageError("standard input cannot be both the capture and the password; name a file, or PYCARP_PASSWORD")
     secret = _secret(password, password_file, addresses, lladdr)
     if (capture is None) == (interface is None):
         raise UsageError("give either a capture file (- for standard input) or -i IFACE")
@@ -151,24 +163,24 @@ def _secret(
     password: str | None, password_file: Path | None, addresses: tuple[str, ...], lladdr: str | None
 ) -> SharedSecret | None:
     """Return what to verify with, None when nothing is to be verified; UsageError when half of it is missing."""
-    if password is not None and password_file is not None:
-        raise UsageError("--password and --password-file exclude each other")
-    secret = password if password_file is None else _first_line(password_file)
-    if secret is None:
+    if password is not None:
+        raise UsageError(_SEEN_BY_ALL)
+    secret = of_environment() if password_file is None else _of_file(password_file)
+    if secret is None or (password_file is None and not addresses):
         if addresses or lladdr:
-            raise UsageError("--address and --lladdr need --password or --password-file: the digest covers all of them")
+            raise UsageError(
+                "--address and --lladdr need --password-file, or PYCARP_PASSWORD: the digest covers all of them"
+            )
         return None
     if not addresses:
         raise UsageError("a password needs --address for every shared address: the digest covers both")
     parsed = tuple(_address(each) for each in addresses)
-    return SharedSecret(
-        passphrase=Passphrase(secret), addresses=parsed, lladdr=None if lladdr is None else _mac(lladdr)
-    )
+    return SharedSecret(passphrase=secret, addresses=parsed, lladdr=None if lladdr is None else _mac(lladdr))
 
 
-def _first_line(path: Path) -> bytes:
+def _of_file(path: Path) -> Passphrase:
     try:
-        return read_first_line(path, _PASSWORD_FILE_OCTETS).removesuffix(b"\n")
+        return of_file(path)
     except OSError as exc:
         raise CaptureError(f"cannot read the password file {path}: {exc.strerror or exc}") from exc
 

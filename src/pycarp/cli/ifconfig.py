@@ -1,12 +1,16 @@
 """``pycarp ifconfig``: virtual hosts in FreeBSD's words."""
 
+import itertools
 import re
 import sys
+from collections.abc import Callable
 from ipaddress import IPv6Interface, ip_interface
 from pathlib import Path
 
 import click
 
+from pycarp.auth.key import Passphrase
+from pycarp.cli import secret_input
 from pycarp.cli.confirmation import confirm, yes_option
 from pycarp.cli.daemons import ask_all, is_meant, merged, one_for
 from pycarp.cli.options import control_option, exit_status
@@ -27,10 +31,18 @@ from pycarp.errors import UsageError
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 _SYNTAX = (
-    "up, down, state master, state backup, advbase N, advskew N, alias ADDRESS/LENGTH, -alias ADDRESS, pass SECRET, "
+    "up, down, state master, state backup, advbase N, advskew N, alias ADDRESS/LENGTH, -alias ADDRESS, pass, "
     "rolling SECONDS"
 )
 _MORE = ("alias", "add")
+_FIRST_WORDS = (
+    *("up", "down", "state", "advbase", "advskew", "rolling", "inet", "inet6", "pass"),
+    *("alias", "add", "-alias", "delete", "remove"),
+)
+_SEEN_BY_ALL = (
+    "every user of this machine could read a password on the command line; write pass alone: it is asked for, or is "
+    "the first line of standard input"
+)
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 
 
@@ -52,7 +64,8 @@ Examples:
   pycarp ifconfig carp0 -alias 192.168.1.52 rolling 60
   pycarp ifconfig carp0 -alias 192.168.1.50 --force
                                            the last address: carp0 leaves with it
-  pycarp ifconfig carp0 pass NEWSECRET rolling 60
+  pycarp ifconfig carp0 pass rolling 60    the new password is asked for
+  pycarp ifconfig carp0 pass rolling 60 < /etc/pycarp/new.secret
   pycarp ifconfig -g carp                  show the demotion of an interface group
   pycarp ifconfig -g carp carpdemote 50    demote its hosts; -carpdemote 50 takes it back
 
@@ -121,10 +134,15 @@ def _warnings(change: IfconfigRequest, control: Path) -> list[str]:
     return [text for host in meant for text in unheard(host.name, host.state, (each.source for each in host.heard))]
 
 
-def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:
-    """Return the change that the words ask for; UsageError names the word that does not fit."""
+def parse(
+    host: str, words: tuple[str, ...], *, password: Callable[[str], Passphrase] = secret_input.ask
+) -> IfconfigRequest:
+    """Return the change that the words ask for; UsageError names the word that does not fit.
+
+    ``password`` is asked for the word ``pass``, when all else is understood.
+    """
     change = IfconfigRequest(host=host)
-    rest = list(words)
+    rest = _without_pass(words)
     while rest:
         match rest:
             case ["up" | "down" as direction, *_]:
@@ -135,9 +153,6 @@ def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:
                 rest = rest[2:]
             case ["advbase" | "advskew" as setting, number, *_] if _NUMBER.fullmatch(number):
                 setattr(change, setting, int(number))
-                rest = rest[2:]
-            case ["pass", secret, *_]:
-                change.passphrase = secret
                 rest = rest[2:]
             case ["rolling", span, *_] if _SECONDS.fullmatch(span):
                 change.rolling_s = float(span)
@@ -153,7 +168,24 @@ def parse(host: str, words: tuple[str, ...]) -> IfconfigRequest:
             case _:
                 # Only the first word is shown: what follows may be a password.
                 raise UsageError(f"{rest[0]!r} is not understood; possible are: {_SYNTAX}")
+    if "pass" in words:
+        change.passphrase = _text_of(password(f"New password of {host}"))
     return change
+
+
+def _without_pass(words: tuple[str, ...]) -> list[str]:
+    """Return the words without ``pass``; UsageError, which does not show it, when a password follows."""
+    for word, following in itertools.pairwise(words):
+        if word == "pass" and following not in _FIRST_WORDS and not _is_address(following):
+            raise UsageError(_SEEN_BY_ALL)
+    return [each for each in words if each != "pass"]
+
+
+def _text_of(passphrase: Passphrase) -> str:
+    try:
+        return passphrase.key.rstrip(b"\x00").decode()
+    except UnicodeDecodeError:
+        raise UsageError("the password is not UTF-8; write it into the configuration, and reload") from None
 
 
 def parse_demotion(words: tuple[str, ...]) -> int:

@@ -107,6 +107,8 @@ def _serve(command: UcarpCommand) -> NoReturn:
     )
     if command.facility is not None and command.facility not in ucarp_log.FACILITIES:
         logger.error("Unknown syslog facility: [%s]", command.facility)
+    if not command.passfile:
+        logger.warning("Warning: every user of this machine can read --pass=SECRET; use --passfile=FILE")
     command = replace(
         command,
         up_script=_absolute(command.up_script),

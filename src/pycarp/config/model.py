@@ -15,7 +15,8 @@ class NodeConfig:
     ``sysctls`` are full names and values, in their order; ``contest_limit`` is that of ``Settings``. ``notes`` are for
     people: what was passed over, and where. ``own`` are the machine's own addresses by interface, where the
     configuration speaks of them; only a simulation needs them. ``places`` are line and column of each host, from 1;
-    ``secret_files`` the files that hold the passwords of hosts, where they do not stand in the configuration itself.
+    ``secret_files`` the files that hold the passwords of hosts, and ``secret_variables`` the variables that do, where
+    they do not stand in the configuration itself.
     """
 
     hosts: tuple[HostConfig, ...]
@@ -28,3 +29,4 @@ class NodeConfig:
     own: Mapping[str, tuple[Interface, ...]] = field(default_factory=dict, compare=False)
     places: Mapping[HostKey, tuple[int, int]] = field(default_factory=dict, compare=False)
     secret_files: Mapping[HostKey, Path] = field(default_factory=dict, compare=False)
+    secret_variables: Mapping[HostKey, str] = field(default_factory=dict, compare=False)

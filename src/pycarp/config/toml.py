@@ -1,6 +1,7 @@
 """pycarp's own grammar: TOML with every setting there is. The tables below are the schema; unknown keys are errors."""
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,10 @@ from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError
 from pycarp.system.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
+
+_PASSWORDS = ("password", "password_file", "password_credential", "password_env")
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""The folder in which systemd gives credentials to a service. Source: systemd.exec(5)."""
 
 SYSCTL_PREFIX = "net.inet.carp."
 
@@ -58,13 +63,15 @@ class NodeTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``[[host]]``: one virtual host. Either ``password`` or ``password_file``, of which the first line counts."""
+    """``[[host]]``: one virtual host. One of ``password``, and where it is: of a file the first line counts."""
 
     interface: Text
     vhid: OctetFromOne
     addresses: Annotated[list[str], msgspec.Meta(min_length=1)]
     password: str | None = None
     password_file: Text | None = None
+    password_credential: Text | None = None
+    password_env: Text | None = None
     name: str = ""
     advbase: Octet = 1
     advskew: Octet = 0
@@ -81,6 +88,10 @@ class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     mac: MacMode | None = None
     announce_every_s: Seconds | None = None
     peer_dialects: list[str] = msgspec.field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """Return it without its password."""
+        return f"HostTable({self.interface!r}, {self.vhid})"
 
 
 class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -139,6 +150,7 @@ class _Reader:
         self._owners: dict[tuple[str, Address], HostKey] = {}
         self._hosts: dict[HostKey, Where] = {}
         self._secret_files: dict[HostKey, Path] = {}
+        self._secret_variables: dict[HostKey, str] = {}
 
     def read(self, tables: dict[str, Any]) -> NodeConfig:
         """Return what could be understood."""
@@ -166,6 +178,7 @@ class _Reader:
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
             places={key: self._place(where, "vhid") for key, where in self._hosts.items()},
             secret_files=self._secret_files,
+            secret_variables=self._secret_variables,
         )
 
     def _table(
@@ -246,8 +259,10 @@ class _Reader:
         self._check_addresses(table, host, where)
         self._check_unique(host, where)
         self._hosts.setdefault(host.key, where)
-        if table.password_file is not None:
-            self._secret_files[host.key] = Path(self._file).parent / table.password_file
+        if (secret_file := self._secret_file(table, where)) is not None:
+            self._secret_files[host.key] = secret_file
+        if table.password_env is not None:
+            self._secret_variables[host.key] = table.password_env
         return host
 
     def _named(self, make: Any, text: str, where: Where, key: str) -> Any:
@@ -258,23 +273,50 @@ class _Reader:
             return None
 
     def _secret(self, table: HostTable, where: Where) -> Passphrase | None:
-        if (table.password is None) == (table.password_file is None):
+        said = [key for key in _PASSWORDS if getattr(table, key) is not None]
+        if len(said) != 1:
             hint = "without a password anybody could take the address"
-            self._complain(where, "password", "write either password or password_file", hint)
+            self._complain(where, "password", f"write one of {', '.join(_PASSWORDS)}", hint)
             return None
+        (key,) = said
         try:
-            if table.password is not None:
-                return Passphrase(table.password)
-            assert table.password_file is not None
-            line = read_first_line(Path(self._file).parent / table.password_file, 4096)
-            return Passphrase(line.removesuffix(b"\n"))
+            return self._passphrase(key, table, where)
         except ConfigError as exc:
             hint = CUT_BY_THE_BSDS if "too long" in str(exc) else ""
-            self._complain(where, "password" if table.password is not None else "password_file", str(exc), hint)
+            self._complain(where, key, str(exc), hint)
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else "this is no path"
-            self._complain(where, "password_file", f"cannot read {table.password_file}: {why}")
+            self._complain(where, key, f"cannot read {getattr(table, key)}: {why}")
         return None
+
+    def _passphrase(self, key: str, table: HostTable, where: Where) -> Passphrase | None:
+        if table.password is not None:
+            return Passphrase(table.password)
+        if table.password_env is not None:
+            text = os.environ.get(table.password_env)
+            if not text:
+                self._complain(where, key, f"the environment has no {table.password_env}, or it is empty")
+                return None
+            return Passphrase(os.fsencode(text))
+        file = self._secret_file(table, where)
+        return None if file is None else Passphrase(read_first_line(file, 4096).removesuffix(b"\n"))
+
+    def _secret_file(self, table: HostTable, where: Where) -> Path | None:
+        """Return where the password is, if it is in a file or in a credential of systemd."""
+        if table.password_file is not None:
+            return Path(self._file).parent / table.password_file
+        name = table.password_credential
+        if name is None:
+            return None
+        if "/" in name or name in (".", ".."):
+            self._complain(where, "password_credential", "a credential has a name, and no path")
+            return None
+        folder = os.environ.get(_CREDENTIALS)
+        if not folder:
+            hint = f"systemd sets it for LoadCredential={name}:FILE; elsewhere set it to a folder with a file {name}"
+            self._complain(where, "password_credential", f"{_CREDENTIALS} is not set", hint)
+            return None
+        return Path(folder) / name
 
     def _check_addresses(self, table: HostTable, host: HostConfig, where: Where) -> None:
         for address in host.shared:

@@ -32,6 +32,12 @@ class IfconfigRequest(msgspec.Struct, tag="ifconfig", forbid_unknown_fields=True
     rolling_s: float = 0
     is_forced: bool = False
 
+    def __repr__(self) -> str:
+        """Return it without the password."""
+        said = {name: getattr(self, name) for name in self.__struct_fields__ if name != "passphrase"}
+        changed = ", ".join(f"{name}={value!r}" for name, value in said.items() if value not in (None, [], False, 0))
+        return f"IfconfigRequest({changed}{', passphrase=***' if self.passphrase is not None else ''})"
+
     @property
     def changes_settings(self) -> bool:
         """Whether anything is asked for that hosts agree on."""
@@ -66,6 +72,10 @@ class PlanRequest(msgspec.Struct, tag="plan", forbid_unknown_fields=True):
     text: str | None = None
     file: str | None = None
     rolling_s: float = 0
+
+    def __repr__(self) -> str:
+        """Return it without the text, in which passwords may be."""
+        return f"PlanRequest(file={self.file!r}, rolling_s={self.rolling_s!r})"
 
 
 class ReloadRequest(msgspec.Struct, tag="reload", forbid_unknown_fields=True):
