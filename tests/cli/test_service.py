@@ -31,6 +31,9 @@ def service(*words: object) -> Result:
     return CliRunner().invoke(cli, ["service", *map(str, words)])
 
 
+CREDENTIAL = CONFIG.replace('password = "hunter2"', 'password_credential = "carp0"')
+
+
 def line(text: str, key: str) -> str:
     (found,) = [each for each in text.splitlines() if each.startswith(f"{key}=")]
     return found.removeprefix(f"{key}=")
@@ -77,6 +80,39 @@ def test_a_control_socket_that_is_given_is_kept(config: Path) -> None:
 
 def test_the_password_is_not_in_the_unit(config: Path) -> None:
     assert "hunter2" not in service("install", "--dry-run", config).output
+
+
+def test_a_credential_is_there_while_the_configuration_is_read(config: Path) -> None:
+    config.write_text(CREDENTIAL)
+    secret = config.with_name("secret")
+    secret.write_text("hunter2\n")
+
+    result = service("install", "--dry-run", "--credential", f"carp0:{secret}", config)
+
+    assert result.exit_code == 0
+    assert line(result.stdout, "LoadCredential") == f"carp0:{secret}"
+    assert "hunter2" not in result.output
+
+
+def test_a_credential_that_nobody_hands_over_is_named(config: Path) -> None:
+    config.write_text(CREDENTIAL)
+
+    result = service("install", "--dry-run", config)
+
+    assert result.exit_code == 2
+    assert "password_credential" in result.stderr + result.stdout or "credential" in result.stderr
+
+
+def test_a_variable_that_the_service_will_not_have_is_warned_about(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(CONFIG.replace('password = "hunter2"', 'password_env = "CARP0_PASSWORD"'))
+    monkeypatch.setenv("CARP0_PASSWORD", "hunter2")
+
+    result = service("install", "--dry-run", config)
+
+    assert "warning: the service has no variable CARP0_PASSWORD" in result.stderr
+    assert "hunter2" not in result.output
 
 
 def test_a_dry_run_writes_nothing(config: Path, unit: Path) -> None:

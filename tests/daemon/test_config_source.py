@@ -60,10 +60,11 @@ def test_an_interface_that_is_called_otherwise_here_is_found_by_its_subnet(
     assert read(namespace, tmp_path / "rc.conf", text) == [LINK]
 
 
-def test_a_missing_interface_hides_no_other_problem(namespace: Namespace, tmp_path: Path) -> None:
+def test_a_missing_interface_hides_no_other_problem_and_is_none(namespace: Namespace, tmp_path: Path) -> None:
     text = TOML.format(link="late0") + TOML.format(link=LINK).replace("vhid = 1", "vhid = 999")
 
     with pytest.raises(ConfigError) as caught:
         read(namespace, tmp_path / "pycarp.toml", text)
 
     assert "999" in str(caught.value)
+    assert "late0" not in str(caught.value)

@@ -174,6 +174,9 @@ def _unit_of(
     with _handed_over(credentials) as handed:
         config = source.read()
         awaits_addresses = not source.names_interfaces
+    for variable in config.secret_variables.values():
+        hint = "give it with Environment= or EnvironmentFile= in 'systemctl edit', or use a credential"
+        click.echo(f"pycarp: warning: the service has no variable {variable}; {hint}", err=True)
     secrets = [each.absolute() for each in config.secret_files.values() if not each.is_relative_to(handed)]
     read = [source.file.absolute(), *secrets]
     control, state = context.params["control"].absolute(), context.params["state"]

@@ -50,8 +50,8 @@ class ConfigSource:
         links = _own_links()
         try:
             config = self._parse(text, grammar, file, links)
-        except ConfigProblems:
-            missing = self._missing(text, grammar, file, links)
+        except ConfigProblems as problems:
+            missing = self._missing(text, grammar, file, links, problems)
             if not missing:
                 raise
             config = self._parse(text, grammar, file, [*links, *missing])
@@ -72,13 +72,18 @@ class ConfigSource:
     def _parse(self, text: str, grammar: Grammar, file: Path, links: Sequence[LinkFacts]) -> NodeConfig:
         return grammars.read(text, grammar, file=str(file), links=links, renames=self.renames, dialect=self.dialect)
 
-    def _missing(self, text: str, grammar: Grammar, file: Path, links: Sequence[LinkFacts]) -> list[LinkFacts]:
-        """Return the interfaces that the file names and this machine does not have; none if it is wrong otherwise."""
+    def _missing(
+        self, text: str, grammar: Grammar, file: Path, links: Sequence[LinkFacts], problems: ConfigProblems
+    ) -> list[LinkFacts]:
+        """Return the interfaces that the file names and this machine does not have.
+
+        Raises what is wrong otherwise: a missing interface is no problem, and hides none.
+        """
         try:
             # Without links the file is believed.
             config = self._parse(text, grammar, file, ())
-        except ConfigError:
-            return []
+        except ConfigProblems as others:
+            raise min(problems, others, key=lambda each: len(each.problems)) from None
         names = dict.fromkeys(host.interface for host in config.hosts)
         return [LinkFacts(name=name, is_up=False) for name in names if name not in {each.name for each in links}]
 
