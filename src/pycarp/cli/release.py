@@ -1,6 +1,7 @@
 """``pycarp release``: undo what a daemon that died left on this machine."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ import msgspec
 
 from pycarp.cli.options import exit_status, state_option
 from pycarp.errors import ActuatorError
+from pycarp.system import state_folder
 from pycarp.system.leftovers import Report, clean
 
 
@@ -30,6 +32,9 @@ alone, and so is whatever looks otherwise than it was noted in the state folder.
 def release(*, state: Path, as_json: bool, dry_run: bool) -> None:
     """Remove the devices and addresses that a dead daemon left, and restore the switches of the kernel it had set."""
     report = asyncio.run(clean(state, is_rehearsal=dry_run))
+    if not dry_run:
+        with contextlib.suppress(OSError):
+            state_folder.remove_locks(state)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(as_object(report)), indent=2))
     else:

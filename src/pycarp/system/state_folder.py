@@ -45,12 +45,33 @@ def journals(folder: Path) -> list[Path]:
 
 def try_to_lock_cleaning(folder: Path) -> int | None:
     """Return a descriptor that, as long as it is open, keeps others from cleaning; None while somebody does."""
-    descriptor = _opened(folder / _CLEANING)
-    if _try_to_lock(descriptor):
+    path = folder / _CLEANING
+    descriptor = _opened(path)
+    if _try_to_lock(descriptor) and _is_at(path, descriptor):
         _note_pid(descriptor)
         return descriptor
     os.close(descriptor)
     return None
+
+
+def remove_locks(folder: Path) -> None:
+    """Remove the files of both locks, unless somebody has one of them or a journal is left; well if they are not there.
+
+    Who has opened one meanwhile notices, once it is locked, that it is there no more.
+    """
+    if not (folder / _CLEANING).exists() and not (folder / _SYSCTLS).exists():
+        return
+    descriptor = try_to_lock_cleaning(folder)
+    if descriptor is None:
+        return
+    try:
+        if journals(folder):
+            return
+        with contextlib.suppress(TimeoutError), sysctls_locked(folder, patience_s=0):
+            (folder / _SYSCTLS).unlink(missing_ok=True)
+            (folder / _CLEANING).unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -64,11 +85,14 @@ def sysctls_locked(folder: Path, *, patience_s: float = SYSCTLS_PATIENCE_S) -> I
     descriptor = _opened(path)
     try:
         ends_s = time.monotonic() + patience_s
-        while not _try_to_lock(descriptor):
+        while not (_try_to_lock(descriptor) and _is_at(path, descriptor)):
             if time.monotonic() > ends_s:
                 held = f"{path} is held by pid {_pid_in(descriptor)} for more than {patience_s:g} s"
                 raise TimeoutError(errno.ETIMEDOUT, held)
             time.sleep(_PAUSE_S)
+            # It may have been removed by who had it.
+            former, descriptor = descriptor, _opened(path)
+            os.close(former)
         _note_pid(descriptor)
         yield
     finally:
@@ -122,6 +146,15 @@ def _try_to_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether a path leads to this file still."""
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(there, os.fstat(descriptor))
 
 
 def _note_pid(descriptor: int) -> None:
