@@ -121,7 +121,9 @@ async def test_a_program_that_takes_too_long_is_killed(tmp_path: Path) -> None:
 
 async def test_what_a_program_that_takes_too_long_has_started_is_killed_with_it(tmp_path: Path) -> None:
     child = tmp_path / "child"
-    script = Script(tmp_path, f"(sh -c 'echo $$ > {shlex.quote(str(child))}; exec sleep 60') | cat")
+    script = Script(
+        tmp_path, f"export CHILD={shlex.quote(str(child))}\n(sh -c 'echo $$ > \"$CHILD\"; exec sleep 60') | cat"
+    )
     actuator = CommandActuator(up=[str(script.path)], timeout_s=0.5)
 
     with pytest.raises(ActuatorError, match=r"took longer than 0\.5 s and was killed"):

@@ -1,7 +1,8 @@
 """``pycarp check`` as its user meets it."""
 
 import json
-import sys
+import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def write(path: Path, text: str, mode: int = 0o600) -> Path:
 @pytest.fixture
 def any_device_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loopback do, which is the only device that every machine has."""
-    monkeypatch.setattr(sys.modules["pycarp.cli.check"], "obstacle", lambda _host: "")
+    monkeypatch.setattr(import_module("pycarp.cli.check"), "obstacle", lambda _host: "")
 
 
 pytestmark = pytest.mark.usefixtures("any_device_works")
@@ -147,7 +148,9 @@ def test_a_password_file_that_others_can_read_is_a_warning_and_the_configuration
 
 def test_a_password_file_of_ucarp_and_a_common_file_are_looked_at(tmp_path: Path) -> None:
     secret = write(tmp_path / "secret", "hunter2\n", mode=0o644)
-    script = write(tmp_path / "start.sh", f"ucarp -i lo -s 127.0.0.1 -v 1 -o {secret} -a 10.0.0.1\n", mode=0o755)
+    script = write(
+        tmp_path / "start.sh", f"ucarp -i lo -s 127.0.0.1 -v 1 -o {shlex.quote(str(secret))} -a 10.0.0.1\n", mode=0o755
+    )
     common = write(tmp_path / "vip-common.conf", "PASSWORD=hunter2\nBIND_INTERFACE=lo\n", mode=0o644)
     vip = write(tmp_path / "vip-002.conf", "VIP_ADDRESS=10.0.0.2\n", mode=0o644)
 

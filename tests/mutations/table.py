@@ -354,7 +354,7 @@ MUTATIONS = (
     Mutation(
         "the lab says too early that everything runs",
         "cli/lab.py",
-        "    Story(where, machines, click.echo).reach_usual_states()\n",
+        "    Story(where, machines, click.echo, lambda _since_s: 0).reach_usual_states()\n",
         "",
         ("tests/interop/test_lab.py",),
     ),

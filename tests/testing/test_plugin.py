@@ -98,7 +98,9 @@ def inner(pytester: pytest.Pytester) -> Inner:
         pytester.makeini(f"[pytest]\n{scope}filterwarnings = error\n{ini}")
         # Pytest would rewrite the assertions of all of hypothesis, each time anew.
         without = ["-p", "no:hypothesispytest", *([] if asyncio else ["-p", "no:asyncio"])]
-        return pytester.runpytest_inprocess("-p", "pytest_pycarp", "-p", "no:cacheprovider", *without, *options)
+        # In the order in which they are written, whatever other plugins are there.
+        apart = ("-p", "no:cacheprovider", "-p", "no:randomly")
+        return pytester.runpytest_inprocess("-p", "pytest_pycarp", *apart, *without, *options)
 
     return run_pytest
 
