@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["pytester"]
 
@@ -13,6 +14,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Record transcripts and generated tables anew instead of comparing with them.",
     )
+
+
+# How long an example takes says more about who else uses the machine than about what is tested.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
