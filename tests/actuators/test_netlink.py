@@ -53,6 +53,36 @@ async def test_held_addresses_are_on_the_link_beside_its_own(namespace: Namespac
     assert namespace.addresses() == {str(namespace.own), "10.77.0.50/24", "10.77.0.51/32"}
 
 
+async def test_trying_an_address_out_leaves_nothing(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, SHARED[:1])
+        before = namespace.addresses()
+        await actuator.try_out(KEY, SHARED)
+
+        assert namespace.addresses() == before
+        assert await actuator.missing() == {KEY: frozenset()}
+
+
+async def test_an_address_that_is_refused_when_tried_out_is_an_error_and_what_is_held_stays(
+    namespace: Namespace,
+) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, SHARED)
+        namespace.switch_off_ipv6()
+        with pytest.raises(ActuatorError, match="cannot add fd77::50/64 to eth0: IPv6 is switched off there"):
+            await actuator.try_out(KEY, (*SHARED, IPv6Interface("fd77::50/64")))
+
+    assert namespace.addresses() == {str(namespace.own), "10.77.0.50/24", "10.77.0.51/32"}
+
+
+async def test_what_somebody_removed_is_missing(namespace: Namespace) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, SHARED)
+        namespace.ip("addr", "del", str(SHARED[1]), "dev", LINK)
+
+        assert await actuator.missing() == {KEY: frozenset(SHARED[1:])}
+
+
 async def test_holding_again_changes_nothing(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.hold(KEY, SHARED)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pycarp import Loss, NodeFailedError, State, StateChange, TenureLost, UsageError, VirtualHost
+from pycarp import Loss, NodeFailedError, Reason, State, StateChange, TenureLost, UsageError, VirtualHost, outlook
 from tests.support.backends import Foreign, Hang
 from tests.support.faulty_nodes import FaultyNode
 from tests.support.nodes import config
@@ -373,6 +373,21 @@ async def test_callbacks_hear_that_the_host_is_master_no_more_and_may_finish() -
 
     assert [(change.old, change.new) for change in plain] == [(State.MASTER, State.INIT)]
     assert finished == [State.INIT]
+
+
+@in_virtual_time
+async def test_its_hosts_are_in_init_because_the_node_failed() -> None:
+    here = FaultyNode()
+    web = await failing(here)
+    last: list[StateChange] = []
+    web.on_lost(last.append)
+    await asyncio.sleep(FAILS_AT_S)
+
+    (host,) = here.node.snapshot().hosts
+    assert [change.reason for change in last] == [Reason.NODE_FAILED]
+    assert host.last_change is not None
+    assert (host.state, host.last_change.reason) == (State.INIT, Reason.NODE_FAILED)
+    assert outlook(host) == ()
 
 
 @in_virtual_time

@@ -23,7 +23,7 @@ from pycarp.daemon.control_messages import (
     Request,
     StatusRequest,
 )
-from pycarp.daemon.status import host_status
+from pycarp.daemon.status import Place, host_status
 from pycarp.errors import UsageError
 from tests.support.control import ScriptedDaemon, host_of, scripted_daemon, status_of
 from tests.support.hosts import KEY, bench, config, master
@@ -126,7 +126,7 @@ def test_other_words_about_a_group_are_refused(words: tuple[str, ...]) -> None:
 def test_ipv6_and_peers_read_as_on_freebsd_14() -> None:
     host = bench(config(addresses=("192.168.1.50/24", "2001:db8::50/64"), peers=("192.168.1.5", "fe80::5")))
 
-    assert render(host_status(host.engine.host_snapshot(KEY), 0, "")) == (
+    assert render(host_status(host.engine.host_snapshot(KEY), 0, Place())) == (
         "fxp0: flags=41<UP,RUNNING>\n"
         "\tinet 192.168.1.50 netmask 0xffffff00 vhid 1\n"
         "\tinet6 2001:db8::50 prefixlen 64 vhid 1\n"
@@ -138,7 +138,7 @@ def test_ipv6_and_peers_read_as_on_freebsd_14() -> None:
 def test_a_named_host_reads_as_on_freebsd_9() -> None:
     host = master(config(advskew=100))
     snapshot = host.engine.host_snapshot(KEY)
-    status = host_status(snapshot, host.now_ns, "")
+    status = host_status(snapshot, host.now_ns, Place())
     status.name = "carp0"
 
     assert render(status) == (
@@ -151,7 +151,7 @@ def test_a_named_host_reads_as_on_freebsd_9() -> None:
 def test_a_host_without_a_name_reads_as_on_freebsd_10() -> None:
     host = bench(config(addresses=("192.168.1.50/32",)))
 
-    assert render(host_status(host.engine.host_snapshot(KEY), 0, "")) == (
+    assert render(host_status(host.engine.host_snapshot(KEY), 0, Place())) == (
         "fxp0: flags=41<UP,RUNNING>\n"
         "\tinet 192.168.1.50 netmask 0xffffffff vhid 1\n"
         "\tcarp: BACKUP vhid 1 advbase 1 advskew 0"

@@ -80,6 +80,15 @@ def test_what_is_remarkable_follows_below_the_table(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_missing_and_why_addresses_could_not_be_held_is_told(tmp_path: Path) -> None:
+    host = host_of(missing=["192.168.1.50/24"], address_error="cannot add 192.168.1.50/24 to carp0: No such device")
+
+    assert shown(tmp_path, host)[2:] == [
+        "carp0: missing now: 192.168.1.50/24; put back after a pause, which grows each time that others remove it",
+        "carp0: cannot add 192.168.1.50/24 to carp0: No such device",
+    ]
+
+
 @pytest.mark.parametrize(
     "place",
     [
@@ -114,10 +123,11 @@ def test_scripts_get_the_reply_as_one_object(tmp_path: Path) -> None:
         (host_of(), 0),
         (host_of(state="INIT", is_up=True), EXIT_NOT_WELL),
         (host_of(state="INIT", is_up=False), 0),
+        (host_of(missing=["192.168.1.50/24"]), EXIT_NOT_WELL),
         (host_of(demotion=[cause_of("link fxp0 is down", 240)]), EXIT_NOT_WELL),
         (host_of(demotion=[cause_of(each, 50) for each in ("carpdemote", "net.inet.carp.demotion", "handed over")]), 0),
     ],
-    ids=["well", "takes no part", "set down", "demoted by a fault", "demoted by administrators"],
+    ids=["well", "takes no part", "set down", "without an address", "demoted by a fault", "demoted by administrators"],
 )
 def test_a_daemon_that_runs_but_not_well_has_an_exit_status_of_its_own(
     tmp_path: Path, host: HostStatus, exit_status: int

@@ -5,6 +5,8 @@ from ipaddress import ip_address
 
 import pytest
 
+from pycarp.core.effects import Publish
+from pycarp.core.events import MasterHeard
 from pycarp.core.host.decision import Decision, Peer
 from pycarp.core.inputs import AdminChanged, DemotionSet, LinkChanged, SettingsChanged
 from pycarp.core.settings import Settings
@@ -12,7 +14,7 @@ from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import Statistic
 from pycarp.dialects import Claim
-from pycarp.vocabulary import Family, HostKey
+from pycarp.vocabulary import Address, Family, HostKey
 from tests.support.hosts import KEY, PEER, Bench, advert, bench, config, link, master, seconds
 
 
@@ -77,6 +79,29 @@ def test_the_strongest_that_was_heard_is_master() -> None:
 
     assert found is not None
     assert found.source == PEER
+
+
+def test_a_host_of_both_families_has_one_name() -> None:
+    shared = ("192.168.1.50/24", "fd00::50/64")
+    host = bench(config(advskew=200, addresses=shared))
+    heard: list[Address] = []
+    for number, source in enumerate((PEER, ip_address("fe80::7"), PEER, ip_address("fe80::7"))):
+        packet = advert(addresses=shared, source=source, counter=number + 1)
+        effects = host.hear(packet, at_ns=seconds(1.5 * number + 0.1))
+        events = [each.event for each in effects if isinstance(each, Publish)]
+        heard += [each.source for each in events if isinstance(each, MasterHeard)]
+
+    assert heard == [PEER]
+    assert view(host).name_of(ip_address("fe80::7")) == PEER
+
+
+def test_hosts_of_other_claims_keep_their_names() -> None:
+    shared = ("192.168.1.50/24", "fd00::50/64")
+    host = bench(config(advskew=200, addresses=shared))
+    host.hear(advert(addresses=shared, advskew=1), at_ns=seconds(1))
+    host.hear(advert(addresses=shared, advskew=2, source=ip_address("fe80::7")), at_ns=seconds(1.1))
+
+    assert view(host).name_of(ip_address("fe80::7")) == ip_address("fe80::7")
 
 
 def test_a_peer_that_bowed_out_is_not_master() -> None:

@@ -1,5 +1,6 @@
 """Which events become lines of the log."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -7,7 +8,15 @@ import pytest
 
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
-from pycarp.core.events import ActuationFailed, AddressesContested, DemotionChange, Event, LoopStalled, StateChange
+from pycarp.core.events import (
+    ActuationFailed,
+    AddressesContested,
+    DemotionChange,
+    Event,
+    FloodChange,
+    LoopStalled,
+    StateChange,
+)
 from pycarp.core.state import Reason, State
 from pycarp.daemon.event_logger import CONTESTS_MOST, EventLogger
 from pycarp.daemon.log_fields import fields_of
@@ -64,10 +73,72 @@ def contested(count: int, *, at_s: int = 0) -> Event:
     return AddressesContested(key=ONE, at_ns=at_s * NS_PER_S, what="192.168.1.1 was removed", count=count)
 
 
+def test_a_flood_of_a_link_is_one_line_not_one_a_host() -> None:
+    floods = [FloodChange(key=key, at_ns=5, is_on=True, rate=9000, every=64) for key in (ONE, TWO)]
+
+    (record,) = log_all(*floods)
+
+    assert record.getMessage().startswith("carp: fxp0: 9000 packets a second")
+    assert fields_of(record) == {"interface": "fxp0"}
+
+
+def test_a_demotion_of_the_node_is_one_line_that_says_of_how_many_hosts() -> None:
+    causes = (("maintenance", 40),)
+    changes = [DemotionChange(key=key, at_ns=5, total=40, causes=causes) for key in (ONE, TWO)]
+    records: list[str] = []
+
+    def act(_logger: EventLogger, hosts: tuple[VirtualHost, ...]) -> None:
+        for host in hosts:
+            host.demote("maintenance", by=40)
+        mine = EventLogger(lambda: [host.snapshot() for host in hosts])
+        for change, host in zip(changes, hosts, strict=True):
+            mine.log(change, host)
+
+    records += [each.getMessage() for each in logged(act)]
+
+    assert records == ["carp: 2 hosts: demotion is 40 (maintenance +40)"]
+
+
 def test_a_stall_of_the_process_is_one_line_not_one_a_host() -> None:
     stalls = [LoopStalled(key=key, at_ns=5, late_ns=300 * MS) for key in (ONE, TWO)]
 
     assert [each.msg for each in log_all(*stalls)] == ["carp: this process was not scheduled for 300 ms"]
+
+
+def test_changes_of_many_hosts_at_once_are_some_lines_and_one_for_the_others() -> None:
+    keys = [HostKey("fxp0", vhid) for vhid in range(1, 101)]
+
+    async def act() -> list[str]:
+        said = Sayings()
+        events_logger = EventLogger()
+        logging.getLogger("pycarp").addHandler(said)
+        try:
+            async with Node(
+                transport=MemoryBus().port("a"), actuator=RecordingActuator(), monitor=StaticMonitor([link()])
+            ) as node:
+                host = await node.add(config(addresses=("192.168.1.1/24",)))
+                for key in keys:
+                    events_logger.log(AddressesContested(key=key, at_ns=0, what="gone", count=1), host)
+                await asyncio.sleep(1)
+        finally:
+            logging.getLogger("pycarp").removeHandler(said)
+        return said.lines
+
+    lines = run(act())
+
+    assert len(lines) == CONTESTS_MOST + 1
+    assert lines[-1].startswith(f"carp: {100 - CONTESTS_MOST} hosts (6@fxp0, ")
+
+
+class Sayings(logging.Handler):
+    """Keeps the texts of all records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
 
 
 def test_the_next_stall_is_another_line() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.daemon.control_client import request
-from pycarp.daemon.control_messages import HostStatus, StatusReply, StatusRequest
+from pycarp.daemon.control_messages import DoneReply, HostStatus, IfconfigRequest, StatusReply, StatusRequest
 from pycarp.errors import ControlError
 from pycarp.lab.topology import Segment
 from tests.support.daemons import PASSWORD, Pycarp, new_segment, wait_until
@@ -123,7 +123,8 @@ def test_reload_and_plan_say_the_same_and_no_password(segment: Segment, tmp_path
 def test_live_changes_are_shown_saved_and_then_no_drift_any_more(segment: Segment, tmp_path: Path) -> None:
     with Toml(segment, "a", tmp_path, host(1)) as daemon:
         wait_until(lambda: daemon.are_in("carp1"), STARTED_S)
-        daemon.command("ifconfig", "carp1", "advskew", "50", "alias", "192.168.1.77/24", "pass", "geheim", "--yes")
+        daemon.command("ifconfig", "carp1", "advskew", "50", "alias", "192.168.1.77/24", "--yes")
+        request(daemon.control, IfconfigRequest(host="carp1", passphrase="geheim"), DoneReply)
 
         saved = daemon.command("plan", "--save")
 

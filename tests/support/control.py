@@ -95,6 +95,8 @@ def host_of(name: str = "carp0", **changes: object) -> HostStatus:
         "rejected": 0,
         "contested": 0,
         "whereabouts": "",
+        "missing": [],
+        "address_error": "",
     }
     return HostStatus(**{**values, **changes})  # type: ignore[arg-type]
 

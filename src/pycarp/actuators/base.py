@@ -1,7 +1,7 @@
 """What every actuator promises."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
@@ -49,6 +49,10 @@ class Actuator:
     def mac_mode(self, key: HostKey) -> MacMode | None:
         """Return whose MAC address answers for an adopted host, ``virtual`` or ``interface``; None if unknown."""
         return None
+
+    async def missing(self) -> Mapping[HostKey, Collection[Interface]]:
+        """Return the addresses that ``hold`` was asked for and that are not there now, by host."""
+        return {}
 
     def whereabouts(self, key: HostKey) -> str:
         """Return what the addresses are on, whose MAC address answers and why, in words; empty if unknown."""

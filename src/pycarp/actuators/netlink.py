@@ -20,7 +20,7 @@ from pycarp.system.address_book import AddressBook, keys_of
 from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
 from pycarp.system.deeds import Deed
 from pycarp.system.host_index import HostIndex
-from pycarp.system.link_addresses import AddressError, index_of
+from pycarp.system.link_addresses import AddressError, everywhere, index_of
 from pycarp.system.link_switches import BELOW_DEVICE, WITH_ADDRESSES, LinkSwitches
 from pycarp.system.renewals import Renewals
 from pycarp.system.route_messages import AddressKey
@@ -198,10 +198,18 @@ class NetlinkActuator(Actuator):
         adoption = self._adoptions.get(key)
         return adoption.mode if adoption else None
 
+    async def missing(self) -> Mapping[HostKey, Collection[Interface]]:
+        """Return what the kernel lacks of the addresses that are to be there, all of them read at once."""
+        return await self._worker.run(self._missing)
+
     def whereabouts(self, key: HostKey) -> str:
-        """Return the device or link, and why it is that one."""
+        """Return the device or link, whether it is gone, and why it is that one."""
         adoption = self._adoptions.get(key)
-        return f"{self._host(key).place} ({adoption.mode} MAC: {adoption.reason})" if adoption else ""
+        if adoption is None:
+            return ""
+        host = self._host(key)
+        gone = ", which does not exist" if host.device is not None and not host.device.index else ""
+        return f"{host.place}{gone} ({adoption.mode} MAC: {adoption.reason})"
 
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
         """Tell what others do to the addresses and the devices; their names and MAC addresses are put right."""
@@ -250,6 +258,10 @@ class NetlinkActuator(Actuator):
         self._worker.soon(partial(_renew, self._renewals, taken))
 
     # In the thread from here on.
+
+    def _missing(self) -> dict[HostKey, frozenset[Interface]]:
+        there = {(each.index, each.key) for each in everywhere(self._opened)}
+        return {key: host.missing(there) for key, host in self._hosts.items()}
 
     def _make(self, config: HostConfig, mode: MacMode, reason: str) -> tuple[MacMode, str]:
         """Make what a host needs; return the mode that it got, and why."""

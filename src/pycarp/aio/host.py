@@ -319,6 +319,11 @@ class VirtualHost:
             self._check(config)
         self._inform(HostReconfigured(config, round(rolling_s * NS_PER_S)))
 
+    @property
+    def address_error(self) -> str:
+        """Why the addresses could not be held or dropped the last time that was tried, empty if they could."""
+        return self._runtime.address_error
+
     async def try_addresses(self, addresses: Iterable[Interface]) -> None:
         """Find out whether this machine takes the addresses, before ``reconfigure`` makes the host depend on it.
 

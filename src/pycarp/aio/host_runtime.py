@@ -52,6 +52,7 @@ class HostRuntime:
         self._forget = forget
         self._latest: HoldAddresses | DropAddresses | None = None
         self._shared = frozenset(config.shared)
+        self._errors: dict[Action, str] = {}
         self._dropped = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
         self._closing: asyncio.Task[None] | None = None
@@ -82,6 +83,7 @@ class HostRuntime:
     def note(self, report: ActuationReported) -> None:
         """Take note of what became of an effect."""
         self.reign.note(report)
+        self._errors[report.action] = report.error or ""
         effect = self._latest
         if effect is None or report.error is not None or report.epoch != effect.epoch:
             return
@@ -91,6 +93,11 @@ class HostRuntime:
             # What was shared before is dropped by now, too.
             self._shared = frozenset(self.config.shared)
             self._backends.actuator.set_shared(self.key, self.config.shared)
+
+    @property
+    def address_error(self) -> str:
+        """Why addresses could not be held or dropped the last time that was tried, empty if they could."""
+        return self._errors.get(Action.DROP) or self._errors.get(Action.HOLD) or ""
 
     async def try_out(self, addresses: tuple[Interface, ...]) -> None:
         """Raise ActuatorError if this machine refuses one of the addresses that are not shared yet."""

@@ -1,6 +1,7 @@
 """Turns events into log records; the only place that knows both."""
 
 import logging
+from collections.abc import Iterable
 
 from pycarp.core.events import (
     ActuationFailed,
@@ -42,8 +43,7 @@ def log_event(event: Event) -> None:
         case StateChange():
             _log_change(event)
         case DemotionChange():
-            causes = ", ".join(f"{cause} {amount:+d}" for cause, amount in event.causes) or "none left"
-            logger.info("carp: %s: demotion is %d (%s)", event.key, event.total, causes)
+            logger.info("carp: %s: demotion is %d (%s)", event.key, event.total, causes_in_words(event.causes))
         case SettingsChange(config=config):
             rolling = f", signing as before for {event.rolling_ns / NS_PER_S:g} s" if event.rolling_ns else ""
             logger.info("carp: %s: now %s%s", event.key, summary(config), rolling)
@@ -55,7 +55,7 @@ def log_event(event: Event) -> None:
             late_ms = event.late_ns * 1000 // NS_PER_S
             logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)
         case FloodChange():
-            _log_flood(event)
+            log_flood(event, str(event.key))
         case _:
             _log_peer(event)
 
@@ -76,17 +76,23 @@ def _log_peer(event: Event) -> None:
             pass
 
 
-def _log_flood(event: FloodChange) -> None:
+def causes_in_words(causes: Iterable[tuple[str, int]]) -> str:
+    """Return the causes of a demotion with their amounts."""
+    return ", ".join(f"{cause} {amount:+d}" for cause, amount in causes) or "none left"
+
+
+def log_flood(event: FloodChange, where: str) -> None:
+    """Log that a flood began or ended ``where``: on a host, or on the link of several."""
     if event.is_on:
         logger.warning(
             "carp: %s: %d packets a second of no use arrive; looking at 1 in %d, and at all advertisements that follow "
             "on from those heard",
-            event.key,
+            where,
             event.rate,
             event.every,
         )
     else:
-        logger.info("carp: %s: all packets are looked at again", event.key)
+        logger.info("carp: %s: all packets are looked at again", where)
 
 
 def _timing(claim: Claim) -> tuple[int, int]:

@@ -38,7 +38,7 @@ from pycarp.core.inputs import (
 from pycarp.core.settings import Settings
 from pycarp.core.slots import SLOT_NS
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
-from pycarp.core.state import State
+from pycarp.core.state import Reason, State
 from pycarp.errors import ActuatorError, ConfigError, NodeFailedError, UsageError
 from pycarp.monitors.base import Monitor
 from pycarp.recording import Recorder, Sink
@@ -119,6 +119,7 @@ class Node:
         self._leaving: asyncio.Task[BaseException | None] | None = None
         self._leave_by_s: float | None = None
         self._failure: BaseException | None = None
+        self._failed_at_ns = 0
 
     async def __aenter__(self) -> Self:
         if self._user is not None:
@@ -183,7 +184,7 @@ class Node:
         snapshot = self._engine.snapshot()
         if self._failure is None:
             return snapshot
-        return replace(snapshot, hosts=tuple(replace(each, state=State.INIT) for each in snapshot.hosts))
+        return replace(snapshot, hosts=tuple(self._failed(each) for each in snapshot.hosts))
 
     async def add(self, config: HostConfig) -> VirtualHost:
         """Add a virtual host; it is in BACKUP when this returns, or in INIT while its link is down.
@@ -424,13 +425,14 @@ class Node:
         if self._failure is not None:
             return
         self._failure = bug
+        self._failed_at_ns = round(_now_s() * NS_PER_S)
         if self._shell is not None:
             self._shell.surrender()
         logger.error("carp: the node has failed, drops its addresses and stops: %r", bug, exc_info=bug)
         is_left = self._leaving is not None
         self._begin_leaving()
         for runtime in list(self._runtimes.values()):
-            runtime.fail(bug, round(_now_s() * NS_PER_S))
+            runtime.fail(bug, self._failed_at_ns)
         if self._user is not None and not self._user.done() and not is_left:
             self._has_cancelled_user = True
             self._user.cancel()
@@ -452,7 +454,16 @@ class Node:
 
     def _host_snapshot(self, key: HostKey) -> HostSnapshot:
         snapshot = self._engine.host_snapshot(key)
-        return snapshot if self._failure is None else replace(snapshot, state=State.INIT)
+        return snapshot if self._failure is None else self._failed(snapshot)
+
+    def _failed(self, host: HostSnapshot) -> HostSnapshot:
+        """Return a host as it is once the node has failed: the engine knows nothing of that."""
+        last = host.last_change
+        if last is not None:
+            at_ns = self._failed_at_ns
+            last = replace(last, at_ns=at_ns, old=host.state, new=State.INIT, reason=Reason.NODE_FAILED, peer=None)
+            last = replace(last, silent_ns=None)
+        return replace(host, state=State.INIT, last_change=last)
 
     # Between the engine and what surrounds it
 

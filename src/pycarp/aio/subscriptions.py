@@ -162,7 +162,13 @@ class EventLog:
             # The engine that would say so may be what failed.
             self.publish(
                 replace(
-                    last, at_ns=at_ns, old=last.new, new=State.INIT, reason=Reason.REMOVED, peer=None, silent_ns=None
+                    last,
+                    at_ns=at_ns,
+                    old=last.new,
+                    new=State.INIT,
+                    reason=Reason.NODE_FAILED,
+                    peer=None,
+                    silent_ns=None,
                 )
             )
         self._failure = failure

@@ -50,7 +50,7 @@ def status(*, as_json: bool, control: Path) -> None:
 def is_well(host: HostStatus) -> bool:
     """Whether a host is as its administrators want it: it takes part or was set down, demoted by them at most."""
     takes_part = host.state != State.INIT or not host.is_up
-    return takes_part and all(each.cause in ADMINISTRATIVE_CAUSES for each in host.demotion)
+    return takes_part and not host.missing and all(each.cause in ADMINISTRATIVE_CAUSES for each in host.demotion)
 
 
 def _print(reply: StatusReply) -> None:
@@ -70,6 +70,11 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
     for host in reply.hosts:
         if host.whereabouts:
             yield f"{host.name}: addresses on {host.whereabouts}"
+        if host.missing:
+            pause = "put back after a pause, which grows each time that others remove it"
+            yield f"{host.name}: missing now: {', '.join(host.missing)}; {pause}"
+        if host.address_error:
+            yield f"{host.name}: {host.address_error}"
         for warning in host.warnings:
             yield f"{host.name}: warning: {warning}"
         for cause in host.demotion:

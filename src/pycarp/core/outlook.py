@@ -33,6 +33,8 @@ def outlook(host: HostSnapshot) -> tuple[Outlook, ...]:
 
 
 def _from_init(host: HostSnapshot) -> Iterator[Outlook]:
+    if host.last_change is not None and host.last_change.reason is Reason.NODE_FAILED:
+        return
     missing = [
         words
         for words, is_there in (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from pycarp.core.events import StateChange
 from pycarp.core.host.context import Context
-from pycarp.core.host.decision import Peer, last_heard
+from pycarp.core.host.decision import Peer, last_heard, name_of
 from pycarp.core.host.host import state, turn_at_ns
 from pycarp.core.host.states import Backup, Master, Stage
 from pycarp.core.host_config import HostConfig
@@ -13,7 +13,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.core.statistics import LinkStatistics, Statistics
 from pycarp.dialects.base import Claim
-from pycarp.vocabulary import Family, HostKey
+from pycarp.vocabulary import Address, Family, HostKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,11 @@ class HostSnapshot:
         lately = [peer for peer in there if last_ns - peer.at_ns < 3 * peer.claim.interval_ns]
         heeds_demote = self.config.dialect.preempts_demoted
         return min(lately, key=lambda peer: _rank(peer, heeds_demote=heeds_demote), default=None)
+
+    def name_of(self, source: Address) -> Address:
+        """Return the address by which the host of a source is named: IPv4 if it advertises the same claim there."""
+        peers = {(peer.source, peer.family): peer for peer in self.peers}
+        return next((name_of(peers, peer) for peer in self.peers if peer.source == source), source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,8 @@ class Reason(StrEnum):
     HANDED_OVER = "handed over"
     NOT_HELD = "addresses cannot be held"
     REMOVED = "virtual host removed"
+    NODE_FAILED = "node failed"
+    """Told by the node and not by the engine, which may be what failed; so it is on no edge."""
 
 
 TAKES_OVER_FROM_LIVE_MASTER = frozenset(

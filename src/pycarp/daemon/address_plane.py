@@ -2,17 +2,20 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from pycarp import actuators
 from pycarp.actuators.base import Actuator
 from pycarp.aio.log_records import logger
+from pycarp.daemon.burst import Burst, names
 from pycarp.system.capabilities import may_change_addresses
 from pycarp.system.guardian import Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
 from pycarp.system.journal import Journal
 from pycarp.system.leftovers import clean
 from pycarp.system.mac_probe import probe
+from pycarp.vocabulary import HostKey
 
 _OF_THE_KERNEL = ("auto", "netlink")
 
@@ -44,7 +47,8 @@ class AddressPlane:
         from pycarp.actuators.netlink import NetlinkActuator  # noqa: PLC0415
 
         netlink = NetlinkActuator(journal=journal, probe=probe)
-        guardian = Guardian(notice=_tell, on_unprotected=_tell_unprotected, afterwards=afterwards)
+        fired: Burst[HostKey] = Burst(_tell_fired)
+        guardian = Guardian(notice=partial(_tell, fired), on_unprotected=_tell_unprotected, afterwards=afterwards)
         return cls(netlink, journal, guardian)
 
     def end(self) -> None:
@@ -61,10 +65,15 @@ async def _clean(state: Path) -> None:
         logger.error("carp: left by an earlier run: %s", failed)
 
 
-def _tell(news: GuardianNews) -> None:
+def _tell_fired(keys: list[HostKey]) -> None:
+    logger.warning("carp: %s: no sign of life for too long: the guardian dropped the addresses", names(keys))
+
+
+def _tell(fired: Burst[HostKey], news: GuardianNews) -> None:
     match news:
         case GuardianFired(key):
-            logger.warning("carp: %s: no sign of life for too long: the guardian dropped the addresses", key)
+            # A stall of the process is one of all hosts.
+            fired.add(key)
         case GuardianLost(reason):
             logger.warning("carp: the guardian %s; it is replaced", reason)
         case GuardianRestarted(pid):

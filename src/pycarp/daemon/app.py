@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
@@ -21,6 +22,7 @@ from pycarp.config.model import NodeConfig
 from pycarp.core.events import Departed, Event, StateChange
 from pycarp.core.precaution import precaution_of
 from pycarp.core.settings import Settings
+from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
@@ -37,14 +39,14 @@ from pycarp.daemon.planning import lines, obstacle
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
-from pycarp.daemon.status import status_reply
+from pycarp.daemon.status import Place, status_reply
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.daemon.unprivileged import Outcome
 from pycarp.daemon.warnings import Warnings, contradiction
 from pycarp.errors import CarpError, ControlError
 from pycarp.system.host_locks import HostLocks, allow_many_descriptors
 from pycarp.system.rotated_file import RotatedFile
-from pycarp.vocabulary import NS_PER_S
+from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 
 CLOSE_TIMEOUT_S = 0.9
 """A daemon that was told to go is gone within a second."""
@@ -53,6 +55,9 @@ BAD_PACKETS_EVERY_S = 10
 
 STATUS_AFTER_S = 0.05
 """The states are told so long after the first of many changes."""
+
+MISSING_WITHIN_S = 0.5
+"""How long ``status`` waits for what the kernel says about addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +130,7 @@ class Daemon:
             close_timeout_s=CLOSE_TIMEOUT_S,
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
-        self._events = EventLogger(self._present_name)
+        self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name)
         self._warnings = Warnings()
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
@@ -189,7 +194,7 @@ class Daemon:
         logger.debug("carp: asked on the control socket: %s", type(request).__name__)
         match request:
             case messages.StatusRequest():
-                return self._status()
+                return await self._status()
             case messages.IfconfigRequest():
                 await self._administration.change(request)
                 # A host ends with its last address.
@@ -257,14 +262,15 @@ class Daemon:
         self._be_punctual()
         return reply
 
-    def _status(self) -> messages.StatusReply:
+    async def _status(self) -> messages.StatusReply:
+        missing = await self._missing()
         return status_reply(
             self._node.snapshot(),
             hostname=self._config.hostname,
             uptime_s=time.monotonic() - self._started_s,
             transport=self._transport,
             sysctls=self._sysctls.all(),
-            whereabouts=self._plane.actuator.whereabouts,
+            place=lambda host: self._place(host, missing.get(host.key, ())),
             warnings=self._warnings.about,
             facts=self._node.link_facts,
             waiting=self._hosts.waiting,
@@ -274,6 +280,21 @@ class Daemon:
     def _present_name(self, link: str) -> str:
         facts = self._node.link_facts(link)
         return link if facts is None else facts.present_name
+
+    def _place(self, host: HostSnapshot, missing: Iterable[Interface]) -> Place:
+        running = self._hosts.find(host.key)
+        return Place(
+            whereabouts=self._plane.actuator.whereabouts(host.key),
+            missing=tuple(missing) if host.state is State.MASTER else (),
+            error=running.address_error if running else "",
+        )
+
+    async def _missing(self) -> Mapping[HostKey, Collection[Interface]]:
+        """Return the addresses that ought to be there and are not; none while the kernel is busy for long."""
+        with contextlib.suppress(TimeoutError, OSError, CarpError):
+            async with asyncio.timeout(MISSING_WITHIN_S):
+                return await self._plane.actuator.missing()
+        return {}
 
     def _greet(self, host: VirtualHost) -> None:
         name = "" if host.name == str(host.key) else f"{host.name} "

@@ -129,7 +129,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
     ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses,
     ``whereabouts`` what they are on here. ``contested`` counts how often others changed them. ``warnings`` are what an
     operator should look at, as it was logged. ``peer`` is whose advertisement was heard last, ``heard`` the last one of
-    everybody and family.
+    everybody and family. ``missing`` are addresses that a MASTER should have and has not, ``address_error`` is why
+    they could not be held or dropped the last time that was tried.
     """
 
     name: str
@@ -157,6 +158,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
     rejected: int
     contested: int
     whereabouts: str
+    missing: list[str]
+    address_error: str
     warnings: list[str] = msgspec.field(default_factory=list)
 
 

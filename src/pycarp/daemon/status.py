@@ -5,17 +5,21 @@ import datetime
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import msgspec
+
 from pycarp.aio.log_records import explain
+from pycarp.core.engine import HANDED_OVER
 from pycarp.core.events import StateChange
 from pycarp.core.host.decision import Peer as HeardPeer
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
-from pycarp.core.state import State
+from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.daemon.control_messages import VERSION, Cause, Change, HostStatus, LinkStatus, Peer, StatusReply
 from pycarp.daemon.host_set import Waiting
-from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
+from pycarp.vocabulary import NS_PER_S, HostKey, Interface, LinkFacts
 
 
 def status_reply(
@@ -25,7 +29,7 @@ def status_reply(
     uptime_s: float,
     transport: str,
     sysctls: Mapping[str, int],
-    whereabouts: Callable[[HostKey], str] = lambda _key: "",
+    place: Callable[[HostSnapshot], "Place"] = lambda _host: Place(),
     warnings: Callable[[HostKey], Sequence[str]] = lambda _key: (),
     facts: Callable[[str], LinkFacts | None] = lambda _link: None,
     waiting: Iterable[Waiting] = (),
@@ -41,7 +45,7 @@ def status_reply(
         transport=transport,
         hosts=[
             *(
-                host_status(host, now_ns, whereabouts(host.key), warnings(host.key), facts(host.key.link))
+                host_status(host, now_ns, place(host), warnings(host.key), facts(host.key.link))
                 for host in snapshot.hosts
             ),
             *(waiting_status(each) for each in waiting),
@@ -54,10 +58,19 @@ def status_reply(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The addresses of a host on this machine: on what they are, which are missing, and what failed last."""
+
+    whereabouts: str = ""
+    missing: tuple[Interface, ...] = ()
+    error: str = ""
+
+
 def host_status(
     host: HostSnapshot,
     now_ns: int,
-    whereabouts: str,
+    place: Place,
     warnings: Sequence[str] = (),
     facts: LinkFacts | None = None,
 ) -> HostStatus:
@@ -67,7 +80,7 @@ def host_status(
     """
     config = host.config
     link = config.interface if facts is None else facts.present_name
-    change = None if host.last_change is None else _change(host.last_change, now_ns)
+    change = None if host.last_change is None else _told(host, host.last_change, now_ns)
     if change is not None and facts is not None and not facts.exists and host.state is State.INIT:
         change.explanation = f"interface {link} does not exist; it is waited for"
     return HostStatus(
@@ -94,7 +107,9 @@ def host_status(
         heard=[_peer(each, now_ns) for each in host.peers],
         rejected=host.rejected,
         contested=host.contested,
-        whereabouts=whereabouts,
+        whereabouts=place.whereabouts,
+        missing=[str(each) for each in sorted(place.missing, key=lambda each: (each.version, each))],
+        address_error=place.error,
         warnings=list(warnings),
         next_s=None if host.deadline_ns is None else _seconds(host.deadline_ns - now_ns),
     )
@@ -141,6 +156,8 @@ def waiting_status(waiting: Waiting) -> HostStatus:
         rejected=0,
         contested=0,
         whereabouts="",
+        missing=[],
+        address_error="",
         next_s=None,
     )
 
@@ -162,6 +179,20 @@ def _master(host: HostSnapshot) -> str | None:
     if host.state is State.MASTER:
         return "this host"
     return str(host.master.source) if host.state is State.BACKUP and host.master else None
+
+
+def _told(host: HostSnapshot, last: StateChange, now_ns: int) -> Change:
+    """Return the last change, the peer by its one name.
+
+    Of a host that handed its addresses over it is that: the way back from INIT was the end of it.
+    """
+    peer = None if last.peer is None else host.name_of(last.peer)
+    change = _change(replace(last, peer=peer), now_ns)
+    if HANDED_OVER not in dict(host.demotion) or last.reason is not Reason.READY:
+        return change
+    master = host.master
+    explanation = Reason.HANDED_OVER.value + (f" to {master.source}" if master else "")
+    return msgspec.structs.replace(change, reason="handed-over", explanation=explanation)
 
 
 def _change(change: StateChange, now_ns: int) -> Change:

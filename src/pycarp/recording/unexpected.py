@@ -14,6 +14,7 @@ _REASONS = frozenset(
         Reason.NOT_HELD,
         Reason.ABSENT,
         Reason.LINK_DOWN,
+        Reason.NODE_FAILED,
     }
 )
 """The others are the wish of an administrator, here or at the MASTER that bows out, or the start."""

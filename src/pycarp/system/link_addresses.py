@@ -55,6 +55,11 @@ def present(route: RouteSocket, index: int) -> list[AddressState]:
     return [each for each in found if each.index == index]
 
 
+def everywhere(route: RouteSocket) -> list[AddressState]:
+    """Return the addresses of all links."""
+    return [address_state(each) for each in route.read(address_requests.reading(0))]
+
+
 def without_route(
     addresses: Iterable[Interface], own: Sequence[AddressState], book: AddressBook
 ) -> frozenset[Interface]:

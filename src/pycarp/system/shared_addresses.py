@@ -209,6 +209,11 @@ class SharedAddresses:
         is_up = self.device is None or self.device.reads_as_up()
         return said + (self._differences(standing) if is_up and standing.is_certain else [])
 
+    def missing(self, there: Collection[tuple[int, AddressKey]]) -> frozenset[Interface]:
+        """Return the addresses that are to be there and are not among those of all links, by index."""
+        standing = self._standing
+        return frozenset(each for each in standing.held if (standing.link_index, key_of(each)) not in there)
+
     def restore_device(self) -> None:
         """Make the device anew if it is not there and its link is; that it cannot be made shows when it is needed."""
         if self.device is not None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pycarp.auth.reply import Reply
 from pycarp.core.events import MasterHeard
 from pycarp.core.host.context import Context
-from pycarp.core.host.decision import Decision, Peer, last_heard, live_masters
+from pycarp.core.host.decision import Decision, Peer, last_heard, live_masters, name_of
 from pycarp.core.host.states import Backup
 from pycarp.core.host.transitions import become_master, leave_unless_ready, master_down_ns
 from pycarp.core.inputs import (
@@ -72,7 +72,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
     decision = Decision.FOLLOWS_MASTER
     if verdict is Verdict.STRONGER:
         decision = _why_left(ctx)
-    _publish_master(ctx, state, event)
+    _publish_master(ctx, state, event, peer)
     _follow(ctx, state, event)
     if not may_be_old and state.announced.get(family) == event.source:
         state.followed[family] = peer.source
@@ -160,12 +160,16 @@ def _may_be_old(ctx: Context, state: Backup) -> bool:
     return ctx.now_ns < state.listens_until_ns
 
 
-def _publish_master(ctx: Context, state: Backup, event: AdvertisementReceived) -> None:
+def _publish_master(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Peer) -> None:
+    """Publish another MASTER than before, once for both families of one host."""
     is_other = event.source != state.announced.get(event.family)
     if is_other and ctx.now_ns >= state.publish_again_at_ns:
         state.announced[event.family] = event.source
-        state.publish_again_at_ns = ctx.now_ns + _PUBLISH_AGAIN_NS
-        ctx.publish(MasterHeard(key=ctx.key, at_ns=ctx.now_ns, source=event.source, claim=event.claim))
+        name = name_of(ctx.peers, peer)
+        if name != state.published:
+            state.published = name
+            state.publish_again_at_ns = ctx.now_ns + _PUBLISH_AGAIN_NS
+            ctx.publish(MasterHeard(key=ctx.key, at_ns=ctx.now_ns, source=name, claim=event.claim))
 
 
 def _follow(ctx: Context, state: Backup, event: AdvertisementReceived) -> None:

@@ -74,6 +74,18 @@ def last_heard(peers: dict[PeerKey, Peer], family: Family | None = None) -> Peer
     return max(reversed(known), key=lambda peer: peer.at_ns, default=None)
 
 
+def name_of(peers: dict[PeerKey, Peer], peer: Peer) -> Address:
+    """Return the address by which the host of an advertisement is named: always the same one, IPv4 if it has one.
+
+    A host with addresses of both families advertises the same claim in each; that is all there is to tell it by.
+    """
+    if peer.family is Family.IPV4:
+        return peer.source
+    claimed = (peer.claim, peer.has_left)
+    twins = [each for each in peers.values() if each.family is Family.IPV4 and (each.claim, each.has_left) == claimed]
+    return twins[0].source if len(twins) == 1 else peer.source
+
+
 def remember(peers: dict[PeerKey, Peer], peer: Peer) -> None:
     """Add a peer; the one that was silent longest makes room."""
     if len(peers) >= PEERS_MAX:

@@ -46,14 +46,16 @@ class Backup:
     """Listening; takes over when the deadline of any family passes.
 
     ``followed`` is the source followed last in each family: the same claim again costs one deadline. ``announced``
-    are the MASTERs that observers know, another one is published from ``publish_again_at_ns`` on. After a stall no
-    MASTER is preempted before ``listens_until_ns``: what waited in the socket is old.
+    are the MASTERs by family that observers know, under the name ``published``; another one is published from
+    ``publish_again_at_ns`` on. After a stall no MASTER is preempted before ``listens_until_ns``: what waited in the
+    socket is old.
     """
 
     master_down_at_ns: dict[Family, int]
     farewell: Farewell | None = None
     followed: dict[Family, Address] = field(default_factory=dict)
     announced: dict[Family, Address] = field(default_factory=dict)
+    published: Address | None = None
     publish_again_at_ns: int = 0
     listens_until_ns: int = 0
 

@@ -4,7 +4,7 @@ from pycarp.auth.reply import Reply
 from pycarp.core.events import StateChange
 from pycarp.core.host import takeover
 from pycarp.core.host.context import Context
-from pycarp.core.host.decision import Peer, last_heard
+from pycarp.core.host.decision import Peer, last_heard, name_of
 from pycarp.core.host.states import Backup, Farewell, Init, Master, StateData
 from pycarp.core.inputs import AdvertisementReceived
 from pycarp.core.slots import slot_before
@@ -52,7 +52,7 @@ def publish_change(ctx: Context, old: State, reason: Reason, *, peer: Peer | Non
         new=state_of(ctx.state),
         reason=reason,
         epoch=ctx.epoch,
-        peer=cause.source if cause else None,
+        peer=name_of(ctx.peers, cause) if cause else None,
         silent_ns=ctx.now_ns - cause.at_ns if cause else None,
     )
     ctx.publish(ctx.last_change)
