@@ -331,6 +331,18 @@ def test_each_kind_of_live_change_is_drift(tmp_path: Path) -> None:
     reloaded(tmp_path, ONE + TWO, act)
 
 
+def test_a_host_that_ended_while_it_ran_is_drift_and_comes_again(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        await running.hosts.remove(HostKey("fxp0", 2))
+
+        assert lines(await running.reloader.reload()) == [
+            "carp1: added, shares 192.168.1.60/24; BACKUP for about 3.0 s at least",
+            "drift: carp1: it ended with its last address while it ran; reload adds it again",
+        ]
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+
 def test_what_is_to_be_saved_has_the_password_and_the_names_of_the_file(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         (host,) = running.hosts.running

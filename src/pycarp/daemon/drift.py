@@ -7,11 +7,12 @@ from pycarp.daemon.control_messages import Drift, Value
 from pycarp.daemon.reload import IN_PLACE, differing
 from pycarp.vocabulary import HostKey
 
-SETS_BACK, LEAVES, TAKES_FILE, REMOVES = (
+SETS_BACK, LEAVES, TAKES_FILE, REMOVES, ADDS = (
     "sets it back",
     "leaves it",
     "sets what the file says now",
     "removes the host",
+    "adds it again",
 )
 
 _SAVED = frozenset({"advbase", "advskew", "addresses", "passphrase"})
@@ -24,7 +25,9 @@ def drift_of_hosts(
     file: Mapping[HostKey, HostConfig],
 ) -> list[Drift]:
     """Return the settings of hosts that are not what was loaded; without those that the ``file`` has by now."""
-    found = []
+    running = tuple(running)
+    here = {config.key for config in running}
+    found = [_ended(config) for key, config in loaded.items() if key not in here and key in file]
     for config in running:
         before, after = loaded.get(config.key), file.get(config.key)
         for name in sorted(differing(before, config) & IN_PLACE) if before is not None else ():
@@ -32,6 +35,10 @@ def drift_of_hosts(
                 assert before is not None
                 found.append(_drift(name, before, config, after))
     return found
+
+
+def _ended(config: HostConfig) -> Drift:
+    return Drift(name=config.name, setting="ended", file=False, running=True, reload=ADDS, can_be_saved=False)
 
 
 def value_of(config: HostConfig, name: str) -> Value:
@@ -78,6 +85,8 @@ def _what(drift: Drift) -> str:
             return _what_addresses(drift)
         case "down":
             return "it was set down"
+        case "ended":
+            return "it ended with its last address"
         case "handed over":
             return "it handed its addresses over"
         case "value":
