@@ -1,16 +1,18 @@
-"""Facts about the network devices of this machine, read once through netifaces."""
+"""Facts about the network devices of this machine, read once: on Linux by netlink, else through netifaces."""
 
 import contextlib
 import fcntl
 import socket
 import struct
+import sys
 from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import ip_interface
 
 import netifaces
 
-from pycarp.system.route_messages import address_state
+from pycarp.system import link_requests
+from pycarp.system.route_messages import address_index, address_label, address_state, link_essence
 from pycarp.system.route_socket import RouteSocket
 from pycarp.vocabulary import Interface, LinkFacts, MacAddress
 
@@ -21,6 +23,7 @@ _ETHERNET = 1
 _INTERFACE_REQUEST = struct.Struct("16sH22x")
 _EVERY_ADDRESS = struct.pack("=IHHIIBBBBI", 24, 22, 0x301, 0, 0, 0, 0, 0, 0, 0)
 """RTM_GETADDR with NLM_F_REQUEST and NLM_F_DUMP. Source: ``linux/rtnetlink.h``, ``linux/netlink.h``."""
+_MAC_OCTETS = 6
 _MAC_LENGTH = len("00:00:00:00:00:00")
 
 
@@ -29,11 +32,38 @@ def interfaces() -> tuple[LinkFacts, ...]:
 
     Whether a device carries is the business of a monitor; here each counts as up. Those that go meanwhile are left out.
     """
+    if sys.platform == "linux":
+        # netifaces lists all addresses of the machine once for each device, and keeps the interpreter meanwhile.
+        with contextlib.suppress(OSError, AttributeError):
+            return _listed()
     found = [facts for name in netifaces.interfaces() if (facts := _facts(name))]
     known = {facts.name for facts in found}
     # One without any address, such as a tunnel that is down, is none for netifaces.
     bare = [LinkFacts(name=name, is_up=True) for _index, name in socket.if_nameindex() if name not in known]
     return (*found, *bare)
+
+
+def _listed() -> tuple[LinkFacts, ...]:
+    """Return the same from two listings of the kernel; raises OSError."""
+    with RouteSocket() as route:
+        links = {each.link_index: each for each in map(link_essence, route.read(link_requests.reading_all()))}
+        addresses = route.read(_EVERY_ADDRESS)
+    found: dict[str, list[Interface]] = {each.name: [] for each in links.values()}
+    macs = {each.name: each.mac for each in links.values()}
+    for message in addresses:
+        link = links.get(address_index(message))
+        if link is not None:
+            # An address may have a label of its own, such as eth0:0.
+            name = address_label(message) or link.name
+            macs.setdefault(name, link.mac)
+            found.setdefault(name, []).append(address_state(message).interface)
+    return tuple(
+        LinkFacts(name=name, is_up=True, mac=_mac(macs[name]), addresses=tuple(its)) for name, its in found.items()
+    )
+
+
+def _mac(octets: bytes) -> MacAddress | None:
+    return MacAddress(octets) if len(octets) == _MAC_OCTETS else None
 
 
 def own_interfaces() -> tuple[LinkFacts, ...]:

@@ -2,7 +2,7 @@
 
 import struct
 
-from pycarp.system.route_encoding import ACK, CREATE, EXCLUSIVE, attribute, number, request, text
+from pycarp.system.route_encoding import ACK, CREATE, DUMP, EXCLUSIVE, attribute, number, request, text
 from pycarp.system.route_messages import DELETED_LINK, IFF_UP, NEW_LINK
 from pycarp.vocabulary import MacAddress
 
@@ -13,6 +13,11 @@ _INFO_KIND, _INFO_DATA, _MACVLAN_MODE = 1, 2, 1
 
 BRIDGE_MODE = 4
 """MACVLAN_MODE_BRIDGE: frames from a peer, whose source is the same virtual MAC, still reach the link below."""
+
+
+def reading_all() -> bytes:
+    """Return the request that reads all links."""
+    return _encoded(_READ_LINK, DUMP, 0)
 
 
 def reading_by_name(name: str) -> bytes:

@@ -26,6 +26,7 @@ _IFLA_OPERSTATE, _OPERSTATE_UNKNOWN = 16, 0
 _ESSENTIAL = frozenset({_IFLA_IFNAME, _IFLA_OPERSTATE, _IFLA_MTU, _IFLA_ADDRESS})
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_MACVLAN_MODE = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
+_IFA_LABEL = 3
 _CACHE_INFORMATION = struct.Struct("=IIII")
 _FOREVER_S = 2**32 - 1
 
@@ -205,6 +206,11 @@ def address_index(message: Message) -> int:
     """Return the index of the link of the address that a message tells of."""
     index: int = _ADDRESS.unpack_from(message.octets, _HEADER.size)[4]
     return index
+
+
+def address_label(message: Message) -> str:
+    """Return the label of an IPv4 address, which is the name of its link if it was given no other; else nothing."""
+    return _text(dict(attributes(message.octets, _HEADER.size + _ADDRESS.size)).get(_IFA_LABEL))
 
 
 def address_state(message: Message) -> AddressState:
