@@ -167,6 +167,11 @@ class Node:
         """The hosts, in the order in which they were added."""
         return tuple(self._handles[each] for each in self._runtimes.values() if not each.has_departed)
 
+    def find(self, key: HostKey) -> VirtualHost | None:
+        """Return the host of an interface and a vhid, None if it is not, or no longer, here."""
+        runtime = self._runtimes.get(key)
+        return None if runtime is None or runtime.has_departed else self._handles[runtime]
+
     @property
     def failure(self) -> BaseException | None:
         """What the node failed of; None as long as it has not."""

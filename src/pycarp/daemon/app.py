@@ -51,6 +51,9 @@ from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 CLOSE_TIMEOUT_S = 0.9
 """A daemon that was told to go is gone within a second."""
 
+CLOSE_PER_HOST_S = 0.002
+"""What a thousand hosts may take longer, so that none of their devices and addresses is left."""
+
 BAD_PACKETS_EVERY_S = 10
 
 STATUS_AFTER_S = 0.05
@@ -127,7 +130,7 @@ class Daemon:
             actuator=plane.actuator,
             guardian=plane.guardian,
             settings=Settings() if config.contest_limit is None else Settings(contest_limit=config.contest_limit),
-            close_timeout_s=CLOSE_TIMEOUT_S,
+            close_timeout_s=CLOSE_TIMEOUT_S + CLOSE_PER_HOST_S * len(config.hosts),
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
         self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name)

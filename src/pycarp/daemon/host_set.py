@@ -82,7 +82,7 @@ class HostSet:
 
     def find(self, key: HostKey) -> VirtualHost | None:
         """Return a host that runs; None for one that waits or is not here."""
-        return next((host for host in self.running if host.key == key), None)
+        return self._node.find(key)
 
     @contextlib.asynccontextmanager
     async def looking(self) -> AsyncIterator[None]:
