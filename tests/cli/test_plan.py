@@ -144,14 +144,14 @@ def test_a_script_that_is_sure_is_not_warned(tmp_path: Path, file: Path, word: s
         assert daemon.asked == [ReloadRequest()]
 
 
-@pytest.mark.parametrize("change", [("alias", "192.168.1.52/24"), ("-alias", "192.168.1.50")], ids=str)
+@pytest.mark.parametrize("change", [("alias", "192.168.1.52/24"), ("-alias", "192.168.1.50"), ("pass",)], ids=str)
 def test_a_signed_change_while_others_are_heard_warns(tmp_path: Path, file: Path, change: tuple[str, ...]) -> None:
     with scripted_daemon(tmp_path / "s", Daemon(file)) as daemon:
-        done = daemon.pycarp("ifconfig", "carp0", *change)
+        done = daemon.pycarp("ifconfig", "carp0", *change, stdin="new\n")
 
         assert (done.exit_code, done.stderr.startswith(f"pycarp: warning: {WARNING}; with rolling 60")) == (0, True)
-        assert daemon.pycarp("ifconfig", "carp0", *change, "rolling", "60").stderr == ""
-        assert daemon.pycarp("ifconfig", "carp0", *change, "--yes").stderr == ""
+        assert daemon.pycarp("ifconfig", "carp0", *change, "rolling", "60", stdin="new\n").stderr == ""
+        assert daemon.pycarp("ifconfig", "carp0", *change, "--yes", stdin="new\n").stderr == ""
 
 
 def test_a_change_that_is_not_signed_needs_no_warning(tmp_path: Path, file: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.daemon.control_client import request
-from pycarp.daemon.control_messages import DoneReply, HostStatus, IfconfigRequest, StatusReply, StatusRequest
+from pycarp.daemon.control_messages import HostStatus, StatusReply, StatusRequest
 from pycarp.errors import ControlError
 from pycarp.lab.topology import Segment
 from tests.support.daemons import PASSWORD, Pycarp, new_segment, wait_until
@@ -58,9 +58,9 @@ class Toml(Pycarp):
         hosts = self.hosts
         return all(name in hosts and hosts[name].state == state for name in names)
 
-    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         argv = [sys.executable, "-m", "pycarp", *words, "--control", str(self.control)]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_a_hangup_reloads_and_hosts_that_did_not_change_are_not_disturbed(segment: Segment, tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_reload_and_plan_say_the_same_and_no_password(segment: Segment, tmp_path
 def test_live_changes_are_shown_saved_and_then_no_drift_any_more(segment: Segment, tmp_path: Path) -> None:
     with Toml(segment, "a", tmp_path, host(1)) as daemon:
         wait_until(lambda: daemon.are_in("carp1"), STARTED_S)
-        daemon.command("ifconfig", "carp1", "advskew", "50", "alias", "192.168.1.77/24", "--yes")
-        request(daemon.control, IfconfigRequest(host="carp1", passphrase="geheim"), DoneReply)
+        words = ("advskew", "50", "alias", "192.168.1.77/24", "pass")
+        daemon.command("ifconfig", "carp1", *words, "--yes", stdin="geheim\n")
 
         saved = daemon.command("plan", "--save")
 

@@ -34,9 +34,9 @@ class ScriptedDaemon:
     answer: Callable[[Request], Reply]
     asked: list[Request] = field(default_factory=list)
 
-    def pycarp(self, *words: str) -> Result:
+    def pycarp(self, *words: str, stdin: str | None = None) -> Result:
         """Run a command with its ``--control``."""
-        return CliRunner().invoke(cli, [*words, "--control", str(self.path)])
+        return CliRunner().invoke(cli, [*words, "--control", str(self.path)], input=stdin)
 
     async def reply(self, request: Request) -> Reply:
         """Answer one request."""

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from pycarp.cli import cli
 from pycarp.system import safe_files, state_folder, state_owner
+from pycarp.system.file_replacement import replace_text
 from pycarp.system.rotated_file import RotatedFile
 from tests.support.system import require
 
@@ -37,7 +38,15 @@ def begin(path: Path) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("write", [begin, lambda path: safe_files.write(path, b"x")], ids=["record", "output"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        begin,
+        lambda path: safe_files.write(path, b"x"),
+        lambda path: replace_text(path, "x", expected="precious"),
+    ],
+    ids=["record", "output", "save"],
+)
 @pytest.mark.parametrize("name", ["file", "folder/precious", "folder/new"])
 def test_a_link_of_somebody_else_is_not_followed(
     others: Path, write: "object", name: str, monkeypatch: pytest.MonkeyPatch

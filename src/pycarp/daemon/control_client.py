@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from pycarp.system.trust import Peer
 
 TIMEOUT_S = 5.0
 NAME = "pycarp.sock"
+_PAUSE_S = 0.01
 
 R = TypeVar("R", bound=Reply)
 
@@ -55,7 +57,7 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout_s)
-            sock.connect(str(path))
+            _connect(sock, path, timeout_s)
             _refuse_stranger(sock, path)
             # One that takes no more may have said why.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -76,6 +78,18 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
             f"no pycarp answers at {path} ({why}); its state is unknown. "
             "Is 'pycarp run' running, and with this --control?"
         ) from exc
+
+
+def _connect(sock: socket.socket, path: Path, timeout_s: float) -> None:
+    """Connect, and wait while more have come than the daemon has had time for; raises OSError."""
+    ends_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            return sock.connect(str(path))
+        except BlockingIOError:
+            if time.monotonic() > ends_s:
+                raise TimeoutError from None
+            time.sleep(_PAUSE_S)
 
 
 def _refuse_stranger(sock: socket.socket, path: Path) -> None:

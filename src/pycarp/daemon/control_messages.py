@@ -279,6 +279,10 @@ class HostDrift(msgspec.Struct, kw_only=True):
     addresses: list[str] | None = None
     password: str | None = None
 
+    def __repr__(self) -> str:
+        """Return it without the password."""
+        return f"HostDrift({self.name!r}, advbase={self.advbase}, advskew={self.advskew}, addresses={self.addresses})"
+
 
 class DriftReply(msgspec.Struct, tag="drift", kw_only=True):
     """What was changed live and a file can say: ``file`` is the daemon's own, ``sysctls`` have short names.

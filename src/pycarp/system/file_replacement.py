@@ -4,14 +4,17 @@ import contextlib
 import os
 from pathlib import Path
 
+from pycarp.system import safe_files
+
 
 def replace_text(path: Path, text: str, *, expected: str) -> None:
-    """Replace ``expected``, which the file says now, by a text; mode and owner stay, symbolic links are followed.
+    """Replace ``expected``, which the file says now, by a text; mode and owner stay.
 
+    Symbolic links of root and of this user are followed.
     Raises FileExistsError when the file says something else by now, OSError when it cannot be replaced; then nothing
     has changed.
     """
-    path = path.resolve(strict=True)
+    path = safe_files.resolved(path)
     status = path.stat()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
