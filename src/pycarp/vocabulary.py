@@ -85,7 +85,7 @@ class MacAddress:
 
 
 class Datagram(NamedTuple):
-    """A received IP datagram of protocol 112, stripped of its headers."""
+    """A received IP datagram of protocol 112, stripped of its headers; ``waited_ns`` is how long ago it arrived."""
 
     link: str
     family: Family
@@ -93,6 +93,7 @@ class Datagram(NamedTuple):
     destination: Address
     ttl: int
     payload: bytes
+    waited_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pycarp.core.engine import Engine
 from pycarp.core.events import DemotionChange, Event, StateChange
 from pycarp.core.inputs import (
     ActuationReported,
-    DatagramReceived,
+    DatagramsReceived,
     DemotionSet,
     HostAdded,
     Input,
@@ -362,7 +362,7 @@ async def test_successes_are_reported_only_while_an_error_is_on_the_account() ->
 async def test_a_bug_in_the_engine_is_told_once_and_nothing_is_handled_any_more() -> None:
     bench = Bench()
     bench.begin()
-    bench.engine.breaks_on = DatagramReceived
+    bench.engine.breaks_on = DatagramsReceived
     bench.transport.waiting.extend(received(peer().outgoing()) for _ in range(3))
     bench.shell.wake()
     handled = len(bench.engine.inputs)

@@ -22,6 +22,7 @@ from pycarp.core.inputs import (
     Action,
     ActuationReported,
     DatagramReceived,
+    DatagramsReceived,
     DemotionSet,
     Input,
     PacketFilterFailed,
@@ -257,7 +258,9 @@ def test_a_wake_reads_a_batch() -> None:
     bench.runtime.wake()
 
     assert bench.ports.limits == [READ_BATCH]
-    assert len(bench.door.inputs) == READ_BATCH
+    (heard,) = bench.door.inputs
+    assert isinstance(heard, DatagramsReceived)
+    assert heard.datagrams == tuple(datagram(each % 256) for each in range(READ_BATCH))
 
 
 def test_what_waits_is_read_before_time_passes() -> None:
@@ -268,7 +271,30 @@ def test_what_waits_is_read_before_time_passes() -> None:
     bench.fire(10)
 
     kinds = [type(each) for each in bench.door.inputs[1:]]
-    assert kinds == [DatagramReceived] * READ_BEFORE_EXPIRY + [TimePassed]
+    assert kinds == [DatagramsReceived, TimePassed]
+
+
+def test_what_was_read_may_put_the_deadline_off() -> None:
+    bench = Bench()
+    bench.door.deadline_ns = 10
+    bench.runtime.submit(GO)
+    bench.ports.waiting = [datagram(1)]
+    bench.door.deadline_ns = 30
+    bench.fire(10)
+
+    assert [type(each) for each in bench.door.inputs[1:]] == [DatagramReceived]
+    assert bench.ports.armed_ns == 30
+
+
+def test_who_wants_to_is_called_after_steps_and_once_for_several() -> None:
+    called: list[int] = []
+    bench = Bench()
+    runtime = Runtime(bench.door, bench.ports, afterwards=lambda: called.append(len(bench.door.inputs)))
+    bench.ports.waiting = [datagram(1), datagram(2)]
+    bench.ports.counts = {"em0": 2}
+    runtime.wake()
+
+    assert called == [len(bench.door.inputs)]
 
 
 def test_the_timer_is_set_for_the_deadline_and_stays_when_that_moves_away() -> None:

@@ -475,6 +475,7 @@ class Node:
     def _new_shell(self) -> Shell:
         return Shell(
             engine=self._engine,
+            settled=self._engine.settled,
             transport=self._transport,
             actuator=self._actuator,
             guardian=self._guardian,

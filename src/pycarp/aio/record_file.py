@@ -12,7 +12,10 @@ from pycarp.recording import Entry, Scribe
 from pycarp.system.rotated_file import RotatedFile
 
 WAITING_MOST = 8192
-"""Steps that wait to be written; in a flood of packets more are left out, and a new file begins after it."""
+"""Steps, and datagrams that were read together, that wait to be written.
+
+In a flood of packets more are left out, and a new file begins after it.
+"""
 
 _LOOK_EVERY_S = 0.2
 _CLOSE_TIMEOUT_S = 0.5
@@ -30,6 +33,8 @@ class RecordFile:
         self._waiting: deque[Checkpoint | Entry] = deque()
         self._thread = threading.Thread(target=self._run, name="pycarp-record", daemon=True)
         self._end = threading.Event()
+        # Of what was taken and written, each is counted by one thread only.
+        self._taken = self._written = 0
         self._is_begun = False
         self._is_over = False
         self._begins_anew: Checkpoint | None = None
@@ -57,15 +62,17 @@ class RecordFile:
     def begin(self, checkpoint: Checkpoint) -> None:
         """Begin a file with the next entry."""
         self._is_begun = True
+        self._taken += 1
         self._waiting.append(checkpoint)
 
     def take(self, entry: Entry) -> None:
         """Let an entry be written, unless too many wait."""
         if not self._is_begun or self._is_over:
             return
-        if len(self._waiting) >= WAITING_MOST:
+        if self._taken - self._written >= WAITING_MOST:
             self._is_begun = False
             return
+        self._taken += entry.size
         self._waiting.append(entry)
 
     # In the thread
@@ -94,8 +101,10 @@ class RecordFile:
             item = self._waiting.popleft()
             if isinstance(item, Checkpoint):
                 self._begins_anew = item
+                self._written += 1
             else:
                 self._write(item)
+                self._written += item.size
             # Gives the interpreter to the event loop, should that wait for it.
             time.sleep(0)
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pycarp.actuators.base import Actuator
 from pycarp.aio.source_mac import SourceMacs
+from pycarp.core.calm import SettledHosts
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
@@ -20,7 +21,7 @@ from pycarp.core.inputs import ActuationReported, Input
 from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt, Door, Pace, Runtime
 from pycarp.system.deeds import Deed, Parcel
-from pycarp.transports.base import PacketFiltering, Transport
+from pycarp.transports.base import PacketFiltering, SettingAside, Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, Interface, Outgoing
 
 ATTEMPT_TIMEOUT_S = 15.0
@@ -69,12 +70,13 @@ class Observers:
 
 
 class Shell:
-    """One node's runtime in the running loop."""
+    """One node's runtime in the running loop; ``settled`` says whose advertisements may wait in the transport."""
 
     def __init__(
         self,
         *,
         engine: Door,
+        settled: SettledHosts | None = None,
         transport: Transport,
         actuator: Actuator,
         observers: Observers,
@@ -98,7 +100,10 @@ class Shell:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: dict[Attempt, asyncio.Task[None]] = {}
         self._ended = asyncio.Event()
-        self._runtime = Runtime(engine, self, pace=Pace(timeout_ns=round(attempt_timeout_s * NS_PER_S)))
+        self._settled = settled or SettledHosts()
+        pace = Pace(timeout_ns=round(attempt_timeout_s * NS_PER_S))
+        self._aside = transport if isinstance(transport, SettingAside) else None
+        self._runtime = Runtime(engine, self, pace=pace, afterwards=self._set_aside if self._aside else None)
         self.submit: Callable[[Input], None] = self._runtime.submit
         self.wake = self._runtime.wake
         self.can_send = self._runtime.can_send
@@ -177,6 +182,12 @@ class Shell:
         """Filter packets."""
         assert self._filtering is not None
         self._filtering.set_packet_filter(link, packet_filter)
+
+    def _set_aside(self) -> None:
+        """Let the transport know what may wait."""
+        if self._settled.has_changed and self._aside is not None:
+            for (link, family), heads in self._settled.changes().items():
+                self._aside.set_aside(link, family, heads)
 
     # Addresses
 

@@ -6,7 +6,7 @@ has no deadline.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pycarp.vocabulary import HostKey
 
@@ -34,6 +34,18 @@ class DeadlineIndex:
         if known is None or at_ns < known:
             self._live[key] = at_ns
             heapq.heappush(self._heap, (at_ns, key))
+
+    def look_again(self, until_ns: int, deadline_of: Callable[[HostKey], int | None]) -> None:
+        """Correct the entries up to a time: what was put off meanwhile is no reason to wake up."""
+        heap, live = self._heap, self._live
+        looked_at = []
+        while heap and heap[0][0] <= until_ns:
+            at_ns, key = heapq.heappop(heap)
+            if live.get(key) == at_ns:
+                looked_at.append(key)
+        for key in looked_at:
+            del live[key]
+            self.note(key, deadline_of(key))
 
     def pop_due(self, now_ns: int) -> list[HostKey]:
         """Remove and return the hosts whose entries have come; their true deadlines must be noted again."""

@@ -13,6 +13,7 @@ from typing import assert_never
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.counter_prediction import WINDOW, Freshness
 from pycarp.auth.reply import Reply
+from pycarp.core.calm import HEAD_LENGTH, PATIENT_NS, SettledHosts
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
@@ -40,6 +41,7 @@ from pycarp.core.inputs import (
     AdminChanged,
     AdvertisementReceived,
     DatagramReceived,
+    DatagramsReceived,
     DemotionChanged,
     DemotionSet,
     Environment,
@@ -66,7 +68,7 @@ from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.core.suspicion import FindOut, find_out, mismatches
 from pycarp.dialects.base import claim_of
-from pycarp.vocabulary import NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
+from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
 from pycarp.wire.vrrp import vrrp_of
 
@@ -93,6 +95,9 @@ _WORD_LENGTH = 4
 
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """How often at most one host tells the same of the same peer."""
+
+_LOOKS_AHEAD_NS = NS_PER_S * 3 // 10
+"""How far ahead deadlines are corrected when something was heard: further than the next reading is away."""
 
 _VRRP = (DropReason.VRRP, DropReason.VRRP3)
 _RECEIVED = {Family.IPV4: Statistic.RECEIVED_IPV4, Family.IPV6: Statistic.RECEIVED_IPV6}
@@ -129,6 +134,7 @@ class Engine:
         self._reads: dict[str, int] = {}
         self._filters: dict[str, PacketFilter] = {}
         self._refused: set[str] = set()
+        self.settled = SettledHosts()
 
     def handle(self, event: Input, now_ns: int) -> Step:
         """Take one input and return what to do about it.
@@ -207,7 +213,9 @@ class Engine:
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
             case DatagramReceived(datagram):
-                self._on_datagram(datagram, now_ns, out)
+                self._on_datagrams((datagram,), now_ns, out)
+            case DatagramsReceived(datagrams):
+                self._on_datagrams(datagrams, now_ns, out)
             case TimePassed():
                 self._on_time(now_ns, out)
             case LinkChanged(facts):
@@ -252,6 +260,8 @@ class Engine:
     def _settle(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """Keep the deadline of a host that has just reacted, and forget it once it has departed."""
         key = entry.ctx.key
+        if entry.calm and not hosts.is_calm(entry.ctx, entry.calm):
+            self._end_calm(entry)
         if not hosts.has_departed(entry.ctx):
             self._deadlines.note(key, entry.deadline_ns)
             return
@@ -269,6 +279,58 @@ class Engine:
             self._give(entry.key, EnvironmentChanged(environment), now_ns, out)
 
     # Receiving
+
+    def _on_datagrams(self, datagrams: tuple[Datagram, ...], now_ns: int, out: Outbox) -> None:
+        """Hear one after the other; most say nothing new."""
+        for datagram in datagrams:
+            if not self._goes_on(datagram, now_ns):
+                self._on_datagram(datagram, now_ns, out)
+        self._deadlines.look_again(now_ns + _LOOKS_AHEAD_NS, self._deadline_of)
+
+    def _deadline_of(self, key: HostKey) -> int | None:
+        entry = self._hosts.get(key)
+        return None if entry is None else entry.deadline_ns
+
+    def _goes_on(self, datagram: Datagram, now_ns: int) -> bool:
+        """Put a deadline off, and return True, if an advertisement says nothing new; see ``core/calm.py``."""
+        payload, family = datagram.payload, datagram.family
+        if len(payload) != wire.LENGTH or not self._settings.allow:
+            return False
+        entry = self._hosts.find(datagram.link, payload[1])
+        calm = entry.calm.get(family) if entry is not None else None
+        if calm is None or entry is None or payload[:HEAD_LENGTH] != calm.head:
+            return False
+        is_same = datagram.source is calm.source and datagram.destination is calm.destination
+        if not is_same or datagram.ttl != CARP_TTL or not wire.is_summed(payload):
+            return False
+        if not hosts.may_go_on(entry.ctx, now_ns):
+            return False
+        freshness = entry.speaker.hears_next(payload)
+        if freshness is None:
+            return False
+        statistics = self._statistics_of(datagram.link)
+        statistics.counts[_RECEIVED[family]] += 1
+        if freshness is Freshness.REPEATED:
+            statistics.repeated += 1
+        else:
+            statistics.fresh += 1
+        hosts.go_on(entry.ctx, family, calm, now_ns - datagram.waited_ns, int.from_bytes(payload[8:16], "big"))
+        return True
+
+    def _calm_down(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
+        """Remember how an advertisement looked that was just another one, if the next can be told by that."""
+        ctx, family = entry.ctx, datagram.family
+        if not is_plain or datagram.destination is not CARP_GROUPS[family]:
+            return
+        head = datagram.payload[:HEAD_LENGTH]
+        calm = entry.calm[family] = hosts.calm_of(ctx, datagram, head)
+        if calm.down_ns >= PATIENT_NS:
+            self.settled.settle((datagram.link, family), ctx.config.vhid, head)
+
+    def _end_calm(self, entry: HostEntry) -> None:
+        for family in entry.calm:
+            self.settled.unsettle((entry.key.link, family), entry.key.vhid)
+        entry.calm.clear()
 
     def _on_datagram(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
         """Count a datagram and give it to the host that it is for."""
@@ -301,7 +363,8 @@ class Engine:
         # The digest would not do: it does not cover the source, and two hosts that have heard the same counter sign
         # their next advertisement alike. Source: carp.md 4.2 and 4.4.
         is_own_source = datagram.source in ctx.environment.own
-        for mismatch in mismatches(ctx, claim, checksum, datagram, is_own_source=is_own_source):
+        misfits = mismatches(ctx, claim, checksum, datagram, is_own_source=is_own_source)
+        for mismatch in misfits:
             self._warn(entry, mismatch, datagram.source, now_ns, out)
         if is_own_source and dialect.drops_own_source:
             return DropReason.LOOPED
@@ -312,7 +375,11 @@ class Engine:
         reply = identity if isinstance(identity, Reply) else None
         event = AdvertisementReceived(claim, datagram.source, datagram.family, advert.counter, reply, is_expected)
         if not hosts.receive(ctx, event, now_ns, out):
+            self._end_calm(entry)
             self._settle(entry, now_ns, out)
+        elif datagram.family not in entry.calm:
+            is_plain = checksum is wire.ChecksumForm.PLAIN and not misfits
+            self._calm_down(entry, datagram, is_plain=is_plain and dialect.counter is not CounterMode.CONSTANT)
         return None
 
     def _reject(

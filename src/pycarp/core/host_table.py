@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from pycarp.core.calm import Calm
 from pycarp.core.copying import captured, copied, restored
 from pycarp.core.events import Mismatch
 from pycarp.core.host.context import Context, HostCheckpoint
@@ -11,7 +12,7 @@ from pycarp.core.speaker import Speaker, SpeakerCheckpoint
 from pycarp.core.statistics import DropReason
 from pycarp.core.trouble import Contest, Distrust, SendAccount
 from pycarp.dialects.base import DestinationRule
-from pycarp.vocabulary import Address, Datagram, HostKey
+from pycarp.vocabulary import Address, Datagram, Family, HostKey
 
 REMEMBERED_MAX = 16
 """Sources of which a host remembers what is wrong with them; forged ones must not fill the memory."""
@@ -49,7 +50,8 @@ class HostEntryCheckpoint:
 class HostEntry:
     """One host: its states in ``ctx``, and what the engine remembers about it.
 
-    ``sends`` and ``holds`` are how far it is trusted to be heard and to serve its addresses.
+    ``sends`` and ``holds`` are how far it is trusted to be heard and to serve its addresses. ``calm`` is what is known
+    of the next advertisement, by family, see ``core/calm.py``.
     """
 
     speaker: Speaker
@@ -59,6 +61,7 @@ class HostEntry:
     rejections: Rejections = field(default_factory=Rejections)
     contest: Contest = field(default_factory=Contest)
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
+    calm: dict[Family, Calm] = field(default_factory=dict)
 
     @classmethod
     def from_checkpoint(
@@ -154,6 +157,10 @@ class HostTable:
     def get(self, key: HostKey) -> HostEntry | None:
         """Return a host, None if it is not, or no longer, here."""
         return self._by_key.get(key)
+
+    def find(self, link: str, vhid: int) -> HostEntry | None:
+        """Return a host by what its key consists of; equal to a key, and made in less time."""
+        return self._by_key.get((link, vhid))  # type: ignore[call-overload, no-any-return]
 
     def on(self, link: str) -> tuple[HostEntry, ...]:
         """Return the hosts on a link."""

@@ -29,6 +29,13 @@ class DatagramReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class DatagramsReceived:
+    """A transport read several at once, in this order."""
+
+    datagrams: tuple[Datagram, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """The deadline of the last step has come, or simply some time has."""
 
@@ -160,6 +167,7 @@ class PacketFilterFailed:
 
 Input = (
     DatagramReceived
+    | DatagramsReceived
     | TimePassed
     | LinkChanged
     | HostAdded

@@ -23,6 +23,8 @@ from pycarp.vocabulary import ANY_ADDRESS, Address, Family, MacAddress, Outgoing
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet
 
+_COUNTER, _DIGEST = slice(8, 16), slice(16, 36)
+
 _SENT_MAX = 32
 """Own advertisements that a reply may refer to: a host that stood still answers an old one."""
 
@@ -227,6 +229,20 @@ class Speaker:
             now_ns < former.heard_until_ns and former.signer.verify(advert.counter, advert.digest)
             for former in self._formers
         )
+
+    def hears_next(self, payload: bytes) -> Freshness | None:
+        """Take in an advertisement if it is authentic and goes on with a series of numbers; None if it is another.
+
+        None has no consequences: ``identify`` is to be asked then.
+        """
+        counter = int.from_bytes(payload[_COUNTER], "big")
+        if self._formers or not self._signer.verify(counter, payload[_DIGEST]):
+            return None
+        freshness = self._prediction.follow(counter)
+        if freshness is Freshness.UNEXPECTED:
+            return None
+        self._counter.adopt(counter)
+        return freshness
 
     def identify(self, advert: wire.Advertisement, peers: Iterable[Peer]) -> Freshness | Reply:
         """Return what the number of an authentic advertisement says: whether it was expected, or what it replies to.

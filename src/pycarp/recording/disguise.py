@@ -16,7 +16,7 @@ from pycarp.auth.key import Passphrase
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.host_config import HostConfig
 from pycarp.core.host_table import HostEntryCheckpoint
-from pycarp.core.inputs import DatagramReceived, HostAdded, HostReconfigured, Input
+from pycarp.core.inputs import DatagramReceived, DatagramsReceived, HostAdded, HostReconfigured, Input
 from pycarp.core.speaker import signer_of
 from pycarp.core.statistics import DropReason
 from pycarp.core.suspicion import counterfeit_of, find_out
@@ -42,7 +42,7 @@ class _Pair:
 
 @dataclass(slots=True)
 class _Suspect:
-    """The last datagram heard, as it was and as it is shown, and the digest that its diagnosis asks for."""
+    """A datagram heard last, as it was and as it is shown, and the digest that its diagnosis asks for."""
 
     real: Datagram
     shown: Datagram
@@ -56,7 +56,7 @@ class Disguise:
     entropy: Callable[[], int]
     _keys: dict[tuple[HostKey, Passphrase], ThrowAway] = field(default_factory=dict)
     _pairs: dict[HostKey, dict[tuple[object, ...], list[_Pair]]] = field(default_factory=dict)
-    _suspect: _Suspect | None = None
+    _suspects: list[_Suspect] = field(default_factory=list)
 
     def checkpoint(self, real: Checkpoint) -> Checkpoint:
         """Return a checkpoint in disguise."""
@@ -64,11 +64,14 @@ class Disguise:
 
     def input(self, event: Input) -> Input:
         """Return an input in disguise; ``heard_anew`` may know it better once an engine has been told of it."""
-        self._suspect = None
+        self._suspects = []
         match event:
             case DatagramReceived(datagram):
-                self._suspect = _Suspect(datagram, datagram._replace(payload=self._payload(datagram)))
-                return DatagramReceived(self._suspect.shown)
+                self._suspects = [self._suspect(datagram)]
+                return DatagramReceived(self._suspects[0].shown)
+            case DatagramsReceived(datagrams):
+                self._suspects = [self._suspect(each) for each in datagrams]
+                return DatagramsReceived(tuple(each.shown for each in self._suspects))
             case HostAdded(config):
                 return HostAdded(self._config(config))
             case HostReconfigured(config, rolling_ns):
@@ -76,13 +79,17 @@ class Disguise:
             case _:
                 return event
 
-    def heard_anew(self) -> DatagramReceived | None:
-        """Return the last input with the digest that leads to what was found out about it; None if nothing was."""
-        suspect = self._suspect
-        if suspect is None or suspect.digest is None:
+    def heard_anew(self) -> DatagramReceived | DatagramsReceived | None:
+        """Return the last input with the digests that lead to what was found out about it; None if nothing was."""
+        if all(each.digest is None for each in self._suspects):
             return None
-        payload = self._signed_anew(suspect.real, suspect.digest)
-        return DatagramReceived(suspect.shown._replace(payload=payload))
+        shown = tuple(self._shown_anew(each) for each in self._suspects)
+        return DatagramReceived(*shown) if len(shown) == 1 else DatagramsReceived(shown)
+
+    def _shown_anew(self, suspect: _Suspect) -> Datagram:
+        if suspect.digest is None:
+            return suspect.shown
+        return suspect.shown._replace(payload=self._signed_anew(suspect.real, suspect.digest))
 
     def find_out(
         self, config: HostConfig, advert: wire.Advertisement, *, seen_elsewhere: Sequence[Address]
@@ -91,15 +98,15 @@ class Disguise:
 
         Where nothing can stand for it, it stays unexplained.
         """
-        assert self._suspect is not None
-        heard = wire.decode(self._suspect.real.payload)
+        suspect = next(each for each in self._suspects if _holds(each.shown.payload, advert))
+        heard = wire.decode(suspect.real.payload)
         real = replace(config, passphrase=self._real_of(config))
         found = find_out(real, heard, seen_elsewhere=seen_elsewhere)
         digest = counterfeit_of(config, heard.counter, found[1], seen_elsewhere=seen_elsewhere)
         if digest is not None:
             stand_in = advert._replace(digest=digest)
             if find_out(config, stand_in, seen_elsewhere=seen_elsewhere) == found:
-                self._suspect.digest = digest
+                suspect.digest = digest
                 return found
         return find_out(config, advert, seen_elsewhere=seen_elsewhere)
 
@@ -129,6 +136,9 @@ class Disguise:
         return next(real for (key, real), each in self._keys.items() if (key, each) == (shown.key, shown.secret))
 
     # Packets
+
+    def _suspect(self, datagram: Datagram) -> _Suspect:
+        return _Suspect(datagram, datagram._replace(payload=self._payload(datagram)))
 
     def _payload(self, datagram: Datagram) -> bytes:
         is_long_enough = len(datagram.payload) >= wire.LENGTH
@@ -160,6 +170,10 @@ class Disguise:
 
     def _random(self, octets: int) -> bytes:
         return self.entropy().to_bytes(8, "big")[:octets]
+
+
+def _holds(payload: bytes, advert: wire.Advertisement) -> bool:
+    return len(payload) >= wire.LENGTH and wire.decode(payload) == advert
 
 
 def _pseudo_header(datagram: Datagram) -> bytes:

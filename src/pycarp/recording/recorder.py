@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from pycarp.core.calm import SettledHosts
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Step
 from pycarp.core.engine import Engine
-from pycarp.core.inputs import Input
+from pycarp.core.inputs import DatagramsReceived, Input
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.vocabulary import HostKey
@@ -23,6 +24,11 @@ class Entry(NamedTuple):
     drawn: tuple[int, ...]
     step: Step | None
     raised: str = ""
+
+    @property
+    def size(self) -> int:
+        """How much of a bound it uses up: one for each datagram that it is about."""
+        return max(len(self.event.datagrams), 1) if isinstance(self.event, DatagramsReceived) else 1
 
 
 class Sink(Protocol):
@@ -79,6 +85,11 @@ class Recorder:
     def can_send(self, key: HostKey) -> bool:
         """Do what ``Engine.can_send`` does."""
         return self._engine.can_send(key)
+
+    @property
+    def settled(self) -> SettledHosts:
+        """What ``Engine.settled`` is."""
+        return self._engine.settled
 
     def _give(self, entry: Entry) -> None:
         self._drawn.clear()

@@ -10,7 +10,7 @@ import msgspec
 from pycarp.core.effects import Effect, Publish, Step
 from pycarp.core.engine import Engine
 from pycarp.core.events import StateChange
-from pycarp.core.inputs import DatagramReceived, Input
+from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.statistics import DropReason
 from pycarp.errors import RecordingError
@@ -113,7 +113,11 @@ class Replay:
         )
 
     def _drops(self, event: Input) -> Counter[DropReason]:
-        return self._engine.drops(event.datagram.link) if isinstance(event, DatagramReceived) else Counter()
+        match event:
+            case DatagramReceived(datagram) | DatagramsReceived((datagram, *_)):
+                return self._engine.drops(datagram.link)
+            case _:
+                return Counter()
 
 
 def transitions(recording: Recording) -> list[str]:

@@ -8,12 +8,12 @@ from pycarp.recording.recorder import Entry
 from pycarp.vocabulary import NS_PER_S
 
 KEPT_NS = 120 * NS_PER_S
-KEPT_MOST = 8192
-"""Entries, about a kilobyte each: in a flood of packets they are the last fraction of a second."""
+KEPT_MOST = 16384
+"""Steps, and datagrams that were read together: in a flood of packets they are the last seconds."""
 
 _SECTION_NS = KEPT_NS // 6
 _SECTION_LEAST, _SECTION_MOST = KEPT_MOST // 8, KEPT_MOST // 2
-_ENTRIES_PER_HOST = 4
+_ENTRIES_PER_HOST = 16
 """A section is so long, within these bounds, because a checkpoint takes as long as some entries for each host."""
 
 
@@ -21,6 +21,7 @@ _ENTRIES_PER_HOST = 4
 class _Section:
     checkpoint: Checkpoint
     entries: list[Entry] = field(default_factory=list)
+    size: int = 0
 
     @property
     def most(self) -> int:
@@ -39,9 +40,10 @@ class Ring:
         """Whether the present section is full."""
         if not self._sections:
             return True
-        entries = self._sections[-1].entries
-        if len(entries) >= self._sections[-1].most:
+        section = self._sections[-1]
+        if section.size >= section.most:
             return True
+        entries = section.entries
         return bool(entries) and entries[-1].at_ns - entries[0].at_ns >= _SECTION_NS
 
     def begin(self, checkpoint: Checkpoint) -> None:
@@ -49,14 +51,16 @@ class Ring:
         self._sections.append(_Section(checkpoint))
         newest_ns = max((each.entries[-1].at_ns for each in self._sections if each.entries), default=0)
         while len(self._sections) > 1 and (
-            sum(len(each.entries) for each in self._sections) > KEPT_MOST - self._sections[-1].most
+            sum(each.size for each in self._sections) > KEPT_MOST - self._sections[-1].most
             or self._sections[0].entries[-1].at_ns < newest_ns - KEPT_NS
         ):
             self._sections.popleft()
 
     def take(self, entry: Entry) -> None:
         """Keep an entry."""
-        self._sections[-1].entries.append(entry)
+        section = self._sections[-1]
+        section.entries.append(entry)
+        section.size += entry.size
 
     @property
     def has_failed(self) -> bool:

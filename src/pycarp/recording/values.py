@@ -204,18 +204,21 @@ def _of_collection(origin: Any, arguments: tuple[Any, ...]) -> _Form:
 
 
 def _of_named_tuple(kind: Any) -> _Form:
-    return _of_fields(kind._make, tuple(get_type_hints(kind).values()))
+    # Fields that came later have defaults: former recordings lack them.
+    hints = tuple(get_type_hints(kind).values())
+    return _of_fields(lambda values: kind(*values), hints, at_least=len(hints) - len(kind._field_defaults))
 
 
-def _of_fields(make: Callable[[Any], Any], hints: tuple[Any, ...]) -> _Form:
+def _of_fields(make: Callable[[Any], Any], hints: tuple[Any, ...], *, at_least: int | None = None) -> _Form:
     # Looked up late: a type may contain itself.
     def pack(values: Any) -> list[Any]:
         return [_form(hint).pack(each) for hint, each in zip(hints, values, strict=True)]
 
     def unpack(packed: Any) -> Any:
-        if len(_checked(list)(packed)) != len(hints):
+        least = len(hints) if at_least is None else at_least
+        if not least <= len(_checked(list)(packed)) <= len(hints):
             raise ValueError(f"{_short(packed)} has {len(packed)} items instead of {len(hints)}")
-        return make(_form(hint).unpack(each) for hint, each in zip(hints, packed, strict=True))
+        return make(_form(hint).unpack(each) for hint, each in zip(hints, packed, strict=False))
 
     return _Form(pack, unpack)
 

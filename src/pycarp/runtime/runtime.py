@@ -6,7 +6,7 @@ events come last, so that no observer delays an advertisement.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from pycarp.core.effects import (
@@ -24,6 +24,7 @@ from pycarp.core.inputs import (
     Action,
     ActuationReported,
     DatagramReceived,
+    DatagramsReceived,
     Input,
     PacketFilterFailed,
     PacketsRead,
@@ -35,7 +36,7 @@ from pycarp.runtime.reconciler import DEFAULT_PACE, Attempt, CancelAttempt, Gate
 from pycarp.vocabulary import NS_PER_S, Family, HostKey, Interface
 
 DRAIN_BUDGET = 256
-"""Steps that are made before everybody else gets a turn, beside those for datagrams that were just read."""
+"""Steps that are made before everybody else gets a turn."""
 
 READ_BATCH = 64
 """Datagrams read at a time."""
@@ -56,13 +57,25 @@ _TIME_PASSED = TimePassed()
 
 
 class Runtime:
-    """Owns the inbox, the timer and the reconcilers of all hosts of one engine."""
+    """Owns the inbox, the timer and the reconcilers of all hosts of one engine.
 
-    def __init__(self, engine: Door, ports: Ports, *, pace: Pace = DEFAULT_PACE, gate: Gate | None = None) -> None:
+    ``afterwards`` is called after steps, once for several that follow each other.
+    """
+
+    def __init__(
+        self,
+        engine: Door,
+        ports: Ports,
+        *,
+        pace: Pace = DEFAULT_PACE,
+        gate: Gate | None = None,
+        afterwards: Callable[[], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._ports = ports
         self._pace = pace
         self._gate = gate or Gate()
+        self._afterwards = afterwards
         self._inbox: deque[Input] = deque()
         self._events: deque[Event] = deque()
         self._is_draining = False
@@ -202,6 +215,8 @@ class Runtime:
                 effects, self._deadline_ns = handle(inbox.popleft(), ports.now_ns())
                 if effects:
                     self._perform(effects)
+            if self._afterwards is not None:
+                self._afterwards()
         except (KeyboardInterrupt, SystemExit):
             # Somebody wants out, of an observer most likely; what is left to do is done later.
             ports.later()
@@ -290,11 +305,14 @@ class Runtime:
         except BaseException as bug:  # noqa: BLE001  networks promise not to raise here; a deaf node must not go on
             self._fail(bug)
             return
-        self._inbox.extend(map(DatagramReceived, datagrams))
+        if len(datagrams) == 1:
+            self._inbox.append(DatagramReceived(datagrams[0]))
+        elif datagrams:
+            self._inbox.append(DatagramsReceived(tuple(datagrams)))
         if counts is not None:
             self._count_packets(counts)
         if self._inbox and not self._is_draining:
-            self._drain(DRAIN_BUDGET + len(datagrams))
+            self._drain(DRAIN_BUDGET)
 
     def _count_packets(self, counts: Mapping[str, int]) -> None:
         """Give the engine the counts of each link while a filter is set, else now and then."""
@@ -378,18 +396,23 @@ class Runtime:
     # Time
 
     def _expire(self, now_ns: int) -> None:
-        if not self._is_stopped and self._deadline_ns is not None and self._deadline_ns <= now_ns:
+        if self._deadline_ns is not None and self._is_due(now_ns):
             late_ns = now_ns - self._deadline_ns
             self._read(READ_BEFORE_EXPIRY)
             if late_ns > STALL_NS and now_ns >= self._stall_again_at_ns:
                 # Of hundreds of hosts each has turns that are late because of the same stall.
                 self._stall_again_at_ns = now_ns + NS_PER_S
                 self._ports.stalled(late_ns)
-            self.submit(_TIME_PASSED)
+            if self._is_due(now_ns):
+                self.submit(_TIME_PASSED)
         if self._due:
             self._go_on([key for key, at_ns in self._due.items() if at_ns <= now_ns])
         elif self._armed_ns is None:
             self._arm()
+
+    def _is_due(self, now_ns: int) -> bool:
+        """Say whether the engine wants to be told that time passes; what was read may have put it off."""
+        return not self._is_stopped and self._deadline_ns is not None and self._deadline_ns <= now_ns
 
     def _arm(self) -> None:
         """Have the timer fire in time; one that fires too early, because less was known then, is simply armed anew."""

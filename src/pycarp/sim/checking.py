@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pycarp.core import Announce, Publish, Step
 from pycarp.core.engine import CONTESTED
 from pycarp.core.events import StateChange
-from pycarp.core.inputs import DatagramReceived, Input, TimePassed
+from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input, TimePassed
 from pycarp.core.precaution import precaution_of
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.trouble import CONTEST_NS
@@ -149,7 +149,7 @@ class Checks:
         for each in published:
             if isinstance(each, StateChange):
                 self._note_change(computer, each)
-        if published or not isinstance(event, DatagramReceived | TimePassed):
+        if published or not isinstance(event, DatagramReceived | DatagramsReceived | TimePassed):
             self._compare(computer)
         if isinstance(event, TimePassed) and step.deadline_ns is not None and step.deadline_ns <= computer.now_ns:
             self._violate(Promise.ALIVE, computer.name, f"wants to be called at {step.deadline_ns} again")

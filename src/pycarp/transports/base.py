@@ -1,12 +1,12 @@
 """What every transport promises; ``pycarp.testing.check_transport`` holds them to it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system.deeds import Parcel
-from pycarp.vocabulary import Address, Datagram, Outgoing
+from pycarp.vocabulary import Address, Datagram, Family, Outgoing
 
 
 class Transport(Protocol):
@@ -74,6 +74,18 @@ class AddressFollowing(Protocol):
         """Listen to these own addresses of an open link and to no others; raises OSError.
 
         One that is not there, or not known to be ours alone yet, is passed over.
+        """
+
+
+@runtime_checkable
+class SettingAside(Protocol):
+    """What a transport may be able to do beyond that: have the kernel keep what can wait, and wake nobody for it."""
+
+    def set_aside(self, link: str, family: Family, heads: Mapping[int, bytes]) -> None:
+        """Let advertisements wait whose first octets are these, by vhid, as long as nothing else is said.
+
+        They are drained a few times a second, and whenever anything else is. What is not among them any more waits no
+        longer from this moment on; new ones may take effect later, or not at all.
         """
 
 

@@ -9,12 +9,14 @@ import errno
 import secrets
 import socket
 import struct
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system import socket_filter
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.transports import filters, ip_sockets
+from pycarp.transports.calm_ring import CalmRing
 from pycarp.transports.sockets import SocketTransport
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, Family, MacAddress, Outgoing
 from pycarp.wire import envelope, ethernet
@@ -54,6 +56,7 @@ class _PacketPort:
         self._real_mac = real_mac
         self._index = socket.if_nametoindex(link)
         self._headers = _Headers()
+        self._ring: CalmRing | None = None
         self._link_mac: MacAddress | None = None
         with contextlib.ExitStack() as stack:
             self._frames = stack.enter_context(_frame_socket(family))
@@ -82,6 +85,28 @@ class _PacketPort:
         self._frames.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
         # A frame socket says nothing to switches that send a group only to its members.
         ip_sockets.join(self._packets, self._index, group)
+
+    def set_aside(self, heads: Mapping[int, bytes]) -> None:
+        if self._ring is None and heads:
+            self._ring = self._sockets.enter_context(contextlib.closing(self._new_ring()))
+        if self._ring is not None:
+            self._ring.take(heads)
+
+    def read_aside(self, limit: int, into: list[Datagram]) -> int:
+        return 0 if self._ring is None else self._ring.read(limit, into)
+
+    def has_aside(self, more_than: int = 0) -> bool:
+        return self._ring is not None and self._ring.is_waiting(more_than)
+
+    def _new_ring(self) -> CalmRing:
+        place, program = (self._link, _ETHERTYPE[self._family]), filters.carp_frames(self._family)
+        return CalmRing(
+            self._frames,
+            self._link,
+            self._family,
+            bind=lambda sock: sock.bind(place),
+            attach=lambda sock: socket_filter.attach(sock, program),
+        )
 
     def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
         socket_filter.attach(self._frames, filters.carp_frames(self._family, packet_filter))

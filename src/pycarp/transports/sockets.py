@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -12,6 +12,7 @@ from pycarp.core.flood import PacketFilter
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.deeds import Parcel
+from pycarp.transports.aside import Aside, AsidePort, AsideTimer
 from pycarp.transports.parcels import parcel_of
 from pycarp.transports.turns import Turns
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
@@ -47,6 +48,7 @@ class _Link:
     wake: Callable[[], None]
     ports: dict[Family, Port] = field(default_factory=dict)
     groups: set[Address] = field(default_factory=set)
+    asides: dict[Family, Aside] = field(default_factory=dict)
     packet_filter: PacketFilter | None = None
     reads: int = 0
 
@@ -64,6 +66,7 @@ class SocketTransport:
         self._uses_link_mac = uses_link_mac
         self._links: dict[str, _Link] = {}
         self._turns = Turns()
+        self._timer = AsideTimer(lambda: [each for link in self._links.values() for each in link.asides.values()])
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Open the ports of a link and let the running loop watch them."""
@@ -113,6 +116,8 @@ class SocketTransport:
         except OSError as exc:
             if exc.errno not in _GONE:
                 raise
+            if outgoing.family in opened.asides:
+                opened.asides[outgoing.family].port = None
             _close(opened.ports.pop(outgoing.family))
             self._reopened(opened, outgoing).send(outgoing)
 
@@ -122,18 +127,33 @@ class SocketTransport:
 
     def drain(self, limit: int) -> list[Datagram]:
         """Read every port in its turn."""
-        readers = [partial(_read, link, port) for link in self._links.values() for port in link.ports.values()]
+        readers = [
+            partial(_read, link, port, link.asides.get(family))
+            for link in self._links.values()
+            for family, port in link.ports.items()
+        ]
         return self._turns.read(readers, limit)
 
     def packets_read(self) -> dict[str, int]:
         """Return how many packets were read on each link, of both families."""
         return {name: link.reads for name, link in self._links.items()}
 
+    def set_aside(self, link: str, family: Family, heads: Mapping[int, bytes]) -> None:
+        """Let some advertisements wait, see ``SettingAside``."""
+        opened = self._links.get(link)
+        if opened is not None and family in opened.asides:
+            opened.asides[family].want(heads)
+            self._timer.plan()
+
     def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
         """Attach other filters to the sockets of a link; OSError."""
         opened = self._links.get(link)
         if opened is None:
             return
+        for aside in opened.asides.values():
+            aside.is_flooded = packet_filter is not None
+            if aside.is_flooded:
+                aside.stop()
         try:
             for port in opened.ports.values():
                 port.set_packet_filter(packet_filter)
@@ -146,6 +166,7 @@ class SocketTransport:
 
     async def close(self) -> None:
         """Close every port."""
+        self._timer.stop()
         for link in list(self._links):
             await self.close_link(link)
 
@@ -162,6 +183,9 @@ class SocketTransport:
             port.close()
             raise
         opened.ports[family] = port
+        if isinstance(port, AsidePort):
+            aside = opened.asides.setdefault(family, Aside(opened.wake))
+            aside.port, aside.taken = port, {}
         return port
 
     def _reopened(self, opened: _Link, outgoing: Outgoing) -> Port:
@@ -185,9 +209,11 @@ def _join(port: Port, group: Address) -> None:
             raise
 
 
-def _read(opened: _Link, port: Port, limit: int, into: list[Datagram]) -> int:
+def _read(opened: _Link, port: Port, aside: Aside | None, limit: int, into: list[Datagram]) -> int:
     """Read at most ``limit`` packets and return how many; fewer when nothing is left."""
-    for count in range(limit):
+    first = aside.port.read_aside(limit, into) if aside is not None and aside.port is not None else 0
+    opened.reads += first
+    for count in range(first, limit):
         try:
             datagram = port.receive()
         except OSError:

@@ -122,6 +122,11 @@ def pseudo_header_of(source: IPv6Address, destination: IPv6Address) -> bytes:
     return ipv6_pseudo_header(source, destination, length=LENGTH, next_header=CARP_PROTOCOL)
 
 
+def is_summed(octets: bytes) -> bool:
+    """Say whether the plain checksum of 36 octets holds, in less time than ``checksum_form``."""
+    return int.from_bytes(octets, "big") % 0xFFFF == 0
+
+
 def checksum_form(octets: bytes, *, pseudo_header: bytes = b"") -> ChecksumForm | None:
     """Return which checksum over the first 36 octets holds; None when neither does.
 

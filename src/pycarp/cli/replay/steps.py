@@ -9,10 +9,11 @@ import msgspec
 
 from pycarp.cli.replay.output import Clock, StepWords, Tally, opening
 from pycarp.cli.replay.why import why
-from pycarp.core.inputs import DatagramReceived, Input
+from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input
 from pycarp.errors import CarpError, DecodeError
 from pycarp.recording import Played, Recording, Replay
 from pycarp.recording.values import pack_input
+from pycarp.vocabulary import Datagram
 from pycarp.wire import advertisement as wire
 
 _HELP = "Enter: next step; n 20: the next 20; s: all hosts; w [HOST]: why they are as they are; q: quit"
@@ -120,14 +121,19 @@ class _Walker:
 
 def _told(event: Input) -> str:
     """Return an input in one line."""
+    if isinstance(event, DatagramsReceived):
+        return f"DatagramsReceived {'; '.join(map(_told_datagram, event.datagrams))}"
     if not isinstance(event, DatagramReceived):
         packed = pack_input(event)
         name = packed.pop("is")
         return f"{name} {msgspec.json.encode(packed).decode()}" if packed else name
-    datagram = event.datagram
+    return f"DatagramReceived {_told_datagram(event.datagram)}"
+
+
+def _told_datagram(datagram: Datagram) -> str:
     try:
         advert = wire.decode(datagram.payload)
     except DecodeError:
-        return f"DatagramReceived {len(datagram.payload)} octets of {datagram.source}"
+        return f"{len(datagram.payload)} octets of {datagram.source}"
     values = f"vhid {advert.vhid} advbase {advert.advbase} advskew {advert.advskew} demote {advert.demote}"
-    return f"DatagramReceived {datagram.source} > {datagram.destination}: {values}"
+    return f"{datagram.source} > {datagram.destination}: {values}"

@@ -7,12 +7,13 @@ to ``receive``, which keeps the decision.
 from collections.abc import Callable, Mapping
 
 from pycarp.auth.reply import Reply
+from pycarp.core.calm import Calm
 from pycarp.core.events import DecisionChange
 from pycarp.core.host import backup, init, master
 from pycarp.core.host.context import Context, Outbox
 from pycarp.core.host.decision import PUBLISH_AGAIN_NS, SHOWN_BY_TRANSITIONS, Peer, remember
 from pycarp.core.host.states import Backup, Init, Master, StateData
-from pycarp.core.host.transitions import leave, leave_unless_ready, publish_change, state_of
+from pycarp.core.host.transitions import leave, leave_unless_ready, master_down_ns, publish_change, state_of
 from pycarp.core.inputs import (
     ActuationReported,
     AddressesDisturbed,
@@ -28,6 +29,7 @@ from pycarp.core.inputs import (
     TransmitReported,
 )
 from pycarp.core.state import Reason, State
+from pycarp.vocabulary import Datagram, Family
 
 
 def begin(ctx: Context, now_ns: int, out: Outbox) -> None:
@@ -76,6 +78,35 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
         peer.decision = decision
         _publish_decision(ctx, peer)
     return False
+
+
+def calm_of(ctx: Context, datagram: Datagram, head: bytes) -> Calm:
+    """Return how the next advertisement looks after one that was just another of the MASTER that is followed."""
+    peer = ctx.peers[datagram.source, datagram.family]
+    return Calm(head, peer.source, datagram.destination, peer, master_down_ns(ctx, peer.claim))
+
+
+def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
+    """Say whether the MASTERs that were followed are still."""
+    state = ctx.state
+    return isinstance(state, Backup) and all(
+        state.followed.get(family) is each.peer.source for family, each in calm.items()
+    )
+
+
+def may_go_on(ctx: Context, now_ns: int) -> bool:
+    """Say whether a calm host is in time: one that stood still takes the long way."""
+    state = ctx.state
+    assert isinstance(state, Backup)
+    return now_ns <= state.deadline_ns
+
+
+def go_on(ctx: Context, family: Family, calm: Calm, at_ns: int, counter: int) -> None:
+    """Put off the deadline of a calm host, by an advertisement that arrived at ``at_ns``."""
+    state, peer = ctx.state, calm.peer
+    assert isinstance(state, Backup)
+    peer.counter, peer.at_ns = counter, at_ns
+    state.master_down_at_ns[family] = max(state.master_down_at_ns[family], at_ns + calm.down_ns)
 
 
 def _publish_decision(ctx: Context, peer: Peer) -> None:

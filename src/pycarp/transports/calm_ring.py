@@ -1,0 +1,199 @@
+"""The calm packets of a link: the kernel puts them into a ring in memory, and nobody is woken.
+
+Two frame sockets make one group (``PACKET_FANOUT``), of which a program chooses for each packet: the ordinary socket,
+which wakes the event loop, or this ring (``PACKET_RX_RING``, ``TPACKET_V2``), which is read a few times a second. The
+program is replaced in one step, so each packet goes to exactly one of the two. A ring needs no system call to be read,
+and says of each packet when it arrived. Source: ``packet_mmap.rst``, ``net/packet/af_packet.c``.
+"""
+
+import mmap
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+
+from pycarp.system import socket_filter
+from pycarp.system.socket_filter import Program, set_program
+from pycarp.vocabulary import CARP_PROTOCOL, Datagram, Family
+from pycarp.wire import envelope, ethernet, ip
+
+_SOL_PACKET = 263
+_PACKET_RX_RING, _PACKET_VERSION, _PACKET_FANOUT, _PACKET_FANOUT_DATA = 5, 10, 18, 22
+_TPACKET_V2 = 1
+_FANOUT_CBPF, _FANOUT_UNIQUE, _FANOUT_IGNORE_OUTGOING = 6, 0x2000, 0x4000
+
+FRAMES = 512
+"""Packets that wait at most: twice as many as all hosts of a link send in a second."""
+
+_FRAME_LENGTH, _BLOCK_LENGTH = 256, 65536
+_HEADER = struct.Struct("=IIIHHII")
+_STATUS = _NUMBER = struct.Struct("=I")
+_OURS = 1
+"""TP_STATUS_USER: the kernel has filled a frame."""
+
+MANY = FRAMES // 2
+"""More packets than these in one reading are more than hosts send: they are read as they come, for a while."""
+
+_NS_PER_S = 1_000_000_000
+_KINDS_MOST = 16
+"""Different claims that the program tells apart; hosts with others are simply heard at once."""
+
+_HEADERS_MOST = 1024
+_BEFORE_PAYLOAD = ethernet.HEADER_LENGTH + ip.IPV4_HEADER_LENGTH
+_NO_OPTIONS = 0x45
+
+_LOAD_NUMBER, _LOAD_INDEX, _LOAD_HEADER_LENGTH, _LOAD_OCTET, _LOAD_MEMORY = 0x00, 0x01, 0xB1, 0x30, 0x60
+_LOAD_WORD_BEHIND, _LOAD_OCTET_BEHIND, _STORE, _TO_INDEX = 0x40, 0x50, 0x02, 0x07
+_JUMP_EQUAL, _AND, _SHIFT_RIGHT, _SHIFT_RIGHT_BY_INDEX, _RETURN, _RETURN_RESULT = 0x15, 0x54, 0x74, 0x7C, 0x06, 0x16
+_AT_ONCE: Program = ((_RETURN, 0, 0, 0),)
+_BIT_OF_INDEX: Program = ((_SHIFT_RIGHT_BY_INDEX, 0, 0, 0), (_AND, 0, 0, 1), (_RETURN_RESULT, 0, 0, 0))
+_PROTOCOL_AT = {Family.IPV4: 9, Family.IPV6: 6}
+_IPV6_HEADER_LENGTH = 40
+
+
+class CalmRing:
+    """A ring beside a frame socket that is bound to a link; raises OSError where the kernel has none.
+
+    ``bind`` binds the ring's own socket; ``attach`` lets it have the filter of the other one.
+    """
+
+    def __init__(
+        self,
+        other: socket.socket,
+        link: str,
+        family: Family,
+        *,
+        bind: Callable[[socket.socket], None],
+        attach: Callable[[socket.socket], None],
+    ) -> None:
+        self._other = other
+        self._link = link
+        self._family = family
+        self._headers: dict[bytes, Datagram] = {}
+        self._next = 0
+        self._read_at_ns = time.monotonic_ns()
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        try:
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
+            shape = struct.pack("IIII", _BLOCK_LENGTH, FRAMES * _FRAME_LENGTH // _BLOCK_LENGTH, _FRAME_LENGTH, FRAMES)
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, shape)
+            # Nothing is to come in before the two share what comes.
+            socket_filter.attach(self._socket, _AT_ONCE)
+            bind(self._socket)
+            self._join()
+            attach(self._socket)
+            self._ring = mmap.mmap(self._socket.fileno(), FRAMES * _FRAME_LENGTH)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def _join(self) -> None:
+        # The first member is the ordinary socket: what the program does not know goes there.
+        kind = _FANOUT_CBPF | _FANOUT_IGNORE_OUTGOING
+        self._other.setsockopt(_SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack((kind | _FANOUT_UNIQUE) << 16))
+        number = self._other.getsockopt(_SOL_PACKET, _PACKET_FANOUT) & 0xFFFF
+        set_program(self._other, _SOL_PACKET, _PACKET_FANOUT_DATA, _AT_ONCE)
+        self._socket.setsockopt(_SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack(number | kind << 16))
+
+    def take(self, heads: Mapping[int, bytes]) -> None:
+        """Have packets with these heads put into the ring, and all others not; raises OSError."""
+        set_program(self._other, _SOL_PACKET, _PACKET_FANOUT_DATA, calm_packets(self._family, heads))
+
+    def is_waiting(self, more_than: int = 0) -> bool:
+        """Say whether more than so many packets wait to be read."""
+        status: int = _STATUS.unpack_from(self._ring, (self._next + more_than) % FRAMES * _FRAME_LENGTH)[0]
+        return bool(status & _OURS)
+
+    def read(self, limit: int, into: list[Datagram]) -> int:
+        """Read at most so many packets, append the datagrams among them, and return how many they were."""
+        mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+        ring, at = self._ring, self._next
+        longest_ns, count = mono_ns - self._read_at_ns, 0
+        while count < limit:
+            start = at * _FRAME_LENGTH
+            status, _length, kept, mac_at, _net_at, second, nanosecond = _HEADER.unpack_from(ring, start)
+            if not status & _OURS:
+                # Whatever comes from now on arrives after this moment.
+                self._read_at_ns = mono_ns
+                break
+            waited_ns = wall_ns - second * _NS_PER_S - nanosecond
+            # The clock on the wall may be set.
+            waited_ns = min(max(waited_ns, 0), longest_ns)
+            datagram = self._datagram(ring[start + mac_at : start + mac_at + kept], waited_ns)
+            _STATUS.pack_into(ring, start, 0)
+            if datagram is not None:
+                into.append(datagram)
+            at = (at + 1) % FRAMES
+            count += 1
+        self._next = at
+        return count
+
+    def close(self) -> None:
+        """Close the ring."""
+        self._ring.close()
+        self._socket.close()
+
+    def _datagram(self, frame: bytes, waited_ns: int) -> Datagram | None:
+        """Return the datagram in a frame; the headers of most are those of one before."""
+        if self._family is Family.IPV6:
+            datagram = envelope.datagram_of(frame, link=self._link)
+            return None if datagram is None else datagram._replace(waited_ns=waited_ns)
+        header = frame[:_BEFORE_PAYLOAD]
+        known = self._headers.get(header)
+        if known is None:
+            known = envelope.datagram_of(frame, link=self._link)
+            if known is None or len(header) + len(known.payload) > len(frame) or header[14] != _NO_OPTIONS:
+                return None if known is None else known._replace(waited_ns=waited_ns)
+            if len(self._headers) >= _HEADERS_MOST:
+                self._headers.clear()
+            self._headers[header] = known
+        link, family, source, destination, ttl, payload, _waited_ns = known
+        octets = frame[_BEFORE_PAYLOAD : _BEFORE_PAYLOAD + len(payload)]
+        return Datagram(link, family, source, destination, ttl, octets, waited_ns)
+
+
+def calm_packets(family: Family, heads: Mapping[int, bytes]) -> Program:
+    """Return the program that chooses 1 for advertisements with these heads and 0 for all others.
+
+    Its packets begin with the IP header. What reads behind the end of a packet returns 0. Hosts that claim the same
+    are told by a map of bits, so that it is short and quick.
+    """
+    kinds: dict[int, list[int]] = {}
+    for vhid, head in heads.items():
+        kinds.setdefault(int.from_bytes(head[2:6], "big"), []).append(vhid)
+    first = {head[0] for head in heads.values()}
+    if len(first) != 1:
+        return _AT_ONCE
+    begins_at = (_LOAD_HEADER_LENGTH, 0, 0, 0) if family is Family.IPV4 else (_LOAD_INDEX, 0, 0, _IPV6_HEADER_LENGTH)
+    program = [
+        (_LOAD_OCTET, 0, 0, _PROTOCOL_AT[family]),
+        (_JUMP_EQUAL, 1, 0, CARP_PROTOCOL),
+        _AT_ONCE[0],
+        begins_at,
+        (_LOAD_OCTET_BEHIND, 0, 0, 0),
+        (_JUMP_EQUAL, 1, 0, first.pop()),
+        _AT_ONCE[0],
+    ]
+    for claim in sorted(kinds, key=lambda each: len(kinds[each]), reverse=True)[:_KINDS_MOST]:
+        of_claim = _one_of(kinds[claim])
+        program += [(_LOAD_WORD_BEHIND, 0, 0, 2), (_JUMP_EQUAL, 0, len(of_claim), claim), *of_claim]
+    return (*program, _AT_ONCE[0])
+
+
+def _one_of(vhids: list[int]) -> list[tuple[int, int, int, int]]:
+    """Return what chooses 1 if the vhid is one of these, else 0."""
+    words: dict[int, int] = {}
+    for vhid in vhids:
+        words[vhid // 32] = words.get(vhid // 32, 0) | 1 << vhid % 32
+    program = [
+        (_LOAD_OCTET_BEHIND, 0, 0, 1),
+        (_STORE, 0, 0, 0),
+        (_AND, 0, 0, 31),
+        (_TO_INDEX, 0, 0, 0),
+        (_LOAD_MEMORY, 0, 0, 0),
+        (_SHIFT_RIGHT, 0, 0, 5),
+    ]
+    for number, word in sorted(words.items()):
+        load = (_LOAD_NUMBER, 0, 0, word)
+        program += [(_JUMP_EQUAL, 0, 1 + len(_BIT_OF_INDEX), number), load, *_BIT_OF_INDEX]
+    return [*program, (_RETURN, 0, 0, 0)]

@@ -1,0 +1,151 @@
+"""Advertisements that say nothing new: the short way ends where the long one does, and the rest is heard at once."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pycarp.core import Engine
+from pycarp.core.inputs import (
+    AdminChanged,
+    DatagramReceived,
+    DatagramsReceived,
+    DemotionSet,
+    HostReconfigured,
+    HostRemoved,
+    Input,
+    StateForced,
+)
+from pycarp.core.settings import Settings
+from pycarp.core.state import State
+from pycarp.dialects import Dialect
+from pycarp.vocabulary import Family
+from tests.support.histories import Happening, Life, dialects, entropy, histories
+from tests.support.hosts import KEY, LINK, Bench, advert, bench, config, seconds
+
+PLACE = (LINK, Family.IPV4)
+
+
+class Slow(Engine):
+    """An engine that always takes the long way."""
+
+    def _goes_on(self, *_arguments: object) -> bool:
+        return False
+
+
+def settled(made: Bench) -> dict[int, bytes]:
+    """Return the heads that may be set aside, if they have changed since this was asked last."""
+    return dict(made.engine.settled.changes().get(PLACE, {}))
+
+
+def calm() -> Bench:
+    """Return a BACKUP that has heard its MASTER three times."""
+    made = bench(config(advskew=100))
+    for number in range(3):
+        made.hear(advert(counter=number), at_ns=seconds(1 + number))
+    return made
+
+
+repetitions = st.lists(st.tuples(st.sampled_from([0, 100]), st.integers(1, 3)), max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(dialect=dialects, history=histories, repeated=repetitions, seed=st.integers(0, 99))
+def test_the_short_way_ends_where_the_long_one_does(
+    dialect: Dialect, history: list[tuple[int | None, Happening]], repeated: list[tuple[int, int]], seed: int
+) -> None:
+    """Series of advertisements, as there are in real life, are woven into the random ones."""
+    dice = Random(seed)
+    calm_ones: list[tuple[int | None, Happening]] = [
+        (seconds(0.9), DatagramReceived(advert(advskew=advskew, counter=1000 * at + number)))
+        for at, (advskew, count) in enumerate(repeated)
+        for number in range(4 * count)
+    ]
+    for each in history:
+        calm_ones.insert(dice.randint(0, len(calm_ones)), each)
+    lives = [Life(kind(entropy=entropy(1)), dialect) for kind in (Engine, Slow)]
+    for life in lives:
+        life.begin()
+    for wait_ns, happening in calm_ones:
+        told = lives[0].live(wait_ns, happening)
+        if told is not None:
+            assert lives[1].engine.handle(*told) == lives[0].step
+            assert lives[1].engine.checkpoint() == lives[0].engine.checkpoint()
+
+
+def test_a_host_is_settled_once_its_master_has_repeated_itself() -> None:
+    made = calm()
+
+    assert settled(made) == {1: advert().payload[:6]}
+
+
+def test_nothing_new_changes_nothing() -> None:
+    made = calm()
+    settled(made)
+    made.hear(advert(counter=3), at_ns=seconds(4))
+
+    assert not made.engine.settled.has_changed
+
+
+UNSETTLING: list[Input] = [
+    StateForced(KEY, State.MASTER),
+    AdminChanged(KEY, is_up=False),
+    DemotionSet(None, "load", 1),
+    HostReconfigured(config(advskew=50)),
+    HostRemoved(KEY),
+    DatagramReceived(advert(advskew=200, counter=3)),
+    DatagramReceived(advert(advbase=255, advskew=255, counter=3)),
+]
+
+
+@pytest.mark.parametrize("event", UNSETTLING, ids=lambda each: type(each).__name__)
+def test_whatever_else_happens_to_a_host_unsettles_it_at_once(event: Input) -> None:
+    made = calm()
+    settled(made)
+    made.feed(event, at_ns=seconds(3.5))
+
+    assert made.engine.settled.has_changed
+    assert settled(made) == {}
+
+
+def test_a_master_down_time_below_a_second_lets_nothing_wait() -> None:
+    made = bench(config(advbase=0, advskew=20))
+    for number in range(3):
+        made.hear(advert(advbase=0, advskew=10, counter=number), at_ns=seconds(0.05 * (1 + number)))
+
+    assert settled(made) == {}
+
+
+def test_the_deadline_counts_from_the_arrival() -> None:
+    made = calm()
+    waited = advert(counter=3)._replace(waited_ns=seconds(0.25))
+    made.feed(DatagramsReceived((waited,)), at_ns=seconds(4))
+
+    assert made.engine.host_snapshot(KEY).deadline_ns == seconds(3.75) + config(advskew=100).master_down_ns
+
+
+def test_what_waited_longer_than_another_puts_nothing_forward() -> None:
+    made = calm()
+    before_ns = made.engine.host_snapshot(KEY).deadline_ns
+    waited = advert(counter=3)._replace(waited_ns=seconds(2))
+    made.feed(DatagramsReceived((waited,)), at_ns=seconds(4))
+
+    assert made.engine.host_snapshot(KEY).deadline_ns == before_ns
+
+
+def test_what_was_put_off_is_no_reason_to_wake_up() -> None:
+    made = calm()
+    made.hear(advert(counter=3), at_ns=seconds(3.2))
+
+    assert made.step.deadline_ns == made.engine.host_snapshot(KEY).deadline_ns
+
+
+def test_what_the_node_does_not_allow_goes_nowhere() -> None:
+    made = calm()
+    before_ns = made.engine.host_snapshot(KEY).deadline_ns
+    made.engine._settings = replace(Settings(), allow=False)
+    made.hear(advert(counter=3), at_ns=seconds(4))
+
+    assert made.engine.host_snapshot(KEY).deadline_ns == before_ns
