@@ -39,6 +39,7 @@ from pycarp.runtime.runtime import (
     READ_BATCH,
     READ_BEFORE_EXPIRY,
     STALL_NS,
+    WORTH_ARMING_NS,
 )
 from pycarp.vocabulary import CARP_TTL, Datagram, Family, HostKey, Outgoing
 from tests.support.ports import ScriptedDoor, ScriptedPorts
@@ -295,6 +296,16 @@ def test_who_wants_to_is_called_after_steps_and_once_for_several() -> None:
     runtime.wake()
 
     assert called == [len(bench.door.inputs)]
+
+
+def test_a_timer_that_would_fire_far_too_early_is_set_anew() -> None:
+    bench = Bench()
+    bench.door.deadline_ns = 10
+    bench.runtime.submit(GO)
+    bench.door.deadline_ns = 10 + WORTH_ARMING_NS + 1
+    bench.runtime.submit(GO)
+
+    assert bench.ports.armed_ns == bench.door.deadline_ns
 
 
 def test_the_timer_is_set_for_the_deadline_and_stays_when_that_moves_away() -> None:

@@ -111,9 +111,10 @@ class Reign:
         """Take note of a sign of life that was sent just now."""
         if self._began is None:
             return
-        if self.remaining_s() <= 0:
+        now_ns = self._now_ns()
+        if self._alive_at_ns is None or self._alive_at_ns + self._lease.patience_ns <= now_ns:
             self._lose(Loss.SILENT)
-        self._alive_at_ns = self._now_ns()
+        self._alive_at_ns = now_ns
         self._tell()
 
     def take(self, effect: HoldAddresses | DropAddresses | Announce) -> None:

@@ -53,6 +53,9 @@ COUNTED_NS = 10 * NS_PER_S
 STALL_NS = NS_PER_S // 4
 """A timer later than this is worth telling: a quarter of the shortest whole-second interval."""
 
+WORTH_ARMING_NS = NS_PER_S // 20
+"""A timer that would fire so much too early is set anew: to wake up for nothing is dearer."""
+
 _TIME_PASSED = TimePassed()
 
 
@@ -415,7 +418,7 @@ class Runtime:
         return not self._is_stopped and self._deadline_ns is not None and self._deadline_ns <= now_ns
 
     def _arm(self) -> None:
-        """Have the timer fire in time; one that fires too early, because less was known then, is simply armed anew."""
+        """Have the timer fire in time; one that fires a little too early, because less was known then, may stay."""
         if self._is_draining:
             return
         at_ns = self._deadline_ns
@@ -427,6 +430,6 @@ class Runtime:
             if armed_ns is not None:
                 self._armed_ns = None
                 self._ports.arm(None)
-        elif armed_ns is None or at_ns < armed_ns:
+        elif armed_ns is None or at_ns < armed_ns or at_ns - armed_ns > WORTH_ARMING_NS:
             self._armed_ns = at_ns
             self._ports.arm(at_ns)
