@@ -63,6 +63,16 @@ def test_all_are_locked_or_none(locks: HostLocks, others: HostLocks) -> None:
     assert ONE not in host_locks.living()
 
 
+def test_looking_many_times_leaves_the_pid_known(locks: HostLocks, others: HostLocks) -> None:
+    take(others, ONE)
+
+    for _ in range(12):
+        assert host_locks.living()[ONE] == os.getpid()
+
+    with pytest.raises(UsageError, match=f"pid {os.getpid()};"):
+        take(locks, ONE)
+
+
 def test_what_one_has_may_be_taken_again(locks: HostLocks) -> None:
     take(locks, ONE)
 

@@ -93,7 +93,8 @@ def living() -> Mapping[HostKey, int]:
     """Return the hosts that processes of this network namespace have locked, each with its pid, our own included."""
     found: dict[HostKey, int] = {}
     with contextlib.suppress(OSError):
-        for link, vhid in _LISTED.findall(_TABLE.read_text(errors="replace")):
+        # Whoever asked before is listed as well, under the same name: one question a host, or they double each time.
+        for link, vhid in set(_LISTED.findall(_TABLE.read_text(errors="replace"))):
             key = HostKey(link, int(vhid))
             holder = _holder(_name(key.link, key.vhid))
             if holder is not None and holder.is_trustworthy:
