@@ -16,6 +16,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests together that share something, where several processes run the suite (``pytest -n 3``).
+
+    The tests of a file share their fixtures; those of a daemon and its commands share the locks of this machine.
+    """
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in ("daemon", "cli") else item.path.name))
+
+
 # How long an example takes says more about who else uses the machine than about what is tested.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")

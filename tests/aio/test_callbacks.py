@@ -265,7 +265,9 @@ def _two_arguments(_one: object, _two: object) -> None:
     """Take too many."""
 
 
-@pytest.mark.parametrize("junk", [None, "print", 1, _no_argument, _two_arguments], ids=str)
+@pytest.mark.parametrize(
+    "junk", [None, "print", 1, _no_argument, _two_arguments], ids=lambda each: getattr(each, "__name__", str(each))
+)
 @pytest.mark.parametrize("method", ["on_change", "on_master", "on_backup", "on_lost"])
 @in_virtual_time
 async def test_what_cannot_be_called_with_a_change_is_an_error_at_once(junk: object, method: str) -> None:

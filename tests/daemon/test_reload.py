@@ -68,7 +68,7 @@ def test_what_can_be_changed_in_place_is(changes: dict[str, object]) -> None:
         {"peers": ("192.168.1.5",)},
         {"addresses": ("fd00::1/64",)},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_all_else_needs_the_host_to_leave_and_come_back(changes: dict[str, object]) -> None:
     new = replace(ONE, **changes)  # type: ignore[arg-type]
