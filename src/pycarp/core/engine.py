@@ -438,10 +438,10 @@ class Engine:
             if entry is None:
                 # It departed because of what another host did in this step.
                 continue
-            # Another host of this step may have noted a deadline that is due and dealt with below.
-            self._deadlines.note(key, None)
             if entry.is_distrusted:
                 self._trust_again(entry, now_ns, out)
+            # This, or another host of this step, may have noted a deadline that is due and dealt with below.
+            self._deadlines.note(key, None)
             self._let_react(entry, TimePassed(), now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
