@@ -1,5 +1,6 @@
 """Options of the suite, and what it makes of the surroundings in which it was started."""
 
+import os
 import signal
 
 import pytest
@@ -17,13 +18,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests together that share something, where several processes run the suite (``pytest -n 3``).
+    """Let one process run what needs this machine, and another one all else, under ``pytest -n 2 --dist loadgroup``.
 
-    The tests of a file share their fixtures; those of a daemon and its commands share the locks of this machine.
+    The first one mostly waits. Its tests go one after the other, because they measure times.
     """
     for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in ("daemon", "cli") else item.path.name))
+        is_system = item.get_closest_marker("system") is not None or item.path.parent.name == "interop"
+        item.add_marker(pytest.mark.xdist_group("system" if is_system else "all else"))
 
 
 # How long an example takes says more about who else uses the machine than about what is tested.
@@ -32,10 +33,12 @@ settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
-    """Let programs that tests start hear signals that ``nohup``, or ``&`` in a script, has had ignored.
+    """Keep from the programs that tests start what concerns this run alone: its options, and ignored signals.
 
-    Who is ignored stays so across ``exec``; who is handled begins anew. We ourselves go on as if we ignored them.
+    A signal that ``nohup``, or ``&`` in a script, has had ignored stays ignored across ``exec``; one that is handled
+    gets its default back. This process goes on as if it ignored them.
     """
+    os.environ.pop("PYTEST_ADDOPTS", None)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: None)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pycarp.core import Engine
 from pycarp.core.effects import HoldAddresses, Transmit
-from pycarp.core.inputs import Action, ActuationReported, HostAdded, LinkChanged, TimePassed
+from pycarp.core.inputs import Action, ActuationReported, DemotionSet, HostAdded, LinkChanged, TimePassed
 from pycarp.core.slots import SLOT_NS, slot_before, slot_for
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
 from tests.support.hosts import KEY, OWN, config, link
@@ -45,6 +45,30 @@ def test_no_advertisement_is_late_and_no_error_adds_up(advskew: int, began_ns: i
     interval_ns = NS_PER_S + advskew * NS_PER_SKEW
     for number, at_ns in enumerate(later, 1):
         assert 0 <= first + number * interval_ns - at_ns < SLOT_NS
+
+
+@given(
+    advbase=st.integers(0, 2),
+    advskew=st.integers(1, 254),
+    demotion=st.integers(0, 255),
+    began_ns=st.integers(0, 10**9),
+    late_ns=st.integers(0, 3 * 10**9),
+)
+def test_nothing_is_due_before_now(advbase: int, advskew: int, demotion: int, began_ns: int, late_ns: int) -> None:
+    engine = Engine(entropy=lambda: 1, slot_ns=SLOT_NS)
+    engine.handle(LinkChanged(link(OWN)), began_ns)
+    engine.handle(HostAdded(config(advbase=advbase, advskew=advskew)), began_ns)
+    step = engine.handle(DemotionSet(KEY, "disk", demotion), began_ns)
+    for _ in range(30):
+        assert step.deadline_ns is not None
+        now_ns = step.deadline_ns + late_ns
+        step = engine.handle(TimePassed(), now_ns)
+        for each in step.effects:
+            if isinstance(each, HoldAddresses):
+                step = engine.handle(ActuationReported(KEY, each.epoch, Action.HOLD, None), now_ns)
+
+        assert step.deadline_ns is not None
+        assert step.deadline_ns > now_ns
 
 
 @given(interval_ns=st.integers(NS_PER_SKEW, 2 * NS_PER_S), dead_ratio=st.integers(2, 255))

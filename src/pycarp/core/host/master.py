@@ -31,6 +31,7 @@ from pycarp.core.inputs import (
     TimePassed,
     TransmitReported,
 )
+from pycarp.core.slots import slot_before
 from pycarp.core.state import Reason, State
 from pycarp.dialects import base
 from pycarp.dialects.base import Verdict
@@ -199,7 +200,8 @@ def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None =
     ctx.advertise(state.takeover, counter=counter)
     interval_ns, now_ns = ctx.claim.interval_ns, ctx.now_ns
     state.advertised_at_ns, state.slot_ns = now_ns, ctx.slot_ns
-    state.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns
+    next_ns = due_ns + interval_ns
+    state.advertise_at_ns = next_ns if slot_before(next_ns, ctx.slot_ns) > now_ns else now_ns + interval_ns
     _renew(ctx, state)
     if state.announce_in is not None:
         state.announce_in -= 1

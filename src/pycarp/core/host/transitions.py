@@ -7,7 +7,7 @@ from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Peer, last_heard, name_of
 from pycarp.core.host.states import Backup, Farewell, Init, Master, StateData
 from pycarp.core.inputs import AdvertisementReceived
-from pycarp.core.slots import slot_before
+from pycarp.core.slots import slot_before, slot_for
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.dialects import base
 from pycarp.dialects.base import Claim
@@ -143,4 +143,8 @@ def plan_renewal(ctx: Context, state: Master) -> None:
     """Plan a sign of life before the next advertisement if that comes late, and peers would not mind."""
     since_ns, until_ns = ctx.now_ns - state.advertised_at_ns, state.speaks_at_ns - ctx.now_ns
     pause_ns = ctx.lease.pause_ns(since_ns, until_ns)
-    state.renew_at_ns = None if pause_ns is None else slot_before(ctx.now_ns + pause_ns, state.slot_ns)
+    if pause_ns is None:
+        state.renew_at_ns = None
+        return
+    slot_ns = slot_for(state.slot_ns, pause_ns, ctx.config.dead_ratio)
+    state.renew_at_ns = slot_before(ctx.now_ns + pause_ns, slot_ns)
