@@ -29,7 +29,7 @@ from pathlib import Path
 
 from benchmarks.failover.systems import BACKUP, HOSTS, MASTER, SHARED, SYSTEMS, System
 from pycarp.lab.topology import Segment, check_requirements
-from pycarp.system import socket_filter
+from pycarp.system.rtnetlink import socket_filter
 from pycarp.transports import filters
 from pycarp.vocabulary import Family
 

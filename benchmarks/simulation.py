@@ -1,4 +1,4 @@
-"""How much faster than real time a simulation is: a day of five machines, and stories with faults.
+"""How much faster than real time a simulation is: a day of five machines, and plans with faults.
 
 ``python benchmarks/simulation.py``; the day alone takes about half a minute.
 """
@@ -9,16 +9,16 @@ import time
 from ipaddress import ip_interface
 
 from pycarp import HostConfig
+from pycarp.sim.faults.fault_plan import FaultPlan, Member
+from pycarp.sim.faults.random_plans import random_plan
 from pycarp.sim.simulation import simulate
-from pycarp.sim.stories import random_story
-from pycarp.sim.story import Member, Story
 from pycarp.vocabulary import NS_PER_S
 
 MACHINES = 5
-STORIES = 200
+PLANS = 200
 
 
-def a_day(hours: float) -> Story:
+def a_day(hours: float) -> FaultPlan:
     """Return five machines with nothing but their advertisements to do."""
     members = tuple(
         Member(
@@ -32,13 +32,13 @@ def a_day(hours: float) -> Story:
         )
         for number in range(MACHINES)
     )
-    return Story(seed=1, members=members, incidents=(), until_ns=round(hours * 3600) * NS_PER_S)
+    return FaultPlan(seed=1, members=members, incidents=(), until_ns=round(hours * 3600) * NS_PER_S)
 
 
-def timed(story: Story) -> tuple[float, int]:
-    """Return the real seconds that a story takes, and the inputs of its engines."""
+def timed(plan: FaultPlan) -> tuple[float, int]:
+    """Return the real seconds that a plan takes, and the inputs of its engines."""
     began_s = time.perf_counter()
-    steps = simulate(story).steps
+    steps = simulate(plan).steps
     return time.perf_counter() - began_s, steps
 
 
@@ -53,12 +53,12 @@ def main() -> None:
         f"{options.hours * 3600 / took_s:.0f} times real time, "
         f"{steps} engine inputs, {took_s / steps * 1e6:.1f} us each"
     )
-    stories = [random_story(seed) for seed in range(STORIES)]
+    plans = [random_plan(seed) for seed in range(PLANS)]
     began_s = time.perf_counter()
-    each_s = [timed(story)[0] for story in stories]
-    span_s = sum(story.until_ns for story in stories) / NS_PER_S
+    each_s = [timed(plan)[0] for plan in plans]
+    span_s = sum(plan.until_ns for plan in plans) / NS_PER_S
     print(
-        f"{STORIES} stories with faults: {time.perf_counter() - began_s:.1f} s, "
+        f"{PLANS} plans with faults: {time.perf_counter() - began_s:.1f} s, "
         f"{span_s / sum(each_s):.0f} times real time, {statistics.median(each_s) * 1e3:.1f} ms each (median)"
     )
 

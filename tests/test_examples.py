@@ -49,7 +49,7 @@ def test_the_scheduler_runs_on_one_host_at_a_time_without_a_pause(
     store = scheduler.Store(str(tmp_path / "jobs.db"))
 
     @in_virtual_time
-    async def story() -> None:
+    async def plan() -> None:
         async with three_schedulers(scheduler, store, MemoryBus()) as (first, second, _third):
             await first.wait_for(pycarp.State.MASTER)
             await asyncio.sleep(5)
@@ -58,7 +58,7 @@ def test_the_scheduler_runs_on_one_host_at_a_time_without_a_pause(
             await second.hand_over()
             await asyncio.sleep(5)
 
-    story()
+    plan()
     runs = store.runs()
     store.close()
 
@@ -76,7 +76,7 @@ def test_in_a_segment_that_is_cut_the_store_listens_to_the_later_term_only(
     bus = MemoryBus()
 
     @in_virtual_time
-    async def story() -> None:
+    async def plan() -> None:
         async with three_schedulers(scheduler, store, bus) as (first, _second, _third):
             await first.wait_for(pycarp.State.MASTER)
             await asyncio.sleep(5)
@@ -85,11 +85,11 @@ def test_in_a_segment_that_is_cut_the_store_listens_to_the_later_term_only(
             bus.fabric.heal()
             await asyncio.sleep(10)
 
-    story()
+    plan()
     runs = store.runs()
     store.close()
 
     tokens = [token for *_rest, token in runs]
     assert tokens == sorted(tokens)
     assert {host for _at_s, host, _token in runs} == {"a", "b"}
-    assert "a: term 1 is over: another has begun" in capsys.readouterr().out
+    assert "a: mastership 1 is over: another has begun" in capsys.readouterr().out

@@ -61,7 +61,7 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> N
     names: dict[str, object] = {"make_node": make_node}
     exec(compile(code, "README.md", "exec"), names)
 
-    async def story() -> None:
+    async def plan() -> None:
         main = names["main"]
         assert callable(main)
         example = asyncio.create_task(main())
@@ -70,7 +70,7 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> N
             await peer.add(config(preempt=True))
             await asyncio.wait_for(example, 60)
 
-    run(story())
+    run(plan())
 
     assert "BACKUP -> MASTER: master timed out" in capsys.readouterr().out
 

@@ -31,7 +31,7 @@ SHARED6 = "fd09::50"
 UNNOTICED_S = 0.02
 """A gap that is no longer needs no explanation."""
 
-_PATIENCE_S = 25.0
+_TIMEOUT_S = 25.0
 _SETTLE_S = 1.0
 _CALM_S = 0.5
 _PRIORITY, _PRIORITY_OF_OURS = -18, -10
@@ -237,11 +237,11 @@ class Bench:
         return f" {SHARED}/" in self.segment.run(OURS, ["ip", "-4", "-o", "addr", "show"])
 
     def _wait(self, is_so: Callable[[], bool], what: str) -> None:
-        ends_s = time.monotonic() + _PATIENCE_S
+        ends_s = time.monotonic() + _TIMEOUT_S
         while not is_so():
             if time.monotonic() > ends_s:
                 errors = "".join(each.read_text() for each in sorted(self.folder.glob("*.errors")))
-                raise CarpError(f"waited {_PATIENCE_S:g} s in vain for {what}\n{errors}")
+                raise CarpError(f"waited {_TIMEOUT_S:g} s in vain for {what}\n{errors}")
             time.sleep(0.02)
 
 

@@ -5,8 +5,8 @@ Start the same on each host, with one store that all of them reach::
     python singleton_scheduler.py eth0 /shared/jobs.db
 
 Who is MASTER runs a job every second. When it loses the addresses, its scheduler is cancelled before another begins.
-What nobody can prevent, two terms while the segment is cut in two, the store sorts out: each term asks it for a number,
-and what an older term writes is refused. The statements are the same for any SQL database.
+What nobody can prevent, two masterships while the segment is cut in two, the store sorts out: each mastership asks it
+for a number, and what an older mastership writes is refused. The statements are the same for any SQL database.
 """
 
 import asyncio
@@ -21,30 +21,32 @@ PASSPHRASE = "better read from a file"
 
 
 class Outdated(Exception):
-    """A later term has begun elsewhere."""
+    """A later mastership has begun elsewhere."""
 
 
 class Store:
-    """Keeps what was done, and the number of the latest term."""
+    """Keeps what was done, and the number of the latest mastership."""
 
     def __init__(self, path: str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("CREATE TABLE IF NOT EXISTS term (only INTEGER PRIMARY KEY CHECK (only = 1), token INTEGER)")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS mastership (only INTEGER PRIMARY KEY CHECK (only = 1), token INTEGER)"
+        )
         self._db.execute("CREATE TABLE IF NOT EXISTS run (at_s REAL, host TEXT, token INTEGER)")
-        self._db.execute("INSERT OR IGNORE INTO term VALUES (1, 0)")
+        self._db.execute("INSERT OR IGNORE INTO mastership VALUES (1, 0)")
 
     async def next_token(self) -> int:
-        """Let a term begin; from now on what earlier ones write is refused."""
-        (token,) = self._db.execute("UPDATE term SET token = token + 1 RETURNING token").fetchone()
+        """Let a mastership begin; from now on what earlier ones write is refused."""
+        (token,) = self._db.execute("UPDATE mastership SET token = token + 1 RETURNING token").fetchone()
         return int(token)
 
     def record(self, at_s: float, host: str, token: int) -> None:
-        """Write that a job ran; Outdated if its term is not the latest. One statement: nothing comes in between."""
+        """Record that a job ran, in one statement. Raises Outdated if its mastership is not the latest."""
         written = self._db.execute(
-            "INSERT INTO run SELECT ?, ?, token FROM term WHERE token = ?", (at_s, host, token)
+            "INSERT INTO run SELECT ?, ?, token FROM mastership WHERE token = ?", (at_s, host, token)
         ).rowcount
         if not written:
-            raise Outdated(f"term {token} is over: another has begun")
+            raise Outdated(f"mastership {token} is over: another has begun")
 
     def runs(self) -> list[tuple[float, str, int]]:
         """Return what was done, in order."""
@@ -55,12 +57,12 @@ class Store:
         self._db.close()
 
 
-async def run_jobs(host: pycarp.VirtualHost, store: Store, term: pycarp.Term) -> None:
+async def run_jobs(host: pycarp.VirtualHost, store: Store, mastership: pycarp.Mastership) -> None:
     """Run the jobs until cancelled. Here a job is a line in the store."""
     loop = asyncio.get_running_loop()
     while True:
-        term.check()  # This process may have slept since it last awaited anything.
-        store.record(loop.time(), host.name, term.token)
+        mastership.check()  # This process may have slept since it last awaited anything.
+        store.record(loop.time(), host.name, mastership.token)
         await asyncio.sleep(EVERY_S)
 
 
@@ -68,13 +70,13 @@ async def schedule(host: pycarp.VirtualHost, store: Store) -> None:
     """Run the jobs whenever the host is MASTER."""
     while True:
         try:
-            async with host.tenure(token=store.next_token) as term:
-                print(f"{host.name}: term {term.token} begins")
-                await run_jobs(host, store, term)
-        except pycarp.TenureLost as lost:
+            async with host.mastership(token=store.next_token) as mastership:
+                print(f"{host.name}: mastership {mastership.token} begins")
+                await run_jobs(host, store, mastership)
+        except pycarp.MastershipLost as lost:
             print(f"{host.name}: {lost}")
         except Outdated as exc:
-            # MASTER, but not the only one: the segment is cut. The later term goes on, unless it dies out.
+            # MASTER, but not the only one: the segment is cut. The later mastership goes on, unless it dies out.
             print(f"{host.name}: {exc}")
             await asyncio.sleep(STAY_AWAY_S)
 

@@ -15,7 +15,7 @@ The packages are floors; each imports only from those below it::
      8 config | testing                      text to settings; clusters for other people's tests
      7 aio                                   Node, VirtualHost: clock, network and machine of the runtime
      6 transports | actuators | monitors     datagrams, addresses, links
-     5 inspection | recording | sim          captures explained; lives written down and replayed; stories simulated
+     5 inspection | recording | sim          captures explained; lives written down and replayed; plans simulated
      5 system                                the operating system
     --- all below is pure: no clock, no socket, no task, no log ---
      5 runtime                               what every shell does alike: inbox, sends, timers, addresses
@@ -28,11 +28,11 @@ The packages are floors; each imports only from those below it::
 
 from pycarp import dialects
 from pycarp.aio.host import VirtualHost
+from pycarp.aio.mastership import LossReason, Mastership, MastershipLost
 from pycarp.aio.node import Node
-from pycarp.aio.term import Loss, TenureLost, Term
 from pycarp.core.events import (
     ActuationFailed,
-    AddressesContested,
+    AddressesChangedByOthers,
     AdvertisementRejected,
     ConflictWon,
     DecisionChange,
@@ -72,7 +72,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ActuationFailed",
     "ActuatorError",
-    "AddressesContested",
+    "AddressesChangedByOthers",
     "AdvertisementRejected",
     "CarpError",
     "ConfigError",
@@ -91,9 +91,11 @@ __all__ = [
     "HostConfig",
     "HostSnapshot",
     "LoopStalled",
-    "Loss",
+    "LossReason",
     "MacMode",
     "MasterHeard",
+    "Mastership",
+    "MastershipLost",
     "Mismatch",
     "Node",
     "NodeFailedError",
@@ -105,8 +107,6 @@ __all__ = [
     "State",
     "StateChange",
     "Statistic",
-    "TenureLost",
-    "Term",
     "TransportError",
     "UsageError",
     "VirtualHost",

@@ -11,7 +11,7 @@ import pytest
 from pycarp.actuators.netlink import NetlinkActuator
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.vocabulary import MacMode
-from tests.support.addresses import Ear, actuator_in, config, ear_on, links, on
+from tests.support.addresses import BoundSocket, actuator_in, config, ear_on, links, on
 from tests.support.namespaces import LINK, Namespace, joined_namespaces
 from tests.support.system import require
 
@@ -32,10 +32,12 @@ def namespace() -> Iterator[Namespace]:
 
 
 @asynccontextmanager
-async def adopted(namespace: Namespace, mac: MacMode = MacMode.VIRTUAL) -> AsyncIterator[tuple[NetlinkActuator, Ear]]:
-    async with actuator_in(namespace) as actuator, ear_on(actuator) as ear:
-        await actuator.adopt(config(mac=mac))
-        yield actuator, ear
+async def adopted(
+    namespace: Namespace, mac: MacMode = MacMode.VIRTUAL
+) -> AsyncIterator[tuple[NetlinkActuator, BoundSocket]]:
+    async with actuator_in(namespace) as actuator, ear_on(actuator) as bound:
+        await actuator.prepare(config(mac=mac))
+        yield actuator, bound
 
 
 def disturbed(what: str) -> AddressesDisturbed:
@@ -44,29 +46,29 @@ def disturbed(what: str) -> AddressesDisturbed:
 
 @pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
 async def test_our_own_changes_are_never_told(namespace: Namespace, mac: MacMode) -> None:
-    async with adopted(namespace, mac) as (actuator, ear):
+    async with adopted(namespace, mac) as (actuator, bound):
         for _ in range(30):
             await actuator.hold(KEY, HOST.shared, lifetime_s=3)
-            actuator.prolong(KEY, HOST.shared, 3)
+            actuator.renew(KEY, HOST.shared, 3)
             await actuator.drop(KEY, HOST.shared)
         await actuator.hold(KEY, HOST.shared)
-        await actuator.adopt(config(mac=MacMode.INTERFACE if mac is MacMode.VIRTUAL else MacMode.VIRTUAL))
-        await actuator.abandon(KEY)
+        await actuator.prepare(config(mac=MacMode.INTERFACE if mac is MacMode.VIRTUAL else MacMode.VIRTUAL))
+        await actuator.release(KEY)
         await asyncio.sleep(SILENCE_S)
 
-        assert ear.heard == []
+        assert bound.heard == []
 
 
 async def test_our_own_setting_down_and_up_is_never_told(namespace: Namespace) -> None:
     """The host is up again by the time that its device is heard to be down: it would be set down once more."""
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         for _ in range(3):
             for is_up in (False, False, True, True):
                 actuator.set_up(KEY, is_up=is_up)
         await asyncio.sleep(SILENCE_S)
-        told = list(ear.heard)
+        told = list(bound.heard)
         namespace.ip("link", "set", DEVICE, "down")
-        await ear.until(lambda heard: heard == [AdminChanged(KEY, False)])
+        await bound.until(lambda heard: heard == [AdminChanged(KEY, False)])
 
         assert told == []
 
@@ -76,52 +78,52 @@ async def test_our_own_setting_down_and_up_is_never_told(namespace: Namespace) -
 async def test_a_held_address_that_is_removed_is_told_within_milliseconds(
     namespace: Namespace, mac: MacMode, link: str, address: str
 ) -> None:
-    async with adopted(namespace, mac) as (actuator, ear):
+    async with adopted(namespace, mac) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         namespace.ip("addr", "del", address, "dev", link)
-        await ear.until(lambda heard: heard == [disturbed(f"{address} was removed from {link}")], within_s=0.05)
+        await bound.until(lambda heard: heard == [disturbed(f"{address} was removed from {link}")], within_s=0.05)
 
 
 @pytest.mark.parametrize(
     ("mac", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.VIRTUAL, LINK), (MacMode.INTERFACE, LINK)]
 )
 async def test_a_dropped_address_that_appears_is_told(namespace: Namespace, mac: MacMode, link: str) -> None:
-    async with adopted(namespace, mac) as (actuator, ear):
+    async with adopted(namespace, mac) as (actuator, bound):
         await actuator.drop(KEY, HOST.shared)
         namespace.ip("addr", "add", "10.77.0.50/24", "dev", link)
-        await ear.until(lambda heard: heard == [disturbed(f"10.77.0.50/24 was added to {link}")])
+        await bound.until(lambda heard: heard == [disturbed(f"10.77.0.50/24 was added to {link}")])
 
 
-async def test_an_address_that_nobody_prolonged_is_told_when_it_is_gone(namespace: Namespace) -> None:
-    async with adopted(namespace) as (actuator, ear):
+async def test_an_address_that_nobody_renewed_is_told_when_it_is_gone(namespace: Namespace) -> None:
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared[:1], lifetime_s=1)
         told = disturbed("10.77.0.50/24 was removed from carp1")
-        await ear.until(lambda heard: heard == [told], within_s=3)
+        await bound.until(lambda heard: heard == [told], within_s=3)
 
 
 async def test_other_addresses_are_nobodys_business(namespace: Namespace) -> None:
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         for link in (LINK, DEVICE):
             namespace.ip("addr", "add", "10.77.0.99/24", "dev", link)
             namespace.ip("addr", "del", "10.77.0.99/24", "dev", link)
         await asyncio.sleep(SILENCE_S)
 
-        assert ear.heard == []
+        assert bound.heard == []
 
 
 async def test_a_device_that_is_deleted_is_told_as_that_and_not_as_an_administrators_wish(
     namespace: Namespace,
 ) -> None:
     """The kernel notifies first that it is down."""
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         namespace.ip("link", "del", DEVICE)
-        await ear.until(lambda heard: len(heard) > 0)
+        await bound.until(lambda heard: len(heard) > 0)
         await actuator.hold(KEY, HOST.shared)
         await asyncio.sleep(SILENCE_S)
 
-        (told,) = ear.heard
+        (told,) = bound.heard
         assert isinstance(told, AddressesDisturbed)
         assert told.what == "carp1 was deleted"
         assert len(on(namespace, DEVICE)) == 2
@@ -129,31 +131,31 @@ async def test_a_device_that_is_deleted_is_told_as_that_and_not_as_an_administra
 
 
 async def test_a_device_that_is_renamed_has_its_name_back(namespace: Namespace) -> None:
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         namespace.ip("link", "set", DEVICE, "name", "other0")
-        await ear.until(lambda heard: heard == [disturbed("carp1 was renamed to other0, and has its name back")])
+        await bound.until(lambda heard: heard == [disturbed("carp1 was renamed to other0, and has its name back")])
 
         assert DEVICE in links(namespace)
         assert len(on(namespace, DEVICE)) == 2
 
 
 async def test_a_device_whose_name_is_taken_meanwhile_drops_its_addresses_all_the_same(namespace: Namespace) -> None:
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared[:1])
         namespace.ip_batch(f"link set {DEVICE} name other0\nlink add {DEVICE} type veth peer name spare1\n")
-        await ear.until(lambda heard: len(heard) > 0)
+        await bound.until(lambda heard: len(heard) > 0)
         await actuator.drop(KEY, HOST.shared[:1])
 
         assert "10.77.0.50/24" not in on(namespace, "other0") | on(namespace, DEVICE)
 
 
 async def test_a_device_gets_its_mac_address_back(namespace: Namespace) -> None:
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         namespace.ip("link", "set", DEVICE, "address", "02:00:00:00:00:09")
         what = "carp1 had the MAC address 02:00:00:00:00:09 for a while"
-        await ear.until(lambda heard: heard == [disturbed(what)])
+        await bound.until(lambda heard: heard == [disturbed(what)])
 
         assert MAC in namespace.ip("link", "show", "dev", DEVICE)
 
@@ -161,32 +163,32 @@ async def test_a_device_gets_its_mac_address_back(namespace: Namespace) -> None:
 @pytest.mark.parametrize("is_held", [True, False])
 async def test_down_and_up_at_once_are_both_told(namespace: Namespace, is_held: bool) -> None:
     """What ``ifconfig carp0 down && ifconfig carp0 up`` does takes 3 ms."""
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         if is_held:
             await actuator.hold(KEY, HOST.shared[:1])
         namespace.ip_batch(f"link set {DEVICE} down\nlink set {DEVICE} up\n")
         await asyncio.sleep(SILENCE_S)
 
-        assert ear.heard == [AdminChanged(KEY, is_up=False), AdminChanged(KEY, is_up=True)]
+        assert bound.heard == [AdminChanged(KEY, is_up=False), AdminChanged(KEY, is_up=True)]
 
 
 async def test_the_handbooks_own_command_is_told(namespace: Namespace) -> None:
     require("ifconfig")
     command = f"ifconfig {DEVICE} down && ifconfig {DEVICE} up"
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared[:1])
         run = await asyncio.create_subprocess_exec("ip", "netns", "exec", namespace.name, "sh", "-c", command)
         assert await run.wait() == 0
         await asyncio.sleep(SILENCE_S)
 
-        assert ear.heard == [AdminChanged(KEY, is_up=False), AdminChanged(KEY, is_up=True)]
+        assert bound.heard == [AdminChanged(KEY, is_up=False), AdminChanged(KEY, is_up=True)]
 
 
 async def test_a_device_that_is_down_is_dropped_from_and_stays_down_even_when_made_anew(namespace: Namespace) -> None:
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         namespace.ip("link", "set", DEVICE, "down")
-        await ear.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
+        await bound.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
         await actuator.drop(KEY, HOST.shared)
         assert on(namespace, DEVICE) == set()
         await actuator.hold(KEY, HOST.shared)
@@ -196,70 +198,70 @@ async def test_a_device_that_is_down_is_dropped_from_and_stays_down_even_when_ma
         await actuator.hold(KEY, HOST.shared)
         assert ",UP" not in namespace.ip("link", "show", "dev", DEVICE)
 
-        ear.forget()
+        bound.forget()
         namespace.ip("link", "set", DEVICE, "up")
-        await ear.until(lambda heard: AdminChanged(KEY, is_up=True) in heard)
+        await bound.until(lambda heard: AdminChanged(KEY, is_up=True) in heard)
 
 
 async def test_a_device_that_was_there_before_is_heard_of_as_well(namespace: Namespace) -> None:
     namespace.ip("link", "add", DEVICE, "link", LINK, "address", MAC, "type", "macvlan", "mode", "bridge")
     namespace.ip("link", "set", DEVICE, "up")
-    async with adopted(namespace) as (_actuator, ear):
+    async with adopted(namespace) as (_actuator, bound):
         namespace.ip("link", "set", DEVICE, "down")
-        await ear.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
+        await bound.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
 
 
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_device_that_is_made_while_listening_begins_is_not_heard_of(namespace: Namespace, turns: int) -> None:
     """When it is made, it is down for a moment."""
-    ear = Ear()
+    bound = BoundSocket()
     async with actuator_in(namespace) as actuator:
-        watching = asyncio.create_task(actuator.watch(ear.notice))
+        watching = asyncio.create_task(actuator.watch(bound.notice))
         for _ in range(turns):
             await asyncio.sleep(0)
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await asyncio.sleep(SILENCE_S)
         watching.cancel()
         await asyncio.wait({watching})
 
-    assert ear.heard == []
+    assert bound.heard == []
 
 
 async def test_who_listens_late_hears_of_what_comes_then(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(KEY, HOST.shared[:1])
-        async with ear_on(actuator) as ear:
-            assert ear.heard == []
+        async with ear_on(actuator) as bound:
+            assert bound.heard == []
             namespace.ip("link", "set", DEVICE, "down")
-            await ear.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
+            await bound.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
 
 
 async def test_the_loss_of_the_links_carrier_is_not_told(namespace: Namespace) -> None:
     """It is the monitor's business."""
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         namespace.ip("link", "set", LINK, "down")
         namespace.ip("link", "set", LINK, "up")
         await asyncio.sleep(SILENCE_S)
 
-        assert ear.heard == []
+        assert bound.heard == []
         assert len(on(namespace, DEVICE)) == 2
 
 
 async def test_a_link_that_is_deleted_and_made_anew_has_its_device_again(namespace: Namespace) -> None:
     spare = config("192.0.2.1/24", link="spare0")
     namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
-    async with actuator_in(namespace) as actuator, ear_on(actuator) as ear:
-        await actuator.adopt(spare)
+    async with actuator_in(namespace) as actuator, ear_on(actuator) as bound:
+        await actuator.prepare(spare)
         namespace.ip("link", "del", "spare0")
-        await ear.until(lambda heard: heard == [AddressesDisturbed(spare.key, "carp1 was deleted")])
+        await bound.until(lambda heard: heard == [AddressesDisturbed(spare.key, "carp1 was deleted")])
         await actuator.drop(spare.key, spare.shared)
         namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
         await asyncio.sleep(SILENCE_S)
 
         assert DEVICE in links(namespace)
-        assert len(ear.heard) == 1
+        assert len(bound.heard) == 1
 
 
 async def test_the_device_follows_the_mtu_of_its_link(namespace: Namespace) -> None:
@@ -271,13 +273,13 @@ async def test_the_device_follows_the_mtu_of_its_link(namespace: Namespace) -> N
 
 
 async def test_what_is_lost_in_a_storm_is_found_by_looking(namespace: Namespace) -> None:
-    async with adopted(namespace) as (actuator, ear):
+    async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         storm = "".join(f"addr add 10.81.{n // 250}.{n % 250}/32 dev {LINK}\n" for n in range(2000))
         # The loop stands still meanwhile, and the socket's queue overflows.
         namespace.ip_batch(storm + storm.replace("addr add", "addr del") + f"addr del 10.77.0.50/24 dev {DEVICE}\n")
         told = disturbed("10.77.0.50/24 was removed from carp1")
-        await ear.until(lambda heard: heard == [told])
+        await bound.until(lambda heard: heard == [told])
 
 
 def source(namespace: Namespace, destination: str) -> str:
@@ -296,27 +298,27 @@ async def until_source(namespace: Namespace, destination: str, wanted: str) -> N
 @pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
 async def test_own_conversations_begin_from_an_own_address_that_was_away(namespace: Namespace, mac: MacMode) -> None:
     """The shared one is the first of its network by then, and would be taken."""
-    async with adopted(namespace, mac) as (actuator, ear):
+    async with adopted(namespace, mac) as (actuator, bound):
         namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
         await actuator.hold(KEY, HOST.shared, lifetime_s=60)
         namespace.ip("addr", "add", str(namespace.own), "dev", LINK)
         await until_source(namespace, "10.77.0.99", str(namespace.address))
 
         assert on(namespace, DEVICE if mac is MacMode.VIRTUAL else LINK) >= {"10.77.0.50/24"}
-        assert ear.heard == []
+        assert bound.heard == []
 
 
 @pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
 async def test_clients_are_reached_when_the_own_address_goes(namespace: Namespace, mac: MacMode) -> None:
     """The route to their network goes with it."""
-    async with adopted(namespace, mac) as (actuator, ear):
+    async with adopted(namespace, mac) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         for own in (namespace.own, namespace.own6):
             namespace.ip("addr", "del", str(own), "dev", LINK)
         await until_source(namespace, "10.77.0.99", "10.77.0.50")
         await until_source(namespace, "fd77::99", "fd77::50")
 
-        assert ear.heard == []
+        assert bound.heard == []
 
 
 async def test_a_shared_address_that_gets_a_route_keeps_the_other_routes(namespace: Namespace) -> None:
@@ -357,7 +359,7 @@ async def test_two_processes_that_share_a_link_do_not_move_behind_each_other(nam
         ear_on(second),
     ):
         await actuator.hold(KEY, HOST.shared)
-        await second.adopt(other)
+        await second.prepare(other)
         await second.hold(other.key, other.shared)
         await asyncio.sleep(SILENCE_S)
         monitor = await asyncio.create_subprocess_exec(

@@ -9,7 +9,7 @@ import pytest
 from pycarp.actuators.netlink import NetlinkActuator
 from pycarp.errors import ActuatorError
 from pycarp.system.capabilities import NO_PERMISSION
-from pycarp.system.unwritten_journal import UnwrittenJournal
+from pycarp.system.recovery.null_journal import NullJournal
 from pycarp.vocabulary import MacMode
 from tests.support.addresses import actuator_in, config, ear_on, links, on, switch
 from tests.support.descriptors import descriptors_left, open_descriptors
@@ -33,7 +33,7 @@ def namespace() -> Iterator[Namespace]:
         yield ours
 
 
-class RefusingJournal(UnwrittenJournal):
+class RefusingJournal(NullJournal):
     """Cannot restore the switches of a link while ``refuses``."""
 
     def __init__(self) -> None:
@@ -52,11 +52,11 @@ async def test_a_host_that_was_removed_is_added_again(namespace: Namespace, mac:
     host = config(mac=mac)
     async with actuator_in(namespace) as actuator:
         for _ in range(3):
-            await actuator.adopt(host)
+            await actuator.prepare(host)
             await actuator.hold(host.key, host.shared)
             there = on(namespace, link)
             await actuator.drop(host.key, host.shared)
-            await actuator.abandon(host.key)
+            await actuator.release(host.key)
 
             assert there >= BOTH
             assert (dict(actuator.modes), dict(actuator.devices)) == ({}, {})
@@ -68,20 +68,20 @@ async def test_a_host_whose_neighbour_could_not_be_removed_is_added_again(namesp
     path = f"ipv4/conf/{LINK}/arp_ignore"
     before, journal = switch(namespace, path), RefusingJournal()
     async with actuator_in(namespace, journal=journal) as actuator:
-        await actuator.adopt(HOST)
-        await actuator.adopt(SECOND)
+        await actuator.prepare(HOST)
+        await actuator.prepare(SECOND)
         journal.refuses = True
         # The switches go with the last host of the link, which is the second; the first is gone for good.
         with pytest.raises(ActuatorError, match="cannot remove carp2: Read-only file system"):
-            await actuator.abandon(HOST.key, SECOND.key)
+            await actuator.release(HOST.key, SECOND.key)
         journal.refuses = False
         for host in (HOST, SECOND):
-            await actuator.adopt(host)
+            await actuator.prepare(host)
             await actuator.hold(host.key, host.shared)
 
         assert on(namespace, DEVICE) == BOTH
         assert on(namespace, "carp2") == {"10.77.0.60/24"}
-        await actuator.abandon(HOST.key, SECOND.key)
+        await actuator.release(HOST.key, SECOND.key)
         assert switch(namespace, path) == before
 
 
@@ -89,10 +89,10 @@ async def test_what_could_not_be_removed_is_removed_when_asked_again(namespace: 
     path = f"ipv4/conf/{LINK}/arp_ignore"
     before = switch(namespace, path)
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         with unprivileged(), pytest.raises(ActuatorError, match=r"cannot remove carp1: (Operation not|Permission)"):
-            await actuator.abandon(HOST.key)
-        await actuator.abandon(HOST.key)
+            await actuator.release(HOST.key)
+        await actuator.release(HOST.key)
 
         assert DEVICE not in links(namespace)
         assert dict(actuator.modes) == {}
@@ -103,13 +103,13 @@ async def test_what_could_not_be_removed_is_removed_when_asked_again(namespace: 
 async def test_the_same_at_once_is_the_same_as_once(namespace: Namespace, mac: MacMode, link: str) -> None:
     host = config(mac=mac)
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(host)
+        await actuator.prepare(host)
         await asyncio.gather(*(actuator.hold(host.key, host.shared) for _ in range(3)))
         held = on(namespace, link)
         await asyncio.gather(*(actuator.drop(host.key, host.shared) for _ in range(3)))
         dropped = on(namespace, link)
         made = links(namespace)
-        await asyncio.gather(*(actuator.abandon(host.key) for _ in range(3)))
+        await asyncio.gather(*(actuator.release(host.key) for _ in range(3)))
 
     assert held >= BOTH
     assert not dropped & BOTH
@@ -118,27 +118,27 @@ async def test_the_same_at_once_is_the_same_as_once(namespace: Namespace, mac: M
 
 
 @modes
-async def test_prolonging_after_a_drop_brings_nothing_back(namespace: Namespace, mac: MacMode, link: str) -> None:
+async def test_renewing_after_a_drop_brings_nothing_back(namespace: Namespace, mac: MacMode, link: str) -> None:
     host = config(mac=mac)
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(host)
-        actuator.prolong(host.key, host.shared, 3)
+        await actuator.prepare(host)
+        actuator.renew(host.key, host.shared, 3)
         await actuator.hold(host.key, host.shared, lifetime_s=3)
-        actuator.prolong(host.key, host.shared, 3)
+        actuator.renew(host.key, host.shared, 3)
         await actuator.drop(host.key, host.shared)
-        actuator.prolong(host.key, host.shared, 3)
+        actuator.renew(host.key, host.shared, 3)
         await asyncio.sleep(0.05)
 
         assert not on(namespace, link) & BOTH
 
 
-async def test_prolonging_a_host_that_was_removed_brings_nothing_back(namespace: Namespace) -> None:
+async def test_renewing_a_host_that_was_removed_brings_nothing_back(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, HOST.shared, lifetime_s=3)
         await actuator.drop(HOST.key, HOST.shared)
-        await actuator.abandon(HOST.key)
-        actuator.prolong(HOST.key, HOST.shared, 3)
+        await actuator.release(HOST.key)
+        actuator.renew(HOST.key, HOST.shared, 3)
         await asyncio.sleep(0.05)
 
         assert not on(namespace, LINK) & BOTH
@@ -180,7 +180,7 @@ async def test_without_permission_no_device_is_made_and_the_switches_stay(namesp
     before = switch(namespace, f"ipv4/conf/{LINK}/arp_ignore")
     async with actuator_in(namespace) as actuator:
         with unprivileged(), pytest.raises(ActuatorError) as caught:
-            await actuator.adopt(HOST)
+            await actuator.prepare(HOST)
 
         assert DEVICE not in links(namespace)
         assert (dict(actuator.modes), dict(actuator.devices)) == ({}, {})
@@ -189,13 +189,13 @@ async def test_without_permission_no_device_is_made_and_the_switches_stay(namesp
             f"cannot set net.ipv4.conf.{LINK}.arp_ignore to 1: Permission denied; "
             'set it before, or use mac = "interface", which needs none'
         )
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         assert DEVICE in links(namespace)
 
 
 async def test_without_permission_nothing_is_dropped_and_later_it_is(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, HOST.shared)
         with unprivileged(), pytest.raises(ActuatorError, match=r"cannot remove .* from carp1: "):
             await actuator.drop(HOST.key, HOST.shared)
@@ -209,7 +209,7 @@ async def test_an_address_that_the_kernel_refuses_is_named_and_not_the_first(nam
     host = config(mac=MacMode.INTERFACE)
     namespace.switch_off_ipv6()
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(host)
+        await actuator.prepare(host)
         with pytest.raises(ActuatorError, match=rf"cannot add fd77::50/64 to {LINK}: IPv6 is switched off there"):
             await actuator.hold(host.key, host.shared)
 
@@ -220,11 +220,11 @@ async def test_an_address_that_the_kernel_refuses_is_named_and_not_the_first(nam
 @modes
 async def test_a_watch_that_has_something_told_is_idle_again(namespace: Namespace, mac: MacMode, link: str) -> None:
     host = config(mac=mac)
-    async with actuator_in(namespace) as actuator, ear_on(actuator) as ear:
-        await actuator.adopt(host)
+    async with actuator_in(namespace) as actuator, ear_on(actuator) as bound:
+        await actuator.prepare(host)
         await actuator.hold(host.key, host.shared)
         namespace.ip("addr", "del", "10.77.0.50/24", "dev", link)
-        await ear.until(lambda heard: len(heard) == 1)
+        await bound.until(lambda heard: len(heard) == 1)
         began_s = time.process_time()
         await asyncio.sleep(0.5)
 
@@ -233,7 +233,7 @@ async def test_a_watch_that_has_something_told_is_idle_again(namespace: Namespac
 
 async def test_a_watch_that_gets_no_socket_waits_for_one(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         with descriptors_left(0):
             watching = asyncio.create_task(actuator.watch(lambda _notice: None))
             began_s = time.process_time()

@@ -9,8 +9,8 @@ import pytest
 
 from pycarp.actuators.netlink import NetlinkActuator
 from pycarp.errors import ActuatorError
-from pycarp.system.deeds import Request
-from pycarp.system.route_socket import RouteSocket
+from pycarp.system.guardian.clean_up_steps import Request
+from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require, unprivileged
@@ -294,7 +294,7 @@ async def test_the_guardian_leaves_the_routes_of_others(routed: Namespace) -> No
         await actuator.hold(KEY, SHARED)
         await actuator.hold(KEY, SHARED)
         with entered(routed), RouteSocket() as route:
-            route.ask([each.octets for each in actuator.will(KEY, SHARED) if isinstance(each, Request)])
+            route.ask([each.octets for each in actuator.clean_up_plan(KEY, SHARED) if isinstance(each, Request)])
 
     assert routes(routed) == before
 
@@ -305,7 +305,7 @@ async def test_a_route_that_went_while_there_was_an_own_address_does_not_come_ba
         routed.ip("addr", "add", str(routed.own), "dev", LINK)
         routed.ip("route", "del", "10.10.0.0/16")
         await actuator.hold(KEY, SHARED)
-        before = actuator.will(KEY, SHARED)
+        before = actuator.clean_up_plan(KEY, SHARED)
         await actuator.drop(KEY, SHARED)
 
     assert len(before) == len(SHARED)

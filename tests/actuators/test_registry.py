@@ -49,14 +49,14 @@ def test_one_that_has_nothing_to_do_says_so(actuator: Actuator) -> None:
     async def do_everything() -> None:
         for _ in range(2):
             await actuator.open()
-            await actuator.adopt(HOST)
+            await actuator.prepare(HOST)
             await actuator.hold(HOST.key, HOST.shared, lifetime_s=3)
-            actuator.prolong(HOST.key, HOST.shared, 3)
+            actuator.renew(HOST.key, HOST.shared, 3)
             await actuator.announce(HOST.key, HOST.shared, FORM)
             actuator.set_up(HOST.key, is_up=False)
             await actuator.drop(HOST.key, HOST.shared)
-            await actuator.abandon(HOST.key)
+            await actuator.release(HOST.key)
             await actuator.close()
 
     do_everything()
-    assert (actuator.will(HOST.key, HOST.shared), actuator.whereabouts(HOST.key)) == ((), "")
+    assert (actuator.clean_up_plan(HOST.key, HOST.shared), actuator.location(HOST.key)) == ((), "")

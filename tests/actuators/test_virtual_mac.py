@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pycarp.errors import ActuatorError
-from pycarp.system.deeds import Deed, Request, Writing
-from pycarp.system.journal import Device, Journal, Shared, Sysctl
+from pycarp.system.guardian.clean_up_steps import CleanUpStep, Request, SysctlWrite
+from pycarp.system.recovery.journal import Device, Journal, Shared, Sysctl
 from pycarp.vocabulary import MacMode
 from tests.support.addresses import actuator_in, config, links, on, switch
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
@@ -33,21 +33,21 @@ def namespace() -> Iterator[Namespace]:
         yield ours
 
 
-def carry_out(namespace: Namespace, deeds: tuple[Deed, ...]) -> None:
+def carry_out(namespace: Namespace, steps: tuple[CleanUpStep, ...]) -> None:
     """Do what a process does that knows nothing."""
     with entered(namespace), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as raw:
-        for deed in deeds:
-            if isinstance(deed, Request):
-                raw.send(deed.octets)
+        for step in steps:
+            if isinstance(step, Request):
+                raw.send(step.octets)
                 (error,) = struct.unpack_from("=i", raw.recv(4096), 16)
                 assert error == 0
-            elif isinstance(deed, Writing):
-                Path(deed.path).write_text(deed.text)
+            elif isinstance(step, SysctlWrite):
+                Path(step.path).write_text(step.text)
 
 
 async def test_a_host_gets_a_device_that_is_up_with_the_virtual_mac_and_no_address(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
 
         said = namespace.ip("-d", "link", "show", "dev", DEVICE)
         assert on(namespace, DEVICE) == set()
@@ -58,7 +58,7 @@ async def test_a_host_gets_a_device_that_is_up_with_the_virtual_mac_and_no_addre
 
 async def test_held_addresses_are_on_the_device_without_a_route_and_not_on_the_link(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         before = on(namespace, LINK)
         await actuator.hold(HOST.key, HOST.shared)
 
@@ -70,7 +70,7 @@ async def test_held_addresses_are_on_the_device_without_a_route_and_not_on_the_l
 async def test_where_the_link_has_no_own_address_the_device_has_the_route(namespace: Namespace) -> None:
     elsewhere = config("192.0.2.1/24", "fd99::1/64")
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(elsewhere)
+        await actuator.prepare(elsewhere)
         await actuator.hold(elsewhere.key, elsewhere.shared)
 
     assert f"192.0.2.0/24 dev {DEVICE}" in namespace.ip("route")
@@ -79,7 +79,7 @@ async def test_where_the_link_has_no_own_address_the_device_has_the_route(namesp
 
 async def test_dropped_addresses_are_gone_and_ipv6_is_off(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, HOST.shared)
         await actuator.drop(HOST.key, HOST.shared)
 
@@ -91,7 +91,7 @@ async def test_dropping_some_of_a_hosts_addresses_leaves_the_others(namespace: N
     many = config("10.77.0.50/24", "10.77.0.51/24", "fd77::50/64", "fd77::51/64")
     first, others = (many.shared[0], many.shared[2]), {"10.77.0.51/24", "fd77::51/64"}
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(many)
+        await actuator.prepare(many)
         await actuator.hold(many.key, many.shared)
         await actuator.drop(many.key, first)
 
@@ -105,7 +105,7 @@ async def test_leftovers_on_device_and_link_are_dropped(namespace: Namespace) ->
     async with actuator_in(namespace) as predecessor:
         await predecessor.hold(HOST.key, HOST.shared[:1])
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         assert on(namespace, DEVICE) == set()
 
         await actuator.drop(HOST.key, HOST.shared)
@@ -117,7 +117,7 @@ async def test_a_device_in_another_mode_is_made_anew(namespace: Namespace) -> No
     """In private mode it would swallow the peers' advertisements, which come from the same MAC address."""
     namespace.ip("link", "add", DEVICE, "link", LINK, "address", MAC, "type", "macvlan", "mode", "private")
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
 
     assert "macvlan mode bridge" in namespace.ip("-d", "link", "show", "dev", DEVICE)
 
@@ -141,7 +141,7 @@ async def test_somebody_elses_device_of_that_name_is_refused_and_stays(
     before = namespace.ip("-o", "link")
     async with actuator_in(namespace) as actuator:
         with pytest.raises(ActuatorError, match=rf"carp1: there is one of .*{reason}.*another name.*\"interface\""):
-            await actuator.adopt(HOST)
+            await actuator.prepare(HOST)
 
     assert namespace.ip("-o", "link") == before
     assert switch(namespace, f"ipv4/conf/{LINK}/arp_ignore") == "0"
@@ -151,10 +151,10 @@ async def test_the_links_switches_are_restored_with_the_last_host(namespace: Nam
     first, second = HOST, config("10.77.0.60/24", vhid=2)
     values = []
     async with actuator_in(namespace) as actuator:
-        for call in (actuator.adopt(first), actuator.adopt(second), actuator.abandon(first.key)):
+        for call in (actuator.prepare(first), actuator.prepare(second), actuator.release(first.key)):
             await call
             values.append([switch(namespace, f"ipv4/conf/{LINK}/{name}") for name in ("arp_ignore", "arp_announce")])
-        await actuator.abandon(second.key)
+        await actuator.release(second.key)
 
     assert values == [["1", "2"]] * 3
     assert [switch(namespace, f"ipv4/conf/{LINK}/{name}") for name in ("arp_ignore", "arp_announce")] == ["0", "0"]
@@ -163,9 +163,9 @@ async def test_the_links_switches_are_restored_with_the_last_host(namespace: Nam
 
 async def test_a_switch_that_somebody_changed_meanwhile_is_not_restored(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         switch(namespace, f"ipv4/conf/{LINK}/arp_ignore", "8")
-        await actuator.abandon(HOST.key)
+        await actuator.release(HOST.key)
 
     assert switch(namespace, f"ipv4/conf/{LINK}/arp_ignore") == "8"
 
@@ -173,21 +173,21 @@ async def test_a_switch_that_somebody_changed_meanwhile_is_not_restored(namespac
 async def test_a_stricter_switch_is_left_alone(namespace: Namespace) -> None:
     switch(namespace, f"ipv4/conf/{LINK}/arp_ignore", "2")
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
 
     assert switch(namespace, f"ipv4/conf/{LINK}/arp_ignore") == "2"
 
 
-async def test_everything_is_in_the_journal_until_the_host_is_abandoned(namespace: Namespace, tmp_path: Path) -> None:
+async def test_everything_is_in_the_journal_until_the_host_is_released(namespace: Namespace, tmp_path: Path) -> None:
     with entered(namespace):
         journal = Journal.begin(tmp_path)
     async with actuator_in(namespace, journal=journal) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         recorded = set(journal.resources)
         await actuator.hold(HOST.key, HOST.shared)
         held = set(journal.resources)
         await actuator.drop(HOST.key, HOST.shared)
-        await actuator.abandon(HOST.key)
+        await actuator.release(HOST.key)
 
     assert recorded == {
         Device(DEVICE, LINK, MAC),
@@ -206,38 +206,38 @@ async def test_addresses_that_were_not_known_at_first_are_recorded_when_held(
     with entered(namespace):
         journal = Journal.begin(tmp_path)
     async with actuator_in(namespace, journal=journal) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, (ip_interface("10.77.0.70/24"),))
 
     assert Shared(DEVICE, "10.77.0.70/24") in journal.resources
 
 
-async def test_the_will_drops_the_addresses(namespace: Namespace) -> None:
+async def test_the_plan_drops_the_addresses(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, HOST.shared)
-        carry_out(namespace, actuator.will(HOST.key, HOST.shared))
+        carry_out(namespace, actuator.clean_up_plan(HOST.key, HOST.shared))
 
         assert on(namespace, DEVICE) == set()
 
 
-async def test_the_will_of_a_host_on_the_interface_drops_the_addresses_and_leaves_the_own_ones(
+async def test_the_plan_of_a_host_on_the_interface_drops_the_addresses_and_leaves_the_own_ones(
     namespace: Namespace,
 ) -> None:
     plain = config("10.78.0.1/24", "fd77::50/64", mac=MacMode.INTERFACE)
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(plain)
+        await actuator.prepare(plain)
         own = on(namespace, LINK) | {"10.78.0.9/24"}
         await actuator.hold(plain.key, plain.shared)
         namespace.ip("addr", "add", "10.78.0.9/24", "dev", LINK)
-        carry_out(namespace, actuator.will(plain.key, plain.shared))
+        carry_out(namespace, actuator.clean_up_plan(plain.key, plain.shared))
 
         assert on(namespace, LINK) == own
 
 
 async def test_a_device_that_is_deleted_is_made_anew_to_hold_and_after_a_drop(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         namespace.ip("link", "del", DEVICE)
         await actuator.hold(HOST.key, HOST.shared)
         assert on(namespace, DEVICE) == BOTH
@@ -248,10 +248,10 @@ async def test_a_device_that_is_deleted_is_made_anew_to_hold_and_after_a_drop(na
         assert ",UP," in namespace.ip("link", "show", "dev", DEVICE)
 
 
-async def test_a_host_is_adopted_while_its_link_is_down(namespace: Namespace) -> None:
+async def test_a_host_is_prepared_while_its_link_is_down(namespace: Namespace) -> None:
     namespace.ip("link", "set", LINK, "down")
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
 
         assert ",UP" in namespace.ip("link", "show", "dev", DEVICE)
 
@@ -259,7 +259,7 @@ async def test_a_host_is_adopted_while_its_link_is_down(namespace: Namespace) ->
 async def test_a_link_that_comes_later_gets_its_device_then(namespace: Namespace) -> None:
     later = config("192.0.2.1/24", link="spare0")
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(later)
+        await actuator.prepare(later)
         await actuator.drop(later.key, later.shared)
         with pytest.raises(ActuatorError, match=r"cannot add 192\.0\.2\.1/24 to carp1: interface spare0 does not ex"):
             await actuator.hold(later.key, later.shared)
@@ -274,8 +274,8 @@ async def test_hosts_of_equal_vhid_on_several_links_have_devices_of_different_na
     namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
     other = config("192.0.2.1/24", link="spare0")
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
-        await actuator.adopt(other)
+        await actuator.prepare(HOST)
+        await actuator.prepare(other)
 
         assert dict(actuator.devices) == {HOST.key: "carp1", other.key: "carp1-2"}
         assert {"carp1", "carp1-2"} <= links(namespace)
@@ -285,7 +285,7 @@ async def test_several_hosts_on_a_link_come_and_go_without_each_other(namespace:
     hosts = [config(f"10.77.0.{vhid}/24", f"fd77::50:{vhid}/64", vhid=vhid) for vhid in (51, 52, 53)]
     async with actuator_in(namespace) as actuator:
         for host in hosts:
-            await actuator.adopt(host)
+            await actuator.prepare(host)
         await asyncio.gather(*(actuator.hold(host.key, host.shared) for host in hosts))
         await actuator.drop(hosts[1].key, hosts[1].shared)
 
@@ -293,19 +293,19 @@ async def test_several_hosts_on_a_link_come_and_go_without_each_other(namespace:
         assert there == [{str(each) for each in hosts[0].shared}, set(), {str(each) for each in hosts[2].shared}]
 
 
-async def test_adopting_again_leaves_the_addresses_where_they_are(namespace: Namespace) -> None:
+async def test_preparing_again_leaves_the_addresses_where_they_are(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, HOST.shared)
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
 
         assert on(namespace, DEVICE) == BOTH
 
 
 async def test_another_mode_removes_the_device(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
-        await actuator.adopt(config(mac=MacMode.INTERFACE))
+        await actuator.prepare(HOST)
+        await actuator.prepare(config(mac=MacMode.INTERFACE))
 
         assert DEVICE not in links(namespace)
         assert actuator.modes == {HOST.key: (MacMode.INTERFACE, 'mac = "interface" was asked for')}
@@ -316,7 +316,7 @@ async def test_the_probe_decides_in_mode_auto(namespace: Namespace) -> None:
         return MacMode.INTERFACE, f"nothing comes back on {link}"
 
     async with actuator_in(namespace, probe=probe) as actuator:
-        await actuator.adopt(config(mac=MacMode.AUTO))
+        await actuator.prepare(config(mac=MacMode.AUTO))
 
         assert actuator.modes == {HOST.key: (MacMode.INTERFACE, "nothing comes back on eth0")}
         assert DEVICE not in links(namespace)
@@ -326,7 +326,7 @@ async def test_where_the_kernel_makes_no_device_auto_takes_the_interface(namespa
     """A loopback carries no macvlan."""
     auto = config("192.0.2.1/24", link="lo", mac=MacMode.AUTO)
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(auto)
+        await actuator.prepare(auto)
         await actuator.hold(auto.key, auto.shared)
 
         mode, reason = actuator.modes[auto.key]
@@ -338,20 +338,20 @@ async def test_where_the_kernel_makes_no_device_auto_takes_the_interface(namespa
 async def test_where_the_kernel_makes_no_device_virtual_is_an_error_that_says_what_to_do(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         with pytest.raises(ActuatorError, match=r"cannot make the device carp1 on lo: .*mac = \"interface\""):
-            await actuator.adopt(config("192.0.2.1/24", link="lo"))
+            await actuator.prepare(config("192.0.2.1/24", link="lo"))
 
 
 async def test_the_device_has_the_mtu_of_its_link(namespace: Namespace) -> None:
     namespace.ip("link", "set", LINK, "mtu", "1400")
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
 
         assert "mtu 1400" in namespace.ip("link", "show", "dev", DEVICE)
 
 
 async def test_a_device_is_a_router_where_its_link_is(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         for text in ("1", "0"):
             for family in ("ipv4", "ipv6"):
                 switch(namespace, f"{family}/conf/{LINK}/forwarding", text)
@@ -363,7 +363,7 @@ async def test_a_device_is_a_router_where_its_link_is(namespace: Namespace) -> N
 async def test_where_the_kernel_has_no_ipv6_for_the_link_the_device_has_it_all_the_same(namespace: Namespace) -> None:
     namespace.switch_off_ipv6()
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, HOST.shared)
 
         assert on(namespace, DEVICE) == BOTH
@@ -371,7 +371,7 @@ async def test_where_the_kernel_has_no_ipv6_for_the_link_the_device_has_it_all_t
 
 async def test_an_address_that_was_on_the_link_moves_to_the_device(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         namespace.ip("addr", "add", "10.77.0.50/24", "dev", LINK)
         await actuator.hold(HOST.key, HOST.shared)
 
@@ -379,18 +379,18 @@ async def test_an_address_that_was_on_the_link_moves_to_the_device(namespace: Na
     assert "10.77.0.50/24" in on(namespace, DEVICE)
 
 
-async def test_abandoning_what_was_never_adopted_is_well(namespace: Namespace) -> None:
+async def test_releasing_what_was_never_prepared_is_well(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.abandon(HOST.key)
+        await actuator.release(HOST.key)
 
 
-async def test_addresses_stay_as_long_as_they_are_prolonged(namespace: Namespace) -> None:
+async def test_addresses_stay_as_long_as_they_are_renewed(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, HOST.shared, lifetime_s=1)
         ends_s = time.monotonic() + 3
         while time.monotonic() < ends_s:
-            actuator.prolong(HOST.key, HOST.shared, 1)
+            actuator.renew(HOST.key, HOST.shared, 1)
             await asyncio.sleep(0.3)
             assert on(namespace, DEVICE) == BOTH
         await asyncio.sleep(2.3)
@@ -402,7 +402,7 @@ async def test_hold_and_drop_take_about_a_millisecond(namespace: Namespace) -> N
     """Measured: hold 0.5 ms and drop 0.4 ms in the median; the bound is for busy machines."""
     took_s: dict[str, list[float]] = {"hold": [], "drop": []}
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         for _ in range(50):
             start_s = time.perf_counter()
             await actuator.hold(HOST.key, HOST.shared, lifetime_s=3)
@@ -415,29 +415,29 @@ async def test_hold_and_drop_take_about_a_millisecond(namespace: Namespace) -> N
     assert max(medians_ms.values()) < 10
 
 
-async def test_the_prolongations_of_250_hosts_cost_little(namespace: Namespace) -> None:
+async def test_the_renewals_of_250_hosts_cost_little(namespace: Namespace) -> None:
     """Measured: 11 ms of processor time for 500 addresses, with all that is heard of them."""
     hosts = [config(f"10.77.1.{n}/24", f"fd77:1::{n:x}/64", vhid=n, mac=MacMode.INTERFACE) for n in range(1, 251)]
     async with actuator_in(namespace) as actuator:
         await asyncio.gather(*(actuator.hold(host.key, host.shared, lifetime_s=9) for host in hosts))
         before_s = time.process_time()
         for host in hosts:
-            actuator.prolong(host.key, host.shared, 9)
+            actuator.renew(host.key, host.shared, 9)
         await asyncio.sleep(0.5)
         spent_s = time.process_time() - before_s
 
     assert spent_s < 0.2
 
 
-async def test_an_adoption_that_is_cancelled_at_any_moment_is_undone_by_abandoning(namespace: Namespace) -> None:
+async def test_an_preparation_that_is_cancelled_at_any_moment_is_undone_by_releasing(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         for turns in range(20):
-            adopting = asyncio.create_task(actuator.adopt(HOST))
+            adopting = asyncio.create_task(actuator.prepare(HOST))
             for _ in range(turns // 4):
                 await asyncio.sleep(0)
             adopting.cancel()
             await asyncio.wait({adopting})
-            await actuator.abandon(HOST.key)
+            await actuator.release(HOST.key)
 
             assert links(namespace) == {"lo", LINK}
             assert actuator.devices == {}

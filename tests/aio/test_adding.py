@@ -10,7 +10,7 @@ from tests.support.faulty_nodes import FaultyNode
 from tests.support.nodes import LINK, config
 from tests.support.virtual import in_virtual_time, let_others_run, now_s
 
-STEPS = ("watch", "open_link", "join", "adopt")
+STEPS = ("watch", "open_link", "join", "prepare")
 OTHER = "192.0.2.11/24"
 
 
@@ -80,7 +80,7 @@ async def test_an_add_that_is_cancelled_after_any_number_of_turns_leaves_nothing
         await assert_untouched(here)
 
 
-@pytest.mark.parametrize("step", ["watch", "adopt"])
+@pytest.mark.parametrize("step", ["watch", "prepare"])
 @in_virtual_time
 async def test_the_other_host_of_the_link_goes_on_when_an_add_fails(step: str) -> None:
     here = FaultyNode()
@@ -101,7 +101,7 @@ async def test_the_other_host_of_the_link_goes_on_when_an_add_fails(step: str) -
 async def test_undoing_that_hangs_does_not_keep_an_add_from_failing() -> None:
     here = FaultyNode(close_timeout_s=3)
     async with here.node as node:
-        here.faults.wrong.update(adopt=ValueError("a bug"), abandon=Hang.FOR_EVER, close_link=Hang.FOR_EVER)
+        here.faults.wrong.update(prepare=ValueError("a bug"), release=Hang.FOR_EVER, close_link=Hang.FOR_EVER)
         began_s = now_s()
         with pytest.raises(ValueError, match="a bug"):
             await node.add(config())
@@ -114,7 +114,7 @@ async def test_undoing_that_hangs_does_not_keep_an_add_from_failing() -> None:
 async def test_leaving_ends_an_add_that_hangs_and_undoes_it() -> None:
     here = FaultyNode()
     async with here.node as node:
-        here.faults.wrong["adopt"] = Hang.UNTIL_CANCELLED
+        here.faults.wrong["prepare"] = Hang.UNTIL_CANCELLED
         adding = asyncio.create_task(node.add(config()))
         await asyncio.sleep(1)
 
@@ -148,7 +148,7 @@ async def test_a_vhid_whose_host_is_still_being_removed_is_in_use() -> None:
     here = FaultyNode()
     async with here.node as node:
         web = await node.add(config())
-        here.faults.wrong["abandon"] = Hang.UNTIL_CANCELLED
+        here.faults.wrong["release"] = Hang.UNTIL_CANCELLED
         removing = asyncio.create_task(node.remove(web))
         await let_others_run()
         with pytest.raises(ConfigError, match="in use"):

@@ -58,8 +58,8 @@ def settings() -> list[tuple[str, Call, str]]:
         {"preempt": "no"},
         {"ifdown_demotion_factor": "x"},
         {"senderr_demotion_factor": 1.5},
-        {"contest_limit": -1},
-        {"contest_limit": None},
+        {"external_change_limit": -1},
+        {"external_change_limit": None},
     ]
     none: list[object] = [None, {"allow": True}, "preempt"]
     return [
@@ -174,11 +174,11 @@ async def test_a_timeout_of_a_hand_over_that_is_none_is_a_config_error(span: obj
     "arguments", [{"clean_up_s": "1"}, {"clean_up_s": 0}, {"timeout_s": "1"}, {"timeout_s": -1}, {"token": 5}], ids=str
 )
 @in_virtual_time
-async def test_a_tenure_with_wrong_arguments_is_a_config_error(arguments: dict[str, object]) -> None:
+async def test_a_mastership_with_wrong_arguments_is_a_config_error(arguments: dict[str, object]) -> None:
     async with node(MemoryBus()) as here:
         web = await here.add(config())
         with pytest.raises(ConfigError):
-            web.tenure(**arguments)  # type: ignore[arg-type]  # that is the mistake
+            web.mastership(**arguments)  # type: ignore[arg-type]  # that is the mistake
 
 
 # Other threads
@@ -194,7 +194,7 @@ PLAIN: dict[str, Call] = {
     "host.on_lost": lambda _n, h: h.on_lost(print),
     "host.remove_callback": lambda _n, h: h.remove_callback(print),
     "host.events": lambda _n, h: h.events(),
-    "host.tenure": lambda _n, h: h.tenure(),
+    "host.tenure": lambda _n, h: h.mastership(),
     "node.demote": lambda n, _h: n.demote("x", by=5),
     "node.restore": lambda n, _h: n.restore("x"),
     "node.set_settings": lambda n, _h: n.set_settings(Settings()),

@@ -476,14 +476,14 @@ def test_what_is_no_exception_is_a_failed_attempt_like_any_other(bug: BaseExcept
                 raise bug
 
     @in_virtual_time
-    async def story() -> None:
+    async def plan() -> None:
         bench = Bench(Broken())
         bench.hold(epoch=1)
         await asyncio.sleep(1)
 
         assert bench.told == [(1, Action.HOLD, name), (1, Action.HOLD, None)]
 
-    story()
+    plan()
 
 
 # The end
@@ -491,12 +491,12 @@ def test_what_is_no_exception_is_a_failed_attempt_like_any_other(bug: BaseExcept
 
 @in_virtual_time
 async def test_surrender_drops_what_was_held_and_what_was_being_dropped() -> None:
-    former = ip_interface("192.0.2.11/24")
+    previous = ip_interface("192.0.2.11/24")
     bench = Bench()
-    bench.want(HoldAddresses(KEY, 1, (*ADDRESSES, former)))
+    bench.want(HoldAddresses(KEY, 1, (*ADDRESSES, previous)))
     await let_others_run()
     bench.recorded.hanging.add(Action.DROP)
-    bench.want(HoldAddresses(KEY, 2, ADDRESSES, former=(former,)))
+    bench.want(HoldAddresses(KEY, 2, ADDRESSES, previous=(previous,)))
     await let_others_run()
     bench.recorded.hanging.clear()
     bench.shell.surrender()

@@ -9,7 +9,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from pycarp import ConfigError, Reason, State, StateChange, VirtualHost
-from pycarp.aio.listener import QUEUE_LIMIT
+from pycarp.aio.callback_queue import QUEUE_LIMIT
 from pycarp.monitors import StaticMonitor
 from pycarp.testing import Cluster
 from pycarp.transports import MemoryBus
@@ -137,7 +137,7 @@ async def test_a_callback_that_raises_does_not_delay_a_takeover(error: BaseExcep
 def test_a_callback_that_ends_the_program_ends_it_after_the_step(kind: str) -> None:
     heard: list[State] = []
 
-    async def story() -> None:
+    async def plan() -> None:
         async with node(MemoryBus()) as here:
             web = await here.add(config())
 
@@ -152,7 +152,7 @@ def test_a_callback_that_ends_the_program_ends_it_after_the_step(kind: str) -> N
             await asyncio.sleep(60)
 
     with pytest.raises(SystemExit, match="3"):
-        in_virtual_time(story)()
+        in_virtual_time(plan)()
 
     assert heard[0] is State.MASTER
 

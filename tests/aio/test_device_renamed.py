@@ -8,7 +8,7 @@ import pytest
 from pycarp import HostConfig, MacMode, Node, Reason, State
 from pycarp.actuators.netlink import NetlinkActuator
 from pycarp.monitors.netlink import NetlinkMonitor
-from pycarp.system import kernel_switches
+from pycarp.system.addresses import sysctl_files
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require
 
@@ -39,7 +39,7 @@ def host(mac: MacMode) -> HostConfig:
 
 
 def switches(link: str) -> list[str | None]:
-    return [kernel_switches.read(each.format(link)) for each in SWITCHES]
+    return [sysctl_files.read(each.format(link)) for each in SWITCHES]
 
 
 async def until_called(node: Node, name: str) -> None:
@@ -88,10 +88,10 @@ async def test_a_host_stays_on_its_interface_when_another_one_takes_the_name(our
 
 async def test_a_host_that_is_added_after_the_last_one_left_is_on_what_has_the_name_then(ours: Namespace) -> None:
     async with new_node() as node:
-        former = await node.add(host(MacMode.VIRTUAL))
+        previous = await node.add(host(MacMode.VIRTUAL))
         ours.ip("link", "set", LINK, "name", RENAMED)
         await until_called(node, RENAMED)
-        await node.remove(former)
+        await node.remove(previous)
         ours.ip("link", "add", LINK, "type", "veth", "peer", "name", "other")
         await node.add(host(MacMode.VIRTUAL))
 

@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pycarp import Loss, NodeFailedError, Reason, State, StateChange, TenureLost, UsageError, VirtualHost, outlook
+from pycarp import (
+    LossReason,
+    MastershipLost,
+    NodeFailedError,
+    Reason,
+    State,
+    StateChange,
+    UsageError,
+    VirtualHost,
+    outlook,
+)
 from tests.support.backends import Foreign, Hang
 from tests.support.faulty_nodes import FaultyNode
 from tests.support.nodes import config
@@ -170,7 +180,7 @@ async def test_an_actuator_whose_watch_returns_has_failed() -> None:
     assert "actuator.watch() ended" in str(here.node.failure)
 
 
-@pytest.mark.parametrize("call", ["prolong", "will", "beat", "drain"])
+@pytest.mark.parametrize("call", ["renew", "clean_up_plan", "beat", "drain"])
 @pytest.mark.parametrize("fault", [ValueError("a bug"), asyncio.CancelledError(), Foreign()], ids=repr)
 @in_virtual_time
 async def test_what_may_not_fail_and_does_is_a_failure_of_the_node(call: str, fault: BaseException) -> None:
@@ -200,7 +210,7 @@ async def test_it_drops_addresses_that_were_just_given_up_as_well() -> None:
     web.reconfigure(addresses=["192.0.2.10/24"])
     await let_others_run()
     here.faults.wrong.pop("drop")
-    here.faults.wrong["prolong"] = BUG
+    here.faults.wrong["renew"] = BUG
     await asyncio.sleep(5)
 
     assert here.node.failure is BUG
@@ -278,9 +288,9 @@ async def _events(web: VirtualHost) -> None:
             pass
 
 
-async def _tenure(web: VirtualHost) -> None:
+async def _mastership(web: VirtualHost) -> None:
     web.force(State.BACKUP)
-    async with web.tenure():
+    async with web.mastership():
         raise AssertionError
 
 
@@ -288,7 +298,7 @@ async def _hand_over(web: VirtualHost) -> None:
     await web.hand_over(timeout_s=3600)
 
 
-@pytest.mark.parametrize("wait", [_wait_for, _next_change, _events, _tenure, _hand_over])
+@pytest.mark.parametrize("wait", [_wait_for, _next_change, _events, _mastership, _hand_over])
 @in_virtual_time
 async def test_who_waits_gets_an_error_that_says_why(wait: Callable[[VirtualHost], Awaitable[None]]) -> None:
     here = FaultyNode(after_s=4)
@@ -300,7 +310,7 @@ async def test_who_waits_gets_an_error_that_says_why(wait: Callable[[VirtualHost
     assert now_s() == pytest.approx(4, abs=0.1)
 
 
-@pytest.mark.parametrize("wait", [_wait_for, _next_change, _events, _tenure, _hand_over])
+@pytest.mark.parametrize("wait", [_wait_for, _next_change, _events, _mastership, _hand_over])
 @in_virtual_time
 async def test_who_begins_to_wait_afterwards_gets_an_error(wait: Callable[[VirtualHost], Awaitable[None]]) -> None:
     here = FaultyNode()
@@ -327,11 +337,11 @@ async def test_a_hand_over_whose_drop_hangs_ends_with_the_error_at_once() -> Non
 async def test_a_body_that_may_run_only_while_master_is_ended() -> None:
     here = FaultyNode()
     web = await failing(here)
-    with pytest.raises(TenureLost) as caught:
-        async with web.tenure():
+    with pytest.raises(MastershipLost) as caught:
+        async with web.mastership():
             await asyncio.Event().wait()
 
-    assert (caught.value.reason, caught.value.__cause__) == (Loss.FAILED, BUG)
+    assert (caught.value.reason, caught.value.__cause__) == (LossReason.FAILED, BUG)
 
 
 @in_virtual_time
@@ -348,7 +358,7 @@ async def test_a_removal_under_way_ends_with_the_error() -> None:
 async def test_an_add_under_way_ends_with_the_error_and_is_undone() -> None:
     here = FaultyNode()
     await failing(here)
-    here.faults.wrong["adopt"] = Hang.UNTIL_CANCELLED
+    here.faults.wrong["prepare"] = Hang.UNTIL_CANCELLED
     with pytest.raises(NodeFailedError):
         await here.node.add(config(vhid=2, address=OTHER))
     await asyncio.sleep(1)
@@ -426,7 +436,7 @@ async def test_a_callback_that_fails_when_told_does_not_keep_it_from_dropping() 
 async def test_what_hangs_does_not_keep_it_from_ending(hang: Hang) -> None:
     here = FaultyNode(close_timeout_s=4)
     await failing(here)
-    calls = ("drop", "abandon", "close_link", "close transport", "close actuator", "close monitor", "close guardian")
+    calls = ("drop", "release", "close_link", "close transport", "close actuator", "close monitor", "close guardian")
     here.faults.wrong.update(dict.fromkeys(calls, hang))
     await asyncio.sleep(FAILS_AT_S - now_s() + 4.5)
     began_s = now_s()

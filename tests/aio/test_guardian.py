@@ -9,7 +9,7 @@ from pycarp import State
 from pycarp.aio.node import Node
 from pycarp.core.inputs import Action
 from pycarp.monitors.static import StaticMonitor
-from pycarp.system.deeds import Deed, Parcel, Writing
+from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket, SysctlWrite
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import HostKey, Interface, Outgoing
 from pycarp.wire import advertisement as wire
@@ -23,7 +23,7 @@ from tests.support.virtual import in_virtual_time, until_held
 class RecordingGuardian:
     """Writes down what it is told, with the time."""
 
-    armed: dict[HostKey, tuple[tuple[Deed, ...], int]] = field(default_factory=dict)
+    armed: dict[HostKey, tuple[tuple[CleanUpStep, ...], int]] = field(default_factory=dict)
     arms: list[float] = field(default_factory=list)
     beats: list[float] = field(default_factory=list)
     disarms: list[float] = field(default_factory=list)
@@ -32,9 +32,9 @@ class RecordingGuardian:
     async def start(self) -> None:
         """Nothing to start."""
 
-    def arm(self, key: HostKey, deeds: tuple[Deed, ...], limit_ns: int) -> None:
+    def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
         """Note it."""
-        self.armed[key] = (deeds, limit_ns)
+        self.armed[key] = (steps, limit_ns)
         self.arms.append(asyncio.get_running_loop().time())
 
     def beat(self, key: HostKey) -> None:
@@ -55,9 +55,9 @@ class RecordingGuardian:
 class WillingActuator(RecordingActuator):
     """One whose addresses somebody else can drop."""
 
-    def will(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[Deed, ...]:
-        """Return a deed an address."""
-        return tuple(Writing("net/test", str(address)) for address in addresses)
+    def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
+        """Return a clean-up step an address."""
+        return tuple(SysctlWrite("net/test", str(address)) for address in addresses)
 
 
 def guarded(
@@ -79,11 +79,11 @@ async def test_it_is_armed_with_what_drops_the_addresses_and_its_patience() -> N
         web = await here.add(config())
         await until_held(web)
 
-        assert guardian.armed == {web.key: ((Writing("net/test", "192.0.2.10/24"),), 1_750_000_000)}
+        assert guardian.armed == {web.key: ((SysctlWrite("net/test", "192.0.2.10/24"),), 1_750_000_000)}
 
 
 @in_virtual_time
-async def test_its_last_parcel_is_a_bow_out_that_peers_accept() -> None:
+async def test_its_last_packet_is_a_bow_out_that_peers_accept() -> None:
     guardian = RecordingGuardian()
     node = Node(
         transport=ScriptedTransport(), actuator=WillingActuator(), monitor=StaticMonitor([link(1)]), guardian=guardian
@@ -91,10 +91,10 @@ async def test_its_last_parcel_is_a_bow_out_that_peers_accept() -> None:
     async with node as here:
         web = await here.add(config())
         await until_held(web)
-        parcel = guardian.armed[web.key][0][-1]
+        prepared_packet = guardian.armed[web.key][0][-1]
 
-        assert isinstance(parcel, Parcel)
-        advert = wire.decode(parcel.octets)
+        assert isinstance(prepared_packet, PreparedPacket)
+        advert = wire.decode(prepared_packet.octets)
         assert (advert.advbase, advert.advskew) == (wire.BOW_OUT, wire.BOW_OUT)
 
 
@@ -135,8 +135,8 @@ async def test_its_bow_out_is_signed_with_the_password_of_now() -> None:
         await asyncio.sleep(0.1)
         after = guardian.armed[web.key][0][-1]
 
-        assert isinstance(before, Parcel)
-        assert isinstance(after, Parcel)
+        assert isinstance(before, PreparedPacket)
+        assert isinstance(after, PreparedPacket)
         assert wire.decode(before.octets).digest != wire.decode(after.octets).digest
 
 
@@ -153,7 +153,7 @@ class Selective(ScriptedTransport):
 @pytest.mark.parametrize("unreachable", ["192.0.2.2", "192.0.2.3"])
 def test_a_master_that_reaches_one_of_its_peers_gives_signs_of_life(unreachable: str) -> None:
     @in_virtual_time
-    async def story() -> None:
+    async def plan() -> None:
         guardian, transport = RecordingGuardian(), Selective()
         transport.unreachable = (unreachable,)
         node = Node(transport=transport, actuator="null", monitor=StaticMonitor([link(1)]), guardian=guardian)
@@ -164,7 +164,7 @@ def test_a_master_that_reaches_one_of_its_peers_gives_signs_of_life(unreachable:
 
             assert len(guardian.beats) == 1
 
-    story()
+    plan()
 
 
 @in_virtual_time

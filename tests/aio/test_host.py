@@ -65,7 +65,7 @@ async def test_six_transitions_of_one_turn_are_seen_by_every_kind_of_observer() 
 
 
 @in_virtual_time
-async def test_wait_for_resolves_with_a_reign_that_is_over_already() -> None:
+async def test_wait_for_resolves_with_a_mastership_that_is_over_already() -> None:
     async with node(MemoryBus()) as here:
         web = await here.add(config())
         waiter = asyncio.create_task(web.wait_for(State.MASTER))

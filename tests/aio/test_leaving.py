@@ -11,7 +11,7 @@ from tests.support.nodes import config
 from tests.support.virtual import in_virtual_time, let_others_run, now_s, until_held
 
 OTHER = "192.0.2.11/24"
-CALLS = ("drop", "abandon", "close_link", "close transport", "close actuator", "close monitor", "close guardian")
+CALLS = ("drop", "release", "close_link", "close transport", "close actuator", "close monitor", "close guardian")
 CLOSE_TIMEOUT_S = 4.0
 BOUND_S = CLOSE_TIMEOUT_S * 1.1 + 0.01
 
@@ -73,7 +73,7 @@ async def test_a_backend_that_fails_to_close_keeps_none_of_the_others_open(call:
     assert here.actuator.held == set()
 
 
-@pytest.mark.parametrize("call", ["abandon", "close_link"])
+@pytest.mark.parametrize("call", ["release", "close_link"])
 @pytest.mark.parametrize("error", [ValueError("a bug"), asyncio.CancelledError(), Foreign()], ids=repr)
 @in_virtual_time
 async def test_remains_that_cannot_be_released_do_not_keep_the_node_from_leaving(
@@ -87,7 +87,7 @@ async def test_remains_that_cannot_be_released_do_not_keep_the_node_from_leaving
     assert [each for each in CALLS if each not in here.faults.calls] == []
 
 
-@pytest.mark.parametrize("step", ["watch", "open_link", "join", "adopt"])
+@pytest.mark.parametrize("step", ["watch", "open_link", "join", "prepare"])
 @pytest.mark.parametrize("hang", Hang, ids=str)
 @in_virtual_time
 async def test_an_add_that_hangs_does_not_keep_the_node_from_leaving(step: str, hang: Hang) -> None:

@@ -496,7 +496,7 @@ class Poisonous:
         self.open_link = port.open_link
         self.join = port.join
         self.close_link = port.close_link
-        self.parcel = port.parcel
+        self.prepared_packet = port.prepared_packet
         self.drain = port.drain
         self.close = port.close
 

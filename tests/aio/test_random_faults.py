@@ -17,7 +17,7 @@ from tests.support.virtual import Complaints, in_virtual_time, now_s
 SEEDS = 60
 STEPS = 40
 CLOSE_TIMEOUT_S = 4.0
-CALLS = ("watch", "open_link", "join", "adopt", "hold", "drop", "abandon", "close_link", "set_up")
+CALLS = ("watch", "open_link", "join", "prepare", "hold", "drop", "release", "close_link", "set_up")
 FAULTS: tuple[BaseException | Hang, ...] = (
     OSError(5, "no"),
     ValueError("a bug"),

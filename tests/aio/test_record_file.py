@@ -15,7 +15,7 @@ from pycarp.core.inputs import DatagramReceived, Input, TimePassed
 from pycarp.errors import RecordingError
 from pycarp.monitors import StaticMonitor
 from pycarp.recording import Recorder, Replay, read, transitions
-from pycarp.system.rotated_file import RotatedFile
+from pycarp.system.files.rotated_file import RotatedFile
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
 from tests.support.actuators import RecordingActuator

@@ -102,7 +102,7 @@ async def test_a_removal_that_is_cancelled_after_any_number_of_turns_goes_on(tur
         await assert_gone(here)
 
 
-@pytest.mark.parametrize("call", ["abandon", "close_link"])
+@pytest.mark.parametrize("call", ["release", "close_link"])
 @pytest.mark.parametrize("fault", [ValueError("a bug"), asyncio.CancelledError(), Foreign(), *Hang], ids=repr)
 @in_virtual_time
 async def test_a_host_whose_remains_cannot_be_released_is_gone_all_the_same(
@@ -145,7 +145,7 @@ async def test_a_host_that_departs_is_not_listed_while_it_is_released() -> None:
     here = FaultyNode()
     async with here.node:
         web = await master(here)
-        here.faults.wrong["abandon"] = Hang.UNTIL_CANCELLED
+        here.faults.wrong["release"] = Hang.UNTIL_CANCELLED
         removing = asyncio.create_task(here.node.remove(web))
         await let_others_run()
 

@@ -231,7 +231,7 @@ class HastyLoop(VirtualTimeLoop):
 
 
 def test_a_timer_that_fires_early_is_armed_again() -> None:
-    async def story() -> None:
+    async def plan() -> None:
         bench = Bench()
         taken_over = asyncio.Event()
         bench.observer = lambda _event: taken_over.set() if bench.state is State.MASTER else None
@@ -242,7 +242,7 @@ def test_a_timer_that_fires_early_is_armed_again() -> None:
         assert bench.engine.inputs.count(TimePassed()) == 1
 
     with asyncio.Runner(loop_factory=HastyLoop) as runner:
-        runner.run(story())
+        runner.run(plan())
 
 
 @in_virtual_time

@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from pycarp.aio.listener import QUEUE_LIMIT
+from pycarp.aio.callback_queue import QUEUE_LIMIT
 from pycarp.aio.subscriptions import KEPT_EVENTS, EventLog
 from pycarp.core.events import DemotionChange, Departed, Event, EventsMissed, StateChange
 from pycarp.core.state import Reason, State
@@ -57,46 +57,46 @@ def states(events: list[Event]) -> list[State]:
 
 @in_virtual_time
 async def test_wait_for_returns_at_once_in_the_state_that_is() -> None:
-    story = Story()
-    story.enter(State.BACKUP)
+    plan = Story()
+    plan.enter(State.BACKUP)
 
-    change = await story.log.wait_for(State.BACKUP)
+    change = await plan.log.wait_for(State.BACKUP)
 
     assert (change.seq, change.new) == (1, State.BACKUP)
 
 
 @in_virtual_time
 async def test_wait_for_resolves_with_the_change_that_made_it_true_even_if_that_is_over() -> None:
-    story = Story()
-    story.enter(State.BACKUP)
-    waiter = asyncio.create_task(story.log.wait_for(State.MASTER))
+    plan = Story()
+    plan.enter(State.BACKUP)
+    waiter = asyncio.create_task(plan.log.wait_for(State.MASTER))
     await let_others_run()
 
-    story.enter(*SIX)
+    plan.enter(*SIX)
     change = await waiter
 
     assert change.seq == 2
     assert change.new is State.MASTER
-    assert story.log.last_change is not None
-    assert story.log.last_change.new is State.BACKUP
+    assert plan.log.last_change is not None
+    assert plan.log.last_change.new is State.BACKUP
 
 
 @in_virtual_time
 async def test_a_loop_of_next_change_sees_six_transitions_of_one_turn_in_order() -> None:
-    story = Story()
+    plan = Story()
     seen: list[StateChange] = []
 
     async def follow() -> None:
         after = 0
         while len(seen) < len(SIX):
-            change = await story.log.next_change(after)
+            change = await plan.log.next_change(after)
             after = change.seq
             seen.append(change)
             await asyncio.sleep(1)
 
     follower = asyncio.create_task(follow())
     await let_others_run()
-    story.enter(*SIX)
+    plan.enter(*SIX)
     await follower
 
     assert [change.new for change in seen] == list(SIX)
@@ -105,60 +105,60 @@ async def test_a_loop_of_next_change_sees_six_transitions_of_one_turn_in_order()
 
 @in_virtual_time
 async def test_next_change_passes_over_events_that_are_no_transitions() -> None:
-    story = Story()
-    story.demote(1)
-    story.enter(State.BACKUP)
-    waiter = asyncio.create_task(story.log.next_change(2))
+    plan = Story()
+    plan.demote(1)
+    plan.enter(State.BACKUP)
+    waiter = asyncio.create_task(plan.log.next_change(2))
     await let_others_run()
-    story.demote(2)
-    story.enter(State.MASTER)
+    plan.demote(2)
+    plan.enter(State.MASTER)
 
-    assert (await story.log.next_change(0)).seq == 2
+    assert (await plan.log.next_change(0)).seq == 2
     assert (await waiter).seq == 4
 
 
 @in_virtual_time
 async def test_next_change_says_so_when_events_are_no_longer_kept() -> None:
-    story = Story()
-    story.enter(*[State.MASTER, State.BACKUP] * KEPT_EVENTS)
+    plan = Story()
+    plan.enter(*[State.MASTER, State.BACKUP] * KEPT_EVENTS)
 
     with pytest.raises(UsageError, match=f"events after 1 are no longer kept; the oldest is {KEPT_EVENTS + 1}"):
-        await story.log.next_change(1)
+        await plan.log.next_change(1)
 
 
 @in_virtual_time
 async def test_a_cancelled_wait_leaves_the_other_waiters_alone() -> None:
-    story = Story()
-    impatient = asyncio.create_task(story.log.wait_for(State.MASTER))
-    patient = asyncio.create_task(story.log.wait_for(State.MASTER))
+    plan = Story()
+    impatient = asyncio.create_task(plan.log.wait_for(State.MASTER))
+    patient = asyncio.create_task(plan.log.wait_for(State.MASTER))
     await let_others_run()
     impatient.cancel()
     await let_others_run()
 
-    story.enter(State.MASTER)
+    plan.enter(State.MASTER)
 
     assert (await patient).new is State.MASTER
 
 
 @in_virtual_time
 async def test_waits_that_time_out_or_are_cancelled_leave_nothing_behind() -> None:
-    story = Story()
-    story.enter(State.BACKUP)
-    for wait in (story.log.wait_for(State.MASTER), story.log.next_change(1), story.log.departure()):
+    plan = Story()
+    plan.enter(State.BACKUP)
+    for wait in (plan.log.wait_for(State.MASTER), plan.log.next_change(1), plan.log.departure()):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await wait
 
-    assert story.log.waiting == 0
+    assert plan.log.waiting == 0
 
 
 @in_virtual_time
 async def test_who_waits_when_the_host_departs_gets_a_usage_error() -> None:
-    story = Story()
-    waiter = asyncio.create_task(story.log.wait_for(State.MASTER))
+    plan = Story()
+    waiter = asyncio.create_task(plan.log.wait_for(State.MASTER))
     await let_others_run()
 
-    story.depart()
+    plan.depart()
 
     with pytest.raises(UsageError, match="1@em0 has departed"):
         await waiter
@@ -166,23 +166,23 @@ async def test_who_waits_when_the_host_departs_gets_a_usage_error() -> None:
 
 @in_virtual_time
 async def test_who_begins_to_wait_after_the_departure_gets_a_usage_error() -> None:
-    story = Story()
-    story.depart()
+    plan = Story()
+    plan.depart()
 
     with pytest.raises(UsageError, match="has departed"):
-        await story.log.next_change(story.log.seq)
+        await plan.log.next_change(plan.log.seq)
 
 
 @in_virtual_time
 async def test_departure_returns_when_the_host_departs_and_at_once_afterwards() -> None:
-    story = Story()
-    waiter = asyncio.create_task(story.log.departure())
+    plan = Story()
+    waiter = asyncio.create_task(plan.log.departure())
     await let_others_run()
     assert not waiter.done()
 
-    story.depart()
+    plan.depart()
     await waiter
-    await story.log.departure()
+    await plan.log.departure()
 
 
 # Iterating
@@ -190,9 +190,9 @@ async def test_departure_returns_when_the_host_departs_and_at_once_afterwards() 
 
 @in_virtual_time
 async def test_a_slow_iterator_sees_six_transitions_of_one_turn_in_order() -> None:
-    story = Story()
-    async with story.log.subscribe() as events:
-        story.enter(*SIX)
+    plan = Story()
+    async with plan.log.subscribe() as events:
+        plan.enter(*SIX)
         seen = []
         for _ in SIX:
             seen.append(await anext(events))
@@ -204,11 +204,11 @@ async def test_a_slow_iterator_sees_six_transitions_of_one_turn_in_order() -> No
 
 @in_virtual_time
 async def test_the_first_item_is_the_change_that_led_to_the_current_state() -> None:
-    story = Story()
-    story.enter(State.BACKUP, State.MASTER)
-    story.demote(240)
+    plan = Story()
+    plan.enter(State.BACKUP, State.MASTER)
+    plan.demote(240)
 
-    async with story.log.subscribe() as events:
+    async with plan.log.subscribe() as events:
         first = await anext(events)
 
     assert isinstance(first, StateChange)
@@ -217,12 +217,12 @@ async def test_the_first_item_is_the_change_that_led_to_the_current_state() -> N
 
 @in_virtual_time
 async def test_nothing_is_lost_between_entering_and_iterating() -> None:
-    story = Story()
-    async with story.log.subscribe() as events:
-        story.enter(State.BACKUP)
+    plan = Story()
+    async with plan.log.subscribe() as events:
+        plan.enter(State.BACKUP)
         await asyncio.sleep(1)
-        story.demote(1)
-        story.depart()
+        plan.demote(1)
+        plan.depart()
 
         seen = [type(event) async for event in events]
 
@@ -231,8 +231,8 @@ async def test_nothing_is_lost_between_entering_and_iterating() -> None:
 
 @in_virtual_time
 async def test_iteration_ends_with_the_host() -> None:
-    story = Story()
-    async with story.log.subscribe() as events:
+    plan = Story()
+    async with plan.log.subscribe() as events:
         seen: list[Event] = []
 
         async def read() -> None:
@@ -240,7 +240,7 @@ async def test_iteration_ends_with_the_host() -> None:
 
         reader = asyncio.create_task(read())
         await let_others_run()
-        story.depart()
+        plan.depart()
         await reader
 
         assert [type(event) for event in seen] == [Departed]
@@ -248,11 +248,11 @@ async def test_iteration_ends_with_the_host() -> None:
 
 @in_virtual_time
 async def test_a_subscription_after_the_departure_tells_the_last_change_and_ends() -> None:
-    story = Story()
-    story.enter(State.BACKUP, State.INIT)
-    story.depart()
+    plan = Story()
+    plan.enter(State.BACKUP, State.INIT)
+    plan.depart()
 
-    async with story.log.subscribe() as events:
+    async with plan.log.subscribe() as events:
         seen = [event async for event in events]
 
     assert states(seen) == [State.INIT]
@@ -260,14 +260,14 @@ async def test_a_subscription_after_the_departure_tells_the_last_change_and_ends
 
 @in_virtual_time
 async def test_an_overflow_shows_as_events_missed_where_events_are_missing() -> None:
-    story = Story()
-    async with story.log.subscribe() as events:
+    plan = Story()
+    async with plan.log.subscribe() as events:
         for total in range(QUEUE_LIMIT + 3):
-            story.demote(total)
+            plan.demote(total)
         for _ in range(3):
             await anext(events)
-        story.enter(State.MASTER)
-        story.depart()
+        plan.enter(State.MASTER)
+        plan.depart()
 
         seen = [event async for event in events]
 
@@ -279,10 +279,10 @@ async def test_an_overflow_shows_as_events_missed_where_events_are_missing() -> 
 
 @in_virtual_time
 async def test_an_overflow_shows_even_when_no_event_follows() -> None:
-    story = Story()
-    async with story.log.subscribe() as events:
+    plan = Story()
+    async with plan.log.subscribe() as events:
         for total in range(QUEUE_LIMIT + 3):
-            story.demote(total)
+            plan.demote(total)
         for _ in range(QUEUE_LIMIT):
             await anext(events)
 
@@ -295,11 +295,11 @@ async def test_an_overflow_shows_even_when_no_event_follows() -> None:
 
 @in_virtual_time
 async def test_a_departure_that_is_missed_shows_as_events_missed_before_the_end() -> None:
-    story = Story()
-    async with story.log.subscribe() as events:
+    plan = Story()
+    async with plan.log.subscribe() as events:
         for total in range(QUEUE_LIMIT):
-            story.demote(total)
-        story.depart()
+            plan.demote(total)
+        plan.depart()
 
         seen = [event async for event in events]
 
@@ -309,11 +309,11 @@ async def test_a_departure_that_is_missed_shows_as_events_missed_before_the_end(
 
 @in_virtual_time
 async def test_a_cancelled_subscription_gives_what_is_queued_and_ends() -> None:
-    story = Story()
-    async with story.log.subscribe() as events:
-        story.enter(State.BACKUP, State.MASTER)
+    plan = Story()
+    async with plan.log.subscribe() as events:
+        plan.enter(State.BACKUP, State.MASTER)
         events.cancel()
-        story.enter(State.BACKUP)
+        plan.enter(State.BACKUP)
 
         seen = [event async for event in events]
 
@@ -325,18 +325,18 @@ async def test_a_cancelled_subscription_gives_what_is_queued_and_ends() -> None:
 
 @in_virtual_time
 async def test_a_plain_callback_sees_six_transitions_within_the_turn() -> None:
-    story = Story()
+    plan = Story()
     seen: list[StateChange] = []
-    story.log.add_callback(seen.append, anything)
+    plan.log.add_callback(seen.append, anything)
 
-    story.enter(*SIX)
+    plan.enter(*SIX)
 
     assert states(list(seen)) == list(SIX)
 
 
 @in_virtual_time
 async def test_a_coroutine_callback_sees_six_transitions_in_order_and_never_overlaps() -> None:
-    story = Story()
+    plan = Story()
     seen: list[str] = []
 
     async def slowly(change: StateChange) -> None:
@@ -344,26 +344,26 @@ async def test_a_coroutine_callback_sees_six_transitions_in_order_and_never_over
         await asyncio.sleep(1)
         seen.append(f"{change.seq} ends")
 
-    story.log.add_callback(slowly, anything)
-    story.enter(*SIX)
-    await story.log.close(60)
+    plan.log.add_callback(slowly, anything)
+    plan.enter(*SIX)
+    await plan.log.close(60)
 
     assert seen == [f"{seq} {what}" for seq in range(1, 7) for what in ("begins", "ends")]
 
 
 @in_virtual_time
 async def test_a_callback_for_one_state_hears_of_no_other() -> None:
-    story = Story()
+    plan = Story()
     plain: list[State] = []
     spun: list[State] = []
 
     async def spin(change: StateChange) -> None:
         spun.append(change.new)
 
-    story.log.add_callback(lambda change: plain.append(change.new), lambda change: change.new is State.MASTER)
-    story.log.add_callback(spin, lambda change: change.new is State.BACKUP)
-    story.enter(*SIX)
-    await story.log.close(1)
+    plan.log.add_callback(lambda change: plain.append(change.new), lambda change: change.new is State.MASTER)
+    plan.log.add_callback(spin, lambda change: change.new is State.BACKUP)
+    plan.enter(*SIX)
+    await plan.log.close(1)
 
     assert plain == [State.MASTER] * 3
     assert spun == [State.BACKUP] * 3
@@ -371,22 +371,22 @@ async def test_a_callback_for_one_state_hears_of_no_other() -> None:
 
 @in_virtual_time
 async def test_a_partial_of_a_coroutine_function_is_a_coroutine_callback() -> None:
-    story = Story()
+    plan = Story()
     seen: list[tuple[str, State]] = []
 
     async def remember(name: str, change: StateChange) -> None:
         seen.append((name, change.new))
 
-    story.log.add_callback(functools.partial(remember, "web"), anything)
-    story.enter(State.MASTER)
-    await story.log.close(1)
+    plan.log.add_callback(functools.partial(remember, "web"), anything)
+    plan.enter(State.MASTER)
+    await plan.log.close(1)
 
     assert seen == [("web", State.MASTER)]
 
 
 @in_virtual_time
 async def test_a_raising_callback_reaches_the_exception_handler_and_disturbs_nobody() -> None:
-    story = Story()
+    plan = Story()
     complaints = Complaints()
     seen: list[State] = []
 
@@ -396,11 +396,11 @@ async def test_a_raising_callback_reaches_the_exception_handler_and_disturbs_nob
     async def fail_later(_change: StateChange) -> None:
         raise LookupError("coroutine")
 
-    story.log.add_callback(fail, anything)
-    story.log.add_callback(fail_later, anything)
-    story.log.add_callback(lambda change: seen.append(change.new), anything)
-    story.enter(State.BACKUP, State.MASTER)
-    await story.log.close(1)
+    plan.log.add_callback(fail, anything)
+    plan.log.add_callback(fail_later, anything)
+    plan.log.add_callback(lambda change: seen.append(change.new), anything)
+    plan.enter(State.BACKUP, State.MASTER)
+    await plan.log.close(1)
 
     assert seen == [State.BACKUP, State.MASTER]
     assert [str(each) for each in complaints.exceptions] == ["plain", "plain", "coroutine", "coroutine"]
@@ -408,16 +408,16 @@ async def test_a_raising_callback_reaches_the_exception_handler_and_disturbs_nob
 
 @in_virtual_time
 async def test_a_removed_callback_is_not_called_any_more() -> None:
-    story = Story()
+    plan = Story()
     seen: list[State] = []
 
     def remember(change: StateChange) -> None:
         seen.append(change.new)
 
-    story.log.add_callback(remember, anything)
-    story.enter(State.BACKUP)
-    story.log.remove_callback(remember)
-    story.enter(State.MASTER)
+    plan.log.add_callback(remember, anything)
+    plan.enter(State.BACKUP)
+    plan.log.remove_callback(remember)
+    plan.enter(State.MASTER)
 
     assert seen == [State.BACKUP]
 
@@ -431,18 +431,18 @@ async def test_a_method_can_be_removed_as_well() -> None:
         def hear(self, change: StateChange) -> None:
             self.seen.append(change.new)
 
-    story = Story()
+    plan = Story()
     observer = Observer()
-    story.log.add_callback(observer.hear, anything)
-    story.log.remove_callback(observer.hear)
-    story.enter(State.BACKUP)
+    plan.log.add_callback(observer.hear, anything)
+    plan.log.remove_callback(observer.hear)
+    plan.enter(State.BACKUP)
 
     assert observer.seen == []
 
 
 @in_virtual_time
 async def test_a_removed_coroutine_callback_is_cancelled() -> None:
-    story = Story()
+    plan = Story()
     seen: list[str] = []
 
     async def hang(_change: StateChange) -> None:
@@ -451,10 +451,10 @@ async def test_a_removed_coroutine_callback_is_cancelled() -> None:
         finally:
             seen.append("cancelled")
 
-    story.log.add_callback(hang, anything)
-    story.enter(State.BACKUP)
+    plan.log.add_callback(hang, anything)
+    plan.enter(State.BACKUP)
     await let_others_run()
-    story.log.remove_callback(hang)
+    plan.log.remove_callback(hang)
     await let_others_run()
 
     assert seen == ["cancelled"]
@@ -462,44 +462,44 @@ async def test_a_removed_coroutine_callback_is_cancelled() -> None:
 
 @in_virtual_time
 async def test_a_callback_may_remove_itself() -> None:
-    story = Story()
+    plan = Story()
     seen: list[State] = []
 
     def once(change: StateChange) -> None:
         seen.append(change.new)
-        story.log.remove_callback(once)
+        plan.log.remove_callback(once)
 
-    story.log.add_callback(once, anything)
-    story.log.add_callback(lambda change: seen.append(change.new), anything)
-    story.enter(State.BACKUP, State.MASTER)
+    plan.log.add_callback(once, anything)
+    plan.log.add_callback(lambda change: seen.append(change.new), anything)
+    plan.enter(State.BACKUP, State.MASTER)
 
     assert seen == [State.BACKUP, State.BACKUP, State.MASTER]
 
 
 @in_virtual_time
 async def test_a_callback_for_a_host_that_has_departed_is_a_usage_error() -> None:
-    story = Story()
-    story.depart()
+    plan = Story()
+    plan.depart()
 
     async def never(_change: StateChange) -> None:
         raise AssertionError
 
     with pytest.raises(UsageError, match="has departed"):
-        story.log.add_callback(never, anything)
+        plan.log.add_callback(never, anything)
 
 
 @in_virtual_time
 async def test_closing_lets_coroutine_callbacks_finish_what_they_were_given() -> None:
-    story = Story()
+    plan = Story()
     seen: list[State] = []
 
     async def slowly(change: StateChange) -> None:
         await asyncio.sleep(1)
         seen.append(change.new)
 
-    story.log.add_callback(slowly, anything)
-    story.enter(State.BACKUP, State.MASTER)
-    await story.log.close(5)
+    plan.log.add_callback(slowly, anything)
+    plan.enter(State.BACKUP, State.MASTER)
+    await plan.log.close(5)
 
     assert seen == [State.BACKUP, State.MASTER]
     assert now_s() == pytest.approx(2, abs=0.01)
@@ -507,22 +507,22 @@ async def test_closing_lets_coroutine_callbacks_finish_what_they_were_given() ->
 
 @in_virtual_time
 async def test_closing_waits_no_longer_than_it_was_told_however_many_callbacks_hang() -> None:
-    story = Story()
+    plan = Story()
 
     async def hang(_change: StateChange) -> None:
         await asyncio.Event().wait()
 
     for _ in range(3):
-        story.log.add_callback(hang, anything)
-    story.enter(State.BACKUP)
-    await story.log.close(5)
+        plan.log.add_callback(hang, anything)
+    plan.enter(State.BACKUP)
+    await plan.log.close(5)
 
     assert now_s() == pytest.approx(5, abs=0.01)
 
 
 @in_virtual_time
 async def test_callbacks_that_hang_are_cancelled_after_the_departure_though_nobody_closes_the_log() -> None:
-    story = Story()
+    plan = Story()
     cancelled_at_s: list[float] = []
 
     async def hang(_change: StateChange) -> None:
@@ -531,9 +531,9 @@ async def test_callbacks_that_hang_are_cancelled_after_the_departure_though_nobo
         finally:
             cancelled_at_s.append(now_s())
 
-    story.log.add_callback(hang, anything)
-    story.enter(State.BACKUP)
-    story.depart()
+    plan.log.add_callback(hang, anything)
+    plan.enter(State.BACKUP)
+    plan.depart()
     await asyncio.sleep(60)
 
     assert cancelled_at_s == [pytest.approx(5, abs=0.01)]
@@ -541,15 +541,15 @@ async def test_callbacks_that_hang_are_cancelled_after_the_departure_though_nobo
 
 @in_virtual_time
 async def test_a_coroutine_callback_may_close_the_log_without_waiting_for_itself() -> None:
-    story = Story()
+    plan = Story()
     closed_at_s: list[float] = []
 
     async def close(_change: StateChange) -> None:
-        await story.log.close(5)
+        await plan.log.close(5)
         closed_at_s.append(now_s())
 
-    story.log.add_callback(close, anything)
-    story.enter(State.BACKUP)
+    plan.log.add_callback(close, anything)
+    plan.enter(State.BACKUP)
     await asyncio.sleep(60)
 
     assert closed_at_s == [pytest.approx(0, abs=0.01)]
@@ -557,14 +557,14 @@ async def test_a_coroutine_callback_may_close_the_log_without_waiting_for_itself
 
 @in_virtual_time
 async def test_a_coroutine_callback_that_falls_behind_is_reported() -> None:
-    story = Story()
+    plan = Story()
     complaints = Complaints()
 
     async def hang(_change: StateChange) -> None:
         await asyncio.Event().wait()
 
-    story.log.add_callback(hang, anything)
-    story.enter(*[State.MASTER, State.BACKUP] * (QUEUE_LIMIT // 2 + 1))
-    await story.log.close(1)
+    plan.log.add_callback(hang, anything)
+    plan.enter(*[State.MASTER, State.BACKUP] * (QUEUE_LIMIT // 2 + 1))
+    await plan.log.close(1)
 
     assert [type(each) for each in complaints.exceptions] == [asyncio.QueueFull, asyncio.QueueFull]

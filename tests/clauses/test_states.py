@@ -326,7 +326,7 @@ def test_the_interval_is_advbase_and_advskew(dialect: Dialect, advbase: int, adv
     assert (transmitted(early), len(transmitted(on_time))) == ([], 1)
 
 
-def test_the_first_interval_of_a_reign_is_the_demoted_one_too() -> None:
+def test_the_first_interval_of_a_mastership_is_the_demoted_one_too() -> None:
     """carp.md 5.2: FreeBSD arms with the raw skew on entry and with the demoted one after each send.
 
     Deviation: first-interval-is-demoted.

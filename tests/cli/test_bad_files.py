@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pycarp.cli import cli
-from pycarp.system import bounded_read
+from pycarp.system.files import bounded_read
 
 CAPTURE = str(Path(__file__).parents[1] / "vectors" / "netbsd" / "01-basic.pcap")
 UCARP = ("--interface=lo", "--srcip=127.0.0.1", "--vhid=1", "--addr=10.9.9.9")
@@ -22,7 +22,7 @@ READERS = {
     "run": ("run", "FILE"),
     "plan": ("plan", "FILE", "--control", "/nonexistent/FILE"),
     "simulate": ("simulate", "FILE"),
-    "simulate --story": ("simulate", "--story", "FILE"),
+    "simulate --plan": ("simulate", "--plan", "FILE"),
     "decode": ("decode", "FILE"),
     "decode --password-file": ("decode", CAPTURE, "--address", "192.168.1.50", "--password-file", "FILE"),
     "replay": ("replay", "FILE"),

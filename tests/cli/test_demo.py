@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from pycarp.cli.demo import play
-from pycarp.cli.stage import Stage
+from pycarp.cli.live_display import LiveDisplay
 from pycarp.core.state import State
 from pycarp.testing import run
 
@@ -29,8 +29,8 @@ class Shown(NamedTuple):
 @pytest.fixture(scope="module")
 def shown() -> Shown:
     output = io.StringIO()
-    with Stage(Console(file=output)) as stage:
-        run(play(stage))
+    with LiveDisplay(Console(file=output)) as display:
+        run(play(display))
     text, _title, table = output.getvalue().partition("what happened when")
     lines = text.splitlines()
     found = [match for line in lines if (match := LINE.fullmatch(line))]
@@ -99,8 +99,8 @@ def last_table(output: str) -> list[list[str]]:
 
 def test_a_terminal_keeps_a_table_of_who_answers() -> None:
     output = io.StringIO()
-    with Stage(Console(file=output, force_terminal=True, width=120)) as stage:
-        run(play(stage))
+    with LiveDisplay(Console(file=output, force_terminal=True, width=120)) as display:
+        run(play(display))
 
     assert last_table(output.getvalue()) == [
         ["hosta", "MASTER", "-"],
@@ -111,18 +111,18 @@ def test_a_terminal_keeps_a_table_of_who_answers() -> None:
 
 def test_a_machine_that_died_is_shown_as_dead() -> None:
     output = io.StringIO()
-    with Stage(Console(file=output, force_terminal=True, width=120)) as stage:
-        stage.state("hosta", "192.168.1.50", State.MASTER)
-        stage.state("hosta", "192.168.1.50", None)
+    with LiveDisplay(Console(file=output, force_terminal=True, width=120)) as display:
+        display.state("hosta", "192.168.1.50", State.MASTER)
+        display.state("hosta", "192.168.1.50", None)
 
     assert last_table(output.getvalue()) == [["hosta", "dead"]]
 
 
 def test_a_pipe_is_shown_lines_alone() -> None:
     output = io.StringIO()
-    with Stage(Console(file=output)) as stage:
-        stage.state("hosta", "192.168.1.50", State.MASTER)
-        stage.line(1.5, "hosta [bold]dies[/bold]")
+    with LiveDisplay(Console(file=output)) as display:
+        display.state("hosta", "192.168.1.50", State.MASTER)
+        display.line(1.5, "hosta [bold]dies[/bold]")
 
     assert output.getvalue() == "  1.500 s  hosta dies\n"
 

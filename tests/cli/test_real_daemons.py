@@ -58,7 +58,7 @@ def counters(daemon: Pycarp) -> dict[str, int]:
     return found
 
 
-def test_the_commands_tell_the_same_story(two: Two) -> None:
+def test_the_commands_tell_the_same_plan(two: Two) -> None:
     status = pycarp(two.b, "status").splitlines()
     shown = pycarp(two.b, "ifconfig", "carp0").splitlines()
     first = counters(two.a)

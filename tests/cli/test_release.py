@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 
 from pycarp.cli import cli
 from pycarp.cli.release import as_object, render
-from pycarp.system.journal import Device, Journal, Shared, Sysctl
-from pycarp.system.leftovers import Failed, Held, Report, Spared, Undone
-from tests.support.leftovers import leave, state_of
+from pycarp.system.recovery.dead_daemons import Failed, Held, Report, Spared, Undone
+from pycarp.system.recovery.journal import Device, Journal, Shared, Sysctl
 from tests.support.namespaces import Namespace, joined_namespaces
+from tests.support.recovery import leave, state_of
 from tests.support.system import require
 
 DEVICE = Device("carp0", "eth0", "00:00:5e:00:01:07")
@@ -94,7 +94,7 @@ def test_what_cannot_be_undone_is_an_error_that_names_it(tmp_path: Path) -> None
     with journal.path.open("a") as file:
         file.write("garbage\n")
     journal.record(DEVICE)
-    journal.strike(DEVICE)
+    journal.injected(DEVICE)
     journal.record(SWITCH)
     journal.end()
 

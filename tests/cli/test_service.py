@@ -103,7 +103,7 @@ def test_a_credential_that_nobody_hands_over_is_named(config: Path) -> None:
     assert "password_credential" in result.stderr + result.stdout or "credential" in result.stderr
 
 
-def test_a_variable_that_the_service_will_not_have_is_warned_about(
+def test_a_variable_that_the_service_plan_not_have_is_warned_about(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config.write_text(CONFIG.replace('password = "hunter2"', 'password_env = "CARP0_PASSWORD"'))

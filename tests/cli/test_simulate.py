@@ -14,17 +14,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pycarp.cli import cli
-from pycarp.cli.simulate import faults as strikes
-from pycarp.cli.simulate.crew import Crew
+from pycarp.cli.simulate import faults as injected_faults
 from pycarp.cli.simulate.plot import plain, plot
-from pycarp.cli.simulate.report import Report, StoryReport
+from pycarp.cli.simulate.report import PlanReport, Report
+from pycarp.cli.simulate.worker_pool import WorkerPool
 from pycarp.errors import UsageError
-from pycarp.sim.experiments import CALM, Ordeal, Strike, StrikeTrial
-from pycarp.sim.simulation import simulate as simulate_story
-from pycarp.sim.story import Fault, Incident, Story
+from pycarp.sim.faults.experiments import CALM, FaultTrial, InjectedFault, RecurringFault
+from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident
+from pycarp.sim.simulation import simulate as simulate_plan
 from pycarp.vocabulary import NS_PER_S, HostKey
-from tests.support.casts import LINK, cast_of
 from tests.support.daemons import children
+from tests.support.topologies import LINK, topology_of
 
 THREE_HOSTS = Path(__file__).parents[1] / "scenarios" / "three-hosts"
 FILES = [str(THREE_HOSTS / f"{name}.rc.conf") for name in ("hosta", "hostb", "provider")]
@@ -34,7 +34,7 @@ QUICK = ("--seeds", "3", "--hours", "0.02", "--jobs", "1")
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep stories that nobody expects out of the repository."""
+    """Keep plans that nobody expects out of the repository."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -52,11 +52,11 @@ def report() -> Report:
 
 @pytest.fixture(scope="module")
 def deaf(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
-    """What is said of two machines of which one has a typing error in its password, and the story that is kept."""
+    """What is said of two machines of which one has a typing error in its password, and the plan that is kept."""
     folder = tmp_path_factory.mktemp("deaf")
     text = (THREE_HOSTS / "provider.rc.conf").read_text()
     (folder / "provider.rc.conf").write_text(text.replace("pass testpass 192.168.1.50", "pass tsetpass 192.168.1.50"))
-    kept = folder / "story.json"
+    kept = folder / "plan.json"
     words = (FILES[0], str(folder / "provider.rc.conf"), *QUICK, "--faults", "power", "--keep", str(kept))
     return simulate(*words), kept
 
@@ -92,7 +92,7 @@ def test_heavy_losses_make_false_takeovers(report: Report) -> None:
 
 def test_nothing_is_found_where_all_is_well(report: Report) -> None:
     assert report.findings == []
-    assert report.promises.kept == report.promises.stories > 6
+    assert report.promises.kept == report.promises.plans > 6
 
 
 def test_the_same_command_prints_the_same() -> None:
@@ -118,7 +118,7 @@ def test_people_read_tables_and_a_plot() -> None:
 
     assert re.search(r"^power +2\.391-3\.391 s +\S+ s +3\.\d+ s .* provider *$", told, re.MULTILINE)
     assert re.search(r"^calm +0\.02 +0 +< 3600 ", told, re.MULTILINE)
-    assert "Promises: all kept in 12 of 12 simulated stories." in told
+    assert "Promises: all kept in 12 of 12 simulated plans." in told
     assert re.search(r"^hosta +█+ +░+$", told, re.MULTILINE)
     assert max(map(len, told.splitlines())) <= 100
 
@@ -149,16 +149,16 @@ def test_switches_hold_for_all_machines() -> None:
     assert takes_over == [0, 3]
 
 
-def test_the_fastest_pace_is_the_first_without_false_takeovers() -> None:
+def test_the_fastest_advbase_is_the_first_without_false_takeovers() -> None:
     result = simulate(*FILES, "--seeds", "1", "--hours", "0.2", "--fastest", "--faults", "power,stalls=1s", "--json")
     found = json.loads(result.stdout)["fastest"]
-    names = [(each["advbase"], each["advskew_step"]) for each in found["paces"]]
-    flaps = [sum(row["false_takeovers"] for row in each["watched"]) for each in found["paces"]]
+    names = [(each["advbase"], each["advskew_step"]) for each in found["advbases"]]
+    flaps = [sum(row["false_takeovers"] for row in each["watched"]) for each in found["advbases"]]
 
     assert names == [(0, 10), (0, 25), (0, 60), (1, None), (2, None), (3, None), (5, None), (10, None)]
     assert flaps[0] > 0
     assert found["fastest"] == next(
-        index for index, each in enumerate(found["paces"]) if not flaps[index] and not each["broken"]
+        index for index, each in enumerate(found["advbases"]) if not flaps[index] and not each["broken"]
     )
 
 
@@ -174,7 +174,7 @@ def test_hosts_that_cannot_hear_each_other_are_told_of_first(deaf: tuple[Result,
     assert "tsetpass" not in result.output
 
 
-def test_a_broken_promise_ends_with_the_shortest_story_of_it(deaf: tuple[Result, Path]) -> None:
+def test_a_broken_promise_ends_with_the_shortest_plan_of_it(deaf: tuple[Result, Path]) -> None:
     result, kept = deaf
 
     assert result.exit_code == 1
@@ -183,9 +183,9 @@ def test_a_broken_promise_ends_with_the_shortest_story_of_it(deaf: tuple[Result,
     assert "pass" not in kept.read_text()
 
 
-def test_a_kept_story_can_be_played_again(deaf: tuple[Result, Path]) -> None:
-    result = simulate("--story", str(deaf[1]), "--json")
-    found = msgspec.json.decode(result.stdout, type=StoryReport)
+def test_a_kept_plan_can_be_played_again(deaf: tuple[Result, Path]) -> None:
+    result = simulate("--plan", str(deaf[1]), "--json")
+    found = msgspec.json.decode(result.stdout, type=PlanReport)
 
     assert result.exit_code == 1
     assert found.violations[0].machine == "provider"
@@ -193,21 +193,21 @@ def test_a_kept_story_can_be_played_again(deaf: tuple[Result, Path]) -> None:
     assert any(line.startswith("hosta") for line in found.plot)
 
 
-def test_people_see_a_kept_story_as_lines_and_a_plot(deaf: tuple[Result, Path]) -> None:
-    told = simulate("--story", str(deaf[1])).stdout
+def test_people_see_a_kept_plan_as_lines_and_a_plot(deaf: tuple[Result, Path]) -> None:
+    told = simulate("--plan", str(deaf[1])).stdout
 
     assert "3.000 hosta BACKUP -> MASTER master timed out" in told
     assert "BROKEN" in told.splitlines()[-1]
 
 
-def test_a_story_that_cannot_be_kept_is_still_told(deaf: tuple[Result, Path], tmp_path: Path) -> None:
+def test_a_plan_that_cannot_be_kept_is_still_told(deaf: tuple[Result, Path], tmp_path: Path) -> None:
     files = (FILES[0], str(deaf[1].parent / "provider.rc.conf"))
     words = ("--seeds", "1", "--hours", "0.01", "--jobs", "1", "--faults", "power")
-    result = simulate(*files, *words, "--keep", str(tmp_path / "nowhere" / "story.json"))
+    result = simulate(*files, *words, "--keep", str(tmp_path / "nowhere" / "plan.json"))
 
     assert result.exit_code == 1
-    assert "cannot write the story to" in result.stderr
-    assert "The shortest story of it" in result.stdout
+    assert "cannot write the plan to" in result.stderr
+    assert "The shortest plan of it" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -223,9 +223,9 @@ def test_a_story_that_cannot_be_kept_is_still_told(deaf: tuple[Result, Path], tm
         ([*FILES, "--faults", ","], "--faults names none"),
         ([*FILES, "--hours", "nan"], "nan is outside 0.01-"),
         ([*FILES, "--svg", "/nowhere/plot.svg"], "there is no folder /nowhere"),
-        ([*FILES, "--story", "x.json"], "a story has its own machines"),
-        (["--story", "/nowhere/x.json"], "cannot read /nowhere/x.json"),
-        (["--story", FILES[0]], "no story of a simulation"),
+        ([*FILES, "--plan", "x.json"], "a plan has its own machines"),
+        (["--plan", "/nowhere/x.json"], "cannot read /nowhere/x.json"),
+        (["--plan", FILES[0]], "no plan of a simulation"),
     ],
 )
 def test_mistakes_are_one_line_and_a_code(words: list[str], complaint: str) -> None:
@@ -252,23 +252,26 @@ def test_mistakes_are_one_line_and_a_code(words: list[str], complaint: str) -> N
 )
 def test_amounts_have_bounds(words: str) -> None:
     with pytest.raises(UsageError, match="--faults"):
-        strikes.parse(words)
+        injected_faults.parse(words)
 
 
-def test_faults_are_strikes_and_circumstances() -> None:
-    found = strikes.parse("stop=3s,loss=20%+delay=50ms,stalls=500ms")
+def test_faults_are_faults_and_circumstances() -> None:
+    found = injected_faults.parse("stop=3s,loss=20%+delay=50ms,stalls=500ms")
 
-    assert found.strikes == (Strike(fault=Fault.STOP, span_ns=3 * NS_PER_S),)
+    assert found.injected_faults == (InjectedFault(fault=Fault.STOP, span_ns=3 * NS_PER_S),)
     assert [each.name for each in found.conditions] == ["loss 20% + delay 50ms", "stalls 500ms"]
-    assert found.conditions[0].ordeals == (Ordeal(fault=Fault.LOSS, amount=0.2), Ordeal(fault=Fault.DELAY, amount=0.05))
+    assert found.conditions[0].recurring_faults == (
+        RecurringFault(fault=Fault.LOSS, amount=0.2),
+        RecurringFault(fault=Fault.DELAY, amount=0.05),
+    )
     assert found.surroundings == (found.conditions[0], CALM)
-    assert found.of_stories == (Fault.STOP, Fault.LOSS, Fault.DELAY)
+    assert found.of_plans == (Fault.STOP, Fault.LOSS, Fault.DELAY)
 
 
 def test_help_names_every_fault() -> None:
     told = simulate("--help").stdout
 
-    assert [word for word, _meaning in strikes.table() if f"\n    {word} " not in told] == []
+    assert [word for word, _meaning in injected_faults.table() if f"\n    {word} " not in told] == []
 
 
 class _Impatient:
@@ -282,13 +285,13 @@ class _Impatient:
 
 
 def test_what_the_user_interrupts_is_told_as_far_as_it_is_known() -> None:
-    trial = StrikeTrial(members=cast_of(2), key=HostKey(LINK, 1), strike=Strike(fault=Fault.POWER), seed=0)
-    crew = Crew(jobs=1)
-    results = crew.work([_Impatient(), trial])  # type: ignore[list-item]  # it has what a trial has
+    trial = FaultTrial(members=topology_of(2), key=HostKey(LINK, 1), injected=InjectedFault(fault=Fault.POWER), seed=0)
+    pool = WorkerPool(jobs=1)
+    results = pool.work([_Impatient(), trial])  # type: ignore[list-item]  # it has what a trial has
 
-    assert crew.is_interrupted
+    assert pool.is_interrupted
     assert [each is None for each in results] == [True, False]
-    assert not Crew(jobs=1).is_interrupted
+    assert not WorkerPool(jobs=1).is_interrupted
 
 
 def running_simulation(folder: Path) -> "subprocess.Popen[str]":
@@ -344,11 +347,11 @@ def test_a_process_that_is_killed_is_told_with_the_way_out(tmp_path: Path) -> No
 
 
 def test_a_plot_shows_who_is_master_and_what_went_wrong() -> None:
-    blow = Incident(at_ns=10 * NS_PER_S, fault=Fault.POWER, node="a", span_ns=8 * NS_PER_S)
+    incident = Incident(at_ns=10 * NS_PER_S, fault=Fault.POWER, node="a", span_ns=8 * NS_PER_S)
     stop = Incident(at_ns=20 * NS_PER_S, fault=Fault.STOP, node="b", span_ns=6 * NS_PER_S)
-    story = Story(seed=1, members=cast_of(2), incidents=(blow, stop), until_ns=30 * NS_PER_S)
+    plan = FaultPlan(seed=1, members=topology_of(2), incidents=(incident, stop), until_ns=30 * NS_PER_S)
 
-    assert plain(plot(simulate_story(story), width=60)) == [
+    assert plain(plot(simulate_plan(plan), width=60)) == [
         "a ░░░░░░██████████████                ░░░░░░██████████████████",
         "b ░░░░░░░░░░░░░░░░░░░░░░░░░███████████████▒▒▒▒▒▒▒▒▒▒▒▒░░░░░░░░",
         "  +---------+---------+---------+---------+---------+---------",
@@ -360,11 +363,11 @@ def test_a_plot_shows_who_is_master_and_what_went_wrong() -> None:
     ]
 
 
-def test_a_part_of_a_story_has_the_times_of_the_part() -> None:
-    blow = Incident(at_ns=10 * NS_PER_S, fault=Fault.POWER, node="a", span_ns=8 * NS_PER_S)
-    story = Story(seed=1, members=cast_of(2), incidents=(blow,), until_ns=30 * NS_PER_S)
+def test_a_part_of_a_plan_has_the_times_of_the_part() -> None:
+    incident = Incident(at_ns=10 * NS_PER_S, fault=Fault.POWER, node="a", span_ns=8 * NS_PER_S)
+    plan = FaultPlan(seed=1, members=topology_of(2), incidents=(incident,), until_ns=30 * NS_PER_S)
 
-    lines = plain(plot(simulate_story(story), width=40, from_ns=11 * NS_PER_S, to_ns=21 * NS_PER_S))
+    lines = plain(plot(simulate_plan(plan), width=40, from_ns=11 * NS_PER_S, to_ns=21 * NS_PER_S))
 
     assert [line for line in lines if line.startswith("      12 s")] == ["      12 s    14 s    16 s    18 s    20 s"]
     assert [line for line in lines if "+" in line] == ["  ----+-------+-------+-------+-------+---"]
@@ -389,7 +392,7 @@ def _names(kind: type[msgspec.Struct]) -> list[str]:
 
 def test_the_page_names_every_key() -> None:
     page, schema = PAGE.read_text(), msgspec.json.schema(Report)
-    keys = {key for table in schema["$defs"].values() for key in table["properties"]} | set(_names(StoryReport))
+    keys = {key for table in schema["$defs"].values() for key in table["properties"]} | set(_names(PlanReport))
 
     assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
 
@@ -397,4 +400,4 @@ def test_the_page_names_every_key() -> None:
 def test_the_page_names_every_fault() -> None:
     page = PAGE.read_text()
 
-    assert [word for word, _meaning in strikes.table() if f"`{word.partition('=')[0]}" not in page] == []
+    assert [word for word, _meaning in injected_faults.table() if f"`{word.partition('=')[0]}" not in page] == []

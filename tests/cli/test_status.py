@@ -65,7 +65,7 @@ def test_ages_are_told_in_two_units_at_most(tmp_path: Path, s_ago: float, words:
 
 def test_what_is_remarkable_follows_below_the_table(tmp_path: Path) -> None:
     host = host_of(
-        whereabouts="carp0 (virtual MAC: 192.168.1.1 answers)",
+        location="carp0 (virtual MAC: 192.168.1.1 answers)",
         demotion=[cause_of("interface fxp0 is down", 240), cause_of("handed over", 50)],
         rejected=7,
         contested=3,
@@ -93,11 +93,11 @@ def test_what_is_missing_and_why_addresses_could_not_be_held_is_told(tmp_path: P
     "place",
     [
         host_of,
-        lambda text: host_of(whereabouts=text),
+        lambda text: host_of(location=text),
         lambda text: host_of(demotion=[cause_of(text, 1)]),
         lambda text: host_of(last_change=change_of(1, text)),
     ],
-    ids=["name", "whereabouts", "cause", "explanation"],
+    ids=["name", "location", "cause", "explanation"],
 )
 def test_brackets_are_never_taken_for_markup(tmp_path: Path, place: Callable[[str], HostStatus]) -> None:
     """Rich raises an error for ``[/x]``, and swallows ``[red]``."""

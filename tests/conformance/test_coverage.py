@@ -15,7 +15,7 @@ from pycarp.core.inputs import Input, PacketFilterFailed, PacketsRead
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.statistics import DropReason, Statistic
 from pycarp.dialects import ALL, Dialect
-from pycarp.sim.world import Happening
+from pycarp.sim.scenario.world import WorldRecord
 from tests.support.scenarios import ROOT, SCENARIOS, played
 
 NOT_OF_THE_CORE: dict[type[Event], str] = {
@@ -32,12 +32,12 @@ NEVER_COUNTED = {
 }
 
 
-def happenings() -> Iterator[Happening]:
-    return chain.from_iterable(played(path).happenings for path in SCENARIOS)
+def records() -> Iterator[WorldRecord]:
+    return chain.from_iterable(played(path).records for path in SCENARIOS)
 
 
 def effects() -> Iterator[Effect]:
-    return chain.from_iterable(happening.effects for happening in happenings())
+    return chain.from_iterable(record.effects for record in records())
 
 
 def events() -> list[Event]:
@@ -77,7 +77,7 @@ def test_every_effect_comes_about() -> None:
 def test_every_input_comes_about() -> None:
     of_a_flood = {PacketsRead, PacketFilterFailed}
 
-    assert names(set(Input.__args__) - of_a_flood - {type(happening.event) for happening in happenings()}) == []
+    assert names(set(Input.__args__) - of_a_flood - {type(record.event) for record in records()}) == []
 
 
 def test_every_mismatch_comes_about() -> None:
@@ -87,11 +87,11 @@ def test_every_mismatch_comes_about() -> None:
 
 
 def test_every_reason_to_drop_comes_about() -> None:
-    assert names(set(DropReason) - {happening.dropped for happening in happenings()}) == []
+    assert names(set(DropReason) - {record.dropped for record in records()}) == []
 
 
 def test_every_counter_counts() -> None:
-    counted = set(chain.from_iterable(happening.counted for happening in happenings()))
+    counted = set(chain.from_iterable(record.counted for record in records()))
 
     assert names(set(Statistic) - counted) == names(set(NEVER_COUNTED))
 
@@ -105,8 +105,8 @@ def test_the_scenarios_of_a_dialect_walk_through_every_state(dialect: Dialect) -
     changes = [
         effect.event.new
         for path in (ROOT / dialect.name).glob("*.carp")
-        for happening in played(path).happenings
-        for effect in happening.effects
+        for record in played(path).records
+        for effect in record.effects
         if isinstance(effect, Publish) and isinstance(effect.event, StateChange)
     ]
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from pycarp.dialects import ALL, UCARP, Dialect
-from pycarp.sim.scenario import play
+from pycarp.sim.scenario.scenario import play
 
 HOSTS = {"a": 0, "b": 60, "c": 120}
 COMMANDS = 40
@@ -16,7 +16,7 @@ BOTH = "192.0.2.50/24,2001:db8::50/64"
 OTHER = "192.0.2.50/24,192.0.2.51/24"
 
 
-def happening(draw: Random, addresses: tuple[str, str]) -> str:
+def record(draw: Random, addresses: tuple[str, str]) -> str:
     """Return one command of a history."""
     node = draw.choice([*HOSTS])
     choices = [
@@ -57,7 +57,7 @@ def history(dialect: Dialect, seed: int) -> list[str]:
         f"host {node} advskew={advskew} addresses={addresses[0]} {draw.choice(['', 'preempt'])}"
         for node, advskew in HOSTS.items()
     ]
-    lines += [happening(draw, addresses) for _command in range(COMMANDS)]
+    lines += [record(draw, addresses) for _command in range(COMMANDS)]
     lines += ["heal", "delay 50us"]
     return lines + [line for node in HOSTS for line in amends(node, addresses[0])]
 

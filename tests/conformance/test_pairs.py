@@ -13,7 +13,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import HostRemoved, SettingsChanged
 from pycarp.core.settings import Settings
 from pycarp.dialects import ALL, FREEBSD, FREEBSD9, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
-from pycarp.dialects.compatibility import obstacles
+from pycarp.dialects.compatibility import incompatibilities
 from pycarp.errors import ConfigError
 from pycarp.sim.fabric import DEFAULT_DELAY_NS
 from pycarp.vocabulary import NS_PER_S
@@ -87,7 +87,7 @@ def test_the_table_is_told_from_the_fields(cell: tuple[Dialect, Dialect, str]) -
     one, other, what = cell
     shared = [each.ip for each in config(addresses=ADDRESSES[what]).shared]
 
-    assert (obstacles(one, other, shared) == ()) == is_compatible(*cell)
+    assert (incompatibilities(one, other, shared) == ()) == is_compatible(*cell)
 
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell not in COMPATIBLE], ids=title)

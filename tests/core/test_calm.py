@@ -22,7 +22,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.dialects import Dialect
 from pycarp.vocabulary import Family
-from tests.support.histories import Happening, Life, dialects, entropy, histories
+from tests.support.histories import Life, WorldRecord, dialects, entropy, histories
 from tests.support.hosts import KEY, LINK, Bench, advert, bench, config, seconds
 
 PLACE = (LINK, Family.IPV4)
@@ -54,11 +54,11 @@ repetitions = st.lists(st.tuples(st.sampled_from([0, 100]), st.integers(1, 3)), 
 @settings(max_examples=150, deadline=None)
 @given(dialect=dialects, history=histories, repeated=repetitions, seed=st.integers(0, 99))
 def test_the_short_way_ends_where_the_long_one_does(
-    dialect: Dialect, history: list[tuple[int | None, Happening]], repeated: list[tuple[int, int]], seed: int
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], repeated: list[tuple[int, int]], seed: int
 ) -> None:
     """Series of advertisements, as there are in real life, are woven into the random ones."""
     dice = Random(seed)
-    calm_ones: list[tuple[int | None, Happening]] = [
+    calm_ones: list[tuple[int | None, WorldRecord]] = [
         (seconds(0.9), DatagramReceived(advert(advskew=advskew, counter=1000 * at + number)))
         for at, (advskew, count) in enumerate(repeated)
         for number in range(4 * count)
@@ -68,8 +68,8 @@ def test_the_short_way_ends_where_the_long_one_does(
     lives = [Life(kind(entropy=entropy(1)), dialect) for kind in (Engine, Slow)]
     for life in lives:
         life.begin()
-    for wait_ns, happening in calm_ones:
-        told = lives[0].live(wait_ns, happening)
+    for wait_ns, record in calm_ones:
+        told = lives[0].live(wait_ns, record)
         if told is not None:
             assert lives[1].engine.handle(*told) == lives[0].step
             assert lives[1].engine.checkpoint() == lives[0].engine.checkpoint()

@@ -51,7 +51,7 @@ def test_an_address_that_is_shared_no_longer_is_dropped() -> None:
     effects = host.feed(HostReconfigured(config(addresses=OLD)))
 
     (hold,) = [each for each in effects if isinstance(each, HoldAddresses)]
-    assert (hold.addresses, hold.former) == (addresses(*OLD), addresses(NEW[1]))
+    assert (hold.addresses, hold.previous) == (addresses(*OLD), addresses(NEW[1]))
 
 
 def test_an_address_that_could_not_be_dropped_yet_is_not_forgotten() -> None:

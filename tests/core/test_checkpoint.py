@@ -12,27 +12,27 @@ from pycarp.core.host.context import Context, HostCheckpoint
 from pycarp.core.host_table import HostEntry, HostEntryCheckpoint
 from pycarp.core.inputs import AdminChanged, DatagramReceived, HostReconfigured, TimePassed, TransmitReported
 from pycarp.dialects import Dialect
-from tests.support.histories import Happening, Life, dialects, histories
+from tests.support.histories import Life, WorldRecord, dialects, histories
 from tests.support.hosts import KEY, advert, config, master, seconds
 
 
 @settings(max_examples=150, deadline=None)
 @given(dialect=dialects, history=histories, at=st.integers(0, 40))
 def test_a_restored_engine_goes_on_as_the_one_that_made_the_checkpoint(
-    dialect: Dialect, history: list[tuple[int | None, Happening]], at: int
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], at: int
 ) -> None:
     numbers = Random(1)
     life = Life(Engine(entropy=lambda: numbers.getrandbits(64)), dialect)
     life.begin()
-    for wait_ns, happening in history[:at]:
-        life.live(wait_ns, happening)
+    for wait_ns, record in history[:at]:
+        life.live(wait_ns, record)
     twins_numbers = Random()
     twins_numbers.setstate(numbers.getstate())
     twin = Engine.from_checkpoint(life.engine.checkpoint(), entropy=lambda: twins_numbers.getrandbits(64))
     assert twin.snapshot() == life.engine.snapshot()
 
-    for wait_ns, happening in history[at:]:
-        told = life.live(wait_ns, happening)
+    for wait_ns, record in history[at:]:
+        told = life.live(wait_ns, record)
         if told is not None:
             assert twin.handle(*told) == life.step
             assert twin.snapshot() == life.engine.snapshot()
@@ -108,7 +108,7 @@ def test_nothing_that_is_known_of_a_host_is_left_out() -> None:
 
 
 def test_nothing_that_a_host_knows_is_left_out() -> None:
-    follows = {"_slot_ns", "claim", "key", "lease", "now_ns", "out", "slot_ns", "speaker"}
+    follows = {"_slot_ns", "claim", "key", "lease", "now_ns", "out", "slot_ns", "codec"}
 
     assert set(Context.__slots__) - follows == names(HostCheckpoint)
 
@@ -116,7 +116,7 @@ def test_nothing_that_a_host_knows_is_left_out() -> None:
 def test_nothing_that_an_engine_knows_is_left_out() -> None:
     known = {name.removeprefix("_") for name in vars(Engine(entropy=lambda: 0))}
 
-    follows = {"entropy", "find_out", "ledger", "link_ips", "settled"}
+    follows = {"entropy", "diagnose_peer", "ledger", "link_ips", "settled"}
     assert known - follows | {"demotion"} == names(Checkpoint)
 
 

@@ -90,7 +90,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @initialize(dialects=st.lists(st.sampled_from(ALL), min_size=2, max_size=2))
     def begin(self, dialects: list[Dialect]) -> None:
-        """Begin where most stories do: the link is up, and the first host is MASTER and holds its addresses."""
+        """Begin where most plans do: the link is up, and the first host is MASTER and holds its addresses."""
         self.feed(LinkChanged(link()))
         for vhid, dialect in enumerate(dialects, 1):
             self.add(vhid, dialect, (f"192.168.1.{50 + vhid}/24",), 100, False)
@@ -257,7 +257,7 @@ class EngineMachine(RuleBasedStateMachine):
         if succeeds:
             self.unreported.discard(key)
             if isinstance(intent, HoldAddresses):
-                held.difference_update(intent.former)
+                held.difference_update(intent.previous)
                 held.update(intent.addresses)
             else:
                 held.difference_update(intent.addresses)

@@ -5,13 +5,13 @@ from ipaddress import IPv4Address, ip_interface
 import pytest
 
 from pycarp.aio.log_records import log_event
+from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.core.effects import Publish, SetPacketFilter
 from pycarp.core.engine import Engine
 from pycarp.core.events import FloodChange
 from pycarp.core.flood import PacketFilter
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import DatagramReceived, HostAdded, LinkChanged, PacketFilterFailed, PacketsRead
-from pycarp.core.speaker import Speaker
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Datagram, Family, HostKey, LinkFacts, Outgoing
 
@@ -30,7 +30,7 @@ class FloodedLink:
         self.changes: list[FloodChange] = []
         self.kernel_refuses = False
         config = HostConfig(interface=LINK, vhid=1, passphrase="testpass", addresses=["192.0.2.50/24"], advskew=100)
-        self.master = Speaker(config, lambda: 4711)
+        self.master = AdvertisementCodec(config, lambda: 4711)
         self.engine.handle(LinkChanged(LinkFacts(name=LINK, is_up=True, addresses=(ip_interface("192.0.2.1/24"),))), 0)
         self.engine.handle(HostAdded(config), 0)
         self.count()

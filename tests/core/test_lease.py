@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycarp.core.lease import lease_of
-from pycarp.core.precaution import precaution_of
+from pycarp.core.lease_timings import lease_timings_of
 from pycarp.dialects import ALL, Dialect
 from tests.support.hosts import config, seconds
 
@@ -17,7 +17,7 @@ dialects = st.sampled_from(ALL)
 def test_with_advbase_1_it_is_as_patient_as_the_guardian_and_leaves_a_third_of_a_second() -> None:
     lease = lease_of(config())
 
-    assert (lease.patience_ns, lease.settling_ns) == (seconds(1.75), seconds(0.75))
+    assert (lease.timeout_ns, lease.settling_ns) == (seconds(1.75), seconds(0.75))
     assert seconds(0.32) < lease.reserve_ns < seconds(0.35)
 
 
@@ -27,10 +27,10 @@ def test_a_master_that_is_well_never_comes_near_its_end(
 ) -> None:
     settings = config(advbase=advbase, advskew=advskew, dialect=dialect)
     lease = lease_of(settings)
-    gap_ns = precaution_of(settings).longest_gap_ns(dialect.claim(advbase, advskew, demotion).interval_ns)
+    gap_ns = lease_timings_of(settings).longest_gap_ns(dialect.claim(advbase, advskew, demotion).interval_ns)
 
     assert lease.reserve_ns > 0
-    assert gap_ns + lease.reserve_ns + seconds(0.1) < lease.patience_ns
+    assert gap_ns + lease.reserve_ns + seconds(0.1) < lease.timeout_ns
 
 
 @given(advbase=st.integers(1, 255), advskew=advskews, dialect=dialects)
@@ -38,9 +38,9 @@ def test_no_peer_that_is_as_patient_as_its_dialect_demands_acts_within_it(
     advbase: int, advskew: int, dialect: Dialect
 ) -> None:
     settings = config(advbase=advbase, advskew=advskew, dialect=dialect)
-    slack_ns = precaution_of(settings).slack_ns or 0
+    margin_ns = lease_timings_of(settings).margin_ns or 0
 
-    assert slack_ns + lease_of(settings).patience_ns < dialect.master_down_ns(advbase, 0, 3)
+    assert margin_ns + lease_of(settings).timeout_ns < dialect.master_down_ns(advbase, 0, 3)
 
 
 @given(advbase=st.integers(0, 255), ours=advskews, theirs=advskews)

@@ -13,8 +13,8 @@ from pycarp.core import (
     Effect,
     Engine,
     HoldAddresses,
-    ProlongAddresses,
     Publish,
+    RenewAddresses,
     Transmit,
 )
 from pycarp.core.events import ActuationFailed, ConflictWon, Departed
@@ -753,7 +753,7 @@ def test_the_link_is_named_as_the_cause_only_when_it_is(*, is_up: bool) -> None:
     assert reasons(effects) == [Reason.ADMIN_DOWN if is_up else Reason.LINK_DOWN]
 
 
-# Removal
+# KernelCleanUp
 
 
 def test_a_removed_backup_departs_when_its_addresses_are_dropped() -> None:
@@ -926,7 +926,7 @@ def test_a_conflict_is_told_once_while_it_lasts() -> None:
     assert told == [1, 0, 0, 0, 0, 0, 1, 0]
 
 
-def test_a_master_that_was_absent_steps_down_when_it_hears_who_took_over() -> None:
+def test_a_master_that_was_stalled_steps_down_when_it_hears_who_took_over() -> None:
     host = master()
     effects = host.hear(advert(advskew=100), at_ns=host.now_ns + seconds(1.75))
 
@@ -940,16 +940,16 @@ def test_a_master_whose_loop_was_late_for_less_than_that_stays() -> None:
     assert reasons(host.hear(advert(advskew=100), at_ns=host.now_ns + seconds(1.7))) == []
 
 
-def test_a_master_that_was_absent_while_nobody_took_over_holds_its_addresses_anew() -> None:
+def test_a_master_that_was_stalled_while_nobody_took_over_holds_its_addresses_anew() -> None:
     host = master()
     effects = host.pass_time(to_ns=host.now_ns + seconds(2.5))
 
-    assert [effect.anew for effect in effects if isinstance(effect, HoldAddresses)] == [True]
+    assert [effect.force for effect in effects if isinstance(effect, HoldAddresses)] == [True]
     assert len(transmitted(effects)) == 1
 
 
 @pytest.mark.parametrize("event", [DemotionSet(None, "x", -50), HostReconfigured(config(advskew=5))])
-def test_a_host_that_was_absent_listens_before_it_says_anything_new(event: DemotionSet | HostReconfigured) -> None:
+def test_a_host_that_was_stalled_listens_before_it_says_anything_new(event: DemotionSet | HostReconfigured) -> None:
     """What wakes a process first may be a command, while the advertisements of whoever took over wait in the socket."""
     host = master(config())
     host.report(Action.HOLD)
@@ -960,7 +960,7 @@ def test_a_host_that_was_absent_listens_before_it_says_anything_new(event: Demot
     assert reasons(host.hear(advert(advskew=100))) == [Reason.ABSENT]
 
 
-def test_a_host_that_was_absent_relieves_nobody_on_the_word_of_old_packets() -> None:
+def test_a_host_that_was_stalled_relieves_nobody_on_the_word_of_old_packets() -> None:
     """Who sent them may stand still itself by now, or be dead with its addresses still there."""
     host = master(config(preempt=True))
     host.hear(advert(advskew=100), at_ns=host.now_ns + seconds(4))
@@ -1033,7 +1033,7 @@ def test_a_master_of_which_one_family_can_be_sent_keeps_its_lease() -> None:
     host = dual_stack_master()
     renewed = []
     for second in range(4, 8):
-        renewed.append(ProlongAddresses in kinds(host.pass_time(to_ns=seconds(second))))
+        renewed.append(RenewAddresses in kinds(host.pass_time(to_ns=seconds(second))))
         host.feed(TransmitReported(KEY, "no route", Family.IPV6))
 
     assert renewed == [True] * 4
@@ -1044,7 +1044,7 @@ def test_a_master_of_which_no_family_can_be_sent_does_not_renew_its_lease() -> N
     for family in Family:
         host.feed(TransmitReported(KEY, "no route", family))
 
-    assert ProlongAddresses not in kinds(host.pass_time(to_ns=seconds(4)))
+    assert RenewAddresses not in kinds(host.pass_time(to_ns=seconds(4)))
 
 
 def test_a_family_that_cannot_be_sent_is_counted_whatever_the_other_one_does() -> None:

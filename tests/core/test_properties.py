@@ -87,7 +87,7 @@ errors = st.sampled_from([None, None, "broken"])
 waits_ns = st.sampled_from([0, 0, 1, 30_000, seconds(0.2), seconds(1), seconds(4), None])
 """How long to wait before an input; None: until the deadline."""
 
-happenings: st.SearchStrategy[Input | ReportOutstanding | Toggle] = st.one_of(
+records: st.SearchStrategy[Input | ReportOutstanding | Toggle] = st.one_of(
     st.just(TimePassed()),
     adverts.map(DatagramReceived),
     garbage.map(DatagramReceived),
@@ -110,7 +110,7 @@ happenings: st.SearchStrategy[Input | ReportOutstanding | Toggle] = st.one_of(
         st.sampled_from(ALL),
     ),
 )
-histories = st.lists(st.tuples(waits_ns, happenings), max_size=40)
+histories = st.lists(st.tuples(waits_ns, records), max_size=40)
 
 
 @dataclass(slots=True)
@@ -174,13 +174,13 @@ class Play:
     witnesses: dict[HostKey, Witness] = field(default_factory=dict)
     outstanding: list[HoldAddresses | DropAddresses] = field(default_factory=list)
 
-    def perform(self, wait_ns: int | None, happening: Input | ReportOutstanding | Toggle) -> None:
+    def perform(self, wait_ns: int | None, record: Input | ReportOutstanding | Toggle) -> None:
         if wait_ns is None:
             deadline_ns = self.host.step.deadline_ns
             self.host.now_ns = self.host.now_ns if deadline_ns is None else max(deadline_ns, self.host.now_ns)
         else:
             self.host.now_ns += wait_ns
-        event = self._as_input(happening)
+        event = self._as_input(record)
         if event is not None:
             self.feed(event)
 
@@ -213,8 +213,8 @@ class Play:
                 assert self.host.step.deadline_ns is not None
                 assert self.host.step.deadline_ns <= each.deadline_ns
 
-    def _as_input(self, happening: Input | ReportOutstanding | Toggle) -> Input | None:
-        match happening:
+    def _as_input(self, record: Input | ReportOutstanding | Toggle) -> Input | None:
+        match record:
             case ReportOutstanding(which, error):
                 return self._report(which, error)
             case Toggle(key):
@@ -227,7 +227,7 @@ class Play:
                 # Only timing and preemption may change.
                 return HostReconfigured(config(vhid=told.vhid, advskew=told.advskew, dialect=self.dialects[told.key]))
             case _:
-                return happening
+                return record
 
     def _report(self, which: int, error: str | None) -> Input | None:
         if not self.outstanding:
@@ -264,8 +264,8 @@ def test_nothing_that_happens_breaks_the_rules(
 ) -> None:
     made = play(dialects)
 
-    for wait_ns, happening in history:
-        made.perform(wait_ns, happening)
+    for wait_ns, record in history:
+        made.perform(wait_ns, record)
 
 
 @settings(max_examples=100, deadline=None)
@@ -276,8 +276,8 @@ def test_the_same_history_has_the_same_consequences(
     def told() -> list[object]:
         made = play((dialect, dialect))
         steps = []
-        for wait_ns, happening in history:
-            made.perform(wait_ns, happening)
+        for wait_ns, record in history:
+            made.perform(wait_ns, record)
             steps.append(made.host.step)
         return [steps, made.host.engine.snapshot()]
 

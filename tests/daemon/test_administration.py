@@ -33,7 +33,7 @@ class _Picky(RecordingActuator):
 def administered(*acts: Callable[[Administration], object]) -> tuple[Node, list[object]]:
     """Let an administrator act on a MASTER (1@fxp0) and another host (2@fxp0); return the node and the answers."""
 
-    async def story() -> tuple[Node, list[object]]:
+    async def plan() -> tuple[Node, list[object]]:
         actuator = _Picky()
         async with Node(transport=MemoryBus().port("a"), actuator=actuator, monitor=StaticMonitor([link()])) as node:
             host = await node.add(config(addresses=(SHARED,)))
@@ -51,7 +51,7 @@ def administered(*acts: Callable[[Administration], object]) -> tuple[Node, list[
                 answers.append((host.state, [str(each) for each in host.config.shared], host.snapshot().demotion))
             return node, answers
 
-    return run(story())
+    return run(plan())
 
 
 def change(**what: object) -> Callable[[Administration], object]:
@@ -86,14 +86,14 @@ def test_an_address_that_is_not_shared_cannot_be_removed() -> None:
 
 @pytest.mark.parametrize("name", ["1@fxp0", "1@em0"])
 def test_a_host_is_known_by_the_interface_of_the_file_as_well(name: str) -> None:
-    async def story() -> int:
+    async def plan() -> int:
         async with Node(transport=MemoryBus().port("a"), actuator="null", monitor=StaticMonitor([link()])) as node:
             host = await node.add(config())
             administration = Administration(node, remove=node.remove, renames={"em0": "fxp0"})  # type: ignore[arg-type]
             await administration.change(IfconfigRequest(host=name, advskew=77))
             return host.config.advskew
 
-    assert run(story()) == 77
+    assert run(plan()) == 77
 
 
 def test_the_last_address_is_not_removed_unless_that_is_meant() -> None:

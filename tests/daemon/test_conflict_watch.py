@@ -11,7 +11,7 @@ import pytest
 from pycarp.daemon.conflict_watch import ConflictWatch
 from pycarp.daemon.warnings import Warnings
 from pycarp.errors import ActuatorError
-from pycarp.system.address_conflicts import Answers
+from pycarp.system.addresses.address_conflicts import Answers
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import Address, MacAddress
 from tests.support.nodes import LINK, config, node

@@ -140,7 +140,7 @@ def test_a_second_daemon_on_the_same_socket_is_refused_by_the_pid_of_the_first(t
     async def serve_twice() -> None:
         async with (
             control_server.serve(tmp_path / "s", answer),
-            control_server.serve(tmp_path / "s", answer, patience_s=0),
+            control_server.serve(tmp_path / "s", answer, timeout_s=0),
         ):
             pass
 
@@ -179,7 +179,7 @@ def test_one_that_leaves_in_time_makes_room(tmp_path: Path) -> None:
             await asyncio.sleep(0.1)
 
     async def serve_for_a_moment() -> None:
-        async with control_server.serve(tmp_path / "s", answer, patience_s=5):
+        async with control_server.serve(tmp_path / "s", answer, timeout_s=5):
             assert (tmp_path / "s").is_socket()
 
     asyncio.run(take_turns())

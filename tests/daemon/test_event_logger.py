@@ -10,7 +10,7 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
 from pycarp.core.events import (
     ActuationFailed,
-    AddressesContested,
+    AddressesChangedByOthers,
     DemotionChange,
     Event,
     FloodChange,
@@ -18,7 +18,7 @@ from pycarp.core.events import (
     StateChange,
 )
 from pycarp.core.state import Reason, State
-from pycarp.daemon.event_logger import CONTESTS_MOST, EventLogger
+from pycarp.daemon.event_logger import EXTERNAL_CHANGES_MOST, EventLogger
 from pycarp.daemon.log_fields import fields_of
 from pycarp.daemon.log_thread import LogThread
 from pycarp.daemon.sysctls import LOG_NOTHING
@@ -38,7 +38,7 @@ def logged(act: Callable[[EventLogger, tuple[VirtualHost, ...]], None]) -> list[
     records: list[logging.LogRecord] = []
     thread = LogThread(records.append)
 
-    async def story() -> None:
+    async def plan() -> None:
         async with Node(
             transport=MemoryBus().port("a"), actuator=RecordingActuator(), monitor=StaticMonitor([link()])
         ) as node:
@@ -54,7 +54,7 @@ def logged(act: Callable[[EventLogger, tuple[VirtualHost, ...]], None]) -> list[
                 log.setLevel(logging.NOTSET)
 
     thread.start()
-    run(story())
+    run(plan())
     thread.finish(timeout_s=5)
     return records
 
@@ -70,7 +70,7 @@ def log_all(*events: Event, level: int | None = None) -> list[logging.LogRecord]
 
 
 def contested(count: int, *, at_s: int = 0) -> Event:
-    return AddressesContested(key=ONE, at_ns=at_s * NS_PER_S, what="192.168.1.1 was removed", count=count)
+    return AddressesChangedByOthers(key=ONE, at_ns=at_s * NS_PER_S, what="192.168.1.1 was removed", count=count)
 
 
 def test_a_flood_of_a_link_is_one_line_not_one_a_host() -> None:
@@ -118,7 +118,7 @@ def test_changes_of_many_hosts_at_once_are_some_lines_and_one_for_the_others() -
             ) as node:
                 host = await node.add(config(addresses=("192.168.1.1/24",)))
                 for key in keys:
-                    events_logger.log(AddressesContested(key=key, at_ns=0, what="gone", count=1), host)
+                    events_logger.log(AddressesChangedByOthers(key=key, at_ns=0, what="gone", count=1), host)
                 await asyncio.sleep(1)
         finally:
             logging.getLogger("pycarp").removeHandler(said)
@@ -126,8 +126,8 @@ def test_changes_of_many_hosts_at_once_are_some_lines_and_one_for_the_others() -
 
     lines = run(act())
 
-    assert len(lines) == CONTESTS_MOST + 1
-    assert lines[-1].startswith(f"carp: {100 - CONTESTS_MOST} hosts (6@fxp0, ")
+    assert len(lines) == EXTERNAL_CHANGES_MOST + 1
+    assert lines[-1].startswith(f"carp: {100 - EXTERNAL_CHANGES_MOST} hosts (6@fxp0, ")
 
 
 class Sayings(logging.Handler):
@@ -151,7 +151,7 @@ def test_somebody_who_insists_on_changing_addresses_costs_a_few_lines_and_then_o
     """665 in 5 s was measured; each had a line."""
     storm = [contested(count, at_s=count // 100) for count in range(1, 12_001)]
 
-    assert len(log_all(*storm)) == CONTESTS_MOST + 2
+    assert len(log_all(*storm)) == EXTERNAL_CHANGES_MOST + 2
 
 
 def test_a_line_is_about_its_host_and_what_became_of_it() -> None:

@@ -48,13 +48,13 @@ def test_what_nobody_wished_for_is_dumped_and_the_log_says_where(
 ) -> None:
     caplog.set_level("INFO", "pycarp")
 
-    async def story() -> None:
+    async def plan() -> None:
         flight = flown(tmp_path / "state")
         flight.consider(event)
         await asyncio.sleep(AFTERMATH_S + 1)
         await flight.close()
 
-    run(story())
+    run(plan())
 
     (dump,) = dumps(tmp_path / "state")
     (record,) = caplog.records
@@ -66,18 +66,18 @@ def test_what_nobody_wished_for_is_dumped_and_the_log_says_where(
 
 
 def test_a_wish_is_not_dumped(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def plan() -> None:
         flight = flown(tmp_path)
         flight.consider(WISH)
         await flight.close()
 
-    run(story())
+    run(plan())
 
     assert dumps(tmp_path) == []
 
 
 def test_a_dump_comes_after_the_aftermath_unless_the_daemon_goes(tmp_path: Path) -> None:
-    async def story() -> tuple[int, int]:
+    async def plan() -> tuple[int, int]:
         flight = flown(tmp_path)
         flight.consider(SILENCE)
         await asyncio.sleep(AFTERMATH_S / 2)
@@ -85,11 +85,11 @@ def test_a_dump_comes_after_the_aftermath_unless_the_daemon_goes(tmp_path: Path)
         await flight.close()
         return before, len(dumps(tmp_path))
 
-    assert run(story()) == (0, 1)
+    assert run(plan()) == (0, 1)
 
 
 def test_there_is_at_most_one_dump_a_minute(tmp_path: Path) -> None:
-    async def story() -> list[int]:
+    async def plan() -> list[int]:
         flight = flown(tmp_path)
         counts = []
         for wait_s in (10, 10, DUMP_AGAIN_S - 15):
@@ -102,7 +102,7 @@ def test_there_is_at_most_one_dump_a_minute(tmp_path: Path) -> None:
         await flight.close()
         return [*counts, len(dumps(tmp_path))]
 
-    assert run(story()) == [1, 0, 0, 1]
+    assert run(plan()) == [1, 0, 0, 1]
 
 
 def test_the_oldest_dumps_are_removed(tmp_path: Path) -> None:
@@ -110,12 +110,12 @@ def test_the_oldest_dumps_are_removed(tmp_path: Path) -> None:
         (tmp_path / f"flight-20200101-0000{number:02}-1.jsonl").touch()
     (tmp_path / "1.journal").touch()
 
-    async def story() -> None:
+    async def plan() -> None:
         flight = flown(tmp_path)
         flight.consider(SILENCE)
         await flight.close()
 
-    run(story())
+    run(plan())
 
     names = [path.name for path in dumps(tmp_path)]
     assert len(names) == DUMPS_MOST + 1
@@ -127,14 +127,14 @@ def test_a_clock_that_was_set_back_does_not_cost_the_newest_dump(tmp_path: Path)
     for name in future:
         (tmp_path / name).touch()
 
-    async def story() -> None:
+    async def plan() -> None:
         flight = flown(tmp_path)
         flight.consider(SILENCE)
         await flight.close()
 
-    run(story())
+    run(plan())
     first = {path.name for path in dumps(tmp_path)} - set(future)
-    run(story())
+    run(plan())
     both = {path.name for path in dumps(tmp_path)} - set(future)
 
     assert len(first) == 1
@@ -145,7 +145,7 @@ def test_a_clock_that_was_set_back_does_not_cost_the_newest_dump(tmp_path: Path)
 def test_an_engine_that_raised_is_dumped_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "pycarp")
 
-    async def story() -> None:
+    async def plan() -> None:
         flight = FlightRecorder(tmp_path, write=at_once)
         recorder = Recorder([flight.ring], entropy=entropy(1))
         recorder.handle(HostAdded(config()), 1)
@@ -153,7 +153,7 @@ def test_an_engine_that_raised_is_dumped_at_the_end(tmp_path: Path, caplog: pyte
             recorder.handle(HostAdded(config()), 2)
         await flight.close()
 
-    run(story())
+    run(plan())
 
     (dump,) = dumps(tmp_path)
     assert caplog.records[0].getMessage().startswith("carp: what led to the failure is in ")
@@ -165,14 +165,14 @@ def test_an_engine_that_raised_is_dumped_at_the_end(tmp_path: Path, caplog: pyte
 def test_a_folder_that_cannot_be_used_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
 
-    async def story() -> None:
+    async def plan() -> None:
         flight = flown(tmp_path / "file" / "state")
         for _ in range(3):
             flight.consider(SILENCE)
             await asyncio.sleep(DUMP_AGAIN_S + 1)
         await flight.close()
 
-    run(story())
+    run(plan())
 
     (record,) = caplog.records
     assert record.getMessage().startswith("carp: cannot dump the flight recorder: cannot use ")

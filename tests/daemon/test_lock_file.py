@@ -11,8 +11,8 @@ import pytest
 from pycarp.daemon.lock_file import LockFile
 
 
-def take(path: Path, *, patience_s: float = 0) -> LockFile | int:
-    return asyncio.run(LockFile.take(path, patience_s=patience_s))
+def take(path: Path, *, timeout_s: float = 0) -> LockFile | int:
+    return asyncio.run(LockFile.take(path, timeout_s=timeout_s))
 
 
 def taken(path: Path) -> LockFile:
@@ -82,7 +82,7 @@ def test_of_many_that_come_and_go_there_is_never_more_than_one(tmp_path: Path) -
         "import asyncio, os, sys\nfrom pathlib import Path\nfrom pycarp.daemon.lock_file import LockFile\n"
         "async def main():\n"
         "    for _ in range(30):\n"
-        "        lock = await LockFile.take(Path(sys.argv[1]), patience_s=60)\n"
+        "        lock = await LockFile.take(Path(sys.argv[1]), timeout_s=60)\n"
         "        os.close(os.open(sys.argv[2], os.O_CREAT | os.O_EXCL))\n"
         "        await asyncio.sleep(0.001)\n"
         "        os.unlink(sys.argv[2])\n"

@@ -50,10 +50,10 @@ def stream_of(descriptor: int) -> dict[str, str]:
 
 
 def through_pipe(form: LogFormat | None, said: logging.LogRecord, *, is_stream: bool = False) -> str:
-    reading, writing = os.pipe()
-    environment = stream_of(writing) if is_stream else {}
-    choose(form, descriptor=writing, environment=environment, socket=Path("/nowhere/socket"))(said)
-    os.close(writing)
+    reading, sysctl_write = os.pipe()
+    environment = stream_of(sysctl_write) if is_stream else {}
+    choose(form, descriptor=sysctl_write, environment=environment, socket=Path("/nowhere/socket"))(said)
+    os.close(sysctl_write)
     with os.fdopen(reading, "rb") as pipe:
         return pipe.read().decode()
 
@@ -127,8 +127,8 @@ def test_no_message_is_too_long_for_the_journal(journal: socket.socket, tmp_path
 
 
 def test_the_journal_is_used_unasked_where_it_reads(journal: socket.socket, tmp_path: Path) -> None:
-    _reading, writing = os.pipe()
-    write = choose(None, descriptor=writing, environment=stream_of(writing), socket=tmp_path / "socket")
+    _reading, sysctl_write = os.pipe()
+    write = choose(None, descriptor=sysctl_write, environment=stream_of(sysctl_write), socket=tmp_path / "socket")
     write(record())
 
     assert b"MESSAGE=carp: text\n" in journal.recv(65536)
@@ -136,9 +136,9 @@ def test_the_journal_is_used_unasked_where_it_reads(journal: socket.socket, tmp_
 
 def test_another_descriptor_than_the_journal_s_gets_text(journal: socket.socket, tmp_path: Path) -> None:
     """Who redirects standard error of a service wants the lines there."""
-    reading, writing = os.pipe()
+    reading, sysctl_write = os.pipe()
     said = {"JOURNAL_STREAM": "1:2"}
-    choose(None, descriptor=writing, environment=said, socket=tmp_path / "socket")(record())
+    choose(None, descriptor=sysctl_write, environment=said, socket=tmp_path / "socket")(record())
 
     assert os.read(reading, 100) == b"carp: text\n"
     assert journal.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0

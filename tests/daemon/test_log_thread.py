@@ -42,14 +42,14 @@ def threads_of(log: logging.Logger) -> list[LogThread]:
 @pytest.fixture
 def pipe(log: logging.Logger) -> Iterator[tuple[int, int]]:
     """Return a small pipe: its end to read from and its end to write to."""
-    reading, writing = os.pipe()
-    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_OCTETS)
-    yield reading, writing
+    reading, sysctl_write = os.pipe()
+    fcntl.fcntl(sysctl_write, fcntl.F_SETPIPE_SZ, PIPE_OCTETS)
+    yield reading, sysctl_write
     # Whoever still writes has nobody to wait for, and ends before the number of the descriptor is given to another.
     os.close(reading)
     for thread in threads_of(log):
         thread.finish(timeout_s=5)
-    os.close(writing)
+    os.close(sysctl_write)
 
 
 def started(log: logging.Logger, descriptor: int) -> LogThread:
@@ -175,14 +175,14 @@ def test_a_full_disk_costs_lines_and_nothing_else(log: logging.Logger) -> None:
 
 
 def test_a_reader_that_is_gone_costs_lines_and_nothing_else(log: logging.Logger) -> None:
-    reading, writing = os.pipe()
+    reading, sysctl_write = os.pipe()
     os.close(reading)
-    thread = started(log, writing)
+    thread = started(log, sysctl_write)
     log.info("lost")
 
     assert thread.finish(timeout_s=5)
     assert thread.dropped == 1
-    os.close(writing)
+    os.close(sysctl_write)
 
 
 def test_a_descriptor_that_never_waits_loses_nothing(log: logging.Logger, pipe: tuple[int, int]) -> None:

@@ -8,7 +8,7 @@ from pycarp.actuators.null import NullActuator
 from pycarp.daemon.mac_watch import EVERY_S, MacWatch
 from pycarp.daemon.warnings import Warnings
 from pycarp.errors import ActuatorError
-from pycarp.system.mac_probe import NOBODY
+from pycarp.system.addresses.mac_probe import NOBODY
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import HostKey, MacMode
 from tests.support.nodes import LINK, config, node
@@ -29,7 +29,7 @@ class Placed(NullActuator):
     def __init__(self, place: str) -> None:
         self._place = place
 
-    def whereabouts(self, key: HostKey) -> str:
+    def location(self, key: HostKey) -> str:
         return self._place
 
 

@@ -19,7 +19,7 @@ from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.sysctls import PREFIX, Sysctls
 from pycarp.errors import ActuatorError, ConfigError
 from pycarp.monitors import StaticMonitor
-from pycarp.system.host_locks import HostLocks
+from pycarp.system.recovery.host_locks import HostLocks
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
 from pycarp.vocabulary import HostKey, Interface
@@ -43,7 +43,7 @@ class _Picky(RecordingActuator):
         for each in self.refused_addresses & set(map(str, addresses)):
             raise ActuatorError(f"cannot add {each}")
 
-    async def adopt(self, config: HostConfig) -> None:
+    async def prepare(self, config: HostConfig) -> None:
         if config.vhid in self.refused_vhids:
             raise ActuatorError(f"cannot make a device for {config.name}")
 
@@ -53,7 +53,7 @@ class Running:
 
     def __init__(self, file: Path, *, fixed: Mapping[str, int] = MappingProxyType({})) -> None:
         self.file = file
-        self.absent: set[str] = set()
+        self.stalled: set[str] = set()
         self.actuator = _Picky()
         self.node = Node(transport=MemoryBus().port("a"), actuator=self.actuator, monitor=StaticMonitor([link()]))
         self.sysctls = Sysctls(self.node, lambda _level: None)
@@ -62,7 +62,7 @@ class Running:
             HostLocks(),
             on_event=lambda _event, _host: None,
             on_added=lambda _host: None,
-            exists=lambda link: link not in self.absent,
+            exists=lambda link: link not in self.stalled,
         )
         source = ConfigSource(file=file)
         self.config = source.read()
@@ -83,7 +83,7 @@ def reloaded(
     file = folder / "pycarp.toml"
     file.write_text(before)
 
-    async def story() -> Running:
+    async def plan() -> Running:
         running = Running(file, fixed=fixed)
         async with running.node:
             for name, value in running.config.sysctls:
@@ -98,7 +98,7 @@ def reloaded(
         await running.hosts.finish()
         return running
 
-    return run(story())
+    return run(plan())
 
 
 def test_hosts_that_did_not_change_keep_state_epoch_and_addresses(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_host_that_is_made_anew_is_backup_and_then_master(tmp_path: Path) -> N
 
 def test_a_host_that_waits_for_its_interface_waits_with_the_new_settings(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
-        running.absent = {"em9"}
+        running.stalled = {"em9"}
         running.file.write_text(ONE + TWO.replace("fxp0", "em9"))
         await running.reloader.reload()
         running.file.write_text(ONE + TWO.replace("fxp0", "em9").replace('"carp1"', '"carp1"\nadvskew = 7'))
@@ -202,13 +202,13 @@ def test_a_host_that_waits_for_its_interface_waits_with_the_new_settings(tmp_pat
 
 def test_a_host_begins_when_its_interface_comes(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
-        running.absent = {"fxp0"}
+        running.stalled = {"fxp0"}
         running.file.write_text(ONE + TWO)
         await running.reloader.reload()
         assert [each.config.name for each in running.hosts.waiting] == ["carp1"]
 
         async with running.hosts.looking():
-            running.absent = set()
+            running.stalled = set()
             await asyncio.sleep(1)
 
         assert list(running.seen()) == ["carp0", "carp1"]
@@ -222,11 +222,11 @@ def test_a_host_that_waits_later_begins_as_well(tmp_path: Path) -> None:
         async with running.hosts.looking():
             for text, name in ((ONE + TWO, "carp1"), (ONE + TWO + THREE, "carp2")):
                 await asyncio.sleep(10)
-                running.absent = {"fxp0"}
+                running.stalled = {"fxp0"}
                 running.file.write_text(text)
                 await running.reloader.reload()
                 assert [each.config.name for each in running.hosts.waiting] == [name]
-                running.absent = set()
+                running.stalled = set()
                 await asyncio.sleep(1)
 
         assert list(running.seen()) == ["carp0", "carp1", "carp2"]
@@ -236,13 +236,13 @@ def test_a_host_that_waits_later_begins_as_well(tmp_path: Path) -> None:
 
 def test_what_keeps_a_host_from_starting_is_its_cause_and_is_tried_again(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
-        running.absent = {"fxp0"}
+        running.stalled = {"fxp0"}
         running.file.write_text(ONE + TWO)
         await running.reloader.reload()
         running.actuator.refused_vhids = frozenset({2})
 
         async with running.hosts.looking():
-            running.absent = set()
+            running.stalled = set()
             await asyncio.sleep(1)
             (waiting,) = running.hosts.waiting
             assert waiting.cause == "cannot make a device for carp1"
@@ -413,7 +413,7 @@ def test_a_host_that_moves_is_shown_with_what_it_costs(tmp_path: Path) -> None:
 
 def test_an_interface_that_is_not_there_or_cannot_work_is_warned_about(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
-        running.absent = {"em9"}
+        running.stalled = {"em9"}
         running.file.write_text(ONE + TWO.replace("fxp0", "em9") + THREE.replace("fxp0", "lo"))
 
         assert (await running.reloader.plan(None, None)).warnings == [

@@ -36,9 +36,9 @@ def heard(systemd: socket.socket) -> list[str]:
 
 
 def test_it_hears_of_start_and_end(systemd: socket.socket) -> None:
-    telling = notifier(systemd)
-    telling.ready()
-    telling.stopping()
+    narrative = notifier(systemd)
+    narrative.ready()
+    narrative.stopping()
 
     assert heard(systemd) == ["READY=1", "STOPPING=1\nSTATUS=leaving"]
 
@@ -66,32 +66,32 @@ def test_nobody_to_tell_is_no_fault(environment: dict[str, str]) -> None:
 
 
 def test_what_the_manager_does_not_take_at_once_is_sent_later_in_its_order(systemd: socket.socket) -> None:
-    async def story() -> None:
-        telling = notifier(systemd)
+    async def plan() -> None:
+        narrative = notifier(systemd)
         for number in range(1000):
-            telling.status([("carp0", f"{number}")])
-        telling.reloading()
-        telling.ready()
-        telling.status([("carp0", "BACKUP")])
-        telling.status([("carp0", "MASTER")])
+            narrative.status([("carp0", f"{number}")])
+        narrative.reloading()
+        narrative.ready()
+        narrative.status([("carp0", "BACKUP")])
+        narrative.status([("carp0", "MASTER")])
         heard(systemd)
         await asyncio.sleep(1)
 
-    run(story())
+    run(plan())
 
     late = heard(systemd)
     assert [each.partition("\n")[0] for each in late] == ["RELOADING=1", "READY=1", "STATUS=carp0 MASTER"]
 
 
 def test_a_manager_that_never_reads_is_not_waited_for(systemd: socket.socket) -> None:
-    async def story() -> None:
-        telling = notifier(systemd)
+    async def plan() -> None:
+        narrative = notifier(systemd)
         for number in range(10_000):
-            telling.status([("carp0", f"{number}")])
+            narrative.status([("carp0", f"{number}")])
             if number % 100 == 0:
                 await asyncio.sleep(1)
 
-    run(story())
+    run(plan())
 
     assert len(heard(systemd)) < 10_000
 
@@ -127,7 +127,7 @@ def test_the_watchdog_is_ours_only_when_it_says_so(environment: dict[str, str], 
 
 
 def signs_of_life(systemd: socket.socket, *, stuck_after_s: float, during_s: float = 10) -> int:
-    async def story() -> None:
+    async def plan() -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         task = asyncio.create_task(
@@ -136,7 +136,7 @@ def signs_of_life(systemd: socket.socket, *, stuck_after_s: float, during_s: flo
         await asyncio.sleep(during_s)
         task.cancel()
 
-    run(story())
+    run(plan())
     return heard(systemd).count("WATCHDOG=1")
 
 
@@ -164,7 +164,7 @@ def test_a_timer_that_is_a_second_overdue_is_no_progress(deadlines_ns: list[int 
 
 
 def test_a_loop_that_hangs_gives_no_sign_of_life(systemd: socket.socket) -> None:
-    async def story() -> None:
+    async def plan() -> None:
         task = asyncio.create_task(notifier(systemd, WATCHDOG_USEC="100000").keep_alive(lambda: True))
         await asyncio.sleep(0.01)
         heard(systemd)
@@ -174,4 +174,4 @@ def test_a_loop_that_hangs_gives_no_sign_of_life(systemd: socket.socket) -> None
         assert heard(systemd) == ["WATCHDOG=1"]
         task.cancel()
 
-    asyncio.run(story())
+    asyncio.run(plan())

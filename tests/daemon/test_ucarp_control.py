@@ -31,14 +31,14 @@ from tests.support.hosts import config, link
 def asked(*requests: Request) -> list[Reply]:
     """Return what the process of one MASTER answers."""
 
-    async def story() -> list[Reply]:
+    async def plan() -> list[Reply]:
         async with Node(transport=MemoryBus().port("a"), actuator="null", monitor=StaticMonitor([link()])) as node:
             host = await node.add(config(addresses=("192.168.1.50/32",)))
             await host.wait_for(State.MASTER)
             control = UcarpControl(node, Sysctls(node, lambda _level: None), transport="packet")
             return [await control.answer(each) for each in requests]
 
-    return run(story())
+    return run(plan())
 
 
 def test_it_tells_its_status() -> None:

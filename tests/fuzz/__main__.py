@@ -19,7 +19,7 @@ from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
 MEMORY_MIB = 1024
-PATIENCE_S = 20
+TIMEOUT_S = 20
 """An input that takes longer hangs."""
 
 LONGEST = 4096
@@ -35,7 +35,7 @@ def fuzz(name: str, seconds: int, found: Path) -> None:
     fresh.mkdir(parents=True, exist_ok=True)
     options = [
         f"-max_total_time={seconds}",
-        f"-timeout={PATIENCE_S}",
+        f"-timeout={TIMEOUT_S}",
         f"-rss_limit_mb={MEMORY_MIB}",
         f"-max_len={LONGEST}",
         f"-artifact_prefix={found}/{name}-",

@@ -25,8 +25,8 @@ from pycarp.inspection.capture_file import packets_of
 from pycarp.inspection.inspector import Inspector
 from pycarp.inspection.timeline import Timeline
 from pycarp.recording import Replay, read
-from pycarp.sim import story_file
-from pycarp.sim.scenario import ScenarioError, play
+from pycarp.sim.faults import fault_plan_file
+from pycarp.sim.scenario.scenario import ScenarioError, play
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, Family, LinkFacts, family_of
 from pycarp.wire import advertisement, arp, envelope, ethernet, ip, ndp, vrrp
 from tests.support.carp_packets import SECRET
@@ -189,11 +189,11 @@ def recording(octets: bytes) -> None:
             assert played.raised or played.difference is None or str(played.difference)
 
 
-def story(octets: bytes) -> None:
-    """Read a story; simulating one that makes sense takes long, and its faults are tested elsewhere."""
+def plan(octets: bytes) -> None:
+    """Read a plan; simulating one that makes sense takes long, and its faults are tested elsewhere."""
     with contextlib.suppress(ConfigError):
-        decoded = story_file.decode(octets, file="story")
-        assert story_file.decode(story_file.encode(decoded), file="again") == decoded
+        decoded = fault_plan_file.decode(octets, file="plan")
+        assert fault_plan_file.decode(fault_plan_file.encode(decoded), file="again") == decoded
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -210,6 +210,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "capture": capture,
     "scenario": scenario,
     "recording": recording,
-    "story": story,
+    "plan": plan,
 }
 """By name, which is also that of the folder with the seeds."""

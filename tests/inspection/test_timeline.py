@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from pycarp.auth.key import Passphrase
 from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.inspector import Inspector
-from pycarp.inspection.timeline import HappeningKind, Timeline
+from pycarp.inspection.timeline import Timeline, TimelineKind
 from pycarp.vocabulary import NS_PER_S, Address
 from tests.support.carp_packets import ONE, SECRET, SHARED, TWO, captured, frame, ip_packet, payload
 
@@ -28,9 +28,9 @@ class Segment:
             assert explanation is not None
             self.timeline.add(explanation)
 
-    def told(self, until_s: float) -> list[tuple[HappeningKind, str]]:
+    def told(self, until_s: float) -> list[tuple[TimelineKind, str]]:
         self.timeline.finish(round(until_s * NS_PER_S))
-        return [(each.kind, each.words) for each in self.timeline.happenings]
+        return [(each.kind, each.words) for each in self.timeline.entries]
 
 
 def test_a_steady_master_is_told_once() -> None:
@@ -38,7 +38,7 @@ def test_a_steady_master_is_told_once() -> None:
 
     segment.says(ONE, *range(20))
 
-    assert segment.told(20) == [(HappeningKind.FIRST_HEARD, "192.168.1.10 is master when first heard")]
+    assert segment.told(20) == [(TimelineKind.FIRST_HEARD, "192.168.1.10 is master when first heard")]
 
 
 def test_a_takeover_after_a_bow_out() -> None:
@@ -48,8 +48,8 @@ def test_a_takeover_after_a_bow_out() -> None:
     segment.says(TWO, 1.6, 2.9, advskew=100)
 
     assert segment.told(3)[1:] == [
-        (HappeningKind.BOW_OUT, "192.168.1.10 bows out"),
-        (HappeningKind.TAKEOVER, "192.168.1.11 takes over from 192.168.1.10, which had bowed out"),
+        (TimelineKind.BOW_OUT, "192.168.1.10 bows out"),
+        (TimelineKind.TAKEOVER, "192.168.1.11 takes over from 192.168.1.10, which had bowed out"),
     ]
 
 
@@ -59,7 +59,7 @@ def test_a_takeover_after_silence_says_how_long() -> None:
     segment.says(TWO, 4.39, 5.78, advskew=100)
 
     assert segment.told(6)[1:] == [
-        (HappeningKind.TAKEOVER, "192.168.1.11 takes over from 192.168.1.10, which was silent for 3.390 s")
+        (TimelineKind.TAKEOVER, "192.168.1.11 takes over from 192.168.1.10, which was silent for 3.390 s")
     ]
 
 
@@ -70,7 +70,7 @@ def test_preemption_is_told_by_the_intervals() -> None:
 
     assert segment.told(5)[1:] == [
         (
-            HappeningKind.TAKEOVER,
+            TimelineKind.TAKEOVER,
             "192.168.1.10 takes over from 192.168.1.11, preempting: 1.000 s between advertisements instead of 1.391 s",
         )
     ]
@@ -83,7 +83,7 @@ def test_the_farewell_of_ucarp_makes_no_double_master() -> None:
     segment.says(TWO, 1.41, advskew=100)
     segment.says(ONE, 2.4, 3.4, 4.4, 5.4)
 
-    assert [kind for kind, _words in segment.told(6)] == [HappeningKind.FIRST_HEARD, HappeningKind.TAKEOVER]
+    assert [kind for kind, _words in segment.told(6)] == [TimelineKind.FIRST_HEARD, TimelineKind.TAKEOVER]
 
 
 def test_two_masters_are_told_and_their_end_too() -> None:
@@ -94,8 +94,8 @@ def test_two_masters_are_told_and_their_end_too() -> None:
     segment.says(ONE, 5, 6, 7)
 
     assert segment.told(8)[1:] == [
-        (HappeningKind.TWO_MASTERS, "192.168.1.10 and 192.168.1.11 are both master"),
-        (HappeningKind.ONE_MASTER, "192.168.1.10 alone is master again"),
+        (TimelineKind.TWO_MASTERS, "192.168.1.10 and 192.168.1.11 are both master"),
+        (TimelineKind.ONE_MASTER, "192.168.1.10 alone is master again"),
     ]
 
 
@@ -114,8 +114,8 @@ def test_silence_within_and_at_the_end_is_told() -> None:
     segment.says(ONE, 0, 1, 11, 12)
 
     assert segment.told(20)[1:] == [
-        (HappeningKind.SILENCE, "192.168.1.10 is heard again after 10.000 s of silence"),
-        (HappeningKind.SILENCE, "192.168.1.10 is not heard any more"),
+        (TimelineKind.SILENCE, "192.168.1.10 is heard again after 10.000 s of silence"),
+        (TimelineKind.SILENCE, "192.168.1.10 is not heard any more"),
     ]
 
 

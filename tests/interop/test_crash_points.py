@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.system import state_folder
-from tests.support.leftovers import argv_of_program, clean_in, state_of
+from pycarp.system.recovery import state_folder
 from tests.support.namespaces import Namespace, joined_namespaces
+from tests.support.recovery import argv_of_program, clean_in, state_of
 from tests.support.system import require
 
 pytestmark = pytest.mark.system

@@ -20,7 +20,7 @@ import pytest
 from pycarp.errors import TransportError
 from pycarp.inspection.capture_file import packets_of
 from pycarp.inspection.inspector import Inspector
-from pycarp.system.listener import Listener
+from pycarp.system.sniffer import Sniffer
 from pycarp.vocabulary import Address
 from tests.support.capture import write_pcap
 from tests.support.carp_packets import ONE, PASSWORD, SHARED, frame, ip_packet, payload
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.system
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 CAPTURES = sorted([*(VECTORS / "netbsd").glob("*.pcap"), *(VECTORS / "ucarp").glob("*.pcap")])
-PATIENCE_S = 15.0
+TIMEOUT_S = 15.0
 SIX = ip_address("fe80::1")
 
 
@@ -99,7 +99,7 @@ class Decoder:
 
     def packet(self) -> dict[str, Any]:
         """Return the next packet that it explains."""
-        readable, _, _ = select.select([self._stdout], [], [], PATIENCE_S)
+        readable, _, _ = select.select([self._stdout], [], [], TIMEOUT_S)
         assert readable, "nothing came"
         found: dict[str, Any] = json.loads(self._stdout.readline())
         return found
@@ -107,7 +107,7 @@ class Decoder:
     def interrupt(self) -> int:
         """Press Ctrl-C, and return its exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(TIMEOUT_S)
 
 
 @contextlib.contextmanager
@@ -146,7 +146,7 @@ def send_until_heard(namespace: Namespace, octets: bytes, decoder: Decoder) -> d
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     with sock, entered(namespace):
         sock.bind((LINK, 0))
-        ends_s = time.monotonic() + PATIENCE_S
+        ends_s = time.monotonic() + TIMEOUT_S
         assert decoder.process.stdout
         while not select.select([decoder.process.stdout], [], [], 0.1)[0]:
             assert time.monotonic() < ends_s, "nothing came"
@@ -185,7 +185,7 @@ def test_an_interface_that_goes_away_is_told(pair: tuple[Namespace, Namespace]) 
         send_until_heard(sender, frame(ip_packet(payload())), decoder)
         watcher.ip("link", "del", LINK)
 
-        assert decoder.process.wait(PATIENCE_S) == 1
+        assert decoder.process.wait(TIMEOUT_S) == 1
         assert decoder.process.stderr
         assert "the interface is gone" in decoder.process.stderr.read()
 
@@ -193,7 +193,7 @@ def test_an_interface_that_goes_away_is_told(pair: tuple[Namespace, Namespace]) 
 def test_without_privileges_the_way_out_is_named() -> None:
     require("ip")
     with unprivileged(), pytest.raises(TransportError, match=r"cannot listen on lo: no permission.*CAP_NET_RAW"):
-        Listener("lo")
+        Sniffer("lo")
 
 
 def test_a_pipe_is_explained_packet_by_packet(tmp_path: Path) -> None:
@@ -206,4 +206,4 @@ def test_a_pipe_is_explained_packet_by_packet(tmp_path: Path) -> None:
 
         assert decoder.packet()["vhid"] == 7
         os.close(writer)
-        assert decoder.process.wait(PATIENCE_S) == 0
+        assert decoder.process.wait(TIMEOUT_S) == 0

@@ -38,10 +38,10 @@ class Unread(Pycarp):
     """A daemon whose standard error is a small pipe that the test reads when it wants to."""
 
     def __enter__(self) -> "Unread":
-        self.reading, writing = os.pipe()
-        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-        self._process = self._segment.popen(self._host, self._argv, stdout=subprocess.DEVNULL, stderr=writing)
-        os.close(writing)
+        self.reading, sysctl_write = os.pipe()
+        fcntl.fcntl(sysctl_write, fcntl.F_SETPIPE_SZ, 4096)
+        self._process = self._segment.popen(self._host, self._argv, stdout=subprocess.DEVNULL, stderr=sysctl_write)
+        os.close(sysctl_write)
         return self
 
     def ask(self, times: int) -> None:
@@ -103,10 +103,10 @@ def test_in_the_place_of_ucarp_a_log_that_nobody_reads_stops_nothing_either(segm
     script.chmod(0o755)
     argv = [sys.executable, "-m", "pycarp", "ucarp", "-i", "fxp0", "-s", A, "-v", "1", "-p", "s", "-a", "192.168.1.50"]
     argv += ["-d", str(script), "-n", "-z", "-f", "none"]
-    reading, writing = os.pipe()
-    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-    process = segment.popen("a", argv, stdout=writing, stderr=writing)
-    os.close(writing)
+    reading, sysctl_write = os.pipe()
+    fcntl.fcntl(sysctl_write, fcntl.F_SETPIPE_SZ, 4096)
+    process = segment.popen("a", argv, stdout=sysctl_write, stderr=sysctl_write)
+    os.close(sysctl_write)
     said = b""
     while b"MASTER" not in said:
         said += os.read(reading, 4096)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pycarp import transports
-from pycarp.core.speaker import Speaker
+from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.dialects.base import Claim
 from pycarp.transports.base import Transport
 from tests.support.capture import Capture, is_carp, write_pcap
@@ -27,15 +27,15 @@ def capture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A capture file of one advertisement, as it arrived at a neighbour."""
     require("ip")
     path = tmp_path_factory.mktemp("capture") / "advertisement.pcap"
-    with joined_namespaces() as (ours, theirs), Capture(theirs) as listener:
+    with joined_namespaces() as (ours, theirs), Capture(theirs) as sniffer:
         asyncio.run(send_advertisement(TransportInside(transports.by_name(request.param), ours), ours))
-        write_pcap(path, listener.octets(is_carp, 1))
+        write_pcap(path, sniffer.octets(is_carp, 1))
     return path
 
 
 async def send_advertisement(transport: Transport, ours: Namespace) -> None:
-    speaker = Speaker(config(vhid=VHID, interface=LINK), lambda: COUNTER)
-    (outgoing,) = speaker.compose(Claim(advbase=ADVBASE, advskew=ADVSKEW), (ours.address,), 0)
+    codec = AdvertisementCodec(config(vhid=VHID, interface=LINK), lambda: COUNTER)
+    (outgoing,) = codec.compose(Claim(advbase=ADVBASE, advskew=ADVSKEW), (ours.address,), 0)
     await transport.open_link(LINK, lambda: None)
     try:
         transport.send(outgoing)

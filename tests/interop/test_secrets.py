@@ -83,7 +83,7 @@ def test_no_problem_of_a_file_shows_its_password(tmp_path: Path, name: str, text
         ["check", str(file)],
         ["check", "--json", str(file)],
         ["convert", str(file), "--to", "toml"],
-        ["simulate", str(file), "--seeds", "1", "--keep", str(tmp_path / "story.json")],
+        ["simulate", str(file), "--seeds", "1", "--keep", str(tmp_path / "plan.json")],
         ["service", "install", str(file), "--dry-run"],
     ]
     for each in words:
@@ -180,7 +180,7 @@ def _all_commands(daemon: Pycarp, folder: Path, capture: Path) -> list[list[str]
         ["convert", file, "--to", "ucarp", "--lossy"],
         ["decode", str(capture), "--password-file", str(secret), "-a", "192.168.1.50"],
         ["decode", "--json", str(capture), "--password-file", str(secret), "-a", "192.168.1.50"],
-        ["simulate", file, str(other), "--seeds", "1", "--keep", str(folder / "story.json")],
+        ["simulate", file, str(other), "--seeds", "1", "--keep", str(folder / "plan.json")],
     ]
 
 

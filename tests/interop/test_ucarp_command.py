@@ -1,4 +1,4 @@
-"""``pycarp ucarp`` side by side with Debian's ucarp: the same stories, the same calls of the scripts, the same ends.
+"""``pycarp ucarp`` side by side with Debian's ucarp: the same plans, the same calls of the scripts, the same ends.
 
 ucarp reacts to a packet within a second, and to a signal as well (carp.md 8.6); the bounds leave room for that.
 """
@@ -42,7 +42,7 @@ def segment() -> Iterator[Segment]:
         yield made
 
 
-class Speaker(Process):
+class AdvertisementCodec(Process):
     """ucarp or our stand-in, with scripts that note their calls and move the address."""
 
     def __init__(
@@ -84,35 +84,35 @@ class Speaker(Process):
         self.process.send_signal(number)
 
 
-def lonely_story(segment: Segment, folder: Path, program: str) -> tuple[list[str], list[str], int]:
+def lonely_sequence(segment: Segment, folder: Path, program: str) -> tuple[list[str], list[str], int]:
     """Start, take over, step down, take over, end; return calls, states and exit status."""
-    with Speaker(segment, "a", folder / program, program, "-z", "-x", "one more") as speaker:
-        speaker.wait_for("down")
-        speaker.wait_for("down", "up")
+    with AdvertisementCodec(segment, "a", folder / program, program, "-z", "-x", "one more") as codec:
+        codec.wait_for("down")
+        codec.wait_for("down", "up")
         time.sleep(1)
-        speaker.tell(signal.SIGUSR2)
-        speaker.wait_for("down", "up", "down")
-        speaker.wait_for("down", "up", "down", "up", timeout_s=12)
+        codec.tell(signal.SIGUSR2)
+        codec.wait_for("down", "up", "down")
+        codec.wait_for("down", "up", "down", "up", timeout_s=12)
         time.sleep(1)
-        speaker.tell(signal.SIGTERM)
-        status = speaker.process.wait(5)
-        return speaker.calls, speaker.switches, status
+        codec.tell(signal.SIGTERM)
+        status = codec.process.wait(5)
+        return codec.calls, codec.switches, status
 
 
-def test_the_lonely_story_is_the_same_with_both_programs(segment: Segment, tmp_path: Path) -> None:
-    theirs = lonely_story(segment, tmp_path, REAL)
-    ours = lonely_story(segment, tmp_path, OURS)
+def test_the_lonely_plan_is_the_same_with_both_programs(segment: Segment, tmp_path: Path) -> None:
+    theirs = lonely_sequence(segment, tmp_path, REAL)
+    ours = lonely_sequence(segment, tmp_path, OURS)
 
     assert ours == theirs
     assert ours[0][1] == f"up 3 fxp0 {SHARED} one more"
     assert ours[1:] == (["BACKUP", "MASTER", "BACKUP", "MASTER"], 0)
 
 
-def preemption_story(segment: Segment, folder: Path, first: str, second: str) -> list[list[str]]:
+def preemption_sequence(segment: Segment, folder: Path, first: str, second: str) -> list[list[str]]:
     """Let a faster host take the address from a slower one and leave again; return the calls of both."""
-    with Speaker(segment, "a", folder, first, "-z", "-k", "100") as slower:
+    with AdvertisementCodec(segment, "a", folder, first, "-z", "-k", "100") as slower:
         slower.wait_for("down", "up")
-        with Speaker(segment, "b", folder, second, "-z", "-P") as faster:
+        with AdvertisementCodec(segment, "b", folder, second, "-z", "-P") as faster:
             faster.wait_for("down", "up")
             slower.wait_for("down", "up", "down")
             assert (slower.has_address(), faster.has_address()) == (False, True)
@@ -124,14 +124,14 @@ def preemption_story(segment: Segment, folder: Path, first: str, second: str) ->
 
 
 def test_takeover_and_preemption_call_the_scripts_alike_in_both_roles(segment: Segment, tmp_path: Path) -> None:
-    stories = [
-        preemption_story(segment, tmp_path / f"{first}-{second}", first, second)
+    plans = [
+        preemption_sequence(segment, tmp_path / f"{first}-{second}", first, second)
         for first, second in ((REAL, REAL), (REAL, OURS), (OURS, REAL))
         if _removed(segment)
     ]
 
-    assert stories[1] == stories[0]
-    assert stories[2] == stories[0]
+    assert plans[1] == plans[0]
+    assert plans[2] == plans[0]
 
 
 @pytest.mark.parametrize("program", [REAL, OURS])
@@ -144,7 +144,7 @@ def test_takeover_and_preemption_call_the_scripts_alike_in_both_roles(segment: S
         ([], signal.SIGINT, -signal.SIGINT, ["down"]),
         ([], signal.SIGHUP, -signal.SIGHUP, ["down"]),
     ],
-    ids=["z-hup", "z-neutral-int", "term", "int", "hup"],
+    ids=["z-hup", "z-neutral-int", "mastership", "int", "hup"],
 )
 def test_a_backup_ends_alike(
     segment: Segment,
@@ -155,13 +155,13 @@ def test_a_backup_ends_alike(
     status: int,
     verbs: list[str],
 ) -> None:
-    with Speaker(segment, "a", tmp_path, program, *options) as speaker:
-        wait_until(lambda: bool(speaker.switches), SETTLED_S)
+    with AdvertisementCodec(segment, "a", tmp_path, program, *options) as codec:
+        wait_until(lambda: bool(codec.switches), SETTLED_S)
         time.sleep(0.7)
-        speaker.tell(signal_number)
+        codec.tell(signal_number)
 
-        assert speaker.process.wait(5) == status
-        assert [call.split()[0] for call in speaker.calls] == verbs
+        assert codec.process.wait(5) == status
+        assert [call.split()[0] for call in codec.calls] == verbs
 
 
 @pytest.mark.parametrize("program", [REAL, OURS])
@@ -169,35 +169,35 @@ def test_a_backup_ends_alike(
 def test_an_interface_that_is_set_down_ends_it_alike(
     segment: Segment, tmp_path: Path, program: str, options: list[str], verbs: list[str]
 ) -> None:
-    with Speaker(segment, "a", tmp_path, program, *options) as speaker:
-        speaker.wait_for("down", "up")
+    with AdvertisementCodec(segment, "a", tmp_path, program, *options) as codec:
+        codec.wait_for("down", "up")
         segment.run("a", ["ip", "link", "set", "fxp0", "down"])
 
-        assert speaker.process.wait(5) == 0
-        assert [call.split()[0] for call in speaker.calls] == verbs
+        assert codec.process.wait(5) == 0
+        assert [call.split()[0] for call in codec.calls] == verbs
 
 
 @pytest.mark.parametrize("program", [REAL, OURS])
 def test_a_start_on_an_interface_that_is_down_fails_alike(segment: Segment, tmp_path: Path, program: str) -> None:
     segment.run("a", ["ip", "link", "set", "fxp0", "down"])
-    with Speaker(segment, "a", tmp_path, program) as speaker:
-        assert speaker.process.wait(5) == 2
+    with AdvertisementCodec(segment, "a", tmp_path, program) as codec:
+        assert codec.process.wait(5) == 2
 
 
 def test_sigusr1_logs_the_state_in_ucarps_words(segment: Segment, tmp_path: Path) -> None:
-    with Speaker(segment, "a", tmp_path, OURS) as speaker:
-        wait_until(lambda: bool(speaker.switches), SETTLED_S)
-        speaker.tell(signal.SIGUSR1)
-        wait_until(lambda: bool(speaker.lines("[INFO] BACKUP on fxp0 id 1")), 2)
-        speaker.wait_for("down", "up")
-        speaker.tell(signal.SIGUSR1)
-        wait_until(lambda: bool(speaker.lines("[INFO] MASTER on fxp0 id 1")), 2)
+    with AdvertisementCodec(segment, "a", tmp_path, OURS) as codec:
+        wait_until(lambda: bool(codec.switches), SETTLED_S)
+        codec.tell(signal.SIGUSR1)
+        wait_until(lambda: bool(codec.lines("[INFO] BACKUP on fxp0 id 1")), 2)
+        codec.wait_for("down", "up")
+        codec.tell(signal.SIGUSR1)
+        wait_until(lambda: bool(codec.lines("[INFO] MASTER on fxp0 id 1")), 2)
 
 
 def test_a_slow_up_script_delays_the_announcement_but_no_advertisement(segment: Segment, tmp_path: Path) -> None:
     with Capture(segment, tmp_path) as capture:
-        with Speaker(segment, "a", tmp_path, OURS, slow_s=2.5) as speaker:
-            speaker.wait_for("down", "up")
+        with AdvertisementCodec(segment, "a", tmp_path, OURS, slow_s=2.5) as codec:
+            codec.wait_for("down", "up")
             time.sleep(3)
         capture.stop()
         frames = [(at_s, ethernet.decode(octets).ethertype) for at_s, octets in timed_frames(capture.file)]
@@ -211,12 +211,12 @@ def test_a_slow_up_script_delays_the_announcement_but_no_advertisement(segment: 
 
 def test_a_lost_carrier_makes_a_backup_that_is_back_without_a_sleep(segment: Segment, tmp_path: Path) -> None:
     """ucarp sleeps for ten seconds at a time (carp.md 5.3)."""
-    with Speaker(segment, "a", tmp_path, OURS) as speaker:
-        speaker.wait_for("down", "up")
+    with AdvertisementCodec(segment, "a", tmp_path, OURS) as codec:
+        codec.wait_for("down", "up")
         segment.unplug("a")
-        speaker.wait_for("down", "up", "down", timeout_s=2)
+        codec.wait_for("down", "up", "down", timeout_s=2)
         segment.plug("a")
-        speaker.wait_for("down", "up", "down", "up", timeout_s=5)
+        codec.wait_for("down", "up", "down", "up", timeout_s=5)
 
 
 @pytest.mark.parametrize(
@@ -426,8 +426,8 @@ def test_the_commands_find_every_ucarp_of_the_machine(segment: Segment, tmp_path
     before = sockets()
     other = ("-v", "2", "-a", "192.168.1.51", "--log-format", "json")
     with (
-        Speaker(segment, "a", tmp_path / "first", OURS, "-z") as first,
-        Speaker(segment, "a", tmp_path / "second", OURS, *other) as second,
+        AdvertisementCodec(segment, "a", tmp_path / "first", OURS, "-z") as first,
+        AdvertisementCodec(segment, "a", tmp_path / "second", OURS, *other) as second,
     ):
         wait_until(lambda: first.switches == ["BACKUP", "MASTER"] and "-> MASTER" in second.log.read_text(), SETTLED_S)
         table = pycarp(segment, "status")
@@ -465,6 +465,6 @@ def second_path(before: set[Path]) -> Path:
 
 
 def test_a_socket_that_was_asked_for_and_cannot_be_made_ends_it(segment: Segment, tmp_path: Path) -> None:
-    with Speaker(segment, "a", tmp_path / "asked", OURS, "--control", "/proc/nowhere/s") as asked:
+    with AdvertisementCodec(segment, "a", tmp_path / "asked", OURS, "--control", "/proc/nowhere/s") as asked:
         assert asked.process.wait(10) == 2
     assert asked.lines("cannot make the control socket /proc/nowhere/s")

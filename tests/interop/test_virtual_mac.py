@@ -80,15 +80,15 @@ class Frames:
         return found
 
 
-async def adopt_and_hold(actuator: NetlinkActuator) -> None:
-    await actuator.adopt(HOST)
+async def prepare_and_hold(actuator: NetlinkActuator) -> None:
+    await actuator.prepare(HOST)
     await actuator.hold(HOST.key, HOST.shared)
 
 
 async def test_the_client_learns_the_virtual_mac_in_both_families(segment: tuple[Namespace, Namespace]) -> None:
     ours, client = segment
     async with actuator_in(ours) as actuator:
-        await adopt_and_hold(actuator)
+        await prepare_and_hold(actuator)
 
         assert pings(client, SHARED4)
         assert pings(client, SHARED6)
@@ -101,7 +101,7 @@ async def test_the_client_learns_the_virtual_mac_in_both_families(segment: tuple
 async def test_what_is_announced_is_the_virtual_mac(segment: tuple[Namespace, Namespace]) -> None:
     ours, client = segment
     async with actuator_in(ours) as actuator:
-        await adopt_and_hold(actuator)
+        await prepare_and_hold(actuator)
         with Capture(client) as capture:
             with entered(ours):
                 await actuator.announce(HOST.key, HOST.shared, FORM)
@@ -115,7 +115,7 @@ async def test_what_is_announced_is_the_virtual_mac(segment: tuple[Namespace, Na
 async def test_the_masters_own_conversations_have_its_own_addresses(segment: tuple[Namespace, Namespace]) -> None:
     ours, client = segment
     async with actuator_in(ours) as actuator:
-        await adopt_and_hold(actuator)
+        await prepare_and_hold(actuator)
         with Frames(client) as frames:
             assert pings(ours, client.address)
             assert pings(ours, client.address6)
@@ -132,7 +132,7 @@ async def test_the_client_keeps_the_virtual_mac_whatever_the_master_asks_from_th
     """The master knows no neighbour any more, and asks for one on behalf of a socket with the shared address."""
     ours, client = segment
     async with actuator_in(ours) as actuator:
-        await adopt_and_hold(actuator)
+        await prepare_and_hold(actuator)
         assert pings(client, SHARED4)
         assert pings(client, SHARED6)
         ours.ip("neigh", "flush", "all")
@@ -152,7 +152,7 @@ async def test_the_shared_address_answers_whatever_the_reverse_path_filter(
     for name in ("all", "default", LINK):
         switch(ours, f"ipv4/conf/{name}/rp_filter", rp_filter)
     async with actuator_in(ours) as actuator:
-        await adopt_and_hold(actuator)
+        await prepare_and_hold(actuator)
 
         assert pings(client, SHARED4)
         assert pings(client, ours.address)
@@ -166,7 +166,7 @@ async def test_a_network_of_which_the_link_has_no_address_is_served_from_the_dev
     for own in ("192.0.2.2/24", "fd99::2/64"):
         client.ip("addr", "add", own, "dev", LINK, *(["nodad"] if ":" in own else []))
     async with actuator_in(ours) as actuator:
-        await actuator.adopt(elsewhere)
+        await actuator.prepare(elsewhere)
         await actuator.hold(elsewhere.key, elsewhere.shared)
 
         assert pings(client, "192.0.2.1")
@@ -220,7 +220,7 @@ async def test_a_backup_sends_no_frame_from_the_shared_mac(
         switch(ours, f"{family}/conf/all/forwarding", "1")
     with Frames(client) as frames:
         async with actuator_in(ours) as actuator:
-            await actuator.adopt(HOST)
+            await actuator.prepare(HOST)
             await actuator.drop(HOST.key, HOST.shared)
             if was_master:
                 await actuator.hold(HOST.key, HOST.shared)
@@ -240,7 +240,7 @@ async def test_a_backup_sends_no_frame_from_the_shared_mac(
 async def test_the_addresses_of_a_frozen_program_are_gone_in_time(segment: tuple[Namespace, Namespace]) -> None:
     ours, client = segment
     async with actuator_in(ours) as actuator:
-        await actuator.adopt(HOST)
+        await actuator.prepare(HOST)
         await actuator.hold(HOST.key, HOST.shared, lifetime_s=2)
         held_s = time.monotonic()
         while pings(client, SHARED4) or pings(client, SHARED6):

@@ -8,14 +8,14 @@ from rich.text import Text
 
 from pycarp.lab.report import as_json, show, table, timeline
 from pycarp.lab.requests import Request
-from pycarp.lab.story import Event, Expectation, Result
+from pycarp.lab.trial import Event, Expectation, Result
 
 A, B = "192.168.1.50", "192.168.1.51"
 BEGAN_S = 1_800_000_000.0
 
 
 def result(*, requests: list[Request] | None = None) -> Result:
-    """Return a story of ten seconds: two without an event, then eight from the cut on."""
+    """Return a trial of ten seconds: two without an event, then eight from the cut on."""
     found = Result(BEGAN_S, requests=requests or [])
     found.events = [
         Event(name="all is well", at_s=BEGAN_S, until_s=BEGAN_S + 2),
@@ -121,22 +121,22 @@ def test_the_table_shows_for_each_event_takeover_gaps_failed_and_slow() -> None:
 
 
 def test_json_sums_up_requests_failures_and_broken_promises() -> None:
-    story = result(requests=[request(1.0), request(1.5), request(2.5, is_ok=False)])
-    story.expectations.append(Expectation("the moon stays where it is", is_met=False))
+    trial = result(requests=[request(1.0), request(1.5), request(2.5, is_ok=False)])
+    trial.expectations.append(Expectation("the moon stays where it is", is_met=False))
 
-    found = as_json(story)
+    found = as_json(trial)
 
     assert (found["requests"], found["failed"], found["users_without_page"]) == (3, 1, 0)
     assert found["expectations"] == [{"text": "the moon stays where it is", "is_met": False, "is_inconclusive": False}]
 
 
 def test_people_are_shown_the_time_line_the_table_and_what_was_expected() -> None:
-    story = result()
-    story.expectations += [Expectation("hosta [sic] is back", is_met=True), Expectation("nobody noticed", is_met=False)]
-    story.expectations.append(Expectation("it was quick", is_met=False, is_inconclusive=True))
+    trial = result()
+    trial.expectations += [Expectation("hosta [sic] is back", is_met=True), Expectation("nobody noticed", is_met=False)]
+    trial.expectations.append(Expectation("it was quick", is_met=False, is_inconclusive=True))
     console = Console(file=StringIO(), width=200)
 
-    show(console, story, {"hosta": log_line(2.5, "second")})
+    show(console, trial, {"hosta": log_line(2.5, "second")})
 
     assert isinstance(console.file, StringIO)
     lines = console.file.getvalue().splitlines()

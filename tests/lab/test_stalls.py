@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pycarp.lab.story import Expectation, judged
+from pycarp.lab.trial import Expectation, judged
 
 _PROGRAM = """
 import sys, time

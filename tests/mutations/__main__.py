@@ -27,9 +27,9 @@ SUITE = (
 SEARCH = """
 import sys
 from pycarp.sim.simulation import simulate
-from pycarp.sim.stories import random_story
+from pycarp.sim.faults.random_plans import random_plan
 for seed in range(int(sys.argv[1])):
-    for violation in simulate(random_story(seed)).violations:
+    for violation in simulate(random_plan(seed)).violations:
         print(f"seed {seed}: {violation.promise.name}")
         sys.exit(1)
 """
@@ -80,7 +80,7 @@ def _first_failure(lines: list[str]) -> str:
 def main() -> int:
     """Judge all mutations, or those whose names contain a word."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=300, help="stories for the simulator (300)")
+    parser.add_argument("--seeds", type=int, default=300, help="plans for the simulator (300)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutations at a time")
     parser.add_argument("word", nargs="?", default="", help="only mutations whose name contains this")
     options = parser.parse_args()

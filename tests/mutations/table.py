@@ -115,32 +115,32 @@ MUTATIONS = (
     ),
     Mutation(
         "the guardian waits longer than peers do",
-        "core/precaution.py",
-        "        patience_ns = lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS\n",
-        "        patience_ns = 3 * lifetime_s * NS_PER_S\n",
+        "core/lease_timings.py",
+        "        timeout_ns = lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS\n",
+        "        timeout_ns = 3 * lifetime_s * NS_PER_S\n",
     ),
     Mutation(
         "the kernel lets addresses live longer than peers wait",
-        "core/precaution.py",
+        "core/lease_timings.py",
         "    lifetime_s = (fastest_ns - KERNEL_ROUNDS_NS) // NS_PER_S\n",
         "    lifetime_s = 3 * fastest_ns // NS_PER_S\n",
     ),
     Mutation(
         "a MASTER that stood still does not yield",
         "core/host/master.py",
-        "    return ctx.now_ns - state.alive_at_ns >= ctx.lease.patience_ns",
+        "    return ctx.now_ns - state.alive_at_ns >= ctx.lease.timeout_ns",
         "    return False",
     ),
     Mutation(
         "every digest is accepted",
-        "core/speaker.py",
+        "core/advertisement_codec.py",
         "        if self._signer.verify(advert.counter, advert.digest):\n            return True\n",
         "        return True\n",
     ),
     Mutation(
         "a MASTER does not plan its next advertisement",
         "core/host/master.py",
-        "    state.advertise_at_ns = due_ns + interval_ns if due_ns + interval_ns > now_ns else now_ns + interval_ns\n",
+        "    state.advertise_at_ns = next_ns if slot_before(next_ns, ctx.slot_ns) > now_ns else now_ns + interval_ns\n",
         "",
     ),
     Mutation(
@@ -182,8 +182,8 @@ MUTATIONS = (
     Mutation(
         "a timer that was set too late stays",
         "runtime/runtime.py",
-        "        elif armed_ns is None or at_ns < armed_ns:\n",
-        "        elif armed_ns is None:\n",
+        "        elif armed_ns is None or at_ns < armed_ns or at_ns - armed_ns > WORTH_ARMING_NS:\n",
+        "        elif armed_ns is None or at_ns - armed_ns > WORTH_ARMING_NS:\n",
     ),
     Mutation(
         "a timer that fires too early is not set anew",
@@ -298,20 +298,20 @@ MUTATIONS = (
     Mutation(
         "a host that was removed is remembered",
         "actuators/netlink.py",
-        "                    self._adoptions.pop(key, None)\n",
+        "                    self._prepared_hosts.pop(key, None)\n",
         "                    pass\n",
         ("tests/actuators/test_again.py",),
     ),
     Mutation(
         "a device that could not be deleted is forgotten",
-        "system/shared_device.py",
+        "system/addresses/shared_device.py",
         "            self.index = index\n            raise\n",
         "            raise\n",
         ("tests/actuators/test_again.py",),
     ),
     Mutation(
         "a link that vanishes ends the list of all",
-        "system/interfaces.py",
+        "system/addresses/interfaces.py",
         "    except ValueError:\n",
         "    except KeyError:\n",
         ("tests/system/test_refusals.py",),
@@ -354,7 +354,7 @@ MUTATIONS = (
     Mutation(
         "the lab says too early that everything runs",
         "cli/lab.py",
-        "    Story(where, machines, click.echo, lambda _since_s: 0).reach_usual_states()\n",
+        "    Trial(where, machines, click.echo, lambda _since_s: 0).reach_usual_states()\n",
         "",
         ("tests/interop/test_lab.py",),
     ),

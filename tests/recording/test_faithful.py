@@ -15,7 +15,7 @@ from pycarp.dialects import OPENBSD, Dialect
 from pycarp.recording import Entry, Replay
 from pycarp.wire import advertisement as wire
 from pycarp.wire.checksum import internet_checksum
-from tests.support.histories import PASSPHRASES, Happening, Life, dialects, entropy, histories
+from tests.support.histories import PASSPHRASES, Life, WorldRecord, dialects, entropy, histories
 from tests.support.hosts import KEY, advert, config, datagram, published, seconds
 from tests.support.recordings import a_takeover, differences, lines_of, noting, played, recorded, written
 from tests.support.vrrp_packets import AUTHENTICATION_HEADER, IPSEC, PASSWORD, TRAILER, Version3, version_2
@@ -32,7 +32,7 @@ def payloads(entries: list[Entry]) -> list[bytes]:
         for effect in entry.step.effects if entry.step else ():
             outgoings = (
                 getattr(effect, "outgoing", None),
-                *getattr(getattr(effect, "precaution", None), "bow_out", ()),
+                *getattr(getattr(effect, "lease_timings", None), "bow_out", ()),
             )
             found += [each.payload for each in outgoings if each]
     return found
@@ -51,18 +51,18 @@ def assert_no_secret(lines: list[bytes], entries: list[Entry]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(dialect=dialects, history=histories, at=st.integers(0, 40))
 def test_a_replay_does_the_same_and_nothing_secret_is_written(
-    dialect: Dialect, history: list[tuple[int | None, Happening]], at: int
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], at: int
 ) -> None:
     numbers: list[int] = []
     life = Life(Engine(entropy=noting(entropy(1), numbers)), dialect)
     life.begin()
     entries: list[Entry] = []
     checkpoint = life.engine.checkpoint()
-    for number, (wait_ns, happening) in enumerate(history):
+    for number, (wait_ns, record) in enumerate(history):
         if number == at:
             checkpoint, entries = life.engine.checkpoint(), []
         numbers.clear()
-        told = life.live(wait_ns, happening)
+        told = life.live(wait_ns, record)
         if told is not None:
             entries.append(Entry(told[1], told[0], tuple(numbers), life.step))
     if not entries:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pycarp.core.inputs import HostAdded
 from pycarp.errors import RecordingError
-from pycarp.recording import Replay, Scribe
-from pycarp.recording.throw_away import text_of
+from pycarp.recording import Replay, Writer
+from pycarp.recording.placeholder_key import text_of
 from pycarp.recording.values import pack_checkpoint, pack_input, unpack_checkpoint
 from tests.support.histories import entropy
 from tests.support.hosts import config, master
@@ -133,10 +133,10 @@ def test_a_real_passphrase_cannot_be_written() -> None:
 def test_a_checkpoint_is_the_same_after_reading() -> None:
     kept = recorded(a_takeover())
     assert kept.checkpoint is not None
-    scribe = Scribe(kept.checkpoint, entropy=entropy(5))
+    writer = Writer(kept.checkpoint, entropy=entropy(5))
     for entry in kept.entries:
-        scribe.line(entry)
-    lines = scribe.opening(version="0.1.0", at_ns=0, wall_ns=WALL_NS).splitlines(keepends=True)
+        writer.line(entry)
+    lines = writer.opening(version="0.1.0", at_ns=0, wall_ns=WALL_NS).splitlines(keepends=True)
 
     checkpoint = played(lines).checkpoint
 

@@ -7,7 +7,7 @@ from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import ActuationFailed, StateChange
 from pycarp.core.inputs import AdminChanged, HostAdded
 from pycarp.core.state import Reason, State
-from pycarp.recording import Entry, Recorder, Ring, is_unexpected
+from pycarp.recording import Entry, Recorder, Ring, triggers_dump
 from pycarp.recording.ring import KEPT_MOST, KEPT_NS
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, PEER, config, seconds
@@ -107,7 +107,7 @@ def test_an_empty_ring_has_nothing() -> None:
 def test_what_nobody_wished_for_is_unexpected(reason: Reason, new: State, is_so: bool) -> None:
     change = StateChange(key=KEY, at_ns=0, old=State.BACKUP, new=new, reason=reason, epoch=1, peer=PEER)
 
-    assert is_unexpected(change) is is_so
+    assert triggers_dump(change) is is_so
 
 
 def test_the_first_host_of_all_takes_over_as_expected() -> None:
@@ -115,8 +115,8 @@ def test_the_first_host_of_all_takes_over_as_expected() -> None:
         key=KEY, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=Reason.MASTER_SILENT, epoch=1, peer=None
     )
 
-    assert not is_unexpected(change)
+    assert not triggers_dump(change)
 
 
 def test_a_failed_actuation_is_unexpected() -> None:
-    assert is_unexpected(ActuationFailed(key=KEY, at_ns=0, action="hold", error="no"))
+    assert triggers_dump(ActuationFailed(key=KEY, at_ns=0, action="hold", error="no"))

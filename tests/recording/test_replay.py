@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pycarp.core.inputs import DatagramReceived, HostAdded, TimePassed
-from pycarp.recording import Replay, Scribe, transitions
+from pycarp.recording import Replay, Writer, transitions
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, advert, config
 from tests.support.recordings import WALL_NS, a_takeover, differences, lines_of, played, recorded
@@ -70,11 +70,11 @@ def test_an_input_that_is_missing_shows_in_what_follows() -> None:
 def test_a_file_that_begins_in_mid_life_replays_alone() -> None:
     kept = recorded(a_takeover())
     assert kept.checkpoint is not None
-    scribe = Scribe(kept.checkpoint, entropy=entropy(3))
+    writer = Writer(kept.checkpoint, entropy=entropy(3))
     for entry in kept.entries[:5]:
-        scribe.line(entry)
-    opening = scribe.opening(version="0.1.0", at_ns=kept.entries[5].at_ns, wall_ns=WALL_NS)
-    lines = [*opening.splitlines(keepends=True), *map(scribe.line, kept.entries[5:])]
+        writer.line(entry)
+    opening = writer.opening(version="0.1.0", at_ns=kept.entries[5].at_ns, wall_ns=WALL_NS)
+    lines = [*opening.splitlines(keepends=True), *map(writer.line, kept.entries[5:])]
 
     assert differences(lines) == []
     assert len(transitions(played(lines))) == 1

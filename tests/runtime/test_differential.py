@@ -49,7 +49,7 @@ def test_the_plans_cover_what_a_runtime_does() -> None:
         "HoldAddresses",
         "HostRemoved",
         "LinkChanged",
-        "ProlongAddresses",
+        "RenewAddresses",
         "TimePassed",
         "TransmitReported",
     }

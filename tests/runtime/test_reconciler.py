@@ -9,7 +9,7 @@ import pytest
 
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.inputs import Action
-from pycarp.core.precaution import Precaution
+from pycarp.core.lease_timings import LeaseTimings
 from pycarp.dialects.base import ArpForm
 from pycarp.runtime.reconciler import (
     ABANDONED_MAX,
@@ -48,11 +48,13 @@ class Bench:
         self.last = todo
         return todo
 
-    def hold(self, epoch: int, *addresses: Interface, former: tuple[Interface, ...] = (), anew: bool = False) -> Todo:
-        return self.note(self.one.take(HoldAddresses(KEY, epoch, addresses or (A,), former, anew), self.now_ns))
+    def hold(
+        self, epoch: int, *addresses: Interface, previous: tuple[Interface, ...] = (), force: bool = False
+    ) -> Todo:
+        return self.note(self.one.take(HoldAddresses(KEY, epoch, addresses or (A,), previous, force), self.now_ns))
 
-    def drop(self, epoch: int, *addresses: Interface, anew: bool = False) -> Todo:
-        return self.note(self.one.take(DropAddresses(KEY, epoch, addresses or (A,), anew), self.now_ns))
+    def drop(self, epoch: int, *addresses: Interface, force: bool = False) -> Todo:
+        return self.note(self.one.take(DropAddresses(KEY, epoch, addresses or (A,), force), self.now_ns))
 
     def announce(self, epoch: int) -> Todo:
         return self.note(self.one.take(Announce(KEY, epoch, (A,), FORM), self.now_ns))
@@ -114,21 +116,23 @@ def test_a_hold_of_the_same_addresses_is_reported_without_work() -> None:
 def test_a_hold_that_is_to_last_otherwise_is_carried_out() -> None:
     bench = Bench()
     for epoch, lifetime_s in ((1, 2), (2, None)):
-        precaution = Precaution(lifetime_s=lifetime_s, patience_ns=1, rhythm_ns=1, slack_ns=None)
-        bench.note(bench.one.take(HoldAddresses(KEY, epoch, (A,), precaution=precaution), 0))
+        lease_timings = LeaseTimings(lifetime_s=lifetime_s, timeout_ns=1, renewal_interval_ns=1, margin_ns=None)
+        bench.note(bench.one.take(HoldAddresses(KEY, epoch, (A,), lease_timings=lease_timings), 0))
         bench.make()
 
     assert bench.reports == [(1, Action.HOLD, None), (2, Action.HOLD, None)]
 
 
-@pytest.mark.parametrize(("addresses", "former", "anew"), [((A, B), (), False), ((A,), (B,), False), ((A,), (), True)])
+@pytest.mark.parametrize(
+    ("addresses", "previous", "force"), [((A, B), (), False), ((A,), (B,), False), ((A,), (), True)]
+)
 def test_a_hold_that_asks_for_more_is_carried_out(
-    addresses: tuple[Interface, ...], former: tuple[Interface, ...], anew: bool
+    addresses: tuple[Interface, ...], previous: tuple[Interface, ...], force: bool
 ) -> None:
     bench = Bench()
     bench.hold(1)
     bench.make()
-    bench.hold(2, *addresses, former=former, anew=anew)
+    bench.hold(2, *addresses, previous=previous, force=force)
 
     assert bench.started.action is Action.HOLD
 
@@ -431,7 +435,7 @@ def test_the_first_change_by_others_is_put_right_at_once() -> None:
     bench.hold(1)
     bench.make()
 
-    assert isinstance(bench.hold(2, anew=True).next, Attempt)
+    assert isinstance(bench.hold(2, force=True).next, Attempt)
 
 
 def test_a_thousand_changes_by_others_lead_to_few_holds() -> None:
@@ -440,7 +444,7 @@ def test_a_thousand_changes_by_others_lead_to_few_holds() -> None:
     bench.make()
     holds = 0
     for epoch in range(2, 1002):
-        bench.hold(epoch, anew=True)
+        bench.hold(epoch, force=True)
         for span_ns in (0, NS_PER_S // 100):
             bench.wait(span_ns)
             if isinstance(bench.last.next, Attempt):
@@ -460,7 +464,7 @@ def test_drops_are_put_right_at_least_every_second() -> None:
     bench.make()
     at_ns = []
     for epoch in range(2, 1002):
-        bench.drop(epoch, anew=True)
+        bench.drop(epoch, force=True)
         for span_ns in (0, NS_PER_S // 100):
             bench.wait(span_ns)
             if isinstance(bench.last.next, Attempt):
@@ -472,23 +476,23 @@ def test_drops_are_put_right_at_least_every_second() -> None:
 
 def test_a_change_after_a_quiet_time_is_put_right_at_once_again() -> None:
     bench = Bench()
-    bench.hold(1, anew=True)
+    bench.hold(1, force=True)
     bench.make()
-    bench.hold(2, anew=True)
+    bench.hold(2, force=True)
     bench.wait(PACE.repair_first_ns)
     bench.make()
     bench.wait(3 * NS_PER_S)
-    bench.hold(3, anew=True)
+    bench.hold(3, force=True)
     bench.make()
 
-    assert bench.hold(4, anew=True).next == RetryAt(bench.now_ns + PACE.repair_first_ns)
+    assert bench.hold(4, force=True).next == RetryAt(bench.now_ns + PACE.repair_first_ns)
 
 
 def test_a_drop_does_not_wait_for_the_pause_between_repairs() -> None:
     bench = Bench()
-    bench.hold(1, anew=True)
+    bench.hold(1, force=True)
     bench.make()
-    bench.hold(2, anew=True)
+    bench.hold(2, force=True)
 
     assert isinstance(bench.drop(3).next, Attempt)
 
@@ -496,40 +500,40 @@ def test_a_drop_does_not_wait_for_the_pause_between_repairs() -> None:
 @pytest.mark.parametrize("error", [None, "no such device"])
 def test_the_first_drop_after_a_hold_is_no_repair(error: str | None) -> None:
     bench = Bench()
-    bench.hold(1, anew=True)
+    bench.hold(1, force=True)
     bench.make()
     bench.wait(PACE.repair_first_ns)
-    bench.hold(2, anew=True)
+    bench.hold(2, force=True)
     bench.make(error)
 
-    assert isinstance(bench.drop(3, anew=True).next, Attempt)
+    assert isinstance(bench.drop(3, force=True).next, Attempt)
 
 
 def test_a_first_hold_that_failed_does_not_make_the_drop_a_repair() -> None:
     bench = Bench()
-    bench.drop(1, anew=True)
+    bench.drop(1, force=True)
     bench.make()
     bench.hold(2)
     bench.make("no such device")
 
-    assert isinstance(bench.drop(3, anew=True).next, Attempt)
+    assert isinstance(bench.drop(3, force=True).next, Attempt)
 
 
 def test_a_change_during_an_attempt_is_not_taken_for_achieved() -> None:
     bench = Bench()
     bench.hold(1)
     attempt = bench.begin()
-    bench.hold(2, anew=True)
+    bench.hold(2, force=True)
     bench.end(attempt)
 
-    assert bench.started.effect == HoldAddresses(KEY, 2, (A,), anew=True)
+    assert bench.started.effect == HoldAddresses(KEY, 2, (A,), force=True)
 
 
 def test_a_repair_that_was_put_off_is_not_forgotten_by_the_next_intent() -> None:
     bench = Bench()
-    bench.hold(1, anew=True)
+    bench.hold(1, force=True)
     bench.make()
-    bench.hold(2, anew=True)
+    bench.hold(2, force=True)
     bench.hold(3)
 
     assert isinstance(bench.last.next, Attempt)
@@ -564,11 +568,11 @@ def test_a_hold_that_failed_may_have_held() -> None:
     assert bench.one.may_hold == {A}
 
 
-def test_former_addresses_may_be_held_until_they_are_dropped() -> None:
+def test_previous_addresses_may_be_held_until_they_are_dropped() -> None:
     bench = Bench()
     bench.hold(1, A, B)
     bench.make()
-    bench.hold(2, A, former=(B,))
+    bench.hold(2, A, previous=(B,))
     attempt = bench.begin()
     before = bench.one.may_hold
     bench.end(attempt)
@@ -583,7 +587,7 @@ def test_surrender_drops_everything_that_may_be_held() -> None:
     bench = Bench()
     bench.hold(1, A, B)
     bench.make()
-    bench.hold(2, A, former=(B,))
+    bench.hold(2, A, previous=(B,))
     attempt = bench.begin()
     bench.note(bench.one.surrender(0))
     bench.end(attempt, "CancelledError")

@@ -28,7 +28,7 @@ class Life(RuleBasedStateMachine):
         self.kernel: set[Interface] = set()
         self.epoch = 0
         self.shared: tuple[Interface, ...] = (A,)
-        self.former: set[Interface] = set()
+        self.previous: set[Interface] = set()
         self.wants_held: bool | None = None
         self.begun: list[Attempt] = []
         self.unbegun: list[Attempt] = []
@@ -49,20 +49,20 @@ class Life(RuleBasedStateMachine):
             if report.error is None:
                 self.achieved.append(report.epoch)
                 if report.epoch == self.epoch:
-                    self.former.clear()
+                    self.previous.clear()
 
     def share(self, shared: tuple[Interface, ...]) -> None:
-        self.former = (self.former | set(self.shared)) - set(shared)
+        self.previous = (self.previous | set(self.shared)) - set(shared)
         self.shared = shared
 
-    def want(self, *, hold: bool, anew: bool = False) -> None:
+    def want(self, *, hold: bool, force: bool = False) -> None:
         self.epoch += 1
         self.wants_held = hold
-        former = tuple(self.former)
+        previous = tuple(self.previous)
         effect = (
-            HoldAddresses(KEY, self.epoch, self.shared, former, anew)
+            HoldAddresses(KEY, self.epoch, self.shared, previous, force)
             if hold
-            else DropAddresses(KEY, self.epoch, self.shared + former, anew)
+            else DropAddresses(KEY, self.epoch, self.shared + previous, force)
         )
         self.follow(self.one.take(effect, self.now_ns))
 
@@ -88,7 +88,7 @@ class Life(RuleBasedStateMachine):
     def others_change(self, address: Interface) -> None:
         if address in self.shared:
             (self.kernel.discard if address in self.kernel else self.kernel.add)(address)
-            self.want(hold=bool(self.wants_held), anew=True)
+            self.want(hold=bool(self.wants_held), force=True)
 
     @precondition(lambda self: self.unbegun)
     @rule()
@@ -113,7 +113,7 @@ class Life(RuleBasedStateMachine):
     def work(self, attempt: Attempt) -> None:
         effect = attempt.effect
         if isinstance(effect, HoldAddresses):
-            self.kernel = (self.kernel - set(effect.former)) | set(effect.addresses)
+            self.kernel = (self.kernel - set(effect.previous)) | set(effect.addresses)
         elif isinstance(effect, DropAddresses):
             self.kernel -= set(effect.addresses)
 

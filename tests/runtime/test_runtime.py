@@ -10,8 +10,8 @@ from pycarp.core.effects import (
     DropAddresses,
     Effect,
     HoldAddresses,
-    ProlongAddresses,
     Publish,
+    RenewAddresses,
     SetPacketFilter,
     Step,
     Transmit,
@@ -30,7 +30,7 @@ from pycarp.core.inputs import (
     TimePassed,
     TransmitReported,
 )
-from pycarp.core.precaution import Precaution
+from pycarp.core.lease_timings import LeaseTimings
 from pycarp.runtime import Attempt, Pace, Runtime
 from pycarp.runtime.runtime import (
     COUNTED_NS,
@@ -46,7 +46,7 @@ from tests.support.ports import ScriptedDoor, ScriptedPorts
 
 KEY, OTHER = HostKey("em0", 1), HostKey("em0", 2)
 A, B = ip_interface("192.0.2.10/24"), ip_interface("192.0.2.11/24")
-PRECAUTION = Precaution(lifetime_s=2, patience_ns=1_750_000_000, rhythm_ns=700_000_000, slack_ns=None)
+LEASE_TIMINGS = LeaseTimings(lifetime_s=2, timeout_ns=1_750_000_000, renewal_interval_ns=700_000_000, margin_ns=None)
 EVENT = DemotionChange(key=KEY, at_ns=0, total=1, causes=())
 GO = DemotionSet(None, "test", 1)
 
@@ -79,7 +79,7 @@ def send(destination: str = "224.0.0.18", *, key: HostKey = KEY, wants_report: b
 
 
 def hold(epoch: int, *, key: HostKey = KEY) -> HoldAddresses:
-    return HoldAddresses(key, epoch, (A,), precaution=PRECAUTION)
+    return HoldAddresses(key, epoch, (A,), lease_timings=LEASE_TIMINGS)
 
 
 def drop(epoch: int, *, key: HostKey = KEY) -> DropAddresses:
@@ -206,10 +206,10 @@ def test_a_success_is_reported_only_if_that_is_wanted() -> None:
 def test_a_family_is_sent_when_any_of_its_destinations_is(unreachable: str) -> None:
     bench = Bench()
     bench.ports.unreachable = {unreachable}
-    bench.do(send("192.0.2.2"), send("192.0.2.3"), ProlongAddresses(KEY, (A,), 2))
+    bench.do(send("192.0.2.2"), send("192.0.2.3"), RenewAddresses(KEY, (A,), 2))
 
     assert bench.reports() == []
-    assert ProlongAddresses(KEY, (A,), 2) in bench.ports.log
+    assert RenewAddresses(KEY, (A,), 2) in bench.ports.log
 
 
 def test_the_engine_learns_what_was_sent_before_anything_else() -> None:
@@ -227,9 +227,9 @@ def test_the_engine_learns_what_was_sent_before_anything_else() -> None:
 def test_addresses_are_not_renewed_by_a_step_that_could_not_send() -> None:
     bench = Bench()
     bench.ports.unreachable = {"224.0.0.18"}
-    bench.do(send(), ProlongAddresses(KEY, (A,), 2), ProlongAddresses(OTHER, (A,), 2))
+    bench.do(send(), RenewAddresses(KEY, (A,), 2), RenewAddresses(OTHER, (A,), 2))
 
-    assert bench.ports.log == [ProlongAddresses(OTHER, (A,), 2)]
+    assert bench.ports.log == [RenewAddresses(OTHER, (A,), 2)]
 
 
 def test_who_could_not_send_in_this_step_cannot_send_before_the_engine_knows() -> None:
@@ -536,8 +536,8 @@ def test_a_drop_that_is_over_when_they_are_wanted_again_disarms_nothing() -> Non
 
 def test_it_learns_of_a_sign_of_life_only_if_it_guards() -> None:
     bench = Bench()
-    bench.do(ProlongAddresses(KEY, (A,), 2))
-    bench.do(hold(1), ProlongAddresses(KEY, (A,), 2))
+    bench.do(RenewAddresses(KEY, (A,), 2))
+    bench.do(hold(1), RenewAddresses(KEY, (A,), 2))
 
     assert bench.ports.guarded[KEY] == ["arm 1", "renew"]
 

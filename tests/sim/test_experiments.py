@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from pycarp.dialects import UNIVERSAL
-from pycarp.sim.experiments import (
+from pycarp.sim.faults.experiments import (
     CALM,
     Condition,
     Expectation,
-    Ordeal,
-    Strike,
-    StrikeTrial,
+    FaultTrial,
+    InjectedFault,
+    RecurringFault,
     Takeover,
     WatchTrial,
     alike,
@@ -19,9 +19,9 @@ from pycarp.sim.experiments import (
     masters_at_rest,
     with_first,
 )
-from pycarp.sim.story import Fault, Member
+from pycarp.sim.faults.fault_plan import Fault, Member
 from pycarp.vocabulary import NS_PER_S, HostKey
-from tests.support.casts import LINK, cast_of
+from tests.support.topologies import LINK, topology_of
 
 KEY = HostKey(LINK, 1)
 MS = 1_000_000
@@ -29,15 +29,15 @@ SETTLED_NS = 12 * MS
 """What sending, a bow-out and holding addresses take at most in a simulated system."""
 
 AT_ONCE = Expectation(from_ns=0, to_ns=0)
-PATIENCE = Expectation(from_ns=750 * MS, to_ns=1750 * MS)
+TIMEOUT = Expectation(from_ns=750 * MS, to_ns=1750 * MS)
 SILENCE = Expectation(from_ns=2_390_625_000, to_ns=3_390_625_000)
 
 
 def trials(
-    members: tuple[Member, ...], strike: Strike, *, condition: Condition = CALM, number: int = 12
+    members: tuple[Member, ...], injected: InjectedFault, *, condition: Condition = CALM, number: int = 12
 ) -> list[Takeover]:
     results = [
-        StrikeTrial(members=members, key=KEY, strike=strike, condition=condition, seed=seed).run()
+        FaultTrial(members=members, key=KEY, injected=injected, condition=condition, seed=seed).run()
         for seed in range(number)
     ]
     assert [each.broken for each in results if each.broken] == []
@@ -51,7 +51,7 @@ def trials(
         (Fault.CRASH, AT_ONCE),
         (Fault.CRASH_ALL, SILENCE),
         (Fault.LINK_DOWN, SILENCE),
-        (Fault.STOP, PATIENCE),
+        (Fault.STOP, TIMEOUT),
         (Fault.PAUSE, SILENCE),
         (Fault.PARTITION, SILENCE),
         (Fault.ONE_WAY, SILENCE),
@@ -61,49 +61,49 @@ def trials(
     ],
 )
 def test_takeovers_happen_when_the_formula_says(fault: Fault, expectation: Expectation) -> None:
-    members, strike = cast_of(2), Strike(fault=fault)
-    spans = [each.takeover_ns for each in trials(members, strike)]
+    members, injected = topology_of(2), InjectedFault(fault=fault)
+    spans = [each.takeover_ns for each in trials(members, injected)]
 
-    assert expected(members, KEY, "a", strike) == expectation
+    assert expected(members, KEY, "a", injected) == expectation
     assert all(each is not None for each in spans)
     assert expectation.from_ns <= min(filter(None, spans))
     assert max(filter(None, spans)) <= expectation.to_ns + SETTLED_NS
 
 
 def test_nobody_takes_over_when_addresses_are_meddled_with() -> None:
-    members, strike = cast_of(2), Strike(fault=Fault.MEDDLING, span_ns=0)
-    found = trials(members, strike, number=3)
+    members, injected = topology_of(2), InjectedFault(fault=Fault.MEDDLING, span_ns=0)
+    found = trials(members, injected, number=3)
 
-    assert expected(members, KEY, "a", strike) is None
+    assert expected(members, KEY, "a", injected) is None
     assert [each.takeover_ns for each in found] == [None] * 3
     assert all(0 < each.afterwards_ns + each.ownerless_ns < SETTLED_NS for each in found)
 
 
 @pytest.mark.parametrize(("preempt", "expectation"), [(True, AT_ONCE), (False, None)])
 def test_a_demoted_master_is_relieved_by_those_that_preempt(preempt: bool, expectation: Expectation | None) -> None:
-    members, strike = cast_of(2, preempt=preempt), Strike(fault=Fault.DEMOTION, amount=240)
+    members, injected = topology_of(2, preempt=preempt), InjectedFault(fault=Fault.DEMOTION, amount=240)
 
-    assert expected(members, KEY, "a", strike) == expectation
-    assert {each.by for each in trials(members, strike, number=3)} == {"b" if preempt else ""}
+    assert expected(members, KEY, "a", injected) == expectation
+    assert {each.by for each in trials(members, injected, number=3)} == {"b" if preempt else ""}
 
 
 def test_a_master_that_is_soon_back_is_not_taken_over_from() -> None:
-    members, strike = cast_of(2), Strike(fault=Fault.PARTITION, span_ns=NS_PER_S)
+    members, injected = topology_of(2), InjectedFault(fault=Fault.PARTITION, span_ns=NS_PER_S)
 
-    assert expected(members, KEY, "a", strike) is None
-    assert {each.by for each in trials(members, strike, number=5)} == {""}
+    assert expected(members, KEY, "a", injected) is None
+    assert {each.by for each in trials(members, injected, number=5)} == {""}
 
 
 def test_a_machine_that_does_not_bow_out_is_waited_for() -> None:
-    one, other = cast_of(2)
+    one, other = topology_of(2)
     silent = replace(UNIVERSAL, bow_out=None)
     members = (replace(one, hosts=(replace(one.hosts[0], dialect=silent),)), other)
 
-    assert expected(members, KEY, "a", Strike(fault=Fault.ADMIN_DOWN)) == SILENCE
+    assert expected(members, KEY, "a", InjectedFault(fault=Fault.ADMIN_DOWN)) == SILENCE
 
 
 def test_who_is_cut_off_owns_the_addresses_in_vain() -> None:
-    (found,) = trials(cast_of(2), Strike(fault=Fault.PARTITION), number=1)
+    (found,) = trials(topology_of(2), InjectedFault(fault=Fault.PARTITION), number=1)
 
     assert found.takeover_ns is not None
     assert abs(found.ownerless_ns - found.takeover_ns) < MS
@@ -111,12 +111,12 @@ def test_who_is_cut_off_owns_the_addresses_in_vain() -> None:
 
 
 def test_the_next_host_is_the_one_that_takes_over() -> None:
-    assert {each.by for each in trials(cast_of(4, step=50), Strike(fault=Fault.POWER), number=5)} == {"b"}
+    assert {each.by for each in trials(topology_of(4, step=50), InjectedFault(fault=Fault.POWER), number=5)} == {"b"}
 
 
 def test_a_bow_out_that_is_lost_costs_a_silence() -> None:
-    half = Condition(name="half", ordeals=(Ordeal(fault=Fault.LOSS, amount=0.5),))
-    found = trials(cast_of(2), Strike(fault=Fault.HAND_OVER), condition=half, number=20)
+    half = Condition(name="half", recurring_faults=(RecurringFault(fault=Fault.LOSS, amount=0.5),))
+    found = trials(topology_of(2), InjectedFault(fault=Fault.HAND_OVER), condition=half, number=20)
     spans = [each.takeover_ns for each in found if each.takeover_ns]
 
     assert any(each < SETTLED_NS for each in spans)
@@ -124,38 +124,40 @@ def test_a_bow_out_that_is_lost_costs_a_silence() -> None:
 
 
 def test_the_same_seed_measures_the_same() -> None:
-    trial = StrikeTrial(members=cast_of(3), key=KEY, strike=Strike(fault=Fault.POWER), seed=5)
+    trial = FaultTrial(members=topology_of(3), key=KEY, injected=InjectedFault(fault=Fault.POWER), seed=5)
 
     assert trial.run() == trial.run()
 
 
-def test_another_seed_strikes_at_another_moment() -> None:
-    strike = Strike(fault=Fault.POWER)
-    stories = [StrikeTrial(members=cast_of(2), key=KEY, strike=strike, seed=seed).story() for seed in range(9)]
+def test_another_seed_faults_at_another_moment() -> None:
+    injected = InjectedFault(fault=Fault.POWER)
+    plans = [FaultTrial(members=topology_of(2), key=KEY, injected=injected, seed=seed).plan() for seed in range(9)]
 
-    assert len({each.incidents[0].at_ns for each in stories}) > 5
+    assert len({each.incidents[0].at_ns for each in plans}) > 5
 
 
 @pytest.mark.parametrize(
-    ("ordeals", "is_false"),
+    ("recurring_faults", "is_false"),
     [
         ((), False),
-        ((Ordeal(fault=Fault.LOSS, amount=0.5),), True),
-        ((Ordeal(fault=Fault.STOP, span_ns=500 * MS),), False),
-        ((Ordeal(fault=Fault.STOP, span_ns=2 * NS_PER_S),), True),
+        ((RecurringFault(fault=Fault.LOSS, amount=0.5),), True),
+        ((RecurringFault(fault=Fault.STOP, span_ns=500 * MS),), False),
+        ((RecurringFault(fault=Fault.STOP, span_ns=2 * NS_PER_S),), True),
     ],
 )
-def test_a_master_that_lives_is_taken_over_from_only_in_need(ordeals: tuple[Ordeal, ...], is_false: bool) -> None:
-    condition = Condition(name="of the test", ordeals=ordeals)
-    watch = WatchTrial(members=cast_of(2), condition=condition, span_ns=600 * NS_PER_S, seed=1).run().watch
+def test_a_master_that_lives_is_taken_over_from_only_in_need(
+    recurring_faults: tuple[RecurringFault, ...], is_false: bool
+) -> None:
+    condition = Condition(name="of the test", recurring_faults=recurring_faults)
+    watch = WatchTrial(members=topology_of(2), condition=condition, span_ns=600 * NS_PER_S, seed=1).run().watch
 
     assert watch is not None
     assert (watch.false_takeovers > 0) is is_false
 
 
 def test_a_crash_of_the_master_is_no_false_takeover() -> None:
-    condition = Condition(name="paused", ordeals=(Ordeal(fault=Fault.PAUSE, span_ns=NS_PER_S),))
-    watch = WatchTrial(members=cast_of(2), condition=condition, span_ns=300 * NS_PER_S, seed=1).run().watch
+    condition = Condition(name="paused", recurring_faults=(RecurringFault(fault=Fault.PAUSE, span_ns=NS_PER_S),))
+    watch = WatchTrial(members=topology_of(2), condition=condition, span_ns=300 * NS_PER_S, seed=1).run().watch
 
     assert watch is not None
     assert watch.false_takeovers == 0
@@ -163,7 +165,7 @@ def test_a_crash_of_the_master_is_no_false_takeover() -> None:
 
 
 def test_virtual_hosts_of_the_same_settings_are_alike() -> None:
-    one, two = cast_of(2)
+    one, two = topology_of(2)
     both = tuple(
         replace(
             member, hosts=(*member.hosts, replace(member.hosts[0], vhid=2, addresses=("192.168.1.51/24",), name=""))
@@ -177,7 +179,7 @@ def test_virtual_hosts_of_the_same_settings_are_alike() -> None:
 
 
 def test_virtual_hosts_that_do_not_hear_each_other_are_not_alike_to_those_that_do() -> None:
-    one, two = cast_of(2)
+    one, two = topology_of(2)
     second, deaf = (
         replace(host, vhid=2, addresses=("192.168.1.51/24",), name="", passphrase=passphrase)
         for host, passphrase in ((one.hosts[0], "the same"), (two.hosts[0], "another"))
@@ -188,19 +190,19 @@ def test_virtual_hosts_that_do_not_hear_each_other_are_not_alike_to_those_that_d
 
 
 def test_a_virtual_host_of_one_machine_is_not_experimented_with() -> None:
-    assert alike(cast_of(1)) == []
+    assert alike(topology_of(1)) == []
 
 
 def test_the_most_eager_is_master_at_rest() -> None:
-    assert masters_at_rest(cast_of(3)) == {KEY: ("a",)}
+    assert masters_at_rest(topology_of(3)) == {KEY: ("a",)}
 
 
 def test_hosts_that_do_not_hear_each_other_are_all_masters_at_rest() -> None:
-    assert masters_at_rest(cast_of(2, passwords={"b": "another"})) == {KEY: ("a", "b")}
+    assert masters_at_rest(topology_of(2, passwords={"b": "another"})) == {KEY: ("a", "b")}
 
 
 def test_a_virtual_host_can_be_put_first() -> None:
-    one, two = cast_of(2)
+    one, two = topology_of(2)
     more = replace(two, hosts=(*two.hosts, replace(two.hosts[0], vhid=9, addresses=("192.168.1.59/24",), name="")))
     found = with_first((one, more), HostKey(LINK, 9))
 

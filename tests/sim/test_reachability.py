@@ -8,8 +8,8 @@ import pytest
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import NETBSD, UCARP, UNIVERSAL, Dialect
 from pycarp.sim.fabric import Fabric
+from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident, Member
 from pycarp.sim.reachability import Reachability, shared_mac
-from pycarp.sim.story import Fault, Incident, Member, Story
 from pycarp.vocabulary import HostKey
 
 KEY = HostKey("em0", 1)
@@ -48,12 +48,12 @@ class Segment:
             member("theirs", self.their_advskew, NETBSD, []),
         )
         incident = Incident(at_ns=0, fault=self.fault, node="ours", amount=1.0)
-        story = Story(seed=0, members=members, incidents=(incident,), until_ns=0, delay_ns=DELAY_NS)
+        plan = FaultPlan(seed=0, members=members, incidents=(incident,), until_ns=0, delay_ns=DELAY_NS)
         self.fabric = Fabric()
         for name in ("ours", "theirs"):
             self.fabric.attach(name)
         self.watched = Reachability(
-            story,
+            plan,
             fabric_of=lambda _link: self.fabric,
             answers=lambda node, _key: node in self.owners,
             is_master=lambda node, _key: node in self.masters,
@@ -159,7 +159,7 @@ def test_who_leaves_while_two_answer_is_not_judged() -> None:
     segment = Segment()
     segment.owners, segment.masters = {"ours", "theirs"}, {"ours", "theirs"}
     segment.heard("ours", 0)
-    segment.watched.strike(KEY)
+    segment.watched.injected(KEY)
     segment.own("theirs", 1_000)
     segment.heard("theirs", 2_000)
 

@@ -6,8 +6,8 @@ import pytest
 
 from pycarp.core.state import State
 from pycarp.dialects import NETBSD
-from pycarp.sim.forgery import FIELDS
-from pycarp.sim.scenario import HOST_SETTINGS, SYSCTLS, VERBS, ScenarioError, play
+from pycarp.sim.scenario.forgery import FIELDS
+from pycarp.sim.scenario.scenario import HOST_SETTINGS, SYSCTLS, VERBS, ScenarioError, play
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/scenarios.md").read_text()
 

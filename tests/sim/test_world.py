@@ -5,14 +5,14 @@ import pytest
 from pycarp.core.inputs import ActuationReported, DatagramReceived, DemotionSet, HostAdded, TransmitReported
 from pycarp.core.statistics import DropReason, Statistic
 from pycarp.runtime.runtime import DRAIN_BUDGET
-from pycarp.sim.world import Happening, Trouble, World
+from pycarp.sim.scenario.world import Trouble, World, WorldRecord
 from pycarp.vocabulary import NS_PER_S, LinkFacts
 from tests.support.hosts import KEY, LINK, OWN, advert, config, link
 
 
-def world(*names: str) -> tuple[World, list[Happening]]:
-    """Return nodes with one host each, of growing advskew, and the list that their happenings go to."""
-    seen: list[Happening] = []
+def world(*names: str) -> tuple[World, list[WorldRecord]]:
+    """Return nodes with one host each, of growing advskew, and the list that their entries go to."""
+    seen: list[WorldRecord] = []
     made = World(observe=seen.append)
     for number, name in enumerate(names):
         made.add(name)
@@ -80,7 +80,7 @@ def test_what_fails_to_be_sent_is_not_heard() -> None:
     assert not [each for each in seen if isinstance(each.event, DatagramReceived)]
 
 
-def test_a_happening_says_what_was_counted_and_dropped() -> None:
+def test_a_entry_says_what_was_counted_and_dropped() -> None:
     made, seen = world("a")
     made.inject("a", advert(ttl=1), at_ns=1)
     made.run(until_ns=1)
@@ -137,10 +137,10 @@ def test_links_of_other_names_are_other_segments() -> None:
 
 
 def test_more_than_one_turn_of_inputs_is_handled_at_one_moment() -> None:
-    seen: list[Happening] = []
+    seen: list[WorldRecord] = []
 
-    def observe(happening: Happening) -> None:
-        seen.append(happening)
+    def observe(record: WorldRecord) -> None:
+        seen.append(record)
         if len(seen) == 1:
             for amount in range(1, 2 * DRAIN_BUDGET):
                 made.tell("a", DemotionSet(None, "test", amount))

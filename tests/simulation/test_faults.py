@@ -7,9 +7,9 @@ import pytest
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
+from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident, Member
 from pycarp.sim.outcome import Outcome, Promise
 from pycarp.sim.simulation import simulate
-from pycarp.sim.story import THE_MASTER, Fault, Incident, Member, Story
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 KEY = HostKey("em0", 1)
@@ -27,8 +27,8 @@ def member(name: str, *, advskew: int, **others: object) -> Member:
     return Member(name=name, hosts=(host,), own={"em0": (ip_interface(f"192.0.2.{advskew + 1}/24"),)})
 
 
-def story(*incidents: Incident, seconds: float = 40, preempt: bool = False) -> Story:
-    return Story(
+def plan(*incidents: Incident, seconds: float = 40, preempt: bool = False) -> FaultPlan:
+    return FaultPlan(
         seed=1,
         members=(member("a", advskew=0, preempt=preempt), member("b", advskew=100)),
         incidents=incidents,
@@ -78,40 +78,40 @@ def reasons(outcome: Outcome, node: str) -> list[Reason]:
     ],
 )
 def test_the_peer_takes_over_when_it_can_know(fault: Fault, lost_at: float, taken_at: float) -> None:
-    outcome = simulate(story(incident(fault, at=10.01), seconds=15))
+    outcome = simulate(plan(incident(fault, at=10.01), seconds=15))
 
     assert reigns(outcome) == [("a", 3.0, lost_at), ("b", taken_at, None)]
 
 
 def test_a_machine_that_stands_still_does_not_know_how_long() -> None:
-    outcome = simulate(story(incident(Fault.PAUSE, at=10.5), seconds=25))
+    outcome = simulate(plan(incident(Fault.PAUSE, at=10.5), seconds=25))
 
     assert reigns(outcome)[:2] == [("a", 3.0, 10.5), ("b", 13.4, 21.0)]
     assert Reason.ABSENT not in reasons(outcome, "a")
 
 
 def test_both_sides_of_a_partition_have_an_owner_until_it_heals() -> None:
-    outcome = simulate(story(incident(Fault.PARTITION, at=10.01), seconds=25))
+    outcome = simulate(plan(incident(Fault.PARTITION, at=10.01), seconds=25))
 
     assert reigns(outcome) == [("a", 3.0, None), ("b", 13.4, 20.3)]
 
 
 def test_a_one_way_cut_makes_a_second_owner_that_yields_as_soon_as_it_hears() -> None:
-    outcome = simulate(story(incident(Fault.ONE_WAY, at=10.01), seconds=25))
+    outcome = simulate(plan(incident(Fault.ONE_WAY, at=10.01), seconds=25))
 
     assert reigns(outcome)[0] == ("a", 3.0, None)
     assert reasons(outcome, "b")[-1] is Reason.BETTER_MASTER
 
 
 def test_what_others_remove_is_put_back_in_milliseconds() -> None:
-    (first, second) = simulate(story(incident(Fault.MEDDLING, span=0), seconds=15)).ownerships
+    (first, second) = simulate(plan(incident(Fault.MEDDLING, span=0), seconds=15)).ownerships
 
     assert first.until_ns is not None
     assert second.from_ns - first.until_ns < 10_000_000
 
 
 def test_who_cannot_send_lets_the_addresses_go_before_the_peer_has_them() -> None:
-    a, b = simulate(story(incident(Fault.SEND_ERRORS, at=10.01, span=20), seconds=15)).ownerships
+    a, b = simulate(plan(incident(Fault.SEND_ERRORS, at=10.01, span=20), seconds=15)).ownerships
 
     assert a.until_ns is not None
     assert a.until_ns < b.from_ns
@@ -120,18 +120,18 @@ def test_who_cannot_send_lets_the_addresses_go_before_the_peer_has_them() -> Non
 def test_a_master_that_cannot_hold_is_relieved_by_one_that_preempts() -> None:
     failing = incident(Fault.FAILING_ADDRESSES, at=0.1, span=20, amount=1.0)
     members = (member("a", advskew=0), member("b", advskew=100, preempt=True))
-    outcome = simulate(replace(story(failing, seconds=20), members=members))
+    outcome = simulate(replace(plan(failing, seconds=20), members=members))
 
     assert outcome.changes[-1].node == "b" or outcome.ownerships[-1].node == "b"
     assert outcome.ownerships[-1].until_ns is None
 
 
 def test_lost_packets_are_lost() -> None:
-    assert simulate(story(incident(Fault.LOSS, amount=1.0, node=""), seconds=19)).changes[-1].event.new is State.MASTER
+    assert simulate(plan(incident(Fault.LOSS, amount=1.0, node=""), seconds=19)).changes[-1].event.new is State.MASTER
 
 
 def test_who_hears_nothing_but_itself_stays_master() -> None:
-    outcome = simulate(story(incident(Fault.LOOP), seconds=20))
+    outcome = simulate(plan(incident(Fault.LOOP), seconds=20))
 
     assert reasons(outcome, "a") == [Reason.ADDED, Reason.READY, Reason.MASTER_SILENT]
 
@@ -141,7 +141,7 @@ def test_the_master_is_whoever_it_is_then() -> None:
         incident(Fault.POWER, at=10, node=THE_MASTER, span=5),
         incident(Fault.POWER, at=30, node=THE_MASTER, span=5),
     )
-    ends = [each for each in simulate(story(*crashes, seconds=50)).ownerships if each.until_ns is not None]
+    ends = [each for each in simulate(plan(*crashes, seconds=50)).ownerships if each.until_ns is not None]
 
     assert [each.node for each in ends] == ["a", "b"]
 
@@ -149,7 +149,7 @@ def test_the_master_is_whoever_it_is_then() -> None:
 def test_people_and_processes_never_make_two_owners() -> None:
     faults = (Fault.STOP, Fault.CRASH, Fault.ADMIN_DOWN, Fault.HAND_OVER)
     incidents = [incident(fault, at=10 + 10 * n, span=4) for n, fault in enumerate(faults)]
-    outcome = simulate(story(*incidents, seconds=60, preempt=True))
+    outcome = simulate(plan(*incidents, seconds=60, preempt=True))
 
     assert len(outcome.ownerships) == 9
     assert outcome.violations == ()
@@ -157,7 +157,7 @@ def test_people_and_processes_never_make_two_owners() -> None:
 
 def test_two_owners_that_hear_each_other_for_too_long_are_told() -> None:
     """Other passphrases: neither understands the other."""
-    told = story(seconds=60)
+    told = plan(seconds=60)
     stranger = member("b", advskew=100)
     foreign = replace(stranger, hosts=(replace(stranger.hosts[0], passphrase="other"),))
     outcome = simulate(replace(told, members=(told.members[0], foreign)))
@@ -167,6 +167,6 @@ def test_two_owners_that_hear_each_other_for_too_long_are_told() -> None:
 
 def test_a_segment_without_an_owner_is_told() -> None:
     failing = incident(Fault.FAILING_ADDRESSES, at=0, span=0, amount=1.0)
-    lonely = replace(story(failing, seconds=60), members=(replace(member("a", advskew=0), own={}),))
+    lonely = replace(plan(failing, seconds=60), members=(replace(member("a", advskew=0), own={}),))
 
     assert [each.promise for each in simulate(lonely).violations] == [Promise.AN_OWNER, Promise.NO_STRANDED_DEMOTION]

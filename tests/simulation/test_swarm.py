@@ -5,18 +5,18 @@
 
 import pytest
 
+from pycarp.sim.faults.random_plans import random_plan
 from pycarp.sim.simulation import simulate
-from pycarp.sim.stories import random_story
 
 CHAPTER = 25
 
 
 @pytest.mark.parametrize("first", range(0, 200, CHAPTER))
-def test_stories_by_chance_break_no_promise(first: int) -> None:
+def test_plans_by_chance_break_no_promise(first: int) -> None:
     broken = {
         seed: outcome.violations
         for seed in range(first, first + CHAPTER)
-        if (outcome := simulate(random_story(seed))).violations
+        if (outcome := simulate(random_plan(seed))).violations
     }
 
     assert broken == {}

@@ -6,11 +6,11 @@ import pytest
 
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import FREEBSD, NETBSD, OPENBSD, UNIVERSAL, Dialect
+from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident, Member
+from pycarp.sim.faults.random_plans import random_plan
 from pycarp.sim.outcome import Promise, Violation
 from pycarp.sim.reachability import PLANNED
 from pycarp.sim.simulation import simulate
-from pycarp.sim.stories import random_story
-from pycarp.sim.story import Fault, Incident, Member, Story
 from pycarp.vocabulary import NS_PER_S
 
 SEEDS = range(60)
@@ -34,8 +34,8 @@ def member(name: str, advskew: int, dialect: Dialect, addresses: tuple[str, ...]
 
 
 def broken(members: tuple[Member, ...], *incidents: Incident, apart_s: int = 0) -> list[Violation]:
-    story = Story(seed=1, members=members, incidents=incidents, until_ns=40 * NS_PER_S, apart_ns=apart_s * NS_PER_S)
-    return [each for each in simulate(story).violations if each.promise is Promise.REACHABLE]
+    plan = FaultPlan(seed=1, members=members, incidents=incidents, until_ns=40 * NS_PER_S, apart_ns=apart_s * NS_PER_S)
+    return [each for each in simulate(plan).violations if each.promise is Promise.REACHABLE]
 
 
 def incident(fault: Fault, node: str, amount: float = 0.0) -> Incident:
@@ -44,9 +44,9 @@ def incident(fault: Fault, node: str, amount: float = 0.0) -> Incident:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_client_is_sent_to_a_host_without_the_addresses(seed: int) -> None:
-    story = random_story(seed, faults=FAULTS)
+    plan = random_plan(seed, faults=FAULTS)
 
-    assert [each for each in simulate(story).violations if each.promise is Promise.REACHABLE] == []
+    assert [each for each in simulate(plan).violations if each.promise is Promise.REACHABLE] == []
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)

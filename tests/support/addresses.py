@@ -44,7 +44,7 @@ async def actuator_in(namespace: Namespace, **options: Any) -> AsyncIterator[Net
         await actuator.close()
 
 
-class Ear:
+class BoundSocket:
     """What an actuator's watch told."""
 
     def __init__(self) -> None:
@@ -69,13 +69,13 @@ class Ear:
 
 
 @contextlib.asynccontextmanager
-async def ear_on(actuator: NetlinkActuator) -> AsyncIterator[Ear]:
+async def ear_on(actuator: NetlinkActuator) -> AsyncIterator[BoundSocket]:
     """Listen to an actuator."""
-    ear = Ear()
-    watching = asyncio.create_task(actuator.watch(ear.notice))
+    bound = BoundSocket()
+    watching = asyncio.create_task(actuator.watch(bound.notice))
     await asyncio.sleep(0.1)
     try:
-        yield ear
+        yield bound
     finally:
         watching.cancel()
         await asyncio.wait({watching})

@@ -10,7 +10,7 @@ from pycarp.actuators.base import Actuator
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.monitors.static import StaticMonitor
-from pycarp.system.deeds import Deed, Parcel
+from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
 from pycarp.transports.memory import MemoryTransport
 from pycarp.vocabulary import Address, Datagram, HostKey, Interface, LinkFacts, Outgoing
 
@@ -62,23 +62,23 @@ class FaultyActuator(Actuator):
         self.held: set[Interface] = set()
         self.adopted: set[HostKey] = set()
 
-    async def adopt(self, config: HostConfig) -> None:
+    async def prepare(self, config: HostConfig) -> None:
         """Make something before it goes wrong."""
         self.adopted.add(config.key)
-        await self.faults.at("adopt")
+        await self.faults.at("prepare")
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Hold."""
         await self.faults.at("hold")
         self.held.update(addresses)
 
-    def prolong(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+    def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
         """Go wrong, or do nothing."""
-        self.faults.at_once("prolong")
+        self.faults.at_once("renew")
 
-    def will(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[Deed, ...]:
+    def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
         """Go wrong, or have none."""
-        self.faults.at_once("will")
+        self.faults.at_once("clean_up_plan")
         return ()
 
     def set_up(self, key: HostKey, *, is_up: bool) -> None:
@@ -95,9 +95,9 @@ class FaultyActuator(Actuator):
         await self.faults.at("watch addresses")
         await asyncio.Event().wait()
 
-    async def abandon(self, *keys: HostKey) -> None:
+    async def release(self, *keys: HostKey) -> None:
         """Remove what was made."""
-        await self.faults.at("abandon")
+        await self.faults.at("release")
         self.adopted.difference_update(keys)
 
     async def close(self) -> None:
@@ -146,7 +146,7 @@ class FaultyTransport:
         """Send."""
         self._port.send(outgoing)
 
-    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         """Nobody else can send."""
         return None
 
@@ -202,7 +202,7 @@ class FaultyGuardian:
     async def start(self) -> None:
         """Nothing to start."""
 
-    def arm(self, key: HostKey, deeds: tuple[Deed, ...], limit_ns: int) -> None:
+    def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
         """Remember."""
         self.armed.add(key)
 

@@ -12,7 +12,7 @@ from pycarp.wire import ethernet
 from tests.support.namespaces import LINK, Namespace, entered
 
 _ETH_P_ALL = 0x0003
-_PATIENCE_S = 3.0
+_TIMEOUT_S = 3.0
 
 
 class Capture:
@@ -34,13 +34,13 @@ class Capture:
     def octets(self, wanted: Callable[[ethernet.Frame], bool], count: int) -> list[bytes]:
         """Return the first ``count`` frames that are wanted; fail when they do not come."""
         found: list[bytes] = []
-        ends_s = time.monotonic() + _PATIENCE_S
+        ends_s = time.monotonic() + _TIMEOUT_S
         while len(found) < count:
             self._socket.settimeout(max(ends_s - time.monotonic(), 0.001))
             try:
                 octets = self._socket.recv(2048)
             except TimeoutError:
-                raise AssertionError(f"{len(found)} of {count} frames came within {_PATIENCE_S} s") from None
+                raise AssertionError(f"{len(found)} of {count} frames came within {_TIMEOUT_S} s") from None
             if wanted(ethernet.decode(octets)):
                 found.append(octets)
         return found

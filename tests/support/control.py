@@ -94,7 +94,7 @@ def host_of(name: str = "carp0", **changes: object) -> HostStatus:
         "next_s": 0.5,
         "rejected": 0,
         "contested": 0,
-        "whereabouts": "",
+        "location": "",
         "missing": [],
         "address_error": "",
     }

@@ -65,7 +65,7 @@ class Change:
     rolling_ns: int
 
 
-Happening = Input | Report | Come | Change
+WorldRecord = Input | Report | Come | Change
 
 keys = st.sampled_from(KEYS)
 passphrases = st.sampled_from(PASSPHRASES)
@@ -81,7 +81,7 @@ odd_adverts = st.builds(
 waits_ns = st.sampled_from([0, 0, 1, seconds(0.02), seconds(0.3), seconds(1), seconds(3), None, None])
 """How long to wait before an input; None: until the deadline."""
 
-happenings: st.SearchStrategy[Happening] = st.one_of(
+records: st.SearchStrategy[WorldRecord] = st.one_of(
     st.just(TimePassed()),
     adverts.map(DatagramReceived),
     odd_adverts.map(DatagramReceived),
@@ -100,9 +100,7 @@ happenings: st.SearchStrategy[Happening] = st.one_of(
     st.builds(HostRemoved, keys),
     st.builds(Change, keys, passphrases, lists, st.sampled_from([0, 100]), st.sampled_from([0, seconds(2)])),
 )
-histories: st.SearchStrategy[list[tuple[int | None, Happening]]] = st.lists(
-    st.tuples(waits_ns, happenings), max_size=40
-)
+histories: st.SearchStrategy[list[tuple[int | None, WorldRecord]]] = st.lists(st.tuples(waits_ns, records), max_size=40)
 dialects: st.SearchStrategy[Dialect] = st.sampled_from(ALL)
 
 
@@ -114,7 +112,7 @@ def entropy(seed: int = 0) -> Callable[[], int]:
 
 @dataclass(slots=True)
 class Life:
-    """Makes inputs of happenings, and remembers what is on its way; ``engine`` may be replaced at any time."""
+    """Makes inputs of entries, and remembers what is on its way; ``engine`` may be replaced at any time."""
 
     engine: Engine
     dialect: Dialect
@@ -122,11 +120,11 @@ class Life:
     step: Step = field(default_factory=lambda: Step((), None))
     outstanding: list[HoldAddresses | DropAddresses] = field(default_factory=list)
 
-    def live(self, wait_ns: int | None, happening: Happening) -> tuple[Input, int] | None:
+    def live(self, wait_ns: int | None, record: WorldRecord) -> tuple[Input, int] | None:
         """Let something happen; return the input that it was and its time, None if it was nothing."""
         deadline_ns = self.now_ns if self.step.deadline_ns is None else self.step.deadline_ns
         self.now_ns = max(self.now_ns, deadline_ns) if wait_ns is None else self.now_ns + wait_ns
-        event = self._as_input(happening)
+        event = self._as_input(record)
         if event is None:
             return None
         self.step = self.engine.handle(event, self.now_ns)
@@ -138,15 +136,15 @@ class Life:
 
     def begin(self) -> None:
         """Have a link, and both hosts in BACKUP."""
-        arrivals: list[Happening] = [Come(key, PASSPHRASES[0]) for key in KEYS]
-        reports: list[Happening] = [Report(0, None)] * len(KEYS)
+        arrivals: list[WorldRecord] = [Come(key, PASSPHRASES[0]) for key in KEYS]
+        reports: list[WorldRecord] = [Report(0, None)] * len(KEYS)
         self.live(0, LinkChanged(link()))
         for each in itertools.chain(arrivals, reports):
             self.live(0, each)
 
-    def _as_input(self, happening: Happening) -> Input | None:
+    def _as_input(self, record: WorldRecord) -> Input | None:
         here = {each.key for each in self.engine.snapshot().hosts}
-        match happening:
+        match record:
             case Report(which, error):
                 return self._report(which, error)
             case Come(key, passphrase):
@@ -163,7 +161,7 @@ class Life:
                 )
                 return HostReconfigured(settings, rolling_ns) if key in here else None
             case _:
-                return happening
+                return record
 
     def _report(self, which: int, error: str | None) -> Input | None:
         if not self.outstanding:

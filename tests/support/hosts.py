@@ -122,7 +122,7 @@ class Bench:
         return self.feed(DatagramReceived(packet), at_ns=at_ns)
 
     def pass_time(self, *, to_ns: int) -> tuple[Effect, ...]:
-        """Let time pass without anything happening before ``to_ns``."""
+        """Let time pass without anything entry before ``to_ns``."""
         return self.feed(TimePassed(), at_ns=to_ns)
 
     def report(

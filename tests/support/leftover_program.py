@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from pycarp.system import kernel_switches
-from pycarp.system.journal import Device, Journal, Shared
+from pycarp.system.addresses import sysctl_files
+from pycarp.system.recovery.journal import Device, Journal, Shared
 
 LINK = "eth0"
 DEVICE = Device("carp0", LINK, "00:00:5e:00:01:07")
@@ -44,10 +44,10 @@ def come(journal: Journal, kernel: IPRoute) -> None:
     parent = kernel.link_lookup(ifname=LINK)[0]
     kernel.link("add", ifname=DEVICE.name, kind="macvlan", link=parent, address=DEVICE.mac,
                macvlan_mode="bridge")  # fmt: skip
-    kernel_switches.write(f"net/ipv6/conf/{DEVICE.name}/disable_ipv6", "1")
-    kernel_switches.write(f"net/ipv6/conf/{DEVICE.name}/addr_gen_mode", "1")
+    sysctl_files.write(f"net/ipv6/conf/{DEVICE.name}/disable_ipv6", "1")
+    sysctl_files.write(f"net/ipv6/conf/{DEVICE.name}/addr_gen_mode", "1")
     kernel.link("set", index=kernel.link_lookup(ifname=DEVICE.name)[0], state="up")
-    kernel_switches.write(f"net/ipv6/conf/{DEVICE.name}/disable_ipv6", "0")
+    sysctl_files.write(f"net/ipv6/conf/{DEVICE.name}/disable_ipv6", "0")
     for shared in ADDRESSES:
         journal.record(shared)
         change_address(kernel, "add", shared)
@@ -57,9 +57,9 @@ def go(journal: Journal, kernel: IPRoute) -> None:
     """Undo it all."""
     for shared in reversed(ADDRESSES):
         change_address(kernel, "del", shared)
-        journal.strike(shared)
+        journal.injected(shared)
     kernel.link("del", ifname=DEVICE.name)
-    journal.strike(DEVICE)
+    journal.injected(DEVICE)
     for path in reversed(SWITCHES):
         journal.restore(path)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
-from pycarp.system.deeds import Parcel
+from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import Address, Datagram, Outgoing
 
@@ -136,10 +136,10 @@ class TransportInside:
         """Pass on."""
         self._transport.send(outgoing)
 
-    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         """Ask inside: link and MAC mean something there only."""
         with entered(self._namespace):
-            return self._transport.parcel(outgoing)
+            return self._transport.prepared_packet(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Pass on."""

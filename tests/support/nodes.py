@@ -9,7 +9,7 @@ from typing import Self
 from pycarp import HostConfig, Node, Settings
 from pycarp.actuators.base import Actuator
 from pycarp.actuators.null import NullActuator
-from pycarp.core.speaker import Speaker
+from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.dialects.base import Claim
 from pycarp.monitors.base import Monitor
 from pycarp.monitors.static import StaticMonitor
@@ -89,7 +89,7 @@ class Peer:
         self._config = config
         self._own = IPv4Address(f"192.0.2.{host}")
         numbers = itertools.count(1)
-        self._speaker = Speaker(config, lambda: next(numbers))
+        self._codec = AdvertisementCodec(config, lambda: next(numbers))
 
     async def open(self) -> Self:
         """Begin to listen."""
@@ -107,7 +107,7 @@ class Peer:
 
     def outgoing(self, *, advskew: int = 0) -> Outgoing:
         """Return a signed advertisement."""
-        (outgoing,) = self._speaker.compose(Claim(advbase=1, advskew=advskew), (self._own,), 0)
+        (outgoing,) = self._codec.compose(Claim(advbase=1, advskew=advskew), (self._own,), 0)
         return outgoing
 
     def speak(self, *, advskew: int = 0) -> None:

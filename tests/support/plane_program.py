@@ -15,9 +15,9 @@ from typing import Any
 
 from pycarp.actuators.netlink import NetlinkActuator
 from pycarp.core.host_config import HostConfig
-from pycarp.system import kernel_switches
-from pycarp.system.journal import Journal
-from pycarp.system.route_socket import RouteSocket
+from pycarp.system.addresses import sysctl_files
+from pycarp.system.recovery.journal import Journal
+from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import MacMode
 
 LINK = "eth0"
@@ -60,7 +60,7 @@ class Effects:
 def main(folder: str, last: str) -> None:
     """Come, be MASTER and BACKUP, and go."""
     effects = Effects(int(last))
-    for owner, name in ((RouteSocket, "ask"), (kernel_switches, "write"), (Journal, "_append")):
+    for owner, name in ((RouteSocket, "ask"), (sysctl_files, "write"), (Journal, "_append")):
         setattr(owner, name, effects.counted(getattr(owner, name)))
     asyncio.run(reign(Path(folder)))
 
@@ -71,13 +71,13 @@ async def reign(folder: Path) -> None:
     actuator = NetlinkActuator(journal=journal)
     await actuator.open()
     for host in HOSTS:
-        await actuator.adopt(host)
+        await actuator.prepare(host)
         await actuator.drop(host.key, host.shared)
     for host in HOSTS:
         await actuator.hold(host.key, host.shared)
     for host in HOSTS:
         await actuator.drop(host.key, host.shared)
-    await actuator.abandon(*(host.key for host in HOSTS))
+    await actuator.release(*(host.key for host in HOSTS))
     await actuator.close()
     journal.end()
 

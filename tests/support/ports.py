@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pycarp.core.effects import Announce, DropAddresses, Effect, HoldAddresses, ProlongAddresses, Step
+from pycarp.core.effects import Announce, DropAddresses, Effect, HoldAddresses, RenewAddresses, Step
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
 from pycarp.core.inputs import ActuationReported, Input
@@ -94,7 +94,7 @@ class ScriptedPorts:
         """Remember it."""
         self.cancelled.append(attempt)
 
-    def renew(self, effect: ProlongAddresses) -> None:
+    def renew(self, effect: RenewAddresses) -> None:
         """Log it."""
         self.log.append(effect)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pycarp.core import Engine, Step
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, HostAdded, Input, LinkChanged, TimePassed
-from pycarp.recording import Difference, Entry, Recorder, Recording, Replay, Scribe, read
+from pycarp.recording import Difference, Entry, Recorder, Recording, Replay, Writer, read
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, advert, config, link, seconds
 
@@ -37,9 +37,9 @@ class Kept:
 def written(checkpoint: Checkpoint, entries: Iterable[Entry], *, seed: int = 99) -> list[bytes]:
     """Return the lines of what was kept."""
     entries = list(entries)
-    scribe = Scribe(checkpoint, entropy=entropy(seed))
-    opening = scribe.opening(version="0.1.0", at_ns=entries[0].at_ns, wall_ns=WALL_NS)
-    return [*opening.splitlines(keepends=True), *(scribe.line(each) for each in entries)]
+    writer = Writer(checkpoint, entropy=entropy(seed))
+    opening = writer.opening(version="0.1.0", at_ns=entries[0].at_ns, wall_ns=WALL_NS)
+    return [*opening.splitlines(keepends=True), *(writer.line(each) for each in entries)]
 
 
 def entries_of(engine: Engine, numbers: list[int], events: Iterable[tuple[Input, int]]) -> list[Entry]:

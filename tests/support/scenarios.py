@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from pycarp.dialects import ALL, UNIVERSAL, by_name
-from pycarp.sim.scenario import Played, play
+from pycarp.sim.scenario.scenario import Played, play
 
 ROOT = Path(__file__).parent.parent / "conformance"
 SCENARIOS = sorted(ROOT.glob("*/*.carp"))

@@ -3,7 +3,7 @@
 from pycarp.core.events import StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import HostAdded
-from pycarp.sim.world import Happening, World
+from pycarp.sim.scenario.world import World, WorldRecord
 from pycarp.vocabulary import LinkFacts
 from tests.support.hosts import LINK, changes, link
 
@@ -36,5 +36,5 @@ class Segment(World):
         self._deaf.clear()
         self.fabric(LINK).heal()
 
-    def _remember(self, happening: Happening) -> None:
-        self.changes += changes(happening.effects)
+    def _remember(self, record: WorldRecord) -> None:
+        self.changes += changes(record.effects)

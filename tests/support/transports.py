@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pycarp.system.deeds import Parcel
+from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.vocabulary import CARP_TTL, Address, Datagram, Outgoing
 
 
@@ -35,9 +35,9 @@ class ScriptedTransport:
             raise self.error
         self.sent.append(outgoing)
 
-    def parcel(self, outgoing: Outgoing) -> Parcel | None:
-        """Return an empty parcel."""
-        return Parcel(family=0, kind=0, protocol=0, options=(), address=(), octets=outgoing.payload)
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
+        """Return an empty prepared packet."""
+        return PreparedPacket(family=0, kind=0, protocol=0, options=(), address=(), octets=outgoing.payload)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Hand out what is waiting."""

@@ -40,12 +40,12 @@ from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt
 from pycarp.runtime.reconciler import action_of
 from pycarp.runtime.runtime import READ_BATCH
-from pycarp.sim.agenda import DELIVERY, Agenda
 from pycarp.sim.computer import Computer
+from pycarp.sim.event_queue import DELIVERY, EventQueue
 from pycarp.sim.fabric import Fabric
+from pycarp.sim.faults.fault_plan import Member
 from pycarp.sim.process import Fate, Troubles
-from pycarp.sim.story import Member
-from pycarp.system.deeds import Deed, Parcel
+from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
 from pycarp.testing import VirtualTimeLoop
 from pycarp.vocabulary import NS_PER_S, Address, Datagram, HostKey, Interface, LinkFacts, Outgoing
 
@@ -151,9 +151,15 @@ class _Machine(Computer):
     """A computer whose guardian writes down what it is told, and whose kernel keeps quiet."""
 
     def __init__(
-        self, member: Member, agenda: Agenda, *, transcript: list[Entry], transmit: Callable[..., None], seed: str
+        self,
+        member: Member,
+        event_queue: EventQueue,
+        *,
+        transcript: list[Entry],
+        transmit: Callable[..., None],
+        seed: str,
     ) -> None:
-        super().__init__(member, agenda, transmit=transmit, watcher=_Watcher(transcript), chance=Random(seed))
+        super().__init__(member, event_queue, transmit=transmit, watcher=_Watcher(transcript), chance=Random(seed))
         self.troubles = Fates(seed=seed)
         self._transcript = transcript
 
@@ -192,32 +198,32 @@ class _Watcher:
 
 def simulated(plan: Plan) -> Transcript:
     """Return what happens on the simulator."""
-    agenda, fabric = Agenda(), Fabric()
+    event_queue, fabric = EventQueue(), Fabric()
     transcript: Transcript = {member.name: [] for member in plan.members}
     machines: dict[str, _Machine] = {}
 
     def transmit(sender: Computer, outgoing: Outgoing) -> None:
-        for delivery in fabric.deliveries(sender.name, outgoing, agenda.now_ns):
-            agenda.at(delivery.at_ns, partial(machines[delivery.port].hear, delivery.datagram), rank=DELIVERY)
+        for delivery in fabric.deliveries(sender.name, outgoing, event_queue.now_ns):
+            event_queue.at(delivery.at_ns, partial(machines[delivery.port].hear, delivery.datagram), rank=DELIVERY)
 
     for member in plan.members:
         fabric.attach(member.name)
         machines[member.name] = _Machine(
             member,
-            agenda,
+            event_queue,
             transcript=transcript[member.name],
             transmit=transmit,
             seed=f"{plan.seed} {member.name}",
         )
     for machine in machines.values():
-        agenda.at(0, machine.start)
+        event_queue.at(0, machine.start)
     for each in plan.incidents:
-        agenda.at(each.at_ns, partial(_do, fabric, machines[each.node], each.what))
-    agenda.run(until_ns=SPAN_NS)
+        event_queue.at(each.at_ns, partial(_do, fabric, machines[each.node], each.what))
+    event_queue.run(until_ns=SPAN_NS)
     return transcript
 
 
-def _do(fabric: Fabric, machine: "_Machine | _Station", what: Input | str) -> None:
+def _do(fabric: Fabric, machine: "_Machine | _Endpoint", what: Input | str) -> None:
     match what:
         case "link down" | "link up":
             machine.set_link(LINK, is_up=what == "link up")
@@ -253,7 +259,7 @@ class _Bus:
     """Carries datagrams between stations, in the order in which they were sent."""
 
     def __init__(self, fabric: Fabric, loop: _ExactLoop) -> None:
-        self.stations: dict[str, _Station] = {}
+        self.stations: dict[str, _Endpoint] = {}
         self._fabric = fabric
         self._loop = loop
         self._under_way: list[tuple[int, int, str, Datagram]] = []
@@ -278,7 +284,7 @@ class _Bus:
             self.stations[port].hear(datagram)
 
 
-class _Station(Actuator):
+class _Endpoint(Actuator):
     """A machine with a real shell: its transport, its actuator, its guardian, and what its engine does."""
 
     def __init__(self, member: Member, bus: _Bus, loop: _ExactLoop, transcript: list[Entry], seed: str) -> None:
@@ -364,7 +370,7 @@ class _Station(Actuator):
         if LINK not in self.links_down:
             self._bus.carry(self.name, outgoing)
 
-    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         return None
 
     def drain(self, limit: int) -> list[Datagram]:
@@ -407,7 +413,7 @@ class _Station(Actuator):
     async def start(self) -> None:
         pass
 
-    def arm(self, key: HostKey, deeds: tuple[Deed, ...], limit_ns: int) -> None:
+    def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
         self._transcript.append((self._loop.now_ns, "arm", None))
 
     def beat(self, key: HostKey) -> None:
@@ -430,7 +436,7 @@ async def _run(plan: Plan, transcript: Transcript) -> None:
     for member in plan.members:
         fabric.attach(member.name)
         seed = f"{plan.seed} {member.name}"
-        bus.stations[member.name] = _Station(member, bus, loop, transcript[member.name], seed)
+        bus.stations[member.name] = _Endpoint(member, bus, loop, transcript[member.name], seed)
     for each in plan.incidents:
         loop.call_at(each.at_ns / NS_PER_S, _do, fabric, bus.stations[each.node], each.what)
     for station in bus.stations.values():

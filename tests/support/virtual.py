@@ -13,12 +13,12 @@ from pycarp.vocabulary import NS_PER_S
 P = ParamSpec("P")
 
 
-def in_virtual_time(story: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+def in_virtual_time(plan: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Make an ordinary test of a coroutine: it starts at second 0 and never waits."""
 
-    @functools.wraps(story)
+    @functools.wraps(plan)
     def test(*args: P.args, **kwargs: P.kwargs) -> None:
-        run(story(*args, **kwargs))
+        run(plan(*args, **kwargs))
 
     return test
 

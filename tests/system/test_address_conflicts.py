@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from pycarp.errors import ActuatorError
-from pycarp.system.address_conflicts import find
+from pycarp.system.addresses.address_conflicts import find
 from pycarp.vocabulary import MacAddress
 from tests.support.capture import Capture
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces

@@ -10,10 +10,10 @@ from ipaddress import ip_interface
 
 import pytest
 
-from pycarp.system import address_requests
-from pycarp.system.link_addresses import AddressError, add, delete, index_of, present, remove
-from pycarp.system.renewals import Renewals
-from pycarp.system.route_socket import RouteSocket
+from pycarp.system.addresses.link_addresses import AddressError, add, delete, index_of, present, remove
+from pycarp.system.addresses.renewals import Renewals
+from pycarp.system.rtnetlink import address_requests
+from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import Interface
 from tests.support.addresses import on
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
@@ -54,21 +54,21 @@ def shown(namespace: Namespace, address: Interface) -> str:
 
 
 @pytest.mark.parametrize("address", BOTH)
-def test_prolonging_never_adds_an_address_that_is_gone(
+def test_renewing_never_adds_an_address_that_is_gone(
     namespace: Namespace, renewals: Renewals, address: Interface
 ) -> None:
     """It would be back on a machine whose process slept, after somebody else took the address over."""
-    renewals.send([address_requests.prolonging(index_of(LINK), address, 9)])
+    renewals.send([address_requests.renewing(index_of(LINK), address, 9)])
 
     assert str(address) not in on(namespace, LINK)
 
 
 @pytest.mark.parametrize("address", BOTH)
-def test_prolonging_gives_an_address_a_new_lifetime(
+def test_renewing_gives_an_address_a_new_lifetime(
     namespace: Namespace, route: RouteSocket, renewals: Renewals, address: Interface
 ) -> None:
     add(route, index_of(LINK), [address], (), 5)
-    renewals.send([address_requests.prolonging(index_of(LINK), address, 100)])
+    renewals.send([address_requests.renewing(index_of(LINK), address, 100)])
 
     assert "valid_lft 100sec" in shown(namespace, address) or "valid_lft 99sec" in shown(namespace, address)
 
@@ -132,7 +132,7 @@ def test_hundreds_of_requests_are_all_acknowledged(route: RouteSocket, namespace
     assert len(present(route, index_of(LINK))) == 3
 
 
-def test_addresses_that_nobody_prolongs_are_gone_in_time_and_others_stay(
+def test_addresses_that_nobody_renews_are_gone_in_time_and_others_stay(
     namespace: Namespace, route: RouteSocket, renewals: Renewals
 ) -> None:
     """The bound: not before ``lifetime_s`` seconds (but for 0.02), and not later than ``lifetime_s`` + 1.
@@ -149,16 +149,16 @@ def test_addresses_that_nobody_prolongs_are_gone_in_time_and_others_stay(
     add(route, index, kept, (), 2)
     start_s = time.monotonic()
     pending = [(n * 0.13, ip_interface(f"10.78.0.{n}/32"), ip_interface(f"fd78::{n:x}/128")) for n in range(1, 21)]
-    prolong_at_s = start_s
+    renew_at_s = start_s
     while len(gone_s) < 40:
         now_s = time.monotonic()
         if pending and now_s - start_s > pending[0][0]:
             _at, *pair = pending.pop(0)
             add(route, index, pair, (), 2)
             added_s |= dict.fromkeys([str(each) for each in pair], time.monotonic())
-        if now_s > prolong_at_s:
-            renewals.send([address_requests.prolonging(index, each, 2) for each in kept])
-            prolong_at_s += 0.5
+        if now_s > renew_at_s:
+            renewals.send([address_requests.renewing(index, each, 2) for each in kept])
+            renew_at_s += 0.5
         there = {str(each.interface) for each in present(route, index)}
         gone_s |= {each: now_s - at_s for each, at_s in added_s.items() if each not in there and each not in gone_s}
         assert now_s - start_s < 10

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.system.bounded_read import bounded_lines, open_to_read, read_at_most, read_first_line
+from pycarp.system.files.bounded_read import bounded_lines, open_to_read, read_at_most, read_first_line
 
 ZERO = Path("/dev/zero")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.system.file_replacement import replace_text
+from pycarp.system.files.file_replacement import replace_text
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])

@@ -21,8 +21,15 @@ from pathlib import Path
 import pytest
 
 from pycarp.errors import ActuatorError
-from pycarp.system.deeds import Deed, Parcel, Request, Writing
-from pycarp.system.guardian import PING_S, Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
+from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket, Request, SysctlWrite
+from pycarp.system.guardian.guardian import (
+    PING_S,
+    Guardian,
+    GuardianFired,
+    GuardianLost,
+    GuardianNews,
+    GuardianRestarted,
+)
 from pycarp.vocabulary import HostKey
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.processes import has_ended
@@ -35,7 +42,7 @@ SOON_S = 10.0
 ROOT = Path(__file__).parents[2]
 
 
-# --- what stands for the world: a socket that hears of deeds, and a daemon that can be killed
+# --- what stands for the world: a socket that hears of clean-up steps, and a daemon that can be killed
 
 
 @pytest.fixture
@@ -45,8 +52,8 @@ def witness() -> Iterator[socket.socket]:
         yield made
 
 
-def letter(witness: socket.socket, text: bytes) -> Parcel:
-    return Parcel(socket.AF_INET, socket.SOCK_DGRAM, 0, (), witness.getsockname(), text)
+def letter(witness: socket.socket, text: bytes) -> PreparedPacket:
+    return PreparedPacket(socket.AF_INET, socket.SOCK_DGRAM, 0, (), witness.getsockname(), text)
 
 
 def heard(witness: socket.socket, *, within_s: float = SOON_S) -> bytes | None:
@@ -79,7 +86,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def daemon(
-    armed: Mapping[HostKey, tuple[Deed, ...]],
+    armed: Mapping[HostKey, tuple[CleanUpStep, ...]],
     *,
     limits_ns: dict[HostKey, int] | None = None,
     afterwards: tuple[str, ...] = (),
@@ -110,8 +117,8 @@ async def be_daemon() -> None:
     armed, limits_ns, afterwards, forks = pickle.load(sys.stdin.buffer)
     guardian = Guardian(notice=lambda news: say(*in_words(news)), afterwards=afterwards)
     await guardian.start()
-    for key, deeds in armed.items():
-        guardian.arm(key, deeds, limits_ns.get(key, LONG_NS))
+    for key, steps in armed.items():
+        guardian.arm(key, steps, limits_ns.get(key, LONG_NS))
     if forks:
         fork()
     say("armed", guardian.pid)
@@ -154,7 +161,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 # --- the daemon is dead
 
 
-def test_the_deeds_of_a_daemon_that_is_killed_are_done(witness: socket.socket) -> None:
+def test_the_steps_of_a_daemon_that_is_killed_are_done(witness: socket.socket) -> None:
     with daemon({FIRST: (letter(witness, b"bye"),)}) as running:
         before = heard(witness, within_s=0.2)
         running.kill()
@@ -166,9 +173,9 @@ def test_everything_lets_go_before_anybody_is_told(witness: socket.socket, tmp_p
     """To open a FIFO for writing takes as long as nobody reads from it."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    armed: dict[HostKey, tuple[Deed, ...]] = {
+    armed: dict[HostKey, tuple[CleanUpStep, ...]] = {
         FIRST: (letter(witness, b"bye"),),
-        SECOND: (Writing(str(fifo), "gone"),),
+        SECOND: (SysctlWrite(str(fifo), "gone"),),
     }
     with daemon(armed) as running:
         running.kill()
@@ -178,38 +185,38 @@ def test_everything_lets_go_before_anybody_is_told(witness: socket.socket, tmp_p
         assert (before, written, heard(witness)) == (None, "gone", b"bye")
 
 
-def test_a_deed_that_fails_does_not_keep_the_others_from_being_done(witness: socket.socket, tmp_path: Path) -> None:
+def test_a_step_that_fails_does_not_keep_the_others_from_being_done(witness: socket.socket, tmp_path: Path) -> None:
     written = tmp_path / "written"
     closed = letter(witness, b"")
-    deeds: tuple[Deed, ...] = (
-        Writing("/nowhere/to/be/found", "1"),
-        Writing("with\0nul", "1"),
+    steps: tuple[CleanUpStep, ...] = (
+        SysctlWrite("/nowhere/to/be/found", "1"),
+        SysctlWrite("with\0nul", "1"),
         *(Request(struct.pack("=IHHII", 16, 0xFFFF, 5, number, 0)) for number in range(2000)),
         Request(b"?"),
-        Writing(str(written), "1"),
-        Parcel(4711, 1, 0, (), ("127.0.0.1", 1), b"no such family"),
-        Parcel(closed.family, closed.kind, 0, ((4711, 1, b""),), closed.address, b"no such option"),
-        Parcel(closed.family, closed.kind, 0, (), ("127.0.0.1",), b"no port"),
-        Parcel(closed.family, closed.kind, 0, (), ("127.0.0.1", 70000), b"no such port"),
-        Parcel(closed.family, closed.kind, 0, (), closed.address, bytes(100_000)),
+        SysctlWrite(str(written), "1"),
+        PreparedPacket(4711, 1, 0, (), ("127.0.0.1", 1), b"no such family"),
+        PreparedPacket(closed.family, closed.kind, 0, ((4711, 1, b""),), closed.address, b"no such option"),
+        PreparedPacket(closed.family, closed.kind, 0, (), ("127.0.0.1",), b"no port"),
+        PreparedPacket(closed.family, closed.kind, 0, (), ("127.0.0.1", 70000), b"no such port"),
+        PreparedPacket(closed.family, closed.kind, 0, (), closed.address, bytes(100_000)),
         letter(witness, b"bye"),
     )
-    with daemon({FIRST: deeds}) as running:
+    with daemon({FIRST: steps}) as running:
         running.kill()
 
         assert (heard(witness), written.read_text()) == (b"bye", "1")
 
 
-def test_a_will_may_be_long(witness: socket.socket) -> None:
-    deeds: tuple[Deed, ...]
-    deeds = (*(Request(bytes(200)) for _ in range(1000)), *(letter(witness, b"%d" % each) for each in range(100)))
-    with daemon({FIRST: deeds}) as running:
+def test_a_plan_may_be_long(witness: socket.socket) -> None:
+    steps: tuple[CleanUpStep, ...]
+    steps = (*(Request(bytes(200)) for _ in range(1000)), *(letter(witness, b"%d" % each) for each in range(100)))
+    with daemon({FIRST: steps}) as running:
         running.kill()
 
         assert [heard(witness) for _ in range(100)] == [b"%d" % each for each in range(100)]
 
 
-def test_a_program_cleans_up_when_all_deeds_are_done(witness: socket.socket) -> None:
+def test_a_program_cleans_up_when_all_steps_are_done(witness: socket.socket) -> None:
     program = f"import socket; socket.socket(2, 2).sendto(b'cleaned', {witness.getsockname()})"
     afterwards = (sys.executable, "-c", program)
     with daemon({FIRST: (letter(witness, b"bye"),)}, afterwards=afterwards) as running:
@@ -352,7 +359,7 @@ async def guarded(*, ping_s: float = PING_S) -> AsyncIterator[Guarded]:
         await made.guardian.close()
 
 
-async def test_the_deeds_are_done_when_beats_stay_away_for_longer_than_the_limit(witness: socket.socket) -> None:
+async def test_the_steps_are_done_when_beats_stay_away_for_longer_than_the_limit(witness: socket.socket) -> None:
     async with guarded() as ours:
         armed_at_ns = time.monotonic_ns()
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), SHORT_NS)
@@ -372,7 +379,7 @@ async def test_beats_keep_it_quiet(witness: socket.socket) -> None:
         assert (heard(witness, within_s=0.01), ours.news) == (None, [])
 
 
-async def test_deeds_are_done_once(witness: socket.socket) -> None:
+async def test_steps_are_done_once(witness: socket.socket) -> None:
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), SHORT_NS)
         await ours.told(GuardianFired)
@@ -423,7 +430,7 @@ async def test_what_is_disarmed_is_not_done(witness: socket.socket) -> None:
         assert await heard_by_loop(witness, within_s=0.6) is None
 
 
-async def test_arming_again_replaces_the_deeds_and_the_limit(witness: socket.socket) -> None:
+async def test_arming_again_replaces_the_steps_and_the_limit(witness: socket.socket) -> None:
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"former"),), LONG_NS)
         ours.guardian.arm(FIRST, (letter(witness, b"latter"),), SHORT_NS)
@@ -432,7 +439,7 @@ async def test_arming_again_replaces_the_deeds_and_the_limit(witness: socket.soc
         assert (heard(witness), await heard_by_loop(witness, within_s=0.2)) == (b"latter", None)
 
 
-async def test_a_key_can_be_armed_again_after_its_deeds_were_done(witness: socket.socket) -> None:
+async def test_a_key_can_be_armed_again_after_its_steps_were_done(witness: socket.socket) -> None:
     async with guarded() as ours:
         for each in (b"once", b"twice"):
             ours.guardian.arm(FIRST, (letter(witness, each),), SHORT_NS)
@@ -625,11 +632,11 @@ def test_addresses_are_gone_before_the_other_machine_is_told(namespaces: tuple[N
         witness.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group + theirs.address.packed)
     with witness, entered(ours):
         index = socket.if_nametoindex(LINK)
-        bow_out = Parcel(socket.AF_INET, socket.SOCK_RAW, 112, options, ("224.0.0.18", 0), b"bow-out")
+        bow_out = PreparedPacket(socket.AF_INET, socket.SOCK_RAW, 112, options, ("224.0.0.18", 0), b"bow-out")
         switch = f"net/ipv6/conf/{LINK}/disable_ipv6"
-        deeds: tuple[Deed, ...]
-        deeds = (bow_out, *(deletion(index, each) for each in shared), Writing(switch, "1"))
-        with daemon({FIRST: deeds}) as running:
+        steps: tuple[CleanUpStep, ...]
+        steps = (bow_out, *(deletion(index, each) for each in shared), SysctlWrite(switch, "1"))
+        with daemon({FIRST: steps}) as running:
             running.kill()
             packet = heard(witness)
 

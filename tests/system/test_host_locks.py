@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from pycarp.errors import UsageError
-from pycarp.system import host_locks
-from pycarp.system.host_locks import HostLocks
+from pycarp.system.recovery import host_locks
+from pycarp.system.recovery.host_locks import HostLocks
 from pycarp.vocabulary import HostKey
 from tests.support.namespaces import Namespace, entered, joined_namespaces
 from tests.support.system import require
@@ -35,8 +35,8 @@ def others() -> Iterator[HostLocks]:
     made.close()
 
 
-def take(locks: HostLocks, *keys: HostKey, patience_s: float = 0) -> None:
-    asyncio.run(locks.take(keys, patience_s=patience_s))
+def take(locks: HostLocks, *keys: HostKey, timeout_s: float = 0) -> None:
+    asyncio.run(locks.take(keys, timeout_s=timeout_s))
 
 
 def test_a_host_that_another_has_is_refused_by_vhid_interface_and_pid(locks: HostLocks, others: HostLocks) -> None:
@@ -85,7 +85,7 @@ def test_one_that_leaves_in_time_makes_room(locks: HostLocks, others: HostLocks)
     async def take_turns() -> None:
         await others.take([ONE])
         asyncio.get_running_loop().call_later(0.1, others.close)
-        await locks.take([ONE], patience_s=5)
+        await locks.take([ONE], timeout_s=5)
 
     asyncio.run(take_turns())
 
@@ -94,7 +94,8 @@ def test_one_that_leaves_in_time_makes_room(locks: HostLocks, others: HostLocks)
 
 def test_a_killed_process_has_no_lock_any_more(locks: HostLocks) -> None:
     program = (
-        "import asyncio, sys\nfrom pycarp.system.host_locks import HostLocks\nfrom pycarp.vocabulary import HostKey\n"
+        "import asyncio, sys\nfrom pycarp.system.recovery.host_locks import HostLocks\n"
+        "from pycarp.vocabulary import HostKey\n"
         "locks = HostLocks()\nasyncio.run(locks.take([HostKey('pct-none0', 1)]))\nprint(flush=True)\nsys.stdin.read()"
     )
     argv = [sys.executable, "-c", program]

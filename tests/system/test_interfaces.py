@@ -5,8 +5,8 @@ from socket import AF_INET, SOCK_RAW
 
 import pytest
 
+from pycarp.system.addresses.interfaces import interfaces
 from pycarp.system.capabilities import refusal_of_socket
-from pycarp.system.interfaces import interfaces
 from pycarp.vocabulary import LinkFacts, MacAddress
 from tests.support.namespaces import LINK, entered, joined_namespaces
 from tests.support.system import require, unprivileged

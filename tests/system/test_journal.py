@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pycarp.errors import ActuatorError, ConfigError
-from pycarp.system import journal_file, kernel_switches, state_folder
-from pycarp.system.journal import Device, Journal, Resource, Shared, Sysctl
+from pycarp.system.addresses import sysctl_files
+from pycarp.system.recovery import journal_file, state_folder
+from pycarp.system.recovery.journal import Device, Journal, Resource, Shared, Sysctl
 from tests.support.namespaces import LINK, entered, joined_namespaces
 from tests.support.system import require, unprivileged
 
@@ -71,7 +72,7 @@ def test_what_is_recorded_and_not_struck_out_can_be_read_in_its_order(journal: J
     switch = Sysctl(FORWARDING, "0", "1")
     for each in (switch, DEVICE, SHARED):
         journal.record(each)
-    journal.strike(DEVICE)
+    journal.injected(DEVICE)
 
     assert noted(journal) == journal.resources == (switch, SHARED)
 
@@ -79,8 +80,8 @@ def test_what_is_recorded_and_not_struck_out_can_be_read_in_its_order(journal: J
 def test_recording_twice_is_recording_once(journal: Journal) -> None:
     journal.record(DEVICE)
     journal.record(DEVICE)
-    journal.strike(DEVICE)
-    journal.strike(DEVICE)
+    journal.injected(DEVICE)
+    journal.injected(DEVICE)
 
     assert noted(journal) == ()
     assert len(journal.path.read_text().splitlines()) == 3
@@ -88,7 +89,7 @@ def test_recording_twice_is_recording_once(journal: Journal) -> None:
 
 def test_a_journal_in_which_nothing_is_left_goes_at_the_end(journal: Journal) -> None:
     journal.record(DEVICE)
-    journal.strike(DEVICE)
+    journal.injected(DEVICE)
     journal.end()
 
     assert state_folder.journals(journal.folder) == []
@@ -111,7 +112,7 @@ def test_several_daemons_have_journals_side_by_side(journal: Journal) -> None:
 
 def test_a_journal_is_held_as_long_as_its_owner_lives(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from pycarp.system.journal import Journal;"
+        "import sys, pathlib; from pycarp.system.recovery.journal import Journal;"
         "journal = Journal.begin(pathlib.Path(sys.argv[1])); print(journal.path, flush=True); input()"
     )
     argv = [sys.executable, "-c", program, str(tmp_path)]
@@ -140,7 +141,7 @@ def test_a_program_that_the_owner_started_does_not_hold_it(journal: Journal) -> 
 def test_a_torn_last_line_is_ignored(journal: Journal) -> None:
     journal.record(DEVICE)
     with journal.path.open("ab") as file:
-        file.write(journal_file.line("strike", DEVICE)[:-1])
+        file.write(journal_file.line("injected", DEVICE)[:-1])
 
     assert noted(journal) == (DEVICE,)
 
@@ -186,7 +187,7 @@ def test_a_journal_that_grew_long_is_shortened_and_never_let_go(journal: Journal
     journal.record(DEVICE)
     for _ in range(2000):
         journal.record(SHARED)
-        journal.strike(SHARED)
+        journal.injected(SHARED)
 
     assert journal.path.stat().st_size < 300_000
     assert noted(journal) == (DEVICE,)
@@ -218,7 +219,7 @@ def test_a_daemon_that_begins_waits_for_a_cleaner_and_not_for_ever(tmp_path: Pat
     with pytest.raises(
         ActuatorError, match=r"another pycarp \(pid \d+\) has been cleaning up in .* for more than 0\.3 s"
     ):
-        Journal.begin(tmp_path, patience_s=0.3)
+        Journal.begin(tmp_path, timeout_s=0.3)
     assert 0.3 <= time.monotonic() - began_s < 0.45
 
     os.close(cleaning)
@@ -226,7 +227,7 @@ def test_a_daemon_that_begins_waits_for_a_cleaner_and_not_for_ever(tmp_path: Pat
 
 
 def test_a_value_that_another_daemon_has_set_is_not_the_one_before(journal: Journal) -> None:
-    value = kernel_switches.read(FORWARDING)
+    value = sysctl_files.read(FORWARDING)
     assert value is not None
     other = Journal.begin(journal.folder)
 
@@ -263,11 +264,11 @@ def test_a_switch_that_two_daemons_want_is_restored_by_the_last_of_them(tmp_path
         first, second = Journal.begin(tmp_path), Journal.begin(tmp_path)
         first.impose(ARP_IGNORE, "1")
         second.impose(ARP_IGNORE, "1")
-        values.append(kernel_switches.read(ARP_IGNORE))
+        values.append(sysctl_files.read(ARP_IGNORE))
         for each in (first, second):
             each.restore(ARP_IGNORE)
             each.end()
-            values.append(kernel_switches.read(ARP_IGNORE))
+            values.append(sysctl_files.read(ARP_IGNORE))
 
     assert values == ["1", "1", "0"]
     assert state_folder.journals(tmp_path) == []
@@ -279,11 +280,11 @@ def test_a_switch_that_somebody_has_changed_since_is_left_as_it_is(tmp_path: Pat
     with joined_namespaces() as (ours, _theirs), entered(ours):
         journal = Journal.begin(tmp_path)
         journal.impose(ARP_IGNORE, "1")
-        kernel_switches.write(ARP_IGNORE, "2")
+        sysctl_files.write(ARP_IGNORE, "2")
         journal.restore(ARP_IGNORE)
         journal.end()
 
-        assert kernel_switches.read(ARP_IGNORE) == "2"
+        assert sysctl_files.read(ARP_IGNORE) == "2"
 
 
 @pytest.mark.system
@@ -296,7 +297,7 @@ def test_a_switch_can_be_imposed_again_with_another_value(tmp_path: Path) -> Non
 
         assert journal.resources == (Sysctl(ARP_IGNORE, "0", "2"),)
         journal.restore(ARP_IGNORE)
-        assert kernel_switches.read(ARP_IGNORE) == "0"
+        assert sysctl_files.read(ARP_IGNORE) == "0"
         journal.end()
 
 

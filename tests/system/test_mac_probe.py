@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.errors import ActuatorError
-from pycarp.system.mac_probe import neighbours, probe
+from pycarp.system.addresses.mac_probe import neighbours, probe
 from pycarp.vocabulary import MacMode
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require, unprivileged

@@ -7,12 +7,12 @@ from ipaddress import ip_interface
 
 import pytest
 
-from pycarp.system import address_requests
-from pycarp.system.link_addresses import add, index_of
-from pycarp.system.netlink import changed_links
-from pycarp.system.notifications import Notifications
-from pycarp.system.renewals import Renewals
-from pycarp.system.route_socket import RouteSocket
+from pycarp.system.addresses.link_addresses import add, index_of
+from pycarp.system.addresses.renewals import Renewals
+from pycarp.system.rtnetlink import address_requests
+from pycarp.system.rtnetlink.netlink import changed_links
+from pycarp.system.rtnetlink.notifications import Notifications
+from pycarp.system.rtnetlink.route_socket import RouteSocket
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require
 
@@ -49,18 +49,18 @@ async def listening() -> AsyncIterator[list[str | None]]:
 async def test_that_an_address_stays_for_longer_is_no_news(namespace: Namespace) -> None:
     """Otherwise the link would be read once a second, for as long as a host is MASTER."""
     index = index_of(LINK)
-    prolonging = [address_requests.prolonging(index, each, 9) for each in BOTH]
+    renewing = [address_requests.renewing(index, each, 9) for each in BOTH]
     with RouteSocket() as route, contextlib.closing(Renewals()) as renewals:
         async with listening() as names:
             add(route, index, BOTH, (), 5)
             # The first of them changes a flag of IPv6 addresses.
-            renewals.send(prolonging)
+            renewals.send(renewing)
             await asyncio.sleep(0.1)
             assert LINK in names
 
             names.clear()
             for _ in range(5):
-                renewals.send(prolonging)
+                renewals.send(renewing)
             await asyncio.sleep(0.1)
             assert names == []
 
@@ -94,7 +94,7 @@ async def test_own_renewals_do_not_even_wake_up_whoever_listens(namespace: Names
         add(route, index_of(LINK), [address], (), 5)
         assert len(await notifications.take()) == 1
 
-        renewals.send([address_requests.prolonging(index_of(LINK), address, 9)])
+        renewals.send([address_requests.renewing(index_of(LINK), address, 9)])
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(notifications.take(), 0.1)
 

@@ -10,7 +10,7 @@ from pycarp.aio.node import Node
 from pycarp.core.host_config import HostConfig
 from pycarp.errors import ConfigError
 from pycarp.monitors.static import StaticMonitor
-from pycarp.system.interfaces import interfaces, own_interfaces
+from pycarp.system.addresses.interfaces import interfaces, own_interfaces
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import LinkFacts, MacMode
 from tests.support.addresses import actuator_in, config, on
@@ -57,7 +57,7 @@ async def test_an_address_of_this_machine_is_refused(
     async with actuator_in(namespace) as actuator:
         before = on(namespace, link)
         with pytest.raises(ConfigError, match=rf"^carp0: {ip} is this machine's own address, on {link}; .*del {ip}/"):
-            await actuator.adopt(replace(refused("10.77.0.60/24", address), mac=mac))
+            await actuator.prepare(replace(refused("10.77.0.60/24", address), mac=mac))
 
         assert on(namespace, link) == before
 
@@ -72,7 +72,7 @@ async def test_each_has_its_line(namespace: Namespace) -> None:
 
 async def test_the_link_local_address_of_another_link_can_be_shared(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(refused("fe80::2/64"))
+        await actuator.prepare(refused("fe80::2/64"))
 
 
 async def test_a_neutral_host_leaves_what_it_finds(namespace: Namespace) -> None:
@@ -85,11 +85,11 @@ async def test_what_pycarp_holds_is_not_the_machines_own(namespace: Namespace, m
     """Neither of a running host, nor of a process that died."""
     host = config(mac=mac)
     async with actuator_in(namespace) as predecessor:
-        await predecessor.adopt(host)
+        await predecessor.prepare(host)
         await predecessor.hold(host.key, host.shared)
         predecessor.check(host)
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(host)
+        await actuator.prepare(host)
 
 
 async def test_a_users_node_refuses_to_add_and_to_reconfigure(namespace: Namespace) -> None:
@@ -112,7 +112,7 @@ async def test_the_machines_own_addresses_are_told_from_those_that_pycarp_holds(
 ) -> None:
     host = config(mac=mac)
     async with actuator_in(namespace) as actuator:
-        await actuator.adopt(host)
+        await actuator.prepare(host)
         await actuator.hold(host.key, host.shared)
         with entered(namespace):
             seen, own = (

@@ -13,18 +13,19 @@ from pathlib import Path
 import pytest
 
 from pycarp.errors import ActuatorError
-from pycarp.system import kernel_switches, state_folder
-from pycarp.system.address_book import AddressBook
-from pycarp.system.guardian import Guardian
-from pycarp.system.interfaces import interfaces, is_administratively_up
-from pycarp.system.journal import Device, Journal, Shared
-from pycarp.system.link_addresses import AddressError, add, delete, index_of, present
-from pycarp.system.link_switches import BELOW_DEVICE, LinkSwitches
-from pycarp.system.netlink import Netlink
-from pycarp.system.notifications import Notifications
-from pycarp.system.removal import Removal
-from pycarp.system.route_socket import RouteSocket
-from pycarp.system.unwritten_journal import UnwrittenJournal
+from pycarp.system.addresses import sysctl_files
+from pycarp.system.addresses.interfaces import interfaces, is_administratively_up
+from pycarp.system.addresses.link_addresses import AddressError, add, delete, index_of, present
+from pycarp.system.addresses.link_sysctls import BELOW_DEVICE, LinkSysctls
+from pycarp.system.addresses.ownership_index import OwnershipIndex
+from pycarp.system.guardian.guardian import Guardian
+from pycarp.system.recovery import state_folder
+from pycarp.system.recovery.journal import Device, Journal, Shared
+from pycarp.system.recovery.kernel_clean_up import KernelCleanUp
+from pycarp.system.recovery.null_journal import NullJournal
+from pycarp.system.rtnetlink.netlink import Netlink
+from pycarp.system.rtnetlink.notifications import Notifications
+from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey
 from tests.support.daemons import children
 from tests.support.descriptors import descriptors_left, open_descriptors
@@ -72,18 +73,18 @@ def test_of_a_link_that_is_not_there_there_are_no_addresses(route: RouteSocket) 
 
 def test_a_switch_that_may_not_be_set_is_named_with_the_way_out_and_later_it_is_set(namespace: Namespace) -> None:
     key = HostKey(LINK, 1)
-    switches = LinkSwitches(UnwrittenJournal())
+    sysctls = LinkSysctls(NullJournal())
     path = f"net/ipv4/conf/{LINK}/arp_announce"
-    before = kernel_switches.read(path)
+    before = sysctl_files.read(path)
     with unprivileged(), pytest.raises(ActuatorError, match=rf"^cannot set net\.ipv4\.conf\.{LINK}\..*: Permission"):
-        switches.need(key, BELOW_DEVICE)
-    switches.need(key, BELOW_DEVICE)
-    during = kernel_switches.read(path)
+        sysctls.need(key, BELOW_DEVICE)
+    sysctls.need(key, BELOW_DEVICE)
+    during = sysctl_files.read(path)
     with unprivileged(), pytest.raises(PermissionError):
-        switches.release(key)
-    switches.release(key)
+        sysctls.release(key)
+    sysctls.release(key)
 
-    assert (before, during, kernel_switches.read(path)) == ("0", "2", "0")
+    assert (before, during, sysctl_files.read(path)) == ("0", "2", "0")
 
 
 # Links
@@ -103,7 +104,7 @@ async def test_a_name_that_no_link_can_have_is_an_os_error(namespace: Namespace)
 
 
 async def test_what_a_removal_may_not_do_is_an_os_error(namespace: Namespace) -> None:
-    async with Removal() as kernel:
+    async with KernelCleanUp() as kernel:
         with unprivileged():
             with pytest.raises(OSError, match="Operation not permitted"):
                 await kernel.delete_device(LINK)
@@ -114,7 +115,7 @@ async def test_what_a_removal_may_not_do_is_an_os_error(namespace: Namespace) ->
 
 
 async def test_removing_what_is_gone_is_well(namespace: Namespace) -> None:
-    async with Removal() as kernel:
+    async with KernelCleanUp() as kernel:
         for _ in range(2):
             await kernel.delete_address(LINK, namespace.own)
             await kernel.delete_device(LINK)
@@ -221,7 +222,7 @@ def test_what_a_full_disk_takes_not_is_not_recorded_and_later_it_is(tmp_path: Pa
         assert recorded == (DEVICE, *(Shared(LINK, f"10.77.{number}.1/24") for number in range(len(recorded) - 1)))
         for each in reversed(recorded[1:]):
             with contextlib.suppress(ActuatorError):
-                journal.strike(each)
+                journal.injected(each)
         assert journal.path.read_bytes().endswith(b"\n")
         journal.end()
 
@@ -241,8 +242,8 @@ def test_a_file_that_may_grow_no_more_is_told(tmp_path: Path) -> None:
     journal.record(Shared(LINK, "10.77.0.1/24"))
 
     assert journal.path.read_bytes().count(b"\n") == 3
-    journal.strike(Shared(LINK, "10.77.0.1/24"))
-    journal.strike(DEVICE)
+    journal.injected(Shared(LINK, "10.77.0.1/24"))
+    journal.injected(DEVICE)
     journal.end()
 
 
@@ -250,7 +251,7 @@ def test_a_file_that_may_grow_no_more_is_told(tmp_path: Path) -> None:
 
 
 def test_a_host_that_comes_again_shares_its_addresses_again() -> None:
-    book, one, other = AddressBook(), HostKey(LINK, 1), HostKey(LINK, 2)
+    book, one, other = OwnershipIndex(), HostKey(LINK, 1), HostKey(LINK, 2)
     for key in (one, other):
         book.share(key, (ADDRESS,))
     book.forget(one)

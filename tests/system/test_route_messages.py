@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from pycarp.system.route_messages import Message, link_essence, link_index, link_state, messages
+from pycarp.system.rtnetlink.route_messages import Message, link_essence, link_index, link_state, messages
 
 _AF_UNSPEC, _AF_BRIDGE = 0, 7
 _NEW_LINK = 16

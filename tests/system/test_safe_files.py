@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from pycarp.cli import cli
-from pycarp.system import safe_files, state_folder, state_owner
-from pycarp.system.file_replacement import replace_text
-from pycarp.system.rotated_file import RotatedFile
+from pycarp.system.files import safe_files
+from pycarp.system.files.file_replacement import replace_text
+from pycarp.system.files.rotated_file import RotatedFile
+from pycarp.system.recovery import state_folder, state_owner
 from tests.support.system import require
 
 STRANGER = 65534

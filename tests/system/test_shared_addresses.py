@@ -6,16 +6,16 @@ from ipaddress import ip_interface
 
 import pytest
 
-from pycarp.system.address_book import AddressBook
-from pycarp.system.address_requests import deleting, prolonging
-from pycarp.system.deeds import Request, Writing
-from pycarp.system.link_addresses import index_of
-from pycarp.system.resources import Resource, Shared
-from pycarp.system.route_messages import Place
-from pycarp.system.route_socket import RouteSocket
-from pycarp.system.shared_addresses import SharedAddresses
-from pycarp.system.shared_device import SharedDevice
-from pycarp.system.unwritten_journal import UnwrittenJournal
+from pycarp.system.addresses.link_addresses import index_of
+from pycarp.system.addresses.ownership_index import OwnershipIndex
+from pycarp.system.addresses.shared_addresses import SharedAddresses
+from pycarp.system.addresses.shared_device import SharedDevice
+from pycarp.system.guardian.clean_up_steps import Request, SysctlWrite
+from pycarp.system.recovery.null_journal import NullJournal
+from pycarp.system.recovery.resources import Resource, Shared
+from pycarp.system.rtnetlink.address_requests import deleting, renewing
+from pycarp.system.rtnetlink.route_messages import Place
+from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey
 from pycarp.wire.ethernet import virtual_mac
 from tests.support.addresses import links, on
@@ -31,7 +31,7 @@ BOTH = (V4, V6)
 SHOWN = {str(V4), str(V6)}
 
 
-class Noting(UnwrittenJournal):
+class Noting(NullJournal):
     """Keeps what is recorded and not struck out."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Noting(UnwrittenJournal):
         """Keep it."""
         self.present.append(resource)
 
-    def strike(self, resource: Resource) -> None:
+    def injected(self, resource: Resource) -> None:
         """Forget it."""
         if resource in self.present:
             self.present.remove(resource)
@@ -54,7 +54,7 @@ class Bench:
 
     namespace: Namespace
     host: SharedAddresses
-    book: AddressBook
+    book: OwnershipIndex
     journal: Noting
     link: str
 
@@ -64,7 +64,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """The thread of the test is inside."""
     require("ip")
     with joined_namespaces() as (ours, _theirs), entered(ours), RouteSocket() as route:
-        book, journal = AddressBook(), Noting()
+        book, journal = OwnershipIndex(), Noting()
         device = None
         if request.param == DEVICE:
             device = SharedDevice(route, DEVICE, LINK, virtual_mac(1), journal=journal)
@@ -108,23 +108,23 @@ def test_what_is_dropped_is_gone_and_what_is_left_stays(bench: Bench) -> None:
     assert bench.host.differences() == []
 
 
-def test_a_prolongation_is_of_what_is_held_now_and_for_the_time_that_is_asked(bench: Bench) -> None:
-    before = bench.host.prolongation(BOTH, 3)
+def test_a_renewal_is_of_what_is_held_now_and_for_the_time_that_is_asked(bench: Bench) -> None:
+    before = bench.host.renewal(BOTH, 3)
     bench.host.hold(BOTH, 3)
     index = index_of(bench.link)
     # The own addresses of the link are in the same networks, and have the routes.
     has_route = False
     expected = {
-        span_s: b"".join(prolonging(index, each, span_s, has_route=has_route) for each in BOTH) for span_s in (3, 5)
+        span_s: b"".join(renewing(index, each, span_s, has_route=has_route) for each in BOTH) for span_s in (3, 5)
     }
-    during = {span_s: bench.host.prolongation(BOTH, span_s) for span_s in (3, 5, 3)}
-    one = bench.host.prolongation((V4,), 3)
+    during = {span_s: bench.host.renewal(BOTH, span_s) for span_s in (3, 5, 3)}
+    one = bench.host.renewal((V4,), 3)
     bench.host.drop((V4,), ())
-    after = bench.host.prolongation(BOTH, 3)
+    after = bench.host.renewal(BOTH, 3)
 
     assert (before, during) == (b"", expected)
-    assert one == prolonging(index, V4, 3, has_route=has_route)
-    assert after == prolonging(index, V6, 3, has_route=has_route)
+    assert one == renewing(index, V4, 3, has_route=has_route)
+    assert after == renewing(index, V6, 3, has_route=has_route)
 
 
 def test_what_others_do_is_a_difference_in_a_sentence(bench: Bench) -> None:
@@ -138,26 +138,29 @@ def test_what_others_do_is_a_difference_in_a_sentence(bench: Bench) -> None:
     assert bench.host.differences() == [f"{V4} was removed from {bench.link}", *strayed]
 
 
-def test_the_will_is_what_drops_the_addresses(bench: Bench) -> None:
+def test_the_plan_is_what_drops_the_addresses(bench: Bench) -> None:
     bench.host.hold(BOTH, None)
     index = index_of(bench.link)
 
     requests = [Request(deleting(index, each)) for each in BOTH]
     if bench.link == LINK:
-        assert bench.host.will(BOTH) == tuple(requests)
-        assert bench.host.will((V4,)) == (requests[0],)
+        assert bench.host.clean_up_plan(BOTH) == tuple(requests)
+        assert bench.host.clean_up_plan((V4,)) == (requests[0],)
     else:
-        assert bench.host.will(BOTH) == (requests[0], Writing(f"/proc/sys/net/ipv6/conf/{DEVICE}/disable_ipv6", "1"))
-        assert bench.host.will((V4,)) == (requests[0],)
+        assert bench.host.clean_up_plan(BOTH) == (
+            requests[0],
+            SysctlWrite(f"/proc/sys/net/ipv6/conf/{DEVICE}/disable_ipv6", "1"),
+        )
+        assert bench.host.clean_up_plan((V4,)) == (requests[0],)
 
 
-def test_without_a_link_there_is_no_will(bench: Bench) -> None:
+def test_without_a_link_there_is_no_plan(bench: Bench) -> None:
     bench.namespace.ip("link", "del", LINK)
     bench.host.restore_device()
     bench.host.follow_link()
     said = bench.host.differences()
 
-    assert bench.host.will(BOTH) == ()
+    assert bench.host.clean_up_plan(BOTH) == ()
     assert said == ([] if bench.link == LINK else [f"{DEVICE} was deleted"])
 
 

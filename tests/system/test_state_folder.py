@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.system import state_folder
+from pycarp.system.recovery import state_folder
 
 
 def test_who_holds_the_lock_of_the_switches_for_too_long_is_named(tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_who_holds_the_lock_of_the_switches_for_too_long_is_named(tmp_path: Path
         began_s = time.monotonic()
         with (
             pytest.raises(TimeoutError, match=f"sysctls.lock is held by pid {os.getpid()} for more than 0.1 s"),
-            state_folder.sysctls_locked(tmp_path, patience_s=0.1),
+            state_folder.sysctls_locked(tmp_path, timeout_s=0.1),
         ):
             pass
 
@@ -23,7 +23,7 @@ def test_who_holds_the_lock_of_the_switches_for_too_long_is_named(tmp_path: Path
 
 def test_the_lock_of_the_switches_is_free_again(tmp_path: Path) -> None:
     for _ in range(2):
-        with state_folder.sysctls_locked(tmp_path, patience_s=0):
+        with state_folder.sysctls_locked(tmp_path, timeout_s=0):
             pass
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.system.leftovers import Spared
+from pycarp.system.recovery.dead_daemons import Spared
 from tests.support.leftover_program import DEVICE
-from tests.support.leftovers import clean_in, leave, state_of
 from tests.support.namespaces import LINK, Namespace, joined_namespaces
+from tests.support.recovery import clean_in, leave, state_of
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.system
 VHID = int(DEVICE.mac.rpartition(":")[2], 16)
 PROGRAM = """
 import asyncio, sys
-from pycarp.system.host_locks import HostLocks
+from pycarp.system.recovery.host_locks import HostLocks
 from pycarp.vocabulary import HostKey
 from pathlib import Path
-from pycarp.system.journal import Journal
+from pycarp.system.recovery.journal import Journal
 if len(sys.argv) > 3:
     journal = Journal.begin(Path(sys.argv[3]))
 locks = HostLocks()

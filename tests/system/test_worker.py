@@ -4,7 +4,7 @@ import asyncio
 import threading
 from functools import partial
 
-from pycarp.system.worker import Worker
+from pycarp.system.rtnetlink.worker import Worker
 
 
 def _wait_for(gate: threading.Event) -> None:

@@ -11,7 +11,7 @@ from pycarp import ConfigError, HostConfig, Reason, State, UsageError
 from pycarp.config import NodeConfig
 from pycarp.dialects import UCARP
 from pycarp.testing import Cluster, Member, Overtime, VirtualTimeLoop, run
-from pycarp.testing.layout import Machine
+from pycarp.testing.cluster_spec import Machine
 from tests.support.virtual import in_virtual_time, now_s
 
 VIP = "192.0.2.10/24"
@@ -112,12 +112,12 @@ def test_settings_that_do_not_fit_are_refused(make: object, message: str) -> Non
 
 
 def test_real_time_is_refused() -> None:
-    async def story() -> None:
+    async def plan() -> None:
         async with Cluster(1):
             pass
 
     with pytest.raises(UsageError, match="needs virtual time"):
-        asyncio.run(story())
+        asyncio.run(plan())
 
 
 @in_virtual_time
@@ -311,13 +311,13 @@ async def test_total_loss_makes_everybody_master() -> None:
 
 @in_virtual_time
 async def test_the_same_seed_loses_the_same_datagrams() -> None:
-    async def story() -> str:
+    async def plan() -> str:
         async with Cluster(2) as cluster:
             cluster.loss(0.6, seed=4)
             await cluster.advance(120)
             return cluster.transcript.replace(str(now_s()), "")
 
-    lines = [re.sub(r"^ *[\d.]+ ", "", await story(), flags=re.MULTILINE) for _ in range(2)]
+    lines = [re.sub(r"^ *[\d.]+ ", "", await plan(), flags=re.MULTILINE) for _ in range(2)]
 
     assert lines[0] == lines[1]
     assert lines[0].count("MASTER") > 3
@@ -507,13 +507,13 @@ async def test_history_says_who_held_what_and_when() -> None:
 
 
 @in_virtual_time
-async def test_the_transcript_reads_like_a_story() -> None:
+async def test_the_transcript_reads_like_a_plan() -> None:
     async with Cluster(2) as cluster:
         await cluster.settle()
         cluster.kill("a")
-        story = cluster.tail()
+        plan = cluster.tail()
 
-    assert re.sub(r"7\.\d+", "7.x", story).splitlines() == [
+    assert re.sub(r"7\.\d+", "7.x", plan).splitlines() == [
         "    3.000000 a  BACKUP -> MASTER: master timed out",
         f"    3.003000 a  holds {VIP}",
         "    7.x -- a killed",
@@ -524,10 +524,10 @@ async def test_the_transcript_reads_like_a_story() -> None:
 
 
 def test_advancing_does_not_count_as_waiting() -> None:
-    async def story() -> None:
+    async def plan() -> None:
         async with Cluster(1) as cluster:
             await cluster.advance(500)
             await asyncio.Event().wait()
 
     with pytest.raises(Overtime, match="100 virtual seconds"):
-        run(story(), limit_s=100)
+        run(plan(), limit_s=100)

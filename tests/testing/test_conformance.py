@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 
 from pycarp.errors import TransportError
-from pycarp.system.deeds import Parcel
-from pycarp.testing import CHECKS, Station, VirtualTimeLoop, check_transport, conformance
+from pycarp.system.guardian.clean_up_steps import PreparedPacket
+from pycarp.testing import CHECKS, Endpoint, VirtualTimeLoop, check_transport, conformance
 from pycarp.testing.conformance import Check, Pair, PairFactory
 from pycarp.transports import MemoryBus, Transport
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, Outgoing
@@ -41,9 +41,9 @@ class Wrapped:
         """Pass on."""
         self.port.send(outgoing)
 
-    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         """Pass on."""
-        return self.port.parcel(outgoing)
+        return self.port.prepared_packet(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Pass on."""
@@ -516,7 +516,7 @@ def pairs_of(kind: type[Wrapped], *, has_real_links: bool = False, has_groups: b
     async def pair() -> AsyncIterator[Pair]:
         bus = MemoryBus()
         left, right = (
-            Station(
+            Endpoint(
                 transport=kind(bus.port(name)),
                 link="em0",
                 source=IPv4Address(source),

@@ -13,31 +13,31 @@ from tests.support.virtual import now_s
 
 
 def test_time_begins_at_zero() -> None:
-    async def story() -> float:
+    async def plan() -> float:
         return now_s()
 
-    assert run(story()) == 0.0
+    assert run(plan()) == 0.0
 
 
 def test_a_day_passes_at_once() -> None:
-    async def story() -> float:
+    async def plan() -> float:
         await asyncio.sleep(86_400)
         return now_s()
 
     began_s = time.monotonic()
-    end_s = run(story())
+    end_s = run(plan())
 
     assert end_s == pytest.approx(86_400)
     assert time.monotonic() - began_s < 10
 
 
 def test_time_stands_still_while_something_is_ready() -> None:
-    async def story() -> float:
+    async def plan() -> float:
         for _ in range(1000):
             await asyncio.sleep(0)
         return now_s()
 
-    assert run(story()) == 0.0
+    assert run(plan()) == 0.0
 
 
 def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
@@ -47,20 +47,20 @@ def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
         await asyncio.sleep(span_s)
         woken.append((round(now_s(), 3), name))
 
-    async def story() -> None:
+    async def plan() -> None:
         await asyncio.gather(sleeper("late", 3), sleeper("early", 1), sleeper("between", 2))
 
-    run(story())
+    run(plan())
 
     assert woken == [(1, "early"), (2, "between"), (3, "late")]
 
 
 def test_a_deadlock_is_found_instead_of_hung() -> None:
-    async def story() -> None:
+    async def plan() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(Deadlock, match="every task waits"):
-        run(story())
+        run(plan())
 
 
 def test_tasks_are_cancelled_after_a_deadlock() -> None:
@@ -72,38 +72,38 @@ def test_tasks_are_cancelled_after_a_deadlock() -> None:
         finally:
             cleaned_up.append("waiter")
 
-    async def story() -> None:
+    async def plan() -> None:
         await asyncio.create_task(waiter())
 
     with pytest.raises(Deadlock):
-        run(story())
+        run(plan())
 
     assert cleaned_up == ["waiter"]
 
 
 def test_a_timeout_happens_at_its_time() -> None:
-    async def story() -> float:
+    async def plan() -> float:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(2.5):
                 await asyncio.Event().wait()
         return now_s()
 
-    assert run(story()) == pytest.approx(2.5)
+    assert run(plan()) == pytest.approx(2.5)
 
 
 def test_the_clock_goes_on_where_a_float_is_too_coarse_for_the_next_step() -> None:
-    async def story() -> None:
+    async def plan() -> None:
         await asyncio.sleep(30 * 86_400)
         for _ in range(100):
             await asyncio.sleep(1e-10)
 
-    run(story())
+    run(plan())
 
 
 def test_timers_fire_after_a_year_too() -> None:
     fired: list[float] = []
 
-    async def story() -> None:
+    async def plan() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         loop.stall(366 * 86_400)
@@ -111,7 +111,7 @@ def test_timers_fire_after_a_year_too() -> None:
             loop.call_later(0, fired.append, loop.time())
             await asyncio.sleep(1e-9)
 
-    run(story())
+    run(plan())
 
     assert len(fired) == 100
 
@@ -120,31 +120,31 @@ def test_a_deadlock_names_every_task_and_where_it_waits() -> None:
     async def nobody_comes() -> None:
         await asyncio.Event().wait()
 
-    async def story() -> None:
+    async def plan() -> None:
         helper = asyncio.create_task(nobody_comes(), name="helper")
         await helper
 
     with pytest.raises(Deadlock) as deadlock:
-        run(story())
+        run(plan())
 
     text = re.sub(r"\d+$|:\d+", ":N", str(deadlock.value), flags=re.MULTILINE)
     assert f"helper {nobody_comes.__qualname__}: {__file__}:N, for Event.wait" in text
-    assert f"{story.__qualname__}: {__file__}:N" in text
+    assert f"{plan.__qualname__}: {__file__}:N" in text
 
 
 def test_waiting_longer_than_the_limit_is_told() -> None:
-    async def story() -> None:
+    async def plan() -> None:
         for _ in range(100):
             await asyncio.sleep(1)
 
     with pytest.raises(Overtime, match="50 virtual seconds have passed, and the test still waits, at 51 s"):
-        run(story(), limit_s=50)
+        run(plan(), limit_s=50)
 
 
 def test_cleaning_up_may_take_time_after_the_limit() -> None:
     ended_at_s: list[float] = []
 
-    async def story() -> None:
+    async def plan() -> None:
         try:
             await asyncio.sleep(1000)
         finally:
@@ -152,7 +152,7 @@ def test_cleaning_up_may_take_time_after_the_limit() -> None:
             ended_at_s.append(now_s())
 
     with pytest.raises(Overtime):
-        run(story(), limit_s=50)
+        run(plan(), limit_s=50)
 
     assert ended_at_s == [1005]
 
@@ -169,34 +169,34 @@ async def in_an_executor(work: Callable[[], object]) -> None:
 def test_the_clock_stands_still_while_a_thread_works(
     elsewhere: Callable[[Callable[[], object]], Awaitable[None]],
 ) -> None:
-    async def story() -> float:
+    async def plan() -> float:
         async with asyncio.timeout(0.001):
             await elsewhere(lambda: time.sleep(0.05))
         return now_s()
 
-    assert run(story()) == 0.0
+    assert run(plan()) == 0.0
 
 
 def test_a_thread_alone_is_no_deadlock() -> None:
-    async def story() -> None:
+    async def plan() -> None:
         await asyncio.to_thread(time.sleep, 0.05)
 
-    run(story())
+    run(plan())
 
 
 def test_the_clock_goes_on_after_a_thread_that_nobody_waits_for_any_more() -> None:
-    async def story() -> float:
+    async def plan() -> float:
         work = asyncio.create_task(asyncio.to_thread(time.sleep, 0.01))
         await asyncio.sleep(0)
         work.cancel()
         await asyncio.sleep(3600)
         return now_s()
 
-    assert run(story()) == pytest.approx(3600)
+    assert run(plan()) == pytest.approx(3600)
 
 
 def test_what_comes_through_a_socket_is_in_time() -> None:
-    async def story() -> bytes:
+    async def plan() -> bytes:
         near, far = socket.socketpair()
         with near, far:
             reader, writer = await asyncio.open_connection(sock=near)
@@ -207,11 +207,11 @@ def test_what_comes_through_a_socket_is_in_time() -> None:
             await writer.wait_closed()
             return data
 
-    assert run(story()) == b"hello"
+    assert run(plan()) == b"hello"
 
 
 def test_an_open_socket_does_not_stop_the_clock() -> None:
-    async def story() -> float:
+    async def plan() -> float:
         near, far = socket.socketpair()
         with near, far:
             asyncio.get_running_loop().add_reader(near, lambda: None)
@@ -219,13 +219,13 @@ def test_an_open_socket_does_not_stop_the_clock() -> None:
             asyncio.get_running_loop().remove_reader(near)
             return now_s()
 
-    assert run(story()) == pytest.approx(86_400)
+    assert run(plan()) == pytest.approx(86_400)
 
 
 def test_run_returns_the_result_and_passes_exceptions_on() -> None:
-    async def story(divisor: int) -> float:
+    async def plan(divisor: int) -> float:
         return 1 / divisor
 
-    assert run(story(2)) == 0.5
+    assert run(plan(2)) == 0.5
     with pytest.raises(ZeroDivisionError):
-        run(story(0))
+        run(plan(0))

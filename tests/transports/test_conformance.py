@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from pycarp import transports
-from pycarp.testing import CHECKS, Station, run
+from pycarp.testing import CHECKS, Endpoint, run
 from pycarp.testing.conformance import Check, Pair
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import Family
@@ -32,7 +32,7 @@ async def memory_pair(family: Family) -> AsyncIterator[Pair]:
     bus = MemoryBus()
     base = ip_address("192.0.2.0" if family is Family.IPV4 else "2001:db8::")
     left, right = (
-        Station(transport=bus.port(name), link="em0", source=base + number, has_real_links=False)
+        Endpoint(transport=bus.port(name), link="em0", source=base + number, has_real_links=False)
         for number, name in enumerate("ab", 1)
     )
     yield left, right
@@ -41,7 +41,7 @@ async def memory_pair(family: Family) -> AsyncIterator[Pair]:
 @contextlib.asynccontextmanager
 async def socket_pair(name: str, family: Family, segment: tuple[Namespace, Namespace]) -> AsyncIterator[Pair]:
     left, right = (
-        Station(
+        Endpoint(
             transport=TransportInside(transports.by_name(name), each),
             link=LINK,
             source=each.address if family is Family.IPV4 else each.address6,
@@ -59,11 +59,11 @@ async def socket_pair(name: str, family: Family, segment: tuple[Namespace, Names
 @both_families
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_memory_transport_conforms(check: Check, family: Family) -> None:
-    async def story() -> None:
+    async def plan() -> None:
         async with memory_pair(family) as pair:
             await check(pair)
 
-    run(story())
+    run(plan())
 
 
 @pytest.mark.system

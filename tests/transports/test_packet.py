@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from pycarp import transports
-from pycarp.core.speaker import Speaker
+from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.dialects.base import Claim
 from pycarp.errors import TransportError
 from pycarp.transports.base import Transport
@@ -37,8 +37,8 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
 
 def advert(source: IPv4Address) -> Outgoing:
     """Return a real advertisement of vhid 42."""
-    speaker = Speaker(config(vhid=VHID, interface=LINK), lambda: 7)
-    (outgoing,) = speaker.compose(Claim(advbase=1, advskew=0), (source,), 0)
+    codec = AdvertisementCodec(config(vhid=VHID, interface=LINK), lambda: 7)
+    (outgoing,) = codec.compose(Claim(advbase=1, advskew=0), (source,), 0)
     return outgoing
 
 

@@ -131,18 +131,18 @@ async def test_a_filter_that_one_port_refuses_is_taken_off_the_others() -> None:
         ports[family] = ReluctantPort(link, family)
         return ports[family]
 
-    former, new = (PacketFilter((), (), every=every, every_repeated=1) for every in (1, 2))
+    previous, new = (PacketFilter((), (), every=every, every_repeated=1) for every in (1, 2))
     transport = SocketTransport(opened)
     await transport.open_link("em0", lambda: None)
     try:
-        transport.set_packet_filter("em0", former)
+        transport.set_packet_filter("em0", previous)
         ports[Family.IPV6].refused = new
         with pytest.raises(OSError, match="Invalid argument"):
             transport.set_packet_filter("em0", new)
     finally:
         await transport.close()
 
-    assert [port.filters[-1] for port in ports.values()] == [former, former]
+    assert [port.filters[-1] for port in ports.values()] == [previous, previous]
 
 
 async def test_a_filter_for_a_link_that_is_not_open_is_nothing() -> None:

@@ -109,7 +109,7 @@ C = ("192.168.1.20/24",)
 PAIR = ("192.168.1.50/24", "fd00::50/64")
 A6, B6 = ("192.168.1.10/24", "fd00::10/64"), ("192.168.1.11/24", "fd00::11/64")
 
-STORIES = [
+PLANS = [
     Story(capture="t01-master-killed", who="a", own=A, hosts=((began(0), host()),), ends_s=4.4, decisions=5),
     Story(capture="t01-master-killed", who="b", own=B, hosts=((-2.6, host(advskew=100)),), decisions=3),
     Story(
@@ -264,15 +264,15 @@ STORIES = [
 ]
 
 
-def inputs_of(story: Story) -> list[tuple[int, Input]]:
-    own = tuple(ip_interface(each).ip for each in story.own)
+def inputs_of(plan: Story) -> list[tuple[int, Input]]:
+    own = tuple(ip_interface(each).ip for each in plan.own)
     found: list[tuple[int, Input]] = []
-    for at_s, config in story.hosts:
-        on_link = [each for each in story.own if each.startswith("10.") == (config.vhid == 2)]
+    for at_s, config in plan.hosts:
+        on_link = [each for each in plan.own if each.startswith("10.") == (config.vhid == 2)]
         found.append((round(at_s * 1e9) - 1, link(config.vhid, *on_link)))
         found.append((round(at_s * 1e9), HostAdded(config)))
-    found += [(round(at_s * 1e9), event) for at_s, event in story.events]
-    for frame in story.frames:
+    found += [(round(at_s * 1e9), event) for at_s, event in plan.events]
+    for frame in plan.frames:
         datagram = frame.datagram
         if datagram is not None and datagram.source not in own:
             received = datagram._replace(link=LINKS[datagram.payload[1]])
@@ -280,14 +280,14 @@ def inputs_of(story: Story) -> list[tuple[int, Input]]:
     return found
 
 
-def theirs_of(story: Story) -> list[Utterance]:
+def theirs_of(plan: Story) -> list[Utterance]:
     """Return what the host said, with what it announced at the same moment."""
-    frames = story.frames
-    own = tuple(ip_interface(each).ip for each in story.own)
-    shared = {each.ip for _at_s, config in story.hosts for each in config.shared}
+    frames = plan.frames
+    own = tuple(ip_interface(each).ip for each in plan.own)
+    shared = {each.ip for _at_s, config in plan.hosts for each in config.shared}
     found = utterances_of(frames, own=own)
     # A kernel speaks for a shared address from the virtual MAC, ucarp from its own.
-    speaks_for = (*own, *shared) if story.hosts[0][1].dialect is UCARP else own
+    speaks_for = (*own, *shared) if plan.hosts[0][1].dialect is UCARP else own
     macs = {sender[0] for sender in (frame.own for frame in frames) if sender and sender[1] in speaks_for}
     for frame in frames:
         if frame.octets[6:12] in macs and frame.announced in shared:
@@ -298,34 +298,34 @@ def theirs_of(story: Story) -> list[Utterance]:
     return found
 
 
-@pytest.mark.parametrize("story", STORIES, ids=str)
-def test_we_decide_as_the_host_did(story: Story) -> None:
-    tempo = UCARP_TEMPO if story.hosts[0][1].dialect is UCARP else NETBSD_TEMPO
-    ends_ns = min(seconds(story.ends_s), story.frames[-1].at_ns)
-    replay = Replay(tempo=tempo, isolated=story.isolated, ends_ns=ends_ns)
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_we_decide_as_the_host_did(plan: Story) -> None:
+    tempo = UCARP_TEMPO if plan.hosts[0][1].dialect is UCARP else NETBSD_TEMPO
+    ends_ns = min(seconds(plan.ends_s), plan.frames[-1].at_ns)
+    replay = Replay(tempo=tempo, isolated=plan.isolated, ends_ns=ends_ns)
 
-    replay.run(inputs_of(story), theirs_of(story))
+    replay.run(inputs_of(plan), theirs_of(plan))
 
-    assert replay.compared == story.decisions
+    assert replay.compared == plan.decisions
 
 
 def test_what_follows_an_adopted_counter_is_identical_to_the_octet() -> None:
     """Everything under the digest is, where no random number is in it: in t03, all that the second host says."""
-    story = next(each for each in STORIES if str(each) == "t03-carp0-down-up as b")
-    replay = Replay(tempo=NETBSD_TEMPO, ends_ns=story.frames[-1].at_ns)
+    plan = next(each for each in PLANS if str(each) == "t03-carp0-down-up as b")
+    replay = Replay(tempo=NETBSD_TEMPO, ends_ns=plan.frames[-1].at_ns)
 
-    replay.run(inputs_of(story), theirs_of(story))
+    replay.run(inputs_of(plan), theirs_of(plan))
 
     assert (replay.identical, replay.random) == (7, 0)
 
 
 @pytest.mark.parametrize("shift_ms", [-25, 25])
 def test_a_decision_that_is_more_than_a_tick_off_is_noticed(shift_ms: int) -> None:
-    story = next(each for each in STORIES if str(each) == "t01-master-killed as b")
-    shifted = [(at_ns + shift_ms * 1_000_000, event) for at_ns, event in inputs_of(story)]
+    plan = next(each for each in PLANS if str(each) == "t01-master-killed as b")
+    shifted = [(at_ns + shift_ms * 1_000_000, event) for at_ns, event in inputs_of(plan)]
 
     with pytest.raises(AssertionError, match=r"(the host spoke|we would speak) at 7\.4"):
-        Replay(tempo=NETBSD_TEMPO, ends_ns=seconds(12)).run(shifted, theirs_of(story))
+        Replay(tempo=NETBSD_TEMPO, ends_ns=seconds(12)).run(shifted, theirs_of(plan))
 
 
 # What we do otherwise, or what no timing can tell.

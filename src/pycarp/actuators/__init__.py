@@ -23,6 +23,6 @@ def by_name(name: str) -> Actuator:
         raise ConfigError("the netlink actuator works on Linux only; choose null or pass a CommandActuator")
     # Imported here because pyroute2 takes a good part of a second.
     from pycarp.actuators.netlink import NetlinkActuator  # noqa: PLC0415
-    from pycarp.system.mac_probe import probe  # noqa: PLC0415
+    from pycarp.system.addresses.mac_probe import probe  # noqa: PLC0415
 
     return NetlinkActuator(probe=probe)

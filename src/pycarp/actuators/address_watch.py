@@ -12,10 +12,12 @@ from functools import partial
 from typing import NamedTuple
 
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
-from pycarp.system.address_book import AddressBook
-from pycarp.system.host_index import HostIndex
-from pycarp.system.notifications import Notifications, Novelty
-from pycarp.system.route_messages import (
+from pycarp.system.addresses.host_index import HostIndex
+from pycarp.system.addresses.ownership_index import OwnershipIndex
+from pycarp.system.addresses.shared_addresses import SharedAddresses
+from pycarp.system.addresses.shared_device import SharedDevice
+from pycarp.system.rtnetlink.notifications import Notifications, Novelty
+from pycarp.system.rtnetlink.route_messages import (
     DELETED_ADDRESS,
     DELETED_LINK,
     NEW_ADDRESS,
@@ -27,9 +29,7 @@ from pycarp.system.route_messages import (
     link_essence,
     link_index,
 )
-from pycarp.system.shared_addresses import SharedAddresses
-from pycarp.system.shared_device import SharedDevice
-from pycarp.system.worker import Worker
+from pycarp.system.rtnetlink.worker import Worker
 from pycarp.vocabulary import HostKey
 
 RETRY_S = 0.02
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 class AddressWatch:
     """Listens for as long as it runs; ``hosts`` may change meanwhile."""
 
-    def __init__(self, worker: Worker, book: AddressBook, hosts: HostIndex, notice: Notice) -> None:
+    def __init__(self, worker: Worker, book: OwnershipIndex, hosts: HostIndex, notice: Notice) -> None:
         self._worker = worker
         self._book = book
         self._hosts = hosts

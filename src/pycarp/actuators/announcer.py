@@ -6,7 +6,7 @@ import socket
 import struct
 
 from pycarp.dialects.base import ArpForm
-from pycarp.system import kernel_switches
+from pycarp.system.addresses import sysctl_files
 from pycarp.vocabulary import Interface, MacAddress
 from pycarp.wire import arp, ndp
 
@@ -84,5 +84,5 @@ def frames(
 def _forwards(link: str) -> bool:
     """Say whether this machine is a router for IPv6 on a link."""
     with contextlib.suppress(OSError):
-        return kernel_switches.read(f"net/ipv6/conf/{link}/forwarding") == "1"
+        return sysctl_files.read(f"net/ipv6/conf/{link}/forwarding") == "1"
     return False

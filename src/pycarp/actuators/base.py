@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
-from pycarp.system.deeds import Deed
+from pycarp.system.guardian.clean_up_steps import CleanUpStep
 from pycarp.vocabulary import HostKey, Interface, MacMode
 
 
@@ -24,37 +24,37 @@ class Actuator:
     def check(self, *configs: HostConfig) -> None:
         """Raise ConfigError, a line for each reason, when the addresses of these hosts cannot be shared here.
 
-        Called before hosts are adopted, and before others are given to a running host; never wait.
+        Called before hosts are prepared, and before others are given to a running host; never wait.
         """
 
     def rename_link(self, link: str, name: str) -> None:
         """Follow a link that hosts know as ``link`` and that the system calls ``name`` now; never wait."""
 
-    async def adopt(self, config: HostConfig) -> None:
+    async def prepare(self, config: HostConfig) -> None:
         """Make what a host needs on this machine before it takes part; idempotent."""
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
-        """Return when all the addresses answer; for ``lifetime_s`` seconds unless prolonged, None for ever."""
+        """Return when all the addresses answer; for ``lifetime_s`` seconds unless renewed, None for ever."""
 
-    def prolong(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+    def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
         """Let the addresses that are held answer for ``lifetime_s`` seconds from now; never wait, never add one."""
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
         """Return when none of the addresses answers."""
 
-    def will(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[Deed, ...]:
+    def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
         """Return what another process has to do to drop the addresses."""
         return ()
 
     def mac_mode(self, key: HostKey) -> MacMode | None:
-        """Return whose MAC address answers for an adopted host, ``virtual`` or ``interface``; None if unknown."""
+        """Return whose MAC address answers for an prepared host, ``virtual`` or ``interface``; None if unknown."""
         return None
 
     async def missing(self) -> Mapping[HostKey, Collection[Interface]]:
         """Return the addresses that ``hold`` was asked for and that are not there now, by host."""
         return {}
 
-    def whereabouts(self, key: HostKey) -> str:
+    def location(self, key: HostKey) -> str:
         """Return what the addresses are on, whose MAC address answers and why, in words; empty if unknown."""
         return ""
 
@@ -77,8 +77,8 @@ class Actuator:
         """Tell what others do to the addresses and to what carries them, until cancelled."""
         await asyncio.Event().wait()
 
-    async def abandon(self, *keys: HostKey) -> None:
-        """Undo what ``adopt`` did for these hosts, after the addresses have been dropped; well if it did nothing."""
+    async def release(self, *keys: HostKey) -> None:
+        """Undo what ``prepare`` did for these hosts, after the addresses have been dropped; well if it did nothing."""
 
     async def close(self) -> None:
         """Release what ``open`` took; the addresses have been dropped before."""

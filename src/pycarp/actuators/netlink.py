@@ -15,20 +15,20 @@ from pycarp.core.host_config import LINK_NAME_MAX, HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
-from pycarp.system import own_addresses
-from pycarp.system.address_book import AddressBook, keys_of
+from pycarp.system.addresses import own_addresses
+from pycarp.system.addresses.host_index import HostIndex
+from pycarp.system.addresses.link_addresses import AddressError, everywhere, index_of
+from pycarp.system.addresses.link_sysctls import BELOW_DEVICE, WITH_ADDRESSES, LinkSysctls
+from pycarp.system.addresses.ownership_index import OwnershipIndex, keys_of
+from pycarp.system.addresses.renewals import Renewals
+from pycarp.system.addresses.shared_addresses import SharedAddresses
+from pycarp.system.addresses.shared_device import DeviceNameError, SharedDevice, delete_together
 from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
-from pycarp.system.deeds import Deed
-from pycarp.system.host_index import HostIndex
-from pycarp.system.link_addresses import AddressError, everywhere, index_of
-from pycarp.system.link_switches import BELOW_DEVICE, WITH_ADDRESSES, LinkSwitches
-from pycarp.system.renewals import Renewals
-from pycarp.system.route_messages import AddressKey
-from pycarp.system.route_socket import RouteSocket
-from pycarp.system.shared_addresses import SharedAddresses
-from pycarp.system.shared_device import DeviceNameError, SharedDevice, delete_together
-from pycarp.system.unwritten_journal import Records, UnwrittenJournal
-from pycarp.system.worker import Worker
+from pycarp.system.guardian.clean_up_steps import CleanUpStep
+from pycarp.system.recovery.null_journal import NullJournal, Records
+from pycarp.system.rtnetlink.route_messages import AddressKey
+from pycarp.system.rtnetlink.route_socket import RouteSocket
+from pycarp.system.rtnetlink.worker import Worker
 from pycarp.vocabulary import HostKey, Interface, MacMode
 from pycarp.wire.ethernet import virtual_mac
 
@@ -38,7 +38,7 @@ Probe = Callable[[str], Awaitable[tuple[MacMode, str]]]
 """Finds out whose MAC address can serve on a link, and says why in a sentence."""
 
 
-class _Adoption(NamedTuple):
+class _PreparedHost(NamedTuple):
     """What was wanted for a host, what it got, and why."""
 
     wanted: tuple[MacMode, str]
@@ -59,26 +59,26 @@ class NetlinkActuator(Actuator):
     """
 
     def __init__(self, *, journal: Records | None = None, probe: Probe = _without_probe) -> None:
-        self._journal = journal or UnwrittenJournal()
+        self._journal = journal or NullJournal()
         self._probe = probe
         self._worker = Worker("pycarp-addresses")
         self._route: RouteSocket | None = None
         self._reader: RouteSocket | None = None
         self._renewals: Renewals | None = None
         self._checked: set[tuple[HostKey, tuple[Interface, ...]]] = set()
-        self._book = AddressBook()
-        self._switches = LinkSwitches(self._journal)
+        self._book = OwnershipIndex()
+        self._sysctls = LinkSysctls(self._journal)
         self._hosts = HostIndex()
         self._names: dict[str, str] = {}
-        self._adoptions: dict[HostKey, _Adoption] = {}
+        self._prepared_hosts: dict[HostKey, _PreparedHost] = {}
         self._leaving: dict[str, dict[AddressKey, int]] = {}
-        self._prolongations: list[bytes] = []
+        self._due_renewals: list[bytes] = []
         self._announcer: Announcer | None = None
 
     @property
     def modes(self) -> Mapping[HostKey, tuple[MacMode, str]]:
-        """Whose MAC address answers for each adopted host, and why."""
-        return {key: (each.mode, each.reason) for key, each in self._adoptions.items()}
+        """Whose MAC address answers for each prepared host, and why."""
+        return {key: (each.mode, each.reason) for key, each in self._prepared_hosts.items()}
 
     @property
     def devices(self) -> Mapping[HostKey, str]:
@@ -106,7 +106,7 @@ class NetlinkActuator(Actuator):
             own_addresses.refuse(self._reader, configs, self._book.is_shared)
             self._checked.update((config.key, config.shared) for config in configs)
 
-    async def adopt(self, config: HostConfig) -> None:
+    async def prepare(self, config: HostConfig) -> None:
         """Make the host's device, if it is to have one, and set the switches of the kernel; record its addresses.
 
         Well if its link is not there: the device is made when it is. A host whose mode or device is to be another from
@@ -118,16 +118,16 @@ class NetlinkActuator(Actuator):
         # Once: so that hundreds that were checked together are not checked one by one, and later ones are.
         self._checked.discard((config.key, config.shared))
         wanted = (config.mac_mode, config.device)
-        adoption, host = self._adoptions.get(config.key), self._hosts.get(config.key)
-        if adoption is not None and host is not None and adoption.wanted == wanted:
+        prepared, host = self._prepared_hosts.get(config.key), self._hosts.get(config.key)
+        if prepared is not None and host is not None and prepared.wanted == wanted:
             await self._worker.run(partial(_refresh, host, config.shared))
             return
-        await self.abandon(config.key)
+        await self.release(config.key)
         mode, reason = config.mac_mode, f'mac = "{config.mac_mode}" was asked for'
         if mode is MacMode.AUTO:
             mode, reason = await self._probe(config.interface)
         mode, reason = await self._worker.run(partial(self._make, config, mode, reason))
-        self._adoptions[config.key] = _Adoption(wanted, mode, reason)
+        self._prepared_hosts[config.key] = _PreparedHost(wanted, mode, reason)
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Add the addresses that are not there, and let all stay for ``lifetime_s`` seconds."""
@@ -164,18 +164,18 @@ class NetlinkActuator(Actuator):
         """Look after these addresses of a host from now on, and after no others."""
         self._worker.soon(partial(self._host(key).set_shared, addresses))
 
-    def prolong(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+    def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
         """Let the addresses that are held stay for so many seconds from now; what others ask for goes along."""
-        octets = self._host(key).prolongation(addresses, lifetime_s)
+        octets = self._host(key).renewal(addresses, lifetime_s)
         if not octets:
             return
-        if not self._prolongations:
+        if not self._due_renewals:
             asyncio.get_running_loop().call_soon(self._hand_over)
-        self._prolongations.append(octets)
+        self._due_renewals.append(octets)
 
-    def will(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[Deed, ...]:
+    def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
         """Return requests and writings that drop the addresses; new ones are needed after each ``hold``."""
-        return self._host(key).will(addresses)
+        return self._host(key).clean_up_plan(addresses)
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
         """Send gratuitous ARP and neighbour advertisements through the link, for the MAC address that answers."""
@@ -194,28 +194,28 @@ class NetlinkActuator(Actuator):
         self._worker.soon(partial(self._host(key).set_up, is_up=is_up))
 
     def mac_mode(self, key: HostKey) -> MacMode | None:
-        """Return whose MAC address answers for an adopted host."""
-        adoption = self._adoptions.get(key)
-        return adoption.mode if adoption else None
+        """Return whose MAC address answers for an prepared host."""
+        prepared = self._prepared_hosts.get(key)
+        return prepared.mode if prepared else None
 
     async def missing(self) -> Mapping[HostKey, Collection[Interface]]:
         """Return what the kernel lacks of the addresses that are to be there, all of them read at once."""
         return await self._worker.run(self._missing)
 
-    def whereabouts(self, key: HostKey) -> str:
+    def location(self, key: HostKey) -> str:
         """Return the device or link, whether it is gone, and why it is that one."""
-        adoption = self._adoptions.get(key)
-        if adoption is None:
+        prepared = self._prepared_hosts.get(key)
+        if prepared is None:
             return ""
         host = self._host(key)
         gone = ", which does not exist" if host.device is not None and not host.device.index else ""
-        return f"{host.place}{gone} ({adoption.mode} MAC: {adoption.reason})"
+        return f"{host.place}{gone} ({prepared.mode} MAC: {prepared.reason})"
 
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
         """Tell what others do to the addresses and the devices; their names and MAC addresses are put right."""
         await AddressWatch(self._worker, self._book, self._hosts, notice).run()
 
-    async def abandon(self, *keys: HostKey) -> None:
+    async def release(self, *keys: HostKey) -> None:
         """Remove the devices, restore the switches that no other host needs, and strike all out of the journal."""
         if self._route is None:
             return
@@ -225,10 +225,10 @@ class NetlinkActuator(Actuator):
             places = ", ".join(host.place for key in keys if (host := self._hosts.get(key)))
             raise ActuatorError(f"cannot remove {places}: {_said(exc)}") from exc
         finally:
-            # Also where some could not be removed: those stay adopted, and are removed when that is asked for again.
+            # Also where some could not be removed: those stay prepared, and are removed when that is asked for again.
             for key in keys:
                 if key not in self._hosts:
-                    self._adoptions.pop(key, None)
+                    self._prepared_hosts.pop(key, None)
 
     async def close(self) -> None:
         """Close the sockets."""
@@ -242,7 +242,7 @@ class NetlinkActuator(Actuator):
         self._worker.close()
 
     def _host(self, key: HostKey) -> SharedAddresses:
-        """Return what holds the addresses of a host; without ``adopt`` it is the interface itself."""
+        """Return what holds the addresses of a host; without ``prepare`` it is the interface itself."""
         if key not in self._hosts:
             self._enlist(key, None)
         return self._hosts[key]
@@ -253,7 +253,7 @@ class NetlinkActuator(Actuator):
         return self._route
 
     def _hand_over(self) -> None:
-        taken, self._prolongations = self._prolongations, []
+        taken, self._due_renewals = self._due_renewals, []
         assert self._renewals is not None, "open() comes first"
         self._worker.soon(partial(_renew, self._renewals, taken))
 
@@ -278,7 +278,7 @@ class NetlinkActuator(Actuator):
             self._enlist(config.key, None)
             # Without it what goes along is put back, as long as we are there.
             with contextlib.suppress(OSError, ActuatorError):
-                self._switches.need(config.key, WITH_ADDRESSES)
+                self._sysctls.need(config.key, WITH_ADDRESSES)
         self._hosts[config.key].share(config.shared)
         return mode, reason
 
@@ -311,7 +311,7 @@ class NetlinkActuator(Actuator):
             self._names.get(config.interface, config.interface),
             virtual_mac(config.vhid),
             journal=self._journal,
-            prepare=partial(self._switches.need, config.key, BELOW_DEVICE),
+            prepare=partial(self._sysctls.need, config.key, BELOW_DEVICE),
         )
 
     def _ensure(self, device: SharedDevice, key: HostKey) -> None:
@@ -321,32 +321,32 @@ class NetlinkActuator(Actuator):
         except OSError as exc:
             if not index_of(device.link):
                 return
-            self._switches.release(key)
+            self._sysctls.release(key)
             raise ActuatorError(
                 f"cannot make the device {device.name} on {device.link}: {_said(exc)}; "
                 f'with mac = "interface" none is needed'
             ) from exc
         except ActuatorError:
-            self._switches.release(key)
+            self._sysctls.release(key)
             raise
 
     def _rename_link(self, link: str, name: str) -> None:
         # What cannot be noted is cleaned up by nobody if this process dies, and that is all.
         with contextlib.suppress(OSError, ActuatorError):
-            self._switches.rename_link(link, name)
+            self._sysctls.rename_link(link, name)
         for host in self._hosts.on(link):
             with contextlib.suppress(OSError, ActuatorError):
                 host.rename_link(name)
 
     def _undo_all(self, keys: Collection[HostKey]) -> None:
-        # Looked up here: an adoption that was cancelled in the thread's turn has gone on, and made its host by now.
+        # Looked up here: an preparation that was cancelled in the thread's turn has gone on, and made its host by now.
         hosts = [host for key in keys if (host := self._hosts.get(key))]
         if not hosts:
             return
         delete_together(self._opened, [host.device for host in hosts if host.device])
         for host in hosts:
             host.remove()
-            self._switches.release(host.key)
+            self._sysctls.release(host.key)
             self._hosts.remove(host.key)
 
 
@@ -356,7 +356,7 @@ def _refresh(host: SharedAddresses, addresses: tuple[Interface, ...]) -> None:
 
 
 def _renew(renewals: Renewals, requests: list[bytes]) -> None:
-    # Not even the sending may fail with a noise: what is not prolonged ends, and that is seen.
+    # Not even the sending may fail with a noise: what is not renewed ends, and that is seen.
     with contextlib.suppress(OSError):
         renewals.send(requests)
 

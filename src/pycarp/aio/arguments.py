@@ -65,7 +65,7 @@ def check_settings(settings: object) -> None:
         raise ConfigError(f"settings {settings!r} are not pycarp.Settings; pass Settings() for those of the dialect")
     check_flag("allow", settings.allow)
     check_flag("preempt", settings.preempt)
-    check_count("contest_limit", settings.contest_limit)
+    check_count("external_change_limit", settings.external_change_limit)
     for name in ("senderr_demotion_factor", "ifdown_demotion_factor"):
         if getattr(settings, name) is not None:
             check_count(name, getattr(settings, name))

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 _TURNS = 20
-"""Turns of the loop that a call gets even if there is no time: what need not wait is done in them."""
+"""FairReader of the loop that a call gets even if there is no time: what need not wait is done in them."""
 
 
 async def outcome_of(call: Coroutine[Any, Any, object], *, within_s: float) -> BaseException | None:

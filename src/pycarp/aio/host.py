@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from pycarp.aio.arguments import check_amount, check_cause, check_span, state_named
+from pycarp.aio.callback_queue import Callback, check_callback
 from pycarp.aio.host_runtime import HostRuntime
-from pycarp.aio.listener import Callback, check_callback
+from pycarp.aio.mastership_context import CLEAN_UP_S, MastershipContext, TokenSource
 from pycarp.aio.subscriptions import IsMeant, Subscription
-from pycarp.aio.tenure import CLEAN_UP_S, Tenure, TokenSource
 from pycarp.auth.key import Passphrase
 from pycarp.core.checks import check_flag, listed
 from pycarp.core.engine import HANDED_OVER
@@ -103,8 +103,8 @@ class VirtualHost:
     async def wait_for(self, state: State | str) -> StateChange:
         """Return the change that made ``state`` the current one: at once if it is, else when it comes.
 
-        A reign that is over before the caller's task runs is reported all the same. Raises UsageError when the host
-        departs, NodeFailedError when its node fails, ConfigError for what is no state.
+        A mastership that is over before the caller's task runs is reported all the same. Raises UsageError when the
+        host departs, NodeFailedError when its node fails, ConfigError for what is no state.
         """
         self._check_thread()
         return await self._log.wait_for(state_named(state))
@@ -159,21 +159,23 @@ class VirtualHost:
         self._check_thread()
         self._log.remove_callback(callback)
 
-    def tenure(
+    def mastership(
         self, *, clean_up_s: float = CLEAN_UP_S, timeout_s: float | None = None, token: TokenSource | None = None
-    ) -> Tenure:
-        """Return a context whose body runs only while this host is MASTER: ``async with host.tenure() as term``.
+    ) -> MastershipContext:
+        """Return a context whose body runs only while this host is MASTER, with ``async with``.
 
         Entering waits until the host is MASTER and holds the addresses, ``timeout_s`` seconds at most, then raises
-        TimeoutError; UsageError when the host departs, NodeFailedError when its node fails.
-        The body's task is cancelled before a peer may act, and has
-        ``clean_up_s`` seconds to clean up, or less where more would not be safe (``term.clean_up_s``); then the context
-        ends with TenureLost. ``token`` is awaited for ``term.token`` each time; without it the clock is its source.
+        TimeoutError; UsageError when the host departs, NodeFailedError when its node fails. The body's task is
+        cancelled before a peer may act, and has ``clean_up_s`` seconds to clean up, or less where more would not be
+        safe (``mastership.clean_up_s``); then the context ends with MastershipLost. ``token`` is awaited for
+        ``mastership.token`` each time; without it the clock is its source.
         """
         self._check_thread()
         if token is not None and not callable(token):
             raise ConfigError(f"token {token!r} cannot be called; pass a coroutine function that returns a number")
-        return Tenure(self._runtime.reign, clean_up_s=clean_up_s, timeout_s=timeout_s, token=token or self._tokens)
+        return MastershipContext(
+            self._runtime.monitor, clean_up_s=clean_up_s, timeout_s=timeout_s, token=token or self._tokens
+        )
 
     # Informing
 

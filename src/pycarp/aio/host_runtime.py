@@ -14,7 +14,7 @@ from pycarp.actuators.base import Actuator
 from pycarp.aio.bounded import outcome_of
 from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
-from pycarp.aio.reign import Reign
+from pycarp.aio.mastership_monitor import MastershipMonitor
 from pycarp.aio.shell import Shell
 from pycarp.aio.subscriptions import EventLog
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
@@ -28,13 +28,13 @@ from pycarp.vocabulary import HostKey, Interface
 class Backends:
     """What the hosts of a node share.
 
-    ``abandon`` removes what was made for a host on this machine; ``left_s`` says how long releasing may take.
+    ``release`` removes what was made for a host on this machine; ``left_s`` says how long releasing may take.
     """
 
     links: Links
     actuator: Actuator
     shell: Shell
-    abandon: Callable[[HostKey], Coroutine[Any, Any, None]]
+    release: Callable[[HostKey], Coroutine[Any, Any, None]]
     left_s: Callable[[], float]
     callback_timeout_s: float
 
@@ -46,7 +46,7 @@ class HostRuntime:
         self.key = config.key
         self.config = config
         self.log = EventLog(config.key, callback_timeout_s=backends.callback_timeout_s)
-        self.reign = Reign(config, lambda: backends.shell.can_send(config.key))
+        self.monitor = MastershipMonitor(config, lambda: backends.shell.can_send(config.key))
         self.has_departed = False
         self._backends = backends
         self._forget = forget
@@ -67,8 +67,8 @@ class HostRuntime:
             await self._backends.links.acquire(self.config)
             stack.push_async_callback(self._release_link)
             # Pushed before: what was cancelled may be half done, and undoing what was not done is well.
-            stack.push_async_callback(self._abandon)
-            await self._backends.actuator.adopt(self.config)
+            stack.push_async_callback(self._release_hosts)
+            await self._backends.actuator.prepare(self.config)
             self._stack = stack.pop_all()
 
     # What the engine asks for
@@ -78,11 +78,11 @@ class HostRuntime:
         if not isinstance(effect, Announce):
             self._latest = effect
             self._dropped.clear()
-        self.reign.take(effect)
+        self.monitor.take(effect)
 
     def note(self, report: ActuationReported) -> None:
         """Take note of what became of an effect."""
-        self.reign.note(report)
+        self.monitor.note(report)
         self._errors[report.action] = report.error or ""
         effect = self._latest
         if effect is None or report.error is not None or report.epoch != effect.epoch:
@@ -112,7 +112,7 @@ class HostRuntime:
             self._backends.links.follow_settings(event.config)
         if isinstance(event, Departed):
             self.has_departed = True
-        self.reign.hear(event)
+        self.monitor.hear(event)
         self.log.publish(event)
         if isinstance(event, Departed):
             self._begin_closing()
@@ -130,12 +130,12 @@ class HostRuntime:
     def fail(self, failure: BaseException, at_ns: int) -> None:
         """End every wait, stream and mastership with the failure of the node."""
         self._dropped.set()
-        self.reign.fail(failure)
+        self.monitor.fail(failure)
         self.log.fail(failure, at_ns)
 
     def _begin_closing(self) -> "asyncio.Task[None]":
         if self._closing is None:
-            self.reign.close(f"virtual host {self.key} has departed")
+            self.monitor.close(f"virtual host {self.key} has departed")
             self._dropped.set()
             loop = asyncio.get_running_loop()
             self._closing = loop.create_task(self._close(), context=self._context.copy())
@@ -152,8 +152,8 @@ class HostRuntime:
     async def _release_link(self) -> None:
         await self._bounded("leave its link", self._backends.links.release(self.key))
 
-    async def _abandon(self) -> None:
-        await self._bounded("clean up", self._backends.abandon(self.key))
+    async def _release_hosts(self) -> None:
+        await self._bounded("clean up", self._backends.release(self.key))
 
     async def _bounded(self, what: str, call: Coroutine[Any, Any, object]) -> None:
         """Do a step of the end for a third of the time at most, and log if it does not succeed."""

@@ -1,11 +1,11 @@
-"""Turns events into log records; the only place that knows both."""
+"""FairReader events into log records; the only place that knows both."""
 
 import logging
 from collections.abc import Iterable
 
 from pycarp.core.events import (
     ActuationFailed,
-    AddressesContested,
+    AddressesChangedByOthers,
     AdvertisementRejected,
     ConflictWon,
     DemotionChange,
@@ -49,7 +49,7 @@ def log_event(event: Event) -> None:
             logger.info("carp: %s: now %s%s", event.key, summary(config), rolling)
         case ActuationFailed():
             logger.error("carp: %s: cannot %s addresses, will try again: %s", event.key, event.action, event.error)
-        case AddressesContested(what=what, count=count):
+        case AddressesChangedByOthers(what=what, count=count):
             logger.warning("carp: %s: %s (changed by others %d times so far)", event.key, what, count)
         case LoopStalled():
             late_ms = event.late_ns * 1000 // NS_PER_S

@@ -19,9 +19,9 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.host_runtime import Backends, HostRuntime
 from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
+from pycarp.aio.mastership_context import ClockTokens
 from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, Guardian, Observers, Shell
 from pycarp.aio.source_mac import SourceMacs
-from pycarp.aio.tenure import ClockTokens
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
@@ -53,8 +53,20 @@ _RELEASE_SHARE = 10
 _LOOKS_MAX = 5
 """How often a link that does not come to rest is looked at before a host is added on it."""
 
-_TRANSPORT = ("open_link", "join", "close_link", "send", "parcel", "drain", "close")
-_ACTUATOR = ("open", "adopt", "hold", "prolong", "drop", "will", "announce", "set_up", "watch", "abandon", "close")
+_TRANSPORT = ("open_link", "join", "close_link", "send", "prepared_packet", "drain", "close")
+_ACTUATOR = (
+    "open",
+    "prepare",
+    "hold",
+    "renew",
+    "drop",
+    "clean_up_plan",
+    "announce",
+    "set_up",
+    "watch",
+    "release",
+    "close",
+)
 _MONITOR = ("open", "watch", "run", "close")
 
 
@@ -347,11 +359,11 @@ class Node:
             del self._handles[runtime]
             self._forget_link(runtime.key.link)
 
-    async def _abandon_unless_leaving(self, key: HostKey) -> None:
+    async def _release_unless_leaving(self, key: HostKey) -> None:
         # Who leaves abandons all of them at once, those included with whom it did not succeed before.
         self._remains.add(key)
         if self._leaving is None:
-            await self._actuator.abandon(key)
+            await self._actuator.release(key)
             self._remains.discard(key)
 
     # Leaving
@@ -382,7 +394,7 @@ class Node:
         await asyncio.gather(*(each.close() for each in runtimes))
         await asyncio.gather(*(each.log.close(max(self._leave_by_s - _now_s(), 0.0)) for each in runtimes))
         if self._remains:
-            await self._abandon(tuple(self._remains))
+            await self._release_hosts(tuple(self._remains))
         try:
             await self._stack.aclose()
         except BaseException as exc:  # noqa: BLE001  what closing raises is raised by whoever leaves
@@ -401,8 +413,8 @@ class Node:
         opening.cancel()
         await asyncio.wait({opening})
 
-    async def _abandon(self, keys: tuple[HostKey, ...]) -> None:
-        error = await outcome_of(self._actuator.abandon(*keys), within_s=self._left_s() / 2)
+    async def _release_hosts(self, keys: tuple[HostKey, ...]) -> None:
+        error = await outcome_of(self._actuator.release(*keys), within_s=self._left_s() / 2)
         if error is not None:
             # The addresses are gone, which is what matters; the next start cleans up the rest.
             logger.warning("carp: cannot clean up: %s", error)
@@ -483,12 +495,12 @@ class Node:
             attempt_timeout_s=self._actuation_timeout_s,
             observers=Observers(
                 asked=lambda effect: self._runtimes[effect.key].asked(effect),
-                renewed=lambda key: self._runtimes[key].reign.live(),
+                renewed=lambda key: self._runtimes[key].monitor.live(),
                 reported=self._note_report,
                 published=self._publish,
                 stalled=self._tell_stall,
                 failed=self._fail,
-                vacated=lambda key: self._runtimes[key].reign.vacated(),
+                vacated=lambda key: self._runtimes[key].monitor.vacated(),
             ),
         )
 
@@ -497,7 +509,7 @@ class Node:
             links=links,
             actuator=self._actuator,
             shell=shell,
-            abandon=self._abandon_unless_leaving,
+            release=self._release_unless_leaving,
             left_s=self._left_s,
             callback_timeout_s=self._close_timeout_s,
         )

@@ -8,8 +8,8 @@ from collections import deque
 from pycarp.aio.log_records import logger
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.errors import CarpError, RecordingError
-from pycarp.recording import Entry, Scribe
-from pycarp.system.rotated_file import RotatedFile
+from pycarp.recording import Entry, Writer
+from pycarp.system.files.rotated_file import RotatedFile
 
 WAITING_MOST = 8192
 """Steps, and datagrams that were read together, that wait to be written.
@@ -38,7 +38,7 @@ class RecordFile:
         self._is_begun = False
         self._is_over = False
         self._begins_anew: Checkpoint | None = None
-        self._scribe: Scribe | None = None
+        self._writer: Writer | None = None
         self._longest = 0
 
     def open(self) -> None:
@@ -110,22 +110,22 @@ class RecordFile:
 
     def _write(self, entry: Entry) -> None:
         if self._begins_anew is not None:
-            is_first = self._scribe is None
-            self._scribe = Scribe(self._begins_anew, entropy=_entropy)
+            is_first = self._writer is None
+            self._writer = Writer(self._begins_anew, entropy=_entropy)
             self._begins_anew = None
             if not is_first:
                 self._file.begin()
-            self._write_opening(self._scribe, entry.at_ns)
-        assert self._scribe is not None
+            self._write_opening(self._writer, entry.at_ns)
+        assert self._writer is not None
         if self._file.is_full_for(self._longest):
             self._file.begin()
-            self._write_opening(self._scribe, entry.at_ns)
-        line = self._scribe.line(entry)
+            self._write_opening(self._writer, entry.at_ns)
+        line = self._writer.line(entry)
         self._longest = max(self._longest, len(line))
         self._file.write(line)
 
-    def _write_opening(self, scribe: Scribe, at_ns: int) -> None:
-        self._file.write(scribe.opening(version=self._version, at_ns=at_ns, wall_ns=wall_ns_of(at_ns)))
+    def _write_opening(self, writer: Writer, at_ns: int) -> None:
+        self._file.write(writer.opening(version=self._version, at_ns=at_ns, wall_ns=wall_ns_of(at_ns)))
 
 
 def wall_ns_of(at_ns: int) -> int:

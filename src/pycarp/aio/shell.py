@@ -14,13 +14,13 @@ from typing import Protocol
 from pycarp.actuators.base import Actuator
 from pycarp.aio.source_mac import SourceMacs
 from pycarp.core.calm import SettledHosts
-from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, RenewAddresses
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
 from pycarp.core.inputs import ActuationReported, Input
 from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt, Door, Pace, Runtime
-from pycarp.system.deeds import Deed, Parcel
+from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
 from pycarp.transports.base import PacketFiltering, SettingAside, Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, Interface, Outgoing
 
@@ -39,7 +39,7 @@ class Guardian(Protocol):
     async def start(self) -> None:
         """Get ready; called once, before anything else. Raises ActuatorError."""
 
-    def arm(self, key: HostKey, deeds: tuple[Deed, ...], limit_ns: int) -> None:
+    def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
         """Remember what to do for a host, instead of what it was before; counts as a sign of life."""
 
     def beat(self, key: HostKey) -> None:
@@ -210,10 +210,10 @@ class Shell:
         match effect:
             case DropAddresses(key, _epoch, addresses):
                 await actuator.drop(key, addresses)
-            case HoldAddresses(key, _epoch, addresses, former, precaution=precaution):
-                if former:
-                    await actuator.drop(key, former)
-                await actuator.hold(key, addresses, lifetime_s=precaution.lifetime_s if precaution else None)
+            case HoldAddresses(key, _epoch, addresses, previous, lease_timings=lease_timings):
+                if previous:
+                    await actuator.drop(key, previous)
+                await actuator.hold(key, addresses, lifetime_s=lease_timings.lifetime_s if lease_timings else None)
             case Announce(key, _epoch, addresses, form):
                 await actuator.announce(key, addresses, form)
 
@@ -222,21 +222,23 @@ class Shell:
         self._runtime.attempt_ended(attempt, _error_of(task))
         self._ended.set()
 
-    def renew(self, effect: ProlongAddresses) -> None:
+    def renew(self, effect: RenewAddresses) -> None:
         """Let the kernel keep the addresses."""
         if effect.lifetime_s is not None:
-            self._actuator.prolong(effect.key, effect.addresses, effect.lifetime_s)
+            self._actuator.renew(effect.key, effect.addresses, effect.lifetime_s)
         self._observers.renewed(effect.key)
 
     # Guardian
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
         """Tell the guardian how to drop the addresses and what to send then."""
-        if self._guardian is None or effect.precaution is None:
+        if self._guardian is None or effect.lease_timings is None:
             return
-        deeds = self._actuator.will(effect.key, effect.addresses + effect.former)
-        parcels = tuple(parcel for each in effect.precaution.bow_out if (parcel := self._parcel(each)))
-        self._guardian.arm(effect.key, (*deeds, *parcels), effect.precaution.patience_ns)
+        steps = self._actuator.clean_up_plan(effect.key, effect.addresses + effect.previous)
+        packets = tuple(
+            prepared_packet for each in effect.lease_timings.bow_out if (prepared_packet := self._prepared_packet(each))
+        )
+        self._guardian.arm(effect.key, (*steps, *packets), effect.lease_timings.timeout_ns)
 
     def renew_guardian(self, key: HostKey) -> None:
         """Tell the guardian that a host is well."""
@@ -248,9 +250,9 @@ class Shell:
         if self._guardian is not None:
             self._guardian.disarm(key)
 
-    def _parcel(self, outgoing: Outgoing) -> Parcel | None:
+    def _prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         with contextlib.suppress(OSError):
-            return self._transport.parcel(self._as_it_leaves(outgoing))
+            return self._transport.prepared_packet(self._as_it_leaves(outgoing))
         return None
 
     # Observers

@@ -20,7 +20,7 @@ class SourceMacs:
         self._replaced: frozenset[tuple[str, MacAddress | None]] = frozenset()
 
     def note(self, config: HostConfig) -> None:
-        """Note a host that has been adopted."""
+        """Note a host that has been prepared."""
         if uses_link_mac(self._actuator, config):
             self._hosts[config.key] = (config.interface, config.dialect.source_mac(config.vhid))
             self._replaced = frozenset(self._hosts.values())
@@ -38,7 +38,7 @@ class SourceMacs:
 
 
 def uses_link_mac(actuator: Actuator, config: HostConfig) -> bool:
-    """Say whether the addresses of an adopted host answer from the MAC address of its link, as far as is known."""
+    """Say whether the addresses of an prepared host answer from the MAC address of its link, as far as is known."""
     # Those that are no subclass of Actuator may not know it.
     ask = getattr(actuator, "mac_mode", None)
     mode: MacMode | None = ask(config.key) if ask is not None else None

@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from pycarp.aio.listener import QUEUE_LIMIT, Callback, Listener
+from pycarp.aio.callback_queue import QUEUE_LIMIT, Callback, CallbackQueue
 from pycarp.core.events import Departed, Event, EventsMissed, StateChange
 from pycarp.core.state import Reason, State
 from pycarp.errors import CarpError, NodeFailedError, UsageError
@@ -42,7 +42,7 @@ class EventLog:
         self._last_change: StateChange | None = None
         self._waiters: dict[asyncio.Future[Event], Predicate] = {}
         self._subscriptions: list[Subscription] = []
-        self._listeners: list[Listener] = []
+        self._callbacks: list[CallbackQueue] = []
         self._has_ended = False
         self._failure: BaseException | None = None
 
@@ -72,8 +72,8 @@ class EventLog:
         for subscription in list(self._subscriptions):
             subscription.put(event)
         if isinstance(event, StateChange):
-            for listener in list(self._listeners):
-                listener.take(event)
+            for queue in list(self._callbacks):
+                queue.take(event)
         if isinstance(event, Departed):
             self.end()
 
@@ -127,16 +127,16 @@ class EventLog:
         UsageError when the host has departed, NodeFailedError when its node has failed.
         """
         self.check_is_open()
-        listener = Listener(callback, is_meant)
-        self._listeners.append(listener)
+        queue = CallbackQueue(callback, is_meant)
+        self._callbacks.append(queue)
         if replays is not None and self._last_change is not None and replays(self._last_change):
-            listener.call(self._last_change)
+            queue.call(self._last_change)
 
     def remove_callback(self, callback: Callback) -> None:
         """Stop calling a function; what of it is being awaited is cancelled."""
-        for listener in [each for each in self._listeners if each.callback == callback]:
-            self._listeners.remove(listener)
-            listener.cancel()
+        for queue in [each for each in self._callbacks if each.callback == callback]:
+            self._callbacks.remove(queue)
+            queue.cancel()
 
     def end(self, *, callback_timeout_s: float | None = None) -> None:
         """Tell every follower that no more events will come; callbacks that still run then are cancelled in time."""
@@ -149,9 +149,9 @@ class EventLog:
         self._waiters.clear()
         for subscription in list(self._subscriptions):
             subscription.end(None if self._failure is None else self._end())
-        if any(listener.is_busy for listener in self._listeners):
+        if any(queue.is_busy for queue in self._callbacks):
             limit_s = self._callback_timeout_s if callback_timeout_s is None else callback_timeout_s
-            asyncio.get_running_loop().call_later(limit_s, self._cancel_listeners)
+            asyncio.get_running_loop().call_later(limit_s, self._cancel_callbacks)
 
     def fail(self, failure: BaseException, at_ns: int) -> None:
         """Tell every follower that the node has failed: a last change to INIT, then NodeFailedError."""
@@ -181,7 +181,7 @@ class EventLog:
         """
         self.end(callback_timeout_s=timeout_s)
         current = asyncio.current_task()
-        others = [each for each in self._listeners if each.task is None or each.task is not current]
+        others = [each for each in self._callbacks if each.task is None or each.task is not current]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 for each in others:
@@ -194,9 +194,9 @@ class EventLog:
                 return
             await asyncio.sleep(0)
 
-    def _cancel_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.cancel()
+    def _cancel_callbacks(self) -> None:
+        for queue in self._callbacks:
+            queue.cancel()
 
     def _resolve_waiters(self, event: Event) -> None:
         for future, predicate in list(self._waiters.items()):

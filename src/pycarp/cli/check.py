@@ -16,7 +16,7 @@ from pycarp.config.check import check as findings_of
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.planning import obstacle
 from pycarp.errors import ConfigError
-from pycarp.system.interfaces import own_interfaces
+from pycarp.system.addresses.interfaces import own_interfaces
 from pycarp.vocabulary import LinkFacts
 
 EXIT_WARNINGS = 1

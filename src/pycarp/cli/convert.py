@@ -15,8 +15,8 @@ from pycarp.config.dump import Document
 from pycarp.config.grammars import TARGETS, Grammar
 from pycarp.config.model import NodeConfig
 from pycarp.errors import ConfigError
-from pycarp.system import safe_files
-from pycarp.system.interfaces import interfaces
+from pycarp.system.addresses.interfaces import interfaces
+from pycarp.system.files import safe_files
 
 _STAND_IN = f"x{secrets.token_hex(9)}"
 _NOT_SHOWN = "PASSWORD-IS-NOT-SHOWN"

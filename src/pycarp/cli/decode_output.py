@@ -11,19 +11,19 @@ from rich.console import Console
 from rich.text import Text
 
 from pycarp.inspection.explanation import Explanation, Finding, Remark, interval_ns
-from pycarp.inspection.timeline import Group, Happening, HappeningKind, Timeline
+from pycarp.inspection.timeline import Group, Timeline, TimelineEntry, TimelineKind
 from pycarp.vocabulary import NS_PER_S, Address, Family
 from pycarp.wire.vrrp import Vrrp
 
 _NS_PER_US = 1000
-_SHOWN_HAPPENINGS = 100
+_SHOWN_ENTRIES = 100
 _MOST_TOLD = 1000
 _STYLES = {
-    HappeningKind.TAKEOVER: "yellow",
-    HappeningKind.BOW_OUT: "cyan",
-    HappeningKind.SILENCE: "yellow",
-    HappeningKind.TWO_MASTERS: "red",
-    HappeningKind.ONE_MASTER: "green",
+    TimelineKind.TAKEOVER: "yellow",
+    TimelineKind.BOW_OUT: "cyan",
+    TimelineKind.SILENCE: "yellow",
+    TimelineKind.TWO_MASTERS: "red",
+    TimelineKind.ONE_MASTER: "green",
 }
 
 
@@ -107,18 +107,18 @@ class HumanOutput:
         return f": {', '.join(parts)}" if parts else ""
 
     def _print_timeline(self) -> None:
-        happenings = sorted(self._timeline.happenings, key=lambda each: (each.group, each.at_ns))
+        entries = sorted(self._timeline.entries, key=lambda each: (each.group, each.at_ns))
         for group, masters in self._timeline.masters().items():
             names = " and ".join(map(str, masters)) or "nobody: it bowed out"
             self._print(("", ""))
             self._print((f"{_title(group)}: master at the end {names}", "bold"))
-            for happening in [each for each in happenings if each.group == group][-_SHOWN_HAPPENINGS:]:
-                self._print_happening(happening)
+            for entry in [each for each in entries if each.group == group][-_SHOWN_ENTRIES:]:
+                self._print_entry(entry)
         if self._timeline.dropped:
-            self._print((f"{self._timeline.dropped} earlier happenings are not shown", "dim"))
+            self._print((f"{self._timeline.dropped} earlier entries are not shown", "dim"))
 
-    def _print_happening(self, happening: Happening) -> None:
-        self._print((f"  {_clock(happening.at_ns)} ", "dim"), (happening.words, _STYLES.get(happening.kind, "")))
+    def _print_entry(self, entry: TimelineEntry) -> None:
+        self._print((f"  {_clock(entry.at_ns)} ", "dim"), (entry.words, _STYLES.get(entry.kind, "")))
 
     def _print_day(self, at_ns: int) -> None:
         day = _local(at_ns).strftime("%Y-%m-%d %Z")

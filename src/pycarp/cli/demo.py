@@ -13,8 +13,8 @@ from rich.table import Table
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import explain
 from pycarp.aio.node import Node
+from pycarp.cli.live_display import LiveDisplay
 from pycarp.cli.options import exit_status
-from pycarp.cli.stage import Stage
 from pycarp.config import rcconf
 from pycarp.core.events import StateChange
 from pycarp.core.settings import Settings
@@ -41,8 +41,8 @@ class _Machine:
 class _Segment:
     """The three machines on a bus in memory, configured by the rc.conf files of the scenario."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, display: LiveDisplay) -> None:
+        self._display = display
         self._bus = MemoryBus()
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
@@ -53,7 +53,7 @@ class _Segment:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        # They are switched off one after the other, and some take over from the first: not part of the story any more.
+        # They are switched off one after the other, and some take over from the first: not part of the plan any more.
         for machine in self._machines.values():
             self._stop_watching(machine)
         for machine in self._machines.values():
@@ -65,7 +65,7 @@ class _Segment:
 
     def say(self, text: str) -> None:
         """Print a line with the time."""
-        self._stage.line(self.now_s(), text)
+        self._display.line(self.now_s(), text)
 
     def host(self, machine: str, name: str = "carp0") -> VirtualHost:
         """Return a virtual host of a machine."""
@@ -96,7 +96,7 @@ class _Segment:
         self._bus.fabric.isolate(name)
         self._stop_watching(machine)
         for host in machine.hosts.values():
-            self._stage.state(name, _address(host), None)
+            self._display.state(name, _address(host), None)
         await machine.power.aclose()
         self._bus.fabric.heal()
 
@@ -105,14 +105,14 @@ class _Segment:
             self._tell(machine, host, change)
 
         self._tellers[machine, host.name] = host.on_change(tell)
-        self._stage.state(machine, _address(host), host.state)
+        self._display.state(machine, _address(host), host.state)
 
     def _stop_watching(self, machine: _Machine) -> None:
         for host in machine.hosts.values():
             host.remove_callback(self._tellers[machine.name, host.name])
 
     def _tell(self, machine: str, host: VirtualHost, change: StateChange) -> None:
-        self._stage.state(machine, _address(host), change.new)
+        self._display.state(machine, _address(host), change.new)
         self.say(f"  {machine} {host.name}: {change.old} -> {change.new} ({explain(change)})")
 
 
@@ -126,22 +126,24 @@ class _Result:
     measured: str
 
 
-async def play(stage: Stage) -> None:
+async def play(display: LiveDisplay) -> None:
     """Play the five chapters, and show in a table what was measured in each."""
     results: list[_Result] = []
-    stage.headline("Three machines, two shared addresses, one vhid for each; the rc.conf lines of FreeBSD's handbook.")
-    async with _Segment(stage) as segment:
-        results.append(await _power_all_on(segment, stage))
-        results.append(await _fail(segment, stage))
-        results.append(await _return_without_preemption(segment, stage))
-        results.append(await _force_back(segment, stage))
-        results.append(await _return_with_preemption(segment, stage))
-        stage.headline("That is all. Everything ends cleanly: addresses dropped first, then the bow-out.")
-    stage.table(_table(results))
+    display.headline(
+        "Three machines, two shared addresses, one vhid for each; the rc.conf lines of FreeBSD's handbook."
+    )
+    async with _Segment(display) as segment:
+        results.append(await _power_all_on(segment, display))
+        results.append(await _fail(segment, display))
+        results.append(await _return_without_preemption(segment, display))
+        results.append(await _force_back(segment, display))
+        results.append(await _return_with_preemption(segment, display))
+        display.headline("That is all. Everything ends cleanly: addresses dropped first, then the bow-out.")
+    display.table(_table(results))
 
 
-async def _power_all_on(segment: _Segment, stage: Stage) -> _Result:
-    stage.headline(
+async def _power_all_on(segment: _Segment, display: LiveDisplay) -> _Result:
+    display.headline(
         "1. Power on. Nobody is MASTER from the start: each listens for 3 x advbase + advskew/256 seconds first."
     )
     began_s = segment.now_s()
@@ -154,8 +156,8 @@ async def _power_all_on(segment: _Segment, stage: Stage) -> _Result:
     return _Result(began_s, "power on", "hosta and hostb are MASTER", f"{took_s:.3f} s after power on")
 
 
-async def _fail(segment: _Segment, stage: Stage) -> _Result:
-    stage.headline("2. hosta dies. provider (advskew 100) waits 3 + 100/256 = 3.391 s after its last advertisement.")
+async def _fail(segment: _Segment, display: LiveDisplay) -> _Result:
+    display.headline("2. hosta dies. provider (advskew 100) waits 3 + 100/256 = 3.391 s after its last advertisement.")
     began_s = segment.now_s()
     await segment.kill("hosta")
     change = await _until(segment.host("provider"), State.MASTER)
@@ -165,8 +167,8 @@ async def _fail(segment: _Segment, stage: Stage) -> _Result:
     return _Result(began_s, "hosta dies", f"provider takes {_WEB}", f"{silent_s:.3f} s after the last advertisement")
 
 
-async def _return_without_preemption(segment: _Segment, stage: Stage) -> _Result:
-    stage.headline("3. hosta comes back, preemption off: provider does not relinquish the address.")
+async def _return_without_preemption(segment: _Segment, display: LiveDisplay) -> _Result:
+    display.headline("3. hosta comes back, preemption off: provider does not relinquish the address.")
     began_s = segment.now_s()
     segment.say("hosta is powered on")
     await segment.power_on("hosta")
@@ -176,8 +178,8 @@ async def _return_without_preemption(segment: _Segment, stage: Stage) -> _Result
     return _Result(began_s, "hosta returns, preempt 0", f"{holder} keeps {_WEB}", "no change")
 
 
-async def _force_back(segment: _Segment, stage: Stage) -> _Result:
-    stage.headline("4. The administrator forces it back, on provider: ifconfig carp0 down && ifconfig carp0 up")
+async def _force_back(segment: _Segment, display: LiveDisplay) -> _Result:
+    display.headline("4. The administrator forces it back, on provider: ifconfig carp0 down && ifconfig carp0 up")
     began_s = segment.now_s()
     provider = segment.host("provider")
     segment.say("provider: ifconfig carp0 down && ifconfig carp0 up")
@@ -189,8 +191,8 @@ async def _force_back(segment: _Segment, stage: Stage) -> _Result:
     return _Result(began_s, "carp0 down, up", f"hosta has {_WEB} again", f"{took_ms:.1f} ms: the bow-out tells it")
 
 
-async def _return_with_preemption(segment: _Segment, stage: Stage) -> _Result:
-    stage.headline("5. hosta dies again and returns with net.inet.carp.preempt=1: it takes the address by itself.")
+async def _return_with_preemption(segment: _Segment, display: LiveDisplay) -> _Result:
+    display.headline("5. hosta dies again and returns with net.inet.carp.preempt=1: it takes the address by itself.")
     await segment.kill("hosta")
     await _until(segment.host("provider"), State.MASTER)
     began_s = segment.now_s()
@@ -233,5 +235,5 @@ For the same with real packets, processes and web servers: sudo pycarp lab"""
 )
 def demo() -> None:
     """Show three hosts, of which one fails and nobody notices: in one process, without privileges, in 20 seconds."""
-    with Stage() as stage:
-        asyncio.run(play(stage))
+    with LiveDisplay() as display:
+        asyncio.run(play(display))

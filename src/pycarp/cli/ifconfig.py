@@ -56,7 +56,7 @@ Examples:
   pycarp ifconfig carp0 down && pycarp ifconfig carp0 up
                                            give the addresses back to their owner
   pycarp ifconfig carp0 state master       take the addresses now
-  pycarp ifconfig carp0 advskew 50         change how eager it is
+  pycarp ifconfig carp0 advskew 50         change how preferred it is
   pycarp ifconfig fxp0 vhid 1 state backup the same in the words of FreeBSD 10 and newer
   pycarp ifconfig carp0 alias 192.168.1.52/24 rolling 60
                                            share one more address: say so on every

@@ -15,8 +15,8 @@ from pycarp.lab import report
 from pycarp.lab.exclusive import alone, made_folder, remove_folders
 from pycarp.lab.machines import CLIENT, HOSTS, SITE, Machines, segment
 from pycarp.lab.stalls import StallWatch
-from pycarp.lab.story import Story
 from pycarp.lab.topology import Segment, check_requirements
+from pycarp.lab.trial import Trial
 
 _PIPE_WIDTH = 160
 
@@ -24,7 +24,7 @@ _PIPE_WIDTH = 160
 @click.command(
     epilog="""\b
 Examples:
-  sudo pycarp lab               play the story, half a minute
+  sudo pycarp lab               play the trial, half a minute
   sudo pycarp lab --json        the same, one JSON object at the end
   sudo pycarp lab --keep        set everything up and leave it running until Ctrl-C
   sudo pycarp lab --clean       remove what a killed run left behind"""
@@ -72,7 +72,7 @@ def _stalled(stalls: StallWatch) -> str:
 
 
 def _play(where: Segment, machines: Machines, stalls: StallWatch, *, as_json: bool) -> int:
-    """Play the story and print what came of it; return the exit status."""
+    """Play the trial and print what came of it; return the exit status."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH)
@@ -81,7 +81,7 @@ def _play(where: Segment, machines: Machines, stalls: StallWatch, *, as_json: bo
     def tell(line: str) -> None:
         click.echo(f"{time.time() - began_s:8.3f} s  {line}", err=as_json)
 
-    result = Story(where, machines, tell, stalls.longest_s).play()
+    result = Trial(where, machines, tell, stalls.longest_s).play()
     if as_json:
         click.echo(json.dumps(report.as_json(result), indent=2))
     else:
@@ -95,7 +95,7 @@ def _play(where: Segment, machines: Machines, stalls: StallWatch, *, as_json: bo
 
 
 def _keep(where: Segment, machines: Machines) -> int:
-    Story(where, machines, click.echo, lambda _since_s: 0).reach_usual_states()
+    Trial(where, machines, click.echo, lambda _since_s: 0).reach_usual_states()
     click.echo("\nEverything runs. Ctrl-C removes it. In another terminal, as root:\n")
     for host in HOSTS:
         click.echo(f"  ip netns exec {where.namespace(host)} bash")

@@ -9,7 +9,8 @@ from pycarp.daemon import sysctls
 from pycarp.daemon.control_client import default_path
 from pycarp.daemon.control_server import refuse_too_long
 from pycarp.errors import UsageError
-from pycarp.system import safe_files, state_folder
+from pycarp.system.files import safe_files
+from pycarp.system.recovery import state_folder
 
 
 def _socket_path(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:

@@ -9,8 +9,8 @@ import msgspec
 
 from pycarp.cli.options import exit_status, state_option
 from pycarp.errors import ActuatorError
-from pycarp.system import state_folder
-from pycarp.system.leftovers import Report, clean
+from pycarp.system.recovery import state_folder
+from pycarp.system.recovery.dead_daemons import Report, clean
 
 
 @click.command(

@@ -18,9 +18,9 @@ from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.log_output import LEVELS, LogFormat, logging_to_stderr
 from pycarp.daemon.unprivileged import Paths, become_unprivileged
 from pycarp.errors import CarpError, UsageError
-from pycarp.system import safe_files
+from pycarp.system.files import safe_files
+from pycarp.system.files.rotated_file import RotatedFile
 from pycarp.system.privileges import group_id
-from pycarp.system.rotated_file import RotatedFile
 from pycarp.vocabulary import MacMode
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

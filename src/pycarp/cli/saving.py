@@ -8,7 +8,7 @@ from pycarp.config.toml_edit import HostEdit
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import DriftReply, DriftRequest, HostDrift
 from pycarp.errors import CarpError, ConfigError
-from pycarp.system.file_replacement import replace_text
+from pycarp.system.files.file_replacement import replace_text
 
 
 def save(control: Path, file: Path | None) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pycarp.auth.key import Passphrase
 from pycarp.errors import UsageError
-from pycarp.system.bounded_read import read_first_line
+from pycarp.system.files.bounded_read import read_first_line
 
 ENVIRONMENT = "PYCARP_PASSWORD"
 _OCTETS_MOST = 512

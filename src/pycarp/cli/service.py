@@ -23,8 +23,9 @@ from pycarp.daemon.control_client import default_path
 from pycarp.daemon.service_unit import MARK, NOTIFY_RELOAD_SINCE, ServiceUnit
 from pycarp.daemon.unprivileged import SERVICE_USER
 from pycarp.errors import CarpError, UsageError
-from pycarp.system import privileges, state_folder
+from pycarp.system import privileges
 from pycarp.system.privileges import User
+from pycarp.system.recovery import state_folder
 
 NAME = "pycarp"
 UNITS = Path("/etc/systemd/system")

@@ -68,8 +68,8 @@ def _print(reply: StatusReply) -> None:
 
 def _remarks(reply: StatusReply) -> Iterator[str]:
     for host in reply.hosts:
-        if host.whereabouts:
-            yield f"{host.name}: addresses on {host.whereabouts}"
+        if host.location:
+            yield f"{host.name}: addresses on {host.location}"
         if host.missing:
             pause = "put back after a pause, which grows each time that others remove it"
             yield f"{host.name}: missing now: {', '.join(host.missing)}; {pause}"

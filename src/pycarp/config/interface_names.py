@@ -42,8 +42,8 @@ class InterfaceNames:
     def here(self, link: str) -> str:
         """Return what the device of a variable is called on this machine."""
         device = self.device(link)
-        former = [old for old, new in self._named.items() if new == device]
-        found = (self._renames[name] for name in (device, link, *former) if name in self._renames)
+        previous = [old for old, new in self._named.items() if new == device]
+        found = (self._renames[name] for name in (device, link, *previous) if name in self._renames)
         return next(found, device)
 
     def knows(self, name: str, links: Collection[str]) -> bool:

@@ -12,8 +12,8 @@ from pycarp.vocabulary import HostKey, Interface
 class NodeConfig:
     """The virtual hosts of one machine; what a configuration does not say is empty.
 
-    ``sysctls`` are full names and values, in their order; ``contest_limit`` is that of ``Settings``. ``notes`` are for
-    people: what was passed over, and where. ``own`` are the machine's own addresses by interface, where the
+    ``sysctls`` are full names and values, in their order; ``external_change_limit`` is that of ``Settings``. ``notes``
+    are for people: what was passed over, and where. ``own`` are the machine's own addresses by interface, where the
     configuration speaks of them; only a simulation needs them. ``places`` are line and column of each host, from 1;
     ``secret_files`` the files that hold the passwords of hosts, and ``secret_variables`` the variables that do, where
     they do not stand in the configuration itself.
@@ -24,7 +24,7 @@ class NodeConfig:
     sysctls: tuple[tuple[str, int], ...] = ()
     transport: str = ""
     actuator: str = ""
-    contest_limit: int | None = None
+    external_change_limit: int | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     own: Mapping[str, tuple[Interface, ...]] = field(default_factory=dict, compare=False)
     places: Mapping[HostKey, tuple[int, int]] = field(default_factory=dict, compare=False)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pycarp.errors import ConfigError
-from pycarp.system.bounded_read import read_at_most
+from pycarp.system.files.bounded_read import read_at_most
 
 SIZE_MAX = 1 << 20
 """Octets in a configuration; thousands of virtual hosts have room."""

@@ -21,7 +21,7 @@ from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError
-from pycarp.system.bounded_read import read_first_line
+from pycarp.system.files.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
 
 _PASSWORDS = ("password", "password_file", "password_credential", "password_env")
@@ -58,7 +58,7 @@ class NodeTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hostname: str = ""
     transport: str = ""
     actuator: str = ""
-    contest_limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    external_change_limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
     sysctls: SysctlTable = msgspec.field(default_factory=SysctlTable)
 
 
@@ -138,7 +138,7 @@ T = TypeVar("T")
 
 
 class _Reader:
-    """Turns tables into hosts; collects problems instead of stopping at the first."""
+    """FairReader tables into hosts; collects problems instead of stopping at the first."""
 
     def __init__(self, file: str, text: str, links: Sequence[LinkFacts], renames: Mapping[str, str]) -> None:
         self.problems: list[Problem] = []
@@ -174,7 +174,7 @@ class _Reader:
             hostname=node.hostname,
             transport=node.transport,
             actuator=node.actuator,
-            contest_limit=node.contest_limit,
+            external_change_limit=node.external_change_limit,
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
             places={key: self._place(where, "vhid") for key, where in self._hosts.items()},
             secret_files=self._secret_files,

@@ -16,7 +16,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.dialects import UCARP, Dialect
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError
-from pycarp.system.bounded_read import read_first_line
+from pycarp.system.files.bounded_read import read_first_line
 
 SCRIPT_TIMEOUT_S = 60
 LOG_FORMATS = ("text", "json", "journald")
@@ -168,7 +168,7 @@ def _secrets_unified(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 class _Reader:
-    """Turns texts into values; collects problems instead of stopping at the first."""
+    """FairReader texts into values; collects problems instead of stopping at the first."""
 
     def __init__(self, said: dict[str, str], ignored_arguments: int) -> None:
         self._said = said

@@ -2,7 +2,7 @@
 
 An engine that is made from a checkpoint behaves ever after as the one that made it would: same inputs at same times
 with the same entropy, same steps. Each part of the engine says what it knows itself; what follows from that (signers,
-precautions, stale entries of the deadline index) is not in it.
+lease timings, stale entries of the deadline index) is not in it.
 
 It holds passphrases, as settings do, so it is not to be written anywhere as it is.
 """

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
-from pycarp.core.precaution import Precaution
+from pycarp.core.lease_timings import LeaseTimings
 from pycarp.dialects.base import ArpForm
 from pycarp.vocabulary import HostKey, Interface, Outgoing
 
@@ -23,16 +23,16 @@ class Transmit:
 class HoldAddresses:
     """Make the addresses answer on this host, and the ``former`` ones, which are shared no longer, not.
 
-    ``anew`` says that what was achieved before may have been undone by others. ``precaution`` is what is to happen when
-    this process cannot drop them any more.
+    ``anew`` says that what was achieved before may have been undone by others. ``lease timings`` is what is to happen
+    when this process cannot drop them any more.
     """
 
     key: HostKey
     epoch: int
     addresses: tuple[Interface, ...]
-    former: tuple[Interface, ...] = ()
-    anew: bool = False
-    precaution: Precaution | None = None
+    previous: tuple[Interface, ...] = ()
+    force: bool = False
+    lease_timings: LeaseTimings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class DropAddresses:
     key: HostKey
     epoch: int
     addresses: tuple[Interface, ...]
-    anew: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ProlongAddresses:
+class RenewAddresses:
     """Tell the kernel and the guardian that this MASTER lives; void if this step could not send."""
 
     key: HostKey
@@ -79,7 +79,7 @@ class Publish:
     event: Event
 
 
-Effect = Transmit | HoldAddresses | DropAddresses | ProlongAddresses | Announce | SetPacketFilter | Publish
+Effect = Transmit | HoldAddresses | DropAddresses | RenewAddresses | Announce | SetPacketFilter | Publish
 
 
 class Step(NamedTuple):

@@ -13,13 +13,14 @@ from typing import assert_never
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.counter_prediction import WINDOW, Freshness
 from pycarp.auth.reply import Reply
+from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.core.calm import HEAD_LENGTH, PATIENT_NS, SettledHosts
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, SetPacketFilter, Step, Transmit
 from pycarp.core.events import (
-    AddressesContested,
+    AddressesChangedByOthers,
     AdvertisementRejected,
     DemotionChange,
     Event,
@@ -60,13 +61,12 @@ from pycarp.core.inputs import (
     TimePassed,
     TransmitReported,
 )
+from pycarp.core.peer_diagnosis import DiagnosePeer, diagnose_peer, mismatches
 from pycarp.core.reception import Addressed, judge, reaches_carp
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
-from pycarp.core.speaker import Speaker
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
-from pycarp.core.suspicion import FindOut, find_out, mismatches
 from pycarp.dialects.base import claim_of
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
@@ -81,7 +81,7 @@ FULL_DEMOTION = 240
 NOT_HELD = "addresses not held"
 """The cause of the demotion of a host that could not put its addresses on the interface."""
 
-CONTESTED = "addresses contested"
+EXTERNALLY_CHANGED = "addresses contested"
 """The cause of the demotion of a host whose addresses others keep changing."""
 
 HANDED_OVER = "handed over"
@@ -107,7 +107,7 @@ _SENT = {Family.IPV4: Statistic.SENT_IPV4, Family.IPV6: Statistic.SENT_IPV6}
 class Engine:
     """The pure heart of pycarp; see the module's docstring.
 
-    ``entropy`` returns 64 random bits and is the only nondeterminism beside ``now_ns``. ``find_out`` says why an
+    ``entropy`` returns 64 random bits and is the only nondeterminism beside ``now_ns``. ``diagnose_peer`` says why an
     advertisement is not authentic. ``slot_ns`` is how far apart are the times at which MASTERs advertise of their own
     accord, see ``core/slots.py``; 0 lets each do so at the very time.
     """
@@ -117,12 +117,12 @@ class Engine:
         *,
         entropy: Callable[[], int],
         settings: Settings | None = None,
-        find_out: FindOut = find_out,
+        diagnose_peer: DiagnosePeer = diagnose_peer,
         slot_ns: int = 0,
     ) -> None:
         self._slot_ns = slot_ns
         self._entropy = entropy
-        self._find_out = find_out
+        self._diagnose_peer = diagnose_peer
         self._settings = settings or Settings()
         self._hosts = HostTable()
         self._links: dict[str, LinkFacts] = {}
@@ -150,10 +150,12 @@ class Engine:
 
     @classmethod
     def from_checkpoint(
-        cls, checkpoint: Checkpoint, *, entropy: Callable[[], int], find_out: FindOut = find_out
+        cls, checkpoint: Checkpoint, *, entropy: Callable[[], int], diagnose_peer: DiagnosePeer = diagnose_peer
     ) -> "Engine":
         """Return an engine that goes on, step by step the same, where another one made its checkpoint."""
-        made = cls(entropy=entropy, settings=checkpoint.settings, find_out=find_out, slot_ns=checkpoint.slot_ns)
+        made = cls(
+            entropy=entropy, settings=checkpoint.settings, diagnose_peer=diagnose_peer, slot_ns=checkpoint.slot_ns
+        )
         for each in checkpoint.hosts:
             made._hosts.add(HostEntry.from_checkpoint(each, entropy, slot_ns=checkpoint.slot_ns))
         for facts in checkpoint.links:
@@ -208,7 +210,7 @@ class Engine:
 
     def _snapshot_of(self, entry: HostEntry) -> HostSnapshot:
         causes = self._ledger.causes(entry.ctx.config)
-        return snapshot_of(entry.ctx, causes, entry.rejections.in_all, entry.contest.in_all)
+        return snapshot_of(entry.ctx, causes, entry.rejections.in_all, entry.external_changes.in_all)
 
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
@@ -305,7 +307,7 @@ class Engine:
             return False
         if not hosts.may_go_on(entry.ctx, now_ns):
             return False
-        freshness = entry.speaker.hears_next(payload)
+        freshness = entry.codec.hears_next(payload)
         if freshness is None:
             return False
         statistics = self._statistics_of(datagram.link)
@@ -353,22 +355,22 @@ class Engine:
     ) -> DropReason | None:
         """Authenticate an advertisement and give it to its host; return why it is dropped, if it is."""
         entry, advert, checksum = addressed
-        speaker, ctx = entry.speaker, entry.ctx
+        codec, ctx = entry.codec, entry.ctx
         dialect = ctx.config.dialect
-        if not speaker.accepts(advert, now_ns):
+        if not codec.accepts(advert, now_ns):
             return self._reject(entry, advert, datagram.source, now_ns, out)
-        if dialect.counter is CounterMode.CONSTANT and speaker.is_own_counter(advert):
+        if dialect.counter is CounterMode.CONSTANT and codec.is_own_counter(advert):
             return DropReason.OWN_COUNTER
         claim = claim_of(advert.advbase, advert.advskew, advert.demote)
         # The digest would not do: it does not cover the source, and two hosts that have heard the same counter sign
         # their next advertisement alike. Source: carp.md 4.2 and 4.4.
         is_own_source = datagram.source in ctx.environment.own
-        misfits = mismatches(ctx, claim, checksum, datagram, is_own_source=is_own_source)
-        for mismatch in misfits:
+        configuration_conflicts = mismatches(ctx, claim, checksum, datagram, is_own_source=is_own_source)
+        for mismatch in configuration_conflicts:
             self._warn(entry, mismatch, datagram.source, now_ns, out)
         if is_own_source and dialect.drops_own_source:
             return DropReason.LOOPED
-        identity = speaker.identify(advert, ctx.peers.values())
+        identity = codec.identify(advert, ctx.peers.values())
         is_expected = identity is not Freshness.UNEXPECTED and identity is not Freshness.REPEATED
         statistics.fresh += is_expected
         statistics.repeated += identity is Freshness.REPEATED
@@ -378,7 +380,7 @@ class Engine:
             self._end_calm(entry)
             self._settle(entry, now_ns, out)
         elif datagram.family not in entry.calm:
-            is_plain = checksum is wire.ChecksumForm.PLAIN and not misfits
+            is_plain = checksum is wire.ChecksumForm.PLAIN and not configuration_conflicts
             self._calm_down(entry, datagram, is_plain=is_plain and dialect.counter is not CounterMode.CONSTANT)
         return None
 
@@ -389,7 +391,7 @@ class Engine:
         rejections = entry.rejections
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
             others = [each.ip for other in self._hosts for each in other.ctx.config.shared]
-            rejections.findings[source] = self._find_out(entry.ctx.config, advert, seen_elsewhere=others)
+            rejections.findings[source] = self._diagnose_peer(entry.ctx.config, advert, seen_elsewhere=others)
         reason, finding = rejections.findings.get(source, (DropReason.NOT_AUTHENTIC, DropReason.NOT_AUTHENTIC.words))
         rejections.in_all += 1
         rejections.unreported += 1
@@ -469,10 +471,10 @@ class Engine:
         return facts is not None and facts.is_up and (facts.is_certain or config.dialect.unknown_link_is_up)
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
-        speaker = Speaker(config, self._entropy)
+        codec = AdvertisementCodec(config, self._entropy)
         environment = Environment(link_is_up=False)
-        ctx = Context(config, speaker, environment, demotion=self._ledger.total(config), slot_ns=self._slot_ns)
-        entry = HostEntry(speaker, ctx)
+        ctx = Context(config, codec, environment, demotion=self._ledger.total(config), slot_ns=self._slot_ns)
+        entry = HostEntry(codec, ctx)
         self._hosts.add(entry)
         self._renew_sources(config.interface, now_ns, out)
         hosts.begin(ctx, now_ns, out)
@@ -623,8 +625,8 @@ class Engine:
             self._demote(None, entry.trouble, 0, now_ns, out)
         if holds_end or sends_end:
             self._keep_trust(entry, now_ns, out)
-        if entry.contest.is_forgiven(now_ns):
-            self._demote(entry.key, CONTESTED, 0, now_ns, out)
+        if entry.external_changes.is_forgiven(now_ns):
+            self._demote(entry.key, EXTERNALLY_CHANGED, 0, now_ns, out)
 
     # What administrators and others do to the addresses
 
@@ -641,13 +643,19 @@ class Engine:
         entry = self._hosts.get(event.key)
         if entry is None:
             return
-        contest = entry.contest
-        is_too_often = contest.change(now_ns, self._settings.contest_limit)
-        if contest.is_to_be_published(now_ns):
-            out.append(Publish(AddressesContested(key=event.key, at_ns=now_ns, what=event.what, count=contest.in_all)))
+        external_changes = entry.external_changes
+        is_too_often = external_changes.change(now_ns, self._settings.external_change_limit)
+        if external_changes.is_to_be_published(now_ns):
+            out.append(
+                Publish(
+                    AddressesChangedByOthers(
+                        key=event.key, at_ns=now_ns, what=event.what, count=external_changes.in_all
+                    )
+                )
+            )
         self._give(event.key, event, now_ns, out)
         if is_too_often:
-            self._demote(event.key, CONTESTED, FULL_DEMOTION, now_ns, out)
+            self._demote(event.key, EXTERNALLY_CHANGED, FULL_DEMOTION, now_ns, out)
         self._settle(entry, now_ns, out)
 
     # Floods
@@ -697,7 +705,7 @@ class Engine:
         """
         hosts = self._hosts.on(link)
         share = EXPECTED_MAX // max(len(hosts), 1)
-        expected = [entry.speaker.expected(min(share, WINDOW)) for entry in hosts]
+        expected = [entry.codec.expected(min(share, WINDOW)) for entry in hosts]
         return PacketFilter(
             upcoming=tuple(_word(digest) for one in expected for digest in one.upcoming[:share]),
             repeated=tuple(_word(digest) for one in expected for digest in one.repeated[: max(share // 4, 1)]),

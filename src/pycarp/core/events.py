@@ -130,7 +130,7 @@ class ConflictWon(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddressesContested(Event):
+class AddressesChangedByOthers(Event):
     """Somebody else changed the addresses of this host, for the ``count``-th time; the runtime restores them."""
 
     what: str

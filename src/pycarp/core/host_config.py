@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, ip_address, ip_interface
 from pycarp.auth.key import Passphrase
 from pycarp.core.checks import check_flag, check_line, check_range, listed
 from pycarp.dialects.base import AddressMac, Dialect
-from pycarp.dialects.compatibility import obstacles
+from pycarp.dialects.compatibility import incompatibilities
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError
@@ -284,7 +284,10 @@ def _check_lladdr(config: HostConfig) -> None:
 
 def _check_peer_dialects(config: HostConfig) -> None:
     for theirs in config.peer_dialects:
-        found = [*obstacles(config.dialect, theirs, tuple(each.ip for each in config.shared)), *_more(config, theirs)]
+        found = [
+            *incompatibilities(config.dialect, theirs, tuple(each.ip for each in config.shared)),
+            *_more(config, theirs),
+        ]
         for obstacle in found:
             raise ConfigError(f"{config.name} cannot share its addresses with {theirs.name}: {obstacle}")
 

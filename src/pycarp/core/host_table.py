@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from pycarp.core.advertisement_codec import AdvertisementCodec, CodecCheckpoint
 from pycarp.core.calm import Calm
 from pycarp.core.copying import captured, copied, restored
 from pycarp.core.events import Mismatch
 from pycarp.core.host.context import Context, HostCheckpoint
-from pycarp.core.speaker import Speaker, SpeakerCheckpoint
 from pycarp.core.statistics import DropReason
-from pycarp.core.trouble import Contest, Distrust, SendAccount
+from pycarp.core.trouble import Distrust, ExternalChanges, SendAccount
 from pycarp.dialects.base import DestinationRule
 from pycarp.vocabulary import Address, Datagram, Family, HostKey
 
@@ -30,19 +30,19 @@ class Rejections:
 
 _TRUSTED = (None, None, None)
 
-_COPIED = ("sends", "holds", "rejections", "contest", "warned_until_ns")
+_COPIED = ("sends", "holds", "rejections", "external_changes", "warned_until_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostEntryCheckpoint:
     """Everything that is known of one host, shared with nobody; see ``core/checkpoint.py``."""
 
-    speaker: SpeakerCheckpoint
+    codec: CodecCheckpoint
     host: HostCheckpoint
     sends: SendAccount
     holds: Distrust
     rejections: Rejections
-    contest: Contest
+    external_changes: ExternalChanges
     warned_until_ns: dict[tuple[Mismatch, Address], int]
 
 
@@ -54,12 +54,12 @@ class HostEntry:
     of the next advertisement, by family, see ``core/calm.py``.
     """
 
-    speaker: Speaker
+    codec: AdvertisementCodec
     ctx: Context
     sends: SendAccount = field(default_factory=SendAccount)
     holds: Distrust = field(default_factory=Distrust)
     rejections: Rejections = field(default_factory=Rejections)
-    contest: Contest = field(default_factory=Contest)
+    external_changes: ExternalChanges = field(default_factory=ExternalChanges)
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
     calm: dict[Family, Calm] = field(default_factory=dict)
 
@@ -69,11 +69,11 @@ class HostEntry:
     ) -> "HostEntry":
         """Return a host that goes on where another one made its checkpoint."""
         config = checkpoint.host.config
-        speaker = Speaker(config, entropy, checkpoint.speaker)
+        codec = AdvertisementCodec(config, entropy, checkpoint.codec)
         demotion = checkpoint.host.demotion
-        ctx = Context(config, speaker, checkpoint.host.environment, demotion=demotion, slot_ns=slot_ns)
+        ctx = Context(config, codec, checkpoint.host.environment, demotion=demotion, slot_ns=slot_ns)
         restored(ctx, checkpoint.host)
-        made = cls(speaker, ctx)
+        made = cls(codec, ctx)
         for name in _COPIED:
             setattr(made, name, copied(getattr(checkpoint, name)))
         return made
@@ -81,19 +81,19 @@ class HostEntry:
     def checkpoint(self) -> HostEntryCheckpoint:
         """Return everything that another host needs to go on from here."""
         own = {name: copied(getattr(self, name)) for name in _COPIED}
-        return HostEntryCheckpoint(speaker=self.speaker.checkpoint(), host=captured(HostCheckpoint, self.ctx), **own)
+        return HostEntryCheckpoint(codec=self.codec.checkpoint(), host=captured(HostCheckpoint, self.ctx), **own)
 
     @property
     def is_distrusted(self) -> bool:
         """Whether something lately keeps the host from being trusted."""
-        times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.contest.forgiven_at_ns)
+        times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.external_changes.forgiven_at_ns)
         return times_ns != _TRUSTED
 
     @property
     def deadline_ns(self) -> int | None:
         """When time matters next, to the host or to how far it is trusted."""
         due_ns = self.ctx.state.deadline_ns
-        times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.contest.forgiven_at_ns)
+        times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.external_changes.forgiven_at_ns)
         if times_ns == _TRUSTED:
             return due_ns
         return min(at_ns for at_ns in (due_ns, *times_ns) if at_ns is not None)
@@ -116,7 +116,7 @@ class HostEntry:
         # The common case: to the group, by a host without peers.
         if datagram.destination is config.destinations[datagram.family][0] and datagram.family in config.families:
             return None
-        if not self.speaker.listens_in(datagram.family):
+        if not self.codec.listens_in(datagram.family):
             return DropReason.OTHER_FAMILY
         if not self.listens_to(datagram):
             return DropReason.OTHER_DESTINATION

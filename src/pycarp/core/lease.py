@@ -7,7 +7,7 @@ nothing can be heard or sent any more. It holds if all hosts of the vhid have th
 from dataclasses import dataclass, replace
 
 from pycarp.core.host_config import HostConfig
-from pycarp.core.precaution import precaution_of
+from pycarp.core.lease_timings import lease_timings_of
 
 _DEMOTED = 255
 _LARGEST_ADVSKEW = 254
@@ -15,13 +15,13 @@ _LARGEST_ADVSKEW = 254
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """``patience_ns`` after its last sign of life a MASTER is surely the only one; the guardian acts then, peers later.
+    """``timeout_ns`` after its last sign of life a MASTER is surely the only one; the guardian acts then, peers later.
 
     ``reserve_ns`` is the part at its end that clean-up may take: a MASTER that is well never comes near it. For
     ``settling_ns`` after a living MASTER was relieved, it may still be cleaning up.
     """
 
-    patience_ns: int
+    timeout_ns: int
     reserve_ns: int
     settling_ns: int
 
@@ -32,12 +32,12 @@ def lease_of(config: HostConfig) -> Lease:
     reserve_ns = _spare_ns(config, _DEMOTED) * 2 // 3
     longest = replace(config, advskew=0 if config.advbase else _LARGEST_ADVSKEW)
     return Lease(
-        patience_ns=precaution_of(config).patience_ns, reserve_ns=reserve_ns, settling_ns=_spare_ns(longest, 0)
+        timeout_ns=lease_timings_of(config).timeout_ns, reserve_ns=reserve_ns, settling_ns=_spare_ns(longest, 0)
     )
 
 
 def _spare_ns(config: HostConfig, demotion: int) -> int:
-    """Return how much of the patience is left at worst when a demoted MASTER gives the next sign of life."""
-    precaution = precaution_of(config)
+    """Return how much of the timeout is left at worst when a demoted MASTER gives the next sign of life."""
+    lease_timings = lease_timings_of(config)
     interval_ns = config.dialect.claim(config.advbase, config.advskew, demotion).interval_ns
-    return max(precaution.patience_ns - precaution.longest_gap_ns(interval_ns), 0)
+    return max(lease_timings.timeout_ns - lease_timings.longest_gap_ns(interval_ns), 0)

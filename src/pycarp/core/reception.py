@@ -78,7 +78,7 @@ def _vrrp_in(datagram: Datagram, entry: HostEntry | None) -> Vrrp | None:
     if vrrp is None or entry is None or len(payload) < wire.LENGTH:
         return vrrp
     # The digest decides, for CARP checks neither authlen nor trailing octets. At 0, former ways of signing count too.
-    is_signed = entry.speaker.accepts(wire.decode(payload), now_ns=0)
+    is_signed = entry.codec.accepts(wire.decode(payload), now_ns=0)
     return None if is_signed else vrrp
 
 

@@ -13,7 +13,7 @@ from pycarp.vocabulary import NS_PER_S, Family
 FIRST_DISTRUST_NS = 10 * NS_PER_S
 LONGEST_DISTRUST_NS = 3600 * NS_PER_S
 
-CONTEST_NS = 60 * NS_PER_S
+EXTERNAL_CHANGES_NS = 60 * NS_PER_S
 """Changes of the addresses by others within this time count as one contest; after it all is forgiven."""
 
 _AT_ONCE = 5
@@ -88,7 +88,7 @@ class SendAccount:
 
 
 @dataclass(slots=True)
-class Contest:
+class ExternalChanges:
     """How often others changed the addresses of a host: in all, and lately.
 
     ``publish_again_at_ns`` is when observers are told next, unless it is one of the first few changes.
@@ -103,18 +103,18 @@ class Contest:
         """Count one more change; return True if there were ``limit`` within the last minute, which 0 never is."""
         self.in_all += 1
         self.lately_ns.append(now_ns)
-        while self.lately_ns[0] <= now_ns - CONTEST_NS or len(self.lately_ns) > max(limit, _AT_ONCE):
+        while self.lately_ns[0] <= now_ns - EXTERNAL_CHANGES_NS or len(self.lately_ns) > max(limit, _AT_ONCE):
             self.lately_ns.popleft()
         is_too_often = 0 < limit <= len(self.lately_ns)
         if is_too_often or self.forgiven_at_ns is not None:
-            self.forgiven_at_ns = now_ns + CONTEST_NS
+            self.forgiven_at_ns = now_ns + EXTERNAL_CHANGES_NS
         return is_too_often
 
     def is_to_be_published(self, now_ns: int) -> bool:
         """Return True if observers are to be told of the last change: after the first few once a minute."""
         if len(self.lately_ns) >= _AT_ONCE and now_ns < self.publish_again_at_ns:
             return False
-        self.publish_again_at_ns = now_ns + CONTEST_NS
+        self.publish_again_at_ns = now_ns + EXTERNAL_CHANGES_NS
         return True
 
     def is_forgiven(self, now_ns: int) -> bool:

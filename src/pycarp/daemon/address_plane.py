@@ -10,11 +10,11 @@ from pycarp import actuators
 from pycarp.actuators.base import Actuator
 from pycarp.aio.log_records import logger
 from pycarp.daemon.burst import Burst, names
+from pycarp.system.addresses.mac_probe import probe
 from pycarp.system.capabilities import may_change_addresses
-from pycarp.system.guardian import Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
-from pycarp.system.journal import Journal
-from pycarp.system.leftovers import clean
-from pycarp.system.mac_probe import probe
+from pycarp.system.guardian.guardian import Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
+from pycarp.system.recovery.dead_daemons import clean
+from pycarp.system.recovery.journal import Journal
 from pycarp.vocabulary import HostKey
 
 _OF_THE_KERNEL = ("auto", "netlink")

@@ -20,7 +20,7 @@ from pycarp.aio.record_file import RecordFile
 from pycarp.aio.source_mac import uses_link_mac as uses_link_mac_of
 from pycarp.config.model import NodeConfig
 from pycarp.core.events import Departed, Event, StateChange
-from pycarp.core.precaution import precaution_of
+from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
@@ -44,8 +44,8 @@ from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.daemon.unprivileged import Outcome
 from pycarp.daemon.warnings import Warnings, contradiction
 from pycarp.errors import CarpError, ControlError
-from pycarp.system.host_locks import HostLocks, allow_many_descriptors
-from pycarp.system.rotated_file import RotatedFile
+from pycarp.system.files.rotated_file import RotatedFile
+from pycarp.system.recovery.host_locks import HostLocks, allow_many_descriptors
 from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 
 CLOSE_TIMEOUT_S = 0.9
@@ -129,7 +129,9 @@ class Daemon:
             transport=config.transport or "auto",
             actuator=plane.actuator,
             guardian=plane.guardian,
-            settings=Settings() if config.contest_limit is None else Settings(contest_limit=config.contest_limit),
+            settings=Settings()
+            if config.external_change_limit is None
+            else Settings(external_change_limit=config.external_change_limit),
             close_timeout_s=CLOSE_TIMEOUT_S + CLOSE_PER_HOST_S * len(config.hosts),
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
@@ -287,7 +289,7 @@ class Daemon:
     def _place(self, host: HostSnapshot, missing: Iterable[Interface]) -> Place:
         running = self._hosts.find(host.key)
         return Place(
-            whereabouts=self._plane.actuator.whereabouts(host.key),
+            location=self._plane.actuator.location(host.key),
             missing=tuple(missing) if host.state is State.MASTER else (),
             error=running.address_error if running else "",
         )
@@ -305,10 +307,10 @@ class Daemon:
         follows_mac = self._config.transport in ("", "auto")
         source = f" from the MAC address of {host.key.link}" if uses_link_mac and follows_mac else ""
         logger.info("carp: %s: %s%s, %s transport%s", host.key, name, summary(host.config), self._transport, source)
-        where = self._plane.actuator.whereabouts(host.key)
+        where = self._plane.actuator.location(host.key)
         if where:
             logger.info("carp: %s: addresses on %s", host.key, where)
-        if self._plane.guardian and precaution_of(host.config).lifetime_s is None:
+        if self._plane.guardian and lease_timings_of(host.config).lifetime_s is None:
             text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
         if uses_link_mac and not follows_mac and (reason := contradiction(self._transport, host.config)):

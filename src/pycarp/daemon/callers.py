@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pycarp.daemon.control_messages import GroupRequest, Request, StatusRequest, SysctlRequest
 from pycarp.errors import ControlError
-from pycarp.system.trust import Peer, groups_of
+from pycarp.system.files.trust import Peer, groups_of
 
 SERVICE_GROUP = "pycarp"
 """Whose members may look without ``--control-group``, where there is such a group."""

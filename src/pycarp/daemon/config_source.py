@@ -10,7 +10,7 @@ from pycarp.config.grammars import Grammar
 from pycarp.config.problems import ConfigProblems
 from pycarp.dialects import Dialect
 from pycarp.errors import ConfigError
-from pycarp.system.interfaces import interfaces
+from pycarp.system.addresses.interfaces import interfaces
 from pycarp.vocabulary import LinkFacts, MacMode
 from pycarp.wire.ethernet import virtual_mac
 

@@ -9,8 +9,8 @@ from pycarp.aio.log_records import logger
 from pycarp.core.state import State
 from pycarp.daemon.warnings import Warnings
 from pycarp.errors import CarpError
-from pycarp.system import address_conflicts
-from pycarp.system.address_conflicts import Answers
+from pycarp.system.addresses import address_conflicts
+from pycarp.system.addresses.address_conflicts import Answers
 from pycarp.vocabulary import NS_PER_S, Address, HostKey, MacAddress
 from pycarp.wire.ethernet import virtual_mac
 

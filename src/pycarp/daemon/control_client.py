@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_reply, encode
 from pycarp.errors import ControlError, UsageError
-from pycarp.system import state_folder
-from pycarp.system.trust import Peer
+from pycarp.system.files.trust import Peer
+from pycarp.system.recovery import state_folder
 
 TIMEOUT_S = 5.0
 NAME = "pycarp.sock"

@@ -127,7 +127,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     """One virtual host.
 
     ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses,
-    ``whereabouts`` what they are on here. ``contested`` counts how often others changed them. ``warnings`` are what an
+    ``location`` what they are on here. ``contested`` counts how often others changed them. ``warnings`` are what an
     operator should look at, as it was logged. ``peer`` is whose advertisement was heard last, ``heard`` the last one of
     everybody and family. ``missing`` are addresses that a MASTER should have and has not, ``address_error`` is why
     they could not be held or dropped the last time that was tried.
@@ -157,7 +157,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     next_s: float | None
     rejected: int
     contested: int
-    whereabouts: str
+    location: str
     missing: list[str]
     address_error: str
     warnings: list[str] = msgspec.field(default_factory=list)

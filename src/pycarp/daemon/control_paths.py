@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from pycarp.system import state_folder
+from pycarp.system.recovery import state_folder
 
 _OWN, _OF_INIT = Path("/proc/self/ns/net"), Path("/proc/1/ns/net")
 

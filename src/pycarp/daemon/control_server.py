@@ -14,9 +14,9 @@ from pycarp.daemon.connections import ANSWER_S, REQUEST_S, Connections
 from pycarp.daemon.control_messages import Reply, Request
 from pycarp.daemon.lock_file import LockFile
 from pycarp.errors import CarpError, ConfigError, ControlError, UsageError
-from pycarp.system import state_folder
+from pycarp.system.recovery import state_folder
 
-PATIENCE_S = 1.0
+TIMEOUT_S = 1.0
 """How long to wait for a daemon that is leaving, which takes less than a second."""
 
 PATH_OCTETS_MOST = 107
@@ -36,7 +36,7 @@ async def serve(
     answer: Callable[[Request], Awaitable[Reply]],
     *,
     readers: int | None = None,
-    patience_s: float = PATIENCE_S,
+    timeout_s: float = TIMEOUT_S,
     request_s: float = REQUEST_S,
     answer_s: float = ANSWER_S,
 ) -> AsyncIterator[None]:
@@ -46,14 +46,14 @@ async def serve(
     how long a request may take to arrive and an answer to be read, in seconds.
 
     ``path.lock`` is locked meanwhile; whoever has it may replace a socket on which nobody answers, and nobody else
-    does. Raises UsageError when another daemon has it for longer than ``patience_s`` seconds, or when the socket
+    does. Raises UsageError when another daemon has it for longer than ``timeout_s`` seconds, or when the socket
     cannot be made there, ConfigError when the path is too long.
     """
     refuse_too_long(path)
     try:
         if path.parent == RUNTIME_FOLDER:
             state_folder.make(path.parent)
-        lock = await LockFile.take(path.with_name(f"{path.name}.lock"), patience_s=patience_s)
+        lock = await LockFile.take(path.with_name(f"{path.name}.lock"), timeout_s=timeout_s)
     except OSError as exc:
         raise _cannot_make(path, exc) from exc
     if isinstance(lock, int):

@@ -7,7 +7,7 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import causes_in_words, log_event, log_flood, logger
 from pycarp.core.events import (
     ActuationFailed,
-    AddressesContested,
+    AddressesChangedByOthers,
     DemotionChange,
     Event,
     FloodChange,
@@ -22,10 +22,10 @@ from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING
 from pycarp.errors import CarpError
 from pycarp.vocabulary import NS_PER_S, Address, HostKey
 
-CONTESTS_MOST = 5
+EXTERNAL_CHANGES_MOST = 5
 """So many external changes of a host's addresses get a line each, then one line a minute."""
 
-CONTESTS_EVERY_NS = 60 * NS_PER_S
+EXTERNAL_CHANGES_EVERY_NS = 60 * NS_PER_S
 
 CONTESTS_TOGETHER_NS = NS_PER_S // 2
 """Within so long, changes of the addresses of more than that many hosts are told together."""
@@ -57,7 +57,7 @@ class EventLogger:
         self._contested: set[HostKey] = set()
         self._contest_burst: Burst[HostKey] = Burst(_tell_contests)
         self._masters: dict[HostKey, tuple[int, Address]] = {}
-        self._contest_again_at_ns: dict[HostKey, int] = {}
+        self._publish_again_at_ns: dict[HostKey, int] = {}
 
     def log(self, event: Event, host: VirtualHost) -> None:
         """Log an event of a host, if it is worth a line."""
@@ -71,7 +71,7 @@ class EventLogger:
             self._log_flood(event)
         elif isinstance(event, MasterHeard):
             self._log_master(event, host)
-        elif not isinstance(event, AddressesContested) or self._is_contest_due(event):
+        elif not isinstance(event, AddressesChangedByOthers) or self._is_publishing_due(event):
             self._log(event, host)
 
     def _log(self, event: Event, host: VirtualHost) -> None:
@@ -140,15 +140,15 @@ class EventLogger:
         with about({"interface": link}):
             log_flood(event, link)
 
-    def _is_contest_due(self, event: AddressesContested) -> bool:
-        if event.count > CONTESTS_MOST and event.at_ns < self._contest_again_at_ns.get(event.key, 0):
+    def _is_publishing_due(self, event: AddressesChangedByOthers) -> bool:
+        if event.count > EXTERNAL_CHANGES_MOST and event.at_ns < self._publish_again_at_ns.get(event.key, 0):
             return False
-        self._contest_again_at_ns[event.key] = event.at_ns + CONTESTS_EVERY_NS
+        self._publish_again_at_ns[event.key] = event.at_ns + EXTERNAL_CHANGES_EVERY_NS
         if self._contests_from_ns is None or event.at_ns - self._contests_from_ns > CONTESTS_TOGETHER_NS:
             self._contests_from_ns = event.at_ns
             self._contested.clear()
         self._contested.add(event.key)
-        if len(self._contested) <= CONTESTS_MOST:
+        if len(self._contested) <= EXTERNAL_CHANGES_MOST:
             return True
         self._contest_burst.add(event.key)
         return False

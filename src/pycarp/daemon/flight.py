@@ -15,8 +15,9 @@ from pycarp.aio.record_file import wall_ns_of
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import Event
 from pycarp.errors import CarpError
-from pycarp.recording import Entry, Ring, Scribe, is_unexpected
-from pycarp.system import safe_files, state_folder
+from pycarp.recording import Entry, Ring, Writer, triggers_dump
+from pycarp.system.files import safe_files
+from pycarp.system.recovery import state_folder
 
 DUMPS_MOST = 8
 AFTERMATH_S = 2.0
@@ -48,7 +49,7 @@ class FlightRecorder:
     def consider(self, event: Event) -> None:
         """Dump soon, if the event is one to be explained."""
         now_s = asyncio.get_running_loop().time()
-        if not is_unexpected(event) or now_s < self._again_at_s:
+        if not triggers_dump(event) or now_s < self._again_at_s:
             return
         self._again_at_s = now_s + DUMP_AGAIN_S
         self._dumping = asyncio.create_task(self._dump_soon(f"{event.key}: what led to this"))
@@ -95,14 +96,14 @@ def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Path:
     """Write a dump, remove the oldest ones, and return its path."""
     state_folder.make(folder)
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
-    scribe = Scribe(checkpoint, entropy=lambda: secrets.randbits(64))
+    writer = Writer(checkpoint, entropy=lambda: secrets.randbits(64))
     began_ns = entries[0].at_ns
     with safe_files.folder_of(path) as opened:
         descriptor = safe_files.create(path, opened)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(scribe.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns)))
+        file.write(writer.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns)))
         for entry in entries:
-            file.write(scribe.line(entry))
+            file.write(writer.line(entry))
             # Gives the interpreter to the event loop, should that wait for it.
             time.sleep(0)
     for old in sorted(folder.glob(_NAMES), key=lambda each: (_number(each), each.name))[:-DUMPS_MOST]:

@@ -14,7 +14,7 @@ from pycarp.core.events import Event
 from pycarp.core.host_config import HostConfig
 from pycarp.daemon.log_fields import Fields, about
 from pycarp.errors import CarpError, UsageError
-from pycarp.system.host_locks import HostLocks
+from pycarp.system.recovery.host_locks import HostLocks
 from pycarp.vocabulary import HostKey
 
 LOOK_EVERY_S = 0.25

@@ -20,12 +20,12 @@ class LockFile:
         self._descriptor = descriptor
 
     @classmethod
-    async def take(cls, path: Path, *, patience_s: float) -> Self | int:
-        """Return the lock, or the pid of its holder (0 when it does not say) after ``patience_s`` seconds.
+    async def take(cls, path: Path, *, timeout_s: float) -> Self | int:
+        """Return the lock, or the pid of its holder (0 when it does not say) after ``timeout_s`` seconds.
 
         Raises OSError when the file cannot be made.
         """
-        ends_s = asyncio.get_running_loop().time() + patience_s
+        ends_s = asyncio.get_running_loop().time() + timeout_s
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _FILE_MODE)
             try:

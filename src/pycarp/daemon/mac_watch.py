@@ -8,7 +8,7 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.daemon.warnings import Warnings
 from pycarp.errors import CarpError
-from pycarp.system import mac_probe
+from pycarp.system.addresses import mac_probe
 from pycarp.vocabulary import MacMode
 
 EVERY_S = 30.0
@@ -20,7 +20,7 @@ class MacWatch:
     """Looks whether neighbours have been met meanwhile, and asks them; ``run`` it as long as hosts may come.
 
     A MASTER keeps its addresses where they are: whoever reads the warning knows when they may move. ``hosts`` returns
-    those that run, ``probe`` and ``neighbours`` are those of ``pycarp.system.mac_probe``.
+    those that run, ``probe`` and ``neighbours`` are those of ``pycarp.system.addresses.mac_probe``.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class MacWatch:
                     await self._ask(link)
 
     def _is_doubtful(self, host: VirtualHost) -> bool:
-        return mac_probe.NOBODY in self._actuator.whereabouts(host.key)
+        return mac_probe.NOBODY in self._actuator.location(host.key)
 
     async def _ask(self, link: str) -> None:
         try:

@@ -25,9 +25,9 @@ from pycarp.daemon.planning import host_drift, kept, obstacle, planned, switched
 from pycarp.daemon.reload import (
     Addition,
     Change,
+    KernelCleanUp,
     Move,
     Reconfiguration,
-    Removal,
     Replacement,
     diff,
     differing,
@@ -124,7 +124,7 @@ class Reloader:
                 host = self._hosts.find(change.key)
                 if host is not None and not rolling_s and is_signed(change.old, change.new):
                     yield from unheard(host.name, host.state, (str(each.source) for each in host.snapshot().peers))
-            elif not isinstance(change, Removal) and (why := self._why_unfit(change.new)):
+            elif not isinstance(change, KernelCleanUp) and (why := self._why_unfit(change.new)):
                 yield f"{change.new.name}: {why}"
 
     def _why_unfit(self, config: HostConfig) -> str:
@@ -207,16 +207,20 @@ class Reloader:
             await self._try(changes)
             for kind, same in groupby(changes, type):
                 # Those that leave do so together; each takes the kernel a tenth of a second.
-                if kind is Removal:
+                if kind is KernelCleanUp:
                     await _all(self._apply(change, rolling_s, undo) for change in same)
                 else:
                     for change in same:
                         await self._apply(change, rolling_s, undo)
             for name, before, value in self._switches(config):
                 self._set_switch(name, before, value, undo)
-            if config.contest_limit != self._config.contest_limit:
-                limit = Settings().contest_limit if config.contest_limit is None else config.contest_limit
-                self._node.set_settings(replace(self._node.settings, contest_limit=limit))
+            if config.external_change_limit != self._config.external_change_limit:
+                limit = (
+                    Settings().external_change_limit
+                    if config.external_change_limit is None
+                    else config.external_change_limit
+                )
+                self._node.set_settings(replace(self._node.settings, external_change_limit=limit))
         except Exception:
             # Not when it is cancelled: then all hosts leave anyway.
             await undo.aclose()
@@ -233,7 +237,7 @@ class Reloader:
             case Addition(new):
                 await self._hosts.add(new)
                 undo.push_async_callback(_attempt, f"remove {new.name}", partial(self._hosts.remove, new.key))
-            case Removal(old):
+            case KernelCleanUp(old):
                 await self._remove(old, undo)
             case Reconfiguration(old, new) if (host := self._hosts.find(new.key)) is not None:
                 _reconfigure(host, new, rolling_s)

@@ -62,7 +62,7 @@ def status_reply(
 class Place:
     """The addresses of a host on this machine: on what they are, which are missing, and what failed last."""
 
-    whereabouts: str = ""
+    location: str = ""
     missing: tuple[Interface, ...] = ()
     error: str = ""
 
@@ -107,7 +107,7 @@ def host_status(
         heard=[_peer(each, now_ns) for each in host.peers],
         rejected=host.rejected,
         contested=host.contested,
-        whereabouts=place.whereabouts,
+        location=place.location,
         missing=[str(each) for each in sorted(place.missing, key=lambda each: (each.version, each))],
         address_error=place.error,
         warnings=list(warnings),
@@ -155,7 +155,7 @@ def waiting_status(waiting: Waiting) -> HostStatus:
         heard=[],
         rejected=0,
         contested=0,
-        whereabouts="",
+        location="",
         missing=[],
         address_error="",
         next_s=None,

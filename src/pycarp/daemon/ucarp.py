@@ -31,10 +31,10 @@ from pycarp.daemon.ucarp_control import UcarpControl
 from pycarp.errors import CarpError, ConfigError
 from pycarp.monitors import system_monitor
 from pycarp.monitors.base import Monitor
-from pycarp.system import state_folder
-from pycarp.system.host_locks import HostLocks
-from pycarp.system.interfaces import interfaces, is_administratively_up
+from pycarp.system.addresses.interfaces import interfaces, is_administratively_up
 from pycarp.system.privileges import group_id
+from pycarp.system.recovery import state_folder
+from pycarp.system.recovery.host_locks import HostLocks
 from pycarp.vocabulary import LinkFacts
 
 STEP_DOWN_S = 3
@@ -118,7 +118,7 @@ class Ucarp:
             host = await self._node.add(config)
             self._tell_state(host.state)
             follow = host.on_change(lambda change: self._tell_state(change.new))
-            chronicler = asyncio.create_task(_chronicle(host, self._events))
+            chronicler = asyncio.create_task(_history(host, self._events))
             self._handle_signals(host)
             control = UcarpControl(self._node, self._sysctls, transport=transports.choose(self._command.transport))
             self._desk.open(control.answer)
@@ -239,7 +239,7 @@ class _OneSource:
         return replace(facts, addresses=(self._source,))
 
 
-async def _chronicle(host: VirtualHost, log: EventLogger) -> None:
+async def _history(host: VirtualHost, log: EventLogger) -> None:
     """Log what ucarp has no words for: reasons, mismatches, failures."""
     with contextlib.suppress(CarpError):
         async with host.events() as events:

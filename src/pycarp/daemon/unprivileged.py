@@ -14,8 +14,11 @@ from pathlib import Path
 from pycarp.config.model import NodeConfig
 from pycarp.daemon.scheduling import be_punctual
 from pycarp.errors import UsageError
-from pycarp.system import guardian_process, privileges, safe_files, state_folder, state_owner
+from pycarp.system import privileges
+from pycarp.system.files import safe_files
+from pycarp.system.guardian import program
 from pycarp.system.privileges import User
+from pycarp.system.recovery import state_folder, state_owner
 
 SERVICE_USER = "pycarp"
 """Who the daemon is without ``--user``, where there is such a user."""
@@ -148,7 +151,7 @@ def _unreadable(user: User, config: NodeConfig, paths: Paths) -> Iterator[str]:
 
 
 def _program() -> list[Path]:
-    found = [Path(sys.executable).resolve(), Path(guardian_process.__file__).resolve()]
+    found = [Path(sys.executable).resolve(), Path(program.__file__).resolve()]
     pyroute2 = importlib.util.find_spec("pyroute2")
     return found + ([Path(pyroute2.origin)] if pyroute2 and pyroute2.origin else [])
 

@@ -7,7 +7,7 @@ from pycarp.dialects.base import Dialect
 from pycarp.vocabulary import Address, Family, family_of
 
 
-def obstacles(ours: Dialect, theirs: Dialect, addresses: Sequence[Address]) -> tuple[str, ...]:
+def incompatibilities(ours: Dialect, theirs: Dialect, addresses: Sequence[Address]) -> tuple[str, ...]:
     """Return why hosts of two dialects cannot share these addresses; empty when they can.
 
     What they sign must be accepted on both sides, and each family advertised in a form that the other's real systems
@@ -35,8 +35,8 @@ def _between(ours: Dialect, theirs: Dialect, addresses: Sequence[Address]) -> li
         found.append(f"{ours.name} and {theirs.name} sum IPv6 advertisements differently and drop each other's")
     if any(each.version == 6 and each.is_link_local for each in addresses):
         found += [
-            f"{listener.name} does not accept a digest without link-local addresses, which {speaker.name} sends"
-            for speaker, listener in ((ours, theirs), (theirs, ours))
-            if speaker.layouts[0] is DigestLayout.WITHOUT_LINK_LOCAL and speaker.layouts[0] not in listener.layouts
+            f"{listener.name} does not accept a digest without link-local addresses, which {sender.name} sends"
+            for sender, listener in ((ours, theirs), (theirs, ours))
+            if sender.layouts[0] is DigestLayout.WITHOUT_LINK_LOCAL and sender.layouts[0] not in listener.layouts
         ]
     return found

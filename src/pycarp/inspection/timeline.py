@@ -14,7 +14,7 @@ from pycarp.inspection.explanation import Explanation, interval_ns
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, family_of
 from pycarp.wire.advertisement import Advertisement
 
-_MOST_HAPPENINGS = 1000
+_MOST_ENTRIES = 1000
 _MOST_GROUPS = 1024
 _DEAD_FACTOR = 3
 _GRACE_NS = NS_PER_S // 10
@@ -29,7 +29,7 @@ class Group(NamedTuple):
     family: Family
 
 
-class HappeningKind(Enum):
+class TimelineKind(Enum):
     """What the timeline tells of."""
 
     FIRST_HEARD = "first heard"
@@ -40,18 +40,18 @@ class HappeningKind(Enum):
     ONE_MASTER = "one master again"
 
 
-class Happening(NamedTuple):
+class TimelineEntry(NamedTuple):
     """One entry: who did what, in words."""
 
     at_ns: int
     group: Group
-    kind: HappeningKind
+    kind: TimelineKind
     source: Address
     words: str
 
 
 @dataclass(slots=True)
-class _Speaker:
+class _Sender:
     source: Address
     since_ns: int
     last_ns: int
@@ -74,12 +74,12 @@ class _Speaker:
 
 
 @dataclass(slots=True)
-class _Reign:
+class _MasterSpan:
     """A vhid's master, and a second one while there is one. ``master`` None: it bowed out, as ``left`` tells."""
 
-    master: _Speaker | None
+    master: _Sender | None
     left: Address
-    rival: _Speaker | None = None
+    rival: _Sender | None = None
     rounds: int = 0
     """How often the master was heard since the rival is there."""
 
@@ -90,9 +90,9 @@ class _Reign:
 class Timeline:
     """Collects what happened, the last 1000 entries of it; ``dropped`` counts those before."""
 
-    happenings: deque[Happening] = field(default_factory=lambda: deque(maxlen=_MOST_HAPPENINGS))
+    entries: deque[TimelineEntry] = field(default_factory=lambda: deque(maxlen=_MOST_ENTRIES))
     dropped: int = 0
-    _reigns: OrderedDict[Group, _Reign] = field(default_factory=OrderedDict)
+    _spans: OrderedDict[Group, _MasterSpan] = field(default_factory=OrderedDict)
 
     def add(self, explanation: Explanation) -> None:
         """Take in the next packet, in the order of time; what hosts would not believe changes nothing."""
@@ -105,105 +105,105 @@ class Timeline:
 
     def finish(self, now_ns: int) -> None:
         """Judge what is still open when the capture ends."""
-        for group, reign in self._reigns.items():
-            rival = reign.rival
-            if rival and reign.master and (rival.last_ns > reign.master.last_ns and not reign.is_double):
-                self._succeed(group, reign)
-            if reign.master and reign.master.is_silent(now_ns):
-                words = f"{reign.master.source} is not heard any more"
-                self._tell(reign.master.last_ns, group, HappeningKind.SILENCE, reign.master.source, words)
+        for group, span in self._spans.items():
+            rival = span.rival
+            if rival and span.master and (rival.last_ns > span.master.last_ns and not span.is_double):
+                self._succeed(group, span)
+            if span.master and span.master.is_silent(now_ns):
+                words = f"{span.master.source} is not heard any more"
+                self._tell(span.master.last_ns, group, TimelineKind.SILENCE, span.master.source, words)
 
     def masters(self) -> dict[Group, tuple[Address, ...]]:
         """Return who was master last of each group; two where two were, none where the last one bowed out."""
         return {
-            group: tuple(each.source for each in (reign.master, reign.rival if reign.is_double else None) if each)
-            for group, reign in sorted(self._reigns.items())
+            group: tuple(each.source for each in (span.master, span.rival if span.is_double else None) if each)
+            for group, span in sorted(self._spans.items())
         }
 
     def _hear(self, group: Group, at_ns: int, source: Address, advertisement: Advertisement) -> None:
-        reign = self._reigns.get(group)
-        if reign is None:
+        span = self._spans.get(group)
+        if span is None:
             self._begin(group, at_ns, source, advertisement)
             return
-        self._reigns.move_to_end(group)
+        self._spans.move_to_end(group)
         if advertisement.is_bow_out:
-            self._bow_out(group, reign, at_ns, source)
-        elif reign.master is None:
-            reign.master = _Speaker(source, at_ns, at_ns, advertisement)
-            words = f"{source} is master again" if source == reign.left else f"{source} takes over from {reign.left}"
-            self._tell(at_ns, group, HappeningKind.TAKEOVER, source, f"{words}, which had bowed out")
-        elif source == reign.master.source:
-            self._hear_master(group, reign, at_ns, advertisement)
+            self._bow_out(group, span, at_ns, source)
+        elif span.master is None:
+            span.master = _Sender(source, at_ns, at_ns, advertisement)
+            words = f"{source} is master again" if source == span.left else f"{source} takes over from {span.left}"
+            self._tell(at_ns, group, TimelineKind.TAKEOVER, source, f"{words}, which had bowed out")
+        elif source == span.master.source:
+            self._hear_master(group, span, at_ns, advertisement)
         else:
-            self._hear_other(group, reign, at_ns, source, advertisement)
+            self._hear_other(group, span, at_ns, source, advertisement)
 
     def _begin(self, group: Group, at_ns: int, source: Address, advertisement: Advertisement) -> None:
-        speaker = None if advertisement.is_bow_out else _Speaker(source, at_ns, at_ns, advertisement)
-        self._reigns[group] = _Reign(master=speaker, left=source)
-        if len(self._reigns) > _MOST_GROUPS:
-            self._reigns.popitem(last=False)
-        if speaker is None:
-            self._tell(at_ns, group, HappeningKind.BOW_OUT, source, f"{source} bows out")
+        sender = None if advertisement.is_bow_out else _Sender(source, at_ns, at_ns, advertisement)
+        self._spans[group] = _MasterSpan(master=sender, left=source)
+        if len(self._spans) > _MOST_GROUPS:
+            self._spans.popitem(last=False)
+        if sender is None:
+            self._tell(at_ns, group, TimelineKind.BOW_OUT, source, f"{source} bows out")
         else:
-            self._tell(at_ns, group, HappeningKind.FIRST_HEARD, source, f"{source} is master when first heard")
+            self._tell(at_ns, group, TimelineKind.FIRST_HEARD, source, f"{source} is master when first heard")
 
-    def _bow_out(self, group: Group, reign: _Reign, at_ns: int, source: Address) -> None:
-        self._tell(at_ns, group, HappeningKind.BOW_OUT, source, f"{source} bows out")
-        if reign.master and source == reign.master.source:
-            reign.master, reign.left = reign.rival, source
-        reign.rival, reign.is_double = None, False
+    def _bow_out(self, group: Group, span: _MasterSpan, at_ns: int, source: Address) -> None:
+        self._tell(at_ns, group, TimelineKind.BOW_OUT, source, f"{source} bows out")
+        if span.master and source == span.master.source:
+            span.master, span.left = span.rival, source
+        span.rival, span.is_double = None, False
 
-    def _hear_master(self, group: Group, reign: _Reign, at_ns: int, advertisement: Advertisement) -> None:
-        master, rival = reign.master, reign.rival
+    def _hear_master(self, group: Group, span: _MasterSpan, at_ns: int, advertisement: Advertisement) -> None:
+        master, rival = span.master, span.rival
         assert master is not None
         if rival is None and master.is_silent(at_ns):
             words = f"{master.source} is heard again after {_seconds(at_ns - master.last_ns)} of silence"
-            self._tell(at_ns, group, HappeningKind.SILENCE, master.source, words)
+            self._tell(at_ns, group, TimelineKind.SILENCE, master.source, words)
         master.hear(at_ns, advertisement)
         if rival is None:
             return
-        reign.rounds += 1
+        span.rounds += 1
         if rival.has_missed_one(at_ns):
-            self._end_double(group, reign, at_ns, master.source)
-            reign.rival = None
-        elif reign.rounds > 1 and rival.count > 1 and not reign.is_double:
-            reign.is_double = True
+            self._end_double(group, span, at_ns, master.source)
+            span.rival = None
+        elif span.rounds > 1 and rival.count > 1 and not span.is_double:
+            span.is_double = True
             words = f"{master.source} and {rival.source} are both master"
-            self._tell(rival.since_ns, group, HappeningKind.TWO_MASTERS, rival.source, words)
+            self._tell(rival.since_ns, group, TimelineKind.TWO_MASTERS, rival.source, words)
 
     def _hear_other(
-        self, group: Group, reign: _Reign, at_ns: int, source: Address, advertisement: Advertisement
+        self, group: Group, span: _MasterSpan, at_ns: int, source: Address, advertisement: Advertisement
     ) -> None:
-        if reign.rival is not None and reign.rival.source == source:
-            reign.rival.hear(at_ns, advertisement)
+        if span.rival is not None and span.rival.source == source:
+            span.rival.hear(at_ns, advertisement)
         else:
-            reign.rival, reign.rounds = _Speaker(source, at_ns, at_ns, advertisement), 0
-        assert reign.master is not None
-        if reign.master.has_missed_one(at_ns):
-            self._succeed(group, reign)
+            span.rival, span.rounds = _Sender(source, at_ns, at_ns, advertisement), 0
+        assert span.master is not None
+        if span.master.has_missed_one(at_ns):
+            self._succeed(group, span)
 
-    def _succeed(self, group: Group, reign: _Reign) -> None:
-        master, rival = reign.master, reign.rival
+    def _succeed(self, group: Group, span: _MasterSpan) -> None:
+        master, rival = span.master, span.rival
         assert master is not None
         assert rival is not None
-        if reign.is_double:
-            self._end_double(group, reign, rival.last_ns, rival.source)
+        if span.is_double:
+            self._end_double(group, span, rival.last_ns, rival.source)
         else:
             words = f"{rival.source} takes over from {master.source}, {_why(master, rival)}"
-            self._tell(rival.since_ns, group, HappeningKind.TAKEOVER, rival.source, words)
-        reign.master, reign.left, reign.rival, reign.rounds = rival, master.source, None, 0
+            self._tell(rival.since_ns, group, TimelineKind.TAKEOVER, rival.source, words)
+        span.master, span.left, span.rival, span.rounds = rival, master.source, None, 0
 
-    def _end_double(self, group: Group, reign: _Reign, at_ns: int, source: Address) -> None:
-        if reign.is_double:
-            self._tell(at_ns, group, HappeningKind.ONE_MASTER, source, f"{source} alone is master again")
-        reign.is_double = False
+    def _end_double(self, group: Group, span: _MasterSpan, at_ns: int, source: Address) -> None:
+        if span.is_double:
+            self._tell(at_ns, group, TimelineKind.ONE_MASTER, source, f"{source} alone is master again")
+        span.is_double = False
 
-    def _tell(self, at_ns: int, group: Group, kind: HappeningKind, source: Address, words: str) -> None:
-        self.dropped += len(self.happenings) == _MOST_HAPPENINGS
-        self.happenings.append(Happening(at_ns, group, kind, source, words))
+    def _tell(self, at_ns: int, group: Group, kind: TimelineKind, source: Address, words: str) -> None:
+        self.dropped += len(self.entries) == _MOST_ENTRIES
+        self.entries.append(TimelineEntry(at_ns, group, kind, source, words))
 
 
-def _why(master: _Speaker, rival: _Speaker) -> str:
+def _why(master: _Sender, rival: _Sender) -> str:
     silence_ns = rival.since_ns - master.last_ns
     if master.has_missed_one(rival.since_ns):
         return f"which was silent for {_seconds(silence_ns)}"

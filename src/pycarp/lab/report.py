@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pycarp.lab.machines import WEB_A, WEB_B
 from pycarp.lab.requests import Request
-from pycarp.lab.story import Event, Expectation, Result
+from pycarp.lab.trial import Event, Expectation, Result
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?:carp: )?(.*)")
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
 from pycarp.errors import ConfigError
-from pycarp.system.interfaces import interfaces
-from pycarp.system.netlink import Netlink, changed_links
+from pycarp.system.addresses.interfaces import interfaces
+from pycarp.system.rtnetlink.netlink import Netlink, changed_links
 from pycarp.vocabulary import LinkFacts
 
 RETRY_S = 0.1

@@ -1,16 +1,16 @@
 """Floor 5: the inputs of an engine written down without its secrets, and played again. Pure, as the engine is.
 
 A ``Recorder`` stands before an engine and gives each step to ``Sink``s. What a sink keeps may hold passphrases and is
-for memory only; a ``Scribe`` makes lines of it that may be read by anybody. A ``Replay`` feeds the lines to a fresh
+for memory only; a ``Writer`` makes lines of it that may be read by anybody. A ``Replay`` feeds the lines to a fresh
 engine and compares every step.
 """
 
+from pycarp.recording.dump_triggers import triggers_dump
 from pycarp.recording.lines import Recording, read
 from pycarp.recording.recorder import Entry, Recorder, Sink
 from pycarp.recording.replay import Difference, Played, Replay, transitions
 from pycarp.recording.ring import Ring
-from pycarp.recording.scribe import Scribe
-from pycarp.recording.unexpected import is_unexpected
+from pycarp.recording.writer import Writer
 
 __all__ = [
     "Difference",
@@ -20,9 +20,9 @@ __all__ = [
     "Recording",
     "Replay",
     "Ring",
-    "Scribe",
     "Sink",
-    "is_unexpected",
+    "Writer",
     "read",
     "transitions",
+    "triggers_dump",
 ]

@@ -14,8 +14,8 @@ from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.statistics import DropReason
 from pycarp.errors import RecordingError
-from pycarp.recording.draws import Draws
 from pycarp.recording.lines import RecordedStep, Recording, Told, told_of
+from pycarp.recording.recorded_entropy import RecordedEntropy
 from pycarp.recording.recorder import told
 from pycarp.vocabulary import NS_PER_S
 
@@ -57,7 +57,7 @@ class Replay:
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
-        self._draws = Draws()
+        self._draws = RecordedEntropy()
         try:
             self._engine = Engine.from_checkpoint(recording.checkpoint, entropy=self._draws)
         except Exception as exc:

@@ -22,7 +22,7 @@ from pycarp.core.effects import Effect
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Input
 from pycarp.dialects import Dialect
-from pycarp.recording.throw_away import ThrowAway, text_of
+from pycarp.recording.placeholder_key import PlaceholderKey, text_of
 from pycarp.vocabulary import Address, Interface, MacAddress
 
 _TAG = "is"
@@ -111,7 +111,7 @@ _SIMPLE: dict[Any, _Form] = {
     bytes: _Form(bytes.hex, _text(bytes.fromhex)),
     types.NoneType: _Form(lambda value: value, _checked(types.NoneType)),
     MacAddress: _Form(str, _text(MacAddress.parse)),
-    Passphrase: _Form(text_of, _text(ThrowAway)),
+    Passphrase: _Form(text_of, _text(PlaceholderKey)),
     Dialect: _Form(lambda dialect: dialect.name, _text(dialects.by_name)),
     Address: _Form(str, _text(ip_address)),
     Interface: _Form(str, _text(ip_interface)),

@@ -6,7 +6,7 @@ Nothing here waits. Every method is called in the order of the engine's effects.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, ProlongAddresses, Step
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, RenewAddresses, Step
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
 from pycarp.core.inputs import ActuationReported, Input
@@ -63,7 +63,7 @@ class Ports(Protocol):
     def cancel(self, attempt: Attempt) -> None:
         """Cancel an attempt; ``Runtime.attempt_ended`` tells when it has ended."""
 
-    def renew(self, effect: ProlongAddresses) -> None:
+    def renew(self, effect: RenewAddresses) -> None:
         """Let the kernel keep the addresses that are held for another lifetime, if they have one."""
 
     # Guardian; no-op without one

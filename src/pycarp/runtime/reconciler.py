@@ -217,7 +217,7 @@ class Reconciler:
             return self._todo(now_ns)
         self._intent = effect
         self._retry.again_at_ns = None
-        if effect.anew:
+        if effect.force:
             self._achieved = None
             self._is_disturbed = True
             self._may_hold.update(effect.addresses)
@@ -245,7 +245,7 @@ class Reconciler:
             self._kept = self._kept if self._kept is attempt.action else None
             if isinstance(effect, HoldAddresses):
                 self._may_hold.update(effect.addresses)
-            if effect.anew:
+            if effect.force:
                 self._pause_repairs(effect, now_ns)
         return RetryAt(run.until_ns)
 
@@ -336,7 +336,7 @@ class Reconciler:
         return self._pace.timeout_again_ns if is_second else self._pace.timeout_ns
 
     def _pursue(self, intent: Intent, now_ns: int) -> Next:
-        is_repair = intent.anew and self._kept is action_of(intent)
+        is_repair = intent.force and self._kept is action_of(intent)
         pauses = [self._retry.again_at_ns, self._repair.again_at_ns if is_repair else None]
         at_ns = max((each for each in pauses if each is not None), default=now_ns)
         return RetryAt(at_ns) if now_ns < at_ns else self._start(Attempt(intent))
@@ -382,7 +382,7 @@ class Reconciler:
         self._kept = action_of(effect)
         self._retry.forget()
         if isinstance(effect, HoldAddresses):
-            self._may_hold.difference_update(effect.former)
+            self._may_hold.difference_update(effect.previous)
         else:
             self._may_hold.difference_update(effect.addresses)
             if isinstance(self._intent, DropAddresses) and self._intent is not effect:
@@ -421,7 +421,7 @@ def _is_same(achieved: Intent | None, intent: Intent) -> bool:
     """Say whether nothing is left to do for an intent but to report it under its own epoch."""
     if isinstance(achieved, HoldAddresses) and isinstance(intent, HoldAddresses):
         is_as_long = _lifetime_s(achieved) == _lifetime_s(intent)
-        return set(achieved.addresses) == set(intent.addresses) and not intent.former and is_as_long
+        return set(achieved.addresses) == set(intent.addresses) and not intent.previous and is_as_long
     return (
         isinstance(achieved, DropAddresses)
         and isinstance(intent, DropAddresses)
@@ -430,4 +430,4 @@ def _is_same(achieved: Intent | None, intent: Intent) -> bool:
 
 
 def _lifetime_s(effect: HoldAddresses) -> int | None:
-    return effect.precaution.lifetime_s if effect.precaution else None
+    return effect.lease_timings.lifetime_s if effect.lease_timings else None

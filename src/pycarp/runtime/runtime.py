@@ -14,8 +14,8 @@ from pycarp.core.effects import (
     DropAddresses,
     Effect,
     HoldAddresses,
-    ProlongAddresses,
     Publish,
+    RenewAddresses,
     SetPacketFilter,
     Transmit,
 )
@@ -240,7 +240,7 @@ class Runtime:
                     self._transmit(effect)
                 case HoldAddresses() | DropAddresses() | Announce():
                     self._hand_over(effect)
-                case ProlongAddresses():
+                case RenewAddresses():
                     self._renew(effect)
                 case SetPacketFilter():
                     self._set_packet_filter(effect)
@@ -279,7 +279,7 @@ class Runtime:
         errors = [error for (host, _family), error in self._sent.items() if host == key]
         return bool(errors) and None not in errors
 
-    def _renew(self, effect: ProlongAddresses) -> None:
+    def _renew(self, effect: RenewAddresses) -> None:
         """Keep the addresses alive, unless nobody was told in this very step that they are here."""
         if self._has_send_errors and self._has_failed_now(effect.key):
             return
@@ -392,7 +392,7 @@ class Runtime:
 
     def _arm_guardian(self, effect: HoldAddresses) -> None:
         """Arm it before the addresses are held."""
-        if effect.precaution is not None:
+        if effect.lease_timings is not None:
             self._guarded[effect.key] = effect
             self._ports.arm_guardian(effect)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pycarp.core.host_config import HostConfig
-from pycarp.sim.story import Fault, Story
+from pycarp.sim.faults.fault_plan import Fault, FaultPlan
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, HostKey
 
 DROP_NS = NS_PER_S // 10
@@ -15,9 +15,9 @@ _RETRY_NS = 5 * NS_PER_S
 _HANG_NS = 15 * NS_PER_S
 
 
-def hosts_of(story: Story, key: HostKey) -> list[HostConfig]:
+def hosts_of(plan: FaultPlan, key: HostKey) -> list[HostConfig]:
     """Return the settings of a virtual host on all machines."""
-    return [host for member in story.members for host in member.hosts if host.key == key]
+    return [host for member in plan.members for host in member.hosts if host.key == key]
 
 
 def master_down_ns(host: HostConfig) -> int:
@@ -30,10 +30,10 @@ def interval_max_ns(hosts: Iterable[HostConfig]) -> int:
     return max(host.advbase * NS_PER_S + _LONGEST_SKEW * NS_PER_SKEW for host in hosts)
 
 
-def aftermath_ns(story: Story) -> int:
+def aftermath_ns(plan: FaultPlan) -> int:
     """Return how long what was wrong with addresses may still be felt: attempts under way, and pauses before others."""
-    faults = {incident.fault for incident in story.incidents}
-    slowest_s = max((each.amount for each in story.incidents if each.fault is Fault.SLOW_ADDRESSES), default=0.0)
+    faults = {incident.fault for incident in plan.incidents}
+    slowest_s = max((each.amount for each in plan.incidents if each.fault is Fault.SLOW_ADDRESSES), default=0.0)
     span_ns = round(slowest_s * NS_PER_S)
     if faults & {Fault.FAILING_ADDRESSES, Fault.HANGING_ADDRESSES}:
         span_ns += _RETRY_NS + _LEEWAY_NS
@@ -42,12 +42,12 @@ def aftermath_ns(story: Story) -> int:
     return span_ns
 
 
-def settling_ns(story: Story, key: HostKey) -> int:
+def settling_ns(plan: FaultPlan, key: HostKey) -> int:
     """Return how long two owners that hear each other may both go on: until the loser has heard, and has dropped."""
-    return 2 * interval_max_ns(hosts_of(story, key)) + _LEEWAY_NS + aftermath_ns(story)
+    return 2 * interval_max_ns(hosts_of(plan, key)) + _LEEWAY_NS + aftermath_ns(plan)
 
 
-def takeover_ns(story: Story, key: HostKey) -> int:
+def takeover_ns(plan: FaultPlan, key: HostKey) -> int:
     """Return how long there may be no owner while all machines are there."""
-    hosts = hosts_of(story, key)
-    return max(map(master_down_ns, hosts)) + interval_max_ns(hosts) + _LEEWAY_NS + aftermath_ns(story)
+    hosts = hosts_of(plan, key)
+    return max(map(master_down_ns, hosts)) + interval_max_ns(hosts) + _LEEWAY_NS + aftermath_ns(plan)

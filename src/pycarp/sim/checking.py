@@ -7,22 +7,22 @@ it with that. What cannot be promised while something is wrong is judged from th
 from collections.abc import Callable, Sequence
 
 from pycarp.core import Announce, Publish, Step
-from pycarp.core.engine import CONTESTED
+from pycarp.core.engine import EXTERNALLY_CHANGED
 from pycarp.core.events import StateChange
 from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input, TimePassed
-from pycarp.core.precaution import precaution_of
+from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.state import EDGES, Reason, State
-from pycarp.core.trouble import CONTEST_NS
+from pycarp.core.trouble import EXTERNAL_CHANGES_NS
 from pycarp.dialects.base import AddressMac, Claim, Farewell
 from pycarp.sim import bounds
-from pycarp.sim.agenda import Agenda
 from pycarp.sim.computer import Computer
+from pycarp.sim.event_queue import EventQueue
 from pycarp.sim.fabric import Fabric
+from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident
+from pycarp.sim.narrative_log import NarrativeLog
 from pycarp.sim.outcome import Change, Outcome, Ownership, Promise, Violation
 from pycarp.sim.process import Process
 from pycarp.sim.reachability import PLANNED, Reachability, shared_mac
-from pycarp.sim.story import Fault, Incident, Story
-from pycarp.sim.telling import Telling
 from pycarp.vocabulary import NS_PER_S, HostKey, MacAddress, Outgoing
 from pycarp.wire.advertisement import BOW_OUT
 
@@ -36,7 +36,7 @@ _REMOVING = frozenset({Fault.MEDDLING, Fault.STOP, Fault.SEND_ERRORS})
 """When a kernel may lose addresses that its process thinks are held, for a moment."""
 
 _NEVER_NS = 1 << 62
-_FORGIVEN_NS = CONTEST_NS + 5 * NS_PER_S
+_FORGIVEN_NS = EXTERNAL_CHANGES_NS + 5 * NS_PER_S
 _ADVSKEW_OCTET, _ADVBASE_OCTET, _VHID_OCTET = 2, 5, 1
 _SENDING, _HOLDING = "send errors on ", "addresses not held"
 """Causes that a host which is not MASTER keeps: only holding and sending show that they are over."""
@@ -47,18 +47,22 @@ Since = tuple[int, Process | None]
 
 
 class Checks:
-    """Watches all computers of a story; ``outcome`` is what it saw."""
+    """Watches all computers of a plan; ``outcome`` is what it saw."""
 
     def __init__(
-        self, story: Story, agenda: Agenda, fabric_of: Callable[[str], Fabric], telling: Telling | None
+        self,
+        plan: FaultPlan,
+        event_queue: EventQueue,
+        fabric_of: Callable[[str], Fabric],
+        narrative: NarrativeLog | None,
     ) -> None:
-        self._story = story
-        self._agenda = agenda
+        self._plan = plan
+        self._event_queue = event_queue
         self._fabric_of = fabric_of
-        self._telling = telling
+        self._narrative = narrative
         self._computers: dict[str, Computer] = {}
         self._active: list[Incident] = []
-        self._quiet_since_ns = story.apart_ns * max(0, len(story.members) - 1)
+        self._quiet_since_ns = plan.apart_ns * max(0, len(plan.members) - 1)
         self._troubled_until_ns: dict[str, int] = {}
         self._changes: list[Change] = []
         self._violations: list[Violation] = []
@@ -69,18 +73,18 @@ class Checks:
         self._conflicts: dict[tuple[HostKey, str, str], int] = {}
         self._ownerless_since: dict[HostKey, int] = {}
         self._steps = 0
-        self._keys = tuple(dict.fromkeys(host.key for member in story.members for host in member.hosts))
-        self._settling_ns = {key: bounds.settling_ns(story, key) for key in self._keys}
-        self._takeover_ns = {key: bounds.takeover_ns(story, key) for key in self._keys}
-        self._is_orderly = _is_orderly(story)
+        self._keys = tuple(dict.fromkeys(host.key for member in plan.members for host in member.hosts))
+        self._settling_ns = {key: bounds.settling_ns(plan, key) for key in self._keys}
+        self._takeover_ns = {key: bounds.takeover_ns(plan, key) for key in self._keys}
+        self._is_orderly = _is_orderly(plan)
         self._reachability = Reachability(
-            story,
+            plan,
             fabric_of=fabric_of,
             answers=lambda name, key: self._computers[name].answers(key),
-            is_master=self._reigns,
+            is_master=self._is_master,
             violate=lambda name, words: self._violate(Promise.REACHABLE, name, words),
         )
-        self._may_lose_addresses = any(each.fault in _REMOVING for each in story.incidents)
+        self._may_lose_addresses = any(each.fault in _REMOVING for each in plan.incidents)
 
     def begin(self, computers: Sequence[Computer]) -> None:
         """Learn who takes part; nobody owns anything yet."""
@@ -90,24 +94,24 @@ class Checks:
 
     def master(self, key: HostKey) -> str | None:
         """Return a node that is MASTER, as far as it has told, and runs."""
-        return next((name for name in self._computers if self._reigns(name, key)), None)
+        return next((name for name in self._computers if self._is_master(name, key)), None)
 
     def outcome(self) -> Outcome:
         """Judge the end, and return everything."""
         for key in self._keys:
             self._judge_end(key)
-        self._reachability.end(self._agenda.now_ns)
+        self._reachability.end(self._event_queue.now_ns)
         open_ones = [
             Ownership(key=key, node=node, from_ns=since_ns, until_ns=None)
             for (node, key), since_ns in self._owned_since.items()
         ]
         return Outcome(
-            story=self._story,
+            plan=self._plan,
             changes=tuple(self._changes),
             ownerships=tuple(sorted([*self._ownerships, *open_ones], key=lambda each: each.from_ns)),
             violations=tuple(self._violations),
             steps=self._steps,
-            lines=tuple(self._telling.lines) if self._telling else (),
+            lines=tuple(self._narrative.lines) if self._narrative else (),
         )
 
     # What is seen
@@ -115,7 +119,7 @@ class Checks:
     def begins(self, incident: Incident) -> None:
         """See something go wrong."""
         self._active.append(incident)
-        self._strike(incident)
+        self._inject(incident)
         self._quiet_since_ns = _NEVER_NS
         if incident.fault in _ADDRESS_TROUBLES:
             self._troubled_until_ns[incident.node] = _NEVER_NS
@@ -123,13 +127,13 @@ class Checks:
     def ends(self, incident: Incident) -> None:
         """See it end."""
         self._active.remove(incident)
-        self._strike(incident)
-        now_ns = self._agenda.now_ns
+        self._inject(incident)
+        now_ns = self._event_queue.now_ns
         if not self._active:
             self._quiet_since_ns = now_ns
         others = [each for each in self._active if each.node == incident.node and each.fault in _ADDRESS_TROUBLES]
         if incident.fault in _ADDRESS_TROUBLES and not others:
-            self._troubled_until_ns[incident.node] = now_ns + bounds.aftermath_ns(self._story)
+            self._troubled_until_ns[incident.node] = now_ns + bounds.aftermath_ns(self._plan)
 
     def surroundings_changed(self) -> None:
         """See that computers or segments are not what they were."""
@@ -143,8 +147,8 @@ class Checks:
     def stepped(self, computer: Computer, event: Input, step: Step) -> None:
         """See a step of an engine."""
         self._steps += 1
-        if self._telling is not None:
-            self._telling.tell_step(self._agenda.now_ns, computer.name, event, step)
+        if self._narrative is not None:
+            self._narrative.tell_step(self._event_queue.now_ns, computer.name, event, step)
         published = [effect.event for effect in step.effects if isinstance(effect, Publish)]
         for each in published:
             if isinstance(each, StateChange):
@@ -157,15 +161,15 @@ class Checks:
 
     def changed(self, computer: Computer, key: HostKey) -> None:
         """See that a kernel took or lost addresses, or that a machine came or went."""
-        where, now_ns = (computer.name, key), self._agenda.now_ns
+        where, now_ns = (computer.name, key), self._event_queue.now_ns
         owns = computer.answers(key)
         if owns and where not in self._owned_since:
             self._owned_since[where] = now_ns
         elif not owns and where in self._owned_since:
             since_ns = self._owned_since.pop(where)
             self._ownerships.append(Ownership(key=key, node=computer.name, from_ns=since_ns, until_ns=now_ns))
-        if self._telling is not None:
-            self._telling.tell_owner(now_ns, computer.name, key, owns=owns)
+        if self._narrative is not None:
+            self._narrative.tell_owner(now_ns, computer.name, key, owns=owns)
         self._weigh(key)
         self._look_at_switch(key)
         self._look_at_owner(computer, key)
@@ -176,8 +180,10 @@ class Checks:
         if payload[_ADVSKEW_OCTET] == payload[_ADVBASE_OCTET] == BOW_OUT:
             if computer.kernel.holds(HostKey(outgoing.link, payload[_VHID_OCTET])):
                 self._violate(Promise.DROPPED_FIRST, computer.name, "bows out with the addresses still there")
-            if by_guardian and self._telling is not None:
-                self._telling.write(self._agenda.now_ns, computer.name, "its guardian drops the addresses and bows out")
+            if by_guardian and self._narrative is not None:
+                self._narrative.write(
+                    self._event_queue.now_ns, computer.name, "its guardian drops the addresses and bows out"
+                )
 
     def forwarded(self, outgoing: Outgoing) -> None:
         """See what the switch has learned from an advertisement."""
@@ -202,7 +208,7 @@ class Checks:
         before = self._last.get(where)
         if event.reason is Reason.ADDED:
             before = None
-        self._changes.append(Change(at_ns=self._agenda.now_ns, node=computer.name, event=event))
+        self._changes.append(Change(at_ns=self._event_queue.now_ns, node=computer.name, event=event))
         if before is not None and (before.new is not event.old or event.epoch < before.epoch):
             told = f"tells {event.old} -> {event.new} after {before.old} -> {before.new}"
             self._violate(Promise.TOLD, computer.name, told)
@@ -225,17 +231,17 @@ class Checks:
                 self._violate(Promise.TOLD, computer.name, f"is {host.state}, and has told {last.new} last")
 
     def _judge_takeover(self, computer: Computer, event: StateChange) -> None:
-        """Look whether somebody reigned, when all was quiet for long enough for everybody to know."""
-        now_ns, key = self._agenda.now_ns, event.key
-        patience_ns = max(map(bounds.master_down_ns, bounds.hosts_of(self._story, key)))
-        if now_ns - self._quiet_since_ns < patience_ns + bounds.aftermath_ns(self._story):
+        """Look whether somebody was MASTER, when all was quiet for long enough for everybody to know."""
+        now_ns, key = self._event_queue.now_ns, event.key
+        timeout_ns = max(map(bounds.master_down_ns, bounds.hosts_of(self._plan, key)))
+        if now_ns - self._quiet_since_ns < timeout_ns + bounds.aftermath_ns(self._plan):
             return
         for other in self._computers:
             since_ns = self._owned_since.get((other, key), now_ns)
-            if other != computer.name and now_ns - since_ns > patience_ns and self._reigns(other, key):
+            if other != computer.name and now_ns - since_ns > timeout_ns and self._is_master(other, key):
                 self._violate(Promise.NO_FALSE_TAKEOVER, computer.name, f"takes over while {other} is MASTER")
 
-    def _reigns(self, name: str, key: HostKey) -> bool:
+    def _is_master(self, name: str, key: HostKey) -> bool:
         process, last = self._computers[name].process, self._last.get((name, key))
         return process is not None and not process.is_stopped and last is not None and last.new is State.MASTER
 
@@ -264,7 +270,7 @@ class Checks:
         return fabric.carries(a, b) and fabric.carries(b, a)
 
     def _note_conflict(self, conflict: tuple[HostKey, str, str]) -> None:
-        now_ns = self._conflicts[conflict] = self._agenda.now_ns
+        now_ns = self._conflicts[conflict] = self._event_queue.now_ns
         key, a, b = conflict
         if self._is_orderly and self._claim(a, key) != self._claim(b, key):
             self._violate(Promise.ORDERLY, b, f"owns the addresses of {key} while {a} does")
@@ -281,7 +287,7 @@ class Checks:
         return process.engine.host_snapshot(key).claim if process is not None else None
 
     def _note_ownerless(self, key: HostKey) -> None:
-        now_ns = self._ownerless_since[key] = self._agenda.now_ns
+        now_ns = self._ownerless_since[key] = self._event_queue.now_ns
         self._judge_later(
             self._takeover_ns[key],
             now_ns,
@@ -290,29 +296,29 @@ class Checks:
         )
 
     def _judge_later(
-        self, patience_ns: int, since_ns: int, is_still_so: Callable[[], bool], judge: Callable[[], None]
+        self, timeout_ns: int, since_ns: int, is_still_so: Callable[[], bool], judge: Callable[[], None]
     ) -> None:
         """Judge when something was so for long enough, and nothing was wrong meanwhile."""
 
         def look() -> None:
             if not is_still_so():
                 return
-            due_ns = max(since_ns, self._quiet_since_ns) + patience_ns
-            if due_ns <= self._agenda.now_ns:
+            due_ns = max(since_ns, self._quiet_since_ns) + timeout_ns
+            if due_ns <= self._event_queue.now_ns:
                 judge()
             else:
-                self._agenda.at(min(due_ns, self._agenda.now_ns + NS_PER_S), look)
+                self._event_queue.at(min(due_ns, self._event_queue.now_ns + NS_PER_S), look)
 
-        self._agenda.at(since_ns + patience_ns, look)
+        self._event_queue.at(since_ns + timeout_ns, look)
 
-    def _strike(self, incident: Incident) -> None:
+    def _inject(self, incident: Incident) -> None:
         if incident.fault in PLANNED:
             for key in self._keys:
-                self._reachability.strike(key)
+                self._reachability.injected(key)
 
     def _look_at_switch(self, key: HostKey) -> None:
         is_healed = all(each.fault is not Fault.PARTITION for each in self._active)
-        self._reachability.look(key, self._agenda.now_ns, is_healed=is_healed)
+        self._reachability.look(key, self._event_queue.now_ns, is_healed=is_healed)
 
     def _owner_mac(self, computer: Computer, key: HostKey) -> MacAddress | None:
         """Return at which MAC address a machine has the addresses of a host; None for that of its link."""
@@ -323,8 +329,8 @@ class Checks:
 
     def _look_at_owner(self, computer: Computer, key: HostKey) -> None:
         """Plan to look again when a kernel has addresses that its process should not have."""
-        where, since = (computer.name, key), (self._agenda.now_ns, computer.process)
-        if not computer.kernel.holds(key) or self._reigns(computer.name, key):
+        where, since = (computer.name, key), (self._event_queue.now_ns, computer.process)
+        if not computer.kernel.holds(key) or self._is_master(computer.name, key):
             self._strange_since.pop(where, None)
         elif where not in self._strange_since or self._strange_since[where][1] is not computer.process:
             self._strange_since[where] = since
@@ -334,31 +340,31 @@ class Checks:
         def look() -> None:
             if self._strange_since.get(where) is not since:
                 return
-            now_ns, troubled_until_ns = self._agenda.now_ns, self._troubled_until_ns.get(where[0], 0)
+            now_ns, troubled_until_ns = self._event_queue.now_ns, self._troubled_until_ns.get(where[0], 0)
             if now_ns >= troubled_until_ns + allowed_ns:
                 self._violate(Promise.OWNER_IS_MASTER, where[0], f"still has the addresses of {where[1]}")
             else:
-                self._agenda.at(min(troubled_until_ns + allowed_ns, now_ns + NS_PER_S), look)
+                self._event_queue.at(min(troubled_until_ns + allowed_ns, now_ns + NS_PER_S), look)
 
-        self._agenda.at(since[0] + allowed_ns, look)
+        self._event_queue.at(since[0] + allowed_ns, look)
 
     def _allowed_ns(self, computer: Computer, key: HostKey) -> int:
-        """Return how long the addresses may outlive the reign, or the process."""
+        """Return how long the addresses may outlive the mastership, or the process."""
         host = next(each for each in computer.member.hosts if each.key == key)
-        precaution = precaution_of(host)
+        lease_timings = lease_timings_of(host)
         process = computer.process
         if process is None:
-            lifetime_s = precaution.lifetime_s
+            lifetime_s = lease_timings.lifetime_s
             return _NEVER_NS // 4 if lifetime_s is None else lifetime_s * NS_PER_S + NS_PER_S // 2
-        return precaution.patience_ns + bounds.DROP_NS if process.is_stopped else bounds.DROP_NS
+        return lease_timings.timeout_ns + bounds.DROP_NS if process.is_stopped else bounds.DROP_NS
 
     # The end
 
     def _judge_end(self, key: HostKey) -> None:
-        now_ns = self._agenda.now_ns
+        now_ns = self._event_queue.now_ns
         if now_ns - self._quiet_since_ns < self._takeover_ns[key] + self._settling_ns[key]:
             return
-        hosts = bounds.hosts_of(self._story, key)
+        hosts = bounds.hosts_of(self._plan, key)
         demoted = False
         for name, computer in self._computers.items():
             if computer.process is None:
@@ -367,13 +373,13 @@ class Checks:
                 if host.config.key == key:
                     demoted = demoted or bool(host.demotion)
                     self._judge_demotion(name, host.state, host.demotion)
-        eagerness = min((host.advbase, host.advskew) for host in hosts)
+        preference = min((host.advbase, host.advskew) for host in hosts)
         reigning = self.master(key)
         wanted = [
             member.name
-            for member in self._story.members
+            for member in self._plan.members
             for host in member.hosts
-            if host.key == key and (host.advbase, host.advskew) == eagerness
+            if host.key == key and (host.advbase, host.advskew) == preference
         ]
         if all(host.preempt for host in hosts) and not demoted and reigning is not None and reigning not in wanted:
             self._violate(Promise.RIGHT_MASTER, reigning, f"is MASTER of {key} instead of {' or '.join(wanted)}")
@@ -382,7 +388,7 @@ class Checks:
         for cause, amount in causes:
             if cause.startswith(_SENDING) and self._is_no_master(name, cause.removeprefix(_SENDING)):
                 continue
-            is_fresh = cause == CONTESTED and self._agenda.now_ns < self._quiet_since_ns + _FORGIVEN_NS
+            is_fresh = cause == EXTERNALLY_CHANGED and self._event_queue.now_ns < self._quiet_since_ns + _FORGIVEN_NS
             if not is_fresh and (state is State.MASTER or cause != _HOLDING):
                 self._violate(Promise.NO_STRANDED_DEMOTION, name, f"is still demoted by {amount}: {cause}")
 
@@ -393,17 +399,17 @@ class Checks:
         )
 
     def _violate(self, promise: Promise, node: str, words: str) -> None:
-        self._violations.append(Violation(promise=promise, at_ns=self._agenda.now_ns, node=node, words=words))
-        if self._telling is not None:
-            self._telling.write(self._agenda.now_ns, node or "-", f"BROKEN: {promise.value}: {words}")
+        self._violations.append(Violation(promise=promise, at_ns=self._event_queue.now_ns, node=node, words=words))
+        if self._narrative is not None:
+            self._narrative.write(self._event_queue.now_ns, node or "-", f"BROKEN: {promise.value}: {words}")
 
 
-def _is_orderly(story: Story) -> bool:
+def _is_orderly(plan: FaultPlan) -> bool:
     """Say whether two owners can be ruled out: nobody but people and processes, all wait for each other, and differ."""
-    hosts = [host for member in story.members for host in member.hosts]
+    hosts = [host for member in plan.members for host in member.hosts]
     claims = {(host.key, host.advbase, host.advskew) for host in hosts}
     return (
-        all(each.fault in PEOPLE_AND_PROCESSES for each in story.incidents)
+        all(each.fault in PEOPLE_AND_PROCESSES for each in plan.incidents)
         and all(host.dialect.farewell is Farewell.DROPPED and host.dialect.bow_out for host in hosts)
         and len(claims) == len(hosts)
     )

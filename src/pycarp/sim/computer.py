@@ -13,10 +13,10 @@ from pycarp.core import Engine, HoldAddresses, Input
 from pycarp.core.inputs import AddressesDisturbed, HostAdded, LinkChanged
 from pycarp.core.slots import SLOT_NS
 from pycarp.sim import process
-from pycarp.sim.agenda import CHANGE, Agenda
+from pycarp.sim.event_queue import CHANGE, EventQueue
+from pycarp.sim.faults.fault_plan import Member
 from pycarp.sim.kernel import Kernel
 from pycarp.sim.process import Process, Troubles
-from pycarp.sim.story import Member
 from pycarp.vocabulary import Datagram, HostKey, LinkFacts, Outgoing
 
 _NOTICED_WITHIN_NS = 1_000_000
@@ -34,21 +34,21 @@ class Watcher(process.Watcher, Protocol):
 
 
 @dataclass(slots=True)
-class _Will:
+class _ArmedGuardian:
     """What the guardian does for a host, and until when it need not."""
 
-    patience_ns: int
+    timeout_ns: int
     bow_out: tuple[Outgoing, ...]
     due_at_ns: int
 
 
 class Computer:
-    """One machine of a story; ``transmit`` puts on the wire what it sends."""
+    """One machine of a plan; ``transmit`` puts on the wire what it sends."""
 
     def __init__(
         self,
         member: Member,
-        agenda: Agenda,
+        event_queue: EventQueue,
         *,
         transmit: Callable[["Computer", Outgoing], None],
         watcher: Watcher,
@@ -62,11 +62,11 @@ class Computer:
         self.links_down: set[str] = set()
         self.sends_fail = False
         self.troubles = Troubles()
-        self._agenda = agenda
+        self._event_queue = event_queue
         self._transmit = transmit
         self._watcher = watcher
         self._chance = chance
-        self._guardian: dict[HostKey, _Will] = {}
+        self._guardian: dict[HostKey, _ArmedGuardian] = {}
         self._behind_ns = 0
         self._paused_at_ns = 0
         self._overslept: list[tuple[int, int, Callable[[], None]]] = []
@@ -75,7 +75,7 @@ class Computer:
     @property
     def now_ns(self) -> int:
         """The time of its own clock, which stands still while the machine does."""
-        return self._agenda.now_ns - self._behind_ns
+        return self._event_queue.now_ns - self._behind_ns
 
     def answers(self, key: HostKey) -> bool:
         """Say whether whoever asks for the addresses of a host gets an answer from here."""
@@ -136,7 +136,7 @@ class Computer:
         """Let the whole machine stand still."""
         if not self.is_paused:
             self.is_paused = True
-            self._paused_at_ns = self._agenda.now_ns
+            self._paused_at_ns = self._event_queue.now_ns
             self._tell_watcher()
 
     def resume(self) -> None:
@@ -144,11 +144,11 @@ class Computer:
         if not self.is_paused:
             return
         self.is_paused = False
-        paused_ns = self._agenda.now_ns - self._paused_at_ns
+        paused_ns = self._event_queue.now_ns - self._paused_at_ns
         self._behind_ns += paused_ns
         overslept, self._overslept = self._overslept, []
         for remaining_ns, rank, action in overslept:
-            self._agenda.at(self._agenda.now_ns + remaining_ns, action, rank=rank)
+            self._event_queue.at(self._event_queue.now_ns + remaining_ns, action, rank=rank)
         self._tell_watcher()
         if self.process is not None and not self.process.is_stopped:
             self.process.go_on()
@@ -186,38 +186,38 @@ class Computer:
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
         """Let the guardian look after a host, as long as it hears nothing else."""
-        assert effect.precaution is not None
-        key, patience_ns = effect.key, effect.precaution.patience_ns
+        assert effect.lease_timings is not None
+        key, timeout_ns = effect.key, effect.lease_timings.timeout_ns
         is_new = key not in self._guardian
-        self._guardian[key] = _Will(patience_ns, effect.precaution.bow_out, self.now_ns + patience_ns)
+        self._guardian[key] = _ArmedGuardian(timeout_ns, effect.lease_timings.bow_out, self.now_ns + timeout_ns)
         if is_new:
-            self.plan(patience_ns, lambda: self._look_for_life(key), of_process=False)
+            self.plan(timeout_ns, lambda: self._look_for_life(key), of_process=False)
 
     def renew_guardian(self, key: HostKey) -> None:
         """Let the guardian know that a host is well."""
         if key in self._guardian:
-            will = self._guardian[key]
-            will.due_at_ns = self.now_ns + will.patience_ns
+            clean_up_plan = self._guardian[key]
+            clean_up_plan.due_at_ns = self.now_ns + clean_up_plan.timeout_ns
 
     def disarm_guardian(self, key: HostKey) -> None:
         """Let the guardian forget a host."""
         self._guardian.pop(key, None)
 
     def _look_for_life(self, key: HostKey) -> None:
-        will = self._guardian.get(key)
-        if will is None:
+        clean_up_plan = self._guardian.get(key)
+        if clean_up_plan is None:
             return
-        if will.due_at_ns > self.now_ns:
-            self.plan(will.due_at_ns - self.now_ns, lambda: self._look_for_life(key), of_process=False)
+        if clean_up_plan.due_at_ns > self.now_ns:
+            self.plan(clean_up_plan.due_at_ns - self.now_ns, lambda: self._look_for_life(key), of_process=False)
             return
         del self._guardian[key]
-        self._carry_out({key: will})
+        self._carry_out({key: clean_up_plan})
 
-    def _carry_out(self, wills: dict[HostKey, _Will]) -> None:
+    def _carry_out(self, wills: dict[HostKey, _ArmedGuardian]) -> None:
         for key in wills:
             self.kernel.drop(key, by_itself=True)
-        for will in wills.values():
-            for outgoing in will.bow_out:
+        for clean_up_plan in wills.values():
+            for outgoing in clean_up_plan.bow_out:
                 self.put_on_wire(outgoing, by_guardian=True)
 
     def _new_kernel(self) -> Kernel:
@@ -239,20 +239,20 @@ class Computer:
 
     def plan(self, span_ns: int, action: Callable[[], None], *, of_process: bool = True, rank: int = CHANGE) -> None:
         """Plan an action of this life of the machine, and if so of the process: void when that is over."""
-        process, kernel, planned_at_ns = self.process, self.kernel, self._agenda.now_ns
+        process, kernel, planned_at_ns = self.process, self.kernel, self._event_queue.now_ns
 
         def act() -> None:
             if self.kernel is not kernel or (of_process and self.process is not process):
                 return
             if self.is_paused:
-                remaining_ns = self._agenda.now_ns - max(planned_at_ns, self._paused_at_ns)
+                remaining_ns = self._event_queue.now_ns - max(planned_at_ns, self._paused_at_ns)
                 self._overslept.append((remaining_ns, rank, act))
             elif of_process and process is not None and process.is_stopped:
                 process.postponed.append(act)
             else:
                 action()
 
-        self._agenda.at(self._agenda.now_ns + span_ns, act, rank=rank)
+        self._event_queue.at(self._event_queue.now_ns + span_ns, act, rank=rank)
 
     def _tell_watcher(self) -> None:
         for host in self.member.hosts:

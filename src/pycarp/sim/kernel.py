@@ -7,7 +7,7 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 Later = Callable[[int, Callable[[], None]], None]
 
 _ROUNDS_NS = NS_PER_S // 4
-"""How much later than told a lifetime may end. Source: ``core/precaution.py``."""
+"""How much later than told a lifetime may end. Source: ``core/lease_timings.py``."""
 
 
 class Kernel:
@@ -39,7 +39,7 @@ class Kernel:
         if is_new:
             self._changed(key, False)
 
-    def prolong(self, key: HostKey, lifetime_s: int) -> None:
+    def renew(self, key: HostKey, lifetime_s: int) -> None:
         """Let addresses that are here stay for so long from now."""
         if key in self._turns:
             self.hold(key, lifetime_s)

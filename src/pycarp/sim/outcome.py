@@ -1,10 +1,10 @@
-"""What came of a story."""
+"""What came of a plan."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pycarp.core.events import StateChange
-from pycarp.sim.story import Story
+from pycarp.sim.faults.fault_plan import FaultPlan
 from pycarp.vocabulary import HostKey
 
 
@@ -19,7 +19,7 @@ class Promise(StrEnum):
     ORDERLY = "never two owners while only people act and processes die or stop"
     REACHABLE = "after planned events and healed splits clients' frames go to the wrong port for one wire delay at most"
     NO_FALSE_TAKEOVER = "nobody takes over from a MASTER that lives and is heard"
-    RIGHT_MASTER = "where all preempt, the most eager host is MASTER in the end"
+    RIGHT_MASTER = "where all preempt, the preferred host is MASTER in the end"
     NO_STRANDED_DEMOTION = "no demotion outlives its cause"
     TOLD = "every transition is told, and follows from the one before"
     ALIVE = "an engine never raises, and never wants to be called again at once"
@@ -37,7 +37,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A transition of a node's virtual host, at the story's time."""
+    """A transition of a node's virtual host, at the plan's time."""
 
     at_ns: int
     node: str
@@ -56,9 +56,9 @@ class Ownership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a story. ``steps`` is how many inputs engines have handled; ``lines`` are for people."""
+    """What came of a plan. ``steps`` is how many inputs engines have handled; ``lines`` are for people."""
 
-    story: Story
+    plan: FaultPlan
     changes: tuple[Change, ...]
     ownerships: tuple[Ownership, ...]
     violations: tuple[Violation, ...]

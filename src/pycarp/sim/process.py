@@ -9,12 +9,12 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pycarp.core import Announce, DropAddresses, Engine, HoldAddresses, Input, ProlongAddresses, Step
+from pycarp.core import Announce, DropAddresses, Engine, HoldAddresses, Input, RenewAddresses, Step
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
 from pycarp.core.inputs import ActuationReported
 from pycarp.runtime import Attempt, Runtime
-from pycarp.sim.agenda import EXPIRY
+from pycarp.sim.event_queue import EXPIRY
 from pycarp.vocabulary import NS_PER_S, Datagram, HostKey, Outgoing
 
 if TYPE_CHECKING:
@@ -220,12 +220,12 @@ class Process:
         if isinstance(effect, DropAddresses):
             kernel.drop(effect.key)
         elif isinstance(effect, HoldAddresses):
-            kernel.hold(effect.key, effect.precaution.lifetime_s if effect.precaution else None)
+            kernel.hold(effect.key, effect.lease_timings.lifetime_s if effect.lease_timings else None)
 
-    def renew(self, effect: ProlongAddresses) -> None:
+    def renew(self, effect: RenewAddresses) -> None:
         """Let the kernel keep the addresses."""
         if effect.lifetime_s is not None:
-            self._computer.kernel.prolong(effect.key, effect.lifetime_s)
+            self._computer.kernel.renew(effect.key, effect.lifetime_s)
 
     # Guardian
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.base import AddressMac, Farewell
 from pycarp.sim.fabric import Fabric
-from pycarp.sim.story import Fault, Story
+from pycarp.sim.faults.fault_plan import Fault, FaultPlan
 from pycarp.vocabulary import HostKey, MacAddress
 from pycarp.wire import ethernet
 
@@ -34,15 +34,15 @@ class _Misled:
 
 
 class Reachability:
-    """Watches the virtual hosts of a story; call ``look`` whenever anything may have changed.
+    """Watches the virtual hosts of a plan; call ``look`` whenever anything may have changed.
 
     ``answers`` and ``is_master`` say of a node what others see; ``violate`` is told the node at the wrong port, and in
-    words how long it was one. Stories with other faults than these, or with equal claims, are not judged.
+    words how long it was one. Plans with other faults than these, or with equal claims, are not judged.
     """
 
     def __init__(
         self,
-        story: Story,
+        plan: FaultPlan,
         *,
         fabric_of: Callable[[str], Fabric],
         answers: Callable[[str, HostKey], bool],
@@ -53,17 +53,17 @@ class Reachability:
         self._answers = answers
         self._is_master = is_master
         self._violate = violate
-        self._nodes = tuple(member.name for member in story.members)
-        self._bound_ns = story.delay_ns
-        self._keys = frozenset(_judged(story))
+        self._nodes = tuple(member.name for member in plan.members)
+        self._bound_ns = plan.delay_ns
+        self._keys = frozenset(_judged(plan))
         self._promising = {
-            (member.name, host.key) for member in story.members for host in member.hosts if _promises(host)
+            (member.name, host.key) for member in plan.members for host in member.hosts if _promises(host)
         }
         self._misled: dict[HostKey, _Misled] = {}
         self._split: set[HostKey] = set()
         self._struck: set[HostKey] = set()
 
-    def strike(self, key: HostKey) -> None:
+    def injected(self, key: HostKey) -> None:
         """See an administrator act.
 
         If two machines answer at that moment, a split has healed and one of them is about to hear the other. Where the
@@ -123,11 +123,11 @@ def shared_mac(key: HostKey) -> MacAddress:
     return ethernet.virtual_mac(key.vhid)
 
 
-def _judged(story: Story) -> Iterable[HostKey]:
+def _judged(plan: FaultPlan) -> Iterable[HostKey]:
     """Return the virtual hosts of which it is judged: all answer at the virtual MAC address, and speak to the group."""
-    if not all(each.fault in PLANNED | _HEALS for each in story.incidents):
+    if not all(each.fault in PLANNED | _HEALS for each in plan.incidents):
         return ()
-    hosts = [host for member in story.members for host in member.hosts]
+    hosts = [host for member in plan.members for host in member.hosts]
     if len({(host.key, host.advbase, host.advskew) for host in hosts}) < len(hosts):
         return ()
     return {host.key for host in hosts} - {host.key for host in hosts if not _moves_virtual_mac(host)}

@@ -1,4 +1,4 @@
-"""Simulates a story: the computers, the segments between them, the incidents, and those who watch."""
+"""Simulates a plan: the computers, the segments between them, the incidents, and those who watch."""
 
 from collections import deque
 from dataclasses import replace
@@ -9,14 +9,14 @@ from pycarp.core import Input
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, StateForced
 from pycarp.core.state import State
-from pycarp.sim.agenda import DELIVERY, Agenda
 from pycarp.sim.checking import Checks
 from pycarp.sim.computer import Computer
+from pycarp.sim.event_queue import DELIVERY, EventQueue
 from pycarp.sim.fabric import Fabric, Weather
+from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident
+from pycarp.sim.narrative_log import NarrativeLog
 from pycarp.sim.outcome import Outcome
 from pycarp.sim.process import Troubles
-from pycarp.sim.story import THE_MASTER, Fault, Incident, Story
-from pycarp.sim.telling import Telling
 from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing
 
 _REMEMBERED = 128
@@ -26,42 +26,42 @@ _CAUSE = "simulated"
 _DEATHS = frozenset({Fault.CRASH, Fault.CRASH_ALL, Fault.POWER})
 
 
-def simulate(story: Story, *, tells: bool = False) -> Outcome:
-    """Return what comes of a story; with ``tells`` also in lines that people can read."""
-    return _Simulation(story, Telling(story) if tells else None).run()
+def simulate(plan: FaultPlan, *, tells: bool = False) -> Outcome:
+    """Return what comes of a plan; with ``tells`` also in lines that people can read."""
+    return _Simulation(plan, NarrativeLog(plan) if tells else None).run()
 
 
 class _Simulation:
-    """One story under way."""
+    """One plan under way."""
 
-    def __init__(self, story: Story, telling: Telling | None) -> None:
-        self._story = story
-        self._telling = telling
-        self._agenda = Agenda()
-        self._chance = Random(story.seed)
+    def __init__(self, plan: FaultPlan, narrative: NarrativeLog | None) -> None:
+        self._plan = plan
+        self._narrative = narrative
+        self._event_queue = EventQueue()
+        self._chance = Random(plan.seed)
         self._fabrics: dict[str, Fabric] = {}
         self._active: list[Incident] = []
         self._seen: deque[Datagram] = deque(maxlen=_REMEMBERED)
-        self._checks = Checks(story, self._agenda, self._fabric, telling)
+        self._checks = Checks(plan, self._event_queue, self._fabric, narrative)
         self._computers = {
             member.name: Computer(
                 member,
-                self._agenda,
+                self._event_queue,
                 transmit=self._transmit,
                 watcher=self._checks,
                 chance=Random(self._chance.getrandbits(64)),
             )
-            for member in story.members
+            for member in plan.members
         }
 
     def run(self) -> Outcome:
         """Let everything happen."""
         self._checks.begin(tuple(self._computers.values()))
         for number, computer in enumerate(self._computers.values()):
-            self._agenda.at(number * self._story.apart_ns, partial(self._start, computer))
-        for incident in self._story.incidents:
-            self._agenda.at(incident.at_ns, partial(self._begin, incident))
-        self._agenda.run(until_ns=self._story.until_ns)
+            self._event_queue.at(number * self._plan.apart_ns, partial(self._start, computer))
+        for incident in self._plan.incidents:
+            self._event_queue.at(incident.at_ns, partial(self._begin, incident))
+        self._event_queue.run(until_ns=self._plan.until_ns)
         return self._checks.outcome()
 
     def _start(self, computer: Computer) -> None:
@@ -71,37 +71,37 @@ class _Simulation:
 
     def _fabric(self, link: str) -> Fabric:
         if link not in self._fabrics:
-            chance = Random(f"{self._story.seed} {link}")
-            self._fabrics[link] = Fabric(delay_ns=self._story.delay_ns, chance=chance)
+            chance = Random(f"{self._plan.seed} {link}")
+            self._fabrics[link] = Fabric(delay_ns=self._plan.delay_ns, chance=chance)
         return self._fabrics[link]
 
     # Packets
 
     def _transmit(self, sender: Computer, outgoing: Outgoing) -> None:
-        for delivery in self._fabric(outgoing.link).deliveries(sender.name, outgoing, self._agenda.now_ns):
+        for delivery in self._fabric(outgoing.link).deliveries(sender.name, outgoing, self._event_queue.now_ns):
             self._seen.append(delivery.datagram)
             self._deliver(self._computers[delivery.port], delivery.datagram, delivery.at_ns)
         self._checks.forwarded(outgoing)
 
     def _deliver(self, computer: Computer, datagram: Datagram, at_ns: int) -> None:
-        self._agenda.at(at_ns, partial(computer.hear, datagram), rank=DELIVERY)
+        self._event_queue.at(at_ns, partial(computer.hear, datagram), rank=DELIVERY)
 
     # Incidents
 
     def _begin(self, incident: Incident) -> None:
         incident = self._with_master(incident)
-        if self._telling is not None:
-            self._telling.tell_incident(self._agenda.now_ns, incident, begins=True)
+        if self._narrative is not None:
+            self._narrative.tell_incident(self._event_queue.now_ns, incident, begins=True)
         self._active.append(incident)
         self._checks.begins(incident)
         self._set_surroundings()
         self._do(incident)
         self._checks.surroundings_changed()
-        self._agenda.at(incident.until_ns, partial(self._end, incident))
+        self._event_queue.at(incident.until_ns, partial(self._end, incident))
 
     def _end(self, incident: Incident) -> None:
-        if self._telling is not None and incident.span_ns:
-            self._telling.tell_incident(self._agenda.now_ns, incident, begins=False)
+        if self._narrative is not None and incident.span_ns:
+            self._narrative.tell_incident(self._event_queue.now_ns, incident, begins=False)
         self._active.remove(incident)
         self._checks.ends(incident)
         self._set_surroundings()
@@ -111,7 +111,7 @@ class _Simulation:
     def _with_master(self, incident: Incident) -> Incident:
         if THE_MASTER not in (incident.node, incident.other):
             return incident
-        first = self._story.members[0]
+        first = self._plan.members[0]
         master = self._checks.master(first.hosts[0].key) or first.name
         node = master if incident.node == THE_MASTER else incident.node
         return replace(incident, node=node, other=master if incident.other == THE_MASTER else incident.other)
@@ -187,10 +187,10 @@ class _Simulation:
             datagram = self._chance.choice(self._seen)
             if incident.fault is Fault.FORGERY:
                 datagram = self._forged(datagram)
-            self._deliver(computer, datagram, self._agenda.now_ns)
-        next_ns = self._agenda.now_ns + round(NS_PER_S / max(incident.amount, 0.1))
+            self._deliver(computer, datagram, self._event_queue.now_ns)
+        next_ns = self._event_queue.now_ns + round(NS_PER_S / max(incident.amount, 0.1))
         if next_ns < incident.until_ns:
-            self._agenda.at(next_ns, partial(self._pester, computer, incident))
+            self._event_queue.at(next_ns, partial(self._pester, computer, incident))
 
     def _forged(self, datagram: Datagram) -> Datagram:
         octets = bytearray(datagram.payload)

@@ -1,10 +1,10 @@
 """Floor 8: help for other people's tests."""
 
 from pycarp.testing.actuator import SimulatedActuator
-from pycarp.testing.chronicle import Ownership
 from pycarp.testing.cluster import Cluster
 from pycarp.testing.clusters import Clusters
-from pycarp.testing.conformance import CHECKS, Station, check_transport
+from pycarp.testing.conformance import CHECKS, Endpoint, check_transport
+from pycarp.testing.history import Ownership
 from pycarp.testing.member import Member
 from pycarp.testing.virtual_time import Deadlock, Overtime, VirtualTimeLoop, run
 
@@ -13,11 +13,11 @@ __all__ = [
     "Cluster",
     "Clusters",
     "Deadlock",
+    "Endpoint",
     "Member",
     "Overtime",
     "Ownership",
     "SimulatedActuator",
-    "Station",
     "VirtualTimeLoop",
     "check_transport",
     "run",

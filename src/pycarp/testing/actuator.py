@@ -9,7 +9,7 @@ from pycarp.actuators.base import Actuator
 from pycarp.core.inputs import Action, AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
-from pycarp.testing.chronicle import Chronicle
+from pycarp.testing.history import History
 from pycarp.testing.process import outside
 from pycarp.vocabulary import HostKey, Interface
 
@@ -28,12 +28,12 @@ class _Faults:
 class SimulatedActuator(Actuator):
     """The addresses of a simulated machine; actions are ``hold``, ``drop`` and ``announce``.
 
-    As in a kernel, addresses that are not prolonged go away by themselves, whatever became of the process.
+    As in a kernel, addresses that are not renewed go away by themselves, whatever became of the process.
     """
 
-    def __init__(self, member: str, chronicle: Chronicle, faults: _Faults | None = None) -> None:
+    def __init__(self, member: str, history: History, faults: _Faults | None = None) -> None:
         self._member = member
-        self._chronicle = chronicle
+        self._history = history
         self._faults = faults or _Faults()
         self._held: dict[Interface, HostKey] = {}
         self._expiries: dict[Interface, asyncio.TimerHandle] = {}
@@ -85,7 +85,7 @@ class SimulatedActuator(Actuator):
 
         It has the addresses that nobody has dropped.
         """
-        made = SimulatedActuator(self._member, self._chronicle, self._faults)
+        made = SimulatedActuator(self._member, self._history, self._faults)
         made._held, made._expiries = self._held, self._expiries
         return made
 
@@ -99,12 +99,12 @@ class SimulatedActuator(Actuator):
         for address in self._granted(Action.HOLD, addresses):
             if address not in self._held:
                 self._held[address] = key
-                self._chronicle.take(self._member, address)
+                self._history.take(self._member, address)
         self._refuse(Action.HOLD)
         if lifetime_s is not None:
-            self.prolong(key, addresses, lifetime_s)
+            self.renew(key, addresses, lifetime_s)
 
-    def prolong(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+    def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
         """Begin the lifetimes anew."""
         for address in self._held.keys() & set(addresses):
             self._stop_expiry(address)
@@ -134,7 +134,7 @@ class SimulatedActuator(Actuator):
         if not self._has_power:
             return
         if action in self._faults.hanging:
-            self._chronicle.write(self._member, f"{action} hangs")
+            self._history.write(self._member, f"{action} hangs")
             await self._faults.repaired.wait()
         if takes_s := self._faults.takes_s.get(action):
             await asyncio.sleep(takes_s)
@@ -145,17 +145,17 @@ class SimulatedActuator(Actuator):
 
     def _refuse(self, action: Action) -> None:
         if self._has_power and action in self._faults.refused:
-            self._chronicle.write(self._member, f"{action} fails")
+            self._history.write(self._member, f"{action} fails")
             raise ActuatorError(f"{action} fails because the test wants it to")
 
     def _expire(self, key: HostKey, address: Interface) -> None:
-        self._remove(address, "was not prolonged and loses")
-        self._news.put_nowait(AddressesDisturbed(key, f"{address} was not prolonged and went away"))
+        self._remove(address, "was not renewed and loses")
+        self._news.put_nowait(AddressesDisturbed(key, f"{address} was not renewed and went away"))
 
     def _remove(self, address: Interface, why: str) -> None:
         self._stop_expiry(address)
         del self._held[address]
-        self._chronicle.lose(self._member, address, why)
+        self._history.lose(self._member, address, why)
 
     def _stop_expiry(self, address: Interface) -> None:
         expiry = self._expiries.pop(address, None)

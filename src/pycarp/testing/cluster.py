@@ -23,8 +23,8 @@ from pycarp.dialects.base import Dialect
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError, UsageError
 from pycarp.sim.fabric import Fabric
-from pycarp.testing.chronicle import CLUSTER, Chronicle, Ownership
-from pycarp.testing.layout import Machine, machines_of, plans_of
+from pycarp.testing.cluster_spec import Machine, machines_of, plans_of
+from pycarp.testing.history import CLUSTER, History, Ownership
 from pycarp.testing.member import Member, Program
 from pycarp.testing.port import Chance
 from pycarp.testing.virtual_time import VirtualTimeLoop
@@ -99,18 +99,18 @@ class Cluster:
         self._bus = MemoryBus(Fabric(chance=self._dice))
         self._delay_ns = self._bus.fabric.delay_ns
         self._chance = Chance()
-        self._chronicle = Chronicle(lambda: 0.0)
+        self._history = History(lambda: 0.0)
         self._members: tuple[Member, ...] = ()
 
     async def __aenter__(self) -> Self:
         loop = _virtual_loop()
-        self._chronicle = Chronicle(lambda: loop.now_s)
+        self._history = History(lambda: loop.now_s)
         self._members = tuple(
             Member(
                 plan,
                 index,
                 bus=self._bus,
-                chronicle=self._chronicle,
+                history=self._history,
                 chance=self._chance,
                 settings=self._settings,
                 program=self._program,
@@ -194,10 +194,10 @@ class Cluster:
         Raises AssertionError when that does not come.
         """
         __tracebackhide__ = True
-        quiet_s = max(_patience_s(plan.hosts) for plan in self._plans)
+        quiet_s = max(_quiet_s(plan.hosts) for plan in self._plans)
         deadline_s = self.now_s + quiet_s * SETTLING_ROUNDS
         began_s = self.now_s
-        while (rest_s := max(began_s, self._chronicle.changed_at_s) + quiet_s - self.now_s) > 0:
+        while (rest_s := max(began_s, self._history.changed_at_s) + quiet_s - self.now_s) > 0:
             if self.now_s > deadline_s:
                 text = f"the cluster does not settle within {quiet_s * SETTLING_ROUNDS:g} virtual seconds"
                 raise AssertionError(self._complaint(text))
@@ -298,13 +298,13 @@ class Cluster:
         """
         member = self._do_to(who, "killed, and its guardian acts" if guardian else "killed")
         if guardian:
-            member.execute_will()
+            member.act_as_guardian()
         member.die()
 
     def stop(self, who: Who) -> None:
         """Let the process of a member stand still, as with SIGSTOP: its node and its program.
 
-        Its kernel goes on, and removes the addresses that are not prolonged. What the test itself asks of the member's
+        Its kernel goes on, and removes the addresses that are not renewed. What the test itself asks of the member's
         node happens all the same: ask nothing.
         """
         self._do_to(who, "stopped").stop()
@@ -359,7 +359,7 @@ class Cluster:
         ``openbsd`` and ``netbsd`` every BACKUP takes over after a bow-out, until it hears a better one.
         """
         __tracebackhide__ = True
-        conflicts = list(self._chronicle.conflicts(since_s=since_s, longer_than_s=longer_than_s))
+        conflicts = list(self._history.conflicts(since_s=since_s, longer_than_s=longer_than_s))
         if conflicts:
             raise AssertionError(self._complaint("; ".join(conflicts)))
 
@@ -368,19 +368,19 @@ class Cluster:
     @property
     def history(self) -> tuple[Ownership, ...]:
         """Who held which address from when to when."""
-        return self._chronicle.ownerships
+        return self._history.ownerships
 
     @property
     def transcript(self) -> str:
         """Everything that was done and that changed, a line each, with its virtual time."""
-        return "\n".join(self._chronicle.lines)
+        return "\n".join(self._history.lines)
 
     def tail(self, lines: int = _TAIL_LINES) -> str:
         """Return the last lines of the transcript, and how everybody is."""
-        rest = max(0, len(self._chronicle.lines) - lines)
+        rest = max(0, len(self._history.lines) - lines)
         skipped = [f"... {rest} lines before"] if rest else []
         accounts = [f"{'now':>12} {each.account()}" for each in self._members]
-        return "\n".join([*skipped, *self._chronicle.lines[-lines:], *accounts])
+        return "\n".join([*skipped, *self._history.lines[-lines:], *accounts])
 
     def _do_to(self, who: Who, what: str) -> Member:
         member = self[who]
@@ -390,7 +390,7 @@ class Cluster:
         return member
 
     def _tell(self, what: str) -> None:
-        self._chronicle.write(CLUSTER, what)
+        self._history.write(CLUSTER, what)
 
     def _complaint(self, text: str) -> str:
         return "\n".join([f"{text}, at {self.now_s:.6f} s", *(f"  {each.account()}" for each in self._members)])
@@ -414,7 +414,7 @@ def _check_span(name: str, span_s: float) -> None:
         raise ConfigError(f"{name} {span_s:g} is below 0")
 
 
-def _patience_s(hosts: Iterable[HostConfig]) -> float:
+def _quiet_s(hosts: Iterable[HostConfig]) -> float:
     longest_ns = max(each.dialect.master_down_ns(each.advbase, _SKEW_MAX, each.dead_ratio) for each in hosts)
     return longest_ns / NS_PER_S + _MARGIN_S
 

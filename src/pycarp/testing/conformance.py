@@ -6,7 +6,7 @@ expected. ``check_transport`` runs all of them, each on a fresh pair::
     async def test_my_transport() -> None:
         await check_transport(pair_of_my_transports)
 
-where ``pair_of_my_transports()`` returns an async context manager of two ``Station`` objects. ``CHECKS`` is there for
+where ``pair_of_my_transports()`` returns an async context manager of two ``Endpoint`` objects. ``CHECKS`` is there for
 those who want one test a check.
 """
 
@@ -20,7 +20,7 @@ from pycarp.errors import TransportError
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, Family, Outgoing, family_of
 
-PATIENCE_S = 2.0
+TIMEOUT_S = 2.0
 """How long a check waits for a datagram that must arrive."""
 
 SETTLE_S = 0.1
@@ -38,7 +38,7 @@ _PAYLOAD_LENGTH = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Station:
+class Endpoint:
     """One end of the segment: a transport, the name of its link there, and an address that it may send from.
 
     The family of ``source`` is the one that is checked. ``has_real_links`` is False when the transport accepts links of
@@ -52,7 +52,7 @@ class Station:
     has_groups: bool = True
 
 
-Pair = tuple[Station, Station]
+Pair = tuple[Endpoint, Endpoint]
 PairFactory = Callable[[], AbstractAsyncContextManager[Pair]]
 Check = Callable[[Pair], Coroutine[None, None, None]]
 
@@ -71,19 +71,19 @@ async def check_transport(pairs: PairFactory) -> None:
 async def what_one_sends_the_other_receives_intact(pair: Pair) -> None:
     """Payload, source, destination, TTL, family and link, in both directions."""
     left, right = pair
-    left_ear, right_ear = await _open(pair)
-    for sender, receiver, ear in ((left, right, right_ear), (right, left, left_ear)):
+    left_socket, right_socket = await _open(pair)
+    for sender, receiver, bound in ((left, right, right_socket), (right, left, left_socket)):
         sender.transport.send(_advert(sender, receiver, 1))
-        await _expect_heard(ear, sender, receiver, _destination(receiver))
+        await _expect_heard(bound, sender, receiver, _destination(receiver))
 
 
 async def a_unicast_peer_receives_what_is_meant_for_it(pair: Pair) -> None:
     """To its own address, in both directions."""
     left, right = pair
-    left_ear, right_ear = await _open(pair)
-    for sender, receiver, ear in ((left, right, right_ear), (right, left, left_ear)):
+    left_socket, right_socket = await _open(pair)
+    for sender, receiver, bound in ((left, right, right_socket), (right, left, left_socket)):
         sender.transport.send(replace(_advert(sender, receiver, 1), destination=receiver.source))
-        await _expect_heard(ear, sender, receiver, receiver.source)
+        await _expect_heard(bound, sender, receiver, receiver.source)
 
 
 async def one_more_group_can_be_joined(pair: Pair) -> None:
@@ -91,12 +91,12 @@ async def one_more_group_can_be_joined(pair: Pair) -> None:
     sender, receiver = pair
     if not sender.has_groups:
         return
-    _, ear = await _open(pair)
+    _, bound = await _open(pair)
     group = _OTHER_GROUPS[family_of(sender.source)]
     for _ in range(2):
         await receiver.transport.join(receiver.link, group)
     sender.transport.send(replace(_advert(sender, receiver, 1), destination=group))
-    await _expect_heard(ear, sender, receiver, group)
+    await _expect_heard(bound, sender, receiver, group)
 
 
 async def joining_on_a_link_that_is_not_open_raises_transport_error(pair: Pair) -> None:
@@ -127,11 +127,11 @@ async def sending_to_a_group_where_there_are_none_raises_os_error(pair: Pair) ->
 
 async def wake_is_called_when_something_arrives(pair: Pair) -> None:
     """Once or more often for each arrival, and before it can be drained."""
-    _, ear = await _open(pair)
-    _expect(ear.wakes == 0, "wake must not be called before anything was sent")
+    _, bound = await _open(pair)
+    _expect(bound.wakes == 0, "wake must not be called before anything was sent")
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
-    await ear.hear(1)
-    _expect(ear.wakes > 0, "wake must be called when a datagram arrives")
+    await bound.hear(1)
+    _expect(bound.wakes > 0, "wake must be called when a datagram arrives")
 
 
 async def own_packets_are_never_delivered_back(pair: Pair) -> None:
@@ -148,7 +148,7 @@ async def own_packets_are_never_delivered_back(pair: Pair) -> None:
 
 async def drain_never_exceeds_its_limit_and_keeps_the_order(pair: Pair) -> None:
     """Five datagrams come out as two, two and one."""
-    _, ear = await _open(pair)
+    _, bound = await _open(pair)
     for number in range(5):
         pair[0].transport.send(_advert(pair[0], pair[1], number))
     await asyncio.sleep(SETTLE_S)
@@ -158,7 +158,7 @@ async def drain_never_exceeds_its_limit_and_keeps_the_order(pair: Pair) -> None:
     _expect(all(len(batch) <= 2 for batch in batches), f"drain(2) must return at most 2, but returned {batches}")
     heard = [datagram.payload for batch in batches for datagram in batch]
     _expect(heard == [_payload(number) for number in range(5)], f"five datagrams must arrive in order, not {heard}")
-    _expect(not ear.drain(1), "nothing must be left after all has been drained")
+    _expect(not bound.drain(1), "nothing must be left after all has been drained")
 
 
 async def drain_with_nothing_waiting_returns_at_once(pair: Pair) -> None:
@@ -183,7 +183,7 @@ async def sending_on_a_link_that_is_not_open_raises_os_error(pair: Pair) -> None
 
 async def opening_a_link_twice_raises_transport_error(pair: Pair) -> None:
     """One socket a link; the first one goes on working."""
-    _, ear = await _open(pair)
+    _, bound = await _open(pair)
     try:
         await pair[1].transport.open_link(pair[1].link, _nobody)
     except TransportError as exc:
@@ -191,7 +191,7 @@ async def opening_a_link_twice_raises_transport_error(pair: Pair) -> None:
     else:
         raise AssertionError("opening a link a second time must raise TransportError")
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
-    await ear.hear(1)
+    await bound.hear(1)
 
 
 async def an_unknown_link_raises_transport_error_that_names_it(pair: Pair) -> None:
@@ -209,27 +209,27 @@ async def an_unknown_link_raises_transport_error_that_names_it(pair: Pair) -> No
 
 async def after_close_link_nothing_arrives(pair: Pair) -> None:
     """Neither what was waiting in the socket nor what is sent later; and wake is not called any more."""
-    _, ear = await _open(pair)
+    _, bound = await _open(pair)
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
     await asyncio.sleep(SETTLE_S)
     await pair[1].transport.close_link(pair[1].link)
-    wakes = ear.wakes
+    wakes = bound.wakes
     pair[0].transport.send(_advert(pair[0], pair[1], 2))
     await asyncio.sleep(SETTLE_S)
 
     late = pair[1].transport.drain(64)
 
     _expect(not late, f"nothing must arrive on a link that was closed, but {late} did")
-    _expect(ear.wakes == wakes, "wake must not be called for a link that was closed")
+    _expect(bound.wakes == wakes, "wake must not be called for a link that was closed")
 
 
 async def a_link_can_be_opened_again_after_it_was_closed(pair: Pair) -> None:
     """Do what ``Node`` does when the last host of an interface goes and another comes."""
     await _open(pair)
     await pair[1].transport.close_link(pair[1].link)
-    ear = await _Ear.open(pair[1])
+    bound = await _BoundSocket.open(pair[1])
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
-    await ear.hear(1)
+    await bound.hear(1)
 
 
 async def closing_a_link_that_is_not_open_does_nothing(pair: Pair) -> None:
@@ -269,19 +269,19 @@ CHECKS: tuple[Check, ...] = (
 """Every check; each wants a pair whose links are not open yet."""
 
 
-class _Ear:
+class _BoundSocket:
     """Collects what a station hears; drains only when it is asked to."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.wakes = 0
-        self._transport = station.transport
+        self._transport = endpoint.transport
         self._arrival = asyncio.Event()
 
     @classmethod
-    async def open(cls, station: Station) -> "_Ear":
-        ear = cls(station)
-        await station.transport.open_link(station.link, ear._wake)
-        return ear
+    async def open(cls, endpoint: Endpoint) -> "_BoundSocket":
+        bound = cls(endpoint)
+        await endpoint.transport.open_link(endpoint.link, bound._wake)
+        return bound
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -294,22 +294,22 @@ class _Ear:
         """Return the next ``count`` datagrams; AssertionError when they do not come."""
         heard: list[Datagram] = []
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 while len(heard) < count:
                     await self._arrival.wait()
                     self._arrival.clear()
                     heard += self.drain(count - len(heard))
         except TimeoutError:
-            raise AssertionError(f"{count} datagrams must arrive within {PATIENCE_S:g} s, but {heard} did") from None
+            raise AssertionError(f"{count} datagrams must arrive within {TIMEOUT_S:g} s, but {heard} did") from None
         return heard
 
 
-async def _open(pair: Pair) -> tuple[_Ear, _Ear]:
-    return await _Ear.open(pair[0]), await _Ear.open(pair[1])
+async def _open(pair: Pair) -> tuple[_BoundSocket, _BoundSocket]:
+    return await _BoundSocket.open(pair[0]), await _BoundSocket.open(pair[1])
 
 
-async def _expect_heard(ear: _Ear, sender: Station, receiver: Station, destination: Address) -> None:
-    heard = await ear.hear(1)
+async def _expect_heard(bound: _BoundSocket, sender: Endpoint, receiver: Endpoint, destination: Address) -> None:
+    heard = await bound.hear(1)
     expected = Datagram(
         link=receiver.link,
         family=family_of(sender.source),
@@ -321,9 +321,9 @@ async def _expect_heard(ear: _Ear, sender: Station, receiver: Station, destinati
     _expect(heard == [expected], f"{expected} was sent, {heard} was received")
 
 
-async def _expect_os_error(station: Station, which: str) -> None:
+async def _expect_os_error(endpoint: Endpoint, which: str) -> None:
     try:
-        station.transport.send(_advert(station, station, 1))
+        endpoint.transport.send(_advert(endpoint, endpoint, 1))
     except OSError:
         return
     raise AssertionError(f"sending on a link {which} must raise OSError")
@@ -343,11 +343,11 @@ def _payload(number: int) -> bytes:
     return number.to_bytes(2, "big").ljust(_PAYLOAD_LENGTH, b"\x5a")
 
 
-def _destination(receiver: Station) -> Address:
+def _destination(receiver: Endpoint) -> Address:
     return CARP_GROUPS[family_of(receiver.source)] if receiver.has_groups else receiver.source
 
 
-def _advert(sender: Station, receiver: Station, number: int) -> Outgoing:
+def _advert(sender: Endpoint, receiver: Endpoint, number: int) -> Outgoing:
     return Outgoing(
         link=sender.link,
         family=family_of(sender.source),

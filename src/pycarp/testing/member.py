@@ -15,11 +15,11 @@ from pycarp.core.state import State
 from pycarp.errors import CarpError, UsageError
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing.actuator import SimulatedActuator
-from pycarp.testing.chronicle import Chronicle
-from pycarp.testing.layout import Plan
+from pycarp.testing.cluster_spec import Plan
+from pycarp.testing.guardian import SimulatedGuardian
+from pycarp.testing.history import History
 from pycarp.testing.port import Chance, Port
 from pycarp.testing.process import Process
-from pycarp.testing.will import Will
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import Family, Interface
 
@@ -37,7 +37,7 @@ class _Life:
         self.process = process
         self.actuator = actuator
         self.monitor = monitor
-        self.will = Will()
+        self.clean_up_plan = SimulatedGuardian()
         self.node: Node | None = None
         self.task: asyncio.Task[None] | None = None
         self.program: asyncio.Task[object] | None = None
@@ -80,7 +80,7 @@ class Member:
         index: int,
         *,
         bus: MemoryBus,
-        chronicle: Chronicle,
+        history: History,
         chance: Chance,
         settings: Settings | None = None,
         program: Program | None = None,
@@ -93,12 +93,12 @@ class Member:
         self._down: set[str] = set()
         self._unsendable: set[Family] = set()
         self._bus = bus
-        self._chronicle = chronicle
+        self._history = history
         self._chance = chance
         self._settings = settings
         self._program = program
         self._clock_rate = clock_rate
-        self._former: list[_Life] = []
+        self._previous: list[_Life] = []
         self._life: _Life | None = None
 
     def __repr__(self) -> str:
@@ -181,15 +181,15 @@ class Member:
 
     async def start(self) -> None:
         """Begin a life; returns when the node runs."""
-        former = self._life
-        if former is not None:
-            await former.port.vanish()
+        previous = self._life
+        if previous is not None:
+            await previous.port.vanish()
         process = Process(clock_rate=self._clock_rate)
         links = [replace(each, is_up=each.name not in self._down) for each in self._links.values()]
         self._life = life = _Life(
             port=Port(self._bus.port(self.name), process, self._down, self._unsendable, self._chance),
             process=process,
-            actuator=former.actuator.successor() if former else SimulatedActuator(self.name, self._chronicle),
+            actuator=previous.actuator.successor() if previous else SimulatedActuator(self.name, self._history),
             monitor=StaticMonitor(links),
         )
         life.begin(self._live(life))
@@ -214,12 +214,12 @@ class Member:
         life.process.stop()
         life.port.unplug()
         life.actuator.lose_power()
-        self._former.append(life)
+        self._previous.append(life)
 
-    def execute_will(self) -> None:
+    def act_as_guardian(self) -> None:
         """Do what a guardian would do when the process has died; a bow-out that cannot be sent is lost."""
         life = self._now()
-        bow_outs = life.will.bow_outs
+        bow_outs = life.clean_up_plan.bow_outs
         life.process.stop()
         life.actuator.lose_power()
         for each in bow_outs:
@@ -253,7 +253,7 @@ class Member:
 
     async def close(self) -> None:
         """End every life, those that ended badly too; raises what went wrong in a node or a program."""
-        lives = [*self._former, *([self._life] if self.is_alive and self._life else [])]
+        lives = [*self._previous, *([self._life] if self.is_alive and self._life else [])]
         for life in lives:
             life.actuator.repair()
         results = await asyncio.gather(*(each.end() for each in lives), return_exceptions=True)
@@ -274,7 +274,7 @@ class Member:
             actuator=life.actuator,
             monitor=life.monitor,
             settings=self._settings,
-            guardian=life.will,
+            guardian=life.clean_up_plan,
         )
         async with node:
             life.node = node
@@ -302,9 +302,9 @@ class Member:
         if life.is_dead:
             return
         name = f" (vhid {host.key.vhid})" if len(self.configs) > 1 else ""
-        self._chronicle.change(self.name, f"{change.old} -> {change.new}{name}: {change.reason}")
+        self._history.change(self.name, f"{change.old} -> {change.new}{name}: {change.reason}")
 
     def _tell_end(self, program: "asyncio.Task[object]") -> None:
         error = None if program.cancelled() else program.exception()
         if error is not None:
-            self._chronicle.write(self.name, f"program failed: {type(error).__name__}: {error}")
+            self._history.write(self.name, f"program failed: {type(error).__name__}: {error}")

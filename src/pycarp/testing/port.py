@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pycarp.system.deeds import Parcel
+from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.testing.process import Process, outside
 from pycarp.transports.memory import MemoryTransport
 from pycarp.vocabulary import CARP_PROTOCOL, Address, Datagram, Family, Outgoing
@@ -41,7 +41,7 @@ class Port:
         self._unsendable = unsendable
         self._chance = chance
         self._is_plugged = True
-        self._parcels: dict[bytes, Outgoing] = {}
+        self._prepared: dict[bytes, Outgoing] = {}
 
     def unplug(self) -> None:
         """Neither send nor hear any more, whatever the node does."""
@@ -52,9 +52,9 @@ class Port:
         self.unplug()
         await self._inner.close()
 
-    def post(self, parcel: Parcel) -> None:
-        """Send a parcel that this port has made."""
-        self.send(self._parcels[parcel.octets])
+    def post(self, prepared_packet: PreparedPacket) -> None:
+        """Send a prepared packet that this port has made."""
+        self.send(self._prepared[prepared_packet.octets])
 
     # What a node does with it
 
@@ -81,10 +81,10 @@ class Port:
         with outside():
             self._inner.send(outgoing)
 
-    def parcel(self, outgoing: Outgoing) -> Parcel:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket:
         """Return what ``post`` takes."""
-        self._parcels[outgoing.payload] = outgoing
-        return Parcel(outgoing.family, 0, CARP_PROTOCOL, (), (), outgoing.payload)
+        self._prepared[outgoing.payload] = outgoing
+        return PreparedPacket(outgoing.family, 0, CARP_PROTOCOL, (), (), outgoing.payload)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Return what has arrived and was not lost."""

@@ -19,13 +19,13 @@ from pycarp.testing.waiting import waiting_tasks
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-THREAD_PATIENCE_S = 30.0
+THREAD_TIMEOUT_S = 30.0
 """Real seconds that a thread may work before it counts as hanging."""
 
 SOCKET_GRACE_S = 0.01
 """Real seconds that open sockets get before each jump of the clock, unless the jump is shorter."""
 
-SOCKET_PATIENCE_S = 5.0
+SOCKET_TIMEOUT_S = 5.0
 """Real seconds that open sockets get when nothing is scheduled."""
 
 _SMALLEST_STEP_S = 1e-6
@@ -190,12 +190,12 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def _wait_for_the_real(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         if self._clock.threads:
-            ready = super().select(THREAD_PATIENCE_S)
+            ready = super().select(THREAD_TIMEOUT_S)
             if not ready:
-                self._clock.despair(f"a call in a thread has not returned for {THREAD_PATIENCE_S:g} real seconds")
+                self._clock.despair(f"a call in a thread has not returned for {THREAD_TIMEOUT_S:g} real seconds")
             return ready
         if len(self.get_map()) > _OWN_DESCRIPTORS:
-            return super().select(SOCKET_PATIENCE_S if timeout is None else min(timeout, SOCKET_GRACE_S))
+            return super().select(SOCKET_TIMEOUT_S if timeout is None else min(timeout, SOCKET_GRACE_S))
         return []
 
     def _pass(self, timeout: float | None) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from pycarp.core.flood import PacketFilter
-from pycarp.system.deeds import Parcel
+from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing
 
 
@@ -38,7 +38,7 @@ class Transport(Protocol):
         A group is on the link; a peer may be behind a router, and the way to it is the routing table's business.
         """
 
-    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         """Return what another process has to do to send in our stead, None if nobody else can; raises OSError."""
 
     def drain(self, limit: int) -> list[Datagram]:

@@ -12,8 +12,8 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 
-from pycarp.system import socket_filter
-from pycarp.system.socket_filter import Program, set_program
+from pycarp.system.rtnetlink import socket_filter
+from pycarp.system.rtnetlink.socket_filter import Program, set_program
 from pycarp.vocabulary import CARP_PROTOCOL, Datagram, Family
 from pycarp.wire import envelope, ethernet, ip
 

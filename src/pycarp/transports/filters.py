@@ -1,7 +1,7 @@
 """What the kernel is told to keep away from a socket: the classic BPF of ``SO_ATTACH_FILTER`` (``man 7 socket``)."""
 
 from pycarp.core.flood import PacketFilter
-from pycarp.system.socket_filter import Program
+from pycarp.system.rtnetlink.socket_filter import Program
 from pycarp.vocabulary import CARP_PROTOCOL, Family
 from pycarp.wire import ethernet
 from pycarp.wire.vrrp import AUTHENTICATION_HEADER

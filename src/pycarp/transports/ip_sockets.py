@@ -8,7 +8,7 @@ import socket
 import struct
 from ipaddress import IPv6Address
 
-from pycarp.system import socket_filter
+from pycarp.system.rtnetlink import socket_filter
 from pycarp.transports import filters
 from pycarp.vocabulary import ANY_ADDRESS, CARP_PROTOCOL, CARP_TTL, Address, Datagram, Family, Outgoing
 from pycarp.wire import envelope, ip

@@ -88,7 +88,7 @@ class MemoryTransport:
             self._queue.append(datagram)
             wake()
 
-    def parcel(self, outgoing: Outgoing) -> None:
+    def prepared_packet(self, outgoing: Outgoing) -> None:
         """Return None: the segment is in this process."""
 
     def drain(self, limit: int) -> list[Datagram]:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pycarp.core.flood import PacketFilter
-from pycarp.system import socket_filter
 from pycarp.system.capabilities import refusal_of_socket
+from pycarp.system.rtnetlink import socket_filter
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.calm_ring import CalmRing
 from pycarp.transports.sockets import SocketTransport

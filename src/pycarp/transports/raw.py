@@ -8,8 +8,8 @@ import contextlib
 import socket
 
 from pycarp.core.flood import PacketFilter
-from pycarp.system import socket_filter
 from pycarp.system.capabilities import refusal_of_socket
+from pycarp.system.rtnetlink import socket_filter
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.sockets import SocketTransport
 from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, Address, Datagram, Family, Outgoing

@@ -11,10 +11,10 @@ from typing import Protocol
 from pycarp.core.flood import PacketFilter
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
-from pycarp.system.deeds import Parcel
+from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.aside import Aside, AsidePort, AsideTimer
-from pycarp.transports.parcels import parcel_of
-from pycarp.transports.turns import Turns
+from pycarp.transports.fair_reader import FairReader
+from pycarp.transports.prepared_packets import prepared_packet_of
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
 _GONE = (errno.ENODEV, errno.ENXIO)
@@ -65,7 +65,7 @@ class SocketTransport:
         self._opener = opener
         self._uses_link_mac = uses_link_mac
         self._links: dict[str, _Link] = {}
-        self._turns = Turns()
+        self._fair_reader = FairReader()
         self._timer = AsideTimer(lambda: [each for link in self._links.values() for each in link.asides.values()])
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
@@ -121,9 +121,9 @@ class SocketTransport:
             _close(opened.ports.pop(outgoing.family))
             self._reopened(opened, outgoing).send(outgoing)
 
-    def parcel(self, outgoing: Outgoing) -> Parcel:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket:
         """Return a frame, or a packet to a peer; OSError when the link is gone."""
-        return parcel_of(replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing)
+        return prepared_packet_of(replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Read every port in its turn."""
@@ -132,7 +132,7 @@ class SocketTransport:
             for link in self._links.values()
             for family, port in link.ports.items()
         ]
-        return self._turns.read(readers, limit)
+        return self._fair_reader.read(readers, limit)
 
     def packets_read(self) -> dict[str, int]:
         """Return how many packets were read on each link, of both families."""

@@ -19,9 +19,9 @@ from ipaddress import ip_address
 import asyncio_dgram
 
 from pycarp.errors import ConfigError, TransportError
-from pycarp.system.deeds import Parcel
-from pycarp.system.interfaces import interfaces
-from pycarp.transports.turns import Turns
+from pycarp.system.addresses.interfaces import interfaces
+from pycarp.system.guardian.clean_up_steps import PreparedPacket
+from pycarp.transports.fair_reader import FairReader
 from pycarp.vocabulary import ANY_ADDRESS, CARP_TTL, Address, Datagram, Outgoing, family_of
 
 DEFAULT_PORT = 11112
@@ -34,7 +34,7 @@ _SOCKET_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 @dataclass(slots=True)
-class _Ear:
+class _BoundSocket:
     """A socket bound to one own address, the stream that wakes us, and the task that empties the stream."""
 
     address: Address
@@ -46,13 +46,13 @@ class _Ear:
 class _Link:
     wake: Callable[[], None]
     index: int
-    ears: dict[Address, _Ear] = field(default_factory=dict)
+    bound_sockets: dict[Address, _BoundSocket] = field(default_factory=dict)
     waiting: deque[Datagram] = field(default_factory=deque)
     lost: int = 0
 
     def keep(self, datagram: Datagram) -> None:
         """Keep a datagram for the reader, unless it is our own, and wake him."""
-        if datagram.source in self.ears:
+        if datagram.source in self.bound_sockets:
             return
         if len(self.waiting) == QUEUE_LIMIT:
             self.waiting.popleft()
@@ -69,7 +69,7 @@ class UdpTransport:
             raise ConfigError(f"UDP port {port} is outside 1-65535")
         self._port = port
         self._links: dict[str, _Link] = {}
-        self._turns = Turns()
+        self._fair_reader = FairReader()
 
     @property
     def lost(self) -> int:
@@ -97,8 +97,8 @@ class UdpTransport:
         opened = self._links.get(link)
         if opened is None:
             return
-        for address in set(opened.ears).difference(own):
-            _give_up(opened.ears.pop(address))
+        for address in set(opened.bound_sockets).difference(own):
+            _give_up(opened.bound_sockets.pop(address))
         self._bind_all(link, opened, own)
 
     async def join(self, link: str, group: Address) -> None:
@@ -108,13 +108,13 @@ class UdpTransport:
     async def close_link(self, link: str) -> None:
         """Close the sockets of a link."""
         opened = self._links.pop(link, None)
-        ears = list(opened.ears.values()) if opened else []
-        for ear in ears:
-            ear.task.cancel()
-        if ears:
-            await asyncio.wait([ear.task for ear in ears])
-        for ear in ears:
-            ear.sock.close()
+        bound_sockets = list(opened.bound_sockets.values()) if opened else []
+        for bound in bound_sockets:
+            bound.task.cancel()
+        if bound_sockets:
+            await asyncio.wait([bound.task for bound in bound_sockets])
+        for bound in bound_sockets:
+            bound.sock.close()
 
     def send(self, outgoing: Outgoing) -> None:
         """Send at once; OSError when the kernel does not take it, or to a group."""
@@ -127,15 +127,15 @@ class UdpTransport:
             # Bound to it, a socket would hear what other links are meant to hear.
             text = f"no own IPv{outgoing.family} address on {outgoing.link} to reach {outgoing.destination} from"
             raise OSError(errno.EADDRNOTAVAIL, text)
-        ear = opened.ears.get(outgoing.source) or self._bind(outgoing.link, opened, outgoing.source)
-        ear.sock.sendto(outgoing.payload, _socket_address(outgoing.destination, self._port, opened.index))
+        bound = opened.bound_sockets.get(outgoing.source) or self._bind(outgoing.link, opened, outgoing.source)
+        bound.sock.sendto(outgoing.payload, _socket_address(outgoing.destination, self._port, opened.index))
 
-    def parcel(self, outgoing: Outgoing) -> Parcel | None:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         """Return the datagram; None for a group. Which address it comes from is the routing table's business."""
         if outgoing.destination.is_multicast:
             return None
         index = socket.if_nametoindex(outgoing.link)
-        return Parcel(
+        return PreparedPacket(
             family=_SOCKET_FAMILIES[outgoing.destination.version],
             kind=socket.SOCK_DGRAM,
             protocol=0,
@@ -146,7 +146,7 @@ class UdpTransport:
 
     def drain(self, limit: int) -> list[Datagram]:
         """Return what was taken off the streams, then what still waits in the sockets: a stream reads one a turn."""
-        return self._turns.read([partial(_read, link, opened) for link, opened in self._links.items()], limit)
+        return self._fair_reader.read([partial(_read, link, opened) for link, opened in self._links.items()], limit)
 
     async def close(self) -> None:
         """Close every socket."""
@@ -156,7 +156,7 @@ class UdpTransport:
     def _bind_all(self, link: str, opened: _Link, own: Iterable[Address]) -> None:
         """Bind to those addresses that are not bound to yet and can be; raises OSError that names the first other."""
         for address in own:
-            if address in opened.ears:
+            if address in opened.bound_sockets:
                 continue
             try:
                 self._bind(link, opened, address)
@@ -165,7 +165,7 @@ class UdpTransport:
                     text = f"cannot bind {address} port {self._port} on {link}: {exc.strerror}"
                     raise OSError(exc.errno, text) from exc
 
-    def _bind(self, link: str, opened: _Link, address: Address) -> _Ear:
+    def _bind(self, link: str, opened: _Link, address: Address) -> _BoundSocket:
         """Bind one more socket and let it be listened to; OSError."""
         sock = socket.socket(_SOCKET_FAMILIES[address.version], socket.SOCK_DGRAM)
         try:
@@ -175,13 +175,13 @@ class UdpTransport:
             sock.close()
             raise
         task = asyncio.get_running_loop().create_task(_listen(sock, link, address, opened))
-        opened.ears[address] = _Ear(address, sock, task)
-        return opened.ears[address]
+        opened.bound_sockets[address] = _BoundSocket(address, sock, task)
+        return opened.bound_sockets[address]
 
 
-def _give_up(ear: _Ear) -> None:
-    ear.task.add_done_callback(lambda _task: ear.sock.close())
-    ear.task.cancel()
+def _give_up(bound: _BoundSocket) -> None:
+    bound.task.add_done_callback(lambda _task: bound.sock.close())
+    bound.task.cancel()
 
 
 async def _listen(sock: socket.socket, link: str, address: Address, into: _Link) -> None:
@@ -194,7 +194,7 @@ async def _listen(sock: socket.socket, link: str, address: Address, into: _Link)
                 into.keep(_datagram(link, payload, source[0], address))
     except asyncio_dgram.TransportClosed:
         # Then it is bound anew when it is next sent from.
-        into.ears.pop(address, None)
+        into.bound_sockets.pop(address, None)
     finally:
         stream.close()
 
@@ -204,15 +204,15 @@ def _read(link: str, opened: _Link, limit: int, into: list[Datagram]) -> int:
     kept = min(limit, len(opened.waiting))
     into += [opened.waiting.popleft() for _ in range(kept)]
     count = kept
-    for ear in list(opened.ears.values()):
+    for bound in list(opened.bound_sockets.values()):
         while count < limit:
             try:
-                payload, source = ear.sock.recvfrom(_READ_LENGTH)
+                payload, source = bound.sock.recvfrom(_READ_LENGTH)
             except OSError:
                 break
             count += 1
-            datagram = _datagram(link, payload, source[0], ear.address)
-            if datagram.source not in opened.ears:
+            datagram = _datagram(link, payload, source[0], bound.address)
+            if datagram.source not in opened.bound_sockets:
                 into.append(datagram)
     return count
 

@@ -18,7 +18,7 @@ from pycarp.cli.replay.steps import walk
 from pycarp.cli.replay.why import show_why
 from pycarp.errors import CarpError, UsageError
 from pycarp.recording import Played, Recording, Replay, read
-from pycarp.system.bounded_read import bounded_lines, open_to_read
+from pycarp.system.files.bounded_read import bounded_lines, open_to_read
 from pycarp.vocabulary import NS_PER_S
 
 _PROGRESS_FROM_OCTETS = 1 << 20

@@ -14,8 +14,8 @@ from pycarp.core.events import StateChange
 from pycarp.core.inputs import HostAdded
 from pycarp.recording import Played
 from pycarp.recording.lines import Head
-from pycarp.sim.transcript import Transcript
-from pycarp.sim.world import Happening
+from pycarp.sim.scenario.transcript import Transcript
+from pycarp.sim.scenario.world import WorldRecord
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 _NODE = "this host"
@@ -97,10 +97,10 @@ class StepWords:
         if isinstance(played.event, HostAdded):
             self._names[played.event.config.key] = played.event.config.name
         at_ns = self._clock.since_ns(played.at_ns)
-        happening = Happening(
+        record = WorldRecord(
             at_ns=at_ns, node=_NODE, event=played.event, effects=played.effects, dropped=played.dropped
         )
-        self._transcript.tell(happening)
+        self._transcript.tell(record)
         if played.raised:
             self._transcript.write(at_ns, "!", f"the engine raises {played.raised}")
         time = self._clock.of_day(played.at_ns)

@@ -11,8 +11,8 @@ from pycarp import __version__
 from pycarp.errors import CarpError, UsageError
 from pycarp.recording import Played, Recording
 from pycarp.recording.replay import transition_line
-from pycarp.system import safe_files
-from pycarp.system.bounded_read import open_to_read
+from pycarp.system.files import safe_files
+from pycarp.system.files.bounded_read import open_to_read
 
 _EMBEDDED_OCTETS = 8192
 """A recording up to this size is written into the test; a larger one beside it."""

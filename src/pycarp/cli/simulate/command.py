@@ -12,24 +12,24 @@ from rich.console import Console
 from pycarp import dialects
 from pycarp.cli.options import exit_status, format_option, sysctl_option
 from pycarp.cli.simulate import faults as fault_words
-from pycarp.cli.simulate.crew import Crew
 from pycarp.cli.simulate.picture import draw
 from pycarp.cli.simulate.plot import plain, plot
-from pycarp.cli.simulate.report import StoryReport, ViolationRow, seconds
+from pycarp.cli.simulate.report import PlanReport, ViolationRow, seconds
 from pycarp.cli.simulate.session import Wishes, look_into
-from pycarp.cli.simulate.tables import WIDTH, show, show_story, takeover_tables
+from pycarp.cli.simulate.tables import WIDTH, show, show_plan, takeover_tables
+from pycarp.cli.simulate.worker_pool import WorkerPool
 from pycarp.config import grammars
-from pycarp.config.cast import ConfigFile, read_cast
 from pycarp.config.grammars import Grammar
+from pycarp.config.topology import ConfigFile, read_topology
 from pycarp.errors import ConfigError, UsageError
-from pycarp.sim import story_file
-from pycarp.sim.simulation import simulate as simulate_story
-from pycarp.system.bounded_read import read_at_most
+from pycarp.sim.faults import fault_plan_file
+from pycarp.sim.simulation import simulate as simulate_plan
+from pycarp.system.files.bounded_read import read_at_most
 
 _MOST_SEEDS = 1_000_000
 _MOST_HOURS = 1_000_000
 _EXIT_BROKEN = 1
-_STORY_OCTETS_MOST = 16 << 20
+_PLAN_OCTETS_MOST = 16 << 20
 
 _EPILOG = """\b
 Examples:
@@ -40,11 +40,11 @@ Examples:
   pycarp simulate *.toml --faults power,stop=3s,loss=5%+delay=50ms
   pycarp simulate *.toml --fastest --faults stalls=500ms,loss=1% --hours 24
   pycarp simulate *.toml --seeds 10000               is any promise ever broken?
-  pycarp simulate --story pycarp-story.json          play a kept story again
+  pycarp simulate --plan pycarp-plan.json          play a kept plan again
 
 \b
 Faults that strike the MASTER, some for a time as in stop=3s:
-{strikes}
+{injected_faults}
 
 \b
 Circumstances, in which it is struck and watched; joined by + they come together:
@@ -61,8 +61,8 @@ def _epilog() -> str:
     rows = list(fault_words.table())
     width = max(len(word) for word, _words in rows)
     lines = [f"  {word.ljust(width)}  {words}" for word, words in rows]
-    number = len(fault_words.STRIKES)
-    return _EPILOG.format(strikes="\n".join(lines[:number]), circumstances="\n".join(lines[number:]))
+    number = len(fault_words.INJECTED_FAULTS)
+    return _EPILOG.format(injected_faults="\n".join(lines[:number]), circumstances="\n".join(lines[number:]))
 
 
 def _hours(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
@@ -103,15 +103,15 @@ def _hours(_context: click.Context, _parameter: click.Parameter, value: float) -
 )
 @sysctl_option
 @click.option(
-    "--story", type=click.Path(path_type=Path, readable=False), metavar="FILE", help="Play one kept story instead."
+    "--plan", type=click.Path(path_type=Path, readable=False), metavar="FILE", help="Play one kept plan instead."
 )
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, dir_okay=False, readable=False),
-    default=Path("pycarp-story.json"),
+    default=Path("pycarp-plan.json"),
     show_default=True,
     metavar="FILE",
-    help="Where the shortest story of a broken promise is written.",
+    help="Where the shortest plan of a broken promise is written.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @click.option(
@@ -132,7 +132,7 @@ def simulate(
     grammar: str | None,
     dialect: str | None,
     assignments: tuple[tuple[str, int], ...],
-    story: Path | None,
+    plan: Path | None,
     keep: Path,
     as_json: bool,
     svg: Path | None,
@@ -145,23 +145,23 @@ def simulate(
     """
     if svg is not None and not svg.absolute().parent.is_dir():
         raise UsageError(f"--svg {svg}: there is no folder {svg.parent}")
-    if story is not None:
+    if plan is not None:
         if files:
-            raise UsageError("give either configurations or --story FILE: a story has its own machines")
-        sys.exit(_play(story, as_json=as_json, svg=svg))
+            raise UsageError("give either configurations or --plan FILE: a plan has its own machines")
+        sys.exit(_play(plan, as_json=as_json, svg=svg))
     if not files:
         raise UsageError("name the configurations of at least two machines, or one with --copies 2; see --help")
     wishes = Wishes(seeds=seeds, hours=hours, faults=fault_words.parse(faults), seeks_fastest=fastest, keep=keep)
-    cast = read_cast(
+    topology = read_topology(
         [ConfigFile(str(path), grammars.load(path)) for path in files],
         grammar=Grammar(grammar) if grammar else None,
         dialect=dialects.by_name(dialect) if dialect else None,
         copies=copies,
         sysctls=dict(assignments),
     )
-    for note in cast.notes:
+    for note in topology.notes:
         click.echo(f"pycarp: {note}", err=True)
-    found = look_into(cast.members, wishes, Crew(jobs or _processors()))
+    found = look_into(topology.members, wishes, WorkerPool(jobs or _processors()))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found.report), indent=2))
     else:
@@ -173,16 +173,16 @@ def simulate(
 
 
 def _play(path: Path, *, as_json: bool, svg: Path | None) -> int:
-    """Play a kept story, and return the exit status."""
+    """Play a kept plan, and return the exit status."""
     try:
-        octets = read_at_most(path, _STORY_OCTETS_MOST + 1)
+        octets = read_at_most(path, _PLAN_OCTETS_MOST + 1)
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
-    if len(octets) > _STORY_OCTETS_MOST:
-        raise ConfigError(f"cannot read {path}: it has more than {_STORY_OCTETS_MOST >> 20} MiB")
-    outcome = simulate_story(story_file.decode(octets, file=str(path)), tells=True)
+    if len(octets) > _PLAN_OCTETS_MOST:
+        raise ConfigError(f"cannot read {path}: it has more than {_PLAN_OCTETS_MOST >> 20} MiB")
+    outcome = simulate_plan(fault_plan_file.decode(octets, file=str(path)), tells=True)
     plotted = plot(outcome)
-    report = StoryReport(
+    report = PlanReport(
         file=str(path),
         violations=[
             ViolationRow(promise=each.promise.value, at_s=seconds(each.at_ns), machine=each.node, text=each.words)
@@ -194,7 +194,7 @@ def _play(path: Path, *, as_json: bool, svg: Path | None) -> int:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))
     else:
-        show_story(_console(), report, plotted)
+        show_plan(_console(), report, plotted)
     if svg is not None:
         draw(svg, plotted)
     return _EXIT_BROKEN if report.violations else 0

@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pycarp.errors import UsageError
-from pycarp.sim.command import span
-from pycarp.sim.experiments import CALM, Condition, Ordeal, Strike
-from pycarp.sim.story import Fault
+from pycarp.sim.faults.experiments import CALM, Condition, InjectedFault, RecurringFault
+from pycarp.sim.faults.fault_plan import Fault
+from pycarp.sim.scenario.command import span
 from pycarp.vocabulary import NS_PER_S
 
-_LONGEST_STRIKE_NS = 3600 * NS_PER_S
-_LONGEST_ORDEAL_NS = 50 * NS_PER_S
+_LONGEST_FAULT_NS = 3600 * NS_PER_S
+_LONGEST_RECURRING_NS = 50 * NS_PER_S
 _DEMOTION = 240
 _JOINED = " + "
 _STANDSTILL_NS = 10 * NS_PER_S
 
-STRIKES = {
+INJECTED_FAULTS = {
     Fault.POWER: "the machine is switched off",
     Fault.CRASH: "the daemon dies; its guardian lives",
     Fault.CRASH_ALL: "daemon and guardian die",
@@ -42,7 +42,7 @@ class _Word:
 
     usual: str
     words: str
-    make: Callable[[str], Ordeal]
+    make: Callable[[str], RecurringFault]
 
 
 def _share(text: str) -> float:
@@ -66,28 +66,32 @@ def _span_ns(text: str, most_ns: int) -> int:
     return span_ns
 
 
-def _again_and_again(fault: Fault) -> Callable[[str], Ordeal]:
-    return lambda text: Ordeal(fault=fault, span_ns=_span_ns(text, _LONGEST_ORDEAL_NS))
+def _again_and_again(fault: Fault) -> Callable[[str], RecurringFault]:
+    return lambda text: RecurringFault(fault=fault, span_ns=_span_ns(text, _LONGEST_RECURRING_NS))
 
 
 CIRCUMSTANCES = {
-    "loss": _Word("5%", "packets are lost", lambda text: Ordeal(fault=Fault.LOSS, amount=_share(text))),
+    "loss": _Word("5%", "packets are lost", lambda text: RecurringFault(fault=Fault.LOSS, amount=_share(text))),
     "delay": _Word(
         "100ms",
         "packets take up to so much longer",
-        lambda text: Ordeal(fault=Fault.DELAY, amount=_span_ns(text, _LONGEST_ORDEAL_NS) / NS_PER_S),
+        lambda text: RecurringFault(fault=Fault.DELAY, amount=_span_ns(text, _LONGEST_RECURRING_NS) / NS_PER_S),
     ),
     "duplication": _Word(
-        "50%", "packets arrive twice", lambda text: Ordeal(fault=Fault.DUPLICATION, amount=_share(text))
+        "50%", "packets arrive twice", lambda text: RecurringFault(fault=Fault.DUPLICATION, amount=_share(text))
     ),
     "stalls": _Word("1s", "the MASTER's daemon stands still, once a minute", _again_and_again(Fault.STOP)),
     "pauses": _Word("1s", "the MASTER's machine stands still, once a minute", _again_and_again(Fault.PAUSE)),
     "clogs": _Word("1s", "the segment keeps packets back, once a minute", _again_and_again(Fault.CLOG)),
     "replay": _Word(
-        "10", "old packets come again, so many a second", lambda text: Ordeal(fault=Fault.REPLAY, amount=_rate(text))
+        "10",
+        "old packets come again, so many a second",
+        lambda text: RecurringFault(fault=Fault.REPLAY, amount=_rate(text)),
     ),
     "forgery": _Word(
-        "10", "forged packets come, so many a second", lambda text: Ordeal(fault=Fault.FORGERY, amount=_rate(text))
+        "10",
+        "forged packets come, so many a second",
+        lambda text: RecurringFault(fault=Fault.FORGERY, amount=_rate(text)),
     ),
 }
 """What can be wrong all the time, or again and again."""
@@ -95,18 +99,18 @@ CIRCUMSTANCES = {
 _USUAL_CONDITIONS = ("loss=1%", "loss=5%", "loss=20%", "delay=100ms", "stalls=1s")
 
 _PACE_CONDITIONS = ("loss=1%", "delay=100ms", "stalls=1s")
-"""In which the fastest pace is sought; of heavy losses no pace is free, since three in a row are as likely at each."""
+"""Conditions in which the fastest advbase is sought; with heavy losses none is free of false takeovers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What to try: strikes, and in what surroundings; circumstances to watch in, also at other paces; stories."""
+    """What to try: strikes, and in what surroundings; circumstances to watch in, also at other advbases; plans."""
 
-    strikes: tuple[Strike, ...]
+    injected_faults: tuple[InjectedFault, ...]
     surroundings: tuple[Condition, ...]
     conditions: tuple[Condition, ...]
-    of_paces: tuple[Condition, ...]
-    of_stories: tuple[Fault, ...]
+    of_advbases: tuple[Condition, ...]
+    of_plans: tuple[Fault, ...]
 
 
 def parse(text: str | None) -> Faults:
@@ -117,44 +121,48 @@ def parse(text: str | None) -> Faults:
     words = [each.strip() for each in (text or "").split(",") if each.strip()]
     if text is not None and not words:
         raise UsageError(f"--faults names none; {_known()}")
-    strikes = tuple(_strike(word) for word in words if word.partition("=")[0] in set(STRIKES))
-    named = tuple(_condition(word) for word in words if word.partition("=")[0] not in set(STRIKES))
-    faults = [*(each.fault for each in strikes), *(each.fault for condition in named for each in condition.ordeals)]
+    injected_faults = tuple(_inject(word) for word in words if word.partition("=")[0] in set(INJECTED_FAULTS))
+    named = tuple(_condition(word) for word in words if word.partition("=")[0] not in set(INJECTED_FAULTS))
+    faults = [
+        *(each.fault for each in injected_faults),
+        *(each.fault for condition in named for each in condition.recurring_faults),
+    ]
     return Faults(
-        strikes=strikes or tuple(_usual_strike(fault) for fault in STRIKES if fault not in _NOT_BY_DEFAULT),
+        injected_faults=injected_faults
+        or tuple(_usual_fault(fault) for fault in INJECTED_FAULTS if fault not in _NOT_BY_DEFAULT),
         surroundings=tuple(dict.fromkeys(map(_lasting, named))) or (CALM,),
         conditions=named or (CALM, *map(_condition, _USUAL_CONDITIONS)),
-        of_paces=named or tuple(map(_condition, _PACE_CONDITIONS)),
-        of_stories=tuple(dict.fromkeys(faults)),
+        of_advbases=named or tuple(map(_condition, _PACE_CONDITIONS)),
+        of_plans=tuple(dict.fromkeys(faults)),
     )
 
 
 def table() -> Iterable[tuple[str, str]]:
     """Yield each word with what it means, for ``--help``."""
-    yield from ((fault.value, words) for fault, words in STRIKES.items())
+    yield from ((fault.value, words) for fault, words in INJECTED_FAULTS.items())
     yield from ((f"{name}={word.usual}", word.words) for name, word in CIRCUMSTANCES.items())
 
 
 def _known() -> str:
-    return f"known are: {', '.join((*STRIKES, *CIRCUMSTANCES))}"
+    return f"known are: {', '.join((*INJECTED_FAULTS, *CIRCUMSTANCES))}"
 
 
-def _usual_strike(fault: Fault) -> Strike:
+def _usual_fault(fault: Fault) -> InjectedFault:
     amount = float(_DEMOTION) if fault is Fault.DEMOTION else 0.0
-    return Strike(fault=fault, span_ns=_USUAL_SPANS.get(fault), amount=amount)
+    return InjectedFault(fault=fault, span_ns=_USUAL_SPANS.get(fault), amount=amount)
 
 
-def _strike(word: str) -> Strike:
+def _inject(word: str) -> InjectedFault:
     name, equals, amount = word.partition("=")
-    usual = _usual_strike(Fault(name))
+    usual = _usual_fault(Fault(name))
     if not equals:
         return usual
     try:
         if usual.fault is Fault.DEMOTION:
-            return Strike(fault=usual.fault, amount=float(int(amount)))
+            return InjectedFault(fault=usual.fault, amount=float(int(amount)))
         if usual.fault is Fault.MEDDLING:
             raise UsageError("it takes no amount")
-        return Strike(fault=usual.fault, span_ns=_span_ns(amount, _LONGEST_STRIKE_NS))
+        return InjectedFault(fault=usual.fault, span_ns=_span_ns(amount, _LONGEST_FAULT_NS))
     except UsageError as exc:
         raise UsageError(f"--faults {word}: {exc}") from exc
     except ValueError:
@@ -163,17 +171,17 @@ def _strike(word: str) -> Strike:
 
 
 def _condition(word: str) -> Condition:
-    ordeals = tuple(_ordeal(part) for part in word.split("+"))
-    return Condition(name=_JOINED.join(_named(part) for part in word.split("+")), ordeals=ordeals)
+    recurring_faults = tuple(_recurring_fault(part) for part in word.split("+"))
+    return Condition(name=_JOINED.join(_named(part) for part in word.split("+")), recurring_faults=recurring_faults)
 
 
 def _lasting(condition: Condition) -> Condition:
     """Return the circumstances that are there whenever the MASTER is struck."""
-    parts = zip(condition.name.split(_JOINED), condition.ordeals, strict=True)
-    lasting = [(name, ordeal) for name, ordeal in parts if not ordeal.span_ns]
+    parts = zip(condition.name.split(_JOINED), condition.recurring_faults, strict=True)
+    lasting = [(name, recurring) for name, recurring in parts if not recurring.span_ns]
     if not lasting:
         return CALM
-    return Condition(name=_JOINED.join(name for name, _o in lasting), ordeals=tuple(o for _name, o in lasting))
+    return Condition(name=_JOINED.join(name for name, _o in lasting), recurring_faults=tuple(o for _name, o in lasting))
 
 
 def _named(word: str) -> str:
@@ -182,10 +190,10 @@ def _named(word: str) -> str:
     return f"{name} {amount or CIRCUMSTANCES[name].usual}"
 
 
-def _ordeal(word: str) -> Ordeal:
+def _recurring_fault(word: str) -> RecurringFault:
     name, _equals, amount = word.strip().partition("=")
     known = CIRCUMSTANCES.get(name)
-    if name in set(STRIKES):
+    if name in set(INJECTED_FAULTS):
         raise UsageError(f"--faults {word}: only circumstances can be joined by +: {', '.join(CIRCUMSTANCES)}")
     if known is None:
         raise UsageError(f"--faults: unknown fault {name!r}; {_known()}")

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 
 from pycarp.cli.simulate.tables import WIDTH
 from pycarp.errors import ConfigError
-from pycarp.system import safe_files
+from pycarp.system.files import safe_files
 
 _FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">

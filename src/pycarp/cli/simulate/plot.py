@@ -1,4 +1,4 @@
-"""A story as a plot: a row for each virtual host of each machine, time from left to right, incidents below."""
+"""A plan as a plot: a row for each virtual host of each machine, time from left to right, incidents below."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from itertools import pairwise
 from rich.text import Text
 
 from pycarp.core.state import State
-from pycarp.sim.experiments import master_at
+from pycarp.sim.faults.experiments import master_at
+from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident
+from pycarp.sim.narrative_log import words_for
 from pycarp.sim.outcome import Outcome
-from pycarp.sim.story import THE_MASTER, Fault, Incident, Story
-from pycarp.sim.telling import words_for
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 WIDTH = 72
@@ -60,12 +60,12 @@ def plot(
     width: int = WIDTH,
 ) -> list[Text]:
     """Return the lines of a plot of some virtual hosts, of all if none are named."""
-    story = outcome.story
-    scale = _Scale(from_ns, max(story.until_ns if to_ns is None else to_ns, from_ns + 1), width)
-    incidents = tuple(_resolved(outcome, each) for each in story.incidents)
+    plan = outcome.plan
+    scale = _Scale(from_ns, max(plan.until_ns if to_ns is None else to_ns, from_ns + 1), width)
+    incidents = tuple(_resolved(outcome, each) for each in plan.incidents)
     rows = [
-        (_label(story, member.name, host.key), _row(outcome, incidents, member.name, host.key, scale))
-        for member in story.members
+        (_label(plan, member.name, host.key), _row(outcome, incidents, member.name, host.key, scale))
+        for member in plan.members
         for host in member.hosts
         if not keys or host.key in keys
     ]
@@ -89,8 +89,8 @@ def plain(lines: Iterable[Text]) -> list[str]:
     return [line.plain.rstrip() for line in lines]
 
 
-def _label(story: Story, name: str, key: HostKey) -> str:
-    member = next(each for each in story.members if each.name == name)
+def _label(plan: FaultPlan, name: str, key: HostKey) -> str:
+    member = next(each for each in plan.members if each.name == name)
     return name if len(member.hosts) == 1 else f"{name}/{key.vhid}"
 
 
@@ -98,7 +98,7 @@ def _resolved(outcome: Outcome, incident: Incident) -> Incident:
     """Return an incident with the name of who was MASTER then."""
     if THE_MASTER not in (incident.node, incident.other):
         return incident
-    first = outcome.story.members[0]
+    first = outcome.plan.members[0]
     name = master_at(outcome, first.hosts[0].key, incident.at_ns) or first.name
     return Incident(
         at_ns=incident.at_ns,
@@ -114,7 +114,7 @@ def _row(outcome: Outcome, incidents: Sequence[Incident], name: str, key: HostKe
     """Return the row of a host: what is in the middle of each column, and whatever is shorter than one."""
     states = _states(outcome, name, key)
     owned = [
-        (each.from_ns, outcome.story.until_ns if each.until_ns is None else each.until_ns)
+        (each.from_ns, outcome.plan.until_ns if each.until_ns is None else each.until_ns)
         for each in outcome.ownerships
         if each.node == name and each.key == key
     ]
@@ -135,7 +135,7 @@ def _row(outcome: Outcome, incidents: Sequence[Incident], name: str, key: HostKe
 def _states(outcome: Outcome, name: str, key: HostKey) -> list[tuple[int, int, State]]:
     """Return from when to when a host was in each of its states, as far as it has told."""
     told = [(each.at_ns, each.event.new) for each in outcome.changes if each.node == name and each.event.key == key]
-    ends = [*told[1:], (outcome.story.until_ns, State.INIT)]
+    ends = [*told[1:], (outcome.plan.until_ns, State.INIT)]
     return [(begin, end, state) for (begin, state), (end, _next) in zip(told, ends, strict=True)]
 
 

@@ -7,9 +7,9 @@ from statistics import median
 import msgspec
 
 from pycarp.sim import bounds
-from pycarp.sim.experiments import Expectation, Strike, Takeover, Watch
-from pycarp.sim.misfits import Finding
-from pycarp.sim.story import Member
+from pycarp.sim.faults.configuration_conflicts import Finding
+from pycarp.sim.faults.experiments import Expectation, InjectedFault, Takeover, Watch
+from pycarp.sim.faults.fault_plan import Member
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 _HOURS_A_DAY = 24
@@ -78,10 +78,10 @@ class WatchRow(msgspec.Struct, kw_only=True, frozen=True):
     ownerless_s: float
 
 
-class PaceRow(msgspec.Struct, kw_only=True, frozen=True):
+class AdvbaseRow(msgspec.Struct, kw_only=True, frozen=True):
     """The cast with another advbase; with 0 the advskews are multiples of ``advskew_step``.
 
-    ``broken`` is how many of its stories broke a promise.
+    ``broken`` is how many of its plans broke a promise.
     """
 
     advbase: int
@@ -92,35 +92,35 @@ class PaceRow(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class FastestRow(msgspec.Struct, kw_only=True, frozen=True):
-    """What was tried; ``fastest`` is the index of the fastest pace without false takeovers and broken promises."""
+    """What was tried; ``fastest`` is the index of the fastest advbase without false takeovers and broken promises."""
 
-    paces: list[PaceRow]
+    advbases: list[AdvbaseRow]
     fastest: int | None
 
 
 class BrokenRow(msgspec.Struct, kw_only=True, frozen=True):
-    """A broken promise, and the shortest story of it; ``stories`` is how many stories broke one."""
+    """A broken promise, and the shortest plan of it; ``plans`` is how many plans broke one."""
 
     promise: str
     at_s: float
     machine: str
     text: str
-    stories: int
+    plans: int
     file: str | None
     lines: list[str]
     plot: list[str]
 
 
 class PromisesRow(msgspec.Struct, kw_only=True, frozen=True):
-    """How many stories were simulated, and in how many all promises were kept."""
+    """How many plans were simulated, and in how many all promises were kept."""
 
-    stories: int
+    plans: int
     kept: int
     broken: BrokenRow | None = None
 
 
 class ExampleRow(msgspec.Struct, kw_only=True, frozen=True):
-    """One story as a plot."""
+    """One plan as a plot."""
 
     title: str
     plot: list[str]
@@ -141,7 +141,7 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class ViolationRow(msgspec.Struct, kw_only=True, frozen=True):
-    """A broken promise of a story."""
+    """A broken promise of a plan."""
 
     promise: str
     at_s: float
@@ -149,8 +149,8 @@ class ViolationRow(msgspec.Struct, kw_only=True, frozen=True):
     text: str
 
 
-class StoryReport(msgspec.Struct, kw_only=True, frozen=True):
-    """What came of one kept story."""
+class PlanReport(msgspec.Struct, kw_only=True, frozen=True):
+    """What came of one kept plan."""
 
     file: str
     violations: list[ViolationRow]
@@ -182,7 +182,7 @@ def machine_row(member: Member) -> MachineRow:
 def finding_row(finding: Finding) -> FindingRow:
     """Return a finding."""
     return FindingRow(
-        kind=finding.misfit.value,
+        kind=finding.conflict.value,
         vhid=finding.key.vhid,
         machines=list(finding.machines),
         serious=finding.is_deafness,
@@ -191,7 +191,7 @@ def finding_row(finding: Finding) -> FindingRow:
 
 
 def takeover_row(
-    strike: Strike,
+    injected: InjectedFault,
     takeovers: Sequence[Takeover],
     *,
     condition: str,
@@ -204,8 +204,8 @@ def takeover_row(
     return TakeoverRow(
         condition=condition,
         vhids=[key.vhid for key in keys],
-        fault=strike.fault.value,
-        fault_s=None if strike.span_ns is None else seconds(strike.span_ns),
+        fault=injected.fault.value,
+        fault_s=None if injected.span_ns is None else seconds(injected.span_ns),
         expected_s=expected_s,
         trials=len(takeovers),
         taken_over=len(spans_ns),

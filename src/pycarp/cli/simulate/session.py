@@ -7,15 +7,14 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from pycarp.cli.simulate.crew import Crew
 from pycarp.cli.simulate.faults import Faults
 from pycarp.cli.simulate.plot import plain, plot
 from pycarp.cli.simulate.report import (
+    AdvbaseRow,
     BrokenRow,
     ExampleRow,
     FastestRow,
     FindingRow,
-    PaceRow,
     PromisesRow,
     Report,
     TakeoverRow,
@@ -27,28 +26,29 @@ from pycarp.cli.simulate.report import (
     takeover_row,
     watch_row,
 )
+from pycarp.cli.simulate.worker_pool import WorkerPool
 from pycarp.errors import ConfigError
-from pycarp.sim import story_file
-from pycarp.sim.experiments import (
+from pycarp.sim.faults import fault_plan_file
+from pycarp.sim.faults.advbase_sweep import ADVBASES, AdvbaseVariant, with_advbase
+from pycarp.sim.faults.configuration_conflicts import configuration_conflicts
+from pycarp.sim.faults.experiments import (
     Condition,
     Expectation,
+    FaultTrial,
+    InjectedFault,
+    PlanTrial,
     Result,
-    StoryTrial,
-    Strike,
-    StrikeTrial,
     Trial,
     WatchTrial,
     alike,
     expected,
     masters_at_rest,
 )
-from pycarp.sim.misfits import misfits
-from pycarp.sim.paces import PACES, Pace, at_pace
-from pycarp.sim.shrinking import shortest
+from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Member
+from pycarp.sim.faults.random_plans import random_plan
+from pycarp.sim.faults.shrinking import shortest
 from pycarp.sim.simulation import simulate
-from pycarp.sim.stories import random_story
-from pycarp.sim.story import THE_MASTER, Fault, Member, Story
-from pycarp.system import safe_files
+from pycarp.system.files import safe_files
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 _S_AN_HOUR = 3600
@@ -56,7 +56,7 @@ _PIECE_NS = 900 * NS_PER_S
 """Hours are simulated in pieces of this length, each with a seed of its own, by whichever process is free."""
 
 _ALLOWANCE = 2
-"""How many times more advertisements than with advbase 1 a fast pace may send while it is watched."""
+"""How many times more advertisements than with advbase 1 a fast advbase may send while it is watched."""
 
 _LEAST_SHARE = 0.1
 """Of the hours, for which the fastest are watched all the same."""
@@ -94,8 +94,8 @@ class _Batch:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Strikes(_Batch):
-    strike: Strike
+class _InjectedFaults(_Batch):
+    injected: InjectedFault
     condition: Condition
     keys: tuple[HostKey, ...]
     expectation: Expectation | None
@@ -105,7 +105,7 @@ class _Strikes(_Batch):
         if not takeovers:
             return None
         return takeover_row(
-            self.strike,
+            self.injected,
             takeovers,
             condition=self.condition.name,
             keys=self.keys,
@@ -123,58 +123,58 @@ class _Watches(_Batch):
 
 
 @dataclass(slots=True, kw_only=True)
-class _PaceBatches:
-    pace: Pace
-    strikes: _Strikes | None
+class _AdvbaseBatches:
+    variant: AdvbaseVariant
+    injected_faults: _InjectedFaults | None
     watches: list[_Watches]
 
     def batches(self) -> list[_Batch]:
-        return [*([self.strikes] if self.strikes else []), *self.watches]
+        return [*([self.injected_faults] if self.injected_faults else []), *self.watches]
 
-    def row(self) -> PaceRow | None:
-        takeover = self.strikes.row() if self.strikes else None
+    def row(self) -> AdvbaseRow | None:
+        takeover = self.injected_faults.row() if self.injected_faults else None
         watched = [row for each in self.watches if (row := each.row()) is not None]
         if len(watched) < len(self.watches):
             return None
-        return PaceRow(
-            advbase=self.pace.advbase,
-            advskew_step=self.pace.step or None,
+        return AdvbaseRow(
+            advbase=self.variant.advbase,
+            advskew_step=self.variant.step or None,
             worst_s=takeover.worst_s if takeover else None,
             watched=watched,
             broken=sum(result.broken is not None for batch in self.batches() for result in batch.results),
         )
 
 
-def look_into(members: tuple[Member, ...], wishes: Wishes, crew: Crew) -> Found:
+def look_into(members: tuple[Member, ...], wishes: Wishes, pool: WorkerPool) -> Found:
     """Simulate what is wished, and report it; what the user interrupts is reported as far as it is known."""
     at_rest = masters_at_rest(members)
-    strikes = list(_strikes(members, wishes, at_rest))
+    injected_faults = list(_faults(members, wishes, at_rest))
     watches = [_watches(members, condition, wishes.hours) for condition in wishes.faults.conditions]
-    paces = list(_paces(members, wishes)) if wishes.seeks_fastest else []
-    stories = _Batch(trials=_stories(members, wishes))
-    own: list[_Batch] = [stories, *strikes, *watches]
-    _work([*own, *(batch for pace in paces for batch in pace.batches())], crew)
-    takeovers = [row for row in (each.row() for each in strikes) if row is not None]
+    advbases = list(_advbases(members, wishes)) if wishes.seeks_fastest else []
+    plans = _Batch(trials=_plans(members, wishes))
+    own: list[_Batch] = [plans, *injected_faults, *watches]
+    _work([*own, *(batch for variant in advbases for batch in variant.batches())], pool)
+    takeovers = [row for row in (each.row() for each in injected_faults) if row is not None]
     watched = [row for row in (each.row() for each in watches) if row is not None]
     results = [result for batch in own for result in batch.results]
     promises, broken = _promises(results, wishes.keep)
-    example, plotted = _example(strikes)
+    example, plotted = _example(injected_faults)
     report = Report(
         machines=[machine_row(member) for member in members],
-        findings=[*map(finding_row, misfits(members)), *_restless(at_rest)],
+        findings=[*map(finding_row, configuration_conflicts(members)), *_restless(at_rest)],
         takeovers=takeovers,
         watched=watched,
-        fastest=_fastest(paces) if wishes.seeks_fastest else None,
+        fastest=_fastest(advbases) if wishes.seeks_fastest else None,
         promises=promises,
         example=example,
         simulated_h=hours_of(sum(each.simulated_ns for each in results)),
-        interrupted=crew.is_interrupted,
+        interrupted=pool.is_interrupted,
     )
     return Found(report=report, example=plotted, broken=broken)
 
 
-def _work(batches: Sequence[_Batch], crew: Crew) -> None:
-    results = iter(crew.work([trial for batch in batches for trial in batch.trials]))
+def _work(batches: Sequence[_Batch], pool: WorkerPool) -> None:
+    results = iter(pool.work([trial for batch in batches for trial in batch.trials]))
     for batch in batches:
         found = [next(results) for _trial in batch.trials]
         batch.results = [each for each in found if each is not None]
@@ -183,33 +183,33 @@ def _work(batches: Sequence[_Batch], crew: Crew) -> None:
 # What is tried
 
 
-def _strikes(
+def _faults(
     members: tuple[Member, ...], wishes: Wishes, at_rest: dict[HostKey, tuple[str, ...]]
-) -> Iterator[_Strikes]:
+) -> Iterator[_InjectedFaults]:
     for condition in wishes.faults.surroundings:
         for keys in alike(members):
-            for strike in wishes.faults.strikes:
+            for injected in wishes.faults.injected_faults:
                 if at_rest[keys[0]]:
                     victim = at_rest[keys[0]][0]
-                    yield _strike(members, strike, condition, keys, seeds=wishes.seeds, victim=victim)
+                    yield _inject(members, injected, condition, keys, seeds=wishes.seeds, victim=victim)
 
 
-def _strike(
+def _inject(
     members: tuple[Member, ...],
-    strike: Strike,
+    injected: InjectedFault,
     condition: Condition,
     keys: tuple[HostKey, ...],
     *,
     seeds: int,
     victim: str,
-) -> _Strikes:
-    return _Strikes(
-        strike=strike,
+) -> _InjectedFaults:
+    return _InjectedFaults(
+        injected=injected,
         condition=condition,
         keys=keys,
-        expectation=expected(members, keys[0], victim, strike),
+        expectation=expected(members, keys[0], victim, injected),
         trials=[
-            StrikeTrial(members=members, key=keys[0], strike=strike, condition=condition, seed=seed)
+            FaultTrial(members=members, key=keys[0], injected=injected, condition=condition, seed=seed)
             for seed in range(seeds)
         ],
     )
@@ -225,33 +225,33 @@ def _watches(members: tuple[Member, ...], condition: Condition, hours: float) ->
     return _Watches(condition=condition, trials=trials)
 
 
-def _stories(members: tuple[Member, ...], wishes: Wishes) -> list[Trial]:
-    faults = wishes.faults.of_stories
-    return [StoryTrial(told=random_story(seed, members=members, faults=faults)) for seed in range(wishes.seeds)]
+def _plans(members: tuple[Member, ...], wishes: Wishes) -> list[Trial]:
+    faults = wishes.faults.of_plans
+    return [PlanTrial(told=random_plan(seed, members=members, faults=faults)) for seed in range(wishes.seeds)]
 
 
-def _paces(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_PaceBatches]:
-    """Yield the trials of every pace that the dialects allow."""
-    for pace in PACES:
+def _advbases(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_AdvbaseBatches]:
+    """Yield the trials of every advbase that the dialects allow."""
+    for variant in ADVBASES:
         try:
-            cast = at_pace(members, pace)
+            topology = with_advbase(members, variant)
         except ConfigError:
             continue
-        groups, at_rest = alike(cast), masters_at_rest(cast)
-        power = Strike(fault=Fault.POWER)
-        strikes = None
+        groups, at_rest = alike(topology), masters_at_rest(topology)
+        power = InjectedFault(fault=Fault.POWER)
+        injected_faults = None
         if groups and at_rest[groups[0][0]]:
             victim = at_rest[groups[0][0]][0]
             condition = wishes.faults.surroundings[0]
-            strikes = _strike(cast, power, condition, groups[0], seeds=wishes.seeds, victim=victim)
-        hours = wishes.hours * _share(pace)
-        watches = [_watches(cast, condition, hours) for condition in wishes.faults.of_paces]
-        yield _PaceBatches(pace=pace, strikes=strikes, watches=watches)
+            injected_faults = _inject(topology, power, condition, groups[0], seeds=wishes.seeds, victim=victim)
+        hours = wishes.hours * _share(variant)
+        watches = [_watches(topology, condition, hours) for condition in wishes.faults.of_advbases]
+        yield _AdvbaseBatches(variant=variant, injected_faults=injected_faults, watches=watches)
 
 
-def _share(pace: Pace) -> float:
-    """Return for which part of the hours a pace is watched: fast ones send too much to be watched for all of them."""
-    return 1.0 if pace.advbase else min(max(_ALLOWANCE * pace.step / 256, _LEAST_SHARE), 1.0)
+def _share(variant: AdvbaseVariant) -> float:
+    """Return for which part of the hours an advbase is watched: fast ones send too much to be watched for all."""
+    return 1.0 if variant.advbase else min(max(_ALLOWANCE * variant.step / 256, _LEAST_SHARE), 1.0)
 
 
 # What was found
@@ -267,8 +267,8 @@ def _restless(at_rest: dict[HostKey, tuple[str, ...]]) -> Iterator[FindingRow]:
             yield FindingRow(kind="at rest", vhid=key.vhid, machines=list(names), serious=True, text=text)
 
 
-def _fastest(paces: Sequence[_PaceBatches]) -> FastestRow:
-    rows = [row for each in paces if (row := each.row()) is not None]
+def _fastest(advbases: Sequence[_AdvbaseBatches]) -> FastestRow:
+    rows = [row for each in advbases if (row := each.row()) is not None]
     fastest = next(
         (
             index
@@ -277,28 +277,28 @@ def _fastest(paces: Sequence[_PaceBatches]) -> FastestRow:
         ),
         None,
     )
-    return FastestRow(paces=rows, fastest=fastest)
+    return FastestRow(advbases=rows, fastest=fastest)
 
 
 def _promises(results: Sequence[Result], keep: Path) -> tuple[PromisesRow, tuple[Text, ...]]:
     bad = [each for each in results if each.broken is not None]
     kept = len(results) - len(bad)
     if not bad:
-        return PromisesRow(stories=len(results), kept=kept), ()
+        return PromisesRow(plans=len(results), kept=kept), ()
     row, plotted = _shortest(bad[0], len(bad), keep)
-    return PromisesRow(stories=len(results), kept=kept, broken=row), plotted
+    return PromisesRow(plans=len(results), kept=kept, broken=row), plotted
 
 
-def _shortest(result: Result, stories: int, keep: Path) -> tuple[BrokenRow, tuple[Text, ...]]:
-    """Return the shortest story in which a promise is broken, and write it to a file."""
-    assert result.story is not None
+def _shortest(result: Result, plans: int, keep: Path) -> tuple[BrokenRow, tuple[Text, ...]]:
+    """Return the shortest plan in which a promise is broken, and write it to a file."""
+    assert result.plan is not None
     assert result.broken is not None
     promise = result.broken.promise
     try:
-        story = shortest(result.story, result.broken)
+        plan = shortest(result.plan, result.broken)
     except KeyboardInterrupt:
-        story = result.story
-    outcome = simulate(story, tells=True)
+        plan = result.plan
+    outcome = simulate(plan, tells=True)
     broken = next(each for each in outcome.violations if each.promise is promise)
     plotted = tuple(plot(outcome))
     row = BrokenRow(
@@ -306,34 +306,34 @@ def _shortest(result: Result, stories: int, keep: Path) -> tuple[BrokenRow, tupl
         at_s=seconds(broken.at_ns),
         machine=broken.node,
         text=broken.words,
-        stories=stories,
-        file=_kept(story, keep, told=f"{promise.value}: {broken.node or 'nobody'} {broken.words}"),
+        plans=plans,
+        file=_kept(plan, keep, told=f"{promise.value}: {broken.node or 'nobody'} {broken.words}"),
         lines=list(outcome.lines),
         plot=plain(plotted),
     )
     return row, plotted
 
 
-def _kept(story: Story, path: Path, *, told: str) -> str | None:
+def _kept(plan: FaultPlan, path: Path, *, told: str) -> str | None:
     try:
-        safe_files.write(path, story_file.encode(story, told=told), mode=safe_files.SHARED)
+        safe_files.write(path, fault_plan_file.encode(plan, told=told), mode=safe_files.SHARED)
     except OSError as exc:
-        click.echo(f"pycarp: cannot write the story to {path}: {exc.strerror}; say where with --keep", err=True)
+        click.echo(f"pycarp: cannot write the plan to {path}: {exc.strerror}; say where with --keep", err=True)
         return None
     return str(path)
 
 
-def _example(strikes: Sequence[_Strikes]) -> tuple[ExampleRow | None, tuple[Text, ...]]:
+def _example(injected_faults: Sequence[_InjectedFaults]) -> tuple[ExampleRow | None, tuple[Text, ...]]:
     """Return the first trial as a plot."""
-    if not strikes:
+    if not injected_faults:
         return None, ()
-    batch = strikes[0]
+    batch = injected_faults[0]
     trial = batch.trials[0]
-    assert isinstance(trial, StrikeTrial)
-    outcome = simulate(trial.story())
-    blow = next(each for each in outcome.story.incidents if each.node == THE_MASTER)
-    until_ns = min(outcome.story.until_ns, blow.until_ns + 2 * _BEFORE_NS) if blow.span_ns else None
-    since_ns = max(blow.at_ns - _BEFORE_NS, 0)
+    assert isinstance(trial, FaultTrial)
+    outcome = simulate(trial.plan())
+    incident = next(each for each in outcome.plan.incidents if each.node == THE_MASTER)
+    until_ns = min(outcome.plan.until_ns, incident.until_ns + 2 * _BEFORE_NS) if incident.span_ns else None
+    since_ns = max(incident.at_ns - _BEFORE_NS, 0)
     plotted = tuple(plot(outcome, keys=batch.keys, from_ns=since_ns, to_ns=until_ns))
-    title = f"For example: {batch.strike.fault}, {batch.condition.name}, seed {trial.seed}"
+    title = f"For example: {batch.injected.fault}, {batch.condition.name}, seed {trial.seed}"
     return ExampleRow(title=title, plot=plain(plotted)), plotted

@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pycarp.cli.simulate.report import (
+    AdvbaseRow,
     BrokenRow,
     FastestRow,
     HostRow,
-    PaceRow,
+    PlanReport,
     Report,
-    StoryReport,
     TakeoverRow,
     WatchRow,
 )
@@ -33,8 +33,8 @@ def show(console: Console, report: Report, *, example: Sequence[Text], broken: S
         console.print(part, soft_wrap=isinstance(part, str | Text))
 
 
-def show_story(console: Console, report: StoryReport, plotted: Sequence[Text]) -> None:
-    """Print what came of one story."""
+def show_plan(console: Console, report: PlanReport, plotted: Sequence[Text]) -> None:
+    """Print what came of one plan."""
     for line in [*map(Text, report.lines), Text(), *plotted, Text()]:
         console.print(line, soft_wrap=True)
     for violation in report.violations:
@@ -65,7 +65,7 @@ def _parts(report: Report, *, example: Sequence[Text], broken: Sequence[Text]) -
         yield from _bounds(report.watched)
     if report.fastest is not None:
         yield "\n[bold]How fast can it be? Worst takeover after a power cut, and false takeovers a day[/bold]"
-        yield _paces(report.fastest.paces)
+        yield _advbases(report.fastest.advbases)
         yield _fastest(report.fastest)
     yield ""
     yield from _promises(report, broken)
@@ -147,19 +147,19 @@ def _bounds(rows: Sequence[WatchRow]) -> Iterator[str]:
         )
 
 
-def _paces(rows: Sequence[PaceRow]) -> Table:
+def _advbases(rows: Sequence[AdvbaseRow]) -> Table:
     conditions = [row.condition for row in rows[0].watched] if rows else []
     table = _table("advbase", "worst takeover", "hours", *conditions, "broken")
     for row in rows:
         hours = f"{row.watched[0].hours:.2g}" if row.watched else "-"
         table.add_row(
-            pace_name(row), _span(row.worst_s), hours, *(_a_day(each) for each in row.watched), str(row.broken)
+            advbase_name(row), _span(row.worst_s), hours, *(_a_day(each) for each in row.watched), str(row.broken)
         )
     return table
 
 
-def pace_name(row: PaceRow) -> str:
-    """Return what a pace is called in a table."""
+def advbase_name(row: AdvbaseRow) -> str:
+    """Return what a advbase is called in a table."""
     return (
         str(row.advbase) if row.advskew_step is None else f"0 (advskew {row.advskew_step}, {2 * row.advskew_step} ...)"
     )
@@ -167,12 +167,12 @@ def pace_name(row: PaceRow) -> str:
 
 def _fastest(found: FastestRow) -> str:
     if found.fastest is None:
-        return "[red]Every pace had false takeovers, or broke promises, in these conditions.[/red]"
-    row = found.paces[found.fastest]
+        return "[red]Every advbase had false takeovers, or broke promises, in these conditions.[/red]"
+    row = found.advbases[found.fastest]
     bound = max((each.below_a_day or 0.0 for each in row.watched), default=0.0)
     hours = row.watched[0].hours if row.watched else 0
     return (
-        f"The fastest without any is advbase [bold]{pace_name(row)}[/bold]: none in {hours:g} h of each condition, "
+        f"The fastest without any is advbase [bold]{advbase_name(row)}[/bold]: none in {hours:g} h of each condition, "
         f"so less than {bound:.4g} a day with 95 % confidence."
     )
 
@@ -180,19 +180,19 @@ def _fastest(found: FastestRow) -> str:
 def _promises(report: Report, plot: Sequence[Text]) -> Iterator[RenderableType]:
     found = report.promises
     if found.broken is None:
-        yield f"Promises: [green]all kept[/green] in {found.kept} of {found.stories} simulated stories."
+        yield f"Promises: [green]all kept[/green] in {found.kept} of {found.plans} simulated plans."
         return
     broken = found.broken
-    yield f"Promises: kept in {found.kept} of {found.stories} simulated stories."
-    yield f"[bold red]BROKEN[/bold red] in {broken.stories}, first of all:"
+    yield f"Promises: kept in {found.kept} of {found.plans} simulated plans."
+    yield f"[bold red]BROKEN[/bold red] in {broken.plans}, first of all:"
     yield f"  {broken.promise}"
     yield escape(f"  {broken.at_s:.3f} s: {broken.machine or 'nobody'} {broken.text}")
-    yield "\n[bold]The shortest story of it[/bold]"
+    yield "\n[bold]The shortest plan of it[/bold]"
     yield from _lines(broken)
     yield ""
     yield from plot
     if broken.file is not None:
-        yield f"\nkept in {escape(broken.file)}; again: pycarp simulate --story {escape(broken.file)}"
+        yield f"\nkept in {escape(broken.file)}; again: pycarp simulate --plan {escape(broken.file)}"
 
 
 def _lines(broken: BrokenRow) -> Iterator[Text]:
@@ -200,7 +200,7 @@ def _lines(broken: BrokenRow) -> Iterator[Text]:
     end = next((number for number, line in enumerate(broken.lines) if " BROKEN: " in line), len(broken.lines)) + 1
     begin = max(end - _MOST_LINES, 0)
     if begin:
-        yield Text(f"... {begin} lines before, which --story shows")
+        yield Text(f"... {begin} lines before, which --plan shows")
     yield from map(Text, broken.lines[begin:end])
 
 

@@ -38,7 +38,7 @@ def goes_on(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pee
     stood still, or what is signed is about to change.
     """
     family, now_ns = event.family, ctx.now_ns
-    if state.followed.get(family) is not peer.source or event.reply is not None or ctx.speaker.is_rolling:
+    if state.followed.get(family) is not peer.source or event.reply is not None or ctx.codec.is_rolling:
         return False
     for down_at_ns in state.master_down_at_ns.values():
         if now_ns > down_at_ns:
@@ -180,7 +180,7 @@ def _follow(ctx: Context, state: Backup, event: AdvertisementReceived) -> None:
 def _follow_families(ctx: Context, state: Backup) -> None:
     """Wait for the families that peers advertise now: a change of the addresses may have added or removed one."""
     waiting = state.master_down_at_ns
-    families = ctx.speaker.awaited(ctx.now_ns)
+    families = ctx.codec.awaited(ctx.now_ns)
     if tuple(waiting) != families:
         down_at_ns = ctx.now_ns + master_down_ns(ctx)
         state.master_down_at_ns = {family: waiting.get(family, down_at_ns) for family in families}

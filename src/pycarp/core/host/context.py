@@ -7,13 +7,14 @@ of that input.
 from collections import deque
 from dataclasses import dataclass, replace
 
+from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.core.effects import (
     Announce,
     DropAddresses,
     Effect,
     HoldAddresses,
-    ProlongAddresses,
     Publish,
+    RenewAddresses,
     Transmit,
 )
 from pycarp.core.events import ActuationFailed, Event, StateChange
@@ -21,9 +22,8 @@ from pycarp.core.host.decision import Peer, PeerKey
 from pycarp.core.host.states import Init, Stage, StateData, Takeover
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
-from pycarp.core.precaution import precaution_of
+from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.slots import slot_for
-from pycarp.core.speaker import Speaker
 from pycarp.dialects.base import Claim
 from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 
@@ -55,6 +55,7 @@ class Context:
         "_slot_ns",
         "bow_outs",
         "claim",
+        "codec",
         "config",
         "demotion",
         "environment",
@@ -67,15 +68,20 @@ class Context:
         "peers",
         "previous",
         "slot_ns",
-        "speaker",
         "state",
     )
 
     def __init__(
-        self, config: HostConfig, speaker: Speaker, environment: Environment, *, demotion: int, slot_ns: int = 0
+        self,
+        config: HostConfig,
+        codec: AdvertisementCodec,
+        environment: Environment,
+        *,
+        demotion: int,
+        slot_ns: int = 0,
     ) -> None:
         self._slot_ns = slot_ns
-        self.speaker = speaker
+        self.codec = codec
         self.environment = environment
         self.demotion = demotion
         self.epoch = 0
@@ -93,7 +99,7 @@ class Context:
         """Take over settings, with all that follows from them."""
         self.config = config
         self.key: HostKey = config.key
-        self.lease = precaution_of(config)
+        self.lease = lease_timings_of(config)
         self.set_demotion(self.demotion)
 
     def set_demotion(self, total: int) -> None:
@@ -115,7 +121,7 @@ class Context:
         """
         before = self.config
         self.configure(event.config)
-        self.speaker.reconfigure(event.config, self.now_ns, rolling_ns=event.rolling_ns)
+        self.codec.reconfigure(event.config, self.now_ns, rolling_ns=event.rolling_ns)
         if set(before.shared) == set(event.config.shared):
             return False
         once = dict.fromkeys((*before.shared, *self.previous))
@@ -126,10 +132,10 @@ class Context:
     # Effects
 
     def transmit(self, claim: Claim, *, counter: int | None = None, owns: bool = False) -> None:
-        """Send an advertisement in each family; see ``Speaker.compose``."""
+        """Send an advertisement in each family; see ``AdvertisementCodec.compose``."""
         wants_report = self.environment.wants_send_reports
         own = self.environment.own
-        for advert in self.speaker.compose(claim, own, self.now_ns, counter=counter, owns=owns):
+        for advert in self.codec.compose(claim, own, self.now_ns, counter=counter, owns=owns):
             self.out.append(Transmit(self.key, advert, wants_report))
 
     def advertise(self, takeover: Takeover, *, counter: int | None = None) -> None:
@@ -150,7 +156,7 @@ class Context:
         """Ask for the addresses, with what is to happen should this process die."""
         claim = self.config.dialect.bow_out
         own = self.environment.own
-        bow_out = self.speaker.compose_will(claim, own, self.now_ns) if claim else ()
+        bow_out = self.codec.compose_clean_up_plan(claim, own, self.now_ns) if claim else ()
         lease = replace(self.lease, bow_out=bow_out)
         self.out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self.previous, force, lease))
 
@@ -160,7 +166,7 @@ class Context:
 
     def renew(self) -> None:
         """Renew the lease of the addresses."""
-        self.out.append(ProlongAddresses(self.key, self.config.shared, self.lease.lifetime_s))
+        self.out.append(RenewAddresses(self.key, self.config.shared, self.lease.lifetime_s))
 
     def announce(self, *, again: bool = False) -> int | None:
         """Tell the segment who owns the addresses; return when to repeat it, None for never."""
@@ -168,7 +174,7 @@ class Context:
         form = dialect.arp_again if again and dialect.arp_again else dialect.arp
         self.out.append(Announce(self.key, self.epoch, self.config.shared, form))
         refresh_s = self.config.refresh_s
-        return self.now_ns + self.speaker.jittered(refresh_s * NS_PER_S) if refresh_s else None
+        return self.now_ns + self.codec.jittered(refresh_s * NS_PER_S) if refresh_s else None
 
     def publish(self, event: Event) -> None:
         """Tell observers."""

@@ -223,7 +223,7 @@ def advertise_change(ctx: Context, state: Master) -> None:
 
 def _has_stalled(ctx: Context, state: Master) -> bool:
     """Return True if there was no sign of life for so long that a peer may rightly have taken over."""
-    return ctx.now_ns - state.alive_at_ns >= ctx.lease.patience_ns
+    return ctx.now_ns - state.alive_at_ns >= ctx.lease.timeout_ns
 
 
 def _renew(ctx: Context, state: Master) -> None:

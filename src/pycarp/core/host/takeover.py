@@ -38,11 +38,11 @@ from enum import Enum
 from typing import NamedTuple
 
 from pycarp.auth.reply import Reply
+from pycarp.core.advertisement_codec import source_for
 from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Decision, live_masters
 from pycarp.core.host.states import Master, Stage, Takeover
 from pycarp.core.inputs import AdvertisementReceived
-from pycarp.core.speaker import source_for
 from pycarp.dialects.base import Claim, Tie, Verdict
 from pycarp.vocabulary import NS_PER_S, Address
 

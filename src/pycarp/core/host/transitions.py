@@ -33,7 +33,7 @@ def enter(ctx: Context, state: StateData, reason: Reason, *, peer: Peer | None =
     ctx.state = state
     ctx.epoch += 1
     if isinstance(state, Master):
-        ctx.speaker.begin_mastership()
+        ctx.codec.begin_mastership()
         ctx.advertise(state.takeover)
         if not state.takeover.is_pending:
             ctx.hold()
@@ -61,7 +61,7 @@ def publish_change(ctx: Context, old: State, reason: Reason, *, peer: Peer | Non
 def become_backup(ctx: Context, reason: Reason, *, peer: Peer | None = None) -> None:
     """Listen; a host that stood still distrusts what has waited in its socket."""
     down_at_ns = ctx.now_ns + master_down_ns(ctx, peer.claim if peer else None)
-    state = Backup(dict.fromkeys(ctx.speaker.awaited(ctx.now_ns), down_at_ns))
+    state = Backup(dict.fromkeys(ctx.codec.awaited(ctx.now_ns), down_at_ns))
     if reason is Reason.ABSENT:
         state.listens_until_ns = ctx.now_ns + ctx.config.dialect.yield_grace_ns
     enter(ctx, state, reason, peer=peer)

@@ -1,0 +1,216 @@
+"""Whether a host is surely the only MASTER, and the masterships of those whose code runs only as long as it is.
+
+It follows what the driver performs and publishes, in the same step, and so knows of the end of a mastership before any
+other task runs. What nobody tells it, the clock does: every sign of life that could be sent is good for one ``Lease``.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import assert_never
+
+from pycarp.aio.mastership import LossReason, Mastership
+from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
+from pycarp.core.events import Event, SettingsChange, StateChange
+from pycarp.core.host_config import HostConfig
+from pycarp.core.inputs import Action, ActuationReported
+from pycarp.core.lease import lease_of
+from pycarp.core.state import TAKES_OVER_FROM_LIVE_MASTER, Reason, State
+from pycarp.errors import NodeFailedError, UsageError
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+_WAITS_FOR_BOW_OUT = frozenset({Reason.HANDED_OVER, Reason.ADMIN_DOWN, Reason.REMOVED, Reason.FORCED})
+"""Reasons to leave after which no peer acts before the addresses are dropped, unless it takes longer than a lease."""
+
+_RIVAL_NS = NS_PER_S // 10
+"""How long after a takeover a stronger host may turn up that took over in the same moment: a bow-out calls them all."""
+
+
+class MastershipMonitor:
+    """What the shell knows of one host's being MASTER; for as long as the host is there.
+
+    ``can_speak`` says whether the last advertisement could be sent.
+    """
+
+    def __init__(self, config: HostConfig, can_speak: Callable[[], bool]) -> None:
+        self._config = config
+        self._lease = lease_of(config)
+        self._can_speak = can_speak
+        self._loop = asyncio.get_running_loop()
+        self._masterships: list[Mastership] = []
+        self._turn = asyncio.Event()
+        self._began: StateChange | None = None
+        self._alive_at_ns: int | None = None
+        self._hold_epoch: int | None = None
+        self._is_held = False
+        self._settled_at_ns = 0
+        self._settling: asyncio.TimerHandle | None = None
+        self._drops_at_s = 0.0
+        self._end: str | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the node failed of, None if it has not."""
+        return self._failure
+
+    @property
+    def key(self) -> HostKey:
+        """The host."""
+        return self._config.key
+
+    # Masterships
+
+    async def begin(self, *, clean_up_s: float) -> Mastership:
+        """Return a new mastership as soon as there can be one.
+
+        Raises UsageError when there will be none, NodeFailedError when that is because the node has failed.
+        """
+        mastership = Mastership(self, clean_up_s=clean_up_s)
+        while not (self._is_open and mastership.remaining_s > 0):
+            if self._failure is not None:
+                raise NodeFailedError(f"{self.key} is on a node that failed: {self._failure!r}") from self._failure
+            if self._end is not None:
+                raise UsageError(self._end)
+            await self._turn.wait()
+        self._masterships.append(mastership)
+        return mastership
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the addresses are held, and nobody is left of a former mastership, neither here nor elsewhere."""
+        is_settled = self._now_ns() >= self._settled_at_ns
+        return self._is_held and is_settled and not any(mastership.is_lost for mastership in self._masterships)
+
+    async def vacated(self) -> None:
+        """Return when the addresses may be dropped: no mastership is left, or has any time left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._drops_at_s):
+                while any(mastership.is_lost for mastership in self._masterships):
+                    await self._turn.wait()
+
+    def clean_up_s(self, wanted_s: float) -> float:
+        """Return how long clean-up may take, at most as long as it wants."""
+        return min(wanted_s, self._lease.reserve_ns / NS_PER_S)
+
+    def remaining_s(self) -> float:
+        """Return how long no peer can act even if no sign of life is given any more; negative when one may."""
+        if self._alive_at_ns is None:
+            return -1.0
+        return (self._alive_at_ns + self._lease.timeout_ns - self._now_ns()) / NS_PER_S
+
+    def leave(self, mastership: Mastership) -> None:
+        """Forget a mastership: it is over, or has outstayed its time."""
+        if mastership in self._masterships:
+            self._masterships.remove(mastership)
+            self._tell()
+
+    # What the node tells
+
+    def live(self) -> None:
+        """Take note of a sign of life that was sent just now."""
+        if self._began is None:
+            return
+        now_ns = self._now_ns()
+        if self._alive_at_ns is None or self._alive_at_ns + self._lease.timeout_ns <= now_ns:
+            self._lose(LossReason.SILENT)
+        self._alive_at_ns = now_ns
+        self._tell()
+
+    def take(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+        """Take note of what is asked of the actuator."""
+        match effect:
+            case HoldAddresses(epoch=epoch):
+                self._hold_epoch, self._is_held = epoch, False
+            case DropAddresses():
+                self._hold_epoch, self._is_held = None, False
+            case Announce():
+                pass
+            case _:
+                assert_never(effect)
+
+    def note(self, report: ActuationReported) -> None:
+        """Take note of what became of it."""
+        if report.action is Action.HOLD and report.error is None and report.epoch == self._hold_epoch:
+            self._is_held = True
+            self._tell()
+
+    def hear(self, event: Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, SettingsChange):
+            self._config = event.config
+            self._lease = lease_of(event.config)
+            for mastership in list(self._masterships):
+                mastership.look_again()
+        elif isinstance(event, StateChange) and event.new is State.MASTER:
+            self._ascend(event)
+        elif isinstance(event, StateChange):
+            self._descend(event)
+
+    def fail(self, failure: BaseException) -> None:
+        """End every mastership: the node has failed."""
+        self._failure = failure
+        self._lose(LossReason.FAILED)
+        self.close("the node has failed")
+
+    def close(self, why: str) -> None:
+        """Let nobody wait for a mastership any more."""
+        self._end = why
+        self._stop_settling()
+        self._began = self._alive_at_ns = None
+        self._is_held = False
+        self._tell()
+
+    def _ascend(self, change: StateChange) -> None:
+        self._began = change
+        # The first advertisement has been sent in the same step, if it could be.
+        self._alive_at_ns = change.at_ns if self._can_speak() else None
+        settling_ns = self._lease.settling_ns if self._relieves_the_living(change) else _RIVAL_NS
+        self._settled_at_ns = change.at_ns + settling_ns
+        self._settling = self._loop.call_at(self._settled_at_ns / NS_PER_S, self._tell)
+
+    def _relieves_the_living(self, change: StateChange) -> bool:
+        config = self._config
+        master_down_ns = config.dialect.master_down_ns(config.advbase, config.advskew, config.dead_ratio)
+        return (
+            change.reason in TAKES_OVER_FROM_LIVE_MASTER
+            and change.silent_ns is not None
+            and change.silent_ns < master_down_ns
+        )
+
+    def _descend(self, change: StateChange) -> None:
+        self._stop_settling()
+        self._began = None
+        self._lose(change)
+        self._alive_at_ns = None
+
+    def _lose(self, reason: StateChange | LossReason) -> None:
+        """End every mastership, and let the addresses wait for it as long as no peer minds."""
+        left_s = max((mastership.clean_up_s for mastership in self._masterships), default=0.0)
+        self._drops_at_s = self._loop.time() + min(left_s, self._grace_s(reason))
+        for mastership in list(self._masterships):
+            mastership.lose(reason)
+
+    def _grace_s(self, reason: StateChange | LossReason) -> float:
+        """Return how long the addresses may outlast a mastership."""
+        if not isinstance(reason, StateChange):
+            return 0.0
+        if reason.reason in _WAITS_FOR_BOW_OUT:
+            return max(self.remaining_s(), 0.0)
+        if reason.reason is Reason.BETTER_MASTER:
+            # It holds them itself after that time; until then it waits to hear that they are dropped here.
+            return self._config.dialect.yield_grace_ns / NS_PER_S / 2
+        return 0.0
+
+    def _stop_settling(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    def _tell(self) -> None:
+        """Let everybody who waits look again."""
+        self._turn.set()
+        self._turn.clear()
+
+    def _now_ns(self) -> int:
+        return round(self._loop.time() * NS_PER_S)

@@ -1,0 +1,70 @@
+"""Runs trials in as many processes as there are processors; Ctrl-C ends that with what is known so far."""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pycarp.errors import CarpError
+from pycarp.sim.faults.experiments import Result, Trial, run
+
+_WORTH_A_PROCESS = 8
+"""Fewer trials than this are done before another process has started."""
+
+
+class WorkerPool:
+    """``results`` are in the order of the trials, None for one that was not run; ``is_interrupted`` says why."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self.is_interrupted = False
+
+    def work(self, trials: Sequence[Trial]) -> list[Result | None]:
+        """Run all trials; raises CarpError when a process was killed."""
+        results: list[Result | None] = [None] * len(trials)
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+        with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task("simulating", total=sum(each.weight for each in trials))
+            try:
+                for number, result in self._each(trials):
+                    results[number] = result
+                    progress.advance(task, trials[number].weight)
+            except KeyboardInterrupt:
+                self.is_interrupted = True
+        return results
+
+    def _each(self, trials: Sequence[Trial]) -> Iterator[tuple[int, Result]]:
+        # Some of each kind first, so that there is something to tell when the user has seen enough.
+        order = sorted(range(len(trials)), key=lambda number: trials[number].seed)
+        if self._jobs == 1 or len(trials) < _WORTH_A_PROCESS:
+            yield from ((number, run(trials[number])) for number in order)
+            return
+        # Not fork: this process has threads, those of the progress bar among them.
+        pool = ProcessPoolExecutor(self._jobs, mp_context=multiprocessing.get_context("forkserver"))
+        try:
+            with _interrupts_ignored():
+                futures: dict[Future[Result], int] = {pool.submit(run, trials[number]): number for number in order}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as exc:
+            raise CarpError(
+                "a process of the simulation was killed; is there enough memory? --jobs 1 takes less"
+            ) from exc
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes that start meanwhile never hear of Ctrl-C, which a terminal tells all of them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

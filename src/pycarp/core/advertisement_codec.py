@@ -1,0 +1,391 @@
+"""The voice and the ear of one virtual host: claims to datagrams, and datagrams to authentic claims.
+
+When the shared addresses or the passphrase change, every host of the vhid must change them, and none can at the same
+instant. For a while a codec therefore goes on as before and accepts both: it signs as before for one rolling time or
+until a peer is heard to sign the new way, and accepts what is signed as before for two. Hosts that are changed within
+one rolling time of each other so never miss an advertisement.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from itertools import pairwise
+
+from pycarp.auth.counter import counter_of
+from pycarp.auth.counter_prediction import Chain, CounterPrediction, Freshness
+from pycarp.auth.digest import DigestLayout, Signer
+from pycarp.auth.reply import Reply
+from pycarp.core.host.decision import Peer
+from pycarp.core.host_config import HostConfig
+from pycarp.dialects.base import Claim
+from pycarp.vocabulary import ANY_ADDRESS, Address, Family, MacAddress, Outgoing, family_of
+from pycarp.wire import advertisement as wire
+from pycarp.wire import ethernet
+
+_COUNTER, _DIGEST = slice(8, 16), slice(16, 36)
+
+_SENT_MAX = 32
+"""Own advertisements that a reply may refer to: a host that stood still answers an old one."""
+
+_ANSWERABLE_MAX = 4
+"""Own advertisements the replies to which pass the packet filter of a flood."""
+
+
+_Route = tuple[Address, Address, bool]
+"""Destination, source, and whether the destination is a group."""
+
+_UNHEARD_MAX = 4
+"""Own advertisements in a row that a peer may have missed when it goes on from our counter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousKeyCheckpoint:
+    """How a host spoke before a change, as ``_PreviousKey``; the signer follows from the settings."""
+
+    config: HostConfig
+    speaks_until_ns: int
+    heard_until_ns: int
+    is_past: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecCheckpoint:
+    """What a codec knows beside its settings: its counter, its peers', and how it spoke before, the oldest first."""
+
+    counter: int | None
+    previous_keys: tuple[PreviousKeyCheckpoint, ...] = ()
+    chains: tuple[Chain, ...] = ()
+    sent: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _PreviousKey:
+    """How the host spoke before a change; ``is_past`` says that a peer was heard to speak a newer way."""
+
+    config: HostConfig
+    signer: Signer
+    speaks_until_ns: int
+    heard_until_ns: int
+    is_past: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The digests of advertisements that may come next, and of those that come again and again."""
+
+    upcoming: tuple[bytes, ...] = ()
+    repeated: tuple[bytes, ...] = ()
+
+
+class AdvertisementCodec:
+    """Composes and authenticates the advertisements of one host; owns its signer and counter."""
+
+    __slots__ = (
+        "_config",
+        "_counter",
+        "_dialect",
+        "_entropy",
+        "_expected",
+        "_mac",
+        "_prediction",
+        "_previous_keys",
+        "_routes",
+        "_sent",
+        "_signer",
+    )
+
+    def __init__(
+        self, config: HostConfig, entropy: Callable[[], int], checkpoint: CodecCheckpoint | None = None
+    ) -> None:
+        """Begin anew, or go on where another codec made its ``checkpoint``."""
+        self._config = config
+        self._entropy = entropy
+        self._dialect = config.dialect
+        self._mac = config.dialect.source_mac(config.vhid)
+        self._counter = counter_of(config.dialect.counter, entropy, checkpoint.counter if checkpoint else None)
+        self._signer = signer_of(config)
+        self._previous_keys = [
+            _PreviousKey(each.config, signer_of(each.config), each.speaks_until_ns, each.heard_until_ns, each.is_past)
+            for each in (checkpoint.previous_keys if checkpoint else ())
+        ]
+        self._prediction = CounterPrediction(checkpoint.chains if checkpoint else ())
+        self._expected: tuple[object, Expected] = (None, Expected())
+        self._routes: tuple[Sequence[Address], Mapping[Family, list[_Route]]] | None = None
+        self._sent = deque(checkpoint.sent if checkpoint else (), maxlen=_SENT_MAX)
+
+    def checkpoint(self) -> CodecCheckpoint:
+        """Return what another codec of the same settings needs to go on from here."""
+        return CodecCheckpoint(
+            counter=self._counter.remembered,
+            previous_keys=tuple(
+                PreviousKeyCheckpoint(
+                    config=each.config,
+                    speaks_until_ns=each.speaks_until_ns,
+                    heard_until_ns=each.heard_until_ns,
+                    is_past=each.is_past,
+                )
+                for each in self._previous_keys
+            ),
+            chains=self._prediction.checkpoint(),
+            sent=tuple(self._sent),
+        )
+
+    def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
+        """Speak by other settings from now on; by the former ones for ``rolling_ns`` if what is signed changes."""
+        before, self._config = self._config, config
+        self._routes = None
+        if _what_is_signed(config) == _what_is_signed(before):
+            return
+        if rolling_ns:
+            # Oldest first: a second change may come before the first has rolled over all hosts.
+            self._previous_keys.append(_PreviousKey(before, self._signer, now_ns + rolling_ns, now_ns + 2 * rolling_ns))
+        else:
+            self._previous_keys.clear()
+        self._signer = signer_of(config)
+
+    def awaited(self, now_ns: int) -> tuple[Family, ...]:
+        """Return the families in which to wait for peers: those of the way that they speak, as far as is known."""
+        self._forget_previous_keys(now_ns)
+        ways = [previous_key.config for previous_key in self._previous_keys if not previous_key.is_past]
+        return (*ways, self._config)[0].families
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether what was signed before a change is still accepted."""
+        return bool(self._previous_keys)
+
+    def listens_in(self, family: Family) -> bool:
+        """Say whether peers may advertise in a family, in the way of now or a former one."""
+        return family in self._config.families or any(family in each.config.families for each in self._previous_keys)
+
+    def begin_mastership(self) -> None:
+        """Forget the numbers of the advertisements that were sent as MASTER before: nobody answers those any more."""
+        self._sent.clear()
+
+    def compose(
+        self, claim: Claim, own: Sequence[Address], now_ns: int, *, counter: int | None = None, owns: bool = True
+    ) -> list[Outgoing]:
+        """Return one signed advertisement a family and destination; each family has the next counter.
+
+        ``own`` are the link's addresses that no host shares, in the order of preference. With a ``counter`` all
+        families have that one: they reply to an advertisement. Only a host that ``owns`` the addresses sends from the
+        virtual MAC: a switch learns that it is here. Source: carp.md section 12.
+        """
+        if counter is not None:
+            self._sent.append(counter)
+            return self._composed(claim, own, now_ns, lambda: counter, owns=owns)
+        return self._composed(claim, own, now_ns, self._next_counter, owns=owns)
+
+    def _next_counter(self) -> int:
+        number = self._counter.next()
+        self._sent.append(number)
+        return number
+
+    def _composed(
+        self,
+        claim: Claim,
+        own: Sequence[Address],
+        now_ns: int,
+        counter: Callable[[], int],
+        *,
+        owns: bool,
+    ) -> list[Outgoing]:
+        spoken, signer = self._spoken(now_ns) if self._previous_keys else (self._config, self._signer)
+        source_mac = self._mac if owns else None
+        routes = self._routes_from(own)
+        outgoing = []
+        for family in spoken.families:
+            advert = self._sign(claim, signer, counter())
+            for destination, source, is_to_group in routes[family]:
+                outgoing.append(
+                    self._outgoing(advert, family, source, destination, source_mac, is_to_group=is_to_group)
+                )
+        return outgoing
+
+    def _routes_from(self, own: Sequence[Address]) -> Mapping[Family, list[_Route]]:
+        """Return where each family's advertisements go, and from where; computed anew only when that changes."""
+        if self._routes is None or self._routes[0] is not own:
+            routes = {
+                family: [(each, source_for(each, own), each.is_multicast) for each in destinations]
+                for family, destinations in self._config.destinations.items()
+            }
+            self._routes = (own, routes)
+        return self._routes[1]
+
+    def compose_clean_up_plan(self, claim: Claim, own: Sequence[Address], now_ns: int) -> tuple[Outgoing, ...]:
+        """Return advertisements that somebody else is to send when we cannot; no counter is used up by it."""
+        return tuple(self._composed(claim, own, now_ns, self._counter.peek, owns=False))
+
+    def jittered(self, span_ns: int) -> int:
+        """Return a span somewhat shorter than ``span_ns``, by up to a quarter: hosts must not fall into step."""
+        return span_ns - self._entropy() % (span_ns // 4)
+
+    def accepts(self, advert: wire.Advertisement, now_ns: int) -> bool:
+        """Say whether the digest is one that a peer of this vhid makes."""
+        if self._signer.verify(advert.counter, advert.digest):
+            return True
+        return any(
+            now_ns < previous_key.heard_until_ns and previous_key.signer.verify(advert.counter, advert.digest)
+            for previous_key in self._previous_keys
+        )
+
+    def hears_next(self, payload: bytes) -> Freshness | None:
+        """Take in an advertisement if it is authentic and goes on with a series of numbers; None if it is another.
+
+        None has no consequences: ``identify`` is to be asked then.
+        """
+        counter = int.from_bytes(payload[_COUNTER], "big")
+        if self._previous_keys or not self._signer.verify(counter, payload[_DIGEST]):
+            return None
+        freshness = self._prediction.follow(counter)
+        if freshness is Freshness.UNEXPECTED:
+            return None
+        self._counter.adopt(counter)
+        return freshness
+
+    def identify(self, advert: wire.Advertisement, peers: Iterable[Peer]) -> Freshness | Reply:
+        """Return what the number of an authentic advertisement says: whether it was expected, or what it replies to.
+
+        A reply refers to one of our own advertisements; a farewell is also told by the numbers of other peers. Any
+        number that is no reply is adopted, and so is the newer way of signing.
+        """
+        counter = advert.counter
+        if self._previous_keys:
+            self._adopt_signing(advert)
+        freshness = self._prediction.follow(counter)
+        if freshness is Freshness.UNEXPECTED:
+            reply = self._reply_of(counter, peers) if self._dialect.yield_grace_ns else None
+            if reply is not None:
+                return reply
+            self._prediction.begin(counter)
+            if self._goes_on_from_ours(counter):
+                freshness = Freshness.NEXT
+        self._counter.adopt(counter)
+        return freshness
+
+    def _reply_of(self, counter: int, peers: Iterable[Peer]) -> Reply | None:
+        for reply in Reply:
+            if reply.answered(counter) in self._sent:
+                return reply
+        farewell_to = Reply.FAREWELL.answered(counter)
+        return Reply.FAREWELL if any(peer.counter == farewell_to for peer in peers) else None
+
+    def _goes_on_from_ours(self, counter: int) -> bool:
+        """Return True if a peer goes on from our last number, or a little behind it: it may not have heard that."""
+        upcoming = self._counter.upcoming(1)
+        return bool(upcoming) and abs(counter - upcoming[0]) <= _UNHEARD_MAX
+
+    def _adopt_signing(self, advert: wire.Advertisement) -> None:
+        for older, newer in pairwise([*(previous_key.signer for previous_key in self._previous_keys), self._signer]):
+            if newer.verify(advert.counter, advert.digest):
+                self._stop_speaking_before(older)
+                return
+
+    def expected(self, count: int) -> Expected:
+        """Return what peers sign next, ``count`` advertisements of each; computed anew only when that changes."""
+        signers = (self._signer, *(previous_key.signer for previous_key in self._previous_keys))
+        replies = tuple(reply.to(number) for number in list(self._sent)[-_ANSWERABLE_MAX:] for reply in Reply)
+        upcoming = dict.fromkeys((*self._prediction.upcoming(count), *self._counter.upcoming(count), *replies))
+        what = (signers, tuple(upcoming), self._prediction.repeated())
+        if what != self._expected[0]:
+            self._expected = (what, Expected(_digests(signers, upcoming), _digests(signers, what[2])))
+        return self._expected[1]
+
+    def _stop_speaking_before(self, last: Signer) -> None:
+        for previous_key in self._previous_keys:
+            previous_key.speaks_until_ns = 0
+            previous_key.is_past = True
+            if previous_key.signer is last:
+                return
+
+    def is_own_counter(self, advert: wire.Advertisement) -> bool:
+        """Say whether an authentic advertisement carries our constant counter. Source: OpenBSD, carp.md 4.2."""
+        return self._counter.is_own(advert.counter)
+
+    def _spoken(self, now_ns: int) -> tuple[HostConfig, Signer]:
+        """Return how the host speaks now."""
+        self._forget_previous_keys(now_ns)
+        for previous_key in self._previous_keys:
+            if now_ns < previous_key.speaks_until_ns:
+                return previous_key.config, previous_key.signer
+        return self._config, self._signer
+
+    def _forget_previous_keys(self, now_ns: int) -> None:
+        if self._previous_keys:
+            self._previous_keys = [
+                previous_key for previous_key in self._previous_keys if now_ns < previous_key.heard_until_ns
+            ]
+
+    def _outgoing(
+        self,
+        advert: wire.Advertisement,
+        family: Family,
+        source: Address,
+        destination: Address,
+        source_mac: MacAddress | None,
+        *,
+        is_to_group: bool,
+    ) -> Outgoing:
+        return Outgoing(
+            link=self._config.interface,
+            family=family,
+            source=source,
+            destination=destination,
+            tos=self._dialect.tos,
+            identification=self._dialect.identification,
+            source_mac=source_mac if is_to_group else None,
+            destination_mac=ethernet.BROADCAST if is_to_group and self._config.broadcasts else None,
+            payload=wire.encode(
+                advert, pseudo_header=self._pseudo_header(source, destination) if family is Family.IPV6 else b""
+            ),
+        )
+
+    def _pseudo_header(self, source: Address, destination: Address) -> bytes:
+        if self._dialect.v6_checksum is not wire.ChecksumForm.PSEUDO:
+            return b""
+        if not isinstance(source, IPv6Address) or not isinstance(destination, IPv6Address):
+            return b""
+        return wire.pseudo_header_of(source, destination)
+
+    def _sign(self, claim: Claim, signer: Signer, counter: int) -> wire.Advertisement:
+        return wire.Advertisement(
+            vhid=self._config.vhid,
+            advbase=claim.advbase,
+            advskew=claim.advskew,
+            demote=claim.demote,
+            counter=counter,
+            digest=signer.sign(counter),
+        )
+
+
+def source_for(destination: Address, own: Sequence[Address]) -> Address:
+    """Return the first own address of the destination's family, or the unspecified one.
+
+    An IPv6 link-local address is no source for a peer that may be behind a router, if there is another.
+    """
+    family = family_of(destination)
+    usable = [each for each in own if each.version == family]
+    if not (destination.is_multicast or destination.is_link_local):
+        usable.sort(key=lambda each: each.is_link_local)
+    return usable[0] if usable else ANY_ADDRESS[family]
+
+
+def signer_of(config: HostConfig, layouts: tuple[DigestLayout, ...] = ()) -> Signer:
+    """Return what signs and verifies for a host; by certain ``layouts``, or by those of its dialect."""
+    return Signer(
+        passphrase=config.secret,
+        vhid=config.vhid,
+        addresses=[each.ip for each in config.shared],
+        layouts=layouts or config.dialect.layouts,
+        order=config.dialect.hash_order,
+        lladdr=config.lladdr if config.dialect.signs_lladdr else None,
+    )
+
+
+def _digests(signers: Sequence[Signer], counters: Iterable[int]) -> tuple[bytes, ...]:
+    return tuple(digest for counter in counters for signer in signers for digest in signer.acceptable(counter))
+
+
+def _what_is_signed(config: HostConfig) -> tuple[object, ...]:
+    return config.secret, config.lladdr, [each.ip for each in config.shared]

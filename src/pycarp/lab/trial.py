@@ -1,0 +1,187 @@
+"""What happens in the lab, what is expected of it, and what was measured."""
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pycarp.daemon.control_messages import Change, HostStatus
+from pycarp.lab.machines import WEB_A, WEB_B, Machines
+from pycarp.lab.requests import Request, Service, parse, service
+from pycarp.lab.topology import Segment
+
+LINGER_S = 2.5
+TAKEOVER_AFTER_SILENCE_S = (3.39, 3.6)
+TAKEOVER_AFTER_SIGTERM_S = 0.1
+
+
+@dataclass(slots=True, kw_only=True)
+class Event:
+    """Something that was done to the machines, and what came of it. Times are of the wall clock."""
+
+    name: str
+    at_s: float
+    until_s: float = 0.0
+    outcome: str = ""
+    takeover_s: float | None = None
+    takeover_since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A promise and whether it was kept; ``is_inconclusive`` if it was not while this machine stalled."""
+
+    text: str
+    is_met: bool
+    is_inconclusive: bool = False
+
+
+@dataclass(slots=True)
+class Result:
+    """Everything that was seen."""
+
+    began_s: float
+    events: list[Event] = field(default_factory=list)
+    expectations: list[Expectation] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    def service(self, event: Event, address: str) -> Service:
+        """Return how an address served from an event to the next."""
+        return service(self.requests, address, event.at_s, event.until_s)
+
+
+class Trial:
+    """Plays the scenario; ``tell`` is given a line for each thing that begins.
+
+    ``stalled_s`` returns how long this machine stalled since a time of the wall clock.
+    """
+
+    def __init__(
+        self, where: Segment, machines: Machines, tell: Callable[[str], None], stalled_s: Callable[[float], float]
+    ) -> None:
+        self._stalled_s = stalled_s
+        self._segment = where
+        self._machines = machines
+        self._tell = tell
+        self._result = Result(time.time())
+
+    def reach_usual_states(self) -> None:
+        """Wait until hosta and hostb are MASTER and provider is BACKUP of both."""
+        self._tell("waiting for the usual states: hosta and hostb MASTER, provider BACKUP of both")
+        self._machines.wait_for("hosta", "MASTER")
+        self._machines.wait_for("hostb", "MASTER")
+        for name in ("carp0", "carp1"):
+            self._machines.wait_for("provider", "BACKUP", name)
+
+    def play(self) -> Result:
+        """Play everything; takes half a minute. CarpError when something does not happen at all."""
+        self.reach_usual_states()
+        self._machines.start_client()
+        self._machines.wait_until("the client is answered", lambda: len(self._machines.client_lines()) > 1)
+        self._begin("all is well", f"the client fetches the page every 20 ms, from {WEB_A} and {WEB_B} in turn")
+        self._linger()
+        for chapter in (self._cut_off, self._bring_back, self._force_back, self._sigterm, self._restart):
+            chapter()
+        self._end_event()
+        self._result.requests = parse(self._machines.client_lines())
+        self._expect_nobody_noticed()
+        return self._result
+
+    def _cut_off(self) -> None:
+        event = self._begin("hosta is cut off", "pulling hosta's cable at the switch")
+        self._segment.unplug("hosta")
+        change = _last_change(self._machines.wait_for("provider", "MASTER"))
+        event.takeover_s, event.takeover_since = change.silent_s, "its last advertisement"
+        event.outcome = f"provider takes {WEB_A}"
+        low, high = TAKEOVER_AFTER_SILENCE_S
+        is_met = change.silent_s is not None and low <= change.silent_s <= high
+        self._expect(f"provider is MASTER {low} to {high} s after hosta's last advertisement", is_met=is_met)
+        self._linger()
+
+    def _bring_back(self) -> None:
+        event = self._begin("hosta is back", "putting the cable back; no preemption, so provider keeps the address")
+        self._segment.plug("hosta")
+        self._machines.wait_for("hosta", "BACKUP")
+        self._linger()
+        holds = self._is_settled(master="provider", backup="hosta")
+        event.outcome = f"provider keeps {WEB_A}" if holds else "the address moved"
+        self._expect("without preemption provider keeps the address when hosta returns", is_met=holds)
+
+    def _force_back(self) -> None:
+        event = self._begin("forced back", "on provider: pycarp ifconfig carp0 down && pycarp ifconfig carp0 up")
+        self._machines.down_and_up("provider")
+        self._measure_move(event, self._machines.wait_for("hosta", "MASTER"), "the command")
+        self._linger()
+        has_it = self._is_settled(master="hosta", backup="provider")
+        event.outcome = f"hosta has {WEB_A} again" if has_it else "the address did not stay with hosta"
+        self._expect("the owner has its address again after down and up", is_met=has_it)
+
+    def _sigterm(self) -> None:
+        event = self._begin("SIGTERM to hosta's daemon", "SIGTERM to hosta's daemon: it drops the address and bows out")
+        self._machines.stop_daemon("hosta")
+        self._measure_move(event, self._machines.wait_for("provider", "MASTER"), "the signal")
+        event.outcome = f"provider takes {WEB_A}"
+        is_met = event.takeover_s is not None and event.takeover_s <= TAKEOVER_AFTER_SIGTERM_S
+        self._expect(f"after SIGTERM the address moves within {TAKEOVER_AFTER_SIGTERM_S * 1000:.0f} ms", is_met=is_met)
+        self._linger()
+
+    def _restart(self) -> None:
+        event = self._begin(
+            "daemon restarted, forced back", "starting hosta's daemon again, then forcing the address back"
+        )
+        self._machines.start_daemon("hosta")
+        self._machines.wait_for("hosta", "BACKUP")
+        time.sleep(1)
+        self._machines.down_and_up("provider")
+        self._machines.wait_for("hosta", "MASTER")
+        event.outcome = f"hosta has {WEB_A} again"
+        self._linger()
+
+    def _expect_nobody_noticed(self) -> None:
+        failed = sum(not each.is_ok for each in self._result.requests if each.address == WEB_B)
+        asked = sum(each.address == WEB_B for each in self._result.requests)
+        text = f"hostb's address is untouched: {failed} of {asked} requests to {WEB_B} failed"
+        self._expect_throughout(text, is_met=failed == 0 and asked > 0)
+        lost = sum(not each.is_served for each in self._result.requests)
+        text = f"no user goes without the page: {lost} of {len(self._result.requests)} did"
+        self._expect_throughout(text, is_met=lost == 0 and asked > 0)
+
+    def _is_settled(self, *, master: str, backup: str) -> bool:
+        return self._machines.status(master).state == "MASTER" and self._machines.status(backup).state == "BACKUP"
+
+    def _measure_move(self, event: Event, status: HostStatus, since: str) -> None:
+        became_s = datetime.datetime.fromisoformat(_last_change(status).at).timestamp()
+        event.takeover_s, event.takeover_since = became_s - event.at_s, since
+
+    def _begin(self, name: str, line: str) -> Event:
+        self._end_event()
+        self._tell(line)
+        event = Event(name=name, at_s=time.time())
+        self._result.events.append(event)
+        return event
+
+    def _end_event(self) -> None:
+        if self._result.events:
+            self._result.events[-1].until_s = time.time()
+
+    def _expect(self, text: str, *, is_met: bool) -> None:
+        since_s = self._result.events[-1].at_s
+        self._result.expectations.append(judged(text, is_met=is_met, stalled_s=self._stalled_s(since_s)))
+
+    def _expect_throughout(self, text: str, *, is_met: bool) -> None:
+        stalled_s = self._stalled_s(self._result.began_s)
+        self._result.expectations.append(judged(text, is_met=is_met, stalled_s=stalled_s))
+
+    def _linger(self) -> None:
+        """Give the client time to notice; events must be told apart in its requests."""
+        time.sleep(LINGER_S)
+
+
+def judged(text: str, *, is_met: bool, stalled_s: float) -> Expectation:
+    """Return what became of a promise: what was not kept while this machine stalled says nothing."""
+    return Expectation(text, is_met, is_inconclusive=not is_met and stalled_s > 0)
+
+
+def _last_change(status: HostStatus) -> Change:
+    assert status.last_change is not None, "a host that was waited for has changed"
+    return status.last_change

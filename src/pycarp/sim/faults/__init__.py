@@ -1,0 +1,1 @@
+"""What goes wrong in a simulation: plans, random ones, experiments, and the shortest plan that fails."""

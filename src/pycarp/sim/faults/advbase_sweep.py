@@ -1,0 +1,55 @@
+"""A cast at another advbase: the same machines with another advbase."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pycarp.core.host_config import HostConfig
+from pycarp.sim.faults.fault_plan import Member
+from pycarp.vocabulary import HostKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvbaseVariant:
+    """An advbase in whole seconds; with 0 the advskews are multiples of ``step``, in the order of preference."""
+
+    advbase: int
+    step: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.advbase}" if self.advbase else f"0, advskew {self.step}, {2 * self.step} ..."
+
+
+ADVBASES = (
+    AdvbaseVariant(advbase=0, step=10),
+    AdvbaseVariant(advbase=0, step=25),
+    AdvbaseVariant(advbase=0, step=60),
+    *(AdvbaseVariant(advbase=each) for each in (1, 2, 3, 5, 10)),
+)
+"""From the fastest to the slowest."""
+
+
+def with_advbase(members: Sequence[Member], variant: AdvbaseVariant) -> tuple[Member, ...]:
+    """Return the machines at a advbase; ConfigError where a dialect does not allow it."""
+    ranks = _ranks(members)
+    return tuple(
+        replace(member, hosts=tuple(_at_pace(host, variant, ranks[member.name, host.key]) for host in member.hosts))
+        for member in members
+    )
+
+
+def _at_pace(host: HostConfig, variant: AdvbaseVariant, rank: int) -> HostConfig:
+    if variant.advbase:
+        return replace(host, advbase=variant.advbase)
+    return replace(host, advbase=0, advskew=variant.step * (rank + 1))
+
+
+def _ranks(members: Sequence[Member]) -> dict[tuple[str, HostKey], int]:
+    """Return the place of each host among those of its key, the preferred first."""
+    ranks: dict[tuple[str, HostKey], int] = {}
+    for key in {host.key for member in members for host in member.hosts}:
+        ours = [
+            (host.advbase, host.advskew, member.name) for member in members for host in member.hosts if host.key == key
+        ]
+        for rank, (_advbase, _advskew, name) in enumerate(sorted(ours)):
+            ranks[name, key] = rank
+    return ranks

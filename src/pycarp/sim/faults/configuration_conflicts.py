@@ -1,0 +1,120 @@
+"""What does not fit between the machines of a cast: told before anything is simulated, from the settings alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+
+from pycarp.core.host_config import HostConfig
+from pycarp.dialects.compatibility import incompatibilities
+from pycarp.sim import bounds
+from pycarp.sim.faults.experiments import keys_of
+from pycarp.sim.faults.fault_plan import Member
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+
+class ConfigurationConflict(StrEnum):
+    """What kinds there are; those up to DIALECT keep hosts from hearing each other."""
+
+    PASSWORD = "password"  # noqa: S105  the word, no password
+    ADDRESSES = "addresses"
+    WAY = "way"
+    DIALECT = "dialect"
+    TOO_SLOW = "too slow"
+    EQUAL_CLAIM = "equal claim"
+    ALONE = "alone"
+
+
+DEAFNESS = frozenset(
+    {
+        ConfigurationConflict.PASSWORD,
+        ConfigurationConflict.ADDRESSES,
+        ConfigurationConflict.WAY,
+        ConfigurationConflict.DIALECT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that does not fit; ``words`` name machines and values, never a password."""
+
+    conflict: ConfigurationConflict
+    key: HostKey
+    machines: tuple[str, ...]
+    words: str
+
+    @property
+    def is_deafness(self) -> bool:
+        """Whether the machines will never hear each other, and both be MASTER."""
+        return self.conflict in DEAFNESS
+
+
+def configuration_conflicts(members: Sequence[Member]) -> tuple[Finding, ...]:
+    """Return what does not fit, what keeps hosts from hearing each other first."""
+    found = [finding for key in keys_of(members) for finding in _of_host(key, members)]
+    return tuple(sorted(found, key=lambda each: not each.is_deafness))
+
+
+def _of_host(key: HostKey, members: Sequence[Member]) -> Iterator[Finding]:
+    ours = [(member.name, host) for member in members for host in member.hosts if host.key == key]
+    if len(ours) == 1:
+        name = ours[0][0]
+        words = f"vhid {key.vhid} is on {name} alone: nobody takes over from it"
+        yield Finding(conflict=ConfigurationConflict.ALONE, key=key, machines=(name,), words=words)
+    for (a, host_a), (b, host_b) in combinations(ours, 2):
+        for conflict, words in _between(a, host_a, b, host_b):
+            yield Finding(conflict=conflict, key=key, machines=(a, b), words=f"vhid {key.vhid} of {a} and {b}: {words}")
+
+
+def _between(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:
+    if host_a.secret != host_b.secret:
+        yield (
+            ConfigurationConflict.PASSWORD,
+            "the passwords differ; they never hear each other, and both will be MASTER",
+        )
+    yield from _addresses(a, host_a, b, host_b)
+    groups = {host.group_of(family) for host in (host_a, host_b) for family in host.families}
+    if len(groups) > len({family for host in (host_a, host_b) for family in host.families}):
+        yield ConfigurationConflict.WAY, "the multicast groups differ; they never hear each other"
+    for family in host_a.families:
+        if host_a.has_peers_in(family) is not host_b.has_peers_in(family):
+            uses, uses_not = (a, b) if host_a.has_peers_in(family) else (b, a)
+            yield ConfigurationConflict.WAY, f"{uses} sends to peers and {uses_not} to a group"
+    ips = [each.ip for each in host_a.shared]
+    for words in incompatibilities(host_a.dialect, host_b.dialect, ips):
+        yield ConfigurationConflict.DIALECT, words
+    yield from _paces(a, host_a, b, host_b)
+
+
+def _addresses(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:
+    ours, theirs = ({each.ip for each in host.shared} for host in (host_a, host_b))
+    if ours == theirs:
+        return
+    only = [
+        f"{', '.join(map(str, sorted(ips, key=lambda ip: (ip.version, ip.packed))))} only on {name}"
+        for name, ips in ((a, ours - theirs), (b, theirs - ours))
+        if ips
+    ]
+    yield (
+        ConfigurationConflict.ADDRESSES,
+        f"the addresses differ ({', '.join(only)}); they are signed, so they never hear each other",
+    )
+
+
+def _paces(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:
+    interval_a, interval_b = (host.advbase * 256 + host.advskew for host in (host_a, host_b))
+    if interval_a == interval_b:
+        words = f"both have advbase {host_a.advbase} and advskew {host_a.advskew}, so chance decides who is MASTER"
+        yield ConfigurationConflict.EQUAL_CLAIM, f"{words}; raise the advskew of one"
+    for slow, slow_host, quick, quick_host in ((a, host_a, b, host_b), (b, host_b, a, host_a)):
+        interval_ns = slow_host.dialect.claim(slow_host.advbase, slow_host.advskew, 0).interval_ns
+        timeout_ns = bounds.master_down_ns(quick_host)
+        if interval_ns > timeout_ns:
+            advbases = (
+                f"{slow} advertises every {interval_ns / NS_PER_S:.3f} s, {quick} waits {timeout_ns / NS_PER_S:.3f} s"
+            )
+            yield (
+                ConfigurationConflict.TOO_SLOW,
+                f"{advbases} and takes over from a MASTER that lives; bring their advbase together",
+            )

@@ -1,0 +1,178 @@
+"""Plans as JSON, so that one can be kept, read by people, and simulated again.
+
+Passphrases are not kept: hosts that had the same one have the same stand-in, and hear each other as before.
+"""
+
+from ipaddress import ip_interface
+
+import msgspec
+
+from pycarp import dialects
+from pycarp.auth.key import Passphrase
+from pycarp.core.host_config import HostConfig
+from pycarp.core.settings import Settings
+from pycarp.errors import ConfigError
+from pycarp.sim.fabric import DEFAULT_DELAY_NS
+from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident, Member
+from pycarp.vocabulary import NS_PER_S
+
+
+class _Host(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    interface: str
+    vhid: int
+    addresses: list[str]
+    secret: int = 1
+    name: str = ""
+    advbase: int = 1
+    advskew: int = 0
+    preempt: bool = False
+    dialect: str = "universal"
+    peers: list[str] = []
+    dead_ratio: int = 3
+
+
+class _Member(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    name: str
+    own: dict[str, list[str]]
+    hosts: list[_Host]
+    preempts: bool = False
+
+
+class _Incident(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    at_s: float
+    fault: Fault
+    node: str = ""
+    other: str = ""
+    span_s: float = 0.0
+    amount: float = 0.0
+
+
+class _FaultPlan(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    seed: int
+    until_s: float
+    members: list[_Member]
+    incidents: list[_Incident] = []
+    told: str = ""
+    apart_s: float = 0.0
+    delay_s: float = DEFAULT_DELAY_NS / NS_PER_S
+
+
+def encode(plan: FaultPlan, *, told: str = "") -> bytes:
+    """Return a plan as JSON; ``told`` says in words what it is about."""
+    secrets: dict[Passphrase, int] = {}
+    kept = _FaultPlan(
+        told=told,
+        seed=plan.seed,
+        until_s=_seconds(plan.until_ns),
+        apart_s=_seconds(plan.apart_ns),
+        delay_s=_seconds(plan.delay_ns),
+        members=[_kept_member(member, secrets) for member in plan.members],
+        incidents=[
+            _Incident(
+                at_s=_seconds(each.at_ns),
+                fault=each.fault,
+                node=each.node,
+                other=each.other,
+                span_s=_seconds(each.span_ns),
+                amount=each.amount,
+            )
+            for each in plan.incidents
+        ],
+    )
+    return msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
+
+
+def decode(octets: bytes, *, file: str) -> FaultPlan:
+    """Return a plan that was kept. Raises ConfigError."""
+    try:
+        kept = msgspec.json.decode(octets, type=_FaultPlan)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{file}: no plan of a simulation: {exc}") from exc
+    try:
+        return _plan(kept)
+    except (ConfigError, ValueError) as exc:
+        raise ConfigError(f"{file}: {exc}") from exc
+
+
+def _kept_member(member: Member, secrets: dict[Passphrase, int]) -> _Member:
+    return _Member(
+        name=member.name,
+        own={link: [str(each) for each in addresses] for link, addresses in member.own.items()},
+        preempts=member.settings.preempt,
+        hosts=[
+            _Host(
+                interface=host.interface,
+                vhid=host.vhid,
+                addresses=[str(each) for each in host.shared],
+                secret=secrets.setdefault(host.secret, len(secrets) + 1),
+                name="" if host.name == str(host.key) else host.name,
+                advbase=host.advbase,
+                advskew=host.advskew,
+                preempt=host.preempt,
+                dialect=host.dialect.name,
+                peers=[str(each) for each in host.peers],
+                dead_ratio=host.dead_ratio,
+            )
+            for host in member.hosts
+        ],
+    )
+
+
+def _plan(kept: _FaultPlan) -> FaultPlan:
+    members = tuple(_member(member) for member in kept.members)
+    names = {"", "*", *(member.name for member in members)}
+    for each in kept.incidents:
+        for name in (each.node, each.other):
+            if name not in names:
+                raise ConfigError(f"{each.fault} of {name!r}: there is no such member")
+    return FaultPlan(
+        seed=kept.seed,
+        members=members,
+        incidents=tuple(
+            Incident(
+                at_ns=_nanoseconds(each.at_s),
+                fault=each.fault,
+                node=each.node,
+                other=each.other,
+                span_ns=_nanoseconds(each.span_s),
+                amount=each.amount,
+            )
+            for each in kept.incidents
+        ),
+        until_ns=_nanoseconds(kept.until_s),
+        apart_ns=_nanoseconds(kept.apart_s),
+        delay_ns=_nanoseconds(kept.delay_s),
+    )
+
+
+def _member(kept: _Member) -> Member:
+    return Member(
+        name=kept.name,
+        own={link: tuple(ip_interface(each) for each in addresses) for link, addresses in kept.own.items()},
+        settings=Settings(preempt=kept.preempts),
+        hosts=tuple(_host(host) for host in kept.hosts),
+    )
+
+
+def _host(kept: _Host) -> HostConfig:
+    return HostConfig(
+        interface=kept.interface,
+        vhid=kept.vhid,
+        passphrase=f"stand-in {kept.secret}",
+        addresses=kept.addresses,
+        name=kept.name,
+        advbase=kept.advbase,
+        advskew=kept.advskew,
+        preempt=kept.preempt,
+        dialect=dialects.by_name(kept.dialect),
+        peers=kept.peers,
+        dead_ratio=kept.dead_ratio,
+    )
+
+
+def _seconds(span_ns: int) -> float:
+    return span_ns / NS_PER_S
+
+
+def _nanoseconds(span_s: float) -> int:
+    return round(span_s * NS_PER_S)

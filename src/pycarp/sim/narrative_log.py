@@ -1,0 +1,49 @@
+"""The lines in which a plan is told: what engines did, what kernels have, and what went wrong meanwhile."""
+
+from pycarp.core import Step
+from pycarp.core.inputs import Input
+from pycarp.sim.faults.fault_plan import FaultPlan, Incident
+from pycarp.sim.scenario.transcript import Transcript
+from pycarp.sim.scenario.world import WorldRecord
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+
+class NarrativeLog:
+    """Lines in the order of time; ``show`` is as of ``Transcript``."""
+
+    def __init__(self, plan: FaultPlan) -> None:
+        names = {
+            (member.name, host.key): member.name if len(member.hosts) == 1 else f"{member.name}/{host.vhid}"
+            for member in plan.members
+            for host in member.hosts
+        }
+        self._transcript = Transcript(lambda node, key: names.get((node, key), f"{node}/{key}"))
+
+    @property
+    def lines(self) -> list[str]:
+        """What was told."""
+        return self._transcript.lines
+
+    def write(self, at_ns: int, who: str, what: str) -> None:
+        """Add a line."""
+        self._transcript.write(at_ns, who, what)
+
+    def tell_step(self, at_ns: int, node: str, event: Input, step: Step) -> None:
+        """Tell what an engine did."""
+        self._transcript.tell(WorldRecord(at_ns=at_ns, node=node, event=event, effects=step.effects))
+
+    def tell_owner(self, at_ns: int, node: str, key: HostKey, *, owns: bool) -> None:
+        """Tell whether a machine answers for addresses."""
+        self.write(at_ns, self._transcript.label(node, key), "has the addresses" if owns else "has not the addresses")
+
+    def tell_incident(self, at_ns: int, incident: Incident, *, begins: bool) -> None:
+        """Tell that something goes wrong, or is over."""
+        self.write(at_ns, "!", words_for(incident) if begins else f"over: {words_for(incident)}")
+
+
+def words_for(incident: Incident) -> str:
+    """Return an incident in words."""
+    whom = " ".join(each for each in (incident.node, incident.other) if each)
+    amount = f" {incident.amount:g}" if incident.amount else ""
+    span = f" for {incident.span_ns / NS_PER_S:g} s" if incident.span_ns else ""
+    return f"{incident.fault}{amount}{f' {whom}' if whom else ''}{span}"

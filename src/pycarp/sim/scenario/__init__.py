@@ -1,0 +1,1 @@
+"""Scenarios as text, played on engines in virtual time, and their transcripts."""

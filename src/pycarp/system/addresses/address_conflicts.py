@@ -1,0 +1,127 @@
+"""Who on a link answers for addresses that are not on this machine.
+
+Neighbours are asked as a host asks before it takes an address, from the link's own MAC address and from no IP address,
+so that nobody learns anything from it: ARP probes (RFC 5227, 2.1.1) and neighbour solicitations (RFC 4862, 5.4.2).
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Collection, Iterator
+from ipaddress import IPv4Address, IPv6Address
+
+from pycarp.errors import ActuatorError, DecodeError
+from pycarp.system.capabilities import NO_PERMISSION
+from pycarp.system.rtnetlink import socket_filter
+from pycarp.system.sniffer import ARPHRD_ETHERNET
+from pycarp.vocabulary import Address, MacAddress
+from pycarp.wire import arp, ethernet, ip, ndp
+
+TRIES = 3
+TRY_S = 0.4
+"""How often to ask, and how long to wait for an answer each time."""
+
+_AT_ONCE = 50
+_PAUSE_S = 0.01
+_READ_LENGTH = 256
+_LOAD_OCTET, _JUMP_EQUAL, _RETURN = 0x30, 0x15, 0x06
+_NEXT_HEADER_AT, _ICMP_TYPE_AT = 20, 54
+_ADVERTISEMENTS: socket_filter.Program = (
+    (_LOAD_OCTET, 0, 0, _NEXT_HEADER_AT),
+    (_JUMP_EQUAL, 0, 3, ndp.NEXT_HEADER),
+    (_LOAD_OCTET, 0, 0, _ICMP_TYPE_AT),
+    (_JUMP_EQUAL, 0, 1, ndp.ADVERTISEMENT),
+    (_RETURN, 0, 0, _READ_LENGTH),
+    (_RETURN, 0, 0, 0),
+)
+"""Passes neighbour advertisements only."""
+
+Answers = dict[Address, set[MacAddress]]
+"""Which MAC addresses answered for an address."""
+
+
+async def find(link: str, addresses: Collection[Address]) -> Answers:
+    """Return who answers for which address; takes a little more than a second, and nothing on what is no Ethernet.
+
+    Raises ActuatorError when the link does not exist or is down, or this process may not ask.
+    """
+    answers: Answers = {}
+    try:
+        with contextlib.ExitStack() as stack:
+            sockets = {each: stack.enter_context(_opened(link, each)) for each in _types(addresses)}
+            hardware, octets = next(iter(sockets.values())).getsockname()[3:5] if sockets else (None, b"")
+            if hardware != ARPHRD_ETHERNET:
+                return {}
+            readers = [asyncio.create_task(_read(sock, addresses, answers)) for sock in sockets.values()]
+            try:
+                await _ask(sockets, MacAddress(octets), addresses)
+            finally:
+                for reader in readers:
+                    reader.cancel()
+                await asyncio.wait(readers)
+    except PermissionError as exc:
+        raise ActuatorError(f"cannot ask on {link}: {NO_PERMISSION}") from exc
+    except OSError as exc:
+        raise ActuatorError(f"cannot ask on {link}: {exc.strerror or exc}") from exc
+    return answers
+
+
+async def _ask(sockets: dict[int, socket.socket], mac: MacAddress, addresses: Collection[Address]) -> None:
+    for _ in range(TRIES):
+        for number, address in enumerate(addresses, start=1):
+            is_ipv4 = isinstance(address, IPv4Address)
+            frame = arp.probe(address, mac) if isinstance(address, IPv4Address) else ndp.probe(address, mac)
+            # A queue that is full for a moment loses one of three questions.
+            with contextlib.suppress(BlockingIOError):
+                sockets[ethernet.ETHERTYPE_ARP if is_ipv4 else ethernet.ETHERTYPE_IPV6].send(frame)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(TRY_S)
+
+
+async def _read(sock: socket.socket, addresses: Collection[Address], answers: Answers) -> None:
+    """Note what is answered, until cancelled."""
+    loop = asyncio.get_running_loop()
+    wanted = frozenset(addresses)
+    while True:
+        # Who deletes the link ends the asking as well.
+        with contextlib.suppress(DecodeError):
+            frame = ethernet.decode(await loop.sock_recv(sock, _READ_LENGTH))
+            address, mac = _answer(frame)
+            if address in wanted:
+                answers.setdefault(address, set()).add(mac)
+        # A frame that is there already is returned at once: let others have their turn.
+        await asyncio.sleep(0)
+
+
+def _answer(frame: ethernet.Frame) -> tuple[Address, MacAddress]:
+    """Return what a frame says of whom; raises DecodeError.
+
+    A probe of somebody else, who is about to take the address, says nothing of it: its sender is nobody.
+    """
+    if frame.ethertype == ethernet.ETHERTYPE_ARP:
+        told = arp.decode(frame.payload)
+        return told.sender, told.sender_mac
+    packet = ip.decode_ipv6(frame.payload)
+    advertisement = ndp.decode(packet.payload, source=packet.source, destination=packet.destination)
+    return advertisement.target, advertisement.target_mac
+
+
+def _types(addresses: Collection[Address]) -> Iterator[int]:
+    if any(isinstance(each, IPv4Address) for each in addresses):
+        yield ethernet.ETHERTYPE_ARP
+    if any(isinstance(each, IPv6Address) for each in addresses):
+        yield ethernet.ETHERTYPE_IPV6
+
+
+def _opened(link: str, ethertype: int) -> socket.socket:
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+        sock.setblocking(False)
+        if ethertype == ethernet.ETHERTYPE_IPV6:
+            socket_filter.attach(sock, _ADVERTISEMENTS)
+        sock.bind((link, ethertype))
+    except OSError:
+        sock.close()
+        raise
+    return sock

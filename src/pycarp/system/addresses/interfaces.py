@@ -1,0 +1,146 @@
+"""Facts about the network devices of this machine, read once: on Linux by netlink, else through netifaces."""
+
+import contextlib
+import fcntl
+import socket
+import struct
+import sys
+from collections.abc import Collection
+from dataclasses import replace
+from ipaddress import ip_interface
+
+import netifaces
+
+from pycarp.system.rtnetlink import link_requests
+from pycarp.system.rtnetlink.route_messages import address_index, address_label, address_state, link_essence
+from pycarp.system.rtnetlink.route_socket import RouteSocket
+from pycarp.vocabulary import Interface, LinkFacts, MacAddress
+
+_SIOCGIFFLAGS = 0x8913
+_SIOCGIFHWADDR = 0x8927
+_IFF_UP, _IFF_LOOPBACK, _IFF_POINTOPOINT, _IFF_NOARP, _IFF_MULTICAST = 0x1, 0x8, 0x10, 0x80, 0x1000
+_ETHERNET = 1
+_INTERFACE_REQUEST = struct.Struct("16sH22x")
+_EVERY_ADDRESS = struct.pack("=IHHIIBBBBI", 24, 22, 0x301, 0, 0, 0, 0, 0, 0, 0)
+"""RTM_GETADDR with NLM_F_REQUEST and NLM_F_DUMP. Source: ``linux/rtnetlink.h``, ``linux/netlink.h``."""
+_MAC_OCTETS = 6
+_MAC_LENGTH = len("00:00:00:00:00:00")
+
+
+def interfaces() -> tuple[LinkFacts, ...]:
+    """Return name, MAC and own addresses of every network device.
+
+    Whether a device carries is the business of a monitor; here each counts as up. Those that go meanwhile are left out.
+    """
+    if sys.platform == "linux":
+        # netifaces lists all addresses of the machine once for each device, and keeps the interpreter meanwhile.
+        with contextlib.suppress(OSError, AttributeError):
+            return _listed()
+    found = [facts for name in netifaces.interfaces() if (facts := _facts(name))]
+    known = {facts.name for facts in found}
+    # One without any address, such as a tunnel that is down, is none for netifaces.
+    bare = [LinkFacts(name=name, is_up=True) for _index, name in socket.if_nameindex() if name not in known]
+    return (*found, *bare)
+
+
+def _listed() -> tuple[LinkFacts, ...]:
+    """Return the same from two listings of the kernel; raises OSError."""
+    with RouteSocket() as route:
+        links = {each.link_index: each for each in map(link_essence, route.read(link_requests.reading_all()))}
+        addresses = route.read(_EVERY_ADDRESS)
+    found: dict[str, list[Interface]] = {each.name: [] for each in links.values()}
+    macs = {each.name: each.mac for each in links.values()}
+    for message in addresses:
+        link = links.get(address_index(message))
+        if link is not None:
+            # An address may have a label of its own, such as eth0:0.
+            name = address_label(message) or link.name
+            macs.setdefault(name, link.mac)
+            found.setdefault(name, []).append(address_state(message).interface)
+    return tuple(
+        LinkFacts(name=name, is_up=True, mac=_mac(macs[name]), addresses=tuple(its)) for name, its in found.items()
+    )
+
+
+def _mac(octets: bytes) -> MacAddress | None:
+    return MacAddress(octets) if len(octets) == _MAC_OCTETS else None
+
+
+def own_interfaces() -> tuple[LinkFacts, ...]:
+    """Return them without the addresses that pycarp has put there; Linux before 5.18 cannot tell these."""
+    found = interfaces()
+    with contextlib.suppress(OSError, AttributeError), RouteSocket() as route:
+        states = [address_state(each) for each in route.read(_EVERY_ADDRESS)]
+        shared = {(socket.if_indextoname(each.index), each.key.packed) for each in states if each.is_of_carp}
+        return tuple(_without(facts, shared) for facts in found)
+    return found
+
+
+def _without(facts: LinkFacts, shared: Collection[tuple[str, bytes]]) -> LinkFacts:
+    name = facts.name.partition(":")[0]
+    return replace(facts, addresses=tuple(each for each in facts.addresses if (name, each.packed) not in shared))
+
+
+def is_administratively_up(link: str) -> bool:
+    """Say whether somebody has set a device up, whatever its carrier; a device that does not exist is not. Linux."""
+    return bool((_ask(_SIOCGIFFLAGS, link) or 0) & _IFF_UP)
+
+
+def why_unfit(link: str, *, needs_multicast: bool = True) -> str:
+    """Return why no host can work on a device, empty if one can or if there is no such device. Linux.
+
+    Advertisements go to a multicast group unless a host has peers; clients find its addresses by ARP on Ethernet.
+    """
+    flags, kind = _ask(_SIOCGIFFLAGS, link), _ask(_SIOCGIFHWADDR, link)
+    if flags is None or kind is None:
+        return ""
+    if flags & _IFF_LOOPBACK:
+        return f"interface {link} is the loopback, on which there is no other host"
+    if flags & _IFF_POINTOPOINT:
+        return f"interface {link} is point-to-point: there is no segment whose hosts could share an address"
+    if kind != _ETHERNET:
+        return f"interface {link} is not Ethernet (type {kind}), so that no client finds a shared address by ARP"
+    if flags & _IFF_NOARP:
+        return f"interface {link} uses no ARP, so that no client finds a shared address"
+    if needs_multicast and not flags & _IFF_MULTICAST:
+        way_out = f"name the peers, or ip link set {link} multicast on"
+        return f"interface {link} knows no multicast, so that no advertisement arrives; {way_out}"
+    return ""
+
+
+def _ask(number: int, link: str) -> int | None:
+    """Return the first 16 bits that an ioctl says about a device, None when it does not exist."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            answer = fcntl.ioctl(sock, number, _INTERFACE_REQUEST.pack(link.encode(), 0))
+        except OSError:
+            return None
+    _name, found = _INTERFACE_REQUEST.unpack(answer)
+    return int(found)
+
+
+def _facts(name: str) -> LinkFacts | None:
+    try:
+        by_family = netifaces.ifaddresses(name)
+    except ValueError:
+        # So it says that there is no such device: on a host of containers they come and go all the time.
+        return None
+    hardware = [entry.get("addr", "") for entry in by_family.get(netifaces.AF_LINK, ())]
+    macs = [MacAddress.parse(text) for text in hardware if len(text) == _MAC_LENGTH]
+    return LinkFacts(name=name, is_up=True, mac=macs[0] if macs else None, addresses=_addresses(by_family))
+
+
+def _addresses(by_family: dict[int, list[dict[str, str]]]) -> tuple[Interface, ...]:
+    ipv4 = [f"{entry['addr']}/{_mask(entry)}" for entry in by_family.get(netifaces.AF_INET, ()) if "addr" in entry]
+    ipv6 = [_ipv6(entry) for entry in by_family.get(netifaces.AF_INET6, ()) if "addr" in entry]
+    return tuple(ip_interface(text) for text in (*ipv4, *ipv6))
+
+
+def _ipv6(entry: dict[str, str]) -> str:
+    """Return ``fe80::1/64`` of an address ``fe80::1%eth0`` and a mask ``ffff:ffff:ffff:ffff::/64``."""
+    length = _mask(entry, "/128").rpartition("/")[2]
+    return f"{entry['addr'].partition('%')[0]}/{length}"
+
+
+def _mask(entry: dict[str, str], without: str = "255.255.255.255") -> str:
+    return entry.get("netmask") or entry.get("mask") or without

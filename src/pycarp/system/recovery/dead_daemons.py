@@ -1,0 +1,296 @@
+"""What dead daemons left on this machine, found by their journals and undone; what is not theirs is never touched.
+
+A journal is only a claim. A device goes if it is a macvlan of the recorded name, link and MAC address; an address if
+the kernel says that CARP has put it there (or cannot say who did); a switch gets its old value if it still has ours.
+And nothing goes that a living daemon of the same network namespace has recorded as well, or may have recorded in
+another folder: that one is known by the locks of its hosts.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from pycarp.errors import ActuatorError
+from pycarp.system.addresses import sysctl_files
+from pycarp.system.recovery import host_locks, journal_file, state_folder
+from pycarp.system.recovery.journal_file import JournalFile
+from pycarp.system.recovery.resources import Device, Resource, Shared, Sysctl
+from pycarp.vocabulary import HostKey
+from pycarp.wire.ethernet import virtual_mac
+
+if TYPE_CHECKING:
+    from pycarp.system.recovery.kernel_clean_up import KernelCleanUp
+
+_PAUSE_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was removed or given its old value."""
+
+    resource: Resource
+
+    @property
+    def verb(self) -> str:
+        """What was done, in the present: ``remove`` or ``restore``."""
+        return "restore" if isinstance(self.resource, Sysctl) else "remove"
+
+    @property
+    def what(self) -> str:
+        """To what it was done."""
+        match self.resource:
+            case Device(name=name, link=link):
+                return f"device {name} from {link}"
+            case Shared(link=link, address=address):
+                return f"address {address} from {link}"
+            case Sysctl(before=before):
+                return f"{self.resource} to {before}"
+
+    def __str__(self) -> str:
+        return f"{self.verb}d {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """What is there, but not as it was recorded; therefore it was left alone."""
+
+    resource: Resource
+    reason: str
+
+    def __str__(self) -> str:
+        return f"left {self.resource} alone: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What could not be undone; its journal is kept."""
+
+    what: Resource | Path
+    reason: str
+
+    def __str__(self) -> str:
+        verb = "read" if isinstance(self.what, Path) else "release"
+        return f"cannot {verb} {self.what}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a living daemon has."""
+
+    pid: int
+    resources: tuple[Resource, ...]
+
+    def __str__(self) -> str:
+        return f"held by running pycarp, pid {self.pid}: {', '.join(str(each) for each in self.resources)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What became of the leftovers, in the order in which it was done."""
+
+    undone: tuple[Undone, ...] = ()
+    spared: tuple[Spared, ...] = ()
+    failed: tuple[Failed, ...] = ()
+    held: tuple[Held, ...] = ()
+
+
+async def clean(folder: Path, *, is_rehearsal: bool = False, timeout_s: float = 5.0) -> Report:
+    """Undo what dead daemons of this network namespace and this boot left; ``is_rehearsal`` only says what it would.
+
+    Waits ``timeout_s`` seconds at most for somebody else who cleans. What cannot be undone is in the report and keeps
+    its journal; well if the folder does not exist. Raises ConfigError when the folder cannot be used, ActuatorError
+    when the wait was in vain or the disk is full.
+    """
+    try:
+        if not state_folder.journals(folder):
+            return Report()
+        async with _cleaning(folder, timeout_s):
+            return await _Cleaning(folder, is_rehearsal=is_rehearsal).run()
+    except OSError as exc:
+        raise state_folder.error(folder, exc) from exc
+
+
+class _Cleaning:
+    """One pass over the journals of a folder."""
+
+    def __init__(self, folder: Path, *, is_rehearsal: bool) -> None:
+        self._folder = folder
+        self._place = journal_file.here()
+        self._is_rehearsal = is_rehearsal
+        self._living: set[tuple[str, ...]] = set()
+        self._strangers: Mapping[HostKey, int] = {}
+        self._undone: list[Undone] = []
+        self._spared: list[Spared] = []
+        self._failed: list[Failed] = []
+
+    async def run(self) -> Report:
+        found = [each for path in state_folder.journals(self._folder) if (each := journal_file.read(path))]
+        self._living = self._things_of_the_living(found)
+        self._strangers = _strangers(found)
+        dead = [each for each in found if not each.is_held]
+        for each in dead:
+            if self._is_void(each):
+                self._forget(each)
+        mine = [each for each in dead if each.header and each.header.place == self._place]
+        self._failed += [_unreadable(each) for each in dead if each.damage and not self._is_elsewhere(each)]
+        if any(each.resources for each in mine):
+            await self._undo_all(mine)
+        for each in mine:
+            if each.damage is None and not self._failed_of(each):
+                self._forget(each)
+        return Report(
+            undone=tuple(self._undone), spared=tuple(self._spared), failed=tuple(self._failed), held=self._held(found)
+        )
+
+    def _is_void(self, file: JournalFile) -> bool:
+        """Say whether what a journal speaks of is gone for good, or never was."""
+        if file.header is None:
+            return file.damage is None
+        place = file.header.place
+        is_other_namespace = place.netns == self._place.netns and place.cookie != self._place.cookie
+        return place.boot_id != self._place.boot_id or is_other_namespace
+
+    def _is_elsewhere(self, file: JournalFile) -> bool:
+        return file.header is not None and file.header.place != self._place
+
+    def _failed_of(self, file: JournalFile) -> bool:
+        failed = {each.what for each in self._failed}
+        return any(each in failed for each in file.resources)
+
+    def _held(self, found: list[JournalFile]) -> tuple[Held, ...]:
+        living = (each for each in found if each.is_held and each.resources)
+        return tuple(
+            Held(each.header.pid, each.resources)
+            for each in living
+            if each.header is not None and each.header.place == self._place
+        )
+
+    def _things_of_the_living(self, found: list[JournalFile]) -> set[tuple[str, ...]]:
+        living = (each for each in found if each.is_held and not self._is_elsewhere(each))
+        return {resource.thing for each in living for resource in each.resources}
+
+    def _forget(self, file: JournalFile) -> None:
+        if not self._is_rehearsal:
+            file.path.unlink(missing_ok=True)
+            file.path.with_suffix(".new").unlink(missing_ok=True)
+
+    async def _undo_all(self, files: list[JournalFile]) -> None:
+        from pycarp.system.recovery.kernel_clean_up import KernelCleanUp  # noqa: PLC0415  (takes a good part of a second)
+
+        async with KernelCleanUp() as kernel:
+            for file in files:
+                ours = await self._devices_of(file, kernel)
+                for resource in reversed(file.resources):
+                    # It goes with its device: taken off alone, one of IPv6 is told of by frames from the shared MAC.
+                    if isinstance(resource, Shared) and resource.link in ours:
+                        continue
+                    stranger = self._stranger_with(resource, file)
+                    if stranger is not None:
+                        self._spared.append(Spared(resource, f"a running pycarp, pid {stranger}, may have it"))
+                        continue
+                    await self._attempt(resource, kernel)
+
+    def _stranger_with(self, resource: Resource, file: JournalFile) -> int | None:
+        """Return the process of another folder that may have the same; None when there is none."""
+        match resource:
+            case Device():
+                mine = {key for key in self._strangers if _is_device_of(resource, key)}
+            case Shared(link=name):
+                # What is on a device is whoever's that has the device; what is on a link may be anybody's there.
+                on = [each for each in file.resources if isinstance(each, Device) and each.name == name]
+                mine = {key for key in self._strangers if (_is_device_of(on[0], key) if on else key.link == name)}
+            case Sysctl(path=path):
+                mine = {key for key in self._strangers if f"/{key.link}/" in path}
+        return next((self._strangers[key] for key in sorted(mine)), None)
+
+    async def _devices_of(self, file: JournalFile, kernel: "KernelCleanUp") -> set[str]:
+        """Return the names of the devices that will be removed."""
+        devices = [each for each in file.resources if isinstance(each, Device) and each.thing not in self._living]
+        devices = [each for each in devices if self._stranger_with(each, file) is None]
+        return {each.name for each in devices if await kernel.difference(each) is None}
+
+    async def _attempt(self, resource: Resource, kernel: "KernelCleanUp") -> None:
+        if any(each.resource == resource for each in self._undone):
+            return
+        try:
+            # Who wants a switch is asked again in the moment of restoring it: daemons may have come and gone meanwhile.
+            if isinstance(resource, Sysctl):
+                self._restore(resource)
+            elif resource.thing not in self._living:
+                await self._remove(resource, kernel)
+        except OSError as exc:
+            self._failed.append(Failed(resource, _reason(exc)))
+
+    async def _remove(self, resource: Device | Shared, kernel: "KernelCleanUp") -> None:
+        match resource:
+            case Device():
+                is_there, problem = await kernel.exists(resource.name), await kernel.difference(resource)
+                await self._settle(resource, problem, lambda: kernel.delete_device(resource.name), is_there=is_there)
+            case Shared(link=link):
+                address = ip_interface(resource.address)
+                is_there, problem = await kernel.has(link, address), await kernel.stranger(link, address)
+                await self._settle(resource, problem, lambda: kernel.delete_address(link, address), is_there=is_there)
+            case _:
+                assert_never(resource)
+
+    async def _settle(
+        self, resource: Resource, problem: str | None, remove: Callable[[], Awaitable[None]], *, is_there: bool
+    ) -> None:
+        if problem is not None:
+            self._spared.append(Spared(resource, problem))
+        elif is_there:
+            if not self._is_rehearsal:
+                await remove()
+            self._undone.append(Undone(resource))
+
+    def _restore(self, switch: Sysctl) -> None:
+        with state_folder.sysctls_locked(self._folder):
+            living = self._things_of_the_living(journal_file.others(self._folder, None, self._place))
+            value = None if switch.thing in living else sysctl_files.read(switch.path)
+            if value is None or value == switch.before:
+                return
+            if value != switch.ours:
+                self._spared.append(Spared(switch, f"it is {value}, and pycarp had set it to {switch.ours}"))
+                return
+            if not self._is_rehearsal:
+                sysctl_files.write(switch.path, switch.before)
+        self._undone.append(Undone(switch))
+
+
+@asynccontextmanager
+async def _cleaning(folder: Path, timeout_s: float) -> AsyncIterator[None]:
+    """Clean alone: others who want to, and daemons that begin, wait."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while (descriptor := state_folder.try_to_lock_cleaning(folder)) is None:  # noqa: ASYNC110  (another process)
+                await asyncio.sleep(_PAUSE_S)
+    except TimeoutError:
+        raise ActuatorError(state_folder.busy(folder, timeout_s)) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _strangers(found: list[JournalFile]) -> Mapping[HostKey, int]:
+    """Return the hosts of living processes that are not ours and have no journal in this folder."""
+    known = {os.getpid(), *(each.header.pid for each in found if each.is_held and each.header is not None)}
+    return {key: pid for key, pid in host_locks.living().items() if pid not in known}
+
+
+def _is_device_of(device: Device, key: HostKey) -> bool:
+    return device.link == key.link and device.mac == str(virtual_mac(key.vhid))
+
+
+def _unreadable(file: JournalFile) -> Failed:
+    return Failed(file.path, f"{file.damage}; look what is left of that daemon, and remove the file")
+
+
+def _reason(exc: OSError) -> str:
+    hint = "; run as root or give the process CAP_NET_ADMIN" if isinstance(exc, PermissionError) else ""
+    return f"{exc.strerror or exc}{hint}"

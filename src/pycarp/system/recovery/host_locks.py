@@ -1,0 +1,166 @@
+"""One process runs a vhid on an interface of a network namespace: a lock that ends with its process.
+
+A lock is a socket with an abstract name, of which a network namespace has one; no file is left, whatever kills the
+process, and folders and mounts do not matter. Each host has two, by the name of its interface and by its index: the
+one lasts while the interface is deleted and made again, the other while it is renamed.
+
+Anybody may take such a name. What a user has who may not change addresses is no pycarp that can do harm: it is
+passed over, so that nobody can keep a daemon from starting.
+"""
+
+import asyncio
+import contextlib
+import errno
+import re
+import socket
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pycarp.errors import ConfigError, UsageError
+from pycarp.system.files.trust import Peer
+from pycarp.vocabulary import HostKey
+
+TIMEOUT_S = 1.0
+"""How long to wait for one that is leaving, which takes less than a second."""
+
+_PAUSE_S = 0.02
+_DESCRIPTORS = 48
+"""A daemon needs so many besides those of its hosts, with its interfaces, its guardian, and a few who ask it."""
+_BACKLOG = 1024
+"""Who asks for the holder leaves a connection behind; when there are too many, locks hold and the pid is unknown."""
+
+_UNKNOWN = Peer(0, 0, 0)
+_TABLE = Path("/proc/thread-self/net/unix")
+_LISTED = re.compile(r"@pycarp/host/([^/#@\s]+)/(\d{1,3})$", re.MULTILINE)
+
+
+class HostLocks:
+    """The locks of one process; they end with ``close`` or with the process."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[HostKey, list[socket.socket]] = {}
+
+    async def take(self, keys: Iterable[HostKey], *, timeout_s: float = TIMEOUT_S) -> None:
+        """Lock hosts, all or none; well for those that we have.
+
+        Waits ``timeout_s`` seconds at most for somebody else, then raises UsageError, which names vhid, interface and
+        process. Raises ConfigError when there are not enough descriptors.
+        """
+        if sys.platform != "linux":
+            return
+        # In one order, so that of two who want the same ones one gets them all.
+        wanted = sorted(set(keys) - set(self._sockets))
+        taken: list[HostKey] = []
+        ends_s = asyncio.get_running_loop().time() + timeout_s
+        try:
+            for key in wanted:
+                while (holder := self._try(key)) is not None:
+                    if asyncio.get_running_loop().time() >= ends_s:
+                        raise UsageError(_refusal(key, holder))
+                    await asyncio.sleep(_PAUSE_S)
+                taken.append(key)
+        except BaseException:
+            self.release(*taken)
+            raise
+
+    def release(self, *keys: HostKey) -> None:
+        """Give locks up; well for those that we do not have."""
+        for key in keys:
+            for sock in self._sockets.pop(key, ()):
+                sock.close()
+
+    def close(self) -> None:
+        """Give all locks up."""
+        self.release(*list(self._sockets))
+
+    def _try(self, key: HostKey) -> Peer | None:
+        """Lock a host and return None, or return who has it."""
+        with contextlib.ExitStack() as stack:
+            sockets = []
+            for name in _names(key):
+                bound = _bound(name, key)
+                if isinstance(bound, Peer):
+                    return bound
+                if bound is not None:
+                    sockets.append(stack.enter_context(bound))
+            stack.pop_all()
+        self._sockets[key] = sockets
+        return None
+
+
+def living() -> Mapping[HostKey, int]:
+    """Return the hosts that processes of this network namespace have locked, each with its pid, our own included."""
+    found: dict[HostKey, int] = {}
+    with contextlib.suppress(OSError):
+        # Whoever asked before is listed as well, under the same name: one question a host, or they double each time.
+        for link, vhid in set(_LISTED.findall(_TABLE.read_text(errors="replace"))):
+            key = HostKey(link, int(vhid))
+            holder = _holder(_name(key.link, key.vhid))
+            if holder is not None and holder.is_trustworthy:
+                found[key] = holder.pid
+    return found
+
+
+def allow_many_descriptors(hosts: int = 0) -> None:
+    """Raise the limit of open descriptors as far as we may: each host needs two.
+
+    Raises ConfigError when ``hosts`` cannot run with it: they would be MASTER of addresses that cannot be held.
+    """
+    import resource  # noqa: PLC0415  (there is none on some systems)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    needed = _DESCRIPTORS + 2 * hosts
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        raise ConfigError(f"{hosts} virtual hosts need {needed} open files and may have {soft}: raise 'ulimit -n'")
+
+
+def _names(key: HostKey) -> Iterator[str]:
+    yield _name(key.link, key.vhid)
+    with contextlib.suppress(OSError):
+        yield _name(f"#{socket.if_nametoindex(key.link)}", key.vhid)
+
+
+def _name(link: str, vhid: int) -> str:
+    return f"\0pycarp/host/{link}/{vhid}"
+
+
+def _bound(name: str, key: HostKey) -> socket.socket | Peer | None:
+    """Return a socket with a name, or who has that; None when it is somebody who does not count."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(name)
+            sock.listen(_BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            holder = _holder(name) or _UNKNOWN
+            return holder if holder.is_trustworthy else None
+        why = exc.strerror or exc
+        raise ConfigError(f"cannot lock vhid {key.vhid} on {key.link}: {why}; raise 'ulimit -n'") from exc
+    return sock
+
+
+def _holder(name: str) -> Peer | None:
+    """Return who listens at a name; None when nobody does, or not yet."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        try:
+            sock.connect(name)
+        except BlockingIOError:
+            return _UNKNOWN
+        except OSError:
+            return None
+        return Peer.of(sock)
+
+
+def _refusal(key: HostKey, holder: Peer) -> str:
+    who = f"pid {holder.pid}" if holder.pid else "a process that cannot be seen from here"
+    return f"vhid {key.vhid} on {key.link} is run by another pycarp, {who}; stop that one, or remove the host here"

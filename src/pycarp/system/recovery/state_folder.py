@@ -1,0 +1,168 @@
+"""The folder in which daemons note what they have, and the two locks that belong to it.
+
+A daemon's own file is locked as long as it lives. Beside, ``cleaning.lock`` is held by whoever begins a journal or
+cleans up after one; ``sysctls.lock``, never longer than a few reads and writes, by whoever changes a switch of the
+kernel that others may want as well. Both are for their owner and root alone: what anybody may open, anybody may hold.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pycarp.errors import ActuatorError, ConfigError
+
+DEFAULT = Path("/run/pycarp")
+SUFFIX = ".journal"
+
+SYSCTLS_TIMEOUT_S = 1.0
+
+_PAUSE_S = 0.01
+_FOLDER_MODE, FILE_MODE = 0o755, 0o600
+_CLEANING, _SYSCTLS = "cleaning.lock", "sysctls.lock"
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+_WAY_OUT = "name another folder with --state DIR"
+
+
+def make(folder: Path) -> None:
+    """Make the folder, if it is not there, so that everybody can look into it whatever the umask."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(parents=True)
+        folder.chmod(_FOLDER_MODE)
+
+
+def journals(folder: Path) -> list[Path]:
+    """Return the journals in a folder; none if it does not exist."""
+    try:
+        return sorted(each for each in folder.iterdir() if each.suffix == SUFFIX)
+    except FileNotFoundError:
+        return []
+
+
+def try_to_lock_cleaning(folder: Path) -> int | None:
+    """Return a descriptor that, as long as it is open, keeps others from cleaning; None while somebody does."""
+    path = folder / _CLEANING
+    descriptor = _opened(path)
+    if _try_to_lock(descriptor) and _is_at(path, descriptor):
+        _note_pid(descriptor)
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def remove_locks(folder: Path) -> None:
+    """Remove the files of both locks, unless somebody has one of them or a journal is left; well if they are not there.
+
+    Who has opened one meanwhile notices, once it is locked, that it is there no more.
+    """
+    if not (folder / _CLEANING).exists() and not (folder / _SYSCTLS).exists():
+        return
+    descriptor = try_to_lock_cleaning(folder)
+    if descriptor is None:
+        return
+    try:
+        if journals(folder):
+            return
+        with contextlib.suppress(TimeoutError), sysctls_locked(folder, timeout_s=0):
+            (folder / _SYSCTLS).unlink(missing_ok=True)
+            (folder / _CLEANING).unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def sysctls_locked(folder: Path, *, timeout_s: float = SYSCTLS_TIMEOUT_S) -> Iterator[None]:
+    """Keep other daemons and cleaners from changing switches of the kernel; never await within.
+
+    Waits for ``timeout_s`` seconds at most: a holder that was stopped must stop nobody else. Raises TimeoutError then,
+    which names it.
+    """
+    path = folder / _SYSCTLS
+    descriptor = _opened(path)
+    try:
+        ends_s = time.monotonic() + timeout_s
+        while not (_try_to_lock(descriptor) and _is_at(path, descriptor)):
+            if time.monotonic() > ends_s:
+                held = f"{path} is held by pid {_pid_in(descriptor)} for more than {timeout_s:g} s"
+                raise TimeoutError(errno.ETIMEDOUT, held)
+            time.sleep(_PAUSE_S)
+            # It may have been removed by who had it.
+            previous, descriptor = descriptor, _opened(path)
+            os.close(previous)
+        _note_pid(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refusal(folder: Path, exc: OSError) -> str:
+    """Return in one line why the folder cannot be used, and what to do about it."""
+    path = exc.filename if exc.filename is not None else folder
+    hint = f"run as root or {_WAY_OUT}" if exc.errno in (errno.EACCES, errno.EPERM) else _WAY_OUT
+    return f"cannot use {path}: {exc.strerror or exc}; {hint}"
+
+
+def error(folder: Path, exc: OSError) -> ActuatorError | ConfigError:
+    """Return what to raise when the folder cannot be used: a full disk is no wrong configuration, and may pass."""
+    kind = ActuatorError if exc.errno in _PASSING else ConfigError
+    return kind(refusal(folder, exc))
+
+
+def busy(folder: Path, timeout_s: float) -> str:
+    """Return in one line that somebody else has been cleaning for too long."""
+    pid = "unknown"
+    with contextlib.suppress(OSError), open(folder / _CLEANING, "rb") as file:
+        pid = _pid_in(file.fileno())
+    who = f"another pycarp (pid {pid}) has been cleaning up in {folder} for more than {timeout_s:g} s"
+    return f"{who}; try again, or {_WAY_OUT}"
+
+
+def is_trustworthy(status: os.stat_result, folder: Path) -> bool:
+    """Say whether it is a plain file of root, of this user, or of the user to whom root has given the folder."""
+    return stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid(), given_to(folder))
+
+
+def given_to(folder: Path) -> int:
+    """Return the owner of a folder that nobody but root can have put there; 0 where others could, too."""
+    try:
+        above, status = os.stat(folder.parent), os.stat(folder, follow_symlinks=False)
+    except OSError:
+        return 0
+    is_of_root_alone = above.st_uid == 0 and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid if is_of_root_alone and stat.S_ISDIR(status.st_mode) else 0
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+
+
+def _try_to_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether a path leads to this file still."""
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(there, os.fstat(descriptor))
+
+
+def _note_pid(descriptor: int) -> None:
+    # On a full disk it is locked all the same, by nobody known.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def _pid_in(descriptor: int) -> str:
+    return os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"

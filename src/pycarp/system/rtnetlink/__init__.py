@@ -1,0 +1,1 @@
+"""rtnetlink: requests, messages and the sockets that carry them; no pyroute2."""

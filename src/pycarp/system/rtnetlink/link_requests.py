@@ -1,0 +1,79 @@
+"""Requests about links as octets, ready for the kernel. Source: ``linux/rtnetlink.h``, ``linux/if_link.h``."""
+
+import struct
+
+from pycarp.system.rtnetlink.route_encoding import ACK, CREATE, DUMP, EXCLUSIVE, attribute, number, request, text
+from pycarp.system.rtnetlink.route_messages import DELETED_LINK, IFF_UP, NEW_LINK
+from pycarp.vocabulary import MacAddress
+
+_READ_LINK = 18
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS, _NAME, _MTU, _BELOW, _INFO, _GROUP = 1, 3, 4, 5, 18, 27
+_INFO_KIND, _INFO_DATA, _MACVLAN_MODE = 1, 2, 1
+
+BRIDGE_MODE = 4
+"""MACVLAN_MODE_BRIDGE: frames from a peer, whose source is the same virtual MAC, still reach the link below."""
+
+
+def reading_all() -> bytes:
+    """Return the request that reads all links."""
+    return _encoded(_READ_LINK, DUMP, 0)
+
+
+def reading_by_name(name: str) -> bytes:
+    """Return the request that reads one link."""
+    return _encoded(_READ_LINK, 0, 0, attribute(_NAME, text(name)))
+
+
+def reading_by_index(index: int) -> bytes:
+    """Return the request that reads one link."""
+    return _encoded(_READ_LINK, 0, index)
+
+
+def making_macvlan(name: str, below: int, mac: MacAddress) -> bytes:
+    """Return the request that makes a macvlan in bridge mode on the link of index ``below``; it is down."""
+    mode = attribute(_MACVLAN_MODE, number(BRIDGE_MODE))
+    info = attribute(_INFO_KIND, text("macvlan")) + attribute(_INFO_DATA, mode)
+    where = attribute(_NAME, text(name)) + attribute(_BELOW, number(below))
+    attributes = where + attribute(_ADDRESS, mac.octets) + attribute(_INFO, info)
+    return _encoded(NEW_LINK, ACK | CREATE | EXCLUSIVE, 0, attributes)
+
+
+def setting_up(index: int, *, is_up: bool = True) -> bytes:
+    """Return the request that sets a link administratively up, or down."""
+    return _encoded(NEW_LINK, ACK, index, is_up=is_up)
+
+
+def renaming(index: int, name: str) -> bytes:
+    """Return the request that gives a link another name."""
+    return _encoded(NEW_LINK, ACK, index, attribute(_NAME, text(name)))
+
+
+def setting_mac(index: int, mac: MacAddress) -> bytes:
+    """Return the request that gives a link another MAC address."""
+    return _encoded(NEW_LINK, ACK, index, attribute(_ADDRESS, mac.octets))
+
+
+def setting_mtu(index: int, mtu: int) -> bytes:
+    """Return the request that gives a link another MTU."""
+    return _encoded(NEW_LINK, ACK, index, attribute(_MTU, number(mtu)))
+
+
+def deleting(index: int) -> bytes:
+    """Return the request that deletes a link."""
+    return _encoded(DELETED_LINK, ACK, index)
+
+
+def putting_into_group(index: int, group: int) -> bytes:
+    """Return the request that makes a link a member of a group of links."""
+    return _encoded(NEW_LINK, ACK, index, attribute(_GROUP, number(group)))
+
+
+def deleting_group(group: int) -> bytes:
+    """Return the request that deletes all links of a group."""
+    return _encoded(DELETED_LINK, ACK, 0, attribute(_GROUP, number(group)))
+
+
+def _encoded(kind: int, how: int, index: int, attributes: bytes = b"", *, is_up: bool | None = None) -> bytes:
+    flags, change = (IFF_UP if is_up else 0), (0 if is_up is None else IFF_UP)
+    return request(kind, how, _LINK.pack(0, 0, index, flags, change) + attributes)

@@ -1,0 +1,114 @@
+"""What is known of links, from the Linux kernel, and which of them changed."""
+
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from pycarp.system.addresses.link_addresses import present
+from pycarp.system.rtnetlink import link_requests
+from pycarp.system.rtnetlink.notifications import news
+from pycarp.system.rtnetlink.route_messages import (
+    DELETED_LINK,
+    IFA_F_DEPRECATED,
+    NEW_LINK,
+    AddressState,
+    address_index,
+    link_essence,
+    link_state,
+)
+from pycarp.system.rtnetlink.route_socket import RouteSocket
+from pycarp.system.rtnetlink.worker import Worker
+from pycarp.vocabulary import Interface, LinkFacts
+
+_IFA_F_DADFAILED, _IFA_F_TENTATIVE = 0x8, 0x40
+
+
+class Netlink:
+    """Reads links; an async context manager. Errors of the kernel surface as OSError.
+
+    In a thread of its own, because whoever asks waits while somebody else changes links in bulk.
+    """
+
+    def __init__(self) -> None:
+        self._worker = Worker("pycarp-links")
+        self._route: RouteSocket | None = None
+
+    async def __aenter__(self) -> Self:
+        self._route = await self._worker.run(RouteSocket)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._route is not None:
+            await self._worker.run(self._route.close)
+        self._worker.close()
+
+    async def link_facts(self, link: str, index: int = 0) -> LinkFacts | None:
+        """Return what is known of a link, None when it does not exist.
+
+        It is that of the index if there is one still, whatever it is called by now, else that of the name.
+        """
+        assert self._route is not None, "it is to be entered first"
+        return await self._worker.run(partial(_link_facts, self._route, link, index))
+
+
+def _link_facts(route: RouteSocket, link: str, index: int) -> LinkFacts | None:
+    message = route.read_one(link_requests.reading_by_index(index)) if index else None
+    if message is None:
+        message = route.read_one(link_requests.reading_by_name(link))
+    if message is None:
+        return None
+    state = link_state(message)
+    return LinkFacts(
+        name=link,
+        is_up=state.is_running,
+        is_certain=state.has_operational_state,
+        mac=state.mac,
+        addresses=_by_preference(present(route, state.index)),
+        index=state.index,
+        renamed_to="" if state.name == link else state.name,
+    )
+
+
+def _by_preference(present: list[AddressState]) -> tuple[Interface, ...]:
+    """Return addresses in the order of preference for a source: IPv6 link-locals before others, deprecated ones last.
+
+    What is not known to be ours alone (tentative) cannot be used yet. Source: carp.md 1.3, a link-local address.
+    """
+    usable = [each for each in present if not each.flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)]
+    usable.sort(key=lambda each: bool(each.flags & IFA_F_DEPRECATED))
+    interfaces = [each.interface for each in usable]
+    return tuple(sorted(interfaces, key=lambda each: each.version == 6 and not each.ip.is_link_local))
+
+
+async def changed_links() -> AsyncIterator[str | None]:
+    """Yield the name of a link whenever it or its addresses changed; None at the start, and for one that is gone.
+
+    Of one that was renamed the former name follows.
+    That an address stays for longer is no change. Raises OSError when notifications were lost.
+    """
+    names: dict[int, str] = {}
+    async for message in news():
+        if message is None:
+            # Subscribed by now: of a later change there will be a message.
+            names = dict(socket.if_nameindex())
+            yield None
+        elif message.kind in (NEW_LINK, DELETED_LINK):
+            essence = link_essence(message)
+            yield essence.name or None
+            before = names.get(essence.link_index, essence.name)
+            names[essence.link_index] = essence.name
+            if before != essence.name:
+                yield before
+        else:
+            yield _name_of(address_index(message))
+
+
+def _name_of(index: int) -> str | None:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return None

@@ -1,0 +1,110 @@
+"""What the kernel tells of its own accord about links and addresses."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+from pycarp.system.addresses.renewals import without_own_renewals
+from pycarp.system.rtnetlink.route_messages import (
+    DELETED_ADDRESS,
+    DELETED_LINK,
+    NEW_ADDRESS,
+    NEW_LINK,
+    Essence,
+    LinkEssence,
+    Message,
+    Place,
+    address_essence,
+    link_essence,
+    link_index,
+    messages,
+)
+from pycarp.system.rtnetlink.socket_filter import attach
+
+_NETLINK_ROUTE = 0
+_GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
+_SO_RCVBUFFORCE = 33
+_QUEUE_OCTETS = 1 << 21
+_LONGEST_OCTETS = 1 << 17
+_AT_ONCE = 100
+
+
+class Notifications:
+    """A socket that is told of every change but our own renewals, in the network namespace in which it is made."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETLINK_ROUTE
+        )
+        try:
+            # Forced, because the limit for everybody would be reached by some hundred addresses that come at once.
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE_OCTETS)
+            attach(self._socket, without_own_renewals())
+            self._socket.bind((0, _GROUPS))
+        except OSError:
+            self._socket.close()
+            raise
+
+    async def take(self) -> list[Message]:
+        """Return what has been told, as soon as there is anything; raises OSError when something was lost."""
+        loop = asyncio.get_running_loop()
+        found = list(messages(await loop.sock_recv(self._socket, _LONGEST_OCTETS)))
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_AT_ONCE):
+                found += messages(self._socket.recv(_LONGEST_OCTETS))
+        return found
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()
+
+
+class Novelty:
+    """Knows what was said of each address and link, and so whether a message says anything else.
+
+    That an address stays for longer is nothing new, nor is that a link has one more device on it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Place, Essence] = {}
+        self._links: dict[int, LinkEssence] = {}
+
+    def is_in(self, message: Message) -> bool:
+        """Say whether a message tells anything new; takes it for known from now on."""
+        if message.kind in (NEW_LINK, DELETED_LINK):
+            return self._is_in_link(message)
+        if message.kind not in (NEW_ADDRESS, DELETED_ADDRESS):
+            return True
+        place, essence = address_essence(message)
+        if message.kind == DELETED_ADDRESS:
+            self._known.pop(place, None)
+            return True
+        is_new = self._known.get(place) != essence
+        self._known[place] = essence
+        return is_new
+
+    def _is_in_link(self, message: Message) -> bool:
+        index = link_index(message)
+        if message.kind == DELETED_LINK or not index:
+            self._links.pop(index, None)
+            return True
+        essence = link_essence(message)
+        is_new = self._links.get(index) != essence
+        self._links[index] = essence
+        return is_new
+
+
+async def news() -> AsyncIterator[Message | None]:
+    """Yield every message that tells something new; None at the start. Raises OSError when something was lost."""
+    notifications = Notifications()
+    novelty = Novelty()
+    try:
+        yield None
+        while True:
+            for message in await notifications.take():
+                if novelty.is_in(message):
+                    yield message
+    finally:
+        notifications.close()

@@ -1,0 +1,99 @@
+"""A netlink socket for requests whose octets are ready; it blocks and belongs to one thread."""
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from pycarp.system.rtnetlink.route_messages import Message, messages
+
+_NETLINK_ROUTE = 0
+_SOL_NETLINK, _CAP_ACK, _GET_STRICT_CHECK = 270, 10, 12
+_ERROR, _DONE = 2, 3
+_DUMP_INTERRUPTED = 0x10
+_REQUESTS_AT_ONCE = 64
+"""More acknowledgements than this might not fit into the socket's queue."""
+_LONGEST_OCTETS = 1 << 17
+_RESULT = struct.Struct("=16xi")
+
+
+class RouteSocket:
+    """Asks the kernel and waits for what it says. Its errors surface as OSError, or as numbers where many are asked."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
+        self._socket.bind((0, 0))
+        for option in (_CAP_ACK, _GET_STRICT_CHECK):
+            # Kernels before 4.20 do not know them: then there is more to read, and to look through.
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(_SOL_NETLINK, option, 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def ask(self, requests: Sequence[bytes]) -> list[int]:
+        """Send requests that want to be acknowledged; return for each the number of its error, 0 for none."""
+        errors: list[int] = []
+        for start in range(0, len(requests), _REQUESTS_AT_ONCE):
+            some = requests[start : start + _REQUESTS_AT_ONCE]
+            self._socket.send(b"".join(some))
+            errors += self._acknowledgements(len(some))
+        return errors
+
+    def demand(self, request: bytes) -> None:
+        """Send one request that wants to be acknowledged; raises OSError when the kernel refuses it."""
+        (error,) = self.ask([request])
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    def read(self, request: bytes) -> list[Message]:
+        """Return what the kernel tells of all that a request asks for, read anew if it changed meanwhile."""
+        while True:
+            self._socket.send(request)
+            found = list(self._answers())
+            if not any(each.flags & _DUMP_INTERRUPTED for each in found):
+                return [each for each in found if each.kind not in (_ERROR, _DONE)]
+
+    def read_one(self, request: bytes) -> Message | None:
+        """Return what the kernel tells of one thing, None when there is none."""
+        self._socket.send(request)
+        message = next(messages(self._socket.recv(_LONGEST_OCTETS)))
+        if message.kind != _ERROR:
+            return message
+        error = _error(message)
+        if error in (errno.ENODEV, 0):
+            return None
+        raise OSError(error, os.strerror(error))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _acknowledgements(self, count: int) -> Iterator[int]:
+        while count > 0:
+            for message in messages(self._socket.recv(_LONGEST_OCTETS)):
+                if message.kind == _ERROR:
+                    count -= 1
+                    yield _error(message)
+
+    def _answers(self) -> Iterator[Message]:
+        while True:
+            for message in messages(self._socket.recv(_LONGEST_OCTETS)):
+                yield message
+                if message.kind in (_ERROR, _DONE):
+                    error = _error(message)
+                    if error:
+                        raise OSError(error, os.strerror(error))
+                    return
+
+
+def _error(message: Message) -> int:
+    """Return the number of an error in a message that says how something ended."""
+    result: int = _RESULT.unpack_from(message.octets)[0]
+    return -result

@@ -1,0 +1,152 @@
+"""Every frame of CARP that an interface sees, its own included, for somebody who watches and sends nothing."""
+
+import ctypes
+import errno
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+from pycarp.errors import TransportError
+from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL
+from pycarp.wire import ethernet
+
+ARPHRD_ETHERNET, ARPHRD_LOOPBACK = 1, 772
+ARPHRD_NO_HEADER = (512, 768, 769, 776, 778, 823, 65534)
+"""PPP, tunnels and tun devices: an IP packet is all there is. Source: ``linux/if_arp.h``."""
+
+_ETH_P_ALL = 0x0003
+_SOL_PACKET = 263
+_PACKET_ADD_MEMBERSHIP = 1
+_PACKET_MR_MULTICAST = 0
+_PACKET_OUTGOING = 4
+_PACKET_AUXDATA = 8
+_SO_ATTACH_FILTER = 26
+_VLAN_IS_VALID = 1 << 4
+_AUXDATA = struct.Struct("=IIIHHHH")
+_LONGEST = 65535
+_MACS_LENGTH = 12
+
+_LOAD_HALF, _LOAD_OCTET, _JUMP_EQUAL, _RETURN = 0x28, 0x30, 0x15, 0x06
+_ACCEPT = 0x40000
+_AUTHENTICATION_HEADER = 51
+_FILTER = (
+    (_LOAD_HALF, 0, 0, 12),  # the Ethernet type
+    (_JUMP_EQUAL, 0, 3, ethernet.ETHERTYPE_IPV4),
+    (_LOAD_OCTET, 0, 0, 23),  # the IPv4 protocol
+    (_JUMP_EQUAL, 8, 0, CARP_PROTOCOL),
+    (_JUMP_EQUAL, 7, 8, _AUTHENTICATION_HEADER),  # VRRP version 2 may be inside
+    (_JUMP_EQUAL, 0, 2, ethernet.ETHERTYPE_IPV6),
+    (_LOAD_OCTET, 0, 0, 20),  # the IPv6 next header
+    (_JUMP_EQUAL, 4, 5, CARP_PROTOCOL),
+    (_JUMP_EQUAL, 3, 0, 0x8100),  # tagged: anything
+    (_JUMP_EQUAL, 2, 0, 0x88A8),
+    (_JUMP_EQUAL, 1, 0, 0x9100),
+    (_RETURN, 0, 0, 0),
+    (_RETURN, 0, 0, _ACCEPT),
+    (_RETURN, 0, 0, 0),
+)
+"""Keeps away what cannot be CARP, in the kernel. Source: the classic BPF of ``SO_ATTACH_FILTER``, ``man 7 socket``."""
+
+_NO_PERMISSION = "no permission: run as root or give the process CAP_NET_RAW"
+
+
+class Frame(NamedTuple):
+    """A frame and when it was read, in nanoseconds since 1970."""
+
+    at_ns: int
+    octets: bytes
+
+
+class Sniffer:
+    """An open packet socket on one interface, a member of both CARP groups; not promiscuous.
+
+    ``device_type`` is an ``ARPHRD`` number. Raises TransportError when it cannot be opened.
+    """
+
+    def __init__(self, link: str) -> None:
+        self._link = link
+        try:
+            self._socket = _opened(link)
+        except PermissionError as exc:
+            raise TransportError(f"cannot listen on {link}: {_NO_PERMISSION}") from exc
+        except OSError as exc:
+            raise TransportError(f"cannot listen on {link}: {exc.strerror or exc}") from exc
+        self.device_type = int(self._socket.getsockname()[3])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._socket.close()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield frames for ever; TransportError when the interface is gone."""
+        while True:
+            select.select([self._socket], [], [])
+            try:
+                octets, auxiliary, _flags, address = self._socket.recvmsg(_LONGEST, socket.CMSG_SPACE(_AUXDATA.size))
+            except OSError as exc:
+                self._survive(exc)
+                continue
+            # The loopback device shows every packet twice, as sent and as received.
+            if self.device_type != ARPHRD_LOOPBACK or address[2] != _PACKET_OUTGOING:
+                yield Frame(time.time_ns(), _tagged(octets, auxiliary))
+
+    def _survive(self, exc: OSError) -> None:
+        """Go on when the interface went down, for it may come up again; not when it was deleted."""
+        try:
+            socket.if_nametoindex(self._link)
+        except OSError:
+            raise TransportError(f"cannot listen on {self._link} any more: the interface is gone") from exc
+        if exc.errno not in (errno.ENETDOWN, errno.EINTR, errno.EAGAIN):
+            raise TransportError(f"cannot listen on {self._link} any more: {exc.strerror}") from exc
+
+
+def _opened(link: str) -> socket.socket:
+    """Return a bound socket; bound last, so that nothing unfiltered is ever queued."""
+    index = socket.if_nametoindex(link)
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+        sock.bind((link, 0))
+        device_type = int(sock.getsockname()[3])
+        if device_type not in (ARPHRD_ETHERNET, ARPHRD_LOOPBACK, *ARPHRD_NO_HEADER):
+            raise OSError(errno.EOPNOTSUPP, f"its frames are of kind {device_type}, neither Ethernet nor plain IP")
+        if device_type == ARPHRD_ETHERNET:
+            _join_groups(sock, index)
+        if device_type in (ARPHRD_ETHERNET, ARPHRD_LOOPBACK):
+            _attach_filter(sock)
+        sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+        sock.bind((link, _ETH_P_ALL))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _join_groups(sock: socket.socket, index: int) -> None:
+    for group in CARP_GROUPS.values():
+        mac = ethernet.group_mac(group).octets
+        membership = struct.pack("iHH8s", index, _PACKET_MR_MULTICAST, len(mac), mac)
+        sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
+
+
+def _attach_filter(sock: socket.socket) -> None:
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _FILTER)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    header = struct.pack("HP", len(_FILTER), ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
+
+
+def _tagged(octets: bytes, auxiliary: list[tuple[int, int, bytes]]) -> bytes:
+    """Put the VLAN tag back that the kernel took off. Source: ``tpacket_auxdata``, ``man 7 packet``."""
+    for level, kind, data in auxiliary:
+        if (level, kind) != (_SOL_PACKET, _PACKET_AUXDATA) or len(data) < _AUXDATA.size:
+            continue
+        status, _length, _kept, _mac, _net, tag, tag_type = _AUXDATA.unpack_from(data)
+        if status & _VLAN_IS_VALID:
+            inserted = struct.pack("!HH", tag_type or 0x8100, tag)
+            return octets[:_MACS_LENGTH] + inserted + octets[_MACS_LENGTH:]
+    return octets
