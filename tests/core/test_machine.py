@@ -1128,3 +1128,15 @@ def test_a_host_that_handed_over_follows_the_bow_out_of_the_other() -> None:
     host.hear(advert(advbase=255, advskew=255, counter=8), at_ns=host.now_ns + seconds(1))
 
     assert host.state is State.MASTER
+
+
+def test_a_copy_of_an_advertisement_is_answered_once() -> None:
+    """Answers to copies, copied in turn, would use up the rate limit within microseconds."""
+    host = master(config())
+    host.report(Action.HOLD)
+    at_ns = host.now_ns + seconds(0.5)
+    weaker = advert(advskew=100, source=HIGHER)
+    first, copy = (host.hear(weaker, at_ns=at_ns + late_ns) for late_ns in (0, 1_000))
+    later = host.hear(weaker, at_ns=at_ns + seconds(0.1))
+
+    assert [Transmit in kinds(each) for each in (first, copy, later)] == [True, False, True]

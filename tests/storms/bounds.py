@@ -44,10 +44,10 @@ def settling_s(record: Record) -> float:
 
 
 def late_s(record: Record) -> float:
-    """Return how long two owners overlap because datagrams took longer than 1 ms: ``2D'``, 0 if none did."""
+    """Return how long two owners overlap because datagrams took longer than 1 ms: ``3D'``, 0 if none did."""
     delays = [each.action.amount for each in record.done if each.action.do == "delay"]
     longest_us = max(delays, default=0) + record.plan.jitter_us
-    return 2 * longest_us / 1e6 if longest_us > HEALTHY_MAX_US else 0.0
+    return 3 * longest_us / 1e6 if longest_us > HEALTHY_MAX_US else 0.0
 
 
 def kernel_lifetime_s(plan: Plan) -> float | None:
@@ -115,6 +115,12 @@ def grace_s(record: Record) -> float:
 def listen_s(record: Record) -> float:
     """Return how short a host listens that knows of no MASTER: C, by its own clock."""
     return LISTEN_S / (1 + CLOCKS_MAX / 1000) if record.plan.clocks else LISTEN_S
+
+
+def heard_s(record: Record) -> float:
+    """Return within which time a host that starts hears of every MASTER, by a clock that may be slow: ``I + D``."""
+    interval_s = record.intervals_s / (1 - CLOCKS_MAX / 1000) if record.plan.clocks else record.intervals_s
+    return interval_s + one_way_s(record.plan)
 
 
 def slow_s(record: Record, who: int, name: str = "drop") -> float:

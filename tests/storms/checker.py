@@ -66,7 +66,7 @@ def _slow_drop(record: Record, one: Host, other: Host, span: Span) -> Spans:
     dropping = _leaving(record, one, slow_s + bounds.one_way_s(record.plan))
     if took_over.reason is Reason.MASTER_SILENT:
         grace_s = 0.0
-    elif any(begin <= _start(record, other, span[0]) <= end for begin, end in dropping):
+    elif took_over.at_s - _start(record, other, span[0]) < slow_s + bounds.heard_s(record):
         grace_s = bounds.listen_s(record)
     else:
         grace_s = bounds.grace_s(record)

@@ -227,7 +227,8 @@ class Run:
 
     async def _roll(self, action: Action, *, is_signed: bool) -> None:
         try:
-            for member in self._cluster:
+            # Who is stopped comes last: the others must not wait longer than both ways of signing are accepted.
+            for member in sorted(self._cluster, key=lambda each: each.is_alive and each.is_stopped):
                 while member.is_alive and member.is_stopped:  # noqa: ASYNC110  a member tells nobody that it goes on
                     await asyncio.sleep(0.01)
                 for vhid, host in dict(member.hosts if member.is_alive else {}).items():
@@ -249,7 +250,11 @@ class Run:
 
     def _do_add(self, action: Action) -> None:
         member = self._member(action)
-        if action.vhid in member.hosts or self._is_mixed:
+        is_under_way = any(
+            each.do in ("add", "remove") and (each.who, each.vhid) == (action.who, action.vhid)
+            for each in self._calls.values()
+        )
+        if action.vhid in member.hosts or is_under_way or self._is_mixed:
             raise _Skip
         self._call(action, self._add(member, action.vhid), member)
 

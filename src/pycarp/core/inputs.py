@@ -218,7 +218,8 @@ class AdvertisementReceived(NamedTuple):
     """An authentic advertisement of a peer.
 
     ``counter`` is its number; ``reply`` says that it answers one of our own, and how. It ``is_expected`` if its number
-    follows on from those heard before, so that nobody replayed it from an old recording.
+    follows on from those heard before, so that nobody replayed it from an old recording. It ``is_copy`` if the network
+    delivered the same datagram a moment ago.
     """
 
     claim: Claim
@@ -227,6 +228,7 @@ class AdvertisementReceived(NamedTuple):
     counter: int = 0
     reply: Reply | None = None
     is_expected: bool = True
+    is_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
         is_same = False
     else:
         is_same = peer.claim is event.claim
+        if peer.counter == event.counter and now_ns - peer.at_ns < ctx.config.dialect.takeover_listen_ns:
+            event = event._replace(is_copy=peer.claim == event.claim)
         peer.claim, peer.counter, peer.at_ns = event.claim, event.counter, now_ns
     peer.has_left = event.claim.is_bow_out or event.reply is Reply.FAREWELL
     state = ctx.state

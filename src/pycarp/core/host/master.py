@@ -103,7 +103,8 @@ def _stay(ctx: Context, state: Master, event: AdvertisementReceived, outcome: ta
     is_conflict = not state.takeover.is_pending and ctx.now_ns - state.since_ns > _SETTLING_NS
     if is_conflict:
         _publish_conflict(ctx, state, event)
-    if outcome.answers and dialect.answers_weaker:
+    # A copy was answered already: answers to copies, copied in turn, use up the rate limit within microseconds.
+    if outcome.answers and dialect.answers_weaker and not event.is_copy:
         # Who took over in the same moment has our advertisement on its way, and most likely yields to that.
         not_before_ns = state.since_ns + dialect.takeover_listen_ns if was_listening and event.reply is None else 0
         is_tie = outcome.decision is Decision.TIE_WON
