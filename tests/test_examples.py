@@ -93,3 +93,15 @@ def test_in_a_segment_that_is_cut_the_store_listens_to_the_later_term_only(
     assert tokens == sorted(tokens)
     assert {host for _at_s, host, _token in runs} == {"a", "b"}
     assert "a: mastership 1 is over: another has begun" in capsys.readouterr().out
+
+
+def test_the_bare_engine_takes_over_without_asyncio() -> None:
+    first, second = example("bare_engine").two_hosts(first_lives_s=1.5, second_lives_s=4)
+    for host in (first, second):
+        host.start()
+    for host in (first, second):
+        host.join()
+
+    assert [str(change.new) for change in first.changes] == ["INIT", "BACKUP", "MASTER"]
+    assert [str(change.new) for change in second.changes] == ["INIT", "BACKUP", "MASTER"]
+    assert second.changes[-1].reason is pycarp.Reason.MASTER_SILENT
