@@ -1,4 +1,4 @@
-"""Floor 4: when things happen. Pure: inputs and a time in, effects and a deadline out."""
+"""Layer 4: when things happen. Pure: inputs and a time in, effects and a deadline out."""
 
 from pycarp.core.effects import (
     Announce,

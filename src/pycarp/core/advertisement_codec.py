@@ -1,9 +1,9 @@
-"""The voice and the ear of one virtual host: claims to datagrams, and datagrams to authentic claims.
+"""The codec of one virtual host: it turns claims into signed datagrams, and datagrams into authentic claims.
 
-When the shared addresses or the passphrase change, every host of the vhid must change them, and none can at the same
-instant. For a while a codec therefore goes on as before and accepts both: it signs as before for one rolling time or
-until a peer is heard to sign the new way, and accepts what is signed as before for two. Hosts that are changed within
-one rolling time of each other so never miss an advertisement.
+When the shared addresses or the passphrase change, every host of the vhid must change them, and they cannot do so at
+the same instant. After a change the codec therefore signs the previous way for one rolling time, or until a peer signs
+the new way. It accepts both ways for two rolling times. Hosts that are changed within one rolling time of each other
+therefore never miss an advertisement.
 """
 
 from collections import deque
@@ -26,22 +26,22 @@ from pycarp.wire import ethernet
 _COUNTER, _DIGEST = slice(8, 16), slice(16, 36)
 
 _SENT_MAX = 32
-"""Own advertisements that a reply may refer to: a host that stood still answers an old one."""
+"""Own advertisements that a reply may refer to: a host that stalled answers an old one."""
 
 _ANSWERABLE_MAX = 4
-"""Own advertisements the replies to which pass the packet filter of a flood."""
+"""The last own advertisements whose replies pass the packet filter of a flood."""
 
 
 _Route = tuple[Address, Address, bool]
 """Destination, source, and whether the destination is a group."""
 
 _UNHEARD_MAX = 4
-"""Own advertisements in a row that a peer may have missed when it goes on from our counter."""
+"""Own advertisements in a row that a peer may have missed before it continues our counter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviousKeyCheckpoint:
-    """How a host spoke before a change, as ``_PreviousKey``; the signer follows from the settings."""
+    """A ``_PreviousKey`` without its signer, which follows from the settings."""
 
     config: HostConfig
     speaks_until_ns: int
@@ -51,7 +51,7 @@ class PreviousKeyCheckpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecCheckpoint:
-    """What a codec knows beside its settings: its counter, its peers', and how it spoke before, the oldest first."""
+    """The state of a codec beside its settings: its counter, its peers' counters, its previous keys, oldest first."""
 
     counter: int | None
     previous_keys: tuple[PreviousKeyCheckpoint, ...] = ()
@@ -61,7 +61,10 @@ class CodecCheckpoint:
 
 @dataclass(slots=True)
 class _PreviousKey:
-    """How the host spoke before a change; ``is_past`` says that a peer was heard to speak a newer way."""
+    """Settings and signer from before a change; ``is_past`` says that a peer has signed a newer way.
+
+    The host signs with it before ``speaks_until_ns``, and accepts what it signs before ``heard_until_ns``.
+    """
 
     config: HostConfig
     signer: Signer
@@ -72,7 +75,7 @@ class _PreviousKey:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The digests of advertisements that may come next, and of those that come again and again."""
+    """The digests of the advertisements that may come next, and of those that peers repeat."""
 
     upcoming: tuple[bytes, ...] = ()
     repeated: tuple[bytes, ...] = ()
@@ -98,7 +101,7 @@ class AdvertisementCodec:
     def __init__(
         self, config: HostConfig, entropy: Callable[[], int], checkpoint: CodecCheckpoint | None = None
     ) -> None:
-        """Begin anew, or go on where another codec made its ``checkpoint``."""
+        """Start without history, or continue from the ``checkpoint`` of another codec."""
         self._config = config
         self._entropy = entropy
         self._dialect = config.dialect
@@ -115,7 +118,7 @@ class AdvertisementCodec:
         self._sent = deque(checkpoint.sent if checkpoint else (), maxlen=_SENT_MAX)
 
     def checkpoint(self) -> CodecCheckpoint:
-        """Return what another codec of the same settings needs to go on from here."""
+        """Return what another codec of the same settings needs to continue."""
         return CodecCheckpoint(
             counter=self._counter.remembered,
             previous_keys=tuple(
@@ -132,20 +135,20 @@ class AdvertisementCodec:
         )
 
     def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
-        """Speak by other settings from now on; by the former ones for ``rolling_ns`` if what is signed changes."""
+        """Use other settings from now on; if what is signed changes, sign by the previous ones for ``rolling_ns``."""
         before, self._config = self._config, config
         self._routes = None
         if _what_is_signed(config) == _what_is_signed(before):
             return
         if rolling_ns:
-            # Oldest first: a second change may come before the first has rolled over all hosts.
+            # Oldest first: a second change may come before every host has made the first one.
             self._previous_keys.append(_PreviousKey(before, self._signer, now_ns + rolling_ns, now_ns + 2 * rolling_ns))
         else:
             self._previous_keys.clear()
         self._signer = signer_of(config)
 
     def awaited(self, now_ns: int) -> tuple[Family, ...]:
-        """Return the families in which to wait for peers: those of the way that they speak, as far as is known."""
+        """Return the families in which peers advertise: by the oldest settings that they may still use."""
         self._forget_previous_keys(now_ns)
         ways = [previous_key.config for previous_key in self._previous_keys if not previous_key.is_past]
         return (*ways, self._config)[0].families
@@ -156,21 +159,21 @@ class AdvertisementCodec:
         return bool(self._previous_keys)
 
     def listens_in(self, family: Family) -> bool:
-        """Say whether peers may advertise in a family, in the way of now or a former one."""
+        """Return True if peers may advertise in a family, by the present settings or by previous ones."""
         return family in self._config.families or any(family in each.config.families for each in self._previous_keys)
 
     def begin_mastership(self) -> None:
-        """Forget the numbers of the advertisements that were sent as MASTER before: nobody answers those any more."""
+        """Forget the counters of the previous mastership, to which no reply counts any more."""
         self._sent.clear()
 
     def compose(
         self, claim: Claim, own: Sequence[Address], now_ns: int, *, counter: int | None = None, owns: bool = True
     ) -> list[Outgoing]:
-        """Return one signed advertisement a family and destination; each family has the next counter.
+        """Return one signed advertisement per family and destination; each family has the next counter.
 
-        ``own`` are the link's addresses that no host shares, in the order of preference. With a ``counter`` all
-        families have that one: they reply to an advertisement. Only a host that ``owns`` the addresses sends from the
-        virtual MAC: a switch learns that it is here. Source: carp.md section 12.
+        ``own`` are the link's addresses that no host shares, in the order of preference. With a ``counter`` every
+        family has that one: the advertisements are replies. Only a host that ``owns`` the addresses sends from the
+        virtual MAC, because a switch learns its port from that. Source: carp.md section 12.
         """
         if counter is not None:
             self._sent.append(counter)
@@ -204,7 +207,7 @@ class AdvertisementCodec:
         return outgoing
 
     def _routes_from(self, own: Sequence[Address]) -> Mapping[Family, list[_Route]]:
-        """Return where each family's advertisements go, and from where; computed anew only when that changes."""
+        """Return destinations and sources of each family's advertisements; computed again only when they change."""
         if self._routes is None or self._routes[0] is not own:
             routes = {
                 family: [(each, source_for(each, own), each.is_multicast) for each in destinations]
@@ -214,15 +217,15 @@ class AdvertisementCodec:
         return self._routes[1]
 
     def compose_clean_up_plan(self, claim: Claim, own: Sequence[Address], now_ns: int) -> tuple[Outgoing, ...]:
-        """Return advertisements that somebody else is to send when we cannot; no counter is used up by it."""
+        """Return prepared packets for the guardian; they use up no counter."""
         return tuple(self._composed(claim, own, now_ns, self._counter.peek, owns=False))
 
     def jittered(self, span_ns: int) -> int:
-        """Return a span somewhat shorter than ``span_ns``, by up to a quarter: hosts must not fall into step."""
+        """Return ``span_ns`` shortened at random by up to a quarter, so that hosts do not synchronise."""
         return span_ns - self._entropy() % (span_ns // 4)
 
     def accepts(self, advert: wire.Advertisement, now_ns: int) -> bool:
-        """Say whether the digest is one that a peer of this vhid makes."""
+        """Return True if the digest fits the present settings, or previous ones that still count."""
         if self._signer.verify(advert.counter, advert.digest):
             return True
         return any(
@@ -231,9 +234,9 @@ class AdvertisementCodec:
         )
 
     def hears_next(self, payload: bytes) -> Freshness | None:
-        """Take in an advertisement if it is authentic and goes on with a series of numbers; None if it is another.
+        """Accept an advertisement if it is authentic and continues a series of counters; return None for any other.
 
-        None has no consequences: ``identify`` is to be asked then.
+        None changes nothing; the caller then calls ``accepts`` and ``identify``.
         """
         counter = int.from_bytes(payload[_COUNTER], "big")
         if self._previous_keys or not self._signer.verify(counter, payload[_DIGEST]):
@@ -245,10 +248,10 @@ class AdvertisementCodec:
         return freshness
 
     def identify(self, advert: wire.Advertisement, peers: Iterable[Peer]) -> Freshness | Reply:
-        """Return what the number of an authentic advertisement says: whether it was expected, or what it replies to.
+        """Return what the counter of an authentic advertisement shows: its freshness, or which reply it is.
 
-        A reply refers to one of our own advertisements; a farewell is also told by the numbers of other peers. Any
-        number that is no reply is adopted, and so is the newer way of signing.
+        A reply refers to one of our own advertisements; a farewell may also refer to one of another peer. The codec
+        adopts every counter that is no reply, and stops signing the previous way once a peer signs a newer way.
         """
         counter = advert.counter
         if self._previous_keys:
@@ -272,7 +275,7 @@ class AdvertisementCodec:
         return Reply.FAREWELL if any(peer.counter == farewell_to for peer in peers) else None
 
     def _goes_on_from_ours(self, counter: int) -> bool:
-        """Return True if a peer goes on from our last number, or a little behind it: it may not have heard that."""
+        """Return True if a peer continues our counter, even if it missed our last ``_UNHEARD_MAX`` advertisements."""
         upcoming = self._counter.upcoming(1)
         return bool(upcoming) and abs(counter - upcoming[0]) <= _UNHEARD_MAX
 
@@ -283,7 +286,7 @@ class AdvertisementCodec:
                 return
 
     def expected(self, count: int) -> Expected:
-        """Return what peers sign next, ``count`` advertisements of each; computed anew only when that changes."""
+        """Return the digests of the next ``count`` advertisements of each peer; computed again only on a change."""
         signers = (self._signer, *(previous_key.signer for previous_key in self._previous_keys))
         replies = tuple(reply.to(number) for number in list(self._sent)[-_ANSWERABLE_MAX:] for reply in Reply)
         upcoming = dict.fromkeys((*self._prediction.upcoming(count), *self._counter.upcoming(count), *replies))
@@ -300,11 +303,11 @@ class AdvertisementCodec:
                 return
 
     def is_own_counter(self, advert: wire.Advertisement) -> bool:
-        """Say whether an authentic advertisement carries our constant counter. Source: OpenBSD, carp.md 4.2."""
+        """Return True if an authentic advertisement has our constant counter. Source: OpenBSD, carp.md 4.2."""
         return self._counter.is_own(advert.counter)
 
     def _spoken(self, now_ns: int) -> tuple[HostConfig, Signer]:
-        """Return how the host speaks now."""
+        """Return the settings and the signer with which the host advertises now."""
         self._forget_previous_keys(now_ns)
         for previous_key in self._previous_keys:
             if now_ns < previous_key.speaks_until_ns:
@@ -372,7 +375,7 @@ def source_for(destination: Address, own: Sequence[Address]) -> Address:
 
 
 def signer_of(config: HostConfig, layouts: tuple[DigestLayout, ...] = ()) -> Signer:
-    """Return what signs and verifies for a host; by certain ``layouts``, or by those of its dialect."""
+    """Return the signer of a host, with ``layouts`` or those of its dialect."""
     return Signer(
         passphrase=config.secret,
         vhid=config.vhid,

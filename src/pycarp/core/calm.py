@@ -1,12 +1,12 @@
-"""Advertisements that say nothing new: nearly every one that a BACKUP hears.
+"""The short way for repeated advertisements, which are nearly all that a BACKUP hears.
 
-When an advertisement was just another one of the MASTER that is followed, the host remembers how it looked: its first
-six octets (all that is claimed), its source and its destination. The next one that looks alike, bears one of the next
-numbers and is signed puts a deadline off, and that is all that the long way would make of it. Whatever else happens to
-the host ends the calm, until an advertisement went the long way again. Checkpoints know nothing of it.
+When the followed MASTER repeats its claim, the host is calm: it remembers the first six octets of the advertisement
+(the whole claim), its source and its destination. If the next advertisement has the same octets and addresses, one of
+the next counters and a right digest, it only postpones a deadline. The full processing would have the same result. Any
+other input ends the calm, until another advertisement has been processed in full. Checkpoints do not contain it.
 
-What is calm may also wait: a transport that can have the kernel set such packets aside reads them a few times a
-second, and says how long each has waited (``Datagram.waited_ns``). So the engine tells which they are.
+The packets of a calm host need not be read at once. A transport whose kernel can queue them separately reads them a few
+times a second, and reports how long each has waited (``Datagram.waited_ns``). ``SettledHosts`` names these packets.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ HEAD_LENGTH = 6
 """Octets of an advertisement before the checksum: version, type, vhid, advskew, authlen, demote and advbase."""
 
 PATIENT_NS = NS_PER_S
-"""Only of who waits this long at least may advertisements be set aside."""
+"""The shortest master-down time of a host whose advertisements the kernel may queue."""
 
 Heads = Mapping[int, bytes]
-"""By vhid, the first octets of advertisements that may be set aside."""
+"""By vhid, the first octets of the advertisements that the kernel may queue."""
 
 Place = tuple[str, Family]
 """A family on a link."""
@@ -30,7 +30,7 @@ Place = tuple[str, Family]
 
 @dataclass(slots=True)
 class Calm:
-    """How the next advertisement of ``peer`` looks, and how long the host then waits for another one."""
+    """The expected next advertisement of ``peer``; ``down_ns`` is how long the host then waits for another one."""
 
     head: bytes
     source: Address
@@ -40,7 +40,7 @@ class Calm:
 
 
 class SettledHosts:
-    """The heads of what may be set aside, by link and family, and where they have changed since somebody asked."""
+    """The first octets of advertisements that the kernel may queue, by link and family, and which of them changed."""
 
     def __init__(self) -> None:
         self._heads: dict[Place, dict[int, bytes]] = {}
@@ -48,22 +48,22 @@ class SettledHosts:
 
     @property
     def has_changed(self) -> bool:
-        """Whether ``changes`` has anything to tell."""
+        """Whether ``changes`` would return anything."""
         return bool(self._changed)
 
     def settle(self, place: Place, vhid: int, head: bytes) -> None:
-        """Learn that a host is calm."""
+        """Add the head of a host that became calm."""
         heads = self._heads.setdefault(place, {})
         if heads.get(vhid) != head:
             heads[vhid] = head
             self._changed.add(place)
 
     def unsettle(self, place: Place, vhid: int) -> None:
-        """Learn that it is not."""
+        """Remove the head of a host that is no longer calm; no-op if it is absent."""
         if self._heads.get(place, {}).pop(vhid, None) is not None:
             self._changed.add(place)
 
     def changes(self) -> dict[Place, Heads]:
-        """Return the heads of every place where they have changed; once."""
+        """Return the heads of every place where they changed since the last call."""
         changed, self._changed = self._changed, set()
         return {place: dict(self._heads.get(place, {})) for place in changed}

@@ -1,10 +1,10 @@
-"""Everything that an engine knows at one instant, as a value: what a recording that begins in mid-life begins with.
+"""The state of an engine at one instant, as a value: the first entry of a recording of a running engine.
 
-An engine that is made from a checkpoint behaves ever after as the one that made it would: same inputs at same times
-with the same entropy, same steps. Each part of the engine says what it knows itself; what follows from that (signers,
-lease timings, stale entries of the deadline index) is not in it.
+An engine that is made from a checkpoint returns the same steps as the one that made it, given the same inputs at the
+same times and the same entropy. Each part of the engine captures its own state. A checkpoint does not contain what
+can be computed from it: signers, lease timings, stale entries of the deadline index.
 
-It holds passphrases, as settings do, so it is not to be written anywhere as it is.
+A checkpoint contains passphrases, as settings do. Remove them before writing it anywhere.
 """
 
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ from pycarp.vocabulary import HostKey, LinkFacts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What ``Engine.checkpoint`` returns and ``Engine.from_checkpoint`` takes; nothing in it is shared with an engine.
+    """What ``Engine.checkpoint`` returns and ``Engine.from_checkpoint`` takes; it shares nothing with an engine.
 
-    ``demotion`` and ``hosts`` are in the order in which they came.
+    ``demotion`` and ``hosts`` are in the order in which they were added.
     """
 
     settings: Settings

@@ -1,6 +1,6 @@
-"""Checks of values that callers pass: whoever writes Python may pass anything.
+"""Checks of the values that callers pass, for callers without a type checker.
 
-Each raises ConfigError, which names the value, what it should be, and the way out.
+Each check raises ConfigError, which names the value, what it should be, and the way out.
 """
 
 import unicodedata
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def check_flag(name: str, value: object) -> None:
-    """Raise ConfigError unless a switch is True or False."""
+    """Raise ConfigError unless a value is True or False."""
     if not isinstance(value, bool):
         raise ConfigError(f"{name} {value!r} is neither True nor False")
 
@@ -28,13 +28,13 @@ def check_range(name: str, value: object, low: int, high: int) -> None:
 
 
 def check_line(name: str, value: object) -> None:
-    """Raise ConfigError unless a value is text without control characters, which a line of a log can show."""
+    """Raise ConfigError unless a value is text without control characters, so that one log line can show it."""
     if not isinstance(value, str) or any(unicodedata.category(each) == "Cc" for each in value):
         raise ConfigError(f"{name} {value!r} is not text of one line")
 
 
 def listed(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
-    """Return several values as a tuple, None as it is; ConfigError for a single text, and for what is no iterable."""
+    """Return the values as a tuple, or None for None; ConfigError for a single text and for a non-iterable value."""
     if values is None:
         return None
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):

@@ -1,7 +1,7 @@
-"""Copies of what an engine knows: equal, and sharing nothing that changes.
+"""Copies of the parts of an engine that share no mutable value with the original.
 
-Values that cannot change (numbers, texts, addresses, frozen dataclasses, tuples of such) are shared. So a checkpoint
-follows from the annotations of the classes, and no class writes one by hand.
+Immutable values (numbers, texts, addresses, frozen dataclasses, tuples of such) are shared. The fields of a checkpoint
+class name what is copied, so no class copies its state by hand.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def copied(value: T) -> T:
-    """Return a copy of a value, a collection or a dataclass that shares nothing that changes."""
+    """Return a copy of a value, a collection or a dataclass that shares no mutable value with it."""
     if isinstance(value, dict):
         made: Any = copy(value)
         for key, item in value.items():

@@ -26,7 +26,7 @@ class DeadlineIndex:
         return tuple(self._live.items())
 
     def note(self, key: HostKey, at_ns: int | None) -> None:
-        """Learn a host's true deadline; only an earlier one than known costs anything."""
+        """Record a host's true deadline, None for none; only a deadline earlier than the known one costs anything."""
         if at_ns is None:
             self._live.pop(key, None)
             return
@@ -36,7 +36,7 @@ class DeadlineIndex:
             heapq.heappush(self._heap, (at_ns, key))
 
     def look_again(self, until_ns: int, deadline_of: Callable[[HostKey], int | None]) -> None:
-        """Correct the entries up to a time: what was put off meanwhile is no reason to wake up."""
+        """Correct the entries up to a time, so that postponed deadlines cause no wake-up."""
         heap, live = self._heap, self._live
         looked_at = []
         while heap and heap[0][0] <= until_ns:
@@ -48,7 +48,7 @@ class DeadlineIndex:
             self.note(key, deadline_of(key))
 
     def pop_due(self, now_ns: int) -> list[HostKey]:
-        """Remove and return the hosts whose entries have come; their true deadlines must be noted again."""
+        """Remove and return the hosts whose entries are due; the caller must note their true deadlines again."""
         due, heap, live = [], self._heap, self._live
         while heap and heap[0][0] <= now_ns:
             at_ns, key = heapq.heappop(heap)

@@ -7,11 +7,11 @@ from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import HostKey
 
 Scope: TypeAlias = HostKey | str | None
-"""Whom a cause bears on: one host, the hosts of an interface group by its name, or every host of the node (None)."""
+"""The hosts that a cause demotes: one host, the hosts of an interface group by its name, or the whole node (None)."""
 
 
 class DemotionLedger:
-    """Amounts by scope and cause; setting is idempotent, and 0 takes a cause back.
+    """Amounts by scope and cause; setting is idempotent, and 0 removes a cause.
 
     Amounts may be negative, as with FreeBSD's additive ``net.inet.carp.demotion``.
     """
@@ -27,7 +27,7 @@ class DemotionLedger:
         return tuple((scope, *item) for scope, causes in self._amounts.items() for item in causes.items())
 
     def set(self, scope: Scope, cause: str, amount: int) -> bool:
-        """Set the amount of a cause; say whether that changed anything."""
+        """Set the amount of a cause; return True if it changed."""
         causes = self._amounts.setdefault(scope, {})
         before = causes.pop(cause, 0)
         if amount:
@@ -37,19 +37,19 @@ class DemotionLedger:
         return before != amount
 
     def forget(self, key: HostKey) -> None:
-        """Drop every cause of a host that is gone."""
+        """Remove every cause of a host that has departed."""
         self._amounts.pop(key, None)
 
     def causes(self, host: HostConfig) -> tuple[tuple[str, int], ...]:
-        """Return the causes that bear on a host, the node's first, then its groups'."""
+        """Return the causes that demote a host: the node's first, then its groups', then its own."""
         return tuple(item for scope in _scopes(host) for item in self._of(scope).items())
 
     def total(self, host: HostConfig) -> int:
-        """Return the sum of all causes that bear on a host."""
+        """Return the sum of all causes that demote a host."""
         return sum(self._total_of(scope) for scope in _scopes(host))
 
     def node_total(self) -> int:
-        """Return the sum of the causes that bear on every host: what the sysctl shows."""
+        """Return the sum of the causes that demote the whole node: what the sysctl shows."""
         return self._total_of(None)
 
     def group_totals(self) -> dict[str, int]:
@@ -57,7 +57,7 @@ class DemotionLedger:
         return {scope: self._total_of(scope) for scope in self._amounts if isinstance(scope, str)}
 
     def amount(self, scope: Scope, cause: str) -> int:
-        """Return the amount of one cause, 0 when it is not there."""
+        """Return the amount of one cause, 0 if it is absent."""
         return self._of(scope).get(cause, 0)
 
     def _total_of(self, scope: Scope) -> int:
@@ -68,7 +68,7 @@ class DemotionLedger:
 
 
 def bears_on(scope: Scope, host: HostConfig) -> bool:
-    """Say whether the causes of a scope bear on a host."""
+    """Return True if the causes of a scope demote a host."""
     return scope in _scopes(host)
 
 

@@ -21,10 +21,10 @@ class Transmit:
 
 @dataclass(frozen=True, slots=True)
 class HoldAddresses:
-    """Make the addresses answer on this host, and the ``former`` ones, which are shared no longer, not.
+    """Add ``addresses`` to this machine and remove the ``previous`` ones, which are no longer shared.
 
-    ``anew`` says that what was achieved before may have been undone by others. ``lease timings`` is what is to happen
-    when this process cannot drop them any more.
+    ``force`` says that another program may have undone an earlier hold, so the actuator must check every address.
+    ``lease_timings`` says when the kernel and the guardian drop the addresses if this process cannot.
     """
 
     key: HostKey
@@ -37,7 +37,7 @@ class HoldAddresses:
 
 @dataclass(frozen=True, slots=True)
 class DropAddresses:
-    """Make sure that none of the addresses answers on this host; ``anew`` as with ``HoldAddresses``."""
+    """Remove the addresses from this machine, where they are present; ``force`` as with ``HoldAddresses``."""
 
     key: HostKey
     epoch: int
@@ -47,7 +47,7 @@ class DropAddresses:
 
 @dataclass(frozen=True, slots=True)
 class RenewAddresses:
-    """Tell the kernel and the guardian that this MASTER lives; void if this step could not send."""
+    """Renew the lease in the kernel and at the guardian; ignored if the same step could not send an advertisement."""
 
     key: HostKey
     addresses: tuple[Interface, ...]
@@ -56,7 +56,7 @@ class RenewAddresses:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell the segment who owns the addresses (gratuitous ARP); void once the epoch has passed."""
+    """Send gratuitous ARP or unsolicited neighbour advertisements; ignored once a later epoch has begun."""
 
     key: HostKey
     epoch: int
@@ -66,7 +66,7 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class SetPacketFilter:
-    """Have the kernel pass only what the filter says on a link; None for everything again."""
+    """Install a packet filter in the kernel for one link; None removes it."""
 
     link: str
     packet_filter: PacketFilter | None
@@ -74,7 +74,7 @@ class SetPacketFilter:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Tell observers."""
+    """Publish an event to the observers of its host."""
 
     event: Event
 
@@ -83,7 +83,10 @@ Effect = Transmit | HoldAddresses | DropAddresses | RenewAddresses | Announce | 
 
 
 class Step(NamedTuple):
-    """The answer to one input: what to do, in this order, and when to come back at the latest."""
+    """The answer to one input: the effects in the order to perform them, and the time of the next deadline.
+
+    ``deadline_ns`` is None while the engine waits for no time.
+    """
 
     effects: tuple[Effect, ...]
     deadline_ns: int | None

@@ -1,8 +1,8 @@
-"""All virtual hosts of a process behind one door: ``Engine.handle(input, now_ns) -> Step``.
+"""All virtual hosts of a process behind one function: ``Engine.handle(input, now_ns) -> Step``.
 
-The engine decodes and authenticates what was received, finds the machine it is for, keeps the demotion ledger, the
-counters and the deadlines. It never raises for anything that came from the network or from the operating system; if
-it raises, that is a bug of pycarp or of its caller.
+The engine decodes and authenticates each packet and passes it to the virtual host that it is for. It keeps the demotion
+ledger, the counters and the deadlines. It never raises because of the network or the operating system: an exception is
+a bug of pycarp or of its caller.
 """
 
 from collections import Counter
@@ -73,31 +73,31 @@ from pycarp.wire import advertisement as wire
 from pycarp.wire.vrrp import vrrp_of
 
 REJECTION_INTERVAL_NS = 60 * NS_PER_S
-"""How often at most one host reports advertisements that it could not authenticate."""
+"""The shortest time between two reports of one host about advertisements that it could not authenticate."""
 
 FULL_DEMOTION = 240
-"""Demotion of a host that cannot serve its addresses: every other host goes first."""
+"""Demotion of a host that cannot serve its addresses: every other host is preferred."""
 
 NOT_HELD = "addresses not held"
 """The cause of the demotion of a host that could not put its addresses on the interface."""
 
 EXTERNALLY_CHANGED = "addresses contested"
-"""The cause of the demotion of a host whose addresses others keep changing."""
+"""The cause of the demotion of a host whose addresses other programs keep changing."""
 
 HANDED_OVER = "handed over"
-"""The cause of the demotion of a host that handed its addresses over, until it is taken back."""
+"""The cause of the demotion of a host that handed its addresses over, until an administrator clears it."""
 
 EXPECTED_MAX = 512
-"""Digests by which advertisements are told during a flood, on one link."""
+"""Digests in the packet filter of one link during a flood, at most."""
 
 _WORD_LENGTH = 4
 """Octets of a digest that a packet filter compares."""
 
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
-"""How often at most one host tells the same of the same peer."""
+"""The shortest time between two reports of the same mismatch of the same peer."""
 
 _LOOKS_AHEAD_NS = NS_PER_S * 3 // 10
-"""How far ahead deadlines are corrected when something was heard: further than the next reading is away."""
+"""How far ahead deadlines are corrected after a reading: beyond the time of the next reading."""
 
 _VRRP = (DropReason.VRRP, DropReason.VRRP3)
 _RECEIVED = {Family.IPV4: Statistic.RECEIVED_IPV4, Family.IPV6: Statistic.RECEIVED_IPV6}
@@ -105,11 +105,11 @@ _SENT = {Family.IPV4: Statistic.SENT_IPV4, Family.IPV6: Statistic.SENT_IPV6}
 
 
 class Engine:
-    """The pure heart of pycarp; see the module's docstring.
+    """The pure core of pycarp; see the module's docstring.
 
-    ``entropy`` returns 64 random bits and is the only nondeterminism beside ``now_ns``. ``diagnose_peer`` says why an
-    advertisement is not authentic. ``slot_ns`` is how far apart are the times at which MASTERs advertise of their own
-    accord, see ``core/slots.py``; 0 lets each do so at the very time.
+    ``entropy`` returns 64 random bits; apart from ``now_ns`` it is the only nondeterminism. ``diagnose_peer`` returns
+    why an advertisement is not authentic. ``slot_ns`` is the length of the time slots in which MASTERs advertise, see
+    ``core/slots.py``; with 0 each MASTER advertises exactly when it is due.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class Engine:
         self.settled = SettledHosts()
 
     def handle(self, event: Input, now_ns: int) -> Step:
-        """Take one input and return what to do about it.
+        """Return the effects of one input and the next deadline.
 
-        ``now_ns`` is monotonic. Perform the effects in order, then come back with ``TimePassed`` no later than the
+        ``now_ns`` is monotonic. The caller performs the effects in order, then passes ``TimePassed`` no later than the
         deadline.
         """
         out: Outbox = []
@@ -152,14 +152,14 @@ class Engine:
     def from_checkpoint(
         cls, checkpoint: Checkpoint, *, entropy: Callable[[], int], diagnose_peer: DiagnosePeer = diagnose_peer
     ) -> "Engine":
-        """Return an engine that goes on, step by step the same, where another one made its checkpoint."""
+        """Return an engine that continues from a checkpoint and returns the same steps as the engine that made it."""
         made = cls(
             entropy=entropy, settings=checkpoint.settings, diagnose_peer=diagnose_peer, slot_ns=checkpoint.slot_ns
         )
         for each in checkpoint.hosts:
             made._hosts.add(HostEntry.from_checkpoint(each, entropy, slot_ns=checkpoint.slot_ns))
         for facts in checkpoint.links:
-            made._know_link(facts)
+            made._store_link(facts)
         made._ledger = DemotionLedger(checkpoint.demotion)
         made._deadlines = DeadlineIndex(checkpoint.deadlines)
         made._statistics = {link: counted.copy() for link, counted in checkpoint.statistics.items()}
@@ -170,7 +170,7 @@ class Engine:
         return made
 
     def checkpoint(self) -> Checkpoint:
-        """Return everything that this engine knows; changes nothing."""
+        """Return the whole state of this engine as a value; changes nothing."""
         return Checkpoint(
             settings=self._settings,
             links=tuple(self._links.values()),
@@ -196,16 +196,16 @@ class Engine:
         )
 
     def host_snapshot(self, key: HostKey) -> HostSnapshot:
-        """Return an immutable view of one host; KeyError when it is not, or no longer, here."""
+        """Return an immutable view of one host; KeyError if this engine does not have it."""
         return self._snapshot_of(self._hosts[key])
 
     def can_send(self, key: HostKey) -> bool:
-        """Return False if the last advertisement of a host could be sent in none of its families."""
+        """Return False if a host could send its last advertisement in none of its families."""
         entry = self._hosts.get(key)
         return entry is None or not entry.ctx.is_unheard
 
     def drops(self, link: str) -> Counter[DropReason]:
-        """Return how many packets of a link went no further, and why; without the cost of a snapshot."""
+        """Return how many packets of a link were dropped, by reason; cheaper than a snapshot."""
         return Counter(self._statistics[link].drops) if link in self._statistics else Counter()
 
     def _snapshot_of(self, entry: HostEntry) -> HostSnapshot:
@@ -227,7 +227,7 @@ class Engine:
             case HostReconfigured():
                 self._on_reconfigured(event, now_ns, out)
             case HostRemoved(key) | StateForced(key):
-                self._give(key, event, now_ns, out)
+                self._dispatch_to(key, event, now_ns, out)
             case AdminChanged(key, is_up):
                 self._on_admin(key, is_up, now_ns, out)
             case DemotionSet(scope, cause, amount):
@@ -249,18 +249,18 @@ class Engine:
             case _:
                 assert_never(event)
 
-    def _give(self, key: HostKey, event: HostInput, now_ns: int, out: Outbox) -> None:
-        """Let one host react; late news of a host that is gone is dropped."""
+    def _dispatch_to(self, key: HostKey, event: HostInput, now_ns: int, out: Outbox) -> None:
+        """Apply an input to one host; no-op if the host has departed."""
         entry = self._hosts.get(key)
         if entry is not None:
-            self._let_react(entry, event, now_ns, out)
+            self._react(entry, event, now_ns, out)
 
-    def _let_react(self, entry: HostEntry, event: HostInput, now_ns: int, out: Outbox) -> None:
+    def _react(self, entry: HostEntry, event: HostInput, now_ns: int, out: Outbox) -> None:
         hosts.react(entry.ctx, event, now_ns, out)
         self._settle(entry, now_ns, out)
 
     def _settle(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
-        """Keep the deadline of a host that has just reacted, and forget it once it has departed."""
+        """Record the deadline of a host that has just reacted; remove the host once it has departed."""
         key = entry.ctx.key
         if entry.calm and not hosts.is_calm(entry.ctx, entry.calm):
             self._end_calm(entry)
@@ -273,17 +273,17 @@ class Engine:
         self._deadlines.note(key, None)
         self._ledger.forget(key)
         self._demote(None, entry.trouble, 0, now_ns, out)
-        self._weigh_link(key.link, now_ns, out)
+        self._demote_for_link(key.link, now_ns, out)
 
     def _set_environment(self, entry: HostEntry, environment: Environment, now_ns: int, out: Outbox) -> None:
-        """Let a host know its environment, unless it is as before."""
+        """Send a host its environment if it changed."""
         if environment != entry.ctx.environment:
-            self._give(entry.key, EnvironmentChanged(environment), now_ns, out)
+            self._dispatch_to(entry.key, EnvironmentChanged(environment), now_ns, out)
 
     # Receiving
 
     def _on_datagrams(self, datagrams: tuple[Datagram, ...], now_ns: int, out: Outbox) -> None:
-        """Hear one after the other; most say nothing new."""
+        """Process datagrams in order; most take the short way of ``_goes_on``."""
         for datagram in datagrams:
             if not self._goes_on(datagram, now_ns):
                 self._on_datagram(datagram, now_ns, out)
@@ -294,7 +294,7 @@ class Engine:
         return None if entry is None else entry.deadline_ns
 
     def _goes_on(self, datagram: Datagram, now_ns: int) -> bool:
-        """Put a deadline off, and return True, if an advertisement says nothing new; see ``core/calm.py``."""
+        """Postpone the deadline and return True if an advertisement repeats the last claim; see ``core/calm.py``."""
         payload, family = datagram.payload, datagram.family
         if len(payload) != wire.LENGTH or not self._settings.allow:
             return False
@@ -319,8 +319,8 @@ class Engine:
         hosts.go_on(entry.ctx, family, calm, now_ns - datagram.waited_ns, int.from_bytes(payload[8:16], "big"))
         return True
 
-    def _calm_down(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
-        """Remember how an advertisement looked that was just another one, if the next can be told by that."""
+    def _begin_calm(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
+        """Remember the first octets of a repeated advertisement, if they suffice to recognise the next one."""
         ctx, family = entry.ctx, datagram.family
         if not is_plain or datagram.destination is not CARP_GROUPS[family]:
             return
@@ -335,7 +335,7 @@ class Engine:
         entry.calm.clear()
 
     def _on_datagram(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:
-        """Count a datagram and give it to the host that it is for."""
+        """Count a datagram and pass it to the host that it is for."""
         if not reaches_carp(datagram, self._hosts, self._links.get(datagram.link)):
             return
         statistics = self._statistics_of(datagram.link)
@@ -344,16 +344,16 @@ class Engine:
             judge(datagram, self._hosts) if self._settings.allow else DropReason.NOT_ALLOWED
         )
         if isinstance(verdict, Addressed):
-            verdict = self._hear(verdict, datagram, statistics, now_ns, out)
+            verdict = self._receive(verdict, datagram, statistics, now_ns, out)
         if verdict is not None:
             statistics.drop(verdict)
             if verdict in _VRRP:
                 self._warn_of_vrrp(datagram, now_ns, out)
 
-    def _hear(
+    def _receive(
         self, addressed: Addressed, datagram: Datagram, statistics: LinkStatistics, now_ns: int, out: Outbox
     ) -> DropReason | None:
-        """Authenticate an advertisement and give it to its host; return why it is dropped, if it is."""
+        """Authenticate an advertisement and pass it to its host; return the reason if it is dropped, else None."""
         entry, advert, checksum = addressed
         codec, ctx = entry.codec, entry.ctx
         dialect = ctx.config.dialect
@@ -362,8 +362,8 @@ class Engine:
         if dialect.counter is CounterMode.CONSTANT and codec.is_own_counter(advert):
             return DropReason.OWN_COUNTER
         claim = claim_of(advert.advbase, advert.advskew, advert.demote)
-        # The digest would not do: it does not cover the source, and two hosts that have heard the same counter sign
-        # their next advertisement alike. Source: carp.md 4.2 and 4.4.
+        # The digest does not show it: it does not cover the source, and two hosts that have heard the same counter
+        # sign their next advertisement alike. Source: carp.md 4.2 and 4.4.
         is_own_source = datagram.source in ctx.environment.own
         configuration_conflicts = mismatches(ctx, claim, checksum, datagram, is_own_source=is_own_source)
         for mismatch in configuration_conflicts:
@@ -381,13 +381,13 @@ class Engine:
             self._settle(entry, now_ns, out)
         elif datagram.family not in entry.calm:
             is_plain = checksum is wire.ChecksumForm.PLAIN and not configuration_conflicts
-            self._calm_down(entry, datagram, is_plain=is_plain and dialect.counter is not CounterMode.CONSTANT)
+            self._begin_calm(entry, datagram, is_plain=is_plain and dialect.counter is not CounterMode.CONSTANT)
         return None
 
     def _reject(
         self, entry: HostEntry, advert: wire.Advertisement, source: Address, now_ns: int, out: Outbox
     ) -> DropReason:
-        """Return what an advertisement that is not authentic is dropped for; report it now and then."""
+        """Return why an advertisement is not authentic; publish a report at most once a minute."""
         rejections = entry.rejections
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
             others = [each.ip for other in self._hosts for each in other.ctx.config.shared]
@@ -418,7 +418,7 @@ class Engine:
             self._warn(entry, Mismatch.SAME_VRID, datagram.source, now_ns, out)
 
     def _warn(self, entry: HostEntry, mismatch: Mismatch, source: Address, now_ns: int, out: Outbox) -> None:
-        """Tell of a mismatch once an hour and source; of no more sources than are remembered."""
+        """Publish a mismatch once per hour and source, for up to ``REMEMBERED_MAX`` sources and kinds at a time."""
         warned = entry.warned_until_ns
         what = (mismatch, source)
         if now_ns < warned.get(what, now_ns):
@@ -438,26 +438,26 @@ class Engine:
         for key in self._deadlines.pop_due(now_ns):
             entry = self._hosts.get(key)
             if entry is None:
-                # It departed because of what another host did in this step.
+                # It departed in this step, because of another host.
                 continue
             if entry.is_distrusted:
                 self._trust_again(entry, now_ns, out)
-            # This, or another host of this step, may have noted a deadline that is due and dealt with below.
+            # An earlier reaction of this step may have recorded a deadline that is due now; the line below handles it.
             self._deadlines.note(key, None)
-            self._let_react(entry, TimePassed(), now_ns, out)
+            self._react(entry, TimePassed(), now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         if facts == self._links.get(facts.name):
-            # As for every further host that is added on it.
+            # Every further host on a link reports the same facts again.
             return
-        self._know_link(facts)
+        self._store_link(facts)
         own = self._own_addresses(facts.name)
         for entry in sorted(self._hosts.on(facts.name), key=lambda each: each.key):
             is_up = self._is_up_for(entry.ctx.config)
             self._set_environment(entry, replace(entry.ctx.environment, link_is_up=is_up, own=own), now_ns, out)
-        self._weigh_link(facts.name, now_ns, out)
+        self._demote_for_link(facts.name, now_ns, out)
 
-    def _know_link(self, facts: LinkFacts) -> None:
+    def _store_link(self, facts: LinkFacts) -> None:
         self._links[facts.name] = facts
         self._link_ips[facts.name] = tuple(each.ip for each in facts.addresses)
 
@@ -479,8 +479,8 @@ class Engine:
         self._renew_sources(config.interface, now_ns, out)
         hosts.begin(ctx, now_ns, out)
         environment = replace(ctx.environment, link_is_up=self._is_up_for(config), node_preempts=self._settings.preempt)
-        self._give(config.key, EnvironmentChanged(environment), now_ns, out)
-        self._weigh_link(config.interface, now_ns, out)
+        self._dispatch_to(config.key, EnvironmentChanged(environment), now_ns, out)
+        self._demote_for_link(config.interface, now_ns, out)
 
     def _on_reconfigured(self, event: HostReconfigured, now_ns: int, out: Outbox) -> None:
         config = event.config
@@ -489,12 +489,12 @@ class Engine:
             return
         before = entry.ctx.config
         assert config.dialect is before.dialect, f"{config.key}: the dialect cannot change"
-        # What is sent next shows whether it can be; a family that is shared no longer never would.
+        # The next advertisements show what can be sent; a family that is no longer shared would never recover.
         entry.sends.forget()
         self._keep_send_account(entry, now_ns, out)
         change = SettingsChange(key=config.key, at_ns=now_ns, config=config, rolling_ns=event.rolling_ns)
         out.append(Publish(change))
-        self._give(config.key, event, now_ns, out)
+        self._dispatch_to(config.key, event, now_ns, out)
         self._renew_sources(config.interface, now_ns, out)
         if config.groups != before.groups:
             self._publish_demotion(entry, now_ns, out)
@@ -513,10 +513,10 @@ class Engine:
             if self._ledger.amount(None, entry.trouble):
                 self._demote(None, entry.trouble, self._senderr_factor(entry), now_ns, out)
         for link in self._links:
-            self._weigh_link(link, now_ns, out)
+            self._demote_for_link(link, now_ns, out)
 
     def _renew_sources(self, link: str, now_ns: int, out: Outbox) -> None:
-        """Let the hosts of a link know which of its addresses no host shares: advertisements come from them."""
+        """Send the hosts of a link the addresses that no host shares: the sources of their advertisements."""
         own = self._own_addresses(link)
         for entry in self._hosts.on(link):
             if entry.ctx.environment.own != own:
@@ -541,10 +541,10 @@ class Engine:
         has_handed_over = self._ledger.amount(entry.key, HANDED_OVER) != 0
         environment = replace(entry.ctx.environment, has_handed_over=has_handed_over)
         self._set_environment(entry, environment, now_ns, out)
-        self._give(entry.key, DemotionChanged(total), now_ns, out)
+        self._dispatch_to(entry.key, DemotionChanged(total), now_ns, out)
 
-    def _weigh_link(self, link: str, now_ns: int, out: Outbox) -> None:
-        """Demote the node for every host whose link is down, and forgive it when it is up. Source: carp.md 5.3, 6."""
+    def _demote_for_link(self, link: str, now_ns: int, out: Outbox) -> None:
+        """Set the node's demotion to the sum over the hosts whose link is down. Source: carp.md 5.3, 6."""
         amount = sum(
             self._ifdown_factor(entry) for entry in self._hosts.on(link) if not entry.ctx.environment.link_is_up
         )
@@ -561,19 +561,19 @@ class Engine:
     # Trouble
 
     def _on_transmit_report(self, event: TransmitReported, now_ns: int, out: Outbox) -> None:
-        """Keep the account of each family; too many failures in a row demote the node, successes forgive it."""
+        """Count sends per family: failures in a row demote the node, successes in a row end the demotion."""
         entry = self._hosts.get(event.key)
         if entry is None:
             return
         sends, budget = entry.sends, entry.ctx.config.dialect.send_errors
         times = len(self._hosts.on(event.key.link)) if budget.times_hosts else 1
-        # A host that failed before is not given three intervals again.
+        # A host that failed before does not get three more intervals.
         limit = 1 if sends.distrust.failures else budget.failures * times
         is_bad = event.error is not None and sends.fail(event.family) >= limit
         is_well = event.error is None and sends.succeed(event.family, budget.successes)
         self._statistics_of(event.key.link).counts[Statistic.SEND_FAILED] += event.error is not None
         self._keep_send_account(entry, now_ns, out)
-        self._give(event.key, event, now_ns, out)
+        self._dispatch_to(event.key, event, now_ns, out)
         if is_bad:
             if sends.distrust.until_ns is None:
                 sends.distrust.fail(now_ns)
@@ -585,7 +585,7 @@ class Engine:
             self._keep_trust(entry, now_ns, out)
 
     def _keep_send_account(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
-        """Let a host know in which families it cannot send, and whether it is to say if it can."""
+        """Send a host the families in which it cannot send, and whether it must ask for reports of sends."""
         sends = entry.sends
         environment = replace(
             entry.ctx.environment,
@@ -595,12 +595,12 @@ class Engine:
         self._set_environment(entry, environment, now_ns, out)
 
     def _on_actuation_report(self, event: ActuationReported, now_ns: int, out: Outbox) -> None:
-        """Distrust a host that cannot hold its addresses, until it has held them or some time has passed."""
+        """Distrust a host that cannot hold its addresses, until a hold succeeds or the time of distrust is over."""
         entry = self._hosts.get(event.key)
         if entry is None:
             return
         is_hold = event.action is Action.HOLD and event.epoch == entry.ctx.epoch
-        self._give(event.key, event, now_ns, out)
+        self._dispatch_to(event.key, event, now_ns, out)
         if is_hold and event.error is None:
             entry.holds.succeed()
         elif is_hold:
@@ -609,7 +609,7 @@ class Engine:
             self._keep_trust(entry, now_ns, out)
 
     def _keep_trust(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
-        """Let a host know whether it goes last, and demote one that cannot hold its addresses."""
+        """Set whether a host goes last, and demote it if it cannot hold its addresses."""
         cannot_hold = entry.holds.until_ns is not None
         self._demote(entry.key, NOT_HELD, FULL_DEMOTION if cannot_hold else 0, now_ns, out)
         goes_last = cannot_hold or entry.sends.distrust.until_ns is not None
@@ -617,7 +617,7 @@ class Engine:
         self._settle(entry, now_ns, out)
 
     def _trust_again(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
-        """End the demotions whose time is over; those of a MASTER end only when it has shown that all is well."""
+        """End the demotions whose time is over; the send errors of a MASTER end only when its sends succeed."""
         holds_end, sends_end = entry.holds.ends(now_ns), entry.sends.distrust.ends(now_ns)
         if sends_end and hosts.state(entry.ctx) is not State.MASTER:
             entry.sends.forget()
@@ -628,18 +628,18 @@ class Engine:
         if entry.external_changes.is_forgiven(now_ns):
             self._demote(entry.key, EXTERNALLY_CHANGED, 0, now_ns, out)
 
-    # What administrators and others do to the addresses
+    # What administrators and other programs do to the addresses
 
     def _on_hand_over(self, event: HandOverAsked, now_ns: int, out: Outbox) -> None:
-        """Let a MASTER leave its addresses to the next host, and not take them back."""
+        """Hand the addresses of a MASTER over to the next host, and demote this one so that it does not preempt."""
         entry = self._hosts.get(event.key)
         if entry is not None and hosts.state(entry.ctx) is State.MASTER:
-            # Demoted only now: a peer that preempts a demoted MASTER would hold the addresses before they are dropped.
-            self._give(event.key, event, now_ns, out)
+            # Demote last: a peer that preempts a demoted MASTER would hold the addresses before this host drops them.
+            self._dispatch_to(event.key, event, now_ns, out)
             self._demote(event.key, HANDED_OVER, FULL_DEMOTION, now_ns, out)
 
     def _on_disturbance(self, event: AddressesDisturbed, now_ns: int, out: Outbox) -> None:
-        """Have what others changed put right; a host that is disturbed too often leaves the addresses to a peer."""
+        """Repair an external change; demote a host whose addresses change too often, so that a peer takes over."""
         entry = self._hosts.get(event.key)
         if entry is None:
             return
@@ -653,7 +653,7 @@ class Engine:
                     )
                 )
             )
-        self._give(event.key, event, now_ns, out)
+        self._dispatch_to(event.key, event, now_ns, out)
         if is_too_often:
             self._demote(event.key, EXTERNALLY_CHANGED, FULL_DEMOTION, now_ns, out)
         self._settle(entry, now_ns, out)
@@ -661,7 +661,7 @@ class Engine:
     # Floods
 
     def _on_packets_read(self, reads: dict[str, int], now_ns: int, out: Outbox) -> None:
-        """Judge every open link; during a flood keep its filter up to date, so that nothing heard passes again."""
+        """Judge every open link; during a flood update its filter, so that replayed packets do not pass."""
         reopened = [link for link in self._floods if link not in reads or reads[link] < self._reads[link]]
         for link in reopened:
             del self._floods[link]
@@ -687,7 +687,7 @@ class Engine:
                 out.append(Publish(change))
 
     def _renew_filter(self, link: str, flood: FloodDetector, out: Outbox) -> None:
-        """Ask for the filter of now, unless it is in place; one that the kernel refused is asked for again."""
+        """Request the present filter of a link, unless it is in place; a refused one is requested again."""
         packet_filter = self._filter_for(link, flood) if flood.is_on else None
         if packet_filter == self._filters.get(link) and link not in self._refused:
             return
@@ -699,9 +699,9 @@ class Engine:
             self._filters[link] = packet_filter
 
     def _filter_for(self, link: str, flood: FloodDetector) -> PacketFilter:
-        """Return what passes on a link: the digests of the advertisements that may come next, and samples.
+        """Return the filter for a link: the digests of the advertisements that may come next, and the sample rates.
 
-        The more hosts, the fewer digests of each: a filter in the kernel has a limited length.
+        The hosts of the link share the digests evenly, because the length of a filter in the kernel is limited.
         """
         hosts = self._hosts.on(link)
         share = EXPECTED_MAX // max(len(hosts), 1)

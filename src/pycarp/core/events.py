@@ -1,7 +1,7 @@
-"""Everything that an observer can learn about a virtual host.
+"""The events that observers of a virtual host receive.
 
 ``at_ns`` is the engine's monotonic time. ``seq`` counts the events of one host from 1; it is 0 until the host's log
-has taken the event in.
+has accepted the event.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pycarp.vocabulary import Address, HostKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What all events have: whose, when, and the how-manieth."""
+    """The fields of all events: the key of the host, the time, and the sequence number."""
 
     key: HostKey
     at_ns: int
@@ -28,8 +28,8 @@ class Event:
 class StateChange(Event):
     """A transition and why it happened.
 
-    ``epoch`` numbers the stays of the host in its states. ``peer`` is the source of the advertisement that caused
-    the change, or of the last one heard; ``silent_ns`` is how long ago that was, None when nobody was ever heard.
+    ``epoch`` grows with every transition. ``peer`` is the source of the advertisement that caused the change, or of the
+    last one received; ``silent_ns`` is how long ago that was. Both are None if no advertisement was ever received.
     """
 
     old: State
@@ -50,7 +50,7 @@ class DemotionChange(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsChange(Event):
-    """The settings of the host are others now; ``rolling_ns`` is how long it signs as before, if that changed."""
+    """The host was reconfigured; for ``rolling_ns`` it signs by its previous settings, if what is signed changed."""
 
     config: HostConfig
     rolling_ns: int
@@ -58,7 +58,7 @@ class SettingsChange(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActuationFailed(Event):
-    """Holding or dropping addresses failed; it is tried again."""
+    """An attempt to hold, drop or announce addresses failed; the runtime tries again."""
 
     action: str
     error: str
@@ -68,8 +68,8 @@ class ActuationFailed(Event):
 class AdvertisementRejected(Event):
     """Advertisements for our vhid carry a digest that is not ours: another password, or other addresses.
 
-    Reported once, then at most once a minute; ``count`` says how many there were since the last report, ``reason`` and
-    ``finding`` what was found out about the last one, as far as it can be told.
+    Published at once, then at most once a minute. ``count`` is how many were received since the last report; ``reason``
+    and ``finding`` explain the last one, as far as that is possible.
     """
 
     source: Address
@@ -79,7 +79,7 @@ class AdvertisementRejected(Event):
 
 
 class Mismatch(Enum):
-    """What does not fit between us and somebody on the segment, though nothing is broken; in words."""
+    """A conflict between our configuration and that of another host on the segment; the value is the text for users."""
 
     EQUAL_CLAIM = "advertises exactly as often as we do, so that chance decides; give every host an advskew of its own"
     CHECKSUM_FORM = "sums its IPv6 advertisements differently and will drop ours; use its dialect, or IPv4 only"
@@ -92,7 +92,7 @@ class Mismatch(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerMismatch(Event):
-    """Something that an administrator should look at; reported once a peer and kind, then at most once an hour."""
+    """A configuration conflict that an administrator should look at; published at most once per hour, peer and kind."""
 
     source: Address
     mismatch: Mismatch
@@ -100,7 +100,7 @@ class PeerMismatch(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterHeard(Event):
-    """A BACKUP knows who is MASTER: told when that is another than before, and at most once a second."""
+    """A BACKUP follows another MASTER than before; published at most once a second."""
 
     source: Address
     claim: Claim
@@ -108,9 +108,9 @@ class MasterHeard(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionChange(Event):
-    """Another decision than before about the advertisements of a peer, where no transition says as much.
+    """The decision about the advertisements of a peer changed, and no transition shows it.
 
-    Published at most once a second and peer; a snapshot has the decision about each peer at any time.
+    Published at most once per second and peer; a snapshot has the decision about each peer at any time.
     """
 
     source: Address
@@ -120,9 +120,9 @@ class DecisionChange(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictWon(Event):
-    """Another host was MASTER as well, its claim is weaker, and this one stays and says so again.
+    """Another host advertised as MASTER too, with a weaker claim; this one stays MASTER and announces its addresses.
 
-    Told once, then again when no such advertisement was heard for a master-down time.
+    Published once, and again only after a master-down time without such an advertisement.
     """
 
     source: Address
@@ -131,7 +131,7 @@ class ConflictWon(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressesChangedByOthers(Event):
-    """Somebody else changed the addresses of this host, for the ``count``-th time; the runtime restores them."""
+    """Another program changed the addresses of this host, for the ``count``-th time; the runtime restores them."""
 
     what: str
     count: int
@@ -139,21 +139,21 @@ class AddressesChangedByOthers(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Departed(Event):
-    """The host is gone: addresses dropped, and bowed out if it was MASTER."""
+    """The host has left: it dropped its addresses and, if it was MASTER, bowed out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopStalled(Event):
-    """The process was not scheduled for so long that timers were late; it listened before it acted."""
+    """The process was not scheduled for so long that timers were late; it read the waiting packets before it acted."""
 
     late_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloodChange(Event):
-    """A flood began or ended on the host's link: more packets arrive than can be read; ``rate`` is packets a second.
+    """A flood began or ended on the host's link: more packets arrive than can be read; ``rate`` is packets per second.
 
-    During a flood one packet in ``every`` is read, and all that follow on from advertisements heard before.
+    During a flood the node reads the expected advertisements of known peers, and one in ``every`` of all packets.
     """
 
     is_on: bool

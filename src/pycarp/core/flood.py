@@ -1,10 +1,10 @@
-"""When a link is flooded, and which packets are read then.
+"""Detects floods: decides when a link is flooded, and how many packets are read then.
 
-To judge a packet takes tens of microseconds. A hundred thousand a second leave time for nothing else, and the queue of
-the socket overflows. The kernel cannot tell a forged advertisement from a genuine one, because it has no key. The
-engine has the keys and knows the digests of the advertisements that may come next. In a flood the kernel therefore
-passes those, and one in so many of all other packets, chosen at random: newcomers, and peers whose counter cannot be
-predicted, are heard after a while.
+Processing one packet takes tens of microseconds. A hundred thousand packets a second leave time for nothing else, and
+the queue of the socket overflows. The kernel cannot distinguish a forged advertisement from a genuine one, because it
+has no key. The engine has the keys and computes the digests of the advertisements that may come next. During a flood
+the kernel therefore passes the packets with those digests, and a random sample of all others. Through the sample, new
+hosts and peers with unpredictable counters are received after a while.
 
 Pure: takes counts and times, returns the numbers for a packet filter.
 """
@@ -15,14 +15,14 @@ from typing import NamedTuple
 from pycarp.vocabulary import NS_PER_S
 
 USELESS_PER_S_MAX = 2000
-"""How many useless packets a second are read; more are a flood. They cost up to a tenth of a processor."""
+"""Useless packets read per second, at most; more are a flood. They cost up to a tenth of a processor."""
 
 CALM_NS = 10 * NS_PER_S
-"""How long the rate must have been low for a flood to be over."""
+"""How long the rate must be low before a flood counts as over."""
 
 _WINDOW_NS = NS_PER_S
 _BURST = 500
-"""So many packets are enough to judge by, however short the time."""
+"""Packets that suffice for a judgement before the window is over."""
 
 _SHORTEST_NS = NS_PER_S // 1000
 _EVERY_MAX = 1 << 16
@@ -32,8 +32,8 @@ _EVERY_MAX = 1 << 16
 class PacketFilter:
     """What the kernel passes on a flooded link: packets with one of the digests (first 32 bits), and samples.
 
-    One in ``every`` of all packets passes whatever it is, one in ``every_repeated`` of those whose digest comes again
-    and again. Both are powers of two.
+    One in ``every`` of all packets passes, and one in ``every_repeated`` of those with a ``repeated`` digest. Both are
+    powers of two.
     """
 
     upcoming: tuple[int, ...]
@@ -43,7 +43,7 @@ class PacketFilter:
 
 
 class FloodCounts(NamedTuple):
-    """How many useless and how many repeated packets were read since the beginning; both only grow."""
+    """How many useless and how many repeated packets were read since the link was opened; both only grow."""
 
     useless: int
     repeated: int
@@ -51,7 +51,7 @@ class FloodCounts(NamedTuple):
 
 @dataclass(slots=True)
 class FloodDetector:
-    """Judges one link, from the counts of ``since`` on; ``rate`` is packets a second at the last judgement."""
+    """Judges one link by the packets after ``since``; ``rate`` is packets per second at the last judgement."""
 
     since: FloodCounts
     since_ns: int
@@ -62,7 +62,7 @@ class FloodDetector:
     every_repeated: int = 1
 
     def judge(self, counts: FloodCounts, now_ns: int) -> bool:
-        """Take the counts of now; return True when a flood has begun or ended with them."""
+        """Judge the present counts; return True if a flood has begun or ended."""
         span_ns = now_ns - self.since_ns
         useless, repeated = counts.useless - self.since.useless, counts.repeated - self.since.repeated
         if span_ns < _WINDOW_NS and useless + repeated < _BURST:
@@ -82,7 +82,7 @@ class FloodDetector:
 
 
 def _one_in(rate: int) -> int:
-    """Return the power of two that brings a rate down to what is read."""
+    """Return the smallest power of two that reduces a rate to at most ``USELESS_PER_S_MAX``."""
     every = 1
     while rate > every * USELESS_PER_S_MAX and every < _EVERY_MAX:
         every *= 2

@@ -286,13 +286,13 @@ def _check_peer_dialects(config: HostConfig) -> None:
     for theirs in config.peer_dialects:
         found = [
             *incompatibilities(config.dialect, theirs, tuple(each.ip for each in config.shared)),
-            *_more(config, theirs),
+            *_setting_conflicts(config, theirs),
         ]
-        for obstacle in found:
-            raise ConfigError(f"{config.name} cannot share its addresses with {theirs.name}: {obstacle}")
+        for conflict in found:
+            raise ConfigError(f"{config.name} cannot share its addresses with {theirs.name}: {conflict}")
 
 
-def _more(config: HostConfig, theirs: Dialect) -> Iterator[str]:
+def _setting_conflicts(config: HostConfig, theirs: Dialect) -> Iterator[str]:
     """Yield what stands in the way between these settings and another dialect. Source: carp.md 3.4, 3.5, 7.2."""
     if len(config.secret) > theirs.limits.key_octets:
         yield f"its key has at most {theirs.limits.key_octets} octets, and this one {len(config.secret)}"

@@ -1,4 +1,4 @@
-"""The virtual hosts of an engine, and what it remembers about each beside its states."""
+"""The virtual hosts of an engine, and what the engine remembers about each beside its states."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ from pycarp.dialects.base import DestinationRule
 from pycarp.vocabulary import Address, Datagram, Family, HostKey
 
 REMEMBERED_MAX = 16
-"""Sources of which a host remembers what is wrong with them; forged ones must not fill the memory."""
+"""Sources for which a host remembers a finding or a warning, at most; forged ones must not fill the memory."""
 
 
 @dataclass(slots=True)
 class Rejections:
-    """Advertisements for a host that were not authentic: how many, and what was found out about their sources."""
+    """Advertisements for a host that were not authentic: how many, and the finding about each source."""
 
     in_all: int = 0
     unreported: int = 0
@@ -35,7 +35,7 @@ _COPIED = ("sends", "holds", "rejections", "external_changes", "warned_until_ns"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostEntryCheckpoint:
-    """Everything that is known of one host, shared with nobody; see ``core/checkpoint.py``."""
+    """The state of one host entry, which shares nothing with it; see ``core/checkpoint.py``."""
 
     codec: CodecCheckpoint
     host: HostCheckpoint
@@ -50,8 +50,8 @@ class HostEntryCheckpoint:
 class HostEntry:
     """One host: its states in ``ctx``, and what the engine remembers about it.
 
-    ``sends`` and ``holds`` are how far it is trusted to be heard and to serve its addresses. ``calm`` is what is known
-    of the next advertisement, by family, see ``core/calm.py``.
+    ``sends`` and ``holds`` say whether it is trusted to send advertisements and to hold its addresses. ``calm`` is the
+    expected next advertisement of each family, see ``core/calm.py``.
     """
 
     codec: AdvertisementCodec
@@ -67,7 +67,7 @@ class HostEntry:
     def from_checkpoint(
         cls, checkpoint: HostEntryCheckpoint, entropy: Callable[[], int], *, slot_ns: int = 0
     ) -> "HostEntry":
-        """Return a host that goes on where another one made its checkpoint."""
+        """Return a host that continues from a checkpoint."""
         config = checkpoint.host.config
         codec = AdvertisementCodec(config, entropy, checkpoint.codec)
         demotion = checkpoint.host.demotion
@@ -79,19 +79,19 @@ class HostEntry:
         return made
 
     def checkpoint(self) -> HostEntryCheckpoint:
-        """Return everything that another host needs to go on from here."""
+        """Return everything that another host needs to continue."""
         own = {name: copied(getattr(self, name)) for name in _COPIED}
         return HostEntryCheckpoint(codec=self.codec.checkpoint(), host=captured(HostCheckpoint, self.ctx), **own)
 
     @property
     def is_distrusted(self) -> bool:
-        """Whether something lately keeps the host from being trusted."""
+        """Whether a recent failure or external change still counts against the host."""
         times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.external_changes.forgiven_at_ns)
         return times_ns != _TRUSTED
 
     @property
     def deadline_ns(self) -> int | None:
-        """When time matters next, to the host or to how far it is trusted."""
+        """The next deadline, of the host's state or of the end of a distrust; None for none."""
         due_ns = self.ctx.state.deadline_ns
         times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.external_changes.forgiven_at_ns)
         if times_ns == _TRUSTED:
@@ -123,7 +123,7 @@ class HostEntry:
         return None
 
     def listens_to(self, datagram: Datagram) -> bool:
-        """Say whether the host listens to the destination. Source: carp.md 4.2."""
+        """Return True if the host listens to the destination of a datagram. Source: carp.md 4.2."""
         config, to = self.ctx.config, datagram.destination
         match config.dialect.destination:
             case DestinationRule.ANY:
@@ -155,11 +155,11 @@ class HostTable:
         return self._by_key[key]
 
     def get(self, key: HostKey) -> HostEntry | None:
-        """Return a host, None if it is not, or no longer, here."""
+        """Return a host; None if the table does not have it."""
         return self._by_key.get(key)
 
     def find(self, link: str, vhid: int) -> HostEntry | None:
-        """Return a host by what its key consists of; equal to a key, and made in less time."""
+        """Return a host by the parts of its key, which takes less time than making a key; None if it is absent."""
         return self._by_key.get((link, vhid))  # type: ignore[call-overload, no-any-return]
 
     def on(self, link: str) -> tuple[HostEntry, ...]:
@@ -167,7 +167,7 @@ class HostTable:
         return tuple(self._on_link.get(link, {}).values())
 
     def has_any_on(self, link: str) -> bool:
-        """Say whether there are hosts on a link; asked for every packet."""
+        """Return True if a link has hosts; called for every packet."""
         return bool(self._on_link.get(link))
 
     def add(self, entry: HostEntry) -> None:

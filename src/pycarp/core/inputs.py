@@ -1,4 +1,4 @@
-"""Everything that can happen to an engine; all are facts of the past."""
+"""The inputs of an engine; each is a past fact."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,7 +37,7 @@ class DatagramsReceived:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """The deadline of the last step has come, or simply some time has."""
+    """Time has passed: the deadline of the last step, or any other span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class HostAdded:
 class HostReconfigured:
     """The settings of a virtual host changed; interface, vhid and dialect must be as before.
 
-    If the addresses or the passphrase are others, what the former ones sign is accepted for another twice
-    ``rolling_ns``, and signed for once that long, unless a peer is heard to use the new ones.
+    If the addresses or the passphrase changed, the host signs by the previous settings for ``rolling_ns``, or until a
+    peer signs by the new ones. It accepts what the previous settings sign for twice ``rolling_ns``.
     """
 
     config: HostConfig
@@ -68,7 +68,7 @@ class HostReconfigured:
 
 @dataclass(frozen=True, slots=True)
 class HostRemoved:
-    """A virtual host is to leave; a ``Departed`` event tells when it has."""
+    """A virtual host must leave; it publishes ``Departed`` when it has left."""
 
     key: HostKey
 
@@ -83,7 +83,7 @@ class AdminChanged:
 
 @dataclass(frozen=True, slots=True)
 class DemotionSet:
-    """The amount of a named cause changed; 0 takes it back."""
+    """The amount of a named cause changed; 0 removes the cause."""
 
     scope: Scope
     cause: str
@@ -100,16 +100,16 @@ class StateForced:
 
 @dataclass(frozen=True, slots=True)
 class SettingsChanged:
-    """The switches of the node (``net.inet.carp.*``) were set."""
+    """The sysctls of the node (``net.inet.carp.*``) were set."""
 
     settings: Settings
 
 
 @dataclass(frozen=True, slots=True)
 class TransmitReported:
-    """A send failed (``error`` says how) or, while an error is on the account, succeeded.
+    """A send failed, and ``error`` says why; or it succeeded while an earlier error still counts.
 
-    ``family`` is that of the advertisement; None where families do not differ in that.
+    ``family`` is that of the advertisement; None if the transport does not distinguish families.
     """
 
     key: HostKey
@@ -131,7 +131,7 @@ class ActuationReported:
 class HandOverAsked:
     """The administrator wants the next host to be MASTER; ignored unless this one is.
 
-    The host stays demoted, so that it does not take the addresses back, until the cause is taken back.
+    The host stays demoted and does not preempt until an administrator removes the cause.
     """
 
     key: HostKey
@@ -139,7 +139,7 @@ class HandOverAsked:
 
 @dataclass(frozen=True, slots=True)
 class AddressesDisturbed:
-    """Somebody else added or removed addresses of a virtual host, or changed what carries them.
+    """Another program added or removed addresses of a virtual host, or changed the device that carries them.
 
     ``what`` is a sentence: ``192.0.2.1/24 was removed from carp0``.
     """
@@ -150,9 +150,10 @@ class AddressesDisturbed:
 
 @dataclass(frozen=True, slots=True)
 class PacketsRead:
-    """So many packets were read on each open link since it was opened; see ``core/flood.py``.
+    """The number of packets read on each open link since it was opened; see ``core/flood.py``.
 
-    Given after a reading, for transports that can filter: always while a link is flooded, else now and then.
+    Only transports that can filter count packets. The runtime passes the counts after every reading while a link is
+    flooded, otherwise after some packets or seconds.
     """
 
     counts: tuple[tuple[str, int], ...]
@@ -160,7 +161,7 @@ class PacketsRead:
 
 @dataclass(frozen=True, slots=True)
 class PacketFilterFailed:
-    """The kernel refused the packet filter of a link; the former one stays in place."""
+    """The kernel refused the packet filter of a link; the previous one stays in place."""
 
     link: str
 
@@ -185,18 +186,18 @@ Input = (
     | PacketFilterFailed
 )
 
-# What a single host is given: the inputs above that name it, and these three, which the engine derives.
+# The inputs of a single host: those above that name it, and the following, which the engine derives.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What the engine knows on behalf of a host.
+    """The facts outside a host that its states depend on.
 
     ``own`` are the link's addresses that no host shares, in the order of preference for a source. ``cannot_send`` are
-    the families in which the last advertisement could not be sent; None among them if families do not differ in that.
-    ``wants_send_reports`` is set as long as it matters that an advertisement could be sent. A host that ``goes_last``
-    could not hold its addresses lately, or could not send: it leaves them to every other host. One that
-    ``has_handed_over`` preempts nobody until an administrator restores it.
+    the families in which the last advertisement could not be sent; None stands for any family. A host that
+    ``wants_send_reports`` needs successes to end an earlier send error. A host that ``goes_last`` recently could not
+    hold its addresses or could not send: it leaves them to every other host. One that ``has_handed_over`` preempts
+    nobody until an administrator restores it.
     """
 
     link_is_up: bool
@@ -217,9 +218,9 @@ class Environment:
 class AdvertisementReceived(NamedTuple):
     """An authentic advertisement of a peer.
 
-    ``counter`` is its number; ``reply`` says that it answers one of our own, and how. It ``is_expected`` if its number
-    follows on from those heard before, so that nobody replayed it from an old recording. It ``is_copy`` if the network
-    delivered the same datagram a moment ago.
+    ``reply`` says that it answers one of our own, and how. It ``is_expected`` if its ``counter`` follows those received
+    before, so that it is not replayed from an old capture. It ``is_copy`` if the network delivered the same datagram a
+    moment ago.
     """
 
     claim: Claim
@@ -233,7 +234,7 @@ class AdvertisementReceived(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentChanged:
-    """Link, administrator, own addresses, the node's switches, or what can be sent changed."""
+    """A field of the environment changed."""
 
     environment: Environment
 

@@ -1,7 +1,8 @@
-"""Judging what was received: for which host it is, or why it goes no further.
+"""Judges received datagrams: finds the host that one is for, or the reason to drop it.
 
-VRRP is recognised first, since what is right in it is wrong in CARP. Then the order is that of the kernels (carp.md
-4.2): TTL, length, checksum, vhid, version; the digest comes last, because it costs most.
+VRRP is recognised first, because a right VRRP packet would be counted as a broken CARP packet. Then the order is that
+of the kernels (carp.md 4.2): TTL, length, checksum, vhid, version. The engine checks the digest last, because that
+costs most.
 """
 
 from ipaddress import IPv6Address
@@ -20,7 +21,7 @@ _FIRST = wire.VERSION << 4 | wire.TYPE_ADVERTISEMENT
 
 
 class Addressed(NamedTuple):
-    """An advertisement that is whole, and the host that it is for; not authenticated yet."""
+    """A well-formed advertisement and the host that it is for; not authenticated yet."""
 
     entry: HostEntry
     advert: wire.Advertisement
@@ -28,11 +29,11 @@ class Addressed(NamedTuple):
 
 
 def reaches_carp(datagram: Datagram, hosts: HostTable, facts: LinkFacts | None) -> bool:
-    """Say whether a datagram is shown to CARP at all: one to a single host only where that is listened to.
+    """Return True if a datagram is for CARP: to a group, or to an own address while a host of the link listens to that.
 
-    What is not is not even counted; kernels hand it to somebody else. Source: measured, carp.md section 13.
+    Any other datagram is not even counted, as kernels do not pass it to CARP. Source: measured, carp.md section 13.
     """
-    # The common cases first: transports share the objects of the groups, and to ask an address takes longer.
+    # The common case first: transports share the objects of the groups, and comparing identities is quickest.
     if datagram.destination is CARP_GROUPS[datagram.family] or datagram.destination.is_multicast:
         return True
     if facts is None or datagram.destination not in [own.ip for own in facts.addresses]:
@@ -72,20 +73,23 @@ def judge(datagram: Datagram, hosts: HostTable) -> DropReason | Addressed:
 
 
 def _vrrp_in(datagram: Datagram, entry: HostEntry | None) -> Vrrp | None:
-    """Return what a datagram says of itself if it is VRRP; None for what a host of our vhid has signed."""
+    """Return the VRRP header of a datagram; None if it is not VRRP, or a host of our vhid has signed it."""
     payload = datagram.payload
     vrrp = vrrp_of(payload, source=datagram.source, destination=datagram.destination)
     if vrrp is None or entry is None or len(payload) < wire.LENGTH:
         return vrrp
-    # The digest decides, for CARP checks neither authlen nor trailing octets. At 0, former ways of signing count too.
+    # The digest decides, because CARP checks neither authlen nor trailing octets. At time 0 previous keys count too.
     is_signed = entry.codec.accepts(wire.decode(payload), now_ns=0)
     return None if is_signed else vrrp
 
 
 def _refusal_of_vrrp(vrrp: Vrrp, datagram: Datagram, entry: HostEntry | None) -> DropReason:
-    """Return what VRRP is counted as: version 3 as bad version by who knows it or reads so far. Source: carp.md 4.2."""
+    """Return the reason for which VRRP is dropped and counted.
+
+    Version 3 counts as such if the dialect knows it or the packet is as long as CARP. Source: carp.md 4.2.
+    """
     if datagram.ttl != CARP_TTL:
-        return DropReason.TTL  # it crossed a router, so that it shares no MAC address with us
+        return DropReason.TTL  # it crossed a router, so its sender cannot share a MAC address with us
     knows_version_3 = entry is not None and entry.ctx.config.dialect.vrrp3
     if vrrp.version == wire.VERSION_VRRP3 and (knows_version_3 or len(datagram.payload) >= wire.LENGTH):
         return DropReason.VRRP3
@@ -93,7 +97,7 @@ def _refusal_of_vrrp(vrrp: Vrrp, datagram: Datagram, entry: HostEntry | None) ->
 
 
 def _may_have_been_routed(datagram: Datagram, entry: HostEntry | None) -> bool:
-    """Say whether a TTL below 255 is no fault. The host's peers decide, and not where the packet went."""
+    """Return True if a TTL below 255 is allowed: that depends on the host's peers, not on the destination."""
     if entry is None:
         return False
     config = entry.ctx.config

@@ -1,4 +1,4 @@
-"""Floor 5, below the rest of it: what runs an engine, whatever the clock, the network and the machine are. Pure."""
+"""Layer 5, its lowest part: runs an engine on any clock, network and actuator. Pure."""
 
 from pycarp.runtime.ports import Door, Ports
 from pycarp.runtime.reconciler import Attempt, CancelAttempt, Gate, Idle, Next, Pace, Reconciler, RetryAt, Todo

@@ -1,6 +1,6 @@
-"""What a runtime needs of whoever runs it: a clock, a network, a machine, and somebody to tell.
+"""The interfaces of a runtime: the engine above it, and the clock, network, actuator and observers below it.
 
-Nothing here waits. Every method is called in the order of the engine's effects.
+No method waits. The runtime calls the methods in the order of the engine's effects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from pycarp.vocabulary import Datagram, HostKey, Outgoing
 
 
 class Door(Protocol):
-    """An engine, or what stands before it and sees what goes in and out."""
+    """An engine, or a wrapper that records its inputs and steps."""
 
     def handle(self, event: Input, now_ns: int, /) -> Step:
         """Take one input and return what to do."""
 
     def can_send(self, key: HostKey, /) -> bool:
-        """Return the families in which the last advertisement of a host could not be sent."""
+        """Return False if a host could send its last advertisement in none of its families."""
 
 
 class Ports(Protocol):
-    """What a shell supplies."""
+    """What a shell supplies: asyncio, the simulator, or a scenario."""
 
     # Clock
 
@@ -33,63 +33,63 @@ class Ports(Protocol):
         """Return the monotonic time."""
 
     def arm(self, at_ns: int | None) -> None:
-        """Call ``Runtime.timer_fired`` at a time, instead of when it was to be called before; None for never."""
+        """Set the only timer: it calls ``Runtime.timer_fired`` at ``at_ns``; None stops it."""
 
     def later(self) -> None:
-        """Call ``Runtime.resume`` soon, after everybody else had a turn."""
+        """Call ``Runtime.resume`` soon, after the other tasks of the event loop had a turn."""
 
     # Network
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send at once; raises OSError."""
+        """Send an advertisement at once; raises OSError."""
 
     def read(self, limit: int) -> Sequence[Datagram]:
-        """Return what has arrived, at most so many datagrams."""
+        """Return the datagrams that have arrived, at most ``limit``."""
 
     def packets_read(self) -> Mapping[str, int] | None:
-        """Return how many packets were read on each open link, None where the network cannot filter packets."""
+        """Return how many packets were read on each open link; None if the network cannot filter packets."""
 
     def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
-        """Have the kernel drop what a filter does not pass; raises OSError when it refuses."""
+        """Install a filter in the kernel, or remove it with None; raises OSError if the kernel refuses."""
 
     # Addresses
 
     def start(self, attempt: Attempt) -> None:
-        """Make an attempt in the background: ``Runtime.begin`` before the work, ``Runtime.attempt_ended`` after it.
+        """Start an attempt in the background: it calls ``Runtime.begin`` before its work, ``attempt_ended`` after it.
 
-        Neither is called before this has returned.
+        It calls neither before this method has returned.
         """
 
     def cancel(self, attempt: Attempt) -> None:
-        """Cancel an attempt; ``Runtime.attempt_ended`` tells when it has ended."""
+        """Cancel an attempt; it calls ``Runtime.attempt_ended`` when it has ended."""
 
     def renew(self, effect: RenewAddresses) -> None:
-        """Let the kernel keep the addresses that are held for another lifetime, if they have one."""
+        """Renew the lifetime of the held addresses in the kernel; no-op without a lifetime."""
 
     # Guardian; no-op without one
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
-        """Give the guardian what it needs to drop these addresses, instead of what it had for the host before."""
+        """Give the guardian the clean-up plan for these addresses; it replaces the host's previous plan."""
 
     def renew_guardian(self, key: HostKey) -> None:
-        """Let the guardian know that a host is well."""
+        """Renew a host's lease at the guardian."""
 
     def disarm_guardian(self, key: HostKey) -> None:
-        """Have the guardian forget a host."""
+        """Remove a host's clean-up plan from the guardian."""
 
     # Observers
 
     def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        """Learn what is wanted of the addresses."""
+        """Receive the newest intent or announcement for the addresses of a host."""
 
     def reported(self, report: ActuationReported) -> None:
-        """Learn how an attempt ended, after the engine has, or as soon as it is its turn."""
+        """Receive the result of an attempt, after it was submitted to the engine."""
 
     def publish(self, event: Event) -> None:
-        """Learn of an event, after everything else of its step was done."""
+        """Receive an event, after every other effect of its step."""
 
     def stalled(self, late_ns: int) -> None:
-        """Learn that the timer was late."""
+        """Receive by how much the timer was late, in nanoseconds."""
 
     def failed(self, bug: BaseException) -> None:
-        """Learn, once, that nothing is handled any more; what may be held is being dropped."""
+        """Receive, once, the bug that stopped the runtime; every address that may be held is being dropped."""

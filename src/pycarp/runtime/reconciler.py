@@ -1,18 +1,18 @@
-"""What is wanted of the addresses of one host, and what is to be done next so that they agree: a value machine.
+"""The reconciler of one host: it compares the wanted with the achieved state of the addresses, and returns what to do.
 
-A reconciler keeps the newest intent and what was last achieved. The shell makes one attempt at a time and says how it
-ended; the reconciler reports every attempt, and asks for another one until the newest intent is achieved. Intents in
-between are never carried out.
+A reconciler keeps the newest intent and the last achieved one. The shell makes one attempt at a time and passes its
+result back. The reconciler reports every attempt, and returns another one until the newest intent is achieved. It skips
+intents that a newer one has replaced.
 
-- A drop never waits: not behind a hold that hangs, which is cancelled, and not for a place among other attempts.
-- An attempt that was cancelled, failed or took too long may have done its work or not: nobody knows. Until a drop
-  succeeds its addresses count as held, see ``Reconciler.may_hold``.
-- An attempt that does not even end when it is cancelled is left to itself. When it ends at last, whatever it did is put
-  right.
-- If others change the addresses again and again, what they changed is put right at once the first time, then less and
-  less often. The first drop after a hold, and the first hold after a drop, are no repairs and wait for nothing.
-- After a hold that took too long the next one may take a fifth of the time: otherwise each change of the settings would
-  give a hold that hangs its whole time again.
+- A drop never waits. It cancels a hold that hangs, and needs no place at the gate.
+- An attempt that was cancelled, failed or took too long may have changed the addresses or not. Until a drop succeeds
+  its addresses count as held, see ``Reconciler.may_hold``.
+- An attempt that does not end after it was cancelled is abandoned. When it ends later, the reconciler repairs whatever
+  it did.
+- If other programs keep changing the addresses, the reconciler repairs the first change at once and further ones after
+  growing pauses. The first drop after a hold, and the first hold after a drop, are no repairs and have no pause.
+- After a hold that took too long the next one may take a fifth of the time. Otherwise each change of the settings would
+  again give a hold that hangs the full timeout.
 """
 
 from dataclasses import dataclass, field
@@ -25,20 +25,19 @@ from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 Intent = HoldAddresses | DropAddresses
 
 ATTEMPTS_MAX = 32
-"""Holds and announcements of one node that are under way at a time."""
-
+"""Holds and announcements of one node under way at a time, at most."""
 
 ABANDONED_MAX = 8
-"""Attempts of one host that may be left to themselves before it waits for one of them to end."""
+"""Abandoned attempts of one host, at most; with so many it waits for one of them to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How long an attempt may take, how long it may take to end once it is cancelled, and the pauses between attempts.
+    """The timeout of an attempt, the time that it has to end once cancelled, and the pauses between attempts.
 
-    A hold that follows one that took too long may take ``timeout_again_ns``.
-    The pause after a failure doubles each time, up to ``retry_max_ns``. So does the one between attempts that put right
-    what others changed, up to ``repair_max_ns``; between such drops it is at most ``drop_repair_max_ns``.
+    A hold that follows one that took too long may take ``timeout_again_ns``. The pause after a failure doubles each
+    time, up to ``retry_max_ns``. The pause between repairs of external changes doubles too, up to ``repair_max_ns``,
+    or ``drop_repair_max_ns`` between drops.
     """
 
     timeout_ns: int = 15 * NS_PER_S
@@ -54,12 +53,12 @@ class Pace:
 DEFAULT_PACE = Pace()
 
 _QUIET_NS = NS_PER_S
-"""How long others must leave the addresses alone before what they change is put right at once again."""
+"""How long no external change must happen before the next one is repaired at once again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """Carry out an effect, once; each attempt is a value of its own."""
+    """One attempt to carry out an effect; compared by identity."""
 
     effect: HoldAddresses | DropAddresses | Announce
 
@@ -70,13 +69,13 @@ class Attempt:
 
     @property
     def action(self) -> Action:
-        """What to do."""
+        """The action that the actuator performs."""
         return action_of(self.effect)
 
 
 @dataclass(frozen=True, slots=True)
 class CancelAttempt:
-    """Cancel an attempt, and say when it has ended; come back with ``time_passed`` at ``until_ns`` if it has not."""
+    """Cancel an attempt and report its end; if it has not ended at ``until_ns``, call ``time_passed`` then."""
 
     attempt: Attempt
     until_ns: int
@@ -84,14 +83,14 @@ class CancelAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Nothing to do before ``at_ns``; come back with ``time_passed`` then."""
+    """Do nothing before ``at_ns``; call ``time_passed`` then."""
 
     at_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing to do, or nothing before the attempt under way ends or there is a place at the gate."""
+    """Do nothing until the next intent, the end of the attempt under way, or a free place at the gate."""
 
 
 IDLE = Idle()
@@ -99,14 +98,14 @@ Next = Attempt | CancelAttempt | RetryAt | Idle
 
 
 class Todo(NamedTuple):
-    """What to tell the engine, and what to do then."""
+    """What a reconciler returns: what to do next, and the reports to submit to the engine."""
 
     next: Next
     reports: tuple[ActuationReported, ...] = ()
 
 
 class Gate:
-    """Bounds how many holds and announcements of a node are under way. Drops pass: one that waits makes two owners."""
+    """Limits the holds and announcements of a node under way. Drops always pass: a drop that waits makes two owners."""
 
     def __init__(self, limit: int = ATTEMPTS_MAX) -> None:
         self._limit = limit
@@ -114,7 +113,7 @@ class Gate:
         self._waiting: dict[HostKey, None] = {}
 
     def enter(self, attempt: Attempt) -> bool:
-        """Say whether an attempt may begin; if not, its host is remembered."""
+        """Return True and take a place if an attempt may begin; otherwise queue its host and return False."""
         if attempt.action is Action.DROP:
             return True
         if self._inside >= self._limit:
@@ -125,12 +124,12 @@ class Gate:
         return True
 
     def leave(self, attempt: Attempt) -> None:
-        """See the end of an attempt that entered."""
+        """Free the place of an attempt that entered; no-op for a drop."""
         if attempt.action is not Action.DROP:
             self._inside -= 1
 
     def next_host(self) -> HostKey | None:
-        """Return, and forget, the host that has waited longest, if there is a place for it."""
+        """Return and remove the host that has waited longest; None if no place is free or no host waits."""
         if not self._waiting or self._inside >= self._limit:
             return None
         key = next(iter(self._waiting))
@@ -140,10 +139,10 @@ class Gate:
 
 @dataclass(slots=True)
 class _Run:
-    """An attempt under way: ``until_ns`` is when it has taken too long, ``error`` what it is cancelled for.
+    """An attempt under way: ``until_ns`` is the end of its timeout, ``error`` the reason for which it is cancelled.
 
-    ``has_begun`` says whether it may have changed anything. One that is cancelled without an ``error`` is not wanted
-    any more, and nobody is told of its end.
+    ``has_begun`` says whether it may have changed anything. An attempt that is cancelled without an ``error`` is no
+    longer wanted, and its end is not reported.
     """
 
     attempt: Attempt
@@ -165,13 +164,13 @@ class _Pause:
         self.next_ns = self.first_ns
 
     def begin(self, now_ns: int, max_ns: int) -> None:
-        """Begin the next pause, and let the one after it be longer."""
+        """Begin the next pause, of ``max_ns`` at most, and double the one after it."""
         span_ns = min(self.next_ns, max_ns)
         self.again_at_ns = now_ns + span_ns
         self.next_ns = min(2 * span_ns, max_ns)
 
     def forget(self) -> None:
-        """Begin anew with the first pause."""
+        """Start again with the first pause."""
         self.next_ns, self.again_at_ns = self.first_ns, None
 
 
@@ -193,25 +192,25 @@ class Reconciler:
         self._is_undone = False
         self._has_timed_out = False
         self._kept: Action | None = None
-        """What was done last, if nothing else was tried since: doing it again is a repair."""
+        """The last successful action, unless another one was tried since: repeating it is a repair."""
         self._retry = _Pause(pace.retry_first_ns)
         self._repair = _Pause(pace.repair_first_ns)
 
     @property
     def may_hold(self) -> frozenset[Interface]:
-        """The addresses that may be here: held, tried and unknown, or to be dropped and not dropped yet."""
+        """The addresses that may be held: by a hold that succeeded or may have, and not dropped since."""
         strays = [attempt.effect for attempt in self._abandoned if attempt.action is Action.HOLD]
         return frozenset(self._may_hold.union(*(each.addresses for each in strays)))
 
     @property
     def is_held(self) -> bool:
-        """Whether the newest intent is to hold the addresses, and achieved."""
+        """Whether the newest intent is to hold the addresses, and it is achieved."""
         return self._run is None and isinstance(self._achieved, HoldAddresses) and self._achieved is self._intent
 
     # What happens
 
     def take(self, effect: HoldAddresses | DropAddresses | Announce, now_ns: int) -> Todo:
-        """Accept what the engine wants: an intent in the place of the last one, or an announcement."""
+        """Accept an effect of the engine: an intent, which replaces the last one, or an announcement."""
         if isinstance(effect, Announce):
             self._announcement = effect
             return self._todo(now_ns)
@@ -224,14 +223,14 @@ class Reconciler:
         if isinstance(effect, DropAddresses) and not _is_same(self._achieved, effect):
             # A predecessor may have left them behind.
             self._may_hold.update(effect.addresses)
-            # Whoever is to drop may have been absent, and others have dropped in its stead: no hold is done already.
+            # If this process stalled, the guardian may have dropped the addresses: no hold is done already.
             self._achieved = None
         return self._todo(now_ns)
 
     def begin(self, attempt: Attempt, now_ns: int) -> RetryAt | None:
-        """Let an attempt begin: from now on it may change something, and its time counts; None if it shall not.
+        """Mark an attempt as begun and return the end of its timeout; None if it is no longer wanted.
 
-        Called once, before the actuator is; an attempt may have waited for something else until then.
+        Called once, right before the actuator is: until then the attempt may have waited for something else.
         """
         run = self._run
         if run is None or run.attempt is not attempt or run.is_cancelled:
@@ -250,17 +249,17 @@ class Reconciler:
         return RetryAt(run.until_ns)
 
     def attempt_ended(self, attempt: Attempt, error: str | None, now_ns: int) -> Todo:
-        """Take in how an attempt ended: well with ``error`` None."""
+        """Record the result of an attempt; ``error`` is None if it succeeded."""
         if attempt in self._abandoned:
             self._abandoned.discard(attempt)
-            self._see_stray_end(attempt)
+            self._mark_stray_end(attempt)
             return self._todo(now_ns)
         if self._run is None or self._run.attempt is not attempt:
             return self._todo(now_ns)
         return self._todo(now_ns, self._end(self._run, error, now_ns))
 
     def time_passed(self, now_ns: int) -> Todo:
-        """Go on after a pause, and give up an attempt that takes too long."""
+        """Continue after a pause, and cancel or abandon an attempt that takes too long."""
         run = self._run
         if run is None or run.until_ns is None or now_ns < run.until_ns:
             return self._todo(now_ns)
@@ -271,12 +270,12 @@ class Reconciler:
         return self._todo(now_ns, self._end(run, "does not end", now_ns))
 
     def retry(self, now_ns: int) -> Todo:
-        """Try again what failed, without a pause: what was in the way is gone."""
+        """Retry a failed attempt without a pause, because its cause is gone."""
         self._retry.forget()
         return self._todo(now_ns)
 
     def surrender(self, now_ns: int) -> Todo:
-        """Drop everything that may be held, whatever was wanted: nobody will want anything any more."""
+        """Drop every address that may be held, whatever the intent was; no further intent follows."""
         epoch = self._intent.epoch + 1 if self._intent else 1
         self._announcement = None
         addresses = tuple(sorted(self.may_hold, key=lambda each: (each.version, each)))
@@ -287,7 +286,7 @@ class Reconciler:
         return Todo(IDLE if run is None or run.is_cancelled else self._cancel(run, now_ns, None))
 
     def close(self) -> None:
-        """Want nothing any more; what is under way is left to itself."""
+        """Remove the intent; the result of an attempt under way will be ignored."""
         if self._run is not None:
             self._gate.leave(self._run.attempt)
             self._run = None
@@ -311,7 +310,7 @@ class Reconciler:
         return Todo(self._announce(intent), reports)
 
     def _is_in_the_way(self, run: _Run) -> bool:
-        """Say whether the newest intent must not wait for an attempt; a drop under way is always brought to its end."""
+        """Return True if an attempt must be cancelled for the newest intent; a drop that has begun never is."""
         intent, effect = self._intent, run.attempt.effect
         if intent is None or effect is intent:
             return False
@@ -393,8 +392,8 @@ class Reconciler:
             self._reported_epoch = effect.epoch
         return (ActuationReported(self._key, effect.epoch, action_of(effect), error),)
 
-    def _see_stray_end(self, attempt: Attempt) -> None:
-        """Put right whatever an attempt did that nobody waited for."""
+    def _mark_stray_end(self, attempt: Attempt) -> None:
+        """Mark the addresses of an abandoned attempt as disturbed, so that the next attempt repairs them."""
         if isinstance(attempt.effect, Announce):
             return
         self._may_hold.update(attempt.effect.addresses)
@@ -402,7 +401,7 @@ class Reconciler:
         self._is_disturbed = self._is_undone = True
 
     def _pause_repairs(self, effect: Intent, now_ns: int) -> None:
-        """Let the next change by others wait, the longer the more often there was one."""
+        """Begin the pause before the next repair, which doubles unless the addresses were left alone for a while."""
         pause, pace = self._repair, self._pace
         max_ns = pace.drop_repair_max_ns if isinstance(effect, DropAddresses) else pace.repair_max_ns
         if pause.again_at_ns is not None and now_ns >= pause.again_at_ns + max(pause.next_ns, _QUIET_NS):
@@ -418,7 +417,7 @@ def action_of(effect: HoldAddresses | DropAddresses | Announce) -> Action:
 
 
 def _is_same(achieved: Intent | None, intent: Intent) -> bool:
-    """Say whether nothing is left to do for an intent but to report it under its own epoch."""
+    """Return True if the achieved intent satisfies ``intent`` as well, so that only a report is left to make."""
     if isinstance(achieved, HoldAddresses) and isinstance(intent, HoldAddresses):
         is_as_long = _lifetime_s(achieved) == _lifetime_s(intent)
         return set(achieved.addresses) == set(intent.addresses) and not intent.previous and is_as_long

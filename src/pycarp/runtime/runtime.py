@@ -1,8 +1,8 @@
-"""Feeds an engine and does what it asks, the same wherever it runs: on asyncio, in the simulator, in scenarios.
+"""Passes inputs to an engine and performs its effects: the same code on asyncio, in the simulator and in scenarios.
 
-There is one inbox. Whatever a callback, a failed send or the end of an attempt adds while a step is carried out lands
-behind that step. Within a step, what is to be sent is sent and slow work is handed over first, in the engine's order;
-events come last, so that no observer delays an advertisement.
+One inbox holds all inputs. Inputs that callbacks, failed sends or ended attempts add during a step come after that
+step. Within a step the runtime first sends advertisements and starts slow work, in the engine's order. It publishes
+events last, so no observer delays an advertisement.
 """
 
 from collections import deque
@@ -36,25 +36,25 @@ from pycarp.runtime.reconciler import DEFAULT_PACE, Attempt, CancelAttempt, Gate
 from pycarp.vocabulary import NS_PER_S, Family, HostKey, Interface
 
 DRAIN_BUDGET = 256
-"""Steps that are made before everybody else gets a turn."""
+"""Steps in a row before the other tasks of the event loop get a turn."""
 
 READ_BATCH = 64
 """Datagrams read at a time."""
 
 READ_BEFORE_EXPIRY = 1024
-"""Datagrams read at most before timers expire: after a pause the master's advertisements wait in the socket."""
+"""Datagrams read before timers expire, at most: after a stall the MASTER's advertisements wait in the socket."""
 
 COUNTED_PACKETS = 128
-"""Packets read after which the engine is given the counts of each link."""
+"""Packets read after which the engine receives the counts of each link."""
 
 COUNTED_NS = 10 * NS_PER_S
-"""How long the counts of a quiet link may be kept back."""
+"""The longest time between two counts of a quiet link."""
 
 STALL_NS = NS_PER_S // 4
-"""A timer later than this is worth telling: a quarter of the shortest whole-second interval."""
+"""A timer that is later than this is reported as a stall: a quarter of the shortest whole-second interval."""
 
 WORTH_ARMING_NS = NS_PER_S // 20
-"""A timer that would fire so much too early is set anew: to wake up for nothing is dearer."""
+"""A timer that would fire too early by more than this is set again, because a needless wake-up costs more."""
 
 _TIME_PASSED = TimePassed()
 
@@ -101,7 +101,7 @@ class Runtime:
     # What happens
 
     def submit(self, event: Input) -> None:
-        """Give the engine an input now, or right after the current step; no-op once it is stopped."""
+        """Pass an input to the engine, now or right after the current step; no-op once the runtime is stopped."""
         if self._is_stopped:
             return
         self._inbox.append(event)
@@ -109,11 +109,11 @@ class Runtime:
             self._drain(DRAIN_BUDGET)
 
     def wake(self) -> None:
-        """Read what has arrived."""
+        """Read the datagrams that have arrived."""
         self._read(READ_BATCH)
 
     def timer_fired(self) -> None:
-        """Let time pass: for the engine, which first hears what has arrived, and for what waits between attempts."""
+        """Handle what is due: read the waiting datagrams, pass the time to the engine, then to the reconcilers."""
         self._armed_ns = None
         try:
             self._expire(self._ports.now_ns())
@@ -121,12 +121,12 @@ class Runtime:
             self._fail(bug)
 
     def resume(self) -> None:
-        """Go on with what is left to do."""
+        """Continue with the inputs that are left in the inbox."""
         if not self._is_draining:
             self._drain(DRAIN_BUDGET)
 
     def begin(self, attempt: Attempt) -> bool:
-        """Say whether an attempt is still wanted, right before it does its work; its time counts from now on."""
+        """Return True if an attempt is still wanted, and start its timeout; called right before it does its work."""
         reconciler = self._reconcilers.get(attempt.key)
         until = reconciler.begin(attempt, self._ports.now_ns()) if reconciler else None
         if until is None:
@@ -136,38 +136,38 @@ class Runtime:
         return True
 
     def attempt_ended(self, attempt: Attempt, error: str | None) -> None:
-        """Take in how an attempt ended; ``error`` says why it failed."""
+        """Record the result of an attempt; ``error`` says why it failed, None that it succeeded."""
         try:
             self._end(attempt, error)
         except Exception as bug:  # noqa: BLE001  as in the drain: stop, release, raise
             self._fail(bug)
 
     def retry(self, key: HostKey) -> None:
-        """Try again at once what failed for a host."""
+        """Retry the failed attempt of a host at once, without a pause."""
         if key in self._reconcilers:
-            self._do(key, self._reconcilers[key].retry(self._ports.now_ns()))
+            self._carry_out(key, self._reconcilers[key].retry(self._ports.now_ns()))
             self._arm()
 
     # What is known
 
     def can_send(self, key: HostKey) -> bool:
-        """Return True if the last advertisement of a host could be sent, in one of its families at least."""
+        """Return True if a host could send its last advertisement in at least one of its families."""
         return self._engine.can_send(key) and not self._has_failed_now(key)
 
     def wants_held(self, key: HostKey) -> bool:
-        """Say whether the addresses of a host are held as far as is known, and shall be."""
+        """Return True if the newest intent of a host is to hold its addresses, and the last attempt achieved that."""
         return key in self._reconcilers and self._reconcilers[key].is_held
 
     @property
     def may_hold(self) -> dict[HostKey, frozenset[Interface]]:
-        """The addresses that may be held, by host; only hosts that may hold any."""
+        """The addresses that may be held, by host; without the hosts that can hold none."""
         held = {key: reconciler.may_hold for key, reconciler in self._reconcilers.items()}
         return {key: addresses for key, addresses in held.items() if addresses}
 
     # The end
 
     def stop(self) -> None:
-        """Handle nothing any more, and make no further attempts."""
+        """Handle no further input, and start no further attempt."""
         self._is_stopped = True
         self._inbox.clear()
         self._due.clear()
@@ -175,7 +175,7 @@ class Runtime:
         self._arm()
 
     def surrender(self) -> None:
-        """Handle nothing any more, and drop every address that may be held, as long as it takes."""
+        """Handle no further input, and drop every address that may be held, however long that takes."""
         if self._has_surrendered:
             return
         self._has_surrendered = self._is_stopped = True
@@ -183,11 +183,11 @@ class Runtime:
         self._deadline_ns = None
         now_ns = self._ports.now_ns()
         for key, reconciler in list(self._reconcilers.items()):
-            self._do(key, reconciler.surrender(now_ns))
+            self._carry_out(key, reconciler.surrender(now_ns))
         self._arm()
 
     def release(self, key: HostKey) -> None:
-        """Forget a host; nobody waits any more for an attempt that has not ended."""
+        """Forget a host; the result of an attempt that is still under way is ignored."""
         self._due.pop(key, None)
         reconciler = self._reconcilers.pop(key, None)
         if reconciler is not None:
@@ -221,7 +221,7 @@ class Runtime:
             if self._afterwards is not None:
                 self._afterwards()
         except (KeyboardInterrupt, SystemExit):
-            # Somebody wants out, of an observer most likely; what is left to do is done later.
+            # Most likely an observer raised it; the rest of the inbox is handled later.
             ports.later()
             raise
         except BaseException as bug:  # noqa: BLE001  the engine never raises but for a bug of ours: stop, release, raise
@@ -231,7 +231,7 @@ class Runtime:
             self._arm()
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
-        """Send and hand over first, in order; tell observers last."""
+        """Perform effects in order; publish the events last."""
         for effect in effects:
             match effect:
                 case Publish(event):
@@ -252,7 +252,7 @@ class Runtime:
             self._publish_all()
 
     def _transmit(self, effect: Transmit) -> None:
-        """Send; a family of a host counts as sent when any of its destinations could be sent to."""
+        """Send an advertisement; a family counts as sent if the send to any of its destinations succeeded."""
         family = effect.key, effect.outgoing.family
         if effect.wants_report:
             self._wants_report.add(family)
@@ -265,7 +265,7 @@ class Runtime:
             self._sent[family] = None
 
     def _report_what_was_sent(self) -> None:
-        """Let the engine know before anything else happens to it: until then ``can_send`` looks at this step."""
+        """Queue the reports of this step's sends before every other input; until then ``can_send`` uses this step."""
         reports = [
             TransmitReported(key, error, family)
             for (key, family), error in self._sent.items()
@@ -275,12 +275,12 @@ class Runtime:
         self._wants_report.clear()
 
     def _has_failed_now(self, key: HostKey) -> bool:
-        """Return True if this step sent advertisements of a host, and none of them could be sent."""
+        """Return True if this step had advertisements of a host and every send failed."""
         errors = [error for (host, _family), error in self._sent.items() if host == key]
         return bool(errors) and None not in errors
 
     def _renew(self, effect: RenewAddresses) -> None:
-        """Keep the addresses alive, unless nobody was told in this very step that they are here."""
+        """Renew the lease in the kernel and at the guardian, unless every advertisement of this step failed."""
         if self._has_send_errors and self._has_failed_now(effect.key):
             return
         self._ports.renew(effect)
@@ -297,7 +297,7 @@ class Runtime:
     # Reading
 
     def _read(self, limit: int) -> None:
-        """Read, and handle all of it: what was read must be heard before anything else is decided."""
+        """Read datagrams and pass all of them to the engine before any later input."""
         if self._is_stopped:
             return
         try:
@@ -318,7 +318,7 @@ class Runtime:
             self._drain(DRAIN_BUDGET)
 
     def _count_packets(self, counts: Mapping[str, int]) -> None:
-        """Give the engine the counts of each link while a filter is set, else now and then."""
+        """Pass the counts of each link to the engine: after every reading while a filter is set, otherwise rarely."""
         read = sum(counts.values()) - sum(self._counted.values())
         now_ns = self._ports.now_ns()
         is_due = abs(read) >= COUNTED_PACKETS or now_ns - self._counted_at_ns >= COUNTED_NS
@@ -339,9 +339,9 @@ class Runtime:
     def _end(self, attempt: Attempt, error: str | None) -> None:
         reconciler = self._reconcilers.get(attempt.key)
         if reconciler is not None:
-            self._do(attempt.key, reconciler.attempt_ended(attempt, error, self._ports.now_ns()))
+            self._carry_out(attempt.key, reconciler.attempt_ended(attempt, error, self._ports.now_ns()))
         while (key := self._gate.next_host()) is not None:
-            self._go_on([key])
+            self._continue_hosts([key])
         self._arm()
 
     def _hand_over(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
@@ -351,17 +351,17 @@ class Runtime:
         reconciler = self._reconcilers.get(effect.key)
         if reconciler is None:
             reconciler = self._reconcilers[effect.key] = Reconciler(effect.key, self._gate, pace=self._pace)
-        self._do(effect.key, reconciler.take(effect, self._ports.now_ns()))
+        self._carry_out(effect.key, reconciler.take(effect, self._ports.now_ns()))
 
-    def _go_on(self, keys: Iterable[HostKey]) -> None:
+    def _continue_hosts(self, keys: Iterable[HostKey]) -> None:
         for key in keys:
             reconciler = self._reconcilers.get(key)
             if reconciler is not None:
-                self._do(key, reconciler.time_passed(self._ports.now_ns()))
+                self._carry_out(key, reconciler.time_passed(self._ports.now_ns()))
         self._arm()
 
-    def _do(self, key: HostKey, todo: Todo) -> None:
-        """Do what a reconciler wants, and let the engine know."""
+    def _carry_out(self, key: HostKey, todo: Todo) -> None:
+        """Carry out what a reconciler returned, and submit its reports to the engine."""
         self._due.pop(key, None)
         match todo.next:
             case Attempt() as attempt:
@@ -377,9 +377,9 @@ class Runtime:
             self._ports.reported(report)
 
     def _note_report(self, report: ActuationReported) -> None:
-        """Disarm the guardian once the addresses of a host are dropped, unless they are to be held again already.
+        """Disarm the guardian once the addresses of a host are dropped, unless a later hold is already wanted.
 
-        Arm it anew when they are held: what carries them may have been made for it.
+        Arm it again once they are held: the hold may have created the device that the clean-up plan removes.
         """
         guarded = self._guarded.get(report.key)
         if guarded is None or report.error is not None:
@@ -391,7 +391,7 @@ class Runtime:
             self._ports.disarm_guardian(report.key)
 
     def _arm_guardian(self, effect: HoldAddresses) -> None:
-        """Arm it before the addresses are held."""
+        """Arm the guardian, before the addresses are held; no-op without lease timings."""
         if effect.lease_timings is not None:
             self._guarded[effect.key] = effect
             self._ports.arm_guardian(effect)
@@ -403,22 +403,22 @@ class Runtime:
             late_ns = now_ns - self._deadline_ns
             self._read(READ_BEFORE_EXPIRY)
             if late_ns > STALL_NS and now_ns >= self._stall_again_at_ns:
-                # Of hundreds of hosts each has turns that are late because of the same stall.
+                # One stall makes the timers of hundreds of hosts late; report it once a second.
                 self._stall_again_at_ns = now_ns + NS_PER_S
                 self._ports.stalled(late_ns)
             if self._is_due(now_ns):
                 self.submit(_TIME_PASSED)
         if self._due:
-            self._go_on([key for key, at_ns in self._due.items() if at_ns <= now_ns])
+            self._continue_hosts([key for key, at_ns in self._due.items() if at_ns <= now_ns])
         elif self._armed_ns is None:
             self._arm()
 
     def _is_due(self, now_ns: int) -> bool:
-        """Say whether the engine wants to be told that time passes; what was read may have put it off."""
+        """Return True if the engine's deadline has come; the datagrams just read may have postponed it."""
         return not self._is_stopped and self._deadline_ns is not None and self._deadline_ns <= now_ns
 
     def _arm(self) -> None:
-        """Have the timer fire in time; one that fires a little too early, because less was known then, may stay."""
+        """Set the timer for the next deadline; keep one that fires too early by up to ``WORTH_ARMING_NS``."""
         if self._is_draining:
             return
         at_ns = self._deadline_ns

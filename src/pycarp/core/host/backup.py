@@ -1,8 +1,8 @@
-"""BACKUP: the host follows a MASTER, and takes over when that is silent, leaves, or may be preempted.
+"""BACKUP: the host follows a MASTER, and takes over when the MASTER is silent, leaves, or may be preempted.
 
-The tests of an advertisement are those of carp.md 5.1. Dialects with the hand-shake of ``takeover.py`` add three
-rules: a weaker MASTER is left to a better one that is heard as well; a bow-out is no vacancy while another MASTER is
-heard; and after a stall nothing that waited in the socket makes this host relieve a MASTER.
+The tests of an advertisement are those of carp.md 5.1. Dialects with the hand-shake of ``takeover.py`` add three rules.
+This host ignores a weaker MASTER while it hears a better one. It does not take over after a bow-out while it hears
+another MASTER. After a stall it preempts nobody because of packets that waited in the socket.
 """
 
 from dataclasses import replace
@@ -28,14 +28,14 @@ from pycarp.dialects.base import Verdict
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family
 
 _PUBLISH_AGAIN_NS = NS_PER_S
-"""How often at most another MASTER is published."""
+"""The shortest time between two ``MasterHeard`` events."""
 
 
 def goes_on(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Peer) -> bool:
-    """Put a deadline off and return True if an advertisement is the same again of the MASTER that is followed.
+    """Postpone a deadline and return True if the followed MASTER repeats its claim.
 
-    This is nearly every one that is heard. What followed from it the last time follows again, unless this process
-    stood still, or what is signed is about to change.
+    Nearly every received advertisement is such a repetition. The decision of the last time holds, unless this process
+    stalled or a change of the signed settings is under way.
     """
     family, now_ns = event.family, ctx.now_ns
     if state.followed.get(family) is not peer.source or event.reply is not None or ctx.codec.is_rolling:
@@ -48,7 +48,7 @@ def goes_on(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pee
 
 
 def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Peer) -> Decision:
-    """Decide what follows from an advertisement."""
+    """Apply an advertisement and return the decision."""
     family, now_ns = event.family, ctx.now_ns
     state.followed.pop(family, None)
     may_be_old = _may_be_old(ctx, state)
@@ -59,7 +59,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
     dialect = ctx.config.dialect
     verdict = dialect.compare(ctx.claim, event.claim)
     if verdict is Verdict.STRONGER and dialect.defers_to_better_master and _better_is_heard(ctx, event):
-        # Should the better one have died since, the weaker one is MASTER, and only who preempts takes over from it.
+        # If the better one has died since, the weaker one is MASTER, and only a host that preempts takes over from it.
         state.master_down_at_ns[family] = now_ns + master_down_ns(ctx, event.claim)
         return Decision.LEFT_TO_BETTER
     reason = _reason_to_take_over(ctx, event, verdict)
@@ -80,7 +80,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
 
 
 def _reason_to_take_over(ctx: Context, event: AdvertisementReceived, verdict: Verdict) -> Reason | None:
-    """Return why an advertisement lets this host take over. Source: carp.md 5.1, in another order of the tests."""
+    """Return why an advertisement makes this host take over, else None. Source: carp.md 5.1, tests in another order."""
     if ctx.environment.goes_last:
         return None
     if ctx.config.dialect.preempts_demoted and event.claim.demote > ctx.claim.demote:
@@ -94,30 +94,30 @@ def _reason_to_take_over(ctx: Context, event: AdvertisementReceived, verdict: Ve
 
 
 def _why_left(ctx: Context) -> Decision:
-    """Return why this host does not relieve a MASTER that is weaker."""
+    """Return why this host does not preempt a weaker MASTER."""
     if ctx.environment.goes_last:
         return Decision.LEFT_TO_OTHERS
     return Decision.HANDED_OVER if ctx.environment.has_handed_over else Decision.NOT_PREEMPTING
 
 
 def _is_left_alone(ctx: Context, verdict: Verdict) -> bool:
-    """Return True if this host would be no faster than a MASTER that is too slow, because it is demoted as well."""
+    """Return True if this host is demoted too, so that it would advertise no faster than a MASTER that is too slow."""
     return bool(ctx.config.dialect.yield_grace_ns) and verdict is not Verdict.STRONGER
 
 
 def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived, *, may_be_old: bool) -> Decision:
-    """Take over from a MASTER that left, unless somebody else is MASTER or should be."""
+    """Take over from a MASTER that bowed out, unless another host is MASTER or should be."""
     family = event.family
     peer = ctx.peers[event.source, family]
     if ctx.config.tolerated_ns >= event.claim.interval_ns:
-        # With so long an interval of its own no receiver takes a bow-out for one. Source: carp.md 5.3.
+        # A receiver with so long an interval takes a bow-out for an ordinary advertisement. Source: carp.md 5.3.
         _follow(ctx, state, event)
         return Decision.FOLLOWS_MASTER
     if ctx.config.dialect.defers_to_better_master:
         others = [each for each in _live_others(ctx, event.source) if each.family is family]
         if others:
             other = max(others, key=lambda each: each.at_ns)
-            # It may have been stopped since then, and its kernel keeps the addresses until the fastest peer acts.
+            # The other one may have died since, and its kernel keeps the addresses until the fastest peer takes over.
             fastest_ns = ctx.config.dialect.master_down_ns(other.claim.advbase, 0, ctx.config.dead_ratio)
             free_at_ns = max(ctx.now_ns + other.claim.interval_ns, other.at_ns + fastest_ns)
             _wait_for_others(ctx, state, event.family, free_at_ns)
@@ -126,7 +126,7 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
             _wait_for_others(ctx, state, event.family, ctx.now_ns + ctx.claim.interval_ns)
             return Decision.LEFT_TO_OTHERS
     if may_be_old:
-        # Somebody who heard it in time is MASTER by now, and has said so in a packet behind this one.
+        # A host that heard the bow-out in time is MASTER by now; its advertisement is behind this one in the socket.
         state.master_down_at_ns[family] = state.listens_until_ns
         return Decision.STALE_BOW_OUT
     doubted = None if event.is_expected else event.source
@@ -135,14 +135,14 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
 
 
 def _wait_for_others(ctx: Context, state: Backup, family: Family, free_at_ns: int) -> None:
-    """Take over at ``free_at_ns``, in the order of the skews, unless another host shows before that it is MASTER."""
+    """Plan to take over at ``free_at_ns`` plus this host's skew, unless another MASTER advertises before."""
     shown_at_ns = free_at_ns + ctx.config.advskew * NS_PER_SKEW
     planned_ns = state.master_down_at_ns.get(family, shown_at_ns)
     state.master_down_at_ns[family] = min(planned_ns, shown_at_ns)
 
 
 def _better_is_heard(ctx: Context, event: AdvertisementReceived) -> bool:
-    """Return True if another MASTER, at least as good as this host, is heard besides the sender, in any family."""
+    """Return True if this host hears a MASTER beside the sender, in any family, that is not weaker than itself."""
     compare = ctx.config.dialect.compare
     return any(compare(ctx.claim, peer.claim) is not Verdict.STRONGER for peer in _live_others(ctx, event.source))
 
@@ -153,7 +153,10 @@ def _live_others(ctx: Context, source: Address) -> list[Peer]:
 
 
 def _may_be_old(ctx: Context, state: Backup) -> bool:
-    """Return True if what is heard may have waited: the process stood still when it should have taken over."""
+    """Return True after a stall, while received packets may have waited in the socket.
+
+    A stall is recognised by the takeover that should have happened before.
+    """
     yield_grace_ns = ctx.config.dialect.yield_grace_ns
     if yield_grace_ns and ctx.now_ns > state.deadline_ns + yield_grace_ns:
         state.listens_until_ns = ctx.now_ns + yield_grace_ns
@@ -161,7 +164,7 @@ def _may_be_old(ctx: Context, state: Backup) -> bool:
 
 
 def _publish_master(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Peer) -> None:
-    """Publish another MASTER than before, once for both families of one host."""
+    """Publish ``MasterHeard`` if the MASTER is another one than before, once for both families of one host."""
     is_other = event.source != state.announced.get(event.family)
     if is_other and ctx.now_ns >= state.publish_again_at_ns:
         state.announced[event.family] = event.source
@@ -178,7 +181,7 @@ def _follow(ctx: Context, state: Backup, event: AdvertisementReceived) -> None:
 
 
 def _follow_families(ctx: Context, state: Backup) -> None:
-    """Wait for the families that peers advertise now: a change of the addresses may have added or removed one."""
+    """Update the families to wait for: a change of the addresses may have added or removed one."""
     waiting = state.master_down_at_ns
     families = ctx.codec.awaited(ctx.now_ns)
     if tuple(waiting) != families:
@@ -187,28 +190,28 @@ def _follow_families(ctx: Context, state: Backup) -> None:
 
 
 def time_passed(ctx: Context, state: Backup, _event: TimePassed) -> None:
-    """Take over once a family was silent for the master-down time."""
+    """Take over if a family has been silent for its master-down time."""
     family = min(state.master_down_at_ns, key=lambda each: state.master_down_at_ns[each])
     if state.master_down_at_ns[family] <= ctx.now_ns:
         become_master(ctx, Reason.MASTER_SILENT, peer=last_heard(ctx.peers, family))
 
 
 def demotion_changed(ctx: Context, state: Backup, event: DemotionChanged) -> None:
-    """Claim less or more from now on; what is followed is judged anew."""
+    """Set the demotion; the next advertisement of each MASTER is compared with the new claim."""
     ctx.set_demotion(event.total)
     state.followed.clear()
 
 
 def environment_changed(ctx: Context, state: Backup, _event: EnvironmentChanged) -> None:
-    """Leave if link or administrator are down; judge anew what is followed: the node may preempt now."""
+    """Go to INIT if link or administrator is down; compare the MASTERs again, because the node may preempt now."""
     state.followed.clear()
     leave_unless_ready(ctx)
 
 
 def reconfigured(ctx: Context, state: Backup, event: HostReconfigured) -> None:
-    """Wait by the new settings from the last advertisement on.
+    """Apply the new settings, and the new master-down time from the last advertisement on.
 
-    A MASTER that was in time must not be late because this host is less patient than the MASTER could know.
+    A shorter master-down time must not make this host take over from a MASTER that advertised in time.
     """
     before_ns = master_down_ns(ctx)
     if ctx.reconfigure(event):
@@ -225,13 +228,13 @@ def reconfigured(ctx: Context, state: Backup, event: HostReconfigured) -> None:
 
 
 def forced(ctx: Context, _state: Backup, event: StateForced) -> None:
-    """Take over because the administrator says so."""
+    """Take over if the administrator asks for MASTER."""
     if event.state is State.MASTER:
         become_master(ctx, Reason.FORCED)
 
 
 def actuated(ctx: Context, state: Backup, event: ActuationReported) -> None:
-    """Send the farewell once the addresses are dropped."""
+    """Send the farewell once the addresses are dropped; publish a failure."""
     if event.error is not None:
         ctx.publish_failure(event)
         return
@@ -243,13 +246,13 @@ def actuated(ctx: Context, state: Backup, event: ActuationReported) -> None:
 
 
 def disturbed(ctx: Context, state: Backup, _event: AddressesDisturbed) -> None:
-    """Drop the addresses again: somebody else may have added them."""
+    """Drop the addresses again, because another program may have added them."""
     ctx.epoch += 1
     ctx.drop(force=True)
     _keep_farewell(ctx, state)
 
 
 def _keep_farewell(ctx: Context, state: Backup) -> None:
-    """Let the farewell that is owed wait for the drop that was asked for last."""
+    """Tie an owed farewell to the newest drop: it is sent when that one is reported."""
     if state.farewell is not None:
         state.farewell = replace(state.farewell, epoch=ctx.epoch)

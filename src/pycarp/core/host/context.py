@@ -1,7 +1,7 @@
-"""One virtual host as its states see it: settings, environment, peers, and what they may ask for.
+"""One virtual host as its states see it: settings, environment, peers, and the effects that they may append.
 
-Only the states and their transitions use it, and only while the host handles an input: ``now_ns`` and ``out`` are those
-of that input.
+Only the states and their transitions use it, and only while the host handles an input: ``now_ns`` and ``out`` belong to
+that input.
 """
 
 from collections import deque
@@ -30,12 +30,12 @@ from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 Outbox = list[Effect]
 
 _BOW_OUTS_MAX = 32
-"""Numbers of bow-outs that are remembered, so that a second copy is told from the first."""
+"""Counters of bow-outs that are remembered, to distinguish a second copy from the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCheckpoint:
-    """Everything that a host knows and that does not follow from it, shared with nobody; see ``core/checkpoint.py``."""
+    """The state of one host, without what can be computed from it; see ``core/checkpoint.py``."""
 
     config: HostConfig
     environment: Environment
@@ -49,7 +49,7 @@ class HostCheckpoint:
 
 
 class Context:
-    """What a state may read and do; ``state`` is what the present state knows."""
+    """What a state may read and do; ``state`` is the data of the present state."""
 
     __slots__ = (
         "_slot_ns",
@@ -96,28 +96,28 @@ class Context:
         self.configure(config)
 
     def configure(self, config: HostConfig) -> None:
-        """Take over settings, with all that follows from them."""
+        """Set the settings and everything that is computed from them."""
         self.config = config
         self.key: HostKey = config.key
         self.lease = lease_timings_of(config)
         self.set_demotion(self.demotion)
 
     def set_demotion(self, total: int) -> None:
-        """Take over a total demotion: what is claimed from now on, in advertisements and in comparisons."""
+        """Set the total demotion, and with it the claim for advertisements and comparisons."""
         self.demotion = total
         self.claim = self.config.dialect.claim(self.config.advbase, self.config.advskew, total)
         self.slot_ns = slot_for(self._slot_ns, self.claim.interval_ns, self.config.dead_ratio)
 
     @property
     def is_unheard(self) -> bool:
-        """Whether no family of this host can be sent."""
+        """Whether this host can send advertisements in none of its families."""
         cannot_send = self.environment.cannot_send
         return bool(cannot_send) and (None in cannot_send or cannot_send.issuperset(self.config.families))
 
     def reconfigure(self, event: HostReconfigured) -> bool:
-        """Take over new settings; return True if others are shared now, which begins a new epoch.
+        """Set new settings; return True if the shared addresses changed, which begins a new epoch.
 
-        What is shared no longer has to be dropped, too.
+        ``previous`` then has the addresses that are no longer shared and must be dropped.
         """
         before = self.config
         self.configure(event.config)
@@ -139,21 +139,21 @@ class Context:
             self.out.append(Transmit(self.key, advert, wants_report))
 
     def advertise(self, takeover: Takeover, *, counter: int | None = None) -> None:
-        """Send an advertisement as MASTER: from the virtual MAC once the addresses are here.
+        """Send an advertisement as MASTER, from the virtual MAC once this host holds the addresses.
 
-        Kernels, which hold them at once, always send from there.
+        Kernels hold the addresses at once, so their dialects always send from the virtual MAC.
         """
         owns = takeover.stage is Stage.HELD or not self.config.dialect.yield_grace_ns
         self.transmit(self.claim, counter=counter, owns=owns)
 
     def bow_out(self) -> None:
-        """Tell the peers that the addresses are free, if the dialect does."""
+        """Send a bow-out, if the dialect has one."""
         claim = self.config.dialect.bow_out
         if claim is not None:
             self.transmit(claim)
 
     def hold(self, *, force: bool = False) -> None:
-        """Ask for the addresses, with what is to happen should this process die."""
+        """Request the addresses, with the lease timings and the prepared bow-out for the death of this process."""
         claim = self.config.dialect.bow_out
         own = self.environment.own
         bow_out = self.codec.compose_clean_up_plan(claim, own, self.now_ns) if claim else ()
@@ -161,7 +161,7 @@ class Context:
         self.out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self.previous, force, lease))
 
     def drop(self, *, force: bool = False) -> None:
-        """Ask for none of the addresses to be here, those shared before included."""
+        """Request the removal of the addresses, including those that were shared before."""
         self.out.append(DropAddresses(self.key, self.epoch, self.config.shared + self.previous, force))
 
     def renew(self) -> None:
@@ -169,7 +169,7 @@ class Context:
         self.out.append(RenewAddresses(self.key, self.config.shared, self.lease.lifetime_s))
 
     def announce(self, *, again: bool = False) -> int | None:
-        """Tell the segment who owns the addresses; return when to repeat it, None for never."""
+        """Announce the addresses on the segment; return when to repeat that, None for never."""
         dialect = self.config.dialect
         form = dialect.arp_again if again and dialect.arp_again else dialect.arp
         self.out.append(Announce(self.key, self.epoch, self.config.shared, form))
@@ -177,15 +177,15 @@ class Context:
         return self.now_ns + self.codec.jittered(refresh_s * NS_PER_S) if refresh_s else None
 
     def publish(self, event: Event) -> None:
-        """Tell observers."""
+        """Publish an event."""
         self.out.append(Publish(event))
 
     def publish_failure(self, report: ActuationReported) -> None:
-        """Tell observers that addresses could not be held or dropped."""
+        """Publish that the addresses could not be held or dropped."""
         assert report.error is not None
         self.publish(ActuationFailed(key=self.key, at_ns=self.now_ns, action=report.action, error=report.error))
 
     def forget_previous(self, report: ActuationReported) -> None:
-        """Forget the addresses shared before, once the present actuation has dropped them."""
+        """Forget the previously shared addresses, if the report belongs to the present epoch: they are dropped."""
         if report.epoch == self.epoch:
             self.previous = ()

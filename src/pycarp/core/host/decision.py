@@ -1,7 +1,7 @@
 """What a host decides about each advertisement, and the table of the peers that it heard.
 
-Every authentic advertisement ends in a ``Decision``, also when nothing follows from it. The table keeps the last one of
-each source and family, so that "why did it not take over?" has an answer.
+Every authentic advertisement ends in a ``Decision``, even if the host does nothing. The table keeps the last decision
+for each source and family, to answer "why did it not take over?".
 """
 
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ from pycarp.dialects.base import Claim
 from pycarp.vocabulary import NS_PER_S, Address, Family
 
 PEERS_MAX = 16
-"""Sources that a host remembers in all families; the source is not signed, so that forged ones must not fill memory."""
+"""Sources that a host remembers in all families. The source is not signed, and forged ones must not fill the memory."""
 
 SHOWN_BY_TRANSITIONS = frozenset({"TAKES_OVER", "YIELDS", "TIE_LOST", "YIELDS_UNHEARD", "YIELDS_ABSENT"})
-"""Decisions that a transition with its reason tells as well."""
+"""Decisions that are not published, because the reason of a transition says the same."""
 
 PUBLISH_AGAIN_NS = NS_PER_S
-"""How often at most a decision about a peer is published."""
+"""The shortest time between two published decisions about a peer."""
 
 PeerKey = tuple[Address, Family]
 
 
 class Decision(StrEnum):
-    """What follows from an advertisement; the value is how logs and commands say it."""
+    """What a host decides about an advertisement; the value is the text in logs and commands."""
 
     # In BACKUP
     FOLLOWS_MASTER = "follows the master"
@@ -53,7 +53,7 @@ class Decision(StrEnum):
 class Peer:
     """The last advertisement of one source in one family, and what was decided about it.
 
-    ``at_ns`` is when it was heard. A peer that ``has_left`` bowed out, or yielded and said so: it is not MASTER. A
+    ``at_ns`` is when it was received. A peer that ``has_left`` has sent a bow-out or a farewell: it is not MASTER. A
     decision other than ``published`` is published from ``publish_again_at_ns`` on.
     """
 
@@ -75,9 +75,9 @@ def last_heard(peers: dict[PeerKey, Peer], family: Family | None = None) -> Peer
 
 
 def name_of(peers: dict[PeerKey, Peer], peer: Peer) -> Address:
-    """Return the address by which the host of an advertisement is named: always the same one, IPv4 if it has one.
+    """Return the address that names the host of an advertisement: always the same one, IPv4 if it has one.
 
-    A host with addresses of both families advertises the same claim in each; that is all there is to tell it by.
+    A host with addresses of both families advertises the same claim in each; nothing else identifies it.
     """
     if peer.family is Family.IPV4:
         return peer.source
@@ -87,12 +87,12 @@ def name_of(peers: dict[PeerKey, Peer], peer: Peer) -> Address:
 
 
 def remember(peers: dict[PeerKey, Peer], peer: Peer) -> None:
-    """Add a peer; the one that was silent longest makes room."""
+    """Add a peer; a full table drops the peer that has been silent longest."""
     if len(peers) >= PEERS_MAX:
         del peers[min(peers, key=lambda key: peers[key].at_ns)]
     peers[peer.source, peer.family] = peer
 
 
 def live_masters(peers: dict[PeerKey, Peer], now_ns: int, within_ns: int) -> list[Peer]:
-    """Return the peers that were heard within a time and have not left: each may be MASTER and hold the addresses."""
+    """Return the peers that advertised within the last ``within_ns`` and have not left: each may hold the addresses."""
     return [peer for peer in peers.values() if not peer.has_left and now_ns - peer.at_ns < within_ns]

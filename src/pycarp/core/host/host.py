@@ -1,7 +1,7 @@
-"""One virtual host behind one function: which state makes what of which input.
+"""One virtual host behind one function: the table of how each state reacts to each input.
 
-``REACTIONS`` has an entry for every pair of a state and an input; to do nothing is an entry as well. Advertisements go
-to ``receive``, which keeps the decision.
+``REACTIONS`` has an entry for every pair of a state and an input, also where the state does nothing. Advertisements go
+to ``receive``, which stores the decision.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ from pycarp.vocabulary import Datagram, Family
 
 
 def begin(ctx: Context, now_ns: int, out: Outbox) -> None:
-    """Tell observers that the host exists, in INIT; called once, before anything else."""
+    """Publish that the host exists, in INIT; called once, before anything else."""
     ctx.now_ns, ctx.out = now_ns, out
     publish_change(ctx, State.INIT, Reason.ADDED)
 
@@ -47,13 +47,13 @@ def react(ctx: Context, event: HostInput, now_ns: int, out: Outbox) -> None:
 
 
 def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox) -> bool:
-    """Apply an advertisement, and keep what was decided about it.
+    """Apply an advertisement and store the decision about it.
 
-    Return True if it was just another one of the MASTER that is followed, which put off a deadline and nothing else.
+    Return True if the followed MASTER repeated its claim, which only postpones a deadline.
     """
     ctx.now_ns, ctx.out = now_ns, out
     if event.claim.is_bow_out:
-        # A guardian sends one that was signed some time ago, so that its number is an old one; but only once.
+        # A guardian sends a bow-out that was signed some time ago, so its counter is an old one; but it sends it once.
         event = event._replace(is_expected=event.is_expected or event.counter not in ctx.bow_outs)
         ctx.bow_outs.append(event.counter)
     peer = ctx.peers.get((event.source, event.family))
@@ -83,13 +83,13 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
 
 
 def calm_of(ctx: Context, datagram: Datagram, head: bytes) -> Calm:
-    """Return how the next advertisement looks after one that was just another of the MASTER that is followed."""
+    """Return the expected next advertisement of the followed MASTER, which has just repeated its claim."""
     peer = ctx.peers[datagram.source, datagram.family]
     return Calm(head, peer.source, datagram.destination, peer, master_down_ns(ctx, peer.claim))
 
 
 def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
-    """Say whether the MASTERs that were followed are still."""
+    """Return True if the host still follows the MASTERs of ``calm``."""
     state = ctx.state
     return isinstance(state, Backup) and all(
         state.followed.get(family) is each.peer.source for family, each in calm.items()
@@ -97,14 +97,14 @@ def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
 
 
 def may_go_on(ctx: Context, now_ns: int) -> bool:
-    """Say whether a calm host is in time: one that stood still takes the long way."""
+    """Return True if a calm host has not missed its deadline: after a stall it processes advertisements in full."""
     state = ctx.state
     assert isinstance(state, Backup)
     return now_ns <= state.deadline_ns
 
 
 def go_on(ctx: Context, family: Family, calm: Calm, at_ns: int, counter: int) -> None:
-    """Put off the deadline of a calm host, by an advertisement that arrived at ``at_ns``."""
+    """Postpone the deadline of a calm host because of an advertisement that arrived at ``at_ns``."""
     state, peer = ctx.state, calm.peer
     assert isinstance(state, Backup)
     peer.counter, peer.at_ns = counter, at_ns
@@ -112,7 +112,7 @@ def go_on(ctx: Context, family: Family, calm: Calm, at_ns: int, counter: int) ->
 
 
 def _publish_decision(ctx: Context, peer: Peer) -> None:
-    """Publish a decision that is new, unless a transition tells it or one was published just now."""
+    """Publish a new decision, unless a transition shows it or the last one was published less than a second ago."""
     if peer.decision.name in SHOWN_BY_TRANSITIONS or peer.decision is peer.published:
         return
     if ctx.now_ns >= peer.publish_again_at_ns:
@@ -123,7 +123,7 @@ def _publish_decision(ctx: Context, peer: Peer) -> None:
 
 
 def turn_at_ns(ctx: Context) -> int | None:
-    """Return when the host will advertise as MASTER, or take over as BACKUP unless somebody speaks; None in INIT."""
+    """Return when a MASTER will advertise, or a BACKUP take over unless a MASTER advertises; None in INIT."""
     return ctx.state.speaks_at_ns if isinstance(ctx.state, Master) else ctx.state.deadline_ns
 
 
@@ -187,4 +187,4 @@ REACTIONS: Mapping[tuple[type[StateData], type[HostInput]], _Reaction] = {
     (Master, TransmitReported): master.sent,
     (Master, HostRemoved): _remove,
 }
-"""What each state makes of each input but advertisements; total, and tested to be."""
+"""How each state reacts to each input except advertisements; complete, and tested to be."""

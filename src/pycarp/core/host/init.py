@@ -22,7 +22,7 @@ def environment_changed(ctx: Context, state: Init, _event: EnvironmentChanged) -
 
 
 def actuated(ctx: Context, state: Init, event: ActuationReported) -> None:
-    """Bow out once the addresses are dropped: no peer takes over before. Then end, or become BACKUP again."""
+    """Bow out once the addresses are dropped, so that no peer takes over before; then end or become BACKUP again."""
     if event.error is not None:
         ctx.publish_failure(event)
         return
@@ -39,7 +39,7 @@ def actuated(ctx: Context, state: Init, event: ActuationReported) -> None:
 
 
 def reconfigured(ctx: Context, state: Init, event: HostReconfigured) -> None:
-    """Take over the settings; other addresses are dropped before the host may leave."""
+    """Apply the settings; if the addresses changed, drop all of them before the host may leave."""
     is_leaving = state.leaving_epoch == ctx.epoch
     if ctx.reconfigure(event):
         ctx.drop()
@@ -48,7 +48,7 @@ def reconfigured(ctx: Context, state: Init, event: HostReconfigured) -> None:
 
 
 def disturbed(ctx: Context, state: Init, _event: AddressesDisturbed) -> None:
-    """Drop the addresses again: somebody else may have added them."""
+    """Drop the addresses again, because another program may have added them."""
     is_leaving = state.leaving_epoch == ctx.epoch
     ctx.epoch += 1
     ctx.drop(force=True)

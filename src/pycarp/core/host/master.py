@@ -1,15 +1,16 @@
-"""MASTER: the host advertises, holds the addresses, and answers whoever else takes itself for MASTER.
+"""MASTER: the host advertises, holds the addresses, and answers every other host that advertises as MASTER.
 
-**Signs of life.** A MASTER that is dead or frozen must not go on answering for its addresses when a peer takes over.
-The kernel and the guardian process drop them unless the lease is renewed, and it is renewed with every advertisement
-that could be sent. A MASTER that gave no sign of life for as long as the lease lasts *stalled*: a peer may rightly
-have taken over, so it first hears what has waited, and yields even to a weaker claim.
+**Signs of life.** A dead or frozen MASTER must not go on answering for its addresses after a peer has taken over. The
+kernel and the guardian process drop the addresses when the lease ends. Every advertisement that could be sent renews
+the lease. A MASTER that gave no sign of life for the whole lease has *stalled*: a peer may rightly have taken over. It
+therefore first processes the packets that waited in its socket, and yields even to a weaker claim.
 
-**Answers.** A weaker MASTER is answered at once, so that it yields in milliseconds rather than after an interval. A
-replayed packet must not make a host flood the segment: an answer that comes too early is postponed, never left out.
+**Answers.** A MASTER answers a weaker one at once, which makes that one yield in milliseconds rather than after an
+interval. Replayed packets must not make a host flood the segment: an answer beyond the rate limit is postponed, never
+left out.
 
-**Addresses that cannot be held.** A MASTER that cannot put its addresses on the interface serves nobody. It leaves as
-if it was set down, bows out, and goes last until it is trusted again (``engine.py``).
+**Addresses that cannot be held.** A MASTER that cannot add its addresses serves nobody. It leaves as if the
+administrator had set it down, bows out, and goes last until the engine trusts it again (``engine.py``).
 """
 
 from pycarp.auth.reply import Reply
@@ -38,20 +39,23 @@ from pycarp.dialects.base import Verdict
 from pycarp.vocabulary import NS_PER_S
 
 _SETTLING_NS = NS_PER_S // 10
-"""How long after a takeover the advertisements of other MASTERs are no conflict that observers want to hear of."""
+"""How long after a takeover the advertisements of other MASTERs are not published as a conflict."""
 
 _ANNOUNCE_AGAIN_NS = NS_PER_S // 50
-"""When the winner of a conflict announces once more: by then the loser has dropped the addresses."""
+"""When the winner of a conflict repeats its announcement: by then the loser has dropped the addresses."""
 
 _EXPECTED_COST_NS, _EXPECTED_BURST_NS = NS_PER_S // 50, NS_PER_S
-"""Advertisements that follow on from those before are answered up to 50 times a second, 50 of them in a row."""
+"""The rate limit for advertisements with an expected counter: 50 answers a second, up to 50 in a row."""
 
 _OTHER_COST_NS, _OTHER_BURST_NS = NS_PER_S // 10, 2 * NS_PER_S
-"""Others, which may be replayed, up to ten times a second, 20 of them in a row: a bow-out makes every BACKUP MASTER."""
+"""The rate limit for other advertisements, which may be replayed: 10 answers a second, up to 20 in a row.
+
+As many as 20, because after a bow-out every BACKUP may become MASTER.
+"""
 
 
 def received(ctx: Context, state: Master, event: AdvertisementReceived, peer: Peer) -> Decision:
-    """Yield to a stronger MASTER, stay against a weaker one, and settle a tie."""
+    """Apply an advertisement and return the decision: yield to a stronger MASTER, answer a weaker one, settle a tie."""
     if event.claim.is_bow_out or event.reply is Reply.FAREWELL:
         return _sender_left(ctx, state, event)
     verdict = ctx.config.dialect.compare(ctx.claim, event.claim)
@@ -70,7 +74,10 @@ def received(ctx: Context, state: Master, event: AdvertisementReceived, peer: Pe
 
 
 def _is_heard_instead(ctx: Context, state: Master, event: AdvertisementReceived) -> bool:
-    """Return True if a weaker host is MASTER because a family of ours cannot be sent: it is heard in every family."""
+    """Return True if a weaker host became MASTER because we cannot send in one of our families.
+
+    We yield to it, because its advertisements arrive in every family.
+    """
     has_settled = ctx.now_ns - state.since_ns >= takeover.TIE_GRACE_NS
     is_able = bool(ctx.config.dialect.yield_grace_ns)
     return is_able and has_settled and event.is_expected and bool(ctx.environment.cannot_send)
@@ -84,7 +91,7 @@ def _yield(ctx: Context, event: AdvertisementReceived, peer: Peer, reason: Reaso
 
 
 def _sender_left(ctx: Context, state: Master, event: AdvertisementReceived) -> Decision:
-    """Take note that another MASTER has dropped the addresses; clients may still have its MAC address in mind."""
+    """Record that another MASTER has dropped the addresses; announce them, as clients may still use its MAC address."""
     takeover.sender_left(ctx, state, event.source)
     hold_if_due(ctx, state)
     if ctx.config.dialect.reasserts and state.takeover.stage is Stage.HELD and state.announce_in is None:
@@ -98,14 +105,14 @@ def _stay(ctx: Context, state: Master, event: AdvertisementReceived, outcome: ta
     was_listening = before is Stage.LISTENING
     takeover.await_drop(ctx, state, event.source, outcome.stage)
     if outcome.stage is Stage.TIED and before is not Stage.TIED:
-        # The other one may have heard our first advertisement as BACKUP, and is MASTER only now: it answers this one.
+        # The other one may still have been BACKUP when it heard our first advertisement; it answers this one.
         ctx.advertise(state.takeover)
     is_conflict = not state.takeover.is_pending and ctx.now_ns - state.since_ns > _SETTLING_NS
     if is_conflict:
         _publish_conflict(ctx, state, event)
     # A copy was answered already: answers to copies, copied in turn, use up the rate limit within microseconds.
     if outcome.answers and dialect.answers_weaker and not event.is_copy:
-        # Who took over in the same moment has our advertisement on its way, and most likely yields to that.
+        # A host that took over in the same moment will receive our first advertisement, and most likely yields to it.
         not_before_ns = state.since_ns + dialect.takeover_listen_ns if was_listening and event.reply is None else 0
         is_tie = outcome.decision is Decision.TIE_WON
         _answer(ctx, state, event, not_before_ns=0 if is_tie else not_before_ns)
@@ -157,7 +164,7 @@ def _send_answer(ctx: Context, state: Master) -> None:
 
 
 def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
-    """Do what is due: hold, answer, advertise or renew the lease, announce."""
+    """Do whatever is due: hold, answer, advertise or renew the lease, announce."""
     if state.takeover.hold_at_ns is not None:
         hold_if_due(ctx, state)
     if state.answering.at_ns is not None and state.answering.at_ns <= ctx.now_ns:
@@ -166,7 +173,7 @@ def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
         has_stalled = _has_stalled(ctx, state)
         advertise(ctx, state, state.advertise_at_ns)
         if has_stalled and not ctx.is_unheard:
-            # Nobody has taken over, but the guardian or the kernel may have dropped the addresses.
+            # No peer has taken over, but the guardian or the kernel may have dropped the addresses.
             _hold_again(ctx, state)
     elif state.renew_at_ns is not None and state.renew_at_ns <= ctx.now_ns:
         _renew(ctx, state)
@@ -175,7 +182,7 @@ def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
 
 
 def hold_if_due(ctx: Context, state: Master) -> None:
-    """Ask for the addresses once the hand-shake is over; nothing is announced until they are reported to be here."""
+    """Request the addresses if the hand-shake is over; the announcement follows the report of the hold."""
     hold_at_ns = state.takeover.hold_at_ns
     if hold_at_ns is not None and hold_at_ns <= ctx.now_ns:
         state.takeover.hold_at_ns = None
@@ -190,14 +197,14 @@ def _hold(ctx: Context, state: Master, *, force: bool = False) -> None:
 
 
 def _hold_again(ctx: Context, state: Master, *, force: bool = True) -> None:
-    """Ask for the addresses under a new epoch, unless the hand-shake does so later anyway."""
+    """Request the addresses under a new epoch, unless the hand-shake is pending and will request them."""
     if not state.takeover.is_pending:
         ctx.epoch += 1
         _hold(ctx, state, force=force)
 
 
 def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None = None) -> None:
-    """Send, and plan the next one an interval after this was due, or after now if that has passed already."""
+    """Advertise, and plan the next advertisement one interval after ``due_ns``, or after now if that is past."""
     ctx.advertise(state.takeover, counter=counter)
     interval_ns, now_ns = ctx.claim.interval_ns, ctx.now_ns
     state.advertised_at_ns, state.slot_ns = now_ns, ctx.slot_ns
@@ -212,7 +219,7 @@ def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None =
 
 
 def advertise_change(ctx: Context, state: Master) -> None:
-    """Advertise a new claim at once; a MASTER that stalled first hears what has waited: its time may be over."""
+    """Advertise a new claim at once; after a stall wait for the packets in the socket, because a peer may be MASTER."""
     if _has_stalled(ctx, state):
         state.advertise_at_ns = ctx.now_ns
     else:
@@ -223,12 +230,12 @@ def advertise_change(ctx: Context, state: Master) -> None:
 
 
 def _has_stalled(ctx: Context, state: Master) -> bool:
-    """Return True if there was no sign of life for so long that a peer may rightly have taken over."""
+    """Return True if the last sign of life is so long ago that a peer may rightly have taken over."""
     return ctx.now_ns - state.alive_at_ns >= ctx.lease.timeout_ns
 
 
 def _renew(ctx: Context, state: Master) -> None:
-    """Renew the lease of the addresses; it is void if the advertisement of this step cannot be sent."""
+    """Renew the lease of the addresses; the runtime ignores that if it cannot send the advertisement of this step."""
     if not ctx.is_unheard:
         _live(ctx, state)
         if not state.takeover.is_pending:
@@ -241,7 +248,7 @@ def _live(ctx: Context, state: Master) -> None:
 
 
 def sent(ctx: Context, state: Master, _event: TransmitReported) -> None:
-    """Count only what was sent as a sign of life."""
+    """Count an advertisement as a sign of life only if it was sent."""
     if ctx.is_unheard:
         state.alive_at_ns = state.was_alive_at_ns
         return
@@ -251,11 +258,11 @@ def sent(ctx: Context, state: Master, _event: TransmitReported) -> None:
         _hold_again(ctx, state)
 
 
-# What administrators, actuators and other programs do
+# Administrators, actuators and other programs
 
 
 def demotion_changed(ctx: Context, state: Master, event: DemotionChanged) -> None:
-    """Advertise a weaker claim at once: peers must not wait an interval for it. Source: carp.md 6.1, 6.2."""
+    """Set the demotion, and advertise a weaker claim at once rather than at the interval. Source: carp.md 6.1, 6.2."""
     before = ctx.claim
     ctx.set_demotion(event.total)
     dialect = ctx.config.dialect
@@ -264,33 +271,33 @@ def demotion_changed(ctx: Context, state: Master, event: DemotionChanged) -> Non
 
 
 def reconfigured(ctx: Context, state: Master, event: HostReconfigured) -> None:
-    """Stay MASTER, whatever changes: kernels bounce through BACKUP and lose three seconds (carp.md 5.3).
+    """Apply the settings and stay MASTER; kernels go through BACKUP and lose three seconds (carp.md 5.3).
 
-    The guardian must know another lease, and another way of signing the bow-out.
+    A new lease or passphrase requests the addresses again, because that arms the guardian with the new bow-out.
     """
     lease, secret = ctx.lease, ctx.config.secret
     if ctx.reconfigure(event):
-        _hold_anew(ctx, state)
+        _hold_unless_pending(ctx, state)
     elif ctx.lease != lease or ctx.config.secret != secret:
         ctx.epoch += 1
-        _hold_anew(ctx, state)
+        _hold_unless_pending(ctx, state)
     advertise_change(ctx, state)
 
 
-def _hold_anew(ctx: Context, state: Master) -> None:
-    """Ask for the addresses of the new settings, unless the hand-shake does so later anyway."""
+def _hold_unless_pending(ctx: Context, state: Master) -> None:
+    """Request the addresses of the new settings, unless the hand-shake is pending and will request them."""
     if not state.takeover.is_pending:
         _hold(ctx, state)
 
 
 def forced(ctx: Context, _state: Master, event: StateForced) -> None:
-    """Become BACKUP because the administrator says so."""
+    """Become BACKUP if the administrator asks for it."""
     if event.state is State.BACKUP:
         become_backup(ctx, Reason.FORCED)
 
 
 def actuated(ctx: Context, state: Master, event: ActuationReported) -> None:
-    """Announce once the addresses are here; leave if they cannot be."""
+    """Announce the addresses once they are held; leave if they cannot be held."""
     if event.error is not None:
         ctx.publish_failure(event)
         if event.epoch == ctx.epoch and event.action is Action.HOLD:
@@ -307,11 +314,11 @@ def _announce_twice(ctx: Context, state: Master) -> None:
 
 
 def handed_over(ctx: Context, _state: Master, _event: HandOverAsked) -> None:
-    """Leave as if set down, then be BACKUP again: no peer takes over before the addresses are dropped."""
+    """Leave as if set down; the host becomes BACKUP again once the addresses are dropped and it has bowed out."""
     leave(ctx, Reason.HANDED_OVER)
 
 
 def disturbed(ctx: Context, state: Master, _event: AddressesDisturbed) -> None:
-    """Hold the addresses again; a MASTER that stalled first hears who is MASTER now."""
+    """Hold the addresses again; no-op after a stall, because a peer may be MASTER now."""
     if not _has_stalled(ctx, state):
         _hold_again(ctx, state)

@@ -1,7 +1,7 @@
-"""What each state of a host knows; what it does is in ``init.py``, ``backup.py``, ``master.py`` and ``takeover.py``.
+"""The data of each state of a host; its behaviour is in ``init.py``, ``backup.py``, ``master.py`` and ``takeover.py``.
 
-Each state owns its timers, so that a timer ends with the state and nothing has to be cancelled. All times are
-nanoseconds of the engine's clock.
+Each state owns its timers: a timer ends with the state, and no code has to cancel it. All times are nanoseconds of the
+engine's clock.
 """
 
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from pycarp.vocabulary import Address, Family
 
 @dataclass(slots=True)
 class Init:
-    """Not taking part.
+    """The data of INIT, where a host neither sends nor listens.
 
-    ``leaving_epoch`` is the epoch of the drop that is under way; its report releases the bow-out, if one is owed. Only
-    then may the host become BACKUP again or, if it is removed (``is_final``), end. A host that ``handed_over`` without
-    a bow-out lets every other host take over first.
+    ``leaving_epoch`` is the epoch of the drop that is under way; after its report the host sends the bow-out, if it
+    owes one. Only then may it become BACKUP again or, if it is removed (``is_final``), end. A host that
+    ``handed_over`` without a bow-out waits longer than every other host.
     """
 
     leaving_epoch: int | None = None
@@ -28,7 +28,7 @@ class Init:
 
     @property
     def deadline_ns(self) -> None:
-        """Never: nothing happens to it by time alone."""
+        """None: no timer runs in INIT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ class Farewell:
     epoch: int
     claim: Claim
     counter: int | None
-    """The number of the advertisement that it answers; None sends the next number of this host."""
+    """The counter that marks it as the reply to the winner; None sends the next counter of this host."""
 
 
 @dataclass(slots=True)
 class Backup:
-    """Listening; takes over when the deadline of any family passes.
+    """The data of BACKUP, where a host listens and takes over when the deadline of any family passes.
 
-    ``followed`` is the source followed last in each family: the same claim again costs one deadline. ``announced``
-    are the MASTERs by family that observers know, under the name ``published``; another one is published from
-    ``publish_again_at_ns`` on. After a stall no MASTER is preempted before ``listens_until_ns``: what waited in the
-    socket is old.
+    ``followed`` is the source of the followed MASTER in each family: if it repeats its claim, only a deadline changes.
+    ``announced`` are the MASTERs by family that were published, under the name ``published``; another one is published
+    from ``publish_again_at_ns`` on. After a stall the host preempts no MASTER before ``listens_until_ns``, because the
+    packets that waited in the socket are old.
     """
 
     master_down_at_ns: dict[Family, int]
@@ -61,12 +61,12 @@ class Backup:
 
     @property
     def deadline_ns(self) -> int:
-        """When the first family is silent for too long."""
+        """When the first master-down time runs out."""
         return min(self.master_down_at_ns.values())
 
 
 class Stage(Enum):
-    """How far a MASTER is with its addresses; the theory is in ``takeover.py``."""
+    """How far a MASTER has come with holding its addresses; the theory is in ``takeover.py``."""
 
     LISTENING = "listens for others that take over as well"
     AWAITING = "waits until other masters have dropped the addresses"
@@ -89,16 +89,16 @@ class Takeover:
 
     @property
     def is_pending(self) -> bool:
-        """Whether the addresses have not been asked for yet."""
+        """Whether the addresses have not been requested yet."""
         return self.hold_at_ns is not None
 
 
 @dataclass(slots=True)
 class Answering:
-    """When weaker MASTERs are answered: at once, unless they are heard too often; then later, but never not at all.
+    """The rate limits of answers to weaker MASTERs: an answer beyond the limit is postponed, never left out.
 
-    ``at_ns`` is when a postponed answer is due, to the advertisement numbered ``counter``. ``expected_ns`` and
-    ``other_ns`` are the theoretical arrival times of the two rate limits.
+    ``at_ns`` is when a postponed answer is due, to the advertisement with ``counter``. ``expected_ns`` and ``other_ns``
+    are the theoretical arrival times of the two rate limits.
     """
 
     at_ns: int | None = None
@@ -109,11 +109,11 @@ class Answering:
 
 @dataclass(slots=True)
 class Master:
-    """Advertising.
+    """The data of MASTER, where a host advertises.
 
-    ``advertised_at_ns`` is when it advertised last, ``alive_at_ns`` when it gave the last sign of life,
-    ``was_alive_at_ns`` the one before, should the last advertisement turn out not to have been sent, and
-    ``renew_at_ns`` when a sign of life is due between two advertisements. ``announce_in`` counts the advertisements
+    ``advertised_at_ns`` is the time of the last advertisement and ``alive_at_ns`` that of the last sign of life.
+    ``was_alive_at_ns`` is the sign of life before; it counts if the last advertisement could not be sent.
+    ``renew_at_ns`` is when a sign of life is due between two advertisements. ``announce_in`` counts the advertisements
     until the announcement is repeated, ``announce_at_ns`` is when it is repeated. A conflict is published again from
     ``conflict_until_ns`` on. With a ``slot_ns`` an advertisement leaves at the last multiple of that before it is due.
     """
@@ -133,12 +133,12 @@ class Master:
 
     @property
     def speaks_at_ns(self) -> int:
-        """When the next advertisement leaves: in the slot before it is due, never after."""
+        """When the next advertisement leaves: at the beginning of the slot in which it is due."""
         return slot_before(self.advertise_at_ns, self.slot_ns)
 
     @property
     def deadline_ns(self) -> int:
-        """When the next thing is due."""
+        """When the first timer is due."""
         due_ns = self.speaks_at_ns
         for at_ns in (self.takeover.hold_at_ns, self.renew_at_ns, self.announce_at_ns, self.answering.at_ns):
             if at_ns is not None and at_ns < due_ns:

@@ -1,36 +1,35 @@
-"""The hand-shake with which a new MASTER makes sure that nobody else holds the addresses.
+"""The hand-shake of a takeover: a new MASTER waits until no other host can hold the addresses.
 
-A host that becomes MASTER advertises at once, whatever follows: that makes every weaker or silent MASTER yield. When it
-may put the addresses on its interface is another question, because two hosts that answer for one address are worse than
-none for some milliseconds. Kernels do not ask it; dialect ``universal`` does (its ``yield_grace_ns`` is not 0).
+A host that becomes MASTER advertises at once, which makes every weaker or silent MASTER yield. It adds the addresses to
+its interface later, because two hosts that answer for one address are worse than none for some milliseconds. Kernels do
+not wait; dialect ``universal`` does (its ``yield_grace_ns`` is not 0).
 
-Who else may hold the addresses?
+Three kinds of hosts may hold the addresses:
 
-- **A MASTER that we relieve** (by preempting, by command, because it advertises too slowly). It hears us, drops, and
-  then says so: its last advertisement answers our counter (``Reply.FAREWELL``), which nobody could
-  have sent before, and which no second or duplicated packet of the old MASTER is mistaken for. We wait for it, at
-  most ``yield_grace_ns``: a kernel drops at once and says nothing.
-- **Every other peer heard lately that has not said that it left.** A third host may have relieved the second one while
-  that is still waiting for the first one to drop.
+- **The old MASTER**, which we preempt, replace by command, or replace because it advertises too slowly. It receives our
+  advertisement, drops its addresses, then sends a farewell: a last advertisement that answers our counter
+  (``Reply.FAREWELL``). It could not have sent the farewell before, and no duplicated packet of it looks like one. We
+  wait for the farewell for ``yield_grace_ns`` at most: a kernel drops at once and sends none.
+- **Every other peer that we heard lately and that has not left.** A third host may have taken over from the second one
+  while the second one still waits for the first one to drop.
 - **A host that takes over in the same moment**, because it heard the same bow-out or the same silence. We listen for
-  ``takeover_listen_ns``, longer than an advertisement travels. The stronger claim is heard in that time, and the
-  weaker host yields without ever having held anything.
+  ``takeover_listen_ns``, which is longer than an advertisement travels. In that time both hosts receive each other's
+  claims, and the weaker host yields before it has held the addresses.
 
-Equal claims need more care, because the two kinds of peers settle them differently. A BSD that hears an equal claim
-yields, whoever sent it. A pycarp host, like ucarp, compares the source addresses. If both advertisements cross and
-the host with the losing address yields at once, then beside a BSD both yield, and after a master-down time they
-collide again. So during the hand-shake the host with the losing address does not yield. It waits (``TIED``) for up to
-``yield_grace_ns``, and advertises once more when it begins to wait: the other one may have heard the first
-advertisement before it was MASTER itself. The host with the winning address answers the equal claim
-(``Reply.ANSWER``: "I heard you, and stay"), and that ends the tie: the waiting host yields. If no answer comes, the
-other one was a BSD and has yielded.
+Equal claims need more care, because BSDs and pycarp settle them differently. A BSD that hears an equal claim yields,
+whoever sent it. A pycarp host, like ucarp, compares the source addresses. Suppose that the advertisements of a BSD and
+a pycarp host cross. If the pycarp host has the losing address and yields at once, both hosts yield, and they collide
+again after a master-down time. Therefore the host with the losing address does not yield during the hand-shake. It
+waits (``TIED``) for up to ``yield_grace_ns``. It advertises once more at the beginning of the wait, because the other
+host may have received the first advertisement while still BACKUP. The host with the winning address answers the equal
+claim (``Reply.ANSWER``: "I heard you, and stay"), and the waiting host yields to the answer. If no answer comes, the
+other host is a BSD and has yielded.
 
-A MASTER that holds the addresses for less than ``TIE_GRACE_NS`` answers an equal claim as well, whatever its address:
-the other one may be a BSD whose advertisement crossed ours, and yields. If it is a pycarp host with the winning
-address, it answers in turn, and we yield to that. Among pycarp hosts the winning address always prevails, with any
-number of them.
+A MASTER that has held the addresses for less than ``TIE_GRACE_NS`` also answers an equal claim, whatever its address:
+the other host may be a BSD whose advertisement crossed ours, and a BSD yields. A pycarp host with the winning address
+answers in turn, and we yield to its answer. Among any number of pycarp hosts the winning address prevails.
 
-``OUTCOMES`` is the table of all this. "Wins" and "loses" are the dialect's rule on ties, by address.
+``OUTCOMES`` is the table of these rules. "Wins" and "loses" refer to the dialect's rule on ties, by address.
 """
 
 from collections.abc import Mapping
@@ -47,14 +46,14 @@ from pycarp.dialects.base import Claim, Tie, Verdict
 from pycarp.vocabulary import NS_PER_S, Address
 
 TIE_GRACE_NS = NS_PER_S // 10
-"""How long after a takeover an equal claim comes from a host that took over just now."""
+"""How long after a takeover an equal claim may come from a host that took over in the same moment."""
 
 _LARGEST_ADVSKEW = 254
 _LARGEST_ADVBASE = 255
 
 
 class Heard(Enum):
-    """What a MASTER hears of another one that is no stronger than itself."""
+    """The kinds of advertisements from a MASTER that is not stronger than this one."""
 
     WEAKER = "a weaker claim"
     EQUAL_WINS = "an equal claim; our address wins"
@@ -64,7 +63,7 @@ class Heard(Enum):
 
 
 class Outcome(NamedTuple):
-    """What follows: the next stage (None to yield), whether to answer, and the decision."""
+    """The reaction to an advertisement: the next stage (None to yield), whether to answer, and the decision."""
 
     stage: Stage | None
     answers: bool
@@ -101,13 +100,13 @@ OUTCOMES: Mapping[tuple[Stage, Heard], Outcome] = {
     (Stage.HELD, Heard.ANSWER_WINS): Outcome(Stage.HELD, True, Decision.TIE_WON),
     (Stage.HELD, Heard.ANSWER_LOSES): _TIE_LOST,
 }
-"""Total, and tested to be. A MASTER younger than ``TIE_GRACE_NS`` that holds the addresses counts as ``HOLDING``."""
+"""Complete, and tested to be. A MASTER that has ``HELD`` for less than ``TIE_GRACE_NS`` counts as ``HOLDING``."""
 
 
 def begin(ctx: Context, *, doubted: Address | None = None) -> Takeover:
     """Return the hand-shake of a host that becomes MASTER now.
 
-    ``doubted`` is a source that may still be MASTER although it said that it left.
+    ``doubted`` is a source that may still be MASTER although its bow-out was received: that may be a replayed one.
     """
     dialect, now_ns = ctx.config.dialect, ctx.now_ns
     if not dialect.yield_grace_ns:
@@ -121,7 +120,7 @@ def begin(ctx: Context, *, doubted: Address | None = None) -> Takeover:
 
 
 def outcome_of(ctx: Context, master: Master, event: AdvertisementReceived, verdict: Verdict) -> Outcome:
-    """Return what follows for a MASTER from an advertisement that is not stronger than its own."""
+    """Return how a MASTER reacts to an advertisement that is not stronger than its own claim."""
     wins = verdict is not Verdict.TIE or ctx.config.dialect.keeps_on_tie(
         Tie(our_source=source_for(event.source, ctx.environment.own), their_source=event.source)
     )
@@ -142,9 +141,9 @@ def outcome_of(ctx: Context, master: Master, event: AdvertisementReceived, verdi
 
 
 def await_drop(ctx: Context, master: Master, source: Address, stage: Stage) -> None:
-    """Give another MASTER the time to drop the addresses, if they are not asked for yet.
+    """Wait for another MASTER to drop the addresses, unless this host has requested them already.
 
-    The time counts from the takeover, so that strangers cannot put it off for ever.
+    The time counts from the takeover, so that forged packets cannot postpone the hold for ever.
     """
     takeover = master.takeover
     if takeover.is_pending:
@@ -154,7 +153,7 @@ def await_drop(ctx: Context, master: Master, source: Address, stage: Stage) -> N
 
 
 def sender_left(ctx: Context, master: Master, source: Address) -> None:
-    """Hold the addresses once every other MASTER has dropped them, but not before the others were listened for."""
+    """Plan the hold once every awaited MASTER has dropped the addresses, but not before ``takeover_listen_ns``."""
     takeover = master.takeover
     takeover.awaited.discard(source)
     if takeover.is_pending and not takeover.awaited:
@@ -164,7 +163,7 @@ def sender_left(ctx: Context, master: Master, source: Address) -> None:
 
 
 def weaker_than(claim: Claim) -> Claim | None:
-    """Return the strongest claim that is weaker than a winner's, with its demote octet; None if there is none."""
+    """Return the strongest claim that is weaker than a winner's, with its demote octet; None if none exists."""
     if claim.advskew < _LARGEST_ADVSKEW:
         return Claim(advbase=claim.advbase, advskew=claim.advskew + 1, demote=claim.demote)
     if claim.advbase < _LARGEST_ADVBASE:

@@ -1,4 +1,4 @@
-"""The ways from one state to another. ``enter`` is the only place where the state of a host changes."""
+"""The transitions between states. Only ``enter`` changes the state of a host."""
 
 from pycarp.auth.reply import Reply
 from pycarp.core.events import StateChange
@@ -14,7 +14,7 @@ from pycarp.dialects.base import Claim
 from pycarp.vocabulary import NS_PER_S, Address
 
 _GOES_LAST_NS = NS_PER_S
-"""How much longer a host waits for silence that could not serve its addresses lately."""
+"""How much longer a host waits before it takes over if it could not serve its addresses lately."""
 
 _LARGEST_ADVSKEW = 254
 
@@ -22,12 +22,12 @@ _STATES = {Init: State.INIT, Backup: State.BACKUP, Master: State.MASTER}
 
 
 def state_of(state: StateData) -> State:
-    """Return the state that its data belong to."""
+    """Return the state that data belong to."""
     return _STATES[type(state)]
 
 
 def enter(ctx: Context, state: StateData, reason: Reason, *, peer: Peer | None = None) -> None:
-    """Walk an edge: advertise first if that makes this host MASTER, then see to the addresses, then tell observers."""
+    """Change the state: a new MASTER advertises first, then the addresses are held or dropped, then it is published."""
     old, new = state_of(ctx.state), state_of(state)
     assert reason in EDGES[old, new], f"{old} -> {new} ({reason})"
     ctx.state = state
@@ -43,7 +43,7 @@ def enter(ctx: Context, state: StateData, reason: Reason, *, peer: Peer | None =
 
 
 def publish_change(ctx: Context, old: State, reason: Reason, *, peer: Peer | None = None) -> None:
-    """Publish that the host came from ``old`` to its present state; ``peer`` is who brought it about."""
+    """Publish the change from ``old`` to the present state; ``peer`` caused it, by default the peer heard last."""
     cause = peer or last_heard(ctx.peers)
     ctx.last_change = StateChange(
         key=ctx.key,
@@ -59,7 +59,7 @@ def publish_change(ctx: Context, old: State, reason: Reason, *, peer: Peer | Non
 
 
 def become_backup(ctx: Context, reason: Reason, *, peer: Peer | None = None) -> None:
-    """Listen; a host that stood still distrusts what has waited in its socket."""
+    """Become BACKUP; a host that stalled distrusts the packets that waited in its socket."""
     down_at_ns = ctx.now_ns + master_down_ns(ctx, peer.claim if peer else None)
     state = Backup(dict.fromkeys(ctx.codec.awaited(ctx.now_ns), down_at_ns))
     if reason is Reason.ABSENT:
@@ -70,8 +70,8 @@ def become_backup(ctx: Context, reason: Reason, *, peer: Peer | None = None) -> 
 def yield_to(ctx: Context, reason: Reason, event: AdvertisementReceived, peer: Peer) -> None:
     """Become BACKUP of a MASTER, and owe it a farewell once the addresses are dropped.
 
-    The farewell claims one unit less than the winner does: enough to be told from it, too little to make any third
-    host preempt or any kernel yield (carp.md section 12), and it carries the winner's demote octet (carp.md 15).
+    The farewell claims one unit less than the winner: enough to distinguish the two, too little to make a third host
+    preempt or a kernel yield (carp.md section 12). It carries the winner's demote octet (carp.md 15).
     """
     become_backup(ctx, reason, peer=peer)
     claim = takeover.weaker_than(event.claim)
@@ -81,7 +81,7 @@ def yield_to(ctx: Context, reason: Reason, event: AdvertisementReceived, peer: P
 
 
 def become_master(ctx: Context, reason: Reason, *, peer: Peer | None = None, doubted: Address | None = None) -> None:
-    """Advertise, and hold the addresses as soon as nobody else does; ``takeover.begin`` explains ``doubted``."""
+    """Become MASTER: advertise at once, hold the addresses after the hand-shake; for ``doubted`` see ``takeover``."""
     now_ns = ctx.now_ns
     state = Master(
         since_ns=now_ns,
@@ -97,7 +97,7 @@ def become_master(ctx: Context, reason: Reason, *, peer: Peer | None = None, dou
 
 
 def leave(ctx: Context, reason: Reason) -> None:
-    """Go to INIT; the report of the drop releases the bow-out, if one is owed."""
+    """Go to INIT; a bow-out that is owed follows the report of the drop."""
     present = ctx.state
     if isinstance(present, Init):
         owes_bow_out = present.owes_bow_out
@@ -121,8 +121,9 @@ def leave_unless_ready(ctx: Context) -> None:
 def master_down_ns(ctx: Context, master: Claim | None = None) -> int:
     """Return how long a BACKUP waits for the next advertisement, of a certain ``master`` if one is known.
 
-    Below a second the time follows from the advskew alone (carp.md 5.2). A demoted host, here or there, advertises less
-    often than that: a host that is demoted waits longer itself, and a MASTER that is demoted is waited for.
+    With advbase 0 the time follows from the advskew alone (carp.md 5.2). A demoted host advertises less often than its
+    configured advskew says. The BACKUP therefore waits ``dead_ratio`` times the slower of the two claims, its own and
+    the MASTER's, if that is longer.
     """
     config, down_ns = ctx.config, ctx.config.master_down_ns
     if not config.advbase and config.dialect.yield_grace_ns:
@@ -132,7 +133,7 @@ def master_down_ns(ctx: Context, master: Claim | None = None) -> int:
 
 
 def wait_for_every_other(ctx: Context) -> None:
-    """Wait longer than any other host may: without a bow-out they wait for silence, each as its advskew says."""
+    """Wait longer than any other host of the vhid: without a bow-out each of them waits its master-down time."""
     config = ctx.config
     assert isinstance(ctx.state, Backup)
     longest_ns = config.dialect.master_down_ns(config.advbase, _LARGEST_ADVSKEW, config.dead_ratio) + _GOES_LAST_NS
@@ -140,7 +141,7 @@ def wait_for_every_other(ctx: Context) -> None:
 
 
 def plan_renewal(ctx: Context, state: Master) -> None:
-    """Plan a sign of life before the next advertisement if that comes late, and peers would not mind."""
+    """Plan a renewal before the next advertisement if that comes too late for the lease and the margin allows it."""
     since_ns, until_ns = ctx.now_ns - state.advertised_at_ns, state.speaks_at_ns - ctx.now_ns
     pause_ns = ctx.lease.pause_ns(since_ns, until_ns)
     if pause_ns is None:
