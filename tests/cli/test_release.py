@@ -94,7 +94,7 @@ def test_what_cannot_be_undone_is_an_error_that_names_it(tmp_path: Path) -> None
     with journal.path.open("a") as file:
         file.write("garbage\n")
     journal.record(DEVICE)
-    journal.injected(DEVICE)
+    journal.strike(DEVICE)
     journal.record(SWITCH)
     journal.end()
 

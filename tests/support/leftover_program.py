@@ -57,9 +57,9 @@ def go(journal: Journal, kernel: IPRoute) -> None:
     """Undo it all."""
     for shared in reversed(ADDRESSES):
         change_address(kernel, "del", shared)
-        journal.injected(shared)
+        journal.strike(shared)
     kernel.link("del", ifname=DEVICE.name)
-    journal.injected(DEVICE)
+    journal.strike(DEVICE)
     for path in reversed(SWITCHES):
         journal.restore(path)
 

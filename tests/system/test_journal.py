@@ -72,7 +72,7 @@ def test_what_is_recorded_and_not_struck_out_can_be_read_in_its_order(journal: J
     switch = Sysctl(FORWARDING, "0", "1")
     for each in (switch, DEVICE, SHARED):
         journal.record(each)
-    journal.injected(DEVICE)
+    journal.strike(DEVICE)
 
     assert noted(journal) == journal.resources == (switch, SHARED)
 
@@ -80,8 +80,8 @@ def test_what_is_recorded_and_not_struck_out_can_be_read_in_its_order(journal: J
 def test_recording_twice_is_recording_once(journal: Journal) -> None:
     journal.record(DEVICE)
     journal.record(DEVICE)
-    journal.injected(DEVICE)
-    journal.injected(DEVICE)
+    journal.strike(DEVICE)
+    journal.strike(DEVICE)
 
     assert noted(journal) == ()
     assert len(journal.path.read_text().splitlines()) == 3
@@ -89,7 +89,7 @@ def test_recording_twice_is_recording_once(journal: Journal) -> None:
 
 def test_a_journal_in_which_nothing_is_left_goes_at_the_end(journal: Journal) -> None:
     journal.record(DEVICE)
-    journal.injected(DEVICE)
+    journal.strike(DEVICE)
     journal.end()
 
     assert state_folder.journals(journal.folder) == []
@@ -141,7 +141,7 @@ def test_a_program_that_the_owner_started_does_not_hold_it(journal: Journal) -> 
 def test_a_torn_last_line_is_ignored(journal: Journal) -> None:
     journal.record(DEVICE)
     with journal.path.open("ab") as file:
-        file.write(journal_file.line("injected", DEVICE)[:-1])
+        file.write(journal_file.line("strike", DEVICE)[:-1])
 
     assert noted(journal) == (DEVICE,)
 
@@ -187,7 +187,7 @@ def test_a_journal_that_grew_long_is_shortened_and_never_let_go(journal: Journal
     journal.record(DEVICE)
     for _ in range(2000):
         journal.record(SHARED)
-        journal.injected(SHARED)
+        journal.strike(SHARED)
 
     assert journal.path.stat().st_size < 300_000
     assert noted(journal) == (DEVICE,)

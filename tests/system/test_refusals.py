@@ -222,7 +222,7 @@ def test_what_a_full_disk_takes_not_is_not_recorded_and_later_it_is(tmp_path: Pa
         assert recorded == (DEVICE, *(Shared(LINK, f"10.77.{number}.1/24") for number in range(len(recorded) - 1)))
         for each in reversed(recorded[1:]):
             with contextlib.suppress(ActuatorError):
-                journal.injected(each)
+                journal.strike(each)
         assert journal.path.read_bytes().endswith(b"\n")
         journal.end()
 
@@ -242,8 +242,8 @@ def test_a_file_that_may_grow_no_more_is_told(tmp_path: Path) -> None:
     journal.record(Shared(LINK, "10.77.0.1/24"))
 
     assert journal.path.read_bytes().count(b"\n") == 3
-    journal.injected(Shared(LINK, "10.77.0.1/24"))
-    journal.injected(DEVICE)
+    journal.strike(Shared(LINK, "10.77.0.1/24"))
+    journal.strike(DEVICE)
     journal.end()
 
 

@@ -42,7 +42,7 @@ class Noting(NullJournal):
         """Keep it."""
         self.present.append(resource)
 
-    def injected(self, resource: Resource) -> None:
+    def strike(self, resource: Resource) -> None:
         """Forget it."""
         if resource in self.present:
             self.present.remove(resource)

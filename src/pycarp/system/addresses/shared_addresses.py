@@ -106,7 +106,7 @@ class SharedAddresses:
             self.share(addresses)
         left = self._book.shared_by(self.key) - set(addresses) - self._desired.held
         for each in sorted(left, key=str):
-            self._journal.injected(Shared(self.place, str(each)))
+            self._journal.strike(Shared(self.place, str(each)))
         self._book.unshare(self.key, left)
 
     def try_out(self, addresses: Sequence[Interface]) -> None:
@@ -252,7 +252,7 @@ class SharedAddresses:
             return
         for each in sorted(self._book.shared_by(self.key), key=str):
             self._journal.record(Shared(self.place, str(each)))
-            self._journal.injected(Shared(before, str(each)))
+            self._journal.strike(Shared(before, str(each)))
 
     def remove(self) -> None:
         """Remove the device, and strike everything out of the journal; raises OSError or ActuatorError."""
@@ -260,7 +260,7 @@ class SharedAddresses:
             self.device.remove()
         self._is_removed = True
         for each in sorted(self._book.shared_by(self.key), key=str):
-            self._journal.injected(Shared(self.place, str(each)))
+            self._journal.strike(Shared(self.place, str(each)))
         self._book.forget(self.key)
         self._desired = DesiredState()
 

@@ -121,7 +121,7 @@ class SharedDevice:
         before, self.link = self.record, name
         if self.index:
             self._journal.record(self.record)
-            self._journal.injected(before)
+            self._journal.strike(before)
 
     def follow_mtu(self) -> None:
         """Take on the MTU of the link below, after it became larger; a smaller one it follows by itself."""
@@ -137,7 +137,7 @@ class SharedDevice:
             sysctl_files.write(_IPV6_OFF.format(self.name), "0")
 
     def shut(self) -> None:
-        """LinkSysctl IPv6 off: all its addresses go at once, without a word to other routers. Raises OSError."""
+        """Switch IPv6 off: all its addresses go at once, without a word to other routers. Raises OSError."""
         path, text = self.shutting
         _write_if_there(path, text)
 
@@ -186,7 +186,7 @@ class SharedDevice:
         except OSError:
             self.index = index
             raise
-        self._journal.injected(self.record)
+        self._journal.strike(self.record)
 
     def _make(self) -> None:
         below = index_of(self.link)
@@ -219,7 +219,7 @@ class SharedDevice:
         try:
             self._route.demand(link_requests.making_macvlan(self.name, below, self.mac))
         except OSError:
-            self._journal.injected(self.record)
+            self._journal.strike(self.record)
             raise
 
     def _clean(self) -> None:

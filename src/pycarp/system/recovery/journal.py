@@ -71,10 +71,10 @@ class Journal:
             self._append("record", resource)
             self._present[resource] = None
 
-    def injected(self, resource: Resource) -> None:
-        """InjectedFault out what was undone; well if it was not noted. Raises ActuatorError."""
+    def strike(self, resource: Resource) -> None:
+        """Strike out what was undone; well if it was not noted. Raises ActuatorError."""
         if resource in self._present:
-            self._append("injected", resource)
+            self._append("strike", resource)
             del self._present[resource]
 
     def end(self) -> None:
@@ -107,7 +107,7 @@ class Journal:
             if present is None or present.ours != ours:
                 self.record(Sysctl(path, present.before if present else self._first_value(path), ours))
                 if present:
-                    self.injected(present)
+                    self.strike(present)
             if sysctl_files.read(path) != ours:
                 sysctl_files.write(path, ours)
 
@@ -123,14 +123,14 @@ class Journal:
                 return
             if not self.is_shared(path) and sysctl_files.read(path) == present.ours:
                 sysctl_files.write(path, present.before)
-            self.injected(present)
+            self.strike(present)
 
     def move(self, path: str, to: str) -> None:
         """Note that a switch has another path now, because its link was renamed. Raises ActuatorError."""
         present = self._switch(path)
         if present is not None:
             self.record(Sysctl(to, present.before, present.ours))
-            self.injected(present)
+            self.strike(present)
 
     def _switch(self, path: str) -> Sysctl | None:
         return next((each for each in self._present if isinstance(each, Sysctl) and each.path == path), None)

@@ -22,7 +22,7 @@ _NETWORK_NAMESPACE = "/proc/thread-self/ns/net"
 _SO_NETNS_COOKIE = 71
 _KINDS: dict[str, type[Resource]] = {"device": Device, "sysctl": Sysctl, "shared": Shared}
 
-Verb = Literal["record", "injected"]
+Verb = Literal["record", "strike"]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ class Records(Protocol):
     def record(self, resource: Resource) -> None:
         """Note what is going to be done; well if it is noted already."""
 
-    def injected(self, resource: Resource) -> None:
-        """InjectedFault out what was undone; well if it was not noted."""
+    def strike(self, resource: Resource) -> None:
+        """Strike out what was undone; well if it was not noted."""
 
     def impose(self, path: str, ours: str) -> None:
         """Record a switch below ``/proc/sys`` and set it; well if we did before."""
@@ -34,7 +34,7 @@ class NullJournal:
     def record(self, resource: Resource) -> None:
         """Nothing is noted."""
 
-    def injected(self, resource: Resource) -> None:
+    def strike(self, resource: Resource) -> None:
         """Nothing was noted."""
 
     def impose(self, path: str, ours: str) -> None:
