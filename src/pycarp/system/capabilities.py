@@ -1,4 +1,4 @@
-"""What this process may do, and what its kernel can tell."""
+"""The permissions of this process, and the abilities of its kernel."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ _TELLS_PROTOCOLS = (5, 18)
 
 
 def refusal_of_socket(family: int, kind: int, protocol: int) -> str | None:
-    """Return None when such a socket can be opened, else why not and what to do about it."""
+    """Return None when such a socket can be opened, else the reason and the way out."""
     try:
         socket.socket(family, kind, protocol).close()
     except PermissionError:
@@ -22,13 +22,13 @@ def refusal_of_socket(family: int, kind: int, protocol: int) -> str | None:
 
 
 def may_change_addresses() -> bool:
-    """Say whether this Linux process has CAP_NET_ADMIN. Source: ``CapEff`` in ``man 5 proc``."""
+    """Return True if this Linux process has CAP_NET_ADMIN. Source: ``CapEff`` in ``man 5 proc``."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return bool(int(status["CapEff"], 16) >> CAP_NET_ADMIN & 1)
 
 
 @cache
 def tells_address_protocols() -> bool:
-    """Say whether this kernel tells who has put an address on a link. Source: IFA_PROTO in ``linux/if_addr.h``."""
+    """Return True if this kernel knows who added an address. Source: IFA_PROTO in ``linux/if_addr.h``, since 5.18."""
     major, minor, *_rest = os.uname().release.split(".")
     return (int(major), int(minor.partition("-")[0])) >= _TELLS_PROTOCOLS

@@ -1,7 +1,7 @@
-"""Gives up what a daemon does not need: its user, and every capability but ``CAP_NET_ADMIN`` and ``CAP_NET_RAW``.
+"""Drops privileges: changes the user, and gives up every capability but ``CAP_NET_ADMIN`` and ``CAP_NET_RAW``.
 
 Capabilities belong to a thread, so ``reduce`` is called before any other thread is started. Threads and programs that
-are started later inherit what is left. Source: ``man 7 capabilities``, ``man 2 prctl``.
+are started later inherit the rest. Source: ``man 7 capabilities``, ``man 2 prctl``.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from pycarp.errors import UsageError
 
 KEPT = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
-"""What addresses and packets need. Source: ``linux/capability.h``."""
+"""The capabilities to change addresses and to send raw packets. Source: ``linux/capability.h``."""
 
 _BECOMING_MASK = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID
 _KEPT_MASK = sum(1 << number for number in KEPT)
@@ -39,7 +39,7 @@ class User:
 
     @classmethod
     def named(cls, name: str) -> "User":
-        """Return the user of a name or a number; UsageError when there is none."""
+        """Return the user of a name or a number; raises UsageError when there is none."""
         try:
             entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
         except (KeyError, OverflowError):
@@ -49,7 +49,7 @@ class User:
 
     @classmethod
     def present(cls) -> "User":
-        """Return the user that this process is."""
+        """Return the effective user of this process."""
         uid = os.geteuid()
         try:
             name = pwd.getpwuid(uid).pw_name
@@ -67,9 +67,9 @@ class _Data(ctypes.Structure):
 
 
 def reduce(user: User) -> list[str]:
-    """Become a user with the two capabilities, and never get more; return what could not be given up.
+    """Become a user with the two capabilities, irrevocably; return a sentence for each thing not given up.
 
-    Programs that are started later have the two as well. Raises OSError when the user cannot be changed.
+    Programs that are started later keep the two capabilities. Raises OSError when the user cannot be changed.
     """
     problems = _shrink_bounding_set()
     if set(user.groups) != set(os.getgroups()) and may_become_others():
@@ -87,7 +87,7 @@ def reduce(user: User) -> list[str]:
 
 
 def may_become_others() -> bool:
-    """Say whether this process has the capabilities to become another user: root in a sandbox may lack them."""
+    """Return True if this process has the capabilities to become another user; root in a sandbox may lack them."""
     return _capabilities()[0] & _BECOMING_MASK == _BECOMING_MASK
 
 
@@ -116,11 +116,12 @@ def rehearsed(user: User) -> Iterator[None]:
 
 @contextlib.contextmanager
 def guardian_may_be_protected() -> Iterator[None]:
-    """Allow this process and its children, for ever, to lock memory and to avoid the OOM killer, as far as we may.
+    """Allow this process and its later children to lock memory and to avoid the OOM killer, as far as permitted.
 
-    The context is the one in which privileges are given up. Without ``CAP_SYS_RESOURCE`` nothing is allowed.
+    Give up the privileges within the context; the permission outlives it. Without ``CAP_SYS_RESOURCE`` it changes
+    nothing.
     """
-    import resource  # noqa: PLC0415  (there is none on some systems)
+    import resource  # noqa: PLC0415  (some systems lack it)
 
     for limit in (resource.RLIMIT_MEMLOCK, resource.RLIMIT_RTPRIO):
         wanted = (resource.RLIM_INFINITY,) * 2 if limit == resource.RLIMIT_MEMLOCK else (1, 1)
@@ -133,7 +134,7 @@ def guardian_may_be_protected() -> Iterator[None]:
         return
     try:
         before = os.read(descriptor, 16)
-        # What was written with CAP_SYS_RESOURCE last is the least that may be written without it.
+        # The last value written with CAP_SYS_RESOURCE is the least that may be written without it.
         with contextlib.suppress(OSError):
             os.write(descriptor, _LEAST_LIKELY_OOM_VICTIM)
         try:
@@ -146,7 +147,7 @@ def guardian_may_be_protected() -> Iterator[None]:
 
 
 def in_words() -> str:
-    """Return which user this process is, and with which of the two capabilities."""
+    """Return one line: the user of this process, and which of the two capabilities it has."""
     user = User.present()
     permitted = _capabilities()[1]
     names = [name for number, name in KEPT.items() if permitted >> number & 1]

@@ -1,4 +1,4 @@
-"""Every frame of CARP that an interface sees, its own included, for somebody who watches and sends nothing."""
+"""Captures every CARP frame that an interface receives or sends; it sends nothing."""
 
 import ctypes
 import errno
@@ -15,7 +15,7 @@ from pycarp.wire import ethernet
 
 ARPHRD_ETHERNET, ARPHRD_LOOPBACK = 1, 772
 ARPHRD_NO_HEADER = (512, 768, 769, 776, 778, 823, 65534)
-"""PPP, tunnels and tun devices: an IP packet is all there is. Source: ``linux/if_arp.h``."""
+"""PPP, tunnels and tun devices: frames are IP packets without a header. Source: ``linux/if_arp.h``."""
 
 _ETH_P_ALL = 0x0003
 _SOL_PACKET = 263
@@ -48,13 +48,13 @@ _FILTER = (
     (_RETURN, 0, 0, _ACCEPT),
     (_RETURN, 0, 0, 0),
 )
-"""Keeps away what cannot be CARP, in the kernel. Source: the classic BPF of ``SO_ATTACH_FILTER``, ``man 7 socket``."""
+"""Drops in the kernel what cannot be CARP. Source: the classic BPF of ``SO_ATTACH_FILTER``, ``man 7 socket``."""
 
 _NO_PERMISSION = "no permission: run as root or give the process CAP_NET_RAW"
 
 
 class Frame(NamedTuple):
-    """A frame and when it was read, in nanoseconds since 1970."""
+    """A frame and the time of reading, in nanoseconds since 1970."""
 
     at_ns: int
     octets: bytes
@@ -83,7 +83,7 @@ class Sniffer:
         self._socket.close()
 
     def frames(self) -> Iterator[Frame]:
-        """Yield frames for ever; TransportError when the interface is gone."""
+        """Yield frames for ever; raises TransportError when the interface is gone."""
         while True:
             select.select([self._socket], [], [])
             try:
@@ -96,7 +96,7 @@ class Sniffer:
                 yield Frame(time.time_ns(), _tagged(octets, auxiliary))
 
     def _survive(self, exc: OSError) -> None:
-        """Go on when the interface went down, for it may come up again; not when it was deleted."""
+        """Return if the interface only went down, because it may come up again; else raise TransportError."""
         try:
             socket.if_nametoindex(self._link)
         except OSError:
@@ -106,7 +106,7 @@ class Sniffer:
 
 
 def _opened(link: str) -> socket.socket:
-    """Return a bound socket; bound last, so that nothing unfiltered is ever queued."""
+    """Return a bound socket; it is bound last, because no unfiltered frame may be queued."""
     index = socket.if_nametoindex(link)
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     try:
@@ -141,7 +141,7 @@ def _attach_filter(sock: socket.socket) -> None:
 
 
 def _tagged(octets: bytes, auxiliary: list[tuple[int, int, bytes]]) -> bytes:
-    """Put the VLAN tag back that the kernel took off. Source: ``tpacket_auxdata``, ``man 7 packet``."""
+    """Insert the VLAN tag that the kernel stripped. Source: ``tpacket_auxdata``, ``man 7 packet``."""
     for level, kind, data in auxiliary:
         if (level, kind) != (_SOL_PACKET, _PACKET_AUXDATA) or len(data) < _AUXDATA.size:
             continue

@@ -1,1 +1,1 @@
-"""The shared addresses of virtual hosts on this machine, and the machine's own ones."""
+"""The shared addresses of virtual hosts on this machine, and the machine's own addresses."""

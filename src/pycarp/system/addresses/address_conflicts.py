@@ -1,7 +1,8 @@
-"""Who on a link answers for addresses that are not on this machine.
+"""Address conflict detection: finds neighbours on a link that answer for given addresses.
 
-Neighbours are asked as a host asks before it takes an address, from the link's own MAC address and from no IP address,
-so that nobody learns anything from it: ARP probes (RFC 5227, 2.1.1) and neighbour solicitations (RFC 4862, 5.4.2).
+It sends the probes that a host sends before it uses an address: ARP probes (RFC 5227, 2.1.1) and neighbour
+solicitations (RFC 4862, 5.4.2). They leave from the link's own MAC address and from no IP address, so no neighbour
+changes its cache.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from pycarp.wire import arp, ethernet, ip, ndp
 
 TRIES = 3
 TRY_S = 0.4
-"""How often to ask, and how long to wait for an answer each time."""
+"""How often to probe, and how long to wait for answers each time."""
 
 _AT_ONCE = 50
 _PAUSE_S = 0.01
@@ -37,13 +38,14 @@ _ADVERTISEMENTS: socket_filter.Program = (
 """Passes neighbour advertisements only."""
 
 Answers = dict[Address, set[MacAddress]]
-"""Which MAC addresses answered for an address."""
+"""The MAC addresses that answered, by address."""
 
 
 async def find(link: str, addresses: Collection[Address]) -> Answers:
-    """Return who answers for which address; takes a little more than a second, and nothing on what is no Ethernet.
+    """Probe for addresses and return the MAC addresses that answer; takes a little more than a second.
 
-    Raises ActuatorError when the link does not exist or is down, or this process may not ask.
+    Returns nothing at once if the link is not Ethernet. Raises ActuatorError when the link does not exist or is down,
+    or when this process lacks the permission.
     """
     answers: Answers = {}
     try:
@@ -71,7 +73,7 @@ async def _ask(sockets: dict[int, socket.socket], mac: MacAddress, addresses: Co
         for number, address in enumerate(addresses, start=1):
             is_ipv4 = isinstance(address, IPv4Address)
             frame = arp.probe(address, mac) if isinstance(address, IPv4Address) else ndp.probe(address, mac)
-            # A queue that is full for a moment loses one of three questions.
+            # A queue that is full for a moment loses one of three probes.
             with contextlib.suppress(BlockingIOError):
                 sockets[ethernet.ETHERTYPE_ARP if is_ipv4 else ethernet.ETHERTYPE_IPV6].send(frame)
             if number % _AT_ONCE == 0:
@@ -80,28 +82,28 @@ async def _ask(sockets: dict[int, socket.socket], mac: MacAddress, addresses: Co
 
 
 async def _read(sock: socket.socket, addresses: Collection[Address], answers: Answers) -> None:
-    """Note what is answered, until cancelled."""
+    """Collect answers until cancelled."""
     loop = asyncio.get_running_loop()
     wanted = frozenset(addresses)
     while True:
-        # Who deletes the link ends the asking as well.
+        # A deleted link raises OSError, which ends the reader.
         with contextlib.suppress(DecodeError):
             frame = ethernet.decode(await loop.sock_recv(sock, _READ_LENGTH))
             address, mac = _answer(frame)
             if address in wanted:
                 answers.setdefault(address, set()).add(mac)
-        # A frame that is there already is returned at once: let others have their turn.
+        # sock_recv returns a frame that has arrived without yielding to other tasks.
         await asyncio.sleep(0)
 
 
 def _answer(frame: ethernet.Frame) -> tuple[Address, MacAddress]:
-    """Return what a frame says of whom; raises DecodeError.
+    """Return the address that a frame claims, and the MAC address that claims it; raises DecodeError.
 
-    A probe of somebody else, who is about to take the address, says nothing of it: its sender is nobody.
+    An ARP probe of another host claims nothing: its sender address is 0.0.0.0.
     """
     if frame.ethertype == ethernet.ETHERTYPE_ARP:
-        told = arp.decode(frame.payload)
-        return told.sender, told.sender_mac
+        message = arp.decode(frame.payload)
+        return message.sender, message.sender_mac
     packet = ip.decode_ipv6(frame.payload)
     advertisement = ndp.decode(packet.payload, source=packet.source, destination=packet.destination)
     return advertisement.target, advertisement.target_mac

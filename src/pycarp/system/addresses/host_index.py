@@ -1,4 +1,4 @@
-"""The hosts whose addresses are on this machine, found by their key, by the name of their device, and by their link."""
+"""An index of the prepared hosts: by key, by the name of the device, and by link."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -7,7 +7,7 @@ from pycarp.vocabulary import HostKey
 
 
 class HostIndex(Mapping[HostKey, SharedAddresses]):
-    """Written by the thread of the addresses; read by everybody."""
+    """The prepared hosts by key; only the thread of the addresses writes it, any thread may read it."""
 
     def __init__(self) -> None:
         self._hosts: dict[HostKey, SharedAddresses] = {}
@@ -25,7 +25,7 @@ class HostIndex(Mapping[HostKey, SharedAddresses]):
         return len(self._hosts)
 
     def put(self, host: SharedAddresses) -> None:
-        """Add a host, in the place of what there was of its key."""
+        """Add a host, or replace the one with the same key."""
         self.remove(host.key)
         self._hosts[host.key] = host
         self._on_link.setdefault(host.key.link, {})[host.key] = host
@@ -42,19 +42,19 @@ class HostIndex(Mapping[HostKey, SharedAddresses]):
             self._by_device.pop(host.device.name, None)
 
     def with_device(self, name: str) -> HostKey | None:
-        """Return the host whose device is to have this name."""
+        """Return the host whose device has, or should have, this name."""
         return self._by_device.get(name)
 
     def on(self, link: str) -> Iterable[SharedAddresses]:
-        """Return the hosts of a link that was known as ``link`` when they came."""
+        """Return the hosts of the link that was called ``link`` when they were added."""
         return list(self._on_link.get(link, {}).values())
 
     def on_link_called(self, name: str) -> Iterable[SharedAddresses]:
-        """Return the hosts of the link that has this name now."""
+        """Return the hosts of the link that is called ``name`` now."""
         return self.on(self._previous.get(name, name))
 
     def rename_link(self, link: str, name: str) -> None:
-        """Note that a link that was known as ``link`` is called ``name`` now."""
+        """Record that the link once called ``link`` is now called ``name``."""
         self._previous = {now: previous for now, previous in self._previous.items() if previous != link}
         if name != link:
             self._previous[name] = link

@@ -1,4 +1,4 @@
-"""Facts about the network devices of this machine, read once: on Linux by netlink, else through netifaces."""
+"""Facts about the network devices of this machine at one moment: by netlink on Linux, else through netifaces."""
 
 import contextlib
 import fcntl
@@ -28,23 +28,23 @@ _MAC_LENGTH = len("00:00:00:00:00:00")
 
 
 def interfaces() -> tuple[LinkFacts, ...]:
-    """Return name, MAC and own addresses of every network device.
+    """Return name, MAC and addresses of every network device.
 
-    Whether a device carries is the business of a monitor; here each counts as up. Those that go meanwhile are left out.
+    Each counts as up: the carrier is a monitor's concern. Devices that vanish meanwhile are left out.
     """
     if sys.platform == "linux":
-        # netifaces lists all addresses of the machine once for each device, and keeps the interpreter meanwhile.
+        # netifaces lists all addresses of the machine once per device, and holds the GIL meanwhile.
         with contextlib.suppress(OSError, AttributeError):
             return _listed()
     found = [facts for name in netifaces.interfaces() if (facts := _facts(name))]
     known = {facts.name for facts in found}
-    # One without any address, such as a tunnel that is down, is none for netifaces.
+    # netifaces omits devices without any address, such as a tunnel that is down.
     bare = [LinkFacts(name=name, is_up=True) for _index, name in socket.if_nameindex() if name not in known]
     return (*found, *bare)
 
 
 def _listed() -> tuple[LinkFacts, ...]:
-    """Return the same from two listings of the kernel; raises OSError."""
+    """Return the facts of all devices from two dumps of the kernel; raises OSError."""
     with RouteSocket() as route:
         links = {each.link_index: each for each in map(link_essence, route.read(link_requests.reading_all()))}
         addresses = route.read(_EVERY_ADDRESS)
@@ -67,7 +67,7 @@ def _mac(octets: bytes) -> MacAddress | None:
 
 
 def own_interfaces() -> tuple[LinkFacts, ...]:
-    """Return them without the addresses that pycarp has put there; Linux before 5.18 cannot tell these."""
+    """Return the facts without the addresses that pycarp added; Linux before 5.18 cannot distinguish them."""
     found = interfaces()
     with contextlib.suppress(OSError, AttributeError), RouteSocket() as route:
         states = [address_state(each) for each in route.read(_EVERY_ADDRESS)]
@@ -82,14 +82,14 @@ def _without(facts: LinkFacts, shared: Collection[tuple[str, bytes]]) -> LinkFac
 
 
 def is_administratively_up(link: str) -> bool:
-    """Say whether somebody has set a device up, whatever its carrier; a device that does not exist is not. Linux."""
+    """Return True if a device is administratively up, whatever its carrier; False if it is absent. Linux."""
     return bool((_ask(_SIOCGIFFLAGS, link) or 0) & _IFF_UP)
 
 
 def why_unfit(link: str, *, needs_multicast: bool = True) -> str:
-    """Return why no host can work on a device, empty if one can or if there is no such device. Linux.
+    """Return why no host can work on a device; empty if one can, or if the device is absent. Linux.
 
-    Advertisements go to a multicast group unless a host has peers; clients find its addresses by ARP on Ethernet.
+    Advertisements need multicast unless a host has unicast peers; clients need ARP on Ethernet to find its addresses.
     """
     flags, kind = _ask(_SIOCGIFFLAGS, link), _ask(_SIOCGIFHWADDR, link)
     if flags is None or kind is None:
@@ -109,7 +109,7 @@ def why_unfit(link: str, *, needs_multicast: bool = True) -> str:
 
 
 def _ask(number: int, link: str) -> int | None:
-    """Return the first 16 bits that an ioctl says about a device, None when it does not exist."""
+    """Return the first 16 bits of an ioctl's answer about a device, None when it does not exist."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             answer = fcntl.ioctl(sock, number, _INTERFACE_REQUEST.pack(link.encode(), 0))
@@ -123,7 +123,7 @@ def _facts(name: str) -> LinkFacts | None:
     try:
         by_family = netifaces.ifaddresses(name)
     except ValueError:
-        # So it says that there is no such device: on a host of containers they come and go all the time.
+        # netifaces reports an absent device by ValueError; on a host of containers devices come and go all the time.
         return None
     hardware = [entry.get("addr", "") for entry in by_family.get(netifaces.AF_LINK, ())]
     macs = [MacAddress.parse(text) for text in hardware if len(text) == _MAC_LENGTH]

@@ -1,4 +1,4 @@
-"""The addresses of a link: read, put on and taken off at once, in the thread that has the socket."""
+"""Reads, adds and removes the addresses of a link; blocking, in the thread of the socket."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import Interface
 
 _SHORT_S = 60
-"""Longer than an address of CARP stays without being renewed, and shorter than one of DHCP."""
+"""Longer than the lifetime of an address of CARP, and shorter than that of a DHCP lease."""
 
 _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
 
@@ -28,7 +28,7 @@ class AddressError(OSError):
 
 
 def index_of(link: str) -> int:
-    """Return the index of a link in the thread's network namespace, 0 if there is none of that name."""
+    """Return the index of a link in the thread's network namespace, 0 if no link has this name."""
     try:
         return socket.if_nametoindex(link)
     except OSError:
@@ -36,7 +36,7 @@ def index_of(link: str) -> int:
 
 
 def is_there(index: int) -> bool:
-    """Return True if there is a link of this index in the thread's network namespace."""
+    """Return True if a link of the thread's network namespace has this index."""
     try:
         socket.if_indextoname(index)
     except OSError:
@@ -45,7 +45,7 @@ def is_there(index: int) -> bool:
 
 
 def present(route: RouteSocket, index: int) -> list[AddressState]:
-    """Return the addresses of a link, those that Linux prefers first; none if there is no such link."""
+    """Return the addresses of a link, in the order of Linux's preference; none if the link is absent."""
     try:
         found = [address_state(each) for each in route.read(address_requests.reading(index))]
     except OSError as exc:
@@ -63,7 +63,7 @@ def everywhere(route: RouteSocket) -> list[AddressState]:
 def without_route(
     addresses: Iterable[Interface], own: Sequence[AddressState], book: OwnershipIndex
 ) -> frozenset[Interface]:
-    """Return those addresses in whose network the machine has an own one among ``own``, and a route by it."""
+    """Return the addresses that need no route, because an own address among ``own`` is in the same network."""
     keys = ((address, key_of(address)) for address in addresses)
     truly_own = _own(own, book)
     return frozenset(address for address, key in keys if any(each.is_in_network_of(key) for each in truly_own))
@@ -72,11 +72,11 @@ def without_route(
 def before_own(
     addresses: Iterable[Interface], found: Sequence[AddressState], book: OwnershipIndex
 ) -> frozenset[Interface]:
-    """Return those IPv4 addresses that stand before one of the machine's own among ``found``, as the kernel lists them.
+    """Return the IPv4 addresses that the kernel lists, in ``found``, before one of the machine's own.
 
-    Linux begins conversations from the first address that serves, and an own one that comes after a shared one of its
-    network is secondary: its route goes, and the shared one's is the source. Source: inet_select_addr and
-    inet_insert_ifa in ``net/ipv4/devinet.c``.
+    Linux begins connections from the first suitable address. An own address that was added after a shared one of its
+    network is secondary: it has no route, and the source of the shared one's route is the shared address.
+    Source: inet_select_addr and inet_insert_ifa in ``net/ipv4/devinet.c``.
     """
     own = {id(each) for each in _own(found, book) if not _may_be_of_carp(each)}
     places = {each.key: place for place, each in enumerate(found)}
@@ -93,12 +93,15 @@ def _own(found: Iterable[AddressState], book: OwnershipIndex) -> list[AddressSta
 
 
 def _may_be_of_carp(state: AddressState) -> bool:
-    """Say whether an address may be that of another process, where the kernel does not tell: two would take turns."""
+    """Return True if the kernel does not know who added an address and another pycarp may have.
+
+    Taken for an own address, it would make two processes move their addresses behind each other's for ever.
+    """
     return not tells_address_protocols() and state.lifetime_s is not None and state.lifetime_s < _SHORT_S
 
 
 def _is_behind(shared: AddressState, own: AddressState) -> bool:
-    """Say whether an own IPv4 address that is listed later is later because of the shared one."""
+    """Return True if an own IPv4 address listed after the shared one is primary, or secondary to the shared one."""
     is_ipv4 = len(shared.key.packed) == len(own.key.packed) == 4
     return is_ipv4 and (not own.is_secondary or _may_take_along(shared, own))
 
@@ -110,9 +113,9 @@ def add(
     routeless: Collection[Interface],
     lifetime_s: int | None,
 ) -> None:
-    """Put addresses on a link, and give those that are there the lifetime; raises AddressError for the first refused.
+    """Add addresses to a link, and set the lifetime of those that are present.
 
-    ``routeless`` are those for which the kernel makes no route.
+    For those in ``routeless`` the kernel adds no route. Raises AddressError for the first one refused.
     """
     requests = [
         address_requests.adding(index, each, lifetime_s=lifetime_s, has_route=each not in routeless)
@@ -122,7 +125,7 @@ def add(
 
 
 def delete(route: RouteSocket, index: int, addresses: Sequence[Interface]) -> None:
-    """Take addresses off a link on which nothing else is; well if they are not there. Raises AddressError."""
+    """Remove addresses from a link that has no others; absent ones are ignored. Raises AddressError."""
     errors = route.ask([address_requests.deleting(index, each) for each in addresses])
     _raise_first(addresses, [0 if error in _GONE else error for error in errors])
 
@@ -130,12 +133,12 @@ def delete(route: RouteSocket, index: int, addresses: Sequence[Interface]) -> No
 def remove(
     route: RouteSocket, index: int, leaving: Sequence[Interface], leaving_soon: Collection[AddressKey] = ()
 ) -> None:
-    """Take addresses off a link, and put back what goes with them and should stay; well if they are not there.
+    """Remove addresses from a link, and restore what the kernel removes with them; absent ones are ignored.
 
     Unless ``promote_secondaries`` is set, the kernel removes with the first address of a network all others of that
-    network, be they of another virtual host or the machine's own, whether or not they have a route. Those are put back,
-    but for ``leaving_soon``; and so are the routes that go with the last IPv4 address. Source: ``ip-sysctl`` of the
-    kernel's documentation. Raises AddressError.
+    network: those of another virtual host and the machine's own, with or without a route. They are added again, except
+    ``leaving_soon``; and so are the routes that the kernel removes with the last IPv4 address.
+    Source: ``ip-sysctl`` of the kernel's documentation. Raises AddressError.
     """
     keys = {key_of(each): each for each in leaving}
     before = present(route, index)
@@ -146,7 +149,7 @@ def remove(
     try:
         delete(route, index, [keys[each.key] for each in going])
     finally:
-        # One that needs a shared address does not come back, and was none without that.
+        # A route that depends on a removed address is refused; that is right.
         route.ask(routes)
         stays = [each for each in before if each.key not in keys and each.key not in leaving_soon]
         if any(_may_take_along(one, another) for one in going for another in stays):
@@ -154,7 +157,7 @@ def remove(
 
 
 def _leaves_none(going: Iterable[AddressState], before: Iterable[AddressState]) -> bool:
-    """Say whether these are the last IPv4 addresses."""
+    """Return True if ``going`` are the last IPv4 addresses of the link."""
     ipv4 = {each.key for each in before if len(each.key.packed) == 4}
     return bool(ipv4) and ipv4 <= {each.key for each in going}
 

@@ -1,6 +1,6 @@
-"""The IPv4 routes of a link: the kernel takes them away together with the last IPv4 address, though others made them.
+"""The IPv4 routes of a link: the kernel removes them with the last IPv4 address of the link, whoever added them.
 
-A link may well have routes and no address of its own; then a shared address would take them along when it leaves.
+A link may have routes but no address of its own; the drop of its last shared address would remove those routes.
 Source: fib_inetaddr_event and fib_disable_ip in ``net/ipv4/fib_frontend.c``, ``linux/rtnetlink.h``.
 """
 
@@ -18,13 +18,14 @@ _LINK_ATTRIBUTE = struct.Struct("=HHI")
 _RTA_OIF = 4
 _PROTOCOL_KERNEL, _TABLE_LOCAL = 2, 255
 _ON_LINK = 0x4
-"""RTNH_F_ONLINK: of the flags that the kernel tells, the only one that it may be told."""
+"""RTNH_F_ONLINK: the only flag of a route that the kernel both reports and accepts."""
 
 
 def restorations(route: RouteSocket, index: int) -> list[bytes]:
-    """Return requests that put back the routes of a link but for the kernel's own, those first that others need.
+    """Return requests that add the routes of a link again, except the kernel's own.
 
-    Each wants to be acknowledged, and fails where its route is there. Raises OSError.
+    Routes that other routes depend on come first. Each request asks for an acknowledgement, and fails if its route is
+    present. Raises OSError.
     """
     found = [each for each in route.read(_reading(index)) if _is_of(each, index)]
     return [_restoring(each) for each in sorted(found, key=_scope, reverse=True)]
@@ -38,7 +39,7 @@ def _reading(index: int) -> bytes:
 
 
 def _is_of(message: Message, index: int) -> bool:
-    """Say whether a route goes by a link; kernels before 4.20 tell of all routes."""
+    """Return True for a route over this link that the kernel did not add itself; old kernels report all routes."""
     _family, _dst, _src, _tos, table, protocol, _scope, _type, _flags = _ROUTE.unpack_from(message.octets, _HEADER.size)
     found = dict(attributes(message.octets, _HEADER.size + _ROUTE.size)).get(_RTA_OIF)
     is_its_own = protocol == _PROTOCOL_KERNEL or table == _TABLE_LOCAL
@@ -50,7 +51,7 @@ def _scope(message: Message) -> int:
 
 
 def _restoring(message: Message) -> bytes:
-    """Return the request for a route: what the kernel told of it is what it wants to hear, but for the flags."""
+    """Return the request that adds a route: the kernel's description of it with the flags masked."""
     start = _HEADER.size
     fields = list(_ROUTE.unpack_from(message.octets, start))
     fields[-1] &= _ON_LINK

@@ -1,4 +1,4 @@
-"""The kernel's switches of a link that shared addresses need, set for the first host and restored after the last."""
+"""The sysctls of a link that shared addresses need: set for the first host, restored after the last."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from pycarp.vocabulary import HostKey
 
 
 class LinkSysctl(NamedTuple):
-    """A switch of a link; ``well`` are values that serve as well as ours."""
+    """A sysctl of a link and the value to set; ``well`` are other values that are good enough."""
 
     path: str
     ours: str
@@ -23,20 +23,20 @@ class LinkSysctl(NamedTuple):
 BELOW_DEVICE = (
     # The link must not answer for addresses of the devices on it; 2 is stricter than that, 8 answers never.
     LinkSysctl("net/ipv4/conf/{}/arp_ignore", "1", well=("2", "8")),
-    # Nor ask in their name, from its own MAC address: the neighbour would learn that one.
+    # Nor send ARP requests for them from its own MAC address: neighbours would learn that one.
     LinkSysctl("net/ipv4/conf/{}/arp_announce", "2"),
 )
-"""What a link needs on which there is a device with a virtual MAC. Source: ``ip-sysctl``."""
+"""The sysctls of a link below a device with a virtual MAC. Source: ``ip-sysctl``."""
 
 WITH_ADDRESSES = (
-    # When the kernel ends an address that nobody renewed, the others of its network must not go with it.
+    # When the lifetime of an address ends, the kernel must not remove the others of its network with it.
     LinkSysctl("net/ipv4/conf/{}/promote_secondaries", "1"),
 )
-"""What a link needs that has the shared addresses itself. Source: ``ip-sysctl``."""
+"""The sysctls of a link that has the shared addresses itself. Source: ``ip-sysctl``."""
 
 
 class LinkSysctls:
-    """Knows which hosts need which switches of a link."""
+    """Keeps which hosts need which sysctls, and sets and restores them."""
 
     def __init__(self, journal: Records) -> None:
         self._journal = journal
@@ -44,27 +44,27 @@ class LinkSysctls:
         self._names: dict[str, str] = {}
 
     def need(self, key: HostKey, sysctls: tuple[LinkSysctl, ...]) -> None:
-        """Set switches of the host's link, those too that somebody, or a new link of that name, has reset.
+        """Set sysctls of the host's link; also those that were reset meanwhile, by hand or by a new link of that name.
 
-        Raises ActuatorError with the name of the one that cannot be set, and the way out.
+        Raises ActuatorError with the name of the sysctl that cannot be set, and the way out.
         """
-        for switch in sysctls:
-            path = switch.of(self._names.get(key.link, key.link))
-            # Those that another host needs are recorded, and only looked at.
-            enough = (*switch.well, switch.ours) if path in self._needed else switch.well
+        for sysctl in sysctls:
+            path = sysctl.of(self._names.get(key.link, key.link))
+            # A sysctl that another host needs is recorded already, so our own value is good enough, too.
+            enough = (*sysctl.well, sysctl.ours) if path in self._needed else sysctl.well
             try:
                 if sysctl_files.read(path) not in enough:
-                    self._journal.impose(path, switch.ours)
+                    self._journal.impose(path, sysctl.ours)
             except OSError as exc:
                 name = path.replace("/", ".")
                 raise ActuatorError(
-                    f"cannot set {name} to {switch.ours}: {exc.strerror or exc}; "
+                    f"cannot set {name} to {sysctl.ours}: {exc.strerror or exc}; "
                     f'set it before, or use mac = "interface", which needs none'
                 ) from exc
             self._needed.setdefault(path, set()).add(key)
 
     def rename_link(self, link: str, name: str) -> None:
-        """Follow a link that was known as ``link`` and is called ``name`` now; its switches have moved with it."""
+        """Follow a rename of the link once called ``link``: its sysctls have moved to the new name."""
         before = self._names.get(link, link)
         self._names[link] = name
         for path, keys in list(self._needed.items()):
@@ -74,7 +74,7 @@ class LinkSysctls:
                 self._journal.move(path, to)
 
     def release(self, key: HostKey) -> None:
-        """Restore those switches that no other host needs; raises OSError, and restores them next time then."""
+        """Restore the sysctls that no other host needs; raises OSError, and the next call tries again."""
         for path, keys in list(self._needed.items()):
             keys.discard(key)
             if not keys:

@@ -1,8 +1,8 @@
-"""Whether a link carries frames from a MAC address that is not its own, and brings the answers back.
+"""Probes whether a link carries frames from a foreign MAC address, and brings the answers back.
 
-Hypervisors, access points and switches with port security may not. To find out, neighbours are asked by ARP from a
-random, locally administered address, never from a shared one, and at the same time from the link's own; the sender's
-IP address is 0.0.0.0, so that nobody learns anything from it. Source: RFC 5227, 2.1.1, an ARP probe.
+Hypervisors, access points and switches with port security may not. The probe sends ARP requests to neighbours from a
+random, locally administered address, never from the virtual MAC, and at the same time from the link's own address. The
+sender's IP address is 0.0.0.0, so no neighbour changes its cache. Source: RFC 5227, 2.1.1, an ARP probe.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pycarp.vocabulary import MacAddress, MacMode
 from pycarp.wire import arp, ethernet
 
 NOBODY = "nobody to probe with"
-"""How the reason begins when it is in doubt."""
+"""The beginning of the reason when no neighbour could be probed."""
 
 _TRIES = 3
 _TRY_S = 0.2
@@ -39,14 +39,14 @@ _PACKET_ADD_MEMBERSHIP = 1
 _PACKET_MR_UNICAST = 3
 
 Answers = set[tuple[MacAddress, IPv4Address]]
-"""To which MAC address of ours which neighbour answered."""
+"""Pairs: the MAC address that was answered, and the neighbour that answered."""
 
 
 async def probe(link: str, *, sysfs: Path = _SYSFS) -> tuple[MacMode, str]:
-    """Return whose MAC address can serve on a link, and why in one sentence; takes 0.6 s at most.
+    """Return which MAC mode works on a link, and the reason in one sentence; takes at most 0.6 s.
 
-    In doubt it is the virtual one: when no neighbour is known, or none answers whoever asks. Raises ActuatorError when
-    the link does not exist or this process may not ask.
+    In doubt it is ``virtual``: when no neighbour is known, or none answers either address. Raises ActuatorError when
+    the link does not exist or this process lacks the permission.
     """
     if any((sysfs / link / mark).exists() for mark in ("phy80211", "wireless")):
         return MacMode.INTERFACE, f"{link} is wireless, and carries frames from its own MAC address only"
@@ -71,7 +71,7 @@ async def probe(link: str, *, sysfs: Path = _SYSFS) -> tuple[MacMode, str]:
 
 
 def neighbours(link: str) -> tuple[IPv4Address, ...]:
-    """Return a few IPv4 neighbours of a link, its default gateways first; those may not have been met yet."""
+    """Return at most four IPv4 neighbours: the default gateways, resolved or not, then resolved neighbours."""
     gateways = [
         _little_endian(gateway)
         for interface, destination, gateway, flags, *_rest in _rows(_ROUTES)
@@ -88,7 +88,7 @@ def neighbours(link: str) -> tuple[IPv4Address, ...]:
 async def _ask(
     sock: socket.socket, macs: tuple[MacAddress, MacAddress], targets: tuple[IPv4Address, ...], answers: Answers
 ) -> None:
-    """Gather the answers until the first MAC address, which is the foreign one, has got one, or time is up."""
+    """Collect answers until one reaches the foreign MAC address, the first of ``macs``, or the time is up."""
     loop = asyncio.get_running_loop()
     begun_at_s = loop.time()
     for turn in range(1, _TRIES + 1 if targets else 0):
@@ -102,7 +102,7 @@ async def _ask(
                     answers |= answer
                     if any(mac == macs[0] for mac, _neighbour in answer):
                         return
-                    # A frame that is there already is returned at once: let others have their turn.
+                    # sock_recv returns a frame that has arrived without yielding to other tasks.
                     await asyncio.sleep(0)
 
 
@@ -117,7 +117,7 @@ def _verdict(link: str, foreign: MacAddress, answers: Answers) -> tuple[MacMode,
 
 
 def _answer(octets: bytes, macs: tuple[MacAddress, ...], targets: tuple[IPv4Address, ...]) -> Answers:
-    """Return what a frame answers: one thing, or nothing. To 0.0.0.0, else the kernel had asked."""
+    """Return the answer in a frame, or nothing; an answer to another IP address than 0.0.0.0 is the kernel's."""
     try:
         frame = ethernet.decode(octets)
         reply = arp.decode(frame.payload)
@@ -139,18 +139,18 @@ def _opened(link: str) -> socket.socket:
 
 
 def _listen_for(sock: socket.socket, link: str, mac: MacAddress) -> None:
-    """Let the device take frames to one more MAC address, as it does for a macvlan, until the socket is closed."""
+    """Make the device accept frames to one more MAC address, as for a macvlan, until the socket is closed."""
     membership = struct.pack("iHH8s", socket.if_nametoindex(link), _PACKET_MR_UNICAST, len(mac.octets), mac.octets)
     sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """Return the rows of a table of the kernel below its heading; none where there is no such table."""
+    """Return the rows of a table in ``/proc``, without its heading; none if the table is absent."""
     with contextlib.suppress(FileNotFoundError):
         return [line.split() for line in path.read_text().splitlines()[1:]]
     return []
 
 
 def _little_endian(digits: str) -> IPv4Address:
-    """Return the address that ``/proc/net/route`` shows as a number in the order of this machine."""
+    """Return an address that ``/proc/net/route`` shows as a number in the byte order of this machine."""
     return IPv4Address(struct.pack("=I", int(digits, 16)))

@@ -1,4 +1,4 @@
-"""The addresses that this machine has without CARP: never shared, because they would leave with a hand-over."""
+"""Refuses to share the machine's own addresses: the first hand-over would remove them from the machine."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -21,11 +21,11 @@ _EVERY_LINK = 0
 
 
 def refuse(route: RouteSocket, configs: Iterable[HostConfig], is_shared: Callable[[AddressKey], bool]) -> None:
-    """Raise ConfigError, a line for each address of these hosts that is the machine's own, of whatever prefix length.
+    """Raise ConfigError, with a line for each address of these hosts that the machine has itself, on whatever link.
 
-    An address is not its own if ``is_shared`` says so, if the kernel says that pycarp has put it there, or if it is on
-    what a predecessor left of the host's device. A link-local one may be on any other link than the host's. A
-    ``neutral`` host finds its addresses here, and leaves them. Raises OSError.
+    Prefix lengths do not matter. An address is not the machine's own if ``is_shared`` says so, if the kernel says that
+    pycarp added it, or if it is on the host's device, left by a predecessor. A link-local address may be on other links
+    than the host's. A ``neutral`` host does not manage addresses, so none is refused. Raises OSError.
     """
     wanted = [
         (config, address)
@@ -42,14 +42,13 @@ def refuse(route: RouteSocket, configs: Iterable[HostConfig], is_shared: Callabl
 def _refusals(route: RouteSocket, wanted: list[tuple[HostConfig, Interface]]) -> Iterator[str]:
     asked = {address.packed for _config, address in wanted}
     own: dict[bytes, list[AddressState]] = {}
-    for message in route.read(address_requests.reading(_EVERY_LINK)):
-        found = address_state(message)
+    for found in map(address_state, route.read(address_requests.reading(_EVERY_LINK))):
         if found.key.packed in asked and not found.is_of_carp:
             own.setdefault(found.key.packed, []).append(found)
     for config, address in wanted:
         for found in own.get(address.packed, ()):
-            told = route.read_one(link_requests.reading_by_index(found.index))
-            link = link_state(told) if told else None
+            message = route.read_one(link_requests.reading_by_index(found.index))
+            link = link_state(message) if message else None
             if link is not None and _is_in_the_way(config, address, link):
                 way_out = f"share another, or remove it first: ip address del {found.interface} dev {link.name}"
                 yield f"{config.name}: {address.ip} is this machine's own address, on {link.name}; {way_out}"

@@ -1,4 +1,7 @@
-"""Which addresses are whose: enough to see at a glance whether a notification speaks of what we know."""
+"""The ownership index: which hosts may hold an address, and which host wants it on which link.
+
+With it a notification of the kernel is recognised quickly as one about a shared address.
+"""
 
 from collections.abc import Iterable
 
@@ -7,7 +10,7 @@ from pycarp.vocabulary import HostKey, Interface
 
 
 class OwnershipIndex:
-    """Written by the thread of the addresses, one host at a time; read by everybody."""
+    """The owners of shared addresses; only the thread of the addresses writes it, any thread may read it."""
 
     def __init__(self) -> None:
         self._holders: dict[Place, HostKey] = {}
@@ -15,7 +18,7 @@ class OwnershipIndex:
         self._shared: dict[HostKey, frozenset[Interface]] = {}
 
     def share(self, key: HostKey, addresses: Iterable[Interface]) -> frozenset[Interface]:
-        """Note that a host may hold these addresses, too; return those that are new."""
+        """Add addresses that a host may hold; return those that are new."""
         before = self._shared.get(key, frozenset())
         new = frozenset(addresses) - before
         self._shared[key] = before | new
@@ -25,7 +28,7 @@ class OwnershipIndex:
         return new
 
     def unshare(self, key: HostKey, addresses: Iterable[Interface]) -> None:
-        """Note that a host holds these addresses no more, whatever becomes of it."""
+        """Remove addresses from those that a host may hold."""
         left = self._shared.get(key, frozenset()) - frozenset(addresses)
         gone = self._shared.get(key, frozenset()) - left
         self._shared[key] = left
@@ -38,29 +41,29 @@ class OwnershipIndex:
         return self._shared.get(key, frozenset())
 
     def is_shared(self, key: AddressKey) -> bool:
-        """Say whether an address may be a host's."""
+        """Return True if any host may hold the address."""
         return key.packed in self._sharers
 
     def hold(self, key: HostKey, index: int, addresses: Iterable[Interface]) -> None:
-        """Note that a host wants addresses on a link."""
+        """Record that a host wants addresses on the link of this index."""
         for address in addresses:
             self._holders[Place(index, address.packed)] = key
 
     def let_go(self, index: int, addresses: Iterable[Interface]) -> None:
-        """Note that nobody wants addresses on a link."""
+        """Record that no host wants these addresses on the link any longer."""
         for address in addresses:
             self._holders.pop(Place(index, address.packed), None)
 
     def holder(self, place: Place) -> HostKey | None:
-        """Return the host that wants this address on this link."""
+        """Return the host that wants this address on this link, None if none does."""
         return self._holders.get(place)
 
     def sharers(self, place: Place) -> frozenset[HostKey]:
-        """Return the hosts that may hold an address, wherever it is."""
+        """Return the hosts that may hold an address, on whatever link."""
         return self._sharers.get(place.packed, frozenset())
 
     def forget(self, key: HostKey) -> None:
-        """Forget a host."""
+        """Remove a host with all its addresses."""
         for address in self._shared.pop(key, frozenset()):
             self._forget_sharer(key, address)
         for place in [place for place, holder in self._holders.items() if holder == key]:
@@ -75,5 +78,5 @@ class OwnershipIndex:
 
 
 def keys_of(addresses: Iterable[Interface]) -> frozenset[AddressKey]:
-    """Return what the kernel knows addresses by."""
+    """Return the identities of addresses on a link."""
     return frozenset(key_of(each) for each in addresses)

@@ -1,8 +1,9 @@
-"""How the kernel is told, many times a second, that addresses stay for longer: with one call, and without an echo.
+"""Renews the lifetimes of addresses, many times a second: with one system call, and without notifications to ourselves.
 
-The kernel notifies everybody of each of these changes, us included. So the socket has a number (``nlmsg_pid``) that is
-known in advance, and the sockets that listen have the kernel drop what bears it. Source: ``rtmsg_ifa`` in
-``net/ipv4/devinet.c``; of IPv6 addresses ``inet6_ifa_notify`` does not tell who changed them.
+The kernel notifies every listener of each renewal, this process included. So the sending socket has a port number
+(``nlmsg_pid``) known in advance, and the filter of our listening sockets drops the notifications that carry it.
+Source: ``rtmsg_ifa`` in ``net/ipv4/devinet.c``; notifications about IPv6 addresses do not say who changed them
+(``inet6_ifa_notify``).
 """
 
 import errno
@@ -16,7 +17,7 @@ from pycarp.system.rtnetlink.socket_filter import Program, attach
 
 _NETLINK_ROUTE = 0
 _NUMBERS = 0x0C00_0000
-"""Far above what the kernel chooses: the process id, or a number with the highest bit set."""
+"""Outside the numbers that the kernel chooses: process ids, and numbers with the highest bit set."""
 
 _AT_ONCE = 256
 _LOAD_WORD, _LOAD_HALF, _JUMP_EQUAL, _RETURN = 0x20, 0x28, 0x15, 0x06
@@ -26,12 +27,12 @@ _NOTHING: Program = ((_RETURN, 0, 0, 0),)
 
 
 class Renewals:
-    """A socket for requests that want no answer and get none; for one thread, because the kernel's locks may wait."""
+    """A socket for requests without answers; it may block on the kernel's locks, so it belongs to a worker thread."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
         try:
-            # Errors are answered even if nobody asked for that.
+            # The kernel answers errors even without NLM_F_ACK.
             attach(self._socket, _NOTHING)
             _bind(self._socket)
         except OSError:
@@ -39,7 +40,7 @@ class Renewals:
             raise
 
     def send(self, requests: Sequence[bytes]) -> None:
-        """Send requests, some hundred with a call; raises OSError."""
+        """Send requests, up to 256 per system call; raises OSError."""
         for start in range(0, len(requests), _AT_ONCE):
             self._socket.send(b"".join(requests[start : start + _AT_ONCE]))
 
@@ -49,7 +50,7 @@ class Renewals:
 
 
 def without_own_renewals() -> Program:
-    """Return the filter that passes every notification but those of addresses that ``Renewals`` has renewed."""
+    """Return a filter that drops the notifications about renewals by ``Renewals`` of this process."""
     return (
         (_LOAD_WORD, 0, 0, _NUMBER_AT),
         (_JUMP_EQUAL, 0, 3, _as_loaded(struct.pack("=I", _own_number()))),
@@ -66,7 +67,8 @@ def _bind(sock: socket.socket) -> None:
     except OSError as exc:
         if exc.errno != errno.EADDRINUSE:
             raise
-        # Another node of this process, or a process of that id in a container: then its echo is heard, and ignored.
+        # Another node of this process, or a process with this id in a container, has it: then our own notifications
+        # arrive, and are ignored as repetitions.
         sock.bind((0, 0))
 
 
@@ -75,5 +77,5 @@ def _own_number() -> int:
 
 
 def _as_loaded(octets: bytes) -> int:
-    """Return a number as a filter sees it that the kernel keeps in the order of the processor."""
+    """Return a number of the processor's byte order as a filter loads it: big-endian."""
     return int.from_bytes(octets, "big")

@@ -1,7 +1,7 @@
 """The shared addresses of one host on this machine: on its device with the virtual MAC, or on the link itself.
 
-All methods block and belong to the thread of the socket, but for ``renewal`` and ``will``, which read only what is
-replaced as a whole.
+All methods block and belong to the thread of the socket, except ``renewal`` and ``clean_up_plan``: these read only
+values that are replaced as a whole.
 """
 
 import contextlib
@@ -33,18 +33,18 @@ from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey, Interface
 
 _BRIDGE_S = 1
-"""How long an address may stay with another prefix length if this process dies in that moment."""
+"""The lifetime of a temporary address with another prefix length, in case this process dies at that moment."""
 
 
 _MOST_ROUTES = 64
-"""So many routes of a link without own addresses the guardian puts back."""
+"""The number of routes of a link without own addresses that the guardian restores."""
 
 
 class DesiredState(NamedTuple):
-    """What a host wants to be there now: which addresses, on the link of which index, and which without a route.
+    """The desired state of a host: the held addresses, the index of their link, and those without a route.
 
-    ``routes`` are requests that put back what the kernel takes away with the last IPv4 address of the link.
-    ``is_certain`` is False while, or after, a call failed to bring it about.
+    ``routes`` are requests that restore the routes that the kernel removes with the last IPv4 address of the link.
+    ``is_certain`` is False while a call is making the change, and after that call failed.
     """
 
     link_index: int = 0
@@ -55,9 +55,9 @@ class DesiredState(NamedTuple):
 
 
 class SharedAddresses:
-    """Holds and drops the addresses of a host; ``device`` None stands for the link itself.
+    """Holds and drops the addresses of a host; without a ``device`` they are on the link itself.
 
-    ``link`` is what the link is called now, and ``key.link`` what it was called when the host was adopted.
+    ``link`` is the present name of the link, ``key.link`` its name when the host was prepared.
     """
 
     def __init__(
@@ -85,24 +85,24 @@ class SharedAddresses:
         return self.device.name if self.device else self.link
 
     def below(self) -> int:
-        """Return the index of the link, 0 if there is none.
+        """Return the index of the link, 0 if the link is absent.
 
-        It is the same one for as long as it exists: a rename may be known by what follows from it before it is told.
+        The index is kept as long as that link exists, because a rename takes effect before its notification arrives.
         """
         if not (self._below_index and is_there(self._below_index)):
             self._below_index = index_of(self.link)
         return self._below_index
 
     def share(self, addresses: Collection[Interface]) -> None:
-        """Record addresses that the host may hold; raises ActuatorError."""
+        """Record addresses that the host may hold in the journal and the index; raises ActuatorError."""
         if not set(addresses) <= self._book.shared_by(self.key):
             for each in sorted(self._book.share(self.key, addresses), key=str):
                 self._journal.record(Shared(self.place, str(each)))
 
     def set_shared(self, addresses: Collection[Interface]) -> None:
-        """Record these addresses, and strike out all others that the host does not hold."""
+        """Record these addresses, and strike out those that the host no longer shares and does not hold."""
         with contextlib.suppress(OSError, ActuatorError):
-            # Whoever holds them records them as well, and says so when that fails.
+            # hold() records them as well, and raises when that fails.
             self.share(addresses)
         left = self._book.shared_by(self.key) - set(addresses) - self._desired.held
         for each in sorted(left, key=str):
@@ -110,7 +110,7 @@ class SharedAddresses:
         self._book.unshare(self.key, left)
 
     def try_out(self, addresses: Sequence[Interface]) -> None:
-        """Put addresses that are not there on the device or link, and take them off again; AddressError if refused."""
+        """Add the absent addresses and remove them at once; raises AddressError if the kernel refuses one."""
         index = self._desired.link_index
         there = self._keys_on(index)
         tried = [each for each in addresses if key_of(each) not in there]
@@ -127,21 +127,21 @@ class SharedAddresses:
                 self.device.shut()
 
     def hold(self, addresses: Sequence[Interface], lifetime_s: int | None) -> None:
-        """Put the addresses there that are not, and let all stay for so long; raises OSError or ActuatorError."""
+        """Add the addresses, and set the lifetime of all, None for ever; raises OSError or ActuatorError."""
         self.share(addresses)
         try:
             self._hold(addresses, lifetime_s)
         except OSError as exc:
             if exc.errno != errno.ENODEV or self.device is None:
                 raise
-            # It went away since it was last seen; if it does so once more, the caller will come again.
+            # The device was deleted meanwhile. If that happens again, the caller retries.
             self._hold(addresses, lifetime_s)
 
     def drop(self, addresses: Sequence[Interface], leaving_soon: Collection[AddressKey]) -> None:
-        """Take the addresses off the device and the link; well if they, or the whole link, are not there.
+        """Remove the addresses from the device and the link; no-op if they or the link are absent.
 
-        ``leaving_soon`` are other addresses of the link that will be dropped next. A device that is not there is made
-        again if that is possible. Raises OSError.
+        ``leaving_soon`` are other addresses of the link that will be dropped next. A missing device is made again if
+        possible. Raises OSError.
         """
         before = self._desired
         left = before.held - set(addresses)
@@ -157,13 +157,13 @@ class SharedAddresses:
             self.restore_device()
 
     def on_link(self) -> list[AddressState]:
-        """Return the addresses of the link itself, whoever has put them there; raises OSError."""
+        """Return the addresses of the link itself, whoever added them; raises OSError."""
         return present(self._route, self.below())
 
     def follow_own(self, on_link: Sequence[AddressState]) -> None:
-        """Put held addresses behind the machine's own, and give a route to those only that need one; raises OSError.
+        """Move held addresses behind the machine's own, and add or remove their routes as needed; raises OSError.
 
-        ``on_link`` is what is on the link now. Own addresses that came or went change both.
+        Call it when own addresses were added or removed; ``on_link`` are the present addresses of the link.
         """
         desired = self._desired
         if not desired.held or not desired.is_certain:
@@ -176,11 +176,11 @@ class SharedAddresses:
         if not moving:
             return
         self._desired = desired._replace(routeless=routeless, is_certain=False)
-        self._put_anew(moving, {each: there[key_of(each)].lifetime_s for each in moving})
+        self._move_to_end(moving, {each: there[key_of(each)].lifetime_s for each in moving})
         self._desired = self._desired._replace(is_certain=True)
 
     def renewal(self, addresses: Sequence[Interface], lifetime_s: int) -> bytes:
-        """Return the requests that let those of the addresses that are held stay for so long from now."""
+        """Return the requests that renew the held ones among the addresses for ``lifetime_s`` seconds from now."""
         desired = self._desired
         asked = (desired, tuple(addresses), lifetime_s)
         if self._renewal[0] != asked:
@@ -193,7 +193,7 @@ class SharedAddresses:
         return self._renewal[1]
 
     def clean_up_plan(self, addresses: Sequence[Interface]) -> tuple[CleanUpStep, ...]:
-        """Return what somebody else has to do to drop the addresses; of a device that is made anew it is another."""
+        """Return the steps with which the guardian drops the addresses; they change when the device is made again."""
         device = self.device
         if device is None:
             index = self._desired.link_index or self.below()
@@ -207,9 +207,9 @@ class SharedAddresses:
         return (*requests, shut) if any(each.version == 6 for each in addresses) else tuple(requests)
 
     def differences(self) -> list[str]:
-        """Return in sentences what is not as it should be; a device has its name and its MAC back thereafter.
+        """Return a sentence for each difference from the desired state; repair the name and MAC of the device.
 
-        A device that an administrator set down has no differences: the kernel took the IPv6 addresses off it.
+        A device that an administrator set down counts as unchanged: the kernel removed its IPv6 addresses.
         """
         desired = self._desired
         said = self.device.mend() if self.device else []
@@ -217,35 +217,35 @@ class SharedAddresses:
         return said + (self._differences(desired) if is_up and desired.is_certain else [])
 
     def missing(self, there: Collection[tuple[int, AddressKey]]) -> frozenset[Interface]:
-        """Return the addresses that are to be there and are not among those of all links, by index."""
+        """Return the desired addresses that are not in ``there``, the addresses of all links by index."""
         desired = self._desired
         return frozenset(each for each in desired.held if (desired.link_index, key_of(each)) not in there)
 
     def restore_device(self) -> None:
-        """Make the device anew if it is not there and its link is; that it cannot be made shows when it is needed."""
+        """Make the device again if it is missing and its link exists; ignore errors, which ``hold`` raises later."""
         if self.device is not None:
             with contextlib.suppress(OSError, ActuatorError):
                 self.device.ensure()
 
     def set_up(self, *, is_up: bool) -> None:
-        """Set the device up or down; well if there is none."""
+        """Set the device up or down; no-op without a device."""
         if self.device is not None:
             with contextlib.suppress(OSError):
                 self.device.set_up(is_up=is_up)
 
     def follow_link(self) -> None:
-        """Follow what became of the link below the device: it may be there again, or have another MTU."""
+        """React to a change of the link below the device: make the device again, or follow the MTU."""
         if self.device is None or self._is_removed:
             return
         with contextlib.suppress(OSError, ActuatorError):
-            # While it has an index, its absence is yet to be seen, and told.
+            # While the device has an index, differences() has yet to report that it is missing.
             if self.device.index:
                 self.device.follow_mtu()
             else:
                 self.device.ensure()
 
     def rename_link(self, name: str) -> None:
-        """Follow the link, which is called ``name`` now; raises ActuatorError."""
+        """Follow a rename of the link to ``name``; raises ActuatorError."""
         before, self.link = self.place, name
         if self.device is not None:
             self.device.rename_link(name)
@@ -283,7 +283,7 @@ class SharedAddresses:
         add(self._route, index, addresses, routeless, lifetime_s)
         self._desired = self._desired._replace(is_certain=True)
         if lifetime_s is not None:
-            # Encoded here and not in the event loop.
+            # Encode the renewal here in the thread, not in the event loop.
             self.renewal(addresses, lifetime_s)
 
     def _drop_from_device(
@@ -301,17 +301,17 @@ class SharedAddresses:
             device.shut()
 
     def _endangered_routes(self, index: int, found: Sequence[AddressState]) -> tuple[bytes, ...]:
-        """Return requests that put back the routes of the link, if it has no IPv4 address but shared ones."""
+        """Return requests that restore the routes of the link, if all its IPv4 addresses are shared."""
         ipv4 = [each for each in found if len(each.key.packed) == 4]
         if self.device is not None or any(not self._book.is_shared(each.key) for each in ipv4):
             return ()
         return self._desired.routes if ipv4 else tuple(restorations(self._route, index)[:_MOST_ROUTES])
 
-    def _put_anew(self, moving: Sequence[Interface], lifetimes_s: Mapping[Interface, int | None]) -> None:
-        """Take IPv4 addresses off and put them on again; of IPv6 the kernel changes the route in place.
+    def _move_to_end(self, moving: Sequence[Interface], lifetimes_s: Mapping[Interface, int | None]) -> None:
+        """Remove IPv4 addresses and add them again; for IPv6 the kernel changes the route in place.
 
-        Meanwhile each is there with another prefix length: it goes on answering, and the link has an address, without
-        which it would lose all its routes. Source: fib_inetaddr_event in ``net/ipv4/fib_frontend.c``.
+        Meanwhile each is present with prefix length 32: the machine still answers for it, and the link has an address,
+        without which it would lose all its routes. Source: fib_inetaddr_event in ``net/ipv4/fib_frontend.c``.
         """
         index, routeless = self._desired.link_index, self._desired.routeless
         four = [each for each in moving if isinstance(each, IPv4Interface)]
@@ -325,7 +325,7 @@ class SharedAddresses:
             delete(self._route, index, bridges)
 
     def _taken(self, index: int, addresses: Sequence[Interface]) -> Sequence[Interface]:
-        """Return those addresses of a link that were shared here, or that another pycarp has put there."""
+        """Return those addresses of a link that this host may hold, or that another pycarp added."""
         shared = self._book.shared_by(self.key)
         if shared.issuperset(addresses):
             return addresses

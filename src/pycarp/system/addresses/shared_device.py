@@ -1,9 +1,9 @@
-"""The device that carries the virtual MAC of one host: a macvlan on its link, up as long as the host is adopted.
+"""The device with the virtual MAC of one host: a macvlan on its link, up as long as the host is prepared.
 
-It is up in a BACKUP as well, so that ``ip link set carp0 down`` is an administrator's wish and nothing else. It sends
-no frame then: it has no address, and IPv6 is off.
+It is up in a BACKUP as well, so a device that is down always means that an administrator ran
+``ip link set carp0 down``. In a BACKUP it sends no frame: it has no address, and IPv6 is off.
 
-All its methods block and belong to the thread of its socket, but for ``is_expected`` and ``expect_nothing``.
+All methods block and belong to the thread of the socket, except ``is_expected`` and ``expect_nothing``.
 """
 
 import contextlib
@@ -22,43 +22,43 @@ from pycarp.system.rtnetlink.route_messages import LinkState, link_state
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import MacAddress
 
-_SWITCHES = (
-    # Off before anything else: while it is on, the kernel makes addresses and joins groups, with frames for each.
+_SYSCTLS = (
+    # First of all: while IPv6 is on, the kernel adds addresses and joins groups, and sends frames for each.
     ("net/ipv6/conf/{}/disable_ipv6", "1"),
     ("net/ipv6/conf/{}/addr_gen_mode", "1"),
     ("net/ipv6/conf/{}/accept_ra", "0"),
     ("net/ipv6/conf/{}/autoconf", "0"),
     ("net/ipv4/conf/{}/arp_ignore", "1"),
-    # Loose. Questions come in here and answers go out by the link below, so that strict is wrong; and 0 would leave
-    # the word to conf/all, because the larger of the two counts. While there is no address, all that comes in is
-    # thrown away by it: a BACKUP that is a router must not forward what a switch sends to every port.
+    # Loose. Requests arrive here and answers leave by the link below, so strict is wrong; 0 is wrong as well, because
+    # the larger of this and conf/all counts. Without an address on the device, loose drops all that arrives: a BACKUP
+    # that is a router must not forward the frames that a switch floods to every port.
     ("net/ipv4/conf/{}/rp_filter", "2"),
     ("net/ipv4/conf/{}/promote_secondaries", "1"),
 )
-"""Source: ``ip-sysctl`` of the kernel's documentation. They go with the device."""
+"""The sysctls of the device, deleted with it. Source: ``ip-sysctl`` of the kernel's documentation."""
 
 _IPV6_OFF = "net/ipv6/conf/{}/disable_ipv6"
 _FORWARDING = {4: "net/ipv4/conf/{}/forwarding", 6: "net/ipv6/conf/{}/forwarding"}
 
 
 _MOST_EXPECTED = 64
-"""More than this, of which nothing was heard, is not waited for: nobody listens."""
+"""Older expectations are forgotten: so many without a notification mean that nobody listens."""
 
 
 class DeviceNameError(ActuatorError):
-    """There is another device of the wanted name."""
+    """Another device has the wanted name."""
 
 
 _GROUP_BASE = 0x70 << 24
-"""Groups of links that nobody else is likely to use; each process has one."""
+"""The base of the link groups for joint deletion, one per process; unlikely to be used by others."""
 
 
 class SharedDevice:
-    """A macvlan of a name and a MAC address on a link, made, mended and removed.
+    """Makes, repairs and removes the macvlan of a host.
 
-    ``index`` is 0 while it is not there. ``is_up`` is False while an administrator has set it down, which survives that
-    it is made anew. ``began_up`` says how it was when it got its index, None if it was set up after that.
-    ``prepare`` is called before it is made, and gets the link ready for it.
+    ``index`` is 0 while the device is missing. ``is_up`` is False while an administrator has set it down; it stays so
+    when the device is made again. ``began_up`` is the administrative state when the device got its index, None if it
+    was set up after that. ``prepare`` is called before the device is made, and prepares the link below.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class SharedDevice:
 
     @property
     def record(self) -> Device:
-        """How a journal calls it."""
+        """The record of the device in a journal."""
         return Device(self.name, self.link, str(self.mac))
 
     def ensure(self) -> int:
-        """Return its index; make it, or give it its name back, if it is not there.
+        """Return the index of the device; make it if it is missing, and restore its name if it was renamed.
 
-        Raises DeviceNameError when there is another device of that name, OSError when it cannot be made.
+        Raises DeviceNameError when another device has the name, OSError when it cannot be made.
         """
         is_there = self.index and index_of(self.name) == self.index
         if not is_there and not self._is_renamed_back():
@@ -99,57 +99,57 @@ class SharedDevice:
         return self.index
 
     def mend(self) -> list[str]:
-        """Give it back its name and its MAC address; return what was wrong with it, in sentences."""
+        """Restore the name and the MAC address; return a sentence for each difference found."""
         if not self.index:
             return []
         found = self._read_by_index()
         if found is None:
             self.index = 0
             return [f"{self.name} was deleted"]
-        said = []
+        differences = []
         if found.name != self.name:
             has_it = self._is_renamed_back()
             end = "and has its name back" if has_it else "and another device has its name"
-            said.append(f"{self.name} was renamed to {found.name}, {end}")
+            differences.append(f"{self.name} was renamed to {found.name}, {end}")
         if found.mac != self.mac:
             self._route.demand(link_requests.setting_mac(self.index, self.mac))
-            said.append(f"{self.name} had the MAC address {found.mac} for a while")
-        return said
+            differences.append(f"{self.name} had the MAC address {found.mac} for a while")
+        return differences
 
     def rename_link(self, name: str) -> None:
-        """Follow the link below, which is called ``name`` now; raises ActuatorError."""
+        """Follow a rename of the link below to ``name``; raises ActuatorError."""
         before, self.link = self.record, name
         if self.index:
             self._journal.record(self.record)
             self._journal.strike(before)
 
     def follow_mtu(self) -> None:
-        """Take on the MTU of the link below, after it became larger; a smaller one it follows by itself."""
+        """Raise the MTU to that of the link below; the kernel lowers it by itself."""
         below, own = self._read_by_name(self.link), self._read_by_index()
         if below and own and below.mtu > own.mtu:
             self._route.demand(link_requests.setting_mtu(own.index, below.mtu))
 
     def open(self, versions: set[int]) -> None:
-        """Let it work for addresses of these versions of IP, and forward what the link below would; raises OSError."""
+        """Enable the device for these IP versions, and forward as the link below does; raises OSError."""
         for version in versions:
             self._follow_forwarding(version)
         if 6 in versions:
             sysctl_files.write(_IPV6_OFF.format(self.name), "0")
 
     def shut(self) -> None:
-        """Switch IPv6 off: all its addresses go at once, without a word to other routers. Raises OSError."""
+        """Disable IPv6, which removes all IPv6 addresses at once and sends no frame. Raises OSError."""
         path, text = self.shutting
         _write_if_there(path, text)
 
     @property
     def shutting(self) -> tuple[str, str]:
-        """The path below ``/proc/sys`` and the text of what ``shut`` writes."""
+        """The sysctl write of ``shut``: its path below ``/proc/sys`` and the text."""
         return _IPV6_OFF.format(self.name), "1"
 
     def set_up(self, *, is_up: bool) -> None:
-        """Set it up or down as an administrator would; well if it is not there. Raises OSError.
+        """Set the device administratively up or down; no-op if it is missing. Raises OSError.
 
-        When that is heard of, ``is_expected`` says that it is nobody else's wish.
+        When the notification of the change arrives, ``is_expected`` recognises it as our own.
         """
         self.is_up = is_up
         if not self.index:
@@ -159,7 +159,7 @@ class SharedDevice:
         self._route.demand(link_requests.setting_up(self.index, is_up=is_up))
 
     def is_expected(self, *, is_up: bool) -> bool:
-        """Say whether we have set it so ourselves, once for each time; called in the order in which it is heard of."""
+        """Return True once for each of our own changes; call it for each notification, in the order of arrival."""
         with contextlib.suppress(IndexError):
             if self._expected[0] == is_up:
                 self._expected.popleft()
@@ -167,17 +167,17 @@ class SharedDevice:
         return False
 
     def expect_nothing(self) -> None:
-        """Forget what was expected: it was heard of, or is lost."""
+        """Forget the expected notifications: they have arrived, or are lost."""
         self._expected.clear()
 
     def reads_as_up(self) -> bool | None:
-        """Say whether it is administratively up, None if it is not there; waits for who is about to delete it."""
+        """Return True if the device is administratively up, None if it is missing; waits for a deletion in progress."""
         found = self._read_by_index() if self.index else None
         return found.is_up if found else None
 
     def remove(self) -> None:
-        """Delete it and strike it out of the journal; well if it is not there. OSError: it can be tried again."""
-        # Forgotten before it goes: nobody else has deleted it.
+        """Delete the device and strike it out of the journal; no-op if it is missing. Raises OSError; then retry."""
+        # The index is reset first, so the notification of the deletion is not taken for someone else's.
         index, self.index = self.index, 0
         try:
             found = self._read_by_name(self.name)
@@ -209,7 +209,7 @@ class SharedDevice:
         was_up = found is not None and found.is_up
         self.began_up = (was_up or None) if self.is_up else False
         self.expect_nothing()
-        # Known before it is set up, so that its being up is the first that is heard of it.
+        # Set the index before setting the device up: the watch then sees only the device's being up.
         self.index = index
         self._clean()
         if self.is_up and not was_up:
@@ -223,8 +223,8 @@ class SharedDevice:
             raise
 
     def _clean(self) -> None:
-        """Set its switches, and take off what a predecessor may have left on it."""
-        for path, text in _SWITCHES:
+        """Set the sysctls of the device, and remove the addresses that a predecessor left on it."""
+        for path, text in _SYSCTLS:
             _write_if_there(path.format(self.name), text)
         self._forwarding = {}
         for version in _FORWARDING:
@@ -233,7 +233,7 @@ class SharedDevice:
         delete(self._route, self.index, left)
 
     def _strangeness(self, found: LinkState, below: int) -> str | None:
-        """Return what tells a device from ours, None if nothing does."""
+        """Return how a device differs from the wanted one, None if it does not."""
         if found.kind != "macvlan":
             return f"it is no macvlan but of kind {found.kind or 'unknown'}"
         if found.below != below:
@@ -248,7 +248,7 @@ class SharedDevice:
         return False
 
     def _follow_forwarding(self, version: int) -> None:
-        """Let it be a router where the link below is one."""
+        """Copy the forwarding sysctl of the link below."""
         path = _FORWARDING[version]
         wanted = sysctl_files.read(path.format(self.link))
         if wanted is not None and wanted != self._forwarding.get(version):
@@ -265,9 +265,9 @@ class SharedDevice:
 
 
 def delete_together(route: RouteSocket, devices: Collection[SharedDevice]) -> None:
-    """Delete several devices at once; the kernel takes some 20 ms for a single one, and hardly more for all.
+    """Delete several devices at once; the kernel needs some 20 ms for one, and hardly more for all.
 
-    Each has to be removed thereafter all the same. Raises OSError.
+    Call ``remove`` of each device afterwards all the same. Raises OSError.
     """
     indices = [device.index for device in devices if device.index and index_of(device.name) == device.index]
     if len(indices) > 1:
@@ -278,6 +278,6 @@ def delete_together(route: RouteSocket, devices: Collection[SharedDevice]) -> No
 
 
 def _write_if_there(path: str, text: str) -> None:
-    """Set a switch, where the kernel has it: without IPv6 it lacks half of them."""
+    """Set a sysctl if it exists; a kernel without IPv6 lacks half of them."""
     with contextlib.suppress(FileNotFoundError):
         sysctl_files.write(path, text)

@@ -1,4 +1,4 @@
-"""Switches of the kernel below ``/proc/sys``; those of the network are of the namespace in which the thread is."""
+"""Reads and writes sysctls below ``/proc/sys``, for ``net/`` in the network namespace of the thread."""
 
 import contextlib
 import os
@@ -10,14 +10,14 @@ _LONGEST_OCTETS = 4096
 
 
 def read(path: str) -> str | None:
-    """Return the value of a switch; None when there is none, as when its link is gone."""
+    """Return the value of a sysctl; None when it does not exist, such as after its link was deleted."""
     with contextlib.suppress(FileNotFoundError), _opened(path, os.O_RDONLY) as descriptor:
         return os.read(descriptor, _LONGEST_OCTETS).decode().strip()
     return None
 
 
 def write(path: str, text: str) -> None:
-    """Set a switch of the network; raises OSError, and ValueError for a path that is not below ``/proc/sys/net``."""
+    """Set a sysctl of the network; raises OSError, and ValueError for a path not below ``/proc/sys/net``."""
     parts = PurePosixPath(path).parts
     if parts[:1] != ("net",) or ".." in parts:
         raise ValueError(f"{path!r} is not a path below /proc/sys that begins with net/")
@@ -27,7 +27,7 @@ def write(path: str, text: str) -> None:
 
 @contextlib.contextmanager
 def _opened(path: str, how: int) -> Iterator[int]:
-    """Open it without a file object, which would cost more than all else: there are ten for each virtual host."""
+    """Open a sysctl without a file object, which would dominate the time: each virtual host has ten sysctls."""
     descriptor = os.open(_ROOT + path, how | os.O_CLOEXEC)
     try:
         yield descriptor

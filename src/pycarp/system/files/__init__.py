@@ -1,1 +1,1 @@
-"""Files that people name, read and written without following what somebody else put there."""
+"""Safe access to files that users name: no symbolic link of another user is followed, and no read is unbounded."""

@@ -1,4 +1,4 @@
-"""Reads files that people name, whatever these are: without an end, without a line feed, or with nobody who writes."""
+"""Reads files that users name, safely: files without an end, without a line feed, or FIFOs without a writer."""
 
 import contextlib
 import errno
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 FIFO_TIMEOUT_S = 5.0
-"""How long a named FIFO may stay silent. A pipe has a writer, and ends with it, so it may take its time."""
+"""How long a named FIFO may stay silent. An unnamed pipe ends with its writer, so it has no limit."""
 
 _CHUNK_OCTETS = 1 << 16
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 def read_at_most(path: Path, limit: int, *, until: bytes = b"", timeout_s: float | None = None) -> bytes:
-    """Return the first ``limit`` octets of a file, or fewer, up to the first ``until`` or somewhat further.
+    """Return at most the first ``limit`` octets of a file; stop reading after the chunk in which ``until`` appears.
 
-    Raises OSError when it cannot be read, also when a FIFO is silent for ``timeout_s`` seconds (5), and ValueError for
-    what is no path.
+    Raises OSError when the file cannot be read, or when a FIFO is silent for ``timeout_s`` seconds (default 5), and
+    ValueError for a malformed path.
     """
     octets = bytearray()
     with _opened(path, timeout_s) as descriptor:
@@ -43,9 +43,9 @@ def read_first_line(path: Path, limit: int) -> bytes:
 
 @contextlib.contextmanager
 def open_to_read(path: Path, *, timeout_s: float | None = None) -> Iterator[BinaryIO]:
-    """Open a file for a stream of octets: a FIFO as soon as there is something in it.
+    """Open a file as a stream of octets; wait until a FIFO has content.
 
-    Raises OSError when it cannot be opened, also when a FIFO is silent for ``timeout_s`` seconds (5).
+    Raises OSError when the file cannot be opened, or when a FIFO is silent for ``timeout_s`` seconds (default 5).
     """
     with _opened(path, timeout_s) as descriptor:
         os.set_blocking(descriptor, True)
@@ -54,7 +54,7 @@ def open_to_read(path: Path, *, timeout_s: float | None = None) -> Iterator[Bina
 
 
 def bounded_lines(file: BinaryIO, limit: int) -> Iterator[bytes]:
-    """Yield the lines of a file; raises OSError at one that has more than ``limit`` octets."""
+    """Yield the lines of a file; raises OSError at a line of more than ``limit`` octets."""
     while line := file.readline(limit + 1):
         if len(line) > limit:
             raise OSError(errno.EFBIG, f"a line has more than {limit >> 20} MiB")
@@ -87,7 +87,7 @@ def _is_named_fifo(descriptor: int) -> bool:
 
 
 def _wait(descriptor: int, timeout_s: float | None) -> None:
-    """Wait until something can be read, or the writer has closed the FIFO; OSError when neither happens in time."""
+    """Wait until the FIFO is readable or its writer has closed it; raises TimeoutError after ``timeout_s``."""
     limit_s = FIFO_TIMEOUT_S if timeout_s is None else timeout_s
     events = select.poll()
     events.register(descriptor, select.POLLIN)

@@ -1,4 +1,4 @@
-"""Replaces the text of a file at once: whoever reads it finds the old one or the new one, whole."""
+"""Replaces the text of a file atomically: a reader finds the whole old text or the whole new one."""
 
 import contextlib
 import os
@@ -8,11 +8,10 @@ from pycarp.system.files import safe_files
 
 
 def replace_text(path: Path, text: str, *, expected: str) -> None:
-    """Replace ``expected``, which the file says now, by a text; mode and owner stay.
+    """Replace the present text of a file, ``expected``, by ``text``; mode and owner are kept.
 
-    Symbolic links of root and of this user are followed.
-    Raises FileExistsError when the file says something else by now, OSError when it cannot be replaced; then nothing
-    has changed.
+    Symbolic links of root and of this user are followed. Raises FileExistsError when the file has changed meanwhile,
+    OSError when it cannot be replaced; the file is unchanged then.
     """
     path = safe_files.resolved(path)
     status = path.stat()

@@ -1,4 +1,4 @@
-"""A file that is bounded: when it is full it becomes FILE.1, FILE.1 becomes FILE.2, and the last one goes."""
+"""A file of bounded size: when it is full it becomes FILE.1, FILE.1 becomes FILE.2, and the oldest is deleted."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ from pycarp.system.files import safe_files
 
 
 class RotatedFile:
-    """At most ``files`` files of ``size`` octets each; readable for their owner alone.
+    """At most ``files`` files of ``size`` octets each, readable for their owner alone.
 
-    Everything but ``is_full_for`` raises OSError; what waits for a disk is not for an event loop.
+    All methods except ``is_full_for`` block on the disk and raise OSError; do not call them in an event loop.
     """
 
     def __init__(self, path: Path, *, size: int, files: int) -> None:
@@ -21,7 +21,7 @@ class RotatedFile:
         self._written = 0
 
     def begin(self) -> None:
-        """Begin a new file; what is in its place moves on, unless it is no plain file, which is an error."""
+        """Begin a new file after renaming the older ones; raises FileExistsError if ``path`` is not a plain file."""
         self.close()
         with safe_files.folder_of(self.path) as folder:
             safe_files.refuse_special(self.path, folder)
@@ -35,11 +35,11 @@ class RotatedFile:
         self._written = 0
 
     def is_full_for(self, octets: int) -> bool:
-        """Say whether so many octets more are for the next file."""
+        """Return True if so many octets no longer fit into the present file."""
         return self._written + octets > self._size
 
     def write(self, octets: bytes) -> None:
-        """Append all of it."""
+        """Append all octets."""
         assert self._descriptor is not None
         view = memoryview(octets)
         while view:
@@ -48,7 +48,7 @@ class RotatedFile:
             view = view[done:]
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the file; no-op if it is closed."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,7 +1,7 @@
-"""Files written by root, in folders where others may write as well: no symbolic link of somebody else is followed.
+"""Writes files as root in folders where other users may write, too: no symbolic link of another user is followed.
 
-A path is walked folder by folder, each held open while the next one is looked up, so that nobody can exchange one in
-between. Links of root and of this user are followed.
+A path is walked folder by folder. Each folder is held open while the next one is looked up, so nobody can exchange one
+in between. Links of root and of this user are followed.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def absolute(path: Path) -> Path:
-    """Return a path that means the same in another working folder; its symbolic links stay in it."""
+    """Return the absolute path; symbolic links in it are not resolved."""
     return Path.cwd() / path
 
 
 def resolved(path: Path) -> Path:
-    """Return the absolute path without symbolic links; PermissionError when one of them belongs to somebody else."""
+    """Return the absolute path without symbolic links; raises PermissionError when one belongs to another user."""
     found = _followed(path)
     with contextlib.suppress(FileNotFoundError), folder_of(found) as folder:
         return Path(os.readlink(f"/proc/self/fd/{folder}")) / found.name
@@ -35,9 +35,9 @@ def resolved(path: Path) -> Path:
 
 @contextlib.contextmanager
 def folder_of(path: Path) -> Iterator[int]:
-    """Open the folder in which a file is, for ``dir_fd``; its name there is ``path.name``.
+    """Open the folder of a file, for use as ``dir_fd``; the file's name there is ``path.name``.
 
-    Raises OSError, PermissionError for a symbolic link of somebody else in the way.
+    Raises OSError; PermissionError for a symbolic link of another user on the way.
     """
     descriptor = _walked(absolute(path).parent, path)
     try:
@@ -47,10 +47,10 @@ def folder_of(path: Path) -> Iterator[int]:
 
 
 def write(path: Path, octets: bytes, *, mode: int = PRIVATE) -> None:
-    """Write a whole file: the former one stays until the new one is complete, and is not written to.
+    """Write a file atomically: the old file stays unchanged until the new one is complete.
 
-    ``mode`` is cut by the umask. A link of root or of this user is followed. Raises OSError; PermissionError for a link
-    of somebody else, FileExistsError for what is no plain file.
+    ``mode`` is limited by the umask. A link of root or of this user is followed. Raises OSError; PermissionError for a
+    link of another user, FileExistsError if ``path`` is not a plain file.
     """
     path = _followed(path)
     with folder_of(path) as folder:
@@ -68,12 +68,12 @@ def write(path: Path, octets: bytes, *, mode: int = PRIVATE) -> None:
 
 
 def create(path: Path, folder: int) -> int:
-    """Return the descriptor of a new private file in an open folder; OSError when there is one of that name."""
+    """Make a private file in an open folder; return its descriptor. Raises OSError when the name is taken."""
     return os.open(path.name, _NEW, PRIVATE, dir_fd=folder)
 
 
 def refuse_special(path: Path, folder: int) -> None:
-    """Raise FileExistsError when a name in an open folder is that of a link, a device or anything but a plain file."""
+    """Raise FileExistsError when a name in an open folder is that of a link, a device or another special file."""
     with contextlib.suppress(FileNotFoundError):
         status = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
@@ -81,7 +81,7 @@ def refuse_special(path: Path, folder: int) -> None:
 
 
 def _followed(path: Path) -> Path:
-    """Return where the links lead that a path may be."""
+    """Return the absolute path of the file to which a path leads, links of its last part resolved."""
     found = absolute(path)
     with contextlib.suppress(FileNotFoundError):
         return _end_of_links(found, path)
@@ -102,7 +102,7 @@ def _end_of_links(found: Path, path: Path) -> Path:
 
 
 def _walked(folder: Path, path: Path) -> int:
-    """Return the descriptor of a folder given by its absolute path."""
+    """Open a folder by its absolute path, part by part; return its descriptor."""
     waiting = deque(folder.parts[1:])
     links = 0
     descriptor = os.open("/", _FOLDER)

@@ -1,4 +1,4 @@
-"""Whom to believe on this machine: by what the kernel says of a peer, never by what the peer says."""
+"""Which processes of this machine to trust, by what the kernel knows of them, never by their own claims."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ _GROUPS_OCTETS = 1024  # as many as Python asks for
 
 
 class Peer(NamedTuple):
-    """The process at the other end of a unix socket; ``pid`` is 0 when it cannot be seen from here."""
+    """The process at the other end of a unix socket; ``pid`` is 0 when it is in another pid namespace."""
 
     pid: int
     uid: int
@@ -22,20 +22,20 @@ class Peer(NamedTuple):
 
     @classmethod
     def of(cls, sock: socket.socket) -> "Peer":
-        """Return who has connected, or who listens at what we have connected to; raises OSError."""
+        """Return the process that has connected, or the one that listens; raises OSError."""
         return cls(*_PEER_CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
 
     @property
     def is_trustworthy(self) -> bool:
-        """Whether it is root, the user that we are, or a process that may change addresses as we may.
+        """True for root, for our own user, and for a process that has CAP_NET_ADMIN in our user namespace.
 
-        The last is a daemon that runs as a user of its own. A user namespace of somebody's own gives no such right.
+        The last is a daemon that runs as a user of its own. CAP_NET_ADMIN in another user namespace does not count.
         """
         return self.uid in (0, os.geteuid()) or (self.pid > 0 and _may_change_addresses(self.pid))
 
 
 def groups_of(sock: socket.socket) -> frozenset[int]:
-    """Return the groups of the process that has connected, its first one included; no more than 256 count."""
+    """Return the groups of the process that has connected, with its primary group; at most 256 count."""
     peer = Peer.of(sock)
     try:
         octets = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_OCTETS)

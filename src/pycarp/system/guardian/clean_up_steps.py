@@ -1,18 +1,18 @@
-"""What a process that knows nothing of CARP can carry out in our stead: octets that are ready for the kernel."""
+"""The clean-up steps: octets and texts that the guardian, which knows nothing of CARP, hands to the kernel."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A complete rtnetlink request, to be sent as it is."""
+    """A complete rtnetlink request."""
 
     octets: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class SysctlWrite:
-    """Text to be written to a file below ``/proc/sys``."""
+    """A text, and the file below ``/proc/sys`` to write it to."""
 
     path: str
     text: str
@@ -20,9 +20,9 @@ class SysctlWrite:
 
 @dataclass(frozen=True, slots=True)
 class PreparedPacket:
-    """Octets to be sent through a new socket of this family, kind and protocol.
+    """A packet to send through a new socket of this family, kind and protocol.
 
-    ``options`` are level, name and value, each to be set before; ``address`` is what ``sendto`` takes.
+    ``options`` are the socket options (level, name, value) to set first; ``address`` is the argument of ``sendto``.
     """
 
     family: int

@@ -1,7 +1,7 @@
-"""A process that drops addresses and bows out when this process is dead or frozen; this is the daemon's side of it.
+"""The daemon's side of the guardian: starts the guardian process, watches it, and replaces it when it dies or hangs.
 
-What the process does and how the two talk is told in ``guardian_process``. Here it is started, watched, and replaced
-when it ends without having been asked to.
+The guardian process drops the addresses and bows out when the daemon is dead or frozen. ``program.py`` describes what
+it does, and the protocol between the two.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ _KERNEL = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class GuardianFired:
-    """No beat of a key came in time, so its clean-up steps were carried out; ``at_ns`` is of CLOCK_MONOTONIC.
+    """The guardian received no beat of a key in time and ran its clean-up steps, at ``at_ns`` of CLOCK_MONOTONIC.
 
-    The key is not armed any more, unless it has been armed anew meanwhile.
+    The key is no longer armed, unless it was armed again in the meantime.
     """
 
     key: HostKey
@@ -47,14 +47,14 @@ class GuardianFired:
 
 @dataclass(frozen=True, slots=True)
 class GuardianLost:
-    """There is no process at present, for this reason; it will be replaced."""
+    """The guardian process is gone, for this reason; a new one will be started."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class GuardianRestarted:
-    """A new process, of this process id, is ready and knows everything that is armed."""
+    """A new guardian process with this process id is ready and knows every armed key."""
 
     pid: int
 
@@ -63,16 +63,17 @@ GuardianNews = GuardianFired | GuardianLost | GuardianRestarted
 
 
 class Guardian:
-    """What is armed, and the process that knows it.
+    """Keeps the armed keys and the guardian process that knows them.
 
-    ``afterwards`` is what the process becomes after our death, when all clean-up steps are done: a program with its
-    arguments, by its full path, since it starts in ``/``. It inherits that SIGTERM, SIGABRT and so on are ignored.
-    ``python`` runs the process, and must be of the same version as this one. Every ``ping_s`` seconds it is asked for
-    an answer; one that does not answer three times is stopped or hangs, and is replaced.
+    When the daemon has died and all clean-up steps are done, the guardian process executes ``afterwards``: a program
+    with its arguments, by its full path, because it starts in ``/``. That program inherits the ignored signals
+    (SIGTERM, SIGABRT and others). ``python`` runs the guardian and must be of the same version as this interpreter.
+    Every ``ping_s`` seconds the daemon pings the guardian process; one that leaves three pings unanswered is stopped
+    or hangs, and is replaced.
 
-    ``notice`` is called in the event loop, and so is ``on_unprotected`` with what the process could not protect
-    itself from: a reason each, with the way out; again only when that has changed. Before ``start`` and after ``close``
-    nothing can be armed.
+    ``notice`` and ``on_unprotected`` are called in the event loop. ``on_unprotected`` gets one sentence, with the way
+    out, for each danger that the guardian process could not protect itself from; it is called again only when these
+    change. Keys can be armed only between ``start`` and ``close``.
     """
 
     def __init__(
@@ -100,11 +101,11 @@ class Guardian:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the process, None while there is none."""
+        """The process id of the guardian, None while none runs."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Return when the process is ready. ActuatorError when it cannot be started."""
+        """Start the guardian process and wait until it is ready; raises ActuatorError when it cannot be started."""
         async with contextlib.AsyncExitStack() as undo:
             try:
                 beats = undo.enter_context(contextlib.closing(_Beats()))
@@ -120,10 +121,11 @@ class Guardian:
         self._ping_later()
 
     def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
-        """Have the clean-up steps carried out after our death, or ``limit_ns`` after the last beat; this is one.
+        """Order the clean-up steps for the moment when the daemon dies, or ``limit_ns`` after the key's last beat.
 
-        What was armed for the key before is replaced in the same moment. Requests and writings come first, in their
-        order and those of all keys, prepared packets after them.
+        Arming counts as a beat, and replaces the previous steps of the key atomically. The guardian first carries out
+        the requests and sysctl writes of all keys, in their order, then sends the prepared packets.
+        No-op before ``start`` and after ``close``.
         """
         if self._beats is None:
             return
@@ -135,24 +137,25 @@ class Guardian:
         message = ("arm", tuple(key), self._serial, slot, limit_ns, first, then)
         self._armed[key] = _Arming(slot, self._serial, message)
         self._beats.beat(slot)
-        self._tell(message)
+        self._send(message)
 
     def beat(self, key: HostKey) -> None:
-        """Say that all is well with a key; costs less than a microsecond, nothing if it is not armed."""
+        """Record that the key is healthy; takes less than a microsecond, and is a no-op if the key is not armed."""
         armed = self._armed.get(key)
         if armed and self._beats:
             self._beats.beat(armed.slot)
 
     def disarm(self, key: HostKey) -> None:
-        """Have nothing carried out for this key any more; well if nothing is armed."""
+        """Cancel the clean-up steps of a key; no-op if it is not armed."""
         if key in self._armed:
             self._forget(key)
-            self._tell(("disarm", tuple(key)))
+            self._send(("disarm", tuple(key)))
 
     async def close(self) -> None:
-        """Let the process end, without acting if nothing is armed; it is killed if that takes longer than a second.
+        """End the guardian process; kill it if that takes longer than a second.
 
-        What is armed still, although its daemon ends, could not be dropped: then that is its turn.
+        A key that is still armed has addresses that the daemon failed to drop: the guardian process then carries out
+        the clean-up steps before it ends.
         """
         for timer in (self._next_restart, self._next_ping):
             if timer:
@@ -169,15 +172,15 @@ class Guardian:
             if beats:
                 beats.close()
 
-    def _tell(self, message: Message) -> None:
+    def _send(self, message: Message) -> None:
         if self._process:
-            self._process.tell([message])
+            self._process.send([message])
 
     def _ping_later(self) -> None:
         self._next_ping = asyncio.get_running_loop().call_later(self._ping_s, self._ping)
 
     def _ping(self) -> None:
-        """Ask for a sign of life; a guardian that is stopped gives none, and is replaced."""
+        """Ping the guardian process; one that is stopped does not answer, and is replaced."""
         self._ping_later()
         if self._process:
             self._process.ping()
@@ -188,11 +191,11 @@ class Guardian:
             self._beats.give_back(slot)
 
     def _new_process(self, beats: "_Beats") -> "_GuardianProcess":
-        process = _GuardianProcess(self._python, beats.descriptor, on_message=self._hear, on_end=self._lose)
-        process.tell([("afterwards", self._afterwards), *(each.message for each in self._armed.values())])
+        process = _GuardianProcess(self._python, beats.descriptor, on_message=self._receive, on_end=self._lose)
+        process.send([("afterwards", self._afterwards), *(each.message for each in self._armed.values())])
         return process
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         match message:
             case ("fired", (link, vhid), serial, at_ns):
                 key = HostKey(link, vhid)
@@ -238,9 +241,9 @@ class _Arming:
 
 
 class _Beats:
-    """Memory that the process can see: a time of CLOCK_MONOTONIC in ns for each slot.
+    """Memory shared with the guardian process: the time of the last beat in each slot, CLOCK_MONOTONIC in ns.
 
-    A time is eight octets, aligned, so that the processor writes it as one.
+    A time is eight aligned octets, which the processor writes atomically.
     """
 
     def __init__(self) -> None:
@@ -256,7 +259,7 @@ class _Beats:
         self._given_back: list[int] = []
 
     def take(self) -> int:
-        """Return a slot that nobody has."""
+        """Return a free slot."""
         if self._given_back:
             return self._given_back.pop()
         assert self._taken < _SLOTS
@@ -276,7 +279,7 @@ class _Beats:
 
 
 class _GuardianProcess:
-    """A process, from its start until its end has been seen; then ``on_end`` is called with the reason."""
+    """One guardian process, from its start to its end; calls ``on_end`` with the reason when it has ended."""
 
     def __init__(
         self,
@@ -296,7 +299,7 @@ class _GuardianProcess:
         self._loop = asyncio.get_running_loop()
         self._process, self._life, self._connection = _spawn(python, beats)
         self._loop.add_reader(self._connection, self._read)
-        self._loop.add_reader(self._life, self._bury)
+        self._loop.add_reader(self._life, self._reap)
 
     @property
     def pid(self) -> int:
@@ -307,7 +310,7 @@ class _GuardianProcess:
         return time.monotonic() - self._started_at_s
 
     async def refusal(self, timeout_s: float) -> str | None:
-        """Return why it is not ready, None when it is."""
+        """Wait until the process is ready; return None, or why it is not ready after ``timeout_s`` seconds."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._settled.wait()
@@ -315,38 +318,39 @@ class _GuardianProcess:
             return f"was not ready within {timeout_s:g} s"
         return self._reason
 
-    def tell(self, messages: list[Message]) -> None:
-        """Send now; a process that cannot be told has missed something, and is killed to be replaced."""
+    def send(self, messages: list[Message]) -> None:
+        """Send messages at once; kill a process that cannot take them, because its knowledge is incomplete."""
         if self._reason:
             return
         try:
             program.send(self._connection, messages)
         except (BrokenPipeError, ConnectionResetError):
-            return  # It is dead, and its end about to be seen.
+            return  # It is dead; its pidfd reports that next.
         except BlockingIOError:
             self._kill("took no messages any more and was killed")
         except OSError as exc:
             self._kill(f"could not be told ({exc.strerror}) and was killed")
 
     def ping(self) -> None:
-        """Ask for an answer; one that owes several is killed to be replaced: it is stopped, or hangs.
+        """Send a ping; kill a process that left several unanswered, because it is stopped or hangs.
 
-        What counts is the number of questions and not the time: while this process is stopped as well, none is asked.
+        Pings are counted, not seconds: while the daemon itself is stopped, it sends none.
         """
         most = _PINGS_UNANSWERED_MOST if self._settled.is_set() else _PINGS_BEFORE_READY_MOST
         if self._pings_unanswered >= most:
             self._kill(f"did not answer {most} times and was killed")
             return
         self._pings_unanswered += 1
-        self.tell([("ping",)])
+        self.send([("ping",)])
 
     async def dismiss(self, timeout_s: float, *, with_goodbye: bool = True) -> None:
-        """Say goodbye, or seem to be dead, and return when it has ended, whatever it takes.
+        """End the process and wait for that: by a goodbye, or without one by closing the connection.
 
-        One that took us for dead cleans up after us, and may take its time for that.
+        After a goodbye a process that has not ended within ``timeout_s`` seconds is killed. Without a goodbye the
+        process takes the daemon for dead and cleans up; it is not killed then, however long it takes.
         """
         if with_goodbye:
-            self.tell([("goodbye",)])
+            self.send([("goodbye",)])
         else:
             with contextlib.suppress(OSError):
                 self._connection.shutdown(socket.SHUT_RDWR)
@@ -376,7 +380,7 @@ class _GuardianProcess:
             self._pings_unanswered = 0
             self._on_message(each)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         status = self._process.poll()
         if status is None:
             return
@@ -395,9 +399,9 @@ class _GuardianProcess:
 
 
 def _spawn(python: str, beats: int) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
-    """Start the process; return it, a descriptor that is readable when it has ended, and our end of the socket.
+    """Start the process; return it, its pidfd (readable when it has ended), and the daemon's end of the socket.
 
-    It is in a session of its own, so that a terminal's signals do not reach it.
+    The process gets a session of its own: a terminal's signals do not reach it.
     """
     with contextlib.ExitStack() as undo:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -432,11 +436,11 @@ def _step(step: Request | SysctlWrite) -> program.SysctlWrite | Sending:
     return str(step.path), str(step.text)
 
 
-def _sending(prepared_packet: PreparedPacket) -> Sending:
-    """Return it in plain types: ``marshal`` knows no members of an enumeration."""
-    options = tuple((int(level), int(name), bytes(value)) for level, name, value in prepared_packet.options)
-    way = (int(prepared_packet.family), int(prepared_packet.kind), int(prepared_packet.protocol), options)
-    return way, tuple(_plain(each) for each in prepared_packet.address), bytes(prepared_packet.octets)
+def _sending(packet: PreparedPacket) -> Sending:
+    """Return the packet in plain types: ``marshal`` cannot encode members of an enumeration."""
+    options = tuple((int(level), int(name), bytes(value)) for level, name, value in packet.options)
+    way = (int(packet.family), int(packet.kind), int(packet.protocol), options)
+    return way, tuple(_plain(each) for each in packet.address), bytes(packet.octets)
 
 
 def _plain(part: str | int | bytes) -> str | int | bytes:

@@ -1,20 +1,20 @@
-"""The guardian's program: it does what a daemon that is dead or frozen can no longer do.
+"""The guardian's program: drops the addresses and bows out for a daemon that is dead or frozen.
 
-``guardian.py`` starts it as ``python -I -S guardian_process.py SOCKET BEATS LIFE``. It stands alone, imports a few
-modules of the standard library and nothing of pycarp: so it is there within some 25 ms, needs few MiB, and whatever
-broke the daemon is not in it. It knows nothing of CARP.
+``guardian.py`` starts it as ``python -I -S program.py SOCKET BEATS LIFE``. It imports a few modules of the standard
+library and nothing of pycarp. So it is ready within some 25 ms, needs few MiB, and shares no fault with the daemon.
+It knows nothing of CARP.
 
 Three descriptors that it inherits connect it with the daemon:
 
 - A socket (SOCK_SEQPACKET) with messages in both directions. The kernel closes the daemon's end when the daemon dies.
-- A file in memory into which the daemon writes, for each will, the time of its last beat (CLOCK_MONOTONIC, in ns). A
-  beat is no message, because a queue of messages can be full, and what is in it is old: a guardian that was stopped and
-  continues reads the newest beat, however long that took.
-- A pidfd of the daemon. It tells of its death even if a child that it has forked still holds its end of the socket.
+- A file in memory into which the daemon writes the time of the last beat of each plan (CLOCK_MONOTONIC, in ns). A beat
+  is not a message, because a queue can be full and its content old: a guardian that was stopped and continues reads
+  the newest beat, however long it was stopped.
+- A pidfd of the daemon. It reports the daemon's death even if a forked child still holds that end of the socket.
 
-A will is what the daemon leaves behind for one key: steps to take when the daemon dies, or when its beats stay away for
-longer than the limit of this will. There is one thread and one loop. It takes in all messages before it looks at the
-beats, so whatever the daemon has said before that moment counts.
+A clean-up plan belongs to one key. It has the steps to carry out when the daemon dies, or when no beat came for longer
+than the plan's limit. The program has one thread and one loop. The loop receives all messages before it reads the
+beats, so every message that the daemon sent before that moment counts.
 """
 
 import marshal
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from typing import Any
 
 Key = tuple[str, int]
-"""What a will is called: link and vhid."""
+"""The key of a clean-up plan: link and vhid."""
 
 Way = tuple[int, int, int, tuple[tuple[int, int, bytes], ...]]
 """A socket to be opened: family, kind, protocol, and options of level, name and value."""
 
 SysctlWrite = tuple[str, str]
-"""A path, of which ``/proc/sys`` may be left out, and the text to write there."""
+"""A path, with or without ``/proc/sys``, and the text to write there."""
 
 Sending = tuple[Way, tuple[str | int | bytes, ...], bytes]
 """The socket to send through, the address to send to, and the octets."""
 
 Message = tuple["Any", ...]
-"""A word and what belongs to it.
+"""A verb and its arguments.
 
-To the guardian: see ``_Guardian._hear``. To the daemon: ``("ready",)``, ``("unprotected", reasons)``, ``("alive",)``
+To the guardian: see ``_Guardian._receive``. To the daemon: ``("ready",)``, ``("unprotected", reasons)``, ``("alive",)``
 for each ``("ping",)``, and ``("fired", key, serial, at_ns)``.
 """
 
@@ -67,11 +67,11 @@ _ENDING = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-"""What a manager or an administrator sends to all processes of a service; SIGABRT is the watchdog of systemd."""
+"""The signals that a service manager sends to all processes of a service; SIGABRT is from the watchdog of systemd."""
 
 
 def main() -> None:
-    """Guard the daemon, and when it died go on as the program that cleans up after it, if there is one."""
+    """Guard the daemon; after its death execute the program that cleans up after it, if one was named."""
     _withstand()
     connection, beats, life = map(int, sys.argv[1:])
     memory = mmap.mmap(beats, 0, prot=mmap.PROT_READ)
@@ -84,34 +84,34 @@ def main() -> None:
         _attempt(send, daemon, [("unprotected", tuple(_unprotected()))])
         afterwards = guardian.guard()
     if afterwards:
-        # It inherits that SIGTERM is ignored: the end of a service's main process makes systemd send one to all others.
+        # It inherits that SIGTERM is ignored: systemd sends one to all others when the main process of a service ends.
         _become(afterwards)
 
 
 def prepare(connection: socket.socket) -> None:
-    """Make an end of the socket one that never waits and holds many messages."""
+    """Make an end of the socket non-blocking, and its send buffer large."""
     connection.setblocking(False)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_OCTETS)
 
 
 def send(connection: socket.socket, messages: list[Message]) -> None:
-    """Send messages, all or none; OSError if they cannot be sent at once.
+    """Send messages, all or none; raises OSError if they cannot be sent at once.
 
-    Both ends run the same interpreter, so ``marshal`` will do; it costs no import. What is too long for the buffer of a
-    socket travels as a file: a will has no bound.
+    Both ends run the same interpreter, so ``marshal`` is enough, and it needs no slow import. Messages too long for
+    the socket's buffer are sent as a file in memory, because the size of a plan has no bound.
     """
     octets = marshal.dumps(messages)
     if len(octets) <= _MOST_IN_LINE_OCTETS:
         connection.send(octets)
         return
-    with open(os.memfd_create("pycarp-will"), "w+b") as file:
+    with open(os.memfd_create("pycarp-plan"), "w+b") as file:
         file.write(octets)
         file.seek(0)
         socket.send_fds(connection, [b"file"], [file.fileno()])
 
 
 def receive(connection: socket.socket) -> tuple[list[Message], bool]:
-    """Return all messages that wait, and whether no more can come."""
+    """Return the messages that have arrived, and True if the other end has closed the socket."""
     messages: list[Message] = []
     while True:
         try:
@@ -119,18 +119,18 @@ def receive(connection: socket.socket) -> tuple[list[Message], bool]:
         except BlockingIOError:
             return messages, False
         except ConnectionResetError:
-            # It closed without having read all of ours, and that is said once; what it has sent is still there.
+            # The other end closed without having read everything. The error comes once; its messages are still there.
             continue
         if not octets:
             return messages, True
         for descriptor in descriptors:
             with open(descriptor, "rb") as file:
                 octets = file.read()
-        messages += marshal.loads(octets)  # noqa: S302  # from nobody but our own other half
+        messages += marshal.loads(octets)  # noqa: S302  # only from the other end of our socketpair
 
 
-class _Will:
-    """What the daemon leaves behind: ``first`` makes this machine let go, ``then`` tells the others."""
+class _CleanUpPlan:
+    """The clean-up plan of a key: ``first`` drops the addresses, ``then`` sends the bow-out."""
 
     __slots__ = ("first", "key", "limit_ns", "serial", "slot", "then", "ways")
 
@@ -153,7 +153,7 @@ class _Will:
 
 
 class _Sockets:
-    """Sockets that are open before they are needed: a dying system may have none to give."""
+    """Sockets that are opened in advance: a failing system may refuse new ones."""
 
     def __init__(self) -> None:
         self._open: dict[Way, socket.socket] = {}
@@ -171,7 +171,7 @@ class _Sockets:
         try:
             for option in options:
                 connection.setsockopt(*option)
-            # Nobody reads from it: let the kernel keep as little as it can.
+            # Nobody reads from it, so the kernel should queue as little as possible.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
         except OSError:
             connection.close()
@@ -179,7 +179,7 @@ class _Sockets:
         self._open[way] = connection
 
     def keep(self, ways: set[Way]) -> None:
-        """Close all others, open what is missing as far as that is possible."""
+        """Open the missing sockets, as far as possible, and close those not in ``ways``."""
         for way in self._open.keys() - ways:
             self._open.pop(way).close()
         for way in ways - self._open.keys():
@@ -187,19 +187,19 @@ class _Sockets:
 
 
 class _Guardian:
-    """The wills, and when they are carried out."""
+    """Keeps the clean-up plans, and carries them out when the daemon is dead or a beat is overdue."""
 
     def __init__(self, daemon: socket.socket, beats: memoryview, life: int) -> None:
         self._daemon = daemon
         self._beats = beats
         self._life = life
-        self._wills: dict[Key, _Will] = {}
+        self._plans: dict[Key, _CleanUpPlan] = {}
         self._sockets = _Sockets()
         self._afterwards: tuple[str, ...] = ()
         self._is_dismissed = False
 
     def guard(self) -> tuple[str, ...]:
-        """Return when the daemon has said goodbye or died: what is to be run, and nothing after a goodbye."""
+        """Guard until the daemon says goodbye or dies; return the program to execute then, empty after a goodbye."""
         events = select.poll()
         for descriptor in (self._daemon.fileno(), self._life):
             events.register(descriptor, select.POLLIN)
@@ -207,20 +207,20 @@ class _Guardian:
             happened = events.poll(self._wait_ms())
             messages, is_closed = receive(self._daemon)
             for each in messages:
-                self._hear(each)
+                self._receive(each)
             if self._is_dismissed:
                 return ()
             if is_closed or self._life in dict(happened):
-                self._carry_out(self._wills.values())
+                self._carry_out(self._plans.values())
                 return self._afterwards
             self._carry_out_overdue(time.monotonic_ns())
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         match message:
             case ("arm", key, serial, slot, limit_ns, first, then):
-                self._arm(_Will(key, serial, slot, limit_ns, first, then))
+                self._arm(_CleanUpPlan(key, serial, slot, limit_ns, first, then))
             case ("disarm", key):
-                self._forget([self._wills[key]] if key in self._wills else [])
+                self._forget([self._plans[key]] if key in self._plans else [])
             case ("afterwards", argv):
                 self._afterwards = argv
             case ("ping",):
@@ -228,51 +228,51 @@ class _Guardian:
             case ("goodbye",):
                 self._is_dismissed = True
 
-    def _arm(self, will: _Will) -> None:
-        previous = self._wills.get(will.key)
-        self._wills[will.key] = will
-        if previous is None or previous.ways != will.ways:
+    def _arm(self, plan: _CleanUpPlan) -> None:
+        previous = self._plans.get(plan.key)
+        self._plans[plan.key] = plan
+        if previous is None or previous.ways != plan.ways:
             self._keep_sockets()
 
-    def _forget(self, wills: list[_Will]) -> None:
-        for will in wills:
-            del self._wills[will.key]
+    def _forget(self, plans: list[_CleanUpPlan]) -> None:
+        for plan in plans:
+            del self._plans[plan.key]
         self._keep_sockets()
 
     def _keep_sockets(self) -> None:
-        self._sockets.keep({way for will in self._wills.values() for way in will.ways})
+        self._sockets.keep({way for plan in self._plans.values() for way in plan.ways})
 
     def _wait_ms(self) -> float | None:
-        """Return how long nothing can become overdue, None without any will."""
-        if not self._wills:
+        """Return the time until a plan can become overdue, in ms; None without a plan."""
+        if not self._plans:
             return None
-        due_at_ns = min(self._due_at_ns(will) for will in self._wills.values())
+        due_at_ns = min(self._due_at_ns(plan) for plan in self._plans.values())
         return min(max((due_at_ns - time.monotonic_ns()) / 1_000_000, 0.0), _LONGEST_WAIT_MS)
 
-    def _due_at_ns(self, will: _Will) -> int:
-        last_beat_at_ns: int = self._beats[will.slot]
-        return last_beat_at_ns + will.limit_ns
+    def _due_at_ns(self, plan: _CleanUpPlan) -> int:
+        last_beat_at_ns: int = self._beats[plan.slot]
+        return last_beat_at_ns + plan.limit_ns
 
     def _carry_out_overdue(self, now_ns: int) -> None:
-        overdue = [will for will in self._wills.values() if self._due_at_ns(will) < now_ns]
+        overdue = [plan for plan in self._plans.values() if self._due_at_ns(plan) < now_ns]
         if overdue:
             self._carry_out(overdue)
-            _attempt(send, self._daemon, [("fired", will.key, will.serial, now_ns) for will in overdue])
+            _attempt(send, self._daemon, [("fired", plan.key, plan.serial, now_ns) for plan in overdue])
             self._forget(overdue)
 
-    def _carry_out(self, wills: Iterable[_Will]) -> None:
-        """Let this machine let go of everything before the others hear of it; whatever fails, the rest is done."""
-        wills = tuple(wills)
+    def _carry_out(self, plans: Iterable[_CleanUpPlan]) -> None:
+        """Drop the addresses of all plans, then send their packets; a step that fails does not stop the others."""
+        plans = tuple(plans)
         ends_s = time.monotonic() + _SENDING_S
-        for will in wills:
-            for step in will.first:
+        for plan in plans:
+            for step in plan.first:
                 if len(step) == 2:
                     _attempt(_write, *step)
                 else:
                     _attempt(self._sockets.send, *step, ends_s)
         ends_s = time.monotonic() + _SENDING_S
-        for will in wills:
-            for sending in will.then:
+        for plan in plans:
+            for sending in plan.then:
                 _attempt(self._sockets.send, *sending, ends_s)
 
 
@@ -289,7 +289,10 @@ def _write(path: str, text: str) -> None:
 
 
 def _attempt(do: Callable[..., object], *arguments: object) -> bool:
-    """Return whether it could be done; also of what makes no sense, so that a fault in one step spoils no other."""
+    """Return True if the call succeeded.
+
+    Errors of malformed arguments count as failures, too: a faulty step must not stop the others.
+    """
     try:
         do(*arguments)
     except (OSError, MemoryError, ValueError, TypeError, OverflowError):
@@ -298,7 +301,7 @@ def _attempt(do: Callable[..., object], *arguments: object) -> bool:
 
 
 def _withstand() -> None:
-    """Outlive what ends the daemon, as far as we are permitted to."""
+    """Ignore the signals that end the daemon, and avoid the OOM killer as far as permitted."""
     for each in _ENDING:
         signal.signal(each, signal.SIG_IGN)
     _attempt(_write, _OOM_SCORE, _LEAST_LIKELY_OOM_VICTIM)
@@ -306,7 +309,7 @@ def _withstand() -> None:
 
 
 def _unprotected() -> Iterable[str]:
-    """Lock our memory, and yield in words what could not be protected, each with its cause and the way out."""
+    """Lock the memory; yield a sentence for each protection that failed, with its cause and the way out."""
     why_not_locked = _lock_memory()
     if why_not_locked:
         yield f"its memory is not locked ({why_not_locked}; allow it with LimitMEMLOCK=infinity or ulimit -l)"
@@ -317,7 +320,7 @@ def _unprotected() -> Iterable[str]:
 
 
 def _lock_memory() -> str | None:
-    """Ask the kernel not to page us out; return why it does not."""
+    """Ask the kernel to keep this process in memory; return None, or why it refused."""
     try:
         from ctypes import CDLL, get_errno  # noqa: PLC0415  # takes its time, and some builds of Python lack it
     except ImportError:

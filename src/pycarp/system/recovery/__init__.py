@@ -1,1 +1,1 @@
-"""What a daemon has on this machine, noted before it is done, and removed after one that died."""
+"""Journals of what daemons change on this machine, the locks of their hosts, and the clean-up after a dead daemon."""

@@ -1,9 +1,13 @@
-"""What dead daemons left on this machine, found by their journals and undone; what is not theirs is never touched.
+"""Clean-up after dead daemons: finds by their journals what they left on this machine, and undoes it.
 
-A journal is only a claim. A device goes if it is a macvlan of the recorded name, link and MAC address; an address if
-the kernel says that CARP has put it there (or cannot say who did); a switch gets its old value if it still has ours.
-And nothing goes that a living daemon of the same network namespace has recorded as well, or may have recorded in
-another folder: that one is known by the locks of its hosts.
+A journal is only a claim, so each entry is checked against the kernel:
+
+- A device is removed if it is a macvlan with the recorded name, link and MAC address.
+- An address is removed if the kernel says that CARP added it, or cannot say who did.
+- A sysctl gets its old value back if it still has the value that pycarp set.
+
+Nothing is undone that a living daemon of the same network namespace has recorded, too, or may have recorded in another
+state folder; the locks of its hosts reveal that daemon.
 """
 
 import asyncio
@@ -31,18 +35,18 @@ _PAUSE_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What was removed or given its old value."""
+    """A resource that was removed, or a sysctl that got its old value back."""
 
     resource: Resource
 
     @property
     def verb(self) -> str:
-        """What was done, in the present: ``remove`` or ``restore``."""
+        """The action in the present tense: ``remove`` or ``restore``."""
         return "restore" if isinstance(self.resource, Sysctl) else "remove"
 
     @property
     def what(self) -> str:
-        """To what it was done."""
+        """The object of the action, in words."""
         match self.resource:
             case Device(name=name, link=link):
                 return f"device {name} from {link}"
@@ -57,7 +61,7 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class Spared:
-    """What is there, but not as it was recorded; therefore it was left alone."""
+    """A resource that was left alone, because it differs from its record or may belong to a living daemon."""
 
     resource: Resource
     reason: str
@@ -68,7 +72,7 @@ class Spared:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What could not be undone; its journal is kept."""
+    """A resource that could not be undone, or a journal that could not be read; the journal is kept."""
 
     what: Resource | Path
     reason: str
@@ -80,7 +84,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a living daemon has."""
+    """The resources of a living daemon."""
 
     pid: int
     resources: tuple[Resource, ...]
@@ -91,7 +95,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What became of the leftovers, in the order in which it was done."""
+    """The results of a clean-up, each in the order of execution."""
 
     undone: tuple[Undone, ...] = ()
     spared: tuple[Spared, ...] = ()
@@ -100,11 +104,12 @@ class Report:
 
 
 async def clean(folder: Path, *, is_rehearsal: bool = False, timeout_s: float = 5.0) -> Report:
-    """Undo what dead daemons of this network namespace and this boot left; ``is_rehearsal`` only says what it would.
+    """Undo what dead daemons of this network namespace and this boot left, and return a report.
 
-    Waits ``timeout_s`` seconds at most for somebody else who cleans. What cannot be undone is in the report and keeps
-    its journal; well if the folder does not exist. Raises ConfigError when the folder cannot be used, ActuatorError
-    when the wait was in vain or the disk is full.
+    With ``is_rehearsal`` the report says what would be done, and nothing is changed. Waits at most ``timeout_s``
+    seconds for another process that is cleaning. A resource that cannot be undone is in the report, and its journal is
+    kept. No-op if the folder does not exist. Raises ConfigError when the folder cannot be used, ActuatorError when the
+    other process takes too long or the disk is full.
     """
     try:
         if not state_folder.journals(folder):
@@ -130,7 +135,7 @@ class _Cleaning:
 
     async def run(self) -> Report:
         found = [each for path in state_folder.journals(self._folder) if (each := journal_file.read(path))]
-        self._living = self._things_of_the_living(found)
+        self._living = self._recorded_by_living(found)
         self._strangers = _strangers(found)
         dead = [each for each in found if not each.is_held]
         for each in dead:
@@ -148,7 +153,7 @@ class _Cleaning:
         )
 
     def _is_void(self, file: JournalFile) -> bool:
-        """Say whether what a journal speaks of is gone for good, or never was."""
+        """Return True if a journal is of an earlier boot, of a network namespace that is gone, or empty."""
         if file.header is None:
             return file.damage is None
         place = file.header.place
@@ -170,7 +175,7 @@ class _Cleaning:
             if each.header is not None and each.header.place == self._place
         )
 
-    def _things_of_the_living(self, found: list[JournalFile]) -> set[tuple[str, ...]]:
+    def _recorded_by_living(self, found: list[JournalFile]) -> set[tuple[str, ...]]:
         living = (each for each in found if each.is_held and not self._is_elsewhere(each))
         return {resource.thing for each in living for resource in each.resources}
 
@@ -186,7 +191,7 @@ class _Cleaning:
             for file in files:
                 ours = await self._devices_of(file, kernel)
                 for resource in reversed(file.resources):
-                    # It goes with its device: taken off alone, one of IPv6 is told of by frames from the shared MAC.
+                    # It goes with its device. Removing an IPv6 address alone would send frames from the virtual MAC.
                     if isinstance(resource, Shared) and resource.link in ours:
                         continue
                     stranger = self._stranger_with(resource, file)
@@ -196,12 +201,12 @@ class _Cleaning:
                     await self._attempt(resource, kernel)
 
     def _stranger_with(self, resource: Resource, file: JournalFile) -> int | None:
-        """Return the process of another folder that may have the same; None when there is none."""
+        """Return the id of a process with another state folder that may have this resource, too; None if none has."""
         match resource:
             case Device():
                 mine = {key for key in self._strangers if _is_device_of(resource, key)}
             case Shared(link=name):
-                # What is on a device is whoever's that has the device; what is on a link may be anybody's there.
+                # An address on a device belongs to the device's host; one on a link may belong to any host of the link.
                 on = [each for each in file.resources if isinstance(each, Device) and each.name == name]
                 mine = {key for key in self._strangers if (_is_device_of(on[0], key) if on else key.link == name)}
             case Sysctl(path=path):
@@ -218,7 +223,7 @@ class _Cleaning:
         if any(each.resource == resource for each in self._undone):
             return
         try:
-            # Who wants a switch is asked again in the moment of restoring it: daemons may have come and gone meanwhile.
+            # Restoring a sysctl reads the journals again: daemons may have started or ended meanwhile.
             if isinstance(resource, Sysctl):
                 self._restore(resource)
             elif resource.thing not in self._living:
@@ -248,23 +253,23 @@ class _Cleaning:
                 await remove()
             self._undone.append(Undone(resource))
 
-    def _restore(self, switch: Sysctl) -> None:
+    def _restore(self, sysctl: Sysctl) -> None:
         with state_folder.sysctls_locked(self._folder):
-            living = self._things_of_the_living(journal_file.others(self._folder, None, self._place))
-            value = None if switch.thing in living else sysctl_files.read(switch.path)
-            if value is None or value == switch.before:
+            living = self._recorded_by_living(journal_file.others(self._folder, None, self._place))
+            value = None if sysctl.thing in living else sysctl_files.read(sysctl.path)
+            if value is None or value == sysctl.before:
                 return
-            if value != switch.ours:
-                self._spared.append(Spared(switch, f"it is {value}, and pycarp had set it to {switch.ours}"))
+            if value != sysctl.ours:
+                self._spared.append(Spared(sysctl, f"it is {value}, and pycarp had set it to {sysctl.ours}"))
                 return
             if not self._is_rehearsal:
-                sysctl_files.write(switch.path, switch.before)
-        self._undone.append(Undone(switch))
+                sysctl_files.write(sysctl.path, sysctl.before)
+        self._undone.append(Undone(sysctl))
 
 
 @asynccontextmanager
 async def _cleaning(folder: Path, timeout_s: float) -> AsyncIterator[None]:
-    """Clean alone: others who want to, and daemons that begin, wait."""
+    """Hold the cleaning lock: other cleaners, and daemons that begin a journal, wait for it."""
     try:
         async with asyncio.timeout(timeout_s):
             while (descriptor := state_folder.try_to_lock_cleaning(folder)) is None:  # noqa: ASYNC110  (another process)
@@ -278,7 +283,7 @@ async def _cleaning(folder: Path, timeout_s: float) -> AsyncIterator[None]:
 
 
 def _strangers(found: list[JournalFile]) -> Mapping[HostKey, int]:
-    """Return the hosts of living processes that are not ours and have no journal in this folder."""
+    """Return the locked hosts of other living processes that have no journal in this folder, with the process ids."""
     known = {os.getpid(), *(each.header.pid for each in found if each.is_held and each.header is not None)}
     return {key: pid for key, pid in host_locks.living().items() if pid not in known}
 

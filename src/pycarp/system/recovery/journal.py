@@ -1,7 +1,7 @@
-"""What one daemon has on this machine, noted in a file before it is done, so that a later start can undo it.
+"""The journal of one daemon: it records each change to this machine before the change, for a later start to undo it.
 
-Each daemon has a file of its own and holds a lock on it that dies with the process. Children that run another program
-do not inherit the lock; a process that only forks keeps it alive.
+Each daemon has a file of its own and holds a lock on it; the lock ends with the process. Children that execute another
+program do not inherit the lock; a child that is only forked keeps it.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ _LONG_OCTETS = 256 * 1024
 class Journal:
     """An open journal; ``begin`` makes one.
 
-    It is written when a host comes or goes, and hardly ever else: all its methods touch files, none waits for long.
+    It is written when a host is added or removed, and hardly ever otherwise. All methods block on files, none for long.
     """
 
     def __init__(self, path: Path, descriptor: int, header: Header) -> None:
@@ -38,10 +38,10 @@ class Journal:
 
     @classmethod
     def begin(cls, folder: Path, *, timeout_s: float = 5.0) -> "Journal":
-        """Return a new journal of the network namespace in which we are; makes the folder.
+        """Return a new journal for the network namespace of this thread; makes the folder if it is absent.
 
-        Waits ``timeout_s`` seconds at most for somebody who cleans. Raises ConfigError when the folder cannot be used,
-        ActuatorError when the wait was in vain or the disk is full.
+        Waits at most ``timeout_s`` seconds for a process that is cleaning. Raises ConfigError when the folder cannot be
+        used, ActuatorError when that process takes too long or the disk is full.
         """
         try:
             state_folder.make(folder)
@@ -62,31 +62,31 @@ class Journal:
 
     @property
     def resources(self) -> tuple[Resource, ...]:
-        """What is recorded and not struck out, in the order in which it was recorded."""
+        """The resources that are recorded and not struck out, in the order of recording."""
         return tuple(self._present)
 
     def record(self, resource: Resource) -> None:
-        """Note what is going to be done; well if it is noted already. Raises ActuatorError: then do not do it."""
+        """Record a resource before it is made; no-op if it is recorded. Raises ActuatorError: then do not make it."""
         if resource not in self._present:
             self._append("record", resource)
             self._present[resource] = None
 
     def strike(self, resource: Resource) -> None:
-        """Strike out what was undone; well if it was not noted. Raises ActuatorError."""
+        """Strike out a resource that is gone; no-op if it is not recorded. Raises ActuatorError."""
         if resource in self._present:
             self._append("strike", resource)
             del self._present[resource]
 
     def end(self) -> None:
-        """Give the journal up; the file goes with it, unless something is left for a later start to undo."""
+        """Close the journal; remove its file, unless it still records a resource that a later start must undo."""
         if not self._present:
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
     def before(self, path: str) -> str | None:
-        """Return what a switch was before pycarp, if what it is now was set by another pycarp, dead or alive.
+        """Return the value that a sysctl had before another pycarp, dead or alive, set the present one.
 
-        ``path`` is below ``/proc/sys``. None: no other recorded the present value, which therefore is the one before.
+        ``path`` is below ``/proc/sys``. None if no other journal recorded the present value.
         """
         value = sysctl_files.read(path)
         for other in self._others():
@@ -96,14 +96,14 @@ class Journal:
         return None
 
     def is_shared(self, path: str) -> bool:
-        """Say whether another living pycarp of this network namespace wants a switch, too."""
+        """Return True if another living pycarp of this network namespace has recorded this sysctl."""
         recorded = (each for other in self._others() if other.is_held for each in other.resources)
         return any(isinstance(each, Sysctl) and each.path == path for each in recorded)
 
     def impose(self, path: str, ours: str) -> None:
-        """Record a switch and set it; well if we did before. Raises ActuatorError, or OSError of the kernel."""
+        """Record a sysctl and set it; no-op if both are done. Raises ActuatorError, or OSError of the kernel."""
         with state_folder.sysctls_locked(self.folder):
-            present = self._switch(path)
+            present = self._sysctl(path)
             if present is None or present.ours != ours:
                 self.record(Sysctl(path, present.before if present else self._first_value(path), ours))
                 if present:
@@ -112,13 +112,13 @@ class Journal:
                 sysctl_files.write(path, ours)
 
     def restore(self, path: str) -> None:
-        """Give a switch the value that it had, and strike it out; well if we did not set it.
+        """Give a sysctl its old value back, and strike it out; no-op if this journal does not record it.
 
-        It stays as it is where somebody else has changed it since, and where another living daemon wants it: the last
-        one restores it. Raises ActuatorError, or OSError of the kernel.
+        The value is kept if someone else has changed it since, or if another living daemon needs it: the last daemon
+        restores it. Raises ActuatorError, or OSError of the kernel.
         """
         with state_folder.sysctls_locked(self.folder):
-            present = self._switch(path)
+            present = self._sysctl(path)
             if present is None:
                 return
             if not self.is_shared(path) and sysctl_files.read(path) == present.ours:
@@ -126,13 +126,13 @@ class Journal:
             self.strike(present)
 
     def move(self, path: str, to: str) -> None:
-        """Note that a switch has another path now, because its link was renamed. Raises ActuatorError."""
-        present = self._switch(path)
+        """Record the new path of a sysctl whose link was renamed. Raises ActuatorError."""
+        present = self._sysctl(path)
         if present is not None:
             self.record(Sysctl(to, present.before, present.ours))
             self.strike(present)
 
-    def _switch(self, path: str) -> Sysctl | None:
+    def _sysctl(self, path: str) -> Sysctl | None:
         return next((each for each in self._present if isinstance(each, Sysctl) and each.path == path), None)
 
     def _first_value(self, path: str) -> str:
@@ -155,7 +155,7 @@ class Journal:
             raise ActuatorError(f"cannot {verb} {resource} in {self.path}: {exc.strerror or exc}") from exc
 
     def _shorten(self) -> None:
-        """Put a file in the place of this one that says the same in fewer lines; at no moment is there none."""
+        """Replace the file atomically by one with the present resources only."""
         lines = [journal_file.header_line(self._header)]
         lines += [journal_file.line("record", each) for each in self._present]
         new = self.path.with_suffix(".new")
@@ -180,7 +180,7 @@ def _wait_for_cleaner(folder: Path, timeout_s: float) -> int:
 
 
 def _made(path: Path, octets: bytes) -> int:
-    """Return the descriptor of a new file that is locked and says this."""
+    """Make and lock a file with these octets; return its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, state_folder.FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -193,7 +193,7 @@ def _made(path: Path, octets: bytes) -> int:
 
 
 def _append(descriptor: int, octets: bytes, length_octets: int) -> int:
-    """Append all of it, or nothing; return the new length."""
+    """Append all octets or none; return the new length of the file."""
     try:
         written = os.write(descriptor, octets)
         while written < len(octets):

@@ -1,7 +1,7 @@
-"""The text of a journal: a header, then one line of JSON for each thing that is recorded or struck out.
+"""The format of a journal: a header, then one line of JSON for each resource that is recorded or struck out.
 
-The last line may be torn, when its writer died over it; then what it speaks of was not done yet. Any other line that
-cannot be read is damage.
+The last line may be incomplete if its writer died while writing; the action it describes was not done yet. Any other
+line that cannot be read is damage.
 """
 
 import fcntl
@@ -26,9 +26,10 @@ Verb = Literal["record", "strike"]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a journal speaks of: a boot of this machine and a network namespace.
+    """The place that a journal describes: a boot of this machine and a network namespace.
 
-    The number of a namespace's inode is given again when it is gone, the cookie never; 0 before Linux 5.14.
+    ``netns`` is the inode number of the namespace, which the kernel reuses; ``cookie`` is never reused, and 0 before
+    Linux 5.14.
     """
 
     boot_id: str
@@ -52,9 +53,10 @@ class _Line(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFile:
-    """What a journal says, and whether its owner lives.
+    """The content of a journal; ``is_held`` is True while its owner lives.
 
-    ``header`` is None when the owner died over it, having done nothing yet. ``damage`` says what cannot be read.
+    ``header`` is None when the owner died while writing it, before it changed anything. ``damage`` names the first line
+    that cannot be read.
     """
 
     path: Path
@@ -65,7 +67,7 @@ class JournalFile:
 
 
 def here() -> Place:
-    """Return the place in which the current thread is."""
+    """Return the boot and the network namespace of the current thread."""
     return Place(boot_id=_BOOT_ID.read_text().strip(), netns=os.stat(_NETWORK_NAMESPACE).st_ino, cookie=_cookie())
 
 
@@ -75,13 +77,13 @@ def header_line(header: Header) -> bytes:
 
 
 def line(verb: Verb, resource: Resource) -> bytes:
-    """Return a line of a journal."""
+    """Return the line that records a resource or strikes it out."""
     kind = next(name for name, cls in _KINDS.items() if isinstance(resource, cls))
     return msgspec.json.encode({"verb": verb, "kind": kind, "what": msgspec.to_builtins(resource)}) + b"\n"
 
 
 def read(path: Path) -> JournalFile | None:
-    """Return a journal; None when it is gone, or somebody else's. Raises OSError when it cannot be read."""
+    """Return a journal; None when it is gone, or of an untrusted user. Raises OSError when it cannot be read."""
     while True:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -92,20 +94,20 @@ def read(path: Path) -> JournalFile | None:
             status = os.fstat(descriptor)
             if not state_folder.is_trustworthy(status, path.parent):
                 return None
-            # Its owner may have put a shorter one in its place between our opening it and our asking who holds it.
+            # Its owner may have replaced it by a shorter file after we opened it and before we tried the lock.
             if is_held or status.st_nlink:
                 return _parsed(path, file.read(), is_held=is_held)
 
 
 def others(folder: Path, own: Path | None, place: Place) -> list[JournalFile]:
-    """Return the journals of a place, those of the dead included, except one's own."""
+    """Return the journals of a place except ``own``; those of dead daemons are included."""
     paths = (each for each in state_folder.journals(folder) if each.name.startswith(f"{place.netns}-"))
     found = [read(each) for each in paths if each != own]
     return [each for each in found if each is not None and each.header is not None and each.header.place == place]
 
 
 def _is_held(descriptor: int) -> bool:
-    """Try the lock, shared, so that those who ask do not take each other for the owner."""
+    """Return True if the owner holds the lock; the attempt is shared, so two readers do not disturb each other."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -114,7 +116,7 @@ def _is_held(descriptor: int) -> bool:
 
 
 def _parsed(path: Path, octets: bytes, *, is_held: bool) -> JournalFile:
-    # What follows the last end of a line is torn.
+    # The part after the last line feed is incomplete.
     first, *rest = octets.split(b"\n")[:-1] or [b""]
     if not first:
         return JournalFile(path=path, header=None, resources=(), is_held=is_held)

@@ -1,6 +1,6 @@
-"""Taking from the kernel what a dead daemon left there, and nothing beside it.
+"""The kernel's side of a clean-up: reads and removes devices and addresses that a dead daemon left.
 
-pyroute2 takes a good part of a second to import, so this module is imported only where it is used.
+Importing pyroute2 takes a good part of a second, so this module is imported only where it is used.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class KernelCleanUp:
         self._route.close()
 
     async def difference(self, device: Device) -> str | None:
-        """Return what tells a device from the recorded one; None if nothing does, or there is none of that name."""
+        """Return how a device differs from its record; None if it does not, or no device has this name."""
         link = await self._link(ifname=device.name)
         if link is None:
             return None
@@ -55,19 +55,20 @@ class KernelCleanUp:
         return None if below == device.link else f"it is on {below or 'another link'} and not on {device.link}"
 
     async def exists(self, name: str) -> bool:
-        """Say whether there is a device of that name, of whatever kind."""
+        """Return True if a device of any kind has this name."""
         return await self._link(ifname=name) is not None
 
     async def delete_device(self, name: str) -> None:
-        """Delete a device, with all that it has; well if there is none."""
+        """Delete a device with its addresses; no-op if it is absent."""
         link = await self._link(ifname=name)
         if link is not None:
             await self._ask("link", "del", index=link["index"])
 
     async def stranger(self, link: str, address: Interface) -> str | None:
-        """Return why an address that is on a link is none of ours; None if it is ours, or not there.
+        """Return why an address on a link is not pycarp's; None if it is pycarp's, or absent.
 
-        A kernel that knows no IFA_PROTO cannot tell. Source: ``linux/if_addr.h``, since 5.18.
+        A kernel without IFA_PROTO does not know who added an address; it counts as pycarp's then.
+        Source: ``linux/if_addr.h``, since 5.18.
         """
         found = await self._find(link, address)
         if found is None:
@@ -78,15 +79,16 @@ class KernelCleanUp:
         return "somebody else has put it there"
 
     async def has(self, link: str, address: Interface) -> bool:
-        """Say whether an address is on a link, with this prefix length."""
+        """Return True if the link has this address with this prefix length."""
         return await self._find(link, address) is not None
 
     async def delete_address(self, link: str, address: Interface) -> None:
-        """Take an address off a link; well if it is not there.
+        """Remove an address from a link; no-op if it is absent.
 
-        With the first IPv4 address of a network the kernel removes the others of it, and with the last of a link all
-        its routes, unless ``promote_secondaries`` is set; so it is set meanwhile. Where it cannot be, the others are
-        put back. Source: ``ip-sysctl`` of the kernel's documentation; ``fib_inetaddr_event`` in the kernel.
+        With the first IPv4 address of a network the kernel removes the other addresses of that network, and with the
+        last address of a link all its routes, unless ``promote_secondaries`` is set. So it is set for that moment;
+        where it cannot be set, the other addresses are added again. Source: ``ip-sysctl`` of the kernel's
+        documentation; ``fib_inetaddr_event`` in the kernel.
         """
         found = await self._find(link, address)
         if found is None:
@@ -101,7 +103,7 @@ class KernelCleanUp:
                 await self._ask("addr", "replace", index=index, **_as_it_was(each))
 
     async def _of_network(self, index: int, address: Interface) -> list[Any]:
-        """Return the other IPv4 addresses of an address's network, in their order."""
+        """Return the other IPv4 addresses of the same network, in the kernel's order."""
         if not isinstance(address, IPv4Interface):
             return []
         present = ((_interface(each), each) for each in await self._addresses(index))
@@ -146,7 +148,7 @@ class KernelCleanUp:
 
 @contextlib.contextmanager
 def _promoting(link: str) -> Iterator[None]:
-    """Let the next address of a network take the place of the first, where ``/proc/sys`` can be written."""
+    """Set ``promote_secondaries`` of a link, where ``/proc/sys`` is writable, and restore it afterwards."""
     path = f"net/ipv4/conf/{link}/promote_secondaries"
     before = sysctl_files.read(path)
     with contextlib.suppress(OSError):
@@ -169,7 +171,7 @@ def _interface(address: Any) -> Interface:
 
 
 def _as_it_was(address: Any) -> dict[str, Any]:
-    """Return how to add an address again that is like this one."""
+    """Return the arguments that add an equal address."""
     how: dict[str, Any] = {
         "address": address.get_attr("IFA_LOCAL"),
         "prefixlen": address["prefixlen"],

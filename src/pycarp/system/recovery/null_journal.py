@@ -1,4 +1,4 @@
-"""What stands in for a journal where nothing is to be written: the old values of switches are remembered only."""
+"""The journal's protocol, and a journal that writes no file: it only keeps the old values of sysctls in memory."""
 
 from typing import Protocol
 
@@ -7,38 +7,38 @@ from pycarp.system.recovery.resources import Resource
 
 
 class Records(Protocol):
-    """What is asked of a journal. It is called in the thread of the addresses, by one at a time."""
+    """The methods of a journal. Only the thread of the addresses calls them, one at a time."""
 
     def record(self, resource: Resource) -> None:
-        """Note what is going to be done; well if it is noted already."""
+        """Record a resource before it is made; no-op if it is recorded."""
 
     def strike(self, resource: Resource) -> None:
-        """Strike out what was undone; well if it was not noted."""
+        """Strike out a resource that is gone; no-op if it is not recorded."""
 
     def impose(self, path: str, ours: str) -> None:
-        """Record a switch below ``/proc/sys`` and set it; well if we did before."""
+        """Record a sysctl, by its path below ``/proc/sys``, and set it; no-op if it is recorded and set."""
 
     def restore(self, path: str) -> None:
-        """Give a switch the value that it had, unless it is no longer ours; well if we did not set it."""
+        """Give a sysctl its old value back, unless someone else has changed it; no-op if it was not imposed."""
 
     def move(self, path: str, to: str) -> None:
-        """Note that a switch has another path now, because its link was renamed; no-op if we did not set it."""
+        """Record the new path of a sysctl whose link was renamed; no-op if it was not imposed."""
 
 
 class NullJournal:
-    """Forgets everything with its process."""
+    """Keeps the old values of sysctls in memory, and records nothing else."""
 
     def __init__(self) -> None:
         self._sysctls: dict[str, tuple[str, str]] = {}
 
     def record(self, resource: Resource) -> None:
-        """Nothing is noted."""
+        """Do nothing."""
 
     def strike(self, resource: Resource) -> None:
-        """Nothing was noted."""
+        """Do nothing: nothing is recorded."""
 
     def impose(self, path: str, ours: str) -> None:
-        """Set a switch; raises OSError of the kernel."""
+        """Set a sysctl, and keep its old value; raises OSError of the kernel."""
         before = sysctl_files.read(path)
         if before is None:
             raise FileNotFoundError(2, "this kernel, or this interface, does not have it", path)
@@ -47,13 +47,13 @@ class NullJournal:
             self._sysctls.setdefault(path, (before, ours))
 
     def restore(self, path: str) -> None:
-        """Give a switch its old value; raises OSError of the kernel."""
+        """Give a sysctl its old value back; raises OSError of the kernel."""
         before, ours = self._sysctls.get(path, (None, None))
         if before is not None and sysctl_files.read(path) == ours:
             sysctl_files.write(path, before)
         self._sysctls.pop(path, None)
 
     def move(self, path: str, to: str) -> None:
-        """Remember it under its path of now."""
+        """Keep the old value under the new path."""
         if path in self._sysctls:
             self._sysctls[to] = self._sysctls.pop(path)

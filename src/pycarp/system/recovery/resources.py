@@ -1,4 +1,4 @@
-"""What a daemon has on a machine beside its packets, and must not leave behind: values, nothing is done here."""
+"""The resources that a daemon makes or changes on its machine and must not leave behind; values only."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -8,7 +8,7 @@ _SWAPPED = str.maketrans("/.", "./")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A macvlan that we made: its name, the link below it, its MAC address as ``00:00:5e:00:01:2a``."""
+    """A macvlan that pycarp made: its name, the link below it, and its MAC address as ``00:00:5e:00:01:2a``."""
 
     name: str
     link: str
@@ -16,7 +16,7 @@ class Device:
 
     @property
     def thing(self) -> tuple[str, ...]:
-        """Return what makes two records speak of the same device."""
+        """The identity of the device, equal in all records of it."""
         return ("device", self.name)
 
     def __str__(self) -> str:
@@ -25,9 +25,9 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """A switch of the kernel that we set: its path below ``/proc/sys``, the value before and ours.
+    """A sysctl that pycarp set: its path below ``/proc/sys``, the value before, and the value that pycarp set.
 
-    Raises ValueError for a path that leads elsewhere than to a switch of the network.
+    Raises ValueError for a path that is not below ``/proc/sys/net``.
     """
 
     path: str
@@ -41,7 +41,7 @@ class Sysctl:
 
     @property
     def thing(self) -> tuple[str, ...]:
-        """Return what makes two records speak of the same switch."""
+        """The identity of the sysctl, equal in all records of it."""
         return ("sysctl", self.path)
 
     def __str__(self) -> str:
@@ -51,14 +51,14 @@ class Sysctl:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """An address with its prefix length that may be on a link or on a device of ours."""
+    """A shared address with its prefix length, and the link or device that may have it."""
 
     link: str
     address: str
 
     @property
     def thing(self) -> tuple[str, ...]:
-        """Return what makes two records speak of the same address."""
+        """The identity of the address on its link, equal in all records of it."""
         return ("shared", self.link, self.address)
 
     def __str__(self) -> str:

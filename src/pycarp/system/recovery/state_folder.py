@@ -1,8 +1,8 @@
-"""The folder in which daemons note what they have, and the two locks that belong to it.
+"""The state folder: the journals of all daemons, and two locks.
 
-A daemon's own file is locked as long as it lives. Beside, ``cleaning.lock`` is held by whoever begins a journal or
-cleans up after one; ``sysctls.lock``, never longer than a few reads and writes, by whoever changes a switch of the
-kernel that others may want as well. Both are for their owner and root alone: what anybody may open, anybody may hold.
+A daemon locks its own journal as long as it lives. A process holds ``cleaning.lock`` while it begins a journal or
+cleans up after one. A process holds ``sysctls.lock``, for a few reads and writes at most, while it changes a sysctl
+that other daemons may need. Only the owner and root can open both files: a user who can open a file can also lock it.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _WAY_OUT = "name another folder with --state DIR"
 
 
 def make(folder: Path) -> None:
-    """Make the folder, if it is not there, so that everybody can look into it whatever the umask."""
+    """Make the folder if it is absent, readable for everybody whatever the umask."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(parents=True)
         folder.chmod(_FOLDER_MODE)
@@ -44,7 +44,7 @@ def journals(folder: Path) -> list[Path]:
 
 
 def try_to_lock_cleaning(folder: Path) -> int | None:
-    """Return a descriptor that, as long as it is open, keeps others from cleaning; None while somebody does."""
+    """Take the cleaning lock; return the descriptor that holds it until it is closed, None if another has it."""
     path = folder / _CLEANING
     descriptor = _opened(path)
     if _try_to_lock(descriptor) and _is_at(path, descriptor):
@@ -55,9 +55,9 @@ def try_to_lock_cleaning(folder: Path) -> int | None:
 
 
 def remove_locks(folder: Path) -> None:
-    """Remove the files of both locks, unless somebody has one of them or a journal is left; well if they are not there.
+    """Remove the files of both locks, unless another process holds one or a journal is left; no-op if both are absent.
 
-    Who has opened one meanwhile notices, once it is locked, that it is there no more.
+    A process that opened one of them before notices, after locking it, that the file is gone.
     """
     if not (folder / _CLEANING).exists() and not (folder / _SYSCTLS).exists():
         return
@@ -76,10 +76,10 @@ def remove_locks(folder: Path) -> None:
 
 @contextlib.contextmanager
 def sysctls_locked(folder: Path, *, timeout_s: float = SYSCTLS_TIMEOUT_S) -> Iterator[None]:
-    """Keep other daemons and cleaners from changing switches of the kernel; never await within.
+    """Hold the lock under which daemons and cleaners change sysctls; never await within.
 
-    Waits for ``timeout_s`` seconds at most: a holder that was stopped must stop nobody else. Raises TimeoutError then,
-    which names it.
+    Waits at most ``timeout_s`` seconds, because a holder that was stopped must not stop others. Then raises
+    TimeoutError, which names the holder.
     """
     path = folder / _SYSCTLS
     descriptor = _opened(path)
@@ -90,7 +90,7 @@ def sysctls_locked(folder: Path, *, timeout_s: float = SYSCTLS_TIMEOUT_S) -> Ite
                 held = f"{path} is held by pid {_pid_in(descriptor)} for more than {timeout_s:g} s"
                 raise TimeoutError(errno.ETIMEDOUT, held)
             time.sleep(_PAUSE_S)
-            # It may have been removed by who had it.
+            # The previous holder may have removed the file.
             previous, descriptor = descriptor, _opened(path)
             os.close(previous)
         _note_pid(descriptor)
@@ -100,20 +100,20 @@ def sysctls_locked(folder: Path, *, timeout_s: float = SYSCTLS_TIMEOUT_S) -> Ite
 
 
 def refusal(folder: Path, exc: OSError) -> str:
-    """Return in one line why the folder cannot be used, and what to do about it."""
+    """Return one line: why the folder cannot be used, and the way out."""
     path = exc.filename if exc.filename is not None else folder
     hint = f"run as root or {_WAY_OUT}" if exc.errno in (errno.EACCES, errno.EPERM) else _WAY_OUT
     return f"cannot use {path}: {exc.strerror or exc}; {hint}"
 
 
 def error(folder: Path, exc: OSError) -> ActuatorError | ConfigError:
-    """Return what to raise when the folder cannot be used: a full disk is no wrong configuration, and may pass."""
+    """Return the error to raise when the folder cannot be used: ActuatorError if the cause may pass (a full disk)."""
     kind = ActuatorError if exc.errno in _PASSING else ConfigError
     return kind(refusal(folder, exc))
 
 
 def busy(folder: Path, timeout_s: float) -> str:
-    """Return in one line that somebody else has been cleaning for too long."""
+    """Return one line: which process has been cleaning for too long, and the way out."""
     pid = "unknown"
     with contextlib.suppress(OSError), open(folder / _CLEANING, "rb") as file:
         pid = _pid_in(file.fileno())
@@ -122,12 +122,12 @@ def busy(folder: Path, timeout_s: float) -> str:
 
 
 def is_trustworthy(status: os.stat_result, folder: Path) -> bool:
-    """Say whether it is a plain file of root, of this user, or of the user to whom root has given the folder."""
+    """Return True for a plain file of root, of this user, or of the user to whom root has given the folder."""
     return stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid(), given_to(folder))
 
 
 def given_to(folder: Path) -> int:
-    """Return the owner of a folder that nobody but root can have put there; 0 where others could, too."""
+    """Return the owner of a folder that only root can have placed there; 0 if others could have."""
     try:
         above, status = os.stat(folder.parent), os.stat(folder, follow_symlinks=False)
     except OSError:
@@ -149,7 +149,7 @@ def _try_to_lock(descriptor: int) -> bool:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Return whether a path leads to this file still."""
+    """Return True if the path still leads to this file."""
     try:
         there = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
@@ -158,7 +158,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _note_pid(descriptor: int) -> None:
-    # On a full disk it is locked all the same, by nobody known.
+    # On a full disk the lock holds all the same; its holder is unknown then.
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)

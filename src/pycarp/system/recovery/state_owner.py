@@ -1,4 +1,4 @@
-"""Gives the state folder to the user that a daemon is going to be."""
+"""Gives the state folder to the user that a daemon will run as."""
 
 import contextlib
 import os
@@ -12,14 +12,14 @@ _SUFFIXES = (state_folder.SUFFIX, ".new", ".lock", ".jsonl")
 
 
 def give(folder: Path, *, uid: int, gid: int) -> None:
-    """Make the folder if it is not there, and give it and what daemons wrote in it to a user; for root alone.
+    """Give the folder, and the files that daemons wrote in it, to a user; make it if it is absent. For root alone.
 
-    A folder that somebody else than root may have put there stays as it is. Raises UsageError when a running daemon of
-    another user has something in it, ConfigError when it cannot be made.
+    A folder that a user other than root may have placed there is left alone. Raises UsageError when a running daemon
+    of another user has a journal in it, ConfigError when it cannot be made.
     """
     is_new = not folder.exists()
     if is_new and uid == os.geteuid():
-        # It is made when it is needed.
+        # The daemon makes it when it needs it.
         return
     try:
         state_folder.make(folder)
@@ -51,7 +51,7 @@ def _refuse_while_used(folder: Path) -> None:
 
 
 def _give_file(folder: int, name: str, owners: set[int], uid: int, gid: int) -> None:
-    """Give a file that a daemon wrote; not one that has another name elsewhere, nor what a link leads to."""
+    """Give away a file that a daemon wrote, but no file with a second hard link, and no target of a symbolic link."""
     if not name.endswith(_SUFFIXES):
         return
     with contextlib.suppress(OSError):

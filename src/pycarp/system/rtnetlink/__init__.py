@@ -1,1 +1,1 @@
-"""rtnetlink: requests, messages and the sockets that carry them; no pyroute2."""
+"""rtnetlink without pyroute2: requests, messages, and the sockets that carry them."""

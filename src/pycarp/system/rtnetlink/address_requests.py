@@ -1,4 +1,4 @@
-"""Requests about addresses as octets, ready for the kernel; each is encoded once.
+"""Encoded rtnetlink requests about addresses; each is encoded once and cached.
 
 Source: ``linux/rtnetlink.h``, ``linux/if_addr.h``.
 """
@@ -24,16 +24,16 @@ _AF_UNSPEC = 0
 
 @lru_cache(_ENOUGH)
 def adding(index: int, address: Interface, *, lifetime_s: int | None = None, has_route: bool = True) -> bytes:
-    """Return the request that puts a shared address on a link; what is there already gets the new lifetime.
+    """Return the request that adds a shared address to a link, or sets the lifetime of one that is present.
 
-    IPv6 without duplicate address detection: that would take a second, and whoever has it leaves it now. And
-    deprecated from the start: Linux would begin the machine's own conversations from its newest address, and they
-    would end when that leaves. Those that others begin are not touched. Source: RFC 6724, 5, rule 3.
-    ``has_route`` lets the kernel add the route to the address's network. IFA_PROTO says that it is CARP's.
+    An IPv6 address skips duplicate address detection, which takes a second, while the previous MASTER drops the address
+    now. It is deprecated from the start: Linux would begin the host's own connections from its newest address, and
+    they would break when that is dropped. Incoming connections are not affected. Source: RFC 6724, 5, rule 3.
+    With ``has_route`` the kernel adds the route to the address's network. IFA_PROTO marks the address as CARP's.
 
-    After ``lifetime_s`` seconds the kernel removes it, unless it was renewed: never earlier (but for 0.02 s), and up
-    to a second later, because it looks once a second at the most while other addresses are renewed. Source:
-    check_lifetime in ``net/ipv4/devinet.c``, addrconf_verify_rtnl in ``net/ipv6/addrconf.c``.
+    The kernel removes the address after ``lifetime_s`` seconds unless it is renewed: at most 0.02 s early, and up to a
+    second late, because the kernel checks at most once a second while other addresses are renewed.
+    Source: check_lifetime in ``net/ipv4/devinet.c``, addrconf_verify_rtnl in ``net/ipv6/addrconf.c``.
     """
     flags = _flags(address, has_route=has_route)
     return _lasting(ACK | CREATE | REPLACE, index, address, flags, lifetime_s)
@@ -41,10 +41,10 @@ def adding(index: int, address: Interface, *, lifetime_s: int | None = None, has
 
 @lru_cache(_ENOUGH)
 def renewing(index: int, address: Interface, lifetime_s: int, *, has_route: bool = True) -> bytes:
-    """Return the request that lets an address which is there stay for so many seconds from now; unacknowledged.
+    """Return the request that renews a present address for ``lifetime_s`` seconds from now; not acknowledged.
 
-    It never adds one that is gone. Without NLM_F_CREATE the kernel would do so all the same (inet_rtm_newaddr,
-    inet6_rtm_newaddr): but it refuses to add an address that wants its multicast group to be joined, and is none.
+    It never adds an absent address. The kernel would add one even without NLM_F_CREATE (inet_rtm_newaddr,
+    inet6_rtm_newaddr), but it refuses to add a unicast address with IFA_F_MCAUTOJOIN, which this request sets.
     """
     flags = _flags(address, has_route=has_route) | _JOINS_GROUP
     return _lasting(REPLACE, index, address, flags, lifetime_s)
@@ -52,12 +52,12 @@ def renewing(index: int, address: Interface, lifetime_s: int, *, has_route: bool
 
 @lru_cache(_ENOUGH)
 def deleting(index: int, address: Interface) -> bytes:
-    """Return the request that takes an address off a link."""
+    """Return the request that removes an address from a link."""
     return request(DELETED_ADDRESS, ACK, _body(index, address))
 
 
 def restoring(lost: AddressState) -> bytes:
-    """Return the request that puts an address back as it was: what the kernel told of it is what it wants to hear."""
+    """Return the request that adds a lost address again: the kernel's description of it is also the request."""
     return request(NEW_ADDRESS, ACK | CREATE | REPLACE, lost.octets[_NETLINK_HEADER_OCTETS:])
 
 

@@ -1,4 +1,4 @@
-"""Requests about links as octets, ready for the kernel. Source: ``linux/rtnetlink.h``, ``linux/if_link.h``."""
+"""Encoded rtnetlink requests about links. Source: ``linux/rtnetlink.h``, ``linux/if_link.h``."""
 
 import struct
 
@@ -21,17 +21,17 @@ def reading_all() -> bytes:
 
 
 def reading_by_name(name: str) -> bytes:
-    """Return the request that reads one link."""
+    """Return the request that reads the link of a name."""
     return _encoded(_READ_LINK, 0, 0, attribute(_NAME, text(name)))
 
 
 def reading_by_index(index: int) -> bytes:
-    """Return the request that reads one link."""
+    """Return the request that reads the link of an index."""
     return _encoded(_READ_LINK, 0, index)
 
 
 def making_macvlan(name: str, below: int, mac: MacAddress) -> bytes:
-    """Return the request that makes a macvlan in bridge mode on the link of index ``below``; it is down."""
+    """Return the request that makes a macvlan in bridge mode, administratively down, on the link of index ``below``."""
     mode = attribute(_MACVLAN_MODE, number(BRIDGE_MODE))
     info = attribute(_INFO_KIND, text("macvlan")) + attribute(_INFO_DATA, mode)
     where = attribute(_NAME, text(name)) + attribute(_BELOW, number(below))

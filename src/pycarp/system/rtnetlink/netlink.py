@@ -1,4 +1,4 @@
-"""What is known of links, from the Linux kernel, and which of them changed."""
+"""Reads links from the Linux kernel, and reports which of them changed."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ _IFA_F_DADFAILED, _IFA_F_TENTATIVE = 0x8, 0x40
 class Netlink:
     """Reads links; an async context manager. Errors of the kernel surface as OSError.
 
-    In a thread of its own, because whoever asks waits while somebody else changes links in bulk.
+    It works in a thread of its own, because a request waits while another process changes links in bulk.
     """
 
     def __init__(self) -> None:
@@ -47,9 +47,9 @@ class Netlink:
         self._worker.close()
 
     async def link_facts(self, link: str, index: int = 0) -> LinkFacts | None:
-        """Return what is known of a link, None when it does not exist.
+        """Return the facts of a link, None when it does not exist.
 
-        It is that of the index if there is one still, whatever it is called by now, else that of the name.
+        The link with this index is meant as long as it exists, even after a rename; otherwise the one with this name.
         """
         assert self._route is not None, "it is to be entered first"
         return await self._worker.run(partial(_link_facts, self._route, link, index))
@@ -74,9 +74,10 @@ def _link_facts(route: RouteSocket, link: str, index: int) -> LinkFacts | None:
 
 
 def _by_preference(present: list[AddressState]) -> tuple[Interface, ...]:
-    """Return addresses in the order of preference for a source: IPv6 link-locals before others, deprecated ones last.
+    """Return the usable addresses by preference as a source: IPv6 link-locals first, deprecated ones last.
 
-    What is not known to be ours alone (tentative) cannot be used yet. Source: carp.md 1.3, a link-local address.
+    Tentative addresses, and those that failed duplicate address detection, are not usable.
+    Source: carp.md 1.3, a link-local address.
     """
     usable = [each for each in present if not each.flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)]
     usable.sort(key=lambda each: bool(each.flags & IFA_F_DEPRECATED))
@@ -85,15 +86,15 @@ def _by_preference(present: list[AddressState]) -> tuple[Interface, ...]:
 
 
 async def changed_links() -> AsyncIterator[str | None]:
-    """Yield the name of a link whenever it or its addresses changed; None at the start, and for one that is gone.
+    """Yield the name of a link whenever it or its addresses changed; None at the start, and for a link that is gone.
 
-    Of one that was renamed the former name follows.
-    That an address stays for longer is no change. Raises OSError when notifications were lost.
+    After a rename the new name is yielded first, then the previous one. A renewed lifetime is not a change.
+    Raises OSError when notifications were lost.
     """
     names: dict[int, str] = {}
     async for message in news():
         if message is None:
-            # Subscribed by now: of a later change there will be a message.
+            # The socket is bound, so every later change brings a message.
             names = dict(socket.if_nameindex())
             yield None
         elif message.kind in (NEW_LINK, DELETED_LINK):

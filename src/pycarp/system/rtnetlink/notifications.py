@@ -1,4 +1,4 @@
-"""What the kernel tells of its own accord about links and addresses."""
+"""The kernel's notifications about links and addresses, without repetitions."""
 
 import asyncio
 import contextlib
@@ -31,14 +31,14 @@ _AT_ONCE = 100
 
 
 class Notifications:
-    """A socket that is told of every change but our own renewals, in the network namespace in which it is made."""
+    """A socket that receives every change in its network namespace, except this process's own renewals."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETLINK_ROUTE
         )
         try:
-            # Forced, because the limit for everybody would be reached by some hundred addresses that come at once.
+            # Forced, because some hundred addresses at once exceed the limit for ordinary sockets.
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE_OCTETS)
             attach(self._socket, without_own_renewals())
@@ -48,7 +48,7 @@ class Notifications:
             raise
 
     async def take(self) -> list[Message]:
-        """Return what has been told, as soon as there is anything; raises OSError when something was lost."""
+        """Wait for notifications and return those that have arrived; raises OSError when some were lost."""
         loop = asyncio.get_running_loop()
         found = list(messages(await loop.sock_recv(self._socket, _LONGEST_OCTETS)))
         with contextlib.suppress(BlockingIOError):
@@ -57,14 +57,14 @@ class Notifications:
         return found
 
     def close(self) -> None:
-        """Hear no more."""
+        """Close the socket."""
         self._socket.close()
 
 
 class Novelty:
-    """Knows what was said of each address and link, and so whether a message says anything else.
+    """Keeps the last message about each address and link, to recognise those that repeat it.
 
-    That an address stays for longer is nothing new, nor is that a link has one more device on it.
+    A renewed lifetime of an address is not new, nor is one more device on a link.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Novelty:
         self._links: dict[int, LinkEssence] = {}
 
     def is_in(self, message: Message) -> bool:
-        """Say whether a message tells anything new; takes it for known from now on."""
+        """Return True if a message says anything new; it counts as known from then on."""
         if message.kind in (NEW_LINK, DELETED_LINK):
             return self._is_in_link(message)
         if message.kind not in (NEW_ADDRESS, DELETED_ADDRESS):
@@ -97,7 +97,7 @@ class Novelty:
 
 
 async def news() -> AsyncIterator[Message | None]:
-    """Yield every message that tells something new; None at the start. Raises OSError when something was lost."""
+    """Yield None at the start, then each message that is new; raises OSError when notifications were lost."""
     notifications = Notifications()
     novelty = Novelty()
     try:

@@ -1,4 +1,4 @@
-"""Puts rtnetlink requests together. Source: ``linux/netlink.h``, ``linux/rtnetlink.h``."""
+"""Encodes rtnetlink requests. Source: ``linux/netlink.h``, ``linux/rtnetlink.h``."""
 
 import struct
 
@@ -15,15 +15,15 @@ def request(kind: int, flags: int, body: bytes) -> bytes:
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """Return an attribute, padded so that another one can follow."""
+    """Return an attribute, padded to a multiple of four octets."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def number(value: int) -> bytes:
-    """Return the value of an attribute of 32 bits."""
+    """Return the value of a 32-bit attribute."""
     return struct.pack("=I", value)
 
 
 def text(value: str) -> bytes:
-    """Return the value of an attribute that is a text."""
+    """Return the value of a text attribute."""
     return value.encode() + b"\0"

@@ -1,4 +1,4 @@
-"""Reads rtnetlink messages, doing no more than needed: of hundreds a second most say what is known already.
+"""Decodes rtnetlink messages, and no more of each than needed: hundreds a second may arrive, and most repeat others.
 
 Source: ``linux/rtnetlink.h``, ``linux/if_link.h``, ``linux/if_addr.h``.
 """
@@ -32,7 +32,7 @@ _FOREVER_S = 2**32 - 1
 
 
 Essence = tuple[bytes, dict[int, bytes]]
-"""What a message says of an address, but for its lifetime."""
+"""The header fields and attributes of an address, without its lifetime."""
 
 
 class Message(NamedTuple):
@@ -45,7 +45,7 @@ class Message(NamedTuple):
 
 
 class AddressKey(NamedTuple):
-    """What makes an address on a link one and the same."""
+    """The identity of an address on a link."""
 
     packed: bytes
     prefix_length: int
@@ -59,7 +59,7 @@ class Place(NamedTuple):
 
 
 class LinkEssence(NamedTuple):
-    """What matters of a link in a notification: the kernel sends many that say no more than the one before."""
+    """The fields of a link that matter in a notification; many notifications repeat all of them."""
 
     link_index: int
     name: str
@@ -70,16 +70,16 @@ class LinkEssence(NamedTuple):
 
     @property
     def is_up(self) -> bool:
-        """Whether it was set up."""
+        """True if the link is administratively up."""
         return bool(self.flags & IFF_UP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkState:
-    """A link as the kernel describes it; ``below`` is the index of the link that it is on, 0 if on none of ours.
+    """A link as the kernel describes it; ``below`` is the index of the link below it in this namespace, else 0.
 
-    ``is_up`` says that it was set up, ``is_running`` that it can carry frames as well; unless it
-    ``has_operational_state``, its driver does not say whether it can.
+    ``is_up`` is the administrative state; ``is_running`` means that the link can carry frames as well. Without
+    ``has_operational_state`` the driver does not report whether it can.
     """
 
     index: int
@@ -98,8 +98,8 @@ class LinkState:
 class AddressState:
     """An address as the kernel describes it; ``octets`` are the whole message.
 
-    ``protocol`` says who put it there, 0 if the kernel does not know; ``lifetime_s`` how long it will stay, None for
-    ever. Source: IFA_PROTO in ``linux/if_addr.h``, since 5.18.
+    ``protocol`` says who added it, 0 if the kernel does not know; ``lifetime_s`` is what is left of its lifetime, None
+    for ever. Source: IFA_PROTO in ``linux/if_addr.h``, since 5.18.
     """
 
     index: int
@@ -111,12 +111,12 @@ class AddressState:
 
     @property
     def is_of_carp(self) -> bool:
-        """Say whether a pycarp has put it there; never so on kernels before 5.18."""
+        """True if a pycarp added the address; always False on kernels before 5.18."""
         return self.protocol == CARP_PROTOCOL
 
     @property
     def is_secondary(self) -> bool:
-        """Say whether it goes when the first address of its network goes; IPv4 only."""
+        """True if the kernel removes the address with the first one of its network; IPv4 only."""
         return len(self.key.packed) == 4 and bool(self.flags & IFA_F_SECONDARY)
 
     @property
@@ -128,19 +128,19 @@ class AddressState:
         return IPv6Interface((packed, prefix_length))
 
     def is_in_network_of(self, other: AddressKey) -> bool:
-        """Say whether it belongs to the network of another address."""
+        """Return True if the address belongs to the network of another address."""
         host_bits = 8 * len(other.packed) - other.prefix_length
         ours, theirs = (int.from_bytes(each, "big") >> host_bits for each in (self.key.packed, other.packed))
         return len(self.key.packed) == len(other.packed) and ours == theirs
 
 
 def key_of(address: Interface) -> AddressKey:
-    """Return what the kernel knows an address by."""
+    """Return the identity of an address on a link."""
     return AddressKey(address.packed, address.network.prefixlen)
 
 
 def messages(octets: bytes) -> Iterator[Message]:
-    """Yield the messages that were received together; ends before one that is cut off."""
+    """Yield the messages of one datagram; ends before one that is cut off."""
     start = 0
     while start + _HEADER.size <= len(octets):
         length, kind, flags, number, _port = _HEADER.unpack_from(octets, start)
@@ -151,13 +151,13 @@ def messages(octets: bytes) -> Iterator[Message]:
 
 
 def link_index(message: Message) -> int:
-    """Return the index of the link that a message tells of; 0 if it tells of a link as a port of a bridge only."""
+    """Return the index of the link in a message; 0 if the message is about a port of a bridge."""
     family, _type, index, _flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
     return int(index) if family == _AF_UNSPEC else 0
 
 
 def link_state(message: Message) -> LinkState:
-    """Return what a message tells of a link."""
+    """Return the link that a message describes."""
     _family, _type, index, flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
     found = dict(attributes(message.octets, _HEADER.size + _LINK.size))
     info = dict(attributes(found.get(_IFLA_LINKINFO, b""), 0))
@@ -179,7 +179,7 @@ def link_state(message: Message) -> LinkState:
 
 
 def link_essence(message: Message) -> LinkEssence:
-    """Return what matters of a link; reads no further than needed."""
+    """Return the essential fields of a link; stops reading when all are found."""
     _family, _type, index, flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
     found: dict[int, bytes] = {}
     for kind, value in attributes(message.octets, _HEADER.size + _LINK.size):
@@ -198,23 +198,23 @@ def link_essence(message: Message) -> LinkEssence:
 
 
 def address_place(message: Message) -> Place:
-    """Return which address a message tells of, and on the link of which index."""
+    """Return the address in a message, and the index of its link."""
     return Place(address_index(message), _packed(dict(attributes(message.octets, _HEADER.size + _ADDRESS.size))))
 
 
 def address_index(message: Message) -> int:
-    """Return the index of the link of the address that a message tells of."""
+    """Return the index of the link of the address in a message."""
     index: int = _ADDRESS.unpack_from(message.octets, _HEADER.size)[4]
     return index
 
 
 def address_label(message: Message) -> str:
-    """Return the label of an IPv4 address, which is the name of its link if it was given no other; else nothing."""
+    """Return the label of an IPv4 address, by default the name of its link; empty for IPv6."""
     return _text(dict(attributes(message.octets, _HEADER.size + _ADDRESS.size)).get(_IFA_LABEL))
 
 
 def address_state(message: Message) -> AddressState:
-    """Return what a message tells of an address."""
+    """Return the address that a message describes."""
     _family, prefix_length, flags, _scope, index = _ADDRESS.unpack_from(message.octets, _HEADER.size)
     found = dict(attributes(message.octets, _HEADER.size + _ADDRESS.size))
     return AddressState(
@@ -228,7 +228,7 @@ def address_state(message: Message) -> AddressState:
 
 
 def address_essence(message: Message) -> tuple[Place, Essence]:
-    """Return which address a message tells of, and all that it says but for how long the address will stay."""
+    """Return the address in a message, and all its fields except the lifetime."""
     start = _HEADER.size + _ADDRESS.size
     found = dict(attributes(message.octets, start))
     place = Place(address_index(message), _packed(found))
@@ -248,7 +248,7 @@ def _packed(attributes: dict[int, bytes]) -> bytes:
 
 
 def attributes(octets: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the attributes that begin there, each with its type; ends before one that makes no sense."""
+    """Yield the type and value of each attribute from ``start`` on; ends before a malformed one."""
     while start + _ATTRIBUTE.size <= len(octets):
         length, kind = _ATTRIBUTE.unpack_from(octets, start)
         if length < _ATTRIBUTE.size:

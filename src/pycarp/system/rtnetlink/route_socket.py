@@ -1,4 +1,4 @@
-"""A netlink socket for requests whose octets are ready; it blocks and belongs to one thread."""
+"""A blocking netlink socket for encoded requests; it belongs to one thread."""
 
 import contextlib
 import errno
@@ -21,13 +21,13 @@ _RESULT = struct.Struct("=16xi")
 
 
 class RouteSocket:
-    """Asks the kernel and waits for what it says. Its errors surface as OSError, or as numbers where many are asked."""
+    """Sends requests and waits for the answers. Errors of the kernel are OSError, or error numbers in ``ask``."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
         self._socket.bind((0, 0))
         for option in (_CAP_ACK, _GET_STRICT_CHECK):
-            # Kernels before 4.20 do not know them: then there is more to read, and to look through.
+            # Kernels before 4.20 lack them: then the answers are longer and must be filtered here.
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(_SOL_NETLINK, option, 1)
 
@@ -38,7 +38,7 @@ class RouteSocket:
         self.close()
 
     def ask(self, requests: Sequence[bytes]) -> list[int]:
-        """Send requests that want to be acknowledged; return for each the number of its error, 0 for none."""
+        """Send requests with NLM_F_ACK; return the error number of each, 0 for success."""
         errors: list[int] = []
         for start in range(0, len(requests), _REQUESTS_AT_ONCE):
             some = requests[start : start + _REQUESTS_AT_ONCE]
@@ -47,13 +47,13 @@ class RouteSocket:
         return errors
 
     def demand(self, request: bytes) -> None:
-        """Send one request that wants to be acknowledged; raises OSError when the kernel refuses it."""
+        """Send one request with NLM_F_ACK; raises OSError when the kernel refuses it."""
         (error,) = self.ask([request])
         if error:
             raise OSError(error, os.strerror(error))
 
     def read(self, request: bytes) -> list[Message]:
-        """Return what the kernel tells of all that a request asks for, read anew if it changed meanwhile."""
+        """Return the answers to a dump request; repeat it if the kernel's table changed meanwhile."""
         while True:
             self._socket.send(request)
             found = list(self._answers())
@@ -61,7 +61,7 @@ class RouteSocket:
                 return [each for each in found if each.kind not in (_ERROR, _DONE)]
 
     def read_one(self, request: bytes) -> Message | None:
-        """Return what the kernel tells of one thing, None when there is none."""
+        """Return the answer to a request for one object, None when it does not exist."""
         self._socket.send(request)
         message = next(messages(self._socket.recv(_LONGEST_OCTETS)))
         if message.kind != _ERROR:
@@ -94,6 +94,6 @@ class RouteSocket:
 
 
 def _error(message: Message) -> int:
-    """Return the number of an error in a message that says how something ended."""
+    """Return the error number in an acknowledgement or at the end of a dump."""
     result: int = _RESULT.unpack_from(message.octets)[0]
     return -result

@@ -12,17 +12,17 @@ Program = tuple[tuple[int, int, int, int], ...]
 
 
 def attach(sock: socket.socket, program: Program) -> None:
-    """Let the kernel filter what a socket receives from now on; raises OSError."""
+    """Attach a filter to what a socket receives; raises OSError."""
     set_program(sock, socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def set_program(sock: socket.socket, level: int, option: int, program: Program) -> None:
-    """Set the option of a socket that takes a program; raises OSError."""
+    """Set a socket option whose value is a program; raises OSError."""
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))
     sock.setsockopt(level, option, struct.pack("HP", len(program), ctypes.addressof(buffer)))
 
 
 def detach(sock: socket.socket) -> None:
-    """Let everything through from now on; raises OSError."""
+    """Remove the filter of a socket; raises OSError."""
     sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)

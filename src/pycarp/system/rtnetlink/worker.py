@@ -1,4 +1,4 @@
-"""One thread for requests to the kernel, which may wait for its locks: the event loop must not."""
+"""A thread for requests to the kernel: they may wait for the kernel's locks, and the event loop must not wait."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,22 +9,22 @@ T = TypeVar("T")
 
 
 class Worker:
-    """Does one thing after the other, in the order in which it was asked.
+    """Runs calls one after the other, in the order of submission.
 
-    The thread is made with the first of them, and stays in the network namespace in which that one was asked for.
+    The first call starts the thread, which stays in the network namespace of its caller.
     """
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what ``work`` returns; cancelled before its turn, it is not done at all."""
+        """Run ``work`` and return its result; if cancelled before its turn, it does not run."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def soon(self, work: Callable[[], None]) -> None:
-        """Let something be done and never hear of it; it raises nothing."""
+        """Run ``work`` later and ignore its result; ``work`` must not raise."""
         self._executor.submit(work)
 
     def close(self) -> None:
-        """Do no more; what is under way comes to its end."""
+        """Cancel the waiting calls; a running one finishes."""
         self._executor.shutdown(wait=False, cancel_futures=True)
