@@ -186,7 +186,7 @@ async def test_the_report_of_a_previous_hold_does_not_begin_a_mastership() -> No
     settings = config()
     monitor = MastershipMonitor(settings, lambda: True)
     reason = Reason.MASTER_SILENT
-    monitor.hear(StateChange(key=settings.key, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=reason, epoch=5))
+    monitor.receive(StateChange(key=settings.key, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=reason, epoch=5))
     monitor.take(HoldAddresses(settings.key, 5, settings.shared))
     mastership = asyncio.create_task(monitor.begin(clean_up_s=1))
     await asyncio.sleep(0.2)

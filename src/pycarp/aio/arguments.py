@@ -1,4 +1,4 @@
-"""Checks what callers pass to a node or a host, so that a mistake is an error at the call and never one of the engine.
+"""Checks the arguments of calls to a node or a host, so that a mistake fails at the call and not later in the engine.
 
 Every error names the value, the bound and the way out.
 """
@@ -12,24 +12,24 @@ from pycarp.core.state import State
 from pycarp.errors import ConfigError
 
 AMOUNT_MAX = 2**31 - 1
-"""As far as ``net.inet.carp.demotion`` goes; advertised are 240 at most."""
+"""The limit of ``net.inet.carp.demotion``; hosts advertise at most 240."""
 
 
 def state_named(state: object) -> State:
-    """Return a state, also from its value ``"MASTER"``; ConfigError for anything else."""
+    """Return a State, given as such or by its value, as ``"MASTER"``; raises ConfigError for anything else."""
     if isinstance(state, str) and state in tuple(State):
         return State(state)
     raise ConfigError(f"state {state!r} is none of {', '.join(State)}; pass one of pycarp.State")
 
 
 def check_cause(cause: object) -> None:
-    """Raise ConfigError unless a cause of demotion can be told to people, and taken back by its name."""
+    """Raise ConfigError unless a cause of demotion is a text that is not blank."""
     if not isinstance(cause, str) or not cause.strip():
         raise ConfigError(f"cause {cause!r} is not a text that says why; pass one such as 'replication lags'")
 
 
 def check_amount(amount: object) -> None:
-    """Raise ConfigError unless a demotion is a whole number in range."""
+    """Raise ConfigError unless a demotion is a whole number within the limit."""
     # A bool is an int to Python, and a float would break only when it is advertised.
     if type(amount) is not int:
         raise ConfigError(f"demotion by={amount!r} is not a whole number; pass an int such as 100")
@@ -38,19 +38,19 @@ def check_amount(amount: object) -> None:
 
 
 def check_group(group: object) -> None:
-    """Raise ConfigError unless this is the name of an interface group, or None."""
+    """Raise ConfigError unless a value is the name of an interface group, or None."""
     if group is not None and (not isinstance(group, str) or not group):
         raise ConfigError(f"group {group!r} is not the name of an interface group; leave it out to mean all hosts")
 
 
 def check_count(name: str, value: object) -> None:
-    """Raise ConfigError unless this is a whole number from 0 on."""
+    """Raise ConfigError unless a value is a whole number from 0 on."""
     if type(value) is not int or not 0 <= value <= AMOUNT_MAX:
         raise ConfigError(f"{name} {value!r} is not a whole number from 0 to {AMOUNT_MAX}")
 
 
 def check_span(name: str, span_s: object, *, may_be_zero: bool = False, most_s: float = math.inf) -> None:
-    """Raise ConfigError unless this is a number of seconds above 0, or 0 if it may be, and at most ``most_s``."""
+    """Raise ConfigError unless a value is a number of seconds above 0, or 0 if allowed, and at most ``most_s``."""
     if isinstance(span_s, bool) or not isinstance(span_s, int | float) or math.isnan(span_s):
         raise ConfigError(f"{name} {span_s!r} is not a number of seconds")
     if span_s < 0 or (span_s == 0 and not may_be_zero):

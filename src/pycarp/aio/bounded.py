@@ -1,18 +1,18 @@
-"""Calls of third parties that must end: undoing, dropping and closing, whatever hangs and whoever is cancelled."""
+"""Runs calls of third parties (undo, drop, close) to a bounded end, even if they hang or the caller is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
 _TURNS = 20
-"""FairReader of the loop that a call gets even if there is no time: what need not wait is done in them."""
+"""Turns of the loop that a call gets even if no time is left; a call that need not wait ends within them."""
 
 
 async def outcome_of(call: Coroutine[Any, Any, object], *, within_s: float) -> BaseException | None:
     """Run a coroutine in a task of its own for ``within_s`` seconds at most; return what it raised.
 
-    TimeoutError is returned when it has not ended by then: it is cancelled, and left behind if it does not heed that.
-    Cancelling the caller does not interrupt it, and takes effect at its end.
+    When it has not ended by then it is cancelled and TimeoutError is returned; if it ignores that, it is left behind.
+    Cancelling the caller does not interrupt the coroutine; the cancellation is raised at the end.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(call)
@@ -37,12 +37,12 @@ async def outcome_of(call: Coroutine[Any, Any, object], *, within_s: float) -> B
 
 
 def result_of(task: "asyncio.Task[Any]") -> BaseException | None:
-    """Return what a task that has ended raised, None if nothing."""
+    """Return the exception of a task that has ended, None if it raised none."""
     return asyncio.CancelledError("was cancelled") if task.cancelled() else task.exception()
 
 
 async def _turns_until_done(task: "asyncio.Task[Any]") -> asyncio.CancelledError | None:
-    """Let the loop turn until a task has ended, a few times at most; return the cancellation that came meanwhile."""
+    """Wait a few turns of the loop for a task; return the cancellation that arrived meanwhile, None if none did."""
     cancelled = None
     for _ in range(_TURNS):
         if task.done():

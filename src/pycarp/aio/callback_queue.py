@@ -1,7 +1,7 @@
 """Calls one function with the changes of a host, and awaits what it returns: one call at a time, in their order.
 
-Each call that can be awaited runs in a task of its own. However that ends, by itself, by an exception, or cancelled by
-anybody, the next change follows.
+Each call that can be awaited runs in a task of its own. The next change follows however that task ends: by itself, by
+an exception, or by a cancellation.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ _ENDS_THE_PROGRAM = (KeyboardInterrupt, SystemExit)
 
 
 class CallbackQueue:
-    """Passes on the changes that ``is_meant``.
+    """Calls a function with each change for which ``is_meant`` returns True.
 
-    A function that returns nothing to await is called in the same turn of the loop. As soon as one has returned
-    something that can be awaited, it is called again only when that is over.
+    A function that returns nothing to await is called in the same turn of the loop. Once it has returned something
+    that can be awaited, it is called again only when that has ended.
     """
 
     def __init__(self, callback: Callback, is_meant: Callable[[StateChange], bool]) -> None:
@@ -33,22 +33,22 @@ class CallbackQueue:
         self._is_meant = is_meant
         self._is_awaited = _is_coroutine_function(callback)
         self._queue: deque[StateChange] = deque()
-        self._unheard = 0
+        self._lost = 0
         self._task: asyncio.Task[None] | None = None
         self._is_cancelled = False
         self._rest = asyncio.Event()
         self._rest.set()
-        # What a callback does belongs to whoever registered it, not to whoever caused the change.
+        # A callback runs in the context of the code that registered it, not of the code that caused the change.
         self._context = contextvars.copy_context()
 
     @property
     def task(self) -> "asyncio.Task[None] | None":
-        """The task of the call that is under way."""
+        """The task of the running call, None if no call is running."""
         return self._task
 
     @property
     def is_busy(self) -> bool:
-        """True while a call is under way or due."""
+        """True while a call is running or due."""
         return not self._rest.is_set()
 
     def take(self, change: StateChange) -> None:
@@ -57,7 +57,7 @@ class CallbackQueue:
             self.call(change)
 
     def call(self, change: StateChange) -> None:
-        """Call the function, now or after the calls before; a full queue is reported once."""
+        """Call the function, now or after the earlier calls; a full queue is reported once."""
         if self._is_cancelled:
             return
         if not self._is_awaited:
@@ -66,12 +66,12 @@ class CallbackQueue:
             self._queue.append(change)
             self._next()
         else:
-            self._unheard += 1
-            if self._unheard == 1:
+            self._lost += 1
+            if self._lost == 1:
                 self._report(asyncio.QueueFull(f"{QUEUE_LIMIT} changes wait for a callback; later ones are lost"))
 
     def cancel(self) -> None:
-        """Call no more, and cancel the call that is under way."""
+        """Drop the calls that are due, and cancel the running one."""
         self._is_cancelled = True
         self._queue.clear()
         if self._task is not None:
@@ -80,14 +80,14 @@ class CallbackQueue:
             self._rest.set()
 
     async def finished(self) -> None:
-        """Return when no call is under way or due."""
+        """Wait until no call is running or due."""
         await self._rest.wait()
 
     def _call_now(self, change: StateChange) -> None:
         try:
             outcome = self.callback(change)
         except _ENDS_THE_PROGRAM as exc:
-            # After the step: an engine that is interrupted within one would never come back.
+            # Raised after the step: an engine that is interrupted within a step cannot continue.
             asyncio.get_running_loop().call_soon(_raise, exc)
         except BaseException as exc:  # noqa: BLE001  an observer's failure must not reach the engine
             self._report(exc)
@@ -111,14 +111,14 @@ class CallbackQueue:
             await outcome
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        """Report how a call went wrong, and begin the next."""
+        """Report the failure of a call, and begin the next one."""
         self._task = None
         error = asyncio.CancelledError("a callback was cancelled") if task.cancelled() else task.exception()
         if error is not None and not self._is_cancelled and not isinstance(error, _ENDS_THE_PROGRAM):
             self._report(error)
-        if not self._queue and self._unheard:
-            self._report(asyncio.QueueFull(f"{self._unheard} changes were lost, because a callback was too slow"))
-            self._unheard = 0
+        if not self._queue and self._lost:
+            self._report(asyncio.QueueFull(f"{self._lost} changes were lost, because a callback was too slow"))
+            self._lost = 0
         self._next()
         if self._task is None:
             self._rest.set()
@@ -129,7 +129,7 @@ class CallbackQueue:
 
 
 def check_callback(callback: object) -> None:
-    """Raise ConfigError unless something can be called with one change."""
+    """Raise ConfigError unless a callback can be called with one change."""
     if not callable(callback):
         raise ConfigError(f"callback {callback!r} cannot be called; pass a function that takes a StateChange")
     try:

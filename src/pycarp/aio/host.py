@@ -23,15 +23,15 @@ from pycarp.errors import ConfigError, HandOverError, NodeFailedError, UsageErro
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, HostKey, Interface
 
 HAND_OVER_TIMEOUT_S = 1.0
-"""pycarp and the kernels take over within milliseconds of a bow-out; ucarp, which polls, may take a second."""
+"""Seconds: pycarp and the kernels take over within milliseconds of a bow-out; ucarp, which polls, within a second."""
 
 DROP_TIMEOUT_S = 15.0
-"""How long handing over may take until the addresses are dropped."""
+"""Seconds that a hand-over may take until the addresses are dropped."""
 
 _ADVSKEW_MAX = 254
 
 ROLLING_MAX_S = 24 * 3600
-"""Longer than a day nobody takes to change a few hosts."""
+"""A day: long enough to change every host."""
 
 C = TypeVar("C", bound=Callback)
 
@@ -39,8 +39,8 @@ C = TypeVar("C", bound=Callback)
 class VirtualHost:
     """One vhid on one interface; made by ``Node.add``.
 
-    Methods that merely inform (``demote``, ``force``, ``down`` ...) have taken effect when they return; inside a
-    callback, right after the current step. After the host has been removed they raise UsageError.
+    A method that submits an input (``demote``, ``force``, ``down`` ...) has taken effect when it returns; called inside
+    a callback, it takes effect right after the current step. It raises UsageError once the host has been removed.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class VirtualHost:
 
     @property
     def key(self) -> HostKey:
-        """Interface and vhid."""
+        """The interface and the vhid."""
         return self._key
 
     @property
     def name(self) -> str:
-        """What people call it, ``carp0`` for one."""
+        """The configured name, such as ``carp0``."""
         return self._name
 
     @property
@@ -92,7 +92,7 @@ class VirtualHost:
         return self._log.seq
 
     def snapshot(self) -> HostSnapshot:
-        """Return everything that is known of the host now."""
+        """Return everything that is known of the host now; raises UsageError once it has departed."""
         try:
             return self._look(self._key)
         except KeyError:
@@ -101,10 +101,10 @@ class VirtualHost:
     # Observing
 
     async def wait_for(self, state: State | str) -> StateChange:
-        """Return the change that made ``state`` the current one: at once if it is, else when it comes.
+        """Return the change to ``state``: at once if that is the current state, else when the host next enters it.
 
-        A mastership that is over before the caller's task runs is reported all the same. Raises UsageError when the
-        host departs, NodeFailedError when its node fails, ConfigError for what is no state.
+        A mastership that is over before the caller's task runs is still reported. Raises UsageError when the
+        host departs, NodeFailedError when its node fails, ConfigError for anything but a state.
         """
         self._check_thread()
         return await self._log.wait_for(state_named(state))
@@ -112,8 +112,8 @@ class VirtualHost:
     async def next_change(self, *, after: int | None = None) -> StateChange:
         """Return the first change numbered higher than ``after``; None stands for now.
 
-        A loop that passes the ``seq`` of the last one it has seen misses none; UsageError when it was too slow for the
-        256 events that are kept, or when the host departs; NodeFailedError when its node fails.
+        A loop that passes the ``seq`` of the last change it has seen misses none. Raises UsageError when the loop was
+        too slow for the 256 events that are kept, or when the host departs; NodeFailedError when its node fails.
         """
         self._check_thread()
         if after is not None and type(after) is not int:
@@ -128,10 +128,10 @@ class VirtualHost:
     def on_change(self, callback: C, *, replay_current: bool = False) -> C:
         """Call a function with every StateChange; usable as a decorator.
 
-        It is called in the same loop turn and should be quick. What it returns is awaited if it can be, in a task of
-        its own, and then its calls never overlap and keep their order. What it raises goes to the loop's exception
-        handler, and no later change is lost. With ``replay_current`` it is called at once with the change that led to
-        the current state.
+        The function is called in the same turn of the loop and should be quick. If it returns an awaitable, that is
+        awaited in a task of its own; the calls keep their order and never overlap. An exception goes to the loop's
+        exception handler, and later changes still follow. With ``replay_current`` it is called at once with the change
+        that led to the current state.
         """
         return self._call(callback, lambda _change: True, lambda _change: True, replay_current=replay_current)
 
@@ -142,20 +142,20 @@ class VirtualHost:
     def on_backup(self, callback: C, *, replay_current: bool = False) -> C:
         """Call a function with every StateChange to BACKUP; as ``on_change``.
 
-        A MASTER whose link goes down, or that leaves, goes to INIT: to stop what runs on the MASTER only, take
+        A MASTER whose link goes down, or that leaves, goes to INIT: to stop what runs on the MASTER only, use
         ``on_lost``.
         """
         return self._call(callback, _is_to_backup, _is_to_backup, replay_current=replay_current)
 
     def on_lost(self, callback: C, *, replay_current: bool = False) -> C:
-        """Call a function with every StateChange from MASTER to anything else, a failure of the node too.
+        """Call a function with every StateChange from MASTER to another state, a failure of the node included.
 
         As ``on_change``; ``replay_current`` calls it at once if the host is not MASTER now.
         """
         return self._call(callback, _is_from_master, _is_not_to_master, replay_current=replay_current)
 
     def remove_callback(self, callback: Callback) -> None:
-        """Stop calling a function; what of it is being awaited is cancelled."""
+        """Remove a callback; a call of it that is being awaited is cancelled."""
         self._check_thread()
         self._log.remove_callback(callback)
 
@@ -164,8 +164,8 @@ class VirtualHost:
     ) -> MastershipContext:
         """Return a context whose body runs only while this host is MASTER, with ``async with``.
 
-        Entering waits until the host is MASTER and holds the addresses, ``timeout_s`` seconds at most, then raises
-        TimeoutError; UsageError when the host departs, NodeFailedError when its node fails. The body's task is
+        Entering waits until the host is MASTER and holds the addresses. It raises TimeoutError after ``timeout_s``
+        seconds, UsageError when the host departs, NodeFailedError when its node fails. The body's task is
         cancelled before a peer may act, and has ``clean_up_s`` seconds to clean up, or less where more would not be
         safe (``mastership.clean_up_s``); then the context ends with MastershipLost. ``token`` is awaited for
         ``mastership.token`` each time; without it the clock is its source.
@@ -177,26 +177,27 @@ class VirtualHost:
             self._runtime.monitor, clean_up_s=clean_up_s, timeout_s=timeout_s, token=token or self._tokens
         )
 
-    # Informing
+    # Inputs
 
     def demote(self, cause: str, *, by: int) -> None:
         """Add ``by`` to the advskew that is advertised, for a named cause; the same cause again replaces its amount.
 
-        Raises ConfigError for a cause that is no text, or an amount that is no whole number.
+        Raises ConfigError if the cause is not a text or the amount is not a whole number.
         """
         check_cause(cause)
         check_amount(by)
         self._inform(DemotionSet(self._key, cause, by))
 
     def restore(self, cause: str) -> None:
-        """Take a named demotion back; nothing happens when it is not there."""
+        """Remove a named demotion; no-op if it is absent."""
         check_cause(cause)
         self._inform(DemotionSet(self._key, cause, 0))
 
     def force(self, state: State | str) -> None:
-        """Become MASTER or BACKUP now; what the peers say next may change it again.
+        """Become MASTER or BACKUP now; the next advertisement of a peer may change it again.
 
-        Raises UsageError for INIT, and while in INIT, as kernels ignore it there; ConfigError for what is no state.
+        Raises UsageError for INIT, and while the host is in INIT, where kernels ignore it; ConfigError for anything but
+        a state.
         """
         state = state_named(state)
         if state is State.INIT:
@@ -207,16 +208,16 @@ class VirtualHost:
         self._inform(StateForced(self._key, state))
 
     async def hand_over(self, *, timeout_s: float | None = None) -> Address:
-        """Leave the addresses to the next host; return its address when it is heard to be MASTER.
+        """Hand the addresses over to the next host; return that host's address once it advertises as MASTER.
 
-        The addresses are dropped first and bowed out then, so that they never answer twice. The host stays demoted, so
-        that it does not take them back, until ``restore("handed over")``. Nobody can tell beforehand whether there is a
-        next host: when none is heard within ``timeout_s`` seconds of the drop, this one takes the addresses back and
-        HandOverError is raised, as it is when they cannot be dropped. None stands for a second, and where the dialect
-        knows no bow-out for the time that a peer waits as well.
+        This host drops the addresses first and then bows out, so that two hosts never answer for them. It stays
+        demoted, so that it does not take them back, until ``restore("handed over")``. If no other MASTER advertises
+        within ``timeout_s`` seconds of the drop, this host takes the addresses back and raises HandOverError; it also
+        raises that if the drop fails. None stands for one second, plus the master-down time of a peer where the dialect
+        has no bow-out.
 
-        Raises UsageError when this host is not MASTER. When it is cancelled, nothing stays demoted, and whoever is next
-        takes part in the election as usual.
+        Raises UsageError when this host is not MASTER. When it is cancelled, the demotion is removed, and
+        the election goes on as usual.
         """
         if timeout_s is not None:
             check_span("timeout", timeout_s)
@@ -238,7 +239,7 @@ class VirtualHost:
         raise HandOverError(f"{text}; it is {self.snapshot().state} again")
 
     async def _handed_over(self, timeout_s: float | None) -> tuple[Address | None, float]:
-        """Hand over; return the new MASTER, None when none is heard in time, and how long that was after the drop."""
+        """Hand over; return the new MASTER, None when none advertised in time, and the timeout in seconds."""
         began_s = asyncio.get_running_loop().time()
         async with self.events() as events:
             self._inform(HandOverAsked(self._key))
@@ -250,7 +251,7 @@ class VirtualHost:
                     first = await self._first_master(events)
             except TimeoutError:
                 return None, timeout_s
-            # Not within the timeout: somebody is MASTER, whoever it will be.
+            # Outside the timeout: another host is MASTER, so the hand-over has succeeded.
             return await self._successor(first), timeout_s
 
     async def _first_master(self, events: Subscription) -> Address:
@@ -260,7 +261,7 @@ class VirtualHost:
         raise UsageError(f"virtual host {self._name} has departed")
 
     async def _successor(self, first: Address) -> Address:
-        """Return who is MASTER once all that heard the bow-out have settled it; ``first`` is who was heard first."""
+        """Return the MASTER once the hosts that took over at the bow-out have settled; ``first`` advertised first."""
         await asyncio.sleep(2 * self.config.dialect.takeover_listen_ns / NS_PER_S)
         master = self.snapshot().master
         return first if master is None else master.source
@@ -274,11 +275,11 @@ class VirtualHost:
             raise HandOverError(f"{text}, so that nobody may take them over") from None
 
     def down(self) -> None:
-        """Leave as an administrator: addresses dropped, then bow-out; INIT until ``up``."""
+        """Set the host down as an administrator: it drops its addresses, bows out, and is in INIT until ``up``."""
         self._inform(AdminChanged(self._key, False))
 
     def up(self) -> None:
-        """Take part again, beginning as BACKUP."""
+        """Set the host up again; it begins as BACKUP."""
         self._inform(AdminChanged(self._key, True))
 
     def reconfigure(
@@ -292,12 +293,12 @@ class VirtualHost:
         peers: Iterable[Address | str] | None = None,
         rolling_s: float = 0,
     ) -> None:
-        """Change settings without leaving the state; None leaves one as it is.
+        """Change settings without leaving the state; None leaves a setting as it is.
 
-        Addresses and passphrase are signed, so that hosts which do not agree on them do not hear each other. With
-        ``rolling_s`` the host signs the former way for that long, or until a peer is heard to use the new way, and
-        accepts both for twice as long: change every host within that time and none misses an advertisement. Only
-        pycarp can do so; with other systems on the segment leave it 0.
+        Addresses and passphrase go into the signature, so hosts that differ in them reject each other's advertisements.
+        With ``rolling_s`` the host signs as before for so many seconds, or until a peer signs the new way, and accepts
+        both for twice as long: change every host within that time and none misses an advertisement. Only pycarp
+        supports it; leave it 0 if other systems are on the segment.
 
         Raises ConfigError when a value is out of range, or an address is this machine's own.
         """
@@ -323,15 +324,15 @@ class VirtualHost:
 
     @property
     def address_error(self) -> str:
-        """Why the addresses could not be held or dropped the last time that was tried, empty if they could."""
+        """Why the last hold or drop failed; empty if it succeeded."""
         return self._runtime.address_error
 
     async def try_addresses(self, addresses: Iterable[Interface]) -> None:
-        """Find out whether this machine takes the addresses, before ``reconfigure`` makes the host depend on it.
+        """Try whether this machine accepts the addresses; call it before ``reconfigure``.
 
-        A MASTER that cannot hold its addresses leaves them to another host. Those that are not shared yet are there for
-        a moment, if this host is MASTER; else nothing is tried. Raises ActuatorError with the address that is refused
-        and why.
+        A MASTER that cannot hold its addresses leaves them to another host. If this host is MASTER, the addresses that
+        are not shared yet are added for a moment; else nothing is tried. Raises ActuatorError, which names the refused
+        address and the reason.
         """
         self._check_is_here()
         if self.state is State.MASTER:
@@ -369,10 +370,10 @@ def _is_not_to_master(change: StateChange) -> bool:
 
 
 def _hand_over_timeout_s(config: HostConfig, dropping_s: float) -> float:
-    """Return how long after the drop the next host is waited for.
+    """Return for how many seconds after the drop to wait for the next MASTER.
 
-    Without a bow-out it waits until this one has been silent for long enough. One that has taken over while the drop
-    took its time is heard when it advertises next.
+    Without a bow-out a peer takes over only when its master-down time has passed. A peer that took over during a slow
+    drop is known only when it next advertises.
     """
     if config.dialect.bow_out is None:
         longest_ns = config.dialect.master_down_ns(config.advbase, _ADVSKEW_MAX, config.dead_ratio)

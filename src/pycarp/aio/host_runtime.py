@@ -1,6 +1,7 @@
-"""One host of a node from adding to removal: each step of adding it, undone in reverse when that fails, and at its end.
+"""One host of a node, from its addition to its removal.
 
-The work on its addresses is the shell's; here it is known whether they are dropped as the engine wants it.
+Each step of the addition is undone in reverse order when a later one fails, and when the host departs. The shell holds
+and drops the addresses; the runtime of a host knows whether they are dropped as the engine wants.
 """
 
 import asyncio
@@ -26,9 +27,9 @@ from pycarp.vocabulary import HostKey, Interface
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backends:
-    """What the hosts of a node share.
+    """The objects that the hosts of a node share.
 
-    ``release`` removes what was made for a host on this machine; ``left_s`` says how long releasing may take.
+    ``release`` removes what was made for a host on this machine; ``left_s`` returns how many seconds that may take.
     """
 
     links: Links
@@ -40,7 +41,7 @@ class Backends:
 
 
 class HostRuntime:
-    """What the shell keeps about one host; ``forget`` is called when all of it is released."""
+    """The resources and the event log of one host; ``forget`` is called when every resource is released."""
 
     def __init__(self, config: HostConfig, backends: Backends, forget: Callable[["HostRuntime"], None]) -> None:
         self.key = config.key
@@ -61,12 +62,12 @@ class HostRuntime:
     async def open(self) -> None:
         """Open the link, join the groups, and make what the addresses need.
 
-        When a step fails or is cancelled, those before it, and what there is of it, are undone.
+        When a step fails or is cancelled, that step and those before it are undone.
         """
         async with contextlib.AsyncExitStack() as stack:
             await self._backends.links.acquire(self.config)
             stack.push_async_callback(self._release_link)
-            # Pushed before: what was cancelled may be half done, and undoing what was not done is well.
+            # Pushed before the call: a cancelled preparation may be half done, and releasing nothing is a no-op.
             stack.push_async_callback(self._release_hosts)
             await self._backends.actuator.prepare(self.config)
             self._stack = stack.pop_all()
@@ -74,14 +75,14 @@ class HostRuntime:
     # What the engine asks for
 
     def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        """Take note of what the engine asks of the actuator."""
+        """Record an effect that the engine asks the actuator for."""
         if not isinstance(effect, Announce):
             self._latest = effect
             self._dropped.clear()
         self.monitor.take(effect)
 
     def note(self, report: ActuationReported) -> None:
-        """Take note of what became of an effect."""
+        """Record the result of an actuation."""
         self.monitor.note(report)
         self._errors[report.action] = report.error or ""
         effect = self._latest
@@ -90,13 +91,13 @@ class HostRuntime:
         if report.action is Action.DROP and isinstance(effect, DropAddresses):
             self._dropped.set()
         if report.action is not Action.ANNOUNCE and self._shared != frozenset(self.config.shared):
-            # What was shared before is dropped by now, too.
+            # The addresses that were shared before are dropped by now, too.
             self._shared = frozenset(self.config.shared)
             self._backends.actuator.set_shared(self.key, self.config.shared)
 
     @property
     def address_error(self) -> str:
-        """Why addresses could not be held or dropped the last time that was tried, empty if they could."""
+        """Why the last hold or drop failed; empty if it succeeded."""
         return self._errors.get(Action.DROP) or self._errors.get(Action.HOLD) or ""
 
     async def try_out(self, addresses: tuple[Interface, ...]) -> None:
@@ -106,29 +107,29 @@ class HostRuntime:
             await self._backends.actuator.try_out(self.key, more)
 
     def publish(self, event: Event) -> None:
-        """Let observers know of an event; what follows from new settings, and from the end, is begun."""
+        """Publish an event to the observers; apply new settings, and begin to close when the host has departed."""
         if isinstance(event, SettingsChange):
             self.config = event.config
             self._backends.links.follow_settings(event.config)
         if isinstance(event, Departed):
             self.has_departed = True
-        self.monitor.hear(event)
+        self.monitor.receive(event)
         self.log.publish(event)
         if isinstance(event, Departed):
             self._begin_closing()
 
     async def dropped(self) -> None:
-        """Return when the addresses are dropped as the engine wants it, and when the host or the node ends."""
+        """Wait until the addresses are dropped as the engine wants, or until the host or the node ends."""
         await self._dropped.wait()
 
     # The end
 
     async def close(self) -> None:
-        """Release everything but the addresses; bounded, and done once only."""
+        """Release everything but the addresses, in bounded time; a second call waits for the first."""
         await asyncio.shield(self._begin_closing())
 
     def fail(self, failure: BaseException, at_ns: int) -> None:
-        """End every wait, stream and mastership with the failure of the node."""
+        """End every wait, subscription and mastership with NodeFailedError."""
         self._dropped.set()
         self.monitor.fail(failure)
         self.log.fail(failure, at_ns)
@@ -156,8 +157,8 @@ class HostRuntime:
         await self._bounded("clean up", self._backends.release(self.key))
 
     async def _bounded(self, what: str, call: Coroutine[Any, Any, object]) -> None:
-        """Do a step of the end for a third of the time at most, and log if it does not succeed."""
+        """Run one step of closing for at most a third of the remaining time; log its failure."""
         error = await outcome_of(call, within_s=self._backends.left_s() / 3)
         if error is not None:
-            # The addresses are gone, which is what matters; the next start cleans up the rest.
+            # Not fatal: the addresses are dropped, and the next start cleans up the rest.
             logger.warning("carp: %s: cannot %s: %s", self.key, what, error)

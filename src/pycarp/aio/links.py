@@ -1,7 +1,7 @@
-"""The links of a transport that the hosts of a node share: opened with the first host on one, closed with the last.
+"""The links of a transport, shared by the hosts of a node: opened with the first host, closed with the last.
 
-What a link has to be listened to follows its hosts and the device: groups of new settings are joined, and a device that
-was deleted and made anew is opened again, because sockets do not move from the former to it.
+Each link follows its hosts and its device: it joins the groups of new settings, and it is opened again when the device
+was deleted and created again, because sockets stay bound to the deleted device.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ RETRY_MAX_S = 30.0
 
 @dataclass(slots=True)
 class _Link:
-    """``index`` is the device that is listened to, ``seen`` the one that there is now; 0 if unknown.
+    """``index`` is the index of the opened device, ``seen`` that of the present one; 0 if unknown.
 
-    ``wanted`` are the groups of its hosts, and ``joined`` those that are listened to; where the transport listens to
-    addresses, ``own`` are the machine's own ones, and ``heard`` those that are listened to.
-    ``must_close`` says that it may still be open though nobody wants it to be, because closing failed.
+    ``wanted`` are the groups of its hosts, ``joined`` the groups that the transport has joined. Where the transport
+    listens to addresses, ``own`` are the machine's own addresses, ``followed`` those that the transport listens to.
+    ``must_close`` is True while the link may still be open because closing it failed.
     """
 
     name: str
@@ -33,7 +33,7 @@ class _Link:
     wanted: set[Address] = field(default_factory=set)
     joined: set[Address] = field(default_factory=set)
     own: frozenset[Address] = frozenset()
-    heard: frozenset[Address] = frozenset()
+    followed: frozenset[Address] = frozenset()
     index: int = 0
     seen: int = 0
     is_open: bool = False
@@ -44,7 +44,7 @@ class _Link:
 
     @property
     def groups(self) -> list[Address]:
-        """What its hosts want and is not joined yet."""
+        """The wanted groups that are not joined yet, sorted."""
         return sorted(self.wanted - self.joined, key=str)
 
     def put(self, config: HostConfig) -> None:
@@ -60,21 +60,21 @@ class _Link:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the device that is listened to is gone, and another has its name."""
+        """True if the opened device is gone and another device has its name."""
         return self.seen not in (0, self.index)
 
     @property
     def is_reconciled(self) -> bool:
-        """Whether there is nothing to do."""
+        """True if the link is open, or closed, as its hosts need it."""
         if not self.hosts:
             return not (self.is_open or self.must_close)
-        return self.is_open and not self.is_stale and not self.groups and self.own == self.heard
+        return self.is_open and not self.is_stale and not self.groups and self.own == self.followed
 
 
 class Links:
     """Opens, joins, reopens and closes the links of one transport.
 
-    ``wake`` reads what has arrived, ``left_s`` says how long closing may take.
+    ``wake`` reads the datagrams that have arrived; ``left_s`` returns how many seconds closing may take.
     """
 
     def __init__(self, transport: Transport, wake: Callable[[], None], *, left_s: Callable[[], float]) -> None:
@@ -87,9 +87,9 @@ class Links:
         self._is_closed = False
 
     async def acquire(self, config: HostConfig) -> None:
-        """Open the link of a host unless it is open, and join its groups; raises what the transport raises.
+        """Open the link of a host unless it is open, and join the host's groups; raises what the transport raises.
 
-        When that fails or is cancelled, everything is as before.
+        When it fails or is cancelled, every step is undone.
         """
         link = self._of(config.interface)
         async with link.lock:
@@ -102,25 +102,25 @@ class Links:
                 raise
 
     async def release(self, key: HostKey) -> None:
-        """Let go of a link, and close it with its last host."""
+        """Remove a host from its link, and close the link with its last host."""
         link = self._of(key.link)
         link.remove(key)
         try:
             async with link.lock:
                 await self._leave(link, key)
         finally:
-            # What could not be done in time is done in the background.
+            # Steps that did not end in time are repeated in the background.
             self._reconcile(link)
 
     def follow_settings(self, config: HostConfig) -> None:
-        """Join in the background what the new settings of a host listen to."""
+        """Join, in the background, the groups that new settings of a host need."""
         link = self._of(config.interface)
         if config.key in link.hosts:
             link.put(config)
             self._reconcile(link)
 
     def note_facts(self, facts: LinkFacts) -> None:
-        """Open a link again in the background if its device is another one now; listen to its addresses of now."""
+        """Open a link again, in the background, if its device was replaced; follow its present addresses."""
         link = self._of(facts.name)
         link.seen = facts.index
         if self._following is not None:
@@ -129,7 +129,7 @@ class Links:
         self._reconcile(link)
 
     async def close(self) -> None:
-        """Stop what is under way in the background; the transport closes the links."""
+        """Stop the background tasks; the transport closes the links."""
         self._is_closed = True
         tasks = [link.task for link in self._links.values() if link.task is not None]
         for task in tasks:
@@ -141,7 +141,7 @@ class Links:
         return self._links.setdefault(name, _Link(name))
 
     async def _listen(self, link: _Link) -> None:
-        """Listen to the device that there is now, and to every group that its hosts want."""
+        """Listen on the present device, and to every group that its hosts want."""
         if link.must_close or (link.is_open and link.is_stale):
             await self._close(link)
         if not link.is_open:
@@ -149,18 +149,18 @@ class Links:
         for group in link.groups:
             await self._transport.join(link.name, group)
             link.joined.add(group)
-        if self._following is not None and link.heard != link.own:
+        if self._following is not None and link.followed != link.own:
             own = link.own
             self._following.follow_addresses(link.name, own)
-            link.heard = own
+            link.followed = own
 
     async def _open(self, link: _Link) -> None:
-        # Whatever there is when this begins: a device that is made anew meanwhile is opened once more.
+        # Read before the call: a device that is replaced during it must be opened again.
         seen = link.seen
         try:
             await self._transport.open_link(link.name, self._wake)
         except BaseException:
-            # A call that was cancelled may have opened it.
+            # A cancelled call may have opened it.
             await self._close_in_time(link)
             raise
         link.is_open, link.index = True, seen
@@ -171,7 +171,7 @@ class Links:
             await self._close_in_time(link)
 
     async def _close_in_time(self, link: _Link) -> None:
-        """Close a link; what fails, hangs or is cancelled is tried again in the background."""
+        """Close a link; repeat that in the background if it fails, hangs or is cancelled."""
         error = await outcome_of(self._close(link), within_s=self._left_s() / 4)
         if error is not None:
             self._reconcile(link)
@@ -179,7 +179,7 @@ class Links:
     async def _close(self, link: _Link) -> None:
         link.is_open, link.must_close = False, True
         link.joined.clear()
-        link.heard = frozenset()
+        link.followed = frozenset()
         link.wanted = {group for each in link.hosts.values() for group in groups_of(each)}
         await self._transport.close_link(link.name)
         link.must_close = False
@@ -194,7 +194,7 @@ class Links:
         link.task = loop.create_task(self._reconcile_until_done(link), context=self._context.copy())
 
     async def _reconcile_until_done(self, link: _Link) -> None:
-        """Try until it is done, at once when something changes; log the first failure, and how many there were."""
+        """Try until the link is reconciled, at once after a change; log the first failure and their number."""
         failures = 0
         try:
             while not link.is_reconciled:

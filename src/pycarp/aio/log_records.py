@@ -1,4 +1,4 @@
-"""FairReader events into log records; the only place that knows both."""
+"""Turns events into log records; the only module that knows both."""
 
 import logging
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ _PEER_MATTERS = frozenset(
 
 
 def log_event(event: Event) -> None:
-    """Log an event on the logger ``pycarp``, in the style of the kernels; most events make one line, some none."""
+    """Log an event on the logger ``pycarp``, in the style of the kernels; most events make one line, some make none."""
     match event:
         case StateChange():
             _log_change(event)
@@ -61,7 +61,7 @@ def log_event(event: Event) -> None:
 
 
 def _log_peer(event: Event) -> None:
-    """Log what there is to say of other hosts."""
+    """Log an event that is about another host; ignore the rest."""
     match event:
         case AdvertisementRejected():
             _log_rejection(event)
@@ -82,7 +82,7 @@ def causes_in_words(causes: Iterable[tuple[str, int]]) -> str:
 
 
 def log_flood(event: FloodChange, where: str) -> None:
-    """Log that a flood began or ended ``where``: on a host, or on the link of several."""
+    """Log that a flood began or ended; ``where`` names a host, or the link of several."""
     if event.is_on:
         logger.warning(
             "carp: %s: %d packets a second of no use arrive; looking at 1 in %d, and at all advertisements that follow "
@@ -100,13 +100,13 @@ def _timing(claim: Claim) -> tuple[int, int]:
 
 
 def summary(config: HostConfig) -> str:
-    """Return what a host shares, and how eagerly, in a few words."""
+    """Return the shared addresses and the timing of a host, for a log line."""
     shared = ", ".join(str(each) for each in config.shared)
     return f"shares {shared}, advbase {config.advbase} advskew {config.advskew}"
 
 
 def explain(change: StateChange) -> str:
-    """Return the reason of a change in words, with the peer it is about and how long that was silent."""
+    """Return the reason of a change in words, with the peer it concerns and for how long that peer was silent."""
     if change.peer is None or change.reason not in _PEER_MATTERS:
         return change.reason.value
     if change.silent_ns is not None and change.reason in _SILENCE_MATTERS:

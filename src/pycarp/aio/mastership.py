@@ -1,4 +1,4 @@
-"""One stay of user code in office: what it may know, and how it is made to leave."""
+"""One mastership: what user code can ask while it runs on the MASTER, and how it is cancelled when that ends."""
 
 import asyncio
 from enum import Enum
@@ -11,7 +11,7 @@ from pycarp.vocabulary import HostKey
 
 
 class LossReason(Enum):
-    """Why a mastership was lost though the host has not left MASTER; in words."""
+    """Why a mastership was lost although the host has not left MASTER; the values are for messages."""
 
     SILENT = "could give no sign of life in time, so that a peer may act"
     FAILED = "is on a node that failed"
@@ -27,27 +27,28 @@ class MastershipLost(CarpError):  # noqa: N818  it names what happened
 
 
 class MastershipOwner(Protocol):
-    """What a mastership has to know of the mastership that it is in."""
+    """The methods that a mastership needs of the monitor that made it."""
 
     @property
     def key(self) -> HostKey:
         """The host."""
 
     def clean_up_s(self, wanted_s: float) -> float:
-        """Return how long clean-up may take, at most as long as it wants."""
+        """Return how many seconds clean-up may take: ``wanted_s``, or less where the lease is shorter."""
 
     def remaining_s(self) -> float:
-        """Return how long no peer can act even if no sign of life is given any more; negative when one may."""
+        """Return for how many seconds no peer takes over even if no advertisement is sent; negative when a peer may."""
 
     def leave(self, mastership: "Mastership") -> None:
-        """Forget a mastership: it is over, or has outstayed its time."""
+        """Forget a mastership that has ended, or that has not ended within its time."""
 
 
 class Mastership:
-    """What a body of ``async with host.mastership() as mastership`` may know.
+    """The mastership in which the body of ``async with host.mastership() as mastership`` runs.
 
     ``lost`` is set when the body is cancelled because its host is not surely MASTER any more; it stays unset when the
-    body ends by itself. ``token`` grows from mastership to mastership, across hosts, as far as its source promises.
+    body ends by itself. ``token`` is the fencing token: larger in each later mastership, on any host, if its source
+    guarantees that.
     """
 
     def __init__(self, owner: MastershipOwner, *, clean_up_s: float) -> None:
@@ -61,53 +62,53 @@ class Mastership:
         self._cancellations = 0
 
     def __repr__(self) -> str:
-        return f"<Mastership of {self._owner.key}, token {self.token}: {'lost' if self.is_lost else 'in owner'}>"
+        return f"<Mastership of {self._owner.key}, token {self.token}: {'lost' if self.is_lost else 'held'}>"
 
     @property
     def is_lost(self) -> bool:
-        """Whether the body has been told to end; the clock may know better, see ``check``."""
+        """True once the body has been cancelled. The lease may have run out before that: see ``check``."""
         return self.lost.is_set()
 
     @property
     def reason(self) -> StateChange | LossReason | None:
-        """Why the mastership was lost; None as long as it is not."""
+        """Why the mastership was lost; None while it is not."""
         return self._reason
 
     @property
     def remaining_s(self) -> float:
-        """How long the body may go on at least, even if nothing can be heard or sent from now on; 0 when lost."""
+        """For how many seconds the body may still run even if no packet arrives or leaves from now on; 0 when lost."""
         return 0.0 if self.is_lost else max(self._owner.remaining_s() - self.clean_up_s, 0.0)
 
     @property
     def clean_up_s(self) -> float:
-        """How long the body may take to clean up once it is cancelled: what was asked for, or what is safe."""
+        """Seconds that the body may take to clean up once it is cancelled: as asked for, or less if that is unsafe."""
         return self._owner.clean_up_s(self._wanted_s)
 
     def check(self) -> None:
         """Raise MastershipLost unless the host is surely MASTER at this very moment, by the clock.
 
-        For use right before something that cannot be taken back, where the body did not await anything for long.
+        Call it right before an action that cannot be undone, if the body has not awaited anything for a while.
         """
         if not self.is_lost and self.remaining_s <= 0:
             self.lose(LossReason.SILENT)
         if self._reason is not None:
             raise MastershipLost(self._owner.key, self._reason)
 
-    # For the mastership, and for the context manager
+    # For the monitor, and for the context manager
 
     def start(self, body: "asyncio.Task[Any]") -> None:
-        """Have the task cancelled when the mastership is lost."""
+        """Begin: the task is cancelled when the mastership is lost."""
         self._body = body
         self._watch()
 
     def look_again(self) -> None:
-        """Take note that the time that remains may be shorter than it was."""
+        """Set the timer again, because new settings may have shortened the remaining time."""
         if self._body is not None and not self.is_lost:
             self._disarm()
             self._watch()
 
     def lose(self, reason: StateChange | LossReason) -> None:
-        """End the mastership: cancel the body, and once more when its time for clean-up has run out."""
+        """End the mastership: cancel the body, and cancel it again when its time for clean-up has run out."""
         if self.is_lost:
             return
         self._reason = reason
@@ -116,19 +117,19 @@ class Mastership:
         if self._body is None:
             self._owner.leave(self)
         elif asyncio.current_task() is self._body:
-            # The body brought it about itself. Cancelled within its step, it might end without ever noticing.
+            # The body itself caused the loss. Cancelled within its own step, it might end without noticing.
             self._timer = asyncio.get_running_loop().call_soon(self._cancel)
         else:
             self._cancel()
 
     def finish(self) -> int:
-        """Take note that the body has ended; return how often it was cancelled."""
+        """End, because the body has ended; return how often it was cancelled."""
         self._disarm()
         self._owner.leave(self)
         return self._cancellations
 
     def _watch(self) -> None:
-        """Lose the mastership when no sign of life was given for too long; each puts that off, so look again then."""
+        """Lose the mastership when its time has run out; set the timer again if an advertisement has extended it."""
         remaining_s = self.remaining_s
         if remaining_s > 0:
             self._timer = asyncio.get_running_loop().call_later(remaining_s, self._watch)
@@ -142,7 +143,7 @@ class Mastership:
         self._timer = asyncio.get_running_loop().call_later(self.clean_up_s, self._overrun)
 
     def _overrun(self) -> None:
-        """Give a body up that has not ended in time: nobody can stop it, so nobody waits for it."""
+        """Log that the body has not ended in time, cancel it again, and stop waiting for it."""
         assert self._body is not None
         logger.error(
             "carp: %s: code that may run only while MASTER has not ended within %.3f s of being cancelled; "
@@ -162,7 +163,7 @@ class Mastership:
 
 
 def _location(task: "asyncio.Task[Any]") -> str:
-    """Return where a task is suspended, innermost last."""
+    """Return the places at which a task is suspended, innermost last."""
     places = []
     each: Any = task.get_coro()
     while (frame := getattr(each, "cr_frame", None)) is not None:

@@ -1,6 +1,6 @@
 """Code that runs only while a host is MASTER: ``async with host.mastership() as mastership``.
 
-What it promises, and what nobody can, is said in docs/explanation/mastership.md.
+docs/explanation/mastership.md explains what it guarantees, and what no implementation can.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from pycarp.aio.mastership_monitor import MastershipMonitor
 from pycarp.errors import UsageError
 
 CLEAN_UP_S = 1.0
-"""What a body gets to clean up, unless that would not be safe."""
+"""Seconds that a body gets to clean up, unless so many would be unsafe."""
 
 TokenSource: TypeAlias = Callable[[], Awaitable[int]]
 
 
 class ClockTokens:
-    """Fencing tokens from the clock: microseconds since 1970, and each greater than the one before.
+    """Fencing tokens from the clock: microseconds since 1970, each larger than the one before.
 
-    Below 2**53 until the year 2255, so that no store rounds them.
+    They stay below 2**53 until the year 2255, so a store that uses floats does not round them.
     """
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
@@ -37,7 +37,7 @@ class ClockTokens:
 
 
 class MastershipContext:
-    """An async context manager whose body runs only while the host is MASTER; made by ``VirtualHost.tenure``."""
+    """An async context manager whose body runs only while the host is MASTER; see ``VirtualHost.mastership``."""
 
     def __init__(
         self, monitor: MastershipMonitor, *, clean_up_s: float, timeout_s: float | None, token: TokenSource
@@ -75,7 +75,7 @@ class MastershipContext:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # As asyncio.timeout: whatever else cancels the task at the same time has precedence.
+        # As in asyncio.timeout, another cancellation of the task at the same time takes precedence.
         assert self._mastership is not None
         assert self._body is not None
         cancellations = self._mastership.finish()
@@ -86,7 +86,7 @@ class MastershipContext:
             raise MastershipLost(self._monitor.key, self._mastership.reason) from self._monitor.failure or exc
 
     async def _begin(self) -> Mastership:
-        """Return a mastership that has its token; one that is lost before the token is there never began."""
+        """Return a mastership with its token; one that is lost while the token is awaited is replaced by the next."""
         while True:
             mastership = await self._monitor.begin(clean_up_s=self._clean_up_s)
             try:

@@ -1,7 +1,7 @@
-"""Whether a host is surely the only MASTER, and the masterships of those whose code runs only as long as it is.
+"""Decides whether a host is surely the only MASTER, and ends the masterships on it when it no longer is.
 
-It follows what the driver performs and publishes, in the same step, and so knows of the end of a mastership before any
-other task runs. What nobody tells it, the clock does: every sign of life that could be sent is good for one ``Lease``.
+The shell reports every effect and event to it in the step in which it happens, so it ends a mastership before any other
+task runs. Silence it finds by the clock: each advertisement that was sent extends the mastership by one ``Lease``.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ _WAITS_FOR_BOW_OUT = frozenset({Reason.HANDED_OVER, Reason.ADMIN_DOWN, Reason.RE
 """Reasons to leave after which no peer acts before the addresses are dropped, unless it takes longer than a lease."""
 
 _RIVAL_NS = NS_PER_S // 10
-"""How long after a takeover a stronger host may turn up that took over in the same moment: a bow-out calls them all."""
+"""How long after a takeover a stronger MASTER may appear: a bow-out makes every BACKUP take over at the same moment."""
 
 
 class MastershipMonitor:
-    """What the shell knows of one host's being MASTER; for as long as the host is there.
+    """Keeps the masterships of one host, from the host's addition to its removal.
 
-    ``can_speak`` says whether the last advertisement could be sent.
+    ``can_send`` returns whether the last advertisement could be sent.
     """
 
-    def __init__(self, config: HostConfig, can_speak: Callable[[], bool]) -> None:
+    def __init__(self, config: HostConfig, can_send: Callable[[], bool]) -> None:
         self._config = config
         self._lease = lease_of(config)
-        self._can_speak = can_speak
+        self._can_send = can_send
         self._loop = asyncio.get_running_loop()
         self._masterships: list[Mastership] = []
         self._turn = asyncio.Event()
@@ -51,7 +51,7 @@ class MastershipMonitor:
 
     @property
     def failure(self) -> BaseException | None:
-        """What the node failed of, None if it has not."""
+        """The exception that the node failed with, None if it has not failed."""
         return self._failure
 
     @property
@@ -62,9 +62,9 @@ class MastershipMonitor:
     # Masterships
 
     async def begin(self, *, clean_up_s: float) -> Mastership:
-        """Return a new mastership as soon as there can be one.
+        """Wait until the host is surely the only MASTER, then return a new mastership.
 
-        Raises UsageError when there will be none, NodeFailedError when that is because the node has failed.
+        Raises UsageError when the host departs first, NodeFailedError when the node fails first.
         """
         mastership = Mastership(self, clean_up_s=clean_up_s)
         while not (self._is_open and mastership.remaining_s > 0):
@@ -78,47 +78,47 @@ class MastershipMonitor:
 
     @property
     def _is_open(self) -> bool:
-        """Whether the addresses are held, and nobody is left of a former mastership, neither here nor elsewhere."""
+        """True if the addresses are held and every earlier mastership is over, on this host and on its peers."""
         is_settled = self._now_ns() >= self._settled_at_ns
         return self._is_held and is_settled and not any(mastership.is_lost for mastership in self._masterships)
 
     async def vacated(self) -> None:
-        """Return when the addresses may be dropped: no mastership is left, or has any time left."""
+        """Wait until the addresses may be dropped: every lost mastership has ended, or its time has run out."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(self._drops_at_s):
                 while any(mastership.is_lost for mastership in self._masterships):
                     await self._turn.wait()
 
     def clean_up_s(self, wanted_s: float) -> float:
-        """Return how long clean-up may take, at most as long as it wants."""
+        """Return how many seconds clean-up may take: ``wanted_s``, or less where the lease is shorter."""
         return min(wanted_s, self._lease.reserve_ns / NS_PER_S)
 
     def remaining_s(self) -> float:
-        """Return how long no peer can act even if no sign of life is given any more; negative when one may."""
+        """Return for how many seconds no peer takes over even if no advertisement is sent; negative when a peer may."""
         if self._alive_at_ns is None:
             return -1.0
         return (self._alive_at_ns + self._lease.timeout_ns - self._now_ns()) / NS_PER_S
 
     def leave(self, mastership: Mastership) -> None:
-        """Forget a mastership: it is over, or has outstayed its time."""
+        """Forget a mastership that has ended, or that has not ended within its time."""
         if mastership in self._masterships:
             self._masterships.remove(mastership)
-            self._tell()
+            self._notify()
 
-    # What the node tells
+    # What the shell reports
 
     def live(self) -> None:
-        """Take note of a sign of life that was sent just now."""
+        """Extend the lease: an advertisement was sent just now."""
         if self._began is None:
             return
         now_ns = self._now_ns()
         if self._alive_at_ns is None or self._alive_at_ns + self._lease.timeout_ns <= now_ns:
             self._lose(LossReason.SILENT)
         self._alive_at_ns = now_ns
-        self._tell()
+        self._notify()
 
     def take(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        """Take note of what is asked of the actuator."""
+        """Record an effect that the actuator is asked for."""
         match effect:
             case HoldAddresses(epoch=epoch):
                 self._hold_epoch, self._is_held = epoch, False
@@ -130,13 +130,13 @@ class MastershipMonitor:
                 assert_never(effect)
 
     def note(self, report: ActuationReported) -> None:
-        """Take note of what became of it."""
+        """Record the result of an actuation."""
         if report.action is Action.HOLD and report.error is None and report.epoch == self._hold_epoch:
             self._is_held = True
-            self._tell()
+            self._notify()
 
-    def hear(self, event: Event) -> None:
-        """Take note of an event."""
+    def receive(self, event: Event) -> None:
+        """Begin or end masterships as an event of the host requires."""
         if isinstance(event, SettingsChange):
             self._config = event.config
             self._lease = lease_of(event.config)
@@ -154,22 +154,22 @@ class MastershipMonitor:
         self.close("the node has failed")
 
     def close(self, why: str) -> None:
-        """Let nobody wait for a mastership any more."""
+        """End every wait for a mastership with UsageError ``why``, or NodeFailedError when the node has failed."""
         self._end = why
         self._stop_settling()
         self._began = self._alive_at_ns = None
         self._is_held = False
-        self._tell()
+        self._notify()
 
     def _ascend(self, change: StateChange) -> None:
         self._began = change
         # The first advertisement has been sent in the same step, if it could be.
-        self._alive_at_ns = change.at_ns if self._can_speak() else None
-        settling_ns = self._lease.settling_ns if self._relieves_the_living(change) else _RIVAL_NS
+        self._alive_at_ns = change.at_ns if self._can_send() else None
+        settling_ns = self._lease.settling_ns if self._replaces_live_master(change) else _RIVAL_NS
         self._settled_at_ns = change.at_ns + settling_ns
-        self._settling = self._loop.call_at(self._settled_at_ns / NS_PER_S, self._tell)
+        self._settling = self._loop.call_at(self._settled_at_ns / NS_PER_S, self._notify)
 
-    def _relieves_the_living(self, change: StateChange) -> bool:
+    def _replaces_live_master(self, change: StateChange) -> bool:
         config = self._config
         master_down_ns = config.dialect.master_down_ns(config.advbase, config.advskew, config.dead_ratio)
         return (
@@ -185,20 +185,20 @@ class MastershipMonitor:
         self._alive_at_ns = None
 
     def _lose(self, reason: StateChange | LossReason) -> None:
-        """End every mastership, and let the addresses wait for it as long as no peer minds."""
+        """End every mastership, and delay the drop of the addresses for as long as no peer is affected."""
         left_s = max((mastership.clean_up_s for mastership in self._masterships), default=0.0)
         self._drops_at_s = self._loop.time() + min(left_s, self._grace_s(reason))
         for mastership in list(self._masterships):
             mastership.lose(reason)
 
     def _grace_s(self, reason: StateChange | LossReason) -> float:
-        """Return how long the addresses may outlast a mastership."""
+        """Return for how many seconds the addresses may stay after a mastership was lost."""
         if not isinstance(reason, StateChange):
             return 0.0
         if reason.reason in _WAITS_FOR_BOW_OUT:
             return max(self.remaining_s(), 0.0)
         if reason.reason is Reason.BETTER_MASTER:
-            # It holds them itself after that time; until then it waits to hear that they are dropped here.
+            # The new MASTER waits that long for our farewell, then holds the addresses without it.
             return self._config.dialect.yield_grace_ns / NS_PER_S / 2
         return 0.0
 
@@ -207,8 +207,8 @@ class MastershipMonitor:
             self._settling.cancel()
             self._settling = None
 
-    def _tell(self) -> None:
-        """Let everybody who waits look again."""
+    def _notify(self) -> None:
+        """Wake every task that waits for a mastership, so that it checks its condition again."""
         self._turn.set()
         self._turn.clear()
 

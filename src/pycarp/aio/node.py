@@ -1,4 +1,4 @@
-"""A process's set of virtual hosts: opens what they need, adds, removes, fails, and leaves cleanly."""
+"""The virtual hosts of a process: opens the backends they need, adds and removes hosts, fails, and leaves cleanly."""
 
 import asyncio
 import contextlib
@@ -48,10 +48,10 @@ from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
 CLOSE_TIMEOUT_S = 5.0
 
 _RELEASE_SHARE = 10
-"""What hangs at the end of leaving gets a tenth of ``close_timeout_s`` more, if dropping has used all of it up."""
+"""Closing gets a tenth of ``close_timeout_s`` more if dropping the addresses has used it all up."""
 
 _LOOKS_MAX = 5
-"""How often a link that does not come to rest is looked at before a host is added on it."""
+"""How often a link that keeps changing is read before a host is added on it."""
 
 _TRANSPORT = ("open_link", "join", "close_link", "send", "prepared_packet", "drain", "close")
 _ACTUATOR = (
@@ -71,19 +71,19 @@ _MONITOR = ("open", "watch", "run", "close")
 
 
 class Node:
-    """An async context manager that owns one engine and its surroundings.
+    """An async context manager that owns one engine, its backends and its hosts.
 
     ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or
-    objects that satisfy the protocols. With ``auto``, advertisements of a host whose addresses are on the interface
-    leave from the MAC address of that. ``monitor`` is an object, None for the operating system's. Leaving the
-    context removes every host: addresses dropped, then bow-out, within ``close_timeout_s``, and a tenth of that more if
-    everything hangs. An actuator may take ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when
-    this process cannot. ``recorders`` are given every step of the engine; see ``pycarp.recording``.
+    objects that satisfy the protocols. With ``auto``, a host whose addresses are on the interface advertises from the
+    MAC address of that interface. ``monitor`` is an object, None for that of the operating system. Leaving the context
+    removes every host: each drops its addresses, then bows out, within ``close_timeout_s``, or a tenth more if calls
+    hang. An actuator may take ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when this process
+    cannot. ``recorders`` receive every step of the engine; see ``pycarp.recording``.
 
-    A node that fails (a bug, a monitor that ends) drops its addresses and closes by itself, logs why, ends every wait
-    with NodeFailedError, and cancels the task that entered it; leaving it then raises ``failure``.
+    A node that fails (a bug, a monitor that ends) logs the failure, drops its addresses and closes. It ends every wait
+    with NodeFailedError and cancels the task that entered it; leaving the context then raises ``failure``.
 
-    All of it is for the thread that entered it; UsageError in any other one.
+    Only the thread that entered the context may call a node; every other thread gets UsageError.
     """
 
     def __init__(
@@ -180,19 +180,19 @@ class Node:
         return tuple(self._handles[each] for each in self._runtimes.values() if not each.has_departed)
 
     def find(self, key: HostKey) -> VirtualHost | None:
-        """Return the host of an interface and a vhid, None if it is not, or no longer, here."""
+        """Return the host of an interface and a vhid, None if the node has none."""
         runtime = self._runtimes.get(key)
         return None if runtime is None or runtime.has_departed else self._handles[runtime]
 
     @property
     def failure(self) -> BaseException | None:
-        """What the node failed of; None as long as it has not."""
+        """The exception that the node failed with; None while it has not failed."""
         return self._failure
 
     def link_facts(self, link: str) -> LinkFacts | None:
-        """Return what is known of the interface that hosts know as ``link``; None where none has asked for it.
+        """Return the facts of the interface that is configured as ``link``; None if no host has used it.
 
-        It is followed when it is renamed: see ``LinkFacts.present_name``.
+        A renamed interface is followed: see ``LinkFacts.present_name``.
         """
         return self._link_facts.get(link)
 
@@ -207,7 +207,8 @@ class Node:
         """Add a virtual host; it is in BACKUP when this returns, or in INIT while its link is down.
 
         Raises ConfigError (no such interface, vhid in use there, an address is this machine's own), TransportError, or
-        ActuatorError when what its addresses need cannot be made. When it fails or is cancelled, every step is undone.
+        ActuatorError when the machine cannot be prepared for the addresses. When it fails or is cancelled, every step
+        is undone.
         """
         if not isinstance(config, HostConfig):
             raise ConfigError(f"add() takes a HostConfig, not {config!r}")
@@ -225,9 +226,9 @@ class Node:
     async def remove(self, host: VirtualHost) -> None:
         """Remove a virtual host; it has dropped its addresses and bowed out when this returns.
 
-        Raises UsageError when it is not here, TimeoutError when the addresses could not be dropped within
-        ``close_timeout_s``. In that case, and when this is cancelled, dropping goes on, and the host is gone when that
-        is done; removing it once more waits for that, however late.
+        Raises UsageError when the host is not on this node, TimeoutError when the addresses could not be dropped within
+        ``close_timeout_s``. After that timeout, or a cancellation, dropping goes on and the host departs when it is
+        done; call ``remove`` again to wait for that.
         """
         self._running()
         runtime = self._runtime_of(host)
@@ -240,19 +241,19 @@ class Node:
 
     @property
     def settings(self) -> Settings:
-        """The switches of the node."""
+        """The settings of the node, which are the sysctls of CARP."""
         return self._engine.snapshot().settings
 
     def set_settings(self, settings: Settings) -> None:
-        """Set the switches; in force when this returns. Raises ConfigError for what are no legal ones."""
+        """Set the settings; in force when this returns. Raises ConfigError unless they are legal."""
         check_settings(settings)
         self._running().submit(SettingsChanged(settings))
 
     def demote(self, cause: str, *, by: int, group: str | None = None) -> None:
         """Demote every host of the node, or of an interface group, for a named cause.
 
-        The same cause again replaces its amount. Raises ConfigError for a cause that is no text, or an amount that is
-        no whole number.
+        The same cause again replaces its amount. Raises ConfigError if the cause is not a text or the amount is not a
+        whole number.
         """
         check_cause(cause)
         check_amount(by)
@@ -260,7 +261,7 @@ class Node:
         self._running().submit(DemotionSet(group, cause, by))
 
     def restore(self, cause: str, *, group: str | None = None) -> None:
-        """Take a named demotion of the node, or of an interface group, back."""
+        """Remove a named demotion of the node, or of an interface group; no-op if it is absent."""
         check_cause(cause)
         check_group(group)
         self._running().submit(DemotionSet(group, cause, 0))
@@ -268,9 +269,9 @@ class Node:
     # Adding
 
     async def _open(self, config: HostConfig) -> HostRuntime:
-        """Look at the link, then do every step of adding a host; runs in a task that leaving can cancel."""
+        """Read the facts of the link, then open the host; runs in a task that leaving the node can cancel."""
         assert self._backends is not None
-        # At once: what the monitor notices from here on is newer.
+        # Submitted without an await in between: whatever the monitor reports from here on is newer.
         self._notice_link(await self._facts_of(config.interface))
         runtime = HostRuntime(config, self._backends, self._forget)
         await runtime.open()
@@ -279,7 +280,7 @@ class Node:
         return runtime
 
     async def _facts_of(self, link: str) -> LinkFacts:
-        """Return how a link is; looks again when the monitor noticed a change meanwhile, which may be newer."""
+        """Return the facts of a link; read them again if the monitor, meanwhile, reported others that may be newer."""
         for _ in range(_LOOKS_MAX):
             noticed = self._noticed[link]
             facts = await self._monitor.watch(link)
@@ -288,7 +289,10 @@ class Node:
         return facts
 
     async def _opened(self, opening: "asyncio.Task[HostRuntime]", config: HostConfig) -> HostRuntime:
-        """Return a host whose steps are done; when there can be none any more, they are undone."""
+        """Wait until a host is open and return it; close it again if it can no longer be added.
+
+        That is so when the node is leaving or has failed, or when the call is cancelled.
+        """
         cancelled = None
         try:
             await opening
@@ -310,7 +314,7 @@ class Node:
         return runtime
 
     def _enter(self, runtime: HostRuntime) -> VirtualHost:
-        """Let the engine know of a host whose steps are done."""
+        """Add an opened host to the engine, and return its handle."""
         host = VirtualHost(runtime, self._inform, self._check_thread, self._host_snapshot, self._tokens, self._check)
         self._runtimes[runtime.key] = runtime
         self._handles[runtime] = host
@@ -318,7 +322,7 @@ class Node:
         return host
 
     def _check(self, config: HostConfig) -> None:
-        # Those that are no subclass of Actuator may not know it.
+        # An actuator that is no subclass of Actuator may lack the method.
         check: Callable[[HostConfig], None] | None = getattr(self._actuator, "check", None)
         if check is not None:
             check(config)
@@ -360,7 +364,7 @@ class Node:
             self._forget_link(runtime.key.link)
 
     async def _release_unless_leaving(self, key: HostKey) -> None:
-        # Who leaves abandons all of them at once, those included with whom it did not succeed before.
+        # Leaving releases all hosts in one call, those included whose release failed before.
         self._remains.add(key)
         if self._leaving is None:
             await self._actuator.release(key)
@@ -376,7 +380,7 @@ class Node:
         return self._leaving
 
     async def _leave(self) -> BaseException | None:
-        """Drop and release everything in bounded time, after a failure as well; return what went wrong."""
+        """Drop and release everything in bounded time, also after a failure; return the first error, None if none."""
         assert self._leave_by_s is not None
         self._remains.update(self._runtimes, self._openings)
         openings = [outcome_of(self._stopped(each), within_s=self._left_s()) for each in self._openings.values()]
@@ -397,13 +401,13 @@ class Node:
             await self._release_hosts(tuple(self._remains))
         try:
             await self._stack.aclose()
-        except BaseException as exc:  # noqa: BLE001  what closing raises is raised by whoever leaves
+        except BaseException as exc:  # noqa: BLE001  __aexit__ raises what closing raised
             errors.append(exc)
         self._shell = None
         return next((each for each in errors if each is not None), None)
 
     async def _surrendered(self, shell: Shell, leave_by_s: float) -> None:
-        """Wait until a node that failed has dropped its addresses; at the end of leaving it still gets a moment."""
+        """Wait until a failed node has dropped its addresses; log those that it could not drop."""
         left = await shell.surrendered(max(leave_by_s - _now_s(), self._close_timeout_s / _RELEASE_SHARE))
         for key, addresses in left.items():
             text = " ".join(str(each) for each in addresses)
@@ -416,11 +420,11 @@ class Node:
     async def _release_hosts(self, keys: tuple[HostKey, ...]) -> None:
         error = await outcome_of(self._actuator.release(*keys), within_s=self._left_s() / 2)
         if error is not None:
-            # The addresses are gone, which is what matters; the next start cleans up the rest.
+            # Not fatal: the addresses are dropped, and the next start cleans up the rest.
             logger.warning("carp: cannot clean up: %s", error)
 
     def _left_s(self) -> float:
-        """Return how long releasing may take, all of it together."""
+        """Return how many seconds are left to release everything."""
         if self._leave_by_s is None:
             return self._close_timeout_s
         return max(self._leave_by_s + self._close_timeout_s / _RELEASE_SHARE - _now_s(), 0.0)
@@ -438,7 +442,7 @@ class Node:
     # Failing
 
     def _fail(self, bug: BaseException) -> None:
-        """Stop for good: let nobody wait, drop the addresses, close, and cancel the body of the ``async with``."""
+        """Fail for good: drop the addresses, close, end every wait, and cancel the body of the ``async with``."""
         if self._failure is not None:
             return
         self._failure = bug
@@ -474,7 +478,7 @@ class Node:
         return snapshot if self._failure is None else self._failed(snapshot)
 
     def _failed(self, host: HostSnapshot) -> HostSnapshot:
-        """Return a host as it is once the node has failed: the engine knows nothing of that."""
+        """Return a host in INIT, as it is once the node has failed; the engine does not know of the failure."""
         last = host.last_change
         if last is not None:
             at_ns = self._failed_at_ns
@@ -482,7 +486,7 @@ class Node:
             last = replace(last, silent_ns=None)
         return replace(host, state=State.INIT, last_change=last)
 
-    # Between the engine and what surrounds it
+    # Between the engine and the backends
 
     def _new_shell(self) -> Shell:
         return Shell(
@@ -498,7 +502,7 @@ class Node:
                 renewed=lambda key: self._runtimes[key].monitor.live(),
                 reported=self._note_report,
                 published=self._publish,
-                stalled=self._tell_stall,
+                stalled=self._publish_stall,
                 failed=self._fail,
                 vacated=lambda key: self._runtimes[key].monitor.vacated(),
             ),
@@ -515,7 +519,10 @@ class Node:
         )
 
     def _follow(self, stack: contextlib.AsyncExitStack, what: str, watch: Coroutine[Any, Any, None]) -> None:
-        """Run what watches links or addresses until leaving; a node that does not see them must not hold an address."""
+        """Run a watch of links or addresses until leaving.
+
+        The node fails if the watch ends, because a node that sees no changes must not hold addresses.
+        """
         follower = asyncio.create_task(watch)
 
         def ended(follower: "asyncio.Task[None]") -> None:
@@ -532,19 +539,19 @@ class Node:
         await asyncio.wait({follower}, timeout=self._left_s() / 2)
 
     def _inform(self, event: Input) -> None:
-        """Give the engine what a user of a host wants; where the addresses are shows it, if it is about up or down."""
+        """Submit an input of a host's user; show up or down on the interface that has the addresses."""
         shell = self._running()
         if isinstance(event, AdminChanged):
             try:
                 self._actuator.set_up(event.key, is_up=event.is_up)
             except (KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as exc:  # noqa: BLE001  what is to show it must not keep a host from going down
+            except BaseException as exc:  # noqa: BLE001  a failure to show it must not keep a host from going down
                 logger.warning("carp: %s: cannot show whether it is up: %s", event.key, exc)
         shell.submit(event)
 
     def _submit(self, event: Input) -> None:
-        """Give the engine what has happened; void once the node has failed."""
+        """Submit an input to the engine; no-op once the node has failed."""
         self._check_thread()
         if self._shell is not None and self._failure is None:
             self._shell.submit(event)
@@ -557,7 +564,7 @@ class Node:
             self._backends.links.note_facts(facts)
 
     def _follow_link(self, facts: LinkFacts) -> None:
-        """Log that a link was renamed, deleted or made anew, and let the actuator know its name."""
+        """Log that a link was renamed, deleted or created again, and pass its name to the actuator."""
         before = self._link_facts.get(facts.name)
         self._link_facts[facts.name] = facts
         if before is None and not facts.renamed_to:
@@ -573,13 +580,13 @@ class Node:
             self._rename_link(facts.name, facts.present_name)
 
     def _rename_link(self, link: str, name: str) -> None:
-        # Those that are no subclass of Actuator may not know it.
+        # An actuator that is no subclass of Actuator may lack the method.
         rename: Callable[[str, str], None] | None = getattr(self._actuator, "rename_link", None)
         if rename is not None:
             rename(link, name)
 
     def _forget_link(self, link: str) -> None:
-        """Follow a link no more on which there is no host; the next one there names what has the name then."""
+        """Stop following a link without hosts; the next host there uses the interface that has the name then."""
         if self._leaving is not None or any(key.link == link for key in (*self._runtimes, *self._openings)):
             return
         facts = self._link_facts.pop(link, None)
@@ -599,7 +606,7 @@ class Node:
         if runtime is not None:
             runtime.publish(event)
 
-    def _tell_stall(self, late_ns: int, now_ns: int) -> None:
+    def _publish_stall(self, late_ns: int, now_ns: int) -> None:
         for key, runtime in list(self._runtimes.items()):
             runtime.log.publish(LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns))
 
@@ -623,7 +630,7 @@ def _is_cancelled() -> bool:
 
 
 async def _uninterrupted(task: "asyncio.Task[Any]") -> None:
-    """Await a task to its end, whatever cancellation comes meanwhile; then let the cancellation have its way."""
+    """Await a task to its end; raise a cancellation that arrived meanwhile only then."""
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -1,4 +1,4 @@
-"""Writes every step of an engine to a file, from a thread: neither disk nor encoding is in the way of a step."""
+"""Writes every step of an engine to a file, in a thread, so that neither disk nor encoding delays a step."""
 
 import secrets
 import threading
@@ -12,9 +12,9 @@ from pycarp.recording import Entry, Writer
 from pycarp.system.files.rotated_file import RotatedFile
 
 WAITING_MOST = 8192
-"""Steps, and datagrams that were read together, that wait to be written.
+"""How many steps may wait to be written; the datagrams of one reading count as one each.
 
-In a flood of packets more are left out, and a new file begins after it.
+When a flood of packets exceeds this, steps are left out, and a new file begins after the flood.
 """
 
 _LOOK_EVERY_S = 0.2
@@ -22,9 +22,9 @@ _CLOSE_TIMEOUT_S = 0.5
 
 
 class RecordFile:
-    """A ``Sink`` that writes files of which each begins with a checkpoint, and so can be replayed alone.
+    """A ``Sink`` that writes files; each begins with a checkpoint, so it can be replayed alone.
 
-    What cannot be written ends the recording with one line in the log, and nothing else.
+    A failure to write ends the recording and logs one line; the node goes on.
     """
 
     def __init__(self, file: RotatedFile, *, version: str) -> None:
@@ -33,16 +33,16 @@ class RecordFile:
         self._waiting: deque[Checkpoint | Entry] = deque()
         self._thread = threading.Thread(target=self._run, name="pycarp-record", daemon=True)
         self._end = threading.Event()
-        # Of what was taken and written, each is counted by one thread only.
+        # Each of the two is counted by one thread only, so neither needs a lock.
         self._taken = self._written = 0
         self._is_begun = False
         self._is_over = False
-        self._begins_anew: Checkpoint | None = None
+        self._next_checkpoint: Checkpoint | None = None
         self._writer: Writer | None = None
         self._longest = 0
 
     def open(self) -> None:
-        """Begin the first file; raises RecordingError when that cannot be."""
+        """Begin the first file; raises RecordingError when it cannot be written."""
         try:
             self._file.begin()
         except OSError as exc:
@@ -50,23 +50,23 @@ class RecordFile:
         self._thread.start()
 
     def close(self) -> None:
-        """Write what waits, for half a second at most."""
+        """Write the waiting steps, for at most half a second."""
         self._end.set()
         self._thread.join(_CLOSE_TIMEOUT_S)
 
     @property
     def wants_checkpoint(self) -> bool:
-        """Whether the next entry begins a file: the first one, and one after others were left out."""
+        """True if the next entry begins a file: the first entry, and the first one after entries were left out."""
         return not self._is_begun and not self._waiting and not self._is_over
 
     def begin(self, checkpoint: Checkpoint) -> None:
-        """Begin a file with the next entry."""
+        """Begin a file with this checkpoint and the next entry."""
         self._is_begun = True
         self._taken += 1
         self._waiting.append(checkpoint)
 
     def take(self, entry: Entry) -> None:
-        """Let an entry be written, unless too many wait."""
+        """Queue an entry to be written, unless too many wait."""
         if not self._is_begun or self._is_over:
             return
         if self._taken - self._written >= WAITING_MOST:
@@ -81,38 +81,38 @@ class RecordFile:
         try:
             is_last = False
             while not is_last:
-                # Looked at before writing: what was taken before the end is written.
+                # Read before writing, so that the entries of before the end are written too.
                 is_last = self._end.wait(_LOOK_EVERY_S)
                 self._write_waiting()
         except (OSError, CarpError) as exc:
-            self._complain(getattr(exc, "strerror", None) or str(exc))
-        except Exception as bug:  # noqa: BLE001  whatever it is, the daemon goes on
-            self._complain(f"{type(bug).__name__}, a bug of pycarp")
+            self._log_end(getattr(exc, "strerror", None) or str(exc))
+        except Exception as bug:  # noqa: BLE001  a bug in the recording must not stop the daemon
+            self._log_end(f"{type(bug).__name__}, a bug of pycarp")
         finally:
             self._is_over = True
             self._waiting.clear()
             self._file.close()
 
-    def _complain(self, why: str) -> None:
+    def _log_end(self, why: str) -> None:
         logger.error("carp: the recording %s ends: %s; all else goes on", self._file.path, why)
 
     def _write_waiting(self) -> None:
         while self._waiting:
             item = self._waiting.popleft()
             if isinstance(item, Checkpoint):
-                self._begins_anew = item
+                self._next_checkpoint = item
                 self._written += 1
             else:
                 self._write(item)
                 self._written += item.size
-            # Gives the interpreter to the event loop, should that wait for it.
+            # Releases the interpreter lock, in case the event loop waits for it.
             time.sleep(0)
 
     def _write(self, entry: Entry) -> None:
-        if self._begins_anew is not None:
+        if self._next_checkpoint is not None:
             is_first = self._writer is None
-            self._writer = Writer(self._begins_anew, entropy=_entropy)
-            self._begins_anew = None
+            self._writer = Writer(self._next_checkpoint, entropy=_entropy)
+            self._next_checkpoint = None
             if not is_first:
                 self._file.begin()
             self._write_opening(self._writer, entry.at_ns)
@@ -129,7 +129,7 @@ class RecordFile:
 
 
 def wall_ns_of(at_ns: int) -> int:
-    """Return what the time was, since 1970, when the loop's clock showed ``at_ns``."""
+    """Return the wall-clock time, in nanoseconds since 1970, at ``at_ns`` of the loop's clock."""
     return time.time_ns() - (time.monotonic_ns() - at_ns)
 
 

@@ -1,7 +1,7 @@
 """Runs a runtime on asyncio: the loop's clock and timers, a transport, an actuator and a guardian.
 
-It decides nothing. Attempts are tasks in the context of the node, whoever asked for them; a task that is cancelled by
-anybody but the runtime, or raises anything at all, is an attempt that failed.
+It decides nothing. Each attempt is a task in the context of the node, not of the caller. A task that raises, or that
+anything but the runtime cancels, is a failed attempt.
 """
 
 import asyncio
@@ -27,37 +27,36 @@ from pycarp.vocabulary import NS_PER_S, HostKey, Interface, Outgoing
 ATTEMPT_TIMEOUT_S = 15.0
 
 _LAST_RETRY_S = 1.0
-"""How often a node that failed tries again to drop addresses."""
+"""Seconds between two attempts of a failed node to drop its addresses."""
 
-_LAST_WORDS_S = 1.0
-"""How long attempts may take to end once they are cancelled because nobody needs them any more."""
+_CANCELLATION_TIMEOUT_S = 1.0
+"""Seconds that cancelled attempts of a released host may take to end."""
 
 
 class Guardian(Protocol):
-    """Acts for a host when this process is dead, or has given no sign of life for too long."""
+    """Drops the addresses of a host when this process is dead, or has sent no sign of life in time."""
 
     async def start(self) -> None:
-        """Get ready; called once, before anything else. Raises ActuatorError."""
+        """Start; called once, before any other method. Raises ActuatorError."""
 
     def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
-        """Remember what to do for a host, instead of what it was before; counts as a sign of life."""
+        """Set or replace the clean-up plan of a host; counts as a sign of life. ``limit_ns`` is the timeout."""
 
     def beat(self, key: HostKey) -> None:
-        """Take notice of a sign of life."""
+        """Receive a sign of life of a host."""
 
     def disarm(self, key: HostKey) -> None:
-        """Forget a host."""
+        """Remove the clean-up plan of a host."""
 
     async def close(self) -> None:
-        """End; with hosts still armed, by doing what is to be done for them."""
+        """End; carries out the clean-up plan of every host that is still armed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observers:
-    """Whom the shell tells; see ``pycarp.runtime.Ports``.
+    """The functions that the shell calls; see ``pycarp.runtime.Ports``.
 
-    ``vacated`` is awaited before addresses are dropped, and has a bound of its own: who relied on them gets a moment to
-    finish.
+    ``vacated`` is awaited before addresses are dropped, so that masterships can clean up first; it bounds its own time.
     """
 
     asked: Callable[[HoldAddresses | DropAddresses | Announce], None]
@@ -70,7 +69,7 @@ class Observers:
 
 
 class Shell:
-    """One node's runtime in the running loop; ``settled`` says whose advertisements may wait in the transport."""
+    """One node's runtime in the running loop; ``settled`` lists the advertisements that may wait in the transport."""
 
     def __init__(
         self,
@@ -95,7 +94,7 @@ class Shell:
         self._guardian = guardian
         self._observers = observers
         self._loop = asyncio.get_running_loop()
-        # Timers and attempts are the node's, not of whoever happened to speak to it last.
+        # Timers and attempts run in the node's context, not in that of the last caller.
         self._context = contextvars.copy_context()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: dict[Attempt, asyncio.Task[None]] = {}
@@ -109,16 +108,16 @@ class Shell:
         self.can_send = self._runtime.can_send
         self.stop = self._runtime.stop
 
-    # The end
+    # Closing
 
     def surrender(self) -> None:
-        """Handle nothing any more, and drop every address that may be held, as long as it takes."""
+        """Handle no more inputs, and drop every address that may be held, with retries until it succeeds."""
         self._runtime.surrender()
 
     async def surrendered(self, limit_s: float) -> dict[HostKey, frozenset[Interface]]:
-        """Return when every address has been dropped after ``surrender``, after so many seconds at the latest.
+        """Wait, at most ``limit_s`` seconds, until every address has been dropped after ``surrender``.
 
-        What could not be dropped is tried again at once, and then again; returns what may be held still.
+        Failed drops are repeated at once, then every second. Returns the addresses that may still be held.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
@@ -127,7 +126,7 @@ class Shell:
         return self._runtime.may_hold
 
     async def _retried(self) -> None:
-        """Try every drop that is due again; return when all have succeeded, and after a second at the latest."""
+        """Repeat every failed drop; return when all have succeeded, after a second at the latest."""
         for key in self._runtime.may_hold:
             self._runtime.retry(key)
         try:
@@ -139,23 +138,23 @@ class Shell:
             return
 
     async def release(self, *keys: HostKey) -> None:
-        """Forget hosts, and what is still under way for them."""
+        """Forget hosts, and cancel their running attempts."""
         for key in keys:
             self._runtime.release(key)
         tasks = [task for attempt, task in self._tasks.items() if attempt.key in keys]
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=_LAST_WORDS_S)
+            await asyncio.wait(tasks, timeout=_CANCELLATION_TIMEOUT_S)
 
     # Clock
 
     def now_ns(self) -> int:
-        """Return the loop's time; rounded, not cut: a deadline as a float must be due when the loop says so."""
+        """Return the loop's time, rounded, not truncated: a deadline must be due when the loop's float reaches it."""
         return round(self._loop.time() * NS_PER_S)
 
     def arm(self, at_ns: int | None) -> None:
-        """Set the timer."""
+        """Set the timer, or cancel it if ``at_ns`` is None."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -163,7 +162,7 @@ class Shell:
             self._timer = self._loop.call_at(at_ns / NS_PER_S, self._on_timer, context=self._context.copy())
 
     def later(self) -> None:
-        """Let everybody else have a turn."""
+        """Resume the runtime in the next turn of the loop."""
         self._loop.call_soon(self._runtime.resume, context=self._context.copy())
 
     def _on_timer(self) -> None:
@@ -173,18 +172,18 @@ class Shell:
     # Network
 
     def _send(self, outgoing: Outgoing) -> None:
-        self._transport.send(self._as_it_leaves(outgoing))
+        self._transport.send(self._with_source_mac(outgoing))
 
-    def _as_it_leaves(self, outgoing: Outgoing) -> Outgoing:
+    def _with_source_mac(self, outgoing: Outgoing) -> Outgoing:
         return outgoing if self._source_macs is None else self._source_macs.applied(outgoing)
 
     def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
-        """Filter packets."""
+        """Set the packet filter of a link, None for none."""
         assert self._filtering is not None
         self._filtering.set_packet_filter(link, packet_filter)
 
     def _set_aside(self) -> None:
-        """Let the transport know what may wait."""
+        """Pass the transport the advertisements that may wait, where these have changed."""
         if self._settled.has_changed and self._aside is not None:
             for (link, family), heads in self._settled.changes().items():
                 self._aside.set_aside(link, family, heads)
@@ -223,7 +222,7 @@ class Shell:
         self._ended.set()
 
     def renew(self, effect: RenewAddresses) -> None:
-        """Let the kernel keep the addresses."""
+        """Renew the lifetime of the addresses in the kernel."""
         if effect.lifetime_s is not None:
             self._actuator.renew(effect.key, effect.addresses, effect.lifetime_s)
         self._observers.renewed(effect.key)
@@ -231,7 +230,7 @@ class Shell:
     # Guardian
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
-        """Tell the guardian how to drop the addresses and what to send then."""
+        """Give the guardian its clean-up plan: how to drop the addresses, and the bow-out to send then."""
         if self._guardian is None or effect.lease_timings is None:
             return
         steps = self._actuator.clean_up_plan(effect.key, effect.addresses + effect.previous)
@@ -241,45 +240,45 @@ class Shell:
         self._guardian.arm(effect.key, (*steps, *packets), effect.lease_timings.timeout_ns)
 
     def renew_guardian(self, key: HostKey) -> None:
-        """Tell the guardian that a host is well."""
+        """Send the guardian a sign of life of a host."""
         if self._guardian is not None:
             self._guardian.beat(key)
 
     def disarm_guardian(self, key: HostKey) -> None:
-        """Have the guardian forget a host."""
+        """Remove a host from the guardian."""
         if self._guardian is not None:
             self._guardian.disarm(key)
 
     def _prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         with contextlib.suppress(OSError):
-            return self._transport.prepared_packet(self._as_it_leaves(outgoing))
+            return self._transport.prepared_packet(self._with_source_mac(outgoing))
         return None
 
     # Observers
 
     def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        """Tell the node."""
+        """Report an effect to the node."""
         self._observers.asked(effect)
 
     def reported(self, report: ActuationReported) -> None:
-        """Tell the node."""
+        """Report the result of an actuation to the node."""
         self._observers.reported(report)
 
     def publish(self, event: Event) -> None:
-        """Tell the node."""
+        """Pass an event to the node."""
         self._observers.published(event)
 
     def stalled(self, late_ns: int) -> None:
-        """Tell the node, and when."""
+        """Report a stall to the node, with the present time."""
         self._observers.stalled(late_ns, self.now_ns())
 
     def failed(self, bug: BaseException) -> None:
-        """Tell the node."""
+        """Report a failure of the engine to the node."""
         self._observers.failed(bug)
 
 
 def _no_counts() -> None:
-    """Return what a transport counts that cannot filter packets."""
+    """Return None: a transport that cannot filter packets counts none."""
 
 
 def _error_of(task: "asyncio.Task[None]") -> str | None:

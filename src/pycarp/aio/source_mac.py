@@ -1,4 +1,4 @@
-"""From which MAC address advertisements leave: the dialect's, or the link's own where the addresses are on the link."""
+"""Chooses the source MAC address of advertisements: the dialect's, or the link's if the link has the addresses."""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ from pycarp.vocabulary import HostKey, MacAddress, MacMode, Outgoing
 class SourceMacs:
     """Knows the hosts whose addresses answer from the MAC address of their link.
 
-    Their advertisements leave from that one as well: a switch that forbids foreign MAC addresses on a port drops frames
-    from any other, and then each host is MASTER. No receiver looks at it.
+    Their advertisements leave from that address as well: a switch with port security drops frames from any other MAC
+    address, and then each host becomes MASTER. Receivers ignore the source MAC address.
     """
 
     def __init__(self, actuator: Actuator) -> None:
@@ -31,15 +31,15 @@ class SourceMacs:
             self._replaced = frozenset(self._hosts.values())
 
     def applied(self, outgoing: Outgoing) -> Outgoing:
-        """Return an advertisement as it is to leave."""
+        """Return an advertisement with the source MAC address from which it is sent."""
         if (outgoing.link, outgoing.source_mac) in self._replaced:
             return replace(outgoing, source_mac=None)
         return outgoing
 
 
 def uses_link_mac(actuator: Actuator, config: HostConfig) -> bool:
-    """Say whether the addresses of an prepared host answer from the MAC address of its link, as far as is known."""
-    # Those that are no subclass of Actuator may not know it.
+    """Return whether the MAC address of the link answers for a prepared host's addresses, as far as is known."""
+    # An actuator that is no subclass of Actuator may lack the method.
     ask = getattr(actuator, "mac_mode", None)
     mode: MacMode | None = ask(config.key) if ask is not None else None
     return (config.mac if mode is None else mode) is MacMode.INTERFACE

@@ -1,7 +1,7 @@
-"""One ordered log of events a host, and three ways to follow it: wait, iterate, be called.
+"""The ordered log of one host's events, and three ways to follow it: wait, iterate, register a callback.
 
 Every event gets its number in the step in which it happens. A waiter is resolved *with* the event that made its
-condition true, so a slow one cannot wake in a state that is already gone.
+condition true, so it never mistakes a later state for the one it waited for.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pycarp.vocabulary import HostKey
 
 KEPT_EVENTS = 256
 CALLBACK_TIMEOUT_S = 5.0
-"""How long callbacks may go on after the end of a host."""
+"""Seconds that callbacks may still run after their host has departed."""
 
 Predicate: TypeAlias = Callable[[Event], bool]
 IsMeant: TypeAlias = Callable[[StateChange], bool]
@@ -31,7 +31,7 @@ _CANCELLING_TURNS = 10
 class EventLog:
     """The events of one host, the last 256 of them kept.
 
-    When the host ends, awaitable callbacks get ``callback_timeout_s`` seconds to finish what they were given.
+    When the host ends, awaitable callbacks get ``callback_timeout_s`` seconds to finish the calls that are due.
     """
 
     def __init__(self, key: HostKey, *, callback_timeout_s: float = CALLBACK_TIMEOUT_S) -> None:
@@ -62,7 +62,7 @@ class EventLog:
         return len(self._waiters)
 
     def publish(self, event: Event) -> None:
-        """Give an event its number, keep it, and pass it to everybody who follows."""
+        """Give an event its number, keep it, and pass it to every waiter, subscription and callback."""
         self._seq += 1
         event = replace(event, seq=self._seq)
         self._kept.append(event)
@@ -89,8 +89,8 @@ class EventLog:
     async def next_change(self, after: int) -> StateChange:
         """Return the first change numbered higher than ``after``.
 
-        Raises UsageError when events after ``after`` are no longer kept, so that none can be missed unawares, and when
-        there has been no event of that number yet.
+        Raises UsageError when events after ``after`` are no longer kept, so that a caller cannot miss one without
+        notice, and when no event has that number yet.
         """
         if after > self._seq:
             raise UsageError(f"there is no event {after} yet; the last one of {self._key} is {self._seq}")
@@ -105,7 +105,7 @@ class EventLog:
         return event
 
     async def departure(self) -> None:
-        """Return when the host has departed; raises NodeFailedError when its node fails first."""
+        """Wait until the host has departed; raises NodeFailedError when its node fails first."""
         if not self._has_ended:
             await self._wait(lambda event: isinstance(event, Departed))
         self._check_failure()
@@ -123,8 +123,8 @@ class EventLog:
     ) -> None:
         """Call a function with every change that ``is_meant``, and await what it returns if that can be awaited.
 
-        With ``replays`` it is called at once with the change that led to the current state, if that says so. Raises
-        UsageError when the host has departed, NodeFailedError when its node has failed.
+        With ``replays`` it is called at once with the change that led to the current state, if ``replays`` returns True
+        for that change. Raises UsageError when the host has departed, NodeFailedError when its node has failed.
         """
         self.check_is_open()
         queue = CallbackQueue(callback, is_meant)
@@ -133,13 +133,13 @@ class EventLog:
             queue.call(self._last_change)
 
     def remove_callback(self, callback: Callback) -> None:
-        """Stop calling a function; what of it is being awaited is cancelled."""
+        """Remove a callback; a call of it that is being awaited is cancelled."""
         for queue in [each for each in self._callbacks if each.callback == callback]:
             self._callbacks.remove(queue)
             queue.cancel()
 
     def end(self, *, callback_timeout_s: float | None = None) -> None:
-        """Tell every follower that no more events will come; callbacks that still run then are cancelled in time."""
+        """End every wait and subscription; cancel the callbacks that still run after their timeout."""
         if self._has_ended:
             return
         self._has_ended = True
@@ -154,12 +154,12 @@ class EventLog:
             asyncio.get_running_loop().call_later(limit_s, self._cancel_callbacks)
 
     def fail(self, failure: BaseException, at_ns: int) -> None:
-        """Tell every follower that the node has failed: a last change to INIT, then NodeFailedError."""
+        """Publish a last change to INIT, then end every wait and subscription with NodeFailedError."""
         if self._has_ended:
             return
         last = self._last_change
         if last is not None and last.new is not State.INIT:
-            # The engine that would say so may be what failed.
+            # The engine cannot publish it: the engine itself may have failed.
             self.publish(
                 replace(
                     last,
@@ -175,7 +175,7 @@ class EventLog:
         self.end()
 
     async def close(self, timeout_s: float) -> None:
-        """Let awaitable callbacks finish what they have been given, then cancel them.
+        """Wait for awaitable callbacks to finish, at most ``timeout_s`` seconds, then cancel them.
 
         A callback may call this itself.
         """
@@ -188,7 +188,7 @@ class EventLog:
                     await each.finished()
         for each in others:
             each.cancel()
-        # Those that mind are over within a few turns of the loop; nobody waits for the others.
+        # Callbacks that accept cancellation end within a few turns of the loop; do not wait for the rest.
         for _ in range(_CANCELLING_TURNS):
             if not any(each.task for each in others):
                 return
@@ -223,7 +223,7 @@ class EventLog:
             raise self._end()
 
     def _end(self) -> CarpError:
-        """Return why there will be no more events; a new exception each time, because each gets a traceback."""
+        """Return why the log has ended; a new exception each time, because each gets its own traceback."""
         if self._failure is None:
             return UsageError(f"virtual host {self._key} has departed")
         error = NodeFailedError(f"virtual host {self._key} is on a node that failed: {self._failure!r}")
@@ -245,8 +245,8 @@ class EventLog:
 class Subscription:
     """An async context manager and iterator over events.
 
-    The first item is the change that led to the current state, if there was one; then every event in order. When the
-    queue of 1024 overflows, ``EventsMissed`` stands where events are missing. Iteration ends with the host,
+    The first item is the change that led to the current state, if there was one; every later event follows in order.
+    When the queue of 1024 overflows, ``EventsMissed`` takes the place of the lost events. Iteration ends with the host,
     and with NodeFailedError when its node fails.
     """
 
@@ -273,22 +273,22 @@ class Subscription:
         self.cancel()
 
     def cancel(self) -> None:
-        """Stop following; what is queued can still be read."""
+        """Cancel the subscription; queued events can still be read."""
         self._stop(self)
         self.end()
 
     def put(self, event: Event) -> None:
-        """Queue an event, or count it as missed; for the log."""
+        """Queue an event, or count it as missed; called by the log."""
         if len(self._queue) >= QUEUE_LIMIT:
             self._missed += 1
             self._missed_at_ns = event.at_ns
             return
-        self._tell_missed()
+        self._queue_missed()
         self._queue.append(event)
         self._arrival.set()
 
     def end(self, error: CarpError | None = None) -> None:
-        """Let iteration stop once the queue is empty, with an error if there is one; for the log."""
+        """End iteration once the queue is empty, with ``error`` if it is given; called by the log."""
         self._has_ended = True
         self._error = self._error or error
         self._arrival.set()
@@ -298,7 +298,7 @@ class Subscription:
 
     async def __anext__(self) -> Event:
         if not self._queue:
-            self._tell_missed()
+            self._queue_missed()
         while not self._queue:
             if self._has_ended:
                 raise self._error or StopAsyncIteration
@@ -306,7 +306,7 @@ class Subscription:
             await self._arrival.wait()
         return self._queue.popleft()
 
-    def _tell_missed(self) -> None:
+    def _queue_missed(self) -> None:
         if self._missed:
             self._queue.append(EventsMissed(key=self._key, at_ns=self._missed_at_ns, count=self._missed))
             self._missed = 0
