@@ -1,8 +1,8 @@
-"""What pytest loads when pycarp is installed: it must cost nothing where nobody asks for it.
+"""The pytest plugin of pycarp, which pytest loads wherever pycarp is installed; it costs nothing where it is not used.
 
-Therefore it stands beside the package ``pycarp``, which it imports only when a test uses the fixture ``cluster`` or is
-marked ``virtual_time``. Those tests run in virtual time, on a loop each; no other test is touched. How they are run
-depends on who is there: ``with_asyncio`` lets pytest-asyncio do it, ``alone`` does it without.
+Therefore it is a package beside ``pycarp``, which it imports only when a test uses the fixture ``cluster`` or is marked
+``virtual_time``. Those tests run in virtual time, each on a loop of its own; all other tests are left alone. If
+pytest-asyncio is installed, ``with_asyncio`` makes it run them; else ``alone`` runs them.
 """
 
 import inspect
@@ -19,7 +19,7 @@ MARK = "virtual_time"
 FIXTURE = "carp_cluster"
 INI = "pycarp_virtual_timeout"
 DEFAULT_LIMIT_S = 3600.0
-"""An hour of three nodes takes about a second."""
+"""Virtual seconds; an hour of three nodes takes about one real second."""
 
 CLUSTERS: "pytest.StashKey[Clusters]" = pytest.StashKey()
 
@@ -30,12 +30,12 @@ _MARK_LINE = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer the limit of all tests in virtual time."""
+    """Add the ini option for the limit of all tests in virtual time."""
     parser.addini(INI, f"virtual seconds that a test may wait (pycarp), {DEFAULT_LIMIT_S:g} unless set", default=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell of the marker, and choose who runs the tests."""
+    """Register the marker, and the module that runs the tests."""
     config.addinivalue_line("markers", _MARK_LINE)
     if hasattr(config.hook, "pytest_asyncio_loop_factories"):
         from pytest_pycarp import with_asyncio as runner  # noqa: PLC0415
@@ -46,23 +46,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def cluster(carp_cluster: Any) -> Any:
-    """Return what makes clusters of nodes; they run in virtual time and are closed after the test.
+    """Return a function that makes clusters of nodes; they run in virtual time and are closed after the test.
 
-    Awaited with what ``pycarp.testing.Cluster`` takes, it returns one. Also known as ``carp_cluster``, for those who
-    have a ``cluster`` already.
+    ``await cluster(...)`` takes the arguments of ``pycarp.testing.Cluster`` and returns one. The fixture is also
+    called ``carp_cluster``, for projects that have a ``cluster`` of their own.
     """
     return carp_cluster
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a test that could not await a cluster."""
+    """Fail a test that uses a cluster and is not ``async def``."""
     if FIXTURE in getattr(item, "fixturenames", ()) and not is_coroutine(item):
         pytest.fail(f"{item.name} uses the fixture cluster, so it must be 'async def'", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Report a deadlock by its words: a traceback would show the inside of the loop."""
+    """Report a deadlock by its message: a traceback would show only the inside of the loop."""
     if not is_ours(item):
         return (yield)
     from pycarp.testing import Deadlock  # noqa: PLC0415
@@ -78,7 +78,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: "pytest.CallInfo[None]"
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the last lines of each cluster's transcript to a failure."""
+    """Add the last lines of each cluster's transcript to the report of a failed test."""
     report = yield
     if report.failed and CLUSTERS in item.stash:
         report.sections += item.stash[CLUSTERS].sections()
@@ -86,13 +86,13 @@ def pytest_runtest_makereport(
 
 
 def is_ours(item: Any) -> bool:
-    """Say whether an item, or its definition, is to run in virtual time."""
-    # A fixture named cluster that is not ours does not ask for this one.
+    """Return whether an item, or its definition, runs in virtual time."""
+    # Another project's fixture named cluster does not request ours.
     return FIXTURE in getattr(item, "fixturenames", ()) or item.get_closest_marker(MARK) is not None
 
 
 def is_coroutine(item: Any) -> bool:
-    """Say whether a test is ``async def``, with hypothesis or without."""
+    """Return whether a test is ``async def``, with hypothesis or without."""
     test = getattr(item, "obj", None)
     return inspect.iscoroutinefunction(getattr(getattr(test, "hypothesis", None), "inner_test", test))
 

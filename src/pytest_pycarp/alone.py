@@ -16,7 +16,7 @@ _RUNNER: "pytest.StashKey[asyncio.Runner]" = pytest.StashKey()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse to run where an old pytest-asyncio would run our tests in real time."""
+    """Fail our tests if an old pytest-asyncio would run them in real time."""
     if is_ours(item) and item.config.pluginmanager.hasplugin("asyncio"):
         pytest.fail("virtual time needs pytest-asyncio 1.4 or newer; upgrade or remove it", pytrace=False)
 
@@ -30,7 +30,7 @@ def _pycarp_runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(name=FIXTURE)
 def carp_cluster(request: pytest.FixtureRequest, _pycarp_runner: asyncio.Runner) -> "Iterator[Clusters]":
-    """Return what makes clusters; see ``cluster``."""
+    """Yield a function that makes clusters; see ``cluster``."""
     from pycarp.testing.clusters import Clusters  # noqa: PLC0415
 
     clusters = Clusters()
@@ -41,7 +41,7 @@ def carp_cluster(request: pytest.FixtureRequest, _pycarp_runner: asyncio.Runner)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine of ours."""
+    """Run a test in virtual time, if it is a coroutine function; return None for every other test."""
     test = pyfuncitem.obj
     if not is_ours(pyfuncitem) or not inspect.iscoroutinefunction(test):
         return None

@@ -1,7 +1,7 @@
-"""Tests in virtual time that pytest-asyncio runs, in both of its modes.
+"""Makes pytest-asyncio run our tests in virtual time, in both of its modes.
 
-Its hook for loop factories has to answer for every test once anybody implements it. So this does only while one of our
-own tests is generated: the tests of others are left to whoever answered before, or to nobody.
+Once a plugin implements its hook for loop factories, the hook has to return one for every test. So the hook is
+registered only while one of our own tests is generated; other tests are left to other plugins.
 """
 
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class _LoopFactories:
-    """Answers the hook for one test."""
+    """Implements the hook for one test."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_asyncio_loop_factories(self, item: Any) -> "Mapping[str, Callable[[], VirtualTimeLoop]]":
-        """Return the one loop there is."""
+        """Return the factory of virtual-time loops as the only choice."""
         return {"virtual_time": loop_factory(item)}
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, object, object]:
-    """Choose the loop of our tests."""
+    """Choose the loop of our tests; leave other tests alone."""
     if not is_ours(metafunc.definition):
         return (yield)
     _mark(metafunc.definition)
@@ -43,7 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, object, 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
-    """Let pytest-asyncio take our tests, marked or not: in its strict mode it takes marked ones only."""
+    """Mark our tests for pytest-asyncio, which in its strict mode runs only marked ones."""
     made = yield
     for item in made if isinstance(made, list) else [made]:
         if isinstance(item, pytest.Function) and is_ours(item):
@@ -53,7 +53,7 @@ def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
 
 @pytest_asyncio.fixture(loop_scope="function", name=FIXTURE)
 async def carp_cluster(request: pytest.FixtureRequest) -> "AsyncIterator[Clusters]":
-    """Return what makes clusters; see ``cluster``."""
+    """Yield a function that makes clusters; see ``cluster``."""
     from pycarp.testing.clusters import Clusters  # noqa: PLC0415
 
     async with Clusters() as clusters:
@@ -62,6 +62,6 @@ async def carp_cluster(request: pytest.FixtureRequest) -> "AsyncIterator[Cluster
 
 
 def _mark(item: pytest.Function) -> None:
-    """Have a coroutine run, on a loop of its own: a clock is nothing that tests can share."""
+    """Mark a coroutine to run on a loop of its own, because tests cannot share a clock."""
     if is_coroutine(item):
         item.add_marker(pytest.mark.asyncio(loop_scope="function"), append=False)

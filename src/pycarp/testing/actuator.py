@@ -1,4 +1,4 @@
-"""An actuator that remembers which addresses its machine has, and can be slow, refuse, or never return."""
+"""An actuator that keeps the addresses of a simulated machine, and can be made slow, fail or hang."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from pycarp.vocabulary import HostKey, Interface
 
 @dataclass(slots=True)
 class _Faults:
-    """What does not work at present, and how long the rest takes."""
+    """The faults in force: failing, hanging and slow actions."""
 
     refused: dict[Action, int] = field(default_factory=dict)
-    """So many addresses are done before an attempt fails."""
+    """How many addresses an attempt does before it fails, by action."""
     hanging: set[Action] = field(default_factory=set)
     takes_s: dict[Action, float] = field(default_factory=dict)
     repaired: asyncio.Event = field(default_factory=asyncio.Event)
@@ -28,7 +28,7 @@ class _Faults:
 class SimulatedActuator(Actuator):
     """The addresses of a simulated machine; actions are ``hold``, ``drop`` and ``announce``.
 
-    As in a kernel, addresses that are not renewed go away by themselves, whatever became of the process.
+    As in a kernel, addresses that are not renewed expire, even if the process is dead or stopped.
     """
 
     def __init__(self, member: str, history: History, faults: _Faults | None = None) -> None:
@@ -42,32 +42,32 @@ class SimulatedActuator(Actuator):
 
     @property
     def addresses(self) -> tuple[Interface, ...]:
-        """What the machine answers for now."""
+        """The addresses that the machine answers for now, sorted."""
         return tuple(sorted(self._held, key=lambda each: (each.version, each)))
 
-    # What a test does to it
+    # For a test
 
     def fail(self, action: Action | str, *, after: int = 0) -> None:
-        """Let every attempt fail until ``repair``, when the first ``after`` of the addresses are done."""
+        """Make every attempt fail until ``repair``, after it has done the first ``after`` addresses."""
         self._faults.refused[Action(action)] = after
 
     def hang(self, action: Action | str) -> None:
-        """Let every attempt take for ever until ``repair``; the node gives one up after ``actuation_timeout_s``."""
+        """Make every attempt hang until ``repair``; the node cancels it after ``actuation_timeout_s``."""
         self._faults.hanging.add(Action(action))
 
     def slow(self, action: Action | str, *, takes_s: float) -> None:
-        """Let every attempt take so many seconds."""
+        """Make every attempt take ``takes_s`` seconds, until ``repair``."""
         self._faults.takes_s[Action(action)] = takes_s
 
     def repair(self) -> None:
-        """Let everything succeed at once again, what hangs included."""
+        """End every fault; attempts that hang succeed now."""
         for each in (self._faults.refused, self._faults.hanging, self._faults.takes_s):
             each.clear()
         self._faults.repaired.set()
         self._faults.repaired = asyncio.Event()
 
     def take_away(self, address: Interface | str) -> None:
-        """Let somebody else remove an address, and the node be told; nothing happens if the machine lacks it."""
+        """Remove an address as another program would, and report that to the node; no-op if it is absent."""
         found = ip_interface(address)
         key = self._held.get(found)
         if key is not None:
@@ -75,24 +75,21 @@ class SimulatedActuator(Actuator):
             self._news.put_nowait(AddressesDisturbed(key, f"somebody removed {found}"))
 
     def lose_power(self) -> None:
-        """Lose every address, and do nothing any more."""
+        """Remove every address, and ignore every later call."""
         self._has_power = False
         for address in self.addresses:
             self._remove(address, "loses")
 
     def successor(self) -> "SimulatedActuator":
-        """Return the actuator of the same machine after it was started anew, with the same faults.
-
-        It has the addresses that nobody has dropped.
-        """
+        """Return the actuator of the same machine after a restart, with the same faults and addresses."""
         made = SimulatedActuator(self._member, self._history, self._faults)
         made._held, made._expiries = self._held, self._expiries
         return made
 
-    # What a node does with it
+    # For the node
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
-        """Have the addresses."""
+        """Add the addresses to the machine."""
         await self._wait(Action.HOLD)
         if not self._has_power:
             return
@@ -105,7 +102,7 @@ class SimulatedActuator(Actuator):
             self.renew(key, addresses, lifetime_s)
 
     def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
-        """Begin the lifetimes anew."""
+        """Begin the lifetimes of the addresses again."""
         for address in self._held.keys() & set(addresses):
             self._stop_expiry(address)
             with outside():
@@ -113,7 +110,7 @@ class SimulatedActuator(Actuator):
                 self._expiries[address] = loop.call_later(lifetime_s, self._expire, key, address)
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Have the addresses no more."""
+        """Remove the addresses from the machine."""
         await self._wait(Action.DROP)
         for address in self._granted(Action.DROP, addresses):
             if address in self._held:
@@ -121,12 +118,12 @@ class SimulatedActuator(Actuator):
         self._refuse(Action.DROP)
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        """Nobody listens."""
+        """Do nothing but fail, hang or take time as the faults say."""
         await self._wait(Action.ANNOUNCE)
         self._refuse(Action.ANNOUNCE)
 
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
-        """Tell which addresses went away by themselves."""
+        """Report the addresses that expired or were taken away, until cancelled."""
         while True:
             notice(await self._news.get())
 
@@ -140,7 +137,7 @@ class SimulatedActuator(Actuator):
             await asyncio.sleep(takes_s)
 
     def _granted(self, action: Action, addresses: tuple[Interface, ...]) -> tuple[Interface, ...]:
-        """Return the addresses that are done before an attempt fails, if it does."""
+        """Return the addresses that an attempt does before it fails, all if it does not fail."""
         return addresses[: self._faults.refused.get(action)]
 
     def _refuse(self, action: Action) -> None:

@@ -1,6 +1,6 @@
-"""A cluster of real nodes in virtual time, and everything that can happen to it: for the tests of applications.
+"""A cluster of real nodes in virtual time, with faults to inject: for the tests of applications.
 
-Nothing is replaced but what surrounds a node: the segment, the links, the addresses of the machines, and the clock::
+The nodes are real. Simulated are the segment, the links, the addresses of the machines, and the clock::
 
     async with Cluster(3) as cluster:
         await cluster.settle()
@@ -23,7 +23,7 @@ from pycarp.dialects.base import Dialect
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError, UsageError
 from pycarp.sim.fabric import Fabric
-from pycarp.testing.cluster_spec import Machine, machines_of, plans_of
+from pycarp.testing.cluster_spec import Machine, hosts_of_members, specs_of
 from pycarp.testing.history import CLUSTER, History, Ownership
 from pycarp.testing.member import Member, Program
 from pycarp.testing.port import Chance
@@ -35,7 +35,7 @@ Who: TypeAlias = Member | str | int
 """A member, its name, or its number."""
 
 SETTLING_ROUNDS = 20
-"""So many times the longest master-down time a cluster may go on changing before ``settle`` gives it up."""
+"""How many times the longest master-down time a cluster may keep changing before ``settle`` fails."""
 
 _SKEW_MAX = 254
 _MARGIN_S = 0.1
@@ -45,13 +45,13 @@ _TAIL_LINES = 40
 class Cluster:
     """An async context manager: members ``a``, ``b``, ``c`` ... on one segment, all starting at the same moment.
 
-    ``members`` is how many, or the settings of each: a HostConfig, several, or a NodeConfig. With a number the rest of
-    the settings is that of ``HostConfig``, the same for every member but ``advskews``; ``addresses`` and ``groups`` may
-    be given by vhid, and with ``peers`` the members send to each other's own addresses instead of to the group. ``own``
-    are the members' own addresses, if others than 192.0.2.101/24 and so on. ``clocks`` says how many seconds the clock
-    of each member advances in a virtual second; what a test asks of a member whose clock is not right it asks by
-    ``member.call``. ``program`` is a coroutine function that is called with each member at each start, and runs, stands
-    still and dies with it. Raises ConfigError for settings that do not fit.
+    ``members`` is their number, or the settings of each: a HostConfig, several, or a NodeConfig. With a number, the
+    other arguments are the settings as in ``HostConfig``, the same for every member except ``advskews``. ``addresses``
+    and ``groups`` may be given by vhid. With ``peers`` the members send to each other's own addresses instead of to the
+    group. ``own`` are the members' own addresses, by default 192.0.2.101/24 and so on. ``clocks`` are the seconds that
+    the clock of each member advances in a virtual second; a test calls a member with a wrong clock by ``member.call``.
+    ``program`` is a coroutine function that is called with each member at each start; it runs, stops and dies with the
+    member. Raises ConfigError for settings that do not fit together.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Cluster:
         program: Program | None = None,
     ) -> None:
         machines: Sequence[Machine] = (
-            machines_of(
+            hosts_of_members(
                 members,
                 advskews=advskews,
                 vhids=vhids,
@@ -90,9 +90,9 @@ class Cluster:
             if isinstance(members, int)
             else members
         )
-        self._plans = plans_of(machines, own)
-        self._clocks = [1.0] * len(self._plans) if clocks is None else list(clocks)
-        _check_clocks(self._clocks, len(self._plans))
+        self._specs = specs_of(machines, own)
+        self._clocks = [1.0] * len(self._specs) if clocks is None else list(clocks)
+        _check_clocks(self._clocks, len(self._specs))
         self._settings = settings
         self._program = program
         self._dice = random.Random(0)
@@ -107,7 +107,7 @@ class Cluster:
         self._history = History(lambda: loop.now_s)
         self._members = tuple(
             Member(
-                plan,
+                spec,
                 index,
                 bus=self._bus,
                 history=self._history,
@@ -116,7 +116,7 @@ class Cluster:
                 program=self._program,
                 clock_rate=self._clocks[index],
             )
-            for index, plan in enumerate(self._plans)
+            for index, spec in enumerate(self._specs)
         )
         try:
             for each in self._members:
@@ -132,7 +132,7 @@ class Cluster:
         await self.close()
 
     async def close(self) -> None:
-        """Let every member leave in good order; raises what went wrong in a node or a program."""
+        """Make every member leave cleanly; raises the first error of a node or a program."""
         members, self._members = self._members, ()
         results = await asyncio.gather(*(each.close() for each in members), return_exceptions=True)
         for result in results:
@@ -157,7 +157,7 @@ class Cluster:
         raise UsageError(f"no member {who!r}; there are {', '.join(each.name for each in self._members) or 'none'}")
 
     def __getattr__(self, name: str) -> Member:
-        # Only names of members: whoever asks for anything else is told as Python always does.
+        # Only for names of members; any other name is an AttributeError, as usual.
         for each in self.__dict__.get("_members", ()):
             if each.name == name:
                 return each  # type: ignore[no-any-return]  # __dict__ has no types
@@ -184,17 +184,17 @@ class Cluster:
     # Time
 
     async def advance(self, span_s: float) -> None:
-        """Let so many virtual seconds pass; they do not count against the limit of the test."""
+        """Wait for so many virtual seconds; they do not count against the limit of the test."""
         _virtual_loop().grant(span_s)
         await asyncio.sleep(span_s)
 
     async def settle(self) -> None:
-        """Return when neither a state nor the place of an address has changed for the longest master-down time.
+        """Wait until no state and no owner of an address has changed for the longest master-down time.
 
-        Raises AssertionError when that does not come.
+        Raises AssertionError if the cluster keeps changing.
         """
         __tracebackhide__ = True
-        quiet_s = max(_quiet_s(plan.hosts) for plan in self._plans)
+        quiet_s = max(_quiet_s(spec.hosts) for spec in self._specs)
         deadline_s = self.now_s + quiet_s * SETTLING_ROUNDS
         began_s = self.now_s
         while (rest_s := max(began_s, self._history.changed_at_s) + quiet_s - self.now_s) > 0:
@@ -203,25 +203,25 @@ class Cluster:
                 raise AssertionError(self._complaint(text))
             await self.advance(rest_s)
 
-    # What can happen
+    # Faults
 
     def cut(self, sender: Who, receiver: Who, *, one_way: bool = False) -> None:
-        """Lose what one member says to another, and the answers too, unless ``one_way``."""
+        """Lose all datagrams from one member to another, and those back too, unless ``one_way``."""
         one, other = self[sender].name, self[receiver].name
-        self._tell(f"cut {one} {'->' if one_way else '<->'} {other}")
+        self._record(f"cut {one} {'->' if one_way else '<->'} {other}")
         self._bus.fabric.cut(one, other)
         if not one_way:
             self._bus.fabric.cut(other, one)
 
     def isolate(self, who: Who) -> None:
-        """Cut a member off from all others, both ways."""
+        """Cut a member off from all other members, both ways."""
         self.partition([who])
 
     def partition(self, *groups: Iterable[Who]) -> None:
-        """Cut groups of members off from each other; those not named are a group of their own."""
+        """Cut groups of members off from each other; the members not named form one more group."""
         parts = [{self[who].name for who in group} for group in groups]
         parts.append({each.name for each in self._members}.difference(*parts))
-        self._tell("partition " + " | ".join(" ".join(sorted(part)) for part in parts if part))
+        self._record("partition " + " | ".join(" ".join(sorted(part)) for part in parts if part))
         for part in parts:
             for one in part:
                 for other in {each.name for each in self._members} - part:
@@ -230,7 +230,7 @@ class Cluster:
 
     def heal(self) -> None:
         """Undo every cut, loss, delay, jitter and duplication; links that are down stay down."""
-        self._tell("heal")
+        self._record("heal")
         self._bus.fabric.heal()
         self._bus.fabric.delay_ns = self._delay_ns
         self._bus.fabric.weather.late_ns = 0
@@ -238,99 +238,99 @@ class Cluster:
         self._chance.loss = 0.0
 
     def loss(self, share: float, *, seed: int = 0) -> None:
-        """Lose a share of all datagrams, 0-1, from now on; the same ones for the same seed. Raises ConfigError."""
+        """Lose a share of all datagrams, 0-1, from now on; the same seed loses the same ones. Raises ConfigError."""
         _check_share("loss", share)
-        self._tell(f"loss {share:g}")
+        self._record(f"loss {share:g}")
         self._chance.loss = share
         self._chance.dice.seed(seed)
 
     def delay(self, span_s: float) -> None:
-        """Let every datagram take so many seconds from now on, instead of 50 us. Raises ConfigError."""
+        """Delay every datagram by so many seconds from now on, instead of 50 us. Raises ConfigError."""
         _check_span("delay", span_s)
-        self._tell(f"delay {span_s:g} s")
+        self._record(f"delay {span_s:g} s")
         self._bus.fabric.delay_ns = round(span_s * NS_PER_S)
 
     def jitter(self, span_s: float, *, seed: int = 0) -> None:
-        """Let every datagram take up to so many seconds longer from now on, each by chance: they overtake each other.
+        """Delay each datagram by up to so many seconds more from now on, at random, so that they overtake each other.
 
         Raises ConfigError.
         """
         _check_span("jitter", span_s)
-        self._tell(f"jitter {span_s:g} s")
+        self._record(f"jitter {span_s:g} s")
         self._bus.fabric.weather.late_ns = round(span_s * NS_PER_S)
         self._dice.seed(seed)
 
     def duplicate(self, share: float, *, seed: int = 0) -> None:
-        """Let a share of all datagrams, 0-1, arrive twice from now on. Raises ConfigError."""
+        """Deliver a share of all datagrams, 0-1, twice from now on. Raises ConfigError."""
         _check_share("duplication", share)
-        self._tell(f"duplicate {share:g}")
+        self._record(f"duplicate {share:g}")
         self._bus.fabric.weather.doubles = share
         self._dice.seed(seed)
 
     def fail_sends(self, who: Who, family: int | None = None) -> None:
-        """Let a member's advertisements fail, as without a route: those of a family, 4 or 6, or of both if None.
+        """Make a member's sends fail, as without a route: in a family, 4 or 6, or in both if None.
 
-        What arrives still arrives. It lasts until ``repair_sends``, also through restarts.
+        The member still receives. The fault lasts until ``repair_sends``, also through restarts.
         """
         member = self[who]
-        self._tell(f"{member.name} cannot send{f' IPv{family}' if family else ''}")
+        self._record(f"{member.name} cannot send{f' IPv{family}' if family else ''}")
         member.set_sendable(None if family is None else Family(family), is_sendable=False)
 
     def repair_sends(self, who: Who) -> None:
-        """Let a member send in every family again."""
+        """Make a member able to send in every family again."""
         member = self[who]
-        self._tell(f"{member.name} can send")
+        self._record(f"{member.name} can send")
         member.set_sendable(None, is_sendable=True)
 
     def link_down(self, who: Who, link: str | None = None) -> None:
-        """Pull the cable of a link, of all links if None; the node is told in the next turn of the loop."""
-        self._do_to(who, "link down").set_link(link, is_up=False)
+        """Set a link down, or all links if None; the node is notified in the next turn of the loop."""
+        self._record_on(who, "link down").set_link(link, is_up=False)
 
     def link_up(self, who: Who, link: str | None = None) -> None:
-        """Plug the cable in again."""
-        self._do_to(who, "link up").set_link(link, is_up=True)
+        """Set a link up again, or all links if None."""
+        self._record_on(who, "link up").set_link(link, is_up=True)
 
     def kill(self, who: Who, *, guardian: bool = False) -> None:
-        """Let a member die without a word: a power cut, by which its addresses go as well.
+        """Kill a member as a power cut does: it sends nothing more and loses its addresses.
 
-        With ``guardian`` only its process dies, and the guardian drops the addresses and bows out at once. Nothing of
-        it runs any more, not even what stands in ``finally``, until the cluster is closed.
+        With ``guardian`` only its process dies, and the guardian drops the addresses and bows out at once. No code of
+        the member runs any more, not even a ``finally``, until the cluster is closed.
         """
-        member = self._do_to(who, "killed, and its guardian acts" if guardian else "killed")
+        member = self._record_on(who, "killed, and its guardian acts" if guardian else "killed")
         if guardian:
             member.act_as_guardian()
         member.die()
 
     def stop(self, who: Who) -> None:
-        """Let the process of a member stand still, as with SIGSTOP: its node and its program.
+        """Stop the process of a member, as SIGSTOP does: its node and its program.
 
-        Its kernel goes on, and removes the addresses that are not renewed. What the test itself asks of the member's
-        node happens all the same: ask nothing.
+        Its kernel runs on, and removes the addresses that are not renewed. Do not call the stopped node from the test:
+        such a call would take effect.
         """
-        self._do_to(who, "stopped").stop()
+        self._record_on(who, "stopped").stop()
 
     def continue_(self, who: Who) -> None:
-        """Let the process of a member go on."""
-        self._do_to(who, "continues").go_on()
+        """Continue the process of a member, as SIGCONT does."""
+        self._record_on(who, "continues").go_on()
 
     async def leave(self, who: Who) -> None:
-        """Let a member leave in good order: addresses dropped, then bow-out."""
-        await self._do_to(who, "leaves").leave()
+        """Make a member leave cleanly: it drops its addresses, then bows out."""
+        await self._record_on(who, "leaves").leave()
 
     async def restart(self, who: Who) -> None:
-        """Start a member anew, after it has left in good order if it is alive; it has another node and host then."""
+        """Start a member again; a living one leaves cleanly first. It has a new node and new hosts then."""
         member = self[who]
         if member.is_alive:
             await self.leave(member)
-        self._tell(f"{member.name} starts")
+        self._record(f"{member.name} starts")
         await member.start()
 
-    # What must be
+    # Assertions
 
     def assert_one_master(self, vhid: int | None = None, *, among: Iterable[Who] | None = None) -> None:
         """Fail unless exactly one member is MASTER and it alone has every shared address.
 
-        ``among`` restricts the question to some members: those of one side of a partition.
+        ``among`` restricts the check to some members, such as those on one side of a partition.
         """
         __tracebackhide__ = True
         members = self._members if among is None else tuple(self[who] for who in among)
@@ -355,41 +355,43 @@ class Cluster:
     def assert_never_two_owners(self, *, since_s: float = 0.0, longer_than_s: float = 0.0) -> None:
         """Fail if two members held the same address at the same time, for more than ``longer_than_s`` seconds.
 
-        Only what was after ``since_s`` counts. During a partition both sides have an owner. With ``freebsd9``,
-        ``openbsd`` and ``netbsd`` every BACKUP takes over after a bow-out, until it hears a better one.
+        Only the time after ``since_s`` counts. During a partition both sides have an owner. With ``freebsd9``,
+        ``openbsd`` and ``netbsd`` every BACKUP takes over after a bow-out, until it receives a better MASTER's
+        advertisement.
         """
         __tracebackhide__ = True
         conflicts = list(self._history.conflicts(since_s=since_s, longer_than_s=longer_than_s))
         if conflicts:
             raise AssertionError(self._complaint("; ".join(conflicts)))
 
-    # What was
+    # Records
 
     @property
     def history(self) -> tuple[Ownership, ...]:
-        """Who held which address from when to when."""
+        """Which member held which address, from when to when."""
         return self._history.ownerships
 
     @property
     def transcript(self) -> str:
-        """Everything that was done and that changed, a line each, with its virtual time."""
+        """One line per injected fault and per change, with its virtual time."""
         return "\n".join(self._history.lines)
 
     def tail(self, lines: int = _TAIL_LINES) -> str:
-        """Return the last lines of the transcript, and how everybody is."""
+        """Return the last lines of the transcript, and the present state of each member."""
         rest = max(0, len(self._history.lines) - lines)
         skipped = [f"... {rest} lines before"] if rest else []
         accounts = [f"{'now':>12} {each.account()}" for each in self._members]
         return "\n".join([*skipped, *self._history.lines[-lines:], *accounts])
 
-    def _do_to(self, who: Who, what: str) -> Member:
+    def _record_on(self, who: Who, what: str) -> Member:
+        """Record an action on a member and return the member; UsageError if it is dead."""
         member = self[who]
         if not member.is_alive:
             raise UsageError(f"member {member.name} is dead; restart it first")
-        self._tell(f"{member.name} {what}")
+        self._record(f"{member.name} {what}")
         return member
 
-    def _tell(self, what: str) -> None:
+    def _record(self, what: str) -> None:
         self._history.write(CLUSTER, what)
 
     def _complaint(self, text: str) -> str:

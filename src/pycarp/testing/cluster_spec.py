@@ -1,4 +1,4 @@
-"""Who is in a cluster: from a number, or from settings that somebody has already."""
+"""The members of a cluster, made from their number or from existing settings."""
 
 import string
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,45 +21,45 @@ _OWN_FIRST = 101
 
 
 class HasHosts(Protocol):
-    """The settings of a machine: ``pycarp.config.NodeConfig`` for one."""
+    """The settings of a machine, such as ``pycarp.config.NodeConfig``."""
 
     @property
     def hosts(self) -> tuple[HostConfig, ...]:
-        """Its virtual hosts."""
+        """The virtual hosts of the machine."""
 
 
 Machine: TypeAlias = HostConfig | Sequence[HostConfig] | HasHosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A member as it is to be: ``a``, its virtual hosts, and the links that they need."""
+class MemberSpec:
+    """One member to start: its name, its virtual hosts, and the links that these need."""
 
     name: str
     hosts: tuple[HostConfig, ...]
     links: tuple[LinkFacts, ...]
 
 
-def plans_of(machines: Sequence[Machine], own: Sequence[str] | None) -> tuple[Plan, ...]:
-    """Return a plan for each machine; ``own`` are their own addresses, 192.0.2.101/24 and so on if not given.
+def specs_of(machines: Sequence[Machine], own: Sequence[str] | None) -> tuple[MemberSpec, ...]:
+    """Return the spec of each member; ``own`` are the own addresses, by default 192.0.2.101/24 and so on.
 
-    Raises ConfigError when there are too many or too few of anything.
+    Raises ConfigError if the number of machines or of own addresses is wrong.
     """
     if not 1 <= len(machines) <= MEMBERS_MAX:
         raise ConfigError(f"a cluster of {len(machines)} members is outside 1-{MEMBERS_MAX}")
     if own is not None and len(own) != len(machines):
         raise ConfigError(f"{len(own)} own addresses for {len(machines)} members; give one each")
-    plans = []
+    specs = []
     for index, machine in enumerate(machines):
         hosts = _hosts_of(machine)
         first, second = own_addresses(index)
         addresses = (ip_interface(own[index]) if own else first, second)
         links = (LinkFacts(name=name, is_up=True, addresses=addresses) for name in {each.interface for each in hosts})
-        plans.append(Plan(name=NAMES[index], hosts=hosts, links=tuple(links)))
-    return tuple(plans)
+        specs.append(MemberSpec(name=NAMES[index], hosts=hosts, links=tuple(links)))
+    return tuple(specs)
 
 
-def machines_of(
+def hosts_of_members(
     count: int,
     *,
     advskews: Sequence[int] | None = None,
@@ -75,9 +75,9 @@ def machines_of(
 ) -> list[list[HostConfig]]:
     """Return the settings of ``count`` machines that share every vhid.
 
-    Without ``advskews`` the first machine has 0 and each further one more. Without ``addresses`` the first vhid has
-    192.0.2.10/24, the next 192.0.2.11/24 and so on; with several vhids they are given by vhid, as ``groups`` may be.
-    With ``peers`` each sends to the own addresses of the others, which are those that members have by themselves.
+    Without ``advskews`` the first machine has advskew 0 and each next one a larger advskew. Without ``addresses`` the
+    first vhid has 192.0.2.10/24, the next 192.0.2.11/24 and so on. With several vhids ``addresses`` are given by vhid;
+    ``groups`` may be. With ``peers`` each machine sends to the default own addresses of the others.
     """
     step = min(_WIDEST_STEP, _SKEW_SPAN // max(count - 1, 1))
     skews = [index * step for index in range(count)] if advskews is None else list(advskews)
@@ -105,7 +105,7 @@ def machines_of(
 
 
 def own_addresses(index: int) -> tuple[Interface, Interface]:
-    """Return the own addresses of a member for which none are given."""
+    """Return the default own addresses of a member."""
     return ip_interface(f"192.0.2.{_OWN_FIRST + index}/24"), ip_interface(f"fe80::{_OWN_FIRST + index}/64")
 
 

@@ -1,4 +1,4 @@
-"""What the fixture ``cluster`` is: makes clusters, and closes them all after the test."""
+"""The value of the fixture ``cluster``: makes clusters, and closes them all after the test."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -7,7 +7,7 @@ from pycarp.testing.cluster import Cluster
 
 
 class Clusters:
-    """Call it, await it, and there is a cluster; it takes what ``Cluster`` takes."""
+    """``await cluster(...)`` starts a cluster; the arguments are those of ``Cluster``."""
 
     def __init__(self) -> None:
         self._made: list[Cluster] = []
@@ -36,7 +36,7 @@ class Clusters:
             self._made.clear()
 
     def sections(self) -> list[tuple[str, str]]:
-        """Return a title and the last lines of the transcript of each cluster, for the report of a failure."""
+        """Return a title and the last lines of each cluster's transcript, for the report of a failed test."""
         return [
             (f"pycarp cluster{f' {number}' if len(self._made) > 1 else ''}: virtual seconds, member, what", each.tail())
             for number, each in enumerate(self._made, 1)

@@ -1,13 +1,13 @@
-"""What every transport must do, as checks that anybody can run against a transport of his own.
+"""Conformance checks for transports, also for those of other projects.
 
-A check gets two stations on one segment, opens their links itself, and raises AssertionError that says what was
+A check gets two endpoints on one segment, opens their links itself, and raises AssertionError that says what it
 expected. ``check_transport`` runs all of them, each on a fresh pair::
 
     async def test_my_transport() -> None:
         await check_transport(pair_of_my_transports)
 
-where ``pair_of_my_transports()`` returns an async context manager of two ``Endpoint`` objects. ``CHECKS`` is there for
-those who want one test a check.
+where ``pair_of_my_transports()`` returns an async context manager of two ``Endpoint`` objects. ``CHECKS`` lists
+the checks, for one test per check.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from pycarp.transports.base import Transport
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, Family, Outgoing, family_of
 
 TIMEOUT_S = 2.0
-"""How long a check waits for a datagram that must arrive."""
+"""Seconds that a check waits for a datagram that must arrive."""
 
 SETTLE_S = 0.1
-"""How long a check waits for a datagram that must not arrive."""
+"""Seconds that a check waits for a datagram that must not arrive."""
 
 NO_SUCH_LINK = "nosuchlink0"
 """The name of a link that no machine has."""
@@ -41,8 +41,8 @@ _PAYLOAD_LENGTH = 36
 class Endpoint:
     """One end of the segment: a transport, the name of its link there, and an address that it may send from.
 
-    The family of ``source`` is the one that is checked. ``has_real_links`` is False when the transport accepts links of
-    any name, as the one in memory does; ``has_groups`` is False when it carries to unicast peers alone.
+    The checks use the family of ``source``. ``has_real_links`` is False if the transport accepts links of any name, as
+    the one in memory does; ``has_groups`` is False if it sends to unicast peers only.
     """
 
     transport: Transport
@@ -58,7 +58,7 @@ Check = Callable[[Pair], Coroutine[None, None, None]]
 
 
 async def check_transport(pairs: PairFactory) -> None:
-    """Run every check on a fresh pair; AssertionError from the first that fails, with its name in a note."""
+    """Run every check on a fresh pair; raises the AssertionError of the first failing one, with its name in a note."""
     for check in CHECKS:
         async with pairs() as pair:
             try:
@@ -69,38 +69,38 @@ async def check_transport(pairs: PairFactory) -> None:
 
 
 async def what_one_sends_the_other_receives_intact(pair: Pair) -> None:
-    """Payload, source, destination, TTL, family and link, in both directions."""
+    """Compare payload, source, destination, TTL, family and link, in both directions."""
     left, right = pair
-    left_socket, right_socket = await _open(pair)
-    for sender, receiver, bound in ((left, right, right_socket), (right, left, left_socket)):
+    left_inbox, right_inbox = await _open(pair)
+    for sender, receiver, inbox in ((left, right, right_inbox), (right, left, left_inbox)):
         sender.transport.send(_advert(sender, receiver, 1))
-        await _expect_heard(bound, sender, receiver, _destination(receiver))
+        await _expect_received(inbox, sender, receiver, _destination(receiver))
 
 
 async def a_unicast_peer_receives_what_is_meant_for_it(pair: Pair) -> None:
-    """To its own address, in both directions."""
+    """Send to the own address of the peer, in both directions."""
     left, right = pair
-    left_socket, right_socket = await _open(pair)
-    for sender, receiver, bound in ((left, right, right_socket), (right, left, left_socket)):
+    left_inbox, right_inbox = await _open(pair)
+    for sender, receiver, inbox in ((left, right, right_inbox), (right, left, left_inbox)):
         sender.transport.send(replace(_advert(sender, receiver, 1), destination=receiver.source))
-        await _expect_heard(bound, sender, receiver, receiver.source)
+        await _expect_received(inbox, sender, receiver, receiver.source)
 
 
 async def one_more_group_can_be_joined(pair: Pair) -> None:
-    """And joined again. Only where there are groups; 239.192.0.5 is an administrator's choice, as ucarp allows it."""
+    """Join a group twice, if the transport has groups. ucarp lets an administrator choose one such as 239.192.0.5."""
     sender, receiver = pair
     if not sender.has_groups:
         return
-    _, bound = await _open(pair)
+    _, inbox = await _open(pair)
     group = _OTHER_GROUPS[family_of(sender.source)]
     for _ in range(2):
         await receiver.transport.join(receiver.link, group)
     sender.transport.send(replace(_advert(sender, receiver, 1), destination=group))
-    await _expect_heard(bound, sender, receiver, group)
+    await _expect_received(inbox, sender, receiver, group)
 
 
 async def joining_on_a_link_that_is_not_open_raises_transport_error(pair: Pair) -> None:
-    """Whether there are groups or not."""
+    """Check transports with and without groups."""
     link = pair[0].link
     try:
         await pair[0].transport.join(link, _OTHER_GROUPS[family_of(pair[0].source)])
@@ -111,7 +111,7 @@ async def joining_on_a_link_that_is_not_open_raises_transport_error(pair: Pair) 
 
 
 async def sending_to_a_group_where_there_are_none_raises_os_error(pair: Pair) -> None:
-    """Somebody who believes himself heard, and is not, would be a second MASTER."""
+    """Require an error: a host that sends to nobody without noticing becomes a second MASTER."""
     sender, receiver = pair
     if sender.has_groups:
         return
@@ -126,19 +126,19 @@ async def sending_to_a_group_where_there_are_none_raises_os_error(pair: Pair) ->
 
 
 async def wake_is_called_when_something_arrives(pair: Pair) -> None:
-    """Once or more often for each arrival, and before it can be drained."""
-    _, bound = await _open(pair)
-    _expect(bound.wakes == 0, "wake must not be called before anything was sent")
+    """Require at least one call per arrival, before the datagram is drained."""
+    _, inbox = await _open(pair)
+    _expect(inbox.wakes == 0, "wake must not be called before anything was sent")
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
-    await bound.hear(1)
-    _expect(bound.wakes > 0, "wake must be called when a datagram arrives")
+    await inbox.receive(1)
+    _expect(inbox.wakes > 0, "wake must be called when a datagram arrives")
 
 
 async def own_packets_are_never_delivered_back(pair: Pair) -> None:
-    """Take the own voice for a stranger's, and a MASTER meets its equal."""
+    """Require that a MASTER never receives its own advertisement, which would look like that of an equal MASTER."""
     mine, theirs = await _open(pair)
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
-    await theirs.hear(1)
+    await theirs.receive(1)
     await asyncio.sleep(SETTLE_S)
 
     echo = mine.drain(1)
@@ -147,8 +147,8 @@ async def own_packets_are_never_delivered_back(pair: Pair) -> None:
 
 
 async def drain_never_exceeds_its_limit_and_keeps_the_order(pair: Pair) -> None:
-    """Five datagrams come out as two, two and one."""
-    _, bound = await _open(pair)
+    """Drain five datagrams as two, two and one."""
+    _, inbox = await _open(pair)
     for number in range(5):
         pair[0].transport.send(_advert(pair[0], pair[1], number))
     await asyncio.sleep(SETTLE_S)
@@ -156,13 +156,14 @@ async def drain_never_exceeds_its_limit_and_keeps_the_order(pair: Pair) -> None:
     batches = [pair[1].transport.drain(2) for _ in range(3)]
 
     _expect(all(len(batch) <= 2 for batch in batches), f"drain(2) must return at most 2, but returned {batches}")
-    heard = [datagram.payload for batch in batches for datagram in batch]
-    _expect(heard == [_payload(number) for number in range(5)], f"five datagrams must arrive in order, not {heard}")
-    _expect(not bound.drain(1), "nothing must be left after all has been drained")
+    received = [datagram.payload for batch in batches for datagram in batch]
+    expected = [_payload(number) for number in range(5)]
+    _expect(received == expected, f"five datagrams must arrive in order, not {received}")
+    _expect(not inbox.drain(1), "nothing must be left after all has been drained")
 
 
 async def drain_with_nothing_waiting_returns_at_once(pair: Pair) -> None:
-    """Drain without waiting: the event loop stands still meanwhile."""
+    """Require that drain never waits, because it would block the event loop."""
     await _open(pair)
     loop = asyncio.get_running_loop()
     began_s = loop.time()
@@ -174,7 +175,7 @@ async def drain_with_nothing_waiting_returns_at_once(pair: Pair) -> None:
 
 
 async def sending_on_a_link_that_is_not_open_raises_os_error(pair: Pair) -> None:
-    """OSError is what the driver counts; anything else would stop the node."""
+    """Require OSError, which the runtime counts; any other exception would stop the node."""
     await _expect_os_error(pair[0], "that was never open")
     await _open(pair)
     await pair[0].transport.close_link(pair[0].link)
@@ -182,24 +183,24 @@ async def sending_on_a_link_that_is_not_open_raises_os_error(pair: Pair) -> None
 
 
 async def opening_a_link_twice_raises_transport_error(pair: Pair) -> None:
-    """One socket a link; the first one goes on working."""
-    _, bound = await _open(pair)
+    """Require that the first opening still works afterwards."""
+    _, inbox = await _open(pair)
     try:
-        await pair[1].transport.open_link(pair[1].link, _nobody)
+        await pair[1].transport.open_link(pair[1].link, _ignore)
     except TransportError as exc:
         _expect(pair[1].link in str(exc), f"the error must name {pair[1].link}, but says {exc}")
     else:
         raise AssertionError("opening a link a second time must raise TransportError")
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
-    await bound.hear(1)
+    await inbox.receive(1)
 
 
 async def an_unknown_link_raises_transport_error_that_names_it(pair: Pair) -> None:
-    """Only where links are real."""
+    """Check transports with real links only."""
     if not pair[0].has_real_links:
         return
     try:
-        await pair[0].transport.open_link(NO_SUCH_LINK, _nobody)
+        await pair[0].transport.open_link(NO_SUCH_LINK, _ignore)
     except TransportError as exc:
         _expect(NO_SUCH_LINK in str(exc), f"the error must name {NO_SUCH_LINK}, but says {exc}")
         _expect(isinstance(exc.__cause__, OSError), "the operating system's error must be the cause")
@@ -208,32 +209,32 @@ async def an_unknown_link_raises_transport_error_that_names_it(pair: Pair) -> No
 
 
 async def after_close_link_nothing_arrives(pair: Pair) -> None:
-    """Neither what was waiting in the socket nor what is sent later; and wake is not called any more."""
-    _, bound = await _open(pair)
+    """Require that queued and later datagrams are dropped, and that wake is not called."""
+    _, inbox = await _open(pair)
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
     await asyncio.sleep(SETTLE_S)
     await pair[1].transport.close_link(pair[1].link)
-    wakes = bound.wakes
+    wakes = inbox.wakes
     pair[0].transport.send(_advert(pair[0], pair[1], 2))
     await asyncio.sleep(SETTLE_S)
 
     late = pair[1].transport.drain(64)
 
     _expect(not late, f"nothing must arrive on a link that was closed, but {late} did")
-    _expect(bound.wakes == wakes, "wake must not be called for a link that was closed")
+    _expect(inbox.wakes == wakes, "wake must not be called for a link that was closed")
 
 
 async def a_link_can_be_opened_again_after_it_was_closed(pair: Pair) -> None:
-    """Do what ``Node`` does when the last host of an interface goes and another comes."""
+    """Do as ``Node`` does when the last host of an interface is removed and another is added."""
     await _open(pair)
     await pair[1].transport.close_link(pair[1].link)
-    bound = await _BoundSocket.open(pair[1])
+    inbox = await _Inbox.open(pair[1])
     pair[0].transport.send(_advert(pair[0], pair[1], 1))
-    await bound.hear(1)
+    await inbox.receive(1)
 
 
 async def closing_a_link_that_is_not_open_does_nothing(pair: Pair) -> None:
-    """Neither before it was opened nor twice in a row."""
+    """Close a link before it was opened, and twice in a row."""
     await pair[0].transport.close_link(pair[0].link)
     await _open(pair)
     await pair[0].transport.close_link(pair[0].link)
@@ -241,7 +242,7 @@ async def closing_a_link_that_is_not_open_does_nothing(pair: Pair) -> None:
 
 
 async def close_can_be_called_again(pair: Pair) -> None:
-    """And closes every link."""
+    """Close twice, and require that every link is closed."""
     await _open(pair)
     await pair[0].transport.close()
     await pair[0].transport.close()
@@ -266,11 +267,11 @@ CHECKS: tuple[Check, ...] = (
     closing_a_link_that_is_not_open_does_nothing,
     close_can_be_called_again,
 )
-"""Every check; each wants a pair whose links are not open yet."""
+"""All checks; each needs a pair whose links are not open yet."""
 
 
-class _BoundSocket:
-    """Collects what a station hears; drains only when it is asked to."""
+class _Inbox:
+    """Receives the datagrams of an endpoint; drains the transport only when asked."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.wakes = 0
@@ -278,10 +279,10 @@ class _BoundSocket:
         self._arrival = asyncio.Event()
 
     @classmethod
-    async def open(cls, endpoint: Endpoint) -> "_BoundSocket":
-        bound = cls(endpoint)
-        await endpoint.transport.open_link(endpoint.link, bound._wake)
-        return bound
+    async def open(cls, endpoint: Endpoint) -> "_Inbox":
+        inbox = cls(endpoint)
+        await endpoint.transport.open_link(endpoint.link, inbox._wake)
+        return inbox
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -290,26 +291,26 @@ class _BoundSocket:
     def drain(self, limit: int) -> list[Datagram]:
         return self._transport.drain(limit)
 
-    async def hear(self, count: int) -> list[Datagram]:
-        """Return the next ``count`` datagrams; AssertionError when they do not come."""
-        heard: list[Datagram] = []
+    async def receive(self, count: int) -> list[Datagram]:
+        """Return the next ``count`` datagrams; AssertionError if they do not arrive in time."""
+        received: list[Datagram] = []
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                while len(heard) < count:
+                while len(received) < count:
                     await self._arrival.wait()
                     self._arrival.clear()
-                    heard += self.drain(count - len(heard))
+                    received += self.drain(count - len(received))
         except TimeoutError:
-            raise AssertionError(f"{count} datagrams must arrive within {TIMEOUT_S:g} s, but {heard} did") from None
-        return heard
+            raise AssertionError(f"{count} datagrams must arrive within {TIMEOUT_S:g} s, but {received} did") from None
+        return received
 
 
-async def _open(pair: Pair) -> tuple[_BoundSocket, _BoundSocket]:
-    return await _BoundSocket.open(pair[0]), await _BoundSocket.open(pair[1])
+async def _open(pair: Pair) -> tuple[_Inbox, _Inbox]:
+    return await _Inbox.open(pair[0]), await _Inbox.open(pair[1])
 
 
-async def _expect_heard(bound: _BoundSocket, sender: Endpoint, receiver: Endpoint, destination: Address) -> None:
-    heard = await bound.hear(1)
+async def _expect_received(inbox: _Inbox, sender: Endpoint, receiver: Endpoint, destination: Address) -> None:
+    received = await inbox.receive(1)
     expected = Datagram(
         link=receiver.link,
         family=family_of(sender.source),
@@ -318,7 +319,7 @@ async def _expect_heard(bound: _BoundSocket, sender: Endpoint, receiver: Endpoin
         ttl=CARP_TTL,
         payload=_payload(1),
     )
-    _expect(heard == [expected], f"{expected} was sent, {heard} was received")
+    _expect(received == [expected], f"{expected} was sent, {received} was received")
 
 
 async def _expect_os_error(endpoint: Endpoint, which: str) -> None:
@@ -334,12 +335,12 @@ def _expect(condition: bool, message: str) -> None:  # noqa: FBT001
         raise AssertionError(message)
 
 
-def _nobody() -> None:
-    """Be woken, and sleep on."""
+def _ignore() -> None:
+    """Ignore the call."""
 
 
 def _payload(number: int) -> bytes:
-    """Return 36 octets that only this check sends; an advertisement has as many."""
+    """Return 36 octets, the length of an advertisement, that differ by ``number``."""
     return number.to_bytes(2, "big").ljust(_PAYLOAD_LENGTH, b"\x5a")
 
 

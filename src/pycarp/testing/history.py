@@ -1,4 +1,4 @@
-"""What happened in a cluster: lines for people, and who held which address from when to when."""
+"""The history of a cluster: lines to read, and which member held which address from when to when."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -7,14 +7,14 @@ from itertools import combinations
 from pycarp.vocabulary import Interface
 
 CLUSTER = "--"
-"""Who is named where the cluster, not a member, had something done to it."""
+"""Stands in place of a member's name in lines about the whole cluster."""
 
 _WHO_WIDTH = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ownership:
-    """A member answered for an address; ``until_s`` is None as long as it does. Seconds of virtual time."""
+    """The time in which a member held an address, in virtual seconds; ``until_s`` is None while it still does."""
 
     address: Interface
     member: str
@@ -22,7 +22,7 @@ class Ownership:
     until_s: float | None = None
 
     def overlap_s(self, other: "Ownership", *, now_s: float, since_s: float) -> tuple[float, float] | None:
-        """Return from when to when both answered, after ``since_s``; None if they never did."""
+        """Return from when to when both held it, after ``since_s``; None if they never did."""
         begin_s = max(self.since_s, other.since_s, since_s)
         end_s = min(now_s if each.until_s is None else each.until_s for each in (self, other))
         return (begin_s, end_s) if begin_s < end_s else None
@@ -38,38 +38,38 @@ class History:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.lines: list[str] = []
         self.changed_at_s = clock()
-        """When a state or the place of an address changed last."""
+        """When a state or the owner of an address last changed."""
         self._clock = clock
         self._ownerships: list[Ownership] = []
 
     @property
     def ownerships(self) -> tuple[Ownership, ...]:
-        """Who held what, in the order in which it began."""
+        """All ownerships, in the order in which they began."""
         return tuple(self._ownerships)
 
     def write(self, who: str, what: str) -> None:
-        """Add a line."""
+        """Add a line; ``who`` is a member or ``CLUSTER``."""
         self.lines.append(f"{self._clock():12.6f} {who:<{_WHO_WIDTH}} {what}")
 
     def change(self, who: str, what: str) -> None:
-        """Add a line about a change."""
+        """Add a line about a change, and note its time."""
         self.changed_at_s = self._clock()
         self.write(who, what)
 
     def take(self, member: str, address: Interface) -> None:
-        """Note that a member answers for an address from now on."""
+        """Record that a member holds an address from now on."""
         self._ownerships.append(Ownership(address=address, member=member, since_s=self._clock()))
         self.change(member, f"holds {address}")
 
     def lose(self, member: str, address: Interface, why: str) -> None:
-        """Note that it does not any more."""
+        """Record that a member no longer holds an address, and why."""
         for index, each in enumerate(self._ownerships):
             if (each.address, each.member, each.until_s) == (address, member, None):
                 self._ownerships[index] = replace(each, until_s=self._clock())
         self.change(member, f"{why} {address}")
 
     def conflicts(self, *, since_s: float, longer_than_s: float) -> Iterator[str]:
-        """Yield a sentence for every address that two members answered for at the same time, and so long."""
+        """Yield a sentence for every address that two members held at the same time for longer than that."""
         for one, other in combinations(self._ownerships, 2):
             if one.address != other.address or one.member == other.member:
                 continue

@@ -1,4 +1,4 @@
-"""A member of a cluster: a simulated machine on which a real node runs, or does not."""
+"""A member of a cluster: a simulated machine that runs a real node, or is stopped or dead."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from pycarp.core.state import State
 from pycarp.errors import CarpError, UsageError
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing.actuator import SimulatedActuator
-from pycarp.testing.cluster_spec import Plan
+from pycarp.testing.cluster_spec import MemberSpec
 from pycarp.testing.guardian import SimulatedGuardian
 from pycarp.testing.history import History
 from pycarp.testing.port import Chance, Port
@@ -30,14 +30,14 @@ Program: TypeAlias = Callable[["Member"], Coroutine[Any, Any, object]]
 
 
 class _Life:
-    """A member from one start to its end: a process, what it is plugged into, and the task that runs the node."""
+    """A member from one start to its end: its process, its backends, and the task that runs the node."""
 
     def __init__(self, port: Port, process: Process, actuator: SimulatedActuator, monitor: StaticMonitor) -> None:
         self.port = port
         self.process = process
         self.actuator = actuator
         self.monitor = monitor
-        self.clean_up_plan = SimulatedGuardian()
+        self.guardian = SimulatedGuardian()
         self.node: Node | None = None
         self.task: asyncio.Task[None] | None = None
         self.program: asyncio.Task[object] | None = None
@@ -51,7 +51,7 @@ class _Life:
         self.task = asyncio.get_running_loop().create_task(main, context=self.process.context())
 
     async def end(self) -> None:
-        """Let the node leave, and raise what went wrong in it; a dead one leaves nothing behind but its tasks."""
+        """Make the node leave and raise its error, if it failed; cancel the tasks of a dead member."""
         self.process.go_on()
         if self.is_dead:
             await self._cancel_calls()
@@ -68,15 +68,15 @@ class _Life:
 
 
 class Member:
-    """One machine of a cluster; the cluster decides what becomes of it.
+    """One machine of a cluster; the methods of the cluster start, stop and kill it.
 
-    ``name`` is ``a``, ``b`` and so on, ``index`` counts from 0. ``configs`` is what it is started with; set it before a
-    restart to start it with other settings.
+    ``name`` is ``a``, ``b`` and so on; ``index`` counts from 0. ``configs`` are the settings of its virtual hosts; set
+    it before a restart to change them.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        spec: MemberSpec,
         index: int,
         *,
         bus: MemoryBus,
@@ -86,10 +86,10 @@ class Member:
         program: Program | None = None,
         clock_rate: float = 1.0,
     ) -> None:
-        self.name = plan.name
+        self.name = spec.name
         self.index = index
-        self.configs: tuple[HostConfig, ...] = plan.hosts
-        self._links = {each.name: each for each in plan.links}
+        self.configs: tuple[HostConfig, ...] = spec.hosts
+        self._links = {each.name: each for each in spec.links}
         self._down: set[str] = set()
         self._unsendable: set[Family] = set()
         self._bus = bus
@@ -106,12 +106,12 @@ class Member:
 
     @property
     def is_alive(self) -> bool:
-        """False after ``kill`` and ``leave``, until it is started again."""
+        """False after ``kill`` and ``leave``, until the member is started again."""
         return self._life is not None and not self._life.is_dead
 
     @property
     def is_stopped(self) -> bool:
-        """True while its process stands still."""
+        """True while the process of the member is stopped."""
         return self.is_alive and self._now().process.is_stopped
 
     @property
@@ -124,17 +124,17 @@ class Member:
 
     @property
     def host(self) -> VirtualHost:
-        """Its first virtual host."""
+        """The first virtual host."""
         return self.node.hosts[0]
 
     @property
     def hosts(self) -> dict[int, VirtualHost]:
-        """Its virtual hosts by vhid."""
+        """The virtual hosts by vhid."""
         return {each.key.vhid: each for each in self.node.hosts}
 
     @property
     def actuator(self) -> SimulatedActuator:
-        """What does its addresses: ``member.actuator.fail("hold")``, ``hang``, ``slow``, ``repair``."""
+        """The actuator, for its faults: ``member.actuator.fail("hold")``, ``hang``, ``slow``, ``repair``."""
         return self._now().actuator
 
     @property
@@ -143,17 +143,17 @@ class Member:
         return self._life.actuator.addresses if self._life else ()
 
     def is_master(self, vhid: int | None = None) -> bool:
-        """Say whether it runs and is MASTER for a vhid, the first one if None; who stands still is nothing."""
+        """Return whether the member runs and is MASTER for a vhid, the first one if None; False while stopped."""
         if not self.is_alive or self.is_stopped:
             return False
         host = self.host if vhid is None else self.hosts.get(vhid)
         return host is not None and host.state is State.MASTER
 
     def run(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Run a coroutine on this member and return its task: it stands still with it, and never ends if it is killed.
+        """Run a coroutine in the process of this member and return its task, which stops and dies with the member.
 
-        What a test does itself happens even while the member stands still, and what it adds to a node does not belong
-        to the member: ``await member.run(member.node.add(config))`` is as if the member's program had done it.
+        A call from the test itself runs even while the member is stopped, and what it starts does not belong to the
+        member. ``await member.run(member.node.add(config))`` is a call by the member's own program.
         """
         life = self._now()
         task = asyncio.get_running_loop().create_task(call, context=life.process.context())
@@ -162,14 +162,14 @@ class Member:
         return task
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function as the member's program would, by its clock: ``member.call(member.host.demote, "x", by=9)``.
+        """Call a function in this member's process, with its clock: ``member.call(member.host.demote, "x", by=9)``.
 
-        It happens at once, even while the member stands still.
+        The call runs at once, even while the member is stopped.
         """
         return self._now().process.context().run(function, *args, **kwargs)
 
     def account(self) -> str:
-        """Return how it is, for people: ``a MASTER, holds 192.0.2.10/24``."""
+        """Return the state of the member in words: ``a MASTER, holds 192.0.2.10/24``."""
         held = ", ".join(map(str, self.addresses)) or "nothing"
         if not self.is_alive:
             return f"{self.name} dead, holds {held}"
@@ -177,10 +177,10 @@ class Member:
         still = ", stands still" if self.is_stopped else ""
         return f"{self.name} {states}{still}, holds {held}"
 
-    # What a cluster does to it
+    # For the cluster
 
     async def start(self) -> None:
-        """Begin a life; returns when the node runs."""
+        """Start the machine and its node; return when the node runs."""
         previous = self._life
         if previous is not None:
             await previous.port.vanish()
@@ -200,7 +200,7 @@ class Member:
             await life.task
 
     async def leave(self) -> None:
-        """End in good order: addresses dropped, then bow-out."""
+        """Leave cleanly: drop the addresses, then bow out."""
         life = self._now()
         try:
             await life.end()
@@ -208,7 +208,7 @@ class Member:
             life.is_dead = True
 
     def die(self) -> None:
-        """End without a word."""
+        """Die at once: send nothing more, and lose the addresses."""
         life = self._now()
         life.is_dead = True
         life.process.stop()
@@ -217,9 +217,9 @@ class Member:
         self._previous.append(life)
 
     def act_as_guardian(self) -> None:
-        """Do what a guardian would do when the process has died; a bow-out that cannot be sent is lost."""
+        """Stop the process, drop the addresses and send the bow-outs, as a guardian does when its process has died."""
         life = self._now()
-        bow_outs = life.clean_up_plan.bow_outs
+        bow_outs = life.guardian.bow_outs
         life.process.stop()
         life.actuator.lose_power()
         for each in bow_outs:
@@ -227,15 +227,15 @@ class Member:
                 life.port.post(each)
 
     def stop(self) -> None:
-        """Let the process stand still."""
+        """Stop the process."""
         self._now().process.stop()
 
     def go_on(self) -> None:
-        """Let the process run again."""
+        """Continue the process."""
         self._now().process.go_on()
 
     def set_link(self, link: str | None, *, is_up: bool) -> None:
-        """Pull the cables, or plug them in; of all links if None. Raises UsageError when there is no such link."""
+        """Set a link up or down, or all links if None. Raises UsageError if the member has no such link."""
         if link is not None and link not in self._links:
             raise UsageError(f"member {self.name} has no link {link}; it has {', '.join(self._links)}")
         for name in self._links if link is None else (link,):
@@ -244,7 +244,7 @@ class Member:
                 self._now().monitor.change(replace(self._links[name], is_up=is_up))
 
     def set_sendable(self, family: Family | None, *, is_sendable: bool) -> None:
-        """Let sending in a family fail, or work again; in all families if None."""
+        """Make sending in a family fail or work again; in all families if None."""
         families = set(Family) if family is None else {family}
         if is_sendable:
             self._unsendable -= families
@@ -252,13 +252,13 @@ class Member:
             self._unsendable |= families
 
     async def close(self) -> None:
-        """End every life, those that ended badly too; raises what went wrong in a node or a program."""
+        """End the member, its earlier lives included; raises the first error of a node or a program."""
         lives = [*self._previous, *([self._life] if self.is_alive and self._life else [])]
         for life in lives:
             life.actuator.repair()
         results = await asyncio.gather(*(each.end() for each in lives), return_exceptions=True)
         for life, result in zip(lives, results, strict=True):
-            # Who was killed while he left has missed every timeout by now.
+            # A member that was killed while it left has missed every timeout by now.
             is_late = life.is_dead and isinstance(result, CarpError | TimeoutError)
             if isinstance(result, BaseException) and not is_late:
                 raise result
@@ -274,13 +274,13 @@ class Member:
             actuator=life.actuator,
             monitor=life.monitor,
             settings=self._settings,
-            guardian=life.clean_up_plan,
+            guardian=life.guardian,
         )
         async with node:
             life.node = node
             for config in self.configs:
                 host = await node.add(config)
-                host.on_change(lambda change, host=host: self._tell(life, host, change))
+                host.on_change(lambda change, host=host: self._record_change(life, host, change))
             life.started.set_result(None)
             if self._program is None:
                 await life.leaving.wait()
@@ -290,7 +290,7 @@ class Member:
     async def _run(self, life: _Life, program: Program) -> None:
         """Run the program beside the node until either is to end."""
         life.program = asyncio.create_task(program(self), name=f"program of {self.name}")
-        life.program.add_done_callback(self._tell_end)
+        life.program.add_done_callback(self._record_end)
         try:
             await life.leaving.wait()
         finally:
@@ -298,13 +298,13 @@ class Member:
             with contextlib.suppress(asyncio.CancelledError):
                 await life.program
 
-    def _tell(self, life: _Life, host: VirtualHost, change: StateChange) -> None:
+    def _record_change(self, life: _Life, host: VirtualHost, change: StateChange) -> None:
         if life.is_dead:
             return
         name = f" (vhid {host.key.vhid})" if len(self.configs) > 1 else ""
         self._history.change(self.name, f"{change.old} -> {change.new}{name}: {change.reason}")
 
-    def _tell_end(self, program: "asyncio.Task[object]") -> None:
+    def _record_end(self, program: "asyncio.Task[object]") -> None:
         error = None if program.cancelled() else program.exception()
         if error is not None:
             self._history.write(self.name, f"program failed: {type(error).__name__}: {error}")

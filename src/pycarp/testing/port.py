@@ -1,4 +1,4 @@
-"""How a member is plugged into the segment: links can be down, datagrams get lost, and the plug can be pulled."""
+"""A member's transport: links can be down, datagrams can get lost, and the member can be unplugged."""
 
 import asyncio
 import errno
@@ -15,21 +15,21 @@ from pycarp.vocabulary import CARP_PROTOCOL, Address, Datagram, Family, Outgoing
 
 @dataclass(slots=True)
 class Chance:
-    """Which datagrams get lost: ``loss`` of them, from 0 to 1, always the same ones for the same seed."""
+    """Chooses the datagrams that get lost: a share ``loss``, 0-1; the same seed loses the same ones."""
 
     loss: float = 0.0
     dice: random.Random = field(default_factory=lambda: random.Random(0))
 
     def spares(self) -> bool:
-        """Say whether the next datagram arrives."""
+        """Return whether the next datagram arrives."""
         return not self.loss or self.dice.random() >= self.loss
 
 
 class Port:
     """The transport of one life of a member.
 
-    What arrives wakes its process; on links that are ``down`` nothing passes, and sending in a family of ``unsendable``
-    is an error.
+    A datagram that arrives wakes the member's process. On links that are ``down`` nothing passes; sending in a family
+    of ``unsendable`` raises OSError.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Port:
         self._prepared: dict[bytes, Outgoing] = {}
 
     def unplug(self) -> None:
-        """Neither send nor hear any more, whatever the node does."""
+        """Neither send nor deliver anything from now on."""
         self._is_plugged = False
 
     async def vanish(self) -> None:
-        """Leave the segment, so that a successor can take the place."""
+        """Leave the segment, so that the port of a restarted member can join it."""
         self.unplug()
         await self._inner.close()
 
@@ -56,7 +56,7 @@ class Port:
         """Send a prepared packet that this port has made."""
         self.send(self._prepared[prepared_packet.octets])
 
-    # What a node does with it
+    # For the node
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Take part on a link."""
@@ -72,27 +72,27 @@ class Port:
         await self._inner.close_link(link)
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send, in vain if nothing passes; raises OSError if the family cannot be sent."""
+        """Send, or drop the datagram if the link is down; raises OSError if the family cannot be sent."""
         if not self._is_plugged or outgoing.link in self._down:
             return
         if outgoing.family in self._unsendable:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
-        # What is on the wire arrives, even if the sender stands still meanwhile.
+        # A datagram on the wire arrives even if its sender is stopped meanwhile.
         with outside():
             self._inner.send(outgoing)
 
     def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket:
-        """Return what ``post`` takes."""
+        """Return a prepared packet for ``post``."""
         self._prepared[outgoing.payload] = outgoing
         return PreparedPacket(outgoing.family, 0, CARP_PROTOCOL, (), (), outgoing.payload)
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Return what has arrived and was not lost."""
+        """Return the datagrams that have arrived and were not lost."""
         arrived = self._inner.drain(limit)
         return [each for each in arrived if self._is_plugged and each.link not in self._down and self._chance.spares()]
 
     async def close(self) -> None:
-        """Leave the segment, unless the place is somebody else's by now."""
+        """Leave the segment, unless the port of a restarted member has replaced this one."""
         if self._is_plugged:
             await self._inner.close()
 

@@ -1,7 +1,7 @@
-"""A process inside a process: whatever it started can stand still, and go on, while the rest of the program runs.
+"""A simulated process: its callbacks and tasks can be stopped and continued while the rest of the program runs.
 
-What belongs to it is known by the context that every callback and every task inherits from whoever started it. The
-``VirtualTimeLoop`` asks before it calls anything back.
+A callback or a task belongs to the process in whose context it was started, because it inherits that context. The
+``VirtualTimeLoop`` asks the process before each callback.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A callback on its way; ``handle`` is what the one who scheduled it can cancel."""
+    """A scheduled callback; ``handle`` is the one that was returned to the scheduling code, which can cancel it."""
 
     callback: Callable[..., object]
     args: tuple[Any, ...]
@@ -23,9 +23,9 @@ class Call:
 
 
 class Process:
-    """Runs, or stands still: then its callbacks, timers and tasks wait. Its time passes meanwhile, as after SIGSTOP.
+    """A process that runs or is stopped. While it is stopped its callbacks wait and time passes, as after SIGSTOP.
 
-    ``clock_rate`` is how many seconds its clock advances in a virtual second.
+    ``clock_rate`` is the number of seconds that its clock advances in a virtual second.
     """
 
     def __init__(self, *, clock_rate: float = 1.0) -> None:
@@ -37,27 +37,27 @@ class Process:
 
     @property
     def is_stopped(self) -> bool:
-        """True while nothing of it runs."""
+        """True while the process is stopped."""
         return self._is_stopped
 
     def context(self) -> contextvars.Context:
-        """Return a new context; whatever is started in it belongs to this process."""
+        """Return a new context; every callback and task that is started in it belongs to this process."""
         return self._context.copy()
 
     def clock_s(self, now_s: float) -> float:
-        """Return what its clock says at a virtual time."""
+        """Return the reading of this process's clock at a virtual time, in seconds."""
         return now_s * self._clock_rate
 
     def virtual_s(self, clock_s: float) -> float:
-        """Return the virtual time at which its clock says so."""
+        """Return the virtual time at which this process's clock has a reading, in seconds."""
         return clock_s / self._clock_rate
 
     def stop(self) -> None:
-        """Stand still from the next callback on."""
+        """Stop before the next callback."""
         self._is_stopped = True
 
     def go_on(self) -> None:
-        """Run what is due, in the order in which it became due."""
+        """Continue; run the waiting callbacks in the order in which they became due."""
         self._is_stopped = False
         waiting, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
@@ -65,7 +65,7 @@ class Process:
             loop.call_soon(self.admit, call, context=call.context)
 
     def admit(self, call: Call) -> None:
-        """Call back now, or when the process goes on, unless that is cancelled by then; for the loop."""
+        """Call back now, or when the process continues, unless the call is cancelled by then; for the loop."""
         if call.handle is not None and call.handle.cancelled():
             return
         if self._is_stopped:
@@ -75,13 +75,13 @@ class Process:
 
 
 def process_of(context: contextvars.Context | None) -> Process | None:
-    """Return whose a context is, the current one if None is given."""
+    """Return the process of a context, of the current one if None; None if it belongs to no process."""
     return _CURRENT.get() if context is None else context.get(_CURRENT)
 
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
-    """Let what is scheduled here belong to no process: packets on the wire, timers of a kernel."""
+    """Schedule, within the block, callbacks of no process: packets on the wire, timers of a kernel."""
     token = _CURRENT.set(None)
     try:
         yield

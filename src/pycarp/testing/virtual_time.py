@@ -1,8 +1,8 @@
-"""An event loop whose clock jumps to the next deadline when nothing is ready, and that finds deadlocks, not hangs.
+"""An event loop whose clock jumps to the next deadline when nothing is ready; it raises Deadlock instead of hanging.
 
-What really takes time is waited for. While a call in an executor is under way (``asyncio.to_thread``) the clock stands
-still. While sockets are open it gives whoever is at the other end a moment before each jump. Of other threads and of
-processes it knows nothing.
+It waits for work that takes real time. The clock stops while a call runs in an executor (``asyncio.to_thread``). While
+sockets are open, the loop waits a moment for their peers before each jump. It does not know of other threads, nor of
+processes.
 """
 
 import asyncio
@@ -20,35 +20,35 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 THREAD_TIMEOUT_S = 30.0
-"""Real seconds that a thread may work before it counts as hanging."""
+"""Real seconds that a call in a thread may take before it counts as hanging."""
 
 SOCKET_GRACE_S = 0.01
-"""Real seconds that open sockets get before each jump of the clock, unless the jump is shorter."""
+"""Real seconds that the loop waits on open sockets before each jump, unless the jump is shorter."""
 
 SOCKET_TIMEOUT_S = 5.0
-"""Real seconds that open sockets get when nothing is scheduled."""
+"""Real seconds that the loop waits on open sockets when nothing is scheduled."""
 
 _SMALLEST_STEP_S = 1e-6
 
 _COARSE_S = 2.0**22
-"""From here on, 48 days, a float of seconds does not tell two nanoseconds apart any more."""
+"""Seconds, 48 days: from here on a float of seconds is too coarse for one nanosecond."""
 
 _OWN_DESCRIPTORS = 1
 """The pipe by which threads wake the loop."""
 
 
 class Deadlock(RuntimeError):  # noqa: N818  it names a situation
-    """Every task waits and nothing is scheduled: no one will ever wake up. The message names them and where."""
+    """Every task waits and nothing is scheduled, so none can wake. The message lists the tasks and where they wait."""
 
 
 class Overtime(Deadlock):
-    """More virtual time has passed than was allowed: something is scheduled again and again, but nobody is helped."""
+    """More virtual time has passed than allowed: timers keep firing, but the test does not end."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """A loop that starts at time 0 and never waits, except for threads and sockets.
 
-    After ``limit_s`` virtual seconds it raises Overtime, and then grants as much again, for cleaning up.
+    After ``limit_s`` virtual seconds it raises Overtime, and then allows as many seconds again for clean-up.
     """
 
     def __init__(self, *, limit_s: float | None = None) -> None:
@@ -59,60 +59,60 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
-        """Return the virtual time in seconds, or what the clock of the process says that asks."""
+        """Return the virtual time in seconds; within a simulated process, the reading of that process's clock."""
         process = process_of(None)
         return self._now_s if process is None else process.clock_s(self._now_s)
 
     @property
     def now_s(self) -> float:
-        """The virtual time in seconds, whoever asks."""
+        """The virtual time in seconds, also within a simulated process."""
         return self._now_s
 
     def stall(self, span_s: float) -> None:
-        """Let time pass while nothing runs, as if the process had been stopped for so long."""
+        """Advance the clock while nothing runs, as if the process had been stopped for so many seconds."""
         self._now_s += span_s
 
     def grant(self, span_s: float) -> None:
-        """Allow so many virtual seconds more: they are wanted, not waited."""
+        """Raise the limit by so many virtual seconds, which the test waits on purpose."""
         self._limit_s += span_s
 
     @property
     def scheduled(self) -> tuple[asyncio.TimerHandle, ...]:
-        """The timers that are set and not cancelled, the next one first: what nobody has cleaned up, at the end."""
+        """The timers that are set and not cancelled, the next one first; at the end of a test, those left over."""
         timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio has no public way
         return tuple(sorted(each for each in timers if not each.cancelled()))
 
-    # What the selector needs
+    # For the selector
 
     @property
     def threads(self) -> int:
-        """How many calls in executors are under way."""
+        """How many calls run in executors."""
         return self._threads
 
     def jump(self, span_s: float) -> None:
-        """Let time pass; Overtime when that is too much."""
-        # A step below the resolution of a float would leave the clock where it is, for ever.
+        """Advance the clock; raises Overtime beyond the limit."""
+        # A step below the resolution of a float would never advance the clock.
         self._now_s += max(span_s, _SMALLEST_STEP_S)
         if self._now_s > self._limit_s:
             self._limit_s = self._now_s + (self._span_s or 0)
             self.despair(f"{self._span_s:g} virtual seconds have passed, and the test still waits", Overtime)
 
     def turn(self) -> None:
-        """Take note that something is ready."""
-        # Here a timer may be due by its float, and not by its nanoseconds: it would be set anew and again be due.
+        """Advance a coarse clock by its resolution, because a callback is ready."""
+        # A timer may be due by its float and not yet by its nanoseconds; it would be set again without end.
         if self._now_s >= _COARSE_S:
             self._now_s = math.nextafter(self._now_s, math.inf)
 
     def despair(self, why: str, kind: type[Deadlock] = Deadlock) -> None:
-        """Raise Deadlock with everybody who waits."""
+        """Raise ``kind``, with a list of the waiting tasks."""
         raise kind(f"{why}, at {self._now_s:.6g} s of virtual time; these wait:\n{waiting_tasks(self)}")
 
-    # What loops do
+    # The methods of an event loop
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        """Call back in the next turn, or when the process whose context it is goes on."""
+        """Call back in the next turn; if the context belongs to a stopped process, when that continues."""
         process = process_of(context)
         if process is None:
             return super().call_soon(callback, *args, context=context)
@@ -123,7 +123,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        """Call back at a time; a process that stands still then is called when it goes on."""
+        """Call back at a time; if the context belongs to a stopped process, when that continues."""
         asking = process_of(None)
         when = when if asking is None else asking.virtual_s(when)
         process = process_of(context)
@@ -135,14 +135,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return handle
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Run a function in a thread; the clock stands still until it returns."""
+        """Run a function in a thread; the clock is stopped until it returns."""
         future = super().run_in_executor(executor, func, *args)
         self._threads += 1
         future.add_done_callback(self._forget_thread)
         return future
 
     async def shutdown_default_executor(self, *args: Any, **options: Any) -> None:
-        """Wait for the executor's threads; that takes another thread, of which nobody else knows."""
+        """Wait for the executor's threads; asyncio uses one more thread for that, which is counted here."""
         self._threads += 1
         try:
             await super().shutdown_default_executor(*args, **options)
@@ -154,9 +154,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T], *, limit_s: float | None = None) -> T:
-    """Run a coroutine to its end in virtual time and return its result; raises Deadlock where it would hang.
+    """Run a coroutine to its end in virtual time and return its result; raises Deadlock instead of hanging.
 
-    After ``limit_s`` virtual seconds it raises Overtime; None stands for no limit.
+    After ``limit_s`` virtual seconds it raises Overtime; None means no limit.
     """
     with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(limit_s=limit_s)) as runner:
         return runner.run(main)
@@ -171,14 +171,14 @@ class _Clock(Protocol):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Asks the real selector without waiting, and advances the clock by what it would have waited."""
+    """Polls the real selector without waiting, and advances the clock by the time that it would have waited."""
 
     def __init__(self, clock: _Clock) -> None:
         super().__init__()
         self._clock = clock
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready now; else wait for what is real, or let the time pass and return nothing."""
+        """Return the ready files; if none is, wait for threads and sockets, or advance the clock and return none."""
         ready = super().select(0)
         if not ready and (timeout is None or timeout > 0):
             ready = self._wait_for_the_real(timeout)

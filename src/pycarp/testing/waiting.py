@@ -1,4 +1,4 @@
-"""Which tasks wait, and where: what a deadlock has to tell."""
+"""Lists the waiting tasks and where they wait, for the message of a deadlock."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ _PYCARP = str(Path(__file__).parent.parent)
 
 
 def waiting_tasks(loop: asyncio.AbstractEventLoop) -> str:
-    """Return a line a task that is not done: its name, its coroutine, the line where it waits, and for what.
+    """Return one line per unfinished task: its name, its coroutine, the line where it waits, and for what.
 
-    The tasks of pycarp itself are merely counted.
+    The tasks of pycarp itself are only counted.
     """
     tasks = sorted(asyncio.all_tasks(loop), key=_number)
     places = [(task, list(_frames(task.get_coro()))) for task in tasks]
@@ -34,7 +34,7 @@ def _line(task: "asyncio.Task[Any]", frames: list[FrameType]) -> str:
 
 
 def _frames(waiter: object) -> Iterator[FrameType]:
-    """Yield the frames of a coroutine and of what it waits for, outermost first."""
+    """Yield the frames of a coroutine and of the awaitables that it waits for, outermost first."""
     while waiter is not None:
         frame = _first(waiter, "cr_frame", "gi_frame", "ag_frame")
         if isinstance(frame, FrameType):
@@ -56,6 +56,6 @@ def _is_in(frame: FrameType, *folders: str) -> bool:
 
 
 def _number(task: "asyncio.Task[Any]") -> tuple[int, str]:
-    """Task-2 comes before Task-10."""
+    """Return a sort key by which Task-2 comes before Task-10."""
     name = task.get_name()
     return (int(name[5:]), name) if name.startswith("Task-") and name[5:].isdecimal() else (0, name)
