@@ -1,4 +1,4 @@
-"""Floor 6: who makes the shared addresses answer. Chosen at run time, by name or as an object."""
+"""Floor 6: actuators hold and drop the shared addresses. Chosen at run time, by name or as an object."""
 
 import sys
 
@@ -10,7 +10,7 @@ from pycarp.errors import ConfigError
 __all__ = ["NAMES", "Actuator", "CommandActuator", "NullActuator", "by_name"]
 
 NAMES = ("auto", "netlink", "null")
-"""What ``by_name`` takes; a ``CommandActuator`` needs its programs and is passed as an object."""
+"""The names that ``by_name`` accepts; a ``CommandActuator`` needs its programs, so it is passed as an object."""
 
 
 def by_name(name: str) -> Actuator:

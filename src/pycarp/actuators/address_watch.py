@@ -1,8 +1,8 @@
-"""Tells what others do to shared addresses and to the devices that carry them, as the kernel notifies of it.
+"""Reports external changes of shared addresses and of their devices, as the kernel notifies of them.
 
-A notification about an address is only a reason to look: what is reported is what is not as we want it, read when no
-hold or drop of our own is under way. That a device was set up or down is reported as it was notified, because it may
-last three milliseconds only.
+A notification about an address is only a reason to check: the differences from the desired state are read and reported
+while no hold or drop of our own runs. A device that was set up or down is reported from the notification itself,
+because that state may last only three milliseconds.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ from pycarp.system.rtnetlink.worker import Worker
 from pycarp.vocabulary import HostKey
 
 RETRY_S = 0.02
-"""Pause before listening again."""
+"""Seconds between two subscriptions."""
 
 OWN_EVERY_S = 0.1
-"""Pause after having followed the machine's own addresses; many come or go at once."""
+"""Seconds between two readings of the machine's own addresses; many may change at once."""
 
 _EVERY_LINK = 0
 
@@ -44,14 +44,14 @@ Notice = Callable[[AddressesDisturbed | AdminChanged], None]
 
 
 class Finding(NamedTuple):
-    """The index of a host's device, 0 if there is none, and in one sentence what is not as it should be."""
+    """The index of a host's device, 0 if it has none, and its differences from the desired state, in one sentence."""
 
     device_index: int
     what: str
 
 
 class AddressWatch:
-    """Listens for as long as it runs; ``hosts`` may change meanwhile."""
+    """Watches the hosts of ``hosts``, which may change meanwhile, while ``run`` runs."""
 
     def __init__(self, worker: Worker, book: OwnershipIndex, hosts: HostIndex, notice: Notice) -> None:
         self._worker = worker
@@ -59,7 +59,7 @@ class AddressWatch:
         self._hosts = hosts
         self._notice = notice
         self._doubted: set[HostKey] = set()
-        self._heard: dict[int, bool] = {}
+        self._notified_up: dict[int, bool] = {}
         self._settings: dict[HostKey, list[tuple[int, bool]]] = {}
         self._links: dict[str, tuple[int, int]] = {}
         self._by_index: dict[int, HostKey] = {}
@@ -69,7 +69,7 @@ class AddressWatch:
         self._change = asyncio.Event()
 
     async def run(self) -> None:
-        """Listen until cancelled; when notifications were lost, find out how everything is and listen anew."""
+        """Watch until cancelled; when notifications were lost, read the state of every device and subscribe again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._examine())
             group.create_task(self._follow_own())
@@ -79,14 +79,14 @@ class AddressWatch:
                 await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
-        # In the thread, which is in the network namespace of the addresses. And both at once: what is queued from then
-        # on is newer than what was read, and of a device that is made later nothing was read.
+        # In the thread, which is in the network namespace of the addresses. Subscribing and reading are one call, so
+        # every queued notification is newer than the reading, and the reading has no device that is made later.
         notifications, are_up = await self._worker.run(self._begin)
         try:
             self._compare(are_up)
             while True:
                 for message in await notifications.take():
-                    self._hear(message)
+                    self._receive(message)
         finally:
             notifications.close()
 
@@ -102,39 +102,39 @@ class AddressWatch:
             if host is not None and host.device is not None:
                 host.device.expect_nothing()
                 self._by_index[host.device.index] = key
-                self._heard[host.device.index] = is_up
+                self._notified_up[host.device.index] = is_up
                 if is_up != host.device.is_up:
                     self._settings[key] = [(host.device.index, is_up)]
         self._look_at(self._hosts)
         self._changed.add(_EVERY_LINK)
         self._change.set()
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         if message.kind == NEW_ADDRESS:
             place = address_place(message)
-            # Of what we hold it says that it stays for longer, as it does hundreds of times a second.
+            # Skip held addresses: their notifications are our own renewals, hundreds a second.
             if self._book.holder(place) is None:
                 sharers = self._book.sharers(place)
                 self._look_at(sharers)
                 if not sharers:
-                    self._hear_of_own(message)
+                    self._note_own_address(message)
         elif message.kind == DELETED_ADDRESS:
             holder = self._book.holder(address_place(message))
             if holder is not None:
                 self._look_at((holder,))
             elif not self._book.sharers(address_place(message)):
-                self._hear_of_own(message)
+                self._note_own_address(message)
         elif message.kind in (NEW_LINK, DELETED_LINK) and link_index(message):
-            self._hear_of_link(message)
+            self._receive_link(message)
 
-    def _hear_of_own(self, message: Message) -> None:
-        # A router or a DHCP server lets it stay for longer now and then, which is no change.
+    def _note_own_address(self, message: Message) -> None:
+        # A router or a DHCP server renews its lifetime now and then, which is no change.
         if self._novelty.is_in(message):
             self._changed.add(address_index(message))
             self._change.set()
 
     async def _follow_own(self) -> None:
-        """Have the hosts follow the machine's own addresses of their links."""
+        """Update the hosts, until cancelled, when own addresses of their links change."""
         while True:
             await self._change.wait()
             self._change.clear()
@@ -142,20 +142,20 @@ class AddressWatch:
             await self._worker.run(partial(_follow_own, list(self._hosts.values()), changed))
             await asyncio.sleep(OWN_EVERY_S)
 
-    def _hear_of_link(self, message: Message) -> None:
+    def _receive_link(self, message: Message) -> None:
         index, state = link_index(message), link_essence(message)
         key = self._host_of(index, state.name)
         if key is not None and (device := self._hosts[key].device) is not None:
-            self._hear_of_device(key, device, message, state)
+            self._receive_device(key, device, message, state)
         elif message.kind == NEW_LINK and self._links.get(state.name) != (index, state.mtu):
             for host in self._hosts.on_link_called(state.name):
                 self._links[state.name] = (index, state.mtu)
                 self._worker.soon(host.follow_link)
 
     def _host_of(self, index: int, name: str) -> HostKey | None:
-        """Return the host whose device is the link of an index, also when it was renamed since it was first heard of.
+        """Return the host whose device has that index, even if the device was renamed; None if no host has.
 
-        Without a look at all hosts: when hundreds begin, there are thousands of notifications.
+        Does not search all hosts: when hundreds start, thousands of notifications arrive.
         """
         for key in (self._by_index.get(index), self._hosts.with_device(name)):
             host = None if key is None else self._hosts.get(key)
@@ -165,15 +165,15 @@ class AddressWatch:
         self._by_index.pop(index, None)
         return None
 
-    def _hear_of_device(self, key: HostKey, device: SharedDevice, message: Message, state: LinkEssence) -> None:
+    def _receive_device(self, key: HostKey, device: SharedDevice, message: Message, state: LinkEssence) -> None:
         if message.kind == DELETED_LINK:
-            self._heard.pop(state.link_index, None)
+            self._notified_up.pop(state.link_index, None)
             self._look_at((key,))
             return
-        before = self._heard.get(state.link_index, device.began_up)
-        # Of a new device it is heard that it is down, before it is up for the first time.
+        before = self._notified_up.get(state.link_index, device.began_up)
+        # The first notification of a new device says that it is down, before it is set up for the first time.
         if before is not None or state.is_up:
-            self._heard[state.link_index] = state.is_up
+            self._notified_up[state.link_index] = state.is_up
         if before is not None and before != state.is_up and not device.is_expected(is_up=state.is_up):
             self._settings.setdefault(key, []).append((state.link_index, state.is_up))
             self._look_at((key,))
@@ -193,13 +193,13 @@ class AddressWatch:
             settings, self._settings = self._settings, {}
             hosts = {key: host for key in doubted if (host := self._hosts.get(key))}
             for key, finding in (await self._worker.run(partial(_findings, hosts))).items():
-                self._tell(key, hosts[key].device, finding, settings.get(key, []))
+                self._report(key, hosts[key].device, finding, settings.get(key, []))
 
-    def _tell(
+    def _report(
         self, key: HostKey, device: SharedDevice | None, finding: Finding, settings: list[tuple[int, bool]]
     ) -> None:
         for index, is_up in settings:
-            # The kernel sets a device down before it deletes it. That was no administrator's wish.
+            # The kernel sets a device down before it deletes it: no administrator has set that one down.
             if device is not None and index == finding.device_index:
                 device.is_up = is_up
                 self._notice(AdminChanged(key, is_up))
@@ -208,13 +208,13 @@ class AddressWatch:
 
 
 def _follow_own(hosts: list[SharedAddresses], changed: set[int]) -> None:
-    """Have the hosts on links of these indices follow the own addresses there."""
+    """Update the hosts on links with these indices with the own addresses of those links."""
     links: dict[str, list[SharedAddresses]] = {}
     for host in hosts:
         links.setdefault(host.link, []).append(host)
     for some in links.values():
         if _EVERY_LINK in changed or some[0].below() in changed:
-            # What the kernel refuses is seen and told as any other difference.
+            # A refusal of the kernel leads to a difference, which is reported as any other.
             with contextlib.suppress(OSError):
                 on_link = some[0].on_link()
                 for host in some:
@@ -224,7 +224,7 @@ def _follow_own(hosts: list[SharedAddresses], changed: set[int]) -> None:
 def _findings(hosts: dict[HostKey, SharedAddresses]) -> dict[HostKey, Finding]:
     found = {}
     for key, host in hosts.items():
-        # What cannot be read now is gone, and there is or will be a notification of that.
+        # A device that cannot be read is gone, and the kernel notifies of that as well.
         with contextlib.suppress(OSError):
             what = ", ".join(host.differences())
             found[key] = Finding(device_index=host.device.index if host.device else 0, what=what)

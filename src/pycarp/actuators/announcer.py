@@ -1,4 +1,4 @@
-"""Sends gratuitous ARP and unsolicited neighbour advertisements, for the link's own MAC address or a virtual one."""
+"""Sends gratuitous ARP and unsolicited neighbour advertisements for the link's own MAC address or a virtual one."""
 
 import contextlib
 import fcntl
@@ -17,21 +17,21 @@ _INTERFACE_REQUEST = struct.Struct("16sH6s232x")
 class Announcer:
     """Announces on any link through one socket.
 
-    It is kept open, because the kernel takes some ten milliseconds to close a packet socket, and the whole process
-    would wait for it; and it is not bound, so that a link that was made anew under the old name is no special case.
+    The socket stays open, because the kernel takes some ten milliseconds to close a packet socket, and the process
+    would wait. It is not bound, so it also works on a link that was deleted and created again.
     """
 
     def __init__(self) -> None:
-        # Protocol 0: it sends, and nothing is ever queued on it.
+        # With protocol 0 the socket only sends: the kernel queues no packets on it.
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setblocking(False)
 
     def announce(
         self, link: str, addresses: tuple[Interface, ...], form: ArpForm, *, owner: MacAddress | None = None
     ) -> None:
-        """Tell everybody about each address, in the form the dialect wants; raises OSError.
+        """Announce each address, in the form of the dialect; raises OSError.
 
-        ``owner`` is the MAC address that has them, None stands for the link's own.
+        ``owner`` is the MAC address that answers for them; None stands for the link's own.
         """
         link_mac = self._mac_of(link)
         is_router = any(each.version == 6 for each in addresses) and _forwards(link)
@@ -58,8 +58,7 @@ def frames(
 ) -> list[bytes]:
     """Return the frames that announce ``addresses`` at ``owner``: ARP requests, then replies, then advertisements.
 
-    ``link_mac`` is the link's own MAC where that is not the owner's; ``is_router`` sets the flag that RFC 4861 demands
-    of a router.
+    ``link_mac`` is the link's own MAC address, if it is not the owner; ``is_router`` sets the router flag of RFC 4861.
     """
     operations = [arp.Operation.REQUEST] + [arp.Operation.REPLY] * form.with_reply
     source = link_mac if form.link_source and link_mac else owner
@@ -75,14 +74,14 @@ def frames(
         for address in addresses
         if address.version == 4
     ]
-    # The BSDs send these from the carp interface, whatever they do with ARP. Source: carp.md section 7.
+    # The BSDs send these from the carp interface, even where they send ARP from another. Source: carp.md section 7.
     return arps + [
         ndp.unsolicited(address.ip, owner, is_router=is_router) for address in addresses if address.version == 6
     ]
 
 
 def _forwards(link: str) -> bool:
-    """Say whether this machine is a router for IPv6 on a link."""
+    """Return whether this machine is an IPv6 router on a link."""
     with contextlib.suppress(OSError):
         return sysctl_files.read(f"net/ipv6/conf/{link}/forwarding") == "1"
     return False

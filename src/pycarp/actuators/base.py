@@ -1,4 +1,4 @@
-"""What every actuator promises."""
+"""The base class of actuators."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -11,74 +11,74 @@ from pycarp.vocabulary import HostKey, Interface, MacMode
 
 
 class Actuator:
-    """Makes shared addresses answer on this machine, or not; this one grants every wish and carries none out.
+    """Holds and drops shared addresses on this machine. The methods of this base class succeed and do nothing.
 
-    ``hold`` and ``drop`` are idempotent: they are called again after failures, and a drop comes first of all, for
-    addresses that were never held or that a crashed predecessor left behind. All coroutines may take their time and may
-    be cancelled; failures are ActuatorError or OSError.
+    ``hold`` and ``drop`` are idempotent: they are called again after failures, and the first call is a drop, of
+    addresses that were never held or that a crashed process left behind. Every coroutine may take long and may be
+    cancelled; a failure is ActuatorError or OSError.
     """
 
     async def open(self) -> None:
-        """Get ready; called once, before anything else."""
+        """Open the actuator; called once, before any other method."""
 
     def check(self, *configs: HostConfig) -> None:
-        """Raise ConfigError, a line for each reason, when the addresses of these hosts cannot be shared here.
+        """Raise ConfigError, with one line per reason, if the addresses of these hosts cannot be shared here.
 
-        Called before hosts are prepared, and before others are given to a running host; never wait.
+        Called before hosts are prepared, and before a running host gets new addresses; must not wait.
         """
 
     def rename_link(self, link: str, name: str) -> None:
-        """Follow a link that hosts know as ``link`` and that the system calls ``name`` now; never wait."""
+        """Follow the interface that is configured as ``link`` and now has the name ``name``; must not wait."""
 
     async def prepare(self, config: HostConfig) -> None:
-        """Make what a host needs on this machine before it takes part; idempotent."""
+        """Prepare this machine for a host, such as by a device; idempotent. Called before the host is added."""
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
-        """Return when all the addresses answer; for ``lifetime_s`` seconds unless renewed, None for ever."""
+        """Add the addresses; they expire after ``lifetime_s`` seconds unless renewed, never if that is None."""
 
     def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
-        """Let the addresses that are held answer for ``lifetime_s`` seconds from now; never wait, never add one."""
+        """Renew the held addresses for ``lifetime_s`` seconds from now; must not wait, and must not add any."""
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Return when none of the addresses answers."""
+        """Remove the addresses."""
 
     def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
-        """Return what another process has to do to drop the addresses."""
+        """Return the steps by which the guardian drops the addresses."""
         return ()
 
     def mac_mode(self, key: HostKey) -> MacMode | None:
-        """Return whose MAC address answers for an prepared host, ``virtual`` or ``interface``; None if unknown."""
+        """Return whose MAC address answers for a prepared host, ``virtual`` or ``interface``; None if unknown."""
         return None
 
     async def missing(self) -> Mapping[HostKey, Collection[Interface]]:
-        """Return the addresses that ``hold`` was asked for and that are not there now, by host."""
+        """Return, by host, the addresses that should be held and are absent."""
         return {}
 
     def location(self, key: HostKey) -> str:
-        """Return what the addresses are on, whose MAC address answers and why, in words; empty if unknown."""
+        """Return in words the device of the addresses, whose MAC address answers, and why; empty if unknown."""
         return ""
 
     async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Raise ActuatorError if this machine refuses one of the addresses, of which ``hold`` has not been asked yet.
+        """Raise ActuatorError if this machine refuses one of these addresses, which the host does not share yet.
 
-        Those that are not there are there for a moment only. Called while the host holds others.
+        Absent addresses may be added for a moment. Called while the host holds its present addresses.
         """
 
     def set_shared(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Know which addresses the host shares from now on, all others having been dropped; never wait."""
+        """Set the addresses that the host shares from now on; all others have been dropped. Must not wait."""
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        """Tell the segment that the addresses are here."""
+        """Announce the addresses on the segment: gratuitous ARP, unsolicited neighbour advertisements."""
 
     def set_up(self, key: HostKey, *, is_up: bool) -> None:
-        """Let what carries the addresses show that an administrator set the host up or down; never wait."""
+        """Set the device of the addresses up or down, as the administrator set the host; must not wait."""
 
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
-        """Tell what others do to the addresses and to what carries them, until cancelled."""
+        """Report external changes of the addresses and of their devices, until cancelled."""
         await asyncio.Event().wait()
 
     async def release(self, *keys: HostKey) -> None:
-        """Undo what ``prepare`` did for these hosts, after the addresses have been dropped; well if it did nothing."""
+        """Undo ``prepare`` for these hosts, whose addresses have been dropped; no-op if it did nothing."""
 
     async def close(self) -> None:
-        """Release what ``open`` took; the addresses have been dropped before."""
+        """Release the resources of ``open``; the addresses have been dropped before."""

@@ -1,4 +1,4 @@
-"""Runs a program when addresses come and go, as ucarp does: ``PROGRAM INTERFACE ADDRESS [EXTRA]``."""
+"""Runs a program to hold and drop addresses, as ucarp does: ``PROGRAM INTERFACE ADDRESS [EXTRA]``."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,13 @@ _ERROR_TAIL = 200
 
 
 class CommandActuator(Actuator):
-    """Calls ``up`` for every address to hold and ``down`` for every one to drop, directly, without a shell.
+    """Runs ``up`` for every address to hold and ``down`` for every address to drop, without a shell.
 
-    ``up`` and ``down`` are argument vectors, to which interface, address and ``extra`` are appended; an empty one does
-    nothing. A program that fails or takes longer than ``timeout_s`` is called again later; then it is killed with all
-    that it has started, unless that left its process group. What it leaves running when it ends in time is left alone.
-    ``on_spawn`` is told every argument vector. What a program writes to standard error becomes part of the error,
-    unless ``inherits_stderr``.
+    ``up`` and ``down`` are argument vectors; interface, address and ``extra`` are appended. An empty vector does
+    nothing. A program that takes longer than ``timeout_s`` is killed with its process group. A program that failed or
+    was killed is run again later. Background processes of a program that ended in time keep running. ``on_spawn`` is
+    called with every argument vector. The standard error of a program becomes part of the error message, unless
+    ``inherits_stderr``.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class CommandActuator(Actuator):
         self._inherits_stderr = inherits_stderr
 
     async def open(self) -> None:
-        """Nothing to get ready."""
+        """Do nothing: this actuator needs no resources."""
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Run the up program for each address in turn."""
@@ -56,10 +56,10 @@ class CommandActuator(Actuator):
         await self._run_for_each(self._down, key, addresses)
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        """Leave it to the up program."""
+        """Do nothing: the up program announces."""
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there are no resources to release."""
 
     async def _run_for_each(self, program: tuple[str, ...], key: HostKey, addresses: tuple[Interface, ...]) -> None:
         if program:
@@ -73,7 +73,7 @@ class CommandActuator(Actuator):
             if status:
                 raise ActuatorError(f"{argv[0]} failed with exit status {status}")
             return
-        # A file and not a pipe: what the program leaves running in the background would keep a pipe open.
+        # A file, not a pipe: a background process of the program would keep a pipe open.
         with tempfile.TemporaryFile() as errors:
             status = await self._exit_status(argv, errors)
             if status:

@@ -35,11 +35,11 @@ from pycarp.wire.ethernet import virtual_mac
 _MOST_NAMES = 100
 
 Probe = Callable[[str], Awaitable[tuple[MacMode, str]]]
-"""Finds out whose MAC address can serve on a link, and says why in a sentence."""
+"""Returns whose MAC address can be used on a link, and the reason as a sentence."""
 
 
 class _PreparedHost(NamedTuple):
-    """What was wanted for a host, what it got, and why."""
+    """The mode and device that a host's configuration wants, the mode in use, and the reason."""
 
     wanted: tuple[MacMode, str]
     mode: MacMode
@@ -53,9 +53,9 @@ async def _without_probe(link: str) -> tuple[MacMode, str]:
 class NetlinkActuator(Actuator):
     """Adds and removes addresses through netlink, all of a host at once, in a thread of its own.
 
-    A host gets the device that its configuration names, and if another host has that already, ``carp1-2``, ``carp1-3``
-    and so on. ``probe`` decides for hosts whose mode is ``auto``. What is done to the machine is recorded in
-    ``journal``, which is called in the thread.
+    A host gets the device that its configuration names or, if another host has it already, ``carp1-2``, ``carp1-3`` and
+    so on. ``probe`` decides for hosts whose mode is ``auto``. Every change of the machine is recorded in ``journal``,
+    which is called in the thread.
     """
 
     def __init__(self, *, journal: Records | None = None, probe: Probe = _without_probe) -> None:
@@ -88,7 +88,7 @@ class NetlinkActuator(Actuator):
     async def open(self) -> None:
         """Open the sockets.
 
-        Raises ActuatorError without permission: a MASTER that cannot hold its addresses is worse than no host.
+        Raises ActuatorError without permission: such a host would become MASTER and hold no addresses.
         """
         if not may_change_addresses():
             raise ActuatorError(f"cannot change addresses: {NO_PERMISSION}")
@@ -101,21 +101,21 @@ class NetlinkActuator(Actuator):
         self._reader = await self._worker.run(RouteSocket)
 
     def check(self, *configs: HostConfig) -> None:
-        """Raise ConfigError, a line for each address that the machine has without pycarp, on whatever link."""
+        """Raise ConfigError, with one line per address that is the machine's own, on any link."""
         if self._reader is not None:
             own_addresses.refuse(self._reader, configs, self._book.is_shared)
             self._checked.update((config.key, config.shared) for config in configs)
 
     async def prepare(self, config: HostConfig) -> None:
-        """Make the host's device, if it is to have one, and set the switches of the kernel; record its addresses.
+        """Create the host's device, if it gets one, set the sysctls, and record its addresses.
 
-        Well if its link is not there: the device is made when it is. A host whose mode or device is to be another from
-        now on loses its addresses and has to hold them again. Raises ActuatorError when the device cannot be made; in
-        mode ``auto`` the interface serves then. Raises ConfigError as ``check`` does.
+        If the link is absent, the device is created when the link appears. A host whose mode or device changes loses
+        its addresses and has to hold them again. Raises ActuatorError if the device cannot be created; in mode ``auto``
+        the host uses the interface instead. Raises ConfigError as ``check`` does.
         """
         if (config.key, config.shared) not in self._checked:
             self.check(config)
-        # Once: so that hundreds that were checked together are not checked one by one, and later ones are.
+        # A check counts once: hundreds that were checked together are not checked again, a later change is.
         self._checked.discard((config.key, config.shared))
         wanted = (config.mac_mode, config.device)
         prepared, host = self._prepared_hosts.get(config.key), self._hosts.get(config.key)
@@ -130,7 +130,7 @@ class NetlinkActuator(Actuator):
         self._prepared_hosts[config.key] = _PreparedHost(wanted, mode, reason)
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
-        """Add the addresses that are not there, and let all stay for ``lifetime_s`` seconds."""
+        """Add the absent addresses, and set the lifetime of all to ``lifetime_s`` seconds."""
         host = self._host(key)
         try:
             await self._worker.run(partial(host.hold, addresses, lifetime_s))
@@ -138,7 +138,7 @@ class NetlinkActuator(Actuator):
             raise ActuatorError(f"cannot add {_which(exc, addresses)} to {host.place}: {_why(exc, host)}") from exc
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Remove the addresses that are there; each is tried, then the first failure raised."""
+        """Remove the addresses that are present; try each, then raise the first failure."""
         host = self._host(key)
         leaving = self._leaving.setdefault(key.link, {})
         keys = keys_of(addresses)
@@ -147,13 +147,13 @@ class NetlinkActuator(Actuator):
         try:
             await self._worker.run(lambda: host.drop(addresses, frozenset(leaving)))
         except OSError as exc:
-            raise ActuatorError(f"cannot remove {_which(exc, addresses)} from {host.place}: {_said(exc)}") from exc
+            raise ActuatorError(f"cannot remove {_which(exc, addresses)} from {host.place}: {_text_of(exc)}") from exc
         finally:
-            # Also of one that was cancelled: it may be added again at once, and must not go then.
+            # Also after a cancellation: the address may be added again at once, and must not be removed then.
             _count_down(leaving, keys)
 
     async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Raise ActuatorError for an address that the kernel refuses; it is there for a moment, without a route."""
+        """Raise ActuatorError for an address that the kernel refuses; each is added for a moment, without a route."""
         host = self._host(key)
         try:
             await self._worker.run(partial(host.try_out, addresses))
@@ -161,20 +161,20 @@ class NetlinkActuator(Actuator):
             raise ActuatorError(f"cannot add {_which(exc, addresses)} to {host.place}: {_why(exc, host)}") from exc
 
     def set_shared(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Look after these addresses of a host from now on, and after no others."""
+        """Set the addresses of a host that are watched from now on."""
         self._worker.soon(partial(self._host(key).set_shared, addresses))
 
     def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
-        """Let the addresses that are held stay for so many seconds from now; what others ask for goes along."""
+        """Renew the held addresses; the renewals of all hosts in one turn of the loop are sent together."""
         octets = self._host(key).renewal(addresses, lifetime_s)
         if not octets:
             return
         if not self._due_renewals:
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            asyncio.get_running_loop().call_soon(self._send_renewals)
         self._due_renewals.append(octets)
 
     def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
-        """Return requests and writings that drop the addresses; new ones are needed after each ``hold``."""
+        """Return the kernel requests and sysctl writes that drop the addresses; they change with each ``hold``."""
         return self._host(key).clean_up_plan(addresses)
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
@@ -184,7 +184,7 @@ class NetlinkActuator(Actuator):
         self._announcer.announce(self._host(key).link, addresses, form, owner=device.mac if device else None)
 
     def rename_link(self, link: str, name: str) -> None:
-        """Follow a link that hosts know as ``link`` and that the system calls ``name`` now; in the background."""
+        """Follow the interface that is configured as ``link`` and now has the name ``name``, in the background."""
         self._names[link] = name
         self._hosts.rename_link(link, name)
         self._worker.soon(partial(self._rename_link, link, name))
@@ -194,16 +194,16 @@ class NetlinkActuator(Actuator):
         self._worker.soon(partial(self._host(key).set_up, is_up=is_up))
 
     def mac_mode(self, key: HostKey) -> MacMode | None:
-        """Return whose MAC address answers for an prepared host."""
+        """Return whose MAC address answers for a prepared host; None if it is not prepared."""
         prepared = self._prepared_hosts.get(key)
         return prepared.mode if prepared else None
 
     async def missing(self) -> Mapping[HostKey, Collection[Interface]]:
-        """Return what the kernel lacks of the addresses that are to be there, all of them read at once."""
+        """Return, by host, the addresses that should be held and that the kernel lacks, from one reading."""
         return await self._worker.run(self._missing)
 
     def location(self, key: HostKey) -> str:
-        """Return the device or link, whether it is gone, and why it is that one."""
+        """Return the device or link, whether it is absent, and why it was chosen."""
         prepared = self._prepared_hosts.get(key)
         if prepared is None:
             return ""
@@ -212,20 +212,20 @@ class NetlinkActuator(Actuator):
         return f"{host.place}{gone} ({prepared.mode} MAC: {prepared.reason})"
 
     async def watch(self, notice: Callable[[AddressesDisturbed | AdminChanged], None]) -> None:
-        """Tell what others do to the addresses and the devices; their names and MAC addresses are put right."""
+        """Report external changes of the addresses and the devices; restore the devices' names and MAC addresses."""
         await AddressWatch(self._worker, self._book, self._hosts, notice).run()
 
     async def release(self, *keys: HostKey) -> None:
-        """Remove the devices, restore the switches that no other host needs, and strike all out of the journal."""
+        """Remove the devices, restore the sysctls that no other host needs, and delete the journal's entries."""
         if self._route is None:
             return
         try:
             await self._worker.run(partial(self._undo_all, keys))
         except OSError as exc:
             places = ", ".join(host.place for key in keys if (host := self._hosts.get(key)))
-            raise ActuatorError(f"cannot remove {places}: {_said(exc)}") from exc
+            raise ActuatorError(f"cannot remove {places}: {_text_of(exc)}") from exc
         finally:
-            # Also where some could not be removed: those stay prepared, and are removed when that is asked for again.
+            # Also after a failure: the hosts that were not removed stay prepared, for the next release.
             for key in keys:
                 if key not in self._hosts:
                     self._prepared_hosts.pop(key, None)
@@ -242,9 +242,9 @@ class NetlinkActuator(Actuator):
         self._worker.close()
 
     def _host(self, key: HostKey) -> SharedAddresses:
-        """Return what holds the addresses of a host; without ``prepare`` it is the interface itself."""
+        """Return the addresses object of a host; without ``prepare`` the addresses are on the interface itself."""
         if key not in self._hosts:
-            self._enlist(key, None)
+            self._register(key, None)
         return self._hosts[key]
 
     @property
@@ -252,19 +252,19 @@ class NetlinkActuator(Actuator):
         assert self._route is not None, "open() comes first"
         return self._route
 
-    def _hand_over(self) -> None:
-        taken, self._due_renewals = self._due_renewals, []
+    def _send_renewals(self) -> None:
+        requests, self._due_renewals = self._due_renewals, []
         assert self._renewals is not None, "open() comes first"
-        self._worker.soon(partial(_renew, self._renewals, taken))
+        self._worker.soon(partial(_renew, self._renewals, requests))
 
-    # In the thread from here on.
+    # From here on: called in the thread.
 
     def _missing(self) -> dict[HostKey, frozenset[Interface]]:
         there = {(each.index, each.key) for each in everywhere(self._opened)}
         return {key: host.missing(there) for key, host in self._hosts.items()}
 
     def _make(self, config: HostConfig, mode: MacMode, reason: str) -> tuple[MacMode, str]:
-        """Make what a host needs; return the mode that it got, and why."""
+        """Create the device or set the sysctls of a host; return the mode in use, and the reason."""
         if mode is MacMode.VIRTUAL:
             try:
                 self._make_device(config)
@@ -275,8 +275,8 @@ class NetlinkActuator(Actuator):
                     raise
                 mode, reason = MacMode.INTERFACE, str(exc)
         if mode is MacMode.INTERFACE:
-            self._enlist(config.key, None)
-            # Without it what goes along is put back, as long as we are there.
+            self._register(config.key, None)
+            # The sysctl keeps secondary addresses; without it we restore them while this process lives.
             with contextlib.suppress(OSError, ActuatorError):
                 self._sysctls.need(config.key, WITH_ADDRESSES)
         self._hosts[config.key].share(config.shared)
@@ -287,8 +287,8 @@ class NetlinkActuator(Actuator):
             if self._hosts.with_device(name) is not None:
                 continue
             device = self._device(config, name)
-            # Known before it is made: the first that is heard of it must find it known.
-            self._enlist(config.key, device)
+            # Registered before it is created, because its first notification must find it registered.
+            self._register(config.key, device)
             try:
                 self._ensure(device, config.key)
             except (OSError, ActuatorError) as exc:
@@ -299,7 +299,7 @@ class NetlinkActuator(Actuator):
             return
         raise DeviceNameError(f"cannot make a device for host {config.name}: all names like {config.device} are taken")
 
-    def _enlist(self, key: HostKey, device: SharedDevice | None) -> None:
+    def _register(self, key: HostKey, device: SharedDevice | None) -> None:
         host = SharedAddresses(self._opened, key, self._book, self._journal, device)
         host.link = self._names.get(key.link, key.link)
         self._hosts.put(host)
@@ -315,7 +315,7 @@ class NetlinkActuator(Actuator):
         )
 
     def _ensure(self, device: SharedDevice, key: HostKey) -> None:
-        """Make a device, unless its link is not there; raises ActuatorError, which says what else can be done."""
+        """Create a device, unless its link is absent; raises ActuatorError, which names the way out."""
         try:
             device.ensure()
         except OSError as exc:
@@ -323,7 +323,7 @@ class NetlinkActuator(Actuator):
                 return
             self._sysctls.release(key)
             raise ActuatorError(
-                f"cannot make the device {device.name} on {device.link}: {_said(exc)}; "
+                f"cannot make the device {device.name} on {device.link}: {_text_of(exc)}; "
                 f'with mac = "interface" none is needed'
             ) from exc
         except ActuatorError:
@@ -331,7 +331,7 @@ class NetlinkActuator(Actuator):
             raise
 
     def _rename_link(self, link: str, name: str) -> None:
-        # What cannot be noted is cleaned up by nobody if this process dies, and that is all.
+        # Not fatal: if this process dies, the sysctls of the renamed link are not restored.
         with contextlib.suppress(OSError, ActuatorError):
             self._sysctls.rename_link(link, name)
         for host in self._hosts.on(link):
@@ -339,7 +339,7 @@ class NetlinkActuator(Actuator):
                 host.rename_link(name)
 
     def _undo_all(self, keys: Collection[HostKey]) -> None:
-        # Looked up here: an preparation that was cancelled in the thread's turn has gone on, and made its host by now.
+        # Looked up in the thread: a cancelled preparation has gone on there, and may have made its host by now.
         hosts = [host for key in keys if (host := self._hosts.get(key))]
         if not hosts:
             return
@@ -356,7 +356,7 @@ def _refresh(host: SharedAddresses, addresses: tuple[Interface, ...]) -> None:
 
 
 def _renew(renewals: Renewals, requests: list[bytes]) -> None:
-    # Not even the sending may fail with a noise: what is not renewed ends, and that is seen.
+    # A failure is not raised: an address that is not renewed expires, and the watch reports that.
     with contextlib.suppress(OSError):
         renewals.send(requests)
 
@@ -380,11 +380,11 @@ def _which(exc: OSError, addresses: tuple[Interface, ...]) -> Interface:
 
 
 def _why(exc: OSError, host: SharedAddresses) -> str:
-    """Return what went wrong; where IPv6 is switched off, the kernel says only that permission is denied."""
+    """Return the reason of an error; where IPv6 is switched off, the kernel's own is only "permission denied"."""
     if exc.errno == errno.EACCES and isinstance(exc, AddressError) and exc.address.version == 6:
         return f"IPv6 is switched off there (sysctl net.ipv6.conf.{host.place}.disable_ipv6)"
-    return _said(exc)
+    return _text_of(exc)
 
 
-def _said(exc: OSError) -> str:
+def _text_of(exc: OSError) -> str:
     return exc.strerror or str(exc)

@@ -1,7 +1,7 @@
-"""Takes part in elections and touches nothing: for observers, tests and demonstrations."""
+"""An actuator that changes nothing on the machine: for observers, tests and demonstrations."""
 
 from pycarp.actuators.base import Actuator
 
 
 class NullActuator(Actuator):
-    """Every wish is granted, none is carried out."""
+    """Reports success for every call and does nothing."""

@@ -1,4 +1,4 @@
-"""ucarp's division of labour: scripts put the address on and take it off, we announce it. Source: carp.md 8.6."""
+"""An actuator as in ucarp: scripts add and remove the address, pycarp announces it. Source: carp.md 8.6."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,10 +14,10 @@ from pycarp.vocabulary import HostKey, Interface
 class ScriptActuator(Actuator):
     """Runs ``UP INTERFACE ADDRESS [EXTRA]`` to hold and ``DOWN INTERFACE ADDRESS [EXTRA]`` to drop, then announces.
 
-    What a script answers does not matter: ``ip addr add`` fails for an address that is there already. ``on_spawn`` is
-    told every argument vector, ``on_status`` about a script that failed, ``on_failure`` about one that could not be
-    run, or not to its end. Scripts are paths; ``PATH`` is not searched. ``neutral`` does without the down-script until
-    the up-script has run once.
+    The exit status of a script is ignored: ``ip addr add`` fails if the address is present. ``on_spawn`` is called with
+    every argument vector, ``on_status`` with the error of a script that failed, ``on_failure`` with that of a script
+    that could not be run, or was killed. Scripts are paths; ``PATH`` is not searched. With ``neutral`` the down-script
+    does not run until the up-script has run once.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ScriptActuator(Actuator):
         self._on_failure = on_failure
         self._may_be_up: dict[HostKey, bool] = {}
         self._announcer: Announcer | None = None
-        self._rests = False
+        self._is_resting = False
 
     async def open(self) -> None:
         """Open the socket for announcements; raises ActuatorError without permission."""
@@ -50,8 +50,8 @@ class ScriptActuator(Actuator):
             raise ActuatorError(f"cannot announce addresses: {NO_PERMISSION}") from exc
 
     def rest(self) -> None:
-        """Run no script from now on: whatever is up stays up."""
-        self._rests = True
+        """Run no script from now on, so that held addresses stay."""
+        self._is_resting = True
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Run the up-script to its end."""
@@ -59,16 +59,16 @@ class ScriptActuator(Actuator):
         try:
             await self._commands.hold(key, addresses)
         except ActuatorError as exc:
-            self._tell(exc)
+            self._report(exc)
 
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
-        """Run the down-script to its end, unless it was the last one that ran."""
-        if self._rests or not self._may_be_up.get(key, not self._neutral):
+        """Run the down-script to its end, unless it has run since the last up-script."""
+        if self._is_resting or not self._may_be_up.get(key, not self._neutral):
             return
         try:
             await self._commands.drop(key, addresses)
         except ActuatorError as exc:
-            self._tell(exc)
+            self._report(exc)
         self._may_be_up[key] = False
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
@@ -81,10 +81,10 @@ class ScriptActuator(Actuator):
         if self._announcer is not None:
             self._announcer.close()
 
-    def _tell(self, exc: ActuatorError) -> None:
-        # Only a script that ran to its end has no other error behind it.
-        tell = self._on_status if exc.__cause__ is None else self._on_failure
-        tell(str(exc))
+    def _report(self, exc: ActuatorError) -> None:
+        # Only the error of a script that ran to its end has no cause.
+        report = self._on_status if exc.__cause__ is None else self._on_failure
+        report(str(exc))
 
 
 def _argv(script: str) -> tuple[str, ...]:

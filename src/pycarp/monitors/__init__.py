@@ -1,4 +1,4 @@
-"""Floor 6: how the links are."""
+"""Floor 6: monitors observe interfaces. Chosen by the operating system, or passed as an object."""
 
 import sys
 
@@ -10,7 +10,7 @@ __all__ = ["Monitor", "StaticMonitor", "system_monitor"]
 
 
 def system_monitor() -> Monitor:
-    """Return the monitor of this operating system; ConfigError where there is none yet."""
+    """Return the monitor of this operating system; raises ConfigError if it has none yet."""
     if sys.platform != "linux":
         raise ConfigError("no link monitor for this operating system; pass one as monitor=")
     # Imported here because pyroute2 takes a good part of a second.

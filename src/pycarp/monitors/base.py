@@ -1,4 +1,4 @@
-"""What every link monitor promises."""
+"""The protocol of link monitors."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -7,19 +7,19 @@ from pycarp.vocabulary import LinkFacts
 
 
 class Monitor(Protocol):
-    """Tells how the links of a node are, and when that changes."""
+    """Reports the facts of a node's links, and their changes."""
 
     async def open(self) -> None:
-        """Get ready; called once, before anything else."""
+        """Open the monitor; called once, before any other method."""
 
     async def watch(self, link: str) -> LinkFacts:
-        """Return how a link is now; from here on its changes are noticed.
+        """Return the present facts of a link; from here on its changes are reported.
 
-        Raises ConfigError when there is no such link.
+        Raises ConfigError if there is no such link.
         """
 
     async def run(self, notice: Callable[[LinkFacts], None]) -> None:
         """Call ``notice`` with the facts of each watched link that changes, until cancelled."""
 
     async def close(self) -> None:
-        """Release what ``open`` took."""
+        """Release the resources of ``open``."""

@@ -10,32 +10,33 @@ from pycarp.system.rtnetlink.netlink import Netlink, changed_links
 from pycarp.vocabulary import LinkFacts
 
 RETRY_S = 0.1
-"""Pause before subscribing again."""
+"""Seconds between two subscriptions."""
 
 REST_S = 0.05
-"""Pause after a reading: the first of many changes is told at once, the others together."""
+"""Seconds between two readings: the first of many changes is reported at once, the rest together."""
 
 
 LinkChanges: TypeAlias = Callable[[], AsyncIterator[str | None]]
 
 
 class LinkSource(Protocol):
-    """Whom a monitor asks: the kernel, through netlink; an async context manager."""
+    """Where a monitor reads link facts: the kernel, through netlink; an async context manager."""
 
     async def __aenter__(self) -> object: ...
 
     async def __aexit__(self, kind: None, exc: None, trace: None, /) -> None: ...
 
     async def link_facts(self, link: str, index: int = 0) -> LinkFacts | None:
-        """Return what is known of the link of an index, or if there is none, of a name; None when there is neither."""
+        """Return the facts of the link with that index, else of the link with that name; None if there is neither."""
 
 
 class NetlinkMonitor:
-    """Reads a link's facts anew whenever the kernel says that something about links changed.
+    """Reads a link's facts again whenever the kernel notifies of a change.
 
-    A link that is renamed is followed by its index, for as long as it exists; facts have the name that was asked for.
+    A renamed link is followed by its index while it exists; its facts keep the configured name.
 
-    ``kernel`` answers for it, and ``changes`` yields the names of links that changed, if not those of this machine.
+    ``kernel`` and ``changes`` replace the kernel of this machine: the one returns facts, the other yields the names of
+    changed links.
     """
 
     def __init__(self, *, kernel: LinkSource | None = None, changes: LinkChanges | None = None) -> None:
@@ -43,19 +44,19 @@ class NetlinkMonitor:
         self._changes = changes
         self._known: dict[str, _Reading] = {}
         self._readings = 0
-        self._heard: _Changes | None = None
+        self._present_changes: _Changes | None = None
 
     async def open(self) -> None:
         """Open the netlink socket for requests."""
         await self._netlink.__aenter__()
 
     async def watch(self, link: str) -> LinkFacts:
-        """Return how a link is now, or what a reading that began later has found out meanwhile.
+        """Return the present facts of a link, or those of a later reading that ended meanwhile.
 
-        A link of which no change was heard since it was read is not read again: hundreds of hosts may be on it.
+        A link without a notification since it was read is not read again: hundreds of hosts may be on it.
         """
         known = self._known.get(link)
-        unread = {None} if self._heard is None else self._heard.unread
+        unread = {None} if self._present_changes is None else self._present_changes.unread
         if known and known.facts.index and unread.isdisjoint({None, link, known.facts.present_name}):
             return known.facts
         reading = await self._read(link)
@@ -65,27 +66,27 @@ class NetlinkMonitor:
         return self._newest(link, reading).facts
 
     async def run(self, notice: Callable[[LinkFacts], None]) -> None:
-        """Listen until cancelled; when notifications were lost, read everything anew.
+        """Follow notifications until cancelled; when some were lost, read every link again.
 
-        Hundreds of addresses come and go at once. What changes while a link is being read, and shortly after, is read
-        once more, not once each.
+        Hundreds of addresses may change at once. The changes during a reading, and shortly after it, lead to one more
+        reading together, not to one each.
         """
         while True:
             changes = _Changes((self._changes or changed_links)())
-            self._heard = changes
+            self._present_changes = changes
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(changes.collect())
                     group.create_task(self._read_changed(changes, notice))
             except* OSError:
-                # The kernel's queue overflowed, or sockets are scarce. Subscribing again begins with a full reading.
+                # The kernel's queue overflowed, or no socket was free. A new subscription begins with a full reading.
                 pass
             finally:
-                self._heard = None
+                self._present_changes = None
             await asyncio.sleep(RETRY_S)
 
     def forget(self, link: str) -> None:
-        """Follow a link no more; watched again, it is the one that has the name then."""
+        """Stop following a link; ``watch`` then begins with the link that has the name."""
         self._known.pop(link, None)
 
     async def close(self) -> None:
@@ -111,7 +112,7 @@ class NetlinkMonitor:
             notice(reading.facts)
 
     async def _read(self, link: str) -> "_Reading | None":
-        """Ask the kernel; None when there is no such link."""
+        """Read a link's facts from the kernel; return None if there is no such link."""
         self._readings += 1
         number = self._readings
         known = self._known.get(link)
@@ -119,9 +120,9 @@ class NetlinkMonitor:
         return None if facts is None else _Reading(number, facts)
 
     def _newest(self, link: str, reading: "_Reading") -> "_Reading":
-        """Keep a reading, unless one that began later is known; return the one that is kept.
+        """Keep a reading unless a later one is known; return the one that is kept.
 
-        The answer of the kernel comes in parts, so that of two readings the first may end last.
+        The kernel answers in parts, so of two readings the one that began first may end last.
         """
         known = self._known.get(link)
         if known is None or known.number < reading.number:
@@ -130,40 +131,40 @@ class NetlinkMonitor:
 
 
 class _Reading(NamedTuple):
-    """What the kernel said of a link; readings are numbered in the order in which they began."""
+    """The facts of one reading; readings are numbered in the order in which they began."""
 
     number: int
     facts: LinkFacts
 
 
 class _Changes:
-    """The links that changed since somebody looked; None among them means any."""
+    """The names of links that changed since the last reading; None stands for any link."""
 
     def __init__(self, names: AsyncIterator[str | None]) -> None:
         self._changed = names
         self._names: set[str | None] = set()
-        # Until the subscription has begun, anything may change unheard.
+        # Before the subscription begins, any link may change without a notification.
         self._taken: set[str | None] = {None}
         self._arrival = asyncio.Event()
 
     @property
     def unread(self) -> set[str | None]:
-        """The links that have changed, or may have, since they were last read."""
+        """The links that have changed, or may have changed, since they were last read."""
         return self._names | self._taken
 
     async def collect(self) -> None:
-        """Collect for ever."""
+        """Collect the names of changed links until cancelled."""
         async for name in self._changed:
             self._names.add(name)
             self._arrival.set()
 
     async def take(self) -> set[str | None]:
-        """Wait until there are some, and return them."""
+        """Wait for changes, and return their links."""
         await self._arrival.wait()
         self._arrival.clear()
         self._taken, self._names = self._names, set()
         return self._taken
 
     def have_been_read(self) -> None:
-        """Note that all that was taken has been read."""
+        """Forget the links that ``take`` returned: they have been read."""
         self._taken = set()

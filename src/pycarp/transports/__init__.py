@@ -47,11 +47,11 @@ _BACKENDS = {
 """By name, in the order in which ``auto`` tries them."""
 
 NAMES = ("auto", *_BACKENDS)
-"""What ``by_name`` takes."""
+"""The names that ``by_name`` accepts."""
 
 
 def available() -> tuple[Availability, ...]:
-    """Return every transport, whether this process can use it, and why not."""
+    """Return every transport, whether this process can use it, and if not, why."""
     sockets = [
         Availability(name, reason is None, reason or backend.note)
         for name, backend, reason in ((name, backend, backend.refusal()) for name, backend in _BACKENDS.items())
@@ -60,9 +60,9 @@ def available() -> tuple[Availability, ...]:
 
 
 def choose(name: str) -> str:
-    """Return the name of a transport; for ``auto`` that of the first usable one.
+    """Return the name of a transport; for ``auto`` the name of the first usable one.
 
-    Raises ConfigError for an unknown name, TransportError with each one's reason when none is usable.
+    Raises ConfigError for an unknown name, TransportError with the reason of each transport when none is usable.
     """
     if name not in NAMES:
         raise ConfigError(f"unknown transport {name!r}; known are: {', '.join(NAMES)}")

@@ -1,7 +1,7 @@
-"""When ports set packets aside, and when those are read: a few times a second, at times that slots share.
+"""Decides when ports set packets aside, and reads those a few times a second, at times that slots share.
 
-That a host is not calm any more takes effect at once, by setting nothing aside on its link; what can be set aside again
-is so from the next reading on. So a take-over of hundreds of hosts costs one small program.
+When a host on a link is no longer calm, the port at once sets nothing aside. From the next reading on it sets aside
+again the packets that may wait. A takeover of hundreds of hosts therefore costs one small program in the kernel.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ from typing import Protocol, runtime_checkable
 from pycarp.vocabulary import Datagram
 
 READ_S = 0.25
-"""How often what was set aside is read: a take-over is not later for it, because packets bear their times."""
+"""Seconds between two readings of the packets set aside; no takeover is later for it, as packets carry timestamps."""
 
 _RESPITE_S = 10.0
-"""For how long everything is read as it comes after more was set aside than hosts send, or nothing could be."""
+"""Seconds in which nothing is set aside after too many packets were, or after the kernel refused."""
 
 _AT_ONCE = 4
-"""Readings in one turn of the event loop."""
+"""How many readings one turn of the event loop may contain."""
 
 _MOST = 256
-"""More packets than this, a few times a second, do not come from hosts that are well."""
+"""More packets than this in one reading are a flood."""
 
 
 @runtime_checkable
@@ -30,18 +30,18 @@ class AsidePort(Protocol):
     """A port that may be able to set packets aside."""
 
     def set_aside(self, heads: Mapping[int, bytes]) -> None:
-        """Set aside what has these heads; OSError when that cannot be."""
+        """Set aside the packets with these heads, by vhid; raises OSError if the kernel refuses."""
 
     def read_aside(self, limit: int, into: list[Datagram]) -> int:
-        """Read what was set aside, at most so many packets, and return how many they were."""
+        """Read at most ``limit`` packets that were set aside, and return how many were read."""
 
     def has_aside(self, more_than: int = 0) -> bool:
-        """Say whether more than so many packets are set aside."""
+        """Return whether more than so many packets are set aside."""
 
 
 @dataclass(slots=True)
 class Aside:
-    """What one port sets aside, and what it should; not before ``again_at_s``."""
+    """What one port sets aside (``taken``) and what may wait (``wanted``), by vhid; nothing until ``again_at_s``."""
 
     wake: Callable[[], None]
     port: AsidePort | None = None
@@ -51,13 +51,13 @@ class Aside:
     is_flooded: bool = False
 
     def want(self, heads: Mapping[int, bytes]) -> None:
-        """Learn what should be set aside; what should not is not from now on."""
+        """Replace the heads that may wait; stop setting aside at once if one that is set aside no longer may."""
         self.wanted = heads
         if any(heads.get(vhid) != head for vhid, head in self.taken.items()):
             self.stop()
 
     def stop(self) -> None:
-        """Set nothing aside any more, and have what was read."""
+        """Set nothing aside any more, and wake the reader of the packets set aside so far."""
         if self.taken and self.port is not None:
             self.taken = {}
             with contextlib.suppress(OSError):
@@ -65,7 +65,7 @@ class Aside:
             asyncio.get_running_loop().call_soon(self.wake)
 
     def renew(self, now_s: float) -> None:
-        """Set aside what should be."""
+        """Set aside the packets that may wait, unless a flood or a refusal forbids it."""
         if self.port is None or self.is_flooded or now_s < self.again_at_s or self.taken == self.wanted:
             return
         try:
@@ -74,28 +74,28 @@ class Aside:
         except OSError:
             self.again_at_s = now_s + _RESPITE_S
 
-    def mind_floods(self, now_s: float) -> None:
-        """Set nothing aside for a while if there was too much."""
+    def stop_in_flood(self, now_s: float) -> None:
+        """Set nothing aside for a while if too many packets are set aside."""
         if self.port is not None and self.port.has_aside(_MOST):
             self.again_at_s = now_s + _RESPITE_S
             self.stop()
 
 
 class AsideTimer:
-    """Reads what all ports have set aside, as long as there is any that does."""
+    """Reads the packets that the ports have set aside, while any port sets packets aside."""
 
     def __init__(self, asides: Callable[[], Iterable[Aside]]) -> None:
         self._asides = asides
         self._timer: asyncio.TimerHandle | None = None
 
     def plan(self) -> None:
-        """Read at the next multiple of ``READ_S``, if anything is, or should be, set aside."""
+        """Set the timer to the next multiple of ``READ_S``, if any packets are set aside or may be."""
         if self._timer is None and any(each.wanted or each.taken for each in self._asides()):
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at((loop.time() // READ_S + 1) * READ_S, self._tick)
 
     def stop(self) -> None:
-        """Read no more."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -104,13 +104,13 @@ class AsideTimer:
         self._timer = None
         now_s = asyncio.get_running_loop().time()
         for each in self._asides():
-            each.mind_floods(now_s)
+            each.stop_in_flood(now_s)
             each.renew(now_s)
         self._read()
         self.plan()
 
     def _read(self) -> None:
-        """Wake whoever drains; a transport drains all its ports at once."""
+        """Wake the reader of one port that has packets: it drains all ports of the transport."""
         for _ in range(_AT_ONCE):
             waiting = next((each for each in self._asides() if each.port is not None and each.port.has_aside()), None)
             if waiting is None:

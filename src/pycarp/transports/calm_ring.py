@@ -1,9 +1,9 @@
-"""The calm packets of a link: the kernel puts them into a ring in memory, and nobody is woken.
+"""The calm packets of a link: the kernel puts them into a ring in memory, and does not wake the process.
 
-Two frame sockets make one group (``PACKET_FANOUT``), of which a program chooses for each packet: the ordinary socket,
-which wakes the event loop, or this ring (``PACKET_RX_RING``, ``TPACKET_V2``), which is read a few times a second. The
-program is replaced in one step, so each packet goes to exactly one of the two. A ring needs no system call to be read,
-and says of each packet when it arrived. Source: ``packet_mmap.rst``, ``net/packet/af_packet.c``.
+Two frame sockets form one group (``PACKET_FANOUT``). For each packet a program chooses one of them: the ordinary
+socket, which wakes the event loop, or this ring (``PACKET_RX_RING``, ``TPACKET_V2``), which is read a few times a
+second. The program is replaced in one step, so each packet goes to exactly one of the two. Reading the ring needs no
+system call, and each packet in it has the time of its arrival. Source: ``packet_mmap.rst``, ``net/packet/af_packet.c``.
 """
 
 import mmap
@@ -23,7 +23,7 @@ _TPACKET_V2 = 1
 _FANOUT_CBPF, _FANOUT_UNIQUE, _FANOUT_IGNORE_OUTGOING = 6, 0x2000, 0x4000
 
 FRAMES = 512
-"""Packets that wait at most: twice as many as all hosts of a link send in a second."""
+"""The most packets that can wait: twice as many as all hosts of a link send in a second."""
 
 _FRAME_LENGTH, _BLOCK_LENGTH = 256, 65536
 _HEADER = struct.Struct("=IIIHHII")
@@ -32,11 +32,11 @@ _OURS = 1
 """TP_STATUS_USER: the kernel has filled a frame."""
 
 MANY = FRAMES // 2
-"""More packets than these in one reading are more than hosts send: they are read as they come, for a while."""
+"""More packets than this in one reading are a flood, and for a while every packet is read as it arrives."""
 
 _NS_PER_S = 1_000_000_000
 _KINDS_MOST = 16
-"""Different claims that the program tells apart; hosts with others are simply heard at once."""
+"""How many different claims the program knows; advertisements with other claims wake the process."""
 
 _HEADERS_MOST = 1024
 _BEFORE_PAYLOAD = ethernet.HEADER_LENGTH + ip.IPV4_HEADER_LENGTH
@@ -52,9 +52,9 @@ _IPV6_HEADER_LENGTH = 40
 
 
 class CalmRing:
-    """A ring beside a frame socket that is bound to a link; raises OSError where the kernel has none.
+    """A ring beside a frame socket that is bound to a link; raises OSError if the kernel has no such rings.
 
-    ``bind`` binds the ring's own socket; ``attach`` lets it have the filter of the other one.
+    ``bind`` binds the ring's own socket; ``attach`` attaches the filter of the other socket to it.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class CalmRing:
             self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
             shape = struct.pack("IIII", _BLOCK_LENGTH, FRAMES * _FRAME_LENGTH // _BLOCK_LENGTH, _FRAME_LENGTH, FRAMES)
             self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, shape)
-            # Nothing is to come in before the two share what comes.
+            # Until the two sockets form a group, the ring must stay empty: it would get copies.
             socket_filter.attach(self._socket, _AT_ONCE)
             bind(self._socket)
             self._join()
@@ -88,7 +88,7 @@ class CalmRing:
             raise
 
     def _join(self) -> None:
-        # The first member is the ordinary socket: what the program does not know goes there.
+        # The ordinary socket is the first of the group: the program returns 0 for packets that it does not know.
         kind = _FANOUT_CBPF | _FANOUT_IGNORE_OUTGOING
         self._other.setsockopt(_SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack((kind | _FANOUT_UNIQUE) << 16))
         number = self._other.getsockopt(_SOL_PACKET, _PACKET_FANOUT) & 0xFFFF
@@ -96,16 +96,16 @@ class CalmRing:
         self._socket.setsockopt(_SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack(number | kind << 16))
 
     def take(self, heads: Mapping[int, bytes]) -> None:
-        """Have packets with these heads put into the ring, and all others not; raises OSError."""
+        """Put packets with these heads, by vhid, into the ring, and no others; raises OSError."""
         set_program(self._other, _SOL_PACKET, _PACKET_FANOUT_DATA, calm_packets(self._family, heads))
 
     def is_waiting(self, more_than: int = 0) -> bool:
-        """Say whether more than so many packets wait to be read."""
+        """Return whether more than so many packets wait to be read."""
         status: int = _STATUS.unpack_from(self._ring, (self._next + more_than) % FRAMES * _FRAME_LENGTH)[0]
         return bool(status & _OURS)
 
     def read(self, limit: int, into: list[Datagram]) -> int:
-        """Read at most so many packets, append the datagrams among them, and return how many they were."""
+        """Read at most ``limit`` packets, append the datagrams among them, and return how many packets were read."""
         mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         ring, at = self._ring, self._next
         longest_ns, count = mono_ns - self._read_at_ns, 0
@@ -113,11 +113,11 @@ class CalmRing:
             start = at * _FRAME_LENGTH
             status, _length, kept, mac_at, _net_at, second, nanosecond = _HEADER.unpack_from(ring, start)
             if not status & _OURS:
-                # Whatever comes from now on arrives after this moment.
+                # The ring is empty: every later packet arrives after this moment.
                 self._read_at_ns = mono_ns
                 break
             waited_ns = wall_ns - second * _NS_PER_S - nanosecond
-            # The clock on the wall may be set.
+            # The wall clock may have been set since, so the time is bounded by that of the last empty ring.
             waited_ns = min(max(waited_ns, 0), longest_ns)
             datagram = self._datagram(ring[start + mac_at : start + mac_at + kept], waited_ns)
             _STATUS.pack_into(ring, start, 0)
@@ -134,7 +134,7 @@ class CalmRing:
         self._socket.close()
 
     def _datagram(self, frame: bytes, waited_ns: int) -> Datagram | None:
-        """Return the datagram in a frame; the headers of most are those of one before."""
+        """Return the datagram in a frame, None if it is broken; headers that were parsed before are looked up."""
         if self._family is Family.IPV6:
             datagram = envelope.datagram_of(frame, link=self._link)
             return None if datagram is None else datagram._replace(waited_ns=waited_ns)
@@ -155,8 +155,8 @@ class CalmRing:
 def calm_packets(family: Family, heads: Mapping[int, bytes]) -> Program:
     """Return the program that chooses 1 for advertisements with these heads and 0 for all others.
 
-    Its packets begin with the IP header. What reads behind the end of a packet returns 0. Hosts that claim the same
-    are told by a map of bits, so that it is short and quick.
+    The packets begin with the IP header. A load beyond the end of a packet makes the program return 0. The vhids of
+    hosts with equal claims are in one bitmap, which keeps the program short and quick.
     """
     kinds: dict[int, list[int]] = {}
     for vhid, head in heads.items():
@@ -181,7 +181,7 @@ def calm_packets(family: Family, heads: Mapping[int, bytes]) -> Program:
 
 
 def _one_of(vhids: list[int]) -> list[tuple[int, int, int, int]]:
-    """Return what chooses 1 if the vhid is one of these, else 0."""
+    """Return the instructions that return 1 if the vhid is one of these, else 0."""
     words: dict[int, int] = {}
     for vhid in vhids:
         words[vhid // 32] = words.get(vhid // 32, 0) | 1 << vhid % 32

@@ -1,21 +1,21 @@
-"""Who is read first, and how far: a flood on one link or family must not keep the others from being heard."""
+"""Shares a limit of packets among links and families, so that a flood on one does not delay the others."""
 
 from collections.abc import Callable, Iterable
 
 from pycarp.vocabulary import Datagram
 
 Reader = Callable[[int, list[Datagram]], int]
-"""Reads at most so many packets, appends those of CARP, and returns how many they were: fewer when nothing is left."""
+"""Reads at most so many packets, appends the datagrams, returns how many were read; fewer when none is left."""
 
 
 class FairReader:
-    """Gives every reader an equal share of a limit, what one leaves to the rest, and the first turn to another."""
+    """Gives all readers equal shares of a limit, shares the rest again, and begins with another reader each time."""
 
     def __init__(self) -> None:
         self._turn = 0
 
     def read(self, readers: Iterable[Reader], limit: int) -> list[Datagram]:
-        """Return what was read, until all are empty or ``limit`` packets have been read in all."""
+        """Read until all readers are empty or ``limit`` packets have been read; return the datagrams."""
         waiting = list(readers)
         self._turn += 1
         first = self._turn % max(len(waiting), 1)

@@ -1,4 +1,4 @@
-"""What the kernel is told to keep away from a socket: the classic BPF of ``SO_ATTACH_FILTER`` (``man 7 socket``)."""
+"""The packet filters of sockets, as classic BPF for ``SO_ATTACH_FILTER`` (``man 7 socket``)."""
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system.rtnetlink.socket_filter import Program
@@ -12,13 +12,13 @@ _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x15, 0x35, 0x54, 0x06
 _ACCEPT = 0x40000
 
 _PACKET_TYPE = 0xFFFF_F000 + 4
-"""SKF_AD_OFF + SKF_AD_PKTTYPE: to whom the kernel thinks that a frame went."""
+"""SKF_AD_OFF + SKF_AD_PKTTYPE: the kernel's class of a frame's destination."""
 
 _RANDOM = 0xFFFF_F000 + 56
 """SKF_AD_OFF + SKF_AD_RANDOM: 32 random bits."""
 
 _PACKET_OTHERHOST = 3
-"""This host, broadcast and multicast are less."""
+"""The class of frames to other hosts; those to this host, broadcast and multicast are smaller."""
 
 _TYPE_AND_PROTOCOL_AT = {Family.IPV4: (ethernet.ETHERTYPE_IPV4, 23), Family.IPV6: (ethernet.ETHERTYPE_IPV6, 20)}
 _IPV6_HEADER_LENGTH = 40
@@ -35,7 +35,7 @@ _PROTOCOL_OF_IPV4: Program = (
     (_JUMP_EQUAL, 1, 0, CARP_PROTOCOL),
     _DROP,
 )
-"""With the protocol loaded, goes on behind these instructions or drops."""
+"""With the protocol loaded: continues after these instructions if it is CARP, else drops."""
 
 _PROTOCOL_OF_IPV6: Program = ((_JUMP_EQUAL, 1, 0, CARP_PROTOCOL), _DROP)
 
@@ -43,9 +43,9 @@ _PROTOCOL_OF_IPV6: Program = ((_JUMP_EQUAL, 1, 0, CARP_PROTOCOL), _DROP)
 def carp_frames(family: Family, packet_filter: PacketFilter | None = None) -> Program:
     """Return the filter that passes frames of protocol 112 to groups and to this host, and nothing else.
 
-    Over IPv4 it may be behind an authentication header, as VRRP is: a host tells of a router that has its id. The next
-    header of IPv6 is that of the fixed header; no CARP sends extension headers. A ``packet_filter`` passes only
-    some of them.
+    Over IPv4, protocol 112 may follow an authentication header, as in VRRP: a host reports a router that uses its id.
+    Over IPv6 only the fixed header is read; no CARP sends extension headers. A ``packet_filter`` passes only some of
+    these frames.
     """
     ethertype, protocol_at = _TYPE_AND_PROTOCOL_AT[family]
     return (
@@ -62,20 +62,20 @@ def carp_frames(family: Family, packet_filter: PacketFilter | None = None) -> Pr
 
 
 def filtered_packets(family: Family, packet_filter: PacketFilter) -> Program:
-    """Return the filter of a raw socket, which is shown IPv4 with its header and IPv6 without."""
+    """Return the filter of a raw socket, which sees IPv4 packets with their header and IPv6 packets without."""
     digest = _digest_in_packet(family, 0) if family is Family.IPV4 else ((_LOAD_WORD, 0, 0, _DIGEST_AT),)
     return _filtered(packet_filter, digest)
 
 
 def _digest_in_packet(family: Family, begins_at: int) -> Program:
-    """Return what loads the first 32 bits of the digest; a packet that ends before is dropped."""
+    """Return the instructions that load the first 32 bits of the digest; they drop a packet that is too short."""
     if family is Family.IPV6:
         return ((_LOAD_WORD, 0, 0, begins_at + _IPV6_HEADER_LENGTH + _DIGEST_AT),)
     return (_LOAD_HEADER_LENGTH, 0, 0, begins_at), (_LOAD_WORD_BEHIND, 0, 0, begins_at + _DIGEST_AT)
 
 
 def _filtered(packet_filter: PacketFilter, load_digest: Program) -> Program:
-    # The sample comes first: it is of all packets, however short, so that what is dropped can be estimated from it.
+    # The sample comes first, so that it is of all packets and the number of dropped ones can be estimated from it.
     upcoming = [step for digest in packet_filter.upcoming for step in ((_JUMP_EQUAL, 0, 1, digest), _PASS)]
     again = (*_sampled(packet_filter.every_repeated), _DROP)
     repeated = [step for digest in packet_filter.repeated for step in ((_JUMP_EQUAL, 0, len(again), digest), *again)]
@@ -83,7 +83,7 @@ def _filtered(packet_filter: PacketFilter, load_digest: Program) -> Program:
 
 
 def _sampled(every: int) -> Program:
-    """Return what passes one packet in so many, a power of two."""
+    """Return the instructions that pass one packet in ``every``, a power of two."""
     return (_LOAD_WORD, 0, 0, _RANDOM), (_AND, 0, 0, every - 1), (_JUMP_EQUAL, 0, 1, 0), _PASS
 
 

@@ -1,7 +1,7 @@
-"""IP sockets of protocol 112 in both families: the kernel resolves MAC addresses, routes, and reports to routers.
+"""IP sockets of protocol 112 in both families: the kernel resolves MAC addresses, routes, and reports group members.
 
-IPv4 sockets send and receive whole packets. IPv6 sockets have no header: what there is to say of it travels beside the
-payload (RFC 3542), and the kernel chooses the source if none is given.
+IPv4 sockets send and receive whole packets. IPv6 sockets send and receive the payload; the fields of the header travel
+beside it as ancillary data (RFC 3542), and the kernel chooses the source if none is given.
 """
 
 import socket
@@ -14,10 +14,10 @@ from pycarp.vocabulary import ANY_ADDRESS, CARP_PROTOCOL, CARP_TTL, Address, Dat
 from pycarp.wire import envelope, ip
 
 READ_LENGTH = 2048
-"""Octets read of a packet; an advertisement has 90 with its headers."""
+"""The most octets read of a packet; an advertisement has 90 with its headers."""
 
 _QUEUE_OCTETS = 384 * 1024
-"""What a receive queue may hold, doubled by the kernel: about as many packets as are read before a timer expires."""
+"""The size of a receive queue, which the kernel doubles: about the packets that are read before timers expire."""
 
 _SO_RCVBUFFORCE = 33
 
@@ -31,7 +31,7 @@ _INT = struct.Struct("i")
 def sending_socket(family: Family) -> socket.socket:
     """Return a socket that sends on any link, with TTL 255, and receives nothing; it never waits. Raises OSError.
 
-    As long as it is open, the kernel answers advertisements to this host alone with no ICMP errors.
+    While it is open, the kernel sends no ICMP errors for unicast advertisements to this host.
     """
     sock = socket.socket(_AF[family], socket.SOCK_RAW, CARP_PROTOCOL)
     try:
@@ -49,14 +49,14 @@ def sending_socket(family: Family) -> socket.socket:
 
 
 def receiving_socket(family: Family, link: str, index: int) -> socket.socket:
-    """Return a socket that sends to groups on one link, and receives what comes from there; raises OSError."""
+    """Return a socket that sends to groups on one link and receives the packets of that link; raises OSError."""
     sock = sending_socket(family)
     try:
         enlarge_queue(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
         if family is Family.IPV4:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ipv4_request(index, ANY_ADDRESS[family]))
-        # Last, so that nothing of another link was ever queued.
+        # Detached last, so that no packet of another link is ever queued.
         socket_filter.detach(sock)
     except OSError:
         sock.close()
@@ -65,7 +65,7 @@ def receiving_socket(family: Family, link: str, index: int) -> socket.socket:
 
 
 def enlarge_queue(sock: socket.socket) -> None:
-    """Let more packets wait in a socket than usual, or as many as the machine allows."""
+    """Enlarge a socket's receive queue, as far as the machine allows."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE_OCTETS)
     except OSError:
@@ -73,7 +73,7 @@ def enlarge_queue(sock: socket.socket) -> None:
 
 
 def join(sock: socket.socket, index: int, group: Address) -> None:
-    """Become a member of a group on the link of that index, and tell switches so (IGMP, MLD); raises OSError."""
+    """Join a group on the link of that index; the kernel reports it to switches (IGMP, MLD). Raises OSError."""
     if group.version == 4:
         request = _ipv4_request(index, group)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
@@ -82,14 +82,14 @@ def join(sock: socket.socket, index: int, group: Address) -> None:
 
 
 def send(sock: socket.socket, index: int, outgoing: Outgoing) -> None:
-    """Send an advertisement of the link of that index; raises OSError.
+    """Send an advertisement on the link of that index; raises OSError.
 
-    The kernel fills an identification of zero and an unspecified source.
+    The kernel replaces an identification of zero and an unspecified source.
     """
     if outgoing.family is Family.IPV4:
         sock.sendto(envelope.packet_of(outgoing, identification=0), (str(outgoing.destination), 0))
         return
-    # Only what is not meant for the whole world depends on the link; the rest goes where its route leads.
+    # Only a link-local or multicast destination is bound to the link; any other follows its route.
     scope = index if is_link_scoped(outgoing.destination) else 0
     beside = [
         (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PACKET_INFO.pack(outgoing.source.packed, scope)),
@@ -99,15 +99,15 @@ def send(sock: socket.socket, index: int, outgoing: Outgoing) -> None:
 
 
 def receive(sock: socket.socket, link: str, family: Family) -> Datagram | None:
-    """Return the next datagram, None for a broken one; raises BlockingIOError when there is none, and OSError."""
+    """Return the next datagram, None for a broken one; raises BlockingIOError if none waits, and OSError."""
     if family is Family.IPV4:
         return envelope.datagram_of_packet(sock.recv(READ_LENGTH), link=link)
     payload, beside, _flags, sender = sock.recvmsg(READ_LENGTH, _ANCILLARY_LENGTH)
-    told = {kind: octets for _level, kind, octets in beside}
-    if socket.IPV6_PKTINFO not in told or socket.IPV6_HOPLIMIT not in told:
+    fields = {kind: octets for _level, kind, octets in beside}
+    if socket.IPV6_PKTINFO not in fields or socket.IPV6_HOPLIMIT not in fields:
         return None
-    destination, _index = _PACKET_INFO.unpack(told[socket.IPV6_PKTINFO])
-    (hop_limit,) = _INT.unpack(told[socket.IPV6_HOPLIMIT])
+    destination, _index = _PACKET_INFO.unpack(fields[socket.IPV6_PKTINFO])
+    (hop_limit,) = _INT.unpack(fields[socket.IPV6_HOPLIMIT])
     return Datagram(link, family, IPv6Address(sender[0]), ip.ipv6_address(destination), hop_limit, payload)
 
 
@@ -119,7 +119,7 @@ def _prepare_ipv6(sock: socket.socket) -> None:
         (socket.IPV6_RECVHOPLIMIT, 1),
         (socket.IPV6_RECVPKTINFO, 1),
         (_IPV6_AUTOFLOWLABEL, 0),
-        # Ours is over the 36 octets alone for most dialects; the kernel would put one with a pseudo-header there.
+        # Most dialects compute it over the 36 octets alone; the kernel would include a pseudo-header.
         (socket.IPV6_CHECKSUM, -1),
     ):
         sock.setsockopt(socket.IPPROTO_IPV6, option, value)
@@ -130,5 +130,5 @@ def _ipv4_request(index: int, group: Address) -> bytes:
 
 
 def is_link_scoped(address: Address) -> bool:
-    """Say whether an address means something only together with a link."""
+    """Return whether an address is valid only together with a link."""
     return address.is_link_local or address.is_multicast

@@ -1,4 +1,4 @@
-"""A segment inside one process: no privileges, no packets, real asyncio."""
+"""A segment inside one process: needs no privileges, sends no packets, and runs on asyncio."""
 
 import asyncio
 import heapq
@@ -11,7 +11,7 @@ from pycarp.sim.fabric import Delivery, Fabric
 from pycarp.vocabulary import NS_PER_S, Address, Datagram, Outgoing
 
 QUEUE_LIMIT = 1024
-"""Datagrams that a port keeps for a reader that does not come; later ones are lost, as in a socket."""
+"""The most datagrams that a port keeps for its reader."""
 
 
 class MemoryBus:
@@ -37,7 +37,7 @@ class MemoryBus:
             loop.call_at(delivery.at_ns / NS_PER_S, self._deliver_first)
 
     def _deliver_first(self) -> None:
-        """Deliver one: the loop keeps no order among calls for the same moment, a segment does."""
+        """Deliver the earliest datagram: unlike a segment, the loop keeps no order among timers of the same moment."""
         _at_ns, _number, delivery = heapq.heappop(self._under_way)
         if delivery.port in self._ports:
             self._ports[delivery.port].receive(delivery.datagram)
@@ -58,41 +58,41 @@ class MemoryTransport:
         self._queue: deque[Datagram] = deque(maxlen=QUEUE_LIMIT)
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Take part on a link; every port has links of any name."""
+        """Open a link; a port accepts links of any name."""
         if link in self._wakes:
             raise TransportError(f"link {link} is open already")
         self._wakes[link] = wake
 
     async def join(self, link: str, group: Address) -> None:
-        """Listen to a group: every port hears all of them."""
+        """Join a group, which changes nothing: every port receives all groups."""
         if link not in self._wakes:
             raise TransportError(f"link {link} is not open")
 
     async def close_link(self, link: str) -> None:
-        """Leave a link, and lose what has arrived on it."""
+        """Close a link, and drop the datagrams that have arrived on it."""
         if self._wakes.pop(link, None) is not None:
             waiting = [datagram for datagram in self._queue if datagram.link != link]
             self._queue.clear()
             self._queue.extend(waiting)
 
     def send(self, outgoing: Outgoing) -> None:
-        """Hand an advertisement to the fabric."""
+        """Pass an advertisement to the fabric; raises OSError if the link is not open."""
         if outgoing.link not in self._wakes:
             raise OSError(f"link {outgoing.link} is not open")
         self._carry(self._name, outgoing)
 
     def receive(self, datagram: Datagram) -> None:
-        """Take in a datagram; for the bus, and for tests that forge packets."""
+        """Queue a datagram; for the bus, and for tests that forge packets."""
         wake = self._wakes.get(datagram.link)
         if wake is not None:
             self._queue.append(datagram)
             wake()
 
     def prepared_packet(self, outgoing: Outgoing) -> None:
-        """Return None: the segment is in this process."""
+        """Return None: only this process can send on the segment."""
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Return what has arrived, oldest first."""
+        """Return the datagrams that have arrived, the oldest first."""
         return [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
 
     async def close(self) -> None:

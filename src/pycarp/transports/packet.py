@@ -1,7 +1,7 @@
 """AF_PACKET: whole Ethernet frames, so that advertisements leave from the virtual MAC as on the BSDs.
 
-A filter in the kernel keeps everything away but protocol 112 to groups and to this host. Advertisements to a peer go
-through an IP socket, because the kernel knows the peer's MAC address, or the router on the way to it.
+A filter in the kernel passes only protocol 112 to groups and to this host. Advertisements to a peer go through an IP
+socket, because the kernel resolves the peer's MAC address, or that of the router on the way.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _ETHERTYPE = {Family.IPV4: ethernet.ETHERTYPE_IPV4, Family.IPV6: ethernet.ETHERT
 
 
 def refusal() -> str | None:
-    """Return None when this process can use the transport, else why not."""
+    """Return None if this process can use the transport, else the reason why it cannot."""
     if not hasattr(socket, "AF_PACKET"):
         return "AF_PACKET exists on Linux only"
     return refusal_of_socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -40,8 +40,8 @@ def refusal() -> str | None:
 def packet_transport(*, source_mac: str = "virtual") -> SocketTransport:
     """Return a transport of Ethernet frames.
 
-    ``source_mac`` is ``virtual`` (what the dialect says, so that switches learn where the virtual MAC is) or
-    ``real`` (the link's own, for hypervisors that forbid others; no receiver cares).
+    ``source_mac`` is ``virtual`` (that of the dialect, so that switches learn where the virtual MAC is) or ``real``
+    (that of the link, for hypervisors that forbid any other; receivers ignore it).
     """
     is_real = source_mac == "real"
     return SocketTransport(lambda link, family: _PacketPort(link, family, real_mac=is_real), uses_link_mac=is_real)
@@ -73,7 +73,7 @@ class _PacketPort:
         return envelope.datagram_of(self._frames.recv(ip_sockets.READ_LENGTH), link=self._link)
 
     def send(self, outgoing: Outgoing) -> None:
-        # To ask an address takes longer than all else here.
+        # Identity first: is_multicast takes longer than the rest of this method.
         if outgoing.destination is CARP_GROUPS[self._family] or outgoing.destination.is_multicast:
             self._frames.send(self._frame_of(outgoing))
         else:
@@ -83,7 +83,7 @@ class _PacketPort:
         mac = ethernet.group_mac(group).octets
         membership = struct.pack("iHH8s", self._index, _PACKET_MR_MULTICAST, len(mac), mac)
         self._frames.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
-        # A frame socket says nothing to switches that send a group only to its members.
+        # A frame socket sends no IGMP or MLD report, which a snooping switch needs.
         ip_sockets.join(self._packets, self._index, group)
 
     def set_aside(self, heads: Mapping[int, bytes]) -> None:
@@ -121,7 +121,7 @@ class _PacketPort:
         return self._headers.of(outgoing, mac) + outgoing.payload
 
     def _mac(self) -> MacAddress:
-        """Return the MAC of the link now, which may change; a link that was deleted has none any more."""
+        """Return the present MAC address of the link, which may change; raises OSError if the link was deleted."""
         octets = self._frames.getsockname()[4]
         if len(octets) != _MAC_LENGTH:
             raise OSError(errno.ENODEV, "the interface is gone")
@@ -131,19 +131,19 @@ class _PacketPort:
 
 
 class _Headers:
-    """The headers of the frames that were sent last: those of a host are the same every second.
+    """The frame headers of each vhid, kept because they are the same in every advertisement of a host.
 
-    Of the same payload length; packets that are not to be fragmented may all have one identification (RFC 6864).
+    Packets that must not be fragmented may all have the same identification (RFC 6864).
     """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Outgoing, MacAddress, bytes]] = {}
 
     def of(self, outgoing: Outgoing, source_mac: MacAddress) -> bytes:
-        """Return what comes before the payload."""
+        """Return the headers that precede the payload."""
         vhid = outgoing.payload[_VHID_AT]
         known = self._known.get(vhid)
-        if known is None or known[1] is not source_mac or not _is_headed_alike(known[0], outgoing):
+        if known is None or known[1] is not source_mac or not _has_same_headers(known[0], outgoing):
             frame = envelope.frame_of(
                 replace(outgoing, source_mac=source_mac), link_mac=source_mac, identification=secrets.randbits(16)
             )
@@ -151,8 +151,8 @@ class _Headers:
         return known[2]
 
 
-def _is_headed_alike(one: Outgoing, other: Outgoing) -> bool:
-    # By identity, which is a few times as quick; a host has one object each for years.
+def _has_same_headers(one: Outgoing, other: Outgoing) -> bool:
+    # Compared by identity, which is several times as quick: a host keeps the same objects.
     return (
         one.source is other.source
         and one.destination is other.destination

@@ -1,4 +1,4 @@
-"""Advertisements ready for somebody else to send: a process that has neither our sockets nor our knowledge."""
+"""Prepares advertisements for the guardian, a process that has neither our sockets nor our keys."""
 
 import socket
 import struct
@@ -15,7 +15,7 @@ _PACKET_INFO = struct.Struct("16sI")
 
 
 def prepared_packet_of(outgoing: Outgoing) -> PreparedPacket:
-    """Return an advertisement as a frame if it goes to a group, else as a packet; OSError if the link is gone."""
+    """Return an advertisement as a frame if it is for a group, else as a packet; raises OSError if the link is gone."""
     if outgoing.destination.is_multicast:
         return _frame(outgoing)
     return _packet(outgoing) if outgoing.family is Family.IPV4 else _payload(outgoing)
@@ -45,7 +45,7 @@ def _packet(outgoing: Outgoing) -> PreparedPacket:
 
 
 def _payload(outgoing: Outgoing) -> PreparedPacket:
-    """Return the octets behind the IPv6 header, which the kernel makes from the options."""
+    """Return the payload of an IPv6 packet; the kernel makes the header from the options."""
     scope = socket.if_nametoindex(outgoing.link) if is_link_scoped(outgoing.destination) else 0
     options = (
         (socket.IPV6_UNICAST_HOPS, _INT.pack(CARP_TTL)),

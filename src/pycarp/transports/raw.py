@@ -1,7 +1,7 @@
 """Raw IP sockets of protocol 112: the kernel adds the Ethernet header.
 
-The source MAC is the link's own, and an advertisement that should go to the Ethernet broadcast address goes to that of
-its group.
+Frames have the source MAC address of the link. An advertisement that a dialect sends to the Ethernet broadcast address
+goes to that of its group.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, Address, Datagram, Fam
 
 
 def refusal() -> str | None:
-    """Return None when this process can use the transport, else why not."""
+    """Return None if this process can use the transport, else the reason why it cannot."""
     if not hasattr(socket, "SO_BINDTODEVICE"):
         return "binding a socket to a device is possible on Linux only"
     return refusal_of_socket(socket.AF_INET, socket.SOCK_RAW, CARP_PROTOCOL)
@@ -30,7 +30,7 @@ def raw_transport() -> SocketTransport:
 class _RawPort:
     """Packets of one family on one link.
 
-    One socket is bound to the link; peers are sent to through another, as the way to them may be through another link.
+    One socket is bound to the link; another sends to peers, because the route to a peer may use another link.
     """
 
     def __init__(self, link: str, family: Family) -> None:

@@ -1,4 +1,4 @@
-"""What the socket transports share: a port a link and family, watched by the event loop, drained without waiting."""
+"""The common part of the socket transports: one port per link and family, watched by the event loop."""
 
 import asyncio
 import contextlib
@@ -18,26 +18,26 @@ from pycarp.transports.prepared_packets import prepared_packet_of
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
 _GONE = (errno.ENODEV, errno.ENXIO)
-"""What the kernel says of a link that was deleted, also when there is another of the same name by now."""
+"""The errors of a socket whose link was deleted, also if a new link has the same name."""
 
 
 class Port(Protocol):
     """The sockets of one family on one link; every method may raise OSError."""
 
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable when something arrives."""
+        """Return the descriptor that becomes readable when a packet arrives."""
 
     def receive(self) -> Datagram | None:
-        """Return the next datagram, None for what is none of CARP; BlockingIOError when nothing is waiting."""
+        """Return the next datagram, None for a packet that is not CARP; raises BlockingIOError if none waits."""
 
     def send(self, outgoing: Outgoing) -> None:
         """Send at once."""
 
     def join(self, group: Address) -> None:
-        """Become a member of a group; EADDRINUSE when it is one already."""
+        """Join a group; raises EADDRINUSE if it is joined already."""
 
     def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
-        """Have the kernel drop what a packet filter does not pass; None for the usual filter."""
+        """Set the kernel's packet filter; None for the usual one."""
 
     def close(self) -> None:
         """Close the sockets."""
@@ -54,11 +54,11 @@ class _Link:
 
 
 class SocketTransport:
-    """Two ports a link; ``opener`` makes one, a member of its family's group already, and raises OSError.
+    """Two ports per link; ``opener`` returns one that has joined its family's group, and raises OSError.
 
-    ``uses_link_mac`` says that whatever they send leaves from the link's own MAC address.
-    A machine or link may be without IPv6, now or later, and a link may be deleted and made anew: then a port is
-    missing, and each attempt to send through it tries to open it again.
+    ``uses_link_mac`` is True if every frame leaves from the link's own MAC address. A port is missing while the machine
+    or the link has no IPv6, or after the link was deleted and created again; each send through a missing port tries to
+    open it.
     """
 
     def __init__(self, opener: Callable[[str, Family], Port], *, uses_link_mac: bool = False) -> None:
@@ -69,7 +69,7 @@ class SocketTransport:
         self._timer = AsideTimer(lambda: [each for link in self._links.values() for each in link.asides.values()])
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Open the ports of a link and let the running loop watch them."""
+        """Open the ports of a link, and watch them in the running loop."""
         if link in self._links:
             raise TransportError(f"link {link} is open already")
         opened = _Link(wake=wake)
@@ -83,11 +83,11 @@ class SocketTransport:
         try:
             self._open_port(opened, link, Family.IPV6)
         except OSError:
-            # Whoever wants to send IPv6 is told then; IPv4 must not suffer.
+            # Not an error here: sending IPv6 raises one, and IPv4 works.
             return
 
     async def join(self, link: str, group: Address) -> None:
-        """Become a member of a group; a membership that is there already is well."""
+        """Join a group; no-op if it is joined already."""
         opened = self._links.get(link)
         if opened is None:
             raise TransportError(f"link {link} is not open")
@@ -106,7 +106,7 @@ class SocketTransport:
             _close(port)
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send at once; OSError when the kernel does not take it."""
+        """Send at once; raises OSError if the kernel refuses."""
         opened = self._links.get(outgoing.link)
         if opened is None:
             raise OSError(f"link {outgoing.link} is not open")
@@ -122,11 +122,11 @@ class SocketTransport:
             self._reopened(opened, outgoing).send(outgoing)
 
     def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket:
-        """Return a frame, or a packet to a peer; OSError when the link is gone."""
+        """Return a frame, or a packet to a peer; raises OSError if the link is gone."""
         return prepared_packet_of(replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Read every port in its turn."""
+        """Read all ports, each with its share of the limit."""
         readers = [
             partial(_read, link, port, link.asides.get(family))
             for link in self._links.values()
@@ -135,18 +135,18 @@ class SocketTransport:
         return self._fair_reader.read(readers, limit)
 
     def packets_read(self) -> dict[str, int]:
-        """Return how many packets were read on each link, of both families."""
+        """Return how many packets were read on each link, in both families."""
         return {name: link.reads for name, link in self._links.items()}
 
     def set_aside(self, link: str, family: Family, heads: Mapping[int, bytes]) -> None:
-        """Let some advertisements wait, see ``SettingAside``."""
+        """Set the advertisements that may wait; see ``SettingAside``."""
         opened = self._links.get(link)
         if opened is not None and family in opened.asides:
             opened.asides[family].want(heads)
             self._timer.plan()
 
     def set_packet_filter(self, link: str, packet_filter: PacketFilter | None) -> None:
-        """Attach other filters to the sockets of a link; OSError."""
+        """Set the packet filter of a link; if the kernel refuses, restore the previous one and raise OSError."""
         opened = self._links.get(link)
         if opened is None:
             return
@@ -210,14 +210,14 @@ def _join(port: Port, group: Address) -> None:
 
 
 def _read(opened: _Link, port: Port, aside: Aside | None, limit: int, into: list[Datagram]) -> int:
-    """Read at most ``limit`` packets and return how many; fewer when nothing is left."""
+    """Read at most ``limit`` packets and return how many were read; fewer if no more wait."""
     first = aside.port.read_aside(limit, into) if aside is not None and aside.port is not None else 0
     opened.reads += first
     for count in range(first, limit):
         try:
             datagram = port.receive()
         except OSError:
-            # Nothing is waiting; or the link went down: its monitor tells, and the socket works when it is back.
+            # No packet waits, or the link is down: the monitor reports that, and the socket works again later.
             return count
         opened.reads += 1
         if datagram is not None:

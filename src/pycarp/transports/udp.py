@@ -1,9 +1,9 @@
 """Advertisements in UDP datagrams: for hosts without privileges, or where protocol 112 and multicast do not pass.
 
 The payload is the advertisement, 36 octets as in an IP packet; both ends use the same port. Only unicast peers can be
-reached. What such a datagram does not show is its TTL, so that it counts as 255: who may send to the port may take
-part, as far as the password allows. asyncio-dgram's receive queue has no bound and its ``send`` may wait, so that
-datagrams are taken off it at once and sent past it.
+reached. The TTL of a received datagram is unknown and counts as 255, so only the passphrase keeps strangers out.
+asyncio-dgram's receive queue has no bound and its ``send`` may wait; datagrams are therefore taken off the queue at
+once, and sent through the socket itself.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from pycarp.vocabulary import ANY_ADDRESS, CARP_TTL, Address, Datagram, Outgoing
 DEFAULT_PORT = 11112
 
 QUEUE_LIMIT = 1024
-"""Datagrams kept for a reader that does not come; the oldest are lost, as they say least."""
+"""The most datagrams kept for the reader of a link; when they are exceeded, the oldest is dropped."""
 
 _READ_LENGTH = 2048
 _SOCKET_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -35,7 +35,7 @@ _SOCKET_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 @dataclass(slots=True)
 class _BoundSocket:
-    """A socket bound to one own address, the stream that wakes us, and the task that empties the stream."""
+    """A socket bound to one own address, and the task that empties its stream."""
 
     address: Address
     sock: socket.socket
@@ -50,8 +50,8 @@ class _Link:
     waiting: deque[Datagram] = field(default_factory=deque)
     lost: int = 0
 
-    def keep(self, datagram: Datagram) -> None:
-        """Keep a datagram for the reader, unless it is our own, and wake him."""
+    def queue(self, datagram: Datagram) -> None:
+        """Queue a datagram, unless this machine sent it, and wake the reader."""
         if datagram.source in self.bound_sockets:
             return
         if len(self.waiting) == QUEUE_LIMIT:
@@ -62,7 +62,7 @@ class _Link:
 
 
 class UdpTransport:
-    """One socket for each own address of a link, on one port."""
+    """One socket per own address of a link, all on one port."""
 
     def __init__(self, *, port: int = DEFAULT_PORT) -> None:
         if not 1 <= port <= 65535:
@@ -73,11 +73,11 @@ class UdpTransport:
 
     @property
     def lost(self) -> int:
-        """How many datagrams were not kept, because nobody drained those before."""
+        """How many datagrams were dropped because the queue was full."""
         return sum(opened.lost for opened in self._links.values())
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Bind to every own address of a link; those that come later are bound by ``follow_addresses``."""
+        """Bind to every own address of a link; ``follow_addresses`` binds to later ones."""
         if link in self._links:
             raise TransportError(f"link {link} is open already")
         try:
@@ -93,16 +93,16 @@ class UdpTransport:
             raise TransportError(exc.strerror or str(exc)) from exc
 
     def follow_addresses(self, link: str, own: Collection[Address]) -> None:
-        """Bind to the addresses that have come, and give up the sockets of those that have gone."""
+        """Bind to the new addresses, and close the sockets of those that are gone."""
         opened = self._links.get(link)
         if opened is None:
             return
         for address in set(opened.bound_sockets).difference(own):
-            _give_up(opened.bound_sockets.pop(address))
+            _close(opened.bound_sockets.pop(address))
         self._bind_all(link, opened, own)
 
     async def join(self, link: str, group: Address) -> None:
-        """Refuse: there are no groups."""
+        """Raise TransportError: this transport has no groups."""
         raise TransportError(f"transport udp carries to unicast peers only, not to {group} on {link}: name the peers")
 
     async def close_link(self, link: str) -> None:
@@ -117,21 +117,21 @@ class UdpTransport:
             bound.sock.close()
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send at once; OSError when the kernel does not take it, or to a group."""
+        """Send at once; raises OSError if the kernel refuses, or for a group."""
         opened = self._links.get(outgoing.link)
         if opened is None:
             raise OSError(f"link {outgoing.link} is not open")
         if outgoing.destination.is_multicast:
             raise OSError(f"transport udp carries to unicast peers only, not to {outgoing.destination}")
         if outgoing.source == ANY_ADDRESS[outgoing.family]:
-            # Bound to it, a socket would hear what other links are meant to hear.
+            # A socket bound to it would receive the datagrams of other links.
             text = f"no own IPv{outgoing.family} address on {outgoing.link} to reach {outgoing.destination} from"
             raise OSError(errno.EADDRNOTAVAIL, text)
         bound = opened.bound_sockets.get(outgoing.source) or self._bind(outgoing.link, opened, outgoing.source)
         bound.sock.sendto(outgoing.payload, _socket_address(outgoing.destination, self._port, opened.index))
 
     def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
-        """Return the datagram; None for a group. Which address it comes from is the routing table's business."""
+        """Return the datagram, None for a group; the routing table chooses its source address."""
         if outgoing.destination.is_multicast:
             return None
         index = socket.if_nametoindex(outgoing.link)
@@ -145,7 +145,7 @@ class UdpTransport:
         )
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Return what was taken off the streams, then what still waits in the sockets: a stream reads one a turn."""
+        """Return the queued datagrams, then those in the sockets: a stream reads only one per turn of the loop."""
         return self._fair_reader.read([partial(_read, link, opened) for link, opened in self._links.items()], limit)
 
     async def close(self) -> None:
@@ -154,7 +154,7 @@ class UdpTransport:
             await self.close_link(link)
 
     def _bind_all(self, link: str, opened: _Link, own: Iterable[Address]) -> None:
-        """Bind to those addresses that are not bound to yet and can be; raises OSError that names the first other."""
+        """Bind to the addresses that are not bound yet; skip absent ones. Raises OSError that names the address."""
         for address in own:
             if address in opened.bound_sockets:
                 continue
@@ -166,7 +166,7 @@ class UdpTransport:
                     raise OSError(exc.errno, text) from exc
 
     def _bind(self, link: str, opened: _Link, address: Address) -> _BoundSocket:
-        """Bind one more socket and let it be listened to; OSError."""
+        """Bind one more socket and begin to read it; raises OSError."""
         sock = socket.socket(_SOCKET_FAMILIES[address.version], socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
@@ -179,28 +179,28 @@ class UdpTransport:
         return opened.bound_sockets[address]
 
 
-def _give_up(bound: _BoundSocket) -> None:
+def _close(bound: _BoundSocket) -> None:
     bound.task.add_done_callback(lambda _task: bound.sock.close())
     bound.task.cancel()
 
 
 async def _listen(sock: socket.socket, link: str, address: Address, into: _Link) -> None:
-    """Take everything off a socket until cancelled; errors that the network reports are no end of it."""
+    """Queue every datagram of a socket until cancelled; errors that the network reports are ignored."""
     stream = await asyncio_dgram.from_socket(sock)
     try:
         while True:
             with contextlib.suppress(OSError):
                 payload, source = await stream.recv()
-                into.keep(_datagram(link, payload, source[0], address))
+                into.queue(_datagram(link, payload, source[0], address))
     except asyncio_dgram.TransportClosed:
-        # Then it is bound anew when it is next sent from.
+        # The next send from this address binds it again.
         into.bound_sockets.pop(address, None)
     finally:
         stream.close()
 
 
 def _read(link: str, opened: _Link, limit: int, into: list[Datagram]) -> int:
-    """Read what is kept, then one socket after the other; return how many packets there were."""
+    """Read the queued datagrams, then one socket after the other; return how many were read."""
     kept = min(limit, len(opened.waiting))
     into += [opened.waiting.popleft() for _ in range(kept)]
     count = kept
