@@ -1,4 +1,4 @@
-"""Reports once a minute, on whichever host is MASTER: an application that must run once, and not die with its host."""
+"""Reports once a minute, on the host that is MASTER: an application that must run once, and survive its host."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ async def report_while_master(host: pycarp.VirtualHost, report: Callable[[], obj
 
 
 async def main() -> None:
-    """Share 192.0.2.10 with whoever knows the passphrase, and report."""
+    """Share 192.0.2.10 with every host that has the passphrase, and report while MASTER."""
     async with pycarp.Node() as node:
         config = pycarp.HostConfig(interface="eth0", vhid=1, passphrase="secret", addresses=["192.0.2.10/24"])
         await report_while_master(await node.add(config), lambda: print("all is well"))

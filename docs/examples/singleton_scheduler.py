@@ -1,12 +1,13 @@
 """A job scheduler that runs on exactly one of several hosts: on the one that is MASTER.
 
-Start the same on each host, with one store that all of them reach::
+Start it on each host, with one store that all hosts reach::
 
     python singleton_scheduler.py eth0 /shared/jobs.db
 
-Who is MASTER runs a job every second. When it loses the addresses, its scheduler is cancelled before another begins.
-What nobody can prevent, two masterships while the segment is cut in two, the store sorts out: each mastership asks it
-for a number, and what an older mastership writes is refused. The statements are the same for any SQL database.
+The MASTER runs a job every second. When it loses the addresses, its scheduler is cancelled before another one begins.
+While the segment is partitioned there may be two masterships; no protocol can prevent that. The store resolves it: each
+mastership gets a fencing token from it, and the store refuses writes with an older token. The statements work in any
+SQL database.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ class Outdated(Exception):
 
 
 class Store:
-    """Keeps what was done, and the number of the latest mastership."""
+    """Keeps the jobs that ran, and the token of the latest mastership."""
 
     def __init__(self, path: str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -36,7 +37,7 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO mastership VALUES (1, 0)")
 
     async def next_token(self) -> int:
-        """Let a mastership begin; from now on what earlier ones write is refused."""
+        """Return the token of a new mastership; from now on writes of earlier ones are refused."""
         (token,) = self._db.execute("UPDATE mastership SET token = token + 1 RETURNING token").fetchone()
         return int(token)
 
@@ -49,11 +50,11 @@ class Store:
             raise Outdated(f"mastership {token} is over: another has begun")
 
     def runs(self) -> list[tuple[float, str, int]]:
-        """Return what was done, in order."""
+        """Return the jobs that ran, in order."""
         return self._db.execute("SELECT at_s, host, token FROM run ORDER BY rowid").fetchall()
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the database."""
         self._db.close()
 
 
@@ -76,13 +77,13 @@ async def schedule(host: pycarp.VirtualHost, store: Store) -> None:
         except pycarp.MastershipLost as lost:
             print(f"{host.name}: {lost}")
         except Outdated as exc:
-            # MASTER, but not the only one: the segment is cut. The later mastership goes on, unless it dies out.
+            # The segment is partitioned and both sides have a MASTER; the later mastership goes on.
             print(f"{host.name}: {exc}")
             await asyncio.sleep(STAY_AWAY_S)
 
 
 async def main(interface: str, path: str) -> None:
-    """Take part on an interface, with a store."""
+    """Run the scheduler with a virtual host on an interface and a store."""
     store = Store(path)
     config = pycarp.HostConfig(interface=interface, vhid=1, passphrase=PASSPHRASE, addresses=["192.0.2.10/24"])
     async with pycarp.Node() as node:

@@ -1,4 +1,4 @@
-"""Whatever happens, exactly one host reports: needs pytest and pycarp, but no network, no root and no pause."""
+"""Tests that exactly one host reports; they need pytest and pycarp, but no network, no root and no waiting."""
 
 import pytest
 from reporter import report_while_master

@@ -1,7 +1,7 @@
 """A web server that says its name, and a client that asks every 5 ms: for ``upgrade-a-pair.sh``.
 
-``web_requests.py serve NAME`` answers on port 80. ``web_requests.py ask ADDRESS`` asks until SIGTERM, then prints what
-became of the requests and exits with 1 if one failed. Like a browser it asks once more when a connection is reset.
+``web_requests.py serve NAME`` answers on port 80. ``web_requests.py ask ADDRESS`` asks until SIGTERM, then prints how
+many requests succeeded, and exits with 1 if one failed. Like a browser it asks again when a connection is reset.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ PORT = 80
 
 
 async def serve(name: str) -> None:
-    """Answer every request with a name, for ever."""
+    """Answer every request with a name, until cancelled."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -34,7 +34,7 @@ async def serve(name: str) -> None:
 
 
 async def fetch(address: str) -> str:
-    """Return who answers; raises OSError or TimeoutError when nobody does."""
+    """Return the name of the server that answers; raises OSError or TimeoutError if none does."""
     async with asyncio.timeout(TIMEOUT_S):
         reader, writer = await asyncio.open_connection(address, PORT)
         try:
@@ -48,7 +48,7 @@ async def fetch(address: str) -> str:
 
 
 class Client:
-    """Asks, and counts what became of it."""
+    """Sends requests and counts their results."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -75,7 +75,7 @@ class Client:
         self.longest_s = max(self.longest_s, took_s)
 
     async def ask_until(self, stop: asyncio.Event) -> None:
-        """Begin a request every 5 ms, whatever became of the earlier ones."""
+        """Begin a request every 5 ms, without waiting for the earlier ones."""
         next_s = time.monotonic()
         async with asyncio.TaskGroup() as group:
             while not stop.is_set():
@@ -84,7 +84,7 @@ class Client:
                 await asyncio.sleep(max(0.0, next_s - time.monotonic()))
 
     def report(self) -> str:
-        """Return the sums, and a line for each request that failed."""
+        """Return the totals, and one line per failed request."""
         by = ", ".join(f"{count} by {name}" for name, count in sorted(self.answered.items()))
         rest = f"{self.slow} took longer than {SLOW_S * 1000:.0f} ms, the longest {self.longest_s * 1000:.0f} ms"
         total = self.answered.total() + len(self.failed)
