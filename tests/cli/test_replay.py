@@ -72,6 +72,19 @@ def test_a_difference_to_another_version_names_both(different: Path) -> None:
     assert replay(different).stderr.startswith("pycarp: pycarp 0.1.0 does something else here than pycarp 0.0.9")
 
 
+def test_a_recording_in_an_older_format_names_its_writer_in_one_line(incident: Path) -> None:
+    older = LINES[0].replace(b'"pycarp_recording":2', b'"pycarp_recording":1').replace(b'"0.1.0"', b'"0.0.9"')
+    incident.write_bytes(older + b"".join(LINES[1:]))
+
+    result = replay(incident)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"pycarp: {incident}:1: pycarp 0.0.9 wrote this recording in format 1; this pycarp can replay format 2 only; "
+        "replay it with the pycarp that wrote it\n"
+    )
+
+
 @pytest.mark.parametrize("time", ["5", "22:13:25", "22:13:25.000"])
 def test_what_is_before_from_is_not_told_but_replayed(incident: Path, time: str) -> None:
     lines = replay(incident, "--from", time).stdout.splitlines()

@@ -37,22 +37,30 @@ def changed(number: int, change: Callable[[dict[str, object]], object]) -> list[
 def test_a_recording_names_its_format_its_writer_and_the_time() -> None:
     head = json.loads(LINES[0])
 
-    assert head == {"pycarp_recording": 1, "pycarp": "0.1.0", "began": "2023-11-14T22:13:20Z", "at": 1_000_000_000}
+    assert head == {"pycarp_recording": 2, "pycarp": "0.1.0", "began": "2023-11-14T22:13:20Z", "at": 1_000_000_000}
 
 
 def test_an_empty_file_is_no_recording() -> None:
     assert complaint([]).startswith("incident is empty; name a file that")
 
 
-@pytest.mark.parametrize("line", [b"hello\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b'"x"\n'], ids=repr)
+@pytest.mark.parametrize("line", [b"hello\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b'"x"\n', b'{"pycarp_recording":"x"}\n'], ids=repr)
 def test_another_file_is_no_recording(line: bytes) -> None:
     assert complaint([line]) == "incident:1: not a recording of pycarp; name a file that --record wrote"
 
 
-def test_another_format_is_named() -> None:
-    lines = changed(1, lambda line: line.update(pycarp_recording=2))
+@pytest.mark.parametrize("number", [1, 3])
+def test_another_format_names_the_version_that_wrote_it(number: int) -> None:
+    lines = changed(1, lambda line: line.update(pycarp_recording=number, pycarp="0.0.9"))
 
-    assert complaint(lines) == "incident:1: format 2 instead of 1; replay it with the pycarp that wrote it"
+    assert complaint(lines) == (
+        f"incident:1: pycarp 0.0.9 wrote this recording in format {number}; this pycarp can replay format 2 only; "
+        "replay it with the pycarp that wrote it"
+    )
+
+
+def test_another_format_without_a_version_is_named() -> None:
+    assert complaint([b'{"pycarp_recording":1}\n']).startswith("incident:1: an unknown pycarp wrote this recording in")
 
 
 def test_a_file_that_ends_before_its_checkpoint_is_named() -> None:

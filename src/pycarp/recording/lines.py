@@ -2,7 +2,7 @@
 
 ::
 
-    {"pycarp_recording": 1, "pycarp": "0.1.0", "began": "2026-01-02T03:04:05.678901+00:00", "at": 8123456789}
+    {"pycarp_recording": 2, "pycarp": "0.1.0", "began": "2026-01-02T03:04:05.678901+00:00", "at": 8123456789}
     {"checkpoint": {...}}
     {"at": 8123456789, "in": {"is": "TimePassed"}, "drew": [], "do": [...], "next": 9123456789}
 
@@ -25,7 +25,7 @@ from pycarp.core.inputs import Input
 from pycarp.errors import CarpError, RecordingError
 from pycarp.recording.values import pack_checkpoint, pack_effects, pack_input, unpack_checkpoint, unpack_input
 
-FORMAT = 1
+FORMAT = 2
 T = TypeVar("T")
 
 _OPENING = 2
@@ -133,13 +133,18 @@ def read(lines: Iterable[bytes], *, file: str) -> Recording:
 
 def _head(file: str, line: bytes) -> Head:
     try:
-        version = msgspec.json.decode(line).get("pycarp_recording")
+        values = msgspec.json.decode(line)
+        number, writer = values.get("pycarp_recording"), values.get("pycarp")
     except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, RecursionError) as exc:
         raise RecordingError(f"{file}:1: not a recording of pycarp; name a file that --record wrote") from exc
-    if version is None:
+    if not isinstance(number, int):
         raise RecordingError(f"{file}:1: not a recording of pycarp; name a file that --record wrote")
-    if version != FORMAT:
-        raise RecordingError(f"{file}:1: format {version} instead of {FORMAT}; replay it with the pycarp that wrote it")
+    if number != FORMAT:
+        name = f"pycarp {writer}" if isinstance(writer, str) else "an unknown pycarp"
+        raise RecordingError(
+            f"{file}:1: {name} wrote this recording in format {number}; this pycarp can replay format {FORMAT} only; "
+            "replay it with the pycarp that wrote it"
+        )
     return _decoded(file, 1, line, Head)
 
 
