@@ -44,7 +44,9 @@ def test_an_empty_file_is_no_recording() -> None:
     assert complaint([]).startswith("incident is empty; name a file that")
 
 
-@pytest.mark.parametrize("line", [b"hello\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b'"x"\n', b'{"pycarp_recording":"x"}\n'], ids=repr)
+@pytest.mark.parametrize(
+    "line", [b"hello\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b'"x"\n', b'{"pycarp_recording":"x"}\n'], ids=repr
+)
 def test_another_file_is_no_recording(line: bytes) -> None:
     assert complaint([line]) == "incident:1: not a recording of pycarp; name a file that --record wrote"
 

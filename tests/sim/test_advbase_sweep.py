@@ -31,6 +31,6 @@ def test_a_dialect_may_forbid_a_advbase() -> None:
 
 
 def test_advbases_go_from_the_fastest_to_the_slowest() -> None:
-    speeds = [pace.advbase * 256 + pace.step for pace in ADVBASES]
+    speeds = [variant.advbase * 256 + variant.step for variant in ADVBASES]
 
     assert speeds == sorted(speeds)

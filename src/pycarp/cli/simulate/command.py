@@ -43,12 +43,13 @@ Examples:
   pycarp simulate --plan pycarp-plan.json          play a kept plan again
 
 \b
-Faults that strike the MASTER, some for a time as in stop=3s:
+Faults of the MASTER, some for a time as in stop=3s:
 {injected_faults}
 
 \b
-Circumstances, in which it is struck and watched; joined by + they come together:
-{circumstances}
+Recurring faults, during which faults of the MASTER are tried and false takeovers
+are counted; those joined by + come together:
+{recurring_faults}
 
 \b
 Own addresses and names of interfaces are read where a file has them, and else
@@ -62,7 +63,7 @@ def _epilog() -> str:
     width = max(len(word) for word, _words in rows)
     lines = [f"  {word.ljust(width)}  {words}" for word, words in rows]
     number = len(fault_words.INJECTED_FAULTS)
-    return _EPILOG.format(injected_faults="\n".join(lines[:number]), circumstances="\n".join(lines[number:]))
+    return _EPILOG.format(injected_faults="\n".join(lines[:number]), recurring_faults="\n".join(lines[number:]))
 
 
 def _hours(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
@@ -84,7 +85,7 @@ def _hours(_context: click.Context, _parameter: click.Parameter, value: float) -
     callback=_hours,
     default=1.0,
     show_default=True,
-    help="Simulated hours for which false takeovers are watched for, in each condition.",
+    help="Simulated hours in which false takeovers are counted, for each condition.",
 )
 @click.option("--faults", metavar="LIST", help="What to try instead of the usual: see below.")
 @click.option("--fastest", is_flag=True, help="Look for the fastest advbase without false takeovers.")
@@ -99,7 +100,7 @@ def _hours(_context: click.Context, _parameter: click.Parameter, value: float) -
     "--dialect",
     type=click.Choice([each.name for each in dialects.ALL]),
     show_default="universal for rc.conf, openbsd for hostname.carp",
-    help="Whose habits to have where systems differ; TOML and ucarp say it themselves.",
+    help="The dialect of the hosts; TOML and ucarp name it themselves.",
 )
 @sysctl_option
 @click.option(
@@ -138,10 +139,10 @@ def simulate(
     svg: Path | None,
     jobs: int | None,
 ) -> None:
-    """Find out what your configuration does when things go wrong: CONFIG are its files, one a machine, as they stand.
+    """Find out what your configuration does when something fails: CONFIG are its files, one for each machine.
 
-    The engine that pycarp runs is simulated on every machine, with its operating system and the network between them.
-    Shown are expected and worst takeover times, false takeovers, and whether every promise is kept.
+    Every machine runs the engine of pycarp; its operating system and the network between the machines are simulated.
+    The report shows expected and worst takeover times, false takeovers, and whether every promise is kept.
     """
     if svg is not None and not svg.absolute().parent.is_dir():
         raise UsageError(f"--svg {svg}: there is no folder {svg.parent}")
@@ -173,7 +174,7 @@ def simulate(
 
 
 def _play(path: Path, *, as_json: bool, svg: Path | None) -> int:
-    """Play a kept plan, and return the exit status."""
+    """Simulate a kept plan, print what happened, and return the exit status."""
     try:
         octets = read_at_most(path, _PLAN_OCTETS_MOST + 1)
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""The words of ``pycarp simulate --faults``: what strikes the MASTER, and in what circumstances."""
+"""The words of ``pycarp simulate --faults``: faults of the MASTER, and recurring faults that go on meanwhile."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ INJECTED_FAULTS = {
     Fault.DEMOTION: "it is demoted",
     Fault.MEDDLING: "somebody removes its addresses",
 }
-"""What can strike the MASTER, and in words."""
+"""The faults that a trial can inject into the MASTER, with their descriptions."""
 
 _NOT_BY_DEFAULT = frozenset({Fault.ADMIN_DOWN})
 _USUAL_SPANS = {Fault.STOP: _STANDSTILL_NS, Fault.PAUSE: _STANDSTILL_NS, Fault.MEDDLING: 0}
@@ -38,7 +38,7 @@ _USUAL_SPANS = {Fault.STOP: _STANDSTILL_NS, Fault.PAUSE: _STANDSTILL_NS, Fault.M
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """What a circumstance is called, the amount it has unless another is given, and how it is made."""
+    """A recurring fault by name: its default amount, its description, and the function that makes it."""
 
     usual: str
     words: str
@@ -70,7 +70,7 @@ def _again_and_again(fault: Fault) -> Callable[[str], RecurringFault]:
     return lambda text: RecurringFault(fault=fault, span_ns=_span_ns(text, _LONGEST_RECURRING_NS))
 
 
-CIRCUMSTANCES = {
+RECURRING_FAULTS = {
     "loss": _Word("5%", "packets are lost", lambda text: RecurringFault(fault=Fault.LOSS, amount=_share(text))),
     "delay": _Word(
         "100ms",
@@ -94,17 +94,21 @@ CIRCUMSTANCES = {
         lambda text: RecurringFault(fault=Fault.FORGERY, amount=_rate(text)),
     ),
 }
-"""What can be wrong all the time, or again and again."""
+"""The faults that last throughout a trial or recur in it, by name."""
 
 _USUAL_CONDITIONS = ("loss=1%", "loss=5%", "loss=20%", "delay=100ms", "stalls=1s")
 
-_PACE_CONDITIONS = ("loss=1%", "delay=100ms", "stalls=1s")
-"""Conditions in which the fastest advbase is sought; with heavy losses none is free of false takeovers."""
+_ADVBASE_CONDITIONS = ("loss=1%", "delay=100ms", "stalls=1s")
+"""The conditions for ``--fastest``: with heavier losses no advbase is free of false takeovers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What to try: strikes, and in what surroundings; circumstances to watch in, also at other advbases; plans."""
+    """What to try.
+
+    Each of ``injected_faults`` is injected into the MASTER under each of ``surroundings``. False takeovers are counted
+    under each of ``conditions``, and for other advbases under each of ``of_advbases``. Random plans mix ``of_plans``.
+    """
 
     injected_faults: tuple[InjectedFault, ...]
     surroundings: tuple[Condition, ...]
@@ -114,9 +118,10 @@ class Faults:
 
 
 def parse(text: str | None) -> Faults:
-    """Return what ``loss=20%,delay=50ms,stop`` names, and what is usual without it; UsageError for other words.
+    """Return the faults that a text such as ``loss=20%,delay=50ms,stop`` names; the usual ones for None.
 
-    Circumstances that are named are also those in which the MASTER is struck; those joined by ``+`` come together.
+    Faults of the MASTER are also tried under the recurring faults that the text names; ``+`` joins several into one
+    condition. Raises UsageError for unknown words and amounts.
     """
     words = [each.strip() for each in (text or "").split(",") if each.strip()]
     if text is not None and not words:
@@ -132,19 +137,19 @@ def parse(text: str | None) -> Faults:
         or tuple(_usual_fault(fault) for fault in INJECTED_FAULTS if fault not in _NOT_BY_DEFAULT),
         surroundings=tuple(dict.fromkeys(map(_lasting, named))) or (CALM,),
         conditions=named or (CALM, *map(_condition, _USUAL_CONDITIONS)),
-        of_advbases=named or tuple(map(_condition, _PACE_CONDITIONS)),
+        of_advbases=named or tuple(map(_condition, _ADVBASE_CONDITIONS)),
         of_plans=tuple(dict.fromkeys(faults)),
     )
 
 
 def table() -> Iterable[tuple[str, str]]:
-    """Yield each word with what it means, for ``--help``."""
+    """Yield each word and its description, for ``--help``."""
     yield from ((fault.value, words) for fault, words in INJECTED_FAULTS.items())
-    yield from ((f"{name}={word.usual}", word.words) for name, word in CIRCUMSTANCES.items())
+    yield from ((f"{name}={word.usual}", word.words) for name, word in RECURRING_FAULTS.items())
 
 
 def _known() -> str:
-    return f"known are: {', '.join((*INJECTED_FAULTS, *CIRCUMSTANCES))}"
+    return f"known are: {', '.join((*INJECTED_FAULTS, *RECURRING_FAULTS))}"
 
 
 def _usual_fault(fault: Fault) -> InjectedFault:
@@ -176,7 +181,7 @@ def _condition(word: str) -> Condition:
 
 
 def _lasting(condition: Condition) -> Condition:
-    """Return the circumstances that are there whenever the MASTER is struck."""
+    """Return the condition without those faults that last only for a span: those may be absent at a given moment."""
     parts = zip(condition.name.split(_JOINED), condition.recurring_faults, strict=True)
     lasting = [(name, recurring) for name, recurring in parts if not recurring.span_ns]
     if not lasting:
@@ -185,16 +190,16 @@ def _lasting(condition: Condition) -> Condition:
 
 
 def _named(word: str) -> str:
-    """Return a circumstance as reports call it: its name and its amount."""
+    """Return the name of a recurring fault in reports: the word and the amount."""
     name, _equals, amount = word.strip().partition("=")
-    return f"{name} {amount or CIRCUMSTANCES[name].usual}"
+    return f"{name} {amount or RECURRING_FAULTS[name].usual}"
 
 
 def _recurring_fault(word: str) -> RecurringFault:
     name, _equals, amount = word.strip().partition("=")
-    known = CIRCUMSTANCES.get(name)
+    known = RECURRING_FAULTS.get(name)
     if name in set(INJECTED_FAULTS):
-        raise UsageError(f"--faults {word}: only circumstances can be joined by +: {', '.join(CIRCUMSTANCES)}")
+        raise UsageError(f"--faults {word}: only recurring faults can be joined by +: {', '.join(RECURRING_FAULTS)}")
     if known is None:
         raise UsageError(f"--faults: unknown fault {name!r}; {_known()}")
     try:

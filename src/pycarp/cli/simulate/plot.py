@@ -133,10 +133,10 @@ def _row(outcome: Outcome, incidents: Sequence[Incident], name: str, key: HostKe
 
 
 def _states(outcome: Outcome, name: str, key: HostKey) -> list[tuple[int, int, State]]:
-    """Return from when to when a host was in each of its states, as far as it has told."""
-    told = [(each.at_ns, each.event.new) for each in outcome.changes if each.node == name and each.event.key == key]
-    ends = [*told[1:], (outcome.plan.until_ns, State.INIT)]
-    return [(begin, end, state) for (begin, state), (end, _next) in zip(told, ends, strict=True)]
+    """Return the spans of a host's states, by the transitions that it published."""
+    changes = [(each.at_ns, each.event.new) for each in outcome.changes if each.node == name and each.event.key == key]
+    ends = [*changes[1:], (outcome.plan.until_ns, State.INIT)]
+    return [(begin, end, state) for (begin, state), (end, _next) in zip(changes, ends, strict=True)]
 
 
 def _cell(

@@ -15,7 +15,7 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 _HOURS_A_DAY = 24
 _S_AN_HOUR = 3600
 _RULE_OF_THREE = 3
-"""What was never seen in T happens, with 95 % confidence, less often than 3 / T."""
+"""An event that was not seen in a time T has, with 95 % confidence, a rate below 3 / T."""
 
 
 class HostRow(msgspec.Struct, kw_only=True, frozen=True):
@@ -40,7 +40,7 @@ class MachineRow(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class FindingRow(msgspec.Struct, kw_only=True, frozen=True):
-    """Something that does not fit; ``serious`` when it makes two MASTERs."""
+    """A configuration conflict; ``serious`` if it makes two MASTERs."""
 
     kind: str
     vhid: int
@@ -50,7 +50,7 @@ class FindingRow(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class TakeoverRow(msgspec.Struct, kw_only=True, frozen=True):
-    """What a fault of the MASTER led to, in ``trials`` trials; medians and worst cases of those taken over from."""
+    """The takeovers after one fault of the MASTER, in ``trials`` trials; ``median_s`` is None if nobody took over."""
 
     condition: str
     vhids: list[int]
@@ -68,7 +68,7 @@ class TakeoverRow(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class WatchRow(msgspec.Struct, kw_only=True, frozen=True):
-    """How often somebody took over from a MASTER that lived; ``below_a_day`` bounds what was never seen."""
+    """The false takeovers under one condition; ``below_a_day`` is their upper bound, None if any happened."""
 
     condition: str
     hours: float
@@ -79,7 +79,7 @@ class WatchRow(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class AdvbaseRow(msgspec.Struct, kw_only=True, frozen=True):
-    """The cast with another advbase; with 0 the advskews are multiples of ``advskew_step``.
+    """The machines with another advbase; with 0 the advskews are multiples of ``advskew_step``.
 
     ``broken`` is how many of its plans broke a promise.
     """
@@ -92,7 +92,7 @@ class AdvbaseRow(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class FastestRow(msgspec.Struct, kw_only=True, frozen=True):
-    """What was tried; ``fastest`` is the index of the fastest advbase without false takeovers and broken promises."""
+    """The advbases tried; ``fastest`` is the index of the fastest without false takeovers and broken promises."""
 
     advbases: list[AdvbaseRow]
     fastest: int | None
@@ -127,7 +127,7 @@ class ExampleRow(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Report(msgspec.Struct, kw_only=True, frozen=True):
-    """Everything."""
+    """The whole report."""
 
     machines: list[MachineRow]
     findings: list[FindingRow]
@@ -150,7 +150,7 @@ class ViolationRow(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class PlanReport(msgspec.Struct, kw_only=True, frozen=True):
-    """What came of one kept plan."""
+    """The history of one kept plan."""
 
     file: str
     violations: list[ViolationRow]
@@ -159,7 +159,7 @@ class PlanReport(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def machine_row(member: Member) -> MachineRow:
-    """Return a machine as it was understood."""
+    """Return the row of a machine, as pycarp read its files."""
     return MachineRow(
         name=member.name,
         own={link: [str(each) for each in owns] for link, owns in member.own.items()},
@@ -180,7 +180,7 @@ def machine_row(member: Member) -> MachineRow:
 
 
 def finding_row(finding: Finding) -> FindingRow:
-    """Return a finding."""
+    """Return the row of a finding."""
     return FindingRow(
         kind=finding.conflict.value,
         vhid=finding.key.vhid,
@@ -198,7 +198,7 @@ def takeover_row(
     keys: Iterable[HostKey],
     expectation: Expectation | None,
 ) -> TakeoverRow:
-    """Return what the trials of a strike came to."""
+    """Return the row of one injected fault; ``takeovers`` has the result of each trial, one at least."""
     spans_ns = [each.takeover_ns for each in takeovers if each.takeover_ns is not None]
     expected_s = None if expectation is None else (seconds(expectation.from_ns), seconds(expectation.to_ns))
     return TakeoverRow(
@@ -219,7 +219,7 @@ def takeover_row(
 
 
 def watch_row(condition: str, watches: Sequence[Watch]) -> WatchRow:
-    """Return what was seen in several spans of one condition."""
+    """Return the row of one condition, summed over its watches."""
     hours = sum(each.span_ns for each in watches) / NS_PER_S / _S_AN_HOUR
     count = sum(each.false_takeovers for each in watches)
     return WatchRow(
@@ -233,10 +233,10 @@ def watch_row(condition: str, watches: Sequence[Watch]) -> WatchRow:
 
 
 def hours_of(span_ns: int) -> float:
-    """Return a span in hours, as reports have it."""
+    """Return a span in hours, rounded to hundredths."""
     return round(span_ns / NS_PER_S / _S_AN_HOUR, 2)
 
 
 def seconds(span_ns: int) -> float:
-    """Return a span as reports have it: in seconds, rounded to microseconds."""
+    """Return a span in seconds, rounded to microseconds."""
     return round(span_ns / NS_PER_S, 6)

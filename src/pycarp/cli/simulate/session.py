@@ -1,4 +1,4 @@
-"""What ``pycarp simulate`` tries, in which order, and how the results become a report."""
+"""Plans the trials of ``pycarp simulate``, runs them, and makes a report of the results."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -53,13 +53,13 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 
 _S_AN_HOUR = 3600
 _PIECE_NS = 900 * NS_PER_S
-"""Hours are simulated in pieces of this length, each with a seed of its own, by whichever process is free."""
+"""Hours are divided into trials of this length, each with its own seed, so that all processes share them."""
 
 _ALLOWANCE = 2
-"""How many times more advertisements than with advbase 1 a fast advbase may send while it is watched."""
+"""How many times as many advertisements as advbase 1 a fast advbase may send while it is watched."""
 
 _LEAST_SHARE = 0.1
-"""Of the hours, for which the fastest are watched all the same."""
+"""The least share of the hours for which a fast advbase is watched."""
 
 _BEFORE_NS = 4 * NS_PER_S
 """How much of the time before the incident an example shows."""
@@ -67,7 +67,7 @@ _BEFORE_NS = 4 * NS_PER_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the user asked for."""
+    """The options of the user."""
 
     seeds: int
     hours: float
@@ -78,7 +78,7 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The report, and its plots with their colours."""
+    """The report, and its plots with colours."""
 
     report: Report
     example: tuple[Text, ...] = ()
@@ -87,7 +87,7 @@ class Found:
 
 @dataclass(slots=True, kw_only=True)
 class _Batch:
-    """Trials of one kind, and what came of those that were run."""
+    """Trials of one kind, and the results of those that were run."""
 
     trials: list[Trial]
     results: list[Result] = field(default_factory=list)
@@ -146,7 +146,7 @@ class _AdvbaseBatches:
 
 
 def look_into(members: tuple[Member, ...], wishes: Wishes, pool: WorkerPool) -> Found:
-    """Simulate what is wished, and report it; what the user interrupts is reported as far as it is known."""
+    """Run all trials and report the results; after Ctrl-C, those of the trials that are done."""
     at_rest = masters_at_rest(members)
     injected_faults = list(_faults(members, wishes, at_rest))
     watches = [_watches(members, condition, wishes.hours) for condition in wishes.faults.conditions]
@@ -227,7 +227,7 @@ def _watches(members: tuple[Member, ...], condition: Condition, hours: float) ->
 
 def _plans(members: tuple[Member, ...], wishes: Wishes) -> list[Trial]:
     faults = wishes.faults.of_plans
-    return [PlanTrial(told=random_plan(seed, members=members, faults=faults)) for seed in range(wishes.seeds)]
+    return [PlanTrial(fault_plan=random_plan(seed, members=members, faults=faults)) for seed in range(wishes.seeds)]
 
 
 def _advbases(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_AdvbaseBatches]:
@@ -250,7 +250,7 @@ def _advbases(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_AdvbaseB
 
 
 def _share(variant: AdvbaseVariant) -> float:
-    """Return for which part of the hours an advbase is watched: fast ones send too much to be watched for all."""
+    """Return the share of the hours for which an advbase is watched; fast ones send too much for all of them."""
     return 1.0 if variant.advbase else min(max(_ALLOWANCE * variant.step / 256, _LEAST_SHARE), 1.0)
 
 
@@ -258,7 +258,7 @@ def _share(variant: AdvbaseVariant) -> float:
 
 
 def _restless(at_rest: dict[HostKey, tuple[str, ...]]) -> Iterator[FindingRow]:
-    """Yield virtual hosts that have no owner, or several, though nothing is wrong."""
+    """Yield a finding for each virtual host with no owner, or several, in a run without faults."""
     for key, names in at_rest.items():
         if len(names) != 1:
             who = "nobody" if not names else " and ".join(names)
@@ -290,7 +290,7 @@ def _promises(results: Sequence[Result], keep: Path) -> tuple[PromisesRow, tuple
 
 
 def _shortest(result: Result, plans: int, keep: Path) -> tuple[BrokenRow, tuple[Text, ...]]:
-    """Return the shortest plan in which a promise is broken, and write it to a file."""
+    """Return the shortest plan that breaks the same promise, with its plot, and write the plan to a file."""
     assert result.plan is not None
     assert result.broken is not None
     promise = result.broken.promise
@@ -324,7 +324,7 @@ def _kept(plan: FaultPlan, path: Path, *, told: str) -> str | None:
 
 
 def _example(injected_faults: Sequence[_InjectedFaults]) -> tuple[ExampleRow | None, tuple[Text, ...]]:
-    """Return the first trial as a plot."""
+    """Return a plot of the first trial, with and without colours; None without trials."""
     if not injected_faults:
         return None, ()
     batch = injected_faults[0]

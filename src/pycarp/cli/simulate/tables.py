@@ -28,30 +28,30 @@ _MOST_LINES = 40
 
 
 def show(console: Console, report: Report, *, example: Sequence[Text], broken: Sequence[Text]) -> None:
-    """Print everything; the plots come with their colours."""
+    """Print the whole report; ``example`` and ``broken`` are plots with their colours."""
     for part in _parts(report, example=example, broken=broken):
         console.print(part, soft_wrap=isinstance(part, str | Text))
 
 
 def show_plan(console: Console, report: PlanReport, plotted: Sequence[Text]) -> None:
-    """Print what came of one plan."""
+    """Print the history of one plan, its plot, and every broken promise."""
     for line in [*map(Text, report.lines), Text(), *plotted, Text()]:
         console.print(line, soft_wrap=True)
     for violation in report.violations:
-        told = f"{violation.at_s:.3f} s: {violation.promise}: {violation.machine or 'nobody'} {violation.text}"
-        console.print(f"[bold red]BROKEN[/bold red] {escape(told)}", soft_wrap=True)
+        line = f"{violation.at_s:.3f} s: {violation.promise}: {violation.machine or 'nobody'} {violation.text}"
+        console.print(f"[bold red]BROKEN[/bold red] {escape(line)}", soft_wrap=True)
     if not report.violations:
         console.print("All promises are [green]kept[/green].")
 
 
 def takeover_tables(report: Report) -> Iterator[RenderableType]:
-    """Yield a heading and a table for each condition and each group of vhids that are alike."""
+    """Yield a heading and a table for each condition and each group of vhids with the same settings."""
     groups = dict.fromkeys((row.condition, tuple(row.vhids)) for row in report.takeovers)
     for condition, vhids in groups:
         rows = [row for row in report.takeovers if (row.condition, tuple(row.vhids)) == (condition, vhids)]
         numbers = ", ".join(map(str, vhids))
         alike = f"vhid {numbers}" if len(vhids) == 1 else f"vhids {numbers} (alike)"
-        yield f"\n[bold]The MASTER of {alike} is struck: {condition}, {rows[0].trials} trials each[/bold]"
+        yield f"\n[bold]Faults of the MASTER of {alike}: {condition}, {rows[0].trials} trials each[/bold]"
         yield _takeovers(rows)
 
 
@@ -60,7 +60,7 @@ def _parts(report: Report, *, example: Sequence[Text], broken: Sequence[Text]) -
     yield _machines(report)
     yield from takeover_tables(report)
     if report.watched:
-        yield "\n[bold]Nothing is struck: how often somebody takes over from a MASTER that lives[/bold]"
+        yield "\n[bold]False takeovers: how often a BACKUP takes over from a MASTER that lives[/bold]"
         yield _watched(report.watched)
         yield from _bounds(report.watched)
     if report.fastest is not None:
@@ -98,8 +98,8 @@ def _machines(report: Report) -> Table:
 
 def _host_cells(host: HostRow) -> tuple[str, ...]:
     shared = ", ".join(each.partition("/")[0] for each in host.addresses)
-    eager = f"{host.advbase}/{host.advskew}{' preempts' if host.preempt else ''}"
-    return str(host.vhid), shared, eager, f"{host.master_down_s:.3f} s", host.dialect
+    claim = f"{host.advbase}/{host.advskew}{' preempts' if host.preempt else ''}"
+    return str(host.vhid), shared, claim, f"{host.master_down_s:.3f} s", host.dialect
 
 
 def _takeovers(rows: Iterable[TakeoverRow]) -> Table:
@@ -143,7 +143,7 @@ def _bounds(rows: Sequence[WatchRow]) -> Iterator[str]:
     if seen:
         yield (
             f"None in {seen[0].hours:g} h means, with 95 % confidence, less than {seen[0].below_a_day:.4g} a day; "
-            "more --hours tell more."
+            "more --hours lower this bound."
         )
 
 
@@ -159,7 +159,7 @@ def _advbases(rows: Sequence[AdvbaseRow]) -> Table:
 
 
 def advbase_name(row: AdvbaseRow) -> str:
-    """Return what a advbase is called in a table."""
+    """Return the name of an advbase in a table."""
     return (
         str(row.advbase) if row.advskew_step is None else f"0 (advskew {row.advskew_step}, {2 * row.advskew_step} ...)"
     )
@@ -196,7 +196,7 @@ def _promises(report: Report, plot: Sequence[Text]) -> Iterator[RenderableType]:
 
 
 def _lines(broken: BrokenRow) -> Iterator[Text]:
-    """Yield the lines of a broken promise, and of what came before it as much as a page holds."""
+    """Yield the lines up to the broken promise, at most the last 40."""
     end = next((number for number, line in enumerate(broken.lines) if " BROKEN: " in line), len(broken.lines)) + 1
     begin = max(end - _MOST_LINES, 0)
     if begin:

@@ -1,4 +1,4 @@
-"""Runs trials in as many processes as there are processors; Ctrl-C ends that with what is known so far."""
+"""Runs trials in several processes; Ctrl-C ends the run and keeps the results so far."""
 
 import multiprocessing
 import signal
@@ -14,7 +14,7 @@ from pycarp.errors import CarpError
 from pycarp.sim.faults.experiments import Result, Trial, run
 
 _WORTH_A_PROCESS = 8
-"""Fewer trials than this are done before another process has started."""
+"""With fewer trials than this, starting a process takes longer than running them."""
 
 
 class WorkerPool:
@@ -40,7 +40,7 @@ class WorkerPool:
         return results
 
     def _each(self, trials: Sequence[Trial]) -> Iterator[tuple[int, Result]]:
-        # Some of each kind first, so that there is something to tell when the user has seen enough.
+        # Some of each kind first: a report after Ctrl-C then has results of every kind.
         order = sorted(range(len(trials)), key=lambda number: trials[number].seed)
         if self._jobs == 1 or len(trials) < _WORTH_A_PROCESS:
             yield from ((number, run(trials[number])) for number in order)
@@ -62,7 +62,7 @@ class WorkerPool:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Let processes that start meanwhile never hear of Ctrl-C, which a terminal tells all of them."""
+    """Block SIGINT for processes started meanwhile: a terminal sends Ctrl-C to the whole process group."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

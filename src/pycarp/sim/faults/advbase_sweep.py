@@ -1,4 +1,4 @@
-"""A cast at another advbase: the same machines with another advbase."""
+"""Gives the machines of a topology other advbases, to find the fastest one without false takeovers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,22 +29,24 @@ ADVBASES = (
 
 
 def with_advbase(members: Sequence[Member], variant: AdvbaseVariant) -> tuple[Member, ...]:
-    """Return the machines at a advbase; ConfigError where a dialect does not allow it."""
+    """Return the machines with another advbase; ConfigError if a dialect does not allow it."""
     ranks = _ranks(members)
     return tuple(
-        replace(member, hosts=tuple(_at_pace(host, variant, ranks[member.name, host.key]) for host in member.hosts))
+        replace(
+            member, hosts=tuple(_with_advbase(host, variant, ranks[member.name, host.key]) for host in member.hosts)
+        )
         for member in members
     )
 
 
-def _at_pace(host: HostConfig, variant: AdvbaseVariant, rank: int) -> HostConfig:
+def _with_advbase(host: HostConfig, variant: AdvbaseVariant, rank: int) -> HostConfig:
     if variant.advbase:
         return replace(host, advbase=variant.advbase)
     return replace(host, advbase=0, advskew=variant.step * (rank + 1))
 
 
 def _ranks(members: Sequence[Member]) -> dict[tuple[str, HostKey], int]:
-    """Return the place of each host among those of its key, the preferred first."""
+    """Return the rank of each host among those of its key, 0 for the preferred one."""
     ranks: dict[tuple[str, HostKey], int] = {}
     for key in {host.key for member in members for host in member.hosts}:
         ours = [

@@ -1,4 +1,4 @@
-"""What does not fit between the machines of a cast: told before anything is simulated, from the settings alone."""
+"""Finds configuration conflicts between machines by comparing their settings; nothing is simulated."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 
 
 class ConfigurationConflict(StrEnum):
-    """What kinds there are; those up to DIALECT keep hosts from hearing each other."""
+    """The kinds of conflict; with those up to DIALECT hosts never hear each other."""
 
     PASSWORD = "password"  # noqa: S105  the word, no password
     ADDRESSES = "addresses"
@@ -37,7 +37,7 @@ DEAFNESS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that does not fit; ``words`` name machines and values, never a password."""
+    """One conflict; ``words`` name machines and values, never a password."""
 
     conflict: ConfigurationConflict
     key: HostKey
@@ -46,12 +46,12 @@ class Finding:
 
     @property
     def is_deafness(self) -> bool:
-        """Whether the machines will never hear each other, and both be MASTER."""
+        """True if the machines never hear each other, so that both become MASTER."""
         return self.conflict in DEAFNESS
 
 
 def configuration_conflicts(members: Sequence[Member]) -> tuple[Finding, ...]:
-    """Return what does not fit, what keeps hosts from hearing each other first."""
+    """Return all conflicts; first those with which hosts never hear each other."""
     found = [finding for key in keys_of(members) for finding in _of_host(key, members)]
     return tuple(sorted(found, key=lambda each: not each.is_deafness))
 
@@ -84,7 +84,7 @@ def _between(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator
     ips = [each.ip for each in host_a.shared]
     for words in incompatibilities(host_a.dialect, host_b.dialect, ips):
         yield ConfigurationConflict.DIALECT, words
-    yield from _paces(a, host_a, b, host_b)
+    yield from _intervals(a, host_a, b, host_b)
 
 
 def _addresses(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:
@@ -102,7 +102,7 @@ def _addresses(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterat
     )
 
 
-def _paces(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:
+def _intervals(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:
     interval_a, interval_b = (host.advbase * 256 + host.advskew for host in (host_a, host_b))
     if interval_a == interval_b:
         words = f"both have advbase {host_a.advbase} and advskew {host_a.advskew}, so chance decides who is MASTER"
@@ -111,10 +111,10 @@ def _paces(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[t
         interval_ns = slow_host.dialect.claim(slow_host.advbase, slow_host.advskew, 0).interval_ns
         timeout_ns = bounds.master_down_ns(quick_host)
         if interval_ns > timeout_ns:
-            advbases = (
+            intervals = (
                 f"{slow} advertises every {interval_ns / NS_PER_S:.3f} s, {quick} waits {timeout_ns / NS_PER_S:.3f} s"
             )
             yield (
                 ConfigurationConflict.TOO_SLOW,
-                f"{advbases} and takes over from a MASTER that lives; bring their advbase together",
+                f"{intervals} and takes over from a MASTER that lives; bring their advbase together",
             )

@@ -1,7 +1,7 @@
-"""Experiments on a cast: what happens when its MASTER is struck, and how often it is taken over from without cause.
+"""Experiments on a topology: takeovers after a fault of the MASTER, and false takeovers from a MASTER that lives.
 
-A trial is data and may be carried to another process; ``run`` returns what was measured. All times are simulated, all
-chance comes from the seed, and what is expected is computed from the settings alone.
+A trial is data, so another process can run it; ``run`` returns the measurements. All times are simulated and all chance
+comes from the seed. The expected takeover time is computed from the settings alone, never from an engine.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,16 +18,16 @@ from pycarp.sim.simulation import simulate
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 RECURRING_EVERY_NS = 60 * NS_PER_S
-"""How often what does not last happens: once in every such span, at a random moment."""
+"""A recurring fault with a span happens once in each period of this length, at a random moment."""
 
 _DELAYS_NS = range(20_000, 300_000)
-"""How long packets take, drawn anew for each trial."""
+"""The delay of packets; each trial draws one of these."""
 
 _LEGIBLE_NS = 1_000_000
-"""What moments are multiples of, so that people can read them."""
+"""Faults begin at multiples of this, so that people can read the times."""
 
 _MUTE = frozenset({Fault.PARTITION, Fault.ONE_WAY})
-"""While these last, what the struck machine owns is of no use to those whom it does not reach."""
+"""While these last, clients behind the other machines cannot reach the addresses that the faulty machine holds."""
 
 _UNASKED = frozenset({Reason.MASTER_SILENT, Reason.MASTER_LEFT})
 _OF_THE_MASTER = frozenset({Fault.STOP, Fault.PAUSE, Fault.LOOP, Fault.REPLAY, Fault.FORGERY, Fault.SEND_ERRORS})
@@ -35,7 +35,7 @@ _OF_THE_MASTER = frozenset({Fault.STOP, Fault.PAUSE, Fault.LOOP, Fault.REPLAY, F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InjectedFault:
-    """A fault that befalls the MASTER; without a span, for as long as a takeover takes."""
+    """A fault of the MASTER; without a span it lasts longer than a takeover takes."""
 
     fault: Fault
     span_ns: int | None = None
@@ -44,7 +44,7 @@ class InjectedFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecurringFault:
-    """What goes wrong all the time or, with a span, again and again for so long."""
+    """A fault that lasts throughout a trial or, with a span, recurs for that long."""
 
     fault: Fault
     amount: float = 0.0
@@ -53,7 +53,7 @@ class RecurringFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """The circumstances of a trial; ``name`` is for people."""
+    """The recurring faults of a trial; ``name`` is for people."""
 
     name: str
     recurring_faults: tuple[RecurringFault, ...] = ()
@@ -64,11 +64,11 @@ CALM = Condition(name="calm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """What one strike led to.
+    """The measurements of one fault of ``victim``.
 
-    ``takeover_ns`` is from the strike until ``by`` had the addresses, None when nobody took over while it lasted;
-    ``ownerless_ns`` how long nobody had them whom the others hear, ``afterwards_ns`` the same after it was over, and
-    ``double_ns`` the longest time for which two had them.
+    ``takeover_ns`` is the time from the fault until ``by`` had the addresses, None if nobody took over while it lasted.
+    ``ownerless_ns`` is how long no machine that the others hear had them, ``afterwards_ns`` the same after the fault.
+    ``double_ns`` is the longest time for which two machines had them.
     """
 
     victim: str
@@ -81,7 +81,7 @@ class Takeover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What was seen in a span: takeovers from a MASTER that lived, and the longest time without any owner."""
+    """The measurements of a span: takeovers from a MASTER that lived, and the longest time without an owner."""
 
     span_ns: int
     false_takeovers: int
@@ -90,9 +90,9 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a trial came to: the takeover is None where nobody was MASTER.
+    """The result of a trial; ``takeover`` is None if nobody was MASTER.
 
-    ``broken`` is the first broken promise; only then the plan is kept, since results travel between processes.
+    ``broken`` is the first broken promise. ``plan`` is None without one: results travel between processes.
     """
 
     steps: int
@@ -105,7 +105,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultTrial:
-    """Strikes the MASTER of a virtual host once, at a random moment after the machines have come to rest."""
+    """Injects one fault into the MASTER of a virtual host, at a random moment after the election is settled."""
 
     members: tuple[Member, ...]
     key: HostKey
@@ -151,7 +151,7 @@ class FaultTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchTrial:
-    """Watches a cast for a span in which nothing but the condition is wrong."""
+    """Counts false takeovers for a span in which only the recurring faults of the condition happen."""
 
     members: tuple[Member, ...]
     condition: Condition
@@ -186,30 +186,30 @@ class WatchTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTrial:
-    """Simulates a plan to see whether all promises are kept."""
+    """Simulates a plan and checks whether all promises are kept."""
 
-    told: FaultPlan
+    fault_plan: FaultPlan
 
     @property
     def seed(self) -> int:
         """The seed of the plan."""
-        return self.told.seed
+        return self.fault_plan.seed
 
     @property
     def weight(self) -> float:
         """How long it takes, compared to other trials."""
-        return _weight(self.told.members, self.told.until_ns)
+        return _weight(self.fault_plan.members, self.fault_plan.until_ns)
 
     def run(self) -> Result:
         """Simulate."""
-        return _result(simulate(self.told))
+        return _result(simulate(self.fault_plan))
 
 
 Trial = FaultTrial | WatchTrial | PlanTrial
 
 
 def run(trial: Trial) -> Result:
-    """Return what a trial comes to; for processes, which carry functions by their names."""
+    """Run a trial and return its result; a function of a module, because processes send functions by name."""
     return trial.run()
 
 
@@ -219,7 +219,7 @@ def _weight(members: Sequence[Member], span_ns: int) -> float:
     return len(hosts) * span_ns / interval_ns
 
 
-# Casts
+# Topologies
 
 
 def keys_of(members: Iterable[Member]) -> tuple[HostKey, ...]:
@@ -228,9 +228,9 @@ def keys_of(members: Iterable[Member]) -> tuple[HostKey, ...]:
 
 
 def alike(members: Sequence[Member]) -> list[tuple[HostKey, ...]]:
-    """Return the virtual hosts that more than one machine has; those of the same settings are one group.
+    """Return the virtual hosts that more than one machine has, in groups with the same settings.
 
-    Those whose machines do not sign the same are never alike to those whose machines do.
+    A virtual host whose machines differ in passphrase or addresses is in no group with one whose machines agree.
     """
     groups: dict[object, list[HostKey]] = {}
     for key in keys_of(members):
@@ -246,7 +246,7 @@ def alike(members: Sequence[Member]) -> list[tuple[HostKey, ...]]:
 
 
 def with_first(members: Sequence[Member], key: HostKey) -> tuple[Member, ...]:
-    """Return the same machines in an order that makes THE_MASTER the one of a virtual host."""
+    """Return the machines in an order in which THE_MASTER means the MASTER of ``key``."""
     ours = [member for member in members if any(host.key == key for host in member.hosts)]
     others = [member for member in members if member not in ours]
     first = replace(ours[0], hosts=tuple(sorted(ours[0].hosts, key=lambda host: host.key != key)))
@@ -254,12 +254,12 @@ def with_first(members: Sequence[Member], key: HostKey) -> tuple[Member, ...]:
 
 
 def rest_at_ns(members: Sequence[Member]) -> int:
-    """Return when machines that start together have long settled who is MASTER."""
+    """Return the time after which machines that start together have settled the election."""
     return _lasting_ns(members)
 
 
 def masters_at_rest(members: tuple[Member, ...]) -> dict[HostKey, tuple[str, ...]]:
-    """Return who has the addresses when nothing goes wrong: one of each virtual host, unless they are deaf."""
+    """Return the owners of each virtual host in a run without faults: one, unless hosts cannot hear each other."""
     rest_ns = rest_at_ns(members)
     outcome = simulate(FaultPlan(seed=0, members=members, incidents=(), until_ns=rest_ns))
     return {
@@ -269,7 +269,7 @@ def masters_at_rest(members: tuple[Member, ...]) -> dict[HostKey, tuple[str, ...
 
 
 def _lasting_ns(members: Sequence[Member]) -> int:
-    """Return within how many whole seconds a takeover is done, and whoever lost has noticed."""
+    """Return the time, in whole seconds, within which a takeover is complete and the old MASTER has yielded."""
     plan = FaultPlan(seed=0, members=tuple(members), incidents=(), until_ns=0)
     longest_ns = max(bounds.takeover_ns(plan, key) + bounds.settling_ns(plan, key) for key in keys_of(members))
     return -(-longest_ns // NS_PER_S) * NS_PER_S
@@ -284,7 +284,7 @@ def _preempts(member: Member, key: HostKey) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """Between which times after a strike the next host takes over, by the formulae of the dialects."""
+    """The earliest and latest time after a fault at which the next host takes over, by the formulas of the dialects."""
 
     from_ns: int
     to_ns: int
@@ -293,30 +293,30 @@ class Expectation:
 def expected(members: Sequence[Member], key: HostKey, victim: str, injected: InjectedFault) -> Expectation | None:
     """Return when the next host takes over from the MASTER ``victim``, None if nobody does.
 
-    A silent MASTER is missed one master-down time of the next host after its last advertisement, which was sent up to
-    an interval before the strike. A bow-out is heard at once; the guardian sends it when its timeout is over.
+    The next host takes over one master-down time after the last advertisement, which the MASTER sent up to an interval
+    before the fault. It takes over at once after a bow-out, which the guardian sends when its timeout is over.
     """
     host_of = {member.name: host for member in members for host in member.hosts if host.key == key}
-    struck = host_of[victim]
+    faulty = host_of[victim]
     others = [host for name, host in host_of.items() if name != victim]
     next_ns = min(map(bounds.master_down_ns, others))
-    interval_ns = struck.dialect.claim(struck.advbase, struck.advskew, 0).interval_ns
+    interval_ns = faulty.dialect.claim(faulty.advbase, faulty.advskew, 0).interval_ns
     silent = Expectation(from_ns=max(next_ns - interval_ns, 0), to_ns=next_ns)
     at_once = Expectation(from_ns=0, to_ns=0)
     match injected.fault:
         case Fault.CRASH | Fault.HAND_OVER | Fault.ADMIN_DOWN:
-            return at_once if struck.dialect.bow_out else silent
+            return at_once if faulty.dialect.bow_out else silent
         case Fault.STOP:
-            timeout_ns = lease_timings_of(struck).timeout_ns
+            timeout_ns = lease_timings_of(faulty).timeout_ns
             watched = Expectation(
                 from_ns=max(min(timeout_ns, next_ns) - interval_ns, 0), to_ns=min(timeout_ns, next_ns)
             )
-            return _unless_over(watched if struck.dialect.bow_out else silent, injected)
+            return _unless_over(watched if faulty.dialect.bow_out else silent, injected)
         case Fault.DEMOTION:
-            claim = struck.dialect.claim(struck.advbase, struck.advskew, round(injected.amount))
+            claim = faulty.dialect.claim(faulty.advbase, faulty.advskew, round(injected.amount))
             for member in members:
                 rival = host_of.get(member.name)
-                if rival is None or rival is struck:
+                if rival is None or rival is faulty:
                     continue
                 ours = rival.dialect.claim(rival.advbase, rival.advskew, 0)
                 is_stronger = rival.dialect.compare(ours, claim) is Verdict.STRONGER
@@ -330,7 +330,7 @@ def expected(members: Sequence[Member], key: HostKey, victim: str, injected: Inj
 
 
 def _unless_over(expectation: Expectation, injected: InjectedFault) -> Expectation | None:
-    """Return nothing where the MASTER is back before anybody has missed it."""
+    """Return None if the fault ends before the earliest expected takeover."""
     is_over = injected.span_ns is not None and injected.span_ns <= expectation.from_ns
     return None if is_over else expectation
 
@@ -339,7 +339,7 @@ def _unless_over(expectation: Expectation, injected: InjectedFault) -> Expectati
 
 
 def measured(outcome: Outcome, key: HostKey, incident: Incident) -> Takeover | None:
-    """Return what a strike on THE_MASTER led to; None if nobody was MASTER."""
+    """Return the measurements of a fault of THE_MASTER; None if nobody was MASTER."""
     victim = master_at(outcome, key, incident.at_ns)
     if victim is None:
         return None
@@ -360,13 +360,13 @@ def measured(outcome: Outcome, key: HostKey, incident: Incident) -> Takeover | N
 
 
 def master_at(outcome: Outcome, key: HostKey, at_ns: int) -> str | None:
-    """Return who was MASTER just before a moment; whoever became it last, if there were two."""
+    """Return a node that was MASTER just before a moment; None if there was none."""
     states = states_at(outcome, key, at_ns)
     return next((node for node, state in states.items() if state is State.MASTER), None)
 
 
 def states_at(outcome: Outcome, key: HostKey, at_ns: int) -> Mapping[str, State]:
-    """Return what the machines told last before a moment, in the order of the cast."""
+    """Return the states that the machines published last before a moment, in the order of the topology."""
     states: dict[str, State] = {}
     for change in outcome.changes:
         if change.at_ns >= at_ns:
@@ -377,17 +377,17 @@ def states_at(outcome: Outcome, key: HostKey, at_ns: int) -> Mapping[str, State]
 
 
 def false_takeovers(outcome: Outcome, *, since_ns: int) -> int:
-    """Count how often a BACKUP believed that its MASTER was gone, while that was MASTER by its own account."""
+    """Count the takeovers because of a silent or leaving MASTER while another node had published that it is MASTER."""
     masters: dict[HostKey, set[str]] = {}
     count = 0
     for change in outcome.changes:
-        event, reigning = change.event, masters.setdefault(change.event.key, set())
+        event, current = change.event, masters.setdefault(change.event.key, set())
         if event.new is not State.MASTER:
-            reigning.discard(change.node)
+            current.discard(change.node)
             continue
-        if reigning and event.reason in _UNASKED and change.at_ns >= since_ns:
+        if current and event.reason in _UNASKED and change.at_ns >= since_ns:
             count += 1
-        reigning.add(change.node)
+        current.add(change.node)
     return count
 
 
@@ -397,7 +397,7 @@ def _longest_ownerless_ns(outcome: Outcome, key: HostKey, from_ns: int, to_ns: i
 
 
 def _heard_part(span: Ownership, victim: str, incident: Incident, plan_ends_ns: int) -> list[tuple[int, int]]:
-    """Return an ownership without the time for which those who are asking cannot reach its owner."""
+    """Return the parts of an ownership in which clients can reach its owner."""
     begin, end = span.from_ns, _end_ns(span, plan_ends_ns)
     if span.node != victim or incident.fault not in _MUTE:
         return [(begin, end)]
