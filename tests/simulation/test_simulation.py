@@ -9,7 +9,7 @@ from pycarp.vocabulary import NS_PER_S
 
 
 def test_the_same_seed_tells_the_same_plan() -> None:
-    assert simulate(random_plan(5), tells=True) == simulate(random_plan(5), tells=True)
+    assert simulate(random_plan(5), narrates=True) == simulate(random_plan(5), narrates=True)
 
 
 def test_another_seed_tells_another() -> None:

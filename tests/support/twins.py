@@ -204,7 +204,7 @@ def simulated(plan: Plan) -> Transcript:
 
     def transmit(sender: Computer, outgoing: Outgoing) -> None:
         for delivery in fabric.deliveries(sender.name, outgoing, event_queue.now_ns):
-            event_queue.at(delivery.at_ns, partial(machines[delivery.port].hear, delivery.datagram), rank=DELIVERY)
+            event_queue.at(delivery.at_ns, partial(machines[delivery.port].receive, delivery.datagram), rank=DELIVERY)
 
     for member in plan.members:
         fabric.attach(member.name)
@@ -237,7 +237,7 @@ def _do(fabric: Fabric, machine: "_Machine | _Endpoint", what: Input | str) -> N
             assert isinstance(machine.troubles, Fates)
             machine.troubles.set(what)
         case _:
-            machine.tell(what)
+            machine.submit(what)
 
 
 # On asyncio
@@ -317,19 +317,19 @@ class _Endpoint(Actuator):
         )
 
     def boot(self) -> None:
-        self.tell(LinkChanged(self.facts()))
+        self.submit(LinkChanged(self.facts()))
         for host in self.member.hosts:
-            self.tell(HostAdded(host))
+            self.submit(HostAdded(host))
 
     def facts(self) -> LinkFacts:
         return LinkFacts(name=LINK, is_up=LINK not in self.links_down, addresses=tuple(self.member.own[LINK]))
 
-    def tell(self, event: Input) -> None:
+    def submit(self, event: Input) -> None:
         self.shell.submit(event)
 
     def set_link(self, link: str, *, is_up: bool) -> None:
         (self.links_down.discard if is_up else self.links_down.add)(link)
-        self.tell(LinkChanged(self.facts()))
+        self.submit(LinkChanged(self.facts()))
 
     def hear(self, datagram: Datagram) -> None:
         if LINK not in self.links_down:

@@ -1,4 +1,4 @@
-"""How long what is promised may take, computed from the settings alone."""
+"""Time bounds of the promises, computed from the settings alone."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from pycarp.sim.faults.fault_plan import Fault, FaultPlan
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, HostKey
 
 DROP_NS = NS_PER_S // 10
-"""How long a host that is not MASTER any more may take to drop its addresses when nothing is wrong with it."""
+"""The longest time in which a host without faults drops its addresses after its mastership."""
 
 _LEEWAY_NS = NS_PER_S // 2
 _LONGEST_SKEW = 255
@@ -31,7 +31,7 @@ def interval_max_ns(hosts: Iterable[HostConfig]) -> int:
 
 
 def aftermath_ns(plan: FaultPlan) -> int:
-    """Return how long what was wrong with addresses may still be felt: attempts under way, and pauses before others."""
+    """Return how long a fault of address changes has effects after its end: attempts under way, and their pauses."""
     faults = {incident.fault for incident in plan.incidents}
     slowest_s = max((each.amount for each in plan.incidents if each.fault is Fault.SLOW_ADDRESSES), default=0.0)
     span_ns = round(slowest_s * NS_PER_S)
@@ -43,11 +43,11 @@ def aftermath_ns(plan: FaultPlan) -> int:
 
 
 def settling_ns(plan: FaultPlan, key: HostKey) -> int:
-    """Return how long two owners that hear each other may both go on: until the loser has heard, and has dropped."""
+    """Return how long two owners that hear each other may coexist: until the loser has heard the winner and dropped."""
     return 2 * interval_max_ns(hosts_of(plan, key)) + _LEEWAY_NS + aftermath_ns(plan)
 
 
 def takeover_ns(plan: FaultPlan, key: HostKey) -> int:
-    """Return how long there may be no owner while all machines are there."""
+    """Return the longest time without an owner while all machines run."""
     hosts = hosts_of(plan, key)
     return max(map(master_down_ns, hosts)) + interval_max_ns(hosts) + _LEEWAY_NS + aftermath_ns(plan)

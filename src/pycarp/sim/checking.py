@@ -1,7 +1,7 @@
-"""Those who watch a simulation from outside of the code under test, and say which promise was broken.
+"""Checks a simulation from outside of the code under test, and records every broken promise.
 
-They see what goes on the wire, what kernels hold, and what engines publish; what engines know they ask only to compare
-it with that. What cannot be promised while something is wrong is judged from the end of the last incident on.
+The checks observe packets on the wire, addresses in kernels, and published events. They read the state of an engine
+only to compare it with those. A promise that cannot be kept during a fault is judged from the end of the last incident.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,25 +29,25 @@ from pycarp.wire.advertisement import BOW_OUT
 PEOPLE_AND_PROCESSES = frozenset(
     {Fault.STOP, Fault.CRASH, Fault.CRASH_ALL, Fault.POWER, Fault.ADMIN_DOWN, Fault.HAND_OVER, Fault.DEMOTION}
 )
-"""What must never make two owners, wherever MASTERs tell when they have dropped."""
+"""Faults that must never lead to two owners, where MASTERs send a farewell after the drop."""
 
 _ADDRESS_TROUBLES = frozenset({Fault.SLOW_ADDRESSES, Fault.FAILING_ADDRESSES, Fault.HANGING_ADDRESSES, Fault.PAUSE})
 _REMOVING = frozenset({Fault.MEDDLING, Fault.STOP, Fault.SEND_ERRORS})
-"""When a kernel may lose addresses that its process thinks are held, for a moment."""
+"""Faults with which a kernel may lose addresses while its process still takes them for held."""
 
 _NEVER_NS = 1 << 62
 _FORGIVEN_NS = EXTERNAL_CHANGES_NS + 5 * NS_PER_S
 _ADVSKEW_OCTET, _ADVBASE_OCTET, _VHID_OCTET = 2, 5, 1
 _SENDING, _HOLDING = "send errors on ", "addresses not held"
-"""Causes that a host which is not MASTER keeps: only holding and sending show that they are over."""
+"""Demotion causes that a host keeps while it is not MASTER: only holding or sending shows that they are over."""
 
 Where = tuple[str, HostKey]
 Since = tuple[int, Process | None]
-"""When something began, and with which process: that of a stopped one is not that of the next."""
+"""The time at which a state began, and the process at that time: after a restart the state begins again."""
 
 
 class Checks:
-    """Watches all computers of a plan; ``outcome`` is what it saw."""
+    """Observes all machines of a plan; ``outcome`` returns the observations and the broken promises."""
 
     def __init__(
         self,
@@ -87,17 +87,17 @@ class Checks:
         self._may_lose_addresses = any(each.fault in _REMOVING for each in plan.incidents)
 
     def begin(self, computers: Sequence[Computer]) -> None:
-        """Learn who takes part; nobody owns anything yet."""
+        """Set the machines; nobody owns any addresses yet."""
         self._computers = {computer.name: computer for computer in computers}
         for key in self._keys:
             self._note_ownerless(key)
 
     def master(self, key: HostKey) -> str | None:
-        """Return a node that is MASTER, as far as it has told, and runs."""
+        """Return a running node that published MASTER last; None without one."""
         return next((name for name in self._computers if self._is_master(name, key)), None)
 
     def outcome(self) -> Outcome:
-        """Judge the end, and return everything."""
+        """Judge the final state, and return the outcome."""
         for key in self._keys:
             self._judge_end(key)
         self._reachability.end(self._event_queue.now_ns)
@@ -114,10 +114,10 @@ class Checks:
             lines=tuple(self._narrative.lines) if self._narrative else (),
         )
 
-    # What is seen
+    # Observations
 
     def begins(self, incident: Incident) -> None:
-        """See something go wrong."""
+        """Receive the beginning of an incident."""
         self._active.append(incident)
         self._inject(incident)
         self._quiet_since_ns = _NEVER_NS
@@ -125,7 +125,7 @@ class Checks:
             self._troubled_until_ns[incident.node] = _NEVER_NS
 
     def ends(self, incident: Incident) -> None:
-        """See it end."""
+        """Receive the end of an incident."""
         self._active.remove(incident)
         self._inject(incident)
         now_ns = self._event_queue.now_ns
@@ -136,7 +136,7 @@ class Checks:
             self._troubled_until_ns[incident.node] = now_ns + bounds.aftermath_ns(self._plan)
 
     def surroundings_changed(self) -> None:
-        """See that computers or segments are not what they were."""
+        """Check all owners again after a change of machines or segments."""
         for key in self._keys:
             self._weigh(key)
             self._look_at_switch(key)
@@ -145,10 +145,10 @@ class Checks:
                 self._look_at_owner(computer, key)
 
     def stepped(self, computer: Computer, event: Input, step: Step) -> None:
-        """See a step of an engine."""
+        """Check a step of an engine."""
         self._steps += 1
         if self._narrative is not None:
-            self._narrative.tell_step(self._event_queue.now_ns, computer.name, event, step)
+            self._narrative.write_step(self._event_queue.now_ns, computer.name, event, step)
         published = [effect.event for effect in step.effects if isinstance(effect, Publish)]
         for each in published:
             if isinstance(each, StateChange):
@@ -160,7 +160,7 @@ class Checks:
             computer.process = None
 
     def changed(self, computer: Computer, key: HostKey) -> None:
-        """See that a kernel took or lost addresses, or that a machine came or went."""
+        """Check the owners of a host after a kernel took or lost addresses, or a machine came or went."""
         where, now_ns = (computer.name, key), self._event_queue.now_ns
         owns = computer.answers(key)
         if owns and where not in self._owned_since:
@@ -169,13 +169,13 @@ class Checks:
             since_ns = self._owned_since.pop(where)
             self._ownerships.append(Ownership(key=key, node=computer.name, from_ns=since_ns, until_ns=now_ns))
         if self._narrative is not None:
-            self._narrative.tell_owner(now_ns, computer.name, key, owns=owns)
+            self._narrative.write_owner(now_ns, computer.name, key, owns=owns)
         self._weigh(key)
         self._look_at_switch(key)
         self._look_at_owner(computer, key)
 
     def sent(self, computer: Computer, outgoing: Outgoing, *, by_guardian: bool) -> None:
-        """See what goes on the wire."""
+        """Check an advertisement on the wire: a bow-out must follow the drop."""
         payload = outgoing.payload
         if payload[_ADVSKEW_OCTET] == payload[_ADVBASE_OCTET] == BOW_OUT:
             if computer.kernel.holds(HostKey(outgoing.link, payload[_VHID_OCTET])):
@@ -186,11 +186,11 @@ class Checks:
                 )
 
     def forwarded(self, outgoing: Outgoing) -> None:
-        """See what the switch has learned from an advertisement."""
+        """Check what the switch has learned from an advertisement."""
         self._look_at_switch(HostKey(outgoing.link, outgoing.payload[_VHID_OCTET]))
 
     def announced(self, computer: Computer, effect: Announce) -> None:
-        """See a gratuitous ARP, and what the switch learns from it."""
+        """Check an announcement, and what the switch learns from it."""
         key = effect.key
         self._fabric_of(key.link).announce(computer.name, effect.addresses, effect.form, self._owner_mac(computer, key))
         self._look_at_switch(key)
@@ -198,7 +198,7 @@ class Checks:
             self._violate(Promise.HELD_FIRST, computer.name, "announces addresses that it does not have")
 
     def raised(self, computer: Computer, event: Input, bug: Exception) -> None:
-        """See an engine fail."""
+        """Record an exception of an engine as a broken promise."""
         self._violate(Promise.ALIVE, computer.name, f"{type(bug).__name__} at {type(event).__name__}: {bug}")
 
     # Transitions
@@ -210,11 +210,11 @@ class Checks:
             before = None
         self._changes.append(Change(at_ns=self._event_queue.now_ns, node=computer.name, event=event))
         if before is not None and (before.new is not event.old or event.epoch < before.epoch):
-            told = f"tells {event.old} -> {event.new} after {before.old} -> {before.new}"
-            self._violate(Promise.TOLD, computer.name, told)
+            words = f"publishes {event.old} -> {event.new} after {before.old} -> {before.new}"
+            self._violate(Promise.TOLD, computer.name, words)
         if event.reason not in EDGES[event.old, event.new]:
-            told = f"tells {event.old} -> {event.new} because of {event.reason}"
-            self._violate(Promise.TOLD, computer.name, told)
+            words = f"publishes {event.old} -> {event.new} because of {event.reason}"
+            self._violate(Promise.TOLD, computer.name, words)
         if event.reason is Reason.MASTER_SILENT:
             self._judge_takeover(computer, event)
         self._last[where] = event
@@ -228,10 +228,10 @@ class Checks:
         for host in computer.process.engine.snapshot().hosts:
             last = self._last[computer.name, host.config.key]
             if host.state is not last.new:
-                self._violate(Promise.TOLD, computer.name, f"is {host.state}, and has told {last.new} last")
+                self._violate(Promise.TOLD, computer.name, f"is {host.state}, but published {last.new} last")
 
     def _judge_takeover(self, computer: Computer, event: StateChange) -> None:
-        """Look whether somebody was MASTER, when all was quiet for long enough for everybody to know."""
+        """Judge a takeover after silence: false if another MASTER was heard, long after the last fault."""
         now_ns, key = self._event_queue.now_ns, event.key
         timeout_ns = max(map(bounds.master_down_ns, bounds.hosts_of(self._plan, key)))
         if now_ns - self._quiet_since_ns < timeout_ns + bounds.aftermath_ns(self._plan):
@@ -248,7 +248,7 @@ class Checks:
     # Owners
 
     def _weigh(self, key: HostKey) -> None:
-        """Find out who owns, and whether there are two that hear each other, or none."""
+        """Update the owners of a host, and note two that hear each other, or none."""
         owners = [name for name, computer in self._computers.items() if computer.answers(key)]
         found = {
             (key, a, b)
@@ -282,7 +282,7 @@ class Checks:
         )
 
     def _claim(self, name: str, key: HostKey) -> Claim | None:
-        """Return what a host claims; two may be demoted alike."""
+        """Return the present claim of a host, with its demotion; None if no process runs."""
         process = self._computers[name].process
         return process.engine.host_snapshot(key).claim if process is not None else None
 
@@ -298,7 +298,7 @@ class Checks:
     def _judge_later(
         self, timeout_ns: int, since_ns: int, is_still_so: Callable[[], bool], judge: Callable[[], None]
     ) -> None:
-        """Judge when something was so for long enough, and nothing was wrong meanwhile."""
+        """Call ``judge`` once a state has lasted for ``timeout_ns`` without a fault; never if it ends before."""
 
         def look() -> None:
             if not is_still_so():
@@ -321,14 +321,14 @@ class Checks:
         self._reachability.look(key, self._event_queue.now_ns, is_healed=is_healed)
 
     def _owner_mac(self, computer: Computer, key: HostKey) -> MacAddress | None:
-        """Return at which MAC address a machine has the addresses of a host; None for that of its link."""
+        """Return the MAC address of a host's shared addresses on a machine; None if it is that of the link."""
         host = next(each for each in computer.member.hosts if each.key == key)
         return shared_mac(key) if host.dialect.address_mac is AddressMac.VIRTUAL else None
 
-    # Whether owners may be
+    # Owners that are not MASTER
 
     def _look_at_owner(self, computer: Computer, key: HostKey) -> None:
-        """Plan to look again when a kernel has addresses that its process should not have."""
+        """Plan a second look if a kernel has addresses of a host that is not MASTER."""
         where, since = (computer.name, key), (self._event_queue.now_ns, computer.process)
         if not computer.kernel.holds(key) or self._is_master(computer.name, key):
             self._strange_since.pop(where, None)
@@ -349,7 +349,7 @@ class Checks:
         self._event_queue.at(since[0] + allowed_ns, look)
 
     def _allowed_ns(self, computer: Computer, key: HostKey) -> int:
-        """Return how long the addresses may outlive the mastership, or the process."""
+        """Return how long the kernel may keep the addresses after the end of the mastership or of the process."""
         host = next(each for each in computer.member.hosts if each.key == key)
         lease_timings = lease_timings_of(host)
         process = computer.process
@@ -374,15 +374,15 @@ class Checks:
                     demoted = demoted or bool(host.demotion)
                     self._judge_demotion(name, host.state, host.demotion)
         preference = min((host.advbase, host.advskew) for host in hosts)
-        reigning = self.master(key)
+        master = self.master(key)
         wanted = [
             member.name
             for member in self._plan.members
             for host in member.hosts
             if host.key == key and (host.advbase, host.advskew) == preference
         ]
-        if all(host.preempt for host in hosts) and not demoted and reigning is not None and reigning not in wanted:
-            self._violate(Promise.RIGHT_MASTER, reigning, f"is MASTER of {key} instead of {' or '.join(wanted)}")
+        if all(host.preempt for host in hosts) and not demoted and master is not None and master not in wanted:
+            self._violate(Promise.RIGHT_MASTER, master, f"is MASTER of {key} instead of {' or '.join(wanted)}")
 
     def _judge_demotion(self, name: str, state: State, causes: tuple[tuple[str, int], ...]) -> None:
         for cause, amount in causes:
@@ -405,7 +405,11 @@ class Checks:
 
 
 def _is_orderly(plan: FaultPlan) -> bool:
-    """Say whether two owners can be ruled out: nobody but people and processes, all wait for each other, and differ."""
+    """Return whether two owners are never allowed.
+
+    That needs a plan whose faults are all of people and processes, hosts that send farewells and bow-outs, and claims
+    that all differ.
+    """
     hosts = [host for member in plan.members for host in member.hosts]
     claims = {(host.key, host.advbase, host.advskew) for host in hosts}
     return (

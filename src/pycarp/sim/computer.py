@@ -1,7 +1,7 @@
 """A simulated machine: a process with the real engine and runtime, a guardian, and a kernel that may outlive both.
 
-The process is what ``sim/process.py`` says. It may be stopped, may die with its guardian or without it; the machine may
-stand still, clock and all, or be switched off.
+``sim/process.py`` has the process. It may be stopped, and may die with or without its guardian. The machine may be
+paused, its clock included, or switched off.
 """
 
 from collections.abc import Callable
@@ -20,22 +20,22 @@ from pycarp.sim.process import Process, Troubles
 from pycarp.vocabulary import Datagram, HostKey, LinkFacts, Outgoing
 
 _NOTICED_WITHIN_NS = 1_000_000
-"""How soon a process is told that others changed its addresses."""
+"""Within which time a process learns of an external change of its addresses."""
 
 
 class Watcher(process.Watcher, Protocol):
-    """Sees everything that computers do; it stands outside of what it watches."""
+    """Observes everything that machines do, from outside of the code under test."""
 
     def changed(self, computer: "Computer", key: HostKey) -> None:
-        """See that a kernel has, or has no more, the addresses of a host; or that a machine comes or goes."""
+        """Receive a change of a machine's answers for a host: its kernel took or lost addresses, or it came or went."""
 
     def sent(self, computer: "Computer", outgoing: Outgoing, *, by_guardian: bool) -> None:
-        """See what goes on the wire."""
+        """Receive an advertisement that a machine puts on the wire."""
 
 
 @dataclass(slots=True)
 class _ArmedGuardian:
-    """What the guardian does for a host, and until when it need not."""
+    """The guardian's task for a host: it bows out at ``due_at_ns`` unless it is renewed before."""
 
     timeout_ns: int
     bow_out: tuple[Outgoing, ...]
@@ -43,7 +43,7 @@ class _ArmedGuardian:
 
 
 class Computer:
-    """One machine of a plan; ``transmit`` puts on the wire what it sends."""
+    """One machine of a plan; ``transmit`` carries its packets."""
 
     def __init__(
         self,
@@ -78,13 +78,13 @@ class Computer:
         return self._event_queue.now_ns - self._behind_ns
 
     def answers(self, key: HostKey) -> bool:
-        """Say whether whoever asks for the addresses of a host gets an answer from here."""
+        """Return whether the machine answers for the addresses of a host: it has them, it runs, and its link is up."""
         return self.is_on and not self.is_paused and key.link not in self.links_down and self.kernel.holds(key)
 
     # Coming and going
 
     def start(self) -> None:
-        """Switch on, if need be, and start the daemon, which first puts away what a former one left."""
+        """Switch the machine on and start the daemon, which first removes the addresses that an earlier one left."""
         self.is_on = True
         if self.process is not None:
             return
@@ -94,23 +94,23 @@ class Computer:
         engine = Engine(entropy=lambda: chance.getrandbits(64), settings=self.member.settings, slot_ns=SLOT_NS)
         self.process = Process(engine, self, watcher=self._watcher, chance=self._chance)
         for link in self.member.own:
-            self.tell(LinkChanged(self.facts(link)))
+            self.submit(LinkChanged(self.facts(link)))
         for host in self.member.hosts:
-            self.tell(HostAdded(host))
+            self.submit(HostAdded(host))
 
     def facts(self, link: str) -> LinkFacts:
-        """Return what a process of this machine sees of a link."""
+        """Return the facts of a link that a process of this machine reads."""
         return LinkFacts(name=link, is_up=link not in self.links_down, addresses=tuple(self.member.own[link]))
 
     def crash(self, *, guardian_too: bool) -> None:
-        """Let the process die without a word; its guardian does what is left to do, if it lives."""
+        """End the process without a bow-out; the guardian, unless it dies too, drops the addresses and bows out."""
         self.process = None
-        wills, self._guardian = self._guardian, {}
+        armed, self._guardian = self._guardian, {}
         if not guardian_too:
-            self._carry_out(wills)
+            self._carry_out(armed)
 
     def switch_off(self) -> None:
-        """Let all be gone at once."""
+        """End process, guardian and kernel at once."""
         keys = self.kernel.held
         self.process, self._guardian, self.is_on = None, {}, False
         self.is_paused, self._overslept = False, []
@@ -119,12 +119,12 @@ class Computer:
             self._watcher.changed(self, key)
 
     def stop(self) -> None:
-        """Let the process stand still."""
+        """Stop the process, as SIGSTOP does; the guardian runs on."""
         if self.process is not None:
             self.process.is_stopped = True
 
     def continue_(self) -> None:
-        """Let it go on."""
+        """Continue a stopped process, as SIGCONT does."""
         process = self.process
         if process is None or not process.is_stopped:
             return
@@ -133,14 +133,14 @@ class Computer:
             process.go_on()
 
     def pause(self) -> None:
-        """Let the whole machine stand still."""
+        """Pause the whole machine, its clock included."""
         if not self.is_paused:
             self.is_paused = True
             self._paused_at_ns = self._event_queue.now_ns
-            self._tell_watcher()
+            self._notify_watcher()
 
     def resume(self) -> None:
-        """Let it go on, without knowing that time has passed."""
+        """Resume a paused machine; its clock goes on from the time at which it was paused."""
         if not self.is_paused:
             return
         self.is_paused = False
@@ -149,35 +149,35 @@ class Computer:
         overslept, self._overslept = self._overslept, []
         for remaining_ns, rank, action in overslept:
             self._event_queue.at(self._event_queue.now_ns + remaining_ns, action, rank=rank)
-        self._tell_watcher()
+        self._notify_watcher()
         if self.process is not None and not self.process.is_stopped:
             self.process.go_on()
 
     def set_link(self, link: str, *, is_up: bool) -> None:
-        """Let a link come or go."""
+        """Set the carrier of a link."""
         (self.links_down.discard if is_up else self.links_down.add)(link)
-        self.tell(LinkChanged(self.facts(link)))
-        self._tell_watcher()
+        self.submit(LinkChanged(self.facts(link)))
+        self._notify_watcher()
 
     def meddle(self) -> None:
-        """Remove the addresses behind the back of the process."""
+        """Remove all shared addresses as another program would: the process learns of it later."""
         for key in self.kernel.held:
             self.kernel.drop(key, by_itself=True)
 
     # What reaches the process, and what it does
 
-    def hear(self, datagram: Datagram) -> None:
-        """Let a datagram arrive."""
+    def receive(self, datagram: Datagram) -> None:
+        """Deliver a datagram to the process; it is lost on a paused machine and on a link that is down."""
         if self.process is not None and not self.is_paused and datagram.link not in self.links_down:
-            self.process.hear(datagram)
+            self.process.receive(datagram)
 
-    def tell(self, event: Input) -> None:
-        """Let something happen to the process: now, or when it goes on."""
+    def submit(self, event: Input) -> None:
+        """Submit an input to the process, if it runs: now, or when it goes on."""
         if self.process is not None:
-            self.process.tell(event)
+            self.process.submit(event)
 
     def put_on_wire(self, outgoing: Outgoing, *, by_guardian: bool = False) -> None:
-        """Send, in vain on a link that is down."""
+        """Send an advertisement; it is lost on a link that is down and while sends fail."""
         if outgoing.link not in self.links_down and not self.sends_fail:
             self._watcher.sent(self, outgoing, by_guardian=by_guardian)
             self._transmit(self, outgoing)
@@ -185,39 +185,39 @@ class Computer:
     # Guardian and kernel
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
-        """Let the guardian look after a host, as long as it hears nothing else."""
+        """Arm the guardian for a host, or replace its task."""
         assert effect.lease_timings is not None
         key, timeout_ns = effect.key, effect.lease_timings.timeout_ns
         is_new = key not in self._guardian
         self._guardian[key] = _ArmedGuardian(timeout_ns, effect.lease_timings.bow_out, self.now_ns + timeout_ns)
         if is_new:
-            self.plan(timeout_ns, lambda: self._look_for_life(key), of_process=False)
+            self.plan(timeout_ns, lambda: self._check_guardian(key), of_process=False)
 
     def renew_guardian(self, key: HostKey) -> None:
-        """Let the guardian know that a host is well."""
+        """Send a sign of life: the timeout of the guardian begins again."""
         if key in self._guardian:
-            clean_up_plan = self._guardian[key]
-            clean_up_plan.due_at_ns = self.now_ns + clean_up_plan.timeout_ns
+            task = self._guardian[key]
+            task.due_at_ns = self.now_ns + task.timeout_ns
 
     def disarm_guardian(self, key: HostKey) -> None:
-        """Let the guardian forget a host."""
+        """Disarm the guardian for a host; no-op if it is not armed."""
         self._guardian.pop(key, None)
 
-    def _look_for_life(self, key: HostKey) -> None:
-        clean_up_plan = self._guardian.get(key)
-        if clean_up_plan is None:
+    def _check_guardian(self, key: HostKey) -> None:
+        task = self._guardian.get(key)
+        if task is None:
             return
-        if clean_up_plan.due_at_ns > self.now_ns:
-            self.plan(clean_up_plan.due_at_ns - self.now_ns, lambda: self._look_for_life(key), of_process=False)
+        if task.due_at_ns > self.now_ns:
+            self.plan(task.due_at_ns - self.now_ns, lambda: self._check_guardian(key), of_process=False)
             return
         del self._guardian[key]
-        self._carry_out({key: clean_up_plan})
+        self._carry_out({key: task})
 
-    def _carry_out(self, wills: dict[HostKey, _ArmedGuardian]) -> None:
-        for key in wills:
+    def _carry_out(self, armed: dict[HostKey, _ArmedGuardian]) -> None:
+        for key in armed:
             self.kernel.drop(key, by_itself=True)
-        for clean_up_plan in wills.values():
-            for outgoing in clean_up_plan.bow_out:
+        for task in armed.values():
+            for outgoing in task.bow_out:
                 self.put_on_wire(outgoing, by_guardian=True)
 
     def _new_kernel(self) -> Kernel:
@@ -231,14 +231,14 @@ class Computer:
             self.plan(self._chance.randrange(_NOTICED_WITHIN_NS), lambda: self._notice(key))
 
     def _notice(self, key: HostKey) -> None:
-        """Tell the process that addresses are gone, if it still thinks that they are held."""
+        """Report the removal of addresses to the process, if it wants them held and they are still absent."""
         if self.process is not None and self.process.wants_held(key) and not self.kernel.holds(key):
-            self.tell(AddressesDisturbed(key, "the addresses were removed"))
+            self.submit(AddressesDisturbed(key, "the addresses were removed"))
 
     # Time
 
     def plan(self, span_ns: int, action: Callable[[], None], *, of_process: bool = True, rank: int = CHANGE) -> None:
-        """Plan an action of this life of the machine, and if so of the process: void when that is over."""
+        """Plan an action after a span; no-op if the machine, or with ``of_process`` the process, has ended by then."""
         process, kernel, planned_at_ns = self.process, self.kernel, self._event_queue.now_ns
 
         def act() -> None:
@@ -254,6 +254,6 @@ class Computer:
 
         self._event_queue.at(self._event_queue.now_ns + span_ns, act, rank=rank)
 
-    def _tell_watcher(self) -> None:
+    def _notify_watcher(self) -> None:
         for host in self.member.hosts:
             self._watcher.changed(self, host.key)

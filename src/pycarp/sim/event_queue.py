@@ -1,4 +1,4 @@
-"""What will happen when: a virtual clock that jumps from one entry to the next."""
+"""A queue of future actions with a virtual clock, which jumps from one action to the next."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -7,11 +7,11 @@ from itertools import count
 DELIVERY = 0
 CHANGE = 1
 EXPIRY = 2
-"""What comes first at one moment: packets are read before anything is decided, and timers expire last."""
+"""Ranks of actions at the same time: packets arrive first, timers expire last."""
 
 
 class EventQueue:
-    """Actions at times; those of one moment go by rank, then in the order in which they were planned."""
+    """Actions in the order of time, then of rank, then of planning."""
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -19,11 +19,11 @@ class EventQueue:
         self._numbers = count()
 
     def at(self, at_ns: int, action: Callable[[], None], *, rank: int = CHANGE) -> None:
-        """Plan an action; one for the past happens now."""
+        """Plan an action for ``at_ns``; a time in the past counts as now."""
         heappush(self._planned, (max(at_ns, self.now_ns), rank, next(self._numbers), action))
 
     def run(self, *, until_ns: int) -> None:
-        """Let everything happen that is planned up to ``until_ns``."""
+        """Run every action planned up to ``until_ns``, and set the clock to that time."""
         planned = self._planned
         while planned and planned[0][0] <= until_ns:
             self.now_ns, _rank, _number, action = heappop(planned)

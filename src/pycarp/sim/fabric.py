@@ -1,4 +1,4 @@
-"""A simulated segment: who hears what, and when. A pure schedule; whoever owns a clock performs the deliveries."""
+"""A simulated segment: computes who receives a packet, and when. It has no clock; its caller makes the deliveries."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pycarp.vocabulary import CARP_TTL, Datagram, Family, Interface, MacAddress,
 DEFAULT_DELAY_NS = 50_000
 
 _FREED_WITHIN_NS = 2_000_000
-"""What was kept while a segment was clogged arrives within this time, in any order."""
+"""Packets kept during a clog arrive within this time after it, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Delivery:
 
 @dataclass(slots=True)
 class Weather:
-    """What chance does to packets: the shares of 1 that are lost or doubled, and by how much they may be late."""
+    """Random losses and delays: shares of 1 that are lost or doubled, the greatest extra delay, the end of a clog."""
 
     loss: float = 0.0
     doubles: float = 0.0
@@ -33,15 +33,16 @@ class Weather:
 
 
 class Fabric:
-    """Named ports on one segment. Cuts have a direction: what ``sender`` says does not reach ``receiver``.
+    """Named ports on one segment. A cut has a direction: packets from ``sender`` do not reach ``receiver``.
 
-    It learns MAC addresses as a switch does: a frame to one goes to the port at which the last frame from it entered.
-    A cut filters behind that, so that clients reach both sides. Without ``chance`` the weather is always fine.
+    The fabric learns MAC addresses as a switch does: a frame goes to the port at which the last frame from its
+    destination entered. Cuts do not affect learning, so clients reach both sides. Without ``chance`` no packet is lost
+    or late.
     """
 
     def __init__(self, *, delay_ns: int = DEFAULT_DELAY_NS, chance: Random | None = None) -> None:
         self.delay_ns = delay_ns
-        """How long what is sent from now on takes."""
+        """The delay of packets sent from now on."""
 
         self.weather = Weather()
         self._chance = chance
@@ -61,12 +62,12 @@ class Fabric:
         self._ports[port] = None
 
     def detach(self, port: str) -> None:
-        """Remove a port; nothing happens when it is not there."""
+        """Remove a port; no-op if it is absent."""
         self._ports.pop(port, None)
         self._learned = {mac: where for mac, where in self._learned.items() if where != port}
 
     def cut(self, sender: str, receiver: str) -> None:
-        """Lose whatever goes from one port to another; the way back stays open."""
+        """Lose all packets from one port to another; the opposite direction stays open."""
         self._cuts.add((sender, receiver))
 
     def isolate(self, port: str) -> None:
@@ -77,7 +78,7 @@ class Fabric:
                 self.cut(other, port)
 
     def loop(self, port: str) -> None:
-        """Return to a port also what it sent itself, as some hypervisors and bonds do."""
+        """Deliver to a port also its own packets, as some hypervisors and bonds do."""
         self._loops.add(port)
 
     def heal(self) -> None:
@@ -86,7 +87,7 @@ class Fabric:
         self._loops.clear()
 
     def carries(self, sender: str, receiver: str) -> bool:
-        """Say whether what one port sends reaches another, as far as the weather allows."""
+        """Return whether both ports are attached and no cut is between them; random loss is still possible."""
         return sender in self._ports and receiver in self._ports and (sender, receiver) not in self._cuts
 
     def deliveries(self, sender: str, outgoing: Outgoing, now_ns: int) -> list[Delivery]:
@@ -103,24 +104,24 @@ class Fabric:
     # Learning
 
     def announce(self, sender: str, addresses: Iterable[Interface], form: ArpForm, owner: MacAddress | None) -> None:
-        """Let a port announce addresses at ``owner``, whose MAC it is; None stands for the link's own.
+        """Learn that ``owner``, the MAC address of the announced addresses, is at a port; None is the link's own.
 
-        Gratuitous ARP leaves from where ``form`` says, a neighbour advertisement always from the owner.
+        ``form`` says from which MAC address gratuitous ARP leaves; a neighbour advertisement leaves from the owner.
         """
         if not form.link_source or any(family_of(each) is Family.IPV6 for each in addresses):
             self._learn(sender, owner)
 
     def port_of(self, mac: MacAddress) -> str | None:
-        """Return the port to which a client's frame goes now; None: to all, since none has come from that address."""
+        """Return the port to which a client's frame goes now; None for all ports: no frame has come from ``mac``."""
         return self._learned.get(mac)
 
     def _learn(self, sender: str, source: MacAddress | None) -> None:
-        """Note where a frame entered; from the link's own address, which no other has, it moves none."""
+        """Record the port at which a frame entered; no-op for None, the link's own address, which never moves."""
         if source is not None and sender in self._ports:
             self._learned[source] = sender
 
     def _arrivals(self, chance: Random, now_ns: int) -> list[int]:
-        """Return when a packet arrives at one port: once, not at all, or twice."""
+        """Return the arrival times of a packet at one port: none if it is lost, two if it is doubled."""
         weather, at_ns = self.weather, now_ns + self.delay_ns
         if weather.loss and chance.random() < weather.loss:
             return []

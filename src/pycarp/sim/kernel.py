@@ -1,4 +1,4 @@
-"""A simulated kernel, as far as shared addresses go: whose it has, until when."""
+"""A simulated kernel: only the shared addresses that it has, with their lifetimes."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,15 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 Later = Callable[[int, Callable[[], None]], None]
 
 _ROUNDS_NS = NS_PER_S // 4
-"""How much later than told a lifetime may end. Source: ``core/lease_timings.py``."""
+"""How much longer than asked for a lifetime may last. Source: ``core/lease_timings.py``."""
 
 
 class Kernel:
-    """``changed`` is told of every change, and whether it was this kernel that let a lifetime end."""
+    """The addresses of a machine.
+
+    ``later`` plans an action after a span. ``changed`` is called for every change, with True if the process of the
+    machine did not ask for it: a lifetime ended, or somebody else removed the addresses.
+    """
 
     def __init__(self, *, later: Later, changed: Callable[[HostKey, bool], None]) -> None:
         self._later = later
@@ -21,15 +25,15 @@ class Kernel:
 
     @property
     def held(self) -> tuple[HostKey, ...]:
-        """The hosts whose addresses are here."""
+        """The hosts whose addresses the kernel has."""
         return tuple(self._turns)
 
     def holds(self, key: HostKey) -> bool:
-        """Say whether the addresses of a host are here."""
+        """Return whether the kernel has the addresses of a host."""
         return key in self._turns
 
     def hold(self, key: HostKey, lifetime_s: int | None) -> None:
-        """Add the addresses of a host, or let them stay for so long from now."""
+        """Add the addresses of a host, or renew their lifetime; None is for ever."""
         is_new = key not in self._turns
         self._turn += 1
         self._turns[key] = self._turn
@@ -40,12 +44,12 @@ class Kernel:
             self._changed(key, False)
 
     def renew(self, key: HostKey, lifetime_s: int) -> None:
-        """Let addresses that are here stay for so long from now."""
+        """Renew the lifetime of the addresses of a host; no-op if they are absent."""
         if key in self._turns:
             self.hold(key, lifetime_s)
 
     def drop(self, key: HostKey, *, by_itself: bool = False) -> None:
-        """Remove the addresses of a host."""
+        """Remove the addresses of a host; no-op if they are absent."""
         if self._turns.pop(key, None) is not None:
             self._changed(key, by_itself)
 

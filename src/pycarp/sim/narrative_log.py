@@ -1,4 +1,4 @@
-"""The lines in which a plan is told: what engines did, what kernels have, and what went wrong meanwhile."""
+"""Writes a simulation as lines for people: effects of engines, changes of kernels, and incidents."""
 
 from pycarp.core import Step
 from pycarp.core.inputs import Input
@@ -9,7 +9,7 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 
 
 class NarrativeLog:
-    """Lines in the order of time; ``show`` is as of ``Transcript``."""
+    """Lines in the order of time."""
 
     def __init__(self, plan: FaultPlan) -> None:
         names = {
@@ -21,28 +21,28 @@ class NarrativeLog:
 
     @property
     def lines(self) -> list[str]:
-        """What was told."""
+        """The lines so far."""
         return self._transcript.lines
 
     def write(self, at_ns: int, who: str, what: str) -> None:
         """Add a line."""
         self._transcript.write(at_ns, who, what)
 
-    def tell_step(self, at_ns: int, node: str, event: Input, step: Step) -> None:
-        """Tell what an engine did."""
+    def write_step(self, at_ns: int, node: str, event: Input, step: Step) -> None:
+        """Add the lines of a step: what the engine did with an input."""
         self._transcript.tell(WorldRecord(at_ns=at_ns, node=node, event=event, effects=step.effects))
 
-    def tell_owner(self, at_ns: int, node: str, key: HostKey, *, owns: bool) -> None:
-        """Tell whether a machine answers for addresses."""
+    def write_owner(self, at_ns: int, node: str, key: HostKey, *, owns: bool) -> None:
+        """Add whether a machine answers for the addresses of a host."""
         self.write(at_ns, self._transcript.label(node, key), "has the addresses" if owns else "has not the addresses")
 
-    def tell_incident(self, at_ns: int, incident: Incident, *, begins: bool) -> None:
-        """Tell that something goes wrong, or is over."""
+    def write_incident(self, at_ns: int, incident: Incident, *, begins: bool) -> None:
+        """Add the beginning of an incident, or its end."""
         self.write(at_ns, "!", words_for(incident) if begins else f"over: {words_for(incident)}")
 
 
 def words_for(incident: Incident) -> str:
-    """Return an incident in words."""
+    """Return an incident in words: fault, amount, machines and span."""
     whom = " ".join(each for each in (incident.node, incident.other) if each)
     amount = f" {incident.amount:g}" if incident.amount else ""
     span = f" for {incident.span_ns / NS_PER_S:g} s" if incident.span_ns else ""

@@ -1,4 +1,4 @@
-"""What came of a plan."""
+"""The outcome of a plan: transitions, owners, and broken promises."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ from pycarp.vocabulary import HostKey
 
 
 class Promise(StrEnum):
-    """What is checked, from outside of the code that makes it come true; the value says what is promised."""
+    """The promises that are checked; the value of each is its wording for people."""
 
     ONE_OWNER = "at most one owner among those who hear each other, when the time to settle is over"
     AN_OWNER = "an owner within the computed time"
@@ -21,13 +21,13 @@ class Promise(StrEnum):
     NO_FALSE_TAKEOVER = "nobody takes over from a MASTER that lives and is heard"
     RIGHT_MASTER = "where all preempt, the preferred host is MASTER in the end"
     NO_STRANDED_DEMOTION = "no demotion outlives its cause"
-    TOLD = "every transition is told, and follows from the one before"
+    TOLD = "every transition is published, and follows from the one before"
     ALIVE = "an engine never raises, and never wants to be called again at once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """A promise that was broken."""
+    """A broken promise: when, by which node, and in words how."""
 
     promise: Promise
     at_ns: int
@@ -56,7 +56,7 @@ class Ownership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a plan. ``steps`` is how many inputs engines have handled; ``lines`` are for people."""
+    """The outcome of a plan. ``steps`` counts the inputs that engines have handled; ``lines`` are for people."""
 
     plan: FaultPlan
     changes: tuple[Change, ...]

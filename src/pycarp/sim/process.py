@@ -1,6 +1,6 @@
-"""A simulated daemon: the real engine and the real runtime, with an event queue in the place of a loop.
+"""A simulated daemon: the real engine and the real runtime on an event queue instead of an event loop.
 
-An attempt at the addresses takes a while and may fail, hang, or do its work without anybody knowing.
+An attempt to change addresses takes time. It may fail or hang, and it may have done its work all the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from pycarp.sim.computer import Computer
 
 SOCKET_QUEUE = 256
-"""Datagrams that wait in the sockets of a process that does not read; later ones are lost."""
+"""How many datagrams the sockets of a stopped process keep; later ones are lost."""
 
 _DEAF_NS = NS_PER_S
-"""How long at most what hangs goes on after it was cancelled, longer than the runtime waits for it."""
+"""How long a hanging attempt at most goes on after its cancellation; longer than the runtime waits for it."""
 
 _USUAL_NS = 3_000_000
-"""How long a change of addresses takes at most when nothing is wrong."""
+"""The longest time that a change of addresses takes without faults."""
 
 
 class Watcher(Protocol):
-    """Sees what a process does."""
+    """Observes what a process does."""
 
     def stepped(self, computer: "Computer", event: Input, step: Step) -> None:
-        """See an input and what the engine made of it, before that is done."""
+        """Receive an input and its step, before the runtime carries out the effects."""
 
     def announced(self, computer: "Computer", effect: Announce) -> None:
-        """See a gratuitous ARP."""
+        """Receive an announcement that the process makes."""
 
     def raised(self, computer: "Computer", event: Input, bug: Exception) -> None:
-        """See an engine fail."""
+        """Receive an exception of the engine."""
 
 
 class Fate(NamedTuple):
-    """What becomes of an attempt: it takes ``span_ns``, None for ever, and ends with ``error``.
+    """The course of an attempt: it ends after ``span_ns``, None for never, with ``error``.
 
-    ``works`` says whether it has done its work then; ``works_anyway`` whether it has when it is cancelled. That ends it
-    after ``cancel_ns``.
+    ``works`` is True if it has changed the addresses at its end, ``works_anyway`` if it has although it was cancelled.
+    A cancelled attempt ends after ``cancel_ns``.
     """
 
     span_ns: int | None
@@ -59,14 +59,14 @@ class Fate(NamedTuple):
 
 @dataclass(slots=True)
 class Troubles:
-    """What is wrong with changes of addresses: how long they take at most, the share that fails, whether they hang."""
+    """The faults of address changes: their longest duration, the share of 1 that fails, and whether they hang."""
 
     slow_ns: int = 0
     failing: float = 0.0
     hang: bool = False
 
     def fate_of(self, _attempt: Attempt, chance: Random) -> Fate:
-        """Return what becomes of an attempt that begins now; when it fails, nobody knows what it did."""
+        """Return the fate of an attempt that begins now; a failed one may have done its work."""
         span_ns = None if self.hang else chance.randrange(max(_USUAL_NS, self.slow_ns))
         error = "the addresses cannot be changed" if chance.random() < self.failing else None
         cancel_ns = chance.randrange(_DEAF_NS) if self.hang and chance.random() < 0.5 else 0
@@ -74,7 +74,7 @@ class Troubles:
 
 
 class Process:
-    """A running daemon of a computer; it supplies what its runtime needs, see ``pycarp.runtime.Ports``."""
+    """A running daemon of a machine; it implements ``pycarp.runtime.Ports`` for its runtime."""
 
     def __init__(self, engine: Engine, computer: "Computer", *, watcher: Watcher, chance: Random) -> None:
         self.engine = engine
@@ -83,7 +83,7 @@ class Process:
         self._computer = computer
         self._watcher = watcher
         self._chance = chance
-        self._untold: list[Input] = []
+        self._unsubmitted: list[Input] = []
         self._sockets: list[Datagram] = []
         self._armed_ns: int | None = None
         self._fates: dict[Attempt, Fate] = {}
@@ -94,36 +94,36 @@ class Process:
     def _stands_still(self) -> bool:
         return self.is_stopped or self._computer.is_paused
 
-    def hear(self, datagram: Datagram) -> None:
-        """Let a datagram arrive in a socket."""
+    def receive(self, datagram: Datagram) -> None:
+        """Queue a datagram in a socket, and wake the runtime unless the process is stopped."""
         if len(self._sockets) < SOCKET_QUEUE:
             self._sockets.append(datagram)
         if not self._stands_still:
             self._runtime.wake()
 
-    def tell(self, event: Input) -> None:
-        """Let something happen: now, or when the process goes on."""
+    def submit(self, event: Input) -> None:
+        """Submit an input to the runtime: now, or when a stopped process goes on."""
         if self._stands_still:
-            self._untold.append(event)
+            self._unsubmitted.append(event)
         else:
             self._runtime.submit(event)
 
     def go_on(self) -> None:
-        """Go on after standing still: nobody has read yet when what was planned for meanwhile happens."""
-        untold, self._untold = self._untold, []
+        """Go on after a stall: first inputs and timers that came meanwhile, and only then the packets that wait."""
+        unsubmitted, self._unsubmitted = self._unsubmitted, []
         postponed, self.postponed = self.postponed, []
-        for event in untold:
-            self.tell(event)
+        for event in unsubmitted:
+            self.submit(event)
         for action in postponed:
             if self._computer.process is self:
                 action()
         while self._sockets and self._computer.process is self:
             self._runtime.wake()
 
-    # An engine that is watched
+    # The engine, observed
 
     def handle(self, event: Input, now_ns: int, /) -> Step:
-        """Let the engine take a step, and somebody see it."""
+        """Return the step of the engine, after the watcher has seen it; raises what the engine raises."""
         try:
             step = self.engine.handle(event, now_ns)
         except Exception as bug:
@@ -135,17 +135,17 @@ class Process:
         return step
 
     def can_send(self, key: HostKey, /) -> bool:
-        """Ask the engine."""
+        """Return ``Engine.can_send``."""
         return self.engine.can_send(key)
 
     # Clock
 
     def now_ns(self) -> int:
-        """Return the time of the computer's own clock."""
+        """Return the time of the machine's own clock."""
         return self._computer.now_ns
 
     def arm(self, at_ns: int | None) -> None:
-        """Plan to let the timer fire, if it is not set anew before."""
+        """Set the timer; a later call replaces it, and None cancels it."""
         self._armed_ns = at_ns
         if at_ns is not None:
             self._computer.plan(at_ns - self.now_ns(), partial(self._fire, at_ns), rank=EXPIRY)
@@ -156,7 +156,7 @@ class Process:
             self._runtime.timer_fired()
 
     def later(self) -> None:
-        """Let others have a turn."""
+        """Plan ``Runtime.resume`` after the other actions of this moment."""
         self._computer.plan(0, self._runtime.resume)
 
     # Network
@@ -168,7 +168,7 @@ class Process:
         self._computer.put_on_wire(outgoing)
 
     def read(self, limit: int) -> Sequence[Datagram]:
-        """Read what waits in the sockets."""
+        """Return the oldest datagrams in the sockets, at most ``limit``."""
         read, self._sockets = self._sockets[:limit], self._sockets[limit:]
         return read
 
@@ -181,11 +181,11 @@ class Process:
     # Addresses
 
     def start(self, attempt: Attempt) -> None:
-        """Make an attempt; when nothing is wrong it takes some milliseconds, an announcement none."""
+        """Begin an attempt; without faults it takes at most 3 ms, an announcement no time."""
         self._computer.plan(0, partial(self._begin, attempt))
 
     def cancel(self, attempt: Attempt) -> None:
-        """Cancel an attempt."""
+        """Cancel an attempt; one that hangs may end up to a second later."""
         fate = self._fates.get(attempt)
         self._computer.plan(fate.cancel_ns if fate else 0, partial(self._end_cancelled, attempt))
 
@@ -209,7 +209,7 @@ class Process:
         self._runtime.attempt_ended(attempt, fate.error)
 
     def _end_cancelled(self, attempt: Attempt) -> None:
-        """End an attempt that was cancelled, maybe before it began."""
+        """End a cancelled attempt, which may not have begun."""
         fate = self._fates.pop(attempt, None)
         if fate is not None and fate.works_anyway:
             self._change(attempt)
@@ -223,39 +223,39 @@ class Process:
             kernel.hold(effect.key, effect.lease_timings.lifetime_s if effect.lease_timings else None)
 
     def renew(self, effect: RenewAddresses) -> None:
-        """Let the kernel keep the addresses."""
+        """Renew the lifetime of the addresses in the kernel."""
         if effect.lifetime_s is not None:
             self._computer.kernel.renew(effect.key, effect.lifetime_s)
 
     # Guardian
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
-        """Tell the guardian."""
+        """Arm the guardian for a host."""
         self._computer.arm_guardian(effect)
 
     def renew_guardian(self, key: HostKey) -> None:
-        """Tell the guardian."""
+        """Send a sign of life to the guardian."""
         self._computer.renew_guardian(key)
 
     def disarm_guardian(self, key: HostKey) -> None:
-        """Tell the guardian."""
+        """Disarm the guardian for a host."""
         self._computer.disarm_guardian(key)
 
     # Observers
 
     def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
-        """Nobody is interested."""
+        """No-op."""
 
     def reported(self, report: ActuationReported) -> None:
-        """Nobody is interested."""
+        """No-op."""
 
     def publish(self, event: Event) -> None:
-        """Nobody is interested: whoever watches has seen it."""
+        """No-op: the watcher has seen the event in the step."""
 
     def stalled(self, late_ns: int) -> None:
-        """Nobody is interested."""
+        """No-op."""
 
     def failed(self, bug: BaseException) -> None:
-        """End; the watcher knows why."""
+        """End the process; the watcher has received the exception."""
         if self._computer.process is self:
             self._computer.process = None

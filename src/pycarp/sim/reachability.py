@@ -1,11 +1,12 @@
-"""Where clients' frames go: whether the switch sends them to a port whose machine has the addresses.
+"""Checks whether the switch sends clients' frames to a machine that has the addresses.
 
-A frame goes to the port at which the last one from the virtual MAC address entered. It goes to the wrong one while that
-machine neither answers nor is MASTER, and another one is both. A MASTER that does not answer yet, or who still answers
-but is no longer MASTER, is a takeover under way, which others judge. Source: carp.md sections 12, 14 and 15.
+The switch sends a frame to the port at which the last frame from the virtual MAC address entered. That port is wrong if
+its machine neither answers nor is MASTER while another machine is both. A MASTER that does not answer yet, and a
+machine that answers but is no longer MASTER, are parts of a takeover, which ``checking.py`` judges. Source: carp.md
+sections 12, 14 and 15.
 
-Judged are hosts that promise never to mislead: those that wait until a MASTER has dropped, and say when they have.
-A BSD may well send its second bow-out, or its announcement, when another one has taken over.
+Only hosts that wait for farewells and send them are judged. A BSD may send its second bow-out, or its announcement,
+after another host has taken over.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,25 +20,26 @@ from pycarp.vocabulary import HostKey, MacAddress
 from pycarp.wire import ethernet
 
 PLANNED = frozenset({Fault.ADMIN_DOWN, Fault.HAND_OVER, Fault.DEMOTION, Fault.FORCE})
-"""What an administrator does on purpose: no client need notice."""
+"""Planned events of an administrator, which no client need notice."""
 
 _HEALS = frozenset({Fault.PARTITION})
-"""What no client need notice once it is over."""
+"""Faults whose end no client need notice."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Misled:
-    """Since when the switch sends to a wrong port, and to which one first."""
+    """The time since which the switch sends to a wrong port, and the first such port."""
 
     since_ns: int
     port: str
 
 
 class Reachability:
-    """Watches the virtual hosts of a plan; call ``look`` whenever anything may have changed.
+    """Observes the virtual hosts of a plan; its owner calls ``look`` after every change.
 
-    ``answers`` and ``is_master`` say of a node what others see; ``violate`` is told the node at the wrong port, and in
-    words how long it was one. Plans with other faults than these, or with equal claims, are not judged.
+    ``answers`` and ``is_master`` return the state of a node as others see it. ``violate`` receives the node at the
+    wrong port, and words with the duration. A plan with faults outside of ``PLANNED`` and ``_HEALS``, or with equal
+    claims, is not judged.
     """
 
     def __init__(
@@ -61,24 +63,25 @@ class Reachability:
         }
         self._misled: dict[HostKey, _Misled] = {}
         self._split: set[HostKey] = set()
-        self._struck: set[HostKey] = set()
+        self._excused: set[HostKey] = set()
 
     def injected(self, key: HostKey) -> None:
-        """See an administrator act.
+        """Receive a planned event.
 
-        If two machines answer at that moment, a split has healed and one of them is about to hear the other. Where the
-        switch sends is chance, and remains so until the next advertisement when that one leaves instead of yielding.
+        If two machines answer at that moment, a partition has ended and one of them will soon hear the other. The port
+        that the switch has learned is then random, and stays so until the next advertisement if that machine leaves
+        instead of yielding.
         """
         if len(self._owners(key)) > 1:
-            self._struck.add(key)
+            self._excused.add(key)
 
     def look(self, key: HostKey, now_ns: int, *, is_healed: bool) -> None:
-        """See where a client's frame goes now; while machines are cut off from each other it may go anywhere."""
+        """Check where a client's frame goes now; during a partition any port is allowed."""
         if key not in self._keys:
             return
         port = self._wrong_port(key)
         self._excuse(key, port, is_healed=is_healed)
-        if key in self._split | self._struck:
+        if key in self._split | self._excused:
             port = None
         misled = self._misled.get(key)
         if misled is None and port is not None:
@@ -88,7 +91,7 @@ class Reachability:
             self._judge(key, misled, now_ns)
 
     def end(self, now_ns: int) -> None:
-        """Judge what has not come to an end."""
+        """Judge the hosts whose frames still go to a wrong port."""
         for key, misled in self._misled.items():
             self._judge(key, misled, now_ns)
 
@@ -96,13 +99,13 @@ class Reachability:
         return [node for node in self._nodes if self._answers(node, key)]
 
     def _excuse(self, key: HostKey, wrong_port: str | None, *, is_healed: bool) -> None:
-        """Note from when on the switch can be held to be right: when it was, and nothing excuses that it is not."""
+        """Update the excuses of a host: each lasts until the switch is right again without the cause."""
         if not is_healed:
             self._split.add(key)
         elif wrong_port is None:
             self._split.discard(key)
             if len(self._owners(key)) == 1:
-                self._struck.discard(key)
+                self._excused.discard(key)
 
     def _wrong_port(self, key: HostKey) -> str | None:
         port = self._fabric_of(key.link).port_of(shared_mac(key))
@@ -119,12 +122,12 @@ class Reachability:
 
 
 def shared_mac(key: HostKey) -> MacAddress:
-    """Return the MAC address at which the addresses of a virtual host are."""
+    """Return the virtual MAC address of a host."""
     return ethernet.virtual_mac(key.vhid)
 
 
 def _judged(plan: FaultPlan) -> Iterable[HostKey]:
-    """Return the virtual hosts of which it is judged: all answer at the virtual MAC address, and speak to the group."""
+    """Return the virtual hosts to judge: all their machines use the virtual MAC address and the multicast group."""
     if not all(each.fault in PLANNED | _HEALS for each in plan.incidents):
         return ()
     hosts = [host for member in plan.members for host in member.hosts]

@@ -1,4 +1,4 @@
-"""Simulates a plan: the computers, the segments between them, the incidents, and those who watch."""
+"""Simulates a fault plan: the machines, the segments between them, the incidents, and the checks."""
 
 from collections import deque
 from dataclasses import replace
@@ -20,19 +20,19 @@ from pycarp.sim.process import Troubles
 from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing
 
 _REMEMBERED = 128
-"""Packets that somebody who replays or forges has seen."""
+"""How many of the last packets ``replay`` and ``forgery`` choose from."""
 
 _CAUSE = "simulated"
 _DEATHS = frozenset({Fault.CRASH, Fault.CRASH_ALL, Fault.POWER})
 
 
-def simulate(plan: FaultPlan, *, tells: bool = False) -> Outcome:
-    """Return what comes of a plan; with ``tells`` also in lines that people can read."""
-    return _Simulation(plan, NarrativeLog(plan) if tells else None).run()
+def simulate(plan: FaultPlan, *, narrates: bool = False) -> Outcome:
+    """Return the outcome of a plan; with ``narrates`` it has lines that people can read."""
+    return _Simulation(plan, NarrativeLog(plan) if narrates else None).run()
 
 
 class _Simulation:
-    """One plan under way."""
+    """One run of a plan."""
 
     def __init__(self, plan: FaultPlan, narrative: NarrativeLog | None) -> None:
         self._plan = plan
@@ -55,7 +55,7 @@ class _Simulation:
         }
 
     def run(self) -> Outcome:
-        """Let everything happen."""
+        """Run the plan to its end and return the outcome."""
         self._checks.begin(tuple(self._computers.values()))
         for number, computer in enumerate(self._computers.values()):
             self._event_queue.at(number * self._plan.apart_ns, partial(self._start, computer))
@@ -84,14 +84,14 @@ class _Simulation:
         self._checks.forwarded(outgoing)
 
     def _deliver(self, computer: Computer, datagram: Datagram, at_ns: int) -> None:
-        self._event_queue.at(at_ns, partial(computer.hear, datagram), rank=DELIVERY)
+        self._event_queue.at(at_ns, partial(computer.receive, datagram), rank=DELIVERY)
 
     # Incidents
 
     def _begin(self, incident: Incident) -> None:
         incident = self._with_master(incident)
         if self._narrative is not None:
-            self._narrative.tell_incident(self._event_queue.now_ns, incident, begins=True)
+            self._narrative.write_incident(self._event_queue.now_ns, incident, begins=True)
         self._active.append(incident)
         self._checks.begins(incident)
         self._set_surroundings()
@@ -101,7 +101,7 @@ class _Simulation:
 
     def _end(self, incident: Incident) -> None:
         if self._narrative is not None and incident.span_ns:
-            self._narrative.tell_incident(self._event_queue.now_ns, incident, begins=False)
+            self._narrative.write_incident(self._event_queue.now_ns, incident, begins=False)
         self._active.remove(incident)
         self._checks.ends(incident)
         self._set_surroundings()
@@ -117,7 +117,7 @@ class _Simulation:
         return replace(incident, node=node, other=master if incident.other == THE_MASTER else incident.other)
 
     def _set_surroundings(self) -> None:
-        """Let segments and machines be as all active incidents together want them."""
+        """Set segments and machines to the combined effect of all active incidents."""
         for fabric in self._fabrics.values():
             fabric.heal()
             fabric.weather = _weather(self._active)
@@ -148,9 +148,9 @@ class _Simulation:
             case Fault.PAUSE:
                 computer.pause()
             case Fault.REPLAY | Fault.FORGERY:
-                self._pester(computer, incident)
+                self._inject_packets(computer, incident)
             case Fault.ADMIN_DOWN | Fault.DEMOTION | Fault.FORCE | Fault.HAND_OVER:
-                _tell_all(computer, incident)
+                _command(computer, incident)
             case _:
                 pass
 
@@ -167,22 +167,22 @@ class _Simulation:
                 computer.resume()
             case Fault.ADMIN_DOWN:
                 for host in computer.member.hosts:
-                    computer.tell(AdminChanged(host.key, is_up=True))
+                    computer.submit(AdminChanged(host.key, is_up=True))
             case Fault.DEMOTION:
-                computer.tell(DemotionSet(None, _CAUSE, 0))
+                computer.submit(DemotionSet(None, _CAUSE, 0))
             case Fault.HAND_OVER:
                 for host in computer.member.hosts:
-                    computer.tell(DemotionSet(host.key, HANDED_OVER, 0))
+                    computer.submit(DemotionSet(host.key, HANDED_OVER, 0))
             case _:
                 pass
 
     def _goes_on(self, incident: Incident) -> bool:
-        """Say whether another incident still does to the node what this one did."""
+        """Return whether another active incident has the same effect on the node."""
         kinds = _DEATHS if incident.fault in _DEATHS else {incident.fault}
         return any(each.node == incident.node and each.fault in kinds for each in self._active)
 
-    def _pester(self, computer: Computer, incident: Incident) -> None:
-        """Send what was seen, as it was or with changes in it, as long as the incident lasts."""
+    def _inject_packets(self, computer: Computer, incident: Incident) -> None:
+        """Deliver a packet seen before, unchanged or forged, and repeat that until the incident ends."""
         if self._seen:
             datagram = self._chance.choice(self._seen)
             if incident.fault is Fault.FORGERY:
@@ -190,7 +190,7 @@ class _Simulation:
             self._deliver(computer, datagram, self._event_queue.now_ns)
         next_ns = self._event_queue.now_ns + round(NS_PER_S / max(incident.amount, 0.1))
         if next_ns < incident.until_ns:
-            self._event_queue.at(next_ns, partial(self._pester, computer, incident))
+            self._event_queue.at(next_ns, partial(self._inject_packets, computer, incident))
 
     def _forged(self, datagram: Datagram) -> Datagram:
         octets = bytearray(datagram.payload)
@@ -200,17 +200,18 @@ class _Simulation:
         return datagram._replace(payload=bytes(octets[:length]), ttl=self._chance.choice((255, 255, 254, 1)))
 
 
-def _tell_all(computer: Computer, incident: Incident) -> None:
+def _command(computer: Computer, incident: Incident) -> None:
+    """Submit the administrator's command of an incident to every virtual host of the machine."""
     if incident.fault is Fault.DEMOTION:
-        computer.tell(DemotionSet(None, _CAUSE, round(incident.amount)))
+        computer.submit(DemotionSet(None, _CAUSE, round(incident.amount)))
         return
     for host in computer.member.hosts:
-        wishes: dict[Fault, Input] = {
+        commands: dict[Fault, Input] = {
             Fault.ADMIN_DOWN: AdminChanged(host.key, is_up=False),
             Fault.FORCE: StateForced(host.key, State.MASTER),
             Fault.HAND_OVER: HandOverAsked(host.key),
         }
-        computer.tell(wishes[incident.fault])
+        computer.submit(commands[incident.fault])
 
 
 def _weather(active: list[Incident]) -> Weather:

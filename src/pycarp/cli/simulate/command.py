@@ -181,7 +181,7 @@ def _play(path: Path, *, as_json: bool, svg: Path | None) -> int:
         raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
     if len(octets) > _PLAN_OCTETS_MOST:
         raise ConfigError(f"cannot read {path}: it has more than {_PLAN_OCTETS_MOST >> 20} MiB")
-    outcome = simulate_plan(fault_plan_file.decode(octets, file=str(path)), tells=True)
+    outcome = simulate_plan(fault_plan_file.decode(octets, file=str(path)), narrates=True)
     plotted = plot(outcome)
     report = PlanReport(
         file=str(path),

@@ -298,7 +298,7 @@ def _shortest(result: Result, plans: int, keep: Path) -> tuple[BrokenRow, tuple[
         plan = shortest(result.plan, result.broken)
     except KeyboardInterrupt:
         plan = result.plan
-    outcome = simulate(plan, tells=True)
+    outcome = simulate(plan, narrates=True)
     broken = next(each for each in outcome.violations if each.promise is promise)
     plotted = tuple(plot(outcome))
     row = BrokenRow(

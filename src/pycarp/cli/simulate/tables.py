@@ -38,8 +38,8 @@ def show_plan(console: Console, report: PlanReport, plotted: Sequence[Text]) -> 
     for line in [*map(Text, report.lines), Text(), *plotted, Text()]:
         console.print(line, soft_wrap=True)
     for violation in report.violations:
-        line = f"{violation.at_s:.3f} s: {violation.promise}: {violation.machine or 'nobody'} {violation.text}"
-        console.print(f"[bold red]BROKEN[/bold red] {escape(line)}", soft_wrap=True)
+        summary = f"{violation.at_s:.3f} s: {violation.promise}: {violation.machine or 'nobody'} {violation.text}"
+        console.print(f"[bold red]BROKEN[/bold red] {escape(summary)}", soft_wrap=True)
     if not report.violations:
         console.print("All promises are [green]kept[/green].")
 

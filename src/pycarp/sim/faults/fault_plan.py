@@ -1,4 +1,4 @@
-"""What is simulated: who takes part, and what goes wrong when. A plan is data: the same plan is the same history."""
+"""Fault plans: the machines of a simulation, and its faults with their times. The same plan has the same history."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from pycarp.sim.fabric import DEFAULT_DELAY_NS
 from pycarp.vocabulary import Interface
 
 THE_MASTER = "*"
-"""In the place of a node: whoever is MASTER at that moment, of the first virtual host if there are several."""
+"""Stands for a node: the MASTER of the first virtual host at that moment."""
 
 
 class Fault(StrEnum):
-    """What can go wrong. Unless it says otherwise it lasts for a span, and then it is over."""
+    """The kinds of faults. A fault lasts for the span of its incident, unless its description says otherwise."""
 
     # The segment
     LOSS = "loss"
@@ -27,7 +27,7 @@ class Fault(StrEnum):
     """Packets arrive twice, ``amount`` of 1."""
 
     ONE_WAY = "one-way"
-    """What ``node`` sends does not reach ``other``; to nobody if there is no other."""
+    """Packets of ``node`` do not reach ``other``; without ``other`` they reach nobody."""
 
     PARTITION = "partition"
     """``node`` is cut off from all others, both ways; or from ``other`` alone."""
@@ -55,30 +55,30 @@ class Fault(StrEnum):
     """Changes of addresses of ``node`` do not end before this does; whether they have done their work is chance."""
 
     MEDDLING = "meddling"
-    """Somebody removes the addresses of ``node``; once."""
+    """Another program removes the addresses of ``node``, once."""
 
     # Processes and machines
     STOP = "stop"
     """The process of ``node`` stands still; its guardian does not."""
 
     CRASH = "crash"
-    """The process of ``node`` dies, its guardian lives; it starts anew at the end of the span."""
+    """The process of ``node`` dies, its guardian lives; the process starts again at the end of the span."""
 
     CRASH_ALL = "crash-all"
     """The process and its guardian die; the kernel lives on."""
 
     POWER = "power"
-    """The machine is switched off; it starts anew at the end of the span."""
+    """The machine is switched off; it starts again at the end of the span."""
 
     PAUSE = "pause"
     """The machine stands still, its clock included, as a virtual one that is moved."""
 
     # People
     REPLAY = "replay"
-    """Somebody sends to ``node`` again what was sent before, ``amount`` packets a second."""
+    """An attacker sends old packets to ``node``, ``amount`` a second."""
 
     FORGERY = "forgery"
-    """Somebody sends to ``node`` what was sent before with changes in it, ``amount`` packets a second."""
+    """An attacker sends altered old packets to ``node``, ``amount`` a second."""
 
     ADMIN_DOWN = "admin-down"
     """The virtual hosts of ``node`` are set down, and up again."""
@@ -90,7 +90,7 @@ class Fault(StrEnum):
     """``node`` is forced to be MASTER; once."""
 
     HAND_OVER = "hand-over"
-    """``node`` is asked to hand its addresses over; at the end of the span that is taken back."""
+    """``node`` hands its addresses over; at the end of the span it is restored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """One thing that goes wrong, from ``at_ns`` on for ``span_ns``; what ``amount`` means says the fault."""
+    """One fault from ``at_ns`` on for ``span_ns``; ``Fault`` describes the meaning of ``amount``."""
 
     at_ns: int
     fault: Fault
@@ -116,16 +116,16 @@ class Incident:
 
     @property
     def until_ns(self) -> int:
-        """When it is over."""
+        """The end of the incident."""
         return self.at_ns + self.span_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """Machines that start one after the other, ``apart_ns`` apart; incidents; and calm from the last one's end on.
+    """Machines that start one after the other, ``apart_ns`` apart, and incidents; no fault follows the last one.
 
-    ``seed`` is where all chance comes from. What is promised without faults is judged from the last incident's end
-    on, what is promised always, always.
+    All chance comes from ``seed``. Promises for a network without faults are judged after the last incident, the other
+    ones throughout.
     """
 
     seed: int
@@ -137,6 +137,6 @@ class FaultPlan:
 
     @property
     def calm_from_ns(self) -> int:
-        """When the last incident is over."""
+        """The end of the last incident, or of the start of the machines."""
         started_ns = self.apart_ns * len(self.members)
         return max((each.until_ns for each in self.incidents), default=started_ns)

@@ -1,6 +1,7 @@
-"""Plans as JSON, so that one can be kept, read by people, and simulated again.
+"""Reads and writes fault plans as JSON, which people can read and pycarp can simulate again.
 
-Passphrases are not kept: hosts that had the same one have the same stand-in, and hear each other as before.
+A file has no passphrases, only a number for each: hosts with the same passphrase have the same number, and still hear
+each other.
 """
 
 from ipaddress import ip_interface
@@ -58,7 +59,7 @@ class _FaultPlan(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 def encode(plan: FaultPlan, *, told: str = "") -> bytes:
-    """Return a plan as JSON; ``told`` says in words what it is about."""
+    """Return a plan as JSON; ``told`` is a description for people."""
     secrets: dict[Passphrase, int] = {}
     kept = _FaultPlan(
         told=told,
@@ -83,7 +84,7 @@ def encode(plan: FaultPlan, *, told: str = "") -> bytes:
 
 
 def decode(octets: bytes, *, file: str) -> FaultPlan:
-    """Return a plan that was kept. Raises ConfigError."""
+    """Return the plan in a file; ConfigError if it is none, with the name of the file."""
     try:
         kept = msgspec.json.decode(octets, type=_FaultPlan)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

@@ -1,4 +1,4 @@
-"""Plans by chance: some machines of some dialects, and a swarm of faults. The same seed is the same plan."""
+"""Makes random fault plans: machines of several dialects, and a random subset of the faults. One seed, one plan."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -45,10 +45,10 @@ _OF_THE_SEGMENT = frozenset({Fault.LOSS, Fault.DELAY, Fault.DUPLICATION, Fault.C
 def random_plan(
     seed: int, *, members: Sequence[Member] = (), faults: Collection[Fault] = (), calm_s: float | None = None
 ) -> FaultPlan:
-    """Return the plan of a seed; without ``members`` and ``faults`` chance chooses those, too.
+    """Return the plan of a seed; without ``members`` and ``faults`` these are random as well.
 
-    Of the faults that are allowed, some are switched off for the whole plan, so that those that hide each other
-    are also seen alone. ``calm_s`` is how long it goes on after the last one; None for as long as is needed to judge.
+    Each plan uses a random subset of the faults, because some faults hide others. ``calm_s`` is the time after the last
+    fault; None for as long as the checks need.
     """
     chance = Random(seed)
     topology = tuple(members) or random_members(chance)

@@ -1,7 +1,7 @@
-"""The shortest plan in which a promise is still broken.
+"""Searches the shortest plan in which a promise is still broken.
 
-hypothesis does the searching: a plan is told by a few small numbers, nought being the simplest choice each time, and
-hypothesis knows how to make numbers small. It is imported only when something has to be shrunk.
+A few small numbers describe each simpler plan, and 0 is the simplest choice for each. hypothesis searches the smallest
+numbers that still break the promise. It is imported only for a search.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,24 +14,24 @@ from pycarp.sim.simulation import simulate
 from pycarp.vocabulary import NS_PER_S
 
 MOST_SIMULATIONS = 400
-"""How often a plan is simulated at most, so that shrinking ends in time."""
+"""The most simulations of one search."""
 
 MOST_STEPS = 400_000
-"""What all these simulations may take, about 20 s; long plans are shrunk less."""
+"""The most steps of all simulations of one search, about 20 s; long plans are shrunk less."""
 
 _CHOICES = 99
 _ROUND_NS = (NS_PER_S, NS_PER_S // 10, NS_PER_S // 100)
-"""To what times are rounded, the roundest first; each is tried as one of the smallest choices."""
+"""The units to which times are rounded, the largest first; these are the smallest choices."""
 
 _PAUSES_NS = (5 * NS_PER_S, 20 * NS_PER_S)
-"""To what the time before an incident is cut, tried before all others."""
+"""The lengths to which the time before an incident is cut; these are tried first."""
 
 _Choices = Sequence[int]
 
 
 @dataclass(slots=True)
 class _Search:
-    """Asks about candidates while the budget lasts; ``best`` is the simplest plan so far that is still wrong."""
+    """Simulates candidates while the budget lasts; ``best`` is the simplest plan so far that is still wrong."""
 
     is_wrong: Callable[[FaultPlan], bool]
     left: int
@@ -52,11 +52,11 @@ def shortest(plan: FaultPlan, broken: Violation, *, most: int = MOST_SIMULATIONS
     """
     left = MOST_STEPS
 
-    def is_wrong(told: FaultPlan) -> bool:
+    def is_wrong(candidate: FaultPlan) -> bool:
         nonlocal left
         if left <= 0:
             return False
-        outcome = simulate(told)
+        outcome = simulate(candidate)
         left -= outcome.steps
         return any(each.promise is broken.promise for each in outcome.violations)
 
@@ -69,7 +69,7 @@ def shortest(plan: FaultPlan, broken: Violation, *, most: int = MOST_SIMULATIONS
 
 
 def simplest(plan: FaultPlan, is_wrong: Callable[[FaultPlan], bool], *, most: int = MOST_SIMULATIONS) -> FaultPlan:
-    """Return the simplest plan that is still wrong; ``is_wrong`` is asked ``most`` times at most."""
+    """Return the simplest plan that is still wrong; calls ``is_wrong`` at most ``most`` times."""
     search = _Search(is_wrong, most, plan)
     for number_of, build in ((_parts, _with_parts), (_times, _with_times), (_parts, _with_parts)):
         size = number_of(search.best)
@@ -79,7 +79,7 @@ def simplest(plan: FaultPlan, is_wrong: Callable[[FaultPlan], bool], *, most: in
 
 
 def _shrink(search: _Search, size: int, build: Callable[[FaultPlan, _Choices], FaultPlan]) -> None:
-    """Let hypothesis look for the smallest choices with which the plan stays wrong."""
+    """Search the smallest choices with which the plan is still wrong, and set ``search.best``."""
     from hypothesis import HealthCheck, Phase, find, settings  # noqa: PLC0415  it takes long to import
     from hypothesis import strategies as st  # noqa: PLC0415
     from hypothesis.errors import NoSuchExample  # noqa: PLC0415
@@ -88,7 +88,7 @@ def _shrink(search: _Search, size: int, build: Callable[[FaultPlan, _Choices], F
     answers: dict[tuple[int, ...], bool] = {}
 
     def is_wrong(choices: _Choices) -> bool:
-        # Asked again, also after the budget is spent, hypothesis must get the same answer.
+        # hypothesis must get the same answer again, also after the budget is spent.
         asked = tuple(choices)
         if asked not in answers:
             answers[asked] = search.ask(build(whole, choices))
@@ -117,7 +117,7 @@ def _parts(plan: FaultPlan) -> int:
 
 
 def _with_parts(plan: FaultPlan, choices: _Choices) -> FaultPlan:
-    """Return the plan with the incidents and machines whose choice is not nought; those of an incident stay."""
+    """Return the plan with the incidents and machines whose choice is not 0, and all machines of those incidents."""
     kept = [each for each, choice in zip(plan.incidents, choices, strict=False) if choice]
     named = {name for each in kept for name in (each.node, each.other)}
     members = [
@@ -125,7 +125,7 @@ def _with_parts(plan: FaultPlan, choices: _Choices) -> FaultPlan:
         for member, choice in zip(plan.members, choices[len(plan.incidents) :], strict=True)
         if choice or member.name in named
     ]
-    return _retold(plan, kept, members)
+    return _with(plan, kept, members)
 
 
 # Shorter and rounder times
@@ -136,15 +136,15 @@ def _times(plan: FaultPlan) -> int:
 
 
 def _with_times(plan: FaultPlan, choices: _Choices) -> FaultPlan:
-    """Return the plan with times as round, and pauses as short, as the choices say; large ones leave them."""
-    told: list[Incident] = []
+    """Return the plan with rounder times and shorter pauses; large choices leave them unchanged."""
+    moved: list[Incident] = []
     at_ns = before_ns = 0
     for number, each in enumerate(plan.incidents):
         at_ns += _pause(each.at_ns - before_ns, choices[2 * number])
         before_ns = each.at_ns
-        told.append(replace(each, at_ns=at_ns, span_ns=_rounded(each.span_ns, choices[2 * number + 1])))
+        moved.append(replace(each, at_ns=at_ns, span_ns=_rounded(each.span_ns, choices[2 * number + 1])))
     saved_ns = before_ns - at_ns
-    return _retold(replace(plan, until_ns=plan.until_ns - saved_ns), told, plan.members)
+    return _with(replace(plan, until_ns=plan.until_ns - saved_ns), moved, plan.members)
 
 
 def _pause(pause_ns: int, choice: int) -> int:
@@ -160,9 +160,9 @@ def _rounded(time_ns: int, choice: int) -> int:
     return max(round(time_ns / unit_ns), 1) * unit_ns
 
 
-def _retold(plan: FaultPlan, incidents: Sequence[Incident], members: Sequence[Member]) -> FaultPlan:
-    """Return a plan of other incidents that goes on for as long as is needed, no longer than before."""
+def _with(plan: FaultPlan, incidents: Sequence[Incident], members: Sequence[Member]) -> FaultPlan:
+    """Return the plan with other incidents and machines; it lasts as long as its checks need, never longer."""
     if not members:
         return replace(plan, members=())
-    retold = lengthened(replace(plan, incidents=tuple(incidents), members=tuple(members)))
-    return replace(retold, until_ns=min(retold.until_ns, plan.until_ns))
+    changed = lengthened(replace(plan, incidents=tuple(incidents), members=tuple(members)))
+    return replace(changed, until_ns=min(changed.until_ns, plan.until_ns))
