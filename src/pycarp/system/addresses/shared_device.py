@@ -147,7 +147,7 @@ class SharedDevice:
         return _IPV6_OFF.format(self.name), "1"
 
     def set_up(self, *, is_up: bool) -> None:
-        """Set the device administratively up or down; no-op if it is missing. Raises OSError.
+        """Set the device administratively up or down; if it is missing, only remember the state. Raises OSError.
 
         When the notification of the change arrives, ``is_expected`` recognises it as our own.
         """
