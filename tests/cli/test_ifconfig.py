@@ -56,10 +56,31 @@ def test_the_words_are_understood(words: tuple[str, ...], expected: IfconfigRequ
     assert parse("carp0", words, password=lambda _what: Passphrase("new")) == expected
 
 
-@pytest.mark.parametrize("words", [("state", "init"), ("advskew",), ("advskew", "many"), ("dwon",)], ids=str)
-def test_words_that_do_not_fit_are_named_with_what_would(words: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match=f"'{words[0]}' is not understood; possible are: up, down"):
-        parse("carp0", words)
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("dwon", "'dwon' is not understood; possible are: up, down"),
+        ("advskew abc", "advskew 'abc' is not a number of 0 to 254"),
+        ("advbase 1.5", "advbase '1.5' is not a number of 0 to 255"),
+        ("state bogus", "state 'bogus' is not master or backup"),
+        ("alias 300.1.1.1", "alias '300.1.1.1' is not an address such as 192.0.2.10/24"),
+        ("inet6 -alias fe80::x", "-alias 'fe80::x' is not an address"),
+        ("300.1.1.1 delete", "delete '300.1.1.1' is not an address"),
+        ("192.0.2.1", "192.0.2.1 stands alone; write alias 192.0.2.1 to share it"),
+        ("rolling soon", "rolling 'soon' is not a number of seconds such as 60"),
+        ("advskew", "advskew has no value; write advskew and a number of 0 to 254"),
+        ("up state", "state has no value; write state and master or backup"),
+        ("alias", "alias has no value; write alias and an address"),
+        ("rolling", "rolling has no value; write rolling and a number of seconds"),
+        ("vhid", "vhid has no value; write vhid and a number of 1 to 255"),
+        ("vhid one up", "vhid 'one' is not a number of 1 to 255"),
+    ],
+)
+def test_words_that_do_not_fit_are_named_with_what_would(words: str, complaint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("carp0", tuple(words.split()))
+
+    assert str(caught.value).startswith(complaint)
 
 
 @pytest.mark.parametrize("words", [("pass", "hunter2"), ("advskew", "5", "pass", "hunter2", "rolling", "60")], ids=str)
@@ -223,7 +244,8 @@ def test_a_change_is_asked_for_and_nothing_else(tmp_path: Path, words: tuple[str
     with scripted_daemon(tmp_path / "s", answer) as daemon:
         result = daemon.pycarp("ifconfig", *words)
 
-        assert (result.exit_code, daemon.asked) == (0, [asked])
+        changes = [each for each in daemon.asked if not isinstance(each, StatusRequest)]
+        assert (result.exit_code, changes) == (0, [asked])
         assert bool(result.stdout) is isinstance(asked, GroupRequest)
 
 
@@ -293,7 +315,10 @@ def test_the_demotion_of_a_group_is_shown_with_its_hosts(tmp_path: Path) -> None
     ("words", "complaint"),
     [
         (("carp9",), "no virtual host 'carp9' here; there are: carp0, carp1, 3@em0"),
-        (("fxp0", "vhid", "3"), "no virtual host 'fxp0' here; there are: carp0, carp1, 3@em0"),
+        (("fxp0", "vhid", "3"), "fxp0 has no vhid 3; carp0 has vhid 1, carp1 has vhid 2"),
+        (("carp0", "vhid", "7"), "carp0 has no vhid 7; carp0 has vhid 1"),
+        (("carp0", "vhid", "7", "down"), "carp0 has no vhid 7; carp0 has vhid 1"),
+        (("-a", "carp0"), "-a shows all virtual hosts"),
         (("carp0", "dwon"), "'dwon' is not understood; possible are: up, down"),
         (("-g", "carp", "carpdemote", "1234567890"), "'carpdemote 1234567890' is not understood"),
         (("-g", "carp", "up"), "'up' is not understood; possible are: carpdemote N, -carpdemote N"),
@@ -312,3 +337,14 @@ def test_a_mistake_is_one_line_and_changes_nothing(tmp_path: Path, words: tuple[
 def test_without_hosts_a_name_is_told_that_there_are_none(tmp_path: Path) -> None:
     with scripted_daemon(tmp_path / "s", lambda _request: status_of()) as daemon:
         assert daemon.pycarp("ifconfig", "carp0").stderr == "pycarp: no virtual host 'carp0' here; there are: none\n"
+
+
+def test_a_is_freebsds_word_for_all(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        assert daemon.pycarp("ifconfig", "-a").stdout == daemon.pycarp("ifconfig").stdout
+
+
+def test_a_host_may_be_named_beside_its_vhid(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        assert daemon.pycarp("ifconfig", "carp0", "vhid", "1", "down").exit_code == 0
+        assert daemon.asked[-1] == IfconfigRequest(host="carp0", is_up=False)

@@ -11,7 +11,7 @@ from pycarp.core.inputs import PacketsRead
 from pycarp.core.statistics import DropReason, Statistic
 from pycarp.daemon.control_messages import LinkStatus
 from pycarp.daemon.status import link_status
-from tests.support.control import counters_of, drops_of, scripted_daemon, status_of
+from tests.support.control import counters_of, drops_of, host_of, scripted_daemon, status_of
 from tests.support.hosts import LINK, advert, bench
 
 
@@ -107,3 +107,14 @@ def test_counts_of_a_daemon_of_another_version_are_shown_as_far_as_they_are_know
 
     assert lines[1:3] == ["\t3 packet(s) received (IPv4)", "\t0 packet(s) received (IPv6)"]
     assert lines[-2:] == ["dropped:", "\t7 phase-of-the-moon"]
+
+
+def test_the_words_of_freebsd_show_the_same(tmp_path: Path) -> None:
+    assert netstat(tmp_path, "-s", "-p", "carp").stdout == netstat(tmp_path).stdout
+    assert netstat(tmp_path, "-s", "-p", "tcp").exit_code == 2
+
+
+def test_a_host_stands_for_its_interface(tmp_path: Path) -> None:
+    status = status_of(host_of("carp7", interface="fxp1"), links=LINKS)
+    with scripted_daemon(tmp_path / "s", lambda _request: status) as daemon:
+        assert daemon.pycarp("netstat", "-I", "carp7").stdout == daemon.pycarp("netstat", "-I", "fxp1").stdout

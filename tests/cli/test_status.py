@@ -141,3 +141,17 @@ def test_a_daemon_that_answers_with_something_else_is_an_error(tmp_path: Path) -
         result = daemon.pycarp("status")
 
     assert (result.exit_code, result.stderr) == (1, "pycarp: the daemon answered with DoneReply\n")
+
+
+def test_a_name_chooses_one_host_or_those_of_an_interface(tmp_path: Path) -> None:
+    hosts = (host_of("carp0"), host_of("carp1", interface="fxp1", vhid=2, state="INIT"))
+
+    assert [line.split()[0] for line in shown(tmp_path, *hosts, words=("carp0",))] == ["HOST", "carp0"]
+    assert [line.split()[0] for line in shown(tmp_path, *hosts, words=("fxp1",))] == ["HOST", "carp1"]
+
+
+def test_a_name_that_no_host_has_is_wrong_usage(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", lambda _request: status_of(host_of())) as daemon:
+        result = daemon.pycarp("status", "carp9")
+
+    assert (result.exit_code, result.stderr) == (2, "pycarp: no virtual host 'carp9' here; there are: carp0\n")

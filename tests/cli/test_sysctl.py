@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pycarp.daemon.control_messages import Reply, Request, StatusRequest, SysctlReply, SysctlRequest
 from pycarp.errors import UsageError
 from tests.support.control import scripted_daemon, status_of
@@ -56,3 +58,20 @@ def test_what_the_daemon_refuses_is_wrong_usage(tmp_path: Path) -> None:
         result = daemon.pycarp("sysctl", f"{PREEMPT}=9")
 
     assert (result.exit_code, result.stderr) == (2, "pycarp: 9 is outside 0-2\n")
+
+
+@pytest.mark.parametrize("words", ["-a", "net.inet.carp", "net.inet.carp."])
+def test_freebsds_words_for_all_of_them(tmp_path: Path, words: str) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        assert daemon.pycarp("sysctl", words).stdout == daemon.pycarp("sysctl").stdout
+
+
+def test_n_shows_the_value_alone(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        assert daemon.pycarp("sysctl", "-n", PREEMPT).stdout == "3\n"
+        assert daemon.pycarp("sysctl", "-n", "net.inet.carp").stdout == "1\n2\n"
+
+
+def test_all_beside_one_is_wrong_usage(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        assert daemon.pycarp("sysctl", "-a", PREEMPT).stderr.startswith("pycarp: -a shows all switches")

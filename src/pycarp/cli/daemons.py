@@ -48,6 +48,18 @@ def is_meant(host: HostStatus, name: str | None, vhid: int | None, renames: Mapp
     return name in (None, *names) and vhid in (None, host.vhid)
 
 
+def chosen_of(status: StatusReply, name: str | None, vhid: int | None = None) -> list[HostStatus]:
+    """Return the hosts that ``is_meant`` chooses; UsageError, which says what there is instead, when there are none."""
+    chosen = [host for host in status.hosts if is_meant(host, name, vhid, status.renames)]
+    if chosen or name is None:
+        return chosen
+    if others := [host for host in status.hosts if is_meant(host, name, None, status.renames)]:
+        has = ", ".join(f"{host.name} has vhid {host.vhid}" for host in others)
+        raise UsageError(f"{name} has no vhid {vhid}; {has}")
+    known = ", ".join(host.name for host in status.hosts) or "none"
+    raise UsageError(f"no virtual host {name!r} here; there are: {known}")
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What could be asked, and whether that is all there is."""

@@ -12,7 +12,7 @@ import click
 from pycarp.auth.key import Passphrase
 from pycarp.cli import secret_input
 from pycarp.cli.confirmation import confirm, yes_option
-from pycarp.cli.daemons import ask_all, is_meant, merged, one_for
+from pycarp.cli.daemons import ask_all, chosen_of, is_meant, merged, one_for
 from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.administration import last_address
 from pycarp.daemon.control_client import request
@@ -34,11 +34,25 @@ _SYNTAX = (
     "up, down, state master, state backup, advbase N, advskew N, alias ADDRESS/LENGTH, -alias ADDRESS, pass, "
     "rolling SECONDS"
 )
+_ALL = "-a"
+"""No option of click's, which would find it in ``-alias``, too."""
+
 _MORE = ("alias", "add")
 _FIRST_WORDS = (
     *("up", "down", "state", "advbase", "advskew", "rolling", "inet", "inet6", "pass"),
     *("alias", "add", "-alias", "delete", "remove"),
 )
+_ADDRESS = "an address such as 192.0.2.10/24 or 2001:db8::10/64"
+_VALUES = {
+    "state": "master or backup",
+    "advbase": "a number of 0 to 255",
+    "advskew": "a number of 0 to 254",
+    "vhid": "a number of 1 to 255, in front of all other words",
+    "rolling": "a number of seconds such as 60",
+    **dict.fromkeys(("alias", "add", "-alias", "delete", "remove", "inet", "inet6"), _ADDRESS),
+}
+"""What follows a word."""
+
 _SEEN_BY_ALL = (
     "every user of this machine could read a password on the command line; write pass alone: it is asked for, or is "
     "the first line of standard input"
@@ -50,7 +64,7 @@ _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
     context_settings={"ignore_unknown_options": True},  # -1 is a number that is out of range, no option
     epilog="""\b
 Examples:
-  pycarp ifconfig                          show all
+  pycarp ifconfig                          show all, as -a does
   pycarp ifconfig carp0                    show one
   pycarp ifconfig carp0 down               leave: drop the addresses, bow out
   pycarp ifconfig carp0 down && pycarp ifconfig carp0 up
@@ -84,6 +98,10 @@ def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, is_
     """Show virtual hosts as FreeBSD's ifconfig does, or change one."""
     if misspelt := next((each for each in (name, *words) if each is not None and each.startswith("--")), None):
         raise click.NoSuchOption(misspelt)
+    if name == _ALL:
+        if words or group is not None:
+            raise UsageError(f"{_ALL} shows all virtual hosts; leave it out to show or change one")
+        name = None
     if group is not None:
         by = parse_demotion(() if name is None else (name, *words))
         reply = request(one_for(control), GroupRequest(group, by), GroupReply)
@@ -94,19 +112,20 @@ def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, is_
     vhid, rest = _leading_vhid(words)
     if rest:
         assert name is not None
-        change = parse(name if vhid is None else f"{vhid}@{name}", rest)
+        change = parse(name if vhid is None else _name_of(control, name, vhid), rest)
         control = one_for(control, change.host)
         change.is_forced = is_sure or _is_confirmed(change, control)
         if not change.is_forced:
             confirm(_warnings(change, control), is_sure=is_sure)
         request(control, change, DoneReply)
         return
-    status = merged(ask_all(control).daemons)
-    chosen = [host for host in status.hosts if is_meant(host, name, vhid, status.renames)]
-    if not chosen:
-        known = ", ".join(host.name for host in status.hosts) or "none"
-        raise UsageError(f"no virtual host {name!r} here; there are: {known}")
-    click.echo("\n".join(render(host) for host in chosen))
+    click.echo("\n".join(render(host) for host in chosen_of(merged(ask_all(control).daemons), name, vhid)))
+
+
+def _name_of(control: Path, name: str, vhid: int) -> str:
+    """Return how a daemon calls the host that has a vhid and this name, or is on this interface."""
+    host = chosen_of(merged(ask_all(control).daemons), name, vhid)[0]
+    return name if name == host.name else f"{vhid}@{name}"
 
 
 def _is_confirmed(change: IfconfigRequest, control: Path) -> bool:
@@ -166,11 +185,28 @@ def parse(
                 (change.add if word in _MORE else change.remove).append(address)
                 rest = rest[2:]
             case _:
-                # Only the first word is shown: what follows may be a password.
-                raise UsageError(f"{rest[0]!r} is not understood; possible are: {_SYNTAX}")
+                raise UsageError(_complaint(rest))
     if "pass" in words:
         change.passphrase = _text_of(password(f"New password of {host}"))
     return change
+
+
+def _complaint(words: list[str]) -> str:
+    """Return what is wrong with the first of the words, and what to write.
+
+    What follows a word that is not known is not shown: it may be a password.
+    """
+    match words:
+        case [word] if word in _VALUES:
+            return f"{word} has no value; write {word} and {_VALUES[word]}"
+        case [word, value, *_] if word in _VALUES:
+            return f"{word} {value!r} is not {_VALUES[word]}"
+        case [address, *_] if _is_address(address):
+            return f"{address} stands alone; write alias {address} to share it, -alias {address} to share it no longer"
+        case [text, ("alias" | "add" | "-alias" | "delete" | "remove") as word, *_]:
+            return f"{word} {text!r} is not {_ADDRESS}"
+        case _:
+            return f"{words[0]!r} is not understood; possible are: {_SYNTAX}"
 
 
 def _without_pass(words: tuple[str, ...]) -> list[str]:
@@ -237,6 +273,6 @@ def _is_number(text: str) -> bool:
 
 
 def _leading_vhid(words: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
-    if len(words) >= 2 and words[0] == "vhid" and words[1].isdecimal():
+    if len(words) >= 2 and words[0] == "vhid" and _is_number(words[1]):
         return int(words[1]), words[2:]
     return None, words

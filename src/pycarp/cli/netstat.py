@@ -35,7 +35,9 @@ _LINES = {
     epilog="""\b
 Examples:
   pycarp netstat                  the counters of the node
+  pycarp netstat -s -p carp       the same in the words of FreeBSD
   pycarp netstat -I fxp0          those of one interface
+  pycarp netstat -I carp0         those of the interface that carp0 is on
   pycarp netstat --json | jq .counters.badauth
 
 \b
@@ -43,10 +45,19 @@ Bad vhid is no error: it grows wherever other groups share the segment. What is 
 for a bad address list is among what is discarded for bad authentication."""
     + exit_status()
 )
-@click.option("-I", "--interface", metavar="NAME", help="Count what was received and sent there only.")
+@click.option("-I", "--interface", metavar="NAME", help="Count on this interface only, or on that of this host.")
+@click.option("-s", "is_statistics", is_flag=True, help="Show the counters, as without it: for FreeBSD's netstat -s.")
+@click.option("-p", "protocol", type=click.Choice(["carp"]), help="The protocol: only carp is counted here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @control_option
-def netstat(*, interface: str | None, as_json: bool, control: Path) -> None:
+def netstat(  # is_statistics and protocol are FreeBSD's words for what is done anyway
+    *,
+    interface: str | None,
+    is_statistics: bool,
+    protocol: str | None,
+    as_json: bool,
+    control: Path,
+) -> None:
     """Show the counters of a running daemon as ``netstat -s -p carp`` does, and why packets were dropped."""
     counted = _chosen(merged(ask_all(control).daemons), interface)
     if as_json:
@@ -79,7 +90,9 @@ def _chosen(reply: StatusReply, interface: str | None) -> LinkStatus:
             for name, count in link.drops.items():
                 drops[name] = drops.get(name, 0) + count
         return LinkStatus(reply.counters, drops, sum(link.floods for link in reply.links.values()))
-    interface = interface if interface in reply.links else reply.renames.get(interface, interface)
+    if interface not in reply.links:
+        of_host = next((host.interface for host in reply.hosts if host.name == interface), interface)
+        interface = reply.renames.get(of_host, of_host)
     if interface not in reply.links:
         known = ", ".join(reply.links) or "none yet"
         raise UsageError(f"nothing was counted on interface {interface!r}; there are: {known}")

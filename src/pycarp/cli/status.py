@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pycarp.cli.daemons import ask_all, merged
+from pycarp.cli.daemons import ask_all, chosen_of, merged
 from pycarp.cli.options import EXIT_FAILED, EXIT_NOT_WELL, control_option, exit_status
 from pycarp.core.state import State
 from pycarp.daemon.administration import ADMINISTRATIVE_CAUSES
@@ -22,21 +22,25 @@ _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
     epilog="""\b
 Examples:
   pycarp status
+  pycarp status carp0             one host, or those of an interface
   pycarp status --json | jq -r '.hosts[] | "\\(.name) \\(.state) \\(.master)"'"""
     + exit_status(
         "1 is that no daemon answers (the state is unknown then), 3 that a host\n"
         "does not take part or is demoted, and no administrator wanted that."
     )
 )
+@click.argument("name", required=False, metavar="[HOST]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @control_option
-def status(*, as_json: bool, control: Path) -> None:
+def status(name: str | None, *, as_json: bool, control: Path) -> None:
     """Show every virtual host that runs here: its state, who is master, and why it changed last.
 
+    HOST is the name of one, its vhid@interface, or an interface.
     Without --control that is all of pycarp run and of every pycarp ucarp of this network namespace.
     """
     answers = ask_all(control)
     reply = merged(answers.daemons)
+    reply = msgspec.structs.replace(reply, hosts=chosen_of(reply, name))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2))
     else:
