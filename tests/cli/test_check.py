@@ -66,10 +66,11 @@ def test_every_error_of_every_file_is_told_with_its_place(tmp_path: Path, good: 
         ["rc.conf:1:58", "error"],
         ["bad.toml:1:1", "error"],
         ["bad.toml:1:1", "error"],
+        ["bad.toml:1:1", "error"],
         ["bad.toml:3:1", "error"],
     ]
     assert "(did you mean advskew?)" in lines[1]
-    assert (done.exit_code, lines[-1]) == (2, "3 files, 1 virtual host, 6 errors, no warnings")
+    assert (done.exit_code, lines[-1]) == (2, "3 files, 1 virtual host, 7 errors, no warnings")
 
 
 @pytest.mark.parametrize(("words", "status"), [((), 0), (("--strict",), 1)])

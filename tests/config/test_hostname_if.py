@@ -252,3 +252,14 @@ def test_a_password_that_is_too_long_has_a_way_out() -> None:
 
     assert "uses its first 19 octets: write these alone" in only
     assert "hunter2" not in only
+
+
+def test_every_address_that_no_host_can_have_is_told_at_its_own_place() -> None:
+    text = GOOD + "inet6 alias ff02::1 64\ninet alias 224.0.0.9 255.255.255.0\ncarppeer 255.255.255.255\n"
+
+    assert [each.partition(" ")[0] for each in complaints(text)] == ["2:13:", "3:12:", "4:10:"]
+    assert [each.partition(" ")[0] for each in complaints(text.replace("pass secret", ""))][1:] == [
+        "2:13:",
+        "3:12:",
+        "4:10:",
+    ]

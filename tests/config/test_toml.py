@@ -99,7 +99,7 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
         ("vhid = 1", 'vhid = "1"', "3:1: vhid: expected int, got str"),
         ("vhid = 1", "vihd = 1", "3:1: unknown key vihd (did you mean vhid?"),
         ("vhid = 1\n", "", "1:1: vhid is missing"),
-        ("vhid = 1", 'vhid = 1\nadvbase = 0\ndialect = "freebsd"', "1:1: advbase 0 is outside 1-255"),
+        ("vhid = 1", 'vhid = 1\nadvbase = 0\ndialect = "freebsd"', "4:1: advbase 0 is outside 1-255"),
         ("vhid = 1", 'vhid = 1\nmac = "mine"', "4:1: mac: unknown; known are: virtual, interface, auto"),
         ("vhid = 1", 'vhid = 1\ndialect = "vrrp"', "4:1: unknown dialect 'vrrp'; known are:"),
         ("vhid = 1", 'vhid = 1\nlladdr = "x"', "4:1: lladdr is not a MAC address; write 00:00:5e:00:01:01"),
@@ -113,7 +113,7 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
         ('password = "secret"', 'password_file = "a\\u0000"', "4:1: cannot read"),
         ('"secret"', f'"{"y" * 20}"', "4:1: passphrase of 20 octets is too long"),
         ('["192.0.2.10/24"]', "[]", "5:1: addresses: expected array of length >= 1"),
-        ('["192.0.2.10/24"]', '["x"]', "1:1: shared address 'x' is not an IP address"),
+        ('["192.0.2.10/24"]', '["x"]', "5:14: shared address 'x' is not an IP address"),
         ("[[host]]", "[host]", "1:1: no [[host]] is here"),
         ("[[host]]", "node = 1\n[[host]]", "1:1: node is not a table"),
         ("[[host]]", "[nodes]\n[[host]]", "1:1: unknown key nodes; there are: node, host"),
@@ -132,6 +132,42 @@ def test_all_mistakes_are_told_at_once() -> None:
     text = GOOD.replace("vhid = 1", "vhid = 0\nadvskw = 1\nadvskew = 999") + GOOD.replace("em0", "")
 
     assert [each.split(" ")[0] for each in complaints(text)] == ["3:1:", "4:1:", "5:1:", "9:1:"]
+
+
+PASSWORDS = "password, password_file, password_credential, password_env"
+SEVERAL = """\
+[[host]]
+interface = "em0"
+vhid = 1
+addresses = [
+  "300.1.1.1",
+  "192.0.2.10/24", "224.0.0.9/24",
+  'fe80::x', "255.255.255.0",
+]
+peers = ["192.0.2.3", "1.2.3"]
+advskew = 255
+dead_ratio = 0
+"""
+
+
+def test_every_wrong_value_of_a_host_is_told_at_its_own_place() -> None:
+    """Also without a password, and where other keys of the host are wrong."""
+    assert [each.partition(" ")[::2] for each in complaints(SEVERAL)] == [
+        ("1:1:", f"write one of {PASSWORDS} (without a password anybody could take the address)"),
+        ("5:3:", "shared address '300.1.1.1' is not an IP address with an optional /prefix"),
+        ("6:20:", "shared address 224.0.0.9 is not an address that a host can have"),
+        ("7:3:", "shared address 'fe80::x' is not an IP address with an optional /prefix"),
+        ("7:14:", '255.255.255.0 is a netmask, not an address (write "ADDRESS/LENGTH")'),
+        ("9:23:", "peer '1.2.3' is not an IP address"),
+        ("10:1:", "advskew 255 is outside 0-254"),
+        ("11:1:", "dead_ratio 0: expected int >= 1"),
+    ]
+
+
+def test_settings_that_do_not_fit_together_are_told_where_they_are() -> None:
+    text = GOOD.replace("vhid = 1", 'vhid = 1\npeers = ["2001:db8::4"]')
+
+    assert [each.partition(": no IPv6")[0] for each in complaints(text)] == ["4:10: peer 2001:db8::4"]
 
 
 def test_a_vhid_and_an_address_have_one_owner_each() -> None:

@@ -1,9 +1,11 @@
 """From the words about a carp interface to its host; what every grammar of ifconfig's words must check."""
 
 from collections.abc import Collection
+from typing import Any
 
 from pycarp.auth.key import PASSPHRASE_MAX, Passphrase
 from pycarp.config.carp_words import CarpWords, Complain
+from pycarp.config.setting_faults import faults_of
 from pycarp.config.shell import Word
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects import Dialect
@@ -19,29 +21,47 @@ CUT_BY_THE_BSDS = (
 def build_host(said: CarpWords, *, link: str, name: str, dialect: Dialect, complain: Complain) -> HostConfig | None:
     """Return the host, or None when something is missing or cannot work, which is complained about."""
     secret = None if said.passphrase is None else secret_of(said.passphrase, complain)
-    if secret is None or "vhid" not in said.numbers or not said.addresses:
+    settings: dict[str, Any] = {name: number for name, (_word, number) in said.numbers.items()}
+    settings |= {} if secret is None else {"passphrase": secret}
+    settings |= {"addresses": said.interfaces} if said.addresses else {}
+    settings |= {
+        "interface": link,
+        "dialect": dialect,
+        "name": name,
+        "peers": tuple(address for _word, address in said.peers),
+        "multicast_group": said.multicast_group,
+        "lladdr": said.lladdr,
+        "groups": tuple(
+            dict.fromkeys(each for each in (*DEFAULT_GROUPS, *said.groups) if each not in said.left_groups)
+        ),
+    }
+    if not {"passphrase", "vhid", "addresses"} <= settings.keys():
+        _complain_of_faults(settings, said, complain)
         return None
-    groups = tuple(dict.fromkeys(each for each in (*DEFAULT_GROUPS, *said.groups) if each not in said.left_groups))
     try:
-        return HostConfig(
-            interface=link,
-            vhid=said.number("vhid", 0),
-            passphrase=secret,
-            addresses=said.interfaces,
-            advbase=said.number("advbase", 1),
-            advskew=said.number("advskew", 0),
-            dialect=dialect,
-            name=name,
-            peers=tuple(address for _word, address in said.peers),
-            multicast_group=said.multicast_group,
-            lladdr=said.lladdr,
-            groups=groups,
-        )
+        return HostConfig(**settings)
     except ConfigError as exc:
-        complain(said.where, str(exc), "")
+        if not _complain_of_faults(settings, said, complain):
+            complain(said.where, str(exc), "")
     except UnicodeError:
         complain(said.where, f"interface name {link!r} is not UTF-8", "")
     return None
+
+
+def _complain_of_faults(settings: dict[str, Any], said: CarpWords, complain: Complain) -> bool:
+    """Complain about each setting that is wrong by itself, at its place; False when none is."""
+    places = {name: word for name, (word, _number) in said.numbers.items()}
+    if said.passphrase is not None:
+        places["passphrase"] = said.passphrase
+    faults = faults_of(settings)
+    for fault in faults:
+        where = places.get(fault.setting, said.where)
+        if fault.index is not None:
+            where = (said.addresses if fault.setting == "addresses" else said.peers)[fault.index][0]
+        elif fault.setting == "addresses":
+            where = said.addresses[-1][0]
+        complain(where, fault.text, "")
+    return bool(faults)
 
 
 def complain_of_missing(said: CarpWords, complain: Complain) -> None:

@@ -24,6 +24,9 @@ from pycarp.vocabulary import LinkFacts
 PREFIX = "hostname."
 
 _NOT_STATIC = frozenset({"dhcp", "rtsol", "autoconf"})
+_NO_LINK = "carp"
+"""Stands for a device that is not known, so that everything else is judged; such a file is refused."""
+
 _NO_BROADCAST = "NONE"
 _QUOTES = "\"'"
 _PROBLEMS_MAX = 100
@@ -87,10 +90,10 @@ class _Reader:
         complain_of_missing(said, self._complain)
         if not said.addresses and not said.has_faults:
             self._complain(said.where, "no shared address", "add inet ADDRESS NETMASK")
-        if link is None:
-            return NodeConfig(hosts=())
-        complain_of_scopes(said, (link, *named, self._name), self._complain)
-        host = build_host(said, link=link, name=self._name, dialect=self._dialect, complain=self._complain)
+        if link is not None:
+            complain_of_scopes(said, (link, *named, self._name), self._complain)
+        known = said.carpdev.text if said.carpdev else _NO_LINK
+        host = build_host(said, link=link or known, name=self._name, dialect=self._dialect, complain=self._complain)
         where = said.numbers["vhid"][0] if "vhid" in said.numbers else said.where
         return NodeConfig(
             hosts=(host,) if host else (),

@@ -396,9 +396,8 @@ class _Reader:
         complain_of_missing(said, self._complain)
         complain_of_scopes(said, names, self._complain)
         self._notes += notes_of(said, self._file)
-        if "vhid" not in said.numbers or said.passphrase is None or not said.addresses:
-            return []
-        self._check_unique(HostKey(link, said.number("vhid", 0)), said)
+        if "vhid" in said.numbers and said.addresses:
+            self._check_unique(HostKey(link, said.number("vhid", 0)), said)
         host = build_host(said, link=link, name=name, dialect=self._dialect, complain=self._complain)
         return [host] if host else []
 

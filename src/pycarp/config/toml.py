@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,6 +18,7 @@ from pycarp.config.host_building import CUT_BY_THE_BSDS
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
+from pycarp.config.setting_faults import LISTS, faults_of
 from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.rules import DEAD_RATIO
@@ -33,6 +35,7 @@ SYSCTL_PREFIX = "net.inet.carp."
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _ENUM = re.compile(r"Invalid enum value .*")
 _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z.]+)\s*\]")
+_SCOPE = re.compile(r"%[^/]*")
 _KEY = re.compile(r"(\s*)([A-Za-z_]+)\s*=")
 
 Octet = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -144,6 +147,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self._file = file
         self._places = _places(text)
+        self._lines = text.split("\n")
         self._parents = Parents({}, links)
         self._renames = renames
         self._keys: set[HostKey] = set()
@@ -182,9 +186,18 @@ class _Reader:
         )
 
     def _table(
-        self, kind: type[T], table: object, where: Where, nested: Mapping[str, type[msgspec.Struct]] | None = None
+        self,
+        kind: type[T],
+        table: object,
+        where: Where,
+        nested: Mapping[str, type[msgspec.Struct]] | None = None,
+        *,
+        is_partial: bool = False,
     ) -> T | None:
-        """Return a table, each of its values checked by itself, so that all that is wrong is told."""
+        """Return a table, each of its values checked by itself, so that all that is wrong is told.
+
+        Return None for one that is wrong; if it may be ``is_partial``, what is right of it, and None for required keys.
+        """
         if not isinstance(table, dict):
             self._complain(where, "", f"{where[0]} is not a table")
             return None
@@ -203,7 +216,10 @@ class _Reader:
         for name, field in fields.items():
             if field.required and name not in table:
                 self._complain(where, "", f"{name} is missing")
-        return None if len(self.problems) > before else kind(**values)
+        if len(self.problems) == before:
+            return kind(**values)
+        required = dict.fromkeys(name for name, field in fields.items() if field.required)
+        return kind(**required | _without_none(values)) if is_partial else None
 
     def _value(self, kind: Any, value: object, where: Where, key: str) -> object:
         try:
@@ -215,48 +231,25 @@ class _Reader:
             return None
 
     def _host(self, raw: object, where: Where) -> HostConfig | None:
-        table = self._table(HostTable, raw, where)
+        before = len(self.problems)
+        table = self._table(HostTable, raw, where, is_partial=True)
         if table is None:
             return None
-        secret = self._secret(table, where)
-        link = self._renames.get(table.interface, table.interface)
-        dialect = self._named(dialects.by_name, table.dialect, where, "dialect")
-        others = [self._named(dialects.by_name, each, where, "peer_dialects") for each in table.peer_dialects]
-        lladdr = self._named(_mac, table.lladdr, where, "lladdr") if table.lladdr else None
-        try:
-            self._parents.check(link)
-        except NoParentError as exc:
-            self._complain(where, "interface", str(exc), exc.hint)
+        is_whole = len(self.problems) == before
+        secret = self._secret(table, where) if is_whole or self._has_one_secret(table, raw) else None
+        settings = self._settings(table, secret, where)
+        if "interface" in settings:
+            try:
+                self._parents.check(settings["interface"])
+            except NoParentError as exc:
+                self._complain(where, "interface", str(exc), exc.hint)
+        self._check_addresses(table, settings, where)
+        if not is_whole or secret is None:
+            self._complain_of_faults(settings, where)
             return None
-        if secret is None or dialect is None or (table.lladdr and lladdr is None):
-            return None
-        try:
-            host = HostConfig(
-                interface=link,
-                vhid=table.vhid,
-                passphrase=secret,
-                addresses=table.addresses,
-                advbase=table.advbase,
-                advskew=table.advskew,
-                preempt=table.preempt,
-                dialect=dialect,
-                name=table.name,
-                peers=table.peers,
-                multicast_group=table.multicast_group,
-                broadcasts=table.broadcasts,
-                dead_ratio=table.dead_ratio,
-                lladdr=lladdr,
-                groups=tuple(table.groups),
-                neutral=table.neutral,
-                ignores_link=table.ignores_link,
-                mac=table.mac,
-                announce_every_s=table.announce_every_s,
-                peer_dialects=tuple(each for each in others if each is not None),
-            )
-        except (ConfigError, UnicodeError) as exc:
-            self._complain(where, "", str(exc) if isinstance(exc, ConfigError) else "interface is not UTF-8")
-            return None
-        self._check_addresses(table, host, where)
+        host = self._built(settings, where)
+        if host is None or len(self.problems) > before:
+            return host
         self._check_unique(host, where)
         self._hosts.setdefault(host.key, where)
         if (secret_file := self._secret_file(table, where)) is not None:
@@ -264,6 +257,54 @@ class _Reader:
         if table.password_env is not None:
             self._secret_variables[host.key] = table.password_env
         return host
+
+    @staticmethod
+    def _has_one_secret(table: HostTable, raw: object) -> bool:
+        """Whether nothing that was written about the password was wrong by its type."""
+        written = [key for key in _PASSWORDS if isinstance(raw, dict) and key in raw]
+        return all(getattr(table, key) is not None for key in written)
+
+    def _settings(self, table: HostTable, secret: Passphrase | None, where: Where) -> dict[str, Any]:
+        """Return what ``HostConfig`` takes, without what is missing or wrong, which is complained about."""
+        named = {"dialect": self._named(dialects.by_name, table.dialect, where, "dialect")}
+        if table.lladdr:
+            named["lladdr"] = self._named(_mac, table.lladdr, where, "lladdr")
+        others = [self._named(dialects.by_name, each, where, "peer_dialects") for each in table.peer_dialects]
+        same = (
+            *("vhid", "addresses", "advbase", "advskew", "preempt", "name", "peers", "multicast_group", "broadcasts"),
+            *("dead_ratio", "neutral", "ignores_link", "mac", "announce_every_s"),
+        )
+        return _without_none(
+            {name: getattr(table, name) for name in same}
+            | named
+            | {
+                "interface": self._renames.get(table.interface, table.interface),
+                "passphrase": secret,
+                "groups": tuple(table.groups),
+                "peer_dialects": tuple(each for each in others if each is not None),
+            }
+        )
+
+    def _built(self, settings: dict[str, Any], where: Where) -> HostConfig | None:
+        """Return the host, or None when settings do not work, of which all are complained about."""
+        try:
+            return HostConfig(**settings)
+        except ConfigError as exc:
+            if not self._complain_of_faults(settings, where):
+                self._complain(where, "", str(exc))
+        except UnicodeError:
+            self._complain(where, "interface", "interface is not UTF-8")
+        return None
+
+    def _complain_of_faults(self, settings: dict[str, Any], where: Where) -> bool:
+        """Complain about each setting that is wrong by itself, at its place; False when none is."""
+        faults = faults_of(settings)
+        for fault in faults:
+            item = None if fault.index is None else str(settings[fault.setting][fault.index])
+            secret = next((each for each in _PASSWORDS if (*where, each) in self._places), "password")
+            key = secret if fault.setting == "passphrase" else fault.setting
+            self._complain(where, key, fault.text, item=item)
+        return bool(faults)
 
     def _named(self, make: Any, text: str, where: Where, key: str) -> Any:
         try:
@@ -318,17 +359,23 @@ class _Reader:
             return None
         return Path(folder) / name
 
-    def _check_addresses(self, table: HostTable, host: HostConfig, where: Where) -> None:
-        for address in host.shared:
-            length = netmask_length(address.ip)
-            why = f"{address.ip} is a netmask, not an address" if length is not None else why_no_host_has(address.ip)
+    def _check_addresses(self, table: HostTable, settings: Mapping[str, Any], where: Where) -> None:
+        """Complain about what ``HostConfig`` takes, although it is no address that hosts share."""
+        for text in settings.get("addresses", ()):
+            try:
+                address = ip_interface(_SCOPE.sub("", text)).ip
+            except ValueError:
+                continue
+            length = netmask_length(address)
+            why = f"{address} is a netmask, not an address" if length is not None else why_no_host_has(address)
             if why:
-                self._complain(where, "addresses", why, 'write "ADDRESS/LENGTH"')
-        for text in (*table.addresses, *table.peers):
-            scope = text.partition("/")[0].partition("%")[2]
-            if scope and scope not in (table.interface, host.interface):
-                hint = f"write %{table.interface}, or nothing"
-                self._complain(where, "addresses", f"an address belongs to {scope}, not to {table.interface}", hint)
+                self._complain(where, "addresses", why, 'write "ADDRESS/LENGTH"', item=text)
+        for key in LISTS if "interface" in settings else ():
+            for text in settings.get(key, ()):
+                scope = text.partition("/")[0].partition("%")[2]
+                if scope and scope not in (table.interface, settings["interface"]):
+                    why = f"an address belongs to {scope}, not to {table.interface}"
+                    self._complain(where, key, why, f"write %{table.interface}, or nothing", item=text)
 
     def _check_unique(self, host: HostConfig, where: Where) -> None:
         if host.key in self._keys:
@@ -341,11 +388,20 @@ class _Reader:
             if owner != host.key:
                 self._complain(where, "addresses", f"{address.ip} is shared by {owner} already")
 
-    def _place(self, where: Where, key: str) -> tuple[int, int]:
-        return self._places.get((*where, key)) or self._places.get((*where, "")) or (1, 1)
+    def _place(self, where: Where, key: str, item: str | None = None) -> tuple[int, int]:
+        """Return where a key stands, or the ``item`` of its list as far as it is written without escapes."""
+        place = self._places.get((*where, key)) or self._places.get((*where, "")) or (1, 1)
+        if item is None:
+            return place
+        end = min((line for line, _column in self._places.values() if line > place[0]), default=len(self._lines) + 1)
+        for number in range(place[0], end):
+            for quoted in (f'"{item}"', f"'{item}'"):
+                if (at := self._lines[number - 1].find(quoted)) >= 0:
+                    return number, at + 1
+        return place
 
-    def _complain(self, where: Where, key: str, text: str, hint: str = "") -> None:
-        line, column = self._place(where, key)
+    def _complain(self, where: Where, key: str, text: str, hint: str = "", *, item: str | None = None) -> None:
+        line, column = self._place(where, key, item)
         self.problems.append(Problem(self._file, line, column, text, hint))
 
 
@@ -363,6 +419,10 @@ def _places(text: str) -> dict[tuple[str, int, str], tuple[int, int]]:
         elif key := _KEY.match(line):
             found.setdefault((*table, key[2]), (number, len(key[1]) + 1))
     return found
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _mac(text: str) -> MacAddress:
