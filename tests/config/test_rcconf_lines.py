@@ -422,3 +422,32 @@ def test_a_file_of_another_encoding_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="it is UTF-16; save it as UTF-8"):
         grammars.load(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f': ${{ifconfig_em0_alias0:="inet {CARP}"}}', "given by the shell as a default"),
+        (f'ifconfig_em0_alias0="inet {CARP}" &', "given in the background"),
+    ],
+)
+def test_a_line_that_the_shell_may_not_keep_is_refused_beside_a_good_one(line: str, why: str) -> None:
+    (only,) = complaints(CLONE.replace("10.0.0.1", "10.0.0.9") + 'ifconfig_em0="inet 10.0.0.3/24"\n' + line + "\n")
+
+    assert only.startswith(f"4:{3 if line[0] == ':' else 1}: ifconfig_em0_alias0 is {why}")
+
+
+@pytest.mark.parametrize("words", ["pass 'my secret'", "pass 'my own secret'", r"pass my\\ secret", "pass my secret"])
+def test_a_password_with_a_blank_is_explained_and_not_shown(words: str) -> None:
+    (only,) = complaints(f'ifconfig_em0_alias0="inet vhid 1 {words} alias 10.0.0.1/32"')
+
+    assert "rc splits the line at every blank" in only
+    assert "choose a pass without blanks on all hosts, or write this host in TOML" in only
+    assert "my" not in only
+    assert "secret" not in only
+
+
+def test_a_misspelt_word_behind_the_password_is_still_named() -> None:
+    (only,) = complaints('ifconfig_em0_alias0="inet vhid 1 pass s advskw 7 alias 10.0.0.1/32"')
+
+    assert "did you mean advskew?" in only

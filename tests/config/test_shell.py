@@ -84,6 +84,42 @@ def test_a_value_in_a_pipeline_is_given_in_a_subshell(text: str) -> None:
     assert last(text).why_uncertain() == "x is given in a pipeline"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x=1 &",
+        "x=1&\na",
+        "x=1 && a &",
+        "{ x=1; } &",
+        "{ x=1; a; } &",
+        "a; x=1 & b",
+        "export x=1 &",
+        "{ { x=1; }; a & } &",
+    ],
+)
+def test_a_value_in_the_background_is_given_in_a_child(text: str) -> None:
+    assert last(text).why_uncertain() == "x is given in the background, in a child of the shell"
+
+
+@pytest.mark.parametrize("text", ["x=1; a &", "x=1\na &", "{ x=1; a & }", "a & x=1", "a && b & x=1", "x=1\n{ a; } &"])
+def test_a_value_beside_a_command_in_the_background_is_certain(text: str) -> None:
+    assert last(text).is_certain
+
+
+@pytest.mark.parametrize("text", [': ${x:="1 2"}', ': "${x=1 2}"', "y=${x:='1 2'}", 'x=""\n: ${x:=1 2}'])
+def test_a_default_that_is_assigned_is_not_certain(text: str) -> None:
+    found = last(text)
+
+    assert (found.value, found.why_uncertain()) == ("1 2", "x is given by the shell as a default, with ${x:=...}")
+
+
+@pytest.mark.parametrize("text", ["x=1\n: ${x:=2}", ": ${x:=2}\nx=1", "x=1\n: ${x:-2}"])
+def test_a_default_of_what_has_a_value_changes_nothing(text: str) -> None:
+    found = last(text)
+
+    assert (found.value, found.is_certain) == ("1", True)
+
+
 def test_a_doubt_is_inherited() -> None:
     assert last("if a; then y=1; fi\nx=$y").why_uncertain() == "y depends on a condition of the shell in line 1"
 

@@ -21,6 +21,10 @@ _STATES = ("init", "backup", "master")
 _FAULTS_MAX = 100
 """After so many mistakes in a line the rest of it is not worth a message."""
 
+_SPLIT = (
+    "rc splits the line at every blank, in quotes as well; choose a pass without blanks on all hosts, "
+    "or write this host in TOML"
+)
 _RESERVED = ip_network("240.0.0.0/4")
 
 
@@ -30,7 +34,8 @@ class Vocabulary:
 
     ``numbers`` have their bounds, ``unsupported`` the reason why not, ``ignored`` how many arguments follow.
     ``unsupported`` words take an argument, ``flags`` none; ``refused`` are flags that cannot be ignored, with the
-    reason. ``has_ranges`` says that the system's scripts expand ``192.0.2.10-20/24``.
+    reason. ``has_ranges`` says that the system's scripts expand ``192.0.2.10-20/24``, ``splits_quoted`` that they split
+    words at blanks in quotes, too.
     """
 
     numbers: Mapping[str, tuple[int, int]]
@@ -40,6 +45,7 @@ class Vocabulary:
     unsupported: Mapping[str, str]
     refused: Mapping[str, str]
     has_ranges: bool = False
+    splits_quoted: bool = False
 
     @property
     def all(self) -> frozenset[str]:
@@ -104,6 +110,7 @@ FREEBSD_WORDS = Vocabulary(
     unsupported={"vrrpprio": _NO_VRRP, "vrrpinterval": _NO_VRRP, "carpdev": _NOT_HERE},
     refused=_COMMON_REFUSED | {"remove": _REMOVES},
     has_ranges=True,
+    splits_quoted=True,
 )
 """Source: carp.md 8.1 to 8.3; what does not matter here: ``man 8 ifconfig`` of FreeBSD 14."""
 
@@ -237,6 +244,7 @@ class _Parser:
         self._all = vocabulary.all
         self._vhid_first = vhid_first
         self._family = Family.IPV4
+        self._after_pass: Word | None = None
         self._last = 0
         """How many addresses the last word gave: a range gives several."""
 
@@ -280,7 +288,7 @@ class _Parser:
             case "inet" | "inet6":
                 self._family = Family.IPV6 if word.text == "inet6" else Family.IPV4
             case "pass":
-                self.said.passphrase = self._argument(word)
+                self._take_pass(word)
             case "netmask":
                 self._take_netmask(word)
             case "prefixlen":
@@ -321,6 +329,24 @@ class _Parser:
                 if argument.text != "none":
                     hint = "remove it, and give each vhid addresses of its own"
                     self._complain(word, f"balancing {argument.text} is not supported", hint)
+
+    def _take_pass(self, keyword: Word) -> None:
+        argument = self._argument(keyword)
+        if argument is not None and self._vocabulary.splits_quoted:
+            ends = self._end_of_split(argument.text)
+            if ends is not None:
+                self._complain(argument, "pass has a blank", _SPLIT)
+                del self._rest[ends:]
+                return
+            self._after_pass = self._rest[-1] if self._rest else None
+        self.said.passphrase = argument
+
+    def _end_of_split(self, text: str) -> int | None:
+        """Return the index of the word that ends a password with blanks, which begins so; None if it is whole."""
+        quote = text[:1]
+        if quote not in ("'", '"') or (text.endswith(quote) and len(text) > 1):
+            return None
+        return next((at for at in reversed(range(len(self._rest))) if self._rest[at].text.endswith(quote)), None)
 
     def _take_number(self, keyword: Word) -> None:
         argument = self._argument(keyword)
@@ -485,6 +511,9 @@ class _Parser:
         """Complain about an unknown word without showing it; it may be a password, and ``testpass`` resembles pass."""
         text = word.text.lower()
         close = difflib.get_close_matches(text, self._vocabulary.about_carp, n=1)
+        if not close and word is self._after_pass:
+            self._complain(word, "unknown word behind pass", f"if it belongs to pass: {_SPLIT}")
+            return
         close = close or difflib.get_close_matches(text, self._all, n=1)
         if prefix_of_mask(word.text) is not None:
             # A password may look like this, so not even a netmask is shown.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_DEFAULT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*):?=")
 _HERE = re.compile(r"<<(-?)[ \t]*(?:\"([^\"\n]*)\"|'([^'\n]*)'|([^\s;&|()<>]+))")
 _REDIRECTION = re.compile(r"<<<|<<|<>|<&|>&|>>|>\||<|>")
 _FUNCTION = re.compile(r"\([ \t]*\)")
@@ -167,6 +168,10 @@ class _Scanner:
         self._words: list[Assignment] = []
         """The words of the simple command that is being read; of ``echo a=b`` the second is only an argument."""
         self._assigned: list[Assignment] = []
+        self._kept: list[Assignment] = []
+        """All assignments that held when they were read, those that were taken back since as well."""
+        self._list_begins = [0]
+        """How many were kept before the present list of commands, at each depth of compound commands."""
         self._open: list[_Compound] = []
         self._after_and_or = 0
         """The line of the ``&&`` or ``||`` before this command; 0 for none."""
@@ -223,12 +228,21 @@ class _Scanner:
             self._is_continued = True
         elif not (operator == "\n" and self._is_continued):
             self._after_and_or = 0
+        if operator == "&":
+            self._doubt_of_background()
+        if operator in ";&" or (operator == "\n" and not self._is_continued):
+            self._list_begins[-1] = len(self._kept)
         if operator == "(":
             self._begin(")", "a subshell")
         elif operator == ")":
             self._end(")")
         elif operator == "\n":
             self._skip_here_documents()
+
+    def _doubt_of_background(self) -> None:
+        """Doubt what the list before ``&`` assigned, which the shell runs in a child of its own."""
+        for each in self._kept[self._list_begins[-1] :]:
+            each.doubt = each.doubt or f"{each.name.text} is given in the background, in a child of the shell"
 
     def _scan_redirection(self) -> None:
         """Pass over a redirection with its target, which is no argument; of ``2>&1`` also the number."""
@@ -265,11 +279,13 @@ class _Scanner:
         elif not what and self._after_and_or:
             what = "a condition of the shell"
         self._open.append(_Compound(closer, what, self._line))
+        self._list_begins.append(len(self._kept))
         self._defines_function, self._after_and_or = False, 0
 
     def _end(self, closer: str) -> None:
         if self._open and self._open[-1].closer == closer:
             self._open.pop()
+            self._list_begins.pop()
 
     def _condition(self) -> str:
         """Return what decides whether the present command runs, with its line; empty for nothing."""
@@ -307,6 +323,7 @@ class _Scanner:
 
     def _keep(self, assigned: list[Assignment]) -> None:
         self._script.assignments += assigned
+        self._kept += assigned
         self._latest |= {each.name.text: each for each in assigned}
 
     def _scan_word(self) -> None:
@@ -396,10 +413,26 @@ class _Scanner:
             is_expansion = character.text == "$" and self._next() in _COMPUTED_AFTER_DOLLAR
             if is_expansion or character.text == "`":
                 into.is_computed = True
+                begin = self._at - 1
                 self._skip_expansion(character)
+                self._keep_default(character, self._text[begin : self._at])
             return
         self._skip(len(reference.group()) - 1)
         self._expand(reference.group(1) or reference.group(2), character, into, is_quoted=is_quoted)
+
+    def _keep_default(self, where: Word, expansion: str) -> None:
+        """Keep what ``${NAME:=value}`` assigns if the variable has no value before."""
+        match = _DEFAULT.match(expansion)
+        if match is None:
+            return
+        name = match[1]
+        before = self._latest.get(name)
+        if before is not None and before.is_certain and before.value:
+            return
+        value = expansion[match.end() :].removesuffix("}").replace('"', "").replace("'", "")
+        characters = [Word(each, where.line, where.column) for each in value]
+        doubt = f"{name} is given by the shell as a default, with ${{{name}:=...}}"
+        self._keep([Assignment(Word(name, where.line, where.column), characters, doubt=doubt)])
 
     def _expand(self, name: str, where: Word, into: Assignment, *, is_quoted: bool) -> None:
         meant = next((each for each in reversed(self._assigned) if each.name.text == name), self._latest.get(name))
