@@ -1,6 +1,7 @@
 """The command, also as ``python -m pycarp``."""
 
 import errno
+import fcntl
 import os
 import sys
 
@@ -33,25 +34,32 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
     except OSError as exc:
         # Errors about a file are CarpErrors by now, so this is about the output.
-        if exc.errno not in _NOT_WRITTEN or exc.filename is not None:
+        is_closed = exc.errno == errno.EBADF and not _is_writable(1)
+        if not (is_closed or exc.errno in _NOT_WRITTEN) or exc.filename is not None:
             raise
         _forget_output()
-        print(f"pycarp: cannot write to standard output: {exc.strerror}", file=sys.stderr)  # noqa: T201
+        why = "it is closed" if is_closed else exc.strerror
+        print(f"pycarp: cannot write to standard output: {why}", file=sys.stderr)  # noqa: T201
         sys.exit(_FAILED)
 
 
 def _open_what_is_closed() -> None:
-    """Let standard descriptors that the caller has closed (``>&-``) lead nowhere.
+    """Open standard descriptors that the caller has closed (``>&-``): input is empty, errors go nowhere.
 
-    Otherwise the next file or socket would get their numbers, and be read and written in their place.
+    Otherwise the next file or socket would get their numbers, and be read and written in their place. Output is opened
+    for reading, so that whatever is written there fails, as on a full disk.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_RDWR)
+            descriptor = os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
             if descriptor != number:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  it stays open
+
+
+def _is_writable(descriptor: int) -> bool:
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 
 def _forget_output() -> None:

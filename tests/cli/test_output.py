@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.daemon.control_messages import PlanReply, PlanRequest, ReloadRequest, Reply, Request
+from pycarp.daemon.control_messages import (
+    DoneReply,
+    IfconfigRequest,
+    PlanReply,
+    PlanRequest,
+    ReloadRequest,
+    Reply,
+    Request,
+)
 from tests.support.control import host_of, scripted_daemon, status_of
 
 TESTS = Path(__file__).parents[1]
@@ -93,13 +101,35 @@ def test_a_reader_that_is_gone_ends_it_without_a_word(words: tuple[str, ...], tm
     assert [line for line in done.stderr.splitlines() if not line.startswith(told)] == []
 
 
-@pytest.mark.parametrize("descriptor", [0, 1, 2])
+@commands
+def test_a_closed_output_is_told_in_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = without_descriptor(1, *words, folder=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "pycarp: cannot write to standard output: it is closed"
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(("command", "status"), [("netstat", 1), ("status", 1), ("ifconfig carp0 down", 0)])
+def test_a_closed_output_fails_where_something_is_written(command: str, status: int, tmp_path: Path) -> None:
+    def answer(request: Request) -> Reply:
+        return DoneReply() if isinstance(request, IfconfigRequest) else status_of(host_of())
+
+    with scripted_daemon(tmp_path / "s", answer) as daemon:
+        done = without_descriptor(1, *command.split(), "--control", str(daemon.path), folder=tmp_path)
+
+    complaint = "pycarp: cannot write to standard output: it is closed\n"
+    assert (done.returncode, done.stderr) == (status, complaint if status else "")
+
+
+@pytest.mark.parametrize("descriptor", [0, 2])
 def test_a_descriptor_that_the_caller_closed_leads_nowhere(descriptor: int, tmp_path: Path) -> None:
     """The capture file that is opened first would otherwise get its number."""
     done = without_descriptor(descriptor, "decode", CAPTURE, folder=tmp_path)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert ("5 packets" in done.stdout) is (descriptor != 1)
+    assert "5 packets" in done.stdout
 
 
 def test_a_closed_standard_input_reads_as_empty(tmp_path: Path) -> None:

@@ -150,6 +150,17 @@ dead_ratio = 0
 """
 
 
+@pytest.mark.parametrize(("name", "first"), [("new file", ""), ("folder/file", "mkdir -p DIR/folder; ")])
+def test_a_missing_password_file_says_how_to_make_it(tmp_path: Path, name: str, first: str) -> None:
+    text = GOOD.replace('password = "secret"', f'password_file = "{name}"')
+
+    (only,) = complaints(text, str(tmp_path / "a.toml"))
+
+    file = f"'DIR/{name}'" if " " in name else f"DIR/{name}"
+    hint = f"make it on every host: {first}umask 077; echo SECRET > {file}".replace("DIR", str(tmp_path))
+    assert only == f"4:1: cannot read {name}: No such file or directory ({hint})"
+
+
 def test_every_wrong_value_of_a_host_is_told_at_its_own_place() -> None:
     """Also without a password, and where other keys of the host are wrong."""
     assert [each.partition(" ")[::2] for each in complaints(SEVERAL)] == [

@@ -361,7 +361,7 @@ MUTATIONS = (
     Mutation(
         "a full disk is a traceback",
         "__main__.py",
-        "        if exc.errno not in _NOT_WRITTEN or exc.filename is not None:\n            raise\n",
+        "        if not (is_closed or exc.errno in _NOT_WRITTEN) or exc.filename is not None:\n            raise\n",
         "        raise\n",
         ("tests/cli/test_output.py",),
     ),

@@ -1,6 +1,8 @@
 """What the operating system refused, in words that name the way out."""
 
 import errno
+import fcntl
+import os
 
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
 _HINTS = {
@@ -14,7 +16,8 @@ _HINTS = {
 
 def is_about_output(exc: OSError) -> bool:
     """Whether standard output is what could not be written; errors about a file name it."""
-    return exc.errno in _NOT_WRITTEN and exc.filename is None
+    is_closed = exc.errno == errno.EBADF and fcntl.fcntl(1, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    return (is_closed or exc.errno in _NOT_WRITTEN) and exc.filename is None
 
 
 def refusal(exc: OSError) -> str:

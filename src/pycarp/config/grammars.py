@@ -60,7 +60,11 @@ def recognise(file: str, text: str) -> Grammar:
     for pattern, grammar in _SIGNS:
         if pattern.search(text):
             return grammar
-    raise ConfigError(f"cannot tell the grammar of {file}; say which: {', '.join(Grammar)}")
+    tried = ", ".join(Grammar)
+    raise ConfigError(
+        f"cannot tell the grammar of {file}: neither its name nor a line of its text is that of {tried}; "
+        f"name it: --format {Grammar.RC_CONF}"
+    )
 
 
 def read(

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_interface
@@ -327,8 +328,17 @@ class _Reader:
             self._complain(where, key, str(exc), hint)
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else "this is no path"
-            self._complain(where, key, f"cannot read {getattr(table, key)}: {why}")
+            hint = self._how_to_make(key, table) if isinstance(exc, FileNotFoundError) else ""
+            self._complain(where, key, f"cannot read {getattr(table, key)}: {why}", hint)
         return None
+
+    def _how_to_make(self, key: str, table: HostTable) -> str:
+        """Return the command that makes a missing file with a password."""
+        if key != "password_file" or table.password_file is None:
+            return ""
+        file = Path(self._file).parent / table.password_file
+        folder = "" if file.parent.exists() else f"mkdir -p {shlex.quote(str(file.parent))}; "
+        return f"make it on every host: {folder}umask 077; echo SECRET > {shlex.quote(str(file))}"
 
     def _passphrase(self, key: str, table: HostTable, where: Where) -> Passphrase | None:
         if table.password is not None:
