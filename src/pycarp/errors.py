@@ -11,15 +11,16 @@
     ├── ActuatorError     changing addresses failed; at run time it travels as data in a report
     ├── CaptureError      a file of packets is not one, or ends within a packet
     ├── RecordingError    a recording cannot be read or written; names the file and the line
+    ├── HandOverError     no other host took the addresses over
     └── ControlError      the daemon refused or could not answer
 
-What the network does wrong is counted, never raised. What is our own fault is an ``AssertionError``
-or whatever broke. No message carries a passphrase.
+Errors of the network are counted, never raised. A bug of pycarp raises ``AssertionError`` or any other exception. No
+message contains a passphrase.
 """
 
 
 class CarpError(Exception):
-    """Base of everything that pycarp raises on purpose."""
+    """The base class of every exception that pycarp raises on purpose."""
 
 
 class ConfigError(CarpError):
@@ -31,7 +32,7 @@ class UsageError(CarpError):
 
 
 class NodeFailedError(CarpError):
-    """The node failed, dropped its addresses and stopped; ``__cause__`` is what it failed of."""
+    """The node failed, dropped its addresses and stopped; ``__cause__`` is the failure."""
 
 
 class DecodeError(CarpError):
@@ -55,7 +56,7 @@ class RecordingError(CarpError):
 
 
 class HandOverError(CarpError):
-    """Nobody took the addresses over."""
+    """No other host took the addresses over."""
 
 
 class ControlError(CarpError):

@@ -1,7 +1,7 @@
-"""Nouns that every floor shares: host keys, families, MAC addresses, datagrams, link facts.
+"""The types that every layer shares: host keys, families, MAC addresses, datagrams, link facts.
 
-Time inside pycarp is an ``int`` of nanoseconds. One unit of advskew is 1/256 s, which is exactly
-3 906 250 ns, so that no rounding exists anywhere.
+Time inside pycarp is an ``int`` of nanoseconds. One unit of advskew is 1/256 s, exactly 3 906 250 ns, so nothing is
+ever rounded.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CARP_PROTOCOL = 112
 """IP protocol number of CARP, shared with VRRP."""
 
 CARP_TTL = 255
-"""What every system sends, and nearly every one demands: the packet crossed no router."""
+"""The TTL that every system sends and nearly every one requires: it shows that the packet crossed no router."""
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Interface: TypeAlias = IPv4Interface | IPv6Interface
@@ -34,10 +34,10 @@ class MacMode(StrEnum):
     """Whose MAC address answers for the shared addresses on this machine."""
 
     VIRTUAL = "virtual"
-    """``00:00:5e:00:01:VHID``, on a device of its own: clients never have to learn another."""
+    """``00:00:5e:00:01:VHID``, on a separate device: clients never have to learn another address."""
 
     INTERFACE = "interface"
-    """The interface's own: for hypervisors that forbid foreign ones, and in the company of ucarp."""
+    """The interface's own: for hypervisors that forbid foreign ones, and for a vhid shared with ucarp."""
 
     AUTO = "auto"
     """The virtual one, unless a probe shows that frames from foreign MAC addresses do not come back."""
@@ -100,7 +100,7 @@ class Datagram(NamedTuple):
 class Outgoing:
     """An advertisement ready to be sent.
 
-    A transport takes from it what it controls: ``raw`` leaves the MAC addresses and the identification to the kernel.
+    A transport uses the fields that it controls: ``raw`` leaves the MAC addresses and the identification to the kernel.
     ``destination`` is a group, or one peer. ``source_mac`` None stands for the link's own address, ``destination_mac``
     None for the one that belongs to the destination, ``identification`` None for "let the transport choose".
     """
@@ -118,12 +118,12 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFacts:
-    """What is known of a network device: its name, whether it carries, its MAC and its own addresses.
+    """The state of a network device: its name, carrier, MAC and own addresses.
 
-    ``is_certain`` is False for a device that is up but does not say whether it carries. ``addresses`` are in the order
-    of preference for a source; the shared addresses may be among them. ``index`` numbers the device: another number
-    says that it was deleted and made anew, 0 that none is known. ``renamed_to`` is what it is called by now, if it was
-    renamed since it was known as ``name``. One that was deleted does not exist (``exists``).
+    ``is_certain`` is False for a device that is up but does not report its carrier. ``addresses`` are in the order of
+    preference for a source; the shared addresses may be among them. ``index`` is the number of the device: another
+    number means that it was deleted and created again, 0 that the number is unknown. ``renamed_to`` is its present name
+    if it was renamed since it was known as ``name``. ``exists`` is False for a deleted device.
     """
 
     name: str
@@ -137,7 +137,7 @@ class LinkFacts:
 
     @property
     def present_name(self) -> str:
-        """What the system calls it now."""
+        """The present name of the device."""
         return self.renamed_to or self.name
 
 

@@ -1,9 +1,9 @@
 """The 64-bit counter of advertisements.
 
-Systems that *adopt* send a fresh random number in every advertisement until they have heard a peer, and from
-then on one more than the last number seen on the wire. There is no replay check in any real system, and none can
-work with them: counters jump whenever another host becomes MASTER. OpenBSD's is a random *constant* instead, by which
-it knows its own advertisements when they come back. Source: carp.md 1.5 and 4.3.
+Systems that *adopt* send a fresh random number in every advertisement until they have heard a peer. From then on they
+send one more than the last number received. No real system has a replay check, and none could work with such counters,
+which jump whenever another host becomes MASTER. OpenBSD's counter is a random *constant* instead, by which it
+recognises its own advertisements when they come back. Source: carp.md 1.5 and 4.3.
 """
 
 from collections.abc import Callable
@@ -14,35 +14,35 @@ _MASK = (1 << 64) - 1
 
 
 class CounterMode(Enum):
-    """What the counter of a host does."""
+    """How the counter of a host changes from advertisement to advertisement."""
 
     ADOPT = "adopt"
     CONSTANT = "constant"
     COUNT = "count"
-    """Adopts as well, but random once only: so peers know the next number before they have been heard themselves."""
+    """Adopts as well, but only its first number is random, so peers can predict the following ones."""
 
 
 class Counter(Protocol):
-    """What the advertisements of one host are numbered with."""
+    """The counter of one host's advertisements."""
 
     def next(self) -> int:
         """Return the number for the next advertisement."""
 
     def peek(self) -> int:
-        """Return a number for an advertisement that is signed now and sent later, if ever; changes nothing."""
+        """Return a number for an advertisement that is signed now and perhaps sent later; changes nothing."""
 
     def adopt(self, heard: int) -> None:
-        """Learn the number of a peer's authentic advertisement."""
+        """Continue from the number of a peer's authentic advertisement, if this kind of counter adopts."""
 
     def is_own(self, heard: int) -> bool:
-        """Say whether an advertisement with this number can only be our own, come back."""
+        """Return True if only our own advertisements have this number, so that the received one is looped."""
 
     @property
     def remembered(self) -> int | None:
-        """What it knows, for ``counter_of``; None when that is nothing yet."""
+        """The value from which ``counter_of`` continues; None as long as the next number is random."""
 
     def upcoming(self, count: int) -> tuple[int, ...]:
-        """Return the numbers that a peer which takes over from us would send next; none where that is unknown."""
+        """Return the ``count`` numbers that a peer would send next after taking over from us; () if unknown."""
 
 
 class AdoptingCounter:
@@ -76,15 +76,15 @@ class AdoptingCounter:
         return self._last
 
     def peek(self) -> int:
-        """Return what the next advertisement would have, 0 where that is random; peers accept any number."""
+        """Return the number of the next advertisement, or 0 if that is random; peers accept any number."""
         return 0 if self._last is None else (self._last + 1) & _MASK
 
     def adopt(self, heard: int) -> None:
-        """Take over the counter of an authentic advertisement."""
+        """Continue from the number of an authentic advertisement."""
         self._last = heard
 
     def is_own(self, _heard: int) -> bool:
-        """Return False: two hosts that have heard the same number send the same next."""
+        """Return False: two hosts that have received the same number send the same one next."""
         return False
 
     def upcoming(self, count: int) -> tuple[int, ...]:
@@ -114,19 +114,19 @@ class ConstantCounter:
         return self._cookie
 
     def adopt(self, heard: int) -> None:
-        """Keep the own cookie."""
+        """Do nothing: the cookie never changes."""
 
     def is_own(self, heard: int) -> bool:
-        """Say whether the number is the cookie."""
+        """Return True if the number is the cookie."""
         return heard == self._cookie
 
     def upcoming(self, _count: int) -> tuple[int, ...]:
-        """Return nothing: peers do not go on from a cookie."""
+        """Return (): peers do not continue from a cookie."""
         return ()
 
 
 def counter_of(mode: CounterMode, entropy: Callable[[], int], remembered: int | None = None) -> Counter:
-    """Return a new counter of a mode, or one that goes on with what another ``remembered``."""
+    """Return a new counter of a mode, or one that continues from what another ``remembered``."""
     if mode is CounterMode.CONSTANT:
         return ConstantCounter(entropy, remembered)
     return AdoptingCounter(entropy, remembered, is_random_once=mode is CounterMode.COUNT)

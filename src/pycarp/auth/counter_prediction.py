@@ -1,8 +1,9 @@
-"""Which counters the peers of a host will send next, as far as those that were heard tell.
+"""Predicts the counters that the peers of a host will send next, from those that were received.
 
-Most systems count up by one; OpenBSD's counter is constant. So the next few advertisements of a peer are known before
-they come, digest and all, and can be told from forged ones without looking at them one by one. Peers that have never
-heard anybody send random numbers, which nobody can foresee. Source: carp.md 1.5.
+Most systems count up by one; OpenBSD's counter is constant. The next few advertisements of a peer, including their
+digests, can therefore be computed before they arrive. A packet filter can compare these digests, which distinguishes
+genuine from forged packets cheaply. A peer that has heard no other host sends random numbers, which cannot be
+predicted. Source: carp.md 1.5.
 """
 
 from collections.abc import Iterable
@@ -12,14 +13,14 @@ from enum import Enum
 _MASK = (1 << 64) - 1
 
 WINDOW = 16
-"""How many counters ahead are expected: two families a second, and a few that were lost."""
+"""How many counters ahead are expected: two families per second, and a few lost packets."""
 
 _CHAINS_MAX = 4
-"""Peers that are followed at a time. There is one MASTER, sometimes two; replayed packets look like more."""
+"""Series that are followed at a time. One host is MASTER, sometimes two; replayed packets look like more."""
 
 
 class Freshness(Enum):
-    """How the counter of an authentic advertisement stands to those heard before."""
+    """How the counter of an authentic advertisement relates to those received before."""
 
     NEXT = "follows"
     REPEATED = "the same again"
@@ -28,7 +29,7 @@ class Freshness(Enum):
 
 @dataclass(slots=True)
 class Chain:
-    """A series of counters: the last one, how many there were, and whether that one came again."""
+    """A series of counters: the last one, how many followed, and whether the last one was repeated."""
 
     head: int
     length: int = 0
@@ -36,7 +37,7 @@ class Chain:
 
 
 class CounterPrediction:
-    """Follows a few series of counters; those that go on are remembered longer than those that do not."""
+    """Follows a few series of counters; a new series replaces the shortest one."""
 
     __slots__ = ("_chains",)
 
@@ -44,18 +45,18 @@ class CounterPrediction:
         self._chains = [replace(chain) for chain in chains]
 
     def checkpoint(self) -> tuple[Chain, ...]:
-        """Return what another one needs to go on from here."""
+        """Return what another prediction needs to continue."""
         return tuple(replace(chain) for chain in self._chains)
 
     def begin(self, counter: int) -> None:
         """Begin a series with a counter that belongs to none."""
         if len(self._chains) == _CHAINS_MAX:
-            # A recording that is replayed must not crowd out the MASTER that lives.
+            # Replayed packets must not displace the series of the live MASTER.
             self._chains.remove(min(self._chains, key=lambda each: each.length))
         self._chains.append(Chain(counter))
 
     def follow(self, counter: int) -> Freshness:
-        """Go on with the series that the counter of an authentic advertisement belongs to, if there is one."""
+        """Advance the series that a counter of an authentic advertisement belongs to; UNEXPECTED if it fits none."""
         for chain in self._chains:
             ahead = (counter - chain.head) & _MASK
             if ahead == 0:
@@ -68,10 +69,10 @@ class CounterPrediction:
         return Freshness.UNEXPECTED
 
     def upcoming(self, count: int) -> tuple[int, ...]:
-        """Return the next ``count`` numbers of each series: the nearest first, of those the longest series' first."""
+        """Return the next ``count`` numbers of each series: sorted by distance, then by length of the series."""
         chains = sorted(self._chains, key=lambda each: -each.length)
         return tuple((chain.head + ahead) & _MASK for ahead in range(1, count + 1) for chain in chains)
 
     def repeated(self) -> tuple[int, ...]:
-        """Return the numbers that came more than once in a row: a constant counter's, or a replayed one."""
+        """Return the numbers that were repeated last: of constant counters, or replayed."""
         return tuple(chain.head for chain in self._chains if chain.is_repeated)

@@ -1,10 +1,10 @@
-"""Why a digest does not verify: another spelling of our password, another list of addresses, or neither to be guessed.
+"""Explains why a digest does not verify: another spelling of our password, another list of addresses, or unknown.
 
-A wrong digest says nothing by itself; but a password is mangled in few ways, and address lists differ by an address
-or two. So the likely keys and lists are tried, most likely first and at most ``MOST_HMACS`` of them. Sources of the
-candidates: carp.md sections 3.2 to 3.5 and 13.
+A wrong digest contains no reason. But tools change passwords in few ways, and address lists usually differ by an
+address or two. The diagnosis therefore tries the likely keys and lists, most likely first, at most ``MOST_HMACS`` of
+them. Sources of the candidates: carp.md sections 3.2 to 3.5 and 13.
 
-It explains, and never makes anything acceptable: who believes an advertisement asks ``digest.Signer``.
+A diagnosis never makes an advertisement acceptable: only ``digest.Signer`` authenticates.
 """
 
 import hmac
@@ -22,7 +22,7 @@ from pycarp.vocabulary import Address, MacAddress
 from pycarp.wire.advertisement import Advertisement
 
 MOST_HMACS = 300
-"""How many digests one diagnosis computes at most by default: every host of one /24, and room for the rest; 1.5 ms."""
+"""Digests that one diagnosis computes by default, at most: enough for every host of one /24; they take 1.5 ms."""
 
 _SUBSETS_UP_TO = 6
 _PERMUTATIONS_UP_TO = 4
@@ -46,9 +46,9 @@ class DiagnosisKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What differs, in words for people, and the list that the sender signs where it is known.
+    """What differs at the sender, with a text for people and the list of addresses that it signs, if known.
 
-    ``addresses`` are in the order signed; () says that none is signed, None that the list is not known.
+    ``addresses`` are in the order signed; () means that none is signed, None that the list is unknown.
     """
 
     kind: DiagnosisKind
@@ -79,8 +79,8 @@ def diagnose(
     """Return why the digest of ``advertisement`` does not verify with our passphrase and addresses.
 
     ``addresses`` are ours in the order of configuration, ``extra`` those that the sender may share as well (seen
-    elsewhere), ``lladdr`` what we put into the digest, ``lladdrs`` what the sender may (the source MAC of its frame).
-    At most ``limit`` digests are computed. UNKNOWN is what remains, and proves nothing.
+    elsewhere). ``lladdr`` is the link-layer address in our digest, ``lladdrs`` those that the sender may use (the
+    source MAC of its frame). At most ``limit`` digests are computed. UNKNOWN is the result if none fits.
     """
     guesses = _Guesses(advertisement.vhid, passphrase, addresses, extra=extra, lladdr=lladdr, lladdrs=lladdrs)
     counter = advertisement.counter.to_bytes(8, "big")
@@ -118,7 +118,7 @@ def _distinct(guesses: Iterable[_Guess]) -> Iterator[_Guess]:
 
 
 class _Guesses:
-    """What the sender may have signed with what key, most likely first; no words are made before one fits."""
+    """The keys and signed octets that the sender may have used, most likely first; texts are made only for a match."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class _Guesses:
             yield _Guess(self._key, self._head + _ascending(octets), partial(self._of_list, octets))
 
     def _signed(self, addresses: Iterable[Address]) -> _Octets:
-        """Return each distinct address as it is signed, in the order given; without those that never are."""
+        """Return each distinct address as it is signed, in the order given, without those that are never signed."""
         parts = (signed_prefix(self._vhid, (each,), DigestLayout.ORIGINAL, lladdr=self._lladdr) for each in addresses)
         return tuple(dict.fromkeys(part[len(self._head) :] for part in parts if len(part) > len(self._head)))
 
@@ -177,7 +177,7 @@ class _Guesses:
         yield from _replaced(ours, others)
         if len(extra) <= _SUBSETS_UP_TO:
             yield from _subsets(extra)
-        # More of what follows may exist than the limit admits, so the nearest come first.
+        # The following may be more than the limit admits, so the nearest neighbours come first.
         yield from _replaced(ours, islice(_neighbours(ours), _REPLACEMENTS))
         yield from ((*ours, neighbour) for neighbour in _neighbours(ours))
 
@@ -203,7 +203,7 @@ class _Guesses:
 
 
 def _key_variants(secret: bytes) -> Iterator[tuple[bytes, str]]:
-    """Yield what tools and files make of a password, and how that happens; never the password itself."""
+    """Yield the password as tools and files may change it, with an explanation; never the password itself."""
     if secret:
         yield secret[:-1], "the password lost its last character there (NetBSD's ifconfig drops it)"
     for length in (19, 16, 15):

@@ -49,9 +49,9 @@ def signed_prefix(
 ) -> bytes:
     """Return what is hashed before the counter.
 
-    IPv4 comes first, each family in ``order``; equal addresses count once, all-zeros and all-ones
-    never; link-locals lose their second 16 bits, where BSD kernels keep the interface. ``lladdr`` is the
-    interface's MAC where an administrator changed it (OpenBSD only). Source: carp.md 3.1, 3.2, 3.4.
+    IPv4 comes first, each family in ``order``. Equal addresses count once, all-zeros and all-ones addresses never. The
+    second 16 bits of link-locals are zeroed, because BSD kernels keep the interface there. ``lladdr`` is the
+    interface's MAC if an administrator changed it (OpenBSD only). Source: carp.md 3.1, 3.2, 3.4.
     """
     mac = lladdr.octets if lladdr else b""
     return _VERSION_AND_TYPE + mac + bytes((vhid,)) + b"".join(_signed_addresses(addresses, layout, order))
@@ -111,7 +111,7 @@ def _finish(context: HMAC, counter: int) -> bytes:
 
 
 def _signed_addresses(addresses: Iterable[Address], layout: DigestLayout, order: HashOrder) -> list[bytes]:
-    # Dictionaries, because each distinct address counts once and the order of configuration may matter.
+    # Dictionaries keep each address once, and the order of configuration.
     packed: dict[Family, dict[bytes, None]] = {Family.IPV4: {}, Family.IPV6: {}}
     for address in addresses:
         if layout is DigestLayout.WITHOUT_LINK_LOCAL and address.version == 6 and address.is_link_local:

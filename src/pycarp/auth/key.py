@@ -4,14 +4,14 @@ from pycarp.errors import ConfigError
 
 KEY_LENGTH = 20
 PASSPHRASE_MAX = 19
-"""What every tool can set: its buffer of 20 holds a terminator. Source: carp.md 3.5."""
+"""The octets that every tool can set: their buffers of 20 hold a terminator. Source: carp.md 3.5."""
 
 
 class Passphrase:
     """A shared secret of at most 19 octets; its ``repr`` and ``str`` never show it.
 
-    Text is taken as UTF-8. Raises ConfigError when it is longer than 19 octets: BSD tools would cut it
-    silently, ucarp would refuse it, and either way the hosts would not hear each other.
+    Text is encoded as UTF-8. Raises ConfigError when it is longer than 19 octets: BSD tools would cut it silently and
+    ucarp would refuse it, so the hosts would not accept each other's advertisements.
     """
 
     __slots__ = ("_octets",)

@@ -1,13 +1,12 @@
-"""How one pycarp host answers the advertisement of another, in the number that every advertisement carries.
+"""Replies: how one pycarp host answers the advertisement of another, by the counter of its own advertisement.
 
-Nothing in an advertisement is signed but the counter (and what never changes: vhid and addresses); advbase and advskew
-can be edited by anybody who captured a packet. Receivers accept any counter (carp.md 4.3). So an advertisement that
-answers another one says so with its counter, a function of the other's. Only a holder of the key can sign it, and only
-after the other one was sent; a captured or duplicated packet answers nothing new. Kernels and ucarp, which know nothing
-of this, see an ordinary advertisement.
+The digest covers the counter and the constant parts, vhid and addresses. Anybody who captured a packet can change
+advbase and advskew. Receivers accept any counter (carp.md 4.3). A reply therefore has a counter that is a function of
+the answered one. Only a holder of the key can sign it, and only after the answered advertisement was sent; a captured
+or duplicated packet is no reply to a new one. For kernels and ucarp a reply is an ordinary advertisement.
 
-The function multiplies by a large odd number. Hosts that adopt a counter go on from it by ones (carp.md 1.5); what such
-a host sends after it has heard a reply must not look like a reply to the next number, and here it does not.
+The function multiplies by a large odd number. Hosts that adopt a counter continue from it by ones (carp.md 1.5). With
+this function their next advertisement after a reply does not look like a reply to the next number.
 """
 
 from enum import Enum
@@ -16,7 +15,7 @@ _MODULUS = 1 << 64
 
 
 class Reply(Enum):
-    """What an answering advertisement says; the value is the factor of its counter, odd so that it can be undone."""
+    """The kinds of replies; the value is the factor of the counter, which is odd and therefore invertible."""
 
     FAREWELL = 0x9E37_79B9_7F4A_7C15
     """The sender heard the other MASTER, has yielded to it, and has dropped the addresses."""
@@ -32,5 +31,5 @@ class Reply(Enum):
         return (counter * self.value + 1) % _MODULUS
 
     def answered(self, counter: int) -> int:
-        """Return which counter ``counter`` answers, if it is such a reply."""
+        """Return the counter that ``counter`` answers, if it is a reply of this kind."""
         return ((counter - 1) * self._inverse) % _MODULUS

@@ -1,4 +1,4 @@
-"""What a virtual host is told: validated once, immutable afterwards."""
+"""The configuration of a virtual host: validated once, immutable afterwards."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,29 +25,29 @@ _DEVICE_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_.-]{{0,{LINK_NAME_MAX - 1}}}")
 _DAY_S = 24 * 3600
 _BROADCAST = IPv4Address("255.255.255.255")
 _SCOPE = re.compile(r"%[^/]*")
-"""``%eth0`` of a link-local address: which interface is meant is known, and with it no address would equal another."""
+"""``%eth0`` of a link-local address. It is cut off: the interface is known, and peers name theirs differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
-    """One virtual host: a vhid on an interface, the addresses it shares, and how eagerly it wants them.
+    """One virtual host: a vhid on an interface, the addresses that it shares, and its priority for them.
 
     ``addresses`` are the shared addresses with their prefix lengths, as text or ``ipaddress`` objects; they are
     signed, so every host of the vhid must have the same ones. ``advbase`` is whole seconds (1-255), ``advskew`` counts
-    1/256 s (0-254); the smaller sum wins. ``preempt`` lets a BACKUP take over from a slower MASTER. ``name`` is what
-    people call the host; it defaults to ``vhid@interface``.
+    1/256 s (0-254); the host with the smaller sum is preferred. ``preempt`` lets a BACKUP take over from a slower
+    MASTER. ``name`` is for people; it defaults to ``vhid@interface``.
 
-    What few need: ``peers`` are the addresses of the other hosts, to which a family's advertisements go instead of to
-    the group; ``multicast_group`` is another IPv4 group than 224.0.0.18. ``broadcasts`` sends to the Ethernet broadcast
-    address. ``dead_ratio`` (1-255) is how many intervals a MASTER may be silent. ``lladdr`` is the MAC address that an
-    administrator gave the peers' carp interface. ``groups`` are the interface groups by whose names it can be demoted.
-    ``neutral`` leaves the addresses alone at the start; ``ignores_link`` takes part even while the link is down.
-    ``mac`` says whose MAC address answers; without it ``auto``, and ``interface`` where the dialect's systems do so.
-    ``announce_every_s`` (0-86400) is how often a MASTER announces its addresses while nothing happens, 0 for never.
-    ``peer_dialects`` says which systems share the vhid, so that what cannot work with them is refused. What a dialect
-    does not allow of this, or more narrowly, is an error.
+    Few hosts need the rest. ``peers`` are the addresses of the other hosts; a family with peers sends its
+    advertisements to them instead of to the group. ``multicast_group`` replaces the IPv4 group 224.0.0.18.
+    ``broadcasts`` sends to the Ethernet broadcast address. ``dead_ratio`` (1-255) is how many intervals a MASTER may be
+    silent. ``lladdr`` is the MAC address that an administrator gave the peers' carp interface. ``groups`` are the
+    interface groups by whose names the host can be demoted. ``neutral`` does not drop the addresses at the start;
+    ``ignores_link`` takes part even while the link is down. ``mac`` says whose MAC address answers; the default is
+    ``auto``, or ``interface`` where the dialect's systems answer so. ``announce_every_s`` (0-86400) is the time between
+    repeated announcements of a MASTER, 0 for none. ``peer_dialects`` names the systems that share the vhid.
 
-    Raises ConfigError with the value, the bound and the way out.
+    Raises ConfigError, with the value, the bound and the way out, for every value that the dialect does not allow or
+    that cannot work with ``peer_dialects``.
     """
 
     interface: str
@@ -81,13 +81,13 @@ class HostConfig:
     destinations: Mapping[Family, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     """Where advertisements go: to the peers of the family, or to its group if it has none."""
     refresh_s: int = field(init=False, repr=False, compare=False)
-    """``announce_every_s``, or what the dialect wants."""
+    """``announce_every_s``, by default the dialect's."""
     mac_mode: MacMode = field(init=False, repr=False, compare=False)
-    """``mac``, or what the dialect wants; ``interface`` with peers, because BSDs send from their own MAC to those."""
+    """``mac``, by default the dialect's; ``interface`` with peers, because BSDs send to peers from their own MAC."""
     master_down_ns: int = field(init=False, repr=False, compare=False)
     """How long a BACKUP waits for the next advertisement."""
     tolerated_ns: int = field(init=False, repr=False, compare=False)
-    """A MASTER that announces a longer interval is taken over from at once."""
+    """The longest interval that a MASTER may advertise; a BACKUP takes over from a slower one at once."""
 
     def __post_init__(self) -> None:
         _check_kinds(self)
@@ -144,18 +144,18 @@ class HostConfig:
 
     @property
     def clients_may_be_misled(self) -> bool:
-        """Whether the virtual MAC answers although a FreeBSD peer never sends from it: carp.md 14.
+        """Whether the virtual MAC answers although a FreeBSD peer never sends from it. Source: carp.md 14.
 
-        After the peer has taken over, switches go on sending clients' frames here until they forget.
+        After that peer has taken over, switches send the frames of clients to this host until their tables expire.
         """
         return bool(self.peers) and self.mac_mode is MacMode.VIRTUAL
 
     def has_peers_in(self, family: Family) -> bool:
-        """Say whether advertisements of a family go to peers; without any they go to the group."""
+        """Return True if the advertisements of a family go to peers, False if they go to the group."""
         return not self.destinations[family][0].is_multicast
 
     def group_of(self, family: Family) -> Address:
-        """Return the multicast group that the host listens to, and speaks to unless it has peers."""
+        """Return the multicast group that the host listens to; it also sends to the group unless it has peers."""
         if family is Family.IPV4 and isinstance(self.multicast_group, IPv4Address):
             return self.multicast_group
         return CARP_GROUPS[family]
@@ -172,7 +172,7 @@ def _mac_mode(config: HostConfig) -> MacMode:
 
 
 def _check_kinds(config: HostConfig) -> None:
-    """Raise ConfigError for a value of a type that no setting of this name has."""
+    """Raise ConfigError for a value of a wrong type."""
     for name in ("preempt", "broadcasts", "neutral", "ignores_link"):
         check_flag(name, getattr(config, name))
     for dialect in (config.dialect, *(listed("peer_dialects", config.peer_dialects) or ())):
@@ -293,7 +293,7 @@ def _check_peer_dialects(config: HostConfig) -> None:
 
 
 def _setting_conflicts(config: HostConfig, theirs: Dialect) -> Iterator[str]:
-    """Yield what stands in the way between these settings and another dialect. Source: carp.md 3.4, 3.5, 7.2."""
+    """Yield the settings that another dialect does not support, as text. Source: carp.md 3.4, 3.5, 7.2."""
     if len(config.secret) > theirs.limits.key_octets:
         yield f"its key has at most {theirs.limits.key_octets} octets, and this one {len(config.secret)}"
     if config.lladdr is not None and not theirs.signs_lladdr:

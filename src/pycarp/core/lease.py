@@ -1,7 +1,7 @@
-"""How long after a sign of life no peer can act in a MASTER's stead, and how that time is shared out.
+"""The lease: how long after the last sign of life of a MASTER no peer can take over, and who uses which part of it.
 
-Code that must run only while a host is MASTER has to be stopped, and to have cleaned up, within this time even if
-nothing can be heard or sent any more. It holds if all hosts of the vhid have the same advbase and dead_ratio.
+Code that must run on one host only has to stop and clean up within this time, even if the host can neither send nor
+receive any more. The lease is right if all hosts of the vhid have the same advbase and dead_ratio.
 """
 
 from dataclasses import dataclass, replace
@@ -15,10 +15,10 @@ _LARGEST_ADVSKEW = 254
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """``timeout_ns`` after its last sign of life a MASTER is surely the only one; the guardian acts then, peers later.
+    """The lease of a MASTER. Until ``timeout_ns`` after its last sign of life no other host is MASTER.
 
-    ``reserve_ns`` is the part at its end that clean-up may take: a MASTER that is well never comes near it. For
-    ``settling_ns`` after a living MASTER was relieved, it may still be cleaning up.
+    The guardian acts at that time, and peers act later. ``reserve_ns`` is the last part of it, for clean-up: a healthy
+    MASTER renews the lease before. A live MASTER that was preempted may need ``settling_ns`` to clean up.
     """
 
     timeout_ns: int
@@ -27,8 +27,8 @@ class Lease:
 
 
 def lease_of(config: HostConfig) -> Lease:
-    """Return the lease that suits a host: with advbase 1, 1.75 s, of which a third of a second is for clean-up."""
-    # What is over between two signs of life is shared by clean-up and by timers that are late.
+    """Return the lease of a host: with advbase 1 it is 1.75 s, of which a third of a second is for clean-up."""
+    # Clean-up and late timers share the time that is left at the next sign of life.
     reserve_ns = _spare_ns(config, _DEMOTED) * 2 // 3
     longest = replace(config, advskew=0 if config.advbase else _LARGEST_ADVSKEW)
     return Lease(
@@ -37,7 +37,7 @@ def lease_of(config: HostConfig) -> Lease:
 
 
 def _spare_ns(config: HostConfig, demotion: int) -> int:
-    """Return how much of the timeout is left at worst when a demoted MASTER gives the next sign of life."""
+    """Return how much of the timeout is left, at worst, at the next sign of life of a demoted MASTER."""
     lease_timings = lease_timings_of(config)
     interval_ns = config.dialect.claim(config.advbase, config.advskew, demotion).interval_ns
     return max(lease_timings.timeout_ns - lease_timings.longest_gap_ns(interval_ns), 0)

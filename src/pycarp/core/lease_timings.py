@@ -1,9 +1,9 @@
-"""What is to happen when this process dies, or does not come to its senses in time.
+"""The timings by which the kernel and the guardian drop the addresses of a dead or frozen process.
 
-A MASTER that is dead or frozen must not go on answering for its addresses, because a peer takes them over when the
-master-down time has run out. Two switches see to that, both told with every advertisement that all is well: the kernel
-removes the addresses after whole seconds, and a guardian process acts earlier, with a bow-out that was signed
-beforehand. Both must act before the fastest peer does, and neither while the MASTER advertises in time.
+A dead or frozen MASTER must not go on answering for its addresses, because a peer takes over when the master-down time
+has run out. Two mechanisms drop them, and every advertisement renews both. The kernel removes the addresses when their
+lifetime ends, which is whole seconds. The guardian process acts earlier, and sends a prepared bow-out. Both must act
+before the fastest peer takes over, and neither while the MASTER advertises in time.
 """
 
 from dataclasses import dataclass, replace
@@ -12,21 +12,20 @@ from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import NS_PER_S, Outgoing
 
 KERNEL_ROUNDS_NS = NS_PER_S // 4
-"""By how much the kernel may exceed a lifetime while nothing else renews addresses. Source: measured."""
-
+"""How long the kernel may keep an address beyond its lifetime. Source: measured without other renewals."""
 
 _DEMOTION_MAX = 255
-"""A demotion that no claim can show more of."""
+"""A demotion that makes every claim as slow as it can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTimings:
-    """How long the addresses of a MASTER may outlive its last sign of life.
+    """How long the addresses of a MASTER outlive its last sign of life.
 
-    ``lifetime_s`` is what the kernel is told, None where no whole number of seconds would do; after ``timeout_ns`` the
-    guardian drops the addresses and sends ``bow_out``. Signs of life are due every ``renewal_interval_ns`` at least,
-    unless that were later than ``margin_ns`` after an advertisement: so late a sign would keep the addresses longer
-    than peers wait. It is None where a MASTER that is well would otherwise be given up: the lesser evil.
+    ``lifetime_s`` is the lifetime in the kernel, None if no whole number of seconds fits. After ``timeout_ns`` the
+    guardian drops the addresses and sends ``bow_out``. The lease is renewed at least every ``renewal_interval_ns``, but
+    no later than ``margin_ns`` after an advertisement: a later renewal would keep the addresses longer than peers wait.
+    ``margin_ns`` is None, for no limit, if with it a healthy MASTER that is demoted would lose its addresses.
     """
 
     lifetime_s: int | None
@@ -36,10 +35,10 @@ class LeaseTimings:
     bow_out: tuple[Outgoing, ...] = ()
 
     def pause_ns(self, since_ns: int, until_ns: int) -> int | None:
-        """Return in what time a sign of life is due before the next advertisement, None when that one will do.
+        """Return the time until the next renewal; None if the next advertisement comes early enough to renew.
 
-        ``since_ns`` is how long ago the last advertisement was, ``until_ns`` how far off the next one is. It is due if
-        that comes late, and peers would not mind.
+        ``since_ns`` is the time since the last advertisement, ``until_ns`` the time until the next one. None also if
+        the margin does not allow a renewal.
         """
         is_needed = until_ns > self.timeout_ns * 7 // 10
         is_early = self.margin_ns is None or since_ns + self.renewal_interval_ns <= self.margin_ns
@@ -55,9 +54,9 @@ class LeaseTimings:
 
 
 def lease_timings_of(config: HostConfig) -> LeaseTimings:
-    """Return the lease timings that suit a host: 2 s in the kernel and 1.75 s for the guardian with advbase 1."""
+    """Return the lease timings of a host: with advbase 1, 2 s in the kernel and 1.75 s for the guardian."""
     dialect, advbase = config.dialect, config.advbase
-    # Nobody waits shorter than a host without advskew; where that alone counts, than the next one behind this MASTER.
+    # The fastest peer has advskew 0; with advbase 0, where only the advskew counts, it has one more than this MASTER.
     fastest_ns = dialect.master_down_ns(advbase, 0 if advbase else config.advskew + 1, config.dead_ratio)
     lifetime_s = (fastest_ns - KERNEL_ROUNDS_NS) // NS_PER_S
     if lifetime_s > advbase:

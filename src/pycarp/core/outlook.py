@@ -1,7 +1,7 @@
-"""What would have to happen for a host to change its state, and when at the earliest: computed from a snapshot.
+"""Predicts how a host can change its state, and when at the earliest: computed from a snapshot.
 
-Each ``Outlook`` is one way. Nothing here decides anything: the states in ``core/host`` do, and the tests hold both
-together.
+Each ``Outlook`` is one possible change. This module decides nothing: the states in ``core/host`` do, and tests compare
+the two.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,10 @@ from pycarp.vocabulary import NS_PER_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """A way to another state: which, for which reason, on what condition, and when.
+    """A possible change of the state: the new state, the reason, the condition, and the time.
 
-    ``at_ns`` is when it happens unless something else does, in the engine's clock; None as soon as the condition holds.
+    ``at_ns`` is when the change happens if nothing else does, in the engine's clock; None for as soon as the condition
+    holds.
     """
 
     state: State
@@ -27,7 +28,7 @@ class Outlook:
 
 
 def outlook(host: HostSnapshot) -> tuple[Outlook, ...]:
-    """Return the ways to the other states, the nearest in time first."""
+    """Return the possible changes of a host's state, the earliest first, those without a time last."""
     ways = {State.INIT: _from_init, State.BACKUP: _from_backup, State.MASTER: _from_master}[host.state](host)
     return tuple(sorted(ways, key=lambda way: (way.at_ns is None, way.at_ns or 0)))
 

@@ -1,4 +1,4 @@
-"""What can be told about a peer that does not fit: another passphrase, other addresses, another way to speak."""
+"""Diagnoses peers with a conflicting configuration: another passphrase, other addresses, another dialect."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,20 +14,20 @@ from pycarp.wire import advertisement as wire
 
 
 class DiagnosePeer(Protocol):
-    """What an engine asks why an advertisement is not authentic; ``diagnose_peer`` unless its user has other means."""
+    """The function by which an engine explains an advertisement that is not authentic; usually ``diagnose_peer``."""
 
     def __call__(
         self, config: HostConfig, advert: wire.Advertisement, *, seen_elsewhere: Sequence[Address]
     ) -> tuple[DropReason, str]:
-        """Return the reason, and that in words."""
+        """Return the reason, and an explanation for people."""
 
 
 def diagnose_peer(
     config: HostConfig, advert: wire.Advertisement, *, seen_elsewhere: Sequence[Address]
 ) -> tuple[DropReason, str]:
-    """Return why an advertisement for our vhid is not authentic, and that in words.
+    """Return why an advertisement for our vhid is not authentic, and an explanation for people.
 
-    ``seen_elsewhere`` are addresses that the sender may share as well. Costs up to 1.5 ms, so it is asked rarely.
+    ``seen_elsewhere`` are addresses that the sender may share as well. Takes up to 1.5 ms, so call it rarely.
     """
     diagnosis = diagnose(
         advert,
@@ -41,7 +41,7 @@ def diagnose_peer(
 
 
 def counterfeit_of(config: HostConfig, counter: int, words: str, *, seen_elsewhere: Sequence[Address]) -> bytes | None:
-    """Return a digest for which ``diagnose_peer`` has these words; None if there is none. It costs as much."""
+    """Return a digest that ``diagnose_peer`` explains in these words; None if none exists. Takes as long."""
     return counterfeit(
         words,
         counter=counter,
@@ -56,12 +56,12 @@ def counterfeit_of(config: HostConfig, counter: int, words: str, *, seen_elsewhe
 def mismatches(
     ctx: Context, theirs: Claim, checksum: wire.ChecksumForm, datagram: Datagram, *, is_own_source: bool
 ) -> list[Mismatch]:
-    """Return what does not fit in an authentic advertisement. Source: dialects.md, the pairs; carp.md 4.4, 5.1."""
+    """Return the conflicts that an authentic advertisement shows. Source: dialects.md, the pairs; carp.md 4.4, 5.1."""
     if is_own_source:
         return [Mismatch.OWN_ADDRESS]
     found: list[Mismatch] = []
     config, dialect = ctx.config, ctx.config.dialect
-    # Every packet comes this way: the settings are compared first, which rarely leaves anything to compute.
+    # This runs for every packet: comparing the settings first rarely leaves anything to compute.
     is_equal = (theirs.advbase, theirs.advskew) == (config.advbase, config.advskew)
     if is_equal and dialect.compare(ctx.claim, theirs) is Verdict.TIE:
         found.append(Mismatch.EQUAL_CLAIM)

@@ -1,19 +1,18 @@
-"""Advertisements of many hosts that leave together: one wake-up costs more than twenty of them.
+"""Time slots, in which the advertisements of many hosts leave together: a wake-up costs more than twenty of them.
 
-A slot is a span of the engine's clock. Whatever may as well happen somewhat earlier (the next advertisement of a
-MASTER, the next sign of life) happens at the last multiple of the slot before it is due: never after, so that no peer
-waits longer, and counted from the time at which it was due, so that no error adds up. What answers something, and
-whatever ends or begins a mastership, waits for no slot.
+A slot is a span of the engine's clock. The next advertisement or renewal of a MASTER happens at the beginning of the
+slot in which it is due. It is never late, so no peer waits longer, and the interval counts from the time at which it
+was due, so no error adds up. Answers, and the advertisements that begin or end a mastership, do not wait for a slot.
 """
 
 SLOT_NS = 50_000_000
-"""What a shell with many hosts should ask for: 20 wake-ups a second, and an interval of seconds is a multiple of it."""
+"""The slot for a shell with many hosts: 20 wake-ups a second, and whole seconds are multiples of it."""
 
 _SHARE = 8
-"""No slot is longer than such a part of an interval."""
+"""The longest slot is an interval divided by this."""
 
 _LEAST_RATIO = 2
-"""Peers that wait for a single interval only are not to see one that is longer by a slot than the one before."""
+"""The smallest dead ratio with slots: they lengthen an interval by up to a slot, too much for a ratio of 1."""
 
 
 def slot_for(slot_ns: int, interval_ns: int, dead_ratio: int) -> int:

@@ -1,4 +1,4 @@
-"""Immutable views of an engine, for status output and for whoever asks who is master and why."""
+"""Immutable views of an engine, for status output and to show which host is MASTER and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,15 +20,15 @@ from pycarp.vocabulary import Address, Family, HostKey
 class HostSnapshot:
     """One virtual host at one instant.
 
-    ``rejected`` counts the advertisements for it that were not authentic, ``contested`` how often others changed its
-    addresses.
+    ``rejected`` counts the advertisements for the host that were not authentic, ``contested`` the external changes of
+    its addresses.
 
-    ``claim`` is what it advertises, or would. ``peers`` are the last advertisement of each source and family, with
-    what was decided about it; ``peer`` is the one heard last. ``deadline_ns`` is when it will advertise (MASTER) or
-    take over unless somebody advertises (BACKUP); ``master_down_at_ns`` is that of each family. ``stage`` says how
-    far a MASTER is with its addresses. ``cannot_send`` are the families in which the last advertisement could not be
-    sent. A host that ``goes_last`` could not hold its addresses or could not send lately, and leaves them to every
-    other host.
+    ``claim`` is the claim that it advertises, or would advertise as MASTER. ``peers`` are the last advertisement of
+    each source and family, with the decision about it; ``peer`` is the one received last. ``deadline_ns`` is when a
+    MASTER will advertise, or a BACKUP take over unless a MASTER advertises; ``master_down_at_ns`` has the latter for
+    each family. ``stage`` says how far a MASTER has come with holding its addresses. ``cannot_send`` are the families
+    in which the last advertisement could not be sent. A host that ``goes_last`` recently could not hold its addresses
+    or could not send, and leaves them to every other host.
     """
 
     config: HostConfig
@@ -56,15 +56,15 @@ class HostSnapshot:
 
     @property
     def peer(self) -> Peer | None:
-        """The peer heard last, None if nobody was."""
+        """The peer whose advertisement was received last; None if no peer has advertised."""
         return last_heard({(peer.source, peer.family): peer for peer in self.peers})
 
     @property
     def master(self) -> Peer | None:
-        """The peer that is MASTER as far as was heard, None if none is: the strongest of those that have not left.
+        """The peer that is MASTER according to its advertisements: the strongest that has not left, None if none.
 
-        One that was not heard for three of its intervals before the last one counts no more. Of the addresses of one
-        machine it is always the same one, IPv4 first.
+        A peer counts if its last advertisement is at most three of its intervals older than the newest one of any peer.
+        Of several addresses of one host it is always the same, IPv4 first.
         """
         there = [peer for peer in self.peers if not peer.has_left]
         last_ns = max((peer.at_ns for peer in there), default=0)
@@ -80,7 +80,7 @@ class HostSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSnapshot:
-    """All virtual hosts, the switches, the demotion of the node and of interface groups, and the counters by link."""
+    """All virtual hosts, the settings, the demotion of the node and of interface groups, and the counters by link."""
 
     hosts: tuple[HostSnapshot, ...]
     settings: Settings
@@ -100,7 +100,7 @@ def _rank(peer: Peer, *, heeds_demote: bool) -> tuple[object, ...]:
 
 
 def snapshot_of(ctx: Context, causes: tuple[tuple[str, int], ...], rejected: int, contested: int) -> HostSnapshot:
-    """Return the view of one host; ``causes`` are the demotions that bear on it."""
+    """Return the view of one host; ``causes`` are the names and amounts of its demotions."""
     present = ctx.state
     return HostSnapshot(
         config=ctx.config,

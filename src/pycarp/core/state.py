@@ -1,11 +1,11 @@
 """The states of a virtual host, the reasons to change between them, and the edges.
 
-A virtual host is in one of three states. In INIT it does nothing, because its link or its administrator says
-so. In BACKUP it listens, and waits for the master-down time of each family to run out. In MASTER it advertises and
-answers for the shared addresses. There is no way from INIT to MASTER: a lone host waits as well (carp.md 5.3).
+A virtual host is in one of three states. In INIT it does nothing, because its link or its administrator is down. In
+BACKUP it listens, and waits for the master-down time of each family to run out. In MASTER it advertises and answers for
+the shared addresses. No edge leads from INIT to MASTER: a lone host waits as well (carp.md 5.3).
 
-``EDGES`` names the reasons for which each edge may be walked; every transition is checked
-against it, and the documentation draws its diagram from it. What each state does is in ``core/host``.
+``EDGES`` names the allowed reasons of each edge. Every transition is checked against it, and the diagram of the
+documentation is drawn from it. ``core/host`` implements the states.
 """
 
 from enum import StrEnum
@@ -20,7 +20,7 @@ class State(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a transition happened; the value is how logs say it."""
+    """Why a transition happened; the value is the text in logs."""
 
     ADDED = "virtual host added"
     READY = "initialization complete"
@@ -40,13 +40,13 @@ class Reason(StrEnum):
     NOT_HELD = "addresses cannot be held"
     REMOVED = "virtual host removed"
     NODE_FAILED = "node failed"
-    """Told by the node and not by the engine, which may be what failed; so it is on no edge."""
+    """Published by the node and not by the engine, which may have failed itself; so no edge has it."""
 
 
 TAKES_OVER_FROM_LIVE_MASTER = frozenset(
     {Reason.PREEMPTING, Reason.MASTER_TOO_SLOW, Reason.MASTER_DEMOTED, Reason.FORCED}
 )
-"""Reasons for which a MASTER that lives is relieved: it shall drop the addresses before they are held here."""
+"""Reasons to take over from a live MASTER, which must drop the addresses before this host holds them."""
 
 EDGES: dict[tuple[State, State], frozenset[Reason]] = {
     (State.INIT, State.BACKUP): frozenset({Reason.READY}),
@@ -67,6 +67,6 @@ EDGES: dict[tuple[State, State], frozenset[Reason]] = {
     (State.MASTER, State.INIT): frozenset(
         {Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.HANDED_OVER, Reason.NOT_HELD, Reason.REMOVED}
     ),
-    # No transitions, but told like them: the first entry of every log, and the end of a host that was INIT already.
+    # No transitions, but published as such: the first event of every host, and the removal of a host in INIT.
     (State.INIT, State.INIT): frozenset({Reason.ADDED, Reason.REMOVED}),
 }

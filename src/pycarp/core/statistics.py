@@ -1,4 +1,4 @@
-"""What is counted: the sixteen counters of ``netstat -s -p carp``, and the finer reasons why packets are dropped."""
+"""The counters: the sixteen of ``netstat -s -p carp``, and the finer reasons for dropped packets."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -15,27 +15,27 @@ class Statistic(StrEnum):
     """No virtual host on the link, or our own advertisement come back over a looping segment."""
     BAD_TTL = "badttl"
     HEADER_DROPS = "hdrops"
-    """Packets shorter than their header; in a process none arrive, so that this stays 0 (see BAD_LENGTH)."""
+    """Packets shorter than their header; a process receives none, so this stays 0 (see BAD_LENGTH)."""
     BAD_CHECKSUM = "badsum"
     BAD_VERSION = "badver"
     BAD_LENGTH = "badlen"
     BAD_AUTHENTICATION = "badauth"
     UNKNOWN_VHID = "badvhid"
-    """Not configured here, or its host is in INIT; grows wherever several groups share a segment."""
+    """The vhid is not configured here, or its host is in INIT; grows where several groups of hosts share a segment."""
     BAD_ADDRESS_LIST = "badaddrs"
-    """Of BAD_AUTHENTICATION, those that share our passphrase but other addresses, where that can be told. No kernel
+    """Of BAD_AUTHENTICATION, those signed with our passphrase but other addresses, if a diagnosis finds that. No kernel
     counts here."""
     SENT_IPV4 = "opackets"
     SENT_IPV6 = "opackets6"
     SEND_FAILED = "onomem"
     STATES_SENT = "ostates"
-    """State updates sent; no system sends any, so that this stays 0."""
+    """State updates sent; no system sends any, so this stays 0."""
     PREEMPTED = "preempt"
     """Transitions from BACKUP to MASTER, as OpenBSD counts them."""
 
 
 class DropReason(Enum):
-    """Why a received packet went no further: in words, and under which counter it is counted, if any."""
+    """Why a received packet was dropped: the text, and the counter that counts it, if any."""
 
     NOT_ALLOWED = ("net.inet.carp.allow is 0", None)
     NO_HOST_ON_LINK = ("no virtual host on the interface", Statistic.BAD_INTERFACE)
@@ -64,19 +64,19 @@ Statistics: TypeAlias = Counter[Statistic]
 
 @dataclass(slots=True)
 class LinkStatistics:
-    """What is counted on one link."""
+    """The counters of one link."""
 
     counts: Statistics = field(default_factory=Statistics)
     drops: Counter[DropReason] = field(default_factory=Counter)
     floods: int = 0
-    """How often the link was flooded: during a flood only the packets that are read are counted here."""
+    """How often the link was flooded; during a flood the other counters only have the packets that were read."""
     fresh: int = 0
-    """Authentic advertisements that follow on from those before."""
+    """Authentic advertisements with an expected counter."""
     repeated: int = 0
-    """Authentic advertisements with the counter of the one before: OpenBSD's, or replayed."""
+    """Authentic advertisements with the counter of the one before: from OpenBSD, or replayed."""
 
     def drop(self, reason: DropReason) -> None:
-        """Count a packet that goes no further."""
+        """Count a dropped packet."""
         self.drops[reason] += 1
         if reason.statistic is not None:
             self.counts[reason.statistic] += 1
@@ -84,5 +84,5 @@ class LinkStatistics:
             self.counts[Statistic.BAD_ADDRESS_LIST] += 1
 
     def copy(self) -> "LinkStatistics":
-        """Return a copy that does not change."""
+        """Return an independent copy."""
         return replace(self, counts=Counter(self.counts), drops=Counter(self.drops))

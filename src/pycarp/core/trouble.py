@@ -1,8 +1,8 @@
-"""What goes wrong with a host, how far that demotes it, and when it is trusted again.
+"""Records the failures of a host, and decides when it is trusted again.
 
-Three kinds of trouble demote a host: its advertisements cannot be sent, its addresses cannot be held, others keep
-changing its addresses. A BACKUP sends nothing and holds nothing, so that it cannot show that all is well again. It is
-therefore trusted again after a while, and for twice as long after each further failure it is not.
+Three kinds of failures demote a host: it cannot send its advertisements, it cannot hold its addresses, or other
+programs keep changing its addresses. A BACKUP sends nothing and holds nothing, so it cannot show that it has recovered.
+It is therefore trusted again after some time, which doubles with each further failure.
 """
 
 from collections import deque
@@ -14,21 +14,21 @@ FIRST_DISTRUST_NS = 10 * NS_PER_S
 LONGEST_DISTRUST_NS = 3600 * NS_PER_S
 
 EXTERNAL_CHANGES_NS = 60 * NS_PER_S
-"""Changes of the addresses by others within this time count as one contest; after it all is forgiven."""
+"""The time within which external changes are counted, and after which without any the demotion ends."""
 
 _AT_ONCE = 5
-"""So many changes within a minute are published at once."""
+"""Below this number of changes within a minute, each is published at once."""
 
 
 @dataclass(slots=True)
 class Distrust:
-    """``until_ns`` is when a host that failed is trusted again; None while it is trusted."""
+    """The failures of a host in a row, and the time until which they make it distrusted; None while it is trusted."""
 
     failures: int = 0
     until_ns: int | None = None
 
     def fail(self, now_ns: int) -> None:
-        """Distrust from now on, twice as long as the last time."""
+        """Begin a distrust, twice as long as the last one."""
         self.until_ns = now_ns + min(FIRST_DISTRUST_NS << min(self.failures, 16), LONGEST_DISTRUST_NS)
         self.failures += 1
 
@@ -37,7 +37,7 @@ class Distrust:
         self.failures, self.until_ns = 0, None
 
     def ends(self, now_ns: int) -> bool:
-        """Return True, once, when the time is over."""
+        """Return True, and only once, if the time of the distrust is over."""
         if self.until_ns is None or now_ns < self.until_ns:
             return False
         self.until_ns = None
@@ -58,14 +58,17 @@ class SendAccount:
     distrust: Distrust = field(default_factory=Distrust)
 
     def fail(self, family: Family | None) -> int:
-        """Count a failure; return how many there were in a row."""
+        """Count a failure; return the number of failures in a row."""
         self.failing.add(family)
         self.successes.pop(family, None)
         self.failures[family] = self.failures.get(family, 0) + 1
         return self.failures[family]
 
     def succeed(self, family: Family | None, needed: int) -> bool:
-        """Count a success; return True if with it every family that failed has succeeded often enough in a row."""
+        """Count a success; return True if with it no failure counts any more.
+
+        The failures of a family count until it has succeeded ``needed`` times in a row.
+        """
         was_clean = self.is_clean
         self.failing.discard(family)
         self.successes[family] = self.successes.get(family, 0) + 1
@@ -77,11 +80,11 @@ class SendAccount:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing has failed that is not forgotten yet."""
+        """Whether no earlier failure still counts."""
         return not self.failures
 
     def forget(self) -> None:
-        """Begin anew: the settings changed, and what is sent next shows whether it can be."""
+        """Forget all failures: the settings changed, and the next advertisements show whether they can be sent."""
         self.failures.clear()
         self.successes.clear()
         self.failing.clear()
@@ -89,9 +92,9 @@ class SendAccount:
 
 @dataclass(slots=True)
 class ExternalChanges:
-    """How often others changed the addresses of a host: in all, and lately.
+    """The external changes of a host's addresses: their number, and the times of the recent ones.
 
-    ``publish_again_at_ns`` is when observers are told next, unless it is one of the first few changes.
+    After the first few, changes are published again from ``publish_again_at_ns`` on.
     """
 
     in_all: int = 0
@@ -100,7 +103,7 @@ class ExternalChanges:
     publish_again_at_ns: int = 0
 
     def change(self, now_ns: int, limit: int) -> bool:
-        """Count one more change; return True if there were ``limit`` within the last minute, which 0 never is."""
+        """Count a change; return True if it is at least the ``limit``-th within the last minute; never for limit 0."""
         self.in_all += 1
         self.lately_ns.append(now_ns)
         while self.lately_ns[0] <= now_ns - EXTERNAL_CHANGES_NS or len(self.lately_ns) > max(limit, _AT_ONCE):
@@ -111,14 +114,14 @@ class ExternalChanges:
         return is_too_often
 
     def is_to_be_published(self, now_ns: int) -> bool:
-        """Return True if observers are to be told of the last change: after the first few once a minute."""
+        """Return True if the last change must be published: each of the first few, then one per minute."""
         if len(self.lately_ns) >= _AT_ONCE and now_ns < self.publish_again_at_ns:
             return False
         self.publish_again_at_ns = now_ns + EXTERNAL_CHANGES_NS
         return True
 
     def is_forgiven(self, now_ns: int) -> bool:
-        """Return True, once, when a contest is over."""
+        """Return True, and only once, if no further change came for the time that ends the demotion."""
         if self.forgiven_at_ns is None or now_ns < self.forgiven_at_ns:
             return False
         self.forgiven_at_ns = None

@@ -1,6 +1,6 @@
-"""What a dialect is: one frozen value whose fields are the questions on which real systems disagree.
+"""A dialect: one frozen value whose fields are the questions on which real systems disagree.
 
-The core receives a ``Dialect`` and never compares its name. Adding one means one file beside this one.
+The core receives a ``Dialect`` and never compares its name. A new dialect is one more file beside this one.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _BOW_OUT = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What an advertisement asserts: how often its sender speaks and how demoted it feels.
+    """What an advertisement claims: how often its sender advertises, and how far it is demoted.
 
     advbase is whole seconds (0-255), advskew counts 1/256 s (0-255), demote is OpenBSD's octet (0-255).
     """
@@ -53,7 +53,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tie:
-    """The circumstances in which a MASTER hears a claim equal to its own."""
+    """The source addresses by which a dialect settles a tie, when a MASTER hears a claim equal to its own."""
 
     our_source: Address
     their_source: Address
@@ -61,7 +61,7 @@ class Tie:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorBudget:
-    """After ``failures`` send errors in a row a host demotes its node, after ``successes`` in a row it forgives.
+    """After ``failures`` send errors in a row a host demotes its node, after ``successes`` in a row this ends.
 
     ``times_hosts`` multiplies the failures by the number of virtual hosts on the link.
     """
@@ -77,10 +77,10 @@ class TtlRule(Enum):
 
     ALWAYS = "always"
     NOT_WITH_PEERS = "unless a peer is configured"
-    """Not where the host has a peer in the packet's family, whoever sent it and wherever to."""
+    """Not if the host has a peer in the packet's family, whatever the source and destination."""
 
     NOT_FROM_PEERS = "unless from a peer"
-    """Not where one of the host's peers sent it, wherever to: that may be some routers away."""
+    """Not if one of the host's peers sent it, whatever the destination: the peer may be behind routers."""
 
 
 class DestinationRule(Enum):
@@ -100,7 +100,7 @@ class Farewell(Enum):
     NONE = "no"
     BEFORE = "before it yields"
     DROPPED = "when it has dropped"
-    """As the answer to the one it yields to: see ``core/host/takeover.py``."""
+    """As the reply to the MASTER to which it yields, see ``core/host/takeover.py``."""
 
 
 class AddressMac(Enum):
@@ -125,7 +125,7 @@ class ArpForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the dialect's hosts can be configured to; None means any number.
+    """The bounds for the configuration of a dialect's hosts; None means no bound.
 
     ``peers`` is how many unicast peers a host may have in each of ``peer_families``. ``has_own_group`` says whether the
     multicast group can be chosen, ``has_dead_ratio`` whether the 3 of the master-down time can.
@@ -152,13 +152,13 @@ class Dialect:
     name: str
     """For people and configuration files; code never compares it."""
 
-    # What is signed, and with what
+    # Signing
 
     hash_order: HashOrder
     """In which order the shared addresses are signed (1)."""
 
     layouts: tuple[DigestLayout, ...]
-    """Signs with the first (2), accepts any (3)."""
+    """The layouts that a host accepts (3); it signs with the first (2)."""
 
     signs_lladdr: bool
     """Whether a link-layer address that an administrator set is signed (4)."""
@@ -167,15 +167,15 @@ class Dialect:
     """Numbers, families, key length, unicast (5, 6, 16, 25)."""
 
     counter: CounterMode
-    """What the counter does, and whether hearing our own means a loop (7)."""
+    """How the counter changes, and whether receiving our own means a loop (7)."""
 
     v6_checksum: ChecksumForm | None
-    """What an IPv6 advertisement is summed over; either is accepted. None: there are none (8)."""
+    """What the checksum of an IPv6 advertisement covers; receivers accept either. None: the dialect has no IPv6 (8)."""
 
-    # Who is master
+    # Election
 
     claim: Callable[[int, int, int], Claim]
-    """(advbase, advskew, total demotion) -> what is advertised, demote octet included, and compared with (9, 10)."""
+    """(advbase, advskew, total demotion) -> the claim to advertise and to compare, with the demote octet (9, 10)."""
 
     compare: Callable[[Claim, Claim], Verdict]
     """(ours, theirs); a total preorder (11, 12)."""
@@ -187,24 +187,24 @@ class Dialect:
     """Whether a BACKUP takes over from a MASTER with a greater demote octet, even without preempt (12)."""
 
     advertises_recovery: bool
-    """Whether a MASTER advertises at once also when a demotion ends; that one begins is always told."""
+    """Whether a MASTER advertises at once when a demotion ends; it always does when one begins."""
 
     master_down_ns: Callable[[int, int, int], int]
     """(advbase, advskew, dead ratio) -> how long a BACKUP waits for the next advertisement (13)."""
 
     tolerated_ns: Callable[[int, int, int], int]
-    """(advbase, advskew, dead ratio) -> a MASTER announcing a longer interval than this is taken over from at once."""
+    """(advbase, advskew, dead ratio) -> the longest interval of a MASTER; a BACKUP takes over from a slower one."""
 
     bow_out: Claim | None
-    """What a MASTER that leaves claims in its last advertisement: 255/255; None: it leaves silently (14)."""
+    """The claim of the last advertisement of a MASTER that leaves: 255/255; None: it leaves silently (14)."""
 
     farewell: Farewell
     """When a MASTER that yields sends one more ordinary advertisement (14)."""
 
-    # What is sent, and what is listened to
+    # Sending and listening
 
     source_mac: Callable[[int], MacAddress]
-    """vhid -> Ethernet source of advertisements to a group; to a peer it is the link's own (15)."""
+    """vhid -> the Ethernet source of advertisements to a group; those to a peer have the link's own (15)."""
 
     ttl: TtlRule
     """When a TTL other than 255 is refused (17)."""
@@ -219,24 +219,24 @@ class Dialect:
     """IP identification of advertisements; None: any number (20)."""
 
     drops_own_source: bool
-    """Whether an advertisement from our own address is a looped one, to be ignored. Source: carp.md 4.4."""
+    """Whether an advertisement from our own address counts as looped and is dropped. Source: carp.md 4.4."""
 
     vrrp3: bool
-    """Whether its systems can speak VRRPv3 as well, so that version 3 is no bad packet but another protocol (27)."""
+    """Whether its systems also speak VRRPv3, so that they do not count version 3 as a bad packet (27)."""
 
-    # What happens around a takeover
+    # Takeover
 
     address_mac: AddressMac
-    """Which MAC address its systems let answer for the shared addresses (21)."""
+    """Which MAC address answers for the shared addresses on its systems (21)."""
 
     arp: ArpForm
     """How a takeover is announced (22)."""
 
     arp_again: ArpForm | None = None
-    """How it is announced again, when others may have taken over meanwhile; None: in the same form."""
+    """How the announcement is repeated, when another host may have taken over meanwhile; None: in the same form."""
 
     announce_again_after: int | None
-    """Repeat the announcement of a takeover with the n-th later advertisement; None for never (23)."""
+    """With which later advertisement the announcement of a takeover is repeated; None for never (23)."""
 
     reasserts: bool
     """Whether a MASTER announces its addresses again when it hears a weaker one (23)."""
@@ -245,19 +245,19 @@ class Dialect:
     """Whether a MASTER advertises at once when it hears a weaker one, so that the other yields without delay."""
 
     yield_grace_ns: int
-    """How long a host that relieves a living MASTER gives that one to drop the addresses before it holds them."""
+    """How long a new MASTER waits for the old one to drop the addresses, before it holds them itself."""
 
     takeover_listen_ns: int
-    """How long a host listens before it holds what a MASTER left: all who heard the bow-out take over at once."""
+    """How long a new MASTER listens before it holds the addresses: all that heard a bow-out take over at once."""
 
     defers_to_better_master: bool
-    """Whether a BACKUP leaves it to a better MASTER, as long as that one is heard, to relieve a weaker one."""
+    """Whether a BACKUP ignores a weaker MASTER while it hears a better one."""
 
     announce_every_s: int
     """How often a MASTER announces its addresses while nothing happens; 0 for never."""
 
     drops_at_start: bool
-    """Whether a host that starts makes sure first that it does not hold the addresses (26)."""
+    """Whether a host drops the addresses when it starts, in case a predecessor left them (26)."""
 
     # Trouble
 
@@ -265,7 +265,7 @@ class Dialect:
     """Whether a link that is up but does not say whether it carries counts as up (24)."""
 
     needs_allow: bool
-    """Whether ``net.inet.carp.allow`` 0 takes down the link for its hosts; otherwise they only hear nothing (28)."""
+    """Whether ``net.inet.carp.allow`` 0 sends its hosts to INIT; otherwise they only ignore advertisements (28)."""
 
     send_errors: ErrorBudget
     link_down_demotion: int

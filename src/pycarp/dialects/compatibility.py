@@ -1,4 +1,4 @@
-"""Which dialects can share a vhid, told from their fields. Source: the table at the end of ``dialects.md``."""
+"""Decides from their fields which dialects can share a vhid. Source: the table at the end of ``dialects.md``."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from pycarp.vocabulary import Address, Family, family_of
 def incompatibilities(ours: Dialect, theirs: Dialect, addresses: Sequence[Address]) -> tuple[str, ...]:
     """Return why hosts of two dialects cannot share these addresses; empty when they can.
 
-    What they sign must be accepted on both sides, and each family advertised in a form that the other's real systems
-    accept. That intervals should differ is advice, no obstacle, and not told here.
+    Each side must accept what the other one signs, and the form in which the other one advertises each family. Equal
+    intervals are no incompatibility, and not reported here.
     """
     return tuple(
         dict.fromkeys([*_alone(ours, addresses), *_alone(theirs, addresses), *_between(ours, theirs, addresses)])

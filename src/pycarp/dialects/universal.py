@@ -63,4 +63,4 @@ UNIVERSAL = Dialect(
     send_errors=ErrorBudget(failures=3, successes=3, demotion=240),  # as FreeBSD
     link_down_demotion=240,  # as FreeBSD, so that the virtual hosts of a node move together
 )
-"""What pycarp speaks unless told otherwise."""
+"""The dialect of a host whose configuration names none."""

@@ -1,1 +1,1 @@
-"""Floor 1: octets to values and back; pure, no sockets."""
+"""Layer 1: octets to values and back; pure, no sockets."""

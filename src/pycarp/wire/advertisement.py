@@ -13,8 +13,8 @@
     |                     HMAC-SHA1 (20 octets)                     |
     +---------------------------------------------------------------+
 
-Only the length, the checksum and the version are checked by real systems; type, authlen and the demote
-octet are not, and neither are octets behind the 36th (measured on NetBSD's kernel and on ucarp).
+Real systems check only the length, the checksum and the version. They check neither type, authlen and the demote octet
+nor the octets behind the 36th (measured on NetBSD's kernel and on ucarp).
 """
 
 import struct
@@ -31,7 +31,7 @@ VERSION = 2
 VERSION_VRRP3 = 3
 TYPE_ADVERTISEMENT = 1
 AUTHLEN = 7
-"""Size of counter and digest in 32-bit words; Wireshark tells CARP from VRRP by it."""
+"""Size of counter and digest in 32-bit words; Wireshark distinguishes CARP from VRRP by it."""
 
 BOW_OUT = 255
 """advbase and advskew of the advertisement with which a MASTER leaves on purpose."""
@@ -123,14 +123,14 @@ def pseudo_header_of(source: IPv6Address, destination: IPv6Address) -> bytes:
 
 
 def is_summed(octets: bytes) -> bool:
-    """Say whether the plain checksum of 36 octets holds, in less time than ``checksum_form``."""
+    """Return True if the plain checksum of 36 octets is right; quicker than ``checksum_form``."""
     return int.from_bytes(octets, "big") % 0xFFFF == 0
 
 
 def checksum_form(octets: bytes, *, pseudo_header: bytes = b"") -> ChecksumForm | None:
-    """Return which checksum over the first 36 octets holds; None when neither does.
+    """Return which checksum over the first 36 octets is right; None if neither is.
 
-    Without a ``pseudo_header`` only the plain one is tried: IPv4 knows no other.
+    Without a ``pseudo_header`` only the plain one is tried: IPv4 has no other.
     """
     if internet_checksum(octets[:LENGTH]) == 0:
         return ChecksumForm.PLAIN

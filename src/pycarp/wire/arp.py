@@ -1,4 +1,4 @@
-"""Gratuitous ARP: telling the segment which hardware address answers for an IPv4 address now."""
+"""Gratuitous ARP, which announces the MAC address that answers for an IPv4 address, and ARP probes."""
 
 import struct
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def encode(arp: Arp) -> bytes:
 
 
 def probe(target: IPv4Address, mac: MacAddress) -> bytes:
-    """Return the frame that asks who has an address, from nobody's, so that nobody learns anything from it.
+    """Return the frame of an ARP probe, which asks who has an address and changes no neighbour cache.
 
     Source: RFC 5227, 2.1.1, an ARP probe.
     """

@@ -1,4 +1,4 @@
-"""From advertisements to Ethernet frames and IP packets, and back: what packet and raw sockets send and receive."""
+"""Converts advertisements to Ethernet frames and IP packets, and back, for packet and raw sockets."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -16,7 +16,7 @@ _GROUP_BIT = 0x01
 
 
 def packet_of(outgoing: Outgoing, *, identification: int) -> bytes:
-    """Return the IP packet of an advertisement; ``identification`` fills what an IPv4 one leaves open."""
+    """Return the IP packet of an advertisement; ``identification`` is for an IPv4 one without its own."""
     source, destination = outgoing.source, outgoing.destination
     if isinstance(source, IPv4Address) and isinstance(destination, IPv4Address):
         return ip.encode_ipv4(
@@ -34,7 +34,7 @@ def packet_of(outgoing: Outgoing, *, identification: int) -> bytes:
 def frame_of(outgoing: Outgoing, *, link_mac: MacAddress, identification: int) -> bytes:
     """Return the Ethernet frame of an advertisement to a group, or to the MAC address that it names.
 
-    ``link_mac`` and ``identification`` fill what ``outgoing`` leaves open.
+    ``link_mac`` and ``identification`` are used where ``outgoing`` has None.
     """
     assert outgoing.destination_mac is not None or outgoing.destination.is_multicast
     return ethernet.encode(
@@ -50,10 +50,10 @@ def frame_of(outgoing: Outgoing, *, link_mac: MacAddress, identification: int) -
 def datagram_of(frame: bytes, *, link: str) -> Datagram | None:
     """Return the datagram of protocol 112 in a frame, also behind an authentication header; None for any other.
 
-    A frame to a single host must carry a packet to a single host, and one to a group a packet to a group: kernels never
-    show CARP anything else. Source: measured, carp.md section 13.
+    A frame to a single host must carry a packet to a single host, and one to a group a packet to a group: kernels pass
+    nothing else to CARP. Source: measured, carp.md section 13.
     """
-    # Every packet of the segment comes this way, so no frame is taken apart further than it must be.
+    # This runs for every packet of the segment, so it decodes no more of a frame than it must.
     if frame[12:14] not in _FAMILY_OF_TYPE:
         return None
     datagram = datagram_of_packet(frame[ethernet.HEADER_LENGTH :], link=link)
@@ -80,7 +80,7 @@ def _datagram_of_ipv4(octets: bytes, link: str) -> Datagram | None:
 
 
 def _is_authenticated(packet: ip.IPv4Packet) -> bool:
-    """Say whether protocol 112 follows an authentication header, which is VRRP and stays in the payload."""
+    """Return True if protocol 112 follows an authentication header: that is VRRP, and its payload keeps the header."""
     return packet.protocol == AUTHENTICATION_HEADER and packet.payload[:1] == bytes((CARP_PROTOCOL,))
 
 

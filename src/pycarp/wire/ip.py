@@ -1,4 +1,4 @@
-"""IP envelopes of advertisements, for the sockets that hand us or want from us a whole packet."""
+"""The IP packets of advertisements, for the sockets that read or write whole packets."""
 
 import struct
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Neighbour discovery: telling the segment which hardware address answers for an IPv6 address, and asking for it."""
+"""Neighbour discovery: unsolicited advertisements of the MAC address that answers for an IPv6 address, and probes."""
 
 import struct
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def encode(advertisement: NeighbourAdvertisement, *, source: IPv6Address, destin
 
 
 def decode(octets: bytes, *, source: IPv6Address, destination: IPv6Address) -> NeighbourAdvertisement:
-    """Return the advertisement; raises DecodeError when it is none with a target MAC and a right checksum."""
+    """Return the advertisement; raises DecodeError if the target MAC is missing or the checksum is wrong."""
     if len(octets) != LENGTH:
         raise DecodeError(f"{len(octets)} octets are not a neighbour advertisement of {LENGTH}")
     if internet_checksum(_pseudo_header(source, destination) + octets) != 0:
@@ -71,7 +71,7 @@ def unsolicited(
     is_router: bool = False,
     ethernet_source: MacAddress | None = None,
 ) -> bytes:
-    """Return the frame to all nodes that says: ``address`` is at ``owner``, whatever you knew.
+    """Return the frame that announces to all nodes that ``address`` is at ``owner``, and overrides their caches.
 
     Override set, Solicited clear; the source is the address itself. Source: carp.md section 7.
     """
@@ -94,9 +94,9 @@ def unsolicited(
 
 
 def probe(target: IPv6Address, mac: MacAddress) -> bytes:
-    """Return the frame that asks who has an address, as a host does before it takes it; nobody learns anything from it.
+    """Return the frame of duplicate address detection, which asks who has an address and changes no neighbour cache.
 
-    The source is unspecified, so that whoever has it tells all nodes. Source: RFC 4862, 5.4.2.
+    The source is unspecified, so the owner answers to all nodes. Source: RFC 4862, 5.4.2.
     """
     source, destination = IPv6Address(0), IPv6Address(_SOLICITED_NODE + target.packed[13:])
     blank = _SOLICITATION_FORMAT.pack(_SOLICITATION, 0, 0, 0, target.packed)

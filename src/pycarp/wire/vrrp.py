@@ -1,11 +1,11 @@
-"""Tells VRRP from CARP: both are protocol 112, go to the same groups, and begin alike.
+"""Distinguishes VRRP from CARP: both are protocol 112, use the same groups, and begin alike.
 
-VRRP version 2 begins with the octet of CARP, 0x21, and has the number of its addresses where CARP has its authlen;
-version 3 begins with 0x31, which no CARP does. A packet that is too short for CARP is told by its length alone. A
-longer one must also carry what only VRRP carries, since no receiver of CARP looks at authlen or at trailing octets.
+VRRP version 2 begins with the same octet as CARP, 0x21, and has the number of its addresses where CARP has its authlen.
+Version 3 begins with 0x31, which no CARP packet does. The length alone identifies a packet that is too short for CARP.
+A longer one must also have the fields that only VRRP has, since no CARP receiver checks authlen or trailing octets.
 
-The VRRP that is understood: version 2 without authentication, with a password, and behind an IPsec authentication
-header; version 3 over IPv4 and IPv6; either with the trailer that signs it. VRRP itself is not judged here.
+This module recognises version 2 without authentication, with a password, and behind an IPsec authentication header;
+version 3 over IPv4 and IPv6; either with the trailer that signs it. It does not check that VRRP itself is right.
 
 Sources: RFC 3768 section 5.3 and RFC 2338 (version 2), RFC 9568 section 5.2 (version 3), RFC 4302 (authentication
 header), draft-cassen-vrrp-auth-hmac (trailer), and the captures of keepalived and FRR in ``tests/vectors/vrrp``.
@@ -34,21 +34,21 @@ _SPACE, _TILDE = 0x20, 0x7E
 
 _TRAILER_LENGTH = 28
 _TRAILER_SCHEME = 1
-"""HMAC-SHA256, the only scheme that there is."""
+"""HMAC-SHA256, the only scheme."""
 
 _LONGEST = _HEADER_LENGTH + 255 * _IPV6_LENGTH + _TRAILER_LENGTH
 
 _NS_PER_CS = NS_PER_S // 100
 _INTERVAL_MASK = 0x0FFF  # the upper four bits are reserved
 _SHORTEST_PLAIN_CS = 10
-"""Routers that sum no pseudo-header advertise every 100 ms at most; advbase 1 to 9 of a CARP would be less."""
+"""The shortest interval of routers that sum no pseudo-header, 100 ms; read as VRRP, CARP's advbase 1 to 9 is less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vrrp:
-    """What a VRRP advertisement says of itself.
+    """The header fields of a VRRP advertisement.
 
-    ``count`` is how many addresses it claims to carry: FreeBSD 15 counts those of both families in either.
+    ``count`` is its number of addresses as announced: FreeBSD 15 counts those of both families in either.
     """
 
     version: int
@@ -60,9 +60,9 @@ class Vrrp:
 
 
 def vrrp_of(payload: bytes, *, source: Address, destination: Address) -> Vrrp | None:
-    """Return what the payload of an IP packet says of itself if it is VRRP, else None; never raises.
+    """Return the header fields of a VRRP payload, None for any other payload; never raises.
 
-    The packet is of protocol 112, or of protocol 51, whose authentication header then begins the payload. ``source``
+    The IP packet has protocol 112, or protocol 51 and a payload that begins with the authentication header. ``source``
     and ``destination`` are those of its IP header.
     """
     if payload[:1] != bytes((CARP_PROTOCOL,)):
@@ -74,9 +74,9 @@ def vrrp_of(payload: bytes, *, source: Address, destination: Address) -> Vrrp | 
 
 
 def redacted(payload: bytes, *, source: Address, destination: Address) -> bytes:
-    """Return a VRRP payload that is recognised as the same, without addresses, password, and what signs it.
+    """Return a VRRP payload with the same header fields, but without addresses, password and signature.
 
-    ``payload`` is one that ``vrrp_of`` recognises. The checksum is right whatever it was.
+    ``payload`` is one that ``vrrp_of`` recognises. The checksum of the result is right in any case.
     """
     if payload[0] == CARP_PROTOCOL:
         inner = redacted(_behind_authentication_header(payload), source=source, destination=destination)
@@ -94,7 +94,7 @@ def _checksum(octets: bytes) -> bytes:
 
 
 def _behind_authentication_header(payload: bytes) -> bytes:
-    """Return what follows the header, whose length counts words of 32 bits less two; nothing if it is none."""
+    """Return the octets behind the header, whose length field counts 32-bit words less two; b"" if it is no header."""
     if payload[2:4] != b"\x00\x00":
         return b""
     return payload[(payload[1] + 2) * 4 :]
@@ -117,7 +117,7 @@ def _interval_cs(payload: bytes) -> int:
 
 
 def _is_version_2(payload: bytes) -> bool:
-    """Judge by the length, which follows from the count; of what CARP may be as well, by everything else."""
+    """Return True if the length fits the count; if it may also be CARP, only if all other fields fit as well."""
     length = _HEADER_LENGTH + _IPV4_LENGTH * payload[3] + _AUTHENTICATION_LENGTH
     message, trailer = payload[:length], payload[length:]
     if len(message) < length or len(trailer) not in (0, _TRAILER_LENGTH):
@@ -131,7 +131,7 @@ def _is_version_2(payload: bytes) -> bool:
 
 
 def _is_authentication(kind: int, octets: bytes) -> bool:
-    """Say whether the last octets of a message are what its kind of authentication puts there."""
+    """Return True if the last octets of a message fit its kind of authentication."""
     if kind in (_NO_AUTHENTICATION, _IPSEC):
         return not any(octets)
     # A password is text, padded with zeros; the end of a digest hardly ever is.
@@ -143,9 +143,9 @@ def _is_trailer(octets: bytes) -> bool:
 
 
 def _is_version_3(payload: bytes, source: Address, destination: Address) -> bool:
-    """Judge by the first octet, and of what is long enough for CARP, by the length against the count or the checksum.
+    """Return True if the length is possible; if it may also be CARP, only if the count or the checksum fits.
 
-    Seven IPv4 addresses make the 36 octets and the authlen of CARP, so that there the checksum decides alone.
+    With seven IPv4 addresses, length and count equal the length and authlen of CARP, so only the checksum decides.
     """
     if (len(payload) - _HEADER_LENGTH) % _IPV4_LENGTH:
         return False
@@ -160,7 +160,7 @@ def _is_version_3(payload: bytes, source: Address, destination: Address) -> bool
 
 
 def _is_summed(payload: bytes, source: Address, destination: Address) -> bool:
-    """Say whether a checksum of version 3 holds: with the pseudo-header nearly everywhere, without by RFC 9568."""
+    """Return True if a checksum of version 3 is right: with the pseudo-header, or without it as in RFC 9568."""
     if internet_checksum(_pseudo_header(source, destination, len(payload)) + payload) == 0:
         return True
     return internet_checksum(payload) == 0 and _interval_cs(payload) >= _SHORTEST_PLAIN_CS
