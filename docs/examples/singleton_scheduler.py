@@ -59,7 +59,7 @@ class Store:
 
 
 async def run_jobs(host: pycarp.VirtualHost, store: Store, mastership: pycarp.Mastership) -> None:
-    """Run the jobs until cancelled. Here a job is a line in the store."""
+    """Run a job every second until cancelled; here a job adds a row to the store."""
     loop = asyncio.get_running_loop()
     while True:
         mastership.check()  # This process may have slept since it last awaited anything.

@@ -98,7 +98,7 @@ def is_coroutine(item: Any) -> bool:
 
 
 def loop_factory(item: Any) -> "Callable[[], VirtualTimeLoop]":
-    """Return what makes the loop of a test; UsageError for a limit that is none."""
+    """Return the loop factory of a test; raises UsageError if its limit is not a number of seconds."""
     limit_s = _limit_s(item)
 
     def make() -> "VirtualTimeLoop":

@@ -1,4 +1,4 @@
-"""Linux: shared addresses on a device with the virtual MAC address, or on the interface itself."""
+"""The actuator of Linux: shared addresses on a device with the virtual MAC address, or on the interface itself."""
 
 import asyncio
 import contextlib
@@ -178,7 +178,7 @@ class NetlinkActuator(Actuator):
         return self._host(key).clean_up_plan(addresses)
 
     async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
-        """Send gratuitous ARP and neighbour advertisements through the link, for the MAC address that answers."""
+        """Send gratuitous ARP and neighbour advertisements on the link, for the MAC address that answers."""
         assert self._announcer is not None, "open() comes first"
         device = self._host(key).device
         self._announcer.announce(self._host(key).link, addresses, form, owner=device.mac if device else None)

@@ -1,1 +1,1 @@
-"""Floor 7: the asyncio shell around the runtime, and what its users hold."""
+"""Floor 7: the asyncio shell around the runtime, and the nodes and hosts of its users."""

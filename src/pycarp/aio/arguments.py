@@ -30,7 +30,7 @@ def check_cause(cause: object) -> None:
 
 def check_amount(amount: object) -> None:
     """Raise ConfigError unless a demotion is a whole number within the limit."""
-    # A bool is an int to Python, and a float would break only when it is advertised.
+    # isinstance would accept a bool; a float would fail later, when it is advertised.
     if type(amount) is not int:
         raise ConfigError(f"demotion by={amount!r} is not a whole number; pass an int such as 100")
     if not -AMOUNT_MAX <= amount <= AMOUNT_MAX:
@@ -60,7 +60,7 @@ def check_span(name: str, span_s: object, *, may_be_zero: bool = False, most_s: 
 
 
 def check_settings(settings: object) -> None:
-    """Raise ConfigError unless these are legal switches of a node."""
+    """Raise ConfigError unless these are legal settings of a node."""
     if not isinstance(settings, Settings):
         raise ConfigError(f"settings {settings!r} are not pycarp.Settings; pass Settings() for those of the dialect")
     check_flag("allow", settings.allow)

@@ -1,4 +1,4 @@
-"""The handle of a virtual host that users hold."""
+"""The user's handle of a virtual host."""
 
 import asyncio
 import contextlib

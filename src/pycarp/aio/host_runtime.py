@@ -72,7 +72,7 @@ class HostRuntime:
             await self._backends.actuator.prepare(self.config)
             self._stack = stack.pop_all()
 
-    # What the engine asks for
+    # Actuation
 
     def asked(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         """Record an effect that the engine asks the actuator for."""
@@ -122,7 +122,7 @@ class HostRuntime:
         """Wait until the addresses are dropped as the engine wants, or until the host or the node ends."""
         await self._dropped.wait()
 
-    # The end
+    # Closing
 
     async def close(self) -> None:
         """Release everything but the addresses, in bounded time; a second call waits for the first."""

@@ -18,7 +18,7 @@ class LossReason(Enum):
 
 
 class MastershipLost(CarpError):  # noqa: N818  it names what happened
-    """The host is not, or not surely, MASTER any more; ``reason`` is the ``StateChange``, or a ``LossReason``."""
+    """The host is no longer, or no longer surely, MASTER; ``reason`` is a ``StateChange`` or a ``LossReason``."""
 
     def __init__(self, key: HostKey, reason: StateChange | LossReason) -> None:
         words = f"is {reason.new}: {explain(reason)}" if isinstance(reason, StateChange) else reason.value

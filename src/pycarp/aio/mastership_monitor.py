@@ -20,7 +20,7 @@ from pycarp.errors import NodeFailedError, UsageError
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 _WAITS_FOR_BOW_OUT = frozenset({Reason.HANDED_OVER, Reason.ADMIN_DOWN, Reason.REMOVED, Reason.FORCED})
-"""Reasons to leave after which no peer acts before the addresses are dropped, unless it takes longer than a lease."""
+"""Reasons after which peers wait for the bow-out, sent once the addresses are dropped, for as long as the lease."""
 
 _RIVAL_NS = NS_PER_S // 10
 """How long after a takeover a stronger MASTER may appear: a bow-out makes every BACKUP take over at the same moment."""
@@ -163,7 +163,7 @@ class MastershipMonitor:
 
     def _ascend(self, change: StateChange) -> None:
         self._began = change
-        # The first advertisement has been sent in the same step, if it could be.
+        # The first advertisement was sent in the same step, unless sending failed.
         self._alive_at_ns = change.at_ns if self._can_send() else None
         settling_ns = self._lease.settling_ns if self._replaces_live_master(change) else _RIVAL_NS
         self._settled_at_ns = change.at_ns + settling_ns

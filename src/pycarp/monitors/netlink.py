@@ -1,4 +1,4 @@
-"""Linux: link facts through netlink notifications."""
+"""The monitor of Linux: reads link facts when netlink notifies of a change."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -16,7 +16,7 @@ class SimulatedGuardian:
         return tuple(step for steps in self._steps.values() for step in steps if isinstance(step, PreparedPacket))
 
     async def start(self) -> None:
-        """Nothing to get ready."""
+        """Do nothing: this guardian needs no process."""
 
     def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
         """Keep the clean-up plan of a host."""
@@ -30,4 +30,4 @@ class SimulatedGuardian:
         self._steps.pop(key, None)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there are no resources to release."""

@@ -33,7 +33,7 @@ class Ownership:
 
 
 class History:
-    """Collects lines and ownerships of a cluster; ``clock`` returns virtual seconds."""
+    """Collects the lines and ownerships of a cluster; ``clock`` returns virtual seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.lines: list[str] = []

@@ -59,16 +59,16 @@ class Port:
     # For the node
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Take part on a link."""
+        """Open a link."""
         loop = asyncio.get_running_loop()
         await self._inner.open_link(link, lambda: self._wake(loop, wake))
 
     async def join(self, link: str, group: Address) -> None:
-        """Listen to a group."""
+        """Join a group."""
         await self._inner.join(link, group)
 
     async def close_link(self, link: str) -> None:
-        """Leave a link."""
+        """Close a link."""
         await self._inner.close_link(link)
 
     def send(self, outgoing: Outgoing) -> None:

@@ -48,7 +48,7 @@ def packet_transport(*, source_mac: str = "virtual") -> SocketTransport:
 
 
 class _PacketPort:
-    """Frames of one family on one link."""
+    """The sockets of one family on one link; multicast leaves as frames, unicast as IP packets."""
 
     def __init__(self, link: str, family: Family, *, real_mac: bool) -> None:
         self._link = link
