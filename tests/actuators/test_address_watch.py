@@ -1,4 +1,4 @@
-"""What is heard of what others do to addresses and devices."""
+"""The watch reports external changes of addresses and devices."""
 
 import asyncio
 import itertools
@@ -60,7 +60,7 @@ async def test_our_own_changes_are_never_told(namespace: Namespace, mac: MacMode
 
 
 async def test_our_own_setting_down_and_up_is_never_told(namespace: Namespace) -> None:
-    """The host is up again by the time that its device is heard to be down: it would be set down once more."""
+    """The host is up again when the notification of its device being down arrives; it must not be set down again."""
     async with adopted(namespace) as (actuator, bound):
         for _ in range(3):
             for is_up in (False, False, True, True):
@@ -115,7 +115,7 @@ async def test_other_addresses_are_nobodys_business(namespace: Namespace) -> Non
 async def test_a_device_that_is_deleted_is_told_as_that_and_not_as_an_administrators_wish(
     namespace: Namespace,
 ) -> None:
-    """The kernel notifies first that it is down."""
+    """The kernel first notifies that the device is down."""
     async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         namespace.ip("link", "del", DEVICE)
@@ -162,7 +162,7 @@ async def test_a_device_gets_its_mac_address_back(namespace: Namespace) -> None:
 
 @pytest.mark.parametrize("is_held", [True, False])
 async def test_down_and_up_at_once_are_both_told(namespace: Namespace, is_held: bool) -> None:
-    """What ``ifconfig carp0 down && ifconfig carp0 up`` does takes 3 ms."""
+    """``ifconfig carp0 down && ifconfig carp0 up`` takes 3 ms."""
     async with adopted(namespace) as (actuator, bound):
         if is_held:
             await actuator.hold(KEY, HOST.shared[:1])
@@ -213,7 +213,7 @@ async def test_a_device_that_was_there_before_is_heard_of_as_well(namespace: Nam
 
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_device_that_is_made_while_listening_begins_is_not_heard_of(namespace: Namespace, turns: int) -> None:
-    """When it is made, it is down for a moment."""
+    """A new device is down for a moment."""
     bound = BoundSocket()
     async with actuator_in(namespace) as actuator:
         watching = asyncio.create_task(actuator.watch(bound.notice))
@@ -238,7 +238,7 @@ async def test_who_listens_late_hears_of_what_comes_then(namespace: Namespace) -
 
 
 async def test_the_loss_of_the_links_carrier_is_not_told(namespace: Namespace) -> None:
-    """It is the monitor's business."""
+    """The monitor reports it."""
     async with adopted(namespace) as (actuator, bound):
         await actuator.hold(KEY, HOST.shared)
         namespace.ip("link", "set", LINK, "down")
@@ -283,7 +283,7 @@ async def test_what_is_lost_in_a_storm_is_found_by_looking(namespace: Namespace)
 
 
 def source(namespace: Namespace, destination: str) -> str:
-    """Return the address from which the machine begins a conversation, nothing if it cannot."""
+    """Return the source address that the machine chooses, empty if it has no route."""
     argv = ["ip", "-n", namespace.name, "route", "get", destination]
     words = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
     return words[words.index("src") + 1] if words else ""

@@ -1,4 +1,4 @@
-"""What is done twice, at once, or again after a failure."""
+"""Calls of an actuator twice, at the same time, or again after a failure."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ def namespace() -> Iterator[Namespace]:
 
 
 class RefusingJournal(NullJournal):
-    """Cannot restore the switches of a link while ``refuses``."""
+    """Cannot restore the sysctls of a link while ``refuses``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ async def test_a_host_that_was_removed_is_added_again(namespace: Namespace, mac:
 
 
 async def test_a_host_whose_neighbour_could_not_be_removed_is_added_again(namespace: Namespace) -> None:
-    """What is gone of several hosts is forgotten, also where one of them stays."""
+    """Removed hosts are forgotten, even if another one of the same call cannot be removed."""
     path = f"ipv4/conf/{LINK}/arp_ignore"
     before, journal = switch(namespace, path), RefusingJournal()
     async with actuator_in(namespace, journal=journal) as actuator:

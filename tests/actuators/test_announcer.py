@@ -64,7 +64,7 @@ ANY_FORM = ArpForm(own_target_mac=False, link_source=False, with_reply=True)
 
 
 def neighbour(frame: bytes) -> ndp.NeighbourAdvertisement:
-    """Return what a frame says about a neighbour."""
+    """Return the neighbour advertisement in a frame."""
     packet = ip.decode_ipv6(ethernet.decode(frame).payload)
     assert packet.destination == ndp.ALL_NODES
     assert packet.hop_limit == 255
@@ -133,7 +133,7 @@ def test_the_neighbour_is_told_whether_the_link_forwards(is_router: bool) -> Non
 
 @pytest.mark.system
 def test_a_link_that_is_too_narrow_for_ipv6_is_announced_on_all_the_same() -> None:
-    """Below 1280 octets the kernel has no IPv6 on a link, and no switches of it."""
+    """Below 1280 octets the kernel has no IPv6 on a link, and no IPv6 sysctls for it."""
     require("ip")
     with joined_namespaces() as (ours, theirs), Capture(theirs) as capture:
         ours.ip("link", "set", LINK, "mtu", "1000")

@@ -1,4 +1,4 @@
-"""Programs that are run when addresses come and go; real ones."""
+"""The command actuator with real programs."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ ADDRESSES = (ip_interface("192.0.2.10/24"), ip_interface("192.0.2.11/32"))
 
 
 class Script:
-    """A shell script that notes its arguments, then does what it was made for."""
+    """A shell script that records its arguments, then runs its body."""
 
     def __init__(self, folder: Path, body: str = "") -> None:
         self.path = folder / "script"

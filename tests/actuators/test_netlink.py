@@ -41,7 +41,7 @@ async def actuator_in(namespace: Namespace) -> AsyncIterator[NetlinkActuator]:
 
 
 async def leave(namespace: Namespace, *addresses: IPv4Interface | IPv6Interface) -> None:
-    """Hold addresses, and be gone without dropping them."""
+    """Hold addresses, and end without dropping them."""
     async with actuator_in(namespace) as predecessor:
         await predecessor.hold(KEY, addresses)
 
@@ -125,7 +125,7 @@ async def test_what_somebody_else_has_put_there_is_not_dropped(namespace: Namesp
 
 
 async def test_dropping_the_addresses_of_one_host_leaves_those_of_another(namespace: Namespace) -> None:
-    """The first address of a network is its primary one; with it, Linux removes the others unless told otherwise."""
+    """The first address of a network is its primary one; with it, Linux removes the others unless a sysctl is set."""
     first, second = ip_interface("192.168.1.50/24"), ip_interface("192.168.1.51/24")
     async with actuator_in(namespace) as actuator:
         await actuator.hold(HostKey(LINK, 1), (first,))

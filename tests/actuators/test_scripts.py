@@ -1,4 +1,4 @@
-"""ucarp's scripts, real ones."""
+"""The script actuator with real scripts, as for ucarp."""
 
 from collections.abc import Callable, Sequence
 from ipaddress import ip_interface
@@ -23,7 +23,7 @@ ADDRESSES = (ip_interface("192.0.2.10/32"),)
 
 
 class Told:
-    """What the actuator told, by kind."""
+    """The reports of the actuator, by kind."""
 
     def __init__(self) -> None:
         self.spawned: list[list[str]] = []

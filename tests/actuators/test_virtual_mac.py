@@ -1,4 +1,4 @@
-"""The device with the virtual MAC: what is made for a host, and what is left when it departs."""
+"""The device with the virtual MAC: created for a host, and removed when it departs."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ def namespace() -> Iterator[Namespace]:
 
 
 def carry_out(namespace: Namespace, steps: tuple[CleanUpStep, ...]) -> None:
-    """Do what a process does that knows nothing."""
+    """Carry out clean-up steps, as the guardian does without pycarp's code."""
     with entered(namespace), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as raw:
         for step in steps:
             if isinstance(step, Request):
@@ -416,7 +416,7 @@ async def test_hold_and_drop_take_about_a_millisecond(namespace: Namespace) -> N
 
 
 async def test_the_renewals_of_250_hosts_cost_little(namespace: Namespace) -> None:
-    """Measured: 11 ms of processor time for 500 addresses, with all that is heard of them."""
+    """Measured: 11 ms of processor time for 500 addresses, their notifications included."""
     hosts = [config(f"10.77.1.{n}/24", f"fd77:1::{n:x}/64", vhid=n, mac=MacMode.INTERFACE) for n in range(1, 251)]
     async with actuator_in(namespace) as actuator:
         await asyncio.gather(*(actuator.hold(host.key, host.shared, lifetime_s=9) for host in hosts))

@@ -1,4 +1,4 @@
-"""What a node makes of actuators that hang or go wrong; for whatever carries intents out: lane or reconciler.
+"""A node with actuators that hang or fail.
 
 Every test goes through a node, so that it holds whoever does the work on the addresses.
 """
@@ -57,7 +57,7 @@ async def test_a_drop_does_not_wait_for_a_hold_that_hangs(hang: Hang) -> None:
 
 
 class OneHangs(FaultyActuator):
-    """Holds of every vhid but 1 hang."""
+    """Hangs in holds of every vhid but 1."""
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Hold, or hang."""

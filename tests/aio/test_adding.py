@@ -1,4 +1,4 @@
-"""Adding a host is all or nothing: whatever fails, and whenever it is cancelled, everything can be used again."""
+"""Adding a host is all or nothing: after any failure or cancellation, everything can be used again."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ OTHER = "192.0.2.11/24"
 
 
 async def assert_untouched(here: FaultyNode) -> None:
-    """Fail if anything is left of an add; then add the same host again."""
+    """Assert that nothing is left of an addition; then add the same host again."""
     assert here.node.hosts == ()
     assert here.transport.opened == []
     assert here.actuator.adopted == set()

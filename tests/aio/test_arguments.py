@@ -1,4 +1,4 @@
-"""A caller's mistake is an error at the call that says what is right, and the node lives on."""
+"""A caller's mistake is an error at the call, which names the way out; the node goes on."""
 
 import asyncio
 import functools
@@ -36,7 +36,7 @@ def _force(junk: Any) -> Call:
 
 
 def demotions() -> list[tuple[str, Call, str]]:
-    """Return wrong amounts, causes and groups for both who can be demoted."""
+    """Return wrong amounts, causes and groups for a host and for a node."""
     amounts: list[object] = [12.5, "12", True, None, math.nan, [1], 2**31, -(2**31)]
     causes: list[object] = ["", "  ", None, 1, ["a"], b"lag"]
     return [
@@ -52,7 +52,7 @@ def demotions() -> list[tuple[str, Call, str]]:
 
 
 def settings() -> list[tuple[str, Call, str]]:
-    """Return wrong switches; making them may be the error already."""
+    """Return wrong settings of a node; constructing them may already raise."""
     junk: list[dict[str, Any]] = [
         {"allow": 1},
         {"preempt": "no"},
@@ -69,7 +69,7 @@ def settings() -> list[tuple[str, Call, str]]:
 
 
 def reconfigurations() -> list[tuple[str, Call, str]]:
-    """Return settings of a host that are none."""
+    """Return wrong settings of a host."""
     junk: list[tuple[dict[str, object], str]] = [
         ({"advbase": 1.0}, "advbase 1.0 is not a whole number"),
         ({"advbase": 256}, "advbase 256 is outside"),
@@ -94,7 +94,7 @@ def reconfigurations() -> list[tuple[str, Call, str]]:
 
 
 def states() -> list[tuple[str, Call, str]]:
-    """Return what is no state."""
+    """Return values that are not states."""
     junk: list[object] = ["master", "", None, 1, True, "DOWN"]
     return [(f"force {x!r}", _force(x), "is none of INIT, BACKUP, MASTER") for x in junk]
 

@@ -27,7 +27,7 @@ RETRY_MAX_S = DEFAULT_PACE.retry_max_ns / NS_PER_S
 
 
 class Wishes:
-    """In the place of an engine: asks for what a test wants, and keeps the reports."""
+    """Stands in for an engine: returns the effects that a test wants, and keeps the reports."""
 
     def __init__(self) -> None:
         self.effects: list[Effect] = []
@@ -44,12 +44,12 @@ class Wishes:
 
 
 async def at_once() -> None:
-    """Have nothing to wait for."""
+    """Return None: no deadline."""
 
 
 @dataclass(slots=True)
 class Bench:
-    """A shell with an actuator that keeps a record, and the reports that came of it."""
+    """A shell with an actuator that keeps a record, and the reports of its attempts."""
 
     actuator: Actuator = field(default_factory=RecordingActuator)
     timeout_s: float = ATTEMPT_TIMEOUT_S
@@ -435,7 +435,7 @@ async def test_drops_do_not_wait_behind_holds_of_other_hosts_that_hang() -> None
 
 
 class Deaf(RecordingActuator):
-    """One whose holds end when they like, whoever cancels them."""
+    """An actuator whose holds ignore cancellation."""
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         ends_at_s = now_s() + 30
@@ -462,7 +462,7 @@ async def test_a_hold_that_cannot_even_be_cancelled_is_left_alone_and_undone_whe
 
 
 class Alien(BaseException):
-    """Nothing that anybody here knows."""
+    """An exception of no known class."""
 
 
 @pytest.mark.parametrize(

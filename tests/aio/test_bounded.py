@@ -1,4 +1,4 @@
-"""A call of a third party ends in time, whatever it does and whoever is cancelled."""
+"""A call of a third party ends in time, whether it hangs or the caller is cancelled."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Callbacks: whatever they are, return and raise, each hears every change, in order, one call at a time."""
+"""Callbacks of every kind receive every change, in order, one call at a time, whatever they return or raise."""
 
 import asyncio
 import functools
@@ -30,7 +30,7 @@ def through(web: VirtualHost) -> None:
 
 
 def _returned(callback: Callable[[StateChange], Awaitable[None]], change: StateChange) -> Awaitable[None]:
-    """Return what the caller is to await."""
+    """Return an awaitable for the caller."""
     return callback(change)
 
 
@@ -161,18 +161,18 @@ def test_a_callback_that_ends_the_program_ends_it_after_the_step(kind: str) -> N
 
 
 class Agent:
-    """Can be called, and has a method that can."""
+    """Is callable, and has a callable method."""
 
     def __init__(self, ran: list[str]) -> None:
         self._ran = ran
 
     async def __call__(self, _change: StateChange) -> None:
-        """Remember."""
+        """Keep the change."""
         await asyncio.sleep(0)
         self._ran.append("ran")
 
     async def method(self, _change: StateChange) -> None:
-        """Remember."""
+        """Keep the change."""
         await self(_change)
 
 
@@ -258,11 +258,11 @@ async def test_a_callback_that_falls_behind_is_reported_once_and_again_when_it_h
 
 
 def _no_argument() -> None:
-    """Take nothing."""
+    """Accept no argument."""
 
 
 def _two_arguments(_one: object, _two: object) -> None:
-    """Take too many."""
+    """Require two arguments."""
 
 
 @pytest.mark.parametrize(

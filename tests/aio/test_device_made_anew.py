@@ -1,4 +1,4 @@
-"""A real interface that is deleted and made anew is heard again at once, also by a BACKUP that never sends."""
+"""A real interface that is deleted and created again is received on at once, also by a BACKUP that never sends."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 BRIDGE = "br0"
 GONE_S = 0.5
 ADDRESS_LATER_S = 0.3
-"""As when a DHCP server gives it."""
+"""As an address from a DHCP server."""
 
 SILENT_S = 5.0
 """Longer than the master-down time of a deaf BACKUP."""
@@ -28,7 +28,7 @@ SILENT_S = 5.0
 
 @pytest.fixture
 def segment() -> Iterator[tuple[Namespace, Namespace]]:
-    """Two namespaces; the other one's end of the cable is in a bridge, which outlives it."""
+    """Two namespaces; in the second one the cable ends in a bridge, which outlives the cable."""
     require("ip")
     with joined_namespaces() as (ours, theirs):
         theirs.ip("addr", "flush", "dev", LINK)
@@ -40,7 +40,7 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
 
 
 async def make_anew(ours: Namespace, theirs: Namespace) -> None:
-    """Delete the cable, and put another one of the same name in its place."""
+    """Delete the cable, and create another one with the same name."""
     ours.ip("link", "del", LINK)
     await asyncio.sleep(GONE_S)
     ours.ip("link", "add", LINK, "type", "veth", "peer", "name", LINK, "netns", theirs.name)

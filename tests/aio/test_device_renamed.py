@@ -1,4 +1,4 @@
-"""A real interface that is renamed is followed by its index: the host stays what it is, and leaves nothing behind."""
+"""A real interface that is renamed is followed by its index: the host keeps its state, and leaves nothing behind."""
 
 import asyncio
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def switches(link: str) -> list[str | None]:
 
 
 async def until_called(node: Node, name: str) -> None:
-    """Return when the node knows what its interface is called now."""
+    """Wait until the node knows the new name of its interface."""
     async with asyncio.timeout(WITHIN_S):
         while (facts := node.link_facts(LINK)) is None or facts.present_name != name:  # noqa: ASYNC110  the kernel's
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A node that fails drops, closes, logs and ends every wait by itself, whoever entered it."""
+"""A node that fails drops, closes, logs and ends every wait by itself, whichever task entered it."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ BUG = LookupError("netlink is gone")
 
 
 async def entered(here: FaultyNode) -> VirtualHost:
-    """Enter a node in a task that ends, as an agent's hook at its start does; return its host."""
+    """Enter a node in a task that ends, as the start hook of an agent does; return the node's host."""
 
     async def start() -> VirtualHost:
         await here.node.__aenter__()
@@ -47,7 +47,7 @@ async def failing(here: FaultyNode, fault: BaseException | Hang = BUG) -> Virtua
 
 
 async def leave(here: FaultyNode) -> BaseException | None:
-    """Leave, and return what that raises."""
+    """Leave, and return the exception."""
     try:
         await here.node.__aexit__(None, None, None)
     except BaseException as exc:  # noqa: BLE001  all of them are to be looked at

@@ -1,4 +1,4 @@
-"""The guardian always knows what to do: armed before the addresses are held, disarmed once they are dropped."""
+"""The guardian always has its clean-up plan: armed before the addresses are held, disarmed once they are dropped."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from tests.support.virtual import in_virtual_time, until_held
 
 @dataclass(slots=True)
 class RecordingGuardian:
-    """Writes down what it is told, with the time."""
+    """Records its calls, with their times."""
 
     armed: dict[HostKey, tuple[tuple[CleanUpStep, ...], int]] = field(default_factory=dict)
     arms: list[float] = field(default_factory=list)
@@ -30,33 +30,33 @@ class RecordingGuardian:
     left_armed: list[HostKey] | None = None
 
     async def start(self) -> None:
-        """Nothing to start."""
+        """Do nothing."""
 
     def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
-        """Note it."""
+        """Record the call."""
         self.armed[key] = (steps, limit_ns)
         self.arms.append(asyncio.get_running_loop().time())
 
     def beat(self, key: HostKey) -> None:
-        """Note it."""
+        """Record the call."""
         assert key in self.armed
         self.beats.append(asyncio.get_running_loop().time())
 
     def disarm(self, key: HostKey) -> None:
-        """Note it."""
+        """Record the call."""
         del self.armed[key]
         self.disarms.append(asyncio.get_running_loop().time())
 
     async def close(self) -> None:
-        """Note who was left."""
+        """Record the hosts that are still armed."""
         self.left_armed = list(self.armed)
 
 
 class WillingActuator(RecordingActuator):
-    """One whose addresses somebody else can drop."""
+    """An actuator whose addresses a guardian can drop."""
 
     def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
-        """Return a clean-up step an address."""
+        """Return one clean-up step per address."""
         return tuple(SysctlWrite("net/test", str(address)) for address in addresses)
 
 

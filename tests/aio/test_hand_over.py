@@ -1,4 +1,4 @@
-"""A planned hand-over: the next host is heard before anybody is content, and nobody is left without an owner."""
+"""A planned hand-over succeeds once the next host advertises; the addresses are never left without an owner."""
 
 import asyncio
 from dataclasses import replace
@@ -34,7 +34,7 @@ async def test_the_next_host_is_master_when_it_returns_and_this_one_drops_first(
 
 @in_virtual_time
 async def test_of_several_next_hosts_the_one_that_stays_master_is_returned() -> None:
-    """All that hear the bow-out are MASTER at once; the weakest may be the first that is heard."""
+    """Every BACKUP that receives the bow-out becomes MASTER at once; the least preferred may advertise first."""
     bus = MemoryBus()
     async with node(bus) as first, node(bus, host=2) as weaker, node(bus, host=3) as stronger:
         here = await first.add(config())
@@ -49,7 +49,7 @@ async def test_of_several_next_hosts_the_one_that_stays_master_is_returned() -> 
 
 @in_virtual_time
 async def test_a_short_timeout_ends_with_the_first_that_is_heard() -> None:
-    """Until all have settled who stays MASTER takes longer; taking the addresses back by then would make two owners."""
+    """Settling the election takes longer than the timeout; taking the addresses back then would make two owners."""
     bus = MemoryBus()
     async with node(bus) as first, node(bus, host=2) as second:
         here = await first.add(config())

@@ -1,4 +1,4 @@
-"""The handle that users hold: what it tells, what it does, and what its callbacks may do."""
+"""The user's handle of a host: its properties, its methods, and what its callbacks may do."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Leaving ends in time, whatever hangs, and everything that does not hang is done."""
+"""Leaving ends in time even if calls hang, and completes every step that does not hang."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ BOUND_S = CLOSE_TIMEOUT_S * 1.1 + 0.01
 
 
 async def left(here: FaultyNode) -> tuple[float, BaseException | None]:
-    """Enter, become MASTER, let go wrong what is to, and leave; return how long that took and what it raised."""
+    """Enter, become MASTER, inject the faults, and leave; return how long that took and what it raised."""
     wrong = dict(here.faults.wrong)
     here.faults.wrong.clear()
     began_s, error = 0.0, None

@@ -1,4 +1,4 @@
-"""What a node listens to follows its hosts and the devices of its links."""
+"""The links that a node listens on follow its hosts and their devices."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ GONE = LinkFacts(name=LINK, is_up=False)
 
 
 def device(index: int) -> LinkFacts:
-    """Return the facts of the link while it is this device."""
+    """Return the facts of the link with this device."""
     return replace(link(1), index=index)
 
 
@@ -36,7 +36,7 @@ async def on_device(here: FaultyNode, index: int = 3) -> AsyncIterator[FaultyNod
 
 
 def unicast(*, multicast_group: str | None = None) -> HostConfig:
-    """Return the settings of a host that speaks to one peer."""
+    """Return the settings of a host with one peer."""
     return replace(config(), peers=["192.0.2.9"], multicast_group=multicast_group)
 
 

@@ -31,11 +31,11 @@ from tests.support.transports import ScriptedTransport
 from tests.support.virtual import in_virtual_time, let_others_run, now_s
 
 CLEAN_UP_S = 0.33
-"""What of the lease is for clean-up with advbase 1, rounded up."""
+"""Seconds of the lease that are for clean-up with advbase 1, rounded up."""
 
 
 class Unplugged:
-    """A port that can be told to refuse to send, as an interface does that lost its cable or its buffers."""
+    """A port that can be set to refuse to send, as an interface without carrier or buffers does."""
 
     def __init__(self, port: Transport) -> None:
         self.is_unplugged = False
@@ -54,7 +54,7 @@ class Unplugged:
 
 
 class Breakable(ScriptedTransport):
-    """A transport with a bug that can be let out."""
+    """A transport with a bug that can be triggered."""
 
     is_broken = False
 
@@ -66,7 +66,7 @@ class Breakable(ScriptedTransport):
 
 @dataclass(slots=True)
 class Pair:
-    """A host that is MASTER, and one behind it."""
+    """A MASTER and its BACKUP."""
 
     here: VirtualHost
     there: VirtualHost
@@ -79,7 +79,7 @@ class Pair:
 
     @property
     def peer_acted_s(self) -> float:
-        """When the peer first did anything but listen."""
+        """When the peer first took over or held an address, in seconds."""
         return min(self.taken_over_s + self.peer_actuator.times_s(Action.HOLD))
 
 
@@ -101,7 +101,7 @@ async def pair(*, preempt: bool = False) -> AsyncIterator[Pair]:
 
 @dataclass(slots=True)
 class Service:
-    """Code that works until it is cancelled, and then takes its time."""
+    """Code that works until it is cancelled, and then cleans up slowly."""
 
     cleans_up_s: float = 0.0
     wants_s: float = 1.0
@@ -850,7 +850,7 @@ def clock() -> ClockTokens:
 
 
 async def rule(host: VirtualHost, tokens: ClockTokens, reigns: list[tuple[float, int]]) -> None:
-    """Write down when each mastership of a host began, and its token."""
+    """Record when each mastership of a host began, and its token."""
     while True:
         with contextlib.suppress(MastershipLost):
             async with host.mastership(token=tokens) as mastership:

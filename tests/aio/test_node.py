@@ -97,10 +97,10 @@ async def test_an_interface_that_does_not_exist_is_a_config_error_that_names_tho
 
 
 class LeisurelyMonitor(StaticMonitor):
-    """Takes a second to look at a link, as a real one may."""
+    """Takes a second to read a link, as a real monitor may."""
 
     async def watch(self, link: str) -> LinkFacts:
-        """Look, then answer."""
+        """Wait, then return the facts."""
         await asyncio.sleep(1)
         return await super().watch(link)
 
@@ -488,7 +488,7 @@ async def test_demoting_the_node_demotes_every_host() -> None:
 
 
 class Poisonous:
-    """Breaks the promise of every transport: once ``is_broken``, it raises something else than OSError."""
+    """Violates the protocol of transports: once ``is_broken``, it raises another exception than OSError."""
 
     def __init__(self, port: Transport) -> None:
         self.is_broken = False
@@ -501,7 +501,7 @@ class Poisonous:
         self.close = port.close
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send, or break."""
+        """Send, or raise."""
         if self.is_broken:
             raise ZeroDivisionError("a bug of ours")
         self._port.send(outgoing)
@@ -647,7 +647,7 @@ class BlindMonitor(StaticMonitor):
     """Fails after ten seconds."""
 
     async def run(self, notice: Callable[[LinkFacts], None]) -> None:
-        """See nothing, then fail."""
+        """Report nothing, then fail."""
         await asyncio.sleep(10)
         raise LookupError("netlink is gone")
 

@@ -37,7 +37,7 @@ class RandomUse:
         self._index = 1
 
     async def step(self) -> None:
-        """Do something, then let a random time pass."""
+        """Do one random action, then wait for a random time."""
         choices: list[Callable[[], None]] = [
             self.add,
             self.add,
@@ -76,17 +76,17 @@ class RandomUse:
             self.tasks.append(asyncio.create_task(host.hand_over()))
 
     def cancel(self) -> None:
-        """Cancel something that is under way."""
+        """Cancel a running call."""
         under_way = [each for each in self.tasks if not each.done()]
         if under_way:
             self.dice.choice(under_way).cancel()
 
     def fault(self) -> None:
-        """Let a call go wrong."""
+        """Make a call of a backend fail, hang or take long."""
         self.here.faults.wrong[self.dice.choice(CALLS)] = self.dice.choice(FAULTS)
 
     def mend(self) -> None:
-        """Let everything be well."""
+        """End every fault."""
         self.here.faults.wrong.clear()
         self.here.faults.released.set()
         self.here.faults.released = asyncio.Event()
@@ -108,7 +108,7 @@ class RandomUse:
             host.reconfigure(addresses=[first, *(["192.0.2.200/24"] if self.dice.random() < 0.5 else [])])
 
     def move(self) -> None:
-        """Lose the link, or make it anew."""
+        """Delete the link, or create it again."""
         self._index += 1
         up = LinkFacts(name=LINK, is_up=True, addresses=link(1).addresses, index=self._index)
         self.here.monitor.change(self.dice.choice([up, LinkFacts(name=LINK, is_up=False)]))

@@ -1,4 +1,4 @@
-"""Recording to files: each can be replayed alone, they are bounded, and nothing that goes wrong reaches the engine."""
+"""Recording to files: each can be replayed alone, they are bounded, and no failure reaches the engine."""
 
 import shutil
 import stat
@@ -33,7 +33,7 @@ def recording_to(path: Path, *, size: int = SIZE, files: int = 4) -> RecordFile:
 
 
 def happen(recorder: Recorder, count: int) -> None:
-    """Let a takeover happen, then a weaker host speak so many times."""
+    """Run a takeover, then receive so many advertisements of a weaker host."""
     inputs: list[tuple[Input, float]] = a_takeover()
     inputs += [(DatagramReceived(advert(advskew=200, counter=number)), 8 + number) for number in range(count)]
     for event, at_s in inputs:
@@ -151,7 +151,7 @@ def test_a_node_gives_its_steps_to_its_recorders(tmp_path: Path) -> None:
 
 
 async def _take_over(sink: RecordFile) -> None:
-    """Hear a MASTER once, become MASTER, and leave."""
+    """Receive one advertisement, become MASTER, and leave."""
     bus = MemoryBus()
     peer = await Peer(bus, config()).open()
     monitor = StaticMonitor([link(1)])

@@ -22,7 +22,7 @@ async def master(here: FaultyNode) -> VirtualHost:
 
 
 async def assert_gone(here: FaultyNode) -> None:
-    """Fail unless a host was removed to the last bit; then add it again."""
+    """Assert that nothing is left of a removed host; then add it again."""
     assert here.node.hosts == ()
     assert here.actuator.held == set()
     assert here.actuator.adopted == set()

@@ -1,4 +1,4 @@
-"""A runtime on asyncio: one inbox and one timer in a real loop, with a transport that does what a test says."""
+"""A runtime on asyncio: one inbox and one timer in a real loop, with a transport that a test controls."""
 
 import asyncio
 import itertools
@@ -36,7 +36,7 @@ KEY = HostKey(LINK, 1)
 
 
 class WatchedEngine(Engine):
-    """Remembers what it was given and when; breaks when it is given ``breaks_on``."""
+    """Keeps its inputs and their times; raises on the input ``breaks_on``."""
 
     def __init__(self) -> None:
         numbers = itertools.count(1)
@@ -46,7 +46,7 @@ class WatchedEngine(Engine):
         self.breaks_on: type[Input] | None = None
 
     def handle(self, event: Input, now_ns: int) -> Step:
-        """Handle it as ever, but never within another."""
+        """Handle an input, and assert that no other one is being handled."""
         self.inputs.append(event)
         if self.breaks_on is not None and isinstance(event, self.breaks_on):
             raise ZeroDivisionError("a bug of ours")
@@ -60,7 +60,7 @@ class WatchedEngine(Engine):
 
 @dataclass(slots=True)
 class Bench:
-    """A shell whose actuator grants everything, with lists in the place of whom it tells."""
+    """A shell with a null actuator, and lists in place of its observers."""
 
     transport: ScriptedTransport = field(default_factory=ScriptedTransport)
     engine: WatchedEngine = field(default_factory=WatchedEngine)
@@ -225,7 +225,7 @@ class HastyLoop(VirtualTimeLoop):
     def call_at(  # type: ignore[override]  # what it passes on is not looked at
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> Any:
-        """Call too early."""
+        """Call the timers too early."""
         now = self.time()
         return super().call_at(now + (when - now) / 2, callback, *args, context=context)
 
@@ -296,7 +296,7 @@ async def test_a_stall_is_told_with_its_length() -> None:
 
 @in_virtual_time
 async def test_what_is_still_late_because_of_a_stall_is_no_other_stall() -> None:
-    """Hundreds of hosts are due after one, and each has a turn of its own."""
+    """Hundreds of hosts are due one after the other, each in a turn of its own."""
     bench = Bench()
     bench.begin()
     bench.shell.submit(HostAdded(config(vhid=2, advskew=200)))

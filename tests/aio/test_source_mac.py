@@ -15,7 +15,7 @@ from tests.support.nodes import config
 
 
 class Answering(Actuator):
-    """Says whose MAC address answers."""
+    """Returns a fixed MAC mode."""
 
     def __init__(self, mode: MacMode | None) -> None:
         self._mode = mode

@@ -1,4 +1,4 @@
-"""One log, followed in three ways; no transition is lost, whoever is slow."""
+"""One log, followed in three ways; no transition is lost, even by a slow follower."""
 
 import asyncio
 import functools
@@ -21,7 +21,7 @@ def anything(_change: StateChange) -> bool:
 
 
 class Story:
-    """A log, and a pen that writes transitions into it."""
+    """A log, and methods that publish transitions in it."""
 
     def __init__(self) -> None:
         self.log = EventLog(KEY)
@@ -37,11 +37,11 @@ class Story:
             self.log.publish(change)
 
     def demote(self, total: int) -> None:
-        """Publish something that is no transition."""
+        """Publish an event that is not a transition."""
         self.log.publish(DemotionChange(key=KEY, at_ns=0, total=total, causes=()))
 
     def depart(self) -> None:
-        """Publish the end."""
+        """Publish the departure of the host."""
         self.log.publish(Departed(key=KEY, at_ns=0))
 
 

@@ -22,7 +22,7 @@ TAKEOVER_S = 3 + 100 / 256
 
 @dataclass(slots=True)
 class Machine:
-    """A machine that can be switched off like with the plug."""
+    """A machine that can lose its power."""
 
     name: str
     own: str
@@ -40,7 +40,7 @@ class Machine:
         return tuple([await self.node.add(host) for host in hosts])
 
     async def pull_the_plug(self) -> None:
-        """Fall silent: what the leaving node still says, nobody hears."""
+        """Lose power: the packets of the leaving node are dropped."""
         self.bus.fabric.isolate(self.name)
         await self.stack.aclose()
         self.bus.fabric.heal()
@@ -65,7 +65,7 @@ class Cluster:
     changes: list[tuple[str, StateChange]] = field(default_factory=list)
 
     def watch(self, name: str, host: VirtualHost) -> None:
-        """Note the changes of a host under a name."""
+        """Record the changes of a host under a name."""
         host.on_change(lambda change: self.changes.append((name, change)))
 
 

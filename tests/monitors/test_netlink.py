@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 
 NOTICED_S = 1.0
 CARRIER_NOTICED_S = 2.0
-"""The kernel itself tells of a carrier up to a second late when it has just told of another (net/core/link_watch.c)."""
+"""The kernel notifies of a carrier up to a second late when it has just notified of another (net/core/link_watch.c)."""
 
 ADD_SPARE = "link add spare0 type veth peer name spare1\nlink set spare0 up\nlink set spare1 up\n"
 DELETE_SPARE = "link del spare0\n"
@@ -39,7 +39,7 @@ def only_ours(namespace: Namespace) -> None:
 
 
 class Watch:
-    """A monitor at work, and what it noticed."""
+    """A running monitor, and the changes that it reported."""
 
     def __init__(self, monitor: NetlinkMonitor, facts: LinkFacts) -> None:
         self.monitor = monitor
@@ -48,16 +48,16 @@ class Watch:
 
     @property
     def now(self) -> LinkFacts:
-        """The facts as last told."""
+        """The facts as last reported."""
         return self.noticed[-1]
 
     def notice(self, facts: LinkFacts) -> None:
-        """Take in a change."""
+        """Keep a change."""
         self.noticed.append(facts)
         self._news.set()
 
     async def until(self, is_so: Callable[[LinkFacts], bool], *, within_s: float = NOTICED_S) -> None:
-        """Return when the facts are so; TimeoutError when they are not in time."""
+        """Wait until the facts are so; TimeoutError if they are not in time."""
         async with asyncio.timeout(within_s):
             while not is_so(self.now):
                 self._news.clear()
@@ -248,7 +248,7 @@ async def test_a_monitor_that_gets_no_socket_waits_for_one_and_lets_the_loop_run
 async def test_changes_that_follow_each_other_are_told_soon_and_then_it_is_idle(
     segment: tuple[Namespace, Namespace],
 ) -> None:
-    """The first is told at once, the others after a rest; it takes the kernel and a busy machine some milliseconds."""
+    """The first is reported at once, the others after a pause; a busy machine takes some milliseconds."""
     ours, _theirs = segment
     loop = asyncio.get_running_loop()
     async with watching(ours) as watch:
@@ -270,7 +270,7 @@ async def test_changes_that_follow_each_other_are_told_soon_and_then_it_is_idle(
 
 @contextlib.contextmanager
 def no_more_files() -> Iterator[None]:
-    """Let every new file descriptor be refused."""
+    """Make the kernel refuse every new file descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:

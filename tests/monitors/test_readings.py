@@ -1,4 +1,4 @@
-"""Of two readings of a link that are under way at the same time, the one that began later wins."""
+"""Of two readings of a link at the same time, the one that began later wins."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ UP_WITH_INDEX = replace(UP, index=7)
 
 
 class Kernel:
-    """Answers with how the link is when it is asked; an answer is as late as ``takes_s`` says for its turn."""
+    """Returns the facts at the time of the call; each call takes its number of seconds of ``takes_s``."""
 
     def __init__(self, takes_s: Iterable[float] = ()) -> None:
         self.facts: LinkFacts | None = UP
@@ -36,20 +36,20 @@ class Kernel:
         return facts
 
     async def changes(self) -> AsyncIterator[str | None]:
-        """Yield what changed."""
+        """Yield the names of changed links."""
         while True:
             yield await self._news.get()
 
     async def __aenter__(self) -> None:
-        """Nothing to open."""
+        """Do nothing."""
 
     async def __aexit__(self, *_exc: object) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 @contextlib.asynccontextmanager
 async def watching(kernel: Kernel) -> AsyncIterator[tuple[NetlinkMonitor, list[LinkFacts]]]:
-    """Run a monitor and return it with what it notices."""
+    """Run a monitor and return it with the changes that it reports."""
     monitor = NetlinkMonitor(kernel=kernel, changes=kernel.changes)
     noticed: list[LinkFacts] = []
     running = asyncio.create_task(monitor.run(noticed.append))

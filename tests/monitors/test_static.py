@@ -1,4 +1,4 @@
-"""Links that are what they were said to be."""
+"""A monitor of fixed link facts."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A cluster of real nodes in virtual time, and what can happen to it."""
+"""A cluster of real nodes in virtual time, and its faults."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What a cluster can do to a segment and its members beside silence: copies, jitter, sends and addresses that fail."""
+"""The faults of a cluster besides lost datagrams: duplicates, jitter, failing sends and failing addresses."""
 
 import asyncio
 

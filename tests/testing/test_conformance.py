@@ -1,4 +1,4 @@
-"""The conformance suite itself: a broken promise is found out, and the failure says what was expected."""
+"""The conformance checks themselves: each finds a violation, and its failure says what it expected."""
 
 import asyncio
 import contextlib
@@ -20,77 +20,77 @@ from tests.support.virtual import in_virtual_time
 
 
 class Wrapped:
-    """A transport in memory, to be spoiled by a subclass."""
+    """A transport in memory; each subclass breaks one rule."""
 
     def __init__(self, port: Transport) -> None:
         self.port = port
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Pass on."""
+        """Pass the call on."""
         await self.port.open_link(link, wake)
 
     async def join(self, link: str, group: Address) -> None:
-        """Pass on."""
+        """Pass the call on."""
         await self.port.join(link, group)
 
     async def close_link(self, link: str) -> None:
-        """Pass on."""
+        """Pass the call on."""
         await self.port.close_link(link)
 
     def send(self, outgoing: Outgoing) -> None:
-        """Pass on."""
+        """Pass the call on."""
         self.port.send(outgoing)
 
     def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
-        """Pass on."""
+        """Pass the call on."""
         return self.port.prepared_packet(outgoing)
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Pass on."""
+        """Pass the call on."""
         return self.port.drain(limit)
 
     async def close(self) -> None:
-        """Pass on."""
+        """Pass the call on."""
         await self.port.close()
 
 
 class Deaf(Wrapped):
-    """Hears nothing."""
+    """Receives nothing."""
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Throw away what has come."""
+        """Drop every datagram."""
         self.port.drain(limit)
         return []
 
 
 class Vain(Wrapped):
-    """Hears itself."""
+    """Receives its own datagrams."""
 
     def __init__(self, port: Transport) -> None:
         super().__init__(port)
         self._echoes: list[Datagram] = []
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send, and keep a copy to be heard."""
+        """Send, and keep a copy to deliver."""
         super().send(outgoing)
         self._echoes.append(received(outgoing))
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Return the own words among those of others."""
+        """Return the own datagrams among the received ones."""
         heard, self._echoes = self._echoes + super().drain(limit), []
         return heard
 
 
 class Greedy(Wrapped):
-    """Drains all there is."""
+    """Drains everything."""
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Disregard the limit."""
+        """Ignore the limit."""
         return super().drain(64)
 
 
 class OneMore(Wrapped):
-    """Drains one more than was asked for."""
+    """Drains one datagram more than the limit."""
 
     def drain(self, limit: int) -> list[Datagram]:
         """Exceed the limit."""
@@ -98,16 +98,16 @@ class OneMore(Wrapped):
 
 
 class Forgetful(Wrapped):
-    """Does not mind whether a link is open."""
+    """Opens an open link again."""
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Open it as often as somebody likes."""
+        """Open a link again without an error."""
         await self.port.close_link(link)
         await super().open_link(link, wake)
 
 
 class Silent(Wrapped):
-    """Swallows what cannot be sent."""
+    """Ignores the errors of sending."""
 
     def send(self, outgoing: Outgoing) -> None:
         """Pretend."""
@@ -116,10 +116,10 @@ class Silent(Wrapped):
 
 
 class Sleepy(Wrapped):
-    """Never wakes anybody."""
+    """Never calls wake."""
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Forget whom to wake."""
+        """Open the link with another wake."""
         await super().open_link(link, lambda: None)
 
 
@@ -131,7 +131,7 @@ class Changing(Wrapped):
         return datagram
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Change what has come."""
+        """Change every received datagram."""
         return [self.changed(each) for each in super().drain(limit)]
 
 
@@ -179,16 +179,16 @@ class GroupsOnly(Wrapped):
     """Sends to groups alone."""
 
     def send(self, outgoing: Outgoing) -> None:
-        """Lose what is meant for a peer."""
+        """Drop the datagrams to a peer."""
         if outgoing.destination.is_multicast:
             super().send(outgoing)
 
 
 class OneGroup(Wrapped):
-    """Hears no group but CARP's."""
+    """Receives only the groups of CARP."""
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Lose what went to another."""
+        """Drop the datagrams to any other group."""
         heard = super().drain(limit)
         return [each for each in heard if not each.destination.is_multicast or each.destination in CARP_GROUPS.values()]
 
@@ -209,14 +209,14 @@ class JoinsOnce(Wrapped):
 
 
 class JoinsAnywhere(Wrapped):
-    """Does not mind whether a link is open when a group is joined."""
+    """Joins a group on a link that is not open."""
 
     async def join(self, link: str, group: Address) -> None:
         """Pretend."""
 
 
 class Nameless(Wrapped):
-    """Says in no error which link it is about."""
+    """Names the link in no error."""
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Hide the name."""
@@ -234,7 +234,7 @@ class Nameless(Wrapped):
 
 
 class UnicastOnly(Wrapped):
-    """Has no groups, and keeps every promise."""
+    """Has no groups, and passes every check."""
 
     def send(self, outgoing: Outgoing) -> None:
         """Refuse groups with the way out."""
@@ -248,17 +248,17 @@ class UnicastOnly(Wrapped):
 
 
 class UnicastOnlyWithoutReason(UnicastOnly):
-    """Refuses groups, and does not say what else there is."""
+    """Refuses groups, and does not name the way out."""
 
     def send(self, outgoing: Outgoing) -> None:
-        """Refuse without a word."""
+        """Raise an error without a message."""
         if outgoing.destination.is_multicast:
             raise OSError("no")
         super().send(outgoing)
 
 
 class Hasty(Wrapped):
-    """Wakes before anything has come."""
+    """Calls wake before a datagram has arrived."""
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
         """Wake at once."""
@@ -270,7 +270,7 @@ class Reversing(Wrapped):
     """Delivers the newest first."""
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Turn round what has come."""
+        """Reverse the received datagrams."""
         return super().drain(limit)[::-1]
 
 
@@ -289,10 +289,10 @@ class Repeating(Wrapped):
 
 
 class Waiting(Wrapped):
-    """Waits for something to come."""
+    """Waits for a datagram."""
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Let a second pass."""
+        """Block for a second."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         loop.stall(1)
@@ -300,7 +300,7 @@ class Waiting(Wrapped):
 
 
 class NothingAtAll(Wrapped):
-    """Returns None where there is nothing."""
+    """Returns None if no datagram waits."""
 
     def drain(self, limit: int) -> list[Datagram]:
         """Return no list."""
@@ -378,7 +378,7 @@ class RealLinks(Wrapped):
 
 
 class RealLinksWithoutCause(RealLinks):
-    """Does not say what the operating system said."""
+    """Does not chain the operating system's error."""
 
     cause = ValueError
 

@@ -1,4 +1,4 @@
-"""What the kernel sets aside on a real link, and what it does not: heard at once, exactly once, with its time."""
+"""The packets that the kernel sets aside on a real link; all others arrive at once, exactly once, with their time."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.system
 
 BOTH: list[Address] = [IPv4Address("10.77.0.1"), IPv6Address("fe80::1")]
 SEVEN = (1, 2, 31, 32, 33, 200, 255)
-"""Some of them in one word of the map of bits, some alone, some at an end."""
+"""Vhids that share a word of the bitmap, that are alone in one, and that are at an end of one."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def payload(vhid: int, *, advskew: int = 0, counter: int = 1) -> bytes:
 
 
 class Link:
-    """A transport, whoever sends to it, and how often it was woken; ``wake`` drains, as a node does."""
+    """A transport, the sender, and how often wake was called; ``wake`` drains, as a node does."""
 
     def __init__(self, segment: tuple[Namespace, Namespace], source: Address) -> None:
         self._ours, self._theirs = segment
@@ -71,7 +71,7 @@ class Link:
         return family_of(self._source)
 
     async def set_aside(self, heads: dict[int, bytes]) -> None:
-        """Return when it is in force."""
+        """Wait until it is in force."""
         assert isinstance(self.transport, SettingAside)
         with entered(self._theirs):
             self.transport.set_aside(LINK, self.family, heads)
@@ -79,7 +79,7 @@ class Link:
             await asyncio.sleep(READ_S + 0.02)
 
     async def vhids(self, within_s: float) -> list[int]:
-        """Return of whom was heard within so many seconds, and forget it."""
+        """Return, and forget, the sources of the datagrams received within so many seconds."""
         await asyncio.sleep(within_s)
         heard, self.heard = self.heard, []
         return [each.payload[1] for _at_s, each in heard]
@@ -106,7 +106,7 @@ async def test_calm_ones_wait_and_all_others_are_heard_at_once(link: Link) -> No
         link.send(payload(vhid))
         await asyncio.sleep(0)
     heard = await link.vhids(0.05)
-    # Whoever is woken reads what waits as well, and first.
+    # A reader that is woken reads the waiting packets as well, and first.
     assert heard[: len(SEVEN)] == list(SEVEN)
     assert sorted(heard) == list(range(1, 256))
 

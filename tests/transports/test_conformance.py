@@ -1,4 +1,4 @@
-"""Every transport, held to what ``pycarp.testing.conformance`` demands."""
+"""Every transport passes the checks of ``pycarp.testing.conformance``."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""Both families on real links: what leaves, what a receiver is told, and what happens where IPv6 is off."""
+"""Both families on real links: the packets sent, the fields received, and links without IPv6."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ GROUP = IPv6Address("ff02::12")
 NONE = ANY_ADDRESS[Family.IPV6]
 VIRTUAL_MAC = ethernet.virtual_mac(42)
 PAYLOAD = b"\x21\x2a\x00\x07\x00\x01\xbe\xef".ljust(36, b"\x5a")
-"""The checksum in it is nonsense, and must stay so."""
+"""Its checksum is wrong, and must stay wrong."""
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def forge(namespace: Namespace, frame: bytes) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_an_ipv6_advertisement_on_the_wire(name: str, segment: tuple[Namespace, Namespace]) -> None:
-    """Hop limit, traffic class, flow label and checksum are ours to say, not the kernel's."""
+    """Hop limit, traffic class, flow label and checksum are set by pycarp, not by the kernel."""
     ours, theirs = segment
     async with open_transport(name, ours) as transport:
         with Capture(theirs) as capture:
@@ -144,7 +144,7 @@ async def test_a_peer_gets_it_at_its_own_mac_from_ours(name: str, segment: tuple
 async def test_an_advertisement_to_a_peer_is_answered_with_no_icmp_error(
     name: str, segment: tuple[Namespace, Namespace]
 ) -> None:
-    """ICMP "protocol unreachable" would come back for each advertisement, were there no socket of protocol 112."""
+    """ICMP "protocol unreachable" would come back for each advertisement, if no socket of protocol 112 were open."""
     ours, theirs = segment
     async with open_transport(name, ours) as transport, open_transport(name, theirs) as receiver:
         with Capture(ours) as capture:
@@ -174,7 +174,7 @@ async def test_a_peer_behind_a_router_is_reached(name: str, segment: tuple[Names
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_the_way_to_a_peer_may_lead_through_another_link(name: str, segment: tuple[Namespace, Namespace]) -> None:
-    """It is the routing table's business; the answer is heard where it comes from."""
+    """The routing table chooses the link; the answer is received on the link on which it arrives."""
     ours, theirs = segment
     ours.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1", "netns", theirs.name)
     for each, link, host in ((ours, "spare0", 1), (theirs, "spare1", 2)):
@@ -255,7 +255,7 @@ async def test_on_a_link_that_is_too_narrow_for_ipv6_sending_says_so_until_it_wo
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_switches_are_told_of_the_group(name: str, segment: tuple[Namespace, Namespace]) -> None:
-    """A switch that snoops on MLD sends ff02::12 only to those who reported themselves."""
+    """A switch that snoops on MLD sends ff02::12 only to the hosts that reported their membership."""
     ours, _theirs = segment
     async with open_transport(name, ours):
         told = ours.ip("maddr", "show", "dev", LINK)

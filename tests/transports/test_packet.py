@@ -1,4 +1,4 @@
-"""AF_PACKET on a real link: what the kernel lets through, and what leaves."""
+"""AF_PACKET on a real link: the packets that the kernel passes, and those sent."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What a packet filter passes, on a real link: the digests that it names, and samples of all else."""
+"""A packet filter on a real link passes the digests that it names, and samples of the rest."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What another process has to do to send in our stead: every field of a prepared packet, and a link that is gone."""
+"""Prepared packets, which another process sends: every field, and a link that is gone."""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""What the kernel refuses a socket transport: the error says why, nothing stays open, and the next attempt works."""
+"""Refusals of the kernel: the error names the reason, no socket stays open, and the next attempt works."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ def set_in(namespace: Namespace, switch: str, value: int) -> None:
 
 
 def make_anew(namespace: Namespace) -> None:
-    """Delete the link, and make another of its name."""
+    """Delete the link, and create another one with its name."""
     namespace.ip("link", "del", LINK)
     namespace.ip("link", "add", LINK, "type", "veth", "peer", "name", "other")
     namespace.ip("addr", "add", str(namespace.own), "dev", LINK)
@@ -202,7 +202,7 @@ async def test_a_link_that_is_gone_before_it_is_bound_to_leaves_nothing_open(nam
 
 @socket_transports
 def test_the_right_to_raw_sockets_alone_is_enough(name: str, namespace: Namespace) -> None:
-    """Only a larger queue than everybody's wants more."""
+    """Only a queue above the machine's limit needs another privilege."""
     program = f"""
 import asyncio
 from pycarp import transports
@@ -255,7 +255,7 @@ async def test_wherever_descriptors_end_udp_keeps_none(left: int, namespace: Nam
 
 
 async def test_a_tentative_address_keeps_the_others_from_nothing(namespace: Namespace) -> None:
-    """What is not known to be ours alone yet cannot be bound to; it is when it is first sent from."""
+    """A tentative address cannot be bound yet; the first send from it binds it."""
     namespace.ip("addr", "add", "fd77::7/64", "dev", LINK, "noprefixroute")
     transport = transports.by_name("udp")
     try:

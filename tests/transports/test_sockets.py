@@ -1,4 +1,4 @@
-"""How the ports of a socket transport share what is drained at a time."""
+"""The ports of a socket transport share the limit of a drain."""
 
 import contextlib
 import socket
@@ -35,10 +35,10 @@ class PipePort:
         self._end.send(outgoing.payload)
 
     def join(self, group: Address) -> None:
-        """Every group is heard."""
+        """Do nothing: every group is received."""
 
     def set_packet_filter(self, packet_filter: PacketFilter | None) -> None:
-        """Everything is let through."""
+        """Do nothing: every packet passes."""
 
     def close(self) -> None:
         self._end.close()

@@ -1,4 +1,4 @@
-"""UDP between unicast peers: what is on the wire, and what a dead, absent or overwhelming peer does to it."""
+"""UDP between unicast peers: the datagrams on the wire, and dead, absent or flooding peers."""
 
 import asyncio
 import contextlib
@@ -137,7 +137,7 @@ async def test_a_flood_is_kept_up_to_a_bound_and_what_is_lost_is_counted(
 
 
 async def test_a_host_that_is_its_own_peer_does_not_hear_itself(segment: tuple[Namespace, Namespace]) -> None:
-    """The same list of peers on every host is what people write."""
+    """Operators write the same list of peers on every host."""
     ours, _theirs = segment
     async with open_udp(ours) as transport:
         transport.send(advert(ours.address, ours.address))

@@ -1,4 +1,4 @@
-"""What a packet transport hears of VRRP routers on a real link: all kinds, and nothing else that IPsec protects."""
+"""A packet transport on a real link receives VRRP of every kind, and no other packets that IPsec protects."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
 
 
 async def heard(segment: tuple[Namespace, Namespace], frames: list[bytes]) -> list[Datagram]:
-    """Send frames from one end of a cable, and return what a packet transport hears at the other."""
+    """Send frames from one end of a cable, and return what a packet transport receives at the other."""
     ours, theirs = segment
     transport = transports.by_name("packet")
     await TransportInside(transport, theirs).open_link(LINK, lambda: None)
