@@ -71,7 +71,7 @@ async def test_a_host_whose_neighbour_could_not_be_removed_is_added_again(namesp
         await actuator.prepare(HOST)
         await actuator.prepare(SECOND)
         journal.refuses = True
-        # The switches go with the last host of the link, which is the second; the first is gone for good.
+        # The sysctls are restored with the last host of the link, the second one; the first one is removed.
         with pytest.raises(ActuatorError, match="cannot remove carp2: Read-only file system"):
             await actuator.release(HOST.key, SECOND.key)
         journal.refuses = False

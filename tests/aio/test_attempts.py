@@ -395,7 +395,7 @@ async def test_waiting_for_the_addresses_to_be_vacated_is_no_part_of_the_attempt
     assert bench.told == [(1, Action.DROP, None)]
 
 
-# What hangs, and what is raised
+# Hanging and raising
 
 
 @in_virtual_time

@@ -26,7 +26,7 @@ def through(web: VirtualHost) -> None:
         web.force(state)
 
 
-# Whatever they raise
+# Exceptions
 
 
 def _returned(callback: Callable[[StateChange], Awaitable[None]], change: StateChange) -> Awaitable[None]:
@@ -157,7 +157,7 @@ def test_a_callback_that_ends_the_program_ends_it_after_the_step(kind: str) -> N
     assert heard[0] is State.MASTER
 
 
-# Whatever they are
+# Kinds of callables
 
 
 class Agent:
@@ -277,7 +277,7 @@ async def test_what_cannot_be_called_with_a_change_is_an_error_at_once(junk: obj
             getattr(web, method)(junk)
 
 
-# Of which changes
+# Which changes they receive
 
 
 @in_virtual_time

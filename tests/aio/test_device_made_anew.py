@@ -64,7 +64,7 @@ async def test_a_backup_whose_interface_was_made_anew_stays_backup(
     ours, theirs = segment
     facts = LinkFacts(name=BRIDGE, is_up=True, addresses=(theirs.own,))
     remote: Transport = TransportInside(by_name(transport), theirs)
-    # The monitor opens sockets while it runs: the whole loop is inside.
+    # The whole loop runs in the namespace, because the monitor opens sockets while it runs.
     with entered(ours):
         async with (
             Node(transport=remote, actuator=NullActuator(), monitor=StaticMonitor([facts])) as there,

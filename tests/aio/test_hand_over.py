@@ -111,7 +111,7 @@ async def test_of_several_hosts_one_is_left_with_the_addresses() -> None:
         assert [each.state for each in hosts] == [State.BACKUP, State.MASTER, State.BACKUP]
 
 
-# What may go wrong meanwhile
+# Failures
 
 
 @pytest.mark.parametrize("turns", range(25))

@@ -187,14 +187,14 @@ async def test_the_report_of_a_previous_hold_does_not_begin_a_mastership() -> No
     monitor = MastershipMonitor(settings, lambda: True)
     reason = Reason.MASTER_SILENT
     monitor.receive(StateChange(key=settings.key, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=reason, epoch=5))
-    monitor.take(HoldAddresses(settings.key, 5, settings.shared))
+    monitor.record_effect(HoldAddresses(settings.key, 5, settings.shared))
     mastership = asyncio.create_task(monitor.begin(clean_up_s=1))
     await asyncio.sleep(0.2)
 
-    monitor.note(ActuationReported(settings.key, 3, Action.HOLD, None))
+    monitor.record_result(ActuationReported(settings.key, 3, Action.HOLD, None))
     await let_others_run()
     before = mastership.done()
-    monitor.note(ActuationReported(settings.key, 5, Action.HOLD, None))
+    monitor.record_result(ActuationReported(settings.key, 5, Action.HOLD, None))
     await let_others_run()
 
     assert (before, mastership.done()) == (False, True)
@@ -387,7 +387,7 @@ async def test_a_preempting_host_holds_the_addresses_without_delay_though_clean_
         await two.there.wait_for(State.MASTER)
         await asyncio.sleep(0.015)
 
-        # The former MASTER drops after ten milliseconds at most, and says so before the twenty are over.
+        # The old MASTER drops within ten milliseconds, and sends its farewell within twenty.
         assert two.peer_actuator.actions[-2:] == [Action.HOLD, Action.ANNOUNCE]
         await running
 

@@ -461,7 +461,7 @@ async def test_a_transport_that_does_not_open_leaves_no_host_behind() -> None:
         assert here.hosts == ()
 
 
-# Switches
+# Settings
 
 
 @in_virtual_time

@@ -209,7 +209,7 @@ async def test_a_master_advertises_every_interval_without_drift() -> None:
 
 @in_virtual_time
 async def test_the_clock_of_the_loop_never_stands_still_before_a_deadline() -> None:
-    # One of the moments at which seconds as a float, cut to whole nanoseconds, are one too few.
+    # A moment at which float seconds, truncated to nanoseconds, are one nanosecond too early.
     await asyncio.sleep(5.324129)
     bench = Bench()
     bench.begin()
@@ -324,7 +324,7 @@ async def test_a_small_delay_is_not_worth_telling() -> None:
     assert bench.stalls == []
 
 
-# What may go wrong
+# Failures
 
 
 @in_virtual_time

@@ -27,7 +27,7 @@ def settings(*, advskew: int, vhid: int = 7) -> HostConfig:
     )
 
 
-# Who is in it
+# Members
 
 
 @in_virtual_time
@@ -145,7 +145,7 @@ async def test_a_cluster_may_be_old(days: int) -> None:
         assert cluster.master is cluster.b
 
 
-# What can happen
+# Faults
 
 
 @in_virtual_time
@@ -437,7 +437,7 @@ async def test_a_slow_machine_takes_its_time() -> None:
         assert cluster.history[0].since_s == pytest.approx(5.003)
 
 
-# What must be
+# Assertions
 
 
 @in_virtual_time

@@ -96,9 +96,9 @@ def inner(pytester: pytest.Pytester) -> Inner:
         pytester.makepyfile(**files)
         scope = "asyncio_default_fixture_loop_scope = function\n" if asyncio else ""
         pytester.makeini(f"[pytest]\n{scope}filterwarnings = error\n{ini}")
-        # Pytest would rewrite the assertions of all of hypothesis, each time anew.
+        # Pytest would rewrite the assertions of all of hypothesis in every run.
         without = ["-p", "no:hypothesispytest", *([] if asyncio else ["-p", "no:asyncio"])]
-        # In the order in which they are written, whatever other plugins are there.
+        # In the order of the files, even if other plugins change it.
         apart = ("-p", "no:cacheprovider", "-p", "no:randomly")
         return pytester.runpytest_inprocess("-p", "pytest_pycarp", *apart, *without, *options)
 

@@ -75,7 +75,7 @@ class Link:
         assert isinstance(self.transport, SettingAside)
         with entered(self._theirs):
             self.transport.set_aside(LINK, self.family, heads)
-            # New ones are taken in with the next reading: in this namespace.
+            # The next reading sets new ones aside; it runs in this namespace.
             await asyncio.sleep(READ_S + 0.02)
 
     async def vhids(self, within_s: float) -> list[int]:

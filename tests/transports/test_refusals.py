@@ -104,7 +104,7 @@ async def test_wherever_descriptors_end_none_stays_open(name: str, left: int, na
         inside = open_descriptors() - before
         with contextlib.ExitStack() as expected, descriptors_left(left):
             if left < SOCKETS_OF_A_PORT:
-                # Python asks for the index of a link through a socket, and says of each failure that there is none.
+                # Python reads the index of a link through a socket, and reports each failure as a missing link.
                 text = f"cannot open a socket on {LINK}: (Too many open files|no interface with this name)"
                 expected.enter_context(pytest.raises(TransportError, match=text))
             await transport.open_link(LINK, lambda: None)

@@ -106,7 +106,7 @@ async def test_noise_counts_against_the_limit_too() -> None:
         assert len(transport.drain(6)) == 1
 
 
-# Screens
+# Packet filters
 
 
 class ReluctantPort(PipePort):

@@ -79,11 +79,11 @@ class HostRuntime:
         if not isinstance(effect, Announce):
             self._latest = effect
             self._dropped.clear()
-        self.monitor.take(effect)
+        self.monitor.record_effect(effect)
 
     def note(self, report: ActuationReported) -> None:
         """Record the result of an actuation."""
-        self.monitor.note(report)
+        self.monitor.record_result(report)
         self._errors[report.action] = report.error or ""
         effect = self._latest
         if effect is None or report.error is not None or report.epoch != effect.epoch:

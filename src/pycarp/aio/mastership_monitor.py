@@ -38,7 +38,7 @@ class MastershipMonitor:
         self._can_send = can_send
         self._loop = asyncio.get_running_loop()
         self._masterships: list[Mastership] = []
-        self._turn = asyncio.Event()
+        self._change = asyncio.Event()
         self._began: StateChange | None = None
         self._alive_at_ns: int | None = None
         self._hold_epoch: int | None = None
@@ -72,7 +72,7 @@ class MastershipMonitor:
                 raise NodeFailedError(f"{self.key} is on a node that failed: {self._failure!r}") from self._failure
             if self._end is not None:
                 raise UsageError(self._end)
-            await self._turn.wait()
+            await self._change.wait()
         self._masterships.append(mastership)
         return mastership
 
@@ -87,7 +87,7 @@ class MastershipMonitor:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(self._drops_at_s):
                 while any(mastership.is_lost for mastership in self._masterships):
-                    await self._turn.wait()
+                    await self._change.wait()
 
     def clean_up_s(self, wanted_s: float) -> float:
         """Return how many seconds clean-up may take: ``wanted_s``, or less where the lease is shorter."""
@@ -107,7 +107,7 @@ class MastershipMonitor:
 
     # What the shell reports
 
-    def live(self) -> None:
+    def extend_lease(self) -> None:
         """Extend the lease: an advertisement was sent just now."""
         if self._began is None:
             return
@@ -117,7 +117,7 @@ class MastershipMonitor:
         self._alive_at_ns = now_ns
         self._notify()
 
-    def take(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
+    def record_effect(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         """Record an effect that the actuator is asked for."""
         match effect:
             case HoldAddresses(epoch=epoch):
@@ -129,7 +129,7 @@ class MastershipMonitor:
             case _:
                 assert_never(effect)
 
-    def note(self, report: ActuationReported) -> None:
+    def record_result(self, report: ActuationReported) -> None:
         """Record the result of an actuation."""
         if report.action is Action.HOLD and report.error is None and report.epoch == self._hold_epoch:
             self._is_held = True
@@ -209,8 +209,8 @@ class MastershipMonitor:
 
     def _notify(self) -> None:
         """Wake every task that waits for a mastership, so that it checks its condition again."""
-        self._turn.set()
-        self._turn.clear()
+        self._change.set()
+        self._change.clear()
 
     def _now_ns(self) -> int:
         return round(self._loop.time() * NS_PER_S)

@@ -499,7 +499,7 @@ class Node:
             attempt_timeout_s=self._actuation_timeout_s,
             observers=Observers(
                 asked=lambda effect: self._runtimes[effect.key].asked(effect),
-                renewed=lambda key: self._runtimes[key].monitor.live(),
+                renewed=lambda key: self._runtimes[key].monitor.extend_lease(),
                 reported=self._note_report,
                 published=self._publish,
                 stalled=self._publish_stall,
