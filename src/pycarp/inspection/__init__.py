@@ -1,1 +1,1 @@
-"""Floor 5: packets seen on a network, explained to people; pure, beside the engine, which never asks it."""
+"""Layer 5: explains captured packets to people. Pure; the engine does not use it."""

@@ -1,4 +1,4 @@
-"""Verifies digests with what the user knows, and says why one does not verify; work is bounded also for a flood."""
+"""Verifies digests with the settings that the user names, and diagnoses wrong ones; the work is bounded in a flood."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from pycarp.wire.advertisement import Advertisement
 
 _LAYOUTS = (DigestLayout.ORIGINAL, DigestLayout.WITHOUT_LINK_LOCAL)
 _TRIES = 3
-"""So many advertisements of a sender are diagnosed before "unknown" is repeated."""
+"""How many advertisements of a sender are diagnosed; later ones count as unknown."""
 
 _MOST_SENDERS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedSecret:
-    """What the hosts of a vhid share, as far as the user knows it; ``lladdr`` only where OpenBSD signs one."""
+    """The settings that the hosts of a vhid share, as the user names them; ``lladdr`` only where OpenBSD signs one."""
 
     passphrase: Passphrase
     addresses: tuple[Address, ...]
@@ -33,14 +33,14 @@ class _Suspect:
 
 @dataclass(slots=True)
 class Authenticity:
-    """Judges the digests of a capture; remembers a sender's diagnosis, for its next digest will be wrong likewise."""
+    """Verifies the digests of a capture; keeps the diagnosis of a sender, whose next digest has the same fault."""
 
     secret: SharedSecret
     _signers: dict[int, Signer] = field(default_factory=dict)
     _suspects: OrderedDict[tuple[int, Address], _Suspect] = field(default_factory=OrderedDict)
 
     def verifies(self, advertisement: Advertisement) -> bool:
-        """Say whether the digest is right, with or without link-local addresses."""
+        """Return whether the digest verifies, with or without link-local addresses."""
         signer = self._signers.get(advertisement.vhid)
         if signer is None:
             signer = self._signers[advertisement.vhid] = Signer(
@@ -53,7 +53,7 @@ class Authenticity:
         return signer.verify(advertisement.counter, advertisement.digest)
 
     def diagnosis(self, advertisement: Advertisement, source: Address, source_mac: MacAddress | None) -> Diagnosis:
-        """Return why a digest of ``source`` does not verify."""
+        """Return the diagnosis of a wrong digest of ``source``."""
         suspect = self._suspects.setdefault((advertisement.vhid, source), _Suspect())
         self._suspects.move_to_end((advertisement.vhid, source))
         if len(self._suspects) > _MOST_SENDERS:

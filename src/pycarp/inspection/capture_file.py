@@ -55,7 +55,7 @@ def packets_of(stream: BinaryIO) -> Iterator[CapturedPacket]:
 
 
 class _Whole:
-    """Reads what was asked for or nothing: half of it is an error, as is more than is sane."""
+    """Reads a whole record or nothing: a part of one is an error, and so is one that is too long."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""What can be said of a captured packet: values, with words for people."""
+"""The explanation of a captured packet: values, with words for people."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +10,7 @@ from pycarp.wire.vrrp import Vrrp
 
 
 class Remark(Enum):
-    """What is remarkable about a packet: its value is the name that a count is shown under."""
+    """The kinds of remarks; the value is the name of its count in summaries."""
 
     CUT = "cut by the capture"
     BROKEN_IP = "broken IP header"
@@ -41,7 +41,7 @@ class Remark(Enum):
 
 
 class Finding(NamedTuple):
-    """One remark about one packet, in a sentence that says what follows from it."""
+    """One remark about one packet, with a sentence about its consequence."""
 
     remark: Remark
     words: str
@@ -76,11 +76,11 @@ class Explanation:
 
     @property
     def is_believed(self) -> bool:
-        """Say whether hosts of its vhid will take it for an advertisement, as far as we can tell."""
+        """True if hosts of its vhid will accept the packet as an advertisement, by all that the capture shows."""
         fatal = {Remark.VERSION, Remark.CHECKSUM, Remark.TTL, Remark.DIGEST}
         return self.advertisement is not None and not any(each.remark in fatal for each in self.problems)
 
 
 def interval_ns(advertisement: Advertisement) -> int:
-    """Return the time between advertisements that it announces, in nanoseconds."""
+    """Return the advertised interval, in nanoseconds."""
     return advertisement.advbase * NS_PER_S + advertisement.advskew * NS_PER_SKEW

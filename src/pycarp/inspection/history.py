@@ -1,4 +1,4 @@
-"""What earlier advertisements tell about a counter: bounded memory of the last ones of each vhid."""
+"""Compares a counter with earlier ones; keeps a bounded number of them for each vhid."""
 
 from collections import OrderedDict
 from enum import Enum
@@ -11,11 +11,11 @@ _MOST_GROUPS = 1024
 
 
 class Repetition(Enum):
-    """How a counter relates to those before."""
+    """The relation of a counter to earlier ones."""
 
     NEW = "new"
     CONSTANT = "constant"
-    """The sender's counter was never another: OpenBSD's cookie, or a replay of one packet."""
+    """The sender's counter has never changed: OpenBSD's cookie, or a replay of one packet."""
 
     REPLAYED = "replayed"
     """The sender's counter changes, and this one was used before."""
@@ -39,7 +39,7 @@ class CounterHistory:
         self._groups: OrderedDict[tuple[tuple[int, ...], int, Family], _Group] = OrderedDict()
 
     def add(self, group: tuple[tuple[int, ...], int, Family], source: Address, counter: int) -> Repetition:
-        """Remember a counter, and return how it relates to the earlier ones of VLAN, vhid and family."""
+        """Store a counter, and return its relation to earlier ones of the same VLAN, vhid and family."""
         senders, changing = self._group(group)
         first = senders.get(counter)
         if first is None:

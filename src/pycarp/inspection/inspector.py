@@ -37,7 +37,7 @@ class Inspector:
         self._ipv6_forms: dict[int, ChecksumForm] = {}
 
     def explain(self, packet: CapturedPacket) -> Explanation | None:
-        """Return what there is to say; None for a packet that is not protocol 112, or of another vhid."""
+        """Return the explanation of a packet; None if it is not protocol 112, or of another vhid."""
         on_link = ip_packet_of(packet)
         if on_link is None or not _may_be_carp(on_link.octets):
             return None
@@ -118,7 +118,7 @@ class Inspector:
         return False, (Finding(Remark.DIGEST, f"not authentic: {diagnosis.words}"),)
 
     def _is_signed(self, payload: bytes) -> bool:
-        """Say whether what looks like VRRP is CARP after all, for no receiver of CARP looks at authlen."""
+        """Return whether a packet that looks like VRRP is CARP: receivers of CARP do not check authlen."""
         if self._authenticity is None or len(payload) < wire.LENGTH:
             return False
         return self._authenticity.verifies(wire.decode(payload))
@@ -172,11 +172,11 @@ _NOTES = frozenset(
     }
 )
 _NOT_REMEMBERED = frozenset({Remark.CHECKSUM, Remark.VERSION, Remark.DIGEST})
-"""A counter that came with one of these says nothing about the host that it claims to come from."""
+"""With one of these remarks a counter says nothing about the host in its source address."""
 
 
 def _may_be_carp(octets: bytes) -> bool:
-    """Look at the protocol alone: most packets of a capture are something else."""
+    """Read the protocol number alone, because most packets of a capture are of other protocols."""
     if len(octets) < 10:
         return False
     if octets[0] >> 4 == Family.IPV6:
@@ -231,7 +231,7 @@ def _field_findings(advertisement: Advertisement, payload: bytes, family: Family
 
 
 def _trailing_words(octets: bytes, family: Family) -> str:
-    """Say who minds: FreeBSD 15 alone sums all that there is, over IPv4. Source: carp.md section 2."""
+    """Return who rejects octets after the advertisement: only FreeBSD 15 over IPv4. Source: carp.md section 2."""
     words = f"{len(octets)} octets behind the advertisement"
     if family is Family.IPV6 or internet_checksum(octets) in (0, 0xFFFF):
         return f"{words}: every host accepts it, and reads the advertisement alone"

@@ -1,4 +1,4 @@
-"""Takes the link layer off a captured packet: Ethernet with tags, Linux cooked, raw IP, loopback."""
+"""Removes the link layer of a captured packet: Ethernet with tags, Linux cooked, raw IP, loopback."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ _MAC_LENGTH = 6
 
 
 class OnLink(NamedTuple):
-    """An IP packet and how it came; a MAC address is None where the capture does not tell it."""
+    """An IP packet with its link layer; a MAC address is None if the capture does not have it."""
 
     octets: bytes
     source_mac: MacAddress | None = None
@@ -53,7 +53,7 @@ def _of_ethernet(octets: bytes) -> OnLink | None:
 
 
 def _of_cooked(octets: bytes, header_length: int, *, type_at: int, length_at: int, mac_at: int) -> OnLink | None:
-    """Take off one of Linux' cooked headers; SLL2 has the length of the address in one octet, SLL in two."""
+    """Remove one of Linux' cooked headers; SLL2 has the length of the address in one octet, SLL in two."""
     if len(octets) < header_length:
         return None
     ethertype = int.from_bytes(octets[type_at : type_at + 2], "big")

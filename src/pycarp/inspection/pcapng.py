@@ -34,7 +34,7 @@ class _Interface(NamedTuple):
     offset_s: int = 0
 
     def at_ns(self, high: int, low: int) -> int:
-        """Return a time that a calendar has, whatever a damaged capture says."""
+        """Return a time within the range of a calendar, also for a damaged capture."""
         at_ns = (high << 32 | low) * NS_PER_S // self.ticks_per_s + self.offset_s * NS_PER_S
         return min(max(at_ns, 0), _LATEST_S * NS_PER_S)
 

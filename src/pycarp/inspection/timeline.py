@@ -1,8 +1,8 @@
 """Who is master of each vhid over time: takeovers, bow-outs, silences and double masters, from advertisements alone.
 
-Only a MASTER advertises, so whoever advertises is one. Two hosts may for a moment both be heard when mastership moves
-(ucarp's farewell is an ordinary advertisement), so a double master is told from a takeover by what the old one does
-next.
+Only a MASTER advertises, so every sender is one. Two hosts may for a moment both be heard when mastership moves
+(ucarp's farewell is an ordinary advertisement). The next packets of the old one distinguish a double master from a
+takeover.
 """
 
 from collections import OrderedDict, deque
@@ -18,7 +18,7 @@ _MOST_ENTRIES = 1000
 _MOST_GROUPS = 1024
 _DEAD_FACTOR = 3
 _GRACE_NS = NS_PER_S // 10
-"""Kernels' ticks and busy machines are late by so much."""
+"""How late an advertisement may be because of kernel ticks and busy machines."""
 
 
 class Group(NamedTuple):
@@ -30,7 +30,7 @@ class Group(NamedTuple):
 
 
 class TimelineKind(Enum):
-    """What the timeline tells of."""
+    """The kinds of entries."""
 
     FIRST_HEARD = "first heard"
     TAKEOVER = "takeover"
@@ -41,7 +41,7 @@ class TimelineKind(Enum):
 
 
 class TimelineEntry(NamedTuple):
-    """One entry: who did what, in words."""
+    """One entry, with words for people."""
 
     at_ns: int
     group: Group
@@ -64,38 +64,38 @@ class _Sender:
         self.count += 1
 
     def has_missed_one(self, now_ns: int) -> bool:
-        """Say whether the next advertisement is overdue by half an interval."""
+        """Return whether the next advertisement is overdue by half an interval."""
         return now_ns - self.last_ns > interval_ns(self.last) * 3 // 2 + _GRACE_NS
 
     def is_silent(self, now_ns: int) -> bool:
-        """Say whether a backup with the same settings would have taken over. Source: carp.md 5.2."""
+        """Return whether a backup with the same settings would have taken over. Source: carp.md 5.2."""
         dead_ns = _DEAD_FACTOR * self.last.advbase * NS_PER_S + self.last.advskew * NS_PER_SKEW
         return now_ns - self.last_ns > dead_ns + _GRACE_NS
 
 
 @dataclass(slots=True)
 class _MasterSpan:
-    """A vhid's master, and a second one while there is one. ``master`` None: it bowed out, as ``left`` tells."""
+    """The master of a vhid, and a second one while both advertise. ``master`` is None after a bow-out; see ``left``."""
 
     master: _Sender | None
     left: Address
     rival: _Sender | None = None
     rounds: int = 0
-    """How often the master was heard since the rival is there."""
+    """How often the master was heard since the first packet of the rival."""
 
     is_double: bool = False
 
 
 @dataclass(slots=True)
 class Timeline:
-    """Collects what happened, the last 1000 entries of it; ``dropped`` counts those before."""
+    """Collects the last 1000 entries; ``dropped`` counts earlier ones."""
 
     entries: deque[TimelineEntry] = field(default_factory=lambda: deque(maxlen=_MOST_ENTRIES))
     dropped: int = 0
     _spans: OrderedDict[Group, _MasterSpan] = field(default_factory=OrderedDict)
 
     def add(self, explanation: Explanation) -> None:
-        """Take in the next packet, in the order of time; what hosts would not believe changes nothing."""
+        """Add the next packet, in the order of time; no-op for a packet that hosts would reject."""
         if not explanation.is_believed or explanation.source is None:
             return
         advertisement = explanation.advertisement
@@ -104,7 +104,7 @@ class Timeline:
         self._hear(group, explanation.at_ns, explanation.source, advertisement)
 
     def finish(self, now_ns: int) -> None:
-        """Judge what is still open when the capture ends."""
+        """Add the entries that only the end of the capture decides."""
         for group, span in self._spans.items():
             rival = span.rival
             if rival and span.master and (rival.last_ns > span.master.last_ns and not span.is_double):
@@ -114,7 +114,7 @@ class Timeline:
                 self._tell(span.master.last_ns, group, TimelineKind.SILENCE, span.master.source, words)
 
     def masters(self) -> dict[Group, tuple[Address, ...]]:
-        """Return who was master last of each group; two where two were, none where the last one bowed out."""
+        """Return the last masters of each group: two after a double master, none after a bow-out."""
         return {
             group: tuple(each.source for each in (span.master, span.rival if span.is_double else None) if each)
             for group, span in sorted(self._spans.items())

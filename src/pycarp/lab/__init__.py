@@ -1,1 +1,1 @@
-"""Floor 9: the three hosts for real, in network namespaces."""
+"""Layer 9: runs the three hosts in network namespaces."""

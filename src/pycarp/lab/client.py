@@ -1,4 +1,4 @@
-"""The user of the web site: resolves and fetches without pause and prints what became of each request, as JSON lines.
+"""The client of the web site: resolves and fetches all the time, and prints the result of each request as a JSON line.
 
 Runs as ``python -m pycarp.lab.client NAME SECONDS`` on the client machine.
 """
@@ -15,12 +15,12 @@ TIMEOUT_S = 0.3
 """About as long as a browser waits for one address before it tries the next (RFC 8305)."""
 WORKERS = 64
 
-# The lab has no proxy, whatever the environment of the person at the keyboard says.
+# The lab has no proxy, whatever the environment variables of the user say.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def fetch(name: str) -> dict[str, object]:
-    """Fetch the page as a browser does, from the first address that answers, and tell how that went.
+    """Fetch the page as a browser does, from the first address that answers, and return the result.
 
     ``address``, ``ok`` and ``s`` are about the first address that the name server gave, ``served`` is about the page.
     """
@@ -41,7 +41,7 @@ def resolve(name: str) -> list[str]:
 
 
 def answers(address: str) -> bool:
-    """Say whether an address serves the page in time."""
+    """Return whether an address serves the page within ``TIMEOUT_S``."""
     try:
         with _opener.open(f"http://{address}/", timeout=TIMEOUT_S) as answer:
             return bool(answer.read())
@@ -56,7 +56,7 @@ def report(name: str) -> None:
 
 
 def main(name: str, seconds: float) -> None:
-    """Begin a request every 20 ms, whatever became of the earlier ones, for a bounded time."""
+    """Begin a request every 20 ms for a bounded time, without waiting for earlier ones."""
     end_s = time.monotonic() + seconds
     next_s = time.monotonic()
     with ThreadPoolExecutor(WORKERS) as pool:

@@ -1,4 +1,4 @@
-"""One lab at a time, so that what another one left can be told from what it is using."""
+"""Allows one lab at a time, so that everything another lab left is unused and may be removed."""
 
 import contextlib
 import os

@@ -90,7 +90,7 @@ class Machines:
         self._daemons[host].terminate()
 
     def start_client(self) -> None:
-        """Let the client fetch from now on, two minutes at most."""
+        """Start the client, which fetches for two minutes at most."""
         argv = [sys.executable, "-m", "pycarp.lab.client", SITE, str(_CLIENT_LIMIT_S)]
         with (self._folder / "client.jsonl").open("w") as output:
             self._others.append(self._segment.popen(CLIENT, argv, stdout=output, stderr=subprocess.DEVNULL))
@@ -110,7 +110,7 @@ class Machines:
             request(self.control(host), IfconfigRequest(host="carp0", is_up=is_up), DoneReply)
 
     def wait_until(self, what: str, is_so: Callable[[], bool], timeout_s: float = 8.0) -> None:
-        """Return as soon as something is so; CarpError when it does not become so in time."""
+        """Wait until ``is_so`` returns True; CarpError after ``timeout_s``, with the last lines of the logs."""
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
             try:

@@ -17,7 +17,7 @@ _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?:carp: )?(.*)")
 
 
 def show(console: Console, result: Result, logs: Mapping[str, str]) -> None:
-    """Print all of it: the time line, the table, and which expectations were met."""
+    """Print the time line, the table, and the expectations."""
     console.print("\n[bold]time line[/bold]")
     for line in timeline(result, logs):
         console.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Whether this machine let the lab run: what comes too late while nothing ran is no failure of CARP."""
+"""Measures stalls of this machine: a takeover that is late because of one is no failure of CARP."""
 
 import threading
 import time

@@ -111,16 +111,16 @@ class Segment:
         self._switch("link", "set", "dev", host, "up")
 
     def isolate(self, host: str) -> None:
-        """Let nothing through between a host and the rest; the host keeps its carrier."""
+        """Block all packets between a host and the rest; the host keeps its carrier."""
         _run(["bridge", "-n", self.namespace(_SWITCH), "link", "set", "dev", host, "state", str(_DISABLED)])
 
     def rejoin(self, host: str) -> None:
-        """Let everything through again."""
+        """Forward the packets of a host again."""
         _run(["bridge", "-n", self.namespace(_SWITCH), "link", "set", "dev", host, "state", str(_FORWARDING)])
 
     def _make(self) -> None:
         for name in self._namespaces():
-            # One by one: if somebody else makes the same at this moment, theirs must not be taken for ours.
+            # One by one: a namespace that another process makes at this moment must not count as ours.
             _ip("netns", "add", name)
             self._made.append(name)
         switch = self.namespace(_SWITCH)
@@ -160,7 +160,7 @@ class Segment:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP wait: half made or half removed is worse than a fraction of a second late."""
+    """Block SIGINT, SIGTERM and SIGHUP meanwhile, so that no namespace stays half removed."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield

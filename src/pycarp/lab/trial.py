@@ -1,4 +1,4 @@
-"""What happens in the lab, what is expected of it, and what was measured."""
+"""Plays the scenario of the lab, and compares the measurements with the expectations."""
 
 import datetime
 import time
@@ -17,7 +17,7 @@ TAKEOVER_AFTER_SIGTERM_S = 0.1
 
 @dataclass(slots=True, kw_only=True)
 class Event:
-    """Something that was done to the machines, and what came of it. Times are of the wall clock."""
+    """One event of the scenario, and its outcome. Times are of the wall clock."""
 
     name: str
     at_s: float
@@ -29,7 +29,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A promise and whether it was kept; ``is_inconclusive`` if it was not while this machine stalled."""
+    """An expectation, and whether it was met; ``is_inconclusive`` if it was not met while this machine stalled."""
 
     text: str
     is_met: bool
@@ -38,7 +38,7 @@ class Expectation:
 
 @dataclass(slots=True)
 class Result:
-    """Everything that was seen."""
+    """All events, expectations and requests of a trial."""
 
     began_s: float
     events: list[Event] = field(default_factory=list)
@@ -46,35 +46,35 @@ class Result:
     requests: list[Request] = field(default_factory=list)
 
     def service(self, event: Event, address: str) -> Service:
-        """Return how an address served from an event to the next."""
+        """Return the service of an address from an event to the next."""
         return service(self.requests, address, event.at_s, event.until_s)
 
 
 class Trial:
-    """Plays the scenario; ``tell`` is given a line for each thing that begins.
+    """Plays the scenario; ``show`` receives a line at the beginning of each event.
 
     ``stalled_s`` returns how long this machine stalled since a time of the wall clock.
     """
 
     def __init__(
-        self, where: Segment, machines: Machines, tell: Callable[[str], None], stalled_s: Callable[[float], float]
+        self, where: Segment, machines: Machines, show: Callable[[str], None], stalled_s: Callable[[float], float]
     ) -> None:
         self._stalled_s = stalled_s
         self._segment = where
         self._machines = machines
-        self._tell = tell
+        self._show = show
         self._result = Result(time.time())
 
     def reach_usual_states(self) -> None:
         """Wait until hosta and hostb are MASTER and provider is BACKUP of both."""
-        self._tell("waiting for the usual states: hosta and hostb MASTER, provider BACKUP of both")
+        self._show("waiting for the usual states: hosta and hostb MASTER, provider BACKUP of both")
         self._machines.wait_for("hosta", "MASTER")
         self._machines.wait_for("hostb", "MASTER")
         for name in ("carp0", "carp1"):
             self._machines.wait_for("provider", "BACKUP", name)
 
     def play(self) -> Result:
-        """Play everything; takes half a minute. CarpError when something does not happen at all."""
+        """Play the scenario, in half a minute, and return the result; CarpError if an awaited state does not come."""
         self.reach_usual_states()
         self._machines.start_client()
         self._machines.wait_until("the client is answered", lambda: len(self._machines.client_lines()) > 1)
@@ -155,7 +155,7 @@ class Trial:
 
     def _begin(self, name: str, line: str) -> Event:
         self._end_event()
-        self._tell(line)
+        self._show(line)
         event = Event(name=name, at_s=time.time())
         self._result.events.append(event)
         return event
@@ -173,12 +173,12 @@ class Trial:
         self._result.expectations.append(judged(text, is_met=is_met, stalled_s=stalled_s))
 
     def _linger(self) -> None:
-        """Give the client time to notice; events must be told apart in its requests."""
+        """Wait before the next event, so that each request of the client belongs to one event."""
         time.sleep(LINGER_S)
 
 
 def judged(text: str, *, is_met: bool, stalled_s: float) -> Expectation:
-    """Return what became of a promise: what was not kept while this machine stalled says nothing."""
+    """Return an expectation; one that was not met while this machine stalled is inconclusive."""
     return Expectation(text, is_met, is_inconclusive=not is_met and stalled_s > 0)
 
 

@@ -1,8 +1,8 @@
-"""Floor 5: the inputs of an engine written down without its secrets, and played again. Pure, as the engine is.
+"""Layer 5: records the inputs of an engine without its secrets, and replays them. Pure, as the engine is.
 
-A ``Recorder`` stands before an engine and gives each step to ``Sink``s. What a sink keeps may hold passphrases and is
-for memory only; a ``Writer`` makes lines of it that may be read by anybody. A ``Replay`` feeds the lines to a fresh
-engine and compares every step.
+A ``Recorder`` wraps an engine and passes each step to ``Sink``s. The entries of a sink may have passphrases, so they
+stay in memory; a ``Writer`` makes lines of them that anybody may read. A ``Replay`` passes the lines to a new engine
+and compares every step.
 """
 
 from pycarp.recording.dump_triggers import triggers_dump

@@ -1,9 +1,9 @@
-"""Takes the secrets out of what an engine is told, so that it does the same without them.
+"""Removes the secrets from the inputs of an engine; the engine takes the same steps without them.
 
-Each host and passphrase has a throw-away key. What verifies with the real one is signed anew with that, in the layout
-in which it verified; what does not gets random octets for a digest, so that no digest of anybody's real key is written:
-each would let the password be guessed at leisure. Checksums are made anew because they tell of the digest they cover;
-wrong ones stay wrong. What was found out about a digest that is not authentic is found out about its stand-in again.
+Each pair of host and passphrase has a placeholder key. A packet that verifies with the real key is signed with the
+placeholder key, in the layout in which it verified. Any other packet gets a random digest. So no digest of a real key
+is written, with which somebody could guess the passphrase offline. Checksums are computed again, because they depend on
+the digest; a wrong one stays wrong. The diagnosis of a packet that is not authentic stays the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +26,15 @@ from pycarp.wire import advertisement as wire
 from pycarp.wire.vrrp import redacted, vrrp_of
 
 _REMEMBERED_MAX = 32
-"""Ways of signing of a host that are remembered: what is signed in an older one counts as not authentic."""
+"""How many ways of signing are kept for a host; a packet signed in an older one counts as not authentic."""
 
 _HEADER = 6
-"""Octets that are shown of what is too short for an advertisement; behind them may be a password of broken VRRP."""
+"""How many octets of a packet too short for an advertisement are written; the rest may be a password of VRRP."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A way of signing, and what stands for it."""
+    """A signer with the real key, and the one with the placeholder key."""
 
     real: Signer
     placeholder_key: Signer
@@ -42,7 +42,7 @@ class _Pair:
 
 @dataclass(slots=True)
 class _Suspect:
-    """A datagram heard last, as it was and as it is shown, and the digest that its diagnosis asks for."""
+    """A datagram of the last input, real and anonymized, and the digest that keeps its diagnosis."""
 
     real: Datagram
     shown: Datagram
@@ -51,7 +51,7 @@ class _Suspect:
 
 @dataclass(slots=True)
 class Anonymizer:
-    """What stands for what, in one recording; ``entropy`` returns 64 random bits."""
+    """The placeholder keys of one recording; ``entropy`` returns 64 random bits."""
 
     entropy: Callable[[], int]
     _keys: dict[tuple[HostKey, Passphrase], PlaceholderKey] = field(default_factory=dict)
@@ -59,11 +59,11 @@ class Anonymizer:
     _suspects: list[_Suspect] = field(default_factory=list)
 
     def checkpoint(self, real: Checkpoint) -> Checkpoint:
-        """Return a checkpoint in anonymizer."""
+        """Return a checkpoint with placeholder keys."""
         return replace(real, hosts=tuple(self._host_entry(each) for each in real.hosts))
 
     def input(self, event: Input) -> Input:
-        """Return an input in anonymizer; ``heard_anew`` may know it better once an engine has been told of it."""
+        """Return an input without secrets; ``diagnosed_input`` may replace it after the engine has handled it."""
         self._suspects = []
         match event:
             case DatagramReceived(datagram):
@@ -79,24 +79,24 @@ class Anonymizer:
             case _:
                 return event
 
-    def heard_anew(self) -> DatagramReceived | DatagramsReceived | None:
-        """Return the last input with the digests that lead to what was found out about it; None if nothing was."""
+    def diagnosed_input(self) -> DatagramReceived | DatagramsReceived | None:
+        """Return the last input with digests that lead to the same diagnosis; None if nothing was diagnosed."""
         if all(each.digest is None for each in self._suspects):
             return None
-        shown = tuple(self._shown_anew(each) for each in self._suspects)
+        shown = tuple(self._diagnosed(each) for each in self._suspects)
         return DatagramReceived(*shown) if len(shown) == 1 else DatagramsReceived(shown)
 
-    def _shown_anew(self, suspect: _Suspect) -> Datagram:
+    def _diagnosed(self, suspect: _Suspect) -> Datagram:
         if suspect.digest is None:
             return suspect.shown
-        return suspect.shown._replace(payload=self._signed_anew(suspect.real, suspect.digest))
+        return suspect.shown._replace(payload=self._with_digest(suspect.real, suspect.digest))
 
     def diagnose_peer(
         self, config: HostConfig, advert: wire.Advertisement, *, seen_elsewhere: Sequence[Address]
     ) -> tuple[DropReason, str]:
-        """Return what there is to find out about the real advertisement, with the real key.
+        """Return the diagnosis of the real advertisement with the real key.
 
-        Where nothing can stand for it, it stays unexplained.
+        If no digest under the placeholder key has the same diagnosis, return that of the anonymized advertisement.
         """
         suspect = next(each for each in self._suspects if _holds(each.shown.payload, advert))
         heard = wire.decode(suspect.real.payload)
@@ -113,7 +113,7 @@ class Anonymizer:
     # Keys
 
     def _host_entry(self, real: HostEntryCheckpoint) -> HostEntryCheckpoint:
-        # The oldest first, as if they had come one after the other.
+        # The oldest first: the order in which the host had them.
         previous_keys = tuple(replace(each, config=self._config(each.config)) for each in real.codec.previous_keys)
         host = replace(real.host, config=self._config(real.host.config))
         return replace(real, codec=replace(real.codec, previous_keys=previous_keys), host=host)
@@ -124,7 +124,7 @@ class Anonymizer:
             self._keys[what] = PlaceholderKey.draw(self.entropy)
         shown = replace(real, passphrase=self._keys[what])
         pairs = self._pairs.setdefault(real.key, {})
-        # The latest comes last, also when it was there before.
+        # The latest is the last, also if it was in the table before.
         way = (real.secret, real.lladdr, tuple(each.ip for each in real.shared))
         pairs.pop(way, None)
         pairs[way] = [_Pair(signer_of(real, (each,)), signer_of(shown, (each,))) for each in real.dialect.layouts]
@@ -147,15 +147,15 @@ class Anonymizer:
             ways = self._pairs.get(HostKey(datagram.link, heard.vhid), {})
             for pair in chain.from_iterable(reversed(ways.values())):
                 if pair.real.verify(heard.counter, heard.digest):
-                    return self._signed_anew(datagram, pair.placeholder_key.sign(heard.counter))
+                    return self._with_digest(datagram, pair.placeholder_key.sign(heard.counter))
         if vrrp_of(datagram.payload, source=datagram.source, destination=datagram.destination):
             return redacted(datagram.payload, source=datagram.source, destination=datagram.destination)
         if not is_long_enough:
             return datagram.payload[:_HEADER].ljust(len(datagram.payload), b"\x00")
-        return self._signed_anew(datagram, b"".join(self._random(8) for _ in range(3))[:DIGEST_LENGTH])
+        return self._with_digest(datagram, b"".join(self._random(8) for _ in range(3))[:DIGEST_LENGTH])
 
-    def _signed_anew(self, datagram: Datagram, digest: bytes) -> bytes:
-        """Return the advertisement with another digest; nobody reads what is behind the 36 octets, so it is zeros."""
+    def _with_digest(self, datagram: Datagram, digest: bytes) -> bytes:
+        """Return the advertisement with another digest, and zeros after its 36 octets, which nobody reads."""
         summed = _pseudo_header(datagram)
         form = wire.checksum_form(datagram.payload, pseudo_header=summed)
         advert = wire.decode(datagram.payload)._replace(digest=digest)

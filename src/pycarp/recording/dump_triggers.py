@@ -1,4 +1,4 @@
-"""Which events nobody wished for: what a flight recorder is dumped for."""
+"""The events after which the flight recorder is dumped: those that no administrator asked for."""
 
 from pycarp.core.events import ActuationFailed, Event, StateChange
 from pycarp.core.state import Reason
@@ -17,12 +17,12 @@ _REASONS = frozenset(
         Reason.NODE_FAILED,
     }
 )
-"""The others are the wish of an administrator, here or at the MASTER that bows out, or the start."""
+"""All other reasons are commands of an administrator, here or at the MASTER that bows out, or the start."""
 
 
 def triggers_dump(event: Event) -> bool:
-    """Say whether somebody will ask why: a failure somewhere, no wish, and not how every host starts."""
+    """Return whether an operator will ask for the cause: a failure, but no command and not the start of a host."""
     if isinstance(event, StateChange):
-        # A host that never heard anybody is the first one here.
+        # A host that has never heard a MASTER is the first of its segment.
         return event.reason in _REASONS and not (event.reason is Reason.MASTER_SILENT and event.peer is None)
     return isinstance(event, ActuationFailed)

@@ -1,4 +1,4 @@
-"""The format: JSON lines. The first says what it is, the second what the engine knew, each other one is a step.
+"""The format of recordings: JSON lines. The first is the head, the second the checkpoint, each other one a step.
 
 ::
 
@@ -6,9 +6,9 @@
     {"checkpoint": {...}}
     {"at": 8123456789, "in": {"is": "TimePassed"}, "drew": [], "do": [...], "next": 9123456789}
 
-``at`` and ``next`` are nanoseconds of the recorded clock, which began anywhere; ``began`` is what the time was at the
-first step. ``drew`` is the entropy that the step took, ``next`` its deadline; ``raised`` stands in the place of ``do``
-if the engine broke. How values look is said in ``values.py``.
+``at`` and ``next`` are nanoseconds of the recorded clock, whose zero is arbitrary; ``began`` is the wall-clock time of
+the first step. ``drew`` is the entropy that the step took, ``next`` its deadline. ``raised`` replaces ``do`` if the
+engine raised an exception. ``values.py`` has the form of values. ``FORMAT`` rises with every change of names or forms.
 """
 
 from collections.abc import Iterable, Iterator
@@ -54,8 +54,8 @@ class _StepLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     raised: str = ""
 
 
-class Told(NamedTuple):
-    """What came of a step, as it is written: packed effects, the deadline, and what the engine raised, if it did."""
+class StepResult(NamedTuple):
+    """The result of a step as written: packed effects, the deadline, and the exception of the engine, if any."""
 
     effects: list[Any]
     deadline_ns: int | None
@@ -63,24 +63,24 @@ class Told(NamedTuple):
 
 
 class RecordedStep(NamedTuple):
-    """A line of a recording."""
+    """One step of a recording, and the number of its line."""
 
     line: int
     at_ns: int
     event: Input
     drawn: tuple[int, ...]
-    told: Told
+    result: StepResult
 
 
-def told_of(step: Step | None, raised: str = "") -> Told:
-    """Return what is written of a step."""
+def result_of(step: Step | None, raised: str = "") -> StepResult:
+    """Return the result of a step as written; ``step`` is None if the engine raised ``raised``."""
     if step is None:
-        return Told([], None, raised)
-    return Told(pack_effects(step.effects), step.deadline_ns, "")
+        return StepResult([], None, raised)
+    return StepResult(pack_effects(step.effects), step.deadline_ns, "")
 
 
 def head_of(*, version: str, at_ns: int, wall_ns: int) -> bytes:
-    """Return the first line; ``wall_ns`` is what the time was at ``at_ns``, since 1970."""
+    """Return the first line; ``wall_ns`` is the wall-clock time at ``at_ns``, since 1970."""
     began = _EPOCH + timedelta(microseconds=wall_ns // 1000)
     return _line(Head(pycarp_recording=FORMAT, pycarp=version, began=began, at=at_ns))
 
@@ -90,14 +90,14 @@ def checkpoint_line(checkpoint: Checkpoint) -> bytes:
     return _line(_Beginning(pack_checkpoint(checkpoint)))
 
 
-def step_line(at_ns: int, event: Input, drawn: Iterable[int], told: Told) -> bytes:
+def step_line(at_ns: int, event: Input, drawn: Iterable[int], result: StepResult) -> bytes:
     """Return the line of a step."""
-    return _line(_StepLine(at_ns, pack_input(event), list(drawn), told.effects, told.deadline_ns, told.raised))
+    return _line(_StepLine(at_ns, pack_input(event), list(drawn), *result))
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording that is read as far as one asks for its steps."""
+    """An open recording, whose steps are read on demand."""
 
     file: str
     head: Head
@@ -105,7 +105,7 @@ class Recording:
     _numbered: Iterator[tuple[int, bytes]]
 
     def steps(self) -> Iterator[RecordedStep]:
-        """Yield the steps, once; RecordingError at a line that is none."""
+        """Yield the steps, once; RecordingError at a line that is not a step."""
         last_ns = self.head.at
         for number, line in self._numbered:
             step = _step(self.file, number, line)
@@ -116,7 +116,10 @@ class Recording:
 
 
 def read(lines: Iterable[bytes], *, file: str) -> Recording:
-    """Return the recording that the lines are; ``file`` is for messages. Raises RecordingError."""
+    """Return the recording in the lines; ``file`` is for messages.
+
+    Raises RecordingError for another file, another format, and a bad checkpoint.
+    """
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     opening = [line for _number, line in islice(numbered, _OPENING)]
     if not opening:
@@ -154,8 +157,8 @@ def _step(file: str, number: int, line: bytes) -> RecordedStep:
         event = unpack_input(decoded.event)
     except (ValueError, CarpError) as exc:
         raise _broken(file, number, str(exc)) from exc
-    told = Told(decoded.do, decoded.next, decoded.raised)
-    return RecordedStep(number, decoded.at, event, tuple(decoded.drew), told)
+    result = StepResult(decoded.do, decoded.next, decoded.raised)
+    return RecordedStep(number, decoded.at, event, tuple(decoded.drew), result)
 
 
 def _decoded(file: str, number: int, line: bytes, kind: type[T]) -> T:

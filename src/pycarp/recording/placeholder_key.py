@@ -10,7 +10,7 @@ _DRAWN = 17
 
 
 class PlaceholderKey(Passphrase):
-    """The one kind of passphrase that the format takes: no other can get into a file by mistake.
+    """A random passphrase of one recording. The format takes no other kind, so no real one gets into a file.
 
     All have 18 octets and begin with a blank, so nothing about the real one shows, and whatever ``auth/diagnosis.py``
     can find out about a real one it can find out about this one too.
@@ -20,7 +20,7 @@ class PlaceholderKey(Passphrase):
 
     @classmethod
     def draw(cls, entropy: Callable[[], int]) -> "PlaceholderKey":
-        """Return a new one; ``entropy`` returns 64 random bits."""
+        """Return a new placeholder key; ``entropy`` returns 64 random bits."""
         number = entropy() << 64 | entropy()
         letters = []
         for _ in range(_DRAWN):
@@ -35,7 +35,7 @@ class PlaceholderKey(Passphrase):
 
 
 def text_of(secret: Passphrase) -> str:
-    """Return a throw-away passphrase as text; RecordingError for one that is to be kept secret."""
+    """Return a placeholder key as text; RecordingError for a real passphrase."""
     if not isinstance(secret, PlaceholderKey):
         raise RecordingError("a passphrase that is not a throw-away one is not written down")
     return secret.text

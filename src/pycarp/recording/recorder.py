@@ -1,4 +1,4 @@
-"""Stands before an engine and gives every step away."""
+"""Wraps an engine and passes every step to sinks."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -14,7 +14,7 @@ from pycarp.vocabulary import HostKey
 
 
 class Entry(NamedTuple):
-    """One step as it was: for memory only, because inputs and effects may hold passphrases and digests.
+    """One step with its secrets: for memory only, because inputs and effects may have passphrases and digests.
 
     ``drawn`` is the entropy that it took. Either there is a ``step``, or the engine raised what ``raised`` says.
     """
@@ -27,26 +27,26 @@ class Entry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How much of a bound it uses up: one for each datagram that it is about."""
+        """The share of a bound that the entry takes: one for each of its datagrams."""
         return max(len(self.event.datagrams), 1) if isinstance(self.event, DatagramsReceived) else 1
 
 
 class Sink(Protocol):
-    """Takes entries in, at once: it stands in the way of every step, so it neither waits nor raises."""
+    """Receives entries. Every step of the engine calls it, so it must neither wait nor raise."""
 
     @property
     def wants_checkpoint(self) -> bool:
-        """Whether the next entry is to be preceded by a checkpoint; always so before the first."""
+        """True if the sink needs a checkpoint before the next entry; always so before the first."""
 
     def begin(self, checkpoint: Checkpoint) -> None:
-        """Take what the engine knows before the next entry."""
+        """Receive the checkpoint of the engine before the next entry."""
 
     def take(self, entry: Entry) -> None:
-        """Take the next entry."""
+        """Receive the next entry."""
 
 
 class Recorder:
-    """An engine that is recorded: the same door, the same views, the same steps."""
+    """A recorded engine, with the methods, snapshots and steps of the engine itself."""
 
     def __init__(
         self,
@@ -62,33 +62,33 @@ class Recorder:
         self._engine = Engine(entropy=self._draw, settings=settings, slot_ns=slot_ns)
 
     def handle(self, event: Input, now_ns: int) -> Step:
-        """Do what ``Engine.handle`` does."""
+        """Return the step of ``Engine.handle``, and pass it to the sinks."""
         for sink in self._sinks:
             if sink.wants_checkpoint:
                 sink.begin(self._engine.checkpoint())
         try:
             step = self._engine.handle(event, now_ns)
         except Exception as bug:
-            self._give(Entry(now_ns, event, tuple(self._drawn), None, told(bug)))
+            self._give(Entry(now_ns, event, tuple(self._drawn), None, exception_line(bug)))
             raise
         self._give(Entry(now_ns, event, tuple(self._drawn), step))
         return step
 
     def snapshot(self) -> EngineSnapshot:
-        """Do what ``Engine.snapshot`` does."""
+        """Return ``Engine.snapshot``."""
         return self._engine.snapshot()
 
     def host_snapshot(self, key: HostKey) -> HostSnapshot:
-        """Do what ``Engine.host_snapshot`` does."""
+        """Return ``Engine.host_snapshot``."""
         return self._engine.host_snapshot(key)
 
     def can_send(self, key: HostKey) -> bool:
-        """Do what ``Engine.can_send`` does."""
+        """Return ``Engine.can_send``."""
         return self._engine.can_send(key)
 
     @property
     def settled(self) -> SettledHosts:
-        """What ``Engine.settled`` is."""
+        """Return ``Engine.settled``."""
         return self._engine.settled
 
     def _give(self, entry: Entry) -> None:
@@ -102,7 +102,7 @@ class Recorder:
         return number
 
 
-def told(bug: Exception) -> str:
+def exception_line(bug: Exception) -> str:
     """Return what an engine raised in one line: its kind and, for an assertion of ours, which one.
 
     Nothing else of its text: what a bug says may hold anything.

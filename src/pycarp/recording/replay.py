@@ -1,4 +1,4 @@
-"""Lets a recorded life happen again in a fresh engine, and compares what it does, bit for bit."""
+"""Replays a recording in a new engine, and compares every step bit for bit."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.statistics import DropReason
 from pycarp.errors import RecordingError
-from pycarp.recording.lines import RecordedStep, Recording, Told, told_of
+from pycarp.recording.lines import RecordedStep, Recording, StepResult, result_of
 from pycarp.recording.recorded_entropy import RecordedEntropy
-from pycarp.recording.recorder import told
+from pycarp.recording.recorder import exception_line
 from pycarp.vocabulary import NS_PER_S
 
 _SHOWN = 160
 
 
 class Difference(NamedTuple):
-    """Where a replay does something else than was recorded, and what."""
+    """The first difference between a recorded step and its replay, in words."""
 
     line: int
     at_ns: int
@@ -32,7 +32,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """A step that has happened again; ``number`` counts from 1."""
+    """A replayed step; ``number`` counts from 1."""
 
     number: int
     line: int
@@ -43,7 +43,7 @@ class Played:
     difference: Difference | None
     raised: str = ""
     dropped: DropReason | None = None
-    """Why a datagram went no further, if it was one, and did not."""
+    """The reason for which the engine dropped the datagram of this step, if it did."""
 
     @property
     def changes(self) -> list[StateChange]:
@@ -61,7 +61,7 @@ class Replay:
         try:
             self._engine = Engine.from_checkpoint(recording.checkpoint, entropy=self._draws)
         except Exception as exc:
-            raise RecordingError(f"{recording.file}:2: no engine has ever known this: {told(exc)}") from exc
+            raise RecordingError(f"{recording.file}:2: no engine has ever known this: {exception_line(exc)}") from exc
 
     @property
     def began_ns(self) -> int:
@@ -69,11 +69,11 @@ class Replay:
         return self._recording.head.at
 
     def snapshot(self) -> EngineSnapshot:
-        """Return what the engine shows after the last step that was played."""
+        """Return the snapshot of the engine after the last replayed step."""
         return self._engine.snapshot()
 
     def host(self, name: str) -> HostSnapshot | None:
-        """Return the host of that name, or of that ``vhid@interface``; None if there is none now."""
+        """Return the host with this name or ``vhid@interface``; None if it is absent now."""
         hosts = self._engine.snapshot().hosts
         return next((each for each in hosts if name in (each.config.name, str(each.key))), None)
 
@@ -97,9 +97,9 @@ class Replay:
         try:
             step = self._engine.handle(recorded.event, recorded.at_ns)
         except Exception as bug:  # noqa: BLE001  that it raises may be just what is to be reproduced
-            raised = told(bug)
-        now = told_of(None if raised else step, raised)
-        what = _difference(recorded.told, now) or ("" if self._draws.were_right else "it takes other entropy")
+            raised = exception_line(bug)
+        now = result_of(None if raised else step, raised)
+        what = _difference(recorded.result, now) or ("" if self._draws.were_right else "it takes other entropy")
         return Played(
             number=number,
             line=recorded.line,
@@ -136,8 +136,8 @@ def transition_line(change: StateChange, began_ns: int) -> str:
     return f"{time} {change.key} {change.old} -> {change.new} ({change.reason})"
 
 
-def _difference(recorded: Told, now: Told) -> str:
-    """Return in words the first thing that differs, or nothing."""
+def _difference(recorded: StepResult, now: StepResult) -> str:
+    """Return the first difference in words; empty if there is none."""
     if recorded.raised != now.raised:
         return f"recorded: {_raising(recorded.raised)}; now: {_raising(now.raised)}"
     for number, (before, after) in enumerate(zip(recorded.effects, now.effects, strict=False), 1):
@@ -153,7 +153,7 @@ def _difference(recorded: Told, now: Told) -> str:
 
 
 def _of_values(before: Any, after: Any) -> str:
-    """Go down to where two packed values differ."""
+    """Return the path and the values of the first difference between two packed values."""
     if isinstance(before, dict) and isinstance(after, dict) and before.get("is") == after.get("is"):
         for name in (*before, *(each for each in after if each not in before)):
             if before.get(name) != after.get(name):

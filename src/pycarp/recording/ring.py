@@ -1,4 +1,4 @@
-"""The last minutes in memory, bounded in time and in number: what the flight recorder dumps."""
+"""Keeps the last minutes of entries in memory, bounded in time and number, for the flight recorder."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from pycarp.vocabulary import NS_PER_S
 
 KEPT_NS = 120 * NS_PER_S
 KEPT_MOST = 16384
-"""Steps, and datagrams that were read together: in a flood of packets they are the last seconds."""
+"""The most steps and datagrams; in a flood these are only the last seconds."""
 
 _SECTION_NS = KEPT_NS // 6
 _SECTION_LEAST, _SECTION_MOST = KEPT_MOST // 8, KEPT_MOST // 2
@@ -25,7 +25,7 @@ class _Section:
 
     @property
     def most(self) -> int:
-        """How many entries there may be."""
+        """The most entries of the ring."""
         return min(max(_SECTION_LEAST, _ENTRIES_PER_HOST * len(self.checkpoint.hosts)), _SECTION_MOST)
 
 
@@ -37,7 +37,7 @@ class Ring:
 
     @property
     def wants_checkpoint(self) -> bool:
-        """Whether the present section is full."""
+        """True if the present section is full."""
         if not self._sections:
             return True
         section = self._sections[-1]
@@ -47,7 +47,7 @@ class Ring:
         return bool(entries) and entries[-1].at_ns - entries[0].at_ns >= _SECTION_NS
 
     def begin(self, checkpoint: Checkpoint) -> None:
-        """Begin a section, and forget those that are not needed any more."""
+        """Begin a section with a checkpoint, and remove sections that are too old."""
         self._sections.append(_Section(checkpoint))
         newest_ns = max((each.entries[-1].at_ns for each in self._sections if each.entries), default=0)
         while len(self._sections) > 1 and (
@@ -57,18 +57,18 @@ class Ring:
             self._sections.popleft()
 
     def take(self, entry: Entry) -> None:
-        """Keep an entry."""
+        """Add an entry to the present section."""
         section = self._sections[-1]
         section.entries.append(entry)
         section.size += entry.size
 
     @property
     def has_failed(self) -> bool:
-        """Whether the engine raised; then nothing came after."""
+        """True if the engine raised an exception in the last entry."""
         return bool(self._sections) and bool(self._sections[-1].entries) and self._sections[-1].entries[-1].step is None
 
     def kept(self) -> tuple[Checkpoint, list[Entry]] | None:
-        """Return what the engine knew at first, and every entry since; None before the first."""
+        """Return the oldest checkpoint and every entry since; None before the first."""
         if not self._sections or not self._sections[0].entries:
             return None
         return self._sections[0].checkpoint, [entry for section in self._sections for entry in section.entries]

@@ -1,4 +1,4 @@
-"""Inputs, effects, events and checkpoints as what JSON knows, and inputs and checkpoints back.
+"""Converts inputs, effects, events and checkpoints to JSON values, and inputs and checkpoints back.
 
 Led by the annotations of the classes, so that a new field of an input is recorded without a word here. Dataclasses
 become objects without the fields that have their defaults, named tuples arrays, dictionaries arrays of pairs, octets
@@ -41,34 +41,34 @@ _HINTS: dict[type, dict[str, Any]] = {
 
 
 class _Form(NamedTuple):
-    """How values of a type are packed, and unpacked; ``unpack`` raises ValueError for what is none."""
+    """The functions that pack and unpack values of a type; ``unpack`` raises ValueError for a value of another form."""
 
     pack: Callable[[Any], Any]
     unpack: Callable[[Any], Any]
 
 
 def pack_input(event: Input) -> Any:
-    """Return an input as what JSON knows."""
+    """Return an input as JSON values."""
     return _form(Input).pack(event)
 
 
 def unpack_input(packed: Any) -> Input:
-    """Return the input again; ValueError, or ConfigError for settings that cannot be, says what is wrong."""
+    """Return a packed input; ValueError for another form, ConfigError for illegal settings."""
     return _form(Input).unpack(packed)  # type: ignore[no-any-return]
 
 
 def pack_effects(effects: tuple[Effect, ...]) -> Any:
-    """Return effects as what JSON knows; equal effects are equal in it, and others are not."""
+    """Return effects as JSON values, which are equal exactly if the effects are."""
     return _form(tuple[Effect, ...]).pack(effects)
 
 
 def pack_checkpoint(checkpoint: Checkpoint) -> Any:
-    """Return a checkpoint as what JSON knows."""
+    """Return a checkpoint as JSON values."""
     return _form(Checkpoint).pack(checkpoint)
 
 
 def unpack_checkpoint(packed: Any) -> Checkpoint:
-    """Return the checkpoint again; raises as ``unpack_input`` does."""
+    """Return a packed checkpoint; raises as ``unpack_input`` does."""
     return _form(Checkpoint).unpack(packed)  # type: ignore[no-any-return]
 
 
@@ -123,7 +123,7 @@ _SIMPLE: dict[Any, _Form] = {
 
 
 def _of_union(given: tuple[Any, ...]) -> _Form:
-    """Tell the members by what they are in JSON; several dataclasses by their tag."""
+    """Return the form of a union: the JSON type selects the member, the tag ``is`` one of several dataclasses."""
     members = _merged(given)
     classes: dict[str, Any] = {each.__name__: each for each in members if _is_object(each)}
     others = [each for each in members if each not in classes.values()]
@@ -154,7 +154,7 @@ def _of_union(given: tuple[Any, ...]) -> _Form:
 
 
 def _merged(members: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Put the two families together again, which ``Address | None`` takes apart: their text is told by itself."""
+    """Join the two families, which ``Address | None`` lists separately: the text itself shows the family."""
     for both in (Address, Interface):
         parts = get_args(both)
         if all(part in members for part in parts):
@@ -204,7 +204,7 @@ def _of_collection(origin: Any, arguments: tuple[Any, ...]) -> _Form:
 
 
 def _of_named_tuple(kind: Any) -> _Form:
-    # Fields that came later have defaults: former recordings lack them.
+    # Fields that came later have defaults: older recordings lack them.
     hints = tuple(get_type_hints(kind).values())
     return _of_fields(lambda values: kind(*values), hints, at_least=len(hints) - len(kind._field_defaults))
 

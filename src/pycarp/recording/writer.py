@@ -1,4 +1,4 @@
-"""Makes lines of entries that anybody may read.
+"""Converts entries to lines without secrets.
 
 It does not take secrets out of what an engine did, which would be forgotten in the one place or the other: it lets a
 second engine do the same, which never knew them, and writes down what that one does. Both must agree in all but
@@ -16,9 +16,9 @@ from pycarp.core.events import AdvertisementRejected, SettingsChange
 from pycarp.core.statistics import DropReason
 from pycarp.errors import RecordingError
 from pycarp.recording.anonymizer import Anonymizer
-from pycarp.recording.lines import checkpoint_line, head_of, step_line, told_of
+from pycarp.recording.lines import checkpoint_line, head_of, result_of, step_line
 from pycarp.recording.recorded_entropy import RecordedEntropy
-from pycarp.recording.recorder import Entry, told
+from pycarp.recording.recorder import Entry, exception_line
 from pycarp.vocabulary import Outgoing
 
 _SIGNED = slice(16, 36)
@@ -26,7 +26,7 @@ _SUMMED = slice(6, 8)
 
 
 class Writer:
-    """Writes the life of an engine from a checkpoint on.
+    """Makes the lines of a recording from a checkpoint on.
 
     ``entropy`` returns 64 random bits, for the throw-away keys.
     """
@@ -39,11 +39,11 @@ class Writer:
         )
 
     def opening(self, *, version: str, at_ns: int, wall_ns: int) -> bytes:
-        """Return the lines with which a file begins here; ``wall_ns`` is what the time is at ``at_ns``, since 1970."""
+        """Return the first two lines of a file; ``wall_ns`` is the wall-clock time at ``at_ns``, since 1970."""
         return head_of(version=version, at_ns=at_ns, wall_ns=wall_ns) + checkpoint_line(self._double.checkpoint())
 
     def line(self, entry: Entry) -> bytes:
-        """Return the line of the next entry; RecordingError when the engine does not do the same twice."""
+        """Return the line of the next entry; RecordingError if the engine takes another step the second time."""
         event = self._anonymizer.input(entry.event)
         self._draws.refill(entry.drawn)
         step, raised = None, ""
@@ -52,11 +52,11 @@ class Writer:
         except Exception as bug:
             if entry.step is not None:
                 raise
-            raised = told(bug)
+            raised = exception_line(bug)
         if not (self._draws.were_right and raised == entry.raised and _is_alike(entry.step, step)):
             what = type(entry.event).__name__
             raise RecordingError(f"{what} at {entry.at_ns} ns has other consequences when it happens again")
-        return step_line(entry.at_ns, self._anonymizer.heard_anew() or event, entry.drawn, told_of(step, raised))
+        return step_line(entry.at_ns, self._anonymizer.diagnosed_input() or event, entry.drawn, result_of(step, raised))
 
 
 def _is_alike(real: Step | None, other: Step | None) -> bool:
@@ -68,7 +68,7 @@ def _is_alike(real: Step | None, other: Step | None) -> bool:
 
 
 def _likeness(effect: Effect) -> Any:
-    """Return what of an effect does not depend on keys."""
+    """Return an effect without the parts that depend on keys."""
     match effect:
         case Transmit(key, outgoing):
             return key, _unsigned(outgoing)

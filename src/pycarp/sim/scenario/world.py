@@ -96,13 +96,13 @@ class _Node:
         self._finish()
 
     def hear(self) -> None:
-        """Read what waits, unless the process stands still."""
+        """Wake the runtime to read its packets, unless the process is stopped."""
         while self.waiting and not self.is_stopped:
             self._runtime.wake()
             self._finish()
 
     def expire(self) -> None:
-        """Let time pass."""
+        """Notify the runtime that its timer has expired."""
         self._runtime.timer_fired()
         self._finish()
 
@@ -136,7 +136,7 @@ class _Node:
     # An engine that is observed
 
     def handle(self, event: Input, now_ns: int, /) -> Step:
-        """Let the engine take a step, and somebody see what it did and counted."""
+        """Return the step of the engine, after the observer has received it with the counters that rose."""
         step = self.engine.handle(event, now_ns)
         before, self._statistics = self._statistics, self.engine.snapshot().links
         rises = [_rise(before.get(link), after) for link, after in self._statistics.items()]
@@ -153,7 +153,7 @@ class _Node:
         return step
 
     def can_send(self, key: HostKey, /) -> bool:
-        """Ask the engine."""
+        """Return ``Engine.can_send``."""
         return self.engine.can_send(key)
 
     # What its runtime needs
@@ -192,7 +192,7 @@ class _Node:
         self._attempts.append(attempt)
 
     def cancel(self, attempt: Attempt) -> None:
-        """Let it be: its turn comes, and then it is not wanted."""
+        """No-op: the attempt is skipped at its turn, because nobody wants it then."""
 
     def renew(self, effect: RenewAddresses) -> None:
         """No-op: no kernel lets addresses expire here."""
@@ -213,7 +213,7 @@ class _Node:
         """Nobody is interested."""
 
     def publish(self, event: Event) -> None:
-        """Nobody is interested: whoever observes has seen it."""
+        """No-op: the observer has received the event with its step."""
 
     def stalled(self, late_ns: int) -> None:
         """Nobody is interested."""
@@ -273,16 +273,16 @@ class World:
         self._nodes[name] = _Node(name, self, Engine(entropy=lambda: numbers.getrandbits(64), settings=settings))
 
     def crash(self, name: str) -> None:
-        """Stop a node without a word; it may be added anew."""
+        """Remove a node without a bow-out; a node with its name may be added later."""
         for link in self._nodes.pop(name).links:
             self.fabric(link).detach(name)
 
     def stop(self, name: str) -> None:
-        """Let a node's process stand still; what arrives waits in its sockets."""
+        """Stop the process of a node; packets wait in its sockets."""
         self._nodes[name].is_stopped = True
 
     def continue_(self, name: str) -> None:
-        """Let it go on: it hears what has waited, and then sees what time it is."""
+        """Continue a stopped process: it reads the packets that wait, and then the clock."""
         node = self._nodes[name]
         node.is_stopped = False
         node.hear()
@@ -298,19 +298,19 @@ class World:
         self.tell(name, LinkChanged(facts))
 
     def tell(self, name: str, event: Input) -> None:
-        """Let something happen to a node, now."""
+        """Submit an input to a node, now."""
         self._nodes[name].tell(event)
 
     def inject(self, name: str, datagram: Datagram, *, at_ns: int) -> None:
-        """Let a datagram that no node sent arrive at a node."""
+        """Deliver a datagram that no node sent."""
         heappush(self._wire, (at_ns, next(self._numbers), name, datagram))
 
     def break_(self, name: str, trouble: Trouble) -> None:
-        """Let sends or actuations of a node fail from now on."""
+        """Make sends or actuations of a node fail from now on."""
         self._nodes[name].troubles.add(trouble)
 
     def repair(self, name: str, trouble: Trouble) -> None:
-        """Let them succeed again; an actuation that failed is made up for at once."""
+        """Make them succeed again; the node repeats a failed actuation at once."""
         node = self._nodes[name]
         node.troubles.discard(trouble)
         for key in [key for key, failed in node.unfinished.items() if failed is trouble]:
@@ -331,7 +331,7 @@ class World:
     # What nodes do
 
     def carry(self, name: str, outgoing: Outgoing) -> None:
-        """Let everybody on a segment hear what a node sends."""
+        """Plan the deliveries of a packet to all ports of its segment."""
         for delivery in self.fabric(outgoing.link).deliveries(name, outgoing, self.now_ns):
             self.inject(delivery.port, delivery.datagram, at_ns=delivery.at_ns)
 
