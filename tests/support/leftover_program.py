@@ -25,7 +25,7 @@ _OURS, _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 112, 0x2, 0x200
 
 
 def main(folder: str) -> None:
-    """Come, stay, and go."""
+    """Make everything, wait, and undo it."""
     journal = Journal.begin(Path(folder))
     with IPRoute() as kernel:
         come(journal, kernel)
@@ -37,7 +37,7 @@ def main(folder: str) -> None:
 
 
 def come(journal: Journal, kernel: IPRoute) -> None:
-    """Do it all, in a daemon's order."""
+    """Make everything, in a daemon's order."""
     for path, value in SWITCHES.items():
         journal.impose(path, value)
     journal.record(DEVICE)
@@ -54,7 +54,7 @@ def come(journal: Journal, kernel: IPRoute) -> None:
 
 
 def go(journal: Journal, kernel: IPRoute) -> None:
-    """Undo it all."""
+    """Undo everything."""
     for shared in reversed(ADDRESSES):
         change_address(kernel, "del", shared)
         journal.strike(shared)

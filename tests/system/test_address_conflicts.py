@@ -1,4 +1,4 @@
-"""Who answers for addresses, found out without anybody learning anything from the questions."""
+"""Address conflict detection on real links; its probes change no neighbour's cache."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ TAKEN4, TAKEN6, FREE4, FREE6 = (
 
 @pytest.fixture
 def pair() -> Iterator[tuple[Namespace, Namespace]]:
-    """Our machine, and one that has two of the addresses."""
+    """A link between this machine and a neighbour that has two of the addresses."""
     require("ip")
     with joined_namespaces() as (ours, other):
         other.ip("addr", "add", f"{TAKEN4}/24", "dev", LINK)
@@ -65,7 +65,7 @@ async def test_nobody_learns_anything(pair: tuple[Namespace, Namespace]) -> None
 
 
 async def test_somebody_who_asks_for_an_address_does_not_have_it(pair: tuple[Namespace, Namespace]) -> None:
-    """Two who start at the same time probe at the same time."""
+    """Two hosts that start at the same time probe at the same time."""
     ours, other = pair
     with entered(other):
         theirs = asyncio.create_task(find(LINK, [FREE4, FREE6]))

@@ -1,4 +1,4 @@
-"""Requests about addresses, as the kernel takes them."""
+"""Encoded requests about addresses, sent to a real kernel."""
 
 import contextlib
 import errno
@@ -48,7 +48,7 @@ def route(namespace: Namespace) -> Iterator[RouteSocket]:
 
 
 def shown(namespace: Namespace, address: Interface) -> str:
-    """Return what ``ip`` says of an address."""
+    """Return the output of ``ip`` about an address."""
     lines = namespace.ip("-o", "addr", "show", "dev", LINK).splitlines()
     return next((line for line in lines if str(address) in line), "")
 
@@ -57,7 +57,7 @@ def shown(namespace: Namespace, address: Interface) -> str:
 def test_renewing_never_adds_an_address_that_is_gone(
     namespace: Namespace, renewals: Renewals, address: Interface
 ) -> None:
-    """It would be back on a machine whose process slept, after somebody else took the address over."""
+    """Otherwise a process that slept would add an address again after another host has taken it over."""
     renewals.send([address_requests.renewing(index_of(LINK), address, 9)])
 
     assert str(address) not in on(namespace, LINK)

@@ -1,4 +1,4 @@
-"""Files that have no end, and FIFOs into which nobody writes."""
+"""Reading files without an end, and FIFOs without a writer."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""What a dead daemon left is undone; what is not its own, or somebody else's by now, is not touched."""
+"""Clean-up after a dead daemon: its resources are removed, those of others are left alone."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ def namespace(pair: tuple[Namespace, Namespace]) -> Namespace:
 
 
 def left_behind(namespace: Namespace, folder: Path, *resources: Resource) -> Path:
-    """Return the journal of a dead daemon that says this."""
+    """Return the journal of a dead daemon with these resources."""
     with entered(namespace):
         journal = Journal.begin(folder)
     for each in resources:
@@ -51,7 +51,7 @@ def left_behind(namespace: Namespace, folder: Path, *resources: Resource) -> Pat
 
 
 def folder_of_all() -> Path:
-    """Return a new folder that nobody is kept from, as ``tmp_path`` would."""
+    """Return a new folder that every user can enter, unlike ``tmp_path``."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     return folder
@@ -63,7 +63,7 @@ def give_away(folder: Path) -> None:
 
 
 def from_the_shared_mac(sock: socket.socket) -> list[str]:
-    """Return the frames that have arrived from it, and forget all others."""
+    """Return the frames from the virtual MAC that have arrived; discard all others."""
     frames = []
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -72,7 +72,7 @@ def from_the_shared_mac(sock: socket.socket) -> list[str]:
 
 
 def rewritten(path: Path, **changes: object) -> None:
-    """Let a journal say that it is from elsewhere."""
+    """Change the place in a journal's header."""
     first, _newline, rest = path.read_bytes().partition(b"\n")
     header = msgspec.json.decode(first, type=journal_file.Header)
     place = msgspec.structs.replace(header.place, **changes)

@@ -1,4 +1,4 @@
-"""A file that is replaced at once."""
+"""Atomic replacement of a file."""
 
 import os
 from pathlib import Path

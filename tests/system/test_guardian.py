@@ -42,7 +42,7 @@ SOON_S = 10.0
 ROOT = Path(__file__).parents[2]
 
 
-# --- what stands for the world: a socket that hears of clean-up steps, and a daemon that can be killed
+# --- the surroundings: a socket that receives the clean-up steps, and a daemon that can be killed
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def heard_by_loop(witness: socket.socket, *, within_s: float = SOON_S) -> 
 
 @dataclass
 class Daemon:
-    """A process with a guardian that has armed something."""
+    """A process with a guardian and armed keys."""
 
     process: subprocess.Popen[bytes]
     guardians: list[int] = field(default_factory=list)
@@ -92,7 +92,7 @@ def daemon(
     afterwards: tuple[str, ...] = (),
     forks: bool = False,
 ) -> Iterator[Daemon]:
-    """Run a daemon that has armed everything for long, unless a key has a limit of its own."""
+    """Run a daemon that has armed each key with a long limit, unless the key has its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", __name__],
         cwd=ROOT,
@@ -170,7 +170,7 @@ def test_the_steps_of_a_daemon_that_is_killed_are_done(witness: socket.socket) -
 
 
 def test_everything_lets_go_before_anybody_is_told(witness: socket.socket, tmp_path: Path) -> None:
-    """To open a FIFO for writing takes as long as nobody reads from it."""
+    """Opening a FIFO for writing blocks until somebody reads from it."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     armed: dict[HostKey, tuple[CleanUpStep, ...]] = {
@@ -236,7 +236,7 @@ def test_the_program_that_cleans_up_inherits_no_descriptor_and_ignores_the_end_o
     with daemon({FIRST: ()}, afterwards=(sys.executable, "-c", program)) as running:
         running.kill()
 
-        # The fourth is what lists them.
+        # The fourth is the descriptor that lists them.
         assert heard(witness) == b"(4, 'SIG_IGN')"
 
 
@@ -297,7 +297,7 @@ def test_a_frozen_daemon_learns_when_it_continues_what_was_done(witness: socket.
 
 
 def test_a_frozen_daemon_that_is_then_killed_has_the_rest_done(witness: socket.socket) -> None:
-    """What the guardian had said to it was never read: the kernel reports that like an error."""
+    """The daemon died without reading the guardian's messages; the kernel reports that as an error."""
     armed = {FIRST: (letter(witness, b"first"),), SECOND: (letter(witness, b"second"),)}
     with daemon(armed, limits_ns={FIRST: SHORT_NS}) as running:
         running.process.send_signal(signal.SIGSTOP)
@@ -311,7 +311,7 @@ def test_a_frozen_daemon_that_is_then_killed_has_the_rest_done(witness: socket.s
 
 
 class Guarded:
-    """A guardian, and what it has told so far."""
+    """A guardian, and the news that it has published so far."""
 
     def __init__(self, *, ping_s: float = PING_S) -> None:
         self.news: list[GuardianNews] = []
@@ -337,7 +337,7 @@ class Guarded:
         os.kill(self.guardian.pid, number)
 
     async def stop(self) -> None:
-        """Stop the guardian when it has taken in all it was told: it acts upon a limit of nothing at once."""
+        """Stop the guardian process when it has received all messages, which its reaction to a limit of 0 shows."""
         self.guardian.arm(PROBE, (), 0)
         await self.told(GuardianFired)
         self.signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""What a daemon that has nothing to do costs: all its processes together, with their kernel time."""
+"""The processor time of an idle daemon: of each of its processes, kernel time included."""
 
 import os
 import time
@@ -13,14 +13,14 @@ pytestmark = pytest.mark.system
 
 SPAN_S = 3.0
 MOST_OF_A_PROCESSOR = 0.1
-"""It takes 0.01; a loop that spins takes 1."""
+"""An idle process takes 0.01; a loop that spins takes 1."""
 
 STARTED_S = 8.0
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
+    """Return a process and all its descendants."""
     return [pid, *(each for child in children(pid) for each in family(child))]
 
 
@@ -31,7 +31,7 @@ def cpu_s(pid: int) -> float:
 
 
 def cost(*daemons: Pycarp) -> dict[int, float]:
-    """Return which part of a processor each process takes while nothing happens."""
+    """Return the share of a processor that each process takes while nothing happens."""
     pids = [pid for daemon in daemons for pid in family(daemon.process.pid)]
     before = {pid: cpu_s(pid) for pid in pids}
     time.sleep(SPAN_S)
@@ -40,7 +40,7 @@ def cost(*daemons: Pycarp) -> dict[int, float]:
 
 @pytest.mark.parametrize(("mac", "transport"), [("virtual", "packet"), ("interface", "raw")])
 def test_a_master_and_a_backup_cost_next_to_nothing(tmp_path: Path, mac: str, transport: str) -> None:
-    """Also after the first things have happened: somebody took the address away, a link was gone for a moment."""
+    """This also holds after events: the address was removed by hand, and a link was gone for a moment."""
     require("ip", "bridge")
     options = ("--mac", mac, "--transport", transport)
     with (

@@ -1,4 +1,4 @@
-"""The network devices of this machine, read once."""
+"""Facts about the network devices of this machine."""
 
 from ipaddress import IPv4Interface
 from socket import AF_INET, SOCK_RAW

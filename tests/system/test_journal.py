@@ -1,4 +1,4 @@
-"""The note that a daemon keeps of what it has on this machine."""
+"""The journal of a daemon's resources on this machine."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def noted(journal: Journal) -> tuple[Resource, ...]:
-    """Return what a reader finds in the file."""
+    """Return the resources that a reader finds in the file."""
     found = journal_file.read(journal.path)
     assert found is not None
     return found.resources
@@ -75,6 +75,25 @@ def test_what_is_recorded_and_not_struck_out_can_be_read_in_its_order(journal: J
     journal.strike(DEVICE)
 
     assert noted(journal) == journal.resources == (switch, SHARED)
+
+
+@pytest.mark.parametrize(
+    ("resource", "kind", "what"),
+    [
+        (DEVICE, "device", {"name": "carp0", "link": "eth0", "mac": "00:00:5e:00:01:07"}),
+        (SHARED, "shared", {"link": "carp0", "address": "192.0.2.1/24"}),
+        (Sysctl(FORWARDING, "0", "1"), "sysctl", {"path": FORWARDING, "before": "0", "ours": "1"}),
+    ],
+)
+def test_an_upgrade_reads_what_the_version_before_it_has_written(
+    journal: Journal, resource: Resource, kind: str, what: dict[str, str]
+) -> None:
+    """The words in the file stay, however the code calls these things."""
+    journal.record(resource)
+    journal.strike(resource)
+
+    lines = [json.loads(each) for each in journal.path.read_text().splitlines()[1:]]
+    assert lines == [{"verb": verb, "kind": kind, "what": what} for verb in ("record", "strike")]
 
 
 def test_recording_twice_is_recording_once(journal: Journal) -> None:
@@ -170,7 +189,7 @@ def test_another_line_that_cannot_be_read_is_damage_and_the_rest_is_read(journal
 
 
 def test_what_cannot_be_written_is_not_recorded_and_the_next_line_is_whole(journal: Journal) -> None:
-    """As on a full disk, after half a line."""
+    """Write half a line, then fail as on a full disk."""
     soft, hard = limits.getrlimit(limits.RLIMIT_FSIZE)
     limits.setrlimit(limits.RLIMIT_FSIZE, (journal.path.stat().st_size + 10, hard))
     try:

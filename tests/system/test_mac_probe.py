@@ -1,4 +1,4 @@
-"""Whether a link brings answers back to a foreign MAC address, asked on real links."""
+"""The probe for foreign MAC addresses, on real links."""
 
 import asyncio
 import subprocess
@@ -25,7 +25,7 @@ def pair() -> Iterator[tuple[Namespace, Namespace]]:
 
 
 def meet(ours: Namespace, theirs: Namespace) -> None:
-    """Let the kernel know its neighbour."""
+    """Add the neighbour to the kernel's table."""
     ours.ip("neigh", "replace", str(theirs.address), "lladdr", mac_of(theirs), "dev", LINK, "nud", "stale")
 
 
@@ -34,7 +34,7 @@ def mac_of(namespace: Namespace) -> str:
 
 
 def drop_at_the_other_end(ours: Namespace, theirs: Namespace, expression: str) -> None:
-    """Let the cable lose frames as a hypervisor's port does."""
+    """Drop frames on the cable as a hypervisor's port does."""
     rules = f"""
         table netdev port {{
             chain arriving {{

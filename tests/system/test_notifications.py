@@ -1,4 +1,4 @@
-"""What is heard of links and addresses, and what of it is new."""
+"""Notifications about links and addresses, and which of them are new."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ def namespace() -> Iterator[Namespace]:
 
 @contextlib.asynccontextmanager
 async def listening() -> AsyncIterator[list[str | None]]:
-    """Collect the names of links of which there are news."""
+    """Collect the names of changed links."""
     names: list[str | None] = []
 
     async def collect() -> None:
@@ -84,7 +84,7 @@ async def test_of_a_link_its_name_is_told(namespace: Namespace) -> None:
 
 
 async def test_own_renewals_do_not_even_wake_up_whoever_listens(namespace: Namespace) -> None:
-    """IPv4 only: of IPv6 addresses the kernel does not say who renewed them."""
+    """IPv4 only: for IPv6 addresses the kernel does not say who renewed them."""
     address = ip_interface("10.77.0.50/24")
     with (
         RouteSocket() as route,

@@ -82,7 +82,7 @@ async def test_a_neutral_host_leaves_what_it_finds(namespace: Namespace) -> None
 
 @pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
 async def test_what_pycarp_holds_is_not_the_machines_own(namespace: Namespace, mac: MacMode) -> None:
-    """Neither of a running host, nor of a process that died."""
+    """Neither those of a running host, nor those of a process that died."""
     host = config(mac=mac)
     async with actuator_in(namespace) as predecessor:
         await predecessor.prepare(host)

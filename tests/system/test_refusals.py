@@ -1,4 +1,4 @@
-"""What the kernel refuses: each handler of its errors, reached by a real cause."""
+"""Errors of the kernel: each handler, reached by a real cause."""
 
 import contextlib
 import errno
@@ -40,7 +40,7 @@ DEVICE = Device("carp0", LINK, "00:00:5e:00:01:07")
 
 @pytest.fixture
 def namespace() -> Iterator[Namespace]:
-    """A namespace in which the thread of the test is."""
+    """A network namespace that the thread of the test has entered."""
     require("ip")
     with joined_namespaces() as (ours, _theirs), entered(ours):
         yield ours
@@ -247,17 +247,17 @@ def test_a_file_that_may_grow_no_more_is_told(tmp_path: Path) -> None:
     journal.end()
 
 
-# The book
+# The ownership index
 
 
 def test_a_host_that_comes_again_shares_its_addresses_again() -> None:
-    book, one, other = OwnershipIndex(), HostKey(LINK, 1), HostKey(LINK, 2)
+    owners, one, other = OwnershipIndex(), HostKey(LINK, 1), HostKey(LINK, 2)
     for key in (one, other):
-        book.share(key, (ADDRESS,))
-    book.forget(one)
-    book.forget(one)
+        owners.share(key, (ADDRESS,))
+    owners.forget(one)
+    owners.forget(one)
 
-    assert book.shared_by(one) == frozenset()
-    assert book.shared_by(other) == {ADDRESS}
-    assert book.share(one, (ADDRESS,)) == {ADDRESS}
-    assert book.share(one, (ADDRESS,)) == frozenset()
+    assert owners.shared_by(one) == frozenset()
+    assert owners.shared_by(other) == {ADDRESS}
+    assert owners.share(one, (ADDRESS,)) == {ADDRESS}
+    assert owners.share(one, (ADDRESS,)) == frozenset()

@@ -1,4 +1,4 @@
-"""What is read of rtnetlink messages that no test of a real link brings about."""
+"""Decoding of rtnetlink messages that no test of a real link causes."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Files that root writes where others may write as well."""
+"""Files that root writes in folders where other users may write, too."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ RC_CONF += 'ifconfig_carp0="vhid 1 pass s3cret 192.168.1.50/24"\n'
 
 @pytest.fixture
 def others(tmp_path: Path) -> Path:
-    """A folder of somebody else, with symbolic links of his to a file and to a folder of ours."""
+    """A folder of another user, with that user's symbolic links to a file and to a folder of ours."""
     require()
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "precious").write_text("precious")
@@ -114,7 +114,7 @@ def test_a_relative_path_keeps_its_guard(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_is_written_is_whole_private_and_in_nobody_elses_file(tmp_path: Path) -> None:
-    """A hard link to what is there keeps its text, and so does an open descriptor of it."""
+    """A hard link to the old file keeps the old text, and so does an open descriptor."""
     (tmp_path / "file").write_text("before")
     os.link(tmp_path / "file", tmp_path / "hard")
     safe_files.write(tmp_path / "file", b"after")
@@ -158,7 +158,7 @@ def test_the_state_folder_is_given_with_what_daemons_wrote_and_nothing_else(tmp_
 
 @pytest.mark.system
 def test_journals_of_the_user_to_whom_root_gave_the_folder_are_believed(tmp_path: Path) -> None:
-    """Those of somebody who made the folder himself are not."""
+    """Files of a user who made the folder himself are not trusted."""
     require()
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "x").write_text("")

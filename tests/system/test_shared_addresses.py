@@ -1,4 +1,4 @@
-"""The shared addresses of a host, held and dropped by requests alone, on a link and on a device."""
+"""Holding and dropping the shared addresses of a host, on a link and on a device."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -32,45 +32,45 @@ SHOWN = {str(V4), str(V6)}
 
 
 class Noting(NullJournal):
-    """Keeps what is recorded and not struck out."""
+    """A journal in memory."""
 
     def __init__(self) -> None:
         super().__init__()
         self.present: list[Resource] = []
 
     def record(self, resource: Resource) -> None:
-        """Keep it."""
+        """Record the resource."""
         self.present.append(resource)
 
     def strike(self, resource: Resource) -> None:
-        """Forget it."""
+        """Strike out the resource."""
         if resource in self.present:
             self.present.remove(resource)
 
 
 @dataclasses.dataclass(slots=True)
 class Bench:
-    """A host, and everything that it works with."""
+    """A host's addresses, with their socket, journal and device."""
 
     namespace: Namespace
     host: SharedAddresses
-    book: OwnershipIndex
+    owners: OwnershipIndex
     journal: Noting
     link: str
 
 
 @pytest.fixture(params=[LINK, DEVICE])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """The thread of the test is inside."""
+    """A network namespace that the thread of the test has entered."""
     require("ip")
     with joined_namespaces() as (ours, _theirs), entered(ours), RouteSocket() as route:
-        book, journal = OwnershipIndex(), Noting()
+        owners, journal = OwnershipIndex(), Noting()
         device = None
         if request.param == DEVICE:
             device = SharedDevice(route, DEVICE, LINK, virtual_mac(1), journal=journal)
             device.ensure()
-        host = SharedAddresses(route, KEY, book, journal, device)
-        yield Bench(ours, host, book, journal, request.param)
+        host = SharedAddresses(route, KEY, owners, journal, device)
+        yield Bench(ours, host, owners, journal, request.param)
 
 
 def test_what_is_held_is_there_and_recorded_before(bench: Bench) -> None:
@@ -81,7 +81,7 @@ def test_what_is_held_is_there_and_recorded_before(bench: Bench) -> None:
     assert [each for each in bench.journal.present if isinstance(each, Shared)] == [
         Shared(bench.link, str(each)) for each in sorted(BOTH, key=str)
     ]
-    assert [bench.book.holder(Place(index, each.packed)) for each in BOTH] == [KEY, KEY]
+    assert [bench.owners.holder(Place(index, each.packed)) for each in BOTH] == [KEY, KEY]
     assert bench.host.differences() == []
 
 
@@ -104,7 +104,7 @@ def test_what_is_dropped_is_gone_and_what_is_left_stays(bench: Bench) -> None:
 
     assert some == {str(V6)}
     assert not on(bench.namespace, bench.link) & SHOWN
-    assert bench.book.holder(Place(index_of(bench.link), V6.packed)) is None
+    assert bench.owners.holder(Place(index_of(bench.link), V6.packed)) is None
     assert bench.host.differences() == []
 
 
@@ -172,5 +172,5 @@ def test_removing_leaves_nothing_and_can_be_done_twice(bench: Bench) -> None:
         bench.host.follow_link()
 
     assert bench.journal.present == []
-    assert bench.book.shared_by(KEY) == frozenset()
+    assert bench.owners.shared_by(KEY) == frozenset()
     assert DEVICE not in links(bench.namespace)

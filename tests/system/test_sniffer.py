@@ -1,4 +1,4 @@
-"""What somebody who only watches sees of an interface, and every way in which that is refused or ends."""
+"""The sniffer: the frames that it sees, and each way in which it is refused or ends."""
 
 import contextlib
 import socket

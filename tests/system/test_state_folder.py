@@ -1,4 +1,4 @@
-"""Locks of the state folder: nobody who was stopped stops the others."""
+"""Locks of the state folder: a process that was stopped does not stop the others."""
 
 import os
 import time
@@ -54,7 +54,7 @@ def test_the_files_of_the_locks_go_when_nobody_needs_them(tmp_path: Path) -> Non
 
 
 def test_a_lock_whose_file_was_removed_locks_nobody_out(tmp_path: Path) -> None:
-    """Who has removed it had it last; who opened it meanwhile takes the one that is there then."""
+    """A process that opened the file before its removal locks the new file instead."""
     removed = state_folder.try_to_lock_cleaning(tmp_path)
     assert removed is not None
     (tmp_path / "cleaning.lock").unlink()

@@ -1,4 +1,4 @@
-"""A device that a living daemon has is no leftover, in whatever folder that daemon notes what it has."""
+"""A clean-up spares the device of a living daemon, whatever that daemon's state folder."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def namespace() -> Iterator[Namespace]:
 
 @contextmanager
 def running_elsewhere(namespace: Namespace, *, vhid: int, folder: Path | None = None) -> Iterator[int]:
-    """Be a daemon that has a host, and a journal in a folder, or in one that nobody knows; yield its pid."""
+    """Run a daemon with a host and a journal, in this folder or in an unknown one; yield its pid."""
     argv = ["ip", "netns", "exec", namespace.name, sys.executable, "-c", PROGRAM, LINK, str(vhid)]
     argv += [] if folder is None else [str(folder)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -86,7 +86,7 @@ async def test_a_device_of_another_vhid_is_nobody_else_s(namespace: Namespace, t
 
 
 async def test_a_daemon_of_the_same_folder_is_believed_what_it_has_noted(namespace: Namespace, tmp_path: Path) -> None:
-    """An address that a dead one left on the link must go, though a living one has hosts there."""
+    """An address that a dead daemon left on the link is removed, though a living daemon has hosts there."""
     before = state_of(namespace)
     leave(namespace, tmp_path)
 

@@ -1,4 +1,4 @@
-"""The thread for what may block."""
+"""The thread for calls that may block."""
 
 import asyncio
 import threading

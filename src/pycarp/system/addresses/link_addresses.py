@@ -61,16 +61,16 @@ def everywhere(route: RouteSocket) -> list[AddressState]:
 
 
 def without_route(
-    addresses: Iterable[Interface], own: Sequence[AddressState], book: OwnershipIndex
+    addresses: Iterable[Interface], own: Sequence[AddressState], owners: OwnershipIndex
 ) -> frozenset[Interface]:
     """Return the addresses that need no route, because an own address among ``own`` is in the same network."""
     keys = ((address, key_of(address)) for address in addresses)
-    truly_own = _own(own, book)
+    truly_own = _own(own, owners)
     return frozenset(address for address, key in keys if any(each.is_in_network_of(key) for each in truly_own))
 
 
 def before_own(
-    addresses: Iterable[Interface], found: Sequence[AddressState], book: OwnershipIndex
+    addresses: Iterable[Interface], found: Sequence[AddressState], owners: OwnershipIndex
 ) -> frozenset[Interface]:
     """Return the IPv4 addresses that the kernel lists, in ``found``, before one of the machine's own.
 
@@ -78,7 +78,7 @@ def before_own(
     network is secondary: it has no route, and the source of the shared one's route is the shared address.
     Source: inet_select_addr and inet_insert_ifa in ``net/ipv4/devinet.c``.
     """
-    own = {id(each) for each in _own(found, book) if not _may_be_of_carp(each)}
+    own = {id(each) for each in _own(found, owners) if not _may_be_of_carp(each)}
     places = {each.key: place for place, each in enumerate(found)}
     return frozenset(
         address
@@ -88,8 +88,8 @@ def before_own(
     )
 
 
-def _own(found: Iterable[AddressState], book: OwnershipIndex) -> list[AddressState]:
-    return [each for each in found if not (each.is_of_carp or book.is_shared(each.key))]
+def _own(found: Iterable[AddressState], owners: OwnershipIndex) -> list[AddressState]:
+    return [each for each in found if not (each.is_of_carp or owners.is_shared(each.key))]
 
 
 def _may_be_of_carp(state: AddressState) -> bool:

@@ -64,7 +64,7 @@ class SharedAddresses:
         self,
         route: RouteSocket,
         key: HostKey,
-        book: OwnershipIndex,
+        owners: OwnershipIndex,
         journal: Records,
         device: SharedDevice | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class SharedAddresses:
         self.link = key.link
         self._below_index = 0
         self._route = route
-        self._book = book
+        self._owners = owners
         self._journal = journal
         self._desired = DesiredState()
         self._renewal: tuple[object, bytes] = (None, b"")
@@ -95,8 +95,8 @@ class SharedAddresses:
 
     def share(self, addresses: Collection[Interface]) -> None:
         """Record addresses that the host may hold in the journal and the index; raises ActuatorError."""
-        if not set(addresses) <= self._book.shared_by(self.key):
-            for each in sorted(self._book.share(self.key, addresses), key=str):
+        if not set(addresses) <= self._owners.shared_by(self.key):
+            for each in sorted(self._owners.share(self.key, addresses), key=str):
                 self._journal.record(Shared(self.place, str(each)))
 
     def set_shared(self, addresses: Collection[Interface]) -> None:
@@ -104,10 +104,10 @@ class SharedAddresses:
         with contextlib.suppress(OSError, ActuatorError):
             # hold() records them as well, and raises when that fails.
             self.share(addresses)
-        left = self._book.shared_by(self.key) - set(addresses) - self._desired.held
+        left = self._owners.shared_by(self.key) - set(addresses) - self._desired.held
         for each in sorted(left, key=str):
             self._journal.strike(Shared(self.place, str(each)))
-        self._book.unshare(self.key, left)
+        self._owners.unshare(self.key, left)
 
     def try_out(self, addresses: Sequence[Interface]) -> None:
         """Add the absent addresses and remove them at once; raises AddressError if the kernel refuses one."""
@@ -145,7 +145,7 @@ class SharedAddresses:
         """
         before = self._desired
         left = before.held - set(addresses)
-        self._book.let_go(before.link_index, addresses)
+        self._owners.let_go(before.link_index, addresses)
         self._desired = before._replace(held=left, is_certain=False)
         if self.device is not None:
             self._drop_from_device(self.device, addresses, left)
@@ -170,8 +170,8 @@ class SharedAddresses:
             return
         found = present(self._route, desired.link_index) if self.device else on_link
         there = {each.key: each for each in found}
-        routeless = without_route(desired.held, on_link, self._book)
-        late = before_own(desired.held, on_link, self._book)
+        routeless = without_route(desired.held, on_link, self._owners)
+        late = before_own(desired.held, on_link, self._owners)
         moving = [each for each in (routeless ^ desired.routeless) | late if key_of(each) in there]
         if not moving:
             return
@@ -250,7 +250,7 @@ class SharedAddresses:
         if self.device is not None:
             self.device.rename_link(name)
             return
-        for each in sorted(self._book.shared_by(self.key), key=str):
+        for each in sorted(self._owners.shared_by(self.key), key=str):
             self._journal.record(Shared(self.place, str(each)))
             self._journal.strike(Shared(before, str(each)))
 
@@ -259,9 +259,9 @@ class SharedAddresses:
         if self.device is not None:
             self.device.remove()
         self._is_removed = True
-        for each in sorted(self._book.shared_by(self.key), key=str):
+        for each in sorted(self._owners.shared_by(self.key), key=str):
             self._journal.strike(Shared(self.place, str(each)))
-        self._book.forget(self.key)
+        self._owners.forget(self.key)
         self._desired = DesiredState()
 
     def _hold(self, addresses: Sequence[Interface], lifetime_s: int | None) -> None:
@@ -269,12 +269,12 @@ class SharedAddresses:
         if not index:
             raise OSError(errno.ENODEV, f"interface {self.link} does not exist")
         own = present(self._route, self.below()) if self.device else present(self._route, index)
-        routeless = without_route(addresses, own, self._book)
+        routeless = without_route(addresses, own, self._owners)
         held = self._desired.held | set(addresses)
         routeless |= self._desired.routeless - set(addresses)
         routes = self._endangered_routes(index, own)
         self._desired = DesiredState(index, held, routeless, routes, is_certain=False)
-        self._book.hold(self.key, index, addresses)
+        self._owners.hold(self.key, index, addresses)
         if self.device is not None:
             self.device.open({each.version for each in addresses})
             wanted = keys_of(addresses)
@@ -303,7 +303,7 @@ class SharedAddresses:
     def _endangered_routes(self, index: int, found: Sequence[AddressState]) -> tuple[bytes, ...]:
         """Return requests that restore the routes of the link, if all its IPv4 addresses are shared."""
         ipv4 = [each for each in found if len(each.key.packed) == 4]
-        if self.device is not None or any(not self._book.is_shared(each.key) for each in ipv4):
+        if self.device is not None or any(not self._owners.is_shared(each.key) for each in ipv4):
             return ()
         return self._desired.routes if ipv4 else tuple(restorations(self._route, index)[:_MOST_ROUTES])
 
@@ -326,7 +326,7 @@ class SharedAddresses:
 
     def _taken(self, index: int, addresses: Sequence[Interface]) -> Sequence[Interface]:
         """Return those addresses of a link that this host may hold, or that another pycarp added."""
-        shared = self._book.shared_by(self.key)
+        shared = self._owners.shared_by(self.key)
         if shared.issuperset(addresses):
             return addresses
         left = {each.key for each in present(self._route, index) if each.is_of_carp}
@@ -339,7 +339,7 @@ class SharedAddresses:
         below = self._keys_on(self.below())
         there, strange = (self._keys_on(self.device.index), below) if self.device else (below, set())
         missing = (each for each in desired.held if key_of(each) not in there)
-        shared = self._book.shared_by(self.key)
+        shared = self._owners.shared_by(self.key)
         extra = (each for each in shared - desired.held if key_of(each) in there)
         strayed = (each for each in shared if key_of(each) in strange)
         return [
