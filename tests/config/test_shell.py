@@ -79,7 +79,7 @@ def test_a_variable_that_no_line_gives_a_value_is_named() -> None:
     assert last("x=a$y").why_uncertain() == "y has no value in this file"
 
 
-@pytest.mark.parametrize("text", ["x=1 | a", "a | x=1", "a |\n x=1"])
+@pytest.mark.parametrize("text", ["x=1 | a", "a | x=1", "a |\n x=1", "{ x=1; } | a", "b; { x=1; c; } | a"])
 def test_a_value_in_a_pipeline_is_given_in_a_subshell(text: str) -> None:
     assert last(text).why_uncertain() == "x is given in a pipeline"
 
@@ -101,7 +101,9 @@ def test_a_value_in_the_background_is_given_in_a_child(text: str) -> None:
     assert last(text).why_uncertain() == "x is given in the background, in a child of the shell"
 
 
-@pytest.mark.parametrize("text", ["x=1; a &", "x=1\na &", "{ x=1; a & }", "a & x=1", "a && b & x=1", "x=1\n{ a; } &"])
+@pytest.mark.parametrize(
+    "text", ["x=1; a &", "x=1\na &", "{ x=1; a & }", "a & x=1", "a && b & x=1", "x=1\n{ a; } &", "x=1; a | b"]
+)
 def test_a_value_beside_a_command_in_the_background_is_certain(text: str) -> None:
     assert last(text).is_certain
 

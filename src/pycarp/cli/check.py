@@ -59,7 +59,7 @@ def check(
     as_json: bool,  # noqa: FBT001
     renames: dict[str, str],
 ) -> None:
-    """Tell all that is wrong in FILEs, with line and column, and what will not work although it is taken.
+    """Report all that is wrong in FILEs, with line and column, and what will not work although it is taken.
 
     Nothing is started and nothing is changed. Give the files of all machines that share addresses to compare them.
     """

@@ -74,7 +74,7 @@ class HumanOutput:
                 self._print(("    note: ", "cyan"), (finding.words, ""))
 
     def _is_news(self, explanation: Explanation, finding: Finding) -> bool:
-        """Say whether a note is worth a line: what a sender always does is told once, and counted."""
+        """Return whether a note is worth a line: what a sender always does is printed once, and counted."""
         if finding.remark is Remark.BOW_OUT:
             return True
         told = (explanation.vlans, explanation.source, finding)

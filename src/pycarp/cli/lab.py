@@ -34,7 +34,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @click.option("--clean", is_flag=True, help="Remove the namespaces of an earlier run, and what runs in them.")
 def lab(*, keep: bool, as_json: bool, clean: bool) -> None:
-    """Let one of three hosts fail for real: namespaces, packets, web servers, and a client that never stops asking.
+    """Make one of three hosts fail for real: namespaces, packets, web servers, and a client that never stops asking.
 
     Needs root, Linux, iproute2 and dnsmasq. Everything is removed again at the end, also after Ctrl-C.
     """
@@ -61,7 +61,7 @@ def lab(*, keep: bool, as_json: bool, clean: bool) -> None:
 
 
 def _clean_up_when_told_to_go() -> None:
-    """Let SIGTERM, and a terminal that closes, clean up like Ctrl-C does; nohup keeps its meaning."""
+    """Clean up on SIGTERM and when the terminal closes, as on Ctrl-C; nohup keeps its meaning."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: sys.exit(1))

@@ -47,7 +47,7 @@ asks in a terminal, and warns elsewhere."""
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @control_option
 def reload(*, rolling_s: float, is_sure: bool, as_json: bool, control: Path) -> None:
-    """Let the running daemon read its configuration again, and show what was changed."""
+    """Make the running daemon read its configuration again, and show what was changed."""
     if not is_sure:
         confirm(_warnings(control, rolling_s), is_sure=is_sure)
     reply = request(control, ReloadRequest(rolling_s), PlanReply, timeout_s=TIMEOUT_S)

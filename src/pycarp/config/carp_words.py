@@ -181,7 +181,7 @@ class CarpWords:
         self.left_groups += other.left_groups
 
     def _take_destinations(self, other: "CarpWords") -> None:
-        """Let the last line that speaks of a family's peer or group decide, as the lines run in their order."""
+        """Take the peers or the group of each family from the last line that names any."""
         self.peers = [each for each in self.peers if family_of(each[1]) not in other.spoken_of] + other.peers
         if Family.IPV4 in other.spoken_of:
             self.multicast_group = other.multicast_group
@@ -189,7 +189,7 @@ class CarpWords:
 
 
 def is_about_carp(words: list[Word]) -> bool:
-    """Say whether the words attach something to a vhid, even if vhid itself is misspelt or missing."""
+    """Return whether the words attach something to a vhid, even if vhid itself is misspelt or missing."""
     return any(word.text in _ONLY_CARP or _resembles_vhid(word.text) for word in words)
 
 

@@ -219,7 +219,7 @@ def _of_two(one: Sequence[_Member], other: Sequence[_Member]) -> Iterator[Findin
 
 
 def _share_a_segment(one: HostConfig, other: HostConfig) -> bool:
-    """Say whether two hosts with the same vhid are meant to be one virtual host: common addresses, subnet or device."""
+    """Return whether two hosts of a vhid are meant to be one: with common addresses, a common subnet or device."""
     if {each.ip for each in one.shared} & {each.ip for each in other.shared}:
         return True
     if one.interface == other.interface:
@@ -284,7 +284,7 @@ def _of_demotion(preferred: _Member, backup: _Member) -> Iterator[Finding]:
 
 
 def _never_preempts(member: _Member) -> bool:
-    """Say whether a host waits for the end of a demoted MASTER, where its grammar could say otherwise."""
+    """Return whether a host waits for the end of a demoted MASTER, and its grammar has a word to change that."""
     said = dict(member.config.sysctls).get(f"{SYSCTL_PREFIX}preempt", 0)
     return member.says_preempt and not (member.host.dialect.preempts_demoted or member.host.preempt or said)
 

@@ -47,7 +47,7 @@ class InterfaceNames:
         return next(found, device)
 
     def knows(self, name: str, links: Collection[str]) -> bool:
-        """Say whether one of the interfaces with these names in variables is called so, or was before."""
+        """Return whether one of the interfaces with these names in variables is called so, or was before."""
         return name in links or name in self._named or any(self.device(link) == name for link in links)
 
 

@@ -56,7 +56,7 @@ class Parents:
         return self._first(address, existing + live)
 
     def is_own(self, address: Address) -> bool:
-        """Say whether the file gives an address to an interface as its own; on a link it may be what a crash left."""
+        """Return whether the file gives an interface this address as its own; one on a link may be left by a crash."""
         return any(own.ip == address for owns in self.declared.values() for own in owns)
 
     def check(self, link: str) -> None:

@@ -68,7 +68,7 @@ class Assignment:
 
     @property
     def is_certain(self) -> bool:
-        """Say whether the value is the same whatever happens when the shell runs."""
+        """Whether the value is the same whatever happens when the shell runs."""
         return not (self.is_computed or self.doubt)
 
     def why_uncertain(self) -> str:
@@ -172,6 +172,8 @@ class _Scanner:
         """All assignments that held when they were read, those that were taken back since as well."""
         self._list_begins = [0]
         """How many were kept before the present list of commands, at each depth of compound commands."""
+        self._pipeline_begins = [0]
+        """The same for the present pipeline."""
         self._open: list[_Compound] = []
         self._after_and_or = 0
         """The line of the ``&&`` or ``||`` before this command; 0 for none."""
@@ -215,9 +217,12 @@ class _Scanner:
         is_pipe = operator.startswith("|") and operator != "||"
         self._in_pipeline |= is_pipe
         self._end_command()
+        if is_pipe:
+            self._doubt(self._pipeline_begins[-1], "in a pipeline")
         self._in_pipeline = is_pipe or (self._in_pipeline and operator[0] == "\n" and self._is_continued)
         if operator in ("&&", "||"):
             self._after_and_or, self._is_continued = self._line, True
+            self._pipeline_begins[-1] = len(self._kept)
             self._skip(2)
             return
         self._scan_single_operator()
@@ -229,9 +234,9 @@ class _Scanner:
         elif not (operator == "\n" and self._is_continued):
             self._after_and_or = 0
         if operator == "&":
-            self._doubt_of_background()
+            self._doubt(self._list_begins[-1], "in the background, in a child of the shell")
         if operator in ";&" or (operator == "\n" and not self._is_continued):
-            self._list_begins[-1] = len(self._kept)
+            self._list_begins[-1] = self._pipeline_begins[-1] = len(self._kept)
         if operator == "(":
             self._begin(")", "a subshell")
         elif operator == ")":
@@ -239,10 +244,10 @@ class _Scanner:
         elif operator == "\n":
             self._skip_here_documents()
 
-    def _doubt_of_background(self) -> None:
-        """Doubt what the list before ``&`` assigned, which the shell runs in a child of its own."""
-        for each in self._kept[self._list_begins[-1] :]:
-            each.doubt = each.doubt or f"{each.name.text} is given in the background, in a child of the shell"
+    def _doubt(self, begin: int, where: str) -> None:
+        """Doubt what was kept from ``begin`` on: the shell assigns it in a child of its own."""
+        for each in self._kept[begin:]:
+            each.doubt = each.doubt or f"{each.name.text} is given {where}"
 
     def _scan_redirection(self) -> None:
         """Pass over a redirection with its target, which is no argument; of ``2>&1`` also the number."""
@@ -280,12 +285,14 @@ class _Scanner:
             what = "a condition of the shell"
         self._open.append(_Compound(closer, what, self._line))
         self._list_begins.append(len(self._kept))
+        self._pipeline_begins.append(len(self._kept))
         self._defines_function, self._after_and_or = False, 0
 
     def _end(self, closer: str) -> None:
         if self._open and self._open[-1].closer == closer:
             self._open.pop()
             self._list_begins.pop()
+            self._pipeline_begins.pop()
 
     def _condition(self) -> str:
         """Return what decides whether the present command runs, with its line; empty for nothing."""
@@ -307,7 +314,7 @@ class _Scanner:
             self._forget(words, condition)
 
     def _forget(self, words: list[Assignment], condition: str) -> None:
-        """Let a variable that ``unset`` or ``read`` changes have a value that is not known, or none."""
+        """Forget the value of a variable that ``unset`` or ``read`` changes."""
         if words[0].value not in ("unset", "read"):
             return
         names = {each.value for each in words[1:]}
@@ -348,7 +355,7 @@ class _Scanner:
         self._assigned.append(word)
 
     def _take_keyword(self, text: str) -> bool:
-        """Say whether a first word is the shell's own, and no command's name."""
+        """Take a first word that is the shell's own; False for the name of a command."""
         text = text.rstrip("\r")
         if text in _COMPOUNDS:
             self._begin(*_COMPOUNDS[text])

@@ -232,7 +232,7 @@ class _Reader:
         return command
 
     def _check(self, command: UcarpCommand) -> None:
-        """Let the host's own rules have the last word, those that bind together several options among them."""
+        """Check the host's own rules last, those about several options among them."""
         try:
             command.host("eth0")
         except ConfigError as exc:

@@ -63,7 +63,7 @@ def replay(
     as_json: bool,
     test: Path | None,
 ) -> None:
-    """Let what FILE recorded happen again, compare every step, and tell what happened.
+    """Repeat what FILE recorded, compare every step, and print what happened.
 
     FILE was written by pycarp run --record, or by the flight recorder of a daemon.
     """

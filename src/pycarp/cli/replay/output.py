@@ -31,7 +31,7 @@ class Output(Protocol):
         """Say what is replayed."""
 
     def show(self, played: Played) -> None:
-        """Tell what happened in a step."""
+        """Print what happened in a step."""
 
     def pass_over(self, played: Played) -> None:
         """Count a step, and say nothing."""
@@ -131,7 +131,7 @@ class HumanOutput:
             click.echo(line)
 
     def pass_over(self, played: Played) -> None:
-        """Let it be expected that what was said before is said again."""
+        """Expect that what was printed before is printed again."""
         self._tally.take(played)
         self._words.lines(played)
 
