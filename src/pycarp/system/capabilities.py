@@ -7,7 +7,7 @@ from pathlib import Path
 
 NO_PERMISSION = "no permission: run as root or give the process CAP_NET_RAW and CAP_NET_ADMIN"
 CAP_NET_ADMIN = 12
-_TELLS_PROTOCOLS = (5, 18)
+_ADDRESS_PROTOCOLS_SINCE = (5, 18)
 
 
 def refusal_of_socket(family: int, kind: int, protocol: int) -> str | None:
@@ -28,7 +28,7 @@ def may_change_addresses() -> bool:
 
 
 @cache
-def tells_address_protocols() -> bool:
+def knows_address_protocols() -> bool:
     """Return True if this kernel knows who added an address. Source: IFA_PROTO in ``linux/if_addr.h``, since 5.18."""
     major, minor, *_rest = os.uname().release.split(".")
-    return (int(major), int(minor.partition("-")[0])) >= _TELLS_PROTOCOLS
+    return (int(major), int(minor.partition("-")[0])) >= _ADDRESS_PROTOCOLS_SINCE

@@ -99,12 +99,12 @@ def why_unfit(link: str, *, needs_multicast: bool = True) -> str:
     if flags & _IFF_POINTOPOINT:
         return f"interface {link} is point-to-point: there is no segment whose hosts could share an address"
     if kind != _ETHERNET:
-        return f"interface {link} is not Ethernet (type {kind}), so that no client finds a shared address by ARP"
+        return f"interface {link} is not Ethernet (type {kind}), so no client finds a shared address by ARP"
     if flags & _IFF_NOARP:
-        return f"interface {link} uses no ARP, so that no client finds a shared address"
+        return f"interface {link} uses no ARP, so no client finds a shared address"
     if needs_multicast and not flags & _IFF_MULTICAST:
         way_out = f"name the peers, or ip link set {link} multicast on"
-        return f"interface {link} knows no multicast, so that no advertisement arrives; {way_out}"
+        return f"interface {link} has no multicast, so no advertisement arrives; {way_out}"
     return ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pycarp.system.addresses.link_routes import restorations
 from pycarp.system.addresses.ownership_index import OwnershipIndex
-from pycarp.system.capabilities import tells_address_protocols
+from pycarp.system.capabilities import knows_address_protocols
 from pycarp.system.rtnetlink import address_requests
 from pycarp.system.rtnetlink.route_messages import AddressKey, AddressState, address_state, key_of
 from pycarp.system.rtnetlink.route_socket import RouteSocket
@@ -97,7 +97,7 @@ def _may_be_of_carp(state: AddressState) -> bool:
 
     Taken for an own address, it would make two processes move their addresses behind each other's for ever.
     """
-    return not tells_address_protocols() and state.lifetime_s is not None and state.lifetime_s < _SHORT_S
+    return not knows_address_protocols() and state.lifetime_s is not None and state.lifetime_s < _SHORT_S
 
 
 def _is_behind(shared: AddressState, own: AddressState) -> bool:

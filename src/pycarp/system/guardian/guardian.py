@@ -329,7 +329,7 @@ class _GuardianProcess:
         except BlockingIOError:
             self._kill("took no messages any more and was killed")
         except OSError as exc:
-            self._kill(f"could not be told ({exc.strerror}) and was killed")
+            self._kill(f"could not be notified ({exc.strerror}) and was killed")
 
     def ping(self) -> None:
         """Send a ping; kill a process that left several unanswered, because it is stopped or hangs.
@@ -362,7 +362,7 @@ class _GuardianProcess:
             if not self._ended.is_set() and not with_goodbye:
                 self._release()
             elif not self._ended.is_set():
-                self._kill("did not heed the goodbye and was killed")
+                self._kill("did not end after the goodbye and was killed")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(timeout_s)
                 self._release()

@@ -15,7 +15,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from pycarp.system.addresses import sysctl_files
-from pycarp.system.capabilities import tells_address_protocols
+from pycarp.system.capabilities import knows_address_protocols
 from pycarp.system.recovery.resources import Device
 from pycarp.vocabulary import CARP_PROTOCOL, Interface
 
@@ -74,7 +74,7 @@ class KernelCleanUp:
         if found is None:
             return None
         protocol = found.get_attr("IFA_PROTO")
-        if protocol == CARP_PROTOCOL or (protocol is None and not tells_address_protocols()):
+        if protocol == CARP_PROTOCOL or (protocol is None and not knows_address_protocols()):
             return None
         return "somebody else has put it there"
 
