@@ -1,4 +1,4 @@
-"""Another spelling of the password, another list, or neither: told apart by trying."""
+"""The diagnosis distinguishes another spelling of the password, another list of addresses, and neither."""
 
 import json
 import time

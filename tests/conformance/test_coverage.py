@@ -1,4 +1,4 @@
-"""Nothing is declared that nobody produces: every reason, event, effect and counter comes about in some scenario."""
+"""Some scenario produces every declared reason, event, effect and counter."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ NOT_OF_THE_CORE: dict[type[Event], str] = {
     EventsMissed: "that of a slow observer; tests/aio/test_subscriptions.py",
 }
 NOT_OF_THE_ENGINE = {Reason.NODE_FAILED}
-"""The node tells it when the engine may be what failed: tests/aio/test_failure.py."""
+"""The node publishes it when the engine may have failed, see tests/aio/test_failure.py."""
 
 NEVER_COUNTED = {
     Statistic.HEADER_DROPS: "a kernel's buffers; a process is handed whole packets",

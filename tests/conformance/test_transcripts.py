@@ -1,4 +1,4 @@
-"""Every scenario comes out as its transcript says; ``pytest --update-transcripts`` records them anew."""
+"""Every scenario has the result in its transcript; ``pytest --update-transcripts`` records the transcripts again."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ def addresses(*texts: str) -> tuple[object, ...]:
 
 
 def is_signed_for(host: Bench, listed: tuple[str, ...], *, passphrase: str = "testpass") -> bool:
-    """Say whether the advertisement that is due is signed for some addresses."""
+    """Return True if the next advertisement of a host is signed for these addresses."""
     said = None
     while said is None:
         assert host.step.deadline_ns is not None

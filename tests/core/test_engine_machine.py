@@ -100,7 +100,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """Let the operating system do what it is asked to."""
+        """Carry out every pending effect with success."""
         while self.unreported:
             self.carry_out(min(self.unreported), succeeds=True)
 
@@ -231,7 +231,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(vhid=VHIDS)
     def disturb(self, vhid: int) -> None:
-        """Let somebody else change the addresses; nobody knows any more what the kernel has."""
+        """Report an external change of the addresses; what the kernel has is unknown from then on."""
         self.feed(AddressesDisturbed(HostKey(LINK, vhid), "somebody removed them"))
 
     @rule(after_ms=st.integers(0, 5000))
@@ -264,7 +264,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.feed(ActuationReported(key, intent.epoch, action, None if succeeds else "no such device"))
 
     def gives_way(self, host: HostSnapshot) -> bool:
-        """Say whether a MASTER may wait until the one that it relieved has dropped the addresses."""
+        """Return True while a new MASTER may wait for the old one to drop the addresses."""
         change = host.last_change
         yield_grace_ns = host.config.dialect.yield_grace_ns
         return change is not None and change.new is State.MASTER and self.now_ns < change.at_ns + yield_grace_ns

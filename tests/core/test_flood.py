@@ -15,7 +15,7 @@ class Link:
         self._speed = speed
 
     def run(self, seconds: float, *, useless: int = 0, repeated: int = 0) -> None:
-        """Let packets arrive, and judge every ten milliseconds; no more are read than can be."""
+        """Count packets at given rates for some seconds, up to the reading speed, and judge every ten milliseconds."""
         for _ in range(round(seconds * 100)):
             self.now_ns += NS_PER_S // 100
             rates = ((useless, self.detector.every), (repeated, self.detector.every_repeated))

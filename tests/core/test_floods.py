@@ -36,7 +36,7 @@ class FloodedLink:
         self.count()
 
     def advertise(self) -> bytes:
-        """Let the BACKUP hear the MASTER; return the digest."""
+        """Pass the next advertisement of the MASTER to the BACKUP; return its digest."""
         (outgoing,) = self.master.compose(Claim(advbase=1, advskew=0), (PEER,), self.now_ns)
         self.hear(outgoing)
         return outgoing.payload[16:20]
@@ -47,7 +47,7 @@ class FloodedLink:
         self.count()
 
     def flood(self, count: int) -> None:
-        """Let useless packets be read within ten milliseconds."""
+        """Count useless packets that were read within ten milliseconds."""
         self.now_ns += NS_PER_S // 100
         self.read += count
         self.count()

@@ -1,4 +1,4 @@
-"""What a virtual host can be told, and what is refused with which words."""
+"""The configuration of a virtual host: what it accepts, and the errors for what it refuses."""
 
 from dataclasses import FrozenInstanceError
 from ipaddress import IPv6Address, IPv6Interface, ip_address, ip_interface

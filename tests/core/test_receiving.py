@@ -1,4 +1,4 @@
-"""Which packets a host listens to, and as what the others are counted."""
+"""Which packets a host listens to, and under which reason it counts the other ones."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 

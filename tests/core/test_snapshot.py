@@ -1,4 +1,4 @@
-"""Views of an engine: what they tell, and that looking changes nothing."""
+"""Views of an engine: what they show, and that making one changes nothing."""
 
 from dataclasses import FrozenInstanceError
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""One host's addresses: what is done next after each thing that can happen. Values in, values out."""
+"""The reconciler of one host: what it returns after every intent, result and pause. Values in, values out."""
 
 import itertools
 from collections.abc import Callable

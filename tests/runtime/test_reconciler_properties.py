@@ -155,7 +155,7 @@ class Life(RuleBasedStateMachine):
             assert under_way or self.due_ns is not None or not late
 
     def teardown(self) -> None:
-        """Let everything succeed from now on, and see what comes of it."""
+        """Check that the newest intent is achieved once every attempt succeeds."""
         if self.wants_held is None:
             return
         for _ in range(100):

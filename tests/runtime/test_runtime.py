@@ -104,7 +104,7 @@ class Bench:
         return self.effects if event == GO else ()
 
     def do(self, *effects: Effect) -> None:
-        """Let the engine ask for effects."""
+        """Submit an input to which the engine answers with these effects."""
         self.effects = effects
         self.runtime.submit(GO)
 

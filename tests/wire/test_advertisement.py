@@ -1,4 +1,4 @@
-"""The 36 octets of an advertisement: where each field lies, and what is judged."""
+"""The 36 octets of an advertisement: the position of each field, and what the decoder checks."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""VRRP of every kind is told from CARP, and no CARP is taken for it."""
+"""VRRP of every kind is distinguished from CARP, and no CARP packet is taken for VRRP."""
 
 import itertools
 

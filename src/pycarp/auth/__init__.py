@@ -1,1 +1,1 @@
-"""Floor 2: keys, digests and counters; what makes an advertisement believable."""
+"""Layer 2: keys, digests and counters; what makes an advertisement believable."""

@@ -31,7 +31,6 @@ _SENT_MAX = 32
 _ANSWERABLE_MAX = 4
 """The last own advertisements whose replies pass the packet filter of a flood."""
 
-
 _Route = tuple[Address, Address, bool]
 """Destination, source, and whether the destination is a group."""
 
@@ -194,11 +193,11 @@ class AdvertisementCodec:
         *,
         owns: bool,
     ) -> list[Outgoing]:
-        spoken, signer = self._spoken(now_ns) if self._previous_keys else (self._config, self._signer)
+        config, signer = self._present_signing(now_ns) if self._previous_keys else (self._config, self._signer)
         source_mac = self._mac if owns else None
         routes = self._routes_from(own)
         outgoing = []
-        for family in spoken.families:
+        for family in config.families:
             advert = self._sign(claim, signer, counter())
             for destination, source, is_to_group in routes[family]:
                 outgoing.append(
@@ -262,7 +261,7 @@ class AdvertisementCodec:
             if reply is not None:
                 return reply
             self._prediction.begin(counter)
-            if self._goes_on_from_ours(counter):
+            if self._continues_ours(counter):
                 freshness = Freshness.NEXT
         self._counter.adopt(counter)
         return freshness
@@ -274,7 +273,7 @@ class AdvertisementCodec:
         farewell_to = Reply.FAREWELL.answered(counter)
         return Reply.FAREWELL if any(peer.counter == farewell_to for peer in peers) else None
 
-    def _goes_on_from_ours(self, counter: int) -> bool:
+    def _continues_ours(self, counter: int) -> bool:
         """Return True if a peer continues our counter, even if it missed our last ``_UNHEARD_MAX`` advertisements."""
         upcoming = self._counter.upcoming(1)
         return bool(upcoming) and abs(counter - upcoming[0]) <= _UNHEARD_MAX
@@ -282,7 +281,7 @@ class AdvertisementCodec:
     def _adopt_signing(self, advert: wire.Advertisement) -> None:
         for older, newer in pairwise([*(previous_key.signer for previous_key in self._previous_keys), self._signer]):
             if newer.verify(advert.counter, advert.digest):
-                self._stop_speaking_before(older)
+                self._stop_signing_before(older)
                 return
 
     def expected(self, count: int) -> Expected:
@@ -295,7 +294,7 @@ class AdvertisementCodec:
             self._expected = (what, Expected(_digests(signers, upcoming), _digests(signers, what[2])))
         return self._expected[1]
 
-    def _stop_speaking_before(self, last: Signer) -> None:
+    def _stop_signing_before(self, last: Signer) -> None:
         for previous_key in self._previous_keys:
             previous_key.speaks_until_ns = 0
             previous_key.is_past = True
@@ -306,7 +305,7 @@ class AdvertisementCodec:
         """Return True if an authentic advertisement has our constant counter. Source: OpenBSD, carp.md 4.2."""
         return self._counter.is_own(advert.counter)
 
-    def _spoken(self, now_ns: int) -> tuple[HostConfig, Signer]:
+    def _present_signing(self, now_ns: int) -> tuple[HostConfig, Signer]:
         """Return the settings and the signer with which the host advertises now."""
         self._forget_previous_keys(now_ns)
         for previous_key in self._previous_keys:

@@ -1,4 +1,4 @@
-"""Floor 3: how each CARP differs, as values."""
+"""Layer 3: the differences between the CARP systems, as values."""
 
 from pycarp.dialects.base import (
     AddressMac,

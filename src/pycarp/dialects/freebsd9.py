@@ -46,13 +46,13 @@ FREEBSD9 = Dialect(
     announce_again_after=None,  # carp.md 5.3: one round
     reasserts=False,  # carp.md 5.1
     answers_weaker=False,  # the next advertisement does
-    yield_grace_ns=0,  # nobody waits
-    takeover_listen_ns=0,  # nobody waits
-    defers_to_better_master=False,  # carp.md 5.1: each advertisement is judged alone
-    announce_every_s=0,  # nobody repeats it
-    drops_at_start=True,  # a kernel has no leftovers; we might
+    yield_grace_ns=0,  # its MASTERs do not wait
+    takeover_listen_ns=0,  # its MASTERs do not wait
+    defers_to_better_master=False,  # carp.md 5.1: it judges each advertisement alone
+    announce_every_s=0,  # its MASTERs do not repeat it
+    drops_at_start=True,  # a kernel starts without addresses; a process may have a predecessor that left some
     unknown_link_is_up=False,  # carp.md 5.3: link state must be exactly UP
-    needs_allow=False,  # carp.md 5.3, 13: it goes deaf
+    needs_allow=False,  # carp.md 5.3, 13: it ignores advertisements
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1),  # carp.md 6.2: any count means 240
     link_down_demotion=1,  # carp.md 6.2
 )

@@ -41,20 +41,20 @@ OPENBSD = Dialect(
     destination=DestinationRule.KIND,  # carp.md 4.2: multicast or unicast, as its carppeer
     tos=ip.TOS_LOW_DELAY,  # carp.md 1.2
     identification=None,  # carp.md 1.2: random
-    drops_own_source=False,  # carp.md 4.2: told by its cookie instead
+    drops_own_source=False,  # carp.md 4.2: it recognises its own cookie instead
     vrrp3=False,  # carp.md section 9
     address_mac=AddressMac.VIRTUAL,  # carp.md section 7
     arp=ArpForm(own_target_mac=False, link_source=False, with_reply=False),  # carp.md section 7
     announce_again_after=2,  # carp.md 5.3: with the second subsequent advertisement
     reasserts=False,  # carp.md 5.1
     answers_weaker=False,  # the next advertisement does
-    yield_grace_ns=0,  # nobody waits
-    takeover_listen_ns=0,  # nobody waits
-    defers_to_better_master=False,  # carp.md 5.1: each advertisement is judged alone
-    announce_every_s=0,  # nobody repeats it
-    drops_at_start=True,  # a kernel has no leftovers; we might
+    yield_grace_ns=0,  # its MASTERs do not wait
+    takeover_listen_ns=0,  # its MASTERs do not wait
+    defers_to_better_master=False,  # carp.md 5.1: it judges each advertisement alone
+    announce_every_s=0,  # its MASTERs do not repeat it
+    drops_at_start=True,  # a kernel starts without addresses; a process may have a predecessor that left some
     unknown_link_is_up=True,  # carp.md 5.3: only explicit DOWN is down
-    needs_allow=False,  # carp.md 5.3, 13: it goes deaf
+    needs_allow=False,  # carp.md 5.3, 13: it ignores advertisements
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1, times_hosts=True),  # carp.md 6.4
     link_down_demotion=1,  # carp.md 6.4: its group, which is carp
 )

@@ -37,13 +37,13 @@ UCARP = Dialect(
     announce_again_after=2,  # captured: ARP at 3.031 and 5.031 s
     reasserts=True,  # captured: at once, and with the second following advertisement
     answers_weaker=False,  # the next advertisement does
-    yield_grace_ns=0,  # nobody waits
-    takeover_listen_ns=0,  # nobody waits
-    defers_to_better_master=False,  # carp.md 5.1: each advertisement is judged alone
-    announce_every_s=0,  # nobody repeats it
+    yield_grace_ns=0,  # its MASTERs do not wait
+    takeover_listen_ns=0,  # its MASTERs do not wait
+    defers_to_better_master=False,  # carp.md 5.1: it judges each advertisement alone
+    announce_every_s=0,  # its MASTERs do not repeat it
     drops_at_start=True,  # captured: the down-script runs at start, unless neutral
     unknown_link_is_up=True,  # carp.md 5.3: the RUNNING flag
-    needs_allow=False,  # it goes deaf
+    needs_allow=False,  # it ignores advertisements
     send_errors=ErrorBudget(failures=3, successes=3, demotion=1),  # carp.md 6.3: any count means 240
     link_down_demotion=0,  # carp.md 6.3: fed by failed writes only
 )
