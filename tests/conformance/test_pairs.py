@@ -122,7 +122,7 @@ def test_the_other_takes_over_when_the_master_falls_silent(cell: tuple[Dialect, 
 @every_compatible
 def test_the_other_takes_over_when_the_master_leaves(cell: tuple[Dialect, Dialect, str]) -> None:
     made = pair(cell)
-    made.tell("fast", HostRemoved(KEY))
+    made.submit("fast", HostRemoved(KEY))
 
     assert later(made, 0.1 if cell[0].bow_out else 4.5) == ["slow"]
 
@@ -154,7 +154,7 @@ def test_the_sysctl_lets_it_preempt_later(cell: tuple[Dialect, Dialect, str]) ->
     later(made, 6)
     made.join("fast", tuned(cell[0], cell[2]), own=LIVELY[0])
     later(made, 3)
-    made.tell("fast", SettingsChanged(Settings(preempt=True)))
+    made.submit("fast", SettingsChanged(Settings(preempt=True)))
 
     assert later(made, 3) == ["fast"]
 

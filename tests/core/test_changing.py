@@ -180,7 +180,7 @@ def test_a_rolling_change_of_three_hosts_moves_nothing(order: tuple[str, ...]) -
     before = len(segment.changes)
     for step, name in enumerate(order):
         segment.run(until_ns=seconds(10 + 20 * step))
-        segment.tell(name, HostReconfigured(config(addresses=NEW, advskew=skews[name]), seconds(60)))
+        segment.submit(name, HostReconfigured(config(addresses=NEW, advskew=skews[name]), seconds(60)))
     segment.run(until_ns=seconds(600))
 
     assert (segment.masters, segment.changes[before:]) == (["a"], [])
@@ -200,7 +200,7 @@ def test_a_rolling_change_of_the_families_moves_nothing(
     before = len(segment.changes)
     for step, name in enumerate(order):
         segment.run(until_ns=seconds(10 + 25 * step))
-        segment.tell(name, HostReconfigured(config(addresses=new, advskew=skews[name]), seconds(60)))
+        segment.submit(name, HostReconfigured(config(addresses=new, advskew=skews[name]), seconds(60)))
     segment.run(until_ns=seconds(300))
 
     assert (segment.masters, segment.changes[before:]) == (["a"], [])
@@ -216,7 +216,7 @@ def test_a_second_change_may_follow_before_the_first_has_rolled_over_all_hosts()
     changes_to = [(0, "a", NEW), (10, "b", NEW), (15, "a", LAST), (20, "b", LAST), (40, "c", NEW), (50, "c", LAST)]
     for after_s, name, addresses in changes_to:
         segment.run(until_ns=seconds(10 + after_s))
-        segment.tell(name, HostReconfigured(config(addresses=addresses, advskew=skews[name]), seconds(60)))
+        segment.submit(name, HostReconfigured(config(addresses=addresses, advskew=skews[name]), seconds(60)))
     segment.run(until_ns=seconds(600))
 
     assert (segment.masters, segment.changes[before:]) == (["a"], [])

@@ -17,7 +17,7 @@ def world(*names: str) -> tuple[World, list[WorldRecord]]:
     for number, name in enumerate(names):
         made.add(name)
         made.connect(name, link(f"192.168.1.{number + 3}/24"))
-        made.tell(name, HostAdded(config(advskew=100 * number)))
+        made.submit(name, HostAdded(config(advskew=100 * number)))
     return made, seen
 
 
@@ -129,7 +129,7 @@ def test_links_of_other_names_are_other_segments() -> None:
     made, _seen = world("a")
     made.add("b")
     made.connect("b", LinkFacts(name="em9", is_up=True))
-    made.tell("b", HostAdded(config(interface="em9", advskew=5)))
+    made.submit("b", HostAdded(config(interface="em9", advskew=5)))
     made.run(until_ns=10 * NS_PER_S)
 
     assert made.masters == ["a", "b"]
@@ -143,7 +143,7 @@ def test_more_than_one_turn_of_inputs_is_handled_at_one_moment() -> None:
         seen.append(record)
         if len(seen) == 1:
             for amount in range(1, 2 * DRAIN_BUDGET):
-                made.tell("a", DemotionSet(None, "test", amount))
+                made.submit("a", DemotionSet(None, "test", amount))
 
     made = World(observe=observe)
     made.add("a")

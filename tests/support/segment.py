@@ -22,7 +22,7 @@ class Segment(World):
         self.deafen()
         listed = (own,) if isinstance(own, str) else own
         self.connect(name, link(*listed) if listed else LinkFacts(name=LINK, is_up=True))
-        self.tell(name, HostAdded(host))
+        self.submit(name, HostAdded(host))
 
     def deafen(self, *names: str) -> None:
         """Let members hear nobody until ``heal``; they may come later."""

@@ -30,7 +30,7 @@ class NarrativeLog:
 
     def write_step(self, at_ns: int, node: str, event: Input, step: Step) -> None:
         """Add the lines of a step: what the engine did with an input."""
-        self._transcript.tell(WorldRecord(at_ns=at_ns, node=node, event=event, effects=step.effects))
+        self._transcript.write_record(WorldRecord(at_ns=at_ns, node=node, event=event, effects=step.effects))
 
     def write_owner(self, at_ns: int, node: str, key: HostKey, *, owns: bool) -> None:
         """Add whether a machine answers for the addresses of a host."""

@@ -100,7 +100,7 @@ class StepWords:
         record = WorldRecord(
             at_ns=at_ns, node=_NODE, event=played.event, effects=played.effects, dropped=played.dropped
         )
-        self._transcript.tell(record)
+        self._transcript.write_record(record)
         if played.raised:
             self._transcript.write(at_ns, "!", f"the engine raises {played.raised}")
         time = self._clock.of_day(played.at_ns)

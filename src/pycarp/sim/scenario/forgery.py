@@ -74,7 +74,7 @@ FIELDS: Mapping[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgery:
-    """What is forged, for whom: ``own`` are the addresses of the link at which it arrives."""
+    """The fields of a forged advertisement; ``own`` are the addresses of the link at which it arrives."""
 
     link: str
     own: tuple[Address, ...]

@@ -1,4 +1,4 @@
-"""Text scenarios: what is done to some hosts, and the transcript of what they did about it.
+"""Text scenarios: commands to some hosts, and the transcript of what the hosts did.
 
 ::
 
@@ -28,17 +28,17 @@ link NODE down|up|unknown [LINK]       change its link, em0 if none is named
 addresses NODE ADDRESS,...|none [LINK] change the addresses of its link
 run SPAN                               let time pass
 cut NODE NODE, cut NODE -> NODE        lose what goes between two nodes, or one way alone
-isolate NODE, loop NODE                cut a node off; let it hear itself
+isolate NODE, loop NODE                cut a node off; return to it its own packets
 heal                                   undo cuts and loops
 delay SPAN                             how long packets take from now on (50us)
 hear NODE field=value...               a forged advertisement arrives: ``FIELDS`` of ``sim/scenario/forgery.py``
-fail NODE sends|hold|drop              let sends or changes of addresses fail; ``repair`` undoes it
-crash NODE                             stop a node without a word; ``host`` begins it anew
-stop NODE, continue NODE               let a node's process stand still; let it go on
-handover HOST                          let a MASTER leave its addresses to the next host
-disturb HOST [what=TEXT]               somebody else changes the addresses of a host
-show|hide adverts|counters|wire        tell every advertisement; how its counter came about; its headers
-status HOST, statistics NODE           write what the engine shows now
+fail NODE sends|hold|drop              make sends or changes of addresses fail; ``repair`` undoes it
+crash NODE                             end a node without a bow-out; ``host`` starts it again
+stop NODE, continue NODE               stop a node's process; continue it
+handover HOST                          hand the addresses of a MASTER over to the next host
+disturb HOST [what=TEXT]               change the addresses of a host as another program
+show|hide adverts|counters|wire        show every advertisement; the origin of its counter; its headers
+status HOST, statistics NODE           write the state of a host; the statistics of a node
 try COMMAND                            a command whose settings are refused; the transcript says why
 =====================================  =================================================================================
 
@@ -104,7 +104,7 @@ class Played:
 
 
 def play(text: str, *, name: str = "scenario", dialect: Dialect = UNIVERSAL) -> Played:
-    """Play a scenario; hosts speak ``dialect`` unless they are told otherwise. Raises ScenarioError."""
+    """Play a scenario; hosts without a dialect of their own have ``dialect``. Raises ScenarioError."""
     blocks = _blocks(text)
     player = _Player(dialect, labels=_labels(blocks))
     for block in blocks:
@@ -146,13 +146,13 @@ def _render(blocks: Iterable[Block]) -> str:
 
 
 def _labels(blocks: Iterable[Block]) -> Mapping[tuple[str, HostKey], str]:
-    """Return how hosts are named: by their node alone, or with as much more as tells them apart."""
+    """Return the names of hosts: that of their node, with vhid and link where the node has several."""
     keys: dict[str, list[HostKey]] = {}
     for line in (line for block in blocks for _number, line in block.lines if line.startswith("host ")):
         try:
             node, key = Command(line).place()
         except WordError:
-            continue  # It is told when its turn comes.
+            continue  # The command itself reports the error at its turn.
         if key not in keys.setdefault(node, []):
             keys[node].append(key)
     return {(node, key): _label(node, key, known) for node, known in keys.items() for key in known}
@@ -187,7 +187,7 @@ HOST_SETTINGS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "announce-every": ("announce_every_s", int),
     "peer-dialects": ("peer_dialects", dialects),
 }
-"""What hosts can be told, and the fields of HostConfig that it sets."""
+"""The settings of a host, and the fields of HostConfig that they set."""
 
 SYSCTLS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "allow": ("allow", switch),
@@ -220,7 +220,7 @@ class _Player:
         self._world = World(observe=self._observe)
 
     def obey(self, line: str) -> None:
-        """Do what a line says; nothing for an empty one and a comment."""
+        """Carry out a line; no-op for an empty one and a comment."""
         if not line or line.startswith("#"):
             return
         if line.startswith(TRY):
@@ -234,7 +234,7 @@ class _Player:
         command.done()
 
     def attempt(self, line: str) -> None:
-        """Do what a line says, and write down why that is refused; a WordError if it is not."""
+        """Carry out a line that must be refused, and write the reason; WordError if it is not refused."""
         before = len(self.records)
         try:
             self.obey(line)
@@ -246,7 +246,7 @@ class _Player:
 
     def _observe(self, record: WorldRecord) -> None:
         self.records.append(record)
-        self.transcript.tell(record)
+        self.transcript.write_record(record)
 
     # Whom commands are for
 
@@ -275,8 +275,8 @@ class _Player:
         if node not in self._world.nodes:
             self._world.add(node)
 
-    def _tell(self, node: str, event: Input) -> None:
-        self._world.tell(node, event)
+    def _submit(self, node: str, event: Input) -> None:
+        self._world.submit(node, event)
 
     # Hosts
 
@@ -296,7 +296,7 @@ class _Player:
         if own is not None or key.link not in self._world.links(node):
             facts = self._facts(node, key.link)
             self._world.connect(node, facts if own is None else replace(facts, addresses=_interfaces(own)))
-        self._tell(node, HostAdded(config))
+        self._submit(node, HostAdded(config))
 
     def _set_host(self, command: Command) -> None:
         node, host = self._host(command)
@@ -306,19 +306,19 @@ class _Player:
             host.config,
             **_taken(command, {key: each for key, each in HOST_SETTINGS.items() if key not in fixed}),
         )
-        self._tell(node, HostReconfigured(config, rolling_ns))
+        self._submit(node, HostReconfigured(config, rolling_ns))
 
     def _remove(self, command: Command) -> None:
         node, host = self._host(command)
-        self._tell(node, HostRemoved(host.key))
+        self._submit(node, HostRemoved(host.key))
 
     def _admin(self, command: Command) -> None:
         node, host = self._host(command)
-        self._tell(node, AdminChanged(host.key, command.choice("state", ("down", "up")) == "up"))
+        self._submit(node, AdminChanged(host.key, command.choice("state", ("down", "up")) == "up"))
 
     def _force(self, command: Command) -> None:
         node, host = self._host(command)
-        self._tell(node, StateForced(host.key, State(command.choice("state", State))))
+        self._submit(node, StateForced(host.key, State(command.choice("state", State))))
 
     def _demote(self, command: Command) -> None:
         self._set_demotion(command, command.setting("by", int, 1))
@@ -330,15 +330,15 @@ class _Player:
         cause = command.setting("cause", str, "administrator")
         group = command.setting("group", str, None)
         if group is not None or command.flag("node"):
-            self._tell(self._node(command), DemotionSet(group, cause, amount))
+            self._submit(self._node(command), DemotionSet(group, cause, amount))
             return
         node, host = self._host(command)
-        self._tell(node, DemotionSet(host.key, cause, amount))
+        self._submit(node, DemotionSet(host.key, cause, amount))
 
     def _sysctl(self, command: Command) -> None:
         node = command.word("the node")
         self._begin(node)
-        self._tell(node, SettingsChanged(Settings(**_taken(command, SYSCTLS))))
+        self._submit(node, SettingsChanged(Settings(**_taken(command, SYSCTLS))))
 
     # Links and segments
 
@@ -425,13 +425,13 @@ class _Player:
 
     def _hand_over(self, command: Command) -> None:
         node, host = self._host(command)
-        self._tell(node, HandOverAsked(host.key))
+        self._submit(node, HandOverAsked(host.key))
 
     def _disturb(self, command: Command) -> None:
         node, host = self._host(command)
-        self._tell(node, AddressesDisturbed(host.key, command.setting("what", str, "somebody else changed them")))
+        self._submit(node, AddressesDisturbed(host.key, command.setting("what", str, "somebody else changed them")))
 
-    # What is told
+    # What is shown
 
     def _show(self, command: Command) -> None:
         self.transcript.shown.add(command.choice("what is shown", SHOWABLE))

@@ -1,8 +1,8 @@
-"""What happened in a world, told in lines that people can read: one a fact, with its time and whose it is.
+"""Writes the records of a world as lines for people: one line for each fact, with its time and its host.
 
-Within one step the change of state comes first, then what was done, in its order. Advertisements that come when they
-are expected, with nothing new in them, are not told; nor is a packet that is dropped for a reason just told. Shown on
-demand: every advertisement, how its counter came about, and what else goes on the wire.
+Within one step the transition comes first, then the other effects in their order. Advertisements without news that come
+at the expected time have no line; neither has a packet dropped for the same reason as an earlier one. On demand the
+transcript has every advertisement, the origin of its counter, and its headers.
 """
 
 from collections.abc import Callable, Iterable
@@ -44,14 +44,14 @@ from pycarp.wire import advertisement as wire
 Label = Callable[[str, HostKey], str]
 
 SHOWABLE = ("adverts", "counters", "wire")
-"""What can be shown beside the facts that always are."""
+"""Details that are shown on demand."""
 
 _NS_PER_MS = 1_000_000
 _NOT_FOR_US = (DropReason.NO_HOST_ON_LINK, DropReason.UNKNOWN_VHID, DropReason.HOST_IN_INIT)
 
 
 class _Said(NamedTuple):
-    """What a host said last to a destination, and when it is expected to say it again."""
+    """The last advertisement of a host to a destination, and the time at which the next one is expected."""
 
     claim: Claim
     source: Address
@@ -66,7 +66,7 @@ class _Counters:
     heard: int | None = None
 
     def rule_of(self, counter: int) -> str:
-        """Return how the next counter came about, as far as it can be told from outside."""
+        """Return the origin of the next counter, as an observer can derive it."""
         if counter == self.sent:
             return "the same"
         if self.heard is not None and counter == self.heard + 1:
@@ -78,9 +78,9 @@ class _Counters:
 
 @dataclass(slots=True)
 class Transcript:
-    """Lines of what happened; ``label`` names a host of a node, ``shown`` is any of ``SHOWABLE``.
+    """Lines for people; ``label`` returns the name of a host of a node, ``shown`` has some of ``SHOWABLE``.
 
-    An advertisement that is at most ``tolerance_ns`` early or late comes when it is expected.
+    An advertisement that is at most ``tolerance_ns`` early or late counts as expected.
     """
 
     label: Label
@@ -92,7 +92,7 @@ class Transcript:
     _drops: set[tuple[str, Address | None, DropReason]] = field(default_factory=set)
 
     def take(self) -> list[str]:
-        """Return the lines so far and begin anew; a reason to drop is told again then."""
+        """Return the lines so far, and remove them; later drops have lines again."""
         lines, self.lines = self.lines, []
         self._drops.clear()
         return lines
@@ -101,17 +101,18 @@ class Transcript:
         """Add a line."""
         self.lines.append(f"{_seconds(at_ns)} {who} {what}")
 
-    def tell(self, record: WorldRecord) -> None:
-        """Add what came of one input."""
+    def write_record(self, record: WorldRecord) -> None:
+        """Add the lines of one input and its effects."""
         if isinstance(record.event, DatagramReceived):
-            self._hear(record, record.event)
+            self._write_drop(record, record.event)
         for effect in sorted(record.effects, key=_is_no_change):
-            self._tell_effect(record.at_ns, record.node, effect)
+            self._write_effect(record.at_ns, record.node, effect)
         for key in _ended(record.effects):
             for what in [each for each in self._said if each[:2] == (record.node, key)]:
                 del self._said[what]
 
-    def _hear(self, record: WorldRecord, event: DatagramReceived) -> None:
+    def _write_drop(self, record: WorldRecord, event: DatagramReceived) -> None:
+        """Add the reason of a drop, unless it has a line; for an accepted packet store the counter."""
         datagram = event.datagram
         if record.dropped is None:
             if record.counted:
@@ -123,34 +124,34 @@ class Transcript:
             self._drops.add(drop)
             counter = record.dropped.statistic
             where = f" ({counter})" if counter else ""
-            told = f"drops what {datagram.source} sent: {record.dropped.words}{where}"
-            self.write(record.at_ns, record.node, told)
+            words = f"drops what {datagram.source} sent: {record.dropped.words}{where}"
+            self.write(record.at_ns, record.node, words)
 
-    def _tell_effect(self, at_ns: int, node: str, effect: Effect) -> None:
+    def _write_effect(self, at_ns: int, node: str, effect: Effect) -> None:
         match effect:
             case Publish(event):
-                self._tell_event(at_ns, node, event)
+                self._write_event(at_ns, node, event)
             case Transmit(key, outgoing):
-                self._tell_advert(at_ns, node, key, outgoing)
+                self._write_advert(at_ns, node, key, outgoing)
             case HoldAddresses(key=key, addresses=addresses, previous=previous):
                 without = f", no longer {_listed(previous)}" if previous else ""
                 self.write(at_ns, self.label(node, key), f"holds {_listed(addresses)}{without}")
             case DropAddresses(key=key, addresses=addresses):
                 self.write(at_ns, self.label(node, key), f"drops {_listed(addresses)}")
             case Announce(key, _epoch, addresses, form):
-                for told in _announced(addresses, form):
-                    self.write(at_ns, self.label(node, key), told)
+                for words in _announced(addresses, form):
+                    self.write(at_ns, self.label(node, key), words)
             case RenewAddresses() | SetPacketFilter():
                 pass
             case _:
                 assert_never(effect)
 
-    def _tell_event(self, at_ns: int, node: str, event: Event) -> None:
-        told = _told(event)
-        if told:
-            self.write(at_ns, self.label(node, event.key), told)
+    def _write_event(self, at_ns: int, node: str, event: Event) -> None:
+        words = _words_of(event)
+        if words:
+            self.write(at_ns, self.label(node, event.key), words)
 
-    def _tell_advert(self, at_ns: int, node: str, key: HostKey, outgoing: Outgoing) -> None:
+    def _write_advert(self, at_ns: int, node: str, key: HostKey, outgoing: Outgoing) -> None:
         advert = wire.decode(outgoing.payload)
         claim = Claim(advbase=advert.advbase, advskew=advert.advskew, demote=advert.demote)
         counters = self._counters_of(node, key)
@@ -164,14 +165,14 @@ class Transcript:
         if is_expected and not self.shown:
             return
         is_repeated = before is not None and before[:2] == now[:2] and not is_expected
-        told = _said(claim, is_repeated=is_repeated) + f" from {outgoing.source}"
+        words = _said(claim, is_repeated=is_repeated) + f" from {outgoing.source}"
         if not outgoing.destination.is_multicast or outgoing.destination.packed[-1] != 0x12:
-            told += f" to {outgoing.destination}"
+            words += f" to {outgoing.destination}"
         if "counters" in self.shown:
-            told += f", counter {rule}"
+            words += f", counter {rule}"
         if "wire" in self.shown:
-            told += f", {_on_the_wire(outgoing)}"
-        self.write(at_ns, self.label(node, key), told)
+            words += f", {_on_the_wire(outgoing)}"
+        self.write(at_ns, self.label(node, key), words)
 
     def _counters_of(self, node: str, key: HostKey) -> _Counters:
         return self._counters.setdefault((node, key), _Counters())
@@ -182,13 +183,13 @@ def _is_no_change(effect: Effect) -> bool:
 
 
 def _ended(effects: Iterable[Effect]) -> list[HostKey]:
-    """Return the hosts that are MASTER no longer; what one says next begins anew."""
+    """Return the hosts whose mastership ended; their next advertisement counts as the first."""
     events = [effect.event for effect in effects if isinstance(effect, Publish)]
     return [event.key for event in events if isinstance(event, StateChange) and event.old is State.MASTER]
 
 
-def _told(event: Event) -> str:  # noqa: C901  a line an event
-    """Return the words for an event; those of the aio floor never come here, and a new host speaks for itself."""
+def _words_of(event: Event) -> str:  # noqa: C901  a line an event
+    """Return the words for an event of the core; empty for a new host, whose first transition has a line."""
     match event:
         case StateChange(reason=Reason.ADDED):
             return ""

@@ -90,12 +90,12 @@ class _Node:
 
     # What happens to it
 
-    def tell(self, event: Input) -> None:
+    def submit(self, event: Input) -> None:
         """Give an input to the engine."""
         self._runtime.submit(event)
         self._finish()
 
-    def hear(self) -> None:
+    def read_waiting(self) -> None:
         """Wake the runtime to read its packets, unless the process is stopped."""
         while self.waiting and not self.is_stopped:
             self._runtime.wake()
@@ -224,7 +224,7 @@ class _Node:
 
 
 class World:
-    """Nodes by name; ``observe`` is told every entry, in order.
+    """Nodes by name; ``observe`` receives every record, in order.
 
     Every actuation ends at once, every announcement succeeds, and each segment has the name of its link.
     """
@@ -285,7 +285,7 @@ class World:
         """Continue a stopped process: it reads the packets that wait, and then the clock."""
         node = self._nodes[name]
         node.is_stopped = False
-        node.hear()
+        node.read_waiting()
 
     def connect(self, name: str, facts: LinkFacts) -> None:
         """Give a node a link, or change what is known of it."""
@@ -295,11 +295,11 @@ class World:
             fabric.attach(name)
         elif not facts.is_up:
             fabric.detach(name)
-        self.tell(name, LinkChanged(facts))
+        self.submit(name, LinkChanged(facts))
 
-    def tell(self, name: str, event: Input) -> None:
+    def submit(self, name: str, event: Input) -> None:
         """Submit an input to a node, now."""
-        self._nodes[name].tell(event)
+        self._nodes[name].submit(event)
 
     def inject(self, name: str, datagram: Datagram, *, at_ns: int) -> None:
         """Deliver a datagram that no node sent."""
@@ -349,7 +349,7 @@ class World:
     def _deliver(self, name: str, datagram: Datagram) -> None:
         if name in self._nodes:
             self._nodes[name].waiting.append(datagram)
-            self._nodes[name].hear()
+            self._nodes[name].read_waiting()
 
 
 def _rise(before: LinkStatistics | None, after: LinkStatistics) -> tuple[Statistics, Counter[DropReason]]:
