@@ -47,8 +47,8 @@ Faults of the MASTER, some for a time as in stop=3s:
 {injected_faults}
 
 \b
-Recurring faults, during which faults of the MASTER are tried and false takeovers
-are counted; those joined by + come together:
+Recurring faults, during which faults of the MASTER are tried and false
+takeovers are counted; those joined by + come together:
 {recurring_faults}
 
 \b
