@@ -17,14 +17,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_NEEDS_THE_MACHINE = frozenset({"interop", "system", "daemon", "cli"})
+"""Folders whose tests need root, or share locks and sockets of this machine."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run what needs this machine, and another one all else, under ``pytest -n 2 --dist loadgroup``.
 
     The first one mostly waits. Its tests go one after the other, because they measure times.
     """
     for item in items:
-        is_system = item.get_closest_marker("system") is not None or item.path.parent.name == "interop"
-        item.add_marker(pytest.mark.xdist_group("system" if is_system else "all else"))
+        needs_it = item.get_closest_marker("system") is not None or item.path.parent.name in _NEEDS_THE_MACHINE
+        item.add_marker(pytest.mark.xdist_group("the machine" if needs_it else "all else"))
 
 
 # How long an example takes says more about who else uses the machine than about what is tested.

@@ -37,7 +37,7 @@ clean_up() {
     rm -rf "$work"
 }
 trap clean_up EXIT
-trap 'exit 1' INT Mastership HUP
+trap 'exit 1' INT TERM HUP
 
 # A bridge, and three hosts on it.
 make_segment() {

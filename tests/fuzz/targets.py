@@ -153,7 +153,8 @@ class _Server:
             await writer.wait_closed()
         for line in answers.splitlines():
             decode_reply(line)
-        assert len(answers.splitlines()) == len(octets.split(b"\n")) - octets.endswith(b"\n") - (not octets)
+        # A request that nobody finished is answered or not: the server may have hung up.
+        assert octets.count(b"\n") <= len(answers.splitlines()) <= octets.count(b"\n") + 1
         assert not failures, failures
 
 

@@ -42,7 +42,7 @@ def segment() -> Iterator[Segment]:
         yield made
 
 
-class AdvertisementCodec(Process):
+class CommandProcess(Process):
     """ucarp or our stand-in, with scripts that note their calls and move the address."""
 
     def __init__(
@@ -86,7 +86,7 @@ class AdvertisementCodec(Process):
 
 def lonely_sequence(segment: Segment, folder: Path, program: str) -> tuple[list[str], list[str], int]:
     """Start, take over, step down, take over, end; return calls, states and exit status."""
-    with AdvertisementCodec(segment, "a", folder / program, program, "-z", "-x", "one more") as codec:
+    with CommandProcess(segment, "a", folder / program, program, "-z", "-x", "one more") as codec:
         codec.wait_for("down")
         codec.wait_for("down", "up")
         time.sleep(1)
@@ -110,9 +110,9 @@ def test_the_lonely_plan_is_the_same_with_both_programs(segment: Segment, tmp_pa
 
 def preemption_sequence(segment: Segment, folder: Path, first: str, second: str) -> list[list[str]]:
     """Let a faster host take the address from a slower one and leave again; return the calls of both."""
-    with AdvertisementCodec(segment, "a", folder, first, "-z", "-k", "100") as slower:
+    with CommandProcess(segment, "a", folder, first, "-z", "-k", "100") as slower:
         slower.wait_for("down", "up")
-        with AdvertisementCodec(segment, "b", folder, second, "-z", "-P") as faster:
+        with CommandProcess(segment, "b", folder, second, "-z", "-P") as faster:
             faster.wait_for("down", "up")
             slower.wait_for("down", "up", "down")
             assert (slower.has_address(), faster.has_address()) == (False, True)
@@ -155,7 +155,7 @@ def test_a_backup_ends_alike(
     status: int,
     verbs: list[str],
 ) -> None:
-    with AdvertisementCodec(segment, "a", tmp_path, program, *options) as codec:
+    with CommandProcess(segment, "a", tmp_path, program, *options) as codec:
         wait_until(lambda: bool(codec.switches), SETTLED_S)
         time.sleep(0.7)
         codec.tell(signal_number)
@@ -169,7 +169,7 @@ def test_a_backup_ends_alike(
 def test_an_interface_that_is_set_down_ends_it_alike(
     segment: Segment, tmp_path: Path, program: str, options: list[str], verbs: list[str]
 ) -> None:
-    with AdvertisementCodec(segment, "a", tmp_path, program, *options) as codec:
+    with CommandProcess(segment, "a", tmp_path, program, *options) as codec:
         codec.wait_for("down", "up")
         segment.run("a", ["ip", "link", "set", "fxp0", "down"])
 
@@ -180,12 +180,12 @@ def test_an_interface_that_is_set_down_ends_it_alike(
 @pytest.mark.parametrize("program", [REAL, OURS])
 def test_a_start_on_an_interface_that_is_down_fails_alike(segment: Segment, tmp_path: Path, program: str) -> None:
     segment.run("a", ["ip", "link", "set", "fxp0", "down"])
-    with AdvertisementCodec(segment, "a", tmp_path, program) as codec:
+    with CommandProcess(segment, "a", tmp_path, program) as codec:
         assert codec.process.wait(5) == 2
 
 
 def test_sigusr1_logs_the_state_in_ucarps_words(segment: Segment, tmp_path: Path) -> None:
-    with AdvertisementCodec(segment, "a", tmp_path, OURS) as codec:
+    with CommandProcess(segment, "a", tmp_path, OURS) as codec:
         wait_until(lambda: bool(codec.switches), SETTLED_S)
         codec.tell(signal.SIGUSR1)
         wait_until(lambda: bool(codec.lines("[INFO] BACKUP on fxp0 id 1")), 2)
@@ -196,7 +196,7 @@ def test_sigusr1_logs_the_state_in_ucarps_words(segment: Segment, tmp_path: Path
 
 def test_a_slow_up_script_delays_the_announcement_but_no_advertisement(segment: Segment, tmp_path: Path) -> None:
     with Capture(segment, tmp_path) as capture:
-        with AdvertisementCodec(segment, "a", tmp_path, OURS, slow_s=2.5) as codec:
+        with CommandProcess(segment, "a", tmp_path, OURS, slow_s=2.5) as codec:
             codec.wait_for("down", "up")
             time.sleep(3)
         capture.stop()
@@ -211,7 +211,7 @@ def test_a_slow_up_script_delays_the_announcement_but_no_advertisement(segment: 
 
 def test_a_lost_carrier_makes_a_backup_that_is_back_without_a_sleep(segment: Segment, tmp_path: Path) -> None:
     """ucarp sleeps for ten seconds at a time (carp.md 5.3)."""
-    with AdvertisementCodec(segment, "a", tmp_path, OURS) as codec:
+    with CommandProcess(segment, "a", tmp_path, OURS) as codec:
         codec.wait_for("down", "up")
         segment.unplug("a")
         codec.wait_for("down", "up", "down", timeout_s=2)
@@ -426,8 +426,8 @@ def test_the_commands_find_every_ucarp_of_the_machine(segment: Segment, tmp_path
     before = sockets()
     other = ("-v", "2", "-a", "192.168.1.51", "--log-format", "json")
     with (
-        AdvertisementCodec(segment, "a", tmp_path / "first", OURS, "-z") as first,
-        AdvertisementCodec(segment, "a", tmp_path / "second", OURS, *other) as second,
+        CommandProcess(segment, "a", tmp_path / "first", OURS, "-z") as first,
+        CommandProcess(segment, "a", tmp_path / "second", OURS, *other) as second,
     ):
         wait_until(lambda: first.switches == ["BACKUP", "MASTER"] and "-> MASTER" in second.log.read_text(), SETTLED_S)
         table = pycarp(segment, "status")
@@ -465,6 +465,6 @@ def second_path(before: set[Path]) -> Path:
 
 
 def test_a_socket_that_was_asked_for_and_cannot_be_made_ends_it(segment: Segment, tmp_path: Path) -> None:
-    with AdvertisementCodec(segment, "a", tmp_path / "asked", OURS, "--control", "/proc/nowhere/s") as asked:
+    with CommandProcess(segment, "a", tmp_path / "asked", OURS, "--control", "/proc/nowhere/s") as asked:
         assert asked.process.wait(10) == 2
     assert asked.lines("cannot make the control socket /proc/nowhere/s")

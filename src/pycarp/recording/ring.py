@@ -8,7 +8,7 @@ from pycarp.recording.recorder import Entry
 from pycarp.vocabulary import NS_PER_S
 
 KEPT_NS = 120 * NS_PER_S
-KEPT_MOST = 16384
+KEPT_MOST = 8192
 """The most steps and datagrams; in a flood these are only the last seconds."""
 
 _SECTION_NS = KEPT_NS // 6
