@@ -1,12 +1,14 @@
 """One process runs a vhid on an interface of a network namespace."""
 
 import asyncio
+import errno
 import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +73,81 @@ def test_looking_many_times_leaves_the_pid_known(locks: HostLocks, others: HostL
 
     with pytest.raises(UsageError, match=f"pid {os.getpid()};"):
         take(locks, ONE)
+
+
+def connections(key: HostKey) -> int:
+    """Return how many connections to a lock have not been closed by its holder."""
+    table = Path("/proc/thread-self/net/unix").read_text(encoding="utf-8").splitlines()
+    # The lock itself is listed as well.
+    return sum(line.endswith(f"@pycarp/host/{key.link}/{key.vhid}") for line in table) - 1
+
+
+def test_whoever_is_refused_leaves_nothing_with_the_holder(locks: HostLocks, others: HostLocks) -> None:
+    async def refuse() -> None:
+        await others.take([ONE])
+        for _ in range(5):
+            with pytest.raises(UsageError, match=f"pid {os.getpid()};"):
+                await locks.take([ONE], timeout_s=0.1)
+        await asyncio.sleep(0.05)
+
+        assert connections(ONE) == 0
+
+    asyncio.run(refuse())
+
+
+def test_who_waits_for_a_lock_asks_once(locks: HostLocks, others: HostLocks) -> None:
+    # Its event loop has ended, so that nobody hangs up.
+    take(others, ONE)
+
+    with pytest.raises(UsageError):
+        take(locks, ONE, timeout_s=0.2)
+
+    assert connections(ONE) == 1
+
+
+def connect(name: str, number: int) -> None:
+    for _ in range(number):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(name)
+
+
+def test_a_holder_without_descriptors_hangs_up_later_and_does_not_spin(
+    others: HostLocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+    accept = socket.socket.accept
+
+    def out_of_descriptors(sock: socket.socket) -> tuple[socket.socket, object]:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(sock)
+
+    async def ask() -> None:
+        await others.take([ONE])
+        monkeypatch.setattr(socket.socket, "accept", out_of_descriptors)
+        connect("\0pycarp/host/pct-none0/1", 2)
+        await asyncio.sleep(0.15)
+        assert tries <= 2
+        assert connections(ONE) == 2
+        await asyncio.sleep(0.35)
+        assert connections(ONE) == 0
+
+    asyncio.run(ask())
+
+
+def test_a_holder_hangs_up_on_a_crowd_bit_by_bit(others: HostLocks) -> None:
+    async def ask() -> None:
+        await others.take([ONE])
+        connect("\0pycarp/host/pct-none0/1", 100)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert 0 < connections(ONE) < 100
+        await asyncio.sleep(0.6)
+        assert connections(ONE) == 0
+
+    asyncio.run(ask())
 
 
 def test_what_one_has_may_be_taken_again(locks: HostLocks) -> None:

@@ -28,7 +28,11 @@ _PAUSE_S = 0.02
 _DESCRIPTORS = 48
 """A daemon needs so many besides those of its hosts, with its interfaces, its guardian, and a few who ask it."""
 _BACKLOG = 1024
-"""Who asks for the holder leaves a connection behind; when there are too many, locks hold and the pid is unknown."""
+"""So many may ask who has a lock while its process is too busy to hang up; then the lock holds and the pid is unknown.
+"""
+_AT_ONCE = 32
+_REST_S = 0.1
+"""How long to leave a lock alone after so many connections, or when there is no descriptor for one."""
 
 _UNKNOWN = Peer(0, 0, 0)
 _TABLE = Path("/proc/thread-self/net/unix")
@@ -39,7 +43,7 @@ class HostLocks:
     """The locks of one process; they end with ``close`` or with the process."""
 
     def __init__(self) -> None:
-        self._sockets: dict[HostKey, list[socket.socket]] = {}
+        self._locks: dict[HostKey, list[_Lock]] = {}
 
     async def take(self, keys: Iterable[HostKey], *, timeout_s: float = TIMEOUT_S) -> None:
         """Lock hosts, all or none; well for those that we have.
@@ -50,12 +54,13 @@ class HostLocks:
         if sys.platform != "linux":
             return
         # In one order, so that of two who want the same ones one gets them all.
-        wanted = sorted(set(keys) - set(self._sockets))
+        wanted = sorted(set(keys) - set(self._locks))
         taken: list[HostKey] = []
         ends_s = asyncio.get_running_loop().time() + timeout_s
         try:
             for key in wanted:
-                while (holder := self._try(key)) is not None:
+                known: dict[str, Peer] = {}
+                while (holder := self._try(key, known)) is not None:
                     if asyncio.get_running_loop().time() >= ends_s:
                         raise UsageError(_refusal(key, holder))
                     await asyncio.sleep(_PAUSE_S)
@@ -67,26 +72,65 @@ class HostLocks:
     def release(self, *keys: HostKey) -> None:
         """Give locks up; well for those that we do not have."""
         for key in keys:
-            for sock in self._sockets.pop(key, ()):
-                sock.close()
+            for lock in self._locks.pop(key, ()):
+                lock.close()
 
     def close(self) -> None:
         """Give all locks up."""
-        self.release(*list(self._sockets))
+        self.release(*list(self._locks))
 
-    def _try(self, key: HostKey) -> Peer | None:
-        """Lock a host and return None, or return who has it."""
+    def _try(self, key: HostKey, known: dict[str, Peer]) -> Peer | None:
+        """Lock a host and return None, or return who has it; ``known`` are those who have been asked already."""
         with contextlib.ExitStack() as stack:
             sockets = []
             for name in _names(key):
-                bound = _bound(name, key)
+                bound = _bound(name, key, known)
                 if isinstance(bound, Peer):
                     return bound
                 if bound is not None:
                     sockets.append(stack.enter_context(bound))
             stack.pop_all()
-        self._sockets[key] = sockets
+        self._locks[key] = [_Lock(each) for each in sockets]
         return None
+
+
+class _Lock:
+    """A socket that has a name, and hangs up on whoever connects to ask which process that is.
+
+    What it costs is bounded, however many connect, and also when the process has no descriptor left for them.
+    Made in a running event loop.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._rest: asyncio.TimerHandle | None = None
+        sock.setblocking(False)
+        self._attend()
+
+    def close(self) -> None:
+        """Give the name up; well also when the event loop is closed."""
+        if self._rest is not None:
+            self._rest.cancel()
+        elif not self._loop.is_closed():
+            self._loop.remove_reader(self._sock)
+        self._sock.close()
+
+    def _attend(self) -> None:
+        self._rest = None
+        self._loop.add_reader(self._sock, self._hang_up)
+
+    def _hang_up(self) -> None:
+        try:
+            for _ in range(_AT_ONCE):
+                self._sock.accept()[0].close()
+        except BlockingIOError:
+            return
+        except OSError:
+            # The connection stays in the queue, and would be reported again at once.
+            pass
+        self._loop.remove_reader(self._sock)
+        self._rest = self._loop.call_later(_REST_S, self._attend)
 
 
 def living() -> Mapping[HostKey, int]:
@@ -129,8 +173,11 @@ def _name(link: str, vhid: int) -> str:
     return f"\0pycarp/host/{link}/{vhid}"
 
 
-def _bound(name: str, key: HostKey) -> socket.socket | Peer | None:
-    """Return a socket with a name, or who has that; None when it is somebody who does not count."""
+def _bound(name: str, key: HostKey, known: dict[str, Peer]) -> socket.socket | Peer | None:
+    """Return a socket with a name, or who has that; None when it is somebody who does not count.
+
+    Who is in ``known`` is not asked again, and who answers is added: each question is work for the other process.
+    """
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -141,7 +188,9 @@ def _bound(name: str, key: HostKey) -> socket.socket | Peer | None:
             raise
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
-            holder = _holder(name) or _UNKNOWN
+            holder = known.get(name) or _holder(name) or _UNKNOWN
+            if holder.pid:
+                known[name] = holder
             return holder if holder.is_trustworthy else None
         why = exc.strerror or exc
         raise ConfigError(f"cannot lock vhid {key.vhid} on {key.link}: {why}; raise 'ulimit -n'") from exc
