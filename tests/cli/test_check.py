@@ -3,12 +3,14 @@
 import json
 import shlex
 from importlib import import_module
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from pycarp.cli import cli
+from pycarp.vocabulary import LinkFacts
 
 TOML = """\
 [[host]]
@@ -208,8 +210,12 @@ def test_a_text_of_no_grammar_is_an_error_that_names_them(tmp_path: Path, text: 
     )
 
 
-def test_an_address_in_no_subnet_of_the_file_is_looked_for_on_this_machine(tmp_path: Path) -> None:
-    text = 'cloned_interfaces="carp0"\nifconfig_carp0="vhid 1 pass s 127.0.0.9/8"\n'
+def test_an_address_in_no_subnet_of_the_file_is_looked_for_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = [LinkFacts(name="pct-none0", is_up=True, addresses=(IPv4Interface("10.77.0.1/24"),))]
+    monkeypatch.setattr("pycarp.cli.check.own_interfaces", lambda: links)
+    text = 'cloned_interfaces="carp0"\nifconfig_carp0="vhid 1 pass s 10.77.0.9/24"\n'
 
     assert check(write(tmp_path / "rc.conf", text)).exit_code == 0
     assert check("--elsewhere", tmp_path / "rc.conf").exit_code == 2

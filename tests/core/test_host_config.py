@@ -124,6 +124,49 @@ def test_an_address_that_no_host_can_have_is_refused(address: str) -> None:
         config(addresses=(address,))
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.5/8", "is a loopback address, which stays in its machine; share one"),
+        ("127.0.0.1", "is a loopback address"),
+        ("::1", "is a loopback address"),
+        ("1.2.3.4/0", "has prefix length 0, .*; write the length"),
+        ("2001:db8::1/0", "has prefix length 0"),
+        ("10.0.0.0/24", "is the address of the network 10.0.0.0/24 itself; .* or write /32"),
+        ("10.0.0.4/30", "is the address of the network"),
+        ("2001:db8::/64", "is the address of the network 2001:db8::/64 itself; .* or write /128"),
+        ("10.0.0.255/24", "is the broadcast address of 10.0.0.0/24; .* or write /32"),
+        ("10.0.0.7/30", "is the broadcast address"),
+        ("::ffff:a00:1/128", "is an IPv4 address written as IPv6; share 10.0.0.1"),
+        ("ff02::1/64", "is not an address that a host can have; share one"),
+        ("::/64", "is not an address that a host can have"),
+    ],
+)
+def test_an_address_that_hosts_cannot_share_is_refused_with_the_way_out(address: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"shared address {address}.* {why}"):
+        config(addresses=(address,))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.0/32",
+        "10.0.0.255/32",
+        "10.0.0.0/31",
+        "10.0.0.1/31",
+        "10.0.0.255/16",
+        "10.0.1.0/16",
+        "2001:db8::/128",
+        "2001:db8::/127",
+        "2001:db8::1/127",
+        "2001:db8::ffff:ffff:ffff:ffff/64",
+        "fe80::1/64",
+    ],
+)
+def test_an_address_of_a_host_may_be_shared_whatever_it_looks_like(address: str) -> None:
+    assert str(config(addresses=(address,)).shared[0]) == address
+
+
 @pytest.mark.parametrize("secret", [SECRET, SECRET.encode(), Passphrase(SECRET)], ids=["str", "bytes", "Passphrase"])
 def test_a_passphrase_is_wrapped(secret: Passphrase | str | bytes) -> None:
     made = HostConfig(interface="fxp0", vhid=1, passphrase=secret, addresses=("10.0.0.1/24",))

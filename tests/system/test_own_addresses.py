@@ -46,7 +46,6 @@ def refused(*addresses: str) -> HostConfig:
         ("fd77::1/64", LINK),
         ("fd77::1/128", LINK),
         ("fe80::1/64", LINK),
-        ("127.0.0.1/8", "lo"),
     ],
 )
 @pytest.mark.parametrize("mac", list(MacMode))

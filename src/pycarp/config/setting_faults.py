@@ -8,8 +8,9 @@ from pycarp.core.host_config import HostConfig
 from pycarp.dialects import UNIVERSAL
 from pycarp.errors import ConfigError
 
-_SOUND: dict[str, Any] = {"interface": "eth0", "vhid": 1, "passphrase": "x"}
-_SOUND_ADDRESSES = ("127.0.0.1/8", "::1/128")
+_SOUND: dict[str, Any] = {"interface": "eth0", "vhid": 1, "passphrase": "x", "advskew": 1}
+"""With an advskew of 0 an advbase of 0 would not fit together."""
+_SOUND_ADDRESSES = ("240.0.0.1/32", "100::1/128")
 """One for each family: nobody shares them."""
 
 LISTS = ("addresses", "peers")

@@ -26,8 +26,9 @@ from pycarp.vocabulary import Address, Family, HostKey, Interface, LinkFacts, fa
 COPY_STEP = 100
 """By how much each copy of a machine has a greater advskew than the one before."""
 
-_ANYWHERE = LinkFacts(name="net0", is_up=True, addresses=(ip_interface("0.0.0.1/0"), ip_interface("::1/0")))
-"""Stands for the interface that a file takes for granted: every address is in its subnet."""
+_HALVES = ("0.0.0.1/1", "128.0.0.1/1", "::1/1", "8000::1/1")
+_ANYWHERE = LinkFacts(name="net0", is_up=True, addresses=tuple(map(ip_interface, _HALVES)))
+"""Stands for the interface that a file takes for granted: every address is in one of its subnets."""
 
 _PREFIXES = {Family.IPV4: 24, Family.IPV6: 64}
 """Of the subnet around a shared address that comes without one."""
@@ -116,7 +117,7 @@ def _read(file: ConfigFile, grammar: Grammar | None, dialect: Dialect | None) ->
 
 def _narrowed(host: HostConfig) -> HostConfig:
     """Give addresses that took their prefix from the invented interface a usual one."""
-    shared = [_in_usual_subnet(each.ip) if each.network.prefixlen == 0 else each for each in host.shared]
+    shared = [_in_usual_subnet(each.ip) if each.network.prefixlen == 1 else each for each in host.shared]
     return replace(host, addresses=tuple(shared))
 
 

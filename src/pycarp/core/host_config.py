@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 from pycarp.auth.key import Passphrase
 from pycarp.core.checks import check_flag, check_line, check_range, listed
@@ -221,8 +221,28 @@ def _check_addresses(addresses: tuple[Interface, ...], dialect: Dialect) -> None
     for address in addresses:
         if family_of(address) not in dialect.limits.families:
             raise ConfigError(f"shared address {address} is IPv6; dialect {dialect.name} knows IPv4 only")
-        if address.ip.is_multicast or address.ip.is_unspecified or address.ip == _BROADCAST:
-            raise ConfigError(f"shared address {address.ip} is not an address that a host can have")
+        if why := _why_not_shared(address):
+            raise ConfigError(f"shared address {address} {why}")
+
+
+def _why_not_shared(address: Interface) -> str:
+    """Return why hosts cannot share an address, and the way out; empty if they can."""
+    ip, network = address.ip, address.network
+    if ip.is_multicast or ip.is_unspecified or ip == _BROADCAST:
+        return "is not an address that a host can have; share one of the segment's subnet"
+    if ip.is_loopback:
+        return "is a loopback address, which stays in its machine; share one of the segment's subnet"
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        return f"is an IPv4 address written as IPv6; share {ip.ipv4_mapped}"
+    if network.prefixlen == 0:
+        return "has prefix length 0, so that everybody would be on its link; write the length of the segment's subnet"
+    if network.prefixlen >= ip.max_prefixlen - 1:
+        return ""
+    if ip == network.network_address:
+        return f"is the address of the network {network} itself; share one of its hosts, or write /{ip.max_prefixlen}"
+    if ip.version == Family.IPV4 and ip == network.broadcast_address:
+        return f"is the broadcast address of {network}; share one of its hosts, or write /{ip.max_prefixlen}"
+    return ""
 
 
 def _check_peers(config: HostConfig) -> None:
