@@ -175,6 +175,13 @@ def test_an_interface_that_is_missing_here_is_warned_about() -> None:
     assert warnings(A, links=("lo", "em0")) == []
 
 
+def test_a_short_interval_is_warned_about() -> None:
+    (only,) = warnings(file("a", host(advbase=0, advskew=5)))
+
+    assert only.startswith("a:3:7: warning: advbase 0 advskew 5 is an interval of 20 ms")
+    assert only.endswith("(use advskew 13 (50 ms) or more, or advbase 1)")
+
+
 def test_a_file_that_everybody_can_read_is_warned_about() -> None:
     (only,) = warnings(CheckedFile(path="a", config=NodeConfig(hosts=(host(),)), exposed=("a",)))
 

@@ -187,7 +187,7 @@ def test_what_has_no_words_is_named() -> None:
         ("rc.conf", {"passphrase": ""}, "the password is empty"),
         ("rc.conf", {"passphrase": b"\xff"}, "not UTF-8"),
         ("rc.conf", {"interface": "eth0-5"}, "interface 'eth0-5' cannot be written in rc.conf"),
-        ("rc.conf9", {"dialect": OPENBSD, "advbase": 0}, "advbase 1-255"),
+        ("rc.conf9", {"dialect": OPENBSD, "advbase": 0, "advskew": 1}, "advbase 1-255"),
         ("hostname.carp", {"passphrase": "a  b"}, "two blanks in a row"),
         ("hostname.carp", {"passphrase": "a\tb"}, "tabs"),
         ("hostname.carp", {"peers": ["10.0.0.4", "10.0.0.5"]}, "one carppeer"),

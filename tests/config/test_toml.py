@@ -100,6 +100,7 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
         ("vhid = 1", "vihd = 1", "3:1: unknown key vihd (did you mean vhid?"),
         ("vhid = 1\n", "", "1:1: vhid is missing"),
         ("vhid = 1", 'vhid = 1\nadvbase = 0\ndialect = "freebsd"', "4:1: advbase 0 is outside 1-255"),
+        ("vhid = 1", "vhid = 1\nadvbase = 0\nadvskew = 0", "1:1: advbase 0 with advskew 0 is an interval of 0/256 s"),
         ("vhid = 1", 'vhid = 1\nmac = "mine"', "4:1: mac: unknown; known are: virtual, interface, auto"),
         ("vhid = 1", 'vhid = 1\ndialect = "vrrp"', "4:1: unknown dialect 'vrrp'; known are:"),
         ("vhid = 1", 'vhid = 1\nlladdr = "x"', "4:1: lladdr is not a MAC address; write 00:00:5e:00:01:01"),
@@ -166,7 +167,10 @@ def test_every_wrong_value_of_a_host_is_told_at_its_own_place() -> None:
     assert [each.partition(" ")[::2] for each in complaints(SEVERAL)] == [
         ("1:1:", f"write one of {PASSWORDS} (without a password anybody could take the address)"),
         ("5:3:", "shared address '300.1.1.1' is not an IP address with an optional /prefix"),
-        ("6:20:", "shared address 224.0.0.9 is not an address that a host can have"),
+        (
+            "6:20:",
+            "shared address 224.0.0.9/24 is not an address that a host can have; share one of the segment's subnet",
+        ),
         ("7:3:", "shared address 'fe80::x' is not an IP address with an optional /prefix"),
         ("7:14:", '255.255.255.0 is a netmask, not an address (write "ADDRESS/LENGTH")'),
         ("9:23:", "peer '1.2.3' is not an IP address"),

@@ -6,8 +6,8 @@ from ipaddress import IPv6Address, IPv6Interface, ip_address, ip_interface
 import pytest
 
 from pycarp.auth.key import Passphrase
-from pycarp.core.host_config import HostConfig
-from pycarp.dialects import ALL, FREEBSD, NETBSD, UCARP, UNIVERSAL, Dialect
+from pycarp.core.host_config import HostConfig, interval_warning
+from pycarp.dialects import ALL, FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import HostKey
 from tests.support.hosts import config
@@ -32,7 +32,7 @@ def test_another_vhid_is_refused(vhid: int) -> None:
 
 @pytest.mark.parametrize("advbase", [0, 1, 255])
 def test_an_advbase_is_0_to_255(advbase: int) -> None:
-    assert config(advbase=advbase).advbase == advbase
+    assert config(advbase=advbase, advskew=1).advbase == advbase
 
 
 @pytest.mark.parametrize("advbase", [-1, 256])
@@ -122,6 +122,24 @@ def test_ipv6_is_refused_where_the_dialect_knows_none(address: str) -> None:
 def test_an_address_that_no_host_can_have_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="is not an address that a host can have"):
         config(addresses=(address,))
+
+
+@pytest.mark.parametrize("dialect", [OPENBSD, UNIVERSAL], ids=lambda dialect: dialect.name)
+def test_an_interval_of_nothing_is_refused_with_the_way_out(dialect: Dialect) -> None:
+    with pytest.raises(ConfigError, match="0/256 s, and the shortest is 1/256 s; write advskew 13 or more, or advbase"):
+        config(advbase=0, advskew=0, dialect=dialect)
+
+
+@pytest.mark.parametrize(
+    ("advbase", "advskew", "is_short"), [(0, 1, True), (0, 12, True), (0, 13, False), (1, 0, False)]
+)
+def test_a_short_interval_is_warned_of(advbase: int, advskew: int, *, is_short: bool) -> None:
+    warning = interval_warning(config(advbase=advbase, advskew=advskew))
+
+    assert bool(warning) == is_short
+    if is_short:
+        assert f"advskew {advskew} is an interval of {advskew * 1000 / 256:.0f} ms" in warning
+        assert warning.endswith("use advskew 13 (50 ms) or more, or advbase 1")
 
 
 @pytest.mark.parametrize(

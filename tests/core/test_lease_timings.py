@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pycarp.core.effects import HoldAddresses, RenewAddresses
@@ -52,6 +52,7 @@ def test_the_guardian_acts_before_the_kernel_and_the_kernel_before_the_fastest_p
 def test_however_it_is_configured_and_demoted_a_master_that_is_well_is_not_given_up(
     advbase: int, advskew: int, dead_ratio: int, demotion: int
 ) -> None:
+    assume(advbase or advskew)
     lease_timings = lease_timings_of(config(advbase=advbase, advskew=advskew, dead_ratio=dead_ratio))
 
     gap_ns = lease_timings.longest_gap_ns(UNIVERSAL.claim(advbase, advskew, demotion).interval_ns)

@@ -118,6 +118,21 @@ def test_an_address_that_the_machine_refuses_changes_nothing() -> None:
     assert after(attempt) == (State.MASTER, [SHARED], ())
 
 
+def test_a_short_interval_is_warned_of_in_the_reply_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    text = "advbase 0 advskew 5 is an interval of 20 ms"
+    told, again, quiet = administered(change(advbase=0, advskew=5), change(is_up=True), change(advbase=0, advskew=50))[
+        1
+    ][:3]
+
+    assert text in str(told)
+    assert (again, quiet) == ("", "")
+    assert [each.getMessage() for each in caplog.records if text in each.getMessage()] == [f"carp: 1@fxp0: {told}"]
+
+
+def test_an_interval_of_nothing_is_refused() -> None:
+    refused(ConfigError, change(advbase=0), "advbase 0 with advskew 0 is an interval of 0/256 s")
+
+
 def test_what_is_no_address_is_refused() -> None:
     refused(UsageError, change(add=["192.168.1"]), "'192.168.1' is not an IP address")
 

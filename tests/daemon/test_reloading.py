@@ -424,6 +424,17 @@ def test_an_interface_that_is_not_there_or_cannot_work_is_warned_about(tmp_path:
     reloaded(tmp_path, ONE, act)
 
 
+def test_a_short_interval_is_warned_about(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.file.write_text(ONE.replace('"carp0"', '"carp0"\nadvbase = 0\nadvskew = 5'))
+
+        (warning,) = (await running.reloader.plan(None, None)).warnings
+
+        assert warning.startswith("carp0: advbase 0 advskew 5 is an interval of 20 ms")
+
+    reloaded(tmp_path, ONE, act)
+
+
 def test_another_password_without_rolling_is_warned_about(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         running.file.write_text(ONE.replace("testpass", "geheim"))

@@ -72,12 +72,12 @@ def _simplifications(plan: Plan) -> Iterator[Callable[[Plan], Plan]]:
             yield lambda each: replace(each, vhids=(1,), actions=tuple(a for a in each.actions if a.vhid == 1))
     yield lambda each: replace(each, families=(4,))
     for number in range(len(plan.advskews)):
-        for rounded in (0, 50, 100):
+        for rounded in (0 if plan.advbase else 1, 50, 100):
             yield lambda each, number=number, rounded=rounded: _with_skew(each, number, rounded)  # type: ignore[misc]
 
 
 def _with_skew(plan: Plan, number: int, skew: int) -> Plan:
-    if plan.advskews[number] in (0, 50, 100):
+    if plan.advskews[number] in (0, 1, 50, 100):
         return plan
     return replace(plan, advskews=(*plan.advskews[:number], skew, *plan.advskews[number + 1 :]))
 

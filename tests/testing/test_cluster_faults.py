@@ -236,6 +236,14 @@ async def test_an_address_that_is_taken_away_comes_back() -> None:
 
 
 @in_virtual_time
+@pytest.mark.parametrize("count", [2, 7])
+async def test_with_advbase_0_no_member_has_an_interval_of_nothing(count: int) -> None:
+    async with Cluster(count, advbase=0) as cluster:
+        await cluster.settle()
+        assert cluster.a.is_master()
+
+
+@in_virtual_time
 async def test_addresses_that_nobody_dropped_are_still_there_after_a_restart() -> None:
     async with Cluster(1, advbase=0, advskews=(20,)) as cluster:
         await cluster.settle()

@@ -117,7 +117,9 @@ def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, is_
         change.is_forced = is_sure or _is_confirmed(change, control)
         if not change.is_forced:
             confirm(_warnings(change, control), is_sure=is_sure)
-        request(control, change, DoneReply)
+        done = request(control, change, DoneReply)
+        if done.warning:
+            click.echo(f"pycarp: warning: {done.warning}", err=True)
         return
     click.echo("\n".join(render(host) for host in chosen_of(merged(ask_all(control).daemons), name, vhid)))
 

@@ -14,7 +14,7 @@ from pycarp.config.hostname_if import PREFIX
 from pycarp.config.model import NodeConfig
 from pycarp.config.problems import Problem
 from pycarp.config.toml import SYSCTL_PREFIX
-from pycarp.core.host_config import HostConfig
+from pycarp.core.host_config import HostConfig, interval_warning
 from pycarp.dialects.base import Claim, Verdict
 from pycarp.vocabulary import HostKey, Interface, LinkFacts
 
@@ -107,6 +107,7 @@ def _of_one(file: CheckedFile, links: Sequence[LinkFacts]) -> Iterator[Finding]:
         where = (match["file"], int(match["line"]), match["text"]) if match else (file.path, 1, note)
         yield Finding(Severity.NOTE, Problem(where[0], where[1], 1, where[2]))
     yield from _of_macs(file.path, file.config)
+    yield from _of_intervals(file.path, file.config)
     yield from _of_devices(file.path, file.config, links)
     yield from _of_sysctls(file.path, file.config)
 
@@ -116,6 +117,13 @@ def _of_macs(path: str, config: NodeConfig) -> Iterator[Finding]:
         if host.clients_may_be_misled:
             text = f"vhid {host.vhid} has peers and the virtual MAC, which FreeBSD never sends from to a peer"
             hint = 'after its takeover switches send clients here until they forget; use mac = "auto"'
+            yield _warning(path, _place(config, host), text, hint)
+
+
+def _of_intervals(path: str, config: NodeConfig) -> Iterator[Finding]:
+    for host in config.hosts:
+        text, _semicolon, hint = interval_warning(host).partition("; ")
+        if text:
             yield _warning(path, _place(config, host), text, hint)
 
 

@@ -22,6 +22,9 @@ DEFAULT_GROUPS = ("carp",)
 
 _DEVICE_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_.-]{{0,{LINK_NAME_MAX - 1}}}")
 
+_CALM_ADVSKEW = 13
+"""With advbase 0 the smallest advskew that gives at least 50 ms, which a machine at work keeps."""
+
 _DAY_S = 24 * 3600
 _BROADCAST = IPv4Address("255.255.255.255")
 _SCOPE = re.compile(r"%[^/]*")
@@ -34,8 +37,8 @@ class HostConfig:
 
     ``addresses`` are the shared addresses with their prefix lengths, as text or ``ipaddress`` objects; they are
     signed, so every host of the vhid must have the same ones. ``advbase`` is whole seconds (1-255), ``advskew`` counts
-    1/256 s (0-254); the host with the smaller sum is preferred. ``preempt`` lets a BACKUP take over from a slower
-    MASTER. ``name`` is for people; it defaults to ``vhid@interface``.
+    1/256 s (0-254); the host with the smaller sum, which is not 0, is preferred. ``preempt`` lets a BACKUP take over
+    from a slower MASTER. ``name`` is for people; it defaults to ``vhid@interface``.
 
     Few hosts need the rest. ``peers`` are the addresses of the other hosts; a family with peers sends its
     advertisements to them instead of to the group. ``multicast_group`` replaces the IPv4 group 224.0.0.18.
@@ -95,6 +98,7 @@ class HostConfig:
         check_range("vhid", self.vhid, 1, 255)
         check_range("advbase", self.advbase, limits.advbase_min, 255)
         check_range("advskew", self.advskew, 0, limits.advskew_max)
+        _check_interval(self)
         _check_link_name(self.interface)
         # A value that exists is legal and in its final types; frozen dataclasses are normalised this way.
         if not isinstance(self.passphrase, Passphrase):
@@ -189,6 +193,26 @@ def _check_kinds(config: HostConfig) -> None:
         raise ConfigError(f"mac {config.mac!r} is none of {', '.join(MacMode)}")
     if not isinstance(config.lladdr, MacAddress | None):
         raise ConfigError(f"lladdr {config.lladdr!r} is no MacAddress; pass vocabulary.MacAddress.parse(...)")
+
+
+def _check_interval(config: HostConfig) -> None:
+    """Refuse an interval of nothing, as which OpenBSD takes 1/256 s: a pair of such hosts never comes to rest."""
+    if not config.advbase and not config.advskew:
+        raise ConfigError(
+            "advbase 0 with advskew 0 is an interval of 0/256 s, and the shortest is 1/256 s; "
+            f"write advskew {_CALM_ADVSKEW} or more, or advbase 1"
+        )
+
+
+def interval_warning(config: HostConfig) -> str:
+    """Return why advertisements follow each other too fast for a calm pair, and the way out; empty if they do not."""
+    if config.advbase or config.advskew >= _CALM_ADVSKEW:
+        return ""
+    return (
+        f"advbase 0 advskew {config.advskew} is an interval of {config.advskew * 1000 / 256:.0f} ms: a machine that is "
+        f"busy for a moment misses the next advertisements, and the pair changes its MASTER though nothing is wrong; "
+        f"use advskew {_CALM_ADVSKEW} ({_CALM_ADVSKEW * 1000 // 256} ms) or more, or advbase 1"
+    )
 
 
 def _check_link_name(name: str) -> None:

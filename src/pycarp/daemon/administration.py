@@ -9,6 +9,7 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.core.engine import HANDED_OVER
+from pycarp.core.host_config import interval_warning
 from pycarp.core.state import State
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_messages import GroupReply, HandoverReply, HandoverRequest, IfconfigRequest
@@ -38,8 +39,8 @@ class Administration:
         self._remove = remove
         self._renames = renames
 
-    async def change(self, request: IfconfigRequest) -> None:
-        """Change one host: settings first, so that one that is refused changes nothing.
+    async def change(self, request: IfconfigRequest) -> str:
+        """Change one host: settings first, so that one that is refused changes nothing; return what to warn of.
 
         A host whose last address is taken away leaves, as on FreeBSD.
         """
@@ -49,7 +50,7 @@ class Administration:
             if not request.is_forced:
                 raise UsageError(f"{last_address(host.name, request.remove)}; if that is meant, say --force")
             await self._end(host)
-            return
+            return ""
         if request.changes_settings:
             addresses = self._addresses(host, request)
             if addresses is not None:
@@ -65,6 +66,7 @@ class Administration:
             (host.up if request.is_up else host.down)()
         if state is not None:
             host.force(state)
+        return _interval_warning(host, request)
 
     async def _end(self, host: VirtualHost) -> None:
         logger.warning("carp: %s: removed with its last address, until the next reload or start", host.key)
@@ -139,6 +141,15 @@ class Administration:
                 return host
         known = ", ".join(host.name for host in self._node.hosts)
         raise UsageError(f"no virtual host {name!r} here; there are: {known}")
+
+
+def _interval_warning(host: VirtualHost, request: IfconfigRequest) -> str:
+    """Return, and log, what is wrong with the interval that a change led to."""
+    is_changed = request.advbase is not None or request.advskew is not None
+    text = interval_warning(host.config) if is_changed else ""
+    if text:
+        logger.warning("carp: %s: %s", host.key, text)
+    return text
 
 
 def last_address(host: str, removed: Iterable[str]) -> str:

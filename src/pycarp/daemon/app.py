@@ -20,6 +20,7 @@ from pycarp.aio.record_file import RecordFile
 from pycarp.aio.source_mac import uses_link_mac as uses_link_mac_of
 from pycarp.config.model import NodeConfig
 from pycarp.core.events import Departed, Event, StateChange
+from pycarp.core.host_config import interval_warning
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import HostSnapshot
@@ -201,10 +202,10 @@ class Daemon:
             case messages.StatusRequest():
                 return await self._status()
             case messages.IfconfigRequest():
-                await self._administration.change(request)
+                warning = await self._administration.change(request)
                 # A host ends with its last address.
                 self._tell_states()
-                return messages.DoneReply()
+                return messages.DoneReply(warning)
             case messages.GroupRequest(group, by):
                 return self._administration.demote_group(group, by)
             case messages.HandoverRequest():
@@ -276,11 +277,17 @@ class Daemon:
             transport=self._transport,
             sysctls=self._sysctls.all(),
             place=lambda host: self._place(host, missing.get(host.key, ())),
-            warnings=self._warnings.about,
+            warnings=self._warnings_about,
             facts=self._node.link_facts,
             waiting=self._hosts.waiting,
             renames=self._options.source.renames,
         )
+
+    def _warnings_about(self, key: HostKey) -> list[str]:
+        host = self._hosts.find(key)
+        # What an interval is can be changed live, and with it what there is to say.
+        interval = interval_warning(host.config) if host is not None else ""
+        return [*self._warnings.about(key), *([interval] if interval else [])]
 
     def _present_name(self, link: str) -> str:
         facts = self._node.link_facts(link)
@@ -317,6 +324,8 @@ class Daemon:
             self._warnings.tell(host.key, reason)
         if reason := obstacle(host.config):
             self._warnings.tell(host.key, reason)
+        if reason := interval_warning(host.config):
+            logger.warning("carp: %s: %s", host.key, reason)
         if host.config.clients_may_be_misled:
             text = 'peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac = "auto"'
             self._warnings.tell(host.key, text)

@@ -300,7 +300,9 @@ class DriftReply(msgspec.Struct, tag="drift", kw_only=True):
 
 
 class DoneReply(msgspec.Struct, tag="done"):
-    """It has been done."""
+    """It has been done; ``warning`` is what an operator should know, empty if nothing."""
+
+    warning: str = ""
 
 
 class RefusedReply(msgspec.Struct, tag="refused"):

@@ -14,7 +14,7 @@ from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.config import NodeConfig
 from pycarp.core.engine import HANDED_OVER
-from pycarp.core.host_config import HostConfig
+from pycarp.core.host_config import HostConfig, interval_warning
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.daemon.config_source import ConfigSource
@@ -120,6 +120,8 @@ class Reloader:
 
     def _warnings(self, changes: Iterable[Change], rolling_s: float) -> Iterator[str]:
         for change in changes:
+            if not isinstance(change, KernelCleanUp) and (fast := interval_warning(change.new)):
+                yield f"{change.new.name}: {fast}"
             if isinstance(change, Reconfiguration):
                 host = self._hosts.find(change.key)
                 if host is not None and not rolling_s and is_signed(change.old, change.new):

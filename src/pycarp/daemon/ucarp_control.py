@@ -31,8 +31,7 @@ class UcarpControl:
             case messages.StatusRequest():
                 return self._status()
             case messages.IfconfigRequest():
-                await self._administration.change(request)
-                return messages.DoneReply()
+                return messages.DoneReply(await self._administration.change(request))
             case messages.GroupRequest(group, by):
                 return self._administration.demote_group(group, by)
             case messages.HandoverRequest():

@@ -75,12 +75,14 @@ def hosts_of_members(
 ) -> list[list[HostConfig]]:
     """Return the settings of ``count`` machines that share every vhid.
 
-    Without ``advskews`` the first machine has advskew 0 and each next one a larger advskew. Without ``addresses`` the
-    first vhid has 192.0.2.10/24, the next 192.0.2.11/24 and so on. With several vhids ``addresses`` are given by vhid;
-    ``groups`` may be. With ``peers`` each machine sends to the default own addresses of the others.
+    Without ``advskews`` the first machine has advskew 0, with advbase 0 one above 0, and each next one a larger
+    advskew. Without ``addresses`` the first vhid has 192.0.2.10/24, the next 192.0.2.11/24 and so on. With several
+    vhids ``addresses`` are given by vhid; ``groups`` may be. With ``peers`` each machine sends to the default own
+    addresses of the others.
     """
-    step = min(_WIDEST_STEP, _SKEW_SPAN // max(count - 1, 1))
-    skews = [index * step for index in range(count)] if advskews is None else list(advskews)
+    first = 0 if advbase else 1
+    step = min(_WIDEST_STEP, _SKEW_SPAN // max(count - 1 + first, 1))
+    skews = [(first + index) * step for index in range(count)] if advskews is None else list(advskews)
     if len(skews) != count:
         raise ConfigError(f"{len(skews)} advskews for {count} members; give one each")
     shared = _shared(vhids, addresses)
