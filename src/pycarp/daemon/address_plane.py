@@ -66,7 +66,9 @@ async def _clean(state: Path) -> None:
 
 
 def _tell_fired(keys: list[HostKey]) -> None:
-    logger.warning("carp: %s: no sign of life for too long: the guardian dropped the addresses", names(keys))
+    # It fires again when a host has been stalled more than once within the burst.
+    hosts = list(dict.fromkeys(keys))
+    logger.warning("carp: %s: no sign of life for too long: the guardian dropped the addresses", names(hosts))
 
 
 def _tell(fired: Burst[HostKey], news: GuardianNews) -> None:
