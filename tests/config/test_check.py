@@ -10,7 +10,7 @@ from pycarp.config.check import CheckedFile, Finding, Severity, check
 from pycarp.config.model import NodeConfig
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import FREEBSD, OPENBSD, UCARP, UNIVERSAL
-from pycarp.vocabulary import LinkFacts
+from pycarp.vocabulary import LinkFacts, MacAddress
 
 
 def host(**settings: Any) -> HostConfig:
@@ -180,6 +180,37 @@ def test_a_short_interval_is_warned_about() -> None:
 
     assert only.startswith("a:3:7: warning: advbase 0 advskew 5 is an interval of 20 ms")
     assert only.endswith("(use advskew 13 (50 ms) or more, or advbase 1)")
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_in_the_way"),
+    [({"name": "eth7"}, True), ({"name": "lo"}, True), ({"name": "eth7", "mac": "interface"}, False), ({}, False)],
+)
+def test_a_host_that_is_called_like_an_interface_is_warned_about(
+    settings: dict[str, Any], *, is_in_the_way: bool
+) -> None:
+    found = warnings(file("a", host(**settings)), links=("lo", "em0", "eth7"))
+
+    assert [each.partition(" already")[0] for each in found] == [
+        f"a:3:7: warning: there is an interface {settings['name']}" for _each in range(is_in_the_way)
+    ]
+    assert all(
+        each.endswith(': pycarp run refuses it (give the host another name, or set mac = "interface")')
+        for each in found
+    )
+
+
+def test_the_device_of_an_earlier_run_is_in_nobodys_way() -> None:
+    left = LinkFacts(name="carp0", is_up=True, mac=MacAddress.parse("00:00:5e:00:01:01"))
+
+    assert check([file("a", host(name="carp0"))], [LinkFacts(name="em0", is_up=True), left]) == []
+
+
+@pytest.mark.parametrize("name", ["all", "default", "web/1", "a-name-that-is-long"])
+def test_a_name_that_no_device_can_have_is_noted_with_the_name_of_the_device(name: str) -> None:
+    (only,) = map(str, check([file("a", host(name=name))]))
+
+    assert only == f"a:3:7: note: no device can be called '{name}'; that of vhid 1 is called carp1"
 
 
 def test_a_file_that_everybody_can_read_is_warned_about() -> None:

@@ -61,6 +61,29 @@ async def test_an_address_of_this_machine_is_refused(
         assert on(namespace, link) == before
 
 
+@pytest.mark.parametrize("name", [LINK, OTHER, "lo"])
+@pytest.mark.parametrize("mac", [MacMode.AUTO, MacMode.VIRTUAL])
+async def test_a_host_that_is_called_like_another_device_is_refused(
+    namespace: Namespace, name: str, mac: MacMode
+) -> None:
+    async with actuator_in(namespace) as actuator:
+        before = namespace.ip("link", "show")
+        with pytest.raises(ConfigError, match=f"^{name}: there is an interface {name} already, .*; give"):
+            actuator.check(replace(config("10.77.0.60/24", name=name), mac=mac))
+
+        assert namespace.ip("link", "show") == before
+
+
+@pytest.mark.parametrize("name", ["all", "default", "web/1", "a-name-that-is-long"])
+async def test_a_host_whose_name_no_device_can_have_gets_another_device(namespace: Namespace, name: str) -> None:
+    async with actuator_in(namespace) as actuator:
+        made = replace(config("10.77.0.60/24", name=name), mac=MacMode.VIRTUAL)
+        actuator.check(made)
+        await actuator.prepare(made)
+
+        assert "link/ether 00:00:5e:00:01" in namespace.ip("link", "show", "dev", made.device)
+
+
 async def test_each_has_its_line(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         with pytest.raises(ConfigError) as caught:

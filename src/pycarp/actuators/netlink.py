@@ -15,7 +15,7 @@ from pycarp.core.host_config import LINK_NAME_MAX, HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
-from pycarp.system.addresses import own_addresses
+from pycarp.system.addresses import device_names, own_addresses
 from pycarp.system.addresses.host_index import HostIndex
 from pycarp.system.addresses.link_addresses import AddressError, everywhere, index_of
 from pycarp.system.addresses.link_sysctls import BELOW_DEVICE, WITH_ADDRESSES, LinkSysctls
@@ -101,8 +101,12 @@ class NetlinkActuator(Actuator):
         self._reader = await self._worker.run(RouteSocket)
 
     def check(self, *configs: HostConfig) -> None:
-        """Raise ConfigError, with one line per address that is the machine's own, on any link."""
+        """Raise ConfigError, with one line per address that is the machine's own, on any link.
+
+        There is also one line per host whose device would have the name of another device.
+        """
         if self._reader is not None:
+            device_names.refuse(self._reader, configs)
             own_addresses.refuse(self._reader, configs, self._book.is_shared)
             self._checked.update((config.key, config.shared) for config in configs)
 

@@ -14,7 +14,7 @@ from pycarp.config.hostname_if import PREFIX
 from pycarp.config.model import NodeConfig
 from pycarp.config.problems import Problem
 from pycarp.config.toml import SYSCTL_PREFIX
-from pycarp.core.host_config import HostConfig, interval_warning
+from pycarp.core.host_config import HostConfig, device_in_the_way, device_note, interval_warning
 from pycarp.dialects.base import Claim, Verdict
 from pycarp.vocabulary import HostKey, Interface, LinkFacts
 
@@ -134,12 +134,23 @@ def _of_devices(path: str, config: NodeConfig, links: Sequence[LinkFacts]) -> It
             text = f"interface {host.interface} does not exist on this machine; there are: {', '.join(names)}"
             likely = next((name for name in names if name != "lo"), "eth0")
             yield _warning(path, _place(config, host), text, f"--map {host.interface}={likely}")
+    yield from _of_device_names(path, config, links)
     for host in config.hosts:
         for address in () if host.neutral else host.shared:
             link = _owner(address, host, links)
             if link is not None:
                 text = f"{address.ip} is this machine's own address, on {link}: pycarp run refuses to share it"
                 yield _warning(path, _place(config, host), text, "share another address, or take it from the machine")
+
+
+def _of_device_names(path: str, config: NodeConfig, links: Sequence[LinkFacts]) -> Iterator[Finding]:
+    macs = {facts.name: facts.mac for facts in links}
+    for host in config.hosts:
+        if host.device in macs and (why := device_in_the_way(host, macs[host.device])):
+            text, _semicolon, hint = why.partition("; ")
+            yield _warning(path, _place(config, host), f"{text}: pycarp run refuses it", hint)
+        if note := device_note(host):
+            yield Finding(Severity.NOTE, Problem(path, *_place(config, host), note))
 
 
 def _owner(address: Interface, host: HostConfig, links: Sequence[LinkFacts]) -> str | None:

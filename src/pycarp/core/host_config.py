@@ -25,6 +25,12 @@ _DEVICE_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_.-]{{0,{LINK_NAME_MAX - 1}}}")
 _CALM_ADVSKEW = 13
 """With advbase 0 the smallest advskew that gives at least 50 ms, which a machine at work keeps."""
 
+_OF_THE_KERNEL = frozenset({"all", "default"})
+"""Names that Linux gives to settings of all devices, and to no device."""
+
+_CARP_MACS = bytes((0x00, 0x00, 0x5E, 0x00, 0x01))
+"""How all virtual MAC addresses begin. Source: carp.md 1.4."""
+
 _DAY_S = 24 * 3600
 _BROADCAST = IPv4Address("255.255.255.255")
 _SCOPE = re.compile(r"%[^/]*")
@@ -138,7 +144,8 @@ class HostConfig:
     @property
     def device(self) -> str:
         """The name of the device that carries the virtual MAC: the host's own if a device can have it."""
-        return self.name if _DEVICE_NAME.fullmatch(self.name) else f"carp{self.vhid}"
+        can_be = _DEVICE_NAME.fullmatch(self.name) and self.name not in _OF_THE_KERNEL
+        return self.name if can_be else f"carp{self.vhid}"
 
     @property
     def secret(self) -> Passphrase:
@@ -215,6 +222,24 @@ def interval_warning(config: HostConfig) -> str:
     )
 
 
+def device_in_the_way(config: HostConfig, mac: MacAddress | None) -> str:
+    """Return why the device of that name, with this MAC address, keeps a host from making its own; empty if none."""
+    if config.mac_mode is MacMode.INTERFACE or (mac is not None and mac.octets.startswith(_CARP_MACS)):
+        return ""
+    return (
+        f"there is an interface {config.device} already, so that the host's device cannot be called so; "
+        f'give the host another name, or set mac = "interface"'
+    )
+
+
+def device_note(config: HostConfig) -> str:
+    """Return what the device of a host is called when it cannot have the host's name; empty if it can, or has none."""
+    is_named = config.name not in (str(config.key), config.device)
+    if config.mac_mode is MacMode.INTERFACE or not is_named:
+        return ""
+    return f"no device can be called {config.name!r}; that of vhid {config.vhid} is called {config.device}"
+
+
 def _check_link_name(name: str) -> None:
     if not name or len(name.encode()) > LINK_NAME_MAX or "/" in name or any(c.isspace() for c in name):
         raise ConfigError(f"interface name {name!r} is not 1-{LINK_NAME_MAX} octets without blanks and slashes")
@@ -264,7 +289,7 @@ def _why_not_shared(address: Interface) -> str:
         return ""
     if ip == network.network_address:
         return f"is the address of the network {network} itself; share one of its hosts, or write /{ip.max_prefixlen}"
-    if ip.version == Family.IPV4 and ip == network.broadcast_address:
+    if isinstance(ip, IPv4Address) and ip == network.broadcast_address:
         return f"is the broadcast address of {network}; share one of its hosts, or write /{ip.max_prefixlen}"
     return ""
 

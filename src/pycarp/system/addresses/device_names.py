@@ -1,0 +1,26 @@
+"""The names of hosts' devices: refused at the start when something else of this machine has them."""
+
+from collections.abc import Iterable, Iterator
+
+from pycarp.core.host_config import HostConfig, device_in_the_way
+from pycarp.errors import ConfigError
+from pycarp.system.rtnetlink import link_requests
+from pycarp.system.rtnetlink.route_messages import link_state
+from pycarp.system.rtnetlink.route_socket import RouteSocket
+
+
+def refuse(route: RouteSocket, configs: Iterable[HostConfig]) -> None:
+    """Raise ConfigError, a line for each host that may need a device whose name another device has. Raises OSError.
+
+    What looks like the device of a host is for whoever makes devices to judge: a predecessor may have left it.
+    """
+    lines = list(_refusals(route, configs))
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _refusals(route: RouteSocket, configs: Iterable[HostConfig]) -> Iterator[str]:
+    for config in configs:
+        told = route.read_one(link_requests.reading_by_name(config.device))
+        if told and (why := device_in_the_way(config, link_state(told).mac)):
+            yield f"{config.name}: {why}"
