@@ -160,6 +160,34 @@ def test_a_failure_half_way_leads_back(tmp_path: Path) -> None:
     reloaded(tmp_path, ONE + TWO, act)
 
 
+def test_a_failure_half_way_tells_what_became_of_who_had_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told = "carp1 had left already: it was MASTER and came back as BACKUP"
+
+    async def act(running: Running) -> None:
+        running.actuator.refused_vhids = frozenset({3})
+        good, bad = ONE, ONE + THREE.replace("192.168.1.70", "192.168.1.60")
+        running.file.write_text(bad)
+        with pytest.raises(ActuatorError, match="cannot make a device for carp2"):
+            await running.reloader.reload()
+        assert list(running.reloader.aftermath) == [told]
+
+        running.file.write_text("surprise = 1")
+        with pytest.raises(ConfigError):
+            await running.reloader.reload()
+        assert list(running.reloader.aftermath) == []
+
+        running.actuator.refused_vhids = frozenset()
+        running.file.write_text(good)
+        await running.reloader.reload()
+        assert list(running.reloader.aftermath) == []
+
+    reloaded(tmp_path, ONE + TWO, act)
+
+    assert [each.getMessage() for each in caplog.records if "had left" in each.getMessage()] == [
+        f"carp: reload: {told}"
+    ]
+
+
 def test_what_may_fail_is_tried_before_anybody_is_disturbed(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         before = running.seen()
@@ -493,6 +521,7 @@ def test_what_could_not_be_undone_is_said(tmp_path: Path, caplog: pytest.LogCapt
             await running.reloader.reload()
 
         assert "carp: reload: cannot go back, add carp1: cannot make a device for carp1" in caplog.text
+        assert running.reloader.aftermath == ("cannot go back, add carp1: cannot make a device for carp1",)
         assert HostKey("fxp0", 2) not in [each.key for each in running.hosts.configs]
 
     reloaded(tmp_path, ONE + TWO, act)

@@ -252,12 +252,16 @@ class Daemon:
             self._refused_reload = ""
         except (CarpError, OSError) as exc:
             problems = str(exc).splitlines() or [type(exc).__name__]
-            self._refused_reload = f"the last reload was refused: {problems[0]}"
+            aftermath = self._reloader.aftermath
+            fate = "failed half-way" if aftermath else "was refused"
+            self._refused_reload = f"the last reload {fate}: {problems[0]}"
             for problem in problems:
-                logger.error("carp: reload: nothing is changed: %s", problem)
-            if isinstance(exc, CarpError):
+                logger.error(
+                    "carp: reload: %s: %s", "it failed half-way" if aftermath else "nothing is changed", problem
+                )
+            if isinstance(exc, CarpError) and not aftermath:
                 raise
-            raise ControlError(str(exc)) from exc
+            raise ControlError("\n".join([*problems, *aftermath])) from exc
         finally:
             self._notifier.ready()
             self._tell_states()

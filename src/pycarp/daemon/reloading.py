@@ -70,6 +70,12 @@ class Reloader:
         self._check = check
         self._unfit = unfit
         self._reloading = asyncio.Lock()
+        self._aftermath: list[str] = []
+
+    @property
+    def aftermath(self) -> tuple[str, ...]:
+        """What the last reload left otherwise than it was although it failed, a line each; none if nothing."""
+        return tuple(self._aftermath)
 
     async def plan(self, text: str | None, file: Path | None, *, rolling_s: float = 0) -> PlanReply:
         """Return what a reload would change, and what it costs; ``text`` None for the own file.
@@ -81,9 +87,11 @@ class Reloader:
     async def reload(self, *, rolling_s: float = 0) -> PlanReply:
         """Read the file again and make all of it so; return what was changed, in the words of ``plan``.
 
-        Raises ConfigError when the file is wrong, and whatever a change raises; then everything is as before.
+        Raises ConfigError when the file is wrong, and whatever a change raises; then everything is as before but for
+        the ``aftermath``.
         """
         async with self._reloading:
+            self._aftermath.clear()
             config = await self._checked(None, None)
             reply = self._reply(config, rolling_s)
             await self._change(config, rolling_s)
@@ -238,12 +246,12 @@ class Reloader:
         match change:
             case Addition(new):
                 await self._hosts.add(new)
-                undo.push_async_callback(_attempt, f"remove {new.name}", partial(self._hosts.remove, new.key))
+                undo.push_async_callback(self._attempt, f"remove {new.name}", partial(self._hosts.remove, new.key))
             case KernelCleanUp(old):
                 await self._remove(old, undo)
             case Reconfiguration(old, new) if (host := self._hosts.find(new.key)) is not None:
                 _reconfigure(host, new, rolling_s)
-                undo.push_async_callback(_attempt, f"reconfigure {old.name}", partial(_back, host, old, rolling_s))
+                undo.push_async_callback(self._attempt, f"reconfigure {old.name}", partial(_back, host, old, rolling_s))
             case Replacement(old, new) | Reconfiguration(old, new) | Move(old, new):
                 # One that waits for its interface has nothing to lose.
                 is_down = self._is_down(old.key)
@@ -255,12 +263,28 @@ class Reloader:
 
     async def _remove(self, old: HostConfig, undo: AsyncExitStack) -> None:
         is_down = self._is_down(old.key)
+        host = self._hosts.find(old.key)
+        before = State.INIT if host is None else host.state
         await self._hosts.remove(old.key)
-        undo.push_async_callback(_attempt, f"add {old.name}", partial(self._add_again, old, is_down=is_down))
+        back = partial(self._add_again, old, before, is_down=is_down)
+        undo.push_async_callback(self._attempt, f"add {old.name}", back)
 
-    async def _add_again(self, config: HostConfig, *, is_down: bool) -> None:
+    async def _add_again(self, config: HostConfig, before: State, *, is_down: bool) -> None:
         await self._hosts.add(config)
         self._set_down(config.key, is_down=is_down)
+        host = self._hosts.find(config.key)
+        if host is not None and before is not State.INIT:
+            text = f"{config.name} had left already: it was {before} and came back as {host.state}"
+            logger.warning("carp: reload: %s", text)
+            self._aftermath.append(text)
+
+    async def _attempt(self, what: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Go one step back; what cannot be undone is said, and the other steps are tried all the same."""
+        try:
+            await act()
+        except _FAILURES as exc:
+            logger.error("carp: reload: cannot go back, %s: %s", what, exc)
+            self._aftermath.append(f"cannot go back, {what}: {exc}")
 
     def _is_down(self, key: HostKey) -> bool:
         host = self._hosts.find(key)
@@ -284,14 +308,6 @@ async def _all(acts: Iterable[Awaitable[None]]) -> None:
     for result in await asyncio.gather(*acts, return_exceptions=True):
         if result is not None:
             raise result
-
-
-async def _attempt(what: str, act: Callable[[], Awaitable[None]]) -> None:
-    """Go one step back; what cannot be undone is said, and the other steps are tried all the same."""
-    try:
-        await act()
-    except _FAILURES as exc:
-        logger.error("carp: reload: cannot go back, %s: %s", what, exc)
 
 
 async def _back(host: VirtualHost, old: HostConfig, rolling_s: float) -> None:
