@@ -1,6 +1,7 @@
 """``pycarp lab`` as its user runs it: the three hosts for real, what it prints, and what it leaves: nothing."""
 
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -123,6 +124,8 @@ def test_what_a_killed_lab_leaves_is_named_by_the_next_and_can_be_removed() -> N
 
 
 def test_without_root_it_says_where_to_look_instead() -> None:
+    # Sub-commands are imported when they are used, and another user may not be able to read the checkout.
+    importlib.import_module("pycarp.cli.lab")
     with unprivileged():
         done = CliRunner().invoke(cli, ["lab"])
 
