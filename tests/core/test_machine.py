@@ -753,7 +753,7 @@ def test_the_link_is_named_as_the_cause_only_when_it_is(*, is_up: bool) -> None:
     assert reasons(effects) == [Reason.ADMIN_DOWN if is_up else Reason.LINK_DOWN]
 
 
-# KernelCleanUp
+# Removal
 
 
 def test_a_removed_backup_departs_when_its_addresses_are_dropped() -> None:

@@ -10,9 +10,9 @@ from pycarp.core.state import State
 from pycarp.daemon.reload import (
     Addition,
     Change,
-    KernelCleanUp,
     Move,
     Reconfiguration,
+    Removal,
     Replacement,
     cost,
     diff,
@@ -86,13 +86,13 @@ def test_what_may_fail_comes_first_and_what_leaves_last() -> None:
     three = config(name="carp2", vhid=3, addresses=("192.168.1.70/24",))
     changed = replace(ONE, advskew=1)
 
-    assert diff([TWO, ONE], [changed, three]) == (Addition(three), Reconfiguration(ONE, changed), KernelCleanUp(TWO))
+    assert diff([TWO, ONE], [changed, three]) == (Addition(three), Reconfiguration(ONE, changed), Removal(TWO))
 
 
 def test_what_needs_an_address_of_another_waits_until_that_has_left() -> None:
     new = config(name="carp2", vhid=3, addresses=("192.168.1.60/24", "192.168.1.70/24"))
 
-    assert diff([TWO], [new]) == (KernelCleanUp(TWO), Addition(new))
+    assert diff([TWO], [new]) == (Removal(TWO), Addition(new))
 
 
 @pytest.mark.parametrize("changes", [{"interface": "fxp1"}, {"vhid": 7}], ids=str)
@@ -114,7 +114,7 @@ def test_a_host_without_a_name_has_moved_if_its_addresses_have() -> None:
 def test_another_name_on_another_interface_is_another_host() -> None:
     other = config(name="carp7", vhid=7, interface="fxp1", addresses=("192.168.9.70/24",))
 
-    assert diff([ONE], [other]) == (Addition(other), KernelCleanUp(ONE))
+    assert diff([ONE], [other]) == (Addition(other), Removal(ONE))
 
 
 def test_every_setting_is_shown_as_it_was_and_as_it_is_to_be() -> None:
@@ -153,13 +153,13 @@ def test_a_master_that_is_made_anew_leaves_for_its_timer() -> None:
 
 
 def test_without_a_bow_out_nobody_takes_over_at_once() -> None:
-    text = price(KernelCleanUp(replace(ONE, dialect=UCARP)), {ONE.key: State.MASTER})
+    text = price(Removal(replace(ONE, dialect=UCARP)), {ONE.key: State.MASTER})
 
     assert text == "carp0: removed; leaves MASTER, about 3.0 s until the next host takes over"
 
 
 def test_what_is_no_master_costs_nothing_when_it_leaves() -> None:
-    assert price(KernelCleanUp(ONE), {ONE.key: State.BACKUP}) == "carp0: removed; no interruption, it is BACKUP"
+    assert price(Removal(ONE), {ONE.key: State.BACKUP}) == "carp0: removed; no interruption, it is BACKUP"
 
 
 def test_a_host_that_comes_is_backup_first() -> None:

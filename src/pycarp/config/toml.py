@@ -142,7 +142,7 @@ T = TypeVar("T")
 
 
 class _Reader:
-    """FairReader tables into hosts; collects problems instead of stopping at the first."""
+    """Turns tables into hosts; collects problems instead of stopping at the first."""
 
     def __init__(self, file: str, text: str, links: Sequence[LinkFacts], renames: Mapping[str, str]) -> None:
         self.problems: list[Problem] = []

@@ -168,7 +168,7 @@ def _secrets_unified(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 class _Reader:
-    """FairReader texts into values; collects problems instead of stopping at the first."""
+    """Turns texts into values; collects problems instead of stopping at the first."""
 
     def __init__(self, said: dict[str, str], ignored_arguments: int) -> None:
         self._said = said

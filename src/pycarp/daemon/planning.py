@@ -9,9 +9,9 @@ from pycarp.daemon.drift import LEAVES, line, setting_name, value_of
 from pycarp.daemon.reload import (
     Addition,
     Change,
-    KernelCleanUp,
     Move,
     Reconfiguration,
+    Removal,
     Replacement,
     cost,
     differing,
@@ -24,7 +24,7 @@ from pycarp.vocabulary import HostKey
 
 _KINDS: dict[type[Change], str] = {
     Addition: "added",
-    KernelCleanUp: "removed",
+    Removal: "removed",
     Reconfiguration: "changed",
     Replacement: "restarted",
     Move: "moved",
@@ -67,7 +67,7 @@ def planned(change: Change, states: Mapping[HostKey, State], rolling_s: float) -
         kind=_KINDS[type(change)],
         what=words(change),
         cost=price.text,
-        settings=[] if isinstance(change, Addition | KernelCleanUp) else list(_settings(change.old, change.new)),
+        settings=[] if isinstance(change, Addition | Removal) else list(_settings(change.old, change.new)),
         leaves_master=price.leaves_master,
         about_s=price.about_s,
     )

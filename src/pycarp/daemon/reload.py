@@ -18,7 +18,7 @@ SIGNED = frozenset({"addresses", "passphrase"})
 
 
 @dataclass(frozen=True, slots=True)
-class KernelCleanUp:
+class Removal:
     """A host leaves."""
 
     old: HostConfig
@@ -75,7 +75,7 @@ class Move(_FromTo):
         return self.old.key
 
 
-Change = KernelCleanUp | Reconfiguration | Replacement | Move | Addition
+Change = Removal | Reconfiguration | Replacement | Move | Addition
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def diff(old: Iterable[HostConfig], new: Iterable[HostConfig]) -> tuple[Change, 
     gone = [each for key, each in before.items() if key not in after]
     come = [each for key, each in after.items() if key not in before]
     moves = _moves(gone, come)
-    removals = [KernelCleanUp(each) for each in gone if each not in [move.old for move in moves]]
+    removals = [Removal(each) for each in gone if each not in [move.old for move in moves]]
     both = [(before[key], after[key]) for key in before if key in after and before[key] != after[key]]
     inplace = [Reconfiguration(one, other) for one, other in both if differing(one, other) <= IN_PLACE]
     replacements = [Replacement(one, other) for one, other in both if not differing(one, other) <= IN_PLACE]
@@ -116,7 +116,7 @@ def diff(old: Iterable[HostConfig], new: Iterable[HostConfig]) -> tuple[Change, 
 def words(change: Change) -> str:
     """Return in a few words what a change is; no passphrase is shown."""
     match change:
-        case KernelCleanUp():
+        case Removal():
             return "removed"
         case Addition(new):
             return f"added, shares {', '.join(str(each) for each in new.shared)}"
@@ -134,7 +134,7 @@ def cost(change: Change, states: Mapping[HostKey, State], *, rolling_s: float = 
             return Cost(_in_place(old, new, rolling_s))
         case _ if state is not State.MASTER:
             return Cost(f"no interruption, it is {state.value}")
-        case KernelCleanUp(old):
+        case Removal(old):
             return _leaving(old)
         case _:
             return _coming_back(change.old, change.new)

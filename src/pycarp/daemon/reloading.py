@@ -25,9 +25,9 @@ from pycarp.daemon.planning import host_drift, kept, obstacle, planned, switched
 from pycarp.daemon.reload import (
     Addition,
     Change,
-    KernelCleanUp,
     Move,
     Reconfiguration,
+    Removal,
     Replacement,
     diff,
     differing,
@@ -128,13 +128,13 @@ class Reloader:
 
     def _warnings(self, changes: Iterable[Change], rolling_s: float) -> Iterator[str]:
         for change in changes:
-            if not isinstance(change, KernelCleanUp) and (fast := interval_warning(change.new)):
+            if not isinstance(change, Removal) and (fast := interval_warning(change.new)):
                 yield f"{change.new.name}: {fast}"
             if isinstance(change, Reconfiguration):
                 host = self._hosts.find(change.key)
                 if host is not None and not rolling_s and is_signed(change.old, change.new):
                     yield from unheard(host.name, host.state, (str(each.source) for each in host.snapshot().peers))
-            elif not isinstance(change, KernelCleanUp) and (why := self._why_unfit(change.new)):
+            elif not isinstance(change, Removal) and (why := self._why_unfit(change.new)):
                 yield f"{change.new.name}: {why}"
 
     def _why_unfit(self, config: HostConfig) -> str:
@@ -217,7 +217,7 @@ class Reloader:
             await self._try(changes)
             for kind, same in groupby(changes, type):
                 # Those that leave do so together; each takes the kernel a tenth of a second.
-                if kind is KernelCleanUp:
+                if kind is Removal:
                     await _all(self._apply(change, rolling_s, undo) for change in same)
                 else:
                     for change in same:
@@ -247,7 +247,7 @@ class Reloader:
             case Addition(new):
                 await self._hosts.add(new)
                 undo.push_async_callback(self._attempt, f"remove {new.name}", partial(self._hosts.remove, new.key))
-            case KernelCleanUp(old):
+            case Removal(old):
                 await self._remove(old, undo)
             case Reconfiguration(old, new) if (host := self._hosts.find(new.key)) is not None:
                 _reconfigure(host, new, rolling_s)
