@@ -21,6 +21,7 @@ _NEEDS_THE_MACHINE = frozenset({"interop", "system", "daemon", "cli"})
 """Folders whose tests need root, or share locks and sockets of this machine."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run what needs this machine, and another one all else, under ``pytest -n 2 --dist loadgroup``.
 
