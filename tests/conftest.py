@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 pytest_plugins = ["pytester"]
 
@@ -17,19 +18,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_NEEDS_THE_MACHINE = frozenset({"interop", "system", "daemon", "cli"})
-"""Folders whose tests need root, or share locks and sockets of this machine."""
+_FIRST = ("tests/cli/", "tests/daemon/", "tests/interop/", "tests/lab/")
+"""Tests that share locks, sockets and names of this machine, so that one process runs them."""
+
+_SECOND = ("test_crash_points.py", "test_kernel_peer.py", "test_two_starts.py", "test_ucarp_command.py")
+"""Files among these that share nothing with the others, and take long."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run what needs this machine, and another one all else, under ``pytest -n 2 --dist loadgroup``.
+class _TwoProcesses(LoadScopeScheduling):  # type: ignore[misc]
+    """Each process runs its tests in their order: both mostly wait."""
 
-    The first one mostly waits. Its tests go one after the other, because they measure times.
-    """
-    for item in items:
-        needs_it = item.get_closest_marker("system") is not None or item.path.parent.name in _NEEDS_THE_MACHINE
-        item.add_marker(pytest.mark.xdist_group("the machine" if needs_it else "all else"))
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "first" if path.startswith(_FIRST) and not path.endswith(_SECOND) else "second"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Return who runs what under ``pytest -n 2``."""
+    return _TwoProcesses(config, log)
 
 
 # How long an example takes says more about who else uses the machine than about what is tested.
