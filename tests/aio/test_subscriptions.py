@@ -20,7 +20,7 @@ def anything(_change: StateChange) -> bool:
     return True
 
 
-class Story:
+class Publisher:
     """A log, and methods that publish transitions in it."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ def states(events: list[Event]) -> list[State]:
 
 @in_virtual_time
 async def test_wait_for_returns_at_once_in_the_state_that_is() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.enter(State.BACKUP)
 
     change = await plan.log.wait_for(State.BACKUP)
@@ -67,7 +67,7 @@ async def test_wait_for_returns_at_once_in_the_state_that_is() -> None:
 
 @in_virtual_time
 async def test_wait_for_resolves_with_the_change_that_made_it_true_even_if_that_is_over() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.enter(State.BACKUP)
     waiter = asyncio.create_task(plan.log.wait_for(State.MASTER))
     await let_others_run()
@@ -83,7 +83,7 @@ async def test_wait_for_resolves_with_the_change_that_made_it_true_even_if_that_
 
 @in_virtual_time
 async def test_a_loop_of_next_change_sees_six_transitions_of_one_turn_in_order() -> None:
-    plan = Story()
+    plan = Publisher()
     seen: list[StateChange] = []
 
     async def follow() -> None:
@@ -105,7 +105,7 @@ async def test_a_loop_of_next_change_sees_six_transitions_of_one_turn_in_order()
 
 @in_virtual_time
 async def test_next_change_passes_over_events_that_are_no_transitions() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.demote(1)
     plan.enter(State.BACKUP)
     waiter = asyncio.create_task(plan.log.next_change(2))
@@ -119,7 +119,7 @@ async def test_next_change_passes_over_events_that_are_no_transitions() -> None:
 
 @in_virtual_time
 async def test_next_change_says_so_when_events_are_no_longer_kept() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.enter(*[State.MASTER, State.BACKUP] * KEPT_EVENTS)
 
     with pytest.raises(UsageError, match=f"events after 1 are no longer kept; the oldest is {KEPT_EVENTS + 1}"):
@@ -128,7 +128,7 @@ async def test_next_change_says_so_when_events_are_no_longer_kept() -> None:
 
 @in_virtual_time
 async def test_a_cancelled_wait_leaves_the_other_waiters_alone() -> None:
-    plan = Story()
+    plan = Publisher()
     impatient = asyncio.create_task(plan.log.wait_for(State.MASTER))
     patient = asyncio.create_task(plan.log.wait_for(State.MASTER))
     await let_others_run()
@@ -142,7 +142,7 @@ async def test_a_cancelled_wait_leaves_the_other_waiters_alone() -> None:
 
 @in_virtual_time
 async def test_waits_that_time_out_or_are_cancelled_leave_nothing_behind() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.enter(State.BACKUP)
     for wait in (plan.log.wait_for(State.MASTER), plan.log.next_change(1), plan.log.departure()):
         with pytest.raises(TimeoutError):
@@ -154,7 +154,7 @@ async def test_waits_that_time_out_or_are_cancelled_leave_nothing_behind() -> No
 
 @in_virtual_time
 async def test_who_waits_when_the_host_departs_gets_a_usage_error() -> None:
-    plan = Story()
+    plan = Publisher()
     waiter = asyncio.create_task(plan.log.wait_for(State.MASTER))
     await let_others_run()
 
@@ -166,7 +166,7 @@ async def test_who_waits_when_the_host_departs_gets_a_usage_error() -> None:
 
 @in_virtual_time
 async def test_who_begins_to_wait_after_the_departure_gets_a_usage_error() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.depart()
 
     with pytest.raises(UsageError, match="has departed"):
@@ -175,7 +175,7 @@ async def test_who_begins_to_wait_after_the_departure_gets_a_usage_error() -> No
 
 @in_virtual_time
 async def test_departure_returns_when_the_host_departs_and_at_once_afterwards() -> None:
-    plan = Story()
+    plan = Publisher()
     waiter = asyncio.create_task(plan.log.departure())
     await let_others_run()
     assert not waiter.done()
@@ -190,7 +190,7 @@ async def test_departure_returns_when_the_host_departs_and_at_once_afterwards() 
 
 @in_virtual_time
 async def test_a_slow_iterator_sees_six_transitions_of_one_turn_in_order() -> None:
-    plan = Story()
+    plan = Publisher()
     async with plan.log.subscribe() as events:
         plan.enter(*SIX)
         seen = []
@@ -204,7 +204,7 @@ async def test_a_slow_iterator_sees_six_transitions_of_one_turn_in_order() -> No
 
 @in_virtual_time
 async def test_the_first_item_is_the_change_that_led_to_the_current_state() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.enter(State.BACKUP, State.MASTER)
     plan.demote(240)
 
@@ -217,7 +217,7 @@ async def test_the_first_item_is_the_change_that_led_to_the_current_state() -> N
 
 @in_virtual_time
 async def test_nothing_is_lost_between_entering_and_iterating() -> None:
-    plan = Story()
+    plan = Publisher()
     async with plan.log.subscribe() as events:
         plan.enter(State.BACKUP)
         await asyncio.sleep(1)
@@ -231,7 +231,7 @@ async def test_nothing_is_lost_between_entering_and_iterating() -> None:
 
 @in_virtual_time
 async def test_iteration_ends_with_the_host() -> None:
-    plan = Story()
+    plan = Publisher()
     async with plan.log.subscribe() as events:
         seen: list[Event] = []
 
@@ -248,7 +248,7 @@ async def test_iteration_ends_with_the_host() -> None:
 
 @in_virtual_time
 async def test_a_subscription_after_the_departure_tells_the_last_change_and_ends() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.enter(State.BACKUP, State.INIT)
     plan.depart()
 
@@ -260,7 +260,7 @@ async def test_a_subscription_after_the_departure_tells_the_last_change_and_ends
 
 @in_virtual_time
 async def test_an_overflow_shows_as_events_missed_where_events_are_missing() -> None:
-    plan = Story()
+    plan = Publisher()
     async with plan.log.subscribe() as events:
         for total in range(QUEUE_LIMIT + 3):
             plan.demote(total)
@@ -279,7 +279,7 @@ async def test_an_overflow_shows_as_events_missed_where_events_are_missing() -> 
 
 @in_virtual_time
 async def test_an_overflow_shows_even_when_no_event_follows() -> None:
-    plan = Story()
+    plan = Publisher()
     async with plan.log.subscribe() as events:
         for total in range(QUEUE_LIMIT + 3):
             plan.demote(total)
@@ -295,7 +295,7 @@ async def test_an_overflow_shows_even_when_no_event_follows() -> None:
 
 @in_virtual_time
 async def test_a_departure_that_is_missed_shows_as_events_missed_before_the_end() -> None:
-    plan = Story()
+    plan = Publisher()
     async with plan.log.subscribe() as events:
         for total in range(QUEUE_LIMIT):
             plan.demote(total)
@@ -309,7 +309,7 @@ async def test_a_departure_that_is_missed_shows_as_events_missed_before_the_end(
 
 @in_virtual_time
 async def test_a_cancelled_subscription_gives_what_is_queued_and_ends() -> None:
-    plan = Story()
+    plan = Publisher()
     async with plan.log.subscribe() as events:
         plan.enter(State.BACKUP, State.MASTER)
         events.cancel()
@@ -325,7 +325,7 @@ async def test_a_cancelled_subscription_gives_what_is_queued_and_ends() -> None:
 
 @in_virtual_time
 async def test_a_plain_callback_sees_six_transitions_within_the_turn() -> None:
-    plan = Story()
+    plan = Publisher()
     seen: list[StateChange] = []
     plan.log.add_callback(seen.append, anything)
 
@@ -336,7 +336,7 @@ async def test_a_plain_callback_sees_six_transitions_within_the_turn() -> None:
 
 @in_virtual_time
 async def test_a_coroutine_callback_sees_six_transitions_in_order_and_never_overlaps() -> None:
-    plan = Story()
+    plan = Publisher()
     seen: list[str] = []
 
     async def slowly(change: StateChange) -> None:
@@ -353,7 +353,7 @@ async def test_a_coroutine_callback_sees_six_transitions_in_order_and_never_over
 
 @in_virtual_time
 async def test_a_callback_for_one_state_hears_of_no_other() -> None:
-    plan = Story()
+    plan = Publisher()
     plain: list[State] = []
     spun: list[State] = []
 
@@ -371,7 +371,7 @@ async def test_a_callback_for_one_state_hears_of_no_other() -> None:
 
 @in_virtual_time
 async def test_a_partial_of_a_coroutine_function_is_a_coroutine_callback() -> None:
-    plan = Story()
+    plan = Publisher()
     seen: list[tuple[str, State]] = []
 
     async def remember(name: str, change: StateChange) -> None:
@@ -386,7 +386,7 @@ async def test_a_partial_of_a_coroutine_function_is_a_coroutine_callback() -> No
 
 @in_virtual_time
 async def test_a_raising_callback_reaches_the_exception_handler_and_disturbs_nobody() -> None:
-    plan = Story()
+    plan = Publisher()
     complaints = Complaints()
     seen: list[State] = []
 
@@ -408,7 +408,7 @@ async def test_a_raising_callback_reaches_the_exception_handler_and_disturbs_nob
 
 @in_virtual_time
 async def test_a_removed_callback_is_not_called_any_more() -> None:
-    plan = Story()
+    plan = Publisher()
     seen: list[State] = []
 
     def remember(change: StateChange) -> None:
@@ -431,7 +431,7 @@ async def test_a_method_can_be_removed_as_well() -> None:
         def hear(self, change: StateChange) -> None:
             self.seen.append(change.new)
 
-    plan = Story()
+    plan = Publisher()
     observer = Observer()
     plan.log.add_callback(observer.hear, anything)
     plan.log.remove_callback(observer.hear)
@@ -442,7 +442,7 @@ async def test_a_method_can_be_removed_as_well() -> None:
 
 @in_virtual_time
 async def test_a_removed_coroutine_callback_is_cancelled() -> None:
-    plan = Story()
+    plan = Publisher()
     seen: list[str] = []
 
     async def hang(_change: StateChange) -> None:
@@ -462,7 +462,7 @@ async def test_a_removed_coroutine_callback_is_cancelled() -> None:
 
 @in_virtual_time
 async def test_a_callback_may_remove_itself() -> None:
-    plan = Story()
+    plan = Publisher()
     seen: list[State] = []
 
     def once(change: StateChange) -> None:
@@ -478,7 +478,7 @@ async def test_a_callback_may_remove_itself() -> None:
 
 @in_virtual_time
 async def test_a_callback_for_a_host_that_has_departed_is_a_usage_error() -> None:
-    plan = Story()
+    plan = Publisher()
     plan.depart()
 
     async def never(_change: StateChange) -> None:
@@ -490,7 +490,7 @@ async def test_a_callback_for_a_host_that_has_departed_is_a_usage_error() -> Non
 
 @in_virtual_time
 async def test_closing_lets_coroutine_callbacks_finish_what_they_were_given() -> None:
-    plan = Story()
+    plan = Publisher()
     seen: list[State] = []
 
     async def slowly(change: StateChange) -> None:
@@ -507,7 +507,7 @@ async def test_closing_lets_coroutine_callbacks_finish_what_they_were_given() ->
 
 @in_virtual_time
 async def test_closing_waits_no_longer_than_it_was_told_however_many_callbacks_hang() -> None:
-    plan = Story()
+    plan = Publisher()
 
     async def hang(_change: StateChange) -> None:
         await asyncio.Event().wait()
@@ -522,7 +522,7 @@ async def test_closing_waits_no_longer_than_it_was_told_however_many_callbacks_h
 
 @in_virtual_time
 async def test_callbacks_that_hang_are_cancelled_after_the_departure_though_nobody_closes_the_log() -> None:
-    plan = Story()
+    plan = Publisher()
     cancelled_at_s: list[float] = []
 
     async def hang(_change: StateChange) -> None:
@@ -541,7 +541,7 @@ async def test_callbacks_that_hang_are_cancelled_after_the_departure_though_nobo
 
 @in_virtual_time
 async def test_a_coroutine_callback_may_close_the_log_without_waiting_for_itself() -> None:
-    plan = Story()
+    plan = Publisher()
     closed_at_s: list[float] = []
 
     async def close(_change: StateChange) -> None:
@@ -557,7 +557,7 @@ async def test_a_coroutine_callback_may_close_the_log_without_waiting_for_itself
 
 @in_virtual_time
 async def test_a_coroutine_callback_that_falls_behind_is_reported() -> None:
-    plan = Story()
+    plan = Publisher()
     complaints = Complaints()
 
     async def hang(_change: StateChange) -> None:

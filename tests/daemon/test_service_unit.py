@@ -55,7 +55,7 @@ def test_a_line_break_in_a_path_is_refused() -> None:
 
 def test_a_program_in_a_home_can_be_read_there() -> None:
     assert said(unit())["ProtectHome"] == "yes"
-    assert said(unit(needed=(Path("/root/venv/bin/python"),)))["ProtectHome"] == "read-only"
+    assert said(unit(needed=(Path("/home/op/venv/bin/python"),)))["ProtectHome"] == "read-only"
 
 
 def test_a_program_in_tmp_is_there_for_the_service_and_named() -> None:

@@ -43,11 +43,14 @@ def settling_s(record: Record) -> float:
     return record.intervals_s + 2 * one_way_s(record.plan) + GRACE_S
 
 
-def late_s(record: Record) -> float:
-    """Return how long two owners overlap because datagrams took longer than 1 ms: ``3D'``, 0 if none did."""
+def late_s(record: Record, *, is_tie: bool) -> float:
+    """Return how long two owners overlap because datagrams took longer than 1 ms; 0 if none did.
+
+    ``2D'``; ``3D'`` between equal claims.
+    """
     delays = [each.action.amount for each in record.done if each.action.do == "delay"]
     longest_us = max(delays, default=0) + record.plan.jitter_us
-    return 3 * longest_us / 1e6 if longest_us > HEALTHY_MAX_US else 0.0
+    return (3 if is_tie else 2) * longest_us / 1e6 if longest_us > HEALTHY_MAX_US else 0.0
 
 
 def kernel_lifetime_s(plan: Plan) -> float | None:
@@ -72,7 +75,10 @@ def segment_faults(record: Record) -> Spans:
 
 def delays(record: Record) -> Spans:
     """Return when datagrams took longer than 1 ms, and until the last of them has arrived."""
-    return tuple((begin, end + late_s(record)) for begin, end in record.spans(lambda each: each.do == "delay", "heal"))
+    return tuple(
+        (begin, end + late_s(record, is_tie=True))
+        for begin, end in record.spans(lambda each: each.do == "delay", "heal")
+    )
 
 
 def standstills(record: Record, who: int) -> Spans:

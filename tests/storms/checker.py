@@ -44,7 +44,8 @@ def _judge_overlap(record: Record, one: Host, other: Host, span: Span, address: 
         _slow_drop(record, other, one, span),
     )
     late = any(begin <= span[0] <= end for begin, end in bounds.delays(record))
-    allowed_s = bounds.CLOCK_S + (bounds.late_s(record) if late else 0.0)
+    is_tie = any(_at(record, host, span[1] + bounds.CLOCK_S).reason is Reason.TIE_LOST for host in (one, other))
+    allowed_s = bounds.CLOCK_S + (bounds.late_s(record, is_tie=is_tie) if late else 0.0)
     rest = without((span,), excused)
     too_long_s = sum(end - begin for begin, end in rest) - allowed_s
     if too_long_s > 0:

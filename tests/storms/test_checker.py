@@ -92,6 +92,17 @@ def test_a_slow_drop_excuses_two_owners_beyond_the_grace_only() -> None:
     assert (promises(late), promises(early)) == ([], [Promise.TWO_OWNERS])
 
 
+@pytest.mark.parametrize(("reason", "overlap_s"), [(Reason.BETTER_MASTER, 0.024), (Reason.TIE_LOST, 0.036)])
+def test_late_datagrams_excuse_two_delays_and_between_equal_claims_three(reason: Reason, overlap_s: float) -> None:
+    delay = Done(1.0, Action(at_us=0, do="delay", amount=12_000))
+    for more_s, expected in ((-0.001, []), (0.001, [Promise.TWO_OWNERS])):
+        ends_s = 9.95 + overlap_s + more_s
+        found = record_of(ownership("a", 3.0, ends_s), ownership("b", 9.95, None), done=(delay,))
+        found.changes[0, 1][1] = Change(ends_s, State.BACKUP, reason)
+
+        assert promises(found) == expected
+
+
 def test_a_host_that_started_while_another_dropped_listens_only() -> None:
     slow = Done(1.0, Action(at_us=0, do="slow", who=0, name="drop", amount=500))
     found = record_of(ownership("a", 3.0, 10.4), ownership("b", 10.305, None), done=(slow,))
@@ -153,7 +164,7 @@ def test_what_is_left_behind_is_seen() -> None:
 def test_the_bound_without_faults_is_zero() -> None:
     found = record_of()
 
-    assert bounds.late_s(found) == 0
+    assert bounds.late_s(found, is_tie=True) == 0
     assert (bounds.segment_faults(found), bounds.standstills(found, 0), bounds.stuck_drops(found, 0)) == ((), (), ())
 
 

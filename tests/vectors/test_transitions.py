@@ -68,7 +68,7 @@ def link(vhid: int, *own: str, is_up: bool = True) -> LinkChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class Sequence:
     """One host of a capture: which it is, how it is configured, and what was done to it.
 
     ``hosts`` are its virtual hosts with their times in seconds from the first advertisement; one that was alone from
@@ -110,9 +110,9 @@ PAIR = ("192.168.1.50/24", "fd00::50/64")
 A6, B6 = ("192.168.1.10/24", "fd00::10/64"), ("192.168.1.11/24", "fd00::11/64")
 
 PLANS = [
-    Story(capture="t01-master-killed", who="a", own=A, hosts=((began(0), host()),), ends_s=4.4, decisions=5),
-    Story(capture="t01-master-killed", who="b", own=B, hosts=((-2.6, host(advskew=100)),), decisions=3),
-    Story(
+    Sequence(capture="t01-master-killed", who="a", own=A, hosts=((began(0), host()),), ends_s=4.4, decisions=5),
+    Sequence(capture="t01-master-killed", who="b", own=B, hosts=((-2.6, host(advskew=100)),), decisions=3),
+    Sequence(
         capture="t03-carp0-down-up",
         who="a",
         own=A,
@@ -120,8 +120,8 @@ PLANS = [
         events=((4.2468, AdminChanged(KEY1, is_up=False)), (8.2, AdminChanged(KEY1, is_up=True))),
         decisions=6,
     ),
-    Story(capture="t03-carp0-down-up", who="b", own=B, hosts=((-2.6, host(advskew=100)),), decisions=7),
-    Story(
+    Sequence(capture="t03-carp0-down-up", who="b", own=B, hosts=((-2.6, host(advskew=100)),), decisions=7),
+    Sequence(
         capture="t04-preempt-on",
         who="a",
         own=A,
@@ -129,8 +129,8 @@ PLANS = [
         events=((3.55, SettingsChanged(Settings(preempt=True))),),
         decisions=7,
     ),
-    Story(capture="t04-preempt-on", who="b", own=B, hosts=((began(100), host(advskew=100)),), decisions=4),
-    Story(
+    Sequence(capture="t04-preempt-on", who="b", own=B, hosts=((began(100), host(advskew=100)),), decisions=4),
+    Sequence(
         capture="t05-preempt-off",
         who="a",
         own=A,
@@ -138,8 +138,8 @@ PLANS = [
         events=((12.5, SettingsChanged(Settings(preempt=True))),),
         decisions=6,
     ),
-    Story(capture="t05-preempt-off", who="b", own=B, hosts=((began(100), host(advskew=100)),), decisions=10),
-    Story(
+    Sequence(capture="t05-preempt-off", who="b", own=B, hosts=((began(100), host(advskew=100)),), decisions=10),
+    Sequence(
         capture="t06-parent-down-demotes-all",
         who="a",
         own=("192.168.1.10/24", "10.7.0.10/24"),
@@ -151,7 +151,7 @@ PLANS = [
         ),
         decisions=28,
     ),
-    Story(
+    Sequence(
         capture="t06-parent-down-demotes-all",
         who="b",
         own=("10.7.0.11/24",),
@@ -159,7 +159,7 @@ PLANS = [
         events=((-1.4, SettingsChanged(Settings(preempt=True))),),
         decisions=7,
     ),
-    Story(
+    Sequence(
         capture="t08-partition-heal",
         who="a",
         own=A,
@@ -167,8 +167,8 @@ PLANS = [
         isolated=isolated(4.339, 13.2),
         decisions=11,
     ),
-    Story(capture="t08-partition-heal", who="b", own=B, hosts=((-2.5, host(advskew=100)),), decisions=5),
-    Story(
+    Sequence(capture="t08-partition-heal", who="b", own=B, hosts=((-2.5, host(advskew=100)),), decisions=5),
+    Sequence(
         capture="t09-v4v6-master-killed",
         who="a",
         own=A6,
@@ -176,14 +176,14 @@ PLANS = [
         ends_s=4.2,
         decisions=5,
     ),
-    Story(
+    Sequence(
         capture="t09-v4v6-master-killed",
         who="b",
         own=B6,
         hosts=((-2.5, host(addresses=DUAL, advskew=100)),),
         decisions=3,
     ),
-    Story(
+    Sequence(
         capture="t16-arp-nd-answers",
         who="a",
         own=A6,
@@ -191,14 +191,14 @@ PLANS = [
         ends_s=9.5,
         decisions=10,
     ),
-    Story(
+    Sequence(
         capture="t16-arp-nd-answers",
         who="b",
         own=B6,
         hosts=((-2.7, host(addresses=PAIR, advskew=100)),),
         decisions=1,
     ),
-    Story(
+    Sequence(
         capture="u20-netbsd-killed-ucarp-takes-over",
         who="NetBSD",
         own=A,
@@ -206,15 +206,15 @@ PLANS = [
         ends_s=5.4,
         decisions=6,
     ),
-    Story(
+    Sequence(
         capture="u20-netbsd-killed-ucarp-takes-over",
         who="ucarp",
         own=C,
         hosts=((0.5, host(advskew=100, dialect=UCARP)),),
         decisions=2,
     ),
-    Story(capture="u22-ucarp-sigterm", who="NetBSD", own=A, hosts=((1.9, host(advskew=100)),), decisions=3),
-    Story(
+    Sequence(capture="u22-ucarp-sigterm", who="NetBSD", own=A, hosts=((1.9, host(advskew=100)),), decisions=3),
+    Sequence(
         capture="u22-ucarp-sigterm",
         who="ucarp",
         own=C,
@@ -222,7 +222,7 @@ PLANS = [
         events=((7.3051, HostRemoved(KEY1)),),
         decisions=8,
     ),
-    Story(
+    Sequence(
         capture="u23-netbsd-bowout-ucarp",
         who="NetBSD",
         own=A,
@@ -230,14 +230,14 @@ PLANS = [
         events=((6.0292, AdminChanged(KEY1, is_up=False)), (12.9, AdminChanged(KEY1, is_up=True))),
         decisions=7,
     ),
-    Story(
+    Sequence(
         capture="u23-netbsd-bowout-ucarp",
         who="ucarp",
         own=C,
         hosts=((0.5, host(advskew=100, dialect=UCARP)),),
         decisions=9,
     ),
-    Story(
+    Sequence(
         capture="u24-netbsd-preempts-ucarp",
         who="NetBSD",
         own=A,
@@ -245,7 +245,7 @@ PLANS = [
         events=((1.29, SettingsChanged(Settings(preempt=True))),),
         decisions=7,
     ),
-    Story(
+    Sequence(
         capture="u24-netbsd-preempts-ucarp",
         who="ucarp",
         own=C,
@@ -253,7 +253,7 @@ PLANS = [
         ends_s=1.7,
         decisions=2,
     ),
-    Story(
+    Sequence(
         capture="u28-equal-skew-partition-heal",
         who="NetBSD",
         own=A,
@@ -264,7 +264,7 @@ PLANS = [
 ]
 
 
-def inputs_of(plan: Story) -> list[tuple[int, Input]]:
+def inputs_of(plan: Sequence) -> list[tuple[int, Input]]:
     own = tuple(ip_interface(each).ip for each in plan.own)
     found: list[tuple[int, Input]] = []
     for at_s, config in plan.hosts:
@@ -280,7 +280,7 @@ def inputs_of(plan: Story) -> list[tuple[int, Input]]:
     return found
 
 
-def theirs_of(plan: Story) -> list[Utterance]:
+def theirs_of(plan: Sequence) -> list[Utterance]:
     """Return what the host said, with what it announced at the same moment."""
     frames = plan.frames
     own = tuple(ip_interface(each).ip for each in plan.own)
@@ -299,7 +299,7 @@ def theirs_of(plan: Story) -> list[Utterance]:
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
-def test_we_decide_as_the_host_did(plan: Story) -> None:
+def test_we_decide_as_the_host_did(plan: Sequence) -> None:
     tempo = UCARP_TEMPO if plan.hosts[0][1].dialect is UCARP else NETBSD_TEMPO
     ends_ns = min(seconds(plan.ends_s), plan.frames[-1].at_ns)
     replay = Replay(tempo=tempo, isolated=plan.isolated, ends_ns=ends_ns)
