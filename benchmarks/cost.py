@@ -51,7 +51,8 @@ def pycarp(segment: Segment, machine: str, advskew: int, count: int, folder: Pat
 @contextlib.contextmanager
 def ucarp(segment: Segment, machine: str, advskew: int, count: int, folder: Path) -> Iterator[list[int]]:
     """Run ``count`` ucarps; give their process ids."""
-    script = folder / "nothing.sh"
+    # One a machine: that of the other machine may be running, and cannot be written then.
+    script = folder / f"{machine}.nothing.sh"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
     common = ["ucarp", "-i", "fxp0", "-s", OWN[machine].partition("/")[0], "-p", "testpass", "-k", str(advskew)]
