@@ -8,7 +8,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, and the floors that import-linter guards."""
+    """Style, and the layers that import-linter guards."""
     session.install("-e", ".[daemon,test,lint]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")

@@ -1,4 +1,4 @@
-"""The nouns that every floor shares, and the tree of exceptions."""
+"""The nouns that every layer shares, and the tree of exceptions."""
 
 from ipaddress import ip_address, ip_interface
 

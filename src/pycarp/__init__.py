@@ -8,7 +8,7 @@ master falls silent, the next one takes the addresses over::
             interface="eth0", vhid=1, passphrase="secret", addresses=["192.0.2.10/24"]))
         await web.wait_for(pycarp.State.MASTER)
 
-The packages are floors; each imports only from those below it::
+The packages are layers; each imports only from those below it::
 
     10 cli                                   the command
      9 lab, daemon                           one process each

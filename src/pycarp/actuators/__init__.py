@@ -1,4 +1,4 @@
-"""Floor 6: actuators hold and drop the shared addresses. Chosen at run time, by name or as an object."""
+"""Layer 6: actuators hold and drop the shared addresses. Chosen at run time, by name or as an object."""
 
 import sys
 

@@ -1,1 +1,1 @@
-"""Floor 7: the asyncio shell around the runtime, and the nodes and hosts of its users."""
+"""Layer 7: the asyncio shell around the runtime, and the nodes and hosts of its users."""

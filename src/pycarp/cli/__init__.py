@@ -1,4 +1,4 @@
-"""Floor 10: the ``pycarp`` command. It parses, calls one function, renders, and exits with a documented code.
+"""Layer 10: the ``pycarp`` command. It parses, calls one function, renders, and exits with a documented code.
 
 0: done. 1: it failed while running. 2: usage or configuration is wrong.
 """

@@ -1,1 +1,1 @@
-"""Floor 9: one process that runs a node from a configuration and answers on a control socket."""
+"""Layer 9: one process that runs a node from a configuration and answers on a control socket."""

@@ -34,7 +34,7 @@ class Background:
         return cls(to_foreground)
 
     def ready(self) -> None:
-        """Let the foreground go, and the terminal with it."""
+        """Detach from the terminal and from the process in the foreground."""
         sys.stdout.flush()
         sys.stderr.flush()
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -44,7 +44,7 @@ class Background:
         self._say(_READY)
 
     def fail(self, status: int) -> None:
-        """Let the foreground exit with a status."""
+        """End the process in the foreground with a status."""
         self._say(status)
 
     def _say(self, status: int) -> None:

@@ -40,7 +40,7 @@ class Caller:
 
 
 def only_looks(request: Request) -> bool:
-    """Say whether a request changes nothing, makes the daemon read nothing, and asks for nothing that is secret."""
+    """Return whether a request changes nothing, makes the daemon read nothing, and asks for nothing that is secret."""
     match request:
         case StatusRequest() | SysctlRequest(value=None) | GroupRequest(by=0):
             return True

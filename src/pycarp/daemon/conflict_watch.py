@@ -37,7 +37,7 @@ class ConflictWatch:
         self._arrival = asyncio.Event()
 
     def add(self, host: VirtualHost) -> None:
-        """Have a host looked after that takes part from now on."""
+        """Watch the addresses of a host from now on."""
         self._waiting[host.key] = host
         self._arrival.set()
 

@@ -21,7 +21,7 @@ class ControlDesk:
         return await self._answer(request)
 
     def open(self, answer: Callable[[Request], Awaitable[Reply]]) -> None:
-        """Let a daemon that is ready answer."""
+        """Answer requests by a daemon that is ready."""
         self._answer = answer
 
     def shut(self) -> None:

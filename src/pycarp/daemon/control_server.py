@@ -98,7 +98,7 @@ async def _listening(path: Path, readers: int | None, connections: Connections) 
 
 
 def _open_to(path: Path, readers: int | None) -> None:
-    """Let the group that may look connect as well."""
+    """Permit the group of readers to connect."""
     if readers is None:
         return
     try:
@@ -130,7 +130,7 @@ def _bound(path: Path) -> socket.socket:
 
 
 def _is_alive(path: Path) -> bool:
-    """Say whether somebody listens at ``path``, also one who has no time for us."""
+    """Return whether a process listens at ``path``, also one whose queue is full."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(_ALIVE_S)
         try:

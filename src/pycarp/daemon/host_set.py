@@ -22,7 +22,7 @@ LOOK_EVERY_S = 0.25
 
 
 def link_exists(link: str) -> bool:
-    """Say whether there is a network device of this name."""
+    """Return whether a network device of this name exists."""
     try:
         socket.if_nametoindex(link)
     except OSError:
@@ -114,7 +114,7 @@ class HostSet:
             raise
 
     async def remove(self, key: HostKey) -> None:
-        """Let a host leave; addresses dropped and bowed out when this returns.
+        """Remove a host; its addresses are dropped and its bow-out is sent when this returns.
 
         Raises TimeoutError when they could not be dropped; the host stays then, and is tried again at the end.
         """

@@ -20,7 +20,7 @@ MESSAGE_MOST = 32 * 1024
 
 
 def is_stream(descriptor: int, environment: Mapping[str, str]) -> bool:
-    """Say whether a descriptor leads to the journal, as systemd says in JOURNAL_STREAM. Source: systemd.exec(5)."""
+    """Return whether a descriptor leads to the journal, as systemd says in JOURNAL_STREAM. Source: systemd.exec(5)."""
     said = environment.get(STREAM_VARIABLE, "")
     try:
         status = os.fstat(descriptor)

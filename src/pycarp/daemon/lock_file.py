@@ -60,7 +60,7 @@ def _is_locked(descriptor: int) -> bool:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Say whether a path still leads to this file: its holder may have removed it between opening and locking."""
+    """Return whether a path still leads to this file: its holder may have removed it between opening and locking."""
     try:
         there, ours = os.stat(path, follow_symlinks=False), os.fstat(descriptor)
     except FileNotFoundError:

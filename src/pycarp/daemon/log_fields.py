@@ -19,7 +19,7 @@ _ATTRIBUTE = "carp_fields"
 
 @contextlib.contextmanager
 def about(fields: Fields) -> Iterator[None]:
-    """Let every record that is made within be about this."""
+    """Add these fields to every record that is made within the context."""
     token = _current.set(fields)
     try:
         yield

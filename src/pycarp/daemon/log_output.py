@@ -50,7 +50,7 @@ class DescriptorWriter:
 
 @contextlib.contextmanager
 def logging_to_stderr(form: LogFormat | None, *, level: str = "info") -> Iterator[LogThread]:
-    """Let the log go to standard error, or to the journal, while the context lasts; ``form`` None for what fits.
+    """Write the log to standard error, or to the journal, while the context lasts; ``form`` None for what fits.
 
     Afterwards nothing can wait for a reader that has stalled: standard error leads nowhere then.
     """
@@ -90,7 +90,7 @@ def choose(
 
 
 def _has_reader(descriptor: int) -> bool:
-    """Say whether a process reads at the other end, and not a person or nobody."""
+    """Return whether a process reads at the other end, and not a terminal or nobody."""
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:
@@ -99,7 +99,7 @@ def _has_reader(descriptor: int) -> bool:
 
 
 def _open_standard_descriptors() -> None:
-    """Let what is closed of 0, 1 and 2 lead nowhere, before a socket gets such a number and the log goes there."""
+    """Open /dev/null for what is closed of 0, 1 and 2, so that no socket gets such a number and the log with it."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -109,7 +109,7 @@ def _open_standard_descriptors() -> None:
 
 
 def lead_nowhere(*descriptors: int) -> None:
-    """Let what is written to descriptors from now on be lost, and nobody wait."""
+    """Discard what is written to descriptors from now on, without blocking."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in descriptors:
         os.dup2(nowhere, descriptor)

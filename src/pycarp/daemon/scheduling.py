@@ -27,6 +27,6 @@ def be_punctual(hosts: Iterable[HostConfig]) -> str | None:
 
 
 def settle_memory() -> None:
-    """Let the garbage collector pass over what was made so far, which stays: its pauses grow with what it looks at."""
+    """Exempt the objects made so far from garbage collection: its pauses grow with the number of objects."""
     gc.collect()
     gc.freeze()

@@ -196,7 +196,7 @@ class Ucarp:
 
 
 def restore_default_signals() -> None:
-    """Let the leaving signals kill, as they do with ucarp without ``--shutdown``; those that are ignored stay so."""
+    """Restore the default of the leaving signals, as ucarp has it without ``--shutdown``; ignored ones stay so."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

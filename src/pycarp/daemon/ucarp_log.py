@@ -38,7 +38,7 @@ _PRIORITIES = {
 
 
 def set_up(*, is_verbose: bool, facility: str | None, form: LogFormat | None = None) -> None:
-    """Let every logger of this process write like ucarp; None or a name that is not in ``FACILITIES``: no syslog.
+    """Make every logger of this process write like ucarp; None or a name that is not in ``FACILITIES``: no syslog.
 
     With a ``form`` it writes to standard error as ``pycarp run`` does, and to nothing else.
     """
@@ -64,7 +64,7 @@ def set_up(*, is_verbose: bool, facility: str | None, form: LogFormat | None = N
 
 @contextlib.contextmanager
 def in_thread() -> Iterator[None]:
-    """Let the log stop nothing while the context lasts: a thread writes it. Call it after the last fork."""
+    """Write the log from a thread while the context lasts, so that it blocks nothing. Call it after the last fork."""
     root = logging.getLogger()
     handlers = [each for each in root.handlers if isinstance(each, _ToDescriptor | _ToSyslog | _Formatted)]
     formatted = next((each for each in handlers if isinstance(each, _Formatted)), None)

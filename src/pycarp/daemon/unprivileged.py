@@ -119,7 +119,7 @@ def _outcome(problems: list[str], warnings: tuple[str, ...] | list[str]) -> Outc
 
 
 def _is_ours_to_make(control: Path) -> bool:
-    """Say whether the folder of the control socket is the one that daemons make themselves."""
+    """Return whether the folder of the control socket is the one that daemons make themselves."""
     return control.parent == state_folder.DEFAULT
 
 

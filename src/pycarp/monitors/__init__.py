@@ -1,4 +1,4 @@
-"""Floor 6: monitors observe interfaces. Chosen by the operating system, or passed as an object."""
+"""Layer 6: monitors observe interfaces. Chosen by the operating system, or passed as an object."""
 
 import sys
 

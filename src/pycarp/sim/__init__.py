@@ -1,4 +1,4 @@
-"""Floor 5: a deterministic world without clocks and sockets."""
+"""Layer 5: a deterministic world without clocks and sockets."""
 
 from pycarp.sim.fabric import Delivery, Fabric
 

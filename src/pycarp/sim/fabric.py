@@ -104,7 +104,7 @@ class Fabric:
     # Learning
 
     def announce(self, sender: str, addresses: Iterable[Interface], form: ArpForm, owner: MacAddress | None) -> None:
-        """Learn that ``owner``, the MAC address of the announced addresses, is at a port; None is the link's own.
+        """Record that ``owner``, the MAC address of the announced addresses, is at a port; None is the link's own.
 
         ``form`` says from which MAC address gratuitous ARP leaves; a neighbour advertisement leaves from the owner.
         """

@@ -1,1 +1,1 @@
-"""Floor 5: what we ask of the operating system, beside packets."""
+"""Layer 5: what we ask of the operating system, beside packets."""

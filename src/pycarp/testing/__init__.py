@@ -1,4 +1,4 @@
-"""Floor 8: clusters in virtual time and conformance checks, for the tests of applications."""
+"""Layer 8: clusters in virtual time and conformance checks, for the tests of applications."""
 
 from pycarp.testing.actuator import SimulatedActuator
 from pycarp.testing.cluster import Cluster

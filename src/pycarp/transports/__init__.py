@@ -1,4 +1,4 @@
-"""Floor 6: datagrams in and out. Backends are chosen at run time, by name or as an object."""
+"""Layer 6: datagrams in and out. Backends are chosen at run time, by name or as an object."""
 
 from collections.abc import Callable
 from typing import NamedTuple
