@@ -1,6 +1,5 @@
 """Captures every CARP frame that an interface receives or sends; it sends nothing."""
 
-import ctypes
 import errno
 import select
 import socket
@@ -10,6 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from pycarp.errors import TransportError
+from pycarp.system.frame_sockets import SOL_PACKET, receive_for
+from pycarp.system.rtnetlink import socket_filter
 from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL
 from pycarp.wire import ethernet
 
@@ -18,12 +19,8 @@ ARPHRD_NO_HEADER = (512, 768, 769, 776, 778, 823, 65534)
 """PPP, tunnels and tun devices: frames are IP packets without a header. Source: ``linux/if_arp.h``."""
 
 _ETH_P_ALL = 0x0003
-_SOL_PACKET = 263
-_PACKET_ADD_MEMBERSHIP = 1
-_PACKET_MR_MULTICAST = 0
 _PACKET_OUTGOING = 4
 _PACKET_AUXDATA = 8
-_SO_ATTACH_FILTER = 26
 _VLAN_IS_VALID = 1 << 4
 _AUXDATA = struct.Struct("=IIIHHHH")
 _LONGEST = 65535
@@ -117,8 +114,8 @@ def _opened(link: str) -> socket.socket:
         if device_type == ARPHRD_ETHERNET:
             _join_groups(sock, index)
         if device_type in (ARPHRD_ETHERNET, ARPHRD_LOOPBACK):
-            _attach_filter(sock)
-        sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+            socket_filter.attach(sock, _FILTER)
+        sock.setsockopt(SOL_PACKET, _PACKET_AUXDATA, 1)
         sock.bind((link, _ETH_P_ALL))
     except OSError:
         sock.close()
@@ -128,22 +125,13 @@ def _opened(link: str) -> socket.socket:
 
 def _join_groups(sock: socket.socket, index: int) -> None:
     for group in CARP_GROUPS.values():
-        mac = ethernet.group_mac(group).octets
-        membership = struct.pack("iHH8s", index, _PACKET_MR_MULTICAST, len(mac), mac)
-        sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
-
-
-def _attach_filter(sock: socket.socket) -> None:
-    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _FILTER)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    header = struct.pack("HP", len(_FILTER), ctypes.addressof(buffer))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
+        receive_for(sock, index, ethernet.group_mac(group))
 
 
 def _tagged(octets: bytes, auxiliary: list[tuple[int, int, bytes]]) -> bytes:
     """Insert the VLAN tag that the kernel stripped. Source: ``tpacket_auxdata``, ``man 7 packet``."""
     for level, kind, data in auxiliary:
-        if (level, kind) != (_SOL_PACKET, _PACKET_AUXDATA) or len(data) < _AUXDATA.size:
+        if (level, kind) != (SOL_PACKET, _PACKET_AUXDATA) or len(data) < _AUXDATA.size:
             continue
         status, _length, _kept, _mac, _net, tag, tag_type = _AUXDATA.unpack_from(data)
         if status & _VLAN_IS_VALID:

@@ -12,12 +12,12 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 
+from pycarp.system.frame_sockets import SOL_PACKET
 from pycarp.system.rtnetlink import socket_filter
 from pycarp.system.rtnetlink.socket_filter import Program, set_program
-from pycarp.vocabulary import CARP_PROTOCOL, Datagram, Family
+from pycarp.vocabulary import CARP_PROTOCOL, NS_PER_S, Datagram, Family
 from pycarp.wire import envelope, ethernet, ip
 
-_SOL_PACKET = 263
 _PACKET_RX_RING, _PACKET_VERSION, _PACKET_FANOUT, _PACKET_FANOUT_DATA = 5, 10, 18, 22
 _TPACKET_V2 = 1
 _FANOUT_CBPF, _FANOUT_UNIQUE, _FANOUT_IGNORE_OUTGOING = 6, 0x2000, 0x4000
@@ -34,7 +34,6 @@ _OURS = 1
 MANY = FRAMES // 2
 """More packets than this in one reading are a flood, and for a while every packet is read as it arrives."""
 
-_NS_PER_S = 1_000_000_000
 _KINDS_MOST = 16
 """How many different claims the program knows; advertisements with other claims wake the process."""
 
@@ -74,9 +73,9 @@ class CalmRing:
         self._read_at_ns = time.monotonic_ns()
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
-            self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
+            self._socket.setsockopt(SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
             shape = struct.pack("IIII", _BLOCK_LENGTH, FRAMES * _FRAME_LENGTH // _BLOCK_LENGTH, _FRAME_LENGTH, FRAMES)
-            self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, shape)
+            self._socket.setsockopt(SOL_PACKET, _PACKET_RX_RING, shape)
             # Until the two sockets form a group, the ring must stay empty: it would get copies.
             socket_filter.attach(self._socket, _AT_ONCE)
             bind(self._socket)
@@ -90,14 +89,14 @@ class CalmRing:
     def _join(self) -> None:
         # The ordinary socket is the first of the group: the program returns 0 for packets that it does not know.
         kind = _FANOUT_CBPF | _FANOUT_IGNORE_OUTGOING
-        self._other.setsockopt(_SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack((kind | _FANOUT_UNIQUE) << 16))
-        number = self._other.getsockopt(_SOL_PACKET, _PACKET_FANOUT) & 0xFFFF
-        set_program(self._other, _SOL_PACKET, _PACKET_FANOUT_DATA, _AT_ONCE)
-        self._socket.setsockopt(_SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack(number | kind << 16))
+        self._other.setsockopt(SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack((kind | _FANOUT_UNIQUE) << 16))
+        number = self._other.getsockopt(SOL_PACKET, _PACKET_FANOUT) & 0xFFFF
+        set_program(self._other, SOL_PACKET, _PACKET_FANOUT_DATA, _AT_ONCE)
+        self._socket.setsockopt(SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack(number | kind << 16))
 
     def take(self, heads: Mapping[int, bytes]) -> None:
         """Put packets with these heads, by vhid, into the ring, and no others; raises OSError."""
-        set_program(self._other, _SOL_PACKET, _PACKET_FANOUT_DATA, calm_packets(self._family, heads))
+        set_program(self._other, SOL_PACKET, _PACKET_FANOUT_DATA, calm_packets(self._family, heads))
 
     def is_waiting(self, more_than: int = 0) -> bool:
         """Return whether more than so many packets wait to be read."""
@@ -116,7 +115,7 @@ class CalmRing:
                 # The ring is empty: every later packet arrives after this moment.
                 self._read_at_ns = mono_ns
                 break
-            waited_ns = wall_ns - second * _NS_PER_S - nanosecond
+            waited_ns = wall_ns - second * NS_PER_S - nanosecond
             # The wall clock may have been set since, so the time is bounded by that of the last empty ring.
             waited_ns = min(max(waited_ns, 0), longest_ns)
             datagram = self._datagram(ring[start + mac_at : start + mac_at + kept], waited_ns)

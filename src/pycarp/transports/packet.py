@@ -8,12 +8,12 @@ import contextlib
 import errno
 import secrets
 import socket
-import struct
 from collections.abc import Mapping
 from dataclasses import replace
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system.capabilities import refusal_of_socket
+from pycarp.system.frame_sockets import SOL_PACKET, receive_for
 from pycarp.system.rtnetlink import socket_filter
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.calm_ring import CalmRing
@@ -23,9 +23,6 @@ from pycarp.wire import envelope, ethernet
 
 _MAC_LENGTH = 6
 _VHID_AT = 1
-_SOL_PACKET = 263
-_PACKET_ADD_MEMBERSHIP = 1
-_PACKET_MR_MULTICAST = 0
 _PACKET_IGNORE_OUTGOING = 23
 _ETHERTYPE = {Family.IPV4: ethernet.ETHERTYPE_IPV4, Family.IPV6: ethernet.ETHERTYPE_IPV6}
 
@@ -80,9 +77,7 @@ class _PacketPort:
             ip_sockets.send(self._packets, self._index, outgoing)
 
     def join(self, group: Address) -> None:
-        mac = ethernet.group_mac(group).octets
-        membership = struct.pack("iHH8s", self._index, _PACKET_MR_MULTICAST, len(mac), mac)
-        self._frames.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
+        receive_for(self._frames, self._index, ethernet.group_mac(group))
         # A frame socket sends no IGMP or MLD report, which a snooping switch needs.
         ip_sockets.join(self._packets, self._index, group)
 
@@ -169,7 +164,7 @@ def _frame_socket(family: Family) -> socket.socket:
         sock.setblocking(False)
         ip_sockets.enlarge_queue(sock)
         socket_filter.attach(sock, filters.carp_frames(family))
-        sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        sock.setsockopt(SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     except OSError:
         sock.close()
         raise

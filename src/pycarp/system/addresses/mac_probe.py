@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pycarp.errors import ActuatorError, DecodeError
 from pycarp.system.capabilities import NO_PERMISSION
+from pycarp.system.frame_sockets import receive_for
 from pycarp.system.sniffer import ARPHRD_ETHERNET
 from pycarp.vocabulary import MacAddress, MacMode
 from pycarp.wire import arp, ethernet
@@ -34,9 +35,6 @@ _ATF_COM = 0x2
 _RTF_UP_GATEWAY = 0x1 | 0x2
 
 _READ_LENGTH = 128
-_SOL_PACKET = 263
-_PACKET_ADD_MEMBERSHIP = 1
-_PACKET_MR_UNICAST = 3
 
 Answers = set[tuple[MacAddress, IPv4Address]]
 """Pairs: the MAC address that was answered, and the neighbour that answered."""
@@ -65,7 +63,7 @@ async def probe(link: str, *, sysfs: Path = _SYSFS) -> tuple[MacMode, str]:
         answers: Answers = set()
         # A link that is down, or goes down, answers nothing.
         with contextlib.suppress(OSError):
-            _listen_for(sock, link, foreign)
+            receive_for(sock, socket.if_nametoindex(link), foreign)
             await _ask(sock, (foreign, own), neighbours(link), answers)
     return _verdict(link, foreign, answers)
 
@@ -136,12 +134,6 @@ def _opened(link: str) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def _listen_for(sock: socket.socket, link: str, mac: MacAddress) -> None:
-    """Make the device accept frames to one more MAC address, as for a macvlan, until the socket is closed."""
-    membership = struct.pack("iHH8s", socket.if_nametoindex(link), _PACKET_MR_UNICAST, len(mac.octets), mac.octets)
-    sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
 
 
 def _rows(path: Path) -> list[list[str]]:
