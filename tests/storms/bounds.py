@@ -20,6 +20,9 @@ LISTEN_S = UNIVERSAL.takeover_listen_ns / NS_PER_S
 BACK_OFF_S = 5.0
 """A failed actuation is tried again within this time."""
 
+ROLLING_S = 10.0
+"""So long both ways of signing are accepted in a rolling change."""
+
 CLOCK_S = 2e-6
 """The virtual clock advances by a microsecond at least: what is shorter is one moment."""
 
@@ -71,6 +74,15 @@ def segment_faults(record: Record) -> Spans:
     """Return when datagrams were lost, and until the owners of the time have settled it."""
     faults = record.spans(lambda each: each.do in ("loss", "partition"), "heal")
     return tuple((begin, end + settling_s(record)) for begin, end in faults)
+
+
+def unreached(record: Record) -> Spans:
+    """Return when a host signed in a way that the others had ceased to accept, and until the owners have settled it.
+
+    A rolling change must reach every host while both ways are accepted; one that was stopped meanwhile is not reached.
+    """
+    late = [(began_s + ROLLING_S, ended_s) for began_s, ended_s in record.rolls if ended_s - began_s > ROLLING_S]
+    return tuple((begin, end + settling_s(record)) for begin, end in late)
 
 
 def delays(record: Record) -> Spans:

@@ -35,6 +35,7 @@ def _two_owners(record: Record) -> Iterator[Violation]:
 def _judge_overlap(record: Record, one: Host, other: Host, span: Span, address: str) -> Iterator[Violation]:
     excused = union(
         bounds.segment_faults(record),
+        bounds.unreached(record),
         *(
             fault(record, host[0])
             for host in (one, other)

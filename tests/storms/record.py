@@ -76,6 +76,8 @@ class Record:
     calm_at_s: float = 0.0
     """From when on nothing was wrong any more."""
     end_s: float = 0.0
+    rolls: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when rolling changes of what is signed were made, one host after the other."""
     intervals_s: float = 0.0
     """The longest advertisement interval that any host may have had."""
     violations: list[Violation] = field(default_factory=list)

@@ -8,11 +8,12 @@ from typing import Any
 
 from pycarp import HandOverError, HostConfig, State, StateChange, UsageError, VirtualHost
 from pycarp.testing import Cluster, Deadlock, Member, VirtualTimeLoop
+from tests.storms import bounds
 from tests.storms.plan import BACKUP, CLOCKS_MAX, MASTER, Action, Plan
 from tests.storms.record import Change, Done, Host, Promise, Record, Violation
 
 HANDED_OVER = "handed over"
-ROLLING_S = 10
+ROLLING_S = int(bounds.ROLLING_S)
 ROLLING_APART_S = 25.0
 """Before another change that is signed begins, the one before must be over: no host knows three ways to sign."""
 
@@ -226,6 +227,7 @@ class Run:
                 return {"preempt": not config.preempt}
 
     async def _roll(self, action: Action, *, is_signed: bool) -> None:
+        began_s = self._cluster.now_s
         try:
             # Who is stopped comes last: the others must not wait longer than both ways of signing are accepted.
             for member in sorted(self._cluster, key=lambda each: each.is_alive and each.is_stopped):
@@ -238,6 +240,8 @@ class Run:
                 await asyncio.sleep(action.amount / 1000)
         finally:
             self._is_rolling = False
+            if is_signed:
+                self._record.rolls.append((began_s, self._cluster.now_s))
 
     @property
     def _is_mixed(self) -> bool:

@@ -103,6 +103,17 @@ def test_late_datagrams_excuse_two_delays_and_between_equal_claims_three(reason:
         assert promises(found) == expected
 
 
+@pytest.mark.parametrize(("ended_s", "expected"), [(9.0, [Promise.TWO_OWNERS]), (19.0, [])])
+def test_a_rolling_change_that_does_not_reach_a_host_in_time_splits_the_segment(
+    ended_s: float, expected: list[Promise]
+) -> None:
+    found = record_of(ownership("a", 3.0, 19.5), ownership("b", 18.5, None))
+    found.rolls.append((8.0, ended_s))
+    found.changes[0, 1][1] = Change(19.5, State.BACKUP, Reason.BETTER_MASTER)
+
+    assert promises(found) == expected
+
+
 def test_a_host_that_started_while_another_dropped_listens_only() -> None:
     slow = Done(1.0, Action(at_us=0, do="slow", who=0, name="drop", amount=500))
     found = record_of(ownership("a", 3.0, 10.4), ownership("b", 10.305, None), done=(slow,))
