@@ -100,6 +100,7 @@ def test_an_interface_can_be_renamed() -> None:
     ("old", "new", "expected"),
     [
         ("ucarp-advskew", "ucarp-advskw", ["12:5: unknown option ucarp-advskw (did you mean ucarp-advskew?)"]),
+        ("ucarp-vid", "ucarp-vhid", ["9:5: unknown option ucarp-vhid (did you mean ucarp-vid?)"]),
         ("vid 3", "vid 300", ["9:15: vhid must be between 1 and 255, not 300"]),
         ("    ucarp-vid 3\n", "",
          ["5:1: ucarp-vid is missing, and without it ucarp is not started (add ucarp-vid)"]),

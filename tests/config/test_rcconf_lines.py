@@ -451,3 +451,32 @@ def test_a_misspelt_word_behind_the_password_is_still_named() -> None:
     (only,) = complaints('ifconfig_em0_alias0="inet vhid 1 pass s advskw 7 alias 10.0.0.1/32"')
 
     assert "did you mean advskew?" in only
+
+
+def test_a_line_that_a_later_one_replaces_is_noted() -> None:
+    line = 'ifconfig_em0_alias0="inet vhid {} pass x alias 10.0.0.{}/24"\n'
+    config = read(line.format(1, 1) + line.format(2, 2))
+
+    assert [host.vhid for host in config.hosts] == [2]
+    assert config.notes == ("rc.conf:1: ifconfig_em0_alias0 is given again in line 2, which alone counts",)
+
+
+def test_a_line_that_is_only_added_to_is_not_noted() -> None:
+    text = 'ifconfig_em0_aliases="inet vhid 1 pass x alias 10.0.0.1/24"\n'
+    text += 'ifconfig_em0_aliases="${ifconfig_em0_aliases} inet vhid 2 pass x alias 10.0.0.2/24"\n'
+
+    assert ([host.vhid for host in read(text).hosts], read(text).notes) == ([1, 2], ())
+
+
+def test_a_comment_in_quotes_is_told_once() -> None:
+    assert complaints('ifconfig_em0_alias0="inet vhid 1 pass x alias 10.0.0.1/24 # the gateway"\n') == [
+        "1:59: # in quotes begins no comment (put the comment behind the closing quote)"
+    ]
+
+
+def test_a_word_of_ifconfig_in_the_place_of_the_password_is_noted() -> None:
+    config = read('ifconfig_em0_alias0="inet vhid 1 pass alias 10.0.0.1/24"\n')
+
+    assert config.notes == (
+        "rc.conf:1: pass takes the word behind it, which is one of ifconfig's: was the password left out?",
+    )

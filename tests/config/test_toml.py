@@ -95,8 +95,8 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("vhid = 1", "vhid = 256", "3:1: vhid 256: expected int <= 255"),
-        ("vhid = 1", 'vhid = "1"', "3:1: vhid: expected int, got str"),
+        ("vhid = 1", "vhid = 256", "3:1: vhid 256: expected a number <= 255"),
+        ("vhid = 1", 'vhid = "1"', "3:1: vhid: expected a number, got text"),
         ("vhid = 1", "vihd = 1", "3:1: unknown key vihd (did you mean vhid?"),
         ("vhid = 1\n", "", "1:1: vhid is missing"),
         ("vhid = 1", 'vhid = 1\nadvbase = 0\ndialect = "freebsd"', "4:1: advbase 0 is outside 1-255"),
@@ -113,12 +113,12 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
         ('password = "secret"', 'password_file = "/none"', "4:1: cannot read /none: No such file or directory"),
         ('password = "secret"', 'password_file = "a\\u0000"', "4:1: cannot read"),
         ('"secret"', f'"{"y" * 20}"', "4:1: passphrase of 20 octets is too long"),
-        ('["192.0.2.10/24"]', "[]", "5:1: addresses: expected array of length >= 1"),
+        ('["192.0.2.10/24"]', "[]", "5:1: addresses: expected a list of length >= 1"),
         ('["192.0.2.10/24"]', '["x"]', "5:14: shared address 'x' is not an IP address"),
-        ("[[host]]", "[host]", "1:1: no [[host]] is here"),
+        ("[[host]]", "[host]", "1:1: host is a list of tables (write [[host]] above each, instead of [host])"),
         ("[[host]]", "node = 1\n[[host]]", "1:1: node is not a table"),
         ("[[host]]", "[nodes]\n[[host]]", "1:1: unknown key nodes; there are: node, host"),
-        ("[[host]]", "[node]\nsysctls.preempt = true\n[[host]]", "1:1: preempt: expected int | null, got bool"),
+        ("[[host]]", "[node]\nsysctls.preempt = true\n[[host]]", "1:1: preempt: expected a number, got true or false"),
         ("vhid = 1", "vhid = ", "3:8: this is not TOML: Invalid value"),
         ("vhid = 1", "vhid = 1\nvhid = 2", "4:9: this is not TOML: Cannot overwrite a value"),
     ],
@@ -175,7 +175,7 @@ def test_every_wrong_value_of_a_host_is_told_at_its_own_place() -> None:
         ("7:14:", '255.255.255.0 is a netmask, not an address (write "ADDRESS/LENGTH")'),
         ("9:23:", "peer '1.2.3' is not an IP address"),
         ("10:1:", "advskew 255 is outside 0-254"),
-        ("11:1:", "dead_ratio 0: expected int >= 1"),
+        ("11:1:", "dead_ratio 0: expected a number >= 1"),
     ]
 
 
@@ -274,3 +274,39 @@ def test_a_password_that_is_not_there_says_where_it_should_be(
         toml.read(with_password_in(line), file="/etc/a.toml")
 
     assert f"/etc/a.toml:4:1: {complaint}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('password = "', 'pasword = "', ["unknown key pasword (did you mean password?)"]),
+        ("vhid = 1", "vhdi = 1", ["unknown key vhdi (did you mean vhid?)"]),
+        ("[[host]]", "[[hosts]]", ["unknown key hosts; there are: node, host (did you mean host?)"]),
+        (
+            "advbase = 1",
+            'mac = "virtaul"',
+            ["mac: unknown; known are: virtual, interface, auto (did you mean virtual?)"],
+        ),
+        ('["192.168.1.50/24"]', '"192.168.1.50/24"', ["addresses: expected a list, got text"]),
+        ('["192.168.1.50/24"]', '["192.168.1.50/24", 5]', ["addresses: item 2: expected text, got a number"]),
+    ],
+)
+def test_a_slip_of_the_pen_is_one_problem(old: str, new: str, expected: list[str]) -> None:
+    text = '[[host]]\ninterface = "eth0"\nvhid = 1\npassword = "x"\naddresses = ["192.168.1.50/24"]\nadvbase = 1\n'
+
+    assert [each.split(": ", 1)[1] for each in complaints(text.replace(old, new))] == expected
+
+
+def test_a_key_of_a_table_in_braces_is_told_at_that_table() -> None:
+    text = '[node]\nsysctls = { preemt = 1 }\n[[host]]\ninterface = "eth0"\nvhid = 1\npassword = "x"\n'
+    text += 'addresses = ["192.168.1.50/24"]\n'
+
+    assert complaints(text) == ["2:1: unknown key preemt (did you mean preempt?)"]
+
+
+def test_a_dialect_that_is_misspelt_is_guessed() -> None:
+    text = (
+        '[[host]]\ninterface = "eth0"\nvhid = 1\npassword = "x"\naddresses = ["192.168.1.50/24"]\ndialect = "openbds"\n'
+    )
+
+    assert complaints(text)[0].endswith("(did you mean openbsd?)")

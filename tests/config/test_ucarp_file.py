@@ -65,14 +65,14 @@ def test_an_interface_can_be_renamed() -> None:
     ("text", "expected"),
     [
         ("", "start:1:1: no ucarp is started here (expected ucarp --interface"),
-        (f"\nucarp {OPTIONS} -v 0", "start:2:1: vhid must be between 1 and 255, not 0"),
-        (f"ucarp {OPTIONS} --bogus", "start:1:1: option --bogus not recognized"),
-        (f"ucarp {OPTIONS} --advskw=3", "start:1:1: option --advskw not recognized (did you mean --advskew?)"),
+        (f"\nucarp {OPTIONS} -v 0", "start:2:49: vhid must be between 1 and 255, not 0"),
+        (f"ucarp {OPTIONS} --bogus", "start:1:49: option --bogus not recognized"),
+        (f"ucarp {OPTIONS} --advskw=3", "start:1:49: option --advskw not recognized (did you mean --advskew?)"),
         (
             'ucarp -p "$PASS"',
-            "start:1:1: an option is computed by the shell (write the value itself; PASS has no value",
+            "start:1:10: -p is computed by the shell (write the value itself; PASS has no value",
         ),
-        ("ucarp -p $(cat x)", "start:1:1: an option is computed by the shell (write the value itself)"),
+        ("ucarp -p $(cat x)", "start:1:10: -p is computed by the shell (write the value itself)"),
         ("ucarp -p 'x", "start:1:10: quote ' is never closed"),
         (f"ucarp {OPTIONS}\nucarp {OPTIONS}", "start:2:1: vhid 1 is used twice on eth0"),
     ],
@@ -139,7 +139,7 @@ def test_a_value_of_a_branch_is_refused() -> None:
     (only,) = complaints(f"if a; then SKEW=0; else SKEW=9; fi\nucarp {OPTIONS} -k $SKEW\n")
 
     assert only == (
-        "start:2:1: an option is computed by the shell "
+        "start:2:52: -k is computed by the shell "
         "(write the value itself; SKEW depends on a condition of the shell in line 1)"
     )
 
@@ -154,19 +154,53 @@ def test_a_script_that_only_reads_another_one_names_it() -> None:
 def test_an_address_that_no_host_can_have_is_refused(address: str) -> None:
     (only,) = complaints(f"ucarp {OPTIONS} -a {address}")
 
-    assert only.startswith(f"start:1:1: {address} is ")
+    assert only.startswith(f"start:1:49: {address} is ")
 
 
 def test_all_mistakes_of_a_command_are_told_at_once() -> None:
     found = complaints(f"ucarp {OPTIONS} --bogus=1 -Q -k 256 -b x -r")
 
-    assert [each.removeprefix("start:1:1: ") for each in found] == [
-        "option --bogus not recognized",
-        "option -Q not recognized",
-        "option -r requires argument",
-        "advbase must be a number between 1 and 255",
-        "advskew must be between 0 and 255, not 256",
+    assert found == [
+        "start:1:49: option --bogus not recognized",
+        "start:1:59: option -Q not recognized",
+        "start:1:62: advskew must be between 0 and 255, not 256",
+        "start:1:69: advbase must be a number between 1 and 255",
+        "start:1:74: option -r requires argument",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("-p $PW", "start:1:10: -p is computed by the shell (write the value itself; PW has no value in this file)"),
+        ("--pass=$(cat x) -v 1", "start:1:7: --pass is computed by the shell (write the value itself)"),
+        ("-phunter22 $(x)", "start:1:18: -p is computed by the shell (write the value itself)"),
+        ("-B x$(y)", "start:1:10: -B is computed by the shell (write the value itself)"),
+        ("-i eth0 --adv=3", "start:1:15: option --adv not a unique prefix"),
+    ],
+)
+def test_a_word_is_named_by_its_option_and_its_place(options: str, expected: str) -> None:
+    found = complaints(f"ucarp {options}")
+
+    assert any(each.startswith(expected) for each in found), found
+    assert "hunter22" not in str(found)
+
+
+def test_addresses_may_have_a_prefix_as_in_later_versions_of_ucarp() -> None:
+    (host,) = read("ucarp -i eth0 -s 10.0.0.1/24 -v 1 -p x -a 10.0.0.9/24").hosts
+
+    assert [str(each) for each in host.shared] == ["10.0.0.9/24"]
+    assert complaints(f"ucarp {OPTIONS} -a 10.0.0.9/33") == [
+        "start:1:49: Invalid address for --addr: an IPv4 address is wanted"
+    ]
+
+
+def test_an_unclosed_quote_is_looked_for_where_a_value_swallowed_a_line() -> None:
+    (only,) = complaints("A='x\nB='y'\nC='z'\n")
+
+    assert only == (
+        "start:3:5: quote ' is never closed (maybe the quote of line 1 is missing, whose value goes over several lines)"
+    )
 
 
 def test_a_label_of_an_address_is_no_device() -> None:

@@ -85,8 +85,9 @@ def test_what_is_not_enabled_is_not_started(enable: str) -> None:
     ("old", "new", "expected"),
     [
         ("ucarp_pass=", "ucarp_passs=",
-         ["1:1: ucarp_pass is missing (add ucarp_passfile, or ucarp_pass)",
-          "3:1: unknown variable ucarp_passs (did you mean ucarp_pass?)"]),
+         ["3:1: unknown variable ucarp_passs (did you mean ucarp_pass?)"]),
+        ("ucarp_addr=", "ucarp_adr=", ["5:1: unknown variable ucarp_adr (did you mean ucarp_addr?)"]),
+        ('ucarp_pass="carppass"\n', "\n", ["1:1: ucarp_pass is missing (add ucarp_passfile, or ucarp_pass)"]),
         ("10.0.0.1", "10.0.0.300", ["5:13: Invalid address for --addr: an IPv4 address without prefix is wanted"]),
         ('="YES"', '="yep"', ["1:15: ucarp_enable is neither YES nor NO (write YES or NO)"]),
         ("carppass", "a b",

@@ -58,22 +58,22 @@ def test_the_grammar_is_recognised(file: str) -> None:
     ("text", "common", "expected"),
     [
         ("VIP_ADRESS=10.0.0.1", COMMON,
-         ["vip-010.conf:1:1: VIP_ADDRESS is missing (add VIP_ADDRESS=\"...\" here or in vip-common.conf)",
-          "vip-010.conf:1:1: unknown variable VIP_ADRESS (did you mean VIP_ADDRESS?)"]),
+         ["vip-010.conf:1:1: unknown variable VIP_ADRESS (did you mean VIP_ADDRESS?)"]),
+        ("", COMMON,
+         ["vip-010.conf:1:1: VIP_ADDRESS is missing (add VIP_ADDRESS=\"...\" here or in vip-common.conf)"]),
         ("VIP_ADDRESS=10.0.0.1/24", COMMON,
          ["vip-010.conf:1:13: Invalid address for --addr: an IPv4 address without prefix is wanted"]),
         ("VIP_ADDRESS=10.0.0.1", COMMON.replace("10.0.0.2", "x"),
          ["vip-common.conf:3:16: Invalid address for --srcip: an IPv4 address without prefix is wanted"]),
         ("if a; then VIP_ADDRESS=10.0.0.1; fi", COMMON,
-         ["vip-010.conf:1:1: VIP_ADDRESS is missing (add VIP_ADDRESS=\"...\" here or in vip-common.conf)",
-          "vip-010.conf:1:12: VIP_ADDRESS depends on a condition of the shell in line 1 (write the value itself)"]),
+         ["vip-010.conf:1:12: VIP_ADDRESS depends on a condition of the shell in line 1 (write the value itself)"]),
         ("VIP_ADDRESS=10.0.0.1", "PASSWORD='x", ["vip-common.conf:1:10: quote ' is never closed"]),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_file_and_place(tmp_path: Path, text: str, common: str, expected: list[str]) -> None:
     found = complaints(tmp_path, text, common=common)
 
-    assert all(each in found for each in expected), found
+    assert found == expected
 
 
 def test_a_name_without_a_number_needs_an_id(tmp_path: Path) -> None:

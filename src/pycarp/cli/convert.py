@@ -39,8 +39,8 @@ Examples:
   pycarp convert --schema > pycarp.schema.json
 
 \b
-Passwords are written in clear, also to standard output; files that --output
-makes can be read by their owner only."""
+Passwords are not shown on standard output without --show-secrets; files that --output
+makes have them, and can be read by their owner only."""
     + exit_status("2 is also what the other grammar cannot express.")
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False))

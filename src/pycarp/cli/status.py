@@ -86,7 +86,11 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
         if host.rejected:
             yield f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses"
         if host.contested:
-            yield f"{host.name}: others changed its addresses {host.contested} times"
+            yield f"{host.name}: others changed its addresses {_times(host.contested)}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _row(host: HostStatus) -> tuple[Text, ...]:

@@ -339,6 +339,9 @@ class _Parser:
                 del self._rest[ends:]
                 return
             self._after_pass = self._rest[-1] if self._rest else None
+        if argument is not None and argument.text in self._all:
+            note = "pass takes the word behind it, which is one of ifconfig's: was the password left out?"
+            self.said.notes.append((argument, note))
         self.said.passphrase = argument
 
     def _end_of_split(self, text: str) -> int | None:
@@ -509,6 +512,10 @@ class _Parser:
 
     def _complain_about(self, word: Word) -> None:
         """Complain about an unknown word without showing it; it may be a password, and ``testpass`` resembles pass."""
+        if word.text.startswith("#"):
+            self._complain(word, "# in quotes begins no comment", "put the comment behind the closing quote")
+            self._rest.clear()
+            return
         text = word.text.lower()
         close = difflib.get_close_matches(text, self._vocabulary.about_carp, n=1)
         if not close and word is self._after_pass:

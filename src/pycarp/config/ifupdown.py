@@ -94,9 +94,9 @@ def read(
 
 
 def _start(stanza: _Stanza, hosts: UcarpHosts, stanzas: Sequence[_Stanza]) -> None:
-    _check_options(stanza, hosts)
+    meant = _check_options(stanza, hosts)
     missing = [name for name in _REQUIRED if not stanza.options.get(name, (stanza.where, Word("", 0, 0)))[1].text]
-    for name in missing:
+    for name in (each for each in missing if each not in meant):
         hosts.complain(stanza.where, f"{name} is missing, and without it ucarp is not started", f"add {name}")
     if "address" not in stanza.options:
         hosts.complain(stanza.where, "address is missing, which ucarp is given as its own", "add address ADDRESS")
@@ -115,13 +115,15 @@ def _start(stanza: _Stanza, hosts: UcarpHosts, stanzas: Sequence[_Stanza]) -> No
     start(hosts, stanza.where, settings, flags=flags, prefix=_prefix(stanza, settings.get("addr"), stanzas))
 
 
-def _check_options(stanza: _Stanza, hosts: UcarpHosts) -> None:
+def _check_options(stanza: _Stanza, hosts: UcarpHosts) -> set[str]:
+    """Complain about options that are unknown or stand twice; return those that were meant by unknown ones."""
+    unknown = {name: likely(name, _KNOWN) for name in stanza.options if name.startswith(_PREFIX) and name not in _KNOWN}
     for each in stanza.repeated:
         hosts.complain(each, f"{each.text} stands twice in this stanza", "leave one of them")
-    for name, (keyword, _value) in stanza.options.items():
-        if name.startswith(_PREFIX) and name not in _KNOWN:
-            known = ", ".join(sorted(_KNOWN))
-            hosts.complain(keyword, f"unknown option {name}", likely(name, _KNOWN) or f"there are: {known}")
+    for name, meant in unknown.items():
+        hint = f"did you mean {meant}?" if meant else f"there are: {', '.join(sorted(_KNOWN))}"
+        hosts.complain(stanza.options[name][0], f"unknown option {name}", hint)
+    return set(unknown.values())
 
 
 def _is_on(value: Word) -> bool:

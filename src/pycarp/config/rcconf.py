@@ -53,7 +53,8 @@ def read(
         script = shell.read(plain(text))
     except UnclosedQuoteError as exc:
         quote = exc.quote
-        raise ConfigProblems([Problem(file, quote.line, quote.column, f"quote {quote.text} is never closed")]) from exc
+        problem = Problem(file, quote.line, quote.column, f"quote {quote.text} is never closed", exc.hint)
+        raise ConfigProblems([problem]) from exc
     reader = _Reader(file, script, links, renames or {}, dialect)
     config = reader.read()
     if reader.problems:
@@ -170,7 +171,7 @@ class _Reader:
             hosts=hosts,
             hostname=self._hostname(),
             own={**ucarp.own, **own},
-            notes=(*self._notes, *self._notes_of_sourced(), *ucarp.notes),
+            notes=(*self._notes, *self._notes_of_overruled(), *self._notes_of_sourced(), *ucarp.notes),
             places={key: (word.line, word.column) for key, word in self._places.items()} | ucarp.places,
             secret_files=ucarp.secret_files,
         )
@@ -201,6 +202,16 @@ class _Reader:
         if any(line > where.line for line in below):
             hint = "write what this machine has into a file of its own"
             self._complain(where, f"the shell may end here with {where.text}, and lines about carp follow", hint)
+
+    def _notes_of_overruled(self) -> Iterator[str]:
+        """Yield a note for each line about carp that a later one of the same name replaces: it may be a slip."""
+        for each in self._script.assignments:
+            name = each.name.text
+            last = self._variables.get(name, each)
+            is_lost = last is not each and each.is_certain and last.is_certain and each.value.strip() not in last.value
+            if is_lost and _ABOUT_INTERFACES.match(name) and carp_words.is_about_carp(each.words()):
+                text = f"{name} is given again in line {last.name.line}, which alone counts"
+                yield f"{self._file}:{each.name.line}: {text}"
 
     def _notes_of_sourced(self) -> list[str]:
         return [

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
+_ASSIGNMENT_BELOW = re.compile(r"\n[ \t]*[A-Za-z_][A-Za-z0-9_]*=")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _DEFAULT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*):?=")
 _HERE = re.compile(r"<<(-?)[ \t]*(?:\"([^\"\n]*)\"|'([^'\n]*)'|([^\s;&|()<>]+))")
@@ -122,11 +123,12 @@ class Script:
 
 
 class UnclosedQuoteError(Exception):
-    """A quote that is never closed."""
+    """A quote that is never closed; ``hint`` names an earlier line where it may be missing, empty for none."""
 
-    def __init__(self, quote: Word) -> None:
+    def __init__(self, quote: Word, hint: str = "") -> None:
         super().__init__(quote.text)
         self.quote = quote
+        self.hint = hint
 
 
 def read(text: str) -> Script:
@@ -168,6 +170,8 @@ class _Scanner:
         self._words: list[Assignment] = []
         """The words of the simple command that is being read; of ``echo a=b`` the second is only an argument."""
         self._assigned: list[Assignment] = []
+        self._present = Assignment(Word("", 1, 1))
+        """The word that is being read."""
         self._kept: list[Assignment] = []
         """All assignments that held when they were read, those that were taken back since as well."""
         self._list_begins = [0]
@@ -339,6 +343,7 @@ class _Scanner:
         begin = self._at
         word = Assignment(Word(match[1] if match else "", self._line, self._column))
         self._skip(len(match.group()) if match else 0)
+        self._present = word
         self._scan_value(word)
         self._word_ended_at, self._is_continued = self._at, False
         if match:
@@ -482,8 +487,20 @@ class _Scanner:
 
     def _take_inside(self, quote: Word) -> Word:
         if self._at >= len(self._text):
-            raise UnclosedQuoteError(quote)
+            raise UnclosedQuoteError(quote, self._where_it_may_miss())
         return self._take()
+
+    def _where_it_may_miss(self) -> str:
+        """Return a hint to the first value that goes on over a later assignment: its quote is missing."""
+        swallowing = (
+            each for each in [*self._kept, *self._assigned, self._present] if _ASSIGNMENT_BELOW.search(each.value)
+        )
+        first = next(swallowing, None)
+        return (
+            f"maybe the quote of line {first.name.line} is missing, whose value goes over several lines"
+            if first
+            else ""
+        )
 
     def _take(self) -> Word:
         character = Word(self._text[self._at], self._line, self._column)

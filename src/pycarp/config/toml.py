@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -28,6 +28,8 @@ from pycarp.system.files.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
 
 _PASSWORDS = ("password", "password_file", "password_credential", "password_env")
+_TABLES = ("node", "host")
+_DIALECTS = tuple(each.name for each in dialects.ALL)
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The folder in which systemd gives credentials to a service. Source: systemd.exec(5)."""
 
@@ -35,6 +37,11 @@ SYSCTL_PREFIX = "net.inet.carp."
 
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _ENUM = re.compile(r"Invalid enum value .*")
+_ITEM = re.compile(r"\$\[(\d+)\]")
+_TYPE = re.compile(r"\b(array|str|int|bool|object)\b")
+_TYPES = {"array": "a list", "str": "text", "int": "a number", "bool": "true or false", "object": "a table"}
+"""The words of TOML for msgspec's."""
+
 _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z.]+)\s*\]")
 _SCOPE = re.compile(r"%[^/]*")
 _KEY = re.compile(r"(\s*)([A-Za-z_]+)\s*=")
@@ -160,12 +167,19 @@ class _Reader:
     def read(self, tables: dict[str, Any]) -> NodeConfig:
         """Return what could be understood."""
         for key in sorted(tables.keys() - {"node", "host"}):
-            hint = "name each file to pycarp itself" if key in ("include", "includes", "import") else ""
-            self._complain(("", 0), key, f"unknown key {key}; there are: node, host", hint)
+            hint = (
+                "name each file to pycarp itself" if key in ("include", "includes", "import") else _likely(key, _TABLES)
+            )
+            where, name = ((key, 0), "") if (key, 0, "") in self._places else (("", 0), key)
+            self._complain(where, name, f"unknown key {key}; there are: node, host", hint)
         node = self._table(NodeTable, tables.get("node", {}), ("node", 0), nested={"sysctls": SysctlTable})
         found = tables.get("host", [])
-        if not isinstance(found, list) or not found:
-            self._complain(("host", 0), "", "no [[host]] is here", "add [[host]] with interface, vhid, addresses")
+        if isinstance(found, dict):
+            self._complain(("host", 0), "", "host is a list of tables", "write [[host]] above each, instead of [host]")
+            found = [found]
+        elif not isinstance(found, list) or not found:
+            if not any(_likely(key, ["host"]) for key in tables):
+                self._complain(("host", 0), "", "no [[host]] is here", "add [[host]] with interface, vhid, addresses")
             found = []
         hosts = [host for index, table in enumerate(found) if (host := self._host(table, ("host", index)))]
         names = [table.get("interface") for table in found if isinstance(table, dict)]
@@ -207,15 +221,15 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in fields:
-                close = difflib.get_close_matches(key, fields, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(fields)}"
-                self._complain(where, key, f"unknown key {key}", hint)
+                self._complain(
+                    where, key, f"unknown key {key}", _likely(key, fields) or f"there are: {', '.join(fields)}"
+                )
             elif nested and key in nested:
                 values[key] = self._table(nested[key], value, (f"{where[0]}.{key}", 0))
             else:
                 values[key] = self._value(fields[key].type, value, where, key)
         for name, field in fields.items():
-            if field.required and name not in table:
+            if field.required and name not in table and not _is_meant(name, table, fields):
                 self._complain(where, "", f"{name} is missing")
         if len(self.problems) == before:
             return kind(**values)
@@ -228,7 +242,8 @@ class _Reader:
         except msgspec.ValidationError as exc:
             # Text is not shown: it may be a password that slipped here.
             shown = f"{key} {value}" if type(value) in (int, float) else key
-            self._complain(where, key, f"{shown}: {_in_words(exc)}")
+            hint = _likely(str(value), list(MacMode)) if key == "mac" else ""
+            self._complain(where, key, f"{shown}: {_in_words(exc)}", hint)
             return None
 
     def _host(self, raw: object, where: Where) -> HostConfig | None:
@@ -311,11 +326,13 @@ class _Reader:
         try:
             return make(text)
         except ConfigError as exc:
-            self._complain(where, key, str(exc))
+            self._complain(where, key, str(exc), _likely(text, _DIALECTS) if key != "lladdr" else "")
             return None
 
     def _secret(self, table: HostTable, where: Where) -> Passphrase | None:
         said = [key for key in _PASSWORDS if getattr(table, key) is not None]
+        if not said and self._is_secret_misspelt(where):
+            return None
         if len(said) != 1:
             hint = "without a password anybody could take the address"
             self._complain(where, "password", f"write one of {', '.join(_PASSWORDS)}", hint)
@@ -331,6 +348,11 @@ class _Reader:
             hint = self._how_to_make(key, table) if isinstance(exc, FileNotFoundError) else ""
             self._complain(where, key, f"cannot read {getattr(table, key)}: {why}", hint)
         return None
+
+    def _is_secret_misspelt(self, where: Where) -> bool:
+        """Whether an unknown key, which is complained about, resembles one of those for the password."""
+        keys = [key for name, index, key in self._places if (name, index) == where]
+        return any(_likely(key, _PASSWORDS) for key in keys if key not in HostTable.__struct_fields__)
 
     def _how_to_make(self, key: str, table: HostTable) -> str:
         """Return the command that makes a missing file with a password."""
@@ -400,7 +422,9 @@ class _Reader:
 
     def _place(self, where: Where, key: str, item: str | None = None) -> tuple[int, int]:
         """Return where a key stands, or the ``item`` of its list as far as it is written without escapes."""
-        place = self._places.get((*where, key)) or self._places.get((*where, "")) or (1, 1)
+        outer, _dot, inner = where[0].rpartition(".")
+        candidates = ((*where, key), (*where, ""), (outer, 0, inner))
+        place = next((self._places[each] for each in candidates if each in self._places), (1, 1))
         if item is None:
             return place
         end = min((line for line, _column in self._places.values() if line > place[0]), default=len(self._lines) + 1)
@@ -431,6 +455,17 @@ def _places(text: str) -> dict[tuple[str, int, str], tuple[int, int]]:
     return found
 
 
+def _likely(text: str, known: Collection[str]) -> str:
+    """Return the hint about what was meant; empty if it resembles nothing that is known."""
+    close = difflib.get_close_matches(text, known, n=1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def _is_meant(name: str, table: Mapping[str, Any], fields: Collection[str]) -> bool:
+    """Whether an unknown key of a table, which is complained about, resembles ``name`` more than any other one."""
+    return any(_likely(key, fields) == f"did you mean {name}?" for key in table if key not in fields)
+
+
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
@@ -444,5 +479,8 @@ def _mac(text: str) -> MacAddress:
 
 def _in_words(exc: msgspec.ValidationError) -> str:
     """Return msgspec's message as a piece of a sentence; it never holds the value."""
-    text = _ENUM.sub(f"unknown; known are: {', '.join(MacMode)}", str(exc).partition(" - at ")[0].replace("`", ""))
-    return text[:1].lower() + text[1:]
+    text, _at, path = str(exc).replace("`", "").replace(" | null", "").partition(" - at ")
+    text = _ENUM.sub(f"unknown; known are: {', '.join(MacMode)}", text)
+    text = _TYPE.sub(lambda match: _TYPES.get(match[0], match[0]), text)
+    item = _ITEM.fullmatch(path)
+    return (f"item {int(item[1]) + 1}: " if item else "") + text[:1].lower() + text[1:]

@@ -7,7 +7,7 @@ import getopt
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 from pycarp import dialects, transports
@@ -57,6 +57,12 @@ _LONG_ONLY = ("mcastip=", "dialect=", "transport=", "script-timeout=", "control=
 LONG_OPTIONS = frozenset(name.removesuffix("=") for name in (*_LONG_BY_SHORT.values(), *_LONG_ONLY))
 """The names of all options."""
 
+
+def long_name(letter: str) -> str:
+    """Return the long name of a short option, empty for one that ucarp does not know."""
+    return _LONG_BY_SHORT.get(letter, "").removesuffix("=")
+
+
 _SHORT = "".join(letter + ":" * name.endswith("=") for letter, name in _LONG_BY_SHORT.items())
 _NUMBER = re.compile(r"[ \t]*\+?(0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,20}|[1-9][0-9]{0,18})", re.ASCII)
 
@@ -92,7 +98,7 @@ class UcarpCommand:
 
     ``interface`` is empty where none is named. ``facility`` is None where syslog is not wanted. ``ignored_arguments``
     counts the words that are no options, which ucarp passes over. ``control`` is empty for the usual socket,
-    ``log_format`` for ucarp's own lines.
+    ``log_format`` for ucarp's own lines. ``prefix`` is the length behind ``address``, None without one.
     """
 
     interface: str
@@ -122,6 +128,7 @@ class UcarpCommand:
     passfile: str = ""
     control: str = ""
     log_format: str = ""
+    prefix: int | None = None
 
     def host(self, interface: str = "") -> HostConfig:
         """Return the virtual host; ``interface`` is the device where the command line names none."""
@@ -142,8 +149,10 @@ class UcarpCommand:
         )
 
 
-def parse(arguments: Sequence[str]) -> UcarpCommand:
+def parse(arguments: Sequence[str], *, takes_prefix: bool = False) -> UcarpCommand:
     """Return what the arguments, without the program's name, ask for.
+
+    ``takes_prefix`` allows ``10.0.0.1/24`` as an address: ucarp up to 1.5.2 refuses it, later versions take it.
 
     Raises UcarpUsage for no arguments, ``--help`` and options that do not exist, UcarpProblems for everything else.
     """
@@ -157,7 +166,7 @@ def parse(arguments: Sequence[str]) -> UcarpCommand:
     said = {_LONG_BY_SHORT.get(name[1:], name[2:]).removesuffix("="): value for name, value in _secrets_unified(pairs)}
     if "help" in said:
         raise UcarpUsage
-    return _Reader(said, len(others)).read()
+    return _Reader(said, len(others), takes_prefix=takes_prefix).read()
 
 
 def _secrets_unified(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -170,8 +179,9 @@ def _secrets_unified(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 class _Reader:
     """Turns texts into values; collects problems instead of stopping at the first."""
 
-    def __init__(self, said: dict[str, str], ignored_arguments: int) -> None:
+    def __init__(self, said: dict[str, str], ignored_arguments: int, *, takes_prefix: bool) -> None:
         self._said = said
+        self._takes_prefix = takes_prefix
         self._ignored_arguments = ignored_arguments
         self._problems: list[str] = []
         self._options: list[str] = []
@@ -227,6 +237,7 @@ class _Reader:
             passfile=self._said.get("passfile", ""),
             control=self._said.get("control", ""),
             log_format=self._said.get("log-format", ""),
+            prefix=self._prefix("addr"),
         )
         self._check(command)
         return command
@@ -266,11 +277,18 @@ class _Reader:
             if complaint:
                 self._complain(option, complaint)
             return None
+        takes_prefix = self._takes_prefix and option != "mcastip"
         try:
-            return IPv4Address(text)
+            return IPv4Interface(text).ip if takes_prefix else IPv4Address(text)
         except ValueError:
-            self._complain(option, f"Invalid address for --{option}: an IPv4 address without prefix is wanted")
+            wanted = "an IPv4 address is wanted" if takes_prefix else "an IPv4 address without prefix is wanted"
+            self._complain(option, f"Invalid address for --{option}: {wanted}")
             return None
+
+    def _prefix(self, option: str) -> int | None:
+        """Return the length behind an address that is right, None where none is written."""
+        text = self._said[option]
+        return IPv4Interface(text).network.prefixlen if "/" in text else None
 
     def _group(self) -> IPv4Address | None:
         group = self._address("mcastip", "")

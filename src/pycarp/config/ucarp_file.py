@@ -1,9 +1,10 @@
 """Command lines of ucarp in a file, as in a start script or a unit of systemd: one virtual host each."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import PurePath
 
-from pycarp.config import shell
+from pycarp.config import shell, ucarp
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
@@ -28,10 +29,10 @@ def read(
         script = shell.read(plain(text))
     except UnclosedQuoteError as exc:
         quote = exc.quote
-        problem = Problem(file, quote.line, quote.column, f"quote {quote.text} is never closed")
+        problem = Problem(file, quote.line, quote.column, f"quote {quote.text} is never closed", exc.hint)
         raise ConfigProblems([problem]) from exc
     named = renames or {}
-    hosts = UcarpHosts(file, Parents({}, links), lambda link: named.get(link, link))
+    hosts = UcarpHosts(file, Parents({}, links), lambda link: named.get(link, link), takes_prefix=True)
     for command in script.commands:
         _read(command, script, hosts)
     for complaint, hint in unused_renames(named, hosts.named):
@@ -74,14 +75,37 @@ def _read(command: Command, script: Script, hosts: UcarpHosts) -> None:
         hint = "put what this machine starts into a file of its own"
         hosts.complain(where, f"this ucarp depends on {command.condition}", hint)
         return
-    doubtful = [word for word in options if not word.is_certain]
-    if doubtful:
-        hosts.complain(where, "an option is computed by the shell", _way_out(doubtful, script))
+    if not all(word.is_certain for word in options):
+        _complain_of_doubt(options, script, hosts)
         return
-    hosts.add(where, [argument.text for word in options for argument in word.arguments()])
+    places = {name: (hosts.file, place) for name, place in _places(options).items()}
+    hosts.add(where, [argument.text for word in options for argument in word.arguments()], places=places)
 
 
-def _way_out(doubtful: Sequence[Assignment], script: Script) -> str:
-    reasons = dict.fromkeys(word.doubt for word in doubtful if word.doubt)
+def _complain_of_doubt(options: Sequence[Assignment], script: Script, hosts: UcarpHosts) -> None:
+    """Complain about each word that only a running shell would know, by the option that it belongs to."""
     sourced = [f"{each.text} is read by the shell, but not by pycarp" for each in script.sourced()]
-    return "; ".join(["write the value itself", *reasons, *sourced])
+    for before, word in pairwise([None, *options]):
+        if word is None or word.is_certain:
+            continue
+        name, equals, _value = word.value.partition("=")
+        if not (name.startswith("--") and equals):
+            name = before.value if before is not None and before.value.startswith("-") else "an option"
+            # Of -pSECRET only the letter may be shown.
+            name = name if name.startswith(("--", "an")) else name[:2]
+        way_out = ["write the value itself", *([word.doubt] if word.doubt else []), *sourced]
+        hosts.complain(word.name, f"{name.partition('=')[0]} is computed by the shell", "; ".join(way_out))
+
+
+def _places(options: Sequence[Assignment]) -> dict[str, Word]:
+    """Return where each option stands, by its long name, and by what is written."""
+    found: dict[str, Word] = {}
+    for word in options:
+        written = word.value.partition("=")[0].removeprefix("--")
+        if word.value.startswith("--"):
+            known = [each for each in ucarp.LONG_OPTIONS if each.startswith(written)]
+            names = [written, *(known if len(known) == 1 else ())]
+        else:
+            names = [name for letter in written[1:2] for name in (letter, ucarp.long_name(letter))]
+        found |= dict.fromkeys(names if word.value.startswith("-") else (), word.name)
+    return found

@@ -24,11 +24,13 @@ _TOO_LONG = "Password too long"
 class UcarpHosts:
     """Collects hosts, and problems instead of stopping at the first.
 
-    ``here`` returns what an interface of the file is called on this machine.
+    ``here`` returns what an interface of the file is called on this machine; ``takes_prefix`` is that of
+    ``ucarp.parse``.
     """
 
-    def __init__(self, file: str, parents: Parents, here: Callable[[str], str]) -> None:
+    def __init__(self, file: str, parents: Parents, here: Callable[[str], str], *, takes_prefix: bool = False) -> None:
         self.file = file
+        self._takes_prefix = takes_prefix
         self.parents = parents
         self.hosts: list[HostConfig] = []
         self.problems: list[Problem] = []
@@ -51,7 +53,8 @@ class UcarpHosts:
     ) -> None:
         """Add the host that ucarp would be with these arguments; without ``is_complete`` only look for problems.
 
-        ``where`` is the place of the whole; ``places`` are file and place of single options, by their long names.
+        ``where`` is the place of the whole; ``places`` are file and place of single options, by their long names;
+        of those that ucarp does not know, by what is written.
         ``prefix`` is the length with which the shared address is added, where the file says it.
         """
         rest: Sequence[str] | None = arguments
@@ -71,13 +74,14 @@ class UcarpHosts:
     ) -> Sequence[str] | None:
         """Add a host; return the arguments without an option that ucarp does not know, where there is one."""
         try:
-            command = ucarp.parse(arguments)
+            command = ucarp.parse(arguments, takes_prefix=self._takes_prefix)
             self._check_address(command.address)
             link = self._link(command) if is_complete else ""
         except UcarpUsage as exc:
             close = difflib.get_close_matches(exc.option, ucarp.LONG_OPTIONS, n=1)
             hint = f"did you mean --{close[0]}?" if close and len(exc.option) > 1 else ""
-            self.complain(where, exc.complaint or "ucarp would only show its usage", hint)
+            file, place = places.get(exc.option, (self.file, where))
+            self.complain(place, exc.complaint or "ucarp would only show its usage", hint, file=file)
             rest = _without(arguments, exc.option) if exc.option else arguments
             return rest if len(rest) < len(arguments) else None
         except UcarpProblems as exc:
@@ -118,8 +122,9 @@ class UcarpHosts:
 
     def _keep(self, where: Word, command: UcarpCommand, link: str, prefix: int | None) -> None:
         host = replace(command, interface=link).host()
-        if prefix is not None:
-            host = replace(host, addresses=(ip_interface(f"{command.address}/{prefix}"),))
+        length = command.prefix if prefix is None else prefix
+        if length is not None:
+            host = replace(host, addresses=(ip_interface(f"{command.address}/{length}"),))
         owner = next((each for each in self.hosts if each.shared[0].ip == host.shared[0].ip), None)
         if host.key in [each.key for each in self.hosts]:
             self.complain(where, f"vhid {host.vhid} is used twice on {host.interface}")

@@ -60,6 +60,6 @@ def complain_of_blanks(hosts: UcarpHosts, settings: Mapping[str, Setting], who: 
 
 
 def likely(name: str, known: Collection[str]) -> str:
-    """Return the hint about the name that was meant; empty if it resembles none."""
+    """Return the name that was meant; empty if it resembles none."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
-    return f"did you mean {close[0]}?" if close else ""
+    return close[0] if close else ""

@@ -1,6 +1,6 @@
 """ucarp in FreeBSD's rc.conf: ``ucarp_enable="YES"`` and its variables. Source: the rc script of the port net/ucarp."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pycarp.config.shell import Assignment, Word
 from pycarp.config.ucarp_hosts import UcarpHosts
@@ -43,7 +43,7 @@ def read(variables: Mapping[str, Assignment], hosts: UcarpHosts) -> str:
     said = {name: each for name, each in variables.items() if name.startswith(_PREFIX)}
     if not said:
         return ""
-    _complain_of_names(said, hosts)
+    meant = _complain_of_names(said, hosts)
     enable = said.get(_ENABLE)
     if enable is None or (enable.is_certain and not _is_yes(enable, hosts)):
         if said.keys() & _OPTIONS.keys():
@@ -53,20 +53,21 @@ def read(variables: Mapping[str, Assignment], hosts: UcarpHosts) -> str:
     for each in doubtful:
         hosts.complain(each.name, each.why_uncertain(), "write the value itself")
     if not doubtful:
-        _start(said, enable, hosts)
+        _start(said, enable, meant, hosts)
     return ""
 
 
-def _start(said: Mapping[str, Assignment], enable: Assignment, hosts: UcarpHosts) -> None:
+def _start(said: Mapping[str, Assignment], enable: Assignment, meant: Collection[str], hosts: UcarpHosts) -> None:
+    """Add the host; what was ``meant`` by a variable that is unknown is not missing."""
     settings = {
         option: Setting(name, _value(said[name]), hosts.file)
         for name, option in _OPTIONS.items()
         if name in said and said[name].value
     }
     for name in _REQUIRED:
-        if _OPTIONS[name] not in settings:
+        if _OPTIONS[name] not in settings and name not in meant:
             hosts.complain(enable.name, f"{name} is missing", f'add {name}="..."')
-    if "pass" not in settings and "passfile" not in settings:
+    if not {"pass", "passfile"} & settings.keys() and not {"ucarp_pass", "ucarp_passfile"} & {*meant}:
         hosts.complain(enable.name, "ucarp_pass is missing", "add ucarp_passfile, or ucarp_pass")
     if "pass" in settings and "passfile" in settings:
         hosts.note(settings.pop("pass").value.line, "ucarp_passfile counts, not ucarp_pass")
@@ -77,11 +78,13 @@ def _start(said: Mapping[str, Assignment], enable: Assignment, hosts: UcarpHosts
     start(hosts, enable.name, settings, flags=flags, more=more)
 
 
-def _complain_of_names(said: Mapping[str, Assignment], hosts: UcarpHosts) -> None:
-    for name, each in said.items():
-        hint = likely(name, _KNOWN) if name not in _KNOWN | _OF_EVERY_SCRIPT else ""
-        if hint:
-            hosts.complain(each.name, f"unknown variable {name}", hint)
+def _complain_of_names(said: Mapping[str, Assignment], hosts: UcarpHosts) -> list[str]:
+    """Complain about variables that resemble known ones, and return these."""
+    unknown = {name: likely(name, _KNOWN) for name in said if name not in _KNOWN | _OF_EVERY_SCRIPT}
+    for name, meant in unknown.items():
+        if meant:
+            hosts.complain(said[name].name, f"unknown variable {name}", f"did you mean {meant}?")
+    return [meant for meant in unknown.values() if meant]
 
 
 def _is_yes(said: Assignment, hosts: UcarpHosts) -> bool:

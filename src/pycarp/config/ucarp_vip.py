@@ -6,7 +6,7 @@ interface is used there; pycarp asks the interface itself.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pycarp.config import shell
@@ -26,6 +26,7 @@ _NUMBERED = re.compile(r"vip-(\d+)\.conf", re.ASCII)
 _OPTIONS = {
     "ID": "vhid",
     "VHID": "vhid",
+    "VID": "vhid",
     "VIP_ID": "vhid",
     "BIND_INTERFACE": "interface",
     "SOURCE_ADDRESS": "srcip",
@@ -45,11 +46,11 @@ def read(
     """Return the host of a vip-NNN.conf; arguments and errors are those of ``rcconf.read``."""
     named = renames or {}
     hosts = UcarpHosts(file, Parents({}, links), lambda link: named.get(link, link))
-    settings, options = _settings(text, hosts)
+    settings, options, unread = _settings(text, hosts)
     if Path(file).name == COMMON:
         hosts.complain(Word("", 1, 1), f"{COMMON} is no virtual host by itself", "give vip-001.conf beside it")
     else:
-        _start(settings, options, hosts)
+        _start(settings, options, unread, hosts)
     for complaint, hint in unused_renames(named, hosts.named):
         hosts.complain(Word("", 1, 1), complaint, hint)
     if hosts.problems:
@@ -63,7 +64,10 @@ def read(
     )
 
 
-def _start(settings: dict[str, Setting], options: Assignment | None, hosts: UcarpHosts) -> None:
+def _start(
+    settings: dict[str, Setting], options: Assignment | None, unread: Collection[str], hosts: UcarpHosts
+) -> None:
+    """Add the host; what was meant by a variable that could not be read, ``unread``, is not missing."""
     top = Word("", 1, 1)
     number = _NUMBERED.fullmatch(Path(hosts.file).name)
     if number and "vhid" not in settings:
@@ -71,9 +75,9 @@ def _start(settings: dict[str, Setting], options: Assignment | None, hosts: Ucar
             "the number in the file's name", Word(number[1].lstrip("0") or "0", 1, 1), hosts.file
         )
     for option, name in (("addr", "VIP_ADDRESS"), ("interface", "BIND_INTERFACE"), ("vhid", "ID")):
-        if option not in settings:
+        if option not in settings and option not in unread:
             hosts.complain(top, f"{name} is missing", f'add {name}="..." here or in {COMMON}')
-    if "pass" not in settings and "passfile" not in settings:
+    if not {"pass", "passfile"} & {*settings, *unread}:
         hosts.complain(top, "PASSWORD is missing", f'add PASSWORD="SECRET" here or in {COMMON}')
     more = [word.text for word in options.words()] if options else []
     start(hosts, settings["addr"].value if "addr" in settings else top, settings, more=more)
@@ -81,23 +85,30 @@ def _start(settings: dict[str, Setting], options: Assignment | None, hosts: Ucar
         hosts.secret_files |= {host.key: Path(settings["pass"].file) for host in hosts.hosts}
 
 
-def _settings(text: str, hosts: UcarpHosts) -> tuple[dict[str, Setting], Assignment | None]:
-    """Return the settings of both files by ucarp's options, and the finished words."""
+def _settings(text: str, hosts: UcarpHosts) -> tuple[dict[str, Setting], Assignment | None, set[str]]:
+    """Return the settings of both files by ucarp's options, the finished words, and the options that are unreadable."""
     settings: dict[str, Setting] = {}
+    unread: set[str] = set()
     options: Assignment | None = None
-    for file, each in [*_common(hosts), *_assignments(text, hosts.file, hosts)]:
+    found = [*_common(hosts), *_assignments(text, hosts.file, hosts)]
+    if hosts.problems:
+        # What a file says that cannot be read at all is not missing.
+        unread.update(_OPTIONS.values())
+    for file, each in found:
         name = each.name.text
         if name in _KNOWN and not each.is_certain:
             hosts.complain(each.name, each.why_uncertain(), "write the value itself", file=file)
+            unread.add(_OPTIONS.get(name, ""))
         elif name == _WORDS:
             options = each
         elif name in _OPTIONS:
             first = each.characters[0] if each.characters else each.name
             settings[_OPTIONS[name]] = Setting(name, Word(each.value, first.line, first.column), file)
-        elif hint := likely(name, _KNOWN):
-            hosts.complain(each.name, f"unknown variable {name}", hint, file=file)
+        elif meant := likely(name, _KNOWN):
+            hosts.complain(each.name, f"unknown variable {name}", f"did you mean {meant}?", file=file)
+            unread.add(_OPTIONS.get(meant, ""))
     # One that is empty is as good as none, with which the other file may be overruled.
-    return {option: each for option, each in settings.items() if each.value.text}, options
+    return {option: each for option, each in settings.items() if each.value.text}, options, unread
 
 
 def _common(hosts: UcarpHosts) -> list[tuple[str, Assignment]]:
@@ -118,7 +129,7 @@ def _assignments(text: str, file: str, hosts: UcarpHosts) -> list[tuple[str, Ass
     try:
         script = shell.read(plain(text))
     except UnclosedQuoteError as exc:
-        hosts.complain(exc.quote, f"quote {exc.quote.text} is never closed", file=file)
+        hosts.complain(exc.quote, f"quote {exc.quote.text} is never closed", exc.hint, file=file)
         return []
     for each in script.sourced():
         hosts.note(each.line, f"{each.text} is read by the shell in {file}, but not by pycarp")
