@@ -1,5 +1,6 @@
 """``pycarp service`` as its user meets it, and what systemd makes of the unit."""
 
+import errno
 import shlex
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def test_a_credential_that_nobody_hands_over_is_named(config: Path) -> None:
     assert "password_credential" in result.stderr + result.stdout or "credential" in result.stderr
 
 
-def test_a_variable_that_the_service_plan_not_have_is_warned_about(
+def test_a_variable_that_the_service_will_not_have_is_warned_about(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config.write_text(CONFIG.replace('password = "hunter2"', 'password_env = "CARP0_PASSWORD"'))
@@ -276,3 +277,17 @@ def test_a_group_that_is_not_there_is_refused(config: Path) -> None:
 
     assert result.exit_code == 2
     assert "there is no group 'nobody-here'" in result.stderr
+
+
+def test_what_cannot_be_put_in_place_leaves_no_file_beside(
+    config: Path, unit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(self: Path, _target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "replace", no_space)
+    result = service("install", "--output", unit, config)
+
+    assert result.exit_code == 1
+    assert f"pycarp: cannot use {unit}: No space left on device\n" in result.stderr
+    assert list(unit.parent.iterdir()) == [config]

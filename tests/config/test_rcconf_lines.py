@@ -480,3 +480,15 @@ def test_a_word_of_ifconfig_in_the_place_of_the_password_is_noted() -> None:
     assert config.notes == (
         "rc.conf:1: pass takes the word behind it, which is one of ifconfig's: was the password left out?",
     )
+
+
+def test_hosts_without_a_vhid_are_each_told_of_once() -> None:
+    text = 'ifconfig_em0_alias0="inet advskew 1 pass x alias 10.0.0.1/24"\n'
+    text += 'cloned_interfaces="carp0 carp1"\nifconfig_em0="inet 10.0.0.9/24"\n'
+    text += 'ifconfig_carp0="pass x 10.0.0.2/24"\nifconfig_carp1="pass x 10.0.0.3/24"\n'
+
+    assert [each.partition(" (")[0] for each in complaints(text)] == [
+        "1:1: vhid is missing",
+        "4:1: vhid is missing",
+        "5:1: vhid is missing",
+    ]

@@ -465,3 +465,23 @@ def test_a_stranger_who_answers_is_asked_nothing(tmp_path: Path) -> None:
                     request(tmp_path / "s", StatusRequest(), DoneReply)
             finally:
                 stranger.kill()
+
+
+async def test_who_may_only_look_is_answered_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, after a pause as long as the answer took."""
+    reader = Caller(4711, is_administrator=False, is_reader=True)
+    monkeypatch.setattr(Caller, "of", lambda _sock, _readers: reader)
+    began_s = asyncio.get_running_loop().time()
+    async with serving(tmp_path / "s"), asyncio.timeout(REFUSED_S):
+        assert await asyncio.gather(*(is_answered(tmp_path / "s") for _ in range(3))) == [True] * 3
+
+    assert asyncio.get_running_loop().time() - began_s < REFUSED_S / 2
+
+
+async def test_the_group_that_may_look_may_connect(tmp_path: Path) -> None:
+    async with control_server.serve(tmp_path / "s", answer_done, readers=os.getgid()):
+        assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o660
+
+
+async def answer_done(_request: Request) -> Reply:
+    return DoneReply()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from ipaddress import ip_address
 
 import pytest
 
@@ -15,6 +16,7 @@ from pycarp.core.events import (
     Event,
     FloodChange,
     LoopStalled,
+    MasterHeard,
     StateChange,
 )
 from pycarp.core.state import Reason, State
@@ -22,6 +24,7 @@ from pycarp.daemon.event_logger import EXTERNAL_CHANGES_MOST, EventLogger
 from pycarp.daemon.log_fields import fields_of
 from pycarp.daemon.log_thread import LogThread
 from pycarp.daemon.sysctls import LOG_NOTHING
+from pycarp.dialects.base import Claim
 from pycarp.monitors import StaticMonitor
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
@@ -179,3 +182,15 @@ def test_log_level_0_leaves_what_an_administrator_must_see() -> None:
 @pytest.mark.parametrize("level", [1, 2])
 def test_at_other_log_levels_changes_are_lines(level: int) -> None:
     assert log_all(DemotionChange(key=ONE, at_ns=0, total=1, causes=(("test", 1),)), level=level)
+
+
+def test_another_master_is_one_line_a_mastership_with_its_address() -> None:
+    heard = [
+        MasterHeard(key=ONE, at_ns=at, source=ip_address(source), claim=Claim(advbase=1, advskew=0))
+        for at, source in enumerate(["10.0.0.1", "10.0.0.1", "10.0.0.2"])
+    ]
+
+    assert [each.getMessage() for each in log_all(*heard)] == [
+        "carp: 1@fxp0: MASTER is 10.0.0.1 (advbase 1 advskew 0)",
+        "carp: 1@fxp0: MASTER is 10.0.0.2 (advbase 1 advskew 0)",
+    ]

@@ -347,6 +347,7 @@ def test_each_kind_of_live_change_is_drift(tmp_path: Path) -> None:
         running.sysctls.write(PREEMPT, 1)
         drift = (await running.reloader.plan(None, None)).drift
 
+        assert {each.setting: each.file for each in drift if each.name == "carp1"} == {"down": False}
         assert [(each.name, each.setting, each.running, each.reload) for each in drift] == [
             ("carp0", "addresses", ["192.168.1.50/24", "192.168.1.51/24"], "sets it back"),
             ("carp0", "advbase", 2, "sets it back"),
@@ -525,3 +526,15 @@ def test_what_could_not_be_undone_is_said(tmp_path: Path, caplog: pytest.LogCapt
         assert HostKey("fxp0", 2) not in [each.key for each in running.hosts.configs]
 
     reloaded(tmp_path, ONE + TWO, act)
+
+
+def test_a_failure_half_way_sets_switches_back(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.actuator.refused_vhids = frozenset({3})
+        running.file.write_text(ONE + THREE + node_section(preempt=True, demotion=30))
+        with pytest.raises(ActuatorError):
+            await running.reloader.reload()
+
+        assert (running.sysctls.read(PREEMPT), running.sysctls.read(DEMOTION)) == (0, 10)
+
+    reloaded(tmp_path, ONE + node_section(demotion=10), act)

@@ -5,7 +5,7 @@ from socket import AF_INET, SOCK_RAW
 
 import pytest
 
-from pycarp.system.addresses.interfaces import interfaces
+from pycarp.system.addresses.interfaces import interfaces, why_unfit
 from pycarp.system.capabilities import refusal_of_socket
 from pycarp.vocabulary import LinkFacts, MacAddress
 from tests.support.namespaces import LINK, entered, joined_namespaces
@@ -65,3 +65,27 @@ def test_a_refusal_for_want_of_privileges_says_which_are_needed() -> None:
 
 def test_a_socket_that_does_not_exist_is_refused_in_the_words_of_the_system() -> None:
     assert refusal_of_socket(AF_INET, 4711, 0) == "Invalid argument"
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("link", "made_by", "expected"),
+    [
+        (LINK, "", ""),
+        ("lo", "", "is the loopback"),
+        ("none0", "", ""),
+        ("tun7", "tuntap add tun7 mode tun", "is point-to-point"),
+        ("tap7", "tuntap add tap7 mode tap", ""),
+        (LINK, f"link set {LINK} arp off", "uses no ARP"),
+        (LINK, f"link set {LINK} multicast off", "has no multicast"),
+    ],
+)
+def test_why_no_host_can_work_on_a_device_is_told(link: str, made_by: str, expected: str) -> None:
+    require("ip")
+    with joined_namespaces() as (ours, _theirs):
+        if made_by:
+            ours.ip(*made_by.split())
+        with entered(ours):
+            why = why_unfit(link)
+
+    assert (expected in why) if expected else not why

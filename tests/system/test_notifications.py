@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_interface
 
@@ -116,3 +118,17 @@ async def test_that_a_link_has_one_more_device_on_it_is_no_news(namespace: Names
         namespace.ip("link", "set", LINK, "mtu", "1400")
         await asyncio.sleep(0.1)
         assert LINK in names
+
+
+def test_a_socket_that_cannot_be_bound_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+
+    def refused(sock: socket.socket, _program: object) -> None:
+        opened.append(sock)
+        raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+    monkeypatch.setattr("pycarp.system.rtnetlink.notifications.attach", refused)
+    with pytest.raises(OSError, match="Protocol not available"):
+        Notifications()
+
+    assert [sock.fileno() for sock in opened] == [-1]

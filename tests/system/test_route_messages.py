@@ -69,3 +69,10 @@ def test_what_matters_of_a_link_is_read_whatever_the_order_of_its_attributes() -
 
     assert link_essence(one) == link_essence(other) == (7, "eth0", 0x41, b"\x06", 1500, b"\0" * 6)
     assert link_essence(one).is_up
+
+
+def test_the_mode_of_a_macvlan_is_read_from_its_data() -> None:
+    data = attribute(2, attribute(1, struct.pack("=I", 16)))
+    (message,) = messages(link_message(_AF_UNSPEC, attribute(18, attribute(1, b"macvlan\0") + data)))
+
+    assert (link_state(message).kind, link_state(message).macvlan_mode) == ("macvlan", 16)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.errors import TransportError
-from pycarp.system.sniffer import ARPHRD_ETHERNET, ARPHRD_LOOPBACK, Sniffer
+from pycarp.system.sniffer import ARPHRD_ETHERNET, ARPHRD_LOOPBACK, Sniffer, _tagged
 from tests.support.carp_packets import frame, ip_packet, payload
 from tests.support.descriptors import descriptors_left, open_descriptors
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
@@ -172,3 +172,9 @@ def test_an_interface_that_is_deleted_ends_it_with_its_name(pair: tuple[Namespac
         said = f"^cannot listen on {LINK} any more: the interface is gone$"
         with pytest.raises(TransportError, match=said):
             first(sniffer)
+
+
+def test_a_tag_of_an_old_kernel_that_tells_no_type_is_that_of_a_vlan() -> None:
+    auxiliary = struct.pack("=IIIHHHH", 0x10, 0, 0, 0, 0, 7, 0)
+
+    assert _tagged(WANTED, [(263, 8, auxiliary)]) == tagged(WANTED, 0x8100, 7)

@@ -53,7 +53,7 @@ class Ucarp:
 
     def __init__(self, command: UcarpCommand) -> None:
         self._command = command
-        self._interface = command.interface or _first_interface(command)
+        self._interface = command.interface or first_interface(command)
         self._stop = asyncio.Event()
         self._desk = ControlDesk()
         self._control: Path | None = None
@@ -251,7 +251,7 @@ def _tell_spawn(argv: Sequence[str]) -> None:
     logger.warning("Spawning [%s]", " ".join(argv))
 
 
-def _first_interface(command: UcarpCommand) -> str:
+def first_interface(command: UcarpCommand) -> str:
     """Return the device that has the source address, else the first that is no loopback; raises ConfigError."""
     found = interfaces()
     owners = [facts.name for facts in found if command.source in [each.ip for each in facts.addresses]]
