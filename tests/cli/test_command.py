@@ -197,3 +197,14 @@ def test_too_few_open_files_are_refused_before_anything_is_touched(tmp_path: Pat
     assert done.returncode == 2
     assert done.stderr == "pycarp: 40 virtual hosts need 128 open files and may have 64: raise 'ulimit -n'\n"
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("chek", " Did you mean 'check'?"), ("relaod", " Did you mean 'reload'?"), ("xyzzy", "")],
+)
+def test_a_command_that_is_misspelt_is_guessed(word: str, hint: str) -> None:
+    result = CliRunner().invoke(cli, [word])
+
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"Error: No such command '{word}'.{hint}\n")

@@ -3,6 +3,7 @@
 0: done. 1: it failed while running. 2: usage or configuration is wrong.
 """
 
+import difflib
 from importlib import import_module
 from typing import Any
 
@@ -51,6 +52,15 @@ class _Group(click.Group):
             return None
         command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the sub-command and its arguments; a name that is unknown ends with the one that was meant."""
+        if not ctx.resilient_parsing and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a sub-command."""
