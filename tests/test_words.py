@@ -34,8 +34,13 @@ REPLACED = {
     "ordeal": "recurring fault",
     "story": "fault plan",
     "stories": "fault plans",
+    "computer": "machine",
 }
 """Old word, or the stem of it, and what to say; see docs/reference/glossary.md."""
+
+
+IN_NAMES = {**REPLACED, "told": "what was done: logged, shown, named, described"}
+"""The same for names: in a sentence the word may stand."""
 
 
 def words_of(path: Path) -> set[str]:
@@ -48,7 +53,7 @@ def words_of(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_names_are_made_of_the_fields_words(path: Path) -> None:
-    found = {word: REPLACED[stem] for word in words_of(path) for stem in (word, word.rstrip("s")) if stem in REPLACED}
+    found = {word: IN_NAMES[stem] for word in words_of(path) for stem in (word, word.rstrip("s")) if stem in IN_NAMES}
 
     assert not found
 

@@ -49,7 +49,9 @@ def main() -> int:
                 print(f"seed {seed}: {promise}", flush=True)
                 if options.keep:
                     options.keep.mkdir(parents=True, exist_ok=True)
-                    (options.keep / f"{seed}.json").write_bytes(fault_plan_file.encode(random_plan(seed), told=promise))
+                    (options.keep / f"{seed}.json").write_bytes(
+                        fault_plan_file.encode(random_plan(seed), description=promise)
+                    )
             print(f"\r{last - options.first}/{options.seeds}", end="", file=sys.stderr, flush=True)
     took_s = time.monotonic() - began_s
     print(

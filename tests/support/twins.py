@@ -40,10 +40,10 @@ from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt
 from pycarp.runtime.reconciler import action_of
 from pycarp.runtime.runtime import READ_BATCH
-from pycarp.sim.computer import Computer
 from pycarp.sim.event_queue import DELIVERY, EventQueue
 from pycarp.sim.fabric import Fabric
 from pycarp.sim.faults.fault_plan import Member
+from pycarp.sim.machine import Machine
 from pycarp.sim.process import Fate, Troubles
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
 from pycarp.testing import VirtualTimeLoop
@@ -150,8 +150,8 @@ class Fates(Troubles):
 # On the simulator
 
 
-class _Machine(Computer):
-    """A computer whose guardian writes down what it is told, and whose kernel keeps quiet."""
+class _Machine(Machine):
+    """A machine whose guardian writes down what it is told, and whose kernel keeps quiet."""
 
     def __init__(
         self,
@@ -183,19 +183,19 @@ class _Machine(Computer):
 class _Watcher:
     transcript: list[Entry]
 
-    def stepped(self, computer: Computer, event: Input, step: Step) -> None:
-        self.transcript.append((computer.now_ns, event, step))
+    def stepped(self, machine: Machine, event: Input, step: Step) -> None:
+        self.transcript.append((machine.now_ns, event, step))
 
-    def announced(self, computer: Computer, effect: Announce) -> None:
-        self.transcript.append((computer.now_ns, "announce", effect.epoch))
+    def announced(self, machine: Machine, effect: Announce) -> None:
+        self.transcript.append((machine.now_ns, "announce", effect.epoch))
 
-    def raised(self, computer: Computer, event: Input, bug: Exception) -> None:
+    def raised(self, machine: Machine, event: Input, bug: Exception) -> None:
         raise bug
 
-    def changed(self, computer: Computer, key: HostKey) -> None:
+    def changed(self, machine: Machine, key: HostKey) -> None:
         pass
 
-    def sent(self, computer: Computer, outgoing: Outgoing, *, by_guardian: bool) -> None:
+    def sent(self, machine: Machine, outgoing: Outgoing, *, by_guardian: bool) -> None:
         pass
 
 
@@ -205,7 +205,7 @@ def simulated(plan: Plan) -> Transcript:
     transcript: Transcript = {member.name: [] for member in plan.members}
     machines: dict[str, _Machine] = {}
 
-    def transmit(sender: Computer, outgoing: Outgoing) -> None:
+    def transmit(sender: Machine, outgoing: Outgoing) -> None:
         for delivery in fabric.deliveries(sender.name, outgoing, event_queue.now_ns):
             at_ns = delivery.at_ns + _apart_ns(sender.name)
             event_queue.at(at_ns, partial(machines[delivery.port].receive, delivery.datagram), rank=DELIVERY)

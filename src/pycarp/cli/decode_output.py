@@ -17,7 +17,7 @@ from pycarp.wire.vrrp import Vrrp
 
 _NS_PER_US = 1000
 _SHOWN_ENTRIES = 100
-_MOST_TOLD = 1000
+_MOST_SHOWN = 1000
 _STYLES = {
     TimelineKind.TAKEOVER: "yellow",
     TimelineKind.BOW_OUT: "cyan",
@@ -55,7 +55,7 @@ class HumanOutput:
         self._problems: Counter[Remark] = Counter()
         self._notes: Counter[Remark] = Counter()
         self._timeline = Timeline()
-        self._told: set[tuple[tuple[int, ...], Address | None, Finding]] = set()
+        self._shown: set[tuple[tuple[int, ...], Address | None, Finding]] = set()
 
     def show(self, explanation: Explanation) -> None:
         """Print a packet, and remember what the summary needs."""
@@ -77,12 +77,12 @@ class HumanOutput:
         """Return whether a note is worth a line: what a sender always does is printed once, and counted."""
         if finding.remark is Remark.BOW_OUT:
             return True
-        told = (explanation.vlans, explanation.source, finding)
-        if told in self._told:
+        shown = (explanation.vlans, explanation.source, finding)
+        if shown in self._shown:
             return False
-        if len(self._told) >= _MOST_TOLD:
-            self._told.clear()
-        self._told.add(told)
+        if len(self._shown) >= _MOST_SHOWN:
+            self._shown.clear()
+        self._shown.add(shown)
         return True
 
     def finish(self, now_ns: int) -> None:

@@ -39,7 +39,7 @@ def lab(*, keep: bool, as_json: bool, clean: bool) -> None:
     Needs root, Linux, iproute2 and dnsmasq. Everything is removed again at the end, also after Ctrl-C.
     """
     check_requirements("dnsmasq")
-    _clean_up_when_told_to_go()
+    _clean_up_when_terminated()
     where = segment()
     with alone(), StallWatch() as stalls:
         if clean:
@@ -60,7 +60,7 @@ def lab(*, keep: bool, as_json: bool, clean: bool) -> None:
     sys.exit(status)
 
 
-def _clean_up_when_told_to_go() -> None:
+def _clean_up_when_terminated() -> None:
     """Clean up on SIGTERM and when the terminal closes, as on Ctrl-C; nohup keeps its meaning."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:

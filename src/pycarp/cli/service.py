@@ -153,7 +153,7 @@ Examples:
 def uninstall(*, name: str, output: str | None, force: bool) -> None:
     """Remove the unit of a service that is stopped and disabled."""
     path = Path(output) if output else UNITS / f"{name}.service"
-    with _told(path):
+    with _named_errors(path):
         if not path.is_symlink() and not path.exists():
             click.echo(f"{path} is not there")
             return
@@ -301,7 +301,7 @@ def _installed_systemd() -> int:
 
 def _write(path: Path, text: str, *, is_forced: bool) -> bool:
     """Write a file as a whole, or find that it is so already and return False."""
-    with _told(path):
+    with _named_errors(path):
         if path.is_symlink():
             raise CarpError(
                 f"{path} leads to {os.readlink(path)}: if it is masked, 'systemctl unmask {path.stem}' first"
@@ -325,7 +325,7 @@ def _write(path: Path, text: str, *, is_forced: bool) -> bool:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _named_errors(path: Path) -> Iterator[None]:
     """Raise an error of the system as one line about the file."""
     try:
         yield

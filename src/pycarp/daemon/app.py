@@ -50,7 +50,7 @@ from pycarp.system.recovery.host_locks import HostLocks, allow_many_descriptors
 from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 
 CLOSE_TIMEOUT_S = 0.9
-"""A daemon that was told to go is gone within a second."""
+"""A daemon that was asked to go is gone within a second."""
 
 CLOSE_PER_HOST_S = 0.002
 """What a thousand hosts may take longer, so that none of their devices and addresses is left."""
@@ -58,7 +58,7 @@ CLOSE_PER_HOST_S = 0.002
 BAD_PACKETS_EVERY_S = 10
 
 STATUS_AFTER_S = 0.05
-"""The states are told so long after the first of many changes."""
+"""The states are published so long after the first of many changes."""
 
 MISSING_WITHIN_S = 0.5
 """How long ``status`` waits for what the kernel says about addresses."""
@@ -66,7 +66,7 @@ MISSING_WITHIN_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions:
-    """What a daemon is told beside its configuration.
+    """What a daemon is given beside its configuration.
 
     ``state`` is the folder where daemons note what they make; ``sysctls`` are name and value, in the order given.
     ``source`` is where the configuration is read from again. ``record`` is where every step is written, if anywhere.
@@ -90,7 +90,7 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
     before. Raises UsageError when another process has either, ConfigError, TransportError, ActuatorError,
     RecordingError when it cannot start, TimeoutError when addresses could not be dropped at the end.
     """
-    stop, hangup = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
+    stop, hangup = _set_by(signal.SIGTERM, signal.SIGINT), _set_by(signal.SIGHUP)
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         # Other daemons show their state then, so people send them; unhandled they would end this one.
         text = "carp: %s means nothing here; ask with pycarp status"
@@ -110,7 +110,7 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
 
 
 class Daemon:
-    """A node made from a configuration, and what goes with it; ``run`` serves until it is told to stop."""
+    """A node made from a configuration, and what goes with it; ``run`` serves until it is asked to stop."""
 
     def __init__(
         self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane, desk: ControlDesk, locks: HostLocks
@@ -389,12 +389,12 @@ def _log_privileges(outcome: Outcome) -> None:
         logger.info("carp: %s", note)
 
 
-def _told_by(*signals: signal.Signals) -> asyncio.Event:
+def _set_by(*signals: signal.Signals) -> asyncio.Event:
     """Return an event that signals set."""
-    told = asyncio.Event()
+    received = asyncio.Event()
     for number in signals:
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told
+        asyncio.get_running_loop().add_signal_handler(number, received.set)
+    return received
 
 
 def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ class LogThread(logging.Handler):
         self._queue: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
         self._is_dropping = False
         self._dropped = 0
-        self._told = 0
+        self._noted = 0
         # A daemon: the process may end while it is stuck in a write.
         self._thread = threading.Thread(target=self._run, name="pycarp-log", daemon=True)
 
@@ -83,13 +83,13 @@ class LogThread(logging.Handler):
         with self._guarded:
             self._is_dropping = False
             dropped = self._dropped
-        if dropped == self._told:
+        if dropped == self._noted:
             return
         try:
-            self._write(_note(dropped - self._told))
+            self._write(_note(dropped - self._noted))
         except OSError:
             return
-        self._told = dropped
+        self._noted = dropped
 
     @property
     def _guarded(self) -> "threading.RLock | threading._RLock":

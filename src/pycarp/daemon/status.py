@@ -80,7 +80,7 @@ def host_status(
     """
     config = host.config
     link = config.interface if facts is None else facts.present_name
-    change = None if host.last_change is None else _told(host, host.last_change, now_ns)
+    change = None if host.last_change is None else _change_of(host, host.last_change, now_ns)
     if change is not None and facts is not None and not facts.exists and host.state is State.INIT:
         change.explanation = f"interface {link} does not exist; it is waited for"
     return HostStatus(
@@ -181,7 +181,7 @@ def _master(host: HostSnapshot) -> str | None:
     return str(host.master.source) if host.state is State.BACKUP and host.master else None
 
 
-def _told(host: HostSnapshot, last: StateChange, now_ns: int) -> Change:
+def _change_of(host: HostSnapshot, last: StateChange, now_ns: int) -> Change:
     """Return the last change, the peer by its one name.
 
     Of a host that handed its addresses over it is that: the way back from INIT was the end of it.

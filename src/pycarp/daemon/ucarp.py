@@ -58,7 +58,7 @@ class Ucarp:
         self._desk = ControlDesk()
         self._control: Path | None = None
         self._events = EventLogger()
-        self._last_told: State | None = None
+        self._last_logged: State | None = None
         self._standing_up: asyncio.TimerHandle | None = None
         self._actuator = ScriptActuator(
             up=command.up_script,
@@ -152,10 +152,10 @@ class Ucarp:
 
     def _tell_state(self, state: State) -> None:
         """Log a state as ucarp has it: one that does not take part is BACKUP."""
-        told = state if state is State.MASTER else State.BACKUP
-        if told is not self._last_told:
-            logger.warning("Switching to state: %s", told.value)
-        self._last_told = told
+        now = state if state is State.MASTER else State.BACKUP
+        if now is not self._last_logged:
+            logger.warning("Switching to state: %s", now.value)
+        self._last_logged = now
 
     # Signals
 
@@ -184,7 +184,7 @@ class Ucarp:
         self._events.level = level
 
     def _tell_status(self) -> None:
-        state = self._last_told or State.BACKUP
+        state = self._last_logged or State.BACKUP
         logger.info("%s on %s id %d", state.value, self._interface, self._command.vhid)
 
     def _step_down(self, host: VirtualHost) -> None:

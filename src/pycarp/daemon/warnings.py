@@ -1,4 +1,4 @@
-"""What an operator should look at: told once in the log, and shown by ``pycarp status`` as long as the host is here."""
+"""What an operator should look at: logged once, and shown by ``pycarp status`` as long as the host is here."""
 
 from pycarp.aio.log_records import logger
 from pycarp.core.host_config import HostConfig
@@ -24,19 +24,19 @@ class Warnings:
     """The warnings about each host."""
 
     def __init__(self) -> None:
-        self._told: dict[HostKey, list[str]] = {}
+        self._by_host: dict[HostKey, list[str]] = {}
 
     def tell(self, key: HostKey, text: str) -> None:
         """Warn of a host, unless that has been said of it."""
-        told = self._told.setdefault(key, [])
-        if text not in told:
-            told.append(text)
+        given = self._by_host.setdefault(key, [])
+        if text not in given:
+            given.append(text)
             logger.warning("carp: %s: %s", key, text)
 
     def about(self, key: HostKey) -> list[str]:
-        """Return what has been told of a host."""
-        return list(self._told.get(key, ()))
+        """Return the warnings about a host."""
+        return list(self._by_host.get(key, ()))
 
     def forget(self, key: HostKey) -> None:
         """Forget a host that has left."""
-        self._told.pop(key, None)
+        self._by_host.pop(key, None)

@@ -15,10 +15,10 @@ from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.trouble import EXTERNAL_CHANGES_NS
 from pycarp.dialects.base import AddressMac, Claim, Farewell
 from pycarp.sim import bounds
-from pycarp.sim.computer import Computer
 from pycarp.sim.event_queue import EventQueue
 from pycarp.sim.fabric import Fabric
 from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident
+from pycarp.sim.machine import Machine
 from pycarp.sim.narrative_log import NarrativeLog
 from pycarp.sim.outcome import Change, Outcome, Ownership, Promise, Violation
 from pycarp.sim.process import Process
@@ -60,7 +60,7 @@ class Checks:
         self._event_queue = event_queue
         self._fabric_of = fabric_of
         self._narrative = narrative
-        self._computers: dict[str, Computer] = {}
+        self._machines: dict[str, Machine] = {}
         self._active: list[Incident] = []
         self._quiet_since_ns = plan.apart_ns * max(0, len(plan.members) - 1)
         self._troubled_until_ns: dict[str, int] = {}
@@ -80,21 +80,21 @@ class Checks:
         self._reachability = Reachability(
             plan,
             fabric_of=fabric_of,
-            answers=lambda name, key: self._computers[name].answers(key),
+            answers=lambda name, key: self._machines[name].answers(key),
             is_master=self._is_master,
             violate=lambda name, words: self._violate(Promise.REACHABLE, name, words),
         )
         self._may_lose_addresses = any(each.fault in _REMOVING for each in plan.incidents)
 
-    def begin(self, computers: Sequence[Computer]) -> None:
+    def begin(self, machines: Sequence[Machine]) -> None:
         """Set the machines; nobody owns any addresses yet."""
-        self._computers = {computer.name: computer for computer in computers}
+        self._machines = {machine.name: machine for machine in machines}
         for key in self._keys:
             self._note_ownerless(key)
 
     def master(self, key: HostKey) -> str | None:
         """Return a running node that published MASTER last; None without one."""
-        return next((name for name in self._computers if self._is_master(name, key)), None)
+        return next((name for name in self._machines if self._is_master(name, key)), None)
 
     def outcome(self) -> Outcome:
         """Judge the final state, and return the outcome."""
@@ -140,116 +140,116 @@ class Checks:
         for key in self._keys:
             self._weigh(key)
             self._look_at_switch(key)
-        for computer in self._computers.values():
-            for key in computer.kernel.held:
-                self._look_at_owner(computer, key)
+        for machine in self._machines.values():
+            for key in machine.kernel.held:
+                self._look_at_owner(machine, key)
 
-    def stepped(self, computer: Computer, event: Input, step: Step) -> None:
+    def stepped(self, machine: Machine, event: Input, step: Step) -> None:
         """Check a step of an engine."""
         self._steps += 1
         if self._narrative is not None:
-            self._narrative.write_step(self._event_queue.now_ns, computer.name, event, step)
+            self._narrative.write_step(self._event_queue.now_ns, machine.name, event, step)
         published = [effect.event for effect in step.effects if isinstance(effect, Publish)]
         for each in published:
             if isinstance(each, StateChange):
-                self._note_change(computer, each)
+                self._note_change(machine, each)
         if published or not isinstance(event, DatagramReceived | DatagramsReceived | TimePassed):
-            self._compare(computer)
-        if isinstance(event, TimePassed) and step.deadline_ns is not None and step.deadline_ns <= computer.now_ns:
-            self._violate(Promise.ALIVE, computer.name, f"wants to be called at {step.deadline_ns} again")
-            computer.process = None
+            self._compare(machine)
+        if isinstance(event, TimePassed) and step.deadline_ns is not None and step.deadline_ns <= machine.now_ns:
+            self._violate(Promise.ALIVE, machine.name, f"wants to be called at {step.deadline_ns} again")
+            machine.process = None
 
-    def changed(self, computer: Computer, key: HostKey) -> None:
+    def changed(self, machine: Machine, key: HostKey) -> None:
         """Check the owners of a host after a kernel took or lost addresses, or a machine came or went."""
-        where, now_ns = (computer.name, key), self._event_queue.now_ns
-        owns = computer.answers(key)
+        where, now_ns = (machine.name, key), self._event_queue.now_ns
+        owns = machine.answers(key)
         if owns and where not in self._owned_since:
             self._owned_since[where] = now_ns
         elif not owns and where in self._owned_since:
             since_ns = self._owned_since.pop(where)
-            self._ownerships.append(Ownership(key=key, node=computer.name, from_ns=since_ns, until_ns=now_ns))
+            self._ownerships.append(Ownership(key=key, node=machine.name, from_ns=since_ns, until_ns=now_ns))
         if self._narrative is not None:
-            self._narrative.write_owner(now_ns, computer.name, key, owns=owns)
+            self._narrative.write_owner(now_ns, machine.name, key, owns=owns)
         self._weigh(key)
         self._look_at_switch(key)
-        self._look_at_owner(computer, key)
+        self._look_at_owner(machine, key)
 
-    def sent(self, computer: Computer, outgoing: Outgoing, *, by_guardian: bool) -> None:
+    def sent(self, machine: Machine, outgoing: Outgoing, *, by_guardian: bool) -> None:
         """Check an advertisement on the wire: a bow-out must follow the drop."""
         payload = outgoing.payload
         if payload[_ADVSKEW_OCTET] == payload[_ADVBASE_OCTET] == BOW_OUT:
-            if computer.kernel.holds(HostKey(outgoing.link, payload[_VHID_OCTET])):
-                self._violate(Promise.DROPPED_FIRST, computer.name, "bows out with the addresses still there")
+            if machine.kernel.holds(HostKey(outgoing.link, payload[_VHID_OCTET])):
+                self._violate(Promise.DROPPED_FIRST, machine.name, "bows out with the addresses still there")
             if by_guardian and self._narrative is not None:
                 self._narrative.write(
-                    self._event_queue.now_ns, computer.name, "its guardian drops the addresses and bows out"
+                    self._event_queue.now_ns, machine.name, "its guardian drops the addresses and bows out"
                 )
 
     def forwarded(self, outgoing: Outgoing) -> None:
         """Check what the switch has learned from an advertisement."""
         self._look_at_switch(HostKey(outgoing.link, outgoing.payload[_VHID_OCTET]))
 
-    def announced(self, computer: Computer, effect: Announce) -> None:
+    def announced(self, machine: Machine, effect: Announce) -> None:
         """Check an announcement, and what the switch learns from it."""
         key = effect.key
-        self._fabric_of(key.link).announce(computer.name, effect.addresses, effect.form, self._owner_mac(computer, key))
+        self._fabric_of(key.link).announce(machine.name, effect.addresses, effect.form, self._owner_mac(machine, key))
         self._look_at_switch(key)
-        if not computer.kernel.holds(effect.key) and not self._may_lose_addresses:
-            self._violate(Promise.HELD_FIRST, computer.name, "announces addresses that it does not have")
+        if not machine.kernel.holds(effect.key) and not self._may_lose_addresses:
+            self._violate(Promise.HELD_FIRST, machine.name, "announces addresses that it does not have")
 
-    def raised(self, computer: Computer, event: Input, bug: Exception) -> None:
+    def raised(self, machine: Machine, event: Input, bug: Exception) -> None:
         """Record an exception of an engine as a broken promise."""
-        self._violate(Promise.ALIVE, computer.name, f"{type(bug).__name__} at {type(event).__name__}: {bug}")
+        self._violate(Promise.ALIVE, machine.name, f"{type(bug).__name__} at {type(event).__name__}: {bug}")
 
     # Transitions
 
-    def _note_change(self, computer: Computer, event: StateChange) -> None:
-        where = (computer.name, event.key)
+    def _note_change(self, machine: Machine, event: StateChange) -> None:
+        where = (machine.name, event.key)
         before = self._last.get(where)
         if event.reason is Reason.ADDED:
             before = None
-        self._changes.append(Change(at_ns=self._event_queue.now_ns, node=computer.name, event=event))
+        self._changes.append(Change(at_ns=self._event_queue.now_ns, node=machine.name, event=event))
         if before is not None and (before.new is not event.old or event.epoch < before.epoch):
             words = f"publishes {event.old} -> {event.new} after {before.old} -> {before.new}"
-            self._violate(Promise.TOLD, computer.name, words)
+            self._violate(Promise.TOLD, machine.name, words)
         if event.reason not in EDGES[event.old, event.new]:
             words = f"publishes {event.old} -> {event.new} because of {event.reason}"
-            self._violate(Promise.TOLD, computer.name, words)
+            self._violate(Promise.TOLD, machine.name, words)
         if event.reason is Reason.MASTER_SILENT:
-            self._judge_takeover(computer, event)
+            self._judge_takeover(machine, event)
         self._last[where] = event
         self._look_at_switch(event.key)
-        if computer.kernel.holds(event.key):
-            self._look_at_owner(computer, event.key)
+        if machine.kernel.holds(event.key):
+            self._look_at_owner(machine, event.key)
 
-    def _compare(self, computer: Computer) -> None:
-        if computer.process is None:
+    def _compare(self, machine: Machine) -> None:
+        if machine.process is None:
             return
-        for host in computer.process.engine.snapshot().hosts:
-            last = self._last[computer.name, host.config.key]
+        for host in machine.process.engine.snapshot().hosts:
+            last = self._last[machine.name, host.config.key]
             if host.state is not last.new:
-                self._violate(Promise.TOLD, computer.name, f"is {host.state}, but published {last.new} last")
+                self._violate(Promise.TOLD, machine.name, f"is {host.state}, but published {last.new} last")
 
-    def _judge_takeover(self, computer: Computer, event: StateChange) -> None:
+    def _judge_takeover(self, machine: Machine, event: StateChange) -> None:
         """Judge a takeover after silence: false if another MASTER was heard, long after the last fault."""
         now_ns, key = self._event_queue.now_ns, event.key
         timeout_ns = max(map(bounds.master_down_ns, bounds.hosts_of(self._plan, key)))
         if now_ns - self._quiet_since_ns < timeout_ns + bounds.aftermath_ns(self._plan):
             return
-        for other in self._computers:
+        for other in self._machines:
             since_ns = self._owned_since.get((other, key), now_ns)
-            if other != computer.name and now_ns - since_ns > timeout_ns and self._is_master(other, key):
-                self._violate(Promise.NO_FALSE_TAKEOVER, computer.name, f"takes over while {other} is MASTER")
+            if other != machine.name and now_ns - since_ns > timeout_ns and self._is_master(other, key):
+                self._violate(Promise.NO_FALSE_TAKEOVER, machine.name, f"takes over while {other} is MASTER")
 
     def _is_master(self, name: str, key: HostKey) -> bool:
-        process, last = self._computers[name].process, self._last.get((name, key))
+        process, last = self._machines[name].process, self._last.get((name, key))
         return process is not None and not process.is_stopped and last is not None and last.new is State.MASTER
 
     # Owners
 
     def _weigh(self, key: HostKey) -> None:
         """Update the owners of a host, and note two that hear each other, or none."""
-        owners = [name for name, computer in self._computers.items() if computer.answers(key)]
+        owners = [name for name, machine in self._machines.items() if machine.answers(key)]
         found = {
             (key, a, b)
             for index, a in enumerate(owners)
@@ -283,7 +283,7 @@ class Checks:
 
     def _claim(self, name: str, key: HostKey) -> Claim | None:
         """Return the present claim of a host, with its demotion; None if no process runs."""
-        process = self._computers[name].process
+        process = self._machines[name].process
         return process.engine.host_snapshot(key).claim if process is not None else None
 
     def _note_ownerless(self, key: HostKey) -> None:
@@ -320,21 +320,21 @@ class Checks:
         is_healed = all(each.fault is not Fault.PARTITION for each in self._active)
         self._reachability.look(key, self._event_queue.now_ns, is_healed=is_healed)
 
-    def _owner_mac(self, computer: Computer, key: HostKey) -> MacAddress | None:
+    def _owner_mac(self, machine: Machine, key: HostKey) -> MacAddress | None:
         """Return the MAC address of a host's shared addresses on a machine; None if it is that of the link."""
-        host = next(each for each in computer.member.hosts if each.key == key)
+        host = next(each for each in machine.member.hosts if each.key == key)
         return shared_mac(key) if host.dialect.address_mac is AddressMac.VIRTUAL else None
 
     # Owners that are not MASTER
 
-    def _look_at_owner(self, computer: Computer, key: HostKey) -> None:
+    def _look_at_owner(self, machine: Machine, key: HostKey) -> None:
         """Plan a second look if a kernel has addresses of a host that is not MASTER."""
-        where, since = (computer.name, key), (self._event_queue.now_ns, computer.process)
-        if not computer.kernel.holds(key) or self._is_master(computer.name, key):
+        where, since = (machine.name, key), (self._event_queue.now_ns, machine.process)
+        if not machine.kernel.holds(key) or self._is_master(machine.name, key):
             self._strange_since.pop(where, None)
-        elif where not in self._strange_since or self._strange_since[where][1] is not computer.process:
+        elif where not in self._strange_since or self._strange_since[where][1] is not machine.process:
             self._strange_since[where] = since
-            self._look_again(where, since, self._allowed_ns(computer, key))
+            self._look_again(where, since, self._allowed_ns(machine, key))
 
     def _look_again(self, where: Where, since: Since, allowed_ns: int) -> None:
         def look() -> None:
@@ -348,11 +348,11 @@ class Checks:
 
         self._event_queue.at(since[0] + allowed_ns, look)
 
-    def _allowed_ns(self, computer: Computer, key: HostKey) -> int:
+    def _allowed_ns(self, machine: Machine, key: HostKey) -> int:
         """Return how long the kernel may keep the addresses after the end of the mastership or of the process."""
-        host = next(each for each in computer.member.hosts if each.key == key)
+        host = next(each for each in machine.member.hosts if each.key == key)
         lease_timings = lease_timings_of(host)
-        process = computer.process
+        process = machine.process
         if process is None:
             lifetime_s = lease_timings.lifetime_s
             return _NEVER_NS // 4 if lifetime_s is None else lifetime_s * NS_PER_S + NS_PER_S // 2
@@ -366,10 +366,10 @@ class Checks:
             return
         hosts = bounds.hosts_of(self._plan, key)
         demoted = False
-        for name, computer in self._computers.items():
-            if computer.process is None:
+        for name, machine in self._machines.items():
+            if machine.process is None:
                 continue
-            for host in computer.process.engine.snapshot().hosts:
+            for host in machine.process.engine.snapshot().hosts:
                 if host.config.key == key:
                     demoted = demoted or bool(host.demotion)
                     self._judge_demotion(name, host.state, host.demotion)

@@ -18,7 +18,7 @@ from pycarp.sim.event_queue import EXPIRY
 from pycarp.vocabulary import NS_PER_S, Datagram, HostKey, Outgoing
 
 if TYPE_CHECKING:
-    from pycarp.sim.computer import Computer
+    from pycarp.sim.machine import Machine
 
 SOCKET_QUEUE = 256
 """How many datagrams the sockets of a stopped process keep; later ones are lost."""
@@ -33,13 +33,13 @@ _USUAL_NS = 3_000_000
 class Watcher(Protocol):
     """Observes what a process does."""
 
-    def stepped(self, computer: "Computer", event: Input, step: Step) -> None:
+    def stepped(self, machine: "Machine", event: Input, step: Step) -> None:
         """Receive an input and its step, before the runtime carries out the effects."""
 
-    def announced(self, computer: "Computer", effect: Announce) -> None:
+    def announced(self, machine: "Machine", effect: Announce) -> None:
         """Receive an announcement that the process makes."""
 
-    def raised(self, computer: "Computer", event: Input, bug: Exception) -> None:
+    def raised(self, machine: "Machine", event: Input, bug: Exception) -> None:
         """Receive an exception of the engine."""
 
 
@@ -76,11 +76,11 @@ class Troubles:
 class Process:
     """A running daemon of a machine; it implements ``pycarp.runtime.Ports`` for its runtime."""
 
-    def __init__(self, engine: Engine, computer: "Computer", *, watcher: Watcher, chance: Random) -> None:
+    def __init__(self, engine: Engine, machine: "Machine", *, watcher: Watcher, chance: Random) -> None:
         self.engine = engine
         self.is_stopped = False
         self.postponed: list[Callable[[], None]] = []
-        self._computer = computer
+        self._machine = machine
         self._watcher = watcher
         self._chance = chance
         self._unsubmitted: list[Input] = []
@@ -92,7 +92,7 @@ class Process:
 
     @property
     def _stands_still(self) -> bool:
-        return self.is_stopped or self._computer.is_paused
+        return self.is_stopped or self._machine.is_paused
 
     def receive(self, datagram: Datagram) -> None:
         """Queue a datagram in a socket, and wake the runtime unless the process is stopped."""
@@ -115,9 +115,9 @@ class Process:
         for event in unsubmitted:
             self.submit(event)
         for action in postponed:
-            if self._computer.process is self:
+            if self._machine.process is self:
                 action()
-        while self._sockets and self._computer.process is self:
+        while self._sockets and self._machine.process is self:
             self._runtime.wake()
 
     # The engine, observed
@@ -127,10 +127,10 @@ class Process:
         try:
             step = self.engine.handle(event, now_ns)
         except Exception as bug:
-            self._watcher.raised(self._computer, event, bug)
+            self._watcher.raised(self._machine, event, bug)
             raise
-        self._watcher.stepped(self._computer, event, step)
-        if self._computer.process is not self:
+        self._watcher.stepped(self._machine, event, step)
+        if self._machine.process is not self:
             self._runtime.stop()
         return step
 
@@ -142,13 +142,13 @@ class Process:
 
     def now_ns(self) -> int:
         """Return the time of the machine's own clock."""
-        return self._computer.now_ns
+        return self._machine.now_ns
 
     def arm(self, at_ns: int | None) -> None:
         """Set the timer; a later call replaces it, and None cancels it."""
         self._armed_ns = at_ns
         if at_ns is not None:
-            self._computer.plan(at_ns - self.now_ns(), partial(self._fire, at_ns), rank=EXPIRY)
+            self._machine.plan(at_ns - self.now_ns(), partial(self._fire, at_ns), rank=EXPIRY)
 
     def _fire(self, at_ns: int) -> None:
         if at_ns == self._armed_ns:
@@ -157,15 +157,15 @@ class Process:
 
     def later(self) -> None:
         """Plan ``Runtime.resume`` after the other actions of this moment."""
-        self._computer.plan(0, self._runtime.resume)
+        self._machine.plan(0, self._runtime.resume)
 
     # Network
 
     def send(self, outgoing: Outgoing) -> None:
         """Send; raises OSError while sends fail."""
-        if self._computer.sends_fail:
+        if self._machine.sends_fail:
             raise OSError(105, "No buffer space available")
-        self._computer.put_on_wire(outgoing)
+        self._machine.put_on_wire(outgoing)
 
     def read(self, limit: int) -> Sequence[Datagram]:
         """Return the oldest datagrams in the sockets, at most ``limit``."""
@@ -182,23 +182,23 @@ class Process:
 
     def start(self, attempt: Attempt) -> None:
         """Begin an attempt; without faults it takes at most 3 ms, an announcement no time."""
-        self._computer.plan(0, partial(self._begin, attempt))
+        self._machine.plan(0, partial(self._begin, attempt))
 
     def cancel(self, attempt: Attempt) -> None:
         """Cancel an attempt; one that hangs may end up to a second later."""
         fate = self._fates.get(attempt)
-        self._computer.plan(fate.cancel_ns if fate else 0, partial(self._end_cancelled, attempt))
+        self._machine.plan(fate.cancel_ns if fate else 0, partial(self._end_cancelled, attempt))
 
     def _begin(self, attempt: Attempt) -> None:
         if not self._runtime.begin(attempt):
             return
         if isinstance(attempt.effect, Announce):
-            self._watcher.announced(self._computer, attempt.effect)
+            self._watcher.announced(self._machine, attempt.effect)
             self._runtime.attempt_ended(attempt, None)
             return
-        fate = self._fates[attempt] = self._computer.troubles.fate_of(attempt, self._chance)
+        fate = self._fates[attempt] = self._machine.troubles.fate_of(attempt, self._chance)
         if fate.span_ns is not None:
-            self._computer.plan(fate.span_ns, partial(self._end, attempt))
+            self._machine.plan(fate.span_ns, partial(self._end, attempt))
 
     def _end(self, attempt: Attempt) -> None:
         fate = self._fates.pop(attempt, None)
@@ -216,7 +216,7 @@ class Process:
         self._runtime.attempt_ended(attempt, "cancelled")
 
     def _change(self, attempt: Attempt) -> None:
-        effect, kernel = attempt.effect, self._computer.kernel
+        effect, kernel = attempt.effect, self._machine.kernel
         if isinstance(effect, DropAddresses):
             kernel.drop(effect.key)
         elif isinstance(effect, HoldAddresses):
@@ -225,21 +225,21 @@ class Process:
     def renew(self, effect: RenewAddresses) -> None:
         """Renew the lifetime of the addresses in the kernel."""
         if effect.lifetime_s is not None:
-            self._computer.kernel.renew(effect.key, effect.lifetime_s)
+            self._machine.kernel.renew(effect.key, effect.lifetime_s)
 
     # Guardian
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
         """Arm the guardian for a host."""
-        self._computer.arm_guardian(effect)
+        self._machine.arm_guardian(effect)
 
     def renew_guardian(self, key: HostKey) -> None:
         """Send a sign of life to the guardian."""
-        self._computer.renew_guardian(key)
+        self._machine.renew_guardian(key)
 
     def disarm_guardian(self, key: HostKey) -> None:
         """Disarm the guardian for a host."""
-        self._computer.disarm_guardian(key)
+        self._machine.disarm_guardian(key)
 
     # Observers
 
@@ -257,5 +257,5 @@ class Process:
 
     def failed(self, bug: BaseException) -> None:
         """End the process; the watcher has received the exception."""
-        if self._computer.process is self:
-            self._computer.process = None
+        if self._machine.process is self:
+            self._machine.process = None

@@ -10,10 +10,10 @@ from pycarp.core.engine import HANDED_OVER
 from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, StateForced
 from pycarp.core.state import State
 from pycarp.sim.checking import Checks
-from pycarp.sim.computer import Computer
 from pycarp.sim.event_queue import DELIVERY, EventQueue
 from pycarp.sim.fabric import Fabric, Weather
 from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident
+from pycarp.sim.machine import Machine
 from pycarp.sim.narrative_log import NarrativeLog
 from pycarp.sim.outcome import Outcome
 from pycarp.sim.process import Troubles
@@ -43,8 +43,8 @@ class _Simulation:
         self._active: list[Incident] = []
         self._seen: deque[Datagram] = deque(maxlen=_REMEMBERED)
         self._checks = Checks(plan, self._event_queue, self._fabric, narrative)
-        self._computers = {
-            member.name: Computer(
+        self._machines = {
+            member.name: Machine(
                 member,
                 self._event_queue,
                 transmit=self._transmit,
@@ -56,18 +56,18 @@ class _Simulation:
 
     def run(self) -> Outcome:
         """Run the plan to its end and return the outcome."""
-        self._checks.begin(tuple(self._computers.values()))
-        for number, computer in enumerate(self._computers.values()):
-            self._event_queue.at(number * self._plan.apart_ns, partial(self._start, computer))
+        self._checks.begin(tuple(self._machines.values()))
+        for number, machine in enumerate(self._machines.values()):
+            self._event_queue.at(number * self._plan.apart_ns, partial(self._start, machine))
         for incident in self._plan.incidents:
             self._event_queue.at(incident.at_ns, partial(self._begin, incident))
         self._event_queue.run(until_ns=self._plan.until_ns)
         return self._checks.outcome()
 
-    def _start(self, computer: Computer) -> None:
-        for link in computer.member.own:
-            self._fabric(link).attach(computer.name)
-        computer.start()
+    def _start(self, machine: Machine) -> None:
+        for link in machine.member.own:
+            self._fabric(link).attach(machine.name)
+        machine.start()
 
     def _fabric(self, link: str) -> Fabric:
         if link not in self._fabrics:
@@ -77,14 +77,14 @@ class _Simulation:
 
     # Packets
 
-    def _transmit(self, sender: Computer, outgoing: Outgoing) -> None:
+    def _transmit(self, sender: Machine, outgoing: Outgoing) -> None:
         for delivery in self._fabric(outgoing.link).deliveries(sender.name, outgoing, self._event_queue.now_ns):
             self._seen.append(delivery.datagram)
-            self._deliver(self._computers[delivery.port], delivery.datagram, delivery.at_ns)
+            self._deliver(self._machines[delivery.port], delivery.datagram, delivery.at_ns)
         self._checks.forwarded(outgoing)
 
-    def _deliver(self, computer: Computer, datagram: Datagram, at_ns: int) -> None:
-        self._event_queue.at(at_ns, partial(computer.receive, datagram), rank=DELIVERY)
+    def _deliver(self, machine: Machine, datagram: Datagram, at_ns: int) -> None:
+        self._event_queue.at(at_ns, partial(machine.receive, datagram), rank=DELIVERY)
 
     # Incidents
 
@@ -123,56 +123,56 @@ class _Simulation:
             fabric.weather = _weather(self._active)
             for incident in self._active:
                 _cut(fabric, incident)
-        for computer in self._computers.values():
-            mine = [each for each in self._active if each.node == computer.name]
+        for machine in self._machines.values():
+            mine = [each for each in self._active if each.node == machine.name]
             faults = {each.fault for each in mine}
-            computer.sends_fail = Fault.SEND_ERRORS in faults
-            _trouble(computer.troubles, mine)
-            for link in computer.member.own:
-                if (Fault.LINK_DOWN in faults) is not (link in computer.links_down):
-                    computer.set_link(link, is_up=Fault.LINK_DOWN not in faults)
+            machine.sends_fail = Fault.SEND_ERRORS in faults
+            _trouble(machine.troubles, mine)
+            for link in machine.member.own:
+                if (Fault.LINK_DOWN in faults) is not (link in machine.links_down):
+                    machine.set_link(link, is_up=Fault.LINK_DOWN not in faults)
 
     def _do(self, incident: Incident) -> None:
-        computer = self._computers.get(incident.node)
-        if computer is None:
+        machine = self._machines.get(incident.node)
+        if machine is None:
             return
         match incident.fault:
             case Fault.MEDDLING:
-                computer.meddle()
+                machine.meddle()
             case Fault.STOP:
-                computer.stop()
+                machine.stop()
             case Fault.CRASH | Fault.CRASH_ALL:
-                computer.crash(guardian_too=incident.fault is Fault.CRASH_ALL)
+                machine.crash(guardian_too=incident.fault is Fault.CRASH_ALL)
             case Fault.POWER:
-                computer.switch_off()
+                machine.switch_off()
             case Fault.PAUSE:
-                computer.pause()
+                machine.pause()
             case Fault.REPLAY | Fault.FORGERY:
-                self._inject_packets(computer, incident)
+                self._inject_packets(machine, incident)
             case Fault.ADMIN_DOWN | Fault.DEMOTION | Fault.FORCE | Fault.HAND_OVER:
-                _command(computer, incident)
+                _command(machine, incident)
             case _:
                 pass
 
     def _undo(self, incident: Incident) -> None:
-        computer = self._computers.get(incident.node)
-        if computer is None or self._goes_on(incident):
+        machine = self._machines.get(incident.node)
+        if machine is None or self._goes_on(incident):
             return
         match incident.fault:
             case Fault.STOP:
-                computer.continue_()
+                machine.continue_()
             case Fault.CRASH | Fault.CRASH_ALL | Fault.POWER:
-                computer.start()
+                machine.start()
             case Fault.PAUSE:
-                computer.resume()
+                machine.resume()
             case Fault.ADMIN_DOWN:
-                for host in computer.member.hosts:
-                    computer.submit(AdminChanged(host.key, is_up=True))
+                for host in machine.member.hosts:
+                    machine.submit(AdminChanged(host.key, is_up=True))
             case Fault.DEMOTION:
-                computer.submit(DemotionSet(None, _CAUSE, 0))
+                machine.submit(DemotionSet(None, _CAUSE, 0))
             case Fault.HAND_OVER:
-                for host in computer.member.hosts:
-                    computer.submit(DemotionSet(host.key, HANDED_OVER, 0))
+                for host in machine.member.hosts:
+                    machine.submit(DemotionSet(host.key, HANDED_OVER, 0))
             case _:
                 pass
 
@@ -181,16 +181,16 @@ class _Simulation:
         kinds = _DEATHS if incident.fault in _DEATHS else {incident.fault}
         return any(each.node == incident.node and each.fault in kinds for each in self._active)
 
-    def _inject_packets(self, computer: Computer, incident: Incident) -> None:
+    def _inject_packets(self, machine: Machine, incident: Incident) -> None:
         """Deliver a packet seen before, unchanged or forged, and repeat that until the incident ends."""
         if self._seen:
             datagram = self._chance.choice(self._seen)
             if incident.fault is Fault.FORGERY:
                 datagram = self._forged(datagram)
-            self._deliver(computer, datagram, self._event_queue.now_ns)
+            self._deliver(machine, datagram, self._event_queue.now_ns)
         next_ns = self._event_queue.now_ns + round(NS_PER_S / max(incident.amount, 0.1))
         if next_ns < incident.until_ns:
-            self._event_queue.at(next_ns, partial(self._inject_packets, computer, incident))
+            self._event_queue.at(next_ns, partial(self._inject_packets, machine, incident))
 
     def _forged(self, datagram: Datagram) -> Datagram:
         octets = bytearray(datagram.payload)
@@ -200,18 +200,18 @@ class _Simulation:
         return datagram._replace(payload=bytes(octets[:length]), ttl=self._chance.choice((255, 255, 254, 1)))
 
 
-def _command(computer: Computer, incident: Incident) -> None:
+def _command(machine: Machine, incident: Incident) -> None:
     """Submit the administrator's command of an incident to every virtual host of the machine."""
     if incident.fault is Fault.DEMOTION:
-        computer.submit(DemotionSet(None, _CAUSE, round(incident.amount)))
+        machine.submit(DemotionSet(None, _CAUSE, round(incident.amount)))
         return
-    for host in computer.member.hosts:
+    for host in machine.member.hosts:
         commands: dict[Fault, Input] = {
             Fault.ADMIN_DOWN: AdminChanged(host.key, is_up=False),
             Fault.FORCE: StateForced(host.key, State.MASTER),
             Fault.HAND_OVER: HandOverAsked(host.key),
         }
-        computer.submit(commands[incident.fault])
+        machine.submit(commands[incident.fault])
 
 
 def _weather(active: list[Incident]) -> Weather:

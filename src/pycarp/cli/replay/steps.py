@@ -97,7 +97,7 @@ class _Walker:
             yield played
 
     def _show(self, played: Played) -> None:
-        click.echo(f"#{played.number} {self._clock.seconds(played.at_ns)} {_told(played.event)}")
+        click.echo(f"#{played.number} {self._clock.seconds(played.at_ns)} {_in_words(played.event)}")
         for line in self._lines:
             click.echo(f"    {line}")
         if played.deadline_ns is not None:
@@ -119,18 +119,18 @@ class _Walker:
                 click.echo(f"    {line}")
 
 
-def _told(event: Input) -> str:
+def _in_words(event: Input) -> str:
     """Return an input in one line."""
     if isinstance(event, DatagramsReceived):
-        return f"DatagramsReceived {'; '.join(map(_told_datagram, event.datagrams))}"
+        return f"DatagramsReceived {'; '.join(map(_datagram_in_words, event.datagrams))}"
     if not isinstance(event, DatagramReceived):
         packed = pack_input(event)
         name = packed.pop("is")
         return f"{name} {msgspec.json.encode(packed).decode()}" if packed else name
-    return f"DatagramReceived {_told_datagram(event.datagram)}"
+    return f"DatagramReceived {_datagram_in_words(event.datagram)}"
 
 
-def _told_datagram(datagram: Datagram) -> str:
+def _datagram_in_words(datagram: Datagram) -> str:
     try:
         advert = wire.decode(datagram.payload)
     except DecodeError:

@@ -307,16 +307,16 @@ def _shortest(result: Result, plans: int, keep: Path) -> tuple[BrokenRow, tuple[
         machine=broken.node,
         text=broken.words,
         plans=plans,
-        file=_kept(plan, keep, told=f"{promise.value}: {broken.node or 'nobody'} {broken.words}"),
+        file=_kept(plan, keep, description=f"{promise.value}: {broken.node or 'nobody'} {broken.words}"),
         lines=list(outcome.lines),
         plot=plain(plotted),
     )
     return row, plotted
 
 
-def _kept(plan: FaultPlan, path: Path, *, told: str) -> str | None:
+def _kept(plan: FaultPlan, path: Path, *, description: str) -> str | None:
     try:
-        safe_files.write(path, fault_plan_file.encode(plan, told=told), mode=safe_files.SHARED)
+        safe_files.write(path, fault_plan_file.encode(plan, description=description), mode=safe_files.SHARED)
     except OSError as exc:
         click.echo(f"pycarp: cannot write the plan to {path}: {exc.strerror}; say where with --keep", err=True)
         return None

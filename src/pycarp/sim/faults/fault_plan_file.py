@@ -53,16 +53,16 @@ class _FaultPlan(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_
     until_s: float
     members: list[_Member]
     incidents: list[_Incident] = []
-    told: str = ""
+    description: str = ""
     apart_s: float = 0.0
     delay_s: float = DEFAULT_DELAY_NS / NS_PER_S
 
 
-def encode(plan: FaultPlan, *, told: str = "") -> bytes:
-    """Return a plan as JSON; ``told`` is a description for people."""
+def encode(plan: FaultPlan, *, description: str = "") -> bytes:
+    """Return a plan as JSON; ``description`` is for people."""
     secrets: dict[Passphrase, int] = {}
     kept = _FaultPlan(
-        told=told,
+        description=description,
         seed=plan.seed,
         until_s=_seconds(plan.until_ns),
         apart_s=_seconds(plan.apart_ns),

@@ -21,6 +21,6 @@ def refuse(route: RouteSocket, configs: Iterable[HostConfig]) -> None:
 
 def _refusals(route: RouteSocket, configs: Iterable[HostConfig]) -> Iterator[str]:
     for config in configs:
-        told = route.read_one(link_requests.reading_by_name(config.device))
-        if told and (why := device_in_the_way(config, link_state(told).mac)):
+        answer = route.read_one(link_requests.reading_by_name(config.device))
+        if answer and (why := device_in_the_way(config, link_state(answer).mac)):
             yield f"{config.name}: {why}"

@@ -26,10 +26,10 @@ _NOTICED_WITHIN_NS = 1_000_000
 class Watcher(process.Watcher, Protocol):
     """Observes everything that machines do, from outside of the code under test."""
 
-    def changed(self, computer: "Computer", key: HostKey) -> None:
+    def changed(self, machine: "Machine", key: HostKey) -> None:
         """Receive a change of a machine's answers for a host: its kernel took or lost addresses, or it came or went."""
 
-    def sent(self, computer: "Computer", outgoing: Outgoing, *, by_guardian: bool) -> None:
+    def sent(self, machine: "Machine", outgoing: Outgoing, *, by_guardian: bool) -> None:
         """Receive an advertisement that a machine puts on the wire."""
 
 
@@ -42,7 +42,7 @@ class _ArmedGuardian:
     due_at_ns: int
 
 
-class Computer:
+class Machine:
     """One machine of a plan; ``transmit`` carries its packets."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Computer:
         member: Member,
         event_queue: EventQueue,
         *,
-        transmit: Callable[["Computer", Outgoing], None],
+        transmit: Callable[["Machine", Outgoing], None],
         watcher: Watcher,
         chance: Random,
     ) -> None:
