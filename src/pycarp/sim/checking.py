@@ -211,10 +211,10 @@ class Checks:
         self._changes.append(Change(at_ns=self._event_queue.now_ns, node=machine.name, event=event))
         if before is not None and (before.new is not event.old or event.epoch < before.epoch):
             words = f"publishes {event.old} -> {event.new} after {before.old} -> {before.new}"
-            self._violate(Promise.TOLD, machine.name, words)
+            self._violate(Promise.PUBLISHED, machine.name, words)
         if event.reason not in EDGES[event.old, event.new]:
             words = f"publishes {event.old} -> {event.new} because of {event.reason}"
-            self._violate(Promise.TOLD, machine.name, words)
+            self._violate(Promise.PUBLISHED, machine.name, words)
         if event.reason is Reason.MASTER_SILENT:
             self._judge_takeover(machine, event)
         self._last[where] = event
@@ -228,7 +228,7 @@ class Checks:
         for host in machine.process.engine.snapshot().hosts:
             last = self._last[machine.name, host.config.key]
             if host.state is not last.new:
-                self._violate(Promise.TOLD, machine.name, f"is {host.state}, but published {last.new} last")
+                self._violate(Promise.PUBLISHED, machine.name, f"is {host.state}, but published {last.new} last")
 
     def _judge_takeover(self, machine: Machine, event: StateChange) -> None:
         """Judge a takeover after silence: false if another MASTER was heard, long after the last fault."""

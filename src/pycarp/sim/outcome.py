@@ -21,7 +21,7 @@ class Promise(StrEnum):
     NO_FALSE_TAKEOVER = "nobody takes over from a MASTER that lives and is heard"
     RIGHT_MASTER = "where all preempt, the preferred host is MASTER in the end"
     NO_STRANDED_DEMOTION = "no demotion outlives its cause"
-    TOLD = "every transition is published, and follows from the one before"
+    PUBLISHED = "every transition is published, and follows from the one before"
     ALIVE = "an engine never raises, and never wants to be called again at once"
 
 
