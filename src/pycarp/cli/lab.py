@@ -9,7 +9,8 @@ import time
 import click
 from rich.console import Console
 
-from pycarp.cli.options import EXIT_FAILED, EXIT_NOT_WELL, exit_status
+from pycarp.cli import EXIT_FAILED
+from pycarp.cli.options import EXIT_NOT_WELL, exit_status
 from pycarp.errors import CarpError
 from pycarp.lab import report
 from pycarp.lab.exclusive import alone, made_folder, remove_folders

@@ -23,7 +23,7 @@ Exit status: 0 well, 1 failed while running, 2 wrong usage or configuration,
 3 running but not well."""
 """What every command says of its exit status, and keeps to."""
 
-EXIT_FAILED, EXIT_NOT_WELL = 1, 3
+EXIT_NOT_WELL = 3
 
 
 def exit_status(here: str = "") -> str:

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 import pycarp
 from pycarp.cli.options import exit_status
 from pycarp.cli.run import readers, run, source_of
+from pycarp.config.toml import CREDENTIALS
 from pycarp.daemon import service_unit
 from pycarp.daemon.callers import SERVICE_GROUP
 from pycarp.daemon.control_client import default_path
@@ -31,7 +32,6 @@ NAME = "pycarp"
 UNITS = Path("/etc/systemd/system")
 _MODE = 0o644
 _SYSTEMCTL_S = 10
-_CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 
 @click.group(
@@ -202,17 +202,17 @@ def _unit_of(
 @contextlib.contextmanager
 def _handed_over(credentials: dict[str, Path]) -> Iterator[Path]:
     """Show the credentials as systemd will show them to the service, in the folder that is yielded."""
-    before = os.environ.get(_CREDENTIALS)
+    before = os.environ.get(CREDENTIALS)
     with tempfile.TemporaryDirectory() as folder:
         for name, file in credentials.items():
             Path(folder, name).symlink_to(file)
-        os.environ[_CREDENTIALS] = folder
+        os.environ[CREDENTIALS] = folder
         try:
             yield Path(folder)
         finally:
-            del os.environ[_CREDENTIALS]
+            del os.environ[CREDENTIALS]
             if before is not None:
-                os.environ[_CREDENTIALS] = before
+                os.environ[CREDENTIALS] = before
 
 
 def _user(wanted: str | None, files: list[Path]) -> str | None:

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pycarp.cli import EXIT_FAILED
 from pycarp.cli.daemons import ask_all, chosen_of, merged
-from pycarp.cli.options import EXIT_FAILED, EXIT_NOT_WELL, control_option, exit_status
+from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
 from pycarp.core.state import State
 from pycarp.daemon.administration import ADMINISTRATIVE_CAUSES
 from pycarp.daemon.control_messages import HostStatus, StatusReply

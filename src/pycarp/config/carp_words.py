@@ -25,6 +25,9 @@ _SPLIT = (
     "rc splits the line at every blank, in quotes as well; choose a pass without blanks on all hosts, "
     "or write this host in TOML"
 )
+CLONE = re.compile(r"carp\d+")
+"""The name of a cloned carp interface of FreeBSD up to 9."""
+
 _RESERVED = ip_network("240.0.0.0/4")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, ip_address
 
-from pycarp.config.carp_words import FREEBSD_WORDS
+from pycarp.config.carp_words import CLONE, FREEBSD_WORDS
 from pycarp.config.model import NodeConfig
 from pycarp.config.toml import SYSCTL_PREFIX
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
@@ -19,7 +19,6 @@ from pycarp.dialects import UNIVERSAL
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import Interface
 
-_CLONE = re.compile(r"carp\d+")
 _SHELL_NAME = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 _VLAN = re.compile(r"([A-Za-z0-9]+)\.([1-9][0-9]*)", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -253,7 +252,7 @@ def _clone_names(config: NodeConfig) -> list[str]:
     """Return a name of the form ``carpN`` for each host: its own where it has such a one."""
     taken = {host.name for host in config.hosts}
     free = (f"carp{number}" for number in range(2 * len(config.hosts) + 1) if f"carp{number}" not in taken)
-    return [host.name if _CLONE.fullmatch(host.name) else next(free) for host in config.hosts]
+    return [host.name if CLONE.fullmatch(host.name) else next(free) for host in config.hosts]
 
 
 def _openbsd_address(address: Interface, *, alias: str) -> str:
@@ -281,7 +280,7 @@ def _family_word(address: Interface) -> str:
 
 
 def _demand(pattern: re.Pattern[str], text: str, what: str, grammar: str) -> None:
-    if not pattern.fullmatch(text) or (what == "interface" and _CLONE.fullmatch(text)):
+    if not pattern.fullmatch(text) or (what == "interface" and CLONE.fullmatch(text)):
         raise ConfigError(f"{what} {text!r} cannot be written in {grammar}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pycarp.config import carp_words, shell, ucarp_variables
-from pycarp.config.carp_words import CarpWords
+from pycarp.config.carp_words import CLONE, CarpWords
 from pycarp.config.host_building import build_host, complain_of_missing, complain_of_scopes, notes_of
 from pycarp.config.interface_names import InterfaceNames
 from pycarp.config.model import NodeConfig
@@ -30,7 +30,6 @@ _IPV6_IFCONFIG = re.compile(r"ipv6_ifconfig_(?P<link>[A-Za-z0-9_]+?)(?:_alias(?P
 _ADDRESSES = re.compile(r"ipv(?P<version>[46])_addrs_(?P<link>[A-Za-z0-9_]+)")
 _NOT_ADDRESSES = frozenset({"name", "descr", "description", "fib", "vnet", "media"})
 _EVALUATED = frozenset("\"'$`\\")
-_CLONE = re.compile(r"carp\d+")
 _ABOUT_INTERFACES = re.compile(r"(ipv6_)?ifconfig_|cloned_interfaces|ipv[46]_addrs_|vlans_")
 
 
@@ -158,7 +157,7 @@ class _Reader:
         self._check_renames()
         self._check_commands()
         clones = [host for name in self._clones() for host in self._read_clone(name)]
-        attached = [host for link in self._lines if not _CLONE.fullmatch(link) for host in self._read_attached(link)]
+        attached = [host for link in self._lines if not CLONE.fullmatch(link) for host in self._read_attached(link)]
         ucarp = UcarpHosts(self._file, self._parents, self._names.here)
         why_no_ucarp = ucarp_variables.read(self._variables, ucarp)
         self.problems += ucarp.problems
@@ -249,15 +248,15 @@ class _Reader:
         """Return the carpN that are cloned and configured; complain about those that are only one of both."""
         cloned = self._variables.get("cloned_interfaces")
         words = {each.text.partition(":")[0]: each for each in (cloned.words() if cloned else ())}
-        words = {name: word for name, word in words.items() if _CLONE.fullmatch(name)}
-        if cloned and not cloned.is_certain and any(_CLONE.fullmatch(name) for name in self._lines):
+        words = {name: word for name, word in words.items() if CLONE.fullmatch(name)}
+        if cloned and not cloned.is_certain and any(CLONE.fullmatch(name) for name in self._lines):
             self._complain_of_doubt(cloned)
             return []
         for name, word in words.items():
             if name not in self._lines:
                 self._complain(word, f"{name} is cloned but not configured", f'add ifconfig_{name}="vhid ..."')
         for name, lines in self._lines.items():
-            if _CLONE.fullmatch(name) and name not in words:
+            if CLONE.fullmatch(name) and name not in words:
                 hint = f'add it: cloned_interfaces="{name}"'
                 self._complain(lines[0].name, f"{name} is configured but not in cloned_interfaces", hint)
         return [name for name in words if name in self._lines]
@@ -309,7 +308,7 @@ class _Reader:
             line.assignment
             for link, lines in self._lines.items()
             for line in lines
-            if not _CLONE.fullmatch(link) and not line.assignment.is_certain
+            if not CLONE.fullmatch(link) and not line.assignment.is_certain
         ]
 
     # The second generation: a vhid on addresses of a real interface
@@ -365,7 +364,7 @@ class _Reader:
             number = line.number
             if number is not None and number == expected[line.rank]:
                 expected[line.rank] += 1
-            matters = _CLONE.fullmatch(link) or carp_words.is_about_carp(line.words())
+            matters = CLONE.fullmatch(link) or carp_words.is_about_carp(line.words())
             if matters and number is not None and number >= expected[line.rank]:
                 last = expected[line.rank]
                 self._complain(line.name, f"alias{number} comes after a gap", f"FreeBSD stops before alias{last}")
@@ -383,7 +382,7 @@ class _Reader:
                 for own in carp_words.own_addresses(words)
             ]
             for link, lines in self._lines.items()
-            if not _CLONE.fullmatch(link)
+            if not CLONE.fullmatch(link)
         }
 
     def _parse(self, line: Assignment, words: list[Word], *, vhid_first: bool = False) -> CarpWords:
@@ -429,7 +428,7 @@ class _Reader:
             self._complain(said.numbers["vhid"][0], f"vhid {key.vhid} is used twice on {key.link}", hint)
 
     def _check_renames(self) -> None:
-        links = [link for link in self._lines if not _CLONE.fullmatch(link)]
+        links = [link for link in self._lines if not CLONE.fullmatch(link)]
         links += ucarp_variables.interfaces(self._variables)
         for old, new in self._renames.items():
             if not self._names.knows(old, links):

@@ -30,7 +30,7 @@ from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
 _PASSWORDS = ("password", "password_file", "password_credential", "password_env")
 _TABLES = ("node", "host")
 _DIALECTS = tuple(each.name for each in dialects.ALL)
-_CREDENTIALS = "CREDENTIALS_DIRECTORY"
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The folder in which systemd gives credentials to a service. Source: systemd.exec(5)."""
 
 SYSCTL_PREFIX = "net.inet.carp."
@@ -384,10 +384,10 @@ class _Reader:
         if "/" in name or name in (".", ".."):
             self._complain(where, "password_credential", "a credential has a name, and no path")
             return None
-        folder = os.environ.get(_CREDENTIALS)
+        folder = os.environ.get(CREDENTIALS)
         if not folder:
             hint = f"systemd sets it for LoadCredential={name}:FILE; elsewhere set it to a folder with a file {name}"
-            self._complain(where, "password_credential", f"{_CREDENTIALS} is not set", hint)
+            self._complain(where, "password_credential", f"{CREDENTIALS} is not set", hint)
             return None
         return Path(folder) / name
 

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Self
 
-_FILE_MODE = 0o600
+from pycarp.system.recovery.state_folder import FILE_MODE
+
 _PAUSE_S = 0.02
 _PID_OCTETS = 20
 
@@ -27,7 +28,7 @@ class LockFile:
         """
         ends_s = asyncio.get_running_loop().time() + timeout_s
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _FILE_MODE)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
             try:
                 if _is_locked(descriptor) and _is_at(path, descriptor):
                     # On a full disk it is locked all the same, by nobody known.

@@ -12,7 +12,7 @@ from pycarp.core.state import State
 from pycarp.sim.checking import Checks
 from pycarp.sim.event_queue import DELIVERY, EventQueue
 from pycarp.sim.fabric import Fabric, Weather
-from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident
+from pycarp.sim.faults.fault_plan import DEATHS, THE_MASTER, Fault, FaultPlan, Incident
 from pycarp.sim.machine import Machine
 from pycarp.sim.narrative_log import NarrativeLog
 from pycarp.sim.outcome import Outcome
@@ -23,7 +23,6 @@ _REMEMBERED = 128
 """How many of the last packets ``replay`` and ``forgery`` choose from."""
 
 _CAUSE = "simulated"
-_DEATHS = frozenset({Fault.CRASH, Fault.CRASH_ALL, Fault.POWER})
 
 
 def simulate(plan: FaultPlan, *, narrates: bool = False) -> Outcome:
@@ -178,7 +177,7 @@ class _Simulation:
 
     def _goes_on(self, incident: Incident) -> bool:
         """Return whether another active incident has the same effect on the node."""
-        kinds = _DEATHS if incident.fault in _DEATHS else {incident.fault}
+        kinds = DEATHS if incident.fault in DEATHS else {incident.fault}
         return any(each.node == incident.node and each.fault in kinds for each in self._active)
 
     def _inject_packets(self, machine: Machine, incident: Incident) -> None:

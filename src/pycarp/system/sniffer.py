@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 from pycarp.errors import TransportError
 from pycarp.system.frame_sockets import SOL_PACKET, receive_for
 from pycarp.system.rtnetlink import socket_filter
+from pycarp.system.rtnetlink.socket_filter import ACCEPT, JUMP_EQUAL, LOAD_HALF, LOAD_OCTET, RETURN
 from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL
 from pycarp.wire import ethernet
 
@@ -26,24 +27,22 @@ _AUXDATA = struct.Struct("=IIIHHHH")
 _LONGEST = 65535
 _MACS_LENGTH = 12
 
-_LOAD_HALF, _LOAD_OCTET, _JUMP_EQUAL, _RETURN = 0x28, 0x30, 0x15, 0x06
-_ACCEPT = 0x40000
 _AUTHENTICATION_HEADER = 51
 _FILTER = (
-    (_LOAD_HALF, 0, 0, 12),  # the Ethernet type
-    (_JUMP_EQUAL, 0, 3, ethernet.ETHERTYPE_IPV4),
-    (_LOAD_OCTET, 0, 0, 23),  # the IPv4 protocol
-    (_JUMP_EQUAL, 8, 0, CARP_PROTOCOL),
-    (_JUMP_EQUAL, 7, 8, _AUTHENTICATION_HEADER),  # VRRP version 2 may be inside
-    (_JUMP_EQUAL, 0, 2, ethernet.ETHERTYPE_IPV6),
-    (_LOAD_OCTET, 0, 0, 20),  # the IPv6 next header
-    (_JUMP_EQUAL, 4, 5, CARP_PROTOCOL),
-    (_JUMP_EQUAL, 3, 0, 0x8100),  # tagged: anything
-    (_JUMP_EQUAL, 2, 0, 0x88A8),
-    (_JUMP_EQUAL, 1, 0, 0x9100),
-    (_RETURN, 0, 0, 0),
-    (_RETURN, 0, 0, _ACCEPT),
-    (_RETURN, 0, 0, 0),
+    (LOAD_HALF, 0, 0, 12),  # the Ethernet type
+    (JUMP_EQUAL, 0, 3, ethernet.ETHERTYPE_IPV4),
+    (LOAD_OCTET, 0, 0, 23),  # the IPv4 protocol
+    (JUMP_EQUAL, 8, 0, CARP_PROTOCOL),
+    (JUMP_EQUAL, 7, 8, _AUTHENTICATION_HEADER),  # VRRP version 2 may be inside
+    (JUMP_EQUAL, 0, 2, ethernet.ETHERTYPE_IPV6),
+    (LOAD_OCTET, 0, 0, 20),  # the IPv6 next header
+    (JUMP_EQUAL, 4, 5, CARP_PROTOCOL),
+    (JUMP_EQUAL, 3, 0, 0x8100),  # tagged: anything
+    (JUMP_EQUAL, 2, 0, 0x88A8),
+    (JUMP_EQUAL, 1, 0, 0x9100),
+    (RETURN, 0, 0, 0),
+    (RETURN, 0, 0, ACCEPT),
+    (RETURN, 0, 0, 0),
 )
 """Drops in the kernel what cannot be CARP. Source: the classic BPF of ``SO_ATTACH_FILTER``, ``man 7 socket``."""
 

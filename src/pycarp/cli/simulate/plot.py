@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pycarp.core.state import State
 from pycarp.sim.faults.experiments import master_at
-from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident
+from pycarp.sim.faults.fault_plan import DEATHS, THE_MASTER, Fault, FaultPlan, Incident
 from pycarp.sim.narrative_log import words_for
 from pycarp.sim.outcome import Outcome
 from pycarp.vocabulary import NS_PER_S, HostKey
@@ -18,7 +18,6 @@ WIDTH = 72
 
 LEGEND = "█ MASTER  ░ BACKUP  · INIT  ▒ stands still  ▄ not MASTER, but has the addresses"
 
-_DEATHS = frozenset({Fault.CRASH, Fault.CRASH_ALL, Fault.POWER})
 _STANDSTILLS = frozenset({Fault.STOP, Fault.PAUSE})
 _LOOKS = {
     "█": "bold green",
@@ -118,7 +117,7 @@ def _row(outcome: Outcome, incidents: Sequence[Incident], name: str, key: HostKe
         for each in outcome.ownerships
         if each.node == name and each.key == key
     ]
-    gone = [(each.at_ns, each.until_ns) for each in incidents if each.node == name and each.fault in _DEATHS]
+    gone = [(each.at_ns, each.until_ns) for each in incidents if each.node == name and each.fault in DEATHS]
     still = [(each.at_ns, each.until_ns) for each in incidents if each.node == name and each.fault in _STANDSTILLS]
     cells = [_cell(scale.middle_ns(column), states, owned, gone, still) for column in range(scale.width)]
     for begin, end, state in states:

@@ -13,7 +13,7 @@ from pycarp.sim.faults.fault_plan import Member
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 _HOURS_A_DAY = 24
-_S_AN_HOUR = 3600
+S_AN_HOUR = 3600
 _RULE_OF_THREE = 3
 """An event that was not seen in a time T has, with 95 % confidence, a rate below 3 / T."""
 
@@ -220,7 +220,7 @@ def takeover_row(
 
 def watch_row(condition: str, watches: Sequence[Watch]) -> WatchRow:
     """Return the row of one condition, summed over its watches."""
-    hours = sum(each.span_ns for each in watches) / NS_PER_S / _S_AN_HOUR
+    hours = sum(each.span_ns for each in watches) / NS_PER_S / S_AN_HOUR
     count = sum(each.false_takeovers for each in watches)
     return WatchRow(
         condition=condition,
@@ -234,7 +234,7 @@ def watch_row(condition: str, watches: Sequence[Watch]) -> WatchRow:
 
 def hours_of(span_ns: int) -> float:
     """Return a span in hours, rounded to hundredths."""
-    return round(span_ns / NS_PER_S / _S_AN_HOUR, 2)
+    return round(span_ns / NS_PER_S / S_AN_HOUR, 2)
 
 
 def seconds(span_ns: int) -> float:

@@ -10,6 +10,7 @@ from rich.text import Text
 from pycarp.cli.simulate.faults import Faults
 from pycarp.cli.simulate.plot import plain, plot
 from pycarp.cli.simulate.report import (
+    S_AN_HOUR,
     AdvbaseRow,
     BrokenRow,
     ExampleRow,
@@ -51,7 +52,6 @@ from pycarp.sim.simulation import simulate
 from pycarp.system.files import safe_files
 from pycarp.vocabulary import NS_PER_S, HostKey
 
-_S_AN_HOUR = 3600
 _PIECE_NS = 900 * NS_PER_S
 """Hours are divided into trials of this length, each with its own seed, so that all processes share them."""
 
@@ -216,7 +216,7 @@ def _inject(
 
 
 def _watches(members: tuple[Member, ...], condition: Condition, hours: float) -> _Watches:
-    left_ns = round(hours * _S_AN_HOUR * NS_PER_S)
+    left_ns = round(hours * S_AN_HOUR * NS_PER_S)
     trials: list[Trial] = []
     while left_ns > 0:
         span_ns = min(left_ns, _PIECE_NS)

@@ -93,6 +93,10 @@ class Fault(StrEnum):
     """``node`` hands its addresses over; at the end of the span it is restored."""
 
 
+DEATHS = frozenset({Fault.CRASH, Fault.CRASH_ALL, Fault.POWER})
+"""The faults after which no process of ``node`` runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """A machine of the plan. ``own`` are its own addresses by link; a link is a segment of the same name."""

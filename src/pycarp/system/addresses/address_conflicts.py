@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pycarp.errors import ActuatorError, DecodeError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.rtnetlink import socket_filter
+from pycarp.system.rtnetlink.socket_filter import JUMP_EQUAL, LOAD_OCTET, RETURN
 from pycarp.system.sniffer import ARPHRD_ETHERNET
 from pycarp.vocabulary import Address, MacAddress
 from pycarp.wire import arp, ethernet, ip, ndp
@@ -25,15 +26,14 @@ TRY_S = 0.4
 _AT_ONCE = 50
 _PAUSE_S = 0.01
 _READ_LENGTH = 256
-_LOAD_OCTET, _JUMP_EQUAL, _RETURN = 0x30, 0x15, 0x06
 _NEXT_HEADER_AT, _ICMP_TYPE_AT = 20, 54
 _ADVERTISEMENTS: socket_filter.Program = (
-    (_LOAD_OCTET, 0, 0, _NEXT_HEADER_AT),
-    (_JUMP_EQUAL, 0, 3, ndp.NEXT_HEADER),
-    (_LOAD_OCTET, 0, 0, _ICMP_TYPE_AT),
-    (_JUMP_EQUAL, 0, 1, ndp.ADVERTISEMENT),
-    (_RETURN, 0, 0, _READ_LENGTH),
-    (_RETURN, 0, 0, 0),
+    (LOAD_OCTET, 0, 0, _NEXT_HEADER_AT),
+    (JUMP_EQUAL, 0, 3, ndp.NEXT_HEADER),
+    (LOAD_OCTET, 0, 0, _ICMP_TYPE_AT),
+    (JUMP_EQUAL, 0, 1, ndp.ADVERTISEMENT),
+    (RETURN, 0, 0, _READ_LENGTH),
+    (RETURN, 0, 0, 0),
 )
 """Passes neighbour advertisements only."""
 

@@ -12,13 +12,13 @@ from ipaddress import ip_interface
 import netifaces
 
 from pycarp.system.rtnetlink import link_requests
-from pycarp.system.rtnetlink.route_messages import address_index, address_label, address_state, link_essence
+from pycarp.system.rtnetlink.route_messages import IFF_UP, address_index, address_label, address_state, link_essence
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import Interface, LinkFacts, MacAddress
 
 _SIOCGIFFLAGS = 0x8913
 _SIOCGIFHWADDR = 0x8927
-_IFF_UP, _IFF_LOOPBACK, _IFF_POINTOPOINT, _IFF_NOARP, _IFF_MULTICAST = 0x1, 0x8, 0x10, 0x80, 0x1000
+_IFF_LOOPBACK, _IFF_POINTOPOINT, _IFF_NOARP, _IFF_MULTICAST = 0x8, 0x10, 0x80, 0x1000
 _ETHERNET = 1
 _INTERFACE_REQUEST = struct.Struct("16sH22x")
 _EVERY_ADDRESS = struct.pack("=IHHIIBBBBI", 24, 22, 0x301, 0, 0, 0, 0, 0, 0, 0)
@@ -83,7 +83,7 @@ def _without(facts: LinkFacts, shared: Collection[tuple[str, bytes]]) -> LinkFac
 
 def is_administratively_up(link: str) -> bool:
     """Return True if a device is administratively up, whatever its carrier; False if it is absent. Linux."""
-    return bool((_ask(_SIOCGIFFLAGS, link) or 0) & _IFF_UP)
+    return bool((_ask(_SIOCGIFFLAGS, link) or 0) & IFF_UP)
 
 
 def why_unfit(link: str, *, needs_multicast: bool = True) -> str:

@@ -7,12 +7,11 @@ Source: fib_inetaddr_event and fib_disable_ip in ``net/ipv4/fib_frontend.c``, ``
 import socket
 import struct
 
+from pycarp.system.rtnetlink.route_encoding import ACK, CREATE, DUMP, EXCLUSIVE, HEADER, REQUEST
 from pycarp.system.rtnetlink.route_messages import Message, attributes
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 
 _NEW_ROUTE, _GET_ROUTE = 24, 26
-_REQUEST, _ACK, _DUMP, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
-_HEADER = struct.Struct("=IHHII")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _LINK_ATTRIBUTE = struct.Struct("=HHI")
 _RTA_OIF = 4
@@ -32,28 +31,28 @@ def restorations(route: RouteSocket, index: int) -> list[bytes]:
 
 
 def _reading(index: int) -> bytes:
-    length = _HEADER.size + _ROUTE.size + _LINK_ATTRIBUTE.size
-    header = _HEADER.pack(length, _GET_ROUTE, _REQUEST | _DUMP, 0, 0)
+    length = HEADER.size + _ROUTE.size + _LINK_ATTRIBUTE.size
+    header = HEADER.pack(length, _GET_ROUTE, REQUEST | DUMP, 0, 0)
     wanted = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
     return header + wanted + _LINK_ATTRIBUTE.pack(_LINK_ATTRIBUTE.size, _RTA_OIF, index)
 
 
 def _is_of(message: Message, index: int) -> bool:
     """Return True for a route over this link that the kernel did not add itself; old kernels report all routes."""
-    _family, _dst, _src, _tos, table, protocol, _scope, _type, _flags = _ROUTE.unpack_from(message.octets, _HEADER.size)
-    found = dict(attributes(message.octets, _HEADER.size + _ROUTE.size)).get(_RTA_OIF)
+    _family, _dst, _src, _tos, table, protocol, _scope, _type, _flags = _ROUTE.unpack_from(message.octets, HEADER.size)
+    found = dict(attributes(message.octets, HEADER.size + _ROUTE.size)).get(_RTA_OIF)
     is_its_own = protocol == _PROTOCOL_KERNEL or table == _TABLE_LOCAL
     return message.kind == _NEW_ROUTE and not is_its_own and found == struct.pack("=I", index)
 
 
 def _scope(message: Message) -> int:
-    return message.octets[_HEADER.size + 6]
+    return message.octets[HEADER.size + 6]
 
 
 def _restoring(message: Message) -> bytes:
     """Return the request that adds a route: the kernel's description of it with the flags masked."""
-    start = _HEADER.size
+    start = HEADER.size
     fields = list(_ROUTE.unpack_from(message.octets, start))
     fields[-1] &= _ON_LINK
-    header = _HEADER.pack(len(message.octets), _NEW_ROUTE, _REQUEST | _ACK | _EXCLUSIVE | _CREATE, 0, 0)
+    header = HEADER.pack(len(message.octets), _NEW_ROUTE, REQUEST | ACK | EXCLUSIVE | CREATE, 0, 0)
     return header + _ROUTE.pack(*fields) + message.octets[start + _ROUTE.size :]

@@ -13,24 +13,22 @@ import struct
 from collections.abc import Sequence
 
 from pycarp.system.rtnetlink.route_messages import NEW_ADDRESS
-from pycarp.system.rtnetlink.socket_filter import Program, attach
+from pycarp.system.rtnetlink.route_socket import NETLINK_ROUTE
+from pycarp.system.rtnetlink.socket_filter import ACCEPT, JUMP_EQUAL, LOAD_HALF, LOAD_WORD, RETURN, Program, attach
 
-_NETLINK_ROUTE = 0
 _NUMBERS = 0x0C00_0000
 """Outside the numbers that the kernel chooses: process ids, and numbers with the highest bit set."""
 
 _AT_ONCE = 256
-_LOAD_WORD, _LOAD_HALF, _JUMP_EQUAL, _RETURN = 0x20, 0x28, 0x15, 0x06
 _TYPE_AT, _NUMBER_AT = 4, 12
-_ACCEPT = 0x40000
-_NOTHING: Program = ((_RETURN, 0, 0, 0),)
+_NOTHING: Program = ((RETURN, 0, 0, 0),)
 
 
 class Renewals:
     """A socket for requests without answers; it may block on the kernel's locks, so it belongs to a worker thread."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
         try:
             # The kernel answers errors even without NLM_F_ACK.
             attach(self._socket, _NOTHING)
@@ -52,12 +50,12 @@ class Renewals:
 def without_own_renewals() -> Program:
     """Return a filter that drops the notifications about renewals by ``Renewals`` of this process."""
     return (
-        (_LOAD_WORD, 0, 0, _NUMBER_AT),
-        (_JUMP_EQUAL, 0, 3, _as_loaded(struct.pack("=I", _own_number()))),
-        (_LOAD_HALF, 0, 0, _TYPE_AT),
-        (_JUMP_EQUAL, 0, 1, _as_loaded(struct.pack("=H", NEW_ADDRESS))),
-        (_RETURN, 0, 0, 0),
-        (_RETURN, 0, 0, _ACCEPT),
+        (LOAD_WORD, 0, 0, _NUMBER_AT),
+        (JUMP_EQUAL, 0, 3, _as_loaded(struct.pack("=I", _own_number()))),
+        (LOAD_HALF, 0, 0, _TYPE_AT),
+        (JUMP_EQUAL, 0, 1, _as_loaded(struct.pack("=H", NEW_ADDRESS))),
+        (RETURN, 0, 0, 0),
+        (RETURN, 0, 0, ACCEPT),
     )
 
 

@@ -17,10 +17,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pycarp.system.addresses import sysctl_files
 from pycarp.system.capabilities import knows_address_protocols
 from pycarp.system.recovery.resources import Device
+from pycarp.system.rtnetlink.route_messages import FOREVER_S, IFA_F_SECONDARY
 from pycarp.vocabulary import CARP_PROTOCOL, Interface
 
-_IFA_F_SECONDARY = 0x1
-_FOREVER_S = 2**32 - 1
 _GONE = (errno.ENODEV, errno.EADDRNOTAVAIL)
 
 
@@ -94,7 +93,7 @@ class KernelCleanUp:
         if found is None:
             return
         index = found["index"]
-        neighbours = [] if found["flags"] & _IFA_F_SECONDARY else await self._of_network(index, address)
+        neighbours = [] if found["flags"] & IFA_F_SECONDARY else await self._of_network(index, address)
         with _promoting(link) if neighbours else contextlib.nullcontext():
             await self._ask("addr", "del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
         left = {_interface(each) for each in await self._addresses(index)} if neighbours else set()
@@ -176,12 +175,12 @@ def _as_it_was(address: Any) -> dict[str, Any]:
         "address": address.get_attr("IFA_LOCAL"),
         "prefixlen": address["prefixlen"],
         "scope": address["scope"],
-        "flags": int(address.get_attr("IFA_FLAGS") or 0) & ~_IFA_F_SECONDARY,
+        "flags": int(address.get_attr("IFA_FLAGS") or 0) & ~IFA_F_SECONDARY,
     }
     named = {"broadcast": "IFA_BROADCAST", "label": "IFA_LABEL", "proto": "IFA_PROTO", "rt_priority": "IFA_RT_PRIORITY"}
     found = {name: address.get_attr(attribute) for name, attribute in named.items()}
     how |= {name: value for name, value in found.items() if value is not None}
     lifetime = address.get_attr("IFA_CACHEINFO")
-    if lifetime and lifetime["ifa_valid"] != _FOREVER_S:
+    if lifetime and lifetime["ifa_valid"] != FOREVER_S:
         how |= {"preferred_lft": lifetime["ifa_preferred"], "valid_lft": lifetime["ifa_valid"]}
     return how

@@ -8,18 +8,26 @@ import struct
 from functools import lru_cache
 
 from pycarp.system.rtnetlink.route_encoding import ACK, CREATE, DUMP, REPLACE, attribute, number, request
-from pycarp.system.rtnetlink.route_messages import DELETED_ADDRESS, NEW_ADDRESS, AddressState
+from pycarp.system.rtnetlink.route_messages import (
+    ADDRESS,
+    AF_UNSPEC,
+    DELETED_ADDRESS,
+    FOREVER_S,
+    IFA_ADDRESS,
+    IFA_CACHEINFO,
+    IFA_FLAGS,
+    IFA_LOCAL,
+    IFA_PROTO,
+    NEW_ADDRESS,
+    AddressState,
+)
 from pycarp.vocabulary import CARP_PROTOCOL, Interface
 
 _READ_ADDRESSES = 22
 _NETLINK_HEADER_OCTETS = 16
-_ADDRESS = struct.Struct("=BBBBI")
 _LIFETIMES = struct.Struct("=IIII")
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
 _NODAD, _NO_PREFIX_ROUTE, _JOINS_GROUP = 0x2, 0x200, 0x400
-_FOREVER_S = 2**32 - 1
 _ENOUGH = 4096
-_AF_UNSPEC = 0
 
 
 @lru_cache(_ENOUGH)
@@ -64,7 +72,7 @@ def restoring(lost: AddressState) -> bytes:
 @lru_cache(_ENOUGH)
 def reading(index: int) -> bytes:
     """Return the request that reads the addresses of a link in both families."""
-    return request(_READ_ADDRESSES, DUMP, _ADDRESS.pack(_AF_UNSPEC, 0, 0, 0, index))
+    return request(_READ_ADDRESSES, DUMP, ADDRESS.pack(AF_UNSPEC, 0, 0, 0, index))
 
 
 def _flags(address: Interface, *, has_route: bool) -> int:
@@ -72,17 +80,17 @@ def _flags(address: Interface, *, has_route: bool) -> int:
 
 
 def _lasting(how: int, index: int, address: Interface, flags: int, lifetime_s: int | None) -> bytes:
-    valid_s = _FOREVER_S if lifetime_s is None else lifetime_s
+    valid_s = FOREVER_S if lifetime_s is None else lifetime_s
     preferred_s = 0 if address.version == 6 else valid_s
     attributes = (
-        attribute(_IFA_FLAGS, number(flags)),
-        attribute(_IFA_PROTO, bytes([CARP_PROTOCOL])),
-        attribute(_IFA_CACHEINFO, _LIFETIMES.pack(preferred_s, valid_s, 0, 0)),
+        attribute(IFA_FLAGS, number(flags)),
+        attribute(IFA_PROTO, bytes([CARP_PROTOCOL])),
+        attribute(IFA_CACHEINFO, _LIFETIMES.pack(preferred_s, valid_s, 0, 0)),
     )
     return request(NEW_ADDRESS, how, _body(index, address) + b"".join(attributes))
 
 
 def _body(index: int, address: Interface) -> bytes:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    header = _ADDRESS.pack(family, address.network.prefixlen, 0, 0, index)
-    return header + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
+    header = ADDRESS.pack(family, address.network.prefixlen, 0, 0, index)
+    return header + attribute(IFA_LOCAL, address.packed) + attribute(IFA_ADDRESS, address.packed)

@@ -1,13 +1,10 @@
 """Encoded rtnetlink requests about links. Source: ``linux/rtnetlink.h``, ``linux/if_link.h``."""
 
-import struct
-
 from pycarp.system.rtnetlink.route_encoding import ACK, CREATE, DUMP, EXCLUSIVE, attribute, number, request, text
-from pycarp.system.rtnetlink.route_messages import DELETED_LINK, IFF_UP, NEW_LINK
+from pycarp.system.rtnetlink.route_messages import DELETED_LINK, IFF_UP, LINK, NEW_LINK
 from pycarp.vocabulary import MacAddress
 
 _READ_LINK = 18
-_LINK = struct.Struct("=BxHiII")
 _ADDRESS, _NAME, _MTU, _BELOW, _INFO, _GROUP = 1, 3, 4, 5, 18, 27
 _INFO_KIND, _INFO_DATA, _MACVLAN_MODE = 1, 2, 1
 
@@ -76,4 +73,4 @@ def deleting_group(group: int) -> bytes:
 
 def _encoded(kind: int, how: int, index: int, attributes: bytes = b"", *, is_up: bool | None = None) -> bytes:
     flags, change = (IFF_UP if is_up else 0), (0 if is_up is None else IFF_UP)
-    return request(kind, how, _LINK.pack(0, 0, index, flags, change) + attributes)
+    return request(kind, how, LINK.pack(0, 0, index, flags, change) + attributes)

@@ -20,13 +20,12 @@ from pycarp.system.rtnetlink.route_messages import (
     link_index,
     messages,
 )
+from pycarp.system.rtnetlink.route_socket import LONGEST_OCTETS, NETLINK_ROUTE
 from pycarp.system.rtnetlink.socket_filter import attach
 
-_NETLINK_ROUTE = 0
 _GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
 _SO_RCVBUFFORCE = 33
 _QUEUE_OCTETS = 1 << 21
-_LONGEST_OCTETS = 1 << 17
 _AT_ONCE = 100
 
 
@@ -35,7 +34,7 @@ class Notifications:
 
     def __init__(self) -> None:
         self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETLINK_ROUTE
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, NETLINK_ROUTE
         )
         try:
             # Forced, because some hundred addresses at once exceed the limit for ordinary sockets.
@@ -50,10 +49,10 @@ class Notifications:
     async def take(self) -> list[Message]:
         """Wait for notifications and return those that have arrived; raises OSError when some were lost."""
         loop = asyncio.get_running_loop()
-        found = list(messages(await loop.sock_recv(self._socket, _LONGEST_OCTETS)))
+        found = list(messages(await loop.sock_recv(self._socket, LONGEST_OCTETS)))
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
-                found += messages(self._socket.recv(_LONGEST_OCTETS))
+                found += messages(self._socket.recv(LONGEST_OCTETS))
         return found
 
     def close(self) -> None:

@@ -9,26 +9,25 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
+from pycarp.system.rtnetlink.route_encoding import ATTRIBUTE, HEADER
 from pycarp.vocabulary import CARP_PROTOCOL, Interface, MacAddress
 
 NEW_LINK, DELETED_LINK, NEW_ADDRESS, DELETED_ADDRESS = 16, 17, 20, 21
 IFF_UP, _IFF_RUNNING = 0x1, 0x40
 IFA_F_SECONDARY, IFA_F_DEPRECATED = 0x1, 0x20
 
-_HEADER = struct.Struct("=IHHII")
-_LINK = struct.Struct("=BxHiII")
-_ADDRESS = struct.Struct("=BBBBI")
-_ATTRIBUTE = struct.Struct("=HH")
+LINK = struct.Struct("=BxHiII")
+ADDRESS = struct.Struct("=BBBBI")
 _TYPE_MASK = 0x3FFF
-_AF_UNSPEC, _AF_INET, _AF_INET6 = 0, 2, 10
+AF_UNSPEC, _AF_INET, _AF_INET6 = 0, 2, 10
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_LINK_NETNSID = 1, 3, 4, 5, 18, 37
 _IFLA_OPERSTATE, _OPERSTATE_UNKNOWN = 16, 0
 _ESSENTIAL = frozenset({_IFLA_IFNAME, _IFLA_OPERSTATE, _IFLA_MTU, _IFLA_ADDRESS})
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_MACVLAN_MODE = 1, 2, 1
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
+IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 _IFA_LABEL = 3
 _CACHE_INFORMATION = struct.Struct("=IIII")
-_FOREVER_S = 2**32 - 1
+FOREVER_S = 2**32 - 1
 
 
 Essence = tuple[bytes, dict[int, bytes]]
@@ -142,9 +141,9 @@ def key_of(address: Interface) -> AddressKey:
 def messages(octets: bytes) -> Iterator[Message]:
     """Yield the messages of one datagram; ends before one that is cut off."""
     start = 0
-    while start + _HEADER.size <= len(octets):
-        length, kind, flags, number, _port = _HEADER.unpack_from(octets, start)
-        if not _HEADER.size <= length <= len(octets) - start:
+    while start + HEADER.size <= len(octets):
+        length, kind, flags, number, _port = HEADER.unpack_from(octets, start)
+        if not HEADER.size <= length <= len(octets) - start:
             return
         yield Message(kind, flags, number, octets[start : start + length])
         start += (length + 3) & ~3
@@ -152,14 +151,14 @@ def messages(octets: bytes) -> Iterator[Message]:
 
 def link_index(message: Message) -> int:
     """Return the index of the link in a message; 0 if the message is about a port of a bridge."""
-    family, _type, index, _flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
-    return int(index) if family == _AF_UNSPEC else 0
+    family, _type, index, _flags, _change = LINK.unpack_from(message.octets, HEADER.size)
+    return int(index) if family == AF_UNSPEC else 0
 
 
 def link_state(message: Message) -> LinkState:
     """Return the link that a message describes."""
-    _family, _type, index, flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
-    found = dict(attributes(message.octets, _HEADER.size + _LINK.size))
+    _family, _type, index, flags, _change = LINK.unpack_from(message.octets, HEADER.size)
+    found = dict(attributes(message.octets, HEADER.size + LINK.size))
     info = dict(attributes(found.get(_IFLA_LINKINFO, b""), 0))
     data = dict(attributes(info.get(_IFLA_INFO_DATA, b""), 0)) if _IFLA_INFO_DATA in info else {}
     mac = found.get(_IFLA_ADDRESS, b"")
@@ -180,9 +179,9 @@ def link_state(message: Message) -> LinkState:
 
 def link_essence(message: Message) -> LinkEssence:
     """Return the essential fields of a link; stops reading when all are found."""
-    _family, _type, index, flags, _change = _LINK.unpack_from(message.octets, _HEADER.size)
+    _family, _type, index, flags, _change = LINK.unpack_from(message.octets, HEADER.size)
     found: dict[int, bytes] = {}
-    for kind, value in attributes(message.octets, _HEADER.size + _LINK.size):
+    for kind, value in attributes(message.octets, HEADER.size + LINK.size):
         if kind in _ESSENTIAL:
             found[kind] = value
             if len(found) == len(_ESSENTIAL):
@@ -199,61 +198,61 @@ def link_essence(message: Message) -> LinkEssence:
 
 def address_place(message: Message) -> Place:
     """Return the address in a message, and the index of its link."""
-    return Place(address_index(message), _packed(dict(attributes(message.octets, _HEADER.size + _ADDRESS.size))))
+    return Place(address_index(message), _packed(dict(attributes(message.octets, HEADER.size + ADDRESS.size))))
 
 
 def address_index(message: Message) -> int:
     """Return the index of the link of the address in a message."""
-    index: int = _ADDRESS.unpack_from(message.octets, _HEADER.size)[4]
+    index: int = ADDRESS.unpack_from(message.octets, HEADER.size)[4]
     return index
 
 
 def address_label(message: Message) -> str:
     """Return the label of an IPv4 address, by default the name of its link; empty for IPv6."""
-    return _text(dict(attributes(message.octets, _HEADER.size + _ADDRESS.size)).get(_IFA_LABEL))
+    return _text(dict(attributes(message.octets, HEADER.size + ADDRESS.size)).get(_IFA_LABEL))
 
 
 def address_state(message: Message) -> AddressState:
     """Return the address that a message describes."""
-    _family, prefix_length, flags, _scope, index = _ADDRESS.unpack_from(message.octets, _HEADER.size)
-    found = dict(attributes(message.octets, _HEADER.size + _ADDRESS.size))
+    _family, prefix_length, flags, _scope, index = ADDRESS.unpack_from(message.octets, HEADER.size)
+    found = dict(attributes(message.octets, HEADER.size + ADDRESS.size))
     return AddressState(
         index=index,
         key=AddressKey(_packed(found), prefix_length),
-        flags=_number(found.get(_IFA_FLAGS)) or flags,
+        flags=_number(found.get(IFA_FLAGS)) or flags,
         octets=message.octets,
-        protocol=_number(found.get(_IFA_PROTO)),
-        lifetime_s=_lifetime_s(found.get(_IFA_CACHEINFO)),
+        protocol=_number(found.get(IFA_PROTO)),
+        lifetime_s=_lifetime_s(found.get(IFA_CACHEINFO)),
     )
 
 
 def address_essence(message: Message) -> tuple[Place, Essence]:
     """Return the address in a message, and all its fields except the lifetime."""
-    start = _HEADER.size + _ADDRESS.size
+    start = HEADER.size + ADDRESS.size
     found = dict(attributes(message.octets, start))
     place = Place(address_index(message), _packed(found))
-    found.pop(_IFA_CACHEINFO, None)
-    return place, (message.octets[_HEADER.size : start], found)
+    found.pop(IFA_CACHEINFO, None)
+    return place, (message.octets[HEADER.size : start], found)
 
 
 def _lifetime_s(octets: bytes | None) -> int | None:
     if octets is None:
         return None
     valid_s: int = _CACHE_INFORMATION.unpack_from(octets)[1]
-    return None if valid_s == _FOREVER_S else valid_s
+    return None if valid_s == FOREVER_S else valid_s
 
 
 def _packed(attributes: dict[int, bytes]) -> bytes:
-    return attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS, b"")
+    return attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS, b"")
 
 
 def attributes(octets: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """Yield the type and value of each attribute from ``start`` on; ends before a malformed one."""
-    while start + _ATTRIBUTE.size <= len(octets):
-        length, kind = _ATTRIBUTE.unpack_from(octets, start)
-        if length < _ATTRIBUTE.size:
+    while start + ATTRIBUTE.size <= len(octets):
+        length, kind = ATTRIBUTE.unpack_from(octets, start)
+        if length < ATTRIBUTE.size:
             return
-        yield kind & _TYPE_MASK, octets[start + _ATTRIBUTE.size : start + length]
+        yield kind & _TYPE_MASK, octets[start + ATTRIBUTE.size : start + length]
         start += (length + 3) & ~3
 
 

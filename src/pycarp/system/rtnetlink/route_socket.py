@@ -10,13 +10,13 @@ from typing import Self
 
 from pycarp.system.rtnetlink.route_messages import Message, messages
 
-_NETLINK_ROUTE = 0
+NETLINK_ROUTE = 0
 _SOL_NETLINK, _CAP_ACK, _GET_STRICT_CHECK = 270, 10, 12
 _ERROR, _DONE = 2, 3
 _DUMP_INTERRUPTED = 0x10
 _REQUESTS_AT_ONCE = 64
 """More acknowledgements than this might not fit into the socket's queue."""
-_LONGEST_OCTETS = 1 << 17
+LONGEST_OCTETS = 1 << 17
 _RESULT = struct.Struct("=16xi")
 
 
@@ -24,7 +24,7 @@ class RouteSocket:
     """Sends requests and waits for the answers. Errors of the kernel are OSError, or error numbers in ``ask``."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
         self._socket.bind((0, 0))
         for option in (_CAP_ACK, _GET_STRICT_CHECK):
             # Kernels before 4.20 lack them: then the answers are longer and must be filtered here.
@@ -63,7 +63,7 @@ class RouteSocket:
     def read_one(self, request: bytes) -> Message | None:
         """Return the answer to a request for one object, None when it does not exist."""
         self._socket.send(request)
-        message = next(messages(self._socket.recv(_LONGEST_OCTETS)))
+        message = next(messages(self._socket.recv(LONGEST_OCTETS)))
         if message.kind != _ERROR:
             return message
         error = _error(message)
@@ -77,14 +77,14 @@ class RouteSocket:
 
     def _acknowledgements(self, count: int) -> Iterator[int]:
         while count > 0:
-            for message in messages(self._socket.recv(_LONGEST_OCTETS)):
+            for message in messages(self._socket.recv(LONGEST_OCTETS)):
                 if message.kind == _ERROR:
                     count -= 1
                     yield _error(message)
 
     def _answers(self) -> Iterator[Message]:
         while True:
-            for message in messages(self._socket.recv(_LONGEST_OCTETS)):
+            for message in messages(self._socket.recv(LONGEST_OCTETS)):
                 yield message
                 if message.kind in (_ERROR, _DONE):
                     error = _error(message)

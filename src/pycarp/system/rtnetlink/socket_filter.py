@@ -10,6 +10,12 @@ _SO_DETACH_FILTER = 27
 Program = tuple[tuple[int, int, int, int], ...]
 """Instructions: code, jump if true, jump if false, operand. Source: ``linux/filter.h``."""
 
+LOAD_WORD, LOAD_HALF, LOAD_OCTET, JUMP_EQUAL, RETURN = 0x20, 0x28, 0x30, 0x15, 0x06
+"""Codes: load from a place, compare with the operand, return how much to keep. Source: ``linux/bpf_common.h``."""
+
+ACCEPT = 0x40000
+"""More octets than any packet has: the whole of it."""
+
 
 def attach(sock: socket.socket, program: Program) -> None:
     """Attach a filter to what a socket receives; raises OSError."""
