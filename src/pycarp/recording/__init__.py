@@ -5,11 +5,10 @@ stay in memory; a ``Writer`` makes lines of them that anybody may read. A ``Repl
 and compares every step.
 """
 
-from pycarp.recording.dump_triggers import triggers_dump
 from pycarp.recording.lines import Recording, read
 from pycarp.recording.recorder import Entry, Recorder, Sink
 from pycarp.recording.replay import Difference, Played, Replay, transitions
-from pycarp.recording.ring import Ring
+from pycarp.recording.ring import Ring, triggers_dump
 from pycarp.recording.writer import Writer
 
 __all__ = [

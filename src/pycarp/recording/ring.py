@@ -1,9 +1,14 @@
-"""Keeps the last minutes of entries in memory, bounded in time and number, for the flight recorder."""
+"""Keeps the last minutes of entries in memory, bounded in time and number, for the flight recorder.
+
+``triggers_dump`` names the events after which it is written: those that no administrator asked for.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field
 
 from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.events import ActuationFailed, Event, StateChange
+from pycarp.core.state import Reason
 from pycarp.recording.recorder import Entry
 from pycarp.vocabulary import NS_PER_S
 
@@ -72,3 +77,28 @@ class Ring:
         if not self._sections or not self._sections[0].entries:
             return None
         return self._sections[0].checkpoint, [entry for section in self._sections for entry in section.entries]
+
+
+_REASONS = frozenset(
+    {
+        Reason.MASTER_SILENT,
+        Reason.MASTER_TOO_SLOW,
+        Reason.MASTER_DEMOTED,
+        Reason.BETTER_MASTER,
+        Reason.TIE_LOST,
+        Reason.CANNOT_SEND,
+        Reason.NOT_HELD,
+        Reason.ABSENT,
+        Reason.LINK_DOWN,
+        Reason.NODE_FAILED,
+    }
+)
+"""All other reasons are commands of an administrator, here or at the MASTER that bows out, or the start."""
+
+
+def triggers_dump(event: Event) -> bool:
+    """Return whether an operator will ask for the cause: a failure, but no command and not the start of a host."""
+    if isinstance(event, StateChange):
+        # A host that has never heard a MASTER is the first of its segment.
+        return event.reason in _REASONS and not (event.reason is Reason.MASTER_SILENT and event.peer is None)
+    return isinstance(event, ActuationFailed)
