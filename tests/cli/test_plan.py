@@ -106,6 +106,32 @@ def test_saving_writes_the_file_of_the_daemon_and_no_password_is_shown(tmp_path:
     assert file.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize(
+    ("hosts", "sysctls", "saved", "added"),
+    [
+        (1, {}, ["saved: carp0: advskew 50"], "advskew = 50\n"),
+        (0, {"preempt": 1}, ["saved: net.inet.carp.preempt: 1"], "\n[node.sysctls]\npreempt = 1\n"),
+        (0, {}, [], ""),
+    ],
+)
+def test_what_was_changed_alone_is_saved(
+    tmp_path: Path, file: Path, hosts: int, sysctls: dict[str, int], saved: list[str], added: str
+) -> None:
+    daemon = Daemon(file)
+    changed = HostDrift(name="carp0", interfaces=["em0", "fxp0"], vhid=1, advskew=50)
+
+    def answer(request: Request) -> Reply:
+        if isinstance(request, DriftRequest):
+            return DriftReply(file=str(file), grammar="toml", hosts=[changed] * hosts, sysctls=sysctls, left_out=[])
+        return daemon(request)
+
+    with scripted_daemon(tmp_path / "s", answer) as asked:
+        done = asked.pycarp("plan", "--save")
+
+    assert [line for line in done.stdout.splitlines() if line.startswith("saved")] == saved
+    assert file.read_text() == TEXT + added
+
+
 def test_saving_into_another_file_leaves_the_own_one(tmp_path: Path, file: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(TEXT)

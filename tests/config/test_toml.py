@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -157,8 +158,8 @@ def test_a_missing_password_file_says_how_to_make_it(tmp_path: Path, name: str, 
 
     (only,) = complaints(text, str(tmp_path / "a.toml"))
 
-    file = f"'DIR/{name}'" if " " in name else f"DIR/{name}"
-    hint = f"make it on every host: {first}umask 077; echo SECRET > {file}".replace("DIR", str(tmp_path))
+    folder = first.replace("DIR/folder", shlex.quote(f"{tmp_path}/folder"))
+    hint = f"make it on every host: {folder}umask 077; echo SECRET > {shlex.quote(f'{tmp_path}/{name}')}"
     assert only == f"4:1: cannot read {name}: No such file or directory ({hint})"
 
 

@@ -78,7 +78,7 @@ def test_switches_are_written_below_the_node() -> None:
 def test_a_file_without_a_node_gets_one() -> None:
     text = edited(TEXT.partition("# the web")[2], advskew=0, sysctls={"preempt": 1}).text
 
-    assert text.endswith("\n[node.sysctls]\npreempt = 1\n\n")
+    assert text.endswith("\n[node.sysctls]\npreempt = 1\n")
 
 
 def test_line_ends_and_a_byte_order_mark_stay() -> None:

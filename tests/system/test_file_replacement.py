@@ -50,3 +50,15 @@ def test_a_file_that_cannot_be_written_beside_stays(tmp_path: Path) -> None:
         replace_text(file, "new", expected="old")
 
     assert file.read_text() == "old"
+
+
+def test_all_is_on_the_disk_before_the_file_takes_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "f"
+    file.write_text("old")
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+
+    replace_text(file, "n" * 100, expected="old")
+
+    assert synced[0] == 100
+    assert len(synced) == 2

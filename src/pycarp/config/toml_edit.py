@@ -75,7 +75,7 @@ def edit(text: str, file: str, hosts: Sequence[HostEdit], sysctls: Mapping[str, 
             _set(node["sysctls"], sysctls)
         else:
             _set(node, {"sysctls": tomlkit.item({**sysctls}).add(tomlkit.nl())})
-    edited = mark + tomlkit.dumps(document)
+    edited = mark + _ended_like(text, tomlkit.dumps(document))
     toml.read(edited, file=file)
     return Edits(text=edited, passwords=passwords)
 
@@ -131,3 +131,8 @@ def _one_line(host: HostEdit) -> str:
     if "\n" in host.password:
         raise ConfigError(f"{host.name}: the password has a line end, and of a password_file the first line counts")
     return host.password
+
+
+def _ended_like(before: str, text: str) -> str:
+    """Return a text without a blank line at its end that was not there before: a new table brings one."""
+    return text if before.endswith("\n\n") or not text.endswith("\n\n") else text.rstrip("\n") + "\n"
