@@ -279,3 +279,21 @@ def test_the_virtual_mac_beside_unicast_peers_is_warned_about(mac: str, said: in
 
 def test_the_virtual_mac_without_peers_is_as_it_should_be() -> None:
     assert warnings(file("a", host(mac="virtual"))) == []
+
+
+def test_an_empty_password_is_warned_about() -> None:
+    assert warnings(file("a", host(passphrase=""))) == [
+        (
+            "a:3:7: warning: the password is empty: anybody could take the address "
+            "(write the same one on every host, with up to 19 octets)"
+        )
+    ]
+
+
+def test_two_hosts_of_one_name_are_warned_about() -> None:
+    one, other = host(name="web"), host(name="web", vhid=2, addresses=["10.0.0.2/24"])
+
+    assert warnings(file("a", one, other)) == [
+        "a:3:7: warning: web is the name of 1@em0 already (commands take the name: give each host one of its own)"
+    ]
+    assert warnings(file("a", one, host(name="mail", vhid=2, addresses=["10.0.0.2/24"]))) == []

@@ -149,3 +149,9 @@ def test_a_file_without_ucarp_says_what_it_expects() -> None:
 def test_no_text_is_too_odd_to_be_answered(text: str) -> None:
     with contextlib.suppress(ConfigProblems):
         assert isinstance(read(text), NodeConfig)
+
+
+def test_quotes_belong_to_the_value() -> None:
+    config = read(STANZA.replace("password ", "password '").replace("\n    ucarp-advskew", "'\n    ucarp-advskew"))
+
+    assert "the quotes belong to the value of ucarp-password: ifupdown takes none away" in config.notes[0]

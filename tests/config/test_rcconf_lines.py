@@ -492,3 +492,23 @@ def test_hosts_without_a_vhid_are_each_told_of_once() -> None:
         "4:1: vhid is missing",
         "5:1: vhid is missing",
     ]
+
+
+@pytest.mark.parametrize("line", ['ifconfig_em0_alias0 ="{}"', 'ifconfig_em0_alias0 = "{}"', "ifconfig_em0_alias0 ={}"])
+def test_a_blank_before_the_equals_sign_is_told(line: str) -> None:
+    assert complaints(line.format("inet vhid 1 pass x alias 10.0.0.1/24") + "\n") == [
+        (
+            "1:1: a blank stands before the = of ifconfig_em0_alias0, so that the shell assigns nothing "
+            "(write NAME=VALUE without blanks around the =)"
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", ["em0_alias", "em0_ipv6_alias"])
+def test_an_alias_without_a_number_is_no_interface(name: str) -> None:
+    (only,) = complaints(f'ifconfig_{name}="inet vhid 1 pass x 10.0.0.1/24"\n')
+
+    assert only == (
+        f"1:1: ifconfig_{name} has no number, so FreeBSD reads it as an interface "
+        f"(write ifconfig_{name}0, or ifconfig_{name}es for a list)"
+    )

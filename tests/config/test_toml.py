@@ -96,8 +96,8 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("vhid = 1", "vhid = 256", "3:1: vhid 256: expected a number <= 255"),
-        ("vhid = 1", 'vhid = "1"', "3:1: vhid: expected a number, got text"),
+        ("vhid = 1", "vhid = 256", "3:1: vhid 256: expected a whole number <= 255"),
+        ("vhid = 1", 'vhid = "1"', "3:1: vhid: expected a whole number, got text"),
         ("vhid = 1", "vihd = 1", "3:1: unknown key vihd (did you mean vhid?"),
         ("vhid = 1\n", "", "1:1: vhid is missing"),
         ("vhid = 1", 'vhid = 1\nadvbase = 0\ndialect = "freebsd"', "4:1: advbase 0 is outside 1-255"),
@@ -119,7 +119,11 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
         ("[[host]]", "[host]", "1:1: host is a list of tables (write [[host]] above each, instead of [host])"),
         ("[[host]]", "node = 1\n[[host]]", "1:1: node is not a table"),
         ("[[host]]", "[nodes]\n[[host]]", "1:1: unknown key nodes; there are: node, host"),
-        ("[[host]]", "[node]\nsysctls.preempt = true\n[[host]]", "1:1: preempt: expected a number, got true or false"),
+        (
+            "[[host]]",
+            "[node]\nsysctls.preempt = true\n[[host]]",
+            "1:1: preempt: expected a whole number, got true or false",
+        ),
         ("vhid = 1", "vhid = ", "3:8: this is not TOML: Invalid value"),
         ("vhid = 1", "vhid = 1\nvhid = 2", "4:9: this is not TOML: Cannot overwrite a value"),
     ],
@@ -176,7 +180,7 @@ def test_every_wrong_value_of_a_host_is_told_at_its_own_place() -> None:
         ("7:14:", '255.255.255.0 is a netmask, not an address (write "ADDRESS/LENGTH")'),
         ("9:23:", "peer '1.2.3' is not an IP address"),
         ("10:1:", "advskew 255 is outside 0-254"),
-        ("11:1:", "dead_ratio 0: expected a number >= 1"),
+        ("11:1:", "dead_ratio 0: expected a whole number >= 1"),
     ]
 
 
@@ -289,7 +293,7 @@ def test_a_password_that_is_not_there_says_where_it_should_be(
             ["mac: unknown; known are: virtual, interface, auto (did you mean virtual?)"],
         ),
         ('["192.168.1.50/24"]', '"192.168.1.50/24"', ["addresses: expected a list, got text"]),
-        ('["192.168.1.50/24"]', '["192.168.1.50/24", 5]', ["addresses: item 2: expected text, got a number"]),
+        ('["192.168.1.50/24"]', '["192.168.1.50/24", 5]', ["addresses: item 2: expected text, got a whole number"]),
     ],
 )
 def test_a_slip_of_the_pen_is_one_problem(old: str, new: str, expected: list[str]) -> None:
@@ -311,3 +315,28 @@ def test_a_dialect_that_is_misspelt_is_guessed() -> None:
     )
 
     assert complaints(text)[0].endswith("(did you mean openbsd?)")
+
+
+@pytest.mark.parametrize("key", ["password", "password_file", "password_env"])
+def test_a_password_without_quotes_is_not_shown(key: str) -> None:
+    text = f'[[host]]\ninterface = "eth0"\nvhid = 1\n{key} = 1234567\naddresses = ["192.168.1.50/24"]\n'
+
+    assert complaints(text) == [f"4:1: {key}: expected text, got a whole number"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('transport = "packett"', ("unknown transport 'packett'; known are: auto, packet, packet-real-mac, raw, udp "
+         "(did you mean packet?)")),
+        ('actuator = "netlnk"', "unknown actuator 'netlnk'; known are: auto, netlink, null (did you mean netlink?)"),
+        ("sysctls = { preempt = 7 }", "preempt 7: expected a whole number <= 1"),
+        ("sysctls = { log = 9 }", "log 9: expected a whole number <= 2"),
+        ("sysctls = { demotion = 2147483648 }", "demotion 2147483648: expected a whole number <= 2147483647"),
+        ("sysctls = { ifdown_demotion_factor = -1 }", "ifdown_demotion_factor -1: expected a whole number >= 0"),
+    ],
+)  # fmt: skip
+def test_what_a_start_would_refuse_of_the_node_is_told(line: str, expected: str) -> None:
+    text = f'[node]\n{line}\n[[host]]\ninterface = "eth0"\nvhid = 1\npassword = "x"\naddresses = ["192.168.1.50/24"]\n'
+
+    assert complaints(text) == [f"2:1: {expected}"]

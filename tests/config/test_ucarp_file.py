@@ -174,7 +174,8 @@ def test_all_mistakes_of_a_command_are_told_at_once() -> None:
     [
         ("-p $PW", "start:1:10: -p is computed by the shell (write the value itself; PW has no value in this file)"),
         ("--pass=$(cat x) -v 1", "start:1:7: --pass is computed by the shell (write the value itself)"),
-        ("-phunter22 $(x)", "start:1:18: -p is computed by the shell (write the value itself)"),
+        ("-phunter22 $(x)", "start:1:18: an option is computed by the shell (write the value itself)"),
+        ('--pass=hunter22 "$@"', "start:1:23: an option is computed by the shell"),
         ("-B x$(y)", "start:1:10: -B is computed by the shell (write the value itself)"),
         ("-i eth0 --adv=3", "start:1:15: option --adv not a unique prefix"),
     ],

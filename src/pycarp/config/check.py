@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import combinations
 from pathlib import PurePath
 
+from pycarp.auth.key import Passphrase
 from pycarp.config.hostname_if import PREFIX
 from pycarp.config.model import NodeConfig
 from pycarp.config.problems import Problem
@@ -109,6 +110,8 @@ def _of_one(file: CheckedFile, links: Sequence[LinkFacts]) -> Iterator[Finding]:
     yield from _of_macs(file.path, file.config)
     yield from _of_intervals(file.path, file.config)
     yield from _of_devices(file.path, file.config, links)
+    yield from _of_names(file.path, file.config)
+    yield from _of_passwords(file.path, file.config)
     yield from _of_sysctls(file.path, file.config)
 
 
@@ -165,6 +168,22 @@ def _of_obstacles(file: CheckedFile, obstacle: Callable[[HostConfig], str]) -> I
     for host in file.config.hosts:
         if why := obstacle(host):
             yield _warning(file.path, _place(file.config, host), why, "use an Ethernet device of the segment")
+
+
+def _of_names(path: str, config: NodeConfig) -> Iterator[Finding]:
+    owners: dict[str, HostKey] = {}
+    for host in config.hosts:
+        owner = owners.setdefault(host.name, host.key)
+        if owner != host.key:
+            hint = "commands take the name: give each host one of its own"
+            yield _warning(path, _place(config, host), f"{host.name} is the name of {owner} already", hint)
+
+
+def _of_passwords(path: str, config: NodeConfig) -> Iterator[Finding]:
+    for host in config.hosts:
+        if host.passphrase == Passphrase(""):
+            hint = "write the same one on every host, with up to 19 octets"
+            yield _warning(path, _place(config, host), "the password is empty: anybody could take the address", hint)
 
 
 def _of_sysctls(path: str, config: NodeConfig) -> Iterator[Finding]:

@@ -38,6 +38,7 @@ _BEGINS_STANZA = re.compile(
     r"iface|auto|mapping|source|source-directory|no-auto-down|no-scripts|rename|template|allow-.+"
 )
 _SOURCES = ("source", "source-directory")
+_QUOTES = "\"'"
 _LABEL = ":ucarp"
 """The stanza that Debian's own script brings up for the shared address."""
 
@@ -106,6 +107,9 @@ def _start(stanza: _Stanza, hosts: UcarpHosts, stanzas: Sequence[_Stanza]) -> No
         if name in stanza.options and stanza.options[name][1].text
     }
     complain_of_blanks(hosts, settings, "Debian's script")
+    for each in settings.values():
+        if each.value.text[0] in _QUOTES:
+            hosts.note(each.value.line, f"the quotes belong to the value of {each.name}: ifupdown takes none away")
     settings["interface"] = Setting("iface", Word(stanza.link, stanza.where.line, stanza.where.column), hosts.file)
     if "address" in stanza.options:
         keyword, address = stanza.options["address"]

@@ -15,7 +15,7 @@ from pycarp.config.interface_names import InterfaceNames
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import NoParentError, Parents
 from pycarp.config.problems import ConfigProblems, Problem
-from pycarp.config.shell import Assignment, Script, UnclosedQuoteError, Word
+from pycarp.config.shell import Assignment, Command, Script, UnclosedQuoteError, Word
 from pycarp.config.source_text import plain
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.core.host_config import HostConfig
@@ -189,11 +189,19 @@ class _Reader:
                 if _ABOUT_INTERFACES.match(assigned.name.text):
                     hint = "put the whole value into quotes"
                     self._complain(assigned.name, f"{assigned.name.text} is given to a command alone", hint)
+            self._check_blank(command)
             text = " ".join(each.value for each in command.words[1:])
             if command.where.text == "eval" and _ABOUT_INTERFACES.search(text):
                 self._complain(command.where, "eval is computed by the shell", "write the lines themselves")
             if command.where.text in ("return", "exit") and not command.condition.startswith("a function"):
                 self._check_end(command.where)
+
+    def _check_blank(self, command: Command) -> None:
+        """Complain about ``NAME = value``, in which the shell takes the name for a command."""
+        follows = command.words[1].value if len(command.words) > 1 else ""
+        if _ABOUT_INTERFACES.match(command.where.text) and follows.startswith("="):
+            text = f"a blank stands before the = of {command.where.text}, so that the shell assigns nothing"
+            self._complain(command.where, text, "write NAME=VALUE without blanks around the =")
 
     def _check_end(self, where: Word) -> None:
         """Complain about a command that ends the file, or does so on some machines, if lines about carp follow."""
@@ -346,6 +354,11 @@ class _Reader:
 
     def _build_attached(self, link: str, said: CarpWords) -> list[HostConfig]:
         here = self._names.here(link)
+        for ending in ("_alias", "_ipv6_alias"):
+            if link.endswith(ending):
+                hint = f"write ifconfig_{link}0, or ifconfig_{link}es for a list"
+                self._complain(said.where, f"ifconfig_{link} has no number, so FreeBSD reads it as an interface", hint)
+                return []
         if not said.addresses and not said.has_faults:
             self._complain(said.where, "no shared address", "add alias ADDRESS/32")
         try:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from pycarp import dialects
+from pycarp import actuators, dialects, transports
 from pycarp.auth.key import Passphrase
 from pycarp.config.carp_words import netmask_length, why_no_host_has
 from pycarp.config.host_building import CUT_BY_THE_BSDS
@@ -38,8 +38,15 @@ SYSCTL_PREFIX = "net.inet.carp."
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _ENUM = re.compile(r"Invalid enum value .*")
 _ITEM = re.compile(r"\$\[(\d+)\]")
-_TYPE = re.compile(r"\b(array|str|int|bool|object)\b")
-_TYPES = {"array": "a list", "str": "text", "int": "a number", "bool": "true or false", "object": "a table"}
+_TYPE = re.compile(r"\b(array|str|int|float|bool|object)\b")
+_TYPES = {
+    "array": "a list",
+    "str": "text",
+    "int": "a whole number",
+    "float": "a fraction",
+    "bool": "true or false",
+    "object": "a table",
+}
 """The words of TOML for msgspec's."""
 
 _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z.]+)\s*\]")
@@ -49,18 +56,20 @@ _KEY = re.compile(r"(\s*)([A-Za-z_]+)\s*=")
 Octet = Annotated[int, msgspec.Meta(ge=0, le=255)]
 OctetFromOne = Annotated[int, msgspec.Meta(ge=1, le=255)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=24 * 3600)]
+Switch = Annotated[int, msgspec.Meta(ge=0, le=1)]
+_SUM_MOST = 2**31 - 1
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class SysctlTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """``[node.sysctls]``: what ``pycarp sysctl`` sets, without ``net.inet.carp.``."""
 
-    allow: int | None = None
-    preempt: int | None = None
-    log: int | None = None
-    demotion: int | None = None
-    senderr_demotion_factor: int | None = None
-    ifdown_demotion_factor: int | None = None
+    allow: Switch | None = None
+    preempt: Switch | None = None
+    log: Annotated[int, msgspec.Meta(ge=0, le=2)] | None = None
+    demotion: Annotated[int, msgspec.Meta(ge=-_SUM_MOST, le=_SUM_MOST)] | None = None
+    senderr_demotion_factor: Annotated[int, msgspec.Meta(ge=0, le=_SUM_MOST)] | None = None
+    ifdown_demotion_factor: Annotated[int, msgspec.Meta(ge=0, le=_SUM_MOST)] | None = None
 
 
 class NodeTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -187,6 +196,7 @@ class _Reader:
             self._complain(("", 0), "", complaint, hint)
         if node is None:
             return NodeConfig(hosts=())
+        self._check_names(node)
         sysctls = msgspec.structs.asdict(node.sysctls)
         return NodeConfig(
             hosts=tuple(hosts),
@@ -199,6 +209,13 @@ class _Reader:
             secret_files=self._secret_files,
             secret_variables=self._secret_variables,
         )
+
+    def _check_names(self, node: NodeTable) -> None:
+        """Complain about a transport or an actuator of which there is none."""
+        if node.transport not in ("", *transports.NAMES):
+            self._named(transports.choose, node.transport, ("node", 0), "transport", known=transports.NAMES)
+        if node.actuator not in ("", *actuators.NAMES):
+            self._named(actuators.by_name, node.actuator, ("node", 0), "actuator", known=actuators.NAMES)
 
     def _table(
         self,
@@ -241,7 +258,7 @@ class _Reader:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as exc:
             # Text is not shown: it may be a password that slipped here.
-            shown = f"{key} {value}" if type(value) in (int, float) else key
+            shown = f"{key} {value}" if type(value) in (int, float) and key not in _PASSWORDS else key
             hint = _likely(str(value), list(MacMode)) if key == "mac" else ""
             self._complain(where, key, f"{shown}: {_in_words(exc)}", hint)
             return None
@@ -282,10 +299,12 @@ class _Reader:
 
     def _settings(self, table: HostTable, secret: Passphrase | None, where: Where) -> dict[str, Any]:
         """Return what ``HostConfig`` takes, without what is missing or wrong, which is complained about."""
-        named = {"dialect": self._named(dialects.by_name, table.dialect, where, "dialect")}
+        named = {"dialect": self._named(dialects.by_name, table.dialect, where, "dialect", known=_DIALECTS)}
         if table.lladdr:
             named["lladdr"] = self._named(_mac, table.lladdr, where, "lladdr")
-        others = [self._named(dialects.by_name, each, where, "peer_dialects") for each in table.peer_dialects]
+        others = [
+            self._named(dialects.by_name, each, where, "peer_dialects", known=_DIALECTS) for each in table.peer_dialects
+        ]
         same = (
             *("vhid", "addresses", "advbase", "advskew", "preempt", "name", "peers", "multicast_group", "broadcasts"),
             *("dead_ratio", "neutral", "ignores_link", "mac", "announce_every_s"),
@@ -322,11 +341,11 @@ class _Reader:
             self._complain(where, key, fault.text, item=item)
         return bool(faults)
 
-    def _named(self, make: Any, text: str, where: Where, key: str) -> Any:
+    def _named(self, make: Any, text: str, where: Where, key: str, *, known: Collection[str] = ()) -> Any:
         try:
             return make(text)
         except ConfigError as exc:
-            self._complain(where, key, str(exc), _likely(text, _DIALECTS) if key != "lladdr" else "")
+            self._complain(where, key, str(exc), _likely(text, known))
             return None
 
     def _secret(self, table: HostTable, where: Where) -> Passphrase | None:

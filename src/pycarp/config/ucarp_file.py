@@ -1,5 +1,6 @@
 """Command lines of ucarp in a file, as in a start script or a unit of systemd: one virtual host each."""
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import PurePath
@@ -14,6 +15,7 @@ from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.vocabulary import LinkFacts
 
 _PROGRAM = "ucarp"
+_OPTION_NAME = re.compile(r"-[A-Za-z]|--[a-z-]+")
 _STARTER = "start-stop-daemon"
 
 
@@ -90,9 +92,9 @@ def _complain_of_doubt(options: Sequence[Assignment], script: Script, hosts: Uca
             continue
         name, equals, _value = word.value.partition("=")
         if not (name.startswith("--") and equals):
-            name = before.value if before is not None and before.value.startswith("-") else "an option"
-            # Of -pSECRET only the letter may be shown.
-            name = name if name.startswith(("--", "an")) else name[:2]
+            # Of -pSECRET, or of a variable with all options, nothing may be shown.
+            is_name = before is not None and _OPTION_NAME.fullmatch(before.value)
+            name = before.value if before is not None and is_name else "an option"
         way_out = ["write the value itself", *([word.doubt] if word.doubt else []), *sourced]
         hosts.complain(word.name, f"{name.partition('=')[0]} is computed by the shell", "; ".join(way_out))
 
