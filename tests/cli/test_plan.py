@@ -167,7 +167,7 @@ def test_a_reload_without_a_terminal_warns_and_goes_on(tmp_path: Path, file: Pat
 def test_a_script_that_is_sure_is_not_warned(tmp_path: Path, file: Path, word: str) -> None:
     with scripted_daemon(tmp_path / "s", Daemon(file, warnings=(WARNING,))) as daemon:
         assert daemon.pycarp("reload", word).stderr == ""
-        assert daemon.asked == [ReloadRequest()]
+        assert daemon.asked == [ReloadRequest(is_forced=True)]
 
 
 @pytest.mark.parametrize("change", [("alias", "192.168.1.52/24"), ("-alias", "192.168.1.50"), ("pass",)], ids=str)

@@ -78,7 +78,7 @@ def test_a_recording_in_an_older_format_names_its_writer_in_one_line(incident: P
 
     result = replay(incident)
 
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         f"pycarp: {incident}:1: pycarp 0.0.9 wrote this recording in format 1; this pycarp can replay format 2 only; "
         "replay it with the pycarp that wrote it\n"
@@ -261,7 +261,7 @@ def test_of_a_difference_no_test_is_made(different: Path, tmp_path: Path) -> Non
         (("--step", "--why", "carp0"), 2, "--step, --why and --pytest exclude each other"),
         (("--step", "--json"), 2, "--json goes with neither --step nor --pytest"),
         (("--pytest", "out.txt"), 2, "out.txt does not end in .py"),
-        (("--pytest", "/nonexistent/test_x.py"), 1, "cannot write /nonexistent/test_x.py: No such file or directory"),
+        (("--pytest", "/nonexistent/test_x.py"), 2, "cannot write /nonexistent/test_x.py: No such file or directory"),
     ],
     ids=str,
 )
@@ -277,7 +277,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
     result = replay("/nonexistent/x.jsonl")
 
     assert (result.exit_code, result.stderr) == (
-        1,
+        2,
         "pycarp: cannot read /nonexistent/x.jsonl: No such file or directory\n",
     )
 

@@ -182,7 +182,7 @@ def test_a_folder_that_is_not_there_is_named(config: Path, tmp_path: Path) -> No
     result = service("install", "--output", tmp_path / "no" / "x.service", config)
 
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
-        1,
+        2,
         f"pycarp: cannot use {tmp_path}/no/x.service: No such file or directory",
     )
 

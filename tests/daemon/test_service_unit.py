@@ -25,7 +25,7 @@ def said(made: ServiceUnit, section: str = "Service") -> dict[str, str]:
     ("version", "kind", "reload"),
     [
         (253, "notify-reload", None),
-        (252, "notify", "/opt/pycarp/bin/pycarp reload --control /run/pycarp/pycarp.sock"),
+        (252, "notify", "/opt/pycarp/bin/pycarp reload --force --control /run/pycarp/pycarp.sock"),
     ],
 )
 def test_a_reload_is_what_this_version_of_systemd_knows(version: int, kind: str, reload: str | None) -> None:

@@ -4,7 +4,6 @@ import socket
 import struct
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,9 @@ from pycarp.transports.prepared_packets import prepared_packet_of
 from pycarp.transports.udp import DEFAULT_PORT
 from pycarp.vocabulary import CARP_GROUPS, Address, Family, MacAddress, Outgoing
 from pycarp.wire import envelope
+from tests.support.namespaces import LINK as NAMESPACE_LINK
+from tests.support.namespaces import entered, joined_namespaces
+from tests.support.system import require
 
 LINK = "lo"
 MAC = MacAddress.parse("00:00:00:00:00:00")
@@ -43,12 +45,12 @@ def native(value: int) -> bytes:
 def test_to_a_group_goes_a_frame_of_the_link(family: Family) -> None:
     advert = outgoing(family=family)
 
-    assert prepared_packet_of(advert) == PreparedPacket(
+    assert prepared_packet_of(advert, socket.if_nametoindex(LINK)) == PreparedPacket(
         family=socket.AF_PACKET,
         kind=socket.SOCK_RAW,
         protocol=0,
         options=(),
-        address=(LINK, 0),
+        address=(socket.if_nametoindex(LINK), 0),
         octets=envelope.frame_of(advert, link_mac=MAC, identification=0),
     )
 
@@ -56,7 +58,7 @@ def test_to_a_group_goes_a_frame_of_the_link(family: Family) -> None:
 def test_to_a_peer_goes_a_packet_with_its_header() -> None:
     advert = outgoing("192.0.2.9")
 
-    assert prepared_packet_of(advert) == PreparedPacket(
+    assert prepared_packet_of(advert, socket.if_nametoindex(LINK)) == PreparedPacket(
         family=socket.AF_INET,
         kind=socket.SOCK_RAW,
         protocol=112,
@@ -71,7 +73,7 @@ def test_to_a_peer_of_ipv6_goes_a_payload_with_what_its_header_is_to_say(peer: s
     scope = socket.if_nametoindex(LINK) if is_scoped else 0
     advert = outgoing(peer, Family.IPV6)
 
-    assert prepared_packet_of(advert) == PreparedPacket(
+    assert prepared_packet_of(advert, socket.if_nametoindex(LINK)) == PreparedPacket(
         family=socket.AF_INET6,
         kind=socket.SOCK_RAW,
         protocol=112,
@@ -115,6 +117,21 @@ def test_for_a_link_that_is_gone_there_is_none(name: str) -> None:
 
 
 def test_a_frame_of_a_link_that_is_gone_is_an_os_error() -> None:
-    assert not Path("/sys/class/net/nosuchlink0").exists()
-    with pytest.raises(OSError, match="No such file"):
-        prepared_packet_of(replace(outgoing(), link="nosuchlink0"))
+    with pytest.raises(OSError, match="No such device"):
+        prepared_packet_of(outgoing(), 2**30)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ["packet", "raw"])
+async def test_after_a_rename_it_leaves_by_the_same_link(name: str) -> None:
+    require("ip")
+    with joined_namespaces() as (ours, _theirs), entered(ours):
+        transport, index = transports.by_name(name), socket.if_nametoindex(NAMESPACE_LINK)
+        await transport.open_link(NAMESPACE_LINK, lambda: None)
+        ours.ip("link", "set", NAMESPACE_LINK, "name", "lan0")
+        ours.ip("link", "add", NAMESPACE_LINK, "type", "veth", "peer", "name", "other")
+        prepared = transport.prepared_packet(replace(outgoing(), link=NAMESPACE_LINK))
+        await transport.close()
+
+    assert prepared is not None
+    assert prepared.address == (index, 0)

@@ -129,7 +129,7 @@ class NetlinkActuator(Actuator):
         await self.release(config.key)
         mode, reason = config.mac_mode, f'mac = "{config.mac_mode}" was asked for'
         if mode is MacMode.AUTO:
-            mode, reason = await self._probe(config.interface)
+            mode, reason = await self._probe(self._names.get(config.interface, config.interface))
         mode, reason = await self._worker.run(partial(self._make, config, mode, reason))
         self._prepared_hosts[config.key] = _PreparedHost(wanted, mode, reason)
 

@@ -7,8 +7,9 @@ from collections import deque
 
 from pycarp.aio.log_records import logger
 from pycarp.core.checkpoint import Checkpoint
-from pycarp.errors import CarpError, RecordingError
+from pycarp.errors import CarpError, RecordingError, RecordingFileError
 from pycarp.recording import Entry, Writer
+from pycarp.system.files.open_errors import may_pass
 from pycarp.system.files.rotated_file import RotatedFile
 
 WAITING_MOST = 8192
@@ -42,11 +43,12 @@ class RecordFile:
         self._longest = 0
 
     def open(self) -> None:
-        """Begin the first file; raises RecordingError when it cannot be written."""
+        """Begin the first file; raises RecordingFileError when it cannot be opened, RecordingError on a full disk."""
         try:
             self._file.begin()
         except OSError as exc:
-            raise RecordingError(f"cannot record to {self._file.path}: {exc.strerror or exc}") from exc
+            kind = RecordingError if may_pass(exc) else RecordingFileError
+            raise kind(f"cannot record to {self._file.path}: {exc.strerror or exc}") from exc
         self._thread.start()
 
     def close(self) -> None:

@@ -10,11 +10,15 @@ yes_option = click.option(
 )
 
 
-def confirm(warnings: Sequence[str], *, is_sure: bool) -> None:
-    """Show warnings; in a terminal go on only when that is wanted, elsewhere go on. Nothing with ``is_sure``."""
+def confirm(warnings: Sequence[str], *, is_sure: bool) -> bool:
+    """Show warnings; in a terminal go on only when that is wanted, elsewhere go on. Nothing with ``is_sure``.
+
+    Returns True if somebody has said that it is meant: by ``is_sure``, or when asked.
+    """
     if is_sure or not warnings:
-        return
+        return is_sure
     for warning in warnings:
         click.echo(f"pycarp: warning: {warning}", err=True)
     if sys.stdin.isatty() and sys.stderr.isatty():
-        click.confirm("Go on?", abort=True, err=True)
+        return click.confirm("Go on?", abort=True, err=True)
+    return False

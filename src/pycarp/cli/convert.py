@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pycarp.cli.options import exit_status, map_option
-from pycarp.cli.refusals import refusal
+from pycarp.cli.refusals import file_error, refusal
 from pycarp.config import grammars, toml
 from pycarp.config.dump import Document
 from pycarp.config.grammars import TARGETS, Grammar
@@ -142,7 +142,7 @@ def _write(documents: list[Document], output: Path | None) -> None:
     try:
         output = safe_files.resolved(output)
     except OSError as exc:
-        raise ConfigError(f"cannot write {output}: {exc.strerror}") from exc
+        raise file_error(f"cannot write {output}", exc) from exc
     is_folder = output.is_dir() or len(documents) > 1
     for document in documents:
         path = output / document.name if is_folder else output
@@ -150,7 +150,7 @@ def _write(documents: list[Document], output: Path | None) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             safe_files.write(path, _headed(document, is_alone=True).encode())
         except OSError as exc:
-            raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc
+            raise file_error(f"cannot write {path}", exc) from exc
 
 
 def _headed(document: Document, *, is_alone: bool) -> str:

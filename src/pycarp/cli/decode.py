@@ -13,6 +13,7 @@ import click
 from pycarp.auth.key import Passphrase
 from pycarp.cli.decode_output import HumanOutput, JsonOutput
 from pycarp.cli.options import exit_status
+from pycarp.cli.refusals import file_error
 from pycarp.cli.secret_input import of_environment, of_file
 from pycarp.errors import CaptureError, ConfigError, UsageError
 from pycarp.inspection.authenticity import SharedSecret
@@ -47,9 +48,7 @@ Reads pcap and pcapng; of Ethernet (with VLAN tags), Linux cooked, raw IP and lo
 The password file's first line is the password, as with ucarp: all of it but the line feed.
 PYCARP_PASSWORD may have it instead.
 Give every shared address of the vhid, and --vhid where the capture has several vhids."""
-    + exit_status(
-        "1 is that something could not be opened or read to its end, 3 is packets with problems, with --strict."
-    )
+    + exit_status("1 is that a capture is cut short or partly unknown, 3 is packets with problems, with --strict.")
 )
 @click.argument("capture", required=False, metavar="[FILE|-]")
 @click.option("-i", "--interface", metavar="IFACE", help="Listen on an interface instead; needs CAP_NET_RAW.")
@@ -128,7 +127,7 @@ def _packets(capture: str | None, interface: str | None) -> Iterator[CapturedPac
             try:
                 stream = stack.enter_context(open_to_read(Path(capture)))
             except OSError as exc:
-                raise CaptureError(f"cannot read {capture}: {exc.strerror or exc}") from exc
+                raise file_error(f"cannot read {capture}", exc) from exc
             yield from _packets_of_stream(stream, capture)
 
 
@@ -141,7 +140,7 @@ def _packets_of_stream(stream: BinaryIO, name: str) -> Iterator[CapturedPacket]:
             else:
                 unknown.add(packet.link_type)
     except CaptureError as exc:
-        raise CaptureError(f"cannot read {name}: {exc}") from exc
+        raise type(exc)(f"cannot read {name}: {exc}") from exc
     except OSError as exc:
         raise CaptureError(f"cannot read {name}: {exc.strerror or exc}") from exc
     if unknown:
@@ -182,7 +181,7 @@ def _of_file(path: Path) -> Passphrase:
     try:
         return of_file(path)
     except OSError as exc:
-        raise CaptureError(f"cannot read the password file {path}: {exc.strerror or exc}") from exc
+        raise file_error(f"cannot read the password file {path}", exc) from exc
 
 
 def _address(text: str) -> Address:

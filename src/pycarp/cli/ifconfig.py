@@ -14,6 +14,7 @@ from pycarp.cli import secret_input
 from pycarp.cli.confirmation import confirm, yes_option
 from pycarp.cli.daemons import ask_all, chosen_of, is_meant, merged, one_for
 from pycarp.cli.options import control_option, exit_status
+from pycarp.config.carp_words import number_of, prefix_of_mask
 from pycarp.daemon.administration import last_address
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import (
@@ -42,6 +43,7 @@ _FIRST_WORDS = (
     *("up", "down", "state", "advbase", "advskew", "rolling", "inet", "inet6", "pass"),
     *("alias", "add", "-alias", "delete", "remove"),
 )
+_LENGTHS = ("netmask", "prefixlen")
 _ADDRESS = "an address such as 192.0.2.10/24 or 2001:db8::10/64"
 _VALUES = {
     "state": "master or backup",
@@ -49,6 +51,8 @@ _VALUES = {
     "advskew": "a number of 0 to 254",
     "vhid": "a number of 1 to 255, in front of all other words",
     "rolling": "a number of seconds such as 60",
+    "netmask": "a netmask such as 255.255.255.0 or 0xffffff00, behind an address",
+    "prefixlen": "a number of 0 to 128, behind an address",
     **dict.fromkeys(("alias", "add", "-alias", "delete", "remove", "inet", "inet6"), _ADDRESS),
 }
 """What follows a word."""
@@ -75,6 +79,8 @@ Examples:
   pycarp ifconfig carp0 alias 192.168.1.52/24 rolling 60
                                            share one more address: say so on every
                                            host within 60 s, and nothing is lost
+  pycarp ifconfig carp0 alias 192.168.1.52 netmask 255.255.255.0 rolling 60
+                                           the same in older words
   pycarp ifconfig carp0 -alias 192.168.1.52 rolling 60
   pycarp ifconfig carp0 -alias 192.168.1.50 --force
                                            the last address: carp0 leaves with it
@@ -163,7 +169,7 @@ def parse(
     ``password`` is asked for the word ``pass``, when all else is understood.
     """
     change = IfconfigRequest(host=host)
-    rest = _without_pass(words)
+    rest = _with_prefix_lengths(_without_pass(words))
     while rest:
         match rest:
             case ["up" | "down" as direction, *_]:
@@ -217,6 +223,34 @@ def _without_pass(words: tuple[str, ...]) -> list[str]:
         if word == "pass" and following not in _FIRST_WORDS and not _is_address(following):
             raise UsageError(_SEEN_BY_ALL)
     return [each for each in words if each != "pass"]
+
+
+def _with_prefix_lengths(words: list[str]) -> list[str]:
+    """Return the words with ``ADDRESS netmask MASK`` and ``ADDRESS prefixlen N`` as ``ADDRESS/N``; UsageError."""
+    joined: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word not in _LENGTHS or not joined or not _is_address(joined[-1]):
+            joined.append(word)
+            continue
+        value = next(rest, None)
+        if value is None:
+            raise UsageError(f"{word} has no value; write {word} and {_VALUES[word]}")
+        joined[-1] = _with_length(joined[-1], word, value)
+    return joined
+
+
+def _with_length(address: str, word: str, value: str) -> str:
+    if "/" in address:
+        raise UsageError(f"{address} has a prefix length already; leave out {word} {value}")
+    version, most = ip_interface(address).version, ip_interface(address).max_prefixlen
+    if word == "netmask" and version == 6:
+        raise UsageError(f"netmask is for IPv4; write {address} prefixlen 64, or {address}/64")
+    length = prefix_of_mask(value) if word == "netmask" else number_of(value)
+    if length is None or length > most:
+        allowed = _VALUES[word] if version == 6 or word == "netmask" else f"a number of 0 to {most}"
+        raise UsageError(f"{word} {value!r} is not {allowed}")
+    return f"{address}/{length}"
 
 
 def _text_of(passphrase: Passphrase) -> str:

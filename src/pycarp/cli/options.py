@@ -20,7 +20,7 @@ def _socket_path(_context: click.Context, _parameter: click.Parameter, value: Pa
 
 EXIT_STATUS = """\
 Exit status: 0 well, 1 failed while running, 2 wrong usage or configuration,
-3 running but not well."""
+3 running but not well. A file that cannot be opened, or is of another kind, is 2."""
 """What every command says of its exit status, and keeps to."""
 
 EXIT_NOT_WELL = 3

@@ -27,7 +27,7 @@ Compared is with what runs. What pycarp ifconfig and sysctl have changed since t
 is shown as drift, with what a reload does to it. --save writes it into FILE, or the daemon's
 own file, which must be TOML: at once, with its mode, comments and order; then the plan is shown.
 FILE is read with the daemon's own --format, --map, --dialect and so on. No password is shown."""
-    + exit_status("1 is that no daemon answers or the file cannot be written, 2 that the file is wrong.")
+    + exit_status("1 is that no daemon answers, 2 that the file is wrong.")
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
 @rolling_option

@@ -4,6 +4,9 @@ import errno
 import fcntl
 import os
 
+from pycarp.errors import CarpError, ConfigError
+from pycarp.system.files.open_errors import may_pass
+
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
 _HINTS = {
     errno.EAFNOSUPPORT: "a sandbox must allow AF_UNIX, AF_NETLINK, AF_PACKET, AF_INET and AF_INET6, "
@@ -12,6 +15,15 @@ _HINTS = {
     errno.ENFILE: "the whole machine has too many: sysctl fs.file-max",
     errno.EPERM: "a sandbox forbids it, or a capability is missing",
 }
+
+
+def file_error(said: str, exc: OSError) -> CarpError:
+    """Return the error of a file that was named and cannot be used.
+
+    That is a mistake in what was asked (exit status 2), unless its cause may pass, such as a full disk (1).
+    """
+    kind = CarpError if may_pass(exc) else ConfigError
+    return kind(f"{said}: {exc.strerror or exc}")
 
 
 def is_about_output(exc: OSError) -> bool:

@@ -33,11 +33,13 @@ Examples:
   pycarp reload                 the same as kill -HUP, and says what was changed
   pycarp reload --rolling 60    addresses or a password changed: do so on every host within a minute
   pycarp reload --yes           from a script: no question, no warning
+  pycarp reload --force         the same: hosts that the file has no longer end
 
 \b
 All or nothing: when the file is wrong, or a change fails, everything is as before.
 Hosts whose settings did not change keep their state and their addresses.
 What was changed while it ran is set back, where the file says otherwise; pycarp plan --save keeps it.
+Hosts that the file has no longer end: it asks in a terminal, and needs --force elsewhere.
 Other addresses or another password without --rolling, while other hosts are heard or may listen: it
 asks in a terminal, and warns elsewhere."""
     + exit_status("1 is that a change failed or no daemon answers, 2 that the file is wrong.")
@@ -48,9 +50,8 @@ asks in a terminal, and warns elsewhere."""
 @control_option
 def reload(*, rolling_s: float, is_sure: bool, as_json: bool, control: Path) -> None:
     """Make the running daemon read its configuration again, and show what was changed."""
-    if not is_sure:
-        confirm(_warnings(control, rolling_s), is_sure=is_sure)
-    reply = request(control, ReloadRequest(rolling_s), PlanReply, timeout_s=TIMEOUT_S)
+    is_forced = is_sure or confirm(_warnings(control, rolling_s), is_sure=is_sure)
+    reply = request(control, ReloadRequest(rolling_s, is_forced), PlanReply, timeout_s=TIMEOUT_S)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2))
     else:

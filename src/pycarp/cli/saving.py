@@ -2,19 +2,21 @@
 
 from pathlib import Path
 
+from pycarp.cli.refusals import file_error
 from pycarp.config import grammars, toml_edit
 from pycarp.config.grammars import Grammar
 from pycarp.config.toml_edit import HostEdit
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import DriftReply, DriftRequest, HostDrift
-from pycarp.errors import CarpError, ConfigError
+from pycarp.errors import ConfigError
 from pycarp.system.files.file_replacement import replace_text
 
 
 def save(control: Path, file: Path | None) -> list[str]:
     """Write the drift into ``file``, or the daemon's own; return what was saved, a line each, without passwords.
 
-    Raises ConfigError for a file that is not TOML or does not fit, ControlError, CarpError when it cannot be written.
+    Raises ConfigError for a file that is not TOML, does not fit or cannot be opened, ControlError, and CarpError on a
+    full disk.
     """
     drift = request(control, DriftRequest(), DriftReply)
     path = file or Path(drift.file)
@@ -39,7 +41,7 @@ def _replace(path: Path, text: str, before: str) -> None:
     try:
         replace_text(path, text, expected=before)
     except OSError as exc:
-        raise CarpError(f"cannot write {path}: {exc.strerror}; nothing of it is changed") from exc
+        raise file_error(f"nothing is changed: cannot write {path}", exc) from exc
 
 
 def _edit(drift: HostDrift) -> HostEdit:

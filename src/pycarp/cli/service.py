@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 import pycarp
 from pycarp.cli.options import exit_status
+from pycarp.cli.refusals import file_error
 from pycarp.cli.run import readers, run, source_of
 from pycarp.config.toml import CREDENTIALS
 from pycarp.daemon import service_unit
@@ -81,7 +82,7 @@ The unit starts the pycarp that writes it: install it with the command of the
 environment that shall run, and once more when that moves. Nothing is started.
 To change it, use systemctl edit: this command replaces a file that is otherwise
 only with --force."""
-    + exit_status("1 the unit cannot be written, or is otherwise."),
+    + exit_status("1 is that the unit is otherwise."),
 )
 @name_option
 @click.option(
@@ -145,7 +146,7 @@ def install(
 Examples:
   systemctl disable --now pycarp && pycarp service uninstall
   pycarp service uninstall --name carp-lan"""
-    + exit_status("1 the unit cannot be removed, is enabled, or is somebody else's.")
+    + exit_status("1 is that the unit is enabled, or somebody else's.")
 )
 @name_option
 @click.option("--output", metavar="FILE", help=f"Where the unit is.  [default: {UNITS}/NAME.service]")
@@ -331,4 +332,4 @@ def _named_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         hint = "; run as root, or name another file with --output" if isinstance(exc, PermissionError) else ""
-        raise CarpError(f"cannot use {path}: {exc.strerror or exc}{hint}") from exc
+        raise file_error(f"cannot use {path}{hint}", exc) from exc

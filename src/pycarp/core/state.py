@@ -41,6 +41,8 @@ class Reason(StrEnum):
     REMOVED = "virtual host removed"
     NODE_FAILED = "node failed"
     """Published by the node and not by the engine, which may have failed itself; so no edge has it."""
+    LINK_DELETED = "interface does not exist"
+    """Shown by the daemon in the place of LINK_DOWN when the link is gone; the engine knows links that are down."""
 
 
 TAKES_OVER_FROM_LIVE_MASTER = frozenset(

@@ -34,7 +34,7 @@ from pycarp.daemon.conflict_watch import ConflictWatch
 from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
-from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.host_set import HostSet, link_exists
 from pycarp.daemon.mac_watch import MacWatch
 from pycarp.daemon.planning import lines, obstacle
 from pycarp.daemon.reloading import Reloader
@@ -136,11 +136,11 @@ class Daemon:
             close_timeout_s=CLOSE_TIMEOUT_S + CLOSE_PER_HOST_S * len(config.hosts),
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
-        self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name)
+        self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name, self._exists)
         self._warnings = Warnings()
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
-        self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet)
+        self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, exists=self._exists)
         self._administration = Administration(self._node, remove=self._hosts.remove, renames=options.source.renames)
         self._reloader = Reloader(
             self._node,
@@ -215,8 +215,8 @@ class Daemon:
             case messages.PlanRequest(text, file, rolling_s):
                 named = None if file is None else Path(file)
                 return await self._reloader.plan(text, named, rolling_s=rolling_s)
-            case messages.ReloadRequest(rolling_s):
-                return await self._reload(rolling_s)
+            case messages.ReloadRequest(rolling_s, is_forced):
+                return await self._reload(rolling_s, is_forced=is_forced)
             case messages.DriftRequest():
                 return self._reloader.drift()
             case _:
@@ -242,13 +242,14 @@ class Daemon:
             hangup.clear()
             # What was wrong has been logged.
             with contextlib.suppress(CarpError):
-                await self._reload()
+                # A signal cannot be asked; the log warns of hosts that end.
+                await self._reload(is_forced=True)
 
-    async def _reload(self, rolling_s: float = 0) -> messages.PlanReply:
+    async def _reload(self, rolling_s: float = 0, *, is_forced: bool) -> messages.PlanReply:
         """Reload and log what came of it, a line for each change or problem; raises what was wrong."""
         self._notifier.reloading()
         try:
-            reply = await self._reloader.reload(rolling_s=rolling_s)
+            reply = await self._reloader.reload(rolling_s=rolling_s, is_forced=is_forced)
             self._refused_reload = ""
         except (CarpError, OSError) as exc:
             problems = str(exc).splitlines() or [type(exc).__name__]
@@ -296,6 +297,11 @@ class Daemon:
     def _present_name(self, link: str) -> str:
         facts = self._node.link_facts(link)
         return link if facts is None else facts.present_name
+
+    def _exists(self, link: str) -> bool:
+        """Return whether an interface exists; it may be down by the last report, and deleted meanwhile."""
+        facts = self._node.link_facts(link)
+        return link_exists(link if facts is None else facts.present_name)
 
     def _place(self, host: HostSnapshot, missing: Iterable[Interface]) -> Place:
         running = self._hosts.find(host.key)

@@ -79,9 +79,13 @@ class PlanRequest(msgspec.Struct, tag="plan", forbid_unknown_fields=True):
 
 
 class ReloadRequest(msgspec.Struct, tag="reload", forbid_unknown_fields=True):
-    """Read the configuration again; for ``rolling_s`` see ``VirtualHost.reconfigure``."""
+    """Read the configuration again; for ``rolling_s`` see ``VirtualHost.reconfigure``.
+
+    ``is_forced`` means that hosts which the configuration has no longer may end.
+    """
 
     rolling_s: float = 0
+    is_forced: bool = False
 
 
 class DriftRequest(msgspec.Struct, tag="drift", forbid_unknown_fields=True):

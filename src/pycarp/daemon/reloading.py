@@ -34,7 +34,7 @@ from pycarp.daemon.reload import (
     is_signed,
 )
 from pycarp.daemon.sysctls import NAMES, PREFIX, Sysctls
-from pycarp.errors import CarpError, ConfigError
+from pycarp.errors import CarpError, ConfigError, UsageError
 from pycarp.vocabulary import HostKey
 
 _DEMOTION = f"{PREFIX}demotion"
@@ -84,15 +84,20 @@ class Reloader:
         """
         return self._reply(await self._checked(text, file), rolling_s)
 
-    async def reload(self, *, rolling_s: float = 0) -> PlanReply:
+    async def reload(self, *, rolling_s: float = 0, is_forced: bool = True) -> PlanReply:
         """Read the file again and make all of it so; return what was changed, in the words of ``plan``.
 
-        Raises ConfigError when the file is wrong, and whatever a change raises; then everything is as before but for
-        the ``aftermath``.
+        Raises ConfigError when the file is wrong, UsageError when hosts would end and ``is_forced`` is False, and
+        whatever a change raises; then everything is as before but for the ``aftermath``.
         """
         async with self._reloading:
             self._aftermath.clear()
             config = await self._checked(None, None)
+            ending = [
+                _ending(each.old) for each in diff(self._hosts.configs, config.hosts) if isinstance(each, Removal)
+            ]
+            if ending and not is_forced:
+                raise UsageError("\n".join(f"{each}; if that is meant, say --force" for each in ending))
             reply = self._reply(config, rolling_s)
             await self._change(config, rolling_s)
             self._config = config
@@ -102,7 +107,7 @@ class Reloader:
         """Return what was changed live and a file can say, with passwords; and in words what no file can say."""
         loaded = {each.key: each for each in self._config.hosts}
         hosts = [
-            host_drift(loaded[each.key], each, self._source.names_in_file(each.interface))
+            host_drift(loaded[each.key], each, self._names_in_file(each.interface))
             for each in self._hosts.configs
             if each.key in loaded and differing(loaded[each.key], each)
         ]
@@ -117,6 +122,11 @@ class Reloader:
             left_out=left,
         )
 
+    def _names_in_file(self, link: str) -> list[str]:
+        facts = self._node.link_facts(link)
+        names = [link] if facts is None else [link, facts.present_name]
+        return list(dict.fromkeys(each for name in names for each in self._source.names_in_file(name)))
+
     def _reply(self, config: NodeConfig, rolling_s: float) -> PlanReply:
         states: dict[HostKey, State] = {host.key: host.state for host in self._hosts.running}
         changes = diff(self._hosts.configs, config.hosts)
@@ -128,6 +138,8 @@ class Reloader:
 
     def _warnings(self, changes: Iterable[Change], rolling_s: float) -> Iterator[str]:
         for change in changes:
+            if isinstance(change, Removal):
+                yield _ending(change.old)
             if not isinstance(change, Removal) and (fast := interval_warning(change.new)):
                 yield f"{change.new.name}: {fast}"
             if isinstance(change, Reconfiguration):
@@ -153,7 +165,23 @@ class Reloader:
         lines = [f"{what} {old} -> {new} needs a restart" for what, old, new in pairs if old != new]
         if lines:
             raise ConfigError("\n".join(lines))
+        config = replace(config, hosts=tuple(map(self._followed, config.hosts)))
         self._check(*config.hosts)
+        return config
+
+    def _followed(self, config: HostConfig) -> HostConfig:
+        """Return a host of an interface that was renamed, and that the file calls by its new name, as it runs here.
+
+        Such a host keeps its state: the interface is the same.
+        """
+        running = {host.key for host in self._hosts.running}
+        if config.key in running:
+            return config
+        for link in sorted({key.link for key in running}):
+            facts = self._node.link_facts(link)
+            if facts is not None and facts.exists and facts.renamed_to == config.interface:
+                name = config.name if config.name != str(config.key) else str(HostKey(link, config.vhid))
+                return replace(config, interface=link, name=name)
         return config
 
     # Drift
@@ -301,6 +329,10 @@ class Reloader:
         is_sum = name == _DEMOTION
         self._sysctls.write(name, value - before if is_sum else value)
         undo.callback(self._sysctls.write, name, before - value if is_sum else before)
+
+
+def _ending(old: HostConfig) -> str:
+    return f"{old.name} ends here: the file has it no longer"
 
 
 async def _all(acts: Iterable[Awaitable[None]]) -> None:

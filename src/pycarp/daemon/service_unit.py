@@ -94,7 +94,7 @@ class ServiceUnit:
 
     def _start(self) -> list[str]:
         has_notify_reload = self.systemd >= NOTIFY_RELOAD_SINCE
-        reload = _line(*self.command, "reload", *self.control)
+        reload = _line(*self.command, "reload", "--force", *self.control)
         return [
             f"Type={'notify-reload' if has_notify_reload else 'notify'}",
             f"ExecStart={_line(*self.command, 'run', *self.arguments)}",

@@ -82,6 +82,7 @@ def host_status(
     link = config.interface if facts is None else facts.present_name
     change = None if host.last_change is None else _change_of(host, host.last_change, now_ns)
     if change is not None and facts is not None and not facts.exists and host.state is State.INIT:
+        change.reason = Reason.LINK_DELETED.name.lower().replace("_", "-")
         change.explanation = f"interface {link} does not exist; it is waited for"
     return HostStatus(
         name=config.name if config.name != str(config.key) else str(HostKey(link, config.vhid)),

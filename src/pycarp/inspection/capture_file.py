@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from pycarp.errors import CaptureError
+from pycarp.errors import CaptureError, CaptureFileError
 from pycarp.inspection import pcapng
 from pycarp.inspection.captured import CapturedPacket
 from pycarp.vocabulary import NS_PER_S
@@ -40,7 +40,8 @@ _FLAVOURS = {
 def packets_of(stream: BinaryIO) -> Iterator[CapturedPacket]:
     """Yield the packets of a capture as they can be read; the stream may be a pipe.
 
-    Raises CaptureError when it is no capture, and, behind the last whole packet, when it ends within one.
+    Raises CaptureFileError when it is no capture, and CaptureError, behind the last whole packet, when it ends within
+    one.
     """
     read = _Whole(stream).read
     magic = read(4)
@@ -49,9 +50,9 @@ def packets_of(stream: BinaryIO) -> Iterator[CapturedPacket]:
     elif magic in _FLAVOURS:
         yield from _packets_of_pcap(read, _FLAVOURS[magic])
     elif magic:
-        raise CaptureError(f"not a capture: it begins with {magic.hex()}; pcap and pcapng can be read")
+        raise CaptureFileError(f"not a capture: it begins with {magic.hex()}; pcap and pcapng can be read")
     else:
-        raise CaptureError("not a capture: it is empty")
+        raise CaptureFileError("not a capture: it is empty")
 
 
 class _Whole:

@@ -22,7 +22,7 @@ import msgspec
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Step
 from pycarp.core.inputs import Input
-from pycarp.errors import CarpError, RecordingError
+from pycarp.errors import CarpError, RecordingError, RecordingFileError
 from pycarp.recording.values import pack_checkpoint, pack_effects, pack_input, unpack_checkpoint, unpack_input
 
 FORMAT = 2
@@ -118,12 +118,12 @@ class Recording:
 def read(lines: Iterable[bytes], *, file: str) -> Recording:
     """Return the recording in the lines; ``file`` is for messages.
 
-    Raises RecordingError for another file, another format, and a bad checkpoint.
+    Raises RecordingFileError for another file and another format, RecordingError for a bad checkpoint.
     """
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     opening = [line for _number, line in islice(numbered, _OPENING)]
     if not opening:
-        raise RecordingError(f"{file} is empty; name a file that pycarp run --record or a flight recorder wrote")
+        raise RecordingFileError(f"{file} is empty; name a file that pycarp run --record or a flight recorder wrote")
     head = _head(file, opening[0])
     if len(opening) < _OPENING:
         raise RecordingError(f"{file}:2: there is no checkpoint: nothing was recorded before the writer ended")
@@ -139,12 +139,12 @@ def _head(file: str, line: bytes) -> Head:
         values = msgspec.json.decode(line)
         number, writer = values.get("pycarp_recording"), values.get("pycarp")
     except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, RecursionError) as exc:
-        raise RecordingError(f"{file}:1: not a recording of pycarp; name a file that --record wrote") from exc
+        raise RecordingFileError(f"{file}:1: not a recording of pycarp; name a file that --record wrote") from exc
     if not isinstance(number, int):
-        raise RecordingError(f"{file}:1: not a recording of pycarp; name a file that --record wrote")
+        raise RecordingFileError(f"{file}:1: not a recording of pycarp; name a file that --record wrote")
     if number != FORMAT:
         name = f"pycarp {writer}" if isinstance(writer, str) else "an unknown pycarp"
-        raise RecordingError(
+        raise RecordingFileError(
             f"{file}:1: {name} wrote this recording in format {number}; this pycarp can replay format {FORMAT} only; "
             "replay it with the pycarp that wrote it"
         )

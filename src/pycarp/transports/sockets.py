@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +15,7 @@ from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.aside import Aside, AsidePort, AsideTimer
 from pycarp.transports.fair_reader import FairReader
-from pycarp.transports.prepared_packets import prepared_packet_of
+from pycarp.transports.prepared_packets import index_of, prepared_packet_of
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
 _GONE = (errno.ENODEV, errno.ENXIO)
@@ -46,6 +47,7 @@ class Port(Protocol):
 @dataclass(slots=True, kw_only=True)
 class _Link:
     wake: Callable[[], None]
+    index: int = 0
     ports: dict[Family, Port] = field(default_factory=dict)
     groups: set[Address] = field(default_factory=set)
     asides: dict[Family, Aside] = field(default_factory=dict)
@@ -123,7 +125,9 @@ class SocketTransport:
 
     def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket:
         """Return a frame, or a packet to a peer; raises OSError if the link is gone."""
-        return prepared_packet_of(replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing)
+        opened = self._links.get(outgoing.link)
+        index = index_of(outgoing.link, opened.index if opened else 0)
+        return prepared_packet_of(replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing, index)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Read all ports, each with its share of the limit."""
@@ -183,6 +187,8 @@ class SocketTransport:
             port.close()
             raise
         opened.ports[family] = port
+        with contextlib.suppress(OSError):
+            opened.index = socket.if_nametoindex(link)
         if isinstance(port, AsidePort):
             aside = opened.asides.setdefault(family, Aside(opened.wake))
             aside.port, aside.taken = port, {}

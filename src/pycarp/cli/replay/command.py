@@ -12,6 +12,7 @@ import click
 
 from pycarp import __version__
 from pycarp.cli.options import exit_status
+from pycarp.cli.refusals import file_error
 from pycarp.cli.replay.output import HumanOutput, JsonOutput, Output
 from pycarp.cli.replay.regression import write_test
 from pycarp.cli.replay.steps import walk
@@ -40,7 +41,7 @@ Examples:
 \b
 T is seconds since the beginning of the recording, or a time of day as in the log.
 Nothing of this touches any interface, and no privileges are needed."""
-    + exit_status("1 is that something differs or cannot be read.")
+    + exit_status("1 is that something differs, or that a recording is damaged.")
 )
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--from", "begin", metavar="T", help="Show nothing before; all is replayed nevertheless.")
@@ -139,7 +140,7 @@ def _opened(file: Path) -> Iterator[Iterator[bytes]]:
             with click.progressbar(length=size, label=f"replaying {file}", file=sys.stderr) as bar:
                 yield _advancing(lines, bar.update)
     except OSError as exc:
-        raise CarpError(f"cannot read {file}: {exc.strerror or exc}") from exc
+        raise file_error(f"cannot read {file}", exc) from exc
 
 
 def _advancing(lines: Iterable[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pycarp import __version__
+from pycarp.cli.refusals import file_error
 from pycarp.errors import CarpError, UsageError
 from pycarp.recording import Played, Recording
 from pycarp.recording.replay import transition_line
@@ -37,7 +38,7 @@ _BODY_EMBEDDED = """    assert transitions(read(RECORDING, file="the recording")
 
 
 def write_test(test: Path, file: Path, steps: Iterable[Played], recording: Recording) -> None:
-    """Write a test of these steps; CarpError when they differ from the recorded ones, or it cannot be written."""
+    """Write a test of these steps; CarpError when they differ from the recorded ones, ConfigError for a bad path."""
     if test.suffix != ".py":
         raise UsageError(f"{test} does not end in .py; pytest finds names like test_incident.py")
     changes, last_line = [], 2
@@ -57,14 +58,14 @@ def write_test(test: Path, file: Path, steps: Iterable[Played], recording: Recor
         text = _text_of(test, recording, changes, lines if is_embedded else None)
         safe_files.write(test, text.encode(), mode=safe_files.SHARED)
     except OSError as exc:
-        raise CarpError(f"cannot write {exc.filename or test}: {exc.strerror or exc}") from exc
+        raise file_error(f"cannot write {exc.filename or test}", exc) from exc
     where = "" if is_embedded else f" and {beside}"
     click.echo(f"wrote {test}{where}: {len(changes)} transitions; run it with: pytest {test}")
 
 
 def _write_beside(beside: Path, file: Path, lines: list[bytes]) -> None:
     if beside.exists() and beside.samefile(file):
-        raise CarpError(f"{beside} would be written over itself; give the test another name")
+        raise UsageError(f"{beside} would be written over itself; give the test another name")
     safe_files.write(beside, b"".join(lines), mode=safe_files.SHARED)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pycarp import dialects
 from pycarp.cli.options import exit_status, format_option, sysctl_option
+from pycarp.cli.refusals import file_error
 from pycarp.cli.simulate import faults as fault_words
 from pycarp.cli.simulate.picture import draw
 from pycarp.cli.simulate.plot import plain, plot
@@ -178,7 +179,7 @@ def _play(path: Path, *, as_json: bool, svg: Path | None) -> int:
     try:
         octets = read_at_most(path, _PLAN_OCTETS_MOST + 1)
     except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+        raise file_error(f"cannot read {path}", exc) from exc
     if len(octets) > _PLAN_OCTETS_MOST:
         raise ConfigError(f"cannot read {path}: it has more than {_PLAN_OCTETS_MOST >> 20} MiB")
     outcome = simulate_plan(fault_plan_file.decode(octets, file=str(path)), narrates=True)

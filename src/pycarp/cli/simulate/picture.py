@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from pycarp.cli.refusals import file_error
 from pycarp.cli.simulate.tables import WIDTH
-from pycarp.errors import ConfigError
 from pycarp.system.files import safe_files
 
 _FORMAT = """\
@@ -48,4 +48,4 @@ def draw(path: Path, parts: Iterable[RenderableType]) -> None:
     try:
         safe_files.write(path, svg.encode(), mode=safe_files.SHARED)
     except OSError as exc:
-        raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc
+        raise file_error(f"cannot write {path}", exc) from exc

@@ -23,6 +23,7 @@ class PreparedPacket:
     """A packet to send through a new socket of this family, kind and protocol.
 
     ``options`` are the socket options (level, name, value) to set first; ``address`` is the argument of ``sendto``.
+    That of a frame begins with the index of the link, because the name may change before the frame is sent.
     """
 
     family: int

@@ -162,6 +162,9 @@ class _Sockets:
         if way not in self._open:
             self.open(way)
         connection = self._open[way]
+        if connection.family == socket.AF_PACKET and isinstance(address[0], int):
+            # Python wants a name, and the link may have another one by now than when the frame was prepared.
+            address = (socket.if_indextoname(address[0]), *address[1:])
         connection.settimeout(max(ends_s - time.monotonic(), 0))
         connection.sendto(octets, address)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pycarp.errors import ActuatorError, ConfigError
+from pycarp.system.files.open_errors import may_pass
 
 DEFAULT = Path("/run/pycarp")
 SUFFIX = ".journal"
@@ -24,7 +25,6 @@ SYSCTLS_TIMEOUT_S = 1.0
 _PAUSE_S = 0.01
 _FOLDER_MODE, FILE_MODE = 0o755, 0o600
 _CLEANING, _SYSCTLS = "cleaning.lock", "sysctls.lock"
-_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _WAY_OUT = "name another folder with --state DIR"
 
 
@@ -108,7 +108,7 @@ def refusal(folder: Path, exc: OSError) -> str:
 
 def error(folder: Path, exc: OSError) -> ActuatorError | ConfigError:
     """Return the error to raise when the folder cannot be used: ActuatorError if the cause may pass (a full disk)."""
-    kind = ActuatorError if exc.errno in _PASSING else ConfigError
+    kind = ActuatorError if may_pass(exc) else ConfigError
     return kind(refusal(folder, exc))
 
 
