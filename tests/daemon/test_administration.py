@@ -1,14 +1,16 @@
 """What an administrator changes in a running node."""
 
+import contextlib
 from collections.abc import Callable
 from inspect import isawaitable
 
 import pytest
 
 from pycarp.aio.node import Node
+from pycarp.core.engine import HANDED_OVER
 from pycarp.core.state import State
 from pycarp.daemon.administration import Administration
-from pycarp.daemon.control_messages import GroupReply, IfconfigRequest
+from pycarp.daemon.control_messages import GroupReply, HandoverReply, HandoverRequest, IfconfigRequest
 from pycarp.errors import ActuatorError, CarpError, ConfigError, UsageError
 from pycarp.monitors import StaticMonitor
 from pycarp.testing import run
@@ -185,3 +187,27 @@ def test_more_than_a_demotion_can_do_is_warned_about(by: int, warns: bool) -> No
 @pytest.mark.parametrize("by", [-1, 256])
 def test_a_groups_demotion_has_bounds(by: int) -> None:
     refused(UsageError, lambda each: each.demote_group("lan", by), f"demotion {by} of group lan is outside 0-255")
+
+
+def test_addresses_that_nobody_takes_are_kept_and_there_is_nothing_to_take_back() -> None:
+    refused(CarpError, lambda each: each.hand_over(HandoverRequest(host="1@fxp0", timeout_s=0.5)), "1@fxp0")
+    refused(
+        UsageError,
+        lambda each: each.hand_over(HandoverRequest(host="1@fxp0", timeout_s=0.5, is_back=True)),
+        "1@fxp0 has not handed its addresses over, so that there is nothing to take back",
+    )
+
+
+def test_what_was_handed_over_is_taken_back() -> None:
+    async def handed_over(administration: Administration) -> None:
+        with contextlib.suppress(CarpError):
+            await administration.hand_over(HandoverRequest(host="1@fxp0", timeout_s=0.5))
+        for host in administration._node.hosts:
+            host.demote(HANDED_OVER, by=1)
+
+    _node, answers = administered(
+        handed_over, lambda each: each.hand_over(HandoverRequest(host="1@fxp0", timeout_s=0.5, is_back=True))
+    )
+
+    assert answers[1] == HandoverReply(host="1@fxp0")
+    assert answers[-1] == (State.MASTER, [SHARED], ())

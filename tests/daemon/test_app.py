@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -36,15 +38,46 @@ STARTED_S, SOON_S, LEFT_S = 8.0, 3.0, 2.0
 PREEMPT = "net.inet.carp.preempt"
 
 
+class Supervisor:
+    """Plays systemd: a socket that keeps what it is sent."""
+
+    def __init__(self, path: Path) -> None:
+        self.received: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._receive, daemon=True)
+        self._thread.start()
+
+    def _receive(self) -> None:
+        while octets := self._socket.recv(4096):
+            self.received += octets.decode().splitlines()
+
+    def finish(self) -> None:
+        """Stop receiving."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
+
+
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Pycarp]:
+def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    path = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+    supervisor = Supervisor(path)
+    yield supervisor
+    supervisor.finish()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, supervisor: Supervisor) -> Iterator[Pycarp]:
     require("ip", "bridge")
     state = ("--state", str(tmp_path / "state"), "--log-format", "json")
     with (
         new_segment(a="192.168.1.3/24") as segment,
         Pycarp(segment, "a", tmp_path, advskew=ADVSKEW, options=(*state, "--user", "root")) as one,
     ):
-        wait_until(lambda: one.is_in("MASTER"), STARTED_S)
+        wait_until(lambda: one.is_in("MASTER") and one.has_address(SHARED), STARTED_S)
         yield one
 
 
@@ -53,7 +86,11 @@ def logged(daemon: Pycarp) -> list[str]:
     return [json.loads(line)["message"] for line in lines if line.startswith("{")]
 
 
-def test_it_answers_each_request_and_signal_and_ends_clean(daemon: Pycarp, tmp_path: Path) -> None:
+def test_it_answers_each_request_and_signal_and_ends_clean(
+    daemon: Pycarp, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    assert "carp: runs as user root (uid 0) with CAP_NET_ADMIN and CAP_NET_RAW only" in logged(daemon)
+    wait_until(lambda: "STATUS=carp0 MASTER" in supervisor.received, SOON_S)
     _answers_each_request(daemon.control, daemon.process.pid)
     _logs_signals_that_mean_nothing(daemon)
     _reloads_on_sighup_what_is_right(daemon, tmp_path / "a.rc.conf")
@@ -65,6 +102,11 @@ def test_it_answers_each_request_and_signal_and_ends_clean(daemon: Pycarp, tmp_p
     assert not daemon.control.exists()
     assert [path.name for path in (tmp_path / "state").glob("*.journal")] == []
     assert "carp: leaving: dropping addresses, then bowing out" in logged(daemon)
+    assert [each for each in supervisor.received if each in ("READY=1", "RELOADING=1", "STOPPING=1")] == [
+        *["READY=1"],
+        *["RELOADING=1", "READY=1"] * 3,
+        *["STOPPING=1"],
+    ]
 
 
 def _answers_each_request(control: Path, pid: int) -> None:

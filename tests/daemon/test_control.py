@@ -40,6 +40,7 @@ from pycarp.daemon.control_messages import (
     encode,
 )
 from pycarp.errors import ConfigError, ControlError, UsageError
+from pycarp.system.files.trust import Peer
 from tests.support.system import require
 
 
@@ -485,3 +486,14 @@ async def test_the_group_that_may_look_may_connect(tmp_path: Path) -> None:
 
 async def answer_done(_request: Request) -> Reply:
     return DoneReply()
+
+
+@pytest.mark.parametrize(("readers", "is_reader"), [(None, False), (5, True), (6, False)])
+def test_a_stranger_may_look_as_a_member_of_the_group(
+    readers: int | None, is_reader: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pycarp.daemon.callers.Peer.of", lambda _sock: Peer(1, 4711, 5))
+    monkeypatch.setattr("pycarp.daemon.callers.groups_of", lambda _sock: frozenset({5}))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert Caller.of(ours, readers) == Caller(4711, is_administrator=False, is_reader=is_reader)

@@ -54,6 +54,7 @@ class Running:
     def __init__(self, file: Path, *, fixed: Mapping[str, int] = MappingProxyType({})) -> None:
         self.file = file
         self.stalled: set[str] = set()
+        self.refused_names: set[str] = set()
         self.actuator = _Picky()
         self.node = Node(transport=MemoryBus().port("a"), actuator=self.actuator, monitor=StaticMonitor([link()]))
         self.sysctls = Sysctls(self.node, lambda _level: None)
@@ -66,7 +67,14 @@ class Running:
         )
         source = ConfigSource(file=file)
         self.config = source.read()
-        self.reloader = Reloader(self.node, self.hosts, self.sysctls, source=source, config=self.config, fixed=fixed)
+        self.reloader = Reloader(
+            self.node, self.hosts, self.sysctls, source=source, config=self.config, fixed=fixed, check=self.check
+        )
+
+    def check(self, *configs: HostConfig) -> None:
+        for each in configs:
+            if each.name in self.refused_names:
+                raise ConfigError(f"{each.name} is another device")
 
     def seen(self) -> dict[str, tuple[State, int]]:
         return {host.name: (host.state, host.snapshot().epoch) for host in self.hosts.running}
@@ -538,3 +546,15 @@ def test_a_failure_half_way_sets_switches_back(tmp_path: Path) -> None:
         assert (running.sysctls.read(PREEMPT), running.sysctls.read(DEMOTION)) == (0, 10)
 
     reloaded(tmp_path, ONE + node_section(demotion=10), act)
+
+
+def test_what_this_machine_cannot_have_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    async def act(running: Running) -> None:
+        running.refused_names = {"carp1"}
+        running.file.write_text(f"{ONE}advbase = 2\n{TWO}")
+        with pytest.raises(ConfigError, match="carp1 is another device"):
+            await running.reloader.reload()
+
+        assert [config.advbase for config in running.hosts.configs] == [1]
+
+    reloaded(tmp_path, ONE, act)
