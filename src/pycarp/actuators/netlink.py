@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from pycarp.system.addresses.host_index import HostIndex
 from pycarp.system.addresses.link_addresses import AddressError, everywhere, index_of
 from pycarp.system.addresses.link_sysctls import BELOW_DEVICE, WITH_ADDRESSES, LinkSysctls
 from pycarp.system.addresses.ownership_index import OwnershipIndex, keys_of
+from pycarp.system.addresses.recent_addresses import RecentAddresses
 from pycarp.system.addresses.renewals import Renewals
 from pycarp.system.addresses.shared_addresses import SharedAddresses
 from pycarp.system.addresses.shared_device import DeviceNameError, SharedDevice, delete_together
@@ -64,6 +66,7 @@ class NetlinkActuator(Actuator):
         self._worker = Worker("pycarp-addresses")
         self._route: RouteSocket | None = None
         self._reader: RouteSocket | None = None
+        self._recent: RecentAddresses | None = None
         self._renewals: Renewals | None = None
         self._checked: set[tuple[HostKey, tuple[Interface, ...]]] = set()
         self._book = OwnershipIndex()
@@ -137,7 +140,7 @@ class NetlinkActuator(Actuator):
         """Add the absent addresses, and set the lifetime of all to ``lifetime_s`` seconds."""
         host = self._host(key)
         try:
-            await self._worker.run(partial(host.hold, addresses, lifetime_s))
+            await self._worker.run(partial(host.hold, addresses, lifetime_s, asked_at_s=time.monotonic()))
         except OSError as exc:
             raise ActuatorError(f"cannot add {_which(exc, addresses)} to {host.place}: {_why(exc, host)}") from exc
 
@@ -304,7 +307,9 @@ class NetlinkActuator(Actuator):
         raise DeviceNameError(f"cannot make a device for host {config.name}: all names like {config.device} are taken")
 
     def _register(self, key: HostKey, device: SharedDevice | None) -> None:
-        host = SharedAddresses(self._opened, key, self._book, self._journal, device)
+        if self._recent is None:
+            self._recent = RecentAddresses(self._opened)
+        host = SharedAddresses(self._opened, key, self._book, self._journal, device, self._recent)
         host.link = self._names.get(key.link, key.link)
         self._hosts.put(host)
 

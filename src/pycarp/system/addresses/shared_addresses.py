@@ -23,6 +23,7 @@ from pycarp.system.addresses.link_addresses import (
 )
 from pycarp.system.addresses.link_routes import restorations
 from pycarp.system.addresses.ownership_index import OwnershipIndex, keys_of
+from pycarp.system.addresses.recent_addresses import RecentAddresses
 from pycarp.system.addresses.shared_device import SharedDevice
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, Request, SysctlWrite
 from pycarp.system.recovery.null_journal import Records
@@ -57,7 +58,8 @@ class DesiredState(NamedTuple):
 class SharedAddresses:
     """Holds and drops the addresses of a host; without a ``device`` they are on the link itself.
 
-    ``link`` is the present name of the link, ``key.link`` its name when the host was prepared.
+    ``link`` is the present name of the link, ``key.link`` its name when the host was prepared. All hosts of a thread
+    share ``recent``, so that those that hold at once read a link once.
     """
 
     def __init__(
@@ -67,12 +69,15 @@ class SharedAddresses:
         owners: OwnershipIndex,
         journal: Records,
         device: SharedDevice | None = None,
+        recent: RecentAddresses | None = None,
     ) -> None:
         self.key = key
         self.device = device
         self.link = key.link
         self._below_index = 0
         self._route = route
+        self._recent = recent
+        self._asked_at_s: float | None = None
         self._owners = owners
         self._journal = journal
         self._desired = DesiredState()
@@ -126,15 +131,20 @@ class SharedAddresses:
             if self.device is not None and 6 not in versions:
                 self.device.shut()
 
-    def hold(self, addresses: Sequence[Interface], lifetime_s: int | None) -> None:
-        """Add the addresses, and set the lifetime of all, None for ever; raises OSError or ActuatorError."""
+    def hold(self, addresses: Sequence[Interface], lifetime_s: int | None, *, asked_at_s: float | None = None) -> None:
+        """Add the addresses, and set the lifetime of all, None for ever; raises OSError or ActuatorError.
+
+        ``asked_at_s`` is when that was asked for, None for now: what was read of the link since then is good enough.
+        """
         self.share(addresses)
+        self._asked_at_s = asked_at_s
         try:
             self._hold(addresses, lifetime_s)
         except OSError as exc:
             if exc.errno != errno.ENODEV or self.device is None:
                 raise
             # The device was deleted meanwhile. If that happens again, the caller retries.
+            self._forget_readings()
             self._hold(addresses, lifetime_s)
 
     def drop(self, addresses: Sequence[Interface], leaving_soon: Collection[AddressKey]) -> None:
@@ -144,6 +154,7 @@ class SharedAddresses:
         possible. Raises OSError.
         """
         before = self._desired
+        self._forget_readings()
         left = before.held - set(addresses)
         self._owners.let_go(before.link_index, addresses)
         self._desired = before._replace(held=left, is_certain=False)
@@ -158,6 +169,7 @@ class SharedAddresses:
 
     def on_link(self) -> list[AddressState]:
         """Return the addresses of the link itself, whoever added them; raises OSError."""
+        self._forget_readings()
         return present(self._route, self.below())
 
     def follow_own(self, on_link: Sequence[AddressState]) -> None:
@@ -268,7 +280,7 @@ class SharedAddresses:
         index = self.device.ensure() if self.device else self.below()
         if not index:
             raise OSError(errno.ENODEV, f"interface {self.link} does not exist")
-        own = present(self._route, self.below()) if self.device else present(self._route, index)
+        own = self._recently_on(self.below() if self.device else index)
         routeless = without_route(addresses, own, self._owners)
         held = self._desired.held | set(addresses)
         routeless |= self._desired.routeless - set(addresses)
@@ -331,6 +343,15 @@ class SharedAddresses:
             return addresses
         left = {each.key for each in present(self._route, index) if each.is_of_carp}
         return [each for each in addresses if each in shared or key_of(each) in left]
+
+    def _recently_on(self, index: int) -> list[AddressState]:
+        if self._recent is None or self._asked_at_s is None:
+            return present(self._route, index)
+        return self._recent.of(index, self._asked_at_s)
+
+    def _forget_readings(self) -> None:
+        if self._recent is not None:
+            self._recent.forget()
 
     def _keys_on(self, index: int) -> set[AddressKey]:
         return {each.key for each in present(self._route, index)} if index else set()
