@@ -10,6 +10,8 @@ import pytest
 from pycarp.actuators.netlink import NetlinkActuator
 from pycarp.errors import ActuatorError
 from pycarp.system.guardian.clean_up_steps import Request
+from pycarp.system.rtnetlink.notifications import Notifications
+from pycarp.system.rtnetlink.route_messages import NEW_ADDRESS, address_place
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
@@ -73,6 +75,28 @@ async def test_an_address_that_is_refused_when_tried_out_is_an_error_and_what_is
             await actuator.try_out(KEY, (*SHARED, IPv6Interface("fd77::50/64")))
 
     assert namespace.addresses() == {str(namespace.own), "10.77.0.50/24", "10.77.0.51/32"}
+
+
+@pytest.mark.parametrize("was_master", [False, True])
+async def test_a_backup_foresees_what_is_refused_and_never_has_an_address_for_that(
+    namespace: Namespace, was_master: bool
+) -> None:
+    async with actuator_in(namespace) as actuator:
+        await actuator.hold(KEY, SHARED if was_master else ())
+        await actuator.drop(KEY, SHARED)
+        with entered(namespace), contextlib.closing(Notifications()) as notified:
+            await actuator.try_out(KEY, (*SHARED, IPv4Interface("10.77.0.60/24"), IPv6Interface("fd77::50/64")))
+            namespace.switch_off_ipv6()
+            with pytest.raises(ActuatorError, match="cannot add fd77::50/64 to eth0: IPv6 is switched off there"):
+                await actuator.try_out(KEY, (IPv6Interface("fd77::50/64"),))
+            namespace.ip("link", "set", LINK, "mtu", "1000")
+            with pytest.raises(
+                ActuatorError, match="cannot add fd77::50/64 to eth0: this kernel, or this link, has no"
+            ):
+                await actuator.try_out(KEY, (IPv6Interface("fd77::50/64"),))
+            seen = {address_place(each).packed for each in await notified.take() if each.kind == NEW_ADDRESS}
+
+    assert seen.isdisjoint({IPv4Interface("10.77.0.60/24").packed, IPv6Interface("fd77::50/64").packed})
 
 
 async def test_what_somebody_removed_is_missing(namespace: Namespace) -> None:

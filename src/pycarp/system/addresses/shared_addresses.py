@@ -11,7 +11,9 @@ from ipaddress import IPv4Interface
 from typing import NamedTuple
 
 from pycarp.errors import ActuatorError
+from pycarp.system.addresses import sysctl_files
 from pycarp.system.addresses.link_addresses import (
+    AddressError,
     add,
     before_own,
     delete,
@@ -115,7 +117,14 @@ class SharedAddresses:
         self._owners.unshare(self.key, left)
 
     def try_out(self, addresses: Sequence[Interface]) -> None:
-        """Add the absent addresses and remove them at once; raises AddressError if the kernel refuses one."""
+        """Raise AddressError or ActuatorError for an address that the kernel refuses.
+
+        A host that holds addresses adds the absent ones and removes them at once. Another one must not have them for
+        a moment, because its machine would answer for them: it looks at what the kernel would say.
+        """
+        if not self._desired.held:
+            self._foresee([each for each in addresses if each.version == 6])
+            return
         index = self._desired.link_index
         there = self._keys_on(index)
         tried = [each for each in addresses if key_of(each) not in there]
@@ -130,6 +139,16 @@ class SharedAddresses:
             delete(self._route, index, tried)
             if self.device is not None and 6 not in versions:
                 self.device.shut()
+
+    def _foresee(self, addresses: Sequence[Interface]) -> None:
+        """Raise what the kernel will say against IPv6 addresses; it refuses no IPv4 address that a host can have."""
+        if not addresses or not self.below():
+            return
+        is_off = sysctl_files.read(f"net/ipv6/conf/{self.place}/disable_ipv6")
+        if is_off is None:
+            raise ActuatorError(f"cannot add {addresses[0]} to {self.place}: this kernel, or this link, has no IPv6")
+        if self.device is None and is_off != "0":
+            raise AddressError(errno.EACCES, addresses[0])
 
     def hold(self, addresses: Sequence[Interface], lifetime_s: int | None, *, asked_at_s: float | None = None) -> None:
         """Add the addresses, and set the lifetime of all, None for ever; raises OSError or ActuatorError.
