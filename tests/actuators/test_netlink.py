@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from pathlib import Path
 
 import pytest
 
 from pycarp.actuators.netlink import NetlinkActuator
 from pycarp.errors import ActuatorError
 from pycarp.system.guardian.clean_up_steps import Request
+from pycarp.system.recovery.dead_daemons import clean
+from pycarp.system.recovery.journal import Journal
 from pycarp.system.rtnetlink.notifications import Notifications
 from pycarp.system.rtnetlink.route_messages import NEW_ADDRESS, address_place
 from pycarp.system.rtnetlink.route_socket import RouteSocket
@@ -321,6 +324,29 @@ async def test_the_guardian_leaves_the_routes_of_others(routed: Namespace) -> No
             route.ask([each.octets for each in actuator.clean_up_plan(KEY, SHARED) if isinstance(each, Request)])
 
     assert routes(routed) == before
+
+
+async def test_routes_are_put_back_when_daemon_and_guardian_died_with_the_addresses(
+    routed: Namespace, tmp_path: Path
+) -> None:
+    before = routes(routed)
+    with entered(routed):
+        journal = Journal.begin(tmp_path)
+    actuator = NetlinkActuator(journal=journal)
+    with entered(routed):
+        await actuator.open()
+    await actuator.hold(KEY, SHARED, lifetime_s=1)
+    journal.end()
+    await actuator.close()
+    async with asyncio.timeout(5):
+        while SHARED[0].ip.compressed in routed.ip("addr"):  # noqa: ASYNC110  the kernel's
+            await asyncio.sleep(0.1)
+    assert "10.9.0.0/16" not in routes(routed)
+    with entered(routed):
+        report = await clean(tmp_path)
+
+    assert routes(routed) == before
+    assert "restored route to 10.10.0.0/16 via 10.9.0.1 of eth0" in [str(each) for each in report.undone]
 
 
 async def test_a_route_that_went_while_there_was_an_own_address_does_not_come_back(routed: Namespace) -> None:

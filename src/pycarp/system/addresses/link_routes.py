@@ -14,7 +14,7 @@ from pycarp.system.rtnetlink.route_socket import RouteSocket
 _NEW_ROUTE, _GET_ROUTE = 24, 26
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _LINK_ATTRIBUTE = struct.Struct("=HHI")
-_RTA_OIF = 4
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _PROTOCOL_KERNEL, _TABLE_LOCAL = 2, 255
 _ON_LINK = 0x4
 """RTNH_F_ONLINK: the only flag of a route that the kernel both reports and accepts."""
@@ -28,6 +28,25 @@ def restorations(route: RouteSocket, index: int) -> list[bytes]:
     """
     found = [each for each in route.read(_reading(index)) if _is_of(each, index)]
     return [_restoring(each) for each in sorted(found, key=_scope, reverse=True)]
+
+
+def destination(request: bytes) -> str:
+    """Return where the route of a request leads, for people."""
+    _family, length, *_rest = _ROUTE.unpack_from(request, HEADER.size)
+    found = dict(attributes(request, HEADER.size + _ROUTE.size))
+    to = f"{socket.inet_ntoa(found[_RTA_DST])}/{length}" if _RTA_DST in found else "default"
+    return f"{to} via {socket.inet_ntoa(found[_RTA_GATEWAY])}" if _RTA_GATEWAY in found else to
+
+
+def is_for(request: bytes, index: int) -> bool:
+    """Return True if octets are one request that adds an IPv4 route of the link of this index."""
+    if len(request) < HEADER.size + _ROUTE.size:
+        return False
+    length, kind, *_rest = HEADER.unpack_from(request)
+    family = _ROUTE.unpack_from(request, HEADER.size)[0]
+    found = dict(attributes(request, HEADER.size + _ROUTE.size)).get(_RTA_OIF)
+    is_one = (length, kind, family) == (len(request), _NEW_ROUTE, socket.AF_INET)
+    return is_one and found == struct.pack("=I", index)
 
 
 def _reading(index: int) -> bytes:

@@ -23,13 +23,13 @@ from pycarp.system.addresses.link_addresses import (
     remove,
     without_route,
 )
-from pycarp.system.addresses.link_routes import restorations
+from pycarp.system.addresses.link_routes import destination, restorations
 from pycarp.system.addresses.ownership_index import OwnershipIndex, keys_of
 from pycarp.system.addresses.recent_addresses import RecentAddresses
 from pycarp.system.addresses.shared_device import SharedDevice
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, Request, SysctlWrite
 from pycarp.system.recovery.null_journal import Records
-from pycarp.system.recovery.resources import Shared
+from pycarp.system.recovery.resources import Route, Shared
 from pycarp.system.rtnetlink import address_requests
 from pycarp.system.rtnetlink.route_messages import AddressKey, AddressState, key_of
 from pycarp.system.rtnetlink.route_socket import RouteSocket
@@ -85,6 +85,7 @@ class SharedAddresses:
         self._desired = DesiredState()
         self._renewal: tuple[object, bytes] = (None, b"")
         self._is_removed = False
+        self._recorded_routes: tuple[Route, ...] = ()
 
     @property
     def place(self) -> str:
@@ -183,6 +184,8 @@ class SharedAddresses:
         if below:
             remove(self._route, below, self._taken(below, addresses), leaving_soon)
         self._desired = self._desired._replace(is_certain=True)
+        if not left:
+            self._record_routes(())
         if self.device is not None:
             self.restore_device()
 
@@ -278,6 +281,7 @@ class SharedAddresses:
     def rename_link(self, name: str) -> None:
         """Follow a rename of the link to ``name``; raises ActuatorError."""
         before, self.link = self.place, name
+        self._record_routes(self._desired.routes if self._desired.held else ())
         if self.device is not None:
             self.device.rename_link(name)
             return
@@ -292,6 +296,7 @@ class SharedAddresses:
         self._is_removed = True
         for each in sorted(self._owners.shared_by(self.key), key=str):
             self._journal.strike(Shared(self.place, str(each)))
+        self._record_routes(())
         self._owners.forget(self.key)
         self._desired = DesiredState()
 
@@ -304,6 +309,7 @@ class SharedAddresses:
         held = self._desired.held | set(addresses)
         routeless |= self._desired.routeless - set(addresses)
         routes = self._endangered_routes(index, own)
+        self._record_routes(routes if held else ())
         self._desired = DesiredState(index, held, routeless, routes, is_certain=False)
         self._owners.hold(self.key, index, addresses)
         if self.device is not None:
@@ -336,7 +342,22 @@ class SharedAddresses:
         ipv4 = [each for each in found if len(each.key.packed) == 4]
         if self.device is not None or any(not self._owners.is_shared(each.key) for each in ipv4):
             return ()
-        return self._desired.routes if ipv4 else tuple(restorations(self._route, index)[:_MOST_ROUTES])
+        known = self._desired.routes if ipv4 else ()
+        return known or tuple(restorations(self._route, index)[:_MOST_ROUTES])
+
+    def _record_routes(self, requests: Sequence[bytes]) -> None:
+        """Record the endangered routes for a later start, and strike out those that are endangered no longer."""
+        routes = tuple(Route(self.link, destination(each), each.hex()) for each in requests)
+        if routes == self._recorded_routes:
+            return
+        # Not fatal: routes are no reason not to take over. On a full disk the guardian restores them nevertheless.
+        with contextlib.suppress(OSError, ActuatorError):
+            for each in routes:
+                self._journal.record(each)
+            for each in self._recorded_routes:
+                if each not in routes:
+                    self._journal.strike(each)
+        self._recorded_routes = routes
 
     def _move_to_end(self, moving: Sequence[Interface], lifetimes_s: Mapping[Interface, int | None]) -> None:
         """Remove IPv4 addresses and add them again; for IPv6 the kernel changes the route in place.

@@ -5,12 +5,14 @@ A journal is only a claim, so each entry is checked against the kernel:
 - A device is removed if it is a macvlan with the recorded name, link and MAC address.
 - An address is removed if the kernel says that CARP added it, or cannot say who did.
 - A sysctl gets its old value back if it still has the value that pycarp set.
+- A route is added again if the link is the same and the kernel takes it.
 
 Nothing is undone that a living daemon of the same network namespace has recorded, too, or may have recorded in another
 state folder; the locks of its hosts reveal that daemon.
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,9 +23,12 @@ from typing import TYPE_CHECKING, assert_never
 
 from pycarp.errors import ActuatorError
 from pycarp.system.addresses import sysctl_files
+from pycarp.system.addresses.link_addresses import index_of
+from pycarp.system.addresses.link_routes import is_for, restorations
 from pycarp.system.recovery import host_locks, journal_file, state_folder
 from pycarp.system.recovery.journal_file import JournalFile
-from pycarp.system.recovery.resources import Device, Resource, Shared, Sysctl
+from pycarp.system.recovery.resources import Device, Resource, Route, Shared, Sysctl
+from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey
 from pycarp.wire.ethernet import virtual_mac
 
@@ -42,7 +47,7 @@ class Undone:
     @property
     def verb(self) -> str:
         """The action in the present tense: ``remove`` or ``restore``."""
-        return "restore" if isinstance(self.resource, Sysctl) else "remove"
+        return "restore" if isinstance(self.resource, Sysctl | Route) else "remove"
 
     @property
     def what(self) -> str:
@@ -54,6 +59,8 @@ class Undone:
                 return f"address {address} from {link}"
             case Sysctl(before=before):
                 return f"{self.resource} to {before}"
+            case Route():
+                return str(self.resource)
 
     def __str__(self) -> str:
         return f"{self.verb}d {self.what}"
@@ -190,7 +197,7 @@ class _Cleaning:
         async with KernelCleanUp() as kernel:
             for file in files:
                 ours = await self._devices_of(file, kernel)
-                for resource in reversed(file.resources):
+                for resource in _in_order(file.resources):
                     # It goes with its device. Removing an IPv6 address alone would send frames from the virtual MAC.
                     if isinstance(resource, Shared) and resource.link in ours:
                         continue
@@ -211,6 +218,8 @@ class _Cleaning:
                 mine = {key for key in self._strangers if (_is_device_of(on[0], key) if on else key.link == name)}
             case Sysctl(path=path):
                 mine = {key for key in self._strangers if f"/{key.link}/" in path}
+            case Route(link=link):
+                mine = {key for key in self._strangers if key.link == link}
         return next((self._strangers[key] for key in sorted(mine)), None)
 
     async def _devices_of(self, file: JournalFile, kernel: "KernelCleanUp") -> set[str]:
@@ -226,6 +235,9 @@ class _Cleaning:
             # Restoring a sysctl reads the journals again: daemons may have started or ended meanwhile.
             if isinstance(resource, Sysctl):
                 self._restore(resource)
+            elif isinstance(resource, Route):
+                if resource.thing not in self._living:
+                    self._restore_route(resource)
             elif resource.thing not in self._living:
                 await self._remove(resource, kernel)
         except OSError as exc:
@@ -253,6 +265,22 @@ class _Cleaning:
                 await remove()
             self._undone.append(Undone(resource))
 
+    def _restore_route(self, route: Route) -> None:
+        index, request = index_of(route.link), bytes.fromhex(route.request)
+        if not index:
+            return
+        if not is_for(request, index):
+            self._spared.append(Spared(route, f"{route.link} is another interface than then"))
+            return
+        with RouteSocket() as kernel:
+            if request in restorations(kernel, index):
+                return
+            error = 0 if self._is_rehearsal else kernel.ask([request])[0]
+        if error and error != errno.EEXIST:
+            self._spared.append(Spared(route, f"the kernel does not take it any more: {os.strerror(error)}"))
+        elif not error:
+            self._undone.append(Undone(route))
+
     def _restore(self, sysctl: Sysctl) -> None:
         with state_folder.sysctls_locked(self._folder):
             living = self._recorded_by_living(journal_file.others(self._folder, None, self._place))
@@ -265,6 +293,12 @@ class _Cleaning:
             if not self._is_rehearsal:
                 sysctl_files.write(sysctl.path, sysctl.before)
         self._undone.append(Undone(sysctl))
+
+
+def _in_order(resources: tuple[Resource, ...]) -> list[Resource]:
+    """Return resources as they are to be undone: the last first, but routes after the addresses they vanish with."""
+    routes = [each for each in resources if isinstance(each, Route)]
+    return [*(each for each in reversed(resources) if not isinstance(each, Route)), *routes]
 
 
 @asynccontextmanager

@@ -14,9 +14,9 @@ from pycarp.errors import ActuatorError
 from pycarp.system.addresses import sysctl_files
 from pycarp.system.recovery import journal_file, state_folder
 from pycarp.system.recovery.journal_file import Header, Verb
-from pycarp.system.recovery.resources import Device, Resource, Shared, Sysctl
+from pycarp.system.recovery.resources import Device, Resource, Route, Shared, Sysctl
 
-__all__ = ["Device", "Journal", "Resource", "Shared", "Sysctl"]
+__all__ = ["Device", "Journal", "Resource", "Route", "Shared", "Sysctl"]
 
 _PAUSE_S = 0.02
 _LONG_OCTETS = 256 * 1024

@@ -14,13 +14,13 @@ from typing import Literal
 import msgspec
 
 from pycarp.system.recovery import state_folder
-from pycarp.system.recovery.resources import Device, Resource, Shared, Sysctl
+from pycarp.system.recovery.resources import Device, Resource, Route, Shared, Sysctl
 
 VERSION = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NETWORK_NAMESPACE = "/proc/thread-self/ns/net"
 _SO_NETNS_COOKIE = 71
-_KINDS: dict[str, type[Resource]] = {"device": Device, "sysctl": Sysctl, "shared": Shared}
+_KINDS: dict[str, type[Resource]] = {"device": Device, "sysctl": Sysctl, "shared": Shared, "route": Route}
 
 Verb = Literal["record", "strike"]
 
@@ -47,7 +47,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Line(msgspec.Struct, frozen=True):
     verb: Verb
-    kind: Literal["device", "sysctl", "shared"]
+    kind: Literal["device", "sysctl", "shared", "route"]
     what: dict[str, str]
 
 

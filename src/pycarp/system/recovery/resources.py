@@ -65,4 +65,24 @@ class Shared:
         return f"{self.address} on {self.link}"
 
 
-Resource = Device | Sysctl | Shared
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An IPv4 route of a link without own addresses, which the kernel removes with the last shared one.
+
+    ``destination`` is for people; ``request`` is the rtnetlink request that adds the route, in hexadecimal digits.
+    """
+
+    link: str
+    destination: str
+    request: str
+
+    @property
+    def thing(self) -> tuple[str, ...]:
+        """The identity of the route, equal in all records of it."""
+        return ("route", self.link, self.request)
+
+    def __str__(self) -> str:
+        return f"route to {self.destination} of {self.link}"
+
+
+Resource = Device | Sysctl | Shared | Route
