@@ -13,6 +13,10 @@ from click.testing import CliRunner, Result
 from pycarp import __version__
 from pycarp.cli import cli
 from pycarp.cli.options import EXIT_STATUS
+from pycarp.cli.run import source_of
+from pycarp.config.grammars import Grammar
+from pycarp.daemon.config_source import ConfigSource
+from pycarp.vocabulary import MacMode
 
 COMMANDS = cli.list_commands(click.Context(cli))
 
@@ -208,3 +212,26 @@ def test_a_command_that_is_misspelt_is_guessed(word: str, hint: str) -> None:
 
     assert result.exit_code == 2
     assert result.stderr.endswith(f"Error: No such command '{word}'.{hint}\n")
+
+
+def test_run_hands_on_what_it_is_told_about_the_source(tmp_path: Path) -> None:
+    said = {
+        "file": tmp_path,
+        "config_file": None,
+        "rc_conf": None,
+        "grammar": "toml",
+        "renames": {"em0": "eth0"},
+        "dialect": None,
+        "mac": "interface",
+        "transport": "udp",
+        "actuator": "null",
+    }
+
+    assert source_of(said) == ConfigSource(
+        file=tmp_path,
+        grammar=Grammar.TOML,
+        renames={"em0": "eth0"},
+        mac=MacMode.INTERFACE,
+        transport="udp",
+        actuator="null",
+    )

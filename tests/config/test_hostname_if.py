@@ -172,6 +172,7 @@ def test_a_mistake_in_a_continued_line_has_the_place_where_it_stands() -> None:
     ("line", "expected"),
     [
         ("pass a\\b", b"ab"),
+        ("pass a\\\\'b", b"a'b"),
         ("pass 'a\\b'", b"ab"),
         ("pass 'a\\\\b'", b"a\\b"),
         ("pass 'a$b`c'", b"a$b`c"),

@@ -164,3 +164,10 @@ def test_sourced_files_are_named_with_their_place() -> None:
     found = shell.read("a\n. /etc/b\nif [ -r /c ]; then source /c; fi\n").sourced()
 
     assert [(each.text, each.line, each.column) for each in found] == [("/etc/b", 2, 1), ("/c", 3, 20)]
+
+
+@pytest.mark.parametrize("operator", ["&&", "||"])
+def test_an_operator_needs_no_blanks(operator: str) -> None:
+    (found,) = shell.read(f"[ -x f ]{operator}AB=1\nCD=2").assignments[:1]
+
+    assert (found.name.text, found.why_uncertain()) == ("AB", "AB depends on a condition of the shell in line 1")
