@@ -5,9 +5,11 @@ import pytest
 from pycarp.core import Engine
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import ActuationFailed, StateChange
-from pycarp.core.inputs import AdminChanged, HostAdded
+from pycarp.core.inputs import AdminChanged, HostAdded, TimePassed
 from pycarp.core.state import Reason, State
+from pycarp.errors import RecordingError
 from pycarp.recording import Entry, Recorder, Ring, triggers_dump
+from pycarp.recording.recorder import Sink
 from pycarp.recording.ring import KEPT_MOST, KEPT_NS
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, PEER, config, seconds
@@ -64,6 +66,38 @@ def test_a_ring_forgets_what_is_older_than_two_minutes_or_little_more() -> None:
     entries = kept(ring)[1]
 
     assert KEPT_NS <= entries[-1].at_ns - entries[0].at_ns <= KEPT_NS * 4 // 3
+
+
+def long_mastership(*sinks: Sink) -> None:
+    recorder = Recorder(sinks, entropy=entropy(1))
+    for event, at_s in a_takeover():
+        recorder.handle(event, seconds(at_s))
+    for at_s in range(9, 60):
+        recorder.handle(TimePassed(), seconds(at_s))
+
+
+def test_a_ring_keeps_no_advertisements_and_they_are_written_all_the_same() -> None:
+    ring, everything = Ring(), Kept()
+    long_mastership(ring, everything)
+    checkpoint, entries = kept(ring)
+
+    assert not [each for entry in entries[-50:] if entry.step for each in entry.step.effects]
+    assert sum(entry.routine for entry in entries) > 50
+    lines = written(checkpoint, entries)
+    assert any(b"Transmit" in line for line in lines[-50:])
+    assert everything.checkpoint is not None
+    assert len(lines) == len(written(everything.checkpoint, everything.entries))
+    assert differences(lines) == []
+
+
+def test_an_entry_with_another_number_of_advertisements_is_not_written() -> None:
+    ring = Ring()
+    long_mastership(ring)
+    checkpoint, entries = kept(ring)
+    entries[-1] = entries[-1]._replace(routine=entries[-1].routine + 1)
+
+    with pytest.raises(RecordingError, match="other consequences"):
+        written(checkpoint, entries)
 
 
 def test_a_ring_is_bounded_in_a_flood() -> None:

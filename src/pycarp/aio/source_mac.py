@@ -32,7 +32,7 @@ class SourceMacs:
 
     def applied(self, outgoing: Outgoing) -> Outgoing:
         """Return an advertisement with the source MAC address from which it is sent."""
-        if (outgoing.link, outgoing.source_mac) in self._replaced:
+        if self._replaced and (outgoing.link, outgoing.source_mac) in self._replaced:
             return replace(outgoing, source_mac=None)
         return outgoing
 

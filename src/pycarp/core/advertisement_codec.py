@@ -196,12 +196,17 @@ class AdvertisementCodec:
         config, signer = self._present_signing(now_ns) if self._previous_keys else (self._config, self._signer)
         source_mac = self._mac if owns else None
         routes = self._routes_from(own)
+        head = wire.head_of(config.vhid, claim.advbase, claim.advskew, claim.demote)
         outgoing = []
         for family in config.families:
-            advert = self._sign(claim, signer, counter())
+            number = counter()
+            digest, payload = signer.sign(number), b""
             for destination, source, is_to_group in routes[family]:
+                if not payload or family is Family.IPV6:
+                    pseudo_header = self._pseudo_header(source, destination) if family is Family.IPV6 else b""
+                    payload = wire.signed(head, number, digest, pseudo_header=pseudo_header)
                 outgoing.append(
-                    self._outgoing(advert, family, source, destination, source_mac, is_to_group=is_to_group)
+                    self._outgoing(payload, family, source, destination, source_mac if is_to_group else None)
                 )
         return outgoing
 
@@ -321,13 +326,11 @@ class AdvertisementCodec:
 
     def _outgoing(
         self,
-        advert: wire.Advertisement,
+        payload: bytes,
         family: Family,
         source: Address,
         destination: Address,
         source_mac: MacAddress | None,
-        *,
-        is_to_group: bool,
     ) -> Outgoing:
         return Outgoing(
             link=self._config.interface,
@@ -336,11 +339,9 @@ class AdvertisementCodec:
             destination=destination,
             tos=self._dialect.tos,
             identification=self._dialect.identification,
-            source_mac=source_mac if is_to_group else None,
-            destination_mac=ethernet.BROADCAST if is_to_group and self._config.broadcasts else None,
-            payload=wire.encode(
-                advert, pseudo_header=self._pseudo_header(source, destination) if family is Family.IPV6 else b""
-            ),
+            source_mac=source_mac,
+            destination_mac=ethernet.BROADCAST if self._config.broadcasts and destination.is_multicast else None,
+            payload=payload,
         )
 
     def _pseudo_header(self, source: Address, destination: Address) -> bytes:
@@ -349,16 +350,6 @@ class AdvertisementCodec:
         if not isinstance(source, IPv6Address) or not isinstance(destination, IPv6Address):
             return b""
         return wire.pseudo_header_of(source, destination)
-
-    def _sign(self, claim: Claim, signer: Signer, counter: int) -> wire.Advertisement:
-        return wire.Advertisement(
-            vhid=self._config.vhid,
-            advbase=claim.advbase,
-            advskew=claim.advskew,
-            demote=claim.demote,
-            counter=counter,
-            digest=signer.sign(counter),
-        )
 
 
 def source_for(destination: Address, own: Sequence[Address]) -> Address:

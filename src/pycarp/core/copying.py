@@ -9,16 +9,18 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import fields, is_dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+_COPIERS: dict[type, Callable[[Any], Any] | None] = {}
 
 
 def copied(value: T) -> T:
     """Return a copy of a value, a collection or a dataclass that shares no mutable value with it."""
     copy_of = _copier(type(value))
-    return value if copy_of is None else copy_of(value)  # type: ignore[no-any-return]
+    return value if copy_of is None else copy_of(value)
 
 
 def captured(kind: type[T], source: object) -> T:
@@ -32,14 +34,23 @@ def restored(target: object, checkpoint: object) -> None:
         setattr(target, name, copied(getattr(checkpoint, name)))
 
 
-@cache
 def _names(kind: type) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(each.name for each in fields(kind))
+    return names
 
 
-@cache
 def _copier(kind: type) -> Callable[[Any], Any] | None:
     """Return the function that copies values of a type; None if they are immutable, and are shared."""
+    try:
+        return _COPIERS[kind]
+    except KeyError:
+        made = _COPIERS[kind] = _new_copier(kind)
+        return made
+
+
+def _new_copier(kind: type) -> Callable[[Any], Any] | None:
     if kind is dict:
         return _copied_dict
     if issubclass(kind, dict):

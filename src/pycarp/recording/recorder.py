@@ -5,18 +5,27 @@ from typing import NamedTuple, Protocol
 
 from pycarp.core.calm import SettledHosts
 from pycarp.core.checkpoint import Checkpoint
-from pycarp.core.effects import Step
+from pycarp.core.effects import Effect, RenewAddresses, Step, Transmit
 from pycarp.core.engine import Engine
 from pycarp.core.inputs import DatagramsReceived, Input
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.vocabulary import HostKey
 
+_ROUTINE = frozenset((Transmit, RenewAddresses))
+"""The effects of nearly every step of a MASTER."""
+
+
+def is_routine(effects: Sequence[Effect]) -> bool:
+    """Return True if effects are advertisements and renewals only."""
+    return _ROUTINE.issuperset(map(type, effects))
+
 
 class Entry(NamedTuple):
     """One step with its secrets: for memory only, because inputs and effects may have passphrases and digests.
 
     ``drawn`` is the entropy that it took. Either there is a ``step``, or the engine raised what ``raised`` says.
+    ``routine`` counts the effects of the step that ``brief`` left out.
     """
 
     at_ns: int
@@ -24,6 +33,17 @@ class Entry(NamedTuple):
     drawn: tuple[int, ...]
     step: Step | None
     raised: str = ""
+    routine: int = 0
+
+    def brief(self) -> "Entry":
+        """Return the entry without the effects of its step if all are advertisements and renewals.
+
+        These are nearly all that a MASTER does, take ten times the memory of the rest, and follow from the input.
+        """
+        step = self.step
+        if step is None or not step.effects or not is_routine(step.effects):
+            return self
+        return self._replace(step=Step((), step.deadline_ns), routine=len(step.effects))
 
     @property
     def size(self) -> int:

@@ -64,7 +64,7 @@ class Ring:
     def take(self, entry: Entry) -> None:
         """Add an entry to the present section."""
         section = self._sections[-1]
-        section.entries.append(entry)
+        section.entries.append(entry.brief())
         section.size += entry.size
 
     @property

@@ -18,7 +18,7 @@ from pycarp.errors import RecordingError
 from pycarp.recording.anonymizer import Anonymizer
 from pycarp.recording.lines import checkpoint_line, head_of, result_of, step_line
 from pycarp.recording.recorded_entropy import RecordedEntropy
-from pycarp.recording.recorder import Entry, exception_line
+from pycarp.recording.recorder import Entry, exception_line, is_routine
 from pycarp.vocabulary import Outgoing
 
 _SIGNED = slice(16, 36)
@@ -53,18 +53,21 @@ class Writer:
             if entry.step is not None:
                 raise
             raised = exception_line(bug)
-        if not (self._draws.were_right and raised == entry.raised and _is_alike(entry.step, step)):
+        if not (self._draws.were_right and raised == entry.raised and _is_alike(entry, step)):
             what = type(entry.event).__name__
             raise RecordingError(f"{what} at {entry.at_ns} ns has other consequences when it happens again")
         return step_line(entry.at_ns, self._anonymizer.diagnosed_input() or event, entry.drawn, result_of(step, raised))
 
 
-def _is_alike(real: Step | None, other: Step | None) -> bool:
+def _is_alike(entry: Entry, other: Step | None) -> bool:
+    real = entry.step
     if real is None or other is None:
         return real is other
-    return real.deadline_ns == other.deadline_ns and list(map(_likeness, real.effects)) == list(
-        map(_likeness, other.effects)
-    )
+    if real.deadline_ns != other.deadline_ns:
+        return False
+    if entry.routine:
+        return len(other.effects) == entry.routine and is_routine(other.effects)
+    return list(map(_likeness, real.effects)) == list(map(_likeness, other.effects))
 
 
 def _likeness(effect: Effect) -> Any:

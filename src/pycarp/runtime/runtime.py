@@ -231,17 +231,17 @@ class Runtime:
             self._arm()
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
-        """Perform effects in order; publish the events last."""
+        """Perform effects in order; publish the events last. The most frequent effects are tried first."""
         for effect in effects:
             match effect:
-                case Publish(event):
-                    self._events.append(event)
                 case Transmit():
                     self._transmit(effect)
-                case HoldAddresses() | DropAddresses() | Announce():
-                    self._hand_over(effect)
                 case RenewAddresses():
                     self._renew(effect)
+                case Publish(event):
+                    self._events.append(event)
+                case HoldAddresses() | DropAddresses() | Announce():
+                    self._hand_over(effect)
                 case SetPacketFilter():
                     self._set_packet_filter(effect)
                 case _:

@@ -38,6 +38,7 @@ BOW_OUT = 255
 
 _FORMAT = struct.Struct("!BBBBBBHQ20s")
 _CHECKSUM_OFFSET = 6
+_COUNTER_LENGTH = 8
 
 
 class Advertisement(NamedTuple):
@@ -75,19 +76,35 @@ def encode(advertisement: Advertisement, *, pseudo_header: bytes = b"") -> bytes
 
     ``pseudo_header`` is summed as well; see ``pseudo_header_of``.
     """
-    blank = _FORMAT.pack(
-        advertisement.version << 4 | advertisement.type,
+    head = head_of(
         advertisement.vhid,
-        advertisement.advskew,
-        advertisement.authlen,
-        advertisement.demote,
         advertisement.advbase,
-        0,
-        advertisement.counter,
-        advertisement.digest,
+        advertisement.advskew,
+        advertisement.demote,
+        first=advertisement.version << 4 | advertisement.type,
+        authlen=advertisement.authlen,
     )
-    checksum = internet_checksum(pseudo_header + blank)
-    return with_checksum(blank, checksum.to_bytes(2, "big"))
+    return signed(head, advertisement.counter, advertisement.digest, pseudo_header=pseudo_header)
+
+
+def head_of(
+    vhid: int,
+    advbase: int,
+    advskew: int,
+    demote: int,
+    *,
+    first: int = VERSION << 4 | TYPE_ADVERTISEMENT,
+    authlen: int = AUTHLEN,
+) -> bytes:
+    """Return the octets before the checksum; ``first`` has the version and the type."""
+    return bytes((first, vhid, advskew, authlen, demote, advbase))
+
+
+def signed(head: bytes, counter: int, digest: bytes, *, pseudo_header: bytes = b"") -> bytes:
+    """Return the 36 octets with the checksum over them and a ``pseudo_header``; quicker than ``encode``."""
+    tail = counter.to_bytes(_COUNTER_LENGTH, "big") + digest
+    checksum = internet_checksum(pseudo_header + head + tail if pseudo_header else head + tail)
+    return head + checksum.to_bytes(2, "big") + tail
 
 
 def with_checksum(octets: bytes, checksum: bytes) -> bytes:
