@@ -9,7 +9,7 @@ from pycarp.core.inputs import AdminChanged, HostAdded, TimePassed
 from pycarp.core.state import Reason, State
 from pycarp.errors import RecordingError
 from pycarp.recording import Entry, Recorder, Ring, triggers_dump
-from pycarp.recording.recorder import Sink
+from pycarp.recording.recorder import Sink, is_routine
 from pycarp.recording.ring import KEPT_MOST, KEPT_NS
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, PEER, config, seconds
@@ -81,10 +81,10 @@ def test_a_ring_keeps_no_advertisements_and_they_are_written_all_the_same() -> N
     long_mastership(ring, everything)
     checkpoint, entries = kept(ring)
 
-    assert not [each for entry in entries[-50:] if entry.step for each in entry.step.effects]
-    assert sum(entry.routine for entry in entries) > 50
+    assert not [each for each in entries if each.step and each.step.effects and is_routine(each.step.effects)]
+    assert sum(each.routine > 0 for each in entries) > 30
     lines = written(checkpoint, entries)
-    assert any(b"Transmit" in line for line in lines[-50:])
+    assert sum(b"Transmit" in each for each in lines) > 30
     assert everything.checkpoint is not None
     assert len(lines) == len(written(everything.checkpoint, everything.entries))
     assert differences(lines) == []

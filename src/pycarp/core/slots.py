@@ -5,8 +5,8 @@ slot in which it is due. It is never late, so no peer waits longer, and the inte
 was due, so no error adds up. Answers, and the advertisements that begin or end a mastership, do not wait for a slot.
 """
 
-SLOT_NS = 50_000_000
-"""The slot for a shell with many hosts: 20 wake-ups a second, and whole seconds are multiples of it."""
+SLOT_NS = 100_000_000
+"""The slot for a shell with many hosts: 10 wake-ups a second, and whole seconds are multiples of it."""
 
 _SHARE = 8
 """The longest slot is an interval divided by this."""
