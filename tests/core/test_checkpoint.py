@@ -108,7 +108,7 @@ def test_nothing_that_is_known_of_a_host_is_left_out() -> None:
 
 
 def test_nothing_that_a_host_knows_is_left_out() -> None:
-    follows = {"_slot_ns", "claim", "key", "lease", "now_ns", "out", "slot_ns", "codec"}
+    follows = {"_slot_ns", "claim", "key", "lease", "now_ns", "out", "interval_ns", "slot_ns", "codec"}
 
     assert set(Context.__slots__) - follows == names(HostCheckpoint)
 
@@ -117,7 +117,7 @@ def test_nothing_that_an_engine_knows_is_left_out() -> None:
     known = {name.removeprefix("_") for name in vars(Engine(entropy=lambda: 0))}
 
     follows = {"entropy", "diagnose_peer", "ledger", "link_ips", "settled"}
-    assert known - follows | {"demotion"} == names(Checkpoint)
+    assert known - follows | {"demotion", "last_causes"} == names(Checkpoint)
 
 
 def test_no_passphrase_shows_in_its_text() -> None:

@@ -13,7 +13,7 @@ from pycarp.aio.mastership_context import CLEAN_UP_S, MastershipContext, TokenSo
 from pycarp.aio.subscriptions import IsMeant, Subscription
 from pycarp.auth.key import Passphrase
 from pycarp.core.checks import check_flag, listed
-from pycarp.core.engine import HANDED_OVER
+from pycarp.core.engine import FULL_DEMOTION, HANDED_OVER
 from pycarp.core.events import MasterHeard, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, HostReconfigured, Input, StateForced
@@ -179,14 +179,22 @@ class VirtualHost:
 
     # Inputs
 
-    def demote(self, cause: str, *, by: int) -> None:
+    def demote(self, cause: str, *, by: int | None = None, last: bool = False) -> None:
         """Add ``by`` to the advskew that is advertised, for a named cause; the same cause again replaces its amount.
 
-        Raises ConfigError if the cause is not a text or the amount is not a whole number.
+        With ``last`` instead the host is the last of all: as MASTER it holds the addresses until any host takes over
+        that is not last too, whether or not that one preempts; as BACKUP it takes them only if nobody else does. Every
+        system takes over from it (carp.md 5.1).
+
+        Raises ConfigError if the cause is not a text, the amount is not a whole number, or not one of both is given.
         """
         check_cause(cause)
-        check_amount(by)
-        self._inform(DemotionSet(self._key, cause, by))
+        check_flag("last", last)
+        if (by is None) is not last:
+            raise ConfigError(f"demotion by={by!r} with last={last!r}; pass either by=, such as 100, or last=True")
+        amount = FULL_DEMOTION if by is None else by
+        check_amount(amount)
+        self._inform(DemotionSet(self._key, cause, amount, last))
 
     def restore(self, cause: str) -> None:
         """Remove a named demotion; no-op if it is absent."""

@@ -27,6 +27,7 @@ class Checkpoint:
     settings: Settings
     links: tuple[LinkFacts, ...] = ()
     demotion: tuple[tuple[Scope, str, int], ...] = ()
+    last_causes: frozenset[tuple[Scope, str]] = frozenset()
     deadlines: tuple[tuple[HostKey, int], ...] = ()
     statistics: dict[str, LinkStatistics]
     hosts: tuple[HostEntryCheckpoint, ...] = ()

@@ -16,8 +16,9 @@ class DemotionLedger:
     Amounts may be negative, as with FreeBSD's additive ``net.inet.carp.demotion``.
     """
 
-    def __init__(self, entries: Iterable[tuple[Scope, str, int]] = ()) -> None:
+    def __init__(self, entries: Iterable[tuple[Scope, str, int]] = (), last: Iterable[tuple[Scope, str]] = ()) -> None:
         self._amounts: dict[Scope, dict[str, int]] = {}
+        self._last = set(last)
         for scope, cause, amount in entries:
             self.set(scope, cause, amount)
 
@@ -26,19 +27,31 @@ class DemotionLedger:
         """Every cause with its scope and amount, in the order in which they were set."""
         return tuple((scope, *item) for scope, causes in self._amounts.items() for item in causes.items())
 
-    def set(self, scope: Scope, cause: str, amount: int) -> bool:
-        """Set the amount of a cause; return True if it changed."""
+    @property
+    def last(self) -> frozenset[tuple[Scope, str]]:
+        """The scopes and causes that make their hosts the last of all."""
+        return frozenset(self._last)
+
+    def set(self, scope: Scope, cause: str, amount: int, *, is_last: bool = False) -> bool:
+        """Set the amount of a cause, and whether it makes its hosts the last; return True if either changed."""
+        was_last, is_last = (scope, cause) in self._last, is_last and amount != 0
+        (self._last.add if is_last else self._last.discard)((scope, cause))
         causes = self._amounts.setdefault(scope, {})
         before = causes.pop(cause, 0)
         if amount:
             causes[cause] = amount
         if not causes:
             del self._amounts[scope]
-        return before != amount
+        return before != amount or was_last != is_last
 
     def forget(self, key: HostKey) -> None:
         """Remove every cause of a host that has departed."""
         self._amounts.pop(key, None)
+        self._last = {each for each in self._last if each[0] != key}
+
+    def makes_last(self, host: HostConfig) -> bool:
+        """Return True if any cause makes a host the last of all."""
+        return any(scope in _scopes(host) for scope, _cause in self._last)
 
     def causes(self, host: HostConfig) -> tuple[tuple[str, int], ...]:
         """Return the causes that demote a host: the node's first, then its groups', then its own."""

@@ -160,7 +160,7 @@ class Engine:
             made._hosts.add(HostEntry.from_checkpoint(each, entropy, slot_ns=checkpoint.slot_ns))
         for facts in checkpoint.links:
             made._store_link(facts)
-        made._ledger = DemotionLedger(checkpoint.demotion)
+        made._ledger = DemotionLedger(checkpoint.demotion, checkpoint.last_causes)
         made._deadlines = DeadlineIndex(checkpoint.deadlines)
         made._statistics = {link: counted.copy() for link, counted in checkpoint.statistics.items()}
         made._floods = {link: replace(each) for link, each in checkpoint.floods.items()}
@@ -175,6 +175,7 @@ class Engine:
             settings=self._settings,
             links=tuple(self._links.values()),
             demotion=self._ledger.entries,
+            last_causes=self._ledger.last,
             deadlines=self._deadlines.entries,
             statistics={link: counted.copy() for link, counted in self._statistics.items()},
             hosts=tuple(each.checkpoint() for each in self._hosts),
@@ -230,8 +231,8 @@ class Engine:
                 self._dispatch_to(key, event, now_ns, out)
             case AdminChanged(key, is_up):
                 self._on_admin(key, is_up, now_ns, out)
-            case DemotionSet(scope, cause, amount):
-                self._demote(scope, cause, amount, now_ns, out)
+            case DemotionSet(scope, cause, amount, is_last):
+                self._demote(scope, cause, amount, now_ns, out, is_last=is_last)
             case SettingsChanged(settings):
                 self._on_settings(settings, now_ns, out)
             case TransmitReported():
@@ -472,13 +473,20 @@ class Engine:
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
         codec = AdvertisementCodec(config, self._entropy)
-        environment = Environment(link_is_up=False)
+        environment = Environment(link_is_up=False, is_last=self._ledger.makes_last(config))
         ctx = Context(config, codec, environment, demotion=self._ledger.total(config), slot_ns=self._slot_ns)
         entry = HostEntry(codec, ctx)
         self._hosts.add(entry)
         self._renew_sources(config.interface, now_ns, out)
         hosts.begin(ctx, now_ns, out)
-        environment = replace(ctx.environment, link_is_up=self._is_up_for(config), node_preempts=self._settings.preempt)
+        is_last = self._ledger.makes_last(config)
+        environment = replace(
+            ctx.environment,
+            link_is_up=self._is_up_for(config),
+            node_preempts=self._settings.preempt,
+            is_last=is_last,
+            goes_last=is_last,
+        )
         self._dispatch_to(config.key, EnvironmentChanged(environment), now_ns, out)
         self._demote_for_link(config.interface, now_ns, out)
 
@@ -528,8 +536,10 @@ class Engine:
 
     # Demotion
 
-    def _demote(self, scope: Scope, cause: str, amount: int, now_ns: int, out: Outbox) -> None:
-        if self._ledger.set(scope, cause, amount):
+    def _demote(
+        self, scope: Scope, cause: str, amount: int, now_ns: int, out: Outbox, *, is_last: bool = False
+    ) -> None:
+        if self._ledger.set(scope, cause, amount, is_last=is_last):
             for entry in self._hosts:
                 if bears_on(scope, entry.ctx.config):
                     self._publish_demotion(entry, now_ns, out)
@@ -539,7 +549,12 @@ class Engine:
         total, causes = self._ledger.total(config), self._ledger.causes(config)
         out.append(Publish(DemotionChange(key=entry.key, at_ns=now_ns, total=total, causes=causes)))
         has_handed_over = self._ledger.amount(entry.key, HANDED_OVER) != 0
-        environment = replace(entry.ctx.environment, has_handed_over=has_handed_over)
+        environment = replace(
+            entry.ctx.environment,
+            has_handed_over=has_handed_over,
+            is_last=self._ledger.makes_last(config),
+            goes_last=self._goes_last(entry),
+        )
         self._set_environment(entry, environment, now_ns, out)
         self._dispatch_to(entry.key, DemotionChanged(total), now_ns, out)
 
@@ -612,9 +627,14 @@ class Engine:
         """Set whether a host goes last, and demote it if it cannot hold its addresses."""
         cannot_hold = entry.holds.until_ns is not None
         self._demote(entry.key, NOT_HELD, FULL_DEMOTION if cannot_hold else 0, now_ns, out)
-        goes_last = cannot_hold or entry.sends.distrust.until_ns is not None
-        self._set_environment(entry, replace(entry.ctx.environment, goes_last=goes_last), now_ns, out)
+        environment = replace(entry.ctx.environment, goes_last=self._goes_last(entry))
+        self._set_environment(entry, environment, now_ns, out)
         self._settle(entry, now_ns, out)
+
+    def _goes_last(self, entry: HostEntry) -> bool:
+        """Return True if a host leaves the addresses to every other: it is not trusted, or a cause makes it last."""
+        is_trusted = entry.holds.until_ns is None and entry.sends.distrust.until_ns is None
+        return not is_trusted or self._ledger.makes_last(entry.ctx.config)
 
     def _trust_again(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """End the demotions whose time is over; the send errors of a MASTER end only when its sends succeed."""

@@ -83,11 +83,15 @@ class AdminChanged:
 
 @dataclass(frozen=True, slots=True)
 class DemotionSet:
-    """The amount of a named cause changed; 0 removes the cause."""
+    """The amount of a named cause changed; 0 removes the cause.
+
+    A cause that ``is_last`` also makes its hosts the last of all: they leave the addresses to any host that is there.
+    """
 
     scope: Scope
     cause: str
     amount: int
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +200,9 @@ class Environment:
     ``own`` are the link's addresses that no host shares, in the order of preference for a source. ``cannot_send`` are
     the families in which the last advertisement could not be sent; None stands for any family. A host that
     ``wants_send_reports`` needs successes to end an earlier send error. A host that ``goes_last`` recently could not
-    hold its addresses or could not send: it leaves them to every other host. One that ``has_handed_over`` preempts
-    nobody until an administrator restores it.
+    hold its addresses or could not send, or is last by a cause of demotion: it leaves them to every other host. One
+    that ``is_last`` also says so as MASTER, and any other host takes over. One that ``has_handed_over`` preempts nobody
+    until an administrator restores it.
     """
 
     link_is_up: bool
@@ -208,6 +213,7 @@ class Environment:
     wants_send_reports: bool = False
     goes_last: bool = False
     has_handed_over: bool = False
+    is_last: bool = False
 
     @property
     def is_ready(self) -> bool:

@@ -67,6 +67,6 @@ def mismatches(
         found.append(Mismatch.EQUAL_CLAIM)
     if datagram.family is Family.IPV6 and checksum is not dialect.v6_checksum:
         found.append(Mismatch.CHECKSUM_FORM)
-    if theirs.demote and not dialect.preempts_demoted and not theirs.is_bow_out:
+    if theirs.demote and not dialect.preempts_demoted and not (theirs.is_bow_out or theirs.is_last):
         found.append(Mismatch.DEMOTE_OCTET)
     return found

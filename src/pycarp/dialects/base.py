@@ -14,6 +14,8 @@ from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, MacAddress
 from pycarp.wire.advertisement import ChecksumForm
 
 _BOW_OUT = 255
+_LAST_ADVBASE = 255
+_LAST_DEMOTE = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,21 @@ class Claim:
         interval_ns = self.advbase * NS_PER_S + self.advskew * NS_PER_SKEW or NS_PER_SKEW
         object.__setattr__(self, "interval_ns", interval_ns)
         object.__setattr__(self, "is_bow_out", self.advbase == self.advskew == _BOW_OUT)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether its sender leaves the addresses to any other host, see ``last_claim``."""
+        return self.advbase == _LAST_ADVBASE and self.demote == _LAST_DEMOTE and not self.is_bow_out
+
+
+def last_claim(claim: Claim) -> Claim:
+    """Return the claim of a MASTER that leaves the addresses to any other host, and holds them until one takes over.
+
+    With advbase 255 it claims an interval of more than 255 s. Every BACKUP takes over from a MASTER that slow, whether
+    or not it preempts (carp.md 5.1). OpenBSD takes over because of the demote octet (carp.md 5.1, 6.4). The advskew
+    keeps several such hosts in order.
+    """
+    return Claim(advbase=_LAST_ADVBASE, advskew=min(claim.advskew, 254), demote=_LAST_DEMOTE)
 
 
 @lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ from pycarp.core.inputs import (
     TimePassed,
 )
 from pycarp.core.state import Reason, State
-from pycarp.dialects.base import Verdict
+from pycarp.dialects.base import Claim, Verdict
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family
 
 _PUBLISH_AGAIN_NS = NS_PER_S
@@ -88,9 +88,14 @@ def _reason_to_take_over(ctx: Context, event: AdvertisementReceived, verdict: Ve
     preempts = (ctx.config.preempt or ctx.environment.node_preempts) and not ctx.environment.has_handed_over
     if verdict is Verdict.STRONGER and preempts:
         return Reason.PREEMPTING
-    if ctx.config.tolerated_ns < event.claim.interval_ns and not _is_left_alone(ctx, verdict):
+    if _is_too_slow(ctx, event.claim) and not _is_left_alone(ctx, verdict):
         return Reason.MASTER_TOO_SLOW
     return None
+
+
+def _is_too_slow(ctx: Context, claim: Claim) -> bool:
+    """Return True if a MASTER claims a longer interval than this host tolerates. Source: carp.md 5.1."""
+    return ctx.config.tolerated_ns < claim.interval_ns
 
 
 def _why_left(ctx: Context) -> Decision:
@@ -114,7 +119,9 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
         _follow(ctx, state, event)
         return Decision.FOLLOWS_MASTER
     if ctx.config.dialect.defers_to_better_master:
-        others = [each for each in _live_others(ctx, event.source) if each.family is family]
+        # A MASTER that is last has no place to keep: it yields to whoever takes over.
+        live = _live_others(ctx, event.source)
+        others = [each for each in live if each.family is family and not _is_too_slow(ctx, each.claim)]
         if others:
             other = max(others, key=lambda each: each.at_ns)
             # The other one may have died since, and its kernel keeps the addresses until the fastest peer takes over.
@@ -123,7 +130,7 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
             _wait_for_others(ctx, state, event.family, free_at_ns)
             return Decision.NO_VACANCY
         if ctx.environment.goes_last:
-            _wait_for_others(ctx, state, event.family, ctx.now_ns + ctx.claim.interval_ns)
+            _wait_for_others(ctx, state, event.family, ctx.now_ns + ctx.interval_ns)
             return Decision.LEFT_TO_OTHERS
     if may_be_old:
         # A host that heard the bow-out in time is MASTER by now; its advertisement is behind this one in the socket.

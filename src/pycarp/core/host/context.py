@@ -24,7 +24,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.slots import slot_for
-from pycarp.dialects.base import Claim
+from pycarp.dialects.base import Claim, last_claim
 from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 
 Outbox = list[Effect]
@@ -60,6 +60,7 @@ class Context:
         "demotion",
         "environment",
         "epoch",
+        "interval_ns",
         "key",
         "last_change",
         "lease",
@@ -103,10 +104,16 @@ class Context:
         self.set_demotion(self.demotion)
 
     def set_demotion(self, total: int) -> None:
-        """Set the total demotion, and with it the claim for advertisements and comparisons."""
+        """Set the total demotion, and with it the claim for advertisements and comparisons.
+
+        A host that is last claims an interval that no peer tolerates, so that each takes over, whether or not it
+        preempts; it advertises as often as before (``interval_ns``). Source: carp.md 5.1, the last test of BACKUP.
+        """
         self.demotion = total
-        self.claim = self.config.dialect.claim(self.config.advbase, self.config.advskew, total)
-        self.slot_ns = slot_for(self._slot_ns, self.claim.interval_ns, self.config.dead_ratio)
+        claim = self.config.dialect.claim(self.config.advbase, self.config.advskew, total)
+        self.interval_ns = claim.interval_ns
+        self.claim = last_claim(claim) if self.environment.is_last else claim
+        self.slot_ns = slot_for(self._slot_ns, self.interval_ns, self.config.dead_ratio)
 
     @property
     def is_unheard(self) -> bool:

@@ -206,7 +206,7 @@ def _hold_again(ctx: Context, state: Master, *, force: bool = True) -> None:
 def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None = None) -> None:
     """Advertise, and plan the next advertisement one interval after ``due_ns``, or after now if that is past."""
     ctx.advertise(state.takeover, counter=counter)
-    interval_ns, now_ns = ctx.claim.interval_ns, ctx.now_ns
+    interval_ns, now_ns = ctx.interval_ns, ctx.now_ns
     state.advertised_at_ns, state.slot_ns = now_ns, ctx.slot_ns
     next_ns = due_ns + interval_ns
     state.advertise_at_ns = next_ns if slot_before(next_ns, ctx.slot_ns) > now_ns else now_ns + interval_ns

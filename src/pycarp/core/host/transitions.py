@@ -87,7 +87,7 @@ def become_master(ctx: Context, reason: Reason, *, peer: Peer | None = None, dou
         since_ns=now_ns,
         advertised_at_ns=now_ns,
         alive_at_ns=now_ns,
-        advertise_at_ns=now_ns + ctx.claim.interval_ns,
+        advertise_at_ns=now_ns + ctx.interval_ns,
         was_alive_at_ns=now_ns,
         takeover=takeover.begin(ctx, doubted=doubted),
         slot_ns=ctx.slot_ns,
@@ -127,7 +127,9 @@ def master_down_ns(ctx: Context, master: Claim | None = None) -> int:
     """
     config, down_ns = ctx.config, ctx.config.master_down_ns
     if not config.advbase and config.dialect.yield_grace_ns:
-        slowest_ns = max(ctx.claim.interval_ns, master.interval_ns if master else 0)
+        # What a MASTER claims that is last says nothing about its pace, which is below a second as well.
+        heard_ns = 0 if master is None else NS_PER_S if master.is_last else master.interval_ns
+        slowest_ns = max(ctx.interval_ns, heard_ns)
         down_ns = max(down_ns, config.dead_ratio * slowest_ns)
     return down_ns + (_GOES_LAST_NS if ctx.environment.goes_last else 0)
 

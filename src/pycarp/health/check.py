@@ -1,0 +1,104 @@
+"""A health check and how its answers count: pure values, without clock or task."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pycarp.aio.arguments import check_amount, check_cause, check_span
+from pycarp.errors import ConfigError
+
+SHORTEST_INTERVAL_S = 0.05
+
+LONGEST_S = 24 * 3600
+
+_COUNT_MAX = 1000
+
+
+class Answer(StrEnum):
+    """What one run of a check found."""
+
+    OK = "ok"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    """The check could not find out: it raised, or did not end in time."""
+
+
+Probe = Callable[[], Awaitable["Answer | bool | None"]]
+"""A coroutine function that looks once: True or nothing for ok, False for fail, or an ``Answer``.
+
+Whatever it raises counts as unknown.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A check of one virtual host.
+
+    ``probe`` is awaited every ``every_s`` seconds (0.05 to a day), and cancelled after ``timeout_s``, which may exceed
+    the interval: runs never overlap, and a run that is late begins when the last one has ended. ``fall`` bad answers in
+    a row make the check fail, ``rise`` good ones make it pass (1 to 1000). With ``unknown`` ``FAIL``, the default, a
+    run without an answer is a bad one; with ``OK`` it is a good one, with ``UNKNOWN`` it changes nothing.
+
+    A check that fails makes the host the last of all, see ``VirtualHost.demote``; with ``by`` it adds so much to the
+    advskew instead. Before its first answers it counts as failing.
+
+    Raises ConfigError for a value out of range.
+    """
+
+    name: str
+    probe: Probe
+    every_s: float = 1.0
+    timeout_s: float = 2.0
+    rise: int = 2
+    fall: int = 3
+    by: int | None = None
+    unknown: Answer = Answer.FAIL
+
+    def __post_init__(self) -> None:
+        check_cause(self.name)
+        if not callable(self.probe):
+            raise ConfigError(f"probe {self.probe!r} cannot be called; pass a coroutine function")
+        check_span("every_s", self.every_s, most_s=LONGEST_S)
+        if self.every_s < SHORTEST_INTERVAL_S:
+            raise ConfigError(f"every_s {self.every_s:g} s is below {SHORTEST_INTERVAL_S:g} s")
+        check_span("timeout_s", self.timeout_s, most_s=LONGEST_S)
+        for what, count in (("rise", self.rise), ("fall", self.fall)):
+            if type(count) is not int or not 1 <= count <= _COUNT_MAX:
+                raise ConfigError(f"{what} {count!r} is not a whole number from 1 to {_COUNT_MAX}")
+        if self.by is not None:
+            check_amount(self.by)
+            if self.by < 1:
+                raise ConfigError(f"by={self.by} does not demote; pass 1 or more, or leave it out to require the check")
+        if self.unknown not in tuple(Answer):
+            raise ConfigError(f"unknown {self.unknown!r} is none of {', '.join(Answer)}")
+
+    @property
+    def cause(self) -> str:
+        """The cause of the demotion while this check fails."""
+        return f"check {self.name}"
+
+
+@dataclass(slots=True)
+class CheckState:
+    """Whether a check passes: False until ``rise`` good answers in a row, then True until ``fall`` bad ones."""
+
+    passes: bool = False
+    in_a_row: int = 0
+    """Answers in a row that speak against ``passes``."""
+
+    last: Answer | None = None
+
+    def record(self, check: Check, answer: Answer) -> bool:
+        """Count an answer; return True if ``passes`` changed."""
+        self.last = answer
+        counted = check.unknown if answer is Answer.UNKNOWN else answer
+        if counted is Answer.UNKNOWN:
+            return False
+        if (counted is Answer.OK) is self.passes:
+            self.in_a_row = 0
+            return False
+        self.in_a_row += 1
+        if self.in_a_row < (check.fall if self.passes else check.rise):
+            return False
+        self.passes, self.in_a_row = not self.passes, 0
+        return True

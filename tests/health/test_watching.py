@@ -1,0 +1,177 @@
+"""Checks of real nodes in virtual time: who serves while a check fails, hangs, raises or recovers."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycarp import ConfigError, State, VirtualHost
+from pycarp.health import Answer, Check, file_exists, tcp, watch
+from pycarp.testing import Cluster
+from tests.support.virtual import in_virtual_time, now_s
+
+
+class Service:
+    """What a check looks at."""
+
+    def __init__(self) -> None:
+        self.answer: object = True
+
+    async def probe(self) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if self.answer == "hangs":
+            await asyncio.sleep(1000)
+        return self.answer
+
+
+@contextlib.asynccontextmanager
+async def watched(host: VirtualHost, *checks: Check) -> AsyncIterator[None]:
+    task = asyncio.create_task(watch(host, *checks))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def check_of(service: Service, **settings: Any) -> Check:
+    return Check(name="web", probe=service.probe, **{"every_s": 0.1, "timeout_s": 0.1, "rise": 1, "fall": 2} | settings)
+
+
+async def until_master(host: VirtualHost, *, within_s: float) -> float:
+    """Return how long it took until a host became MASTER."""
+    began_s = now_s()
+    async with asyncio.timeout(within_s):
+        await host.wait_for(State.MASTER)
+    return now_s() - began_s
+
+
+@pytest.mark.parametrize("answer", [False, Answer.FAIL, RuntimeError("no"), "hangs", 7])
+@pytest.mark.parametrize("preempt", [True, False])
+@in_virtual_time
+async def test_a_failing_check_moves_the_address_whether_or_not_peers_preempt(answer: object, preempt: bool) -> None:
+    service = Service()
+    async with Cluster(3, preempt=preempt) as cluster:
+        async with watched(cluster.a.host, check_of(service)):
+            await cluster.settle()
+            assert cluster.master is cluster.a
+
+            service.answer = answer
+            took_s = await until_master(cluster.b.host, within_s=1)
+
+            assert took_s < 0.1 * 2 + 0.1 * 2 + 0.02
+            await cluster.settle()
+            cluster.assert_one_master()
+            assert cluster.master is cluster.b
+        cluster.assert_never_two_owners()
+
+
+@in_virtual_time
+async def test_a_lone_host_keeps_the_address_and_leaves_it_when_a_peer_comes_that_does_not_preempt() -> None:
+    service = Service()
+    async with Cluster(2, preempt=False) as cluster, watched(cluster.a.host, check_of(service)):
+        await cluster.settle()
+        cluster.kill("b")
+        service.answer = False
+        await asyncio.sleep(5)
+        assert cluster.master is cluster.a
+
+        await cluster.restart("b")
+        await until_master(cluster.b.host, within_s=5)
+
+        await cluster.settle()
+        cluster.assert_one_master()
+        cluster.assert_never_two_owners()
+
+
+@in_virtual_time
+async def test_where_every_check_fails_the_address_stays_served() -> None:
+    service = Service()
+    async with Cluster(2) as cluster:
+        async with watched(cluster.a.host, check_of(service)), watched(cluster.b.host, check_of(service)):
+            await cluster.settle()
+            service.answer = False
+            await asyncio.sleep(10)
+
+            cluster.assert_one_master()
+            cluster.kill(cluster.master)
+            await asyncio.sleep(8)
+            cluster.assert_one_master()
+        cluster.assert_never_two_owners()
+
+
+@in_virtual_time
+async def test_a_preferred_host_comes_back_when_its_check_passes_and_not_before() -> None:
+    service = Service()
+    async with Cluster(2, preempt=True) as cluster, watched(cluster.a.host, check_of(service, rise=3)):
+        await cluster.settle()
+        service.answer = False
+        await asyncio.sleep(20)
+        assert cluster.master is cluster.b
+
+        service.answer = True
+        await cluster.settle()
+        await asyncio.sleep(3)
+
+        assert cluster.master is cluster.a
+        cluster.assert_never_two_owners()
+
+
+@in_virtual_time
+async def test_a_check_that_demotes_adds_its_amount() -> None:
+    service = Service()
+    service.answer = False
+    async with Cluster(2) as cluster, watched(cluster.a.host, check_of(service, by=50)):
+        await cluster.settle()
+
+        assert cluster.a.host.snapshot().demotion == (("check web", 50),)
+
+
+@in_virtual_time
+async def test_no_demotion_is_left_when_the_watch_ends() -> None:
+    service = Service()
+    service.answer = False
+    async with Cluster(2) as cluster:
+        async with watched(cluster.a.host, check_of(service)):
+            await asyncio.sleep(5)
+            assert cluster.a.host.snapshot().demotion == (("check web", 240),)
+
+        assert not cluster.a.host.snapshot().demotion
+
+
+@in_virtual_time
+async def test_two_checks_of_one_name_are_refused() -> None:
+    async with Cluster(2) as cluster:
+        with pytest.raises(ConfigError, match="two checks are called 'web'"):
+            await watch(cluster.a.host, check_of(Service()), check_of(Service()))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"by": 5, "last": True}, {"last": 1}])
+def test_a_demotion_has_an_amount_or_is_last(arguments: dict[str, Any]) -> None:
+    @in_virtual_time
+    async def demote() -> None:
+        async with Cluster(2) as cluster:
+            with pytest.raises(ConfigError):
+                cluster.a.host.demote("cause", **arguments)
+
+    demote()
+
+
+# Probes
+
+
+async def test_tcp_tells_a_listener_from_a_closed_port() -> None:
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        assert await tcp("127.0.0.1", port)() is Answer.OK
+    assert await tcp("127.0.0.1", port)() is Answer.FAIL
+
+
+async def test_a_file_is_there_or_not(tmp_path: Path) -> None:
+    assert await file_exists(tmp_path)() is Answer.OK
+    assert await file_exists(tmp_path / "none")() is Answer.FAIL
