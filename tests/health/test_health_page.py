@@ -1,0 +1,44 @@
+"""The page on health checks is true: its check runs, and says what it demotes by."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from pycarp import State
+from pycarp.testing import Cluster
+from tests.support.virtual import in_virtual_time
+
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "health-checks.md").read_text()
+
+
+def example() -> dict[str, Any]:
+    found = re.search(r"<!-- the check -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    # Nobody listens on port 80 of a virtual machine; a real connection would take real time.
+    exec(found[1].replace('tcp("127.0.0.1", 80)', "web_answers"), names)
+    return names
+
+
+@in_virtual_time
+async def test_the_check_of_the_page_moves_the_address() -> None:
+    names = example()
+    answers = [True]
+
+    async def web_answers() -> bool:
+        return answers[0]
+
+    names["web_answers"] = web_answers
+    async with Cluster(2) as cluster:
+        task = asyncio.create_task(names["serve"](cluster.a.host))
+        await cluster.settle()
+        assert cluster.master is cluster.a
+
+        answers[0] = False
+        async with asyncio.timeout(0.25 * 3 + 0.02):
+            await cluster.b.host.wait_for(State.MASTER)
+
+        assert cluster.a.host.snapshot().demotion == (("check web", 240),)
+        task.cancel()
+        await asyncio.wait([task])
