@@ -4,7 +4,8 @@
 """
 
 from pycarp.health.check import Answer, Check, CheckState
+from pycarp.health.http import http
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.watching import watch
 
-__all__ = ["Answer", "Check", "CheckState", "file_exists", "tcp", "watch"]
+__all__ = ["Answer", "Check", "CheckState", "file_exists", "http", "tcp", "watch"]

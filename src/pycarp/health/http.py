@@ -1,0 +1,87 @@
+"""A probe that asks a web server, in this process and bounded: one GET of HTTP/1.0, over TCP or TLS."""
+
+import asyncio
+import ssl
+from collections.abc import Container
+from urllib.parse import SplitResult, urlsplit
+
+from pycarp.errors import ConfigError
+from pycarp.health.check import Answer, Probe
+
+GOOD_STATUSES = range(200, 400)
+
+READ_MAX = 64 * 1024
+"""Octets of a response that are read, its head included."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def http(
+    url: str,
+    *,
+    statuses: Container[int] = GOOD_STATUSES,
+    body: str | bytes = b"",
+    context: ssl.SSLContext | None = None,
+) -> Probe:
+    """Return a probe that passes if a GET of ``url`` is answered with a good status and a body that contains ``body``.
+
+    ``statuses`` are the good ones, 200-399 by default; no redirect is followed. Of the response the first 64 KiB are
+    read. https verifies the certificate as ``context`` says, by default against the system's authorities. A server that
+    refuses the connection, closes it early or does not speak HTTP fails; one that stalls is unknown at the timeout of
+    the check. Raises ConfigError if ``url`` is none of http or https.
+    """
+    parts = _parts_of(url)
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    tls = (context or ssl.create_default_context()) if parts.scheme == "https" else None
+    request = _request_for(parts)
+    wanted = body.encode() if isinstance(body, str) else body
+
+    async def look() -> Answer:
+        try:
+            reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
+        except OSError:  # certificates that do not verify are such errors too
+            return Answer.FAIL
+        try:
+            writer.write(request)
+            status, content = _read_response(await _read_all(reader))
+        except OSError:
+            return Answer.FAIL
+        finally:
+            writer.transport.abort()
+        return Answer.OK if status in statuses and wanted in content else Answer.FAIL
+
+    return look
+
+
+def _parts_of(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        is_well = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
+    except (AttributeError, TypeError, ValueError):
+        is_well = False
+    if not is_well or not url.isascii() or any(each.isspace() or ord(each) < ord(" ") for each in url):
+        raise ConfigError(f"url {url!r} is no http:// or https:// address such as http://127.0.0.1:8080/health")
+    return parts
+
+
+def _request_for(parts: SplitResult) -> bytes:
+    """Return a request whose response ends with the connection, and so is never sent in chunks."""
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    authority = parts.netloc.rpartition("@")[2]
+    lines = (f"GET {target} HTTP/1.0", f"Host: {authority}", "User-Agent: pycarp", "Connection: close", "", "")
+    return "\r\n".join(lines).encode("ascii")
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    read = b""
+    while len(read) < READ_MAX and (more := await reader.read(READ_MAX - len(read))):
+        read += more
+    return read
+
+
+def _read_response(response: bytes) -> tuple[int | None, bytes]:
+    """Return status and body; the status is None if this is no response of HTTP."""
+    head, _end, body = response.partition(b"\r\n\r\n")
+    words = head.split(b"\r\n", 1)[0].split(b" ", 2)
+    is_http = len(words) >= 2 and words[0].startswith(b"HTTP/1.") and len(words[1]) == 3 and words[1].isdigit()
+    return (int(words[1]) if is_http else None), body

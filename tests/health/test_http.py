@@ -1,0 +1,130 @@
+"""The probe of web servers: status, body, TLS, and servers that close, stall or speak something else."""
+
+import asyncio
+import contextlib
+import datetime
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pycarp import ConfigError
+from pycarp.health import Answer, http
+
+GOOD = b"HTTP/1.1 200 OK\r\nServer: test\r\n\r\nall is well"
+
+
+@contextlib.asynccontextmanager
+async def server(
+    response: bytes, *, tls: ssl.SSLContext | None = None, asked: list[bytes] | None = None
+) -> AsyncIterator[int]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            request = await reader.readuntil(b"\r\n\r\n")
+            if asked is not None:
+                asked.append(request)
+            writer.write(response)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as made:
+        yield made.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("response", "settings", "answer"),
+    [
+        (GOOD, {}, Answer.OK),
+        (GOOD, {"body": "is well"}, Answer.OK),
+        (GOOD, {"body": b"Server"}, Answer.FAIL),
+        (GOOD, {"statuses": {204}}, Answer.FAIL),
+        (b"HTTP/1.0 302 Found\r\n\r\n", {}, Answer.OK),
+        (b"HTTP/1.0 503 Busy\r\n\r\n", {}, Answer.FAIL),
+        (b"HTTP/1.0 503 Busy\r\n\r\n", {"statuses": {503}}, Answer.OK),
+        (b"", {}, Answer.FAIL),
+        (b"SSH-2.0-OpenSSH\r\n", {}, Answer.FAIL),
+        (b"HTTP/1.0 2000 ?\r\n\r\n", {}, Answer.FAIL),
+        (b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * 200_000 + b"end", {"body": "end"}, Answer.FAIL),
+    ],
+)
+async def test_status_and_body_decide(response: bytes, settings: dict[str, Any], answer: Answer) -> None:
+    async with server(response) as port:
+        assert await http(f"http://127.0.0.1:{port}/", **settings)() is answer
+
+
+async def test_the_request_has_path_query_and_host() -> None:
+    asked: list[bytes] = []
+    async with server(GOOD, asked=asked) as port:
+        await http(f"http://user@127.0.0.1:{port}/health?deep=1")()
+
+    assert asked[0].startswith(b"GET /health?deep=1 HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n" % port)
+
+
+async def test_nobody_listens() -> None:
+    async with server(GOOD) as port:
+        pass
+    assert await http(f"http://127.0.0.1:{port}")() is Answer.FAIL
+
+
+async def test_a_server_that_stalls_is_left_when_the_check_is_cancelled() -> None:
+    connected, left = asyncio.Event(), asyncio.Event()
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        writer.write(b"HTTP/1.0 200")
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+        left.set()
+
+    async with await asyncio.start_server(stall, "127.0.0.1", 0) as made:
+        port = made.sockets[0].getsockname()[1]
+        task = asyncio.ensure_future(http(f"http://127.0.0.1:{port}/")())
+        await connected.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(5):
+            await left.wait()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    path = tmp_path / "server.pem"
+    key_octets = key.private_bytes(encoding, form, serialization.NoEncryption())
+    path.write_bytes(key_octets + made.public_bytes(encoding))
+    return path
+
+
+@pytest.mark.parametrize(("is_trusted", "answer"), [(True, Answer.OK), (False, Answer.FAIL)])
+async def test_tls_verifies_the_certificate(certificate: Path, *, is_trusted: bool, answer: Answer) -> None:
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(certificate)
+    trusting = ssl.create_default_context(cafile=certificate) if is_trusted else None
+
+    async with server(GOOD, tls=serving) as port:
+        assert await http(f"https://localhost:{port}/", context=trusting)() is answer
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:80", "ftp://x/", "http://", "http://a:99999/", "http://a/b c", "http://ä/", 7]
+)
+def test_another_url_is_refused(url: Any) -> None:
+    with pytest.raises(ConfigError, match="is no http"):
+        http(url)
