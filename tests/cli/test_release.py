@@ -1,6 +1,8 @@
 """``pycarp release`` as its user meets it."""
 
+import fcntl
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,6 +64,22 @@ def test_what_running_daemons_have_is_named(tmp_path: Path) -> None:
     assert second.startswith("held by running pycarp, pid ")
     assert second.endswith(": carp0, 192.0.2.1/24 on eth0")
     journal.end()
+
+
+def test_control_sockets_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> None:
+    dead, living, locked = (tmp_path / f"ucarp-eth0-{vhid}.netns-1.sock" for vhid in (1, 2, 3))
+    with socket.socket(socket.AF_UNIX) as gone, socket.socket(socket.AF_UNIX) as starting:
+        gone.bind(str(dead))
+        starting.bind(str(locked))
+    with socket.socket(socket.AF_UNIX) as sock, locked.with_name(f"{locked.name}.lock").open("w") as lock:
+        sock.bind(str(living))
+        sock.listen()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said, done = release(tmp_path, "--dry-run"), release(tmp_path)
+
+        assert said.output == f"would remove control socket {dead}\n"
+        assert done.output == f"removed control socket {dead}\n"
+        assert sorted(tmp_path.iterdir()) == [living, locked, locked.with_name(f"{locked.name}.lock")]
 
 
 def test_scripts_get_one_object(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
 from pycarp.cli.options import exit_status, state_option
+from pycarp.daemon.control_paths import remove_dead_sockets
 from pycarp.errors import ActuatorError
 from pycarp.system.recovery import state_folder
 from pycarp.system.recovery.dead_daemons import Report, clean
@@ -32,30 +34,40 @@ alone, and so is whatever looks otherwise than it was noted in the state folder.
 def release(*, state: Path, as_json: bool, dry_run: bool) -> None:
     """Remove the devices and addresses that a dead daemon left, and restore the switches of the kernel it had set."""
     report = asyncio.run(clean(state, is_rehearsal=dry_run))
+    sockets = asyncio.run(_dead_sockets(state, is_rehearsal=dry_run))
     if not dry_run:
         with contextlib.suppress(OSError):
             state_folder.remove_locks(state)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(as_object(report)), indent=2))
+        click.echo(msgspec.json.format(msgspec.json.encode(as_object(report, sockets)), indent=2))
     else:
-        click.echo("\n".join(render(report, is_rehearsal=dry_run)))
+        click.echo("\n".join(render(report, sockets, is_rehearsal=dry_run)))
     if report.failed:
         raise ActuatorError("\npycarp: ".join(str(each) for each in report.failed))
 
 
-def render(report: Report, *, is_rehearsal: bool = False) -> list[str]:
+async def _dead_sockets(state: Path, *, is_rehearsal: bool) -> list[Path]:
+    # A socket that stays does no harm, and is replaced by the next process of its interface and vhid.
+    with contextlib.suppress(OSError):
+        return await remove_dead_sockets(state, is_rehearsal=is_rehearsal)
+    return []
+
+
+def render(report: Report, sockets: Sequence[Path] = (), *, is_rehearsal: bool = False) -> list[str]:
     """Return a line for each thing, without those that failed."""
     lines = [f"would {each.verb} {each.what}" if is_rehearsal else str(each) for each in report.undone]
+    lines += [f"{'would remove' if is_rehearsal else 'removed'} control socket {each}" for each in sockets]
     lines += [str(each) for each in report.spared]
     if not lines and not report.failed:
         lines.append("nothing to release")
     return lines + [str(each) for each in report.held]
 
 
-def as_object(report: Report) -> dict[str, object]:
+def as_object(report: Report, sockets: Sequence[Path] = ()) -> dict[str, object]:
     """Return the report as scripts read it."""
+    undone = [{"verb": each.verb, "what": each.what} for each in report.undone]
     return {
-        "released": [{"verb": each.verb, "what": each.what} for each in report.undone],
+        "released": [*undone, *({"verb": "remove", "what": f"control socket {each}"} for each in sockets)],
         "left_alone": [{"what": str(each.resource), "reason": each.reason} for each in report.spared],
         "failed": [{"what": str(each.what), "reason": each.reason} for each in report.failed],
         "held": [{"pid": each.pid, "what": [str(one) for one in each.resources]} for each in report.held],
