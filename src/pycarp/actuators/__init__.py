@@ -1,16 +1,23 @@
 """Layer 6: actuators hold and drop the shared addresses. Chosen at run time, by name or as an object."""
 
 import sys
+from typing import cast
 
+from pycarp import registry
 from pycarp.actuators.base import Actuator
 from pycarp.actuators.command import CommandActuator
 from pycarp.actuators.null import NullActuator
 from pycarp.errors import ConfigError
 
-__all__ = ["NAMES", "Actuator", "CommandActuator", "NullActuator", "by_name"]
+__all__ = ["NAMES", "Actuator", "CommandActuator", "NullActuator", "by_name", "names"]
 
 NAMES = ("auto", "netlink", "null")
-"""The names that ``by_name`` accepts; a ``CommandActuator`` needs its programs, so it is passed as an object."""
+"""The names of pycarp's own; a ``CommandActuator`` needs its programs, so it is passed as an object."""
+
+
+def names() -> tuple[str, ...]:
+    """Return every name that ``by_name`` accepts."""
+    return (*NAMES, *registry.registered("actuator"))
 
 
 def by_name(name: str) -> Actuator:
@@ -18,7 +25,7 @@ def by_name(name: str) -> Actuator:
     if name == "null":
         return NullActuator()
     if name not in NAMES:
-        raise ConfigError(f"unknown actuator {name!r}; known are: {', '.join(NAMES)}")
+        return cast("Actuator", registry.load("actuator", name, NAMES)())
     if sys.platform != "linux":
         raise ConfigError("the netlink actuator works on Linux only; choose null or pass a CommandActuator")
     # Imported here because pyroute2 takes a good part of a second.

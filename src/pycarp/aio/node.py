@@ -73,12 +73,12 @@ _MONITOR = ("open", "watch", "run", "close")
 class Node:
     """An async context manager that owns one engine, its backends and its hosts.
 
-    ``transport`` and ``actuator`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``, ``null``) or
-    objects that satisfy the protocols. With ``auto``, a host whose addresses are on the interface advertises from the
-    MAC address of that interface. ``monitor`` is an object, None for that of the operating system. Leaving the context
-    removes every host: each drops its addresses, then bows out, within ``close_timeout_s``, or a tenth more if calls
-    hang. An actuator may take ``actuation_timeout_s`` for one call. ``guardian`` drops the addresses when this process
-    cannot. ``recorders`` receive every step of the engine; see ``pycarp.recording``.
+    ``transport``, ``actuator`` and ``monitor`` are names (``auto``, ``packet``, ``raw``; ``auto``, ``netlink``,
+    ``null``; ``auto``, ``netlink``; and what other packages register) or objects that satisfy the protocols. With
+    transport ``auto``, a host whose addresses are on the interface advertises from the MAC address of that interface.
+    Leaving the context removes every host: each drops its addresses, then bows out, within ``close_timeout_s``, or a
+    tenth more if calls hang. An actuator may take ``actuation_timeout_s`` for one call. ``guardian`` drops the
+    addresses when this process cannot. ``recorders`` receive every step of the engine; see ``pycarp.recording``.
 
     A node that fails (a bug, a monitor that ends) logs the failure, drops its addresses and closes. It ends every wait
     with NodeFailedError and cancels the task that entered it; leaving the context then raises ``failure``.
@@ -91,7 +91,7 @@ class Node:
         *,
         transport: str | Transport = "auto",
         actuator: str | Actuator = "auto",
-        monitor: Monitor | None = None,
+        monitor: str | Monitor = "auto",
         settings: Settings | None = None,
         close_timeout_s: float = CLOSE_TIMEOUT_S,
         actuation_timeout_s: float = ATTEMPT_TIMEOUT_S,
@@ -104,7 +104,7 @@ class Node:
             check_settings(settings)
         self._transport = transports.by_name(transport) if isinstance(transport, str) else transport
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
-        self._monitor = monitors.system_monitor() if monitor is None else monitor
+        self._monitor = monitors.by_name(monitor) if isinstance(monitor, str) else monitor
         self._source_macs = SourceMacs(self._actuator) if transport == "auto" else None
         check_methods("transport", self._transport, _TRANSPORT)
         check_methods("actuator", self._actuator, _ACTUATOR)

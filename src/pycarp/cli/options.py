@@ -1,6 +1,8 @@
 """Options that several sub-commands share."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +18,33 @@ from pycarp.system.recovery import state_folder
 def _socket_path(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
     refuse_too_long(value)
     return value
+
+
+if TYPE_CHECKING:
+    _TextType = click.ParamType[str]
+else:
+    # Older versions of click have no generic types.
+    _TextType = click.ParamType
+
+
+class RegisteredName(_TextType):
+    """One of pycarp's own names, or one that another package registers; those are looked up for unknown names only."""
+
+    name = "name"
+
+    def __init__(self, own: Sequence[str], names: Callable[[], Sequence[str]]) -> None:
+        self._own = own
+        self._names = names
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return pycarp's own names for the help."""
+        return f"[{'|'.join(self._own)}|NAME]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; fails, with all names, for an unknown one."""
+        if value not in self._own and value not in (known := self._names()):
+            self.fail(f"{value!r} is not one of {', '.join(known)}.", param, ctx)
+        return value
 
 
 EXIT_STATUS = """\

@@ -10,7 +10,15 @@ from typing import Any
 import click
 
 from pycarp import actuators, dialects, transports
-from pycarp.cli.options import control_option, exit_status, format_option, map_option, state_option, sysctl_option
+from pycarp.cli.options import (
+    RegisteredName,
+    control_option,
+    exit_status,
+    format_option,
+    map_option,
+    state_option,
+    sysctl_option,
+)
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.app import DaemonOptions, serve
 from pycarp.daemon.callers import SERVICE_GROUP
@@ -96,13 +104,13 @@ who is in the way, and ends."""
 )
 @click.option(
     "--transport",
-    type=click.Choice(transports.NAMES),
+    type=RegisteredName(transports.NAMES, transports.names),
     show_default="auto",
     help="How packets are sent and received.",
 )
 @click.option(
     "--actuator",
-    type=click.Choice(actuators.NAMES),
+    type=RegisteredName(actuators.NAMES, actuators.names),
     show_default="auto",
     help="Who adds and removes the shared addresses; null for taking part without touching any.",
 )

@@ -24,7 +24,7 @@ _VLAN = re.compile(r"([A-Za-z0-9]+)\.([1-9][0-9]*)", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _BLANKS = frozenset(" \t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 _ALWAYS_SAID = frozenset({"interface", "vhid", "passphrase", "addresses", "advbase", "advskew", "name", "dialect"})
-_NODE_KEYS = ("transport", "actuator", "external_change_limit")
+_NODE_KEYS = ("transport", "actuator", "monitor", "external_change_limit")
 _OPTIONAL = tuple(each for each in fields(HostConfig) if each.init and each.name not in _ALWAYS_SAID)
 
 

@@ -24,6 +24,7 @@ class NodeConfig:
     sysctls: tuple[tuple[str, int], ...] = ()
     transport: str = ""
     actuator: str = ""
+    monitor: str = ""
     external_change_limit: int | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     own: Mapping[str, tuple[Interface, ...]] = field(default_factory=dict, compare=False)

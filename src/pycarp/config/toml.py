@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from pycarp import actuators, dialects, transports
+from pycarp import actuators, dialects, monitors, registry, transports
 from pycarp.auth.key import Passphrase
 from pycarp.config.carp_words import netmask_length, why_no_host_has
 from pycarp.config.host_building import CUT_BY_THE_BSDS
@@ -78,6 +78,7 @@ class NodeTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hostname: str = ""
     transport: str = ""
     actuator: str = ""
+    monitor: str = ""
     external_change_limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
     sysctls: SysctlTable = msgspec.field(default_factory=SysctlTable)
 
@@ -203,6 +204,7 @@ class _Reader:
             hostname=node.hostname,
             transport=node.transport,
             actuator=node.actuator,
+            monitor=node.monitor,
             external_change_limit=node.external_change_limit,
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
             places={key: self._place(where, "vhid") for key, where in self._hosts.items()},
@@ -211,11 +213,11 @@ class _Reader:
         )
 
     def _check_names(self, node: NodeTable) -> None:
-        """Complain about a transport or an actuator of which there is none."""
-        if node.transport not in ("", *transports.NAMES):
-            self._named(transports.choose, node.transport, ("node", 0), "transport", known=transports.NAMES)
-        if node.actuator not in ("", *actuators.NAMES):
-            self._named(actuators.by_name, node.actuator, ("node", 0), "actuator", known=actuators.NAMES)
+        """Complain about a transport, an actuator or a monitor of which there is none."""
+        for key, kind in (("transport", transports), ("actuator", actuators), ("monitor", monitors)):
+            name = getattr(node, key)
+            if name not in ("", *kind.NAMES) and name not in registry.registered(key):
+                self._named(kind.by_name, name, ("node", 0), key, known=kind.NAMES)
 
     def _table(
         self,

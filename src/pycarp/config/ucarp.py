@@ -298,8 +298,8 @@ class _Reader:
 
     def _check_transport(self) -> None:
         name = self._said.get("transport", "auto")
-        if name not in transports.NAMES:
-            self._complain("transport", f"unknown transport {name!r}; known are: {', '.join(transports.NAMES)}")
+        if name not in transports.NAMES and name not in transports.names():
+            self._complain("transport", f"unknown transport {name!r}; known are: {', '.join(transports.names())}")
 
     def _check_log_format(self) -> None:
         name = self._said.get("log-format", "")

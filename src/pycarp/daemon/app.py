@@ -129,6 +129,7 @@ class Daemon:
         self._node = Node(
             transport=config.transport or "auto",
             actuator=plane.actuator,
+            monitor=config.monitor or "auto",
             guardian=plane.guardian,
             settings=Settings()
             if config.external_change_limit is None

@@ -1,10 +1,10 @@
 """Where a daemon's configuration comes from, so that it can be read again, and what the command line says beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pycarp import actuators, transports
+from pycarp import actuators, monitors, transports
 from pycarp.config import NodeConfig, grammars
 from pycarp.config.grammars import Grammar
 from pycarp.config.problems import ConfigProblems
@@ -61,8 +61,9 @@ class ConfigSource:
         return replace(
             config,
             hosts=hosts,
-            transport=_chosen("transport", self.transport or config.transport, transports.NAMES),
-            actuator=_chosen("actuator", self.actuator or config.actuator, actuators.NAMES),
+            transport=_chosen("transport", self.transport or config.transport, transports.names),
+            actuator=_chosen("actuator", self.actuator or config.actuator, actuators.names),
+            monitor=_chosen("monitor", config.monitor, monitors.names),
         )
 
     def names_in_file(self, interface: str) -> list[str]:
@@ -94,7 +95,7 @@ def _own_links() -> list[LinkFacts]:
     return [each for each in interfaces() if each.mac not in virtual]
 
 
-def _chosen(what: str, name: str, known: Sequence[str]) -> str:
-    if name and name not in known:
-        raise ConfigError(f"unknown {what} {name!r}; known are: {', '.join(known)}")
+def _chosen(what: str, name: str, known: Callable[[], Sequence[str]]) -> str:
+    if name and name not in known():
+        raise ConfigError(f"unknown {what} {name!r}; known are: {', '.join(known())}")
     return name or "auto"

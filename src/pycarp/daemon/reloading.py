@@ -161,7 +161,7 @@ class Reloader:
         else:
             config = await asyncio.to_thread(self._source.parse, text, file)
         ours = self._config
-        pairs = [("transport", ours.transport, config.transport), ("actuator", ours.actuator, config.actuator)]
+        pairs = [(each, getattr(ours, each), getattr(config, each)) for each in ("transport", "actuator", "monitor")]
         lines = [f"{what} {old} -> {new} needs a restart" for what, old, new in pairs if old != new]
         if lines:
             raise ConfigError("\n".join(lines))

@@ -14,7 +14,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from types import FrameType
 
-from pycarp import transports
+from pycarp import monitors, transports
 from pycarp.actuators.scripts import ScriptActuator
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
@@ -29,7 +29,6 @@ from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.sysctls import Sysctls
 from pycarp.daemon.ucarp_control import UcarpControl
 from pycarp.errors import CarpError, ConfigError
-from pycarp.monitors import system_monitor
 from pycarp.monitors.base import Monitor
 from pycarp.system.addresses.interfaces import interfaces, is_administratively_up
 from pycarp.system.privileges import group_id
@@ -73,7 +72,7 @@ class Ucarp:
         self._node = Node(
             transport=command.transport,
             actuator=self._actuator,
-            monitor=_OneSource(system_monitor(), command, on_gone=self._stop.set),
+            monitor=_OneSource(monitors.by_name("auto"), command, on_gone=self._stop.set),
             close_timeout_s=command.script_timeout_s + _CLOSING_S,
             actuation_timeout_s=command.script_timeout_s + _CLOSING_S,
         )

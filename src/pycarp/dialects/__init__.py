@@ -1,5 +1,6 @@
 """Layer 3: the differences between the CARP systems, as values."""
 
+from pycarp import registry
 from pycarp.dialects.base import (
     AddressMac,
     ArpForm,
@@ -46,9 +47,14 @@ __all__ = [
 
 
 def by_name(name: str) -> Dialect:
-    """Return the dialect that configuration files call ``name``; ConfigError lists the known ones."""
+    """Return the dialect that configuration files call ``name``; ConfigError lists the known ones.
+
+    Other distributions register dialects in the entry point group ``pycarp.dialects``.
+    """
     for dialect in ALL:
         if dialect.name == name:
             return dialect
-    known = ", ".join(dialect.name for dialect in ALL)
-    raise ConfigError(f"unknown dialect {name!r}; known are: {known}")
+    found = registry.load("dialect", name, [dialect.name for dialect in ALL])
+    if not isinstance(found, Dialect) or found.name != name:
+        raise ConfigError(f"dialect {name!r} is registered as {found!r}, which is no Dialect of that name")
+    return found

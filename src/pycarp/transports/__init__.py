@@ -1,22 +1,27 @@
-"""Layer 6: datagrams in and out. Backends are chosen at run time, by name or as an object."""
+"""Layer 6: datagrams in and out. Transports are chosen at run time, by name or as an object."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from pycarp.errors import ConfigError, TransportError
+from pycarp import registry
+from pycarp.errors import TransportError
 from pycarp.transports import packet, raw
-from pycarp.transports.base import Availability, Transport
+from pycarp.transports.base import AddressFollowing, Availability, PacketFiltering, SettingAside, Transport
 from pycarp.transports.memory import MemoryBus, MemoryTransport
 
 __all__ = [
     "NAMES",
+    "AddressFollowing",
     "Availability",
     "MemoryBus",
     "MemoryTransport",
+    "PacketFiltering",
+    "SettingAside",
     "Transport",
     "available",
     "by_name",
     "choose",
+    "names",
 ]
 
 
@@ -47,7 +52,12 @@ _BACKENDS = {
 """By name, in the order in which ``auto`` tries them."""
 
 NAMES = ("auto", *_BACKENDS)
-"""The names that ``by_name`` accepts."""
+"""The names of pycarp's own; ``names`` has those of other distributions, too."""
+
+
+def names() -> tuple[str, ...]:
+    """Return every name that ``by_name`` accepts."""
+    return (*NAMES, *registry.registered("transport"))
 
 
 def available() -> tuple[Availability, ...]:
@@ -56,7 +66,12 @@ def available() -> tuple[Availability, ...]:
         Availability(name, reason is None, reason or backend.note)
         for name, backend, reason in ((name, backend, backend.refusal()) for name, backend in _BACKENDS.items())
     ]
-    return (*sockets, Availability("memory", True, "usable; pass MemoryBus().port(NAME) as the transport"))
+    others = [
+        Availability(name, True, "registered by another package")
+        for name in registry.registered("transport")
+        if name not in NAMES
+    ]
+    return (*sockets, *others, Availability("memory", True, "usable; pass MemoryBus().port(NAME) as the transport"))
 
 
 def choose(name: str) -> str:
@@ -65,7 +80,7 @@ def choose(name: str) -> str:
     Raises ConfigError for an unknown name, TransportError with the reason of each transport when none is usable.
     """
     if name not in NAMES:
-        raise ConfigError(f"unknown transport {name!r}; known are: {', '.join(NAMES)}")
+        registry.load("transport", name, NAMES)
     if name != "auto":
         return name
     refusals = {each: backend.refusal() for each, backend in _BACKENDS.items() if backend.is_automatic}
@@ -81,4 +96,6 @@ def choose(name: str) -> str:
 
 def by_name(name: str) -> Transport:
     """Return a new transport; raises what ``choose`` raises."""
-    return _BACKENDS[choose(name)].make()
+    chosen = choose(name)
+    make = _BACKENDS[chosen].make if chosen in _BACKENDS else registry.load("transport", chosen, NAMES)
+    return cast("Transport", make())
