@@ -1,13 +1,10 @@
-"""What running virtual hosts costs, CPU and memory, beside ucarp in the same run. Needs root, iproute2 and ucarp.
+"""What running virtual hosts costs: CPU of both roles and memory, beside keepalived and ucarp in the same spans.
 
-    sudo python benchmarks/cost.py [--hosts 1 10 50] [--seconds 20]
-
-Two machines on a segment of network namespaces: one is MASTER of all virtual hosts, the other BACKUP. CPU is
-seconds a minute, memory the proportional set size, both summed over the machine's processes: one for pycarp, one for
-each virtual host for ucarp.
+For each contestant two machines, each a network namespace, with a veth for each 250 virtual hosts: one is MASTER of
+all, the other BACKUP. All contestants run at the same time, so that what else the machine does bears on all alike.
+Every process in a namespace counts, helpers included.
 """
 
-import argparse
 import contextlib
 import os
 import subprocess
@@ -17,103 +14,160 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.figures import Figure
+from benchmarks.start import hosts as places
+from benchmarks.start import ip, memory_mib
+from pycarp.errors import CarpError
 
-from pycarp.lab.topology import Segment, check_requirements
+SPANS = 3
+UCARP_MOST = 50
+"""One process for each virtual host: more would be measured for hours."""
 
-OWN = {"a": "10.9.0.1/16", "b": "10.9.0.2/16"}
-SETTLE_S = 8.0
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-def shared(number: int) -> str:
-    """Return the address of a virtual host, counted from 1."""
-    return f"10.9.1.{number}"
-
-
-@contextlib.contextmanager
-def pycarp(segment: Segment, machine: str, advskew: int, count: int, folder: Path) -> Iterator[list[int]]:
-    """Run one daemon of ``count`` virtual hosts; give its process id."""
-    names = [f"carp{number}" for number in range(count)]
-    lines = [f'cloned_interfaces="{" ".join(names)}"']
-    lines += [
-        f'ifconfig_{name}="vhid {number} advskew {advskew} pass testpass {shared(number)}/16"'
-        for number, name in enumerate(names, 1)
-    ]
-    rc_conf = folder / f"{machine}.rc.conf"
-    rc_conf.write_text("\n".join(lines) + "\n")
-    argv = [sys.executable, "-m", "pycarp", "run", "--rc-conf", str(rc_conf), "--control", str(folder / machine)]
-    with running(segment, machine, [argv]) as pids:
-        yield pids
+_ROLES = ("MASTER", "BACKUP")
+_HOSTS_PER_LINK = 250
+_LONGEST_S = 60.0
 
 
-@contextlib.contextmanager
-def ucarp(segment: Segment, machine: str, advskew: int, count: int, folder: Path) -> Iterator[list[int]]:
-    """Run ``count`` ucarps; give their process ids."""
-    # One a machine: that of the other machine may be running, and cannot be written then.
-    script = folder / f"{machine}.nothing.sh"
+class Pair:
+    """A context manager: two namespaces that are linked, and a contestant in both."""
+
+    def __init__(self, contestant: str, count: int, folder: Path) -> None:
+        self.contestant = contestant
+        self._count = count
+        self._folder = folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._names = {role: f"pcb{os.getpid()}{contestant[0]}{role[0]}" for role in _ROLES}
+
+    def __enter__(self) -> "Pair":
+        try:
+            self._link()
+            for role in _ROLES:
+                self._start(role)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(_LONGEST_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for name in self._names.values():
+            with contextlib.suppress(subprocess.CalledProcessError):
+                ip("netns", "del", name)
+
+    def cpu_s(self, role: str) -> float:
+        """Return the CPU time that all processes of a machine have used, to the nanosecond."""
+        return sum(time.clock_gettime(_cpu_clock(pid)) for pid in self._pids(role))
+
+    def memory_mib(self, role: str) -> float:
+        """Return the proportional set size of all processes of a machine."""
+        return memory_mib(self._pids(role))
+
+    def wait(self) -> None:
+        """Return when the MASTER has all addresses; CarpError when that takes too long."""
+        ends_s = time.monotonic() + _LONGEST_S
+        while self.contestant != "ucarp" and self._held() < self._count:
+            if time.monotonic() > ends_s:
+                raise CarpError(f"{self.contestant}: {self._held()} of {self._count} are MASTER")
+            time.sleep(0.3)
+
+    def _held(self) -> int:
+        lines = ip("-n", self._names["MASTER"], "-4", "-o", "addr").splitlines()
+        return len({line.split()[3] for line in lines if ".1." in line.split()[3][3:]})
+
+    def _pids(self, role: str) -> list[int]:
+        return [int(each) for each in ip("netns", "pids", self._names[role]).split()]
+
+    def _link(self) -> None:
+        for name in self._names.values():
+            ip("netns", "add", name)
+        master, backup = self._names.values()
+        for number in range(-(-self._count // _HOSTS_PER_LINK)):
+            link = f"fxp{number}"
+            ip("-n", master, "link", "add", link, "type", "veth", "peer", link, "netns", backup)
+            for name, last in ((master, 1), (backup, 2)):
+                ip("-n", name, "addr", "add", f"10.{9 + number}.0.{last}/16", "dev", link)
+                ip("-n", name, "link", "set", link, "up")
+
+    def _start(self, role: str) -> None:
+        folder = self._folder / f"{self.contestant}-{role}"
+        folder.mkdir()
+        make = {"pycarp": _pycarp, "keepalived": _keepalived, "ucarp": _ucarp}[self.contestant]
+        with (folder / "log").open("w") as log:
+            for argv in make(self._count, folder, is_master=role == "MASTER"):
+                inside = ["ip", "netns", "exec", self._names[role], *argv]
+                self._processes.append(subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+
+def measure(count: int, seconds: float, contestants: list[str]) -> list[Figure]:
+    """Return CPU in seconds a minute and memory, of both roles and each contestant."""
+    chosen = [each for each in contestants if each != "ucarp" or count <= UCARP_MOST]
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        pairs = [stack.enter_context(Pair(each, count, Path(name))) for each in chosen]
+        for pair in pairs:
+            pair.wait()
+        # Until what happens at a takeover, and once after it, is over.
+        time.sleep(3)
+        subjects = [(pair, role) for pair in pairs for role in _ROLES]
+        spans = list(_spans(subjects, seconds))
+        figures = []
+        for number, (pair, role) in enumerate(subjects):
+            values = tuple(each[number] for each in spans)
+            figures.append(Figure(f"CPU {role}", pair.contestant, count, "s/min", values))
+            memory = (pair.memory_mib(role),)
+            figures.append(Figure(f"memory {role}", pair.contestant, count, "MiB", memory))
+        return figures
+
+
+def _spans(subjects: list[tuple[Pair, str]], seconds: float) -> Iterator[list[float]]:
+    for _ in range(SPANS):
+        began_s = time.monotonic()
+        before = [pair.cpu_s(role) for pair, role in subjects]
+        time.sleep(seconds / SPANS)
+        used = [pair.cpu_s(role) - then for (pair, role), then in zip(subjects, before, strict=True)]
+        yield [each * 60 / (time.monotonic() - began_s) for each in used]
+
+
+def _cpu_clock(pid: int) -> int:
+    """Return the number of the clock that counts the CPU time of a process, as ``clock_getcpuclockid`` does."""
+    return ~pid << 3 | 2
+
+
+def _pycarp(count: int, folder: Path, *, is_master: bool) -> list[list[str]]:
+    lines = []
+    for link, vhid, octet in places(count):
+        lines += ["[[host]]", f'interface = "{link}"', f"vhid = {vhid}", f'name = "c{octet}-{vhid}"', 'mac = "virtual"']
+        lines += [f'addresses = ["10.{octet}.1.{vhid}/16"]', 'password = "testpass"']
+        lines += [f"advskew = {0 if is_master else 100}"]
+    (folder / "pycarp.toml").write_text("\n".join(lines) + "\n")
+    where = ["--control", str(folder / "control"), "--state", str(folder / "state")]
+    return [[sys.executable, "-m", "pycarp", "run", str(folder / "pycarp.toml"), *where]]
+
+
+def _keepalived(count: int, folder: Path, *, is_master: bool) -> list[list[str]]:
+    lines = ["global_defs {", " vrrp_version 3", "}"]
+    for link, vhid, octet in places(count):
+        lines += [f"vrrp_instance c{octet}_{vhid} {{", " state BACKUP", f" interface {link}"]
+        lines += [f" use_vmac c{octet}-{vhid}", f" virtual_router_id {vhid}", f" priority {150 if is_master else 100}"]
+        lines += [" advert_int 1", " virtual_ipaddress {", f"  10.{octet}.1.{vhid}/16", " }", "}"]
+    (folder / "conf").write_text("\n".join(lines) + "\n")
+    files = [word for option in "prc" for word in (f"-{option}", str(folder / option))]
+    return [["keepalived", "-n", "-l", "-P", "-f", str(folder / "conf"), *files]]
+
+
+def _ucarp(count: int, folder: Path, *, is_master: bool) -> list[list[str]]:
+    script = folder / "nothing.sh"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
-    common = ["ucarp", "-i", "fxp0", "-s", OWN[machine].partition("/")[0], "-p", "testpass", "-k", str(advskew)]
-    common += ["-u", str(script), "-d", str(script)]
-    argvs = [[*common, "-v", str(number), "-a", shared(number)] for number in range(1, count + 1)]
-    with running(segment, machine, argvs) as pids:
-        yield pids
-
-
-@contextlib.contextmanager
-def running(segment: Segment, machine: str, argvs: list[list[str]]) -> Iterator[list[int]]:
-    """Run programs on a machine and end them."""
-    quiet = subprocess.DEVNULL
-    processes = [segment.popen(machine, argv, stdin=quiet, stdout=quiet, stderr=quiet) for argv in argvs]
-    try:
-        yield [process.pid for process in processes]
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()
-
-
-def cpu_s(pids: list[int]) -> float:
-    """Return the CPU time that processes have used."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS_A_SECOND
-
-
-def memory_mib(pids: list[int]) -> float:
-    """Return the proportional set size of processes."""
-    texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
-    return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("Pss:")) / 1024
-
-
-def measure(contestant: str, count: int, seconds: float) -> tuple[str, ...]:
-    """Return a row of the table."""
-    run = {"pycarp": pycarp, "ucarp": ucarp}[contestant]
-    with tempfile.TemporaryDirectory() as name, Segment(f"pycarp-cost{os.getpid()}", OWN) as segment:
-        folder = Path(name)
-        with run(segment, "a", 0, count, folder) as masters, run(segment, "b", 100, count, folder) as backups:
-            time.sleep(SETTLE_S)
-            before = cpu_s(masters), cpu_s(backups)
-            time.sleep(seconds)
-            cpu = [(cpu_s(pids) - then) * 60 / seconds for pids, then in zip((masters, backups), before, strict=True)]
-            return str(count), contestant, f"{cpu[0]:.2f}", f"{cpu[1]:.2f}", f"{memory_mib(masters):.0f}"
-
-
-def main() -> None:
-    """Measure the contestants in turn and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hosts", type=int, nargs="+", default=[1, 10, 50], help="virtual hosts (default 1 10 50)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each measurement (default 20)")
-    options = parser.parse_args()
-    check_requirements("ucarp")
-    table = Table("virtual hosts", "daemon", "CPU s a minute, MASTER", "CPU s a minute, BACKUP", "memory MiB, MASTER")
-    for count in options.hosts:
-        for contestant in ("pycarp", "ucarp"):
-            table.add_row(*measure(contestant, count, options.seconds))
-    Console(width=110).print(table)
-
-
-if __name__ == "__main__":
-    main()
+    common = ["ucarp", "-p", "testpass", "-k", "0" if is_master else "100", "-u", str(script), "-d", str(script)]
+    return [
+        [*common, "-i", link, "-s", f"10.{octet}.0.{1 if is_master else 2}", "-v", str(vhid), "-a", address]
+        for link, vhid, octet in places(count)
+        for address in [f"10.{octet}.1.{vhid}"]
+    ]

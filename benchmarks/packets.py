@@ -1,6 +1,6 @@
 """What one advertisement costs: building, authenticating, and the whole way through the engine, beside scapy.
 
-    python benchmarks/packets.py [--seconds 1] [--rounds 5]
+    python -m benchmarks.packets [--seconds 1] [--rounds 5]
 
 scapy is measured in the same run if it is installed; it verifies nothing, so its parsing is compared with less work
 than ours. Rates are the median of the rounds, which alternate between the contestants, so that a noisy machine is

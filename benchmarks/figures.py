@@ -1,0 +1,70 @@
+"""What was measured: figures with their values, ratios of two contestants in the same spans, a table and JSON."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.table import Table
+
+
+class Figure(NamedTuple):
+    """Some values of one quantity: of whom, with how many virtual hosts, and in which unit."""
+
+    quantity: str
+    who: str
+    hosts: int
+    unit: str
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median of the values."""
+        return statistics.median(self.values)
+
+    @property
+    def key(self) -> str:
+        """The name of the figure in JSON."""
+        return f"{self.quantity}, {self.hosts}, {self.who}"
+
+
+def ratios(figures: Sequence[Figure], whose: str = "pycarp") -> list[Figure]:
+    """Return how many times as much as each other contestant ``whose`` needs, value by value where they are pairs."""
+    found = []
+    for own in (each for each in figures if each.who == whose):
+        for other in figures:
+            if other.who == whose or (other.quantity, other.hosts) != (own.quantity, own.hosts):
+                continue
+            pairs = list(zip(own.values, other.values, strict=False))
+            values = tuple(mine / theirs for mine, theirs in pairs if theirs)
+            if values:
+                found.append(Figure(own.quantity, f"x {other.who}", own.hosts, "x", values))
+    return found
+
+
+def table(figures: Iterable[Figure]) -> Table:
+    """Return the figures for a terminal: median, least and most."""
+    made = Table("quantity", "virtual hosts", "who", "median", "least", "most", "unit")
+    for each in figures:
+        numbers = (f"{number:.3g}" for number in (each.median, min(each.values), max(each.values)))
+        made.add_row(each.quantity, str(each.hosts), each.who, *numbers, each.unit)
+    return made
+
+
+def as_json(figures: Sequence[Figure]) -> str:
+    """Return all values, and the machine on which they were measured."""
+    machine = {"kernel": os.uname().release, "python": platform.python_version(), "processors": os.cpu_count()}
+    rows = {each.key: {"unit": each.unit, "median": each.median, "values": each.values} for each in figures}
+    return json.dumps({"machine": machine, "figures": rows}, indent=1) + "\n"
+
+
+def worse(figures: Sequence[Figure], committed: str, factor: float) -> list[str]:
+    """Return a sentence for each ratio whose median is more than ``factor`` times the committed one."""
+    before = json.loads(committed)["figures"]
+    return [
+        f"{each.key}: {each.median:.2f}, committed {before[each.key]['median']:.2f}"
+        for each in figures
+        if each.unit == "x" and each.key in before and each.median > factor * before[each.key]["median"]
+    ]
