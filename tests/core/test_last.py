@@ -154,3 +154,15 @@ def test_the_ledger_knows_whom_a_cause_makes_last() -> None:
     ledger.set(host.key, "web", 240, is_last=True)
     ledger.forget(host.key)
     assert not ledger.makes_last(host)
+
+
+def test_a_backup_that_is_last_waits_until_every_other_could_have_taken_over() -> None:
+    made = segment(UNIVERSAL, UNIVERSAL, UNIVERSAL)
+    made.submit("b", LAST)
+    go_on(made, 2)
+    before = len(made.changes)
+
+    made.crash("a")
+
+    assert go_on(made, 6) == ["c"]
+    assert len(made.changes) == before + 1
