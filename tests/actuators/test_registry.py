@@ -41,9 +41,7 @@ def test_elsewhere_than_on_linux_the_way_out_is_told() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "actuator", [NullActuator(), CommandActuator(), Actuator()], ids=lambda actuator: type(actuator).__name__
-)
+@pytest.mark.parametrize("actuator", [NullActuator(), CommandActuator()], ids=lambda actuator: type(actuator).__name__)
 def test_one_that_has_nothing_to_do_says_so(actuator: Actuator) -> None:
     @in_virtual_time
     async def do_everything() -> None:
@@ -60,3 +58,12 @@ def test_one_that_has_nothing_to_do_says_so(actuator: Actuator) -> None:
 
     do_everything()
     assert (actuator.clean_up_plan(HOST.key, HOST.shared), actuator.location(HOST.key)) == ((), "")
+
+
+@pytest.mark.parametrize("missing", ["hold", "drop"])
+def test_an_actuator_without_hold_or_drop_cannot_be_made(missing: str) -> None:
+    methods = {name: getattr(NullActuator, name) for name in ("hold", "drop") if name != missing}
+    half = type("Half", (Actuator,), methods)
+
+    with pytest.raises(TypeError, match=missing):
+        half()

@@ -1,6 +1,7 @@
 """The user's handle of a host: its properties, its methods, and what its callbacks may do."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -247,6 +248,28 @@ async def test_reconfiguring_changes_what_is_named_and_nothing_else() -> None:
 
         assert (web.config.advbase, web.config.advskew, web.config.preempt) == (1, 20, True)
         assert web.state is State.BACKUP
+
+
+@in_virtual_time
+async def test_a_host_is_reconfigured_by_a_whole_config() -> None:
+    async with node(MemoryBus()) as here:
+        web = await here.add(config(advskew=10))
+        web.reconfigure(replace(web.config, advskew=20, addresses=["192.168.1.51/24"]))
+
+        assert (web.config.advskew, str(web.config.shared[0])) == (20, "192.168.1.51/24")
+        assert web.state is State.BACKUP
+
+
+@in_virtual_time
+async def test_a_whole_config_of_another_host_is_refused_and_changes_nothing() -> None:
+    async with node(MemoryBus()) as here:
+        web = await here.add(config(advskew=10))
+
+        with pytest.raises(ConfigError, match="vhid 1 -> 7 is not for a running host; remove it and add another"):
+            web.reconfigure(replace(web.config, vhid=7, advskew=20))
+        with pytest.raises(ConfigError, match="advskew beside a whole config; pass one or the other"):
+            web.reconfigure(web.config, advskew=20)
+        assert web.config.advskew == 10
 
 
 @in_virtual_time

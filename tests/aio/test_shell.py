@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators import NullActuator
 from pycarp.aio.shell import Observers, Shell
 from pycarp.core.effects import Step
 from pycarp.core.engine import Engine
@@ -74,7 +74,7 @@ class Bench:
         self.shell = Shell(
             engine=self.engine,
             transport=self.transport,
-            actuator=Actuator(),
+            actuator=NullActuator(),
             observers=Observers(
                 asked=lambda _effect: None,
                 renewed=lambda _key: None,

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from pycarp import dialects
-from pycarp.actuators.base import Actuator
+from pycarp.actuators import NullActuator
 from pycarp.aio.source_mac import SourceMacs
 from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import Family, HostKey, MacMode, Outgoing
@@ -14,7 +14,7 @@ from pycarp.wire.ethernet import virtual_mac
 from tests.support.nodes import config
 
 
-class Answering(Actuator):
+class Answering(NullActuator):
     """Returns a fixed MAC mode."""
 
     def __init__(self, mode: MacMode | None) -> None:
@@ -61,7 +61,7 @@ def test_what_was_found_counts_more_than_what_was_said(
 
 def test_other_hosts_and_links_are_not_touched() -> None:
     host = replace(config(), mac=MacMode.INTERFACE)
-    macs = SourceMacs(Actuator())
+    macs = SourceMacs(NullActuator())
     macs.note(host)
     others = [replace(advert(host), link="eth9"), replace(advert(host), source_mac=virtual_mac(host.vhid + 1))]
 
@@ -70,7 +70,7 @@ def test_other_hosts_and_links_are_not_touched() -> None:
 
 def test_a_host_that_left_is_forgotten() -> None:
     host = replace(config(), mac=MacMode.INTERFACE)
-    macs = SourceMacs(Actuator())
+    macs = SourceMacs(NullActuator())
     macs.note(host)
     macs.forget(host.key)
 

@@ -1,6 +1,7 @@
 """The base class of actuators."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 
 from pycarp.core.host_config import HostConfig
@@ -10,12 +11,13 @@ from pycarp.system.guardian.clean_up_steps import CleanUpStep
 from pycarp.vocabulary import HostKey, Interface, MacMode
 
 
-class Actuator:
-    """Holds and drops shared addresses on this machine. The methods of this base class succeed and do nothing.
+class Actuator(ABC):
+    """Holds and drops shared addresses on this machine.
 
-    ``hold`` and ``drop`` are idempotent: they are called again after failures, and the first call is a drop, of
-    addresses that were never held or that a crashed process left behind. Every coroutine may take long and may be
-    cancelled; a failure is ActuatorError or OSError.
+    A subclass has ``hold`` and ``drop``; the other methods of this base class succeed and do nothing. These two are
+    idempotent: they are called again after failures, and the first call is a drop, of addresses that were never held or
+    that a crashed process left behind. Every coroutine may take long and may be cancelled; a failure is ActuatorError
+    or OSError.
     """
 
     async def open(self) -> None:
@@ -33,12 +35,14 @@ class Actuator:
     async def prepare(self, config: HostConfig) -> None:
         """Prepare this machine for a host, such as by a device; idempotent. Called before the host is added."""
 
+    @abstractmethod
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
         """Add the addresses; they expire after ``lifetime_s`` seconds unless renewed, never if that is None."""
 
     def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
         """Renew the held addresses for ``lifetime_s`` seconds from now; must not wait, and must not add any."""
 
+    @abstractmethod
     async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
         """Remove the addresses."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from pycarp.aio.arguments import check_amount, check_cause, check_span, state_named
@@ -32,6 +32,9 @@ _ADVSKEW_MAX = 254
 
 ROLLING_MAX_S = 24 * 3600
 """A day: long enough to change every host."""
+
+RECONFIGURABLE = frozenset({"advbase", "advskew", "preempt", "addresses", "passphrase", "peers"})
+"""The settings that ``VirtualHost.reconfigure`` changes."""
 
 C = TypeVar("C", bound=Callback)
 
@@ -292,6 +295,7 @@ class VirtualHost:
 
     def reconfigure(
         self,
+        config: HostConfig | None = None,
         *,
         advbase: int | None = None,
         advskew: int | None = None,
@@ -303,12 +307,16 @@ class VirtualHost:
     ) -> None:
         """Change settings without leaving the state; None leaves a setting as it is.
 
+        The settings are keywords, or those of a whole ``config``, such as ``replace(host.config, advskew=100)``. It may
+        differ from the present one in these settings only; another vhid, for example, is another host.
+
         Addresses and passphrase go into the signature, so hosts that differ in them reject each other's advertisements.
         With ``rolling_s`` the host signs as before for so many seconds, or until a peer signs the new way, and accepts
         both for twice as long: change every host within that time and none misses an advertisement. Only pycarp
         supports it; leave it 0 if other systems are on the segment.
 
-        Raises ConfigError when a value is out of range, or an address is this machine's own.
+        Raises ConfigError when a value is out of range, an address is this machine's own, or ``config`` differs in a
+        setting that a running host keeps.
         """
         check_span("rolling time", rolling_s, may_be_zero=True, most_s=ROLLING_MAX_S)
         if preempt is not None:
@@ -325,8 +333,10 @@ class VirtualHost:
         }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         self._check_thread()
-        config = replace(self.config, **changes)
-        if addresses is not None:
+        if config is not None:
+            _check_whole(config, self.config, changes)
+        config = replace(self.config, **changes) if config is None else config
+        if config.shared != self.config.shared:
             self._check(config)
         self._inform(HostReconfigured(config, round(rolling_s * NS_PER_S)))
 
@@ -389,3 +399,15 @@ def _hand_over_timeout_s(config: HostConfig, dropping_s: float) -> float:
     if dropping_s < HAND_OVER_TIMEOUT_S:
         return HAND_OVER_TIMEOUT_S
     return HAND_OVER_TIMEOUT_S + config.advbase + _ADVSKEW_MAX * NS_PER_SKEW / NS_PER_S
+
+
+def _check_whole(config: HostConfig, present: HostConfig, changes: dict[str, Any]) -> None:
+    """Raise ConfigError unless a configuration can replace the present one of a running host."""
+    if not isinstance(config, HostConfig):
+        raise ConfigError(f"config {config!r} is not a HostConfig; pass replace(host.config, ...)")
+    if changes:
+        raise ConfigError(f"{', '.join(changes)} beside a whole config; pass one or the other")
+    kept = [each.name for each in fields(HostConfig) if each.init and each.name not in RECONFIGURABLE]
+    for name in kept:
+        if (wanted := getattr(config, name)) != (now := getattr(present, name)):
+            raise ConfigError(f"{name} {now!r} -> {wanted!r} is not for a running host; remove it and add another")

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
+from pycarp.aio.host import RECONFIGURABLE
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.dialects import Dialect
 from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
 
-IN_PLACE = frozenset({"advbase", "advskew", "preempt", "addresses", "passphrase", "peers"})
+IN_PLACE = RECONFIGURABLE
 """What ``VirtualHost.reconfigure`` changes without leaving the state."""
 
 _GROUPS_TO_JOIN = "groups to join"

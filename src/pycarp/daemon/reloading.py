@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import assert_never
 
-from pycarp.aio.host import VirtualHost
+from pycarp.aio.host import RECONFIGURABLE, VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.config import NodeConfig
@@ -347,12 +347,4 @@ async def _back(host: VirtualHost, old: HostConfig, rolling_s: float) -> None:
 
 
 def _reconfigure(host: VirtualHost, new: HostConfig, rolling_s: float) -> None:
-    host.reconfigure(
-        advbase=new.advbase,
-        advskew=new.advskew,
-        preempt=new.preempt,
-        addresses=new.addresses,
-        passphrase=new.passphrase,
-        peers=new.peers,
-        rolling_s=rolling_s,
-    )
+    host.reconfigure(**{each: getattr(new, each) for each in RECONFIGURABLE}, rolling_s=rolling_s)

@@ -294,10 +294,13 @@ def _shortest(result: Result, plans: int, keep: Path) -> tuple[BrokenRow, tuple[
     assert result.plan is not None
     assert result.broken is not None
     promise = result.broken.promise
+    plan = result.plan
     try:
-        plan = shortest(result.plan, result.broken)
+        plan = shortest(plan, result.broken)
     except KeyboardInterrupt:
-        plan = result.plan
+        pass
+    except ModuleNotFoundError:
+        click.echo("pycarp: the plan is not shortened; pip install 'pycarp[simulate]' for that", err=True)
     outcome = simulate(plan, narrates=True)
     broken = next(each for each in outcome.violations if each.promise is promise)
     plotted = tuple(plot(outcome))

@@ -48,7 +48,7 @@ def shortest(plan: FaultPlan, broken: Violation, *, most: int = MOST_SIMULATIONS
     """Return a plan that breaks the same promise with fewer incidents and machines, at rounder and earlier times.
 
     The plan itself is returned when nothing simpler breaks the promise, or nothing is found in ``most`` simulations;
-    in fewer if they take long.
+    in fewer if they take long. Raises ModuleNotFoundError without hypothesis, which is in the extra ``simulate``.
     """
     left = MOST_STEPS
 
