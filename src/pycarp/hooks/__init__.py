@@ -1,0 +1,10 @@
+"""Hooks: programs and functions that are called when the state of a virtual host changes.
+
+``await follow(host, Hook(name="say", on={On.MASTER}, run=("/usr/local/bin/say",)))`` runs until it is cancelled, or the
+host departs.
+"""
+
+from pycarp.hooks.following import follow
+from pycarp.hooks.hook import Hook, On, OnFailure
+
+__all__ = ["Hook", "On", "OnFailure", "follow"]

@@ -1,0 +1,91 @@
+"""Hooks: what is called when the state of a virtual host changes."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from pycarp.core.events import ConflictWon, Event, StateChange
+from pycarp.core.state import Reason, State
+from pycarp.errors import ConfigError
+
+Facts: TypeAlias = dict[str, Any]
+Call: TypeAlias = Callable[[Facts], Awaitable[object] | object]
+
+RETRIES_MAX = 100
+
+
+class On(StrEnum):
+    """What a hook is called on."""
+
+    MASTER = "master"
+    BACKUP = "backup"
+    LOST = "lost"
+    """The host was MASTER and is not any more."""
+
+    FAULT = "fault"
+    """The host cannot take part, as without its link."""
+
+    CONFLICT_WON = "conflict-won"
+
+
+class OnFailure(StrEnum):
+    """What follows when a hook failed in its last attempt."""
+
+    IGNORE = "ignore"
+    """The log says so."""
+
+    DEMOTE = "demote"
+    """The host is demoted until the hook has succeeded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A program, as a tuple of its words, or a function that is called with the facts; awaited if that can be.
+
+    Raises ConfigError for values that cannot work.
+    """
+
+    name: str
+    on: AbstractSet[On]
+    run: tuple[str, ...] | Call
+    timeout_s: float = 10.0
+    retries: int = 0
+    on_failure: OnFailure = OnFailure.IGNORE
+
+    def __post_init__(self) -> None:
+        if not self.on:
+            raise ConfigError(f"hook {self.name!r} is on nothing; name some of {', '.join(On)}")
+        if not callable(self.run) and not self.run:
+            raise ConfigError(f"hook {self.name!r} runs nothing; name a program and its arguments")
+        if not 0 < self.timeout_s <= 3600:
+            raise ConfigError(f"hook {self.name!r}: timeout {self.timeout_s:g} s is outside 0-3600 s")
+        if not 0 <= self.retries <= RETRIES_MAX:
+            raise ConfigError(f"hook {self.name!r}: retries {self.retries} is outside 0-{RETRIES_MAX}")
+
+    async def call(self, facts: Facts) -> None:
+        """Call the function of a hook, and await what it returns."""
+        assert callable(self.run)
+        outcome = self.run(facts)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+
+def occasions_of(event: Event) -> tuple[On, ...]:
+    """Return what hooks are called on because of an event, in their order."""
+    if isinstance(event, ConflictWon):
+        return (On.CONFLICT_WON,)
+    if not isinstance(event, StateChange):
+        return ()
+    lost = (On.LOST,) if event.old is State.MASTER and event.new is not State.MASTER else ()
+    match event.new:
+        case State.MASTER:
+            return (On.MASTER,)
+        case State.BACKUP:
+            return (*lost, On.BACKUP)
+        case _ if event.reason in (Reason.LINK_DOWN, Reason.NODE_FAILED):
+            return (*lost, On.FAULT)
+        case _:
+            return lost

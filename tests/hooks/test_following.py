@@ -1,0 +1,147 @@
+"""Hooks of real nodes: in order, one at a time, the latest wins, and never in the way of the election."""
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycarp import ConfigError, State
+from pycarp.hooks import Hook, On, OnFailure, follow
+from pycarp.system.programs import OUTPUT_LIMIT, run_program
+from pycarp.testing import Cluster
+from tests.support.virtual import in_virtual_time, now_s
+
+EVERY = frozenset(On)
+
+
+@in_virtual_time
+async def test_twenty_transitions_in_two_seconds_run_in_order_and_end_in_the_right_state(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[tuple[str, int]] = []
+    running = 0
+
+    async def slow(facts: dict[str, Any]) -> None:
+        nonlocal running
+        running += 1
+        assert running == 1
+        await asyncio.sleep(0.25)
+        running -= 1
+        calls.append((facts["event"], facts["epoch"]))
+
+    async with Cluster(1) as cluster:
+        host = cluster.a.host
+        task = asyncio.create_task(follow(host, Hook(name="slow", on=EVERY, run=slow)))
+        await host.wait_for(State.MASTER)
+        for number in range(20):
+            host.force(State.BACKUP if number % 2 == 0 else State.MASTER)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
+
+        assert [epoch for _event, epoch in calls] == sorted(epoch for _event, epoch in calls)
+        assert calls[-1][0] == "master"
+        assert len(calls) < 21
+        assert "hooks skipped, because the state changed again: " in caplog.text
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_hanging_hook_delays_neither_advertisements_nor_leaving() -> None:
+    async def hangs(_facts: object) -> None:
+        await asyncio.sleep(3000)
+
+    async with Cluster(2) as cluster:
+        hook = Hook(name="hangs", on={On.MASTER}, run=hangs, timeout_s=3600)
+        task = asyncio.create_task(follow(cluster.a.host, hook))
+        await cluster.settle()
+        assert cluster.master is cluster.a
+        await asyncio.sleep(30)
+        assert cluster.b.host.state is State.BACKUP
+
+        began_s = now_s()
+        cluster.a.host.down()
+        await cluster.b.host.wait_for(State.MASTER)
+        assert now_s() - began_s < 0.1
+        task.cancel()
+        await asyncio.wait([task])
+        assert now_s() - began_s < 1
+
+
+@in_virtual_time
+async def test_a_hook_that_fails_is_tried_again_and_demotes_until_it_succeeds() -> None:
+    tries: list[object] = []
+
+    def fails_thrice(facts: dict[str, Any]) -> None:
+        tries.append(facts["previous"])
+        if len(tries) < 4:
+            raise RuntimeError("no")
+
+    hook = Hook(name="x", on={On.BACKUP}, run=fails_thrice, retries=1, on_failure=OnFailure.DEMOTE)
+    async with Cluster(1) as cluster:
+        host = cluster.a.host
+        task = asyncio.create_task(follow(host, hook))
+        await asyncio.sleep(1)
+        assert host.snapshot().demotion == (("hook x failed", 240),)
+
+        await host.wait_for(State.MASTER)
+        host.force(State.BACKUP)
+        await asyncio.sleep(1)
+        assert host.snapshot().demotion == ()
+        assert tries[:2] == [None, None]
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def run_now(*argv: str, timeout_s: float = 5, document: bytes = b"{}") -> Any:
+    return asyncio.run(run_program(argv, timeout_s=timeout_s, environment={"PYCARP_HOST": "web"}, document=document))
+
+
+def test_a_program_gets_the_document_and_the_environment() -> None:
+    outcome = run_now("sh", "-c", "cat; echo $PYCARP_HOST >&2", document=json.dumps({"vhid": 1}).encode())
+
+    assert (outcome.error, outcome.output) == ("", '{"vhid": 1}web')
+
+
+@pytest.mark.parametrize(
+    ("argv", "error"),
+    [
+        (("/nonexistent",), "cannot run /nonexistent: No such file or directory"),
+        (("sh", "-c", "exit 3"), "failed with exit status 3"),
+        (("sh", "-c", "kill -9 $$"), "ended by SIGKILL"),
+    ],
+)
+def test_a_program_that_fails_says_how(argv: tuple[str, ...], error: str) -> None:
+    assert run_now(*argv).error == error
+
+
+def test_output_is_bounded_and_input_need_not_be_read() -> None:
+    outcome = run_now("sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x", document=b"x" * 1_000_000)
+
+    assert outcome.error == ""
+    assert len(outcome.output) <= OUTPUT_LIMIT + 4
+
+
+def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    began_s = time.monotonic()
+    script = f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait; sleep 60"
+
+    outcome = run_now("sh", "-c", script, timeout_s=0.3)
+
+    assert outcome.error == "took longer than 0.3 s and was ended"
+    assert time.monotonic() - began_s < 3
+    child = int((tmp_path / "pid").read_text())
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z", os.getpid()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"on": frozenset()}, {"run": ()}, {"timeout_s": 0}, {"retries": -1}, {"timeout_s": 3601}]
+)
+def test_values_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="hook 'x'"):
+        Hook(**{"name": "x", "on": {On.MASTER}, "run": ("true",)} | wrong)

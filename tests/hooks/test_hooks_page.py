@@ -1,0 +1,30 @@
+"""The page on hooks is true: its hooks are called."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycarp.testing import Cluster
+from tests.support.virtual import in_virtual_time
+
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "hooks.md").read_text()
+
+
+@in_virtual_time
+async def test_the_hooks_of_the_page_are_called(capsys: pytest.CaptureFixture[str]) -> None:
+    found = re.search(r"<!-- the hooks -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    # The program of the page is not on this machine, and a real one would take real time.
+    exec(found[1].replace('run=("/usr/local/sbin/start-it",)', "run=say"), names)
+    async with Cluster(1) as cluster:
+        task = asyncio.create_task(names["serve"](cluster.a.host))
+        await cluster.settle()
+        await asyncio.sleep(0.1)
+
+        assert capsys.readouterr().out.count("master ") == 2
+        task.cancel()
+        await asyncio.wait([task])
