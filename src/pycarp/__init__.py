@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycarp import dialects
+    from pycarp.actuators import Actuator, CommandActuator, NullActuator
+    from pycarp.aio.callback_queue import Callback
     from pycarp.aio.host import VirtualHost
     from pycarp.aio.mastership import LossReason, Mastership, MastershipLost
     from pycarp.aio.node import Node
@@ -54,11 +56,13 @@ if TYPE_CHECKING:
     )
     from pycarp.core.host.decision import Decision
     from pycarp.core.host_config import HostConfig
+    from pycarp.core.inputs import AddressesDisturbed, AdminChanged
     from pycarp.core.outlook import Outlook, outlook
     from pycarp.core.settings import Settings
     from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
     from pycarp.core.state import Reason, State
     from pycarp.core.statistics import DropReason, Statistic
+    from pycarp.dialects import ArpForm
     from pycarp.errors import (
         ActuatorError,
         CarpError,
@@ -69,19 +73,41 @@ if TYPE_CHECKING:
         TransportError,
         UsageError,
     )
-    from pycarp.vocabulary import MacMode
+    from pycarp.monitors import Monitor, StaticMonitor
+    from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
+    from pycarp.transports import MemoryBus, Transport
+    from pycarp.vocabulary import (
+        Address,
+        Datagram,
+        Family,
+        HostKey,
+        Interface,
+        LinkFacts,
+        MacAddress,
+        MacMode,
+        Outgoing,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ActuationFailed",
+    "Actuator",
     "ActuatorError",
+    "Address",
     "AddressesChangedByOthers",
+    "AddressesDisturbed",
+    "AdminChanged",
     "AdvertisementRejected",
+    "ArpForm",
+    "Callback",
     "CarpError",
+    "CleanUpStep",
+    "CommandActuator",
     "ConfigError",
     "ConflictWon",
     "ControlError",
+    "Datagram",
     "Decision",
     "DecisionChange",
     "DemotionChange",
@@ -90,27 +116,39 @@ __all__ = [
     "EngineSnapshot",
     "Event",
     "EventsMissed",
+    "Family",
     "FloodChange",
     "HandOverError",
     "HostConfig",
+    "HostKey",
     "HostSnapshot",
+    "Interface",
+    "LinkFacts",
     "LoopStalled",
     "LossReason",
+    "MacAddress",
     "MacMode",
     "MasterHeard",
     "Mastership",
     "MastershipLost",
+    "MemoryBus",
     "Mismatch",
+    "Monitor",
     "Node",
     "NodeFailedError",
+    "NullActuator",
+    "Outgoing",
     "Outlook",
     "PeerMismatch",
+    "PreparedPacket",
     "Reason",
     "Settings",
     "SettingsChange",
     "State",
     "StateChange",
+    "StaticMonitor",
     "Statistic",
+    "Transport",
     "TransportError",
     "UsageError",
     "VirtualHost",
@@ -120,6 +158,29 @@ __all__ = [
 ]
 
 _NAMES_OF = {
+    "pycarp.aio.callback_queue": ("Callback",),
+    "pycarp.transports": (
+        "MemoryBus",
+        "Transport",
+    ),
+    "pycarp.system.guardian.clean_up_steps": (
+        "CleanUpStep",
+        "PreparedPacket",
+    ),
+    "pycarp.monitors": (
+        "Monitor",
+        "StaticMonitor",
+    ),
+    "pycarp.dialects": ("ArpForm",),
+    "pycarp.core.inputs": (
+        "AddressesDisturbed",
+        "AdminChanged",
+    ),
+    "pycarp.actuators": (
+        "Actuator",
+        "CommandActuator",
+        "NullActuator",
+    ),
     "pycarp.aio.host": ("VirtualHost",),
     "pycarp.aio.mastership": (
         "LossReason",
@@ -174,7 +235,17 @@ _NAMES_OF = {
         "TransportError",
         "UsageError",
     ),
-    "pycarp.vocabulary": ("MacMode",),
+    "pycarp.vocabulary": (
+        "Address",
+        "Datagram",
+        "Family",
+        "HostKey",
+        "Interface",
+        "LinkFacts",
+        "MacAddress",
+        "MacMode",
+        "Outgoing",
+    ),
 }
 """What is exported from which module. Imported at its first use: all of it takes a fifth of a second."""
 
