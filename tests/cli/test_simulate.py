@@ -352,7 +352,7 @@ def test_a_plot_shows_who_is_master_and_what_went_wrong() -> None:
     plan = FaultPlan(seed=1, members=topology_of(2), incidents=(incident, stop), until_ns=30 * NS_PER_S)
 
     assert plain(plot(simulate_plan(plan), width=60)) == [
-        "a ░░░░░░██████████████                ░░░░░░██████████████████",
+        "a ░░░░░░██████████████                ░░░░░░░█████████████████",
         "b ░░░░░░░░░░░░░░░░░░░░░░░░░███████████████▒▒▒▒▒▒▒▒▒▒▒▒░░░░░░░░",
         "  +---------+---------+---------+---------+---------+---------",
         "  0 s       5 s       10 s      15 s      20 s      25 s",

@@ -56,7 +56,7 @@ def test_the_guardian_bows_out_by_an_interface_that_was_renamed(segment: Segment
             os.kill(daemon.process.pid, signal.SIGKILL)
             wait_until(lambda: other.are_in("carp1"), STARTED_S)
 
-            assert other.lines("master bowed out")
+            wait_until(lambda: bool(other.lines("master bowed out")), WITHIN_S)
 
 
 def test_an_interface_that_was_deleted_is_not_called_down(segment: Segment, tmp_path: Path) -> None:
