@@ -138,12 +138,12 @@ say "a is MASTER, b is BACKUP"
 
 ip netns exec "$net-client" "$python" "$here/web_requests.py" ask 192.168.1.50 >"$work/client" &
 pid[client]=$!
-sleep 0.5
+sleep 1
 upgrade b
 upgrade a
 say "b: the address goes back: $(pycarp b handover carp0)"
 await a MASTER
-sleep 0.5
+sleep 1
 
 kill "${pid[client]}"
 status=0
