@@ -141,6 +141,8 @@ pid[client]=$!
 sleep 1
 upgrade b
 upgrade a
+# TCP sends a lost SYN again after 1 s: no second change of hosts may wait for it there.
+sleep 1
 say "b: the address goes back: $(pycarp b handover carp0)"
 await a MASTER
 sleep 1
