@@ -2,6 +2,7 @@
 
 from pycarp.core import Step
 from pycarp.core.inputs import Input
+from pycarp.core.slots import SLOT_NS
 from pycarp.sim.faults.fault_plan import FaultPlan, Incident
 from pycarp.sim.scenario.transcript import Transcript
 from pycarp.sim.scenario.world import WorldRecord
@@ -17,7 +18,7 @@ class NarrativeLog:
             for member in plan.members
             for host in member.hosts
         }
-        self._transcript = Transcript(lambda node, key: names.get((node, key), f"{node}/{key}"))
+        self._transcript = Transcript(lambda node, key: names.get((node, key), f"{node}/{key}"), slot_ns=SLOT_NS)
 
     @property
     def lines(self) -> list[str]:

@@ -90,7 +90,7 @@ class StepWords:
     def __init__(self, head: Head, checkpoint: Checkpoint) -> None:
         self._clock = Clock(head)
         self._names = {each.host.config.key: each.host.config.name for each in checkpoint.hosts}
-        self._transcript = Transcript(self._label, tolerance_ns=_LATE_NS)
+        self._transcript = Transcript(self._label, tolerance_ns=_LATE_NS, slot_ns=checkpoint.slot_ns)
 
     def lines(self, played: Played) -> list[str]:
         """Return what came of a step, each line with the time of day and the seconds since the beginning."""

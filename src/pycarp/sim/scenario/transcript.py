@@ -34,9 +34,11 @@ from pycarp.core.events import (
     StateChange,
 )
 from pycarp.core.inputs import DatagramReceived
+from pycarp.core.slots import slot_for
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import ArpForm, Claim
+from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.sim.scenario.world import WorldRecord
 from pycarp.vocabulary import NS_PER_S, Address, Family, HostKey, Interface, Outgoing
 from pycarp.wire import advertisement as wire
@@ -80,13 +82,15 @@ class _Counters:
 class Transcript:
     """Lines for people; ``label`` returns the name of a host of a node, ``shown`` has some of ``SHOWABLE``.
 
-    An advertisement that is at most ``tolerance_ns`` early or late counts as expected.
+    An advertisement that is at most ``tolerance_ns`` early or late counts as expected, and so does one that left in its
+    slot, see ``core/slots.py``; ``slot_ns`` is that of the engine.
     """
 
     label: Label
     lines: list[str] = field(default_factory=list)
     shown: set[str] = field(default_factory=set)
     tolerance_ns: int = 0
+    slot_ns: int = 0
     _said: dict[tuple[str, HostKey, Address], _Said] = field(default_factory=dict)
     _counters: dict[tuple[str, HostKey], _Counters] = field(default_factory=dict)
     _drops: set[tuple[str, Address | None, DropReason]] = field(default_factory=set)
@@ -146,6 +150,12 @@ class Transcript:
             case _:
                 assert_never(effect)
 
+    def _is_in_turn(self, before: _Said, at_ns: int) -> bool:
+        """Return True if an advertisement at this time is the one that was expected."""
+        early_ns = before.again_at_ns - at_ns
+        slot_ns = slot_for(self.slot_ns, before.claim.interval_ns, DEAD_RATIO)
+        return -self.tolerance_ns <= early_ns <= slot_ns + self.tolerance_ns
+
     def _write_event(self, at_ns: int, node: str, event: Event) -> None:
         words = _words_of(event)
         if words:
@@ -158,10 +168,11 @@ class Transcript:
         rule, counters.sent = counters.rule_of(advert.counter), advert.counter
         what = (node, key, outgoing.destination)
         before, now = self._said.get(what), _Said(claim, outgoing.source, at_ns + claim.interval_ns)
+        is_expected = before is not None and before[:2] == now[:2] and self._is_in_turn(before, at_ns)
+        if before is not None and is_expected:
+            # In a slot it leaves early, and the next interval counts from the time at which it was due.
+            now = now._replace(again_at_ns=max(before.again_at_ns, at_ns) + claim.interval_ns)
         self._said[what] = now
-        is_expected = (
-            before is not None and before[:2] == now[:2] and abs(before.again_at_ns - at_ns) <= self.tolerance_ns
-        )
         if is_expected and not self.shown:
             return
         is_repeated = before is not None and before[:2] == now[:2] and not is_expected
