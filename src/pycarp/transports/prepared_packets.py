@@ -27,7 +27,7 @@ def prepared_packet_of(outgoing: Outgoing, index: int) -> PreparedPacket:
     return _packet(outgoing) if outgoing.family is Family.IPV4 else _payload(outgoing, index)
 
 
-def index_of(link: str, known: int) -> int:
+def present_index(link: str, known: int) -> int:
     """Return the index of a link: the known one while it exists, because the link may have another name by now.
 
     Raises OSError if there is neither.

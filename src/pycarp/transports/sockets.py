@@ -15,7 +15,7 @@ from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.aside import Aside, AsidePort, AsideTimer
 from pycarp.transports.fair_reader import FairReader
-from pycarp.transports.prepared_packets import index_of, prepared_packet_of
+from pycarp.transports.prepared_packets import prepared_packet_of, present_index
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
 _GONE = (errno.ENODEV, errno.ENXIO)
@@ -126,7 +126,7 @@ class SocketTransport:
     def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket:
         """Return a frame, or a packet to a peer; raises OSError if the link is gone."""
         opened = self._links.get(outgoing.link)
-        index = index_of(outgoing.link, opened.index if opened else 0)
+        index = present_index(outgoing.link, opened.index if opened else 0)
         return prepared_packet_of(replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing, index)
 
     def drain(self, limit: int) -> list[Datagram]:

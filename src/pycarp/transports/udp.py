@@ -22,7 +22,7 @@ from pycarp.errors import ConfigError, TransportError
 from pycarp.system.addresses.interfaces import interfaces
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.fair_reader import FairReader
-from pycarp.transports.prepared_packets import index_of
+from pycarp.transports.prepared_packets import present_index
 from pycarp.vocabulary import ANY_ADDRESS, CARP_TTL, Address, Datagram, Outgoing, family_of
 
 DEFAULT_PORT = 11112
@@ -136,7 +136,7 @@ class UdpTransport:
         if outgoing.destination.is_multicast:
             return None
         opened = self._links.get(outgoing.link)
-        index = index_of(outgoing.link, opened.index if opened else 0)
+        index = present_index(outgoing.link, opened.index if opened else 0)
         return PreparedPacket(
             family=_SOCKET_FAMILIES[outgoing.destination.version],
             kind=socket.SOCK_DGRAM,
