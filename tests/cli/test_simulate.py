@@ -183,6 +183,21 @@ def test_a_broken_promise_ends_with_the_shortest_plan_of_it(deaf: tuple[Result, 
     assert "pass" not in kept.read_text()
 
 
+def test_without_hypothesis_a_broken_promise_has_the_plan_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    (tmp_path / "other.rc.conf").write_text(
+        (THREE_HOSTS / "provider.rc.conf").read_text().replace("pass testpass 192.168.1.50", "pass other 192.168.1.50")
+    )
+
+    result = simulate(FILES[0], str(tmp_path / "other.rc.conf"), *QUICK, "--faults", "power", "--keep", "plan.json")
+
+    assert result.exit_code == 1
+    assert "the plan is not shortened; pip install 'pycarp[simulate]' for that" in result.output
+    assert json.loads(Path("plan.json").read_text())["members"]
+
+
 def test_a_kept_plan_can_be_played_again(deaf: tuple[Result, Path]) -> None:
     result = simulate("--plan", str(deaf[1]), "--json")
     found = msgspec.json.decode(result.stdout, type=PlanReport)
