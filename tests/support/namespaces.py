@@ -62,11 +62,11 @@ class Namespace:
         done = subprocess.run(argv, input=commands, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr.strip()
 
-    def wait_for_carrier(self) -> None:
-        """Return when the link carries; until the kernel has noticed, it loses what is sent."""
+    def wait_for_carrier(self, link: str = LINK) -> None:
+        """Return when a link carries; until the kernel has noticed, it loses what is sent."""
         ends_s = time.monotonic() + _CARRIER_S
-        while "state UP" not in self.ip("link", "show", "dev", LINK):
-            assert time.monotonic() < ends_s, f"{LINK} does not carry"
+        while "state UP" not in self.ip("link", "show", "dev", link):
+            assert time.monotonic() < ends_s, f"{link} does not carry"
             time.sleep(0.01)
 
     def addresses(self) -> set[str]:

@@ -181,6 +181,8 @@ async def test_the_way_to_a_peer_may_lead_through_another_link(name: str, segmen
         each.ip_batch(
             f"addr add 10.88.0.{host}/24 dev {link}\naddr add fd88::{host}/64 dev {link} nodad\nlink set {link} up\n"
         )
+    for each, link in ((ours, "spare0"), (theirs, "spare1")):
+        each.wait_for_carrier(link)
     transport = TransportInside(transports.by_name(name), theirs)
     await transport.open_link("spare1", lambda: None)
     async with open_transport(name, ours) as sender:
