@@ -97,6 +97,16 @@ def _play(where: Segment, machines: Machines, stalls: StallWatch, *, as_json: bo
 
 def _keep(where: Segment, machines: Machines) -> int:
     Trial(where, machines, click.echo, lambda _since_s: 0).reach_usual_states()
+    # From the moment that this is said, Ctrl-C is the wanted end.
+    with contextlib.suppress(KeyboardInterrupt):
+        _describe(where, machines)
+        signal.pause()
+    click.echo("\nremoving everything")
+    return 0
+
+
+def _describe(where: Segment, machines: Machines) -> None:
+    """Print how to enter the machines."""
     click.echo("\nEverything runs. Ctrl-C removes it. In another terminal, as root:\n")
     for host in HOSTS:
         click.echo(f"  ip netns exec {where.namespace(host)} bash")
@@ -105,7 +115,3 @@ def _keep(where: Segment, machines: Machines) -> int:
     click.echo(f"  ip netns exec {where.namespace(CLIENT)} curl http://{SITE}/")
     click.echo(f"  ip -n {switch} link set hosta down          pull hosta's cable; up puts it back")
     click.echo(f"  ip netns exec {switch} tcpdump -n -T carp -i br0\n")
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()
-    click.echo("\nremoving everything")
-    return 0
