@@ -141,7 +141,7 @@ pid[client]=$!
 sleep 1
 upgrade b
 upgrade a
-# TCP sends a lost SYN again after 1 s: no second change of hosts may wait for it there.
+# A SYN that the first change of hosts lost is sent again after 1 s; the second change comes later than that.
 sleep 1
 say "b: the address goes back: $(pycarp b handover carp0)"
 await a MASTER

@@ -1,7 +1,8 @@
 """A web server that says its name, and a client that asks every 5 ms: for ``upgrade-a-pair.sh``.
 
 ``web_requests.py serve NAME`` answers on port 80. ``web_requests.py ask ADDRESS`` asks until SIGTERM, then prints how
-many requests succeeded, and exits with 1 if one failed. Like a browser it asks again when a connection is reset.
+many requests succeeded, and exits with 1 if one failed. It asks again, once, when an open connection breaks: a change
+of hosts resets it, or leaves it silent if the request had arrived and the answer had not left.
 """
 
 import asyncio
@@ -12,6 +13,11 @@ from collections import Counter
 
 INTERVAL_S = 0.005
 TIMEOUT_S = 3.0
+"""Seconds for a request, the second one included."""
+
+SILENT_S = 1.0
+"""Seconds after which an open connection without an answer is broken."""
+
 SLOW_S = 0.1
 PORT = 80
 
@@ -34,14 +40,15 @@ async def serve(name: str) -> None:
 
 
 async def fetch(address: str) -> str:
-    """Return the name of the server that answers; raises OSError or TimeoutError if none does."""
-    async with asyncio.timeout(TIMEOUT_S):
-        reader, writer = await asyncio.open_connection(address, PORT)
-        try:
-            writer.write(b"GET / HTTP/1.0\r\n\r\n")
-            page = await reader.read()
-        finally:
-            writer.close()
+    """Return the name of the server that answers; raises ConnectionResetError if an open connection breaks."""
+    reader, writer = await asyncio.open_connection(address, PORT)
+    try:
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        page = await asyncio.wait_for(reader.read(), SILENT_S)
+    except TimeoutError as exc:
+        raise ConnectionResetError(f"open, and silent for {SILENT_S:g} s") from exc
+    finally:
+        writer.close()
     if not page:
         raise ConnectionResetError("closed without an answer")
     return page.split(b"\r\n\r\n", 1)[1].decode().strip()
@@ -61,11 +68,12 @@ class Client:
         """Make one request."""
         began_s = time.monotonic()
         try:
-            try:
-                name = await fetch(self._address)
-            except ConnectionResetError:
-                self.repeated += 1
-                name = await fetch(self._address)
+            async with asyncio.timeout(TIMEOUT_S):
+                try:
+                    name = await fetch(self._address)
+                except ConnectionResetError:
+                    self.repeated += 1
+                    name = await fetch(self._address)
         except (OSError, TimeoutError) as exc:
             self.failed.append(f"{time.strftime('%T')} {type(exc).__name__}: {exc}")
             return
