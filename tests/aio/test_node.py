@@ -450,6 +450,11 @@ async def test_what_was_opened_is_closed_when_opening_fails() -> None:
 
 
 @in_virtual_time
+async def test_a_node_says_by_which_name_it_chose_its_transport() -> None:
+    assert Node(transport="udp", actuator="null").transport_name == "udp"
+    assert Node(transport=MemoryBus().port("a"), actuator="null").transport_name == ""
+
+
 async def test_a_transport_that_does_not_open_leaves_no_host_behind() -> None:
     class Deaf(ScriptedTransport):
         async def open_link(self, link: str, wake: Callable[[], None]) -> None:

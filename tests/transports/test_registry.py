@@ -46,6 +46,16 @@ def test_root_gets_packet_for_auto() -> None:
     assert [each.is_usable for each in transports.available()] == [True] * 5
 
 
+def test_auto_tries_no_more_transports_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    for name in ("packet", "raw"):
+        usable = _usable(tried, name)
+        monkeypatch.setitem(transports._BACKENDS, name, transports._BACKENDS[name]._replace(refusal=usable))
+
+    assert transports.choose("auto") == "packet"
+    assert tried == ["packet"]
+
+
 @pytest.mark.system
 def test_who_lacks_the_capabilities_is_told_which_and_gets_no_transport() -> None:
     require()
@@ -59,3 +69,7 @@ def test_who_lacks_the_capabilities_is_told_which_and_gets_no_transport() -> Non
     assert [each.is_usable for each in listed] == [False, False, False, True, True]
     assert all("CAP_NET_RAW" in each.reason for each in listed[:3])
     assert str(caught.value).count("no permission: run as root") == 1
+
+
+def _usable(tried: list[str], name: str) -> Callable[[], None]:
+    return lambda: tried.append(name)

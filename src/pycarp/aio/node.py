@@ -102,7 +102,8 @@ class Node:
         check_span("actuation_timeout_s", actuation_timeout_s)
         if settings is not None:
             check_settings(settings)
-        self._transport = transports.by_name(transport) if isinstance(transport, str) else transport
+        self._transport_name = transports.choose(transport) if isinstance(transport, str) else ""
+        self._transport = transports.by_name(self._transport_name) if isinstance(transport, str) else transport
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
         self._monitor = monitors.by_name(monitor) if isinstance(monitor, str) else monitor
         self._source_macs = SourceMacs(self._actuator) if transport == "auto" else None
@@ -188,6 +189,11 @@ class Node:
     def failure(self) -> BaseException | None:
         """The exception that the node failed with; None while it has not failed."""
         return self._failure
+
+    @property
+    def transport_name(self) -> str:
+        """The name of the transport, which for ``auto`` is the chosen one; empty if the node was given an object."""
+        return self._transport_name
 
     def link_facts(self, link: str) -> LinkFacts | None:
         """Return the facts of the interface that is configured as ``link``; None if no host has used it.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
 
-from pycarp import __version__, transports
+from pycarp import __version__
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger, summary
 from pycarp.aio.node import Node
@@ -123,7 +123,6 @@ class Daemon:
         self._is_status_due = False
         self._refused_reload = ""
         self._scheduling: str | None = None
-        self._transport = transports.choose(config.transport or "auto")
         self._flight = FlightRecorder(options.state)
         self._record = RecordFile(options.record, version=__version__) if options.record else None
         self._node = Node(
@@ -280,7 +279,7 @@ class Daemon:
             self._node.snapshot(),
             hostname=self._config.hostname,
             uptime_s=time.monotonic() - self._started_s,
-            transport=self._transport,
+            transport=self._node.transport_name,
             sysctls=self._sysctls.all(),
             place=lambda host: self._place(host, missing.get(host.key, ())),
             warnings=self._warnings_about,
@@ -324,14 +323,16 @@ class Daemon:
         uses_link_mac = uses_link_mac_of(self._plane.actuator, host.config)
         follows_mac = self._config.transport in ("", "auto")
         source = f" from the MAC address of {host.key.link}" if uses_link_mac and follows_mac else ""
-        logger.info("carp: %s: %s%s, %s transport%s", host.key, name, summary(host.config), self._transport, source)
+        logger.info(
+            "carp: %s: %s%s, %s transport%s", host.key, name, summary(host.config), self._node.transport_name, source
+        )
         where = self._plane.actuator.location(host.key)
         if where:
             logger.info("carp: %s: addresses on %s", host.key, where)
         if self._plane.guardian and lease_timings_of(host.config).lifetime_s is None:
             text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
-        if uses_link_mac and not follows_mac and (reason := contradiction(self._transport, host.config)):
+        if uses_link_mac and not follows_mac and (reason := contradiction(self._node.transport_name, host.config)):
             self._warnings.tell(host.key, reason)
         if reason := obstacle(host.config):
             self._warnings.tell(host.key, reason)

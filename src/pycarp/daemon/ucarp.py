@@ -14,7 +14,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from types import FrameType
 
-from pycarp import monitors, transports
+from pycarp import monitors
 from pycarp.actuators.scripts import ScriptActuator
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
@@ -119,7 +119,7 @@ class Ucarp:
             follow = host.on_change(lambda change: self._tell_state(change.new))
             chronicler = asyncio.create_task(_history(host, self._events))
             self._handle_signals(host)
-            control = UcarpControl(self._node, self._sysctls, transport=transports.choose(self._command.transport))
+            control = UcarpControl(self._node, self._sysctls, transport=self._node.transport_name)
             self._desk.open(control.answer)
             on_ready()
             await self._stop.wait()

@@ -83,13 +83,14 @@ def choose(name: str) -> str:
         registry.load("transport", name, NAMES)
     if name != "auto":
         return name
-    refusals = {each: backend.refusal() for each, backend in _BACKENDS.items() if backend.is_automatic}
-    for each, reason in refusals.items():
-        if reason is None:
-            return each
     names_by_reason: dict[str, list[str]] = {}
-    for each, why in refusals.items():
-        names_by_reason.setdefault(why or "", []).append(each)
+    # To try one takes the kernel some ten milliseconds, so no more are tried than need be.
+    for each, backend in _BACKENDS.items():
+        if backend.is_automatic:
+            reason = backend.refusal()
+            if reason is None:
+                return each
+            names_by_reason.setdefault(reason, []).append(each)
     reasons = "; ".join(f"{', '.join(names)}: {why}" for why, names in names_by_reason.items())
     raise TransportError(f"no transport is usable: {reasons}; udp needs no permission, but peers")
 
