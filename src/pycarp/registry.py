@@ -1,4 +1,4 @@
-"""Finds the transports, actuators, monitors and dialects that other distributions register by name.
+"""Finds the transports, actuators, monitors, dialects and probes that other distributions register by name.
 
 A distribution registers an object as an entry point, and pycarp then knows its name in TOML, on the command line and
 in ``Node``::
@@ -6,8 +6,9 @@ in ``Node``::
     [project.entry-points."pycarp.transports"]
     quic = "my_package:QuicTransport"
 
-The object is a dialect, or a function (or class) that takes no arguments and returns a new transport, actuator or
-monitor. The names of pycarp's own cannot be replaced.
+The object is a dialect, a function (or class) that takes no arguments and returns a new transport, actuator or
+monitor, or one that takes settings and returns a probe, see ``pycarp.health``. The names of pycarp's own cannot be
+replaced.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from pycarp.errors import ConfigError
 
 
 def registered(kind: str) -> tuple[str, ...]:
-    """Return the names that others register; ``kind`` is ``transport``, ``actuator``, ``monitor`` or ``dialect``."""
+    """Return the names that others register; ``kind`` is transport, actuator, monitor, dialect or probe."""
     return tuple(sorted({each.name for each in _entry_points(kind)}))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pycarp import ConfigError
-from pycarp.health import Answer, Check, CheckState
+from pycarp.health import Answer, Check, CheckState, Finding
 
 
 async def ok() -> None:
@@ -17,7 +17,7 @@ def passes_after(answers: str, **settings: Any) -> str:
     check, state = Check(name="web", probe=ok, **settings), CheckState()
     seen = ""
     for each in answers:
-        state.record(check, {"o": Answer.OK, "f": Answer.FAIL, "u": Answer.UNKNOWN}[each])
+        state.record(check, Finding({"o": Answer.OK, "f": Answer.FAIL, "u": Answer.UNKNOWN}[each]))
         seen += "+" if state.passes else "-"
     return seen
 

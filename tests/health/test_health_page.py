@@ -2,10 +2,13 @@
 
 import asyncio
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from pycarp import State
+from pycarp.health import Answer, check_of
+from pycarp.health.kinds import OWN
 from pycarp.testing import Cluster
 from tests.support.virtual import in_virtual_time
 
@@ -19,6 +22,23 @@ def example() -> dict[str, Any]:
     # Nobody listens on port 80 of a virtual machine; a real connection would take real time.
     exec(found[1].replace('tcp("127.0.0.1", 80)', "web_answers"), names)
     return names
+
+
+def test_the_tables_of_the_page_are_checks() -> None:
+    found = re.search(r"<!-- the tables -->\n```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+
+    web, database = (check_of(table) for table in tomllib.loads(found[1])["check"])
+
+    assert (web.name, web.every_s, web.timeout_s) == ("web", 0.25, 1)
+    assert (database.name, database.by, database.unknown) == ("database", 50, Answer.OK)
+
+
+def test_the_page_lists_every_kind_with_its_settings() -> None:
+    rows = dict(re.findall(r"^\| `(\w+) = [^|]*\|[^|]*\|([^|]*)\|$", PAGE, re.MULTILINE))
+
+    listed = {kind: set(re.findall(r"`([a-z_]+)`", row)) - {"true"} for kind, row in rows.items()}
+    assert listed == {name: set(kind.settings) for name, kind in OWN.items()}
 
 
 @in_virtual_time

@@ -14,9 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pycarp import ConfigError
-from pycarp.health import Answer, http
+from pycarp.health import Answer, Check, Finding, Probe, http, look
 
 GOOD = b"HTTP/1.1 200 OK\r\nServer: test\r\n\r\nall is well"
+
+
+async def answer_of(probe: Probe) -> Answer:
+    return (await look(Check(name="web", probe=probe, timeout_s=10))).answer
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +58,7 @@ async def server(
 )
 async def test_status_and_body_decide(response: bytes, settings: dict[str, Any], answer: Answer) -> None:
     async with server(response) as port:
-        assert await http(f"http://127.0.0.1:{port}/", **settings)() is answer
+        assert await answer_of(http(f"http://127.0.0.1:{port}/", **settings)) is answer
 
 
 async def test_the_request_has_path_query_and_host() -> None:
@@ -68,7 +72,9 @@ async def test_the_request_has_path_query_and_host() -> None:
 async def test_nobody_listens() -> None:
     async with server(GOOD) as port:
         pass
-    assert await http(f"http://127.0.0.1:{port}")() is Answer.FAIL
+    assert await http(f"http://127.0.0.1:{port}")() == Finding(
+        Answer.FAIL, f"no connection to http://127.0.0.1:{port}: Connection refused"
+    )
 
 
 async def test_a_server_that_stalls_is_left_when_the_check_is_cancelled() -> None:
@@ -119,7 +125,7 @@ async def test_tls_verifies_the_certificate(certificate: Path, *, is_trusted: bo
     trusting = ssl.create_default_context(cafile=certificate) if is_trusted else None
 
     async with server(GOOD, tls=serving) as port:
-        assert await http(f"https://localhost:{port}/", context=trusting)() is answer
+        assert await answer_of(http(f"https://localhost:{port}/", context=trusting)) is answer
 
 
 @pytest.mark.parametrize(

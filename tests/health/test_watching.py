@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pycarp import ConfigError, State, VirtualHost
-from pycarp.health import Answer, Check, file_exists, tcp, watch
+from pycarp.health import Answer, Check, Finding, look, watch
 from pycarp.testing import Cluster
 from tests.support.virtual import in_virtual_time, now_s
 
@@ -161,17 +160,44 @@ def test_a_demotion_has_an_amount_or_is_last(arguments: dict[str, Any]) -> None:
     demote()
 
 
-# Probes
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        (None, Finding(Answer.OK)),
+        (True, Finding(Answer.OK)),
+        (Finding(Answer.OK, "status 200"), Finding(Answer.OK, "status 200")),
+        (False, Finding(Answer.FAIL, "the answer was False")),
+        (Answer.UNKNOWN, Finding(Answer.UNKNOWN, "the answer was unknown")),
+        (RuntimeError("no"), Finding(Answer.UNKNOWN, "RuntimeError: no")),
+        (7, Finding(Answer.UNKNOWN, "the probe returned 7 instead of True or False")),
+        ("hangs", Finding(Answer.UNKNOWN, "no answer within 100ms")),
+        (Finding(Answer.FAIL, "two\nlines\x1b[m"), Finding(Answer.FAIL, "two lines [m")),
+        (Finding(Answer.FAIL, "x" * 400), Finding(Answer.FAIL, "x" * 296 + " ...")),
+    ],
+)
+def test_a_run_is_an_answer_with_a_detail_of_one_line(answer: object, finding: Finding) -> None:
+    service = Service()
+    service.answer = answer
+
+    @in_virtual_time
+    async def run() -> None:
+        assert await look(check_of(service)) == finding
+
+    run()
 
 
-async def test_tcp_tells_a_listener_from_a_closed_port() -> None:
-    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
-        assert await tcp("127.0.0.1", port)() is Answer.OK
-    assert await tcp("127.0.0.1", port)() is Answer.FAIL
+@in_virtual_time
+async def test_a_probe_that_cancels_itself_goes_on_being_run() -> None:
+    answers: list[bool] = []
 
+    async def cancels() -> None:
+        answers.append(True)
+        never = asyncio.get_running_loop().create_future()
+        never.cancel()
+        await never
 
-async def test_a_file_is_there_or_not(tmp_path: Path) -> None:
-    assert await file_exists(tmp_path)() is Answer.OK
-    assert await file_exists(tmp_path / "none")() is Answer.FAIL
+    async with Cluster(2) as cluster, watched(cluster.a.host, Check(name="web", probe=cancels, every_s=0.1)):
+        await asyncio.sleep(1)
+
+        assert len(answers) > 5
+        assert cluster.a.host.snapshot().demotion == (("check web", 240),)

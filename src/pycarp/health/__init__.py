@@ -1,11 +1,30 @@
 """Health checks: they take a virtual host out of the election, or demote it, while what it serves does not work.
 
 ``await watch(host, Check(name="web", probe=tcp("127.0.0.1", 80), every_s=0.25))`` runs until it is cancelled.
+``check_of({"name": "web", "tcp": "127.0.0.1:80", "every": "250ms"})`` returns the same check.
 """
 
-from pycarp.health.check import Answer, Check, CheckState
+from pycarp.health.check import Answer, Check, CheckState, Finding, Probe
 from pycarp.health.http import http
 from pycarp.health.probes import file_exists, tcp
-from pycarp.health.watching import watch
+from pycarp.health.program import program
+from pycarp.health.table import TableProblem, TableProblems, check_of, probe_of
+from pycarp.health.watching import look, watch
 
-__all__ = ["Answer", "Check", "CheckState", "file_exists", "http", "tcp", "watch"]
+__all__ = [
+    "Answer",
+    "Check",
+    "CheckState",
+    "Finding",
+    "Probe",
+    "TableProblem",
+    "TableProblems",
+    "check_of",
+    "file_exists",
+    "http",
+    "look",
+    "probe_of",
+    "program",
+    "tcp",
+    "watch",
+]

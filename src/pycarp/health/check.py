@@ -11,7 +11,7 @@ SHORTEST_INTERVAL_S = 0.05
 
 LONGEST_S = 24 * 3600
 
-_COUNT_MAX = 1000
+COUNT_MAX = 1000
 
 
 class Answer(StrEnum):
@@ -23,8 +23,17 @@ class Answer(StrEnum):
     """The check could not find out: it raised, or did not end in time."""
 
 
-Probe = Callable[[], Awaitable["Answer | bool | None"]]
-"""A coroutine function that looks once: True or nothing for ok, False for fail, or an ``Answer``.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An answer, and the sentence that says why."""
+
+    answer: Answer
+    detail: str = ""
+    """A sentence without capital and full stop, such as "127.0.0.1:80 accepts connections"; empty if there is none."""
+
+
+Probe = Callable[[], Awaitable["Finding | Answer | bool | None"]]
+"""A coroutine function that looks once: a ``Finding``, an ``Answer``, True or nothing for ok, or False for fail.
 
 Whatever it raises counts as unknown.
 """
@@ -63,8 +72,8 @@ class Check:
             raise ConfigError(f"every_s {self.every_s:g} s is below {SHORTEST_INTERVAL_S:g} s")
         check_span("timeout_s", self.timeout_s, most_s=LONGEST_S)
         for what, count in (("rise", self.rise), ("fall", self.fall)):
-            if type(count) is not int or not 1 <= count <= _COUNT_MAX:
-                raise ConfigError(f"{what} {count!r} is not a whole number from 1 to {_COUNT_MAX}")
+            if type(count) is not int or not 1 <= count <= COUNT_MAX:
+                raise ConfigError(f"{what} {count!r} is not a whole number from 1 to {COUNT_MAX}")
         if self.by is not None:
             check_amount(self.by)
             if self.by < 1:
@@ -86,12 +95,12 @@ class CheckState:
     in_a_row: int = 0
     """Answers in a row that speak against ``passes``."""
 
-    last: Answer | None = None
+    last: Finding | None = None
 
-    def record(self, check: Check, answer: Answer) -> bool:
-        """Count an answer; return True if ``passes`` changed."""
-        self.last = answer
-        counted = check.unknown if answer is Answer.UNKNOWN else answer
+    def record(self, check: Check, finding: Finding) -> bool:
+        """Count what a run found; return True if ``passes`` changed."""
+        self.last = finding
+        counted = check.unknown if finding.answer is Answer.UNKNOWN else finding.answer
         if counted is Answer.UNKNOWN:
             return False
         if (counted is Answer.OK) is self.passes:

@@ -3,10 +3,11 @@
 import asyncio
 import ssl
 from collections.abc import Container
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pycarp.errors import ConfigError
-from pycarp.health.check import Answer, Probe
+from pycarp.health.check import Answer, Finding, Probe
+from pycarp.health.probes import reason_of
 
 GOOD_STATUSES = range(200, 400)
 
@@ -21,54 +22,74 @@ def http(
     *,
     statuses: Container[int] = GOOD_STATUSES,
     body: str | bytes = b"",
+    host: str = "",
     context: ssl.SSLContext | None = None,
 ) -> Probe:
     """Return a probe that passes if a GET of ``url`` is answered with a good status and a body that contains ``body``.
 
     ``statuses`` are the good ones, 200-399 by default; no redirect is followed. Of the response the first 64 KiB are
-    read. https verifies the certificate as ``context`` says, by default against the system's authorities. A server that
+    read. ``host`` is the name of the site where ``url`` has an address: it is asked for, and the certificate is to have
+    it. https verifies the certificate as ``context`` says, by default against the system's authorities. A server that
     refuses the connection, closes it early or does not speak HTTP fails; one that stalls is unknown at the timeout of
-    the check. Raises ConfigError if ``url`` is none of http or https.
+    the check. Raises ConfigError if ``url`` is none of http or https, or ``host`` is no name.
     """
-    parts = _parts_of(url)
+    parts = parts_of(url)
+    if not _is_plain(host):
+        raise ConfigError(f"host {host!r} is not the name of a site, such as www.example.org")
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
     tls = (context or ssl.create_default_context()) if parts.scheme == "https" else None
-    request = _request_for(parts)
+    authority = parts.netloc.rpartition("@")[2]
+    site = urlunsplit((parts.scheme, authority, parts.path, "", ""))
+    request = _request_for(parts, host or authority)
     wanted = body.encode() if isinstance(body, str) else body
 
-    async def look() -> Answer:
+    async def look() -> Finding:
         try:
-            reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
-        except OSError:  # certificates that do not verify are such errors too
-            return Answer.FAIL
+            reader, writer = await asyncio.open_connection(
+                parts.hostname, port, ssl=tls, server_hostname=(host.partition(":")[0] or None) if tls else None
+            )
+        except ssl.SSLCertVerificationError as exc:
+            return Finding(Answer.FAIL, f"{site} has a certificate that is not accepted: {exc.verify_message}")
+        except OSError as exc:
+            return Finding(Answer.FAIL, f"no connection to {site}: {reason_of(exc)}")
         try:
             writer.write(request)
             status, content = _read_response(await _read_all(reader))
-        except OSError:
-            return Answer.FAIL
+        except OSError as exc:
+            return Finding(Answer.FAIL, f"{site} did not answer: {reason_of(exc)}")
         finally:
             writer.transport.abort()
-        return Answer.OK if status in statuses and wanted in content else Answer.FAIL
+        if status is None:
+            return Finding(Answer.FAIL, f"{site} closed the connection without a response of HTTP")
+        if status not in statuses:
+            return Finding(Answer.FAIL, f"{site} answered with status {status}")
+        if wanted not in content:
+            return Finding(Answer.FAIL, f"{site} answered with status {status}, but without the wanted text")
+        return Finding(Answer.OK, f"{site} answered with status {status}")
 
     return look
 
 
-def _parts_of(url: str) -> SplitResult:
+def parts_of(url: str, name: str = "url") -> SplitResult:
+    """Return the parts of an address of http or https; raises ConfigError, with ``name``, for anything else."""
     try:
         parts = urlsplit(url)
         is_well = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
     except (AttributeError, TypeError, ValueError):
         is_well = False
-    if not is_well or not url.isascii() or any(each.isspace() or ord(each) < ord(" ") for each in url):
-        raise ConfigError(f"url {url!r} is no http:// or https:// address such as http://127.0.0.1:8080/health")
+    if not is_well or not _is_plain(url):
+        raise ConfigError(f"{name} {url!r} is no http:// or https:// address such as http://127.0.0.1:8080/health")
     return parts
 
 
-def _request_for(parts: SplitResult) -> bytes:
+def _is_plain(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and all(each.isprintable() and each != " " for each in text)
+
+
+def _request_for(parts: SplitResult, host: str) -> bytes:
     """Return a request whose response ends with the connection, and so is never sent in chunks."""
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    authority = parts.netloc.rpartition("@")[2]
-    lines = (f"GET {target} HTTP/1.0", f"Host: {authority}", "User-Agent: pycarp", "Connection: close", "", "")
+    lines = (f"GET {target} HTTP/1.0", f"Host: {host}", "User-Agent: pycarp", "Connection: close", "", "")
     return "\r\n".join(lines).encode("ascii")
 
 

@@ -1,22 +1,24 @@
-"""Probes that need no program: each function returns a coroutine function for ``Check``."""
+"""Probes that look in one step: each function returns a coroutine function for ``Check``."""
 
 import asyncio
+import os
 from pathlib import Path
 
-from pycarp.health.check import Answer, Probe
+from pycarp.health.check import Answer, Finding, Probe
 
 
 def tcp(address: str, port: int) -> Probe:
     """Return a probe that passes if a TCP connection to an address or name is accepted, and fails if it is not."""
+    peer = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
-    async def look() -> Answer:
+    async def look() -> Finding:
         try:
             _reader, writer = await asyncio.open_connection(address, port)
-        except OSError:
-            return Answer.FAIL
+        except OSError as exc:
+            return Finding(Answer.FAIL, f"no connection to {peer}: {reason_of(exc)}")
         # Nothing was sent or received, so there is nothing to wait for.
         writer.transport.abort()
-        return Answer.OK
+        return Finding(Answer.OK, f"{peer} accepts connections")
 
     return look
 
@@ -24,12 +26,19 @@ def tcp(address: str, port: int) -> Probe:
 def file_exists(path: str | Path) -> Probe:
     """Return a probe that passes while a file or folder exists; it is unknown if that cannot be seen."""
 
-    async def look() -> Answer:
+    async def look() -> Finding:
         try:
             # One system call, which blocks only on a network file system.
             Path(path).stat()  # noqa: ASYNC240
         except (FileNotFoundError, NotADirectoryError):
-            return Answer.FAIL
-        return Answer.OK
+            return Finding(Answer.FAIL, f"{path} does not exist")
+        except OSError as exc:
+            return Finding(Answer.UNKNOWN, f"cannot see {path}: {reason_of(exc)}")
+        return Finding(Answer.OK, f"{path} exists")
 
     return look
+
+
+def reason_of(exc: OSError) -> str:
+    """Return why a system call failed, in the words of the system without number and arguments."""
+    return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)

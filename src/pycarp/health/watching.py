@@ -5,10 +5,13 @@ import contextlib
 import logging
 
 from pycarp.aio.host import VirtualHost
+from pycarp.durations import format_duration
 from pycarp.errors import ConfigError, NodeFailedError, UsageError
-from pycarp.health.check import Answer, Check, CheckState
+from pycarp.health.check import Answer, Check, CheckState, Finding
 
 _log = logging.getLogger("pycarp.health")
+
+_DETAIL_MAX = 300
 
 
 async def watch(host: VirtualHost, *checks: Check) -> None:
@@ -40,37 +43,61 @@ async def _repeat(host: VirtualHost, check: Check) -> None:
     loop = asyncio.get_running_loop()
     due_s = loop.time()
     while True:
-        answer, why = await _run(check)
-        if state.record(check, answer):
+        finding = await look(check)
+        if state.record(check, finding):
             _log.log(
                 logging.INFO if state.passes else logging.WARNING,
                 "check %s %s%s",
                 check.name,
                 "passes" if state.passes else "fails",
-                f": {why}" if why else "",
-                extra={"host": host.name, "check": check.name, "answer": str(answer)},
+                f": {finding.detail}" if finding.detail else "",
+                extra={"host": host.name, "check": check.name, "answer": str(finding.answer)},
             )
             _apply(host, check, passes=state.passes)
         due_s = max(due_s + check.every_s, loop.time())
         await asyncio.sleep(due_s - loop.time())
 
 
-async def _run(check: Check) -> tuple[Answer, str]:
-    """Return the answer of one run, and why it is no good one."""
+async def look(check: Check) -> Finding:
+    """Run the probe of a check once, and return what it found, its detail cut to one line of 300 characters.
+
+    It takes ``timeout_s``, and what the probe needs to clean up when it is cancelled. Raises CancelledError alone.
+    """
     try:
         async with asyncio.timeout(check.timeout_s):
             found: object = await check.probe()
-    except TimeoutError:
-        return Answer.UNKNOWN, f"no answer within {check.timeout_s:g} s"
+    except TimeoutError as exc:
+        # The probe's own, or ours: both mean that there was no answer.
+        return _unknown(str(exc) or f"no answer within {format_duration(check.timeout_s)}")
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return _unknown("the probe was cancelled from within")
     except Exception as exc:  # noqa: BLE001  the code of others: whatever it raises, the host must not serve on
-        return Answer.UNKNOWN, f"{type(exc).__name__}: {exc}"
-    if isinstance(found, Answer):
-        return found, "" if found is Answer.OK else f"the answer was {found}"
-    if found is None or found is True:
-        return Answer.OK, ""
-    if found is False:
-        return Answer.FAIL, "the answer was False"
-    return Answer.UNKNOWN, f"the probe returned {found!r} instead of True or False"
+        return _unknown(f"{type(exc).__name__}: {exc}")
+    match found:
+        case Finding():
+            return Finding(found.answer, _one_line(found.detail))
+        case Answer():
+            return Finding(found, "" if found is Answer.OK else f"the answer was {found}")
+        case None | True:
+            return Finding(Answer.OK)
+        case False:
+            return Finding(Answer.FAIL, "the answer was False")
+        case _:
+            return _unknown(f"the probe returned {found!r} instead of True or False")
+
+
+def _unknown(detail: str) -> Finding:
+    return Finding(Answer.UNKNOWN, _one_line(detail))
+
+
+def _one_line(detail: str) -> str:
+    """Return a detail as one line of the log, whatever a program or a server wrote."""
+    text = "".join(each if each.isprintable() else " " for each in detail)
+    line = " ".join(text.split())
+    return line if len(line) <= _DETAIL_MAX else f"{line[: _DETAIL_MAX - 4]} ..."
 
 
 def _apply(host: VirtualHost, check: Check, *, passes: bool) -> None:

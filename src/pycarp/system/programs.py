@@ -19,14 +19,18 @@ _READ_ON_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a program ended: ``error`` is empty if well, ``output`` the begin of what it wrote."""
+    """How a program ended: ``error`` is empty if well, ``output`` the begin of what it wrote.
+
+    ``was_run`` is False if it could not be started.
+    """
 
     error: str = ""
     output: str = ""
+    was_run: bool = True
 
 
 async def run_program(
-    argv: Sequence[str], *, timeout_s: float, environment: Mapping[str, str], document: bytes
+    argv: Sequence[str], *, timeout_s: float | None, environment: Mapping[str, str], document: bytes
 ) -> Outcome:
     """Run a program; when it takes longer than ``timeout_s``, or the caller is cancelled, its group is ended.
 
@@ -43,7 +47,7 @@ async def run_program(
             env={**os.environ, **environment},
         )
     except (OSError, ValueError) as exc:
-        return Outcome(error=f"cannot run {argv[0]}: {getattr(exc, 'strerror', None) or exc}")
+        return Outcome(error=f"cannot run {argv[0]}: {getattr(exc, 'strerror', None) or exc}", was_run=False)
     output = bytearray()
     reading = asyncio.create_task(_read(process, document, output))
     error = ""
