@@ -19,6 +19,7 @@ from pycarp.inspection.inspector import Inspector
 from pycarp.vocabulary import Address, MacAddress
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet
+from pycarp.wire.vrrp import VrrpAuthentication
 from tests.support.carp_packets import (
     ONE,
     PASSWORD,
@@ -264,18 +265,18 @@ def test_vrrp_version_2_is_told_from_carp(addresses: int) -> None:
 
     found = explained(bytes(packet))
 
-    assert problems(found) == {Remark.VRRP}
+    assert (problems(found), Remark.VRRP in notes(found)) == (set(), True)
     assert found.vrrp is not None
     assert (found.vrrp.version, found.vrrp.vrid, found.vrrp.priority) == (2, 51, 150)
     assert found.advertisement is None
-    assert "VRRP version 2 (router 51, priority 150), not CARP" in found.problems[0].words
+    assert found.notes[0].words == "VRRP, not CARP: no vhid on this segment may be 51"
 
 
 def test_vrrp_version_3_is_told_from_carp() -> None:
     four = Ether() / IP(dst="224.0.0.18", ttl=255) / VRRPv3(vrid=52, priority=99, addrlist=["192.168.1.9"])
     six = Ether() / IPv6(dst="ff02::12", src="fe80::1", hlim=255, nh=112) / VRRPv3(vrid=53, addrlist=["fd00::9"])
 
-    assert [problems(explained(bytes(each))) for each in (four, six)] == [{Remark.VRRP}, {Remark.VRRP}]
+    assert [Remark.VRRP in notes(explained(bytes(each))) for each in (four, six)] == [True, True]
 
 
 def test_vrrp_behind_an_authentication_header_is_told_from_carp() -> None:
@@ -284,14 +285,15 @@ def test_vrrp_behind_an_authentication_header_is_told_from_carp() -> None:
 
     found = explained(frame(ip_packet(header + vrrp, protocol=51)))
 
-    assert (problems(found), found.vrrp and found.vrrp.vrid) == ({Remark.VRRP}, 51)
-    assert found.problems[0].words.endswith("inside an IPsec authentication header, which no CARP host sends")
+    assert (Remark.VRRP in notes(found), found.vrrp and found.vrrp.vrid) == (True, 51)
+    assert found.vrrp_details is not None
+    assert found.vrrp_details.authentication is VrrpAuthentication.HEADER
 
 
 def test_anything_else_behind_an_authentication_header_is_not_carp() -> None:
     found = explained(frame(ip_packet(bytes((112, 4)) + bytes(22) + payload(), protocol=51)))
 
-    assert (problems(found), found.vrrp, found.advertisement) == ({Remark.VRRP}, None, None)
+    assert (problems(found), found.vrrp, found.advertisement) == ({Remark.AUTHENTICATION_HEADER}, None, None)
 
 
 def test_an_authentic_advertisement_is_carp_even_if_it_looks_like_vrrp() -> None:
@@ -302,7 +304,7 @@ def test_an_authentic_advertisement_is_carp_even_if_it_looks_like_vrrp() -> None
 
     assert guessed is not None
     assert verified is not None
-    assert (problems(guessed), problems(verified), verified.authentic) == ({Remark.VRRP}, set(), True)
+    assert (Remark.VRRP in notes(guessed), Remark.VRRP in notes(verified), verified.authentic) == (True, False, True)
 
 
 def test_a_broken_ip_header_is_said() -> None:

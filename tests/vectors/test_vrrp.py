@@ -114,7 +114,7 @@ def test_what_keepalived_signs_with_a_trailer_is_recognised(vector: dict[str, An
 def test_every_packet_of_the_capture_is_named_vrrp(name: str) -> None:
     found = explanations(HERE / "vrrp" / f"{name}.pcap")
 
-    assert {tuple(each.remark for each in one.problems) for one in found} == {(Remark.VRRP,)}
+    assert {one.notes[0].remark for one in found} == {Remark.VRRP}
     seen = Counter((one.vrrp.version, one.vrrp.vrid, one.family) for one in found if one.vrrp)
     assert seen == {(version, vrid, family): count for version, vrid, family, count in CAPTURES[name]["seen"]}
 

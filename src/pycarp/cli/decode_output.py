@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from pycarp.inspection.explanation import Explanation, Finding, Remark, interval_ns
-from pycarp.inspection.timeline import Group, Timeline, TimelineEntry, TimelineKind
-from pycarp.vocabulary import NS_PER_S, Address, Family
-from pycarp.wire.vrrp import Vrrp
+from pycarp.inspection.timeline import Timeline, TimelineEntry, TimelineKind
+from pycarp.inspection.vrrp_findings import LEAVES
+from pycarp.vocabulary import NS_PER_S, Address
+from pycarp.wire.vrrp import Vrrp, VrrpAuthentication, VrrpDetails
 
 _NS_PER_US = 1000
 _SHOWN_ENTRIES = 100
@@ -24,6 +25,14 @@ _STYLES = {
     TimelineKind.SILENCE: "yellow",
     TimelineKind.TWO_MASTERS: "red",
     TimelineKind.ONE_MASTER: "green",
+}
+
+
+_AUTHENTICATION_WORDS = {
+    VrrpAuthentication.NONE: "",
+    VrrpAuthentication.PASSWORD: ", with a password",
+    VrrpAuthentication.HEADER: ", in an authentication header",
+    VrrpAuthentication.SIGNATURE: ", signed",
 }
 
 
@@ -111,7 +120,7 @@ class HumanOutput:
         for group, masters in self._timeline.masters().items():
             names = " and ".join(map(str, masters)) or "nobody: it bowed out"
             self._print(("", ""))
-            self._print((f"{_title(group)}: master at the end {names}", "bold"))
+            self._print((f"{group}: master at the end {names}", "bold"))
             for entry in [each for each in entries if each.group == group][-_SHOWN_ENTRIES:]:
                 self._print_entry(entry)
         if self._timeline.dropped:
@@ -143,8 +152,7 @@ def _line(explanation: Explanation) -> list[tuple[str, str]]:
     parts = [(f"{_clock(explanation.at_ns)} ", "dim"), (f"{_addresses(explanation)}: ", "")]
     advertisement = explanation.advertisement
     if explanation.vrrp is not None:
-        vrrp = explanation.vrrp
-        return [*parts, (_vrrp_words(vrrp), "magenta")]
+        return [*parts, (_vrrp_words(explanation.vrrp, explanation.vrrp_details), "magenta")]
     if advertisement is None:
         return [*parts, ("unreadable", "red")]
     interval_s = interval_ns(advertisement) / NS_PER_S
@@ -155,9 +163,13 @@ def _line(explanation: Explanation) -> list[tuple[str, str]]:
     return [*parts, _verdict(explanation)]
 
 
-def _vrrp_words(vrrp: Vrrp) -> str:
+def _vrrp_words(vrrp: Vrrp, details: VrrpDetails | None) -> str:
     words = f"VRRPv{vrrp.version} router {vrrp.vrid} priority {vrrp.priority} every {vrrp.interval_ns / NS_PER_S:.3f} s"
-    return f"{words} {_plural(vrrp.count, 'address', 'addresses')}"
+    words += f" {_plural(vrrp.count, 'address', 'addresses')}"
+    if details is None:
+        return words
+    listed = f": {' '.join(map(str, details.addresses))}" if details.addresses else ""
+    return words + listed + _AUTHENTICATION_WORDS[details.authentication]
 
 
 def _verdict(explanation: Explanation) -> _Verdict:
@@ -174,11 +186,6 @@ def _addresses(explanation: Explanation) -> str:
     if explanation.source is None:
         return f"{tags}{explanation.source_mac or 'somebody'} > {explanation.destination_mac or 'somebody'}"
     return f"{tags}{explanation.source} > {explanation.destination}"
-
-
-def _title(group: Group) -> str:
-    tags = "".join(f" on VLAN {each}" for each in group.vlans)
-    return f"vhid {group.vhid}{' over IPv6' if group.family is Family.IPV6 else ''}{tags}"
 
 
 def _as_object(explanation: Explanation) -> dict[str, Any]:
@@ -203,17 +210,21 @@ def _as_object(explanation: Explanation) -> dict[str, Any]:
         "vlans": list(explanation.vlans),
         "source_mac": _text(explanation.source_mac),
         "destination_mac": _text(explanation.destination_mac),
-        "vrrp": _vrrp_as_object(vrrp) if vrrp else None,
+        "vrrp": _vrrp_as_object(vrrp, explanation.vrrp_details) if vrrp else None,
     }
 
 
-def _vrrp_as_object(vrrp: Vrrp) -> dict[str, Any]:
+def _vrrp_as_object(vrrp: Vrrp, details: VrrpDetails | None) -> dict[str, Any]:
     return {
         "version": vrrp.version,
         "router": vrrp.vrid,
         "priority": vrrp.priority,
         "addresses": vrrp.count,
         "interval": vrrp.interval_ns / NS_PER_S,
+        "leaves": vrrp.priority == LEAVES,
+        "address_list": [str(each) for each in details.addresses] if details else [],
+        "authentication": details.authentication.value if details else None,
+        "checksum": details.checksum.value if details and details.checksum else None,
     }
 
 

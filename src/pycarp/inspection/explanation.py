@@ -1,12 +1,16 @@
 """The explanation of a captured packet: values, with words for people."""
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum
+from typing import NamedTuple, Self
 
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, MacAddress, family_of
 from pycarp.wire.advertisement import Advertisement
-from pycarp.wire.vrrp import Vrrp
+from pycarp.wire.vrrp import Vrrp, VrrpDetails
+
+_DEAD_FACTOR = 3
+"""Advertisements that may be missed before the MASTER counts as gone."""
 
 
 class Remark(Enum):
@@ -15,10 +19,10 @@ class Remark(Enum):
     CUT = "cut by the capture"
     BROKEN_IP = "broken IP header"
     TOO_SHORT = "too short"
-    VRRP = "VRRP, not CARP"
+    AUTHENTICATION_HEADER = "authentication header around no VRRP"
     VERSION = "wrong version"
     CHECKSUM = "wrong checksum"
-    CHECKSUM_MIXED = "two kinds of IPv6 checksum"
+    CHECKSUM_MIXED = "two kinds of checksum"
     TTL = "wrong TTL or hop limit"
     DESTINATION = "odd destination"
     SOURCE_MAC = "odd source MAC"
@@ -26,11 +30,19 @@ class Remark(Enum):
     INTERVAL = "no interval"
     DIGEST = "not authentic"
     REPLAY = "counter used before"
+    COLLISION = "one id for CARP and VRRP"
+    LENGTH = "length does not fit the count"
+    NO_ADDRESS = "no address announced"
+    VERSION_MIXED = "two versions of VRRP"
+    PASSWORD_MIXED = "two passwords of VRRP"  # noqa: S105  the name of a count
+    INTERVAL_MIXED = "two intervals of VRRP version 2"
+    LIST_MIXED = "two lists of addresses"
 
+    VRRP = "VRRP, not CARP"
     BOW_OUT = "bow-out"
     CHECKSUM_PSEUDO = "IPv6 checksum with pseudo-header"
     UCARP_MAC = "ucarp's source MAC"
-    REAL_MAC = "unicast from a real MAC"
+    REAL_MAC = "the sender's own source MAC"
     UNICAST = "unicast"
     BROADCAST_MAC = "Ethernet broadcast"
     CONSTANT_COUNTER = "constant counter"
@@ -38,6 +50,37 @@ class Remark(Enum):
     ADVSKEW_255 = "advskew 255"
     ODD_FIELD = "odd type or authlen"
     TRAILING = "octets behind the advertisement"
+    CHECKSUM_MESSAGE = "VRRP checksum without pseudo-header"
+    CARP_MAC = "FreeBSD's source MAC of VRRP"
+    UNICAST_TTL = "unicast with another TTL"
+    OWNER = "priority of an owner"
+    CLEAR_PASSWORD = "password in clear"  # noqa: S105  the name of a count
+    INTERVAL_LEARNED = "two intervals of VRRP version 3"
+
+
+NOTES = frozenset(
+    {
+        Remark.VRRP,
+        Remark.BOW_OUT,
+        Remark.CHECKSUM_PSEUDO,
+        Remark.UCARP_MAC,
+        Remark.REAL_MAC,
+        Remark.UNICAST,
+        Remark.BROADCAST_MAC,
+        Remark.CONSTANT_COUNTER,
+        Remark.ADVBASE_ZERO,
+        Remark.ADVSKEW_255,
+        Remark.ODD_FIELD,
+        Remark.TRAILING,
+        Remark.CHECKSUM_MESSAGE,
+        Remark.CARP_MAC,
+        Remark.UNICAST_TTL,
+        Remark.OWNER,
+        Remark.CLEAR_PASSWORD,
+        Remark.INTERVAL_LEARNED,
+    }
+)
+"""What is lawful and worth knowing; all other remarks are problems."""
 
 
 class Finding(NamedTuple):
@@ -45,6 +88,55 @@ class Finding(NamedTuple):
 
     remark: Remark
     words: str
+
+
+class Protocol(StrEnum):
+    """Which protocol a packet speaks; the value is its name in JSON."""
+
+    CARP = "carp"
+    VRRP = "vrrp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardClaim:
+    """What an advertisement of either protocol claims.
+
+    ``id`` is a vhid or a VRID. ``master_down_ns`` is how long a backup with the same settings waits.
+    """
+
+    protocol: Protocol
+    id: int
+    interval_ns: int
+    master_down_ns: int
+    leaves: bool
+    demote: int = 0
+    priority: int | None = None
+
+    @classmethod
+    def of_carp(cls, advertisement: Advertisement) -> Self:
+        """Return the claim of a CARP advertisement. Source: carp.md 5.2."""
+        skew_ns = advertisement.advskew * NS_PER_SKEW
+        return cls(
+            protocol=Protocol.CARP,
+            id=advertisement.vhid,
+            interval_ns=interval_ns(advertisement),
+            master_down_ns=_DEAD_FACTOR * advertisement.advbase * NS_PER_S + skew_ns,
+            leaves=advertisement.is_bow_out,
+            demote=advertisement.demote,
+        )
+
+    @classmethod
+    def of_vrrp(cls, vrrp: Vrrp) -> Self:
+        """Return the claim of a VRRP advertisement. Source: RFC 3768 section 6.1, RFC 9568 section 6.1."""
+        scale_ns = NS_PER_S if vrrp.version == 2 else vrrp.interval_ns
+        return cls(
+            protocol=Protocol.VRRP,
+            id=vrrp.vrid,
+            interval_ns=vrrp.interval_ns,
+            master_down_ns=_DEAD_FACTOR * vrrp.interval_ns + (256 - vrrp.priority) * scale_ns // 256,
+            leaves=vrrp.priority == 0,
+            priority=vrrp.priority,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +155,23 @@ class Explanation:
     source_mac: MacAddress | None = None
     destination_mac: MacAddress | None = None
     ttl: int | None = None
+    tos: int | None = None
+    identification: int | None = None
     advertisement: Advertisement | None = None
     vrrp: Vrrp | None = None
+    vrrp_details: VrrpDetails | None = None
     authentic: bool | None = None
     problems: tuple[Finding, ...] = ()
     notes: tuple[Finding, ...] = ()
+
+    def with_findings(self, findings: Iterable[Finding]) -> Self:
+        """Return the same with more problems and notes."""
+        found = tuple(findings)
+        return replace(
+            self,
+            problems=(*self.problems, *(each for each in found if each.remark not in NOTES)),
+            notes=(*self.notes, *(each for each in found if each.remark in NOTES)),
+        )
 
     @property
     def family(self) -> Family | None:
@@ -75,10 +179,18 @@ class Explanation:
         return family_of(self.source) if self.source else None
 
     @property
+    def claim(self) -> "HeardClaim | None":
+        """What the packet claims, whichever protocol it speaks; None if it is no advertisement."""
+        if self.vrrp is not None:
+            return HeardClaim.of_vrrp(self.vrrp)
+        return HeardClaim.of_carp(self.advertisement) if self.advertisement is not None else None
+
+    @property
     def is_believed(self) -> bool:
-        """True if hosts of its vhid will accept the packet as an advertisement, by all that the capture shows."""
+        """True if hosts of its vhid or VRID will accept the packet as an advertisement, by all that it shows itself."""
         fatal = {Remark.VERSION, Remark.CHECKSUM, Remark.TTL, Remark.DIGEST}
-        return self.advertisement is not None and not any(each.remark in fatal for each in self.problems)
+        is_advertisement = self.advertisement is not None or self.vrrp is not None
+        return is_advertisement and not any(each.remark in fatal for each in self.problems)
 
 
 def interval_ns(advertisement: Advertisement) -> int:

@@ -10,17 +10,19 @@ from ipaddress import IPv6Address
 from pycarp.errors import DecodeError
 from pycarp.inspection.authenticity import Authenticity, SharedSecret
 from pycarp.inspection.captured import CapturedPacket
+from pycarp.inspection.envelope_findings import destination_findings, source_mac_findings, ttl_findings
 from pycarp.inspection.explanation import Explanation, Finding, Remark
 from pycarp.inspection.history import CounterHistory, Repetition
+from pycarp.inspection.ids_in_use import IdsInUse
 from pycarp.inspection.link_layer import OnLink, ip_packet_of
-from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Address, Family, MacAddress, family_of
+from pycarp.inspection.vrrp_findings import VrrpJudge
+from pycarp.vocabulary import CARP_PROTOCOL, Address, Family, MacAddress, family_of
 from pycarp.wire import advertisement as wire
-from pycarp.wire import ethernet, ip
+from pycarp.wire import ip
 from pycarp.wire.advertisement import Advertisement, ChecksumForm
 from pycarp.wire.checksum import internet_checksum
-from pycarp.wire.vrrp import AUTHENTICATION_HEADER, Vrrp, vrrp_of
+from pycarp.wire.vrrp import AUTHENTICATION_HEADER, Vrrp, details_of, vrrp_of
 
-_IN_AUTHENTICATION_HEADER = "inside an IPsec authentication header, which no CARP host sends"
 _Findings = Iterator[Finding]
 
 
@@ -35,6 +37,8 @@ class Inspector:
         self._vhid = vhid
         self._history = CounterHistory()
         self._ipv6_forms: dict[int, ChecksumForm] = {}
+        self._vrrp_judge = VrrpJudge()
+        self._ids = IdsInUse()
 
     def explain(self, packet: CapturedPacket) -> Explanation | None:
         """Return the explanation of a packet; None if it is not protocol 112, or of another vhid."""
@@ -70,16 +74,30 @@ class Inspector:
             source_mac=on_link.source_mac,
             destination_mac=on_link.destination_mac,
             ttl=ttl,
+            tos=_tos(on_link.octets),
+            identification=int.from_bytes(on_link.octets[4:6], "big") if source.version == 4 else None,
         )
         vrrp = vrrp_of(payload, source=source, destination=destination)
         if vrrp is not None and not self._is_signed(payload):
-            return replace(seen, vrrp=vrrp, problems=(Finding(Remark.VRRP, _vrrp_words(vrrp)),))
+            details = details_of(payload, source=source, destination=destination)
+            return self._explain_vrrp(replace(seen, vrrp=vrrp, vrrp_details=details), vrrp)
         if on_link.octets[9] == AUTHENTICATION_HEADER and source.version == 4:
-            return replace(seen, problems=(Finding(Remark.VRRP, f"protocol 112 {_IN_AUTHENTICATION_HEADER}"),))
+            words = "protocol 112 inside an IPsec authentication header, but not VRRP: every host drops it"
+            return replace(seen, problems=(Finding(Remark.AUTHENTICATION_HEADER, words),))
         if len(payload) < wire.LENGTH:
             words = f"{len(payload)} octets are too short for an advertisement of {wire.LENGTH}: every host drops it"
             return replace(seen, problems=(Finding(Remark.TOO_SHORT, words),))
         return self._explain_advertisement(seen, source, destination, payload)
+
+    def _explain_vrrp(self, seen: Explanation, vrrp: Vrrp) -> Explanation:
+        words = f"VRRP, not CARP: no vhid on this segment may be {vrrp.vrid}"
+        return self._judged(seen, [Finding(Remark.VRRP, words), *self._vrrp_judge.findings(seen)])
+
+    def _judged(self, seen: Explanation, findings: list[Finding]) -> Explanation:
+        """Return the explanation with its findings, and with that about an id that CARP and VRRP share."""
+        found = seen.with_findings(findings)
+        shared = self._ids.collision(found)
+        return found.with_findings([shared]) if shared else found
 
     def _explain_advertisement(
         self, seen: Explanation, source: Address, destination: Address, payload: bytes
@@ -89,21 +107,15 @@ class Inspector:
         findings = [
             *_field_findings(advertisement, payload, family_of(source)),
             *self._checksum_findings(advertisement, source, destination, payload),
-            *_ttl_findings(seen.ttl),
-            *_destination_findings(destination, seen.destination_mac),
-            *_source_mac_findings(advertisement.vhid, destination, seen.source_mac),
+            *ttl_findings(seen.ttl),
+            *destination_findings(destination, seen.destination_mac),
+            *source_mac_findings(advertisement.vhid, destination, seen.source_mac),
             *digest_findings,
         ]
         if not any(each.remark in _NOT_REMEMBERED for each in findings):
             group = (seen.vlans, advertisement.vhid, family_of(source))
             findings += _counter_findings(self._history.add(group, source, advertisement.counter))
-        return replace(
-            seen,
-            advertisement=advertisement,
-            authentic=authentic,
-            problems=tuple(each for each in findings if each.remark not in _NOTES),
-            notes=tuple(each for each in findings if each.remark in _NOTES),
-        )
+        return self._judged(replace(seen, advertisement=advertisement, authentic=authentic), findings)
 
     def _judge(
         self, advertisement: Advertisement, source: Address, source_mac: MacAddress | None
@@ -156,21 +168,6 @@ class Inspector:
             )
 
 
-_NOTES = frozenset(
-    {
-        Remark.BOW_OUT,
-        Remark.CHECKSUM_PSEUDO,
-        Remark.UCARP_MAC,
-        Remark.REAL_MAC,
-        Remark.UNICAST,
-        Remark.BROADCAST_MAC,
-        Remark.CONSTANT_COUNTER,
-        Remark.ADVBASE_ZERO,
-        Remark.ADVSKEW_255,
-        Remark.ODD_FIELD,
-        Remark.TRAILING,
-    }
-)
 _NOT_REMEMBERED = frozenset({Remark.CHECKSUM, Remark.VERSION, Remark.DIGEST})
 """With one of these remarks a counter says nothing about the host in its source address."""
 
@@ -198,19 +195,15 @@ def _envelope(octets: bytes) -> tuple[Address, Address, int, bytes]:
     return four.source, four.destination, four.ttl, four.payload
 
 
+def _tos(octets: bytes) -> int:
+    return octets[1] if octets[0] >> 4 == Family.IPV4 else (octets[0] & 0x0F) << 4 | octets[1] >> 4
+
+
 def _broken(packet: CapturedPacket, exc: DecodeError) -> Finding:
     if packet.length > len(packet.octets):
         words = f"only {len(packet.octets)} of {packet.length} octets were captured: capture with -s 0"
         return Finding(Remark.CUT, words)
     return Finding(Remark.BROKEN_IP, f"{exc}: no host reads it")
-
-
-def _vrrp_words(vrrp: Vrrp) -> str:
-    words = (
-        f"VRRP version {vrrp.version} (router {vrrp.vrid}, priority {vrrp.priority}), not CARP: "
-        f"no vhid here may be {vrrp.vrid}, their virtual MAC would be the same"
-    )
-    return f"{words}; {_IN_AUTHENTICATION_HEADER}" if vrrp.has_authentication_header else words
 
 
 def _field_findings(advertisement: Advertisement, payload: bytes, family: Family) -> _Findings:
@@ -247,52 +240,6 @@ def _timing_findings(advertisement: Advertisement) -> _Findings:
         yield Finding(Remark.INTERVAL, "advbase and advskew are both 0: it wins every election, and floods")
     elif advertisement.advbase == 0:
         yield Finding(Remark.ADVBASE_ZERO, "advbase 0: a backup with the same settings times out after one interval")
-
-
-def _ttl_findings(ttl: int | None) -> _Findings:
-    if ttl != CARP_TTL:
-        yield Finding(
-            Remark.TTL, f"TTL or hop limit {ttl} instead of {CARP_TTL}: it crossed a router, or is forged; dropped"
-        )
-
-
-def _destination_findings(destination: Address, mac: MacAddress | None) -> _Findings:
-    group = CARP_GROUPS[family_of(destination)]
-    if mac is not None and destination.is_multicast != bool(mac.octets[0] & 1):
-        yield Finding(
-            Remark.DESTINATION, f"sent to {destination} in a frame to {mac}: a kernel shows CARP no such packet"
-        )
-        return
-    if destination.is_multicast:
-        if destination != group:
-            words = f"sent to {destination}, not to {group}: only ucarp with --mcastip={destination} hears it"
-            yield Finding(Remark.DESTINATION, words)
-        elif mac == ethernet.BROADCAST:
-            yield Finding(Remark.BROADCAST_MAC, "sent to the Ethernet broadcast, as ucarp --nomcast does")
-        elif mac is not None and mac != ethernet.group_mac(destination):
-            words = (
-                f"sent to {mac}, but {destination} has {ethernet.group_mac(destination)}: switches may not deliver it"
-            )
-            yield Finding(Remark.DESTINATION, words)
-    elif str(destination) == "255.255.255.255":
-        yield Finding(Remark.DESTINATION, f"sent to {destination}: CARP goes to {group} or to one peer")
-    else:
-        yield Finding(Remark.UNICAST, f"unicast to {destination}: a configured peer (FreeBSD 14, OpenBSD's carppeer)")
-
-
-def _source_mac_findings(vhid: int, destination: Address, mac: MacAddress | None) -> _Findings:
-    if mac is None or mac == ethernet.virtual_mac(vhid):
-        return
-    if mac == ethernet.ucarp_mac(vhid):
-        yield Finding(Remark.UCARP_MAC, f"source MAC {mac} is ucarp's, not the virtual {ethernet.virtual_mac(vhid)}")
-    elif destination.is_multicast:
-        yield Finding(
-            Remark.SOURCE_MAC,
-            f"source MAC {mac} is not the virtual {ethernet.virtual_mac(vhid)}: receivers do not care, "
-            "but switches do not learn where the virtual MAC is",
-        )
-    else:
-        yield Finding(Remark.REAL_MAC, f"source MAC {mac} is the sender's own, as with FreeBSD's unicast peers")
 
 
 def _counter_findings(repetition: Repetition) -> _Findings:

@@ -10,23 +10,34 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from pycarp.inspection.explanation import Explanation, interval_ns
-from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, family_of
-from pycarp.wire.advertisement import Advertisement
+from pycarp.inspection.explanation import Explanation, HeardClaim, Protocol
+from pycarp.vocabulary import NS_PER_S, Address, Family
 
 _MOST_ENTRIES = 1000
 _MOST_GROUPS = 1024
-_DEAD_FACTOR = 3
 _GRACE_NS = NS_PER_S // 10
 """How late an advertisement may be because of kernel ticks and busy machines."""
 
 
 class Group(NamedTuple):
-    """What has one master: a vhid on a VLAN, each family by itself."""
+    """What has one master: a vhid or a VRID on a VLAN, each family by itself."""
 
     vlans: tuple[int, ...]
-    vhid: int
+    id: int
     family: Family
+    protocol: Protocol = Protocol.CARP
+
+    def __str__(self) -> str:
+        """Return the name for people, as in ``vhid 7 over IPv6 on VLAN 10``."""
+        name = "vhid" if self.protocol is Protocol.CARP else "VRID"
+        tags = "".join(f" on VLAN {each}" for each in self.vlans)
+        return f"{name} {self.id}{' over IPv6' if self.family is Family.IPV6 else ''}{tags}"
+
+
+def group_of(explanation: Explanation) -> Group | None:
+    """Return the group of an advertisement, None for any other packet."""
+    claim, family = explanation.claim, explanation.family
+    return Group(explanation.vlans, claim.id, family, claim.protocol) if claim and family else None
 
 
 class TimelineKind(Enum):
@@ -55,22 +66,21 @@ class _Sender:
     source: Address
     since_ns: int
     last_ns: int
-    last: Advertisement
+    last: HeardClaim
     count: int = 1
 
-    def hear(self, at_ns: int, advertisement: Advertisement) -> None:
+    def hear(self, at_ns: int, claim: HeardClaim) -> None:
         self.last_ns = at_ns
-        self.last = advertisement
+        self.last = claim
         self.count += 1
 
     def has_missed_one(self, now_ns: int) -> bool:
         """Return whether the next advertisement is overdue by half an interval."""
-        return now_ns - self.last_ns > interval_ns(self.last) * 3 // 2 + _GRACE_NS
+        return now_ns - self.last_ns > self.last.interval_ns * 3 // 2 + _GRACE_NS
 
     def is_silent(self, now_ns: int) -> bool:
-        """Return whether a backup with the same settings would have taken over. Source: carp.md 5.2."""
-        dead_ns = _DEAD_FACTOR * self.last.advbase * NS_PER_S + self.last.advskew * NS_PER_SKEW
-        return now_ns - self.last_ns > dead_ns + _GRACE_NS
+        """Return whether a backup with the same settings would have taken over."""
+        return now_ns - self.last_ns > self.last.master_down_ns + _GRACE_NS
 
 
 @dataclass(slots=True)
@@ -96,12 +106,9 @@ class Timeline:
 
     def add(self, explanation: Explanation) -> None:
         """Add the next packet, in the order of time; no-op for a packet that hosts would reject."""
-        if not explanation.is_believed or explanation.source is None:
-            return
-        advertisement = explanation.advertisement
-        assert advertisement is not None
-        group = Group(explanation.vlans, advertisement.vhid, family_of(explanation.source))
-        self._hear(group, explanation.at_ns, explanation.source, advertisement)
+        group, claim = group_of(explanation), explanation.claim
+        if explanation.is_believed and explanation.source and group and claim:
+            self._hear(group, explanation.at_ns, explanation.source, claim)
 
     def finish(self, now_ns: int) -> None:
         """Add the entries that only the end of the capture decides."""
@@ -120,25 +127,25 @@ class Timeline:
             for group, span in sorted(self._spans.items())
         }
 
-    def _hear(self, group: Group, at_ns: int, source: Address, advertisement: Advertisement) -> None:
+    def _hear(self, group: Group, at_ns: int, source: Address, claim: HeardClaim) -> None:
         span = self._spans.get(group)
         if span is None:
-            self._begin(group, at_ns, source, advertisement)
+            self._begin(group, at_ns, source, claim)
             return
         self._spans.move_to_end(group)
-        if advertisement.is_bow_out:
+        if claim.leaves:
             self._bow_out(group, span, at_ns, source)
         elif span.master is None:
-            span.master = _Sender(source, at_ns, at_ns, advertisement)
+            span.master = _Sender(source, at_ns, at_ns, claim)
             words = f"{source} is master again" if source == span.left else f"{source} takes over from {span.left}"
             self._tell(at_ns, group, TimelineKind.TAKEOVER, source, f"{words}, which had bowed out")
         elif source == span.master.source:
-            self._hear_master(group, span, at_ns, advertisement)
+            self._hear_master(group, span, at_ns, claim)
         else:
-            self._hear_other(group, span, at_ns, source, advertisement)
+            self._hear_other(group, span, at_ns, source, claim)
 
-    def _begin(self, group: Group, at_ns: int, source: Address, advertisement: Advertisement) -> None:
-        sender = None if advertisement.is_bow_out else _Sender(source, at_ns, at_ns, advertisement)
+    def _begin(self, group: Group, at_ns: int, source: Address, claim: HeardClaim) -> None:
+        sender = None if claim.leaves else _Sender(source, at_ns, at_ns, claim)
         self._spans[group] = _MasterSpan(master=sender, left=source)
         if len(self._spans) > _MOST_GROUPS:
             self._spans.popitem(last=False)
@@ -153,13 +160,13 @@ class Timeline:
             span.master, span.left = span.rival, source
         span.rival, span.is_double = None, False
 
-    def _hear_master(self, group: Group, span: _MasterSpan, at_ns: int, advertisement: Advertisement) -> None:
+    def _hear_master(self, group: Group, span: _MasterSpan, at_ns: int, claim: HeardClaim) -> None:
         master, rival = span.master, span.rival
         assert master is not None
         if rival is None and master.is_silent(at_ns):
             words = f"{master.source} is heard again after {_seconds(at_ns - master.last_ns)} of silence"
             self._tell(at_ns, group, TimelineKind.SILENCE, master.source, words)
-        master.hear(at_ns, advertisement)
+        master.hear(at_ns, claim)
         if rival is None:
             return
         span.rounds += 1
@@ -171,13 +178,11 @@ class Timeline:
             words = f"{master.source} and {rival.source} are both master"
             self._tell(rival.since_ns, group, TimelineKind.TWO_MASTERS, rival.source, words)
 
-    def _hear_other(
-        self, group: Group, span: _MasterSpan, at_ns: int, source: Address, advertisement: Advertisement
-    ) -> None:
+    def _hear_other(self, group: Group, span: _MasterSpan, at_ns: int, source: Address, claim: HeardClaim) -> None:
         if span.rival is not None and span.rival.source == source:
-            span.rival.hear(at_ns, advertisement)
+            span.rival.hear(at_ns, claim)
         else:
-            span.rival, span.rounds = _Sender(source, at_ns, at_ns, advertisement), 0
+            span.rival, span.rounds = _Sender(source, at_ns, at_ns, claim), 0
         assert span.master is not None
         if span.master.has_missed_one(at_ns):
             self._succeed(group, span)
@@ -207,12 +212,20 @@ def _why(master: _Sender, rival: _Sender) -> str:
     silence_ns = rival.since_ns - master.last_ns
     if master.has_missed_one(rival.since_ns):
         return f"which was silent for {_seconds(silence_ns)}"
-    theirs, ours = interval_ns(master.last), interval_ns(rival.last)
+    if rival.last.priority is not None and master.last.priority is not None:
+        return _why_in_vrrp(master.last.priority, rival.last.priority)
+    theirs, ours = master.last.interval_ns, rival.last.interval_ns
     if ours < theirs:
         return f"preempting: {_seconds(ours)} between advertisements instead of {_seconds(theirs)}"
     if rival.last.demote < master.last.demote:
         return f"which is demoted more: {master.last.demote} against {rival.last.demote}"
     return "which stepped down" + (" though both advertise equally often" if ours == theirs else "")
+
+
+def _why_in_vrrp(theirs: int, ours: int) -> str:
+    if ours > theirs:
+        return f"preempting: priority {ours} against {theirs}"
+    return "which stepped down" + (" though both have the same priority" if ours == theirs else "")
 
 
 def _seconds(span_ns: int) -> str:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pycarp.errors import DecodeError
-from pycarp.vocabulary import Address, MacAddress
+from pycarp.vocabulary import Address, Family, MacAddress
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_ARP = 0x0806
@@ -41,6 +41,11 @@ def decode(octets: bytes) -> Frame:
 def virtual_mac(vhid: int) -> MacAddress:
     """Return ``00:00:5e:00:01:VHID``, which CARP shares with VRRP. Source: carp.md 1.4."""
     return MacAddress(bytes((0x00, 0x00, 0x5E, 0x00, 0x01, vhid)))
+
+
+def vrrp_mac(vrid: int, family: Family) -> MacAddress:
+    """Return the virtual MAC address of a VRRP router: CARP's, or over IPv6 one of its own. Source: RFC 9568, 7.3."""
+    return virtual_mac(vrid) if family is Family.IPV4 else MacAddress(bytes((0x00, 0x00, 0x5E, 0x00, 0x02, vrid)))
 
 
 def ucarp_mac(vhid: int) -> MacAddress:

@@ -12,6 +12,7 @@ header), draft-cassen-vrrp-auth-hmac (trailer), and the captures of keepalived a
 """
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
 from pycarp.vocabulary import CARP_PROTOCOL, NS_PER_S, Address
@@ -57,6 +58,95 @@ class Vrrp:
     count: int
     interval_ns: int
     has_authentication_header: bool = False
+
+
+class VrrpAuthentication(Enum):
+    """How a packet is authenticated."""
+
+    NONE = "none"
+    PASSWORD = "password"  # noqa: S105  the name of a kind
+    HEADER = "authentication header"
+    SIGNATURE = "signature"
+    """The trailer of keepalived 2.4."""
+
+
+class VrrpChecksum(Enum):
+    """What the checksum of a packet covers. Source: RFC 5798 and RFC 9568, which contradict each other for IPv4."""
+
+    MESSAGE = "message"
+    """The message alone: version 2, and version 3 over IPv4 at Cisco's and Juniper's."""
+
+    PSEUDO_HEADER = "pseudo-header"
+    """The IP pseudo-header as well: version 3 over IPv6, and over IPv4 at keepalived's, FRR's and FreeBSD's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VrrpDetails:
+    """What a VRRP advertisement has besides its header fields.
+
+    ``addresses`` are those that are there, in their order. ``surplus`` is how many octets there are more than the
+    header announces, negative where they are fewer. ``checksum`` is None for a wrong one. ``secret`` is the password
+    of version 2, for comparisons only. ``reserved`` are the four bits above the interval of version 3.
+    """
+
+    addresses: tuple[Address, ...]
+    surplus: int
+    authentication: VrrpAuthentication
+    checksum: VrrpChecksum | None
+    secret: bytes = b""
+    reserved: int = 0
+
+
+def details_of(payload: bytes, *, source: Address, destination: Address) -> VrrpDetails:
+    """Return the rest of a payload that ``vrrp_of`` recognises; the arguments are the same."""
+    if payload[0] == CARP_PROTOCOL:
+        inner = details_of(_behind_authentication_header(payload), source=source, destination=destination)
+        return replace(inner, authentication=VrrpAuthentication.HEADER)
+    if payload[0] == _FIRST_OF_3:
+        return _details_of_version_3(payload, source, destination)
+    addresses_end = _HEADER_LENGTH + _IPV4_LENGTH * payload[3]
+    end = addresses_end + _AUTHENTICATION_LENGTH
+    message, trailer = payload[:end], payload[end:]
+    is_password = payload[4] == _PASSWORD
+    kind = VrrpAuthentication.PASSWORD if is_password else VrrpAuthentication.NONE
+    return VrrpDetails(
+        addresses=tuple(map(IPv4Address, _parts(message[_HEADER_LENGTH:addresses_end], _IPV4_LENGTH))),
+        surplus=len(message) - end + (0 if _is_signature(trailer) else len(trailer)),
+        authentication=VrrpAuthentication.SIGNATURE if _is_signature(trailer) else kind,
+        checksum=VrrpChecksum.MESSAGE if internet_checksum(message) == 0 else None,
+        secret=message[addresses_end:] if is_password else b"",
+    )
+
+
+def _details_of_version_3(payload: bytes, source: Address, destination: Address) -> VrrpDetails:
+    is_ipv4 = isinstance(source, IPv4Address)
+    size = _IPV4_LENGTH if is_ipv4 else _IPV6_LENGTH
+    end = _HEADER_LENGTH + size * payload[3]
+    message, trailer = payload[:end], payload[end:]
+    is_signed = _is_signature(trailer)
+    parts = _parts(message[_HEADER_LENGTH:], size)
+    return VrrpDetails(
+        addresses=tuple(map(IPv4Address, parts)) if is_ipv4 else tuple(map(IPv6Address, parts)),
+        surplus=len(message) - end + (0 if is_signed else len(trailer)),
+        authentication=VrrpAuthentication.SIGNATURE if is_signed else VrrpAuthentication.NONE,
+        # The checksum of IPv6 covers the trailer, that of IPv4 does not.
+        checksum=_checksum_of(message if is_signed and is_ipv4 else payload, source, destination),
+        reserved=payload[4] >> 4,
+    )
+
+
+def _checksum_of(message: bytes, source: Address, destination: Address) -> VrrpChecksum | None:
+    if internet_checksum(_pseudo_header(source, destination, len(message)) + message) == 0:
+        return VrrpChecksum.PSEUDO_HEADER
+    return VrrpChecksum.MESSAGE if isinstance(source, IPv4Address) and internet_checksum(message) == 0 else None
+
+
+def _parts(octets: bytes, size: int) -> list[bytes]:
+    return [octets[at : at + size] for at in range(0, len(octets) - size + 1, size)]
+
+
+def _is_signature(trailer: bytes) -> bool:
+    return len(trailer) == _TRAILER_LENGTH and _is_trailer(trailer)
 
 
 def vrrp_of(payload: bytes, *, source: Address, destination: Address) -> Vrrp | None:
