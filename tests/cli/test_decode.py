@@ -218,6 +218,8 @@ def test_vrrp_is_told_apart(capture: Path) -> None:
         line
         == "00:00:00.000000 192.168.1.10 > 224.0.0.18: VRRPv2 router 51 priority 100 every 1.000 s 1 address: 0.0.0.0"
     )
+    words = "VRRPv2 router 51 priority 100 every 1.000 s 1 address: 192.168.1.50"
+    assert line == f"00:00:00.000000 192.168.1.10 > 224.0.0.18: {words}"
     said = {"version": 2, "router": 51, "priority": 100, "interval": 1.0, "addresses": 1, "leaves": False}
     assert said.items() <= found["vrrp"].items()
     assert [found[key] for key in ("vhid", "advbase", "advskew", "interval", "demote", "counter", "bow_out")] == [
