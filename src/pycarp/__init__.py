@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         MasterHeard,
         Mismatch,
         PeerMismatch,
+        RestrictionChange,
         SettingsChange,
         StateChange,
     )
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from pycarp.core.host_config import HostConfig
     from pycarp.core.inputs import AddressesDisturbed, AdminChanged
     from pycarp.core.outlook import Outlook, outlook
+    from pycarp.core.restriction import Restriction
     from pycarp.core.settings import Settings
     from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
     from pycarp.core.state import Reason, State
@@ -142,6 +144,8 @@ __all__ = [
     "PeerMismatch",
     "PreparedPacket",
     "Reason",
+    "Restriction",
+    "RestrictionChange",
     "Settings",
     "SettingsChange",
     "State",
@@ -203,6 +207,7 @@ _NAMES_OF = {
         "MasterHeard",
         "Mismatch",
         "PeerMismatch",
+        "RestrictionChange",
         "SettingsChange",
         "StateChange",
     ),
@@ -212,6 +217,7 @@ _NAMES_OF = {
         "Outlook",
         "outlook",
     ),
+    "pycarp.core.restriction": ("Restriction",),
     "pycarp.core.settings": ("Settings",),
     "pycarp.core.snapshot": (
         "EngineSnapshot",

@@ -46,6 +46,13 @@ def demotions() -> list[tuple[str, Call, str]]:
         *((f"node for {x!r}", lambda n, _h, x=x: n.demote(x, by=1), "cause .* is not a text") for x in causes),
         *((f"host restores {x!r}", lambda _n, h, x=x: h.restore(x), "cause .* is not a text") for x in causes),
         *((f"node restores {x!r}", lambda n, _h, x=x: n.restore(x), "cause .* is not a text") for x in causes),
+        *(
+            (f"host restricts {x!r}", lambda _n, h, x=x: h.restrict("lag", x), "restriction")
+            for x in ("MASTER", None, 1)
+        ),
+        *((f"node restricts {x!r}", lambda n, _h, x=x: n.restrict("lag", x), "restriction") for x in ("MASTER", None)),
+        *((f"restricts for {x!r}", lambda _n, h, x=x: h.restrict(x, "no-preempt"), "cause .* is not") for x in causes),
+        *((f"unrestricts {x!r}", lambda _n, h, x=x: h.unrestrict(x), "cause .* is not a text") for x in causes),
         *((f"group {x!r}", lambda n, _h, x=x: n.demote("lag", by=1, group=x), "group") for x in ("", 1, ["carp"])),
         *((f"group back {x!r}", lambda n, _h, x=x: n.restore("lag", group=x), "group") for x in ("", 1, ["carp"])),
     ]
@@ -186,6 +193,10 @@ async def test_a_mastership_with_wrong_arguments_is_a_config_error(arguments: di
 PLAIN: dict[str, Call] = {
     "host.demote": lambda _n, h: h.demote("x", by=5),
     "host.restore": lambda _n, h: h.restore("x"),
+    "host.restrict": lambda _n, h: h.restrict("x", "no-preempt"),
+    "host.unrestrict": lambda _n, h: h.unrestrict("x"),
+    "node.restrict": lambda n, _h: n.restrict("x", "no-preempt"),
+    "node.unrestrict": lambda n, _h: n.unrestrict("x"),
     "host.force": lambda _n, h: h.force(State.MASTER),
     "host.down": lambda _n, h: h.down(),
     "host.up": lambda _n, h: h.up(),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pycarp import ConfigError, DemotionChange, Departed, Reason, State, StateChange, UsageError
+from pycarp import ConfigError, DemotionChange, Departed, Reason, Restriction, State, StateChange, UsageError
 from pycarp.monitors.static import StaticMonitor
 from pycarp.transports.memory import MemoryBus
 from tests.support.actuators import RecordingActuator
@@ -332,3 +332,33 @@ async def test_a_host_that_has_departed_says_so_whatever_it_is_asked() -> None:
                 call()
         with pytest.raises(UsageError, match="has departed"):
             await web.hand_over()
+
+
+@in_virtual_time
+async def test_a_backup_only_host_leaves_its_addresses_alone_until_nothing_restricts_it() -> None:
+    actuator = RecordingActuator()
+    async with node(MemoryBus(), actuator=actuator) as here:
+        web = await here.add(config(preempt=True))
+        await web.wait_for(State.MASTER)
+        web.restrict("gate", "backup-only")
+        web.restrict("hold", Restriction.NO_PREEMPT)
+        await asyncio.sleep(60)
+
+        assert (web.state, actuator.held) == (State.BACKUP, set())
+        assert web.snapshot().restriction is Restriction.BACKUP_ONLY
+
+        web.unrestrict("gate")
+        web.unrestrict("never said")
+        async with asyncio.timeout(0.1):
+            await web.wait_for(State.MASTER)
+        assert web.snapshot().restrictions == (("hold", Restriction.NO_PREEMPT),)
+
+
+@in_virtual_time
+async def test_a_backup_only_host_cannot_be_forced_to_be_master() -> None:
+    async with node(MemoryBus()) as here:
+        web = await here.add(config())
+        web.restrict("gate", "backup-only")
+
+        with pytest.raises(UsageError, match=r'unrestrict\(.* "gate"'):
+            web.force(State.MASTER)

@@ -489,6 +489,18 @@ async def test_demoting_the_node_demotes_every_host() -> None:
         assert [host.snapshot().claim.advskew for host in hosts] == [0, 0]
 
 
+@in_virtual_time
+async def test_restricting_the_node_restricts_hosts_that_come_later_too() -> None:
+    async with node(MemoryBus()) as here:
+        here.restrict("starting", "backup-only")
+        web = await here.add(config())
+        await asyncio.sleep(60)
+        assert web.state is State.BACKUP
+        here.unrestrict("starting")
+        async with asyncio.timeout(0.1):
+            await web.wait_for(State.MASTER)
+
+
 # Bugs of ours: fail-stop
 
 

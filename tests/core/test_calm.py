@@ -16,8 +16,10 @@ from pycarp.core.inputs import (
     HostReconfigured,
     HostRemoved,
     Input,
+    RestrictionSet,
     StateForced,
 )
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.dialects import Dialect
@@ -93,6 +95,7 @@ UNSETTLING: list[Input] = [
     StateForced(KEY, State.MASTER),
     AdminChanged(KEY, is_up=False),
     DemotionSet(None, "load", 1),
+    RestrictionSet(KEY, "load", Restriction.NO_PREEMPT),
     HostReconfigured(config(advskew=50)),
     HostRemoved(KEY),
     DatagramReceived(advert(advskew=200, counter=3)),

@@ -22,11 +22,13 @@ from pycarp.core.inputs import (
     HostReconfigured,
     HostRemoved,
     LinkChanged,
+    RestrictionSet,
     SettingsChanged,
     StateForced,
     TimePassed,
     TransmitReported,
 )
+from pycarp.core.restriction import Restriction, strictest
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
@@ -174,6 +176,10 @@ class EngineMachine(RuleBasedStateMachine):
     def demote(self, scope: HostKey | str | None, cause: str, amount: int) -> None:
         self.feed(DemotionSet(scope, cause, amount))
 
+    @rule(scope=SCOPES, cause=st.sampled_from(["a", "b"]), restriction=st.sampled_from([None, *Restriction]))
+    def restrict(self, scope: HostKey | str | None, cause: str, restriction: Restriction | None) -> None:
+        self.feed(RestrictionSet(scope, cause, restriction))
+
     @rule(allow=st.booleans(), preempt=st.booleans(), factor=st.sampled_from([None, 0, 7]))
     def switch(self, allow: bool, preempt: bool, factor: int | None) -> None:
         self.feed(SettingsChanged(Settings(allow=allow, preempt=preempt, ifdown_demotion_factor=factor)))
@@ -291,6 +297,12 @@ class EngineMachine(RuleBasedStateMachine):
             total = sum(amount for _cause, amount in host.demotion)
             expected = host.config.dialect.claim(host.config.advbase, host.config.advskew, total)
             assert host.claim == expected
+
+    @invariant()
+    def no_host_is_master_against_a_restriction(self) -> None:
+        for host in self.engine.snapshot().hosts:
+            assert host.restriction is strictest(host.restrictions)
+            assert host.restriction is not Restriction.BACKUP_ONLY or host.state is not State.MASTER
 
     def teardown(self) -> None:
         """Remove every host and let every drop succeed: nothing is left, neither addresses nor hosts nor deadlines."""

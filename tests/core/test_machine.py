@@ -32,10 +32,12 @@ from pycarp.core.inputs import (
     HostReconfigured,
     HostRemoved,
     LinkChanged,
+    RestrictionSet,
     SettingsChanged,
     StateForced,
     TransmitReported,
 )
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.dialects import ALL, FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
@@ -139,6 +141,9 @@ WALKS: dict[tuple[State, State, Reason], Callable[[], tuple[Effect, ...]]] = {
     (State.MASTER, State.INIT, Reason.ADMIN_DOWN): lambda: master().feed(DOWN),
     (State.MASTER, State.INIT, Reason.HANDED_OVER): lambda: master().feed(HandOverAsked(KEY)),
     (State.MASTER, State.INIT, Reason.NOT_HELD): lambda: master().report(Action.HOLD, error="no such device"),
+    (State.MASTER, State.INIT, Reason.RESTRICTED): lambda: master().feed(
+        RestrictionSet(KEY, "gate", Restriction.BACKUP_ONLY)
+    ),
     (State.MASTER, State.INIT, Reason.REMOVED): lambda: master().feed(REMOVED),
 }
 STEPS = [(old, new, reason) for (old, new), allowed in EDGES.items() for reason in sorted(allowed)]

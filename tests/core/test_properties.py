@@ -22,11 +22,13 @@ from pycarp.core.inputs import (
     HostRemoved,
     Input,
     LinkChanged,
+    RestrictionSet,
     SettingsChanged,
     StateForced,
     TimePassed,
     TransmitReported,
 )
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import EDGES, State
 from pycarp.core.statistics import Statistic
@@ -96,6 +98,7 @@ records: st.SearchStrategy[Input | ReportOutstanding | Toggle] = st.one_of(
     st.booleans().map(lambda is_up: LinkChanged(link(is_up=is_up))),
     st.builds(AdminChanged, keys, st.booleans()),
     st.builds(DemotionSet, st.none() | keys, st.sampled_from(["x", "y"]), st.sampled_from([-50, 0, 1, 240])),
+    st.builds(RestrictionSet, st.none() | keys, st.sampled_from(["x", "y"]), st.none() | st.sampled_from(Restriction)),
     st.builds(StateForced, keys, st.sampled_from(State)),
     st.builds(Settings, allow=st.sampled_from([True, True, False]), preempt=st.booleans()).map(SettingsChanged),
     st.builds(TransmitReported, keys, errors),
@@ -207,7 +210,9 @@ class Play:
             key: (witness.state, witness.epoch) for key, witness in here.items()
         }
         for each in view.hosts:
-            assert (each.deadline_ns is None) == (each.state is State.INIT)
+            has_no_turn = each.state is State.INIT or each.restriction is Restriction.BACKUP_ONLY
+            assert (each.deadline_ns is None) == has_no_turn
+            assert each.state is not State.MASTER or each.restriction is not Restriction.BACKUP_ONLY
             assert (each.state is State.MASTER) == (here[each.key].wants_held or here[each.key].gives_way)
             if each.deadline_ns is not None:
                 assert self.host.step.deadline_ns is not None

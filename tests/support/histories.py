@@ -21,11 +21,13 @@ from pycarp.core.inputs import (
     HostRemoved,
     Input,
     LinkChanged,
+    RestrictionSet,
     SettingsChanged,
     StateForced,
     TimePassed,
     TransmitReported,
 )
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.dialects import ALL, Dialect
@@ -91,6 +93,12 @@ records: st.SearchStrategy[WorldRecord] = st.one_of(
     st.booleans().map(lambda is_up: LinkChanged(link(is_up=is_up))),
     st.builds(AdminChanged, keys, st.booleans()),
     st.builds(DemotionSet, st.none() | keys | st.just("carp"), st.sampled_from(["x", "y"]), st.integers(-5, 240)),
+    st.builds(
+        RestrictionSet,
+        st.none() | keys | st.just("carp"),
+        st.sampled_from(["x", "y"]),
+        st.none() | st.sampled_from(Restriction),
+    ),
     st.builds(StateForced, keys, st.sampled_from(State)),
     st.builds(Settings, allow=st.sampled_from([True, True, False]), preempt=st.booleans()).map(SettingsChanged),
     st.builds(TransmitReported, keys, errors, st.sampled_from([None, *Family])),

@@ -31,8 +31,10 @@ from pycarp.core.inputs import (
     HostReconfigured,
     HostRemoved,
     LinkChanged,
+    RestrictionSet,
     StateForced,
 )
+from pycarp.core.restriction import Restriction
 from pycarp.core.slots import SLOT_NS
 from pycarp.core.state import State
 from pycarp.dialects.base import ArpForm
@@ -108,6 +110,7 @@ def _incident(dice: Random, member: Member) -> Incident:
         DemotionSet(None, "plan", dice.choice([0, 1, 240])),
         HandOverAsked(key),
         DemotionSet(key, HANDED_OVER, 0),
+        RestrictionSet(key, "plan", dice.choice([None, *Restriction])),
         AddressesDisturbed(key, "an address was removed"),
         HostReconfigured(replace(host, advskew=dice.choice(_ADVSKEWS))),
         HostReconfigured(replace(host, addresses=[*host.addresses, "192.0.2.11/24"])),

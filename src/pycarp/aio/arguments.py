@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 
 from pycarp.core.checks import check_flag
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.errors import ConfigError
@@ -22,8 +23,17 @@ def state_named(state: object) -> State:
     raise ConfigError(f"state {state!r} is none of {', '.join(State)}; pass one of pycarp.State")
 
 
+def restriction_named(restriction: object) -> Restriction:
+    """Return a Restriction, given as such or by its value, as ``"backup-only"``; raises ConfigError otherwise."""
+    if isinstance(restriction, str) and restriction in tuple(Restriction):
+        return Restriction(restriction)
+    raise ConfigError(
+        f"restriction {restriction!r} is none of {', '.join(Restriction)}; pass one of pycarp.Restriction"
+    )
+
+
 def check_cause(cause: object) -> None:
-    """Raise ConfigError unless a cause of demotion is a text that is not blank."""
+    """Raise ConfigError unless a cause of demotion or restriction is a text that is not blank."""
     if not isinstance(cause, str) or not cause.strip():
         raise ConfigError(f"cause {cause!r} is not a text that says why; pass one such as 'replication lags'")
 

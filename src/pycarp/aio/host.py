@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from pycarp.aio.arguments import check_amount, check_cause, check_span, state_named
+from pycarp.aio.arguments import check_amount, check_cause, check_span, restriction_named, state_named
 from pycarp.aio.callback_queue import Callback, check_callback
 from pycarp.aio.host_runtime import HostRuntime
 from pycarp.aio.mastership_context import CLEAN_UP_S, MastershipContext, TokenSource
@@ -16,7 +16,16 @@ from pycarp.core.checks import check_flag, listed
 from pycarp.core.engine import FULL_DEMOTION, HANDED_OVER
 from pycarp.core.events import MasterHeard, StateChange
 from pycarp.core.host_config import HostConfig
-from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, HostReconfigured, Input, StateForced
+from pycarp.core.inputs import (
+    AdminChanged,
+    DemotionSet,
+    HandOverAsked,
+    HostReconfigured,
+    Input,
+    RestrictionSet,
+    StateForced,
+)
+from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.errors import ConfigError, HandOverError, NodeFailedError, UsageError
@@ -204,11 +213,31 @@ class VirtualHost:
         check_cause(cause)
         self._inform(DemotionSet(self._key, cause, 0))
 
+    def restrict(self, cause: str, to: Restriction | str) -> None:
+        """Forbid the host to take over, for a named cause; the same cause again replaces its restriction.
+
+        With ``"no-preempt"`` it preempts no MASTER, as if ``preempt`` were off, but takes over when none is heard. With
+        ``"backup-only"`` it is never MASTER, even if nobody else is; if it is MASTER, it drops the addresses and bows
+        out. Of several causes the strictest is in force. Peers learn nothing of a restriction.
+
+        Raises ConfigError if the cause is not a text or the restriction is none of these.
+        """
+        check_cause(cause)
+        self._inform(RestrictionSet(self._key, cause, restriction_named(to)))
+
+    def unrestrict(self, cause: str) -> None:
+        """Remove a named restriction; no-op if it is absent.
+
+        A host that may be MASTER again takes over at once if no MASTER was heard for its master-down time.
+        """
+        check_cause(cause)
+        self._inform(RestrictionSet(self._key, cause, None))
+
     def force(self, state: State | str) -> None:
         """Become MASTER or BACKUP now; the next advertisement of a peer may change it again.
 
-        Raises UsageError for INIT, and while the host is in INIT, where kernels ignore it; ConfigError for anything but
-        a state.
+        Raises UsageError for INIT, while the host is in INIT, where kernels ignore it, and for MASTER while a
+        restriction says ``"backup-only"``; ConfigError for anything but a state.
         """
         state = state_named(state)
         if state is State.INIT:
@@ -216,6 +245,9 @@ class VirtualHost:
         self._check_is_here()
         if self.state is State.INIT:
             raise UsageError(f"{self._name} is in INIT; bring its link and the host up first")
+        if state is State.MASTER and self._is_backup_only:
+            causes = ", ".join(f'"{cause}"' for cause, _restriction in self.snapshot().restrictions)
+            raise UsageError(f"{self._name} must not be MASTER; unrestrict() these causes first: {causes}")
         self._inform(StateForced(self._key, state))
 
     async def hand_over(self, *, timeout_s: float | None = None) -> Address:
@@ -244,10 +276,14 @@ class VirtualHost:
         if master is not None:
             return master
         self.restore(HANDED_OVER)
-        if self.snapshot().state is State.BACKUP:
+        if self.snapshot().state is State.BACKUP and not self._is_backup_only:
             self.force(State.MASTER)
         text = f"nobody took the addresses of {self._name} over within {waited_s:g} s"
         raise HandOverError(f"{text}; it is {self.snapshot().state} again")
+
+    @property
+    def _is_backup_only(self) -> bool:
+        return self.snapshot().restriction is Restriction.BACKUP_ONLY
 
     async def _handed_over(self, timeout_s: float | None) -> tuple[Address | None, float]:
         """Hand over; return the new MASTER, None when none advertised in time, and the timeout in seconds."""

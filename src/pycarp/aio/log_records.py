@@ -14,6 +14,7 @@ from pycarp.core.events import (
     LoopStalled,
     MasterHeard,
     PeerMismatch,
+    RestrictionChange,
     SettingsChange,
     StateChange,
 )
@@ -44,6 +45,9 @@ def log_event(event: Event) -> None:
             _log_change(event)
         case DemotionChange():
             logger.info("carp: %s: demotion is %d (%s)", event.key, event.total, causes_in_words(event.causes))
+        case RestrictionChange(restriction=restriction, causes=causes):
+            whys = ", ".join(cause for cause, _restriction in causes) or "no cause left"
+            logger.info("carp: %s: restriction is %s (%s)", event.key, restriction or "none", whys)
         case SettingsChange(config=config):
             rolling = f", signing as before for {event.rolling_ns / NS_PER_S:g} s" if event.rolling_ns else ""
             logger.info("carp: %s: now %s%s", event.key, summary(config), rolling)

@@ -13,7 +13,15 @@ from typing import Any, Self
 
 from pycarp import actuators, monitors, transports
 from pycarp.actuators.base import Actuator
-from pycarp.aio.arguments import check_amount, check_cause, check_group, check_methods, check_settings, check_span
+from pycarp.aio.arguments import (
+    check_amount,
+    check_cause,
+    check_group,
+    check_methods,
+    check_settings,
+    check_span,
+    restriction_named,
+)
 from pycarp.aio.bounded import outcome_of, result_of
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.host_runtime import Backends, HostRuntime
@@ -33,8 +41,10 @@ from pycarp.core.inputs import (
     HostRemoved,
     Input,
     LinkChanged,
+    RestrictionSet,
     SettingsChanged,
 )
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.slots import SLOT_NS
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
@@ -265,6 +275,21 @@ class Node:
         check_amount(by)
         check_group(group)
         self._running().submit(DemotionSet(group, cause, by))
+
+    def restrict(self, cause: str, to: Restriction | str, *, group: str | None = None) -> None:
+        """Forbid every host of the node, or of an interface group, to take over; see ``VirtualHost.restrict``.
+
+        Hosts that are added later are restricted from their beginning. Raises ConfigError as that does.
+        """
+        check_cause(cause)
+        check_group(group)
+        self._running().submit(RestrictionSet(group, cause, restriction_named(to)))
+
+    def unrestrict(self, cause: str, *, group: str | None = None) -> None:
+        """Remove a named restriction of the node, or of an interface group; no-op if it is absent."""
+        check_cause(cause)
+        check_group(group)
+        self._running().submit(RestrictionSet(group, cause, None))
 
     def restore(self, cause: str, *, group: str | None = None) -> None:
         """Remove a named demotion of the node, or of an interface group; no-op if it is absent."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pycarp.core.demotion import Scope
 from pycarp.core.flood import FloodDetector, PacketFilter
 from pycarp.core.host_table import HostEntryCheckpoint
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.statistics import LinkStatistics
 from pycarp.vocabulary import HostKey, LinkFacts
@@ -21,13 +22,14 @@ from pycarp.vocabulary import HostKey, LinkFacts
 class Checkpoint:
     """What ``Engine.checkpoint`` returns and ``Engine.from_checkpoint`` takes; it shares nothing with an engine.
 
-    ``demotion`` and ``hosts`` are in the order in which they were added.
+    ``demotion``, ``restrictions`` and ``hosts`` are in the order in which they were added.
     """
 
     settings: Settings
     links: tuple[LinkFacts, ...] = ()
     demotion: tuple[tuple[Scope, str, int], ...] = ()
     last_causes: frozenset[tuple[Scope, str]] = frozenset()
+    restrictions: tuple[tuple[Scope, str, Restriction], ...] = ()
     deadlines: tuple[tuple[HostKey, int], ...] = ()
     statistics: dict[str, LinkStatistics]
     hosts: tuple[HostEntryCheckpoint, ...] = ()

@@ -51,15 +51,15 @@ class DemotionLedger:
 
     def makes_last(self, host: HostConfig) -> bool:
         """Return True if any cause makes a host the last of all."""
-        return any(scope in _scopes(host) for scope, _cause in self._last)
+        return any(scope in scopes_of(host) for scope, _cause in self._last)
 
     def causes(self, host: HostConfig) -> tuple[tuple[str, int], ...]:
         """Return the causes that demote a host: the node's first, then its groups', then its own."""
-        return tuple(item for scope in _scopes(host) for item in self._of(scope).items())
+        return tuple(item for scope in scopes_of(host) for item in self._of(scope).items())
 
     def total(self, host: HostConfig) -> int:
         """Return the sum of all causes that demote a host."""
-        return sum(self._total_of(scope) for scope in _scopes(host))
+        return sum(self._total_of(scope) for scope in scopes_of(host))
 
     def node_total(self) -> int:
         """Return the sum of the causes that demote the whole node: what the sysctl shows."""
@@ -82,8 +82,9 @@ class DemotionLedger:
 
 def bears_on(scope: Scope, host: HostConfig) -> bool:
     """Return True if the causes of a scope demote a host."""
-    return scope in _scopes(host)
+    return scope in scopes_of(host)
 
 
-def _scopes(host: HostConfig) -> Iterable[Scope]:
+def scopes_of(host: HostConfig) -> Iterable[Scope]:
+    """Return the scopes of the causes that concern a host: the node, its groups, itself."""
     return (None, *host.groups, host.key)

@@ -27,6 +27,7 @@ from pycarp.core.events import (
     FloodChange,
     Mismatch,
     PeerMismatch,
+    RestrictionChange,
     SettingsChange,
     StateChange,
 )
@@ -56,6 +57,8 @@ from pycarp.core.inputs import (
     LinkChanged,
     PacketFilterFailed,
     PacketsRead,
+    RestrictionChanged,
+    RestrictionSet,
     SettingsChanged,
     StateForced,
     TimePassed,
@@ -63,6 +66,7 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.peer_diagnosis import DiagnosePeer, diagnose_peer, mismatches
 from pycarp.core.reception import Addressed, judge, reaches_carp
+from pycarp.core.restriction import Restriction, RestrictionLedger, strictest
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
 from pycarp.core.state import State
@@ -128,6 +132,7 @@ class Engine:
         self._links: dict[str, LinkFacts] = {}
         self._link_ips: dict[str, tuple[Address, ...]] = {}
         self._ledger = DemotionLedger()
+        self._restrictions = RestrictionLedger()
         self._deadlines = DeadlineIndex()
         self._statistics: dict[str, LinkStatistics] = {}
         self._floods: dict[str, FloodDetector] = {}
@@ -161,6 +166,7 @@ class Engine:
         for facts in checkpoint.links:
             made._store_link(facts)
         made._ledger = DemotionLedger(checkpoint.demotion, checkpoint.last_causes)
+        made._restrictions = RestrictionLedger(checkpoint.restrictions)
         made._deadlines = DeadlineIndex(checkpoint.deadlines)
         made._statistics = {link: counted.copy() for link, counted in checkpoint.statistics.items()}
         made._floods = {link: replace(each) for link, each in checkpoint.floods.items()}
@@ -176,6 +182,7 @@ class Engine:
             links=tuple(self._links.values()),
             demotion=self._ledger.entries,
             last_causes=self._ledger.last,
+            restrictions=self._restrictions.entries,
             deadlines=self._deadlines.entries,
             statistics={link: counted.copy() for link, counted in self._statistics.items()},
             hosts=tuple(each.checkpoint() for each in self._hosts),
@@ -210,8 +217,9 @@ class Engine:
         return Counter(self._statistics[link].drops) if link in self._statistics else Counter()
 
     def _snapshot_of(self, entry: HostEntry) -> HostSnapshot:
-        causes = self._ledger.causes(entry.ctx.config)
-        return snapshot_of(entry.ctx, causes, entry.rejections.in_all, entry.external_changes.in_all)
+        config = entry.ctx.config
+        causes, restrictions = self._ledger.causes(config), self._restrictions.of(config)
+        return snapshot_of(entry.ctx, causes, restrictions, entry.rejections.in_all, entry.external_changes.in_all)
 
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:
@@ -233,6 +241,8 @@ class Engine:
                 self._on_admin(key, is_up, now_ns, out)
             case DemotionSet(scope, cause, amount, is_last):
                 self._demote(scope, cause, amount, now_ns, out, is_last=is_last)
+            case RestrictionSet(scope, cause, restriction):
+                self._restrict(scope, cause, restriction, now_ns, out)
             case SettingsChanged(settings):
                 self._on_settings(settings, now_ns, out)
             case TransmitReported():
@@ -273,6 +283,7 @@ class Engine:
         self._hosts.remove(key)
         self._deadlines.note(key, None)
         self._ledger.forget(key)
+        self._restrictions.forget(key)
         self._demote(None, entry.trouble, 0, now_ns, out)
         self._demote_for_link(key.link, now_ns, out)
 
@@ -474,7 +485,14 @@ class Engine:
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
         codec = AdvertisementCodec(config, self._entropy)
         environment = Environment(link_is_up=False, is_last=self._ledger.makes_last(config))
-        ctx = Context(config, codec, environment, demotion=self._ledger.total(config), slot_ns=self._slot_ns)
+        ctx = Context(
+            config,
+            codec,
+            environment,
+            demotion=self._ledger.total(config),
+            restriction=strictest(self._restrictions.of(config)),
+            slot_ns=self._slot_ns,
+        )
         entry = HostEntry(codec, ctx)
         self._hosts.add(entry)
         self._renew_sources(config.interface, now_ns, out)
@@ -506,6 +524,8 @@ class Engine:
         self._renew_sources(config.interface, now_ns, out)
         if config.groups != before.groups:
             self._publish_demotion(entry, now_ns, out)
+            if self._restrictions.of(config) != self._restrictions.of(before):
+                self._publish_restriction(entry, now_ns, out)
 
     def _on_admin(self, key: HostKey, is_up: bool, now_ns: int, out: Outbox) -> None:  # noqa: FBT001
         entry = self._hosts.get(key)
@@ -534,7 +554,7 @@ class Engine:
         shared = frozenset().union(*(entry.ctx.config.shared_ips for entry in self._hosts.on(link)))
         return tuple(each for each in self._link_ips.get(link, ()) if each not in shared)
 
-    # Demotion
+    # Demotion and restriction
 
     def _demote(
         self, scope: Scope, cause: str, amount: int, now_ns: int, out: Outbox, *, is_last: bool = False
@@ -557,6 +577,19 @@ class Engine:
         )
         self._set_environment(entry, environment, now_ns, out)
         self._dispatch_to(entry.key, DemotionChanged(total), now_ns, out)
+
+    def _restrict(self, scope: Scope, cause: str, restriction: Restriction | None, now_ns: int, out: Outbox) -> None:
+        if self._restrictions.set(scope, cause, restriction):
+            for entry in self._hosts:
+                if bears_on(scope, entry.ctx.config):
+                    self._publish_restriction(entry, now_ns, out)
+
+    def _publish_restriction(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
+        causes = self._restrictions.of(entry.ctx.config)
+        restriction = strictest(causes)
+        change = RestrictionChange(key=entry.key, at_ns=now_ns, restriction=restriction, causes=causes)
+        out.append(Publish(change))
+        self._dispatch_to(entry.key, RestrictionChanged(restriction), now_ns, out)
 
     def _demote_for_link(self, link: str, now_ns: int, out: Outbox) -> None:
         """Set the node's demotion to the sum over the hosts whose link is down. Source: carp.md 5.3, 6."""

@@ -9,6 +9,7 @@ from enum import Enum
 
 from pycarp.core.host.decision import Decision
 from pycarp.core.host_config import HostConfig
+from pycarp.core.restriction import Restriction, Restrictions
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import Claim
@@ -46,6 +47,14 @@ class DemotionChange(Event):
 
     total: int
     causes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestrictionChange(Event):
+    """The causes that restrict the host changed; ``restriction`` is the strictest, None if none is left."""
+
+    restriction: Restriction | None
+    causes: Restrictions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pycarp.auth.reply import Reply
 from pycarp.core.demotion import Scope
 from pycarp.core.host_config import HostConfig
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.dialects.base import Claim
@@ -95,8 +96,20 @@ class DemotionSet:
 
 
 @dataclass(frozen=True, slots=True)
+class RestrictionSet:
+    """The restriction of a named cause changed; None removes the cause. The strictest of all causes is in force."""
+
+    scope: Scope
+    cause: str
+    restriction: Restriction | None
+
+
+@dataclass(frozen=True, slots=True)
 class StateForced:
-    """The administrator wants MASTER or BACKUP; ignored in INIT, as kernels do."""
+    """The administrator wants MASTER or BACKUP; ignored in INIT, as kernels do.
+
+    MASTER is ignored while a restriction says ``BACKUP_ONLY``.
+    """
 
     key: HostKey
     state: State
@@ -180,6 +193,7 @@ Input = (
     | HostRemoved
     | AdminChanged
     | DemotionSet
+    | RestrictionSet
     | StateForced
     | SettingsChanged
     | TransmitReported
@@ -252,10 +266,18 @@ class DemotionChanged:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class RestrictionChanged:
+    """The strictest restriction of the host changed; None for none."""
+
+    restriction: Restriction | None
+
+
 HostInput = (
     TimePassed
     | EnvironmentChanged
     | DemotionChanged
+    | RestrictionChanged
     | HostReconfigured
     | StateForced
     | ActuationReported

@@ -7,6 +7,7 @@ the two.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.dialects.base import Claim, Verdict
@@ -49,6 +50,12 @@ def _from_init(host: HostSnapshot) -> Iterator[Outlook]:
 
 
 def _from_backup(host: HostSnapshot) -> Iterator[Outlook]:
+    if host.restriction is Restriction.BACKUP_ONLY:
+        condition = (
+            f"nothing restricts it to backup ({_causes(host, Restriction.BACKUP_ONLY)}) and no master advertises"
+        )
+        yield Outlook(state=State.MASTER, reason=Reason.MASTER_SILENT, condition=condition)
+        return
     for family, at_ns in host.master_down_at_ns.items():
         condition = f"no advertisement over IPv{family.value} until then"
         yield Outlook(state=State.MASTER, reason=Reason.MASTER_SILENT, condition=condition, at_ns=at_ns)
@@ -59,8 +66,10 @@ def _from_backup(host: HostSnapshot) -> Iterator[Outlook]:
     if host.config.dialect.preempts_demoted:
         condition = f"the master advertises a demotion above {host.claim.demote}"
         yield Outlook(state=State.MASTER, reason=Reason.MASTER_DEMOTED, condition=condition)
-    if host.preempts:
-        condition = f"the only master advertises less often than every {_every(host.claim)}"
+    if host.wants_preempt:
+        restrained = _causes(host, Restriction.NO_PREEMPT)
+        condition = f"nothing keeps it from preempting ({restrained}) and " if restrained else ""
+        condition += f"the only master advertises less often than every {_every(host.claim)}"
         yield Outlook(state=State.MASTER, reason=Reason.PREEMPTING, condition=condition)
     tolerated = f"{host.config.tolerated_ns / NS_PER_S:.3f} s"
     condition = f"the master advertises less often than every {tolerated}"
@@ -75,6 +84,10 @@ def _from_master(host: HostSnapshot) -> Iterator[Outlook]:
     if any(compare(host.claim, peer.claim) is Verdict.TIE for peer in rivals):
         condition = "the peer with an equal claim advertises, and the tie is not ours"
         yield Outlook(state=State.BACKUP, reason=Reason.TIE_LOST, condition=condition)
+
+
+def _causes(host: HostSnapshot, kind: Restriction) -> str:
+    return ", ".join(cause for cause, restriction in host.restrictions if restriction is kind)
 
 
 def _every(claim: Claim) -> str:

@@ -9,6 +9,7 @@ from pycarp.core.host.decision import Peer, last_heard, name_of
 from pycarp.core.host.host import state, turn_at_ns
 from pycarp.core.host.states import Backup, Master, Stage
 from pycarp.core.host_config import HostConfig
+from pycarp.core.restriction import Restriction, Restrictions, strictest
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.core.statistics import LinkStatistics, Statistics
@@ -25,10 +26,12 @@ class HostSnapshot:
 
     ``claim`` is the claim that it advertises, or would advertise as MASTER. ``peers`` are the last advertisement of
     each source and family, with the decision about it; ``peer`` is the one received last. ``deadline_ns`` is when a
-    MASTER will advertise, or a BACKUP take over unless a MASTER advertises; ``master_down_at_ns`` has the latter for
-    each family. ``stage`` says how far a MASTER has come with holding its addresses. ``cannot_send`` are the families
-    in which the last advertisement could not be sent. A host that ``goes_last`` recently could not hold its addresses
-    or could not send, and leaves them to every other host.
+    MASTER will advertise, or a BACKUP take over unless a MASTER advertises, None if it must not; ``master_down_at_ns``
+    has the latter for each family. ``stage`` says how far a MASTER has come with holding its addresses. ``cannot_send``
+    are the families in which the last advertisement could not be sent. A host that ``goes_last`` recently could not
+    hold its addresses or could not send, and leaves them to every other host. ``restrictions`` are the causes that
+    forbid the host to preempt or to be MASTER: ``wants_preempt`` says whether it would preempt without them,
+    ``preempts`` whether it does.
     """
 
     config: HostConfig
@@ -48,11 +51,18 @@ class HostSnapshot:
     master_down_at_ns: Mapping[Family, int] = field(default_factory=dict)
     cannot_send: frozenset[Family | None] = frozenset()
     goes_last: bool = False
+    restrictions: Restrictions = ()
+    wants_preempt: bool = False
 
     @property
     def key(self) -> HostKey:
         """The host's key."""
         return self.config.key
+
+    @property
+    def restriction(self) -> Restriction | None:
+        """The strictest restriction of all causes, None if nothing restricts the host."""
+        return strictest(self.restrictions)
 
     @property
     def peer(self) -> Peer | None:
@@ -99,7 +109,9 @@ def _rank(peer: Peer, *, heeds_demote: bool) -> tuple[object, ...]:
     return demote, peer.claim.interval_ns, peer.source.is_unspecified, peer.family, peer.source.packed
 
 
-def snapshot_of(ctx: Context, causes: tuple[tuple[str, int], ...], rejected: int, contested: int) -> HostSnapshot:
+def snapshot_of(
+    ctx: Context, causes: tuple[tuple[str, int], ...], restrictions: Restrictions, rejected: int, contested: int
+) -> HostSnapshot:
     """Return the view of one host; ``causes`` are the names and amounts of its demotions."""
     present = ctx.state
     return HostSnapshot(
@@ -115,9 +127,11 @@ def snapshot_of(ctx: Context, causes: tuple[tuple[str, int], ...], rejected: int
         deadline_ns=turn_at_ns(ctx),
         rejected=rejected,
         contested=contested,
-        preempts=(ctx.config.preempt or ctx.environment.node_preempts) and not ctx.environment.has_handed_over,
+        preempts=ctx.wants_preempt and ctx.restriction is None,
         stage=present.takeover.stage if isinstance(present, Master) else None,
         master_down_at_ns=dict(present.master_down_at_ns) if isinstance(present, Backup) else {},
         cannot_send=ctx.environment.cannot_send,
         goes_last=ctx.environment.goes_last,
+        restrictions=restrictions,
+        wants_preempt=ctx.wants_preempt,
     )

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     ADMIN_DOWN = "administratively down"
     HANDED_OVER = "handed over"
     NOT_HELD = "addresses cannot be held"
+    RESTRICTED = "restricted to backup"
     REMOVED = "virtual host removed"
     NODE_FAILED = "node failed"
     """Published by the node and not by the engine, which may have failed itself; so no edge has it."""
@@ -67,7 +68,14 @@ EDGES: dict[tuple[State, State], frozenset[Reason]] = {
     ),
     (State.BACKUP, State.INIT): frozenset({Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.REMOVED}),
     (State.MASTER, State.INIT): frozenset(
-        {Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.HANDED_OVER, Reason.NOT_HELD, Reason.REMOVED}
+        {
+            Reason.LINK_DOWN,
+            Reason.ADMIN_DOWN,
+            Reason.HANDED_OVER,
+            Reason.NOT_HELD,
+            Reason.RESTRICTED,
+            Reason.REMOVED,
+        }
     ),
     # No transitions, but published as such: the first event of every host, and the removal of a host in INIT.
     (State.INIT, State.INIT): frozenset({Reason.ADDED, Reason.REMOVED}),

@@ -3,6 +3,9 @@
 The tests of an advertisement are those of carp.md 5.1. Dialects with the hand-shake of ``takeover.py`` add three rules.
 This host ignores a weaker MASTER while it hears a better one. It does not take over after a bow-out while it hears
 another MASTER. After a stall it preempts nobody because of packets that waited in the socket.
+
+A host that is restricted (``core/restriction.py``) preempts nobody, or takes over in no case. It still follows the
+MASTERs, so that it knows what to do when the restriction ends.
 """
 
 from dataclasses import replace
@@ -20,6 +23,7 @@ from pycarp.core.inputs import (
     DemotionChanged,
     EnvironmentChanged,
     HostReconfigured,
+    RestrictionChanged,
     StateForced,
     TimePassed,
 )
@@ -81,11 +85,11 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
 
 def _reason_to_take_over(ctx: Context, event: AdvertisementReceived, verdict: Verdict) -> Reason | None:
     """Return why an advertisement makes this host take over, else None. Source: carp.md 5.1, tests in another order."""
-    if ctx.environment.goes_last:
+    if ctx.environment.goes_last or ctx.is_backup_only:
         return None
     if ctx.config.dialect.preempts_demoted and event.claim.demote > ctx.claim.demote:
         return Reason.MASTER_DEMOTED
-    preempts = (ctx.config.preempt or ctx.environment.node_preempts) and not ctx.environment.has_handed_over
+    preempts = ctx.wants_preempt and ctx.restriction is None
     if verdict is Verdict.STRONGER and preempts:
         return Reason.PREEMPTING
     if _is_too_slow(ctx, event.claim) and not _is_left_alone(ctx, verdict):
@@ -100,6 +104,8 @@ def _is_too_slow(ctx: Context, claim: Claim) -> bool:
 
 def _why_left(ctx: Context) -> Decision:
     """Return why this host does not preempt a weaker MASTER."""
+    if ctx.is_backup_only:
+        return Decision.BACKUP_ONLY
     if ctx.environment.goes_last:
         return Decision.LEFT_TO_OTHERS
     return Decision.HANDED_OVER if ctx.environment.has_handed_over else Decision.NOT_PREEMPTING
@@ -118,6 +124,8 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
         # A receiver with so long an interval takes a bow-out for an ordinary advertisement. Source: carp.md 5.3.
         _follow(ctx, state, event)
         return Decision.FOLLOWS_MASTER
+    if ctx.is_backup_only:
+        return Decision.BACKUP_ONLY
     if ctx.config.dialect.defers_to_better_master:
         # A MASTER that is last has no place to keep: it yields to whoever takes over.
         live = _live_others(ctx, event.source)
@@ -198,9 +206,36 @@ def _follow_families(ctx: Context, state: Backup) -> None:
 
 def time_passed(ctx: Context, state: Backup, _event: TimePassed) -> None:
     """Take over if a family has been silent for its master-down time."""
+    if ctx.is_backup_only:
+        _wait_longer(ctx, state)
+        return
     family = min(state.master_down_at_ns, key=lambda each: state.master_down_at_ns[each])
     if state.master_down_at_ns[family] <= ctx.now_ns:
         become_master(ctx, Reason.MASTER_SILENT, peer=last_heard(ctx.peers, family))
+
+
+def _wait_longer(ctx: Context, state: Backup) -> None:
+    """Plan for another master-down time in the families in which it is over, because the host must not take over."""
+    for family, down_at_ns in state.master_down_at_ns.items():
+        if down_at_ns <= ctx.now_ns:
+            state.master_down_at_ns[family] = ctx.now_ns + master_down_ns(ctx)
+
+
+def restriction_changed(ctx: Context, state: Backup, event: RestrictionChanged) -> None:
+    """Set the restriction; a host that may be MASTER again takes over soon where no MASTER was heard for long."""
+    was_backup_only, ctx.restriction = ctx.is_backup_only, event.restriction
+    state.followed.clear()
+    if was_backup_only and not ctx.is_backup_only and not ctx.environment.goes_last:
+        for family in state.master_down_at_ns:
+            if ctx.now_ns - _silent_since_ns(ctx, family) >= master_down_ns(ctx):
+                _wait_for_others(ctx, state, family, ctx.now_ns)
+
+
+def _silent_since_ns(ctx: Context, family: Family) -> int:
+    """Return when this host heard the last MASTER of a family that has not left, or began to listen."""
+    assert ctx.last_change is not None
+    heard_ns = [peer.at_ns for peer in ctx.peers.values() if peer.family is family and not peer.has_left]
+    return max(ctx.last_change.at_ns, *heard_ns) if heard_ns else ctx.last_change.at_ns
 
 
 def demotion_changed(ctx: Context, state: Backup, event: DemotionChanged) -> None:
@@ -235,8 +270,8 @@ def reconfigured(ctx: Context, state: Backup, event: HostReconfigured) -> None:
 
 
 def forced(ctx: Context, _state: Backup, event: StateForced) -> None:
-    """Take over if the administrator asks for MASTER."""
-    if event.state is State.MASTER:
+    """Take over if the administrator asks for MASTER, unless this host must not be MASTER."""
+    if event.state is State.MASTER and not ctx.is_backup_only:
         become_master(ctx, Reason.FORCED)
 
 

@@ -23,6 +23,7 @@ from pycarp.core.host.states import Init, Stage, StateData, Takeover
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.lease_timings import lease_timings_of
+from pycarp.core.restriction import Restriction
 from pycarp.core.slots import slot_for
 from pycarp.dialects.base import Claim, last_claim
 from pycarp.vocabulary import NS_PER_S, HostKey, Interface
@@ -46,6 +47,7 @@ class HostCheckpoint:
     previous: tuple[Interface, ...]
     state: StateData
     bow_outs: deque[int]
+    restriction: Restriction | None = None
 
 
 class Context:
@@ -68,6 +70,7 @@ class Context:
         "out",
         "peers",
         "previous",
+        "restriction",
         "slot_ns",
         "state",
     )
@@ -79,12 +82,14 @@ class Context:
         environment: Environment,
         *,
         demotion: int,
+        restriction: Restriction | None = None,
         slot_ns: int = 0,
     ) -> None:
         self._slot_ns = slot_ns
         self.codec = codec
         self.environment = environment
         self.demotion = demotion
+        self.restriction = restriction
         self.epoch = 0
         self.last_change: StateChange | None = None
         self.peers: dict[PeerKey, Peer] = {}
@@ -114,6 +119,17 @@ class Context:
         self.interval_ns = claim.interval_ns
         self.claim = last_claim(claim) if self.environment.is_last else claim
         self.slot_ns = slot_for(self._slot_ns, self.interval_ns, self.config.dead_ratio)
+
+    @property
+    def wants_preempt(self) -> bool:
+        """Whether this host would preempt a weaker MASTER if no cause restricted it."""
+        environment = self.environment
+        return (self.config.preempt or environment.node_preempts) and not environment.has_handed_over
+
+    @property
+    def is_backup_only(self) -> bool:
+        """Whether this host must not be MASTER."""
+        return self.restriction is Restriction.BACKUP_ONLY
 
     @property
     def is_unheard(self) -> bool:

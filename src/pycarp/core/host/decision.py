@@ -34,6 +34,7 @@ class Decision(StrEnum):
     NO_VACANCY = "another master was heard besides the one that bows out"
     LEFT_TO_OTHERS = "cannot serve the addresses, so that the others go first"
     HANDED_OVER = "handed the addresses over, and does not take them back"
+    BACKUP_ONLY = "is restricted to backup"
     TAKES_OVER = "takes over"
 
     # In MASTER

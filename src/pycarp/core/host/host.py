@@ -24,6 +24,7 @@ from pycarp.core.inputs import (
     HostInput,
     HostReconfigured,
     HostRemoved,
+    RestrictionChanged,
     StateForced,
     TimePassed,
     TransmitReported,
@@ -123,7 +124,12 @@ def _publish_decision(ctx: Context, peer: Peer) -> None:
 
 
 def turn_at_ns(ctx: Context) -> int | None:
-    """Return when a MASTER will advertise, or a BACKUP take over unless a MASTER advertises; None in INIT."""
+    """Return when a MASTER will advertise, or a BACKUP take over unless a MASTER advertises.
+
+    None in INIT, and for a BACKUP that must not be MASTER.
+    """
+    if ctx.is_backup_only:
+        return None
     return ctx.state.speaks_at_ns if isinstance(ctx.state, Master) else ctx.state.deadline_ns
 
 
@@ -145,6 +151,10 @@ def _store_demotion(ctx: Context, _state: StateData, event: DemotionChanged) -> 
     ctx.set_demotion(event.total)
 
 
+def _store_restriction(ctx: Context, _state: StateData, event: RestrictionChanged) -> None:
+    ctx.restriction = event.restriction
+
+
 def _leave_unless_ready(ctx: Context, _state: StateData, _event: EnvironmentChanged) -> None:
     leave_unless_ready(ctx)
 
@@ -159,6 +169,7 @@ REACTIONS: Mapping[tuple[type[StateData], type[HostInput]], _Reaction] = {
     (Init, TimePassed): _ignore,
     (Init, EnvironmentChanged): init.environment_changed,
     (Init, DemotionChanged): _store_demotion,
+    (Init, RestrictionChanged): _store_restriction,
     (Init, HostReconfigured): init.reconfigured,
     (Init, StateForced): _ignore,
     (Init, ActuationReported): init.actuated,
@@ -169,6 +180,7 @@ REACTIONS: Mapping[tuple[type[StateData], type[HostInput]], _Reaction] = {
     (Backup, TimePassed): backup.time_passed,
     (Backup, EnvironmentChanged): backup.environment_changed,
     (Backup, DemotionChanged): backup.demotion_changed,
+    (Backup, RestrictionChanged): backup.restriction_changed,
     (Backup, HostReconfigured): backup.reconfigured,
     (Backup, StateForced): backup.forced,
     (Backup, ActuationReported): backup.actuated,
@@ -179,6 +191,7 @@ REACTIONS: Mapping[tuple[type[StateData], type[HostInput]], _Reaction] = {
     (Master, TimePassed): master.time_passed,
     (Master, EnvironmentChanged): _leave_unless_ready,
     (Master, DemotionChanged): master.demotion_changed,
+    (Master, RestrictionChanged): master.restriction_changed,
     (Master, HostReconfigured): master.reconfigured,
     (Master, StateForced): master.forced,
     (Master, ActuationReported): master.actuated,

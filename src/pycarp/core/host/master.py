@@ -28,6 +28,7 @@ from pycarp.core.inputs import (
     DemotionChanged,
     HandOverAsked,
     HostReconfigured,
+    RestrictionChanged,
     StateForced,
     TimePassed,
     TransmitReported,
@@ -316,6 +317,13 @@ def _announce_twice(ctx: Context, state: Master) -> None:
 def handed_over(ctx: Context, _state: Master, _event: HandOverAsked) -> None:
     """Leave as if set down; the host becomes BACKUP again once the addresses are dropped and it has bowed out."""
     leave(ctx, Reason.HANDED_OVER)
+
+
+def restriction_changed(ctx: Context, _state: Master, event: RestrictionChanged) -> None:
+    """Set the restriction; leave if this host must not be MASTER, as with a hand-over."""
+    ctx.restriction = event.restriction
+    if ctx.is_backup_only:
+        leave(ctx, Reason.RESTRICTED)
 
 
 def disturbed(ctx: Context, state: Master, _event: AddressesDisturbed) -> None:

@@ -18,6 +18,9 @@ _GOES_LAST_NS = NS_PER_S
 
 _LARGEST_ADVSKEW = 254
 
+_LEAVES_TO_OTHERS = frozenset({Reason.HANDED_OVER, Reason.RESTRICTED})
+"""Reasons of a MASTER to leave although it could go on."""
+
 _STATES = {Init: State.INIT, Backup: State.BACKUP, Master: State.MASTER}
 
 
@@ -82,6 +85,7 @@ def yield_to(ctx: Context, reason: Reason, event: AdvertisementReceived, peer: P
 
 def become_master(ctx: Context, reason: Reason, *, peer: Peer | None = None, doubted: Address | None = None) -> None:
     """Become MASTER: advertise at once, hold the addresses after the hand-shake; for ``doubted`` see ``takeover``."""
+    assert not ctx.is_backup_only, f"{ctx.key} must not be MASTER"
     now_ns = ctx.now_ns
     state = Master(
         since_ns=now_ns,
@@ -107,7 +111,7 @@ def leave(ctx: Context, reason: Reason) -> None:
         leaving_epoch=ctx.epoch + 1,
         owes_bow_out=owes_bow_out,
         is_final=reason is Reason.REMOVED,
-        handed_over=reason is Reason.HANDED_OVER and not owes_bow_out,
+        handed_over=reason in _LEAVES_TO_OTHERS and not owes_bow_out,
     )
     enter(ctx, state, reason)
 

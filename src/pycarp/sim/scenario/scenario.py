@@ -21,8 +21,10 @@ host HOST setting...                   add a host; ``HOST_SETTINGS`` and ``own=`
 set HOST setting... [rolling=SPAN]     change its settings
 remove HOST, admin HOST down|up        remove it; set it down or up
 force HOST MASTER|BACKUP               ask for a state
-demote WHOM by=N [cause=TEXT]          WHOM is a host, ``NODE node``, or ``NODE group=NAME``
+demote WHOM by=N|last [cause=TEXT]     WHOM is a host, ``NODE node``, or ``NODE group=NAME``
 restore WHOM [cause=TEXT]              take a demotion back
+restrict WHOM RESTRICTION [cause=TEXT] restrict it to ``no-preempt`` or ``backup-only``
+unrestrict WHOM [cause=TEXT]           take a restriction back
 sysctl NODE name=value...              set switches: ``SYSCTLS``; all others go back to their default
 link NODE down|up|unknown [LINK]       change its link, em0 if none is named
 addresses NODE ADDRESS,...|none [LINK] change the addresses of its link
@@ -52,6 +54,8 @@ from typing import Any
 
 from pycarp.auth.key import Passphrase
 from pycarp.core import Input
+from pycarp.core.demotion import Scope
+from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
     AddressesDisturbed,
@@ -61,9 +65,11 @@ from pycarp.core.inputs import (
     HostAdded,
     HostReconfigured,
     HostRemoved,
+    RestrictionSet,
     SettingsChanged,
     StateForced,
 )
+from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
@@ -321,19 +327,36 @@ class _Player:
         self._submit(node, StateForced(host.key, State(command.choice("state", State))))
 
     def _demote(self, command: Command) -> None:
-        self._set_demotion(command, command.setting("by", int, 1))
+        is_last = command.flag("last")
+        amount = command.setting("by", int, FULL_DEMOTION if is_last else 1)
+        self._set_demotion(command, amount, is_last=is_last)
 
     def _restore(self, command: Command) -> None:
         self._set_demotion(command, 0)
 
-    def _set_demotion(self, command: Command, amount: int) -> None:
+    def _set_demotion(self, command: Command, amount: int, *, is_last: bool = False) -> None:
         cause = command.setting("cause", str, "administrator")
+        node, scope = self._scope(command)
+        self._submit(node, DemotionSet(scope, cause, amount, is_last))
+
+    def _scope(self, command: Command) -> tuple[str, Scope]:
+        """Return the node of a command, and whom of it the command means."""
         group = command.setting("group", str, None)
         if group is not None or command.flag("node"):
-            self._submit(self._node(command), DemotionSet(group, cause, amount))
-            return
+            return self._node(command), group
         node, host = self._host(command)
-        self._submit(node, DemotionSet(host.key, cause, amount))
+        return node, host.key
+
+    def _restrict(self, command: Command) -> None:
+        cause = command.setting("cause", str, "administrator")
+        node, scope = self._scope(command)
+        restriction = Restriction(command.choice("what it is restricted to", tuple(Restriction)))
+        self._submit(node, RestrictionSet(scope, cause, restriction))
+
+    def _unrestrict(self, command: Command) -> None:
+        cause = command.setting("cause", str, "administrator")
+        node, scope = self._scope(command)
+        self._submit(node, RestrictionSet(scope, cause, None))
 
     def _sysctl(self, command: Command) -> None:
         node = command.word("the node")
@@ -480,6 +503,8 @@ VERBS: Mapping[str, Callable[[_Player, Command], None]] = {
     "force": _Player._force,
     "demote": _Player._demote,
     "restore": _Player._restore,
+    "restrict": _Player._restrict,
+    "unrestrict": _Player._unrestrict,
     "sysctl": _Player._sysctl,
     "link": _Player._link,
     "addresses": _Player._addresses,

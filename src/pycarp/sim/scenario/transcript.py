@@ -30,6 +30,7 @@ from pycarp.core.events import (
     Event,
     MasterHeard,
     PeerMismatch,
+    RestrictionChange,
     SettingsChange,
     StateChange,
 )
@@ -210,6 +211,10 @@ def _words_of(event: Event) -> str:  # noqa: C901  a line an event
             return "is demoted no longer"
         case DemotionChange():
             return f"is demoted by {event.total}: " + ", ".join(f"{cause} {by}" for cause, by in event.causes)
+        case RestrictionChange(restriction=None):
+            return "is restricted no longer"
+        case RestrictionChange():
+            return "is restricted: " + ", ".join(f"{cause} {restriction}" for cause, restriction in event.causes)
         case ActuationFailed():
             return f"fails to {event.action}: {event.error}"
         case AdvertisementRejected():
