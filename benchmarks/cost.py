@@ -142,7 +142,13 @@ def _cpu_clock(pid: int) -> int:
 def _pycarp(count: int, folder: Path, *, is_master: bool) -> list[list[str]]:
     lines = []
     for link, vhid, octet in places(count):
-        lines += ["[[host]]", f'interface = "{link}"', f"vhid = {vhid}", f'name = "c{octet}-{vhid}"', 'mac = "virtual"']
+        lines += [
+            "[[host]]",
+            f'interface = "{link}"',
+            f"vhid = {vhid}",
+            f'name = "c{octet}-{vhid}"',
+            'mac_mode = "virtual"',
+        ]
         lines += [f'addresses = ["10.{octet}.1.{vhid}/16"]', 'password = "testpass"']
         lines += [f"advskew = {0 if is_master else 100}"]
     (folder / "pycarp.toml").write_text("\n".join(lines) + "\n")

@@ -1,6 +1,6 @@
 """How long many virtual hosts take to start and to stop, and their memory, beside keepalived in the same run.
 
-    sudo python benchmarks/start.py [--hosts 50 255 1000] [--mac virtual interface] [--masters]
+    sudo python benchmarks/start.py [--hosts 50 255 1000] [--mac-mode virtual interface] [--masters]
 
 One namespace with a veth for each 250 virtual hosts, whose other ends are in another namespace. Seconds count from the
 start of the command: until the last host has logged that it is BACKUP, and from SIGTERM until the process has ended;
@@ -80,24 +80,29 @@ def hosts(count: int) -> Iterator[tuple[str, int, int]]:
         yield f"fxp{link}", place + 1, 9 + link
 
 
-def pycarp(count: int, mac: str, folder: Path) -> tuple[list[str], str]:
+def pycarp(count: int, mac_mode: str, folder: Path) -> tuple[list[str], str]:
     """Return the command, and what it logs once for each host that is BACKUP."""
     lines = []
     for link, vhid, octet in hosts(count):
         lines += ["[[host]]", f'interface = "{link}"', f"vhid = {vhid}", f'name = "c{octet}-{vhid}"']
-        lines += [f'addresses = ["10.{octet}.1.{vhid}/16"]', 'password = "testpass"', "advskew = 100", f'mac = "{mac}"']
+        lines += [
+            f'addresses = ["10.{octet}.1.{vhid}/16"]',
+            'password = "testpass"',
+            "advskew = 100",
+            f'mac_mode = "{mac_mode}"',
+        ]
     file = folder / "pycarp.toml"
     file.write_text("\n".join(lines) + "\n")
     where = ["--control", str(folder / "control"), "--state", str(folder / "state"), "--log-format", "text"]
     return [sys.executable, "-m", "pycarp", "run", str(file), *where], "INIT -> BACKUP"
 
 
-def keepalived(count: int, mac: str, folder: Path) -> tuple[list[str], str]:
+def keepalived(count: int, mac_mode: str, folder: Path) -> tuple[list[str], str]:
     """Return the command, and what it logs once for each instance that is BACKUP."""
     lines = ["global_defs {", " vrrp_version 3", "}"]
     for link, vhid, octet in hosts(count):
         lines += [f"vrrp_instance c{octet}_{vhid} {{", " state BACKUP", f" interface {link}"]
-        lines += [f" use_vmac c{octet}-{vhid}"] if mac == "virtual" else []
+        lines += [f" use_vmac c{octet}-{vhid}"] if mac_mode == "virtual" else []
         lines += [f" virtual_router_id {vhid}", " priority 100", " advert_int 1"]
         lines += [" virtual_ipaddress {", f"  10.{octet}.1.{vhid}/16", " }", "}"]
     file = folder / "keepalived.conf"
@@ -106,11 +111,11 @@ def keepalived(count: int, mac: str, folder: Path) -> tuple[list[str], str]:
     return ["keepalived", "-n", "-l", "-P", "-f", str(file), *files], "Entering BACKUP STATE"
 
 
-def measure(contestant: str, count: int, mac: str, *, has_masters: bool) -> Result:
+def measure(contestant: str, count: int, mac_mode: str, *, has_masters: bool) -> Result:
     """Start it, wait for all to be BACKUP, or MASTER, and stop it. Raises CarpError when it does not get so far."""
     command = {"pycarp": pycarp, "keepalived": keepalived}[contestant]
     with tempfile.TemporaryDirectory() as name, Machine(count) as machine:
-        argv, line = command(count, mac, Path(name))
+        argv, line = command(count, mac_mode, Path(name))
         log = Path(name) / "log"
         with log.open("w") as output:
             began_s = time.monotonic()
@@ -177,7 +182,7 @@ def main() -> None:
     """Measure the contestants in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hosts", type=int, nargs="+", default=[50, 255, 1000], help="virtual hosts (50 255 1000)")
-    parser.add_argument("--mac", nargs="+", choices=["virtual", "interface"], default=["virtual", "interface"])
+    parser.add_argument("--mac-mode", nargs="+", choices=["virtual", "interface"], default=["virtual", "interface"])
     parser.add_argument("--only", choices=["pycarp", "keepalived"], help="measure one of them alone")
     parser.add_argument("--masters", action="store_true", help="let all take over before they are stopped")
     options = parser.parse_args()
@@ -186,15 +191,15 @@ def main() -> None:
     numbers = ("all BACKUP s", "CPU s", "takeovers s", "memory MiB", "stop s", "left")
     table = Table("virtual hosts", "MAC", "daemon", *numbers)
     for count in options.hosts:
-        for mac in options.mac:
+        for mac_mode in options.mac_mode:
             for contestant in [options.only] if options.only else installed:
                 try:
-                    found = measure(contestant, count, mac, has_masters=options.masters)
+                    found = measure(contestant, count, mac_mode, has_masters=options.masters)
                 except (CarpError, subprocess.TimeoutExpired) as exc:
-                    table.add_row(str(count), mac, contestant, str(exc)[-300:])
+                    table.add_row(str(count), mac_mode, contestant, str(exc)[-300:])
                     continue
                 *measured, left = found
-                table.add_row(str(count), mac, contestant, *(f"{each:.2f}" for each in measured), str(left))
+                table.add_row(str(count), mac_mode, contestant, *(f"{each:.2f}" for each in measured), str(left))
     Console(width=110).print(table)
 
 

@@ -86,7 +86,7 @@ def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
 
     (host,) = toml.read(text, file=str(tmp_path / "web.toml")).hosts
 
-    assert (host.vhid, str(host.shared[0])) == (1, "192.0.2.10/24")
+    assert (host.vhid, str(host.addresses[0])) == (1, "192.0.2.10/24")
 
 
 def test_the_readmes_picture_is_drawn_by_its_script() -> None:

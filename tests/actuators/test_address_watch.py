@@ -33,10 +33,10 @@ def namespace() -> Iterator[Namespace]:
 
 @asynccontextmanager
 async def adopted(
-    namespace: Namespace, mac: MacMode = MacMode.VIRTUAL
+    namespace: Namespace, mac_mode: MacMode = MacMode.VIRTUAL
 ) -> AsyncIterator[tuple[NetlinkActuator, BoundSocket]]:
     async with actuator_in(namespace) as actuator, ear_on(actuator) as bound:
-        await actuator.prepare(config(mac=mac))
+        await actuator.prepare(config(mac_mode=mac_mode))
         yield actuator, bound
 
 
@@ -44,15 +44,15 @@ def disturbed(what: str) -> AddressesDisturbed:
     return AddressesDisturbed(KEY, what)
 
 
-@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
-async def test_our_own_changes_are_never_told(namespace: Namespace, mac: MacMode) -> None:
-    async with adopted(namespace, mac) as (actuator, bound):
+@pytest.mark.parametrize("mac_mode", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_our_own_changes_are_never_told(namespace: Namespace, mac_mode: MacMode) -> None:
+    async with adopted(namespace, mac_mode) as (actuator, bound):
         for _ in range(30):
-            await actuator.hold(KEY, HOST.shared, lifetime_s=3)
-            actuator.renew(KEY, HOST.shared, 3)
-            await actuator.drop(KEY, HOST.shared)
-        await actuator.hold(KEY, HOST.shared)
-        await actuator.prepare(config(mac=MacMode.INTERFACE if mac is MacMode.VIRTUAL else MacMode.VIRTUAL))
+            await actuator.hold(KEY, HOST.addresses, lifetime_s=3)
+            actuator.renew(KEY, HOST.addresses, 3)
+            await actuator.drop(KEY, HOST.addresses)
+        await actuator.hold(KEY, HOST.addresses)
+        await actuator.prepare(config(mac_mode=MacMode.INTERFACE if mac_mode is MacMode.VIRTUAL else MacMode.VIRTUAL))
         await actuator.release(KEY)
         await asyncio.sleep(SILENCE_S)
 
@@ -73,37 +73,37 @@ async def test_our_own_setting_down_and_up_is_never_told(namespace: Namespace) -
         assert told == []
 
 
-@pytest.mark.parametrize(("mac", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.INTERFACE, LINK)])
+@pytest.mark.parametrize(("mac_mode", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.INTERFACE, LINK)])
 @pytest.mark.parametrize("address", ["10.77.0.50/24", "fd77::50/64"])
 async def test_a_held_address_that_is_removed_is_told_within_milliseconds(
-    namespace: Namespace, mac: MacMode, link: str, address: str
+    namespace: Namespace, mac_mode: MacMode, link: str, address: str
 ) -> None:
-    async with adopted(namespace, mac) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+    async with adopted(namespace, mac_mode) as (actuator, bound):
+        await actuator.hold(KEY, HOST.addresses)
         namespace.ip("addr", "del", address, "dev", link)
         await bound.until(lambda heard: heard == [disturbed(f"{address} was removed from {link}")], within_s=0.05)
 
 
 @pytest.mark.parametrize(
-    ("mac", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.VIRTUAL, LINK), (MacMode.INTERFACE, LINK)]
+    ("mac_mode", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.VIRTUAL, LINK), (MacMode.INTERFACE, LINK)]
 )
-async def test_a_dropped_address_that_appears_is_told(namespace: Namespace, mac: MacMode, link: str) -> None:
-    async with adopted(namespace, mac) as (actuator, bound):
-        await actuator.drop(KEY, HOST.shared)
+async def test_a_dropped_address_that_appears_is_told(namespace: Namespace, mac_mode: MacMode, link: str) -> None:
+    async with adopted(namespace, mac_mode) as (actuator, bound):
+        await actuator.drop(KEY, HOST.addresses)
         namespace.ip("addr", "add", "10.77.0.50/24", "dev", link)
         await bound.until(lambda heard: heard == [disturbed(f"10.77.0.50/24 was added to {link}")])
 
 
 async def test_an_address_that_nobody_renewed_is_told_when_it_is_gone(namespace: Namespace) -> None:
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared[:1], lifetime_s=1)
+        await actuator.hold(KEY, HOST.addresses[:1], lifetime_s=1)
         told = disturbed("10.77.0.50/24 was removed from carp1")
         await bound.until(lambda heard: heard == [told], within_s=3)
 
 
 async def test_other_addresses_are_nobodys_business(namespace: Namespace) -> None:
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         for link in (LINK, DEVICE):
             namespace.ip("addr", "add", "10.77.0.99/24", "dev", link)
             namespace.ip("addr", "del", "10.77.0.99/24", "dev", link)
@@ -117,10 +117,10 @@ async def test_a_device_that_is_deleted_is_told_as_that_and_not_as_an_administra
 ) -> None:
     """The kernel first notifies that the device is down."""
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         namespace.ip("link", "del", DEVICE)
         await bound.until(lambda heard: len(heard) > 0)
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         await asyncio.sleep(SILENCE_S)
 
         (told,) = bound.heard
@@ -132,7 +132,7 @@ async def test_a_device_that_is_deleted_is_told_as_that_and_not_as_an_administra
 
 async def test_a_device_that_is_renamed_has_its_name_back(namespace: Namespace) -> None:
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         namespace.ip("link", "set", DEVICE, "name", "other0")
         await bound.until(lambda heard: heard == [disturbed("carp1 was renamed to other0, and has its name back")])
 
@@ -142,17 +142,17 @@ async def test_a_device_that_is_renamed_has_its_name_back(namespace: Namespace) 
 
 async def test_a_device_whose_name_is_taken_meanwhile_drops_its_addresses_all_the_same(namespace: Namespace) -> None:
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared[:1])
+        await actuator.hold(KEY, HOST.addresses[:1])
         namespace.ip_batch(f"link set {DEVICE} name other0\nlink add {DEVICE} type veth peer name spare1\n")
         await bound.until(lambda heard: len(heard) > 0)
-        await actuator.drop(KEY, HOST.shared[:1])
+        await actuator.drop(KEY, HOST.addresses[:1])
 
         assert "10.77.0.50/24" not in on(namespace, "other0") | on(namespace, DEVICE)
 
 
 async def test_a_device_gets_its_mac_address_back(namespace: Namespace) -> None:
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         namespace.ip("link", "set", DEVICE, "address", "02:00:00:00:00:09")
         what = "carp1 had the MAC address 02:00:00:00:00:09 for a while"
         await bound.until(lambda heard: heard == [disturbed(what)])
@@ -165,7 +165,7 @@ async def test_down_and_up_at_once_are_both_told(namespace: Namespace, is_held: 
     """``ifconfig carp0 down && ifconfig carp0 up`` takes 3 ms."""
     async with adopted(namespace) as (actuator, bound):
         if is_held:
-            await actuator.hold(KEY, HOST.shared[:1])
+            await actuator.hold(KEY, HOST.addresses[:1])
         namespace.ip_batch(f"link set {DEVICE} down\nlink set {DEVICE} up\n")
         await asyncio.sleep(SILENCE_S)
 
@@ -176,7 +176,7 @@ async def test_the_handbooks_own_command_is_told(namespace: Namespace) -> None:
     require("ifconfig")
     command = f"ifconfig {DEVICE} down && ifconfig {DEVICE} up"
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared[:1])
+        await actuator.hold(KEY, HOST.addresses[:1])
         run = await asyncio.create_subprocess_exec("ip", "netns", "exec", namespace.name, "sh", "-c", command)
         assert await run.wait() == 0
         await asyncio.sleep(SILENCE_S)
@@ -186,16 +186,16 @@ async def test_the_handbooks_own_command_is_told(namespace: Namespace) -> None:
 
 async def test_a_device_that_is_down_is_dropped_from_and_stays_down_even_when_made_anew(namespace: Namespace) -> None:
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         namespace.ip("link", "set", DEVICE, "down")
         await bound.until(lambda heard: heard == [AdminChanged(KEY, is_up=False)])
-        await actuator.drop(KEY, HOST.shared)
+        await actuator.drop(KEY, HOST.addresses)
         assert on(namespace, DEVICE) == set()
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         assert ",UP" not in namespace.ip("link", "show", "dev", DEVICE)
 
         namespace.ip("link", "del", DEVICE)
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         assert ",UP" not in namespace.ip("link", "show", "dev", DEVICE)
 
         bound.forget()
@@ -230,7 +230,7 @@ async def test_a_device_that_is_made_while_listening_begins_is_not_heard_of(name
 async def test_who_listens_late_hears_of_what_comes_then(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(KEY, HOST.shared[:1])
+        await actuator.hold(KEY, HOST.addresses[:1])
         async with ear_on(actuator) as bound:
             assert bound.heard == []
             namespace.ip("link", "set", DEVICE, "down")
@@ -240,7 +240,7 @@ async def test_who_listens_late_hears_of_what_comes_then(namespace: Namespace) -
 async def test_the_loss_of_the_links_carrier_is_not_told(namespace: Namespace) -> None:
     """The monitor reports it."""
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         namespace.ip("link", "set", LINK, "down")
         namespace.ip("link", "set", LINK, "up")
         await asyncio.sleep(SILENCE_S)
@@ -256,7 +256,7 @@ async def test_a_link_that_is_deleted_and_made_anew_has_its_device_again(namespa
         await actuator.prepare(spare)
         namespace.ip("link", "del", "spare0")
         await bound.until(lambda heard: heard == [AddressesDisturbed(spare.key, "carp1 was deleted")])
-        await actuator.drop(spare.key, spare.shared)
+        await actuator.drop(spare.key, spare.addresses)
         namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
         await asyncio.sleep(SILENCE_S)
 
@@ -274,7 +274,7 @@ async def test_the_device_follows_the_mtu_of_its_link(namespace: Namespace) -> N
 
 async def test_what_is_lost_in_a_storm_is_found_by_looking(namespace: Namespace) -> None:
     async with adopted(namespace) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         storm = "".join(f"addr add 10.81.{n // 250}.{n % 250}/32 dev {LINK}\n" for n in range(2000))
         # The loop stands still meanwhile, and the socket's queue overflows.
         namespace.ip_batch(storm + storm.replace("addr add", "addr del") + f"addr del 10.77.0.50/24 dev {DEVICE}\n")
@@ -295,24 +295,26 @@ async def until_source(namespace: Namespace, destination: str, wanted: str) -> N
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
-async def test_own_conversations_begin_from_an_own_address_that_was_away(namespace: Namespace, mac: MacMode) -> None:
+@pytest.mark.parametrize("mac_mode", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_own_conversations_begin_from_an_own_address_that_was_away(
+    namespace: Namespace, mac_mode: MacMode
+) -> None:
     """The shared one is the first of its network by then, and would be taken."""
-    async with adopted(namespace, mac) as (actuator, bound):
+    async with adopted(namespace, mac_mode) as (actuator, bound):
         namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
-        await actuator.hold(KEY, HOST.shared, lifetime_s=60)
+        await actuator.hold(KEY, HOST.addresses, lifetime_s=60)
         namespace.ip("addr", "add", str(namespace.own), "dev", LINK)
         await until_source(namespace, "10.77.0.99", str(namespace.address))
 
-        assert on(namespace, DEVICE if mac is MacMode.VIRTUAL else LINK) >= {"10.77.0.50/24"}
+        assert on(namespace, DEVICE if mac_mode is MacMode.VIRTUAL else LINK) >= {"10.77.0.50/24"}
         assert bound.heard == []
 
 
-@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
-async def test_clients_are_reached_when_the_own_address_goes(namespace: Namespace, mac: MacMode) -> None:
+@pytest.mark.parametrize("mac_mode", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_clients_are_reached_when_the_own_address_goes(namespace: Namespace, mac_mode: MacMode) -> None:
     """The route to their network goes with it."""
-    async with adopted(namespace, mac) as (actuator, bound):
-        await actuator.hold(KEY, HOST.shared)
+    async with adopted(namespace, mac_mode) as (actuator, bound):
+        await actuator.hold(KEY, HOST.addresses)
         for own in (namespace.own, namespace.own6):
             namespace.ip("addr", "del", str(own), "dev", LINK)
         await until_source(namespace, "10.77.0.99", "10.77.0.50")
@@ -324,7 +326,7 @@ async def test_clients_are_reached_when_the_own_address_goes(namespace: Namespac
 async def test_a_shared_address_that_gets_a_route_keeps_the_other_routes(namespace: Namespace) -> None:
     """A link without any IPv4 address would lose them."""
     async with adopted(namespace, MacMode.INTERFACE) as (actuator, _ear):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         namespace.ip("route", "add", "10.99.0.0/16", "dev", LINK)
         namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
         await until_source(namespace, "10.77.0.99", "10.77.0.50")
@@ -335,7 +337,7 @@ async def test_a_shared_address_that_gets_a_route_keeps_the_other_routes(namespa
 async def test_what_is_put_behind_the_own_address_answers_all_the_while(namespace: Namespace) -> None:
     async with adopted(namespace, MacMode.INTERFACE) as (actuator, _ear):
         namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         argv = ("ip", "-n", namespace.name, "monitor", "route")
         monitor = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE)
         await asyncio.sleep(SILENCE_S)
@@ -351,16 +353,16 @@ async def test_what_is_put_behind_the_own_address_answers_all_the_while(namespac
 
 async def test_two_processes_that_share_a_link_do_not_move_behind_each_other(namespace: Namespace) -> None:
     """Each would find the other's address behind its own, again and again."""
-    other = config("10.77.0.51/24", vhid=2, mac=MacMode.INTERFACE)
+    other = config("10.77.0.51/24", vhid=2, mac_mode=MacMode.INTERFACE)
     namespace.ip("addr", "del", str(namespace.own), "dev", LINK)
     async with (
         adopted(namespace, MacMode.INTERFACE) as (actuator, _ear),
         actuator_in(namespace) as second,
         ear_on(second),
     ):
-        await actuator.hold(KEY, HOST.shared)
+        await actuator.hold(KEY, HOST.addresses)
         await second.prepare(other)
-        await second.hold(other.key, other.shared)
+        await second.hold(other.key, other.addresses)
         await asyncio.sleep(SILENCE_S)
         monitor = await asyncio.create_subprocess_exec(
             "ip", "-n", namespace.name, "monitor", "address", stdout=subprocess.PIPE

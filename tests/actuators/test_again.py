@@ -23,7 +23,7 @@ SECOND = config("10.77.0.60/24", vhid=2)
 DEVICE = "carp1"
 BOTH = {"10.77.0.50/24", "fd77::50/64"}
 
-modes = pytest.mark.parametrize(("mac", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.INTERFACE, LINK)])
+modes = pytest.mark.parametrize(("mac_mode", "link"), [(MacMode.VIRTUAL, DEVICE), (MacMode.INTERFACE, LINK)])
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ class RefusingJournal(NullJournal):
 
 
 @modes
-async def test_a_host_that_was_removed_is_added_again(namespace: Namespace, mac: MacMode, link: str) -> None:
-    host = config(mac=mac)
+async def test_a_host_that_was_removed_is_added_again(namespace: Namespace, mac_mode: MacMode, link: str) -> None:
+    host = config(mac_mode=mac_mode)
     async with actuator_in(namespace) as actuator:
         for _ in range(3):
             await actuator.prepare(host)
-            await actuator.hold(host.key, host.shared)
+            await actuator.hold(host.key, host.addresses)
             there = on(namespace, link)
-            await actuator.drop(host.key, host.shared)
+            await actuator.drop(host.key, host.addresses)
             await actuator.release(host.key)
 
             assert there >= BOTH
@@ -77,7 +77,7 @@ async def test_a_host_whose_neighbour_could_not_be_removed_is_added_again(namesp
         journal.refuses = False
         for host in (HOST, SECOND):
             await actuator.prepare(host)
-            await actuator.hold(host.key, host.shared)
+            await actuator.hold(host.key, host.addresses)
 
         assert on(namespace, DEVICE) == BOTH
         assert on(namespace, "carp2") == {"10.77.0.60/24"}
@@ -100,33 +100,33 @@ async def test_what_could_not_be_removed_is_removed_when_asked_again(namespace: 
 
 
 @modes
-async def test_the_same_at_once_is_the_same_as_once(namespace: Namespace, mac: MacMode, link: str) -> None:
-    host = config(mac=mac)
+async def test_the_same_at_once_is_the_same_as_once(namespace: Namespace, mac_mode: MacMode, link: str) -> None:
+    host = config(mac_mode=mac_mode)
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(host)
-        await asyncio.gather(*(actuator.hold(host.key, host.shared) for _ in range(3)))
+        await asyncio.gather(*(actuator.hold(host.key, host.addresses) for _ in range(3)))
         held = on(namespace, link)
-        await asyncio.gather(*(actuator.drop(host.key, host.shared) for _ in range(3)))
+        await asyncio.gather(*(actuator.drop(host.key, host.addresses) for _ in range(3)))
         dropped = on(namespace, link)
         made = links(namespace)
         await asyncio.gather(*(actuator.release(host.key) for _ in range(3)))
 
     assert held >= BOTH
     assert not dropped & BOTH
-    assert {name for name in made if name.startswith("carp")} == ({DEVICE} if mac is MacMode.VIRTUAL else set())
+    assert {name for name in made if name.startswith("carp")} == ({DEVICE} if mac_mode is MacMode.VIRTUAL else set())
     assert not any(name.startswith("carp") for name in links(namespace))
 
 
 @modes
-async def test_renewing_after_a_drop_brings_nothing_back(namespace: Namespace, mac: MacMode, link: str) -> None:
-    host = config(mac=mac)
+async def test_renewing_after_a_drop_brings_nothing_back(namespace: Namespace, mac_mode: MacMode, link: str) -> None:
+    host = config(mac_mode=mac_mode)
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(host)
-        actuator.renew(host.key, host.shared, 3)
-        await actuator.hold(host.key, host.shared, lifetime_s=3)
-        actuator.renew(host.key, host.shared, 3)
-        await actuator.drop(host.key, host.shared)
-        actuator.renew(host.key, host.shared, 3)
+        actuator.renew(host.key, host.addresses, 3)
+        await actuator.hold(host.key, host.addresses, lifetime_s=3)
+        actuator.renew(host.key, host.addresses, 3)
+        await actuator.drop(host.key, host.addresses)
+        actuator.renew(host.key, host.addresses, 3)
         await asyncio.sleep(0.05)
 
         assert not on(namespace, link) & BOTH
@@ -135,10 +135,10 @@ async def test_renewing_after_a_drop_brings_nothing_back(namespace: Namespace, m
 async def test_renewing_a_host_that_was_removed_brings_nothing_back(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(HOST.key, HOST.shared, lifetime_s=3)
-        await actuator.drop(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses, lifetime_s=3)
+        await actuator.drop(HOST.key, HOST.addresses)
         await actuator.release(HOST.key)
-        actuator.renew(HOST.key, HOST.shared, 3)
+        actuator.renew(HOST.key, HOST.addresses, 3)
         await asyncio.sleep(0.05)
 
         assert not on(namespace, LINK) & BOTH
@@ -153,7 +153,7 @@ async def test_without_permission_it_says_what_to_do_and_opens_once_there_is(nam
         with unprivileged(), pytest.raises(ActuatorError) as caught:
             await actuator.open()
         await actuator.open()
-    await actuator.hold(HOST.key, HOST.shared)
+    await actuator.hold(HOST.key, HOST.addresses)
     await actuator.close()
 
     assert str(caught.value) == f"cannot change addresses: {NO_PERMISSION}"
@@ -187,7 +187,7 @@ async def test_without_permission_no_device_is_made_and_the_switches_stay(namesp
         assert switch(namespace, f"ipv4/conf/{LINK}/arp_ignore") == before
         assert str(caught.value) == (
             f"cannot set net.ipv4.conf.{LINK}.arp_ignore to 1: Permission denied; "
-            'set it before, or use mac = "interface", which needs none'
+            'set it before, or use mac_mode = "interface", which needs none'
         )
         await actuator.prepare(HOST)
         assert DEVICE in links(namespace)
@@ -196,33 +196,35 @@ async def test_without_permission_no_device_is_made_and_the_switches_stay(namesp
 async def test_without_permission_nothing_is_dropped_and_later_it_is(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses)
         with unprivileged(), pytest.raises(ActuatorError, match=r"cannot remove .* from carp1: "):
-            await actuator.drop(HOST.key, HOST.shared)
-        await actuator.drop(HOST.key, HOST.shared)
+            await actuator.drop(HOST.key, HOST.addresses)
+        await actuator.drop(HOST.key, HOST.addresses)
 
         assert not on(namespace, DEVICE) & BOTH
 
 
 async def test_an_address_that_the_kernel_refuses_is_named_and_not_the_first(namespace: Namespace) -> None:
     """Without IPv6 there are no addresses of it."""
-    host = config(mac=MacMode.INTERFACE)
+    host = config(mac_mode=MacMode.INTERFACE)
     namespace.switch_off_ipv6()
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(host)
         with pytest.raises(ActuatorError, match=rf"cannot add fd77::50/64 to {LINK}: IPv6 is switched off there"):
-            await actuator.hold(host.key, host.shared)
+            await actuator.hold(host.key, host.addresses)
 
 
 # Idle
 
 
 @modes
-async def test_a_watch_that_has_something_told_is_idle_again(namespace: Namespace, mac: MacMode, link: str) -> None:
-    host = config(mac=mac)
+async def test_a_watch_that_has_something_told_is_idle_again(
+    namespace: Namespace, mac_mode: MacMode, link: str
+) -> None:
+    host = config(mac_mode=mac_mode)
     async with actuator_in(namespace) as actuator, ear_on(actuator) as bound:
         await actuator.prepare(host)
-        await actuator.hold(host.key, host.shared)
+        await actuator.hold(host.key, host.addresses)
         namespace.ip("addr", "del", "10.77.0.50/24", "dev", link)
         await bound.until(lambda heard: len(heard) == 1)
         began_s = time.process_time()

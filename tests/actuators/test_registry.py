@@ -48,16 +48,16 @@ def test_one_that_has_nothing_to_do_says_so(actuator: Actuator) -> None:
         for _ in range(2):
             await actuator.open()
             await actuator.prepare(HOST)
-            await actuator.hold(HOST.key, HOST.shared, lifetime_s=3)
-            actuator.renew(HOST.key, HOST.shared, 3)
-            await actuator.announce(HOST.key, HOST.shared, FORM)
+            await actuator.hold(HOST.key, HOST.addresses, lifetime_s=3)
+            actuator.renew(HOST.key, HOST.addresses, 3)
+            await actuator.announce(HOST.key, HOST.addresses, FORM)
             actuator.set_up(HOST.key, is_up=False)
-            await actuator.drop(HOST.key, HOST.shared)
+            await actuator.drop(HOST.key, HOST.addresses)
             await actuator.release(HOST.key)
             await actuator.close()
 
     do_everything()
-    assert (actuator.clean_up_plan(HOST.key, HOST.shared), actuator.location(HOST.key)) == ((), "")
+    assert (actuator.clean_up_plan(HOST.key, HOST.addresses), actuator.location(HOST.key)) == ((), "")
 
 
 @pytest.mark.parametrize("missing", ["hold", "drop"])

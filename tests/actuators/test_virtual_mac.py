@@ -60,7 +60,7 @@ async def test_held_addresses_are_on_the_device_without_a_route_and_not_on_the_l
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
         before = on(namespace, LINK)
-        await actuator.hold(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses)
 
     assert on(namespace, DEVICE) == BOTH
     assert on(namespace, LINK) == before
@@ -71,7 +71,7 @@ async def test_where_the_link_has_no_own_address_the_device_has_the_route(namesp
     elsewhere = config("192.0.2.1/24", "fd99::1/64")
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(elsewhere)
-        await actuator.hold(elsewhere.key, elsewhere.shared)
+        await actuator.hold(elsewhere.key, elsewhere.addresses)
 
     assert f"192.0.2.0/24 dev {DEVICE}" in namespace.ip("route")
     assert f"fd99::/64 dev {DEVICE}" in namespace.ip("-6", "route")
@@ -80,8 +80,8 @@ async def test_where_the_link_has_no_own_address_the_device_has_the_route(namesp
 async def test_dropped_addresses_are_gone_and_ipv6_is_off(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(HOST.key, HOST.shared)
-        await actuator.drop(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses)
+        await actuator.drop(HOST.key, HOST.addresses)
 
     assert on(namespace, DEVICE) == set()
     assert switch(namespace, f"ipv6/conf/{DEVICE}/disable_ipv6") == "1"
@@ -89,10 +89,10 @@ async def test_dropped_addresses_are_gone_and_ipv6_is_off(namespace: Namespace) 
 
 async def test_dropping_some_of_a_hosts_addresses_leaves_the_others(namespace: Namespace) -> None:
     many = config("10.77.0.50/24", "10.77.0.51/24", "fd77::50/64", "fd77::51/64")
-    first, others = (many.shared[0], many.shared[2]), {"10.77.0.51/24", "fd77::51/64"}
+    first, others = (many.addresses[0], many.addresses[2]), {"10.77.0.51/24", "fd77::51/64"}
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(many)
-        await actuator.hold(many.key, many.shared)
+        await actuator.hold(many.key, many.addresses)
         await actuator.drop(many.key, first)
 
     assert on(namespace, DEVICE) == others
@@ -103,12 +103,12 @@ async def test_leftovers_on_device_and_link_are_dropped(namespace: Namespace) ->
     for address in ("10.77.0.50/24", "fd77::50/64"):
         namespace.ip("addr", "add", address, "dev", DEVICE)
     async with actuator_in(namespace) as predecessor:
-        await predecessor.hold(HOST.key, HOST.shared[:1])
+        await predecessor.hold(HOST.key, HOST.addresses[:1])
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
         assert on(namespace, DEVICE) == set()
 
-        await actuator.drop(HOST.key, HOST.shared)
+        await actuator.drop(HOST.key, HOST.addresses)
 
     assert "10.77.0.50/24" not in on(namespace, LINK)
 
@@ -188,9 +188,9 @@ async def test_everything_is_in_the_journal_until_the_host_is_released(namespace
     async with actuator_in(namespace, journal=journal) as actuator:
         await actuator.prepare(HOST)
         recorded = set(journal.resources)
-        await actuator.hold(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses)
         held = set(journal.resources)
-        await actuator.drop(HOST.key, HOST.shared)
+        await actuator.drop(HOST.key, HOST.addresses)
         await actuator.release(HOST.key)
 
     assert recorded == {
@@ -219,8 +219,8 @@ async def test_addresses_that_were_not_known_at_first_are_recorded_when_held(
 async def test_the_plan_drops_the_addresses(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(HOST.key, HOST.shared)
-        carry_out(namespace, actuator.clean_up_plan(HOST.key, HOST.shared))
+        await actuator.hold(HOST.key, HOST.addresses)
+        carry_out(namespace, actuator.clean_up_plan(HOST.key, HOST.addresses))
 
         assert on(namespace, DEVICE) == set()
 
@@ -228,13 +228,13 @@ async def test_the_plan_drops_the_addresses(namespace: Namespace) -> None:
 async def test_the_plan_of_a_host_on_the_interface_drops_the_addresses_and_leaves_the_own_ones(
     namespace: Namespace,
 ) -> None:
-    plain = config("10.78.0.1/24", "fd77::50/64", mac=MacMode.INTERFACE)
+    plain = config("10.78.0.1/24", "fd77::50/64", mac_mode=MacMode.INTERFACE)
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(plain)
         own = on(namespace, LINK) | {"10.78.0.9/24"}
-        await actuator.hold(plain.key, plain.shared)
+        await actuator.hold(plain.key, plain.addresses)
         namespace.ip("addr", "add", "10.78.0.9/24", "dev", LINK)
-        carry_out(namespace, actuator.clean_up_plan(plain.key, plain.shared))
+        carry_out(namespace, actuator.clean_up_plan(plain.key, plain.addresses))
 
         assert on(namespace, LINK) == own
 
@@ -243,11 +243,11 @@ async def test_a_device_that_is_deleted_is_made_anew_to_hold_and_after_a_drop(na
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
         namespace.ip("link", "del", DEVICE)
-        await actuator.hold(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses)
         assert on(namespace, DEVICE) == BOTH
 
         namespace.ip("link", "del", DEVICE)
-        await actuator.drop(HOST.key, HOST.shared)
+        await actuator.drop(HOST.key, HOST.addresses)
         assert on(namespace, DEVICE) == set()
         assert ",UP," in namespace.ip("link", "show", "dev", DEVICE)
 
@@ -264,11 +264,11 @@ async def test_a_link_that_comes_later_gets_its_device_then(namespace: Namespace
     later = config("192.0.2.1/24", link="spare0")
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(later)
-        await actuator.drop(later.key, later.shared)
+        await actuator.drop(later.key, later.addresses)
         with pytest.raises(ActuatorError, match=r"cannot add 192\.0\.2\.1/24 to carp1: interface spare0 does not ex"):
-            await actuator.hold(later.key, later.shared)
+            await actuator.hold(later.key, later.addresses)
         namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
-        await actuator.hold(later.key, later.shared)
+        await actuator.hold(later.key, later.addresses)
 
         assert on(namespace, DEVICE) == {"192.0.2.1/24"}
         assert switch(namespace, "ipv4/conf/spare0/arp_ignore") == "1"
@@ -290,17 +290,17 @@ async def test_several_hosts_on_a_link_come_and_go_without_each_other(namespace:
     async with actuator_in(namespace) as actuator:
         for host in hosts:
             await actuator.prepare(host)
-        await asyncio.gather(*(actuator.hold(host.key, host.shared) for host in hosts))
-        await actuator.drop(hosts[1].key, hosts[1].shared)
+        await asyncio.gather(*(actuator.hold(host.key, host.addresses) for host in hosts))
+        await actuator.drop(hosts[1].key, hosts[1].addresses)
 
         there = [on(namespace, host.device) for host in hosts]
-        assert there == [{str(each) for each in hosts[0].shared}, set(), {str(each) for each in hosts[2].shared}]
+        assert there == [{str(each) for each in hosts[0].addresses}, set(), {str(each) for each in hosts[2].addresses}]
 
 
 async def test_preparing_again_leaves_the_addresses_where_they_are(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses)
         await actuator.prepare(HOST)
 
         assert on(namespace, DEVICE) == BOTH
@@ -309,10 +309,10 @@ async def test_preparing_again_leaves_the_addresses_where_they_are(namespace: Na
 async def test_another_mode_removes_the_device(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.prepare(config(mac=MacMode.INTERFACE))
+        await actuator.prepare(config(mac_mode=MacMode.INTERFACE))
 
         assert DEVICE not in links(namespace)
-        assert actuator.modes == {HOST.key: (MacMode.INTERFACE, 'mac = "interface" was asked for')}
+        assert actuator.modes == {HOST.key: (MacMode.INTERFACE, 'mac_mode = "interface" was asked for')}
 
 
 async def test_the_probe_decides_in_mode_auto(namespace: Namespace) -> None:
@@ -320,7 +320,7 @@ async def test_the_probe_decides_in_mode_auto(namespace: Namespace) -> None:
         return MacMode.INTERFACE, f"nothing comes back on {link}"
 
     async with actuator_in(namespace, probe=probe) as actuator:
-        await actuator.prepare(config(mac=MacMode.AUTO))
+        await actuator.prepare(config(mac_mode=MacMode.AUTO))
 
         assert actuator.modes == {HOST.key: (MacMode.INTERFACE, "nothing comes back on eth0")}
         assert DEVICE not in links(namespace)
@@ -328,10 +328,10 @@ async def test_the_probe_decides_in_mode_auto(namespace: Namespace) -> None:
 
 async def test_where_the_kernel_makes_no_device_auto_takes_the_interface(namespace: Namespace) -> None:
     """A loopback carries no macvlan."""
-    auto = config("192.0.2.1/24", link="lo", mac=MacMode.AUTO)
+    auto = config("192.0.2.1/24", link="lo", mac_mode=MacMode.AUTO)
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(auto)
-        await actuator.hold(auto.key, auto.shared)
+        await actuator.hold(auto.key, auto.addresses)
 
         mode, reason = actuator.modes[auto.key]
         assert (mode, "cannot make the device carp1 on lo: Invalid argument" in reason) == (MacMode.INTERFACE, True)
@@ -341,7 +341,7 @@ async def test_where_the_kernel_makes_no_device_auto_takes_the_interface(namespa
 
 async def test_where_the_kernel_makes_no_device_virtual_is_an_error_that_says_what_to_do(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
-        with pytest.raises(ActuatorError, match=r"cannot make the device carp1 on lo: .*mac = \"interface\""):
+        with pytest.raises(ActuatorError, match=r"cannot make the device carp1 on lo: .*mac_mode = \"interface\""):
             await actuator.prepare(config("192.0.2.1/24", link="lo"))
 
 
@@ -359,7 +359,7 @@ async def test_a_device_is_a_router_where_its_link_is(namespace: Namespace) -> N
         for text in ("1", "0"):
             for family in ("ipv4", "ipv6"):
                 switch(namespace, f"{family}/conf/{LINK}/forwarding", text)
-            await actuator.hold(HOST.key, HOST.shared)
+            await actuator.hold(HOST.key, HOST.addresses)
             told = [switch(namespace, f"{family}/conf/{DEVICE}/forwarding") for family in ("ipv4", "ipv6")]
             assert told == [text, text]
 
@@ -368,7 +368,7 @@ async def test_where_the_kernel_has_no_ipv6_for_the_link_the_device_has_it_all_t
     namespace.switch_off_ipv6()
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses)
 
         assert on(namespace, DEVICE) == BOTH
 
@@ -377,7 +377,7 @@ async def test_an_address_that_was_on_the_link_moves_to_the_device(namespace: Na
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
         namespace.ip("addr", "add", "10.77.0.50/24", "dev", LINK)
-        await actuator.hold(HOST.key, HOST.shared)
+        await actuator.hold(HOST.key, HOST.addresses)
 
     assert "10.77.0.50/24" not in on(namespace, LINK)
     assert "10.77.0.50/24" in on(namespace, DEVICE)
@@ -391,10 +391,10 @@ async def test_releasing_what_was_never_prepared_is_well(namespace: Namespace) -
 async def test_addresses_stay_as_long_as_they_are_renewed(namespace: Namespace) -> None:
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(HOST.key, HOST.shared, lifetime_s=1)
+        await actuator.hold(HOST.key, HOST.addresses, lifetime_s=1)
         ends_s = time.monotonic() + 3
         while time.monotonic() < ends_s:
-            actuator.renew(HOST.key, HOST.shared, 1)
+            actuator.renew(HOST.key, HOST.addresses, 1)
             await asyncio.sleep(0.3)
             assert on(namespace, DEVICE) == BOTH
         await asyncio.sleep(2.3)
@@ -409,9 +409,9 @@ async def test_hold_and_drop_take_about_a_millisecond(namespace: Namespace) -> N
         await actuator.prepare(HOST)
         for _ in range(50):
             start_s = time.perf_counter()
-            await actuator.hold(HOST.key, HOST.shared, lifetime_s=3)
+            await actuator.hold(HOST.key, HOST.addresses, lifetime_s=3)
             held_s = time.perf_counter()
-            await actuator.drop(HOST.key, HOST.shared)
+            await actuator.drop(HOST.key, HOST.addresses)
             took_s["hold"].append(held_s - start_s)
             took_s["drop"].append(time.perf_counter() - held_s)
     medians_ms = {name: 1000 * sorted(each)[25] for name, each in took_s.items()}
@@ -421,12 +421,12 @@ async def test_hold_and_drop_take_about_a_millisecond(namespace: Namespace) -> N
 
 async def test_the_renewals_of_250_hosts_cost_little(namespace: Namespace) -> None:
     """Measured: 11 ms of processor time for 500 addresses, their notifications included."""
-    hosts = [config(f"10.77.1.{n}/24", f"fd77:1::{n:x}/64", vhid=n, mac=MacMode.INTERFACE) for n in range(1, 251)]
+    hosts = [config(f"10.77.1.{n}/24", f"fd77:1::{n:x}/64", vhid=n, mac_mode=MacMode.INTERFACE) for n in range(1, 251)]
     async with actuator_in(namespace) as actuator:
-        await asyncio.gather(*(actuator.hold(host.key, host.shared, lifetime_s=9) for host in hosts))
+        await asyncio.gather(*(actuator.hold(host.key, host.addresses, lifetime_s=9) for host in hosts))
         before_s = time.process_time()
         for host in hosts:
-            actuator.renew(host.key, host.shared, 9)
+            actuator.renew(host.key, host.addresses, 9)
         await asyncio.sleep(0.5)
         spent_s = time.process_time() - before_s
 

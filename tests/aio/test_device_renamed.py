@@ -31,10 +31,17 @@ def new_node() -> Node:
     return Node(transport="packet", actuator=NetlinkActuator(), monitor=NetlinkMonitor())
 
 
-def host(mac: MacMode) -> HostConfig:
+def host(mac_mode: MacMode) -> HostConfig:
     """Return a host that is MASTER after a third of a second."""
     return HostConfig(
-        interface=LINK, vhid=9, name="carp9", passphrase="secret", addresses=[SHARED], advbase=0, advskew=26, mac=mac
+        interface=LINK,
+        vhid=9,
+        name="carp9",
+        passphrase="secret",
+        addresses=[SHARED],
+        advbase=0,
+        advskew=26,
+        mac_mode=mac_mode,
     )
 
 
@@ -49,13 +56,13 @@ async def until_called(node: Node, name: str) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
+@pytest.mark.parametrize("mac_mode", [MacMode.VIRTUAL, MacMode.INTERFACE])
 async def test_a_master_whose_interface_is_renamed_stays_master_and_cleans_up_under_the_new_name(
-    ours: Namespace, mac: MacMode
+    ours: Namespace, mac_mode: MacMode
 ) -> None:
     before = switches(LINK)
     async with new_node() as node:
-        carp = await node.add(host(mac))
+        carp = await node.add(host(mac_mode))
         async with asyncio.timeout(WITHIN_S):
             await carp.wait_for(State.MASTER)
         changes: list[Reason] = []

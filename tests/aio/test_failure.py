@@ -223,7 +223,7 @@ async def test_it_drops_what_a_hold_that_hangs_may_have_put_there() -> None:
     here.faults.wrong.update(hold=Hang.UNTIL_CANCELLED, run=BUG)
     web = await entered(here)
     await until_held(web)
-    here.actuator.held.update(web.config.shared)
+    here.actuator.held.update(web.config.addresses)
     await asyncio.sleep(FAILS_AT_S)
 
     assert here.actuator.held == set()

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_interface
 
 import pytest
 
@@ -158,7 +159,7 @@ def test_a_master_that_reaches_one_of_its_peers_gives_signs_of_life(unreachable:
         transport.unreachable = (unreachable,)
         node = Node(transport=transport, actuator="null", monitor=StaticMonitor([link(1)]), guardian=guardian)
         async with node as here:
-            web = await here.add(replace(config(), peers=("192.0.2.2", "192.0.2.3")))
+            web = await here.add(replace(config(), peers=(ip_address("192.0.2.2"), ip_address("192.0.2.3"))))
             await until_held(web)
             await asyncio.sleep(1.5)
 
@@ -173,7 +174,9 @@ async def test_a_family_that_cannot_be_sent_ends_no_sign_of_life_of_the_other() 
     transport.unreachable = ("ff02::12",)
     node = Node(transport=transport, actuator="null", monitor=StaticMonitor([link(1)]), guardian=guardian)
     async with node as here:
-        web = await here.add(replace(config(), addresses=("192.0.2.10/24", "2001:db8::10/64")))
+        web = await here.add(
+            replace(config(), addresses=(ip_interface("192.0.2.10/24"), ip_interface("2001:db8::10/64")))
+        )
         await until_held(web)
         await asyncio.sleep(1.5)
         before = len(guardian.beats)

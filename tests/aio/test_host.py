@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from ipaddress import ip_interface
 
 import pytest
 
@@ -254,9 +255,9 @@ async def test_reconfiguring_changes_what_is_named_and_nothing_else() -> None:
 async def test_a_host_is_reconfigured_by_a_whole_config() -> None:
     async with node(MemoryBus()) as here:
         web = await here.add(config(advskew=10))
-        web.reconfigure(replace(web.config, advskew=20, addresses=["192.168.1.51/24"]))
+        web.reconfigure(replace(web.config, advskew=20, addresses=(ip_interface("192.168.1.51/24"),)))
 
-        assert (web.config.advskew, str(web.config.shared[0])) == (20, "192.168.1.51/24")
+        assert (web.config.advskew, str(web.config.addresses[0])) == (20, "192.168.1.51/24")
         assert web.state is State.BACKUP
 
 

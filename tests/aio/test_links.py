@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.support.nodes import LINK, Peer, config, link
 from tests.support.virtual import in_virtual_time, let_others_run, now_s
 
 GROUP = CARP_GROUPS[Family.IPV4]
-OWN_GROUP = ip_address("239.192.0.5")
+OWN_GROUP = IPv4Address("239.192.0.5")
 GONE = LinkFacts(name=LINK, is_up=False)
 
 
@@ -35,9 +35,9 @@ async def on_device(here: FaultyNode, index: int = 3) -> AsyncIterator[FaultyNod
         yield here
 
 
-def unicast(*, multicast_group: str | None = None) -> HostConfig:
+def unicast(*, multicast_group: IPv4Address | None = None) -> HostConfig:
     """Return the settings of a host with one peer."""
-    return replace(config(), peers=["192.0.2.9"], multicast_group=multicast_group)
+    return replace(config(), peers=(ip_address("192.0.2.9"),), multicast_group=multicast_group)
 
 
 # Devices
@@ -141,7 +141,7 @@ async def test_a_host_that_is_added_at_once_joins_on_the_device_that_is_there_no
     async with on_device(FaultyNode()) as here:
         await here.node.add(config())
         here.faults.wrong["watch"] = Hang.UNTIL_CANCELLED
-        adding = asyncio.create_task(here.node.add(replace(config(vhid=2), multicast_group=str(OWN_GROUP))))
+        adding = asyncio.create_task(here.node.add(replace(config(vhid=2), multicast_group=OWN_GROUP)))
         await let_others_run()
         here.monitor.change(device(4))
         here.faults.released.set()
@@ -227,7 +227,7 @@ async def test_opening_again_that_hangs_does_not_keep_the_node_from_leaving(hang
 @in_virtual_time
 async def test_the_group_of_new_settings_is_joined() -> None:
     async with on_device(FaultyNode()) as here:
-        web = await here.node.add(unicast(multicast_group=str(OWN_GROUP)))
+        web = await here.node.add(unicast(multicast_group=OWN_GROUP))
         before = list(here.transport.joined[LINK])
         web.reconfigure(peers=[])
         await let_others_run()
@@ -240,7 +240,7 @@ async def test_settings_that_listen_to_nothing_new_join_nothing() -> None:
     async with on_device(FaultyNode()) as here:
         web = await here.node.add(config())
         web.reconfigure(advskew=50)
-        web.reconfigure(peers=["192.0.2.9"])
+        web.reconfigure(peers=(ip_address("192.0.2.9"),))
         web.reconfigure(peers=[])
         await let_others_run()
 

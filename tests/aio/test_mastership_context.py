@@ -187,7 +187,7 @@ async def test_the_report_of_a_previous_hold_does_not_begin_a_mastership() -> No
     monitor = MastershipMonitor(settings, lambda: True)
     reason = Reason.MASTER_SILENT
     monitor.receive(StateChange(key=settings.key, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=reason, epoch=5))
-    monitor.record_effect(HoldAddresses(settings.key, 5, settings.shared))
+    monitor.record_effect(HoldAddresses(settings.key, 5, settings.addresses))
     mastership = asyncio.create_task(monitor.begin(clean_up_s=1))
     await asyncio.sleep(0.2)
 

@@ -52,7 +52,7 @@ def advert(host: HostConfig) -> Outgoing:
 def test_what_was_found_counts_more_than_what_was_said(
     found: MacMode | None, said: MacMode | None, dialect: dialects.Dialect, is_replaced: bool
 ) -> None:
-    host = replace(config(), mac=said, dialect=dialect)
+    host = replace(config(), mac_mode=said, dialect=dialect)
     macs = SourceMacs(Answering(found))
     macs.note(host)
 
@@ -60,7 +60,7 @@ def test_what_was_found_counts_more_than_what_was_said(
 
 
 def test_other_hosts_and_links_are_not_touched() -> None:
-    host = replace(config(), mac=MacMode.INTERFACE)
+    host = replace(config(), mac_mode=MacMode.INTERFACE)
     macs = SourceMacs(NullActuator())
     macs.note(host)
     others = [replace(advert(host), link="eth9"), replace(advert(host), source_mac=virtual_mac(host.vhid + 1))]
@@ -69,7 +69,7 @@ def test_other_hosts_and_links_are_not_touched() -> None:
 
 
 def test_a_host_that_left_is_forgotten() -> None:
-    host = replace(config(), mac=MacMode.INTERFACE)
+    host = replace(config(), mac_mode=MacMode.INTERFACE)
     macs = SourceMacs(NullActuator())
     macs.note(host)
     macs.forget(host.key)

@@ -222,7 +222,7 @@ def test_run_hands_on_what_it_is_told_about_the_source(tmp_path: Path) -> None:
         "grammar": "toml",
         "renames": {"em0": "eth0"},
         "dialect": None,
-        "mac": "interface",
+        "mac_mode": "interface",
         "transport": "udp",
         "actuator": "null",
     }
@@ -231,7 +231,7 @@ def test_run_hands_on_what_it_is_told_about_the_source(tmp_path: Path) -> None:
         file=tmp_path,
         grammar=Grammar.TOML,
         renames={"em0": "eth0"},
-        mac=MacMode.INTERFACE,
+        mac_mode=MacMode.INTERFACE,
         transport="udp",
         actuator="null",
     )

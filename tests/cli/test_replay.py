@@ -73,14 +73,14 @@ def test_a_difference_to_another_version_names_both(different: Path) -> None:
 
 
 def test_a_recording_in_an_older_format_names_its_writer_in_one_line(incident: Path) -> None:
-    older = LINES[0].replace(b'"pycarp_recording":2', b'"pycarp_recording":1').replace(b'"0.1.0"', b'"0.0.9"')
+    older = LINES[0].replace(b'"pycarp_recording":3', b'"pycarp_recording":1').replace(b'"0.1.0"', b'"0.0.9"')
     incident.write_bytes(older + b"".join(LINES[1:]))
 
     result = replay(incident)
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        f"pycarp: {incident}:1: pycarp 0.0.9 wrote this recording in format 1; this pycarp can replay format 2 only; "
+        f"pycarp: {incident}:1: pycarp 0.0.9 wrote this recording in format 1; this pycarp can replay format 3 only; "
         "replay it with the pycarp that wrote it\n"
     )
 

@@ -184,7 +184,7 @@ def test_a_short_interval_is_warned_about() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "is_in_the_way"),
-    [({"name": "eth7"}, True), ({"name": "lo"}, True), ({"name": "eth7", "mac": "interface"}, False), ({}, False)],
+    [({"name": "eth7"}, True), ({"name": "lo"}, True), ({"name": "eth7", "mac_mode": "interface"}, False), ({}, False)],
 )
 def test_a_host_that_is_called_like_an_interface_is_warned_about(
     settings: dict[str, Any], *, is_in_the_way: bool
@@ -195,7 +195,7 @@ def test_a_host_that_is_called_like_an_interface_is_warned_about(
         f"a:3:7: warning: there is an interface {settings['name']}" for _each in range(is_in_the_way)
     ]
     assert all(
-        each.endswith(': pycarp run refuses it (give the host another name, or set mac = "interface")')
+        each.endswith(': pycarp run refuses it (give the host another name, or set mac_mode = "interface")')
         for each in found
     )
 
@@ -268,17 +268,17 @@ def test_an_address_alone_is_compared_as_well() -> None:
     assert len(warnings(one, other)) == 1
 
 
-@pytest.mark.parametrize(("mac", "said"), [("virtual", 1), ("auto", 0), ("interface", 0)])
-def test_the_virtual_mac_beside_unicast_peers_is_warned_about(mac: str, said: int) -> None:
+@pytest.mark.parametrize(("mac_mode", "said"), [("virtual", 1), ("auto", 0), ("interface", 0)])
+def test_the_virtual_mac_beside_unicast_peers_is_warned_about(mac_mode: str, said: int) -> None:
     """Source: carp.md 14."""
-    found = warnings(file("a", host(mac=mac, peers=["10.0.0.9"])))
+    found = warnings(file("a", host(mac_mode=mac_mode, peers=["10.0.0.9"])))
 
     assert [each for each in found if "a:3:7" in each and "virtual MAC" in each] == found
     assert len(found) == said
 
 
 def test_the_virtual_mac_without_peers_is_as_it_should_be() -> None:
-    assert warnings(file("a", host(mac="virtual"))) == []
+    assert warnings(file("a", host(mac_mode="virtual"))) == []
 
 
 def test_an_empty_password_is_warned_about() -> None:

@@ -53,8 +53,8 @@ def test_the_examples_of_ucarps_places_are_the_same_host(
 
     (host,) = grammars.read(text, grammars.recognise(file, text), file=file).hosts
 
-    assert (host.interface, host.vhid, host.advskew, str(host.shared[0].ip)) == ("em0", 1, 100, "192.168.1.50")
-    assert host.secret.key.rstrip(b"\0") == b"testpass"
+    assert (host.interface, host.vhid, host.advskew, str(host.addresses[0].ip)) == ("em0", 1, 100, "192.168.1.50")
+    assert host.passphrase.key.rstrip(b"\0") == b"testpass"
 
 
 def test_every_grammar_has_its_line() -> None:

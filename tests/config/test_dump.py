@@ -46,7 +46,7 @@ def hosts(*, number: int, **settings: st.SearchStrategy[Any]) -> st.SearchStrate
 def nodes(**settings: st.SearchStrategy[Any]) -> st.SearchStrategy[NodeConfig]:
     """Return nodes of one or two hosts without a common address."""
     two = st.tuples(hosts(number=1, **settings), hosts(number=2, **settings))
-    apart = two.filter(lambda pair: not set(pair[0].shared) & set(pair[1].shared))
+    apart = two.filter(lambda pair: not set(pair[0].addresses) & set(pair[1].addresses))
     return (apart | st.tuples(hosts(number=1, **settings))).map(lambda them: NodeConfig(hosts=them))
 
 

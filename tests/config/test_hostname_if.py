@@ -31,7 +31,7 @@ def test_the_example_of_the_manual_is_a_host_of_openbsd() -> None:
     made = host(GOOD)
 
     assert (made.name, made.interface, made.vhid, made.advbase, made.advskew) == ("carp0", "em0", 1, 1, 100)
-    assert (made.dialect, [str(each) for each in made.shared]) == (OPENBSD, ["192.168.1.1/24"])
+    assert (made.dialect, [str(each) for each in made.addresses]) == (OPENBSD, ["192.168.1.1/24"])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_example_of_the_manual_is_a_host_of_openbsd() -> None:
 def test_every_spelling_of_an_address_is_understood(address: str) -> None:
     made = host(f"{address}\nvhid 1 carpdev em0 pass secret\n")
 
-    assert [str(each) for each in made.shared] == ["192.168.1.1/24"]
+    assert [str(each) for each in made.addresses] == ["192.168.1.1/24"]
 
 
 def test_lines_add_up_to_one_host() -> None:
@@ -57,7 +57,7 @@ def test_lines_add_up_to_one_host() -> None:
         'description "Carp of em0"\ngroup web\nlladdr 00:11:22:33:44:55\nadvbase 0 advskew 200\nup\n'
     )
 
-    assert [str(each) for each in made.shared] == ["192.168.1.1/24", "192.168.1.2/32", "2001:db8::1/64"]
+    assert [str(each) for each in made.addresses] == ["192.168.1.1/24", "192.168.1.2/32", "2001:db8::1/64"]
     assert (made.groups, made.lladdr) == (("carp", "web"), MacAddress.parse("00:11:22:33:44:55"))
     assert (made.advbase, made.advskew) == (0, 200)
 
@@ -154,14 +154,14 @@ def test_a_rename_of_what_the_file_does_not_name_is_a_mistake() -> None:
 
 def secret(line: str) -> bytes:
     """Return the password of a host with this line."""
-    return host(f"inet 192.168.1.1/24 vhid 1 carpdev em0\n{line}\n").secret.key.rstrip(b"\0")
+    return host(f"inet 192.168.1.1/24 vhid 1 carpdev em0\n{line}\n").passphrase.key.rstrip(b"\0")
 
 
 def test_a_backslash_at_its_end_continues_a_line() -> None:
     made = host("inet 172.16.0.10 255.255.255.0 172.16.0.255 \\\n\tcarpdev vlan2 \\\n\tvhid 2 pass s\\\necret\n")
 
-    assert (made.interface, made.vhid, made.secret.key.rstrip(b"\0")) == ("vlan2", 2, b"secret")
-    assert [str(each) for each in made.shared] == ["172.16.0.10/24"]
+    assert (made.interface, made.vhid, made.passphrase.key.rstrip(b"\0")) == ("vlan2", 2, b"secret")
+    assert [str(each) for each in made.addresses] == ["172.16.0.10/24"]
 
 
 def test_a_mistake_in_a_continued_line_has_the_place_where_it_stands() -> None:
@@ -208,7 +208,7 @@ def test_words_that_do_not_matter_are_passed_over() -> None:
         "inet 192.0.2.50 255.255.255.224 NONE -inet6 carpdev bge0 pass s vhid 1 mtu 1400 -link0 rdomain 1 debug\n"
     )
 
-    assert [str(each) for each in made.shared] == ["192.0.2.50/27"]
+    assert [str(each) for each in made.addresses] == ["192.0.2.50/27"]
 
 
 def test_a_state_is_a_wish_and_noted() -> None:
@@ -229,7 +229,7 @@ def test_a_netmask_among_options_is_no_address(line: str) -> None:
 def test_a_scope_may_name_the_device_or_the_carp_interface(scope: str) -> None:
     made = host(f"inet6 fe80::1%{scope} 64\nvhid 1 carpdev em0 pass s\n", em0="eth0")
 
-    assert [str(each) for each in made.shared] == ["fe80::1/64"]
+    assert [str(each) for each in made.addresses] == ["fe80::1/64"]
 
 
 def test_a_scope_of_another_interface_is_a_mistake() -> None:

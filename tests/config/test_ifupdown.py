@@ -44,7 +44,7 @@ def test_a_stanza_is_a_host_of_ucarp() -> None:
     (host,) = config.hosts
     assert (host.interface, host.vhid, host.advskew, host.advbase, host.preempt) == ("eth0", 3, 5, 2, True)
     assert (host.dialect.name, host.passphrase) == ("ucarp", Passphrase("16charsatmost"))
-    assert ([str(each) for each in host.shared], [str(each) for each in config.own["eth0"]]) == (
+    assert ([str(each) for each in host.addresses], [str(each) for each in config.own["eth0"]]) == (
         ["10.0.0.1/32"],
         ["10.0.0.2/24"],
     )
@@ -76,13 +76,13 @@ def test_the_other_options_are_those_of_ucarp() -> None:
 def test_the_stanza_of_the_shared_address_gives_its_prefix() -> None:
     (host,) = read(STANZA + "iface eth0:ucarp inet static\n address 10.0.0.1\n netmask 255.255.255.0\n").hosts
 
-    assert [str(each) for each in host.shared] == ["10.0.0.1/24"]
+    assert [str(each) for each in host.addresses] == ["10.0.0.1/24"]
 
 
 def test_lines_are_continued_and_addresses_may_have_a_prefix() -> None:
     text = STANZA.replace("10.0.0.2\n", "10.0.0.2/24\n").replace("ucarp-vip ", "ucarp-vip \\\n   ")
 
-    assert [str(each) for each in read(text).hosts[0].shared] == ["10.0.0.1/32"]
+    assert [str(each) for each in read(text).hosts[0].addresses] == ["10.0.0.1/32"]
 
 
 def test_several_stanzas_are_several_hosts() -> None:

@@ -68,7 +68,7 @@ def test_the_three_files_of_the_scenario_are_the_ones_in_the_package() -> None:
 def test_the_files_of_the_scenario_work_as_they_stand(machine: str, expected: list[tuple[str, int, int, str]]) -> None:
     config = rcconf.read((SCENARIO / f"{machine}.rc.conf").read_text(), file=machine)
 
-    hosts = [(host.name, host.vhid, host.advskew, str(host.shared[0])) for host in config.hosts]
+    hosts = [(host.name, host.vhid, host.advskew, str(host.addresses[0])) for host in config.hosts]
     assert hosts == expected
     assert config.hostname == f"{machine}.example.org"
     assert {host.interface for host in config.hosts} == {"fxp0"}
@@ -89,7 +89,7 @@ def test_a_cloned_carp_has_the_settings_of_its_line() -> None:
      "192.168.1.50 netmask 0xffffff00", "192.168.1.50", "up 192.168.1.50/24"],
 )  # fmt: skip
 def test_every_spelling_of_an_address_is_understood(address: str) -> None:
-    assert str(carp0(f"vhid 1 pass s {address}").shared[0]) == "192.168.1.50/24"
+    assert str(carp0(f"vhid 1 pass s {address}").addresses[0]) == "192.168.1.50/24"
 
 
 def test_aliases_add_addresses() -> None:
@@ -97,7 +97,7 @@ def test_aliases_add_addresses() -> None:
 
     (host,) = read(text).hosts
 
-    assert [str(each) for each in host.shared] == ["192.168.1.50/24", "192.168.1.60/24"]
+    assert [str(each) for each in host.addresses] == ["192.168.1.50/24", "192.168.1.60/24"]
 
 
 def test_an_alias_of_a_cloned_carp_after_a_gap_is_a_mistake() -> None:
@@ -133,7 +133,7 @@ def test_a_vhid_on_an_alias_belongs_to_its_interface() -> None:
     (host,) = read(FXP0 + 'ifconfig_fxp0_alias0="inet vhid 1 advskew 100 pass s alias 192.168.1.50/32"\n').hosts
 
     assert (host.interface, host.vhid, host.advskew, host.name) == ("fxp0", 1, 100, "1@fxp0")
-    assert str(host.shared[0]) == "192.168.1.50/32"
+    assert str(host.addresses[0]) == "192.168.1.50/32"
 
 
 def test_aliases_with_the_same_vhid_are_one_host() -> None:
@@ -145,7 +145,7 @@ def test_aliases_with_the_same_vhid_are_one_host() -> None:
 
     hosts = read(text).hosts
 
-    assert [(host.vhid, len(host.shared)) for host in hosts] == [(1, 2), (2, 1)]
+    assert [(host.vhid, len(host.addresses)) for host in hosts] == [(1, 2), (2, 1)]
 
 
 def test_two_passwords_for_one_vhid_are_a_mistake() -> None:
@@ -310,7 +310,7 @@ def test_ipv6_addresses_are_shared_on_aliases_and_on_the_ipv6_line() -> None:
 
     (host,) = read(text).hosts
 
-    assert [str(each) for each in host.shared] == ["2001:db8::49/64", "2001:db8::50/128", "192.168.1.50/32"]
+    assert [str(each) for each in host.addresses] == ["2001:db8::49/64", "2001:db8::50/128", "192.168.1.50/32"]
 
 
 def test_a_cloned_carp_shares_ipv6_addresses_of_its_interfaces_subnet() -> None:
@@ -322,7 +322,7 @@ def test_a_cloned_carp_shares_ipv6_addresses_of_its_interfaces_subnet() -> None:
 
     (host,) = read(text).hosts
 
-    assert (host.interface, [str(each) for each in host.shared]) == ("fxp0", ["192.168.1.50/24", "2001:db8::50/64"])
+    assert (host.interface, [str(each) for each in host.addresses]) == ("fxp0", ["192.168.1.50/24", "2001:db8::50/64"])
 
 
 def test_an_ipv6_address_outside_of_every_subnet_is_told_with_the_subnets_of_its_family() -> None:
@@ -445,11 +445,11 @@ fi
 def test_the_quoting_of_the_shell_is_understood(line: str) -> None:
     (host,) = read(f"{CLONED}{line}\n").hosts
 
-    assert (host.vhid, host.secret.key.rstrip(b"\0")) == (1, b"s#t")
+    assert (host.vhid, host.passphrase.key.rstrip(b"\0")) == (1, b"s#t")
 
 
 def test_quotes_inside_a_value_mean_themselves_as_for_freebsds_rc() -> None:
-    assert carp0("vhid 1 pass 's' 192.168.1.50/24").secret.key.rstrip(b"\0") == b"'s'"
+    assert carp0("vhid 1 pass 's' 192.168.1.50/24").passphrase.key.rstrip(b"\0") == b"'s'"
 
 
 def test_a_quote_that_is_never_closed_is_told_where_it_begins() -> None:

@@ -22,7 +22,7 @@ def read(text: str, *links: str, **renames: str) -> NodeConfig:
 def hosts(text: str, *links: str, **renames: str) -> list[tuple[str, int, list[str]]]:
     """Return interface, vhid and addresses of each host."""
     found = read(text, *links, **renames).hosts
-    return [(host.interface, host.vhid, [str(each) for each in host.shared]) for host in found]
+    return [(host.interface, host.vhid, [str(each) for each in host.addresses]) for host in found]
 
 
 def complaints(text: str, *links: str, **renames: str) -> list[str]:
@@ -412,8 +412,8 @@ def test_what_editors_leave_in_a_file_does_not_matter(grammar: Grammar, begin: s
     text = begin + texts[grammar].replace("\n", end)
 
     (host,) = grammars.read(text, grammars.recognise("x", text), file="x").hosts
-    assert (host.interface, host.vhid, host.secret.key.rstrip(b"\0")) == ("em0", 1, b"s")
-    assert [str(each) for each in host.shared] == ["10.0.0.1/32"]
+    assert (host.interface, host.vhid, host.passphrase.key.rstrip(b"\0")) == ("em0", 1, b"s")
+    assert [str(each) for each in host.addresses] == ["10.0.0.1/32"]
 
 
 def test_a_file_of_another_encoding_is_told(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_the_password_may_stand_in_a_file_beside(tmp_path: Path) -> None:
         ("vhid = 1\n", "", "1:1: vhid is missing"),
         ("vhid = 1", 'vhid = 1\nadvbase = 0\ndialect = "freebsd"', "4:1: advbase 0 is outside 1-255"),
         ("vhid = 1", "vhid = 1\nadvbase = 0\nadvskew = 0", "1:1: advbase 0 with advskew 0 is an interval of 0/256 s"),
-        ("vhid = 1", 'vhid = 1\nmac = "mine"', "4:1: mac: unknown; known are: virtual, interface, auto"),
+        ("vhid = 1", 'vhid = 1\nmac_mode = "mine"', "4:1: mac_mode: unknown; known are: virtual, interface, auto"),
         ("vhid = 1", 'vhid = 1\ndialect = "vrrp"', "4:1: unknown dialect 'vrrp'; known are:"),
         ("vhid = 1", 'vhid = 1\nlladdr = "x"', "4:1: lladdr is not a MAC address; write 00:00:5e:00:01:01"),
         ('password = "secret"\n', "", "1:1: write one of password, password_file, password_credential, password_env"),
@@ -245,7 +245,7 @@ def test_a_credential_of_systemd_holds_the_password(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     config = toml.read(with_password_in('password_credential = "carp0"'), file="/etc/a.toml")
 
-    assert config.hosts[0].secret == Passphrase("hunter2")
+    assert config.hosts[0].passphrase == Passphrase("hunter2")
     assert list(config.secret_files.values()) == [tmp_path / "carp0"]
 
 
@@ -253,7 +253,7 @@ def test_a_variable_of_the_environment_holds_the_password(monkeypatch: pytest.Mo
     monkeypatch.setenv("CARP0", "hunter2")
     config = toml.read(with_password_in('password_env = "CARP0"'), file="/etc/a.toml")
 
-    assert config.hosts[0].secret == Passphrase("hunter2")
+    assert config.hosts[0].passphrase == Passphrase("hunter2")
     assert list(config.secret_variables.values()) == ["CARP0"]
 
 
@@ -286,11 +286,12 @@ def test_a_password_that_is_not_there_says_where_it_should_be(
     [
         ('password = "', 'pasword = "', ["unknown key pasword (did you mean password?)"]),
         ("vhid = 1", "vhdi = 1", ["unknown key vhdi (did you mean vhid?)"]),
+        ("vhid = 1", 'vhid = 1\nmac = "interface"', ["unknown key mac (did you mean mac_mode?)"]),
         ("[[host]]", "[[hosts]]", ["unknown key hosts; there are: node, host (did you mean host?)"]),
         (
             "advbase = 1",
-            'mac = "virtaul"',
-            ["mac: unknown; known are: virtual, interface, auto (did you mean virtual?)"],
+            'mac_mode = "virtaul"',
+            ["mac_mode: unknown; known are: virtual, interface, auto (did you mean virtual?)"],
         ),
         ('["192.168.1.50/24"]', '"192.168.1.50/24"', ["addresses: expected a list, got text"]),
         ('["192.168.1.50/24"]', '["192.168.1.50/24", 5]', ["addresses: item 2: expected text, got a whole number"]),

@@ -66,7 +66,10 @@ def test_addresses_come_and_go_and_the_others_keep_their_comments() -> None:
 def test_addresses_in_another_order_are_written_anew() -> None:
     text = edited(addresses=["192.168.1.51/24", "192.168.1.50/24"]).text
 
-    assert [str(each) for each in toml.read(text, file="f").hosts[0].shared] == ["192.168.1.51/24", "192.168.1.50/24"]
+    assert [str(each) for each in toml.read(text, file="f").hosts[0].addresses] == [
+        "192.168.1.51/24",
+        "192.168.1.50/24",
+    ]
 
 
 def test_switches_are_written_below_the_node() -> None:

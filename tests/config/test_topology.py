@@ -127,7 +127,7 @@ def test_a_vhid_on_two_interfaces_is_told_apart_by_its_subnets() -> None:
     others = others.replace('"eth0"', '"enp0"').replace('"enp1"', '"eth0"').replace('"enp0"', '"eth1"')
     found = topology((name, both), ("b.toml", others.replace('hostname = "a"', 'hostname = "b"')))
 
-    assert [[(host.interface, str(host.shared[0])) for host in member.hosts] for member in found.members] == [
+    assert [[(host.interface, str(host.addresses[0])) for host in member.hosts] for member in found.members] == [
         [("eth0", "10.0.0.9/24"), ("eth1", "10.9.9.9/24")],
         [("eth0", "10.0.0.9/24"), ("eth1", "10.9.9.9/24")],
     ]

@@ -36,7 +36,7 @@ def complaints(text: str) -> list[str]:
 def test_a_command_is_a_host(line: str) -> None:
     (host,) = read(f"#!/bin/sh\necho ucarp\n{line}\n").hosts
 
-    assert (host.interface, host.vhid, str(host.shared[0]), host.dialect.name) == ("eth0", 1, "10.0.0.9/32", "ucarp")
+    assert (host.interface, host.vhid, str(host.addresses[0]), host.dialect.name) == ("eth0", 1, "10.0.0.9/32", "ucarp")
 
 
 def test_quotes_are_those_of_a_shell() -> None:
@@ -110,7 +110,7 @@ def test_a_rename_of_what_the_file_does_not_name_is_a_mistake() -> None:
 def test_a_command_ends_where_the_shell_ends_it(line: str) -> None:
     (host,) = read(f"{line}\n").hosts
 
-    assert (host.interface, host.vhid, host.advskew, str(host.shared[0])) == ("eth0", 1, 0, "10.0.0.9/32")
+    assert (host.interface, host.vhid, host.advskew, str(host.addresses[0])) == ("eth0", 1, 0, "10.0.0.9/32")
 
 
 def test_two_commands_may_stand_in_one_line() -> None:
@@ -190,7 +190,7 @@ def test_a_word_is_named_by_its_option_and_its_place(options: str, expected: str
 def test_addresses_may_have_a_prefix_as_in_later_versions_of_ucarp() -> None:
     (host,) = read("ucarp -i eth0 -s 10.0.0.1/24 -v 1 -p x -a 10.0.0.9/24").hosts
 
-    assert [str(each) for each in host.shared] == ["10.0.0.9/24"]
+    assert [str(each) for each in host.addresses] == ["10.0.0.9/24"]
     assert complaints(f"ucarp {OPTIONS} -a 10.0.0.9/33") == [
         "start:1:49: Invalid address for --addr: an IPv4 address is wanted"
     ]

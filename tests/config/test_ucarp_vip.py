@@ -33,7 +33,7 @@ def test_the_common_file_and_the_number_of_the_name_count(tmp_path: Path) -> Non
 
     (host,) = config.hosts
     assert (host.interface, host.vhid, host.preempt, host.advskew) == ("eth0", 10, True, 5)
-    assert (host.passphrase, str(host.shared[0])) == (Passphrase("lo ve"), "10.0.0.1/32")
+    assert (host.passphrase, str(host.addresses[0])) == (Passphrase("lo ve"), "10.0.0.1/32")
     assert [str(each) for each in config.own["eth0"]] == ["10.0.0.2/32"]
 
 

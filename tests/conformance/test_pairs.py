@@ -85,7 +85,7 @@ every_compatible = pytest.mark.parametrize("cell", COMPATIBLE, ids=title)
 @pytest.mark.parametrize("cell", CELLS, ids=title)
 def test_the_table_is_told_from_the_fields(cell: tuple[Dialect, Dialect, str]) -> None:
     one, other, what = cell
-    shared = [each.ip for each in config(addresses=ADDRESSES[what]).shared]
+    shared = [each.ip for each in config(addresses=ADDRESSES[what]).addresses]
 
     assert (incompatibilities(one, other, shared) == ()) == is_compatible(*cell)
 

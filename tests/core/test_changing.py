@@ -19,7 +19,7 @@ LAST = ("192.168.1.51/24", "192.168.1.53/24")
 
 
 def addresses(*texts: str) -> tuple[object, ...]:
-    return config(addresses=texts).shared
+    return config(addresses=texts).addresses
 
 
 def is_signed_for(host: Bench, listed: tuple[str, ...], *, passphrase: str = "testpass") -> bool:

@@ -804,4 +804,4 @@ def test_a_host_holds_the_addresses_that_it_was_told_to_share() -> None:
     told = replace(config(addresses=("192.168.1.50/24", "192.168.1.51/24")), name="carp0")
     effects = bench(told).wait_for_hold()
 
-    assert [effect.addresses for effect in effects if isinstance(effect, HoldAddresses)] == [told.shared]
+    assert [effect.addresses for effect in effects if isinstance(effect, HoldAddresses)] == [told.addresses]

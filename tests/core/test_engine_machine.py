@@ -288,7 +288,7 @@ class EngineMachine(RuleBasedStateMachine):
     def what_is_settled_is_held_exactly_while_master(self) -> None:
         for host in self.engine.snapshot().hosts:
             if host.key not in self.unreported and not self.gives_way(host):
-                expected = set(host.config.shared) if host.state is State.MASTER else set()
+                expected = set(host.config.addresses) if host.state is State.MASTER else set()
                 assert self.kernel.get(host.key, set()) == expected
 
     @invariant()

@@ -79,19 +79,19 @@ def test_addresses_may_be_text_or_objects() -> None:
 
 
 def test_an_address_without_prefix_stands_for_itself_alone() -> None:
-    assert config(addresses=["192.168.1.50"]).shared == (ip_interface("192.168.1.50/32"),)
+    assert config(addresses=["192.168.1.50"]).addresses == (ip_interface("192.168.1.50/32"),)
 
 
 def test_addresses_are_kept_in_their_order() -> None:
     texts = ["192.168.1.50/24", "10.0.0.1/8", "172.16.0.1/12"]
 
-    assert [str(each) for each in config(addresses=texts).shared] == texts
+    assert [str(each) for each in config(addresses=texts).addresses] == texts
 
 
 def test_addresses_may_come_from_any_iterable() -> None:
     made = config(addresses=(f"10.0.0.{last}/24" for last in (1, 2)))
 
-    assert len(made.shared) == len(made.shared) == 2
+    assert len(made.addresses) == len(made.addresses) == 2
 
 
 @pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
@@ -182,14 +182,14 @@ def test_an_address_that_hosts_cannot_share_is_refused_with_the_way_out(address:
     ],
 )
 def test_an_address_of_a_host_may_be_shared_whatever_it_looks_like(address: str) -> None:
-    assert str(config(addresses=(address,)).shared[0]) == address
+    assert str(config(addresses=(address,)).addresses[0]) == address
 
 
 @pytest.mark.parametrize("secret", [SECRET, SECRET.encode(), Passphrase(SECRET)], ids=["str", "bytes", "Passphrase"])
 def test_a_passphrase_is_wrapped(secret: Passphrase | str | bytes) -> None:
     made = HostConfig(interface="fxp0", vhid=1, passphrase=secret, addresses=("10.0.0.1/24",))
 
-    assert made.secret == made.passphrase == Passphrase(SECRET)
+    assert made.passphrase == made.passphrase == Passphrase(SECRET)
 
 
 def test_a_passphrase_that_is_too_long_is_refused() -> None:
@@ -226,7 +226,7 @@ def test_a_config_cannot_be_changed() -> None:
 
 
 def test_the_address_objects_of_the_config_hold_addresses() -> None:
-    assert config().shared[0].ip == ip_address("192.168.1.50")
+    assert config().addresses[0].ip == ip_address("192.168.1.50")
 
 
 def test_a_host_that_is_told_no_more_has_the_defaults_of_every_system() -> None:
@@ -252,17 +252,17 @@ def test_what_is_no_whole_number_is_refused(value: object) -> None:
 def test_a_plain_address_is_one_with_its_whole_length_as_prefix() -> None:
     host = HostConfig(interface="fxp0", vhid=1, passphrase=SECRET, addresses=(ip_address("192.168.1.50"),))
 
-    assert host.shared == (ip_interface("192.168.1.50/32"),)
+    assert host.addresses == (ip_interface("192.168.1.50/32"),)
 
 
 def test_the_scope_of_a_link_local_address_is_the_interface_and_not_kept() -> None:
     made = config(addresses=("fe80::50%fxp0/64",), peers=("fe80::5%fxp0",))
 
-    assert (made.shared, made.peers) == ((IPv6Interface("fe80::50/64"),), (IPv6Address("fe80::5"),))
+    assert (made.addresses, made.peers) == ((IPv6Interface("fe80::50/64"),), (IPv6Address("fe80::5"),))
 
 
 MISTAKES = [
-    ("mac", "foo", "mac 'foo' is none of virtual, interface, auto"),
+    ("mac_mode", "foo", "mac_mode 'foo' is none of virtual, interface, auto"),
     ("dialect", "openbsd", "dialect 'openbsd' is not a Dialect"),
     ("peer_dialects", ("openbsd",), "dialect 'openbsd' is not a Dialect"),
     ("groups", "web", r"groups 'web' is not a list; pass \['web'\]"),

@@ -408,7 +408,7 @@ def test_a_new_master_holds_all_shared_addresses() -> None:
 
     effects = bench(host).wait_for_hold()
 
-    assert [each.addresses for each in effects if isinstance(each, HoldAddresses)] == [host.shared]
+    assert [each.addresses for each in effects if isinstance(each, HoldAddresses)] == [host.addresses]
 
 
 def test_a_new_master_announces_only_what_it_holds() -> None:
@@ -425,7 +425,7 @@ def test_an_announcement_has_the_form_of_the_dialect(dialect: Dialect) -> None:
     host.pass_time(to_ns=seconds(3))
     (announced,) = host.report(Action.HOLD)
 
-    assert announced == Announce(KEY, 2, config().shared, dialect.arp)
+    assert announced == Announce(KEY, 2, config().addresses, dialect.arp)
 
 
 def test_a_report_of_an_older_epoch_announces_nothing() -> None:

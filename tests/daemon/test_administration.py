@@ -50,7 +50,7 @@ def administered(*acts: Callable[[Administration], object]) -> tuple[Node, list[
                 answer = act(Administration(node, remove=remove))
                 answers.append(await answer if isawaitable(answer) else answer)
             if host in node.hosts:
-                answers.append((host.state, [str(each) for each in host.config.shared], host.snapshot().demotion))
+                answers.append((host.state, [str(each) for each in host.config.addresses], host.snapshot().demotion))
             return node, answers
 
     return run(plan())

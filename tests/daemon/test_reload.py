@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import ip_address, ip_interface
 
 import pytest
 
+from pycarp.auth.key import Passphrase
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.daemon.reload import (
@@ -63,7 +65,7 @@ def test_what_can_be_changed_in_place_is(changes: dict[str, object]) -> None:
         {"dialect": FREEBSD},
         {"name": "carp9"},
         {"groups": ("carp", "lan")},
-        {"mac": "interface"},
+        {"mac_mode": "interface"},
         {"dead_ratio": 4},
         {"peers": ("192.168.1.5",)},
         {"addresses": ("fd00::1/64",)},
@@ -77,7 +79,7 @@ def test_all_else_needs_the_host_to_leave_and_come_back(changes: dict[str, objec
 
 
 def test_other_peers_are_no_reason_to_leave() -> None:
-    old, new = replace(ONE, peers=["192.168.1.5"]), replace(ONE, peers=["192.168.1.6"])
+    old, new = replace(ONE, peers=(ip_address("192.168.1.5"),)), replace(ONE, peers=(ip_address("192.168.1.6"),))
 
     assert diff([old], [new]) == (Reconfiguration(old, new),)
 
@@ -118,13 +120,16 @@ def test_another_name_on_another_interface_is_another_host() -> None:
 
 
 def test_every_setting_is_shown_as_it_was_and_as_it_is_to_be() -> None:
-    old, new = replace(ONE, peers=["192.168.1.5"]), replace(ONE, peers=["192.168.1.6"], mac=MacMode.VIRTUAL)
+    old, new = (
+        replace(ONE, peers=(ip_address("192.168.1.5"),)),
+        replace(ONE, peers=(ip_address("192.168.1.6"),), mac_mode=MacMode.VIRTUAL),
+    )
 
-    assert words(Reconfiguration(old, new)) == "mac none -> virtual, peers 192.168.1.5 -> 192.168.1.6"
+    assert words(Reconfiguration(old, new)) == "mac_mode none -> virtual, peers 192.168.1.5 -> 192.168.1.6"
 
 
 def test_an_address_more_costs_nothing_with_rolling() -> None:
-    new = replace(ONE, addresses=[*ONE.shared, "192.168.1.51/24"])
+    new = replace(ONE, addresses=(*ONE.addresses, ip_interface("192.168.1.51/24")))
 
     assert said(ONE, new) == (
         "carp0: one address more; "
@@ -138,7 +143,7 @@ def test_a_change_of_timing_costs_nothing() -> None:
 
 
 def test_no_password_is_shown() -> None:
-    text = said(ONE, replace(ONE, passphrase="geheim"))
+    text = said(ONE, replace(ONE, passphrase=Passphrase("geheim")))
 
     assert text.startswith("carp0: another password; ")
     assert "geheim" not in text

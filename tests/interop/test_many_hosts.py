@@ -25,10 +25,10 @@ def configuration() -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("mac", ["virtual", "interface"])
-def test_all_hosts_of_an_interface_start_answer_and_leave_nothing(tmp_path: Path, mac: str) -> None:
+@pytest.mark.parametrize("mac_mode", ["virtual", "interface"])
+def test_all_hosts_of_an_interface_start_answer_and_leave_nothing(tmp_path: Path, mac_mode: str) -> None:
     require()
-    options = ("--mac", mac, "--state", str(tmp_path / "state"))
+    options = ("--mac-mode", mac_mode, "--state", str(tmp_path / "state"))
     with (
         new_segment(a="10.9.0.1/16") as segment,
         Pycarp(segment, "a", tmp_path, rc_conf=configuration(), options=options) as daemon,

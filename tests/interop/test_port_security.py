@@ -36,7 +36,7 @@ def test_advertisements_leave_from_the_mac_address_that_answers(segment: Segment
     """One host is told, the other finds out; each is heard by the other."""
     with segment:
         secure(segment)
-        told = Pycarp(segment, "hosta", tmp_path, options=("--mac", "interface"))
+        told = Pycarp(segment, "hosta", tmp_path, options=("--mac-mode", "interface"))
         finds_out = Pycarp(segment, "hostb", tmp_path, advskew=100)
         with told, finds_out:
             wait_until(lambda: finds_out.is_in("BACKUP") and finds_out.status.master == "192.168.1.1", 8)

@@ -138,7 +138,7 @@ def test_live_changes_are_shown_saved_and_then_no_drift_any_more(segment: Segmen
 
 
 def test_an_address_that_the_kernel_refuses_changes_nothing(segment: Segment, tmp_path: Path) -> None:
-    more = 'mac = "interface"'
+    more = 'mac_mode = "interface"'
     with Toml(segment, "a", tmp_path, host(1, more=more)) as daemon:
         wait_until(lambda: daemon.are_in("carp1"), STARTED_S)
         before = daemon.hosts["carp1"]

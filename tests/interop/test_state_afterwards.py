@@ -35,7 +35,7 @@ password = "testpass"
 addresses = ["192.168.1.5{vhid}/24", "192.168.9.5{vhid}/24", "fd77::5{vhid}/64", "fe80::5{vhid}/64"]
 advskew = {advskew}
 name = "carp{vhid}"
-mac = "{mac}"
+mac_mode = "{mac_mode}"
 """
 PREPARATION = (
     "ip addr add 192.168.1.2{role}/24 dev fxp0",
@@ -61,7 +61,9 @@ class Machine:
         self.before = self.state()
         file = folder / f"{role}.toml"
         modes = enumerate(("virtual", "interface"), start=1)
-        file.write_text("".join(HOST.format(vhid=n, mac=mac, advskew=100 * ROLES.index(role)) for n, mac in modes))
+        file.write_text(
+            "".join(HOST.format(vhid=n, mac_mode=mac_mode, advskew=100 * ROLES.index(role)) for n, mac_mode in modes)
+        )
         self.control = folder / f"{role}.sock"
         options = ["--control", str(self.control), "--state", str(folder / role)]
         argv = [sys.executable, "-W", "error", "-m", "pycarp", "run", str(file), *options]

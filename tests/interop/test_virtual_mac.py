@@ -82,7 +82,7 @@ class Frames:
 
 async def prepare_and_hold(actuator: NetlinkActuator) -> None:
     await actuator.prepare(HOST)
-    await actuator.hold(HOST.key, HOST.shared)
+    await actuator.hold(HOST.key, HOST.addresses)
 
 
 async def test_the_client_learns_the_virtual_mac_in_both_families(segment: tuple[Namespace, Namespace]) -> None:
@@ -104,7 +104,7 @@ async def test_what_is_announced_is_the_virtual_mac(segment: tuple[Namespace, Na
         await prepare_and_hold(actuator)
         with Capture(client) as capture:
             with entered(ours):
-                await actuator.announce(HOST.key, HOST.shared, FORM)
+                await actuator.announce(HOST.key, HOST.addresses, FORM)
             frames = capture.frames(lambda frame: frame.source == MAC, 3)
 
     told = [arp.decode(frame.payload) for frame in frames if frame.ethertype == ethernet.ETHERTYPE_ARP]
@@ -167,7 +167,7 @@ async def test_a_network_of_which_the_link_has_no_address_is_served_from_the_dev
         client.ip("addr", "add", own, "dev", LINK, *(["nodad"] if ":" in own else []))
     async with actuator_in(ours) as actuator:
         await actuator.prepare(elsewhere)
-        await actuator.hold(elsewhere.key, elsewhere.shared)
+        await actuator.hold(elsewhere.key, elsewhere.addresses)
 
         assert pings(client, "192.0.2.1")
         assert pings(client, "fd99::1")
@@ -221,13 +221,13 @@ async def test_a_backup_sends_no_frame_from_the_shared_mac(
     with Frames(client) as frames:
         async with actuator_in(ours) as actuator:
             await actuator.prepare(HOST)
-            await actuator.drop(HOST.key, HOST.shared)
+            await actuator.drop(HOST.key, HOST.addresses)
             if was_master:
-                await actuator.hold(HOST.key, HOST.shared)
+                await actuator.hold(HOST.key, HOST.addresses)
                 assert pings(client, SHARED4)
                 assert pings(client, SHARED6)
                 await asyncio.sleep(0.3)
-                await actuator.drop(HOST.key, HOST.shared)
+                await actuator.drop(HOST.key, HOST.addresses)
             frames.take()
             await provoke(client)
             seen = frames.take()
@@ -241,7 +241,7 @@ async def test_the_addresses_of_a_frozen_program_are_gone_in_time(segment: tuple
     ours, client = segment
     async with actuator_in(ours) as actuator:
         await actuator.prepare(HOST)
-        await actuator.hold(HOST.key, HOST.shared, lifetime_s=2)
+        await actuator.hold(HOST.key, HOST.addresses, lifetime_s=2)
         held_s = time.monotonic()
         while pings(client, SHARED4) or pings(client, SHARED6):
             assert time.monotonic() - held_s < 4.2

@@ -110,8 +110,8 @@ MUTATIONS = (
     Mutation(
         "addresses are announced before they are held",
         "core/host/context.py",
-        "        self.out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self.previous, force, lease))\n",
-        "        self.out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self.previous, force, lease))\n        self.announce()\n",
+        "        self.out.append(HoldAddresses(self.key, self.epoch, self.config.addresses, self.previous, force, lease))\n",
+        "        self.out.append(HoldAddresses(self.key, self.epoch, self.config.addresses, self.previous, force, lease))\n        self.announce()\n",
     ),
     Mutation(
         "the guardian waits longer than peers do",

@@ -151,9 +151,9 @@ def test_the_layout_that_verified_stays_the_layout() -> None:
     added = next(step.event for step in played(lines).steps() if isinstance(step.event, HostAdded))
     for layout, payload in zip(DigestLayout, shown(lines), strict=True):
         signer = Signer(
-            passphrase=added.config.secret,
+            passphrase=added.config.passphrase,
             vhid=1,
-            addresses=[each.ip for each in added.config.shared],
+            addresses=[each.ip for each in added.config.addresses],
             layouts=(layout,),
         )
         assert signer.verify(7, wire.decode(payload).digest)
@@ -199,7 +199,7 @@ def test_hosts_that_share_a_passphrase_have_keys_of_their_own() -> None:
     ]
     lines = lines_of(events)
 
-    added = [step.event.config.secret for step in played(lines).steps() if isinstance(step.event, HostAdded)]
+    added = [step.event.config.passphrase for step in played(lines).steps() if isinstance(step.event, HostAdded)]
     assert added[0] != added[1]
     assert differences(lines) == []
 
@@ -238,5 +238,5 @@ def test_the_passphrase_is_not_of_the_same_length() -> None:
             for step in played(lines_of(a_takeover(passphrase=passphrase))).steps()
             if isinstance(step.event, HostAdded)
         )
-        assert len(added.config.secret) == 18
-        assert added.config.secret != Passphrase(passphrase)
+        assert len(added.config.passphrase) == 18
+        assert added.config.passphrase != Passphrase(passphrase)

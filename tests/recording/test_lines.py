@@ -37,7 +37,7 @@ def changed(number: int, change: Callable[[dict[str, object]], object]) -> list[
 def test_a_recording_names_its_format_its_writer_and_the_time() -> None:
     head = json.loads(LINES[0])
 
-    assert head == {"pycarp_recording": 2, "pycarp": "0.1.0", "began": "2023-11-14T22:13:20Z", "at": 1_000_000_000}
+    assert head == {"pycarp_recording": 3, "pycarp": "0.1.0", "began": "2023-11-14T22:13:20Z", "at": 1_000_000_000}
 
 
 def test_an_empty_file_is_no_recording() -> None:
@@ -51,12 +51,12 @@ def test_another_file_is_no_recording(line: bytes) -> None:
     assert complaint([line]) == "incident:1: not a recording of pycarp; name a file that --record wrote"
 
 
-@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("number", [2, 4])
 def test_another_format_names_the_version_that_wrote_it(number: int) -> None:
     lines = changed(1, lambda line: line.update(pycarp_recording=number, pycarp="0.0.9"))
 
     assert complaint(lines) == (
-        f"incident:1: pycarp 0.0.9 wrote this recording in format {number}; this pycarp can replay format 2 only; "
+        f"incident:1: pycarp 0.0.9 wrote this recording in format {number}; this pycarp can replay format 3 only; "
         "replay it with the pycarp that wrote it"
     )
 
@@ -152,4 +152,4 @@ def test_a_checkpoint_is_the_same_after_reading() -> None:
 
     assert checkpoint == unpack_checkpoint(pack_checkpoint(checkpoint))
     (host,) = checkpoint.hosts
-    assert (host.host.epoch, len(text_of(host.host.config.secret))) == (2, 18)
+    assert (host.host.epoch, len(text_of(host.host.config.passphrase))) == (2, 18)

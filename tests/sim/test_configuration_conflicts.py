@@ -1,6 +1,7 @@
 """What does not fit between machines is found from their settings."""
 
 from dataclasses import replace
+from ipaddress import ip_interface
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def test_hosts_that_are_deaf_to_each_other_are_found(
 
 
 def test_a_prefix_length_makes_no_difference() -> None:
-    assert configuration_conflicts(two(addresses=("192.168.1.50/32",))) == ()
+    assert configuration_conflicts(two(addresses=(ip_interface("192.168.1.50/32"),))) == ()
 
 
 def test_other_multicast_groups_are_found() -> None:
@@ -91,7 +92,9 @@ def test_a_master_that_is_too_slow_for_the_others_is_found() -> None:
 
 def test_a_virtual_host_that_nobody_inherits_is_found() -> None:
     one, other = topology_of(2)
-    more = replace(one, hosts=(*one.hosts, replace(one.hosts[0], vhid=2, addresses=("192.168.1.51/24",), name="")))
+    more = replace(
+        one, hosts=(*one.hosts, replace(one.hosts[0], vhid=2, addresses=(ip_interface("192.168.1.51/24"),), name=""))
+    )
     (finding,) = configuration_conflicts((more, other))
 
     assert finding.words == "vhid 2 is on a alone: nobody takes over from it"

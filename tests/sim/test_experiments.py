@@ -1,9 +1,11 @@
 """What is measured agrees with the formulae, and is the same each time."""
 
 from dataclasses import replace
+from ipaddress import ip_interface
 
 import pytest
 
+from pycarp.auth.key import Passphrase
 from pycarp.dialects import UNIVERSAL
 from pycarp.sim.faults.experiments import (
     CALM,
@@ -168,7 +170,11 @@ def test_virtual_hosts_of_the_same_settings_are_alike() -> None:
     one, two = topology_of(2)
     both = tuple(
         replace(
-            member, hosts=(*member.hosts, replace(member.hosts[0], vhid=2, addresses=("192.168.1.51/24",), name=""))
+            member,
+            hosts=(
+                *member.hosts,
+                replace(member.hosts[0], vhid=2, addresses=(ip_interface("192.168.1.51/24"),), name=""),
+            ),
         )
         for member in (one, two)
     )
@@ -181,7 +187,7 @@ def test_virtual_hosts_of_the_same_settings_are_alike() -> None:
 def test_virtual_hosts_that_do_not_hear_each_other_are_not_alike_to_those_that_do() -> None:
     one, two = topology_of(2)
     second, deaf = (
-        replace(host, vhid=2, addresses=("192.168.1.51/24",), name="", passphrase=passphrase)
+        replace(host, vhid=2, addresses=(ip_interface("192.168.1.51/24"),), name="", passphrase=Passphrase(passphrase))
         for host, passphrase in ((one.hosts[0], "the same"), (two.hosts[0], "another"))
     )
     both = (replace(one, hosts=(*one.hosts, second)), replace(two, hosts=(*two.hosts, deaf)))
@@ -203,7 +209,9 @@ def test_hosts_that_do_not_hear_each_other_are_all_masters_at_rest() -> None:
 
 def test_a_virtual_host_can_be_put_first() -> None:
     one, two = topology_of(2)
-    more = replace(two, hosts=(*two.hosts, replace(two.hosts[0], vhid=9, addresses=("192.168.1.59/24",), name="")))
+    more = replace(
+        two, hosts=(*two.hosts, replace(two.hosts[0], vhid=9, addresses=(ip_interface("192.168.1.59/24"),), name=""))
+    )
     found = with_first((one, more), HostKey(LINK, 9))
 
     assert [(member.name, member.hosts[0].vhid) for member in found] == [("b", 9), ("a", 1)]

@@ -5,6 +5,7 @@ from ipaddress import ip_interface
 
 import pytest
 
+from pycarp.auth.key import Passphrase
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
 from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident, Member
@@ -159,7 +160,7 @@ def test_two_owners_that_hear_each_other_for_too_long_are_told() -> None:
     """Other passphrases: neither understands the other."""
     told = plan(seconds=60)
     stranger = member("b", advskew=100)
-    foreign = replace(stranger, hosts=(replace(stranger.hosts[0], passphrase="other"),))
+    foreign = replace(stranger, hosts=(replace(stranger.hosts[0], passphrase=Passphrase("other")),))
     outcome = simulate(replace(told, members=(told.members[0], foreign)))
 
     assert {each.promise for each in outcome.violations} == {Promise.ONE_OWNER, Promise.ORDERLY}

@@ -218,7 +218,7 @@ class Run:
                 one_more = (
                     f"192.0.2.{20 + config.vhid}/24" if 4 in self._plan.families else f"fd00::{20 + config.vhid}/64"
                 )
-                return {"addresses": (*usual, one_more) if len(config.shared) == len(usual) else usual}
+                return {"addresses": (*usual, one_more) if len(config.addresses) == len(usual) else usual}
             case "passphrase":
                 return {"passphrase": self._passphrase}
             case "advbase":
@@ -392,7 +392,7 @@ class Run:
 
     def _note_addresses(self) -> None:
         for config in self._configs.values():
-            self._record.vhids |= {str(each): config.vhid for each in config.shared}
+            self._record.vhids |= {str(each): config.vhid for each in config.addresses}
         longest = max(each.advbase for each in self._configs.values()) + 1.0
         self._record.intervals_s = max(self._record.intervals_s, longest)
 
@@ -480,7 +480,7 @@ class Run:
 
     def _judge_host(self, index: int, host: VirtualHost, *, is_master: bool) -> None:
         held = set(self._cluster[index].addresses)
-        shared = set(host.config.shared)
+        shared = set(host.config.addresses)
         name = self._cluster[index].name
         if is_master and not shared <= held:
             self._violate(Promise.ONE_MASTER, "lacks addresses", f"{name} lacks {sorted(map(str, shared - held))}")

@@ -119,7 +119,7 @@ def _line_of(plan: Plan, action: Action) -> Iterator[str]:  # noqa: C901  a line
 
 def _roll(plan: Plan, action: Action) -> Iterator[str]:
     change = {
-        "addresses": f"addresses=[*each.config.shared, '192.0.2.21/24'], rolling_s={ROLLING_S}",
+        "addresses": f"addresses=[*each.config.addresses, '192.0.2.21/24'], rolling_s={ROLLING_S}",
         "passphrase": f"passphrase='other', rolling_s={ROLLING_S}",
         "advbase": f"advbase={3 - plan.advbase}",
         "preempt": f"preempt={not plan.preempt}",

@@ -19,7 +19,7 @@ HEARD_S = 1.0
 
 
 def config(
-    *addresses: str, vhid: int = 1, link: str = LINK, mac: MacMode = MacMode.VIRTUAL, name: str = ""
+    *addresses: str, vhid: int = 1, link: str = LINK, mac_mode: MacMode = MacMode.VIRTUAL, name: str = ""
 ) -> HostConfig:
     """Return a host that shares one address of each family, unless told otherwise."""
     return HostConfig(
@@ -27,7 +27,7 @@ def config(
         vhid=vhid,
         passphrase="secret",
         addresses=addresses or ("10.77.0.50/24", "fd77::50/64"),
-        mac=mac,
+        mac_mode=mac_mode,
         name=name,
     )
 

@@ -28,10 +28,14 @@ HOSTS = (
         name="carp0",
         passphrase="secret",
         addresses=("10.77.0.50/24", "fd77::50/64"),
-        mac=MacMode.VIRTUAL,
+        mac_mode=MacMode.VIRTUAL,
     ),
     HostConfig(
-        interface=LINK, vhid=8, passphrase="secret", addresses=("10.88.0.50/24", "fd88::50/64"), mac=MacMode.INTERFACE
+        interface=LINK,
+        vhid=8,
+        passphrase="secret",
+        addresses=("10.88.0.50/24", "fd88::50/64"),
+        mac_mode=MacMode.INTERFACE,
     ),
 )
 
@@ -72,11 +76,11 @@ async def reign(folder: Path) -> None:
     await actuator.open()
     for host in HOSTS:
         await actuator.prepare(host)
-        await actuator.drop(host.key, host.shared)
+        await actuator.drop(host.key, host.addresses)
     for host in HOSTS:
-        await actuator.hold(host.key, host.shared)
+        await actuator.hold(host.key, host.addresses)
     for host in HOSTS:
-        await actuator.drop(host.key, host.shared)
+        await actuator.drop(host.key, host.addresses)
     await actuator.release(*(host.key for host in HOSTS))
     await actuator.close()
     journal.end()

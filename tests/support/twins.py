@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import heapify, heappop, heappush
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from itertools import count
 from random import Random
 
@@ -113,7 +113,7 @@ def _incident(dice: Random, member: Member) -> Incident:
         RestrictionSet(key, "plan", dice.choice([None, *Restriction])),
         AddressesDisturbed(key, "an address was removed"),
         HostReconfigured(replace(host, advskew=dice.choice(_ADVSKEWS))),
-        HostReconfigured(replace(host, addresses=[*host.addresses, "192.0.2.11/24"])),
+        HostReconfigured(replace(host, addresses=(*host.addresses, ip_interface("192.0.2.11/24")))),
         HostReconfigured(host),
         HostRemoved(key),
         *("link down", "link up", "link up", "sends fail", "sends work", "sends work", "cut", "heal", "heal"),

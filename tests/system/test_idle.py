@@ -38,18 +38,18 @@ def cost(*daemons: Pycarp) -> dict[int, float]:
     return {pid: (cpu_s(pid) - before[pid]) / SPAN_S for pid in pids}
 
 
-@pytest.mark.parametrize(("mac", "transport"), [("virtual", "packet"), ("interface", "raw")])
-def test_a_master_and_a_backup_cost_next_to_nothing(tmp_path: Path, mac: str, transport: str) -> None:
+@pytest.mark.parametrize(("mac_mode", "transport"), [("virtual", "packet"), ("interface", "raw")])
+def test_a_master_and_a_backup_cost_next_to_nothing(tmp_path: Path, mac_mode: str, transport: str) -> None:
     """This also holds after events: the address was removed by hand, and a link was gone for a moment."""
     require("ip", "bridge")
-    options = ("--mac", mac, "--transport", transport)
+    options = ("--mac-mode", mac_mode, "--transport", transport)
     with (
         new_segment(a="192.168.1.3/24", b="192.168.1.5/24") as segment,
         Pycarp(segment, "a", tmp_path, options=options) as a,
         Pycarp(segment, "b", tmp_path, advskew=100, options=options) as b,
     ):
         wait_until(lambda: a.is_in("MASTER") and a.has_address() and b.is_in("BACKUP"), STARTED_S)
-        device = "carp0" if mac == "virtual" else "fxp0"
+        device = "carp0" if mac_mode == "virtual" else "fxp0"
         segment.run("a", ["ip", "addr", "del", f"{SHARED}/24", "dev", device])
         wait_until(a.has_address, 2)
         segment.unplug("b")

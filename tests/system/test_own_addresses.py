@@ -48,28 +48,28 @@ def refused(*addresses: str) -> HostConfig:
         ("fe80::1/64", LINK),
     ],
 )
-@pytest.mark.parametrize("mac", list(MacMode))
+@pytest.mark.parametrize("mac_mode", list(MacMode))
 async def test_an_address_of_this_machine_is_refused(
-    namespace: Namespace, address: str, link: str, mac: MacMode
+    namespace: Namespace, address: str, link: str, mac_mode: MacMode
 ) -> None:
     ip = address.partition("/")[0]
     async with actuator_in(namespace) as actuator:
         before = on(namespace, link)
         with pytest.raises(ConfigError, match=rf"^carp0: {ip} is this machine's own address, on {link}; .*del {ip}/"):
-            await actuator.prepare(replace(refused("10.77.0.60/24", address), mac=mac))
+            await actuator.prepare(replace(refused("10.77.0.60/24", address), mac_mode=mac_mode))
 
         assert on(namespace, link) == before
 
 
 @pytest.mark.parametrize("name", [LINK, OTHER, "lo"])
-@pytest.mark.parametrize("mac", [MacMode.AUTO, MacMode.VIRTUAL])
+@pytest.mark.parametrize("mac_mode", [MacMode.AUTO, MacMode.VIRTUAL])
 async def test_a_host_that_is_called_like_another_device_is_refused(
-    namespace: Namespace, name: str, mac: MacMode
+    namespace: Namespace, name: str, mac_mode: MacMode
 ) -> None:
     async with actuator_in(namespace) as actuator:
         before = namespace.ip("link", "show")
         with pytest.raises(ConfigError, match=f"^{name}: there is an interface {name} already, .*; give"):
-            actuator.check(replace(config("10.77.0.60/24", name=name), mac=mac))
+            actuator.check(replace(config("10.77.0.60/24", name=name), mac_mode=mac_mode))
 
         assert namespace.ip("link", "show") == before
 
@@ -77,7 +77,7 @@ async def test_a_host_that_is_called_like_another_device_is_refused(
 @pytest.mark.parametrize("name", ["all", "default", "web/1", "a-name-that-is-long"])
 async def test_a_host_whose_name_no_device_can_have_gets_another_device(namespace: Namespace, name: str) -> None:
     async with actuator_in(namespace) as actuator:
-        made = replace(config("10.77.0.60/24", name=name), mac=MacMode.VIRTUAL)
+        made = replace(config("10.77.0.60/24", name=name), mac_mode=MacMode.VIRTUAL)
         actuator.check(made)
         await actuator.prepare(made)
 
@@ -102,13 +102,13 @@ async def test_a_neutral_host_leaves_what_it_finds(namespace: Namespace) -> None
         actuator.check(replace(refused("10.77.0.1/24"), neutral=True))
 
 
-@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
-async def test_what_pycarp_holds_is_not_the_machines_own(namespace: Namespace, mac: MacMode) -> None:
+@pytest.mark.parametrize("mac_mode", [MacMode.VIRTUAL, MacMode.INTERFACE])
+async def test_what_pycarp_holds_is_not_the_machines_own(namespace: Namespace, mac_mode: MacMode) -> None:
     """Neither those of a running host, nor those of a process that died."""
-    host = config(mac=mac)
+    host = config(mac_mode=mac_mode)
     async with actuator_in(namespace) as predecessor:
         await predecessor.prepare(host)
-        await predecessor.hold(host.key, host.shared)
+        await predecessor.hold(host.key, host.addresses)
         predecessor.check(host)
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(host)
@@ -125,20 +125,20 @@ async def test_a_users_node_refuses_to_add_and_to_reconfigure(namespace: Namespa
             with pytest.raises(ConfigError, match="own address"):
                 host.reconfigure(addresses=["10.77.0.60/24", "10.77.0.1/24"])
 
-            assert [str(each) for each in host.config.shared] == ["10.77.0.60/24"]
+            assert [str(each) for each in host.config.addresses] == ["10.77.0.60/24"]
 
 
-@pytest.mark.parametrize("mac", [MacMode.VIRTUAL, MacMode.INTERFACE])
+@pytest.mark.parametrize("mac_mode", [MacMode.VIRTUAL, MacMode.INTERFACE])
 async def test_the_machines_own_addresses_are_told_from_those_that_pycarp_holds(
-    namespace: Namespace, mac: MacMode
+    namespace: Namespace, mac_mode: MacMode
 ) -> None:
-    host = config(mac=mac)
+    host = config(mac_mode=mac_mode)
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(host)
-        await actuator.hold(host.key, host.shared)
+        await actuator.hold(host.key, host.addresses)
         with entered(namespace):
             seen, own = (
                 {address for facts in find() for address in facts.addresses} for find in (interfaces, own_interfaces)
             )
 
-    assert seen - own == set(host.shared)
+    assert seen - own == set(host.addresses)

@@ -52,7 +52,7 @@ async def test_an_own_address_that_comes_among_many_holds_is_preferred_to_all_of
             name=f"carp{vhid}",
             passphrase="secret",
             addresses=[f"10.99.1.{vhid}/16"],
-            mac=MacMode.INTERFACE,
+            mac_mode=MacMode.INTERFACE,
         )
         for vhid in range(1, 41)
     ]
@@ -63,10 +63,10 @@ async def test_an_own_address_that_comes_among_many_holds_is_preferred_to_all_of
     watch = asyncio.create_task(actuator.watch(lambda _notice: None))
     await asyncio.sleep(0.2)
     for each in hosts[:20]:
-        await actuator.hold(each.key, each.shared, lifetime_s=30)
+        await actuator.hold(each.key, each.addresses, lifetime_s=30)
     ours.ip("address", "add", OWN, "dev", LINK)
     for each in hosts[20:]:
-        await actuator.hold(each.key, each.shared, lifetime_s=30)
+        await actuator.hold(each.key, each.addresses, lifetime_s=30)
     async with asyncio.timeout(5):
         while "src 10.99.0.1" not in ours.ip("route", "get", "10.99.5.5"):  # noqa: ASYNC110  the kernel's
             await asyncio.sleep(0.05)

@@ -69,7 +69,7 @@ async def test_members_have_the_settings_that_are_given() -> None:
     async with Cluster(2, vhids=(3,), addresses=["10.1.1.1/24"], preempt=True, dialect=UCARP, advbase=2) as cluster:
         config = cluster.b.host.config
 
-    assert (config.vhid, str(config.shared[0]), config.preempt, config.dialect, config.advbase) == (
+    assert (config.vhid, str(config.addresses[0]), config.preempt, config.dialect, config.advbase) == (
         3, "10.1.1.1/24", True, UCARP, 2,
     )  # fmt: skip
 

@@ -284,7 +284,7 @@ def theirs_of(plan: Sequence) -> list[Utterance]:
     """Return what the host said, with what it announced at the same moment."""
     frames = plan.frames
     own = tuple(ip_interface(each).ip for each in plan.own)
-    shared = {each.ip for _at_s, config in plan.hosts for each in config.shared}
+    shared = {each.ip for _at_s, config in plan.hosts for each in config.addresses}
     found = utterances_of(frames, own=own)
     # A kernel speaks for a shared address from the virtual MAC, ucarp from its own.
     speaks_for = (*own, *shared) if plan.hosts[0][1].dialect is UCARP else own
@@ -395,7 +395,7 @@ def test_the_documented_command_of_netbsd_signs_no_address_at_all() -> None:
     none = Signer(passphrase=Passphrase("testpas"), vhid=1, addresses=(), layouts=(DigestLayout.ORIGINAL,))
     made = Bench(Engine(entropy=lambda: 1))
     made.feed(link(1, *B))
-    made.feed(HostAdded(replace(host(), passphrase="testpas")))
+    made.feed(HostAdded(replace(host(), passphrase=Passphrase("testpas"))))
     made.feed(event)
 
     assert none.verify(kernel.counter, kernel.digest)

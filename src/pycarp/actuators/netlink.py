@@ -111,7 +111,7 @@ class NetlinkActuator(Actuator):
         if self._reader is not None:
             device_names.refuse(self._reader, configs)
             own_addresses.refuse(self._reader, configs, self._book.is_shared)
-            self._checked.update((config.key, config.shared) for config in configs)
+            self._checked.update((config.key, config.addresses) for config in configs)
 
     async def prepare(self, config: HostConfig) -> None:
         """Create the host's device, if it gets one, set the sysctls, and record its addresses.
@@ -120,17 +120,17 @@ class NetlinkActuator(Actuator):
         its addresses and has to hold them again. Raises ActuatorError if the device cannot be created; in mode ``auto``
         the host uses the interface instead. Raises ConfigError as ``check`` does.
         """
-        if (config.key, config.shared) not in self._checked:
+        if (config.key, config.addresses) not in self._checked:
             self.check(config)
         # A check counts once: hundreds that were checked together are not checked again, a later change is.
-        self._checked.discard((config.key, config.shared))
-        wanted = (config.mac_mode, config.device)
+        self._checked.discard((config.key, config.addresses))
+        wanted = (config.effective_mac_mode, config.device)
         prepared, host = self._prepared_hosts.get(config.key), self._hosts.get(config.key)
         if prepared is not None and host is not None and prepared.wanted == wanted:
-            await self._worker.run(partial(_refresh, host, config.shared))
+            await self._worker.run(partial(_refresh, host, config.addresses))
             return
         await self.release(config.key)
-        mode, reason = config.mac_mode, f'mac = "{config.mac_mode}" was asked for'
+        mode, reason = config.effective_mac_mode, f'mac_mode = "{config.effective_mac_mode}" was asked for'
         if mode is MacMode.AUTO:
             mode, reason = await self._probe(self._names.get(config.interface, config.interface))
         mode, reason = await self._worker.run(partial(self._make, config, mode, reason))
@@ -278,7 +278,7 @@ class NetlinkActuator(Actuator):
             except DeviceNameError:
                 raise
             except (OSError, ActuatorError) as exc:
-                if config.mac_mode is not MacMode.AUTO:
+                if config.effective_mac_mode is not MacMode.AUTO:
                     raise
                 mode, reason = MacMode.INTERFACE, str(exc)
         if mode is MacMode.INTERFACE:
@@ -286,7 +286,7 @@ class NetlinkActuator(Actuator):
             # The sysctl keeps secondary addresses; without it we restore them while this process lives.
             with contextlib.suppress(OSError, ActuatorError):
                 self._sysctls.need(config.key, WITH_ADDRESSES)
-        self._hosts[config.key].share(config.shared)
+        self._hosts[config.key].share(config.addresses)
         return mode, reason
 
     def _make_device(self, config: HostConfig) -> None:
@@ -333,7 +333,7 @@ class NetlinkActuator(Actuator):
             self._sysctls.release(key)
             raise ActuatorError(
                 f"cannot make the device {device.name} on {device.link}: {_text_of(exc)}; "
-                f'with mac = "interface" none is needed'
+                f'with mac_mode = "interface" none is needed'
             ) from exc
         except ActuatorError:
             self._sysctls.release(key)

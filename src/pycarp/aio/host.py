@@ -372,7 +372,7 @@ class VirtualHost:
         if config is not None:
             _check_whole(config, self.config, changes)
         config = replace(self.config, **changes) if config is None else config
-        if config.shared != self.config.shared:
+        if config.addresses != self.config.addresses:
             self._check(config)
         self._inform(HostReconfigured(config, round(rolling_s * NS_PER_S)))
 

@@ -52,7 +52,7 @@ class HostRuntime:
         self._backends = backends
         self._forget = forget
         self._latest: HoldAddresses | DropAddresses | None = None
-        self._shared = frozenset(config.shared)
+        self._shared = frozenset(config.addresses)
         self._errors: dict[Action, str] = {}
         self._dropped = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
@@ -90,10 +90,10 @@ class HostRuntime:
             return
         if report.action is Action.DROP and isinstance(effect, DropAddresses):
             self._dropped.set()
-        if report.action is not Action.ANNOUNCE and self._shared != frozenset(self.config.shared):
+        if report.action is not Action.ANNOUNCE and self._shared != frozenset(self.config.addresses):
             # The addresses that were shared before are dropped by now, too.
-            self._shared = frozenset(self.config.shared)
-            self._backends.actuator.set_shared(self.key, self.config.shared)
+            self._shared = frozenset(self.config.addresses)
+            self._backends.actuator.set_shared(self.key, self.config.addresses)
 
     @property
     def address_error(self) -> str:
@@ -102,7 +102,7 @@ class HostRuntime:
 
     async def try_out(self, addresses: tuple[Interface, ...]) -> None:
         """Raise ActuatorError if this machine refuses one of the addresses that are not shared yet."""
-        more = tuple(each for each in addresses if each not in self.config.shared)
+        more = tuple(each for each in addresses if each not in self.config.addresses)
         if more:
             await self._backends.actuator.try_out(self.key, more)
 

@@ -124,7 +124,7 @@ class Links:
         link = self._of(facts.name)
         link.seen = facts.index
         if self._following is not None:
-            shared = frozenset[Address]().union(*(each.shared_ips for each in link.hosts.values()))
+            shared = frozenset[Address]().union(*(each.ips for each in link.hosts.values()))
             link.own = frozenset(each.ip for each in facts.addresses) - shared
         self._reconcile(link)
 

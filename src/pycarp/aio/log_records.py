@@ -105,7 +105,7 @@ def _timing(claim: Claim) -> tuple[int, int]:
 
 def summary(config: HostConfig) -> str:
     """Return the shared addresses and the timing of a host, for a log line."""
-    shared = ", ".join(str(each) for each in config.shared)
+    shared = ", ".join(str(each) for each in config.addresses)
     return f"shares {shared}, advbase {config.advbase} advskew {config.advskew}"
 
 

@@ -379,7 +379,7 @@ class Node:
             async with asyncio.timeout_at(deadline_s):
                 await runtime.log.departure()
         except TimeoutError:
-            addresses = " ".join(str(each) for each in runtime.config.shared)
+            addresses = " ".join(str(each) for each in runtime.config.addresses)
             text = f"{host.name}: {addresses} could not be dropped within {self._close_timeout_s:g} s"
             raise TimeoutError(text) from None
         await runtime.close()

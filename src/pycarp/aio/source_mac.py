@@ -42,4 +42,4 @@ def uses_link_mac(actuator: Actuator, config: HostConfig) -> bool:
     # An actuator that is no subclass of Actuator may lack the method.
     ask = getattr(actuator, "mac_mode", None)
     mode: MacMode | None = ask(config.key) if ask is not None else None
-    return (config.mac if mode is None else mode) is MacMode.INTERFACE
+    return (config.mac_mode if mode is None else mode) is MacMode.INTERFACE

@@ -158,7 +158,7 @@ def _json(checked: Sequence[CheckedFile], found: Sequence[Finding]) -> str:
             "vhid": host.vhid,
             "advbase": host.advbase,
             "advskew": host.advskew,
-            "addresses": [str(each) for each in host.shared],
+            "addresses": [str(each) for each in host.addresses],
         }
         for file in checked
         for host in (file.config.hosts if file.config else ())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pycarp.auth.key import Passphrase
 from pycarp.cli.options import exit_status, map_option
 from pycarp.cli.refusals import file_error, refusal
 from pycarp.config import grammars, toml
@@ -105,7 +106,7 @@ def convert(
 
 def _masked(config: NodeConfig) -> NodeConfig:
     """Return it with a word for each password that no grammar has to quote."""
-    return replace(config, hosts=tuple(replace(host, passphrase=_STAND_IN) for host in config.hosts))
+    return replace(config, hosts=tuple(replace(host, passphrase=Passphrase(_STAND_IN)) for host in config.hosts))
 
 
 def _without(document: Document) -> Document:

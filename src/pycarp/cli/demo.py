@@ -212,7 +212,7 @@ async def _until(host: VirtualHost, state: State) -> StateChange:
 
 
 def _address(host: VirtualHost) -> str:
-    return str(host.config.shared[0].ip)
+    return str(host.config.addresses[0].ip)
 
 
 def _table(results: list[_Result]) -> Table:

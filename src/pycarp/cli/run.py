@@ -115,7 +115,7 @@ who is in the way, and ends."""
     help="Who adds and removes the shared addresses; null for taking part without touching any.",
 )
 @click.option(
-    "--mac",
+    "--mac-mode",
     type=click.Choice([each.value for each in MacMode]),
     show_default="what FILE says, else auto",
     help="Whose MAC address answers for shared addresses: 00:00:5e:00:01:VHID, the interface's, or what a probe says.",
@@ -220,7 +220,7 @@ def source_of(said: Mapping[str, Any]) -> ConfigSource:
         grammar=Grammar(grammar) if grammar else None,
         renames=said["renames"],
         dialect=dialects.by_name(said["dialect"]) if said["dialect"] else None,
-        mac=MacMode(said["mac"]) if said["mac"] else None,
+        mac_mode=MacMode(said["mac_mode"]) if said["mac_mode"] else None,
         transport=said["transport"] or "",
         actuator=said["actuator"] or "",
     )

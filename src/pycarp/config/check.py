@@ -119,7 +119,7 @@ def _of_macs(path: str, config: NodeConfig) -> Iterator[Finding]:
     for host in config.hosts:
         if host.clients_may_be_misled:
             text = f"vhid {host.vhid} has peers and the virtual MAC, which FreeBSD never sends from to a peer"
-            hint = 'after its takeover switches send clients here until they forget; use mac = "auto"'
+            hint = 'after its takeover switches send clients here until they forget; use mac_mode = "auto"'
             yield _warning(path, _place(config, host), text, hint)
 
 
@@ -139,7 +139,7 @@ def _of_devices(path: str, config: NodeConfig, links: Sequence[LinkFacts]) -> It
             yield _warning(path, _place(config, host), text, f"--map {host.interface}={likely}")
     yield from _of_device_names(path, config, links)
     for host in config.hosts:
-        for address in () if host.neutral else host.shared:
+        for address in () if host.neutral else host.addresses:
             link = _owner(address, host, links)
             if link is not None:
                 text = f"{address.ip} is this machine's own address, on {link}: pycarp run refuses to share it"
@@ -243,7 +243,7 @@ def _of_a_machine(members: Sequence[_Member]) -> Iterator[Finding]:
         if theirs.host.key == ours.host.key:
             text = f"vhid {ours.host.vhid} is used on {ours.host.interface} by {theirs} already"
             yield _warning(ours.path, ours.place, text, "give each virtual host of an interface a vhid of its own")
-        common = {each.ip for each in theirs.host.shared} & {each.ip for each in ours.host.shared}
+        common = {each.ip for each in theirs.host.addresses} & {each.ip for each in ours.host.addresses}
         for address in sorted(str(each) for each in common if not each.is_link_local):
             text = f"{address} is shared by vhid {theirs.host.vhid} in {theirs} already"
             yield _warning(ours.path, ours.place, text, "give each vhid addresses of its own")
@@ -258,14 +258,14 @@ def _of_two(one: Sequence[_Member], other: Sequence[_Member]) -> Iterator[Findin
 
 def _share_a_segment(one: HostConfig, other: HostConfig) -> bool:
     """Return whether two hosts of a vhid are meant to be one: with common addresses, a common subnet or device."""
-    if {each.ip for each in one.shared} & {each.ip for each in other.shared}:
+    if {each.ip for each in one.addresses} & {each.ip for each in other.addresses}:
         return True
     if one.interface == other.interface:
         return True
     return any(
         ours.ip in theirs.network or theirs.ip in ours.network
-        for ours in one.shared
-        for theirs in other.shared
+        for ours in one.addresses
+        for theirs in other.addresses
         if ours.version == theirs.version
     )
 
@@ -273,7 +273,7 @@ def _share_a_segment(one: HostConfig, other: HostConfig) -> bool:
 def _of_pair(theirs: _Member, ours: _Member) -> Iterator[Finding]:
     """Yield what keeps two hosts of a vhid from sharing it well, at the place of the second."""
     vhid, there = ours.host.vhid, str(theirs)
-    if ours.host.secret != theirs.host.secret:
+    if ours.host.passphrase != theirs.host.passphrase:
         hint = "hosts hear only those with the same password"
         yield _warning(ours.path, ours.place, f"vhid {vhid} has another password than in {there}", hint)
     yield from _of_addresses(theirs, ours)
@@ -289,7 +289,7 @@ def _of_pair(theirs: _Member, ours: _Member) -> Iterator[Finding]:
 
 
 def _of_addresses(theirs: _Member, ours: _Member) -> Iterator[Finding]:
-    here, there = ({each.ip for each in member.host.shared} for member in (ours, theirs))
+    here, there = ({each.ip for each in member.host.addresses} for member in (ours, theirs))
     if here == there:
         return
     parts = [

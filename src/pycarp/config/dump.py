@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 
 from pycarp.config.carp_words import CLONE, FREEBSD_WORDS
 from pycarp.config.model import NodeConfig
@@ -78,7 +78,7 @@ def rc_conf(config: NodeConfig) -> list[Document]:
         interface = host.interface.replace(".", "_")
         if not _VLAN.fullmatch(host.interface):
             _demand(_SHELL_NAME, host.interface, "interface", "rc.conf")
-        for index, address in enumerate(host.shared):
+        for index, address in enumerate(host.addresses):
             # FreeBSD 14 goes back to multicast at a line that names no peer (carp.md 7.2).
             words = _freebsd_words(host) if index == 0 else [f"vhid {host.vhid}", *_freebsd_peers(host)]
             number = aliases[interface] = aliases.get(interface, -1) + 1
@@ -105,7 +105,7 @@ def rc_conf_9(config: NodeConfig) -> list[Document]:
     lines.append(f'cloned_interfaces="{" ".join(names)}"')
     for name, host in zip(names, config.hosts, strict=True):
         losses.check_host(host, frozenset(), frozenset({"freebsd9"}))
-        first, *others = host.shared
+        first, *others = host.addresses
         lines.append(f"# On {host.interface}: an own address of it must be in the subnet of {first.ip}.")
         value = " ".join([*_freebsd_words(host), _family_word(first), str(first)])
         lines.append(f"ifconfig_{name}={_shell_quoted(value)}")
@@ -126,14 +126,16 @@ def hostname_carp(config: NodeConfig) -> list[Document]:
             _demand(_PLAIN, group, "group", "hostname.carp")
         lines = [f"vhid {host.vhid} carpdev {host.interface} advbase {host.advbase} advskew {host.advskew}"]
         lines.append(f"pass {_openbsd_quoted(_password(host))}")
-        peers = tuple(map(ip_address, host.peers))
+        peers = host.peers
         if len(peers) > 1 or any(peer.version == 6 for peer in peers):
             raise ConfigError(f"{host.name}: OpenBSD has one carppeer, of IPv4")
         lines += [f"carppeer {peer}" for peer in peers]
         lines += [f"lladdr {host.lladdr}"] if host.lladdr else []
         lines += [f"group {group}" for group in host.groups if group not in DEFAULT_GROUPS]
         lines += [f"-group {group}" for group in DEFAULT_GROUPS if group not in host.groups]
-        lines += [_openbsd_address(address, alias="alias " * (index > 0)) for index, address in enumerate(host.shared)]
+        lines += [
+            _openbsd_address(address, alias="alias " * (index > 0)) for index, address in enumerate(host.addresses)
+        ]
         documents.append(Document(name=f"hostname.{name}", text=_lines(lines), lost=tuple(losses.found)))
     return documents
 
@@ -168,9 +170,9 @@ def ucarp(config: NodeConfig, *, sources: Mapping[str, IPv4Address]) -> list[Doc
 
 
 def _ucarp_command(host: HostConfig, sources: Mapping[str, IPv4Address]) -> str:
-    address, *others = host.shared
+    address, *others = host.addresses
     if others or address.version != 4:
-        raise ConfigError(f"{host.name}: ucarp shares exactly one IPv4 address, not {len(host.shared)} addresses")
+        raise ConfigError(f"{host.name}: ucarp shares exactly one IPv4 address, not {len(host.addresses)} addresses")
     if host.interface not in sources:
         raise ConfigError(f"{host.name}: ucarp needs an own address of {host.interface}; add --srcip ADDRESS")
     if not host.advbase:
@@ -204,7 +206,7 @@ def _toml_host(host: HostConfig) -> dict[str, object]:
         "interface": host.interface,
         "vhid": host.vhid,
         "password": _password(host),
-        "addresses": [str(each) for each in host.shared],
+        "addresses": [str(each) for each in host.addresses],
         "advbase": host.advbase,
         "advskew": host.advskew,
         "dialect": host.dialect.name,
@@ -237,13 +239,13 @@ def _freebsd_words(host: HostConfig) -> list[str]:
 
 
 def _freebsd_peers(host: HostConfig) -> list[str]:
-    words = [f"peer{'6' * (peer.version == 6)} {peer}" for peer in map(ip_address, host.peers)]
+    words = [f"peer{'6' * (peer.version == 6)} {peer}" for peer in host.peers]
     return words + ([f"peer {host.multicast_group}"] if host.multicast_group else [])
 
 
 def _password(host: HostConfig) -> str:
     try:
-        return host.secret.key.rstrip(b"\x00").decode()
+        return host.passphrase.key.rstrip(b"\x00").decode()
     except UnicodeDecodeError:
         raise ConfigError(f"{host.name}: the password is not UTF-8, which a text file cannot hold") from None
 

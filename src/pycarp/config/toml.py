@@ -106,7 +106,7 @@ class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     groups: list[Text] = msgspec.field(default_factory=lambda: list(DEFAULT_GROUPS))
     neutral: bool = False
     ignores_link: bool = False
-    mac: MacMode | None = None
+    mac_mode: MacMode | None = None
     announce_every_s: Seconds | None = None
     peer_dialects: list[str] = msgspec.field(default_factory=list)
 
@@ -261,7 +261,7 @@ class _Reader:
         except msgspec.ValidationError as exc:
             # Text is not shown: it may be a password that slipped here.
             shown = f"{key} {value}" if type(value) in (int, float) and key not in _PASSWORDS else key
-            hint = _likely(str(value), list(MacMode)) if key == "mac" else ""
+            hint = _likely(str(value), list(MacMode)) if key == "mac_mode" else ""
             self._complain(where, key, f"{shown}: {_in_words(exc)}", hint)
             return None
 
@@ -309,7 +309,7 @@ class _Reader:
         ]
         same = (
             *("vhid", "addresses", "advbase", "advskew", "preempt", "name", "peers", "multicast_group", "broadcasts"),
-            *("dead_ratio", "neutral", "ignores_link", "mac", "announce_every_s"),
+            *("dead_ratio", "neutral", "ignores_link", "mac_mode", "announce_every_s"),
         )
         return _without_none(
             {name: getattr(table, name) for name in same}
@@ -434,7 +434,7 @@ class _Reader:
         if host.key in self._keys:
             self._complain(where, "vhid", f"vhid {host.vhid} is used twice on {host.interface}")
         self._keys.add(host.key)
-        for address in host.shared:
+        for address in host.addresses:
             # A link-local address is another one on each link.
             where_it_is = host.interface if address.ip.is_link_local else ""
             owner = self._owners.setdefault((where_it_is, address.ip), host.key)
@@ -478,7 +478,9 @@ def _places(text: str) -> dict[tuple[str, int, str], tuple[int, int]]:
 
 def _likely(text: str, known: Collection[str]) -> str:
     """Return the hint about what was meant; empty if it resembles nothing that is known."""
-    close = difflib.get_close_matches(text, known, n=1)
+    # The beginning of one name, as mac is of mac_mode, is too short to resemble it by its letters.
+    longer = [each for each in known if each.startswith(f"{text}_")]
+    close = longer if len(longer) == 1 else difflib.get_close_matches(text, known, n=1)
     return f"did you mean {close[0]}?" if close else ""
 
 

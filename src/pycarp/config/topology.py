@@ -117,7 +117,7 @@ def _read(file: ConfigFile, grammar: Grammar | None, dialect: Dialect | None) ->
 
 def _narrowed(host: HostConfig) -> HostConfig:
     """Give addresses that took their prefix from the invented interface a usual one."""
-    shared = [_in_usual_subnet(each.ip) if each.network.prefixlen == 1 else each for each in host.shared]
+    shared = [_in_usual_subnet(each.ip) if each.network.prefixlen == 1 else each for each in host.addresses]
     return replace(host, addresses=tuple(shared))
 
 
@@ -246,7 +246,7 @@ def _hosts_on(machines: Sequence[_Machine], segment: Iterable[_Where]) -> list[H
 
 
 def _subnets(hosts: Iterable[HostConfig]) -> set[str]:
-    return {str(_in_usual_subnet(each.ip).network) for host in hosts for each in host.shared}
+    return {str(_in_usual_subnet(each.ip).network) for host in hosts for each in host.addresses}
 
 
 def _segment_names(segments: Sequence[Sequence[_Where]]) -> list[str]:
@@ -264,7 +264,7 @@ def _segment_names(segments: Sequence[Sequence[_Where]]) -> list[str]:
 def _own_addresses(machines: Sequence[_Machine]) -> list[dict[str, tuple[Interface, ...]]]:
     """Return each machine's own addresses by segment; those that no file says are invented, and all are distinct."""
     taken = {each.ip for machine in machines for owns in machine.own.values() for each in owns}
-    taken |= {each.ip for machine in machines for host in machine.hosts for each in host.shared}
+    taken |= {each.ip for machine in machines for host in machine.hosts for each in host.addresses}
     found: list[dict[str, tuple[Interface, ...]]] = []
     for number, machine in enumerate(machines):
         own: dict[str, tuple[Interface, ...]] = {}
@@ -293,7 +293,7 @@ def _invented(
         if as_peer is not None:
             invented.append(_in_usual_subnet(as_peer))
         elif family is Family.IPV4:
-            shared = next(each for host in hosts for each in host.shared if each.version == 4)
+            shared = next(each for host in hosts for each in host.addresses if each.version == 4)
             invented.append(_free(shared, taken))
         if family is Family.IPV6:
             invented.append(IPv6Interface(f"fe80::{number + 1:x}/64"))
@@ -309,7 +309,6 @@ def _as_others_call(
         for host in machine.hosts:
             if other != number and host.key in keys:
                 for peer in host.peers:
-                    assert not isinstance(peer, str)
                     if family_of(peer) is family and peer not in taken and peer not in mine:
                         return peer
     return None

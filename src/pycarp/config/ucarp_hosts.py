@@ -125,7 +125,7 @@ class UcarpHosts:
         length = command.prefix if prefix is None else prefix
         if length is not None:
             host = replace(host, addresses=(ip_interface(f"{command.address}/{length}"),))
-        owner = next((each for each in self.hosts if each.shared[0].ip == host.shared[0].ip), None)
+        owner = next((each for each in self.hosts if each.addresses[0].ip == host.addresses[0].ip), None)
         if host.key in [each.key for each in self.hosts]:
             self.complain(where, f"vhid {host.vhid} is used twice on {host.interface}")
         elif owner is not None:

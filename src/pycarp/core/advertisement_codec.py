@@ -367,9 +367,9 @@ def source_for(destination: Address, own: Sequence[Address]) -> Address:
 def signer_of(config: HostConfig, layouts: tuple[DigestLayout, ...] = ()) -> Signer:
     """Return the signer of a host, with ``layouts`` or those of its dialect."""
     return Signer(
-        passphrase=config.secret,
+        passphrase=config.passphrase,
         vhid=config.vhid,
-        addresses=[each.ip for each in config.shared],
+        addresses=[each.ip for each in config.addresses],
         layouts=layouts or config.dialect.layouts,
         order=config.dialect.hash_order,
         lladdr=config.lladdr if config.dialect.signs_lladdr else None,
@@ -381,4 +381,4 @@ def _digests(signers: Sequence[Signer], counters: Iterable[int]) -> tuple[bytes,
 
 
 def _what_is_signed(config: HostConfig) -> tuple[object, ...]:
-    return config.secret, config.lladdr, [each.ip for each in config.shared]
+    return config.passphrase, config.lladdr, [each.ip for each in config.addresses]

@@ -402,7 +402,7 @@ class Engine:
         """Return why an advertisement is not authentic; publish a report at most once a minute."""
         rejections = entry.rejections
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
-            others = [each.ip for other in self._hosts for each in other.ctx.config.shared]
+            others = [each.ip for other in self._hosts for each in other.ctx.config.addresses]
             rejections.findings[source] = self._diagnose_peer(entry.ctx.config, advert, seen_elsewhere=others)
         reason, finding = rejections.findings.get(source, (DropReason.NOT_AUTHENTIC, DropReason.NOT_AUTHENTIC.words))
         rejections.in_all += 1
@@ -551,7 +551,7 @@ class Engine:
                 self._set_environment(entry, replace(entry.ctx.environment, own=own), now_ns, out)
 
     def _own_addresses(self, link: str) -> tuple[Address, ...]:
-        shared = frozenset().union(*(entry.ctx.config.shared_ips for entry in self._hosts.on(link)))
+        shared = frozenset().union(*(entry.ctx.config.ips for entry in self._hosts.on(link)))
         return tuple(each for each in self._link_ips.get(link, ()) if each not in shared)
 
     # Demotion and restriction

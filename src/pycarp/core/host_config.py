@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from typing import TYPE_CHECKING, Any
 
 from pycarp.auth.key import Passphrase
 from pycarp.core.checks import check_flag, check_line, check_range, listed
@@ -41,19 +42,23 @@ _SCOPE = re.compile(r"%[^/]*")
 class HostConfig:
     """One virtual host: a vhid on an interface, the addresses that it shares, and its priority for them.
 
-    ``addresses`` are the shared addresses with their prefix lengths, as text or ``ipaddress`` objects; they are
-    signed, so every host of the vhid must have the same ones. ``advbase`` is whole seconds (1-255), ``advskew`` counts
-    1/256 s (0-254); the host with the smaller sum, which is not 0, is preferred. ``preempt`` lets a BACKUP take over
-    from a slower MASTER. ``name`` is for people; it defaults to ``vhid@interface``.
+    ``addresses`` are the shared addresses with their prefix lengths; they are signed, so every host of the vhid must
+    have the same ones. ``advbase`` is whole seconds (1-255), ``advskew`` counts 1/256 s (0-254); the host with the
+    smaller sum, which is not 0, is preferred. ``preempt`` lets a BACKUP take over from a slower MASTER. ``name`` is for
+    people; it defaults to ``vhid@interface``.
 
     Few hosts need the rest. ``peers`` are the addresses of the other hosts; a family with peers sends its
     advertisements to them instead of to the group. ``multicast_group`` replaces the IPv4 group 224.0.0.18.
     ``broadcasts`` sends to the Ethernet broadcast address. ``dead_ratio`` (1-255) is how many intervals a MASTER may be
     silent. ``lladdr`` is the MAC address that an administrator gave the peers' carp interface. ``groups`` are the
     interface groups by whose names the host can be demoted. ``neutral`` does not drop the addresses at the start;
-    ``ignores_link`` takes part even while the link is down. ``mac`` says whose MAC address answers; the default is
-    ``auto``, or ``interface`` where the dialect's systems answer so. ``announce_every_s`` (0-86400) is the time between
-    repeated announcements of a MASTER, 0 for none. ``peer_dialects`` names the systems that share the vhid.
+    ``ignores_link`` takes part even while the link is down. ``mac_mode`` says whose MAC address answers; None stands
+    for ``auto``, or ``interface`` where the dialect's systems answer so. ``announce_every_s`` (0-86400) is the time
+    between repeated announcements of a MASTER, 0 for none; None stands for the dialect's. ``peer_dialects`` names the
+    systems that share the vhid.
+
+    Addresses, peers and the multicast group may be given as text or ``ipaddress`` objects, the passphrase as text or
+    octets; the attributes have the types that are annotated.
 
     Raises ConfigError, with the value, the bound and the way out, for every value that the dialect does not allow or
     that cannot work with ``peer_dialects``.
@@ -61,42 +66,67 @@ class HostConfig:
 
     interface: str
     vhid: int
-    passphrase: Passphrase | str | bytes = field(repr=False)
-    addresses: tuple[Address | Interface | str, ...] | Iterable[Address | Interface | str]
+    passphrase: Passphrase = field(repr=False)
+    addresses: tuple[Interface, ...]
     advbase: int = 1
     advskew: int = 0
     preempt: bool = False
     dialect: Dialect = UNIVERSAL
     name: str = ""
-    peers: tuple[Address | str, ...] | Iterable[Address | str] = ()
-    multicast_group: IPv4Address | str | None = None
+    peers: tuple[Address, ...] = ()
+    multicast_group: IPv4Address | None = None
     broadcasts: bool = False
     dead_ratio: int = DEAD_RATIO
     lladdr: MacAddress | None = None
     groups: tuple[str, ...] = DEFAULT_GROUPS
     neutral: bool = False
     ignores_link: bool = False
-    mac: MacMode | None = None
+    mac_mode: MacMode | None = None
     announce_every_s: int | None = None
     peer_dialects: tuple[Dialect, ...] = ()
     key: HostKey = field(init=False, repr=False, compare=False)
     """What identifies the host on this machine."""
-    shared: tuple[Interface, ...] = field(init=False, repr=False, compare=False)
-    """The shared addresses, all as ``ipaddress`` interface objects."""
-    shared_ips: frozenset[Address] = field(init=False, repr=False, compare=False)
+    ips: frozenset[Address] = field(init=False, repr=False, compare=False)
     """The shared addresses without their prefix lengths."""
     families: tuple[Family, ...] = field(init=False, repr=False, compare=False)
     """The families of the shared addresses; each gets its own advertisement and its own timer."""
     destinations: Mapping[Family, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     """Where advertisements go: to the peers of the family, or to its group if it has none."""
-    refresh_s: int = field(init=False, repr=False, compare=False)
-    """``announce_every_s``, by default the dialect's."""
-    mac_mode: MacMode = field(init=False, repr=False, compare=False)
-    """``mac``, by default the dialect's; ``interface`` with peers, because BSDs send to peers from their own MAC."""
+    effective_announce_every_s: int = field(init=False, repr=False, compare=False)
+    """``announce_every_s``, or the dialect's."""
+    effective_mac_mode: MacMode = field(init=False, repr=False, compare=False)
+    """``mac_mode``, or the dialect's; ``interface`` with peers, because BSDs send to peers from their own MAC."""
     master_down_ns: int = field(init=False, repr=False, compare=False)
     """How long a BACKUP waits for the next advertisement."""
     tolerated_ns: int = field(init=False, repr=False, compare=False)
     """The longest interval that a MASTER may advertise; a BACKUP takes over from a slower one at once."""
+
+    if TYPE_CHECKING:
+        # What may be given; the generated constructor has the types of the attributes.
+        def __init__(
+            self,
+            *,
+            interface: str,
+            vhid: int,
+            passphrase: Passphrase | str | bytes,
+            addresses: Iterable[Address | Interface | str],
+            advbase: int = ...,
+            advskew: int = ...,
+            preempt: bool = ...,
+            dialect: Dialect = ...,
+            name: str = ...,
+            peers: Iterable[Address | str] = ...,
+            multicast_group: Address | str | None = ...,
+            broadcasts: bool = ...,
+            dead_ratio: int = ...,
+            lladdr: MacAddress | None = ...,
+            groups: Iterable[str] = ...,
+            neutral: bool = ...,
+            ignores_link: bool = ...,
+            mac_mode: MacMode | None = ...,
+            announce_every_s: int | None = ...,
+            peer_dialects: Iterable[Dialect] = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         _check_kinds(self)
@@ -107,16 +137,16 @@ class HostConfig:
         _check_interval(self)
         _check_link_name(self.interface)
         # A value that exists is legal and in its final types; frozen dataclasses are normalised this way.
-        if not isinstance(self.passphrase, Passphrase):
-            object.__setattr__(self, "passphrase", Passphrase(self.passphrase))
-        shared = tuple(_parse_interface(each) for each in listed("addresses", self.addresses) or ())
+        passphrase: Any = self.passphrase
+        if not isinstance(passphrase, Passphrase):
+            object.__setattr__(self, "passphrase", Passphrase(passphrase))
+        addresses = tuple(_parse_interface(each) for each in listed("addresses", self.addresses) or ())
         peers = tuple(_parse_address("peer", each) for each in listed("peers", self.peers) or ())
         object.__setattr__(self, "groups", listed("groups", self.groups))
         object.__setattr__(self, "key", HostKey(self.interface, self.vhid))
-        object.__setattr__(self, "addresses", shared)
-        object.__setattr__(self, "shared", shared)
-        object.__setattr__(self, "shared_ips", frozenset(each.ip for each in shared))
-        object.__setattr__(self, "families", tuple(sorted({family_of(each) for each in shared})))
+        object.__setattr__(self, "addresses", addresses)
+        object.__setattr__(self, "ips", frozenset(each.ip for each in addresses))
+        object.__setattr__(self, "families", tuple(sorted({family_of(each) for each in addresses})))
         object.__setattr__(self, "peers", peers)
         if self.multicast_group is not None:
             group = _parse_address("multicast group", self.multicast_group)
@@ -124,19 +154,19 @@ class HostConfig:
         by_family = {family: tuple(each for each in peers if each.version == family) for family in Family}
         to = {family: of_family or (self.group_of(family),) for family, of_family in by_family.items()}
         object.__setattr__(self, "destinations", to)
-        object.__setattr__(self, "mac_mode", _mac_mode(self))
+        object.__setattr__(self, "effective_mac_mode", _effective_mac_mode(self))
         timing = (self.advbase, self.advskew, self.dead_ratio)
         object.__setattr__(self, "master_down_ns", self.dialect.master_down_ns(*timing))
         object.__setattr__(self, "tolerated_ns", self.dialect.tolerated_ns(*timing))
         every_s = self.dialect.announce_every_s if self.announce_every_s is None else self.announce_every_s
         check_range("announce_every_s", every_s, 0, _DAY_S)
-        object.__setattr__(self, "refresh_s", every_s)
+        object.__setattr__(self, "effective_announce_every_s", every_s)
         if not self.name:
             object.__setattr__(self, "name", str(self.key))
-        _check_addresses(self.shared, self.dialect)
+        _check_addresses(self.addresses, self.dialect)
         _check_peers(self)
         _check_group(self)
-        _check_key(self.secret, self.dialect)
+        _check_key(self.passphrase, self.dialect)
         _check_dead_ratio(self)
         _check_lladdr(self)
         _check_peer_dialects(self)
@@ -148,18 +178,12 @@ class HostConfig:
         return self.name if can_be else f"carp{self.vhid}"
 
     @property
-    def secret(self) -> Passphrase:
-        """The passphrase in its wrapped form."""
-        assert isinstance(self.passphrase, Passphrase)
-        return self.passphrase
-
-    @property
     def clients_may_be_misled(self) -> bool:
         """Whether the virtual MAC answers although a FreeBSD peer never sends from it. Source: carp.md 14.
 
         After that peer has taken over, switches send the frames of clients to this host until their tables expire.
         """
-        return bool(self.peers) and self.mac_mode is MacMode.VIRTUAL
+        return bool(self.peers) and self.effective_mac_mode is MacMode.VIRTUAL
 
     def has_peers_in(self, family: Family) -> bool:
         """Return True if the advertisements of a family go to peers, False if they go to the group."""
@@ -172,9 +196,9 @@ class HostConfig:
         return CARP_GROUPS[family]
 
 
-def _mac_mode(config: HostConfig) -> MacMode:
+def _effective_mac_mode(config: HostConfig) -> MacMode:
     """Return whose MAC address answers. Source: carp.md 7, and 14 for the case of peers."""
-    mode = None if config.mac is None else MacMode(config.mac)
+    mode = None if config.mac_mode is None else MacMode(config.mac_mode)
     if mode not in (None, MacMode.AUTO):
         return mode
     if config.peers or (mode is None and config.dialect.address_mac is AddressMac.REAL):
@@ -196,8 +220,8 @@ def _check_kinds(config: HostConfig) -> None:
         raise ConfigError(f"interface {config.interface!r} is not the name of an interface")
     if not isinstance(config.passphrase, Passphrase | str | bytes):
         raise ConfigError("passphrase is neither text nor octets; an empty one is ''")
-    if config.mac is not None and config.mac not in tuple(MacMode):
-        raise ConfigError(f"mac {config.mac!r} is none of {', '.join(MacMode)}")
+    if config.mac_mode is not None and config.mac_mode not in tuple(MacMode):
+        raise ConfigError(f"mac_mode {config.mac_mode!r} is none of {', '.join(MacMode)}")
     if not isinstance(config.lladdr, MacAddress | None):
         raise ConfigError(f"lladdr {config.lladdr!r} is no MacAddress; pass vocabulary.MacAddress.parse(...)")
 
@@ -224,18 +248,18 @@ def interval_warning(config: HostConfig) -> str:
 
 def device_in_the_way(config: HostConfig, mac: MacAddress | None) -> str:
     """Return why the device of that name, with this MAC address, keeps a host from making its own; empty if none."""
-    if config.mac_mode is MacMode.INTERFACE or (mac is not None and mac.octets.startswith(_CARP_MACS)):
+    if config.effective_mac_mode is MacMode.INTERFACE or (mac is not None and mac.octets.startswith(_CARP_MACS)):
         return ""
     return (
         f"there is an interface {config.device} already, so that the host's device cannot be called so; "
-        f'give the host another name, or set mac = "interface"'
+        f'give the host another name, or set mac_mode = "interface"'
     )
 
 
 def device_note(config: HostConfig) -> str:
     """Return what the device of a host is called when it cannot have the host's name; empty if it can, or has none."""
     is_named = config.name not in (str(config.key), config.device)
-    if config.mac_mode is MacMode.INTERFACE or not is_named:
+    if config.effective_mac_mode is MacMode.INTERFACE or not is_named:
         return ""
     return f"no device can be called {config.name!r}; that of vhid {config.vhid} is called {config.device}"
 
@@ -314,7 +338,7 @@ def _check_peers(config: HostConfig) -> None:
 def _check_peer(peer: Address, config: HostConfig) -> None:
     if peer.is_multicast or peer.is_unspecified or peer == _BROADCAST:
         raise ConfigError(f"peer {peer} is not an address that a host can have")
-    if peer in [each.ip for each in config.shared]:
+    if peer in [each.ip for each in config.addresses]:
         raise ConfigError(f"peer {peer} is a shared address; name the peer's own")
     if family_of(peer) not in config.families:
         raise ConfigError(
@@ -324,7 +348,7 @@ def _check_peer(peer: Address, config: HostConfig) -> None:
 
 
 def _check_group(config: HostConfig) -> None:
-    group = config.multicast_group
+    group: Any = config.multicast_group
     if group is None:
         return
     if not config.dialect.limits.has_own_group:
@@ -354,7 +378,7 @@ def _check_lladdr(config: HostConfig) -> None:
 def _check_peer_dialects(config: HostConfig) -> None:
     for theirs in config.peer_dialects:
         found = [
-            *incompatibilities(config.dialect, theirs, tuple(each.ip for each in config.shared)),
+            *incompatibilities(config.dialect, theirs, tuple(each.ip for each in config.addresses)),
             *_setting_conflicts(config, theirs),
         ]
         for conflict in found:
@@ -363,8 +387,8 @@ def _check_peer_dialects(config: HostConfig) -> None:
 
 def _setting_conflicts(config: HostConfig, theirs: Dialect) -> Iterator[str]:
     """Yield the settings that another dialect does not support, as text. Source: carp.md 3.4, 3.5, 7.2."""
-    if len(config.secret) > theirs.limits.key_octets:
-        yield f"its key has at most {theirs.limits.key_octets} octets, and this one {len(config.secret)}"
+    if len(config.passphrase) > theirs.limits.key_octets:
+        yield f"its key has at most {theirs.limits.key_octets} octets, and this one {len(config.passphrase)}"
     if config.lladdr is not None and not theirs.signs_lladdr:
         yield f"it does not sign the link-layer address {config.lladdr}"
     if config.multicast_group is not None and not theirs.limits.has_own_group:

@@ -31,8 +31,8 @@ def diagnose_peer(
     """
     diagnosis = diagnose(
         advert,
-        passphrase=config.secret,
-        addresses=[each.ip for each in config.shared],
+        passphrase=config.passphrase,
+        addresses=[each.ip for each in config.addresses],
         extra=seen_elsewhere,
         lladdr=config.lladdr if config.dialect.signs_lladdr else None,
     )
@@ -46,8 +46,8 @@ def counterfeit_of(config: HostConfig, counter: int, words: str, *, seen_elsewhe
         words,
         counter=counter,
         vhid=config.vhid,
-        passphrase=config.secret,
-        addresses=[each.ip for each in config.shared],
+        passphrase=config.passphrase,
+        addresses=[each.ip for each in config.addresses],
         extra=seen_elsewhere,
         lladdr=config.lladdr if config.dialect.signs_lladdr else None,
     )

@@ -109,7 +109,7 @@ class Administration:
         """Return the shared addresses as they are to be, None when they stay."""
         if not request.add and not request.remove:
             return None
-        shared = list(host.config.shared)
+        shared = list(host.config.addresses)
         for address in map(_interface, request.remove):
             found = [each for each in shared if each.ip == address.ip]
             if not found:
@@ -127,7 +127,7 @@ class Administration:
         return [
             host
             for host in self._node.hosts
-            if host is not besides and address.ip in [each.ip for each in host.config.shared]
+            if host is not besides and address.ip in [each.ip for each in host.config.addresses]
         ]
 
     def _find(self, name: str) -> VirtualHost:

@@ -339,7 +339,7 @@ class Daemon:
         if reason := interval_warning(host.config):
             logger.warning("carp: %s: %s", host.key, reason)
         if host.config.clients_may_be_misled:
-            text = 'peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac = "auto"'
+            text = 'peers and the virtual MAC: clients miss a FreeBSD peer that takes over; use mac_mode = "auto"'
             self._warnings.tell(host.key, text)
 
     def _farewell(self) -> str:

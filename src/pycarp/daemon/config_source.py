@@ -23,7 +23,7 @@ class ConfigSource:
     grammar: Grammar | None = None
     renames: Mapping[str, str] = field(default_factory=dict)
     dialect: Dialect | None = None
-    mac: MacMode | None = None
+    mac_mode: MacMode | None = None
     transport: str = ""
     actuator: str = ""
 
@@ -56,8 +56,8 @@ class ConfigSource:
                 raise
             config = self._parse(text, grammar, file, [*links, *missing])
         hosts = config.hosts
-        if self.mac is not None:
-            hosts = tuple(replace(host, mac=self.mac) for host in hosts)
+        if self.mac_mode is not None:
+            hosts = tuple(replace(host, mac_mode=self.mac_mode) for host in hosts)
         return replace(
             config,
             hosts=hosts,

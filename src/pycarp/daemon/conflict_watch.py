@@ -57,7 +57,7 @@ class ConflictWatch:
 
     async def _look(self, link: str, hosts: list[VirtualHost]) -> None:
         present = [host for host in hosts if host.state is not State.INIT]
-        wanted = {host: tuple(dict.fromkeys(each.ip for each in host.config.shared)) for host in present}
+        wanted = {host: tuple(dict.fromkeys(each.ip for each in host.config.addresses)) for host in present}
         answers = await self._answers(link, [each for addresses in wanted.values() for each in addresses])
         found = {host: {each: answers[each] for each in wanted[host] if each in answers} for host in present}
         async with asyncio.TaskGroup() as group:

@@ -63,5 +63,7 @@ class MacWatch:
         if mode is MacMode.INTERFACE:
             for host in self._hosts():
                 if host.key.link == link and self._is_doubtful(host):
-                    text = 'the addresses and advertisements have the virtual MAC: set mac = "interface", and reload'
+                    text = (
+                        'the addresses and advertisements have the virtual MAC: set mac_mode = "interface", and reload'
+                    )
                     self._warnings.tell(host.key, f"{reason}, as was found out after the start; {text}")

@@ -103,13 +103,13 @@ def host_drift(loaded: HostConfig, running: HostConfig, interfaces: list[str]) -
         vhid=running.vhid,
         advbase=running.advbase if "advbase" in changed else None,
         advskew=running.advskew if "advskew" in changed else None,
-        addresses=[str(each) for each in running.shared] if "addresses" in changed else None,
+        addresses=[str(each) for each in running.addresses] if "addresses" in changed else None,
         password=_text(running) if "passphrase" in changed else None,
     )
 
 
 def _text(config: HostConfig) -> str:
     try:
-        return config.secret.key.rstrip(b"\x00").decode()
+        return config.passphrase.key.rstrip(b"\x00").decode()
     except UnicodeDecodeError:
         raise UsageError(f"{config.name}: the password is not UTF-8, which a text file cannot hold") from None

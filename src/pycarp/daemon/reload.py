@@ -120,7 +120,7 @@ def words(change: Change) -> str:
         case Removal():
             return "removed"
         case Addition(new):
-            return f"added, shares {', '.join(str(each) for each in new.shared)}"
+            return f"added, shares {', '.join(str(each) for each in new.addresses)}"
         case _:
             return _words(change.old, change.new)
 
@@ -164,7 +164,7 @@ def is_signed(old: HostConfig, new: HostConfig) -> bool:
 
 
 def _signed(config: HostConfig) -> tuple[object, frozenset[Address]]:
-    return config.secret, frozenset(each.ip for each in config.shared)
+    return config.passphrase, frozenset(each.ip for each in config.addresses)
 
 
 def _moves(gone: Iterable[HostConfig], come: Iterable[HostConfig]) -> list[Move]:
@@ -180,7 +180,7 @@ def _moves(gone: Iterable[HostConfig], come: Iterable[HostConfig]) -> list[Move]
 
 def _is_heir(old: HostConfig, new: HostConfig) -> bool:
     has_half = old.interface == new.interface or old.vhid == new.vhid
-    return old.name == new.name or (has_half and set(old.shared) == set(new.shared))
+    return old.name == new.name or (has_half and set(old.addresses) == set(new.addresses))
 
 
 def _groups(config: HostConfig) -> set[Address]:
@@ -188,7 +188,7 @@ def _groups(config: HostConfig) -> set[Address]:
 
 
 def _is_in_way(old: HostConfig, new: HostConfig) -> bool:
-    return old.name == new.name or bool({each.ip for each in old.shared} & {each.ip for each in new.shared})
+    return old.name == new.name or bool({each.ip for each in old.addresses} & {each.ip for each in new.addresses})
 
 
 def _leaving(old: HostConfig) -> Cost:
@@ -227,7 +227,7 @@ def _word(name: str, old: HostConfig, new: HostConfig) -> list[str]:
         case "passphrase":
             return ["another password"]
         case "addresses":
-            gone, come = set(old.shared) - set(new.shared), set(new.shared) - set(old.shared)
+            gone, come = set(old.addresses) - set(new.addresses), set(new.addresses) - set(old.addresses)
             said = [f"{_counted(come)} more"] if come else []
             return said + ([f"{_counted(gone)} less"] if gone else []) or ["addresses in another order"]
         case "groups to join":

@@ -268,7 +268,7 @@ class Reloader:
         """Raise what the kernel says against the addresses that a MASTER gets, before anything is changed."""
         for change in changes:
             if isinstance(change, Reconfiguration | Replacement) and (host := self._hosts.find(change.key)) is not None:
-                await host.try_addresses(change.new.shared)
+                await host.try_addresses(change.new.addresses)
 
     async def _apply(self, change: Change, rolling_s: float, undo: AsyncExitStack) -> None:
         match change:

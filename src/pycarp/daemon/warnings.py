@@ -10,7 +10,7 @@ def contradiction(transport: str, config: HostConfig) -> str | None:
 
     None if its advertisements leave from the MAC address of the link all the same, or the dialect wants it so.
     """
-    is_wanted = config.mac is None and config.mac_mode is MacMode.INTERFACE
+    is_wanted = config.mac_mode is None and config.effective_mac_mode is MacMode.INTERFACE
     if transport != "packet" or is_wanted or config.peers:
         return None
     return (

@@ -123,7 +123,7 @@ class _Follower:
         facts: dict[str, Any] = {"event": str(occasion.on), "host": self._host.name, "vhid": self._host.key.vhid}
         facts |= {"interface": self._host.key.link, "previous": None if self._before is None else str(self._before)}
         with contextlib.suppress(CarpError):
-            facts["addresses"] = [str(each) for each in self._host.config.shared]
+            facts["addresses"] = [str(each) for each in self._host.config.addresses]
         if isinstance(event, StateChange):
             facts |= {"old": str(event.old), "new": str(event.new), "reason": event.reason.value}
             facts |= {"peer": None if event.peer is None else str(event.peer), "epoch": event.epoch}

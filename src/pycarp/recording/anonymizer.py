@@ -119,13 +119,13 @@ class Anonymizer:
         return replace(real, codec=replace(real.codec, previous_keys=previous_keys), host=host)
 
     def _config(self, real: HostConfig) -> HostConfig:
-        what = (real.key, real.secret)
+        what = (real.key, real.passphrase)
         if what not in self._keys:
             self._keys[what] = PlaceholderKey.draw(self.entropy)
         shown = replace(real, passphrase=self._keys[what])
         pairs = self._pairs.setdefault(real.key, {})
         # The latest is the last, also if it was in the table before.
-        way = (real.secret, real.lladdr, tuple(each.ip for each in real.shared))
+        way = (real.passphrase, real.lladdr, tuple(each.ip for each in real.addresses))
         pairs.pop(way, None)
         pairs[way] = [_Pair(signer_of(real, (each,)), signer_of(shown, (each,))) for each in real.dialect.layouts]
         if len(pairs) > _REMEMBERED_MAX:
@@ -133,7 +133,7 @@ class Anonymizer:
         return shown
 
     def _real_of(self, shown: HostConfig) -> Passphrase:
-        return next(real for (key, real), each in self._keys.items() if (key, each) == (shown.key, shown.secret))
+        return next(real for (key, real), each in self._keys.items() if (key, each) == (shown.key, shown.passphrase))
 
     # Packets
 

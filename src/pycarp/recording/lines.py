@@ -25,7 +25,7 @@ from pycarp.core.inputs import Input
 from pycarp.errors import CarpError, RecordingError, RecordingFileError
 from pycarp.recording.values import pack_checkpoint, pack_effects, pack_input, unpack_checkpoint, unpack_input
 
-FORMAT = 2
+FORMAT = 3
 T = TypeVar("T")
 
 _OPENING = 2

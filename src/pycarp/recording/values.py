@@ -19,7 +19,6 @@ from pycarp.auth.key import Passphrase
 from pycarp.core import events
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Effect
-from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Input
 from pycarp.dialects import Dialect
 from pycarp.recording.placeholder_key import PlaceholderKey, text_of
@@ -28,16 +27,6 @@ from pycarp.vocabulary import Address, Interface, MacAddress
 _TAG = "is"
 
 _EVENTS: tuple[Any, ...] = tuple(each for each in vars(events).values() if isinstance(each, type))
-
-_HINTS: dict[type, dict[str, Any]] = {
-    # As they are once the value exists; the annotations say what may be given.
-    HostConfig: {
-        "passphrase": Passphrase,
-        "addresses": tuple[Interface, ...],
-        "peers": tuple[Address, ...],
-        "multicast_group": IPv4Address | None,
-    }
-}
 
 
 class _Form(NamedTuple):
@@ -233,7 +222,7 @@ def _of_enum(kind: type[Enum]) -> _Form:
 
 
 def _of_dataclass(kind: Any) -> _Form:
-    hints = get_type_hints(kind) | _HINTS.get(kind, {})
+    hints = get_type_hints(kind)
     fields = {each.name: _form(hints[each.name]) for each in dataclasses.fields(kind) if each.init}
     defaults = {each.name: _default_of(each) for each in dataclasses.fields(kind)}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from pycarp.auth.key import Passphrase
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Effect, HoldAddresses, Publish, SetPacketFilter, Step, Transmit
 from pycarp.core.engine import Engine
@@ -79,7 +80,7 @@ def _likeness(effect: Effect) -> Any:
             bow_out = tuple(map(_unsigned, lease_timings.bow_out))
             return replace(effect, lease_timings=replace(lease_timings, bow_out=bow_out))
         case Publish(SettingsChange() as event):
-            return replace(event, config=replace(event.config, passphrase=""))
+            return replace(event, config=replace(event.config, passphrase=Passphrase("")))
         case Publish(AdvertisementRejected() as event):
             return replace(event, reason=DropReason.NOT_AUTHENTIC, finding="")
         case SetPacketFilter(link, packet_filter) if packet_filter is not None:

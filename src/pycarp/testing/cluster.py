@@ -338,7 +338,7 @@ class Cluster:
         if len(masters) != 1:
             raise AssertionError(self._complaint(f"one MASTER is expected, but there are {len(masters)}"))
         host = masters[0].host if vhid is None else masters[0].hosts[vhid]
-        for address in host.config.shared:
+        for address in host.config.addresses:
             owners = [each for each in members if address in each.addresses]
             if owners != masters:
                 names = " and ".join(each.name for each in owners) or "nobody"

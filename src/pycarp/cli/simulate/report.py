@@ -167,7 +167,7 @@ def machine_row(member: Member) -> MachineRow:
             HostRow(
                 vhid=host.vhid,
                 segment=host.interface,
-                addresses=[str(each) for each in host.shared],
+                addresses=[str(each) for each in host.addresses],
                 advbase=host.advbase,
                 advskew=host.advskew,
                 preempt=host.preempt or member.settings.preempt,

@@ -145,10 +145,10 @@ class Context:
         before = self.config
         self.configure(event.config)
         self.codec.reconfigure(event.config, self.now_ns, rolling_ns=event.rolling_ns)
-        if set(before.shared) == set(event.config.shared):
+        if set(before.addresses) == set(event.config.addresses):
             return False
-        once = dict.fromkeys((*before.shared, *self.previous))
-        self.previous = tuple(each for each in once if each not in event.config.shared)
+        once = dict.fromkeys((*before.addresses, *self.previous))
+        self.previous = tuple(each for each in once if each not in event.config.addresses)
         self.epoch += 1
         return True
 
@@ -181,23 +181,23 @@ class Context:
         own = self.environment.own
         bow_out = self.codec.compose_clean_up_plan(claim, own, self.now_ns) if claim else ()
         lease = replace(self.lease, bow_out=bow_out)
-        self.out.append(HoldAddresses(self.key, self.epoch, self.config.shared, self.previous, force, lease))
+        self.out.append(HoldAddresses(self.key, self.epoch, self.config.addresses, self.previous, force, lease))
 
     def drop(self, *, force: bool = False) -> None:
         """Request the removal of the addresses, including those that were shared before."""
-        self.out.append(DropAddresses(self.key, self.epoch, self.config.shared + self.previous, force))
+        self.out.append(DropAddresses(self.key, self.epoch, self.config.addresses + self.previous, force))
 
     def renew(self) -> None:
         """Renew the lease of the addresses."""
-        self.out.append(RenewAddresses(self.key, self.config.shared, self.lease.lifetime_s))
+        self.out.append(RenewAddresses(self.key, self.config.addresses, self.lease.lifetime_s))
 
     def announce(self, *, again: bool = False) -> int | None:
         """Announce the addresses on the segment; return when to repeat that, None for never."""
         dialect = self.config.dialect
         form = dialect.arp_again if again and dialect.arp_again else dialect.arp
-        self.out.append(Announce(self.key, self.epoch, self.config.shared, form))
-        refresh_s = self.config.refresh_s
-        return self.now_ns + self.codec.jittered(refresh_s * NS_PER_S) if refresh_s else None
+        self.out.append(Announce(self.key, self.epoch, self.config.addresses, form))
+        every_s = self.config.effective_announce_every_s
+        return self.now_ns + self.codec.jittered(every_s * NS_PER_S) if every_s else None
 
     def publish(self, event: Event) -> None:
         """Publish an event."""

@@ -276,10 +276,10 @@ def reconfigured(ctx: Context, state: Master, event: HostReconfigured) -> None:
 
     A new lease or passphrase requests the addresses again, because that arms the guardian with the new bow-out.
     """
-    lease, secret = ctx.lease, ctx.config.secret
+    lease, secret = ctx.lease, ctx.config.passphrase
     if ctx.reconfigure(event):
         _hold_unless_pending(ctx, state)
-    elif ctx.lease != lease or ctx.config.secret != secret:
+    elif ctx.lease != lease or ctx.config.passphrase != secret:
         ctx.epoch += 1
         _hold_unless_pending(ctx, state)
     advertise_change(ctx, state)

@@ -68,7 +68,7 @@ def _of_host(key: HostKey, members: Sequence[Member]) -> Iterator[Finding]:
 
 
 def _between(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:
-    if host_a.secret != host_b.secret:
+    if host_a.passphrase != host_b.passphrase:
         yield (
             ConfigurationConflict.PASSWORD,
             "the passwords differ; they never hear each other, and both will be MASTER",
@@ -81,14 +81,14 @@ def _between(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator
         if host_a.has_peers_in(family) is not host_b.has_peers_in(family):
             uses, uses_not = (a, b) if host_a.has_peers_in(family) else (b, a)
             yield ConfigurationConflict.WAY, f"{uses} sends to peers and {uses_not} to a group"
-    ips = [each.ip for each in host_a.shared]
+    ips = [each.ip for each in host_a.addresses]
     for words in incompatibilities(host_a.dialect, host_b.dialect, ips):
         yield ConfigurationConflict.DIALECT, words
     yield from _intervals(a, host_a, b, host_b)
 
 
 def _addresses(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:
-    ours, theirs = ({each.ip for each in host.shared} for host in (host_a, host_b))
+    ours, theirs = ({each.ip for each in host.addresses} for host in (host_a, host_b))
     if ours == theirs:
         return
     only = [

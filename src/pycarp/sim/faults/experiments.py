@@ -239,7 +239,7 @@ def alike(members: Sequence[Member]) -> list[tuple[HostKey, ...]]:
             (host.dialect.name, host.advbase, host.advskew, _preempts(member, key), host.dead_ratio, host.families)
             for member, host in ours
         ]
-        signed = {(host.secret, frozenset(each.ip for each in host.shared)) for _member, host in ours}
+        signed = {(host.passphrase, frozenset(each.ip for each in host.addresses)) for _member, host in ours}
         if len(shapes) > 1:
             groups.setdefault((*sorted(shapes), len(signed)), []).append(key)
     return [tuple(keys) for keys in groups.values()]

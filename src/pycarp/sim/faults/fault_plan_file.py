@@ -104,8 +104,8 @@ def _kept_member(member: Member, secrets: dict[Passphrase, int]) -> _Member:
             _Host(
                 interface=host.interface,
                 vhid=host.vhid,
-                addresses=[str(each) for each in host.shared],
-                secret=secrets.setdefault(host.secret, len(secrets) + 1),
+                addresses=[str(each) for each in host.addresses],
+                secret=secrets.setdefault(host.passphrase, len(secrets) + 1),
                 name="" if host.name == str(host.key) else host.name,
                 advbase=host.advbase,
                 advskew=host.advskew,

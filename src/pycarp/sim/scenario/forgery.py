@@ -133,9 +133,9 @@ class Forgery:
         )
 
     def _signer(self, like: HostConfig | None, vhid: int) -> Signer:
-        known = like.secret if like else Passphrase(b"")
+        known = like.passphrase if like else Passphrase(b"")
         passphrase = Passphrase(self.fields["password"]) if "password" in self.fields else known
-        addresses = self.fields.get("addresses", tuple(each.ip for each in like.shared) if like else ())
+        addresses = self.fields.get("addresses", tuple(each.ip for each in like.addresses) if like else ())
         layouts = like.dialect.layouts if like else (DigestLayout.ORIGINAL,)
         return Signer(
             passphrase=passphrase,

@@ -59,7 +59,7 @@ class LinkSysctls:
                 name = path.replace("/", ".")
                 raise ActuatorError(
                     f"cannot set {name} to {sysctl.ours}: {exc.strerror or exc}; "
-                    f'set it before, or use mac = "interface", which needs none'
+                    f'set it before, or use mac_mode = "interface", which needs none'
                 ) from exc
             self._needed.setdefault(path, set()).add(key)
 

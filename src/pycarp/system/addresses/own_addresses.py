@@ -31,7 +31,7 @@ def refuse(route: RouteSocket, configs: Iterable[HostConfig], is_shared: Callabl
         (config, address)
         for config in configs
         if not config.neutral
-        for address in config.shared
+        for address in config.addresses
         if not is_shared(key_of(address))
     ]
     lines = list(_refusals(route, wanted)) if wanted else []

@@ -196,7 +196,7 @@ class SharedDevice:
         if found is not None and (reason := self._strangeness(found, below)):
             raise DeviceNameError(
                 f"cannot make the device {self.name}: there is one of that name already, and {reason}; "
-                f'give the host another name, or set mac = "interface"'
+                f'give the host another name, or set mac_mode = "interface"'
             )
         self._prepare()
         if found is not None and found.macvlan_mode != link_requests.BRIDGE_MODE:
