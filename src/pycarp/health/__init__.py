@@ -6,6 +6,7 @@
 
 from pycarp.health.check import Answer, Check, CheckState, Finding, Probe
 from pycarp.health.http import http
+from pycarp.health.links import interface, route
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.program import program
 from pycarp.health.table import TableProblem, TableProblems, check_of, probe_of
@@ -22,9 +23,11 @@ __all__ = [
     "check_of",
     "file_exists",
     "http",
+    "interface",
     "look",
     "probe_of",
     "program",
+    "route",
     "tcp",
     "watch",
 ]

@@ -11,6 +11,7 @@ from pycarp.errors import ConfigError
 from pycarp.health import setting
 from pycarp.health.check import Probe
 from pycarp.health.http import GOOD_STATUSES, http, parts_of
+from pycarp.health.links import address_in, destination_in, interface, interface_named, route
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.program import program, words_of
 from pycarp.health.setting import Setting
@@ -92,6 +93,10 @@ _ARGV = Setting(
     schema={"type": "array", "items": {"type": "string"}, "minItems": 1, "examples": [["/usr/bin/pg_isready"]]},
 )
 
+_DESTINATION = Setting(
+    parse=destination_in, schema={"type": "string", "examples": ["default", "::/0", "198.51.100.0/24", "198.51.100.7"]}
+)
+
 OWN: Mapping[str, Kind] = {
     "exec": Kind(build=program, value=_ARGV),
     "tcp": Kind(build=_tcp, value=setting.endpoint()),
@@ -105,6 +110,16 @@ OWN: Mapping[str, Kind] = {
             "ca_file": Setting(parse=_parse_authorities, schema=_CA_FILE.schema),
             "verify": setting.flag(),
         },
+    ),
+    "interface": Kind(
+        build=interface,
+        value=Setting(parse=interface_named, schema=setting.text("eth0").schema),
+        settings={"address": Setting(parse=address_in, schema=setting.text("192.0.2.1").schema)},
+    ),
+    "route": Kind(
+        build=route,
+        value=_DESTINATION,
+        settings={"through": Setting(parse=interface_named, schema=setting.text("eth0").schema)},
     ),
     "file": Kind(build=file_exists, value=setting.path("/run/service/ready")),
 }

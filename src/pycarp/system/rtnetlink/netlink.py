@@ -22,8 +22,6 @@ from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.system.rtnetlink.worker import Worker
 from pycarp.vocabulary import Interface, LinkFacts
 
-_IFA_F_DADFAILED, _IFA_F_TENTATIVE = 0x8, 0x40
-
 
 class Netlink:
     """Reads links; an async context manager. Errors of the kernel surface as OSError.
@@ -79,7 +77,7 @@ def _by_preference(present: list[AddressState]) -> tuple[Interface, ...]:
     Tentative addresses, and those that failed duplicate address detection, are not usable.
     Source: carp.md 1.3, a link-local address.
     """
-    usable = [each for each in present if not each.flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)]
+    usable = [each for each in present if each.is_usable]
     usable.sort(key=lambda each: bool(each.flags & IFA_F_DEPRECATED))
     interfaces = [each.interface for each in usable]
     return tuple(sorted(interfaces, key=lambda each: each.version == 6 and not each.ip.is_link_local))

@@ -15,6 +15,7 @@ from pycarp.vocabulary import CARP_PROTOCOL, Interface, MacAddress
 NEW_LINK, DELETED_LINK, NEW_ADDRESS, DELETED_ADDRESS = 16, 17, 20, 21
 IFF_UP, _IFF_RUNNING = 0x1, 0x40
 IFA_F_SECONDARY, IFA_F_DEPRECATED = 0x1, 0x20
+_IFA_F_DADFAILED, _IFA_F_TENTATIVE = 0x8, 0x40
 
 LINK = struct.Struct("=BxHiII")
 ADDRESS = struct.Struct("=BBBBI")
@@ -117,6 +118,11 @@ class AddressState:
     def is_secondary(self) -> bool:
         """True if the kernel removes the address with the first one of its network; IPv4 only."""
         return len(self.key.packed) == 4 and bool(self.flags & IFA_F_SECONDARY)
+
+    @property
+    def is_usable(self) -> bool:
+        """True unless duplicate address detection goes on or has failed."""
+        return not self.flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)
 
     @property
     def interface(self) -> Interface:
