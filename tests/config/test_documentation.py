@@ -9,6 +9,7 @@ import pytest
 
 from pycarp.config import grammars, toml
 from pycarp.config.grammars import TARGETS, Grammar
+from pycarp.config.hook_table import HookTable
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
 EXAMPLES = dict(re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
@@ -22,7 +23,7 @@ def test_the_example_of_each_grammar_is_what_convert_writes(target: str) -> None
     assert document.text == EXAMPLES[target]
 
 
-@pytest.mark.parametrize("table", [toml.HostTable, toml.NodeTable])
+@pytest.mark.parametrize("table", [toml.HostTable, toml.NodeTable, HookTable])
 def test_every_key_of_toml_has_its_line(table: type[msgspec.Struct]) -> None:
     names = [field.name for field in msgspec.structs.fields(table)]
 

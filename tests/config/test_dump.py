@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycarp.auth.key import Passphrase
-from pycarp.config import NodeConfig, dump, grammars
+from pycarp.config import NodeConfig, dump, grammars, toml
 from pycarp.config.grammars import TARGETS, Grammar
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import FREEBSD, FREEBSD9, NETBSD, OPENBSD, UCARP, UNIVERSAL
@@ -295,3 +295,17 @@ def test_a_shell_reads_from_rc_conf_what_was_written(password: str) -> None:
 
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert f" pass {password} " in done.stdout
+
+
+def test_toml_keeps_checks_and_hooks_and_other_grammars_name_them_as_lost() -> None:
+    text = (
+        '[[host]]\ninterface = "em0"\nvhid = 1\npassword = "secret"\naddresses = ["192.0.2.10/24"]\nname = "web"\n'
+        '[[host.check]]\nname = "own"\ntcp = "127.0.0.1:80"\n[[hook]]\non = ["master"]\nrun = ["/bin/true"]\n'
+    )
+    config = toml.read(text, file="a.toml")
+
+    (written,) = dump.toml(config)
+    (lossy,) = dump.rc_conf(config)
+
+    assert toml.read(written.text, file="b.toml") == config
+    assert lossy.lost == ("web: check own", "hook true")

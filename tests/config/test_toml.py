@@ -14,6 +14,7 @@ from pycarp.auth.key import Passphrase
 from pycarp.config import ConfigProblems, NodeConfig, toml
 from pycarp.dialects import OPENBSD, UNIVERSAL
 from pycarp.errors import ConfigError
+from pycarp.health.kinds import OWN
 from pycarp.vocabulary import LinkFacts
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "pycarp.schema.json"
@@ -287,7 +288,8 @@ def test_a_password_that_is_not_there_says_where_it_should_be(
         ('password = "', 'pasword = "', ["unknown key pasword (did you mean password?)"]),
         ("vhid = 1", "vhdi = 1", ["unknown key vhdi (did you mean vhid?)"]),
         ("vhid = 1", 'vhid = 1\nmac = "interface"', ["unknown key mac (did you mean mac_mode?)"]),
-        ("[[host]]", "[[hosts]]", ["unknown key hosts; there are: node, host (did you mean host?)"]),
+        ("[[host]]", "[[hosts]]", ["unknown key hosts; there are: node, host, check, hook (did you mean host?)"]),
+        ("[[host]]", "[[hosts]]", ["unknown key hosts; there are: node, host, check, hook (did you mean host?)"]),
         (
             "advbase = 1",
             'mac_mode = "virtaul"',
@@ -341,3 +343,59 @@ def test_what_a_start_would_refuse_of_the_node_is_told(line: str, expected: str)
     text = f'[node]\n{line}\n[[host]]\ninterface = "eth0"\nvhid = 1\npassword = "x"\naddresses = ["192.168.1.50/24"]\n'
 
     assert complaints(text) == [f"2:1: {expected}"]
+
+
+CHECKED = GOOD + '[[host.check]]\nname = "web"\ntcp = "127.0.0.1:80"\nevery = "250ms"\n'
+HOOKED = GOOD + '[[host.hook]]\non = ["master"]\nrun = ["/bin/true"]\n'
+
+
+def test_checks_and_hooks_belong_to_their_host_or_to_every_host() -> None:
+    text = CHECKED + GOOD.replace("vhid = 1", "vhid = 2").replace(".10/", ".11/")
+    text += HOOKED.removeprefix(GOOD) + HOOKED.removeprefix(GOOD).replace("host.hook", "hook")
+
+    config = toml.read(text, file="a.toml")
+
+    first, second = (host.key for host in config.hosts)
+    assert [(each.host, each.item.name, each.item.every_s) for each in config.checks] == [(first, "web", 0.25)]
+    assert [(each.host, each.item.name) for each in config.hooks] == [(second, "true"), (None, "true")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("every", "evry", ["9:1: unknown key evry (did you mean every?)"]),
+        ('"250ms"', '"10ms"', ["9:1: every 10ms is below 50ms"]),
+        ('tcp = "127.0.0.1:80"', "", [f"6:1: nothing is checked (add one of {', '.join(OWN)})"]),
+        (
+            "[[host.check]]",
+            "[host.check]",
+            ["6:1: host.check is a list of tables (write [[host.check]])"],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_check_is_told_at_its_place(old: str, new: str, expected: list[str]) -> None:
+    assert complaints(CHECKED.replace(old, new)) == expected
+
+
+EVENTS = "master, backup, lost, fault, conflict-won"
+RUN_OR_SHELL = 'run is one of two; write either run = ["/path/of/program", "argument"] or shell = "a line"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"master"', '"mastr"', f"7:1: on: item 1: unknown; known are: {EVENTS} (did you mean master?)"),
+        ('run = ["/bin/true"]', "", f"6:1: {RUN_OR_SHELL}"),
+        ('"/bin/true"]', '"/bin/true"]\nshell = "true"', f"8:1: {RUN_OR_SHELL}"),
+        ('"/bin/true"]', '"/bin/true"]\ntimeout = "2h"', "9:1: timeout 2h is above 1h"),
+        ('"/bin/true"]', '"/bin/true"]\nretries = 101', "9:1: retries 101: expected a whole number <= 100"),
+    ],
+)
+def test_what_is_wrong_with_a_hook_is_told_at_its_place(old: str, new: str, expected: str) -> None:
+    assert complaints(HOOKED.replace(old, new)) == [expected]
+
+
+def test_two_checks_of_a_host_with_one_name_are_told() -> None:
+    assert complaints(CHECKED + CHECKED.removeprefix(GOOD)) == [
+        '11:1: two are called web (give each a name = "..." of its own)'
+    ]

@@ -17,7 +17,7 @@ def passes_after(answers: str, **settings: Any) -> str:
     check, state = Check(name="web", probe=ok, **settings), CheckState()
     seen = ""
     for each in answers:
-        state.record(check, Finding({"o": Answer.OK, "f": Answer.FAIL, "u": Answer.UNKNOWN}[each]))
+        state.record(check, Finding({"o": Answer.OK, "f": Answer.FAIL, "u": Answer.UNKNOWN}[each]), at_s=0)
         seen += "+" if state.passes else "-"
     return seen
 

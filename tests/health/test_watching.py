@@ -201,3 +201,31 @@ async def test_a_probe_that_cancels_itself_goes_on_being_run() -> None:
 
         assert len(answers) > 5
         assert cluster.a.host.snapshot().demotion == (("check web", 240),)
+
+
+@in_virtual_time
+async def test_checks_of_a_host_that_departs_end_also_while_they_pass() -> None:
+    service = Service()
+    async with Cluster(2) as cluster:
+        await cluster.settle()
+        task = asyncio.create_task(watch(cluster.a.host, check_of(service)))
+        await asyncio.sleep(1)
+
+        await cluster.leave("a")
+
+        async with asyncio.timeout(1):
+            await task
+
+
+@in_virtual_time
+async def test_checks_of_a_node_demote_every_host_of_it() -> None:
+    service = Service()
+    async with Cluster(2, vhids=(1, 2)) as cluster:
+        await cluster.settle()
+        task = asyncio.create_task(watch(cluster.a.node, check_of(service)))
+        service.answer = False
+        await asyncio.sleep(5)
+
+        assert [cluster.masters(vhid) for vhid in (1, 2)] == [(cluster.b,), (cluster.b,)]
+        task.cancel()
+        await asyncio.wait([task])

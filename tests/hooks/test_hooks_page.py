@@ -7,10 +7,29 @@ from typing import Any
 
 import pytest
 
+from pycarp.config import toml
+from pycarp.hooks import On, OnFailure
 from pycarp.testing import Cluster
 from tests.support.virtual import in_virtual_time
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "hooks.md").read_text()
+
+
+def test_the_tables_of_the_page_are_hooks(tmp_path: Path) -> None:
+    found = re.search(r"<!-- the tables -->\n```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    (tmp_path / "secret").write_text("testpass\n")
+
+    config = toml.read(found[1].replace("/etc/pycarp.secret", str(tmp_path / "secret")), file="pycarp.toml")
+
+    own, every = config.hooks
+    assert (own.host, own.item.name, own.item.timeout_s, own.item.on_failure) == (
+        config.hosts[0].key,
+        "start-it",
+        30,
+        OnFailure.DEMOTE,
+    )
+    assert (every.host, every.item.on) == (None, {On.MASTER, On.LOST, On.FAULT})
 
 
 @in_virtual_time

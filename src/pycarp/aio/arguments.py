@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 
 from pycarp.core.checks import check_flag
+from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
@@ -45,6 +46,20 @@ def check_amount(amount: object) -> None:
         raise ConfigError(f"demotion by={amount!r} is not a whole number; pass an int such as 100")
     if not -AMOUNT_MAX <= amount <= AMOUNT_MAX:
         raise ConfigError(f"demotion by={amount} is outside {-AMOUNT_MAX}-{AMOUNT_MAX}; 240 and more mean the same")
+
+
+def demotion_amount(cause: object, by: int | None, *, last: bool) -> int:
+    """Return by how much a cause demotes.
+
+    Raises ConfigError if the cause is not a text, the amount is not a whole number, or not one of both is given.
+    """
+    check_cause(cause)
+    check_flag("last", last)
+    if (by is None) is not last:
+        raise ConfigError(f"demotion by={by!r} with last={last!r}; pass either by=, such as 100, or last=True")
+    amount = FULL_DEMOTION if by is None else by
+    check_amount(amount)
+    return amount
 
 
 def check_group(group: object) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from pycarp.aio.arguments import check_amount, check_cause, check_span, restriction_named, state_named
+from pycarp.aio.arguments import check_cause, check_span, demotion_amount, restriction_named, state_named
 from pycarp.aio.callback_queue import Callback, check_callback
 from pycarp.aio.host_runtime import HostRuntime
 from pycarp.aio.mastership_context import CLEAN_UP_S, MastershipContext, TokenSource
 from pycarp.aio.subscriptions import IsMeant, Subscription
 from pycarp.auth.key import Passphrase
 from pycarp.core.checks import check_flag, listed
-from pycarp.core.engine import FULL_DEMOTION, HANDED_OVER
+from pycarp.core.engine import HANDED_OVER
 from pycarp.core.events import MasterHeard, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import (
@@ -200,13 +200,7 @@ class VirtualHost:
 
         Raises ConfigError if the cause is not a text, the amount is not a whole number, or not one of both is given.
         """
-        check_cause(cause)
-        check_flag("last", last)
-        if (by is None) is not last:
-            raise ConfigError(f"demotion by={by!r} with last={last!r}; pass either by=, such as 100, or last=True")
-        amount = FULL_DEMOTION if by is None else by
-        check_amount(amount)
-        self._inform(DemotionSet(self._key, cause, amount, last))
+        self._inform(DemotionSet(self._key, cause, demotion_amount(cause, by, last=last), last))
 
     def restore(self, cause: str) -> None:
         """Remove a named demotion; no-op if it is absent."""

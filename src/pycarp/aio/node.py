@@ -14,12 +14,12 @@ from typing import Any, Self
 from pycarp import actuators, monitors, transports
 from pycarp.actuators.base import Actuator
 from pycarp.aio.arguments import (
-    check_amount,
     check_cause,
     check_group,
     check_methods,
     check_settings,
     check_span,
+    demotion_amount,
     restriction_named,
 )
 from pycarp.aio.bounded import outcome_of, result_of
@@ -265,16 +265,15 @@ class Node:
         check_settings(settings)
         self._running().submit(SettingsChanged(settings))
 
-    def demote(self, cause: str, *, by: int, group: str | None = None) -> None:
+    def demote(self, cause: str, *, by: int | None = None, last: bool = False, group: str | None = None) -> None:
         """Demote every host of the node, or of an interface group, for a named cause.
 
-        The same cause again replaces its amount. Raises ConfigError if the cause is not a text or the amount is not a
-        whole number.
+        ``by`` and ``last`` are those of ``VirtualHost.demote``, one of both. The same cause again replaces its amount.
+        Raises ConfigError as that does.
         """
-        check_cause(cause)
-        check_amount(by)
+        amount = demotion_amount(cause, by, last=last)
         check_group(group)
-        self._running().submit(DemotionSet(group, cause, by))
+        self._running().submit(DemotionSet(group, cause, amount, last))
 
     def restrict(self, cause: str, to: Restriction | str, *, group: str | None = None) -> None:
         """Forbid every host of the node, or of an interface group, to take over; see ``VirtualHost.restrict``.

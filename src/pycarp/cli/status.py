@@ -14,7 +14,7 @@ from pycarp.cli.daemons import ask_all, chosen_of, merged
 from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
 from pycarp.core.state import State
 from pycarp.daemon.administration import ADMINISTRATIVE_CAUSES
-from pycarp.daemon.control_messages import HostStatus, StatusReply
+from pycarp.daemon.control_messages import CheckStatus, HostStatus, StatusReply
 
 _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
 
@@ -82,12 +82,33 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
             yield f"{host.name}: {host.address_error}"
         for warning in host.warnings:
             yield f"{host.name}: warning: {warning}"
+        for remark in _service_remarks(host):
+            yield f"{host.name}: {remark}"
         for cause in host.demotion:
             yield f"{host.name}: demoted by {cause.amount}: {cause.cause}"
         if host.rejected:
             yield f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses"
         if host.contested:
             yield f"{host.name}: others changed its addresses {_times(host.contested)}"
+
+
+def _service_remarks(host: HostStatus) -> Iterator[str]:
+    for check in host.checks:
+        if not check.passes:
+            yield _failing(check)
+    for hook in host.hooks:
+        if hook.error:
+            yield f"hook {hook.name} on {hook.last_on}: {hook.error}"
+        if hook.is_running:
+            yield f"hook {hook.name} is running"
+
+
+def _failing(check: CheckStatus) -> str:
+    """Say since when a check fails, why, and what follows."""
+    since = "has not passed yet" if check.s_ago is None else f"fails for {_age(check.s_ago)}"
+    why = f": {check.detail}" if check.detail else ""
+    fate = "this host is the last of all" if check.by is None else f"demoted by {check.by}"
+    return f"check {check.name} {since}{why}; {fate}"
 
 
 def _times(count: int) -> str:

@@ -7,17 +7,18 @@ The documents hold the passwords; whoever writes them keeps them from others' ey
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import IPv4Address
+from typing import Any
 
 from pycarp.config.carp_words import CLONE, FREEBSD_WORDS
-from pycarp.config.model import NodeConfig
+from pycarp.config.model import Attached, NodeConfig
 from pycarp.config.toml import SYSCTL_PREFIX
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects import UNIVERSAL
 from pycarp.errors import ConfigError
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import HostKey, Interface
 
 _SHELL_NAME = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 _VLAN = re.compile(r"([A-Za-z0-9]+)\.([1-9][0-9]*)", re.ASCII)
@@ -54,6 +55,11 @@ class _Losses:
             if value not in (None, "", ()):
                 text = ", ".join(f"{key}={number}" for key, number in value) if name == "sysctls" else value
                 self.add(f"{name} {text}")
+        names: dict[HostKey | None, str] = {host.key: f"{host.name}: " for host in config.hosts}
+        for check in config.checks:
+            self.add(f"{names.get(check.host, '')}check {check.item.name}")
+        for hook in config.hooks:
+            self.add(f"{names.get(hook.host, '')}hook {hook.item.name}")
 
     def check_host(self, host: HostConfig, said: frozenset[str], dialects: frozenset[str]) -> None:
         """Note what is said about a host beside ``said``; a dialect other than ``dialects`` is a loss."""
@@ -153,8 +159,16 @@ def toml(config: NodeConfig) -> list[Document]:
         node["sysctls"] = {name.removeprefix(SYSCTL_PREFIX): value for name, value in config.sysctls}
     if node:
         tables["node"] = node
-    tables["host"] = [_toml_host(host) for host in config.hosts]
+    tables["host"] = [_toml_host(host) | _attached(config, host.key) for host in config.hosts]
+    tables |= _attached(config, None)
     return [Document(name="pycarp.toml", text=tomlkit.dumps(tables))]
+
+
+def _attached(config: NodeConfig, host: HostKey | None) -> dict[str, object]:
+    """Return the checks and hooks of a host, or with None those of every host, as tables."""
+    kinds: tuple[tuple[str, Iterable[Attached[Any]]], ...] = (("check", config.checks), ("hook", config.hooks))
+    found = {kind: [dict(each.table) for each in attached if each.host == host] for kind, attached in kinds}
+    return {kind: tables for kind, tables in found.items() if tables}
 
 
 def ucarp(config: NodeConfig, *, sources: Mapping[str, IPv4Address]) -> list[Document]:

@@ -3,9 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from pycarp.core.host_config import HostConfig
+from pycarp.health import Check
+from pycarp.hooks import Hook
 from pycarp.vocabulary import HostKey, Interface
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached(Generic[T]):
+    """A check or a hook, and the host that it belongs to; None stands for every host of the machine.
+
+    Two are equal if their ``table`` is, which is what the configuration says. ``place`` is line and column, from 1.
+    """
+
+    host: HostKey | None
+    item: T = field(compare=False)
+    table: Mapping[str, Any]
+    place: tuple[int, int] = field(default=(1, 1), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +33,8 @@ class NodeConfig:
     ``sysctls`` are full names and values, in their order; ``external_change_limit`` is that of ``Settings``. ``notes``
     are for people: what was passed over, and where. ``own`` are the machine's own addresses by interface, where the
     configuration speaks of them; only a simulation needs them. ``places`` are line and column of each host, from 1;
-    ``secret_files`` the files that hold the passwords of hosts, and ``secret_variables`` the variables that do, where
-    they do not stand in the configuration itself.
+    ``secret_files`` are the files that hold the passwords of hosts, and ``secret_variables`` the variables that do,
+    where they do not stand in the configuration itself. ``checks`` and ``hooks`` are those of all hosts, in order.
     """
 
     hosts: tuple[HostConfig, ...]
@@ -26,6 +44,8 @@ class NodeConfig:
     actuator: str = ""
     monitor: str = ""
     external_change_limit: int | None = None
+    checks: tuple[Attached[Check], ...] = ()
+    hooks: tuple[Attached[Hook], ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
     own: Mapping[str, tuple[Interface, ...]] = field(default_factory=dict, compare=False)
     places: Mapping[HostKey, tuple[int, int]] = field(default_factory=dict, compare=False)

@@ -5,18 +5,21 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
 from ipaddress import ip_interface
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 
 from pycarp import actuators, dialects, monitors, registry, transports
 from pycarp.auth.key import Passphrase
 from pycarp.config.carp_words import netmask_length, why_no_host_has
+from pycarp.config.hook_table import HookTable, hook_of
 from pycarp.config.host_building import CUT_BY_THE_BSDS
-from pycarp.config.model import NodeConfig
+from pycarp.config.model import Attached, NodeConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.setting_faults import LISTS, faults_of
@@ -24,12 +27,17 @@ from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError
+from pycarp.health import Check, TableProblems, check_of
+from pycarp.hooks import Hook
 from pycarp.system.files.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
 
 _PASSWORDS = ("password", "password_file", "password_credential", "password_env")
-_TABLES = ("node", "host")
+_TABLES = ("node", "host", "check", "hook")
 _DIALECTS = tuple(each.name for each in dialects.ALL)
+_SERVICES = ("check", "hook")
+"""What a host's table has beside the settings of the host."""
+
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The folder in which systemd gives credentials to a service. Source: systemd.exec(5)."""
 
@@ -109,6 +117,8 @@ class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     mac_mode: MacMode | None = None
     announce_every_s: Seconds | None = None
     peer_dialects: list[str] = msgspec.field(default_factory=list)
+    check: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    hook: list[HookTable] = msgspec.field(default_factory=list)
 
     def __repr__(self) -> str:
         """Return it without its password."""
@@ -116,10 +126,12 @@ class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A whole file."""
+    """A whole file; ``check`` and ``hook`` are for every host."""
 
     node: NodeTable = msgspec.field(default_factory=NodeTable)
     host: list[HostTable] = msgspec.field(default_factory=list)
+    check: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    hook: list[HookTable] = msgspec.field(default_factory=list)
 
 
 def schema() -> dict[str, Any]:
@@ -173,15 +185,18 @@ class _Reader:
         self._hosts: dict[HostKey, Where] = {}
         self._secret_files: dict[HostKey, Path] = {}
         self._secret_variables: dict[HostKey, str] = {}
+        self._counts: Counter[str] = Counter()
+        self._checks: list[Attached[Check]] = []
+        self._hooks: list[Attached[Hook]] = []
 
     def read(self, tables: dict[str, Any]) -> NodeConfig:
         """Return what could be understood."""
-        for key in sorted(tables.keys() - {"node", "host"}):
+        for key in sorted(tables.keys() - set(_TABLES)):
             hint = (
                 "name each file to pycarp itself" if key in ("include", "includes", "import") else _likely(key, _TABLES)
             )
             where, name = ((key, 0), "") if (key, 0, "") in self._places else (("", 0), key)
-            self._complain(where, name, f"unknown key {key}; there are: node, host", hint)
+            self._complain(where, name, f"unknown key {key}; there are: {', '.join(_TABLES)}", hint)
         node = self._table(NodeTable, tables.get("node", {}), ("node", 0), nested={"sysctls": SysctlTable})
         found = tables.get("host", [])
         if isinstance(found, dict):
@@ -192,6 +207,7 @@ class _Reader:
                 self._complain(("host", 0), "", "no [[host]] is here", "add [[host]] with interface, vhid, addresses")
             found = []
         hosts = [host for index, table in enumerate(found) if (host := self._host(table, ("host", index)))]
+        self._attach(tables, "", None)
         names = [table.get("interface") for table in found if isinstance(table, dict)]
         for complaint, hint in unused_renames(self._renames, [name for name in names if isinstance(name, str)]):
             self._complain(("", 0), "", complaint, hint)
@@ -207,6 +223,8 @@ class _Reader:
             monitor=node.monitor,
             external_change_limit=node.external_change_limit,
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
+            checks=tuple(self._checks),
+            hooks=tuple(self._hooks),
             places={key: self._place(where, "vhid") for key, where in self._hosts.items()},
             secret_files=self._secret_files,
             secret_variables=self._secret_variables,
@@ -261,11 +279,70 @@ class _Reader:
         except msgspec.ValidationError as exc:
             # Text is not shown: it may be a password that slipped here.
             shown = f"{key} {value}" if type(value) in (int, float) and key not in _PASSWORDS else key
-            hint = _likely(str(value), list(MacMode)) if key == "mac_mode" else ""
-            self._complain(where, key, f"{shown}: {_in_words(exc)}", hint)
+            known = _members_of(kind)
+            hint = _likely(str(value), known) if known else ""
+            self._complain(where, key, f"{shown}: {_in_words(exc, known)}", hint)
             return None
 
+    # Checks and hooks
+
+    def _attach(self, tables: Mapping[str, Any], prefix: str, host: HostKey | None) -> None:
+        """Read the checks and hooks beside or inside a host; ``prefix`` is the name of the table that they are in."""
+        self._checks += self._attached(tables.get("check"), f"{prefix}check", host, self._check)
+        self._hooks += self._attached(tables.get("hook"), f"{prefix}hook", host, self._hook)
+
+    def _attached(
+        self, raw: object, name: str, host: HostKey | None, read: Callable[[object, Where], T | None]
+    ) -> list[Attached[T]]:
+        """Return what a list of tables says; complain about a table that is wrong, and about a name used twice."""
+        found: dict[str, Attached[T]] = {}
+        tables = [] if raw is None else raw if isinstance(raw, list) else [raw]
+        for table in tables:
+            where = (name, self._counts[name])
+            self._counts[name] += 1
+            if table is raw:
+                self._complain(where, "", f"{name} is a list of tables", f"write [[{name}]]")
+            item = read(table, where)
+            if item is None or not isinstance(table, dict):
+                continue
+            called = str(getattr(item, "name", ""))
+            if called in found:
+                self._complain(where, "name", f"two are called {called}", 'give each a name = "..." of its own')
+            found[called] = Attached(host=host, item=item, table=table, place=self._place(where, ""))
+        return list(found.values())
+
+    def _check(self, table: object, where: Where) -> Check | None:
+        if not isinstance(table, dict):
+            self._complain(where, "", f"{where[0]} is not a table")
+            return None
+        try:
+            return check_of(table)
+        except TableProblems as exc:
+            for each in exc.problems:
+                self._complain(where, each.key, each.text, each.hint)
+            return None
+
+    def _hook(self, table: object, where: Where) -> Hook | None:
+        found = self._table(HookTable, table, where)
+        if found is None:
+            return None
+        try:
+            return hook_of(found)
+        except ConfigError as exc:
+            self._complain(where, str(exc).partition(" ")[0], str(exc))
+            return None
+
+    # Hosts
+
     def _host(self, raw: object, where: Where) -> HostConfig | None:
+        before = len(self.problems)
+        others = {key: raw[key] for key in _SERVICES if key in raw} if isinstance(raw, dict) else {}
+        raw = {key: raw[key] for key in raw if key not in _SERVICES} if isinstance(raw, dict) else raw
+        host = self._host_itself(raw, where)
+        self._attach(others, "host.", None if host is None else host.key)
+        return host if len(self.problems) == before else None
+
+    def _host_itself(self, raw: object, where: Where) -> HostConfig | None:
         before = len(self.problems)
         table = self._table(HostTable, raw, where, is_partial=True)
         if table is None:
@@ -500,10 +577,20 @@ def _mac(text: str) -> MacAddress:
         raise ConfigError("lladdr is not a MAC address; write 00:00:5e:00:01:01") from None
 
 
-def _in_words(exc: msgspec.ValidationError) -> str:
-    """Return msgspec's message as a piece of a sentence; it never holds the value."""
+def _members_of(kind: Any) -> list[str]:
+    """Return the words that an enumeration has, which is or is part of a type; none if there is none."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [str(each.value) for each in kind]
+    return [word for part in get_args(kind) for word in _members_of(part)]
+
+
+def _in_words(exc: msgspec.ValidationError, known: Collection[str] = ()) -> str:
+    """Return msgspec's message as a piece of a sentence; it never holds the value.
+
+    ``known`` are the words of the enumeration that the value should be of.
+    """
     text, _at, path = str(exc).replace("`", "").replace(" | null", "").partition(" - at ")
-    text = _ENUM.sub(f"unknown; known are: {', '.join(MacMode)}", text)
+    text = _ENUM.sub(f"unknown; known are: {', '.join(known)}", text)
     text = _TYPE.sub(lambda match: _TYPES.get(match[0], match[0]), text)
     item = _ITEM.fullmatch(path)
     return (f"item {int(item[1]) + 1}: " if item else "") + text[:1].lower() + text[1:]

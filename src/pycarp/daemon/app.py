@@ -40,6 +40,7 @@ from pycarp.daemon.planning import lines, obstacle
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
+from pycarp.daemon.services import HealthService, HookService, Services
 from pycarp.daemon.status import Place, status_reply
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.daemon.unprivileged import Outcome
@@ -141,6 +142,7 @@ class Daemon:
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, exists=self._exists)
+        self._services = Services((HealthService(self._node), HookService()))
         self._administration = Administration(self._node, remove=self._hosts.remove, renames=options.source.renames)
         self._reloader = Reloader(
             self._node,
@@ -150,6 +152,7 @@ class Daemon:
             config=config,
             fixed=dict(options.sysctls),
             check=plane.actuator.check,
+            changed=self._services.configure,
         )
         self._started_s = time.monotonic()
 
@@ -159,7 +162,7 @@ class Daemon:
         if self._record is not None:
             self._record.open()
         try:
-            async with self._node, self._hosts.looking():
+            async with self._services.running(), self._node, self._hosts.looking():
                 await self._set_up(stop)
                 # Answering begins when there is everything to answer about.
                 self._desk.open(self.answer)
@@ -178,6 +181,7 @@ class Daemon:
                 self._record.close()
 
     async def _set_up(self, stop: asyncio.Event) -> None:
+        self._services.configure(self._config)
         for name, value in (*self._config.sysctls, *self._options.sysctls):
             self._sysctls.write(name, value)
         # All of them at once, those too that wait for their interface.
@@ -286,6 +290,7 @@ class Daemon:
             facts=self._node.link_facts,
             waiting=self._hosts.waiting,
             renames=self._options.source.renames,
+            describe=self._services.describe,
         )
 
     def _warnings_about(self, key: HostKey) -> list[str]:
@@ -319,6 +324,7 @@ class Daemon:
         return {}
 
     def _greet(self, host: VirtualHost) -> None:
+        self._services.start(host)
         name = "" if host.name == str(host.key) else f"{host.name} "
         uses_link_mac = uses_link_mac_of(self._plane.actuator, host.config)
         follows_mac = self._config.transport in ("", "auto")

@@ -127,6 +127,31 @@ class Change(msgspec.Struct, kw_only=True):
     silent_s: float | None
 
 
+class CheckStatus(msgspec.Struct, kw_only=True):
+    """A health check: whether it ``passes``, and the ``answer`` of its last run: ok, fail or unknown, None before it.
+
+    ``detail`` says why that was no good one. While the check fails, its host is demoted ``by`` so much, or with None is
+    the last of all. ``s_ago`` is when ``passes`` changed, None if it never did.
+    """
+
+    name: str
+    passes: bool
+    answer: str | None
+    detail: str
+    by: int | None
+    s_ago: float | None
+
+
+class HookStatus(msgspec.Struct, kw_only=True):
+    """A hook: the changes ``on`` which it is called, the one of its last call that ended, and what failed then."""
+
+    name: str
+    on: list[str]
+    is_running: bool
+    last_on: str | None
+    error: str
+
+
 class HostStatus(msgspec.Struct, kw_only=True):
     """One virtual host.
 
@@ -134,7 +159,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
     ``location`` what they are on here. ``contested`` counts how often others changed them. ``warnings`` are what an
     operator should look at, as it was logged. ``peer`` is whose advertisement was heard last, ``heard`` the last one of
     everybody and family. ``missing`` are addresses that a MASTER should have and has not, ``address_error`` is why
-    they could not be held or dropped the last time that was tried.
+    they could not be held or dropped the last time that was tried. ``checks`` and ``hooks`` are its own and those of
+    every host.
     """
 
     name: str
@@ -165,6 +191,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
     missing: list[str]
     address_error: str
     warnings: list[str] = msgspec.field(default_factory=list)
+    checks: list[CheckStatus] = msgspec.field(default_factory=list)
+    hooks: list[HookStatus] = msgspec.field(default_factory=list)
 
 
 class LinkStatus(msgspec.Struct):
@@ -234,8 +262,8 @@ class PlannedChange(msgspec.Struct, kw_only=True):
     """One thing that a reload changes: ``name`` is that of a host or of a switch.
 
     ``kind`` is added, removed, changed (in place), restarted (the host leaves and comes back), moved (likewise, to
-    another interface or vhid) or sysctl. ``about_s`` is about how long nobody answers for the addresses unless another
-    host takes over at once: 0 without an interruption, None where only another host can take over.
+    another interface or vhid), sysctl, check or hook. ``about_s`` is about how long nobody answers for the addresses
+    unless another host takes over at once: 0 without an interruption, None where only another host can take over.
     """
 
     name: str

@@ -1,10 +1,12 @@
 """What ``plan`` and ``reload`` say, as it goes over the control socket."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from pycarp.config.model import Attached, NodeConfig
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
-from pycarp.daemon.control_messages import Drift, HostDrift, PlannedChange, PlanReply, SettingChange
+from pycarp.daemon.control_messages import Drift, HostDrift, PlannedChange, PlanReply, SettingChange, Value
 from pycarp.daemon.drift import LEAVES, line, setting_name, value_of
 from pycarp.daemon.reload import (
     Addition,
@@ -87,6 +89,44 @@ def switched(switch: tuple[str, int, int]) -> PlannedChange:
     return PlannedChange(
         name=name, kind="sysctl", what=what, cost="", settings=settings, leaves_master=False, about_s=0.0
     )
+
+
+def attached_changes(old: NodeConfig, new: NodeConfig) -> Iterator[PlannedChange]:
+    """Return what changes about the checks and hooks of hosts that stay, and of those of every host."""
+    names: dict[HostKey | None, str] = {host.key: host.name for host in new.hosts}
+    staying: dict[HostKey | None, str] = {host.key: names[host.key] for host in old.hosts if host.key in names}
+    kinds: tuple[tuple[str, Iterable[Attached[Any]], Iterable[Attached[Any]]], ...] = (
+        ("check", old.checks, new.checks),
+        ("hook", old.hooks, new.hooks),
+    )
+    for kind, before, after in kinds:
+        present, wanted = ({(each.host, each.item.name): each for each in some} for some in (before, after))
+        for host, name in sorted(present.keys() | wanted.keys(), key=str):
+            was, will = present.get((host, name)), wanted.get((host, name))
+            shown_name = "every host" if host is None else staying.get(host)
+            if shown_name is not None and was != will:
+                yield _attached_change(kind, f"{kind} {name}", shown_name, was, will)
+
+
+def _attached_change(
+    kind: str, what: str, name: str, was: Attached[Any] | None, will: Attached[Any] | None
+) -> PlannedChange:
+    fate = "added" if was is None else "removed" if will is None else "changed"
+    before, after = ({} if each is None else each.table for each in (was, will))
+    settings = [
+        SettingChange(setting=key, old=_as_text(before.get(key)), new=_as_text(after.get(key)))
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key)
+    ]
+    return PlannedChange(
+        name=name, kind=kind, what=f"{what} {fate}", cost="", settings=settings, leaves_master=False, about_s=0.0
+    )
+
+
+def _as_text(value: object) -> Value:
+    if value is None or isinstance(value, int | str):
+        return value
+    return [str(each) for each in value] if isinstance(value, list) else str(value)
 
 
 def kept(name: str, setting: str, *, file: int, running: int) -> Drift:

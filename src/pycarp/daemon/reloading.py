@@ -21,7 +21,7 @@ from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.control_messages import Drift, DriftReply, PlanReply
 from pycarp.daemon.drift import LEAVES, SETS_BACK, TAKES_FILE, drift_of_hosts
 from pycarp.daemon.host_set import HostSet
-from pycarp.daemon.planning import host_drift, kept, obstacle, planned, switched, unheard
+from pycarp.daemon.planning import attached_changes, host_drift, kept, obstacle, planned, switched, unheard
 from pycarp.daemon.reload import (
     Addition,
     Change,
@@ -46,7 +46,7 @@ class Reloader:
 
     ``config`` is what the daemon was started with; ``fixed`` are the switches that the command line sets, and their
     values. ``check`` raises ConfigError when addresses of hosts cannot be shared on this machine; ``unfit`` says of a
-    host why its interface cannot work, empty if it can.
+    host why its interface cannot work, empty if it can. ``changed`` is called with a configuration that is in force.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Reloader:
         fixed: Mapping[str, int],
         check: Callable[..., None] = lambda *_configs: None,
         unfit: Callable[[HostConfig], str] = obstacle,
+        changed: Callable[[NodeConfig], None] = lambda _config: None,
     ) -> None:
         self._node = node
         self._hosts = hosts
@@ -69,6 +70,7 @@ class Reloader:
         self._fixed = fixed
         self._check = check
         self._unfit = unfit
+        self._changed = changed
         self._reloading = asyncio.Lock()
         self._aftermath: list[str] = []
 
@@ -101,6 +103,7 @@ class Reloader:
             reply = self._reply(config, rolling_s)
             await self._change(config, rolling_s)
             self._config = config
+            self._changed(config)
             return reply
 
     def drift(self) -> DriftReply:
@@ -131,7 +134,11 @@ class Reloader:
         states: dict[HostKey, State] = {host.key: host.state for host in self._hosts.running}
         changes = diff(self._hosts.configs, config.hosts)
         return PlanReply(
-            changes=[*(planned(each, states, rolling_s) for each in changes), *map(switched, self._switches(config))],
+            changes=[
+                *(planned(each, states, rolling_s) for each in changes),
+                *attached_changes(self._config, config),
+                *map(switched, self._switches(config)),
+            ],
             drift=self._drift(config),
             warnings=[*self._warnings(changes, rolling_s)],
         )

@@ -34,22 +34,24 @@ def status_reply(
     facts: Callable[[str], LinkFacts | None] = lambda _link: None,
     waiting: Iterable[Waiting] = (),
     renames: Mapping[str, str] = MappingProxyType({}),
+    describe: Callable[[HostKey, HostStatus], None] = lambda _key, _status: None,
 ) -> StatusReply:
-    """Return everything about the hosts of this process; called in its event loop, whose clock is the engine's."""
+    """Return everything about the hosts of this process; called in its event loop, whose clock is the engine's.
+
+    ``describe`` adds to the status of a host that runs.
+    """
     now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
+    running = []
+    for host in snapshot.hosts:
+        running.append(host_status(host, now_ns, place(host), warnings(host.key), facts(host.key.link)))
+        describe(host.key, running[-1])
     return StatusReply(
         version=VERSION,
         hostname=hostname,
         pid=os.getpid(),
         uptime_s=round(uptime_s, 3),
         transport=transport,
-        hosts=[
-            *(
-                host_status(host, now_ns, place(host), warnings(host.key), facts(host.key.link))
-                for host in snapshot.hosts
-            ),
-            *(waiting_status(each) for each in waiting),
-        ],
+        hosts=[*running, *(waiting_status(each) for each in waiting)],
         sysctls=dict(sysctls),
         counters=counters_of(snapshot.statistics),
         links={link: link_status(each) for link, each in snapshot.links.items()},

@@ -97,8 +97,17 @@ class CheckState:
 
     last: Finding | None = None
 
-    def record(self, check: Check, finding: Finding) -> bool:
-        """Count what a run found; return True if ``passes`` changed."""
+    changed_at_s: float | None = None
+    """When ``passes`` changed last, in the time of the loop; None before the first change."""
+
+    def record(self, check: Check, finding: Finding, *, at_s: float) -> bool:
+        """Count what a run found at a time of the loop; return True if ``passes`` changed."""
+        has_changed = self._count(check, finding)
+        if has_changed:
+            self.changed_at_s = at_s
+        return has_changed
+
+    def _count(self, check: Check, finding: Finding) -> bool:
         self.last = finding
         counted = check.unknown if finding.answer is Answer.UNKNOWN else finding.answer
         if counted is Answer.UNKNOWN:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from pycarp.aio.host import VirtualHost
@@ -13,6 +14,7 @@ from pycarp.errors import CarpError
 from pycarp.hooks.hook import Hook, On, OnFailure
 from pycarp.hooks.queue import HookQueue, Occasion
 from pycarp.system.programs import run_program
+from pycarp.vocabulary import HostKey
 
 DEMOTED_BY = 240
 """By how much a hook that failed demotes its host; other systems count failures alike."""
@@ -29,36 +31,69 @@ async def follow(host: VirtualHost, *hooks: Hook) -> None:
 
     Raises NodeFailedError when the node fails, once the hooks for that were called.
     """
-    await _Follower(host, hooks).run()
+    await HookFollower(host, hooks).run()
 
 
-class _Follower:
-    """The queue of one host, the task that calls its hooks, and the call under way."""
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """The last call of a hook that ended: what it was called on, and what failed, empty if nothing did."""
 
-    def __init__(self, host: VirtualHost, hooks: tuple[Hook, ...]) -> None:
+    on: On
+    error: str
+
+
+class HookFollower:
+    """The queue of one host, the task that calls its hooks, and the call under way.
+
+    ``hooks`` may be replaced at any time; the new ones are called from the next change on. Without
+    ``calls_for_present`` no hook is called on the state that the host has already.
+    """
+
+    def __init__(self, host: VirtualHost, hooks: tuple[Hook, ...], *, calls_for_present: bool = True) -> None:
+        self.hooks = hooks
+        self._calls_for_present = calls_for_present
         self._host = host
-        self._hooks = hooks
+        self._last: dict[str, LastCall] = {}
         self._queue = HookQueue()
         self._arrival = asyncio.Event()
         self._before: State | None = None
         self._call: asyncio.Task[None] | None = None
         self._running: On | None = None
+        self._hook: Hook | None = None
         self._is_over = False
 
+    def last_call(self, hook: Hook) -> LastCall | None:
+        """Return how the last call of a hook ended; None if none has ended."""
+        return self._last.get(hook.name)
+
+    def is_running(self, hook: Hook) -> bool:
+        """Return True while a hook is being called."""
+        return self._hook is hook
+
     async def run(self) -> None:
+        """Call hooks until the host departs; raises as ``follow``."""
         caller = asyncio.create_task(self._call_all())
         try:
             async with self._host.events() as events:
                 async for event in events:
-                    self._take(event)
+                    if self._calls_for_present or not self._is_present(event):
+                        self._take(event)
         finally:
             await self._finish(caller)
+
+    def _is_present(self, event: Event) -> bool:
+        """Return True for the first event if it is the change to the state that the host has already."""
+        self._calls_for_present = True
+        if not isinstance(event, StateChange):
+            return False
+        self._before = event.new
+        return True
 
     def _take(self, event: Event) -> None:
         skipped = self._queue.take(event)
         if skipped:
             names = ", ".join(skipped)
-            logger.warning("carp: %s: hooks skipped, because the state changed again: %s", self._host.name, names)
+            logger.warning("carp: %s: hooks skipped, because the state changed again: %s", self._host.key, names)
         if isinstance(event, Departed):
             self._is_over = True
         self._arrival.set()
@@ -71,7 +106,7 @@ class _Follower:
             self._call.cancel()
         _done, late = await asyncio.wait({caller}, timeout=LEAVING_S)
         for task in late:
-            logger.error("carp: %s: hook on %s did not end in time and is ended", self._host.name, self._running)
+            logger.error("carp: %s: hook on %s did not end in time and is ended", self._host.key, self._running)
             task.cancel()
             await asyncio.wait({task})
 
@@ -80,7 +115,7 @@ class _Follower:
             self._arrival.clear()
             while (occasion := self._queue.next()) is not None:
                 facts = self._facts(occasion)
-                for hook in self._hooks:
+                for hook in self.hooks:
                     if occasion.on in hook.on:
                         await self._interruptible(hook, occasion.on, facts)
             if self._is_over:
@@ -88,7 +123,8 @@ class _Follower:
             await self._arrival.wait()
 
     async def _interruptible(self, hook: Hook, on: On, facts: dict[str, Any]) -> None:
-        self._running, self._call = on, asyncio.create_task(self._attempts(hook, on, facts))
+        self._running, self._hook = on, hook
+        self._call = asyncio.create_task(self._attempts(hook, on, facts))
         try:
             await asyncio.wait({self._call})
         finally:
@@ -96,8 +132,8 @@ class _Follower:
                 self._call.cancel()
                 await asyncio.wait({self._call})
             if not self._call.cancelled() and (bug := self._call.exception()) is not None:
-                logger.error("carp: %s: hook %s: %r", self._host.name, hook.name, bug)
-            self._running = self._call = None
+                logger.error("carp: %s: hook %s: %r", self._host.key, hook.name, bug)
+            self._running = self._hook = self._call = None
 
     async def _attempts(self, hook: Hook, on: On, facts: dict[str, Any]) -> None:
         """Call a hook until it succeeds, its retries are used up, or something newer is due."""
@@ -106,11 +142,12 @@ class _Follower:
                 await asyncio.sleep(RETRY_AFTER_S)
                 if self._queue.is_outdated:
                     break
-            error = await _called(hook, self._host.name, facts)
+            error = await _called(hook, self._host.key, facts)
+            self._last[hook.name] = LastCall(on, error)
             if not error:
                 self._set_demotion(hook, 0)
                 return
-            logger.error("carp: %s: hook %s on %s: %s", self._host.name, hook.name, on, error)
+            logger.error("carp: %s: hook %s on %s: %s", self._host.key, hook.name, on, error)
         self._set_demotion(hook, DEMOTED_BY)
 
     def _set_demotion(self, hook: Hook, by: int) -> None:
@@ -137,7 +174,7 @@ class _Follower:
         return self._queue.is_due(event)
 
 
-async def _called(hook: Hook, host: str, facts: dict[str, Any]) -> str:
+async def _called(hook: Hook, host: HostKey, facts: dict[str, Any]) -> str:
     """Call a hook once; return what failed, empty if nothing did."""
     if callable(hook.run):
         try:

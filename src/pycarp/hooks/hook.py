@@ -16,6 +16,8 @@ Call: TypeAlias = Callable[[Facts], Awaitable[object] | object]
 
 RETRIES_MAX = 100
 
+TIMEOUT_MAX_S = 3600
+
 
 class On(StrEnum):
     """What a hook is called on."""
@@ -60,8 +62,8 @@ class Hook:
             raise ConfigError(f"hook {self.name!r} is on nothing; name some of {', '.join(On)}")
         if not callable(self.run) and not self.run:
             raise ConfigError(f"hook {self.name!r} runs nothing; name a program and its arguments")
-        if not 0 < self.timeout_s <= 3600:
-            raise ConfigError(f"hook {self.name!r}: timeout {self.timeout_s:g} s is outside 0-3600 s")
+        if not 0 < self.timeout_s <= TIMEOUT_MAX_S:
+            raise ConfigError(f"hook {self.name!r}: timeout {self.timeout_s:g} s is outside 0-{TIMEOUT_MAX_S} s")
         if not 0 <= self.retries <= RETRIES_MAX:
             raise ConfigError(f"hook {self.name!r}: retries {self.retries} is outside 0-{RETRIES_MAX}")
 

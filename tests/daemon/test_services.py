@@ -1,0 +1,212 @@
+"""Checks and hooks of a daemon's configuration, on real nodes in virtual time: from the start through reloads."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from pycarp import State, VirtualHost
+from pycarp.aio.node import Node
+from pycarp.config import toml
+from pycarp.daemon.control_messages import HostStatus
+from pycarp.daemon.services import AGAIN_AFTER_S, HealthService, HookService, Services, SupervisedTasks
+from pycarp.daemon.status import Place, host_status
+from pycarp.monitors import StaticMonitor
+from pycarp.transports import MemoryBus
+from tests.support.actuators import RecordingActuator
+from tests.support.hosts import link
+from tests.support.virtual import in_virtual_time
+
+HOST = '[[host]]\ninterface = "fxp0"\npassword = "testpass"\nname = "{name}"\nvhid = {vhid}\n'
+WEB = HOST.format(name="web", vhid=1) + 'addresses = ["192.168.1.50/24"]\n'
+DNS = HOST.format(name="dns", vhid=2) + 'addresses = ["192.168.1.60/24"]\n'
+
+
+def check(name: str, file: Path, *, table: str = "host.check", more: str = "") -> str:
+    return f'[[{table}]]\nname = "{name}"\nfile = "{file}"\nevery = "100ms"\nrise = 2\nfall = 2\n{more}\n'
+
+
+def hook(name: str, on: str, file: Path, *, table: str = "host.hook") -> str:
+    line = f"echo $PYCARP_HOST $PYCARP_EVENT >> {file}"
+    return f"[[{table}]]\nname = '{name}'\non = ['{on}']\nshell = '{line}'\n"
+
+
+class Daemon:
+    """What a daemon has of services: a node, its hosts and a configuration."""
+
+    def __init__(self, text: str) -> None:
+        self.config = toml.read(text, file="pycarp.toml")
+        self.node = Node(transport=MemoryBus().port("a"), actuator=RecordingActuator(), monitor=StaticMonitor([link()]))
+        self.services = Services((HealthService(self.node), HookService()))
+        self.hosts: dict[str, VirtualHost] = {}
+
+    def reload(self, text: str) -> None:
+        self.services.configure(toml.read(text, file="pycarp.toml"))
+
+    def demotion(self, name: str) -> dict[str, int]:
+        return dict(self.hosts[name].snapshot().demotion)
+
+    def status(self, name: str) -> HostStatus:
+        host = self.hosts[name]
+        status = host_status(host.snapshot(), 0, Place())
+        self.services.describe(host.key, status)
+        return status
+
+
+@contextlib.asynccontextmanager
+async def running(text: str) -> AsyncIterator[Daemon]:
+    daemon = Daemon(text)
+    async with daemon.services.running(), daemon.node:
+        daemon.services.configure(daemon.config)
+        for config in daemon.config.hosts:
+            daemon.hosts[config.name] = await daemon.node.add(config)
+            daemon.services.start(daemon.hosts[config.name])
+        yield daemon
+
+
+@in_virtual_time
+async def test_a_host_is_the_last_of_all_until_its_check_has_passed(tmp_path: Path) -> None:
+    async with running(WEB + check("ready", tmp_path / "ready")) as daemon:
+        await asyncio.sleep(1)
+        assert daemon.demotion("web") == {"check ready": 240}
+
+        (tmp_path / "ready").touch()
+        await asyncio.sleep(0.3)
+        assert daemon.demotion("web") == {}
+
+
+@in_virtual_time
+async def test_a_check_of_every_host_demotes_the_whole_node_and_one_of_a_host_only_that(tmp_path: Path) -> None:
+    text = WEB + check("own", tmp_path / "own", more="by = 50") + DNS + check("all", tmp_path / "all", table="check")
+    async with running(text) as daemon:
+        await asyncio.sleep(1)
+        assert daemon.demotion("web") == {"check own": 50, "check all": 240}
+        assert daemon.demotion("dns") == {"check all": 240}
+
+
+@in_virtual_time
+async def test_a_reload_that_changes_how_often_a_check_runs_leaves_what_it_found(tmp_path: Path) -> None:
+    (tmp_path / "ready").touch()
+    text = WEB + check("ready", tmp_path / "ready")
+    async with running(text) as daemon:
+        await asyncio.sleep(1)
+        seq = daemon.hosts["web"].seq
+
+        daemon.reload(text.replace("100ms", "200ms"))
+        await asyncio.sleep(1)
+        assert daemon.hosts["web"].seq == seq
+
+        (tmp_path / "ready").unlink()
+        await asyncio.sleep(0.5)
+        assert daemon.demotion("web") == {"check ready": 240}
+
+
+@in_virtual_time
+async def test_a_reload_that_removes_a_failing_check_removes_its_demotion(tmp_path: Path) -> None:
+    async with running(WEB + check("ready", tmp_path / "ready")) as daemon:
+        await asyncio.sleep(1)
+        daemon.reload(WEB)
+        await asyncio.sleep(1)
+
+        assert daemon.demotion("web") == {}
+        assert daemon.status("web").checks == []
+
+
+@in_virtual_time
+async def test_a_reload_that_adds_a_check_demotes_until_it_passes(tmp_path: Path) -> None:
+    async with running(WEB) as daemon:
+        await asyncio.sleep(1)
+        daemon.reload(WEB + check("ready", tmp_path / "ready"))
+        await asyncio.sleep(1)
+
+        assert daemon.demotion("web") == {"check ready": 240}
+
+
+@in_virtual_time
+async def test_the_status_says_of_each_check_whether_it_passes_and_why_not(tmp_path: Path) -> None:
+    (tmp_path / "all").touch()
+    text = WEB + check("own", tmp_path / "own") + check("all", tmp_path / "all", table="check", more="by = 3")
+    async with running(text) as daemon:
+        await asyncio.sleep(1)
+        own, every = daemon.status("web").checks
+
+        assert (own.name, own.passes, own.answer, own.by, own.s_ago) == ("own", False, "fail", None, None)
+        assert str(tmp_path / "own") in own.detail
+        assert (every.name, every.passes, every.answer, every.by) == ("all", True, "ok", 3)
+        assert every.s_ago == pytest.approx(0.9)
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait, in real time, for what programs do."""
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110  a program's
+            await asyncio.sleep(0.02)
+
+
+async def until_lines(file: Path, count: int) -> list[str]:
+    """Return the lines of a file, once there are so many."""
+    await until(lambda: len(lines(file)) >= count)
+    return lines(file)
+
+
+async def test_hooks_of_a_host_and_of_every_host_are_called_and_a_reload_calls_none_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    text = WEB + hook("own", "backup", log) + DNS
+    every = hook("all", "lost", log, table="hook")
+    async with running(text + every) as daemon:
+        assert await until_lines(log, 1) == ["web backup"]
+
+        daemon.reload(text + every + hook("new", "backup", log, table="hook"))
+        for name, count in (("web", 4), ("dns", 6)):
+            daemon.hosts[name].force(State.MASTER)
+            daemon.hosts[name].force(State.BACKUP)
+            await until_lines(log, count)
+
+        assert lines(log)[1:] == ["web lost", "web backup", "web backup", "dns lost", "dns backup"]
+        assert [each.name for each in daemon.status("web").hooks] == ["own", "all", "new"]
+
+
+async def test_a_host_that_leaves_has_its_hooks_called_before_the_services_end(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    async with running(WEB + hook("own", "lost", log)) as daemon:
+        daemon.hosts["web"].force(State.MASTER)
+        await asyncio.sleep(0.05)
+
+    assert lines(log) == ["web lost"]
+
+
+async def test_the_status_says_what_a_hook_failed_with(tmp_path: Path) -> None:
+    text = WEB + '[[host.hook]]\nname = "bad"\non = ["backup"]\nshell = "exit 3"\n'
+    async with running(text) as daemon:
+        await until(lambda: bool(daemon.status("web").hooks[0].error))
+        (status,) = daemon.status("web").hooks
+
+        assert (status.name, status.on, status.last_on) == ("bad", ["backup"], "backup")
+        assert status.error == "failed with exit status 3"
+
+
+@in_virtual_time
+async def test_a_fault_of_a_service_is_logged_and_it_begins_again(caplog: pytest.LogCaptureFixture) -> None:
+    tasks = SupervisedTasks()
+    ended: list[str] = []
+    calls = 0
+
+    async def fails_once() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a bug")
+
+    tasks.start("web: checks", fails_once, lambda: ended.append("ended"))
+    await asyncio.sleep(AGAIN_AFTER_S / 2)
+    assert (calls, ended) == (1, [])
+    await asyncio.sleep(AGAIN_AFTER_S)
+
+    assert (calls, ended) == (2, ["ended"])
+    assert "web: checks: a fault" in caplog.text
