@@ -10,7 +10,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pycarp.cli import cli
-from pycarp.core.inputs import Action, ActuationReported, AdminChanged, DatagramReceived, DemotionSet, TimePassed
+from pycarp.core.inputs import (
+    Action,
+    ActuationReported,
+    AdminChanged,
+    DatagramReceived,
+    DemotionSet,
+    RestrictionSet,
+    StateForced,
+    TimePassed,
+)
+from pycarp.core.restriction import Restriction
+from pycarp.core.state import State
 from tests.support.hosts import KEY, advert
 from tests.support.recordings import a_takeover, lines_of
 
@@ -147,6 +158,17 @@ def test_why_names_the_demotions_and_who_set_it_down(incident: Path) -> None:
 
     assert lines[0].endswith(": INIT")
     assert lines[-2:] == ["  next: nothing until the administrator sets it up", "  demoted by 30: a check failed"]
+
+
+def test_why_names_the_restrictions_and_that_nothing_follows(incident: Path) -> None:
+    restricted = RestrictionSet(None, "gate", Restriction.BACKUP_ONLY)
+    incident.write_bytes(b"".join(lines_of([*a_takeover(), (restricted, 8), (StateForced(KEY, State.BACKUP), 8)])))
+
+    lines = replay(incident, "--why", "1@fxp0").stdout.splitlines()
+    told = json.loads(replay(incident, "--why", "1@fxp0", "--json").stdout)
+
+    assert lines[-1] == "  restricted to backup-only: gate"
+    assert told["restrictions"] == [{"cause": "gate", "restriction": "backup-only"}]
 
 
 def test_why_is_one_object_as_json(incident: Path) -> None:

@@ -60,6 +60,12 @@ MUTATIONS = (
         "    ctx.bow_out()\n    enter(ctx, state, reason)\n\n\ndef leave_unless_ready",
     ),
     Mutation(
+        "a host that is backup only preempts",
+        "core/host/backup.py",
+        "    if ctx.environment.goes_last or ctx.is_backup_only:\n        return None\n    if ctx.config",
+        "    if ctx.environment.goes_last:\n        return None\n    if ctx.config",
+    ),
+    Mutation(
         "nobody preempts",
         "core/host/backup.py",
         "    if verdict is Verdict.STRONGER and preempts:",

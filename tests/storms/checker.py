@@ -122,7 +122,7 @@ def _judge_lack(record: Record, host: Host, span: Span, address: str) -> Iterato
         if other == who:
             continue
         beside = intersection(
-            (span,), _was(record, (other, vhid), State.BACKUP), _well(record, other), _heard(record, who)
+            (span,), _was(record, (other, vhid), State.BACKUP), _able(record, other), _heard(record, who)
         )
         for begin, end in beside:
             if end - begin > allowed_s:
@@ -138,6 +138,11 @@ def _well(record: Record, who: int) -> Spans:
     """Return when nothing was wrong with a member."""
     trouble = record.spans(lambda each: each.do in ("fail", "hang"), "repair", who=who)
     return intersection(complement(trouble), _heard(record, who))
+
+
+def _able(record: Record, who: int) -> Spans:
+    """Return when a member was well, and no host of it was ever restricted before."""
+    return intersection(_well(record, who), complement(record.spans(lambda each: each.do == "restrict", who=who)))
 
 
 def _heard(record: Record, who: int) -> Spans:

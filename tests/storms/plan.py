@@ -10,8 +10,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from random import Random
 from typing import Any
 
+from pycarp import Restriction
+
 MASTER, BACKUP = -1, -2
 """Whom an action is for, if not the member of a number: who is MASTER or BACKUP by then; a run makes it a number."""
+
+CAUSES = ("disk", "probe", "lag")
 
 HEALTHY_MAX_US = 1_000
 """Up to here a delay is that of a healthy segment."""
@@ -113,8 +117,8 @@ class Pen:
         return self.dice.choice(self.plan.vhids)
 
     def cause(self) -> str:
-        """Return a cause of demotion."""
-        return self.dice.choice(("disk", "probe", "lag"))
+        """Return a cause of demotion or restriction."""
+        return self.dice.choice(CAUSES)
 
     def demotion(self) -> int:
         """Return an amount of demotion: small, or beyond the cap."""
@@ -145,6 +149,20 @@ def _demote(pen: Pen) -> None:
 def _demote_node(pen: Pen) -> None:
     name, group = pen.cause(), pen.dice.choice(("node", "carp", "web"))
     pen.act(f"demote_{group}", who=pen.anybody(), name=name, amount=pen.dice.choice((0, 0, pen.demotion())))
+
+
+def _last(pen: Pen) -> None:
+    who, vhid, cause = pen.anybody(), pen.vhid(), pen.cause()
+    pen.act("last", who=who, vhid=vhid, name=cause)
+    if pen.dice.random() < 0.7:
+        pen.act("restore", who=pen.somebody() if who < 0 else who, vhid=vhid, name=cause, after_us=pen.span_us())
+
+
+def _restrict(pen: Pen) -> None:
+    who, vhid, cause = pen.anybody(), pen.vhid(), pen.cause()
+    pen.act("restrict", who=who, vhid=vhid, name=cause, amount=pen.dice.randrange(len(Restriction)))
+    if pen.dice.random() < 0.7:
+        pen.act("unrestrict", who=pen.somebody() if who < 0 else who, vhid=vhid, name=cause, after_us=pen.span_us())
 
 
 def _force(pen: Pen) -> None:
@@ -282,6 +300,8 @@ def _mute(pen: Pen) -> None:
 BENIGN: Mapping[str, Draw] = {
     "demote": _demote,
     "demote_node": _demote_node,
+    "last": _last,
+    "restrict": _restrict,
     "force": _force,
     "admin": _admin,
     "bounce": _bounce,

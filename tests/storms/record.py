@@ -19,6 +19,7 @@ class Promise(StrEnum):
     PREFERRED = "not the preferred MASTER in the end"
     HELD_BY_OTHERS = "addresses held by no MASTER"
     MASTER_WITHOUT = "MASTER without addresses beside a healthy BACKUP"
+    RESTRICTED = "a host that is restricted to backup became MASTER"
     UNSETTLED = "does not settle"
     DEMOTION_LEFT = "demotion left behind"
     CALL_HANGS = "a call never returns"

@@ -6,10 +6,10 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
-from pycarp import HandOverError, HostConfig, State, StateChange, UsageError, VirtualHost
+from pycarp import HandOverError, HostConfig, Restriction, State, StateChange, UsageError, VirtualHost
 from pycarp.testing import Cluster, Deadlock, Member, VirtualTimeLoop
 from tests.storms import bounds
-from tests.storms.plan import BACKUP, CLOCKS_MAX, MASTER, Action, Plan
+from tests.storms.plan import BACKUP, CAUSES, CLOCKS_MAX, MASTER, Action, Plan
 from tests.storms.record import Change, Done, Host, Promise, Record, Violation
 
 HANDED_OVER = "handed over"
@@ -26,7 +26,10 @@ CALLS_S = 40.0
 LIMIT_S = 3600.0
 
 BY_PROGRAM = frozenset(
-    {"demote", "restore", "demote_node", "demote_carp", "demote_web", "force", "down", "up", "bounce", "advskew"}
+    {
+        *("demote", "restore", "demote_node", "demote_carp", "demote_web", "last", "restrict", "unrestrict"),
+        *("force", "down", "up", "bounce", "advskew"),
+    }
 )
 """What is asked of a node without waiting, and so by its own clock."""
 
@@ -57,6 +60,7 @@ class Run:
         self._calls: dict[asyncio.Task[Any], Action] = {}
         self._down: set[Host] = set()
         self._handed_over: set[Host] = set()
+        self._restrictions: dict[Host, dict[str, Restriction]] = {}
         self._passphrase = "secret"
         self._is_rolling = False
         self._rolled_at_s = -ROLLING_APART_S
@@ -145,6 +149,19 @@ class Run:
         self._host(action).restore(action.name)
         if action.name == HANDED_OVER:
             self._handed_over.discard((action.who, action.vhid))
+
+    def _do_last(self, action: Action) -> None:
+        self._host(action).demote(action.name, last=True)
+
+    def _do_restrict(self, action: Action) -> None:
+        host, restriction = self._host(action), tuple(Restriction)[action.amount]
+        self._restrictions.setdefault((action.who, action.vhid), {})[action.name] = restriction
+        host.restrict(action.name, restriction)
+
+    def _do_unrestrict(self, action: Action) -> None:
+        host = self._host(action)
+        self._restrictions.get((action.who, action.vhid), {}).pop(action.name, None)
+        host.unrestrict(action.name)
 
     def _do_demote_node(self, action: Action, group: str | None = None) -> None:
         node = self._member(action).node
@@ -377,12 +394,15 @@ class Run:
 
     def _watch(self, member: Member, host: VirtualHost) -> None:
         where = member.index, host.key.vhid
+        self._restrictions.pop(where, None)
         life = member.node
         self._note(where, host.state)
 
         def note(change: StateChange) -> None:
             if member.is_alive and member.node is life:
                 self._note(where, change.new, change)
+                if change.new is State.MASTER and Restriction.BACKUP_ONLY in self._restrictions.get(where, {}).values():
+                    self._violate(Promise.RESTRICTED, f"{change.reason}", f"{member.name} became MASTER")
 
         host.on_change(note)
 
@@ -415,6 +435,7 @@ class Run:
         for member in cluster:
             if member.is_alive:
                 cluster.link_up(member)
+                member.call(self._lift, member)
         await cluster.advance(BACK_OFF_S)
         try:
             await cluster.settle()
@@ -423,6 +444,13 @@ class Run:
         for vhid in self._plan.vhids:
             self._judge_end(vhid)
         await self._judge_preferences()
+
+    def _lift(self, member: Member) -> None:
+        for vhid, host in member.hosts.items():
+            self._restrictions.pop((member.index, vhid), None)
+            for cause in CAUSES:
+                with contextlib.suppress(UsageError):
+                    host.unrestrict(cause)
 
     async def _wait_for_calls(self) -> None:
         if not self._calls:

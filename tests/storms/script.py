@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pycarp import Restriction
 from tests.storms.plan import Action, Plan
 from tests.storms.run import BY_PROGRAM, ROLLING_S, addresses_of
 
@@ -67,6 +68,12 @@ def _line_of(plan: Plan, action: Action) -> Iterator[str]:  # noqa: C901  a line
     match action.do:
         case "demote":
             yield f"{host}.demote({cause}, by={amount})"
+        case "last":
+            yield f"{host}.demote({cause}, last=True)"
+        case "restrict":
+            yield f"{host}.restrict({cause}, {str(tuple(Restriction)[amount])!r})"
+        case "unrestrict":
+            yield f"{host}.unrestrict({cause})"
         case "restore":
             yield f"{host}.restore({cause})"
         case "demote_node" | "demote_carp" | "demote_web":

@@ -58,6 +58,7 @@ def why(host: HostSnapshot, clock: Clock, at_ns: int) -> list[str]:
         lines.append(f"  heard last: {host.peer.source} at {clock.seconds(host.peer.at_ns)} s, {values}")
     lines.append(f"  next: {_next(host, clock, at_ns)}")
     lines += [f"  demoted by {amount}: {cause}" for cause, amount in host.demotion]
+    lines += [f"  restricted to {restriction}: {cause}" for cause, restriction in host.restrictions]
     return lines
 
 
@@ -83,6 +84,8 @@ def _waiting(host: HostSnapshot) -> str:
         return "nothing until the administrator sets it up"
     if not host.link_is_up:
         return "nothing until the link is up"
+    if host.state is State.BACKUP:
+        return "nothing while it is restricted to backup"
     return "becomes BACKUP when its addresses are reported to be dropped"
 
 
@@ -101,6 +104,7 @@ def _object(host: HostSnapshot, clock: Clock, at_ns: int) -> dict[str, Any]:
         "next": _next(host, clock, at_ns),
         "deadline_s": None if host.deadline_ns is None else clock.since_ns(host.deadline_ns) / NS_PER_S,
         "demotion": [{"cause": cause, "amount": amount} for cause, amount in host.demotion],
+        "restrictions": [{"cause": cause, "restriction": each.value} for cause, each in host.restrictions],
     }
 
 
