@@ -1,11 +1,9 @@
 """Advertisements that say nothing new: the short way ends where the long one does, and the rest is heard at once."""
 
 from dataclasses import replace
-from random import Random
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pycarp.core import Engine
 from pycarp.core.inputs import (
@@ -24,7 +22,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.dialects import Dialect
 from pycarp.vocabulary import Family
-from tests.support.histories import Life, WorldRecord, dialects, entropy, histories
+from tests.support.histories import Life, WorldRecord, dialects, entropy, lives, slots_ns
 from tests.support.hosts import KEY, LINK, Bench, advert, bench, config, seconds
 
 PLACE = (LINK, Family.IPV4)
@@ -50,31 +48,19 @@ def calm() -> Bench:
     return made
 
 
-repetitions = st.lists(st.tuples(st.sampled_from([0, 100]), st.integers(1, 3)), max_size=6)
-
-
 @settings(max_examples=150, deadline=None)
-@given(dialect=dialects, history=histories, repeated=repetitions, seed=st.integers(0, 99))
+@given(dialect=dialects, history=lives(), slot_ns=slots_ns)
 def test_the_short_way_ends_where_the_long_one_does(
-    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], repeated: list[tuple[int, int]], seed: int
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], slot_ns: int
 ) -> None:
-    """Series of advertisements, as there are in real life, are woven into the random ones."""
-    dice = Random(seed)
-    calm_ones: list[tuple[int | None, WorldRecord]] = [
-        (seconds(0.9), DatagramReceived(advert(advskew=advskew, counter=1000 * at + number)))
-        for at, (advskew, count) in enumerate(repeated)
-        for number in range(4 * count)
-    ]
-    for each in history:
-        calm_ones.insert(dice.randint(0, len(calm_ones)), each)
-    lives = [Life(kind(entropy=entropy(1)), dialect) for kind in (Engine, Slow)]
-    for life in lives:
+    both = [Life(kind(entropy=entropy(1), slot_ns=slot_ns), dialect) for kind in (Engine, Slow)]
+    for life in both:
         life.begin()
-    for wait_ns, record in calm_ones:
-        told = lives[0].live(wait_ns, record)
+    for wait_ns, record in history:
+        told = both[0].live(wait_ns, record)
         if told is not None:
-            assert lives[1].engine.handle(*told) == lives[0].step
-            assert lives[1].engine.checkpoint() == lives[0].engine.checkpoint()
+            assert both[1].engine.handle(*told) == both[0].step
+            assert both[1].engine.checkpoint() == both[0].engine.checkpoint()
 
 
 def test_a_host_is_settled_once_its_master_has_repeated_itself() -> None:
@@ -127,6 +113,14 @@ def test_the_deadline_counts_from_the_arrival() -> None:
     made.feed(DatagramsReceived((waited,)), at_ns=seconds(4))
 
     assert made.engine.host_snapshot(KEY).deadline_ns == seconds(3.75) + config(advskew=100).master_down_ns
+
+
+def test_the_deadline_counts_from_the_arrival_on_the_long_way_too() -> None:
+    made = bench(config(advskew=100))
+    made.hear(advert(counter=1), at_ns=seconds(1))
+    made.hear(advert(counter=2)._replace(waited_ns=seconds(0.25)), at_ns=seconds(2))
+
+    assert made.engine.host_snapshot(KEY).deadline_ns == seconds(1.75) + config(advskew=100).master_down_ns
 
 
 def test_what_waited_longer_than_another_puts_nothing_forward() -> None:

@@ -12,17 +12,17 @@ from pycarp.core.host.context import Context, HostCheckpoint
 from pycarp.core.host_table import HostEntry, HostEntryCheckpoint
 from pycarp.core.inputs import AdminChanged, DatagramReceived, HostReconfigured, TimePassed, TransmitReported
 from pycarp.dialects import Dialect
-from tests.support.histories import Life, WorldRecord, dialects, histories
+from tests.support.histories import Life, WorldRecord, dialects, lives, slots_ns
 from tests.support.hosts import KEY, advert, config, master, seconds
 
 
 @settings(max_examples=150, deadline=None)
-@given(dialect=dialects, history=histories, at=st.integers(0, 40))
+@given(dialect=dialects, history=lives(), at=st.integers(0, 60), slot_ns=slots_ns)
 def test_a_restored_engine_goes_on_as_the_one_that_made_the_checkpoint(
-    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], at: int
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], at: int, slot_ns: int
 ) -> None:
     numbers = Random(1)
-    life = Life(Engine(entropy=lambda: numbers.getrandbits(64)), dialect)
+    life = Life(Engine(entropy=lambda: numbers.getrandbits(64), slot_ns=slot_ns), dialect)
     life.begin()
     for wait_ns, record in history[:at]:
         life.live(wait_ns, record)

@@ -97,6 +97,16 @@ def test_the_causes_of_the_node_come_first() -> None:
     assert made.causes(CONFIG) == (("link", 240), ("maintenance", 50))
 
 
+def test_a_ledger_that_is_made_of_the_entries_of_another_has_the_same_last_hosts() -> None:
+    made = DemotionLedger()
+    made.set(HOST, "health", 240, is_last=True)
+    made.set(OTHER, "health", 240)
+
+    again = DemotionLedger(made.entries, made.last)
+
+    assert (again.makes_last(CONFIG), again.makes_last(OTHER_CONFIG)) == (True, False)
+
+
 def test_forgetting_a_host_leaves_the_others_and_the_node() -> None:
     made = ledger((HOST, "maintenance", 50), (OTHER, "maintenance", 60), (None, "link", 1))
     made.forget(HOST)

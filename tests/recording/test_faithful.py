@@ -15,7 +15,7 @@ from pycarp.dialects import OPENBSD, Dialect
 from pycarp.recording import Entry, Replay
 from pycarp.wire import advertisement as wire
 from pycarp.wire.checksum import internet_checksum
-from tests.support.histories import PASSPHRASES, Life, WorldRecord, dialects, entropy, histories
+from tests.support.histories import PASSPHRASES, Life, WorldRecord, dialects, entropy, lives, slots_ns
 from tests.support.hosts import KEY, advert, config, datagram, published, seconds
 from tests.support.recordings import a_takeover, differences, lines_of, noting, played, recorded, written
 from tests.support.vrrp_packets import AUTHENTICATION_HEADER, IPSEC, PASSWORD, TRAILER, Version3, version_2
@@ -49,12 +49,12 @@ def assert_no_secret(lines: list[bytes], entries: list[Entry]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(dialect=dialects, history=histories, at=st.integers(0, 40))
+@given(dialect=dialects, history=lives(), at=st.integers(0, 60), slot_ns=slots_ns)
 def test_a_replay_does_the_same_and_nothing_secret_is_written(
-    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], at: int
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], at: int, slot_ns: int
 ) -> None:
     numbers: list[int] = []
-    life = Life(Engine(entropy=noting(entropy(1), numbers)), dialect)
+    life = Life(Engine(entropy=noting(entropy(1), numbers), slot_ns=slot_ns), dialect)
     life.begin()
     entries: list[Entry] = []
     checkpoint = life.engine.checkpoint()

@@ -1,8 +1,14 @@
-"""Random lives of an engine: two hosts and all that can happen to them, other passwords and addresses included."""
+"""Random lives of an engine: two hosts and all that can happen to them, other passwords and addresses included.
+
+Advertisements come alone and in batches. What the kernel had queued says how long it has waited, and a process that
+stood still finds a queue of several seconds. Series of advertisements, as a healthy MASTER sends them, are woven into
+the random ones: without them hardly any host would ever be calm.
+"""
 
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from random import Random
 
 from hypothesis import strategies as st
@@ -14,6 +20,7 @@ from pycarp.core.inputs import (
     AddressesDisturbed,
     AdminChanged,
     DatagramReceived,
+    DatagramsReceived,
     DemotionSet,
     HandOverAsked,
     HostAdded,
@@ -21,6 +28,7 @@ from pycarp.core.inputs import (
     HostRemoved,
     Input,
     LinkChanged,
+    PacketsRead,
     RestrictionSet,
     SettingsChanged,
     StateForced,
@@ -29,14 +37,17 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
+from pycarp.core.slots import SLOT_NS
 from pycarp.core.state import State
 from pycarp.dialects import ALL, Dialect
-from pycarp.vocabulary import Family, HostKey
+from pycarp.vocabulary import Address, Family, HostKey
 from tests.core.test_properties import adverts, garbage
-from tests.support.hosts import advert, config, link, seconds
+from tests.support.hosts import PEER, advert, config, link, seconds
 
 KEYS = (HostKey("fxp0", 1), HostKey("fxp0", 2))
 PASSPHRASES = ("testpass", "testpass", "testpas", "another-one")
+OWN = (("192.168.1.3/24",), ("192.168.1.3/24", "fe80::3/64"), ("192.168.1.50/24",))
+PEERS: tuple[Address, ...] = (PEER, IPv6Address("fe80::5"))
 LISTS = (("192.168.1.50/24",), ("192.168.1.50/24", "192.168.1.51/24"))
 
 
@@ -73,6 +84,7 @@ keys = st.sampled_from(KEYS)
 passphrases = st.sampled_from(PASSPHRASES)
 errors = st.sampled_from([None, None, "broken"])
 lists = st.sampled_from(LISTS)
+waited_ns = st.sampled_from([0, 0, seconds(0.1), seconds(0.25), seconds(2)])
 odd_adverts = st.builds(
     advert,
     vhid=st.sampled_from([1, 1, 2]),
@@ -80,19 +92,33 @@ odd_adverts = st.builds(
     passphrase=passphrases,
     addresses=lists,
 )
-waits_ns = st.sampled_from([0, 0, 1, seconds(0.02), seconds(0.3), seconds(1), seconds(3), None, None])
-"""How long to wait before an input; None: until the deadline."""
+waits_ns = st.sampled_from([0, 0, 1, seconds(0.02), seconds(0.3), seconds(1), seconds(3), seconds(9), None, None])
+"""How long to wait before an input; None: until the deadline. After the longest the process stood still."""
+
+queued = st.builds(lambda packet, waited: packet._replace(waited_ns=waited), adverts | odd_adverts, waited_ns)
+batches = st.lists(queued, min_size=2, max_size=4).map(lambda each: DatagramsReceived(tuple(each)))
+counts = st.builds(lambda read: PacketsRead((("fxp0", read),)), st.integers(0, 5000))
 
 records: st.SearchStrategy[WorldRecord] = st.one_of(
     st.just(TimePassed()),
     adverts.map(DatagramReceived),
     odd_adverts.map(DatagramReceived),
     garbage.map(DatagramReceived),
+    queued.map(DatagramReceived),
+    batches,
+    counts,
     st.builds(Report, which=st.integers(0, 9), error=errors),
     st.builds(Report, which=st.integers(0, 9), error=errors),
     st.booleans().map(lambda is_up: LinkChanged(link(is_up=is_up))),
+    st.sampled_from(OWN).map(lambda own: LinkChanged(link(*own))),
     st.builds(AdminChanged, keys, st.booleans()),
-    st.builds(DemotionSet, st.none() | keys | st.just("carp"), st.sampled_from(["x", "y"]), st.integers(-5, 240)),
+    st.builds(
+        DemotionSet,
+        st.none() | keys | st.just("carp"),
+        st.sampled_from(["x", "y"]),
+        st.integers(-5, 240),
+        is_last=st.sampled_from([False, False, True]),
+    ),
     st.builds(
         RestrictionSet,
         st.none() | keys | st.just("carp"),
@@ -110,6 +136,48 @@ records: st.SearchStrategy[WorldRecord] = st.one_of(
 )
 histories: st.SearchStrategy[list[tuple[int | None, WorldRecord]]] = st.lists(st.tuples(waits_ns, records), max_size=40)
 dialects: st.SearchStrategy[Dialect] = st.sampled_from(ALL)
+slots_ns: st.SearchStrategy[int] = st.sampled_from([0, SLOT_NS])
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Advertisements of one MASTER to the hosts of ``vhids``, one batch each interval, which the kernel has queued."""
+
+    advskew: int
+    count: int
+    vhids: tuple[int, ...]
+    source: Address
+    waited_ns: int
+
+    def batches(self, first: int) -> list[tuple[int | None, WorldRecord]]:
+        """Return the batches with the times to wait before each; counters begin with ``first``."""
+        return [(seconds(0.9), self._batch(first + number)) for number in range(self.count)]
+
+    def _batch(self, counter: int) -> DatagramsReceived:
+        heard = (advert(vhid=vhid, advskew=self.advskew, counter=counter, source=self.source) for vhid in self.vhids)
+        return DatagramsReceived(tuple(each._replace(waited_ns=self.waited_ns) for each in heard))
+
+
+series = st.builds(
+    Series,
+    advskew=st.sampled_from([0, 100]),
+    count=st.integers(2, 12),
+    vhids=st.sampled_from([(1,), (1, 2)]),
+    source=st.sampled_from(PEERS),
+    waited_ns=waited_ns,
+)
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[tuple[int | None, WorldRecord]]:
+    """Draw a history with series woven into it."""
+    history: list[tuple[int | None, WorldRecord]] = []
+    for at, each in enumerate(draw(st.lists(series, max_size=4))):
+        history += each.batches(1000 * at)
+    dice = Random(draw(st.integers(0, 99)))
+    for entry in draw(histories):
+        history.insert(dice.randint(0, len(history)), entry)
+    return history
 
 
 def entropy(seed: int = 0) -> Callable[[], int]:

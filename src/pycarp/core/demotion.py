@@ -18,9 +18,10 @@ class DemotionLedger:
 
     def __init__(self, entries: Iterable[tuple[Scope, str, int]] = (), last: Iterable[tuple[Scope, str]] = ()) -> None:
         self._amounts: dict[Scope, dict[str, int]] = {}
-        self._last = set(last)
+        self._last: set[tuple[Scope, str]] = set()
+        makes_last = frozenset(last)
         for scope, cause, amount in entries:
-            self.set(scope, cause, amount)
+            self.set(scope, cause, amount, is_last=(scope, cause) in makes_last)
 
     @property
     def entries(self) -> tuple[tuple[Scope, str, int], ...]:

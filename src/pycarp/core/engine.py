@@ -328,7 +328,7 @@ class Engine:
             statistics.repeated += 1
         else:
             statistics.fresh += 1
-        hosts.go_on(entry.ctx, family, calm, now_ns - datagram.waited_ns, int.from_bytes(payload[8:16], "big"))
+        hosts.go_on(entry.ctx, calm, now_ns - datagram.waited_ns, int.from_bytes(payload[8:16], "big"))
         return True
 
     def _begin_calm(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
@@ -387,7 +387,15 @@ class Engine:
         statistics.fresh += is_expected
         statistics.repeated += identity is Freshness.REPEATED
         reply = identity if isinstance(identity, Reply) else None
-        event = AdvertisementReceived(claim, datagram.source, datagram.family, advert.counter, reply, is_expected)
+        event = AdvertisementReceived(
+            claim,
+            datagram.source,
+            datagram.family,
+            advert.counter,
+            reply,
+            is_expected,
+            waited_ns=datagram.waited_ns,
+        )
         if not hosts.receive(ctx, event, now_ns, out):
             self._end_calm(entry)
             self._settle(entry, now_ns, out)

@@ -240,7 +240,7 @@ class AdvertisementReceived(NamedTuple):
 
     ``reply`` says that it answers one of our own, and how. It ``is_expected`` if its ``counter`` follows those received
     before, so that it is not replayed from an old capture. It ``is_copy`` if the network delivered the same datagram a
-    moment ago.
+    moment ago. It arrived ``waited_ns`` before it is handled.
     """
 
     claim: Claim
@@ -250,6 +250,7 @@ class AdvertisementReceived(NamedTuple):
     reply: Reply | None = None
     is_expected: bool = True
     is_copy: bool = False
+    waited_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,16 +39,24 @@ def goes_on(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pee
     """Postpone a deadline and return True if the followed MASTER repeats its claim.
 
     Nearly every received advertisement is such a repetition. The decision of the last time holds, unless this process
-    stalled or a change of the signed settings is under way.
+    stalled or a change of the signed settings is under way. The time counts from the arrival, as on the short way.
     """
     family, now_ns = event.family, ctx.now_ns
-    if state.followed.get(family) is not peer.source or event.reply is not None or ctx.codec.is_rolling:
+    if state.followed.get(family) != peer.source or event.reply is not None or ctx.codec.is_rolling:
         return False
     for down_at_ns in state.master_down_at_ns.values():
         if now_ns > down_at_ns:
             return False
-    state.master_down_at_ns[family] = now_ns + master_down_ns(ctx, event.claim)
+    state.followed[family] = peer.source
+    postpone(state, peer, now_ns - event.waited_ns, master_down_ns(ctx, event.claim))
     return True
+
+
+def postpone(state: Backup, peer: Peer, at_ns: int, down_ns: int) -> None:
+    """Postpone the deadline of a family because its MASTER repeated its claim at ``at_ns``."""
+    waiting = state.master_down_at_ns
+    peer.at_ns = at_ns
+    waiting[peer.family] = max(waiting.get(peer.family, 0), at_ns + down_ns)
 
 
 def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Peer) -> Decision:

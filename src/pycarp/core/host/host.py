@@ -63,7 +63,8 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
         remember(ctx.peers, peer)
         is_same = False
     else:
-        is_same = peer.claim is event.claim
+        # Nearly always the same object, which is quicker to see.
+        is_same = peer.claim is event.claim or peer.claim == event.claim
         if peer.counter == event.counter and now_ns - peer.at_ns < ctx.config.dialect.takeover_listen_ns:
             event = event._replace(is_copy=peer.claim == event.claim)
         peer.claim, peer.counter, peer.at_ns = event.claim, event.counter, now_ns
@@ -104,12 +105,12 @@ def may_go_on(ctx: Context, now_ns: int) -> bool:
     return now_ns <= state.deadline_ns
 
 
-def go_on(ctx: Context, family: Family, calm: Calm, at_ns: int, counter: int) -> None:
+def go_on(ctx: Context, calm: Calm, at_ns: int, counter: int) -> None:
     """Postpone the deadline of a calm host because of an advertisement that arrived at ``at_ns``."""
-    state, peer = ctx.state, calm.peer
+    state = ctx.state
     assert isinstance(state, Backup)
-    peer.counter, peer.at_ns = counter, at_ns
-    state.master_down_at_ns[family] = max(state.master_down_at_ns[family], at_ns + calm.down_ns)
+    calm.peer.counter = counter
+    backup.postpone(state, calm.peer, at_ns, calm.down_ns)
 
 
 def _publish_decision(ctx: Context, peer: Peer) -> None:
