@@ -17,11 +17,9 @@ from pycarp.core.inputs import (
     DatagramReceived,
     DemotionSet,
     RestrictionSet,
-    StateForced,
     TimePassed,
 )
 from pycarp.core.restriction import Restriction
-from pycarp.core.state import State
 from tests.support.hosts import KEY, advert
 from tests.support.recordings import a_takeover, lines_of
 
@@ -162,12 +160,12 @@ def test_why_names_the_demotions_and_who_set_it_down(incident: Path) -> None:
 
 def test_why_names_the_restrictions_and_that_nothing_follows(incident: Path) -> None:
     restricted = RestrictionSet(None, "gate", Restriction.BACKUP_ONLY)
-    incident.write_bytes(b"".join(lines_of([*a_takeover(), (restricted, 8), (StateForced(KEY, State.BACKUP), 8)])))
+    incident.write_bytes(b"".join(lines_of([*a_takeover()[:5], (restricted, 4)])))
 
     lines = replay(incident, "--why", "1@fxp0").stdout.splitlines()
     told = json.loads(replay(incident, "--why", "1@fxp0", "--json").stdout)
 
-    assert lines[-1] == "  restricted to backup-only: gate"
+    assert lines[-2:] == ["  next: nothing while it is restricted to backup", "  restricted to backup-only: gate"]
     assert told["restrictions"] == [{"cause": "gate", "restriction": "backup-only"}]
 
 

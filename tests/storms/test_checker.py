@@ -56,7 +56,7 @@ def test_a_seed_is_always_the_same_plan() -> None:
 def test_every_class_of_actions_is_drawn_and_can_be_run_and_written_as_a_script() -> None:
     drawn = {each.do for seed in range(400) for each in draw(seed).actions}
 
-    assert len(CLASSES) == 23
+    assert len(CLASSES) == 25
     assert all(hasattr(Run, f"_do_{do}") for do in drawn)
     for seed in range(60):
         compile(script_of(draw(seed)), f"seed {seed}", "exec")
