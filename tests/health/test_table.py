@@ -130,7 +130,10 @@ async def test_file_is_a_path(tmp_path: Path) -> None:
         ({**WEB, "evry": 1}, "evry: unknown key evry (did you mean every?)"),
         ({**WEB, "status": 200}, "status: tcp has no status (http have it)"),
         ({**WEB, "http": "http://a"}, "http: tcp and http are in one check (write a check for each)"),
-        ({"name": "web"}, "-: nothing is checked (add one of exec, tcp, http, interface, route, file)"),
+        (
+            {"name": "web"},
+            "-: nothing is checked (add one of exec, tcp, http, process, systemd, interface, route, file)",
+        ),
         ({"htpp": "http://a"}, "htpp: unknown key htpp (did you mean http?)"),
         ({"nmae": "web", "tcp": "a:1"}, "nmae: unknown key nmae (did you mean name?)"),
         ({"tcp": "a:1"}, '-: name is missing (add one such as name = "web")'),

@@ -8,6 +8,7 @@ from pycarp.health.check import Answer, Check, CheckState, Finding, Probe
 from pycarp.health.http import http
 from pycarp.health.links import interface, route
 from pycarp.health.probes import file_exists, tcp
+from pycarp.health.processes import process, systemd
 from pycarp.health.program import program
 from pycarp.health.table import TableProblem, TableProblems, check_of, probe_of
 from pycarp.health.watching import look, watch
@@ -26,8 +27,10 @@ __all__ = [
     "interface",
     "look",
     "probe_of",
+    "process",
     "program",
     "route",
+    "systemd",
     "tcp",
     "watch",
 ]

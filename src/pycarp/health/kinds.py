@@ -13,6 +13,7 @@ from pycarp.health.check import Probe
 from pycarp.health.http import GOOD_STATUSES, http, parts_of
 from pycarp.health.links import address_in, destination_in, interface, interface_named, route
 from pycarp.health.probes import file_exists, tcp
+from pycarp.health.processes import process, process_named, systemd, unit_named
 from pycarp.health.program import program, words_of
 from pycarp.health.setting import Setting
 
@@ -111,6 +112,8 @@ OWN: Mapping[str, Kind] = {
             "verify": setting.flag(),
         },
     ),
+    "process": Kind(build=process, value=Setting(parse=process_named, schema=setting.text("nginx").schema)),
+    "systemd": Kind(build=systemd, value=Setting(parse=unit_named, schema=setting.text("nginx.service").schema)),
     "interface": Kind(
         build=interface,
         value=Setting(parse=interface_named, schema=setting.text("eth0").schema),
