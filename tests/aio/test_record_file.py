@@ -11,10 +11,11 @@ import pytest
 from pycarp import Node, State
 from pycarp.aio import record_file
 from pycarp.aio.record_file import RecordFile
+from pycarp.core import Engine, Step
 from pycarp.core.inputs import DatagramReceived, Input, TimePassed
 from pycarp.errors import RecordingError
 from pycarp.monitors import StaticMonitor
-from pycarp.recording import Recorder, Replay, read, transitions
+from pycarp.recording import Entry, Recorder, Replay, read, transitions
 from pycarp.system.files.rotated_file import RotatedFile
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
@@ -116,6 +117,27 @@ def test_what_cannot_be_written_is_one_line_in_the_log(tmp_path: Path, caplog: p
     (record,) = caplog.records
     assert record.getMessage() == (
         f"carp: the recording {folder}/r.jsonl ends: No such file or directory; all else goes on"
+    )
+
+
+def test_a_step_that_cannot_be_reproduced_is_recorded_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = recording_to(tmp_path / "r.jsonl")
+    sink.open()
+    sink.begin(Engine(entropy=entropy(1)).checkpoint())
+    for at_s in (1, 2):
+        sink.take(Entry(seconds(at_s), TimePassed(), (), Step((), seconds(9))))
+
+    sink.close()
+
+    with (tmp_path / "r.jsonl").open("rb") as lines:
+        steps = list(Replay(read(lines, file="r.jsonl")).steps())
+    assert [step.unlike for step in steps] == ["no effects; the next deadline 9000000000 ns"] * 2
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"carp: the recording {tmp_path}/r.jsonl has a step that this daemon did otherwise, a bug of pycarp: report it "
+        "with the file; the recording goes on"
     )
 
 

@@ -39,6 +39,15 @@ def incident(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def unlike(incident: Path) -> Path:
+    """The same, but that the writer could not reproduce a step before the takeover."""
+    lines = list(LINES)
+    lines[5] = json.dumps(json.loads(lines[5]) | {"unlike": "no effects; the next deadline 7 ns"}).encode() + b"\n"
+    incident.write_bytes(b"".join(lines))
+    return incident
+
+
+@pytest.fixture
 def different(incident: Path) -> Path:
     """The same, but that the recorded takeover had another epoch."""
     incident.write_bytes(
@@ -73,6 +82,24 @@ def test_the_first_difference_is_told_and_ends_it(different: Path) -> None:
         "recorded 3, now 2"
     )
     assert result.stderr == "pycarp: the replay differs from what was recorded\n"
+
+
+def test_a_step_that_the_daemon_did_otherwise_is_told_and_ends_nothing(unlike: Path) -> None:
+    result = replay(unlike)
+
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[4] == ("22:13:21.000 1.000 ! the daemon did something else: no effects; the next deadline 7 ns")
+    assert lines[5].startswith("22:13:25.390 5.391 carp0 BACKUP -> MASTER")
+    assert lines[-1] == "9 inputs, 10 effects: identical; at 1 step the daemon did something else"
+    assert result.stderr == "pycarp: the daemon did not do all of this, a bug of pycarp: report it\n"
+
+
+def test_json_counts_the_steps_that_the_daemon_did_otherwise(unlike: Path) -> None:
+    result = replay(unlike, "--json")
+
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert (result.exit_code, last["identical"], last["unlike"]) == (1, True, 1)
 
 
 def test_a_difference_to_another_version_names_both(different: Path) -> None:
@@ -115,7 +142,7 @@ def test_json_is_an_object_a_transition_and_one_at_the_end(incident: Path) -> No
         (5.390625, "MASTER", "master timed out"),
     ]
     assert changes[1]["explanation"] == "master timed out; 192.168.1.5 silent for 3.391 s"
-    assert last == {"inputs": 9, "effects": 10, "identical": True, "difference": None}
+    assert last == {"inputs": 9, "effects": 10, "identical": True, "difference": None, "unlike": 0}
 
 
 def test_json_says_what_differs(different: Path) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pycarp.core import Engine, Step
 from pycarp.core.events import ActuationFailed, StateChange
 from pycarp.core.inputs import HostAdded
 from pycarp.core.state import Reason, State
-from pycarp.daemon.flight import AFTERMATH_S, DUMP_AGAIN_S, DUMPS_MOST, FlightRecorder
-from pycarp.recording import Recorder, Replay, read
+from pycarp.daemon.flight import AFTERMATH_S, DUMP_AGAIN_S, DUMPS_MOST, Dump, FlightRecorder
+from pycarp.recording import Entry, Recorder, Replay, read
 from pycarp.testing import run
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, PEER, config, seconds
@@ -24,7 +25,7 @@ FAILURE = ActuationFailed(key=KEY, at_ns=0, action="hold", error="no permission"
 WISH = StateChange(key=KEY, at_ns=0, old=State.BACKUP, new=State.INIT, reason=Reason.ADMIN_DOWN, epoch=2)
 
 
-async def at_once(work: Callable[[], Path]) -> Path:
+async def at_once(work: Callable[[], Dump]) -> Dump:
     """Write in the loop: where time is virtual no thread gets any."""
     return work()
 
@@ -63,6 +64,33 @@ def test_what_nobody_wished_for_is_dumped_and_the_log_says_where(
     with dump.open("rb") as lines:
         steps = list(Replay(read(lines, file=dump.name)).steps())
     assert [step.difference for step in steps] == [None] * 9
+
+
+def test_what_does_not_happen_again_is_dumped_all_the_same_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pycarp")
+
+    async def plan() -> None:
+        flight = flown(tmp_path)
+        # The checkpoint and the entries belong to different lives.
+        flight.ring.begin(Engine(entropy=entropy(1)).checkpoint())
+        flight.ring.take(Entry(seconds(9), HostAdded(config()), (), Step((), None)))
+        flight.consider(SILENCE)
+        await flight.close()
+
+    run(plan())
+
+    (dump,) = dumps(tmp_path)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        f"carp: 1@fxp0: what led to this is in {dump}; see it with: pycarp replay {dump}; steps in it that this daemon "
+        "did otherwise: 1 of 10, a bug of pycarp: report it with the file"
+    )
+    with dump.open("rb") as lines:
+        steps = list(Replay(read(lines, file=dump.name)).steps())
+    assert [bool(step.unlike) for step in steps] == [False] * 9 + [True]
 
 
 def test_a_wish_is_not_dumped(tmp_path: Path) -> None:

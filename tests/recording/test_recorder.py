@@ -1,5 +1,7 @@
 """The recorder gives every step away, and is else an engine."""
 
+from typing import Any
+
 import pytest
 
 from pycarp.core import Engine
@@ -7,13 +9,12 @@ from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import ActuationFailed, StateChange
 from pycarp.core.inputs import AdminChanged, HostAdded, TimePassed
 from pycarp.core.state import Reason, State
-from pycarp.errors import RecordingError
-from pycarp.recording import Entry, Recorder, Ring, triggers_dump
+from pycarp.recording import Entry, Recorder, Replay, Ring, triggers_dump
 from pycarp.recording.recorder import Sink, is_routine
 from pycarp.recording.ring import KEPT_MOST, KEPT_NS
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, PEER, config, seconds
-from tests.support.recordings import Kept, a_takeover, differences, recorded, written
+from tests.support.recordings import Kept, a_takeover, differences, played, recorded, written
 
 
 def test_it_answers_as_an_engine_does() -> None:
@@ -90,14 +91,60 @@ def test_a_ring_keeps_no_advertisements_and_they_are_written_all_the_same() -> N
     assert differences(lines) == []
 
 
-def test_an_entry_with_another_number_of_advertisements_is_not_written() -> None:
+def unlike(lines: list[bytes]) -> list[str]:
+    """Return what the engine did where the lines say something else; the lines themselves replay."""
+    assert differences(lines) == []
+    return [step.unlike for step in played(lines).steps() if step.unlike]
+
+
+def test_an_entry_with_another_number_of_advertisements_is_written_and_says_so() -> None:
     ring = Ring()
     long_mastership(ring)
     checkpoint, entries = kept(ring)
-    entries[-1] = entries[-1]._replace(routine=entries[-1].routine + 1)
+    last = entries[-1] = entries[-1]._replace(routine=entries[-1].routine + 1)
+    assert last.step is not None
 
-    with pytest.raises(RecordingError, match="other consequences"):
-        written(checkpoint, entries)
+    lines = written(checkpoint, entries)
+
+    assert len(lines) == 2 + len(entries)
+    assert unlike(lines) == [f"{last.routine} advertisements or renewals; the next deadline {last.step.deadline_ns} ns"]
+
+
+def changed(number: int, **parts: Any) -> list[bytes]:
+    """Return the recording of a takeover, of which an entry was something else."""
+    everything = recorded(a_takeover())
+    everything.entries[number] = everything.entries[number]._replace(**parts)
+    assert everything.checkpoint is not None
+    return written(everything.checkpoint, everything.entries)
+
+
+def test_a_transition_that_does_not_happen_again_is_told_without_secrets() -> None:
+    takeover = next(each.step for each in recorded(a_takeover()).entries if each.at_ns == seconds(6.390625))
+
+    lines = changed(4, step=takeover)
+
+    assert unlike(lines) == ["Transmit, BACKUP -> MASTER (master timed out); the next deadline 6393625000 ns"]
+
+
+def test_a_step_that_took_other_entropy_is_written_with_what_it_takes_now() -> None:
+    assert unlike(changed(7, drawn=(1, 2))) == unlike(changed(7, drawn=()))
+    assert len(unlike(changed(7, drawn=()))) == 1
+
+
+def test_that_the_engine_raised_and_does_not_again_is_told() -> None:
+    assert unlike(changed(8, step=None, raised="AssertionError: no")) == ["the engine raised AssertionError: no"]
+
+
+def test_that_the_engine_raises_only_the_second_time_is_told() -> None:
+    everything = recorded(a_takeover())
+    again = HostAdded(config(advskew=100))
+    everything.entries[8] = everything.entries[8]._replace(event=again)
+    assert everything.checkpoint is not None
+
+    lines = written(everything.checkpoint, everything.entries)
+
+    assert len(unlike(lines)) == 1
+    assert [step.raised for step in Replay(played(lines)).steps()][-1] == "AssertionError: 1@fxp0 was added twice"
 
 
 def test_a_ring_is_bounded_in_a_flood() -> None:

@@ -41,6 +41,7 @@ class RecordFile:
         self._next_checkpoint: Checkpoint | None = None
         self._writer: Writer | None = None
         self._longest = 0
+        self._has_complained = False
 
     def open(self) -> None:
         """Begin the first file; raises RecordingFileError when it cannot be opened, RecordingError on a full disk."""
@@ -123,6 +124,13 @@ class RecordFile:
             self._file.begin()
             self._write_opening(self._writer, entry.at_ns)
         line = self._writer.line(entry)
+        if self._writer.unlike and not self._has_complained:
+            self._has_complained = True
+            logger.warning(
+                "carp: the recording %s has a step that this daemon did otherwise, a bug of pycarp: report it with "
+                "the file; the recording goes on",
+                self._file.path,
+            )
         self._longest = max(self._longest, len(line))
         self._file.write(line)
 

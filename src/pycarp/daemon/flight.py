@@ -5,6 +5,7 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,15 @@ _NAMES = "flight-*.jsonl"
 _DASHES = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A written dump, how many steps it has, and how many of these the daemon did otherwise, by a bug of pycarp."""
+
+    path: Path
+    steps: int
+    unlike: int
+
+
 class FlightRecorder:
     """Owns the ring that a node fills; dumps it at most once a minute, and keeps the last dumps of the folder.
 
@@ -36,7 +46,7 @@ class FlightRecorder:
     """
 
     def __init__(
-        self, folder: Path, *, write: Callable[[Callable[[], Path]], Awaitable[Path]] = asyncio.to_thread
+        self, folder: Path, *, write: Callable[[Callable[[], Dump]], Awaitable[Dump]] = asyncio.to_thread
     ) -> None:
         self.ring = Ring()
         self._folder = folder
@@ -77,13 +87,24 @@ class FlightRecorder:
         if kept is None:
             return
         try:
-            path = await self._write(partial(_write, self._folder, *kept))
+            dump = await self._write(partial(_write, self._folder, *kept))
         except Exception as exc:  # noqa: BLE001  whatever it is, the daemon goes on
             if not self._has_complained:
                 self._has_complained = True
                 logger.warning("carp: cannot dump the flight recorder: %s", _why(self._folder, exc))
             return
-        logger.info("carp: %s is in %s; see it with: pycarp replay %s", what, path, path)
+        if dump.unlike:
+            logger.warning(
+                "carp: %s is in %s; see it with: pycarp replay %s; steps in it that this daemon did otherwise: "
+                "%d of %d, a bug of pycarp: report it with the file",
+                what,
+                dump.path,
+                dump.path,
+                dump.unlike,
+                dump.steps,
+            )
+            return
+        logger.info("carp: %s is in %s; see it with: pycarp replay %s", what, dump.path, dump.path)
 
 
 def _why(folder: Path, exc: Exception) -> str:
@@ -92,8 +113,8 @@ def _why(folder: Path, exc: Exception) -> str:
     return str(exc) if isinstance(exc, CarpError) else f"{type(exc).__name__}, a bug of pycarp"
 
 
-def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Path:
-    """Write a dump, remove the oldest ones, and return its path."""
+def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Dump:
+    """Write a dump, and remove the oldest ones."""
     state_folder.make(folder)
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
     writer = Writer(checkpoint, entropy=lambda: secrets.randbits(64))
@@ -108,7 +129,7 @@ def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Path:
             time.sleep(0)
     for old in sorted(folder.glob(_NAMES), key=lambda each: (_number(each), each.name))[:-DUMPS_MOST]:
         old.unlink(missing_ok=True)
-    return path
+    return Dump(path, len(entries), writer.unlike)
 
 
 def _newest(folder: Path) -> int:

@@ -8,7 +8,9 @@
 
 ``at`` and ``next`` are nanoseconds of the recorded clock, whose zero is arbitrary; ``began`` is the wall-clock time of
 the first step. ``drew`` is the entropy that the step took, ``next`` its deadline. ``raised`` replaces ``do`` if the
-engine raised an exception. ``values.py`` has the form of values. ``FORMAT`` rises with every change of names or forms.
+engine raised an exception. If the writer could not reproduce a step, the line has what happens when it is repeated, and
+``unlike`` says in words what the engine did. ``values.py`` has the form of values. ``FORMAT`` rises with every change
+of names or forms; a field that is left out in most lines may be added.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,6 +54,7 @@ class _StepLine(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     do: list[Any] = []
     next: int | None = None
     raised: str = ""
+    unlike: str = ""
 
 
 class StepResult(NamedTuple):
@@ -70,6 +73,7 @@ class RecordedStep(NamedTuple):
     event: Input
     drawn: tuple[int, ...]
     result: StepResult
+    unlike: str = ""
 
 
 def result_of(step: Step | None, raised: str = "") -> StepResult:
@@ -90,9 +94,9 @@ def checkpoint_line(checkpoint: Checkpoint) -> bytes:
     return _line(_Beginning(pack_checkpoint(checkpoint)))
 
 
-def step_line(at_ns: int, event: Input, drawn: Iterable[int], result: StepResult) -> bytes:
-    """Return the line of a step."""
-    return _line(_StepLine(at_ns, pack_input(event), list(drawn), *result))
+def step_line(at_ns: int, event: Input, drawn: Iterable[int], result: StepResult, unlike: str = "") -> bytes:
+    """Return the line of a step; ``unlike`` says what the engine did if the result is another one."""
+    return _line(_StepLine(at_ns, pack_input(event), list(drawn), *result, unlike=unlike))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ def _step(file: str, number: int, line: bytes) -> RecordedStep:
     except (ValueError, CarpError) as exc:
         raise _broken(file, number, str(exc)) from exc
     result = StepResult(decoded.do, decoded.next, decoded.raised)
-    return RecordedStep(number, decoded.at, event, tuple(decoded.drew), result)
+    return RecordedStep(number, decoded.at, event, tuple(decoded.drew), result, decoded.unlike)
 
 
 def _decoded(file: str, number: int, line: bytes, kind: type[T]) -> T:

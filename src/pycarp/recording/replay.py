@@ -44,6 +44,8 @@ class Played:
     raised: str = ""
     dropped: DropReason | None = None
     """The reason for which the engine dropped the datagram of this step, if it did."""
+    unlike: str = ""
+    """What the recorded engine did, in words, if the recording says that it did something else."""
 
     @property
     def changes(self) -> list[StateChange]:
@@ -110,6 +112,7 @@ class Replay:
             difference=Difference(recorded.line, recorded.at_ns, what) if what else None,
             raised=raised,
             dropped=next(iter(self._drops(recorded.event) - drops), None),
+            unlike=recorded.unlike,
         )
 
     def _drops(self, event: Input) -> Counter[DropReason]:

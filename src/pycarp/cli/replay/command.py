@@ -92,15 +92,19 @@ def replay(
 def _tell(steps: Iterable[Played], recording: Recording, begin_ns: int | None, *, as_json: bool) -> None:
     output: Output = JsonOutput(recording.head) if as_json else HumanOutput(recording.head, recording.checkpoint)
     output.begin(recording.file)
+    differs = False
     for played in steps:
         if begin_ns is None or played.at_ns >= begin_ns:
             output.show(played)
         else:
             output.pass_over(played)
         if played.difference is not None:
+            differs = True
             break
     if not output.finish():
-        raise CarpError(_hint(recording))
+        raise CarpError(
+            _hint(recording) if differs else "the daemon did not do all of this, a bug of pycarp: report it"
+        )
 
 
 def _hint(recording: Recording) -> str:

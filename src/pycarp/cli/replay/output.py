@@ -64,24 +64,33 @@ class Clock:
 
 
 class Tally:
-    """Counts inputs and effects, and remembers the first difference."""
+    """Counts inputs, effects and steps that are not what the daemon did, and remembers the first difference."""
 
     def __init__(self, clock: Clock) -> None:
         self.inputs = self.effects = 0
         self.difference = ""
+        self.unlike = 0
         self._clock = clock
 
     def take(self, played: Played) -> None:
         """Count a step."""
         self.inputs += 1
         self.effects += len(played.effects)
+        self.unlike += bool(played.unlike)
         if played.difference is not None:
             at = self._clock.seconds(played.at_ns)
             self.difference = f"line {played.difference.line}, {at} s: {played.difference.what}"
 
     def __str__(self) -> str:
         counted = f"{_counted(self.inputs, 'input')}, {_counted(self.effects, 'effect')}"
-        return f"{counted}: " + (f"DIFFERENT at {self.difference}" if self.difference else "identical")
+        result = f"DIFFERENT at {self.difference}" if self.difference else "identical"
+        unlike = f"; at {_counted(self.unlike, 'step')} the daemon did something else" if self.unlike else ""
+        return f"{counted}: {result}{unlike}"
+
+    @property
+    def is_as_recorded(self) -> bool:
+        """Whether every step was as it was recorded, and as it happened in the daemon."""
+        return not self.difference and not self.unlike
 
 
 class StepWords:
@@ -103,6 +112,8 @@ class StepWords:
         self._transcript.write_record(record)
         if played.raised:
             self._transcript.write(at_ns, "!", f"the engine raises {played.raised}")
+        if played.unlike:
+            self._transcript.write(at_ns, "!", f"the daemon did something else: {played.unlike}")
         time = self._clock.of_day(played.at_ns)
         lines, self._transcript.lines = self._transcript.lines, []
         return [f"{time} {line}" for line in lines]
@@ -138,7 +149,7 @@ class HumanOutput:
     def finish(self) -> bool:
         """Print the summary."""
         click.echo(str(self._tally))
-        return not self._tally.difference
+        return self._tally.is_as_recorded
 
 
 class JsonOutput:
@@ -164,8 +175,8 @@ class JsonOutput:
         """Print the last object."""
         tally = self._tally
         last = {"inputs": tally.inputs, "effects": tally.effects, "identical": not tally.difference}
-        print_objects([last | {"difference": tally.difference or None}])
-        return not tally.difference
+        print_objects([last | {"difference": tally.difference or None, "unlike": tally.unlike}])
+        return tally.is_as_recorded
 
 
 def opening(file: str, head: Head) -> str:
