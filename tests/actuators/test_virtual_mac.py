@@ -4,15 +4,17 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
 
 from pycarp.errors import ActuatorError, ConfigError
+from pycarp.system.addresses import sysctl_files
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, Request, SysctlWrite
 from pycarp.system.recovery.journal import Device, Journal, Shared, Sysctl
+from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import MacMode
 from tests.support.addresses import actuator_in, config, links, on, switch
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
@@ -445,3 +447,77 @@ async def test_an_preparation_that_is_cancelled_at_any_moment_is_undone_by_relea
 
             assert links(namespace) == {"lo", LINK}
             assert actuator.devices == {}
+
+
+async def test_hosts_that_are_prepared_at_once_get_their_devices_in_one_go(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sends: list[int] = []
+    ask = RouteSocket.ask
+
+    def counting(route: RouteSocket, requests: Sequence[bytes]) -> list[int]:
+        sends.append(len(requests))
+        return ask(route, requests)
+
+    monkeypatch.setattr(RouteSocket, "ask", counting)
+    hosts = [config(f"10.77.0.{50 + vhid}/24", vhid=vhid) for vhid in (1, 2, 3)]
+    async with actuator_in(namespace) as actuator:
+        await asyncio.gather(*map(actuator.prepare, hosts))
+
+        for host in hosts:
+            said = namespace.ip("link", "show", "dev", host.device)
+            assert ",UP," in said
+            assert f"00:00:5e:00:01:{host.vhid:02x}" in said
+            assert switch(namespace, f"ipv6/conf/{host.device}/disable_ipv6") == "1"
+            assert switch(namespace, f"ipv4/conf/{host.device}/arp_ignore") == "1"
+    assert sends.count(3) == 2
+
+
+async def test_hosts_prepared_at_once_that_want_one_device_name_get_one_each(namespace: Namespace) -> None:
+    hosts = [config(f"10.77.0.{50 + vhid}/24", vhid=vhid, name="carp0") for vhid in (1, 2)]
+    async with actuator_in(namespace) as actuator:
+        await asyncio.gather(*map(actuator.prepare, hosts))
+
+        assert actuator.devices == {hosts[0].key: "carp0", hosts[1].key: "carp0-2"}
+
+
+async def test_of_hosts_prepared_at_once_only_the_one_whose_name_is_taken_is_refused(namespace: Namespace) -> None:
+    namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
+    mac = "00:00:5e:00:01:02"
+    namespace.ip("link", "add", "carp2", "link", "spare0", "address", mac, "type", "macvlan", "mode", "bridge")
+    hosts = [config(f"10.77.0.{50 + vhid}/24", vhid=vhid) for vhid in (1, 2, 3)]
+    async with actuator_in(namespace) as actuator:
+        results = await asyncio.gather(*map(actuator.prepare, hosts), return_exceptions=True)
+
+        assert [isinstance(each, ActuatorError) for each in results] == [False, True, False]
+        assert set(actuator.devices) == {hosts[0].key, hosts[2].key}
+
+
+async def test_of_hosts_prepared_at_once_one_takes_over_what_a_predecessor_left(namespace: Namespace) -> None:
+    namespace.ip("link", "add", DEVICE, "link", LINK, "address", MAC, "type", "macvlan", "mode", "bridge")
+    namespace.ip("addr", "add", "10.77.0.51/24", "dev", DEVICE)
+    hosts = [config(f"10.77.0.{50 + vhid}/24", vhid=vhid) for vhid in (1, 2)]
+    async with actuator_in(namespace) as actuator:
+        await asyncio.gather(*map(actuator.prepare, hosts))
+
+        assert on(namespace, DEVICE) == set()
+        assert all(",UP," in namespace.ip("link", "show", "dev", host.device) for host in hosts)
+
+
+async def test_a_device_made_at_once_with_others_whose_switches_cannot_be_set_is_refused(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = sysctl_files.write
+
+    def refusing(path: str, text: str) -> None:
+        if "carp2/arp_ignore" in path:
+            raise PermissionError(13, "Permission denied")
+        write(path, text)
+
+    monkeypatch.setattr(sysctl_files, "write", refusing)
+    hosts = [config(f"10.77.0.{50 + vhid}/24", vhid=vhid) for vhid in (1, 2)]
+    async with actuator_in(namespace) as actuator:
+        results = await asyncio.gather(*map(actuator.prepare, hosts), return_exceptions=True)
+
+        assert results[0] is None
+        assert "cannot make the device carp2 on eth0: Permission denied" in str(results[1])

@@ -15,7 +15,7 @@ from pycarp.actuators.base import Actuator
 from pycarp.core.host_config import LINK_NAME_MAX, HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
-from pycarp.errors import ActuatorError
+from pycarp.errors import ActuatorError, CarpError
 from pycarp.system.addresses import device_names, own_addresses
 from pycarp.system.addresses.host_index import HostIndex
 from pycarp.system.addresses.link_addresses import AddressError, everywhere, index_of
@@ -24,13 +24,13 @@ from pycarp.system.addresses.ownership_index import OwnershipIndex, keys_of
 from pycarp.system.addresses.recent_addresses import RecentAddresses
 from pycarp.system.addresses.renewals import Renewals
 from pycarp.system.addresses.shared_addresses import SharedAddresses
-from pycarp.system.addresses.shared_device import DeviceNameError, SharedDevice, delete_together
+from pycarp.system.addresses.shared_device import DeviceNameError, SharedDevice, delete_together, make_together
 from pycarp.system.capabilities import NO_PERMISSION, may_change_addresses
 from pycarp.system.guardian.clean_up_steps import CleanUpStep
 from pycarp.system.recovery.null_journal import NullJournal, Records
 from pycarp.system.rtnetlink.route_messages import AddressKey
 from pycarp.system.rtnetlink.route_socket import RouteSocket
-from pycarp.system.rtnetlink.worker import Worker
+from pycarp.system.rtnetlink.worker import Together, Worker
 from pycarp.vocabulary import HostKey, Interface, MacMode
 from pycarp.wire.ethernet import virtual_mac
 
@@ -44,6 +44,14 @@ class _PreparedHost(NamedTuple):
     """The mode and device that a host's configuration wants, the mode in use, and the reason."""
 
     wanted: tuple[MacMode, str]
+    mode: MacMode
+    reason: str
+
+
+class _Preparation(NamedTuple):
+    """A host to prepare, in a mode, and why in that one."""
+
+    config: HostConfig
     mode: MacMode
     reason: str
 
@@ -64,6 +72,7 @@ class NetlinkActuator(Actuator):
         self._journal = journal or NullJournal()
         self._probe = probe
         self._worker = Worker("pycarp-addresses")
+        self._preparations = Together(self._worker, self._make_all)
         self._route: RouteSocket | None = None
         self._reader: RouteSocket | None = None
         self._recent: RecentAddresses | None = None
@@ -129,11 +138,12 @@ class NetlinkActuator(Actuator):
         if prepared is not None and host is not None and prepared.wanted == wanted:
             await self._worker.run(partial(_refresh, host, config.addresses))
             return
-        await self.release(config.key)
+        if prepared is not None or host is not None:
+            await self.release(config.key)
         mode, reason = config.effective_mac_mode, f'mac_mode = "{config.effective_mac_mode}" was asked for'
         if mode is MacMode.AUTO:
             mode, reason = await self._probe(self._names.get(config.interface, config.interface))
-        mode, reason = await self._worker.run(partial(self._make, config, mode, reason))
+        mode, reason = await self._preparations.ask(_Preparation(config, mode, reason))
         self._prepared_hosts[config.key] = _PreparedHost(wanted, mode, reason)
 
     async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
@@ -270,6 +280,26 @@ class NetlinkActuator(Actuator):
         there = {(each.index, each.key) for each in everywhere(self._opened)}
         return {key: host.missing(there) for key, host in self._hosts.items()}
 
+    def _make_all(self, preparations: list[_Preparation]) -> list[tuple[MacMode, str] | Exception]:
+        """Prepare hosts, those with devices together; return for each the mode in use, and the reason."""
+        # A cancelled preparation has gone on here, and may have made its host. What fails is tried again one by one.
+        with contextlib.suppress(OSError):
+            self._undo_all([each.config.key for each in preparations if each.config.key in self._hosts])
+            make_together(self._opened, self._new_devices(preparations))
+        return [self._made(each) for each in preparations]
+
+    def _made(self, preparation: _Preparation) -> tuple[MacMode, str] | Exception:
+        try:
+            return self._make(*preparation)
+        except (OSError, CarpError) as exc:
+            return exc
+
+    def _new_devices(self, preparations: list[_Preparation]) -> Iterator[SharedDevice]:
+        """Register the devices whose names no other host has."""
+        for config, mode, _reason in preparations:
+            if mode is MacMode.VIRTUAL and self._hosts.with_device(config.device) is None:
+                yield self._new_device(config, config.device)
+
     def _make(self, config: HostConfig, mode: MacMode, reason: str) -> tuple[MacMode, str]:
         """Create the device or set the sysctls of a host; return the mode in use, and the reason."""
         if mode is MacMode.VIRTUAL:
@@ -291,13 +321,12 @@ class NetlinkActuator(Actuator):
 
     def _make_device(self, config: HostConfig) -> None:
         for name in _names(config.device):
-            if self._hosts.with_device(name) is not None:
+            holder = self._hosts.with_device(name)
+            if holder not in (None, config.key):
                 continue
-            device = self._device(config, name)
-            # Registered before it is created, because its first notification must find it registered.
-            self._register(config.key, device)
+            device = self._hosts[config.key].device if holder else None
             try:
-                self._ensure(device, config.key)
+                self._ensure(device or self._new_device(config, name), config.key)
             except (OSError, ActuatorError) as exc:
                 self._hosts.remove(config.key)
                 if isinstance(exc, DeviceNameError) and name != config.device:
@@ -313,8 +342,8 @@ class NetlinkActuator(Actuator):
         host.link = self._names.get(key.link, key.link)
         self._hosts.put(host)
 
-    def _device(self, config: HostConfig, name: str) -> SharedDevice:
-        return SharedDevice(
+    def _new_device(self, config: HostConfig, name: str) -> SharedDevice:
+        device = SharedDevice(
             self._opened,
             name,
             self._names.get(config.interface, config.interface),
@@ -322,6 +351,9 @@ class NetlinkActuator(Actuator):
             journal=self._journal,
             prepare=partial(self._sysctls.need, config.key, BELOW_DEVICE),
         )
+        # Registered before it is created, because its first notification must find it registered.
+        self._register(config.key, device)
+        return device
 
     def _ensure(self, device: SharedDevice, key: HostKey) -> None:
         """Create a device, unless its link is absent; raises ActuatorError, which names the way out."""

@@ -186,10 +186,7 @@ class Daemon:
             self._sysctls.write(name, value)
         # All of them at once, those too that wait for their interface.
         self._plane.actuator.check(*self._config.hosts)
-        for config in self._config.hosts:
-            if stop.is_set():
-                return
-            await self._hosts.add(config)
+        await self._hosts.add_all(self._config.hosts, stop)
         self._be_punctual()
         settle_memory()
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pycarp.aio.host import VirtualHost
@@ -19,6 +19,9 @@ from pycarp.vocabulary import HostKey
 
 LOOK_EVERY_S = 0.25
 """How often to look for an interface that does not exist."""
+
+_AT_ONCE = 128
+"""So many hosts are added at once: enough for two calls of the actuator's thread, one that runs and one that waits."""
 
 
 def link_exists(link: str) -> bool:
@@ -113,6 +116,17 @@ class HostSet:
             self._locks.release(config.key)
             raise
 
+    async def add_all(self, configs: Sequence[HostConfig], stop: asyncio.Event) -> None:
+        """Add hosts, many at once; after ``stop``, or when one could not be added, no more are begun.
+
+        Raises what ``add`` raises for the first that could not be added.
+        """
+        # One of each interface comes first: what is read of the interface is known to the others then.
+        leaders: dict[str, HostConfig] = {}
+        others = [each for each in configs if leaders.setdefault(each.interface, each) is not each]
+        await self._add_all(leaders.values(), stop)
+        await self._add_all(others, stop)
+
     async def remove(self, key: HostKey) -> None:
         """Remove a host; its addresses are dropped and its bow-out is sent when this returns.
 
@@ -135,6 +149,23 @@ class HostSet:
         """Wait until all has been logged of hosts that have left."""
         for task in list(self._followers.values()):
             await task
+
+    async def _add_all(self, configs: Iterable[HostConfig], stop: asyncio.Event) -> None:
+        room = asyncio.Semaphore(_AT_ONCE)
+        errors: list[BaseException] = []
+
+        async def add(config: HostConfig) -> None:
+            async with room:
+                if not (errors or stop.is_set()):
+                    try:
+                        await self.add(config)
+                    except BaseException as exc:
+                        errors.append(exc)
+                        raise
+
+        await asyncio.gather(*map(add, configs), return_exceptions=True)
+        if errors:
+            raise errors[0]
 
     async def _start(self, config: HostConfig) -> None:
         host = await self._node.add(config)
