@@ -8,6 +8,7 @@ import pytest
 
 from pycarp import ConfigError
 from pycarp.health import Answer, Check, Finding, Probe, TableProblem, TableProblems, check_of, look, probe_of
+from pycarp.health.kinds import OWN
 
 NOT_A_FLAG = 'verify: verify "no" is neither true nor false; write one of them, without quotes'
 WEB = {"name": "web", "tcp": "127.0.0.1:80"}
@@ -130,10 +131,7 @@ async def test_file_is_a_path(tmp_path: Path) -> None:
         ({**WEB, "evry": 1}, "evry: unknown key evry (did you mean every?)"),
         ({**WEB, "status": 200}, "status: tcp has no status (http have it)"),
         ({**WEB, "http": "http://a"}, "http: tcp and http are in one check (write a check for each)"),
-        (
-            {"name": "web"},
-            "-: nothing is checked (add one of exec, tcp, http, process, systemd, interface, route, file)",
-        ),
+        ({"name": "web"}, f"-: nothing is checked (add one of {', '.join(OWN)})"),
         ({"htpp": "http://a"}, "htpp: unknown key htpp (did you mean http?)"),
         ({"nmae": "web", "tcp": "a:1"}, "nmae: unknown key nmae (did you mean name?)"),
         ({"tcp": "a:1"}, '-: name is missing (add one such as name = "web")'),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pycarp import ConfigError, State, VirtualHost
-from pycarp.health import Answer, Check, Finding, look, watch
+from pycarp.health import Answer, Check, Finding, Request, look, watch
 from pycarp.testing import Cluster
 from tests.support.virtual import in_virtual_time, now_s
 
@@ -184,6 +184,27 @@ def test_a_run_is_an_answer_with_a_detail_of_one_line(answer: object, finding: F
         assert await look(check_of(service)) == finding
 
     run()
+
+
+@in_virtual_time
+async def test_a_request_that_nobody_answers_fails_at_the_timeout() -> None:
+    service = Service()
+    service.answer = "hangs"
+    check = Check(name="web", probe=Request(service.probe, "192.0.2.1 does not answer"), timeout_s=1, unknown=Answer.OK)
+
+    assert await look(check) == Finding(Answer.FAIL, "192.0.2.1 does not answer within 1s")
+
+
+@in_virtual_time
+async def test_a_limit_of_the_probe_itself_is_no_silence() -> None:
+    async def limited() -> Finding:
+        async with asyncio.timeout(0.1):
+            await asyncio.sleep(1)
+        return Finding(Answer.OK)
+
+    check = Check(name="web", probe=Request(limited, "192.0.2.1 does not answer"))
+
+    assert await look(check) == Finding(Answer.UNKNOWN, "the probe ran into a limit of its own")
 
 
 @in_virtual_time

@@ -4,9 +4,10 @@
 ``check_of({"name": "web", "tcp": "127.0.0.1:80", "every": "250ms"})`` returns the same check.
 """
 
-from pycarp.health.check import Answer, Check, CheckState, Finding, Probe
+from pycarp.health.check import Answer, Check, CheckState, Finding, Probe, Request
 from pycarp.health.http import http
 from pycarp.health.links import interface, route
+from pycarp.health.ping import ping
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, systemd
 from pycarp.health.program import program
@@ -19,6 +20,7 @@ __all__ = [
     "CheckState",
     "Finding",
     "Probe",
+    "Request",
     "TableProblem",
     "TableProblems",
     "check_of",
@@ -26,6 +28,7 @@ __all__ = [
     "http",
     "interface",
     "look",
+    "ping",
     "probe_of",
     "process",
     "program",

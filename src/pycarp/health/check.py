@@ -39,6 +39,19 @@ Whatever it raises counts as unknown.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A probe that asks somebody who is to answer in time: at the timeout it fails, while any other is unknown."""
+
+    ask: Callable[[], Awaitable[Finding]]
+    silence: str
+    """What it means that nobody answers, such as "192.0.2.1 does not answer"; how long it took is added."""
+
+    def __call__(self) -> Awaitable[Finding]:
+        """Ask once."""
+        return self.ask()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """A check of one virtual host.

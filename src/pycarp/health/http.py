@@ -6,7 +6,7 @@ from collections.abc import Container
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pycarp.errors import ConfigError
-from pycarp.health.check import Answer, Finding, Probe
+from pycarp.health.check import Answer, Finding, Probe, Request
 from pycarp.health.probes import reason_of
 
 GOOD_STATUSES = range(200, 400)
@@ -30,7 +30,7 @@ def http(
     ``statuses`` are the good ones, 200-399 by default; no redirect is followed. Of the response the first 64 KiB are
     read. ``host`` is the name of the site where ``url`` has an address: it is asked for, and the certificate is to have
     it. https verifies the certificate as ``context`` says, by default against the system's authorities. A server that
-    refuses the connection, closes it early or does not speak HTTP fails; one that stalls is unknown at the timeout of
+    refuses the connection, closes it early or does not speak HTTP fails, and so does one that stalls, at the timeout of
     the check. Raises ConfigError if ``url`` is none of http or https, or ``host`` is no name.
     """
     parts = parts_of(url)
@@ -67,7 +67,7 @@ def http(
             return Finding(Answer.FAIL, f"{site} answered with status {status}, but without the wanted text")
         return Finding(Answer.OK, f"{site} answered with status {status}")
 
-    return look
+    return Request(look, f"{site} did not answer")
 
 
 def parts_of(url: str, name: str = "url") -> SplitResult:

@@ -12,6 +12,7 @@ from pycarp.health import setting
 from pycarp.health.check import Probe
 from pycarp.health.http import GOOD_STATUSES, http, parts_of
 from pycarp.health.links import address_in, destination_in, interface, interface_named, route
+from pycarp.health.ping import ping, target_in
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, process_named, systemd, unit_named
 from pycarp.health.program import program, words_of
@@ -112,6 +113,7 @@ OWN: Mapping[str, Kind] = {
             "verify": setting.flag(),
         },
     ),
+    "ping": Kind(build=ping, value=Setting(parse=target_in, schema=setting.text("192.0.2.1").schema)),
     "process": Kind(build=process, value=Setting(parse=process_named, schema=setting.text("nginx").schema)),
     "systemd": Kind(build=systemd, value=Setting(parse=unit_named, schema=setting.text("nginx.service").schema)),
     "interface": Kind(

@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from pycarp.health.check import Answer, Finding, Probe
+from pycarp.health.check import Answer, Finding, Probe, Request
 
 
 def tcp(address: str, port: int) -> Probe:
@@ -20,7 +20,7 @@ def tcp(address: str, port: int) -> Probe:
         writer.transport.abort()
         return Finding(Answer.OK, f"{peer} accepts connections")
 
-    return look
+    return Request(look, f"no connection to {peer}")
 
 
 def file_exists(path: str | Path) -> Probe:

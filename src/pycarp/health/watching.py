@@ -9,7 +9,7 @@ from typing import Protocol
 from pycarp.aio.host import VirtualHost
 from pycarp.durations import format_duration
 from pycarp.errors import ConfigError, NodeFailedError, UsageError
-from pycarp.health.check import Answer, Check, CheckState, Finding
+from pycarp.health.check import Answer, Check, CheckState, Finding, Request
 
 _log = logging.getLogger("pycarp.health")
 
@@ -155,11 +155,10 @@ async def look(check: Check) -> Finding:
     It takes ``timeout_s``, and what the probe needs to clean up when it is cancelled. Raises CancelledError alone.
     """
     try:
-        async with asyncio.timeout(check.timeout_s):
+        async with asyncio.timeout(check.timeout_s) as limit:
             found: object = await check.probe()
     except TimeoutError as exc:
-        # The probe's own, or ours: both mean that there was no answer.
-        return _unknown(str(exc) or f"no answer within {format_duration(check.timeout_s)}")
+        return _silence(check) if limit.expired() else _unknown(str(exc) or "the probe ran into a limit of its own")
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -167,6 +166,18 @@ async def look(check: Check) -> Finding:
         return _unknown("the probe was cancelled from within")
     except Exception as exc:  # noqa: BLE001  the code of others: whatever it raises, the host must not serve on
         return _unknown(f"{type(exc).__name__}: {exc}")
+    return _finding(found)
+
+
+def _silence(check: Check) -> Finding:
+    took = f"within {format_duration(check.timeout_s)}"
+    if isinstance(check.probe, Request):
+        return Finding(Answer.FAIL, _one_line(f"{check.probe.silence} {took}"))
+    return _unknown(f"no answer {took}")
+
+
+def _finding(found: object) -> Finding:
+    """Return what a probe found as a Finding, whatever it returned."""
     match found:
         case Finding():
             return Finding(found.answer, _one_line(found.detail))
