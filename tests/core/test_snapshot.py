@@ -35,6 +35,16 @@ def test_it_tells_state_epoch_and_deadline() -> None:
     assert (seen.state, seen.epoch, seen.deadline_ns) == (State.BACKUP, 1, seconds(3))
 
 
+def test_what_is_told_without_a_snapshot_is_as_in_one() -> None:
+    host = master()
+    host.hear(advert(advskew=200), at_ns=host.now_ns)
+    shown = host.engine.snapshot()
+
+    assert host.engine.statistics() == shown.statistics
+    assert shown.statistics[Statistic.RECEIVED_IPV4] == 1
+    assert host.engine.deadline_ns == host.step.deadline_ns is not None
+
+
 def test_a_host_in_init_has_no_deadline() -> None:
     host = bench()
     host.feed(AdminChanged(KEY, is_up=False))

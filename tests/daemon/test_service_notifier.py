@@ -149,18 +149,11 @@ def test_without_progress_there_is_no_sign_of_life(systemd: socket.socket) -> No
 
 
 @pytest.mark.parametrize(
-    ("deadlines_ns", "is_well"),
-    [
-        ([], True),
-        ([None], True),
-        ([5_000_000_000, None], True),
-        ([4_000_000_001], True),
-        ([4_000_000_000], False),
-        ([9_000_000_000, 1], False),
-    ],
+    ("deadline_ns", "is_well"),
+    [(None, True), (5_000_000_000, True), (4_000_000_001, True), (4_000_000_000, False), (1, False)],
 )
-def test_a_timer_that_is_a_second_overdue_is_no_progress(deadlines_ns: list[int | None], is_well: bool) -> None:
-    assert is_on_time(deadlines_ns, now_ns=5_000_000_000) is is_well
+def test_a_timer_that_is_a_second_overdue_is_no_progress(deadline_ns: int | None, is_well: bool) -> None:
+    assert is_on_time(deadline_ns, now_ns=5_000_000_000) is is_well
 
 
 def test_a_loop_that_hangs_gives_no_sign_of_life(systemd: socket.socket) -> None:

@@ -24,6 +24,7 @@ def test_it_answers_as_an_engine_does() -> None:
         assert recorder.handle(event, seconds(at_s)) == engine.handle(event, seconds(at_s))
     assert recorder.snapshot() == engine.snapshot()
     assert recorder.host_snapshot(KEY) == engine.host_snapshot(KEY)
+    assert (recorder.statistics(), recorder.deadline_ns) == (engine.statistics(), engine.deadline_ns)
 
 
 def test_an_entry_has_the_entropy_that_its_step_took() -> None:

@@ -49,6 +49,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.slots import SLOT_NS
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import Reason, State
+from pycarp.core.statistics import Statistics
 from pycarp.errors import ActuatorError, ConfigError, NodeFailedError, UsageError
 from pycarp.monitors.base import Monitor
 from pycarp.recording import Recorder, Sink
@@ -218,6 +219,15 @@ class Node:
         if self._failure is None:
             return snapshot
         return replace(snapshot, hosts=tuple(self._failed(each) for each in snapshot.hosts))
+
+    def statistics(self) -> Statistics:
+        """Return the counters of the whole node, as in its snapshot, at a cost that does not grow with its hosts."""
+        return self._engine.statistics()
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """By when this node looks at its timers, in ns of the loop's time; None if none runs."""
+        return self._engine.deadline_ns
 
     async def add(self, config: HostConfig) -> VirtualHost:
         """Add a virtual host; it is in BACKUP when this returns, or in INIT while its link is down.

@@ -70,7 +70,7 @@ from pycarp.core.restriction import Restriction, RestrictionLedger, strictest
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
 from pycarp.core.state import State
-from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
+from pycarp.core.statistics import DropReason, LinkStatistics, Statistic, Statistics
 from pycarp.dialects.base import claim_of
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
@@ -215,6 +215,15 @@ class Engine:
     def drops(self, link: str) -> Counter[DropReason]:
         """Return how many packets of a link were dropped, by reason; cheaper than a snapshot."""
         return Counter(self._statistics[link].drops) if link in self._statistics else Counter()
+
+    def statistics(self) -> Statistics:
+        """Return the counters of the whole node; cheaper than a snapshot."""
+        return sum((each.counts for each in self._statistics.values()), Statistics())
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """By when the next input must come, ``TimePassed`` if no other; None for no limit. Cheaper than a snapshot."""
+        return self._deadlines.earliest_ns()
 
     def _snapshot_of(self, entry: HostEntry) -> HostSnapshot:
         config = entry.ctx.config

@@ -373,7 +373,7 @@ class Daemon:
 
     def _is_progressing(self) -> bool:
         now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
-        return is_on_time((host.deadline_ns for host in self._node.snapshot().hosts), now_ns)
+        return is_on_time(self._node.deadline_ns, now_ns)
 
     async def _count_bad_packets(self) -> None:
         """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""
@@ -386,7 +386,7 @@ class Daemon:
             before = now
 
     def _bad_packets(self) -> Counter[str]:
-        statistics = self._node.snapshot().statistics
+        statistics = self._node.statistics()
         return Counter({name.value: count for name, count in statistics.items() if name.startswith("bad")})
 
     def _set_log(self, level: int) -> None:

@@ -10,6 +10,7 @@ from pycarp.core.engine import Engine
 from pycarp.core.inputs import DatagramsReceived, Input
 from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
+from pycarp.core.statistics import Statistics
 from pycarp.vocabulary import HostKey
 
 _ROUTINE = frozenset((Transmit, RenewAddresses))
@@ -105,6 +106,15 @@ class Recorder:
     def can_send(self, key: HostKey) -> bool:
         """Return ``Engine.can_send``."""
         return self._engine.can_send(key)
+
+    def statistics(self) -> Statistics:
+        """Return ``Engine.statistics``."""
+        return self._engine.statistics()
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """Return ``Engine.deadline_ns``."""
+        return self._engine.deadline_ns
 
     @property
     def settled(self) -> SettledHosts:
