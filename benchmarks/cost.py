@@ -41,8 +41,7 @@ class Pair:
     def __enter__(self) -> "Pair":
         try:
             self._link()
-            for role in _ROLES:
-                self._start(role)
+            self._start("MASTER")
         except BaseException:
             self.__exit__()
             raise
@@ -70,12 +69,16 @@ class Pair:
         return memory_mib(self._pids(role))
 
     def wait(self) -> None:
-        """Return when the MASTER has all addresses; CarpError when that takes too long."""
+        """Return when the MASTER has all addresses, and start the BACKUP; CarpError when that takes too long.
+
+        A BACKUP that started first would be MASTER of some, because without preempt nobody takes a mastership away.
+        """
         ends_s = time.monotonic() + _LONGEST_S
         while self.contestant != "ucarp" and self._held() < self._count:
             if time.monotonic() > ends_s:
                 raise CarpError(f"{self.contestant}: {self._held()} of {self._count} are MASTER")
             time.sleep(0.3)
+        self._start("BACKUP")
 
     def _held(self) -> int:
         lines = ip("-n", self._names["MASTER"], "-4", "-o", "addr").splitlines()
@@ -112,8 +115,8 @@ def measure(count: int, seconds: float, contestants: list[str]) -> list[Figure]:
         pairs = [stack.enter_context(Pair(each, count, Path(name))) for each in chosen]
         for pair in pairs:
             pair.wait()
-        # Until what happens at a takeover, and once after it, is over.
-        time.sleep(3)
+        # Until the BACKUPs have started, and what happens once after a takeover is over.
+        time.sleep(3 + count / 200)
         subjects = [(pair, role) for pair in pairs for role in _ROLES]
         spans = list(_spans(subjects, seconds))
         figures = []
