@@ -86,6 +86,7 @@ def test_the_own_advertisements_are_seen(pair: tuple[Namespace, Namespace]) -> N
 def test_the_time_of_a_frame_is_that_of_its_reading(pair: tuple[Namespace, Namespace]) -> None:
     ours, theirs = pair
     with listening(ours) as sniffer:
+        time.sleep(0.1)  # the kernel begins to note the times a little after it was asked to
         before_ns = time.time_ns()
         send(theirs, WANTED)
         (seen,) = islice(sniffer.frames(), 1)
@@ -178,3 +179,53 @@ def test_a_tag_of_an_old_kernel_that_tells_no_type_is_that_of_a_vlan() -> None:
     auxiliary = struct.pack("=IIIHHHH", 0x10, 0, 0, 0, 0, 7, 0)
 
     assert _tagged(WANTED, [(263, 8, auxiliary)]) == tagged(WANTED, 0x8100, 7)
+
+
+def test_listening_ends_when_its_time_is_over_also_in_a_flood(pair: tuple[Namespace, Namespace]) -> None:
+    ours, theirs = pair
+    ends = threading.Event()
+
+    def flood() -> None:
+        while not ends.is_set():
+            send(theirs, *[WANTED] * 100)
+
+    with listening(ours) as sniffer:
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        try:
+            begun_s = time.monotonic()
+            seen = sum(1 for _frame in sniffer.frames(for_s=0.3))
+            took_s = time.monotonic() - begun_s
+        finally:
+            ends.set()
+            flooding.join()
+
+    assert seen > 0
+    assert 0.3 <= took_s < 3
+
+
+def test_listening_to_silence_ends_when_its_time_is_over(pair: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = pair
+    with listening(ours) as sniffer:
+        assert list(sniffer.frames(for_s=0.05)) == []
+
+
+def test_the_time_of_a_frame_is_that_of_its_arrival(pair: tuple[Namespace, Namespace]) -> None:
+    ours, theirs = pair
+    with listening(ours) as sniffer:
+        time.sleep(0.1)  # the kernel begins to note the times a little after it was asked to
+        before_ns = time.time_ns()
+        send(theirs, WANTED)
+        after_ns = time.time_ns()
+        time.sleep(0.2)
+
+        assert before_ns <= next(sniffer.frames()).at_ns <= after_ns + 50_000_000
+
+
+def test_frames_that_nobody_reads_are_counted(pair: tuple[Namespace, Namespace]) -> None:
+    ours, theirs = pair
+    with listening(ours) as sniffer:
+        send(theirs, *[WANTED] * 5000)
+
+        assert 0 < sniffer.lost() < 5000
+        assert sniffer.lost() == 0

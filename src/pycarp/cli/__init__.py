@@ -28,6 +28,7 @@ _COMMANDS = {
     "sysctl": "pycarp.cli.sysctl",
     "netstat": "pycarp.cli.netstat",
     "decode": "pycarp.cli.decode",
+    "scan": "pycarp.cli.scan",
     "ucarp": "pycarp.cli.ucarp",
     "convert": "pycarp.cli.convert",
     "release": "pycarp.cli.release",
@@ -93,6 +94,7 @@ def cli() -> None:
     Ask who is master, and why:    sudo pycarp status
     Change it while it runs:       sudo pycarp plan && sudo pycarp reload
     Ask what was dropped, and why: sudo pycarp netstat
+    Who is master out there:       sudo pycarp scan eth0
     Explain what is on the wire:   sudo pycarp decode -i eth0
     Leave an address to the next:  sudo pycarp handover carp0
     Set a host down, and up:       sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up

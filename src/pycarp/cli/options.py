@@ -1,5 +1,6 @@
 """Options that several sub-commands share."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,34 @@ class RegisteredName(_TextType):
         if value not in self._own and value not in (known := self._names()):
             self.fail(f"{value!r} is not one of {', '.join(known)}.", param, ctx)
         return value
+
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
+_LONGEST_S = 7 * 24 * 3600.0
+
+if TYPE_CHECKING:
+    _SpanType = click.ParamType[float]
+else:
+    _SpanType = click.ParamType
+
+
+class Span(_SpanType):
+    """A span of time with its unit, as ``10s``, ``500ms`` or ``2m``; the value is in seconds."""
+
+    name = "time"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds; fails for what is no span, for nothing, and for more than a week."""
+        if isinstance(value, float):
+            return value
+        found = _SPAN.fullmatch(value)
+        if found is None:
+            self.fail(f"{value!r} is no span of time like 10s, 500ms or 2m", param, ctx)
+        seconds = float(found[1]) * _UNITS_S[found[2]]
+        if not 0 < seconds <= _LONGEST_S:
+            self.fail(f"{value!r} is not more than nothing and at most a week", param, ctx)
+        return seconds
 
 
 EXIT_STATUS = """\

@@ -14,7 +14,7 @@ from pycarp.inspection.explanation import Explanation, HeardClaim, Protocol
 from pycarp.vocabulary import NS_PER_S, Address, Family
 
 _MOST_ENTRIES = 1000
-_MOST_GROUPS = 1024
+_MOST_GROUPS = 2048
 _GRACE_NS = NS_PER_S // 10
 """How late an advertisement may be because of kernel ticks and busy machines."""
 

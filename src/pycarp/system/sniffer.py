@@ -1,6 +1,7 @@
 """Captures every CARP frame that an interface receives or sends; it sends nothing."""
 
 import errno
+import math
 import select
 import socket
 import struct
@@ -12,7 +13,7 @@ from pycarp.errors import TransportError
 from pycarp.system.frame_sockets import SOL_PACKET, receive_for
 from pycarp.system.rtnetlink import socket_filter
 from pycarp.system.rtnetlink.socket_filter import ACCEPT, JUMP_EQUAL, LOAD_HALF, LOAD_OCTET, RETURN
-from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL
+from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, NS_PER_S
 from pycarp.wire import ethernet
 
 ARPHRD_ETHERNET, ARPHRD_LOOPBACK = 1, 772
@@ -24,6 +25,11 @@ _PACKET_OUTGOING = 4
 _PACKET_AUXDATA = 8
 _VLAN_IS_VALID = 1 << 4
 _AUXDATA = struct.Struct("=IIIHHHH")
+_PACKET_STATISTICS = 6
+_STATISTICS = struct.Struct("=II")
+_SO_TIMESTAMPNS = 35
+_TIMESTAMP = struct.Struct("@ll")
+_AUXILIARY_LENGTH = socket.CMSG_SPACE(_AUXDATA.size) + socket.CMSG_SPACE(_TIMESTAMP.size)
 _LONGEST = 65535
 _MACS_LENGTH = 12
 
@@ -50,7 +56,7 @@ _NO_PERMISSION = "no permission: run as root or give the process CAP_NET_RAW"
 
 
 class Frame(NamedTuple):
-    """A frame and the time of reading, in nanoseconds since 1970."""
+    """A frame and the time at which the kernel got it, in nanoseconds since 1970."""
 
     at_ns: int
     octets: bytes
@@ -78,18 +84,27 @@ class Sniffer:
     def __exit__(self, *_exc: object) -> None:
         self._socket.close()
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield frames for ever; raises TransportError when the interface is gone."""
-        while True:
-            select.select([self._socket], [], [])
+    def frames(self, *, for_s: float | None = None) -> Iterator[Frame]:
+        """Yield frames for so long, or for ever; raises TransportError when the interface is gone."""
+        ends_s = math.inf if for_s is None else time.monotonic() + for_s
+        # The time is looked at before every frame: in a flood there is always one more.
+        while (left_s := ends_s - time.monotonic()) > 0:
+            if not select.select([self._socket], [], [], None if for_s is None else left_s)[0]:
+                return
             try:
-                octets, auxiliary, _flags, address = self._socket.recvmsg(_LONGEST, socket.CMSG_SPACE(_AUXDATA.size))
+                octets, auxiliary, _flags, address = self._socket.recvmsg(_LONGEST, _AUXILIARY_LENGTH)
             except OSError as exc:
                 self._survive(exc)
                 continue
             # The loopback device shows every packet twice, as sent and as received.
             if self.device_type != ARPHRD_LOOPBACK or address[2] != _PACKET_OUTGOING:
-                yield Frame(time.time_ns(), _tagged(octets, auxiliary))
+                yield Frame(_arrival_ns(auxiliary), _tagged(octets, auxiliary))
+
+    def lost(self) -> int:
+        """Return how many frames the kernel could not keep since the last call, because they were read too slowly."""
+        statistics = self._socket.getsockopt(SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size)
+        _packets, drops = _STATISTICS.unpack(statistics)
+        return int(drops)
 
     def _survive(self, exc: OSError) -> None:
         """Return if the interface only went down, because it may come up again; else raise TransportError."""
@@ -115,6 +130,7 @@ def _opened(link: str) -> socket.socket:
         if device_type in (ARPHRD_ETHERNET, ARPHRD_LOOPBACK):
             socket_filter.attach(sock, _FILTER)
         sock.setsockopt(SOL_PACKET, _PACKET_AUXDATA, 1)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         sock.bind((link, _ETH_P_ALL))
     except OSError:
         sock.close()
@@ -125,6 +141,15 @@ def _opened(link: str) -> socket.socket:
 def _join_groups(sock: socket.socket, index: int) -> None:
     for group in CARP_GROUPS.values():
         receive_for(sock, index, ethernet.group_mac(group))
+
+
+def _arrival_ns(auxiliary: list[tuple[int, int, bytes]]) -> int:
+    """Return the kernel's time of a frame, now if it has none. Source: ``SO_TIMESTAMPNS``, ``man 7 socket``."""
+    for level, kind, data in auxiliary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _TIMESTAMP.size:
+            seconds, nanoseconds = _TIMESTAMP.unpack_from(data)
+            return int(seconds) * NS_PER_S + int(nanoseconds)
+    return time.time_ns()
 
 
 def _tagged(octets: bytes, auxiliary: list[tuple[int, int, bytes]]) -> bytes:

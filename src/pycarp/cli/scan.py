@@ -1,0 +1,79 @@
+"""``pycarp scan``: every CARP and VRRP group of a segment, who is MASTER of it, and what is wrong."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+
+from pycarp.cli.interface_names import InterfaceName
+from pycarp.cli.options import EXIT_NOT_WELL, Span, exit_status
+from pycarp.cli.scan_output import Scanned, as_json_text, print_for_people
+from pycarp.errors import TransportError
+from pycarp.inspection.captured import CapturedPacket, LinkType
+from pycarp.inspection.scan import Scan
+from pycarp.system.addresses.interfaces import interfaces, is_administratively_up
+from pycarp.system.sniffer import ARPHRD_NO_HEADER, Sniffer
+from pycarp.vocabulary import NS_PER_S, Address
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sudo pycarp scan eth0                     listen for ten seconds
+  sudo pycarp scan eth0 --for 1m            also hear who advertises seldom
+  sudo pycarp scan eth0 --json | jq '.groups[] | "\\(.name) \\(.masters)"'
+  sudo pycarp scan eth0 --json | jq '.free[0].ids[0]'     an id for a new vhid
+
+\b
+It sends nothing and needs no password, so it cannot say whether advertisements of CARP are
+authentic: pycarp decode can. Ctrl-C ends it early. Who advertises less often than it
+listens is not heard, and a BACKUP never is."""
+    + exit_status("1 is that it cannot listen, 3 is problems, which are listed.")
+)
+@click.argument("interface", type=InterfaceName(), metavar="IFACE")
+@click.option(
+    "--for", "for_s", type=Span(), default="10s", show_default=True, metavar="TIME", help="How long to listen."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+def scan(interface: str, *, for_s: float, as_json: bool) -> None:
+    """Listen on IFACE, and report every CARP and VRRP group that advertises there.
+
+    Each with its MASTER and what it claims, how regularly it is heard, two masters, ids that CARP and VRRP share,
+    ids that are free, and traffic that looks forged.
+    """
+    if not is_administratively_up(interface):
+        raise TransportError(f"cannot listen on {interface}: it is down; ip link set {interface} up")
+    found = _listen(interface, for_s)
+    if as_json:
+        click.echo(as_json_text(found))
+    else:
+        print_for_people(found)
+    if not found.is_well:
+        sys.exit(EXIT_NOT_WELL)
+
+
+def _listen(interface: str, for_s: float) -> Scanned:
+    collected = Scan()
+    with Sniffer(interface) as sniffer:
+        begun_ns = time.time_ns()
+        begun_s = time.monotonic()
+        try:
+            for packet in _packets(sniffer, for_s):
+                collected.add(packet)
+        except KeyboardInterrupt:
+            pass  # how one ends it early
+        listened_s = time.monotonic() - begun_s
+        lost = sniffer.lost()
+    report = collected.report(begun_ns + round(listened_s * NS_PER_S))
+    return Scanned(interface=interface, listened_s=listened_s, lost=lost, report=report, own=_own_addresses(interface))
+
+
+def _packets(sniffer: Sniffer, for_s: float) -> Iterator[CapturedPacket]:
+    link_type = LinkType.RAW if sniffer.device_type in ARPHRD_NO_HEADER else LinkType.ETHERNET
+    for frame in sniffer.frames(for_s=for_s):
+        yield CapturedPacket(frame.at_ns, link_type, frame.octets, len(frame.octets))
+
+
+def _own_addresses(interface: str) -> frozenset[Address]:
+    return frozenset(each.ip for facts in interfaces() if facts.name == interface for each in facts.addresses)

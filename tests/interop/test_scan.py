@@ -1,0 +1,141 @@
+"""``pycarp scan`` beside pycarp, ucarp and keepalived on a real segment: it says who is MASTER, and what clashes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycarp.lab.topology import Segment
+from tests.support.daemons import Process, Pycarp, Ucarp, new_segment, wait_until
+from tests.support.system import require
+
+pytestmark = pytest.mark.system
+
+OURS, THEIRS, ROUTER, WATCHER = "192.168.1.3", "192.168.1.4", "192.168.1.5", "192.168.1.9"
+STARTED_S = 10.0
+HEARD_S = "4s"
+NOT_WELL = 3
+
+
+class Keepalived(Process):
+    """Debian's keepalived in the foreground, one VRRP instance."""
+
+    def __init__(self, segment: Segment, host: str, folder: Path, *, vrid: int, version: int = 3) -> None:
+        files = {"-f": "conf", "-p": "pid", "-r": "vrrp", "-c": "checks"}
+        paths = {option: str(folder / f"{host}.keepalived.{name}") for option, name in files.items()}
+        Path(paths["-f"]).write_text(
+            f"global_defs {{\n vrrp_version {version}\n}}\n"
+            f"vrrp_instance test {{\n state BACKUP\n interface fxp0\n virtual_router_id {vrid}\n priority 150\n"
+            f" advert_int 1\n virtual_ipaddress {{\n 192.168.1.60/24\n }}\n}}\n"
+        )
+        argv = ["keepalived", "-n", "-l", "-P", *(word for pair in paths.items() for word in pair)]
+        super().__init__(segment, host, argv, folder / f"{host}.log")
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    require("ucarp", "keepalived")
+    with new_segment(a=f"{OURS}/24", b=f"{THEIRS}/24", c=f"{ROUTER}/24", w=f"{WATCHER}/24") as made:
+        yield made
+
+
+def scanned(segment: Segment, host: str = "w", *, for_s: str = HEARD_S) -> tuple[int, dict[str, Any]]:
+    """Return the exit status, and what it found."""
+    argv = [sys.executable, "-W", "error", "-m", "pycarp", "scan", "fxp0", "--for", for_s, "--json"]
+    done = subprocess.run(segment.exec_argv(host, argv), capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == ""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, found
+
+
+def test_every_group_is_found_with_its_master(segment: Segment, tmp_path: Path) -> None:
+    carp0 = 'cloned_interfaces="carp0"\nifconfig_carp0="vhid 7 advskew 20 pass secret 192.168.1.70/24"\n'
+    with (
+        Pycarp(segment, "a", tmp_path, rc_conf=carp0) as ours,
+        Ucarp(segment, "b", tmp_path, source=THEIRS) as theirs,
+        Keepalived(segment, "c", tmp_path, vrid=51) as router,
+    ):
+        wait_until(lambda: ours.is_in("MASTER") and theirs.is_in("MASTER"), STARTED_S)
+        wait_until(lambda: router.has_address("192.168.1.60"), STARTED_S)
+
+        status, found = scanned(segment)
+
+    assert (status, found["problems"]) == (0, [])
+    assert [(each["name"], each["masters"]) for each in found["groups"]] == [
+        ("vhid 1", [THEIRS]),
+        ("vhid 7", [OURS]),
+        ("VRID 51", [ROUTER]),
+    ]
+    senders = {each["name"]: each["senders"][0] for each in found["groups"]}
+    assert senders["vhid 1"]["dialects"] == ["ucarp"]
+    assert "universal" in senders["vhid 7"]["dialects"]
+    assert (senders["vhid 7"]["advbase"], senders["vhid 7"]["advskew"]) == (1, 20)
+    assert (senders["VRID 51"]["version"], senders["VRID 51"]["priority"]) == (3, 150)
+    assert senders["VRID 51"]["addresses"] == ["192.168.1.60"]
+    assert {1, 7, 51}.isdisjoint(found["free"][0]["ids"])
+
+
+def test_two_hosts_with_different_passwords_are_two_masters(segment: Segment, tmp_path: Path) -> None:
+    with (
+        Pycarp(segment, "a", tmp_path, password="other") as ours,
+        Ucarp(segment, "b", tmp_path, source=THEIRS) as theirs,
+    ):
+        wait_until(lambda: ours.is_in("MASTER") and theirs.is_in("MASTER"), STARTED_S)
+
+        status, found = scanned(segment)
+
+    assert status == NOT_WELL
+    assert {OURS, THEIRS} == set(found["groups"][0]["masters"])
+    assert found["groups"][0]["problems"][0] == "two-masters"
+
+
+def test_a_vhid_and_a_vrid_that_are_equal_collide(segment: Segment, tmp_path: Path) -> None:
+    """keepalived 2.2.7 waits anew after each packet that it cannot read, so a CARP as fast as it silences it."""
+    with (
+        Ucarp(segment, "b", tmp_path, source=THEIRS, options=("-b", "3")) as theirs,
+        Keepalived(segment, "c", tmp_path, vrid=1, version=2) as router,
+    ):
+        wait_until(lambda: theirs.is_in("MASTER") and router.has_address("192.168.1.60"), 2 * STARTED_S)
+
+        status, found = scanned(segment)
+
+    assert status == NOT_WELL
+    assert [each["problems"][0] for each in found["groups"]] == ["collision", "collision"]
+
+
+def test_a_master_that_is_heard_on_its_own_machine_is_called_so(segment: Segment, tmp_path: Path) -> None:
+    with Pycarp(segment, "a", tmp_path) as ours:
+        wait_until(lambda: ours.is_in("MASTER"), STARTED_S)
+
+        status, found = scanned(segment, "a")
+
+    assert status == 0
+    assert [each["is_this_machine"] for each in found["groups"][0]["senders"]] == [True]
+
+
+def test_a_master_that_is_killed_leaves_nobody(segment: Segment, tmp_path: Path) -> None:
+    with Ucarp(segment, "b", tmp_path, source=THEIRS) as theirs:
+        wait_until(lambda: theirs.is_in("MASTER"), STARTED_S)
+        argv = [sys.executable, "-W", "error", "-m", "pycarp", "scan", "fxp0", "--for", "9s", "--json"]
+        scan = segment.popen("w", argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            scan.wait(3)
+        except subprocess.TimeoutExpired:
+            theirs.process.kill()
+        shown, complaints = scan.communicate(timeout=60)
+
+    assert (scan.returncode, complaints) == (NOT_WELL, "")
+    assert [each["kind"] for each in json.loads(shown)["problems"]] == ["no-master"]
+
+
+def test_an_interface_that_is_down_is_no_silent_segment(segment: Segment) -> None:
+    segment.run("w", ["ip", "link", "set", "fxp0", "down"])
+    argv = [sys.executable, "-m", "pycarp", "scan", "fxp0"]
+    done = subprocess.run(segment.exec_argv("w", argv), capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "pycarp: cannot listen on fxp0: it is down; ip link set fxp0 up\n"
