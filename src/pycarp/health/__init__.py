@@ -11,6 +11,7 @@ from pycarp.health.ping import ping
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, systemd
 from pycarp.health.program import program
+from pycarp.health.resolution import dns
 from pycarp.health.table import TableProblem, TableProblems, check_of, probe_of
 from pycarp.health.watching import look, watch
 
@@ -24,6 +25,7 @@ __all__ = [
     "TableProblem",
     "TableProblems",
     "check_of",
+    "dns",
     "file_exists",
     "http",
     "interface",

@@ -16,6 +16,7 @@ from pycarp.health.ping import ping, target_in
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, process_named, systemd, unit_named
 from pycarp.health.program import program, words_of
+from pycarp.health.resolution import RECORDS, dns, server_in
 from pycarp.health.setting import Setting
 
 
@@ -80,6 +81,11 @@ def _parse_url(key: str, value: object) -> str:
     return parts_of(cast("str", value), name=key).geturl()
 
 
+def _parse_server(key: str, value: object) -> str:
+    server_in(key, value)
+    return str(value)
+
+
 def _parse_authorities(key: str, value: object) -> ssl.SSLContext:
     path = _CA_FILE.parse(key, value)
     try:
@@ -112,6 +118,16 @@ OWN: Mapping[str, Kind] = {
             "ca_file": Setting(parse=_parse_authorities, schema=_CA_FILE.schema),
             "verify": setting.flag(),
         },
+    ),
+    "dns": Kind(
+        build=dns,
+        value=setting.text("www.example.org"),
+        settings={
+            "server": Setting(parse=_parse_server, schema=setting.text("192.0.2.53").schema),
+            "record": setting.choice(RECORDS),
+            "answer": setting.text("192.0.2.10"),
+        },
+        required=("server",),
     ),
     "ping": Kind(build=ping, value=Setting(parse=target_in, schema=setting.text("192.0.2.1").schema)),
     "process": Kind(build=process, value=Setting(parse=process_named, schema=setting.text("nginx").schema)),
