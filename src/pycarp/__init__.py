@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pycarp.core.events import (
         ActuationFailed,
         AddressesChangedByOthers,
+        AddressesHeld,
         AdvertisementRejected,
         ConflictWon,
         DecisionChange,
@@ -99,6 +100,7 @@ __all__ = [
     "Address",
     "AddressesChangedByOthers",
     "AddressesDisturbed",
+    "AddressesHeld",
     "AdminChanged",
     "AdvertisementRejected",
     "ArpForm",
@@ -195,6 +197,7 @@ _NAMES_OF = {
     "pycarp.core.events": (
         "ActuationFailed",
         "AddressesChangedByOthers",
+        "AddressesHeld",
         "AdvertisementRejected",
         "ConflictWon",
         "DecisionChange",

@@ -15,6 +15,7 @@ from pycarp.config import ConfigProblems, NodeConfig, toml
 from pycarp.dialects import OPENBSD, UNIVERSAL
 from pycarp.errors import ConfigError
 from pycarp.health.kinds import OWN
+from pycarp.hooks import On
 from pycarp.vocabulary import LinkFacts
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "pycarp.schema.json"
@@ -289,7 +290,6 @@ def test_a_password_that_is_not_there_says_where_it_should_be(
         ("vhid = 1", "vhdi = 1", ["unknown key vhdi (did you mean vhid?)"]),
         ("vhid = 1", 'vhid = 1\nmac = "interface"', ["unknown key mac (did you mean mac_mode?)"]),
         ("[[host]]", "[[hosts]]", ["unknown key hosts; there are: node, host, check, hook (did you mean host?)"]),
-        ("[[host]]", "[[hosts]]", ["unknown key hosts; there are: node, host, check, hook (did you mean host?)"]),
         (
             "advbase = 1",
             'mac_mode = "virtaul"',
@@ -377,7 +377,7 @@ def test_what_is_wrong_with_a_check_is_told_at_its_place(old: str, new: str, exp
     assert complaints(CHECKED.replace(old, new)) == expected
 
 
-EVENTS = "master, backup, lost, fault, conflict-won"
+EVENTS = ", ".join(On)
 RUN_OR_SHELL = 'run is one of two; write either run = ["/path/of/program", "argument"] or shell = "a line"'
 
 

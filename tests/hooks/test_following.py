@@ -15,7 +15,7 @@ from pycarp.system.programs import OUTPUT_LIMIT, run_program
 from pycarp.testing import Cluster
 from tests.support.virtual import in_virtual_time, now_s
 
-EVERY = frozenset(On)
+EVERY = frozenset(On) - {On.BEFORE_HOLD, On.AFTER_HOLD}
 
 
 @in_virtual_time
@@ -145,3 +145,104 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
 def test_values_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="hook 'x'"):
         Hook(**{"name": "x", "on": {On.MASTER}, "run": ("true",)} | wrong)
+
+
+@in_virtual_time
+async def test_hooks_before_the_hold_end_before_the_addresses_are_held_and_the_others_follow() -> None:
+    calls: list[tuple[str, bool]] = []
+
+    async def note(facts: dict[str, Any]) -> None:
+        await asyncio.sleep(2)
+        calls.append((facts["event"], bool(cluster.a.addresses)))
+
+    async with Cluster(1) as cluster:
+        on = {On.MASTER, On.BEFORE_HOLD, On.AFTER_HOLD}
+        task = asyncio.create_task(follow(cluster.a.host, Hook(name="note", on=on, run=note)))
+        await cluster.a.host.wait_for(State.MASTER)
+        await asyncio.sleep(7)
+
+        assert calls == [("before-hold", False), ("master", True), ("after-hold", True)]
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_hook_before_the_hold_that_fails_leaves_the_addresses_to_a_peer() -> None:
+    def fails(_facts: object) -> None:
+        raise RuntimeError("cannot promote")
+
+    async with Cluster(2, preempt=False) as cluster:
+        hook = Hook(name="promote", on={On.BEFORE_HOLD}, run=fails, on_failure=OnFailure.RELEASE)
+        task = asyncio.create_task(follow(cluster.a.host, hook))
+        await cluster.settle()
+        await asyncio.sleep(5)
+
+        assert cluster.master is cluster.b
+        assert "cannot promote" in cluster.a.host.address_error
+        cluster.assert_never_two_owners()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_hook_before_the_hold_whose_failure_is_ignored_does_not_keep_the_addresses_away() -> None:
+    def fails(_facts: object) -> None:
+        raise RuntimeError("no")
+
+    async with Cluster(1) as cluster:
+        task = asyncio.create_task(follow(cluster.a.host, Hook(name="x", on={On.BEFORE_HOLD}, run=fails)))
+        await cluster.settle()
+
+        assert cluster.a.addresses
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_all_hooks_of_a_mastership_have_one_fencing_token_and_those_of_the_next_a_larger_one() -> None:
+    tokens: list[tuple[str, int | None]] = []
+
+    def note(facts: dict[str, Any]) -> None:
+        tokens.append((facts["event"], facts["token"]))
+
+    async with Cluster(1) as cluster:
+        host = cluster.a.host
+        task = asyncio.create_task(follow(host, Hook(name="note", on=frozenset(On), run=note)))
+        await cluster.settle()
+        host.force(State.BACKUP)
+        await asyncio.sleep(5)
+
+        assert [event for event, _token in tokens] == [
+            *("backup", "before-hold", "master", "after-hold"),
+            *("lost", "backup", "before-hold", "master", "after-hold"),
+        ]
+        first, second = tokens[1][1], tokens[-1][1]
+        assert first is not None
+        assert second is not None
+        assert first < second
+        assert [token for _event, token in tokens] == [None, *[first] * 5, *[second] * 3]
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_hook_that_failed_with_release_makes_the_host_the_last_until_it_succeeds() -> None:
+    fails = True
+
+    def run(_facts: object) -> None:
+        if fails:
+            raise RuntimeError("no")
+
+    async with Cluster(2, preempt=False) as cluster:
+        hook = Hook(name="x", on={On.MASTER}, run=run, on_failure=OnFailure.RELEASE)
+        task = asyncio.create_task(follow(cluster.a.host, hook))
+        await cluster.settle()
+        await asyncio.sleep(5)
+        assert cluster.master is cluster.b
+
+        fails = False
+        cluster.kill("b")
+        await asyncio.sleep(10)
+        assert cluster.a.host.snapshot().demotion == ()
+        task.cancel()
+        await asyncio.wait([task])

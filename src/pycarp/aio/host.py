@@ -166,10 +166,31 @@ class VirtualHost:
         """
         return self._call(callback, _is_from_master, _is_not_to_master, replay_current=replay_current)
 
+    def before_hold(self, callback: C) -> C:
+        """Call a function in each mastership before the addresses are held, and await what it returns.
+
+        Usable as a decorator, for what must be finished before clients come: fence the former MASTER, mount, promote.
+        The function is called with the StateChange to MASTER; several are called in their order. Meanwhile this host
+        advertises as MASTER, so no peer takes over, and nobody answers for the addresses. There is no time limit but
+        the function's own. It is cancelled when the mastership is lost. If it raises, the addresses are not held: this
+        host becomes the last of all, so that a peer takes over, and tries again after a pause.
+
+        Raises ConfigError if ``callback`` cannot be called, UsageError once the host has departed.
+        """
+        self._check_is_here()
+        check_callback(callback)
+        self._runtime.add_before_hold(callback)
+        return callback
+
+    async def fencing_token(self) -> int:
+        """Return the next fencing token of the node's clock, larger than all before it; see ``mastership``."""
+        return await self._tokens()
+
     def remove_callback(self, callback: Callback) -> None:
-        """Remove a callback; a call of it that is being awaited is cancelled."""
+        """Remove a callback; a call of it that is being awaited is cancelled, but for one of ``before_hold``."""
         self._check_thread()
         self._log.remove_callback(callback)
+        self._runtime.remove_before_hold(callback)
 
     def mastership(
         self, *, clean_up_s: float = CLEAN_UP_S, timeout_s: float | None = None, token: TokenSource | None = None

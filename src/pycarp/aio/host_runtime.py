@@ -7,22 +7,24 @@ and drops the addresses; the runtime of a host knows whether they are dropped as
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Callable, Coroutine
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from pycarp.actuators.base import Actuator
 from pycarp.aio.bounded import outcome_of
+from pycarp.aio.callback_queue import Callback
 from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
 from pycarp.aio.mastership_monitor import MastershipMonitor
 from pycarp.aio.shell import Shell
 from pycarp.aio.subscriptions import EventLog
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
-from pycarp.core.events import Departed, Event, SettingsChange
+from pycarp.core.events import AddressesHeld, Departed, Event, SettingsChange, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, HostKey, Interface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,9 @@ class HostRuntime:
         self._latest: HoldAddresses | DropAddresses | None = None
         self._shared = frozenset(config.addresses)
         self._errors: dict[Action, str] = {}
+        self._before_hold: list[Callback] = []
+        self._prepared: StateChange | None = None
+        self._held: StateChange | None = None
         self._dropped = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
         self._closing: asyncio.Task[None] | None = None
@@ -90,6 +95,11 @@ class HostRuntime:
             return
         if report.action is Action.DROP and isinstance(effect, DropAddresses):
             self._dropped.set()
+        change = self.log.last_change
+        if report.action is Action.HOLD and change is not None and self._held is not change:
+            self._held = change
+            at_ns = round(asyncio.get_running_loop().time() * NS_PER_S)
+            self.publish(AddressesHeld(key=self.key, at_ns=at_ns, epoch=change.epoch))
         if report.action is not Action.ANNOUNCE and self._shared != frozenset(self.config.addresses):
             # The addresses that were shared before are dropped by now, too.
             self._shared = frozenset(self.config.addresses)
@@ -105,6 +115,30 @@ class HostRuntime:
         more = tuple(each for each in addresses if each not in self.config.addresses)
         if more:
             await self._backends.actuator.try_out(self.key, more)
+
+    # Before the addresses are held
+
+    def add_before_hold(self, callback: Callback) -> None:
+        """Await a function before the addresses are held for the first time in each mastership."""
+        self._before_hold.append(callback)
+
+    def remove_before_hold(self, callback: Callback) -> None:
+        """Remove such a function; no-op if it is absent."""
+        self._before_hold = [each for each in self._before_hold if each != callback]
+
+    def preparation(self) -> Awaitable[None] | None:
+        """Return what is to be awaited before a hold; None if nothing is, or it has been in this mastership."""
+        change = self.log.last_change
+        if change is None or not self._before_hold or change in (self._prepared, self._held):
+            return None
+        return self._prepare(change)
+
+    async def _prepare(self, change: StateChange) -> None:
+        for callback in list(self._before_hold):
+            outcome = callback(change)
+            if inspect.isawaitable(outcome):
+                await outcome
+        self._prepared = change
 
     def publish(self, event: Event) -> None:
         """Publish an event to the observers; apply new settings, and begin to close when the host has departed."""

@@ -545,6 +545,7 @@ class Node:
                 stalled=self._publish_stall,
                 failed=self._fail,
                 vacated=lambda key: self._runtimes[key].monitor.vacated(),
+                preparation=lambda key: self._runtimes[key].preparation(),
             ),
         )
 

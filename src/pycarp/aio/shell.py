@@ -57,6 +57,7 @@ class Observers:
     """The functions that the shell calls; see ``pycarp.runtime.Ports``.
 
     ``vacated`` is awaited before addresses are dropped, so that masterships can clean up first; it bounds its own time.
+    ``preparation`` returns what is to be awaited before addresses are held, None for nothing.
     """
 
     asked: Callable[[HoldAddresses | DropAddresses | Announce], None]
@@ -66,6 +67,7 @@ class Observers:
     stalled: Callable[[int, int], None]
     failed: Callable[[BaseException], None]
     vacated: Callable[[HostKey], Awaitable[object]]
+    preparation: Callable[[HostKey], Awaitable[object] | None] = lambda _key: None
 
 
 class Shell:
@@ -204,6 +206,9 @@ class Shell:
         effect, actuator = attempt.effect, self._actuator
         if isinstance(effect, DropAddresses):
             await self._observers.vacated(effect.key)
+        elif isinstance(effect, HoldAddresses) and (preparation := self._observers.preparation(effect.key)) is not None:
+            self._runtime.stand_aside(attempt)
+            await preparation
         if not self._runtime.begin(attempt):
             return
         match effect:

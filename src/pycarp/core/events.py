@@ -74,6 +74,13 @@ class ActuationFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AddressesHeld(Event):
+    """The addresses are held, for the first time in the mastership that began with the change of this ``epoch``."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdvertisementRejected(Event):
     """Advertisements for our vhid carry a digest that is not ours: another password, or other addresses.
 

@@ -10,7 +10,7 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.core.events import ConflictWon, Departed, Event, StateChange
 from pycarp.core.state import State
-from pycarp.errors import CarpError
+from pycarp.errors import ActuatorError, CarpError
 from pycarp.hooks.hook import Hook, On, OnFailure
 from pycarp.hooks.queue import HookQueue, Occasion
 from pycarp.system.programs import run_program
@@ -57,10 +57,14 @@ class HookFollower:
         self._queue = HookQueue()
         self._arrival = asyncio.Event()
         self._before: State | None = None
-        self._call: asyncio.Task[None] | None = None
+        self._call: asyncio.Task[str] | None = None
         self._running: On | None = None
         self._hook: Hook | None = None
         self._is_over = False
+        self._calling = asyncio.Lock()
+        self._change: StateChange | None = None
+        self._prepared_epoch = self._token_epoch = 0
+        self._token: int | None = None
 
     def last_call(self, hook: Hook) -> LastCall | None:
         """Return how the last call of a hook ended; None if none has ended."""
@@ -74,28 +78,28 @@ class HookFollower:
         """Call hooks until the host departs; raises as ``follow``."""
         caller = asyncio.create_task(self._call_all())
         try:
+            self._host.before_hold(self._prepare)
             async with self._host.events() as events:
                 async for event in events:
-                    if self._calls_for_present or not self._is_present(event):
-                        self._take(event)
+                    self._take(event)
         finally:
+            self._host.remove_callback(self._prepare)
             await self._finish(caller)
 
-    def _is_present(self, event: Event) -> bool:
-        """Return True for the first event if it is the change to the state that the host has already."""
-        self._calls_for_present = True
-        if not isinstance(event, StateChange):
-            return False
-        self._before = event.new
-        return True
-
     def _take(self, event: Event) -> None:
+        if self._change is None and isinstance(event, StateChange):
+            # The change to the present state, in which addresses may be held already.
+            self._prepared_epoch = event.epoch
+            if not self._calls_for_present:
+                self._change, self._before = event, event.new
+                return
         skipped = self._queue.take(event)
         if skipped:
             names = ", ".join(skipped)
             logger.warning("carp: %s: hooks skipped, because the state changed again: %s", self._host.key, names)
-        if isinstance(event, Departed):
-            self._is_over = True
+        if isinstance(event, StateChange):
+            self._change = event
+        self._is_over |= isinstance(event, Departed)
         self._arrival.set()
 
     async def _finish(self, caller: "asyncio.Task[None]") -> None:
@@ -110,68 +114,118 @@ class HookFollower:
             task.cancel()
             await asyncio.wait({task})
 
+    # Calling
+
     async def _call_all(self) -> None:
         while True:
             self._arrival.clear()
-            while (occasion := self._queue.next()) is not None:
-                facts = self._facts(occasion)
-                for hook in self.hooks:
-                    if occasion.on in hook.on:
-                        await self._interruptible(hook, occasion.on, facts)
+            while (occasion := self._queue.first()) is not None and not self._is_early(occasion):
+                async with self._calling:
+                    # Another one may be the first by now.
+                    if self._queue.first() is occasion:
+                        self._queue.remove_first()
+                        await self._call_hooks(occasion)
             if self._is_over:
                 return
             await self._arrival.wait()
 
-    async def _interruptible(self, hook: Hook, on: On, facts: dict[str, Any]) -> None:
-        self._running, self._hook = on, hook
-        self._call = asyncio.create_task(self._attempts(hook, on, facts))
-        try:
-            await asyncio.wait({self._call})
-        finally:
-            if not self._call.done():
-                self._call.cancel()
-                await asyncio.wait({self._call})
-            if not self._call.cancelled() and (bug := self._call.exception()) is not None:
-                logger.error("carp: %s: hook %s: %r", self._host.key, hook.name, bug)
-            self._running = self._hook = self._call = None
+    def _is_early(self, occasion: Occasion) -> bool:
+        """Return True for a MASTER whose hooks before the hold have not ended; they are to be called first."""
+        event = occasion.event
+        if self._is_over or occasion.on is not On.MASTER or not isinstance(event, StateChange):
+            return False
+        return event.epoch > self._prepared_epoch and any(On.BEFORE_HOLD in hook.on for hook in self.hooks)
 
-    async def _attempts(self, hook: Hook, on: On, facts: dict[str, Any]) -> None:
-        """Call a hook until it succeeds, its retries are used up, or something newer is due."""
+    async def _call_hooks(self, occasion: Occasion) -> None:
+        facts = await self._facts(occasion)
+        if isinstance(occasion.event, StateChange) and not self._queue.is_due(occasion.event):
+            self._before = occasion.event.new
+        for hook in self.hooks:
+            if occasion.on in hook.on:
+                await self._interruptible(hook, occasion, facts)
+
+    async def _prepare(self, change: StateChange) -> None:
+        """Call the hooks before the addresses are held; raises ActuatorError if one failed, unless that is ignored."""
+        occasion = Occasion(On.BEFORE_HOLD, change)
+        async with self._calling:
+            facts = await self._facts(occasion)
+            for hook in [each for each in self.hooks if On.BEFORE_HOLD in each.on]:
+                error = await self._interruptible(hook, occasion, facts)
+                if error and hook.on_failure is not OnFailure.IGNORE:
+                    raise ActuatorError(f"hook {hook.name} on {On.BEFORE_HOLD}: {error}")
+        self._prepared_epoch = change.epoch
+        self._arrival.set()
+
+    async def _interruptible(self, hook: Hook, occasion: Occasion, facts: dict[str, Any]) -> str:
+        """Call a hook in a task that can be cancelled; return what failed, empty if nothing did."""
+        self._running, self._hook = occasion.on, hook
+        call = self._call = asyncio.create_task(self._attempts(hook, occasion, facts))
+        try:
+            await asyncio.wait({call})
+        finally:
+            if not call.done():
+                call.cancel()
+                await asyncio.wait({call})
+            self._running = self._hook = self._call = None
+        if call.cancelled():
+            return "was ended"
+        if (bug := call.exception()) is not None:
+            logger.error("carp: %s: hook %s: %r", self._host.key, hook.name, bug)
+            return repr(bug)
+        return call.result()
+
+    async def _attempts(self, hook: Hook, occasion: Occasion, facts: dict[str, Any]) -> str:
+        """Call a hook until it succeeds, its retries are used up, or something newer is due; return what failed."""
+        error = ""
         for attempt in range(hook.retries + 1):
             if attempt:
                 await asyncio.sleep(RETRY_AFTER_S)
-                if self._queue.is_outdated:
+                if self._queue.has_newer(occasion.event):
                     break
             error = await _called(hook, self._host.key, facts)
-            self._last[hook.name] = LastCall(on, error)
+            self._last[hook.name] = LastCall(occasion.on, error)
             if not error:
-                self._set_demotion(hook, 0)
-                return
-            logger.error("carp: %s: hook %s on %s: %s", self._host.key, hook.name, on, error)
-        self._set_demotion(hook, DEMOTED_BY)
+                break
+            logger.error("carp: %s: hook %s on %s: %s", self._host.key, hook.name, occasion.on, error)
+        if occasion.on is not On.BEFORE_HOLD:
+            self._set_demotion(hook, has_failed=bool(error))
+        return error
 
-    def _set_demotion(self, hook: Hook, by: int) -> None:
-        if hook.on_failure is OnFailure.DEMOTE:
-            with contextlib.suppress(CarpError):
-                self._host.demote(f"hook {hook.name} failed", by=by)
+    def _set_demotion(self, hook: Hook, *, has_failed: bool) -> None:
+        cause = f"hook {hook.name} failed"
+        with contextlib.suppress(CarpError):
+            if not has_failed or hook.on_failure is OnFailure.IGNORE:
+                self._host.restore(cause)
+            elif hook.on_failure is OnFailure.DEMOTE:
+                self._host.demote(cause, by=DEMOTED_BY)
+            else:
+                self._host.demote(cause, last=True)
 
-    def _facts(self, occasion: Occasion) -> dict[str, Any]:
+    # Facts
+
+    async def _facts(self, occasion: Occasion) -> dict[str, Any]:
         event = occasion.event
         facts: dict[str, Any] = {"event": str(occasion.on), "host": self._host.name, "vhid": self._host.key.vhid}
         facts |= {"interface": self._host.key.link, "previous": None if self._before is None else str(self._before)}
         with contextlib.suppress(CarpError):
             facts["addresses"] = [str(each) for each in self._host.config.addresses]
-        if isinstance(event, StateChange):
-            facts |= {"old": str(event.old), "new": str(event.new), "reason": event.reason.value}
-            facts |= {"peer": None if event.peer is None else str(event.peer), "epoch": event.epoch}
-            if not self._has_more_of(event):
-                self._before = event.new
-        elif isinstance(event, ConflictWon):
+        change = event if isinstance(event, StateChange) else self._change
+        if change is not None:
+            facts |= {"old": str(change.old), "new": str(change.new), "reason": change.reason.value}
+            facts |= {"peer": None if change.peer is None else str(change.peer), "epoch": change.epoch}
+            facts["token"] = await self._token_of(change)
+        if isinstance(event, ConflictWon):
             facts["peer"] = str(event.source)
         return facts
 
-    def _has_more_of(self, event: StateChange) -> bool:
-        return self._queue.is_due(event)
+    async def _token_of(self, change: StateChange) -> int | None:
+        """Return the fencing token of the mastership that a change begins, or of the last one; None before the first.
+
+        All hooks of one mastership have the same token.
+        """
+        if change.new is State.MASTER and change.epoch > self._token_epoch:
+            self._token, self._token_epoch = await self._host.fencing_token(), change.epoch
+        return self._token
 
 
 async def _called(hook: Hook, host: HostKey, facts: dict[str, Any]) -> str:

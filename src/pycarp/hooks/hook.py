@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from pycarp.core.events import ConflictWon, Event, StateChange
+from pycarp.core.events import AddressesHeld, ConflictWon, Event, StateChange
 from pycarp.core.state import Reason, State
 from pycarp.errors import ConfigError
 
@@ -31,6 +31,13 @@ class On(StrEnum):
     """The host cannot take part, as without its link."""
 
     CONFLICT_WON = "conflict-won"
+    """Another host was MASTER as well, and this one stays."""
+
+    BEFORE_HOLD = "before-hold"
+    """The host is MASTER and does not hold the addresses yet; it does when the hooks for this have ended."""
+
+    AFTER_HOLD = "after-hold"
+    """The host holds the addresses."""
 
 
 class OnFailure(StrEnum):
@@ -40,7 +47,10 @@ class OnFailure(StrEnum):
     """The log says so."""
 
     DEMOTE = "demote"
-    """The host is demoted until the hook has succeeded."""
+    """The host is demoted by 240 until the hook has succeeded."""
+
+    RELEASE = "release"
+    """The host is the last of all until the hook has succeeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +89,8 @@ def occasions_of(event: Event) -> tuple[On, ...]:
     """Return what hooks are called on because of an event, in their order."""
     if isinstance(event, ConflictWon):
         return (On.CONFLICT_WON,)
+    if isinstance(event, AddressesHeld):
+        return (On.AFTER_HOLD,)
     if not isinstance(event, StateChange):
         return ()
     lost = (On.LOST,) if event.old is State.MASTER and event.new is not State.MASTER else ()

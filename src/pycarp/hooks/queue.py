@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from pycarp.core.events import Event
+from pycarp.core.events import Event, StateChange
 from pycarp.hooks.hook import On, occasions_of
 
 
@@ -16,7 +16,7 @@ class Occasion:
 
 
 class HookQueue:
-    """What is due: a change replaces what is due of an earlier one; a conflict that was won is added once."""
+    """What is due: a change of state replaces what is due of earlier events; another event adds to it, once."""
 
     def __init__(self) -> None:
         self._due: deque[Occasion] = deque()
@@ -25,22 +25,24 @@ class HookQueue:
         """Take an event; return what is skipped because of it, in its order."""
         occasions = occasions_of(event)
         skipped: tuple[On, ...] = ()
-        if occasions and occasions != (On.CONFLICT_WON,):
+        if occasions and isinstance(event, StateChange):
             skipped = tuple(each.on for each in self._due)
             self._due.clear()
-        elif any(each.on is On.CONFLICT_WON for each in self._due):
-            return ()
-        self._due.extend(Occasion(on, event) for on in occasions)
+        present = {each.on for each in self._due}
+        self._due.extend(Occasion(on, event) for on in occasions if on not in present)
         return skipped
 
-    def next(self) -> Occasion | None:
-        """Return and remove what is to be called now; None if nothing is due."""
-        return self._due.popleft() if self._due else None
+    def first(self) -> Occasion | None:
+        """Return what is to be called now; None if nothing is due."""
+        return self._due[0] if self._due else None
 
-    @property
-    def is_outdated(self) -> bool:
-        """True if something newer is due than what runs."""
-        return bool(self._due)
+    def remove_first(self) -> None:
+        """Remove what is to be called now."""
+        self._due.popleft()
+
+    def has_newer(self, event: Event) -> bool:
+        """Return True if a change of state is due that is not this event."""
+        return any(isinstance(each.event, StateChange) and each.event is not event for each in self._due)
 
     def is_due(self, event: Event) -> bool:
         """Return True if something of an event is still due."""

@@ -123,6 +123,11 @@ class Gate:
         self._inside += 1
         return True
 
+    def return_to(self, attempt: Attempt) -> None:
+        """Take a place again, even if none is free, for an attempt that left in order to wait."""
+        if attempt.action is not Action.DROP:
+            self._inside += 1
+
     def leave(self, attempt: Attempt) -> None:
         """Free the place of an attempt that entered; no-op for a drop."""
         if attempt.action is not Action.DROP:
@@ -141,13 +146,14 @@ class Gate:
 class _Run:
     """An attempt under way: ``until_ns`` is the end of its timeout, ``error`` the reason for which it is cancelled.
 
-    ``has_begun`` says whether it may have changed anything. An attempt that is cancelled without an ``error`` is no
-    longer wanted, and its end is not reported.
+    ``has_begun`` says whether it may have changed anything, ``is_aside`` that it waits without a place at the gate. An
+    attempt that is cancelled without an ``error`` is no longer wanted, and its end is not reported.
     """
 
     attempt: Attempt
     until_ns: int | None = None
     has_begun: bool = False
+    is_aside: bool = False
     is_cancelled: bool = False
     error: str | None = None
 
@@ -236,6 +242,9 @@ class Reconciler:
         if run is None or run.attempt is not attempt or run.is_cancelled:
             return None
         run.has_begun = True
+        if run.is_aside:
+            run.is_aside = False
+            self._gate.return_to(attempt)
         effect = attempt.effect
         run.until_ns = now_ns + self._timeout_ns(effect)
         if not isinstance(effect, Announce):
@@ -247,6 +256,13 @@ class Reconciler:
             if effect.force:
                 self._pause_repairs(effect, now_ns)
         return RetryAt(run.until_ns)
+
+    def stand_aside(self, attempt: Attempt) -> None:
+        """Free the place at the gate of an attempt that waits for something else before it begins."""
+        run = self._run
+        if run is not None and run.attempt is attempt and not run.has_begun and not run.is_aside:
+            run.is_aside = True
+            self._gate.leave(attempt)
 
     def attempt_ended(self, attempt: Attempt, error: str | None, now_ns: int) -> Todo:
         """Record the result of an attempt; ``error`` is None if it succeeded."""
@@ -288,7 +304,7 @@ class Reconciler:
     def close(self) -> None:
         """Remove the intent; the result of an attempt under way will be ignored."""
         if self._run is not None:
-            self._gate.leave(self._run.attempt)
+            self._leave_gate(self._run)
             self._run = None
         self._intent = self._announcement = None
 
@@ -358,7 +374,7 @@ class Reconciler:
 
     def _end(self, run: _Run, error: str | None, now_ns: int) -> tuple[ActuationReported, ...]:
         self._run = None
-        self._gate.leave(run.attempt)
+        self._leave_gate(run)
         effect = run.attempt.effect
         if run.is_cancelled and (error is not None or not run.has_begun):
             error = run.error
@@ -373,6 +389,10 @@ class Reconciler:
             return self._report(effect, error)
         self._succeed(effect)
         return self._report(effect, None) if effect.epoch != self._reported_epoch else ()
+
+    def _leave_gate(self, run: _Run) -> None:
+        if not run.is_aside:
+            self._gate.leave(run.attempt)
 
     def _succeed(self, effect: Intent) -> None:
         self._achieved = None if self._is_disturbed else effect

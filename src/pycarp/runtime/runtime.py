@@ -135,6 +135,13 @@ class Runtime:
         self._arm()
         return True
 
+    def stand_aside(self, attempt: Attempt) -> None:
+        """Let others begin while an attempt waits for something else; called before ``begin``, which comes later."""
+        reconciler = self._reconcilers.get(attempt.key)
+        if reconciler is not None:
+            reconciler.stand_aside(attempt)
+            self._let_waiting_begin()
+
     def attempt_ended(self, attempt: Attempt, error: str | None) -> None:
         """Record the result of an attempt; ``error`` says why it failed, None that it succeeded."""
         try:
@@ -340,9 +347,12 @@ class Runtime:
         reconciler = self._reconcilers.get(attempt.key)
         if reconciler is not None:
             self._carry_out(attempt.key, reconciler.attempt_ended(attempt, error, self._ports.now_ns()))
+        self._let_waiting_begin()
+        self._arm()
+
+    def _let_waiting_begin(self) -> None:
         while (key := self._gate.next_host()) is not None:
             self._continue_hosts([key])
-        self._arm()
 
     def _hand_over(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         if isinstance(effect, HoldAddresses):
