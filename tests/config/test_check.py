@@ -7,9 +7,11 @@ import pytest
 
 from pycarp.config import Problem
 from pycarp.config.check import CheckedFile, Finding, Severity, check
-from pycarp.config.model import NodeConfig
+from pycarp.config.model import Attached, NodeConfig
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import FREEBSD, OPENBSD, UCARP, UNIVERSAL
+from pycarp.health import check_of
+from pycarp.hooks import Hook, On
 from pycarp.vocabulary import LinkFacts, MacAddress
 
 
@@ -297,3 +299,54 @@ def test_two_hosts_of_one_name_are_warned_about() -> None:
         "a:3:7: warning: web is the name of 1@em0 already (commands take the name: give each host one of its own)"
     ]
     assert warnings(file("a", one, host(name="mail", vhid=2, addresses=["10.0.0.2/24"]))) == []
+
+
+def checked(by: int | None, **settings: Any) -> CheckedFile:
+    table = {"name": "web", "tcp": "127.0.0.1:80"} | ({} if by is None else {"by": by})
+    return file("a", host(**settings), checks=(Attached(host=None, item=check_of(table), table=table, place=(9, 1)),))
+
+
+NEVER_MOVES = (
+    "a:9:1: warning: check web never moves the address of vhid 1: demoted by 50 this host announces advbase 1 "
+    "advskew 50, and b:3 advbase 1 advskew 100 (demote by 101 or more, or leave by out, so that this host is "
+    "the last of all while the check fails)"
+)
+
+
+@pytest.mark.parametrize(("by", "expected"), [(50, [NEVER_MOVES]), (101, []), (None, [])])
+def test_a_check_that_cannot_move_the_address_is_warned_about_with_the_arithmetic(
+    by: int | None, expected: list[str]
+) -> None:
+    assert warnings(checked(by), B) == expected
+
+
+def test_a_check_that_demotes_before_a_backup_without_preempt_is_warned_about() -> None:
+    backup = file("b", host(advskew=100, preempt=False, dialect=UNIVERSAL))
+
+    (only,) = warnings(checked(101), backup)
+
+    assert only == (
+        "a:9:1: warning: check web never moves the address of vhid 1: b:3 does not preempt "
+        "(leave by out, or turn preempt on there)"
+    )
+
+
+def test_programs_of_checks_and_hooks_that_cannot_be_run_are_warned_about() -> None:
+    check_table = {"name": "web", "exec": ["/nowhere/check"]}
+    hook_table = {"on": ["master"], "run": ["/nowhere/hook"]}
+    config: dict[str, Any] = {
+        "checks": (Attached(host=None, item=check_of(check_table), table=check_table, place=(5, 1)),),
+        "hooks": (
+            Attached(
+                host=None, item=Hook(name="x", on={On.MASTER}, run=("/nowhere/hook",)), table=hook_table, place=(8, 1)
+            ),
+        ),
+    }
+
+    found = check([file("a", host(), **config)], no_program=lambda name: f"there is no program {name}")
+
+    assert [str(each) for each in found] == [
+        f"a:{line}:1: warning: {what} fails: there is no program /nowhere/{name} "
+        "(write the path of a program that may be executed)"
+        for line, what, name in ((5, "check web", "check"), (8, "hook x", "hook"))
+    ]

@@ -1,6 +1,7 @@
 """``pycarp check``: what is wrong in configurations, and what will not work, before a daemon is started."""
 
 import json
+import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,12 +66,24 @@ def check(
     """
     links = () if elsewhere else _links()
     checked = [_checked(path, grammar, dialect, renames, links) for path in files]
-    found = findings_of(checked, links, obstacle=obstacle)
+    found = findings_of(checked, links, obstacle=obstacle, no_program=_runnable if elsewhere else _no_program)
     click.echo(_json(checked, found) if as_json else _text(checked, found))
     if count(found, Severity.ERROR):
         click.get_current_context().exit(EXIT_ERRORS)
     if strict and count(found, Severity.WARNING):
         click.get_current_context().exit(EXIT_WARNINGS)
+
+
+def _runnable(_name: str) -> str:
+    """Return nothing: the programs of other machines cannot be seen."""
+    return ""
+
+
+def _no_program(name: str) -> str:
+    """Return why a program cannot be run on this machine, empty if it can."""
+    if shutil.which(name) is not None:
+        return ""
+    return f"{name} may not be executed" if Path(name).exists() else f"there is no program {name}"
 
 
 def _links() -> Sequence[LinkFacts]:

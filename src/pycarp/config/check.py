@@ -74,17 +74,19 @@ def check(
     links: Sequence[LinkFacts] = (),
     *,
     obstacle: Callable[[HostConfig], str] = lambda _host: "",
+    no_program: Callable[[str], str] = lambda _name: "",
 ) -> list[Finding]:
     """Return what is wrong or will not work, by file and place.
 
     ``links`` are the devices of the machine for which the files are meant, without the addresses that pycarp has put
     there; without any, nothing is said about devices. ``obstacle`` says why a host cannot work on its device, empty if
-    it can.
+    it can, and ``no_program`` why a program cannot be run.
     """
     found = [Finding(Severity.ERROR, problem) for file in files for problem in file.problems]
     for file in files:
         found += _of_one(file, links)
         found += _of_obstacles(file, obstacle) if links else ()
+        found += _of_programs(file, no_program)
     machines = _machines(files)
     for members in machines:
         found += _of_a_machine(members)
@@ -113,6 +115,17 @@ def _of_one(file: CheckedFile, links: Sequence[LinkFacts]) -> Iterator[Finding]:
     yield from _of_names(file.path, file.config)
     yield from _of_passwords(file.path, file.config)
     yield from _of_sysctls(file.path, file.config)
+
+
+def _of_programs(file: CheckedFile, no_program: Callable[[str], str]) -> Iterator[Finding]:
+    """Warn of hooks and checks whose program cannot be run on this machine."""
+    if file.config is None:
+        return
+    hooks = [(f"hook {each.item.name}", each.table.get("run"), each.place) for each in file.config.hooks]
+    checks = [(f"check {each.item.name}", each.table.get("exec"), each.place) for each in file.config.checks]
+    for what, words, place in hooks + checks:
+        if words and (why := no_program(words[0])):
+            yield _warning(file.path, place, f"{what} fails: {why}", "write the path of a program that may be executed")
 
 
 def _of_macs(path: str, config: NodeConfig) -> Iterator[Finding]:
@@ -286,6 +299,7 @@ def _of_pair(theirs: _Member, ours: _Member) -> Iterator[Finding]:
         yield _warning(ours.path, ours.place, text, "give the backup a larger one than the preferred host")
     for preferred, backup in ((theirs, ours), (ours, theirs)):
         yield from _of_demotion(preferred, backup)
+        yield from _of_checks(preferred, backup)
 
 
 def _of_addresses(theirs: _Member, ours: _Member) -> Iterator[Finding]:
@@ -325,6 +339,32 @@ def _never_preempts(member: _Member) -> bool:
     """Return whether a host waits for the end of a demoted MASTER, and its grammar has a word to change that."""
     said = dict(member.config.sysctls).get(f"{SYSCTL_PREFIX}preempt", 0)
     return member.says_preempt and not (member.host.dialect.preempts_demoted or member.host.preempt or said)
+
+
+def _of_checks(preferred: _Member, backup: _Member) -> Iterator[Finding]:
+    """Warn of checks that demote a host by an amount that leaves it better than its backup, or better than none."""
+    dialect = backup.host.dialect
+    if dialect.compare(backup.claim, preferred.claim) is not Verdict.WEAKER:
+        return
+    host = preferred.host
+    for each in preferred.config.checks:
+        by = each.item.by
+        if by is None or each.host not in (None, host.key):
+            continue
+        demoted = host.dialect.claim(host.advbase, host.advskew, by)
+        if dialect.compare(backup.claim, demoted) is not Verdict.STRONGER:
+            text = (
+                f"check {each.item.name} never moves the address of vhid {host.vhid}: demoted by {by} this host "
+                f"announces advbase {demoted.advbase} advskew {demoted.advskew}, and {backup} advbase "
+                f"{backup.claim.advbase} advskew {backup.claim.advskew}"
+            )
+            hint = "leave by out, so that this host is the last of all while the check fails"
+            if backup.host.advbase == host.advbase:
+                hint = f"demote by {backup.host.advskew - host.advskew + 1} or more, or {hint}"
+            yield _warning(preferred.path, each.place, text, hint)
+        elif _never_preempts(backup):
+            text = f"check {each.item.name} never moves the address of vhid {host.vhid}: {backup} does not preempt"
+            yield _warning(preferred.path, each.place, text, "leave by out, or turn preempt on there")
 
 
 # Both
