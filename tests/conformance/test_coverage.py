@@ -23,7 +23,7 @@ NOT_OF_THE_CORE: dict[type[Event], str] = {
     FloodChange: "of a transport that can filter; tests/core/test_floods.py",
     EventsMissed: "that of a slow observer; tests/aio/test_subscriptions.py",
 }
-NOT_OF_THE_ENGINE = {Reason.NODE_FAILED, Reason.LINK_DELETED}
+NOT_OF_THE_ENGINE = {Reason.NODE_FAILED}
 """The node publishes it when the engine may have failed, see tests/aio/test_failure.py."""
 
 NEVER_COUNTED = {

@@ -41,10 +41,11 @@ from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.dialects import ALL, FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
-from pycarp.vocabulary import NS_PER_SKEW, Family
+from pycarp.vocabulary import NS_PER_SKEW, Family, LinkFacts
 from pycarp.wire.advertisement import BOW_OUT
 from tests.support.hosts import (
     KEY,
+    LINK,
     PEER,
     Bench,
     advert,
@@ -61,6 +62,7 @@ from tests.support.hosts import (
 DOWN = AdminChanged(KEY, is_up=False)
 UP = AdminChanged(KEY, is_up=True)
 UNPLUGGED = LinkChanged(link(is_up=False))
+DELETED = LinkChanged(LinkFacts(name=LINK, is_up=False, exists=False))
 PLUGGED = LinkChanged(link(is_up=True))
 REMOVED = HostRemoved(KEY)
 
@@ -135,9 +137,11 @@ WALKS: dict[tuple[State, State, Reason], Callable[[], tuple[Effect, ...]]] = {
     (State.MASTER, State.BACKUP, Reason.ABSENT): lambda: master().hear(advert(advskew=1), at_ns=seconds(60)),
     (State.MASTER, State.BACKUP, Reason.FORCED): lambda: master().feed(StateForced(KEY, State.BACKUP)),
     (State.BACKUP, State.INIT, Reason.LINK_DOWN): lambda: bench().feed(UNPLUGGED),
+    (State.BACKUP, State.INIT, Reason.LINK_DELETED): lambda: bench().feed(DELETED),
     (State.BACKUP, State.INIT, Reason.ADMIN_DOWN): lambda: bench().feed(DOWN),
     (State.BACKUP, State.INIT, Reason.REMOVED): lambda: bench().feed(REMOVED),
     (State.MASTER, State.INIT, Reason.LINK_DOWN): lambda: master().feed(UNPLUGGED),
+    (State.MASTER, State.INIT, Reason.LINK_DELETED): lambda: master().feed(DELETED),
     (State.MASTER, State.INIT, Reason.ADMIN_DOWN): lambda: master().feed(DOWN),
     (State.MASTER, State.INIT, Reason.HANDED_OVER): lambda: master().feed(HandOverAsked(KEY)),
     (State.MASTER, State.INIT, Reason.NOT_HELD): lambda: master().report(Action.HOLD, error="no such device"),

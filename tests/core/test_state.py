@@ -17,7 +17,7 @@ def test_every_other_pair_of_states_has_an_edge() -> None:
 
 
 def test_every_reason_belongs_to_an_edge() -> None:
-    assert frozenset().union(*EDGES.values()) == frozenset(Reason) - {Reason.NODE_FAILED, Reason.LINK_DELETED}
+    assert frozenset().union(*EDGES.values()) == frozenset(Reason) - {Reason.NODE_FAILED}
 
 
 def test_no_edge_is_without_a_reason() -> None:

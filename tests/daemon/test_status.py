@@ -1,10 +1,13 @@
 """What the control socket says of hosts."""
 
+from dataclasses import replace
+
 from pycarp import State
 from pycarp.daemon.status import Place, host_status
+from pycarp.monitors.static import StaticMonitor
 from pycarp.transports.memory import MemoryBus
-from tests.support.nodes import config, node
-from tests.support.virtual import in_virtual_time
+from tests.support.nodes import config, link, node
+from tests.support.virtual import in_virtual_time, let_others_run
 
 
 @in_virtual_time
@@ -36,3 +39,44 @@ async def test_once_that_is_taken_back_it_is_a_backup_as_any_other() -> None:
 
         assert change is not None
         assert change.explanation == "initialization complete"
+
+
+@in_virtual_time
+async def test_a_host_whose_interface_was_deleted_says_what_it_waits_for() -> None:
+    monitor = StaticMonitor([link(1)])
+    async with node(MemoryBus(), monitor=monitor) as made:
+        here = await made.add(config())
+        await here.wait_for(State.BACKUP)
+        shown = []
+        for facts in (
+            replace(link(1), is_up=False, exists=False),
+            replace(link(1), is_up=False),
+            replace(link(1), is_up=True),
+        ):
+            monitor.change(facts)
+            await let_others_run()
+            change = host_status(here.snapshot(), 0, Place()).last_change
+            assert change is not None
+            shown.append((change.reason, change.explanation))
+
+        assert shown == [
+            ("link-deleted", "interface em0 does not exist; it is waited for"),
+            ("link-deleted", "interface em0 was deleted, is there again, and is down"),
+            ("ready", "initialization complete"),
+        ]
+
+
+@in_virtual_time
+async def test_an_interface_that_is_deleted_once_it_is_down_is_waited_for_too() -> None:
+    monitor = StaticMonitor([link(1)])
+    async with node(MemoryBus(), monitor=monitor) as made:
+        here = await made.add(config())
+        await here.wait_for(State.BACKUP)
+        monitor.change(link(1, is_up=False))
+        monitor.change(replace(link(1), is_up=False, exists=False))
+        await let_others_run()
+
+        change = host_status(here.snapshot(), 0, Place()).last_change
+
+        assert change is not None
+        assert (change.reason, change.explanation) == ("link-down", "interface em0 does not exist; it is waited for")

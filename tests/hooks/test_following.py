@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import pytest
 
 from pycarp import ConfigError, State
 from pycarp.hooks import Hook, On, OnFailure, follow
+from pycarp.monitors.static import StaticMonitor
 from pycarp.system.programs import OUTPUT_LIMIT, run_program
 from pycarp.testing import Cluster
+from pycarp.transports.memory import MemoryBus
+from tests.support.nodes import config, link, node
 from tests.support.virtual import in_virtual_time, now_s
 
 EVERY = frozenset(On) - {On.BEFORE_HOLD, On.AFTER_HOLD}
@@ -48,6 +52,26 @@ async def test_twenty_transitions_in_two_seconds_run_in_order_and_end_in_the_rig
         assert "hooks skipped, because the state changed again: " in caplog.text
         task.cancel()
         await asyncio.wait([task])
+
+
+@in_virtual_time
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_link_that_is_down_or_deleted_is_a_fault(exists: bool) -> None:
+    calls: list[tuple[str, str]] = []
+    hook = Hook(name="note", on=EVERY, run=lambda facts: calls.append((facts["event"], facts["reason"])))
+    monitor = StaticMonitor([link(1)])
+
+    async with node(MemoryBus(), monitor=monitor) as made:
+        host = await made.add(config())
+        task = asyncio.create_task(follow(host, hook))
+        await host.wait_for(State.MASTER)
+        monitor.change(replace(link(1), is_up=False, exists=exists))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+
+    reason = "hardware interface down" if exists else "interface does not exist"
+    assert calls[-2:] == [("lost", reason), ("fault", reason)]
 
 
 @in_virtual_time

@@ -178,6 +178,7 @@ def test_an_empty_ring_has_nothing() -> None:
         (Reason.ABSENT, State.BACKUP, True),
         (Reason.MASTER_TOO_SLOW, State.MASTER, True),
         (Reason.LINK_DOWN, State.INIT, True),
+        (Reason.LINK_DELETED, State.INIT, True),
         (Reason.MASTER_LEFT, State.MASTER, False),
         (Reason.ADMIN_DOWN, State.INIT, False),
         (Reason.HANDED_OVER, State.INIT, False),

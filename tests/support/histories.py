@@ -40,7 +40,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.slots import SLOT_NS
 from pycarp.core.state import State
 from pycarp.dialects import ALL, Dialect
-from pycarp.vocabulary import Address, Family, HostKey
+from pycarp.vocabulary import Address, Family, HostKey, LinkFacts
 from tests.core.test_properties import adverts, garbage
 from tests.support.hosts import PEER, advert, config, link, seconds
 
@@ -111,6 +111,7 @@ records: st.SearchStrategy[WorldRecord] = st.one_of(
     st.builds(Report, which=st.integers(0, 9), error=errors),
     st.booleans().map(lambda is_up: LinkChanged(link(is_up=is_up))),
     st.sampled_from(OWN).map(lambda own: LinkChanged(link(*own))),
+    st.just(LinkChanged(LinkFacts(name="fxp0", is_up=False, exists=False))),
     st.builds(AdminChanged, keys, st.booleans()),
     st.builds(
         DemotionSet,

@@ -483,7 +483,8 @@ class Engine:
         own = self._own_addresses(facts.name)
         for entry in sorted(self._hosts.on(facts.name), key=lambda each: each.key):
             is_up = self._is_up_for(entry.ctx.config)
-            self._set_environment(entry, replace(entry.ctx.environment, link_is_up=is_up, own=own), now_ns, out)
+            environment = replace(entry.ctx.environment, link_is_up=is_up, link_exists=facts.exists, own=own)
+            self._set_environment(entry, environment, now_ns, out)
         self._demote_for_link(facts.name, now_ns, out)
 
     def _store_link(self, facts: LinkFacts) -> None:
@@ -518,6 +519,7 @@ class Engine:
         environment = replace(
             ctx.environment,
             link_is_up=self._is_up_for(config),
+            link_exists=config.interface not in self._links or self._links[config.interface].exists,
             node_preempts=self._settings.preempt,
             is_last=is_last,
             goes_last=is_last,

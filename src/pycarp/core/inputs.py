@@ -211,15 +211,16 @@ Input = (
 class Environment:
     """The facts outside a host that its states depend on.
 
-    ``own`` are the link's addresses that no host shares, in the order of preference for a source. ``cannot_send`` are
-    the families in which the last advertisement could not be sent; None stands for any family. A host that
-    ``wants_send_reports`` needs successes to end an earlier send error. A host that ``goes_last`` recently could not
-    hold its addresses or could not send, or is last by a cause of demotion: it leaves them to every other host. One
-    that ``is_last`` also says so as MASTER, and any other host takes over. One that ``has_handed_over`` preempts nobody
-    until an administrator restores it.
+    ``link_exists`` is False for a link that was deleted; it is down as well. ``own`` are the link's addresses that no
+    host shares, in the order of preference for a source. ``cannot_send`` are the families in which the last
+    advertisement could not be sent; None stands for any family. A host that ``wants_send_reports`` needs successes to
+    end an earlier send error. A host that ``goes_last`` recently could not hold its addresses or could not send, or is
+    last by a cause of demotion: it leaves them to every other host. One that ``is_last`` also says so as MASTER, and
+    any other host takes over. One that ``has_handed_over`` preempts nobody until an administrator restores it.
     """
 
     link_is_up: bool
+    link_exists: bool = True
     own: tuple[Address, ...] = ()
     admin_is_up: bool = True
     node_preempts: bool = False

@@ -52,6 +52,7 @@ class HostSnapshot:
     cannot_send: frozenset[Family | None] = frozenset()
     goes_last: bool = False
     restrictions: Restrictions = ()
+    link_exists: bool = True
     wants_preempt: bool = False
 
     @property
@@ -120,6 +121,7 @@ def snapshot_of(
         epoch=ctx.epoch,
         claim=ctx.claim,
         link_is_up=ctx.environment.link_is_up,
+        link_exists=ctx.environment.link_exists,
         admin_is_up=ctx.environment.admin_is_up,
         demotion=causes,
         last_change=ctx.last_change,

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     ABSENT = "was not scheduled while a peer took over"
     FORCED = "user requested"
     LINK_DOWN = "hardware interface down"
+    LINK_DELETED = "interface does not exist"
     ADMIN_DOWN = "administratively down"
     HANDED_OVER = "handed over"
     NOT_HELD = "addresses cannot be held"
@@ -42,8 +43,6 @@ class Reason(StrEnum):
     REMOVED = "virtual host removed"
     NODE_FAILED = "node failed"
     """Published by the node and not by the engine, which may have failed itself; so no edge has it."""
-    LINK_DELETED = "interface does not exist"
-    """Shown by the daemon in the place of LINK_DOWN when the link is gone; the engine knows links that are down."""
 
 
 TAKES_OVER_FROM_LIVE_MASTER = frozenset(
@@ -66,10 +65,11 @@ EDGES: dict[tuple[State, State], frozenset[Reason]] = {
     (State.MASTER, State.BACKUP): frozenset(
         {Reason.BETTER_MASTER, Reason.TIE_LOST, Reason.CANNOT_SEND, Reason.ABSENT, Reason.FORCED}
     ),
-    (State.BACKUP, State.INIT): frozenset({Reason.LINK_DOWN, Reason.ADMIN_DOWN, Reason.REMOVED}),
+    (State.BACKUP, State.INIT): frozenset({Reason.LINK_DOWN, Reason.LINK_DELETED, Reason.ADMIN_DOWN, Reason.REMOVED}),
     (State.MASTER, State.INIT): frozenset(
         {
             Reason.LINK_DOWN,
+            Reason.LINK_DELETED,
             Reason.ADMIN_DOWN,
             Reason.HANDED_OVER,
             Reason.NOT_HELD,

@@ -137,7 +137,7 @@ class Daemon:
             close_timeout_s=CLOSE_TIMEOUT_S + CLOSE_PER_HOST_S * len(config.hosts),
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
         )
-        self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name, self._exists)
+        self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name)
         self._warnings = Warnings()
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)

@@ -16,7 +16,6 @@ from pycarp.core.events import (
     StateChange,
 )
 from pycarp.core.snapshot import HostSnapshot
-from pycarp.core.state import Reason
 from pycarp.daemon.burst import Burst, names
 from pycarp.daemon.log_fields import about, fields_of_event
 from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING
@@ -39,17 +38,15 @@ class EventLogger:
     """Logs events of all hosts of a node; ``level`` is ``net.inet.carp.log``.
 
     What happens to many hosts at once is one line. ``hosts`` returns the hosts of the node as they are now,
-    ``present_name`` what an interface is called now, ``exists`` whether there is one.
+    ``present_name`` what an interface is called now.
     """
 
     def __init__(
         self,
         hosts: Callable[[], Iterable[HostSnapshot]] = tuple,
         present_name: Callable[[str], str] = str,
-        exists: Callable[[str], bool] = lambda _link: True,
     ) -> None:
         self._present_name = present_name
-        self._exists = exists
         self.level = LOG_CHANGES
         self._hosts = hosts
         self._last_stall_at_ns: int | None = None
@@ -84,8 +81,6 @@ class EventLogger:
         if isinstance(event, StateChange) and event.peer is not None and snapshot is not None:
             # By now the advertisement of the other family has been heard, too.
             event = replace(event, peer=snapshot.name_of(event.peer))
-        if isinstance(event, StateChange) and event.reason is Reason.LINK_DOWN and not self._exists(event.key.link):
-            event = replace(event, reason=Reason.LINK_DELETED)
         shown = replace(event, key=HostKey(self._present_name(event.key.link), event.key.vhid))
         name = host.name if host.name != str(event.key) else str(shown.key)
         with about(fields_of_event(shown, name, snapshot)):

@@ -78,14 +78,13 @@ def host_status(
 ) -> HostStatus:
     """Return the status of one host; ``now_ns`` is the engine's time, from which ages are counted.
 
-    ``facts`` say what the interface is called now, and whether it exists.
+    ``facts`` say what the interface is called now.
     """
     config = host.config
     link = config.interface if facts is None else facts.present_name
     change = None if host.last_change is None else _change_of(host, host.last_change, now_ns)
-    if change is not None and facts is not None and not facts.exists and host.state is State.INIT:
-        change.reason = Reason.LINK_DELETED.name.lower().replace("_", "-")
-        change.explanation = f"interface {link} does not exist; it is waited for"
+    if change is not None and host.state is State.INIT:
+        change.explanation = _about_deletion(host, link) or change.explanation
     return HostStatus(
         name=config.name if config.name != str(config.key) else str(HostKey(link, config.vhid)),
         interface=link,
@@ -182,6 +181,14 @@ def _master(host: HostSnapshot) -> str | None:
     if host.state is State.MASTER:
         return "this host"
     return str(host.master.source) if host.state is State.BACKUP and host.master else None
+
+
+def _about_deletion(host: HostSnapshot, link: str) -> str:
+    """Return what a host in INIT waits for whose interface was deleted, empty for any other."""
+    if not host.link_exists:
+        return f"interface {link} does not exist; it is waited for"
+    was_deleted = host.last_change is not None and host.last_change.reason is Reason.LINK_DELETED
+    return f"interface {link} was deleted, is there again, and is down" if was_deleted else ""
 
 
 def _change_of(host: HostSnapshot, last: StateChange, now_ns: int) -> Change:

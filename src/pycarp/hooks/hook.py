@@ -99,7 +99,7 @@ def occasions_of(event: Event) -> tuple[On, ...]:
             return (On.MASTER,)
         case State.BACKUP:
             return (*lost, On.BACKUP)
-        case _ if event.reason in (Reason.LINK_DOWN, Reason.NODE_FAILED):
+        case _ if event.reason in (Reason.LINK_DOWN, Reason.LINK_DELETED, Reason.NODE_FAILED):
             return (*lost, On.FAULT)
         case _:
             return lost

@@ -90,6 +90,7 @@ _REASONS = frozenset(
         Reason.NOT_HELD,
         Reason.ABSENT,
         Reason.LINK_DOWN,
+        Reason.LINK_DELETED,
         Reason.NODE_FAILED,
     }
 )

@@ -118,8 +118,13 @@ def leave(ctx: Context, reason: Reason) -> None:
 
 def leave_unless_ready(ctx: Context) -> None:
     """Go to INIT if the link or the administrator is down."""
-    if not ctx.environment.is_ready:
-        leave(ctx, Reason.LINK_DOWN if ctx.environment.admin_is_up else Reason.ADMIN_DOWN)
+    environment = ctx.environment
+    if environment.is_ready:
+        return
+    if not environment.admin_is_up:
+        leave(ctx, Reason.ADMIN_DOWN)
+    else:
+        leave(ctx, Reason.LINK_DOWN if environment.link_exists else Reason.LINK_DELETED)
 
 
 def master_down_ns(ctx: Context, master: Claim | None = None) -> int:

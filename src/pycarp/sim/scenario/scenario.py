@@ -26,7 +26,7 @@ restore WHOM [cause=TEXT]              take a demotion back
 restrict WHOM RESTRICTION [cause=TEXT] restrict it to ``no-preempt`` or ``backup-only``
 unrestrict WHOM [cause=TEXT]           take a restriction back
 sysctl NODE name=value...              set switches: ``SYSCTLS``; all others go back to their default
-link NODE down|up|unknown [LINK]       change its link, em0 if none is named
+link NODE down|up|unknown [LINK]       change its link, em0 if none is named; ``deleted`` deletes it
 addresses NODE ADDRESS,...|none [LINK] change the addresses of its link
 run SPAN                               let time pass
 cut NODE NODE, cut NODE -> NODE        lose what goes between two nodes, or one way alone
@@ -368,9 +368,9 @@ class _Player:
     def _link(self, command: Command) -> None:
         node = command.word("the node")
         self._begin(node)
-        state = command.choice("state", ("down", "up", "unknown"))
+        state = command.choice("state", ("down", "up", "unknown", "deleted"))
         facts = self._facts(node, command.optional(LINK))
-        self._world.connect(node, replace(facts, is_up=state != "down", is_certain=state != "unknown"))
+        self._world.connect(node, _link_as(facts, state))
 
     def _addresses(self, command: Command) -> None:
         node = command.word("the node")
@@ -478,6 +478,11 @@ class _Player:
 
     def _write(self, who: str, what: str) -> None:
         self.transcript.write(self._world.now_ns, who, what)
+
+
+def _link_as(facts: LinkFacts, state: str) -> LinkFacts:
+    is_up, exists = state not in ("down", "deleted"), state != "deleted"
+    return replace(facts, is_up=is_up, is_certain=state != "unknown", exists=exists)
 
 
 def _interfaces(texts: Iterable[str]) -> tuple[Interface, ...]:
