@@ -10,7 +10,16 @@ import pytest
 from pycarp.core import effects as effects_module
 from pycarp.core import events as events_module
 from pycarp.core.effects import Effect, Publish
-from pycarp.core.events import Event, EventsMissed, FloodChange, LoopStalled, Mismatch, PeerMismatch, StateChange
+from pycarp.core.events import (
+    AddressesHeld,
+    Event,
+    EventsMissed,
+    FloodChange,
+    LoopStalled,
+    Mismatch,
+    PeerMismatch,
+    StateChange,
+)
 from pycarp.core.inputs import Input, PacketFilterFailed, PacketsRead
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.statistics import DropReason, Statistic
@@ -19,6 +28,7 @@ from pycarp.sim.scenario.world import WorldRecord
 from tests.support.scenarios import ROOT, SCENARIOS, played
 
 NOT_OF_THE_CORE: dict[type[Event], str] = {
+    AddressesHeld: "the shell's, which is told when they are; tests/aio/test_before_hold.py",
     LoopStalled: "the runtime's; tests/runtime/test_runtime.py",
     FloodChange: "of a transport that can filter; tests/core/test_floods.py",
     EventsMissed: "that of a slow observer; tests/aio/test_subscriptions.py",
