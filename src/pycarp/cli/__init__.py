@@ -29,6 +29,7 @@ _COMMANDS = {
     "netstat": "pycarp.cli.netstat",
     "decode": "pycarp.cli.decode",
     "scan": "pycarp.cli.scan",
+    "who": "pycarp.cli.who",
     "ucarp": "pycarp.cli.ucarp",
     "convert": "pycarp.cli.convert",
     "release": "pycarp.cli.release",
@@ -95,6 +96,7 @@ def cli() -> None:
     Change it while it runs:       sudo pycarp plan && sudo pycarp reload
     Ask what was dropped, and why: sudo pycarp netstat
     Who is master out there:       sudo pycarp scan eth0
+    Who answers for an address:    sudo pycarp who 192.168.1.50
     Explain what is on the wire:   sudo pycarp decode -i eth0
     Leave an address to the next:  sudo pycarp handover carp0
     Set a host down, and up:       sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up

@@ -44,7 +44,7 @@ def scan(interface: str, *, for_s: float, as_json: bool) -> None:
     """
     if not is_administratively_up(interface):
         raise TransportError(f"cannot listen on {interface}: it is down; ip link set {interface} up")
-    found = _listen(interface, for_s)
+    found = listen(interface, for_s)
     if as_json:
         click.echo(as_json_text(found))
     else:
@@ -53,7 +53,8 @@ def scan(interface: str, *, for_s: float, as_json: bool) -> None:
         sys.exit(EXIT_NOT_WELL)
 
 
-def _listen(interface: str, for_s: float) -> Scanned:
+def listen(interface: str, for_s: float) -> Scanned:
+    """Listen for so long, or until Ctrl-C, and return what was found; raises TransportError."""
     collected = Scan()
     with Sniffer(interface) as sniffer:
         begun_ns = time.time_ns()
