@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from ipaddress import IPv4Address
 from typing import Any
 
-from pycarp.config.carp_words import CLONE, FREEBSD_WORDS
+from pycarp.config.carp_words import CLONE, FAMILIES, FREEBSD_WORDS
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.config.toml import SYSCTL_PREFIX
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
@@ -81,6 +81,9 @@ def rc_conf(config: NodeConfig) -> list[Document]:
     lines += _vlan_lines(config)
     for host in config.hosts:
         losses.check_host(host, frozenset({"peers", "multicast_group"}), frozenset({"freebsd"}))
+        if _password(host) in FAMILIES:
+            # FreeBSD's network.subr takes the word for the beginning of another address.
+            raise ConfigError(f"{host.name}: the password is one of {', '.join(sorted(FAMILIES))}, which end an alias")
         interface = host.interface.replace(".", "_")
         if not _VLAN.fullmatch(host.interface):
             _demand(_SHELL_NAME, host.interface, "interface", "rc.conf")
