@@ -4,6 +4,7 @@
 
     CarpError
     ├── ConfigError       the caller's settings are wrong; raised before anything runs
+    │   └── SettingProblems       all that is wrong with several settings, as a list
     ├── UsageError        right settings, wrong moment: node closed, host in the wrong state
     ├── NodeFailedError   the node stopped because of a failure, which is the __cause__
     ├── DecodeError       octets are not what they claim; caught in the engine and counted
@@ -20,6 +21,9 @@ Errors of the network are counted, never raised. A bug of pycarp raises ``Assert
 message contains a passphrase.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 
 class CarpError(Exception):
     """The base class of every exception that pycarp raises on purpose."""
@@ -27,6 +31,32 @@ class CarpError(Exception):
 
 class ConfigError(CarpError):
     """Settings that cannot work: the message names the value, the bound and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingProblem:
+    """One thing that is wrong with settings.
+
+    ``setting`` is the name of the setting, empty for several that do not fit together, and ``index`` the position in
+    its list, None for the whole setting. ``text`` has the value and its bound; ``hint`` is the way out, where ``text``
+    does not say it.
+    """
+
+    setting: str
+    text: str
+    hint: str = ""
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.hint})" if self.hint else self.text
+
+
+class SettingProblems(ConfigError):  # noqa: N818  (it is plural: the problems of one call)
+    """All that is wrong with the settings of one call, in ``problems``; the message has one a line."""
+
+    def __init__(self, problems: Iterable[SettingProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(each) for each in self.problems))
 
 
 class UsageError(CarpError):

@@ -1,18 +1,22 @@
 """The configuration of a virtual host: what it accepts, and the errors for what it refuses."""
 
+import re
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from ipaddress import IPv6Address, IPv6Interface, ip_address, ip_interface
+from typing import Any
 
 import pytest
 
 from pycarp.auth.key import Passphrase
 from pycarp.core.host_config import HostConfig, interval_warning
 from pycarp.dialects import ALL, FREEBSD, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
-from pycarp.errors import ConfigError
-from pycarp.vocabulary import HostKey
+from pycarp.errors import ConfigError, SettingProblems
+from pycarp.vocabulary import HostKey, MacAddress, MacMode
 from tests.support.hosts import config
 
 SECRET = "s3cr3t"
+LLADDR = MacAddress.parse("02:00:00:00:00:01")
 
 
 def on_link(name: str) -> HostConfig:
@@ -284,3 +288,192 @@ def test_a_mistake_of_somebody_without_a_type_checker_is_named(name: str, value:
 
     with pytest.raises(ConfigError, match=said):
         HostConfig(**{**settings, name: value})  # type: ignore[arg-type]
+
+
+def problems_of(**settings: Any) -> list[tuple[str, int | None, str]]:
+    """Return the setting, the index and the text of each problem."""
+    with pytest.raises(SettingProblems) as caught:
+        config(**settings)
+    assert str(caught.value) == "\n".join(str(each) for each in caught.value.problems)
+    return [(each.setting, each.index, each.text) for each in caught.value.problems]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert problems_of(vhid=0, advskew=300, passphrase="x" * 30) == [
+        ("vhid", None, "vhid 0 is outside 1-255"),
+        ("advskew", None, "advskew 300 is outside 0-254"),
+        ("passphrase", None, "passphrase of 30 octets is too long: CARP hosts share at most 19"),
+    ]
+
+
+def test_the_items_of_lists_are_told_one_by_one() -> None:
+    found = problems_of(addresses=["192.168.1.50/24", "x", "10.0.0.0/8"], peers=["y"])
+
+    assert [(setting, index) for setting, index, _text in found] == [("addresses", 1), ("addresses", 2), ("peers", 0)]
+
+
+def test_what_settings_say_together_is_told_beside_what_is_wrong_by_itself() -> None:
+    found = problems_of(vhid=0, peers=["192.168.1.50", "2001:db8::9"], lladdr=LLADDR, dialect=FREEBSD)
+
+    assert [(setting, index) for setting, index, _text in found] == [
+        ("vhid", None),
+        ("peers", 0),
+        ("peers", 1),
+        ("lladdr", None),
+    ]
+
+
+def test_settings_that_depend_on_a_wrong_one_are_not_judged() -> None:
+    found = problems_of(addresses=["x"], peers=["2001:db8::9"])
+
+    assert [(setting, index) for setting, index, _text in found] == [("addresses", 0)]
+
+
+def test_all_that_cannot_work_with_the_peers_dialects_is_told_with_the_name_of_the_host() -> None:
+    found = problems_of(
+        addresses=["192.168.1.50", "192.168.1.51"], peer_dialects=[UCARP, FREEBSD], multicast_group="224.0.0.19",
+        peers=["192.168.1.9"],
+    )  # fmt: skip
+
+    assert [text.partition(":")[0] for _setting, _index, text in found] == [
+        "1@fxp0 cannot share its addresses with ucarp",
+        "1@fxp0 cannot share its addresses with ucarp",
+        "1@fxp0 cannot share its addresses with freebsd",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("password", "did you mean passphrase?"),
+        ("pasword", "did you mean passphrase?"),
+        ("adress", "did you mean addresses?"),
+        ("mac", "did you mean mac_mode?"),
+        ("colour", "there are: interface, vhid, "),
+    ],
+)
+@pytest.mark.parametrize("make", [HostConfig, HostConfig.parse])
+def test_a_setting_that_there_is_not_is_told_beside_the_others(
+    make: Callable[..., HostConfig], name: str, hint: str
+) -> None:
+    with pytest.raises(SettingProblems) as caught:
+        make(interface="fxp0", vhid=0, passphrase=SECRET, addresses=["192.168.1.50/24"], **{name: "x"})
+    unknown, vhid = caught.value.problems
+
+    assert (unknown.setting, unknown.text, vhid.setting) == (name, f"there is no setting {name}", "vhid")
+    assert unknown.hint.startswith(hint)
+
+
+def test_no_problem_shows_the_passphrase() -> None:
+    with pytest.raises(SettingProblems) as caught:
+        HostConfig.parse(interface="", vhid="x", passphrase=f"{SECRET}\udc80", addresses="", advskew="y")
+
+    assert "passphrase is not UTF-8; pass its octets" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_lists_become_tuples() -> None:
+    made = config(groups=["carp", "web"], peer_dialects=[UNIVERSAL])
+
+    assert (made.groups, made.peer_dialects) == (("carp", "web"), (UNIVERSAL,))
+
+
+# Text
+
+
+def test_every_setting_may_be_text() -> None:
+    made = HostConfig.parse(
+        interface="fxp0",
+        vhid="7",
+        passphrase=SECRET,
+        addresses="192.168.1.50/24, 2001:db8::1/64",
+        advbase="1s",
+        advskew=" 100 ",
+        preempt="yes",
+        dialect="universal",
+        name="web",
+        peers="192.168.1.9 2001:db8::9",
+        multicast_group="224.0.0.19",
+        broadcasts="on",
+        dead_ratio="5",
+        groups="carp web",
+        neutral="1",
+        ignores_link="False",
+        mac_mode="VIRTUAL",
+        announce_every_s="2min",
+        peer_dialects="universal",
+    )
+
+    assert made == HostConfig(
+        interface="fxp0",
+        vhid=7,
+        passphrase=Passphrase(SECRET),
+        addresses=[ip_interface("192.168.1.50/24"), ip_interface("2001:db8::1/64")],
+        advbase=1,
+        advskew=100,
+        preempt=True,
+        dialect=UNIVERSAL,
+        name="web",
+        peers=[ip_address("192.168.1.9"), ip_address("2001:db8::9")],
+        multicast_group=ip_address("224.0.0.19"),
+        broadcasts=True,
+        dead_ratio=5,
+        groups=["carp", "web"],
+        neutral=True,
+        ignores_link=False,
+        mac_mode=MacMode.VIRTUAL,
+        announce_every_s=120,
+        peer_dialects=[UNIVERSAL],
+    )
+
+
+def test_the_mac_address_of_peers_may_be_text() -> None:
+    made = HostConfig.parse(
+        interface="fxp0", vhid=1, passphrase="", addresses="10.0.0.1/24", dialect="openbsd", lladdr="02:00:00:00:00:01"
+    )
+
+    assert (made.dialect, made.lladdr) == (OPENBSD, LLADDR)
+
+
+def test_empty_text_leaves_an_optional_setting_out() -> None:
+    made = HostConfig.parse(
+        interface="fxp0", vhid="1", passphrase="", addresses="10.0.0.1/24", lladdr="", mac_mode="", multicast_group="",
+        peers="", peer_dialects="",
+    )  # fmt: skip
+
+    assert made == config(passphrase="", addresses=["10.0.0.1/24"])
+
+
+def test_what_is_no_text_is_parsed_as_by_the_constructor() -> None:
+    settings: dict[str, Any] = {
+        "interface": "fxp0", "vhid": 1, "passphrase": SECRET.encode(), "addresses": [ip_interface("10.0.0.1/24")],
+        "preempt": True, "dialect": OPENBSD, "lladdr": LLADDR, "mac_mode": MacMode.AUTO, "peer_dialects": [OPENBSD],
+    }  # fmt: skip
+
+    assert HostConfig.parse(**settings) == HostConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("vhid", "one", "vhid 'one' is not a whole number"),
+        ("vhid", "1" * 5000, "is not a whole number"),
+        ("vhid", "-1", "vhid -1 is outside 1-255"),
+        ("advbase", "1.5s", "advbase '1.5s' is not a whole number of seconds"),
+        ("announce_every_s", "soon", 'announce_every_s "soon" is no duration; write "500ms", "2s", "5min"'),
+        ("announce_every_s", "2d", "announce_every_s 172800 is outside 0-86400"),
+        ("preempt", "perhaps", "preempt 'perhaps' is neither yes nor no; write one of yes, no, true"),
+        ("dialect", "openbds", "unknown dialect 'openbds'; known are: universal, "),
+        ("peer_dialects", "universal openbds", "unknown dialect 'openbds'"),
+        ("lladdr", "02:00", "lladdr '02:00' is not a MAC address; write 00:00:5e:00:01:01"),
+        ("mac_mode", "real", "mac_mode 'real' is none of virtual, interface, auto"),
+        ("addresses", "10.0.0.1/24;10.0.0.2/24", "shared address '10.0.0.1/24;10.0.0.2/24' is not an IP address"),
+        ("addresses", "", "at least one shared address"),
+    ],
+)
+def test_text_that_says_nothing_known_is_refused(name: str, text: str, said: str) -> None:
+    settings: dict[str, Any] = {"interface": "fxp0", "vhid": 1, "passphrase": SECRET, "addresses": "192.168.1.50/24"}
+
+    with pytest.raises(SettingProblems, match=re.escape(said)) as caught:
+        HostConfig.parse(**{**settings, name: text})
+    assert [each.setting for each in caught.value.problems] == [name]

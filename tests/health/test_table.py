@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pycarp import ConfigError
-from pycarp.health import Answer, Check, Finding, Probe, TableProblem, TableProblems, check_of, look, probe_of
+from pycarp.errors import SettingProblem, SettingProblems
+from pycarp.health import Answer, Check, Finding, Probe, check_of, look, probe_of
 from pycarp.health.kinds import OWN
 
 NOT_A_FLAG = 'verify: verify "no" is neither true nor false; write one of them, without quotes'
@@ -15,9 +16,9 @@ WEB = {"name": "web", "tcp": "127.0.0.1:80"}
 
 
 def problems_of(table: dict[str, Any], **settings: Any) -> list[str]:
-    with pytest.raises(TableProblems) as caught:
+    with pytest.raises(SettingProblems) as caught:
         check_of(table, **settings)
-    return [f"{each.key or '-'}: {each}" for each in caught.value.problems]
+    return [f"{each.setting or '-'}: {each}" for each in caught.value.problems]
 
 
 async def finding_of(probe: Probe) -> Finding:
@@ -157,10 +158,10 @@ def test_a_problem_with_the_value_does_not_hide_one_with_the_type_of_another() -
 
 
 def test_a_probe_has_no_settings_of_a_check() -> None:
-    with pytest.raises(TableProblems) as caught:
+    with pytest.raises(SettingProblems) as caught:
         probe_of({"tcp": "a:1", "rise": 2})
 
-    assert caught.value.problems == (TableProblem("rise", "unknown key rise", "there are: tcp"),)
+    assert caught.value.problems == (SettingProblem("rise", "unknown key rise", "there are: tcp"),)
 
 
 # Kinds that other distributions register

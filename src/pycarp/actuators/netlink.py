@@ -12,7 +12,8 @@ from typing import NamedTuple
 from pycarp.actuators.address_watch import AddressWatch
 from pycarp.actuators.announcer import Announcer
 from pycarp.actuators.base import Actuator
-from pycarp.core.host_config import LINK_NAME_MAX, HostConfig
+from pycarp.core.host_config import HostConfig
+from pycarp.core.host_settings import LINK_NAME_MAX
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError, CarpError

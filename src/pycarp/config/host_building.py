@@ -1,15 +1,15 @@
 """From the words about a carp interface to its host; what every grammar of ifconfig's words must check."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pycarp.auth.key import PASSPHRASE_MAX, Passphrase
 from pycarp.config.carp_words import CarpWords, Complain
-from pycarp.config.setting_faults import faults_of
 from pycarp.config.shell import Word
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
+from pycarp.core.host_settings import problems_of
 from pycarp.dialects import Dialect
-from pycarp.errors import ConfigError
+from pycarp.errors import ConfigError, SettingProblem, SettingProblems
 
 CUT_BY_THE_BSDS = (
     f"the BSDs' ifconfig silently uses its first {PASSPHRASE_MAX} octets: write these alone, "
@@ -36,32 +36,31 @@ def build_host(said: CarpWords, *, link: str, name: str, dialect: Dialect, compl
         ),
     }
     if not {"passphrase", "vhid", "addresses"} <= settings.keys():
-        _complain_of_faults(settings, said, complain)
+        _complain_of(problems_of(settings), said, complain)
         return None
     try:
         return HostConfig(**settings)
-    except ConfigError as exc:
-        if not _complain_of_faults(settings, said, complain):
-            complain(said.where, str(exc), "")
-    except UnicodeError:
-        complain(said.where, f"interface name {link!r} is not UTF-8", "")
+    except SettingProblems as exc:
+        _complain_of(exc.problems, said, complain)
     return None
 
 
-def _complain_of_faults(settings: dict[str, Any], said: CarpWords, complain: Complain) -> bool:
-    """Complain about each setting that is wrong by itself, at its place; False when none is."""
+def _complain_of(problems: Iterable[SettingProblem], said: CarpWords, complain: Complain) -> None:
+    """Complain about settings, each at its place."""
     places = {name: word for name, (word, _number) in said.numbers.items()}
     if said.passphrase is not None:
         places["passphrase"] = said.passphrase
-    faults = faults_of(settings)
-    for fault in faults:
-        where = places.get(fault.setting, said.where)
-        if fault.index is not None:
-            where = (said.addresses if fault.setting == "addresses" else said.peers)[fault.index][0]
-        elif fault.setting == "addresses":
-            where = said.addresses[-1][0]
-        complain(where, fault.text, "")
-    return bool(faults)
+    items = {
+        "addresses": [word for word, _address, _length in said.addresses],
+        "peers": [word for word, _address in said.peers],
+    }
+    for problem in problems:
+        where = places.get(problem.setting, said.where)
+        if problem.setting in items and problem.index is not None:
+            where = items[problem.setting][problem.index]
+        elif problem.setting == "addresses":
+            where = items["addresses"][-1]
+        complain(where, problem.text, problem.hint)
 
 
 def complain_of_missing(said: CarpWords, complain: Complain) -> None:

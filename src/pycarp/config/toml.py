@@ -1,12 +1,11 @@
 """pycarp's own grammar: TOML with every setting there is. The tables below are the schema; unknown keys are errors."""
 
-import difflib
 import os
 import re
 import shlex
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from ipaddress import ip_interface
 from pathlib import Path
@@ -22,13 +21,14 @@ from pycarp.config.host_building import CUT_BY_THE_BSDS
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
-from pycarp.config.setting_faults import LISTS, faults_of
 from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
+from pycarp.core.host_settings import problems_of
 from pycarp.dialects.rules import DEAD_RATIO
-from pycarp.errors import ConfigError
-from pycarp.health import Check, TableProblems, check_of
+from pycarp.errors import ConfigError, SettingProblem, SettingProblems
+from pycarp.health import Check, check_of
 from pycarp.hooks import Hook
+from pycarp.spelling import meant
 from pycarp.system.files.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
 
@@ -317,9 +317,9 @@ class _Reader:
             return None
         try:
             return check_of(table)
-        except TableProblems as exc:
+        except SettingProblems as exc:
             for each in exc.problems:
-                self._complain(where, each.key, each.text, each.hint)
+                self._complain(where, each.setting, each.text, each.hint)
             return None
 
     def _hook(self, table: object, where: Where) -> Hook | None:
@@ -357,7 +357,7 @@ class _Reader:
                 self._complain(where, "interface", str(exc), exc.hint)
         self._check_addresses(table, settings, where)
         if not is_whole or secret is None:
-            self._complain_of_faults(settings, where)
+            self._complain_of(problems_of(settings), settings, where)
             return None
         host = self._built(settings, where)
         if host is None or len(self.problems) > before:
@@ -403,22 +403,17 @@ class _Reader:
         """Return the host, or None when settings do not work, of which all are complained about."""
         try:
             return HostConfig(**settings)
-        except ConfigError as exc:
-            if not self._complain_of_faults(settings, where):
-                self._complain(where, "", str(exc))
-        except UnicodeError:
-            self._complain(where, "interface", "interface is not UTF-8")
+        except SettingProblems as exc:
+            self._complain_of(exc.problems, settings, where)
         return None
 
-    def _complain_of_faults(self, settings: dict[str, Any], where: Where) -> bool:
-        """Complain about each setting that is wrong by itself, at its place; False when none is."""
-        faults = faults_of(settings)
-        for fault in faults:
-            item = None if fault.index is None else str(settings[fault.setting][fault.index])
+    def _complain_of(self, problems: Iterable[SettingProblem], settings: dict[str, Any], where: Where) -> None:
+        """Complain about settings, each at its place."""
+        for problem in problems:
+            item = None if problem.index is None else str(settings[problem.setting][problem.index])
             secret = next((each for each in _PASSWORDS if (*where, each) in self._places), "password")
-            key = secret if fault.setting == "passphrase" else fault.setting
-            self._complain(where, key, fault.text, item=item)
-        return bool(faults)
+            key = secret if problem.setting == "passphrase" else problem.setting
+            self._complain(where, key, problem.text, problem.hint, item=item)
 
     def _named(self, make: Any, text: str, where: Where, key: str, *, known: Collection[str] = ()) -> Any:
         try:
@@ -500,7 +495,7 @@ class _Reader:
             why = f"{address} is a netmask, not an address" if length is not None else why_no_host_has(address)
             if why:
                 self._complain(where, "addresses", why, 'write "ADDRESS/LENGTH"', item=text)
-        for key in LISTS if "interface" in settings else ():
+        for key in ("addresses", "peers") if "interface" in settings else ():
             for text in settings.get(key, ()):
                 scope = text.partition("/")[0].partition("%")[2]
                 if scope and scope not in (table.interface, settings["interface"]):
@@ -555,10 +550,8 @@ def _places(text: str) -> dict[tuple[str, int, str], tuple[int, int]]:
 
 def _likely(text: str, known: Collection[str]) -> str:
     """Return the hint about what was meant; empty if it resembles nothing that is known."""
-    # The beginning of one name, as mac is of mac_mode, is too short to resemble it by its letters.
-    longer = [each for each in known if each.startswith(f"{text}_")]
-    close = longer if len(longer) == 1 else difflib.get_close_matches(text, known, n=1)
-    return f"did you mean {close[0]}?" if close else ""
+    close = meant(text, known)
+    return f"did you mean {close}?" if close else ""
 
 
 def _is_meant(name: str, table: Mapping[str, Any], fields: Collection[str]) -> bool:

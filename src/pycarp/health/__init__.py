@@ -12,7 +12,7 @@ from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, systemd
 from pycarp.health.program import program
 from pycarp.health.resolution import dns
-from pycarp.health.table import TableProblem, TableProblems, check_of, probe_of
+from pycarp.health.table import check_of, probe_of
 from pycarp.health.watching import look, watch
 
 __all__ = [
@@ -22,8 +22,6 @@ __all__ = [
     "Finding",
     "Probe",
     "Request",
-    "TableProblem",
-    "TableProblems",
     "check_of",
     "dns",
     "file_exists",

@@ -10,11 +10,10 @@
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from pycarp.aio.arguments import AMOUNT_MAX
-from pycarp.errors import ConfigError
+from pycarp.errors import ConfigError, SettingProblem, SettingProblems
 from pycarp.health import kinds, setting
 from pycarp.health.check import COUNT_MAX, LONGEST_S, SHORTEST_INTERVAL_S, Answer, Check, Probe
 from pycarp.health.kinds import Kind
@@ -37,31 +36,11 @@ _FIELDS = {"every": "every_s", "timeout": "timeout_s"}
 """What the fields of ``Check`` are called, where their units make a difference."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableProblem:
-    """One thing that is wrong with a table: ``key`` is where, empty for the whole table; ``hint`` is the way out."""
-
-    key: str
-    text: str
-    hint: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.text} ({self.hint})" if self.hint else self.text
-
-
-class TableProblems(ConfigError):  # noqa: N818  (it is plural: the problems of one table)
-    """Everything that is wrong with a table, one problem a line."""
-
-    def __init__(self, problems: Collection[TableProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(str(each) for each in self.problems))
-
-
 def check_of(table: Mapping[str, object], *, others: Collection[str] = ()) -> Check:
     """Return the check that a table describes.
 
     ``name`` and a kind are required; ``others`` are keys of the caller's own, which are left to it. Raises
-    TableProblems, with all that is wrong.
+    SettingProblems, with all that is wrong.
     """
     reader = _Reader(table, {**SETTINGS, **dict.fromkeys(others, setting.anything())})
     probe = reader.probe()
@@ -73,13 +52,13 @@ def check_of(table: Mapping[str, object], *, others: Collection[str] = ()) -> Ch
     try:
         return Check(probe=probe, **_fields(values))
     except ConfigError as exc:
-        raise TableProblems([TableProblem("", str(exc))]) from None
+        raise SettingProblems([SettingProblem("", str(exc))]) from None
 
 
 def probe_of(table: Mapping[str, object]) -> Probe:
     """Return the probe that a table describes: a kind and its settings, and no other keys.
 
-    Raises TableProblems, with all that is wrong.
+    Raises SettingProblems, with all that is wrong.
     """
     reader = _Reader(table, {})
     probe = reader.probe()
@@ -99,16 +78,18 @@ class _Reader:
     def __init__(self, table: Mapping[str, object], around: Mapping[str, Setting]) -> None:
         self._table = table
         self._around = around
-        self._problems: list[TableProblem] = []
+        self._problems: list[SettingProblem] = []
         self._known: Collection[str] = ()
 
     def complain(self, key: str, text: str, hint: str = "") -> None:
-        self._problems.append(TableProblem(key, text, hint))
+        self._problems.append(SettingProblem(key, text, hint))
 
     def raise_problems(self) -> None:
         if self._problems:
             order = list(self._table)
-            raise TableProblems(sorted(self._problems, key=lambda each: order.index(each.key) if each.key else -1))
+            raise SettingProblems(
+                sorted(self._problems, key=lambda each: order.index(each.setting) if each.setting else -1)
+            )
 
     def probe(self) -> Probe | None:
         """Return the probe; None if there is a problem with it."""
