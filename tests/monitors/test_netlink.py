@@ -290,6 +290,16 @@ async def test_links_that_swap_their_names_are_followed_by_their_index(segment: 
         assert (watch.now.name, watch.now.index, watch.now.is_up) == (LINK, index, True)
 
 
+async def test_of_a_renamed_link_new_addresses_are_noticed(segment: tuple[Namespace, Namespace]) -> None:
+    ours, _theirs = segment
+    async with watching(ours) as watch:
+        ours.ip("link", "set", LINK, "name", "late0")
+        await watch.until(lambda facts: facts.renamed_to == "late0")
+        ours.ip("addr", "add", "10.77.0.99/24", "dev", "late0")
+
+        await watch.until(lambda facts: IPv4Interface("10.77.0.99/24") in facts.addresses)
+
+
 async def test_a_link_that_was_renamed_and_deleted_is_the_one_that_has_its_first_name_then(
     segment: tuple[Namespace, Namespace],
 ) -> None:

@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_interface
+from typing import Any
 
 import pytest
 
@@ -31,12 +32,12 @@ def namespace() -> Iterator[Namespace]:
 
 
 @contextlib.asynccontextmanager
-async def listening() -> AsyncIterator[list[str | None]]:
+async def listening(**options: Any) -> AsyncIterator[list[str | None]]:
     """Collect the names of changed links."""
     names: list[str | None] = []
 
     async def collect() -> None:
-        async for name in changed_links():
+        async for name in changed_links(**options):
             names.append(name)  # noqa: PERF401  it never ends
 
     collecting = asyncio.create_task(collect())
@@ -83,6 +84,20 @@ async def test_of_a_link_its_name_is_told(namespace: Namespace) -> None:
 
         assert names[0] is None
         assert LINK in names
+
+
+async def test_links_and_addresses_that_nobody_watches_are_passed_over(namespace: Namespace) -> None:
+    index = index_of(LINK)
+    async with listening(is_watched=lambda at, name: at == index or name == "late0") as names:
+        namespace.ip("link", "add", "spare0", "type", "veth", "peer", "name", "late0")
+        namespace.ip("addr", "add", "10.9.9.9/24", "dev", "spare0")
+        namespace.ip("addr", "add", "10.8.8.8/24", "dev", "late0")
+        namespace.ip("addr", "add", "10.77.0.99/24", "dev", LINK)
+        await asyncio.sleep(0.2)
+
+    assert names[0] is None
+    assert set(names[1:]) == {"late0", LINK}
+    assert names.count("late0") >= 2
 
 
 async def test_own_renewals_do_not_even_wake_up_whoever_listens(namespace: Namespace) -> None:

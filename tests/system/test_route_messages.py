@@ -4,7 +4,16 @@ import struct
 
 import pytest
 
-from pycarp.system.rtnetlink.route_messages import Message, link_essence, link_index, link_state, messages
+from pycarp.system.rtnetlink.route_messages import (
+    Message,
+    link_essence,
+    link_has_mac,
+    link_head,
+    link_index,
+    link_state,
+    messages,
+)
+from pycarp.vocabulary import MacAddress
 
 _AF_UNSPEC, _AF_BRIDGE = 0, 7
 _NEW_LINK = 16
@@ -69,6 +78,17 @@ def test_what_matters_of_a_link_is_read_whatever_the_order_of_its_attributes() -
 
     assert link_essence(one) == link_essence(other) == (7, "eth0", 0x41, b"\x06", 1500, b"\0" * 6)
     assert link_essence(one).is_up
+    assert link_head(one) == link_head(other) == (7, "eth0", 0x1043)
+    assert link_head(one).is_up
+
+
+def test_whether_a_link_has_a_mac_address_is_found_among_its_attributes() -> None:
+    mac, other = MacAddress(bytes(range(6))), MacAddress(bytes(6))
+    name, broadcast = attribute(3, b"eth0\0"), attribute(2, other.octets)
+    (message,) = messages(link_message(_AF_UNSPEC, name, attribute(1, mac.octets), broadcast))
+
+    assert link_has_mac(message, mac)
+    assert not link_has_mac(message, other)
 
 
 def test_the_mode_of_a_macvlan_is_read_from_its_data() -> None:

@@ -22,11 +22,13 @@ from pycarp.system.rtnetlink.route_messages import (
     DELETED_LINK,
     NEW_ADDRESS,
     NEW_LINK,
-    LinkEssence,
+    LinkHead,
     Message,
     address_index,
     address_place,
     link_essence,
+    link_has_mac,
+    link_head,
     link_index,
 )
 from pycarp.system.rtnetlink.worker import Worker
@@ -143,14 +145,16 @@ class AddressWatch:
             await asyncio.sleep(OWN_EVERY_S)
 
     def _receive_link(self, message: Message) -> None:
-        index, state = link_index(message), link_essence(message)
-        key = self._host_of(index, state.name)
+        head = link_head(message)
+        key = self._host_of(head.link_index, head.name)
         if key is not None and (device := self._hosts[key].device) is not None:
-            self._receive_device(key, device, message, state)
-        elif message.kind == NEW_LINK and self._links.get(state.name) != (index, state.mtu):
-            for host in self._hosts.on_link_called(state.name):
-                self._links[state.name] = (index, state.mtu)
-                self._worker.soon(host.follow_link)
+            self._receive_device(key, device, message, head)
+        elif message.kind == NEW_LINK and (hosts := self._hosts.on_link_called(head.name)):
+            seen = (head.link_index, link_essence(message).mtu)
+            if self._links.get(head.name) != seen:
+                self._links[head.name] = seen
+                for host in hosts:
+                    self._worker.soon(host.follow_link)
 
     def _host_of(self, index: int, name: str) -> HostKey | None:
         """Return the host whose device has that index, even if the device was renamed; None if no host has.
@@ -165,19 +169,19 @@ class AddressWatch:
         self._by_index.pop(index, None)
         return None
 
-    def _receive_device(self, key: HostKey, device: SharedDevice, message: Message, state: LinkEssence) -> None:
+    def _receive_device(self, key: HostKey, device: SharedDevice, message: Message, head: LinkHead) -> None:
         if message.kind == DELETED_LINK:
-            self._notified_up.pop(state.link_index, None)
+            self._notified_up.pop(head.link_index, None)
             self._look_at((key,))
             return
-        before = self._notified_up.get(state.link_index, device.began_up)
+        before = self._notified_up.get(head.link_index, device.began_up)
         # The first notification of a new device says that it is down, before it is set up for the first time.
-        if before is not None or state.is_up:
-            self._notified_up[state.link_index] = state.is_up
-        if before is not None and before != state.is_up and not device.is_expected(is_up=state.is_up):
-            self._settings.setdefault(key, []).append((state.link_index, state.is_up))
+        if before is not None or head.is_up:
+            self._notified_up[head.link_index] = head.is_up
+        if before is not None and before != head.is_up and not device.is_expected(is_up=head.is_up):
+            self._settings.setdefault(key, []).append((head.link_index, head.is_up))
             self._look_at((key,))
-        if (state.name, state.mac) != (device.name, device.mac.octets):
+        if head.name != device.name or not link_has_mac(message, device.mac):
             self._look_at((key,))
 
     def _look_at(self, keys: Iterable[HostKey]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import NamedTuple, Protocol, TypeAlias
 
 from pycarp.errors import ConfigError
@@ -41,8 +42,10 @@ class NetlinkMonitor:
 
     def __init__(self, *, kernel: LinkSource | None = None, changes: LinkChanges | None = None) -> None:
         self._netlink: LinkSource = Netlink() if kernel is None else kernel
-        self._changes = changes
+        self._changes = changes or partial(changed_links, self._is_watched)
         self._known: dict[str, _Reading] = {}
+        self._watched: set[str] = set()
+        self._indices: frozenset[int] = frozenset()
         self._readings = 0
         self._present_changes: _Changes | None = None
 
@@ -59,8 +62,12 @@ class NetlinkMonitor:
         unread = {None} if self._present_changes is None else self._present_changes.unread
         if known and known.facts.index and unread.isdisjoint({None, link, known.facts.present_name}):
             return known.facts
+        # From before the reading on, no notification about the link is passed over.
+        self._watched.add(link)
         reading = await self._read(link)
         if reading is None:
+            if link not in self._known:
+                self._watched.discard(link)
             names = ", ".join(each.name for each in interfaces())
             raise ConfigError(f"interface {link} does not exist; there are: {names}")
         return self._newest(link, reading).facts
@@ -72,7 +79,7 @@ class NetlinkMonitor:
         reading together, not to one each.
         """
         while True:
-            changes = _Changes((self._changes or changed_links)())
+            changes = _Changes(self._changes())
             self._present_changes = changes
             try:
                 async with asyncio.TaskGroup() as group:
@@ -88,6 +95,8 @@ class NetlinkMonitor:
     def forget(self, link: str) -> None:
         """Stop following a link; ``watch`` then begins with the link that has the name."""
         self._known.pop(link, None)
+        self._watched.discard(link)
+        self._note_indices()
 
     async def close(self) -> None:
         """Close the netlink socket."""
@@ -127,7 +136,15 @@ class NetlinkMonitor:
         known = self._known.get(link)
         if known is None or known.number < reading.number:
             self._known[link] = reading
+            self._note_indices()
         return self._known[link]
+
+    def _note_indices(self) -> None:
+        self._indices = frozenset(known.facts.index for known in self._known.values())
+
+    def _is_watched(self, index: int, name: str) -> bool:
+        """Return True if a link of this index or this name is watched; hundreds that are not are devices of hosts."""
+        return name in self._watched or index in self._indices
 
 
 class _Reading(NamedTuple):

@@ -1,6 +1,6 @@
 """An index of the prepared hosts: by key, by the name of the device, and by link."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pycarp.system.addresses.shared_addresses import SharedAddresses
 from pycarp.vocabulary import HostKey
@@ -45,11 +45,11 @@ class HostIndex(Mapping[HostKey, SharedAddresses]):
         """Return the host whose device has, or should have, this name."""
         return self._by_device.get(name)
 
-    def on(self, link: str) -> Iterable[SharedAddresses]:
+    def on(self, link: str) -> Collection[SharedAddresses]:
         """Return the hosts of the link that was called ``link`` when they were added."""
         return list(self._on_link.get(link, {}).values())
 
-    def on_link_called(self, name: str) -> Iterable[SharedAddresses]:
+    def on_link_called(self, name: str) -> Collection[SharedAddresses]:
         """Return the hosts of the link that is called ``name`` now."""
         return self.on(self._previous.get(name, name))
 

@@ -1,7 +1,7 @@
 """Reads links from the Linux kernel, and reports which of them changed."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -14,8 +14,9 @@ from pycarp.system.rtnetlink.route_messages import (
     IFA_F_DEPRECATED,
     NEW_LINK,
     AddressState,
+    Message,
     address_index,
-    link_essence,
+    link_head,
     link_state,
 )
 from pycarp.system.rtnetlink.route_socket import RouteSocket
@@ -83,24 +84,37 @@ def _by_preference(present: list[AddressState]) -> tuple[Interface, ...]:
     return tuple(sorted(interfaces, key=lambda each: each.version == 6 and not each.ip.is_link_local))
 
 
-async def changed_links() -> AsyncIterator[str | None]:
+def _any(_index: int, _name: str) -> bool:
+    return True
+
+
+async def changed_links(is_watched: Callable[[int, str], bool] = _any) -> AsyncIterator[str | None]:
     """Yield the name of a link whenever it or its addresses changed; None at the start, and for a link that is gone.
 
     After a rename the new name is yielded first, then the previous one. A renewed lifetime is not a change.
+    Links for which ``is_watched`` returns False, by index and by name, are passed over, hardly looking at them.
     Raises OSError when notifications were lost.
     """
+
+    def is_relevant(message: Message) -> bool:
+        if message.kind in (NEW_LINK, DELETED_LINK):
+            head = link_head(message)
+            return is_watched(head.link_index, head.name)
+        index = address_index(message)
+        return is_watched(index, "") or is_watched(index, _name_of(index) or "")
+
     names: dict[int, str] = {}
-    async for message in news():
+    async for message in news(is_relevant):
         if message is None:
             # The socket is bound, so every later change brings a message.
             names = dict(socket.if_nameindex())
             yield None
         elif message.kind in (NEW_LINK, DELETED_LINK):
-            essence = link_essence(message)
-            yield essence.name or None
-            before = names.get(essence.link_index, essence.name)
-            names[essence.link_index] = essence.name
-            if before != essence.name:
+            index, name, _flags = link_head(message)
+            yield name or None
+            before = names.get(index, name)
+            names[index] = name
+            if before != name:
                 yield before
         else:
             yield _name_of(address_index(message))

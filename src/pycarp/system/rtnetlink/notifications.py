@@ -1,9 +1,8 @@
 """The kernel's notifications about links and addresses, without repetitions."""
 
-import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from pycarp.system.addresses.renewals import without_own_renewals
 from pycarp.system.rtnetlink.route_messages import (
@@ -20,7 +19,7 @@ from pycarp.system.rtnetlink.route_messages import (
     link_index,
     messages,
 )
-from pycarp.system.rtnetlink.route_socket import LONGEST_OCTETS, NETLINK_ROUTE
+from pycarp.system.rtnetlink.route_socket import NETLINK_ROUTE, Buffer
 from pycarp.system.rtnetlink.socket_filter import attach
 
 _GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
@@ -33,6 +32,7 @@ class Notifications:
     """A socket that receives every change in its network namespace, except this process's own renewals."""
 
     def __init__(self) -> None:
+        self._buffer = Buffer()
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, NETLINK_ROUTE
         )
@@ -48,11 +48,10 @@ class Notifications:
 
     async def take(self) -> list[Message]:
         """Wait for notifications and return those that have arrived; raises OSError when some were lost."""
-        loop = asyncio.get_running_loop()
-        found = list(messages(await loop.sock_recv(self._socket, LONGEST_OCTETS)))
+        found = list(messages(await self._buffer.wait(self._socket)))
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
-                found += messages(self._socket.recv(LONGEST_OCTETS))
+                found += messages(self._buffer.read(self._socket))
         return found
 
     def close(self) -> None:
@@ -95,15 +94,19 @@ class Novelty:
         return is_new
 
 
-async def news() -> AsyncIterator[Message | None]:
-    """Yield None at the start, then each message that is new; raises OSError when notifications were lost."""
+def _every(_message: Message) -> bool:
+    return True
+
+
+async def news(is_relevant: Callable[[Message], bool] = _every) -> AsyncIterator[Message | None]:
+    """Yield None at the start, then each relevant message that is new; raises OSError when notifications were lost."""
     notifications = Notifications()
     novelty = Novelty()
     try:
         yield None
         while True:
             for message in await notifications.take():
-                if novelty.is_in(message):
+                if is_relevant(message) and novelty.is_in(message):
                     yield message
     finally:
         notifications.close()

@@ -1,5 +1,6 @@
 """A blocking netlink socket for encoded requests; it belongs to one thread."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -16,8 +17,24 @@ _ERROR, _DONE = 2, 3
 _DUMP_INTERRUPTED = 0x10
 _REQUESTS_AT_ONCE = 64
 """More acknowledgements than this might not fit into the socket's queue."""
-LONGEST_OCTETS = 1 << 17
+_LONGEST_OCTETS = 1 << 17
 _RESULT = struct.Struct("=16xi")
+
+
+class Buffer:
+    """Reads datagrams of netlink; to allocate the octets of the longest for each takes longer than to read it."""
+
+    def __init__(self) -> None:
+        self._octets = bytearray(_LONGEST_OCTETS)
+        self._view = memoryview(self._octets)
+
+    def read(self, sock: socket.socket) -> bytes:
+        """Return the next datagram of a socket; raises OSError."""
+        return bytes(self._view[: sock.recv_into(self._octets)])
+
+    async def wait(self, sock: socket.socket) -> bytes:
+        """Wait for the next datagram of a socket that does not block, and return it; raises OSError."""
+        return bytes(self._view[: await asyncio.get_running_loop().sock_recv_into(sock, self._octets)])
 
 
 class RouteSocket:
@@ -26,6 +43,7 @@ class RouteSocket:
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
         self._socket.bind((0, 0))
+        self._buffer = Buffer()
         for option in (_CAP_ACK, _GET_STRICT_CHECK):
             # Kernels before 4.20 lack them: then the answers are longer and must be filtered here.
             with contextlib.suppress(OSError):
@@ -63,7 +81,7 @@ class RouteSocket:
     def read_one(self, request: bytes) -> Message | None:
         """Return the answer to a request for one object, None when it does not exist."""
         self._socket.send(request)
-        message = next(messages(self._socket.recv(LONGEST_OCTETS)))
+        message = next(messages(self._buffer.read(self._socket)))
         if message.kind != _ERROR:
             return message
         error = _error(message)
@@ -77,14 +95,14 @@ class RouteSocket:
 
     def _acknowledgements(self, count: int) -> Iterator[int]:
         while count > 0:
-            for message in messages(self._socket.recv(LONGEST_OCTETS)):
+            for message in messages(self._buffer.read(self._socket)):
                 if message.kind == _ERROR:
                     count -= 1
                     yield _error(message)
 
     def _answers(self) -> Iterator[Message]:
         while True:
-            for message in messages(self._socket.recv(LONGEST_OCTETS)):
+            for message in messages(self._buffer.read(self._socket)):
                 yield message
                 if message.kind in (_ERROR, _DONE):
                     error = _error(message)
