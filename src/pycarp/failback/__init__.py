@@ -1,0 +1,12 @@
+"""Failback under control: when a preferred host that is back takes its addresses from the host that serves them.
+
+``await follow(host, FailbackPolicy(failback_delay_s=60, min_dwell_s=600))`` runs until the host departs. It restricts
+the host, see ``VirtualHost.restrict``; peers learn nothing of it.
+"""
+
+from pycarp.failback.damping import Damping
+from pycarp.failback.following import FailbackFollower, follow
+from pycarp.failback.policy import FailbackPolicy
+from pycarp.failback.state import Cause, Hold
+
+__all__ = ["Cause", "Damping", "FailbackFollower", "FailbackPolicy", "Hold", "follow"]
