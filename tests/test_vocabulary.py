@@ -13,7 +13,7 @@ from pycarp.vocabulary import (
     Address,
     Family,
     HostKey,
-    Interface,
+    InterfaceAddress,
     MacAddress,
     family_of,
 )
@@ -59,7 +59,7 @@ def test_a_mac_address_has_6_octets(length: int) -> None:
     ],
     ids=str,
 )
-def test_the_family_of_an_address_is_its_version(address: Address | Interface, family: Family) -> None:
+def test_the_family_of_an_address_is_its_version(address: Address | InterfaceAddress, family: Family) -> None:
     assert family_of(address) is family
 
 

@@ -19,7 +19,7 @@ CARP_TTL = 255
 """The TTL that every system sends and nearly every one requires: it shows that the packet crossed no router."""
 
 Address: TypeAlias = IPv4Address | IPv6Address
-Interface: TypeAlias = IPv4Interface | IPv6Interface
+InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
 """An address with its prefix length, in the sense of the ``ipaddress`` module; not a network device."""
 
 
@@ -130,7 +130,7 @@ class LinkFacts:
     is_up: bool
     is_certain: bool = True
     mac: MacAddress | None = None
-    addresses: tuple[Interface, ...] = ()
+    addresses: tuple[InterfaceAddress, ...] = ()
     index: int = 0
     renamed_to: str = ""
     exists: bool = True
@@ -141,6 +141,6 @@ class LinkFacts:
         return self.renamed_to or self.name
 
 
-def family_of(address: Address | Interface) -> Family:
+def family_of(address: Address | InterfaceAddress) -> Family:
     """Return the family of an ``ipaddress`` object."""
     return Family.IPV4 if address.version == 4 else Family.IPV6

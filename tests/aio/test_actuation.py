@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from pycarp import State
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 from tests.support.backends import FaultyActuator, Foreign, Hang
 from tests.support.faulty_nodes import FaultyNode
 from tests.support.nodes import config
@@ -59,7 +59,9 @@ async def test_a_drop_does_not_wait_for_a_hold_that_hangs(hang: Hang) -> None:
 class OneHangs(FaultyActuator):
     """Hangs in holds of every vhid but 1."""
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         """Hold, or hang."""
         if key.vhid > 1:
             await asyncio.Event().wait()

@@ -15,7 +15,7 @@ from pycarp.core.effects import Announce, DropAddresses, Effect, HoldAddresses, 
 from pycarp.core.inputs import Action, ActuationReported, Input, TimePassed
 from pycarp.dialects.base import ArpForm
 from pycarp.runtime.reconciler import ATTEMPTS_MAX, DEFAULT_PACE
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 from tests.support.actuators import RecordingActuator
 from tests.support.transports import ScriptedTransport
 from tests.support.virtual import in_virtual_time, let_others_run, now_s
@@ -209,7 +209,9 @@ async def test_the_time_for_an_attempt_can_be_chosen() -> None:
 @in_virtual_time
 async def test_a_timeout_of_the_system_is_not_mistaken_for_our_own() -> None:
     class Unreachable(RecordingActuator):
-        async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+        async def hold(
+            self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+        ) -> None:
             raise TimeoutError(110, "Connection timed out")
 
     bench = Bench(Unreachable())
@@ -223,7 +225,9 @@ async def test_a_timeout_of_the_system_is_not_mistaken_for_our_own() -> None:
 @in_virtual_time
 async def test_whatever_an_actuator_raises_is_reported_and_retried() -> None:
     class Broken(RecordingActuator):
-        async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+        async def hold(
+            self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+        ) -> None:
             await RecordingActuator.hold(self, key, addresses)
             if len(self.calls) == 1:
                 raise KeyError("what was that")
@@ -437,7 +441,9 @@ async def test_drops_do_not_wait_behind_holds_of_other_hosts_that_hang() -> None
 class Deaf(RecordingActuator):
     """An actuator whose holds ignore cancellation."""
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         ends_at_s = now_s() + 30
         while (rest_s := ends_at_s - now_s()) > 0:
             with contextlib.suppress(asyncio.CancelledError):
@@ -470,7 +476,9 @@ class Alien(BaseException):
 )
 def test_what_is_no_exception_is_a_failed_attempt_like_any_other(bug: BaseException, name: str) -> None:
     class Broken(RecordingActuator):
-        async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+        async def hold(
+            self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+        ) -> None:
             await RecordingActuator.hold(self, key, addresses)
             if len(self.calls) == 1:
                 raise bug

@@ -12,7 +12,7 @@ from pycarp.core.inputs import Action
 from pycarp.monitors.static import StaticMonitor
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket, SysctlWrite
 from pycarp.transports.memory import MemoryBus
-from pycarp.vocabulary import HostKey, Interface, Outgoing
+from pycarp.vocabulary import HostKey, InterfaceAddress, Outgoing
 from pycarp.wire import advertisement as wire
 from tests.support.actuators import RecordingActuator
 from tests.support.nodes import config, link
@@ -56,7 +56,7 @@ class RecordingGuardian:
 class WillingActuator(RecordingActuator):
     """An actuator whose addresses a guardian can drop."""
 
-    def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
+    def clean_up_plan(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> tuple[CleanUpStep, ...]:
         """Return one clean-up step per address."""
         return tuple(SysctlWrite("net/test", str(address)) for address in addresses)
 

@@ -13,7 +13,7 @@ from pycarp.core.inputs import Action
 from pycarp.monitors import Monitor, StaticMonitor
 from pycarp.testing import VirtualTimeLoop
 from pycarp.transports import MemoryBus, Transport
-from pycarp.vocabulary import HostKey, Interface, LinkFacts, Outgoing
+from pycarp.vocabulary import HostKey, InterfaceAddress, LinkFacts, Outgoing
 from tests.support.actuators import RecordingActuator
 from tests.support.nodes import Peer, config, link, node
 from tests.support.transports import ScriptedTransport
@@ -596,7 +596,7 @@ async def test_a_bug_in_the_last_call_of_the_body_comes_out_as_well() -> None:
 class StubbornActuator(RecordingActuator):
     """Refuses to drop the addresses of vhid 2 until second 14."""
 
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Refuse, or drop."""
         if key.vhid == 2 and now_s() < 14:
             raise ActuatorError("not yet")

@@ -33,7 +33,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.dialects import ALL, Dialect
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 from pycarp.wire.advertisement import ChecksumForm
 from tests.support.hosts import LINK, advert, config, datagram, link, seconds
 
@@ -68,7 +68,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.dialects: dict[int, Dialect] = {}
         self.intents: dict[HostKey, HoldAddresses | DropAddresses] = {}
         self.unreported: set[HostKey] = set()
-        self.kernel: dict[HostKey, set[Interface]] = {}
+        self.kernel: dict[HostKey, set[InterfaceAddress]] = {}
 
     def feed(self, event: Input) -> None:
         step = self.engine.handle(event, self.now_ns)

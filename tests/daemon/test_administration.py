@@ -15,7 +15,7 @@ from pycarp.errors import ActuatorError, CarpError, ConfigError, UsageError
 from pycarp.monitors import StaticMonitor
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 from tests.support.actuators import RecordingActuator
 from tests.support.hosts import config, link
 
@@ -27,7 +27,7 @@ REFUSED = "192.168.1.66/24"
 class _Picky(RecordingActuator):
     """A machine that refuses one address."""
 
-    async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def try_out(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         if REFUSED in map(str, addresses):
             raise ActuatorError(f"cannot add {REFUSED}")
 

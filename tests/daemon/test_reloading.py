@@ -22,7 +22,7 @@ from pycarp.monitors import StaticMonitor
 from pycarp.system.recovery.host_locks import HostLocks
 from pycarp.testing import run
 from pycarp.transports import MemoryBus
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 from tests.support.actuators import RecordingActuator
 from tests.support.hosts import link
 
@@ -39,7 +39,7 @@ class _Picky(RecordingActuator):
     refused_vhids: frozenset[int] = frozenset()
     refused_addresses: frozenset[str] = frozenset()
 
-    async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def try_out(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         for each in self.refused_addresses & set(map(str, addresses)):
             raise ActuatorError(f"cannot add {each}")
 

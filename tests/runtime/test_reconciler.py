@@ -22,7 +22,7 @@ from pycarp.runtime.reconciler import (
     RetryAt,
     Todo,
 )
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 KEY = HostKey("em0", 1)
 A, B = ip_interface("192.0.2.10/24"), ip_interface("192.0.2.11/24")
@@ -49,11 +49,11 @@ class Bench:
         return todo
 
     def hold(
-        self, epoch: int, *addresses: Interface, previous: tuple[Interface, ...] = (), force: bool = False
+        self, epoch: int, *addresses: InterfaceAddress, previous: tuple[InterfaceAddress, ...] = (), force: bool = False
     ) -> Todo:
         return self.note(self.one.take(HoldAddresses(KEY, epoch, addresses or (A,), previous, force), self.now_ns))
 
-    def drop(self, epoch: int, *addresses: Interface, force: bool = False) -> Todo:
+    def drop(self, epoch: int, *addresses: InterfaceAddress, force: bool = False) -> Todo:
         return self.note(self.one.take(DropAddresses(KEY, epoch, addresses or (A,), force), self.now_ns))
 
     def announce(self, epoch: int) -> Todo:
@@ -127,7 +127,7 @@ def test_a_hold_that_is_to_last_otherwise_is_carried_out() -> None:
     ("addresses", "previous", "force"), [((A, B), (), False), ((A,), (B,), False), ((A,), (), True)]
 )
 def test_a_hold_that_asks_for_more_is_carried_out(
-    addresses: tuple[Interface, ...], previous: tuple[Interface, ...], force: bool
+    addresses: tuple[InterfaceAddress, ...], previous: tuple[InterfaceAddress, ...], force: bool
 ) -> None:
     bench = Bench()
     bench.hold(1)

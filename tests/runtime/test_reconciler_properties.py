@@ -10,7 +10,7 @@ from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.inputs import Action
 from pycarp.dialects.base import ArpForm
 from pycarp.runtime.reconciler import Attempt, CancelAttempt, Gate, Pace, Reconciler, RetryAt, Todo
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 KEY = HostKey("em0", 1)
 A, B = ip_interface("192.0.2.10/24"), ip_interface("192.0.2.11/24")
@@ -25,10 +25,10 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.now_ns = 0
         self.one = Reconciler(KEY, Gate())
-        self.kernel: set[Interface] = set()
+        self.kernel: set[InterfaceAddress] = set()
         self.epoch = 0
-        self.shared: tuple[Interface, ...] = (A,)
-        self.previous: set[Interface] = set()
+        self.shared: tuple[InterfaceAddress, ...] = (A,)
+        self.previous: set[InterfaceAddress] = set()
         self.wants_held: bool | None = None
         self.begun: list[Attempt] = []
         self.unbegun: list[Attempt] = []
@@ -51,7 +51,7 @@ class Life(RuleBasedStateMachine):
                 if report.epoch == self.epoch:
                     self.previous.clear()
 
-    def share(self, shared: tuple[Interface, ...]) -> None:
+    def share(self, shared: tuple[InterfaceAddress, ...]) -> None:
         self.previous = (self.previous | set(self.shared)) - set(shared)
         self.shared = shared
 
@@ -69,7 +69,7 @@ class Life(RuleBasedStateMachine):
     # What happens
 
     @rule(hold=st.booleans(), shared=st.sampled_from([(A,), (B,), (A, B)]))
-    def engine_wants(self, hold: bool, shared: tuple[Interface, ...]) -> None:
+    def engine_wants(self, hold: bool, shared: tuple[InterfaceAddress, ...]) -> None:
         self.share(shared)
         self.want(hold=hold)
 
@@ -85,7 +85,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.wants_held is not None)
     @rule(address=st.sampled_from([A, B]))
-    def others_change(self, address: Interface) -> None:
+    def others_change(self, address: InterfaceAddress) -> None:
         if address in self.shared:
             (self.kernel.discard if address in self.kernel else self.kernel.add)(address)
             self.want(hold=bool(self.wants_held), force=True)

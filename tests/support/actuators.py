@@ -7,7 +7,7 @@ from pycarp.actuators.base import Actuator
 from pycarp.core.inputs import Action
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class RecordingActuator(Actuator):
     refused: set[Action] = field(default_factory=set)
     hanging: set[Action] = field(default_factory=set)
     calls: list[Call] = field(default_factory=list)
-    held: set[Interface] = field(default_factory=set)
+    held: set[InterfaceAddress] = field(default_factory=set)
     is_open: bool = False
 
     @property
@@ -46,17 +46,19 @@ class RecordingActuator(Actuator):
         """Remember it."""
         self.is_open = True
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         """Put the addresses into the set."""
         await self._obey(Action.HOLD, key)
         self.held.update(addresses)
 
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Take the addresses out of the set."""
         await self._obey(Action.DROP, key)
         self.held.difference_update(addresses)
 
-    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+    async def announce(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], form: ArpForm) -> None:
         """Remember it."""
         await self._obey(Action.ANNOUNCE, key)
 

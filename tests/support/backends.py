@@ -12,7 +12,7 @@ from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.monitors.static import StaticMonitor
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
 from pycarp.transports.memory import MemoryTransport
-from pycarp.vocabulary import Address, Datagram, HostKey, Interface, LinkFacts, Outgoing
+from pycarp.vocabulary import Address, Datagram, HostKey, InterfaceAddress, LinkFacts, Outgoing
 
 
 class Foreign(BaseException):
@@ -59,7 +59,7 @@ class FaultyActuator(Actuator):
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
-        self.held: set[Interface] = set()
+        self.held: set[InterfaceAddress] = set()
         self.adopted: set[HostKey] = set()
 
     async def prepare(self, config: HostConfig) -> None:
@@ -67,16 +67,18 @@ class FaultyActuator(Actuator):
         self.adopted.add(config.key)
         await self.faults.at("prepare")
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         """Hold."""
         await self.faults.at("hold")
         self.held.update(addresses)
 
-    def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+    def renew(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], lifetime_s: int) -> None:
         """Go wrong, or do nothing."""
         self.faults.at_once("renew")
 
-    def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
+    def clean_up_plan(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> tuple[CleanUpStep, ...]:
         """Go wrong, or have none."""
         self.faults.at_once("clean_up_plan")
         return ()
@@ -85,7 +87,7 @@ class FaultyActuator(Actuator):
         """Go wrong, or do nothing."""
         self.faults.at_once("set_up")
 
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Drop."""
         await self.faults.at("drop")
         self.held.difference_update(addresses)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pycarp.core.settings import Settings
 from pycarp.sim.faults.fault_plan import Member
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import InterfaceAddress
 from tests.support.hosts import PASSPHRASE, config
 
 LINK = "em0"
@@ -34,6 +34,6 @@ def topology_of(
     )
 
 
-def own_address(rank: int) -> Interface:
+def own_address(rank: int) -> InterfaceAddress:
     """Return the own address of the machine of a rank."""
     return ip_interface(f"192.168.1.{rank + 1}/24")

@@ -49,7 +49,7 @@ from pycarp.sim.machine import Machine
 from pycarp.sim.process import Fate, Troubles
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
 from pycarp.testing import VirtualTimeLoop
-from pycarp.vocabulary import NS_PER_S, Address, Datagram, HostKey, Interface, LinkFacts, Outgoing
+from pycarp.vocabulary import NS_PER_S, Address, Datagram, HostKey, InterfaceAddress, LinkFacts, Outgoing
 
 LINK = "em0"
 SPAN_NS = 20 * NS_PER_S + 12_345_000
@@ -95,7 +95,7 @@ def random_plan(seed: int) -> Plan:
 def _member(number: int, advskew: int, is_dual: bool, preempt: bool) -> Member:
     shared = ["192.0.2.10/24", "2001:db8::10/64"] if is_dual else ["192.0.2.10/24"]
     host = HostConfig(interface=LINK, vhid=1, passphrase="testpass", addresses=shared, advskew=advskew, preempt=preempt)
-    own: list[Interface] = [IPv4Interface(f"192.0.2.{number}/24")]
+    own: list[InterfaceAddress] = [IPv4Interface(f"192.0.2.{number}/24")]
     own += [IPv6Interface(f"fe80::{number}/64")] if is_dual else []
     return Member(name="abc"[number - 1], hosts=(host,), own={LINK: tuple(own)})
 
@@ -395,15 +395,17 @@ class _Endpoint(Actuator):
 
     # Its actuator
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         await self._attempt()
 
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         # Former addresses take no time: they are dropped by the attempt to hold the others.
         if isinstance(self._asked, DropAddresses):
             await self._attempt()
 
-    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+    async def announce(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], form: ArpForm) -> None:
         assert self._asked is not None
         self._transcript.append((self._loop.now_ns, "announce", self._asked.epoch))
 

@@ -14,7 +14,7 @@ from pycarp.system.addresses.link_addresses import AddressError, add, delete, in
 from pycarp.system.addresses.renewals import Renewals
 from pycarp.system.rtnetlink import address_requests
 from pycarp.system.rtnetlink.route_socket import RouteSocket
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import InterfaceAddress
 from tests.support.addresses import on
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require
@@ -47,7 +47,7 @@ def route(namespace: Namespace) -> Iterator[RouteSocket]:
         yield opened
 
 
-def shown(namespace: Namespace, address: Interface) -> str:
+def shown(namespace: Namespace, address: InterfaceAddress) -> str:
     """Return the output of ``ip`` about an address."""
     lines = namespace.ip("-o", "addr", "show", "dev", LINK).splitlines()
     return next((line for line in lines if str(address) in line), "")
@@ -55,7 +55,7 @@ def shown(namespace: Namespace, address: Interface) -> str:
 
 @pytest.mark.parametrize("address", BOTH)
 def test_renewing_never_adds_an_address_that_is_gone(
-    namespace: Namespace, renewals: Renewals, address: Interface
+    namespace: Namespace, renewals: Renewals, address: InterfaceAddress
 ) -> None:
     """Otherwise a process that slept would add an address again after another host has taken it over."""
     renewals.send([address_requests.renewing(index_of(LINK), address, 9)])
@@ -65,7 +65,7 @@ def test_renewing_never_adds_an_address_that_is_gone(
 
 @pytest.mark.parametrize("address", BOTH)
 def test_renewing_gives_an_address_a_new_lifetime(
-    namespace: Namespace, route: RouteSocket, renewals: Renewals, address: Interface
+    namespace: Namespace, route: RouteSocket, renewals: Renewals, address: InterfaceAddress
 ) -> None:
     add(route, index_of(LINK), [address], (), 5)
     renewals.send([address_requests.renewing(index_of(LINK), address, 100)])
@@ -75,7 +75,7 @@ def test_renewing_gives_an_address_a_new_lifetime(
 
 @pytest.mark.parametrize("address", BOTH)
 def test_an_address_without_lifetime_stays_and_is_carps(
-    namespace: Namespace, route: RouteSocket, address: Interface
+    namespace: Namespace, route: RouteSocket, address: InterfaceAddress
 ) -> None:
     add(route, index_of(LINK), [address], (), None)
 

@@ -7,7 +7,7 @@ import struct
 
 from pycarp.dialects.base import ArpForm
 from pycarp.system.addresses import sysctl_files
-from pycarp.vocabulary import Interface, MacAddress
+from pycarp.vocabulary import InterfaceAddress, MacAddress
 from pycarp.wire import arp, ndp
 
 _SIOCGIFHWADDR = 0x8927
@@ -27,7 +27,7 @@ class Announcer:
         self._socket.setblocking(False)
 
     def announce(
-        self, link: str, addresses: tuple[Interface, ...], form: ArpForm, *, owner: MacAddress | None = None
+        self, link: str, addresses: tuple[InterfaceAddress, ...], form: ArpForm, *, owner: MacAddress | None = None
     ) -> None:
         """Announce each address, in the form of the dialect; raises OSError.
 
@@ -49,7 +49,7 @@ class Announcer:
 
 
 def frames(
-    addresses: tuple[Interface, ...],
+    addresses: tuple[InterfaceAddress, ...],
     owner: MacAddress,
     form: ArpForm,
     *,

@@ -8,7 +8,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.base import ArpForm
 from pycarp.system.guardian.clean_up_steps import CleanUpStep
-from pycarp.vocabulary import HostKey, Interface, MacMode
+from pycarp.vocabulary import HostKey, InterfaceAddress, MacMode
 
 
 class Actuator(ABC):
@@ -36,17 +36,19 @@ class Actuator(ABC):
         """Prepare this machine for a host, such as by a device; idempotent. Called before the host is added."""
 
     @abstractmethod
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         """Add the addresses; they expire after ``lifetime_s`` seconds unless renewed, never if that is None."""
 
-    def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+    def renew(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], lifetime_s: int) -> None:
         """Renew the held addresses for ``lifetime_s`` seconds from now; must not wait, and must not add any."""
 
     @abstractmethod
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Remove the addresses."""
 
-    def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
+    def clean_up_plan(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> tuple[CleanUpStep, ...]:
         """Return the steps by which the guardian drops the addresses."""
         return ()
 
@@ -54,7 +56,7 @@ class Actuator(ABC):
         """Return whose MAC address answers for a prepared host, ``virtual`` or ``interface``; None if unknown."""
         return None
 
-    async def missing(self) -> Mapping[HostKey, Collection[Interface]]:
+    async def missing(self) -> Mapping[HostKey, Collection[InterfaceAddress]]:
         """Return, by host, the addresses that should be held and are absent."""
         return {}
 
@@ -62,16 +64,16 @@ class Actuator(ABC):
         """Return in words the device of the addresses, whose MAC address answers, and why; empty if unknown."""
         return ""
 
-    async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def try_out(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Raise ActuatorError if this machine refuses one of these addresses, which the host does not share yet.
 
         Absent addresses may be added for a moment. Called while the host holds its present addresses.
         """
 
-    def set_shared(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    def set_shared(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Set the addresses that the host shares from now on; all others have been dropped. Must not wait."""
 
-    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+    async def announce(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], form: ArpForm) -> None:
         """Announce the addresses on the segment: gratuitous ARP, unsolicited neighbour advertisements."""
 
     def set_up(self, key: HostKey, *, is_up: bool) -> None:

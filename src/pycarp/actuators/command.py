@@ -11,7 +11,7 @@ from typing import IO
 from pycarp.actuators.base import Actuator
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 DEFAULT_TIMEOUT_S = 10.0
 _ERROR_TAIL = 200
@@ -47,21 +47,25 @@ class CommandActuator(Actuator):
     async def open(self) -> None:
         """Do nothing: this actuator needs no resources."""
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         """Run the up program for each address in turn."""
         await self._run_for_each(self._up, key, addresses)
 
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Run the down program for each address in turn."""
         await self._run_for_each(self._down, key, addresses)
 
-    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+    async def announce(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], form: ArpForm) -> None:
         """Do nothing: the up program announces."""
 
     async def close(self) -> None:
         """Do nothing: there are no resources to release."""
 
-    async def _run_for_each(self, program: tuple[str, ...], key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def _run_for_each(
+        self, program: tuple[str, ...], key: HostKey, addresses: tuple[InterfaceAddress, ...]
+    ) -> None:
         if program:
             for address in addresses:
                 await self._run((*program, key.link, str(address.ip), *self._extra))

@@ -32,7 +32,7 @@ from pycarp.system.recovery.null_journal import NullJournal, Records
 from pycarp.system.rtnetlink.route_messages import AddressKey
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.system.rtnetlink.worker import Together, Worker
-from pycarp.vocabulary import HostKey, Interface, MacMode
+from pycarp.vocabulary import HostKey, InterfaceAddress, MacMode
 from pycarp.wire.ethernet import virtual_mac
 
 _MOST_NAMES = 100
@@ -78,7 +78,7 @@ class NetlinkActuator(Actuator):
         self._reader: RouteSocket | None = None
         self._recent: RecentAddresses | None = None
         self._renewals: Renewals | None = None
-        self._checked: set[tuple[HostKey, tuple[Interface, ...]]] = set()
+        self._checked: set[tuple[HostKey, tuple[InterfaceAddress, ...]]] = set()
         self._book = OwnershipIndex()
         self._sysctls = LinkSysctls(self._journal)
         self._hosts = HostIndex()
@@ -147,7 +147,9 @@ class NetlinkActuator(Actuator):
         mode, reason = await self._preparations.ask(_Preparation(config, mode, reason))
         self._prepared_hosts[config.key] = _PreparedHost(wanted, mode, reason)
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         """Add the absent addresses, and set the lifetime of all to ``lifetime_s`` seconds."""
         host = self._host(key)
         try:
@@ -155,7 +157,7 @@ class NetlinkActuator(Actuator):
         except OSError as exc:
             raise ActuatorError(f"cannot add {_which(exc, addresses)} to {host.place}: {_why(exc, host)}") from exc
 
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Remove the addresses that are present; try each, then raise the first failure."""
         host = self._host(key)
         leaving = self._leaving.setdefault(key.link, {})
@@ -170,7 +172,7 @@ class NetlinkActuator(Actuator):
             # Also after a cancellation: the address may be added again at once, and must not be removed then.
             _count_down(leaving, keys)
 
-    async def try_out(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def try_out(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Raise ActuatorError for an address that the kernel refuses; each is added for a moment, without a route."""
         host = self._host(key)
         try:
@@ -178,11 +180,11 @@ class NetlinkActuator(Actuator):
         except OSError as exc:
             raise ActuatorError(f"cannot add {_which(exc, addresses)} to {host.place}: {_why(exc, host)}") from exc
 
-    def set_shared(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    def set_shared(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Set the addresses of a host that are watched from now on."""
         self._worker.soon(partial(self._host(key).set_shared, addresses))
 
-    def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+    def renew(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], lifetime_s: int) -> None:
         """Renew the held addresses; the renewals of all hosts in one turn of the loop are sent together."""
         octets = self._host(key).renewal(addresses, lifetime_s)
         if not octets:
@@ -191,11 +193,11 @@ class NetlinkActuator(Actuator):
             asyncio.get_running_loop().call_soon(self._send_renewals)
         self._due_renewals.append(octets)
 
-    def clean_up_plan(self, key: HostKey, addresses: tuple[Interface, ...]) -> tuple[CleanUpStep, ...]:
+    def clean_up_plan(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> tuple[CleanUpStep, ...]:
         """Return the kernel requests and sysctl writes that drop the addresses; they change with each ``hold``."""
         return self._host(key).clean_up_plan(addresses)
 
-    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+    async def announce(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], form: ArpForm) -> None:
         """Send gratuitous ARP and neighbour advertisements on the link, for the MAC address that answers."""
         assert self._announcer is not None, "open() comes first"
         device = self._host(key).device
@@ -216,7 +218,7 @@ class NetlinkActuator(Actuator):
         prepared = self._prepared_hosts.get(key)
         return prepared.mode if prepared else None
 
-    async def missing(self) -> Mapping[HostKey, Collection[Interface]]:
+    async def missing(self) -> Mapping[HostKey, Collection[InterfaceAddress]]:
         """Return, by host, the addresses that should be held and that the kernel lacks, from one reading."""
         return await self._worker.run(self._missing)
 
@@ -277,7 +279,7 @@ class NetlinkActuator(Actuator):
 
     # From here on: called in the thread.
 
-    def _missing(self) -> dict[HostKey, frozenset[Interface]]:
+    def _missing(self) -> dict[HostKey, frozenset[InterfaceAddress]]:
         there = {(each.index, each.key) for each in everywhere(self._opened)}
         return {key: host.missing(there) for key, host in self._hosts.items()}
 
@@ -392,7 +394,7 @@ class NetlinkActuator(Actuator):
             self._hosts.remove(host.key)
 
 
-def _refresh(host: SharedAddresses, addresses: tuple[Interface, ...]) -> None:
+def _refresh(host: SharedAddresses, addresses: tuple[InterfaceAddress, ...]) -> None:
     host.share(addresses)
     host.restore_device()
 
@@ -417,7 +419,7 @@ def _count_down(leaving: dict[AddressKey, int], keys: frozenset[AddressKey]) -> 
             del leaving[each]
 
 
-def _which(exc: OSError, addresses: tuple[Interface, ...]) -> Interface:
+def _which(exc: OSError, addresses: tuple[InterfaceAddress, ...]) -> InterfaceAddress:
     return exc.address if isinstance(exc, AddressError) else addresses[0]
 
 

@@ -8,7 +8,7 @@ from pycarp.actuators.command import CommandActuator
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.system.capabilities import NO_PERMISSION
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 
 class ScriptActuator(Actuator):
@@ -53,7 +53,9 @@ class ScriptActuator(Actuator):
         """Run no script from now on, so that held addresses stay."""
         self._is_resting = True
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         """Run the up-script to its end."""
         self._may_be_up[key] = True
         try:
@@ -61,7 +63,7 @@ class ScriptActuator(Actuator):
         except ActuatorError as exc:
             self._report(exc)
 
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Run the down-script to its end, unless it has run since the last up-script."""
         if self._is_resting or not self._may_be_up.get(key, not self._neutral):
             return
@@ -71,7 +73,7 @@ class ScriptActuator(Actuator):
             self._report(exc)
         self._may_be_up[key] = False
 
-    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+    async def announce(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], form: ArpForm) -> None:
         """Send gratuitous ARP from the interface's own MAC."""
         assert self._announcer is not None, "open() comes first"
         self._announcer.announce(key.link, addresses, form)

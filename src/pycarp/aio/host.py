@@ -29,7 +29,7 @@ from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.errors import ConfigError, HandOverError, NodeFailedError, UsageError
-from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, HostKey, InterfaceAddress
 
 HAND_OVER_TIMEOUT_S = 1.0
 """Seconds: pycarp and the kernels take over within milliseconds of a bow-out; ucarp, which polls, within a second."""
@@ -351,7 +351,7 @@ class VirtualHost:
         advbase: int | None = None,
         advskew: int | None = None,
         preempt: bool | None = None,
-        addresses: Iterable[Address | Interface | str] | None = None,
+        addresses: Iterable[Address | InterfaceAddress | str] | None = None,
         passphrase: Passphrase | str | bytes | None = None,
         peers: Iterable[Address | str] | None = None,
         rolling_s: float = 0,
@@ -396,7 +396,7 @@ class VirtualHost:
         """Why the last hold or drop failed; empty if it succeeded."""
         return self._runtime.address_error
 
-    async def try_addresses(self, addresses: Iterable[Interface]) -> None:
+    async def try_addresses(self, addresses: Iterable[InterfaceAddress]) -> None:
         """Try whether this machine accepts the addresses; call it before ``reconfigure``.
 
         A MASTER that cannot hold its addresses leaves them to another host. If this host is MASTER, the addresses that

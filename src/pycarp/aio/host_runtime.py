@@ -24,7 +24,7 @@ from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.events import AddressesHeld, Departed, Event, SettingsChange, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class HostRuntime:
         """Why the last hold or drop failed; empty if it succeeded."""
         return self._errors.get(Action.DROP) or self._errors.get(Action.HOLD) or ""
 
-    async def try_out(self, addresses: tuple[Interface, ...]) -> None:
+    async def try_out(self, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Raise ActuatorError if this machine refuses one of the addresses that are not shared yet."""
         more = tuple(each for each in addresses if each not in self.config.addresses)
         if more:

@@ -22,7 +22,7 @@ from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt, Door, Pace, Runtime
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
 from pycarp.transports.base import PacketFiltering, SettingAside, Transport
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface, Outgoing
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, Outgoing
 
 ATTEMPT_TIMEOUT_S = 15.0
 
@@ -116,7 +116,7 @@ class Shell:
         """Handle no more inputs, and drop every address that may be held, with retries until it succeeds."""
         self._runtime.surrender()
 
-    async def surrendered(self, limit_s: float) -> dict[HostKey, frozenset[Interface]]:
+    async def surrendered(self, limit_s: float) -> dict[HostKey, frozenset[InterfaceAddress]]:
         """Wait, at most ``limit_s`` seconds, until every address has been dropped after ``surrender``.
 
         Failed drops are repeated at once, then every second. Returns the addresses that may still be held.

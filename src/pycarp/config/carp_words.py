@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_interface, ip_network
 
 from pycarp.config.shell import Word
-from pycarp.vocabulary import CARP_GROUPS, Address, Family, Interface, MacAddress, family_of
+from pycarp.vocabulary import CARP_GROUPS, Address, Family, InterfaceAddress, MacAddress, family_of
 
 Complain = Callable[[Word, str, str], None]
 """(where, what is wrong, the way out)"""
@@ -160,7 +160,7 @@ class CarpWords:
         return self.numbers[name][1] if name in self.numbers else default
 
     @property
-    def interfaces(self) -> tuple[Interface, ...]:
+    def interfaces(self) -> tuple[InterfaceAddress, ...]:
         """The addresses with their prefixes; one that has none is alone in its subnet."""
         return tuple(
             ip_interface((address, _BITS[family_of(address)] if prefix is None else prefix))
@@ -196,7 +196,7 @@ def is_about_carp(words: list[Word]) -> bool:
     return any(word.text in _ONLY_CARP or _resembles_vhid(word.text) for word in words)
 
 
-def own_addresses(words: list[Word]) -> list[Interface]:
+def own_addresses(words: list[Word]) -> list[InterfaceAddress]:
     """Return the plain addresses of an interface line; whatever else it says is not our business."""
     said = parse(words, Word("", 1, 1), lambda _where, _what, _out: None)
     return [each for each in said.interfaces if isinstance(each, IPv4Interface) or not each.ip.is_link_local]

@@ -17,7 +17,7 @@ from pycarp.config.problems import Problem
 from pycarp.config.toml import SYSCTL_PREFIX
 from pycarp.core.host_config import HostConfig, device_in_the_way, device_note, interval_warning
 from pycarp.dialects.base import Claim, Verdict
-from pycarp.vocabulary import HostKey, Interface, LinkFacts
+from pycarp.vocabulary import HostKey, InterfaceAddress, LinkFacts
 
 _NOTE = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)", re.DOTALL)
 _MOST_DEMOTED = 255
@@ -169,7 +169,7 @@ def _of_device_names(path: str, config: NodeConfig, links: Sequence[LinkFacts]) 
             yield Finding(Severity.NOTE, Problem(path, *_place(config, host), note))
 
 
-def _owner(address: Interface, host: HostConfig, links: Sequence[LinkFacts]) -> str | None:
+def _owner(address: InterfaceAddress, host: HostConfig, links: Sequence[LinkFacts]) -> str | None:
     """Return the device that has a shared address; a link-local one may be on any other link than the host's."""
     names = (facts.name.partition(":")[0] for facts in links if address.ip in [each.ip for each in facts.addresses])
     return next((name for name in names if name == host.interface or not address.ip.is_link_local), None)

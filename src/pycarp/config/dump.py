@@ -18,7 +18,7 @@ from pycarp.config.toml import SYSCTL_PREFIX
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects import UNIVERSAL
 from pycarp.errors import ConfigError
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 _SHELL_NAME = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 _VLAN = re.compile(r"([A-Za-z0-9]+)\.([1-9][0-9]*)", re.ASCII)
@@ -274,7 +274,7 @@ def _clone_names(config: NodeConfig) -> list[str]:
     return [host.name if CLONE.fullmatch(host.name) else next(free) for host in config.hosts]
 
 
-def _openbsd_address(address: Interface, *, alias: str) -> str:
+def _openbsd_address(address: InterfaceAddress, *, alias: str) -> str:
     if address.version == 6:
         return f"inet6 {alias}{address.ip} {address.network.prefixlen}"
     return f"inet {alias}{address.ip} {address.netmask} NONE"
@@ -294,7 +294,7 @@ def _shell_quoted(text: str) -> str:
     return '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
 
 
-def _family_word(address: Interface) -> str:
+def _family_word(address: InterfaceAddress) -> str:
     return "inet" if address.version == 4 else "inet6"
 
 

@@ -16,7 +16,7 @@ from pycarp.config.shell import Word
 from pycarp.config.source_text import logical_lines, plain
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.config.ucarp_settings import Setting, complain_of_blanks, likely, start
-from pycarp.vocabulary import Interface, LinkFacts
+from pycarp.vocabulary import InterfaceAddress, LinkFacts
 
 _PREFIX = "ucarp-"
 _OPTIONS = {
@@ -53,7 +53,7 @@ class _Stanza:
     repeated: list[Word] = field(default_factory=list)
 
     @property
-    def own(self) -> Interface | None:
+    def own(self) -> InterfaceAddress | None:
         """The stanza's address with its prefix, None without one."""
         if "address" not in self.options:
             return None

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from pycarp.core.host_config import HostConfig
 from pycarp.health import Check
 from pycarp.hooks import Hook
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class NodeConfig:
     checks: tuple[Attached[Check], ...] = ()
     hooks: tuple[Attached[Hook], ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
-    own: Mapping[str, tuple[Interface, ...]] = field(default_factory=dict, compare=False)
+    own: Mapping[str, tuple[InterfaceAddress, ...]] = field(default_factory=dict, compare=False)
     places: Mapping[HostKey, tuple[int, int]] = field(default_factory=dict, compare=False)
     secret_files: Mapping[HostKey, Path] = field(default_factory=dict, compare=False)
     secret_variables: Mapping[HostKey, str] = field(default_factory=dict, compare=False)

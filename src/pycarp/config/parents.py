@@ -6,7 +6,7 @@ As FreeBSD 9 finds it: the one whose own subnet contains the shared address.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pycarp.vocabulary import Address, Interface, LinkFacts
+from pycarp.vocabulary import Address, InterfaceAddress, LinkFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Parents:
     Without links this is no live machine, and the file is believed.
     """
 
-    declared: Mapping[str, Sequence[Interface]]
+    declared: Mapping[str, Sequence[InterfaceAddress]]
     links: Sequence[LinkFacts]
 
     def __post_init__(self) -> None:
@@ -78,8 +78,8 @@ class Parents:
             "give an interface an address in that subnet, or correct the shared address",
         )
 
-    def _all_addresses(self) -> list[Interface]:
-        declared: list[Interface] = [own for owns in self.declared.values() for own in owns]
+    def _all_addresses(self) -> list[InterfaceAddress]:
+        declared: list[InterfaceAddress] = [own for owns in self.declared.values() for own in owns]
         return declared + [own for facts in self.links for own in facts.addresses]
 
     def _exists(self, link: str) -> bool:
@@ -114,9 +114,9 @@ def unused_renames(renames: Mapping[str, str], names: Collection[str]) -> list[t
     ]
 
 
-def _around(address: Address, owns: Sequence[Interface]) -> list[Interface]:
+def _around(address: Address, owns: Sequence[InterfaceAddress]) -> list[InterfaceAddress]:
     return [own for own in owns if own.version == address.version and address in own.network]
 
 
-def _prefix(own: Interface) -> int:
+def _prefix(own: InterfaceAddress) -> int:
     return own.network.prefixlen

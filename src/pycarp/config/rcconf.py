@@ -20,7 +20,7 @@ from pycarp.config.source_text import plain
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import UNIVERSAL, Dialect
-from pycarp.vocabulary import Address, HostKey, Interface, LinkFacts
+from pycarp.vocabulary import Address, HostKey, InterfaceAddress, LinkFacts
 
 _IFCONFIG = re.compile(
     r"ifconfig_(?P<link>[A-Za-z0-9_]+?)"
@@ -383,7 +383,7 @@ class _Reader:
                 self._complain(line.name, f"alias{number} comes after a gap", f"FreeBSD stops before alias{last}")
             yield line
 
-    def _declared(self) -> dict[str, list[Interface]]:
+    def _declared(self) -> dict[str, list[InterfaceAddress]]:
         """Return the plain addresses of the file's real interfaces, under their names here."""
         return {
             self._names.here(link): [

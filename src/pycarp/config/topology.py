@@ -21,7 +21,7 @@ from pycarp.core.settings import Settings
 from pycarp.dialects import Dialect
 from pycarp.errors import ConfigError
 from pycarp.sim.faults.fault_plan import Member
-from pycarp.vocabulary import Address, Family, HostKey, Interface, LinkFacts, family_of
+from pycarp.vocabulary import Address, Family, HostKey, InterfaceAddress, LinkFacts, family_of
 
 COPY_STEP = 100
 """By how much each copy of a machine has a greater advskew than the one before."""
@@ -95,7 +95,7 @@ class _Machine:
 
     name: str
     hosts: tuple[HostConfig, ...]
-    own: Mapping[str, tuple[Interface, ...]]
+    own: Mapping[str, tuple[InterfaceAddress, ...]]
     config: NodeConfig
 
 
@@ -121,7 +121,7 @@ def _narrowed(host: HostConfig) -> HostConfig:
     return replace(host, addresses=tuple(shared))
 
 
-def _in_usual_subnet(ip: Address) -> Interface:
+def _in_usual_subnet(ip: Address) -> InterfaceAddress:
     return ip_interface(f"{ip}/{_PREFIXES[family_of(ip)]}")
 
 
@@ -261,13 +261,13 @@ def _segment_names(segments: Sequence[Sequence[_Where]]) -> list[str]:
 # Own addresses
 
 
-def _own_addresses(machines: Sequence[_Machine]) -> list[dict[str, tuple[Interface, ...]]]:
+def _own_addresses(machines: Sequence[_Machine]) -> list[dict[str, tuple[InterfaceAddress, ...]]]:
     """Return each machine's own addresses by segment; those that no file says are invented, and all are distinct."""
     taken = {each.ip for machine in machines for owns in machine.own.values() for each in owns}
     taken |= {each.ip for machine in machines for host in machine.hosts for each in host.addresses}
-    found: list[dict[str, tuple[Interface, ...]]] = []
+    found: list[dict[str, tuple[InterfaceAddress, ...]]] = []
     for number, machine in enumerate(machines):
-        own: dict[str, tuple[Interface, ...]] = {}
+        own: dict[str, tuple[InterfaceAddress, ...]] = {}
         for link in dict.fromkeys(host.interface for host in machine.hosts):
             hosts = [host for host in machine.hosts if host.interface == link]
             said = machine.own.get(link, ())
@@ -282,10 +282,10 @@ def _invented(
     machines: Sequence[_Machine],
     number: int,
     hosts: Sequence[HostConfig],
-    said: Sequence[Interface],
+    said: Sequence[InterfaceAddress],
     taken: set[Address],
-) -> list[Interface]:
-    invented: list[Interface] = []
+) -> list[InterfaceAddress]:
+    invented: list[InterfaceAddress] = []
     for family in sorted({family for host in hosts for family in host.families}):
         if any(family_of(each) is family for each in said):
             continue
@@ -314,7 +314,7 @@ def _as_others_call(
     return None
 
 
-def _free(shared: Interface, taken: set[Address]) -> Interface:
+def _free(shared: InterfaceAddress, taken: set[Address]) -> InterfaceAddress:
     """Return an address beside a shared one, of whose subnet nobody has it."""
     network = shared.network
     if network.num_addresses < 4 or network.prefixlen == 0:

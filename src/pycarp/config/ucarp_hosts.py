@@ -13,7 +13,7 @@ from pycarp.config.problems import Problem
 from pycarp.config.shell import Word
 from pycarp.config.ucarp import UcarpCommand, UcarpProblems, UcarpUsage
 from pycarp.core.host_config import HostConfig
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 UNKNOWN_SOURCE = IPv4Address(0)
 """Stands for an own address that the file does not say; a virtual host needs none."""
@@ -35,7 +35,7 @@ class UcarpHosts:
         self.hosts: list[HostConfig] = []
         self.problems: list[Problem] = []
         self.notes: list[str] = []
-        self.own: dict[str, tuple[Interface, ...]] = {}
+        self.own: dict[str, tuple[InterfaceAddress, ...]] = {}
         self.places: dict[HostKey, tuple[int, int]] = {}
         self.secret_files: dict[HostKey, Path] = {}
         self.named: list[str] = []

@@ -7,7 +7,7 @@ from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
 from pycarp.core.lease_timings import LeaseTimings
 from pycarp.dialects.base import ArpForm
-from pycarp.vocabulary import HostKey, Interface, Outgoing
+from pycarp.vocabulary import HostKey, InterfaceAddress, Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class HoldAddresses:
 
     key: HostKey
     epoch: int
-    addresses: tuple[Interface, ...]
-    previous: tuple[Interface, ...] = ()
+    addresses: tuple[InterfaceAddress, ...]
+    previous: tuple[InterfaceAddress, ...] = ()
     force: bool = False
     lease_timings: LeaseTimings | None = None
 
@@ -41,7 +41,7 @@ class DropAddresses:
 
     key: HostKey
     epoch: int
-    addresses: tuple[Interface, ...]
+    addresses: tuple[InterfaceAddress, ...]
     force: bool = False
 
 
@@ -50,7 +50,7 @@ class RenewAddresses:
     """Renew the lease in the kernel and at the guardian; ignored if the same step could not send an advertisement."""
 
     key: HostKey
-    addresses: tuple[Interface, ...]
+    addresses: tuple[InterfaceAddress, ...]
     lifetime_s: int | None
 
 
@@ -60,7 +60,7 @@ class Announce:
 
     key: HostKey
     epoch: int
-    addresses: tuple[Interface, ...]
+    addresses: tuple[InterfaceAddress, ...]
     form: ArpForm
 
 

@@ -12,7 +12,7 @@ from pycarp.core.host_settings import CALM_ADVSKEW, LINK_NAME_MAX, settings_of
 from pycarp.dialects.base import AddressMac, Dialect
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.dialects.universal import UNIVERSAL
-from pycarp.vocabulary import CARP_GROUPS, Address, Family, HostKey, Interface, MacAddress, MacMode, family_of
+from pycarp.vocabulary import CARP_GROUPS, Address, Family, HostKey, InterfaceAddress, MacAddress, MacMode, family_of
 
 DEFAULT_GROUPS = ("carp",)
 """The interface groups of every carp interface. Source: OpenBSD, carp.md 6.4."""
@@ -55,7 +55,7 @@ class HostConfig:
     interface: str
     vhid: int
     passphrase: Passphrase = field(repr=False)
-    addresses: tuple[Interface, ...]
+    addresses: tuple[InterfaceAddress, ...]
     advbase: int = 1
     advskew: int = 0
     preempt: bool = False
@@ -95,7 +95,7 @@ class HostConfig:
         interface: str,
         vhid: int,
         passphrase: Passphrase | str | bytes,
-        addresses: Iterable[Address | Interface | str],
+        addresses: Iterable[Address | InterfaceAddress | str],
         advbase: int = advbase,
         advskew: int = advskew,
         preempt: bool = preempt,
@@ -124,7 +124,7 @@ class HostConfig:
         interface: str,
         vhid: int | str,
         passphrase: Passphrase | str | bytes,
-        addresses: str | Iterable[Address | Interface | str],
+        addresses: str | Iterable[Address | InterfaceAddress | str],
         advbase: int | str = advbase,
         advskew: int | str = advskew,
         preempt: bool | str = preempt,

@@ -19,7 +19,7 @@ from pycarp.dialects.universal import UNIVERSAL
 from pycarp.durations import parse_duration
 from pycarp.errors import ConfigError, SettingProblem, SettingProblems
 from pycarp.spelling import meant
-from pycarp.vocabulary import Address, Family, HostKey, Interface, MacAddress, MacMode, family_of
+from pycarp.vocabulary import Address, Family, HostKey, InterfaceAddress, MacAddress, MacMode, family_of
 
 LINK_NAME_MAX = 15
 """Octets in the name of a network device on Linux and the BSDs."""
@@ -222,7 +222,7 @@ def _peer(value: Any) -> Address:
     return peer
 
 
-def _shared_address(value: Any) -> Interface:
+def _shared_address(value: Any) -> InterfaceAddress:
     try:
         address = ip_interface(_SCOPE.sub("", str(value)))
     except ValueError as exc:
@@ -232,7 +232,7 @@ def _shared_address(value: Any) -> Interface:
     return address
 
 
-def _why_not_shared(address: Interface) -> str:
+def _why_not_shared(address: InterfaceAddress) -> str:
     """Return why hosts cannot share an address, and the way out; empty if they can."""
     ip, network = address.ip, address.network
     if ip.is_multicast or ip.is_unspecified or ip == _BROADCAST:
@@ -262,7 +262,7 @@ def _check_interval(advbase: int, advskew: int) -> Iterator[SettingProblem]:
         )
 
 
-def _check_addresses(addresses: tuple[Interface, ...], dialect: Dialect) -> Iterator[SettingProblem]:
+def _check_addresses(addresses: tuple[InterfaceAddress, ...], dialect: Dialect) -> Iterator[SettingProblem]:
     if not addresses:
         yield SettingProblem("addresses", "a virtual host needs at least one shared address")
     limit = dialect.limits.addresses
@@ -293,7 +293,7 @@ def _check_peers_of_dialect(peers: tuple[Address, ...], dialect: Dialect) -> Ite
             yield SettingProblem("peers", text)
 
 
-def _check_peers(peers: tuple[Address, ...], addresses: tuple[Interface, ...]) -> Iterator[SettingProblem]:
+def _check_peers(peers: tuple[Address, ...], addresses: tuple[InterfaceAddress, ...]) -> Iterator[SettingProblem]:
     families = {family_of(each) for each in addresses}
     for index, peer in enumerate(peers):
         if peer in [each.ip for each in addresses]:
@@ -336,7 +336,7 @@ def _check_peer_dialects(
     vhid: int,
     name: str,
     dialect: Dialect,
-    addresses: tuple[Interface, ...],
+    addresses: tuple[InterfaceAddress, ...],
     peers: tuple[Address, ...],
     *others: Any,
 ) -> Iterator[SettingProblem]:
@@ -363,7 +363,9 @@ def _setting_conflicts(
         yield f"it knows the group 224.0.0.18 only, not {group}"
 
 
-def _peer_conflicts(theirs: Dialect, addresses: tuple[Interface, ...], peers: tuple[Address, ...]) -> Iterator[str]:
+def _peer_conflicts(
+    theirs: Dialect, addresses: tuple[InterfaceAddress, ...], peers: tuple[Address, ...]
+) -> Iterator[str]:
     """Yield the families in which another dialect cannot send to peers, as text. Source: carp.md 7.2."""
     for family in sorted({family_of(each) for each in addresses} & {family_of(each) for each in peers}):
         if family not in theirs.limits.peer_families:

@@ -14,7 +14,7 @@ from pycarp.core.state import State
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_messages import GroupReply, HandoverReply, HandoverRequest, IfconfigRequest
 from pycarp.errors import ControlError, UsageError
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 GROUP_DEMOTION_MAX = 255
 """What OpenBSD's octet can say."""
@@ -105,7 +105,7 @@ class Administration:
         master = await host.hand_over(timeout_s=request.timeout_s)
         return HandoverReply(host=host.name, master=str(master), took_s=round(time.monotonic() - began_s, 6))
 
-    def _addresses(self, host: VirtualHost, request: IfconfigRequest) -> list[Interface] | None:
+    def _addresses(self, host: VirtualHost, request: IfconfigRequest) -> list[InterfaceAddress] | None:
         """Return the shared addresses as they are to be, None when they stay."""
         if not request.add and not request.remove:
             return None
@@ -123,7 +123,7 @@ class Administration:
             shared.append(address)
         return shared
 
-    def _owners(self, address: Interface, *, besides: VirtualHost) -> list[VirtualHost]:
+    def _owners(self, address: InterfaceAddress, *, besides: VirtualHost) -> list[VirtualHost]:
         return [
             host
             for host in self._node.hosts
@@ -157,7 +157,7 @@ def last_address(host: str, removed: Iterable[str]) -> str:
     return f"{host} ends here without {' and '.join(removed)}, its last address"
 
 
-def _interface(text: str) -> Interface:
+def _interface(text: str) -> InterfaceAddress:
     try:
         return ip_interface(text)
     except ValueError:

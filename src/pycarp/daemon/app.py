@@ -48,7 +48,7 @@ from pycarp.daemon.warnings import Warnings, contradiction
 from pycarp.errors import CarpError, ControlError
 from pycarp.system.files.rotated_file import RotatedFile
 from pycarp.system.recovery.host_locks import HostLocks, allow_many_descriptors
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 CLOSE_TIMEOUT_S = 0.9
 """A daemon that was asked to go is gone within a second."""
@@ -305,7 +305,7 @@ class Daemon:
         facts = self._node.link_facts(link)
         return link_exists(link if facts is None else facts.present_name)
 
-    def _place(self, host: HostSnapshot, missing: Iterable[Interface]) -> Place:
+    def _place(self, host: HostSnapshot, missing: Iterable[InterfaceAddress]) -> Place:
         running = self._hosts.find(host.key)
         return Place(
             location=self._plane.actuator.location(host.key),
@@ -313,7 +313,7 @@ class Daemon:
             error=running.address_error if running else "",
         )
 
-    async def _missing(self) -> Mapping[HostKey, Collection[Interface]]:
+    async def _missing(self) -> Mapping[HostKey, Collection[InterfaceAddress]]:
         """Return the addresses that ought to be there and are not; none while the kernel is busy for long."""
         with contextlib.suppress(TimeoutError, OSError, CarpError):
             async with asyncio.timeout(MISSING_WITHIN_S):

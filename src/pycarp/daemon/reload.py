@@ -7,7 +7,7 @@ from pycarp.aio.host import RECONFIGURABLE
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.dialects import Dialect
-from pycarp.vocabulary import NS_PER_S, Address, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, Address, HostKey, InterfaceAddress
 
 IN_PLACE = RECONFIGURABLE
 """What ``VirtualHost.reconfigure`` changes without leaving the state."""
@@ -243,5 +243,5 @@ def shown(value: object) -> str:
     return "none" if value is None else value.name if isinstance(value, Dialect) else str(value)
 
 
-def _counted(addresses: set[Interface]) -> str:
+def _counted(addresses: set[InterfaceAddress]) -> str:
     return "one address" if len(addresses) == 1 else f"{len(addresses)} addresses"

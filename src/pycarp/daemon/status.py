@@ -19,7 +19,7 @@ from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.daemon.control_messages import VERSION, Cause, Change, HostStatus, LinkStatus, Peer, StatusReply
 from pycarp.daemon.host_set import Waiting
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface, LinkFacts
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, LinkFacts
 
 
 def status_reply(
@@ -65,7 +65,7 @@ class Place:
     """The addresses of a host on this machine: on what they are, which are missing, and what failed last."""
 
     location: str = ""
-    missing: tuple[Interface, ...] = ()
+    missing: tuple[InterfaceAddress, ...] = ()
     error: str = ""
 
 

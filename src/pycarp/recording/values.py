@@ -22,7 +22,7 @@ from pycarp.core.effects import Effect
 from pycarp.core.inputs import Input
 from pycarp.dialects import Dialect
 from pycarp.recording.placeholder_key import PlaceholderKey, text_of
-from pycarp.vocabulary import Address, Interface, MacAddress
+from pycarp.vocabulary import Address, InterfaceAddress, MacAddress
 
 _TAG = "is"
 
@@ -103,7 +103,7 @@ _SIMPLE: dict[Any, _Form] = {
     Passphrase: _Form(text_of, _text(PlaceholderKey)),
     Dialect: _Form(lambda dialect: dialect.name, _text(dialects.by_name)),
     Address: _Form(str, _text(ip_address)),
-    Interface: _Form(str, _text(ip_interface)),
+    InterfaceAddress: _Form(str, _text(ip_interface)),
     IPv4Address: _Form(str, _text(IPv4Address)),
     IPv6Address: _Form(str, _text(IPv6Address)),
     IPv4Interface: _Form(str, _text(IPv4Interface)),
@@ -144,7 +144,7 @@ def _of_union(given: tuple[Any, ...]) -> _Form:
 
 def _merged(members: tuple[Any, ...]) -> tuple[Any, ...]:
     """Join the two families, which ``Address | None`` lists separately: the text itself shows the family."""
-    for both in (Address, Interface):
+    for both in (Address, InterfaceAddress):
         parts = get_args(both)
         if all(part in members for part in parts):
             members = (both, *(each for each in members if each not in parts))

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.inputs import Action, ActuationReported
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 Intent = HoldAddresses | DropAddresses
 
@@ -193,7 +193,7 @@ class Reconciler:
         self._reported_epoch: int | None = None
         self._run: _Run | None = None
         self._abandoned: set[Attempt] = set()
-        self._may_hold: set[Interface] = set()
+        self._may_hold: set[InterfaceAddress] = set()
         self._is_disturbed = False
         self._is_undone = False
         self._has_timed_out = False
@@ -203,7 +203,7 @@ class Reconciler:
         self._repair = _Pause(pace.repair_first_ns)
 
     @property
-    def may_hold(self) -> frozenset[Interface]:
+    def may_hold(self) -> frozenset[InterfaceAddress]:
         """The addresses that may be held: by a hold that succeeded or may have, and not dropped since."""
         strays = [attempt.effect for attempt in self._abandoned if attempt.action is Action.HOLD]
         return frozenset(self._may_hold.union(*(each.addresses for each in strays)))

@@ -33,7 +33,7 @@ from pycarp.core.inputs import (
 )
 from pycarp.runtime.ports import Door, Ports
 from pycarp.runtime.reconciler import DEFAULT_PACE, Attempt, CancelAttempt, Gate, Pace, Reconciler, RetryAt, Todo
-from pycarp.vocabulary import NS_PER_S, Family, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, Family, HostKey, InterfaceAddress
 
 DRAIN_BUDGET = 256
 """Steps in a row before the other tasks of the event loop get a turn."""
@@ -166,7 +166,7 @@ class Runtime:
         return key in self._reconcilers and self._reconcilers[key].is_held
 
     @property
-    def may_hold(self) -> dict[HostKey, frozenset[Interface]]:
+    def may_hold(self) -> dict[HostKey, frozenset[InterfaceAddress]]:
         """The addresses that may be held, by host; without the hosts that can hold none."""
         held = {key: reconciler.may_hold for key, reconciler in self._reconcilers.items()}
         return {key: addresses for key, addresses in held.items() if addresses}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from pycarp.dialects.base import ArpForm
-from pycarp.vocabulary import CARP_TTL, Datagram, Family, Interface, MacAddress, Outgoing, family_of
+from pycarp.vocabulary import CARP_TTL, Datagram, Family, InterfaceAddress, MacAddress, Outgoing, family_of
 
 DEFAULT_DELAY_NS = 50_000
 
@@ -103,7 +103,9 @@ class Fabric:
 
     # Learning
 
-    def announce(self, sender: str, addresses: Iterable[Interface], form: ArpForm, owner: MacAddress | None) -> None:
+    def announce(
+        self, sender: str, addresses: Iterable[InterfaceAddress], form: ArpForm, owner: MacAddress | None
+    ) -> None:
         """Record that ``owner``, the MAC address of the announced addresses, is at a port; None is the link's own.
 
         ``form`` says from which MAC address gratuitous ARP leaves; a neighbour advertisement leaves from the owner.

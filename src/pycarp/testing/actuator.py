@@ -11,7 +11,7 @@ from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.testing.history import History
 from pycarp.testing.process import outside
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 
 @dataclass(slots=True)
@@ -35,13 +35,13 @@ class SimulatedActuator(Actuator):
         self._member = member
         self._history = history
         self._faults = faults or _Faults()
-        self._held: dict[Interface, HostKey] = {}
-        self._expiries: dict[Interface, asyncio.TimerHandle] = {}
+        self._held: dict[InterfaceAddress, HostKey] = {}
+        self._expiries: dict[InterfaceAddress, asyncio.TimerHandle] = {}
         self._news: asyncio.Queue[AddressesDisturbed] = asyncio.Queue()
         self._has_power = True
 
     @property
-    def addresses(self) -> tuple[Interface, ...]:
+    def addresses(self) -> tuple[InterfaceAddress, ...]:
         """The addresses that the machine answers for now, sorted."""
         return tuple(sorted(self._held, key=lambda each: (each.version, each)))
 
@@ -66,7 +66,7 @@ class SimulatedActuator(Actuator):
         self._faults.repaired.set()
         self._faults.repaired = asyncio.Event()
 
-    def take_away(self, address: Interface | str) -> None:
+    def take_away(self, address: InterfaceAddress | str) -> None:
         """Remove an address as another program would, and report that to the node; no-op if it is absent."""
         found = ip_interface(address)
         key = self._held.get(found)
@@ -88,7 +88,9 @@ class SimulatedActuator(Actuator):
 
     # For the node
 
-    async def hold(self, key: HostKey, addresses: tuple[Interface, ...], *, lifetime_s: int | None = None) -> None:
+    async def hold(
+        self, key: HostKey, addresses: tuple[InterfaceAddress, ...], *, lifetime_s: int | None = None
+    ) -> None:
         """Add the addresses to the machine."""
         await self._wait(Action.HOLD)
         if not self._has_power:
@@ -101,7 +103,7 @@ class SimulatedActuator(Actuator):
         if lifetime_s is not None:
             self.renew(key, addresses, lifetime_s)
 
-    def renew(self, key: HostKey, addresses: tuple[Interface, ...], lifetime_s: int) -> None:
+    def renew(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], lifetime_s: int) -> None:
         """Begin the lifetimes of the addresses again."""
         for address in self._held.keys() & set(addresses):
             self._stop_expiry(address)
@@ -109,7 +111,7 @@ class SimulatedActuator(Actuator):
                 loop = asyncio.get_running_loop()
                 self._expiries[address] = loop.call_later(lifetime_s, self._expire, key, address)
 
-    async def drop(self, key: HostKey, addresses: tuple[Interface, ...]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Remove the addresses from the machine."""
         await self._wait(Action.DROP)
         for address in self._granted(Action.DROP, addresses):
@@ -117,7 +119,7 @@ class SimulatedActuator(Actuator):
                 self._remove(address, "drops")
         self._refuse(Action.DROP)
 
-    async def announce(self, key: HostKey, addresses: tuple[Interface, ...], form: ArpForm) -> None:
+    async def announce(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], form: ArpForm) -> None:
         """Do nothing but fail, hang or take time as the faults say."""
         await self._wait(Action.ANNOUNCE)
         self._refuse(Action.ANNOUNCE)
@@ -136,7 +138,7 @@ class SimulatedActuator(Actuator):
         if takes_s := self._faults.takes_s.get(action):
             await asyncio.sleep(takes_s)
 
-    def _granted(self, action: Action, addresses: tuple[Interface, ...]) -> tuple[Interface, ...]:
+    def _granted(self, action: Action, addresses: tuple[InterfaceAddress, ...]) -> tuple[InterfaceAddress, ...]:
         """Return the addresses that an attempt does before it fails, all if it does not fail."""
         return addresses[: self._faults.refused.get(action)]
 
@@ -145,16 +147,16 @@ class SimulatedActuator(Actuator):
             self._history.write(self._member, f"{action} fails")
             raise ActuatorError(f"{action} fails because the test wants it to")
 
-    def _expire(self, key: HostKey, address: Interface) -> None:
+    def _expire(self, key: HostKey, address: InterfaceAddress) -> None:
         self._remove(address, "was not renewed and loses")
         self._news.put_nowait(AddressesDisturbed(key, f"{address} was not renewed and went away"))
 
-    def _remove(self, address: Interface, why: str) -> None:
+    def _remove(self, address: InterfaceAddress, why: str) -> None:
         self._stop_expiry(address)
         del self._held[address]
         self._history.lose(self._member, address, why)
 
-    def _stop_expiry(self, address: Interface) -> None:
+    def _stop_expiry(self, address: InterfaceAddress) -> None:
         expiry = self._expiries.pop(address, None)
         if expiry is not None:
             expiry.cancel()

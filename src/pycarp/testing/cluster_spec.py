@@ -10,7 +10,7 @@ from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.base import Dialect
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError
-from pycarp.vocabulary import Address, Interface, LinkFacts
+from pycarp.vocabulary import Address, InterfaceAddress, LinkFacts
 
 NAMES = string.ascii_lowercase
 MEMBERS_MAX = len(NAMES)
@@ -106,7 +106,7 @@ def hosts_of_members(
     ]
 
 
-def own_addresses(index: int) -> tuple[Interface, Interface]:
+def own_addresses(index: int) -> tuple[InterfaceAddress, InterfaceAddress]:
     """Return the default own addresses of a member."""
     return ip_interface(f"192.0.2.{_OWN_FIRST + index}/24"), ip_interface(f"fe80::{_OWN_FIRST + index}/64")
 

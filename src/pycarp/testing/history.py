@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import InterfaceAddress
 
 CLUSTER = "--"
 """Stands in place of a member's name in lines about the whole cluster."""
@@ -16,7 +16,7 @@ _WHO_WIDTH = 2
 class Ownership:
     """The time in which a member held an address, in virtual seconds; ``until_s`` is None while it still does."""
 
-    address: Interface
+    address: InterfaceAddress
     member: str
     since_s: float
     until_s: float | None = None
@@ -56,12 +56,12 @@ class History:
         self.changed_at_s = self._clock()
         self.write(who, what)
 
-    def take(self, member: str, address: Interface) -> None:
+    def take(self, member: str, address: InterfaceAddress) -> None:
         """Record that a member holds an address from now on."""
         self._ownerships.append(Ownership(address=address, member=member, since_s=self._clock()))
         self.change(member, f"holds {address}")
 
-    def lose(self, member: str, address: Interface, why: str) -> None:
+    def lose(self, member: str, address: InterfaceAddress, why: str) -> None:
         """Record that a member no longer holds an address, and why."""
         for index, each in enumerate(self._ownerships):
             if (each.address, each.member, each.until_s) == (address, member, None):

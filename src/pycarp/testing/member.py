@@ -21,7 +21,7 @@ from pycarp.testing.history import History
 from pycarp.testing.port import Chance, Port
 from pycarp.testing.process import Process
 from pycarp.transports.memory import MemoryBus
-from pycarp.vocabulary import Family, Interface
+from pycarp.vocabulary import Family, InterfaceAddress
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,7 +138,7 @@ class Member:
         return self._now().actuator
 
     @property
-    def addresses(self) -> tuple[Interface, ...]:
+    def addresses(self) -> tuple[InterfaceAddress, ...]:
         """The shared addresses that the machine answers for now."""
         return self._life.actuator.addresses if self._life else ()
 

@@ -26,7 +26,7 @@ from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.restriction import Restriction
 from pycarp.core.slots import slot_for
 from pycarp.dialects.base import Claim, last_claim
-from pycarp.vocabulary import NS_PER_S, HostKey, Interface
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 Outbox = list[Effect]
 
@@ -44,7 +44,7 @@ class HostCheckpoint:
     epoch: int
     last_change: StateChange | None
     peers: dict[PeerKey, Peer]
-    previous: tuple[Interface, ...]
+    previous: tuple[InterfaceAddress, ...]
     state: StateData
     bow_outs: deque[int]
     restriction: Restriction | None = None
@@ -93,7 +93,7 @@ class Context:
         self.epoch = 0
         self.last_change: StateChange | None = None
         self.peers: dict[PeerKey, Peer] = {}
-        self.previous: tuple[Interface, ...] = ()
+        self.previous: tuple[InterfaceAddress, ...] = ()
         self.state: StateData = Init()
         self.bow_outs: deque[int] = deque(maxlen=_BOW_OUTS_MAX)
         self.now_ns = 0

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.sim.fabric import DEFAULT_DELAY_NS
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import InterfaceAddress
 
 THE_MASTER = "*"
 """Stands for a node: the MASTER of the first virtual host at that moment."""
@@ -103,7 +103,7 @@ class Member:
 
     name: str
     hosts: tuple[HostConfig, ...]
-    own: Mapping[str, tuple[Interface, ...]]
+    own: Mapping[str, tuple[InterfaceAddress, ...]]
     settings: Settings = field(default_factory=Settings)
 
 

@@ -12,7 +12,7 @@ from pycarp.dialects.compatibility import incompatibilities
 from pycarp.sim import bounds
 from pycarp.sim.checking import PEOPLE_AND_PROCESSES
 from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident, Member
-from pycarp.vocabulary import NS_PER_S, Interface
+from pycarp.vocabulary import NS_PER_S, InterfaceAddress
 
 LINK = "em0"
 OTHER_LINK = "em1"
@@ -117,7 +117,7 @@ def random_members(chance: Random) -> tuple[Member, ...]:
     )
 
 
-def _fit(dialects: Sequence[Dialect], interfaces: Sequence[Interface]) -> bool:
+def _fit(dialects: Sequence[Dialect], interfaces: Sequence[InterfaceAddress]) -> bool:
     ips = [each.ip for each in interfaces]
     return not any(incompatibilities(ours, theirs, ips) for ours, theirs in combinations(dialects, 2))
 

@@ -80,7 +80,7 @@ from pycarp.sim.scenario.command import LINK, Command, WordError, dialects, list
 from pycarp.sim.scenario.forgery import FIELDS, Forgery
 from pycarp.sim.scenario.transcript import SHOWABLE, Transcript
 from pycarp.sim.scenario.world import Trouble, World, WorldRecord
-from pycarp.vocabulary import HostKey, Interface, LinkFacts, MacAddress
+from pycarp.vocabulary import HostKey, InterfaceAddress, LinkFacts, MacAddress
 
 RULE = "----"
 TRY = "try "
@@ -485,7 +485,7 @@ def _link_as(facts: LinkFacts, state: str) -> LinkFacts:
     return replace(facts, is_up=is_up, is_certain=state != "unknown", exists=exists)
 
 
-def _interfaces(texts: Iterable[str]) -> tuple[Interface, ...]:
+def _interfaces(texts: Iterable[str]) -> tuple[InterfaceAddress, ...]:
     try:
         return tuple(ip_interface(text) for text in texts)
     except ValueError as exc:

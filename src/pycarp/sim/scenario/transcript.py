@@ -41,7 +41,7 @@ from pycarp.core.statistics import DropReason
 from pycarp.dialects.base import ArpForm, Claim
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.sim.scenario.world import WorldRecord
-from pycarp.vocabulary import NS_PER_S, Address, Family, HostKey, Interface, Outgoing
+from pycarp.vocabulary import NS_PER_S, Address, Family, HostKey, InterfaceAddress, Outgoing
 from pycarp.wire import advertisement as wire
 
 Label = Callable[[str, HostKey], str]
@@ -252,8 +252,8 @@ def _values(claim: Claim) -> str:
     return f"{claim.advbase}/{claim.advskew}" + (f" demote {claim.demote}" if claim.demote else "")
 
 
-def _announced(addresses: Iterable[Interface], form: ArpForm) -> list[str]:
-    by_family: dict[Family, list[Interface]] = {family: [] for family in Family}
+def _announced(addresses: Iterable[InterfaceAddress], form: ArpForm) -> list[str]:
+    by_family: dict[Family, list[InterfaceAddress]] = {family: [] for family in Family}
     for address in addresses:
         by_family[Family(address.version)].append(address)
     requests = "ARP request and reply" if form.with_reply else "ARP request"
@@ -273,7 +273,7 @@ def _on_the_wire(outgoing: Outgoing) -> str:
     return said + (f" to {outgoing.destination_mac}" if outgoing.destination_mac else "")
 
 
-def _listed(addresses: Iterable[Interface]) -> str:
+def _listed(addresses: Iterable[InterfaceAddress]) -> str:
     return ", ".join(str(each) for each in addresses)
 
 

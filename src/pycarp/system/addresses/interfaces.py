@@ -14,7 +14,7 @@ import netifaces
 from pycarp.system.rtnetlink import link_requests
 from pycarp.system.rtnetlink.route_messages import IFF_UP, address_index, address_label, address_state, link_essence
 from pycarp.system.rtnetlink.route_socket import RouteSocket
-from pycarp.vocabulary import Interface, LinkFacts, MacAddress
+from pycarp.vocabulary import InterfaceAddress, LinkFacts, MacAddress
 
 _SIOCGIFFLAGS = 0x8913
 _SIOCGIFHWADDR = 0x8927
@@ -48,7 +48,7 @@ def _listed() -> tuple[LinkFacts, ...]:
     with RouteSocket() as route:
         links = {each.link_index: each for each in map(link_essence, route.read(link_requests.reading_all()))}
         addresses = route.read(_EVERY_ADDRESS)
-    found: dict[str, list[Interface]] = {each.name: [] for each in links.values()}
+    found: dict[str, list[InterfaceAddress]] = {each.name: [] for each in links.values()}
     macs = {each.name: each.mac for each in links.values()}
     for message in addresses:
         link = links.get(address_index(message))
@@ -130,7 +130,7 @@ def _facts(name: str) -> LinkFacts | None:
     return LinkFacts(name=name, is_up=True, mac=macs[0] if macs else None, addresses=_addresses(by_family))
 
 
-def _addresses(by_family: dict[int, list[dict[str, str]]]) -> tuple[Interface, ...]:
+def _addresses(by_family: dict[int, list[dict[str, str]]]) -> tuple[InterfaceAddress, ...]:
     ipv4 = [f"{entry['addr']}/{_mask(entry)}" for entry in by_family.get(netifaces.AF_INET, ()) if "addr" in entry]
     ipv6 = [_ipv6(entry) for entry in by_family.get(netifaces.AF_INET6, ()) if "addr" in entry]
     return tuple(ip_interface(text) for text in (*ipv4, *ipv6))

@@ -11,7 +11,7 @@ from pycarp.system.capabilities import knows_address_protocols
 from pycarp.system.rtnetlink import address_requests
 from pycarp.system.rtnetlink.route_messages import AddressKey, AddressState, address_state, key_of
 from pycarp.system.rtnetlink.route_socket import RouteSocket
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import InterfaceAddress
 
 _SHORT_S = 60
 """Longer than the lifetime of an address of CARP, and shorter than that of a DHCP lease."""
@@ -22,7 +22,7 @@ _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
 class AddressError(OSError):
     """The kernel refused to add or to remove ``address``."""
 
-    def __init__(self, number: int, address: Interface) -> None:
+    def __init__(self, number: int, address: InterfaceAddress) -> None:
         super().__init__(number, os.strerror(number))
         self.address = address
 
@@ -61,8 +61,8 @@ def everywhere(route: RouteSocket) -> list[AddressState]:
 
 
 def without_route(
-    addresses: Iterable[Interface], own: Sequence[AddressState], owners: OwnershipIndex
-) -> frozenset[Interface]:
+    addresses: Iterable[InterfaceAddress], own: Sequence[AddressState], owners: OwnershipIndex
+) -> frozenset[InterfaceAddress]:
     """Return the addresses that need no route, because an own address among ``own`` is in the same network."""
     keys = ((address, key_of(address)) for address in addresses)
     truly_own = _own(own, owners)
@@ -70,8 +70,8 @@ def without_route(
 
 
 def before_own(
-    addresses: Iterable[Interface], found: Sequence[AddressState], owners: OwnershipIndex
-) -> frozenset[Interface]:
+    addresses: Iterable[InterfaceAddress], found: Sequence[AddressState], owners: OwnershipIndex
+) -> frozenset[InterfaceAddress]:
     """Return the IPv4 addresses that the kernel lists, in ``found``, before one of the machine's own.
 
     Linux begins connections from the first suitable address. An own address that was added after a shared one of its
@@ -109,8 +109,8 @@ def _is_behind(shared: AddressState, own: AddressState) -> bool:
 def add(
     route: RouteSocket,
     index: int,
-    addresses: Sequence[Interface],
-    routeless: Collection[Interface],
+    addresses: Sequence[InterfaceAddress],
+    routeless: Collection[InterfaceAddress],
     lifetime_s: int | None,
 ) -> None:
     """Add addresses to a link, and set the lifetime of those that are present.
@@ -124,14 +124,14 @@ def add(
     _raise_first(addresses, route.ask(requests))
 
 
-def delete(route: RouteSocket, index: int, addresses: Sequence[Interface]) -> None:
+def delete(route: RouteSocket, index: int, addresses: Sequence[InterfaceAddress]) -> None:
     """Remove addresses from a link that has no others; absent ones are ignored. Raises AddressError."""
     errors = route.ask([address_requests.deleting(index, each) for each in addresses])
     _raise_first(addresses, [0 if error in _GONE else error for error in errors])
 
 
 def remove(
-    route: RouteSocket, index: int, leaving: Sequence[Interface], leaving_soon: Collection[AddressKey] = ()
+    route: RouteSocket, index: int, leaving: Sequence[InterfaceAddress], leaving_soon: Collection[AddressKey] = ()
 ) -> None:
     """Remove addresses from a link, and restore what the kernel removes with them; absent ones are ignored.
 
@@ -175,7 +175,7 @@ def _put_back(route: RouteSocket, index: int, wanted: list[AddressState]) -> Non
             raise OSError(error, os.strerror(error))
 
 
-def _raise_first(addresses: Sequence[Interface], errors: Sequence[int]) -> None:
+def _raise_first(addresses: Sequence[InterfaceAddress], errors: Sequence[int]) -> None:
     for address, error in zip(addresses, errors, strict=True):
         if error:
             raise AddressError(error, address)

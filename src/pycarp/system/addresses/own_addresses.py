@@ -14,7 +14,7 @@ from pycarp.system.rtnetlink.route_messages import (
     link_state,
 )
 from pycarp.system.rtnetlink.route_socket import RouteSocket
-from pycarp.vocabulary import Interface
+from pycarp.vocabulary import InterfaceAddress
 from pycarp.wire.ethernet import virtual_mac
 
 _EVERY_LINK = 0
@@ -39,7 +39,7 @@ def refuse(route: RouteSocket, configs: Iterable[HostConfig], is_shared: Callabl
         raise ConfigError("\n".join(lines))
 
 
-def _refusals(route: RouteSocket, wanted: list[tuple[HostConfig, Interface]]) -> Iterator[str]:
+def _refusals(route: RouteSocket, wanted: list[tuple[HostConfig, InterfaceAddress]]) -> Iterator[str]:
     asked = {address.packed for _config, address in wanted}
     own: dict[bytes, list[AddressState]] = {}
     for found in map(address_state, route.read(address_requests.reading(_EVERY_LINK))):
@@ -55,7 +55,7 @@ def _refusals(route: RouteSocket, wanted: list[tuple[HostConfig, Interface]]) ->
                 break
 
 
-def _is_in_the_way(config: HostConfig, address: Interface, link: LinkState) -> bool:
+def _is_in_the_way(config: HostConfig, address: InterfaceAddress, link: LinkState) -> bool:
     if link.kind == "macvlan" and (link.name, link.mac) == (config.device, virtual_mac(config.vhid)):
         return False
     return link.name == config.interface or not address.ip.is_link_local

@@ -6,7 +6,7 @@ With it a notification of the kernel is recognised quickly as one about a shared
 from collections.abc import Iterable
 
 from pycarp.system.rtnetlink.route_messages import AddressKey, Place, key_of
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 
 class OwnershipIndex:
@@ -15,9 +15,9 @@ class OwnershipIndex:
     def __init__(self) -> None:
         self._holders: dict[Place, HostKey] = {}
         self._sharers: dict[bytes, frozenset[HostKey]] = {}
-        self._shared: dict[HostKey, frozenset[Interface]] = {}
+        self._shared: dict[HostKey, frozenset[InterfaceAddress]] = {}
 
-    def share(self, key: HostKey, addresses: Iterable[Interface]) -> frozenset[Interface]:
+    def share(self, key: HostKey, addresses: Iterable[InterfaceAddress]) -> frozenset[InterfaceAddress]:
         """Add addresses that a host may hold; return those that are new."""
         before = self._shared.get(key, frozenset())
         new = frozenset(addresses) - before
@@ -27,7 +27,7 @@ class OwnershipIndex:
             self._sharers[packed] = self._sharers.get(packed, frozenset()) | {key}
         return new
 
-    def unshare(self, key: HostKey, addresses: Iterable[Interface]) -> None:
+    def unshare(self, key: HostKey, addresses: Iterable[InterfaceAddress]) -> None:
         """Remove addresses from those that a host may hold."""
         left = self._shared.get(key, frozenset()) - frozenset(addresses)
         gone = self._shared.get(key, frozenset()) - left
@@ -36,7 +36,7 @@ class OwnershipIndex:
             if address.packed not in {each.packed for each in left}:
                 self._forget_sharer(key, address)
 
-    def shared_by(self, key: HostKey) -> frozenset[Interface]:
+    def shared_by(self, key: HostKey) -> frozenset[InterfaceAddress]:
         """Return the addresses that a host may hold."""
         return self._shared.get(key, frozenset())
 
@@ -44,12 +44,12 @@ class OwnershipIndex:
         """Return True if any host may hold the address."""
         return key.packed in self._sharers
 
-    def hold(self, key: HostKey, index: int, addresses: Iterable[Interface]) -> None:
+    def hold(self, key: HostKey, index: int, addresses: Iterable[InterfaceAddress]) -> None:
         """Record that a host wants addresses on the link of this index."""
         for address in addresses:
             self._holders[Place(index, address.packed)] = key
 
-    def let_go(self, index: int, addresses: Iterable[Interface]) -> None:
+    def let_go(self, index: int, addresses: Iterable[InterfaceAddress]) -> None:
         """Record that no host wants these addresses on the link any longer."""
         for address in addresses:
             self._holders.pop(Place(index, address.packed), None)
@@ -69,7 +69,7 @@ class OwnershipIndex:
         for place in [place for place, holder in self._holders.items() if holder == key]:
             del self._holders[place]
 
-    def _forget_sharer(self, key: HostKey, address: Interface) -> None:
+    def _forget_sharer(self, key: HostKey, address: InterfaceAddress) -> None:
         left = self._sharers.get(address.packed, frozenset()) - {key}
         if left:
             self._sharers[address.packed] = left
@@ -77,6 +77,6 @@ class OwnershipIndex:
             self._sharers.pop(address.packed, None)
 
 
-def keys_of(addresses: Iterable[Interface]) -> frozenset[AddressKey]:
+def keys_of(addresses: Iterable[InterfaceAddress]) -> frozenset[AddressKey]:
     """Return the identities of addresses on a link."""
     return frozenset(key_of(each) for each in addresses)

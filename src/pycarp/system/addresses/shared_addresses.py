@@ -33,7 +33,7 @@ from pycarp.system.recovery.resources import Route, Shared
 from pycarp.system.rtnetlink import address_requests
 from pycarp.system.rtnetlink.route_messages import AddressKey, AddressState, key_of
 from pycarp.system.rtnetlink.route_socket import RouteSocket
-from pycarp.vocabulary import HostKey, Interface
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 _BRIDGE_S = 1
 """The lifetime of a temporary address with another prefix length, in case this process dies at that moment."""
@@ -51,8 +51,8 @@ class DesiredState(NamedTuple):
     """
 
     link_index: int = 0
-    held: frozenset[Interface] = frozenset()
-    routeless: frozenset[Interface] = frozenset()
+    held: frozenset[InterfaceAddress] = frozenset()
+    routeless: frozenset[InterfaceAddress] = frozenset()
     routes: tuple[bytes, ...] = ()
     is_certain: bool = True
 
@@ -101,13 +101,13 @@ class SharedAddresses:
             self._below_index = index_of(self.link)
         return self._below_index
 
-    def share(self, addresses: Collection[Interface]) -> None:
+    def share(self, addresses: Collection[InterfaceAddress]) -> None:
         """Record addresses that the host may hold in the journal and the index; raises ActuatorError."""
         if not set(addresses) <= self._owners.shared_by(self.key):
             for each in sorted(self._owners.share(self.key, addresses), key=str):
                 self._journal.record(Shared(self.place, str(each)))
 
-    def set_shared(self, addresses: Collection[Interface]) -> None:
+    def set_shared(self, addresses: Collection[InterfaceAddress]) -> None:
         """Record these addresses, and strike out those that the host no longer shares and does not hold."""
         with contextlib.suppress(OSError, ActuatorError):
             # hold() records them as well, and raises when that fails.
@@ -117,7 +117,7 @@ class SharedAddresses:
             self._journal.strike(Shared(self.place, str(each)))
         self._owners.unshare(self.key, left)
 
-    def try_out(self, addresses: Sequence[Interface]) -> None:
+    def try_out(self, addresses: Sequence[InterfaceAddress]) -> None:
         """Raise AddressError or ActuatorError for an address that the kernel refuses.
 
         A host that holds addresses adds the absent ones and removes them at once. Another one must not have them for
@@ -141,7 +141,7 @@ class SharedAddresses:
             if self.device is not None and 6 not in versions:
                 self.device.shut()
 
-    def _foresee(self, addresses: Sequence[Interface]) -> None:
+    def _foresee(self, addresses: Sequence[InterfaceAddress]) -> None:
         """Raise what the kernel will say against IPv6 addresses; it refuses no IPv4 address that a host can have."""
         if not addresses or not self.below():
             return
@@ -151,7 +151,9 @@ class SharedAddresses:
         if self.device is None and is_off != "0":
             raise AddressError(errno.EACCES, addresses[0])
 
-    def hold(self, addresses: Sequence[Interface], lifetime_s: int | None, *, asked_at_s: float | None = None) -> None:
+    def hold(
+        self, addresses: Sequence[InterfaceAddress], lifetime_s: int | None, *, asked_at_s: float | None = None
+    ) -> None:
         """Add the addresses, and set the lifetime of all, None for ever; raises OSError or ActuatorError.
 
         ``asked_at_s`` is when that was asked for, None for now: what was read of the link since then is good enough.
@@ -167,7 +169,7 @@ class SharedAddresses:
             self._forget_readings()
             self._hold(addresses, lifetime_s)
 
-    def drop(self, addresses: Sequence[Interface], leaving_soon: Collection[AddressKey]) -> None:
+    def drop(self, addresses: Sequence[InterfaceAddress], leaving_soon: Collection[AddressKey]) -> None:
         """Remove the addresses from the device and the link; no-op if they or the link are absent.
 
         ``leaving_soon`` are other addresses of the link that will be dropped next. A missing device is made again if
@@ -213,7 +215,7 @@ class SharedAddresses:
         self._move_to_end(moving, {each: there[key_of(each)].lifetime_s for each in moving})
         self._desired = self._desired._replace(is_certain=True)
 
-    def renewal(self, addresses: Sequence[Interface], lifetime_s: int) -> bytes:
+    def renewal(self, addresses: Sequence[InterfaceAddress], lifetime_s: int) -> bytes:
         """Return the requests that renew the held ones among the addresses for ``lifetime_s`` seconds from now."""
         desired = self._desired
         asked = (desired, tuple(addresses), lifetime_s)
@@ -226,7 +228,7 @@ class SharedAddresses:
             self._renewal = (asked, b"".join(requests))
         return self._renewal[1]
 
-    def clean_up_plan(self, addresses: Sequence[Interface]) -> tuple[CleanUpStep, ...]:
+    def clean_up_plan(self, addresses: Sequence[InterfaceAddress]) -> tuple[CleanUpStep, ...]:
         """Return the steps with which the guardian drops the addresses; they change when the device is made again."""
         device = self.device
         if device is None:
@@ -250,7 +252,7 @@ class SharedAddresses:
         is_up = self.device is None or self.device.reads_as_up()
         return said + (self._differences(desired) if is_up and desired.is_certain else [])
 
-    def missing(self, there: Collection[tuple[int, AddressKey]]) -> frozenset[Interface]:
+    def missing(self, there: Collection[tuple[int, AddressKey]]) -> frozenset[InterfaceAddress]:
         """Return the desired addresses that are not in ``there``, the addresses of all links by index."""
         desired = self._desired
         return frozenset(each for each in desired.held if (desired.link_index, key_of(each)) not in there)
@@ -300,7 +302,7 @@ class SharedAddresses:
         self._owners.forget(self.key)
         self._desired = DesiredState()
 
-    def _hold(self, addresses: Sequence[Interface], lifetime_s: int | None) -> None:
+    def _hold(self, addresses: Sequence[InterfaceAddress], lifetime_s: int | None) -> None:
         index = self.device.ensure() if self.device else self.below()
         if not index:
             raise OSError(errno.ENODEV, f"interface {self.link} does not exist")
@@ -324,7 +326,7 @@ class SharedAddresses:
             self.renewal(addresses, lifetime_s)
 
     def _drop_from_device(
-        self, device: SharedDevice, addresses: Sequence[Interface], left: frozenset[Interface]
+        self, device: SharedDevice, addresses: Sequence[InterfaceAddress], left: frozenset[InterfaceAddress]
     ) -> None:
         if device.index and index_of(device.name) != device.index:
             device.mend()
@@ -359,7 +361,9 @@ class SharedAddresses:
                     self._journal.strike(each)
         self._recorded_routes = routes
 
-    def _move_to_end(self, moving: Sequence[Interface], lifetimes_s: Mapping[Interface, int | None]) -> None:
+    def _move_to_end(
+        self, moving: Sequence[InterfaceAddress], lifetimes_s: Mapping[InterfaceAddress, int | None]
+    ) -> None:
         """Remove IPv4 addresses and add them again; for IPv6 the kernel changes the route in place.
 
         Meanwhile each is present with prefix length 32: the machine still answers for it, and the link has an address,
@@ -376,7 +380,7 @@ class SharedAddresses:
         finally:
             delete(self._route, index, bridges)
 
-    def _taken(self, index: int, addresses: Sequence[Interface]) -> Sequence[Interface]:
+    def _taken(self, index: int, addresses: Sequence[InterfaceAddress]) -> Sequence[InterfaceAddress]:
         """Return those addresses of a link that this host may hold, or that another pycarp added."""
         shared = self._owners.shared_by(self.key)
         if shared.issuperset(addresses):

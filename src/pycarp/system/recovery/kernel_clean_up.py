@@ -18,7 +18,7 @@ from pycarp.system.addresses import sysctl_files
 from pycarp.system.capabilities import knows_address_protocols
 from pycarp.system.recovery.resources import Device
 from pycarp.system.rtnetlink.route_messages import FOREVER_S, IFA_F_SECONDARY
-from pycarp.vocabulary import CARP_PROTOCOL, Interface
+from pycarp.vocabulary import CARP_PROTOCOL, InterfaceAddress
 
 _GONE = (errno.ENODEV, errno.EADDRNOTAVAIL)
 
@@ -63,7 +63,7 @@ class KernelCleanUp:
         if link is not None:
             await self._ask("link", "del", index=link["index"])
 
-    async def stranger(self, link: str, address: Interface) -> str | None:
+    async def stranger(self, link: str, address: InterfaceAddress) -> str | None:
         """Return why an address on a link is not pycarp's; None if it is pycarp's, or absent.
 
         A kernel without IFA_PROTO does not know who added an address; it counts as pycarp's then.
@@ -77,11 +77,11 @@ class KernelCleanUp:
             return None
         return "somebody else has put it there"
 
-    async def has(self, link: str, address: Interface) -> bool:
+    async def has(self, link: str, address: InterfaceAddress) -> bool:
         """Return True if the link has this address with this prefix length."""
         return await self._find(link, address) is not None
 
-    async def delete_address(self, link: str, address: Interface) -> None:
+    async def delete_address(self, link: str, address: InterfaceAddress) -> None:
         """Remove an address from a link; no-op if it is absent.
 
         With the first IPv4 address of a network the kernel removes the other addresses of that network, and with the
@@ -101,14 +101,14 @@ class KernelCleanUp:
             if _interface(each) not in left:
                 await self._ask("addr", "replace", index=index, **_as_it_was(each))
 
-    async def _of_network(self, index: int, address: Interface) -> list[Any]:
+    async def _of_network(self, index: int, address: InterfaceAddress) -> list[Any]:
         """Return the other IPv4 addresses of the same network, in the kernel's order."""
         if not isinstance(address, IPv4Interface):
             return []
         present = ((_interface(each), each) for each in await self._addresses(index))
         return [each for interface, each in present if interface.network == address.network and interface != address]
 
-    async def _find(self, link: str, address: Interface) -> Any | None:
+    async def _find(self, link: str, address: InterfaceAddress) -> Any | None:
         found = await self._link(ifname=link)
         if found is None:
             return None
@@ -165,7 +165,7 @@ def _kind(link: Any) -> str:
     return str(information.get_attr("IFLA_INFO_KIND")) if information else "unknown"
 
 
-def _interface(address: Any) -> Interface:
+def _interface(address: Any) -> InterfaceAddress:
     return ip_interface(f"{address.get_attr('IFA_LOCAL') or address.get_attr('IFA_ADDRESS')}/{address['prefixlen']}")
 
 

@@ -21,7 +21,7 @@ from pycarp.system.rtnetlink.route_messages import (
     NEW_ADDRESS,
     AddressState,
 )
-from pycarp.vocabulary import CARP_PROTOCOL, Interface
+from pycarp.vocabulary import CARP_PROTOCOL, InterfaceAddress
 
 _READ_ADDRESSES = 22
 _NETLINK_HEADER_OCTETS = 16
@@ -31,7 +31,7 @@ _ENOUGH = 4096
 
 
 @lru_cache(_ENOUGH)
-def adding(index: int, address: Interface, *, lifetime_s: int | None = None, has_route: bool = True) -> bytes:
+def adding(index: int, address: InterfaceAddress, *, lifetime_s: int | None = None, has_route: bool = True) -> bytes:
     """Return the request that adds a shared address to a link, or sets the lifetime of one that is present.
 
     An IPv6 address skips duplicate address detection, which takes a second, while the previous MASTER drops the address
@@ -48,7 +48,7 @@ def adding(index: int, address: Interface, *, lifetime_s: int | None = None, has
 
 
 @lru_cache(_ENOUGH)
-def renewing(index: int, address: Interface, lifetime_s: int, *, has_route: bool = True) -> bytes:
+def renewing(index: int, address: InterfaceAddress, lifetime_s: int, *, has_route: bool = True) -> bytes:
     """Return the request that renews a present address for ``lifetime_s`` seconds from now; not acknowledged.
 
     It never adds an absent address. The kernel would add one even without NLM_F_CREATE (inet_rtm_newaddr,
@@ -59,7 +59,7 @@ def renewing(index: int, address: Interface, lifetime_s: int, *, has_route: bool
 
 
 @lru_cache(_ENOUGH)
-def deleting(index: int, address: Interface) -> bytes:
+def deleting(index: int, address: InterfaceAddress) -> bytes:
     """Return the request that removes an address from a link."""
     return request(DELETED_ADDRESS, ACK, _body(index, address))
 
@@ -75,11 +75,11 @@ def reading(index: int) -> bytes:
     return request(_READ_ADDRESSES, DUMP, ADDRESS.pack(AF_UNSPEC, 0, 0, 0, index))
 
 
-def _flags(address: Interface, *, has_route: bool) -> int:
+def _flags(address: InterfaceAddress, *, has_route: bool) -> int:
     return (0 if has_route else _NO_PREFIX_ROUTE) | (_NODAD if address.version == 6 else 0)
 
 
-def _lasting(how: int, index: int, address: Interface, flags: int, lifetime_s: int | None) -> bytes:
+def _lasting(how: int, index: int, address: InterfaceAddress, flags: int, lifetime_s: int | None) -> bytes:
     valid_s = FOREVER_S if lifetime_s is None else lifetime_s
     preferred_s = 0 if address.version == 6 else valid_s
     attributes = (
@@ -90,7 +90,7 @@ def _lasting(how: int, index: int, address: Interface, flags: int, lifetime_s: i
     return request(NEW_ADDRESS, how, _body(index, address) + b"".join(attributes))
 
 
-def _body(index: int, address: Interface) -> bytes:
+def _body(index: int, address: InterfaceAddress) -> bytes:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     header = ADDRESS.pack(family, address.network.prefixlen, 0, 0, index)
     return header + attribute(IFA_LOCAL, address.packed) + attribute(IFA_ADDRESS, address.packed)

@@ -21,7 +21,7 @@ from pycarp.system.rtnetlink.route_messages import (
 )
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.system.rtnetlink.worker import Worker
-from pycarp.vocabulary import Interface, LinkFacts
+from pycarp.vocabulary import InterfaceAddress, LinkFacts
 
 
 class Netlink:
@@ -72,7 +72,7 @@ def _link_facts(route: RouteSocket, link: str, index: int) -> LinkFacts | None:
     )
 
 
-def _by_preference(present: list[AddressState]) -> tuple[Interface, ...]:
+def _by_preference(present: list[AddressState]) -> tuple[InterfaceAddress, ...]:
     """Return the usable addresses by preference as a source: IPv6 link-locals first, deprecated ones last.
 
     Tentative addresses, and those that failed duplicate address detection, are not usable.

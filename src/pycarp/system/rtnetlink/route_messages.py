@@ -10,7 +10,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
 from pycarp.system.rtnetlink.route_encoding import ATTRIBUTE, HEADER, attribute
-from pycarp.vocabulary import CARP_PROTOCOL, Interface, MacAddress
+from pycarp.vocabulary import CARP_PROTOCOL, InterfaceAddress, MacAddress
 
 NEW_LINK, DELETED_LINK, NEW_ADDRESS, DELETED_ADDRESS = 16, 17, 20, 21
 IFF_UP, _IFF_RUNNING = 0x1, 0x40
@@ -139,7 +139,7 @@ class AddressState:
         return not self.flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)
 
     @property
-    def interface(self) -> Interface:
+    def interface(self) -> InterfaceAddress:
         """The address with its prefix length."""
         packed, prefix_length = self.key
         if len(packed) == 4:
@@ -153,7 +153,7 @@ class AddressState:
         return len(self.key.packed) == len(other.packed) and ours == theirs
 
 
-def key_of(address: Interface) -> AddressKey:
+def key_of(address: InterfaceAddress) -> AddressKey:
     """Return the identity of an address on a link."""
     return AddressKey(address.packed, address.network.prefixlen)
 
