@@ -1,4 +1,4 @@
-"""docs/howto/run.md: every command in it is one that pycarp takes, and every configuration one that it reads."""
+"""Pages of docs/howto: every command in them is one that pycarp takes, and every configuration one that it reads."""
 
 import re
 import shlex
@@ -11,7 +11,8 @@ from pycarp.cli import cli
 from pycarp.config import grammars
 from pycarp.config.grammars import Grammar
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "howto" / "run.md").read_text()
+PAGES = ("run.md", "while-master.md")
+GUIDE = "\n".join((Path(__file__).parents[1] / "docs" / "howto" / page).read_text() for page in PAGES)
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", GUIDE, flags=re.MULTILINE | re.DOTALL))
 

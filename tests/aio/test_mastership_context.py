@@ -19,6 +19,7 @@ from pycarp.aio.mastership_monitor import MastershipMonitor
 from pycarp.aio.node import Node
 from pycarp.core.effects import HoldAddresses
 from pycarp.core.inputs import Action, ActuationReported
+from pycarp.core.lease import lease_of
 from pycarp.core.state import Reason
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing.virtual_time import VirtualTimeLoop
@@ -973,3 +974,29 @@ def test_a_process_that_was_stopped_runs_no_line_of_the_body_after_it() -> None:
                 process.send_signal(signal.SIGCONT)
 
     assert said == ["stop me", "stop me", "late steps: 0"]
+
+
+@in_virtual_time
+async def test_each_sign_of_life_is_waited_for_once() -> None:
+    async with pair() as hosts, hosts.here.mastership() as mastership:
+        await mastership.renewed()
+        await asyncio.sleep(0.2)
+        before_s = mastership.remaining_s
+
+        await mastership.renewed()
+
+        lease = lease_of(hosts.here.config)
+        assert before_s < mastership.remaining_s
+        assert mastership.remaining_s == pytest.approx((lease.timeout_ns - lease.reserve_ns) / NS_PER_S, abs=0.001)
+
+
+@in_virtual_time
+async def test_a_sign_of_life_that_has_been_given_is_not_waited_for() -> None:
+    async with pair() as hosts, hosts.here.mastership() as mastership:
+        await mastership.renewed()
+        await asyncio.sleep(1.5)
+        asked_s = now_s()
+
+        await mastership.renewed()
+
+        assert now_s() == asked_s

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -18,14 +20,15 @@ from click.testing import CliRunner
 from pycarp.cli import cli
 from pycarp.daemon import control_server
 from pycarp.daemon.callers import Caller
-from pycarp.daemon.connections import CONNECTIONS_MOST
-from pycarp.daemon.control_client import default_path, request
+from pycarp.daemon.connections import CONNECTIONS_MOST, STREAMS_MOST
+from pycarp.daemon.control_client import Lines, default_path, open_stream, request
 from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.control_messages import (
     DoneReply,
     GroupRequest,
     HandoverRequest,
     IfconfigRequest,
+    MastershipRequest,
     PlanRequest,
     RefusedReply,
     ReloadRequest,
@@ -39,9 +42,12 @@ from pycarp.daemon.control_messages import (
     decode_request,
     encode,
 )
+from pycarp.daemon.streams import Send, Stream
 from pycarp.errors import ConfigError, ControlError, UsageError
 from pycarp.system.files.trust import Peer
 from tests.support.system import require
+
+ANSWERED_S = 5.0
 
 
 async def answer(message: Request) -> Reply:
@@ -65,6 +71,7 @@ async def ask(path: Path, message: Request, reply: type[Reply]) -> Reply:
         IfconfigRequest(host="carp0", is_up=False),
         IfconfigRequest(host="carp0", state="master", advskew=3),
         SysctlRequest("net.inet.carp.log", 2),
+        MastershipRequest("carp0", clean_up_s=0.5),
     ],
     ids=repr,
 )
@@ -497,3 +504,104 @@ def test_a_stranger_may_look_as_a_member_of_the_group(
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert Caller.of(ours, readers) == Caller(4711, is_administrator=False, is_reader=is_reader)
+
+
+def streaming(path: Path, message: Request) -> Lines:
+    """Open a stream and wait for its first line."""
+    lines = open_stream(path, message)
+    select.select([lines], [], [], ANSWERED_S)
+    return lines
+
+
+@contextlib.asynccontextmanager
+async def serving_streams(path: Path, **options: Any) -> AsyncIterator[asyncio.Event]:
+    """Serve streams that send one line and wait; return an event that is set when one ends."""
+    ended = asyncio.Event()
+
+    async def run(send: Send) -> None:
+        await send(DoneReply("it is followed"))
+        try:
+            await asyncio.Future()
+        finally:
+            ended.set()
+
+    async def follow(_message: Request) -> Stream:
+        return Stream(run)
+
+    async with control_server.serve(path, follow, **options):
+        yield ended
+
+
+MASTERSHIP = MastershipRequest("carp0")
+
+
+def test_a_stream_sends_lines_until_the_caller_hangs_up(tmp_path: Path) -> None:
+    async def plan() -> None:
+        async with serving_streams(tmp_path / "s") as ended:
+            lines = await asyncio.to_thread(streaming, tmp_path / "s", MASTERSHIP)
+            assert lines.next() == DoneReply("it is followed")
+            assert lines.next() is None
+            lines.close()
+            async with asyncio.timeout(ANSWERED_S):
+                await ended.wait()
+
+    asyncio.run(plan())
+
+
+def test_a_stream_that_lasts_is_not_idle(tmp_path: Path) -> None:
+    async def plan() -> None:
+        async with serving_streams(tmp_path / "s", request_s=0.05) as ended:
+            lines = await asyncio.to_thread(streaming, tmp_path / "s", MASTERSHIP)
+            await asyncio.sleep(0.15)
+            assert not ended.is_set()
+            lines.close()
+
+    asyncio.run(plan())
+
+
+def test_a_daemon_that_ends_hangs_up_on_streams(tmp_path: Path) -> None:
+    async def plan() -> Lines:
+        async with serving_streams(tmp_path / "s"):
+            return await asyncio.to_thread(streaming, tmp_path / "s", MASTERSHIP)
+
+    lines = asyncio.run(plan())
+    lines.next()
+
+    with pytest.raises(ControlError, match="has hung up"):
+        lines.next()
+    lines.close()
+
+
+def test_what_ends_a_stream_is_its_last_line(tmp_path: Path) -> None:
+    async def run(_send: Send) -> None:
+        raise UsageError("virtual host carp0 has departed")
+
+    async def follow(_message: Request) -> Stream:
+        return Stream(run)
+
+    async def plan() -> None:
+        async with control_server.serve(tmp_path / "s", follow):
+            lines = await asyncio.to_thread(streaming, tmp_path / "s", MASTERSHIP)
+            assert lines.next() == RefusedReply("virtual host carp0 has departed", is_usage=True)
+            lines.close()
+
+    asyncio.run(plan())
+
+
+def test_many_streams_leave_room_for_requests(tmp_path: Path) -> None:
+    async def plan() -> None:
+        async with serving_streams(tmp_path / "s"):
+            opened = [await asyncio.to_thread(streaming, tmp_path / "s", MASTERSHIP) for _ in range(STREAMS_MOST + 1)]
+            assert opened[STREAMS_MOST - 1].next() == DoneReply("it is followed")
+            assert isinstance(opened[STREAMS_MOST].next(), RefusedReply)
+            for each in opened:
+                each.close()
+
+    asyncio.run(plan())
+
+
+def test_who_may_only_look_is_lent_no_mastership() -> None:
+    reader = Caller(uid=12345, is_administrator=False, is_reader=True)
+
+    with pytest.raises(ControlError, match="may only look"):
+        reader.refuse_unless_allowed(MASTERSHIP)

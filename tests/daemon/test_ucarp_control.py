@@ -19,6 +19,7 @@ from pycarp.daemon.control_messages import (
     SysctlReply,
     SysctlRequest,
 )
+from pycarp.daemon.streams import Stream
 from pycarp.daemon.sysctls import Sysctls
 from pycarp.daemon.ucarp_control import UcarpControl
 from pycarp.errors import UsageError
@@ -28,10 +29,10 @@ from pycarp.transports import MemoryBus
 from tests.support.hosts import config, link
 
 
-def asked(*requests: Request) -> list[Reply]:
+def asked(*requests: Request) -> list[Reply | Stream]:
     """Return what the process of one MASTER answers."""
 
-    async def plan() -> list[Reply]:
+    async def plan() -> list[Reply | Stream]:
         async with Node(transport=MemoryBus().port("a"), actuator="null", monitor=StaticMonitor([link()])) as node:
             host = await node.add(config(addresses=("192.168.1.50/32",)))
             await host.wait_for(State.MASTER)

@@ -39,6 +39,9 @@ class MastershipOwner(Protocol):
     def remaining_s(self) -> float:
         """Return for how many seconds no peer takes over even if no advertisement is sent; negative when a peer may."""
 
+    async def next_sign(self, after_ns: int | None) -> int | None:
+        """Wait for another sign of life than that at ``after_ns``; return the time of it."""
+
     def leave(self, mastership: "Mastership") -> None:
         """Forget a mastership that has ended, or that has not ended within its time."""
 
@@ -60,6 +63,7 @@ class Mastership:
         self._body: asyncio.Task[Any] | None = None
         self._timer: asyncio.Handle | None = None
         self._cancellations = 0
+        self._sign_at_ns: int | None = None
 
     def __repr__(self) -> str:
         return f"<Mastership of {self._owner.key}, token {self.token}: {'lost' if self.is_lost else 'held'}>"
@@ -83,6 +87,13 @@ class Mastership:
     def clean_up_s(self) -> float:
         """Seconds that the body may take to clean up once it is cancelled: as asked for, or less if that is unsafe."""
         return self._owner.clean_up_s(self._wanted_s)
+
+    async def renewed(self) -> None:
+        """Wait for a sign of life that came after the one of the last call; each makes ``remaining_s`` grow.
+
+        The first call returns at once. For code that passes ``remaining_s`` on, for example to another process.
+        """
+        self._sign_at_ns = await self._owner.next_sign(self._sign_at_ns)
 
     def check(self) -> None:
         """Raise MastershipLost unless the host is surely MASTER at this very moment, by the clock.

@@ -99,6 +99,12 @@ class MastershipMonitor:
             return -1.0
         return (self._alive_at_ns + self._lease.timeout_ns - self._now_ns()) / NS_PER_S
 
+    async def next_sign(self, after_ns: int | None) -> int | None:
+        """Wait for another sign of life than that at ``after_ns``; return the time of it."""
+        while self._alive_at_ns == after_ns:
+            await self._change.wait()
+        return self._alive_at_ns
+
     def leave(self, mastership: Mastership) -> None:
         """Forget a mastership that has ended, or that has not ended within its time."""
         if mastership in self._masterships:

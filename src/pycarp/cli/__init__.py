@@ -37,6 +37,7 @@ _COMMANDS = {
     "demo": "pycarp.cli.demo",
     "lab": "pycarp.cli.lab",
     "simulate": "pycarp.cli.simulate.command",
+    "while-master": "pycarp.cli.while_master.command",
 }
 """The module of each sub-command, in which it has its own name. Imported with its first use: all take half a second."""
 
@@ -52,7 +53,7 @@ class _Group(click.Group):
         """Return a sub-command, None if there is none of this name."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(
@@ -99,6 +100,7 @@ def cli() -> None:
     Who answers for an address:    sudo pycarp who 192.168.1.50
     Explain what is on the wire:   sudo pycarp decode -i eth0
     Leave an address to the next:  sudo pycarp handover carp0
+    Run a program on the MASTER:   sudo pycarp while-master carp0 -- COMMAND
     Set a host down, and up:       sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
     Clean up after a crash:        sudo pycarp release
     Let an incident happen again:  pycarp replay FILE

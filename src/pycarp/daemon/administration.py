@@ -44,7 +44,7 @@ class Administration:
 
         A host whose last address is taken away leaves, as on FreeBSD.
         """
-        host = self._find(request.host)
+        host = self.find(request.host)
         state = None if request.state is None else _state(request.state)
         if request.remove and self._addresses(host, request) == []:
             if not request.is_forced:
@@ -93,7 +93,7 @@ class Administration:
 
     async def hand_over(self, request: HandoverRequest) -> HandoverReply:
         """Leave the addresses of a host to the next one; HandOverError when nobody takes them."""
-        host = self._find(request.host)
+        host = self.find(request.host)
         if request.is_back:
             if HANDED_OVER not in dict(host.snapshot().demotion):
                 raise UsageError(
@@ -130,7 +130,7 @@ class Administration:
             if host is not besides and address.ip in [each.ip for each in host.config.addresses]
         ]
 
-    def _find(self, name: str) -> VirtualHost:
+    def find(self, name: str) -> VirtualHost:
         """Return a host by its name, or by vhid and interface, whether this machine or the file calls it so."""
         vhid, at, interface = name.partition("@")
         for host in self._node.hosts:

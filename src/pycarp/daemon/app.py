@@ -36,12 +36,14 @@ from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet, link_exists
 from pycarp.daemon.mac_watch import MacWatch
+from pycarp.daemon.mastership_stream import mastership_stream
 from pycarp.daemon.planning import lines, obstacle
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settle_memory
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
 from pycarp.daemon.services import HealthService, HookService, Services
 from pycarp.daemon.status import Place, status_reply
+from pycarp.daemon.streams import Stream
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.daemon.unprivileged import Outcome
 from pycarp.daemon.warnings import Warnings, contradiction
@@ -196,7 +198,7 @@ class Daemon:
             logger.info("carp: %s", scheduling)
         self._scheduling = scheduling
 
-    async def answer(self, request: messages.Request) -> messages.Reply:
+    async def answer(self, request: messages.Request) -> messages.Reply | Stream:
         """Carry out a request of the control socket; raises CarpError when it cannot be done."""
         logger.debug("carp: asked on the control socket: %s", type(request).__name__)
         match request:
@@ -211,6 +213,8 @@ class Daemon:
                 return self._administration.demote_group(group, by)
             case messages.HandoverRequest():
                 return await self._administration.hand_over(request)
+            case messages.MastershipRequest(host, clean_up_s):
+                return mastership_stream(self._administration.find(host), clean_up_s)
             case messages.SysctlRequest(name, value):
                 return self._sysctls.answer(name, value)
             case messages.PlanRequest(text, file, rolling_s):

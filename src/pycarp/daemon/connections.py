@@ -8,10 +8,12 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pycarp.aio.log_records import logger
 from pycarp.daemon.callers import Caller
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_request, encode
+from pycarp.daemon.streams import Stream
 from pycarp.errors import CarpError, ConfigError, UsageError
 
 REQUEST_S = 10.0
@@ -24,10 +26,15 @@ CONNECTIONS_MOST = 64
 READERS_MOST = 16
 """Of them, by callers who may only look."""
 
+STREAMS_MOST = 32
+"""Of them, by callers who follow something, and do not make room for others."""
+
 READER_LINE_LIMIT = 1 << 12
 _CHUNK_OCTETS = 1 << 16
 _PAUSE_S = 0.1
 _LEAST_PACE_S = 0.01
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +42,7 @@ class _Connection:
     sock: socket.socket
     caller: Caller
     is_answering: bool = False
+    is_stream: bool = False
     received: bytearray = field(default_factory=bytearray)
     task: asyncio.Task[None] | None = None
 
@@ -48,7 +56,7 @@ class Connections:
 
     def __init__(
         self,
-        answer: Callable[[Request], Awaitable[Reply]],
+        answer: Callable[[Request], Awaitable[Reply | Stream]],
         *,
         readers: int | None,
         request_s: float = REQUEST_S,
@@ -106,7 +114,7 @@ class Connections:
 
     def _close_idlest(self, may_go: Callable[[_Connection], bool]) -> None:
         for each in self._open:
-            if may_go(each) and not each.is_answering and each.task is not None:
+            if may_go(each) and not (each.is_answering or each.is_stream) and each.task is not None:
                 del self._open[each]
                 each.task.cancel()
                 return
@@ -117,7 +125,10 @@ class Connections:
                 while line := await self._line(connection):
                     self._open.pop(connection, None)
                     self._open[connection] = None
-                    await self._send(connection, await self._reply(connection, line))
+                    reply = await self._reply(connection, line)
+                    if isinstance(reply, Stream):
+                        return await self._stream(connection, reply)
+                    await self._send(connection, reply)
         finally:
             self._open.pop(connection, None)
             connection.sock.close()
@@ -144,6 +155,37 @@ class Connections:
         del received[: end + 1]
         return line
 
+    async def _stream(self, connection: _Connection, stream: Stream) -> None:
+        """Send a stream until it ends, or the caller says anything more, or hangs up."""
+        if sum(each.is_stream for each in self._open) >= STREAMS_MOST:
+            await self._send(connection, RefusedReply(f"{STREAMS_MOST} callers follow something already"))
+            return
+        connection.is_stream = True
+        gone = asyncio.create_task(asyncio.get_running_loop().sock_recv(connection.sock, 1))
+        sending = asyncio.create_task(self._sent(connection, stream))
+        try:
+            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            sending.cancel()
+            await asyncio.wait({gone, sending})
+            for each in (gone, sending):
+                if not each.cancelled():
+                    # Only that the caller has gone.
+                    each.exception()
+
+    async def _sent(self, connection: _Connection, stream: Stream) -> None:
+        """Send a stream to its end, and why it ended if that was a CarpError."""
+
+        async def run() -> None:
+            # A caller that has gone cannot be sent anything.
+            with contextlib.suppress(OSError):
+                await stream.run(lambda reply: self._send(connection, reply))
+
+        refusal = await _or_refused(run)
+        if refusal is not None:
+            await self._send(connection, refusal)
+
     async def _refuse(self, connection: _Connection, why: str) -> None:
         logger.debug("carp: on the control socket, user %d: %s", connection.caller.uid, why)
         await self._send(connection, RefusedReply(why, is_usage=True))
@@ -152,7 +194,7 @@ class Connections:
         async with asyncio.timeout(self._answer_s):
             await asyncio.get_running_loop().sock_sendall(connection.sock, encode(reply))
 
-    async def _reply(self, connection: _Connection, line: bytes) -> Reply:
+    async def _reply(self, connection: _Connection, line: bytes) -> Reply | Stream:
         connection.is_answering = True
         try:
             async with self._turn:
@@ -170,14 +212,22 @@ class Connections:
         finally:
             connection.is_answering = False
 
-    async def _answered(self, caller: Caller, line: bytes) -> Reply:
-        try:
+    async def _answered(self, caller: Caller, line: bytes) -> Reply | Stream:
+        async def answer() -> Reply | Stream:
             request = decode_request(line)
             caller.refuse_unless_allowed(request)
             return await self._answer(request)
-        except CarpError as exc:
-            return RefusedReply(str(exc), isinstance(exc, ConfigError | UsageError))
-        except Exception as bug:  # noqa: BLE001  whatever it is, the daemon goes on
-            context = {"message": "a request on the control socket failed", "exception": bug}
-            asyncio.get_running_loop().call_exception_handler(context)
-            return RefusedReply("the daemon failed at this; its log has the error")
+
+        return await _or_refused(answer)
+
+
+async def _or_refused(answer: Callable[[], Awaitable[T]]) -> T | RefusedReply:
+    """Return an answer, or the refusal that its exception is."""
+    try:
+        return await answer()
+    except CarpError as exc:
+        return RefusedReply(str(exc), isinstance(exc, ConfigError | UsageError))
+    except Exception as bug:  # noqa: BLE001  whatever it is, the daemon goes on
+        context = {"message": "a request on the control socket failed", "exception": bug}
+        asyncio.get_running_loop().call_exception_handler(context)
+        return RefusedReply("the daemon failed at this; its log has the error")

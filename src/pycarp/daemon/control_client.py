@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from pycarp.system.recovery import state_folder
 TIMEOUT_S = 5.0
 NAME = "pycarp.sock"
 _PAUSE_S = 0.01
+_CHUNK_OCTETS = 1 << 16
 
 R = TypeVar("R", bound=Reply)
 
@@ -53,17 +55,72 @@ def request(path: Path, message: Request, answer: type[R], *, timeout_s: float =
     return reply
 
 
-def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
+def open_stream(path: Path, message: Request, *, timeout_s: float = TIMEOUT_S) -> "Lines":
+    """Send a request that is answered by a stream, and return its lines; raises ControlError when nobody answers."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        with _explaining(path, timeout_s):
             sock.settimeout(timeout_s)
             _connect(sock, path, timeout_s)
             _refuse_stranger(sock, path)
-            # One that takes no more may have said why.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                sock.sendall(line)
-            with sock.makefile("rb") as stream:
-                return stream.readline(LINE_LIMIT)
+            sock.sendall(encode(message))
+    except BaseException:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return Lines(sock, path)
+
+
+class Lines:
+    """The lines of a stream, as they arrive; it can be polled as a file."""
+
+    def __init__(self, sock: socket.socket, path: Path) -> None:
+        self._sock = sock
+        self._path = path
+        self._received = bytearray()
+
+    def fileno(self) -> int:
+        """Return the descriptor, which is readable when a line may have arrived."""
+        return self._sock.fileno()
+
+    def next(self) -> Reply | None:
+        """Return the next line, None if it has not arrived; ControlError when there is none any more."""
+        while (end := self._received.find(b"\n")) < 0:
+            try:
+                chunk = self._sock.recv(_CHUNK_OCTETS)
+            except BlockingIOError:
+                return None
+            except OSError:
+                chunk = b""
+            if not chunk or len(self._received) > LINE_LIMIT:
+                raise ControlError(f"the pycarp at {self._path} has hung up")
+            self._received += chunk
+        line = bytes(self._received[: end + 1])
+        del self._received[: end + 1]
+        return decode_reply(line)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._sock.close()
+
+
+def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
+    with _explaining(path, timeout_s), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout_s)
+        _connect(sock, path, timeout_s)
+        _refuse_stranger(sock, path)
+        # One that takes no more may have said why.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(line)
+        with sock.makefile("rb") as stream:
+            return stream.readline(LINE_LIMIT)
+
+
+@contextlib.contextmanager
+def _explaining(path: Path, timeout_s: float) -> Iterator[None]:
+    """Raise ControlError, which says what to do, for an OSError."""
+    try:
+        yield
     except TimeoutError as exc:
         raise ControlError(
             f"the pycarp at {path} does not answer within {timeout_s:g} s; its state is unknown"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 from pycarp.daemon.control_messages import Reply, Request
+from pycarp.daemon.streams import Stream
 from pycarp.errors import ControlError
 
 
@@ -11,16 +12,16 @@ class ControlDesk:
     """Answers on the control socket for a daemon that is starting, ready, or leaving."""
 
     def __init__(self) -> None:
-        self._answer: Callable[[Request], Awaitable[Reply]] | None = None
+        self._answer: Callable[[Request], Awaitable[Reply | Stream]] | None = None
         self._what = "starting; ask again in a moment"
 
-    async def answer(self, request: Request) -> Reply:
+    async def answer(self, request: Request) -> Reply | Stream:
         """Answer a request; ControlError says what the daemon is doing while it is not ready."""
         if self._answer is None:
             raise ControlError(f"this pycarp (pid {os.getpid()}) is {self._what}")
         return await self._answer(request)
 
-    def open(self, answer: Callable[[Request], Awaitable[Reply]]) -> None:
+    def open(self, answer: Callable[[Request], Awaitable[Reply | Stream]]) -> None:
         """Answer requests by a daemon that is ready."""
         self._answer = answer
 

@@ -92,6 +92,17 @@ class DriftRequest(msgspec.Struct, tag="drift", forbid_unknown_fields=True):
     """Ask for what was changed while the daemon ran, with passwords: for administrators only."""
 
 
+class MastershipRequest(msgspec.Struct, tag="mastership", forbid_unknown_fields=True):
+    """Ask for the next mastership of a host; the caller hangs up once what it runs meanwhile has ended.
+
+    ``clean_up_s`` is how long that may take after the loss, in seconds; the daemon shortens it to what is safe. The
+    answer is a stream: MastershipAwaited, MastershipBegun, MastershipRenewed at each sign of life, MastershipEnded.
+    """
+
+    host: str
+    clean_up_s: float = 1.0
+
+
 class Cause(msgspec.Struct):
     """One entry of the demotion ledger."""
 
@@ -331,6 +342,42 @@ class DriftReply(msgspec.Struct, tag="drift", kw_only=True):
     left_out: list[str]
 
 
+class MastershipAwaited(msgspec.Struct, tag="mastership-awaited"):
+    """The host is there, and its next mastership is awaited."""
+
+    host: str
+    state: str
+
+
+class MastershipRenewed(msgspec.Struct, tag="mastership-renewed", kw_only=True):
+    """The host has given a sign of life, so that no peer acts before ``ends_at_ns``.
+
+    Without a later sign, the caller begins to clean up at ``cleans_up_at_ns`` and has ended at ``ends_at_ns``; both
+    are times of CLOCK_MONOTONIC in nanoseconds.
+    """
+
+    cleans_up_at_ns: int
+    ends_at_ns: int
+
+
+class MastershipBegun(MastershipRenewed, tag="mastership-begun", kw_only=True):
+    """The mastership has begun; ``token`` is its fencing token."""
+
+    host: str
+    vhid: int
+    interface: str
+    addresses: list[str]
+    epoch: int
+    token: int
+
+
+class MastershipEnded(msgspec.Struct, tag="mastership-ended", kw_only=True):
+    """The mastership is lost, for this ``reason``; the caller has ended at ``ends_at_ns`` of CLOCK_MONOTONIC."""
+
+    reason: str
+    ends_at_ns: int
+
+
 class DoneReply(msgspec.Struct, tag="done"):
     """It has been done; ``warning`` is what an operator should know, empty if nothing."""
 
@@ -353,9 +400,19 @@ Request: TypeAlias = (
     | PlanRequest
     | ReloadRequest
     | DriftRequest
+    | MastershipRequest
 )
+MastershipReply: TypeAlias = MastershipAwaited | MastershipBegun | MastershipRenewed | MastershipEnded
 Reply: TypeAlias = (
-    StatusReply | GroupReply | HandoverReply | SysctlReply | PlanReply | DriftReply | DoneReply | RefusedReply
+    StatusReply
+    | GroupReply
+    | HandoverReply
+    | SysctlReply
+    | PlanReply
+    | DriftReply
+    | DoneReply
+    | RefusedReply
+    | MastershipReply
 )
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

@@ -13,6 +13,7 @@ from pycarp.aio.log_records import logger
 from pycarp.daemon.connections import ANSWER_S, REQUEST_S, Connections
 from pycarp.daemon.control_messages import Reply, Request
 from pycarp.daemon.lock_file import LockFile
+from pycarp.daemon.streams import Stream
 from pycarp.errors import CarpError, ConfigError, ControlError, UsageError
 from pycarp.system.recovery import state_folder
 
@@ -33,7 +34,7 @@ _ALIVE_S = 0.2
 @contextlib.asynccontextmanager
 async def serve(
     path: Path,
-    answer: Callable[[Request], Awaitable[Reply]],
+    answer: Callable[[Request], Awaitable[Reply | Stream]],
     *,
     readers: int | None = None,
     timeout_s: float = TIMEOUT_S,

@@ -7,7 +7,9 @@ from typing import assert_never
 from pycarp.aio.node import Node
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon.administration import Administration
+from pycarp.daemon.mastership_stream import mastership_stream
 from pycarp.daemon.status import status_reply
+from pycarp.daemon.streams import Stream
 from pycarp.daemon.sysctls import Sysctls
 from pycarp.errors import UsageError
 from pycarp.vocabulary import HostKey
@@ -25,7 +27,7 @@ class UcarpControl:
         self._administration = Administration(node, remove=_refuse_to_remove)
         self._started_s = time.monotonic()
 
-    async def answer(self, request: messages.Request) -> messages.Reply:
+    async def answer(self, request: messages.Request) -> messages.Reply | Stream:
         """Carry out a request; raises CarpError when it cannot be done."""
         match request:
             case messages.StatusRequest():
@@ -36,6 +38,8 @@ class UcarpControl:
                 return self._administration.demote_group(group, by)
             case messages.HandoverRequest():
                 return await self._administration.hand_over(request)
+            case messages.MastershipRequest(host, clean_up_s):
+                return mastership_stream(self._administration.find(host), clean_up_s)
             case messages.SysctlRequest(name, value):
                 return self._sysctls.answer(name, value)
             case messages.PlanRequest() | messages.ReloadRequest() | messages.DriftRequest():

@@ -1,0 +1,1 @@
+"""``pycarp while-master``: run a command while a host is MASTER."""

@@ -1,0 +1,78 @@
+"""Lends the masterships of a host to another process, such as ``pycarp while-master``, over the control socket.
+
+The loan is one body of ``async with host.mastership()``: on a loss the addresses stay until the caller has hung up,
+because what it runs has ended, or until its time is over. A caller learns from the silence of the stream what a body
+learns from its cancellation.
+"""
+
+import asyncio
+import contextlib
+
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.log_records import explain
+from pycarp.aio.mastership import Mastership, MastershipLost
+from pycarp.core.events import StateChange
+from pycarp.daemon.control_messages import MastershipAwaited, MastershipBegun, MastershipEnded, MastershipRenewed
+from pycarp.daemon.streams import Send, Stream
+from pycarp.vocabulary import NS_PER_S
+
+
+def mastership_stream(host: VirtualHost, clean_up_s: float) -> Stream:
+    """Return the stream of a host's next mastership; raises ConfigError for a clean-up time that cannot be."""
+    context = host.mastership(clean_up_s=clean_up_s)
+
+    async def run(send: Send) -> None:
+        await send(MastershipAwaited(host.name, str(host.state)))
+        with contextlib.suppress(MastershipLost):
+            async with context as mastership:
+                await _lend(host, mastership, send)
+
+    return Stream(run)
+
+
+async def _lend(host: VirtualHost, mastership: Mastership, send: Send) -> None:
+    """Send what a caller has to know until the mastership is lost; then wait until the caller hangs up."""
+    try:
+        await send(_begun(host, mastership))
+        while True:
+            await mastership.renewed()
+            cleans_up_at_ns, ends_at_ns = _times(mastership)
+            await send(MastershipRenewed(cleans_up_at_ns=cleans_up_at_ns, ends_at_ns=ends_at_ns))
+    except asyncio.CancelledError:
+        # Without a loss, the caller has hung up.
+        if mastership.is_lost:
+            ends_at_ns = _now_ns() + round(mastership.clean_up_s * NS_PER_S)
+            await send(MastershipEnded(reason=_words(mastership), ends_at_ns=ends_at_ns))
+            await asyncio.Future()
+        raise
+
+
+def _begun(host: VirtualHost, mastership: Mastership) -> MastershipBegun:
+    snapshot = host.snapshot()
+    cleans_up_at_ns, ends_at_ns = _times(mastership)
+    return MastershipBegun(
+        cleans_up_at_ns=cleans_up_at_ns,
+        ends_at_ns=ends_at_ns,
+        host=host.name,
+        vhid=host.key.vhid,
+        interface=host.key.link,
+        addresses=[str(each) for each in snapshot.config.addresses],
+        epoch=snapshot.epoch,
+        token=mastership.token,
+    )
+
+
+def _times(mastership: Mastership) -> tuple[int, int]:
+    """Return when a body that hears nothing more begins to clean up, and when it has ended."""
+    cleans_up_at_ns = _now_ns() + round(mastership.remaining_s * NS_PER_S)
+    return cleans_up_at_ns, cleans_up_at_ns + round(mastership.clean_up_s * NS_PER_S)
+
+
+def _words(mastership: Mastership) -> str:
+    reason = mastership.reason
+    assert reason is not None
+    return explain(reason) if isinstance(reason, StateChange) else reason.value
+
+
+def _now_ns() -> int:
+    return round(asyncio.get_running_loop().time() * NS_PER_S)

@@ -1,0 +1,20 @@
+"""Answers on the control socket of many lines, which last until the caller hangs up."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pycarp.daemon.control_messages import Reply
+
+Send: TypeAlias = Callable[[Reply], Awaitable[None]]
+"""Sends one line; raises OSError when the caller has gone, or reads nothing for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer of many lines. ``run`` sends them, and is cancelled when the caller hangs up.
+
+    What ``run`` raises is the last line if it is a CarpError.
+    """
+
+    run: Callable[[Send], Coroutine[Any, Any, None]]
