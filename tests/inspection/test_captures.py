@@ -16,6 +16,7 @@ from pycarp.inspection.inspector import Inspector
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NETBSD = sorted((VECTORS / "netbsd").glob("*.pcap"))
+TRANSITIONS = sorted((VECTORS / "transitions").glob("*.pcap"))
 UCARP = sorted((VECTORS / "ucarp").glob("*.pcap"))
 
 
@@ -64,6 +65,11 @@ def test_no_advertisement_verifies_with_another_password(capture: Path) -> None:
 @pytest.mark.parametrize("capture", NETBSD, ids=lambda path: str(path.stem))
 def test_no_advertisement_of_netbsd_has_a_problem(capture: Path) -> None:
     assert [each.problems for each in explanations(capture, secret_of(capture)) if each.problems] == []
+
+
+@pytest.mark.parametrize("capture", TRANSITIONS, ids=lambda path: str(path.stem))
+def test_no_takeover_partition_or_heal_of_real_systems_looks_like_a_replay(capture: Path) -> None:
+    assert Remark.REPLAY not in {each.remark for one in explanations(capture, None) for each in one.problems}
 
 
 @pytest.mark.parametrize("capture", NETBSD, ids=lambda path: str(path.stem))

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pycarp import dialects
+from pycarp.cli.config_reading import read_as_it_stands
 from pycarp.cli.options import exit_status, format_option, map_option
 from pycarp.cli.refusals import refusal
 from pycarp.config import ConfigProblems, NodeConfig, Problem, grammars
@@ -102,7 +103,7 @@ def _checked(
     try:
         text = grammars.load(path)
         grammar = Grammar(said) if said else grammars.recognise(name, text)
-        config = _read(text, grammar, name, dialect, renames, links)
+        config = read_as_it_stands(text, grammar, name, dialect, renames, links)
     except ConfigProblems as exc:
         return CheckedFile(path=name, problems=exc.problems)
     except ConfigError as exc:
@@ -110,27 +111,6 @@ def _checked(
     return CheckedFile(
         path=name, config=config, exposed=_exposed(path, config), says_preempt=grammar in grammars.SAY_PREEMPT
     )
-
-
-def _read(
-    text: str,
-    grammar: Grammar,
-    file: str,
-    dialect: str | None,
-    renames: dict[str, str],
-    links: Sequence[LinkFacts],
-) -> NodeConfig:
-    """Read a file as it stands, so that a missing interface is only a warning; else with the interfaces of here."""
-    wanted = dialects.by_name(dialect) if dialect else None
-    try:
-        return grammars.read(text, grammar, file=file, renames=renames, dialect=wanted)
-    except ConfigProblems as first:
-        if not links:
-            raise
-        try:
-            return grammars.read(text, grammar, file=file, renames=renames, dialect=wanted, links=links)
-        except ConfigProblems as second:
-            raise min(first, second, key=lambda each: len(each.problems)) from None
 
 
 def _exposed(path: Path, config: NodeConfig) -> tuple[str, ...]:

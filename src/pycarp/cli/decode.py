@@ -11,8 +11,9 @@ from typing import BinaryIO
 import click
 
 from pycarp.auth.key import Passphrase
+from pycarp.cli.config_reading import ANY_INTERFACE, read_config
 from pycarp.cli.decode_output import HumanOutput, JsonOutput
-from pycarp.cli.options import exit_status
+from pycarp.cli.options import exit_status, format_option, map_option
 from pycarp.cli.refusals import file_error
 from pycarp.cli.secret_input import of_environment, of_file
 from pycarp.errors import CaptureError, ConfigError, UsageError
@@ -40,6 +41,8 @@ Examples:
                                                     verify the digests, and say why one is wrong
   sudo pycarp decode -i eth0                        watch an interface
   sudo tcpdump -i eth0 -U -w - proto 112 | pycarp decode -
+  sudo pycarp decode -i eth0 --config /etc/pycarp.toml
+                                                    verify every vhid of a configuration
   pycarp decode --json carp.pcap | jq 'select(.problems != [])'
   pycarp decode --strict --vhid 7 --password-file - --address 192.168.1.50 carp.pcap
 
@@ -47,7 +50,8 @@ Examples:
 Reads pcap and pcapng; of Ethernet (with VLAN tags), Linux cooked, raw IP and loopback.
 The password file's first line is the password, as with ucarp: all of it but the line feed.
 PYCARP_PASSWORD may have it instead.
-Give every shared address of the vhid, and --vhid where the capture has several vhids."""
+Give every shared address of the vhid, and --vhid where the capture has several vhids;
+or a configuration, which has the password and the addresses of each."""
     + exit_status("1 is that a capture is cut short or partly unknown, 3 is packets with problems, with --strict.")
 )
 @click.argument("capture", required=False, metavar="[FILE|-]")
@@ -63,6 +67,16 @@ Give every shared address of the vhid, and --vhid where the capture has several 
     "-a", "--address", "addresses", multiple=True, metavar="ADDRESS", help="A shared address; repeat for each."
 )
 @click.option("--lladdr", metavar="MAC", help="Link-layer address in the digest: OpenBSD with lladdr set.")
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration with which to verify: every vhid with its own password and addresses.",
+)
+@format_option
+@map_option
 @click.option("--vhid", type=click.IntRange(0, 255), help="Show this vhid only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for scripts; no summary.")
 @click.option("--strict", is_flag=True, help="Exit with 3 when a packet has problems.")
@@ -74,6 +88,9 @@ def decode(
     password_file: Path | None,
     addresses: tuple[str, ...],
     lladdr: str | None,
+    config_file: Path | None,
+    grammar: str | None,
+    renames: dict[str, str],
     vhid: int | None,
     as_json: bool,
     strict: bool,
@@ -81,10 +98,15 @@ def decode(
     """Explain every CARP packet of a capture, or of an interface: what it says, and what is wrong with it."""
     if capture == "-" and password_file == Path("-"):
         raise UsageError("standard input cannot be both the capture and the password; name a file, or PYCARP_PASSWORD")
-    secret = _secret(password, password_file, addresses, lladdr)
+    if config_file is not None and (password is not None or password_file is not None or addresses or lladdr):
+        raise UsageError("--config has passwords and addresses: --password-file, --address and --lladdr go without it")
+    if config_file is None and (grammar is not None or renames):
+        raise UsageError("--format and --map are about the file of --config")
+    secret = None if config_file else _secret(password, password_file, addresses, lladdr)
     if (capture is None) == (interface is None):
         raise UsageError("give either a capture file (- for standard input) or -i IFACE")
-    inspector = Inspector(secret=secret, vhid=vhid)
+    secrets = _secrets_of(config_file, interface, grammar=grammar, renames=renames) if config_file else None
+    inspector = Inspector(secret=secret, secrets=secrets, vhid=vhid)
     output = JsonOutput() if as_json else HumanOutput(is_live=interface is not None)
     try:
         has_problems = _explain_all(_packets(capture, interface), inspector, output)
@@ -112,6 +134,8 @@ def _explain_all(packets: Iterable[CapturedPacket], inspector: Inspector, output
         if last_ns is not None:  # what could be read is worth its summary
             output.finish(last_ns)
         raise
+    finally:
+        output.close()
     output.finish(last_ns or 0)
     return has_problems
 
@@ -175,6 +199,23 @@ def _secret(
         raise UsageError("a password needs --address for every shared address: the digest covers both")
     parsed = tuple(_address(each) for each in addresses)
     return SharedSecret(passphrase=secret, addresses=parsed, lladdr=None if lladdr is None else _mac(lladdr))
+
+
+def _secrets_of(
+    path: Path, interface: str | None, *, grammar: str | None, renames: dict[str, str]
+) -> dict[int, list[SharedSecret]]:
+    """Return what a configuration says of each vhid, on one interface or on all; ConfigError if that is nothing."""
+    hosts = read_config(path, grammar=grammar, renames=renames).hosts
+    found: dict[int, list[SharedSecret]] = {}
+    for host in hosts:
+        if interface in (None, host.interface) or host.interface == ANY_INTERFACE:
+            addresses = tuple(each.ip for each in host.addresses)
+            shared = SharedSecret(passphrase=host.passphrase, addresses=addresses, lladdr=host.lladdr)
+            found.setdefault(host.vhid, []).append(shared)
+    if not found:
+        there = ", ".join(sorted({host.interface for host in hosts}))
+        raise ConfigError(f"{path} has no virtual host on {interface}, but on {there}; --map OLD=NEW renames one")
+    return found
 
 
 def _of_file(path: Path) -> Passphrase:

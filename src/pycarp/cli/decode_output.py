@@ -1,22 +1,26 @@
 """How ``pycarp decode`` shows explanations: a line a packet for people, with a summary, or a JSON object a line."""
 
 import sys
+import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
 from rich.console import Console
+from rich.live import Live
 from rich.text import Text
 
 from pycarp.inspection.explanation import Explanation, Finding, Remark, interval_ns
-from pycarp.inspection.timeline import Timeline, TimelineEntry, TimelineKind
+from pycarp.inspection.timeline import Standing, Timeline, TimelineEntry, TimelineKind
 from pycarp.inspection.vrrp_findings import LEAVES
 from pycarp.vocabulary import NS_PER_S, Address
 from pycarp.wire.vrrp import Vrrp, VrrpAuthentication, VrrpDetails
 
 _NS_PER_US = 1000
+_STATUS_HZ = 4
 _SHOWN_ENTRIES = 100
 _MOST_SHOWN = 1000
 _STYLES = {
@@ -47,17 +51,22 @@ class JsonOutput:
     def finish(self, _now_ns: int) -> None:
         """Print nothing: a script counts for itself."""
 
+    def close(self) -> None:
+        """Do nothing: there is no line to be removed."""
+
 
 class HumanOutput:
     """One line a packet, its problems below it, and a summary; coloured on a terminal only.
 
-    Times are local, as tcpdump's. ``is_live`` says that the capture ends now, not with its last packet.
+    Times are local, as tcpdump's. ``is_live`` says that the capture ends now, not with its last packet; a terminal then
+    has a line at its end that says who is master at present.
     """
 
-    def __init__(self, *, is_live: bool) -> None:
+    def __init__(self, *, is_live: bool, console: Console | None = None) -> None:
         self._is_live = is_live
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = console or Console(highlight=False, soft_wrap=True)
         self._is_plain = not self._console.is_terminal
+        self._lock = threading.Lock()
         self._day = ""
         self._packets = 0
         self._authentic: Counter[bool | None] = Counter()
@@ -65,15 +74,17 @@ class HumanOutput:
         self._notes: Counter[Remark] = Counter()
         self._timeline = Timeline()
         self._shown: set[tuple[tuple[int, ...], Address | None, Finding]] = set()
+        self._status_line: Live | None = None
+        if is_live and not self._is_plain:
+            self._status_line = Live(
+                console=self._console, get_renderable=self._status, transient=True, refresh_per_second=_STATUS_HZ
+            )
+            self._status_line.start()
 
     def show(self, explanation: Explanation) -> None:
         """Print a packet, and remember what the summary needs."""
-        self._packets += 1
-        if explanation.advertisement is not None:
-            self._authentic[explanation.authentic] += 1
-        self._problems.update({each.remark for each in explanation.problems})
-        self._notes.update({each.remark for each in explanation.notes})
-        self._timeline.add(explanation)
+        with self._lock:
+            self._count(explanation)
         self._print_day(explanation.at_ns)
         self._print(*_line(explanation))
         for finding in explanation.problems:
@@ -81,6 +92,27 @@ class HumanOutput:
         for finding in explanation.notes:
             if self._is_news(explanation, finding):
                 self._print(("    note: ", "cyan"), (finding.words, ""))
+
+    def _count(self, explanation: Explanation) -> None:
+        self._packets += 1
+        if explanation.advertisement is not None:
+            self._authentic[explanation.authentic] += 1
+        self._problems.update({each.remark for each in explanation.problems})
+        self._notes.update({each.remark for each in explanation.notes})
+        self._timeline.add(explanation)
+
+    def _status(self) -> Text:
+        """Return the last line of the terminal, which a thread draws again and again."""
+        with self._lock:
+            problems = sum(self._problems.values())
+            standings = self._timeline.standings()
+            said = f"{_plural(self._packets, 'packet')}{self._judged()}"
+        return status_words(said, _plural(problems, "problem") if problems else "", standings, time.time_ns())
+
+    def close(self) -> None:
+        """Give the terminal back; no-op the second time."""
+        if self._status_line is not None:
+            self._status_line.stop()
 
     def _is_news(self, explanation: Explanation, finding: Finding) -> bool:
         """Return whether a note is worth a line: what a sender always does is printed once, and counted."""
@@ -96,6 +128,7 @@ class HumanOutput:
 
     def finish(self, now_ns: int) -> None:
         """Print the summary."""
+        self.close()
         if not self._packets:
             self._print(("no packet of protocol 112 was seen", ""))
             return
@@ -141,6 +174,22 @@ class HumanOutput:
             sys.stdout.flush()
         else:
             self._console.print(Text.assemble(*parts))
+
+
+def status_words(said: str, problems: str, standings: Sequence[Standing], now_ns: int) -> Text:
+    """Return the line below a live capture: what was counted, and who is master of each group at present."""
+    parts: list[tuple[str, str]] = [(said, "bold")]
+    if problems:
+        parts.append((f", {problems}", "red"))
+    for group, masters, silent_at_ns in standings:
+        parts.append((f" | {group}: ", ""))
+        if len(masters) > 1:
+            parts.append((" and ".join(map(str, masters)), "red"))
+        elif not masters or now_ns > silent_at_ns:
+            parts.append(("nobody", "yellow"))
+        else:
+            parts.append((str(masters[0]), "green"))
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
 class _Verdict(NamedTuple):

@@ -46,6 +46,8 @@ class Remark(Enum):
     UNICAST = "unicast"
     BROADCAST_MAC = "Ethernet broadcast"
     CONSTANT_COUNTER = "constant counter"
+    CONTINUED_COUNTER = "counter adopted"
+    NOT_CONFIGURED = "vhid of no configuration"
     ADVBASE_ZERO = "advbase 0"
     ADVSKEW_255 = "advskew 255"
     ODD_FIELD = "odd type or authlen"
@@ -68,6 +70,8 @@ NOTES = frozenset(
         Remark.UNICAST,
         Remark.BROADCAST_MAC,
         Remark.CONSTANT_COUNTER,
+        Remark.CONTINUED_COUNTER,
+        Remark.NOT_CONFIGURED,
         Remark.ADVBASE_ZERO,
         Remark.ADVSKEW_255,
         Remark.ODD_FIELD,

@@ -1,13 +1,23 @@
-"""Compares a counter with earlier ones; keeps a bounded number of them for each vhid."""
+"""Compares a counter with earlier ones; keeps a bounded number of them for each vhid.
 
-from collections import OrderedDict
+A counter that was used before is not always a replay. Every system but OpenBSD continues from the last number that it
+heard. Two hosts that did not hear each other for a while have both counted on from the same number, and when they hear
+each other again, one of them goes on with numbers that it or the other has used. Source: carp.md section 3.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
 
 from pycarp.vocabulary import Address, Family
 
 _REMEMBERED = 256
 _MOST_GROUPS = 1024
+_RECENT = 8
+_STEPS = 8
+"""How far a counter may be ahead of the one that it continues: both families count with one, and packets are lost."""
+
+_MODULUS = 1 << 64
 
 
 class Repetition(Enum):
@@ -23,13 +33,27 @@ class Repetition(Enum):
     FROM_ANOTHER = "from another"
     """Another sender used it before."""
 
+    CONTINUED = "continued"
+    """It was used before, but counts on from the sender's own last one, or from what another sent just now."""
 
-class _Group(NamedTuple):
-    senders: OrderedDict[int, Address]
+
+@dataclass(slots=True)
+class _Sender:
+    last: int
+    is_changing: bool = False
+    is_replaying: bool = False
+
+
+@dataclass(slots=True)
+class _Group:
+    users: OrderedDict[int, Address] = field(default_factory=OrderedDict)
     """Who used a counter first; the last 256 counters."""
 
-    changing: OrderedDict[Address, bool]
-    """The senders, and whether their counters change; the last 256 of them."""
+    senders: OrderedDict[Address, _Sender] = field(default_factory=OrderedDict)
+    """The last 256 of them."""
+
+    recent: deque[tuple[Address, int]] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    """What was sent last, which others may have adopted."""
 
 
 class CounterHistory:
@@ -40,22 +64,51 @@ class CounterHistory:
 
     def add(self, group: tuple[tuple[int, ...], int, Family], source: Address, counter: int) -> Repetition:
         """Store a counter, and return its relation to earlier ones of the same VLAN, vhid and family."""
-        senders, changing = self._group(group)
-        first = senders.get(counter)
-        if first is None:
-            changing[source] = source in changing
-            senders[counter] = source
-            for remembered in (senders, changing):
-                if len(remembered) > _REMEMBERED:
-                    remembered.popitem(last=False)
-            return Repetition.NEW
-        if first != source:
-            return Repetition.FROM_ANOTHER
-        return Repetition.REPLAYED if changing.get(source) else Repetition.CONSTANT
+        found = self._group(group)
+        repetition = _repetition(found, source, counter)
+        sender = found.senders.get(source)
+        if sender is None:
+            sender = found.senders[source] = _Sender(counter)
+        sender.is_changing |= counter != sender.last
+        sender.is_replaying = repetition in (Repetition.REPLAYED, Repetition.FROM_ANOTHER)
+        sender.last = counter
+        found.senders.move_to_end(source)
+        found.users.setdefault(counter, source)
+        found.recent.append((source, counter))
+        for remembered in (found.users, found.senders):
+            if len(remembered) > _REMEMBERED:
+                remembered.popitem(last=False)
+        return repetition
 
     def _group(self, key: tuple[tuple[int, ...], int, Family]) -> _Group:
-        group = self._groups.setdefault(key, _Group(OrderedDict(), OrderedDict()))
+        group = self._groups.setdefault(key, _Group())
         self._groups.move_to_end(key)
         if len(self._groups) > _MOST_GROUPS:
             self._groups.popitem(last=False)
         return group
+
+
+def _repetition(group: _Group, source: Address, counter: int) -> Repetition:
+    first = group.users.get(counter)
+    if first is None:
+        return Repetition.NEW
+    if _is_continued(group, source, counter):
+        return Repetition.CONTINUED
+    if first != source:
+        return Repetition.FROM_ANOTHER
+    return Repetition.REPLAYED if group.senders[source].is_changing else Repetition.CONSTANT
+
+
+def _is_continued(group: _Group, source: Address, counter: int) -> bool:
+    sender = group.senders.get(source)
+    if sender is None:
+        return False
+    if not sender.is_replaying and _follows(counter, sender.last):
+        return True
+    # A kernel adopts whatever verifies, replays included: the problem is theirs who sent those.
+    latest = {each: sent for each, sent in group.recent if each != source}
+    return any(_follows(counter, sent) for sent in latest.values())
+
+
+def _follows(counter: int, earlier: int) -> bool:
+    return 1 <= (counter - earlier) % _MODULUS <= _STEPS

@@ -3,7 +3,7 @@
 Every rule cites carp.md, the reference of the protocol; where systems differ, the words say which of them does what.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -29,11 +29,18 @@ _Findings = Iterator[Finding]
 class Inspector:
     """Explains the packets of one capture, in their order.
 
-    ``secret`` None leaves digests unjudged; ``vhid`` leaves out all others, VRRP included.
+    ``secret`` verifies every vhid, ``secrets`` each with its own, of which any may fit; without either, digests are
+    left unjudged. ``vhid`` leaves out all others, VRRP included.
     """
 
-    def __init__(self, *, secret: SharedSecret | None = None, vhid: int | None = None) -> None:
-        self._authenticity = Authenticity(secret) if secret else None
+    def __init__(
+        self,
+        *,
+        secret: SharedSecret | None = None,
+        secrets: Mapping[int, Sequence[SharedSecret]] | None = None,
+        vhid: int | None = None,
+    ) -> None:
+        self._authenticity = Authenticity(secret, secrets or {}) if secret or secrets is not None else None
         self._vhid = vhid
         self._history = CounterHistory()
         self._ipv6_forms: dict[int, ChecksumForm] = {}
@@ -124,6 +131,9 @@ class Inspector:
             return None, ()
         if advertisement.version != wire.VERSION:
             return None, ()
+        if not self._authenticity.knows(advertisement.vhid):
+            words = f"vhid {advertisement.vhid} is not in the configuration: it is not verified"
+            return None, (Finding(Remark.NOT_CONFIGURED, words),)
         if self._authenticity.verifies(advertisement):
             return True, ()
         diagnosis = self._authenticity.diagnosis(advertisement, source, source_mac)
@@ -226,9 +236,12 @@ def _field_findings(advertisement: Advertisement, payload: bytes, family: Family
 def _trailing_words(octets: bytes, family: Family) -> str:
     """Return who rejects octets after the advertisement: only FreeBSD 15 over IPv4. Source: carp.md section 2."""
     words = f"{len(octets)} octets behind the advertisement"
-    if family is Family.IPV6 or internet_checksum(octets) in (0, 0xFFFF):
+    if internet_checksum(octets) in (0, 0xFFFF):
         return f"{words}: every host accepts it, and reads the advertisement alone"
-    return f"{words}: FreeBSD 15 sums them as well and drops it, all others accept it"
+    tools = "tcpdump -v and Wireshark call its checksum wrong"
+    if family is Family.IPV6:
+        return f"{words}: every host accepts it, and reads the advertisement alone; {tools}"
+    return f"{words}: FreeBSD 15 sums them as well and drops it, all others accept it; {tools}"
 
 
 def _timing_findings(advertisement: Advertisement) -> _Findings:
@@ -253,5 +266,11 @@ def _counter_findings(repetition: Repetition) -> _Findings:
         case Repetition.FROM_ANOTHER:
             words = "another host used the counter before: a replay, or both counted on from the same number"
             yield Finding(Remark.REPLAY, words)
+        case Repetition.CONTINUED:
+            words = (
+                "the counter was used before, but counts on from the last one: hosts that did not hear each other "
+                "have both counted from the same number, and adopt what they hear"
+            )
+            yield Finding(Remark.CONTINUED_COUNTER, words)
         case Repetition.NEW:
             return

@@ -61,6 +61,17 @@ class TimelineEntry(NamedTuple):
     words: str
 
 
+class Standing(NamedTuple):
+    """Who is master of a group at present: two after a double master, nobody after a bow-out.
+
+    ``silent_at_ns`` is when a backup would take over if nothing more were heard.
+    """
+
+    group: Group
+    masters: tuple[Address, ...]
+    silent_at_ns: int
+
+
 @dataclass(slots=True)
 class _Sender:
     source: Address
@@ -78,9 +89,14 @@ class _Sender:
         """Return whether the next advertisement is overdue by half an interval."""
         return now_ns - self.last_ns > self.last.interval_ns * 3 // 2 + _GRACE_NS
 
+    @property
+    def silent_at_ns(self) -> int:
+        """When a backup with the same settings takes over unless more is heard."""
+        return self.last_ns + self.last.master_down_ns + _GRACE_NS
+
     def is_silent(self, now_ns: int) -> bool:
         """Return whether a backup with the same settings would have taken over."""
-        return now_ns - self.last_ns > self.last.master_down_ns + _GRACE_NS
+        return now_ns > self.silent_at_ns
 
 
 @dataclass(slots=True)
@@ -94,6 +110,10 @@ class _MasterSpan:
     """How often the master was heard since the first packet of the rival."""
 
     is_double: bool = False
+
+    @property
+    def senders(self) -> tuple[_Sender, ...]:
+        return tuple(each for each in (self.master, self.rival if self.is_double else None) if each)
 
 
 @dataclass(slots=True)
@@ -122,10 +142,18 @@ class Timeline:
 
     def masters(self) -> dict[Group, tuple[Address, ...]]:
         """Return the last masters of each group: two after a double master, none after a bow-out."""
-        return {
-            group: tuple(each.source for each in (span.master, span.rival if span.is_double else None) if each)
+        return {each.group: each.masters for each in self.standings()}
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Return who is master of each group, the groups in order."""
+        return tuple(
+            Standing(
+                group,
+                tuple(each.source for each in span.senders),
+                max((each.silent_at_ns for each in span.senders), default=0),
+            )
             for group, span in sorted(self._spans.items())
-        }
+        )
 
     def _hear(self, group: Group, at_ns: int, source: Address, claim: HeardClaim) -> None:
         span = self._spans.get(group)

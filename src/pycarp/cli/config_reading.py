@@ -1,0 +1,51 @@
+"""Reads configurations that need not be for this machine."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Interface, IPv6Interface
+from pathlib import Path
+
+from pycarp import dialects
+from pycarp.config import ConfigProblems, NodeConfig, grammars
+from pycarp.config.grammars import Grammar
+from pycarp.errors import ConfigError
+from pycarp.system.addresses.interfaces import own_interfaces
+from pycarp.vocabulary import LinkFacts
+
+ANY_INTERFACE = "any"
+"""The interface of hosts whose file means one by its subnet, which this machine is not in."""
+
+_EVERYWHERE = LinkFacts(name=ANY_INTERFACE, is_up=True, addresses=(IPv4Interface("0.0.0.1/0"), IPv6Interface("::1/0")))
+
+
+def read_config(path: Path, *, grammar: str | None, renames: dict[str, str]) -> NodeConfig:
+    """Return the configuration in a file; ConfigError, with every problem on a line of its own, if it is none."""
+    text = grammars.load(path)
+    chosen = Grammar(grammar) if grammar else grammars.recognise(str(path), text)
+    try:
+        config = read_as_it_stands(text, chosen, str(path), None, renames, own_interfaces())
+    except ConfigProblems:
+        config = grammars.read(text, chosen, file=str(path), renames=renames, links=[_EVERYWHERE])
+    if not config.hosts:
+        raise ConfigError(f"{path} has no virtual host")
+    return config
+
+
+def read_as_it_stands(
+    text: str,
+    grammar: Grammar,
+    file: str,
+    dialect: str | None,
+    renames: dict[str, str],
+    links: Sequence[LinkFacts],
+) -> NodeConfig:
+    """Read a file as it stands, so that a missing interface is only a warning; else with the interfaces of here."""
+    wanted = dialects.by_name(dialect) if dialect else None
+    try:
+        return grammars.read(text, grammar, file=file, renames=renames, dialect=wanted)
+    except ConfigProblems as first:
+        if not links:
+            raise
+        try:
+            return grammars.read(text, grammar, file=file, renames=renames, dialect=wanted, links=links)
+        except ConfigProblems as second:
+            raise min(first, second, key=lambda each: len(each.problems)) from None
