@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from pycarp.daemon.control_messages import (
 )
 from pycarp.errors import CarpError, ControlError
 from pycarp.lab.topology import Segment
+from pycarp.system.recovery.journal import Journal, Shared
 from tests.support.daemons import Process, Pycarp, children, new_segment, wait_until
+from tests.support.namespaces import entered, joined_namespaces
 from tests.support.system import require
 from tests.support.unprivileged import World, being, status_of, world
 
@@ -98,6 +101,21 @@ def test_it_works_as_its_user_with_two_capabilities(segment: Segment, folder: Wo
     assert "carp0" not in segment.run("a", ["ip", "link"])
     assert [each.name for each in folder.state.glob("*.journal")] == []
     assert daemon.lines(f"runs as user {USER} (uid {UID}) with CAP_NET_ADMIN and CAP_NET_RAW only")
+
+
+def test_its_start_removes_the_journals_of_network_namespaces_that_are_gone(segment: Segment, folder: World) -> None:
+    with joined_namespaces() as (passing, _other), entered(passing):
+        journal = Journal.begin(folder.state)
+    journal.record(Shared("eth0", "192.168.1.50/24"))
+    journal.end()
+    assert journal.path.exists()
+
+    # The kernel ends a namespace a little later.
+    ends_s = time.monotonic() + SOON_S
+    while journal.path.exists():
+        assert time.monotonic() < ends_s
+        with daemon_of(segment, folder, "--user", USER):
+            wait_until(lambda: state_of(folder) != "", SOON_S)
 
 
 def test_after_its_death_the_guardian_cleans_up_as_that_user_and_root_goes_on(segment: Segment, folder: World) -> None:

@@ -1,7 +1,7 @@
 """Which user the daemon is going to be, and whether it can work as that one; then it becomes it.
 
 Called once, before any thread is started. What needs more than the two capabilities comes before: the configuration is
-read, the folders below ``/run`` are made, limits are raised.
+read, the folders below ``/run`` are made, limits are raised, journals of network namespaces that are gone are removed.
 """
 
 import importlib.util
@@ -19,6 +19,7 @@ from pycarp.system.files import safe_files
 from pycarp.system.guardian import program
 from pycarp.system.privileges import User
 from pycarp.system.recovery import state_folder, state_owner
+from pycarp.system.recovery.dead_daemons import forget_vanished
 
 SERVICE_USER = "pycarp"
 """Who the daemon is without ``--user``, where there is such a user."""
@@ -55,6 +56,7 @@ def become_unprivileged(config: NodeConfig, paths: Paths, *, user: str | None, r
         return Outcome()
     if os.geteuid() != 0:
         return _reduce_only(user)
+    forget_vanished(paths.state)
     warnings: list[str] = []
     for named in _candidates(user):
         candidate = replace(named, groups=(*named.groups, *([] if readers is None else [readers])))

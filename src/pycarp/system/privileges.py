@@ -19,6 +19,7 @@ KEPT = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
 """The capabilities to change addresses and to send raw packets. Source: ``linux/capability.h``."""
 
 _BECOMING_MASK = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID
+_SYS_ADMIN_MASK = 1 << 21
 _KEPT_MASK = sum(1 << number for number in KEPT)
 _CAPABILITIES_MOST = 64
 _PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 8, 23, 24, 38, 47
@@ -89,6 +90,11 @@ def reduce(user: User) -> list[str]:
 def may_become_others() -> bool:
     """Return True if this process has the capabilities to become another user; root in a sandbox may lack them."""
     return _capabilities()[0] & _BECOMING_MASK == _BECOMING_MASK
+
+
+def may_make_namespaces() -> bool:
+    """Return whether this thread has CAP_SYS_ADMIN."""
+    return bool(_capabilities()[0] & _SYS_ADMIN_MASK)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ state folder; the locks of its hosts reveal that daemon.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -26,8 +27,9 @@ from pycarp.system.addresses import sysctl_files
 from pycarp.system.addresses.link_addresses import index_of
 from pycarp.system.addresses.link_routes import is_for, restorations
 from pycarp.system.recovery import host_locks, journal_file, state_folder
-from pycarp.system.recovery.journal_file import JournalFile
+from pycarp.system.recovery.journal_file import JournalFile, Place
 from pycarp.system.recovery.resources import Device, Resource, Route, Shared, Sysctl
+from pycarp.system.recovery.vanished_namespaces import vanished
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey
 from pycarp.wire.ethernet import virtual_mac
@@ -136,6 +138,7 @@ class _Cleaning:
         self._is_rehearsal = is_rehearsal
         self._living: set[tuple[str, ...]] = set()
         self._strangers: Mapping[HostKey, int] = {}
+        self._vanished: set[int] = set()
         self._undone: list[Undone] = []
         self._spared: list[Spared] = []
         self._failed: list[Failed] = []
@@ -145,6 +148,7 @@ class _Cleaning:
         self._living = self._recorded_by_living(found)
         self._strangers = _strangers(found)
         dead = [each for each in found if not each.is_held]
+        self._vanished = _vanished(dead, self._place)
         for each in dead:
             if self._is_void(each):
                 self._forget(each)
@@ -165,7 +169,7 @@ class _Cleaning:
             return file.damage is None
         place = file.header.place
         is_other_namespace = place.netns == self._place.netns and place.cookie != self._place.cookie
-        return place.boot_id != self._place.boot_id or is_other_namespace
+        return place.boot_id != self._place.boot_id or is_other_namespace or place.netns in self._vanished
 
     def _is_elsewhere(self, file: JournalFile) -> bool:
         return file.header is not None and file.header.place != self._place
@@ -188,8 +192,7 @@ class _Cleaning:
 
     def _forget(self, file: JournalFile) -> None:
         if not self._is_rehearsal:
-            file.path.unlink(missing_ok=True)
-            file.path.with_suffix(".new").unlink(missing_ok=True)
+            _remove(file)
 
     async def _undo_all(self, files: list[JournalFile]) -> None:
         from pycarp.system.recovery.kernel_clean_up import KernelCleanUp  # noqa: PLC0415  (takes a good part of a second)
@@ -293,6 +296,39 @@ class _Cleaning:
             if not self._is_rehearsal:
                 sysctl_files.write(sysctl.path, sysctl.before)
         self._undone.append(Undone(sysctl))
+
+
+def forget_vanished(folder: Path) -> None:
+    """Remove the journals that dead daemons left in network namespaces that are gone; no lock is needed for that.
+
+    ``clean`` does so too, but needs CAP_SYS_ADMIN for it, which a daemon gives up before it cleans. What cannot be read
+    or removed stays: the cleaning says what is wrong.
+    """
+    with contextlib.suppress(OSError):
+        read = [each for path in state_folder.journals(folder) if (each := journal_file.read(path))]
+        dead = [each for each in read if not each.is_held]
+        here = journal_file.here()
+        gone = _vanished(dead, here)
+        for each in dead:
+            if _number_elsewhere(each, here) in gone:
+                _remove(each)
+
+
+def _vanished(dead: list[JournalFile], here: Place) -> set[int]:
+    """Return the numbers of the network namespaces in which these daemons died, and which are gone."""
+    return vanished({number for each in dead if (number := _number_elsewhere(each, here))})
+
+
+def _number_elsewhere(file: JournalFile, here: Place) -> int:
+    """Return the number of the network namespace of a journal, 0 if it is our own or of another boot."""
+    place = None if file.header is None else file.header.place
+    is_other = place is not None and place.boot_id == here.boot_id and place.netns != here.netns
+    return place.netns if place is not None and is_other else 0
+
+
+def _remove(file: JournalFile) -> None:
+    file.path.unlink(missing_ok=True)
+    file.path.with_suffix(".new").unlink(missing_ok=True)
 
 
 def _in_order(resources: tuple[Resource, ...]) -> list[Resource]:
