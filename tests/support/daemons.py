@@ -92,13 +92,16 @@ class Pycarp(Process):
         address: str = f"{SHARED}/24",
         options: tuple[str, ...] = (),
         rc_conf: str = "",
+        toml: str = "",
     ) -> None:
-        file = folder / f"{host}.rc.conf"
+        """Run a daemon with one virtual host of these settings, or those of a whole ``rc_conf`` or ``toml``."""
+        file = folder / (f"{host}.toml" if toml else f"{host}.rc.conf")
         line = f'ifconfig_carp0="vhid 1 advskew {advskew} pass {password} {address}"'
-        file.write_text(rc_conf or f'cloned_interfaces="carp0"\n{line}\n')
+        file.write_text(toml or rc_conf or f'cloned_interfaces="carp0"\n{line}\n')
+        file.chmod(0o600)
         self.control = folder / f"{host}.sock"
         argv = [sys.executable, "-W", "error", "-m", "pycarp", "run"]
-        argv += ["--rc-conf", str(file), "--control", str(self.control), *options]
+        argv += [*([str(file)] if toml else ["--rc-conf", str(file)]), "--control", str(self.control), *options]
         super().__init__(segment, host, argv, folder / f"{host}.log")
 
     @property

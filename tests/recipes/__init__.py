@@ -1,0 +1,1 @@
+"""The recipes of the documentation, with the programs that they are about."""
