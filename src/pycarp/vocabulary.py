@@ -9,6 +9,8 @@ from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 NS_PER_S = 1_000_000_000
 NS_PER_SKEW = NS_PER_S // 256
 
@@ -96,9 +98,8 @@ class Datagram(NamedTuple):
     waited_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
-    """An advertisement ready to be sent.
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An advertisement ready to be sent; change one by ``msgspec.structs.replace``.
 
     A transport uses the fields that it controls: ``raw`` leaves the MAC addresses and the identification to the kernel.
     ``destination`` is a group, or one peer. ``source_mac`` None stands for the link's own address, ``destination_mac``

@@ -4,6 +4,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec import structs
 
 from pycarp import dialects
 from pycarp.actuators import NullActuator
@@ -63,7 +64,8 @@ def test_other_hosts_and_links_are_not_touched() -> None:
     host = replace(config(), mac_mode=MacMode.INTERFACE)
     macs = SourceMacs(NullActuator())
     macs.note(host)
-    others = [replace(advert(host), link="eth9"), replace(advert(host), source_mac=virtual_mac(host.vhid + 1))]
+    sent = advert(host)
+    others = [structs.replace(sent, link="eth9"), structs.replace(sent, source_mac=virtual_mac(host.vhid + 1))]
 
     assert [macs.applied(each) for each in others] == others
 

@@ -1,9 +1,9 @@
 """The simulated segment: who hears what, and when."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address, ip_interface
 
 import pytest
+from msgspec.structs import replace
 
 from pycarp.dialects import FREEBSD, UNIVERSAL
 from pycarp.sim import Fabric

@@ -3,10 +3,10 @@
 import asyncio
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec.structs import replace
 
 from pycarp import transports
 from pycarp.core.advertisement_codec import AdvertisementCodec

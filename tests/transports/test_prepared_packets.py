@@ -2,10 +2,10 @@
 
 import socket
 import struct
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
+from msgspec.structs import replace
 
 from pycarp import transports
 from pycarp.system.guardian.clean_up_steps import PreparedPacket

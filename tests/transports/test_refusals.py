@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pycarp import transports
 from pycarp.core.flood import PacketFilter

@@ -1,11 +1,11 @@
 """Whole frames: what is sent, and which received ones reach CARP."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pycarp.vocabulary import CARP_GROUPS, Datagram, Family, MacAddress, Outgoing
 from pycarp.wire import envelope, ethernet

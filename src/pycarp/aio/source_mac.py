@@ -1,6 +1,6 @@
 """Chooses the source MAC address of advertisements: the dialect's, or the link's if the link has the addresses."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pycarp.actuators.base import Actuator
 from pycarp.core.host_config import HostConfig

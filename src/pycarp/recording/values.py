@@ -1,8 +1,9 @@
 """Converts inputs, effects, events and checkpoints to JSON values, and inputs and checkpoints back.
 
 Led by the annotations of the classes, so that a new field of an input is recorded without a word here. Dataclasses
-become objects without the fields that have their defaults, named tuples arrays, dictionaries arrays of pairs, octets
-hex digits, enumerations the names of their members; where several dataclasses may stand, ``is`` names the one.
+and structs become objects without the fields that have their defaults, named tuples arrays, dictionaries arrays of
+pairs, octets hex digits, enumerations the names of their members; where several classes may stand, ``is`` names the
+one.
 """
 
 import dataclasses
@@ -13,6 +14,8 @@ from enum import Enum
 from functools import cache
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import msgspec.structs
 
 from pycarp import dialects
 from pycarp.auth.key import Passphrase
@@ -25,6 +28,8 @@ from pycarp.recording.placeholder_key import PlaceholderKey, text_of
 from pycarp.vocabulary import Address, InterfaceAddress, MacAddress
 
 _TAG = "is"
+_NONE = object()
+_NO_DEFAULT = (dataclasses.MISSING, msgspec.NODEFAULT)
 
 _EVENTS: tuple[Any, ...] = tuple(each for each in vars(events).values() if isinstance(each, type))
 
@@ -74,8 +79,8 @@ def _form(hint: Any) -> _Form:
         return _of_collection(origin, get_args(hint))
     if issubclass(hint, Enum):
         return _of_enum(hint)
-    if dataclasses.is_dataclass(hint):
-        return _of_dataclass(hint)
+    if _is_object(hint):
+        return _of_object(hint)
     assert issubclass(hint, tuple), f"no form for {hint}"
     return _of_named_tuple(hint)
 
@@ -112,7 +117,7 @@ _SIMPLE: dict[Any, _Form] = {
 
 
 def _of_union(given: tuple[Any, ...]) -> _Form:
-    """Return the form of a union: the JSON type selects the member, the tag ``is`` one of several dataclasses."""
+    """Return the form of a union: the JSON type selects the member, the tag ``is`` one of several classes."""
     members = _merged(given)
     classes: dict[str, Any] = {each.__name__: each for each in members if _is_object(each)}
     others = [each for each in members if each not in classes.values()]
@@ -152,7 +157,8 @@ def _merged(members: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _is_object(hint: Any) -> bool:
-    return dataclasses.is_dataclass(hint) and hint not in _SIMPLE
+    is_struct = isinstance(hint, type) and issubclass(hint, msgspec.Struct)
+    return (is_struct or dataclasses.is_dataclass(hint)) and hint not in _SIMPLE
 
 
 def _is_of(value: Any, hint: Any) -> bool:
@@ -221,10 +227,10 @@ def _of_enum(kind: type[Enum]) -> _Form:
     return _Form(lambda member: member.name, unpack)
 
 
-def _of_dataclass(kind: Any) -> _Form:
+def _of_object(kind: Any) -> _Form:
     hints = get_type_hints(kind)
-    fields = {each.name: _form(hints[each.name]) for each in dataclasses.fields(kind) if each.init}
-    defaults = {each.name: _default_of(each) for each in dataclasses.fields(kind)}
+    defaults = _defaults_of(kind)
+    fields = {name: _form(hints[name]) for name in defaults}
 
     def pack(value: Any) -> dict[str, Any]:
         given = ((name, form, getattr(value, name)) for name, form in fields.items())
@@ -235,17 +241,27 @@ def _of_dataclass(kind: Any) -> _Form:
             if name not in fields:
                 raise ValueError(f"{kind.__name__} has no {name!r}")
         for name in fields:
-            if name not in packed and defaults[name] is dataclasses.MISSING:
+            if name not in packed and defaults[name] is _NONE:
                 raise ValueError(f"{kind.__name__} lacks {name!r}")
         return kind(**{name: fields[name].unpack(each) for name, each in packed.items()})
 
     return _Form(pack, unpack)
 
 
-def _default_of(field: "dataclasses.Field[Any]") -> Any:
-    if field.default_factory is not dataclasses.MISSING:
+def _defaults_of(kind: Any) -> dict[str, Any]:
+    """Return the default of each field that is given to the constructor, ``_NONE`` for none."""
+    given: list[Any]
+    if issubclass(kind, msgspec.Struct):
+        given = list(msgspec.structs.fields(kind))
+    else:
+        given = [each for each in dataclasses.fields(kind) if each.init]
+    return {each.name: _default_of(each) for each in given}
+
+
+def _default_of(field: Any) -> Any:
+    if field.default_factory not in _NO_DEFAULT:
         return field.default_factory()
-    return field.default
+    return _NONE if field.default in _NO_DEFAULT else field.default
 
 
 def _short(value: Any) -> str:

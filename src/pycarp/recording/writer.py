@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec.structs
+
 from pycarp.auth.key import Passphrase
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Effect, HoldAddresses, Publish, SetPacketFilter, Step, Transmit
@@ -97,7 +99,7 @@ def _likeness(effect: Effect) -> Any:
             return key, _unsigned(outgoing)
         case HoldAddresses(lease_timings=lease_timings) if lease_timings is not None:
             bow_out = tuple(map(_unsigned, lease_timings.bow_out))
-            return replace(effect, lease_timings=replace(lease_timings, bow_out=bow_out))
+            return msgspec.structs.replace(effect, lease_timings=replace(lease_timings, bow_out=bow_out))
         case Publish(SettingsChange() as event):
             return replace(event, config=replace(event.config, passphrase=Passphrase("")))
         case Publish(AdvertisementRejected() as event):
@@ -113,4 +115,4 @@ def _unsigned(outgoing: Outgoing) -> Outgoing:
     octets = bytearray(outgoing.payload)
     for part in (_SUMMED, _SIGNED):
         octets[part] = bytes(part.stop - part.start)
-    return replace(outgoing, payload=bytes(octets))
+    return msgspec.structs.replace(outgoing, payload=bytes(octets))

@@ -13,8 +13,10 @@ the checks, for one test per check.
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec.structs import replace
 
 from pycarp.errors import TransportError
 from pycarp.transports.base import Transport

@@ -9,7 +9,8 @@ import errno
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system.capabilities import refusal_of_socket

@@ -5,9 +5,11 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from pycarp.core.flood import PacketFilter
 from pycarp.errors import TransportError
