@@ -1,11 +1,7 @@
 """Hooks of real nodes: in order, one at a time, the latest wins, and never in the way of the election."""
 
 import asyncio
-import json
-import os
-import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +9,6 @@ import pytest
 from pycarp import ConfigError, State
 from pycarp.hooks import Hook, On, OnFailure, follow
 from pycarp.monitors.static import StaticMonitor
-from pycarp.system.programs import OUTPUT_LIMIT, run_program
 from pycarp.testing import Cluster
 from pycarp.transports.memory import MemoryBus
 from tests.support.nodes import config, link, node
@@ -119,48 +114,6 @@ async def test_a_hook_that_fails_is_tried_again_and_demotes_until_it_succeeds() 
         assert tries[:2] == [None, None]
         task.cancel()
         await asyncio.wait([task])
-
-
-def run_now(*argv: str, timeout_s: float = 5, document: bytes = b"{}") -> Any:
-    return asyncio.run(run_program(argv, timeout_s=timeout_s, environment={"PYCARP_HOST": "web"}, document=document))
-
-
-def test_a_program_gets_the_document_and_the_environment() -> None:
-    outcome = run_now("sh", "-c", "cat; echo $PYCARP_HOST >&2", document=json.dumps({"vhid": 1}).encode())
-
-    assert (outcome.error, outcome.output) == ("", '{"vhid": 1}web')
-
-
-@pytest.mark.parametrize(
-    ("argv", "error"),
-    [
-        (("/nonexistent",), "cannot run /nonexistent: No such file or directory"),
-        (("sh", "-c", "exit 3"), "failed with exit status 3"),
-        (("sh", "-c", "kill -9 $$"), "ended by SIGKILL"),
-    ],
-)
-def test_a_program_that_fails_says_how(argv: tuple[str, ...], error: str) -> None:
-    assert run_now(*argv).error == error
-
-
-def test_output_is_bounded_and_input_need_not_be_read() -> None:
-    outcome = run_now("sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x", document=b"x" * 1_000_000)
-
-    assert outcome.error == ""
-    assert len(outcome.output) <= OUTPUT_LIMIT + 4
-
-
-def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
-    began_s = time.monotonic()
-    script = f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait; sleep 60"
-
-    outcome = run_now("sh", "-c", script, timeout_s=0.3)
-
-    assert outcome.error == "took longer than 0.3 s and was ended"
-    assert time.monotonic() - began_s < 3
-    child = int((tmp_path / "pid").read_text())
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z", os.getpid()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What tests ask about processes that are not their children."""
 
+import time
 from pathlib import Path
 
 
@@ -9,3 +10,11 @@ def has_ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def wait_for_end(pid: int, *, within_s: float = 5) -> None:
+    """Return when a process runs no more."""
+    ends_s = time.monotonic() + within_s
+    while not has_ended(pid):
+        assert time.monotonic() < ends_s, f"process {pid} runs on"
+        time.sleep(0.01)

@@ -1,9 +1,6 @@
 """Runs a program to hold and drop addresses, as ucarp does: ``PROGRAM INTERFACE ADDRESS [EXTRA]``."""
 
-import asyncio
-import contextlib
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import IO
@@ -11,6 +8,7 @@ from typing import IO
 from pycarp.actuators.base import Actuator
 from pycarp.dialects.base import ArpForm
 from pycarp.errors import ActuatorError
+from pycarp.system.programs import exit_status, failure_of
 from pycarp.vocabulary import HostKey, InterfaceAddress
 
 DEFAULT_TIMEOUT_S = 10.0
@@ -73,33 +71,23 @@ class CommandActuator(Actuator):
     async def _run(self, argv: tuple[str, ...]) -> None:
         self._on_spawn(argv)
         if self._inherits_stderr:
-            status = await self._exit_status(argv, None)
-            if status:
-                raise ActuatorError(f"{argv[0]} failed with exit status {status}")
+            failure = failure_of(await self._exit_status(argv, None))
+            if failure:
+                raise ActuatorError(f"{argv[0]} {failure}")
             return
         # A file, not a pipe: a background process of the program would keep a pipe open.
         with tempfile.TemporaryFile() as errors:
-            status = await self._exit_status(argv, errors)
-            if status:
-                raise ActuatorError(f"{argv[0]} failed with exit status {status}: {_end_of(errors)}")
+            failure = failure_of(await self._exit_status(argv, errors))
+            if failure:
+                raise ActuatorError(f"{argv[0]} {failure}: {_end_of(errors)}")
 
     async def _exit_status(self, argv: tuple[str, ...], errors: IO[bytes] | None) -> int:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv, stdin=asyncio.subprocess.DEVNULL, stderr=errors, process_group=0
-            )
-        except OSError as exc:
-            raise ActuatorError(f"cannot run {argv[0]}: {exc.strerror}") from exc
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await process.wait()
+            return await exit_status(argv, timeout_s=self._timeout_s, stderr=errors, grace_s=0)
         except TimeoutError as exc:
             raise ActuatorError(f"{argv[0]} took longer than {self._timeout_s:g} s and was killed") from exc
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+        except OSError as exc:
+            raise ActuatorError(f"cannot run {argv[0]}: {exc.strerror}") from exc
 
 
 def _end_of(errors: IO[bytes]) -> str:

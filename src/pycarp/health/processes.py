@@ -53,9 +53,8 @@ def systemd(unit: str) -> Probe:
     wanted = unit_named("systemd", unit)
 
     async def look() -> Finding:
-        outcome = await run_program(
-            ("systemctl", "is-active", "--", wanted), timeout_s=None, environment={"LC_ALL": "C"}, document=b""
-        )
+        argv = ("systemctl", "is-active", "--", wanted)
+        outcome = await run_program(argv, timeout_s=None, environment={"LC_ALL": "C"}, grace_s=0)
         state = outcome.output
         if not outcome.was_run:
             return Finding(Answer.UNKNOWN, f"{outcome.error}; is this a machine with systemd?")

@@ -17,7 +17,7 @@ def program(argv: Sequence[str]) -> Probe:
     words = words_of(argv)
 
     async def look() -> Finding:
-        outcome = await run_program(words, timeout_s=None, environment={}, document=b"")
+        outcome = await run_program(words, timeout_s=None, grace_s=0, ends_children=True)
         if not outcome.was_run:
             return Finding(Answer.UNKNOWN, outcome.error)
         wrote = f": {outcome.output}" if outcome.output else ""

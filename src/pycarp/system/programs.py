@@ -1,20 +1,31 @@
-"""Runs a program to its end: no shell, one process group, input of one document, output with a bound."""
+"""Runs programs to their end: no shell, a process group for each, which is ended with its program at the timeout."""
 
 import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO, TypeAlias
 
 OUTPUT_LIMIT = 4096
-"""Octets of output that are kept; the rest is read and counted."""
+"""Octets of output that are kept; the rest is read and dropped."""
 
-_END_S = 0.5
-"""Seconds between SIGTERM and SIGKILL."""
+GRACE_S = 0.5
+"""Seconds between SIGTERM and SIGKILL, for programs that have something to put in order."""
+
+_KILLED_S = 1.0
+"""Seconds to wait for the end of a program after SIGKILL."""
 
 _READ_ON_S = 0.2
 """Seconds to read on after the program has ended: a child in the background may keep the pipe open."""
+
+_CHUNK_OCTETS = 1 << 16
+
+Stream: TypeAlias = int | IO[bytes] | None
+"""A descriptor or a file; None for that of this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,66 +41,105 @@ class Outcome:
 
 
 async def run_program(
-    argv: Sequence[str], *, timeout_s: float | None, environment: Mapping[str, str], document: bytes
+    argv: Sequence[str],
+    *,
+    timeout_s: float | None,
+    environment: Mapping[str, str] | None = None,
+    document: bytes = b"",
+    grace_s: float = GRACE_S,
+    ends_children: bool = False,
 ) -> Outcome:
-    """Run a program; when it takes longer than ``timeout_s``, or the caller is cancelled, its group is ended.
+    """Run a program, with ``document`` as its standard input, and return how it ended and the begin of its output.
 
-    ``environment`` is added to that of this process; ``document`` is its standard input. Raises nothing but
-    CancelledError.
+    All else is as in ``exit_status``. Raises nothing but CancelledError.
     """
+    output = bytearray()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            process_group=0,
-            env={**os.environ, **environment},
-        )
+        with _file_of(document) as stdin:
+            async with _collected(output) as pipe:
+                status = await exit_status(
+                    argv,
+                    timeout_s=timeout_s,
+                    environment=environment,
+                    stdin=stdin,
+                    stdout=pipe,
+                    stderr=pipe,
+                    grace_s=grace_s,
+                    ends_children=ends_children,
+                )
+    except TimeoutError:
+        return Outcome(error=f"took longer than {timeout_s:g} s and was ended", output=_text(output))
     except (OSError, ValueError) as exc:
         return Outcome(error=f"cannot run {argv[0]}: {getattr(exc, 'strerror', None) or exc}", was_run=False)
-    output = bytearray()
-    reading = asyncio.create_task(_read(process, document, output))
-    error = ""
+    return Outcome(error=failure_of(status), output=_text(output))
+
+
+async def exit_status(
+    argv: Sequence[str],
+    *,
+    timeout_s: float | None,
+    environment: Mapping[str, str] | None = None,
+    stdin: Stream = asyncio.subprocess.DEVNULL,
+    stdout: Stream = None,
+    stderr: Stream = None,
+    grace_s: float = GRACE_S,
+    ends_children: bool = False,
+) -> int:
+    """Run a program in a process group of its own and return its exit status, negative for the signal that ended it.
+
+    ``environment`` is added to that of this process. When it takes longer than ``timeout_s``, or the caller is
+    cancelled, the group gets SIGTERM, and SIGKILL after ``grace_s``, or at once if that is 0. What a program that ended
+    in time has left in the background goes on, unless ``ends_children``.
+
+    Raises OSError or ValueError if it cannot be started, and TimeoutError, after its end, if it took too long.
+    """
+    program = _Program()
+    transport, _protocol = await asyncio.get_running_loop().subprocess_exec(
+        lambda: program,
+        *argv,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        process_group=0,
+        env={**os.environ, **(environment or {})},
+    )
+    group, is_over = transport.get_pid(), False
     try:
-        async with asyncio.timeout(timeout_s):
-            await process.wait()
-    except TimeoutError:
-        error = f"took longer than {timeout_s:g} s and was ended"
+        try:
+            async with asyncio.timeout(timeout_s):
+                await program.has_ended.wait()
+            is_over = not ends_children
+        finally:
+            if not program.has_ended.is_set():
+                await _end(program, group, grace_s)
     finally:
-        await _end(process, reading)
-    if not error and process.returncode:
-        error = _status(process.returncode)
-    return Outcome(error=error, output=_text(output))
-
-
-async def _read(process: asyncio.subprocess.Process, document: bytes, output: bytearray) -> None:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    # Not drained: a program that writes before it reads would wait for us, and we for it.
-    process.stdin.write(document)
-    process.stdin.close()
-    while piece := await process.stdout.read(4096):
-        output += piece[: max(OUTPUT_LIMIT + 1 - len(output), 0)]
-
-
-async def _end(process: asyncio.subprocess.Process, reading: "asyncio.Task[None]") -> None:
-    """End the whole group of a program that still runs, then stop reading."""
-    try:
-        if process.returncode is None:
-            _signal(process.pid, signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_END_S):
-                    await process.wait()
-            _signal(process.pid, signal.SIGKILL)
-            await process.wait()
-        await asyncio.wait({reading}, timeout=_READ_ON_S)
-    finally:
-        if process.returncode is None:
-            _signal(process.pid, signal.SIGKILL)
-        reading.cancel()
-        transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
+        # To the whole group: a child may have ignored the first signal, and a caller that is cancelled twice is here.
+        if not is_over:
+            _signal(group, signal.SIGKILL)
         transport.close()
+    status = transport.get_returncode()
+    assert status is not None, "it has ended"
+    return status
+
+
+class _Program(asyncio.SubprocessProtocol):
+    """Learns of the end of a program, without waiting for pipes that its children keep open."""
+
+    def __init__(self) -> None:
+        self.has_ended = asyncio.Event()
+
+    def process_exited(self) -> None:
+        self.has_ended.set()
+
+
+async def _end(program: _Program, group: int, grace_s: float) -> None:
+    """End a program, and wait for its end: not for ever, because one in a system call that hangs cannot be ended."""
+    for number, limit_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _KILLED_S)):
+        if limit_s and not program.has_ended.is_set():
+            _signal(group, number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit_s):
+                    await program.has_ended.wait()
 
 
 def _signal(group: int, number: signal.Signals) -> None:
@@ -97,8 +147,54 @@ def _signal(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _status(code: int) -> str:
-    return f"ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit status {code}"
+@contextlib.asynccontextmanager
+async def _collected(output: bytearray) -> AsyncIterator[int]:
+    """Offer a pipe, and collect the begin of what is written into it."""
+    loop, at_end = asyncio.get_running_loop(), asyncio.Event()
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+
+    def read() -> None:
+        with contextlib.suppress(BlockingIOError):
+            octets = os.read(read_end, _CHUNK_OCTETS)
+            output.extend(octets[: max(OUTPUT_LIMIT + 1 - len(output), 0)])
+            if not octets:
+                loop.remove_reader(read_end)
+                at_end.set()
+
+    try:
+        loop.add_reader(read_end, read)
+        try:
+            yield write_end
+        finally:
+            os.close(write_end)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_READ_ON_S):
+                await at_end.wait()
+    finally:
+        # What was written before a timeout is in the pipe still.
+        read()
+        loop.remove_reader(read_end)
+        os.close(read_end)
+
+
+@contextlib.contextmanager
+def _file_of(document: bytes) -> Iterator[IO[bytes]]:
+    """Offer a file without a name to read a document from: unlike a pipe, it never waits for a reader."""
+    with open(os.memfd_create("document"), "w+b") if sys.platform == "linux" else tempfile.TemporaryFile() as file:
+        file.write(document)
+        file.seek(0)
+        yield file
+
+
+def failure_of(status: int) -> str:
+    """Return what an exit status says about a failure; empty for none."""
+    if status >= 0:
+        return f"failed with exit status {status}" if status else ""
+    try:
+        return f"ended by {signal.Signals(-status).name}"
+    except ValueError:  # most real-time signals have no name
+        return f"ended by signal {-status}"
 
 
 def _text(output: bytearray) -> str:
