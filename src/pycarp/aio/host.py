@@ -89,8 +89,10 @@ class VirtualHost:
 
     @property
     def config(self) -> HostConfig:
-        """The settings in force."""
-        return self.snapshot().config
+        """The settings in force; raises UsageError once the host has departed."""
+        if self._runtime.has_departed:
+            raise UsageError(f"virtual host {self._name} has departed")
+        return self._runtime.config
 
     @property
     def state(self) -> State:

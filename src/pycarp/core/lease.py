@@ -4,10 +4,12 @@ Code that must run on one host only has to stop and clean up within this time, e
 receive any more. The lease is right if all hosts of the vhid have the same advbase and dead_ratio.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 from pycarp.core.host_config import HostConfig
-from pycarp.core.lease_timings import lease_timings_of
+from pycarp.core.lease_timings import timings_of
+from pycarp.dialects.base import Dialect
 
 _DEMOTED = 255
 _LARGEST_ADVSKEW = 254
@@ -28,16 +30,22 @@ class Lease:
 
 def lease_of(config: HostConfig) -> Lease:
     """Return the lease of a host: with advbase 1 it is 1.75 s, of which a third of a second is for clean-up."""
-    # Clean-up and late timers share the time that is left at the next sign of life.
-    reserve_ns = _spare_ns(config, _DEMOTED) * 2 // 3
-    longest = replace(config, advskew=0 if config.advbase else _LARGEST_ADVSKEW)
+    return _lease_of(config.dialect, config.advbase, config.advskew, config.dead_ratio)
+
+
+@lru_cache
+def _lease_of(dialect: Dialect, advbase: int, advskew: int, dead_ratio: int) -> Lease:
+    longest_advskew = 0 if advbase else _LARGEST_ADVSKEW
     return Lease(
-        timeout_ns=lease_timings_of(config).timeout_ns, reserve_ns=reserve_ns, settling_ns=_spare_ns(longest, 0)
+        timeout_ns=timings_of(dialect, advbase, advskew, dead_ratio).timeout_ns,
+        # Clean-up and late timers share the time that is left at the next sign of life.
+        reserve_ns=_spare_ns(dialect, advbase, advskew, dead_ratio, demotion=_DEMOTED) * 2 // 3,
+        settling_ns=_spare_ns(dialect, advbase, longest_advskew, dead_ratio, demotion=0),
     )
 
 
-def _spare_ns(config: HostConfig, demotion: int) -> int:
+def _spare_ns(dialect: Dialect, advbase: int, advskew: int, dead_ratio: int, *, demotion: int) -> int:
     """Return how much of the timeout is left, at worst, at the next sign of life of a demoted MASTER."""
-    lease_timings = lease_timings_of(config)
-    interval_ns = config.dialect.claim(config.advbase, config.advskew, demotion).interval_ns
+    lease_timings = timings_of(dialect, advbase, advskew, dead_ratio)
+    interval_ns = dialect.claim(advbase, advskew, demotion).interval_ns
     return max(lease_timings.timeout_ns - lease_timings.longest_gap_ns(interval_ns), 0)

@@ -7,8 +7,10 @@ before the fastest peer takes over, and neither while the MASTER advertises in t
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pycarp.core.host_config import HostConfig
+from pycarp.dialects.base import Dialect
 from pycarp.vocabulary import NS_PER_S, Outgoing
 
 KERNEL_ROUNDS_NS = NS_PER_S // 4
@@ -55,9 +57,14 @@ class LeaseTimings:
 
 def lease_timings_of(config: HostConfig) -> LeaseTimings:
     """Return the lease timings of a host: with advbase 1, 2 s in the kernel and 1.75 s for the guardian."""
-    dialect, advbase = config.dialect, config.advbase
+    return timings_of(config.dialect, config.advbase, config.advskew, config.dead_ratio)
+
+
+@lru_cache
+def timings_of(dialect: Dialect, advbase: int, advskew: int, dead_ratio: int) -> LeaseTimings:
+    """Return the lease timings of all hosts with these settings; most hosts of a node have the same."""
     # The fastest peer has advskew 0; with advbase 0, where only the advskew counts, it has one more than this MASTER.
-    fastest_ns = dialect.master_down_ns(advbase, 0 if advbase else config.advskew + 1, config.dead_ratio)
+    fastest_ns = dialect.master_down_ns(advbase, 0 if advbase else advskew + 1, dead_ratio)
     lifetime_s = (fastest_ns - KERNEL_ROUNDS_NS) // NS_PER_S
     if lifetime_s > advbase:
         timeout_ns = lifetime_s * NS_PER_S - KERNEL_ROUNDS_NS
@@ -68,9 +75,9 @@ def lease_timings_of(config: HostConfig) -> LeaseTimings:
             renewal_interval_ns=timeout_ns * 2 // 5,
             margin_ns=margin_ns,
         )
-        slowest_ns = dialect.claim(advbase, config.advskew, _DEMOTION_MAX).interval_ns
+        slowest_ns = dialect.claim(advbase, advskew, _DEMOTION_MAX).interval_ns
         is_patient = lease_timings.longest_gap_ns(slowest_ns) + KERNEL_ROUNDS_NS <= timeout_ns
         return lease_timings if is_patient else replace(lease_timings, margin_ns=None)
-    own_ns = dialect.claim(advbase, config.advskew, 0).interval_ns
+    own_ns = dialect.claim(advbase, advskew, 0).interval_ns
     timeout_ns = max(fastest_ns * 7 // 8, own_ns * 5 // 4)
     return LeaseTimings(lifetime_s=None, timeout_ns=timeout_ns, renewal_interval_ns=timeout_ns * 2 // 5, margin_ns=None)

@@ -83,7 +83,8 @@ def _without(facts: LinkFacts, shared: Collection[tuple[str, bytes]]) -> LinkFac
 
 def is_administratively_up(link: str) -> bool:
     """Return True if a device is administratively up, whatever its carrier; False if it is absent. Linux."""
-    return bool((_ask(_SIOCGIFFLAGS, link) or 0) & IFF_UP)
+    flags, _kind = _flags_and_kind(link) or (0, 0)
+    return bool(flags & IFF_UP)
 
 
 def why_unfit(link: str, *, needs_multicast: bool = True) -> str:
@@ -91,9 +92,10 @@ def why_unfit(link: str, *, needs_multicast: bool = True) -> str:
 
     Advertisements need multicast unless a host has unicast peers; clients need ARP on Ethernet to find its addresses.
     """
-    flags, kind = _ask(_SIOCGIFFLAGS, link), _ask(_SIOCGIFHWADDR, link)
-    if flags is None or kind is None:
+    found = _flags_and_kind(link)
+    if found is None:
         return ""
+    flags, kind = found
     if flags & _IFF_LOOPBACK:
         return f"interface {link} is the loopback, on which there is no other host"
     if flags & _IFF_POINTOPOINT:
@@ -108,15 +110,15 @@ def why_unfit(link: str, *, needs_multicast: bool = True) -> str:
     return ""
 
 
-def _ask(number: int, link: str) -> int | None:
-    """Return the first 16 bits of an ioctl's answer about a device, None when it does not exist."""
+def _flags_and_kind(link: str) -> tuple[int, int] | None:
+    """Return the flags of a device and its kind of hardware, None when it does not exist."""
+    request = _INTERFACE_REQUEST.pack(link.encode(), 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
-            answer = fcntl.ioctl(sock, number, _INTERFACE_REQUEST.pack(link.encode(), 0))
+            flags, kind = (fcntl.ioctl(sock, number, request) for number in (_SIOCGIFFLAGS, _SIOCGIFHWADDR))
         except OSError:
             return None
-    _name, found = _INTERFACE_REQUEST.unpack(answer)
-    return int(found)
+    return _INTERFACE_REQUEST.unpack(flags)[1], _INTERFACE_REQUEST.unpack(kind)[1]
 
 
 def _facts(name: str) -> LinkFacts | None:
