@@ -118,10 +118,13 @@ def explain(change: StateChange) -> str:
     return f"{change.reason.value}; heard {change.peer}"
 
 
+def is_logged(change: StateChange) -> bool:
+    """Return True if a change of the state makes a line: what begins and stays in INIT makes none."""
+    return change.reason is not Reason.ADDED and not (change.old is State.INIT and change.new is State.INIT)
+
+
 def _log_change(change: StateChange) -> None:
-    if change.reason is Reason.ADDED:
-        return
-    if change.old is State.INIT and change.new is State.INIT:
+    if not is_logged(change):
         return
     logger.info("carp: %s: %s -> %s (%s)", change.key, change.old.value, change.new.value, explain(change))
 

@@ -37,9 +37,9 @@ from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet, link_exists
 from pycarp.daemon.mac_watch import MacWatch
 from pycarp.daemon.mastership_stream import mastership_stream
-from pycarp.daemon.planning import lines, obstacle
+from pycarp.daemon.planning import RecentObstacles, lines
 from pycarp.daemon.reloading import Reloader
-from pycarp.daemon.scheduling import be_punctual, settle_memory
+from pycarp.daemon.scheduling import be_punctual, settling
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
 from pycarp.daemon.services import HealthService, HookService, Services
 from pycarp.daemon.status import Place, status_reply
@@ -141,6 +141,7 @@ class Daemon:
         )
         self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name)
         self._warnings = Warnings()
+        self._obstacles = RecentObstacles()
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, exists=self._exists)
@@ -165,7 +166,8 @@ class Daemon:
             self._record.open()
         try:
             async with self._services.running(), self._node, self._hosts.looking():
-                await self._set_up(stop)
+                with settling():
+                    await self._set_up(stop)
                 # Answering begins when there is everything to answer about.
                 self._desk.open(self.answer)
                 self._notifier.ready()
@@ -190,7 +192,6 @@ class Daemon:
         self._plane.actuator.check(*self._config.hosts)
         await self._hosts.add_all(self._config.hosts, stop)
         self._be_punctual()
-        settle_memory()
 
     def _be_punctual(self) -> None:
         scheduling = be_punctual(self._hosts.configs)
@@ -341,7 +342,7 @@ class Daemon:
             logger.info(text, host.key)
         if uses_link_mac and not follows_mac and (reason := contradiction(self._node.transport_name, host.config)):
             self._warnings.tell(host.key, reason)
-        if reason := obstacle(host.config):
+        if reason := self._obstacles.of(host.config):
             self._warnings.tell(host.key, reason)
         if reason := interval_warning(host.config):
             logger.warning("carp: %s: %s", host.key, reason)

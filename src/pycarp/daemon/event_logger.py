@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.log_records import causes_in_words, log_event, log_flood, logger
+from pycarp.aio.log_records import causes_in_words, is_logged, log_event, log_flood, logger
 from pycarp.core.events import (
     ActuationFailed,
     AddressesChangedByOthers,
@@ -67,6 +67,9 @@ class EventLogger:
             return
         if isinstance(event, LoopStalled):
             self._log_stall(event)
+        elif isinstance(event, StateChange) and not is_logged(event):
+            # Each of hundreds of hosts begins with one; to find out what would go with a line takes long.
+            return
         elif isinstance(event, DemotionChange):
             self._log_demotion(event, host)
         elif isinstance(event, FloodChange):

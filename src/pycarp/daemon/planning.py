@@ -1,6 +1,8 @@
 """What ``plan`` and ``reload`` say, as it goes over the control socket."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pycarp.config.model import Attached, NodeConfig
@@ -33,6 +35,8 @@ _KINDS: dict[type[Change], str] = {
 }
 
 
+_RECENT_S = 1.0
+
 _UNSPECIFIED = ("::", "0.0.0.0")
 
 
@@ -44,8 +48,31 @@ def lines(reply: PlanReply) -> list[str]:
 
 def obstacle(config: HostConfig) -> str:
     """Return why a host cannot work on its interface, empty if it can or if the interface is still to come."""
-    needs_multicast = not all(config.has_peers_in(family) for family in config.families)
-    return why_unfit(config.interface, needs_multicast=needs_multicast)
+    return why_unfit(config.interface, needs_multicast=_needs_multicast(config))
+
+
+class RecentObstacles:
+    """Says the same as ``obstacle``, and asks the kernel about an interface once a second: many hosts may be on it."""
+
+    def __init__(
+        self, ask: Callable[[HostConfig], str] = obstacle, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ask = ask
+        self._now_s = now_s
+        self._known: dict[tuple[str, bool], tuple[float, str]] = {}
+
+    def of(self, config: HostConfig) -> str:
+        """Return why a host cannot work on its interface; empty if it can."""
+        what, now_s = (config.interface, _needs_multicast(config)), self._now_s()
+        asked_at_s, found = self._known.get(what, (-math.inf, ""))
+        if now_s - asked_at_s > _RECENT_S:
+            found = self._ask(config)
+            self._known[what] = (now_s, found)
+        return found
+
+
+def _needs_multicast(config: HostConfig) -> bool:
+    return not all(config.has_peers_in(family) for family in config.families)
 
 
 def unheard(name: str, state: str, sources: Iterable[str]) -> list[str]:
