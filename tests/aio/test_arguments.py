@@ -159,13 +159,6 @@ def test_a_timeout_of_a_node_that_is_none_is_a_config_error(name: str, span: obj
         Node(transport=MemoryBus().port("a"), actuator="null", **{name: span})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["transport", "actuator", "monitor"])
-def test_a_backend_without_the_methods_of_one_is_a_config_error_that_names_them(name: str) -> None:
-    backends = {"transport": MemoryBus().port("a"), "actuator": "null", name: object()}
-    with pytest.raises(ConfigError, match=f"{name} .* has no open"):
-        Node(**backends)  # type: ignore[arg-type]  # that is the mistake
-
-
 @pytest.mark.parametrize("span", [0, -1, "1", True, math.nan], ids=repr)
 @in_virtual_time
 async def test_a_timeout_of_a_hand_over_that_is_none_is_a_config_error(span: object) -> None:

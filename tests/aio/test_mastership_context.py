@@ -23,8 +23,7 @@ from pycarp.core.lease import lease_of
 from pycarp.core.state import Reason
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing.virtual_time import VirtualTimeLoop
-from pycarp.transports.base import Transport
-from pycarp.transports.memory import MemoryBus
+from pycarp.transports.memory import MemoryBus, MemoryTransport
 from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing
 from tests.support.actuators import RecordingActuator
 from tests.support.nodes import config, link, node
@@ -38,7 +37,7 @@ CLEAN_UP_S = 0.33
 class Unplugged:
     """A port that can be set to refuse to send, as an interface without carrier or buffers does."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         self.is_unplugged = False
         self._port = port
         self.open_link = port.open_link

@@ -12,7 +12,7 @@ from pycarp.core.events import ActuationFailed
 from pycarp.core.inputs import Action
 from pycarp.monitors import Monitor, StaticMonitor
 from pycarp.testing import VirtualTimeLoop
-from pycarp.transports import MemoryBus, Transport
+from pycarp.transports import MemoryBus, MemoryTransport
 from pycarp.vocabulary import HostKey, InterfaceAddress, LinkFacts, Outgoing
 from tests.support.actuators import RecordingActuator
 from tests.support.nodes import Peer, config, link, node
@@ -507,7 +507,7 @@ async def test_restricting_the_node_restricts_hosts_that_come_later_too() -> Non
 class Poisonous:
     """Violates the protocol of transports: once ``is_broken``, it raises another exception than OSError."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         self.is_broken = False
         self._port = port
         self.open_link = port.open_link

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
+from typing import cast
 
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import Address, Datagram, Outgoing
+from tests.support.transports import SocketTransport
 
 LINK = "eth0"
 """What the one real link of a namespace is called."""
@@ -115,7 +117,7 @@ class TransportInside:
     """A transport whose sockets are opened in a namespace; all else goes through."""
 
     def __init__(self, transport: Transport, namespace: Namespace) -> None:
-        self._transport = transport
+        self._transport = cast("SocketTransport", transport)
         self._namespace = namespace
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:

@@ -3,9 +3,21 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol, cast
 
+from pycarp import transports
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
+from pycarp.transports import GroupJoining, PacketPreparing, Transport
 from pycarp.vocabulary import CARP_TTL, Address, Datagram, Outgoing
+
+
+class SocketTransport(Transport, GroupJoining, PacketPreparing, Protocol):
+    """What packet, raw and udp have."""
+
+
+def by_name(name: str) -> SocketTransport:
+    """Return one of pycarp's own transports."""
+    return cast("SocketTransport", transports.by_name(name))
 
 
 @dataclass(slots=True, kw_only=True)

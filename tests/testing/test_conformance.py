@@ -13,7 +13,7 @@ from pycarp.errors import TransportError
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.testing import CHECKS, Endpoint, VirtualTimeLoop, check_transport, conformance
 from pycarp.testing.conformance import Check, Pair, PairFactory
-from pycarp.transports import MemoryBus, Transport
+from pycarp.transports import MemoryBus, MemoryTransport
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, Outgoing
 from tests.support.transports import received
 from tests.support.virtual import in_virtual_time
@@ -22,7 +22,7 @@ from tests.support.virtual import in_virtual_time
 class Wrapped:
     """A transport in memory; each subclass breaks one rule."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         self.port = port
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
@@ -66,7 +66,7 @@ class Deaf(Wrapped):
 class Vain(Wrapped):
     """Receives its own datagrams."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         super().__init__(port)
         self._echoes: list[Datagram] = []
 
@@ -196,7 +196,7 @@ class OneGroup(Wrapped):
 class JoinsOnce(Wrapped):
     """Refuses a group that it is a member of."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         super().__init__(port)
         self._joined = Counter[Address]()
 
@@ -277,7 +277,7 @@ class Reversing(Wrapped):
 class Repeating(Wrapped):
     """Delivers the last datagram again when there is no other."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         super().__init__(port)
         self._last: list[Datagram] = []
 
@@ -320,7 +320,7 @@ class NeverClosing(Wrapped):
 class WakingOn(NeverClosing):
     """Wakes for a link that was closed, though nothing can be drained of it."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         super().__init__(port)
         self._is_closed = False
 
@@ -337,7 +337,7 @@ class WakingOn(NeverClosing):
 class Replacing(Wrapped):
     """Refuses to open a link again, and has closed it meanwhile."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         super().__init__(port)
         self._links: set[str] = set()
 
@@ -353,7 +353,7 @@ class Replacing(Wrapped):
 class OpeningOnce(Wrapped):
     """Opens a link one time only."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         super().__init__(port)
         self._links: set[str] = set()
 
@@ -392,7 +392,7 @@ class RealLinksWithoutName(RealLinks):
 class ClosingOpenLinksOnly(Wrapped):
     """Cannot close what is not open."""
 
-    def __init__(self, port: Transport) -> None:
+    def __init__(self, port: MemoryTransport) -> None:
         super().__init__(port)
         self._links: set[str] = set()
 

@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 from msgspec.structs import replace
 
-from pycarp import transports
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.prepared_packets import prepared_packet_of
 from pycarp.transports.udp import DEFAULT_PORT
@@ -16,6 +15,7 @@ from pycarp.wire import envelope
 from tests.support.namespaces import LINK as NAMESPACE_LINK
 from tests.support.namespaces import entered, joined_namespaces
 from tests.support.system import require
+from tests.support.transports import by_name
 
 LINK = "lo"
 MAC = MacAddress.parse("00:00:00:00:00:00")
@@ -99,13 +99,13 @@ def test_to_a_peer_of_ipv6_goes_a_payload_with_what_its_header_is_to_say(peer: s
 def test_of_udp_it_is_a_datagram_to_the_port(peer: str, family: int, address: tuple[str | int, ...]) -> None:
     advert = outgoing(peer, Family.IPV6 if ":" in peer else Family.IPV4)
 
-    assert transports.by_name("udp").prepared_packet(advert) == PreparedPacket(
+    assert by_name("udp").prepared_packet(advert) == PreparedPacket(
         family=family, kind=socket.SOCK_DGRAM, protocol=0, options=(), address=address, octets=PAYLOAD
     )
 
 
 def test_udp_has_none_for_a_group() -> None:
-    assert transports.by_name("udp").prepared_packet(outgoing()) is None
+    assert by_name("udp").prepared_packet(outgoing()) is None
 
 
 @pytest.mark.parametrize("name", ["packet", "raw", "udp"])
@@ -113,7 +113,7 @@ def test_for_a_link_that_is_gone_there_is_none(name: str) -> None:
     advert = replace(outgoing("fe80::9", Family.IPV6), link="nosuchlink0")
 
     with pytest.raises(OSError, match=r"nosuchlink0|no interface|No such"):
-        transports.by_name(name).prepared_packet(advert)
+        by_name(name).prepared_packet(advert)
 
 
 def test_a_frame_of_a_link_that_is_gone_is_an_os_error() -> None:
@@ -126,7 +126,7 @@ def test_a_frame_of_a_link_that_is_gone_is_an_os_error() -> None:
 async def test_after_a_rename_it_leaves_by_the_same_link(name: str) -> None:
     require("ip")
     with joined_namespaces() as (ours, _theirs), entered(ours):
-        transport, index = transports.by_name(name), socket.if_nametoindex(NAMESPACE_LINK)
+        transport, index = by_name(name), socket.if_nametoindex(NAMESPACE_LINK)
         await transport.open_link(NAMESPACE_LINK, lambda: None)
         ours.ip("link", "set", NAMESPACE_LINK, "name", "lan0")
         ours.ip("link", "add", NAMESPACE_LINK, "type", "veth", "peer", "name", "other")

@@ -22,6 +22,7 @@ from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, Family, Outgoing
 from tests.support.descriptors import descriptors_left, open_descriptors
 from tests.support.namespaces import LINK, Namespace, TransportInside, entered, joined_namespaces
 from tests.support.system import require, unprivileged
+from tests.support.transports import SocketTransport, by_name
 
 pytestmark = pytest.mark.system
 
@@ -73,8 +74,8 @@ def make_anew(namespace: Namespace) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(name: str, namespace: Namespace) -> AsyncIterator[Transport]:
-    transport = transports.by_name(name)
+async def opened(name: str, namespace: Namespace) -> AsyncIterator[SocketTransport]:
+    transport = by_name(name)
     await open_link(transport, namespace)
     try:
         yield transport

@@ -4,7 +4,6 @@ Every error names the value, the bound and the way out.
 """
 
 import math
-from collections.abc import Iterable
 
 from pycarp.core.checks import check_flag
 from pycarp.core.engine import FULL_DEMOTION
@@ -94,10 +93,3 @@ def check_settings(settings: object) -> None:
     for name in ("senderr_demotion_factor", "ifdown_demotion_factor"):
         if getattr(settings, name) is not None:
             check_count(name, getattr(settings, name))
-
-
-def check_methods(what: str, backend: object, names: Iterable[str]) -> None:
-    """Raise ConfigError unless an object has the methods of a protocol."""
-    missing = [name for name in names if not callable(getattr(backend, name, None))]
-    if missing:
-        raise ConfigError(f"{what} {backend!r} has no {', '.join(missing)}")

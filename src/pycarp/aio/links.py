@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pycarp.aio.bounded import outcome_of
 from pycarp.aio.log_records import logger
 from pycarp.core.host_config import HostConfig
-from pycarp.transports.base import AddressFollowing, Transport
+from pycarp.transports.base import AddressFollowing, GroupJoining, Transport
 from pycarp.vocabulary import Address, HostKey, LinkFacts
 
 RETRY_FIRST_S = 0.1
@@ -79,6 +79,7 @@ class Links:
 
     def __init__(self, transport: Transport, wake: Callable[[], None], *, left_s: Callable[[], float]) -> None:
         self._transport = transport
+        self._joining = transport if isinstance(transport, GroupJoining) else None
         self._following = transport if isinstance(transport, AddressFollowing) else None
         self._wake = wake
         self._left_s = left_s
@@ -147,7 +148,8 @@ class Links:
         if not link.is_open:
             await self._open(link)
         for group in link.groups:
-            await self._transport.join(link.name, group)
+            if self._joining is not None:
+                await self._joining.join(link.name, group)
             link.joined.add(group)
         if self._following is not None and link.followed != link.own:
             own = link.own

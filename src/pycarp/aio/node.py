@@ -16,19 +16,19 @@ from pycarp.actuators.base import Actuator
 from pycarp.aio.arguments import (
     check_cause,
     check_group,
-    check_methods,
     check_settings,
     check_span,
     demotion_amount,
     restriction_named,
 )
+from pycarp.aio.backends import check_backend
 from pycarp.aio.bounded import outcome_of, result_of
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.host_runtime import Backends, HostRuntime
 from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
 from pycarp.aio.mastership_context import ClockTokens
-from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, Guardian, Observers, Shell
+from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, GuardianProtocol, Observers, Shell
 from pycarp.aio.source_mac import SourceMacs
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
@@ -51,8 +51,9 @@ from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import Statistics
 from pycarp.errors import ActuatorError, ConfigError, NodeFailedError, UsageError
-from pycarp.monitors.base import Monitor
+from pycarp.monitors.base import LinkForgetting, Monitor
 from pycarp.recording import Recorder, Sink
+from pycarp.transports.base import PARTS as TRANSPORT_PARTS
 from pycarp.transports.base import Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
 
@@ -63,22 +64,6 @@ _RELEASE_SHARE = 10
 
 _LOOKS_MAX = 5
 """How often a link that keeps changing is read before a host is added on it."""
-
-_TRANSPORT = ("open_link", "join", "close_link", "send", "prepared_packet", "drain", "close")
-_ACTUATOR = (
-    "open",
-    "prepare",
-    "hold",
-    "renew",
-    "drop",
-    "clean_up_plan",
-    "announce",
-    "set_up",
-    "watch",
-    "release",
-    "close",
-)
-_MONITOR = ("open", "watch", "run", "close")
 
 
 class Node:
@@ -106,7 +91,7 @@ class Node:
         settings: Settings | None = None,
         close_timeout_s: float = CLOSE_TIMEOUT_S,
         actuation_timeout_s: float = ATTEMPT_TIMEOUT_S,
-        guardian: Guardian | None = None,
+        guardian: GuardianProtocol | None = None,
         recorders: Sequence[Sink] = (),
     ) -> None:
         check_span("close_timeout_s", close_timeout_s)
@@ -118,9 +103,9 @@ class Node:
         self._actuator = actuators.by_name(actuator) if isinstance(actuator, str) else actuator
         self._monitor = monitors.by_name(monitor) if isinstance(monitor, str) else monitor
         self._source_macs = SourceMacs(self._actuator) if transport == "auto" else None
-        check_methods("transport", self._transport, _TRANSPORT)
-        check_methods("actuator", self._actuator, _ACTUATOR)
-        check_methods("monitor", self._monitor, _MONITOR)
+        check_backend("transport", self._transport, Transport, optional=TRANSPORT_PARTS)
+        check_backend("actuator", self._actuator, Actuator)
+        check_backend("monitor", self._monitor, Monitor, optional=(LinkForgetting,))
         self._guardian = guardian
         self._close_timeout_s = close_timeout_s
         self._actuation_timeout_s = actuation_timeout_s
@@ -362,10 +347,7 @@ class Node:
         return host
 
     def _check(self, config: HostConfig) -> None:
-        # An actuator that is no subclass of Actuator may lack the method.
-        check: Callable[[HostConfig], None] | None = getattr(self._actuator, "check", None)
-        if check is not None:
-            check(config)
+        self._actuator.check(config)
 
     def _check_is_free(self, config: HostConfig) -> None:
         if config.key in self._runtimes or config.key in self._openings:
@@ -621,10 +603,7 @@ class Node:
             self._rename_link(facts.name, facts.present_name)
 
     def _rename_link(self, link: str, name: str) -> None:
-        # An actuator that is no subclass of Actuator may lack the method.
-        rename: Callable[[str, str], None] | None = getattr(self._actuator, "rename_link", None)
-        if rename is not None:
-            rename(link, name)
+        self._actuator.rename_link(link, name)
 
     def _forget_link(self, link: str) -> None:
         """Stop following a link without hosts; the next host there uses the interface that has the name then."""
@@ -633,9 +612,8 @@ class Node:
         facts = self._link_facts.pop(link, None)
         if facts is not None and facts.renamed_to:
             self._rename_link(link, link)
-        forget: Callable[[str], None] | None = getattr(self._monitor, "forget", None)
-        if forget is not None:
-            forget(link)
+        if isinstance(self._monitor, LinkForgetting):
+            self._monitor.forget(link)
 
     def _note_report(self, report: ActuationReported) -> None:
         runtime = self._runtimes.get(report.key)

@@ -7,9 +7,10 @@ anything but the runtime cancels, is a failed attempt.
 import asyncio
 import contextlib
 import contextvars
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pycarp.actuators.base import Actuator
 from pycarp.aio.source_mac import SourceMacs
@@ -21,7 +22,7 @@ from pycarp.core.inputs import ActuationReported, Input
 from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt, Door, Pace, Runtime
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
-from pycarp.transports.base import PacketFiltering, SettingAside, Transport
+from pycarp.transports.base import PacketFiltering, PacketPreparing, SettingAside, Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, Outgoing
 
 ATTEMPT_TIMEOUT_S = 15.0
@@ -33,7 +34,7 @@ _CANCELLATION_TIMEOUT_S = 1.0
 """Seconds that cancelled attempts of a released host may take to end."""
 
 
-class Guardian(Protocol):
+class GuardianProtocol(Protocol):
     """Drops the addresses of a host when this process is dead, or has sent no sign of life in time."""
 
     async def start(self) -> None:
@@ -81,11 +82,12 @@ class Shell:
         transport: Transport,
         actuator: Actuator,
         observers: Observers,
-        guardian: Guardian | None = None,
+        guardian: GuardianProtocol | None = None,
         source_macs: SourceMacs | None = None,
         attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
     ) -> None:
         self._transport = transport
+        self._preparing = transport if isinstance(transport, PacketPreparing) else None
         self._filtering = transport if isinstance(transport, PacketFiltering) else None
         self._source_macs = source_macs
         self.send: Callable[[Outgoing], None] = transport.send if source_macs is None else self._send
@@ -213,13 +215,14 @@ class Shell:
             return
         match effect:
             case DropAddresses(key, _epoch, addresses):
-                await actuator.drop(key, addresses)
+                await _awaitable("drop", actuator, actuator.drop(key, addresses))
             case HoldAddresses(key, _epoch, addresses, previous, lease_timings=lease_timings):
                 if previous:
-                    await actuator.drop(key, previous)
-                await actuator.hold(key, addresses, lifetime_s=lease_timings.lifetime_s if lease_timings else None)
+                    await _awaitable("drop", actuator, actuator.drop(key, previous))
+                lifetime_s = lease_timings.lifetime_s if lease_timings else None
+                await _awaitable("hold", actuator, actuator.hold(key, addresses, lifetime_s=lifetime_s))
             case Announce(key, _epoch, addresses, form):
-                await actuator.announce(key, addresses, form)
+                await _awaitable("announce", actuator, actuator.announce(key, addresses, form))
 
     def _end(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
         del self._tasks[attempt]
@@ -255,8 +258,10 @@ class Shell:
             self._guardian.disarm(key)
 
     def _prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
+        if self._preparing is None:
+            return None
         with contextlib.suppress(OSError):
-            return self._transport.prepared_packet(self._with_source_mac(outgoing))
+            return self._preparing.prepared_packet(self._with_source_mac(outgoing))
         return None
 
     # Observers
@@ -284,6 +289,15 @@ class Shell:
 
 def _no_counts() -> None:
     """Return None: a transport that cannot filter packets counts none."""
+
+
+def _awaitable(name: str, actuator: Actuator, result: Any) -> Awaitable[None]:
+    """Return what a call of an actuator returned; ActuatorError if it cannot be awaited."""
+    if not inspect.isawaitable(result):
+        raise ActuatorError(
+            f"{name} of {type(actuator).__name__} returned {result!r}, which cannot be awaited; write async def {name}"
+        )
+    return result
 
 
 def _error_of(task: "asyncio.Task[None]") -> str | None:

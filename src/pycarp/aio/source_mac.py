@@ -39,7 +39,5 @@ class SourceMacs:
 
 def uses_link_mac(actuator: Actuator, config: HostConfig) -> bool:
     """Return whether the MAC address of the link answers for a prepared host's addresses, as far as is known."""
-    # An actuator that is no subclass of Actuator may lack the method.
-    ask = getattr(actuator, "mac_mode", None)
-    mode: MacMode | None = ask(config.key) if ask is not None else None
+    mode = actuator.mac_mode(config.key)
     return (config.mac_mode if mode is None else mode) is MacMode.INTERFACE

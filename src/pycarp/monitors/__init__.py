@@ -5,10 +5,10 @@ from typing import cast
 
 from pycarp import registry
 from pycarp.errors import ConfigError
-from pycarp.monitors.base import Monitor
+from pycarp.monitors.base import LinkForgetting, Monitor
 from pycarp.monitors.static import StaticMonitor
 
-__all__ = ["NAMES", "Monitor", "StaticMonitor", "by_name", "names"]
+__all__ = ["NAMES", "LinkForgetting", "Monitor", "StaticMonitor", "by_name", "names"]
 
 NAMES = ("auto", "netlink")
 """The names of pycarp's own; a ``StaticMonitor`` needs its links, so it is passed as an object."""

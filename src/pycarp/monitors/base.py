@@ -1,7 +1,7 @@
 """The protocol of link monitors."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pycarp.vocabulary import LinkFacts
 
@@ -23,3 +23,11 @@ class Monitor(Protocol):
 
     async def close(self) -> None:
         """Release the resources of ``open``."""
+
+
+@runtime_checkable
+class LinkForgetting(Protocol):
+    """A monitor that follows links whose devices are renamed."""
+
+    def forget(self, link: str) -> None:
+        """Stop following a link; ``watch`` then begins with the device that has the name."""

@@ -6,16 +6,26 @@ from typing import NamedTuple, cast
 from pycarp import registry
 from pycarp.errors import TransportError
 from pycarp.transports import packet, raw
-from pycarp.transports.base import AddressFollowing, Availability, PacketFiltering, SettingAside, Transport
+from pycarp.transports.base import (
+    AddressFollowing,
+    Availability,
+    GroupJoining,
+    PacketFiltering,
+    PacketPreparing,
+    SettingAside,
+    Transport,
+)
 from pycarp.transports.memory import MemoryBus, MemoryTransport
 
 __all__ = [
     "NAMES",
     "AddressFollowing",
     "Availability",
+    "GroupJoining",
     "MemoryBus",
     "MemoryTransport",
     "PacketFiltering",
+    "PacketPreparing",
     "SettingAside",
     "Transport",
     "available",

@@ -12,8 +12,8 @@ from pycarp.vocabulary import Address, Datagram, Family, Outgoing
 class Transport(Protocol):
     """Sends and receives the advertisements of one node, in both families, on any number of links.
 
-    It delivers packets to a group that it joined or to this machine; the engine finds the host they are for. It never
-    delivers its own packets. Only ``open_link`` and ``close`` may wait.
+    It delivers packets to a group or to this machine; the engine finds the host they are for. It never delivers its own
+    packets. Only the coroutines may wait. What a transport may have besides is in the other protocols of this module.
     """
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
@@ -21,12 +21,6 @@ class Transport(Protocol):
 
         A link on which IPv6 does not work is opened as well. Raises TransportError, which names the link and the way
         out.
-        """
-
-    async def join(self, link: str, group: Address) -> None:
-        """Join one more multicast group on an open link, besides the two of CARP; no-op if it is joined already.
-
-        Raises TransportError, also if the transport has no groups.
         """
 
     async def close_link(self, link: str) -> None:
@@ -38,9 +32,6 @@ class Transport(Protocol):
         A group is reached on the link. A peer may be behind a router; the routing table chooses the way to it.
         """
 
-    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
-        """Return the advertisement for the guardian to send, None if only this process can send it; raises OSError."""
-
     def drain(self, limit: int) -> list[Datagram]:
         """Return at most ``limit`` of the datagrams that have arrived, without waiting.
 
@@ -50,6 +41,25 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close every link; may be called again."""
+
+
+@runtime_checkable
+class GroupJoining(Protocol):
+    """A transport that receives only the groups that it joined, or none; every other one receives all groups."""
+
+    async def join(self, link: str, group: Address) -> None:
+        """Join a multicast group on an open link; no-op if it is joined already, as the two of CARP may be.
+
+        Raises TransportError, also if the transport has no groups.
+        """
+
+
+@runtime_checkable
+class PacketPreparing(Protocol):
+    """A transport whose advertisements the guardian can send, when this process cannot."""
+
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
+        """Return the advertisement for the guardian to send, None if only this process can send it; raises OSError."""
 
 
 @runtime_checkable
@@ -87,6 +97,10 @@ class SettingAside(Protocol):
         They are drained a few times a second, and with every other packet. An advertisement that is removed from them
         stops waiting at once; one that is added may begin to wait later, or not at all.
         """
+
+
+PARTS = (GroupJoining, PacketPreparing, PacketFiltering, AddressFollowing, SettingAside)
+"""What a transport may have besides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from itertools import count
 
 from pycarp.errors import TransportError
 from pycarp.sim.fabric import Delivery, Fabric
+from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.vocabulary import NS_PER_S, Address, Datagram, Outgoing
 
 QUEUE_LIMIT = 1024
@@ -88,8 +89,9 @@ class MemoryTransport:
             self._queue.append(datagram)
             wake()
 
-    def prepared_packet(self, outgoing: Outgoing) -> None:
+    def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         """Return None: only this process can send on the segment."""
+        return None
 
     def drain(self, limit: int) -> list[Datagram]:
         """Return the datagrams that have arrived, the oldest first."""
