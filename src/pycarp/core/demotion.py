@@ -54,6 +54,11 @@ class DemotionLedger:
         """Return True if any cause makes a host the last of all."""
         return any(scope in scopes_of(host) for scope, _cause in self._last)
 
+    def last_causes(self, host: HostConfig) -> frozenset[str]:
+        """Return the causes that make a host the last of all."""
+        scopes = tuple(scopes_of(host))
+        return frozenset(cause for scope, cause in self._last if scope in scopes)
+
     def causes(self, host: HostConfig) -> tuple[tuple[str, int], ...]:
         """Return the causes that demote a host: the node's first, then its groups', then its own."""
         return tuple(item for scope in scopes_of(host) for item in self._of(scope).items())

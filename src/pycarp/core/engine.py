@@ -227,8 +227,14 @@ class Engine:
 
     def _snapshot_of(self, entry: HostEntry) -> HostSnapshot:
         config = entry.ctx.config
-        causes, restrictions = self._ledger.causes(config), self._restrictions.of(config)
-        return snapshot_of(entry.ctx, causes, restrictions, entry.rejections.in_all, entry.external_changes.in_all)
+        return snapshot_of(
+            entry.ctx,
+            demotion=self._ledger.causes(config),
+            last_causes=self._ledger.last_causes(config),
+            restrictions=self._restrictions.of(config),
+            rejected=entry.rejections.in_all,
+            contested=entry.external_changes.in_all,
+        )
 
     def _dispatch(self, event: Input, now_ns: int, out: Outbox) -> None:  # noqa: C901  a line an input
         match event:

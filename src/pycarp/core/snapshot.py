@@ -29,9 +29,9 @@ class HostSnapshot:
     MASTER will advertise, or a BACKUP take over unless a MASTER advertises, None if it must not; ``master_down_at_ns``
     has the latter for each family. ``stage`` says how far a MASTER has come with holding its addresses. ``cannot_send``
     are the families in which the last advertisement could not be sent. A host that ``goes_last`` recently could not
-    hold its addresses or could not send, and leaves them to every other host. ``restrictions`` are the causes that
-    forbid the host to preempt or to be MASTER: ``wants_preempt`` says whether it would preempt without them,
-    ``preempts`` whether it does.
+    hold its addresses or could not send, or is last by one of ``last_causes``: it leaves them to every other host.
+    ``restrictions`` are the causes that forbid the host to preempt or to be MASTER: ``wants_preempt`` says whether it
+    would preempt without them, ``preempts`` whether it does.
     """
 
     config: HostConfig
@@ -51,6 +51,7 @@ class HostSnapshot:
     master_down_at_ns: Mapping[Family, int] = field(default_factory=dict)
     cannot_send: frozenset[Family | None] = frozenset()
     goes_last: bool = False
+    last_causes: frozenset[str] = frozenset()
     restrictions: Restrictions = ()
     link_exists: bool = True
     wants_preempt: bool = False
@@ -111,9 +112,15 @@ def _rank(peer: Peer, *, heeds_demote: bool) -> tuple[object, ...]:
 
 
 def snapshot_of(
-    ctx: Context, causes: tuple[tuple[str, int], ...], restrictions: Restrictions, rejected: int, contested: int
+    ctx: Context,
+    *,
+    demotion: tuple[tuple[str, int], ...],
+    last_causes: frozenset[str],
+    restrictions: Restrictions,
+    rejected: int,
+    contested: int,
 ) -> HostSnapshot:
-    """Return the view of one host; ``causes`` are the names and amounts of its demotions."""
+    """Return the view of one host; the rest is what the engine knows of it beside its states."""
     present = ctx.state
     return HostSnapshot(
         config=ctx.config,
@@ -123,7 +130,7 @@ def snapshot_of(
         link_is_up=ctx.environment.link_is_up,
         link_exists=ctx.environment.link_exists,
         admin_is_up=ctx.environment.admin_is_up,
-        demotion=causes,
+        demotion=demotion,
         last_change=ctx.last_change,
         peers=tuple(replace(peer) for peer in ctx.peers.values()),
         deadline_ns=turn_at_ns(ctx),
@@ -134,6 +141,7 @@ def snapshot_of(
         master_down_at_ns=dict(present.master_down_at_ns) if isinstance(present, Backup) else {},
         cannot_send=ctx.environment.cannot_send,
         goes_last=ctx.environment.goes_last,
+        last_causes=last_causes,
         restrictions=restrictions,
         wants_preempt=ctx.wants_preempt,
     )

@@ -1,0 +1,143 @@
+"""Follows the members of a group, makes each carry what the others say, and lets all take over when one does."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from pycarp.aio.arguments import check_cause
+from pycarp.aio.host import VirtualHost
+from pycarp.core.events import Event, StateChange
+from pycarp.core.restriction import Restriction
+from pycarp.core.snapshot import HostSnapshot
+from pycarp.core.state import Reason, State
+from pycarp.errors import ConfigError, NodeFailedError, UsageError
+from pycarp.groups.share import Share, own_share, shares
+
+
+async def follow(name: str, *hosts: VirtualHost) -> None:
+    """Let hosts of one node move together until all have departed or this is cancelled; then each is on its own again.
+
+    The first host leads: where it is MASTER, the others belong. ``name`` is in the causes that status and events show.
+    Raises ConfigError unless there are two hosts or more, each once.
+    """
+    await SyncGroup(name, hosts).run()
+
+
+class SyncGroup:
+    """Hosts of one node that move together, in the order in which they leave; see ``follow``.
+
+    A group is demoted and restricted as a host is, so that checks can watch it: ``watch(group, Check(...))``.
+    """
+
+    def __init__(self, name: str, hosts: Sequence[VirtualHost]) -> None:
+        check_cause(name)
+        if len(hosts) < 2 or len(set(hosts)) < len(hosts):
+            raise ConfigError(f"group {name!r} has {len(hosts)} hosts; name two or more, each once")
+        self._name = name
+        self._hosts = list(hosts)
+        self._in_force: dict[VirtualHost, Share] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of the group."""
+        return self._name
+
+    @property
+    def hosts(self) -> tuple[VirtualHost, ...]:
+        """The members that have not departed, the leading one first."""
+        return tuple(self._hosts)
+
+    @property
+    def is_master(self) -> bool:
+        """Whether every member is MASTER here."""
+        return bool(self._hosts) and all(host.state is State.MASTER for host in self._hosts)
+
+    def demote(self, cause: str, *, by: int | None = None, last: bool = False) -> None:
+        """Demote every member, in their order; as ``VirtualHost.demote``."""
+        for host in self._hosts:
+            host.demote(cause, by=by, last=last)
+
+    def restore(self, cause: str) -> None:
+        """Remove a named demotion of every member."""
+        for host in self._hosts:
+            host.restore(cause)
+
+    def restrict(self, cause: str, to: Restriction | str) -> None:
+        """Restrict every member, in their order; as ``VirtualHost.restrict``."""
+        for host in self._hosts:
+            host.restrict(cause, to)
+
+    def unrestrict(self, cause: str) -> None:
+        """Remove a named restriction of every member."""
+        for host in self._hosts:
+            host.unrestrict(cause)
+
+    async def run(self) -> None:
+        """Let the members move together; as ``follow``."""
+        try:
+            self._apply()
+            async with asyncio.TaskGroup() as tasks:
+                for host in self._hosts:
+                    tasks.create_task(self._follow(host), name=f"group {self._name}: {host.name}")
+        except* NodeFailedError:
+            pass  # All members are in INIT: there is nothing left to move.
+        finally:
+            for host in self._hosts:
+                with contextlib.suppress(UsageError, NodeFailedError):
+                    self._carry(host, Share())
+
+    async def _follow(self, host: VirtualHost) -> None:
+        async with host.events() as events:
+            seen = host.seq
+            async for event in events:
+                if event.seq > seen:
+                    self._take(event)
+
+    def _take(self, event: Event) -> None:
+        self._apply()
+        # What was forced was forced by this group, or by an administrator who means this one host.
+        if isinstance(event, StateChange) and event.new is State.MASTER and event.reason is not Reason.FORCED:
+            self._pull()
+
+    def _pull(self) -> None:
+        """Let the members that are BACKUP take over as well: the MASTER of one is gone, or leaves this group to us.
+
+        A MASTER that is stronger keeps its addresses, and the member yields before it has held them.
+        """
+        views = self._views()
+        if all(own_share(view).is_able for view in views.values()):
+            for host, view in views.items():
+                if view.state is State.BACKUP:
+                    host.force(State.MASTER)
+
+    def _views(self) -> dict[VirtualHost, HostSnapshot]:
+        """Return how each member is; one that has departed is none any more."""
+        views = {}
+        for host in list(self._hosts):
+            try:
+                views[host] = host.snapshot()
+            except UsageError:
+                self._hosts.remove(host)
+                self._in_force.pop(host, None)
+        return views
+
+    def _apply(self) -> None:
+        """Make every member carry what the others say now."""
+        views = self._views()
+        for host, share in zip(views, shares(self._name, tuple(views.values())), strict=True):
+            self._carry(host, share)
+
+    def _carry(self, host: VirtualHost, share: Share) -> None:
+        before = self._in_force.get(host, Share())
+        self._in_force[host] = share
+        # What is added comes first, so that no moment lies between two causes.
+        for cause, amount in share.demotions.items():
+            if cause not in before.demotions or before.demotions[cause] != amount:
+                host.demote(cause, by=amount, last=amount is None)
+        for cause, restriction in share.restrictions.items():
+            if before.restrictions.get(cause) is not restriction:
+                host.restrict(cause, restriction)
+        for cause in before.demotions.keys() - share.demotions.keys():
+            host.restore(cause)
+        for cause in before.restrictions.keys() - share.restrictions.keys():
+            host.unrestrict(cause)
