@@ -7,6 +7,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -254,7 +255,7 @@ class _Reader:
             self._complain(where, "", f"{where[0]} is not a table")
             return None
         before = len(self.problems)
-        fields = {each.name: each for each in msgspec.structs.fields(kind)}  # type: ignore[arg-type]  # a Struct
+        fields = _fields(kind)
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in fields:
@@ -530,6 +531,12 @@ class _Reader:
     def _complain(self, where: Where, key: str, text: str, hint: str = "", *, item: str | None = None) -> None:
         line, column = self._place(where, key, item)
         self.problems.append(Problem(self._file, line, column, text, hint))
+
+
+@cache
+def _fields(kind: Any) -> dict[str, msgspec.structs.FieldInfo]:
+    """Return the keys of a table; found out once, because a file may have thousands of hosts."""
+    return {each.name: each for each in msgspec.structs.fields(kind)}
 
 
 def _places(text: str) -> dict[tuple[str, int, str], tuple[int, int]]:

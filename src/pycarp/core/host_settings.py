@@ -80,25 +80,13 @@ class _Reader:
                 self.problems += check(*(self.values[name] for name in names))
 
     def _read_each(self) -> None:
-        self._take("interface", _interface)
-        self._take("dialect", _dialect)
+        for name, parse in _ONE.items():
+            self._take(name, parse)
         limits = self.values.get("dialect", UNIVERSAL).limits
-        self._take("vhid", _in_range("vhid", 1, 255))
         self._take("advbase", _in_range("advbase", limits.advbase_min, 255))
         self._take("advskew", _in_range("advskew", 0, limits.advskew_max))
-        self._take("dead_ratio", _in_range("dead ratio", 1, 255))
-        self._take("announce_every_s", _optional(_in_range("announce_every_s", 0, _DAY_S)))
-        self._take("passphrase", _passphrase)
-        self._take("name", _line("name"))
-        for flag in ("preempt", "broadcasts", "neutral", "ignores_link"):
-            self._take(flag, _flag(flag))
-        self._take("mac_mode", _optional(_mac_mode))
-        self._take("lladdr", _optional(_lladdr))
-        self._take("multicast_group", _optional(_multicast_group))
-        self._take_each("addresses", _shared_address)
-        self._take_each("peers", _peer)
-        self._take_each("groups", _line("group"))
-        self._take_each("peer_dialects", _dialect)
+        for name, parse in _MANY.items():
+            self._take_each(name, parse)
 
     def _take(self, name: str, parse: Callable[[Any], Any]) -> None:
         if name in self._given and (parsed := self._parsed(name, parse, self._given[name], None)):
@@ -250,6 +238,30 @@ def _why_not_shared(address: InterfaceAddress) -> str:
     if isinstance(ip, IPv4Address) and ip == network.broadcast_address:
         return f"is the broadcast address of {network}; share one of its hosts, or write /{ip.max_prefixlen}"
     return ""
+
+
+_ONE: dict[str, Callable[[Any], Any]] = {
+    "interface": _interface,
+    "dialect": _dialect,
+    "vhid": _in_range("vhid", 1, 255),
+    "dead_ratio": _in_range("dead ratio", 1, 255),
+    "announce_every_s": _optional(_in_range("announce_every_s", 0, _DAY_S)),
+    "passphrase": _passphrase,
+    "name": _line("name"),
+    **{flag: _flag(flag) for flag in ("preempt", "broadcasts", "neutral", "ignores_link")},
+    "mac_mode": _optional(_mac_mode),
+    "lladdr": _optional(_lladdr),
+    "multicast_group": _optional(_multicast_group),
+}
+"""How each setting that is one value is put into its final type, but for those whose limits are of the dialect."""
+
+_MANY: dict[str, Callable[[Any], Any]] = {
+    "addresses": _shared_address,
+    "peers": _peer,
+    "groups": _line("group"),
+    "peer_dialects": _dialect,
+}
+"""The same for each item of the settings that are lists."""
 
 
 def _check_interval(advbase: int, advskew: int) -> Iterator[SettingProblem]:
