@@ -1,0 +1,30 @@
+"""The pages of docs/howto/recipes, and what a test has to change in them: names of devices and files."""
+
+import re
+from pathlib import Path
+
+PAGES = Path(__file__).parents[2] / "docs" / "howto" / "recipes"
+INTERFACE = "fxp0"
+PASSWORD = "recipe"
+
+
+def block(page: str, name: str) -> str:
+    """Return the code block that follows ``<!-- name -->`` on a page."""
+    text = (PAGES / page).read_text()
+    (found,) = re.findall(rf"<!-- {re.escape(name)} -->\n```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def hosts_of(page: str, folder: Path, *, is_second: bool = False, **replaced: str) -> str:
+    """Return the TOML of a page for one of the two machines, with its secret in a folder; ``replaced`` are paths."""
+    secret = folder / "secret"
+    secret.write_text(f"{PASSWORD}\n")
+    secret.chmod(0o600)
+    changes = {'"eth0"': f'"{INTERFACE}"', "/etc/pycarp.secret": str(secret)}
+    if is_second:
+        changes["advskew = 0 "] = "advskew = 100 "
+    text = block(page, "the hosts")
+    for old, new in {**changes, **replaced}.items():
+        assert old in text, f"{old} is not on the page"
+        text = text.replace(old, new)
+    return text
