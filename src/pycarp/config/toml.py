@@ -255,7 +255,7 @@ class _Reader:
             self._complain(where, "", f"{where[0]} is not a table")
             return None
         before = len(self.problems)
-        fields = _fields(kind)
+        fields = _fields(kind)  # type: ignore[arg-type]  # a type is hashable
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in fields:

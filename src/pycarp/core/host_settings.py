@@ -80,11 +80,13 @@ class _Reader:
                 self.problems += check(*(self.values[name] for name in names))
 
     def _read_each(self) -> None:
-        for name, parse in _ONE.items():
+        for name, parse in _FIRST.items():
             self._take(name, parse)
         limits = self.values.get("dialect", UNIVERSAL).limits
         self._take("advbase", _in_range("advbase", limits.advbase_min, 255))
         self._take("advskew", _in_range("advskew", 0, limits.advskew_max))
+        for name, parse in _ONE.items():
+            self._take(name, parse)
         for name, parse in _MANY.items():
             self._take_each(name, parse)
 
@@ -240,10 +242,14 @@ def _why_not_shared(address: InterfaceAddress) -> str:
     return ""
 
 
-_ONE: dict[str, Callable[[Any], Any]] = {
+_FIRST: dict[str, Callable[[Any], Any]] = {
     "interface": _interface,
     "dialect": _dialect,
     "vhid": _in_range("vhid", 1, 255),
+}
+"""How settings are put into their final types, those that come before advbase and advskew, whose limits differ."""
+
+_ONE: dict[str, Callable[[Any], Any]] = {
     "dead_ratio": _in_range("dead ratio", 1, 255),
     "announce_every_s": _optional(_in_range("announce_every_s", 0, _DAY_S)),
     "passphrase": _passphrase,
@@ -253,7 +259,7 @@ _ONE: dict[str, Callable[[Any], Any]] = {
     "lladdr": _optional(_lladdr),
     "multicast_group": _optional(_multicast_group),
 }
-"""How each setting that is one value is put into its final type, but for those whose limits are of the dialect."""
+"""The same for those that come after."""
 
 _MANY: dict[str, Callable[[Any], Any]] = {
     "addresses": _shared_address,
@@ -261,7 +267,7 @@ _MANY: dict[str, Callable[[Any], Any]] = {
     "groups": _line("group"),
     "peer_dialects": _dialect,
 }
-"""The same for each item of the settings that are lists."""
+"""The same for each item of those that are lists."""
 
 
 def _check_interval(advbase: int, advskew: int) -> Iterator[SettingProblem]:
