@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pycarp.aio.host import VirtualHost
     from pycarp.aio.mastership import LossReason, Mastership, MastershipLost
     from pycarp.aio.node import Node
+    from pycarp.auth.key import Passphrase
     from pycarp.core.events import (
         ActuationFailed,
         AddressesChangedByOthers,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         SettingsChange,
         StateChange,
     )
+    from pycarp.core.flood import PacketFilter
     from pycarp.core.host.decision import Decision
     from pycarp.core.host_config import HostConfig
     from pycarp.core.inputs import AddressesDisturbed, AdminChanged
@@ -65,22 +67,37 @@ if TYPE_CHECKING:
     from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
     from pycarp.core.state import Reason, State
     from pycarp.core.statistics import DropReason, Statistic
-    from pycarp.dialects import ArpForm
+    from pycarp.dialects import ArpForm, Dialect
     from pycarp.errors import (
         ActuatorError,
+        CaptureError,
+        CaptureFileError,
         CarpError,
         ConfigError,
         ControlError,
+        DecodeError,
         HandOverError,
         NodeFailedError,
+        RecordingError,
+        RecordingFileError,
         SettingProblem,
         SettingProblems,
         TransportError,
         UsageError,
     )
-    from pycarp.monitors import Monitor, StaticMonitor
+    from pycarp.monitors import LinkForgetting, Monitor, StaticMonitor
     from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
-    from pycarp.transports import MemoryBus, Transport
+    from pycarp.system.guardian.guardian import Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
+    from pycarp.transports import (
+        AddressFollowing,
+        GroupJoining,
+        MemoryBus,
+        PacketFiltering,
+        PacketPreparing,
+        SettingAside,
+        Transport,
+    )
+    from pycarp.transports.udp import UdpTransport
     from pycarp.vocabulary import (
         Address,
         Datagram,
@@ -100,6 +117,7 @@ __all__ = [
     "Actuator",
     "ActuatorError",
     "Address",
+    "AddressFollowing",
     "AddressesChangedByOthers",
     "AddressesDisturbed",
     "AddressesHeld",
@@ -107,6 +125,8 @@ __all__ = [
     "AdvertisementRejected",
     "ArpForm",
     "Callback",
+    "CaptureError",
+    "CaptureFileError",
     "CarpError",
     "CleanUpStep",
     "CommandActuator",
@@ -116,20 +136,29 @@ __all__ = [
     "Datagram",
     "Decision",
     "DecisionChange",
+    "DecodeError",
     "DemotionChange",
     "Departed",
+    "Dialect",
     "DropReason",
     "EngineSnapshot",
     "Event",
     "EventsMissed",
     "Family",
     "FloodChange",
+    "GroupJoining",
+    "Guardian",
+    "GuardianFired",
+    "GuardianLost",
+    "GuardianNews",
+    "GuardianRestarted",
     "HandOverError",
     "HostConfig",
     "HostKey",
     "HostSnapshot",
     "InterfaceAddress",
     "LinkFacts",
+    "LinkForgetting",
     "LoopStalled",
     "LossReason",
     "MacAddress",
@@ -145,11 +174,18 @@ __all__ = [
     "NullActuator",
     "Outgoing",
     "Outlook",
+    "PacketFilter",
+    "PacketFiltering",
+    "PacketPreparing",
+    "Passphrase",
     "PeerMismatch",
     "PreparedPacket",
     "Reason",
+    "RecordingError",
+    "RecordingFileError",
     "Restriction",
     "RestrictionChange",
+    "SettingAside",
     "SettingProblem",
     "SettingProblems",
     "Settings",
@@ -160,6 +196,7 @@ __all__ = [
     "Statistic",
     "Transport",
     "TransportError",
+    "UdpTransport",
     "UsageError",
     "VirtualHost",
     "__version__",
@@ -168,36 +205,12 @@ __all__ = [
 ]
 
 _NAMES_OF = {
+    "pycarp.actuators": ("Actuator", "CommandActuator", "NullActuator"),
     "pycarp.aio.callback_queue": ("Callback",),
-    "pycarp.transports": (
-        "MemoryBus",
-        "Transport",
-    ),
-    "pycarp.system.guardian.clean_up_steps": (
-        "CleanUpStep",
-        "PreparedPacket",
-    ),
-    "pycarp.monitors": (
-        "Monitor",
-        "StaticMonitor",
-    ),
-    "pycarp.dialects": ("ArpForm",),
-    "pycarp.core.inputs": (
-        "AddressesDisturbed",
-        "AdminChanged",
-    ),
-    "pycarp.actuators": (
-        "Actuator",
-        "CommandActuator",
-        "NullActuator",
-    ),
     "pycarp.aio.host": ("VirtualHost",),
-    "pycarp.aio.mastership": (
-        "LossReason",
-        "Mastership",
-        "MastershipLost",
-    ),
+    "pycarp.aio.mastership": ("LossReason", "Mastership", "MastershipLost"),
     "pycarp.aio.node": ("Node",),
+    "pycarp.auth.key": ("Passphrase",),
     "pycarp.core.events": (
         "ActuationFailed",
         "AddressesChangedByOthers",
@@ -218,38 +231,53 @@ _NAMES_OF = {
         "SettingsChange",
         "StateChange",
     ),
+    "pycarp.core.flood": ("PacketFilter",),
     "pycarp.core.host.decision": ("Decision",),
     "pycarp.core.host_config": ("HostConfig",),
-    "pycarp.core.outlook": (
-        "Outlook",
-        "outlook",
-    ),
+    "pycarp.core.inputs": ("AddressesDisturbed", "AdminChanged"),
+    "pycarp.core.outlook": ("Outlook", "outlook"),
     "pycarp.core.restriction": ("Restriction",),
     "pycarp.core.settings": ("Settings",),
-    "pycarp.core.snapshot": (
-        "EngineSnapshot",
-        "HostSnapshot",
-    ),
-    "pycarp.core.state": (
-        "Reason",
-        "State",
-    ),
-    "pycarp.core.statistics": (
-        "DropReason",
-        "Statistic",
-    ),
+    "pycarp.core.snapshot": ("EngineSnapshot", "HostSnapshot"),
+    "pycarp.core.state": ("Reason", "State"),
+    "pycarp.core.statistics": ("DropReason", "Statistic"),
+    "pycarp.dialects": ("ArpForm", "Dialect"),
     "pycarp.errors": (
         "ActuatorError",
+        "CaptureError",
+        "CaptureFileError",
         "CarpError",
         "ConfigError",
         "ControlError",
+        "DecodeError",
         "HandOverError",
         "NodeFailedError",
+        "RecordingError",
+        "RecordingFileError",
         "SettingProblem",
         "SettingProblems",
         "TransportError",
         "UsageError",
     ),
+    "pycarp.monitors": ("LinkForgetting", "Monitor", "StaticMonitor"),
+    "pycarp.system.guardian.clean_up_steps": ("CleanUpStep", "PreparedPacket"),
+    "pycarp.system.guardian.guardian": (
+        "Guardian",
+        "GuardianFired",
+        "GuardianLost",
+        "GuardianNews",
+        "GuardianRestarted",
+    ),
+    "pycarp.transports": (
+        "AddressFollowing",
+        "GroupJoining",
+        "MemoryBus",
+        "PacketFiltering",
+        "PacketPreparing",
+        "SettingAside",
+        "Transport",
+    ),
+    "pycarp.transports.udp": ("UdpTransport",),
     "pycarp.vocabulary": (
         "Address",
         "Datagram",
