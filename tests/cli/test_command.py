@@ -126,6 +126,11 @@ def test_a_sysctl_without_a_value_is_wrong_usage() -> None:
         ("sysctl",),
         ("netstat",),
         ("handover", "carp0"),
+        ("drain", "carp0"),
+        ("drain", "--all", "--json"),
+        ("undrain", "--all"),
+        ("demote", "carp0", "--by", "10", "--cause", "x"),
+        ("restore", "carp0", "--cause", "x"),
     ],
     ids=str,
 )

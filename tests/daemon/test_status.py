@@ -5,6 +5,7 @@ from dataclasses import replace
 from pycarp import State
 from pycarp.daemon.status import Place, host_status
 from pycarp.monitors.static import StaticMonitor
+from pycarp.testing import Cluster
 from pycarp.transports.memory import MemoryBus
 from tests.support.nodes import config, link, node
 from tests.support.virtual import in_virtual_time, let_others_run
@@ -80,3 +81,20 @@ async def test_an_interface_that_is_deleted_once_it_is_down_is_waited_for_too() 
 
         assert change is not None
         assert (change.reason, change.explanation) == ("link-down", "interface em0 does not exist; it is waited for")
+
+
+@in_virtual_time
+async def test_what_an_administrator_demotes_by_is_told_from_what_is_wrong() -> None:
+    async with Cluster(1) as cluster:
+        host = cluster.a.host
+        for cause in ("carpdemote", "net.inet.carp.demotion", "handed over", "a fault"):
+            host.demote(cause, by=50)
+
+        found = host_status(host.snapshot(), 0, Place()).demotion
+
+        assert {each.cause: each.is_wanted for each in found} == {
+            "carpdemote": True,
+            "net.inet.carp.demotion": True,
+            "handed over": True,
+            "a fault": False,
+        }

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pycarp.lab.topology import Segment
-from tests.interop.test_reload import Toml, host
-from tests.support.daemons import new_segment, wait_until
+from tests.interop.test_reload import host
+from tests.support.daemons import Toml, new_segment, wait_until
 from tests.support.system import require
 
 pytestmark = pytest.mark.system

@@ -1,19 +1,14 @@
 """A real daemon that is told to read its configuration again."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pycarp.daemon.control_client import request
-from pycarp.daemon.control_messages import HostStatus, StatusReply, StatusRequest
-from pycarp.errors import ControlError
 from pycarp.lab.topology import Segment
-from tests.support.daemons import PASSWORD, Pycarp, new_segment, wait_until
+from tests.support.daemons import PASSWORD, Toml, new_segment, wait_until
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -32,35 +27,6 @@ def segment() -> Iterator[Segment]:
 def host(vhid: int, *, link: str = "fxp0", more: str = "") -> str:
     head = NODE.format(vhid=vhid, link=link, password=PASSWORD)
     return f'{head}addresses = ["192.168.1.{50 + vhid}/24"]\n{more}\n'
-
-
-class Toml(Pycarp):
-    """A daemon with a TOML file."""
-
-    def __init__(self, segment: Segment, name: str, folder: Path, text: str) -> None:
-        super().__init__(segment, name, folder, rc_conf="#")
-        self.file = folder / f"{name}.toml"
-        self.file.write_text(text)
-        where = self._argv.index("--rc-conf")
-        self._argv[where : where + 2] = [str(self.file)]
-        self._argv += ["--state", str(folder / "state")]
-
-    @property
-    def hosts(self) -> dict[str, HostStatus]:
-        """The status of each host by its name; none while the daemon starts."""
-        try:
-            reply = request(self.control, StatusRequest(), StatusReply)
-        except ControlError:
-            return {}
-        return {each.name: each for each in reply.hosts}
-
-    def are_in(self, *names: str, state: str = "MASTER") -> bool:
-        hosts = self.hosts
-        return all(name in hosts and hosts[name].state == state for name in names)
-
-    def command(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        argv = [sys.executable, "-m", "pycarp", *words, "--control", str(self.control)]
-        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_a_hangup_reloads_and_hosts_that_did_not_change_are_not_disturbed(segment: Segment, tmp_path: Path) -> None:

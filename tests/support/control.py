@@ -128,9 +128,9 @@ def peer_of(source: str, *, has_left: bool = False) -> Peer:
     )
 
 
-def cause_of(cause: str, amount: int) -> Cause:
+def cause_of(cause: str, amount: int, *, is_wanted: bool = False) -> Cause:
     """Return an entry of a demotion ledger."""
-    return Cause(cause, amount)
+    return Cause(cause, amount, is_wanted)
 
 
 def counters_of(first: int) -> dict[str, int]:

@@ -121,6 +121,37 @@ class Pycarp(Process):
         request(self.control, IfconfigRequest(host="carp0", is_up=is_up), DoneReply)
 
 
+class Toml(Pycarp):
+    """A daemon with a TOML file."""
+
+    def __init__(self, segment: Segment, name: str, folder: Path, text: str) -> None:
+        super().__init__(segment, name, folder, rc_conf="#")
+        self.file = folder / f"{name}.toml"
+        self.file.write_text(text)
+        where = self._argv.index("--rc-conf")
+        self._argv[where : where + 2] = [str(self.file)]
+        self._argv += ["--state", str(folder / "state")]
+
+    @property
+    def hosts(self) -> dict[str, HostStatus]:
+        """The status of each host by its name; none while the daemon starts."""
+        try:
+            reply = request(self.control, StatusRequest(), StatusReply)
+        except ControlError:
+            return {}
+        return {each.name: each for each in reply.hosts}
+
+    def are_in(self, *names: str, state: str = "MASTER") -> bool:
+        """Say whether hosts are in a state; False while the daemon is not up."""
+        hosts = self.hosts
+        return all(name in hosts and hosts[name].state == state for name in names)
+
+    def command(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run a command of pycarp that asks this daemon."""
+        argv = [sys.executable, "-m", "pycarp", *words, "--control", str(self.control)]
+        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=30, check=False)
+
+
 class Ucarp(Process):
     """Debian's ucarp, with scripts that add and remove the address as its documentation shows them."""
 

@@ -27,7 +27,7 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
-from pycarp.core.state import State
+from pycarp.core.state import Reason, State
 from pycarp.errors import ConfigError, HandOverError, NodeFailedError, UsageError
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, HostKey, InterfaceAddress
 
@@ -36,6 +36,12 @@ HAND_OVER_TIMEOUT_S = 1.0
 
 DROP_TIMEOUT_S = 15.0
 """Seconds that a hand-over may take until the addresses are dropped."""
+
+DRAINED = "drained"
+"""The cause of the demotion of a host that was drained."""
+
+DRAIN_TIMEOUT_S = 5.0
+"""Seconds: every system takes over from the last of all within an interval of its own, most within milliseconds."""
 
 _ADVSKEW_MAX = 254
 
@@ -302,6 +308,46 @@ class VirtualHost:
     def _is_backup_only(self) -> bool:
         return self.snapshot().restriction is Restriction.BACKUP_ONLY
 
+    async def drain(
+        self, cause: str = DRAINED, *, timeout_s: float = DRAIN_TIMEOUT_S, force: bool = False
+    ) -> Address | None:
+        """Leave the addresses to another host and stay the last of all, until ``restore(cause)``.
+
+        Returns the address of the new MASTER; at once, with the MASTER that is known, or None, when this host is not
+        MASTER. If no other host is MASTER within ``timeout_s`` seconds, the demotion is removed and HandOverError
+        raised; with ``force`` the demotion stays, this host goes on serving until another one comes, and None is
+        returned. Unlike after ``hand_over``, this host takes the addresses back only when no other host is there.
+
+        Raises ConfigError for arguments that cannot be, UsageError once the host has departed.
+        """
+        check_span("timeout", timeout_s)
+        check_flag("force", force)
+        self._check_is_here()
+        was_last = cause in dict(self.snapshot().demotion)
+        try:
+            async with self.events() as events:
+                self.demote(cause, last=True)
+                if self.state is not State.MASTER:
+                    master = self.snapshot().master
+                    return None if master is None else master.source
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        return await self._successor(await self._better_master(events))
+                except TimeoutError:
+                    pass
+        except BaseException:
+            self._undo_drain(cause, was_last=was_last)
+            raise
+        if force:
+            return None
+        self._undo_drain(cause, was_last=was_last)
+        raise HandOverError(f"nobody took the addresses of {self._name} over within {timeout_s:g} s; it is not drained")
+
+    def _undo_drain(self, cause: str, *, was_last: bool) -> None:
+        if not was_last:
+            with contextlib.suppress(UsageError, NodeFailedError):
+                self.restore(cause)
+
     async def _handed_over(self, timeout_s: float | None) -> tuple[Address | None, float]:
         """Hand over; return the new MASTER, None when none advertised in time, and the timeout in seconds."""
         began_s = asyncio.get_running_loop().time()
@@ -322,6 +368,15 @@ class VirtualHost:
         async for event in events:
             if isinstance(event, MasterHeard):
                 return event.source
+        raise UsageError(f"virtual host {self._name} has departed")
+
+    async def _better_master(self, events: Subscription) -> Address:
+        """Return the host that took over from this one, which told so by an advertisement."""
+        async for event in events:
+            if isinstance(event, MasterHeard):
+                return event.source
+            if isinstance(event, StateChange) and event.reason is Reason.BETTER_MASTER and event.peer is not None:
+                return event.peer
         raise UsageError(f"virtual host {self._name} has departed")
 
     async def _successor(self, first: Address) -> Address:

@@ -24,6 +24,10 @@ _COMMANDS = {
     "plan": "pycarp.cli.plan",
     "reload": "pycarp.cli.reload",
     "handover": "pycarp.cli.handover",
+    "drain": "pycarp.cli.maintenance",
+    "undrain": "pycarp.cli.maintenance",
+    "demote": "pycarp.cli.maintenance",
+    "restore": "pycarp.cli.maintenance",
     "ifconfig": "pycarp.cli.ifconfig",
     "sysctl": "pycarp.cli.sysctl",
     "netstat": "pycarp.cli.netstat",
@@ -101,6 +105,7 @@ def cli() -> None:
     Explain what is on the wire:   sudo pycarp decode -i eth0
     Leave an address to the next:  sudo pycarp handover carp0
     Run a program on the MASTER:   sudo pycarp while-master carp0 -- COMMAND
+    Take it out of service:        sudo pycarp drain --all, later sudo pycarp undrain --all
     Set a host down, and up:       sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
     Clean up after a crash:        sudo pycarp release
     Let an incident happen again:  pycarp replay FILE

@@ -1,6 +1,5 @@
 """Options that several sub-commands share."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from pycarp.config.grammars import Grammar
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_client import default_path
 from pycarp.daemon.control_server import refuse_too_long
-from pycarp.errors import UsageError
+from pycarp.durations import parse_duration
+from pycarp.errors import ConfigError, UsageError
 from pycarp.system.files import safe_files
 from pycarp.system.recovery import state_folder
 
@@ -48,32 +48,34 @@ class RegisteredName(_TextType):
         return value
 
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
-_LONGEST_S = 7 * 24 * 3600.0
+_SHORTEST_S = 0.001
 
 if TYPE_CHECKING:
-    _SpanType = click.ParamType[float]
+    _DurationType = click.ParamType[float]
 else:
-    _SpanType = click.ParamType
+    _DurationType = click.ParamType
 
 
-class Span(_SpanType):
-    """A span of time with its unit, as ``10s``, ``500ms`` or ``2m``; the value is in seconds."""
+class Duration(_DurationType):
+    """A duration such as ``10s``, ``500ms`` or ``1h30m``; the value is in seconds."""
 
     name = "time"
 
+    def __init__(self, *, most_s: float) -> None:
+        self._most_s = most_s
+
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds; fails for what is no span, for nothing, and for more than a week."""
-        if isinstance(value, float):
-            return value
-        found = _SPAN.fullmatch(value)
-        if found is None:
-            self.fail(f"{value!r} is no span of time like 10s, 500ms or 2m", param, ctx)
-        seconds = float(found[1]) * _UNITS_S[found[2]]
-        if not 0 < seconds <= _LONGEST_S:
-            self.fail(f"{value!r} is not more than nothing and at most a week", param, ctx)
-        return seconds
+        """Return the seconds; fails for what is no duration, for nothing, and for more than the limit."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = None
+        try:
+            return parse_duration(
+                value if seconds is None else seconds, name="time", least_s=_SHORTEST_S, most_s=self._most_s
+            )
+        except ConfigError as exc:
+            self.fail(str(exc), param, ctx)
 
 
 EXIT_STATUS = """\

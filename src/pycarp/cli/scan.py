@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from pycarp.cli.interface_names import InterfaceName
-from pycarp.cli.options import EXIT_NOT_WELL, Span, exit_status
+from pycarp.cli.options import EXIT_NOT_WELL, Duration, exit_status
 from pycarp.cli.scan_output import Scanned, as_json_text, print_for_people
 from pycarp.errors import TransportError
 from pycarp.inspection.captured import CapturedPacket, LinkType
@@ -33,7 +33,13 @@ listens is not heard, and a BACKUP never is."""
 )
 @click.argument("interface", type=InterfaceName(), metavar="IFACE")
 @click.option(
-    "--for", "for_s", type=Span(), default="10s", show_default=True, metavar="TIME", help="How long to listen."
+    "--for",
+    "for_s",
+    type=Duration(most_s=7 * 24 * 3600),
+    default="10s",
+    show_default=True,
+    metavar="TIME",
+    help="How long to listen.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 def scan(interface: str, *, for_s: float, as_json: bool) -> None:

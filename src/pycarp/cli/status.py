@@ -13,8 +13,7 @@ from pycarp.cli import EXIT_FAILED
 from pycarp.cli.daemons import ask_all, chosen_of, merged
 from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
 from pycarp.core.state import State
-from pycarp.daemon.administration import ADMINISTRATIVE_CAUSES
-from pycarp.daemon.control_messages import CheckStatus, HostStatus, StatusReply
+from pycarp.daemon.control_messages import Cause, CheckStatus, HostStatus, StatusReply
 
 _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
 
@@ -55,7 +54,7 @@ def status(name: str | None, *, as_json: bool, control: Path) -> None:
 def is_well(host: HostStatus) -> bool:
     """Whether a host is as its administrators want it: it takes part or was set down, demoted by them at most."""
     takes_part = host.state != State.INIT or not host.is_up
-    return takes_part and not host.missing and all(each.cause in ADMINISTRATIVE_CAUSES for each in host.demotion)
+    return takes_part and not host.missing and all(each.is_wanted for each in host.demotion)
 
 
 def _print(reply: StatusReply) -> None:
@@ -85,7 +84,7 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
         for remark in _service_remarks(host):
             yield f"{host.name}: {remark}"
         for cause in host.demotion:
-            yield f"{host.name}: demoted by {cause.amount}: {cause.cause}"
+            yield f"{host.name}: demoted by {cause.amount}: {cause.cause}{_end_of(cause)}"
         if host.rejected:
             yield f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses"
         if host.contested:
@@ -109,6 +108,10 @@ def _failing(check: CheckStatus) -> str:
     why = f": {check.detail}" if check.detail else ""
     fate = "this host is the last of all" if check.by is None else f"demoted by {check.by}"
     return f"check {check.name} {since}{why}; {fate}"
+
+
+def _end_of(cause: Cause) -> str:
+    return "" if cause.ends_in_s is None else f" (ends in {_age(cause.ends_in_s)})"
 
 
 def _times(count: int) -> str:

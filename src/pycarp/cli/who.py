@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pycarp.cli.interface_names import InterfaceName
-from pycarp.cli.options import EXIT_NOT_WELL, Span, exit_status
+from pycarp.cli.options import EXIT_NOT_WELL, Duration, exit_status
 from pycarp.cli.scan import listen
 from pycarp.errors import TransportError, UsageError
 from pycarp.inspection.answers import Answer, answers_of, masters_of
@@ -43,7 +43,7 @@ VRRP, so that it can say which group the host that answers is MASTER of."""
 @click.option(
     "--for",
     "for_s",
-    type=Span(),
+    type=Duration(most_s=60),
     default="3s",
     show_default=True,
     metavar="TIME",

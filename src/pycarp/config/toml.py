@@ -168,6 +168,7 @@ def _syntax_problem(exc: tomllib.TOMLDecodeError, file: str, text: str) -> Probl
 Where = tuple[str, int]
 """A table: its name, and the how-manieth of that name it is, from 0."""
 
+S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
 
@@ -240,13 +241,13 @@ class _Reader:
 
     def _table(
         self,
-        kind: type[T],
+        kind: type[S],
         table: object,
         where: Where,
         nested: Mapping[str, type[msgspec.Struct]] | None = None,
         *,
         is_partial: bool = False,
-    ) -> T | None:
+    ) -> S | None:
         """Return a table, each of its values checked by itself, so that all that is wrong is told.
 
         Return None for one that is wrong; if it may be ``is_partial``, what is right of it, and None for required keys.

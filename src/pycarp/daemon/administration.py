@@ -105,6 +105,10 @@ class Administration:
         master = await host.hand_over(timeout_s=request.timeout_s)
         return HandoverReply(host=host.name, master=str(master), took_s=round(time.monotonic() - began_s, 6))
 
+    def chosen(self, name: str | None) -> tuple[VirtualHost, ...]:
+        """Return the host of a name, or all of them; UsageError when there is none of this name."""
+        return self._node.hosts if name is None else (self.find(name),)
+
     def _addresses(self, host: VirtualHost, request: IfconfigRequest) -> list[InterfaceAddress] | None:
         """Return the shared addresses as they are to be, None when they stay."""
         if not request.add and not request.remove:

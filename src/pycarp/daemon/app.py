@@ -36,6 +36,7 @@ from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet, link_exists
 from pycarp.daemon.mac_watch import MacWatch
+from pycarp.daemon.maintenance import Maintenance, file_for
 from pycarp.daemon.mastership_stream import mastership_stream
 from pycarp.daemon.planning import RecentObstacles, lines
 from pycarp.daemon.reloading import Reloader
@@ -145,7 +146,8 @@ class Daemon:
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, exists=self._exists)
-        self._services = Services((HealthService(self._node), HookService()))
+        self._maintenance = Maintenance(self._node, file_for(options.source.file, options.state))
+        self._services = Services((self._maintenance, HealthService(self._node), HookService()))
         self._administration = Administration(self._node, remove=self._hosts.remove, renames=options.source.renames)
         self._reloader = Reloader(
             self._node,
@@ -216,8 +218,24 @@ class Daemon:
                 return await self._administration.hand_over(request)
             case messages.MastershipRequest(host, clean_up_s):
                 return mastership_stream(self._administration.find(host), clean_up_s)
+            case (
+                messages.DrainRequest()
+                | messages.UndrainRequest()
+                | messages.DemoteRequest()
+                | messages.RestoreRequest()
+            ):
+                return await self._maintenance.answer(request, self._administration.chosen(request.host))
             case messages.SysctlRequest(name, value):
                 return self._sysctls.answer(name, value)
+            case messages.PlanRequest() | messages.ReloadRequest() | messages.DriftRequest():
+                return await self._answer_about_file(request)
+            case _:
+                assert_never(request)
+
+    async def _answer_about_file(
+        self, request: messages.PlanRequest | messages.ReloadRequest | messages.DriftRequest
+    ) -> messages.Reply:
+        match request:
             case messages.PlanRequest(text, file, rolling_s):
                 named = None if file is None else Path(file)
                 return await self._reloader.plan(text, named, rolling_s=rolling_s)
@@ -225,8 +243,6 @@ class Daemon:
                 return await self._reload(rolling_s, is_forced=is_forced)
             case messages.DriftRequest():
                 return self._reloader.drift()
-            case _:
-                assert_never(request)
 
     async def _wait(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
         life = self._notifier.keep_alive(self._is_progressing)

@@ -59,6 +59,42 @@ class HandoverRequest(msgspec.Struct, tag="handover", forbid_unknown_fields=True
     is_back: bool = False
 
 
+class DrainRequest(msgspec.Struct, tag="drain", forbid_unknown_fields=True, kw_only=True):
+    """Leave the addresses of a host, or of all, to others, and stay the last of all; for ``for_s`` seconds, or always.
+
+    Refused when nobody takes over within ``timeout_s``, unless it ``is_forced``.
+    """
+
+    host: str | None = None
+    reason: str = ""
+    for_s: float | None = None
+    survives_reboot: bool = False
+    is_forced: bool = False
+    timeout_s: float = 5.0
+
+
+class UndrainRequest(msgspec.Struct, tag="undrain", forbid_unknown_fields=True):
+    """End the drain of a host, or of all."""
+
+    host: str | None = None
+
+
+class DemoteRequest(msgspec.Struct, tag="demote", forbid_unknown_fields=True, kw_only=True):
+    """Demote a host, or all, for a cause: ``by`` so much, or to the last place; for ``for_s`` seconds, or always."""
+
+    host: str | None = None
+    cause: str
+    by: int | None = None
+    for_s: float | None = None
+
+
+class RestoreRequest(msgspec.Struct, tag="restore", forbid_unknown_fields=True, kw_only=True):
+    """End a demotion of a host, or of all, by its cause."""
+
+    host: str | None = None
+    cause: str
+
+
 class SysctlRequest(msgspec.Struct, tag="sysctl", forbid_unknown_fields=True):
     """Read a switch, or set it if there is a value."""
 
@@ -104,10 +140,12 @@ class MastershipRequest(msgspec.Struct, tag="mastership", forbid_unknown_fields=
 
 
 class Cause(msgspec.Struct):
-    """One entry of the demotion ledger."""
+    """One entry of the demotion ledger: ``is_wanted`` by an administrator, for ``ends_in_s`` seconds or always."""
 
     cause: str
     amount: int
+    is_wanted: bool = False
+    ends_in_s: float | None = None
 
 
 class Peer(msgspec.Struct, kw_only=True):
@@ -204,6 +242,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     warnings: list[str] = msgspec.field(default_factory=list)
     checks: list[CheckStatus] = msgspec.field(default_factory=list)
     hooks: list[HookStatus] = msgspec.field(default_factory=list)
+    is_drained: bool = False
 
 
 class LinkStatus(msgspec.Struct):
@@ -255,6 +294,26 @@ class HandoverReply(msgspec.Struct, tag="handover", kw_only=True):
     host: str
     master: str | None = None
     took_s: float = 0
+
+
+class DrainedHost(msgspec.Struct, kw_only=True):
+    """A drained host: whether it was MASTER, who is now, and whether a neighbour answers for all of its addresses.
+
+    ``master`` is None if nobody is known, ``answers`` if that was not asked or could not be found out.
+    """
+
+    host: str
+    was_master: bool
+    master: str | None
+    answers: bool | None
+
+
+class DrainReply(msgspec.Struct, tag="drain", kw_only=True):
+    """The hosts that are drained, how long it took until others were MASTER, and what an operator should know."""
+
+    hosts: list[DrainedHost]
+    took_s: float
+    warning: str = ""
 
 
 Value: TypeAlias = int | bool | str | list[str] | None
@@ -396,6 +455,10 @@ Request: TypeAlias = (
     | IfconfigRequest
     | GroupRequest
     | HandoverRequest
+    | DrainRequest
+    | UndrainRequest
+    | DemoteRequest
+    | RestoreRequest
     | SysctlRequest
     | PlanRequest
     | ReloadRequest
@@ -407,6 +470,7 @@ Reply: TypeAlias = (
     StatusReply
     | GroupReply
     | HandoverReply
+    | DrainReply
     | SysctlReply
     | PlanReply
     | DriftReply

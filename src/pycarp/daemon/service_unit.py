@@ -125,6 +125,7 @@ class ServiceUnit:
             "RuntimeDirectory=pycarp",
             "RuntimeDirectoryMode=0755",
             "RuntimeDirectoryPreserve=yes",
+            "StateDirectory=pycarp",
         ]
 
     def _sandbox(self) -> list[str]:

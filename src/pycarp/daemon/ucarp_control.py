@@ -14,6 +14,8 @@ from pycarp.daemon.sysctls import Sysctls
 from pycarp.errors import UsageError
 from pycarp.vocabulary import HostKey
 
+_NO_MAINTENANCE = "pycarp ucarp cannot be drained or demoted; hand its address over (pycarp handover), or end it"
+
 _NO_FILE = "pycarp ucarp has no file to read again: end it, and start it with other options"
 
 
@@ -44,6 +46,13 @@ class UcarpControl:
                 return self._sysctls.answer(name, value)
             case messages.PlanRequest() | messages.ReloadRequest() | messages.DriftRequest():
                 raise UsageError(_NO_FILE)
+            case (
+                messages.DrainRequest()
+                | messages.UndrainRequest()
+                | messages.DemoteRequest()
+                | messages.RestoreRequest()
+            ):
+                raise UsageError(_NO_MAINTENANCE)
             case _:
                 assert_never(request)
 

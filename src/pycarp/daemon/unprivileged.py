@@ -4,6 +4,7 @@ Called once, before any thread is started. What needs more than the two capabili
 read, the folders below ``/run`` are made, limits are raised, journals of network namespaces that are gone are removed.
 """
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from pycarp.config.model import NodeConfig
 from pycarp.daemon.scheduling import be_punctual
-from pycarp.errors import UsageError
+from pycarp.errors import ConfigError, UsageError
 from pycarp.system import privileges
 from pycarp.system.files import safe_files
 from pycarp.system.guardian import program
@@ -97,6 +98,10 @@ def _reduce_only(user: str | None) -> Outcome:
 
 def _become(user: User, config: NodeConfig, paths: Paths, warnings: list[str]) -> Outcome:
     state_owner.give(paths.state, uid=user.uid, gid=user.gid)
+    if paths.state == state_folder.DEFAULT:
+        # Without it nothing but drains is lost by a reboot, which pycarp drain says then.
+        with contextlib.suppress(ConfigError):
+            state_owner.give(state_folder.LASTING, uid=user.uid, gid=user.gid)
     if _is_ours_to_make(paths.control):
         state_owner.give(paths.control.parent, uid=user.uid, gid=user.gid)
     # Real-time scheduling is for those with CAP_SYS_NICE, and stays.

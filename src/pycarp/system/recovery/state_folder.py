@@ -18,6 +18,10 @@ from pycarp.errors import ActuatorError, ConfigError
 from pycarp.system.files.open_errors import may_pass
 
 DEFAULT = Path("/run/pycarp")
+
+LASTING = Path("/var/lib/pycarp")
+"""What a daemon keeps there survives a reboot, which empties ``DEFAULT``."""
+
 SUFFIX = ".journal"
 
 SYSCTLS_TIMEOUT_S = 1.0

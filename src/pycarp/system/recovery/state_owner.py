@@ -8,7 +8,7 @@ from pathlib import Path
 from pycarp.errors import ConfigError, UsageError
 from pycarp.system.recovery import journal_file, state_folder
 
-_SUFFIXES = (state_folder.SUFFIX, ".new", ".lock", ".jsonl")
+_SUFFIXES = (state_folder.SUFFIX, ".new", ".lock", ".json", ".jsonl")
 
 
 def give(folder: Path, *, uid: int, gid: int) -> None:
