@@ -25,8 +25,9 @@ from pycarp.daemon.control_messages import (
 )
 from pycarp.daemon.status import Place, host_status
 from pycarp.errors import UsageError
-from tests.support.control import ScriptedDaemon, host_of, scripted_daemon, status_of
+from tests.support.control import host_of, scripted_daemon, status_of
 from tests.support.hosts import KEY, bench, config, master
+from tests.support.terminal import at_terminal
 
 
 @pytest.mark.parametrize(
@@ -262,44 +263,38 @@ def test_a_change_is_asked_for_and_nothing_else(tmp_path: Path, words: tuple[str
         assert bool(result.stdout) is isinstance(asked, GroupRequest)
 
 
-def on_terminal(daemon: ScriptedDaemon, answered: str, *words: str) -> str:
-    """Run ``ifconfig carp0 WORDS`` with a terminal as its standard input; return what it prints."""
-    ours, theirs = pty.openpty()
-    os.write(ours, answered.encode())
-    argv = [sys.executable, "-m", "pycarp", "ifconfig", "carp0", *words, "--control", str(daemon.path)]
-    done = subprocess.run(argv, stdin=theirs, capture_output=True, text=True, timeout=30, check=False)
-    os.close(ours)
-    os.close(theirs)
-    return done.stdout + done.stderr
-
-
 LAST = ("-alias", "192.168.1.50")
 
 
+OF_LAST = "carp0 ends here without 192.168.1.50, its last address. Go on? [y/N]: "
+OF_OTHERS = "Go on? [y/N]: "
+
+
 @pytest.mark.parametrize(
-    ("answered", "words", "asked"),
+    ("question", "typed", "words", "asked"),
     [
-        ("y\n", LAST, [IfconfigRequest(host="carp0", remove=["192.168.1.50"], is_forced=True)]),
-        ("n\n", LAST, []),
-        ("", (*LAST, "--force"), [IfconfigRequest(host="carp0", remove=["192.168.1.50"], is_forced=True)]),
+        (OF_LAST, "y\n", LAST, [IfconfigRequest(host="carp0", remove=["192.168.1.50"], is_forced=True)]),
+        (OF_LAST, "n\n", LAST, []),
+        ("", "", (*LAST, "--force"), [IfconfigRequest(host="carp0", remove=["192.168.1.50"], is_forced=True)]),
         (
-            "",
+            OF_OTHERS,
+            "y\n",
             (*LAST, "alias", "192.168.1.51/24"),
             [IfconfigRequest(host="carp0", add=["192.168.1.51/24"], remove=["192.168.1.50"])],
         ),
-        ("", ("-alias", "192.168.1.99"), [IfconfigRequest(host="carp0", remove=["192.168.1.99"])]),
+        (OF_OTHERS, "y\n", ("-alias", "192.168.1.99"), [IfconfigRequest(host="carp0", remove=["192.168.1.99"])]),
     ],
     ids=["yes", "no", "forced", "another one takes its place", "not the last"],
 )
 def test_the_last_address_is_asked_about_on_a_terminal(
-    tmp_path: Path, answered: str, words: tuple[str, ...], asked: list[Request]
+    tmp_path: Path, question: str, typed: str, words: tuple[str, ...], asked: list[Request]
 ) -> None:
     with scripted_daemon(tmp_path / "s", answer) as daemon:
-        printed = on_terminal(daemon, answered, *words)
+        argv = ("ifconfig", "carp0", *words, "--control", str(daemon.path))
+        session = at_terminal(*argv, answers={question: typed} if question else {})
 
         assert [each for each in daemon.asked if isinstance(each, IfconfigRequest)] == asked
-        question = "carp0 ends here without 192.168.1.50, its last address. Go on? [y/N]: "
-        assert (question in printed) is bool(answered)
+        assert (OF_LAST in session.shown) is (question == OF_LAST)
 
 
 def test_elsewhere_the_daemon_is_left_to_refuse_it(tmp_path: Path) -> None:

@@ -19,6 +19,14 @@ def confirm(warnings: Sequence[str], *, is_sure: bool) -> bool:
         return is_sure
     for warning in warnings:
         click.echo(f"pycarp: warning: {warning}", err=True)
-    if sys.stdin.isatty() and sys.stderr.isatty():
-        return click.confirm("Go on?", abort=True, err=True)
-    return False
+    return can_ask() and ask("")
+
+
+def can_ask() -> bool:
+    """Return True if somebody is at a terminal, sees a question on standard error, and can answer it."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(consequence: str) -> bool:
+    """Show a consequence, a sentence or nothing, and ask whether to go on; return True, or abort the command."""
+    return click.confirm(f"{consequence} Go on?".lstrip(), abort=True, err=True)

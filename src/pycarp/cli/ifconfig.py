@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import sys
 from collections.abc import Callable
 from ipaddress import IPv6Interface, ip_interface
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 
 from pycarp.auth.key import Passphrase
 from pycarp.cli import secret_input
-from pycarp.cli.confirmation import confirm, yes_option
+from pycarp.cli.confirmation import ask, can_ask, confirm, yes_option
 from pycarp.cli.daemons import ask_all, chosen_of, is_meant, merged, one_for
 from pycarp.cli.options import control_option, exit_status
 from pycarp.config.carp_words import number_of, prefix_of_mask
@@ -138,13 +137,12 @@ def _name_of(control: Path, name: str, vhid: int) -> str:
 
 def _is_confirmed(change: IfconfigRequest, control: Path) -> bool:
     """Ask on a terminal whether a host may lose its last address; elsewhere the daemon refuses it."""
-    if not change.remove or change.add or not sys.stdin.isatty():
+    if not change.remove or change.add or not can_ask():
         return False
     gone = {ip_interface(each).ip for each in change.remove}
     for host in _changed(change, control):
         if {ip_interface(each).ip for each in host.addresses} <= gone:
-            click.confirm(f"{last_address(host.name, change.remove)}. Go on?", abort=True)
-            return True
+            return ask(f"{last_address(host.name, change.remove)}.")
     return False
 
 
