@@ -1,6 +1,7 @@
 """The pages of docs/howto/recipes, and what a test has to change in them: names of devices and files."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 PAGES = Path(__file__).parents[2] / "docs" / "howto" / "recipes"
@@ -15,8 +16,8 @@ def block(page: str, name: str) -> str:
     return str(found)
 
 
-def hosts_of(page: str, folder: Path, *, is_second: bool = False, **replaced: str) -> str:
-    """Return the TOML of a page for one of the two machines, with its secret in a folder; ``replaced`` are paths."""
+def hosts_of(page: str, folder: Path, replaced: Mapping[str, str] | None = None, *, is_second: bool = False) -> str:
+    """Return the TOML of a page for one of the two machines, with its secret in a folder, and texts ``replaced``."""
     secret = folder / "secret"
     secret.write_text(f"{PASSWORD}\n")
     secret.chmod(0o600)
@@ -24,7 +25,7 @@ def hosts_of(page: str, folder: Path, *, is_second: bool = False, **replaced: st
     if is_second:
         changes["advskew = 0 "] = "advskew = 100 "
     text = block(page, "the hosts")
-    for old, new in {**changes, **replaced}.items():
+    for old, new in {**changes, **(replaced or {})}.items():
         assert old in text, f"{old} is not on the page"
         text = text.replace(old, new)
     return text

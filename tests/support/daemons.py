@@ -116,9 +116,9 @@ class Pycarp(Process):
         except ControlError:
             return False
 
-    def set(self, *, is_up: bool) -> None:
+    def set(self, *, is_up: bool, host: str = "carp0") -> None:
         """Run ``ifconfig carp0 up`` or ``down``."""
-        request(self.control, IfconfigRequest(host="carp0", is_up=is_up), DoneReply)
+        request(self.control, IfconfigRequest(host=host, is_up=is_up), DoneReply)
 
 
 class Toml(Pycarp):
