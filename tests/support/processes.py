@@ -1,5 +1,6 @@
-"""What tests ask about processes that are not their children."""
+"""What tests ask about processes."""
 
+import os
 import time
 from pathlib import Path
 
@@ -10,6 +11,11 @@ def has_ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def own_children() -> list[int]:
+    """Return the processes that the main thread of this one has started."""
+    return [int(each) for each in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
 def wait_for_end(pid: int, *, within_s: float = 5) -> None:

@@ -1,6 +1,7 @@
 """Programs are run to their end, and ended when they take too long."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from pycarp.system.programs import OUTPUT_LIMIT, exit_status, run_program
 from tests.support.descriptors import open_descriptors
-from tests.support.processes import has_ended, wait_for_end
+from tests.support.processes import has_ended, own_children, wait_for_end
 from tests.support.system import require
 
 
@@ -109,6 +110,17 @@ async def test_a_caller_that_is_cancelled_leaves_no_process_and_no_descriptor(tm
 
     wait_for_end(pid)
     assert open_descriptors() == before
+
+
+async def test_many_programs_start_one_by_one_and_leave_the_event_loop_turns_between() -> None:
+    many = asyncio.gather(*(exit_status(("sleep", "0.2"), timeout_s=5) for _ in range(20)))
+    counts = [0]
+    while not many.done():
+        counts.append(len(own_children()))
+        await asyncio.sleep(0)
+
+    assert max(counts) > 5
+    assert max(after - before for before, after in itertools.pairwise(counts)) == 1
 
 
 TRACER = """if True:

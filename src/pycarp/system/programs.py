@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TypeAlias
+from weakref import WeakKeyDictionary
 
 OUTPUT_LIMIT = 4096
 """Octets of output that are kept; the rest is read and dropped."""
@@ -23,6 +24,9 @@ _READ_ON_S = 0.2
 """Seconds to read on after the program has ended: a child in the background may keep the pipe open."""
 
 _CHUNK_OCTETS = 1 << 16
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+"""Who starts a program in an event loop: one at a time, because it stands still for a millisecond each time."""
 
 Stream: TypeAlias = int | IO[bytes] | None
 """A descriptor or a file; None for that of this process."""
@@ -93,16 +97,17 @@ async def exit_status(
 
     Raises OSError or ValueError if it cannot be started, and TimeoutError, after its end, if it took too long.
     """
-    program = _Program()
-    transport, _protocol = await asyncio.get_running_loop().subprocess_exec(
-        lambda: program,
-        *argv,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        process_group=0,
-        env={**os.environ, **(environment or {})},
-    )
+    program, loop = _Program(), asyncio.get_running_loop()
+    async with _TURNS.setdefault(loop, asyncio.Lock()):
+        transport, _protocol = await loop.subprocess_exec(
+            lambda: program,
+            *argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            process_group=0,
+            env={**os.environ, **(environment or {})},
+        )
     group, is_over = transport.get_pid(), False
     try:
         try:
