@@ -135,7 +135,7 @@ async def test_the_status_says_of_each_check_whether_it_passes_and_why_not(tmp_p
         assert (own.name, own.passes, own.answer, own.by, own.s_ago) == ("own", False, "fail", None, None)
         assert str(tmp_path / "own") in own.detail
         assert (every.name, every.passes, every.answer, every.by) == ("all", True, "ok", 3)
-        assert every.s_ago == pytest.approx(0.9)
+        assert every.s_ago == pytest.approx(0.9, abs=0.1)
 
 
 def lines(file: Path) -> list[str]:

@@ -204,7 +204,52 @@ async def test_a_limit_of_the_probe_itself_is_no_silence() -> None:
 
     check = Check(name="web", probe=Request(limited, "192.0.2.1 does not answer"))
 
-    assert await look(check) == Finding(Answer.UNKNOWN, "the probe ran into a limit of its own")
+    assert await look(check) == Finding(Answer.UNKNOWN, "the probe raised TimeoutError")
+
+
+@in_virtual_time
+async def test_a_probe_that_does_not_end_when_cancelled_fails_and_is_not_run_twice_at_a_time() -> None:
+    running = 0
+    is_stubborn = False
+
+    async def stubborn() -> None:
+        nonlocal running
+        running += 1
+        assert running == 1
+        ends_s = now_s() + (20 if is_stubborn else 0)
+        while now_s() < ends_s:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(ends_s - now_s())
+        running -= 1
+
+    check = Check(name="web", probe=stubborn, every_s=1, timeout_s=1, rise=1, fall=1)
+    async with Cluster(2) as cluster, watched(cluster.a.host, check):
+        await cluster.settle()
+        assert cluster.master is cluster.a
+
+        is_stubborn = True
+        await until_master(cluster.b.host, within_s=5)
+        is_stubborn = False
+        await asyncio.sleep(30)
+
+        assert cluster.a.host.snapshot().demotion == ()
+
+
+@in_virtual_time
+async def test_checks_of_one_interval_do_not_run_at_one_time() -> None:
+    ran_s: list[float] = []
+
+    async def note() -> None:
+        ran_s.append(round(now_s() % 1, 2))
+
+    checks = [Check(name=f"check {number}", probe=note) for number in range(100)]
+    async with Cluster(1) as cluster, watched(cluster.a.host, *checks):
+        await asyncio.sleep(5)
+        ran_s.clear()
+        await asyncio.sleep(1)
+
+        assert len(ran_s) == 100
+        assert max(map(ran_s.count, ran_s)) < 10
 
 
 @in_virtual_time

@@ -7,13 +7,14 @@
 from pycarp.health.check import Answer, Check, CheckState, Finding, Probe, Request
 from pycarp.health.http import http
 from pycarp.health.links import interface, route
+from pycarp.health.looking import look
 from pycarp.health.ping import ping
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, systemd
 from pycarp.health.program import program
 from pycarp.health.resolution import dns
 from pycarp.health.table import check_of, probe_of
-from pycarp.health.watching import look, watch
+from pycarp.health.watching import watch
 
 __all__ = [
     "Answer",

@@ -3,17 +3,16 @@
 import asyncio
 import contextlib
 import logging
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pycarp.aio.host import VirtualHost
-from pycarp.durations import format_duration
 from pycarp.errors import ConfigError, NodeFailedError, UsageError
-from pycarp.health.check import Answer, Check, CheckState, Finding, Request
+from pycarp.health.check import SHORTEST_INTERVAL_S, Check, CheckState
+from pycarp.health.looking import Looker
 
 _log = logging.getLogger("pycarp.health")
-
-_DETAIL_MAX = 300
 
 
 class Demotable(Protocol):
@@ -101,10 +100,11 @@ class Watcher:
         self._tasks[name] = self._group.create_task(self._repeat(check, self._states[name]), name=check.cause)
 
     async def _repeat(self, check: Check, state: CheckState) -> None:
-        loop = asyncio.get_running_loop()
-        due_s = loop.time()
+        loop, looker, phase = asyncio.get_running_loop(), Looker(check), self._phase(check)
+        await asyncio.sleep(phase * SHORTEST_INTERVAL_S)
+        due_s = loop.time() - (1 - phase) * check.every_s
         while True:
-            finding = await look(check)
+            finding = await looker.look()
             if state.record(check, finding, at_s=loop.time()):
                 _log.log(
                     logging.INFO if state.passes else logging.WARNING,
@@ -118,6 +118,14 @@ class Watcher:
                 self._apply(check.name)
             due_s = max(due_s + check.every_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
+
+    def _phase(self, check: Check) -> float:
+        """Return which part of an interval a check is ahead of others, from 0 to 1.
+
+        Without it, checks that begin together would run together for ever, and the event loop would have a hundred
+        connections to open at once, and then nothing to do.
+        """
+        return zlib.crc32(f"{self._prefix} {check.cause}".encode()) / 2**32
 
     def _apply(self, name: str) -> None:
         """Demote for a check that fails; remove the demotion of one that passes."""
@@ -147,56 +155,3 @@ async def _departure(target: Demotable) -> None:
     async with target.events() as events:
         async for _event in events:
             pass
-
-
-async def look(check: Check) -> Finding:
-    """Run the probe of a check once, and return what it found, its detail cut to one line of 300 characters.
-
-    It takes ``timeout_s``, and what the probe needs to clean up when it is cancelled. Raises CancelledError alone.
-    """
-    try:
-        async with asyncio.timeout(check.timeout_s) as limit:
-            found: object = await check.probe()
-    except TimeoutError as exc:
-        return _silence(check) if limit.expired() else _unknown(str(exc) or "the probe ran into a limit of its own")
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        return _unknown("the probe was cancelled from within")
-    except Exception as exc:  # noqa: BLE001  the code of others: whatever it raises, the host must not serve on
-        return _unknown(f"{type(exc).__name__}: {exc}")
-    return _finding(found)
-
-
-def _silence(check: Check) -> Finding:
-    took = f"within {format_duration(check.timeout_s)}"
-    if isinstance(check.probe, Request):
-        return Finding(Answer.FAIL, _one_line(f"{check.probe.silence} {took}"))
-    return _unknown(f"no answer {took}")
-
-
-def _finding(found: object) -> Finding:
-    """Return what a probe found as a Finding, whatever it returned."""
-    match found:
-        case Finding():
-            return Finding(found.answer, _one_line(found.detail))
-        case Answer():
-            return Finding(found, "" if found is Answer.OK else f"the answer was {found}")
-        case None | True:
-            return Finding(Answer.OK)
-        case False:
-            return Finding(Answer.FAIL, "the answer was False")
-        case _:
-            return _unknown(f"the probe returned {found!r} instead of True or False")
-
-
-def _unknown(detail: str) -> Finding:
-    return Finding(Answer.UNKNOWN, _one_line(detail))
-
-
-def _one_line(detail: str) -> str:
-    """Return a detail as one line of the log, whatever a program or a server wrote."""
-    text = "".join(each if each.isprintable() else " " for each in detail)
-    line = " ".join(text.split())
-    return line if len(line) <= _DETAIL_MAX else f"{line[: _DETAIL_MAX - 4]} ..."
