@@ -473,3 +473,14 @@ async def test_a_host_without_a_policy_is_never_restricted() -> None:
 
         assert c.a.host.state is State.MASTER
         assert followers["a"].holds == ()
+
+
+@in_virtual_time
+async def test_a_drained_host_comes_back_without_a_dwell() -> None:
+    async with cluster_of(Followers(FailbackPolicy(min_dwell_s=300))) as c:
+        await c.settle()
+        await c.a.host.drain("drained: new kernel")
+        await c.settle()
+        c.a.host.restore("drained: new kernel")
+
+        assert await until_master(c.a, within_s=10) < 3

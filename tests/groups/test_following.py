@@ -394,3 +394,28 @@ def test_a_machine_that_lacks_a_member_has_none_of_them(seed: int) -> None:
             assert masters(c) == {1: [other], 2: [other]}, c.tail()
 
     storm()
+
+
+@in_virtual_time
+async def test_a_group_is_drained_as_a_whole() -> None:
+    groups: dict[str, SyncGroup] = {}
+
+    async def program(member: Member) -> None:
+        groups[member.name] = SyncGroup("router", member.node.hosts)
+        await groups[member.name].run()
+
+    async with Cluster([machine(0), machine(100)], program=program) as c:
+        await c.settle()
+        await groups["a"].drain("drained: new kernel")
+        assert masters(c) == {1: ["b"], 2: ["b"]}
+        await c.advance(10)
+        with pytest.raises(HandOverError, match="nobody took the addresses"):
+            await groups["b"].drain()
+        await c.settle()
+        assert masters(c) == {1: ["b"], 2: ["b"]}
+        groups["a"].restore("drained: new kernel")
+        await c.settle()
+
+        assert masters(c) == {1: ["a"], 2: ["a"]}
+        assert [host.snapshot().demotion for member in c for host in member.node.hosts] == [()] * 4
+        c.assert_never_two_owners()

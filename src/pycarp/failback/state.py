@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from pycarp.aio.host import DRAINED
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.events import DemotionChange, Event, MasterHeard, RestrictionChange, StateChange
 from pycarp.core.restriction import Restriction, Restrictions
@@ -139,7 +140,7 @@ class FailbackState:
             self._listens_since_s, self._has_heard = now.s, False
 
     def _is_failure(self, reason: Reason) -> bool:
-        is_unwell = any(amount > 0 and cause != HANDED_OVER for cause, amount in self._demotion.items())
+        is_unwell = any(amount > 0 and not _is_planned(cause) for cause, amount in self._demotion.items())
         return reason in _FAILED or (reason in _OUTRANKED and is_unwell)
 
     def _fail(self, now: Moment) -> None:
@@ -232,3 +233,8 @@ class FailbackState:
 def _others(restrictions: Restrictions) -> frozenset[str]:
     """Return the causes that are not of a policy."""
     return frozenset(cause for cause, _restriction in restrictions) - set(Cause)
+
+
+def _is_planned(cause: str) -> bool:
+    """Return True for a demotion that an administrator asked for: to hand over, or to drain."""
+    return cause in (HANDED_OVER, DRAINED) or cause.startswith(f"{DRAINED}: ")

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from pycarp.aio.arguments import check_cause
-from pycarp.aio.host import VirtualHost
+from pycarp.aio.host import DRAIN_TIMEOUT_S, DRAINED, VirtualHost
 from pycarp.core.events import Event, StateChange
 from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
@@ -71,6 +71,27 @@ class SyncGroup:
         """Remove a named restriction of every member."""
         for host in self._hosts:
             host.unrestrict(cause)
+
+    async def drain(self, cause: str = DRAINED, *, timeout_s: float = DRAIN_TIMEOUT_S, force: bool = False) -> None:
+        """Leave all addresses to another machine and stay the last of all, until ``restore(cause)``.
+
+        As ``VirtualHost.drain``; if nobody takes over from one member, none is drained, and HandOverError is raised.
+        """
+        try:
+            async with asyncio.TaskGroup() as drains:
+                for host in self._hosts:
+                    drains.create_task(host.drain(cause, timeout_s=timeout_s, force=force))
+        except BaseExceptionGroup as exc:
+            self._undo(cause)
+            raise exc.exceptions[0] from None
+        except BaseException:
+            self._undo(cause)
+            raise
+
+    def _undo(self, cause: str) -> None:
+        for host in self._hosts:
+            with contextlib.suppress(UsageError, NodeFailedError):
+                host.restore(cause)
 
     async def run(self) -> None:
         """Let the members move together; as ``follow``."""
