@@ -22,11 +22,13 @@ class PipePort:
         self._end.setblocking(False)
         self._link = link
         self._family = family
+        self.reads = 0
 
     def fileno(self) -> int:
         return self._end.fileno()
 
     def receive(self) -> Datagram | None:
+        self.reads += 1
         payload = self._end.recv(100)
         source = SOURCE[self._family]
         return Datagram(self._link, self._family, source, source, 255, payload) if payload != b"noise" else None
@@ -65,6 +67,14 @@ async def three_links() -> AsyncIterator[tuple[SocketTransport, dict[tuple[str, 
 def feed(port: PipePort, count: int, payload: bytes = b"advert") -> None:
     for _ in range(count):
         port.feed.send(payload)
+
+
+async def test_a_port_without_packets_is_not_read() -> None:
+    async with three_links() as (transport, ports):
+        feed(ports["em1", Family.IPV6], 1)
+
+        assert [each.link for each in transport.drain(6)] == ["em1"]
+        assert {place for place, port in ports.items() if port.reads} == {("em1", Family.IPV6)}
 
 
 async def test_a_flood_on_one_link_keeps_no_other_from_being_heard() -> None:
