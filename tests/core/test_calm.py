@@ -134,7 +134,7 @@ def test_what_waited_longer_than_another_puts_nothing_forward() -> None:
 
 def test_what_was_put_off_is_no_reason_to_wake_up() -> None:
     made = calm()
-    made.hear(advert(counter=3), at_ns=seconds(3.2))
+    made.hear(advert(counter=3), at_ns=seconds(6))
 
     assert made.step.deadline_ns == made.engine.host_snapshot(KEY).deadline_ns
 

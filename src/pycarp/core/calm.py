@@ -5,8 +5,8 @@ When the followed MASTER repeats its claim, the host is calm: it remembers the f
 the next counters and a right digest, it only postpones a deadline. The full processing would have the same result. Any
 other input ends the calm, until another advertisement has been processed in full. Checkpoints do not contain it.
 
-The packets of a calm host need not be read at once. A transport whose kernel can queue them separately reads them a few
-times a second, and reports how long each has waited (``Datagram.waited_ns``). ``SettledHosts`` names these packets.
+The packets of a calm host need not be read at once. A transport whose kernel can queue them separately reads them twice
+a second, and reports how long each has waited (``Datagram.waited_ns``). ``SettledHosts`` names these packets.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from pycarp.vocabulary import NS_PER_S, Address, Family
 HEAD_LENGTH = 6
 """Octets of an advertisement before the checksum: version, type, vhid, advskew, authlen, demote and advbase."""
 
-PATIENT_NS = NS_PER_S
+PATIENT_NS = 2 * NS_PER_S
 """The shortest master-down time of a host whose advertisements the kernel may queue."""
 
 Heads = Mapping[int, bytes]

@@ -100,7 +100,7 @@ _WORD_LENGTH = 4
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """The shortest time between two reports of the same mismatch of the same peer."""
 
-_LOOKS_AHEAD_NS = NS_PER_S * 3 // 10
+_LOOKS_AHEAD_NS = NS_PER_S * 6 // 10
 """How far ahead deadlines are corrected after a reading: beyond the time of the next reading."""
 
 _VRRP = (DropReason.VRRP, DropReason.VRRP3)

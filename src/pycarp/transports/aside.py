@@ -1,4 +1,4 @@
-"""Decides when ports set packets aside, and reads those a few times a second, at times that slots share.
+"""Decides when ports set packets aside, and reads those twice a second, at times that slots share.
 
 When a host on a link is no longer calm, the port at once sets nothing aside. From the next reading on it sets aside
 again the packets that may wait. A takeover of hundreds of hosts therefore costs one small program in the kernel.
@@ -6,13 +6,13 @@ again the packets that may wait. A takeover of hundreds of hosts therefore costs
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from pycarp.vocabulary import Datagram
 
-READ_S = 0.25
+READ_S = 0.5
 """Seconds between two readings of the packets set aside; no takeover is later for it, as packets carry timestamps."""
 
 _RESPITE_S = 10.0
@@ -66,10 +66,11 @@ class Aside:
 
     def renew(self, now_s: float) -> None:
         """Set aside the packets that may wait, unless a flood or a refusal forbids it."""
-        if self.port is None or self.is_flooded or now_s < self.again_at_s or self.taken == self.wanted:
+        if self.taken is self.wanted or self.port is None or self.is_flooded or now_s < self.again_at_s:
             return
         try:
-            self.port.set_aside(self.wanted)
+            if self.taken != self.wanted:
+                self.port.set_aside(self.wanted)
             self.taken = self.wanted
         except OSError:
             self.again_at_s = now_s + _RESPITE_S
@@ -90,7 +91,7 @@ class AsideTimer:
 
     def plan(self) -> None:
         """Set the timer to the next multiple of ``READ_S``, if any packets are set aside or may be."""
-        if self._timer is None and any(each.wanted or each.taken for each in self._asides()):
+        if self._timer is None and any(True for _each in self._used()):
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at((loop.time() // READ_S + 1) * READ_S, self._tick)
 
@@ -103,11 +104,15 @@ class AsideTimer:
     def _tick(self) -> None:
         self._timer = None
         now_s = asyncio.get_running_loop().time()
-        for each in self._asides():
+        for each in self._used():
             each.stop_in_flood(now_s)
             each.renew(now_s)
         self._read()
         self.plan()
+
+    def _used(self) -> Iterator[Aside]:
+        """Yield those that set packets aside, or may: usually one of the two families of a link."""
+        return (each for each in self._asides() if each.wanted or each.taken)
 
     def _read(self) -> None:
         """Wake the reader of one port that has packets: it drains all ports of the transport."""

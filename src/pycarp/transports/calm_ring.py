@@ -1,9 +1,9 @@
 """The calm packets of a link: the kernel puts them into a ring in memory, and does not wake the process.
 
 Two frame sockets form one group (``PACKET_FANOUT``). For each packet a program chooses one of them: the ordinary
-socket, which wakes the event loop, or this ring (``PACKET_RX_RING``, ``TPACKET_V2``), which is read a few times a
-second. The program is replaced in one step, so each packet goes to exactly one of the two. Reading the ring needs no
-system call, and each packet in it has the time of its arrival. Source: ``packet_mmap.rst``, ``net/packet/af_packet.c``.
+socket, which wakes the event loop, or this ring (``PACKET_RX_RING``, ``TPACKET_V2``), which is read twice a second. The
+program is replaced in one step, so each packet goes to exactly one of the two. Reading the ring needs no system call,
+and each packet in it has the time of its arrival. Source: ``packet_mmap.rst``, ``net/packet/af_packet.c``.
 """
 
 import mmap
