@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 _WITHIN_S = 30.0
+_AGAIN_S = 0.5
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 
@@ -45,10 +46,14 @@ def at_terminal(*words: str, answers: dict[str, str], redirected: str = "") -> S
 
 def _conversation(terminal: int, answers: dict[str, str]) -> str:
     """Return what is shown until the other end is closed."""
-    shown, asked_after = "", 0
+    shown, asked_after, last = "", 0, ""
     left = list(answers.items())
     ends_s = time.monotonic() + _WITHIN_S
-    while select.select([terminal], [], [], max(ends_s - time.monotonic(), 0))[0]:
+    while time.monotonic() < ends_s:
+        if not select.select([terminal], [], [], _AGAIN_S)[0]:
+            # A signal between the question and the call that reads the answer is noticed with the next one only.
+            os.write(terminal, CTRL_C.encode() if last == CTRL_C else b"")
+            continue
         try:
             shown += os.read(terminal, 4096).decode()
         except OSError:
@@ -56,5 +61,6 @@ def _conversation(terminal: int, answers: dict[str, str]) -> str:
             return shown.replace("\r\n", "\n")
         if left and left[0][0] in shown[asked_after:]:
             asked_after = len(shown)
-            os.write(terminal, left.pop(0)[1].encode())
+            last = left.pop(0)[1]
+            os.write(terminal, last.encode())
     raise AssertionError(f"it waits: {shown}")
