@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pycarp.errors import ConfigError
 from pycarp.health.check import Answer, Finding, Probe, Request
+from pycarp.health.destination import Destination
 from pycarp.health.probes import reason_of
 
 GOOD_STATUSES = range(200, 400)
@@ -37,6 +38,7 @@ def http(
     if not _is_plain(host):
         raise ConfigError(f"host {host!r} is not the name of a site, such as www.example.org")
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    destination, name = Destination(parts.hostname or "", port), host.partition(":")[0] or parts.hostname
     tls = (context or ssl.create_default_context()) if parts.scheme == "https" else None
     authority = parts.netloc.rpartition("@")[2]
     site = urlunsplit((parts.scheme, authority, parts.path, "", ""))
@@ -45,9 +47,7 @@ def http(
 
     async def look() -> Finding:
         try:
-            reader, writer = await asyncio.open_connection(
-                parts.hostname, port, ssl=tls, server_hostname=(host.partition(":")[0] or None) if tls else None
-            )
+            reader, writer = await destination.connect(tls=tls, server_hostname=name if tls else None)
         except ssl.SSLCertVerificationError as exc:
             return Finding(Answer.FAIL, f"{site} has a certificate that is not accepted: {exc.verify_message}")
         except OSError as exc:

@@ -1,19 +1,19 @@
 """Probes that look in one step: each function returns a coroutine function for ``Check``."""
 
-import asyncio
 import os
 from pathlib import Path
 
 from pycarp.health.check import Answer, Finding, Probe, Request
+from pycarp.health.destination import Destination
 
 
 def tcp(address: str, port: int) -> Probe:
     """Return a probe that passes if a TCP connection to an address or name is accepted, and fails if it is not."""
-    peer = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    peer, destination = f"[{address}]:{port}" if ":" in address else f"{address}:{port}", Destination(address, port)
 
     async def look() -> Finding:
         try:
-            _reader, writer = await asyncio.open_connection(address, port)
+            _reader, writer = await destination.connect()
         except OSError as exc:
             return Finding(Answer.FAIL, f"no connection to {peer}: {reason_of(exc)}")
         # Nothing was sent or received, so there is nothing to wait for.
