@@ -95,6 +95,7 @@ if TYPE_CHECKING:
         PacketFiltering,
         PacketPreparing,
         SettingAside,
+        SourceChoosing,
         Transport,
     )
     from pycarp.transports.udp import UdpTransport
@@ -190,6 +191,7 @@ __all__ = [
     "SettingProblems",
     "Settings",
     "SettingsChange",
+    "SourceChoosing",
     "State",
     "StateChange",
     "StaticMonitor",
@@ -275,6 +277,7 @@ _NAMES_OF = {
         "PacketFiltering",
         "PacketPreparing",
         "SettingAside",
+        "SourceChoosing",
         "Transport",
     ),
     "pycarp.transports.udp": ("UdpTransport",),

@@ -10,9 +10,9 @@ from pycarp import HostConfig, Node, State, VirtualHost
 from pycarp.actuators import NullActuator
 from pycarp.monitors import StaticMonitor
 from pycarp.monitors.netlink import NetlinkMonitor
-from pycarp.transports import Transport, by_name
+from pycarp.transports import Transport
 from pycarp.vocabulary import LinkFacts
-from tests.support.namespaces import LINK, Namespace, TransportInside, entered, joined_namespaces
+from tests.support.namespaces import LINK, Namespace, entered, inside, joined_namespaces
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -63,7 +63,7 @@ async def test_a_backup_whose_interface_was_made_anew_stays_backup(
 ) -> None:
     ours, theirs = segment
     facts = LinkFacts(name=BRIDGE, is_up=True, addresses=(theirs.own,))
-    remote: Transport = TransportInside(by_name(transport), theirs)
+    remote: Transport = inside(transport, theirs)
     # The whole loop runs in the namespace, because the monitor opens sockets while it runs.
     with entered(ours):
         async with (

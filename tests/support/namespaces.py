@@ -6,14 +6,16 @@ import itertools
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import cast
 
+from pycarp import transports
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.base import Transport
+from pycarp.transports.udp import UdpTransport
 from pycarp.vocabulary import Address, Datagram, Outgoing
 from tests.support.transports import SocketTransport
 
@@ -48,6 +50,11 @@ class Namespace:
     def address6_of_link(self) -> IPv6Address:
         """The link-local address, which advertisements to a group come from."""
         return self.link_local.ip
+
+    @property
+    def own_addresses(self) -> tuple[Address, ...]:
+        """All addresses that the link has from the beginning."""
+        return self.address, self.address6, self.address6_of_link
 
     def ip(self, *arguments: str) -> str:
         """Run ``ip`` inside and return what it prints."""
@@ -150,6 +157,31 @@ class TransportInside:
     async def close(self) -> None:
         """Pass on."""
         await self._transport.close()
+
+
+class UdpInside(TransportInside):
+    """The same for udp, which listens to addresses."""
+
+    def __init__(self, transport: UdpTransport, namespace: Namespace) -> None:
+        super().__init__(transport, namespace)
+        self._udp = transport
+
+    async def open_link(self, link: str, wake: Callable[[], None]) -> None:
+        """Open inside, and listen to the addresses of the namespace."""
+        await super().open_link(link, wake)
+        self.follow_addresses(link, self._namespace.own_addresses)
+
+    def follow_addresses(self, link: str, own: Collection[Address]) -> None:
+        """Bind inside."""
+        with entered(self._namespace):
+            self._udp.follow_addresses(link, own)
+
+
+def inside(name: str, namespace: Namespace) -> TransportInside:
+    """Return one of pycarp's own transports in a namespace."""
+    if name == "udp":
+        return UdpInside(UdpTransport(), namespace)
+    return TransportInside(transports.by_name(name), namespace)
 
 
 @contextlib.contextmanager

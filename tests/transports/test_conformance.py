@@ -6,12 +6,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from pycarp import transports
 from pycarp.testing import CHECKS, Endpoint, run
 from pycarp.testing.conformance import Check, Pair
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import Family
-from tests.support.namespaces import LINK, Namespace, TransportInside, joined_namespaces
+from tests.support.namespaces import LINK, Namespace, inside, joined_namespaces
 from tests.support.system import require
 
 SOCKET_TRANSPORTS = ("packet", "packet-real-mac", "raw", "udp")
@@ -42,10 +41,11 @@ async def memory_pair(family: Family) -> AsyncIterator[Pair]:
 async def socket_pair(name: str, family: Family, segment: tuple[Namespace, Namespace]) -> AsyncIterator[Pair]:
     left, right = (
         Endpoint(
-            transport=TransportInside(transports.by_name(name), each),
+            transport=inside(name, each),
             link=LINK,
             source=each.address if family is Family.IPV4 else each.address6,
             has_groups=name != "udp",
+            has_real_links=name != "udp",
         )
         for each in segment
     )

@@ -18,9 +18,10 @@ from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.transports.base import PacketFiltering, Transport
 from pycarp.transports.ip_sockets import receiving_socket
+from pycarp.transports.udp import UdpTransport
 from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, Family, Outgoing
 from tests.support.descriptors import descriptors_left, open_descriptors
-from tests.support.namespaces import LINK, Namespace, TransportInside, entered, joined_namespaces
+from tests.support.namespaces import LINK, Namespace, TransportInside, UdpInside, entered, joined_namespaces
 from tests.support.system import require, unprivileged
 from tests.support.transports import SocketTransport, by_name
 
@@ -226,30 +227,32 @@ asyncio.run(main())
 
 
 async def test_a_port_that_is_free_again_is_bound_to(namespace: Namespace) -> None:
-    first, second = (transports.by_name("udp") for _ in range(2))
-    await open_link(first, namespace)
+    first, second = (UdpInside(UdpTransport(), namespace) for _ in range(2))
+    await first.open_link(LINK, lambda: None)
     before = open_descriptors()
-    with pytest.raises(TransportError, match="in use"):
-        await open_link(second, namespace)
+    with pytest.raises(OSError, match="in use"):
+        await second.open_link(LINK, lambda: None)
     assert open_descriptors() == before
 
     await first.close()
-    await open_link(second, namespace)
+    second.follow_addresses(LINK, namespace.own_addresses)
     await second.close()
 
 
 @pytest.mark.parametrize("left", range(4))
 async def test_wherever_descriptors_end_udp_keeps_none(left: int, namespace: Namespace) -> None:
-    """Two for addresses, a third for the last; asking for addresses takes one for a moment."""
-    transport = transports.by_name("udp")
+    """One for each of the three addresses."""
+    transport = UdpTransport()
     before = open_descriptors()
-    with entered(namespace), contextlib.ExitStack() as expected, descriptors_left(left):
-        if left < 3:
-            expected.enter_context(pytest.raises(TransportError, match=r"Too many open files|no interface with"))
+    with entered(namespace):
         await transport.open_link(LINK, lambda: None)
-    if left < 3:
-        assert open_descriptors() == before
-        await open_link(transport, namespace)
+    with entered(namespace), descriptors_left(left), contextlib.ExitStack() as expected:
+        if left < 3:
+            expected.enter_context(pytest.raises(OSError, match="Too many open files"))
+        transport.follow_addresses(LINK, namespace.own_addresses)
+    await transport.close_link(LINK)
+    assert open_descriptors() == before
+    await UdpInside(transport, namespace).open_link(LINK, lambda: None)
     await transport.close()
 
     assert open_descriptors() == before
@@ -258,12 +261,14 @@ async def test_wherever_descriptors_end_udp_keeps_none(left: int, namespace: Nam
 async def test_a_tentative_address_keeps_the_others_from_nothing(namespace: Namespace) -> None:
     """A tentative address cannot be bound yet; the first send from it binds it."""
     namespace.ip("addr", "add", "fd77::7/64", "dev", LINK, "noprefixroute")
-    transport = transports.by_name("udp")
+    transport = UdpInside(UdpTransport(), namespace)
+    tentative = IPv6Address("fd77::7")
     try:
-        await open_link(transport, namespace)
+        await transport.open_link(LINK, lambda: None)
+        transport.follow_addresses(LINK, [*namespace.own_addresses, tentative])
         outgoing = advert(Family.IPV6)
         with entered(namespace), pytest.raises(OSError, match="Cannot assign requested address"):
-            transport.send(replace(outgoing, source=IPv6Address("fd77::7"), destination=IPv6Address("fd77::2")))
+            transport.send(replace(outgoing, source=tentative, destination=IPv6Address("fd77::2")))
         await asyncio.sleep(0)
     finally:
         await transport.close()

@@ -12,7 +12,7 @@ from pycarp.errors import ConfigError, TransportError
 from pycarp.transports.udp import DEFAULT_PORT as PORT
 from pycarp.transports.udp import QUEUE_LIMIT, UdpTransport
 from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, Address, Datagram, Family, Outgoing, family_of
-from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
+from tests.support.namespaces import LINK, Namespace, UdpInside, entered, joined_namespaces
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -31,8 +31,7 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
 @contextlib.asynccontextmanager
 async def open_udp(namespace: Namespace) -> AsyncIterator[UdpTransport]:
     transport = UdpTransport()
-    with entered(namespace):
-        await transport.open_link(LINK, lambda: None)
+    await UdpInside(transport, namespace).open_link(LINK, lambda: None)
     try:
         yield transport
     finally:
@@ -177,9 +176,9 @@ async def test_link_local_peers_are_reached(segment: tuple[Namespace, Namespace]
     assert (heard.source, heard.destination) == (ours.address6_of_link, theirs.address6_of_link)
 
 
-async def test_a_port_that_is_taken_is_a_transport_error_that_names_it(segment: tuple[Namespace, Namespace]) -> None:
+async def test_a_port_that_is_taken_is_an_error_that_names_it(segment: tuple[Namespace, Namespace]) -> None:
     ours, _theirs = segment
-    with plain_socket(ours, ours.address6), pytest.raises(TransportError, match=f"port {PORT} on eth0: .*in use"):
+    with plain_socket(ours, ours.address6), pytest.raises(OSError, match=f"port {PORT} on eth0: .*in use"):
         async with open_udp(ours):
             pass
 
@@ -203,8 +202,9 @@ async def test_each_link_has_its_share_of_what_is_drained(segment: tuple[Namespa
     ours, theirs = segment
     transport = UdpTransport()
     with entered(ours):
-        await transport.open_link(LINK, lambda: None)
-        await transport.open_link("lo", lambda: None)
+        for link, own in ((LINK, ours.address), ("lo", IPv4Address("127.0.0.1"))):
+            await transport.open_link(link, lambda: None)
+            transport.follow_addresses(link, [own])
     try:
         with plain_socket(theirs, theirs.address) as far, plain_socket(ours, IPv4Address("127.0.0.2")) as near:
             for _ in range(9):

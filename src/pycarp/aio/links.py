@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pycarp.aio.bounded import outcome_of
 from pycarp.aio.log_records import logger
 from pycarp.core.host_config import HostConfig
+from pycarp.errors import TransportError
 from pycarp.transports.base import AddressFollowing, GroupJoining, Transport
 from pycarp.vocabulary import Address, HostKey, LinkFacts
 
@@ -153,7 +154,10 @@ class Links:
             link.joined.add(group)
         if self._following is not None and link.followed != link.own:
             own = link.own
-            self._following.follow_addresses(link.name, own)
+            try:
+                self._following.follow_addresses(link.name, own)
+            except OSError as exc:
+                raise TransportError(exc.strerror or str(exc)) from exc
             link.followed = own
 
     async def _open(self, link: _Link) -> None:

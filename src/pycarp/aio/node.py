@@ -54,7 +54,7 @@ from pycarp.errors import ActuatorError, ConfigError, NodeFailedError, UsageErro
 from pycarp.monitors.base import LinkForgetting, Monitor
 from pycarp.recording import Recorder, Sink
 from pycarp.transports.base import PARTS as TRANSPORT_PARTS
-from pycarp.transports.base import Transport
+from pycarp.transports.base import SourceChoosing, Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
 
 CLOSE_TIMEOUT_S = 5.0
@@ -581,6 +581,8 @@ class Node:
 
     def _notice_link(self, facts: LinkFacts) -> None:
         self._noticed[facts.name] += 1
+        if isinstance(self._transport, SourceChoosing):
+            facts = replace(facts, addresses=self._transport.sources(facts.name, facts.addresses))
         self._follow_link(facts)
         self._submit(LinkChanged(facts))
         if self._backends is not None:

@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv6Address
 from msgspec.structs import replace
 
 from pycarp.errors import TransportError
-from pycarp.transports.base import GroupJoining, Transport
+from pycarp.transports.base import AddressFollowing, GroupJoining, Transport
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, Family, Outgoing, family_of
 
 TIMEOUT_S = 2.0
@@ -288,6 +288,8 @@ class _Inbox:
     async def open(cls, endpoint: Endpoint) -> "_Inbox":
         inbox = cls(endpoint)
         await endpoint.transport.open_link(endpoint.link, inbox._wake)
+        if isinstance(endpoint.transport, AddressFollowing):
+            endpoint.transport.follow_addresses(endpoint.link, [endpoint.source])
         return inbox
 
     def _wake(self) -> None:

@@ -13,6 +13,7 @@ from pycarp.transports.base import (
     PacketFiltering,
     PacketPreparing,
     SettingAside,
+    SourceChoosing,
     Transport,
 )
 from pycarp.transports.memory import MemoryBus, MemoryTransport
@@ -27,6 +28,7 @@ __all__ = [
     "PacketFiltering",
     "PacketPreparing",
     "SettingAside",
+    "SourceChoosing",
     "Transport",
     "available",
     "by_name",
@@ -47,7 +49,7 @@ def _never() -> str | None:
 
 
 def _udp() -> Transport:
-    # Imported here because only this transport needs asyncio-dgram and netifaces.
+    # Imported here because only this transport needs asyncio-dgram.
     from pycarp.transports.udp import UdpTransport  # noqa: PLC0415
 
     return UdpTransport()

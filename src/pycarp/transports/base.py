@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
-from pycarp.vocabulary import Address, Datagram, Family, Outgoing
+from pycarp.vocabulary import Address, Datagram, Family, InterfaceAddress, Outgoing
 
 
 class Transport(Protocol):
@@ -88,6 +88,17 @@ class AddressFollowing(Protocol):
 
 
 @runtime_checkable
+class SourceChoosing(Protocol):
+    """A transport that uses some addresses only, such as those that it was told to bind."""
+
+    def sources(self, link: str, own: tuple[InterfaceAddress, ...]) -> tuple[InterfaceAddress, ...]:
+        """Return the addresses of a link from which it sends and to which it listens, the preferred one first.
+
+        ``own`` are those that the monitor reports.
+        """
+
+
+@runtime_checkable
 class SettingAside(Protocol):
     """A transport that can make the kernel keep packets that may wait, without waking this process."""
 
@@ -99,7 +110,7 @@ class SettingAside(Protocol):
         """
 
 
-PARTS = (GroupJoining, PacketPreparing, PacketFiltering, AddressFollowing, SettingAside)
+PARTS = (GroupJoining, PacketPreparing, PacketFiltering, AddressFollowing, SourceChoosing, SettingAside)
 """What a transport may have besides."""
 
 

@@ -14,16 +14,16 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 import asyncio_dgram
 
+from pycarp.core.checks import check_range, listed
 from pycarp.errors import ConfigError, TransportError
-from pycarp.system.addresses.interfaces import interfaces
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.fair_reader import FairReader
 from pycarp.transports.prepared_packets import present_index
-from pycarp.vocabulary import ANY_ADDRESS, CARP_TTL, Address, Datagram, Outgoing, family_of
+from pycarp.vocabulary import ANY_ADDRESS, CARP_TTL, Address, Datagram, InterfaceAddress, Outgoing, family_of
 
 DEFAULT_PORT = 11112
 
@@ -63,12 +63,18 @@ class _Link:
 
 
 class UdpTransport:
-    """One socket per own address of a link, all on one port."""
+    """One socket per own address of a link, all on one port.
 
-    def __init__(self, *, port: int = DEFAULT_PORT) -> None:
-        if not 1 <= port <= 65535:
-            raise ConfigError(f"UDP port {port} is outside 1-65535")
+    The own addresses are those that the node's monitor reports. ``bind``, an address or several, replaces them: those
+    that the link has, or all of them if it has none, such as 127.0.0.2 on ``lo``. Raises ConfigError for a port and an
+    address that cannot be bound.
+    """
+
+    def __init__(self, *, port: int = DEFAULT_PORT, bind: Address | str | Iterable[Address | str] = ()) -> None:
+        check_range("UDP port", port, 1, 65535)
         self._port = port
+        chosen = (bind,) if isinstance(bind, str | IPv4Address | IPv6Address) else listed("bind", bind)
+        self._chosen = tuple(_bindable(each) for each in chosen or ())
         self._links: dict[str, _Link] = {}
         self._fair_reader = FairReader()
 
@@ -78,20 +84,21 @@ class UdpTransport:
         return sum(opened.lost for opened in self._links.values())
 
     async def open_link(self, link: str, wake: Callable[[], None]) -> None:
-        """Bind to every own address of a link; ``follow_addresses`` binds to later ones."""
+        """Open a link, of any name; ``follow_addresses`` binds to its addresses."""
         if link in self._links:
             raise TransportError(f"link {link} is open already")
-        try:
-            opened = _Link(wake, socket.if_nametoindex(link))
-        except OSError as exc:
-            raise TransportError(f"cannot open a socket on {link}: {exc.strerror or exc}") from exc
-        self._links[link] = opened
-        own = [each.ip for facts in interfaces() if facts.name == link for each in facts.addresses]
-        try:
-            self._bind_all(link, opened, own)
-        except OSError as exc:
-            await self.close_link(link)
-            raise TransportError(exc.strerror or str(exc)) from exc
+        # Only link-local addresses need the device, and a monitor may know a link that is none.
+        with contextlib.suppress(OSError):
+            self._links[link] = _Link(wake, socket.if_nametoindex(link))
+        self._links.setdefault(link, _Link(wake, 0))
+
+    def sources(self, link: str, own: tuple[InterfaceAddress, ...]) -> tuple[InterfaceAddress, ...]:
+        """Return the own addresses of a link, or those of ``bind``."""
+        if not self._chosen:
+            return own
+        present = {each.ip: each for each in own}
+        found = tuple(present[each] for each in self._chosen if each in present)
+        return found or tuple(map(ip_interface, self._chosen))
 
     def follow_addresses(self, link: str, own: Collection[Address]) -> None:
         """Bind to the new addresses, and close the sockets of those that are gone."""
@@ -136,7 +143,8 @@ class UdpTransport:
         if outgoing.destination.is_multicast:
             return None
         opened = self._links.get(outgoing.link)
-        index = present_index(outgoing.link, opened.index if opened else 0)
+        known = opened.index if opened else 0
+        index = present_index(outgoing.link, known) if outgoing.destination.is_link_local else 0
         return PreparedPacket(
             family=_SOCKET_FAMILIES[outgoing.destination.version],
             kind=socket.SOCK_DGRAM,
@@ -179,6 +187,16 @@ class UdpTransport:
         task = asyncio.get_running_loop().create_task(_listen(sock, link, address, opened))
         opened.bound_sockets[address] = _BoundSocket(address, sock, task)
         return opened.bound_sockets[address]
+
+
+def _bindable(address: object) -> Address:
+    try:
+        found = ip_address(str(address))
+    except ValueError:
+        raise ConfigError(f"bind {address!r} is not an IP address") from None
+    if found.is_multicast or found.is_unspecified:
+        raise ConfigError(f"bind {found} is no address to send from; name an own one, or leave bind out")
+    return found
 
 
 def _close(bound: _BoundSocket) -> None:
