@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from pycarp.aio.host import VirtualHost
+from pycarp.aio.log_records import EXTERNAL_CHANGES_MOST
 from pycarp.aio.node import Node
 from pycarp.core.events import (
     ActuationFailed,
@@ -20,7 +21,7 @@ from pycarp.core.events import (
     StateChange,
 )
 from pycarp.core.state import Reason, State
-from pycarp.daemon.event_logger import EXTERNAL_CHANGES_MOST, EventLogger
+from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.log_fields import fields_of
 from pycarp.daemon.log_thread import LogThread
 from pycarp.daemon.sysctls import LOG_NOTHING
@@ -43,7 +44,10 @@ def logged(act: Callable[[EventLogger, tuple[VirtualHost, ...]], None]) -> list[
 
     async def plan() -> None:
         async with Node(
-            transport=MemoryBus().port("a"), actuator=RecordingActuator(), monitor=StaticMonitor([link()])
+            transport=MemoryBus().port("a"),
+            actuator=RecordingActuator(),
+            monitor=StaticMonitor([link()]),
+            logs_events=False,
         ) as node:
             for vhid in (ONE.vhid, TWO.vhid):
                 await node.add(config(vhid=vhid, addresses=(f"192.168.1.{vhid}/24",)))
@@ -117,7 +121,10 @@ def test_changes_of_many_hosts_at_once_are_some_lines_and_one_for_the_others() -
         logging.getLogger("pycarp").addHandler(said)
         try:
             async with Node(
-                transport=MemoryBus().port("a"), actuator=RecordingActuator(), monitor=StaticMonitor([link()])
+                transport=MemoryBus().port("a"),
+                actuator=RecordingActuator(),
+                monitor=StaticMonitor([link()]),
+                logs_events=False,
             ) as node:
                 host = await node.add(config(addresses=("192.168.1.1/24",)))
                 for key in keys:

@@ -1,4 +1,9 @@
-"""Turns events into log records; the only module that knows both."""
+"""Turns events into log records; the only module that knows both.
+
+Events of a host are logged on ``pycarp.state`` (its state, and who is MASTER), ``pycarp.settings`` (demotions,
+restrictions, settings), ``pycarp.addresses`` (failures, and changes by others) and ``pycarp.peers`` (what is wrong with
+advertisements, floods). What a node does is logged on ``pycarp``.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -24,6 +29,13 @@ from pycarp.dialects.base import Claim
 from pycarp.vocabulary import NS_PER_S
 
 logger = logging.getLogger("pycarp")
+_state = logging.getLogger("pycarp.state")
+_settings = logging.getLogger("pycarp.settings")
+_addresses = logging.getLogger("pycarp.addresses")
+_peers = logging.getLogger("pycarp.peers")
+
+EXTERNAL_CHANGES_MOST = 5
+"""So many external changes of a host's addresses make a line each; then every hundredth does."""
 
 _SILENCE_MATTERS = frozenset({Reason.MASTER_SILENT})
 _PEER_MATTERS = frozenset(
@@ -39,22 +51,22 @@ _PEER_MATTERS = frozenset(
 
 
 def log_event(event: Event) -> None:
-    """Log an event on the logger ``pycarp``, in the style of the kernels; most events make one line, some make none."""
+    """Log an event in the style of the kernels; most events make one line, some make none."""
     match event:
         case StateChange():
             _log_change(event)
         case DemotionChange():
-            logger.info("carp: %s: demotion is %d (%s)", event.key, event.total, causes_in_words(event.causes))
+            _settings.info("carp: %s: demotion is %d (%s)", event.key, event.total, causes_in_words(event.causes))
         case RestrictionChange(restriction=restriction, causes=causes):
             whys = ", ".join(cause for cause, _restriction in causes) or "no cause left"
-            logger.info("carp: %s: restriction is %s (%s)", event.key, restriction or "none", whys)
+            _settings.info("carp: %s: restriction is %s (%s)", event.key, restriction or "none", whys)
         case SettingsChange(config=config):
             rolling = f", signing as before for {event.rolling_ns / NS_PER_S:g} s" if event.rolling_ns else ""
-            logger.info("carp: %s: now %s%s", event.key, summary(config), rolling)
+            _settings.info("carp: %s: now %s%s", event.key, summary(config), rolling)
         case ActuationFailed():
-            logger.error("carp: %s: cannot %s addresses, will try again: %s", event.key, event.action, event.error)
+            _addresses.error("carp: %s: cannot %s addresses, will try again: %s", event.key, event.action, event.error)
         case AddressesChangedByOthers(what=what, count=count):
-            logger.warning("carp: %s: %s (changed by others %d times so far)", event.key, what, count)
+            _addresses.warning("carp: %s: %s (changed by others %d times so far)", event.key, what, count)
         case LoopStalled():
             late_ms = event.late_ns * 1000 // NS_PER_S
             logger.warning("carp: %s: this process was not scheduled for %d ms", event.key, late_ms)
@@ -64,18 +76,48 @@ def log_event(event: Event) -> None:
             _log_peer(event)
 
 
+class EventLines:
+    """Logs the events of all hosts of a node; what all hosts of a link have in common makes one line."""
+
+    def __init__(self) -> None:
+        self._stalled_at_ns: int | None = None
+        self._floods: dict[str, tuple[int, bool]] = {}
+
+    def log(self, event: Event) -> None:
+        """Log an event, unless it was logged for another host, or too often."""
+        match event:
+            case LoopStalled(at_ns=at_ns):
+                if at_ns != self._stalled_at_ns:
+                    self._stalled_at_ns = at_ns
+                    log_stall(event)
+            case FloodChange(at_ns=at_ns, is_on=is_on):
+                if self._floods.get(event.key.link) != (at_ns, is_on):
+                    self._floods[event.key.link] = (at_ns, is_on)
+                    log_flood(event, event.key.link)
+            case AddressesChangedByOthers(count=count):
+                if count <= EXTERNAL_CHANGES_MOST or count % 100 == 0:
+                    log_event(event)
+            case _:
+                log_event(event)
+
+
+def log_stall(event: LoopStalled) -> None:
+    """Log that this process was late, which all hosts have in common."""
+    logger.warning("carp: this process was not scheduled for %d ms", event.late_ns * 1000 // NS_PER_S)
+
+
 def _log_peer(event: Event) -> None:
     """Log an event that is about another host; ignore the rest."""
     match event:
         case AdvertisementRejected():
             _log_rejection(event)
         case PeerMismatch():
-            logger.warning("carp: %s: %s %s", event.key, event.source, event.mismatch.value)
+            _peers.warning("carp: %s: %s %s", event.key, event.source, event.mismatch.value)
         case MasterHeard(source=source, claim=claim):
-            logger.info("carp: %s: MASTER is %s (advbase %d advskew %d)", event.key, source, *_timing(claim))
+            _state.info("carp: %s: MASTER is %s (advbase %d advskew %d)", event.key, source, *_timing(claim))
         case ConflictWon(source=source, claim=claim):
             text = "carp: %s: %s is MASTER as well (advbase %d advskew %d); this host stays and announces again"
-            logger.warning(text, event.key, source, *_timing(claim))
+            _state.warning(text, event.key, source, *_timing(claim))
         case _:
             pass
 
@@ -88,7 +130,7 @@ def causes_in_words(causes: Iterable[tuple[str, int]]) -> str:
 def log_flood(event: FloodChange, where: str) -> None:
     """Log that a flood began or ended; ``where`` names a host, or the link of several."""
     if event.is_on:
-        logger.warning(
+        _peers.warning(
             "carp: %s: %d packets a second of no use arrive; looking at 1 in %d, and at all advertisements that follow "
             "on from those heard",
             where,
@@ -96,7 +138,7 @@ def log_flood(event: FloodChange, where: str) -> None:
             event.every,
         )
     else:
-        logger.info("carp: %s: all packets are looked at again", where)
+        _peers.info("carp: %s: all packets are looked at again", where)
 
 
 def _timing(claim: Claim) -> tuple[int, int]:
@@ -126,11 +168,11 @@ def is_logged(change: StateChange) -> bool:
 def _log_change(change: StateChange) -> None:
     if not is_logged(change):
         return
-    logger.info("carp: %s: %s -> %s (%s)", change.key, change.old.value, change.new.value, explain(change))
+    _state.info("carp: %s: %s -> %s (%s)", change.key, change.old.value, change.new.value, explain(change))
 
 
 def _log_rejection(event: AdvertisementRejected) -> None:
-    logger.warning(
+    _peers.warning(
         "carp: %s: %d advertisement(s) from %s not authentic: %s; "
         "give both hosts the same pass and the same shared addresses",
         event.key,

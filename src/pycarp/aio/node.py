@@ -26,10 +26,11 @@ from pycarp.aio.bounded import outcome_of, result_of
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.host_runtime import Backends, HostRuntime
 from pycarp.aio.links import Links
-from pycarp.aio.log_records import logger
+from pycarp.aio.log_records import EventLines, logger
 from pycarp.aio.mastership_context import ClockTokens
 from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, GuardianProtocol, Observers, Shell
 from pycarp.aio.source_mac import SourceMacs
+from pycarp.core.checks import check_flag
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
@@ -74,7 +75,9 @@ class Node:
     transport ``auto``, a host whose addresses are on the interface advertises from the MAC address of that interface.
     Leaving the context removes every host: each drops its addresses, then bows out, within ``close_timeout_s``, or a
     tenth more if calls hang. An actuator may take ``actuation_timeout_s`` for one call. ``guardian`` drops the
-    addresses when this process cannot. ``recorders`` receive every step of the engine; see ``pycarp.recording``.
+    addresses when this process cannot. ``recorders`` receive every step of the engine; see ``pycarp.recording``. The
+    events of the hosts are logged on ``pycarp.state``, ``pycarp.settings``, ``pycarp.addresses`` and ``pycarp.peers``,
+    unless ``logs_events`` is False.
 
     A node that fails (a bug, a monitor that ends) logs the failure, drops its addresses and closes. It ends every wait
     with NodeFailedError and cancels the task that entered it; leaving the context then raises ``failure``.
@@ -93,9 +96,11 @@ class Node:
         actuation_timeout_s: float = ATTEMPT_TIMEOUT_S,
         guardian: GuardianProtocol | None = None,
         recorders: Sequence[Sink] = (),
+        logs_events: bool = True,
     ) -> None:
         check_span("close_timeout_s", close_timeout_s)
         check_span("actuation_timeout_s", actuation_timeout_s)
+        check_flag("logs_events", logs_events)
         if settings is not None:
             check_settings(settings)
         self._transport_name = transports.choose(transport) if isinstance(transport, str) else ""
@@ -107,6 +112,7 @@ class Node:
         check_backend("actuator", self._actuator, Actuator)
         check_backend("monitor", self._monitor, Monitor, optional=(LinkForgetting,))
         self._guardian = guardian
+        self._lines = EventLines() if logs_events else None
         self._close_timeout_s = close_timeout_s
         self._actuation_timeout_s = actuation_timeout_s
         self._engine = _engine(settings, recorders)
@@ -625,11 +631,17 @@ class Node:
     def _publish(self, event: Event) -> None:
         runtime = self._runtimes.get(event.key)
         if runtime is not None:
+            # Logged first: what a callback does about it is logged by the callback.
+            if self._lines is not None:
+                self._lines.log(event)
             runtime.publish(event)
 
     def _publish_stall(self, late_ns: int, now_ns: int) -> None:
         for key, runtime in list(self._runtimes.items()):
-            runtime.log.publish(LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns))
+            event = LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns)
+            if self._lines is not None:
+                self._lines.log(event)
+            runtime.log.publish(event)
 
 
 def _engine(settings: Settings | None, recorders: Sequence[Sink]) -> Engine | Recorder:

@@ -82,6 +82,7 @@ class _Segment:
                 actuator="null",
                 monitor=StaticMonitor([own]),
                 settings=Settings(preempt=preempt),
+                logs_events=False,
             )
         )
         machine = self._machines[name] = _Machine(name, {}, power)

@@ -12,7 +12,7 @@ from pycarp.aio.log_records import logger
 from pycarp.daemon.burst import Burst, names
 from pycarp.system.addresses.mac_probe import probe
 from pycarp.system.capabilities import may_change_addresses
-from pycarp.system.guardian.guardian import Guardian, GuardianFired, GuardianLost, GuardianNews, GuardianRestarted
+from pycarp.system.guardian.guardian import Guardian, GuardianFired, GuardianNews, log_news
 from pycarp.system.recovery.dead_daemons import clean
 from pycarp.system.recovery.journal import Journal
 from pycarp.vocabulary import HostKey
@@ -48,7 +48,7 @@ class AddressPlane:
 
         netlink = NetlinkActuator(journal=journal, probe=probe)
         fired: Burst[HostKey] = Burst(_tell_fired)
-        guardian = Guardian(notice=partial(_tell, fired), on_unprotected=_tell_unprotected, afterwards=afterwards)
+        guardian = Guardian(notice=partial(_tell, fired), afterwards=afterwards)
         return cls(netlink, journal, guardian)
 
     def end(self) -> None:
@@ -76,11 +76,5 @@ def _tell(fired: Burst[HostKey], news: GuardianNews) -> None:
         case GuardianFired(key):
             # A stall of the process is one of all hosts.
             fired.add(key)
-        case GuardianLost(reason):
-            logger.warning("carp: the guardian %s; it is replaced", reason)
-        case GuardianRestarted(pid):
-            logger.info("carp: guardian is process %d", pid)
-
-
-def _tell_unprotected(reasons: tuple[str, ...]) -> None:
-    logger.warning("carp: the guardian is not protected: %s", "; ".join(reasons))
+        case _:
+            log_news(news)

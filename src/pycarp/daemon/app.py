@@ -139,6 +139,7 @@ class Daemon:
             else Settings(external_change_limit=config.external_change_limit),
             close_timeout_s=CLOSE_TIMEOUT_S + CLOSE_PER_HOST_S * len(config.hosts),
             recorders=[self._flight.ring, *([self._record] if self._record else [])],
+            logs_events=False,
         )
         self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name)
         self._warnings = Warnings()

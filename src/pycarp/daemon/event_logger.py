@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.log_records import causes_in_words, is_logged, log_event, log_flood, logger
+from pycarp.aio.log_records import (
+    EXTERNAL_CHANGES_MOST,
+    causes_in_words,
+    is_logged,
+    log_event,
+    log_flood,
+    log_stall,
+    logger,
+)
 from pycarp.core.events import (
     ActuationFailed,
     AddressesChangedByOthers,
@@ -22,10 +30,8 @@ from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING
 from pycarp.errors import CarpError
 from pycarp.vocabulary import NS_PER_S, Address, HostKey
 
-EXTERNAL_CHANGES_MOST = 5
-"""So many external changes of a host's addresses get a line each, then one line a minute."""
-
 EXTERNAL_CHANGES_EVERY_NS = 60 * NS_PER_S
+"""After the first external changes of a host's addresses, which get a line each, one line gets so long."""
 
 CONTESTS_TOGETHER_NS = NS_PER_S // 2
 """Within so long, changes of the addresses of more than that many hosts are told together."""
@@ -94,7 +100,7 @@ class EventLogger:
         if event.at_ns == self._last_stall_at_ns:
             return
         self._last_stall_at_ns = event.at_ns
-        logger.warning("carp: this process was not scheduled for %d ms", event.late_ns * 1000 // NS_PER_S)
+        log_stall(event)
 
     def _log_demotion(self, event: DemotionChange, host: VirtualHost) -> None:
         """Log a demotion of the node or of a group once; every host that it bears on has an event of it."""

@@ -75,6 +75,7 @@ class Ucarp:
             monitor=_OneSource(monitors.by_name("auto"), command, on_gone=self._stop.set),
             close_timeout_s=command.script_timeout_s + _CLOSING_S,
             actuation_timeout_s=command.script_timeout_s + _CLOSING_S,
+            logs_events=False,
         )
         self._sysctls = Sysctls(self._node, self._set_log)
 

@@ -275,6 +275,8 @@ class Member:
             monitor=life.monitor,
             settings=self._settings,
             guardian=life.guardian,
+            # The history of the cluster has them.
+            logs_events=False,
         )
         async with node:
             life.node = node

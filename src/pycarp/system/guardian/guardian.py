@@ -6,6 +6,7 @@ it does, and the protocol between the two.
 
 import asyncio
 import contextlib
+import logging
 import mmap
 import os
 import signal
@@ -62,6 +63,26 @@ class GuardianRestarted:
 GuardianNews = GuardianFired | GuardianLost | GuardianRestarted
 
 
+_log = logging.getLogger("pycarp.guardian")
+
+
+def log_news(news: GuardianNews) -> None:
+    """Log what became of a guardian on ``pycarp.guardian``."""
+    match news:
+        case GuardianFired(key):
+            _log.warning("carp: %s: no sign of life for too long: the guardian dropped the addresses", key)
+        case GuardianLost(reason):
+            _log.warning("carp: the guardian %s; it is replaced", reason)
+        case GuardianRestarted(pid):
+            _log.info("carp: guardian is process %d", pid)
+
+
+def log_unprotected(reasons: tuple[str, ...]) -> None:
+    """Log from what the guardian process could not protect itself, on ``pycarp.guardian``."""
+    if reasons:
+        _log.warning("carp: the guardian is not protected: %s", "; ".join(reasons))
+
+
 class Guardian:
     """Keeps the armed keys and the guardian process that knows them.
 
@@ -73,14 +94,14 @@ class Guardian:
 
     ``notice`` and ``on_unprotected`` are called in the event loop. ``on_unprotected`` gets one sentence, with the way
     out, for each danger that the guardian process could not protect itself from; it is called again only when these
-    change. Keys can be armed only between ``start`` and ``close``.
+    change. By default both log. Keys can be armed only between ``start`` and ``close``.
     """
 
     def __init__(
         self,
         *,
-        notice: Callable[[GuardianNews], None],
-        on_unprotected: Callable[[tuple[str, ...]], None] = lambda _reasons: None,
+        notice: Callable[[GuardianNews], None] = log_news,
+        on_unprotected: Callable[[tuple[str, ...]], None] = log_unprotected,
         afterwards: tuple[str, ...] = (),
         python: str = sys.executable,
         ping_s: float = PING_S,
