@@ -256,7 +256,7 @@ class _Reader:
             self._complain(where, "", f"{where[0]} is not a table")
             return None
         before = len(self.problems)
-        fields = _fields(kind)  # type: ignore[arg-type]  # a type is hashable
+        fields = _fields(kind)
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in fields:
