@@ -11,7 +11,7 @@ master falls silent, the next one takes the addresses over::
 The packages are layers; each imports only from those below it::
 
     10 cli                                   the command
-     9 lab, daemon                           one process each
+     9 lab, doctor, daemon                   one process each; what keeps hosts from working
      8 config | testing                      text to settings; clusters for other people's tests
      7 aio                                   Node, VirtualHost: clock, network and machine of the runtime
      6 transports | actuators | monitors     datagrams, addresses, links

@@ -32,6 +32,7 @@ _COMMANDS = {
     "sysctl": "pycarp.cli.sysctl",
     "netstat": "pycarp.cli.netstat",
     "decode": "pycarp.cli.decode",
+    "doctor": "pycarp.cli.doctor",
     "scan": "pycarp.cli.scan",
     "who": "pycarp.cli.who",
     "ucarp": "pycarp.cli.ucarp",
@@ -100,6 +101,7 @@ def cli() -> None:
     Ask who is master, and why:    sudo pycarp status
     Change it while it runs:       sudo pycarp plan && sudo pycarp reload
     Ask what was dropped, and why: sudo pycarp netstat
+    What is wrong here:            sudo pycarp doctor
     Who is master out there:       sudo pycarp scan eth0
     Who answers for an address:    sudo pycarp who 192.168.1.50
     Explain what is on the wire:   sudo pycarp decode -i eth0

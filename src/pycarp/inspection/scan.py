@@ -6,10 +6,12 @@ What is left out is counted, and is a problem.
 """
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pycarp import dialects
 from pycarp.dialects.base import Dialect
+from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.captured import CapturedPacket
 from pycarp.inspection.dialect_signs import fitting, fitting_counters
 from pycarp.inspection.explanation import Explanation, Finding, HeardClaim, Remark
@@ -156,10 +158,10 @@ class _Senders:
 
 
 class Scan:
-    """Takes packets in the order of time; ``report`` ends it."""
+    """Takes packets in the order of time; ``report`` ends it. ``secrets`` verify vhids, as in ``Inspector``."""
 
-    def __init__(self) -> None:
-        self._inspector = Inspector()
+    def __init__(self, *, secrets: Mapping[int, Sequence[SharedSecret]] | None = None) -> None:
+        self._inspector = Inspector(secrets=secrets)
         self._timeline = Timeline()
         self._groups: dict[Group, _Senders] = {}
         self._tagged = 0

@@ -1,0 +1,118 @@
+"""Examines a machine: reads the facts, and hands them to those who judge them."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pycarp.doctor import firewall_findings, kernel_settings, links, managers, permissions, segment, unit_file
+from pycarp.doctor.finding import Finding, Severity
+from pycarp.doctor.subject import Subject
+from pycarp.errors import ActuatorError, TransportError
+from pycarp.inspection.answers import masters_of
+from pycarp.inspection.authenticity import SharedSecret
+from pycarp.inspection.captured import CapturedPacket, LinkType
+from pycarp.inspection.scan import Scan
+from pycarp.inspection.scan_report import ScanReport
+from pycarp.system.addresses import address_conflicts, mac_probe, sysctl_files
+from pycarp.system.addresses.interfaces import interfaces, is_administratively_up, why_unfit
+from pycarp.system.sniffer import Sniffer
+from pycarp.vocabulary import LinkFacts
+
+Secrets = Mapping[int, Sequence[SharedSecret]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What to examine: ``listen_s`` is how long each segment is listened to, 0 to send and hear nothing.
+
+    ``secrets`` verify what is heard, by interface and vhid; none are needed.
+    """
+
+    subjects: tuple[Subject, ...]
+    listen_s: float
+    secrets: Mapping[str, Secrets] = field(default_factory=dict)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield all findings, those of the machine first; what cannot be examined is a finding, too."""
+        yield from permissions.findings(Path("/proc/self/status").read_text())
+        found = links.Links.read()
+        facts = interfaces()
+        indexes = {name: index for index, name in socket.if_nameindex()}
+        if any(each.has_devices for each in self.subjects):
+            missing = links.macvlan_finding(os.uname().release)
+            yield from [missing] if missing else []
+        if not found.by_name:
+            yield links.UNKNOWN
+        for subject in self.subjects:
+            yield from links.findings(subject, found) if found.by_name else ()
+            if subject.interface in indexes:
+                yield from kernel_settings.findings(subject, _sysctl, others=_others(subject, facts))
+                yield from managers.findings(subject, indexes)
+        yield from firewall_findings.findings(self.subjects, bridges=found.bridges)
+        yield from managers.kin_findings(managers.processes_here())
+        yield from unit_file.findings()
+        for subject in self.subjects:
+            if self.listen_s and _can_be_listened_to(subject.interface):
+                yield from self._of_segment(subject, facts)
+
+    def _of_segment(self, subject: Subject, facts: tuple[LinkFacts, ...]) -> Iterator[Finding]:
+        try:
+            report = _report(subject.interface, self.listen_s, self.secrets.get(subject.interface))
+            yield from segment.scan_findings(subject, report)
+            yield from _of_answers(subject, report, facts)
+            if subject.has_devices:
+                found = segment.mac_finding(subject.interface, *asyncio.run(mac_probe.probe(subject.interface)))
+                yield from [found] if found else []
+        except (TransportError, ActuatorError) as exc:
+            yield Finding(
+                kind="segment-unknown",
+                severity=Severity.ADVICE,
+                subject=subject.interface,
+                words=f"the segment could not be examined: {exc}",
+                reason="duplicate addresses, other MASTERs and locked MAC addresses would be overlooked",
+                command="sudo pycarp doctor",
+            )
+
+
+def _of_answers(subject: Subject, report: ScanReport, facts: tuple[LinkFacts, ...]) -> Iterator[Finding]:
+    own = {each.ip for each in subject.own}
+    sources = {each.source for each in masters_of(report)}
+    asked = [*subject.shared, *own, *(sources - own - set(subject.shared))]
+    answers = asyncio.run(address_conflicts.find(subject.interface, asked)) if asked else {}
+    known = {source: answers.get(source, set()) for source in sources}
+    here = frozenset(each.mac for each in facts if each.mac is not None)
+    yield from segment.conflict_findings(subject, answers, known, report, here=here)
+
+
+def _report(interface: str, listen_s: float, secrets: Secrets | None) -> ScanReport:
+    scan = Scan(secrets=secrets)
+    with Sniffer(interface) as sniffer:
+        for frame in sniffer.frames(for_s=listen_s):
+            scan.add(CapturedPacket(frame.at_ns, LinkType.ETHERNET, frame.octets, len(frame.octets)))
+    return scan.report(time.time_ns())
+
+
+def _can_be_listened_to(interface: str) -> bool:
+    return is_administratively_up(interface) and not why_unfit(interface, needs_multicast=False)
+
+
+def _others(subject: Subject, facts: tuple[LinkFacts, ...]) -> tuple[str, ...]:
+    """Return the other interfaces from which packets may come back: neither the loopback nor devices of hosts."""
+    devices = {each.name for each in subject.hosts}
+    names = [
+        each.name
+        for each in facts
+        if each.name not in {subject.interface, "lo", *devices} and any(one.version == 4 for one in each.addresses)
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def _sysctl(path: str) -> str | None:
+    try:
+        return sysctl_files.read(path)
+    except OSError:
+        return None

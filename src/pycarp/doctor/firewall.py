@@ -1,0 +1,360 @@
+"""Finds rules of nftables that drop advertisements, in what ``nft -j list ruleset`` prints. Pure.
+
+Rules are followed with one advertisement of each family and direction, and with what is known of it. A rule that asks
+for more, such as a mark, may match or not: what it might accept is not reported, and what it might drop is not either.
+Source: libnftables-json(5).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import ip_address, ip_network
+from typing import Any, NamedTuple
+
+from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Family, InterfaceAddress, family_of
+
+_PROTOCOLS = {"vrrp": CARP_PROTOCOL, "carp": CARP_PROTOCOL, "ah": 51, "icmp": 1, "igmp": 2, "tcp": 6, "udp": 17}
+_ETHERTYPES = {Family.IPV4: "ip", Family.IPV6: "ip6"}
+_MOST_JUMPS = 64
+
+HOOKS_IN = ("ingress", "prerouting", "input")
+HOOKS_OUT = ("output", "postrouting", "egress")
+HOOKS_THROUGH = ("prerouting", "forward", "postrouting")
+
+
+class Direction(Enum):
+    """Where an advertisement goes."""
+
+    IN = "that arrives"
+    OUT = "that leaves"
+    THROUGH = "that a bridge here forwards"
+
+
+class Advertised(NamedTuple):
+    """An advertisement to follow through the rules; ``own`` are the machine's networks on the interface."""
+
+    interface: str
+    family: Family
+    direction: Direction
+    own: tuple[InterfaceAddress, ...] = ()
+
+
+class Drop(NamedTuple):
+    """The chain whose rule, or policy, drops an advertisement; ``handle`` is None for the policy."""
+
+    family: str
+    table: str
+    chain: str
+    hook: str
+    handle: int | None
+
+    @property
+    def words(self) -> str:
+        """The place, for people."""
+        what = "the policy" if self.handle is None else f"rule {self.handle}"
+        return f"{what} of chain {self.chain} in table {self.family} {self.table}"
+
+    @property
+    def mending(self) -> str:
+        """The command that accepts protocol 112 before it."""
+        return f"nft insert rule {self.family} {self.table} {self.chain} meta l4proto {CARP_PROTOCOL} accept"
+
+
+class _Verdict(Enum):
+    ACCEPT = "accept"
+    DROP = "drop"
+    MAYBE = "maybe accepted"
+
+
+class _Outcome(NamedTuple):
+    verdict: _Verdict
+    handle: int | None = None
+
+
+@dataclass(slots=True)
+class Ruleset:
+    """The chains, rules and sets of a listing; what it does not understand is left out. Never raises for any JSON."""
+
+    chains: list[dict[str, Any]] = field(default_factory=list)
+    rules: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    sets: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, listing: object) -> "Ruleset":
+        """Return what a listing has."""
+        found = cls()
+        entries = listing.get("nftables") if isinstance(listing, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            for kind, value in entry.items() if isinstance(entry, dict) else ():
+                if isinstance(value, dict):
+                    found._add(kind, value)
+        return found
+
+    def _add(self, kind: str, value: dict[str, Any]) -> None:
+        place = (str(value.get("family")), str(value.get("table")))
+        if kind == "chain":
+            self.chains.append(value)
+        elif kind == "rule":
+            self.rules.setdefault((*place, str(value.get("chain"))), []).append(value)
+        elif kind in ("set", "map"):
+            self.sets[(*place, str(value.get("name")))] = value.get("elem", [])
+
+    def drops(self, advertised: Advertised) -> Iterator[Drop]:
+        """Yield the first drop of each table that surely drops an advertisement."""
+        for chain in sorted(self.chains, key=lambda each: _number(each.get("prio"))):
+            if not _is_passed(chain, advertised):
+                continue
+            family, table, name = (str(chain.get(key)) for key in ("family", "table", "name"))
+            walk = _Walk(self, (family, table), advertised, str(chain.get("hook")))
+            outcome = walk.follow(name, 0)
+            if outcome is None:
+                if chain.get("policy") == "drop" and not walk.may_be_accepted:
+                    yield Drop(family, table, name, str(chain.get("hook")), None)
+            elif outcome.verdict is _Verdict.DROP and not walk.may_be_accepted:
+                yield Drop(family, table, name, str(chain.get("hook")), outcome.handle)
+
+
+class _At(NamedTuple):
+    """Where a rule is followed: its handle, after how many jumps, and whether it matches so far; None if unknown."""
+
+    handle: int | None
+    depth: int
+    matches: bool | None
+
+    def also(self, condition: bool | None) -> "_At":  # noqa: FBT001  three values
+        if condition is False or self.matches is False:
+            return self._replace(matches=False)
+        return self if condition else self._replace(matches=None)
+
+
+@dataclass(slots=True)
+class _Walk:
+    ruleset: Ruleset
+    place: tuple[str, str]
+    advertised: Advertised
+    hook: str
+    may_be_accepted: bool = False
+
+    def follow(self, chain: str, depth: int) -> _Outcome | None:
+        """Return what the rules of a chain do; None at its end."""
+        for rule in self.ruleset.rules.get((*self.place, chain), ()):
+            outcome = self._apply(rule, depth)
+            if outcome is _RETURN:
+                return None
+            if outcome is not None:
+                return outcome
+        return None
+
+    def _apply(self, rule: dict[str, Any], depth: int) -> _Outcome | None:
+        handle = rule.get("handle")
+        at = _At(handle if isinstance(handle, int) else None, depth, True)
+        expression = rule.get("expr")
+        for statement in expression if isinstance(expression, list) else ():
+            for kind, value in statement.items() if isinstance(statement, dict) else ():
+                if kind == "match":
+                    at = at.also(self._matches(value))
+                elif kind in ("limit", "xt", "quota", "ct count"):
+                    at = at.also(None)
+                elif (outcome := self._do(kind, value, at)) is not None:
+                    return outcome
+                if at.matches is False:
+                    return None
+        return None
+
+    def _do(self, kind: str, value: Any, at: "_At") -> _Outcome | None:
+        """Return what a statement comes to, None if the next one follows."""
+        if kind == "vmap":
+            return self._map(value, at)
+        if kind in ("jump", "goto"):
+            return self._jump(kind, value, at)
+        if kind not in ("accept", "drop", "reject", "return"):
+            return None
+        if at.matches is None:
+            # What ends here only perhaps may also not come to what follows.
+            self.may_be_accepted |= kind in ("accept", "return")
+            return None
+        if kind == "return":
+            return _RETURN
+        return _Outcome(_Verdict.ACCEPT if kind == "accept" else _Verdict.DROP, at.handle)
+
+    def _jump(self, kind: str, value: Any, at: "_At") -> _Outcome | None:
+        target = value.get("target") if isinstance(value, dict) else None
+        if not isinstance(target, str) or at.depth >= _MOST_JUMPS:
+            return None
+        if at.matches is None:
+            self.may_be_accepted = True
+            return None
+        outcome = self.follow(target, at.depth + 1)
+        return _RETURN if outcome is None and kind == "goto" else outcome
+
+    def _map(self, value: Any, at: "_At") -> _Outcome | None:
+        if not isinstance(value, dict):
+            return None
+        left = self._left(value.get("key"))
+        for key, verdict in _pairs(self._elements(value.get("data"))):
+            found = at.also(None if left is None else _is_in(left, key))
+            for kind, argument in verdict.items() if found.matches is not False and isinstance(verdict, dict) else ():
+                if (outcome := self._do(kind, argument, found)) is not None:
+                    return outcome
+        return None
+
+    def _matches(self, match: Any) -> bool | None:
+        if not isinstance(match, dict) or match.get("op") not in ("==", "!=", "in"):
+            return None
+        left = self._left(match.get("left"))
+        if left is None:
+            return None
+        found = [_is_in(left, each) for each in self._elements(match.get("right"))]
+        is_in = True if True in found else None if None in found else False
+        return is_in if is_in is None or match.get("op") != "!=" else not is_in
+
+    def _elements(self, right: Any) -> list[Any]:
+        if isinstance(right, str) and right.startswith("@"):
+            right = self.ruleset.sets.get((*self.place, right[1:]), [])
+        if isinstance(right, dict) and "set" in right:
+            right = right["set"]
+        elements = right if isinstance(right, list) else [right]
+        return [each["elem"].get("val") if _is_element(each) else each for each in elements]
+
+    def _left(self, left: Any) -> Any:
+        """Return what an advertisement has in the place that a rule looks at; None if that is not known."""
+        if not isinstance(left, dict):
+            return None
+        if isinstance(left.get("meta"), dict):
+            return self._meta(left["meta"].get("key"))
+        if isinstance(left.get("payload"), dict):
+            return self._payload(left["payload"].get("protocol"), left["payload"].get("field"))
+        if isinstance(left.get("ct"), dict) and left["ct"].get("key") == "state":
+            return "new"
+        if isinstance(left.get("fib"), dict) and left["fib"].get("result") == "type":
+            flags = left["fib"].get("flags")
+            return "multicast" if isinstance(flags, list) and "daddr" in flags else None
+        return None
+
+    def _meta(self, key: Any) -> Any:
+        advertised = self.advertised
+        arrives = self.hook in HOOKS_IN and advertised.direction is Direction.IN
+        leaves = self.hook in HOOKS_OUT and advertised.direction is Direction.OUT
+        values = {
+            "l4proto": CARP_PROTOCOL,
+            "nfproto": f"ipv{advertised.family.value}",
+            "protocol": _ETHERTYPES[advertised.family],
+            "pkttype": "multicast",
+            "iifname": advertised.interface if arrives else None,
+            "iif": advertised.interface if arrives else None,
+            "oifname": advertised.interface if leaves else None,
+            "oif": advertised.interface if leaves else None,
+        }
+        return values.get(str(key))
+
+    def _payload(self, protocol: Any, name: Any) -> Any:
+        family = self.advertised.family
+        if protocol == "ether":
+            return _ETHERTYPES[family] if name == "type" else None
+        if protocol not in ("ip", "ip6"):
+            return _NOTHING  # a rule about TCP, and so on, does not match
+        if protocol != _ETHERTYPES[family]:
+            return _NOTHING
+        values = {
+            "protocol": CARP_PROTOCOL,
+            "nexthdr": CARP_PROTOCOL,
+            "ttl": CARP_TTL,
+            "hoplimit": CARP_TTL,
+            "daddr": CARP_GROUPS[family],
+            "saddr": _Own(tuple(each for each in self.advertised.own if family_of(each) is family)),
+        }
+        return values.get(str(name))
+
+
+class _Own(NamedTuple):
+    """A source address somewhere in these networks."""
+
+    networks: tuple[InterfaceAddress, ...]
+
+
+_NOTHING = object()
+_RETURN = _Outcome(_Verdict.MAYBE)
+
+
+def _is_passed(chain: Mapping[str, Any], advertised: Advertised) -> bool:
+    """Return whether an advertisement passes a chain: it is of a hook on its way."""
+    hook, family = chain.get("hook"), chain.get("family")
+    ours = {Direction.IN: HOOKS_IN, Direction.OUT: HOOKS_OUT, Direction.THROUGH: HOOKS_THROUGH}
+    if hook not in ours[advertised.direction]:
+        return False
+    if (family == "bridge") is not (advertised.direction is Direction.THROUGH):
+        return False
+    if hook in ("ingress", "egress"):
+        # nft 1.0 does not print the device, so without one it may be this one.
+        devices = chain.get("dev", advertised.interface)
+        return advertised.interface in (devices if isinstance(devices, list) else [devices])
+    return family in ("inet", "bridge", _ETHERTYPES[advertised.family])
+
+
+def _is_in(left: Any, right: Any) -> bool | None:
+    """Return whether a value is one that a rule names, None if that is not known."""
+    if left is _NOTHING:
+        return False
+    if isinstance(left, _Own):
+        return _is_from(left, right)
+    if isinstance(right, dict):
+        return _is_within(left, right)
+    if isinstance(right, str) and right.endswith("*"):
+        return str(left).startswith(right[:-1])
+    if isinstance(left, int):
+        return left == (_PROTOCOLS.get(right) if isinstance(right, str) else right)
+    return str(left) == str(right)
+
+
+def _is_from(left: _Own, right: Any) -> bool | None:
+    """Return whether all, or none, of the possible source addresses are meant; None for some of them."""
+    try:
+        if isinstance(right, dict) and "prefix" in right:
+            wanted = ip_network(f"{right['prefix']['addr']}/{right['prefix']['len']}")
+        elif isinstance(right, str):
+            wanted = ip_network(right)
+        else:
+            return None
+    except (ValueError, KeyError, TypeError):
+        return None
+    inside = [_covers(wanted, each) for each in left.networks]
+    if not inside or None in inside or len(set(inside)) > 1:
+        return None
+    return inside[0]
+
+
+def _covers(wanted: Any, own: InterfaceAddress) -> bool | None:
+    if wanted.version != own.version:
+        return False
+    if own.network.subnet_of(wanted):
+        return True
+    return None if own.network.overlaps(wanted) else False
+
+
+def _is_within(left: Any, right: dict[str, Any]) -> bool | None:
+    try:
+        if "prefix" in right:
+            return ip_address(str(left)) in ip_network(f"{right['prefix']['addr']}/{right['prefix']['len']}")
+        if "range" in right:
+            first, last = right["range"]
+            if isinstance(left, int):
+                return bool(first <= left <= last)
+            return bool(ip_address(first) <= ip_address(str(left)) <= ip_address(last))  # type: ignore[operator]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return None
+
+
+def _is_element(each: Any) -> bool:
+    return isinstance(each, dict) and isinstance(each.get("elem"), dict)
+
+
+def _pairs(elements: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    for each in elements:
+        if isinstance(each, list) and len(each) == 2:
+            key, verdict = each
+            yield (key["elem"].get("val") if _is_element(key) else key), verdict
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0

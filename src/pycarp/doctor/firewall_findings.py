@@ -1,0 +1,108 @@
+"""Reads the rules of nftables, and says which of them drop advertisements, and why that matters."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pycarp.doctor.finding import Finding, Severity
+from pycarp.doctor.firewall import Advertised, Direction, Drop, Ruleset
+from pycarp.doctor.subject import Subject
+
+_NFT_S = 10
+_LEGACY = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
+_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+
+_REASONS = {
+    Direction.IN: "hosts that read at the IP layer (transport raw, ucarp's and keepalived's kin) hear no MASTER and "
+    "become one; pycarp's transport packet reads before it",
+    Direction.OUT: "hosts that send at the IP layer (transport raw) are not heard, and others become MASTER as well; "
+    "pycarp's transport packet sends behind it",
+    Direction.THROUGH: "hosts on different ports of the bridge do not hear each other, and all become MASTER",
+}
+_AT_THE_DEVICE = "no host on this interface hears another, or is heard, and all become MASTER"
+
+
+def findings(subjects: tuple[Subject, ...], *, bridges: frozenset[str]) -> Iterator[Finding]:
+    """Yield what the firewall of this network namespace drops; ``bridges`` are interfaces that are bridges or ports."""
+    listing = read()
+    if isinstance(listing, str):
+        yield Finding(
+            kind="firewall-unknown",
+            severity=Severity.ADVICE,
+            subject="nftables",
+            words=f"the rules of the firewall could not be read: {listing}",
+            reason="rules that drop protocol 112 would be overlooked",
+            command="apt install nftables" if shutil.which("nft", path=_PATH) is None else "",
+        )
+    else:
+        yield from judged(listing, subjects, bridges=bridges)
+    if tables := _legacy_tables():
+        yield Finding(
+            kind="firewall-legacy",
+            severity=Severity.ADVICE,
+            subject="iptables",
+            words=f"the older iptables has tables as well: {', '.join(tables)}",
+            reason="nft does not show their rules, which may drop protocol 112",
+            command="iptables-legacy -S; ip6tables-legacy -S",
+        )
+
+
+def judged(listing: object, subjects: tuple[Subject, ...], *, bridges: frozenset[str]) -> Iterator[Finding]:
+    """Yield a finding for each rule or policy of a listing that drops advertisements."""
+    ruleset = Ruleset.of(listing)
+    seen: set[tuple[str, Direction, Drop]] = set()
+    for subject in subjects:
+        for direction in Direction:
+            if direction is Direction.THROUGH and subject.interface not in bridges:
+                continue
+            for family in subject.families:
+                for drop in ruleset.drops(Advertised(subject.interface, family, direction, subject.own)):
+                    if (subject.interface, direction, drop) not in seen:
+                        seen.add((subject.interface, direction, drop))
+                        yield _finding(subject.interface, direction, drop)
+
+
+def read() -> object:
+    """Return what ``nft -j list ruleset`` prints, as JSON; a text says why it could not be read."""
+    program = shutil.which("nft", path=_PATH)
+    if program is None:
+        return "nft is not installed"
+    try:
+        done = subprocess.run(  # noqa: S603  a fixed command
+            [program, "-j", "list", "ruleset"], capture_output=True, text=True, timeout=_NFT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return f"nft cannot be run: {exc}"
+    if done.returncode != 0:
+        return (done.stderr.strip().splitlines() or ["nft failed"])[-1]
+    try:
+        found: Any = json.loads(done.stdout or "{}")
+    except ValueError:
+        return "nft printed no JSON: a version without it"
+    return found
+
+
+def _finding(interface: str, direction: Direction, drop: Drop) -> Finding:
+    is_at_device = drop.hook in ("ingress", "egress")
+    is_fatal = is_at_device or direction is Direction.THROUGH
+    return Finding(
+        kind="firewall",
+        severity=Severity.PROBLEM if is_fatal else Severity.WARNING,
+        subject=interface,
+        words=f"the firewall drops CARP {direction.value}: {drop.words}",
+        reason=_AT_THE_DEVICE if is_at_device else _REASONS[direction],
+        command=drop.mending,
+    )
+
+
+def _legacy_tables() -> list[str]:
+    found: list[str] = []
+    for path in _LEGACY:
+        try:
+            found += [f"{name} ({path.name.partition('_')[0]})" for name in path.read_text().split()]
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,379 @@
+"""What is found of sysctls, links, daemons, units, permissions and the segment, from facts as systems have them."""
+
+from ipaddress import ip_address, ip_interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycarp.daemon.service_unit import ServiceUnit
+from pycarp.doctor import kernel_settings, links, managers, permissions, segment, unit_file
+from pycarp.doctor.finding import Finding, Severity
+from pycarp.doctor.subject import ExaminedHost, Subject, subjects_of
+from pycarp.inspection.scan import Scan
+from pycarp.inspection.scan_report import ScanReport
+from pycarp.vocabulary import NS_PER_S, Address, Family, MacAddress, MacMode
+from pycarp.wire.ethernet import virtual_mac
+from tests.support.carp_packets import ONE, SHARED, TWO, VHID, Macs, captured, frame, ip_packet, payload
+from tests.support.vrrp_packets import version_2
+
+REAL, OTHER = MacAddress.parse("02:00:00:00:00:01"), MacAddress.parse("02:00:00:00:00:02")
+OWN = ip_interface("192.168.1.3/24")
+
+
+def host(*addresses: str, has_device: bool = True) -> ExaminedHost:
+    shared = tuple(map(ip_interface, addresses or (f"{SHARED}/24",)))
+    return ExaminedHost(name="carp0", interface="eth0", vhid=VHID, addresses=shared, has_device=has_device)
+
+
+def subject(*hosts: ExaminedHost) -> Subject:
+    return Subject(interface="eth0", hosts=hosts or (host(),), own=(OWN,))
+
+
+def only(findings: list[Finding]) -> Finding:
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+# Sysctls
+
+
+def sysctl(examined: Subject, others: tuple[str, ...] = (), **values: int) -> list[Finding]:
+    """Findings for values of ``all`` or of ``eth0``, as in all_arp_ignore=1; ``6`` in the end stands for IPv6."""
+    files = {}
+    for name, value in values.items():
+        where, _underscore, option = name.partition("_")
+        family = "ipv6" if option.endswith("ipv6") else "ipv4"
+        files[f"net/{family}/conf/{where}/{option}"] = str(value)
+    return list(kernel_settings.findings(examined, files.get, others=others))
+
+
+def test_the_defaults_of_the_kernel_are_well() -> None:
+    assert sysctl(subject(), all_arp_ignore=0, eth0_arp_ignore=1, eth0_arp_announce=2, eth0_rp_filter=2) == []
+
+
+@pytest.mark.parametrize("value", [3, 8])
+def test_an_interface_that_answers_no_arp_is_found(value: int) -> None:
+    found = only(sysctl(subject(), all_arp_ignore=value))
+
+    assert found.words == f"net.ipv4.conf.all.arp_ignore is {value}"
+    assert found.command == "sysctl -w net.ipv4.conf.all.arp_ignore=1"
+
+
+def test_the_interfaces_own_setting_counts_where_it_has_the_addresses_itself() -> None:
+    assert sysctl(subject(), eth0_arp_ignore=8) == []
+    assert only(sysctl(subject(host(has_device=False)), eth0_arp_ignore=8)).words.startswith("net.ipv4.conf.eth0.")
+
+
+def test_answers_within_the_subnet_alone_are_none_for_a_single_address() -> None:
+    assert sysctl(subject(), all_arp_ignore=2) == []
+    assert only(sysctl(subject(host("192.168.1.50/32")), all_arp_ignore=2)).severity is Severity.PROBLEM
+
+
+def test_arp_answers_by_route_leave_out_a_device_of_its_own() -> None:
+    assert only(sysctl(subject(), all_arp_filter=1)).severity is Severity.PROBLEM
+
+
+def test_answers_for_others_are_found() -> None:
+    found = only(sysctl(subject(), eth0_proxy_arp=1))
+
+    assert (found.severity, found.words) == (Severity.ADVICE, "net.ipv4.conf.eth0.proxy_arp is 1")
+
+
+def test_a_strict_reverse_path_is_advice_unless_there_is_another_way_back() -> None:
+    assert only(sysctl(subject(), all_rp_filter=1)).severity is Severity.ADVICE
+    found = only(sysctl(subject(), ("eth1",), eth0_rp_filter=1))
+    assert (found.severity, found.command) == (Severity.WARNING, "sysctl -w net.ipv4.conf.eth0.rp_filter=2")
+
+
+def test_a_loose_setting_for_all_outweighs_a_strict_one() -> None:
+    assert sysctl(subject(), all_rp_filter=2, eth0_rp_filter=1) == []
+
+
+def test_ipv6_that_is_off_matters_to_hosts_that_need_it() -> None:
+    assert sysctl(subject(), eth0_disable_ipv6=1) == []
+    assert only(sysctl(subject(host("fd00::50/64")), eth0_disable_ipv6=1)).severity is Severity.PROBLEM
+
+
+# Links
+
+
+def link(name: str, **facts: Any) -> dict[str, Any]:
+    return {"ifname": name, "flags": ["UP", "LOWER_UP"], "operstate": "UP", "mtu": 1500} | facts
+
+
+def of_links(examined: Subject, *entries: dict[str, Any]) -> list[Finding]:
+    return list(links.findings(examined, links.Links.of(list(entries))))
+
+
+def test_a_link_that_is_up_is_well() -> None:
+    assert of_links(subject(), link("eth0")) == []
+
+
+def test_an_interface_that_is_missing_is_found_with_those_that_there_are() -> None:
+    assert only(of_links(subject(), link("em0"))).words == "there is no interface eth0; there are: em0"
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        ({"flags": ["BROADCAST"]}, "down"),
+        ({"flags": ["UP", "NO-CARRIER"], "operstate": "DOWN"}, "no-carrier"),
+        ({"mtu": 500}, "mtu"),
+    ],
+)
+def test_what_is_wrong_with_a_link_is_found(facts: dict[str, Any], kind: str) -> None:
+    assert only(of_links(subject(), link("eth0", **facts))).kind == kind
+
+
+def test_an_mtu_that_is_too_small_for_ipv6_is_a_problem() -> None:
+    assert only(of_links(subject(host("fd00::50/64")), link("eth0", mtu=1200))).severity is Severity.PROBLEM
+    assert of_links(subject(), link("eth0", mtu=1200)) == []
+
+
+def bridged(bridge: dict[str, Any], port: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        link("br0", linkinfo={"info_kind": "bridge", "info_data": bridge}),
+        link("eth0", master="br0", linkinfo={"info_slave_kind": "bridge", "info_slave_data": port}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bridge", "port", "kind", "command"),
+    [
+        ({"mcast_snooping": 1, "mcast_querier": 0}, {}, "no-querier", "ip link set br0 type bridge mcast_querier 1"),
+        ({}, {"locked": True}, "mac-lock", "bridge link set dev eth0 locked off"),
+        ({}, {"mcast_flood": False}, "mcast-flood", "bridge link set dev eth0 mcast_flood on"),
+        ({}, {"learning": False}, "no-learning", "bridge link set dev eth0 learning on"),
+    ],
+)
+def test_what_is_wrong_with_a_bridge_is_found_with_what_mends_it(
+    bridge: dict[str, Any], port: dict[str, Any], kind: str, command: str
+) -> None:
+    found = only(of_links(subject(), *bridged(bridge, port)))
+
+    assert (found.kind, found.command) == (kind, command)
+
+
+def test_a_bridge_that_queries_or_does_not_snoop_is_well() -> None:
+    for facts in ({"mcast_snooping": 1, "mcast_querier": 1}, {"mcast_snooping": 0, "mcast_querier": 0}):
+        assert of_links(subject(), *bridged(facts, {"locked": False, "mcast_flood": True, "learning": True})) == []
+
+
+def test_a_listing_that_is_none_has_no_links() -> None:
+    listings: list[object] = [None, {}, [None, 1, {}], "x"]
+
+    assert all(links.Links.of(each).by_name == {} for each in listings)
+
+
+@pytest.mark.parametrize(("known", "is_found"), [("kernel/drivers/net/macvlan.ko.xz:", False), ("other.ko", True)])
+def test_a_kernel_without_macvlan_is_found(tmp_path: Path, known: str, is_found: bool) -> None:
+    (tmp_path / "6.1").mkdir()
+    (tmp_path / "6.1" / "modules.dep").write_text(known)
+    (tmp_path / "6.1" / "modules.builtin").write_text("")
+
+    found = links.macvlan_finding("6.1", modules=tmp_path, loaded=tmp_path)
+
+    assert (found is not None) is is_found
+    assert links.macvlan_finding("7.0", modules=tmp_path, loaded=tmp_path) is None
+
+
+# Other daemons
+
+
+def written(root: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def managed(root: Path, examined: Subject) -> list[Finding]:
+    return list(managers.findings(examined, {"eth0": 2, "carp0": 5}, root=root))
+
+
+ETH0 = "[Match]\nName=eth0\n[Network]\nDHCP=yes\n"
+
+
+def test_networkd_that_drops_foreign_addresses_is_found(tmp_path: Path) -> None:
+    state = {"run/systemd/netif/links/2": "NETWORK_FILE=/etc/systemd/network/10-lan.network\n"}
+    written(tmp_path, **state, **{"etc/systemd/network/10-lan.network": ETH0})
+
+    found = only(managed(tmp_path, subject(host(has_device=False))))
+
+    assert (found.kind, "KeepConfiguration=yes" in found.command) == ("networkd", True)
+    assert managed(tmp_path, subject()) == []
+
+
+@pytest.mark.parametrize("where", ["10-lan.network", "10-lan.network.d/keep.conf"])
+def test_networkd_that_keeps_them_is_well(tmp_path: Path, where: str) -> None:
+    written(
+        tmp_path,
+        **{
+            "run/systemd/netif/links/2": "NETWORK_FILE=/etc/systemd/network/10-lan.network\n",
+            "etc/systemd/network/10-lan.network": ETH0,
+        },
+    )
+    written(tmp_path, **{f"etc/systemd/network/{where}": "[Match]\nName=eth0\n[Network]\nKeepConfiguration=yes\n"})
+
+    assert managed(tmp_path, subject(host(has_device=False))) == []
+
+
+def test_networkd_that_configures_the_device_of_a_host_is_found(tmp_path: Path) -> None:
+    written(tmp_path, **{"run/systemd/netif/links/2": "", "etc/systemd/network/99-all.network": "[Match]\nName=*\n"})
+
+    found = only(managed(tmp_path, subject()))
+    assert (found.subject, found.words.endswith("by /etc/systemd/network/99-all.network")) == ("carp0", True)
+
+    written(tmp_path, **{"etc/systemd/network/00-carp0.network": "[Match]\nName=carp0\n[Link]\nUnmanaged=yes\n"})
+    assert managed(tmp_path, subject()) == []
+
+
+def test_without_networkd_its_files_do_not_matter(tmp_path: Path) -> None:
+    written(tmp_path, **{"etc/systemd/network/99-all.network": "[Match]\nName=*\n"})
+
+    assert managed(tmp_path, subject()) == []
+
+
+def test_networkmanager_that_manages_the_device_is_found(tmp_path: Path) -> None:
+    written(tmp_path, **{"run/NetworkManager/devices/5": "[device]\nmanaged=true\n"})
+
+    found = only(managed(tmp_path, subject()))
+    assert (found.kind, "unmanaged-devices=interface-name:carp0" in found.command) == ("network-manager", True)
+
+    written(tmp_path, **{"run/NetworkManager/devices/5": "[device]\nmanaged=false\n"})
+    assert managed(tmp_path, subject()) == []
+
+
+def test_kin_of_carp_is_mentioned_with_its_processes() -> None:
+    found = only(list(managers.kin_findings({7: "keepalived", 8: "keepalived", 9: "bash"})))
+
+    assert (found.severity, found.words) == (Severity.ADVICE, "keepalived runs here as well (process 7, 8)")
+
+
+# Units
+
+
+def test_a_unit_of_today_is_well_whatever_it_was_installed_with(tmp_path: Path) -> None:
+    unit = ServiceUnit(
+        command=("/bin/sh",), arguments=("/etc/pycarp.toml",), user="pycarp", group="adm", awaits_addresses=True
+    )
+    (tmp_path / "pycarp.service").write_text(unit.text())
+
+    assert list(unit_file.findings(tmp_path)) == []
+
+
+def test_a_unit_of_an_older_version_is_found(tmp_path: Path) -> None:
+    text = ServiceUnit(command=("/bin/sh",), arguments=()).text().replace("WatchdogSec=10\n", "")
+    (tmp_path / "lan.service").write_text(text)
+
+    found = only(list(unit_file.findings(tmp_path)))
+
+    assert (found.kind, found.words.endswith("it lacks WatchdogSec=10")) == ("old-unit", True)
+
+
+def test_a_unit_whose_program_is_gone_is_found(tmp_path: Path) -> None:
+    (tmp_path / "pycarp.service").write_text(ServiceUnit(command=("/nonexistent/pycarp",), arguments=()).text())
+
+    assert only(list(unit_file.findings(tmp_path))).kind == "unit-without-program"
+
+
+def test_units_of_others_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "ssh.service").write_text("[Service]\nExecStart=/nonexistent/sshd\n")
+    (tmp_path / "pycarp.service").mkdir()
+
+    assert list(unit_file.findings(tmp_path)) == []
+    assert list(unit_file.findings(tmp_path / "nothing")) == []
+
+
+# Permissions
+
+
+@pytest.mark.parametrize(
+    ("effective", "bounding", "severities"),
+    [
+        ("3000", "3000", []),
+        ("0000", "3000", [Severity.ADVICE, Severity.ADVICE]),
+        ("2000", "2000", [Severity.PROBLEM]),
+        ("0", "0", [Severity.PROBLEM, Severity.PROBLEM]),
+    ],
+)
+def test_capabilities_that_are_missing_are_found(effective: str, bounding: str, severities: list[Severity]) -> None:
+    status = f"Name:\tpython\nCapEff:\t{effective}\nCapBnd:\t{bounding}\n"
+
+    assert [each.severity for each in permissions.findings(status)] == severities
+
+
+# The segment
+
+
+def heard(*packets: tuple[bytes, Address, MacAddress]) -> ScanReport:
+    scan = Scan()
+    for octets, source, mac in packets:
+        scan.add(captured(frame(ip_packet(octets, source=source), Macs(source=mac))))
+    return scan.report(NS_PER_S)
+
+
+def conflicts(
+    answers: dict[Address, set[MacAddress]], report: ScanReport | None = None, here: MacAddress = REAL
+) -> list[str]:
+    found = segment.conflict_findings(subject(), answers, {}, report or heard(), here=frozenset({here}))
+    return [each.kind for each in found]
+
+
+def test_the_master_may_answer_for_a_shared_address() -> None:
+    assert conflicts({SHARED: {virtual_mac(VHID)}}) == []
+    assert conflicts({SHARED: {OTHER}}, heard((payload(), TWO, OTHER))) == []
+    assert conflicts({SHARED: {REAL}}) == []
+
+
+def test_two_masters_that_answer_are_found() -> None:
+    assert conflicts({SHARED: {virtual_mac(VHID), OTHER}}, heard((payload(2), TWO, OTHER))) == ["two-masters"]
+
+
+def test_anybody_else_who_answers_for_a_shared_address_is_found() -> None:
+    assert conflicts({SHARED: {OTHER}}) == ["duplicate-address"]
+    assert conflicts({SHARED: {virtual_mac(VHID + 1)}}) == ["duplicate-address"]
+
+
+def test_another_machine_with_an_own_address_is_found() -> None:
+    assert conflicts({OWN.ip: {OTHER}}) == ["duplicate-address"]
+    assert conflicts({OWN.ip: {REAL}}) == []
+
+
+def test_a_router_with_the_id_of_a_host_is_found_though_this_host_is_silent() -> None:
+    found = list(segment.scan_findings(subject(), heard((version_2(1, vrid=VHID), TWO, OTHER))))
+
+    assert [each.kind for each in found] == ["collision"]
+
+
+def test_problems_of_other_vhids_are_not_those_of_our_hosts() -> None:
+    report = heard((payload(), ONE, virtual_mac(VHID)), (payload(2, advbase=255, advskew=255), ONE, virtual_mac(VHID)))
+    other = heard((payload(1, vhid=9, advbase=0), ONE, virtual_mac(9)))
+
+    assert list(segment.scan_findings(subject(), other)) == []
+    assert list(segment.scan_findings(subject(), report)) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason", "kind"),
+    [
+        (MacMode.VIRTUAL, "192.168.1.1 answers a foreign MAC address on eth0", None),
+        (MacMode.INTERFACE, "frames from foreign MAC addresses get no answer on eth0", "mac-lock"),
+        (MacMode.VIRTUAL, "nobody to probe with on eth0", "mac-unknown"),
+    ],
+)
+def test_a_mac_address_that_is_not_carried_is_found(mode: MacMode, reason: str, kind: str | None) -> None:
+    found = segment.mac_finding("eth0", mode, reason)
+
+    assert (found and found.kind) == kind
+
+
+# Subjects
+
+
+def test_hosts_are_gathered_by_interface_and_families_by_their_addresses() -> None:
+    (found,) = subjects_of([host(), host("fd00::50/64")], [], {"eth0": (OWN,)})
+
+    assert (found.families, found.shared) == ((Family.IPV4, Family.IPV6), (SHARED, ip_address("fd00::50")))
+    assert subjects_of((), ["eth1"], {})[0].families == tuple(Family)
