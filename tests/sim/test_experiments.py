@@ -60,6 +60,9 @@ def trials(
         (Fault.SEND_ERRORS, SILENCE),
         (Fault.HAND_OVER, AT_ONCE),
         (Fault.ADMIN_DOWN, AT_ONCE),
+        (Fault.CHECK, AT_ONCE),
+        (Fault.DRAIN, AT_ONCE),
+        (Fault.GATE, AT_ONCE),
     ],
 )
 def test_takeovers_happen_when_the_formula_says(fault: Fault, expectation: Expectation) -> None:
@@ -87,6 +90,13 @@ def test_a_demoted_master_is_relieved_by_those_that_preempt(preempt: bool, expec
 
     assert expected(members, KEY, "a", injected) == expectation
     assert {each.by for each in trials(members, injected, number=3)} == {"b" if preempt else ""}
+
+
+def test_a_master_that_must_not_preempt_stays() -> None:
+    members, injected = topology_of(2), InjectedFault(fault=Fault.HOLD)
+
+    assert expected(members, KEY, "a", injected) is None
+    assert {each.by for each in trials(members, injected, number=3)} == {""}
 
 
 def test_a_master_that_is_soon_back_is_not_taken_over_from() -> None:

@@ -17,7 +17,7 @@ from pycarp.dialects.base import AddressMac, Claim, Farewell
 from pycarp.sim import bounds
 from pycarp.sim.event_queue import EventQueue
 from pycarp.sim.fabric import Fabric
-from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident
+from pycarp.sim.faults.fault_plan import OUTLASTING, Fault, FaultPlan, Incident
 from pycarp.sim.machine import Machine
 from pycarp.sim.narrative_log import NarrativeLog
 from pycarp.sim.outcome import Change, Outcome, Ownership, Promise, Violation
@@ -26,9 +26,9 @@ from pycarp.sim.reachability import PLANNED, Reachability, shared_mac
 from pycarp.vocabulary import NS_PER_S, HostKey, MacAddress, Outgoing
 from pycarp.wire.advertisement import BOW_OUT
 
-PEOPLE_AND_PROCESSES = frozenset(
-    {Fault.STOP, Fault.CRASH, Fault.CRASH_ALL, Fault.POWER, Fault.ADMIN_DOWN, Fault.HAND_OVER, Fault.DEMOTION}
-)
+PEOPLE_AND_PROCESSES = OUTLASTING | {
+    *(Fault.STOP, Fault.CRASH, Fault.CRASH_ALL, Fault.POWER, Fault.ADMIN_DOWN, Fault.HAND_OVER, Fault.DEMOTION),
+}
 """Faults that must never lead to two owners, where MASTERs send a farewell after the drop."""
 
 _ADDRESS_TROUBLES = frozenset({Fault.SLOW_ADDRESSES, Fault.FAILING_ADDRESSES, Fault.HANGING_ADDRESSES, Fault.PAUSE})
@@ -217,6 +217,10 @@ class Checks:
             self._violate(Promise.PUBLISHED, machine.name, words)
         if event.reason is Reason.MASTER_SILENT:
             self._judge_takeover(machine, event)
+        if event.new is State.MASTER and any(
+            each.fault is Fault.GATE and each.node == machine.name for each in self._active
+        ):
+            self._violate(Promise.RESTRICTED, machine.name, f"becomes MASTER ({event.reason})")
         self._last[where] = event
         self._look_at_switch(event.key)
         if machine.kernel.holds(event.key):
@@ -373,6 +377,10 @@ class Checks:
                 if host.config.key == key:
                     demoted = demoted or bool(host.demotion)
                     self._judge_demotion(name, host.state, host.demotion)
+                    for cause, restriction in host.restrictions:
+                        self._violate(
+                            Promise.NO_STRANDED_DEMOTION, name, f"is still restricted ({restriction}): {cause}"
+                        )
         preference = min((host.advbase, host.advskew) for host in hosts)
         master = self.master(key)
         wanted = [

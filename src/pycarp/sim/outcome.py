@@ -20,7 +20,8 @@ class Promise(StrEnum):
     REACHABLE = "after planned events and healed splits clients' frames go to the wrong port for one wire delay at most"
     NO_FALSE_TAKEOVER = "nobody takes over from a MASTER that lives and is heard"
     RIGHT_MASTER = "where all preempt, the preferred host is MASTER in the end"
-    NO_STRANDED_DEMOTION = "no demotion outlives its cause"
+    RESTRICTED = "a host that is restricted to backup never becomes MASTER"
+    NO_STRANDED_DEMOTION = "no demotion and no restriction outlives its cause"
     PUBLISHED = "every transition is published, and follows from the one before"
     ALIVE = "an engine never raises, and never wants to be called again at once"
 

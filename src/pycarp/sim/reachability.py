@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.base import AddressMac, Farewell
 from pycarp.sim.fabric import Fabric
-from pycarp.sim.faults.fault_plan import Fault, FaultPlan
+from pycarp.sim.faults.fault_plan import OUTLASTING, Fault, FaultPlan
 from pycarp.vocabulary import HostKey, MacAddress
 from pycarp.wire import ethernet
 
-PLANNED = frozenset({Fault.ADMIN_DOWN, Fault.HAND_OVER, Fault.DEMOTION, Fault.FORCE})
+PLANNED = frozenset({Fault.ADMIN_DOWN, Fault.HAND_OVER, Fault.DEMOTION, Fault.FORCE}) | OUTLASTING
 """Planned events of an administrator, which no client need notice."""
 
 _HEALS = frozenset({Fault.PARTITION})

@@ -6,23 +6,23 @@ from functools import partial
 from random import Random
 
 from pycarp.core import Input
-from pycarp.core.engine import HANDED_OVER
-from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, StateForced
+from pycarp.core.engine import FULL_DEMOTION, HANDED_OVER
+from pycarp.core.inputs import AdminChanged, DemotionSet, HandOverAsked, RestrictionSet, StateForced
+from pycarp.core.restriction import Restriction
 from pycarp.core.state import State
 from pycarp.sim.checking import Checks
 from pycarp.sim.event_queue import DELIVERY, EventQueue
 from pycarp.sim.fabric import Fabric, Weather
-from pycarp.sim.faults.fault_plan import DEATHS, THE_MASTER, Fault, FaultPlan, Incident
+from pycarp.sim.faults.fault_plan import DEATHS, OUTLASTING, THE_MASTER, Fault, FaultPlan, Incident
 from pycarp.sim.machine import Machine
 from pycarp.sim.narrative_log import NarrativeLog
 from pycarp.sim.outcome import Outcome
 from pycarp.sim.process import Troubles
+from pycarp.sim.reachability import PLANNED
 from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing
 
 _REMEMBERED = 128
 """How many of the last packets ``replay`` and ``forgery`` choose from."""
-
-_CAUSE = "simulated"
 
 
 def simulate(plan: FaultPlan, *, narrates: bool = False) -> Outcome:
@@ -148,7 +148,7 @@ class _Simulation:
                 machine.pause()
             case Fault.REPLAY | Fault.FORGERY:
                 self._inject_packets(machine, incident)
-            case Fault.ADMIN_DOWN | Fault.DEMOTION | Fault.FORCE | Fault.HAND_OVER:
+            case fault if fault in PLANNED:
                 _command(machine, incident)
             case _:
                 pass
@@ -162,16 +162,13 @@ class _Simulation:
                 machine.continue_()
             case Fault.CRASH | Fault.CRASH_ALL | Fault.POWER:
                 machine.start()
+                for each in self._active:
+                    if each.node == machine.name and each.fault in OUTLASTING:
+                        _command(machine, each)
             case Fault.PAUSE:
                 machine.resume()
-            case Fault.ADMIN_DOWN:
-                for host in machine.member.hosts:
-                    machine.submit(AdminChanged(host.key, is_up=True))
-            case Fault.DEMOTION:
-                machine.submit(DemotionSet(None, _CAUSE, 0))
-            case Fault.HAND_OVER:
-                for host in machine.member.hosts:
-                    machine.submit(DemotionSet(host.key, HANDED_OVER, 0))
+            case fault if fault in PLANNED:
+                _take_back(machine, incident)
             case _:
                 pass
 
@@ -201,9 +198,21 @@ class _Simulation:
 
 def _command(machine: Machine, incident: Incident) -> None:
     """Submit the administrator's command of an incident to every virtual host of the machine."""
-    if incident.fault is Fault.DEMOTION:
-        machine.submit(DemotionSet(None, _CAUSE, round(incident.amount)))
-        return
+    cause = _cause_of(incident.fault)
+    match incident.fault:
+        case Fault.DEMOTION:
+            machine.submit(DemotionSet(None, cause, round(incident.amount)))
+        case Fault.CHECK | Fault.DRAIN:
+            machine.submit(DemotionSet(None, cause, FULL_DEMOTION, is_last=True))
+        case Fault.GATE:
+            machine.submit(RestrictionSet(None, cause, Restriction.BACKUP_ONLY))
+        case Fault.HOLD:
+            machine.submit(RestrictionSet(None, cause, Restriction.NO_PREEMPT))
+        case _:
+            _command_hosts(machine, incident)
+
+
+def _command_hosts(machine: Machine, incident: Incident) -> None:
     for host in machine.member.hosts:
         commands: dict[Fault, Input] = {
             Fault.ADMIN_DOWN: AdminChanged(host.key, is_up=False),
@@ -211,6 +220,27 @@ def _command(machine: Machine, incident: Incident) -> None:
             Fault.HAND_OVER: HandOverAsked(host.key),
         }
         machine.submit(commands[incident.fault])
+
+
+def _take_back(machine: Machine, incident: Incident) -> None:
+    """Undo the administrator's command of an incident."""
+    match incident.fault:
+        case Fault.ADMIN_DOWN:
+            for host in machine.member.hosts:
+                machine.submit(AdminChanged(host.key, is_up=True))
+        case Fault.DEMOTION | Fault.CHECK | Fault.DRAIN:
+            machine.submit(DemotionSet(None, _cause_of(incident.fault), 0))
+        case Fault.GATE | Fault.HOLD:
+            machine.submit(RestrictionSet(None, _cause_of(incident.fault), None))
+        case Fault.HAND_OVER:
+            for host in machine.member.hosts:
+                machine.submit(DemotionSet(host.key, HANDED_OVER, 0))
+        case _:
+            pass
+
+
+def _cause_of(fault: Fault) -> str:
+    return f"simulated {fault}"
 
 
 def _weather(active: list[Incident]) -> Weather:

@@ -28,11 +28,14 @@ INJECTED_FAULTS = {
     Fault.HAND_OVER: "it hands over, as when the daemon is stopped",
     Fault.ADMIN_DOWN: "it is set down",
     Fault.DEMOTION: "it is demoted",
+    Fault.CHECK: "a check that it requires fails",
+    Fault.DRAIN: "it is drained",
+    Fault.GATE: "it must not be MASTER any more",
     Fault.MEDDLING: "somebody removes its addresses",
 }
 """The faults that a trial can inject into the MASTER, with their descriptions."""
 
-_NOT_BY_DEFAULT = frozenset({Fault.ADMIN_DOWN})
+_NOT_BY_DEFAULT = frozenset({Fault.ADMIN_DOWN, Fault.CHECK, Fault.DRAIN, Fault.GATE})
 _USUAL_SPANS = {Fault.STOP: _STANDSTILL_NS, Fault.PAUSE: _STANDSTILL_NS, Fault.MEDDLING: 0}
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.state import Reason, State
-from pycarp.dialects.base import Verdict
+from pycarp.dialects.base import Verdict, last_claim
 from pycarp.sim import bounds
 from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident, Member
 from pycarp.sim.outcome import Outcome, Ownership, Violation
@@ -304,7 +305,7 @@ def expected(members: Sequence[Member], key: HostKey, victim: str, injected: Inj
     silent = Expectation(from_ns=max(next_ns - interval_ns, 0), to_ns=next_ns)
     at_once = Expectation(from_ns=0, to_ns=0)
     match injected.fault:
-        case Fault.CRASH | Fault.HAND_OVER | Fault.ADMIN_DOWN:
+        case Fault.CRASH | Fault.HAND_OVER | Fault.ADMIN_DOWN | Fault.GATE:
             return at_once if faulty.dialect.bow_out else silent
         case Fault.STOP:
             timeout_ns = lease_timings_of(faulty).timeout_ns
@@ -323,7 +324,10 @@ def expected(members: Sequence[Member], key: HostKey, victim: str, injected: Inj
                 if is_stronger and (_preempts(member, key) or (rival.dialect.preempts_demoted and claim.demote)):
                     return at_once
             return None
-        case Fault.MEDDLING:
+        case Fault.CHECK | Fault.DRAIN:
+            claim = last_claim(faulty.dialect.claim(faulty.advbase, faulty.advskew, FULL_DEMOTION))
+            return at_once if any(rival.tolerated_ns < claim.interval_ns for rival in others) else None
+        case Fault.MEDDLING | Fault.HOLD:
             return None
         case _:
             return _unless_over(silent, injected)

@@ -86,6 +86,18 @@ class Fault(StrEnum):
     DEMOTION = "demotion"
     """``node`` is demoted by ``amount``, and restored."""
 
+    CHECK = "check"
+    """A check that ``node`` requires fails, so that it is the last of all; it passes again."""
+
+    DRAIN = "drain"
+    """``node`` is drained: the last of all; it is undrained."""
+
+    GATE = "gate"
+    """``node`` must not be MASTER: it is restricted to backup, also after a restart."""
+
+    HOLD = "hold"
+    """``node`` must not preempt, also after a restart."""
+
     FORCE = "force"
     """``node`` is forced to be MASTER; once."""
 
@@ -95,6 +107,10 @@ class Fault(StrEnum):
 
 DEATHS = frozenset({Fault.CRASH, Fault.CRASH_ALL, Fault.POWER})
 """The faults after which no process of ``node`` runs."""
+
+
+OUTLASTING = frozenset({Fault.CHECK, Fault.DRAIN, Fault.GATE, Fault.HOLD})
+"""The commands that are in force again after a restart of ``node``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
