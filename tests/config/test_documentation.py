@@ -9,7 +9,7 @@ import pytest
 
 from pycarp.config import grammars, toml
 from pycarp.config.grammars import TARGETS, Grammar
-from pycarp.config.hook_table import HookTable
+from pycarp.config.service_tables import HookTable
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
 EXAMPLES = dict(re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
@@ -60,3 +60,15 @@ def test_the_examples_of_ucarps_places_are_the_same_host(
 
 def test_every_grammar_has_its_line() -> None:
     assert all(f"\n| `{each}` |" in PAGE for each in Grammar)
+
+
+@pytest.mark.parametrize("page", ["failback", "groups", "hooks"])
+def test_the_tables_of_how_to_pages_are_taken(page: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "howto" / f"{page}.md").read_text()
+    found = re.search(r"<!-- the tables -->\n```toml\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    (tmp_path / "secret").write_text("testpass\n")
+
+    config = toml.read(found[1].replace("/etc/pycarp.secret", str(tmp_path / "secret")), file="pycarp.toml")
+
+    assert config.failbacks or config.sync_groups or config.hooks

@@ -14,10 +14,12 @@ from pycarp.auth.key import Passphrase
 from pycarp.config import ConfigProblems, NodeConfig, toml
 from pycarp.dialects import OPENBSD, UNIVERSAL
 from pycarp.errors import ConfigError
+from pycarp.failback import Damping, FailbackPolicy
 from pycarp.health.kinds import OWN
 from pycarp.hooks import On
-from pycarp.vocabulary import LinkFacts
+from pycarp.vocabulary import HostKey, LinkFacts
 
+TABLES = "node, host, check, hook, failback, sync_group"
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "pycarp.schema.json"
 GOOD = """\
 [[host]]
@@ -289,7 +291,11 @@ def test_a_password_that_is_not_there_says_where_it_should_be(
         ('password = "', 'pasword = "', ["unknown key pasword (did you mean password?)"]),
         ("vhid = 1", "vhdi = 1", ["unknown key vhdi (did you mean vhid?)"]),
         ("vhid = 1", 'vhid = 1\nmac = "interface"', ["unknown key mac (did you mean mac_mode?)"]),
-        ("[[host]]", "[[hosts]]", ["unknown key hosts; there are: node, host, check, hook (did you mean host?)"]),
+        (
+            "[[host]]",
+            "[[hosts]]",
+            ["unknown key hosts; there are: node, host, check, hook, failback, sync_group (did you mean host?)"],
+        ),
         (
             "advbase = 1",
             'mac_mode = "virtaul"',
@@ -399,3 +405,79 @@ def test_two_checks_of_a_host_with_one_name_are_told() -> None:
     assert complaints(CHECKED + CHECKED.removeprefix(GOOD)) == [
         '11:1: two are called web (give each a name = "..." of its own)'
     ]
+
+
+def test_failbacks_belong_to_their_host_or_to_every_host() -> None:
+    text = (
+        GOOD
+        + '[host.failback]\nfailback_delay = "1min"\nfailback = "02:00-04:00"\n'
+        + ('[failback]\nmin_dwell = "10min"\nstartup_hold = 40\n[failback.damping]\nhalf_life = "20min"\n')
+    )
+
+    own, every = toml.read(text, file="a.toml").failbacks
+
+    assert (own.host, own.item) == (
+        HostKey("em0", 1),
+        FailbackPolicy(failback_delay_s=60, failback="02:00-04:00"),
+    )
+    assert (every.host, every.item) == (
+        None,
+        FailbackPolicy(min_dwell_s=600, startup_hold_s=40, damping=Damping(half_life_s=1200)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[host.failback]\nfailback = "at night"', "7:1: failback 'at night' is none of"),
+        ('[host.failback]\nmin_dwel = "1h"', "7:1: unknown key min_dwel (did you mean min_dwell?)"),
+        ('[host.failback]\nmin_dwell = "1 fortnight"', '7:1: min_dwell "1 fortnight" is no duration'),
+        ('[[host.failback]]\nmin_dwell = "1h"', "6:1: host.failback is one table (write [host.failback])"),
+        ("[failback]\ndamping = { reuse = 3000 }", "7:1: damping: reuse 3000 is not below suppress 2000"),
+    ],
+)
+def test_what_is_wrong_with_a_failback_is_told_at_its_place(text: str, expected: str) -> None:
+    (only,) = complaints(GOOD + text + "\n")
+
+    assert only.startswith(expected)
+
+
+OTHER = GOOD.replace("vhid = 1", "vhid = 2").replace(".10/", ".11/") + 'name = "lan"\n'
+WAN = GOOD + 'name = "wan"\n'
+
+
+def test_a_sync_group_names_hosts_and_its_checks_and_hooks_are_those_of_the_first() -> None:
+    text = (
+        WAN
+        + OTHER
+        + (
+            '[[sync_group]]\nname = "router"\nhosts = ["lan", "wan"]\n[[sync_group.check]]\nname = "web"\n'
+            'tcp = "127.0.0.1:80"\n[[sync_group.hook]]\non = ["master"]\nrun = ["/bin/true"]\n'
+        )
+    )
+
+    config = toml.read(text, file="a.toml")
+
+    wan, lan = (host.key for host in config.hosts)
+    (group,) = config.sync_groups
+    assert (group.item.name, group.item.hosts) == ("router", (lan, wan))
+    assert ([each.host for each in config.checks], [each.host for each in config.hooks]) == ([lan], [lan])
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([["wan", "lna"]], ["15:1: there is no host lna (there are: wan, lan)"]),
+        ([["wan", "wan"]], ["15:1: a host is named twice"]),
+        ([["wan"]], ["15:1: hosts: expected a list of length >= 2"]),
+        ([["wan", "lan"], ["lan", "wan"]], [
+            "18:1: wan is in another sync group already", "18:1: lan is in another sync group already",
+        ]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_sync_group_is_told_at_its_place(groups: list[list[str]], expected: list[str]) -> None:
+    text = WAN + OTHER
+    for number, hosts in enumerate(groups):
+        text += f'[[sync_group]]\nname = "g{number}"\nhosts = {json.dumps(hosts)}\n'
+
+    assert complaints(text) == expected

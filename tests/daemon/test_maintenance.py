@@ -10,7 +10,6 @@ import pytest
 
 from pycarp import HandOverError, State, UsageError, VirtualHost
 from pycarp.config import NodeConfig
-from pycarp.daemon import maintenance
 from pycarp.daemon.control_messages import (
     DemoteRequest,
     DrainReply,
@@ -19,7 +18,8 @@ from pycarp.daemon.control_messages import (
     RestoreRequest,
     UndrainRequest,
 )
-from pycarp.daemon.maintenance import Maintenance
+from pycarp.daemon.services import maintenance
+from pycarp.daemon.services.maintenance import Maintenance
 from pycarp.daemon.status import Place, host_status
 from pycarp.system.addresses.address_conflicts import Answers
 from pycarp.testing import Cluster

@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from pycarp import ConfigError, HandOverError, HostConfig, State, UsageError, VirtualHost
+from pycarp import ConfigError, HandOverError, HostConfig, State, UsageError, VirtualHost, failback
+from pycarp.failback import FailbackPolicy
 from pycarp.groups import SyncGroup, follow
 from pycarp.testing import Cluster, Member
 from tests.support.virtual import in_virtual_time, now_s
@@ -419,3 +420,21 @@ async def test_a_group_is_drained_as_a_whole() -> None:
         assert masters(c) == {1: ["a"], 2: ["a"]}
         assert [host.snapshot().demotion for member in c for host in member.node.hosts] == [()] * 4
         c.assert_never_two_owners()
+
+
+@in_virtual_time
+async def test_delays_of_two_members_do_not_begin_each_other_again() -> None:
+    async def careful_routers(member: Member) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(routers(member))
+            for host in member.node.hosts:
+                tasks.create_task(failback.follow(host, FailbackPolicy(failback_delay_s=5)))
+
+    async with Cluster([machine(0), machine(100)], program=careful_routers) as c:
+        await c.settle()
+        c.link_down("a", "eth1")
+        await asyncio.sleep(3.3)
+
+        c.link_up("a", "eth1")
+        # One advertisement of the MASTER, one delay, and another advertisement.
+        assert 5 < await until_all(c.a, within_s=7.5)

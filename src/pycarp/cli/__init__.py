@@ -28,6 +28,7 @@ _COMMANDS = {
     "undrain": "pycarp.cli.maintenance",
     "demote": "pycarp.cli.maintenance",
     "restore": "pycarp.cli.maintenance",
+    "failback": "pycarp.cli.maintenance",
     "ifconfig": "pycarp.cli.ifconfig",
     "sysctl": "pycarp.cli.sysctl",
     "netstat": "pycarp.cli.netstat",

@@ -1,4 +1,4 @@
-"""``pycarp drain``, ``undrain``, ``demote`` and ``restore``: take hosts out of service for work, and back."""
+"""``pycarp drain``, ``undrain``, ``demote``, ``restore``, ``failback``: take hosts out of service, and back."""
 
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pycarp.daemon.control_messages import (
     DrainedHost,
     DrainReply,
     DrainRequest,
+    FailbackRequest,
     RestoreRequest,
     UndrainRequest,
 )
@@ -180,6 +181,24 @@ def restore(*, host: str | None, is_all: bool, cause: str, control: Path) -> Non
     if not reply.warning:
         click.echo(f"{host or 'every host'}: not demoted any more: {cause}")
     _warn(reply.warning)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pycarp failback web
+
+\b
+For a host that preempts and whose failback policy holds it back: manual, at night only, after a delay,
+or because it failed. The policy is in force again once the host is MASTER."""
+    + exit_status("2 is that the host has no failback policy.")
+)
+@click.argument("host")
+@control_option
+def failback(*, host: str, control: Path) -> None:
+    """Let HOST take its addresses back now, whatever its failback policy says."""
+    request(one_for(control, host), FailbackRequest(host), DoneReply)
+    click.echo(f"{host}: its failback policy does not hold it back any more")
 
 
 def _one_or_all(host: str | None, *, is_all: bool) -> None:

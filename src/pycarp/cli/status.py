@@ -13,7 +13,7 @@ from pycarp.cli import EXIT_FAILED
 from pycarp.cli.daemons import ask_all, chosen_of, merged
 from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
 from pycarp.core.state import State
-from pycarp.daemon.control_messages import Cause, CheckStatus, HostStatus, StatusReply
+from pycarp.daemon.control_messages import Cause, CheckStatus, HostStatus, RestrictionStatus, StatusReply
 
 _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
 
@@ -81,7 +81,7 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
             yield f"{host.name}: {host.address_error}"
         for warning in host.warnings:
             yield f"{host.name}: warning: {warning}"
-        for remark in _service_remarks(host):
+        for remark in (*_service_remarks(host), *_restriction_remarks(host)):
             yield f"{host.name}: {remark}"
         for cause in host.demotion:
             yield f"{host.name}: demoted by {cause.amount}: {cause.cause}{_end_of(cause)}"
@@ -89,6 +89,12 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
             yield f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses"
         if host.contested:
             yield f"{host.name}: others changed its addresses {_times(host.contested)}"
+
+
+def _restriction_remarks(host: HostStatus) -> Iterator[str]:
+    whats = {"no-preempt": "preempts nobody", "backup-only": "is BACKUP only"}
+    for each in host.restrictions:
+        yield f"{whats.get(each.to, each.to)}: {each.cause}{_end_of(each)}"
 
 
 def _service_remarks(host: HostStatus) -> Iterator[str]:
@@ -110,7 +116,7 @@ def _failing(check: CheckStatus) -> str:
     return f"check {check.name} {since}{why}; {fate}"
 
 
-def _end_of(cause: Cause) -> str:
+def _end_of(cause: Cause | RestrictionStatus) -> str:
     return "" if cause.ends_in_s is None else f" (ends in {_age(cause.ends_in_s)})"
 
 

@@ -7,7 +7,7 @@ The documents hold the passwords; whoever writes them keeps them from others' ey
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from ipaddress import IPv4Address
 from typing import Any
@@ -56,10 +56,9 @@ class _Losses:
                 text = ", ".join(f"{key}={number}" for key, number in value) if name == "sysctls" else value
                 self.add(f"{name} {text}")
         names: dict[HostKey | None, str] = {host.key: f"{host.name}: " for host in config.hosts}
-        for check in config.checks:
-            self.add(f"{names.get(check.host, '')}check {check.item.name}")
-        for hook in config.hooks:
-            self.add(f"{names.get(hook.host, '')}hook {hook.item.name}")
+        for kind, attached in _kinds(config):
+            for each in attached:
+                self.add(f"{names.get(each.host, '')}{kind.replace('_', ' ')} {each.name}")
 
     def check_host(self, host: HostConfig, said: frozenset[str], dialects: frozenset[str]) -> None:
         """Note what is said about a host beside ``said``; a dialect other than ``dialects`` is a loss."""
@@ -167,11 +166,24 @@ def toml(config: NodeConfig) -> list[Document]:
     return [Document(name="pycarp.toml", text=tomlkit.dumps(tables))]
 
 
+def _kinds(config: NodeConfig) -> tuple[tuple[str, Sequence[Attached[Any]]], ...]:
+    """Return what goes with hosts, by the names of its tables."""
+    return (
+        ("check", config.checks),
+        ("hook", config.hooks),
+        ("failback", config.failbacks),
+        ("sync_group", config.sync_groups),
+    )
+
+
 def _attached(config: NodeConfig, host: HostKey | None) -> dict[str, object]:
-    """Return the checks and hooks of a host, or with None those of every host, as tables."""
-    kinds: tuple[tuple[str, Iterable[Attached[Any]]], ...] = (("check", config.checks), ("hook", config.hooks))
-    found = {kind: [dict(each.table) for each in attached if each.host == host] for kind, attached in kinds}
-    return {kind: tables for kind, tables in found.items() if tables}
+    """Return what goes with a host, or with None with every host, as tables."""
+    found: dict[str, object] = {}
+    for kind, attached in _kinds(config):
+        tables = [dict(each.table) for each in attached if each.host == host]
+        if tables:
+            found[kind] = tables[0] if kind == "failback" else tables
+    return found
 
 
 def ucarp(config: NodeConfig, *, sources: Mapping[str, IPv4Address]) -> list[Document]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pycarp.core.host_config import HostConfig
+from pycarp.failback import FailbackPolicy
 from pycarp.health import Check
 from pycarp.hooks import Hook
 from pycarp.vocabulary import HostKey, InterfaceAddress
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached(Generic[T]):
-    """A check or a hook, and the host that it belongs to; None stands for every host of the machine.
+    """A check, a hook or the like, and the host that it belongs to; None stands for every host of the machine.
 
     Two are equal if their ``table`` is, which is what the configuration says. ``place`` is line and column, from 1.
     """
@@ -24,6 +25,19 @@ class Attached(Generic[T]):
     item: T = field(compare=False)
     table: Mapping[str, Any]
     place: tuple[int, int] = field(default=(1, 1), compare=False)
+
+    @property
+    def name(self) -> str:
+        """What it is called; empty for what has no name."""
+        return str(getattr(self.item, "name", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncGroupConfig:
+    """Hosts that move together, the leading one first."""
+
+    name: str
+    hosts: tuple[HostKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +48,8 @@ class NodeConfig:
     are for people: what was passed over, and where. ``own`` are the machine's own addresses by interface, where the
     configuration speaks of them; only a simulation needs them. ``places`` are line and column of each host, from 1;
     ``secret_files`` are the files that hold the passwords of hosts, and ``secret_variables`` the variables that do,
-    where they do not stand in the configuration itself. ``checks`` and ``hooks`` are those of all hosts, in order.
+    where they do not stand in the configuration itself. What is ``Attached`` is that of all hosts, in
+    its order; of failbacks that of a host goes before that of every host.
     """
 
     hosts: tuple[HostConfig, ...]
@@ -46,6 +61,8 @@ class NodeConfig:
     external_change_limit: int | None = None
     checks: tuple[Attached[Check], ...] = ()
     hooks: tuple[Attached[Hook], ...] = ()
+    failbacks: tuple[Attached[FailbackPolicy], ...] = ()
+    sync_groups: tuple[Attached[SyncGroupConfig], ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
     own: Mapping[str, tuple[InterfaceAddress, ...]] = field(default_factory=dict, compare=False)
     places: Mapping[HostKey, tuple[int, int]] = field(default_factory=dict, compare=False)

@@ -4,8 +4,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from ipaddress import ip_interface
@@ -16,29 +15,26 @@ import msgspec
 
 from pycarp import actuators, dialects, monitors, registry, transports
 from pycarp.auth.key import Passphrase
+from pycarp.config import service_reader
 from pycarp.config.carp_words import netmask_length, why_no_host_has
-from pycarp.config.hook_table import HookTable, hook_of
 from pycarp.config.host_building import CUT_BY_THE_BSDS
-from pycarp.config.model import Attached, NodeConfig
+from pycarp.config.model import NodeConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
+from pycarp.config.service_reader import ServiceReader, Where
+from pycarp.config.service_tables import FailbackTable, HookTable, SyncGroupTable
 from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.core.host_settings import problems_of
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError, SettingProblem, SettingProblems
-from pycarp.health import Check, check_of
-from pycarp.hooks import Hook
 from pycarp.spelling import meant
 from pycarp.system.files.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
 
 _PASSWORDS = ("password", "password_file", "password_credential", "password_env")
-_TABLES = ("node", "host", "check", "hook")
+_TABLES = ("node", "host", *service_reader.TABLES)
 _DIALECTS = tuple(each.name for each in dialects.ALL)
-_SERVICES = ("check", "hook")
-"""What a host's table has beside the settings of the host."""
-
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The folder in which systemd gives credentials to a service. Source: systemd.exec(5)."""
 
@@ -58,7 +54,7 @@ _TYPES = {
 }
 """The words of TOML for msgspec's."""
 
-_HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z.]+)\s*\]")
+_HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z_.]+)\s*\]")
 _SCOPE = re.compile(r"%[^/]*")
 _KEY = re.compile(r"(\s*)([A-Za-z_]+)\s*=")
 
@@ -120,6 +116,7 @@ class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     peer_dialects: list[str] = msgspec.field(default_factory=list)
     check: list[dict[str, Any]] = msgspec.field(default_factory=list)
     hook: list[HookTable] = msgspec.field(default_factory=list)
+    failback: FailbackTable | None = None
 
     def __repr__(self) -> str:
         """Return it without its password."""
@@ -127,12 +124,14 @@ class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A whole file; ``check`` and ``hook`` are for every host."""
+    """A whole file; ``check``, ``hook`` and ``failback`` are for every host."""
 
     node: NodeTable = msgspec.field(default_factory=NodeTable)
     host: list[HostTable] = msgspec.field(default_factory=list)
     check: list[dict[str, Any]] = msgspec.field(default_factory=list)
     hook: list[HookTable] = msgspec.field(default_factory=list)
+    failback: FailbackTable | None = None
+    sync_group: list[SyncGroupTable] = msgspec.field(default_factory=list)
 
 
 def schema() -> dict[str, Any]:
@@ -165,9 +164,6 @@ def _syntax_problem(exc: tomllib.TOMLDecodeError, file: str, text: str) -> Probl
     return Problem(file, line, column, f"this is not TOML: {what}")
 
 
-Where = tuple[str, int]
-"""A table: its name, and the how-manieth of that name it is, from 0."""
-
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
@@ -187,9 +183,7 @@ class _Reader:
         self._hosts: dict[HostKey, Where] = {}
         self._secret_files: dict[HostKey, Path] = {}
         self._secret_variables: dict[HostKey, str] = {}
-        self._counts: Counter[str] = Counter()
-        self._checks: list[Attached[Check]] = []
-        self._hooks: list[Attached[Hook]] = []
+        self._services = ServiceReader(self)
 
     def read(self, tables: dict[str, Any]) -> NodeConfig:
         """Return what could be understood."""
@@ -198,21 +192,21 @@ class _Reader:
                 "name each file to pycarp itself" if key in ("include", "includes", "import") else _likely(key, _TABLES)
             )
             where, name = ((key, 0), "") if (key, 0, "") in self._places else (("", 0), key)
-            self._complain(where, name, f"unknown key {key}; there are: {', '.join(_TABLES)}", hint)
-        node = self._table(NodeTable, tables.get("node", {}), ("node", 0), nested={"sysctls": SysctlTable})
+            self.complain(where, name, f"unknown key {key}; there are: {', '.join(_TABLES)}", hint)
+        node = self.table(NodeTable, tables.get("node", {}), ("node", 0), nested={"sysctls": SysctlTable})
         found = tables.get("host", [])
         if isinstance(found, dict):
-            self._complain(("host", 0), "", "host is a list of tables", "write [[host]] above each, instead of [host]")
+            self.complain(("host", 0), "", "host is a list of tables", "write [[host]] above each, instead of [host]")
             found = [found]
         elif not isinstance(found, list) or not found:
             if not any(_likely(key, ["host"]) for key in tables):
-                self._complain(("host", 0), "", "no [[host]] is here", "add [[host]] with interface, vhid, addresses")
+                self.complain(("host", 0), "", "no [[host]] is here", "add [[host]] with interface, vhid, addresses")
             found = []
         hosts = [host for index, table in enumerate(found) if (host := self._host(table, ("host", index)))]
-        self._attach(tables, "", None)
+        self._services.read_file(tables, hosts)
         names = [table.get("interface") for table in found if isinstance(table, dict)]
         for complaint, hint in unused_renames(self._renames, [name for name in names if isinstance(name, str)]):
-            self._complain(("", 0), "", complaint, hint)
+            self.complain(("", 0), "", complaint, hint)
         if node is None:
             return NodeConfig(hosts=())
         self._check_names(node)
@@ -225,9 +219,11 @@ class _Reader:
             monitor=node.monitor,
             external_change_limit=node.external_change_limit,
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
-            checks=tuple(self._checks),
-            hooks=tuple(self._hooks),
-            places={key: self._place(where, "vhid") for key, where in self._hosts.items()},
+            checks=tuple(self._services.checks),
+            hooks=tuple(self._services.hooks),
+            failbacks=tuple(self._services.failbacks),
+            sync_groups=tuple(self._services.sync_groups),
+            places={key: self.place(where, "vhid") for key, where in self._hosts.items()},
             secret_files=self._secret_files,
             secret_variables=self._secret_variables,
         )
@@ -239,7 +235,7 @@ class _Reader:
             if name not in ("", *kind.NAMES) and name not in registry.registered(key):
                 self._named(kind.by_name, name, ("node", 0), key, known=kind.NAMES)
 
-    def _table(
+    def table(
         self,
         kind: type[S],
         table: object,
@@ -253,23 +249,23 @@ class _Reader:
         Return None for one that is wrong; if it may be ``is_partial``, what is right of it, and None for required keys.
         """
         if not isinstance(table, dict):
-            self._complain(where, "", f"{where[0]} is not a table")
+            self.complain(where, "", f"{where[0]} is not a table")
             return None
         before = len(self.problems)
         fields = _fields(kind)
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in fields:
-                self._complain(
+                self.complain(
                     where, key, f"unknown key {key}", _likely(key, fields) or f"there are: {', '.join(fields)}"
                 )
             elif nested and key in nested:
-                values[key] = self._table(nested[key], value, (f"{where[0]}.{key}", 0))
+                values[key] = self.table(nested[key], value, (f"{where[0]}.{key}", 0))
             else:
                 values[key] = self._value(fields[key].type, value, where, key)
         for name, field in fields.items():
             if field.required and name not in table and not _is_meant(name, table, fields):
-                self._complain(where, "", f"{name} is missing")
+                self.complain(where, "", f"{name} is missing")
         if len(self.problems) == before:
             return kind(**values)
         required = dict.fromkeys(name for name, field in fields.items() if field.required)
@@ -283,70 +279,22 @@ class _Reader:
             shown = f"{key} {value}" if type(value) in (int, float) and key not in _PASSWORDS else key
             known = _members_of(kind)
             hint = _likely(str(value), known) if known else ""
-            self._complain(where, key, f"{shown}: {_in_words(exc, known)}", hint)
-            return None
-
-    # Checks and hooks
-
-    def _attach(self, tables: Mapping[str, Any], prefix: str, host: HostKey | None) -> None:
-        """Read the checks and hooks beside or inside a host; ``prefix`` is the name of the table that they are in."""
-        self._checks += self._attached(tables.get("check"), f"{prefix}check", host, self._check)
-        self._hooks += self._attached(tables.get("hook"), f"{prefix}hook", host, self._hook)
-
-    def _attached(
-        self, raw: object, name: str, host: HostKey | None, read: Callable[[object, Where], T | None]
-    ) -> list[Attached[T]]:
-        """Return what a list of tables says; complain about a table that is wrong, and about a name used twice."""
-        found: dict[str, Attached[T]] = {}
-        tables = [] if raw is None else raw if isinstance(raw, list) else [raw]
-        for table in tables:
-            where = (name, self._counts[name])
-            self._counts[name] += 1
-            if table is raw:
-                self._complain(where, "", f"{name} is a list of tables", f"write [[{name}]]")
-            item = read(table, where)
-            if item is None or not isinstance(table, dict):
-                continue
-            called = str(getattr(item, "name", ""))
-            if called in found:
-                self._complain(where, "name", f"two are called {called}", 'give each a name = "..." of its own')
-            found[called] = Attached(host=host, item=item, table=table, place=self._place(where, ""))
-        return list(found.values())
-
-    def _check(self, table: object, where: Where) -> Check | None:
-        if not isinstance(table, dict):
-            self._complain(where, "", f"{where[0]} is not a table")
-            return None
-        try:
-            return check_of(table)
-        except SettingProblems as exc:
-            for each in exc.problems:
-                self._complain(where, each.setting, each.text, each.hint)
-            return None
-
-    def _hook(self, table: object, where: Where) -> Hook | None:
-        found = self._table(HookTable, table, where)
-        if found is None:
-            return None
-        try:
-            return hook_of(found)
-        except ConfigError as exc:
-            self._complain(where, str(exc).partition(" ")[0], str(exc))
+            self.complain(where, key, f"{shown}: {_in_words(exc, known)}", hint)
             return None
 
     # Hosts
 
     def _host(self, raw: object, where: Where) -> HostConfig | None:
         before = len(self.problems)
-        others = {key: raw[key] for key in _SERVICES if key in raw} if isinstance(raw, dict) else {}
-        raw = {key: raw[key] for key in raw if key not in _SERVICES} if isinstance(raw, dict) else raw
+        others = {key: raw[key] for key in service_reader.IN_HOSTS if key in raw} if isinstance(raw, dict) else {}
+        raw = {key: raw[key] for key in raw if key not in service_reader.IN_HOSTS} if isinstance(raw, dict) else raw
         host = self._host_itself(raw, where)
-        self._attach(others, "host.", None if host is None else host.key)
+        self._services.read_host(others, None if host is None else host.key)
         return host if len(self.problems) == before else None
 
     def _host_itself(self, raw: object, where: Where) -> HostConfig | None:
         before = len(self.problems)
-        table = self._table(HostTable, raw, where, is_partial=True)
+        table = self.table(HostTable, raw, where, is_partial=True)
         if table is None:
             return None
         is_whole = len(self.problems) == before
@@ -356,7 +304,7 @@ class _Reader:
             try:
                 self._parents.check(settings["interface"])
             except NoParentError as exc:
-                self._complain(where, "interface", str(exc), exc.hint)
+                self.complain(where, "interface", str(exc), exc.hint)
         self._check_addresses(table, settings, where)
         if not is_whole or secret is None:
             self._complain_of(problems_of(settings), settings, where)
@@ -415,13 +363,13 @@ class _Reader:
             item = None if problem.index is None else str(settings[problem.setting][problem.index])
             secret = next((each for each in _PASSWORDS if (*where, each) in self._places), "password")
             key = secret if problem.setting == "passphrase" else problem.setting
-            self._complain(where, key, problem.text, problem.hint, item=item)
+            self.complain(where, key, problem.text, problem.hint, item=item)
 
     def _named(self, make: Any, text: str, where: Where, key: str, *, known: Collection[str] = ()) -> Any:
         try:
             return make(text)
         except ConfigError as exc:
-            self._complain(where, key, str(exc), _likely(text, known))
+            self.complain(where, key, str(exc), _likely(text, known))
             return None
 
     def _secret(self, table: HostTable, where: Where) -> Passphrase | None:
@@ -430,18 +378,18 @@ class _Reader:
             return None
         if len(said) != 1:
             hint = "without a password anybody could take the address"
-            self._complain(where, "password", f"write one of {', '.join(_PASSWORDS)}", hint)
+            self.complain(where, "password", f"write one of {', '.join(_PASSWORDS)}", hint)
             return None
         (key,) = said
         try:
             return self._passphrase(key, table, where)
         except ConfigError as exc:
             hint = CUT_BY_THE_BSDS if "too long" in str(exc) else ""
-            self._complain(where, key, str(exc), hint)
+            self.complain(where, key, str(exc), hint)
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else "this is no path"
             hint = self._how_to_make(key, table) if isinstance(exc, FileNotFoundError) else ""
-            self._complain(where, key, f"cannot read {getattr(table, key)}: {why}", hint)
+            self.complain(where, key, f"cannot read {getattr(table, key)}: {why}", hint)
         return None
 
     def _is_secret_misspelt(self, where: Where) -> bool:
@@ -463,7 +411,7 @@ class _Reader:
         if table.password_env is not None:
             text = os.environ.get(table.password_env)
             if not text:
-                self._complain(where, key, f"the environment has no {table.password_env}, or it is empty")
+                self.complain(where, key, f"the environment has no {table.password_env}, or it is empty")
                 return None
             return Passphrase(os.fsencode(text))
         file = self._secret_file(table, where)
@@ -477,12 +425,12 @@ class _Reader:
         if name is None:
             return None
         if "/" in name or name in (".", ".."):
-            self._complain(where, "password_credential", "a credential has a name, and no path")
+            self.complain(where, "password_credential", "a credential has a name, and no path")
             return None
         folder = os.environ.get(CREDENTIALS)
         if not folder:
             hint = f"systemd sets it for LoadCredential={name}:FILE; elsewhere set it to a folder with a file {name}"
-            self._complain(where, "password_credential", f"{CREDENTIALS} is not set", hint)
+            self.complain(where, "password_credential", f"{CREDENTIALS} is not set", hint)
             return None
         return Path(folder) / name
 
@@ -496,26 +444,26 @@ class _Reader:
             length = netmask_length(address)
             why = f"{address} is a netmask, not an address" if length is not None else why_no_host_has(address)
             if why:
-                self._complain(where, "addresses", why, 'write "ADDRESS/LENGTH"', item=text)
+                self.complain(where, "addresses", why, 'write "ADDRESS/LENGTH"', item=text)
         for key in ("addresses", "peers") if "interface" in settings else ():
             for text in settings.get(key, ()):
                 scope = text.partition("/")[0].partition("%")[2]
                 if scope and scope not in (table.interface, settings["interface"]):
                     why = f"an address belongs to {scope}, not to {table.interface}"
-                    self._complain(where, key, why, f"write %{table.interface}, or nothing", item=text)
+                    self.complain(where, key, why, f"write %{table.interface}, or nothing", item=text)
 
     def _check_unique(self, host: HostConfig, where: Where) -> None:
         if host.key in self._keys:
-            self._complain(where, "vhid", f"vhid {host.vhid} is used twice on {host.interface}")
+            self.complain(where, "vhid", f"vhid {host.vhid} is used twice on {host.interface}")
         self._keys.add(host.key)
         for address in host.addresses:
             # A link-local address is another one on each link.
             where_it_is = host.interface if address.ip.is_link_local else ""
             owner = self._owners.setdefault((where_it_is, address.ip), host.key)
             if owner != host.key:
-                self._complain(where, "addresses", f"{address.ip} is shared by {owner} already")
+                self.complain(where, "addresses", f"{address.ip} is shared by {owner} already")
 
-    def _place(self, where: Where, key: str, item: str | None = None) -> tuple[int, int]:
+    def place(self, where: Where, key: str, item: str | None = None) -> tuple[int, int]:
         """Return where a key stands, or the ``item`` of its list as far as it is written without escapes."""
         outer, _dot, inner = where[0].rpartition(".")
         candidates = ((*where, key), (*where, ""), (outer, 0, inner))
@@ -529,8 +477,8 @@ class _Reader:
                     return number, at + 1
         return place
 
-    def _complain(self, where: Where, key: str, text: str, hint: str = "", *, item: str | None = None) -> None:
-        line, column = self._place(where, key, item)
+    def complain(self, where: Where, key: str, text: str, hint: str = "", *, item: str | None = None) -> None:
+        line, column = self.place(where, key, item)
         self.problems.append(Problem(self._file, line, column, text, hint))
 
 

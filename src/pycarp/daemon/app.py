@@ -36,13 +36,13 @@ from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet, link_exists
 from pycarp.daemon.mac_watch import MacWatch
-from pycarp.daemon.maintenance import Maintenance, file_for
 from pycarp.daemon.mastership_stream import mastership_stream
 from pycarp.daemon.planning import RecentObstacles, lines
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settling
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
-from pycarp.daemon.services import HealthService, HookService, Services
+from pycarp.daemon.services import FailbackService, GroupService, HealthService, HookService, Maintenance, Services
+from pycarp.daemon.services.maintenance import file_for
 from pycarp.daemon.status import Place, status_reply
 from pycarp.daemon.streams import Stream
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
@@ -147,8 +147,12 @@ class Daemon:
         self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, exists=self._exists)
-        self._maintenance = Maintenance(self._node, file_for(options.source.file, options.state))
-        self._services = Services((self._maintenance, HealthService(self._node), HookService()))
+        lasting = file_for(options.source.file, options.state)
+        self._maintenance = Maintenance(self._node, lasting)
+        self._failback = FailbackService(lasting)
+        self._services = Services(
+            (self._maintenance, self._failback, GroupService(), HealthService(self._node), HookService())
+        )
         self._administration = Administration(self._node, remove=self._hosts.remove, renames=options.source.renames)
         self._reloader = Reloader(
             self._node,
@@ -226,6 +230,9 @@ class Daemon:
                 | messages.RestoreRequest()
             ):
                 return await self._maintenance.answer(request, self._administration.chosen(request.host))
+            case messages.FailbackRequest(host):
+                self._failback.release(self._administration.find(host))
+                return messages.DoneReply()
             case messages.SysctlRequest(name, value):
                 return self._sysctls.answer(name, value)
             case messages.PlanRequest() | messages.ReloadRequest() | messages.DriftRequest():
@@ -380,6 +387,7 @@ class Daemon:
         self._flight.consider(event)
         if isinstance(event, Departed):
             self._warnings.forget(event.key)
+            self._services.departed(event.key)
         if self._conflicts is not None and isinstance(event, StateChange) and event.old is State.INIT:
             self._conflicts.add(host)
         if isinstance(event, StateChange) and not self._is_status_due and self._notifier.is_heard:

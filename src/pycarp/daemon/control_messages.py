@@ -88,6 +88,12 @@ class DemoteRequest(msgspec.Struct, tag="demote", forbid_unknown_fields=True, kw
     for_s: float | None = None
 
 
+class FailbackRequest(msgspec.Struct, tag="failback", forbid_unknown_fields=True):
+    """Let a host preempt once, whatever its failback policy says."""
+
+    host: str
+
+
 class RestoreRequest(msgspec.Struct, tag="restore", forbid_unknown_fields=True, kw_only=True):
     """End a demotion of a host, or of all, by its cause."""
 
@@ -201,6 +207,14 @@ class HookStatus(msgspec.Struct, kw_only=True):
     error: str
 
 
+class RestrictionStatus(msgspec.Struct, kw_only=True):
+    """Why a host must not take over: ``to`` is no-preempt or backup-only; None for one that does not end by time."""
+
+    cause: str
+    to: str
+    ends_in_s: float | None = None
+
+
 class HostStatus(msgspec.Struct, kw_only=True):
     """One virtual host.
 
@@ -243,6 +257,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
     checks: list[CheckStatus] = msgspec.field(default_factory=list)
     hooks: list[HookStatus] = msgspec.field(default_factory=list)
     is_drained: bool = False
+    restrictions: list[RestrictionStatus] = msgspec.field(default_factory=list)
+    sync_group: str | None = None
 
 
 class LinkStatus(msgspec.Struct):
@@ -459,6 +475,7 @@ Request: TypeAlias = (
     | UndrainRequest
     | DemoteRequest
     | RestoreRequest
+    | FailbackRequest
     | SysctlRequest
     | PlanRequest
     | ReloadRequest

@@ -125,14 +125,16 @@ def attached_changes(old: NodeConfig, new: NodeConfig) -> Iterator[PlannedChange
     kinds: tuple[tuple[str, Iterable[Attached[Any]], Iterable[Attached[Any]]], ...] = (
         ("check", old.checks, new.checks),
         ("hook", old.hooks, new.hooks),
+        ("failback", old.failbacks, new.failbacks),
+        ("sync group", old.sync_groups, new.sync_groups),
     )
     for kind, before, after in kinds:
-        present, wanted = ({(each.host, each.item.name): each for each in some} for some in (before, after))
+        present, wanted = ({(each.host, each.name): each for each in some} for some in (before, after))
         for host, name in sorted(present.keys() | wanted.keys(), key=str):
             was, will = present.get((host, name)), wanted.get((host, name))
             shown_name = "every host" if host is None else staying.get(host)
             if shown_name is not None and was != will:
-                yield _attached_change(kind, f"{kind} {name}", shown_name, was, will)
+                yield _attached_change(kind, f"{kind} {name}".strip(), shown_name, was, will)
 
 
 def _attached_change(

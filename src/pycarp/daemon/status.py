@@ -18,7 +18,16 @@ from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
 from pycarp.daemon.administration import ADMINISTRATIVE_CAUSES
-from pycarp.daemon.control_messages import VERSION, Cause, Change, HostStatus, LinkStatus, Peer, StatusReply
+from pycarp.daemon.control_messages import (
+    VERSION,
+    Cause,
+    Change,
+    HostStatus,
+    LinkStatus,
+    Peer,
+    RestrictionStatus,
+    StatusReply,
+)
 from pycarp.daemon.host_set import Waiting
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, LinkFacts
 
@@ -105,6 +114,7 @@ def host_status(
         link_is_up=host.link_is_up,
         is_up=host.admin_is_up,
         demotion=[Cause(cause, amount, cause in ADMINISTRATIVE_CAUSES) for cause, amount in host.demotion],
+        restrictions=[RestrictionStatus(cause=cause, to=each.value) for cause, each in host.restrictions],
         last_change=change,
         peer=None if host.peer is None else _peer(host.peer, now_ns),
         heard=[_peer(each, now_ns) for each in host.peers],

@@ -51,6 +51,7 @@ class UcarpControl:
                 | messages.UndrainRequest()
                 | messages.DemoteRequest()
                 | messages.RestoreRequest()
+                | messages.FailbackRequest()
             ):
                 raise UsageError(_NO_MAINTENANCE)
             case _:

@@ -231,8 +231,11 @@ class FailbackState:
 
 
 def _others(restrictions: Restrictions) -> frozenset[str]:
-    """Return the causes that are not of a policy."""
-    return frozenset(cause for cause, _restriction in restrictions) - set(Cause)
+    """Return the causes that are not of a policy: neither of this host, nor of one in a group with it.
+
+    Otherwise two members of a group would begin their delays again and again, each because that of the other has ended.
+    """
+    return frozenset(cause for cause, _restriction in restrictions if not cause.endswith(tuple(Cause)))
 
 
 def _is_planned(cause: str) -> bool:

@@ -110,6 +110,8 @@ class SyncGroup:
     async def _follow(self, host: VirtualHost) -> None:
         async with host.events() as events:
             seen = host.seq
+            # What happened before the subscription began is in no event of it.
+            self._apply()
             async for event in events:
                 if event.seq > seen:
                     self._take(event)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pycarp.aio.arguments import check_amount, check_cause, check_span
+from pycarp.core.checks import check_flag
 from pycarp.errors import ConfigError
 
 SHORTEST_INTERVAL_S = 0.05
@@ -62,7 +63,8 @@ class Check:
     run without an answer is a bad one; with ``OK`` it is a good one, with ``UNKNOWN`` it changes nothing.
 
     A check that fails makes the host the last of all, see ``VirtualHost.demote``; with ``by`` it adds so much to the
-    advskew instead. Before its first answers it counts as failing.
+    advskew instead. Before its first answers it counts as failing. With ``gate`` the host is not MASTER at all, even if
+    nobody else is, before the check has passed for the first time.
 
     Raises ConfigError for a value out of range.
     """
@@ -75,6 +77,7 @@ class Check:
     fall: int = 3
     by: int | None = None
     unknown: Answer = Answer.FAIL
+    gate: bool = False
 
     def __post_init__(self) -> None:
         check_cause(self.name)
@@ -91,6 +94,7 @@ class Check:
             check_amount(self.by)
             if self.by < 1:
                 raise ConfigError(f"by={self.by} does not demote; pass 1 or more, or leave it out to require the check")
+        check_flag("gate", self.gate)
         if self.unknown not in tuple(Answer):
             raise ConfigError(f"unknown {self.unknown!r} is none of {', '.join(Answer)}")
 
@@ -109,6 +113,9 @@ class CheckState:
     """Answers in a row that speak against ``passes``."""
 
     last: Finding | None = None
+
+    has_passed: bool = False
+    """Whether it has passed at all."""
 
     changed_at_s: float | None = None
     """When ``passes`` changed last, in the time of the loop; None before the first change."""
@@ -132,4 +139,5 @@ class CheckState:
         if self.in_a_row < (check.fall if self.passes else check.rise):
             return False
         self.passes, self.in_a_row = not self.passes, 0
+        self.has_passed |= self.passes
         return True

@@ -29,6 +29,7 @@ SETTINGS: Mapping[str, Setting] = {
     "fall": setting.whole(1, COUNT_MAX),
     "by": setting.whole(1, AMOUNT_MAX),
     "unknown": setting.choice(tuple(map(str, Answer))),
+    "gate": setting.flag(),
 }
 """The settings that every check has."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pycarp.aio.host import VirtualHost
+from pycarp.core.restriction import Restriction
 from pycarp.errors import ConfigError, NodeFailedError, UsageError
 from pycarp.health.check import SHORTEST_INTERVAL_S, Check, CheckState
 from pycarp.health.looking import Looker
@@ -15,8 +16,8 @@ from pycarp.health.looking import Looker
 _log = logging.getLogger("pycarp.health")
 
 
-class Demotable(Protocol):
-    """What a check demotes: a ``VirtualHost``, or a ``Node`` with all its hosts."""
+class Watched(Protocol):
+    """What a check demotes or restricts: a ``VirtualHost``, or a ``Node`` with all its hosts."""
 
     def demote(self, cause: str, *, by: int | None = None, last: bool = False) -> None:
         """Demote for a named cause, by an amount or to the last place."""
@@ -24,8 +25,14 @@ class Demotable(Protocol):
     def restore(self, cause: str) -> None:
         """Remove a named demotion; no-op if it is absent."""
 
+    def restrict(self, cause: str, to: Restriction | str) -> None:
+        """Restrict for a named cause."""
 
-async def watch(target: Demotable, *checks: Check) -> None:
+    def unrestrict(self, cause: str) -> None:
+        """Remove a named restriction; no-op if it is absent."""
+
+
+async def watch(target: Watched, *checks: Check) -> None:
     """Run checks of a host, or of a node with all its hosts, until this is cancelled; then remove their demotions.
 
     It also ends when the host departs or the node fails. Every check counts as failing until it has passed. Raises
@@ -37,7 +44,7 @@ async def watch(target: Demotable, *checks: Check) -> None:
 class Watcher:
     """The checks of one host or node: a task for each, and what their answers add up to."""
 
-    def __init__(self, target: Demotable, checks: Iterable[Check]) -> None:
+    def __init__(self, target: Watched, checks: Iterable[Check]) -> None:
         self._target = target
         self._prefix, self._fields = "carp", {}
         if isinstance(target, VirtualHost):
@@ -67,7 +74,7 @@ class Watcher:
             if name not in wanted:
                 del self._states[name]
                 if self._group is not None:
-                    self._target.restore(self._checks[name].cause)
+                    self._release(self._checks[name])
         self._checks = wanted
         for name in come:
             self._states.setdefault(name, CheckState())
@@ -92,7 +99,7 @@ class Watcher:
             self._group = None
             with contextlib.suppress(UsageError, NodeFailedError):
                 for check in self._checks.values():
-                    self._target.restore(check.cause)
+                    self._release(check)
 
     def _begin(self, name: str) -> None:
         assert self._group is not None
@@ -127,10 +134,19 @@ class Watcher:
         """
         return zlib.crc32(f"{self._prefix} {check.cause}".encode()) / 2**32
 
+    def _release(self, check: Check) -> None:
+        self._target.restore(check.cause)
+        self._target.unrestrict(check.cause)
+
     def _apply(self, name: str) -> None:
         """Demote for a check that fails; remove the demotion of one that passes."""
         check = self._checks[name]
-        if self._states[name].passes:
+        state = self._states[name]
+        if check.gate and not state.has_passed:
+            self._target.restrict(check.cause, Restriction.BACKUP_ONLY)
+        else:
+            self._target.unrestrict(check.cause)
+        if state.passes:
             self._target.restore(check.cause)
         elif check.by is None:
             self._target.demote(check.cause, last=True)
@@ -147,7 +163,7 @@ def _by_name(checks: Iterable[Check]) -> dict[str, Check]:
     return found
 
 
-async def _departure(target: Demotable) -> None:
+async def _departure(target: Watched) -> None:
     """Wait until a host has departed; for ever if the target is a node. Raises NodeFailedError when its node fails."""
     if not isinstance(target, VirtualHost):
         await asyncio.Event().wait()

@@ -114,6 +114,9 @@ class Maintenance:
         for entry in self._wanted(str(host.key)):
             self._apply(entry, host)
 
+    def departed(self, key: HostKey) -> None:
+        """Keep what is wanted of a host: it may come back, and a reload forgets it when the file has it no longer."""
+
     def describe(self, key: HostKey, status: HostStatus) -> None:
         """Mark the demotions that an administrator wants, and say when they end."""
         wanted = {each.cause: each for each in [*self._wanted(_EVERY), *self._wanted(str(key))]}

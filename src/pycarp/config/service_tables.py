@@ -1,0 +1,104 @@
+"""The tables of TOML for what goes with hosts: hooks, failback and sync groups. Those of checks are in ``health``."""
+
+from pathlib import PurePath
+from typing import Annotated, Any
+
+import msgspec
+
+from pycarp.durations import parse_duration
+from pycarp.errors import ConfigError
+from pycarp.failback import Damping, FailbackPolicy
+from pycarp.failback.damping import LONGEST_S
+from pycarp.failback.policy import AUTO
+from pycarp.hooks import Hook, On, OnFailure
+from pycarp.hooks.hook import RETRIES_MAX, TIMEOUT_MAX_S
+
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Duration = str | float
+
+SHELL = "/bin/sh"
+
+
+class HookTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``[[hook]]``, ``[[host.hook]]``: what is called when the state changes; either ``run`` or ``shell``.
+
+    ``run`` is a program and its arguments, ``shell`` a line for /bin/sh.
+    """
+
+    on: Annotated[list[On], msgspec.Meta(min_length=1)]
+    run: Annotated[list[Text], msgspec.Meta(min_length=1)] | None = None
+    shell: Text | None = None
+    name: Text | None = None
+    timeout: Duration = "10s"
+    retries: Annotated[int, msgspec.Meta(ge=0, le=RETRIES_MAX)] = 0
+    on_failure: OnFailure = OnFailure.IGNORE
+
+
+class DampingTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``damping`` of a failback: see ``Damping``."""
+
+    half_life: Duration = "15min"
+    suppress: int = 2000
+    reuse: int = 750
+    longest: Duration = "1h"
+
+
+class FailbackTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``[failback]``, ``[host.failback]``: when a host may take its addresses back; see ``FailbackPolicy``."""
+
+    startup_hold: Duration = 0.0
+    failback_delay: Duration = 0.0
+    min_dwell: Duration = 0.0
+    failback: str = AUTO
+    damping: DampingTable | None = None
+
+
+class SyncGroupTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``[[sync_group]]``: hosts, by their names, that move together; the first one leads."""
+
+    name: Text
+    hosts: Annotated[list[Text], msgspec.Meta(min_length=2)]
+    check: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    hook: list[HookTable] = msgspec.field(default_factory=list)
+
+
+def hook_of(table: HookTable) -> Hook:
+    """Return the hook of a table; raises ConfigError for what cannot work, its first word being the key."""
+    if (table.run is None) is (table.shell is None):
+        raise ConfigError('run is one of two; write either run = ["/path/of/program", "argument"] or shell = "a line"')
+    words = tuple(table.run) if table.run is not None else (SHELL, "-c", table.shell or "")
+    return Hook(
+        name=table.name or PurePath(words[0]).name,
+        on=frozenset(table.on),
+        run=words,
+        timeout_s=parse_duration(table.timeout, name="timeout", least_s=0.001, most_s=TIMEOUT_MAX_S),
+        retries=table.retries,
+        on_failure=table.on_failure,
+    )
+
+
+def policy_of(table: FailbackTable) -> FailbackPolicy:
+    """Return the policy of a table; raises ConfigError as ``hook_of``."""
+    return FailbackPolicy(
+        startup_hold_s=_seconds(table.startup_hold, "startup_hold"),
+        failback_delay_s=_seconds(table.failback_delay, "failback_delay"),
+        min_dwell_s=_seconds(table.min_dwell, "min_dwell"),
+        failback=table.failback,
+        damping=None if table.damping is None else _damping_of(table.damping),
+    )
+
+
+def _damping_of(table: DampingTable) -> Damping:
+    try:
+        return Damping(
+            half_life_s=_seconds(table.half_life, "half_life"),
+            suppress=table.suppress,
+            reuse=table.reuse,
+            longest_s=_seconds(table.longest, "longest"),
+        )
+    except ConfigError as exc:
+        raise ConfigError(f"damping: {exc}") from None
+
+
+def _seconds(value: Duration, name: str) -> float:
+    return parse_duration(value, name=name, most_s=LONGEST_S)

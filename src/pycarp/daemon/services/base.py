@@ -1,0 +1,130 @@
+"""What goes with the virtual hosts of a daemon: maintenance, failback, groups, health checks and hooks.
+
+Each kind is a ``Service``: an ordinary user of the library, which decides nothing about the election. The daemon knows
+nothing of a kind but this protocol.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.log_records import logger
+from pycarp.config.model import Attached, NodeConfig
+from pycarp.daemon.control_messages import HostStatus
+from pycarp.errors import CarpError
+from pycarp.vocabulary import HostKey
+
+AGAIN_AFTER_S = 1.0
+"""Seconds before a service of a host begins again after a fault of its own."""
+
+T = TypeVar("T")
+
+
+class Service(Protocol):
+    """One kind of thing that goes with the hosts of a daemon."""
+
+    def configure(self, config: NodeConfig) -> None:
+        """Take the settings in force from now on: before the hosts start, and after each reload."""
+
+    def start(self, host: VirtualHost) -> None:
+        """Begin for a host that runs from now on."""
+
+    def departed(self, key: HostKey) -> None:
+        """Forget a host that has departed."""
+
+    def describe(self, key: HostKey, status: HostStatus) -> None:
+        """Write what there is to say about a host into its status."""
+
+    async def finish(self) -> None:
+        """Wait, in bounded time, for what is due when hosts have departed; then end."""
+
+
+class Services:
+    """The services of a daemon, each told of all hosts."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = services
+
+    def configure(self, config: NodeConfig) -> None:
+        """Pass the settings in force on."""
+        for service in self._services:
+            service.configure(config)
+
+    def start(self, host: VirtualHost) -> None:
+        """Let every service begin for a host."""
+        for service in self._services:
+            service.start(host)
+
+    def departed(self, key: HostKey) -> None:
+        """Let every service forget a host."""
+        for service in self._services:
+            service.departed(key)
+
+    def describe(self, key: HostKey, status: HostStatus) -> None:
+        """Let every service write into the status of a host."""
+        for service in self._services:
+            service.describe(key, status)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """End the services when the context ends: inside it the hosts depart, and their hooks are called."""
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(service.finish() for service in self._services))
+
+
+class SupervisedTasks:
+    """Tasks that are begun again when they fail, because a fault in one must not end the others."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(
+        self, what: str, run: Callable[[], Awaitable[None]], ended: Callable[[], None] = lambda: None
+    ) -> "asyncio.Task[None]":
+        """Run ``run`` in a task until it returns; then call ``ended``."""
+        task = asyncio.create_task(_supervised(what, run, ended))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def ended(self, within_s: float) -> None:
+        """Wait for the tasks to end by themselves."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
+
+    async def end(self) -> None:
+        """Cancel the tasks and wait for their end."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+async def _supervised(what: str, run: Callable[[], Awaitable[None]], ended: Callable[[], None]) -> None:
+    try:
+        while True:
+            try:
+                await run()
+            except CarpError:
+                return  # The node has failed, and says so itself.
+            except Exception:  # noqa: BLE001  whatever it is, the hosts must be served on
+                logger.exception("carp: %s: a fault; they begin again in %g s", what, AGAIN_AFTER_S)
+                await asyncio.sleep(AGAIN_AFTER_S)
+            else:
+                return
+    finally:
+        ended()
+
+
+def of_hosts(attached: Iterable[Attached[T]], *keys: HostKey | None) -> tuple[T, ...]:
+    """Return what belongs to these hosts, in their order; None stands for every host."""
+    return tuple(each.item for key in keys for each in attached if each.host == key)
+
+
+def kept(before: tuple[Attached[T], ...], after: tuple[Attached[T], ...]) -> tuple[Attached[T], ...]:
+    """Return ``after``, with the objects of ``before`` where both say the same."""
+    return tuple(next((old for old in before if old == each), each) for each in after)

@@ -1,0 +1,81 @@
+"""Runs the health checks of a configuration."""
+
+import asyncio
+import contextlib
+
+from pycarp.aio.host import VirtualHost
+from pycarp.aio.node import Node
+from pycarp.config.model import Attached, NodeConfig
+from pycarp.daemon.control_messages import CheckStatus, HostStatus
+from pycarp.daemon.services.base import SupervisedTasks, kept, of_hosts
+from pycarp.errors import CarpError
+from pycarp.health import Check
+from pycarp.health.watching import Watcher
+from pycarp.vocabulary import HostKey
+
+
+class HealthService:
+    """Runs the checks of the configuration; those of every host run once and demote the whole node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._tasks = SupervisedTasks()
+        self._checks: tuple[Attached[Check], ...] = ()
+        self._watchers: dict[HostKey | None, Watcher] = {}
+        self._hosts: dict[HostKey, VirtualHost] = {}
+
+    def configure(self, config: NodeConfig) -> None:
+        """Take other checks; one that says the same as before goes on with what it has found."""
+        self._checks = kept(self._checks, config.checks)
+        for key in [None, *self._hosts]:
+            self._follow(key)
+
+    def start(self, host: VirtualHost) -> None:
+        """Begin the checks of a host, which count as failing until they have passed."""
+        self._hosts[host.key] = host
+        self._watchers.pop(host.key, None)
+        self._follow(host.key)
+
+    def departed(self, key: HostKey) -> None:
+        """Forget a host; its checks end by themselves."""
+        self._hosts.pop(key, None)
+
+    def describe(self, key: HostKey, status: HostStatus) -> None:
+        """Write the checks of a host, and those of every host."""
+        now_s = asyncio.get_running_loop().time()
+        for scope in (key, None):
+            watcher = self._watchers.get(scope)
+            if watcher is None:
+                continue
+            for check in of_hosts(self._checks, scope):
+                state = watcher.states[check.name]
+                status.checks.append(
+                    CheckStatus(
+                        name=check.name,
+                        passes=state.passes,
+                        answer=None if state.last is None else state.last.answer.value,
+                        detail="" if state.last is None else state.last.detail,
+                        by=check.by,
+                        s_ago=None if state.changed_at_s is None else round(now_s - state.changed_at_s, 6),
+                    )
+                )
+
+    async def finish(self) -> None:
+        """End every check."""
+        await self._tasks.end()
+
+    def _follow(self, key: HostKey | None) -> None:
+        """Make the checks that run for a host, or for all, those that the configuration has."""
+        checks = of_hosts(self._checks, key)
+        if (watcher := self._watchers.get(key)) is not None:
+            with contextlib.suppress(CarpError):  # a host that has departed meanwhile
+                watcher.replace(checks)
+        elif checks:
+            target = self._node if key is None else self._hosts[key]
+            watcher = self._watchers[key] = Watcher(target, checks)
+            what = "checks of every host" if key is None else f"{self._hosts[key].name}: checks"
+            self._tasks.start(what, watcher.run, lambda: self._end(key, watcher))
+
+    def _end(self, key: HostKey | None, watcher: Watcher) -> None:
+        if self._watchers.get(key) is watcher:
+            del self._watchers[key]

@@ -1,0 +1,70 @@
+"""Calls the hooks of a configuration."""
+
+from pycarp.aio.host import VirtualHost
+from pycarp.config.model import Attached, NodeConfig
+from pycarp.daemon.control_messages import HookStatus, HostStatus
+from pycarp.daemon.services.base import SupervisedTasks, kept, of_hosts
+from pycarp.hooks import Hook
+from pycarp.hooks.following import LEAVING_S, HookFollower
+from pycarp.vocabulary import HostKey
+
+_END_S = LEAVING_S + 0.1
+
+
+class HookService:
+    """Calls the hooks of the configuration; those of every host are called for each."""
+
+    def __init__(self) -> None:
+        self._tasks = SupervisedTasks()
+        self._hooks: tuple[Attached[Hook], ...] = ()
+        self._followers: dict[HostKey, HookFollower] = {}
+        self._hosts: dict[HostKey, VirtualHost] = {}
+
+    def configure(self, config: NodeConfig) -> None:
+        """Take other hooks; they are called from the next change on."""
+        self._hooks = kept(self._hooks, config.hooks)
+        for key, host in self._hosts.items():
+            self._follow(host, of_hosts(self._hooks, key, None), calls_for_present=False)
+
+    def start(self, host: VirtualHost) -> None:
+        """Begin to follow a host; its hooks are called on its present state first."""
+        self._hosts[host.key] = host
+        self._followers.pop(host.key, None)
+        self._follow(host, of_hosts(self._hooks, host.key, None), calls_for_present=True)
+
+    def departed(self, key: HostKey) -> None:
+        """Forget a host; its hooks are called first, and end by themselves."""
+        self._hosts.pop(key, None)
+
+    def describe(self, key: HostKey, status: HostStatus) -> None:
+        """Write the hooks of a host, and how their last calls ended."""
+        follower = self._followers.get(key)
+        if follower is None:
+            return
+        for hook in follower.hooks:
+            last = follower.last_call(hook)
+            status.hooks.append(
+                HookStatus(
+                    name=hook.name,
+                    on=sorted(each.value for each in hook.on),
+                    is_running=follower.is_running(hook),
+                    last_on=None if last is None else last.on.value,
+                    error="" if last is None else last.error,
+                )
+            )
+
+    async def finish(self) -> None:
+        """Wait for the hooks that are due after the departure of their host, which bound their own time."""
+        await self._tasks.ended(_END_S)
+        await self._tasks.end()
+
+    def _follow(self, host: VirtualHost, hooks: tuple[Hook, ...], *, calls_for_present: bool) -> None:
+        if (follower := self._followers.get(host.key)) is not None:
+            follower.hooks = hooks
+        elif hooks:
+            follower = self._followers[host.key] = HookFollower(host, hooks, calls_for_present=calls_for_present)
+            self._tasks.start(f"{host.name}: hooks", follower.run, lambda: self._end(host, follower))
+
+    def _end(self, host: VirtualHost, follower: HookFollower) -> None:
+        if self._followers.get(host.key) is follower:
+            del self._followers[host.key]
