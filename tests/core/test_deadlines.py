@@ -65,6 +65,10 @@ def test_due_hosts_come_in_the_order_of_their_times() -> None:
     assert index(a=30, b=10, c=20).pop_due(25) == [B, C]
 
 
+def test_hosts_that_are_due_at_once_come_in_the_order_of_their_keys() -> None:
+    assert index(c=10, a=10, b=10).pop_due(10) == [A, B, C]
+
+
 def test_a_host_comes_once() -> None:
     made = index(a=10)
     made.note(A, None)

@@ -12,10 +12,14 @@ from pycarp.vocabulary import HostKey
 
 
 class DeadlineIndex:
-    """A heap of (time, host) with at most one live entry a host."""
+    """The hosts by time, with at most one live entry a host, and a heap of the times.
+
+    The hosts of a slot have one time, so they cost the heap no more than one host.
+    """
 
     def __init__(self, entries: Iterable[tuple[HostKey, int]] = ()) -> None:
-        self._heap: list[tuple[int, HostKey]] = []
+        self._heap: list[int] = []
+        self._at: dict[int, list[HostKey]] = {}
         self._live: dict[HostKey, int] = {}
         for key, at_ns in entries:
             self.note(key, at_ns)
@@ -33,36 +37,41 @@ class DeadlineIndex:
         known = self._live.get(key)
         if known is None or at_ns < known:
             self._live[key] = at_ns
-            heapq.heappush(self._heap, (at_ns, key))
+            keys = self._at.get(at_ns)
+            if keys is None:
+                self._at[at_ns] = [key]
+                heapq.heappush(self._heap, at_ns)
+            else:
+                keys.append(key)
 
     def look_again(self, until_ns: int, deadline_of: Callable[[HostKey], int | None]) -> None:
         """Correct the entries up to a time, so that postponed deadlines cause no wake-up."""
-        heap, live = self._heap, self._live
-        looked_at = []
-        while heap and heap[0][0] <= until_ns:
-            at_ns, key = heapq.heappop(heap)
-            if live.get(key) == at_ns:
-                looked_at.append(key)
-        for key in looked_at:
-            del live[key]
+        for key in self.pop_due(until_ns):
             self.note(key, deadline_of(key))
 
     def pop_due(self, now_ns: int) -> list[HostKey]:
-        """Remove and return the hosts whose entries are due; the caller must note their true deadlines again."""
+        """Remove and return the hosts whose entries are due; the caller must note their true deadlines again.
+
+        They are in the order of their times, and those of one time in the order of their keys.
+        """
         due, heap, live = [], self._heap, self._live
-        while heap and heap[0][0] <= now_ns:
-            at_ns, key = heapq.heappop(heap)
-            if live.get(key) == at_ns:
-                del live[key]
-                due.append(key)
+        while heap and heap[0] <= now_ns:
+            at_ns = heapq.heappop(heap)
+            keys = self._at.pop(at_ns)
+            if len(keys) > 1:
+                keys.sort()
+            for key in keys:
+                if live.get(key) == at_ns:
+                    del live[key]
+                    due.append(key)
         return due
 
     def earliest_ns(self) -> int | None:
         """Return the time of the first live entry, None when there is none."""
         heap, live = self._heap, self._live
         while heap:
-            at_ns, key = heap[0]
-            if live.get(key) == at_ns:
+            at_ns = heap[0]
+            if any(live.get(key) == at_ns for key in self._at[at_ns]):
                 return at_ns
-            heapq.heappop(heap)
+            del self._at[heapq.heappop(heap)]
         return None

@@ -800,9 +800,13 @@ class Engine:
         return statistics
 
     def _count(self, effects: list[Effect]) -> None:
+        link, counts = "", Statistics()
         for effect in effects:
             if isinstance(effect, Transmit):
-                self._statistics_of(effect.key.link).counts[_SENT[effect.outgoing.family]] += 1
+                if effect.key.link != link:
+                    link = effect.key.link
+                    counts = self._statistics_of(link).counts
+                counts[_SENT[effect.outgoing.family]] += 1
             elif isinstance(effect, Publish) and _is_takeover(effect.event):
                 self._statistics_of(effect.event.key.link).counts[Statistic.PREEMPTED] += 1
 

@@ -54,6 +54,7 @@ class Context:
     """What a state may read and do; ``state`` is the data of the present state."""
 
     __slots__ = (
+        "_renewal",
         "_slot_ns",
         "bow_outs",
         "claim",
@@ -106,6 +107,7 @@ class Context:
         self.config = config
         self.key: HostKey = config.key
         self.lease = lease_timings_of(config)
+        self._renewal = RenewAddresses(config.key, config.addresses, self.lease.lifetime_s)
         self.set_demotion(self.demotion)
 
     def set_demotion(self, total: int) -> None:
@@ -189,7 +191,7 @@ class Context:
 
     def renew(self) -> None:
         """Renew the lease of the addresses."""
-        self.out.append(RenewAddresses(self.key, self.config.addresses, self.lease.lifetime_s))
+        self.out.append(self._renewal)
 
     def announce(self, *, again: bool = False) -> int | None:
         """Announce the addresses on the segment; return when to repeat that, None for never."""
