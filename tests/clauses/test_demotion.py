@@ -390,7 +390,7 @@ def test_addresses_that_cannot_be_held_demote(dialect: Dialect) -> None:
 
 
 @but()
-def test_addresses_that_others_keep_changing_demote(dialect: Dialect) -> None:
+def test_addresses_that_others_keep_changing_make_a_host_the_last(dialect: Dialect) -> None:
     """No system has this; nobody takes addresses from a carp interface.
 
     Deviation: contested-demotes.
@@ -398,7 +398,11 @@ def test_addresses_that_others_keep_changing_demote(dialect: Dialect) -> None:
     host = bench(config(dialect=dialect))
     for _ in range(5):
         host.feed(AddressesDisturbed(KEY, "somebody removed them"))
-    contested = [cause for cause, _amount in host.engine.host_snapshot(KEY).demotion]
+    contested = host.engine.host_snapshot(KEY)
     host.pass_time(to_ns=seconds(60))
 
-    assert (contested, host.engine.host_snapshot(KEY).demotion) == (["addresses contested"], ())
+    assert ([cause for cause, _amount in contested.demotion], contested.claim.is_last) == (
+        ["addresses contested"],
+        True,
+    )
+    assert (host.engine.host_snapshot(KEY).demotion, host.engine.host_snapshot(KEY).claim.is_last) == ((), False)

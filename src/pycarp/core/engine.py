@@ -717,7 +717,10 @@ class Engine:
             self._demote(event.key, HANDED_OVER, FULL_DEMOTION, now_ns, out)
 
     def _on_disturbance(self, event: AddressesDisturbed, now_ns: int, out: Outbox) -> None:
-        """Repair an external change; demote a host whose addresses change too often, so that a peer takes over."""
+        """Repair an external change; a host whose addresses change too often is the last, so that any peer takes over.
+
+        It repairs them until one does: there may be none.
+        """
         entry = self._hosts.get(event.key)
         if entry is None:
             return
@@ -733,7 +736,7 @@ class Engine:
             )
         self._dispatch_to(event.key, event, now_ns, out)
         if is_too_often:
-            self._demote(event.key, EXTERNALLY_CHANGED, FULL_DEMOTION, now_ns, out)
+            self._demote(event.key, EXTERNALLY_CHANGED, FULL_DEMOTION, now_ns, out, is_last=True)
         self._settle(entry, now_ns, out)
 
     # Floods

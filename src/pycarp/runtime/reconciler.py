@@ -36,8 +36,7 @@ class Pace:
     """The timeout of an attempt, the time that it has to end once cancelled, and the pauses between attempts.
 
     A hold that follows one that took too long may take ``timeout_again_ns``. The pause after a failure doubles each
-    time, up to ``retry_max_ns``. The pause between repairs of external changes doubles too, up to ``repair_max_ns``,
-    or ``drop_repair_max_ns`` between drops.
+    time, up to ``retry_max_ns``. The pause between repairs of external changes doubles too, up to ``repair_max_ns``.
     """
 
     timeout_ns: int = 15 * NS_PER_S
@@ -46,8 +45,7 @@ class Pace:
     retry_first_ns: int = NS_PER_S // 10
     retry_max_ns: int = 5 * NS_PER_S
     repair_first_ns: int = NS_PER_S // 10
-    repair_max_ns: int = 5 * NS_PER_S
-    drop_repair_max_ns: int = NS_PER_S
+    repair_max_ns: int = NS_PER_S
 
 
 DEFAULT_PACE = Pace()
@@ -254,7 +252,7 @@ class Reconciler:
             if isinstance(effect, HoldAddresses):
                 self._may_hold.update(effect.addresses)
             if effect.force:
-                self._pause_repairs(effect, now_ns)
+                self._pause_repairs(now_ns)
         return RetryAt(run.until_ns)
 
     def stand_aside(self, attempt: Attempt) -> None:
@@ -420,13 +418,12 @@ class Reconciler:
         self._achieved = None
         self._is_disturbed = self._is_undone = True
 
-    def _pause_repairs(self, effect: Intent, now_ns: int) -> None:
+    def _pause_repairs(self, now_ns: int) -> None:
         """Begin the pause before the next repair, which doubles unless the addresses were left alone for a while."""
-        pause, pace = self._repair, self._pace
-        max_ns = pace.drop_repair_max_ns if isinstance(effect, DropAddresses) else pace.repair_max_ns
+        pause = self._repair
         if pause.again_at_ns is not None and now_ns >= pause.again_at_ns + max(pause.next_ns, _QUIET_NS):
             pause.forget()
-        pause.begin(now_ns, max_ns)
+        pause.begin(now_ns, self._pace.repair_max_ns)
 
 
 def action_of(effect: HoldAddresses | DropAddresses | Announce) -> Action:

@@ -46,7 +46,7 @@ _ERRORS = {
     Trouble.DROP: "the addresses cannot be removed",
 }
 
-_PACE = Pace(retry_first_ns=1 << 62, retry_max_ns=1 << 62, repair_first_ns=0, repair_max_ns=0, drop_repair_max_ns=0)
+_PACE = Pace(retry_first_ns=1 << 62, retry_max_ns=1 << 62, repair_first_ns=0, repair_max_ns=0)
 """What failed is not tried again before ``World.repair``; what others changed is put right at once."""
 
 
