@@ -1,6 +1,7 @@
 """Programs are run to their end, and ended when they take too long."""
 
 import asyncio
+import errno
 import itertools
 import json
 import os
@@ -110,6 +111,18 @@ async def test_a_caller_that_is_cancelled_leaves_no_process_and_no_descriptor(tm
 
     wait_for_end(pid)
     assert open_descriptors() == before
+
+
+async def test_on_a_kernel_without_descriptors_of_processes_a_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+
+    assert await exit_status(("sh", "-c", "exit 3"), timeout_s=5) == 3
+    with pytest.raises(TimeoutError):
+        await exit_status(("sleep", "60"), timeout_s=0.1)
+    assert own_children() == []
 
 
 async def test_many_programs_start_one_by_one_and_leave_the_event_loop_turns_between() -> None:

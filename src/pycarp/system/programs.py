@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TypeAlias
@@ -83,7 +85,7 @@ async def exit_status(
     *,
     timeout_s: float | None,
     environment: Mapping[str, str] | None = None,
-    stdin: Stream = asyncio.subprocess.DEVNULL,
+    stdin: Stream = subprocess.DEVNULL,
     stdout: Stream = None,
     stderr: Stream = None,
     grace_s: float = GRACE_S,
@@ -97,54 +99,88 @@ async def exit_status(
 
     Raises OSError or ValueError if it cannot be started, and TimeoutError, after its end, if it took too long.
     """
-    program, loop = _Program(), asyncio.get_running_loop()
-    async with _TURNS.setdefault(loop, asyncio.Lock()):
-        transport, _protocol = await loop.subprocess_exec(
-            lambda: program,
-            *argv,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            process_group=0,
-            env={**os.environ, **(environment or {})},
-        )
-    group, is_over = transport.get_pid(), False
+    process = await _started(argv, stdin, stdout, stderr, {**os.environ, **(environment or {})})
+    has_ended, is_over = asyncio.Event(), False
     try:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await program.has_ended.wait()
-            is_over = not ends_children
-        finally:
-            if not program.has_ended.is_set():
-                await _end(program, group, grace_s)
+        with _noticing_end(process.pid, has_ended):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await has_ended.wait()
+                is_over = not ends_children
+            finally:
+                if not has_ended.is_set():
+                    await _end(process.pid, has_ended, grace_s)
     finally:
         # To the whole group: a child may have ignored the first signal, and a caller that is cancelled twice is here.
+        # Before its program is waited for, and so the number of the group cannot be that of another one by now.
         if not is_over:
-            _signal(group, signal.SIGKILL)
-        transport.close()
-    status = transport.get_returncode()
-    assert status is not None, "it has ended"
-    return status
+            _signal(process.pid, signal.SIGKILL)
+        if process.poll() is None:
+            threading.Thread(target=process.wait, name="pycarp-wait", daemon=True).start()
+    assert process.returncode is not None, "it has ended"
+    return process.returncode
 
 
-class _Program(asyncio.SubprocessProtocol):
-    """Learns of the end of a program, without waiting for pipes that its children keep open."""
+async def _started(
+    argv: Sequence[str], stdin: Stream, stdout: Stream, stderr: Stream, environment: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Start a program when it is its turn; raises OSError or ValueError."""
+    loop = asyncio.get_running_loop()
+    turn = _TURNS.setdefault(loop, asyncio.Lock())
+    await turn.acquire()
+    try:
+        # asyncio's own way would do the same, but keeps the loop from closing when it is cancelled at the wrong moment.
+        return subprocess.Popen(  # noqa: ASYNC220, S603
+            argv, stdin=stdin, stdout=stdout, stderr=stderr, process_group=0, env=environment
+        )
+    finally:
+        loop.call_soon(turn.release)
 
-    def __init__(self) -> None:
-        self.has_ended = asyncio.Event()
 
-    def process_exited(self) -> None:
-        self.has_ended.set()
+@contextlib.contextmanager
+def _noticing_end(pid: int, has_ended: asyncio.Event) -> Iterator[None]:
+    """Set an event when a child has ended; it stays a zombie."""
+    loop = asyncio.get_running_loop()
+    waiting = threading.Thread(target=_wait_for_end, args=(pid, loop, has_ended), name="pycarp-end", daemon=True)
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # Linux before 5.3, other systems, or no descriptor is left
+        waiting.start()
+        yield
+        return
+
+    def notice() -> None:
+        loop.remove_reader(descriptor)
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            has_ended.set()
+        else:  # a debugger is told of it first
+            waiting.start()
+
+    loop.add_reader(descriptor, notice)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
-async def _end(program: _Program, group: int, grace_s: float) -> None:
+def _wait_for_end(pid: int, loop: asyncio.AbstractEventLoop, has_ended: asyncio.Event) -> None:
+    """Wait for the end of a child, in a thread."""
+    # It may have been waited for meanwhile, and the loop may be closed.
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(has_ended.set)
+
+
+async def _end(group: int, has_ended: asyncio.Event, grace_s: float) -> None:
     """End a program, and wait for its end: not for ever, because one in a system call that hangs cannot be ended."""
     for number, limit_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _KILLED_S)):
-        if limit_s and not program.has_ended.is_set():
+        if limit_s and not has_ended.is_set():
             _signal(group, number)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit_s):
-                    await program.has_ended.wait()
+                    await has_ended.wait()
 
 
 def _signal(group: int, number: signal.Signals) -> None:
