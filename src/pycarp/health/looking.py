@@ -37,9 +37,10 @@ class Looker:
             await asyncio.wait({run}, timeout=self._check.timeout_s)
             is_in_time = run.done() and not is_late
         finally:
-            # Also when the caller is cancelled.
+            # Also when the caller is cancelled. Once: a second time would cut short what the run has to clean up.
             if not run.done():
-                run.cancel()
+                if not run.cancelling():
+                    run.cancel()
                 await asyncio.wait({run}, timeout=END_S)
         if not run.done():
             return _unknown("the probe does not end when it is cancelled")
