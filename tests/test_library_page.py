@@ -16,6 +16,7 @@ from pycarp.actuators import Actuator
 from pycarp.aio.mastership import Mastership
 from pycarp.monitors.base import LinkForgetting
 from pycarp.transports.base import PARTS
+from tests.support.trees import edges_of
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "library.md").read_text()
 OBJECTS: dict[str, type] = {
@@ -148,16 +149,11 @@ def test_every_event_is_written_with_its_fields() -> None:
 
 
 def test_the_tree_of_errors_is_that_of_their_classes() -> None:
-    above: list[str] = []
-    written = {}
-    for line in re.findall(r"^[│├└─ ]*[A-Z]\w+", section("## Errors"), re.MULTILINE):
-        depth, name = len(re.match(r"[│├└─ ]*", line)[0]) // 4, line.lstrip("│├└─ ")  # type: ignore[index]
-        if name == "Errors":
-            break
-        above[depth:] = [name]
-        written[name] = above[depth - 1] if depth else "Exception"
+    tree = re.search(r"```text\n(.*?)```", section("## Errors"), re.DOTALL)
+    assert tree is not None
+    expected = {(each.__bases__[0].__name__ if each is not pycarp.CarpError else "", each.__name__) for each in ERRORS}
 
-    assert written == {each.__name__: each.__bases__[0].__name__ for each in ERRORS}
+    assert edges_of(tree[1]) == expected
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.__name__)

@@ -3,22 +3,29 @@
 ::
 
     CarpError
-    ├── ConfigError       the caller's settings are wrong; raised before anything runs
-    │   └── SettingProblems       all that is wrong with several settings, as a list
-    ├── UsageError        right settings, wrong moment: node closed, host in the wrong state
-    ├── NodeFailedError   the node stopped because of a failure, which is the __cause__
-    ├── DecodeError       octets are not what they claim; caught in the engine and counted
-    ├── TransportError    opening or configuring a transport failed; __cause__ is the OSError
-    ├── ActuatorError     changing addresses failed; at run time it travels as data in a report
-    ├── CaptureError      a file of packets ends within a packet
+    ├── ConfigError           the caller's settings are wrong; raised before anything runs
+    │   ├── SettingProblems       all that is wrong with the settings of one call, as a list
+    │   ├── ConfigProblems        all that is wrong with a file, with lines and columns; of pycarp.config
+    │   ├── UcarpProblems         all that is wrong with a command line of ucarp; of pycarp.config.ucarp
+    │   ├── CaptureFileError      see below
+    │   └── RecordingFileError    see below
+    ├── UsageError            right settings, wrong moment or wrong thread: node closed, host in the wrong state
+    ├── NodeFailedError       the node stopped because of a failure, which is the __cause__
+    ├── DecodeError           octets are not what they claim; caught in the engine and counted
+    ├── TransportError        opening or configuring a transport failed; __cause__ is the OSError
+    ├── ActuatorError         changing addresses failed; at run time it travels as data in a report
+    │   └── DeviceNameError       the device of a host cannot have its name; of pycarp.system
+    ├── CaptureError          a file of packets ends within a packet
     │   └── CaptureFileError      it cannot be opened, or is no capture; a ConfigError, too
-    ├── RecordingError    a recording cannot be read or written; names the file and the line
+    ├── RecordingError        a recording cannot be read or written; names the file and the line
     │   └── RecordingFileError    it cannot be opened, or is no recording; a ConfigError, too
-    ├── HandOverError     no other host took the addresses over
-    └── ControlError      the daemon refused or could not answer
+    ├── HandOverError         no other host took the addresses over
+    ├── MastershipLost        the body of a mastership was ended, for its reason; of pycarp.aio
+    ├── ScenarioError         a scenario cannot be read; of pycarp.sim
+    └── ControlError          the daemon refused or could not answer
 
-Errors of the network are counted, never raised. A bug of pycarp raises ``AssertionError`` or any other exception. No
-message contains a passphrase.
+A call with a time limit of its own raises Python's ``TimeoutError``. Errors of the network are counted, never
+raised. A bug of pycarp raises ``AssertionError`` or any other exception. No message contains a passphrase.
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,17 @@ from ipaddress import ip_interface
 
 import pytest
 
-from pycarp import ConfigError, DemotionChange, Departed, Reason, Restriction, State, StateChange, UsageError
+from pycarp import (
+    ConfigError,
+    DemotionChange,
+    Departed,
+    Reason,
+    Restriction,
+    SettingProblems,
+    State,
+    StateChange,
+    UsageError,
+)
 from pycarp.monitors.static import StaticMonitor
 from pycarp.transports.memory import MemoryBus
 from tests.support.actuators import RecordingActuator
@@ -281,6 +291,26 @@ async def test_reconfiguring_out_of_range_is_a_config_error_and_changes_nothing(
         with pytest.raises(ConfigError, match="advbase 300 is outside 0-255"):
             web.reconfigure(advbase=300, advskew=1)
         assert web.config.advskew == 10
+
+
+@in_virtual_time
+async def test_all_that_a_running_host_cannot_change_is_told_at_once() -> None:
+    async with node(MemoryBus()) as here:
+        web = await here.add(config(advskew=10))
+
+        with pytest.raises(SettingProblems) as caught:
+            web.reconfigure(replace(web.config, vhid=7, dead_ratio=5))
+        assert [each.setting for each in caught.value.problems] == ["vhid", "dead_ratio"]
+        with pytest.raises(SettingProblems) as caught:
+            web.reconfigure(vhid=3, advskw=20)  # type: ignore[arg-type]  # that is the mistake
+        assert [str(each) for each in caught.value.problems] == [
+            "vhid is not for a running host; remove it and add another",
+            "there is no setting advskw (did you mean advskew?)",
+        ]
+        with pytest.raises(SettingProblems) as caught:
+            web.reconfigure(advbase=300, preempt="no", passphrase=5)  # type: ignore[arg-type]  # that is the mistake
+        assert [each.setting for each in caught.value.problems] == ["advbase", "passphrase", "preempt"]
+        assert web.config == config(advskew=10)
 
 
 @in_virtual_time

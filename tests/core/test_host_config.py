@@ -272,7 +272,7 @@ MISTAKES = [
     ("groups", "web", r"groups 'web' is not a list; pass \['web'\]"),
     ("groups", (1, 2), "group 1 is not text of one line"),
     ("interface", None, "interface None is not the name of an interface"),
-    ("passphrase", None, "passphrase is neither text nor octets"),
+    ("passphrase", None, "passphrase is a NoneType; pass text, octets or a Passphrase"),
     ("preempt", "no", "preempt 'no' is neither True nor False"),
     ("neutral", 1, "neutral 1 is neither True nor False"),
     ("addresses", "192.0.2.1/24", r"addresses '192.0.2.1/24' is not a list; pass \['192.0.2.1/24'\]"),

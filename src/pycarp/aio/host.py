@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 from pycarp.aio.arguments import check_cause, check_span, demotion_amount, restriction_named, state_named
 from pycarp.aio.callback_queue import Callback, check_callback
@@ -12,10 +12,11 @@ from pycarp.aio.host_runtime import HostRuntime
 from pycarp.aio.mastership_context import CLEAN_UP_S, MastershipContext, TokenSource
 from pycarp.aio.subscriptions import IsMeant, Subscription
 from pycarp.auth.key import Passphrase
-from pycarp.core.checks import check_flag, listed
+from pycarp.core.checks import check_flag
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.events import MasterHeard, StateChange
 from pycarp.core.host_config import HostConfig
+from pycarp.core.host_settings import unknown_problems
 from pycarp.core.inputs import (
     AdminChanged,
     DemotionSet,
@@ -28,7 +29,7 @@ from pycarp.core.inputs import (
 from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
-from pycarp.errors import ConfigError, HandOverError, NodeFailedError, UsageError
+from pycarp.errors import ConfigError, HandOverError, NodeFailedError, SettingProblem, SettingProblems, UsageError
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, HostKey, InterfaceAddress
 
 HAND_OVER_TIMEOUT_S = 1.0
@@ -50,6 +51,8 @@ ROLLING_MAX_S = 24 * 3600
 
 RECONFIGURABLE = frozenset({"advbase", "advskew", "preempt", "addresses", "passphrase", "peers"})
 """The settings that ``VirtualHost.reconfigure`` changes."""
+
+_KEPT = tuple(each.name for each in fields(HostConfig) if each.init and each.name not in RECONFIGURABLE)
 
 C = TypeVar("C", bound=Callback)
 
@@ -412,6 +415,7 @@ class VirtualHost:
         passphrase: Passphrase | str | bytes | None = None,
         peers: Iterable[Address | str] | None = None,
         rolling_s: float = 0,
+        **unknown: Never,
     ) -> None:
         """Change settings without leaving the state; None leaves a setting as it is.
 
@@ -423,21 +427,19 @@ class VirtualHost:
         both for twice as long: change every host within that time and none misses an advertisement. Only pycarp
         supports it; leave it 0 if other systems are on the segment.
 
-        Raises ConfigError when a value is out of range, an address is this machine's own, or ``config`` differs in a
-        setting that a running host keeps.
+        Raises SettingProblems, with all that is wrong with the settings or is not for a running host, and ConfigError
+        when an address is this machine's own.
         """
+        if unknown:
+            raise SettingProblems(_kept_problems(unknown))
         check_span("rolling time", rolling_s, may_be_zero=True, most_s=ROLLING_MAX_S)
-        if preempt is not None:
-            check_flag("preempt", preempt)
-        if passphrase is not None and not isinstance(passphrase, Passphrase | str | bytes):
-            raise ConfigError(f"passphrase is a {type(passphrase).__name__}; pass a str, bytes or Passphrase")
         given = {
             "advbase": advbase,
             "advskew": advskew,
             "preempt": preempt,
-            "addresses": listed("addresses", addresses),
+            "addresses": addresses,
             "passphrase": passphrase,
-            "peers": listed("peers", peers),
+            "peers": peers,
         }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         self._check_thread()
@@ -515,7 +517,20 @@ def _check_whole(config: HostConfig, present: HostConfig, changes: dict[str, Any
         raise ConfigError(f"config {config!r} is not a HostConfig; pass replace(host.config, ...)")
     if changes:
         raise ConfigError(f"{', '.join(changes)} beside a whole config; pass one or the other")
-    kept = [each.name for each in fields(HostConfig) if each.init and each.name not in RECONFIGURABLE]
-    for name in kept:
-        if (wanted := getattr(config, name)) != (now := getattr(present, name)):
-            raise ConfigError(f"{name} {now!r} -> {wanted!r} is not for a running host; remove it and add another")
+    pairs = {name: (getattr(present, name), getattr(config, name)) for name in _KEPT}
+    problems = [
+        SettingProblem(name, f"{name} {now!r} -> {wanted!r} is not for a running host; remove it and add another")
+        for name, (now, wanted) in pairs.items()
+        if now != wanted
+    ]
+    if problems:
+        raise SettingProblems(problems)
+
+
+def _kept_problems(names: Iterable[str]) -> Iterator[SettingProblem]:
+    """Yield a problem for each setting that ``reconfigure`` cannot change, or that there is not."""
+    for name in names:
+        if name in _KEPT:
+            yield SettingProblem(name, f"{name} is not for a running host; remove it and add another")
+        else:
+            yield from unknown_problems([name], sorted(RECONFIGURABLE))

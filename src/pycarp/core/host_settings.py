@@ -5,7 +5,7 @@ Text, as users write it, is put into the types of the settings before.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from typing import Any
 
@@ -44,7 +44,7 @@ def settings_of(given: Mapping[str, Any], unknown: Iterable[str] = (), *, may_be
     """
     reader = _Reader(given, _OF_TEXT if may_be_text else {})
     reader.read()
-    if problems := [*_unknown_problems(unknown, given), *reader.problems]:
+    if problems := [*unknown_problems(unknown, given), *reader.problems]:
         raise SettingProblems(problems)
     return reader.values
 
@@ -56,7 +56,8 @@ def problems_of(given: Mapping[str, Any]) -> list[SettingProblem]:
     return reader.problems
 
 
-def _unknown_problems(unknown: Iterable[str], known: Mapping[str, Any]) -> Iterator[SettingProblem]:
+def unknown_problems(unknown: Iterable[str], known: Collection[str]) -> Iterator[SettingProblem]:
+    """Yield a problem for each name of a setting that is not among the ``known`` ones, with what was meant."""
     for name in unknown:
         close = meant(name, [*known, *_NAMES_ELSEWHERE])
         hint = f"did you mean {_NAMES_ELSEWHERE.get(close, close)}?" if close else f"there are: {', '.join(known)}"
@@ -169,7 +170,8 @@ def _passphrase(value: Any) -> Passphrase:
     if isinstance(value, Passphrase):
         return value
     if not isinstance(value, str | bytes):
-        raise ConfigError("passphrase is neither text nor octets; an empty one is ''")
+        kind = type(value).__name__
+        raise ConfigError(f"passphrase is a {kind}; pass text, octets or a Passphrase; an empty one is ''")
     try:
         return Passphrase(value)
     except UnicodeError:
