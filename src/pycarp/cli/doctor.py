@@ -13,7 +13,7 @@ from rich.text import Text
 from pycarp.cli.config_reading import ANY_INTERFACE, read_config
 from pycarp.cli.daemons import ask_all
 from pycarp.cli.interface_names import InterfaceName
-from pycarp.cli.options import EXIT_NOT_WELL, Span, control_option, exit_status, format_option, map_option
+from pycarp.cli.options import EXIT_NOT_WELL, Duration, control_option, exit_status, format_option, map_option
 from pycarp.config import NodeConfig
 from pycarp.doctor.examination import Examination
 from pycarp.doctor.finding import Finding, Severity
@@ -54,7 +54,13 @@ With a configuration it also says who advertises with another password or addres
     help="Only this; may be repeated.",
 )
 @click.option(
-    "--for", "for_s", type=Span(), default="3s", show_default=True, metavar="TIME", help="How long to listen."
+    "--for",
+    "for_s",
+    type=Duration(most_s=3600),
+    default="3s",
+    show_default=True,
+    metavar="TIME",
+    help="How long to listen.",
 )
 @click.option("--offline", is_flag=True, help="Send nothing and listen to nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
