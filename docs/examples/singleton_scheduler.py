@@ -31,7 +31,7 @@ class Store:
     def __init__(self, path: str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute(
-            "CREATE TABLE IF NOT EXISTS mastership (only INTEGER PRIMARY KEY CHECK (only = 1), token INTEGER)"
+            "CREATE TABLE IF NOT EXISTS mastership (one INTEGER PRIMARY KEY CHECK (one = 1), token INTEGER)"
         )
         self._db.execute("CREATE TABLE IF NOT EXISTS run (at_s REAL, host TEXT, token INTEGER)")
         self._db.execute("INSERT OR IGNORE INTO mastership VALUES (1, 0)")

@@ -40,5 +40,6 @@ def pair(
         Pycarp(wired, "a", folder, toml=hosts_of(page, folder, first)) as a,
         Pycarp(wired, "b", folder, toml=hosts_of(page, folder, second, is_second=True)) as b,
     ):
-        wait_until(lambda: a.is_in("MASTER") and b.is_in("BACKUP"), STARTED_S)
+        wait_until(lambda: b.is_in("BACKUP"), STARTED_S)
+        a.become_master(STARTED_S)
         yield Pair(wired, folder, a, b)

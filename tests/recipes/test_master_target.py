@@ -52,7 +52,7 @@ def daemon(tmp_path: Path) -> Iterator[tuple[Pycarp, Process, Systemctl]]:
     require("ip", "bridge", "setsid")
     systemctl = Systemctl(tmp_path)
     with new_segment(a="192.168.1.3/24") as segment, Pycarp(segment, "a", tmp_path) as daemon:
-        wait_until(lambda: daemon.is_in("MASTER"), STARTED_S)
+        daemon.become_master(STARTED_S)
         path = f"PATH={systemctl.folder}:{os.environ['PATH']}"
         argv = ["env", path, f"PYCARP_CONTROL={daemon.control}", *exec_start(tmp_path)]
         with Process(segment, "a", argv, tmp_path / "service.log") as service:
@@ -79,21 +79,21 @@ def test_the_target_follows_the_mastership_with_a_greater_token_each_time(
     assert token(tmp_path) > first
 
 
-def test_the_target_stops_when_the_daemon_is_killed(daemon: tuple[Pycarp, Process, Systemctl]) -> None:
-    pycarp, _service, systemctl = daemon
+def test_the_target_stops_when_the_daemon_is_killed_and_with_the_service(
+    daemon: tuple[Pycarp, Process, Systemctl],
+) -> None:
+    pycarp, service, systemctl = daemon
 
     pycarp.process.kill()
-
     wait_until(lambda: systemctl.asked == [START, STOP], STARTED_S)
-
-
-def test_the_target_stops_with_the_service(daemon: tuple[Pycarp, Process, Systemctl]) -> None:
-    _pycarp, service, systemctl = daemon
-
+    assert service.process.poll() is None
+    pycarp.__enter__()
+    pycarp.become_master(STARTED_S)
+    wait_until(lambda: systemctl.asked == [START, STOP, START], STARTED_S)
     service.process.terminate()
     service.process.wait(STARTED_S)
 
-    assert systemctl.asked == [START, STOP]
+    assert systemctl.asked == [START, STOP, START, STOP]
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_late_writer_is_refused_by_the_store(tmp_path: Path) -> None:
     program = tmp_path / "jobs.py"
     program.write_text(block(PAGE, "the scheduler"))
     with contextlib.closing(sqlite3.connect(tmp_path / "jobs.db")) as store:
-        store.execute("CREATE TABLE fence (only INTEGER PRIMARY KEY CHECK (only = 1), token INTEGER)")
+        store.execute("CREATE TABLE fence (one INTEGER PRIMARY KEY CHECK (one = 1), token INTEGER)")
         store.execute("INSERT INTO fence VALUES (1, 8)")
         store.commit()
 

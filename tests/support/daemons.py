@@ -116,6 +116,12 @@ class Pycarp(Process):
         except ControlError:
             return False
 
+    def become_master(self, timeout_s: float) -> None:
+        """Wait until the host is BACKUP, then force it to MASTER, so that a test need not wait for its timer."""
+        wait_until(lambda: self.is_in("BACKUP") or self.is_in("MASTER"), timeout_s)
+        request(self.control, IfconfigRequest(host=self.status.name, state="master"), DoneReply)
+        wait_until(lambda: self.is_in("MASTER"), timeout_s)
+
     def set(self, *, is_up: bool, host: str = "carp0") -> None:
         """Run ``ifconfig carp0 up`` or ``down``."""
         request(self.control, IfconfigRequest(host=host, is_up=is_up), DoneReply)
