@@ -6,20 +6,11 @@ from pathlib import Path
 import click
 
 from pycarp.cli.daemons import one_for
-from pycarp.cli.options import control_option, exit_status
+from pycarp.cli.options import Duration, control_option, exit_status
 from pycarp.cli.while_master.runner import Runner
-from pycarp.durations import parse_duration
 from pycarp.errors import ConfigError
 
-STOP_TIMEOUT_LEAST_S, STOP_TIMEOUT_MOST_S = 0.01, 3600
-
-
-def _stop_timeout(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    try:
-        seconds = float(value) if value.replace(".", "", 1).isdecimal() else value
-        return parse_duration(seconds, name="it", least_s=STOP_TIMEOUT_LEAST_S, most_s=STOP_TIMEOUT_MOST_S)
-    except ConfigError as exc:
-        raise click.BadParameter(str(exc)) from exc
+STOP_TIMEOUT_MOST_S = 3600
 
 
 @click.command(
@@ -48,10 +39,10 @@ SIGUSR1 and SIGUSR2 go to the command."""
 @click.option(
     "--stop-timeout",
     "stop_timeout_s",
-    callback=_stop_timeout,
+    type=Duration(most_s=STOP_TIMEOUT_MOST_S),
     default="10s",
     show_default=True,
-    metavar="DURATION",
+    metavar="TIME",
     help="Time from SIGTERM to SIGKILL, as far as the mastership lasts so long.",
 )
 @click.option("--once", is_flag=True, help="End with the command when that ends by itself, in place of a new start.")
