@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pycarp.core.restriction import Restriction
 from pycarp.health import Check, Probe, dns, file_exists, http, interface, ping, process, program, route, tcp, watch
 from tests.support.descriptors import open_descriptors
 from tests.support.processes import own_children
@@ -26,12 +27,18 @@ def silence() -> Iterator[int]:
 
 
 class Target:
-    """What is demoted."""
+    """What is demoted or restricted."""
 
     def demote(self, cause: str, *, by: int | None = None, last: bool = False) -> None:
         """Do nothing."""
 
     def restore(self, cause: str) -> None:
+        """Do nothing."""
+
+    def restrict(self, cause: str, to: Restriction | str) -> None:
+        """Do nothing."""
+
+    def unrestrict(self, cause: str) -> None:
         """Do nothing."""
 
 
