@@ -1,6 +1,7 @@
 """Checks are built from tables: every kind, every default, and all that is wrong at once."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 
 from pycarp import ConfigError
 from pycarp.errors import SettingProblem, SettingProblems
-from pycarp.health import Answer, Check, Finding, Probe, check_of, look, probe_of
+from pycarp.health import Answer, Check, Finding, Probe, check_of, check_schema, look, probe_of
 from pycarp.health.kinds import OWN
+from pycarp.health.table import SETTINGS
 
 NOT_A_FLAG = 'verify: verify "no" is neither true nor false; write one of them, without quotes'
 WEB = {"name": "web", "tcp": "127.0.0.1:80"}
@@ -130,7 +132,7 @@ async def test_file_is_a_path(tmp_path: Path) -> None:
         ({**WEB, "unknown": "pass"}, 'unknown: unknown "pass" is none of "ok", "fail", "unknown"'),
         ({**WEB, "name": "a\nb"}, 'name: name "a\nb" is no text of one line; write one such as "web"'),
         ({**WEB, "evry": 1}, "evry: unknown key evry (did you mean every?)"),
-        ({**WEB, "status": 200}, "status: tcp has no status (http have it)"),
+        ({**WEB, "status": 200}, "status: tcp has no status (it belongs to http)"),
         ({**WEB, "http": "http://a"}, "http: tcp and http are in one check (write a check for each)"),
         ({"name": "web"}, f"-: nothing is checked (add one of {', '.join(OWN)})"),
         ({"htpp": "http://a"}, "htpp: unknown key htpp (did you mean http?)"),
@@ -162,6 +164,28 @@ def test_a_probe_has_no_settings_of_a_check() -> None:
         probe_of({"tcp": "a:1", "rise": 2})
 
     assert caught.value.problems == (SettingProblem("rise", "unknown key rise", "there are: tcp"),)
+
+
+def test_the_schema_has_every_key_of_every_kind() -> None:
+    schema = check_schema()
+
+    keys = {*SETTINGS, *OWN, *(key for kind in OWN.values() for key in kind.settings)}
+    assert set(schema["properties"]) == keys
+    assert schema["dependentRequired"] == {"dns": ["server"]}
+    json.dumps(schema)
+
+
+def test_what_the_schema_gives_as_examples_is_accepted() -> None:
+    for name, kind in OWN.items():
+        for each in kind.value.schema.get("examples", ()):
+            needed = {key: kind.settings[key].schema["examples"][0] for key in kind.required}
+            probe_of({name: each, **needed})
+
+
+def test_no_two_kinds_have_a_setting_of_one_name() -> None:
+    keys = [*SETTINGS, *OWN, *(key for kind in OWN.values() for key in kind.settings)]
+
+    assert len(keys) == len(set(keys)), "the schema has one place for each"
 
 
 # Kinds that other distributions register

@@ -13,7 +13,7 @@ from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, systemd
 from pycarp.health.program import program
 from pycarp.health.resolution import dns
-from pycarp.health.table import check_of, probe_of
+from pycarp.health.table import check_of, check_schema, probe_of
 from pycarp.health.watching import watch
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Probe",
     "Request",
     "check_of",
+    "check_schema",
     "dns",
     "file_exists",
     "http",

@@ -68,6 +68,19 @@ def probe_of(table: Mapping[str, object]) -> Probe:
     return probe
 
 
+def check_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a table; a kind that others register may have any settings."""
+    every = {key: each.schema for key, each in SETTINGS.items()}
+    values = {name: kind.value.schema for name, kind in kinds.OWN.items()}
+    owned = {key: each.schema for kind in kinds.OWN.values() for key, each in kind.settings.items()}
+    return {
+        "type": "object",
+        "properties": {**every, **values, **owned},
+        "required": ["name"],
+        "dependentRequired": {name: list(kind.required) for name, kind in kinds.OWN.items() if kind.required},
+    }
+
+
 def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
     fields = {_FIELDS.get(key, key): value for key, value in values.items()}
     return fields | ({"unknown": Answer(fields["unknown"])} if "unknown" in fields else {})
@@ -94,10 +107,18 @@ class _Reader:
 
     def probe(self) -> Probe | None:
         """Return the probe; None if there is a problem with it."""
-        name = self._kind_name()
+        found = self._kinds_in_table()
+        if len(found) > 1:
+            self.complain(found[1], f"{' and '.join(found)} are in one check", "write a check for each")
+        name = found[0] if len(found) == 1 else ""
         kind = self._kind(name) if name else None
-        self._complain_of_unknown_keys(name, kind)
-        if name is None or kind is None:
+        self._known = self._keys_known(name, kind)
+        unknown = [key for key in self._table if key not in self._known]
+        for key in unknown:
+            self._complain_of_unknown_key(key, name if kind else "")
+        if not found and not any(_close(key, kinds.names()) for key in unknown):
+            self.complain("", "nothing is checked", f"add one of {', '.join(kinds.names())}")
+        if kind is None:
             return None
         missing = [each for each in kind.required if each not in self._table]
         for each in missing:
@@ -123,14 +144,12 @@ class _Reader:
         unknown = [key for key in self._table if key not in self._known]
         return any(_close(key, self._known) == name for key in unknown)
 
-    def _kind_name(self) -> str | None:
+    def _kinds_in_table(self) -> list[str]:
         found = [key for key in self._table if key in kinds.OWN]
-        if not found:
-            # Only now, because finding what is registered takes time.
-            found = [key for key in self._table if key not in self._around and key in kinds.names()]
-        if len(found) > 1:
-            self.complain(found[1], f"{' and '.join(found)} are in one check", "write a check for each")
-        return found[0] if len(found) == 1 else None
+        if found:
+            return found
+        # Only now, because finding what is registered takes time.
+        return [key for key in self._table if key not in self._around and key in kinds.names()]
 
     def _kind(self, name: str) -> Kind | None:
         try:
@@ -139,29 +158,19 @@ class _Reader:
             self.complain(name, str(exc))
             return None
 
-    def _complain_of_unknown_keys(self, name: str | None, kind: Kind | None) -> None:
-        if kind is None:
-            every = {key for each in kinds.OWN.values() for key in each.settings}
-            self._known = (*self._around, *kinds.names(), *every)
-        else:
-            self._known = (*self._around, str(name), *kind.settings)
-        unknown = [key for key in self._table if key not in self._known]
-        for key in unknown:
-            self._complain_of_unknown_key(key, name, kind)
-        has_kind = name is not None or any(problem.text.endswith("in one check") for problem in self._problems)
-        if not has_kind and not any(_close(key, kinds.names()) for key in unknown):
-            self.complain("", "nothing is checked", f"add one of {', '.join(kinds.names())}")
+    def _keys_known(self, name: str, kind: Kind | None) -> Collection[str]:
+        if kind is not None:
+            return (*self._around, name, *kind.settings)
+        return (*self._around, *kinds.names(), *(key for each in kinds.OWN.values() for key in each.settings))
 
-    def _complain_of_unknown_key(self, key: str, name: str | None, kind: Kind | None) -> None:
-        if kind is not None and key in kinds.OWN:
-            return  # Two kinds, which were complained about.
-        meant = _close(key, self._known)
+    def _complain_of_unknown_key(self, key: str, name: str) -> None:
         owners = [each for each, other in kinds.OWN.items() if key in other.settings]
-        if kind is not None and owners:
-            self.complain(key, f"{name} has no {key}", f"{' and '.join(owners)} have it")
-        else:
-            listed = ", ".join(self._known)
-            self.complain(key, f"unknown key {key}", f"did you mean {meant}?" if meant else f"there are: {listed}")
+        if name and owners:
+            self.complain(key, f"{name} has no {key}", f"it belongs to {' and '.join(owners)}")
+            return
+        meant = _close(key, self._known)
+        way_out = f"did you mean {meant}?" if meant else f"there are: {', '.join(self._known)}"
+        self.complain(key, f"unknown key {key}", way_out)
 
     def _built(self, name: str, kind: Kind, value: Mapping[str, Any], settings: Mapping[str, Any]) -> Probe | None:
         try:
