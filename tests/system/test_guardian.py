@@ -494,6 +494,20 @@ async def test_a_guardian_that_takes_no_messages_is_replaced_and_the_latest_coun
         assert await heard_by_loop(witness) == b"4999"
 
 
+async def test_a_guardian_that_takes_no_messages_for_a_moment_stays_and_misses_none(witness: socket.socket) -> None:
+    """As when thousands of hosts become MASTER at once."""
+    async with guarded() as ours:
+        await ours.stop()
+        for number in range(5000):
+            ours.guardian.arm(HostKey(f"eth{number // 250}", number % 250 + 1), (), LONG_NS)
+        ours.guardian.arm(FIRST, (letter(witness, b"last"),), SHORT_NS)
+        await asyncio.sleep(0.1)
+        ours.signal(signal.SIGCONT)
+
+        assert await heard_by_loop(witness) == b"last"
+        assert [each for each in ours.news if isinstance(each, GuardianLost)] == []
+
+
 async def test_a_guardian_that_is_stopped_is_replaced_although_nothing_is_said_to_it(witness: socket.socket) -> None:
     async with guarded(ping_s=0.2) as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)

@@ -25,6 +25,8 @@ from pycarp.vocabulary import HostKey
 
 _READY_S = 5.0
 _GOODBYE_S = 1.0
+_SEND_TIMEOUT_S = 1.0
+"""How long the guardian process may take no messages."""
 _BACKOFF_S = (0.0, 0.1, 1.0)
 _HEALTHY_S = 10.0
 PING_S = 1.0
@@ -314,6 +316,8 @@ class _GuardianProcess:
         self._on_end = on_end
         self._reason: str | None = None
         self._pings_unanswered = 0
+        self._unsent: list[Message] = []
+        self._next_send_ends: asyncio.TimerHandle | None = None
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         self._started_at_s = time.monotonic()
@@ -340,17 +344,38 @@ class _GuardianProcess:
         return self._reason
 
     def send(self, messages: list[Message]) -> None:
-        """Send messages at once; kill a process that cannot take them, because its knowledge is incomplete."""
+        """Send messages at once, after those that the process could not take yet.
+
+        A process that takes none for a while is killed, because its knowledge is incomplete. Thousands of hosts that
+        become MASTER at once fill its socket for a moment.
+        """
         if self._reason:
             return
+        self._unsent += messages
+        if self._next_send_ends is None:
+            self._send_unsent()
+
+    def _send_unsent(self) -> None:
         try:
-            program.send(self._connection, messages)
+            program.send(self._connection, self._unsent)
         except (BrokenPipeError, ConnectionResetError):
-            return  # It is dead; its pidfd reports that next.
+            pass  # It is dead; its pidfd reports that next.
         except BlockingIOError:
-            self._kill("took no messages any more and was killed")
+            if self._next_send_ends is None:
+                self._loop.add_writer(self._connection, self._send_unsent)
+                why = "took no messages any more and was killed"
+                self._next_send_ends = self._loop.call_later(_SEND_TIMEOUT_S, self._kill, why)
+            return
         except OSError as exc:
             self._kill(f"could not be notified ({exc.strerror}) and was killed")
+        self._unsent.clear()
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
+        if self._next_send_ends is not None:
+            self._next_send_ends.cancel()
+            self._next_send_ends = None
+            self._loop.remove_writer(self._connection)
 
     def ping(self) -> None:
         """Send a ping; kill a process that left several unanswered, because it is stopped or hangs.
@@ -390,6 +415,7 @@ class _GuardianProcess:
 
     def _kill(self, reason: str) -> None:
         self._reason = self._reason or reason
+        self._stop_sending()
         self._process.kill()
 
     def _read(self) -> None:
@@ -413,6 +439,7 @@ class _GuardianProcess:
         self._on_end(self, self._reason)
 
     def _release(self) -> None:
+        self._stop_sending()
         for each in (self._connection.fileno(), self._life):
             self._loop.remove_reader(each)
         self._connection.close()
