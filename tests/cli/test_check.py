@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_read_is_an_error_beside_the_others(tmp_path: Path
 def test_a_file_without_end_is_an_error() -> None:
     done = check("--format", "rc.conf", "/dev/zero")
 
-    assert (done.exit_code, "it has more than 1 MiB" in done.stdout) == (2, True)
+    assert (done.exit_code, "it has more than 8 MiB" in done.stdout) == (2, True)
 
 
 @pytest.mark.parametrize("text", ["nothing\n", "for i in 1 2; do\n  :\ndone\n"])

@@ -24,5 +24,5 @@ def test_a_file_has_a_bound_to_the_octet(octets: int, is_read: bool, tmp_path: P
     if is_read:
         assert len(load(file)) == octets
         return
-    with pytest.raises(ConfigError, match=f"cannot read {file}: it has more than 1 MiB"):
+    with pytest.raises(ConfigError, match=f"cannot read {file}: it has more than 8 MiB"):
         load(file)

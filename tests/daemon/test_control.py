@@ -324,7 +324,7 @@ async def test_one_that_says_nothing_is_let_go(tmp_path: Path) -> None:
 
 
 async def test_a_request_without_end_is_refused_and_others_are_answered(tmp_path: Path) -> None:
-    """It would go on for a gigabyte; what is kept of it is a megabyte."""
+    """It would go on for a gigabyte; what is kept of it is sixteen megabytes."""
 
     def send_for_ever() -> tuple[int, bytes]:
         sent = 0
@@ -338,14 +338,14 @@ async def test_a_request_without_end_is_refused_and_others_are_answered(tmp_path
     async with serving(tmp_path / "s"):
         sent, answer = await asyncio.to_thread(send_for_ever)
 
-        assert sent < 4 << 20
-        assert decode_reply(answer) == RefusedReply("a request has at most 1048576 octets", is_usage=True)
+        assert sent < 32 << 20
+        assert decode_reply(answer) == RefusedReply("a request has at most 16777216 octets", is_usage=True)
         assert await is_answered(tmp_path / "s")
 
 
 def test_the_client_reads_why_its_request_was_not_taken(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a request has at most 1048576 octets"):
-        asyncio.run(ask(tmp_path / "s", PlanRequest("x" * (3 << 20)), DoneReply))
+    with pytest.raises(UsageError, match="a request has at most 16777216 octets"):
+        asyncio.run(ask(tmp_path / "s", PlanRequest("x" * (18 << 20)), DoneReply))
 
 
 async def test_who_does_not_read_his_answer_is_let_go(tmp_path: Path) -> None:

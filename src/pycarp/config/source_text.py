@@ -5,7 +5,7 @@ from pathlib import Path
 from pycarp.errors import ConfigError
 from pycarp.system.files.bounded_read import read_at_most
 
-SIZE_MAX = 1 << 20
+SIZE_MAX = 8 << 20
 """Octets in a configuration; thousands of virtual hosts have room."""
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")

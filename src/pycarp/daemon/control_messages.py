@@ -7,7 +7,7 @@ import msgspec
 from pycarp.errors import ControlError
 
 VERSION = 1
-LINE_LIMIT = 1 << 20
+LINE_LIMIT = 16 << 20
 
 
 class StatusRequest(msgspec.Struct, tag="status", forbid_unknown_fields=True):
