@@ -91,3 +91,18 @@ def test_it_does_as_a_dictionary_of_minima_does(actions: list[tuple[HostKey, int
             made.note(key, noted_ns)
             model.pop(key, None) if noted_ns is None else model.update({key: min(noted_ns, model.get(key, noted_ns))})
         assert made.earliest_ns() == min(model.values(), default=None)
+
+
+def test_a_deadline_that_is_set_may_be_later_than_the_known_one() -> None:
+    index = DeadlineIndex([(A, 10), (B, 20)])
+    index.set(A, 30)
+
+    assert index.earliest_ns() == 20
+    assert index.pop_due(30) == [B, A]
+
+
+def test_a_cleared_index_has_no_deadline() -> None:
+    index = DeadlineIndex([(A, 10)])
+    index.clear()
+
+    assert (index.earliest_ns(), index.entries) == (None, ())

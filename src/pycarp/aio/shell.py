@@ -101,7 +101,7 @@ class Shell:
         # Timers and attempts run in the node's context, not in that of the last caller.
         self._context = contextvars.copy_context()
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: dict[Attempt, asyncio.Task[None]] = {}
+        self._tasks: dict[HostKey, dict[Attempt, asyncio.Task[None]]] = {}
         self._ended = asyncio.Event()
         self._settled = settled or SettledHosts()
         pace = Pace(timeout_ns=round(attempt_timeout_s * NS_PER_S))
@@ -145,7 +145,7 @@ class Shell:
         """Forget hosts, and cancel their running attempts."""
         for key in keys:
             self._runtime.release(key)
-        tasks = [task for attempt, task in self._tasks.items() if attempt.key in keys]
+        tasks = [task for key in keys for task in self._tasks.get(key, {}).values()]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -197,12 +197,12 @@ class Shell:
     def start(self, attempt: Attempt) -> None:
         """Make an attempt in a task."""
         task = self._loop.create_task(self._carry_out(attempt), context=self._context.copy())
-        self._tasks[attempt] = task
+        self._tasks.setdefault(attempt.key, {})[attempt] = task
         task.add_done_callback(lambda done: self._end(attempt, done), context=self._context.copy())
 
     def cancel(self, attempt: Attempt) -> None:
         """Cancel the task of an attempt."""
-        self._tasks[attempt].cancel()
+        self._tasks[attempt.key][attempt].cancel()
 
     async def _carry_out(self, attempt: Attempt) -> None:
         effect, actuator = attempt.effect, self._actuator
@@ -225,7 +225,10 @@ class Shell:
                 await _awaitable("announce", actuator, actuator.announce(key, addresses, form))
 
     def _end(self, attempt: Attempt, task: "asyncio.Task[None]") -> None:
-        del self._tasks[attempt]
+        tasks = self._tasks[attempt.key]
+        del tasks[attempt]
+        if not tasks:
+            del self._tasks[attempt.key]
         self._runtime.attempt_ended(attempt, _error_of(task))
         self._ended.set()
 

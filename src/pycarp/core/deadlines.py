@@ -44,6 +44,16 @@ class DeadlineIndex:
             else:
                 keys.append(key)
 
+    def set(self, key: HostKey, at_ns: int | None) -> None:
+        """Record a host's deadline, None for none, also one later than the known one."""
+        self._live.pop(key, None)
+        self.note(key, at_ns)
+
+    def clear(self) -> None:
+        """Forget every deadline."""
+        self._heap.clear()
+        self._live.clear()
+
     def look_again(self, until_ns: int, deadline_of: Callable[[HostKey], int | None]) -> None:
         """Correct the entries up to a time, so that postponed deadlines cause no wake-up."""
         for key in self.pop_due(until_ns):

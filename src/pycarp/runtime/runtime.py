@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
+from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.effects import (
     Announce,
     DropAddresses,
@@ -89,7 +90,7 @@ class Runtime:
         self._armed_ns: int | None = None
         self._stall_again_at_ns = 0
         self._reconcilers: dict[HostKey, Reconciler] = {}
-        self._due: dict[HostKey, int] = {}
+        self._due = DeadlineIndex()
         self._guarded: dict[HostKey, HoldAddresses] = {}
         self._sent: dict[tuple[HostKey, Family], str | None] = {}
         self._wants_report: set[tuple[HostKey, Family]] = set()
@@ -131,7 +132,7 @@ class Runtime:
         until = reconciler.begin(attempt, self._ports.now_ns()) if reconciler else None
         if until is None:
             return False
-        self._due[attempt.key] = until.at_ns
+        self._due.set(attempt.key, until.at_ns)
         self._arm()
         return True
 
@@ -195,7 +196,7 @@ class Runtime:
 
     def release(self, key: HostKey) -> None:
         """Forget a host; the result of an attempt that is still under way is ignored."""
-        self._due.pop(key, None)
+        self._due.set(key, None)
         reconciler = self._reconcilers.pop(key, None)
         if reconciler is not None:
             reconciler.close()
@@ -283,7 +284,7 @@ class Runtime:
 
     def _has_failed_now(self, key: HostKey) -> bool:
         """Return True if this step had advertisements of a host and every send failed."""
-        errors = [error for (host, _family), error in self._sent.items() if host == key]
+        errors = [self._sent[key, family] for family in Family if (key, family) in self._sent]
         return bool(errors) and None not in errors
 
     def _renew(self, effect: RenewAddresses) -> None:
@@ -372,15 +373,15 @@ class Runtime:
 
     def _carry_out(self, key: HostKey, todo: Todo) -> None:
         """Carry out what a reconciler returned, and submit its reports to the engine."""
-        self._due.pop(key, None)
+        self._due.set(key, None)
         match todo.next:
             case Attempt() as attempt:
                 self._ports.start(attempt)
             case CancelAttempt(attempt, until_ns):
-                self._due[key] = until_ns
+                self._due.set(key, until_ns)
                 self._ports.cancel(attempt)
             case RetryAt(at_ns):
-                self._due[key] = at_ns
+                self._due.set(key, at_ns)
         for report in todo.reports:
             self._note_report(report)
             self.submit(report)
@@ -418,8 +419,8 @@ class Runtime:
                 self._ports.stalled(late_ns)
             if self._is_due(now_ns):
                 self.submit(_TIME_PASSED)
-        if self._due:
-            self._continue_hosts([key for key, at_ns in self._due.items() if at_ns <= now_ns])
+        if self._due.earliest_ns() is not None:
+            self._continue_hosts(self._due.pop_due(now_ns))
         elif self._armed_ns is None:
             self._arm()
 
@@ -432,8 +433,8 @@ class Runtime:
         if self._is_draining:
             return
         at_ns = self._deadline_ns
-        if self._due:
-            next_ns = min(self._due.values())
+        next_ns = self._due.earliest_ns()
+        if next_ns is not None:
             at_ns = next_ns if at_ns is None or next_ns < at_ns else at_ns
         armed_ns = self._armed_ns
         if at_ns is None:

@@ -40,7 +40,8 @@ def present_index(link: str, known: int) -> int:
 
 
 def _frame(outgoing: Outgoing, index: int) -> PreparedPacket:
-    link_mac = _mac_of(socket.if_indextoname(index))
+    # The kernel is asked only where the answer matters: hundreds of hosts become MASTER at once.
+    link_mac = outgoing.source_mac or _mac_of(socket.if_indextoname(index))
     return PreparedPacket(
         family=socket.AF_PACKET,
         kind=socket.SOCK_RAW,

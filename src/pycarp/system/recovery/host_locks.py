@@ -54,7 +54,7 @@ class HostLocks:
         if sys.platform != "linux":
             return
         # In one order, so that of two who want the same ones one gets them all.
-        wanted = sorted(set(keys) - set(self._locks))
+        wanted = sorted({key for key in keys if key not in self._locks})
         taken: list[HostKey] = []
         ends_s = asyncio.get_running_loop().time() + timeout_s
         try:
