@@ -295,3 +295,38 @@ async def test_checks_of_a_node_demote_every_host_of_it() -> None:
         assert [cluster.masters(vhid) for vhid in (1, 2)] == [(cluster.b,), (cluster.b,)]
         task.cancel()
         await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_check_with_release_lets_go_of_the_address_even_if_nobody_else_is_there() -> None:
+    service = Service()
+    async with Cluster(1) as cluster, watched(cluster.a.host, check_of(service, release=True)):
+        await cluster.settle()
+        service.answer = False
+        await asyncio.sleep(60)
+        assert (cluster.a.host.state, cluster.a.addresses) == (State.BACKUP, ())
+
+        service.answer = True
+        await cluster.settle()
+        assert cluster.master is cluster.a
+
+
+@in_virtual_time
+async def test_of_two_masters_of_a_split_the_one_without_witness_lets_go() -> None:
+    services = [Service(), Service()]
+    async with (
+        Cluster(2) as cluster,
+        watched(cluster.a.host, check_of(services[0], release=True)),
+        watched(cluster.b.host, check_of(services[1], release=True)),
+    ):
+        await cluster.settle()
+        cluster.partition("a", "b")
+        services[0].answer = False
+        await until_master(cluster.b.host, within_s=5)
+        await asyncio.sleep(10)
+        assert [each.name for each in cluster if each.addresses] == ["b"]
+
+        cluster.heal()
+        services[0].answer = True
+        await cluster.settle()
+        cluster.assert_one_master()

@@ -113,6 +113,7 @@ def _failing(check: CheckStatus) -> str:
     since = "has not passed yet" if check.s_ago is None else f"fails for {_age(check.s_ago)}"
     why = f": {check.detail}" if check.detail else ""
     fate = "this host is the last of all" if check.by is None else f"demoted by {check.by}"
+    fate = "this host is not MASTER meanwhile" if check.releases else fate
     return f"check {check.name} {since}{why}; {fate}"
 
 

@@ -186,7 +186,8 @@ class CheckStatus(msgspec.Struct, kw_only=True):
     """A health check: whether it ``passes``, and the ``answer`` of its last run: ok, fail or unknown, None before it.
 
     ``detail`` says why that was no good one. While the check fails, its host is demoted ``by`` so much, or with None is
-    the last of all. ``s_ago`` is when ``passes`` changed, None if it never did.
+    the last of all; if it ``releases``, the host is not MASTER at all. ``s_ago`` is when ``passes`` changed, None if it
+    never did.
     """
 
     name: str
@@ -195,6 +196,7 @@ class CheckStatus(msgspec.Struct, kw_only=True):
     detail: str
     by: int | None
     s_ago: float | None
+    releases: bool = False
 
 
 class HookStatus(msgspec.Struct, kw_only=True):

@@ -15,6 +15,7 @@ from pycarp.health.program import program
 from pycarp.health.resolution import dns
 from pycarp.health.table import check_of, check_schema, probe_of
 from pycarp.health.watching import watch
+from pycarp.health.witnesses import witness
 
 __all__ = [
     "Answer",
@@ -38,4 +39,5 @@ __all__ = [
     "systemd",
     "tcp",
     "watch",
+    "witness",
 ]

@@ -64,7 +64,7 @@ class Check:
 
     A check that fails makes the host the last of all, see ``VirtualHost.demote``; with ``by`` it adds so much to the
     advskew instead. Before its first answers it counts as failing. With ``gate`` the host is not MASTER at all, even if
-    nobody else is, before the check has passed for the first time.
+    nobody else is, before the check has passed for the first time; with ``release`` it is not either while it fails.
 
     Raises ConfigError for a value out of range.
     """
@@ -78,6 +78,7 @@ class Check:
     by: int | None = None
     unknown: Answer = Answer.FAIL
     gate: bool = False
+    release: bool = False
 
     def __post_init__(self) -> None:
         check_cause(self.name)
@@ -95,6 +96,9 @@ class Check:
             if self.by < 1:
                 raise ConfigError(f"by={self.by} does not demote; pass 1 or more, or leave it out to require the check")
         check_flag("gate", self.gate)
+        check_flag("release", self.release)
+        if self.release and self.by is not None:
+            raise ConfigError(f"by={self.by} beside release: a host that leaves its addresses has nothing to add to")
         if self.unknown not in tuple(Answer):
             raise ConfigError(f"unknown {self.unknown!r} is none of {', '.join(Answer)}")
 

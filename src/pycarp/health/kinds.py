@@ -18,6 +18,7 @@ from pycarp.health.processes import process, process_named, systemd, unit_named
 from pycarp.health.program import program, words_of
 from pycarp.health.resolution import RECORDS, dns, server_in
 from pycarp.health.setting import Setting
+from pycarp.health.witnesses import witness, witnesses_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,18 @@ OWN: Mapping[str, Kind] = {
         required=("server",),
     ),
     "ping": Kind(build=ping, value=Setting(parse=target_in, schema=setting.text("192.0.2.1").schema)),
+    "witness": Kind(
+        build=lambda witnesses: witness(*witnesses),
+        value=Setting(
+            parse=witnesses_in,
+            schema={
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "examples": [["gateway"]],
+            },
+        ),
+    ),
     "process": Kind(build=process, value=Setting(parse=process_named, schema=setting.text("nginx").schema)),
     "systemd": Kind(build=systemd, value=Setting(parse=unit_named, schema=setting.text("nginx.service").schema)),
     "interface": Kind(

@@ -30,6 +30,7 @@ SETTINGS: Mapping[str, Setting] = {
     "by": setting.whole(1, AMOUNT_MAX),
     "unknown": setting.choice(tuple(map(str, Answer))),
     "gate": setting.flag(),
+    "release": setting.flag(),
 }
 """The settings that every check has."""
 

@@ -142,7 +142,7 @@ class Watcher:
         """Demote for a check that fails; remove the demotion of one that passes."""
         check = self._checks[name]
         state = self._states[name]
-        if check.gate and not state.has_passed:
+        if (check.gate and not state.has_passed) or (check.release and not state.passes):
             self._target.restrict(check.cause, Restriction.BACKUP_ONLY)
         else:
             self._target.unrestrict(check.cause)

@@ -56,6 +56,7 @@ class HealthService:
                         answer=None if state.last is None else state.last.answer.value,
                         detail="" if state.last is None else state.last.detail,
                         by=check.by,
+                        releases=check.release,
                         s_ago=None if state.changed_at_s is None else round(now_s - state.changed_at_s, 6),
                     )
                 )

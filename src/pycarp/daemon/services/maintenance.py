@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -43,7 +44,15 @@ _EVERY = ""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-Find = Callable[[str, Collection[Address]], Awaitable[Answers]]
+
+class Find(Protocol):
+    """Asks a link who answers for addresses; see ``address_conflicts.find``."""
+
+    def __call__(
+        self, link: str, addresses: Collection[Address], /, *, stops_early: bool = False
+    ) -> Awaitable[Answers]:
+        """Return the MAC addresses that answer, by address."""
+        ...
 
 
 class Entry(msgspec.Struct, kw_only=True, frozen=True):
@@ -301,7 +310,7 @@ class Maintenance:
         """Return True if a neighbour answers for every address, None if that cannot be found out."""
         addresses = [each.ip for each in host.config.addresses]
         try:
-            return set(await self._find(host.key.link, addresses)) == set(addresses)
+            return set(await self._find(host.key.link, addresses, stops_early=True)) == set(addresses)
         except CarpError:
             return None
 

@@ -41,8 +41,10 @@ Answers = dict[Address, set[MacAddress]]
 """The MAC addresses that answered, by address."""
 
 
-async def find(link: str, addresses: Collection[Address]) -> Answers:
+async def find(link: str, addresses: Collection[Address], *, stops_early: bool = False) -> Answers:
     """Probe for addresses and return the MAC addresses that answer; takes a little more than a second.
+
+    With ``stops_early`` it ends once somebody has answered for every address, and a second answer may be missed.
 
     Returns nothing at once if the link is not Ethernet. Raises ActuatorError when the link does not exist or is down,
     or when this process lacks the permission.
@@ -54,9 +56,10 @@ async def find(link: str, addresses: Collection[Address]) -> Answers:
             hardware, octets = next(iter(sockets.values())).getsockname()[3:5] if sockets else (None, b"")
             if hardware != ARPHRD_ETHERNET:
                 return {}
-            readers = [asyncio.create_task(_read(sock, addresses, answers)) for sock in sockets.values()]
+            complete = asyncio.Event()
+            readers = [asyncio.create_task(_read(sock, addresses, answers, complete)) for sock in sockets.values()]
             try:
-                await _ask(sockets, MacAddress(octets), addresses)
+                await _ask(sockets, MacAddress(octets), addresses, complete if stops_early else asyncio.Event())
             finally:
                 for reader in readers:
                     reader.cancel()
@@ -68,7 +71,9 @@ async def find(link: str, addresses: Collection[Address]) -> Answers:
     return answers
 
 
-async def _ask(sockets: dict[int, socket.socket], mac: MacAddress, addresses: Collection[Address]) -> None:
+async def _ask(
+    sockets: dict[int, socket.socket], mac: MacAddress, addresses: Collection[Address], enough: asyncio.Event
+) -> None:
     for _ in range(TRIES):
         for number, address in enumerate(addresses, start=1):
             is_ipv4 = isinstance(address, IPv4Address)
@@ -78,11 +83,14 @@ async def _ask(sockets: dict[int, socket.socket], mac: MacAddress, addresses: Co
                 sockets[ethernet.ETHERTYPE_ARP if is_ipv4 else ethernet.ETHERTYPE_IPV6].send(frame)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(_PAUSE_S)
-        await asyncio.sleep(TRY_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TRY_S):
+                await enough.wait()
+                return
 
 
-async def _read(sock: socket.socket, addresses: Collection[Address], answers: Answers) -> None:
-    """Collect answers until cancelled."""
+async def _read(sock: socket.socket, addresses: Collection[Address], answers: Answers, complete: asyncio.Event) -> None:
+    """Collect answers until cancelled; set ``complete`` once there is one for every address."""
     loop = asyncio.get_running_loop()
     wanted = frozenset(addresses)
     while True:
@@ -92,6 +100,8 @@ async def _read(sock: socket.socket, addresses: Collection[Address], answers: An
             address, mac = _answer(frame)
             if address in wanted:
                 answers.setdefault(address, set()).add(mac)
+                if len(answers) == len(wanted):
+                    complete.set()
         # sock_recv returns a frame that has arrived without yielding to other tasks.
         await asyncio.sleep(0)
 
