@@ -125,7 +125,7 @@ def test_a_step_that_cannot_be_reproduced_is_recorded_and_told_once(
 ) -> None:
     sink = recording_to(tmp_path / "r.jsonl")
     sink.open()
-    sink.begin(Engine(entropy=entropy(1)).checkpoint())
+    sink.begin(Engine(entropy=entropy(1)).begin_checkpoint())
     for at_s in (1, 2):
         sink.take(Entry(seconds(at_s), TimePassed(), (), Step((), seconds(9))))
 

@@ -2,18 +2,21 @@
 
 from dataclasses import fields, replace
 from random import Random
+from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycarp.core import DropAddresses, Engine
+from pycarp.core import DropAddresses, Engine, engine
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.host.context import Context, HostCheckpoint
 from pycarp.core.host_table import HostEntry, HostEntryCheckpoint
-from pycarp.core.inputs import AdminChanged, DatagramReceived, HostReconfigured, TimePassed, TransmitReported
+from pycarp.core.inputs import AdminChanged, DatagramReceived, HostAdded, HostReconfigured, TimePassed, TransmitReported
 from pycarp.dialects import Dialect
-from tests.support.histories import Life, WorldRecord, dialects, lives, slots_ns
-from tests.support.hosts import KEY, advert, config, master, seconds
+from pycarp.vocabulary import HostKey
+from tests.support.histories import Life, WorldRecord, dialects, entropy, lives, slots_ns
+from tests.support.hosts import KEY, LINK, advert, config, master, seconds
 
 
 @settings(max_examples=150, deadline=None)
@@ -37,6 +40,45 @@ def test_a_restored_engine_goes_on_as_the_one_that_made_the_checkpoint(
             assert twin.handle(*told) == life.step
             assert twin.snapshot() == life.engine.snapshot()
             assert twin.checkpoint() == life.engine.checkpoint()
+
+
+@settings(max_examples=150, deadline=None)
+@given(dialect=dialects, history=lives(), at=st.integers(0, 60), slot_ns=slots_ns)
+def test_what_is_captured_by_and_by_is_the_state_of_the_beginning(
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], at: int, slot_ns: int
+) -> None:
+    life = Life(Engine(entropy=entropy(1), slot_ns=slot_ns), dialect)
+    life.begin()
+    for wait_ns, record in history[:at]:
+        life.live(wait_ns, record)
+    then = life.engine.checkpoint()
+    begun = life.engine.begin_checkpoint()
+
+    # Each host is captured when it changes, none just because a step has time for it.
+    with patch.object(engine, "_CAPTURED_A_STEP", 0):
+        for wait_ns, record in history[at:]:
+            life.live(wait_ns, record)
+
+    assert begun.complete() == then
+
+
+def test_a_step_captures_the_hosts_that_it_changes_and_a_few_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured: list[HostKey] = []
+    monkeypatch.setattr(HostEntry, "checkpoint", lambda entry: captured.append(entry.key))
+    made = Engine(entropy=entropy(1))
+    for vhid in range(1, 101):
+        made.handle(HostAdded(config(vhid=vhid)), vhid)
+
+    begun = made.begin_checkpoint()
+    assert captured == []
+    counts = []
+    for vhid in (100, 99, 100):
+        made.handle(AdminChanged(HostKey(LINK, vhid), is_up=False), seconds(1))
+        counts.append(len(captured))
+    begun.complete()
+
+    assert counts == [9, 18, 26]
+    assert len(set(captured)) == len(captured) == 100
 
 
 def restored(checkpoint: Checkpoint) -> Engine:

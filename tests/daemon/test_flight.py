@@ -74,7 +74,7 @@ def test_what_does_not_happen_again_is_dumped_all_the_same_and_said(
     async def plan() -> None:
         flight = flown(tmp_path)
         # The checkpoint and the entries belong to different lives.
-        flight.ring.begin(Engine(entropy=entropy(1)).checkpoint())
+        flight.ring.begin(Engine(entropy=entropy(1)).begin_checkpoint())
         flight.ring.take(Entry(seconds(9), HostAdded(config()), (), Step((), None)))
         flight.consider(SILENCE)
         await flight.close()

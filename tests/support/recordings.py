@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pycarp.core import Engine, Step
-from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, HostAdded, Input, LinkChanged, TimePassed
 from pycarp.recording import Difference, Entry, Recorder, Recording, Replay, Writer, read
 from tests.support.histories import entropy
@@ -25,9 +25,9 @@ class Kept:
         """Only before the first entry."""
         return self.checkpoint is None
 
-    def begin(self, checkpoint: Checkpoint) -> None:
+    def begin(self, checkpoint: PendingCheckpoint) -> None:
         """Keep it."""
-        self.checkpoint = checkpoint
+        self.checkpoint = checkpoint.complete()
 
     def take(self, entry: Entry) -> None:
         """Keep it."""

@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from pycarp.aio.log_records import logger
-from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.errors import CarpError, RecordingError, RecordingFileError
 from pycarp.recording import Entry, Writer
 from pycarp.system.files.open_errors import may_pass
@@ -62,11 +62,11 @@ class RecordFile:
         """True if the next entry begins a file: the first entry, and the first one after entries were left out."""
         return not self._is_begun and not self._waiting and not self._is_over
 
-    def begin(self, checkpoint: Checkpoint) -> None:
+    def begin(self, checkpoint: PendingCheckpoint) -> None:
         """Begin a file with this checkpoint and the next entry."""
         self._is_begun = True
         self._taken += 1
-        self._waiting.append(checkpoint)
+        self._waiting.append(checkpoint.complete())
 
     def take(self, entry: Entry) -> None:
         """Queue an entry to be written, unless too many wait."""

@@ -4,14 +4,17 @@ An engine that is made from a checkpoint returns the same steps as the one that 
 same times and the same entropy. Each part of the engine captures its own state. A checkpoint does not contain what
 can be computed from it: signers, lease timings, stale entries of the deadline index.
 
+A checkpoint of hundreds of hosts takes milliseconds. So the engine begins one and captures each host right before it
+changes, or with one of the next steps (``PendingCheckpoint``): the event loop never waits for all hosts.
+
 A checkpoint contains passphrases, as settings do. Remove them before writing it anywhere.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pycarp.core.demotion import Scope
 from pycarp.core.flood import FloodDetector, PacketFilter
-from pycarp.core.host_table import HostEntryCheckpoint
+from pycarp.core.host_table import HostCapture, HostEntryCheckpoint
 from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.statistics import LinkStatistics
@@ -38,3 +41,18 @@ class Checkpoint:
     filters: dict[str, PacketFilter] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     slot_ns: int = 0
+
+
+class PendingCheckpoint:
+    """A checkpoint of the instant at which it was begun; the engine may go on meanwhile."""
+
+    def __init__(self, rest: Checkpoint, hosts: HostCapture) -> None:
+        self._rest = rest
+        self._hosts = hosts
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def complete(self) -> Checkpoint:
+        """Return the checkpoint; captures the hosts that are left."""
+        return replace(self._rest, hosts=self._hosts.hosts())

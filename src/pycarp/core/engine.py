@@ -15,7 +15,7 @@ from pycarp.auth.counter_prediction import WINDOW, Freshness
 from pycarp.auth.reply import Reply
 from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.core.calm import HEAD_LENGTH, PATIENT_NS, SettledHosts
-from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, SetPacketFilter, Step, Transmit
@@ -103,6 +103,9 @@ WARNING_INTERVAL_NS = 3600 * NS_PER_S
 _LOOKS_AHEAD_NS = NS_PER_S * 6 // 10
 """How far ahead deadlines are corrected after a reading: beyond the time of the next reading."""
 
+_CAPTURED_A_STEP = 8
+"""The hosts of a checkpoint that each step captures, besides those that it changes."""
+
 _VRRP = (DropReason.VRRP, DropReason.VRRP3)
 _RECEIVED = {Family.IPV4: Statistic.RECEIVED_IPV4, Family.IPV6: Statistic.RECEIVED_IPV6}
 _SENT = {Family.IPV4: Statistic.SENT_IPV4, Family.IPV6: Statistic.SENT_IPV6}
@@ -148,6 +151,7 @@ class Engine:
         deadline.
         """
         out: Outbox = []
+        self._hosts.capture_some(_CAPTURED_A_STEP)
         self._dispatch(event, now_ns, out)
         if out:
             self._count(out)
@@ -177,7 +181,11 @@ class Engine:
 
     def checkpoint(self) -> Checkpoint:
         """Return the whole state of this engine as a value; changes nothing."""
-        return Checkpoint(
+        return self.begin_checkpoint().complete()
+
+    def begin_checkpoint(self) -> PendingCheckpoint:
+        """Return the whole state of this engine as a value that is completed by and by; changes nothing."""
+        rest = Checkpoint(
             settings=self._settings,
             links=tuple(self._links.values()),
             demotion=self._ledger.entries,
@@ -185,13 +193,13 @@ class Engine:
             restrictions=self._restrictions.entries,
             deadlines=self._deadlines.entries,
             statistics={link: counted.copy() for link, counted in self._statistics.items()},
-            hosts=tuple(each.checkpoint() for each in self._hosts),
             floods={link: replace(each) for link, each in self._floods.items()},
             reads=dict(self._reads),
             filters=dict(self._filters),
             refused=frozenset(self._refused),
             slot_ns=self._slot_ns,
         )
+        return PendingCheckpoint(rest, self._hosts.capture())
 
     def snapshot(self) -> EngineSnapshot:
         """Return an immutable view of everything; changes nothing."""

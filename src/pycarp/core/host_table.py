@@ -1,7 +1,8 @@
 """The virtual hosts of an engine, and what the engine remembers about each beside its states."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import assert_never
 
 from pycarp.core.advertisement_codec import AdvertisementCodec, CodecCheckpoint
@@ -138,33 +139,98 @@ class HostEntry:
                 assert_never(unknown)
 
 
+class HostCapture:
+    """The state of all hosts at one instant, captured host by host: each before it changes, or earlier."""
+
+    def __init__(self, hosts: Mapping[HostKey, HostEntry]) -> None:
+        self._hosts: dict[HostKey, HostEntryCheckpoint | None] = dict.fromkeys(hosts)
+        self._left = dict(hosts)
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every host has been captured."""
+        return not self._left
+
+    def take(self, key: HostKey) -> None:
+        """Capture a host, unless it has been captured already or came later."""
+        entry = self._left.pop(key, None)
+        if entry is not None:
+            self._hosts[key] = entry.checkpoint()
+
+    def take_some(self, count: int) -> None:
+        """Capture up to so many more hosts."""
+        for key in list(islice(self._left, count)):
+            self.take(key)
+
+    def hosts(self) -> tuple[HostEntryCheckpoint, ...]:
+        """Capture the hosts that are left, and return all in the order in which they were added."""
+        self.take_some(len(self._left))
+        return tuple(each for each in self._hosts.values() if each is not None)
+
+
 class HostTable:
-    """All hosts, by key and by link, in the order in which they were added."""
+    """All hosts, by key and by link, in the order in which they were added.
+
+    The engine changes a host only after it has got it from here in the same step: so nothing that ``capture`` returned
+    misses a change.
+    """
 
     def __init__(self) -> None:
         self._by_key: dict[HostKey, HostEntry] = {}
         self._on_link: dict[str, dict[HostKey, HostEntry]] = {}
+        self._capture: HostCapture | None = None
 
     def __iter__(self) -> Iterator[HostEntry]:
+        self._complete_capture()
         return iter(list(self._by_key.values()))
 
     def __contains__(self, key: HostKey) -> bool:
         return key in self._by_key
 
     def __getitem__(self, key: HostKey) -> HostEntry:
+        if self._capture is not None:
+            self._capture.take(key)
         return self._by_key[key]
 
     def get(self, key: HostKey) -> HostEntry | None:
         """Return a host; None if the table does not have it."""
+        if self._capture is not None:
+            self._capture.take(key)
         return self._by_key.get(key)
 
     def find(self, link: str, vhid: int) -> HostEntry | None:
         """Return a host by the parts of its key, which takes less time than making a key; None if it is absent."""
+        if self._capture is not None:
+            self._capture.take(HostKey(link, vhid))
         return self._by_key.get((link, vhid))  # type: ignore[call-overload, no-any-return]
 
     def on(self, link: str) -> tuple[HostEntry, ...]:
         """Return the hosts on a link."""
-        return tuple(self._on_link.get(link, {}).values())
+        on_link = self._on_link.get(link, {})
+        if self._capture is not None:
+            for key in on_link:
+                self._capture.take(key)
+        return tuple(on_link.values())
+
+    def capture(self) -> HostCapture:
+        """Begin to capture the present state of all hosts."""
+        self._complete_capture()
+        self._capture = HostCapture(self._by_key)
+        return self._capture
+
+    def capture_some(self, count: int) -> None:
+        """Go on with a capture that is not complete; no-op without one."""
+        if self._capture is not None:
+            self._capture.take_some(count)
+            if self._capture.is_complete:
+                self._capture = None
+
+    def _complete_capture(self) -> None:
+        if self._capture is not None:
+            self.capture_some(len(self._capture))
 
     def has_any_on(self, link: str) -> bool:
         """Return True if a link has hosts; called for every packet."""
@@ -177,6 +243,6 @@ class HostTable:
         self._on_link.setdefault(entry.key.link, {})[entry.key] = entry
 
     def remove(self, key: HostKey) -> None:
-        """Remove a host."""
+        """Remove a host, which was got from here before."""
         del self._by_key[key]
         del self._on_link[key.link][key]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from pycarp.core.calm import SettledHosts
-from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.checkpoint import PendingCheckpoint
 from pycarp.core.effects import Effect, RenewAddresses, Step, Transmit
 from pycarp.core.engine import Engine
 from pycarp.core.inputs import DatagramsReceived, Input
@@ -59,7 +59,7 @@ class Sink(Protocol):
     def wants_checkpoint(self) -> bool:
         """True if the sink needs a checkpoint before the next entry; always so before the first."""
 
-    def begin(self, checkpoint: Checkpoint) -> None:
+    def begin(self, checkpoint: PendingCheckpoint) -> None:
         """Receive the checkpoint of the engine before the next entry."""
 
     def take(self, entry: Entry) -> None:
@@ -86,7 +86,7 @@ class Recorder:
         """Return the step of ``Engine.handle``, and pass it to the sinks."""
         for sink in self._sinks:
             if sink.wants_checkpoint:
-                sink.begin(self._engine.checkpoint())
+                sink.begin(self._engine.begin_checkpoint())
         try:
             step = self._engine.handle(event, now_ns)
         except Exception as bug:

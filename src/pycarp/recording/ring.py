@@ -6,7 +6,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.core.events import ActuationFailed, Event, StateChange
 from pycarp.core.state import Reason
 from pycarp.recording.recorder import Entry
@@ -24,14 +24,14 @@ _ENTRIES_PER_HOST = 16
 
 @dataclass(slots=True)
 class _Section:
-    checkpoint: Checkpoint
+    checkpoint: PendingCheckpoint
     entries: list[Entry] = field(default_factory=list)
     size: int = 0
 
     @property
     def most(self) -> int:
         """The most entries of the ring."""
-        return min(max(_SECTION_LEAST, _ENTRIES_PER_HOST * len(self.checkpoint.hosts)), _SECTION_MOST)
+        return min(max(_SECTION_LEAST, _ENTRIES_PER_HOST * len(self.checkpoint)), _SECTION_MOST)
 
 
 class Ring:
@@ -51,7 +51,7 @@ class Ring:
         entries = section.entries
         return bool(entries) and entries[-1].at_ns - entries[0].at_ns >= _SECTION_NS
 
-    def begin(self, checkpoint: Checkpoint) -> None:
+    def begin(self, checkpoint: PendingCheckpoint) -> None:
         """Begin a section with a checkpoint, and remove sections that are too old."""
         self._sections.append(_Section(checkpoint))
         newest_ns = max((each.entries[-1].at_ns for each in self._sections if each.entries), default=0)
@@ -76,7 +76,9 @@ class Ring:
         """Return the oldest checkpoint and every entry since; None before the first."""
         if not self._sections or not self._sections[0].entries:
             return None
-        return self._sections[0].checkpoint, [entry for section in self._sections for entry in section.entries]
+        return self._sections[0].checkpoint.complete(), [
+            entry for section in self._sections for entry in section.entries
+        ]
 
 
 _REASONS = frozenset(
