@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from itertools import pairwise
 
+import msgspec
+
 from pycarp.auth.counter import counter_of
 from pycarp.auth.counter_prediction import Chain, CounterPrediction, Freshness
 from pycarp.auth.digest import DigestLayout, Signer
@@ -38,8 +40,7 @@ _UNHEARD_MAX = 4
 """Own advertisements in a row that a peer may have missed before it continues our counter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreviousKeyCheckpoint:
+class PreviousKeyCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A ``_PreviousKey`` without its signer, which follows from the settings."""
 
     config: HostConfig
@@ -48,8 +49,7 @@ class PreviousKeyCheckpoint:
     is_past: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodecCheckpoint:
+class CodecCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a codec beside its settings: its counter, its peers' counters, its previous keys, oldest first."""
 
     counter: int | None

@@ -11,6 +11,8 @@ from copy import copy
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
+import msgspec.structs
+
 T = TypeVar("T")
 
 _NAMES: dict[type, tuple[str, ...]] = {}
@@ -24,7 +26,7 @@ def copied(value: T) -> T:
 
 
 def captured(kind: type[T], source: object) -> T:
-    """Return a dataclass whose fields are copies of the attributes of the same names."""
+    """Return a dataclass or struct whose fields are copies of the attributes of the same names."""
     return kind(**{name: copied(getattr(source, name)) for name in _names(kind)})
 
 
@@ -34,10 +36,11 @@ def restored(target: object, checkpoint: object) -> None:
         setattr(target, name, copied(getattr(checkpoint, name)))
 
 
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     names = _NAMES.get(kind)
     if names is None:
-        names = _NAMES[kind] = tuple(each.name for each in fields(kind))
+        listed = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else fields(kind)
+        names = _NAMES[kind] = tuple(each.name for each in listed)
     return names
 
 

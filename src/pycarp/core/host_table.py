@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import assert_never
 
+import msgspec
+
 from pycarp.core.advertisement_codec import AdvertisementCodec, CodecCheckpoint
 from pycarp.core.calm import Calm
 from pycarp.core.copying import captured, copied, restored
@@ -34,8 +36,7 @@ _TRUSTED = (None, None, None)
 _COPIED = ("sends", "holds", "rejections", "external_changes", "warned_until_ns")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostEntryCheckpoint:
+class HostEntryCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one host entry, which shares nothing with it; see ``core/checkpoint.py``."""
 
     codec: CodecCheckpoint

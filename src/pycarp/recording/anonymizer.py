@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from itertools import chain
 
+from msgspec import structs
+
 from pycarp.auth.digest import DIGEST_LENGTH, Signer
 from pycarp.auth.key import Passphrase
 from pycarp.core.advertisement_codec import signer_of
@@ -114,9 +116,12 @@ class Anonymizer:
 
     def _host_entry(self, real: HostEntryCheckpoint) -> HostEntryCheckpoint:
         # The oldest first: the order in which the host had them.
-        previous_keys = tuple(replace(each, config=self._config(each.config)) for each in real.codec.previous_keys)
-        host = replace(real.host, config=self._config(real.host.config))
-        return replace(real, codec=replace(real.codec, previous_keys=previous_keys), host=host)
+        previous_keys = tuple(
+            structs.replace(each, config=self._config(each.config)) for each in real.codec.previous_keys
+        )
+        host = structs.replace(real.host, config=self._config(real.host.config))
+        codec = structs.replace(real.codec, previous_keys=previous_keys)
+        return structs.replace(real, codec=codec, host=host)
 
     def _config(self, real: HostConfig) -> HostConfig:
         what = (real.key, real.passphrase)

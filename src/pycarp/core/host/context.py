@@ -5,7 +5,9 @@ that input.
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.core.effects import (
@@ -34,8 +36,7 @@ _BOW_OUTS_MAX = 32
 """Counters of bow-outs that are remembered, to distinguish a second copy from the first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostCheckpoint:
+class HostCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one host, without what can be computed from it; see ``core/checkpoint.py``."""
 
     config: HostConfig
