@@ -268,3 +268,19 @@ def test_ipv6_and_vlans_are_told_with_the_vhid(capture: Path) -> None:
 
     assert any(line.startswith("00:00:00.000000 vlan 9 fe80::10 > ff02::12: vhid 7") for line in lines)
     assert any(line.startswith("vhid 7 over IPv6 on VLAN 9: ") for line in lines)
+
+
+def test_a_master_that_fell_silent_is_none_at_the_end(tmp_path: Path) -> None:
+    """keepalived, whose cable was pulled, is not heard any more while another group goes on."""
+    silent = frame(ip_packet(payload(1)))
+    capture = tmp_path / "silent.pcap"
+    write_pcap(capture, [silent, frame(ip_packet(payload(1, vhid=8)))])
+    octets = bytearray(capture.read_bytes())
+    second_record = 24 + 16 + len(silent)
+    octets[second_record : second_record + 4] = (20).to_bytes(4, "little")
+    capture.write_bytes(bytes(octets))
+
+    lines = decode(str(capture)).stdout.splitlines()
+
+    assert "vhid 7: master at the end nobody: 192.168.1.10 fell silent" in lines
+    assert "vhid 8: master at the end 192.168.1.10" in lines

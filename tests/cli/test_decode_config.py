@@ -191,4 +191,4 @@ def test_a_pipe_has_no_last_line(capsys: pytest.CaptureFixture[str]) -> None:
 
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
-    assert "vhid 7: master at the end 192.168.1.10" in shown
+    assert "vhid 7: master at the end nobody: 192.168.1.10 fell silent" in shown

@@ -264,12 +264,15 @@ def test_a_unit_of_today_is_well_whatever_it_was_installed_with(tmp_path: Path) 
 
 
 def test_a_unit_of_an_older_version_is_found(tmp_path: Path) -> None:
-    text = ServiceUnit(command=("/bin/sh",), arguments=()).text().replace("WatchdogSec=10\n", "")
+    unit = ServiceUnit(command=("/bin/sh", "-m", "pycarp"), arguments=("/etc/my carp.toml",))
+    text = unit.text().replace("WatchdogSec=10\n", "")
     (tmp_path / "lan.service").write_text(text)
 
     found = only(list(unit_file.findings(tmp_path)))
 
     assert (found.kind, found.words.endswith("it lacks WatchdogSec=10")) == ("old-unit", True)
+    installing = "pycarp service install --force --name lan '/etc/my carp.toml'"
+    assert found.command == f"{installing} && systemctl daemon-reload"
 
 
 def test_a_unit_whose_program_is_gone_is_found(tmp_path: Path) -> None:

@@ -213,6 +213,13 @@ def test_each_place_is_one_finding_whatever_the_family() -> None:
     assert [(each.kind, each.subject, each.severity.value) for each in found] == [("firewall", "eth0", "warning")]
 
 
+def test_rules_are_a_problem_of_hosts_that_read_at_the_ip_layer() -> None:
+    subject = Subject(interface="eth0", own=OWN)
+    found = judged(listing([CARP, DROP]), (subject,), bridges=frozenset(), is_at_ip_layer=True)
+
+    assert [each.severity.value for each in found] == ["problem"]
+
+
 def test_what_a_bridge_drops_between_its_ports_is_a_problem() -> None:
     rules = listing([CARP, DROP], hook="forward", family="bridge")
     subject = Subject(interface="br0", own=OWN)

@@ -17,7 +17,7 @@ from pycarp.inspection.timeline import TimelineKind
 from pycarp.vocabulary import NS_PER_S, Address, MacAddress
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet, ip
-from tests.support.carp_packets import ONE, TWO, VHID, Macs, captured, frame, ip_packet, payload
+from tests.support.carp_packets import ONE, SECRET, TWO, VHID, Macs, captured, frame, ip_packet, payload
 from tests.support.vrrp_packets import Version3, version_2
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -365,3 +365,30 @@ def test_any_octets_are_survived(octets: bytes, link_type: LinkType) -> None:
     scan.add(CapturedPacket(0, link_type, octets, len(octets)))
 
     assert scan.report(1).packets <= 1
+
+
+def test_a_master_that_was_backup_for_a_while_has_missed_nothing() -> None:
+    segment = Segment()
+    segment.carp(ONE, 0, 1, 2)
+    segment.carp(TWO, 2.5, 3.5, 4.5)
+    segment.carp(ONE, 5.2, 6.2, 7.2)
+
+    report = segment.report(8)
+
+    assert "missed" not in kinds(report)
+    assert [each.arrivals.interval_ns for each in the_group(report).senders] == [NS_PER_S, NS_PER_S]
+
+
+def test_with_secrets_what_is_not_authentic_is_a_problem_and_no_master() -> None:
+    scan = Scan(secrets={VHID: [SECRET]})
+    for second in range(3):
+        for source, digest in ((ONE, None), (TWO, bytes(20))):
+            forged = {} if digest is None else {"digest": digest}
+            octets = payload(2 * second + (source == TWO), **forged)
+            scan.add(captured(frame(ip_packet(octets, source=source)), at_s=second + 0.5 * (source == TWO)))
+
+    report = scan.report(3 * NS_PER_S)
+
+    assert [(each.source, each.is_authentic) for each in the_group(report).senders] == [(ONE, True), (TWO, False)]
+    assert [each.source for each in the_group(report).masters] == [ONE]
+    assert the_problem(report).kind == "digest"

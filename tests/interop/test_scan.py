@@ -43,9 +43,9 @@ def segment() -> Iterator[Segment]:
         yield made
 
 
-def scanned(segment: Segment, host: str = "w", *, for_s: str = HEARD_S) -> tuple[int, dict[str, Any]]:
+def scanned(segment: Segment, host: str = "w", *, options: tuple[str, ...] = ()) -> tuple[int, dict[str, Any]]:
     """Return the exit status, and what it found."""
-    argv = [sys.executable, "-W", "error", "-m", "pycarp", "scan", "fxp0", "--for", for_s, "--json"]
+    argv = [sys.executable, "-W", "error", "-m", "pycarp", "scan", "fxp0", "--for", HEARD_S, "--json", *options]
     done = subprocess.run(segment.exec_argv(host, argv), capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""
     found: dict[str, Any] = json.loads(done.stdout)
@@ -139,3 +139,24 @@ def test_an_interface_that_is_down_is_no_silent_segment(segment: Segment) -> Non
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "pycarp: cannot listen on fxp0: it is down; ip link set fxp0 up\n"
+
+
+def test_a_configuration_tells_which_of_two_masters_signs_otherwise(segment: Segment, tmp_path: Path) -> None:
+    file = tmp_path / "pycarp.toml"
+    file.write_text('[[host]]\ninterface = "fxp0"\nvhid = 1\npassword = "testpass"\naddresses = ["192.168.1.50/24"]\n')
+    with (
+        Pycarp(segment, "a", tmp_path, address="192.168.1.51/24") as ours,
+        Ucarp(segment, "b", tmp_path, source=THEIRS) as theirs,
+    ):
+        wait_until(lambda: ours.is_in("MASTER") and theirs.is_in("MASTER"), STARTED_S)
+
+        status, found = scanned(segment, options=("--config", str(file)))
+
+    assert status == NOT_WELL
+    (problem,) = [each for each in found["problems"] if each["kind"] == "digest"]
+    assert problem["source"] == OURS
+    assert "same password, other address list: without 192.168.1.50 and with 192.168.1.51" in problem["text"]
+    assert {each["source"]: each["is_authentic"] for each in found["groups"][0]["senders"]} == {
+        OURS: False,
+        THEIRS: True,
+    }

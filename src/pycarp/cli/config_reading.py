@@ -4,12 +4,25 @@ from collections.abc import Sequence
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 
+import click
+
 from pycarp import dialects
 from pycarp.config import ConfigProblems, NodeConfig, grammars
 from pycarp.config.grammars import Grammar
+from pycarp.core.host_config import HostConfig
 from pycarp.errors import ConfigError
+from pycarp.inspection.authenticity import SharedSecret
 from pycarp.system.addresses.interfaces import own_interfaces
 from pycarp.vocabulary import LinkFacts
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration with which to verify: every vhid with its own password and addresses.",
+)
 
 ANY_INTERFACE = "any"
 """The interface of hosts whose file means one by its subnet, which this machine is not in."""
@@ -28,6 +41,27 @@ def read_config(path: Path, *, grammar: str | None, renames: dict[str, str]) -> 
     if not config.hosts:
         raise ConfigError(f"{path} has no virtual host")
     return config
+
+
+def secrets_of(
+    path: Path, interface: str | None, *, grammar: str | None, renames: dict[str, str]
+) -> dict[int, list[SharedSecret]]:
+    """Return what a configuration says of each vhid, on one interface or on all; ConfigError if that is nothing."""
+    hosts = read_config(path, grammar=grammar, renames=renames).hosts
+    found: dict[int, list[SharedSecret]] = {}
+    for host in hosts:
+        if interface in (None, host.interface) or host.interface == ANY_INTERFACE:
+            found.setdefault(host.vhid, []).append(shared_secret(host))
+    if not found:
+        there = ", ".join(sorted({host.interface for host in hosts}))
+        raise ConfigError(f"{path} has no virtual host on {interface}, but on {there}; --map OLD=NEW renames one")
+    return found
+
+
+def shared_secret(host: HostConfig) -> SharedSecret:
+    """Return what the hosts of a vhid share."""
+    addresses = tuple(each.ip for each in host.addresses)
+    return SharedSecret(passphrase=host.passphrase, addresses=addresses, lladdr=host.lladdr)
 
 
 def read_as_it_stands(

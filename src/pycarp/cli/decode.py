@@ -11,7 +11,7 @@ from typing import BinaryIO
 import click
 
 from pycarp.auth.key import Passphrase
-from pycarp.cli.config_reading import ANY_INTERFACE, read_config
+from pycarp.cli.config_reading import config_option, secrets_of
 from pycarp.cli.decode_output import HumanOutput, JsonOutput
 from pycarp.cli.options import exit_status, format_option, map_option
 from pycarp.cli.refusals import file_error
@@ -67,14 +67,7 @@ or a configuration, which has the password and the addresses of each."""
     "-a", "--address", "addresses", multiple=True, metavar="ADDRESS", help="A shared address; repeat for each."
 )
 @click.option("--lladdr", metavar="MAC", help="Link-layer address in the digest: OpenBSD with lladdr set.")
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Configuration with which to verify: every vhid with its own password and addresses.",
-)
+@config_option
 @format_option
 @map_option
 @click.option("--vhid", type=click.IntRange(0, 255), help="Show this vhid only.")
@@ -105,7 +98,7 @@ def decode(
     secret = None if config_file else _secret(password, password_file, addresses, lladdr)
     if (capture is None) == (interface is None):
         raise UsageError("give either a capture file (- for standard input) or -i IFACE")
-    secrets = _secrets_of(config_file, interface, grammar=grammar, renames=renames) if config_file else None
+    secrets = secrets_of(config_file, interface, grammar=grammar, renames=renames) if config_file else None
     inspector = Inspector(secret=secret, secrets=secrets, vhid=vhid)
     output = JsonOutput() if as_json else HumanOutput(is_live=interface is not None)
     try:
@@ -199,23 +192,6 @@ def _secret(
         raise UsageError("a password needs --address for every shared address: the digest covers both")
     parsed = tuple(_address(each) for each in addresses)
     return SharedSecret(passphrase=secret, addresses=parsed, lladdr=None if lladdr is None else _mac(lladdr))
-
-
-def _secrets_of(
-    path: Path, interface: str | None, *, grammar: str | None, renames: dict[str, str]
-) -> dict[int, list[SharedSecret]]:
-    """Return what a configuration says of each vhid, on one interface or on all; ConfigError if that is nothing."""
-    hosts = read_config(path, grammar=grammar, renames=renames).hosts
-    found: dict[int, list[SharedSecret]] = {}
-    for host in hosts:
-        if interface in (None, host.interface) or host.interface == ANY_INTERFACE:
-            addresses = tuple(each.ip for each in host.addresses)
-            shared = SharedSecret(passphrase=host.passphrase, addresses=addresses, lladdr=host.lladdr)
-            found.setdefault(host.vhid, []).append(shared)
-    if not found:
-        there = ", ".join(sorted({host.interface for host in hosts}))
-        raise ConfigError(f"{path} has no virtual host on {interface}, but on {there}; --map OLD=NEW renames one")
-    return found
 
 
 def _of_file(path: Path) -> Passphrase:

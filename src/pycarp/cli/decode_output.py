@@ -132,13 +132,14 @@ class HumanOutput:
         if not self._packets:
             self._print(("no packet of protocol 112 was seen", ""))
             return
-        self._timeline.finish(time.time_ns() if self._is_live else now_ns)
+        ends_ns = time.time_ns() if self._is_live else now_ns
+        self._timeline.finish(ends_ns)
         self._print(("", ""))
         self._print((f"{_plural(self._packets, 'packet')}{self._judged()}", "bold"))
         for counter, style in ((self._problems, "red"), (self._notes, "cyan")):
             for remark, count in counter.most_common():
                 self._print((f"  {count:>6} ", ""), (remark.value, style))
-        self._print_timeline()
+        self._print_timeline(ends_ns)
 
     def _judged(self) -> str:
         parts = [
@@ -148,10 +149,12 @@ class HumanOutput:
         ]
         return f": {', '.join(parts)}" if parts else ""
 
-    def _print_timeline(self) -> None:
+    def _print_timeline(self, ends_ns: int) -> None:
         entries = sorted(self._timeline.entries, key=lambda each: (each.group, each.at_ns))
-        for group, masters in self._timeline.masters().items():
+        for group, masters, silent_at_ns in self._timeline.standings():
             names = " and ".join(map(str, masters)) or "nobody: it bowed out"
+            if masters and ends_ns > silent_at_ns:
+                names = f"nobody: {names} fell silent"
             self._print(("", ""))
             self._print((f"{group}: master at the end {names}", "bold"))
             for entry in [each for each in entries if each.group == group][-_SHOWN_ENTRIES:]:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from pycarp.cli.config_reading import ANY_INTERFACE, read_config
+from pycarp.cli.config_reading import ANY_INTERFACE, read_config, shared_secret
 from pycarp.cli.daemons import ask_all
 from pycarp.cli.interface_names import InterfaceName
 from pycarp.cli.options import EXIT_NOT_WELL, Duration, control_option, exit_status, format_option, map_option
@@ -24,6 +24,7 @@ from pycarp.system.addresses.interfaces import own_interfaces, why_unfit
 from pycarp.vocabulary import InterfaceAddress
 from pycarp.wire.ethernet import virtual_mac
 
+_AT_IP_LAYER = "raw"
 _STYLES = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.ADVICE: "cyan"}
 _ORDER = tuple(Severity)
 _VIRTUAL_MACS = frozenset(virtual_mac(vhid) for vhid in range(1, 256))
@@ -87,7 +88,10 @@ def doctor(
     config = read_config(file, grammar=grammar, renames=renames) if file else None
     subjects = _subjects(config, names, control)
     examination = Examination(
-        subjects=subjects, listen_s=0 if offline else for_s, secrets=_secrets(config) if config else {}
+        subjects=subjects,
+        listen_s=0 if offline else for_s,
+        secrets=_secrets(config) if config else {},
+        is_at_ip_layer=config is not None and config.transport == _AT_IP_LAYER,
     )
     # The same may be found by several ways.
     found = sorted(dict.fromkeys(examination.findings()), key=lambda each: _ORDER.index(each.severity))
@@ -133,9 +137,7 @@ def _running(control: Path) -> list[ExaminedHost]:
 def _secrets(config: NodeConfig) -> dict[str, dict[int, list[SharedSecret]]]:
     found: dict[str, dict[int, list[SharedSecret]]] = {}
     for host in config.hosts:
-        addresses = tuple(each.ip for each in host.addresses)
-        shared = SharedSecret(passphrase=host.passphrase, addresses=addresses, lladdr=host.lladdr)
-        found.setdefault(host.interface, {}).setdefault(host.vhid, []).append(shared)
+        found.setdefault(host.interface, {}).setdefault(host.vhid, []).append(shared_secret(host))
     return found
 
 

@@ -2,14 +2,17 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import click
 
+from pycarp.cli.config_reading import config_option, secrets_of
 from pycarp.cli.interface_names import InterfaceName
-from pycarp.cli.options import EXIT_NOT_WELL, Duration, exit_status
+from pycarp.cli.options import EXIT_NOT_WELL, Duration, exit_status, format_option, map_option
 from pycarp.cli.scan_output import Scanned, as_json_text, print_for_people
-from pycarp.errors import TransportError
+from pycarp.errors import TransportError, UsageError
+from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.captured import CapturedPacket, LinkType
 from pycarp.inspection.scan import Scan
 from pycarp.system.addresses.interfaces import interfaces, is_administratively_up
@@ -22,12 +25,13 @@ from pycarp.vocabulary import NS_PER_S, Address
 Examples:
   sudo pycarp scan eth0                     listen for ten seconds
   sudo pycarp scan eth0 --for 1m            also hear who advertises seldom
+  sudo pycarp scan eth0 --config /etc/pycarp.toml         verify the hosts of a configuration
   sudo pycarp scan eth0 --json | jq '.groups[] | "\\(.name) \\(.masters)"'
   sudo pycarp scan eth0 --json | jq '.free[0].ids[0]'     an id for a new vhid
 
 \b
-It sends nothing and needs no password, so it cannot say whether advertisements of CARP are
-authentic: pycarp decode can. Ctrl-C ends it early. Who advertises less often than it
+It sends nothing and needs no password; only with --config can it say whether advertisements
+of CARP are authentic, and what differs where they are not. Ctrl-C ends it early. Who advertises less often than it
 listens is not heard, and a BACKUP never is."""
     + exit_status("1 is that it cannot listen, 3 is problems, which are listed.")
 )
@@ -41,16 +45,30 @@ listens is not heard, and a BACKUP never is."""
     metavar="TIME",
     help="How long to listen.",
 )
+@config_option
+@format_option
+@map_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
-def scan(interface: str, *, for_s: float, as_json: bool) -> None:
+def scan(
+    interface: str,
+    *,
+    for_s: float,
+    config_file: Path | None,
+    grammar: str | None,
+    renames: dict[str, str],
+    as_json: bool,
+) -> None:
     """Listen on IFACE, and report every CARP and VRRP group that advertises there.
 
     Each with its MASTER and what it claims, how regularly it is heard, two masters, ids that CARP and VRRP share,
     ids that are free, and traffic that looks forged.
     """
+    if config_file is None and (grammar is not None or renames):
+        raise UsageError("--format and --map are about the file of --config")
+    secrets = secrets_of(config_file, interface, grammar=grammar, renames=renames) if config_file else None
     if not is_administratively_up(interface):
         raise TransportError(f"cannot listen on {interface}: it is down; ip link set {interface} up")
-    found = listen(interface, for_s)
+    found = listen(interface, for_s, secrets)
     if as_json:
         click.echo(as_json_text(found))
     else:
@@ -59,9 +77,9 @@ def scan(interface: str, *, for_s: float, as_json: bool) -> None:
         sys.exit(EXIT_NOT_WELL)
 
 
-def listen(interface: str, for_s: float) -> Scanned:
+def listen(interface: str, for_s: float, secrets: Mapping[int, Sequence[SharedSecret]] | None = None) -> Scanned:
     """Listen for so long, or until Ctrl-C, and return what was found; raises TransportError."""
-    collected = Scan()
+    collected = Scan(secrets=secrets)
     with Sniffer(interface) as sniffer:
         begun_ns = time.time_ns()
         begun_s = time.monotonic()

@@ -29,12 +29,14 @@ Secrets = Mapping[int, Sequence[SharedSecret]]
 class Examination:
     """What to examine: ``listen_s`` is how long each segment is listened to, 0 to send and hear nothing.
 
-    ``secrets`` verify what is heard, by interface and vhid; none are needed.
+    ``secrets`` verify what is heard, by interface and vhid; none are needed. ``is_at_ip_layer`` is whether the hosts
+    read and send where the rules of a firewall count.
     """
 
     subjects: tuple[Subject, ...]
     listen_s: float
     secrets: Mapping[str, Secrets] = field(default_factory=dict)
+    is_at_ip_layer: bool = False
 
     def findings(self) -> Iterator[Finding]:
         """Yield all findings, those of the machine first; what cannot be examined is a finding, too."""
@@ -52,7 +54,7 @@ class Examination:
             if subject.interface in indexes:
                 yield from kernel_settings.findings(subject, _sysctl, others=_others(subject, facts))
                 yield from managers.findings(subject, indexes)
-        yield from firewall_findings.findings(self.subjects, bridges=found.bridges)
+        yield from firewall_findings.findings(self.subjects, bridges=found.bridges, is_at_ip_layer=self.is_at_ip_layer)
         yield from managers.kin_findings(managers.processes_here())
         yield from unit_file.findings()
         for subject in self.subjects:

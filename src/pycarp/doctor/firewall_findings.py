@@ -25,8 +25,13 @@ _REASONS = {
 _AT_THE_DEVICE = "no host on this interface hears another, or is heard, and all become MASTER"
 
 
-def findings(subjects: tuple[Subject, ...], *, bridges: frozenset[str]) -> Iterator[Finding]:
-    """Yield what the firewall of this network namespace drops; ``bridges`` are interfaces that are bridges or ports."""
+def findings(
+    subjects: tuple[Subject, ...], *, bridges: frozenset[str], is_at_ip_layer: bool = False
+) -> Iterator[Finding]:
+    """Yield what the firewall of this network namespace drops; ``bridges`` are interfaces that are bridges or ports.
+
+    It matters more if the hosts read and send at the IP layer.
+    """
     listing = read()
     if isinstance(listing, str):
         yield Finding(
@@ -38,7 +43,7 @@ def findings(subjects: tuple[Subject, ...], *, bridges: frozenset[str]) -> Itera
             command="apt install nftables" if shutil.which("nft", path=_PATH) is None else "",
         )
     else:
-        yield from judged(listing, subjects, bridges=bridges)
+        yield from judged(listing, subjects, bridges=bridges, is_at_ip_layer=is_at_ip_layer)
     if tables := _legacy_tables():
         yield Finding(
             kind="firewall-legacy",
@@ -50,7 +55,9 @@ def findings(subjects: tuple[Subject, ...], *, bridges: frozenset[str]) -> Itera
         )
 
 
-def judged(listing: object, subjects: tuple[Subject, ...], *, bridges: frozenset[str]) -> Iterator[Finding]:
+def judged(
+    listing: object, subjects: tuple[Subject, ...], *, bridges: frozenset[str], is_at_ip_layer: bool = False
+) -> Iterator[Finding]:
     """Yield a finding for each rule or policy of a listing that drops advertisements."""
     ruleset = Ruleset.of(listing)
     seen: set[tuple[str, Direction, Drop]] = set()
@@ -62,7 +69,7 @@ def judged(listing: object, subjects: tuple[Subject, ...], *, bridges: frozenset
                 for drop in ruleset.drops(Advertised(subject.interface, family, direction, subject.own)):
                     if (subject.interface, direction, drop) not in seen:
                         seen.add((subject.interface, direction, drop))
-                        yield _finding(subject.interface, direction, drop)
+                        yield _finding(subject.interface, direction, drop, is_at_ip_layer=is_at_ip_layer)
 
 
 def read() -> object:
@@ -85,9 +92,9 @@ def read() -> object:
     return found
 
 
-def _finding(interface: str, direction: Direction, drop: Drop) -> Finding:
+def _finding(interface: str, direction: Direction, drop: Drop, *, is_at_ip_layer: bool) -> Finding:
     is_at_device = drop.hook in ("ingress", "egress")
-    is_fatal = is_at_device or direction is Direction.THROUGH
+    is_fatal = is_at_device or is_at_ip_layer or direction is Direction.THROUGH
     return Finding(
         kind="firewall",
         severity=Severity.PROBLEM if is_fatal else Severity.WARNING,

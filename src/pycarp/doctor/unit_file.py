@@ -42,17 +42,17 @@ def _of_unit(path: Path, text: str) -> Iterator[Finding]:
             subject=str(path),
             words=f"{path} was written by another version of pycarp: it lacks {shown}",
             reason="the service runs with settings that this version does not count on",
-            command=f"pycarp service install --force --name {path.stem} ... && systemctl daemon-reload",
+            command=_installing(path, text),
         )
-    program = _program(text)
-    if program is not None and program.startswith("/") and not Path(program).exists():
+    program = next(iter(_started(text)), "")
+    if program.startswith("/") and not Path(program).exists():
         yield Finding(
             kind="unit-without-program",
             severity=Severity.PROBLEM,
             subject=str(path),
             words=f"{path} starts {program}, which is not there",
             reason="the service does not start any more",
-            command=f"pycarp service install --force --name {path.stem} ... && systemctl daemon-reload",
+            command=_installing(path, text),
         )
 
 
@@ -60,12 +60,21 @@ def _fixed(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not _OF_ITS_SETTINGS.match(line)]
 
 
-def _program(text: str) -> str | None:
+def _installing(path: Path, text: str) -> str:
+    """Return the command that writes the unit anew with the same arguments; user and credentials are chosen anew."""
+    words = _started(text)
+    arguments = words[words.index("run") + 1 :] if "run" in words else ["FILE"]
+    said = shlex.join(["pycarp", "service", "install", "--force", "--name", path.stem, *arguments])
+    return f"{said} && systemctl daemon-reload"
+
+
+def _started(text: str) -> list[str]:
+    """Return the words of ExecStart=, without systemd's escapes; none if it cannot be read."""
     for line in text.splitlines():
         if line.startswith("ExecStart="):
             try:
                 words = shlex.split(line.partition("=")[2])
             except ValueError:
-                return None
-            return words[0] if words else None
-    return None
+                return []
+            return [each.replace("$$", "$").replace("%%", "%") for each in words]
+    return []

@@ -57,9 +57,10 @@ class _Gaps:
     latest_ns: int = 0
     missed: int = 0
 
-    def add(self, gap_ns: int, advertised_ns: int) -> None:
+    def add(self, gap_ns: int, advertised_ns: int, *, others_spoke: bool) -> None:
+        """Add a gap; a long one while others spoke is that of a host that was BACKUP meanwhile."""
         if advertised_ns and gap_ns > advertised_ns * 3 // 2 + _GRACE_NS:
-            self.missed += round(gap_ns / advertised_ns) - 1
+            self.missed += 0 if others_spoke else round(gap_ns / advertised_ns) - 1
             return
         self.count += 1
         self.total_ns += gap_ns
@@ -89,7 +90,7 @@ class _Sender:
     dialects: tuple[Dialect, ...] = dialects.ALL
     counters: deque[int] = field(default_factory=lambda: deque(maxlen=_COUNTERS_KEPT))
 
-    def hear(self, explanation: Explanation, claim: HeardClaim) -> None:
+    def hear(self, explanation: Explanation, claim: HeardClaim, *, others_spoke: bool) -> None:
         self.packets += 1
         self.problems.add(explanation.problems)
         self.notes.add(explanation.notes)
@@ -98,7 +99,8 @@ class _Sender:
             self.counters.append(explanation.advertisement.counter)
         if explanation.is_believed:
             if self.believed_ns is not None and not claim.leaves and not self.claim.leaves:
-                self.gaps.add(explanation.at_ns - self.believed_ns, self.claim.interval_ns)
+                gap_ns = explanation.at_ns - self.believed_ns
+                self.gaps.add(gap_ns, self.claim.interval_ns, others_spoke=others_spoke)
             self.believed_ns = explanation.at_ns
         self.last, self.claim = explanation, claim
 
@@ -124,6 +126,7 @@ class _Sender:
             advertisement=self.last.advertisement,
             vrrp=self.last.vrrp,
             details=self.last.vrrp_details,
+            is_authentic=self.last.authentic,
             dialects=tuple(each.name for each in spoken),
             notes=tuple(self.notes.words.values()),
         )
@@ -135,6 +138,8 @@ class _Senders:
 
     kept: dict[_Source, _Sender] = field(default_factory=dict)
     left_out: int = 0
+    last: _Source | None = None
+    """Who was believed last."""
 
     def hear(self, explanation: Explanation, claim: HeardClaim) -> None:
         assert explanation.source is not None
@@ -145,7 +150,9 @@ class _Senders:
                 self.left_out += 1
                 return
             sender = self.kept[key] = _Sender(*key, explanation.at_ns, explanation, claim)
-        sender.hear(explanation, claim)
+        sender.hear(explanation, claim, others_spoke=self.last != key)
+        if explanation.is_believed:
+            self.last = key
 
     def _make_room(self) -> bool:
         """Forget the first sender that was heard only once; return whether there was one."""

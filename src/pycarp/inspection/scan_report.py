@@ -41,7 +41,8 @@ class ScannedSender:
     """One host that advertises for a group; only a MASTER does.
 
     ``is_believed`` is whether hosts of the group accept what it sends; ``advertisement`` or ``vrrp`` and ``details``
-    are its last. ``dialects`` are the names of those that a CARP host may speak, none if it looks like no known one.
+    are its last. ``is_authentic`` is None where that was not verified. ``dialects`` are the names of those that a CARP
+    host may speak, none if it looks like no known one.
     """
 
     source: Address
@@ -56,6 +57,7 @@ class ScannedSender:
     advertisement: Advertisement | None = None
     vrrp: Vrrp | None = None
     details: VrrpDetails | None = None
+    is_authentic: bool | None = None
     dialects: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
