@@ -223,3 +223,35 @@ async def test_a_hook_that_failed_with_release_makes_the_host_the_last_until_it_
         assert cluster.a.host.snapshot().demotion == ()
         task.cancel()
         await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_hook_that_waits_for_a_confirmation_is_not_called_for_a_short_mastership() -> None:
+    calls: list[tuple[str, str, float]] = []
+
+    def note(name: str) -> Hook:
+        confirm_s = 2.0 if name == "careful" else 0.0
+        on = {On.MASTER, On.LOST}
+        return Hook(
+            name=name, on=on, confirm_s=confirm_s, run=lambda facts: calls.append((name, facts["event"], now_s()))
+        )
+
+    async with Cluster(1) as cluster:
+        host = cluster.a.host
+        task = asyncio.create_task(follow(host, note("careful"), note("quick")))
+        await host.wait_for(State.MASTER)
+        await asyncio.sleep(1)
+        host.force(State.BACKUP)
+        await host.wait_for(State.MASTER)
+        became_s = now_s()
+        await asyncio.sleep(3)
+        host.force(State.BACKUP)
+        await asyncio.sleep(1)
+
+        assert [(name, event) for name, event, _at_s in calls] == [
+            *(("quick", "master"), ("quick", "lost")),
+            *(("quick", "master"), ("careful", "master"), ("quick", "lost"), ("careful", "lost")),
+        ]
+        assert calls[3][2] == pytest.approx(became_s + 2)
+        task.cancel()
+        await asyncio.wait([task])

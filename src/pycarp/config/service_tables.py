@@ -11,7 +11,7 @@ from pycarp.failback import Damping, FailbackPolicy
 from pycarp.failback.damping import LONGEST_S
 from pycarp.failback.policy import AUTO
 from pycarp.hooks import Hook, On, OnFailure
-from pycarp.hooks.hook import RETRIES_MAX, TIMEOUT_MAX_S
+from pycarp.hooks.hook import CONFIRM_MAX_S, RETRIES_MAX, TIMEOUT_MAX_S
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Duration = str | float
@@ -32,6 +32,7 @@ class HookTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     timeout: Duration = "10s"
     retries: Annotated[int, msgspec.Meta(ge=0, le=RETRIES_MAX)] = 0
     on_failure: OnFailure = OnFailure.IGNORE
+    confirm_for: Duration = 0.0
 
 
 class DampingTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +75,7 @@ def hook_of(table: HookTable) -> Hook:
         timeout_s=parse_duration(table.timeout, name="timeout", least_s=0.001, most_s=TIMEOUT_MAX_S),
         retries=table.retries,
         on_failure=table.on_failure,
+        confirm_s=parse_duration(table.confirm_for, name="confirm_for", most_s=CONFIRM_MAX_S),
     )
 
 

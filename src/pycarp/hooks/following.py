@@ -14,7 +14,7 @@ from pycarp.errors import ActuatorError, CarpError
 from pycarp.hooks.hook import Hook, On, OnFailure
 from pycarp.hooks.queue import HookQueue, Occasion
 from pycarp.system.programs import run_program
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import NS_PER_S, HostKey
 
 DEMOTED_BY = 240
 """By how much a hook that failed demotes its host; other systems count failures alike."""
@@ -65,6 +65,7 @@ class HookFollower:
         self._change: StateChange | None = None
         self._prepared_epoch = self._token_epoch = 0
         self._token: int | None = None
+        self._confirmed: set[str] = set()
 
     def last_call(self, hook: Hook) -> LastCall | None:
         """Return how the last call of a hook ended; None if none has ended."""
@@ -140,9 +141,39 @@ class HookFollower:
         facts = await self._facts(occasion)
         if isinstance(occasion.event, StateChange) and not self._queue.is_due(occasion.event):
             self._before = occasion.event.new
-        for hook in self.hooks:
-            if occasion.on in hook.on:
+        called = [hook for hook in self.hooks if occasion.on in hook.on]
+        for hook in sorted(called, key=lambda each: each.confirm_s):
+            if not hook.confirm_s or await self._is_confirmed(hook, occasion):
                 await self._interruptible(hook, occasion, facts)
+
+    async def _is_confirmed(self, hook: Hook, occasion: Occasion) -> bool:
+        """Wait until a state has lasted; return False if it did not, or if a loss ends what was never confirmed."""
+        change = occasion.event if isinstance(occasion.event, StateChange) else self._change
+        assert change is not None
+        if occasion.on is On.LOST:
+            was_called = hook.name in self._confirmed
+            self._confirmed.discard(hook.name)
+            if was_called or hook.on == {On.LOST}:
+                return True
+            logger.info(
+                "carp: %s: hook %s is not called on %s: it did not last", self._host.key, hook.name, occasion.on
+            )
+            return False
+        ends_s = change.at_ns / NS_PER_S + hook.confirm_s
+        while not self._is_over and not self._queue.has_newer(occasion.event):
+            left_s = ends_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                self._confirmed.add(hook.name)
+                return True
+            self._arrival.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._arrival.wait()
+        self._log_unconfirmed(hook, occasion)
+        return False
+
+    def _log_unconfirmed(self, hook: Hook, occasion: Occasion) -> None:
+        logger.info("carp: %s: hook %s is not called on %s: it did not last", self._host.key, hook.name, occasion.on)
 
     async def _prepare(self, change: StateChange) -> None:
         """Call the hooks before the addresses are held; raises ActuatorError if one failed, unless that is ignored."""

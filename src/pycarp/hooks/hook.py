@@ -18,6 +18,8 @@ RETRIES_MAX = 100
 
 TIMEOUT_MAX_S = 3600
 
+CONFIRM_MAX_S = 3600
+
 
 class On(StrEnum):
     """What a hook is called on."""
@@ -57,6 +59,10 @@ class OnFailure(StrEnum):
 class Hook:
     """A program, as a tuple of its words, or a function that is called with the facts; awaited if that can be.
 
+    With ``confirm_s`` it is called once the state has lasted so many seconds, and not at all for a shorter one: for
+    effects outside, such as a change in a cloud. It is then called on the loss of that mastership only if it was called
+    in it. It cannot be on ``BEFORE_HOLD`` then.
+
     Raises ConfigError for values that cannot work.
     """
 
@@ -66,6 +72,7 @@ class Hook:
     timeout_s: float = 10.0
     retries: int = 0
     on_failure: OnFailure = OnFailure.IGNORE
+    confirm_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.on:
@@ -74,6 +81,10 @@ class Hook:
             raise ConfigError(f"hook {self.name!r} runs nothing; name a program and its arguments")
         if not 0 < self.timeout_s <= TIMEOUT_MAX_S:
             raise ConfigError(f"hook {self.name!r}: timeout {self.timeout_s:g} s is outside 0-{TIMEOUT_MAX_S} s")
+        if not 0 <= self.confirm_s <= CONFIRM_MAX_S:
+            raise ConfigError(f"hook {self.name!r}: confirm {self.confirm_s:g} s is outside 0-{CONFIRM_MAX_S} s")
+        if self.confirm_s and On.BEFORE_HOLD in self.on:
+            raise ConfigError(f"hook {self.name!r}: confirm would delay the hold; leave {On.BEFORE_HOLD} out")
         if not 0 <= self.retries <= RETRIES_MAX:
             raise ConfigError(f"hook {self.name!r}: retries {self.retries} is outside 0-{RETRIES_MAX}")
 
