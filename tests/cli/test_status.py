@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.cli.options import EXIT_NOT_WELL
-from pycarp.daemon.control_messages import DoneReply, HostStatus, StatusReply, StatusRequest
+from pycarp.daemon.control_messages import CommandStatus, DoneReply, HostStatus, StatusReply, StatusRequest
 from tests.support.control import cause_of, change_of, host_of, scripted_daemon, status_of
 
 
@@ -155,3 +155,15 @@ def test_a_name_that_no_host_has_is_wrong_usage(tmp_path: Path) -> None:
         result = daemon.pycarp("status", "carp9")
 
     assert (result.exit_code, result.stderr) == (2, "pycarp: no virtual host 'carp9' here; there are: carp0\n")
+
+
+def test_a_program_that_runs_on_the_master_is_told_and_one_that_waits(tmp_path: Path) -> None:
+    commands = [
+        CommandStatus(name="scheduler", pid=4711, is_running=True),
+        CommandStatus(name="[dnsmasq]", pid=4712, is_running=False),
+    ]
+
+    *_table, running, waiting = shown(tmp_path, host_of(commands=commands))
+
+    assert running == "carp0: scheduler runs (while-master, pid 4711)"
+    assert waiting == "carp0: [dnsmasq] waits for this host to be MASTER (while-master, pid 4712)"

@@ -10,6 +10,7 @@ from pycarp.daemon.control_messages import (
     GroupReply,
     GroupRequest,
     IfconfigRequest,
+    MastershipRequest,
     PlanRequest,
     ReloadRequest,
     Reply,
@@ -78,3 +79,9 @@ def test_it_has_no_file_to_read_again(request_: Request) -> None:
 def test_its_only_address_stays() -> None:
     with pytest.raises(UsageError, match="1@fxp0 is all that this pycarp ucarp has"):
         asked(IfconfigRequest(host="1@fxp0", remove=["192.168.1.50"], is_forced=True))
+
+
+def test_it_lends_masterships() -> None:
+    (reply,) = asked(MastershipRequest("1@fxp0"))
+
+    assert isinstance(reply, Stream)

@@ -106,6 +106,9 @@ def _service_remarks(host: HostStatus) -> Iterator[str]:
             yield f"hook {hook.name} on {hook.last_on}: {hook.error}"
         if hook.is_running:
             yield f"hook {hook.name} is running"
+    for command in host.commands:
+        verb = "runs" if command.is_running else "waits for this host to be MASTER"
+        yield f"{command.name} {verb} (while-master, pid {command.pid})"
 
 
 def _failing(check: CheckStatus) -> str:

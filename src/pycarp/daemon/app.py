@@ -36,7 +36,7 @@ from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet, link_exists
 from pycarp.daemon.mac_watch import MacWatch
-from pycarp.daemon.mastership_stream import mastership_stream
+from pycarp.daemon.mastership_loans import MastershipLoans
 from pycarp.daemon.planning import RecentObstacles, lines
 from pycarp.daemon.reloading import Reloader
 from pycarp.daemon.scheduling import be_punctual, settling
@@ -153,6 +153,7 @@ class Daemon:
         self._services = Services(
             (self._maintenance, self._failback, GroupService(), HealthService(self._node), HookService())
         )
+        self._loans = MastershipLoans()
         self._administration = Administration(self._node, remove=self._hosts.remove, renames=options.source.renames)
         self._reloader = Reloader(
             self._node,
@@ -221,8 +222,8 @@ class Daemon:
                 return self._administration.demote_group(group, by)
             case messages.HandoverRequest():
                 return await self._administration.hand_over(request)
-            case messages.MastershipRequest(host, clean_up_s):
-                return mastership_stream(self._administration.find(host), clean_up_s)
+            case messages.MastershipRequest(host):
+                return self._loans.stream(self._administration.find(host), request)
             case (
                 messages.DrainRequest()
                 | messages.UndrainRequest()
@@ -316,8 +317,12 @@ class Daemon:
             facts=self._node.link_facts,
             waiting=self._hosts.waiting,
             renames=self._options.source.renames,
-            describe=self._services.describe,
+            describe=self._describe,
         )
+
+    def _describe(self, key: HostKey, status: messages.HostStatus) -> None:
+        self._services.describe(key, status)
+        self._loans.describe(key, status)
 
     def _warnings_about(self, key: HostKey) -> list[str]:
         host = self._hosts.find(key)

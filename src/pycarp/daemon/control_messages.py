@@ -137,12 +137,15 @@ class DriftRequest(msgspec.Struct, tag="drift", forbid_unknown_fields=True):
 class MastershipRequest(msgspec.Struct, tag="mastership", forbid_unknown_fields=True):
     """Ask for the next mastership of a host; the caller hangs up once what it runs meanwhile has ended.
 
-    ``clean_up_s`` is how long that may take after the loss, in seconds; the daemon shortens it to what is safe. The
-    answer is a stream: MastershipAwaited, MastershipBegun, MastershipRenewed at each sign of life, MastershipEnded.
+    ``clean_up_s`` is how long that may take after the loss, in seconds; the daemon shortens it to what is safe.
+    ``command`` and ``pid`` are for the status and the log: what is run, and the process that runs it. The answer is a
+    stream: MastershipAwaited, MastershipBegun, MastershipRenewed at each sign of life, MastershipEnded.
     """
 
     host: str
     clean_up_s: float = 1.0
+    command: str = ""
+    pid: int = 0
 
 
 class Cause(msgspec.Struct):
@@ -209,6 +212,14 @@ class HookStatus(msgspec.Struct, kw_only=True):
     error: str
 
 
+class CommandStatus(msgspec.Struct, kw_only=True):
+    """What another process runs while the host is MASTER: its ``name``, who runs it, and whether it does so now."""
+
+    name: str
+    pid: int
+    is_running: bool
+
+
 class RestrictionStatus(msgspec.Struct, kw_only=True):
     """Why a host must not take over: ``to`` is no-preempt or backup-only; None for one that does not end by time."""
 
@@ -261,6 +272,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     is_drained: bool = False
     restrictions: list[RestrictionStatus] = msgspec.field(default_factory=list)
     sync_group: str | None = None
+    commands: list[CommandStatus] = msgspec.field(default_factory=list)
 
 
 class LinkStatus(msgspec.Struct):

@@ -7,7 +7,7 @@ from typing import assert_never
 from pycarp.aio.node import Node
 from pycarp.daemon import control_messages as messages
 from pycarp.daemon.administration import Administration
-from pycarp.daemon.mastership_stream import mastership_stream
+from pycarp.daemon.mastership_loans import MastershipLoans
 from pycarp.daemon.status import status_reply
 from pycarp.daemon.streams import Stream
 from pycarp.daemon.sysctls import Sysctls
@@ -27,6 +27,7 @@ class UcarpControl:
         self._sysctls = sysctls
         self._transport = transport
         self._administration = Administration(node, remove=_refuse_to_remove)
+        self._loans = MastershipLoans()
         self._started_s = time.monotonic()
 
     async def answer(self, request: messages.Request) -> messages.Reply | Stream:
@@ -40,8 +41,8 @@ class UcarpControl:
                 return self._administration.demote_group(group, by)
             case messages.HandoverRequest():
                 return await self._administration.hand_over(request)
-            case messages.MastershipRequest(host, clean_up_s):
-                return mastership_stream(self._administration.find(host), clean_up_s)
+            case messages.MastershipRequest(host):
+                return self._loans.stream(self._administration.find(host), request)
             case messages.SysctlRequest(name, value):
                 return self._sysctls.answer(name, value)
             case messages.PlanRequest() | messages.ReloadRequest() | messages.DriftRequest():
@@ -64,6 +65,7 @@ class UcarpControl:
             uptime_s=time.monotonic() - self._started_s,
             transport=self._transport,
             sysctls=self._sysctls.all(),
+            describe=self._loans.describe,
         )
 
 

@@ -49,7 +49,7 @@ class Runner:
 
     def __init__(self, control: Path, host: str, argv: Sequence[str], *, stop_timeout_s: float, once: bool) -> None:
         self._control = control
-        self._request = MastershipRequest(host, clean_up_s=stop_timeout_s)
+        self._request = MastershipRequest(host, clean_up_s=stop_timeout_s, command=argv[0], pid=os.getpid())
         self._argv = argv
         self._supervision = Supervision(stop_timeout_ns=round(stop_timeout_s * NS_PER_S), once=once)
         self._lines: Lines | None = None

@@ -10,15 +10,18 @@ from pycarp import ConfigError, State, UsageError, VirtualHost
 from pycarp.aio.node import Node
 from pycarp.core.lease import lease_of
 from pycarp.daemon.control_messages import (
+    CommandStatus,
     MastershipAwaited,
     MastershipBegun,
     MastershipEnded,
     MastershipRenewed,
+    MastershipRequest,
     Reply,
 )
-from pycarp.daemon.mastership_stream import mastership_stream
+from pycarp.daemon.mastership_loans import MastershipLoans
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import NS_PER_S
+from tests.support.control import host_of
 from tests.support.nodes import config, node
 from tests.support.virtual import in_virtual_time, now_s
 
@@ -31,9 +34,11 @@ class Caller:
 
     sent: list[tuple[float, Reply]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
+    loans: MastershipLoans = field(default_factory=MastershipLoans)
 
     def call(self, host: VirtualHost, clean_up_s: float = 1.0) -> None:
-        self.task = asyncio.create_task(mastership_stream(host, clean_up_s).run(self.take))
+        request = MastershipRequest(host.name, clean_up_s=clean_up_s, command="scheduler", pid=4711)
+        self.task = asyncio.create_task(self.loans.stream(host, request).run(self.take))
 
     async def take(self, reply: Reply) -> None:
         self.sent.append((now_s(), reply))
@@ -42,6 +47,11 @@ class Caller:
         assert self.task is not None
         self.task.cancel()
         await asyncio.wait({self.task})
+
+    def status_of(self, host: VirtualHost) -> list[CommandStatus]:
+        status = host_of(host.name)
+        self.loans.describe(host.key, status)
+        return status.commands
 
     def of(self, kind: type[Reply]) -> Sequence[tuple[float, Reply]]:
         return [each for each in self.sent if type(each[1]) is kind]
@@ -160,4 +170,21 @@ async def test_a_time_that_cannot_be_is_refused() -> None:
         host = await here.add(config())
 
         with pytest.raises(ConfigError, match="clean-up"):
-            mastership_stream(host, -1)
+            MastershipLoans().stream(host, MastershipRequest(host.name, clean_up_s=-1))
+
+
+@in_virtual_time
+async def test_the_status_shows_what_waits_and_what_runs() -> None:
+    async with node(MemoryBus()) as here:
+        host = await here.add(config(name="web"))
+        caller = Caller()
+        caller.call(host)
+        await asyncio.sleep(0)
+        waiting = caller.status_of(host)
+        await asyncio.sleep(SETTLED_S)
+        running = caller.status_of(host)
+        await caller.hang_up()
+
+        assert waiting == [CommandStatus(name="scheduler", pid=4711, is_running=False)]
+        assert running == [CommandStatus(name="scheduler", pid=4711, is_running=True)]
+        assert caller.status_of(host) == []

@@ -7,27 +7,70 @@ learns from its cancellation.
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 
 from pycarp.aio.host import VirtualHost
-from pycarp.aio.log_records import explain
+from pycarp.aio.log_records import explain, logger
 from pycarp.aio.mastership import Mastership, MastershipLost
 from pycarp.core.events import StateChange
-from pycarp.daemon.control_messages import MastershipAwaited, MastershipBegun, MastershipEnded, MastershipRenewed
+from pycarp.daemon.control_messages import (
+    CommandStatus,
+    HostStatus,
+    MastershipAwaited,
+    MastershipBegun,
+    MastershipEnded,
+    MastershipRenewed,
+    MastershipRequest,
+)
 from pycarp.daemon.streams import Send, Stream
-from pycarp.vocabulary import NS_PER_S
+from pycarp.vocabulary import NS_PER_S, HostKey
 
 
-def mastership_stream(host: VirtualHost, clean_up_s: float) -> Stream:
-    """Return the stream of a host's next mastership; raises ConfigError for a clean-up time that cannot be."""
-    context = host.mastership(clean_up_s=clean_up_s)
+class MastershipLoans:
+    """The masterships that are lent, and those that are asked for, of all hosts of a daemon."""
 
-    async def run(send: Send) -> None:
-        await send(MastershipAwaited(host.name, str(host.state)))
-        with contextlib.suppress(MastershipLost):
-            async with context as mastership:
-                await _lend(host, mastership, send)
+    def __init__(self) -> None:
+        self._loans: dict[_Loan, None] = {}
 
-    return Stream(run)
+    def stream(self, host: VirtualHost, request: MastershipRequest) -> Stream:
+        """Return the stream of a host's next mastership; raises ConfigError for a clean-up time that cannot be."""
+        context = host.mastership(clean_up_s=request.clean_up_s)
+        loan = _Loan(host.key, request.command, request.pid)
+
+        async def run(send: Send) -> None:
+            self._loans[loan] = None
+            try:
+                await send(MastershipAwaited(host.name, str(host.state)))
+                with contextlib.suppress(MastershipLost):
+                    async with context as mastership:
+                        loan.is_running = True
+                        logger.info("carp: %s: token %d for %s", host.key, mastership.token, loan)
+                        await _lend(host, mastership, send)
+            finally:
+                if loan.is_running:
+                    logger.info("carp: %s: ended: %s", host.key, loan)
+                del self._loans[loan]
+
+        return Stream(run)
+
+    def describe(self, key: HostKey, status: HostStatus) -> None:
+        """Write into the status of a host what runs, or waits, for its masterships."""
+        status.commands += [
+            CommandStatus(name=loan.command, pid=loan.pid, is_running=loan.is_running)
+            for loan in self._loans
+            if loan.key == key
+        ]
+
+
+@dataclass(slots=True, eq=False)
+class _Loan:
+    key: HostKey
+    command: str
+    pid: int
+    is_running: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.command or 'a program'} (while-master, pid {self.pid})"
 
 
 async def _lend(host: VirtualHost, mastership: Mastership, send: Send) -> None:
