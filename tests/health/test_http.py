@@ -17,6 +17,7 @@ from pycarp import ConfigError
 from pycarp.health import Answer, Check, Finding, Probe, http, look
 
 GOOD = b"HTTP/1.1 200 OK\r\nServer: test\r\n\r\nall is well"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def answer_of(probe: Probe) -> Answer:
@@ -50,6 +51,17 @@ async def server(
         (b"HTTP/1.0 302 Found\r\n\r\n", {}, Answer.OK),
         (b"HTTP/1.0 503 Busy\r\n\r\n", {}, Answer.FAIL),
         (b"HTTP/1.0 503 Busy\r\n\r\n", {"statuses": {503}}, Answer.OK),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nall is\r\n5\r\n well\r\n0\r\n\r\n",
+            {"body": "is well"},
+            Answer.OK,
+        ),
+        (CHUNKED + b"x\r\n", {"body": "x"}, Answer.FAIL),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nall", {"body": "all"}, Answer.OK),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + GOOD, {"statuses": {200}}, Answer.OK),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", {}, Answer.OK),
+        (b"HTTP/1.1 200", {}, Answer.OK),
+        (b"HTTP/1.1", {}, Answer.FAIL),
         (b"", {}, Answer.FAIL),
         (b"SSH-2.0-OpenSSH\r\n", {}, Answer.FAIL),
         (b"HTTP/1.0 2000 ?\r\n\r\n", {}, Answer.FAIL),
@@ -66,7 +78,34 @@ async def test_the_request_has_path_query_and_host() -> None:
     async with server(GOOD, asked=asked) as port:
         await http(f"http://user@127.0.0.1:{port}/health?deep=1")()
 
-    assert asked[0].startswith(b"GET /health?deep=1 HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n" % port)
+    assert asked[0].startswith(b"GET /health?deep=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        CHUNKED + b"2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+async def test_a_response_that_is_whole_is_enough_though_the_connection_stays(response: bytes) -> None:
+    closed = asyncio.Event()
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for octet in response:
+            writer.write(bytes([octet]))
+            await writer.drain()
+        with contextlib.suppress(OSError):
+            await reader.read()
+            await reader.read()
+        writer.close()
+        closed.set()
+
+    async with await asyncio.start_server(keep, "127.0.0.1", 0) as made:
+        port = made.sockets[0].getsockname()[1]
+        assert await answer_of(http(f"http://127.0.0.1:{port}/")) is Answer.OK
+        await closed.wait()
 
 
 async def test_nobody_listens() -> None:

@@ -1,6 +1,5 @@
-"""A probe that asks a web server, in this process and bounded: one GET of HTTP/1.0, over TCP or TLS."""
+"""A probe that asks a web server, in this process and bounded: one GET of HTTP/1.1, over TCP or TLS."""
 
-import asyncio
 import ssl
 from collections.abc import Container
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -11,9 +10,6 @@ from pycarp.health.destination import Destination
 from pycarp.health.probes import reason_of
 
 GOOD_STATUSES = range(200, 400)
-
-READ_MAX = 64 * 1024
-"""Octets of a response that are read, its head included."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -34,6 +30,9 @@ def http(
     refuses the connection, closes it early or does not speak HTTP fails, and so does one that stalls, at the timeout of
     the check. Raises ConfigError if ``url`` is none of http or https, or ``host`` is no name.
     """
+    # Imported here because it takes longer than most commands, and not while advertisements are due.
+    from pycarp.health.http_response import read_response  # noqa: PLC0415
+
     parts = parts_of(url)
     if not _is_plain(host):
         raise ConfigError(f"host {host!r} is not the name of a site, such as www.example.org")
@@ -54,7 +53,7 @@ def http(
             return Finding(Answer.FAIL, f"no connection to {site}: {reason_of(exc)}")
         try:
             writer.write(request)
-            status, content = _read_response(await _read_all(reader))
+            status, content = await read_response(reader)
         except OSError as exc:
             return Finding(Answer.FAIL, f"{site} did not answer: {reason_of(exc)}")
         finally:
@@ -87,22 +86,14 @@ def _is_plain(text: object) -> bool:
 
 
 def _request_for(parts: SplitResult, host: str) -> bytes:
-    """Return a request whose response ends with the connection, and so is never sent in chunks."""
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    lines = (f"GET {target} HTTP/1.0", f"Host: {host}", "User-Agent: pycarp", "Connection: close", "", "")
+    lines = (
+        f"GET {target} HTTP/1.1",
+        f"Host: {host}",
+        "User-Agent: pycarp",
+        "Accept: */*",
+        "Connection: close",
+        "",
+        "",
+    )
     return "\r\n".join(lines).encode("ascii")
-
-
-async def _read_all(reader: asyncio.StreamReader) -> bytes:
-    read = b""
-    while len(read) < READ_MAX and (more := await reader.read(READ_MAX - len(read))):
-        read += more
-    return read
-
-
-def _read_response(response: bytes) -> tuple[int | None, bytes]:
-    """Return status and body; the status is None if this is no response of HTTP."""
-    head, _end, body = response.partition(b"\r\n\r\n")
-    words = head.split(b"\r\n", 1)[0].split(b" ", 2)
-    is_http = len(words) >= 2 and words[0].startswith(b"HTTP/1.") and len(words[1]) == 3 and words[1].isdigit()
-    return (int(words[1]) if is_http else None), body

@@ -26,7 +26,7 @@ _DEAD_STATES = ("Z", "X", "x")
 _NUMBER_MAX = 64
 """Octets that are read of a file with a number."""
 
-_AT_ONCE = 50
+_AT_ONCE = 5
 """Processes that are looked at before other tasks have a turn."""
 
 _FAILING_STATES = ("inactive", "failed", "activating", "deactivating", "maintenance")
