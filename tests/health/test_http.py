@@ -56,6 +56,7 @@ async def server(
             {"body": "is well"},
             Answer.OK,
         ),
+        (CHUNKED + b"f" * 40 + b"\r\n", {}, Answer.FAIL),
         (CHUNKED + b"x\r\n", {"body": "x"}, Answer.FAIL),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nall", {"body": "all"}, Answer.OK),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + GOOD, {"statuses": {200}}, Answer.OK),

@@ -32,7 +32,7 @@ def _parsed(octets: bytes) -> tuple[int, bytes, bool] | None:
         return response.status, response.read(), not ends_with_connection
     except IncompleteRead as exc:
         return response.status, exc.partial, False
-    except HTTPException:
+    except (HTTPException, OverflowError):  # a chunk may claim any length
         return None
 
 
