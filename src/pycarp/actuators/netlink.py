@@ -74,6 +74,7 @@ class NetlinkActuator(Actuator):
         self._probe = probe
         self._worker = Worker("pycarp-addresses")
         self._preparations = Together(self._worker, self._make_all)
+        self._changes = Together(self._worker, _carry_out)
         self._route: RouteSocket | None = None
         self._reader: RouteSocket | None = None
         self._recent: RecentAddresses | None = None
@@ -153,7 +154,7 @@ class NetlinkActuator(Actuator):
         """Add the absent addresses, and set the lifetime of all to ``lifetime_s`` seconds."""
         host = self._host(key)
         try:
-            await self._worker.run(partial(host.hold, addresses, lifetime_s, asked_at_s=time.monotonic()))
+            await self._changes.ask(partial(host.hold, addresses, lifetime_s, asked_at_s=time.monotonic()))
         except OSError as exc:
             raise ActuatorError(f"cannot add {_which(exc, addresses)} to {host.place}: {_why(exc, host)}") from exc
 
@@ -165,7 +166,7 @@ class NetlinkActuator(Actuator):
         for each in keys:
             leaving[each] = leaving.get(each, 0) + 1
         try:
-            await self._worker.run(lambda: host.drop(addresses, frozenset(leaving)))
+            await self._changes.ask(lambda: host.drop(addresses, frozenset(leaving)))
         except OSError as exc:
             raise ActuatorError(f"cannot remove {_which(exc, addresses)} from {host.place}: {_text_of(exc)}") from exc
         finally:
@@ -392,6 +393,19 @@ class NetlinkActuator(Actuator):
             host.remove()
             self._sysctls.release(host.key)
             self._hosts.remove(host.key)
+
+
+def _carry_out(changes: list[Callable[[], None]]) -> list[Exception | None]:
+    """Hold and drop addresses, one after the other; hundreds of hosts ask for it at once."""
+    return [_result_of(change) for change in changes]
+
+
+def _result_of(change: Callable[[], None]) -> Exception | None:
+    try:
+        change()
+    except (OSError, CarpError) as exc:
+        return exc
+    return None
 
 
 def _refresh(host: SharedAddresses, addresses: tuple[InterfaceAddress, ...]) -> None:
