@@ -200,7 +200,7 @@ MUTATIONS = (
     Mutation(
         "a pause between attempts never ends",
         "runtime/runtime.py",
-        "            case RetryAt(at_ns):\n                self._due[key] = at_ns\n",
+        "            case RetryAt(at_ns):\n                self._due.set(key, at_ns)\n",
         "",
     ),
     Mutation(
@@ -297,7 +297,7 @@ MUTATIONS = (
     Mutation(
         "our own setting down is taken for an administrator's wish",
         "actuators/address_watch.py",
-        " and not device.is_expected(is_up=state.is_up)",
+        " and not device.is_expected(is_up=head.is_up)",
         "",
         ("tests/actuators/test_address_watch.py",),
     ),

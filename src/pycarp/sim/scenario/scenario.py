@@ -240,12 +240,13 @@ class _Player:
         command.done()
 
     def attempt(self, line: str) -> None:
-        """Carry out a line that must be refused, and write the reason; WordError if it is not refused."""
+        """Carry out a line that must be refused, and write the reasons; WordError if it is not refused."""
         before = len(self.records)
         try:
             self.obey(line)
         except ConfigError as exc:
-            self.transcript.write(self._world.now_ns, "refused:", str(exc))
+            for problem in str(exc).splitlines():
+                self.transcript.write(self._world.now_ns, "refused:", problem)
         else:
             raise WordError(f"try: {line!r} is not refused")
         assert len(self.records) == before, f"{line!r} did something before it was refused"
