@@ -174,14 +174,16 @@ def is_reached(segment: Segment) -> bool:
     return subprocess.run(ping, capture_output=True, check=False).returncode == 0
 
 
-def test_a_switch_that_locks_mac_addresses_is_named(segment: Segment, tmp_path: Path) -> None:
+def test_a_switch_that_locks_mac_addresses_is_named_with_no_neighbour_but_the_master(
+    segment: Segment, tmp_path: Path
+) -> None:
     mac = json.loads(segment.run("a", ["ip", "-j", "link", "show", "dev", "fxp0"]))[0]["address"]
-    run(
-        segment, "switch", f"bridge fdb replace {mac} dev a master static; bridge link set dev a locked on learning off"
-    )
-    run(segment, "a", f"ping -c 1 -W 2 {WATCHER}")
+    run(segment, "switch", f"bridge fdb replace {mac} dev a master static")
+    run(segment, "switch", "bridge link set dev a locked on learning off")
+    with Ucarp(segment, "b", tmp_path, source=THEIRS) as theirs:
+        wait_until(lambda: theirs.is_in("MASTER"), STARTED_S)
 
-    found = examined(segment, str(toml(tmp_path)))["mac-lock"]
+        found = examined(segment, str(toml(tmp_path)))["mac-lock"]
 
     assert (found["severity"], found["subject"]) == ("problem", "fxp0")
 

@@ -160,3 +160,24 @@ def test_a_configuration_tells_which_of_two_masters_signs_otherwise(segment: Seg
         OURS: False,
         THEIRS: True,
     }
+
+
+def test_joining_the_groups_hears_ipv6_behind_a_switch_that_snoops(segment: Segment, tmp_path: Path) -> None:
+    for host, own in (("a", "fd00::3"), ("w", "fd00::9")):
+        segment.run(host, ["ip", "addr", "add", f"{own}/64", "dev", "fxp0", "nodad"])
+    segment.run("switch", ["ip", "addr", "add", "fe80::99/64", "dev", "br0", "nodad"])
+    querying = "mcast_snooping 1 mcast_querier 1 mcast_query_interval 300 mcast_startup_query_interval 300"
+    segment.run("switch", ["ip", "link", "set", "br0", "type", "bridge", *querying.split()])
+    file = tmp_path / "a.toml"
+    file.write_text(
+        '[[host]]\ninterface = "fxp0"\nname = "carp0"\nvhid = 7\npassword = "s"\naddresses = ["fd00::70/64"]\n'
+    )
+    words = ["run", str(file), "--control", str(tmp_path / "a.sock"), "--state", str(tmp_path / "state")]
+    with Process(segment, "a", [sys.executable, "-m", "pycarp", *words], tmp_path / "a.log"):
+        wait_until(lambda: "ff02::12" in segment.run("switch", ["bridge", "mdb", "show"]), STARTED_S)
+        # A bridge trusts a querier after its first maximum response time.
+        wait_until(lambda: scanned(segment)[1]["groups"] == [], 6 * STARTED_S)
+
+        _status, found = scanned(segment, options=("--join",))
+
+    assert [each["name"] for each in found["groups"]] == ["vhid 7 over IPv6"]

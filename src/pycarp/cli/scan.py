@@ -1,5 +1,6 @@
 """``pycarp scan``: every CARP and VRRP group of a segment, who is MASTER of it, and what is wrong."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from pycarp.inspection.captured import CapturedPacket, LinkType
 from pycarp.inspection.scan import Scan
 from pycarp.system.addresses.interfaces import interfaces, is_administratively_up
 from pycarp.system.sniffer import ARPHRD_NO_HEADER, Sniffer
+from pycarp.transports.ip_sockets import membership
 from pycarp.vocabulary import NS_PER_S, Address
 
 
@@ -30,8 +32,9 @@ Examples:
   sudo pycarp scan eth0 --json | jq '.free[0].ids[0]'     an id for a new vhid
 
 \b
-It sends nothing and needs no password; only with --config can it say whether advertisements
-of CARP are authentic, and what differs where they are not. Ctrl-C ends it early. Who advertises less often than it
+It sends nothing, but IGMP and MLD reports with --join: without, switches that snoop may keep
+IPv6 advertisements away. It needs no password; only with --config can it say whether
+advertisements of CARP are authentic, and what differs if not. Ctrl-C ends it early. Who advertises less often than it
 listens is not heard, and a BACKUP never is."""
     + exit_status("1 is that it cannot listen, 3 is problems, which are listed.")
 )
@@ -45,6 +48,7 @@ listens is not heard, and a BACKUP never is."""
     metavar="TIME",
     help="How long to listen.",
 )
+@click.option("--join", "joins", is_flag=True, help="Join the groups, so that switches that snoop forward them.")
 @config_option
 @format_option
 @map_option
@@ -53,6 +57,7 @@ def scan(
     interface: str,
     *,
     for_s: float,
+    joins: bool,
     config_file: Path | None,
     grammar: str | None,
     renames: dict[str, str],
@@ -68,7 +73,8 @@ def scan(
     secrets = secrets_of(config_file, interface, grammar=grammar, renames=renames) if config_file else None
     if not is_administratively_up(interface):
         raise TransportError(f"cannot listen on {interface}: it is down; ip link set {interface} up")
-    found = listen(interface, for_s, secrets)
+    with membership(interface) if joins else contextlib.nullcontext():
+        found = listen(interface, for_s, secrets)
     if as_json:
         click.echo(as_json_text(found))
     else:

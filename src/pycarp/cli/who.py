@@ -17,6 +17,7 @@ from pycarp.errors import TransportError, UsageError
 from pycarp.inspection.answers import Answer, answers_of, masters_of
 from pycarp.system.addresses import address_conflicts
 from pycarp.system.addresses.interfaces import interfaces, is_administratively_up, why_unfit
+from pycarp.transports.ip_sockets import membership
 from pycarp.vocabulary import Address, LinkFacts, MacAddress
 from pycarp.wire.ethernet import virtual_mac
 
@@ -70,7 +71,8 @@ def _ask(link: str, address: Address, for_s: float) -> tuple[Answer, ...]:
     """Ask in a thread, because Ctrl-C ends the listening in this one; raises ActuatorError and TransportError."""
     with ThreadPoolExecutor(1) as asking:
         answering = asking.submit(_find, link, [address])
-        report = listen(link, for_s).report
+        with membership(link):
+            report = listen(link, for_s).report
         found = answering.result()
     macs: dict[MacAddress, str | None] = dict.fromkeys(found.get(address, ()))
     macs |= {

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from pycarp.doctor import firewall_findings, kernel_settings, links, managers, permissions, segment, unit_file
@@ -20,6 +21,7 @@ from pycarp.inspection.scan_report import ScanReport
 from pycarp.system.addresses import address_conflicts, mac_probe, sysctl_files
 from pycarp.system.addresses.interfaces import interfaces, is_administratively_up, why_unfit
 from pycarp.system.sniffer import Sniffer
+from pycarp.transports.ip_sockets import membership
 from pycarp.vocabulary import LinkFacts
 
 Secrets = Mapping[int, Sequence[SharedSecret]]
@@ -65,9 +67,14 @@ class Examination:
         try:
             report = _report(subject.interface, self.listen_s, self.secrets.get(subject.interface))
             yield from segment.scan_findings(subject, report)
-            yield from _of_answers(subject, report, facts)
+            answers = _answers(subject, report)
+            here = frozenset(each.mac for each in facts if each.mac is not None)
+            known = {each.source: answers.get(each.source, set()) for each in masters_of(report)}
+            yield from segment.conflict_findings(subject, answers, known, report, here=here)
             if subject.has_devices:
-                found = segment.mac_finding(subject.interface, *asyncio.run(mac_probe.probe(subject.interface)))
+                others = [each for each in answers if isinstance(each, IPv4Address)]
+                mode, reason = asyncio.run(mac_probe.probe(subject.interface, others=others))
+                found = segment.mac_finding(subject.interface, mode, reason)
                 yield from [found] if found else []
         except (TransportError, ActuatorError) as exc:
             yield Finding(
@@ -80,19 +87,16 @@ class Examination:
             )
 
 
-def _of_answers(subject: Subject, report: ScanReport, facts: tuple[LinkFacts, ...]) -> Iterator[Finding]:
-    own = {each.ip for each in subject.own}
-    sources = {each.source for each in masters_of(report)}
-    asked = [*subject.shared, *own, *(sources - own - set(subject.shared))]
-    answers = asyncio.run(address_conflicts.find(subject.interface, asked)) if asked else {}
-    known = {source: answers.get(source, set()) for source in sources}
-    here = frozenset(each.mac for each in facts if each.mac is not None)
-    yield from segment.conflict_findings(subject, answers, known, report, here=here)
+def _answers(subject: Subject, report: ScanReport) -> address_conflicts.Answers:
+    """Ask for the shared addresses, the own ones, and those of the MASTERs that were heard."""
+    asked = dict.fromkeys([*subject.shared, *(each.ip for each in subject.own)])
+    asked |= dict.fromkeys(each.source for each in masters_of(report))
+    return asyncio.run(address_conflicts.find(subject.interface, asked)) if asked else {}
 
 
 def _report(interface: str, listen_s: float, secrets: Secrets | None) -> ScanReport:
     scan = Scan(secrets=secrets)
-    with Sniffer(interface) as sniffer:
+    with membership(interface), Sniffer(interface) as sniffer:
         for frame in sniffer.frames(for_s=listen_s):
             scan.add(CapturedPacket(frame.at_ns, LinkType.ETHERNET, frame.octets, len(frame.octets)))
     return scan.report(time.time_ns())

@@ -4,13 +4,15 @@ IPv4 sockets send and receive whole packets. IPv6 sockets send and receive the p
 beside it as ancillary data (RFC 3542), and the kernel chooses the source if none is given.
 """
 
+import contextlib
 import socket
 import struct
+from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 from pycarp.system.rtnetlink import socket_filter
 from pycarp.transports import filters
-from pycarp.vocabulary import ANY_ADDRESS, CARP_PROTOCOL, CARP_TTL, Address, Datagram, Family, Outgoing
+from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Address, Datagram, Family, Outgoing
 from pycarp.wire import envelope, ip
 
 READ_LENGTH = 2048
@@ -79,6 +81,23 @@ def join(sock: socket.socket, index: int, group: Address) -> None:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
     else:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group.packed + _INT.pack(index))
+
+
+@contextlib.contextmanager
+def membership(link: str) -> Iterator[None]:
+    """Be a member of both CARP groups on a link, so that switches that snoop forward them here; sends no advertisement.
+
+    A family that the link does not have is left out.
+    """
+    with contextlib.ExitStack() as stack:
+        for family, group in CARP_GROUPS.items():
+            with contextlib.suppress(OSError):
+                join(
+                    stack.enter_context(socket.socket(_AF[family], socket.SOCK_DGRAM)),
+                    socket.if_nametoindex(link),
+                    group,
+                )
+        yield
 
 
 def send(sock: socket.socket, index: int, outgoing: Outgoing) -> None:

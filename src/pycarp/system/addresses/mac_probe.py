@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import socket
 import struct
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -40,11 +41,12 @@ Answers = set[tuple[MacAddress, IPv4Address]]
 """Pairs: the MAC address that was answered, and the neighbour that answered."""
 
 
-async def probe(link: str, *, sysfs: Path = _SYSFS) -> tuple[MacMode, str]:
+async def probe(link: str, *, others: Sequence[IPv4Address] = (), sysfs: Path = _SYSFS) -> tuple[MacMode, str]:
     """Return which MAC mode works on a link, and the reason in one sentence; takes at most 0.6 s.
 
-    In doubt it is ``virtual``: when no neighbour is known, or none answers either address. Raises ActuatorError when
-    the link does not exist or this process lacks the permission.
+    ``others`` are asked as well if there are few neighbours that the kernel knows. In doubt it is ``virtual``: when no
+    neighbour is known, or none answers either address. Raises ActuatorError when the link does not exist or this
+    process lacks the permission.
     """
     if any((sysfs / link / mark).exists() for mark in ("phy80211", "wireless")):
         return MacMode.INTERFACE, f"{link} is wireless, and carries frames from its own MAC address only"
@@ -64,7 +66,8 @@ async def probe(link: str, *, sysfs: Path = _SYSFS) -> tuple[MacMode, str]:
         # A link that is down, or goes down, answers nothing.
         with contextlib.suppress(OSError):
             receive_for(sock, socket.if_nametoindex(link), foreign)
-            await _ask(sock, (foreign, own), neighbours(link), answers)
+            asked = tuple(dict.fromkeys([*neighbours(link), *others]))[:_MOST_NEIGHBOURS]
+            await _ask(sock, (foreign, own), asked, answers)
     return _verdict(link, foreign, answers)
 
 
