@@ -275,6 +275,15 @@ def test_a_switch_is_shared_as_long_as_another_living_daemon_has_recorded_it(jou
     assert not journal.is_shared(FORWARDING)
 
 
+def test_what_another_daemon_has_beside_a_switch_does_not_make_it_shared(journal: Journal) -> None:
+    other = Journal.begin(journal.folder)
+    for each in (DEVICE, SHARED, Sysctl("net/ipv4/conf/eth0/arp_ignore", "0", "1")):
+        other.record(each)
+
+    assert not journal.is_shared(FORWARDING)
+    other.end()
+
+
 @pytest.mark.system
 def test_a_switch_that_two_daemons_want_is_restored_by_the_last_of_them(tmp_path: Path) -> None:
     require("ip")
