@@ -1,10 +1,8 @@
 """Connections to names: several addresses, names that do not exist, and DNS servers that say nothing."""
 
 import asyncio
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -67,24 +65,3 @@ def test_while_no_dns_server_answers_other_names_are_found_and_the_process_ends(
     assert done.stdout == (
         "{'no connection to www.example.org:80 within 100ms'} 2 no connection to localhost:1: Connection refused\n"
     )
-
-
-async def test_a_lookup_that_an_event_loop_left_behind_does_not_disturb_the_next() -> None:
-    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
-        destination = Destination("localhost", server.sockets[0].getsockname()[1])
-
-        def cut_short() -> None:
-            async def begin() -> None:
-                asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)  # type: ignore[union-attr]
-                await destination.connect()
-
-            with pytest.raises(asyncio.CancelledError):
-                asyncio.run(begin())
-
-        other = threading.Thread(target=cut_short)
-        other.start()
-        await asyncio.to_thread(other.join)
-        _reader, writer = await destination.connect()
-        writer.close()
-
-        assert writer.get_extra_info("socket").family == socket.AF_INET

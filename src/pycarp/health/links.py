@@ -9,6 +9,7 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 
 from pycarp.errors import ConfigError
+from pycarp.health.blocking import BlockingCall
 from pycarp.health.check import Answer, Finding, Probe
 from pycarp.health.probes import reason_of
 from pycarp.system.addresses.link_addresses import present
@@ -16,7 +17,6 @@ from pycarp.system.rtnetlink import link_requests
 from pycarp.system.rtnetlink.route_messages import link_state
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.system.rtnetlink.routes import Network, NextHop, next_hop_for, next_hops_to
-from pycarp.system.rtnetlink.worker import Worker
 from pycarp.vocabulary import Address
 
 DEFAULT = "default"
@@ -73,15 +73,15 @@ def destination_in(key: str, value: object) -> Address | Network:
 
 
 def _asking(question: Callable[[RouteSocket], Finding]) -> Probe:
-    worker = Worker("pycarp-health")
-
     def ask() -> Finding:
         with RouteSocket() as kernel:
             return question(kernel)
 
+    asking = BlockingCall(ask)
+
     async def look() -> Finding:
         try:
-            return await worker.run(ask)
+            return await asking.result()
         except OSError as exc:
             return Finding(Answer.UNKNOWN, f"the kernel does not answer: {reason_of(exc)}")
 
