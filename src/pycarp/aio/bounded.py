@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from pycarp.tasks import start_task
+
 _TURNS = 20
 """Turns of the loop that a call gets even if no time is left; a call that need not wait ends within them."""
 
@@ -15,7 +17,7 @@ async def outcome_of(call: Coroutine[Any, Any, object], *, within_s: float) -> B
     Cancelling the caller does not interrupt the coroutine; the cancellation is raised at the end.
     """
     loop = asyncio.get_running_loop()
-    task = loop.create_task(call)
+    task = start_task(call)
     deadline_s = loop.time() + within_s
     cancelled = await _turns_until_done(task)
     while not task.done() and (left_s := deadline_s - loop.time()) > 0:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from pycarp.core.events import StateChange
 from pycarp.errors import ConfigError
+from pycarp.tasks import start_task
 
 QUEUE_LIMIT = 1024
 
@@ -102,7 +103,7 @@ class CallbackQueue:
 
     def _start(self, call: Any) -> None:
         self._rest.clear()
-        self._task = asyncio.get_running_loop().create_task(call, context=self._context.copy())
+        self._task = start_task(call, context=self._context.copy())
         self._task.add_done_callback(self._ended, context=self._context.copy())
 
     async def _call(self, change: StateChange) -> None:

@@ -24,6 +24,7 @@ from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.events import AddressesHeld, Departed, Event, SettingsChange, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import Action, ActuationReported
+from pycarp.tasks import start_task
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 
@@ -172,8 +173,7 @@ class HostRuntime:
         if self._closing is None:
             self.monitor.close(f"virtual host {self.key} has departed")
             self._dropped.set()
-            loop = asyncio.get_running_loop()
-            self._closing = loop.create_task(self._close(), context=self._context.copy())
+            self._closing = start_task(self._close(), context=self._context.copy())
         return self._closing
 
     async def _close(self) -> None:

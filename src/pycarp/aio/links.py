@@ -13,6 +13,7 @@ from pycarp.aio.bounded import outcome_of
 from pycarp.aio.log_records import logger
 from pycarp.core.host_config import HostConfig
 from pycarp.errors import TransportError
+from pycarp.tasks import start_task
 from pycarp.transports.base import AddressFollowing, GroupJoining, Transport
 from pycarp.vocabulary import Address, HostKey, LinkFacts
 
@@ -196,8 +197,7 @@ class Links:
         link.change.set()
         if link.is_reconciled or self._is_closed or link.task is not None:
             return
-        loop = asyncio.get_running_loop()
-        link.task = loop.create_task(self._reconcile_until_done(link), context=self._context.copy())
+        link.task = start_task(self._reconcile_until_done(link), context=self._context.copy())
 
     async def _reconcile_until_done(self, link: _Link) -> None:
         """Try until the link is reconciled, at once after a change; log the first failure and their number."""

@@ -54,6 +54,7 @@ from pycarp.core.statistics import Statistics
 from pycarp.errors import ActuatorError, ConfigError, NodeFailedError, UsageError
 from pycarp.monitors.base import LinkForgetting, Monitor
 from pycarp.recording import Recorder, Sink
+from pycarp.tasks import start_task
 from pycarp.transports.base import PARTS as TRANSPORT_PARTS
 from pycarp.transports.base import SourceChoosing, Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
@@ -232,7 +233,7 @@ class Node:
         self._running()
         self._check_is_open()
         self._check_is_free(config)
-        opening = asyncio.create_task(self._open(config))
+        opening = start_task(self._open(config))
         self._openings[config.key] = opening
         try:
             runtime = await self._opened(opening, config)
@@ -404,7 +405,7 @@ class Node:
         if self._leaving is None:
             loop = asyncio.get_running_loop()
             self._leave_by_s = loop.time() + self._close_timeout_s
-            self._leaving = loop.create_task(self._leave(), context=self._context.copy())
+            self._leaving = start_task(self._leave(), context=self._context.copy())
         return self._leaving
 
     async def _leave(self) -> BaseException | None:
@@ -552,7 +553,7 @@ class Node:
 
         The node fails if the watch ends, because a node that sees no changes must not hold addresses.
         """
-        follower = asyncio.create_task(watch)
+        follower = start_task(watch)
 
         def ended(follower: "asyncio.Task[None]") -> None:
             bug = result_of(follower)

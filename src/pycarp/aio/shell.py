@@ -22,6 +22,7 @@ from pycarp.core.inputs import ActuationReported, Input
 from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt, Door, Pace, Runtime
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
+from pycarp.tasks import start_task
 from pycarp.transports.base import PacketFiltering, PacketPreparing, SettingAside, Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, Outgoing
 
@@ -196,7 +197,7 @@ class Shell:
 
     def start(self, attempt: Attempt) -> None:
         """Make an attempt in a task."""
-        task = self._loop.create_task(self._carry_out(attempt), context=self._context.copy())
+        task = start_task(self._carry_out(attempt), context=self._context.copy())
         self._tasks.setdefault(attempt.key, {})[attempt] = task
         task.add_done_callback(lambda done: self._end(attempt, done), context=self._context.copy())
 

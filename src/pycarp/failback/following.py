@@ -14,6 +14,7 @@ from pycarp.errors import NodeFailedError, UsageError
 from pycarp.failback.policy import FailbackPolicy
 from pycarp.failback.saved import Saved, read, write
 from pycarp.failback.state import Cause, FailbackState, Hold, Moment
+from pycarp.tasks import start_task
 
 _log = logging.getLogger("pycarp.failback")
 
@@ -150,7 +151,7 @@ class FailbackFollower:
         if self._file is not None and not _is_alike(saved, self._written):
             self._written = saved
             if self._writing is None:
-                self._writing = asyncio.create_task(self._write(self._file), name=f"{self._host.name}: failback file")
+                self._writing = start_task(self._write(self._file), name=f"{self._host.name}: failback file")
 
     async def _write(self, file: Path) -> None:
         """Write the newest content, again if it changed meanwhile."""

@@ -4,6 +4,7 @@ import asyncio
 
 from pycarp.durations import format_duration
 from pycarp.health.check import Answer, Check, Finding, Request
+from pycarp.tasks import start_task
 
 END_S = 2.0
 """Seconds that a probe has to end when it is cancelled."""
@@ -31,7 +32,7 @@ class Looker:
         """Run the probe, as ``look`` does; unknown while an earlier run has not ended."""
         is_late = self._run is not None
         if self._run is None:
-            self._run = asyncio.create_task(_call(self._check), name=self._check.cause)
+            self._run = start_task(_call(self._check), name=self._check.cause)
         run = self._run
         try:
             await asyncio.wait({run}, timeout=self._check.timeout_s)

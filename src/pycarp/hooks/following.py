@@ -14,6 +14,7 @@ from pycarp.errors import ActuatorError, CarpError
 from pycarp.hooks.hook import Hook, On, OnFailure
 from pycarp.hooks.queue import HookQueue, Occasion
 from pycarp.system.programs import run_program
+from pycarp.tasks import start_task
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 DEMOTED_BY = 240
@@ -77,7 +78,7 @@ class HookFollower:
 
     async def run(self) -> None:
         """Call hooks until the host departs; raises as ``follow``."""
-        caller = asyncio.create_task(self._call_all())
+        caller = start_task(self._call_all())
         try:
             self._host.before_hold(self._prepare)
             async with self._host.events() as events:
@@ -190,7 +191,7 @@ class HookFollower:
     async def _interruptible(self, hook: Hook, occasion: Occasion, facts: dict[str, Any]) -> str:
         """Call a hook in a task that can be cancelled; return what failed, empty if nothing did."""
         self._running, self._hook = occasion.on, hook
-        call = self._call = asyncio.create_task(self._attempts(hook, occasion, facts))
+        call = self._call = start_task(self._attempts(hook, occasion, facts))
         try:
             await asyncio.wait({call})
         finally:

@@ -21,6 +21,7 @@ import asyncio_dgram
 from pycarp.core.checks import check_range, listed
 from pycarp.errors import ConfigError, TransportError
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
+from pycarp.tasks import start_task
 from pycarp.transports.fair_reader import FairReader
 from pycarp.transports.prepared_packets import present_index
 from pycarp.vocabulary import ANY_ADDRESS, CARP_TTL, Address, Datagram, InterfaceAddress, Outgoing, family_of
@@ -184,7 +185,7 @@ class UdpTransport:
         except OSError:
             sock.close()
             raise
-        task = asyncio.get_running_loop().create_task(_listen(sock, link, address, opened))
+        task = start_task(_listen(sock, link, address, opened))
         opened.bound_sockets[address] = _BoundSocket(address, sock, task)
         return opened.bound_sockets[address]
 

@@ -16,6 +16,7 @@ from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.rtnetlink import socket_filter
 from pycarp.system.rtnetlink.socket_filter import JUMP_EQUAL, LOAD_OCTET, RETURN
 from pycarp.system.sniffer import ARPHRD_ETHERNET
+from pycarp.tasks import start_task
 from pycarp.vocabulary import Address, MacAddress
 from pycarp.wire import arp, ethernet, ip, ndp
 
@@ -57,7 +58,7 @@ async def find(link: str, addresses: Collection[Address], *, stops_early: bool =
             if hardware != ARPHRD_ETHERNET:
                 return {}
             complete = asyncio.Event()
-            readers = [asyncio.create_task(_read(sock, addresses, answers, complete)) for sock in sockets.values()]
+            readers = [start_task(_read(sock, addresses, answers, complete)) for sock in sockets.values()]
             try:
                 await _ask(sockets, MacAddress(octets), addresses, complete if stops_early else asyncio.Event())
             finally:

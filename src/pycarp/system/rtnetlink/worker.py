@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from pycarp.tasks import start_task
+
 T = TypeVar("T")
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -64,7 +66,7 @@ class Together(Generic[Asked, Answer]):
             self._calls_to_begin += is_full
         if is_full:
             # A task begins in the next turn of the loop: what is asked for in this one is in time.
-            call = loop.create_task(self._worker.run(self._call))
+            call = start_task(self._worker.run(self._call))
             self._calls.add(call)
             call.add_done_callback(self._ended)
         return await answer
