@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pycarp import ConfigError
-from pycarp.health import Answer, Check, Finding, Probe, http, look
+from pycarp.health import Answer, Check, Finding, Probe, http, look, probe_of
 
 GOOD = b"HTTP/1.1 200 OK\r\nServer: test\r\n\r\nall is well"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -166,6 +166,22 @@ async def test_tls_verifies_the_certificate(certificate: Path, *, is_trusted: bo
 
     async with server(GOOD, tls=serving) as port:
         assert await answer_of(http(f"https://localhost:{port}/", context=trusting)) is answer
+
+
+async def test_a_table_says_whom_to_trust_or_that_it_does_not_matter(certificate: Path) -> None:
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(certificate)
+
+    async with server(GOOD, tls=serving) as port:
+        table = {"http": f"https://localhost:{port}/"}
+        found = [
+            await answer_of(probe_of({**table, **more}))
+            for more in ({}, {"ca_file": str(certificate)}, {"verify": False})
+        ]
+
+    assert found == [Answer.FAIL, Answer.OK, Answer.OK]
+    with pytest.raises(ConfigError, match="verify = false says everybody; leave one of them out"):
+        probe_of({**table, "ca_file": str(certificate), "verify": False})
 
 
 @pytest.mark.parametrize(

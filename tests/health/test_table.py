@@ -117,6 +117,10 @@ async def test_file_is_a_path(tmp_path: Path) -> None:
             'ca_file: ca_file "/none" has no certificates that can be used: No such file or directory',
         ),
         (
+            {"http": "http://a/", "verify": False},
+            "http: verify is about the certificate of an https address, and this is one of http",
+        ),
+        (
             {"exec": "/bin/check"},
             'exec: program "/bin/check" is one text, and no shell splits it; write ["/usr/bin/pg_isready", "--quiet"]',
         ),

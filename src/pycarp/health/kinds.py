@@ -71,6 +71,12 @@ def _http(
     ca_file: ssl.SSLContext | None = None,
     verify: bool = True,
 ) -> Probe:
+    is_tls = parts_of(url).scheme == "https"
+    for key, is_used in (("ca_file", ca_file is not None), ("verify", not verify)):
+        if is_used and not is_tls:
+            raise ConfigError(f"{key} is about the certificate of an https address, and this is one of http")
+    if ca_file is not None and not verify:
+        raise ConfigError("ca_file says whom to trust, and verify = false says everybody; leave one of them out")
     context = ca_file
     if not verify:
         context = ssl.create_default_context()
