@@ -16,7 +16,7 @@ from tests.support.system import require
 pytestmark = pytest.mark.system
 
 STARTED_S = 20.0
-SOON_S = 5.0
+SOON_S = 15.0
 HOST = f'[[host]]\ninterface = "fxp0"\npassword = "{PASSWORD}"\nname = "web"\nvhid = 1\naddresses = ["{SHARED}/24"]\n'
 CHECK = '[[host.check]]\nname = "server"\ntcp = "127.0.0.1:8080"\nevery = "100ms"\nrise = 1\nfall = 2\n'
 
@@ -70,6 +70,11 @@ def test_a_service_that_dies_moves_the_address_and_hooks_are_called_in_order(seg
             assert "Connection refused" in failing.detail
             assert a.command("status").returncode == 3
             assert "this host is the last of all" in a.command("status").stdout
+            assert "check server fails: no connection" in a.command("why", "web").stdout
+            events = [json.loads(each) for each in a.command("events", "web", "--json").stdout.splitlines()]
+            assert [each["seq"] for each in events] == sorted(each["seq"] for each in events)
+            lost = next(each for each in events if "MASTER -> BACKUP" in each["text"])
+            assert (lost["about"]["host"], lost["about"]["peer"]) == ("web", "192.168.1.5")
             first = ["0 backup", "0 before-hold", "1 master", "1 after-hold"]
             wait_until(lambda: lines(tmp_path / "b.hooks") == first, SOON_S)
             wait_until(lambda: lines(tmp_path / "a.hooks") == [*first, "0 lost", "0 backup"], SOON_S)
@@ -107,12 +112,13 @@ def test_a_hook_before_the_hold_that_fails_leaves_the_address_to_the_peer(segmen
     hook = '[[host.hook]]\nname = "promote"\non = ["before-hold"]\nrun = ["/bin/false"]\non_failure = "release"\n'
     a = Toml(segment, "a", tmp_path, HOST + hook)
     b = Toml(segment, "b", tmp_path, f"{HOST}advskew = 100\n")
-    with a, b:
-        wait_until(lambda: b.are_in("web") and b.has_address(), STARTED_S)
+    with a:
+        wait_until(lambda: bool(a.lines("hook promote on before-hold: failed with exit status 1")), STARTED_S)
+        with b:
+            wait_until(lambda: b.are_in("web") and b.has_address(), STARTED_S)
 
-        wait_until(lambda: a.are_in("web", state="BACKUP"), SOON_S)
-        assert not a.has_address()
-        assert a.lines("hook promote on before-hold: failed with exit status 1")
+            wait_until(lambda: a.are_in("web", state="BACKUP"), SOON_S)
+            assert not a.has_address()
 
 
 def test_a_reload_changes_checks_and_hooks_and_disturbs_nobody(segment: Segment, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ _COMMANDS = {
     "service": "pycarp.cli.service",
     "check": "pycarp.cli.check",
     "status": "pycarp.cli.status",
+    "why": "pycarp.cli.why",
+    "events": "pycarp.cli.events",
     "plan": "pycarp.cli.plan",
     "reload": "pycarp.cli.reload",
     "handover": "pycarp.cli.handover",
@@ -100,6 +102,7 @@ def cli() -> None:
     Other words for the same:      pycarp convert /etc/rc.conf --to toml
     In the place of ucarp:         sudo pycarp ucarp --srcip=... --vhid=... --addr=... (see its --help)
     Ask who is master, and why:    sudo pycarp status
+    Why it is so, what happened:   sudo pycarp why carp0; sudo pycarp events
     Change it while it runs:       sudo pycarp plan && sudo pycarp reload
     Ask what was dropped, and why: sudo pycarp netstat
     What is wrong here:            sudo pycarp doctor

@@ -32,6 +32,7 @@ from pycarp.daemon.administration import Administration
 from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.conflict_watch import ConflictWatch
 from pycarp.daemon.control_desk import ControlDesk
+from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.flight import FlightRecorder
 from pycarp.daemon.host_set import HostSet, link_exists
@@ -43,7 +44,7 @@ from pycarp.daemon.scheduling import be_punctual, settling
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
 from pycarp.daemon.services import FailbackService, GroupService, HealthService, HookService, Maintenance, Services
 from pycarp.daemon.services.maintenance import file_for
-from pycarp.daemon.status import Place, status_reply
+from pycarp.daemon.status import Place, outlook_status, status_reply
 from pycarp.daemon.streams import Stream
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
 from pycarp.daemon.unprivileged import Outcome
@@ -150,6 +151,7 @@ class Daemon:
         lasting = file_for(options.source.file, options.state)
         self._maintenance = Maintenance(self._node, lasting)
         self._failback = FailbackService(lasting)
+        self._history = EventHistory()
         self._services = Services(
             (self._maintenance, self._failback, GroupService(), HealthService(self._node), HookService())
         )
@@ -169,6 +171,10 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
         """Serve until ``stop`` is set, also while starting, and reload whenever ``hangup`` is; raises as ``serve``."""
+        with self._history.recording():
+            await self._run(stop, hangup)
+
+    async def _run(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
         self._notifier.starting()
         if self._record is not None:
             self._record.open()
@@ -229,17 +235,34 @@ class Daemon:
                 | messages.UndrainRequest()
                 | messages.DemoteRequest()
                 | messages.RestoreRequest()
+                | messages.FailbackRequest()
             ):
-                return await self._maintenance.answer(request, self._administration.chosen(request.host))
-            case messages.FailbackRequest(host):
-                self._failback.release(self._administration.find(host))
-                return messages.DoneReply()
+                return await self._maintain(request)
+            case messages.EventsRequest() | messages.WhyRequest():
+                return await self._explain(request)
             case messages.SysctlRequest(name, value):
                 return self._sysctls.answer(name, value)
             case messages.PlanRequest() | messages.ReloadRequest() | messages.DriftRequest():
                 return await self._answer_about_file(request)
             case _:
                 assert_never(request)
+
+    async def _explain(self, request: messages.EventsRequest | messages.WhyRequest) -> messages.Reply | Stream:
+        if isinstance(request, messages.EventsRequest):
+            if request.host is not None:
+                self._administration.find(request.host)
+            return self._history.stream(request)
+        host = self._administration.find(request.host).snapshot()
+        (status,) = [each for each in (await self._status()).hosts if each.name == host.config.name]
+        return messages.WhyReply(host=status, outlook=outlook_status(host))
+
+    async def _maintain(self, request: messages.MaintenanceRequest) -> messages.Reply:
+        hosts = self._administration.chosen(request.host)
+        if not isinstance(request, messages.FailbackRequest):
+            return await self._maintenance.answer(request, hosts)
+        for host in hosts:
+            self._failback.release(host)
+        return messages.DoneReply()
 
     async def _answer_about_file(
         self, request: messages.PlanRequest | messages.ReloadRequest | messages.DriftRequest

@@ -5,7 +5,14 @@ import pwd
 import socket
 from dataclasses import dataclass
 
-from pycarp.daemon.control_messages import GroupRequest, Request, StatusRequest, SysctlRequest
+from pycarp.daemon.control_messages import (
+    EventsRequest,
+    GroupRequest,
+    Request,
+    StatusRequest,
+    SysctlRequest,
+    WhyRequest,
+)
 from pycarp.errors import ControlError
 from pycarp.system.files.trust import Peer, groups_of
 
@@ -42,7 +49,7 @@ class Caller:
 def only_looks(request: Request) -> bool:
     """Return whether a request changes nothing, makes the daemon read nothing, and asks for nothing that is secret."""
     match request:
-        case StatusRequest() | SysctlRequest(value=None) | GroupRequest(by=0):
+        case StatusRequest() | WhyRequest() | EventsRequest() | SysctlRequest(value=None) | GroupRequest(by=0):
             return True
         case _:
             return False

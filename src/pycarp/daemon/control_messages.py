@@ -59,6 +59,23 @@ class HandoverRequest(msgspec.Struct, tag="handover", forbid_unknown_fields=True
     is_back: bool = False
 
 
+class EventsRequest(msgspec.Struct, tag="events", forbid_unknown_fields=True, kw_only=True):
+    """Ask for the events of a host, or all, after a number; None for those to come. Answered by a stream.
+
+    It ends with ``EventsEnd`` unless it should ``follow``; then that comes now and then while nothing happens.
+    """
+
+    host: str | None = None
+    after: int | None = None
+    follow: bool = False
+
+
+class WhyRequest(msgspec.Struct, tag="why", forbid_unknown_fields=True):
+    """Ask why a host is what it is, and what can happen next."""
+
+    host: str
+
+
 class DrainRequest(msgspec.Struct, tag="drain", forbid_unknown_fields=True, kw_only=True):
     """Leave the addresses of a host, or of all, to others, and stay the last of all; for ``for_s`` seconds, or always.
 
@@ -326,6 +343,44 @@ class HandoverReply(msgspec.Struct, tag="handover", kw_only=True):
     took_s: float = 0
 
 
+class EventRecord(msgspec.Struct, tag="event", kw_only=True):
+    """Something that happened, as the log says it; ``at`` is wall-clock time in ISO 8601.
+
+    ``about`` has host, vhid, interface, state, reason, peer and epoch, as far as they apply.
+    """
+
+    seq: int
+    at: str
+    level: str
+    text: str
+    about: dict[str, str | int]
+
+
+class EventsEnd(msgspec.Struct, tag="events-end", kw_only=True):
+    """There are no further events for now; ``seq`` is the number of the last one."""
+
+    seq: int
+
+
+class OutlookStatus(msgspec.Struct, kw_only=True):
+    """A change that is possible: to which state, for which reason, on which condition.
+
+    ``in_s`` is when, if nothing else happens; None for as soon as the condition holds.
+    """
+
+    state: str
+    reason: str
+    condition: str
+    in_s: float | None
+
+
+class WhyReply(msgspec.Struct, tag="why", kw_only=True):
+    """A host as it is, and what can happen next, the earliest first."""
+
+    host: HostStatus
+    outlook: list[OutlookStatus]
+
+
 class DrainedHost(msgspec.Struct, kw_only=True):
     """A drained host: whether it was MASTER, who is now, and whether a neighbour answers for all of its addresses.
 
@@ -480,11 +535,15 @@ class RefusedReply(msgspec.Struct, tag="refused"):
     is_usage: bool = False
 
 
+MaintenanceRequest: TypeAlias = DrainRequest | UndrainRequest | DemoteRequest | RestoreRequest | FailbackRequest
+
 Request: TypeAlias = (
     StatusRequest
     | IfconfigRequest
     | GroupRequest
     | HandoverRequest
+    | EventsRequest
+    | WhyRequest
     | DrainRequest
     | UndrainRequest
     | DemoteRequest
@@ -502,6 +561,9 @@ Reply: TypeAlias = (
     | GroupReply
     | HandoverReply
     | DrainReply
+    | EventRecord
+    | EventsEnd
+    | WhyReply
     | SysctlReply
     | PlanReply
     | DriftReply

@@ -55,10 +55,12 @@ def logging_to_stderr(form: LogFormat | None, *, level: str = "info") -> Iterato
     Afterwards nothing can wait for a reader that has stalled: standard error leads nowhere then.
     """
     _open_standard_descriptors()
+    # On the handler as well: pycarp's own loggers may let more through, for the history of events.
     thread = LogThread(choose(form, descriptor=STDERR, environment=os.environ))
     root = logging.getLogger()
     before = root.level
     root.setLevel(level.upper())
+    thread.setLevel(level.upper())
     root.addHandler(thread)
     thread.start()
     try:

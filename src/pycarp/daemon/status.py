@@ -14,6 +14,7 @@ from pycarp.aio.log_records import explain
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.events import StateChange
 from pycarp.core.host.decision import Peer as HeardPeer
+from pycarp.core.outlook import outlook
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic
@@ -24,6 +25,7 @@ from pycarp.daemon.control_messages import (
     Change,
     HostStatus,
     LinkStatus,
+    OutlookStatus,
     Peer,
     RestrictionStatus,
     StatusReply,
@@ -173,6 +175,20 @@ def waiting_status(waiting: Waiting) -> HostStatus:
         address_error="",
         next_s=None,
     )
+
+
+def outlook_status(host: HostSnapshot) -> list[OutlookStatus]:
+    """Return what can happen to a host next; called in the event loop, whose clock is the engine's."""
+    now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
+    return [
+        OutlookStatus(
+            state=each.state.value,
+            reason=each.reason.value,
+            condition=each.condition,
+            in_s=None if each.at_ns is None else _seconds(each.at_ns - now_ns),
+        )
+        for each in outlook(host)
+    ]
 
 
 def counters_of(counts: Mapping[Statistic, int]) -> dict[str, int]:

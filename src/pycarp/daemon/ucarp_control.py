@@ -14,7 +14,7 @@ from pycarp.daemon.sysctls import Sysctls
 from pycarp.errors import UsageError
 from pycarp.vocabulary import HostKey
 
-_NO_MAINTENANCE = "pycarp ucarp cannot be drained or demoted; hand its address over (pycarp handover), or end it"
+_NO_MAINTENANCE = "that is for pycarp run; pycarp ucarp has status, handover, ifconfig, sysctl and netstat"
 
 _NO_FILE = "pycarp ucarp has no file to read again: end it, and start it with other options"
 
@@ -53,6 +53,8 @@ class UcarpControl:
                 | messages.DemoteRequest()
                 | messages.RestoreRequest()
                 | messages.FailbackRequest()
+                | messages.EventsRequest()
+                | messages.WhyRequest()
             ):
                 raise UsageError(_NO_MAINTENANCE)
             case _:

@@ -13,6 +13,7 @@ from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import HostStatus
+from pycarp.daemon.log_fields import about
 from pycarp.errors import CarpError
 from pycarp.vocabulary import HostKey
 
@@ -54,8 +55,10 @@ class Services:
 
     def start(self, host: VirtualHost) -> None:
         """Let every service begin for a host."""
-        for service in self._services:
-            service.start(host)
+        # What the services log later is about this host, in whatever state it is then.
+        with about({"host": host.name, "vhid": host.key.vhid, "interface": host.key.link}):
+            for service in self._services:
+                service.start(host)
 
     def departed(self, key: HostKey) -> None:
         """Let every service forget a host."""

@@ -1,0 +1,72 @@
+"""``pycarp events``: what happened to the hosts of a daemon, and what happens."""
+
+import datetime
+import json
+import select
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from pycarp.cli.daemons import one_for
+from pycarp.cli.options import control_option, exit_status
+from pycarp.daemon.control_client import open_stream
+from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest, RefusedReply
+from pycarp.errors import ControlError, UsageError
+
+SILENT_S = 15.0
+"""A daemon that follows says within a third of that that it lives."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pycarp events                          what is kept: the last 4000
+  pycarp events web --follow             as it happens, until Ctrl-C
+  pycarp events --json | jq -r 'select(.about.state == "MASTER") | "\\(.at) \\(.text)"'
+  pycarp events --since 1723 --json      what came after that number
+
+\b
+Each event has a number, which grows; with --since a script reads on where it was. A daemon that was
+started again begins with 1."""
+    + exit_status("1 is that no daemon answers, or that it ended while it was followed.")
+)
+@click.argument("host", required=False, metavar="[HOST]")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what happens from now on.")
+@click.option("--since", type=click.IntRange(min=0), metavar="SEQ", help="Begin after this number.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for scripts.")
+@control_option
+def events(*, host: str | None, follow: bool, since: int | None, as_json: bool, control: Path) -> None:
+    """Print what happened: transitions, demotions, checks, hooks and conflicts, each with its cause."""
+    path = one_for(control, host)
+    lines = open_stream(path, EventsRequest(host=host, after=since or 0, follow=follow))
+    try:
+        while True:
+            reply = lines.next()
+            if reply is None:
+                if not select.select([lines], [], [], SILENT_S)[0]:
+                    raise ControlError(f"the pycarp at {path} says nothing any more; its state is unknown")
+            elif isinstance(reply, EventRecord):
+                click.echo(_json(reply) if as_json else _text(reply))
+            elif isinstance(reply, EventsEnd):
+                if not follow:
+                    return
+            elif isinstance(reply, RefusedReply):
+                raise (UsageError if reply.is_usage else ControlError)(reply.message)
+    except KeyboardInterrupt:
+        return
+    finally:
+        lines.close()
+
+
+def _json(event: EventRecord) -> str:
+    found: dict[str, Any] = msgspec.to_builtins(event)
+    del found["type"]
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _text(event: EventRecord) -> str:
+    at = datetime.datetime.fromisoformat(event.at).astimezone()
+    level = "" if event.level == "info" else f"{event.level}: "
+    return f"{event.seq:>5}  {at.strftime('%Y-%m-%d %H:%M:%S')}.{at.microsecond // 1000:03}  {level}{event.text}"

@@ -1,0 +1,104 @@
+"""The events that a daemon keeps: numbered, resumable, and followed without gaps."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest, Reply
+from pycarp.daemon.event_history import ALIVE_EVERY_S, EventHistory
+from pycarp.daemon.log_fields import about
+from tests.support.virtual import in_virtual_time
+
+log = logging.getLogger("pycarp.state")
+
+
+@contextlib.contextmanager
+def recorded(kept: int = 100) -> Iterator[EventHistory]:
+    history = EventHistory(kept=kept)
+    with history.recording():
+        yield history
+
+
+async def read(history: EventHistory, **request: object) -> list[Reply]:
+    found: list[Reply] = []
+
+    async def send(reply: Reply) -> None:
+        found.append(reply)
+
+    await history.stream(EventsRequest(**request)).run(send)  # type: ignore[arg-type]
+    return found
+
+
+def texts(replies: list[Reply]) -> list[str]:
+    return [each.text for each in replies if isinstance(each, EventRecord)]
+
+
+@in_virtual_time
+async def test_what_is_logged_is_kept_with_a_number_and_what_it_is_about() -> None:
+    with recorded() as history:
+        with about({"host": "web", "vhid": 1, "interface": "eth0"}):
+            log.info("carp: %s: BACKUP -> MASTER", "1@eth0")
+        log.debug("nothing")
+
+        first, end = await read(history, after=0)
+
+    assert isinstance(first, EventRecord)
+    assert (first.seq, first.level, first.text) == (1, "info", "1@eth0: BACKUP -> MASTER")
+    assert first.about == {"host": "web", "vhid": 1, "interface": "eth0"}
+    assert end == EventsEnd(seq=1)
+
+
+@in_virtual_time
+async def test_a_log_level_that_is_higher_leaves_nothing_out(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "pycarp"), recorded() as history:
+        log.info("carp: it happened")
+
+        assert texts(await read(history, after=0)) == ["it happened"]
+
+
+@in_virtual_time
+async def test_reading_goes_on_after_a_number_and_old_events_are_forgotten() -> None:
+    with recorded(kept=3) as history:
+        for number in range(1, 6):
+            log.info("carp: %d", number)
+
+        assert texts(await read(history, after=0)) == ["3", "4", "5"]
+        assert texts(await read(history, after=4)) == ["5"]
+        assert texts(await read(history)) == []
+        # A number of a daemon that ran before this one.
+        assert texts(await read(history, after=999)) == ["3", "4", "5"]
+
+
+@in_virtual_time
+async def test_a_host_is_chosen_by_its_name_or_by_vhid_and_interface() -> None:
+    with recorded() as history:
+        for host, vhid in (("web", 1), ("dns", 2)):
+            with about({"host": host, "vhid": vhid, "interface": "eth0"}):
+                log.info("carp: of %s", host)
+
+        assert texts(await read(history, after=0, host="web")) == ["of web"]
+        assert texts(await read(history, after=0, host="2@eth0")) == ["of dns"]
+
+
+@in_virtual_time
+async def test_following_sends_what_comes_and_says_that_the_daemon_lives() -> None:
+    found: list[Reply] = []
+
+    async def send(reply: Reply) -> None:
+        found.append(reply)
+
+    with recorded() as history:
+        log.info("carp: before")
+        following = asyncio.create_task(history.stream(EventsRequest(after=0, follow=True)).run(send))
+        await asyncio.sleep(1)
+        log.info("carp: later")
+        await asyncio.sleep(1)
+        assert texts(found) == ["before", "later"]
+
+        await asyncio.sleep(ALIVE_EVERY_S)
+        assert found[-1] == EventsEnd(seq=2)
+        following.cancel()
+        await asyncio.wait([following])
