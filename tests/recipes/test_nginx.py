@@ -15,6 +15,7 @@ from benchmarks.failover.answers import Answers
 from pycarp.durations import parse_duration
 from pycarp.lab.topology import Segment
 from tests.recipes.pages import INTERFACE, block, hosts_of
+from tests.recipes.pair import HOSTS, STARTED_S, passes_checks
 from tests.support.daemons import Process, Pycarp, children, new_segment, wait_until
 from tests.support.system import require
 
@@ -22,8 +23,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 PAGE = "nginx.md"
 SHARED = "192.0.2.100"
-HOSTS = {"a": "192.0.2.1/24", "b": "192.0.2.2/24", "client": "192.0.2.9/24"}
-STARTED_S = 15.0
 BEFORE_S, AFTER_S = 0.7, 3.0
 MOVE_S = 0.02
 """What a move may take beyond the time in which the check notices."""
@@ -119,10 +118,7 @@ class Pair:
             )
         )
         return lambda: (
-            first.is_in("MASTER")
-            and first.has_address(SHARED)
-            and second.is_in("BACKUP")
-            and all(each.passes for each in second.status.checks)
+            first.is_in("MASTER") and first.has_address(SHARED) and second.is_in("BACKUP") and passes_checks(second)
         )
 
     def with_keepalived(self) -> Callable[[], bool]:

@@ -109,16 +109,16 @@ class Pycarp(Process):
         """What the daemon says about its host."""
         return request(self.control, StatusRequest(), StatusReply).hosts[0]
 
-    def is_in(self, state: str) -> bool:
-        """Say whether the host is in a state; False while the daemon is not up."""
+    def is_in(self, *states: str) -> bool:
+        """Say whether the host is in one of these states; False while the daemon is not up."""
         try:
-            return self.status.state == state
+            return self.status.state in states
         except ControlError:
             return False
 
     def become_master(self, timeout_s: float) -> None:
         """Wait until the host is BACKUP, then force it to MASTER, so that a test need not wait for its timer."""
-        wait_until(lambda: self.is_in("BACKUP") or self.is_in("MASTER"), timeout_s)
+        wait_until(lambda: self.is_in("BACKUP", "MASTER"), timeout_s)
         request(self.control, IfconfigRequest(host=self.status.name, state="master"), DoneReply)
         wait_until(lambda: self.is_in("MASTER"), timeout_s)
 
