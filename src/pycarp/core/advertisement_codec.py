@@ -237,13 +237,12 @@ class AdvertisementCodec:
             for previous_key in self._previous_keys
         )
 
-    def hears_next(self, payload: bytes) -> Freshness | None:
+    def hears_next(self, counter: int, payload: bytes) -> Freshness | None:
         """Accept an advertisement if it is authentic and continues a series of counters; return None for any other.
 
         None changes nothing; the caller then calls ``accepts`` and ``identify``.
         """
-        counter = int.from_bytes(payload[_COUNTER], "big")
-        if self._previous_keys or not self._signer.verify(counter, payload[_DIGEST]):
+        if self._previous_keys or not self._signer.verify_octets(payload[_COUNTER], payload[_DIGEST]):
             return None
         freshness = self._prediction.follow(counter)
         if freshness is Freshness.UNEXPECTED:

@@ -103,6 +103,8 @@ WARNING_INTERVAL_NS = 3600 * NS_PER_S
 _LOOKS_AHEAD_NS = NS_PER_S * 6 // 10
 """How far ahead deadlines are corrected after a reading: beyond the time of the next reading."""
 
+_COUNTER = slice(8, 16)
+
 _CAPTURED_A_STEP = 8
 """The hosts of a checkpoint that each step captures, besides those that it changes."""
 
@@ -319,8 +321,9 @@ class Engine:
 
     def _on_datagrams(self, datagrams: tuple[Datagram, ...], now_ns: int, out: Outbox) -> None:
         """Process datagrams in order; most take the short way of ``_goes_on``."""
+        is_allowed = self._settings.allow
         for datagram in datagrams:
-            if not self._goes_on(datagram, now_ns):
+            if not (is_allowed and self._goes_on(datagram, now_ns)):
                 self._on_datagram(datagram, now_ns, out)
         self._deadlines.look_again(now_ns + _LOOKS_AHEAD_NS, self._deadline_of)
 
@@ -331,7 +334,7 @@ class Engine:
     def _goes_on(self, datagram: Datagram, now_ns: int) -> bool:
         """Postpone the deadline and return True if an advertisement repeats the last claim; see ``core/calm.py``."""
         payload, family = datagram.payload, datagram.family
-        if len(payload) != wire.LENGTH or not self._settings.allow:
+        if len(payload) != wire.LENGTH:
             return False
         entry = self._hosts.find(datagram.link, payload[1])
         calm = entry.calm.get(family) if entry is not None else None
@@ -342,7 +345,8 @@ class Engine:
             return False
         if not hosts.may_go_on(entry.ctx, now_ns):
             return False
-        freshness = entry.codec.hears_next(payload)
+        counter = int.from_bytes(payload[_COUNTER], "big")
+        freshness = entry.codec.hears_next(counter, payload)
         if freshness is None:
             return False
         statistics = self._statistics_of(datagram.link)
@@ -351,7 +355,7 @@ class Engine:
             statistics.repeated += 1
         else:
             statistics.fresh += 1
-        hosts.go_on(entry.ctx, calm, now_ns - datagram.waited_ns, int.from_bytes(payload[8:16], "big"))
+        hosts.go_on(entry.ctx, calm, now_ns - datagram.waited_ns, counter)
         return True
 
     def _begin_calm(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
@@ -483,7 +487,7 @@ class Engine:
             if entry is None:
                 # It departed in this step, because of another host.
                 continue
-            if entry.is_distrusted:
+            if entry.trusted_at_ns is not None:
                 self._trust_again(entry, now_ns, out)
             # An earlier reaction of this step may have recorded a deadline that is due now; the line below handles it.
             self._deadlines.note(key, None)
@@ -658,9 +662,11 @@ class Engine:
         if is_bad:
             if sends.distrust.until_ns is None:
                 sends.distrust.fail(now_ns)
+                entry.note_trust()
             self._demote(None, entry.trouble, self._senderr_factor(entry), now_ns, out)
         elif is_well:
             sends.distrust.succeed()
+            entry.note_trust()
             self._demote(None, entry.trouble, 0, now_ns, out)
         if is_bad or is_well:
             self._keep_trust(entry, now_ns, out)
@@ -687,6 +693,7 @@ class Engine:
         elif is_hold:
             entry.holds.fail(now_ns)
         if is_hold:
+            entry.note_trust()
             self._keep_trust(entry, now_ns, out)
 
     def _keep_trust(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
@@ -705,6 +712,7 @@ class Engine:
     def _trust_again(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """End the demotions whose time is over; the send errors of a MASTER end only when its sends succeed."""
         holds_end, sends_end = entry.holds.ends(now_ns), entry.sends.distrust.ends(now_ns)
+        entry.note_trust()
         if sends_end and hosts.state(entry.ctx) is not State.MASTER:
             entry.sends.forget()
             self._keep_send_account(entry, now_ns, out)
@@ -712,6 +720,7 @@ class Engine:
         if holds_end or sends_end:
             self._keep_trust(entry, now_ns, out)
         if entry.external_changes.is_forgiven(now_ns):
+            entry.note_trust()
             self._demote(entry.key, EXTERNALLY_CHANGED, 0, now_ns, out)
 
     # What administrators and other programs do to the addresses
@@ -734,6 +743,7 @@ class Engine:
             return
         external_changes = entry.external_changes
         is_too_often = external_changes.change(now_ns, self._settings.external_change_limit)
+        entry.note_trust()
         if external_changes.is_to_be_published(now_ns):
             out.append(
                 Publish(

@@ -31,8 +31,6 @@ class Rejections:
     findings: dict[Address, tuple[DropReason, str]] = field(default_factory=dict)
 
 
-_TRUSTED = (None, None, None)
-
 _COPIED = ("sends", "holds", "rejections", "external_changes", "warned_until_ns")
 
 
@@ -53,7 +51,8 @@ class HostEntry:
     """One host: its states in ``ctx``, and what the engine remembers about it.
 
     ``sends`` and ``holds`` say whether it is trusted to send advertisements and to hold its addresses. ``calm`` is the
-    expected next advertisement of each family, see ``core/calm.py``.
+    expected next advertisement of each family, see ``core/calm.py``. ``trusted_at_ns`` is when the next distrust ends,
+    None if no recent failure or external change counts against the host.
     """
 
     codec: AdvertisementCodec
@@ -64,6 +63,7 @@ class HostEntry:
     external_changes: ExternalChanges = field(default_factory=ExternalChanges)
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
     calm: dict[Family, Calm] = field(default_factory=dict)
+    trusted_at_ns: int | None = None
 
     @classmethod
     def from_checkpoint(
@@ -78,6 +78,7 @@ class HostEntry:
         made = cls(codec, ctx)
         for name in _COPIED:
             setattr(made, name, copied(getattr(checkpoint, name)))
+        made.note_trust()
         return made
 
     def checkpoint(self) -> HostEntryCheckpoint:
@@ -85,20 +86,18 @@ class HostEntry:
         own = {name: copied(getattr(self, name)) for name in _COPIED}
         return HostEntryCheckpoint(codec=self.codec.checkpoint(), host=captured(HostCheckpoint, self.ctx), **own)
 
-    @property
-    def is_distrusted(self) -> bool:
-        """Whether a recent failure or external change still counts against the host."""
+    def note_trust(self) -> None:
+        """Note when the next distrust ends; called after each failure, external change and recovery."""
         times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.external_changes.forgiven_at_ns)
-        return times_ns != _TRUSTED
+        self.trusted_at_ns = min((at_ns for at_ns in times_ns if at_ns is not None), default=None)
 
     @property
     def deadline_ns(self) -> int | None:
         """The next deadline, of the host's state or of the end of a distrust; None for none."""
-        due_ns = self.ctx.state.deadline_ns
-        times_ns = (self.sends.distrust.until_ns, self.holds.until_ns, self.external_changes.forgiven_at_ns)
-        if times_ns == _TRUSTED:
+        due_ns, trusted_at_ns = self.ctx.state.deadline_ns, self.trusted_at_ns
+        if trusted_at_ns is None:
             return due_ns
-        return min(at_ns for at_ns in (due_ns, *times_ns) if at_ns is not None)
+        return trusted_at_ns if due_ns is None else min(due_ns, trusted_at_ns)
 
     @property
     def key(self) -> HostKey:
