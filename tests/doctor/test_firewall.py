@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycarp.doctor.firewall import Advertised, Direction, Drop, Ruleset
+from pycarp.doctor.firewall import Direction, Drop, Followed, Kind, Ruleset
 from pycarp.doctor.firewall_findings import judged
-from pycarp.doctor.subject import Subject
+from pycarp.doctor.subject import ExaminedHost, Subject
 from pycarp.vocabulary import Family
 
 OWN = (ip_interface("192.168.1.3/24"), ip_interface("fe80::3/64"))
-IN4 = Advertised("eth0", Family.IPV4, Direction.IN, OWN)
-IN6 = Advertised("eth0", Family.IPV6, Direction.IN, OWN)
-OUT4 = Advertised("eth0", Family.IPV4, Direction.OUT, OWN)
+IN4 = Followed("eth0", Family.IPV4, Direction.IN, OWN)
+IN6 = Followed("eth0", Family.IPV6, Direction.IN, OWN)
+OUT4 = Followed("eth0", Family.IPV4, Direction.OUT, OWN)
 ACCEPT, DROP, RETURN = {"accept": None}, {"drop": None}, {"return": None}
 REJECT = {"reject": {"type": "icmpx", "expr": "admin-prohibited"}}
 CARP = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "vrrp"}}
@@ -58,7 +58,7 @@ def named(kind: str, name: str, elements: list[Any]) -> dict[str, Any]:
     return {kind: {"family": "inet", "table": "filter", "name": name, "elem": elements}}
 
 
-def dropping(found: object, advertised: Advertised = IN4) -> list[int | None]:
+def dropping(found: object, advertised: Followed = IN4) -> list[int | None]:
     """The handles of the rules that drop it; None is the policy."""
     return [each.handle for each in Ruleset.of(found).drops(advertised)]
 
@@ -204,7 +204,40 @@ def test_a_drop_names_its_place_and_what_mends_it() -> None:
 
     assert rule.words == "rule 7 of chain input in table inet filter"
     assert policy.words == "the policy of chain in in table ip f"
-    assert rule.mending == "nft insert rule inet filter input meta l4proto 112 accept"
+    assert rule.mending(Kind.CARP) == "nft insert rule inet filter input meta l4proto 112 accept"
+
+
+ARP = Followed("eth0", Family.IPV4, Direction.IN, OWN, Kind.ARP)
+DISCOVERY = Followed("eth0", Family.IPV6, Direction.IN, OWN, Kind.DISCOVERY)
+
+
+def test_arp_passes_its_own_tables_and_those_of_the_device() -> None:
+    request = [payload("arp", "operation", "request"), DROP]
+
+    assert dropping(listing(request, family="arp"), ARP) == [1]
+    assert dropping(listing(request, policy="drop"), ARP) == []
+    assert dropping(listing([payload("ether", "type", "arp"), DROP], family="netdev", hook="ingress"), ARP) == [1]
+    assert dropping(listing([payload("arp", "daddr ip", "192.168.1.50"), DROP], family="arp"), ARP) == []
+
+
+def test_neighbour_discovery_needs_a_rule_of_its_own_where_the_policy_drops() -> None:
+    discovery = payload("icmpv6", "type", {"set": ["nd-neighbor-solicit", "nd-neighbor-advert"]})
+    tracked = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}
+
+    assert dropping(listing([tracked, ACCEPT], [CARP, ACCEPT], policy="drop"), DISCOVERY) == [None]
+    assert dropping(listing([discovery, ACCEPT], policy="drop"), DISCOVERY) == []
+    assert dropping(listing([meta("l4proto", "ipv6-icmp"), ACCEPT], policy="drop"), DISCOVERY) == []
+    assert dropping(listing([payload("icmpv6", "type", "echo-request"), ACCEPT], policy="drop"), DISCOVERY) == [None]
+
+
+def test_what_clients_ask_matters_where_there_are_hosts() -> None:
+    host = ExaminedHost(name="carp0", interface="eth0", vhid=7, addresses=(ip_interface("fd00::50/64"),))
+    rules = listing([CARP, ACCEPT], policy="drop")
+
+    (found,) = judged(rules, (Subject(interface="eth0", hosts=(host,), own=OWN),), bridges=frozenset())
+    assert (found.severity.value, found.words.startswith("the firewall drops neighbour discovery")) == ("problem", True)
+    assert "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept" in found.command
+    assert list(judged(rules, (Subject(interface="eth0", own=OWN),), bridges=frozenset())) == []
 
 
 def test_each_place_is_one_finding_whatever_the_family() -> None:
@@ -244,6 +277,6 @@ JSON = st.recursive(
 def test_no_rule_is_stumbled_over(rules: list[list[Any]], anything: object) -> None:
     made = listing(*rules, policy="drop", others=[named("set", "bad", [anything])])
 
-    for advertised in (IN4, IN6, OUT4):
-        assert all(isinstance(each, Drop) for each in Ruleset.of(made).drops(advertised))
+    for followed in (IN4, IN6, OUT4, ARP, DISCOVERY):
+        assert all(isinstance(each, Drop) for each in Ruleset.of(made).drops(followed))
     assert list(Ruleset.of(anything).drops(IN4)) == []

@@ -97,6 +97,19 @@ def test_a_firewall_that_drops_what_no_rule_accepts_is_named(segment: Segment, t
     assert "firewall" not in examined(segment, str(toml(tmp_path)), "--offline")
 
 
+def test_a_firewall_that_keeps_clients_from_asking_is_named(segment: Segment, tmp_path: Path) -> None:
+    run(segment, "a", "nft 'add table arp f; add chain arp f in { type filter hook input priority 0; policy drop; }'")
+    with Pycarp(segment, "a", tmp_path) as ours:
+        wait_until(lambda: ours.is_in("MASTER"), STARTED_S)
+        before = is_reached(segment)
+
+        found = examined(segment, str(toml(tmp_path)), "--offline")["firewall"]
+        mend(segment, "a", found)
+
+        assert (before, is_reached(segment)) == (False, True)
+    assert (found["severity"], found["text"].startswith("the firewall drops ARP that arrives")) == ("problem", True)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -1,8 +1,9 @@
-"""Finds rules of nftables that drop advertisements, in what ``nft -j list ruleset`` prints. Pure.
+"""Finds rules of nftables that drop what virtual hosts need, in what ``nft -j list ruleset`` prints. Pure.
 
-Rules are followed with one advertisement of each family and direction, and with what is known of it. A rule that asks
-for more, such as a mark, may match or not: what it might accept is not reported, and what it might drop is not either.
-Source: libnftables-json(5).
+Rules are followed with one packet of each kind, family and direction, and with what is known of it: an advertisement,
+and the requests of ARP and neighbour discovery by which clients find the shared addresses. A rule that asks for more,
+such as a mark, may match or not: what it might accept is not reported, and what it might drop is not either. Source:
+libnftables-json(5).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 
 from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Family, InterfaceAddress, family_of
 
-_PROTOCOLS = {"vrrp": CARP_PROTOCOL, "carp": CARP_PROTOCOL, "ah": 51, "icmp": 1, "igmp": 2, "tcp": 6, "udp": 17}
+_ICMPV6 = 58
+_PROTOCOLS = {"vrrp": CARP_PROTOCOL, "carp": CARP_PROTOCOL, "ipv6-icmp": _ICMPV6, "icmpv6": _ICMPV6, "icmp": 1}
+_PROTOCOLS |= {"ah": 51, "igmp": 2, "tcp": 6, "udp": 17}
 _ETHERTYPES = {Family.IPV4: "ip", Family.IPV6: "ip6"}
 _MOST_JUMPS = 64
 
@@ -30,13 +33,30 @@ class Direction(Enum):
     THROUGH = "that a bridge here forwards"
 
 
-class Advertised(NamedTuple):
-    """An advertisement to follow through the rules; ``own`` are the machine's networks on the interface."""
+class Kind(Enum):
+    """What a packet is; the value is its name for people."""
+
+    CARP = "CARP"
+    ARP = "ARP"
+    DISCOVERY = "neighbour discovery"
+
+
+class Followed(NamedTuple):
+    """A packet to follow through the rules; ``own`` are the machine's networks on the interface.
+
+    ARP is of IPv4, neighbour discovery of IPv6.
+    """
 
     interface: str
     family: Family
     direction: Direction
     own: tuple[InterfaceAddress, ...] = ()
+    kind: Kind = Kind.CARP
+
+    @property
+    def ethertype(self) -> str:
+        """The name of its Ethernet type in rules, which is that of its family of tables."""
+        return "arp" if self.kind is Kind.ARP else _ETHERTYPES[self.family]
 
 
 class Drop(NamedTuple):
@@ -54,10 +74,14 @@ class Drop(NamedTuple):
         what = "the policy" if self.handle is None else f"rule {self.handle}"
         return f"{what} of chain {self.chain} in table {self.family} {self.table}"
 
-    @property
-    def mending(self) -> str:
-        """The command that accepts protocol 112 before it."""
-        return f"nft insert rule {self.family} {self.table} {self.chain} meta l4proto {CARP_PROTOCOL} accept"
+    def mending(self, kind: Kind) -> str:
+        """Return the command that accepts a kind of packets before it."""
+        matches = {
+            Kind.CARP: f"meta l4proto {CARP_PROTOCOL} ",
+            Kind.ARP: "" if self.family == "arp" else "ether type arp ",
+            Kind.DISCOVERY: "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ",
+        }
+        return f"nft insert rule {self.family} {self.table} {self.chain} {matches[kind]}accept"
 
 
 class _Verdict(Enum):
@@ -99,13 +123,13 @@ class Ruleset:
         elif kind in ("set", "map"):
             self.sets[(*place, str(value.get("name")))] = value.get("elem", [])
 
-    def drops(self, advertised: Advertised) -> Iterator[Drop]:
-        """Yield the first drop of each table that surely drops an advertisement."""
+    def drops(self, packet: Followed) -> Iterator[Drop]:
+        """Yield the place in each chain that surely drops a packet."""
         for chain in sorted(self.chains, key=lambda each: _number(each.get("prio"))):
-            if not _is_passed(chain, advertised):
+            if not _is_passed(chain, packet):
                 continue
             family, table, name = (str(chain.get(key)) for key in ("family", "table", "name"))
-            walk = _Walk(self, (family, table), advertised, str(chain.get("hook")))
+            walk = _Walk(self, (family, table), packet, str(chain.get("hook")))
             outcome = walk.follow(name, 0)
             if outcome is None:
                 if chain.get("policy") == "drop" and not walk.may_be_accepted:
@@ -131,7 +155,7 @@ class _At(NamedTuple):
 class _Walk:
     ruleset: Ruleset
     place: tuple[str, str]
-    advertised: Advertised
+    packet: Followed
     hook: str
     may_be_accepted: bool = False
 
@@ -217,7 +241,7 @@ class _Walk:
         return [each["elem"].get("val") if _is_element(each) else each for each in elements]
 
     def _left(self, left: Any) -> Any:
-        """Return what an advertisement has in the place that a rule looks at; None if that is not known."""
+        """Return what the packet has in the place that a rule looks at; None if that is not known."""
         if not isinstance(left, dict):
             return None
         if isinstance(left.get("meta"), dict):
@@ -225,43 +249,52 @@ class _Walk:
         if isinstance(left.get("payload"), dict):
             return self._payload(left["payload"].get("protocol"), left["payload"].get("field"))
         if isinstance(left.get("ct"), dict) and left["ct"].get("key") == "state":
-            return "new"
+            # The kernel tracks no neighbour discovery.
+            return "new" if self.packet.kind is Kind.CARP else "untracked"
         if isinstance(left.get("fib"), dict) and left["fib"].get("result") == "type":
             flags = left["fib"].get("flags")
-            return "multicast" if isinstance(flags, list) and "daddr" in flags else None
+            is_known = isinstance(flags, list) and "daddr" in flags and self.packet.kind is Kind.CARP
+            return "multicast" if is_known else None
         return None
 
     def _meta(self, key: Any) -> Any:
-        advertised = self.advertised
-        arrives = self.hook in HOOKS_IN and advertised.direction is Direction.IN
-        leaves = self.hook in HOOKS_OUT and advertised.direction is Direction.OUT
+        packet = self.packet
+        arrives = self.hook in HOOKS_IN and packet.direction is Direction.IN
+        leaves = self.hook in HOOKS_OUT and packet.direction is Direction.OUT
         values = {
-            "l4proto": CARP_PROTOCOL,
-            "nfproto": f"ipv{advertised.family.value}",
-            "protocol": _ETHERTYPES[advertised.family],
-            "pkttype": "multicast",
-            "iifname": advertised.interface if arrives else None,
-            "iif": advertised.interface if arrives else None,
-            "oifname": advertised.interface if leaves else None,
-            "oif": advertised.interface if leaves else None,
+            "l4proto": self._protocol,
+            "nfproto": _NOTHING if packet.kind is Kind.ARP else f"ipv{packet.family.value}",
+            "protocol": packet.ethertype,
+            "pkttype": "multicast" if packet.kind is Kind.CARP else None,
+            "iifname": packet.interface if arrives else None,
+            "iif": packet.interface if arrives else None,
+            "oifname": packet.interface if leaves else None,
+            "oif": packet.interface if leaves else None,
         }
         return values.get(str(key))
 
+    @property
+    def _protocol(self) -> Any:
+        return {Kind.CARP: CARP_PROTOCOL, Kind.DISCOVERY: _ICMPV6, Kind.ARP: _NOTHING}[self.packet.kind]
+
     def _payload(self, protocol: Any, name: Any) -> Any:
-        family = self.advertised.family
+        packet = self.packet
+        is_answer = packet.direction is Direction.OUT
         if protocol == "ether":
-            return _ETHERTYPES[family] if name == "type" else None
-        if protocol not in ("ip", "ip6"):
-            return _NOTHING  # a rule about TCP, and so on, does not match
-        if protocol != _ETHERTYPES[family]:
-            return _NOTHING
+            return packet.ethertype if name == "type" else None
+        if (protocol, packet.kind) == ("arp", Kind.ARP):
+            return ("reply" if is_answer else "request") if name == "operation" else None
+        if (protocol, packet.kind) == ("icmpv6", Kind.DISCOVERY):
+            return ("nd-neighbor-advert" if is_answer else "nd-neighbor-solicit") if name == "type" else None
+        if protocol != packet.ethertype:
+            return _NOTHING  # a rule about TCP, the other family, and so on, does not match
         values = {
-            "protocol": CARP_PROTOCOL,
-            "nexthdr": CARP_PROTOCOL,
+            "protocol": self._protocol,
+            "nexthdr": self._protocol,
             "ttl": CARP_TTL,
             "hoplimit": CARP_TTL,
-            "daddr": CARP_GROUPS[family],
-            "saddr": _Own(tuple(each for each in self.advertised.own if family_of(each) is family)),
+            "daddr": CARP_GROUPS[packet.family] if packet.kind is Kind.CARP else None,
+            "saddr": _Own(tuple(each for each in packet.own if family_of(each) is packet.family)),
         }
         return values.get(str(name))
 
@@ -276,19 +309,19 @@ _NOTHING = object()
 _RETURN = _Outcome(_Verdict.MAYBE)
 
 
-def _is_passed(chain: Mapping[str, Any], advertised: Advertised) -> bool:
-    """Return whether an advertisement passes a chain: it is of a hook on its way."""
+def _is_passed(chain: Mapping[str, Any], packet: Followed) -> bool:
+    """Return whether a packet passes a chain: it is of a hook on its way."""
     hook, family = chain.get("hook"), chain.get("family")
     ours = {Direction.IN: HOOKS_IN, Direction.OUT: HOOKS_OUT, Direction.THROUGH: HOOKS_THROUGH}
-    if hook not in ours[advertised.direction]:
+    if hook not in ours[packet.direction]:
         return False
-    if (family == "bridge") is not (advertised.direction is Direction.THROUGH):
+    if (family == "bridge") is not (packet.direction is Direction.THROUGH):
         return False
     if hook in ("ingress", "egress"):
         # nft 1.0 does not print the device, so without one it may be this one.
-        devices = chain.get("dev", advertised.interface)
-        return advertised.interface in (devices if isinstance(devices, list) else [devices])
-    return family in ("inet", "bridge", _ETHERTYPES[advertised.family])
+        devices = chain.get("dev", packet.interface)
+        return packet.interface in (devices if isinstance(devices, list) else [devices])
+    return family in ("bridge", packet.ethertype) or (family == "inet" and packet.kind is not Kind.ARP)
 
 
 def _is_in(left: Any, right: Any) -> bool | None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pycarp.doctor.finding import Finding, Severity
-from pycarp.doctor.firewall import Advertised, Direction, Drop, Ruleset
+from pycarp.doctor.firewall import Direction, Drop, Followed, Kind, Ruleset
 from pycarp.doctor.subject import Subject
+from pycarp.vocabulary import Family
 
 _NFT_S = 10
 _LEGACY = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
@@ -60,16 +61,26 @@ def judged(
 ) -> Iterator[Finding]:
     """Yield a finding for each rule or policy of a listing that drops advertisements."""
     ruleset = Ruleset.of(listing)
-    seen: set[tuple[str, Direction, Drop]] = set()
+    seen: set[tuple[str, Direction, Kind, Drop]] = set()
     for subject in subjects:
-        for direction in Direction:
-            if direction is Direction.THROUGH and subject.interface not in bridges:
-                continue
-            for family in subject.families:
-                for drop in ruleset.drops(Advertised(subject.interface, family, direction, subject.own)):
-                    if (subject.interface, direction, drop) not in seen:
-                        seen.add((subject.interface, direction, drop))
-                        yield _finding(subject.interface, direction, drop, is_at_ip_layer=is_at_ip_layer)
+        for packet in _packets(subject, is_bridged=subject.interface in bridges):
+            for drop in ruleset.drops(packet):
+                key = (subject.interface, packet.direction, packet.kind, drop)
+                if key not in seen:
+                    seen.add(key)
+                    yield _finding(packet, drop, is_at_ip_layer=is_at_ip_layer)
+
+
+def _packets(subject: Subject, *, is_bridged: bool) -> Iterator[Followed]:
+    """Yield what must pass: advertisements, and the requests and answers by which clients find the addresses."""
+    for direction in Direction:
+        if direction is Direction.THROUGH and not is_bridged:
+            continue
+        for family in subject.families:
+            yield Followed(subject.interface, family, direction, subject.own)
+            if subject.hosts and direction is not Direction.THROUGH:
+                kind = Kind.ARP if family is Family.IPV4 else Kind.DISCOVERY
+                yield Followed(subject.interface, family, direction, subject.own, kind)
 
 
 def read() -> object:
@@ -92,16 +103,19 @@ def read() -> object:
     return found
 
 
-def _finding(interface: str, direction: Direction, drop: Drop, *, is_at_ip_layer: bool) -> Finding:
+def _finding(packet: Followed, drop: Drop, *, is_at_ip_layer: bool) -> Finding:
     is_at_device = drop.hook in ("ingress", "egress")
-    is_fatal = is_at_device or is_at_ip_layer or direction is Direction.THROUGH
+    is_fatal = is_at_device or is_at_ip_layer or packet.direction is Direction.THROUGH
+    reason = _AT_THE_DEVICE if is_at_device else _REASONS[packet.direction]
+    if packet.kind is not Kind.CARP:
+        is_fatal, reason = True, "clients do not find the shared addresses, whoever is MASTER"
     return Finding(
         kind="firewall",
         severity=Severity.PROBLEM if is_fatal else Severity.WARNING,
-        subject=interface,
-        words=f"the firewall drops CARP {direction.value}: {drop.words}",
-        reason=_AT_THE_DEVICE if is_at_device else _REASONS[direction],
-        command=drop.mending,
+        subject=packet.interface,
+        words=f"the firewall drops {packet.kind.value} {packet.direction.value}: {drop.words}",
+        reason=reason,
+        command=drop.mending(packet.kind),
     )
 
 
