@@ -15,7 +15,11 @@ from pycarp.vocabulary import NS_PER_S
 from tests.support.daemons import children
 from tests.support.processes import has_ended
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="needs Linux"),
+    # The command has one thread when it forks; who runs the tests may have more.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
+]
 
 LONG_NS = 60 * NS_PER_S
 ENDED_S = 5.0

@@ -1,6 +1,8 @@
 """``pycarp while-master`` beside real daemons: its command never runs on two machines, whatever happens to one."""
 
 import contextlib
+import os
+import pty
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from tests.support.system import require
 pytestmark = pytest.mark.system
 
 STARTED_S = 10.0
+CTRL_Z = b"\x1a"
 TAKEN_OVER_S = 8.0
 SCHEDULER = """
 trap '' TERM
@@ -66,7 +69,7 @@ def two(tmp_path: Path) -> Iterator[Two]:
         a.become_master(STARTED_S)
         on_a = stack.enter_context(WhileMaster(segment, a, "a", tmp_path))
         on_b = stack.enter_context(WhileMaster(segment, b, "b", tmp_path))
-        wait_until(lambda: bool(on_a.runs) and bool(on_b.lines("waiting for it to be MASTER")), STARTED_S)
+        wait_until(lambda: bool(on_a.runs) and bool(on_b.lines("waiting for a mastership")), STARTED_S)
         yield Two(a, b, on_a, on_b)
 
 
@@ -129,3 +132,39 @@ def test_it_finds_a_daemon_that_was_started_again_and_ends_well(tmp_path: Path) 
 
         assert running.process.wait(STARTED_S) == 0
         assert len(running.lines("cleaned up")) == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_with_its_terminal_it_ends_and_ctrl_z_does_not_stop_it(tmp_path: Path) -> None:
+    require("ip", "bridge")
+    line = f"trap 'echo cleaned up >{tmp_path}/end; exit' TERM; echo ran; while :; do sleep 0.02; done"
+    with new_segment(a="192.168.1.3/24") as segment, Pycarp(segment, "a", tmp_path) as daemon:
+        daemon.become_master(STARTED_S)
+        argv = [sys.executable, "-m", "pycarp", "while-master", "carp0", "--control", str(daemon.control)]
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(sys.executable, [*argv, "--", "sh", "-c", line])
+        try:
+            read_until(terminal, b"ran")
+            os.write(terminal, CTRL_Z)
+            read_until(terminal, b"^Z")
+            assert state_of(pid) != "T"
+            os.close(terminal)
+
+            wait_until((tmp_path / "end").exists, STARTED_S)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def state_of(pid: int) -> str:
+    """Return the letter for the state of a process; T for one that is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def read_until(terminal: int, text: bytes) -> None:
+    """Read from a terminal until a text has come."""
+    found = b""
+    while text not in found:
+        found += os.read(terminal, 4096)

@@ -55,6 +55,8 @@ class Runner:
         self._lines: Lines | None = None
         self._command: GuardedCommand | None = None
         self._was_answered = False
+        # Asked now, because a terminal that has hung up is none any more.
+        self._has_terminal = os.isatty(0)
         self._status: int | None = None
 
     def run(self) -> int:
@@ -80,7 +82,7 @@ class Runner:
         poll.poll(None if due_ns is None else max((due_ns - _now_ns()) // _NS_PER_MS, 0))
 
     def _take_signal(self, number: signal.Signals) -> None:
-        has_hung_up = number is signal.SIGHUP and os.isatty(0)
+        has_hung_up = number is signal.SIGHUP and self._has_terminal
         if number in _TO_END or has_hung_up:
             self._carry_out(self._supervision.ask_to_end(_now_ns()))
         elif number in _TO_PASS_ON and self._command is not None:
@@ -128,7 +130,7 @@ class Runner:
                 case Guard() | Signal():
                     self._affect_command(action)
                 case Say(text):
-                    click.echo(f"pycarp: {text}", err=True)
+                    _say(text)
                 case Exit(status):
                     self._status = status
 
@@ -155,7 +157,7 @@ class Runner:
         try:
             self._command = GuardedCommand(self._argv, environment_of(mastership), mastership.ends_at_ns)
         except OSError as exc:
-            click.echo(f"pycarp: cannot run {self._argv[0]}: {exc.strerror or exc}", err=True)
+            _say(f"cannot run {self._argv[0]}: {exc.strerror or exc}")
             self._carry_out(self._supervision.end(start_status(exc), _now_ns()))
 
 
@@ -187,6 +189,12 @@ def _signals() -> Iterator[socket.socket]:
             for number, handler in before.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(wakeup)
+
+
+def _say(text: str) -> None:
+    # Whatever became of the terminal or the pipe: the command must be ended in time.
+    with contextlib.suppress(OSError):
+        click.echo(f"pycarp: {text}", err=True)
 
 
 def _received(wakeups: socket.socket) -> list[signal.Signals]:

@@ -134,7 +134,7 @@ class Supervision:
         match reply:
             case MastershipAwaited():
                 self._host, self._trouble = reply.host, ""
-                return [Say(f"{reply.host} is {reply.state}; waiting for it to be MASTER")] if not self._is_over else []
+                return [Say(f"{reply.host} is {reply.state}; waiting for a mastership")] if not self._is_over else []
             case MastershipBegun():
                 self._mastership, self._host = reply, reply.host
                 return self._renew(reply) + self._start(now_ns)
