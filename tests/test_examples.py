@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import importlib.util
 import itertools
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -105,3 +108,16 @@ def test_the_bare_engine_takes_over_without_asyncio() -> None:
     assert [str(change.new) for change in first.changes] == ["INIT", "BACKUP", "MASTER"]
     assert [str(change.new) for change in second.changes] == ["INIT", "BACKUP", "MASTER"]
     assert second.changes[-1].reason is pycarp.Reason.MASTER_SILENT
+
+
+def test_the_agent_passes_its_own_tests(tmp_path: Path) -> None:
+    for name in ("cloud_agent.py", "test_cloud_agent.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert (done.returncode, "7 passed" in done.stdout) == (0, True), done.stdout + done.stderr

@@ -141,7 +141,7 @@ class HostConfig:
         mac_mode: MacMode | str | None = mac_mode,
         announce_every_s: int | str | None = announce_every_s,
         peer_dialects: str | Iterable[Dialect | str] = peer_dialects,
-        **unknown: Never,
+        **unknown: object,
     ) -> Self:
         """Return the host whose settings are given as text, such as values of the environment or of a form.
 
