@@ -10,6 +10,7 @@ import pytest
 from pycarp import ConfigError, State, VirtualHost
 from pycarp.health import Answer, Check, Finding, Request, look, watch
 from pycarp.testing import Cluster
+from pycarp.testing.virtual_time import VirtualTimeLoop
 from tests.support.virtual import in_virtual_time, now_s
 
 
@@ -205,6 +206,23 @@ async def test_a_limit_of_the_probe_itself_is_no_silence() -> None:
     check = Check(name="web", probe=Request(limited, "192.0.2.1 does not answer"))
 
     assert await look(check) == Finding(Answer.UNKNOWN, "the probe raised TimeoutError")
+
+
+@pytest.mark.parametrize(("needs_s", "answer"), [(0.3, Answer.OK), (3, Answer.UNKNOWN)])
+def test_a_process_that_was_stopped_reads_an_answer_before_its_timeout_counts(needs_s: float, answer: Answer) -> None:
+    async def answered() -> None:
+        await asyncio.sleep(0.1)
+        await asyncio.sleep(needs_s)
+
+    @in_virtual_time
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop.call_later(0.05, loop.stall, 60)
+
+        assert (await look(Check(name="web", probe=answered, timeout_s=1))).answer is answer
+
+    run()
 
 
 @in_virtual_time

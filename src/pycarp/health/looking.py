@@ -9,6 +9,9 @@ from pycarp.tasks import start_task
 END_S = 2.0
 """Seconds that a probe has to end when it is cancelled."""
 
+_STALL_S = 0.05
+"""Seconds by which the event loop is late when the whole process stood still."""
+
 _DETAIL_MAX = 300
 
 
@@ -35,7 +38,7 @@ class Looker:
             self._run = start_task(_call(self._check), name=self._check.cause)
         run = self._run
         try:
-            await asyncio.wait({run}, timeout=self._check.timeout_s)
+            await self._wait_for(run)
             is_in_time = run.done() and not is_late
         finally:
             # Also when the caller is cancelled. Once: a second time would cut short what the run has to clean up.
@@ -51,6 +54,16 @@ class Looker:
         if not run.cancelled():
             run.exception()  # Fetched, because asyncio would log it otherwise.
         return _silence(self._check)
+
+    async def _wait_for(self, run: "asyncio.Task[object]") -> None:
+        """Wait for the end of a run, or its timeout."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + self._check.timeout_s
+        await asyncio.wait({run}, timeout=self._check.timeout_s)
+        # A process that was stopped has not read yet what has come meanwhile.
+        late_s = loop.time() - ends_s
+        if late_s > _STALL_S and not run.done():
+            await asyncio.wait({run}, timeout=min(late_s, self._check.timeout_s))
 
 
 async def _call(check: Check) -> object:
