@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 import functools
 import io
+import itertools
+import json
 import re
 import tempfile
 from collections.abc import Callable
@@ -20,9 +22,11 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import DatagramReceived, HostAdded, LinkChanged, PacketsRead
 from pycarp.daemon import control_server
 from pycarp.daemon.control_messages import DoneReply, Reply, Request, decode_reply, decode_request, encode
+from pycarp.doctor.firewall import Direction, Followed, Kind, Ruleset
 from pycarp.errors import CaptureError, ConfigError, ControlError, DecodeError, RecordingError
 from pycarp.inspection.capture_file import packets_of
 from pycarp.inspection.inspector import Inspector
+from pycarp.inspection.scan import Scan
 from pycarp.inspection.timeline import Timeline
 from pycarp.recording import Replay, read
 from pycarp.sim.faults import fault_plan_file
@@ -61,6 +65,7 @@ def codec(octets: bytes) -> None:
     envelope.datagram_of_packet(octets, link="em0")
     for source, destination in ((SOURCE, CARP_GROUPS[Family.IPV4]), (one, two)):
         if vrrp.vrrp_of(octets, source=source, destination=destination):
+            vrrp.details_of(octets, source=source, destination=destination)
             assert len(octets) != advertisement.LENGTH or (octets[0], octets[3]) != (0x21, advertisement.AUTHLEN)
     with contextlib.suppress(DecodeError):
         seen = advertisement.decode(octets)
@@ -164,15 +169,32 @@ def _server() -> _Server:
 
 
 def capture(octets: bytes) -> None:
-    """Read a capture and explain what is in it, with and without the password."""
+    """Read a capture and explain what is in it, with and without the password; scan it, and report."""
     inspectors = [Inspector(secret=secret) for secret in (None, SECRET)]
-    timeline = Timeline()
+    timeline, scan, at_ns = Timeline(), Scan(secrets={7: [SECRET]}), 0
     with contextlib.suppress(CaptureError):
         for packet in packets_of(io.BytesIO(octets)):
+            scan.add(packet)
+            at_ns = packet.at_ns
             for inspector in inspectors:
                 explanation = inspector.explain(packet)
                 if explanation is not None:
                     timeline.add(explanation)
+    report = scan.report(at_ns)
+    assert sum(each.packets for group in report.groups for each in group.senders) <= report.packets
+
+
+def firewall(octets: bytes) -> None:
+    """Read octets as a listing of nftables, and follow a packet of each kind through it."""
+    try:
+        listing = json.loads(octets)
+    except (ValueError, RecursionError):
+        return
+    ruleset = Ruleset.of(listing)
+    for family, direction, kind in itertools.product(Family, Direction, Kind):
+        for drop in ruleset.drops(Followed("eth0", family, direction, LINKS[0].addresses, kind)):
+            assert drop.words
+            assert drop.mending(kind)
 
 
 def scenario(octets: bytes) -> None:
@@ -209,6 +231,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "control": control,
     "control_socket": control_socket,
     "capture": capture,
+    "firewall": firewall,
     "scenario": scenario,
     "recording": recording,
     "plan": plan,
