@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycarp.auth.key import Passphrase
-from pycarp.config import ConfigProblems, NodeConfig, toml
+from pycarp.config import ConfigProblems, NodeConfig, service_tables, toml
+from pycarp.config.model import HttpConfig
 from pycarp.dialects import OPENBSD, UNIVERSAL
 from pycarp.errors import ConfigError
 from pycarp.failback import Damping, FailbackPolicy
@@ -19,7 +20,7 @@ from pycarp.health.kinds import OWN
 from pycarp.hooks import On
 from pycarp.vocabulary import HostKey, LinkFacts
 
-TABLES = "node, host, check, hook, failback, sync_group"
+TABLES = "node, host, check, hook, failback, sync_group, http"
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "pycarp.schema.json"
 GOOD = """\
 [[host]]
@@ -294,7 +295,7 @@ def test_a_password_that_is_not_there_says_where_it_should_be(
         (
             "[[host]]",
             "[[hosts]]",
-            ["unknown key hosts; there are: node, host, check, hook, failback, sync_group (did you mean host?)"],
+            [f"unknown key hosts; there are: {TABLES} (did you mean host?)"],
         ),
         (
             "advbase = 1",
@@ -481,3 +482,36 @@ def test_what_is_wrong_with_a_sync_group_is_told_at_its_place(groups: list[list[
         text += f'[[sync_group]]\nname = "g{number}"\nhosts = {json.dumps(hosts)}\n'
 
     assert complaints(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "listen"),
+    [
+        ("[http]", ("127.0.0.1:9711",)),
+        ('[http]\nlisten = ["[::1]:80", "unix:/run/x"]', ("[::1]:80", "unix:/run/x")),
+    ],
+)
+def test_http_is_served_on_the_loopback_unless_the_file_says_otherwise(text: str, listen: tuple[str, ...]) -> None:
+    assert toml.read(GOOD + text, file="a.toml").http == HttpConfig(listen=listen)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("127.0.0.1", "is no address with a port"),
+        ("127.0.0.1:99999", "outside 1-65535"),
+        ("localhost:80", "names no address"),
+        ("unix:http.sock", "is no path from the root"),
+    ],
+)
+def test_where_http_cannot_be_served_is_told(place: str, said: str) -> None:
+    (only,) = complaints(f'{GOOD}[http]\nlisten = ["{place}"]\n')
+
+    assert only.startswith("7:1: listen")
+    assert said in only
+
+
+def test_http_without_its_libraries_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_tables, "find_spec", lambda _name: None)
+
+    assert complaints(GOOD + "[http]\n") == ["6:1: http needs aiohttp: pip install 'pycarp[http]'"]

@@ -12,8 +12,8 @@ from rich.text import Text
 from pycarp.cli import EXIT_FAILED
 from pycarp.cli.daemons import ask_all, chosen_of, merged
 from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
-from pycarp.core.state import State
 from pycarp.daemon.control_messages import Cause, CheckStatus, HostStatus, RestrictionStatus, StatusReply
+from pycarp.daemon.wellness import what_is_wrong
 
 _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
 
@@ -47,14 +47,8 @@ def status(name: str | None, *, as_json: bool, control: Path) -> None:
         _print(reply)
     if not answers.is_complete:
         click.get_current_context().exit(EXIT_FAILED)
-    if not all(map(is_well, reply.hosts)):
+    if any(map(what_is_wrong, reply.hosts)):
         click.get_current_context().exit(EXIT_NOT_WELL)
-
-
-def is_well(host: HostStatus) -> bool:
-    """Whether a host is as its administrators want it: it takes part or was set down, demoted by them at most."""
-    takes_part = host.state != State.INIT or not host.is_up
-    return takes_part and not host.missing and all(each.is_wanted for each in host.demotion)
 
 
 def _print(reply: StatusReply) -> None:

@@ -55,6 +55,8 @@ class _Losses:
             if value not in (None, "", ()):
                 text = ", ".join(f"{key}={number}" for key, number in value) if name == "sysctls" else value
                 self.add(f"{name} {text}")
+        if config.http is not None:
+            self.add(f"http {' '.join(config.http.listen)}")
         names: dict[HostKey | None, str] = {host.key: f"{host.name}: " for host in config.hosts}
         for kind, attached in _kinds(config):
             for each in attached:
@@ -163,6 +165,8 @@ def toml(config: NodeConfig) -> list[Document]:
         tables["node"] = node
     tables["host"] = [_toml_host(host) | _attached(config, host.key) for host in config.hosts]
     tables |= _attached(config, None)
+    if config.http is not None:
+        tables["http"] = {"listen": list(config.http.listen)}
     return [Document(name="pycarp.toml", text=tomlkit.dumps(tables))]
 
 

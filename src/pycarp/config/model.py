@@ -41,6 +41,13 @@ class SyncGroupConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpConfig:
+    """Where the daemon serves HTTP: ``ADDRESS:PORT``, ``[ADDRESS]:PORT`` or ``unix:/PATH``."""
+
+    listen: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
     """The virtual hosts of one machine; what a configuration does not say is empty.
 
@@ -59,6 +66,7 @@ class NodeConfig:
     actuator: str = ""
     monitor: str = ""
     external_change_limit: int | None = None
+    http: HttpConfig | None = None
     checks: tuple[Attached[Check], ...] = ()
     hooks: tuple[Attached[Hook], ...] = ()
     failbacks: tuple[Attached[FailbackPolicy], ...] = ()

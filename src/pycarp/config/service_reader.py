@@ -6,8 +6,16 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from pycarp.config.model import Attached, SyncGroupConfig
-from pycarp.config.service_tables import FailbackTable, HookTable, SyncGroupTable, hook_of, policy_of
+from pycarp.config.model import Attached, HttpConfig, SyncGroupConfig
+from pycarp.config.service_tables import (
+    FailbackTable,
+    HookTable,
+    HttpTable,
+    SyncGroupTable,
+    hook_of,
+    http_of,
+    policy_of,
+)
 from pycarp.core.host_config import HostConfig
 from pycarp.errors import ConfigError, SettingProblems
 from pycarp.failback import FailbackPolicy
@@ -18,7 +26,7 @@ from pycarp.vocabulary import HostKey
 IN_HOSTS = ("check", "hook", "failback")
 """What a host's table has beside the settings of the host."""
 
-TABLES = (*IN_HOSTS, "sync_group")
+TABLES = (*IN_HOSTS, "sync_group", "http")
 """What a file has beside hosts and the node."""
 
 Where = tuple[str, int]
@@ -49,6 +57,7 @@ class ServiceReader:
         self.hooks: list[Attached[Hook]] = []
         self.failbacks: list[Attached[FailbackPolicy]] = []
         self.sync_groups: list[Attached[SyncGroupConfig]] = []
+        self.http: HttpConfig | None = None
         self._reader = reader
         self._counts: Counter[str] = Counter()
 
@@ -61,8 +70,11 @@ class ServiceReader:
         """Read what is beside the hosts, which have been read before."""
         self._read(tables, "", None)
         self._read_failback(tables, "failback", None)
-        for table, where in self._tables(tables.get("sync_group"), "sync_group"):
-            self._read_sync_group(table, where, hosts)
+        if "http" in tables:
+            table = self._reader.table(HttpTable, tables["http"], ("http", 0))
+            self.http = None if table is None else self._made(lambda: http_of(table), ("http", 0))
+        for raw, where in self._tables(tables.get("sync_group"), "sync_group"):
+            self._read_sync_group(raw, where, hosts)
 
     def _read(self, tables: Mapping[str, Any], prefix: str, host: HostKey | None) -> None:
         """Read checks and hooks; ``prefix`` is the name of the table that they are in."""

@@ -1,15 +1,19 @@
 """The tables of TOML for what goes with hosts: hooks, failback and sync groups. Those of checks are in ``health``."""
 
+from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import PurePath
 from typing import Annotated, Any
 
 import msgspec
 
+from pycarp.config.model import HttpConfig
 from pycarp.durations import parse_duration
 from pycarp.errors import ConfigError
 from pycarp.failback import Damping, FailbackPolicy
 from pycarp.failback.damping import LONGEST_S
 from pycarp.failback.policy import AUTO
+from pycarp.health import setting
 from pycarp.hooks import Hook, On, OnFailure
 from pycarp.hooks.hook import CONFIRM_MAX_S, RETRIES_MAX, TIMEOUT_MAX_S
 
@@ -17,6 +21,9 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 Duration = str | float
 
 SHELL = "/bin/sh"
+
+LISTEN = "127.0.0.1:9711"
+"""Where HTTP is served unless the configuration says otherwise: for programs of this machine only."""
 
 
 class HookTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +68,30 @@ class SyncGroupTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hosts: Annotated[list[Text], msgspec.Meta(min_length=2)]
     check: list[dict[str, Any]] = msgspec.field(default_factory=list)
     hook: list[HookTable] = msgspec.field(default_factory=list)
+
+
+class HttpTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``[http]``: where the daemon serves metrics, status and events; each place as in ``HttpConfig``."""
+
+    listen: Annotated[list[Text], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: [LISTEN])
+
+
+def http_of(table: HttpTable) -> HttpConfig:
+    """Return where to serve HTTP; raises ConfigError as ``hook_of``."""
+    for place in table.listen:
+        if place.startswith("unix:"):
+            if not place.startswith("unix:/"):
+                raise ConfigError(f'listen "{place}" is no path from the root; write one such as "unix:/run/carp.http"')
+            continue
+        try:
+            setting.endpoint().parse("listen", place)
+            ip_address(place.rpartition(":")[0].strip("[]"))
+        except ValueError:
+            raise ConfigError(f'listen "{place}" names no address; write one such as "{LISTEN}"') from None
+    for module in ("aiohttp", "prometheus_client"):
+        if find_spec(module) is None:
+            raise ConfigError(f"http needs {module}: pip install 'pycarp[http]'")
+    return HttpConfig(listen=tuple(table.listen))
 
 
 def hook_of(table: HookTable) -> Hook:

@@ -22,7 +22,7 @@ from pycarp.config.model import NodeConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.service_reader import ServiceReader, Where
-from pycarp.config.service_tables import FailbackTable, HookTable, SyncGroupTable
+from pycarp.config.service_tables import FailbackTable, HookTable, HttpTable, SyncGroupTable
 from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.core.host_settings import problems_of
@@ -132,6 +132,7 @@ class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hook: list[HookTable] = msgspec.field(default_factory=list)
     failback: FailbackTable | None = None
     sync_group: list[SyncGroupTable] = msgspec.field(default_factory=list)
+    http: HttpTable | None = None
 
 
 def schema() -> dict[str, Any]:
@@ -219,6 +220,7 @@ class _Reader:
             monitor=node.monitor,
             external_change_limit=node.external_change_limit,
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
+            http=self._services.http,
             checks=tuple(self._services.checks),
             hooks=tuple(self._services.hooks),
             failbacks=tuple(self._services.failbacks),

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
@@ -47,6 +47,7 @@ from pycarp.daemon.services.maintenance import file_for
 from pycarp.daemon.status import Place, outlook_status, status_reply
 from pycarp.daemon.streams import Stream
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
+from pycarp.daemon.tallies import Tallies
 from pycarp.daemon.unprivileged import Outcome
 from pycarp.daemon.warnings import Warnings, contradiction
 from pycarp.errors import CarpError, ControlError
@@ -152,6 +153,7 @@ class Daemon:
         self._maintenance = Maintenance(self._node, lasting)
         self._failback = FailbackService(lasting)
         self._history = EventHistory()
+        self._tallies = Tallies()
         self._services = Services(
             (self._maintenance, self._failback, GroupService(), HealthService(self._node), HookService())
         )
@@ -179,7 +181,7 @@ class Daemon:
         if self._record is not None:
             self._record.open()
         try:
-            async with self._services.running(), self._node, self._hosts.looking():
+            async with self._services.running(), self._node, self._hosts.looking(), self._serving_http():
                 with settling():
                     await self._set_up(stop)
                 # Answering begins when there is everything to answer about.
@@ -197,6 +199,17 @@ class Daemon:
             await self._flight.close()
             if self._record is not None:
                 self._record.close()
+
+    @contextlib.asynccontextmanager
+    async def _serving_http(self) -> AsyncIterator[None]:
+        if self._config.http is None:
+            yield
+            return
+        # Imported here because it comes with an extra, and takes a third of a second.
+        from pycarp.daemon.http_server import HttpServer  # noqa: PLC0415
+
+        async with HttpServer(self._status, self._tallies, self._history).serving(self._config.http):
+            yield
 
     async def _set_up(self, stop: asyncio.Event) -> None:
         self._services.configure(self._config)
@@ -412,6 +425,7 @@ class Daemon:
 
     def _take_note(self, event: Event, host: VirtualHost) -> None:
         self._events.log(event, host)
+        self._tallies.take(event)
         self._flight.consider(event)
         if isinstance(event, Departed):
             self._warnings.forget(event.key)

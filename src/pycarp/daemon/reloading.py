@@ -13,6 +13,7 @@ from pycarp.aio.host import RECONFIGURABLE, VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.config import NodeConfig
+from pycarp.config.model import HttpConfig
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.host_config import HostConfig, interval_warning
 from pycarp.core.settings import Settings
@@ -168,8 +169,10 @@ class Reloader:
         else:
             config = await asyncio.to_thread(self._source.parse, text, file)
         ours = self._config
-        pairs = [(each, getattr(ours, each), getattr(config, each)) for each in ("transport", "actuator", "monitor")]
-        lines = [f"{what} {old} -> {new} needs a restart" for what, old, new in pairs if old != new]
+        pairs = [
+            (each, getattr(ours, each), getattr(config, each)) for each in ("transport", "actuator", "monitor", "http")
+        ]
+        lines = [f"{what} {_place(old)} -> {_place(new)} needs a restart" for what, old, new in pairs if old != new]
         if lines:
             raise ConfigError("\n".join(lines))
         config = replace(config, hosts=tuple(map(self._followed, config.hosts)))
@@ -355,3 +358,8 @@ async def _back(host: VirtualHost, old: HostConfig, rolling_s: float) -> None:
 
 def _reconfigure(host: VirtualHost, new: HostConfig, rolling_s: float) -> None:
     host.reconfigure(**{each: getattr(new, each) for each in RECONFIGURABLE}, rolling_s=rolling_s)
+
+
+def _place(setting: str | HttpConfig | None) -> str:
+    """Return a setting of the node for people."""
+    return " ".join(setting.listen) if isinstance(setting, HttpConfig) else setting or "none"

@@ -1,0 +1,149 @@
+"""The daemon's HTTP server: metrics, health, status and events, to look at and not to change. Off unless configured.
+
+Whatever callers do, an advertisement does not wait: what is answered is computed four times a second at most, and
+connections, streams, and what a slow reader leaves unread are bounded.
+"""
+
+import asyncio
+import contextlib
+import stat
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from pycarp import __version__
+from pycarp.aio.log_records import logger
+from pycarp.config.model import HttpConfig
+from pycarp.daemon import metrics
+from pycarp.daemon.control_messages import EventRecord, EventsRequest, Reply, StatusReply
+from pycarp.daemon.event_history import EventHistory
+from pycarp.daemon.tallies import Tallies
+from pycarp.daemon.wellness import what_is_wrong
+from pycarp.errors import ConfigError
+
+FRESH_S = 0.25
+"""An answer may be so old."""
+
+CONNECTIONS_MOST = 1024
+STREAMS_MOST = 600
+WRITE_S = 5.0
+"""How long a reader may take for what it is sent."""
+
+IDLE_S = 15.0
+_TRIM_S = 1.0
+
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class HttpServer:
+    """Answers from ``status``, which may be awaited often, and from the history of events."""
+
+    def __init__(self, status: Callable[[], Awaitable[StatusReply]], tallies: Tallies, history: EventHistory) -> None:
+        self._status = status
+        self._tallies = tallies
+        self._history = history
+        self._fresh: tuple[float, StatusReply] | None = None
+        self._asking = asyncio.Lock()
+        self._streams = 0
+
+    @contextlib.asynccontextmanager
+    async def serving(self, config: HttpConfig) -> AsyncIterator[None]:
+        """Serve while the context lasts. Raises ConfigError if it cannot listen."""
+        app = web.Application(client_max_size=1024)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/api/status", self._status_of_all)
+        app.router.add_get("/api/events", self._events)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            for place in config.listen:
+                await self._listen(runner, place)
+            logger.info("carp: HTTP on %s", " and ".join(config.listen))
+            trimming = asyncio.create_task(_trim(runner))
+            try:
+                yield
+            finally:
+                trimming.cancel()
+        finally:
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner, place: str) -> None:
+        try:
+            if place.startswith("unix:"):
+                path = Path(place.removeprefix("unix:"))
+                _remove_socket(path)
+                await web.UnixSite(runner, path).start()
+            else:
+                host, _colon, port = place.rpartition(":")
+                await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        except OSError as exc:
+            raise ConfigError(f"cannot listen for HTTP on {place}: {exc.strerror or exc}") from exc
+
+    async def _now(self) -> StatusReply:
+        """Return the status, computed now or a moment ago, however many ask."""
+        async with self._asking:
+            if self._fresh is None or time.monotonic() - self._fresh[0] > FRESH_S:
+                self._fresh = (time.monotonic(), await self._status())
+            return self._fresh[1]
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        body = metrics.text_of(await self._now(), self._tallies, version=__version__)
+        return web.Response(body=body, headers={"Content-Type": _METRICS})
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        wrong = [f"{host.name}: {what}" for host in (await self._now()).hosts if (what := what_is_wrong(host))]
+        return web.Response(text="".join(f"{each}\n" for each in wrong or ["ok"]), status=503 if wrong else 200)
+
+    async def _status_of_all(self, _request: web.Request) -> web.Response:
+        body = msgspec.json.encode(await self._now())
+        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """Send events as they happen; the browser's ``Last-Event-ID``, or ``?after=``, says where to go on."""
+        after = request.headers.get("Last-Event-ID", request.query.get("after", "0"))
+        if not (after.isascii() and after.isdigit() and len(after) < 16):
+            return web.Response(text=f"after {after[:40]!r} is not the number of an event\n", status=400)
+        if self._streams >= STREAMS_MOST:
+            return web.Response(text=f"{STREAMS_MOST} callers follow already\n", status=503)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            asked = EventsRequest(host=request.query.get("host"), after=int(after), follow=True)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                await self._history.stream(asked).run(lambda reply: _send(response, reply))
+        finally:
+            self._streams -= 1
+        return response
+
+
+async def _send(response: web.StreamResponse, reply: Reply) -> None:
+    if isinstance(reply, EventRecord):
+        line = f"id: {reply.seq}\ndata: {msgspec.json.encode(reply).decode()}\n\n"
+    else:
+        line = ": alive\n\n"
+    async with asyncio.timeout(WRITE_S):
+        await response.write(line.encode())
+
+
+async def _trim(runner: web.AppRunner) -> None:
+    """Close the oldest connections where there are too many, so that the daemon keeps its descriptors."""
+    while True:
+        await asyncio.sleep(_TRIM_S)
+        server = runner.server
+        connections = [] if server is None else list(server.connections)
+        for each in connections[: max(len(connections) - CONNECTIONS_MOST, 0)]:
+            each.force_close()
+            if each.transport is not None:
+                each.transport.close()
+
+
+def _remove_socket(path: Path) -> None:
+    """Remove what an earlier daemon left at the place of a socket; anything else stays, and binding fails."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()

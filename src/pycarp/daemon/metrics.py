@@ -1,0 +1,135 @@
+"""Metrics of a daemon in the text format of Prometheus, from its status and what it has counted."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pycarp.core.state import State
+from pycarp.daemon.control_messages import HostStatus, StatusReply
+from pycarp.daemon.tallies import TAKEOVER_BOUNDS_S, Tallies
+
+_HOST = ("host", "vhid", "interface")
+
+
+def text_of(status: StatusReply, tallies: Tallies, *, version: str) -> bytes:
+    """Return all metrics."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot(status, tallies, version))
+    return generate_latest(registry)
+
+
+class _Snapshot(Collector):
+    def __init__(self, status: StatusReply, tallies: Tallies, version: str) -> None:
+        self._status = status
+        self._tallies = tallies
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._of_daemon()
+        yield from self._of_hosts()
+        yield from self._of_peers()
+        yield from self._of_checks()
+        yield from self._of_links()
+
+    def _of_daemon(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily("pycarp_info", "The daemon.", labels=("version", "hostname", "transport"))
+        info.add_metric((self._version, self._status.hostname, self._status.transport), 1)
+        yield info
+        yield GaugeMetricFamily("pycarp_uptime_seconds", "Seconds since the daemon started.", self._status.uptime_s)
+        yield CounterMetricFamily("pycarp_stalls", "Times that the process was not scheduled.", self._tallies.stalls)
+        yield CounterMetricFamily(
+            "pycarp_stalled_seconds", "Seconds that the process was late in all.", self._tallies.stalled_s
+        )
+        takeovers = HistogramMetricFamily(
+            "pycarp_takeover_seconds", "From being MASTER to holding the addresses.", labels=()
+        )
+        histogram, total = self._tallies.takeovers, 0
+        buckets = []
+        for bound, count in zip((*map(str, TAKEOVER_BOUNDS_S), "+Inf"), histogram.counts, strict=True):
+            total += count
+            buckets.append((bound, total))
+        takeovers.add_metric((), buckets, histogram.sum_s)
+        yield takeovers
+
+    def _of_hosts(self) -> Iterator[Metric]:
+        state = GaugeMetricFamily("pycarp_host_state", "1 for the state that the host is in.", labels=(*_HOST, "state"))
+        transitions = CounterMetricFamily(
+            "pycarp_host_transitions", "Changes of the state.", labels=(*_HOST, "state", "reason")
+        )
+        gauges = {
+            name: GaugeMetricFamily(f"pycarp_host_{name}", text, labels=_HOST)
+            for name, text in (
+                ("advertised_interval_seconds", "How often it advertises, or would as MASTER, demotion included."),
+                ("demotion", "The sum of what demotes it."),
+                ("restrictions", "How many causes forbid it to take over."),
+                ("drained", "1 if an administrator drained it."),
+                ("missing_addresses", "Addresses that a MASTER should have and has not."),
+                ("state_seconds", "Seconds in the present state."),
+            )
+        }
+        rejected = CounterMetricFamily("pycarp_host_rejected", "Advertisements that were not authentic.", labels=_HOST)
+        contested = CounterMetricFamily("pycarp_host_contested", "Changes of its addresses by others.", labels=_HOST)
+        for host in self._status.hosts:
+            labels = _labels(host)
+            for each in State:
+                state.add_metric((*labels, each.value), host.state == each.value)
+            values = {
+                "advertised_interval_seconds": host.effective_advbase + host.effective_advskew / 256,
+                "demotion": sum(each.amount for each in host.demotion),
+                "restrictions": len(host.restrictions),
+                "drained": host.is_drained,
+                "missing_addresses": len(host.missing),
+                "state_seconds": host.last_change.s_ago if host.last_change else 0,
+            }
+            for name, value in values.items():
+                gauges[name].add_metric(labels, value)
+            rejected.add_metric(labels, host.rejected)
+            contested.add_metric(labels, host.contested)
+        names = {(host.interface, host.vhid): host.name for host in self._status.hosts}
+        for (key, new, reason), count in self._tallies.transitions.items():
+            name = names.get((key.link, key.vhid), str(key))
+            transitions.add_metric((name, str(key.vhid), key.link, new.value, reason), count)
+        yield state
+        yield transitions
+        yield from gauges.values()
+        yield rejected
+        yield contested
+
+    def _of_peers(self) -> Iterator[Metric]:
+        heard = GaugeMetricFamily(
+            "pycarp_peer_heard_seconds_ago", "Seconds since its last advertisement.", labels=(*_HOST, "peer")
+        )
+        for host in self._status.hosts:
+            for source, s_ago in {peer.source: peer.heard_s_ago for peer in host.heard}.items():
+                heard.add_metric((*_labels(host), source), s_ago)
+        yield heard
+
+    def _of_checks(self) -> Iterator[Metric]:
+        passes = GaugeMetricFamily("pycarp_check_passes", "1 while a check passes.", labels=(*_HOST, "check"))
+        hooks = GaugeMetricFamily("pycarp_hook_failed", "1 if the last call of a hook failed.", labels=(*_HOST, "hook"))
+        for host in self._status.hosts:
+            for check in host.checks:
+                passes.add_metric((*_labels(host), check.name), check.passes)
+            for hook in host.hooks:
+                hooks.add_metric((*_labels(host), hook.name), bool(hook.error))
+        yield passes
+        yield hooks
+
+    def _of_links(self) -> Iterator[Metric]:
+        counters = CounterMetricFamily(
+            "pycarp_packets", "The counters of netstat -s -p carp.", labels=("interface", "counter")
+        )
+        drops = CounterMetricFamily("pycarp_drops", "Packets dropped, by reason.", labels=("interface", "reason"))
+        for name, link in self._status.links.items():
+            for counter, count in link.counters.items():
+                counters.add_metric((name, counter), count)
+            for reason, count in link.drops.items():
+                drops.add_metric((name, reason), count)
+        yield counters
+        yield drops
+
+
+def _labels(host: HostStatus) -> tuple[str, str, str]:
+    return host.name, str(host.vhid), host.interface

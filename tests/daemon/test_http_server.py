@@ -1,0 +1,167 @@
+"""The daemon's HTTP server, asked by a real client: metrics, health, status, events, and what it refuses."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pycarp.config.model import HttpConfig
+from pycarp.core.events import AddressesHeld, LoopStalled, StateChange
+from pycarp.core.state import Reason, State
+from pycarp.daemon.control_messages import CheckStatus, StatusReply
+from pycarp.daemon.event_history import EventHistory
+from pycarp.daemon.http_server import HttpServer
+from pycarp.daemon.tallies import Tallies
+from pycarp.errors import ConfigError
+from pycarp.vocabulary import NS_PER_S, HostKey
+from tests.support.control import cause_of, host_of, status_of
+
+KEY = HostKey("fxp0", 1)
+log = logging.getLogger("pycarp.state")
+
+
+class Served:
+    """A server, what it answers from, and a client of it."""
+
+    def __init__(self, client: aiohttp.ClientSession, tallies: Tallies) -> None:
+        self.client = client
+        self.tallies = tallies
+        self.status = status_of(host_of("web"))
+        self.asked = 0
+
+    async def now(self) -> StatusReply:
+        self.asked += 1
+        return self.status
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self.client.get(f"http://carp{path}") as response:
+            return response.status, await response.text()
+
+    async def metrics(self) -> dict[tuple[str, frozenset[str]], float]:
+        """Return every sample by its name and the values of its labels."""
+        _status, text = await self.get("/metrics")
+        families = text_string_to_metric_families(text)
+        return {
+            (each.name, frozenset(each.labels.values())): each.value for family in families for each in family.samples
+        }
+
+
+@contextlib.asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[Served]:
+    path = folder / "http"
+    tallies, history = Tallies(), EventHistory()
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path), limit=0)) as client:
+        found = Served(client, tallies)
+        with history.recording():
+            async with HttpServer(found.now, tallies, history).serving(HttpConfig(listen=(f"unix:{path}",))):
+                yield found
+
+
+async def test_metrics_say_the_state_of_each_host_and_what_was_counted(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        check = CheckStatus(name="nginx", passes=False, answer="fail", detail="", by=None, s_ago=1)
+        server.status = status_of(host_of("web", checks=[check], demotion=[cause_of("check nginx", 240)], rejected=7))
+        master = StateChange(
+            key=KEY, at_ns=NS_PER_S, old=State.BACKUP, new=State.MASTER, reason=Reason.MASTER_SILENT, epoch=2
+        )
+        server.tallies.take(master)
+        server.tallies.take(AddressesHeld(key=KEY, at_ns=NS_PER_S + 3_000_000, epoch=2))
+        server.tallies.take(LoopStalled(key=KEY, at_ns=5, late_ns=NS_PER_S // 2))
+        server.tallies.take(LoopStalled(key=HostKey("fxp0", 2), at_ns=5, late_ns=NS_PER_S // 2))
+
+        samples = await server.metrics()
+
+    def of(name: str, *labels: str) -> float:
+        return samples[f"pycarp_{name}", frozenset(labels)]
+
+    web = ("web", "1", "fxp0")
+    assert (of("host_state", *web, "MASTER"), of("host_state", *web, "BACKUP")) == (1, 0)
+    assert of("host_transitions_total", *web, "MASTER", "master-silent") == 1
+    assert (of("host_demotion", *web), of("host_rejected_total", *web)) == (240, 7)
+    assert of("check_passes", *web, "nginx") == 0
+    assert (of("stalls_total"), of("stalled_seconds_total")) == (1, 0.5)
+    assert (of("takeover_seconds_bucket", "0.0025"), of("takeover_seconds_bucket", "0.005")) == (0, 1)
+    assert of("takeover_seconds_sum") == pytest.approx(0.003)
+
+
+async def test_health_is_bad_while_a_host_is_not_as_its_administrators_want_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        assert await server.get("/healthz") == (200, "ok\n")
+
+    async with served(tmp_path) as server:
+        server.status = status_of(host_of("web"), host_of("dns", demotion=[cause_of("check dns", 240)]))
+        assert await server.get("/healthz") == (503, "dns: is demoted: check dns\n")
+
+
+async def test_the_status_is_that_of_the_command_and_computed_once_for_many(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        answers = await asyncio.gather(*(server.get("/api/status") for _ in range(50)))
+
+        assert {status for status, _text in answers} == {200}
+        assert json.loads(answers[0][1])["hosts"][0]["name"] == "web"
+        assert server.asked == 1
+
+
+async def test_events_are_sent_as_they_happen_and_go_on_after_a_number(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        log.info("carp: first")
+        async with server.client.get("http://carp/api/events", headers={"Last-Event-ID": "0"}) as response:
+            log.info("carp: second")
+            found: list[str] = []
+            async for line in response.content:
+                found += [json.loads(line[6:])["text"]] if line.startswith(b"data: ") else []
+                if "second" in found:
+                    break
+            assert found[-2:] == ["first", "second"]
+            assert response.content_type == "text/event-stream"
+
+
+@pytest.mark.parametrize("after", ["x", "-1", "9" * 40, "%F0%9F%98%80"])
+async def test_what_is_no_number_of_an_event_is_refused(tmp_path: Path, after: str) -> None:
+    async with served(tmp_path) as server:
+        status, text = await server.get(f"/api/events?after={after}")
+
+    assert status == 400
+    assert "is not the number of an event" in text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_nothing_can_be_changed(tmp_path: Path, method: str) -> None:
+    async with served(tmp_path) as server, server.client.request(method, "http://carp/api/status") as response:
+        assert response.status == 405
+
+
+async def test_a_socket_that_an_earlier_daemon_left_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+    async with served(tmp_path):
+        pass
+    async with served(tmp_path) as server:
+        assert (await server.get("/healthz"))[0] == 200
+    (tmp_path / "http").unlink(missing_ok=True)
+    (tmp_path / "http").write_text("precious")
+
+    with pytest.raises(ConfigError, match="cannot listen for HTTP on unix:"):
+        async with served(tmp_path):
+            pass
+    assert (tmp_path / "http").read_text() == "precious"
+
+
+async def test_garbage_is_answered_and_disturbs_nobody(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        for octets in (
+            b"\0" * 100,
+            b"GET / HTTP/1.1\r\n" + b"x: y" * 5000 + b"\r\n\r\n",
+            b"GET /healthz HTTP/9.9\r\n\r\n",
+        ):
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "http"))
+            writer.write(octets)
+            writer.write_eof()
+            assert b"200 OK" not in await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+
+        assert (await server.get("/healthz"))[0] == 200
