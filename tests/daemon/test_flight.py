@@ -3,12 +3,13 @@
 import asyncio
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pycarp.core import Engine, Step
-from pycarp.core.events import ActuationFailed, StateChange
+from pycarp.core.events import ActuationFailed, DemotionChange, StateChange
 from pycarp.core.inputs import HostAdded
 from pycarp.core.state import Reason, State
 from pycarp.daemon.flight import AFTERMATH_S, DUMP_AGAIN_S, DUMPS_MOST, Dump, FlightRecorder
@@ -41,6 +42,24 @@ def flown(folder: Path) -> FlightRecorder:
 
 def dumps(folder: Path) -> list[Path]:
     return sorted(folder.glob("*"))
+
+
+@pytest.mark.parametrize(("total", "count"), [(240, 0), (0, 1)])
+def test_what_a_demoted_host_leaves_to_a_better_one_needs_no_explanation(
+    tmp_path: Path, total: int, count: int
+) -> None:
+    better = replace(SILENCE, old=State.MASTER, new=State.BACKUP, reason=Reason.BETTER_MASTER)
+
+    async def plan() -> None:
+        flight = flown(tmp_path / "state")
+        for amount in (7, total):
+            flight.consider(DemotionChange(key=KEY, at_ns=0, total=amount, causes=()))
+        flight.consider(better)
+        await flight.close()
+
+    run(plan())
+
+    assert len(dumps(tmp_path / "state")) == count
 
 
 @pytest.mark.parametrize("event", [SILENCE, FAILURE])

@@ -28,6 +28,7 @@ from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.core.host_settings import problems_of
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError, SettingProblem, SettingProblems
+from pycarp.health.table import check_schema
 from pycarp.spelling import meant
 from pycarp.system.files.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
@@ -137,7 +138,12 @@ class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a file."""
-    return msgspec.json.schema(File)
+    made = msgspec.json.schema(File)
+    # msgspec knows checks as tables of any kind; what is in them says the library of checks.
+    made["$defs"]["CheckTable"] = check_schema()
+    for name in ("File", "HostTable", "SyncGroupTable"):
+        made["$defs"][name]["properties"]["check"]["items"] = {"$ref": "#/$defs/CheckTable"}
+    return made
 
 
 def read(

@@ -14,11 +14,13 @@ from pycarp import __version__
 from pycarp.aio.log_records import logger
 from pycarp.aio.record_file import wall_ns_of
 from pycarp.core.checkpoint import Checkpoint
-from pycarp.core.events import Event
+from pycarp.core.events import DemotionChange, Event, StateChange
+from pycarp.core.state import Reason
 from pycarp.errors import CarpError
 from pycarp.recording import Entry, Ring, Writer, triggers_dump
 from pycarp.system.files import safe_files
 from pycarp.system.recovery import state_folder
+from pycarp.vocabulary import HostKey
 
 DUMPS_MOST = 8
 AFTERMATH_S = 2.0
@@ -55,11 +57,17 @@ class FlightRecorder:
         self._is_over = asyncio.Event()
         self._again_at_s = 0.0
         self._has_complained = False
+        self._demoted: set[HostKey] = set()
 
     def consider(self, event: Event) -> None:
-        """Dump soon, if the event is one to be explained."""
+        """Dump soon, if the event is one to be explained: what a demoted host leaves to a better one is not."""
+        if isinstance(event, DemotionChange):
+            (self._demoted.add if event.total > 0 else self._demoted.discard)(event.key)
+        is_better = isinstance(event, StateChange) and event.reason is Reason.BETTER_MASTER
+        if not triggers_dump(event) or (is_better and event.key in self._demoted):
+            return
         now_s = asyncio.get_running_loop().time()
-        if not triggers_dump(event) or now_s < self._again_at_s:
+        if now_s < self._again_at_s:
             return
         self._again_at_s = now_s + DUMP_AGAIN_S
         self._dumping = asyncio.create_task(self._dump_soon(f"{event.key}: what led to this"))
