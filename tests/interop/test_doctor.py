@@ -219,3 +219,12 @@ def test_the_hosts_of_a_running_daemon_are_examined(segment: Segment, tmp_path: 
         found = examined(segment, "--control", str(ours.control))
 
     assert "duplicate-address" in found
+
+
+def test_without_a_file_and_a_daemon_every_interface_with_an_address_is_examined(segment: Segment) -> None:
+    run(segment, "a", "ip addr add 192.168.1.13/24 dev fxp0 label fxp0:1")
+    run(segment, "a", "ip link add br2 type bridge; ip addr add 10.9.9.1/24 dev br2")
+    argv = [sys.executable, "-m", "pycarp", "doctor", "--offline", "--json", "--control", "/nonexistent/pycarp.sock"]
+    shown = subprocess.run(segment.exec_argv("a", argv), capture_output=True, text=True, check=False, timeout=100)
+
+    assert json.loads(shown.stdout)["interfaces"] == ["fxp0"]

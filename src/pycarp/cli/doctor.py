@@ -20,7 +20,7 @@ from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import ExaminedHost, Subject, subjects_of
 from pycarp.errors import ControlError, UsageError
 from pycarp.inspection.authenticity import SharedSecret
-from pycarp.system.addresses.interfaces import own_interfaces, why_unfit
+from pycarp.system.addresses.interfaces import is_administratively_up, own_interfaces, why_unfit
 from pycarp.vocabulary import InterfaceAddress
 from pycarp.wire.ethernet import virtual_mac
 
@@ -104,15 +104,25 @@ def doctor(
 
 
 def _subjects(config: NodeConfig | None, names: tuple[str, ...], control: Path) -> tuple[Subject, ...]:
-    facts = [each for each in own_interfaces() if each.mac not in _VIRTUAL_MACS]
-    own: dict[str, tuple[InterfaceAddress, ...]] = {each.name: each.addresses for each in facts}
+    own = _own_addresses()
     hosts = [ExaminedHost.of(each) for each in config.hosts] if config else _running(control)
     if any(each.interface == ANY_INTERFACE for each in hosts):
         raise UsageError("the hosts of the file are in the subnet of no interface here; --map OLD=NEW names one")
     if names:
         hosts = [each for each in hosts if each.interface in names]
     found = subjects_of(hosts, names, own)
-    return found or subjects_of((), [name for name in own if not why_unfit(name)], own)
+    usable = [name for name, its in own.items() if its and is_administratively_up(name) and not why_unfit(name)]
+    return found or subjects_of((), usable, own)
+
+
+def _own_addresses() -> dict[str, tuple[InterfaceAddress, ...]]:
+    """Return the addresses of every interface that is no device of a host, with those that have a label."""
+    found: dict[str, tuple[InterfaceAddress, ...]] = {}
+    for facts in own_interfaces():
+        if facts.mac not in _VIRTUAL_MACS:
+            name = facts.name.partition(":")[0]
+            found[name] = (*found.get(name, ()), *facts.addresses)
+    return found
 
 
 def _running(control: Path) -> list[ExaminedHost]:
