@@ -112,3 +112,8 @@ def test_the_unit_that_is_shipped_is_this_one() -> None:
     )
 
     assert shipped.read_text() == made.text()
+
+
+@pytest.mark.parametrize(("sees", "said_of_it"), [(True, "default"), (False, "invisible")])
+def test_processes_of_others_are_hidden_unless_a_check_looks_for_them(sees: bool, said_of_it: str) -> None:
+    assert said(unit(sees_processes=sees))["ProtectProc"] == said_of_it

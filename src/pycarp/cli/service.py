@@ -196,6 +196,7 @@ def _unit_of(
         awaits_addresses=awaits_addresses,
         user=_user(user, read),
         group=_group(context.params["control_group"]),
+        sees_processes=any("process" in check.table for check in config.checks),
         systemd=systemd,
     )
 

@@ -41,7 +41,8 @@ class ServiceUnit:
     ``command`` starts pycarp, ``arguments`` are those of ``pycarp run``, ``control`` those that other commands need to
     find this daemon. ``needed`` are the files that the daemon reads. ``credentials`` are names and files.
     ``awaits_addresses`` starts the daemon when the network is configured. ``user`` is root unless it is given,
-    ``group`` owns the control socket. ``systemd`` is the version for which the unit is written.
+    ``group`` owns the control socket. ``sees_processes`` shows the daemon those of others. ``systemd`` is the version for
+    which the unit is written.
     """
 
     command: tuple[str, ...]
@@ -53,6 +54,7 @@ class ServiceUnit:
     awaits_addresses: bool = False
     user: str | None = None
     group: str | None = None
+    sees_processes: bool = False
     systemd: int = NOTIFY_RELOAD_SINCE
 
     def text(self) -> str:
@@ -150,7 +152,7 @@ class ServiceUnit:
             "ProtectHostname=yes",
             "ProtectKernelLogs=yes",
             "ProtectKernelModules=yes",
-            "ProtectProc=invisible",
+            f"ProtectProc={'default' if self.sees_processes else 'invisible'}",
             "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET",
             "RestrictNamespaces=yes",
             "RestrictSUIDSGID=yes",
