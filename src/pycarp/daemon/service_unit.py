@@ -41,8 +41,8 @@ class ServiceUnit:
     ``command`` starts pycarp, ``arguments`` are those of ``pycarp run``, ``control`` those that other commands need to
     find this daemon. ``needed`` are the files that the daemon reads. ``credentials`` are names and files.
     ``awaits_addresses`` starts the daemon when the network is configured. ``user`` is root unless it is given,
-    ``group`` owns the control socket. ``sees_processes`` shows the daemon those of others. ``systemd`` is the version for
-    which the unit is written.
+    ``group`` owns the control socket. ``sees_processes`` shows the daemon those of others. ``systemd`` is the version
+    for which the unit is written.
     """
 
     command: tuple[str, ...]
