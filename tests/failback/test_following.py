@@ -484,3 +484,23 @@ async def test_a_drained_host_comes_back_without_a_dwell() -> None:
         c.a.host.restore("drained: new kernel")
 
         assert await until_master(c.a, within_s=10) < 3
+
+
+@pytest.mark.parametrize(("rate", "hold_s"), [(0.957, 4.0), (1.03, 3.6)])
+@in_virtual_time
+async def test_a_clock_that_is_a_hair_early_makes_no_busy_loop(rate: float, hold_s: float) -> None:
+    looks = 0
+
+    def count() -> datetime:
+        nonlocal looks
+        looks += 1
+        assert looks < 100
+        return local_time()
+
+    async def program(member: Member) -> None:
+        await FailbackFollower(member.host, FailbackPolicy(startup_hold_s=hold_s), local_time=count).run()
+
+    async with Cluster(1, program=program, clocks=[rate]) as c:
+        await c.advance(10)
+
+        assert c.master is c.a

@@ -207,6 +207,23 @@ async def test_groups_that_began_apart_come_together() -> None:
         await asyncio.wait(tasks)
 
 
+@in_virtual_time
+async def test_machines_that_all_lack_the_leader_do_not_pass_a_member_on_for_ever() -> None:
+    """The outer host of ``a`` is alone and preferred; nobody else has the outer address, and the inner one rests."""
+    async with Cluster([machine(0), machine(100), machine(200)], program=routers) as c:
+        await c.settle()
+        await c.a.node.remove(c.a.hosts[LAN])
+        await c.settle()
+        await c.advance(10)
+        before = len(c.history)
+        await c.advance(60)
+
+        assert masters(c)[WAN] == ["a"]
+        assert len(masters(c)[LAN]) == 1
+        assert len(c.history) == before
+        c.assert_never_two_owners()
+
+
 # The group itself
 
 

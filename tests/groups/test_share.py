@@ -43,8 +43,21 @@ def test_a_member_carries_what_another_one_has(
     assert shares("r", [view(WAN), lan])[0] == Share(demotions, restrictions)
 
 
+def test_a_member_that_is_demoted_in_full_is_last_with_the_others() -> None:
+    shown = shares("r", [view(WAN), view(LAN, demotion=(("handed over", 240),))])
+
+    assert [share.demotions for share in shown] == [{"group r: lan: handed over": LAST}] * 2
+
+
+def test_a_member_that_was_given_up_stays_last() -> None:
+    cause = "group r: wan is not MASTER here"
+    members = [view(WAN, State.BACKUP), view(LAN, State.BACKUP)]
+
+    assert shares("r", members, {LAN.key})[1].demotions == {cause: LAST}
+
+
 def test_a_cause_that_both_have_is_not_carried_twice() -> None:
-    demotion = (("interface eth1 is down", 240),)
+    demotion = (("backup runs", 50),)
 
     assert shares("r", [view(WAN, demotion=demotion), view(LAN, demotion=demotion)]) == [Share(), Share()]
 

@@ -63,6 +63,10 @@ class Plan:
     """Of a thousand datagrams so many arrive twice."""
     clocks: tuple[int, ...] = ()
     """By how many thousandths the clock of each member is fast; nothing for clocks that are right."""
+    group: bool = False
+    """Whether the hosts of a machine move together."""
+    failback: bool = False
+    """Whether hosts follow a failback policy."""
     rest_us: int = 1_000_000
     """How long things stay as they are after the last action, before everything is put right."""
     actions: tuple[Action, ...] = field(default=())
@@ -362,7 +366,9 @@ def draw(seed: int, *, benign_only: bool = False) -> Plan:
         duplicates=dice.choice((0, 0, 100, 500)),
         clocks=tuple(dice.randrange(-CLOCKS_MAX, CLOCKS_MAX + 1) for _ in range(count)) if dice.random() < 0.2 else (),
         rest_us=dice.choice((20_000, 1_000_000, 1_000_000, 5_000_000)),
+        failback=dice.random() < 0.25,
     )
+    plan = replace(plan, group=len(plan.vhids) > 1 and dice.random() < 0.6)
     classes = [each for each in BENIGN if dice.random() < dice.choice((0.15, 0.5))]
     if dice.random() < 0.4 and not benign_only:
         classes += [each for each in FAULTS if dice.random() < 0.3]

@@ -20,6 +20,7 @@ class Promise(StrEnum):
     HELD_BY_OTHERS = "addresses held by no MASTER"
     MASTER_WITHOUT = "MASTER without addresses beside a healthy BACKUP"
     RESTRICTED = "a host that is restricted to backup became MASTER"
+    GROUP_APART = "a group is not together in the end"
     UNSETTLED = "does not settle"
     DEMOTION_LEFT = "demotion left behind"
     CALL_HANGS = "a call never returns"

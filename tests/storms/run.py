@@ -6,7 +6,9 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
-from pycarp import HandOverError, HostConfig, Restriction, State, StateChange, UsageError, VirtualHost
+from pycarp import HandOverError, HostConfig, Restriction, State, StateChange, UsageError, VirtualHost, failback, groups
+from pycarp.failback import Damping, FailbackPolicy
+from pycarp.groups.share import own_share
 from pycarp.testing import Cluster, Deadlock, Member, VirtualTimeLoop
 from tests.storms import bounds
 from tests.storms.plan import BACKUP, CAUSES, CLOCKS_MAX, MASTER, Action, Plan
@@ -24,6 +26,11 @@ CALLS_S = 40.0
 """Every call ends within this time, when nothing is wrong any more: timeouts of 15 s and 5 s, and a reserve."""
 
 LIMIT_S = 3600.0
+
+POLICY = FailbackPolicy(
+    startup_hold_s=2, failback_delay_s=1, min_dwell_s=3, damping=Damping(half_life_s=2, longest_s=8)
+)
+"""Shorter than what a run waits for in the end."""
 
 BY_PROGRAM = frozenset(
     {
@@ -65,6 +72,7 @@ class Run:
         self._is_rolling = False
         self._rolled_at_s = -ROLLING_APART_S
         self._may_time_out = False
+        self._followers: dict[int, dict[VirtualHost | str, asyncio.Task[None]]] = {}
 
     async def record(self) -> Record:
         """Carry the plan out, wait until all is calm, and return what happened."""
@@ -281,6 +289,7 @@ class Run:
 
     async def _add(self, member: Member, vhid: int) -> None:
         self._watch(member, await member.node.add(self._configs[member.index, vhid]))
+        self._follow(member)
         self._down.discard((member.index, vhid))
         self._handed_over.discard((member.index, vhid))
 
@@ -390,7 +399,25 @@ class Run:
     async def _observe(self, member: Member) -> None:
         for host in member.hosts.values():
             self._watch(member, host)
+        self._followers.pop(member.index, None)
+        self._follow(member)
         await asyncio.Event().wait()
+
+    def _follow(self, member: Member) -> None:
+        """Let the hosts of a member follow what the plan says; again when there is another host."""
+        followers = self._followers.setdefault(member.index, {})
+        if self._plan.failback:
+            for host in member.hosts.values():
+                if host not in followers:
+                    followers[host] = member.run(failback.follow(host, POLICY))
+        if self._plan.group:
+            before = followers.pop("group", None)
+            if before is not None:
+                before.cancel()
+            if len(member.hosts) > 1:
+                # Every machine names them in the same order, also where one came back later.
+                members = (host for _vhid, host in sorted(member.hosts.items()))
+                followers["group"] = member.run(groups.follow("storm", *members))
 
     def _watch(self, member: Member, host: VirtualHost) -> None:
         where = member.index, host.key.vhid
@@ -444,6 +471,8 @@ class Run:
         for vhid in self._plan.vhids:
             self._judge_end(vhid)
         await self._judge_preferences()
+        if self._plan.group:
+            self._judge_group()
 
     def _lift(self, member: Member) -> None:
         for vhid, host in member.hosts.items():
@@ -483,6 +512,19 @@ class Run:
         for index, host in hosts.items():
             self._judge_host(index, host, is_master=masters == [index])
 
+    def _judge_group(self) -> None:
+        """Look for parts of the group on several machines although all of it could be on one.
+
+        A machine from which a host was removed has no group that it could keep together.
+        """
+        hosts = {member.name: tuple(member.hosts.values()) for member in self._cluster if member.is_alive}
+        if any(len(each) < len(self._plan.vhids) or any(map(_has_departed, each)) for each in hosts.values()):
+            return
+        able = [name for name, each in hosts.items() if all(own_share(host.snapshot()).is_able for host in each)]
+        masters = {vhid: [each.name for each in self._cluster.masters(vhid)] for vhid in self._plan.vhids}
+        if able and len({tuple(names) for names in masters.values()}) > 1:
+            self._violate(Promise.GROUP_APART, "able", f"{masters}; able: {' '.join(able)}")
+
     async def _judge_preferences(self) -> None:
         """Look for hosts that should be MASTER; one that was trusted again just now gets an interval to preempt."""
         first = {vhid: self._passed_over(vhid) for vhid in self._plan.vhids}
@@ -516,7 +558,7 @@ class Run:
         if HANDED_OVER in causes and (index, host.key.vhid) not in self._handed_over:
             self._violate(Promise.DEMOTION_LEFT, HANDED_OVER, f"{name}: {causes}")
         for cause in causes:
-            if "is down" in cause or (is_master and cause == "addresses not held"):
+            if ("is down" in cause and not cause.startswith("group ")) or (is_master and cause == "addresses not held"):
                 self._violate(Promise.DEMOTION_LEFT, cause, f"{name}: {causes}")
 
     def _look_for_leftovers(self) -> None:

@@ -13,6 +13,7 @@ _AFTERWARDS_S = 10
 def script_of(plan: Plan) -> str:
     """Return a script that does what the plan says, prints the transcript and asserts that nobody was second owner."""
     lines = ["import asyncio", "from pycarp import State", "from pycarp.testing import Cluster, run", "", ""]
+    lines += list(_program(plan))
     lines += ["async def main() -> None:", f"    async with Cluster({_settings(plan)}) as c:"]
     conditions = tuple(_conditions(plan))
     lines += [f"        {each}" for each in conditions]
@@ -32,6 +33,20 @@ def script_of(plan: Plan) -> str:
     return "\n".join([*lines, "", "", "run(main())", ""])
 
 
+def _program(plan: Plan) -> Iterator[str]:
+    """Yield what a member runs beside its hosts; hosts that are added later are not in it."""
+    calls = []
+    if plan.failback:
+        calls.append("*(failback.follow(each, POLICY) for each in member.node.hosts)")
+    if plan.group:
+        calls.append('groups.follow("storm", *member.node.hosts)')
+    if calls:
+        yield "async def program(member):"
+        yield from ("    from pycarp import failback, groups", "    from tests.storms.run import POLICY", "")
+        yield f"    await asyncio.gather({', '.join(calls)})"
+        yield from ("", "")
+
+
 def _by_program(plan: Plan, action: Action, line: str) -> str:
     """Return a line that a member with a clock of its own carries out."""
     return f"c.{_NAMES[action.who]}.call(lambda: {line})" if plan.clocks and action.do in BY_PROGRAM else line
@@ -48,6 +63,8 @@ def _settings(plan: Plan) -> str:
         given.append(f"addresses={ {vhid: addresses_of(plan, vhid) for vhid in plan.vhids} }")
     if plan.clocks:
         given.append(f"clocks={[1 + each / 1000 for each in plan.clocks]}")
+    if plan.group or plan.failback:
+        given.append("program=program")
     if any(each.do == "demote_web" for each in plan.actions):
         given.append('groups={1: ("carp", "web")}')
     return ", ".join(given)

@@ -16,6 +16,9 @@ from pycarp.failback.saved import Saved, read, write
 from pycarp.failback.state import Cause, FailbackState, Hold, Moment
 from pycarp.tasks import start_task
 
+_LATE_S = 0.001
+"""A look comes so much after its time: a clock that is a hair early would find nothing changed, and look for ever."""
+
 _log = logging.getLogger("pycarp.failback")
 
 
@@ -128,7 +131,7 @@ class FailbackFollower:
         self._restrict({hold.cause: hold.restriction for hold in self._state.holds(now)})
         at_s = self._state.changes_at_s(now)
         if at_s is not None:
-            self._timer = asyncio.get_running_loop().call_at(max(at_s, now.s), self._look)
+            self._timer = asyncio.get_running_loop().call_at(max(at_s, now.s) + _LATE_S, self._look)
         self._save(self._state.saved(now))
 
     def _look(self) -> None:

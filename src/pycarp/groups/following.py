@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pycarp.aio.arguments import check_cause
 from pycarp.aio.host import DRAIN_TIMEOUT_S, DRAINED, VirtualHost
@@ -12,6 +12,11 @@ from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.errors import ConfigError, NodeFailedError, UsageError
 from pycarp.groups.share import Share, own_share, shares
+
+WELL_S = 3.0
+"""A member that was given up may be taken over again once a MASTER that is well was heard for so many seconds."""
+
+_LATE_S = 0.001
 
 
 async def follow(name: str, *hosts: VirtualHost) -> None:
@@ -36,6 +41,8 @@ class SyncGroup:
         self._name = name
         self._hosts = list(hosts)
         self._in_force: dict[VirtualHost, Share] = {}
+        self._given_up: dict[VirtualHost, float | None] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def name(self) -> str:
@@ -103,6 +110,8 @@ class SyncGroup:
         except* NodeFailedError:
             pass  # All members are in INIT: there is nothing left to move.
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             for host in self._hosts:
                 with contextlib.suppress(UsageError, NodeFailedError):
                     self._carry(host, Share())
@@ -117,10 +126,10 @@ class SyncGroup:
                     self._take(event)
 
     def _take(self, event: Event) -> None:
-        self._apply()
         # What was forced was forced by this group, or by an administrator who means this one host.
         if isinstance(event, StateChange) and event.new is State.MASTER and event.reason is not Reason.FORCED:
             self._pull()
+        self._apply()
 
     def _pull(self) -> None:
         """Let the members that are BACKUP take over as well: the MASTER of one is gone, or leaves this group to us.
@@ -142,13 +151,50 @@ class SyncGroup:
             except UsageError:
                 self._hosts.remove(host)
                 self._in_force.pop(host, None)
+                self._given_up.pop(host, None)
         return views
 
     def _apply(self) -> None:
         """Make every member carry what the others say now."""
         views = self._views()
-        for host, share in zip(views, shares(self._name, tuple(views.values())), strict=True):
+        self._note_given_up(views)
+        given_up = {host.key for host in self._given_up}
+        for host, share in zip(views, shares(self._name, tuple(views.values()), given_up), strict=True):
             self._carry(host, share)
+
+    def _note_given_up(self, views: Mapping[VirtualHost, HostSnapshot]) -> None:
+        """Note which members are here without the leader; forget those that have been well elsewhere for a while."""
+        loop = asyncio.get_running_loop()
+        leader = next(iter(views.values()), None)
+        for host, view in views.items():
+            if leader is None or leader.state is State.MASTER:
+                self._given_up.pop(host, None)
+            elif leader.state is State.BACKUP and view is not leader and view.state is State.MASTER:
+                self._given_up[host] = None
+            elif host in self._given_up:
+                self._given_up[host] = since_s = self._well_since_s(host, view)
+                if since_s is not None and loop.time() >= since_s + WELL_S:
+                    del self._given_up[host]
+
+    def _well_since_s(self, host: VirtualHost, view: HostSnapshot) -> float | None:
+        """Return since when a MASTER of a member that was given up is heard that is not the last of all."""
+        if view.state is not State.BACKUP or view.master is None or view.master.claim.is_last:
+            return None
+        before_s = self._given_up[host]
+        if before_s is not None:
+            return before_s
+        loop = asyncio.get_running_loop()
+        # One timer for all: whoever is well later is looked at again then.
+        if self._timer is None:
+            self._timer = loop.call_later(WELL_S + _LATE_S, self._look)
+        return loop.time()
+
+    def _look(self) -> None:
+        self._timer = None
+        with contextlib.suppress(UsageError, NodeFailedError):
+            self._apply()
+        if any(since_s is not None for since_s in self._given_up.values()) and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(WELL_S + _LATE_S, self._look)
 
     def _carry(self, host: VirtualHost, share: Share) -> None:
         before = self._in_force.get(host, Share())
