@@ -11,6 +11,8 @@ from pycarp.cli import cli
 from pycarp.cli.doctor import _json, _print
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import Subject
+from tests.support.namespaces import LINK, entered, joined_namespaces
+from tests.support.system import require
 
 FINDINGS = (
     Finding(
@@ -101,3 +103,18 @@ def test_a_file_for_another_network_says_how_to_name_the_interface(tmp_path: Pat
     result = doctor(str(file), "--offline")
 
     assert (result.exit_code, "--map OLD=NEW names one" in result.stderr) == (2, True)
+
+
+@pytest.mark.system
+def test_devices_of_virtual_hosts_are_no_interfaces_to_examine() -> None:
+    require("ip")
+    with joined_namespaces() as (ours, _theirs):
+        ours.ip(
+            "link", "add", "carp7", "link", LINK, "address", "00:00:5e:00:01:07", "type", "macvlan", "mode", "private"
+        )
+        ours.ip("addr", "add", "10.77.0.100/24", "dev", "carp7")
+        ours.ip("link", "set", "carp7", "up")
+        with entered(ours):
+            found = json.loads(doctor("--offline", "--json").stdout)
+
+    assert found["interfaces"] == [LINK]

@@ -66,6 +66,19 @@ def test_what_running_daemons_have_is_named(tmp_path: Path) -> None:
     journal.end()
 
 
+def test_the_locks_go_with_the_last_journal_and_not_in_a_rehearsal(tmp_path: Path) -> None:
+    journal = Journal.begin(tmp_path)
+    during = release(tmp_path), sorted(each.name for each in tmp_path.iterdir())
+    journal.end()
+    rehearsed = release(tmp_path, "--dry-run"), [each.name for each in tmp_path.iterdir()]
+    done = release(tmp_path), list(tmp_path.iterdir())
+
+    assert [each.exit_code for each, _files in (during, rehearsed, done)] == [0, 0, 0]
+    assert during[1] == sorted([journal.path.name, "cleaning.lock"])
+    assert rehearsed[1] == ["cleaning.lock"]
+    assert done[1] == []
+
+
 def test_control_sockets_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> None:
     dead, living, locked = (tmp_path / f"ucarp-eth0-{vhid}.netns-1.sock" for vhid in (1, 2, 3))
     with socket.socket(socket.AF_UNIX) as gone, socket.socket(socket.AF_UNIX) as starting:

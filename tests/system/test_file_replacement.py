@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.system.files.file_replacement import replace_text
+from tests.support.descriptors import open_descriptors
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
@@ -19,6 +20,18 @@ def test_the_mode_stays(tmp_path: Path, mode: int) -> None:
     assert file.read_bytes() == b"new\r\n"
     assert file.stat().st_mode & 0o7777 == mode
     assert os.listdir(tmp_path) == ["f"]
+
+
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("old")
+    before = open_descriptors()
+
+    replace_text(file, "new", expected="old")
+    with pytest.raises(FileExistsError):
+        replace_text(file, "newer", expected="old")
+
+    assert open_descriptors() == before
 
 
 def test_what_a_symbolic_link_names_is_replaced(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pycarp.system.addresses.shared_addresses import SharedAddresses
 from pycarp.system.addresses.shared_device import SharedDevice
 from pycarp.system.guardian.clean_up_steps import Request, SysctlWrite
 from pycarp.system.recovery.null_journal import NullJournal
-from pycarp.system.recovery.resources import Resource, Shared
+from pycarp.system.recovery.resources import Resource, Route, Shared
 from pycarp.system.rtnetlink.address_requests import deleting, renewing
 from pycarp.system.rtnetlink.route_messages import Place
 from pycarp.system.rtnetlink.route_socket import RouteSocket
@@ -20,7 +20,7 @@ from pycarp.vocabulary import HostKey
 from pycarp.wire.ethernet import virtual_mac
 from tests.support.addresses import links, on
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
-from tests.support.system import require
+from tests.support.system import require, unprivileged
 
 pytestmark = pytest.mark.system
 
@@ -94,6 +94,51 @@ def test_sharing_again_records_only_what_is_new(bench: Bench) -> None:
         Shared(bench.link, str(V4)),
         Shared(bench.link, str(V6)),
     ]
+
+
+def test_what_is_shared_from_now_on_is_recorded_and_what_is_no_longer_is_struck_out(bench: Bench) -> None:
+    bench.host.set_shared(BOTH)
+    both = bench.owners.shared_by(KEY)
+    recorded = [each for each in bench.journal.present if isinstance(each, Shared)]
+    bench.host.set_shared((V6,))
+
+    assert both == set(BOTH)
+    assert recorded == [Shared(bench.link, str(each)) for each in sorted(BOTH, key=str)]
+    assert bench.owners.shared_by(KEY) == {V6}
+    assert [each for each in bench.journal.present if isinstance(each, Shared)] == [Shared(bench.link, str(V6))]
+
+
+def test_what_is_held_stays_recorded_when_it_is_shared_no_longer(bench: Bench) -> None:
+    bench.host.hold((V4,), None)
+    bench.host.set_shared((V6,))
+
+    assert bench.owners.shared_by(KEY) == set(BOTH)
+
+
+def test_what_a_failed_drop_left_was_not_added_by_others(bench: Bench) -> None:
+    bench.host.hold(BOTH, None)
+    with unprivileged(), pytest.raises(OSError, match="not permitted"):
+        bench.host.drop((V4,), ())
+
+    assert str(V4) in on(bench.namespace, bench.link)
+    assert bench.host.differences() == []
+    bench.host.drop((V4,), ())
+    assert str(V4) not in on(bench.namespace, bench.link)
+
+
+@pytest.mark.parametrize("bench", [LINK], indirect=True)
+def test_routes_that_go_with_the_addresses_are_recorded_under_the_new_name_of_the_link(bench: Bench) -> None:
+    bench.namespace.ip("addr", "del", str(bench.namespace.own), "dev", LINK)
+    bench.host.hold((V4,), None)
+    bench.namespace.ip("route", "add", "10.99.0.0/16", "via", "10.77.0.99", "dev", LINK)
+    bench.host.hold((V4,), None)
+    before = [each.link for each in bench.journal.present if isinstance(each, Route)]
+
+    bench.host.rename_link("wan")
+
+    assert set(before) == {LINK}
+    assert {each.link for each in bench.journal.present if isinstance(each, Route)} == {"wan"}
+    assert len([each for each in bench.journal.present if isinstance(each, Route)]) == len(before)
 
 
 def test_what_is_dropped_is_gone_and_what_is_left_stays(bench: Bench) -> None:
