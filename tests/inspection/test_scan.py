@@ -249,6 +249,14 @@ def test_an_id_is_free_again_on_another_vlan() -> None:
     assert (VHID in free[()], VHID in free[(10,)]) == (True, False)
 
 
+def test_a_tag_with_a_priority_alone_is_no_vlan() -> None:
+    segment = Segment()
+    segment.frame(frame(ip_packet(payload(1))), 0)
+    segment.frame(tagged(frame(ip_packet(payload(2))), 0), 1)
+
+    assert the_group(segment.report(2)).group.vlans == ()
+
+
 def test_an_id_that_only_unbelievable_packets_have_is_free() -> None:
     segment = Segment()
     segment.carp(ONE, 0, ttl=1)
@@ -291,7 +299,7 @@ def forgeries(count: int) -> list[bytes]:
     for number in range(count):
         source = IPv4Address(0x0A000000 + number)
         octets = wire.encode(wire.Advertisement(number % 256, 1, 0, number, bytes(20)))
-        found.append(tagged(frame(ip_packet(octets, source=source)), number // 256))
+        found.append(tagged(frame(ip_packet(octets, source=source)), 1 + number // 256))
     return found
 
 

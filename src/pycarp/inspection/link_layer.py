@@ -68,7 +68,9 @@ def _of_cooked(octets: bytes, header_length: int, *, type_at: int, length_at: in
 def _untagged(octets: bytes, ethertype: int, at: int) -> tuple[tuple[int, ...], int, int]:
     vlans: tuple[int, ...] = ()
     while ethertype in _TAGS and len(octets) >= at + _TAG_LENGTH:
-        vlans += (int.from_bytes(octets[at : at + 2], "big") & _VLAN_MASK,)
+        vlan = int.from_bytes(octets[at : at + 2], "big") & _VLAN_MASK
+        # VLAN 0 is none: such a tag has a priority only (802.1Q).
+        vlans += (vlan,) if vlan else ()
         ethertype = int.from_bytes(octets[at + 2 : at + 4], "big")
         at += _TAG_LENGTH
     return vlans, ethertype, at
