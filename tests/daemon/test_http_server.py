@@ -151,6 +151,16 @@ async def test_a_socket_that_an_earlier_daemon_left_is_replaced_and_a_file_is_no
     assert (tmp_path / "http").read_text() == "precious"
 
 
+async def test_the_socket_of_a_daemon_that_lives_is_not_taken(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        with pytest.raises(ConfigError, match="in use"):
+            async with served(tmp_path):
+                pass
+
+        assert (await server.get("/healthz"))[0] == 200
+        assert (tmp_path / "http").stat().st_mode & 0o777 == 0o660
+
+
 async def test_garbage_is_answered_and_disturbs_nobody(tmp_path: Path) -> None:
     async with served(tmp_path) as server:
         for octets in (

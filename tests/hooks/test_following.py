@@ -8,6 +8,7 @@ import pytest
 
 from pycarp import ConfigError, State
 from pycarp.hooks import Hook, On, OnFailure, follow
+from pycarp.hooks.following import HookFollower
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing import Cluster
 from pycarp.transports.memory import MemoryBus
@@ -255,3 +256,20 @@ async def test_a_hook_that_waits_for_a_confirmation_is_not_called_for_a_short_ma
         assert calls[3][2] == pytest.approx(became_s + 2)
         task.cancel()
         await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_follower_that_is_run_again_calls_its_hooks() -> None:
+    calls: list[str] = []
+    hook = Hook(name="note", on={On.MASTER, On.BACKUP}, run=lambda facts: calls.append(facts["event"]))
+    async with Cluster(1) as cluster:
+        follower = HookFollower(cluster.a.host, (hook,))
+        for _ in range(2):
+            task = asyncio.create_task(follower.run())
+            await cluster.settle()
+            task.cancel()
+            await asyncio.wait([task])
+            cluster.a.host.force(State.BACKUP)
+
+        assert calls[-1] == "master"
+        assert calls.count("master") == 2

@@ -208,7 +208,8 @@ class Daemon:
         # Imported here because it comes with an extra, and takes a third of a second.
         from pycarp.daemon.http_server import HttpServer  # noqa: PLC0415
 
-        async with HttpServer(self._status, self._tallies, self._history).serving(self._config.http):
+        server = HttpServer(self._status, self._tallies, self._history, readers=self._options.readers)
+        async with server.serving(self._config.http):
             yield
 
     async def _set_up(self, stop: asyncio.Event) -> None:

@@ -6,6 +6,8 @@ connections, streams, and what a slow reader leaves unread are bounded.
 
 import asyncio
 import contextlib
+import os
+import socket
 import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,17 +36,30 @@ WRITE_S = 5.0
 
 IDLE_S = 15.0
 _TRIM_S = 1.0
+_ANSWER_S = 0.5
+_SOCKET_MODE = 0o660
 
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class HttpServer:
-    """Answers from ``status``, which may be awaited often, and from the history of events."""
+    """Answers from ``status``, which may be awaited often, and from the history of events.
 
-    def __init__(self, status: Callable[[], Awaitable[StatusReply]], tallies: Tallies, history: EventHistory) -> None:
+    ``readers`` is the number of the group whose members may use a socket of the file system.
+    """
+
+    def __init__(
+        self,
+        status: Callable[[], Awaitable[StatusReply]],
+        tallies: Tallies,
+        history: EventHistory,
+        *,
+        readers: int | None = None,
+    ) -> None:
         self._status = status
         self._tallies = tallies
         self._history = history
+        self._readers = readers
         self._fresh: tuple[float, StatusReply] | None = None
         self._asking = asyncio.Lock()
         self._streams = 0
@@ -75,8 +90,16 @@ class HttpServer:
         try:
             if place.startswith("unix:"):
                 path = Path(place.removeprefix("unix:"))
-                _remove_socket(path)
-                await web.UnixSite(runner, path).start()
+                _remove_stale(path)
+                # Bound here, because asyncio would remove the socket of another process that lives.
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                try:
+                    sock.bind(str(path))
+                    _let_read(path, self._readers)
+                except OSError:
+                    sock.close()
+                    raise
+                await web.SockSite(runner, sock).start()
             else:
                 host, _colon, port = place.rpartition(":")
                 await web.TCPSite(runner, host.strip("[]"), int(port)).start()
@@ -142,8 +165,22 @@ async def _trim(runner: web.AppRunner) -> None:
                 each.transport.close()
 
 
-def _remove_socket(path: Path) -> None:
-    """Remove what an earlier daemon left at the place of a socket; anything else stays, and binding fails."""
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that an earlier daemon left; one that answers, and anything else, stays, and binding fails."""
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            path.unlink()
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(_ANSWER_S)
+            try:
+                sock.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+
+
+def _let_read(path: Path, readers: int | None) -> None:
+    """Let root, the daemon's user and the group of readers connect, and nobody else."""
+    path.chmod(_SOCKET_MODE)
+    if readers is not None:
+        with contextlib.suppress(OSError):
+            os.chown(path, -1, readers)

@@ -77,7 +77,8 @@ class HookFollower:
         return self._hook is hook
 
     async def run(self) -> None:
-        """Call hooks until the host departs; raises as ``follow``."""
+        """Call hooks until the host departs; raises as ``follow``. It may be run again after a fault."""
+        self._is_over = False
         caller = start_task(self._call_all())
         try:
             self._host.before_hold(self._prepare)
