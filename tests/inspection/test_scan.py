@@ -166,6 +166,7 @@ def test_a_router_is_named_with_its_priority_and_addresses() -> None:
 
     sender = the_group(report).masters[0]
     assert report.is_well
+    assert [note.partition(":")[0] for note in sender.notes] == ["source MAC 02"]
     assert the_group(report).group.protocol is Protocol.VRRP
     assert (sender.vrrp and sender.vrrp.priority, sender.details and len(sender.details.addresses)) == (150, 2)
 

@@ -93,7 +93,7 @@ class _Sender:
     def hear(self, explanation: Explanation, claim: HeardClaim, *, others_spoke: bool) -> None:
         self.packets += 1
         self.problems.add(explanation.problems)
-        self.notes.add(explanation.notes)
+        self.notes.add(tuple(each for each in explanation.notes if each.remark is not Remark.VRRP))
         self.dialects = fitting(explanation, self.dialects)
         if explanation.advertisement is not None:
             self.counters.append(explanation.advertisement.counter)
