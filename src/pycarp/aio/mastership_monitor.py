@@ -39,6 +39,7 @@ class MastershipMonitor:
         self._loop = asyncio.get_running_loop()
         self._masterships: list[Mastership] = []
         self._change = asyncio.Event()
+        self._waiting = 0
         self._began: StateChange | None = None
         self._alive_at_ns: int | None = None
         self._hold_epoch: int | None = None
@@ -72,7 +73,7 @@ class MastershipMonitor:
                 raise NodeFailedError(f"{self.key} is on a node that failed: {self._failure!r}") from self._failure
             if self._end is not None:
                 raise UsageError(self._end)
-            await self._change.wait()
+            await self._changed()
         self._masterships.append(mastership)
         return mastership
 
@@ -87,7 +88,7 @@ class MastershipMonitor:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(self._drops_at_s):
                 while any(mastership.is_lost for mastership in self._masterships):
-                    await self._change.wait()
+                    await self._changed()
 
     def clean_up_s(self, wanted_s: float) -> float:
         """Return how many seconds clean-up may take: ``wanted_s``, or less where the lease is shorter."""
@@ -102,7 +103,7 @@ class MastershipMonitor:
     async def next_sign(self, after_ns: int | None) -> int | None:
         """Wait for another sign of life than that at ``after_ns``; return the time of it."""
         while self._alive_at_ns == after_ns:
-            await self._change.wait()
+            await self._changed()
         return self._alive_at_ns
 
     def leave(self, mastership: Mastership) -> None:
@@ -215,8 +216,17 @@ class MastershipMonitor:
 
     def _notify(self) -> None:
         """Wake every task that waits for a mastership, so that it checks its condition again."""
-        self._change.set()
-        self._change.clear()
+        if self._waiting:
+            self._change.set()
+            self._change.clear()
+
+    async def _changed(self) -> None:
+        """Wait for the next call of ``_notify``, which comes with every advertisement and mostly finds nobody."""
+        self._waiting += 1
+        try:
+            await self._change.wait()
+        finally:
+            self._waiting -= 1
 
     def _now_ns(self) -> int:
         return round(self._loop.time() * NS_PER_S)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pycarp.system.frame_sockets import SOL_PACKET
 from pycarp.system.rtnetlink import socket_filter
 from pycarp.system.rtnetlink.socket_filter import Program, set_program
-from pycarp.vocabulary import CARP_PROTOCOL, NS_PER_S, Datagram, Family
+from pycarp.vocabulary import CARP_PROTOCOL, NS_PER_S, Address, Datagram, Family
 from pycarp.wire import envelope, ethernet, ip
 
 _PACKET_RX_RING, _PACKET_VERSION, _PACKET_FANOUT, _PACKET_FANOUT_DATA = 5, 10, 18, 22
@@ -37,8 +37,13 @@ MANY = FRAMES // 2
 _KINDS_MOST = 16
 """How many different claims the program knows; advertisements with other claims wake the process."""
 
-_HEADERS_MOST = 1024
+_ADDRESSES_MOST = 1024
+_MAC_LENGTH = 6
 _BEFORE_PAYLOAD = ethernet.HEADER_LENGTH + ip.IPV4_HEADER_LENGTH
+_IP_HEADER = slice(ethernet.HEADER_LENGTH, _BEFORE_PAYLOAD)
+_ADDRESSES = slice(_BEFORE_PAYLOAD - 8, _BEFORE_PAYLOAD)
+_IPV4 = struct.Struct("!BxH2xHBB")
+_MORE_OR_OFFSET = 0x3FFF
 _NO_OPTIONS = 0x45
 
 _LOAD_NUMBER, _LOAD_INDEX, _LOAD_HEADER_LENGTH, _LOAD_OCTET, _LOAD_MEMORY = 0x00, 0x01, 0xB1, 0x30, 0x60
@@ -68,7 +73,8 @@ class CalmRing:
         self._other = other
         self._link = link
         self._family = family
-        self._headers: dict[bytes, Datagram] = {}
+        self._addresses: dict[bytes, tuple[Address, Address]] = {}
+        """By the destination MAC address and both IP addresses, as octets, of frames that were decoded in full."""
         self._next = 0
         self._read_at_ns = time.monotonic_ns()
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -106,7 +112,7 @@ class CalmRing:
     def read(self, limit: int, into: list[Datagram]) -> int:
         """Read at most ``limit`` packets, append the datagrams among them, and return how many packets were read."""
         mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
-        ring, at = self._ring, self._next
+        ring, at, datagram_of = self._ring, self._next, self._datagram
         longest_ns, count = mono_ns - self._read_at_ns, 0
         while count < limit:
             start = at * _FRAME_LENGTH
@@ -118,7 +124,7 @@ class CalmRing:
             waited_ns = wall_ns - second * NS_PER_S - nanosecond
             # The wall clock may have been set since, so the time is bounded by that of the last empty ring.
             waited_ns = min(max(waited_ns, 0), longest_ns)
-            datagram = self._datagram(ring[start + mac_at : start + mac_at + kept], waited_ns)
+            datagram = datagram_of(ring[start + mac_at : start + mac_at + kept], waited_ns)
             _STATUS.pack_into(ring, start, 0)
             if datagram is not None:
                 into.append(datagram)
@@ -133,22 +139,31 @@ class CalmRing:
         self._socket.close()
 
     def _datagram(self, frame: bytes, waited_ns: int) -> Datagram | None:
-        """Return the datagram in a frame, None if it is broken; headers that were parsed before are looked up."""
-        if self._family is Family.IPV6:
-            datagram = envelope.datagram_of(frame, link=self._link)
-            return None if datagram is None else datagram._replace(waited_ns=waited_ns)
-        header = frame[:_BEFORE_PAYLOAD]
-        known = self._headers.get(header)
-        if known is None:
-            known = envelope.datagram_of(frame, link=self._link)
-            if known is None or len(header) + len(known.payload) > len(frame) or header[14] != _NO_OPTIONS:
-                return None if known is None else known._replace(waited_ns=waited_ns)
-            if len(self._headers) >= _HEADERS_MOST:
-                self._headers.clear()
-            self._headers[header] = known
-        link, family, source, destination, ttl, payload, _waited_ns = known
-        octets = frame[_BEFORE_PAYLOAD : _BEFORE_PAYLOAD + len(payload)]
-        return Datagram(link, family, source, destination, ttl, octets, waited_ns)
+        """Return the datagram in a frame, None if it is broken.
+
+        The addresses of most frames are known: they need the checks of the header only, and no object of their host.
+        """
+        if self._family is Family.IPV4 and len(frame) >= _BEFORE_PAYLOAD:
+            first, length, fragment, ttl, protocol = _IPV4.unpack_from(frame, ethernet.HEADER_LENGTH)
+            known = self._addresses.get(frame[:_MAC_LENGTH] + frame[_ADDRESSES])
+            if (
+                known is not None
+                and first == _NO_OPTIONS
+                and protocol == CARP_PROTOCOL
+                and not fragment & _MORE_OR_OFFSET
+                and ip.IPV4_HEADER_LENGTH <= length <= len(frame) - ethernet.HEADER_LENGTH
+                and int.from_bytes(frame[_IP_HEADER], "big") % 0xFFFF == 0
+            ):
+                payload = frame[_BEFORE_PAYLOAD : ethernet.HEADER_LENGTH + length]
+                return Datagram(self._link, Family.IPV4, known[0], known[1], ttl, payload, waited_ns)
+        datagram = envelope.datagram_of(frame, link=self._link)
+        if datagram is None:
+            return None
+        if self._family is Family.IPV4:
+            if len(self._addresses) >= _ADDRESSES_MOST:
+                self._addresses.clear()
+            self._addresses[frame[:_MAC_LENGTH] + frame[_ADDRESSES]] = datagram.source, datagram.destination
+        return datagram._replace(waited_ns=waited_ns)
 
 
 def calm_packets(family: Family, heads: Mapping[int, bytes]) -> Program:

@@ -10,6 +10,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 
+import msgspec
 from msgspec.structs import replace
 
 from pycarp.core.flood import PacketFilter
@@ -133,30 +134,53 @@ class _Headers:
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Outgoing, MacAddress, bytes]] = {}
+        self._known: dict[int, _Header] = {}
 
     def of(self, outgoing: Outgoing, source_mac: MacAddress) -> bytes:
         """Return the headers that precede the payload."""
         vhid = outgoing.payload[_VHID_AT]
         known = self._known.get(vhid)
-        if known is None or known[1] is not source_mac or not _has_same_headers(known[0], outgoing):
+        if known is None or not known.fits(outgoing, source_mac):
             frame = envelope.frame_of(
                 replace(outgoing, source_mac=source_mac), link_mac=source_mac, identification=secrets.randbits(16)
             )
-            known = self._known[vhid] = outgoing, source_mac, frame[: -len(outgoing.payload)]
-        return known[2]
+            known = self._known[vhid] = _Header(
+                octets=frame[: -len(outgoing.payload)],
+                source_mac=source_mac,
+                source=outgoing.source,
+                destination=outgoing.destination,
+                destination_mac=outgoing.destination_mac,
+                tos=outgoing.tos,
+                identification=outgoing.identification,
+                length=len(outgoing.payload),
+            )
+        return known.octets
 
 
-def _has_same_headers(one: Outgoing, other: Outgoing) -> bool:
-    # Compared by identity, which is several times as quick: a host keeps the same objects.
-    return (
-        one.source is other.source
-        and one.destination is other.destination
-        and one.destination_mac is other.destination_mac
-        and one.tos == other.tos
-        and one.identification == other.identification
-        and len(one.payload) == len(other.payload)
-    )
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The octets of a header, and what they were made of."""
+
+    octets: bytes
+    source_mac: MacAddress
+    source: Address
+    destination: Address
+    destination_mac: MacAddress | None
+    tos: int
+    identification: int | None
+    length: int
+
+    def fits(self, outgoing: Outgoing, source_mac: MacAddress) -> bool:
+        """Return True if an advertisement has this header."""
+        # Compared by identity, which is several times as quick: a host keeps the same objects.
+        return (
+            self.source_mac is source_mac
+            and self.source is outgoing.source
+            and self.destination is outgoing.destination
+            and self.destination_mac is outgoing.destination_mac
+            and self.tos == outgoing.tos
+            and self.identification == outgoing.identification
+            and self.length == len(outgoing.payload)
+        )
 
 
 def _frame_socket(family: Family) -> socket.socket:
