@@ -200,7 +200,9 @@ class Guardian:
             self._process.send([message])
 
     def _ping_later(self) -> None:
-        self._next_ping = asyncio.get_running_loop().call_later(self._ping_s, self._ping)
+        loop = asyncio.get_running_loop()
+        # At a time at which slots begin and readings happen: a wake-up of its own costs more than the ping.
+        self._next_ping = loop.call_at((loop.time() // self._ping_s + 1) * self._ping_s, self._ping)
 
     def _ping(self) -> None:
         """Ping the guardian process; one that is stopped does not answer, and is replaced."""
