@@ -302,7 +302,11 @@ def test_a_password_that_is_not_there_says_where_it_should_be(
             'mac_mode = "virtaul"',
             ["mac_mode: unknown; known are: virtual, interface, auto (did you mean virtual?)"],
         ),
-        ('["192.168.1.50/24"]', '"192.168.1.50/24"', ["addresses: expected a list, got text"]),
+        (
+            '["192.168.1.50/24"]',
+            '"192.168.1.50/24"',
+            ['addresses: expected a list, got text (write addresses = ["192.168.1.50/24"])'],
+        ),
         ('["192.168.1.50/24"]', '["192.168.1.50/24", 5]', ["addresses: item 2: expected text, got a whole number"]),
     ],
 )
@@ -371,6 +375,8 @@ def test_checks_and_hooks_belong_to_their_host_or_to_every_host() -> None:
     ("old", "new", "expected"),
     [
         ("every", "evry", ["9:1: unknown key evry (did you mean every?)"]),
+        ("every", "interval", ["9:1: unknown key interval (did you mean every?)"]),
+        ("host.check", "host.checks", ["6:1: unknown key checks (did you mean check?)"]),
         ('"250ms"', '"10ms"', ["9:1: every 10ms is below 50ms"]),
         ('tcp = "127.0.0.1:80"', "", [f"6:1: nothing is checked (add one of {', '.join(OWN)})"]),
         (
@@ -393,6 +399,7 @@ RUN_OR_SHELL = 'run is one of two; write either run = ["/path/of/program", "argu
     [
         ('"master"', '"mastr"', f"7:1: on: item 1: unknown; known are: {EVENTS} (did you mean master?)"),
         ('run = ["/bin/true"]', "", f"6:1: {RUN_OR_SHELL}"),
+        ('["/bin/true"]', '"/bin/true"', '8:1: run: expected a list, got text (write run = ["/bin/true"])'),
         ('"/bin/true"]', '"/bin/true"]\nshell = "true"', f"8:1: {RUN_OR_SHELL}"),
         ('"/bin/true"]', '"/bin/true"]\ntimeout = "2h"', "9:1: timeout 2h is above 1h"),
         ('"/bin/true"]', '"/bin/true"]\nretries = 101', "9:1: retries 101: expected a whole number <= 100"),

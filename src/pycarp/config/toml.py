@@ -287,6 +287,8 @@ class _Reader:
             shown = f"{key} {value}" if type(value) in (int, float) and key not in _PASSWORDS else key
             known = _members_of(kind)
             hint = _likely(str(value), known) if known else ""
+            if isinstance(value, str) and key not in _PASSWORDS and "expected a list" in _in_words(exc):
+                hint = f'write {key} = ["{value}"]'
             self.complain(where, key, f"{shown}: {_in_words(exc, known)}", hint)
             return None
 
@@ -474,7 +476,7 @@ class _Reader:
     def place(self, where: Where, key: str, item: str | None = None) -> tuple[int, int]:
         """Return where a key stands, or the ``item`` of its list as far as it is written without escapes."""
         outer, _dot, inner = where[0].rpartition(".")
-        candidates = ((*where, key), (*where, ""), (outer, 0, inner))
+        candidates = ((*where, key), (f"{where[0]}.{key}", 0, ""), (*where, ""), (outer, 0, inner))
         place = next((self._places[each] for each in candidates if each in self._places), (1, 1))
         if item is None:
             return place

@@ -34,6 +34,16 @@ SETTINGS: Mapping[str, Setting] = {
 }
 """The settings that every check has."""
 
+_SYNONYMS = {
+    "interval": "every",
+    "period": "every",
+    "weight": "by",
+    "demote": "by",
+    "script": "exec",
+    "command": "exec",
+}
+"""What other programs call a key."""
+
 _FIELDS = {"every": "every_s", "timeout": "timeout_s"}
 """What the fields of ``Check`` are called, where their units make a difference."""
 
@@ -169,7 +179,7 @@ class _Reader:
         if name and owners:
             self.complain(key, f"{name} has no {key}", f"it belongs to {' and '.join(owners)}")
             return
-        meant = _close(key, self._known)
+        meant = _SYNONYMS.get(key) or _close(key, self._known)
         way_out = f"did you mean {meant}?" if meant else f"there are: {', '.join(self._known)}"
         self.complain(key, f"unknown key {key}", way_out)
 
