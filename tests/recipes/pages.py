@@ -16,7 +16,14 @@ def block(page: str, name: str) -> str:
     return str(found)
 
 
-def hosts_of(page: str, folder: Path, replaced: Mapping[str, str] | None = None, *, is_second: bool = False) -> str:
+def hosts_of(
+    page: str,
+    folder: Path,
+    replaced: Mapping[str, str] | None = None,
+    *,
+    is_second: bool = False,
+    name: str = "the hosts",
+) -> str:
     """Return the TOML of a page for one of the two machines, with its secret in a folder, and texts ``replaced``."""
     secret = folder / "secret"
     secret.write_text(f"{PASSWORD}\n")
@@ -24,7 +31,7 @@ def hosts_of(page: str, folder: Path, replaced: Mapping[str, str] | None = None,
     changes = {'"eth0"': f'"{INTERFACE}"', "/etc/pycarp.secret": str(secret)}
     if is_second:
         changes["advskew = 0 "] = "advskew = 100 "
-    text = block(page, "the hosts")
+    text = block(page, name)
     for old, new in {**changes, **(replaced or {})}.items():
         assert old in text, f"{old} is not on the page"
         text = text.replace(old, new)

@@ -31,15 +31,16 @@ def pair(
     first: Mapping[str, str] | None = None,
     second: Mapping[str, str] | None = None,
     segment: Segment | None = None,
+    name: str = "the hosts",
 ) -> Iterator[Pair]:
     """Start the daemon on a and b with the configuration of a page, and wait until a is MASTER and b is BACKUP.
 
-    ``first`` and ``second`` are texts of the page, and what they are on that machine.
+    ``first`` and ``second`` are texts of the page, and what they are on that machine; ``name`` is that of its block.
     """
     with (
         contextlib.nullcontext(segment) if segment else new_segment(**HOSTS) as wired,
-        Pycarp(wired, "a", folder, toml=hosts_of(page, folder, first)) as a,
-        Pycarp(wired, "b", folder, toml=hosts_of(page, folder, second, is_second=True)) as b,
+        Pycarp(wired, "a", folder, toml=hosts_of(page, folder, first, name=name)) as a,
+        Pycarp(wired, "b", folder, toml=hosts_of(page, folder, second, is_second=True, name=name)) as b,
     ):
         # A host whose checks have not passed leaves the address to one whose checks have.
         wait_until(lambda: all(passes_checks(each) for each in (a, b)), STARTED_S)

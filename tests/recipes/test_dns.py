@@ -1,8 +1,8 @@
 """docs/howto/recipes/dns.md with dnsmasq beside real daemons."""
 
 import contextlib
-import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +13,8 @@ from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import HandoverReply, HandoverRequest
 from pycarp.lab.topology import Segment
 from tests.recipes.pages import block
-from tests.recipes.pair import STARTED_S, Pair, pair
-from tests.support.daemons import Process, Pycarp, children, wait_until
+from tests.recipes.pair import HOSTS, STARTED_S, Pair, pair
+from tests.support.daemons import Process, Pycarp, children, new_segment, wait_until
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -28,14 +28,20 @@ print(asyncio.run(look(check)).answer.value)
 """
 
 
+def conf_of(folder: Path, host: str, name: str) -> Path:
+    """Write the configuration of the page for a machine, with what lets it run beside others; queries are logged."""
+    conf = folder / f"{host}.dnsmasq.conf"
+    own = f"user=root\npid-file={folder}/{host}.dnsmasq.pid\nlog-facility=-\nlog-queries\n"
+    conf.write_text(block(PAGE, name) + own)
+    return conf
+
+
 class NameServer(Process):
-    """The command of the page on one of the machines; ``cache-size`` tells the machines apart by what they log."""
+    """The command of the page on one of the machines."""
 
     def __init__(self, pair: Pair, host: str, daemon: Pycarp) -> None:
-        conf = pair.folder / f"{host}.dnsmasq.conf"
-        own = f"user=root\npid-file={pair.folder}/{host}.dnsmasq.pid\nlog-facility=-\nlog-queries\n"
-        conf.write_text(block(PAGE, "the server") + own)
-        words = shlex.split(block(PAGE, "the command").replace("/etc/dnsmasq.d/master.conf", str(conf)))
+        conf = str(conf_of(pair.folder, host, "the server"))
+        words = shlex.split(block(PAGE, "the command").replace("/etc/dnsmasq.d/master.conf", conf))
         assert words[:3] == ["pycarp", "while-master", "dns"]
         argv = [sys.executable, "-m", "pycarp", *words[1:3], "--control", str(daemon.control), *words[3:]]
         super().__init__(pair.segment, host, argv, pair.folder / f"{host}.dnsmasq.log")
@@ -69,8 +75,27 @@ def test_the_name_server_moves_with_the_address(servers: tuple[Pair, NameServer,
     assert children(first.process.pid) == []
 
 
-def test_the_check_of_the_page_finds_its_name_server() -> None:
-    check = block(PAGE, "the check")
-    (name,) = re.findall(r'^dns = "(.*)"$', check, re.MULTILINE)
+def test_a_name_server_that_hangs_on_one_of_both_machines_loses_the_address(tmp_path: Path) -> None:
+    require("ip", "bridge", "dnsmasq")
+    with contextlib.ExitStack() as stack:
+        segment = stack.enter_context(new_segment(**HOSTS))
+        first, second = (
+            stack.enter_context(
+                Process(
+                    segment,
+                    host,
+                    ["dnsmasq", "--keep-in-foreground", f"--conf-file={conf_of(tmp_path, host, 'the server on both')}"],
+                    tmp_path / f"{host}.dnsmasq.log",
+                )
+            )
+            for host in "ab"
+        )
+        two = stack.enter_context(pair(PAGE, tmp_path, segment=segment, name="the check"))
+        wait_until(lambda: ask(segment) == "ok", STARTED_S)
+        assert first.lines("query[A] printer.example from 192.0.2.9")
+        assert second.lines("query[A] printer.example from 192.0.2.9") == []
 
-    assert f"host-record={name}," in block(PAGE, "the server")
+        first.process.send_signal(signal.SIGSTOP)
+
+        wait_until(lambda: two.b.is_in("MASTER") and ask(segment) == "ok", STARTED_S)
+        assert second.lines("query[A] printer.example from 192.0.2.9")
