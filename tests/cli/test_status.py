@@ -1,6 +1,9 @@
 """``pycarp status`` as its user reads it."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from pycarp.cli.options import EXIT_NOT_WELL
 from pycarp.daemon.control_messages import CommandStatus, DoneReply, HostStatus, StatusReply, StatusRequest
 from tests.support.control import cause_of, change_of, host_of, scripted_daemon, status_of
+from tests.support.daemons import wait_until
 
 
 def shown(folder: Path, *hosts: HostStatus, words: tuple[str, ...] = ()) -> list[str]:
@@ -167,3 +171,26 @@ def test_a_program_that_runs_on_the_master_is_told_and_one_that_waits(tmp_path: 
 
     assert running == "carp0: scheduler runs (while-master, pid 4711)"
     assert waiting == "carp0: [dnsmasq] waits for this host to be MASTER (while-master, pid 4712)"
+
+
+def test_watching_shows_it_again_each_second_until_ctrl_c(tmp_path: Path) -> None:
+    with scripted_daemon(tmp_path / "s", lambda _request: status_of(host_of())) as daemon:
+        argv = [sys.executable, "-m", "pycarp", "status", "--watch", "--json", "--control", str(daemon.path)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watching:
+            assert watching.stdout is not None
+            lines = [watching.stdout.readline() for _ in range(2)]
+            watching.send_signal(signal.SIGINT)
+
+            assert watching.wait(10) == 0
+    assert [json.loads(each)["hosts"][0]["name"] for each in lines] == ["carp0", "carp0"]
+
+
+def test_watching_says_that_nobody_answers_and_goes_on(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "pycarp", "status", "--watch", "--control", str(tmp_path / "s")]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert "no pycarp answers" in watching.stderr.readline()
+        with scripted_daemon(tmp_path / "s", lambda _request: status_of(host_of())) as daemon:
+            wait_until(lambda: bool(daemon.asked), 10)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 0

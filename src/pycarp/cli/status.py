@@ -1,5 +1,9 @@
 """``pycarp status``: who is master, since when, and why."""
 
+import contextlib
+import datetime
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pycarp.cli import EXIT_FAILED
-from pycarp.cli.daemons import ask_all, chosen_of, merged
+from pycarp.cli.daemons import Answers, ask_all, chosen_of, merged
 from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
 from pycarp.daemon.control_messages import Cause, CheckStatus, HostStatus, RestrictionStatus, StatusReply
 from pycarp.daemon.wellness import what_is_wrong
+from pycarp.errors import ControlError
+
+_WATCH_S = 1.0
 
 _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
 
@@ -23,6 +30,7 @@ _COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
 Examples:
   pycarp status
   pycarp status carp0             one host, or those of an interface
+  pycarp status --watch           again each second, until Ctrl-C
   pycarp status --json | jq -r '.hosts[] | "\\(.name) \\(.state) \\(.master)"'"""
     + exit_status(
         "1 is that no daemon answers (the state is unknown then), 3 that a host\n"
@@ -31,16 +39,19 @@ Examples:
 )
 @click.argument("name", required=False, metavar="[HOST]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+@click.option("--watch", "-w", is_flag=True, help="Show it again each second; with --json one object a line.")
 @control_option
-def status(name: str | None, *, as_json: bool, control: Path) -> None:
+def status(name: str | None, *, as_json: bool, watch: bool, control: Path) -> None:
     """Show every virtual host that runs here: its state, who is master, and why it changed last.
 
     HOST is the name of one, its vhid@interface, or an interface.
     Without --control that is all of pycarp run and of every pycarp ucarp of this network namespace.
     """
+    if watch:
+        _watch(name, control, as_json=as_json)
+        return
     answers = ask_all(control)
-    reply = merged(answers.daemons)
-    reply = msgspec.structs.replace(reply, hosts=chosen_of(reply, name))
+    reply = _chosen(answers, name)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2))
     else:
@@ -49,6 +60,39 @@ def status(name: str | None, *, as_json: bool, control: Path) -> None:
         click.get_current_context().exit(EXIT_FAILED)
     if any(map(what_is_wrong, reply.hosts)):
         click.get_current_context().exit(EXIT_NOT_WELL)
+
+
+def _chosen(answers: Answers, name: str | None) -> StatusReply:
+    reply = merged(answers.daemons)
+    return msgspec.structs.replace(reply, hosts=chosen_of(reply, name))
+
+
+def _watch(name: str | None, control: Path, *, as_json: bool) -> None:
+    """Show the status again and again; a daemon that does not answer is said to, and asked again."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            try:
+                reply = _chosen(ask_all(control), name)
+            except ControlError as exc:
+                _begin_again(as_json=as_json)
+                click.echo(f"pycarp: {exc}", err=True)
+            else:
+                _begin_again(as_json=as_json)
+                if as_json:
+                    click.echo(msgspec.json.encode(reply).decode())
+                else:
+                    _print(reply)
+            time.sleep(_WATCH_S)
+
+
+def _begin_again(*, as_json: bool) -> None:
+    """Clear a terminal; elsewhere write the time above what follows."""
+    if as_json:
+        return
+    if sys.stdout.isatty():
+        click.clear()
+    at = datetime.datetime.now().astimezone()
+    click.echo(at.strftime("%Y-%m-%d %H:%M:%S"))
 
 
 def _print(reply: StatusReply) -> None:
