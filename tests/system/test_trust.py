@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from tests.support.system import require
 CALLER = """
 import os, socket, sys
 path, uid, gid, groups = sys.argv[1:]
-os.setgroups([int(each) for each in groups.split(",") if each])
-os.setgid(int(gid))
-os.setuid(int(uid))
+if os.getuid() == 0:
+    os.setgroups([int(each) for each in groups.split(",") if each])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
 sock = socket.socket(socket.AF_UNIX)
 sock.connect(path)
 sock.recv(1)
@@ -27,8 +28,8 @@ sock.recv(1)
 
 
 @contextmanager
-def caller(*, uid: int, gid: int, groups: list[int]) -> Iterator[tuple[socket.socket, int]]:
-    """A process of a user that has connected: our end of the connection, and its pid."""
+def caller(*, uid: int, gid: int, groups: list[int], before: Sequence[str] = ()) -> Iterator[tuple[socket.socket, int]]:
+    """A process of a user that has connected: our end of the connection, and its pid; ``before`` is what starts it."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
         path = Path(folder) / "s"
         listening.bind(str(path))
@@ -37,7 +38,7 @@ def caller(*, uid: int, gid: int, groups: list[int]) -> Iterator[tuple[socket.so
         Path(folder).chmod(0o755)
         path.chmod(0o666)
         words = [str(path), str(uid), str(gid), ",".join(map(str, groups))]
-        with subprocess.Popen([sys.executable, "-c", CALLER, *words]) as process:
+        with subprocess.Popen([*before, sys.executable, "-c", CALLER, *words]) as process:
             connection, _address = listening.accept()
             with connection:
                 yield connection, process.pid
@@ -72,3 +73,17 @@ def test_a_process_of_our_own_user_is_trusted() -> None:
     with ours, theirs:
         assert Peer.of(ours) == (os.getpid(), os.geteuid(), os.getegid())
         assert Peer.of(ours).is_trustworthy
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("capability", "is_trustworthy"), [("net_admin", True), ("net_raw", False)])
+def test_of_other_users_those_are_trusted_who_may_change_addresses(capability: str, *, is_trustworthy: bool) -> None:
+    require("setpriv")
+    before = ["setpriv", "--reuid", "65534", "--clear-groups", f"--inh-caps=-all,+{capability}"]
+    with caller(uid=65534, gid=9, groups=[], before=[*before, f"--ambient-caps=-all,+{capability}"]) as (
+        connection,
+        _pid,
+    ):
+        peer = Peer.of(connection)
+
+        assert (peer.uid, peer.is_trustworthy) == (65534, is_trustworthy)
