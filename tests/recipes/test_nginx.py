@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 from benchmarks.failover.answers import Answers
@@ -75,6 +76,13 @@ class Nginx(Process):
         file = folder / f"{host}.nginx.conf"
         file.write_text(NGINX.format(folder=folder, host=host, server=server.replace("/var/www/html", str(site))))
         super().__init__(segment, host, ["nginx", "-c", str(file), "-g", "user root;"], folder / f"{host}.nginx.out")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Workers outlive a master that is killed.
+        self.kill()
+        super().__exit__(kind, exc, trace)
 
     def kill(self) -> None:
         """Kill the master and its workers."""
