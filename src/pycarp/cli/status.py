@@ -117,9 +117,7 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
             yield f"{host.name}: missing now: {', '.join(host.missing)}; {pause}"
         if host.address_error:
             yield f"{host.name}: {host.address_error}"
-        for warning in host.warnings:
-            yield f"{host.name}: warning: {warning}"
-        for remark in (*_service_remarks(host), *_restriction_remarks(host)):
+        for remark in (*_alarm_remarks(host), *_service_remarks(host), *_restriction_remarks(host)):
             yield f"{host.name}: {remark}"
         for cause in host.demotion:
             yield f"{host.name}: demoted by {cause.amount}: {cause.cause}{_end_of(cause)}"
@@ -127,6 +125,13 @@ def _remarks(reply: StatusReply) -> Iterator[str]:
             yield f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses"
         if host.contested:
             yield f"{host.name}: others changed its addresses {_times(host.contested)}"
+
+
+def _alarm_remarks(host: HostStatus) -> Iterator[str]:
+    for alarm in host.alarms:
+        yield f"ALARM {alarm.name}: {alarm.text}{f'; next: {alarm.command}' if alarm.command else ''}"
+    for warning in host.warnings:
+        yield f"warning: {warning}"
 
 
 def _restriction_remarks(host: HostStatus) -> Iterator[str]:

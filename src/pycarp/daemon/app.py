@@ -29,6 +29,8 @@ from pycarp.daemon import control_messages as messages
 from pycarp.daemon import control_server
 from pycarp.daemon.address_plane import AddressPlane
 from pycarp.daemon.administration import Administration
+from pycarp.daemon.alarms import CAUSES as ALARM_CAUSES
+from pycarp.daemon.alarms import Alarms
 from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.conflict_watch import ConflictWatch
 from pycarp.daemon.control_desk import ControlDesk
@@ -154,6 +156,7 @@ class Daemon:
         self._failback = FailbackService(lasting)
         self._history = EventHistory()
         self._tallies = Tallies()
+        self._alarms = Alarms(asyncio.get_running_loop().time)
         self._services = Services(
             (self._maintenance, self._failback, GroupService(), HealthService(self._node), HookService())
         )
@@ -359,6 +362,9 @@ class Daemon:
 
     def _describe(self, key: HostKey, status: messages.HostStatus) -> None:
         self._services.describe(key, status)
+        host = self._hosts.find(key)
+        if host is not None:
+            status.alarms = self._alarms.of(host.snapshot(), tuple(status.missing))
         self._loans.describe(key, status)
 
     def _warnings_about(self, key: HostKey) -> list[str]:
@@ -427,10 +433,14 @@ class Daemon:
     def _take_note(self, event: Event, host: VirtualHost) -> None:
         self._events.log(event, host)
         self._tallies.take(event)
+        if isinstance(event, ALARM_CAUSES):
+            with contextlib.suppress(CarpError):
+                self._alarms.take(event, host.snapshot())
         self._flight.consider(event)
         if isinstance(event, Departed):
             self._warnings.forget(event.key)
             self._services.departed(event.key)
+            self._alarms.forget(event.key)
         if self._conflicts is not None and isinstance(event, StateChange) and event.old is State.INIT:
             self._conflicts.add(host)
         if isinstance(event, StateChange) and not self._is_status_due and self._notifier.is_heard:

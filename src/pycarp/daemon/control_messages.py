@@ -202,6 +202,14 @@ class Change(msgspec.Struct, kw_only=True):
     silent_s: float | None
 
 
+class Alarm(msgspec.Struct, kw_only=True):
+    """Something that is wrong: its name for scripts, what it is, and what to do or type next, empty if unknown."""
+
+    name: str
+    text: str
+    command: str
+
+
 class CheckStatus(msgspec.Struct, kw_only=True):
     """A health check: whether it ``passes``, and the ``answer`` of its last run: ok, fail or unknown, None before it.
 
@@ -289,6 +297,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     is_drained: bool = False
     restrictions: list[RestrictionStatus] = msgspec.field(default_factory=list)
     sync_group: str | None = None
+    alarms: list[Alarm] = msgspec.field(default_factory=list)
     commands: list[CommandStatus] = msgspec.field(default_factory=list)
 
 

@@ -30,6 +30,7 @@ class _Snapshot(Collector):
         yield from self._of_daemon()
         yield from self._of_hosts()
         yield from self._of_peers()
+        yield from self._of_alarms()
         yield from self._of_checks()
         yield from self._of_links()
 
@@ -105,6 +106,13 @@ class _Snapshot(Collector):
             for source, s_ago in {peer.source: peer.heard_s_ago for peer in host.heard}.items():
                 heard.add_metric((*_labels(host), source), s_ago)
         yield heard
+
+    def _of_alarms(self) -> Iterator[Metric]:
+        alarms = GaugeMetricFamily("pycarp_alarm", "1 while an alarm is on.", labels=(*_HOST, "alarm"))
+        for host in self._status.hosts:
+            for alarm in host.alarms:
+                alarms.add_metric((*_labels(host), alarm.name), 1)
+        yield alarms
 
     def _of_checks(self) -> Iterator[Metric]:
         passes = GaugeMetricFamily("pycarp_check_passes", "1 while a check passes.", labels=(*_HOST, "check"))

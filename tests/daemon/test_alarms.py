@@ -1,0 +1,119 @@
+"""Named alarms of real hosts in virtual time: when one is on, and when it is not."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from pycarp import UsageError
+from pycarp.core.events import AdvertisementRejected, LoopStalled, Mismatch, PeerMismatch
+from pycarp.core.statistics import DropReason
+from pycarp.daemon.alarms import Alarms
+from pycarp.testing import Cluster
+from pycarp.testing.member import Member
+from pycarp.vocabulary import NS_PER_S
+from tests.support.hosts import PEER
+from tests.support.virtual import in_virtual_time, now_s
+
+
+class Watched:
+    """The alarms of one member of a cluster, as its daemon keeps them."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.alarms = Alarms(now_s)
+        self.task = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        host = self.member.host
+        async with host.events() as events:
+            async for event in events:
+                with contextlib.suppress(UsageError):
+                    self.alarms.take(event, host.snapshot())
+
+    def names(self, *missing: str) -> list[str]:
+        return [each.name for each in self.alarms.of(self.member.host.snapshot(), missing)]
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+
+@in_virtual_time
+async def test_hosts_that_are_well_have_no_alarm() -> None:
+    async with Cluster(2) as cluster:
+        watched = [Watched(member) for member in cluster]
+        await cluster.settle()
+        await asyncio.sleep(60)
+
+        assert [each.names() for each in watched] == [[], []]
+        for each in watched:
+            await each.end()
+
+
+@in_virtual_time
+async def test_a_peer_that_does_not_hear_this_host_is_a_second_master_and_then_unheard() -> None:
+    async with Cluster(2) as cluster:
+        await cluster.settle()
+        watched = Watched(cluster.a)
+        cluster.cut("a", "b", one_way=True)
+        await asyncio.sleep(5)
+        assert watched.names() == ["two-masters"]
+
+        await asyncio.sleep(5)
+        assert watched.names() == ["unheard"]
+
+        cluster.heal()
+        await asyncio.sleep(10)
+        assert watched.names() == []
+        await watched.end()
+
+
+@in_virtual_time
+async def test_a_master_without_its_addresses_says_so() -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched = Watched(cluster.a)
+
+        (only,) = watched.alarms.of(cluster.a.host.snapshot(), ("192.0.2.10/24",))
+
+        assert (only.name, only.text) == ("without-addresses", "without 192.0.2.10/24")
+        await watched.end()
+
+
+@in_virtual_time
+async def test_what_is_published_now_and_then_stays_on_between() -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched, host = Watched(cluster.a), cluster.a.host.snapshot()
+        rejected = AdvertisementRejected(
+            key=host.key,
+            at_ns=0,
+            source=PEER,
+            count=3,
+            reason=DropReason.NOT_AUTHENTIC,
+            finding="another password",
+        )
+        watched.alarms.take(rejected, host)
+        watched.alarms.take(PeerMismatch(key=host.key, at_ns=0, source=PEER, mismatch=Mismatch.SAME_VRID), host)
+        await asyncio.sleep(61)
+        assert watched.names() == ["not-authentic", "same-vrid"]
+
+        await asyncio.sleep(60)
+        assert watched.names() == ["same-vrid"]
+        await watched.end()
+
+
+@pytest.mark.parametrize(("late_ms", "names"), [(200, []), (400, ["stalled"])])
+@in_virtual_time
+async def test_a_stall_of_a_tenth_of_the_master_down_time_is_an_alarm(late_ms: int, names: list[str]) -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched, host = Watched(cluster.a), cluster.a.host.snapshot()
+
+        watched.alarms.take(LoopStalled(key=host.key, at_ns=0, late_ns=late_ms * NS_PER_S // 1000), host)
+
+        assert watched.names() == names
+        watched.alarms.forget(host.key)
+        assert watched.names() == []
+        await watched.end()
