@@ -7,12 +7,13 @@ therefore never miss an advertisement.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from itertools import pairwise
 
 import msgspec
+from msgspec.structs import replace
 
 from pycarp.auth.counter import counter_of
 from pycarp.auth.counter_prediction import Chain, CounterPrediction, Freshness
@@ -32,9 +33,6 @@ _SENT_MAX = 32
 
 _ANSWERABLE_MAX = 4
 """The last own advertisements whose replies pass the packet filter of a flood."""
-
-_Route = tuple[Address, Address, bool]
-"""Destination, source, and whether the destination is a group."""
 
 _UNHEARD_MAX = 4
 """Own advertisements in a row that a peer may have missed before it continues our counter."""
@@ -80,6 +78,21 @@ class Expected:
     repeated: tuple[bytes, ...] = ()
 
 
+class _Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """The advertisements of a host but for what changes with the counter, and what they were made of."""
+
+    claim: Claim
+    own: Sequence[Address]
+    config: HostConfig
+    owns: bool
+    head: bytes
+    families: tuple[tuple[Family, tuple[Outgoing, ...]], ...]
+
+    def fits(self, claim: Claim, own: Sequence[Address], config: HostConfig, *, owns: bool) -> bool:
+        """Return True if nothing has changed since; compared by identity, because a host keeps the same objects."""
+        return self.claim is claim and self.own is own and self.config is config and self.owns is owns
+
+
 class AdvertisementCodec:
     """Composes and authenticates the advertisements of one host; owns its signer and counter."""
 
@@ -87,12 +100,12 @@ class AdvertisementCodec:
         "_config",
         "_counter",
         "_dialect",
+        "_draft",
         "_entropy",
         "_expected",
         "_mac",
         "_prediction",
         "_previous_keys",
-        "_routes",
         "_sent",
         "_signer",
     )
@@ -113,7 +126,7 @@ class AdvertisementCodec:
         ]
         self._prediction = CounterPrediction(checkpoint.chains if checkpoint else ())
         self._expected: tuple[object, Expected] = (None, Expected())
-        self._routes: tuple[Sequence[Address], Mapping[Family, list[_Route]]] | None = None
+        self._draft: _Draft | None = None
         self._sent = deque(checkpoint.sent if checkpoint else (), maxlen=_SENT_MAX)
 
     def checkpoint(self) -> CodecCheckpoint:
@@ -136,7 +149,7 @@ class AdvertisementCodec:
     def reconfigure(self, config: HostConfig, now_ns: int, *, rolling_ns: int) -> None:
         """Use other settings from now on; if what is signed changes, sign by the previous ones for ``rolling_ns``."""
         before, self._config = self._config, config
-        self._routes = None
+        self._draft = None
         if _what_is_signed(config) == _what_is_signed(before):
             return
         if rolling_ns:
@@ -194,31 +207,34 @@ class AdvertisementCodec:
         owns: bool,
     ) -> list[Outgoing]:
         config, signer = self._present_signing(now_ns) if self._previous_keys else (self._config, self._signer)
-        source_mac = self._mac if owns else None
-        routes = self._routes_from(own)
-        head = wire.head_of(config.vhid, claim.advbase, claim.advskew, claim.demote)
+        draft = self._draft
+        if draft is None or not draft.fits(claim, own, config, owns=owns):
+            draft = self._draft = self._drafted(claim, own, config, owns=owns)
         outgoing = []
-        for family in config.families:
+        for family, unsigned in draft.families:
             number = counter()
             digest, payload = signer.sign(number), b""
-            for destination, source, is_to_group in routes[family]:
+            for each in unsigned:
                 if not payload or family is Family.IPV6:
-                    pseudo_header = self._pseudo_header(source, destination) if family is Family.IPV6 else b""
-                    payload = wire.signed(head, number, digest, pseudo_header=pseudo_header)
-                outgoing.append(
-                    self._outgoing(payload, family, source, destination, source_mac if is_to_group else None)
-                )
+                    pseudo_header = self._pseudo_header(each.source, each.destination) if family is Family.IPV6 else b""
+                    payload = wire.signed(draft.head, number, digest, pseudo_header=pseudo_header)
+                outgoing.append(replace(each, payload=payload))
         return outgoing
 
-    def _routes_from(self, own: Sequence[Address]) -> Mapping[Family, list[_Route]]:
-        """Return destinations and sources of each family's advertisements; computed again only when they change."""
-        if self._routes is None or self._routes[0] is not own:
-            routes = {
-                family: [(each, source_for(each, own), each.is_multicast) for each in destinations]
-                for family, destinations in self._config.destinations.items()
-            }
-            self._routes = (own, routes)
-        return self._routes[1]
+    def _drafted(self, claim: Claim, own: Sequence[Address], config: HostConfig, *, owns: bool) -> "_Draft":
+        source_mac = self._mac if owns else None
+        destinations = self._config.destinations
+        return _Draft(
+            claim=claim,
+            own=own,
+            config=config,
+            owns=owns,
+            head=wire.head_of(config.vhid, claim.advbase, claim.advskew, claim.demote),
+            families=tuple(
+                (family, tuple(self._unsigned(family, each, own, source_mac) for each in destinations[family]))
+                for family in config.families
+            ),
+        )
 
     def compose_clean_up_plan(self, claim: Claim, own: Sequence[Address], now_ns: int) -> tuple[Outgoing, ...]:
         """Return prepared packets for the guardian; they use up no counter."""
@@ -323,24 +339,20 @@ class AdvertisementCodec:
                 previous_key for previous_key in self._previous_keys if now_ns < previous_key.heard_until_ns
             ]
 
-    def _outgoing(
-        self,
-        payload: bytes,
-        family: Family,
-        source: Address,
-        destination: Address,
-        source_mac: MacAddress | None,
+    def _unsigned(
+        self, family: Family, destination: Address, own: Sequence[Address], source_mac: MacAddress | None
     ) -> Outgoing:
+        is_to_group = destination.is_multicast
         return Outgoing(
             link=self._config.interface,
             family=family,
-            source=source,
+            source=source_for(destination, own),
             destination=destination,
             tos=self._dialect.tos,
             identification=self._dialect.identification,
-            source_mac=source_mac,
-            destination_mac=ethernet.BROADCAST if self._config.broadcasts and destination.is_multicast else None,
-            payload=payload,
+            source_mac=source_mac if is_to_group else None,
+            destination_mac=ethernet.BROADCAST if self._config.broadcasts and is_to_group else None,
+            payload=b"",
         )
 
     def _pseudo_header(self, source: Address, destination: Address) -> bytes:
