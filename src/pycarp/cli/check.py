@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from pycarp import dialects
+from pycarp.cli.config_options import format_option, map_option
 from pycarp.cli.config_reading import read_as_it_stands
-from pycarp.cli.options import exit_status, format_option, map_option
+from pycarp.cli.options import exit_status
 from pycarp.cli.refusals import refusal
 from pycarp.config import ConfigProblems, NodeConfig, Problem, grammars
 from pycarp.config.check import CheckedFile, Finding, Severity, count

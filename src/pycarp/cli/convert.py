@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from pycarp.auth.key import Passphrase
-from pycarp.cli.options import exit_status, map_option
+from pycarp.cli.config_options import map_option
+from pycarp.cli.options import exit_status
 from pycarp.cli.refusals import file_error, refusal
 from pycarp.config import grammars, toml
 from pycarp.config.dump import Document

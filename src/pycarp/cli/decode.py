@@ -11,9 +11,10 @@ from typing import BinaryIO
 import click
 
 from pycarp.auth.key import Passphrase
+from pycarp.cli.config_options import format_option, map_option
 from pycarp.cli.config_reading import config_option, secrets_of
 from pycarp.cli.decode_output import HumanOutput, JsonOutput
-from pycarp.cli.options import exit_status, format_option, map_option
+from pycarp.cli.options import exit_status
 from pycarp.cli.refusals import file_error
 from pycarp.cli.secret_input import of_environment, of_file
 from pycarp.errors import CaptureError, ConfigError, UsageError

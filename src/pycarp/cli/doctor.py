@@ -10,10 +10,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from pycarp.cli.config_options import format_option, map_option
 from pycarp.cli.config_reading import ANY_INTERFACE, read_config, shared_secret
 from pycarp.cli.daemons import ask_all
 from pycarp.cli.interface_names import InterfaceName
-from pycarp.cli.options import EXIT_NOT_WELL, Duration, control_option, exit_status, format_option, map_option
+from pycarp.cli.options import EXIT_NOT_WELL, Duration, control_option, exit_status
 from pycarp.config import NodeConfig
 from pycarp.doctor.examination import Examination
 from pycarp.doctor.finding import Finding, Severity

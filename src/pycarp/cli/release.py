@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from pycarp.cli.options import exit_status, state_option
-from pycarp.daemon.control_paths import remove_dead_sockets
+from pycarp.daemon.dead_sockets import remove_dead_sockets
 from pycarp.errors import ActuatorError
 from pycarp.system.recovery import state_folder
 from pycarp.system.recovery.dead_daemons import Report, clean

@@ -10,15 +10,8 @@ from typing import Any
 import click
 
 from pycarp import actuators, dialects, transports
-from pycarp.cli.options import (
-    RegisteredName,
-    control_option,
-    exit_status,
-    format_option,
-    map_option,
-    state_option,
-    sysctl_option,
-)
+from pycarp.cli.config_options import RegisteredName, format_option, map_option, sysctl_option
+from pycarp.cli.options import control_option, exit_status, state_option
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.app import DaemonOptions, serve
 from pycarp.daemon.callers import SERVICE_GROUP

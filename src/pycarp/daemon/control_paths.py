@@ -2,11 +2,13 @@
 
 import contextlib
 import os
-import socket
 from pathlib import Path
 
-from pycarp.daemon.lock_file import LockFile
+from pycarp.errors import ConfigError
 from pycarp.system.recovery import state_folder
+
+PATH_OCTETS_MOST = 107
+"""What a ``sockaddr_un`` holds beside the octet that ends it. Source: ``man 7 unix``."""
 
 _OWN, _OF_INIT = Path("/proc/self/ns/net"), Path("/proc/1/ns/net")
 
@@ -23,40 +25,14 @@ def ucarp_paths() -> list[Path]:
     return [each for each in found if namespace or ".netns-" not in each.name]
 
 
-async def remove_dead_sockets(folder: Path, *, is_rehearsal: bool = False) -> list[Path]:
-    """Remove the control sockets that killed ``pycarp ucarp`` left, of whatever network namespace; return them.
-
-    Only what the lock beside a socket shows to be nobody's, and on which nobody answers. Raises OSError.
-    """
-    removed = []
-    for path in _sockets_of_ucarp(folder):
-        lock = await LockFile.take(path.with_name(f"{path.name}.lock"), timeout_s=0)
-        if isinstance(lock, int):
-            continue
-        try:
-            if path.is_socket() and not _answers(path):
-                removed.append(path)
-                if not is_rehearsal:
-                    path.unlink(missing_ok=True)
-        finally:
-            lock.release()
-    return removed
-
-
-def _sockets_of_ucarp(folder: Path) -> list[Path]:
-    return sorted(folder.glob("ucarp-*.sock"))
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.setblocking(False)
-        try:
-            sock.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except OSError:
-            return True
-        return True
+def refuse_too_long(path: Path) -> None:
+    """Raise ConfigError for a path that is longer than an address of a socket can be."""
+    octets = len(os.fsencode(path))
+    if octets > PATH_OCTETS_MOST:
+        raise ConfigError(
+            f"the control socket {path} has {octets} octets, and the path of a socket is no longer than "
+            f"{PATH_OCTETS_MOST} octets; choose a shorter --control"
+        )
 
 
 def _folders() -> list[Path]:

@@ -12,16 +12,14 @@ from pathlib import Path
 from pycarp.aio.log_records import logger
 from pycarp.daemon.connections import ANSWER_S, REQUEST_S, Connections
 from pycarp.daemon.control_messages import Reply, Request
+from pycarp.daemon.control_paths import refuse_too_long
 from pycarp.daemon.lock_file import LockFile
 from pycarp.daemon.streams import Stream
-from pycarp.errors import CarpError, ConfigError, ControlError, UsageError
+from pycarp.errors import CarpError, ControlError, UsageError
 from pycarp.system.recovery import state_folder
 
 TIMEOUT_S = 1.0
 """How long to wait for a daemon that is leaving, which takes less than a second."""
-
-PATH_OCTETS_MOST = 107
-"""What a ``sockaddr_un`` holds beside the octet that ends it. Source: ``man 7 unix``."""
 
 RUNTIME_FOLDER = state_folder.DEFAULT
 """The one folder that is made, when it is not there."""
@@ -65,16 +63,6 @@ async def serve(
             yield
     finally:
         lock.release()
-
-
-def refuse_too_long(path: Path) -> None:
-    """Raise ConfigError for a path that is longer than an address of a socket can be."""
-    octets = len(os.fsencode(path))
-    if octets > PATH_OCTETS_MOST:
-        raise ConfigError(
-            f"the control socket {path} has {octets} octets, and the path of a socket is no longer than "
-            f"{PATH_OCTETS_MOST} octets; choose a shorter --control"
-        )
 
 
 @contextlib.asynccontextmanager

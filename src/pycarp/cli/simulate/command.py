@@ -10,7 +10,8 @@ import msgspec
 from rich.console import Console
 
 from pycarp import dialects
-from pycarp.cli.options import exit_status, format_option, sysctl_option
+from pycarp.cli.config_options import format_option, sysctl_option
+from pycarp.cli.options import exit_status
 from pycarp.cli.refusals import file_error
 from pycarp.cli.simulate import faults as fault_words
 from pycarp.cli.simulate.picture import draw
