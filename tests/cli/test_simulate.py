@@ -215,6 +215,16 @@ def test_people_see_a_kept_plan_as_lines_and_a_plot(deaf: tuple[Result, Path]) -
     assert "BROKEN" in told.splitlines()[-1]
 
 
+def test_a_kept_plan_is_drawn_where_that_is_wanted(deaf: tuple[Result, Path], tmp_path: Path) -> None:
+    picture = tmp_path / "plan.svg"
+    without, drawn = simulate("--plan", str(deaf[1])), simulate("--plan", str(deaf[1]), "--svg", str(picture))
+
+    assert (without.exit_code, without.stderr) == (drawn.exit_code, drawn.stderr)
+    assert "Traceback" not in without.output
+    assert without.exception is None or isinstance(without.exception, SystemExit)
+    assert picture.read_text().startswith("<svg")
+
+
 def test_a_plan_that_cannot_be_kept_is_still_told(deaf: tuple[Result, Path], tmp_path: Path) -> None:
     files = (FILES[0], str(deaf[1].parent / "provider.rc.conf"))
     words = ("--seeds", "1", "--hours", "0.01", "--jobs", "1", "--faults", "power")
