@@ -428,6 +428,44 @@ async def test_nothing_is_left_when_the_follower_ends() -> None:
 
 
 @in_virtual_time
+async def test_a_follower_that_replaces_another_one_keeps_the_host_restricted() -> None:
+    """The end of the first one must not take away the restrictions of the second one."""
+    async with Cluster(2) as c:
+        tasks = [c.a.run(FailbackFollower(c.a.host, FailbackPolicy(failback="manual")).run())]
+        await c.settle()
+        tasks[0].cancel()
+        tasks.append(c.a.run(FailbackFollower(c.a.host, FailbackPolicy(failback="manual")).run()))
+        await c.advance(1)
+
+        assert dict(c.a.host.snapshot().restrictions) == {"manual failback": "no-preempt"}
+        c.a.host.unrestrict("manual failback")
+        await c.advance(1)
+        assert dict(c.a.host.snapshot().restrictions) == {"manual failback": "no-preempt"}
+        tasks[1].cancel()
+        await asyncio.wait(tasks)
+
+
+@in_virtual_time
+async def test_two_followers_of_one_host_do_not_fight() -> None:
+    policies = FailbackPolicy(startup_hold_s=60), FailbackPolicy(failback="manual", startup_hold_s=30)
+    async with Cluster(2) as c:
+        await c.settle()
+        c.kill("b")
+        await c.restart("b")
+        tasks = []
+        for policy in policies:
+            tasks.append(c.b.run(FailbackFollower(c.b.host, policy).run()))
+            await c.advance(3)
+        before = c.b.host.seq
+        await c.advance(100)
+
+        assert c.b.host.seq - before < 20
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+@in_virtual_time
 async def test_another_policy_is_in_force_at_once_and_remembers() -> None:
     followers = Followers(FailbackPolicy(failback="manual"))
     async with cluster_of(followers) as c:

@@ -275,6 +275,26 @@ async def test_a_group_is_demoted_and_restricted_as_a_host_is() -> None:
 
 
 @in_virtual_time
+async def test_a_group_that_replaces_another_one_of_its_name_keeps_what_it_carries() -> None:
+    """The end of the first one must not take away what the second one carries by the same names."""
+    async with Cluster([machine(0), machine(100)]) as c:
+        await c.settle()
+        tasks = [c.b.run(routers(c.b))]
+        c.b.hosts[WAN].demote("disk", by=5)
+        await c.advance(1)
+        tasks[0].cancel()
+        tasks.append(c.b.run(routers(c.b)))
+        await c.advance(1)
+
+        assert dict(c.b.hosts[LAN].snapshot().demotion) == {"group router: host1: disk": 5}
+        c.b.hosts[LAN].restore("group router: host1: disk")
+        await c.advance(1)
+        assert dict(c.b.hosts[LAN].snapshot().demotion) == {"group router: host1: disk": 5}
+        tasks[1].cancel()
+        await asyncio.wait(tasks)
+
+
+@in_virtual_time
 async def test_a_group_has_two_hosts_or_more() -> None:
     async with Cluster(1) as c:
         for hosts in ([], [c.a.host], [c.a.host, c.a.host]):

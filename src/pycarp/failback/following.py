@@ -139,9 +139,11 @@ class FailbackFollower:
             self._apply()
 
     def _restrict(self, wanted: dict[Cause, Restriction]) -> None:
+        """Restrict the host exactly so; a restriction that somebody else removed is put back."""
+        present = dict(self._host.snapshot().restrictions)
         # What is added comes first, so that no moment lies between two restrictions.
         for cause, restriction in wanted.items():
-            if self._in_force.get(cause) is not restriction:
+            if cause not in present or self._in_force.get(cause) is not restriction:
                 self._host.restrict(cause, restriction)
                 self._in_force[cause] = restriction
         for cause in [each for each in self._in_force if each not in wanted]:

@@ -197,14 +197,16 @@ class SyncGroup:
             self._timer = asyncio.get_running_loop().call_later(WELL_S + _LATE_S, self._look)
 
     def _carry(self, host: VirtualHost, share: Share) -> None:
-        before = self._in_force.get(host, Share())
+        """Make a host carry exactly this; a cause that somebody else removed is put back."""
+        view, before = host.snapshot(), self._in_force.get(host, Share())
         self._in_force[host] = share
+        demotions, restrictions = dict(view.demotion), dict(view.restrictions)
         # What is added comes first, so that no moment lies between two causes.
         for cause, amount in share.demotions.items():
-            if cause not in before.demotions or before.demotions[cause] != amount:
+            if cause not in demotions or cause not in before.demotions or before.demotions[cause] != amount:
                 host.demote(cause, by=amount, last=amount is None)
         for cause, restriction in share.restrictions.items():
-            if before.restrictions.get(cause) is not restriction:
+            if cause not in restrictions or before.restrictions.get(cause) is not restriction:
                 host.restrict(cause, restriction)
         for cause in before.demotions.keys() - share.demotions.keys():
             host.restore(cause)
