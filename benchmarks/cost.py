@@ -116,7 +116,7 @@ def measure(count: int, seconds: float, contestants: list[str]) -> list[Figure]:
         for pair in pairs:
             pair.wait()
         # Until the BACKUPs have started, and what happens once after a takeover is over.
-        time.sleep(3 + count / 200)
+        time.sleep(5 + count / 50)
         subjects = [(pair, role) for pair in pairs for role in _ROLES]
         spans = list(_spans(subjects, seconds))
         figures = []
