@@ -1,13 +1,14 @@
 """``pycarp convert`` as its user meets it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from pycarp.cli import cli
-from pycarp.config import grammars, toml
+from pycarp.config import grammars, keepalived, toml
 from pycarp.config.grammars import Grammar
 from pycarp.errors import ConfigError
 
@@ -120,3 +121,54 @@ def test_two_hosts_of_openbsd_are_two_files(rc_conf: Path, tmp_path: Path) -> No
     convert(str(rc_conf), "--to", "hostname.carp", "--output", str(tmp_path / "etc"))
 
     assert sorted(path.name for path in (tmp_path / "etc").iterdir()) == ["hostname.carp0", "hostname.carp1"]
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "from-keepalived.md").read_text()
+BLOCKS = dict(re.findall(r"<!-- (\S+) -->\n```\w*\n(.*?)```", PAGE, re.DOTALL))
+
+
+@pytest.fixture
+def keepalived_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = Path("keepalived.conf")
+    path.write_text(BLOCKS["keepalived.conf"])
+    return path
+
+
+def test_the_steps_of_the_page_about_keepalived_are_true(keepalived_conf: Path) -> None:
+    done = convert(str(keepalived_conf), "--to", "toml", "--output", "pycarp.toml")
+
+    assert (done.exit_code, done.stderr) == (0, BLOCKS["notes"])
+    assert Path("pycarp.toml").read_text() == BLOCKS["toml"]
+
+
+def test_every_keyword_of_keepalived_that_has_an_equal_is_in_the_table() -> None:
+    table = PAGE.partition("## What becomes of it")[2]
+    named = set(re.findall(r"`([a-z_0-9]+)", table))
+
+    assert set(keepalived.KNOWN) - named <= {"preempt", "group", "global_defs", "vrrp_down_timer_adverts", "process"}
+
+
+def test_a_password_file_is_for_instances_without_a_password(keepalived_conf: Path) -> None:
+    keepalived_conf.write_text(re.sub(r"authentication \{.*?\}", "", keepalived_conf.read_text(), flags=re.DOTALL))
+    Path("secret").write_text("hunter2\n")
+
+    refused = convert(str(keepalived_conf), "--to", "toml")
+    done = convert(str(keepalived_conf), "--to", "toml", "--password-file", "secret", "--show-secrets")
+
+    assert "web has no auth_pass" in refused.stderr
+    assert 'password = "hunter2"' in done.stdout
+
+
+def test_a_password_file_is_refused_where_the_file_has_its_own(rc_conf: Path) -> None:
+    done = convert(str(rc_conf), "--to", "toml", "--password-file", "secret")
+
+    assert "--password-file is for keepalived.conf only" in done.stderr
+
+
+def test_a_password_file_that_cannot_be_used_is_named(keepalived_conf: Path) -> None:
+    Path("latin").write_bytes(b"\xff\n")
+
+    for name, why in (("nowhere", "No such file"), ("latin", "is not UTF-8")):
+        done = convert(str(keepalived_conf), "--to", "toml", "--password-file", name)
+        assert why in done.stderr

@@ -40,9 +40,10 @@ def test_every_switch_of_the_node_is_named() -> None:
         ("### ucarp in rc.conf", "rc.conf"),
         ("## ucarp in Debian's interfaces", "interfaces"),
         ("## ucarp's vip-001.conf", "vip-001.conf"),
+        ("## keepalived.conf\n", "keepalived.conf"),
     ],
 )
-def test_the_examples_of_ucarps_places_are_the_same_host(
+def test_the_examples_that_can_only_be_read_are_the_same_host(
     heading: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By a short path: FreeBSD's script does not quote it, and a temporary folder may have a blank in its name.

@@ -407,6 +407,10 @@ def test_what_editors_leave_in_a_file_does_not_matter(grammar: Grammar, begin: s
             "iface em0 inet static\n address 10.0.0.2\n ucarp-vid \\\n 1\n ucarp-vip 10.0.0.1\n ucarp-password s\n"
         ),
         Grammar.VIP_CONF: 'ID=1\nVIP_ADDRESS="10.0.0.1"\nBIND_INTERFACE=em0\nPASSWORD="s"\n',
+        Grammar.KEEPALIVED: (
+            "vrrp_instance a {\ninterface em0\nvirtual_router_id 1\nauthentication {\nauth_pass s\n}\n"
+            "virtual_ipaddress {\n10.0.0.1\n}\n}\n"
+        ),
     }
 
     text = begin + texts[grammar].replace("\n", end)

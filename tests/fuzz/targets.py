@@ -44,6 +44,7 @@ FILES = {
     Grammar.UCARP: "ucarp.sh",
     Grammar.INTERFACES: "interfaces",
     Grammar.VIP_CONF: "vip-001.conf",
+    Grammar.KEEPALIVED: "keepalived.conf",
 }
 _LINE_S = 10.0
 _LONG_SPAN = re.compile(rb"\d{4}[\d.]*s")
@@ -228,6 +229,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "ucarp": _grammar(Grammar.UCARP),
     "interfaces": _grammar(Grammar.INTERFACES),
     "vip_conf": _grammar(Grammar.VIP_CONF),
+    "keepalived_conf": _grammar(Grammar.KEEPALIVED),
     "control": control,
     "control_socket": control_socket,
     "capture": capture,

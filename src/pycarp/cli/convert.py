@@ -19,8 +19,10 @@ from pycarp.config.model import NodeConfig
 from pycarp.errors import ConfigError
 from pycarp.system.addresses.interfaces import interfaces
 from pycarp.system.files import safe_files
+from pycarp.system.files.bounded_read import read_first_line
 
 _STAND_IN = f"x{secrets.token_hex(9)}"
+_PASSWORD_LINE_MAX = 4096
 _NOT_SHOWN = "PASSWORD-IS-NOT-SHOWN"
 """Nobody can run with it by mistake: it is longer than a password can be."""
 
@@ -37,6 +39,7 @@ Examples:
   pycarp convert /etc/rc.conf --to toml --output /etc/pycarp.toml
   pycarp convert hostname.carp0 --to rc.conf --show-secrets
   pycarp convert /etc/network/interfaces --to toml
+  pycarp convert /etc/keepalived/keepalived.conf --to toml --output /etc/pycarp.toml
   pycarp convert start-ucarp.sh --from ucarp --to rc.conf9 --lossy
   pycarp convert --schema > pycarp.schema.json
 
@@ -63,6 +66,12 @@ makes have them, and can be read by their owner only."""
 @click.option("--lossy", is_flag=True, help="Leave out what the other grammar has no words for, and name it.")
 @click.option("--srcip", metavar="ADDRESS", help="This machine's own address, which ucarp must be told.")
 @click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="PATH",
+    help="File whose first line is the password of instances of keepalived.conf that have none.",
+)
+@click.option(
     "--schema",
     is_flag=True,
     is_eager=True,
@@ -79,16 +88,19 @@ def convert(
     show_secrets: bool,  # noqa: FBT001  (click passes by name)
     lossy: bool,  # noqa: FBT001  (click passes by name)
     srcip: str | None,
+    password_file: Path | None,
     renames: dict[str, str],
 ) -> None:
     """Write the configuration in FILE in another grammar: rc.conf, hostname.carp, toml or ucarp.
 
-    FILE may also be Debian's interfaces or a vip-001.conf of ucarp, which cannot be written.
+    FILE may also be a keepalived.conf, Debian's interfaces or a vip-001.conf of ucarp, which cannot be written.
+    What of a keepalived.conf has no equal is named on standard error, with what to do instead.
     Its interfaces need not exist on this machine.
     """
     text = grammars.load(file)
     grammar = Grammar(source) if source else grammars.recognise(str(file), text)
-    config = grammars.read(text, grammar, file=str(file), renames=renames)
+    password = None if password_file is None else _password(password_file, grammar)
+    config = grammars.read(text, grammar, file=str(file), renames=renames, password=password)
     own = _own_address(srcip)
     links = {host.interface for host in config.hosts}
     sources = dict.fromkeys(links, own) if own else _live_addresses()
@@ -103,6 +115,18 @@ def convert(
     for note in (*config.notes, *hidden, *(f"not expressed: {each}" for each in lost)):
         click.echo(f"pycarp: {note}", err=True)
     _write(documents, output)
+
+
+def _password(path: Path, grammar: Grammar) -> str:
+    if grammar is not Grammar.KEEPALIVED:
+        raise ConfigError(f"--password-file is for {Grammar.KEEPALIVED} only; {grammar} says the password itself")
+    try:
+        return read_first_line(path, _PASSWORD_LINE_MAX).removesuffix(b"\n").decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"the password in {path} is not UTF-8; choose one of plain letters") from None
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise ConfigError(f"cannot read {path}: {why}") from exc
 
 
 def _masked(config: NodeConfig) -> NodeConfig:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import PurePath
 
-from pycarp.config import dump, hostname_if, ifupdown, rcconf, toml, ucarp_file, ucarp_vip
+from pycarp.config import dump, hostname_if, ifupdown, keepalived, rcconf, toml, ucarp_file, ucarp_vip
 from pycarp.config.dump import Document
 from pycarp.config.model import NodeConfig
 from pycarp.config.source_text import load, plain
@@ -26,9 +26,10 @@ class Grammar(StrEnum):
     UCARP = "ucarp"
     INTERFACES = "interfaces"
     VIP_CONF = "vip.conf"
+    KEEPALIVED = "keepalived.conf"
 
 
-SAY_PREEMPT = frozenset({Grammar.TOML, Grammar.UCARP, Grammar.INTERFACES, Grammar.VIP_CONF})
+SAY_PREEMPT = frozenset({Grammar.TOML, Grammar.UCARP, Grammar.INTERFACES, Grammar.VIP_CONF, Grammar.KEEPALIVED})
 """The grammars with a word for preempt; the BSDs set it elsewhere."""
 
 TARGETS = ("rc.conf", "rc.conf9", "hostname.carp", "toml", "ucarp")
@@ -40,8 +41,10 @@ _NAMES = (
     (re.compile(r".*rc\.conf.*"), Grammar.RC_CONF),
     (re.compile(r"interfaces|.+\.interfaces"), Grammar.INTERFACES),
     (re.compile(r"vip-.+\.conf"), Grammar.VIP_CONF),
+    (re.compile(r".*keepalived.*\.conf.*"), Grammar.KEEPALIVED),
 )
 _SIGNS = (
+    (re.compile(r"^\s*vrrp_(instance|script|sync_group)\s+\S", re.MULTILINE), Grammar.KEEPALIVED),
     (re.compile(r"^\s*\[\[?\s*(host|node)\b", re.MULTILINE), Grammar.TOML),
     (re.compile(r"^\s*((ipv6_)?ifconfig_\w+|cloned_interfaces|ucarp_enable)=", re.MULTILINE), Grammar.RC_CONF),
     (re.compile(r"^\s*(VIP_ADDRESS|BIND_INTERFACE)=", re.MULTILINE), Grammar.VIP_CONF),
@@ -75,8 +78,11 @@ def read(
     links: Sequence[LinkFacts] = (),
     renames: Mapping[str, str] | None = None,
     dialect: Dialect | None = None,
+    password: str | None = None,
 ) -> NodeConfig:
     """Return the configuration; ``dialect`` None is that of the grammar. Arguments else as of ``rcconf.read``.
+
+    ``password`` is that of hosts that have none, which only keepalived.conf may leave out.
 
     Raises ConfigProblems with everything that is wrong, ConfigError for a dialect where the grammar says which.
     """
@@ -97,6 +103,8 @@ def read(
             return ifupdown.read(text, file=file, links=links, renames=renames)
         case Grammar.VIP_CONF:
             return ucarp_vip.read(text, file=file, links=links, renames=renames)
+        case Grammar.KEEPALIVED:
+            return keepalived.read(text, file=file, links=links, renames=renames, password=password)
         case _:
             return ucarp_file.read(text, file=file, links=links, renames=renames)
 

@@ -1,5 +1,6 @@
 """Where a daemon's configuration comes from, so that it can be read again, and what the command line says beside it."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,6 +72,11 @@ class ConfigSource:
         return [*(old for old, new in self.renames.items() if new == interface), interface]
 
     def _parse(self, text: str, grammar: Grammar, file: Path, links: Sequence[LinkFacts]) -> NodeConfig:
+        if grammar is Grammar.KEEPALIVED:
+            way_out = f"pycarp convert {shlex.quote(str(file))} --to toml --output /etc/pycarp.toml"
+            raise ConfigError(
+                f"{file} is about VRRP, which pycarp does not speak; make a file for CARP of it: {way_out}"
+            )
         return grammars.read(text, grammar, file=str(file), links=links, renames=self.renames, dialect=self.dialect)
 
     def _missing(
