@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from ipaddress import IPv4Address, ip_interface
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from pycarp.transports import MemoryBus
 from tests.support.nodes import config, node
 from tests.support.virtual import in_virtual_time
 
+ROOT = Path(__file__).parents[2]
 PORT = 21113
 OWN = ("127.0.0.2", "127.0.0.3")
 LIMIT_S = 30
@@ -61,6 +64,16 @@ def test_a_pair_lives_in_uvloop() -> None:
     uvloop = pytest.importorskip("uvloop", reason="uvloop does not install here")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(live())
+
+
+def test_udp_keeps_the_promises_of_a_transport_in_uvloop() -> None:
+    """In a process of its own: uvloop cannot be interrupted while it waits for an endpoint that was not closed."""
+    pytest.importorskip("uvloop", reason="uvloop does not install here")
+    argv = [sys.executable, "-m", "tests.support.uvloop_program", str(PORT + 1)]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=LIMIT_S, cwd=ROOT)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @eager

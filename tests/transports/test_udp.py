@@ -31,8 +31,8 @@ def segment() -> Iterator[tuple[Namespace, Namespace]]:
 @contextlib.asynccontextmanager
 async def open_udp(namespace: Namespace) -> AsyncIterator[UdpTransport]:
     transport = UdpTransport()
-    await UdpInside(transport, namespace).open_link(LINK, lambda: None)
     try:
+        await UdpInside(transport, namespace).open_link(LINK, lambda: None)
         yield transport
     finally:
         await transport.close()

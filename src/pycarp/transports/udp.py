@@ -207,7 +207,13 @@ def _close(bound: _BoundSocket) -> None:
 
 async def _listen(sock: socket.socket, link: str, address: Address, into: _Link) -> None:
     """Queue every datagram of a socket until cancelled; errors that the network reports are ignored."""
-    stream = await asyncio_dgram.from_socket(sock)
+    opening = start_task(asyncio_dgram.from_socket(sock))
+    try:
+        stream = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        # It takes a turn of the loop; uvloop never closes an endpoint whose making is cancelled.
+        (await opening).close()
+        raise
     try:
         while True:
             with contextlib.suppress(OSError):
