@@ -161,12 +161,15 @@ async def test_the_socket_of_a_daemon_that_lives_is_not_taken(tmp_path: Path) ->
         assert (tmp_path / "http").stat().st_mode & 0o777 == 0o660
 
 
-async def test_garbage_is_answered_and_disturbs_nobody(tmp_path: Path) -> None:
+async def test_garbage_is_answered_and_disturbs_neither_others_nor_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with served(tmp_path) as server:
         for octets in (
             b"\0" * 100,
             b"GET / HTTP/1.1\r\n" + b"x: y" * 5000 + b"\r\n\r\n",
             b"GET /healthz HTTP/9.9\r\n\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
         ):
             reader, writer = await asyncio.open_unix_connection(str(tmp_path / "http"))
             writer.write(octets)
@@ -175,3 +178,13 @@ async def test_garbage_is_answered_and_disturbs_nobody(tmp_path: Path) -> None:
             writer.close()
 
         assert (await server.get("/healthz"))[0] == 200
+        assert not [each for each in caplog.records if each.levelno >= logging.INFO and "HTTP on" not in each.msg]
+
+
+async def test_an_error_of_the_server_itself_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(tmp_path) as server:
+        del server.status
+        status, _text = await server.get("/api/status")
+
+    assert status == 500
+    assert [each.levelname for each in caplog.records if each.exc_info] == ["ERROR"]

@@ -6,6 +6,7 @@ connections, streams, and what a slow reader leaves unread are bounded.
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from pycarp import __version__
 from pycarp.aio.log_records import logger
@@ -40,6 +42,15 @@ _ANSWER_S = 0.5
 _SOCKET_MODE = 0o660
 
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def _is_no_garbage(record: logging.LogRecord) -> bool:
+    """Return False for a request that is no HTTP: whoever sent it has the answer, and must not fill the log."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_errors = logging.getLogger("pycarp.http")
+_errors.addFilter(_is_no_garbage)
 
 
 class HttpServer:
@@ -72,7 +83,7 @@ class HttpServer:
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/api/status", self._status_of_all)
         app.router.add_get("/api/events", self._events)
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, access_log=None, logger=_errors, keepalive_timeout=IDLE_S, shutdown_timeout=0.1)
         await runner.setup()
         try:
             for place in config.listen:
