@@ -146,7 +146,7 @@ def test_every_keyword_of_keepalived_that_has_an_equal_is_in_the_table() -> None
     table = PAGE.partition("## What becomes of it")[2]
     named = set(re.findall(r"`([a-z_0-9]+)", table))
 
-    assert set(keepalived.KNOWN) - named <= {"preempt", "group", "global_defs", "vrrp_down_timer_adverts", "process"}
+    assert set(keepalived.KNOWN) - named <= {"preempt", "group", "global_defs", "process"}
 
 
 def test_a_password_file_is_for_instances_without_a_password(keepalived_conf: Path) -> None:

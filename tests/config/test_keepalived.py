@@ -102,6 +102,35 @@ def test_what_else_has_an_equal_is_taken() -> None:
     assert (host.announce_every_s, [str(each) for each in host.peers]) == (30, ["192.0.2.3"])
 
 
+def test_what_holds_for_every_instance_is_that_of_each_that_says_nothing_else() -> None:
+    text = "global_defs {\nvrrp_garp_master_refresh 30\nvrrp_down_timer_adverts 5\n}\n"
+
+    (one, other) = read(text + with_lines("garp_master_refresh 7", "mcast_dst_ip 224.0.0.98") + OTHER).hosts
+    assert (one.announce_every_s, one.dead_ratio, str(one.multicast_group)) == (7, 5, "224.0.0.98")
+    assert (other.announce_every_s, other.dead_ratio, other.multicast_group) == (30, 5, None)
+
+
+def test_what_keepalived_leaves_out_beside_state_master_is_left_out_with_a_note() -> None:
+    text = with_lines("nopreempt", "preempt_delay 5", "state MASTER")
+
+    assert (read(text).hosts[0].preempt, read(text).failbacks) == (True, ())
+    assert all(f"{line}: keepalived leaves it out" in notes(text) for line in ("13: nopreempt", "14: preempt_delay"))
+
+
+def test_no_weight_counts_for_the_owner_of_the_addresses() -> None:
+    text = SCRIPT + with_lines("track_script {\nnginx weight -20\n}").replace("150", "255")
+
+    assert (read(text).checks, "nginx changes nothing, with keepalived neither" in notes(text)) == ((), True)
+
+
+def test_a_weight_in_a_sync_group_is_noted() -> None:
+    text = SCRIPT + with_lines("track_script {\nnginx weight -20\n}") + OTHER
+    group = "vrrp_sync_group both {\ngroup {\nweb\nlan\n}\n}\n"
+
+    assert ":19: nginx: keepalived ignores a weight in a vrrp_sync_group" in notes(text + group)
+    assert "ignores a weight" not in notes(text + group.replace("both {", "both {\nsync_group_tracking_weight"))
+
+
 def test_a_delay_is_that_of_the_failback() -> None:
     text = "global_defs {\nvrrp_startup_delay 5.5\n}\n" + with_lines("preempt_delay 90")
 
@@ -150,6 +179,7 @@ def test_a_script_is_a_check() -> None:
     ("script", "argv"),
     [
         ("\"/bin/sh -c 'test -f /a && true'\"", ["/bin/sh", "-c", "test -f /a && true"]),
+        (r'"/bin/sh -c \"exit 1\""', ["/bin/sh", "-c", "exit 1"]),
         ('"ss -ltn | grep :80"', ["/bin/sh", "-c", "ss -ltn | grep :80"]),
         ('"</dev/tcp/127.0.0.1/80"', ["/bin/bash", "-c", "</dev/tcp/127.0.0.1/80"]),
         ("/usr/bin/pgrep nginx", ["/usr/bin/pgrep", "nginx"]),
@@ -241,10 +271,26 @@ def test_a_keyword_without_an_equal_is_noted_with_its_line(block: str, keyword: 
     assert f"keepalived.conf:{13 if block.startswith('vrrp') else 2}: {keyword}: " in notes(text)
 
 
-def test_an_included_file_is_named() -> None:
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [("virtual_route {\n}", "a hook on master and one on lost"), ("frobnicate", "pycarp does not know it")],
+)
+def test_an_unknown_keyword_is_noted_unless_it_may_be_one_with_an_equal(line: str, why: str) -> None:
+    assert re.search(rf":13: {line.split(maxsplit=1)[0]}: .*{why}", notes(with_lines(line)))
+
+
+def test_a_value_that_is_not_there_is_the_only_problem() -> None:
+    assert complaints(INSTANCE.replace("51", "$ID")) == ["3:23: $ID has no value in this file (write the value)"]
+
+
+@pytest.mark.parametrize("word", ["include", "includea", "includer"])
+def test_an_included_file_is_named(word: str) -> None:
     assert ":13: /etc/more.conf is read by keepalived here, but not by pycarp" in notes(
-        with_lines("include /etc/more.conf")
+        with_lines(f"{word} /etc/more.conf")
     )
+
+
+def test_a_file_that_only_includes_another_one_names_it() -> None:
     assert complaints("include /etc/more.conf\n") == [
         "1:9: /etc/more.conf is read by keepalived here (give pycarp that file)"
     ]
@@ -330,6 +376,21 @@ def test_no_message_shows_a_password() -> None:
     text = INSTANCE.replace("51", "999").replace("s3cret", "s3cret extra")
 
     assert "s3cret" not in "\n".join(complaints(text))
+
+
+@pytest.mark.parametrize(
+    ("written", "password"),
+    [("s3$cret", "s3$cret"), ('"s3c}ret#!"', "s3c}ret#!"), (r'"a\"b\\"', 'a"b\\'), ("'a\"b'", 'a"b')],
+)
+def test_a_password_may_have_signs_of_the_grammar(written: str, password: str) -> None:
+    assert read(INSTANCE.replace("s3cret", written)).hosts[0].passphrase == Passphrase(password)
+
+
+def test_a_password_that_is_a_variable_without_a_value_is_refused_without_showing_it() -> None:
+    (complaint,) = complaints(INSTANCE.replace("s3cret", "$s3cret"))
+
+    assert complaint.startswith("8:19: auth_pass is a variable that has no value in this file")
+    assert "s3cret" not in complaint
 
 
 def test_interfaces_are_renamed() -> None:

@@ -42,6 +42,7 @@ ANOTHER_PROTOCOL = (
 )
 
 _PRIORITY_MOST = 254
+_OWNER = 255
 _PRIORITY = 100
 _PROBLEMS_MAX = 100
 """After so many problems this is no such file, and the rest of it is not worth a message."""
@@ -56,16 +57,20 @@ _NOTIFY = {
 _STATES = (On.MASTER, On.BACKUP, On.FAULT)
 """The states that a plain ``notify`` is called with, in capitals, which pycarp's hooks know as well."""
 
+_INCLUDES = ("include", "includea", "includeb", "includem", "includer", "includew")
 _AT_THE_END = "write it as ExecStopPost= of the unit that runs pycarp"
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\\.")
 _SHELL_SIGNS = re.compile(r"[|&;<>()$`*?~\n]")
 _BASH_ONLY = re.compile(r"/dev/(tcp|udp)/|\[\[")
 
 _TOP = ("global_defs", "vrrp_instance", "vrrp_script", "vrrp_track_process", "vrrp_sync_group", "include")
-_GLOBAL = ("vrrp_mcast_group4", "vrrp_startup_delay", "default_interface", "vrrp_down_timer_adverts")
+_GLOBAL = (
+    "vrrp_mcast_group4", "vrrp_startup_delay", "default_interface", "vrrp_down_timer_adverts",
+    "vrrp_garp_master_refresh",
+)  # fmt: skip
 _INSTANCE = (
     "state", "interface", "virtual_router_id", "priority", "advert_int", "nopreempt", "preempt", "preempt_delay",
-    "virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_peer", "unicast_src_ip", "mcast_src_ip",
+    "virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_peer", "unicast_src_ip", "mcast_src_ip", "mcast_dst_ip",
     "authentication", "track_script", "track_interface", "track_process", "dont_track_primary", "use_vmac",
     "down_timer_adverts", "garp_master_refresh", "notify", "notify_stop", "include", *_NOTIFY,
 )  # fmt: skip
@@ -130,10 +135,15 @@ class _Instance:
 
     peers: list[tuple[Word, Address]] = field(default_factory=list)
     source: Word | None = None
+    group: Word | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     failback: dict[str, Any] = field(default_factory=dict)
     tracked: list[_Tracked] = field(default_factory=list)
     hooks: list[tuple[Word, dict[str, Any]]] = field(default_factory=list)
+    is_master: bool = False
+    """Whether it starts as MASTER."""
+
+    not_beside_master: list[Word] = field(default_factory=list)
     has_faults: bool = False
 
 
@@ -216,7 +226,7 @@ class _Reader:
                 self._read_source(statement, self._scripts, _SCRIPT, keywords.SCRIPT, self._script)
             case "vrrp_track_process" | "vrrp_process":
                 self._read_source(statement, self._processes, _PROCESS, keywords.PROCESS, self._process)
-            case "include":
+            case "include" | "includea" | "includeb" | "includem" | "includer" | "includew":
                 self._include(statement)
             case "vrrp_instance" | "vrrp_sync_group":
                 pass
@@ -237,8 +247,10 @@ class _Reader:
             case "default_interface" if value:
                 self._interface = value
             case "vrrp_down_timer_adverts" if value:
-                self._defaults["dead_ratio"] = value
-            case "include":
+                self._defaults["dead_ratio"] = self._number(statement.words, 1, 255)
+            case "vrrp_garp_master_refresh" if value:
+                self._defaults["announce_every_s"] = self._number(statement.words, 0, 24 * 3600)
+            case "include" | "includea" | "includeb" | "includem" | "includer" | "includew":
                 self._include(statement)
             case _:
                 self._pass_over(statement, keywords.GLOBAL, _GLOBAL)
@@ -253,10 +265,11 @@ class _Reader:
         keyword = statement.keyword
         if keyword in table:
             self._note(statement.where, f"{keyword}: {table[keyword]}")
-        elif close := likely(keyword, (*known, *table)):
+        elif (close := likely(keyword, (*known, *table))) in known:
             self._complain(statement.where, f"unknown keyword {keyword}", f"did you mean {close}?")
         else:
-            self._note(statement.where, f"{keyword}: pycarp does not know it, and passes it over")
+            why = table.get(close, "pycarp does not know it, and passes it over")
+            self._note(statement.where, f"{keyword}: {why}")
 
     def _read_source(
         self,
@@ -340,7 +353,8 @@ class _Reader:
         said.settings["preempt"] = True
         for each in statement.inner:
             self._read_line(each, said)
-        said.has_faults = len(self.problems) > before
+        unread = any((word.line, word.column) in self._faulty for word in statement.all_words())
+        said.has_faults = unread or len(self.problems) > before
         self._finish(said)
 
     def _read_line(self, statement: Statement, said: _Instance) -> None:  # noqa: C901  (a line a keyword)
@@ -360,6 +374,7 @@ class _Reader:
             case "preempt_delay":
                 if (delay := self._duration(statement)) is not None:
                     said.failback["failback_delay"] = delay
+                    said.not_beside_master.append(statement.where)
             case "garp_master_refresh":
                 if seconds := self._number(words, 0, 24 * 3600):
                     said.settings["announce_every_s"] = seconds
@@ -367,6 +382,8 @@ class _Reader:
                 self._take_addresses(said, statement)
             case "unicast_peer":
                 self._take_peers(said, statement)
+            case "mcast_dst_ip":
+                said.group = words[1]
             case "unicast_src_ip" | "mcast_src_ip":
                 said.source = words[1]
                 self._note(statement.where, f"{keyword}: pycarp sends from the first address of the interface")
@@ -376,7 +393,7 @@ class _Reader:
                 said.tracked += self._tracked(statement, said.interface)
             case _ if keyword in _NOTIFY or keyword in ("notify", "notify_stop"):
                 said.hooks += self._notified(statement, "INSTANCE", said)
-            case "include":
+            case "include" | "includea" | "includeb" | "includem" | "includer" | "includew":
                 self._include(statement)
             case _:
                 self._pass_over(statement, keywords.INSTANCE, _INSTANCE)
@@ -408,10 +425,12 @@ class _Reader:
         value = statement.words[1].text if len(statement.words) > 1 else ""
         match keyword:
             case "state":
-                if value == "MASTER":
+                said.is_master = value == "MASTER"
+                if said.is_master:
                     self._note(statement.where, "state MASTER: every host starts as BACKUP, and the priority decides")
             case "nopreempt":
                 said.settings["preempt"] = not _TRUTHS.get(value.lower(), True)
+                said.not_beside_master.append(statement.where)
             case "preempt":
                 said.settings["preempt"] = _TRUTHS.get(value.lower(), True)
             case "dont_track_primary":
@@ -432,7 +451,7 @@ class _Reader:
 
     def _take_addresses(self, said: _Instance, statement: Statement) -> None:
         for each in statement.inner:
-            if each.keyword == "include":
+            if each.keyword in _INCLUDES:
                 self._include(each)
                 continue
             address = self._address(each.where)
@@ -487,7 +506,7 @@ class _Reader:
 
     def _tracked(self, statement: Statement, interface: Word | None) -> Iterator[_Tracked]:
         for each in statement.inner:
-            if each.keyword == "include":
+            if each.keyword in _INCLUDES:
                 self._include(each)
                 continue
             name, weight = each.keyword, self._tracked_weight(each)
@@ -519,7 +538,7 @@ class _Reader:
                 words = words[:-1]
             elif word.text == "reverse":
                 self._complain(word, "reverse: no check of pycarp counts the other way round", "let the script do that")
-            elif word.text != "no_reverse":
+            elif word.text not in ("noreverse", "no_reverse"):
                 self._complain(word, f"unknown word {word.text}", "write one on each line, or weight NUMBER behind it")
         return weight
 
@@ -529,8 +548,8 @@ class _Reader:
         except (IndexError, ValueError):
             self._complain(words[0] if words else where, "weight is no whole number", "write weight -20")
             return 0
-        if not -_PRIORITY_MOST < weight < _PRIORITY_MOST:
-            self._complain(words[0], f"weight {words[0].text} is outside -253-253", "keepalived refuses it as well")
+        if not -_PRIORITY_MOST <= weight <= _PRIORITY_MOST:
+            self._complain(words[0], f"weight {words[0].text} is outside -254-254", "keepalived refuses it as well")
             return 0
         for each in words[1:]:
             if each.text == "reverse":
@@ -553,7 +572,7 @@ class _Reader:
         if keyword != "notify":
             yield statement.where, {"on": [str(_NOTIFY[keyword])], "run": argv, "name": self._called(name, keyword)}
             return
-        priority = said.numbers.get("priority", (words[0], _PRIORITY))[1] if said else _PRIORITY
+        priority = said.numbers.get("priority", (words[0], _PRIORITY))[1] if said else 0
         called = said.name if said else name
         for state in _STATES:
             more = [kind, called, state.upper(), str(priority)]
@@ -568,6 +587,8 @@ class _Reader:
 
     def _finish(self, said: _Instance) -> None:
         said.interface = said.interface or self._interface
+        if said.is_master:
+            self._forget_beside_master(said)
         self._complain_of_missing(said)
         settings = self._settings(said)
         host = None
@@ -584,6 +605,14 @@ class _Reader:
         where = said.numbers["virtual_router_id"][0]
         self._places[host.key] = (where.line, where.column)
         self._attach(said, host.key)
+
+    def _forget_beside_master(self, said: _Instance) -> None:
+        """Leave out what keepalived leaves out of an instance that starts as MASTER."""
+        for each in said.not_beside_master:
+            why = "keepalived leaves it out beside state MASTER, and so does this; with state BACKUP it counts"
+            self._note(each, f"{each.text}: {why}")
+        said.settings["preempt"] = True
+        said.failback.clear()
 
     def _complain_of_missing(self, said: _Instance) -> None:
         if said.interface is None and not said.has_faults:
@@ -606,16 +635,16 @@ class _Reader:
         names = {"virtual_router_id": "vhid", "advert_int": "advbase", "down_timer_adverts": "dead_ratio"}
         settings |= {names[each]: number for each, (_word, number) in said.numbers.items() if each in names}
         settings["advskew"] = max(0, _PRIORITY_MOST - self._full_priority(said))
-        if (ratio := self._defaults.get("dead_ratio")) is not None and "dead_ratio" not in settings:
-            number = self._number([ratio, ratio], 1, 255)
-            settings |= {} if number is None else {"dead_ratio": number}
+        for name in ("dead_ratio", "announce_every_s"):
+            if self._defaults.get(name):
+                settings.setdefault(name, self._defaults[name])
         if (link := self._link(said)) is not None:
             settings["interface"] = link
         if said.addresses:
             settings["addresses"] = tuple(dict.fromkeys(address for _word, address, _device in said.addresses))
         if said.peers:
             settings["peers"] = tuple(address for _word, address in said.peers)
-        if (group := self._group()) is not None and not said.peers:
+        if (group := self._group(said)) is not None and not said.peers:
             settings["multicast_group"] = group
         if (secret := self._secret(said)) is not None:
             settings["passphrase"] = secret
@@ -652,15 +681,15 @@ class _Reader:
                 self._complain(said.source, f"{said.source.text} is no address", "write the machine's own address")
         return link
 
-    def _group(self) -> IPv4Address | None:
-        word: Word | None = self._defaults.get("multicast_group")
-        if word is None:
+    def _group(self, said: _Instance) -> IPv4Address | None:
+        """Return the group of IPv4, None for the usual one."""
+        word: Word | None = said.group or self._defaults.get("multicast_group")
+        if word is None or (said.group and ":" in word.text):
             return None
         try:
             group = IPv4Address(word.text)
         except ValueError:
-            self._complain(word, f"vrrp_mcast_group4 {word.text} is no IPv4 address", "write 224.0.0.18")
-            self._defaults.pop("multicast_group")
+            self._complain(word, f"{word.text} is no IPv4 address", "write 224.0.0.18")
             return None
         return None if group == CARP_GROUPS[Family.IPV4] else group
 
@@ -708,7 +737,9 @@ class _Reader:
         return True
 
     def _attach(self, said: _Instance, key: HostKey) -> None:
-        excess = max(0, self._full_priority(said) - _PRIORITY_MOST)
+        full = self._full_priority(said)
+        # Nothing changes the priority of an owner.
+        excess = _OWNER if said.numbers.get("priority", (said.where, 0))[1] == _OWNER else max(0, full - _PRIORITY_MOST)
         names: set[str] = set()
         for each in said.tracked:
             self._attach_check(each, key, excess, names)
@@ -776,7 +807,7 @@ class _Reader:
                 tracked += self._tracked(each, None)
             elif each.keyword in _NOTIFY or each.keyword in ("notify", "notify_stop"):
                 hooks += self._notified(each, "GROUP", None, name)
-            elif each.keyword == "include":
+            elif each.keyword in _INCLUDES:
                 self._include(each)
             else:
                 self._pass_over(each, keywords.GROUP, _GROUP)
@@ -807,6 +838,8 @@ class _Reader:
             self._attach_hook(where, table, leader)
         keys = tuple(self._hosts[each].key for each in names)
         self._check_group(statement, name, names)
+        if not any(each.keyword in ("global_tracking", "sync_group_tracking_weight") for each in statement.inner):
+            self._note_weights([self._hosts[each].key for each in names])
         if len(names) < 2:
             self._note(statement.where, f"vrrp_sync_group {name} has one member only, and is no group in pycarp")
             return
@@ -821,6 +854,14 @@ class _Reader:
                 self._complain(statement.where, f"{each} is in another vrrp_sync_group already", "leave it in one")
         if any(group.name == name for group in self._groups):
             self._complain(statement.where, f"two groups are called {name}", "give each a name of its own")
+
+    def _note_weights(self, members: Sequence[HostKey]) -> None:
+        for each in self._checks:
+            if each.host in members and each.item.by is not None:
+                why = (
+                    "keepalived ignores a weight in a vrrp_sync_group, and pycarp counts it: without by it is as before"
+                )
+                self._note(Word("", *each.place), f"{each.name}: {why}")
 
     # Values
 
@@ -859,7 +900,10 @@ class _Reader:
 
 
 _WITH_VALUE = frozenset(
-    {"interface", "virtual_router_id", "priority", "advert_int", "preempt_delay", "unicast_src_ip", "mcast_src_ip"}
+    {
+        *("interface", "virtual_router_id", "priority", "advert_int", "preempt_delay"),
+        *("unicast_src_ip", "mcast_src_ip", "mcast_dst_ip"),
+    }
 )
 
 

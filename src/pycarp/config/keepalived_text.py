@@ -17,7 +17,10 @@ _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9
 _TEMPLATE = re.compile(r"\{\{|\{%|<%")
 _SEQUENCE = re.compile(r"~(SEQ|LST)\b")
 _QUOTES = "\"'"
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
+_ESCAPED = re.compile(r"\\([\"'\\])")
 _COMMENTS = "#!"
+_SIGNED = "auth_pass"
 _EXPANSION_MAX = 100_000
 """Characters that variables may put into a file; more is no configuration."""
 
@@ -43,6 +46,14 @@ class Statement:
     def inner(self) -> "list[Statement]":
         """The statements of the block; none without one."""
         return self.block or []
+
+    def all_words(self) -> Iterator[Word]:
+        """Yield its words and those of all that is inside."""
+        left = [self]
+        while left:
+            statement = left.pop()
+            yield from statement.words
+            left += statement.inner
 
 
 def parse(text: str, complain: Complain) -> list[Statement]:
@@ -180,18 +191,26 @@ def _words(number: int, line: str, complain: Complain) -> Iterator[tuple[Word, b
             yield Word(character, number, at + 1), True
             at += 1
         elif character in _QUOTES:
-            end = line.find(character, at + 1)
-            if end < 0:
+            quoted = _QUOTED.match(line, at)
+            if quoted is None:
                 complain(Word("", number, at + 1), f"quote {character} is never closed", "close it on this line")
                 return
-            yield Word(line[at + 1 : end], number, at + 1), False
-            at = end + 1
+            yield Word(_ESCAPED.sub(r"\1", quoted[0][1:-1]), number, at + 1), False
+            at = quoted.end()
         else:
             end = _end_of_word(line, at)
-            if unknown := _REFERENCE.search(line[at:end]):
-                complain(Word("", number, at + 1), f"{unknown[0]} has no value in this file", "write the value")
+            _check_references(Word(line[at:end], number, at + 1), complain, is_secret=_SIGNED in line[:at])
             yield Word(line[at:end], number, at + 1), False
             at = end
+
+
+def _check_references(word: Word, complain: Complain, *, is_secret: bool) -> None:
+    """Complain about a variable without a value; in a password only if it is the whole, and without showing it."""
+    if is_secret and _REFERENCE.fullmatch(word.text):
+        hint = "write the password; in quotes, if it is meant as it stands"
+        complain(word, f"{_SIGNED} is a variable that has no value in this file", hint)
+    elif not is_secret and (unknown := _REFERENCE.search(word.text)):
+        complain(word, f"{unknown[0]} has no value in this file", "write the value")
 
 
 def _end_of_word(line: str, at: int) -> int:
