@@ -403,6 +403,21 @@ RUN_OR_SHELL = 'run is one of two; write either run = ["/path/of/program", "argu
         ('"/bin/true"]', '"/bin/true"]\nshell = "true"', f"8:1: {RUN_OR_SHELL}"),
         ('"/bin/true"]', '"/bin/true"]\ntimeout = "2h"', "9:1: timeout 2h is above 1h"),
         ('"/bin/true"]', '"/bin/true"]\nretries = 101', "9:1: retries 101: expected a whole number <= 100"),
+        (
+            '"master"]\nrun = ["/bin/true"]',
+            '"before-hold"]\nrun = ["/bin/true"]\nconfirm_for = "2s"',
+            "9:1: confirm_for 2s would delay the hold; leave before-hold out of on",
+        ),
+        (
+            '"/bin/true"]',
+            r'"/bin/true", "a\u0000b"]',
+            r"8:1: run ['/bin/true', 'a\x00b'] has a NUL, which no program can be given; leave it out",
+        ),
+        (
+            'run = ["/bin/true"]',
+            r'shell = "a\u0000b"',
+            r"8:1: shell 'a\x00b' has a NUL, which no program can be given; leave it out",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_hook_is_told_at_its_place(old: str, new: str, expected: str) -> None:
@@ -476,7 +491,7 @@ def test_a_sync_group_names_hosts_and_its_checks_and_hooks_are_those_of_the_firs
     ("groups", "expected"),
     [
         ([["wan", "lna"]], ["15:1: there is no host lna (there are: wan, lan)"]),
-        ([["wan", "wan"]], ["15:1: a host is named twice"]),
+        ([["wan", "wan"]], ["15:1: wan is named twice"]),
         ([["wan"]], ["15:1: hosts: expected a list of length >= 2"]),
         ([["wan", "lan"], ["lan", "wan"]], [
             "18:1: wan is in another sync group already", "18:1: lan is in another sync group already",
@@ -509,6 +524,8 @@ def test_http_is_served_on_the_loopback_unless_the_file_says_otherwise(text: str
         ("127.0.0.1:99999", "outside 1-65535"),
         ("localhost:80", "names no address"),
         ("unix:http.sock", "is no path from the root"),
+        (f"unix:/{'x' * 107}", "has 108 octets, a socket's at most 107"),
+        ('127.0.0.1:80", "127.0.0.1:80', 'listen "127.0.0.1:80" is there twice'),
     ],
 )
 def test_where_http_cannot_be_served_is_told(place: str, said: str) -> None:

@@ -156,8 +156,8 @@ class ServiceReader:
         taken = {key for each in self.sync_groups for key in each.item.hosts}
         for name in [name for name, key in named.items() if key in taken and key in keys]:
             self._reader.complain(where, "hosts", f"{name} is in another sync group already")
-        if len(set(keys)) < len(keys):
-            self._reader.complain(where, "hosts", "a host is named twice")
+        for name in [name for name, key in named.items() if keys.count(key) > 1]:
+            self._reader.complain(where, "hosts", f"{name} is named twice")
         if any(each.name == table.name for each in self.sync_groups):
             self._reader.complain(where, "name", f"two are called {table.name}", "give each a name of its own")
         item = SyncGroupConfig(name=table.name, hosts=tuple(keys))

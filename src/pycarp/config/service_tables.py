@@ -1,5 +1,6 @@
 """The tables of TOML for what goes with hosts: hooks, failback and sync groups. Those of checks are in ``health``."""
 
+import os
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import PurePath
@@ -24,6 +25,9 @@ SHELL = "/bin/sh"
 
 LISTEN = "127.0.0.1:9711"
 """Where HTTP is served unless the configuration says otherwise: for programs of this machine only."""
+
+_UNIX_OCTETS_MOST = 107
+"""What the path of a socket may have. Source: ``man 7 unix``."""
 
 
 class HookTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -78,10 +82,18 @@ class HttpTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 def http_of(table: HttpTable) -> HttpConfig:
     """Return where to serve HTTP; raises ConfigError as ``hook_of``."""
-    for place in table.listen:
+    for position, place in enumerate(table.listen):
+        if place in table.listen[:position]:
+            raise ConfigError(f'listen "{place}" is there twice; leave one out')
         if place.startswith("unix:"):
             if not place.startswith("unix:/"):
                 raise ConfigError(f'listen "{place}" is no path from the root; write one such as "unix:/run/carp.http"')
+            octets = len(os.fsencode(place.removeprefix("unix:")))
+            if octets > _UNIX_OCTETS_MOST:
+                raise ConfigError(
+                    f'listen "{place}": the path has {octets} octets, a socket\'s at most {_UNIX_OCTETS_MOST}; '
+                    'write a shorter one such as "unix:/run/carp.http"'
+                )
             continue
         try:
             setting.endpoint().parse("listen", place)
@@ -98,6 +110,12 @@ def hook_of(table: HookTable) -> Hook:
     """Return the hook of a table; raises ConfigError for what cannot work, its first word being the key."""
     if (table.run is None) is (table.shell is None):
         raise ConfigError('run is one of two; write either run = ["/path/of/program", "argument"] or shell = "a line"')
+    for key, value in (("run", table.run), ("shell", table.shell)):
+        if value is not None and "\0" in "".join(value):
+            raise ConfigError(f"{key} {value!r} has a NUL, which no program can be given; leave it out")
+    confirm_s = parse_duration(table.confirm_for, name="confirm_for", most_s=CONFIRM_MAX_S)
+    if confirm_s and On.BEFORE_HOLD in table.on:
+        raise ConfigError(f"confirm_for {table.confirm_for} would delay the hold; leave {On.BEFORE_HOLD} out of on")
     words = tuple(table.run) if table.run is not None else (SHELL, "-c", table.shell or "")
     return Hook(
         name=table.name or PurePath(words[0]).name,
@@ -106,7 +124,7 @@ def hook_of(table: HookTable) -> Hook:
         timeout_s=parse_duration(table.timeout, name="timeout", least_s=0.001, most_s=TIMEOUT_MAX_S),
         retries=table.retries,
         on_failure=table.on_failure,
-        confirm_s=parse_duration(table.confirm_for, name="confirm_for", most_s=CONFIRM_MAX_S),
+        confirm_s=confirm_s,
     )
 
 
