@@ -1,5 +1,6 @@
 """pycarp's own grammar: TOML with every setting there is. The tables below are the schema; unknown keys are errors."""
 
+import inspect
 import os
 import re
 import shlex
@@ -141,6 +142,10 @@ def schema() -> dict[str, Any]:
     made = msgspec.json.schema(File)
     # msgspec knows checks as tables of any kind; what is in them says the library of checks.
     made["$defs"]["CheckTable"] = check_schema()
+    for each in made["$defs"].values():
+        if "description" in each:
+            # Releases of msgspec differ in whether they take the indent away.
+            each["description"] = inspect.cleandoc(each["description"])
     for name in ("File", "HostTable", "SyncGroupTable"):
         made["$defs"][name]["properties"]["check"]["items"] = {"$ref": "#/$defs/CheckTable"}
     return made
