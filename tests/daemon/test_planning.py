@@ -1,9 +1,17 @@
-"""What keeps a host from working on its interface, asked for hundreds of hosts."""
+"""What keeps a host from working on its interface, asked for hundreds of hosts; what a check that is added costs."""
 
 from dataclasses import dataclass, field
 
+import pytest
+
+from pycarp.config import toml
 from pycarp.core.host_config import HostConfig
-from pycarp.daemon.planning import RecentObstacles
+from pycarp.core.state import State
+from pycarp.daemon.planning import RecentObstacles, attached_changes
+from pycarp.vocabulary import HostKey
+
+HOST = '[[host]]\ninterface = "em0"\nvhid = 1\nname = "web"\npassword = "x"\naddresses = ["192.0.2.1/24"]\n'
+CHECK = '[[TABLE]]\nname = "ready"\nfile = "/run/ready"\n'
 
 
 @dataclass
@@ -42,3 +50,27 @@ def test_an_interface_is_asked_about_again_after_a_second() -> None:
     kernel.now_s = 1.5
 
     assert (before, obstacles.of(host(1))) == ("em0 is 1", "em0 is 2")
+
+
+@pytest.mark.parametrize(
+    ("table", "more", "state", "cost", "leaves_master"),
+    [
+        ("host.check", "", State.MASTER, "web is the last of all until it has passed", True),
+        ("check", "", State.MASTER, "every host is the last of all until it has passed", True),
+        ("check", "", State.BACKUP, "every host is the last of all until it has passed", False),
+        ("host.check", "by = 50", State.MASTER, "web is demoted by 50 until it has passed", False),
+        ("host.check", "by = 50\ngate = true", State.MASTER, "web is not MASTER before it has passed", True),
+        ("check", "release = true", State.MASTER, "no host is MASTER before it has passed", True),
+    ],
+)
+def test_a_plan_says_what_a_check_costs_until_it_has_passed(
+    table: str, more: str, state: State, cost: str, leaves_master: bool
+) -> None:
+    before = toml.read(HOST, file="a.toml")
+    after = toml.read(f"{HOST}{CHECK.replace('TABLE', table)}{more}\n", file="a.toml")
+
+    (added,) = attached_changes(before, after, {HostKey("em0", 1): state})
+    (removed,) = attached_changes(after, before, {HostKey("em0", 1): state})
+
+    assert (added.cost, added.leaves_master) == (cost, leaves_master)
+    assert (removed.cost, removed.leaves_master) == ("", False)

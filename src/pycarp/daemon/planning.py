@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pycarp.config.model import Attached, NodeConfig
@@ -13,6 +14,7 @@ from pycarp.daemon.drift import LEAVES, line, setting_name, value_of
 from pycarp.daemon.reload import (
     Addition,
     Change,
+    Cost,
     Move,
     Reconfiguration,
     Removal,
@@ -23,6 +25,7 @@ from pycarp.daemon.reload import (
     words,
 )
 from pycarp.errors import UsageError
+from pycarp.health import Check
 from pycarp.system.addresses.interfaces import why_unfit
 from pycarp.vocabulary import HostKey
 
@@ -34,6 +37,9 @@ _KINDS: dict[type[Change], str] = {
     Move: "moved",
 }
 
+
+EVERY_HOST = "every host"
+"""In the place of the name of a host, for what all hosts of the machine have."""
 
 _RECENT_S = 1.0
 
@@ -118,8 +124,13 @@ def switched(switch: tuple[str, int, int]) -> PlannedChange:
     )
 
 
-def attached_changes(old: NodeConfig, new: NodeConfig) -> Iterator[PlannedChange]:
-    """Return what changes about the checks and hooks of hosts that stay, and of those of every host."""
+def attached_changes(
+    old: NodeConfig, new: NodeConfig, states: Mapping[HostKey, State] = MappingProxyType({})
+) -> Iterator[PlannedChange]:
+    """Return what changes about the checks and hooks of hosts that stay, and of those of every host.
+
+    ``states`` are those of the hosts that run.
+    """
     names: dict[HostKey | None, str] = {host.key: host.name for host in new.hosts}
     staying: dict[HostKey | None, str] = {host.key: names[host.key] for host in old.hosts if host.key in names}
     kinds: tuple[tuple[str, Iterable[Attached[Any]], Iterable[Attached[Any]]], ...] = (
@@ -132,13 +143,14 @@ def attached_changes(old: NodeConfig, new: NodeConfig) -> Iterator[PlannedChange
         present, wanted = ({(each.host, each.name): each for each in some} for some in (before, after))
         for host, name in sorted(present.keys() | wanted.keys(), key=str):
             was, will = present.get((host, name)), wanted.get((host, name))
-            shown_name = "every host" if host is None else staying.get(host)
+            shown_name = EVERY_HOST if host is None else staying.get(host)
             if shown_name is not None and was != will:
-                yield _attached_change(kind, f"{kind} {name}".strip(), shown_name, was, will)
+                is_master = any(states.get(key) is State.MASTER for key in (staying if host is None else [host]) if key)
+                yield _attached_change(kind, f"{kind} {name}".strip(), shown_name, was, will, is_master=is_master)
 
 
 def _attached_change(
-    kind: str, what: str, name: str, was: Attached[Any] | None, will: Attached[Any] | None
+    kind: str, what: str, name: str, was: Attached[Any] | None, will: Attached[Any] | None, *, is_master: bool
 ) -> PlannedChange:
     fate = "added" if was is None else "removed" if will is None else "changed"
     before, after = ({} if each is None else each.table for each in (was, will))
@@ -147,9 +159,26 @@ def _attached_change(
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key)
     ]
+    price = _until_it_passes(name, will.item) if was is None and will and isinstance(will.item, Check) else Cost("")
     return PlannedChange(
-        name=name, kind=kind, what=f"{what} {fate}", cost="", settings=settings, leaves_master=False, about_s=0.0
+        name=name,
+        kind=kind,
+        what=f"{what} {fate}",
+        cost=price.text,
+        settings=settings,
+        leaves_master=price.leaves_master and is_master,
+        about_s=price.about_s,
     )
+
+
+def _until_it_passes(name: str, check: Check) -> Cost:
+    """Return what a check costs that is new, and counts as failing until it has passed."""
+    if check.gate or check.release:
+        who = "no host is" if name == EVERY_HOST else f"{name} is not"
+        return Cost(f"{who} MASTER before it has passed", leaves_master=True, about_s=None)
+    if check.by is None:
+        return Cost(f"{name} is the last of all until it has passed", leaves_master=True)
+    return Cost(f"{name} is demoted by {check.by} until it has passed")
 
 
 def _as_text(value: object) -> Value:

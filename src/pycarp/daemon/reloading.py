@@ -137,7 +137,7 @@ class Reloader:
         return PlanReply(
             changes=[
                 *(planned(each, states, rolling_s) for each in changes),
-                *attached_changes(self._config, config),
+                *attached_changes(self._config, config, states),
                 *map(switched, self._switches(config)),
             ],
             drift=self._drift(config),
