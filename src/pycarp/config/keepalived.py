@@ -165,8 +165,13 @@ class _Reader:
         self._interface: Word | None = None
         self._named: list[str] = []
         self._hosts: dict[str, HostConfig] = {}
+        self._keys: dict[HostKey, str] = {}
+        self._owners: dict[tuple[str, Address], str] = {}
+        """Which instance has an address; with its link, where it is another one on each."""
+
         self._checks: list[Attached[Check]] = []
         self._hooks: list[Attached[Hook]] = []
+        self._hook_names: set[tuple[HostKey, str]] = set()
         self._failbacks: list[Attached[FailbackPolicy]] = []
         self._groups: list[Attached[SyncGroupConfig]] = []
         self._own: dict[str, tuple[InterfaceAddress, ...]] = {}
@@ -359,7 +364,7 @@ class _Reader:
 
     def _read_line(self, statement: Statement, said: _Instance) -> None:  # noqa: C901  (a line a keyword)
         keyword, words = statement.keyword, statement.words
-        if keyword in _WITH_VALUE and len(words) < 2 and statement.block is None:
+        if keyword in _WITH_VALUE and len(words) < 2:
             self._complain(statement.where, f"{keyword} has no value", f"write {keyword} VALUE")
             return
         match keyword:
@@ -723,18 +728,20 @@ class _Reader:
 
     def _is_alone(self, host: HostConfig, said: _Instance) -> bool:
         """Whether no other instance has the vhid or an address of a host, which is complained about."""
-        for name, other in self._hosts.items():
-            if other.key == host.key:
-                text = f"virtual_router_id {host.vhid} is used twice on {host.interface}, by {name} as well"
-                hint = "one vhid shares IPv4 and IPv6 addresses: put all into one instance, or take another number"
-                self._complain(said.numbers["virtual_router_id"][0], text, hint)
-                return False
-            taken = {each.ip for each in other.addresses}
-            for word, address, _device in said.addresses:
-                if address.ip in taken and (host.interface == other.interface or not address.ip.is_link_local):
-                    self._complain(word, f"{address.ip} is shared by {name} already", "leave it in one of them")
-                    return False
-        return True
+        other = self._keys.setdefault(host.key, said.name)
+        if other != said.name:
+            text = f"virtual_router_id {host.vhid} is used twice on {host.interface}, by {other} as well"
+            hint = "one vhid shares IPv4 and IPv6 addresses: put all into one instance, or take another number"
+            self._complain(said.numbers["virtual_router_id"][0], text, hint)
+            return False
+        before = len(self.problems)
+        for word, address, _device in said.addresses:
+            # A link-local address is another one on each link.
+            link = host.interface if address.ip.is_link_local else ""
+            owner = self._owners.setdefault((link, address.ip), said.name)
+            if owner != said.name:
+                self._complain(word, f"{address.ip} is shared by {owner} already", "leave it in one of them")
+        return len(self.problems) == before
 
     def _attach(self, said: _Instance, key: HostKey) -> None:
         full = self._full_priority(said)
@@ -778,9 +785,10 @@ class _Reader:
         self._checks.append(Attached(host=key, item=check, table=table, place=_place(tracked.where)))
 
     def _attach_hook(self, where: Word, table: dict[str, Any], key: HostKey) -> None:
-        if any(each.host == key and each.name == table["name"] for each in self._hooks):
+        if (key, table["name"]) in self._hook_names:
             self._complain(where, f"{where.text} stands twice", "leave one of them")
             return
+        self._hook_names.add((key, table["name"]))
         try:
             hook = hook_of(HookTable(on=[On(each) for each in table["on"]], run=table["run"], name=table["name"]))
         except ConfigError as exc:
