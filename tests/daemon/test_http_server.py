@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,6 +62,12 @@ async def served(folder: Path) -> AsyncIterator[Served]:
         with history.recording():
             async with HttpServer(found.now, tallies, history).serving(HttpConfig(listen=(f"unix:{path}",))):
                 yield found
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 async def test_metrics_say_the_state_of_each_host_and_what_was_counted(tmp_path: Path) -> None:
@@ -159,6 +166,28 @@ async def test_the_socket_of_a_daemon_that_lives_is_not_taken(tmp_path: Path) ->
 
         assert (await server.get("/healthz"))[0] == 200
         assert (tmp_path / "http").stat().st_mode & 0o777 == 0o660
+
+
+@pytest.mark.parametrize("address", ["192.0.2.77", "[2001:db8::77]"])
+async def test_an_address_that_the_machine_does_not_have_yet_is_listened_on(tmp_path: Path, address: str) -> None:
+    async with served(tmp_path) as server:
+        http = HttpServer(server.now, server.tallies, EventHistory())
+        async with http.serving(HttpConfig(listen=(f"{address}:{free_port()}",))):
+            assert (await server.get("/healthz"))[0] == 200
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_a_port_is_served_and_one_that_is_taken_is_told(tmp_path: Path, address: str) -> None:
+    async with served(tmp_path) as server, aiohttp.ClientSession() as client:
+        place = f"{address}:{free_port()}"
+        http = HttpServer(server.now, server.tallies, EventHistory())
+        async with http.serving(HttpConfig(listen=(place,))), client.get(f"http://{place}/healthz") as response:
+            assert response.status == 200
+            with pytest.raises(ConfigError, match=r"Address already in use"):
+                async with http.serving(HttpConfig(listen=(place,))):
+                    pass
+        async with http.serving(HttpConfig(listen=(place,))):
+            pass
 
 
 async def test_garbage_is_answered_and_disturbs_neither_others_nor_the_log(

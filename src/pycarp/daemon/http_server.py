@@ -41,6 +41,10 @@ _TRIM_S = 1.0
 _ANSWER_S = 0.5
 _SOCKET_MODE = 0o660
 
+# Python has no names for these. Source: linux/in.h, linux/in6.h.
+_IP_FREEBIND = 15
+_IPV6_FREEBIND = 78
+
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -112,8 +116,7 @@ class HttpServer:
                     raise
                 await web.SockSite(runner, sock).start()
             else:
-                host, _colon, port = place.rpartition(":")
-                await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+                await web.SockSite(runner, _bound(place)).start()
         except OSError as exc:
             raise ConfigError(f"cannot listen for HTTP on {place}: {exc.strerror or exc}") from exc
 
@@ -174,6 +177,28 @@ async def _trim(runner: web.AppRunner) -> None:
             each.force_close()
             if each.transport is not None:
                 each.transport.close()
+
+
+def _bound(place: str) -> socket.socket:
+    """Return a socket for an address and a port; the machine may get the address later. Raises OSError."""
+    host, _colon, port = place.rpartition(":")
+    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    ((family, kind, protocol, _name, address), *_rest) = socket.getaddrinfo(
+        host.strip("[]"), port, type=socket.SOCK_STREAM, flags=numeric
+    )
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _remove_stale(path: Path) -> None:
