@@ -15,7 +15,7 @@ from pycarp.transports.memory import MemoryBus
 from tests.support.nodes import config, link, node
 from tests.support.virtual import in_virtual_time, now_s
 
-EVERY = frozenset(On) - {On.BEFORE_HOLD, On.AFTER_HOLD}
+EVERY = frozenset(On) - {On.BEFORE_HOLD, On.AFTER_HOLD, On.BEFORE_DROP}
 
 
 @in_virtual_time
@@ -192,13 +192,13 @@ async def test_all_hooks_of_a_mastership_have_one_fencing_token_and_those_of_the
 
         assert [event for event, _token in tokens] == [
             *("backup", "before-hold", "master", "after-hold"),
-            *("lost", "backup", "before-hold", "master", "after-hold"),
+            *("before-drop", "lost", "backup", "before-hold", "master", "after-hold"),
         ]
         first, second = tokens[1][1], tokens[-1][1]
         assert first is not None
         assert second is not None
         assert first < second
-        assert [token for _event, token in tokens] == [None, *[first] * 5, *[second] * 3]
+        assert [token for _event, token in tokens] == [None, *[first] * 6, *[second] * 3]
         task.cancel()
         await asyncio.wait([task])
 
@@ -273,3 +273,69 @@ async def test_a_follower_that_is_run_again_calls_its_hooks() -> None:
 
         assert calls[-1] == "master"
         assert calls.count("master") == 2
+
+
+@in_virtual_time
+async def test_hooks_before_the_drop_end_before_a_peer_holds_the_addresses() -> None:
+    seen: list[tuple[str, bool, bool]] = []
+
+    async def stop(facts: dict[str, Any]) -> None:
+        await asyncio.sleep(0.2)
+        seen.append((facts["event"], bool(cluster.a.addresses), bool(cluster.b.addresses)))
+
+    async with Cluster(2) as cluster:
+        hook = Hook(name="stop", on={On.BEFORE_DROP, On.LOST}, run=stop)
+        task = asyncio.create_task(follow(cluster.a.host, hook))
+        await cluster.settle()
+        await asyncio.sleep(1)
+
+        await cluster.a.host.hand_over()
+        await asyncio.sleep(1)
+
+        assert seen == [("before-drop", True, False), ("lost", False, True)]
+        cluster.assert_never_two_owners()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("act", ["hand_over", "demote", "down"])
+@in_virtual_time
+async def test_a_hook_before_the_drop_that_hangs_makes_no_two_owners(act: str) -> None:
+    async def hangs(_facts: object) -> None:
+        await asyncio.sleep(3000)
+
+    async with Cluster(2) as cluster:
+        task = asyncio.create_task(
+            follow(cluster.a.host, Hook(name="hangs", on={On.BEFORE_DROP}, run=hangs, timeout_s=3600))
+        )
+        await cluster.settle()
+        await asyncio.sleep(1)
+        host = cluster.a.host
+
+        if act == "hand_over":
+            await host.hand_over()
+        elif act == "demote":
+            host.demote("x", last=True)
+        else:
+            host.down()
+        await asyncio.sleep(10)
+
+        assert cluster.master is cluster.b
+        cluster.assert_never_two_owners()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_hook_before_the_drop_is_called_when_the_host_leaves() -> None:
+    calls: list[str] = []
+    hook = Hook(name="stop", on={On.BEFORE_DROP, On.LOST}, run=lambda facts: calls.append(facts["event"]))
+    async with Cluster(1) as cluster:
+        task = asyncio.create_task(follow(cluster.a.host, hook))
+        await cluster.settle()
+        await asyncio.sleep(1)
+
+        await cluster.leave("a")
+        await asyncio.wait([task], timeout=5)
+
+        assert calls == ["before-drop", "lost"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
+from pycarp.aio.mastership import MastershipLost
 from pycarp.core.events import ConflictWon, Departed, Event, StateChange
 from pycarp.core.state import State
 from pycarp.errors import ActuatorError, CarpError
@@ -51,7 +52,9 @@ class HookFollower:
     """
 
     def __init__(self, host: VirtualHost, hooks: tuple[Hook, ...], *, calls_for_present: bool = True) -> None:
-        self.hooks = hooks
+        self._hooks = hooks
+        self._has_other_hooks = asyncio.Event()
+        self._is_guarded = False
         self._calls_for_present = calls_for_present
         self._host = host
         self._last: dict[str, LastCall] = {}
@@ -68,6 +71,16 @@ class HookFollower:
         self._token: int | None = None
         self._confirmed: set[str] = set()
 
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """The hooks that are called from the next change on."""
+        return self._hooks
+
+    @hooks.setter
+    def hooks(self, hooks: tuple[Hook, ...]) -> None:
+        self._hooks = hooks
+        self._has_other_hooks.set()
+
     def last_call(self, hook: Hook) -> LastCall | None:
         """Return how the last call of a hook ended; None if none has ended."""
         return self._last.get(hook.name)
@@ -80,6 +93,7 @@ class HookFollower:
         """Call hooks until the host departs; raises as ``follow``. It may be run again after a fault."""
         self._is_over = False
         caller = start_task(self._call_all())
+        guarding = start_task(self._guard_drops())
         try:
             self._host.before_hold(self._prepare)
             async with self._host.events() as events:
@@ -87,6 +101,10 @@ class HookFollower:
                     self._take(event)
         finally:
             self._host.remove_callback(self._prepare)
+            # The last mastership ends with the host, and its hooks in bounded time.
+            await asyncio.wait({guarding}, timeout=LEAVING_S if self._is_guarded else 0)
+            guarding.cancel()
+            await asyncio.wait({guarding})
             await self._finish(caller)
 
     def _take(self, event: Event) -> None:
@@ -133,8 +151,10 @@ class HookFollower:
             await self._arrival.wait()
 
     def _is_early(self, occasion: Occasion) -> bool:
-        """Return True for a MASTER whose hooks before the hold have not ended; they are to be called first."""
+        """Return True while other hooks are to be called first: those before the hold, or before the drop."""
         event = occasion.event
+        if occasion.on is On.LOST and self._is_guarded:
+            return True
         if self._is_over or occasion.on is not On.MASTER or not isinstance(event, StateChange):
             return False
         return event.epoch > self._prepared_epoch and any(On.BEFORE_HOLD in hook.on for hook in self.hooks)
@@ -176,6 +196,48 @@ class HookFollower:
 
     def _log_unconfirmed(self, hook: Hook, occasion: Occasion) -> None:
         logger.info("carp: %s: hook %s is not called on %s: it did not last", self._host.key, hook.name, occasion.on)
+
+    # Before the addresses are dropped
+
+    async def _guard_drops(self) -> None:
+        """Be in a mastership while the host is MASTER, so that a drop waits for the hooks before it."""
+        while not self._is_over:
+            self._has_other_hooks.clear()
+            wanted = [each for each in self._hooks if On.BEFORE_DROP in each.on]
+            if not wanted:
+                await self._has_other_hooks.wait()
+                continue
+            try:
+                await self._guard_drop(sum(each.timeout_s for each in wanted))
+            except MastershipLost:
+                continue
+            except CarpError:
+                return
+
+    async def _guard_drop(self, clean_up_s: float) -> None:
+        async with self._host.mastership(clean_up_s=clean_up_s) as mastership:
+            self._is_guarded = True
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if mastership.is_lost:
+                    await self._call_before_drop()
+                raise
+            finally:
+                self._is_guarded = False
+                self._arrival.set()
+
+    async def _call_before_drop(self) -> None:
+        if self._call is not None:
+            # It is for a mastership that is over.
+            self._call.cancel()
+        async with self._calling:
+            change = self._change
+            assert change is not None
+            occasion = Occasion(On.BEFORE_DROP, change)
+            facts = await self._facts(occasion)
+            for hook in [each for each in self._hooks if On.BEFORE_DROP in each.on]:
+                await self._interruptible(hook, occasion, facts)
 
     async def _prepare(self, change: StateChange) -> None:
         """Call the hooks before the addresses are held; raises ActuatorError if one failed, unless that is ignored."""
@@ -220,7 +282,7 @@ class HookFollower:
             if not error:
                 break
             logger.error("carp: %s: hook %s on %s: %s", self._host.key, hook.name, occasion.on, error)
-        if occasion.on is not On.BEFORE_HOLD:
+        if occasion.on not in (On.BEFORE_HOLD, On.BEFORE_DROP):
             self._set_demotion(hook, has_failed=bool(error))
         return error
 

@@ -41,6 +41,10 @@ class On(StrEnum):
     AFTER_HOLD = "after-hold"
     """The host holds the addresses."""
 
+    BEFORE_DROP = "before-drop"
+    """The host is MASTER no more and still holds the addresses; it drops them when the hooks for this have ended, or
+    when no peer waits any longer."""
+
 
 class OnFailure(StrEnum):
     """What follows when a hook failed in its last attempt."""
@@ -83,8 +87,8 @@ class Hook:
             raise ConfigError(f"hook {self.name!r}: timeout {self.timeout_s:g} s is outside 0-{TIMEOUT_MAX_S} s")
         if not 0 <= self.confirm_s <= CONFIRM_MAX_S:
             raise ConfigError(f"hook {self.name!r}: confirm {self.confirm_s:g} s is outside 0-{CONFIRM_MAX_S} s")
-        if self.confirm_s and On.BEFORE_HOLD in self.on:
-            raise ConfigError(f"hook {self.name!r}: confirm would delay the hold; leave {On.BEFORE_HOLD} out")
+        if self.confirm_s and (early := self.on & {On.BEFORE_HOLD, On.BEFORE_DROP}):
+            raise ConfigError(f"hook {self.name!r}: confirm would delay addresses; leave {min(early)} out")
         if not 0 <= self.retries <= RETRIES_MAX:
             raise ConfigError(f"hook {self.name!r}: retries {self.retries} is outside 0-{RETRIES_MAX}")
 
