@@ -291,6 +291,24 @@ async def test_a_group_of_which_a_host_is_missing_leaves_its_addresses_to_others
 
 
 @in_virtual_time
+async def test_a_check_a_group_and_a_drain_compose_and_none_outlives_its_cause(tmp_path: Path) -> None:
+    async with running(WEB + DNS + check("dns", tmp_path / "ok") + GROUP, tmp_path) as daemon:
+        web = daemon.hosts["web"]
+        web.demote("drained", last=True)
+        await asyncio.sleep(1)
+        assert daemon.demotion("web") == {"drained": 240, "group router: dns: check dns": 240}
+        assert daemon.demotion("dns") == {"check dns": 240, "group router: web: drained": 240}
+
+        (tmp_path / "ok").touch()
+        await asyncio.sleep(1)
+        assert daemon.demotion("dns") == {"group router: web: drained": 240}
+
+        web.restore("drained")
+        await asyncio.sleep(1)
+        assert (daemon.demotion("web"), daemon.demotion("dns")) == ({}, {})
+
+
+@in_virtual_time
 async def test_a_reload_that_removes_a_group_lets_each_host_be_on_its_own(tmp_path: Path) -> None:
     async with running(WEB + DNS + check("dns", tmp_path / "ok") + GROUP, tmp_path) as daemon:
         await asyncio.sleep(1)

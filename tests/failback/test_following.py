@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pycarp import Restriction, State
-from pycarp.failback import Cause, Damping, FailbackFollower, FailbackPolicy
+from pycarp.failback import Cause, Damping, FailbackFollower, FailbackPolicy, follow
+from pycarp.health import Check, watch
 from pycarp.testing import Cluster, Member
 from tests.support.virtual import in_virtual_time, now_s
 
@@ -542,3 +543,32 @@ async def test_a_clock_that_is_a_hair_early_makes_no_busy_loop(rate: float, hold
         await c.advance(10)
 
         assert c.master is c.a
+
+
+@in_virtual_time
+async def test_a_preferred_host_that_was_rebooted_waits_for_its_gate_and_then_for_its_delay() -> None:
+    is_ready = False
+
+    async def ready() -> bool:
+        return is_ready
+
+    async with Cluster(2, preempt=True) as cluster:
+        await cluster.settle()
+        cluster.kill("a")
+        await cluster.settle()
+        await cluster.restart("a")
+        host = cluster.a.host
+        check = Check(name="ready", probe=ready, every_s=0.1, rise=1, gate=True)
+        tasks = [
+            asyncio.create_task(watch(host, check)),
+            asyncio.create_task(follow(host, FailbackPolicy(failback_delay_s=30))),
+        ]
+        await asyncio.sleep(60)
+        assert cluster.master is cluster.b
+
+        is_ready, began_s = True, now_s()
+        await host.wait_for(State.MASTER)
+        assert 30 <= now_s() - began_s < 32
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
