@@ -254,6 +254,37 @@ async def test_a_file_that_cannot_be_written_is_warned_about_and_the_host_is_dra
 
 
 @in_virtual_time
+async def test_more_than_a_restart_reads_is_warned_about_and_what_was_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "FILE_LIMIT", 400)
+    file = tmp_path / "m.json"
+    async with settled() as cluster:
+        daemon = Daemon(cluster.a, file)
+        await daemon.drain()
+
+        warnings = [await daemon.ask(DemoteRequest(cause=f"job {number}", by=1)) for number in range(3)]
+
+        assert warnings[0] == ""
+        assert "does not survive a restart of the daemon" in warnings[-1]
+        assert "end some with pycarp restore" in warnings[-1]
+        assert set(Daemon(cluster.a, file).demotion()) >= {"drained", "job 0"}
+
+
+@in_virtual_time
+async def test_a_cause_that_is_too_long_for_a_line_is_refused(tmp_path: Path) -> None:
+    async with settled(1) as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+
+        with pytest.raises(UsageError, match="the cause has 201 characters, at most 200 are kept"):
+            await daemon.ask(DemoteRequest(cause="x" * 201, by=1))
+        with pytest.raises(UsageError, match="the reason has 5000 characters"):
+            await daemon.drain(reason="x" * 5000, is_forced=True)
+
+        assert daemon.demotion() == {}
+
+
+@in_virtual_time
 async def test_a_named_demotion_is_replaced_restored_and_told_apart_from_others(tmp_path: Path) -> None:
     async with settled(1) as cluster:
         daemon = Daemon(cluster.a, tmp_path / "m.json")

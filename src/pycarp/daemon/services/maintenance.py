@@ -39,6 +39,9 @@ from pycarp.vocabulary import Address, HostKey
 
 FILE_LIMIT = 1 << 20
 
+CAUSE_MAX = 200
+"""Characters of a reason or cause: each is in a line of status and log."""
+
 _EVERY = ""
 """What an entry of every host is kept under."""
 
@@ -162,6 +165,7 @@ class Maintenance:
 
         If one of several hosts finds nobody to take over, none of them is drained.
         """
+        _refuse_long("reason", request.reason)
         began_s = time.monotonic()
         cause = f"{DRAINED}: {request.reason}" if request.reason else DRAINED
         keys = _keys(request.host, hosts)
@@ -227,6 +231,7 @@ class Maintenance:
         return self._save()
 
     def _demote(self, request: DemoteRequest, hosts: Collection[VirtualHost]) -> str:
+        _refuse_long("cause", request.cause)
         for key in _keys(request.host, hosts):
             entry = self._entry(key, request.cause, request.by, request.for_s, is_drain=False, survives_reboot=False)
             self._apply(entry, self._host(key))
@@ -339,17 +344,31 @@ class Maintenance:
     def _save(self) -> str:
         """Write the entries; return, and log, a warning if that fails."""
         entries = list((self._found or {}).values())
+        octets = msgspec.json.encode(entries) + b"\n"
         try:
+            if len(octets) > FILE_LIMIT:
+                why = f"{len(entries)} causes are more than {self._file} may have; end some with pycarp restore"
+                return _lasts_not(why)
             if entries:
                 state_folder.make(self._file.parent)
-                safe_files.write(self._file, msgspec.json.encode(entries) + b"\n")
+                safe_files.write(self._file, octets)
             else:
                 self._file.unlink(missing_ok=True)
         except OSError as exc:
-            text = f"it does not survive a restart of the daemon: cannot write {self._file}: {exc.strerror or exc}"
-            logger.warning("carp: %s", text)
-            return text
+            return _lasts_not(f"cannot write {self._file}: {exc.strerror or exc}")
         return ""
+
+
+def _lasts_not(why: str) -> str:
+    """Return, and log, the warning that what was asked for ends with the daemon."""
+    text = f"it does not survive a restart of the daemon: {why}"
+    logger.warning("carp: %s", text)
+    return text
+
+
+def _refuse_long(what: str, text: str) -> None:
+    if len(text) > CAUSE_MAX:
+        raise UsageError(f"the {what} has {len(text)} characters, at most {CAUSE_MAX} are kept; say it in fewer")
 
 
 def _keys(name: str | None, hosts: Collection[VirtualHost]) -> list[str]:
