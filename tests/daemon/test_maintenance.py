@@ -120,6 +120,20 @@ async def test_undrain_takes_a_host_back_into_service(tmp_path: Path) -> None:
 
 
 @in_virtual_time
+async def test_a_host_that_is_drained_with_all_others_comes_back_with_them(tmp_path: Path) -> None:
+    async with settled() as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+        await daemon.drain()
+        name = daemon.hosts[0].name
+
+        with pytest.raises(UsageError, match=f"{name} is not drained by itself, but with .*: pycarp undrain --all"):
+            await daemon.ask(UndrainRequest(host=name))
+        await daemon.ask(UndrainRequest())
+
+        assert daemon.demotion() == {}
+
+
+@in_virtual_time
 async def test_a_drain_that_nobody_takes_over_from_is_refused_and_leaves_no_trace(tmp_path: Path) -> None:
     async with settled(1) as cluster:
         daemon = Daemon(cluster.a, tmp_path / "m.json")

@@ -288,11 +288,14 @@ async def test_a_file_that_is_broken_is_no_obstacle(tmp_path: Path, text: str) -
 
 
 @in_virtual_time
-async def test_a_folder_that_is_missing_is_no_obstacle(tmp_path: Path) -> None:
+async def test_a_folder_that_is_missing_is_no_obstacle_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with cluster_of(Followers(FailbackPolicy(min_dwell_s=300), tmp_path / "none")) as c:
         await c.settle()
 
         assert c.master is c.a
+    assert f"cannot write {tmp_path}/none/a.json: No such file or directory" in caplog.text
 
 
 # Manual, and the time of day

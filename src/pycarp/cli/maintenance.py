@@ -36,9 +36,6 @@ _for_option = click.option(
     help="End it by itself after so long, such as 30m or 2h.",
 )
 _host_argument = click.argument("host", required=False, metavar="[HOST]")
-_cause_option = click.option(
-    "--cause", required=True, metavar="TEXT", help="Why; the same cause again replaces its amount."
-)
 
 
 @click.command(
@@ -148,7 +145,7 @@ slower than one that preempts. --last moves it to any host that is there."""
 @_all_option
 @click.option("--by", type=click.IntRange(1, FULL_DEMOTION), metavar="N", help=f"The amount, 1-{FULL_DEMOTION}.")
 @click.option("--last", is_flag=True, help="Be the last of all instead.")
-@_cause_option
+@click.option("--cause", required=True, metavar="TEXT", help="Why; the same cause again replaces its amount.")
 @_for_option
 @control_option
 def demote(
@@ -172,7 +169,7 @@ Examples:
 )
 @_host_argument
 @_all_option
-@_cause_option
+@click.option("--cause", required=True, metavar="TEXT", help="What pycarp demote was told; pycarp status shows it.")
 @control_option
 def restore(*, host: str | None, is_all: bool, cause: str, control: Path) -> None:
     """End a demotion of HOST that pycarp demote began; well, with a warning, if there is none."""

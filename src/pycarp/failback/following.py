@@ -167,7 +167,8 @@ class FailbackFollower:
             try:
                 await asyncio.to_thread(write, file, written)
             except OSError as exc:
-                _log.warning("%s: a restart will forget failures: %s", self._host.name, exc)
+                why = f"cannot write {file}: {exc.strerror or exc}"
+                _log.warning("%s: failures do not survive a restart: %s", self._host.name, why)
         self._writing = None
 
     async def _end(self) -> None:

@@ -223,7 +223,7 @@ class Maintenance:
         ending = [each for key in keys for each in self._wanted(key) if each.is_drain]
         if not ending:
             is_all = any(each.is_drain for each in self._wanted(_EVERY))
-            hint = "; all are: pycarp undrain --all" if is_all else ""
+            hint = " by itself, but with every host: pycarp undrain --all" if is_all else ""
             raise UsageError(f"{'no host' if name is None else name} is {'' if name is None else 'not '}drained{hint}")
         for entry in ending:
             self._end(entry)
