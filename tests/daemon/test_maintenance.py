@@ -286,7 +286,7 @@ async def test_more_than_a_restart_reads_is_warned_about_and_what_was_written_st
 
 
 @in_virtual_time
-async def test_a_cause_that_is_too_long_for_a_line_is_refused(tmp_path: Path) -> None:
+async def test_a_cause_that_is_no_line_of_a_terminal_is_refused(tmp_path: Path) -> None:
     async with settled(1) as cluster:
         daemon = Daemon(cluster.a, tmp_path / "m.json")
 
@@ -294,6 +294,8 @@ async def test_a_cause_that_is_too_long_for_a_line_is_refused(tmp_path: Path) ->
             await daemon.ask(DemoteRequest(cause="x" * 201, by=1))
         with pytest.raises(UsageError, match="the reason has 5000 characters"):
             await daemon.drain(reason="x" * 5000, is_forced=True)
+        with pytest.raises(UsageError, match=r"the reason 'x\\x1b\[31m' has .* cannot be printed; leave them out"):
+            await daemon.drain(reason="x\033[31m", is_forced=True)
 
         assert daemon.demotion() == {}
 

@@ -50,6 +50,12 @@ def test_output_is_bounded_and_input_need_not_be_read() -> None:
     assert len(outcome.output) <= OUTPUT_LIMIT + 4
 
 
+def test_what_would_steer_a_terminal_is_taken_out_of_the_output() -> None:
+    outcome = run_now("printf", r"\033[31mred\r\ngreen \303\244\tb\302\233")
+
+    assert outcome.output == "[31mred \ngreen ä b"
+
+
 def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     began_s = time.monotonic()
     script = f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait; sleep 60"

@@ -38,6 +38,7 @@ Stream: TypeAlias = int | IO[bytes] | None
 class Outcome:
     """How a program ended: ``error`` is empty if well, ``output`` the begin of what it wrote.
 
+    Of the output whole lines and what can be printed are left, because it goes to logs and terminals.
     ``was_run`` is False if it could not be started.
     """
 
@@ -239,5 +240,6 @@ def failure_of(status: int) -> str:
 
 
 def _text(output: bytearray) -> str:
-    text = output[:OUTPUT_LIMIT].decode(errors="replace").strip()
+    decoded = output[:OUTPUT_LIMIT].decode(errors="replace")
+    text = "".join(each if each.isprintable() or each == "\n" else " " for each in decoded).strip("\n ")
     return f"{text} ..." if len(output) > OUTPUT_LIMIT else text

@@ -165,7 +165,7 @@ class Maintenance:
 
         If one of several hosts finds nobody to take over, none of them is drained.
         """
-        _refuse_long("reason", request.reason)
+        _refuse_unfit("reason", request.reason)
         began_s = time.monotonic()
         cause = f"{DRAINED}: {request.reason}" if request.reason else DRAINED
         keys = _keys(request.host, hosts)
@@ -231,7 +231,7 @@ class Maintenance:
         return self._save()
 
     def _demote(self, request: DemoteRequest, hosts: Collection[VirtualHost]) -> str:
-        _refuse_long("cause", request.cause)
+        _refuse_unfit("cause", request.cause)
         for key in _keys(request.host, hosts):
             entry = self._entry(key, request.cause, request.by, request.for_s, is_drain=False, survives_reboot=False)
             self._apply(entry, self._host(key))
@@ -366,7 +366,10 @@ def _lasts_not(why: str) -> str:
     return text
 
 
-def _refuse_long(what: str, text: str) -> None:
+def _refuse_unfit(what: str, text: str) -> None:
+    """Raise UsageError for a text that is no line of status and log."""
+    if not text.isprintable():
+        raise UsageError(f"the {what} {text[:CAUSE_MAX]!r} has characters that cannot be printed; leave them out")
     if len(text) > CAUSE_MAX:
         raise UsageError(f"the {what} has {len(text)} characters, at most {CAUSE_MAX} are kept; say it in fewer")
 
