@@ -93,6 +93,22 @@ async def test_a_hanging_hook_delays_neither_advertisements_nor_leaving() -> Non
 
 
 @in_virtual_time
+async def test_a_hook_that_hangs_delays_no_hold_that_no_hook_comes_before() -> None:
+    async def hangs(_facts: object) -> None:
+        await asyncio.Event().wait()
+
+    async with Cluster(1) as cluster:
+        hook = Hook(name="slow", on={On.BACKUP}, run=hangs, timeout_s=600)
+        task = asyncio.create_task(follow(cluster.a.host, hook))
+        await cluster.a.host.wait_for(State.MASTER)
+        await asyncio.sleep(0.1)
+
+        assert cluster.a.addresses
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
 async def test_a_hook_that_fails_is_tried_again_and_demotes_until_it_succeeds() -> None:
     tries: list[object] = []
 

@@ -241,6 +241,13 @@ class HookFollower:
 
     async def _prepare(self, change: StateChange) -> None:
         """Call the hooks before the addresses are held; raises ActuatorError if one failed, unless that is ignored."""
+        # Without such hooks the hold waits for none that runs because of an earlier state.
+        if any(On.BEFORE_HOLD in each.on for each in self.hooks):
+            await self._call_before_hold(change)
+        self._prepared_epoch = change.epoch
+        self._arrival.set()
+
+    async def _call_before_hold(self, change: StateChange) -> None:
         occasion = Occasion(On.BEFORE_HOLD, change)
         async with self._calling:
             facts = await self._facts(occasion)
@@ -248,8 +255,6 @@ class HookFollower:
                 error = await self._interruptible(hook, occasion, facts)
                 if error and hook.on_failure is not OnFailure.IGNORE:
                     raise ActuatorError(f"hook {hook.name} on {On.BEFORE_HOLD}: {error}")
-        self._prepared_epoch = change.epoch
-        self._arrival.set()
 
     async def _interruptible(self, hook: Hook, occasion: Occasion, facts: dict[str, Any]) -> str:
         """Call a hook in a task that can be cancelled; return what failed, empty if nothing did."""
