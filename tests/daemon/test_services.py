@@ -195,6 +195,15 @@ async def test_a_host_that_leaves_has_its_hooks_called_before_the_services_end(t
     assert lines(log) == ["web lost"]
 
 
+async def test_the_status_names_a_hook_that_runs_on_after_a_reload_removed_it(tmp_path: Path) -> None:
+    hook = '[[host.hook]]\nname = "slow"\non = ["backup"]\nrun = ["/bin/sleep", "60"]\n'
+    async with running(WEB + hook, tmp_path) as daemon:
+        await until(lambda: daemon.status("web").hooks[0].is_running)
+        daemon.reload(WEB)
+
+        assert [(each.name, each.is_running) for each in daemon.status("web").hooks] == [("slow", True)]
+
+
 async def test_the_status_says_what_a_hook_failed_with(tmp_path: Path) -> None:
     text = WEB + '[[host.hook]]\nname = "bad"\non = ["backup"]\nshell = "exit 3"\n'
     async with running(text, tmp_path) as daemon:

@@ -85,9 +85,10 @@ class HookFollower:
         """Return how the last call of a hook ended; None if none has ended."""
         return self._last.get(hook.name)
 
-    def is_running(self, hook: Hook) -> bool:
-        """Return True while a hook is being called."""
-        return self._hook is hook
+    @property
+    def running(self) -> Hook | None:
+        """The hook that is being called; it may be none of ``hooks`` any more."""
+        return self._hook
 
     async def run(self) -> None:
         """Call hooks until the host departs; raises as ``follow``. It may be run again after a fault."""

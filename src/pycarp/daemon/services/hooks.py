@@ -41,13 +41,17 @@ class HookService:
         follower = self._followers.get(key)
         if follower is None:
             return
-        for hook in follower.hooks:
+        hooks = list(follower.hooks)
+        if follower.running is not None and follower.running not in hooks:
+            # A reload removed or changed it, and it runs on until it ends.
+            hooks.append(follower.running)
+        for hook in hooks:
             last = follower.last_call(hook)
             status.hooks.append(
                 HookStatus(
                     name=hook.name,
                     on=sorted(each.value for each in hook.on),
-                    is_running=follower.is_running(hook),
+                    is_running=hook is follower.running,
                     last_on=None if last is None else last.on.value,
                     error="" if last is None else last.error,
                 )
