@@ -49,3 +49,10 @@ def test_scripts_get_one_object(tmp_path: Path) -> None:
         found = json.loads(daemon.pycarp("why", "web", "--json").stdout)
 
     assert (found["type"], found["host"]["name"], found["outlook"][0]["in_s"]) == ("why", "web", 3.5824)
+
+
+def test_a_master_has_nobody_to_preempt_and_no_restriction_of_that(tmp_path: Path) -> None:
+    restriction = RestrictionStatus(cause="failback delay", to="no-preempt")
+    reply = WhyReply(host=host_of("web", restrictions=[restriction]), outlook=[])
+    with scripted_daemon(tmp_path / "s", lambda _request: reply) as daemon:
+        assert "failback delay" not in daemon.pycarp("why", "web").stdout

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from pycarp import UsageError
+from pycarp import State, UsageError
 from pycarp.core.events import AdvertisementRejected, LoopStalled, Mismatch, PeerMismatch
 from pycarp.core.statistics import DropReason
 from pycarp.daemon.alarms import Alarms
@@ -78,6 +78,24 @@ async def test_a_master_without_its_addresses_says_so() -> None:
         (only,) = watched.alarms.of(cluster.a.host.snapshot(), ("192.0.2.10/24",))
 
         assert (only.name, only.text) == ("without-addresses", "without 192.0.2.10/24")
+        await watched.end()
+
+
+@in_virtual_time
+async def test_a_master_that_a_hook_keeps_from_its_addresses_says_so_after_a_second() -> None:
+    async with Cluster(1) as cluster:
+        host = cluster.a.host
+        watched = Watched(cluster.a)
+        host.before_hold(lambda _change: asyncio.sleep(5))
+        await host.wait_for(State.MASTER)
+        await asyncio.sleep(0.9)
+        assert watched.names() == []
+
+        await asyncio.sleep(0.2)
+        assert watched.names() == ["without-addresses"]
+
+        await asyncio.sleep(5)
+        assert watched.names() == []
         await watched.end()
 
 

@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -15,11 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pycarp.config.model import HttpConfig
 from pycarp.core.events import AddressesHeld, LoopStalled, StateChange
 from pycarp.core.state import Reason, State
+from pycarp.daemon import http_server
 from pycarp.daemon.control_messages import CheckStatus, StatusReply
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.http_server import HttpServer
 from pycarp.daemon.tallies import Tallies
-from pycarp.errors import ConfigError
 from pycarp.vocabulary import NS_PER_S, HostKey
 from tests.support.control import cause_of, host_of, status_of
 
@@ -54,14 +54,27 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[Served]:
+async def served(folder: Path, *, is_listening: bool = True) -> AsyncIterator[Served]:
     path = folder / "http"
     tallies, history = Tallies(), EventHistory()
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path), limit=0)) as client:
         found = Served(client, tallies)
         with history.recording():
             async with HttpServer(found.now, tallies, history).serving(HttpConfig(listen=(f"unix:{path}",))):
+                if is_listening:
+                    await until(lambda: answers(path))
                 yield found
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110  the kernel's
+            await asyncio.sleep(0.01)
+
+
+def answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        return sock.connect_ex(str(path)) == 0
 
 
 def free_port() -> int:
@@ -144,7 +157,9 @@ async def test_nothing_can_be_changed(tmp_path: Path, method: str) -> None:
         assert response.status == 405
 
 
-async def test_a_socket_that_an_earlier_daemon_left_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+async def test_a_socket_that_an_earlier_daemon_left_is_replaced_and_a_file_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with served(tmp_path):
         pass
     async with served(tmp_path) as server:
@@ -152,42 +167,54 @@ async def test_a_socket_that_an_earlier_daemon_left_is_replaced_and_a_file_is_no
     (tmp_path / "http").unlink(missing_ok=True)
     (tmp_path / "http").write_text("precious")
 
-    with pytest.raises(ConfigError, match="cannot listen for HTTP on unix:"):
-        async with served(tmp_path):
-            pass
+    async with served(tmp_path, is_listening=False):
+        await until(lambda: "cannot listen for HTTP on unix:" in caplog.text)
     assert (tmp_path / "http").read_text() == "precious"
 
 
-async def test_the_socket_of_a_daemon_that_lives_is_not_taken(tmp_path: Path) -> None:
+async def test_the_socket_of_a_daemon_that_lives_is_not_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with served(tmp_path) as server:
-        with pytest.raises(ConfigError, match="in use"):
-            async with served(tmp_path):
-                pass
+        async with served(tmp_path, is_listening=False):
+            await until(lambda: "in use" in caplog.text)
 
         assert (await server.get("/healthz"))[0] == 200
         assert (tmp_path / "http").stat().st_mode & 0o777 == 0o660
 
 
 @pytest.mark.parametrize("address", ["192.0.2.77", "[2001:db8::77]"])
-async def test_an_address_that_the_machine_does_not_have_yet_is_listened_on(tmp_path: Path, address: str) -> None:
+async def test_an_address_that_the_machine_does_not_have_yet_is_listened_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    caplog.set_level(logging.INFO, "pycarp")
     async with served(tmp_path) as server:
         http = HttpServer(server.now, server.tallies, EventHistory())
-        async with http.serving(HttpConfig(listen=(f"{address}:{free_port()}",))):
-            assert (await server.get("/healthz"))[0] == 200
+        place = f"{address}:{free_port()}"
+        async with http.serving(HttpConfig(listen=(place,))):
+            await until(lambda: f"carp: HTTP on {place}" in caplog.text)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
-async def test_a_port_is_served_and_one_that_is_taken_is_told(tmp_path: Path, address: str) -> None:
+async def test_a_port_that_is_taken_is_told_and_served_once_it_is_free(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    caplog.set_level(logging.INFO, "pycarp")
+    monkeypatch.setattr(http_server, "_AGAIN_S", 0.05)
+    family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
     async with served(tmp_path) as server, aiohttp.ClientSession() as client:
-        place = f"{address}:{free_port()}"
+        port = free_port()
         http = HttpServer(server.now, server.tallies, EventHistory())
-        async with http.serving(HttpConfig(listen=(place,))), client.get(f"http://{place}/healthz") as response:
-            assert response.status == 200
-            with pytest.raises(ConfigError, match=r"Address already in use"):
-                async with http.serving(HttpConfig(listen=(place,))):
-                    pass
-        async with http.serving(HttpConfig(listen=(place,))):
-            pass
+        with socket.socket(family, socket.SOCK_STREAM) as taken:
+            taken.bind((address.strip("[]"), port))
+            taken.listen()
+            serving = http.serving(HttpConfig(listen=(f"{address}:{port}",)))
+            await serving.__aenter__()
+            await until(lambda: "already in use" in caplog.text)
+        try:
+            await until(lambda: f"carp: HTTP on {address}:{port}" in caplog.text)
+            async with client.get(f"http://{address}:{port}/healthz") as response:
+                assert response.status == 200
+        finally:
+            await serving.__aexit__(None, None, None)
 
 
 async def test_garbage_is_answered_and_disturbs_neither_others_nor_the_log(

@@ -16,6 +16,8 @@ from rich.text import Text
 from pycarp.cli import EXIT_FAILED
 from pycarp.cli.daemons import Answers, ask_all, chosen_of, merged
 from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
+from pycarp.core.restriction import Restriction
+from pycarp.core.state import State
 from pycarp.daemon.control_messages import Cause, CheckStatus, HostStatus, RestrictionStatus, StatusReply
 from pycarp.daemon.wellness import what_is_wrong
 from pycarp.errors import ControlError
@@ -134,9 +136,16 @@ def _alarm_remarks(host: HostStatus) -> Iterator[str]:
         yield f"warning: {warning}"
 
 
+def in_effect(host: HostStatus) -> Iterator[RestrictionStatus]:
+    """Yield the restrictions that matter now: who is MASTER has nobody to preempt."""
+    for each in host.restrictions:
+        if host.state != State.MASTER or each.to != Restriction.NO_PREEMPT:
+            yield each
+
+
 def _restriction_remarks(host: HostStatus) -> Iterator[str]:
     whats = {"no-preempt": "preempts nobody", "backup-only": "is BACKUP only"}
-    for each in host.restrictions:
+    for each in in_effect(host):
         yield f"{whats.get(each.to, each.to)}: {each.cause}{_end_of(each)}"
 
 

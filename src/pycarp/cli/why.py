@@ -8,6 +8,7 @@ import msgspec
 
 from pycarp.cli.daemons import one_for
 from pycarp.cli.options import control_option, exit_status
+from pycarp.cli.status import in_effect
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import HostStatus, OutlookStatus, Peer, WhyReply, WhyRequest
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
@@ -65,7 +66,7 @@ def _reasons(host: HostStatus) -> Iterator[str]:
     for cause in host.demotion:
         ends = "" if cause.ends_in_s is None else f", for another {cause.ends_in_s:.0f} s"
         yield f"demoted by {cause.amount}: {cause.cause}{ends}"
-    for restriction in host.restrictions:
+    for restriction in in_effect(host):
         ends = "" if restriction.ends_in_s is None else f", for another {restriction.ends_in_s:.0f} s"
         yield f"restricted to {restriction.to}: {restriction.cause}{ends}"
     for check in host.checks:

@@ -15,6 +15,7 @@ from pycarp.core.events import (
     PeerMismatch,
 )
 from pycarp.core.host.decision import Decision
+from pycarp.core.host.states import Stage
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.daemon.control_messages import Alarm
@@ -29,6 +30,9 @@ _MISMATCH_S = 2 * 3600
 _CONTESTED_S = 60
 _STALLED_S = 600
 _UNHEARD_AFTER_S = 5.0
+_HOLDS_WITHIN_S = 1.0
+"""A MASTER holds its addresses within so long, unless something keeps it from that."""
+
 _SHARE_OF_MASTER_DOWN = 10
 """A stall of a tenth of the master-down time is an alarm: ten times as long is a failover."""
 
@@ -86,7 +90,12 @@ class Alarms:
     def of(self, host: HostSnapshot, missing: tuple[str, ...] = ()) -> list[Alarm]:
         """Return what is wrong with a host now; ``missing`` are addresses that it should have and has not."""
         found = list(self._of_rivals(host))
-        if missing:
+        held_by_s = 0.0 if host.last_change is None else host.last_change.at_ns / NS_PER_S + _HOLDS_WITHIN_S
+        if host.state is State.MASTER and host.stage is not Stage.HELD and self._now_s() > held_by_s:
+            text = f"MASTER for {self._now_s() - held_by_s + _HOLDS_WITHIN_S:.1f} s and without its addresses"
+            command = "pycarp status, for a hook that runs before the hold"
+            found.append(Alarm(name="without-addresses", text=text, command=command))
+        elif missing:
             text, command = f"without {', '.join(missing)}", "pycarp events, for who removed them"
             found.append(Alarm(name="without-addresses", text=text, command=command))
         lasting = self._hosts.get(host.key, _OfHost()).lasting

@@ -26,7 +26,7 @@ from pycarp.daemon.control_messages import EventRecord, EventsRequest, Reply, St
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.tallies import Tallies
 from pycarp.daemon.wellness import what_is_wrong
-from pycarp.errors import ConfigError
+from pycarp.tasks import start_task
 
 FRESH_S = 0.25
 """An answer may be so old."""
@@ -38,6 +38,7 @@ WRITE_S = 5.0
 
 IDLE_S = 15.0
 _TRIM_S = 1.0
+_AGAIN_S = 5.0
 _ANSWER_S = 0.5
 _SOCKET_MODE = 0o660
 
@@ -81,7 +82,7 @@ class HttpServer:
 
     @contextlib.asynccontextmanager
     async def serving(self, config: HttpConfig) -> AsyncIterator[None]:
-        """Serve while the context lasts. Raises ConfigError if it cannot listen."""
+        """Serve while the context lasts; where it cannot listen it says so, and tries again: CARP goes on."""
         app = web.Application(client_max_size=1024)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._health)
@@ -90,35 +91,48 @@ class HttpServer:
         runner = web.AppRunner(app, access_log=None, logger=_errors, keepalive_timeout=IDLE_S, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            for place in config.listen:
-                await self._listen(runner, place)
-            logger.info("carp: HTTP on %s", " and ".join(config.listen))
-            trimming = asyncio.create_task(_trim(runner))
+            tasks = [start_task(self._listen_at_last(runner, place)) for place in config.listen]
+            tasks.append(start_task(_trim(runner)))
             try:
                 yield
             finally:
-                trimming.cancel()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
         finally:
             await runner.cleanup()
 
-    async def _listen(self, runner: web.AppRunner, place: str) -> None:
-        try:
-            if place.startswith("unix:"):
-                path = Path(place.removeprefix("unix:"))
-                _remove_stale(path)
-                # Bound here, because asyncio would remove the socket of another process that lives.
-                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                try:
-                    sock.bind(str(path))
-                    _let_read(path, self._readers)
-                except OSError:
-                    sock.close()
-                    raise
-                await web.SockSite(runner, sock).start()
+    async def _listen_at_last(self, runner: web.AppRunner, place: str) -> None:
+        """Listen at a place, and try again while that is not possible; one line says so, another that it is."""
+        has_complained = False
+        while True:
+            try:
+                await self._listen(runner, place)
+            except OSError as exc:
+                if not has_complained:
+                    why = exc.strerror or exc
+                    logger.error("carp: cannot listen for HTTP on %s: %s; trying again", place, why)
+                has_complained = True
+                await asyncio.sleep(_AGAIN_S)
             else:
-                await web.SockSite(runner, _bound(place)).start()
-        except OSError as exc:
-            raise ConfigError(f"cannot listen for HTTP on {place}: {exc.strerror or exc}") from exc
+                logger.info("carp: HTTP on %s", place)
+                return
+
+    async def _listen(self, runner: web.AppRunner, place: str) -> None:
+        if place.startswith("unix:"):
+            path = Path(place.removeprefix("unix:"))
+            _remove_stale(path)
+            # Bound here, because asyncio would remove the socket of another process that lives.
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                sock.bind(str(path))
+                _let_read(path, self._readers)
+            except OSError:
+                sock.close()
+                raise
+            await web.SockSite(runner, sock).start()
+        else:
+            await web.SockSite(runner, _bound(place)).start()
 
     async def _now(self) -> StatusReply:
         """Return the status, computed now or a moment ago, however many ask."""
