@@ -25,7 +25,7 @@ from tests.support.system import require
 pytestmark = pytest.mark.system
 
 A, B = "192.168.1.3", "192.168.1.5"
-STARTED_S = 8.0
+STARTED_S = 20.0
 
 
 @pytest.fixture

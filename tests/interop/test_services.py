@@ -129,7 +129,8 @@ def test_a_reload_changes_checks_and_hooks_and_disturbs_nobody(segment: Segment,
         ready.touch()
         daemon.file.write_text(f'{HOST}[[host.check]]\nname = "ready"\nfile = "{ready}"\nevery = "50ms"\nby = 10\n')
 
-        assert daemon.command("reload").stdout == "web: check ready added\n"
+        added = daemon.command("reload").stdout
+        assert added == "web: check ready added; web is demoted by 10 until it has passed\n"
 
         wait_until(lambda: daemon.hosts["web"].checks[0].passes, SOON_S)
         ready.unlink()
