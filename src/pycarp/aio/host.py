@@ -259,10 +259,8 @@ class VirtualHost:
         check_cause(cause)
         self._inform(RestrictionSet(self._key, cause, None))
 
-    def force(self, state: State | str, *, is_for_group: bool = False) -> None:
+    def force(self, state: State | str) -> None:
         """Become MASTER or BACKUP now; the next advertisement of a peer may change it again.
-
-        With ``is_for_group`` the event's reason is that the host moves with its sync group, not that a user asked.
 
         Raises UsageError for INIT, while the host is in INIT, where kernels ignore it, and for MASTER while a
         restriction says ``"backup-only"``; ConfigError for anything but a state.
@@ -276,7 +274,7 @@ class VirtualHost:
         if state is State.MASTER and self._is_backup_only:
             causes = ", ".join(f'"{cause}"' for cause, _restriction in self.snapshot().restrictions)
             raise UsageError(f"{self._name} must not be MASTER; unrestrict() these causes first: {causes}")
-        self._inform(StateForced(self._key, state, is_for_group=is_for_group))
+        self._inform(StateForced(self._key, state))
 
     async def hand_over(self, *, timeout_s: float | None = None) -> Address:
         """Hand the addresses over to the next host; return that host's address once it advertises as MASTER.
