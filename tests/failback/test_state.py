@@ -130,6 +130,20 @@ def test_while_master_the_dwell_after_a_failure_is_in_force_already(reason: Reas
     assert {hold.cause for hold in state.holds(at(101))} <= before | {Cause.STARTUP_HOLD}
 
 
+@pytest.mark.parametrize("reason", [Reason.LINK_DOWN, Reason.LINK_DELETED])
+def test_a_link_that_is_lost_as_master_is_a_failure_and_begins_the_startup_hold_when_it_is_back(reason: Reason) -> None:
+    state = FailbackState(EVERYTHING, at(0))
+    for at_s, old, new, why in (
+        (100, State.BACKUP, State.MASTER, Reason.MASTER_SILENT),
+        (200, State.MASTER, State.INIT, reason),
+        (300, State.INIT, State.BACKUP, Reason.READY),
+    ):
+        state.handle(StateChange(key=KEY, at_ns=0, old=old, new=new, reason=why, epoch=1), at(at_s))
+
+    until_s = {hold.cause: hold.until_s for hold in state.holds(at(300))}
+    assert until_s == {Cause.STARTUP_HOLD: 330, Cause.FAILBACK_DELAY: None, Cause.MIN_DWELL: 800}
+
+
 def test_a_clock_that_was_set_back_lengthens_nothing() -> None:
     saved = Saved(was_master=False, failed_at=BEGIN, penalty=900, at=BEGIN)
     state = FailbackState(EVERYTHING, Moment(0, BEGIN - timedelta(days=400)), saved)

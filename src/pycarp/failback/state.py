@@ -23,9 +23,10 @@ from pycarp.failback.saved import Saved
 LOOK_AGAIN_S = 60.0
 """So often the local clock is read: it may be set, and has two hours a year that are long or short."""
 
-_FAILED = frozenset({Reason.LINK_DOWN, Reason.CANNOT_SEND, Reason.ABSENT, Reason.NOT_HELD, Reason.NODE_FAILED})
+_LINK_LOST = frozenset({Reason.LINK_DOWN, Reason.LINK_DELETED})
+_FAILED = _LINK_LOST | {Reason.CANNOT_SEND, Reason.ABSENT, Reason.NOT_HELD, Reason.NODE_FAILED}
 _OUTRANKED = frozenset({Reason.BETTER_MASTER, Reason.TIE_LOST})
-_DEAF_BEFORE = frozenset({Reason.ADDED, Reason.LINK_DOWN})
+_DEAF_BEFORE = _LINK_LOST | {Reason.ADDED}
 """Reasons of INIT after which a host has heard nothing for long, and its switch may not forward yet."""
 
 
