@@ -409,6 +409,11 @@ RUN_OR_SHELL = 'run is one of two; write either run = ["/path/of/program", "argu
             "9:1: confirm_for 2s would delay the hold; leave before-hold out of on",
         ),
         (
+            '"master"]\nrun = ["/bin/true"]',
+            '"before-drop"]\nrun = ["/bin/true"]\nconfirm_for = "2s"',
+            "9:1: confirm_for 2s would delay the drop; leave before-drop out of on",
+        ),
+        (
             '"/bin/true"]',
             r'"/bin/true", "a\u0000b"]',
             r"8:1: run ['/bin/true', 'a\x00b'] has a NUL, which no program can be given; leave it out",

@@ -16,7 +16,7 @@ from pycarp.failback.damping import LONGEST_S
 from pycarp.failback.policy import AUTO
 from pycarp.health import setting
 from pycarp.hooks import Hook, On, OnFailure
-from pycarp.hooks.hook import CONFIRM_MAX_S, RETRIES_MAX, TIMEOUT_MAX_S
+from pycarp.hooks.hook import ADDRESSES_WAIT_FOR, CONFIRM_MAX_S, RETRIES_MAX, TIMEOUT_MAX_S
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Duration = str | float
@@ -114,8 +114,9 @@ def hook_of(table: HookTable) -> Hook:
         if value is not None and "\0" in "".join(value):
             raise ConfigError(f"{key} {value!r} has a NUL, which no program can be given; leave it out")
     confirm_s = parse_duration(table.confirm_for, name="confirm_for", most_s=CONFIRM_MAX_S)
-    if confirm_s and On.BEFORE_HOLD in table.on:
-        raise ConfigError(f"confirm_for {table.confirm_for} would delay the hold; leave {On.BEFORE_HOLD} out of on")
+    if confirm_s and (early := ADDRESSES_WAIT_FOR.intersection(table.on)):
+        delayed = min(early).removeprefix("before-")
+        raise ConfigError(f"confirm_for {table.confirm_for} would delay the {delayed}; leave {min(early)} out of on")
     words = tuple(table.run) if table.run is not None else (SHELL, "-c", table.shell or "")
     return Hook(
         name=table.name or PurePath(words[0]).name,

@@ -46,6 +46,10 @@ class On(StrEnum):
     when no peer waits any longer."""
 
 
+ADDRESSES_WAIT_FOR = frozenset({On.BEFORE_HOLD, On.BEFORE_DROP})
+"""The calls that delay a hold or a drop of the addresses."""
+
+
 class OnFailure(StrEnum):
     """What follows when a hook failed in its last attempt."""
 
@@ -65,7 +69,7 @@ class Hook:
 
     With ``confirm_s`` it is called once the state has lasted so many seconds, and not at all for a shorter one: for
     effects outside, such as a change in a cloud. It is then called on the loss of that mastership only if it was called
-    in it. It cannot be on ``BEFORE_HOLD`` then.
+    in it. It cannot be on ``BEFORE_HOLD`` or ``BEFORE_DROP`` then.
 
     Raises ConfigError for values that cannot work.
     """
@@ -87,7 +91,7 @@ class Hook:
             raise ConfigError(f"hook {self.name!r}: timeout {self.timeout_s:g} s is outside 0-{TIMEOUT_MAX_S} s")
         if not 0 <= self.confirm_s <= CONFIRM_MAX_S:
             raise ConfigError(f"hook {self.name!r}: confirm {self.confirm_s:g} s is outside 0-{CONFIRM_MAX_S} s")
-        if self.confirm_s and (early := self.on & {On.BEFORE_HOLD, On.BEFORE_DROP}):
+        if self.confirm_s and (early := self.on & ADDRESSES_WAIT_FOR):
             raise ConfigError(f"hook {self.name!r}: confirm would delay addresses; leave {min(early)} out")
         if not 0 <= self.retries <= RETRIES_MAX:
             raise ConfigError(f"hook {self.name!r}: retries {self.retries} is outside 0-{RETRIES_MAX}")
