@@ -219,6 +219,14 @@ def test_a_script_for_every_state_gets_the_arguments_that_it_had() -> None:
     assert runs == [["/n", "INSTANCE", "web", state, "150"] for state in ("MASTER", "BACKUP", "FAULT")]
 
 
+def test_what_an_instance_says_counts_wherever_it_stands() -> None:
+    lines = ["notify /n", "track_interface {\neth0\n}"]
+    last = with_lines(*lines)
+    first = with_lines(text=INSTANCE).replace("    interface", "\n".join(lines) + "\n    interface")
+
+    assert (tables(first, "hooks"), tables(first, "checks")) == (tables(last, "hooks"), tables(last, "checks"))
+
+
 def test_what_keepalived_calls_when_it_ends_is_noted_with_the_way_out() -> None:
     assert ":13: notify_stop: pycarp calls nothing when it ends; write it as ExecStopPost=" in notes(
         with_lines("notify_stop /s")

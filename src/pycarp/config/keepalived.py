@@ -81,6 +81,8 @@ KNOWN = tuple(dict.fromkeys((*_TOP, *_GLOBAL, *_INSTANCE, *_GROUP, *_SCRIPT, *_P
 """The keywords that have an equal, or a sentence of their own."""
 
 _TRACKED = ("track_script", "track_interface", "track_process")
+_READ_LAST = (*_TRACKED, "notify")
+"""What depends on the interface or the priority of its instance, which may be written below it."""
 
 
 def read(
@@ -356,7 +358,7 @@ class _Reader:
         before = len(self.problems)
         said = _Instance(name, statement.where)
         said.settings["preempt"] = True
-        for each in statement.inner:
+        for each in sorted(statement.inner, key=lambda each: each.keyword in _READ_LAST):
             self._read_line(each, said)
         unread = any((word.line, word.column) in self._faulty for word in statement.all_words())
         said.has_faults = unread or len(self.problems) > before
@@ -395,7 +397,7 @@ class _Reader:
             case "authentication":
                 self._take_secret(said, statement)
             case _ if keyword in _TRACKED:
-                said.tracked += self._tracked(statement, said.interface)
+                said.tracked += self._tracked(statement, said.interface or self._interface)
             case _ if keyword in _NOTIFY or keyword in ("notify", "notify_stop"):
                 said.hooks += self._notified(statement, "INSTANCE", said)
             case "include" | "includea" | "includeb" | "includem" | "includer" | "includew":
