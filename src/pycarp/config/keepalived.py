@@ -233,7 +233,7 @@ class _Reader:
                 self._read_source(statement, self._scripts, _SCRIPT, keywords.SCRIPT, self._script)
             case "vrrp_track_process" | "vrrp_process":
                 self._read_source(statement, self._processes, _PROCESS, keywords.PROCESS, self._process)
-            case "include" | "includea" | "includeb" | "includem" | "includer" | "includew":
+            case keyword if keyword in _INCLUDES:
                 self._include(statement)
             case "vrrp_instance" | "vrrp_sync_group":
                 pass
@@ -257,7 +257,7 @@ class _Reader:
                 self._defaults["dead_ratio"] = self._number(statement.words, 1, 255)
             case "vrrp_garp_master_refresh" if value:
                 self._defaults["announce_every_s"] = self._number(statement.words, 0, 24 * 3600)
-            case "include" | "includea" | "includeb" | "includem" | "includer" | "includew":
+            case keyword if keyword in _INCLUDES:
                 self._include(statement)
             case _:
                 self._pass_over(statement, keywords.GLOBAL, _GLOBAL)
@@ -400,7 +400,7 @@ class _Reader:
                 said.tracked += self._tracked(statement, said.interface or self._interface)
             case _ if keyword in _NOTIFY or keyword in ("notify", "notify_stop"):
                 said.hooks += self._notified(statement, "INSTANCE", said)
-            case "include" | "includea" | "includeb" | "includem" | "includer" | "includew":
+            case keyword if keyword in _INCLUDES:
                 self._include(statement)
             case _:
                 self._pass_over(statement, keywords.INSTANCE, _INSTANCE)
