@@ -106,3 +106,12 @@ def test_a_cleared_index_has_no_deadline() -> None:
     index.clear()
 
     assert (index.earliest_ns(), index.entries) == (None, ())
+
+
+def test_a_cleared_index_takes_the_same_time_again() -> None:
+    index = DeadlineIndex([(A, 10)])
+    index.clear()
+    index.note(B, 10)
+
+    assert index.earliest_ns() == 10
+    assert index.pop_due(10) == [B]

@@ -52,6 +52,7 @@ class DeadlineIndex:
     def clear(self) -> None:
         """Forget every deadline."""
         self._heap.clear()
+        self._at.clear()
         self._live.clear()
 
     def look_again(self, until_ns: int, deadline_of: Callable[[HostKey], int | None]) -> None:
