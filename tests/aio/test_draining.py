@@ -126,6 +126,28 @@ async def test_a_cancelled_drain_leaves_the_host_as_it_was() -> None:
 
 
 @in_virtual_time
+async def test_a_drain_that_fails_leaves_a_demotion_of_the_same_cause_as_it_was() -> None:
+    async with Cluster(1) as c:
+        await c.settle()
+        c.a.host.demote("drained", by=100)
+        with pytest.raises(HandOverError):
+            await c.a.host.drain()
+
+        snapshot = c.a.host.snapshot()
+        assert (snapshot.demotion, snapshot.last_causes) == ((("drained", 100),), frozenset())
+
+
+@in_virtual_time
+async def test_a_peer_that_takes_over_in_time_may_settle_after_it() -> None:
+    async with Cluster(2, preempt=True) as c:
+        await c.settle()
+        master = await c.a.host.drain(timeout_s=0.005)
+
+        assert (str(master), c.master) == ("192.0.2.102", c.b)
+        assert c.a.host.snapshot().last_causes == {"drained"}
+
+
+@in_virtual_time
 async def test_a_lost_advertisement_is_made_up_for() -> None:
     async with Cluster(2) as c:
         await c.settle()

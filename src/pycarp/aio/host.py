@@ -317,16 +317,17 @@ class VirtualHost:
         """Leave the addresses to another host and stay the last of all, until ``restore(cause)``.
 
         Returns the address of the new MASTER; at once, with the MASTER that is known, or None, when this host is not
-        MASTER. If no other host is MASTER within ``timeout_s`` seconds, the demotion is removed and HandOverError
-        raised; with ``force`` the demotion stays, this host goes on serving until another one comes, and None is
-        returned. Unlike after ``hand_over``, this host takes the addresses back only when no other host is there.
+        MASTER. If no other host is MASTER within ``timeout_s`` seconds, the demotion becomes what it was before and
+        HandOverError is raised; with ``force`` the demotion stays, this host goes on serving until another one comes,
+        and None is returned. Unlike after ``hand_over``, this host takes the addresses back only when no other host is
+        there.
 
         Raises ConfigError for arguments that cannot be, UsageError once the host has departed.
         """
         check_span("timeout", timeout_s)
         check_flag("force", force)
         self._check_is_here()
-        was_last = cause in dict(self.snapshot().demotion)
+        before = self.snapshot()
         try:
             async with self.events() as events:
                 self.demote(cause, last=True)
@@ -335,21 +336,25 @@ class VirtualHost:
                     return None if master is None else master.source
                 try:
                     async with asyncio.timeout(timeout_s):
-                        return await self._successor(await self._better_master(events))
+                        first = await self._better_master(events)
                 except TimeoutError:
                     pass
+                else:
+                    # Outside the timeout: another host is MASTER, so the drain has succeeded.
+                    return await self._successor(first)
         except BaseException:
-            self._undo_drain(cause, was_last=was_last)
+            self._undo_drain(cause, before)
             raise
         if force:
             return None
-        self._undo_drain(cause, was_last=was_last)
+        self._undo_drain(cause, before)
         raise HandOverError(f"nobody took the addresses of {self._name} over within {timeout_s:g} s; it is not drained")
 
-    def _undo_drain(self, cause: str, *, was_last: bool) -> None:
-        if not was_last:
-            with contextlib.suppress(UsageError, NodeFailedError):
-                self.restore(cause)
+    def _undo_drain(self, cause: str, before: HostSnapshot) -> None:
+        """Demote by a cause as before the drain; not at all if the cause is new."""
+        amount = dict(before.demotion).get(cause, 0)
+        with contextlib.suppress(UsageError, NodeFailedError):
+            self._inform(DemotionSet(self._key, cause, amount, cause in before.last_causes))
 
     async def _handed_over(self, timeout_s: float | None) -> tuple[Address | None, float]:
         """Hand over; return the new MASTER, None when none advertised in time, and the timeout in seconds."""
