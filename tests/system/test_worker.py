@@ -105,3 +105,18 @@ async def test_whoever_waits_when_the_worker_is_closed_is_cancelled() -> None:
     await asyncio.wait({waiting}, timeout=5)
 
     assert waiting.cancelled()
+
+
+async def test_what_is_asked_of_a_closed_worker_is_cancelled_and_does_not_wait_for_ever() -> None:
+    worker, gate = Worker("test"), threading.Event()
+    together = Together(worker, partial(_squares, []))
+    worker.soon(partial(_wait_for, gate))
+    waiting = asyncio.create_task(together.ask(1))
+    await asyncio.sleep(0.01)
+    worker.close()
+    gate.set()
+    await asyncio.wait({waiting}, timeout=5)
+    late = asyncio.create_task(together.ask(2))
+    await asyncio.wait({late}, timeout=5)
+
+    assert late.cancelled()

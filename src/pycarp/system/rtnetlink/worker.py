@@ -74,7 +74,8 @@ class Together(Generic[Asked, Answer]):
     def _ended(self, call: "asyncio.Task[_Answers[Answer]]") -> None:
         self._calls.discard(call)
         if call.cancelled() or call.exception() is not None:
-            # The worker was closed.
+            # The worker was closed, so that no call begins any more.
+            self._calls_to_begin = 0
             while self._waiting:
                 self._waiting.popleft()[1].cancel()
             return
