@@ -389,7 +389,8 @@ async def test_a_backup_only_host_leaves_its_addresses_alone_until_nothing_restr
 async def test_a_backup_only_host_cannot_be_forced_to_be_master() -> None:
     async with node(MemoryBus()) as here:
         web = await here.add(config())
+        web.restrict("hold", "no-preempt")
         web.restrict("gate", "backup-only")
 
-        with pytest.raises(UsageError, match=r'unrestrict\(.* "gate"'):
+        with pytest.raises(UsageError, match=r'unrestrict\(\) these causes first: "gate"$'):
             web.force(State.MASTER)

@@ -272,7 +272,8 @@ class VirtualHost:
         if self.state is State.INIT:
             raise UsageError(f"{self._name} is in INIT; bring its link and the host up first")
         if state is State.MASTER and self._is_backup_only:
-            causes = ", ".join(f'"{cause}"' for cause, _restriction in self.snapshot().restrictions)
+            restrictions = self.snapshot().restrictions
+            causes = ", ".join(f'"{cause}"' for cause, each in restrictions if each is Restriction.BACKUP_ONLY)
             raise UsageError(f"{self._name} must not be MASTER; unrestrict() these causes first: {causes}")
         self._inform(StateForced(self._key, state))
 
