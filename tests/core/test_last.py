@@ -7,123 +7,106 @@ from pycarp.core.inputs import DemotionSet, HostRemoved
 from pycarp.dialects import ALL, UNIVERSAL, Dialect
 from pycarp.dialects.base import Claim, Verdict, last_claim
 from pycarp.vocabulary import NS_PER_S
-from tests.support.hosts import KEY, config, seconds
-from tests.support.segment import Segment
+from tests.support.hosts import KEY, config
+from tests.support.segment import masters_after, segment_of
 
-LATENCY_NS = NS_PER_S // 10_000
-OWN = {"a": "192.168.1.2/24", "b": "192.168.1.9/24", "c": "192.168.1.12/24"}
 LAST = DemotionSet(KEY, "check web", 240, is_last=True)
 WELL = DemotionSet(KEY, "check web", 0)
 
 every_dialect = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
 
 
-def segment(*dialects: Dialect, advbase: int = 1) -> Segment:
-    """Return a segment where ``a`` has been MASTER for a while, and each further host has a larger advskew."""
-    made = Segment(latency_ns=LATENCY_NS)
-    for number, (name, dialect) in enumerate(zip(OWN, dialects, strict=False)):
-        made.join(name, config(dialect=dialect, advskew=20 + 40 * number, advbase=advbase), own=OWN[name])
-    made.run(until_ns=seconds(10))
-    assert made.masters == ["a"]
-    return made
-
-
-def go_on(made: Segment, span_s: float) -> list[str]:
-    made.run(until_ns=made.now_ns + seconds(span_s))
-    return made.masters
-
-
 @every_dialect
 def test_a_backup_of_every_dialect_takes_over_at_once_without_preempt(dialect: Dialect) -> None:
     """Source: carp.md 5.1, the last test of BACKUP."""
-    made = segment(UNIVERSAL, dialect)
+    made = segment_of(UNIVERSAL, dialect)
 
     made.submit("a", LAST)
 
-    assert go_on(made, 0.02) == ["b"]
-    assert go_on(made, 30) == ["b"]
+    assert masters_after(made, 0.02) == ["b"]
+    assert masters_after(made, 30) == ["b"]
 
 
 @every_dialect
 def test_a_master_of_every_dialect_can_be_last(dialect: Dialect) -> None:
-    made = segment(dialect, UNIVERSAL)
+    made = segment_of(dialect, UNIVERSAL)
 
     made.submit("a", LAST)
 
-    assert go_on(made, 0.02) == ["b"]
+    assert masters_after(made, 0.02) == ["b"]
 
 
 @every_dialect
 def test_a_lone_host_goes_on_serving_and_its_claim_recovers(dialect: Dialect) -> None:
-    made = segment(dialect)
+    made = segment_of(dialect)
     before = made.snapshot("a").hosts[0].claim
 
     made.submit("a", LAST)
-    assert go_on(made, 20) == ["a"]
+    assert masters_after(made, 20) == ["a"]
     made.submit("a", WELL)
 
     assert made.snapshot("a").hosts[0].claim == before
 
 
 def test_the_better_one_of_two_takes_over() -> None:
-    made = segment(UNIVERSAL, UNIVERSAL, UNIVERSAL)
+    made = segment_of(UNIVERSAL, UNIVERSAL, UNIVERSAL)
 
     made.submit("a", LAST)
 
-    assert go_on(made, 0.05) == ["b"]
+    assert masters_after(made, 0.05) == ["b"]
 
 
 def test_nobody_takes_over_where_all_are_last_and_the_next_one_does_when_the_master_dies() -> None:
-    made = segment(UNIVERSAL, UNIVERSAL)
+    made = segment_of(UNIVERSAL, UNIVERSAL)
     made.submit("b", LAST)
     made.submit("a", LAST)
-    assert go_on(made, 20) == ["a"]
+    assert masters_after(made, 20) == ["a"]
 
     made.crash("a")
 
-    assert go_on(made, 5) == ["b"]
+    assert masters_after(made, 5) == ["b"]
 
 
 def test_one_that_is_last_no_more_takes_over_from_one_that_is() -> None:
-    made = segment(UNIVERSAL, UNIVERSAL)
+    made = segment_of(UNIVERSAL, UNIVERSAL)
     made.submit("b", LAST)
     made.submit("a", LAST)
-    go_on(made, 10)
+    masters_after(made, 10)
 
     made.submit("b", WELL)
 
-    assert go_on(made, 2) == ["b"]
+    assert masters_after(made, 2) == ["b"]
 
 
 def test_below_a_second_a_follower_does_not_wait_for_what_the_master_claims() -> None:
-    made = segment(UNIVERSAL, UNIVERSAL, advbase=0)
+    made = segment_of(UNIVERSAL, UNIVERSAL, advbase=0)
     made.submit("b", LAST)
     made.submit("a", LAST)
-    go_on(made, 5)
+    masters_after(made, 5)
 
     made.crash("a")
 
-    assert go_on(made, 6) == ["b"]
+    assert masters_after(made, 6) == ["b"]
 
 
 def test_a_master_that_is_last_advertises_as_often_as_one_that_is_demoted() -> None:
-    made = segment(UNIVERSAL, UNIVERSAL)
+    made = segment_of(UNIVERSAL, UNIVERSAL)
     made.submit("b", LAST)
     made.submit("a", LAST)
-    go_on(made, 10)
+    masters_after(made, 10)
     heard_ns = made.snapshot("b").hosts[0].peers[0].at_ns
 
     assert made.now_ns - heard_ns < 2 * NS_PER_S
 
 
 def test_a_bow_out_beside_a_master_that_is_last_makes_a_backup_take_over() -> None:
-    made = segment(UNIVERSAL, UNIVERSAL, UNIVERSAL)
+    made = segment_of(UNIVERSAL, UNIVERSAL, UNIVERSAL)
     made.submit("a", LAST)
-    go_on(made, 1)
+    masters_after(made, 1)
 
     made.submit("b", HostRemoved(KEY))
 
-    assert go_on(made, 0.5) == ["c"]
+    assert masters_after(made, 0.5) == ["c"]
 
 
 @every_dialect
@@ -157,12 +140,12 @@ def test_the_ledger_knows_whom_a_cause_makes_last() -> None:
 
 
 def test_a_backup_that_is_last_waits_until_every_other_could_have_taken_over() -> None:
-    made = segment(UNIVERSAL, UNIVERSAL, UNIVERSAL)
+    made = segment_of(UNIVERSAL, UNIVERSAL, UNIVERSAL)
     made.submit("b", LAST)
-    go_on(made, 2)
+    masters_after(made, 2)
     before = len(made.changes)
 
     made.crash("a")
 
-    assert go_on(made, 6) == ["c"]
+    assert masters_after(made, 6) == ["c"]
     assert len(made.changes) == before + 1

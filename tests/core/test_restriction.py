@@ -20,12 +20,10 @@ from pycarp.core.outlook import outlook
 from pycarp.core.restriction import Restriction, RestrictionLedger
 from pycarp.core.state import Reason, State
 from pycarp.dialects import ALL, OPENBSD, UCARP, UNIVERSAL, Dialect
-from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, HostKey
+from pycarp.vocabulary import NS_PER_SKEW, HostKey
 from tests.support.hosts import KEY, Bench, advert, bench, changes, config, link, master, published, seconds
-from tests.support.segment import Segment
+from tests.support.segment import masters_after, segment_of
 
-LATENCY_NS = NS_PER_S // 10_000
-OWN = {"a": "192.168.1.2/24", "b": "192.168.1.9/24", "c": "192.168.1.12/24"}
 BOW_OUT = advert(advbase=255, advskew=255)
 NO_PREEMPT = RestrictionSet(KEY, "startup hold", Restriction.NO_PREEMPT)
 BACKUP_ONLY = RestrictionSet(KEY, "gate", Restriction.BACKUP_ONLY)
@@ -42,21 +40,6 @@ def restricted(event: RestrictionSet, *, dialect: Dialect = UNIVERSAL, **setting
 
 def decision(host: Bench) -> Decision:
     return host.engine.host_snapshot(KEY).peers[0].decision
-
-
-def segment(*dialects: Dialect, preempt: bool = False) -> Segment:
-    """Return a segment where ``a`` has been MASTER for a while, and each further host has a larger advskew."""
-    made = Segment(latency_ns=LATENCY_NS)
-    for number, (name, dialect) in enumerate(zip(OWN, dialects, strict=False)):
-        made.join(name, config(dialect=dialect, advskew=20 + 40 * number, preempt=preempt), own=OWN[name])
-    made.run(until_ns=seconds(10))
-    assert made.masters == ["a"]
-    return made
-
-
-def go_on(made: Segment, span_s: float) -> list[str]:
-    made.run(until_ns=made.now_ns + seconds(span_s))
-    return made.masters
 
 
 # No preemption
@@ -142,22 +125,22 @@ def test_a_master_that_becomes_backup_only_drops_its_addresses_and_listens_again
 
 @every_dialect
 def test_the_next_host_takes_over_within_milliseconds(dialect: Dialect) -> None:
-    made = segment(UNIVERSAL, dialect)
+    made = segment_of(UNIVERSAL, dialect)
 
     made.submit("a", BACKUP_ONLY)
 
-    assert go_on(made, 0.02) == ["b"]
-    assert go_on(made, 30) == ["b"]
+    assert masters_after(made, 0.02) == ["b"]
+    assert masters_after(made, 30) == ["b"]
 
 
 def test_a_lone_host_leaves_its_addresses_and_takes_them_back_when_the_gate_opens() -> None:
-    made = segment(UNIVERSAL)
+    made = segment_of(UNIVERSAL)
 
     made.submit("a", BACKUP_ONLY)
-    assert go_on(made, 60) == []
+    assert masters_after(made, 60) == []
     made.submit("a", OPEN)
 
-    assert go_on(made, 0.1) == ["a"]
+    assert masters_after(made, 0.1) == ["a"]
 
 
 def test_a_host_whose_gate_opens_takes_over_after_its_skew_where_nobody_was_heard() -> None:
@@ -188,26 +171,26 @@ def test_it_takes_over_soon_where_the_last_master_has_left() -> None:
 
 
 def test_a_gate_that_opens_beside_a_master_changes_nothing() -> None:
-    made = segment(UNIVERSAL, UNIVERSAL)
+    made = segment_of(UNIVERSAL, UNIVERSAL)
     made.submit("b", BACKUP_ONLY)
-    go_on(made, 10)
+    masters_after(made, 10)
 
     made.submit("b", OPEN)
 
-    assert go_on(made, 30) == ["a"]
+    assert masters_after(made, 30) == ["a"]
 
 
 @pytest.mark.parametrize("dialect", [UNIVERSAL, UCARP], ids=lambda dialect: dialect.name)
 def test_gates_that_open_at_once_make_one_master(dialect: Dialect) -> None:
-    made = segment(dialect, dialect, dialect)
+    made = segment_of(dialect, dialect, dialect)
     for name in "abc":
         made.submit(name, BACKUP_ONLY)
-    assert go_on(made, 20) == []
+    assert masters_after(made, 20) == []
 
     for name in "abc":
         made.submit(name, OPEN)
 
-    assert go_on(made, 1) == ["a"]
+    assert masters_after(made, 1) == ["a"]
 
 
 # Causes
@@ -321,7 +304,7 @@ def test_openbsd_takes_over_from_a_more_demoted_master_without_preempting() -> N
 @pytest.mark.parametrize("seed", range(40))
 def test_the_best_host_that_may_be_master_is(seed: int) -> None:
     chance = Random(seed)
-    made = segment(UNIVERSAL, UNIVERSAL, UNIVERSAL, preempt=True)
+    made = segment_of(UNIVERSAL, UNIVERSAL, UNIVERSAL, preempt=True)
     in_force: dict[tuple[str, str], Restriction] = {}
     for _step in range(12):
         name, cause = chance.choice("abc"), chance.choice(("gate", "hold"))
@@ -330,12 +313,12 @@ def test_the_best_host_that_may_be_master_is(seed: int) -> None:
         if restriction is not None:
             in_force[name, cause] = restriction
         made.submit(name, RestrictionSet(KEY, cause, restriction))
-        go_on(made, chance.choice((0.0, 0.002, 0.5, 4.0)))
+        masters_after(made, chance.choice((0.0, 0.002, 0.5, 4.0)))
         assert {name for (name, _cause), each in in_force.items() if each is Restriction.BACKUP_ONLY}.isdisjoint(
             made.masters
         )
     able = [name for name in "abc" if Restriction.BACKUP_ONLY not in _of(in_force, name)]
-    masters = go_on(made, 10)
+    masters = masters_after(made, 10)
     free = [name for name in able if not _of(in_force, name)]
 
     assert len(masters) == bool(able)

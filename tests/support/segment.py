@@ -3,9 +3,12 @@
 from pycarp.core.events import StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import HostAdded
+from pycarp.dialects import Dialect
 from pycarp.sim.scenario.world import World, WorldRecord
-from pycarp.vocabulary import LinkFacts
-from tests.support.hosts import LINK, changes, link
+from pycarp.vocabulary import NS_PER_S, LinkFacts
+from tests.support.hosts import LINK, changes, config, link, seconds
+
+_OWN = {"a": "192.168.1.2/24", "b": "192.168.1.9/24", "c": "192.168.1.12/24"}
 
 
 class Segment(World):
@@ -38,3 +41,20 @@ class Segment(World):
 
     def _remember(self, record: WorldRecord) -> None:
         self.changes += changes(record.effects)
+
+
+def segment_of(*dialects: Dialect, advbase: int = 1, preempt: bool = False) -> Segment:
+    """Return a segment where ``a`` has been MASTER for a while, and each further host has a larger advskew."""
+    made = Segment(latency_ns=NS_PER_S // 10_000)
+    for number, (name, dialect) in enumerate(zip(_OWN, dialects, strict=False)):
+        host = config(dialect=dialect, advskew=20 + 40 * number, advbase=advbase, preempt=preempt)
+        made.join(name, host, own=_OWN[name])
+    made.run(until_ns=seconds(10))
+    assert made.masters == ["a"]
+    return made
+
+
+def masters_after(made: Segment, span_s: float) -> list[str]:
+    """Let time pass on a segment, and return who is MASTER then."""
+    made.run(until_ns=made.now_ns + seconds(span_s))
+    return made.masters
