@@ -138,7 +138,7 @@ async def test_of_several_gateways_one_that_can_be_reached_is_enough(segment: tu
     assert await finding_of(route()) == Finding(OK, "the default route is via 10.78.0.2 through spare0")
 
 
-@pytest.mark.parametrize("name", ["", "a" * 16, "a b", "a/b", 7, "eth0\n"])
+@pytest.mark.parametrize("name", ["", "a" * 16, "ö" * 8, "\udcff", "a b", "a/b", 7, "eth0\n"])
 def test_what_cannot_be_an_interface_is_refused(name: Any) -> None:
     with pytest.raises(ConfigError, match="is no name of an interface"):
         interface(name)

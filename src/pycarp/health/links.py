@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import ip_address, ip_network
 
+from pycarp.core.host_settings import LINK_NAME_MAX
 from pycarp.errors import ConfigError
 from pycarp.health.blocking import BlockingCall
 from pycarp.health.check import Answer, Finding, Probe
@@ -21,8 +22,6 @@ from pycarp.vocabulary import Address
 
 DEFAULT = "default"
 """The default route of IPv4; that of IPv6 is ``::/0``."""
-
-_NAME_MAX = 15
 
 
 def interface(name: str, *, address: Address | str | None = None) -> Probe:
@@ -48,10 +47,12 @@ def route(destination: Address | Network | str = DEFAULT, *, through: str = "") 
 
 def interface_named(key: str, name: object) -> str:
     """Return the name of an interface; raises ConfigError for what cannot be one."""
-    is_one = isinstance(name, str) and 0 < len(name) <= _NAME_MAX and name.isprintable() and not set(name) & set("/ ")
-    if not is_one:
-        raise ConfigError(f"{key} {name!r} is no name of an interface; write one of at most {_NAME_MAX} letters: eth0")
-    return str(name)
+    is_text = isinstance(name, str) and name.isprintable() and not set(name) & set("/ ")
+    if not isinstance(name, str) or not is_text or not 1 <= len(name.encode()) <= LINK_NAME_MAX:
+        raise ConfigError(
+            f"{key} {name!r} is no name of an interface; write one of at most {LINK_NAME_MAX} octets: eth0"
+        )
+    return name
 
 
 def address_in(key: str, value: object) -> Address:
