@@ -6,17 +6,18 @@ A machine that reaches none of its witnesses is probably cut off itself, and not
 import asyncio
 import socket
 from collections.abc import Collection, Sequence
+from functools import partial
 from ipaddress import ip_network
 from typing import NamedTuple
 
 from pycarp.errors import CarpError, ConfigError
+from pycarp.health.blocking import BlockingCall
 from pycarp.health.check import Answer, Finding, Probe, Request
 from pycarp.health.ping import ping, target_in
 from pycarp.health.probes import reason_of
 from pycarp.system.addresses import address_conflicts
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.system.rtnetlink.routes import NextHop, next_hop_for, next_hops_to
-from pycarp.system.rtnetlink.worker import Worker
 from pycarp.vocabulary import Address
 
 GATEWAY = "gateway"
@@ -40,11 +41,11 @@ def witness(*witnesses: Address | str) -> Probe:
     without a witness, and for what is none.
     """
     wanted = witnesses_in("witness", witnesses)
-    worker = Worker("pycarp-witness")
+    asking = BlockingCall(partial(_neighbours, wanted))
 
     async def look() -> Finding:
         try:
-            neighbours = await worker.run(lambda: _neighbours(wanted))
+            neighbours = await asking.result()
         except OSError as exc:
             return Finding(Answer.UNKNOWN, f"the kernel does not answer: {reason_of(exc)}")
         if not neighbours:
