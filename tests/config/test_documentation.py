@@ -10,8 +10,9 @@ import pytest
 from pycarp.config import grammars, toml
 from pycarp.config.grammars import TARGETS, Grammar
 from pycarp.config.service_tables import HookTable
+from tests.support.pages import DOCS, block
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
+PAGE = (DOCS / "reference" / "configuration.md").read_text()
 EXAMPLES = dict(re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 
 
@@ -65,11 +66,9 @@ def test_every_grammar_has_its_line() -> None:
 
 @pytest.mark.parametrize("page", ["failback", "groups", "hooks"])
 def test_the_tables_of_how_to_pages_are_taken(page: str, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "howto" / f"{page}.md").read_text()
-    found = re.search(r"<!-- the tables -->\n```toml\n(.*?)```", text, re.DOTALL)
-    assert found is not None
+    tables = block(DOCS / "howto" / f"{page}.md", "the tables")
     (tmp_path / "secret").write_text("testpass\n")
 
-    config = toml.read(found[1].replace("/etc/pycarp.secret", str(tmp_path / "secret")), file="pycarp.toml")
+    config = toml.read(tables.replace("/etc/pycarp.secret", str(tmp_path / "secret")), file="pycarp.toml")
 
     assert config.failbacks or config.sync_groups or config.hooks

@@ -1,9 +1,7 @@
 """The page on failback is true: its code runs, and does what the page says."""
 
 import asyncio
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,22 +9,15 @@ from pycarp import State
 from pycarp.failback import Cause, Damping
 from pycarp.failback.damping import Damper
 from pycarp.testing import Cluster
+from tests.support.pages import DOCS, block, names_of
 from tests.support.virtual import in_virtual_time
 
-PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "failback.md").read_text()
-
-
-def example(mark: str) -> dict[str, Any]:
-    found = re.search(rf"<!-- {mark} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    names: dict[str, Any] = {}
-    exec(found[1], names)
-    return names
+PAGE = DOCS / "howto" / "failback.md"
 
 
 @in_virtual_time
 async def test_the_policy_of_the_page_keeps_a_host_back(tmp_path: Path) -> None:
-    keep_calm = example("the policy")["keep_calm"]
+    keep_calm = names_of(block(PAGE, "the policy"))["keep_calm"]
     async with Cluster(2, preempt=True, program=lambda member: keep_calm(member.host, tmp_path)) as c:
         await c.advance(60)
         c.kill("a")
@@ -48,7 +39,7 @@ async def test_the_follower_of_the_page_releases_the_host(capsys: pytest.Capture
         c.kill("a")
         await c.settle()
         await c.restart("a")
-        task = c.a.run(example("the follower")["show"](c.a.host))
+        task = c.a.run(names_of(block(PAGE, "the follower"))["show"](c.a.host))
         async with asyncio.timeout(8):
             await c.a.host.wait_for(State.MASTER)
         task.cancel()
@@ -58,7 +49,9 @@ async def test_the_follower_of_the_page_releases_the_host(capsys: pytest.Capture
 
 
 def test_the_page_names_every_cause() -> None:
-    assert [cause for cause in Cause if f"`{cause}`" not in PAGE] == []
+    page = PAGE.read_text()
+
+    assert [cause for cause in Cause if f"`{cause}`" not in page] == []
 
 
 def test_three_failures_suppress_for_half_an_hour() -> None:

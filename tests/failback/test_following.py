@@ -53,6 +53,13 @@ async def until_master(member: Member, *, within_s: float) -> float:
     return now_s() - began_s
 
 
+async def fail_over_and_restart(c: Cluster) -> None:
+    """Kill the preferred member, let another one take over, and start it again."""
+    c.kill("a")
+    await c.settle()
+    await c.restart("a")
+
+
 # The startup hold
 
 
@@ -126,9 +133,7 @@ async def test_a_policy_that_begins_beside_a_master_leaves_it_master() -> None:
 async def test_a_preferred_host_preempts_after_the_failback_delay_and_not_before() -> None:
     async with cluster_of(Followers(FailbackPolicy(failback_delay_s=60))) as c:
         await c.settle()
-        c.kill("a")
-        await c.settle()
-        await c.restart("a")
+        await fail_over_and_restart(c)
         took_s = await until_master(c.a, within_s=100)
 
         assert 60 <= took_s < 63
@@ -139,9 +144,7 @@ async def test_a_preferred_host_preempts_after_the_failback_delay_and_not_before
 async def test_it_takes_over_at_once_when_the_master_fails_before() -> None:
     async with cluster_of(Followers(FailbackPolicy(failback_delay_s=600))) as c:
         await c.settle()
-        c.kill("a")
-        await c.settle()
-        await c.restart("a")
+        await fail_over_and_restart(c)
         await c.advance(10)
         c.kill("b")
 
@@ -176,9 +179,7 @@ async def test_a_host_that_is_demoted_further_does_not_begin_again() -> None:
     followers = Followers(FailbackPolicy(failback_delay_s=60))
     async with cluster_of(followers) as c:
         await c.settle()
-        c.kill("a")
-        await c.settle()
-        await c.restart("a")
+        await fail_over_and_restart(c)
         await c.advance(50)
         c.a.host.demote("load", by=1)
         took_s = await until_master(c.a, within_s=100)
@@ -231,9 +232,7 @@ async def test_one_that_yielded_to_a_better_host_does_not() -> None:
     followers = Followers(FailbackPolicy(min_dwell_s=300))
     async with cluster_of(followers, 3) as c:
         await c.settle()
-        c.kill("a")
-        await c.settle()
-        await c.restart("a")
+        await fail_over_and_restart(c)
         await c.settle()
 
         assert c.master is c.a
@@ -258,9 +257,7 @@ async def test_a_dwell_survives_the_end_of_the_process(tmp_path: Path) -> None:
 async def test_a_process_that_was_killed_as_master_has_failed(tmp_path: Path) -> None:
     async with cluster_of(Followers(FailbackPolicy(min_dwell_s=300), tmp_path)) as c:
         await c.settle()
-        c.kill("a")
-        await c.settle()
-        await c.restart("a")
+        await fail_over_and_restart(c)
         took_s = await until_master(c.a, within_s=400)
 
         assert 300 < took_s < 303
@@ -306,9 +303,7 @@ async def test_manual_failback_waits_for_the_administrator() -> None:
     followers = Followers(FailbackPolicy(failback="manual", failback_delay_s=60))
     async with cluster_of(followers) as c:
         await c.settle()
-        c.kill("a")
-        await c.settle()
-        await c.restart("a")
+        await fail_over_and_restart(c)
         await c.advance(3600)
         assert c.master is c.b
 
@@ -327,9 +322,7 @@ async def test_a_window_opens_and_closes_by_the_local_clock() -> None:
     followers = Followers(FailbackPolicy(failback="02:00-04:00"))
     async with cluster_of(followers) as c:
         await c.settle()
-        c.kill("a")
-        await c.settle()
-        await c.restart("a")
+        await fail_over_and_restart(c)
         took_s = await until_master(c.a, within_s=3 * 3600)
         assert 7190 < now_s() < 7203
         assert took_s > 7000
@@ -386,9 +379,7 @@ async def test_the_penalty_of_crashes_survives_them(tmp_path: Path) -> None:
     async with cluster_of(followers) as c:
         await c.settle()
         for _crash in range(3):
-            c.kill("a")
-            await c.settle()
-            await c.restart("a")
+            await fail_over_and_restart(c)
             await c.settle()
 
         assert followers.causes("a") == {Cause.DAMPING}

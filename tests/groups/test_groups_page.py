@@ -1,29 +1,19 @@
 """The page on groups is true: its code runs, and the group moves as the page says."""
 
 import asyncio
-import re
-from pathlib import Path
-from typing import Any
 
 from pycarp import State
 from pycarp.testing import Cluster, Member
 from tests.groups.test_following import machine, masters, until_all
+from tests.support.pages import DOCS, block, names_of
 from tests.support.virtual import in_virtual_time
 
-PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "groups.md").read_text()
-
-
-def example(mark: str) -> dict[str, Any]:
-    found = re.search(rf"<!-- {mark} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    names: dict[str, Any] = {}
-    exec(found[1], names)
-    return names
+PAGE = DOCS / "howto" / "groups.md"
 
 
 @in_virtual_time
 async def test_the_group_of_the_page_moves_together() -> None:
-    route = example("the group")["route"]
+    route = names_of(block(PAGE, "the group"))["route"]
     async with Cluster([machine(0), machine(100)], program=lambda member: route(*member.node.hosts)) as c:
         await c.settle()
         c.link_down("a", "eth0")
@@ -36,7 +26,7 @@ async def test_the_group_of_the_page_moves_together() -> None:
 
 @in_virtual_time
 async def test_the_check_of_the_page_moves_the_group() -> None:
-    names = example("the checks")
+    names = names_of(block(PAGE, "the checks"))
     is_good = {"a": True, "b": True}
 
     async def program(member: Member) -> None:

@@ -3,39 +3,26 @@
 import asyncio
 import re
 import tomllib
-from pathlib import Path
-from typing import Any
 
 from pycarp import State
 from pycarp.health import Answer, check_of
 from pycarp.health.kinds import OWN
 from pycarp.testing import Cluster
+from tests.support.pages import DOCS, block, names_of
 from tests.support.virtual import in_virtual_time
 
-PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "health-checks.md").read_text()
-
-
-def example() -> dict[str, Any]:
-    found = re.search(r"<!-- the check -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    names: dict[str, Any] = {}
-    # Nobody listens on port 80 of a virtual machine; a real connection would take real time.
-    exec(found[1].replace('tcp("127.0.0.1", 80)', "web_answers"), names)
-    return names
+PAGE = DOCS / "howto" / "health-checks.md"
 
 
 def test_the_tables_of_the_page_are_checks() -> None:
-    found = re.search(r"<!-- the tables -->\n```toml\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-
-    web, database = (check_of(table) for table in tomllib.loads(found[1])["check"])
+    web, database = (check_of(table) for table in tomllib.loads(block(PAGE, "the tables"))["check"])
 
     assert (web.name, web.every_s, web.timeout_s) == ("web", 0.25, 1)
     assert (database.name, database.by, database.unknown) == ("database", 50, Answer.OK)
 
 
 def test_the_page_lists_every_kind_with_its_settings() -> None:
-    rows = dict(re.findall(r"^\| `(\w+) = [^|]*\|[^|]*\|([^|]*)\|$", PAGE, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(\w+) = [^|]*\|[^|]*\|([^|]*)\|$", PAGE.read_text(), re.MULTILINE))
 
     listed = {kind: set(re.findall(r"`([a-z_]+)`", row)) - {"true"} for kind, row in rows.items()}
     assert listed == {name: set(kind.settings) for name, kind in OWN.items()}
@@ -43,7 +30,8 @@ def test_the_page_lists_every_kind_with_its_settings() -> None:
 
 @in_virtual_time
 async def test_the_check_of_the_page_moves_the_address() -> None:
-    names = example()
+    # Nobody listens on port 80 of a virtual machine; a real connection would take real time.
+    names = names_of(block(PAGE, "the check").replace('tcp("127.0.0.1", 80)', "web_answers"))
     answers = [True]
 
     async def web_answers() -> bool:

@@ -1,26 +1,24 @@
 """The page on hooks is true: its hooks are called."""
 
 import asyncio
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pycarp.config import toml
 from pycarp.hooks import On, OnFailure
 from pycarp.testing import Cluster
+from tests.support.pages import DOCS, block, names_of
 from tests.support.virtual import in_virtual_time
 
-PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "hooks.md").read_text()
+PAGE = DOCS / "howto" / "hooks.md"
 
 
 def test_the_tables_of_the_page_are_hooks(tmp_path: Path) -> None:
-    found = re.search(r"<!-- the tables -->\n```toml\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
     (tmp_path / "secret").write_text("testpass\n")
 
-    config = toml.read(found[1].replace("/etc/pycarp.secret", str(tmp_path / "secret")), file="pycarp.toml")
+    tables = block(PAGE, "the tables").replace("/etc/pycarp.secret", str(tmp_path / "secret"))
+    config = toml.read(tables, file="pycarp.toml")
 
     own, every = config.hooks
     assert (own.host, own.item.name, own.item.timeout_s, own.item.on_failure) == (
@@ -34,11 +32,8 @@ def test_the_tables_of_the_page_are_hooks(tmp_path: Path) -> None:
 
 @in_virtual_time
 async def test_the_hooks_of_the_page_are_called(capsys: pytest.CaptureFixture[str]) -> None:
-    found = re.search(r"<!-- the hooks -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    names: dict[str, Any] = {}
     # The program of the page is not on this machine, and a real one would take real time.
-    exec(found[1].replace('run=("/usr/local/sbin/start-it",)', "run=say"), names)
+    names = names_of(block(PAGE, "the hooks").replace('run=("/usr/local/sbin/start-it",)', "run=say"))
     async with Cluster(1) as cluster:
         task = asyncio.create_task(names["serve"](cluster.a.host))
         await cluster.settle()

@@ -1,19 +1,18 @@
 """The pages of docs/howto/recipes, and what a test has to change in them: names of devices and files."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-PAGES = Path(__file__).parents[2] / "docs" / "howto" / "recipes"
+from tests.support import pages
+
+PAGES = pages.DOCS / "howto" / "recipes"
 INTERFACE = "fxp0"
 PASSWORD = "recipe"
 
 
 def block(page: str, name: str) -> str:
     """Return the code block that follows ``<!-- name -->`` on a page."""
-    text = (PAGES / page).read_text()
-    (found,) = re.findall(rf"<!-- {re.escape(name)} -->\n```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return str(found)
+    return pages.block(PAGES / page, name)
 
 
 def hosts_of(
