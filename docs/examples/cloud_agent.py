@@ -201,7 +201,7 @@ class Service:
         log.info("serving since %s", change.reason)
 
     def stop(self, change: pycarp.StateChange) -> bool:
-        """Stop, if it runs, and return whether it did: what a callback returns is nobody's business."""
+        """Stop, if it runs, and return whether it did: what a callback returns is ignored."""
         was_running, self.is_running = self.is_running, False
         if was_running:
             log.info("not serving: %s", change.reason)

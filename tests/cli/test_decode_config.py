@@ -16,7 +16,7 @@ from pycarp.cli import cli
 from pycarp.cli.decode_output import HumanOutput, status_words
 from pycarp.inspection.explanation import Protocol
 from pycarp.inspection.inspector import Inspector
-from pycarp.inspection.timeline import Group, Standing
+from pycarp.inspection.timeline import Group, PresentMasters
 from pycarp.vocabulary import NS_PER_S, Family
 from pycarp.wire.ethernet import virtual_mac
 from tests.support.capture import write_pcap
@@ -143,26 +143,26 @@ def test_no_password_of_the_configuration_is_shown(files: tuple[str, str]) -> No
 # The last line of a live capture
 
 
-def standing(vhid: int, *masters: str, silent_at_s: float = 10) -> Standing:
+def present_masters(vhid: int, *masters: str, silent_at_s: float = 10) -> PresentMasters:
     group = Group((), vhid, Family.IPV4, Protocol.CARP)
-    return Standing(group, tuple(map(ip_address, masters)), round(silent_at_s * NS_PER_S))
+    return PresentMasters(group, tuple(map(ip_address, masters)), round(silent_at_s * NS_PER_S))
 
 
 @pytest.mark.parametrize(
-    ("standings", "words"),
+    ("present", "words"),
     [
         ([], "3 packets"),
-        ([standing(7, "192.168.1.10")], "3 packets | vhid 7: 192.168.1.10"),
-        ([standing(7)], "3 packets | vhid 7: nobody"),
-        ([standing(7, "192.168.1.10", silent_at_s=1)], "3 packets | vhid 7: nobody"),
+        ([present_masters(7, "192.168.1.10")], "3 packets | vhid 7: 192.168.1.10"),
+        ([present_masters(7)], "3 packets | vhid 7: nobody"),
+        ([present_masters(7, "192.168.1.10", silent_at_s=1)], "3 packets | vhid 7: nobody"),
         (
-            [standing(7, "1.1.1.1", "2.2.2.2"), standing(8, "3.3.3.3")],
+            [present_masters(7, "1.1.1.1", "2.2.2.2"), present_masters(8, "3.3.3.3")],
             "3 packets | vhid 7: 1.1.1.1 and 2.2.2.2 | vhid 8: 3.3.3.3",
         ),
     ],
 )
-def test_the_last_line_says_who_is_master_now(standings: list[Standing], words: str) -> None:
-    assert status_words("3 packets", "", standings, 5 * NS_PER_S).plain == words
+def test_the_last_line_says_who_is_master_now(present: list[PresentMasters], words: str) -> None:
+    assert status_words("3 packets", "", present, 5 * NS_PER_S).plain == words
 
 
 def test_a_terminal_has_the_last_line_while_it_lasts() -> None:

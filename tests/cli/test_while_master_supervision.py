@@ -55,14 +55,14 @@ def effects(actions: list[Action]) -> list[Action]:
 def connected(*, stop_timeout_ns: int = 10 * NS_PER_S, once: bool = False) -> Supervision:
     supervision = Supervision(stop_timeout_ns=stop_timeout_ns, once=once)
     assert supervision.pass_time(0) == [Connect()]
-    supervision.hear(MastershipAwaited("carp0", "BACKUP"), 0)
+    supervision.receive(MastershipAwaited("carp0", "BACKUP"), 0)
     return supervision
 
 
 def running(*, stop_timeout_ns: int = 10 * NS_PER_S, once: bool = False) -> Supervision:
     """Return one whose command runs since the time 0."""
     supervision = connected(stop_timeout_ns=stop_timeout_ns, once=once)
-    assert effects(supervision.hear(begun(0), 0)) == [Start(begun(0)), Guard(LEASE_NS)]
+    assert effects(supervision.receive(begun(0), 0)) == [Start(begun(0)), Guard(LEASE_NS)]
     return supervision
 
 
@@ -71,13 +71,13 @@ def test_nothing_is_due_while_the_host_is_backup() -> None:
 
 
 def test_a_sign_of_life_extends_the_time_of_the_guard() -> None:
-    assert running().hear(renewed(NS_PER_S), NS_PER_S) == [Guard(NS_PER_S + LEASE_NS)]
+    assert running().receive(renewed(NS_PER_S), NS_PER_S) == [Guard(NS_PER_S + LEASE_NS)]
 
 
 def test_a_lost_mastership_ends_the_command_within_its_time() -> None:
     supervision = running()
 
-    assert effects(supervision.hear(lost(NS_PER_S), NS_PER_S)) == [TERM, Guard(NS_PER_S + CLEAN_UP_NS)]
+    assert effects(supervision.receive(lost(NS_PER_S), NS_PER_S)) == [TERM, Guard(NS_PER_S + CLEAN_UP_NS)]
     assert supervision.due_at_ns == NS_PER_S + CLEAN_UP_NS
     assert supervision.pass_time(NS_PER_S + CLEAN_UP_NS) == [KILL]
 
@@ -85,14 +85,14 @@ def test_a_lost_mastership_ends_the_command_within_its_time() -> None:
 def test_a_short_stop_timeout_kills_earlier() -> None:
     supervision = running(stop_timeout_ns=NS_PER_S // 10)
 
-    supervision.hear(lost(NS_PER_S), NS_PER_S)
+    supervision.receive(lost(NS_PER_S), NS_PER_S)
 
     assert supervision.due_at_ns == NS_PER_S + NS_PER_S // 10
 
 
 def test_the_daemon_learns_that_the_command_has_ended_by_the_hang_up_and_is_asked_again() -> None:
     supervision = running()
-    supervision.hear(lost(NS_PER_S), NS_PER_S)
+    supervision.receive(lost(NS_PER_S), NS_PER_S)
 
     assert supervision.end(143, NS_PER_S + 1) == [HangUp()]
     assert supervision.pass_time(NS_PER_S + 1) == [Connect()]
@@ -100,18 +100,18 @@ def test_the_daemon_learns_that_the_command_has_ended_by_the_hang_up_and_is_aske
 
 def test_the_command_starts_again_in_the_next_mastership() -> None:
     supervision = running()
-    supervision.hear(lost(NS_PER_S), NS_PER_S)
+    supervision.receive(lost(NS_PER_S), NS_PER_S)
     supervision.end(143, NS_PER_S + 1)
     supervision.pass_time(NS_PER_S + 1)
 
     again = begun(9 * NS_PER_S, token=2)
 
-    assert Start(again) in supervision.hear(again, 9 * NS_PER_S)
+    assert Start(again) in supervision.receive(again, 9 * NS_PER_S)
 
 
 def test_without_a_sign_of_life_the_command_ends_within_the_lease() -> None:
     supervision = running()
-    supervision.hear(renewed(NS_PER_S), NS_PER_S)
+    supervision.receive(renewed(NS_PER_S), NS_PER_S)
     cleans_up_at_ns = NS_PER_S + LEASE_NS - CLEAN_UP_NS
 
     assert supervision.due_at_ns == cleans_up_at_ns
@@ -123,7 +123,7 @@ def test_a_sign_of_life_that_comes_too_late_changes_nothing() -> None:
     supervision = running()
     supervision.pass_time(LEASE_NS - CLEAN_UP_NS)
 
-    assert supervision.hear(renewed(LEASE_NS), LEASE_NS) == []
+    assert supervision.receive(renewed(LEASE_NS), LEASE_NS) == []
     assert supervision.due_at_ns == LEASE_NS
 
 
@@ -136,7 +136,7 @@ def test_a_daemon_that_died_leaves_the_command_less_time_than_a_peer_waits() -> 
 
 def test_a_daemon_that_dies_while_the_command_is_stopped_shortens_its_time() -> None:
     supervision = running()
-    supervision.hear(lost(NS_PER_S), NS_PER_S)
+    supervision.receive(lost(NS_PER_S), NS_PER_S)
 
     supervision.lose_daemon("gone", NS_PER_S + 1)
 
@@ -159,12 +159,12 @@ def test_a_command_that_ends_by_itself_starts_again_ever_later() -> None:
     supervision = running()
     now_ns, waits = 1, []
     for _ in range(7):
-        supervision.hear(renewed(now_ns), now_ns)
+        supervision.receive(renewed(now_ns), now_ns)
         supervision.end(1, now_ns)
         assert supervision.due_at_ns is not None
         waits.append(supervision.due_at_ns - now_ns)
         now_ns = supervision.due_at_ns
-        supervision.hear(renewed(now_ns), now_ns)
+        supervision.receive(renewed(now_ns), now_ns)
         assert any(isinstance(each, Start) for each in supervision.pass_time(now_ns))
 
     assert waits[:3] == [BACKOFF_LEAST_NS, 2 * BACKOFF_LEAST_NS, 4 * BACKOFF_LEAST_NS]
@@ -174,11 +174,11 @@ def test_a_command_that_ends_by_itself_starts_again_ever_later() -> None:
 def test_a_command_that_ran_for_long_waits_little_again() -> None:
     supervision = running()
     supervision.end(1, 1)
-    supervision.hear(renewed(BACKOFF_LEAST_NS + 1), BACKOFF_LEAST_NS + 1)
+    supervision.receive(renewed(BACKOFF_LEAST_NS + 1), BACKOFF_LEAST_NS + 1)
     supervision.pass_time(BACKOFF_LEAST_NS + 1)
 
     ended_at_ns = BACKOFF_LEAST_NS + 1 + HEALTHY_NS
-    supervision.hear(renewed(ended_at_ns), ended_at_ns)
+    supervision.receive(renewed(ended_at_ns), ended_at_ns)
     supervision.end(1, ended_at_ns)
 
     assert supervision.due_at_ns == ended_at_ns + BACKOFF_LEAST_NS
@@ -188,14 +188,14 @@ def test_a_command_that_waits_for_its_next_start_does_not_start_without_the_mast
     supervision = running()
     supervision.end(1, 1)
 
-    assert supervision.hear(lost(2), 2) == [HangUp()]
+    assert supervision.receive(lost(2), 2) == [HangUp()]
     assert supervision.pass_time(BACKOFF_LEAST_NS + 1) == [Connect()]
 
 
 def test_a_lease_that_ran_out_before_it_was_heard_of_starts_nothing() -> None:
     supervision = connected()
 
-    assert supervision.hear(begun(0), LEASE_NS) == [HangUp()]
+    assert supervision.receive(begun(0), LEASE_NS) == [HangUp()]
     assert supervision.due_at_ns == LEASE_NS + RECONNECT_NS
 
 
@@ -205,7 +205,7 @@ def test_once_ends_with_the_status_of_the_command() -> None:
 
 def test_once_outlives_a_lost_mastership() -> None:
     supervision = running(once=True)
-    supervision.hear(lost(NS_PER_S), NS_PER_S)
+    supervision.receive(lost(NS_PER_S), NS_PER_S)
 
     assert supervision.end(143, NS_PER_S + 1) == [HangUp()]
 
@@ -219,7 +219,7 @@ def test_asked_to_end_it_waits_for_the_command_while_the_mastership_lasts() -> N
     assert effects(supervision.ask_to_end(0)) == [TERM]
     for second in range(1, 10):
         now_ns = second * NS_PER_S
-        supervision.hear(renewed(now_ns), now_ns)
+        supervision.receive(renewed(now_ns), now_ns)
         assert supervision.pass_time(now_ns) == []
 
     assert supervision.pass_time(10 * NS_PER_S) == [KILL]
@@ -230,7 +230,7 @@ def test_a_mastership_that_is_lost_meanwhile_shortens_the_end() -> None:
     supervision = running()
     supervision.ask_to_end(0)
 
-    supervision.hear(lost(1), 1)
+    supervision.receive(lost(1), 1)
 
     assert supervision.due_at_ns == 1 + CLEAN_UP_NS
 

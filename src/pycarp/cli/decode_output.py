@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from pycarp.inspection.explanation import Explanation, Finding, Remark, interval_ns
-from pycarp.inspection.timeline import Standing, Timeline, TimelineEntry, TimelineKind
+from pycarp.inspection.timeline import PresentMasters, Timeline, TimelineEntry, TimelineKind
 from pycarp.inspection.vrrp_findings import LEAVES
 from pycarp.vocabulary import NS_PER_S, Address
 from pycarp.wire.vrrp import Vrrp, VrrpAuthentication, VrrpDetails
@@ -105,9 +105,9 @@ class HumanOutput:
         """Return the last line of the terminal, which a thread draws again and again."""
         with self._lock:
             problems = sum(self._problems.values())
-            standings = self._timeline.standings()
+            present = self._timeline.present_masters()
             said = f"{_plural(self._packets, 'packet')}{self._judged()}"
-        return status_words(said, _plural(problems, "problem") if problems else "", standings, time.time_ns())
+        return status_words(said, _plural(problems, "problem") if problems else "", present, time.time_ns())
 
     def close(self) -> None:
         """Give the terminal back; no-op the second time."""
@@ -151,7 +151,7 @@ class HumanOutput:
 
     def _print_timeline(self, ends_ns: int) -> None:
         entries = sorted(self._timeline.entries, key=lambda each: (each.group, each.at_ns))
-        for group, masters, silent_at_ns in self._timeline.standings():
+        for group, masters, silent_at_ns in self._timeline.present_masters():
             names = " and ".join(map(str, masters)) or "nobody: it bowed out"
             if masters and ends_ns > silent_at_ns:
                 names = f"nobody: {names} fell silent"
@@ -179,12 +179,12 @@ class HumanOutput:
             self._console.print(Text.assemble(*parts))
 
 
-def status_words(said: str, problems: str, standings: Sequence[Standing], now_ns: int) -> Text:
+def status_words(said: str, problems: str, present: Sequence[PresentMasters], now_ns: int) -> Text:
     """Return the line below a live capture: what was counted, and who is master of each group at present."""
     parts: list[tuple[str, str]] = [(said, "bold")]
     if problems:
         parts.append((f", {problems}", "red"))
-    for group, masters, silent_at_ns in standings:
+    for group, masters, silent_at_ns in present:
         parts.append((f" | {group}: ", ""))
         if len(masters) > 1:
             parts.append((" and ".join(map(str, masters)), "red"))

@@ -172,7 +172,7 @@ Examples:
 @click.option("--cause", required=True, metavar="TEXT", help="What pycarp demote was told; pycarp status shows it.")
 @control_option
 def restore(*, host: str | None, is_all: bool, cause: str, control: Path) -> None:
-    """End a demotion of HOST that pycarp demote began; well, with a warning, if there is none."""
+    """End a demotion of HOST that pycarp demote began; warn if there is none."""
     _one_or_all(host, is_all=is_all)
     reply = request(one_for(control, host), RestoreRequest(host=host, cause=cause), DoneReply)
     if not reply.warning:

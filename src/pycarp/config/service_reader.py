@@ -30,7 +30,7 @@ TABLES = (*IN_HOSTS, "sync_group", "http")
 """What a file has beside hosts and the node."""
 
 Where = tuple[str, int]
-"""A table: its name, and the how-manieth of that name it is, from 0."""
+"""A table: its name, and its index among the tables of that name, from 0."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """Why hosts must not take over, and how strictly: a ledger of named causes.
 
-A demotion changes what a host claims, and peers of every system heed that. A restriction changes nothing on the wire:
+A demotion changes what a host claims, and peers of every system follow that. A restriction changes nothing on the wire:
 it forbids the host itself to take over, however weak its peers are.
 """
 

@@ -38,7 +38,7 @@ def _of_networkd(subject: Subject, indexes: Mapping[str, int], root: Path) -> It
             severity=Severity.PROBLEM,
             subject=subject.interface,
             words=f"systemd-networkd manages {subject.interface} by {file}, and keeps no foreign addresses",
-            reason="it removes the shared addresses when it restarts or configures the interface anew",
+            reason="it removes the shared addresses when it restarts or configures the interface again",
             command=f"mkdir -p /etc/systemd/network/{Path(file).name}.d && "
             f"printf '[Network]\\nKeepConfiguration=yes\\n' > /etc/systemd/network/{Path(file).name}.d/pycarp.conf && "
             "networkctl reload",
@@ -73,7 +73,7 @@ def _of_network_manager(subject: Subject, indexes: Mapping[str, int], root: Path
             severity=Severity.PROBLEM if is_device else Severity.WARNING,
             subject=name,
             words=f"NetworkManager manages {name}",
-            reason="it removes addresses that it has not configured when the connection is activated anew",
+            reason="it removes addresses that it has not configured when the connection is activated again",
             command=f"printf '[keyfile]\\nunmanaged-devices=interface-name:{name}\\n' > "
             "/etc/NetworkManager/conf.d/pycarp.conf && nmcli general reload"
             if is_device

@@ -15,7 +15,7 @@ from pycarp.wire.ethernet import virtual_mac
 _PROBLEMS = frozenset(
     {"two-masters", "collision", "digest", "checksum-mixed", "two-macs", "flood", "missed", "ttl", "replay", "interval"}
 )
-"""Kinds of a scan that keep hosts from working; the others are its own business."""
+"""Kinds of a scan that keep hosts from working; the scan alone reports the others."""
 
 
 def scan_findings(subject: Subject, report: ScanReport) -> Iterator[Finding]:

@@ -61,7 +61,7 @@ def _fixed(text: str) -> list[str]:
 
 
 def _installing(path: Path, text: str) -> str:
-    """Return the command that writes the unit anew with the same arguments; user and credentials are chosen anew."""
+    """Return the command that replaces the unit: the arguments stay, user and credentials are chosen again."""
     words = _started(text)
     arguments = words[words.index("run") + 1 :] if "run" in words else ["FILE"]
     said = shlex.join(["pycarp", "service", "install", "--force", "--name", path.stem, *arguments])

@@ -96,7 +96,7 @@ def choice(of: Collection[str]) -> Setting:
 
 
 def path(example: str) -> Setting:
-    """Return the setting of a path from the root, for a daemon's working folder is nobody's business."""
+    """Return the setting of a path from the root: who writes it does not know a daemon's working folder."""
 
     def parse(key: str, value: object) -> Path:
         if not isinstance(value, str) or not value.startswith("/") or "\0" in value:

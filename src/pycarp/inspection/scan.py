@@ -90,7 +90,7 @@ class _Sender:
     dialects: tuple[Dialect, ...] = dialects.ALL
     counters: deque[int] = field(default_factory=lambda: deque(maxlen=_COUNTERS_KEPT))
 
-    def hear(self, explanation: Explanation, claim: HeardClaim, *, others_spoke: bool) -> None:
+    def receive(self, explanation: Explanation, claim: HeardClaim, *, others_spoke: bool) -> None:
         self.packets += 1
         self.problems.add(explanation.problems)
         self.notes.add(tuple(each for each in explanation.notes if each.remark is not Remark.VRRP))
@@ -141,7 +141,7 @@ class _Senders:
     last: _Source | None = None
     """Who was believed last."""
 
-    def hear(self, explanation: Explanation, claim: HeardClaim) -> None:
+    def receive(self, explanation: Explanation, claim: HeardClaim) -> None:
         assert explanation.source is not None
         key = (explanation.source, explanation.source_mac)
         sender = self.kept.get(key)
@@ -150,7 +150,7 @@ class _Senders:
                 self.left_out += 1
                 return
             sender = self.kept[key] = _Sender(*key, explanation.at_ns, explanation, claim)
-        sender.hear(explanation, claim, others_spoke=self.last != key)
+        sender.receive(explanation, claim, others_spoke=self.last != key)
         if explanation.is_believed:
             self.last = key
 
@@ -184,13 +184,13 @@ class Scan:
         self._packets += 1
         group, claim = group_of(explanation), explanation.claim
         if group is None or claim is None:
-            self._hear_stranger(explanation)
+            self._receive_stranger(explanation)
             return
         senders = self._senders_of(group)
         if senders is None:
             self._left_out += 1
             return
-        senders.hear(explanation, claim)
+        senders.receive(explanation, claim)
         self._timeline.add(explanation)
 
     def report(self, now_ns: int) -> ScanReport:
@@ -220,7 +220,7 @@ class Scan:
             senders = self._groups[group] = _Senders()
         return senders
 
-    def _hear_stranger(self, explanation: Explanation) -> None:
+    def _receive_stranger(self, explanation: Explanation) -> None:
         key = (explanation.source, explanation.source_mac)
         if key not in self._strangers and len(self._strangers) >= _MOST_STRANGERS:
             self._left_out += 1

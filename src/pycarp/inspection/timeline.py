@@ -61,7 +61,7 @@ class TimelineEntry(NamedTuple):
     words: str
 
 
-class Standing(NamedTuple):
+class PresentMasters(NamedTuple):
     """Who is master of a group at present: two after a double master, nobody after a bow-out.
 
     ``silent_at_ns`` is when a backup would take over if nothing more were heard.
@@ -80,7 +80,7 @@ class _Sender:
     last: HeardClaim
     count: int = 1
 
-    def hear(self, at_ns: int, claim: HeardClaim) -> None:
+    def receive(self, at_ns: int, claim: HeardClaim) -> None:
         self.last_ns = at_ns
         self.last = claim
         self.count += 1
@@ -128,7 +128,7 @@ class Timeline:
         """Add the next packet, in the order of time; no-op for a packet that hosts would reject."""
         group, claim = group_of(explanation), explanation.claim
         if explanation.is_believed and explanation.source and group and claim:
-            self._hear(group, explanation.at_ns, explanation.source, claim)
+            self._receive(group, explanation.at_ns, explanation.source, claim)
 
     def finish(self, now_ns: int) -> None:
         """Add the entries that only the end of the capture decides."""
@@ -142,12 +142,12 @@ class Timeline:
 
     def masters(self) -> dict[Group, tuple[Address, ...]]:
         """Return the last masters of each group: two after a double master, none after a bow-out."""
-        return {each.group: each.masters for each in self.standings()}
+        return {each.group: each.masters for each in self.present_masters()}
 
-    def standings(self) -> tuple[Standing, ...]:
+    def present_masters(self) -> tuple[PresentMasters, ...]:
         """Return who is master of each group, the groups in order."""
         return tuple(
-            Standing(
+            PresentMasters(
                 group,
                 tuple(each.source for each in span.senders),
                 max((each.silent_at_ns for each in span.senders), default=0),
@@ -155,7 +155,7 @@ class Timeline:
             for group, span in sorted(self._spans.items())
         )
 
-    def _hear(self, group: Group, at_ns: int, source: Address, claim: HeardClaim) -> None:
+    def _receive(self, group: Group, at_ns: int, source: Address, claim: HeardClaim) -> None:
         span = self._spans.get(group)
         if span is None:
             self._begin(group, at_ns, source, claim)
@@ -168,9 +168,9 @@ class Timeline:
             words = f"{source} is master again" if source == span.left else f"{source} takes over from {span.left}"
             self._tell(at_ns, group, TimelineKind.TAKEOVER, source, f"{words}, which had bowed out")
         elif source == span.master.source:
-            self._hear_master(group, span, at_ns, claim)
+            self._receive_master(group, span, at_ns, claim)
         else:
-            self._hear_other(group, span, at_ns, source, claim)
+            self._receive_other(group, span, at_ns, source, claim)
 
     def _begin(self, group: Group, at_ns: int, source: Address, claim: HeardClaim) -> None:
         sender = None if claim.leaves else _Sender(source, at_ns, at_ns, claim)
@@ -188,13 +188,13 @@ class Timeline:
             span.master, span.left = span.rival, source
         span.rival, span.is_double = None, False
 
-    def _hear_master(self, group: Group, span: _MasterSpan, at_ns: int, claim: HeardClaim) -> None:
+    def _receive_master(self, group: Group, span: _MasterSpan, at_ns: int, claim: HeardClaim) -> None:
         master, rival = span.master, span.rival
         assert master is not None
         if rival is None and master.is_silent(at_ns):
             words = f"{master.source} is heard again after {_seconds(at_ns - master.last_ns)} of silence"
             self._tell(at_ns, group, TimelineKind.SILENCE, master.source, words)
-        master.hear(at_ns, claim)
+        master.receive(at_ns, claim)
         if rival is None:
             return
         span.rounds += 1
@@ -206,9 +206,9 @@ class Timeline:
             words = f"{master.source} and {rival.source} are both master"
             self._tell(rival.since_ns, group, TimelineKind.TWO_MASTERS, rival.source, words)
 
-    def _hear_other(self, group: Group, span: _MasterSpan, at_ns: int, source: Address, claim: HeardClaim) -> None:
+    def _receive_other(self, group: Group, span: _MasterSpan, at_ns: int, source: Address, claim: HeardClaim) -> None:
         if span.rival is not None and span.rival.source == source:
-            span.rival.hear(at_ns, claim)
+            span.rival.receive(at_ns, claim)
         else:
             span.rival, span.rounds = _Sender(source, at_ns, at_ns, claim), 0
         assert span.master is not None

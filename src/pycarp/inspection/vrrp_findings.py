@@ -85,7 +85,9 @@ def _field_findings(vrrp: Vrrp, details: VrrpDetails, family: Family) -> _Findin
             f"{abs(details.surplus)} octets {what} {_plural(vrrp.count)} take: keepalived and FRR drop it",
         )
     if vrrp.count == 0:
-        yield Finding(Remark.NO_ADDRESS, "no address is announced: FRR drops it, and so does who heeds erratum 8299")
+        yield Finding(
+            Remark.NO_ADDRESS, "no address is announced: FRR drops it, and so does whatever follows erratum 8299"
+        )
     if vrrp.interval_ns == 0:
         words = "interval 0: receivers of version 3 take over at once, as often as it is sent"
         yield Finding(Remark.INTERVAL, words if vrrp.version == 3 else "interval 0: every router drops it")

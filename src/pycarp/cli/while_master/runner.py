@@ -97,15 +97,15 @@ class Runner:
         """Take all that the daemon has said, then that it has hung up."""
         try:
             while self._lines is not None and (reply := self._lines.next()) is not None:
-                self._hear(reply)
+                self._receive(reply)
         except ControlError as exc:
             self._lose_daemon(exc)
 
-    def _hear(self, reply: Reply) -> None:
+    def _receive(self, reply: Reply) -> None:
         match reply:
             case MastershipAwaited() | MastershipBegun() | MastershipRenewed() | MastershipEnded():
                 self._was_answered = True
-                self._carry_out(self._supervision.hear(reply, _now_ns()))
+                self._carry_out(self._supervision.receive(reply, _now_ns()))
             case RefusedReply(message, is_usage):
                 self._lose_daemon(UsageError(message) if is_usage else ControlError(message))
             case _:

@@ -129,7 +129,7 @@ class Supervision:
             actions += self._start(now_ns)
         return actions
 
-    def hear(self, reply: MastershipReply, now_ns: int) -> list[Action]:
+    def receive(self, reply: MastershipReply, now_ns: int) -> list[Action]:
         """Take what the daemon says."""
         match reply:
             case MastershipAwaited():
@@ -147,7 +147,7 @@ class Supervision:
                 return self._stop(now_ns, reply.ends_at_ns, reply.reason)
 
     def lose_daemon(self, why: str, now_ns: int) -> list[Action]:
-        """Take note that nobody answers: the daemon has hung up, or could not be asked."""
+        """Record that nobody answers: the daemon has hung up, or could not be asked."""
         self._mastership, self._start_at_ns, self._is_connected = None, None, False
         if self._is_running:
             return self._stop(now_ns, now_ns + CRASH_GRACE_NS, why)
@@ -156,7 +156,7 @@ class Supervision:
         return said + self._ask_again(now_ns, after_ns=RECONNECT_NS)
 
     def end(self, status: int, now_ns: int) -> list[Action]:
-        """Take note that the command has ended, with all that it started, and its exit status as shells have it."""
+        """Record that the command has ended, with all that it started, and its exit status as shells have it."""
         was_stopped = self._kill_at_ns is not None
         self._is_running, self._kill_at_ns = False, None
         if self._is_over:

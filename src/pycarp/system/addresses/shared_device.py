@@ -205,7 +205,7 @@ class SharedDevice:
         if found is None:
             self._journal.record(self.record)
             self._create(below)
-        self._adopt(index_of(self.name), was_up=found is not None and found.is_up)
+        self._use(index_of(self.name), was_up=found is not None and found.is_up)
         if found is not None:
             left = [each.interface for each in present(self._route, self.index)]
             delete(self._route, self.index, left)
@@ -219,8 +219,8 @@ class SharedDevice:
             self._journal.strike(self.record)
             raise
 
-    def _adopt(self, index: int, *, was_up: bool) -> None:
-        """Take over the device of an index, and set its sysctls."""
+    def _use(self, index: int, *, was_up: bool) -> None:
+        """Use the device of an index from now on, and set its sysctls."""
         self.began_up = (was_up or None) if self.is_up else False
         self.expect_nothing()
         # Set the index before setting the device up: the watch then sees only the device's being up.
@@ -250,7 +250,7 @@ class SharedDevice:
     def finish(self) -> bool:
         """Take over the device that was just made; return False if that failed, and the index is 0 then."""
         with contextlib.suppress(OSError):
-            self._adopt(index_of(self.name), was_up=False)
+            self._use(index_of(self.name), was_up=False)
             return True
         self.index = 0
         return False

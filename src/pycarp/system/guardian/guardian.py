@@ -69,7 +69,7 @@ _log = logging.getLogger("pycarp.guardian")
 
 
 def log_news(news: GuardianNews) -> None:
-    """Log what became of a guardian on ``pycarp.guardian``."""
+    """Log that a guardian fired, was lost or was replaced, on ``pycarp.guardian``."""
     match news:
         case GuardianFired(key):
             _log.warning("carp: %s: no sign of life for too long: the guardian dropped the addresses", key)
