@@ -5,8 +5,8 @@ import re
 import tomllib
 
 from pycarp import State
-from pycarp.health import Answer, check_of
-from pycarp.health.kinds import OWN
+from pycarp.health import Answer, Probe, Request, check_of, probe_of
+from pycarp.health.kinds import OWN, Kind
 from pycarp.testing import Cluster
 from tests.support.pages import DOCS, block, names_of
 from tests.support.virtual import in_virtual_time
@@ -26,6 +26,23 @@ def test_the_page_lists_every_kind_with_its_settings() -> None:
 
     listed = {kind: set(re.findall(r"`([a-z_]+)`", row)) - {"true"} for kind, row in rows.items()}
     assert listed == {name: set(kind.settings) for name, kind in OWN.items()}
+
+
+def test_the_page_names_the_kinds_that_fail_at_their_timeout_and_the_functions_of_all() -> None:
+    page = PAGE.read_text()
+    named = re.search(r"^(.*) fail if there is no answer within `timeout`", page, re.MULTILINE)
+    ready = re.search(r"^(.*) are ready\.$", page, re.MULTILINE)
+    assert named is not None
+    assert ready is not None
+
+    def probe(name: str, kind: Kind) -> Probe:
+        schemas = {name: kind.value.schema, **{each: kind.settings[each].schema for each in kind.required}}
+        return probe_of({key: schema["examples"][0] for key, schema in schemas.items()})
+
+    requests = {name for name, kind in OWN.items() if isinstance(probe(name, kind), Request)}
+    assert set(re.findall(r"`(\w+)`", named[1])) == requests
+    functions = {{"exec": "program", "file": "file_exists"}.get(name, name) for name in OWN}
+    assert set(re.findall(r"`(\w+)\(", ready[1])) == functions
 
 
 @in_virtual_time

@@ -35,8 +35,8 @@ Examples:
   pycarp status --watch           again each second, until Ctrl-C
   pycarp status --json | jq -r '.hosts[] | "\\(.name) \\(.state) \\(.master)"'"""
     + exit_status(
-        "1 is that no daemon answers (the state is unknown then), 3 that a host\n"
-        "does not take part or is demoted, and no administrator wanted that."
+        "1 is that no daemon answers (the state is unknown then), 3 that a host does not take\n"
+        "part, has an alarm, misses addresses or is demoted, and no administrator wanted that."
     )
 )
 @click.argument("name", required=False, metavar="[HOST]")
