@@ -43,6 +43,18 @@ def test_a_reload_that_follows_a_rename_keeps_state_and_epoch(segment: Segment, 
         assert daemon.command("reload").stdout == "nothing has changed\n"
 
 
+def test_why_explains_a_host_without_a_name_after_its_interface_was_renamed(segment: Segment, tmp_path: Path) -> None:
+    with Toml(segment, "a", tmp_path, host(1).replace('name = "carp1"\n', "")) as daemon:
+        wait_until(lambda: daemon.are_in("1@fxp0"), STARTED_S)
+        segment.run("a", ["ip", "link", "set", "fxp0", "name", "lan0"])
+        wait_until(lambda: "1@lan0" in daemon.hosts, WITHIN_S)
+
+        done = daemon.command("why", "1@lan0")
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("1@lan0 (1@lan0) is MASTER")
+
+
 def test_the_guardian_bows_out_by_an_interface_that_was_renamed(segment: Segment, tmp_path: Path) -> None:
     more = "advbase = 1\nadvskew = {}\n"
     (tmp_path / "b").mkdir()

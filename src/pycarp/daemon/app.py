@@ -269,9 +269,13 @@ class Daemon:
             if request.host is not None:
                 self._administration.find(request.host)
             return self._history.stream(request)
-        host = self._administration.find(request.host).snapshot()
-        (status,) = [each for each in (await self._status()).hosts if each.name == host.config.name]
-        return messages.WhyReply(host=status, outlook=outlook_status(host))
+        host = self._administration.find(request.host)
+        hosts = (await self._status()).hosts
+        # Read now, because the host may have departed meanwhile; its status has the interface by its present name.
+        snapshot = host.snapshot()
+        present = (self._present_name(host.key.link), host.key.vhid)
+        (status,) = [each for each in hosts if (each.interface, each.vhid) == present]
+        return messages.WhyReply(host=status, outlook=outlook_status(snapshot))
 
     async def _maintain(self, request: messages.MaintenanceRequest) -> messages.Reply:
         hosts = self._administration.chosen(request.host)
