@@ -181,6 +181,22 @@ async def test_the_socket_of_a_daemon_that_lives_is_not_taken(tmp_path: Path, ca
         assert (tmp_path / "http").stat().st_mode & 0o777 == 0o660
 
 
+async def test_a_socket_whose_queue_is_full_is_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        busy.bind(str(tmp_path / "http"))
+        busy.listen(0)
+        while True:
+            caller = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            caller.setblocking(False)
+            if caller.connect_ex(str(tmp_path / "http")):
+                break
+        async with served(tmp_path, is_listening=False):
+            await until(lambda: "cannot listen for HTTP" in caplog.text)
+
+    assert "in use" in caplog.text
+
+
 @pytest.mark.parametrize("address", ["192.0.2.77", "[2001:db8::77]"])
 async def test_an_address_that_the_machine_does_not_have_yet_is_listened_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, address: str

@@ -1,4 +1,4 @@
-"""Removes the control sockets that killed ``pycarp ucarp`` left."""
+"""Tells sockets that a killed process left, and removes the control sockets of ``pycarp ucarp`` among them."""
 
 import socket
 from pathlib import Path
@@ -17,7 +17,7 @@ async def remove_dead_sockets(folder: Path, *, is_rehearsal: bool = False) -> li
         if isinstance(lock, int):
             continue
         try:
-            if path.is_socket() and not _answers(path):
+            if path.is_socket() and not answers(path):
                 removed.append(path)
                 if not is_rehearsal:
                     path.unlink(missing_ok=True)
@@ -26,11 +26,8 @@ async def remove_dead_sockets(folder: Path, *, is_rehearsal: bool = False) -> li
     return removed
 
 
-def _sockets_of_ucarp(folder: Path) -> list[Path]:
-    return sorted(folder.glob("ucarp-*.sock"))
-
-
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
+    """Return whether a process listens at a socket, also one whose queue is full; never waits."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         try:
@@ -40,3 +37,7 @@ def _answers(path: Path) -> bool:
         except OSError:
             return True
         return True
+
+
+def _sockets_of_ucarp(folder: Path) -> list[Path]:
+    return sorted(folder.glob("ucarp-*.sock"))

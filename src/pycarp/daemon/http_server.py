@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import socket
-import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from pycarp.aio.log_records import logger
 from pycarp.config.model import HttpConfig
 from pycarp.daemon import metrics
 from pycarp.daemon.control_messages import EventRecord, EventsRequest, Reply, StatusReply
+from pycarp.daemon.dead_sockets import answers
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.tallies import Tallies
 from pycarp.daemon.wellness import what_is_wrong
@@ -39,7 +39,6 @@ WRITE_S = 5.0
 IDLE_S = 15.0
 _TRIM_S = 1.0
 _AGAIN_S = 5.0
-_ANSWER_S = 0.5
 _SOCKET_MODE = 0o660
 
 # Python has no names for these. Source: linux/in.h, linux/in6.h.
@@ -217,15 +216,8 @@ def _bound(place: str) -> socket.socket:
 
 def _remove_stale(path: Path) -> None:
     """Remove a socket that an earlier daemon left; one that answers, and anything else, stays, and binding fails."""
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(_ANSWER_S)
-            try:
-                sock.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink()
+    if path.is_socket() and not path.is_symlink() and not answers(path):
+        path.unlink(missing_ok=True)
 
 
 def _let_read(path: Path, readers: int | None) -> None:
