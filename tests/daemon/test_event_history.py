@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -102,3 +104,27 @@ async def test_following_sends_what_comes_and_says_that_the_daemon_lives() -> No
         assert found[-1] == EventsEnd(seq=2)
         following.cancel()
         await asyncio.wait([following])
+
+
+async def test_what_other_threads_log_meanwhile_disturbs_no_reader() -> None:
+    is_over = threading.Event()
+    before_s = sys.getswitchinterval()
+
+    def work() -> None:
+        while not is_over.is_set():
+            log.info("carp: a probe")
+
+    with recorded(kept=4000) as history:
+        for _ in range(4000):
+            log.info("carp: before")
+        thread = threading.Thread(target=work)
+        sys.setswitchinterval(1e-6)
+        thread.start()
+        try:
+            for _ in range(100):
+                seqs = [each.seq for each in await read(history, after=0) if isinstance(each, EventRecord)]
+                assert seqs == list(range(seqs[0], seqs[0] + 4000))
+        finally:
+            is_over.set()
+            thread.join()
+            sys.setswitchinterval(before_s)

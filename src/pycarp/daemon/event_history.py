@@ -6,6 +6,7 @@ What is worth a line of the log is an event: transitions, demotions, checks, hoo
 import asyncio
 import contextlib
 import datetime
+import itertools
 import logging
 from collections import deque
 from collections.abc import Iterator
@@ -31,7 +32,6 @@ class EventHistory(logging.Handler):
         super().__init__(logging.INFO)
         self._loop = asyncio.get_running_loop()
         self._records: deque[EventRecord] = deque(maxlen=kept)
-        self._seq = 0
         self._arrival = asyncio.Event()
 
     @contextlib.contextmanager
@@ -50,11 +50,10 @@ class EventHistory(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record, of whatever thread; called under the lock of this handler."""
         attach(record)
-        self._seq += 1
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         self._records.append(
             EventRecord(
-                seq=self._seq,
+                seq=self._seq + 1,
                 at=at.isoformat(timespec="milliseconds"),
                 level=record.levelname.lower(),
                 text=record.getMessage()[:TEXT_MAX].removeprefix("carp: "),
@@ -72,7 +71,7 @@ class EventHistory(logging.Handler):
             after = 0 if after > self._seq else after
             while True:
                 self._arrival.clear()
-                for each in [each for each in self._records if each.seq > after]:
+                for each in self._since(after):
                     if request.host is None or request.host in (each.about.get("host"), _key(each)):
                         await send(each)
                     after = each.seq
@@ -83,6 +82,23 @@ class EventHistory(logging.Handler):
             await send(EventsEnd(seq=after))
 
         return Stream(run)
+
+    @property
+    def _seq(self) -> int:
+        """The number of the last record; 0 before the first one."""
+        return self._records[-1].seq if self._records else 0
+
+    def _since(self, seq: int) -> list[EventRecord]:
+        """Return the records after a number. The cost is theirs alone: hundreds of callers follow thousands of records.
+
+        The lock of this handler is held, because other threads log as well.
+        """
+        self.acquire()
+        try:
+            latest_first = list(itertools.islice(reversed(self._records), self._seq - seq))
+        finally:
+            self.release()
+        return latest_first[::-1]
 
     async def _next(self, send: Send, seq: int) -> None:
         """Wait for the next record; say now and then that there is none."""
