@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycarp.errors import DecodeError
-from pycarp.vocabulary import MacAddress
+from pycarp.vocabulary import Family, MacAddress
 from pycarp.wire import ethernet
 
 MACS = st.builds(MacAddress, st.binary(min_size=6, max_size=6))
@@ -65,3 +65,13 @@ def test_a_group_has_the_mac_of_its_low_bits(group: str, mac: str) -> None:
 
 def test_the_broadcast_address_is_all_ones() -> None:
     assert str(ethernet.BROADCAST) == "ff:ff:ff:ff:ff:ff"
+
+
+@pytest.mark.parametrize("vhid", [1, 255])
+def test_the_virtual_address_of_any_vhid_is_known_for_one(vhid: int) -> None:
+    assert ethernet.is_virtual_mac(ethernet.virtual_mac(vhid))
+
+
+@pytest.mark.parametrize("mac", [None, ethernet.ucarp_mac(1), ethernet.vrrp_mac(1, Family.IPV6), ethernet.BROADCAST])
+def test_no_other_address_is_taken_for_a_virtual_one(mac: MacAddress | None) -> None:
+    assert not ethernet.is_virtual_mac(mac)

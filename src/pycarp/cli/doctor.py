@@ -23,12 +23,11 @@ from pycarp.errors import ControlError, UsageError
 from pycarp.inspection.authenticity import SharedSecret
 from pycarp.system.addresses.interfaces import is_administratively_up, own_interfaces, why_unfit
 from pycarp.vocabulary import InterfaceAddress
-from pycarp.wire.ethernet import virtual_mac
+from pycarp.wire.ethernet import is_virtual_mac
 
 _AT_IP_LAYER = "raw"
 _STYLES = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.ADVICE: "cyan"}
 _ORDER = tuple(Severity)
-_VIRTUAL_MACS = frozenset(virtual_mac(vhid) for vhid in range(1, 256))
 
 
 @click.command(
@@ -120,7 +119,7 @@ def _own_addresses() -> dict[str, tuple[InterfaceAddress, ...]]:
     """Return the addresses of every interface that is no device of a host, with those that have a label."""
     found: dict[str, tuple[InterfaceAddress, ...]] = {}
     for facts in own_interfaces():
-        if facts.mac not in _VIRTUAL_MACS:
+        if not is_virtual_mac(facts.mac):
             name = facts.name.partition(":")[0]
             found[name] = (*found.get(name, ()), *facts.addresses)
     return found

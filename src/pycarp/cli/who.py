@@ -19,7 +19,7 @@ from pycarp.system.addresses import address_conflicts
 from pycarp.system.addresses.interfaces import interfaces, is_administratively_up, why_unfit
 from pycarp.transports.ip_sockets import membership
 from pycarp.vocabulary import Address, LinkFacts, MacAddress
-from pycarp.wire.ethernet import virtual_mac
+from pycarp.wire.ethernet import is_virtual_mac
 
 _EXIT_NOBODY = 1
 
@@ -104,11 +104,10 @@ def _parsed(text: str) -> tuple[Address, str]:
 
 def _link_of(address: Address, links: tuple[LinkFacts, ...]) -> str:
     """Return the interface in whose subnet an address is; UsageError unless there is exactly one."""
-    virtual = {virtual_mac(vhid) for vhid in range(1, 256)}
     fitting = [
         each.name.partition(":")[0]
         for each in links
-        if each.mac not in virtual
+        if not is_virtual_mac(each.mac)
         and any(address in one.network for one in each.addresses if one.network.num_addresses > 1)
     ]
     names = list(dict.fromkeys(fitting))

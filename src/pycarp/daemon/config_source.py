@@ -13,7 +13,7 @@ from pycarp.dialects import Dialect
 from pycarp.errors import ConfigError
 from pycarp.system.addresses.interfaces import interfaces
 from pycarp.vocabulary import LinkFacts, MacMode
-from pycarp.wire.ethernet import virtual_mac
+from pycarp.wire.ethernet import is_virtual_mac
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +97,7 @@ class ConfigSource:
 
 def _own_links() -> list[LinkFacts]:
     """Return the devices of this machine without those of CARP, which have shared addresses and are on no cable."""
-    virtual = {virtual_mac(vhid) for vhid in range(1, 256)}
-    return [each for each in interfaces() if each.mac not in virtual]
+    return [each for each in interfaces() if not is_virtual_mac(each.mac)]
 
 
 def _chosen(what: str, name: str, known: Callable[[], Sequence[str]]) -> str:

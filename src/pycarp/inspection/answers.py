@@ -9,8 +9,6 @@ from pycarp.inspection.timeline import Group
 from pycarp.vocabulary import Address, MacAddress
 from pycarp.wire import ethernet
 
-_CARP_PREFIX = ethernet.virtual_mac(0).octets[:5]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mastership:
@@ -34,7 +32,7 @@ class Answer:
         """Who that is, for people; empty if nothing is known."""
         parts = [f"this machine, on {self.device}"] if self.device else []
         parts += [f"{each.source}, MASTER of {each.group}" for each in self.masterships]
-        if not parts and self.mac.octets[:5] == _CARP_PREFIX:
+        if not parts and ethernet.is_virtual_mac(self.mac):
             parts = [f"the virtual MAC address of vhid or VRID {self.mac.octets[5]}, whose MASTER was not heard"]
         return "; ".join(parts)
 
@@ -65,7 +63,7 @@ def _masterships(
         for sender in scanned.masters:
             virtual = _virtual(scanned.group)
             if mac in (sender.source_mac, virtual) or (
-                mac.octets[:5] != _CARP_PREFIX and mac in known.get(sender.source, ())
+                not ethernet.is_virtual_mac(mac) and mac in known.get(sender.source, ())
             ):
                 announces = sender.details is not None and address in sender.details.addresses
                 yield Mastership(group=scanned.group, source=sender.source, announces=announces)

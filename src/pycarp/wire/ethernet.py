@@ -43,6 +43,11 @@ def virtual_mac(vhid: int) -> MacAddress:
     return MacAddress(bytes((0x00, 0x00, 0x5E, 0x00, 0x01, vhid)))
 
 
+def is_virtual_mac(mac: MacAddress | None) -> bool:
+    """Return whether an address is the virtual one of any vhid, which is that of an IPv4 VRID as well."""
+    return mac is not None and mac == virtual_mac(mac.octets[5])
+
+
 def vrrp_mac(vrid: int, family: Family) -> MacAddress:
     """Return the virtual MAC address of a VRRP router: CARP's, or over IPv6 one of its own. Source: RFC 9568, 7.3."""
     return virtual_mac(vrid) if family is Family.IPV4 else MacAddress(bytes((0x00, 0x00, 0x5E, 0x00, 0x02, vrid)))
