@@ -11,9 +11,9 @@ import msgspec
 
 from pycarp.cli.daemons import one_for
 from pycarp.cli.options import control_option, exit_status
-from pycarp.daemon.control_client import open_stream
+from pycarp.daemon.control_client import error_of, open_stream
 from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest, RefusedReply
-from pycarp.errors import ControlError, UsageError
+from pycarp.errors import ControlError
 
 SILENT_S = 15.0
 """A daemon that follows says within a third of that that it lives."""
@@ -53,7 +53,7 @@ def events(*, host: str | None, follow: bool, since: int | None, as_json: bool, 
                 if not follow:
                     return
             elif isinstance(reply, RefusedReply):
-                raise (UsageError if reply.is_usage else ControlError)(reply.message)
+                raise error_of(reply)
     except KeyboardInterrupt:
         return
     finally:

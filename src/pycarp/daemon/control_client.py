@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pycarp.daemon.control_messages import LINE_LIMIT, RefusedReply, Reply, Request, decode_reply, encode
-from pycarp.errors import ControlError, UsageError
+from pycarp.errors import CarpError, ControlError, UsageError
 from pycarp.system.files.trust import Peer
 from pycarp.system.recovery import state_folder
 
@@ -49,10 +49,15 @@ def request(path: Path, message: Request, answer: type[R], *, timeout_s: float =
         raise ControlError(f"the pycarp at {path} hung up without an answer; its log may say why")
     reply = decode_reply(line)
     if isinstance(reply, RefusedReply):
-        raise UsageError(reply.message) if reply.is_usage else ControlError(reply.message)
+        raise error_of(reply)
     if not isinstance(reply, answer):
         raise ControlError(f"the daemon answered with {type(reply).__name__}")
     return reply
+
+
+def error_of(refusal: RefusedReply) -> CarpError:
+    """Return the error that a refusal is: UsageError for a wrong request, else ControlError."""
+    return UsageError(refusal.message) if refusal.is_usage else ControlError(refusal.message)
 
 
 def open_stream(path: Path, message: Request, *, timeout_s: float = TIMEOUT_S) -> "Lines":

@@ -23,7 +23,7 @@ from pycarp.cli.while_master.supervision import (
     Start,
     Supervision,
 )
-from pycarp.daemon.control_client import Lines, open_stream
+from pycarp.daemon.control_client import Lines, error_of, open_stream
 from pycarp.daemon.control_messages import (
     MastershipAwaited,
     MastershipBegun,
@@ -33,7 +33,7 @@ from pycarp.daemon.control_messages import (
     RefusedReply,
     Reply,
 )
-from pycarp.errors import CarpError, ControlError, UsageError
+from pycarp.errors import CarpError, ControlError
 from pycarp.vocabulary import NS_PER_S
 
 _TO_END = (signal.SIGTERM, signal.SIGINT)
@@ -106,8 +106,8 @@ class Runner:
             case MastershipAwaited() | MastershipBegun() | MastershipRenewed() | MastershipEnded():
                 self._was_answered = True
                 self._carry_out(self._supervision.receive(reply, _now_ns()))
-            case RefusedReply(message, is_usage):
-                self._lose_daemon(UsageError(message) if is_usage else ControlError(message))
+            case RefusedReply():
+                self._lose_daemon(error_of(reply))
             case _:
                 self._lose_daemon(ControlError(f"the daemon answered with {type(reply).__name__}"))
 
