@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.errors import TransportError
+from pycarp.inspection.captured import LinkType
 from pycarp.system.sniffer import ARPHRD_ETHERNET, ARPHRD_LOOPBACK, Sniffer, _tagged
 from tests.support.carp_packets import frame, ip_packet, payload
 from tests.support.descriptors import descriptors_left, open_descriptors
@@ -117,6 +118,15 @@ def test_the_loopback_shows_each_packet_once(pair: tuple[Namespace, Namespace]) 
 def test_the_type_of_the_device_is_told(pair: tuple[Namespace, Namespace]) -> None:
     with listening(pair[0]) as sniffer:
         assert sniffer.device_type == ARPHRD_ETHERNET
+        assert sniffer.link_type == LinkType.ETHERNET
+
+
+def test_frames_of_a_tunnel_are_packets_without_a_header(pair: tuple[Namespace, Namespace]) -> None:
+    pair[0].ip("tuntap", "add", "t0", "mode", "tun")
+    pair[0].ip("link", "set", "t0", "up")
+
+    with listening(pair[0], "t0") as sniffer:
+        assert sniffer.link_type == LinkType.RAW
 
 
 # Refusals

@@ -23,7 +23,7 @@ from pycarp.inspection.capture_file import packets_of
 from pycarp.inspection.captured import CapturedPacket, LinkType
 from pycarp.inspection.inspector import Inspector
 from pycarp.system.files.bounded_read import open_to_read
-from pycarp.system.sniffer import ARPHRD_NO_HEADER, Sniffer
+from pycarp.system.sniffer import Sniffer
 from pycarp.vocabulary import Address, MacAddress
 
 EXIT_PROBLEMS = 3
@@ -171,9 +171,8 @@ def _packets_of_stream(stream: BinaryIO, name: str) -> Iterator[CapturedPacket]:
 
 def _packets_of_link(interface: str) -> Iterator[CapturedPacket]:
     with Sniffer(interface) as sniffer:
-        link_type = LinkType.RAW if sniffer.device_type in ARPHRD_NO_HEADER else LinkType.ETHERNET
         for frame in sniffer.frames():
-            yield CapturedPacket(frame.at_ns, link_type, frame.octets, len(frame.octets))
+            yield CapturedPacket(frame.at_ns, sniffer.link_type, frame.octets, len(frame.octets))
 
 
 def _secret(

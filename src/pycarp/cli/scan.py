@@ -15,10 +15,10 @@ from pycarp.cli.options import EXIT_NOT_WELL, Duration, exit_status
 from pycarp.cli.scan_output import Scanned, as_json_text, print_for_people
 from pycarp.errors import TransportError, UsageError
 from pycarp.inspection.authenticity import SharedSecret
-from pycarp.inspection.captured import CapturedPacket, LinkType
+from pycarp.inspection.captured import CapturedPacket
 from pycarp.inspection.scan import Scan
 from pycarp.system.addresses.interfaces import interfaces, is_administratively_up
-from pycarp.system.sniffer import ARPHRD_NO_HEADER, Sniffer
+from pycarp.system.sniffer import Sniffer
 from pycarp.transports.ip_sockets import membership
 from pycarp.vocabulary import NS_PER_S, Address
 
@@ -102,9 +102,8 @@ def listen(interface: str, for_s: float, secrets: Mapping[int, Sequence[SharedSe
 
 
 def _packets(sniffer: Sniffer, for_s: float) -> Iterator[CapturedPacket]:
-    link_type = LinkType.RAW if sniffer.device_type in ARPHRD_NO_HEADER else LinkType.ETHERNET
     for frame in sniffer.frames(for_s=for_s):
-        yield CapturedPacket(frame.at_ns, link_type, frame.octets, len(frame.octets))
+        yield CapturedPacket(frame.at_ns, sniffer.link_type, frame.octets, len(frame.octets))
 
 
 def _own_addresses(interface: str) -> frozenset[Address]:

@@ -15,7 +15,7 @@ from pycarp.doctor.subject import Subject
 from pycarp.errors import ActuatorError, TransportError
 from pycarp.inspection.answers import masters_of
 from pycarp.inspection.authenticity import SharedSecret
-from pycarp.inspection.captured import CapturedPacket, LinkType
+from pycarp.inspection.captured import CapturedPacket
 from pycarp.inspection.scan import Scan
 from pycarp.inspection.scan_report import ScanReport
 from pycarp.system.addresses import address_conflicts, mac_probe, sysctl_files
@@ -98,7 +98,7 @@ def _report(interface: str, listen_s: float, secrets: Secrets | None) -> ScanRep
     scan = Scan(secrets=secrets)
     with membership(interface), Sniffer(interface) as sniffer:
         for frame in sniffer.frames(for_s=listen_s):
-            scan.add(CapturedPacket(frame.at_ns, LinkType.ETHERNET, frame.octets, len(frame.octets)))
+            scan.add(CapturedPacket(frame.at_ns, sniffer.link_type, frame.octets, len(frame.octets)))
     return scan.report(time.time_ns())
 
 

@@ -20,6 +20,9 @@ ARPHRD_ETHERNET, ARPHRD_LOOPBACK = 1, 772
 ARPHRD_NO_HEADER = (512, 768, 769, 776, 778, 823, 65534)
 """PPP, tunnels and tun devices: frames are IP packets without a header. Source: ``linux/if_arp.h``."""
 
+_LINKTYPE_ETHERNET, _LINKTYPE_RAW = 1, 101
+"""Source: tcpdump.org, "Link-layer header types"."""
+
 _ETH_P_ALL = 0x0003
 _PACKET_OUTGOING = 4
 _PACKET_AUXDATA = 8
@@ -65,7 +68,8 @@ class Frame(NamedTuple):
 class Sniffer:
     """An open packet socket on one interface, a member of both CARP groups; not promiscuous.
 
-    ``device_type`` is an ``ARPHRD`` number. Raises TransportError when it cannot be opened.
+    ``device_type`` is an ``ARPHRD`` number, ``link_type`` says what its frames begin with. Raises
+    TransportError when it cannot be opened.
     """
 
     def __init__(self, link: str) -> None:
@@ -77,6 +81,7 @@ class Sniffer:
         except OSError as exc:
             raise TransportError(f"cannot listen on {link}: {exc.strerror or exc}") from exc
         self.device_type = int(self._socket.getsockname()[3])
+        self.link_type = _LINKTYPE_RAW if self.device_type in ARPHRD_NO_HEADER else _LINKTYPE_ETHERNET
 
     def __enter__(self) -> Self:
         return self
