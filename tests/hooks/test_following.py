@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from pycarp import ConfigError, State
+from pycarp.core.inputs import Action
 from pycarp.hooks import Hook, On, OnFailure, follow
 from pycarp.hooks.following import HookFollower
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing import Cluster
 from pycarp.transports.memory import MemoryBus
+from tests.support.actuators import RecordingActuator
 from tests.support.nodes import config, link, node
 from tests.support.virtual import in_virtual_time, now_s
 
@@ -355,3 +357,85 @@ async def test_a_hook_before_the_drop_is_called_when_the_host_leaves() -> None:
         await asyncio.wait([task], timeout=5)
 
         assert calls == ["before-drop", "lost"]
+
+
+# Slow backends
+
+
+@in_virtual_time
+async def test_a_loss_is_called_once_the_addresses_are_gone() -> None:
+    actuator = RecordingActuator(takes_s=0.3)
+    calls: list[tuple[str, bool]] = []
+    hook = Hook(name="note", on={On.LOST}, run=lambda facts: calls.append((facts["event"], bool(actuator.held))))
+
+    async with node(MemoryBus(), actuator=actuator) as made:
+        host = await made.add(config())
+        task = asyncio.create_task(follow(host, hook))
+        await host.wait_for(State.MASTER)
+        await asyncio.sleep(1)
+        host.force(State.BACKUP)
+        await asyncio.sleep(1)
+
+        assert calls == [("lost", False)]
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_loss_is_called_within_a_second_if_the_drop_fails() -> None:
+    actuator = RecordingActuator()
+    called_s: list[float] = []
+    hook = Hook(name="note", on={On.LOST}, run=lambda _facts: called_s.append(now_s()))
+
+    async with node(MemoryBus(), actuator=actuator) as made:
+        host = await made.add(config())
+        task = asyncio.create_task(follow(host, hook))
+        await host.wait_for(State.MASTER)
+        await asyncio.sleep(1)
+        actuator.refused.add(Action.DROP)
+        began_s = now_s()
+        host.force(State.BACKUP)
+        await asyncio.sleep(3)
+
+        assert [each - began_s for each in called_s] == [pytest.approx(1.0, abs=0.01)]
+        actuator.refused.clear()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_with_hooks_before_the_hold_those_on_master_wait_until_the_addresses_are_held() -> None:
+    actuator = RecordingActuator(takes_s=0.3)
+    calls: list[tuple[str, bool]] = []
+    on = {On.BEFORE_HOLD, On.MASTER}
+    hook = Hook(name="note", on=on, run=lambda facts: calls.append((facts["event"], bool(actuator.held))))
+
+    async with node(MemoryBus(), actuator=actuator) as made:
+        host = await made.add(config())
+        task = asyncio.create_task(follow(host, hook))
+        await host.wait_for(State.MASTER)
+        await asyncio.sleep(1)
+
+        assert calls == [("before-hold", False), ("master", True)]
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@in_virtual_time
+async def test_a_loss_is_called_though_the_host_is_backup_a_moment_later() -> None:
+    calls: list[str] = []
+
+    async def slow(facts: dict[str, Any]) -> None:
+        calls.append(facts["event"])
+        await asyncio.sleep(2)
+
+    async with Cluster(2) as cluster:
+        task = asyncio.create_task(follow(cluster.a.host, Hook(name="slow", on={On.MASTER, On.LOST}, run=slow)))
+        await cluster.a.host.wait_for(State.MASTER)
+        await asyncio.sleep(1)
+        await cluster.a.host.hand_over()
+        await asyncio.sleep(5)
+
+        assert calls == ["master", "lost"]
+        task.cancel()
+        await asyncio.wait([task])

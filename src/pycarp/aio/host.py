@@ -394,10 +394,17 @@ class VirtualHost:
         master = self.snapshot().master
         return first if master is None else master.source
 
+    async def addresses_dropped(self) -> None:
+        """Wait until this host has dropped its addresses since it is MASTER no more, or until it or its node ends.
+
+        While it is MASTER, and while a drop fails, this waits.
+        """
+        await self._runtime.dropped()
+
     async def _dropped(self) -> None:
         try:
             async with asyncio.timeout(DROP_TIMEOUT_S):
-                await self._runtime.dropped()
+                await self.addresses_dropped()
         except TimeoutError:
             text = f"the addresses of {self._name} could not be dropped within {DROP_TIMEOUT_S:g} s"
             raise HandOverError(f"{text}, so that nobody may take them over") from None

@@ -9,7 +9,7 @@ from typing import Any
 from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.mastership import MastershipLost
-from pycarp.core.events import ConflictWon, Departed, Event, StateChange
+from pycarp.core.events import AddressesHeld, ConflictWon, Departed, Event, StateChange
 from pycarp.core.state import State
 from pycarp.errors import ActuatorError, CarpError
 from pycarp.hooks.hook import Hook, On, OnFailure
@@ -23,6 +23,9 @@ DEMOTED_BY = 240
 
 LEAVING_S = 0.5
 """Seconds that hooks have after their host has departed, or the caller was cancelled."""
+
+DROPPED_WITHIN_S = 1.0
+"""Seconds that a loss waits until the addresses are dropped: longer than a drop takes, unless it fails or hangs."""
 
 RETRY_AFTER_S = 0.2
 """Seconds before a hook that failed is tried again."""
@@ -67,7 +70,8 @@ class HookFollower:
         self._is_over = False
         self._calling = asyncio.Lock()
         self._change: StateChange | None = None
-        self._prepared_epoch = self._token_epoch = 0
+        self._held_epoch = self._token_epoch = 0
+        self._dropping: asyncio.Task[None] | None = None
         self._token: int | None = None
         self._confirmed: set[str] = set()
 
@@ -107,11 +111,13 @@ class HookFollower:
             guarding.cancel()
             await asyncio.wait({guarding})
             await self._finish(caller)
+            if self._dropping is not None:
+                self._dropping.cancel()
 
     def _take(self, event: Event) -> None:
         if self._change is None and isinstance(event, StateChange):
             # The change to the present state, in which addresses may be held already.
-            self._prepared_epoch = event.epoch
+            self._held_epoch = event.epoch
             if not self._calls_for_present:
                 self._change, self._before = event, event.new
                 return
@@ -121,7 +127,17 @@ class HookFollower:
             logger.warning("carp: %s: hooks skipped, because the state changed again: %s", self._host.key, names)
         if isinstance(event, StateChange):
             self._change = event
+            if event.old is State.MASTER:
+                self._dropping = start_task(self._wait_for_drop())
+        if isinstance(event, AddressesHeld):
+            self._held_epoch = event.epoch
         self._is_over |= isinstance(event, Departed)
+        self._arrival.set()
+
+    async def _wait_for_drop(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DROPPED_WITHIN_S):
+                await self._host.addresses_dropped()
         self._arrival.set()
 
     async def _finish(self, caller: "asyncio.Task[None]") -> None:
@@ -152,13 +168,17 @@ class HookFollower:
             await self._arrival.wait()
 
     def _is_early(self, occasion: Occasion) -> bool:
-        """Return True while other hooks are to be called first: those before the hold, or before the drop."""
+        """Return True while a loss waits for the drop, and a MASTER for the hold that hooks come before."""
         event = occasion.event
         if occasion.on is On.LOST and self._is_guarded:
             return True
-        if self._is_over or occasion.on is not On.MASTER or not isinstance(event, StateChange):
+        if self._is_over or not isinstance(event, StateChange):
             return False
-        return event.epoch > self._prepared_epoch and any(On.BEFORE_HOLD in hook.on for hook in self.hooks)
+        if occasion.on is On.LOST:
+            return self._dropping is not None and not self._dropping.done()
+        if occasion.on is not On.MASTER:
+            return False
+        return event.epoch > self._held_epoch and any(On.BEFORE_HOLD in hook.on for hook in self.hooks)
 
     async def _call_hooks(self, occasion: Occasion) -> None:
         facts = await self._facts(occasion)
@@ -245,8 +265,6 @@ class HookFollower:
         # Without such hooks the hold waits for none that runs because of an earlier state.
         if any(On.BEFORE_HOLD in each.on for each in self.hooks):
             await self._call_before_hold(change)
-        self._prepared_epoch = change.epoch
-        self._arrival.set()
 
     async def _call_before_hold(self, change: StateChange) -> None:
         occasion = Occasion(On.BEFORE_HOLD, change)

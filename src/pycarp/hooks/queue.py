@@ -1,9 +1,14 @@
-"""The calls that are due for one host: in order, one at a time, and only those of the latest change. Pure."""
+"""The calls that are due for one host: in order, one at a time, and only those of the latest change. Pure.
+
+A loss is the exception: it is due until its hooks are called, or until the host is MASTER again. A host that hands over
+is in INIT for a moment and then BACKUP, and what its hooks stop on a loss must not run on.
+"""
 
 from collections import deque
 from dataclasses import dataclass
 
 from pycarp.core.events import Event, StateChange
+from pycarp.core.state import State
 from pycarp.hooks.hook import On, occasions_of
 
 
@@ -16,7 +21,7 @@ class Occasion:
 
 
 class HookQueue:
-    """What is due: a change of state replaces what is due of earlier events; another event adds to it, once."""
+    """What is due: a change of state replaces what is due of earlier events, but not a loss; others add, once."""
 
     def __init__(self) -> None:
         self._due: deque[Occasion] = deque()
@@ -26,8 +31,9 @@ class HookQueue:
         occasions = occasions_of(event)
         skipped: tuple[On, ...] = ()
         if occasions and isinstance(event, StateChange):
-            skipped = tuple(each.on for each in self._due)
-            self._due.clear()
+            kept = [each for each in self._due if each.on is On.LOST and event.new is not State.MASTER]
+            skipped = tuple(each.on for each in self._due if each not in kept)
+            self._due = deque(kept)
         present = {each.on for each in self._due}
         self._due.extend(Occasion(on, event) for on in occasions if on not in present)
         return skipped
