@@ -20,7 +20,7 @@ from tests.support.system import require
 pytestmark = pytest.mark.system
 
 A, B = "192.168.1.3", "192.168.1.5"
-STARTED_S = 20.0
+STARTED_S = 8.0
 SOON_S = 3.0
 
 
@@ -40,7 +40,7 @@ def two(tmp_path: Path) -> Iterator[Two]:
     with (
         new_segment(a=f"{A}/24", b=f"{B}/24") as segment,
         Pycarp(segment, "a", tmp_path, options=("--record", str(record))) as a,
-        Pycarp(segment, "b", tmp_path, advskew=100) as b,
+        Pycarp(segment, "b", tmp_path, advskew=100, after=a) as b,
     ):
         wait_until(lambda: a.is_in("MASTER") and b.is_in("BACKUP") and b.status.master == A, STARTED_S)
         yield Two(segment, a, b, record)

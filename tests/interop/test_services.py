@@ -57,6 +57,7 @@ def until_one_is_master(master: Toml, backup: Toml) -> None:
 def test_a_service_that_dies_moves_the_address_and_hooks_are_called_in_order(segment: Segment, tmp_path: Path) -> None:
     a = Toml(segment, "a", tmp_path, HOST + CHECK + hook(tmp_path / "a.hooks"))
     b = Toml(segment, "b", tmp_path, f"{HOST}advskew = 100\n{CHECK}{hook(tmp_path / 'b.hooks')}")
+    b.after = a
     servers = [serve(segment, name) for name in ("a", "b")]
     try:
         with a, b:
@@ -75,9 +76,9 @@ def test_a_service_that_dies_moves_the_address_and_hooks_are_called_in_order(seg
             assert [each["seq"] for each in events] == sorted(each["seq"] for each in events)
             lost = next(each for each in events if "MASTER -> BACKUP" in each["text"])
             assert (lost["about"]["host"], lost["about"]["peer"]) == ("web", "192.168.1.5")
-            held = ["0 before-hold", "1 after-hold"]
-            wait_until(lambda: [each for each in lines(tmp_path / "b.hooks") if each.endswith("hold")] == held, SOON_S)
-            wait_until(lambda: "0 backup" in lines(tmp_path / "a.hooks")[1:], SOON_S)
+            first = ["0 backup", "0 before-hold", "1 master", "1 after-hold"]
+            wait_until(lambda: lines(tmp_path / "b.hooks") == first, SOON_S)
+            wait_until(lambda: lines(tmp_path / "a.hooks") == [*first, "0 lost", "0 backup"], SOON_S)
     finally:
         for server in servers:
             server.kill()

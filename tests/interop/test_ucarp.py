@@ -17,7 +17,7 @@ from tests.support.system import require
 pytestmark = pytest.mark.system
 
 OURS, THEIRS = "192.168.1.3", "192.168.1.4"
-STARTED_S = 20.0
+STARTED_S = 8.0
 UCARP_REACTS_S = 2.5
 SETTLED_S = 12.0
 

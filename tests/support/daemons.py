@@ -18,6 +18,8 @@ from pycarp.lab.topology import Segment
 PASSWORD = "testpass"
 SHARED = "192.168.1.50"
 
+LISTENS_WITHIN_S = 8.0
+
 _numbers = itertools.count()
 
 
@@ -93,8 +95,13 @@ class Pycarp(Process):
         options: tuple[str, ...] = (),
         rc_conf: str = "",
         toml: str = "",
+        after: "Pycarp | None" = None,
     ) -> None:
-        """Run a daemon with one virtual host of these settings, or those of a whole ``rc_conf`` or ``toml``."""
+        """Run a daemon with one virtual host of these settings, or those of a whole ``rc_conf`` or ``toml``.
+
+        With ``after`` it starts once that daemon listens: without preempt the one that listens first becomes MASTER,
+        and on a busy machine that is not always the one that was started first.
+        """
         file = folder / (f"{host}.toml" if toml else f"{host}.rc.conf")
         line = f'ifconfig_carp0="vhid 1 advskew {advskew} pass {password} {address}"'
         file.write_text(toml or rc_conf or f'cloned_interfaces="carp0"\n{line}\n')
@@ -103,6 +110,12 @@ class Pycarp(Process):
         argv = [sys.executable, "-W", "error", "-m", "pycarp", "run"]
         argv += [*([str(file)] if toml else ["--rc-conf", str(file)]), "--control", str(self.control), *options]
         super().__init__(segment, host, argv, folder / f"{host}.log")
+        self.after = after
+
+    def __enter__(self) -> Self:
+        if (after := self.after) is not None:
+            wait_until(lambda: after.is_in("BACKUP", "MASTER"), LISTENS_WITHIN_S)
+        return super().__enter__()
 
     @property
     def status(self) -> HostStatus:
