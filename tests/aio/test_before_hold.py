@@ -55,6 +55,52 @@ async def test_a_mastership_that_is_lost_meanwhile_cancels_it_and_nothing_was_he
 
 
 @in_virtual_time
+async def test_other_settings_meanwhile_neither_cancel_it_nor_call_it_again() -> None:
+    calls: list[str] = []
+
+    async def prepare(_change: StateChange) -> None:
+        calls.append("begins")
+        await asyncio.sleep(10)
+        calls.append("ends")
+
+    async with Cluster(1) as cluster:
+        host = cluster.a.host
+        host.before_hold(prepare)
+        await host.wait_for(State.MASTER)
+        await asyncio.sleep(5)
+        host.reconfigure(addresses=["192.0.2.77/24"])
+        host.reconfigure(passphrase="another")
+        await asyncio.sleep(4)
+        assert (calls, cluster.a.addresses) == (["begins"], ())
+        await asyncio.sleep(2)
+
+        assert calls == ["begins", "ends"]
+        assert {str(each.address) for each in cluster.history} == {"192.0.2.77/24"}
+
+
+@in_virtual_time
+async def test_one_that_fails_after_other_settings_came_is_called_again() -> None:
+    calls: list[str] = []
+
+    async def prepare(_change: StateChange) -> None:
+        calls.append("begins")
+        await asyncio.sleep(10)
+        if len(calls) == 1:
+            raise OSError("not mounted")
+
+    async with Cluster(1) as cluster:
+        host = cluster.a.host
+        host.before_hold(prepare)
+        await host.wait_for(State.MASTER)
+        await asyncio.sleep(5)
+        host.reconfigure(addresses=["192.0.2.77/24"])
+        await asyncio.sleep(60)
+
+        assert calls == ["begins", "begins"]
+        assert [str(each) for each in cluster.a.addresses] == ["192.0.2.77/24"]
+
+
+@in_virtual_time
 async def test_hosts_that_wait_leave_the_way_free_for_all_others() -> None:
     vhids = range(1, ATTEMPTS_MAX + 3)
 

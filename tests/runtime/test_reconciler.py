@@ -633,3 +633,31 @@ def test_a_host_that_is_closed_leaves_its_place() -> None:
     bench.one.close()
 
     assert gate.enter(Attempt(HoldAddresses(KEY, 2, (A,))))
+
+
+def test_a_hold_that_stands_aside_waits_on_for_a_newer_one_which_is_made_next() -> None:
+    bench = Bench()
+    bench.hold(1, A)
+    aside = bench.started
+    bench.one.stand_aside(aside)
+    bench.hold(2, B, previous=(A,))
+    is_waiting = isinstance(bench.last.next, Idle)
+    is_begun = bench.one.begin(aside, bench.now_ns) is not None
+    bench.end(aside)
+    bench.make()
+
+    assert (is_waiting, is_begun) == (True, False)
+    assert bench.reports == [(2, Action.HOLD, None)]
+    assert bench.one.may_hold == {B}
+
+
+def test_a_hold_that_stands_aside_is_cancelled_for_a_drop() -> None:
+    bench = Bench()
+    bench.hold(1)
+    aside = bench.started
+    bench.one.stand_aside(aside)
+    bench.hold(2)
+    bench.drop(3)
+
+    assert isinstance(bench.last.next, CancelAttempt)
+    assert bench.last.next.attempt is aside

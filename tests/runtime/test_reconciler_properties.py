@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.inputs import Action
 from pycarp.dialects.base import ArpForm
-from pycarp.runtime.reconciler import Attempt, CancelAttempt, Gate, Pace, Reconciler, RetryAt, Todo
+from pycarp.runtime.reconciler import ATTEMPTS_MAX, Attempt, CancelAttempt, Gate, Pace, Reconciler, RetryAt, Todo
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 KEY = HostKey("em0", 1)
@@ -24,7 +24,8 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now_ns = 0
-        self.one = Reconciler(KEY, Gate())
+        self.gate = Gate()
+        self.one = Reconciler(KEY, self.gate)
         self.kernel: set[InterfaceAddress] = set()
         self.epoch = 0
         self.shared: tuple[InterfaceAddress, ...] = (A,)
@@ -102,6 +103,11 @@ class Life(RuleBasedStateMachine):
             self.begun.append(attempt)
             self.due_ns = until.at_ns
 
+    @precondition(lambda self: self.unbegun and self.unbegun[-1].action is Action.HOLD)
+    @rule()
+    def hold_stands_aside(self) -> None:
+        self.one.stand_aside(self.unbegun[-1])
+
     @precondition(lambda self: self.begun)
     @rule(number=st.integers(0, 2), error=st.sampled_from([None, None, "busy"]), works=st.booleans())
     def attempt_ends(self, number: int, error: str | None, works: bool) -> None:
@@ -172,6 +178,9 @@ class Life(RuleBasedStateMachine):
         assert self.due_ns is None
         assert self.achieved[-1] == self.epoch
         assert self.kernel == (set(self.shared) if self.wants_held else set())
+        others = (HoldAddresses(HostKey("em0", vhid), 1, (A,)) for vhid in range(2, 2 + ATTEMPTS_MAX))
+        assert all(self.gate.enter(Attempt(other)) for other in others), "a place at the gate was not left"
+        assert not self.gate.enter(Attempt(HoldAddresses(HostKey("em0", 255), 1, (A,)))), "one was left twice"
 
 
 Life.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -239,6 +239,10 @@ class Reconciler:
         run = self._run
         if run is None or run.attempt is not attempt or run.is_cancelled:
             return None
+        if run.is_aside and attempt.effect is not self._intent:
+            # Another hold was asked for meanwhile; its own attempt comes next.
+            run.is_cancelled = True
+            return None
         run.has_begun = True
         if run.is_aside:
             run.is_aside = False
@@ -324,9 +328,12 @@ class Reconciler:
         return Todo(self._announce(intent), reports)
 
     def _is_in_the_way(self, run: _Run) -> bool:
-        """Return True if an attempt must be cancelled for the newest intent; a drop that has begun never is."""
+        """Return True if an attempt must be cancelled for the newest intent; a drop that has begun never is.
+
+        Nor is a hold that stands aside, for another hold: that one needs what is waited for as well.
+        """
         intent, effect = self._intent, run.attempt.effect
-        if intent is None or effect is intent:
+        if intent is None or effect is intent or (run.is_aside and isinstance(intent, HoldAddresses)):
             return False
         if isinstance(effect, Announce):
             return effect.epoch != intent.epoch
