@@ -17,19 +17,22 @@ from pycarp import HostConfig, LinkFacts, MastershipLost, Node, State, StaticMon
 from pycarp.core.events import StateChange
 from pycarp.transports import MemoryBus
 from tests.support.nodes import config, node
+from tests.support.transports import free_udp_port
 from tests.support.virtual import in_virtual_time
 
 ROOT = Path(__file__).parents[2]
-PORT = 21113
 OWN = ("127.0.0.2", "127.0.0.3")
 LIMIT_S = 30
 
+with_uvloop = pytest.mark.skipif(
+    sys.platform != "linux" or sys.version_info >= (3, 15), reason="uvloop does not install here"
+)
 eager = pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio.eager_task_factory came with Python 3.12")
 
 
-def udp_node(number: int) -> Node:
+def udp_node(number: int, port: int) -> Node:
     facts = LinkFacts(name="lo", is_up=True, addresses=(ip_interface(f"{OWN[number]}/8"),))
-    return Node(transport=UdpTransport(port=PORT), actuator="null", monitor=StaticMonitor([facts]))
+    return Node(transport=UdpTransport(port=port), actuator="null", monitor=StaticMonitor([facts]))
 
 
 def udp_host(number: int) -> HostConfig:
@@ -42,12 +45,13 @@ def udp_host(number: int) -> HostConfig:
 async def live() -> None:
     """Live through a takeover, a mastership, a callback and a hand-over, on the loopback interface."""
     states: list[State] = []
+    port = free_udp_port()
 
     async def record(change: StateChange) -> None:
         await asyncio.sleep(0)
         states.append(change.new)
 
-    async with asyncio.timeout(LIMIT_S), udp_node(0) as here, udp_node(1) as there:
+    async with asyncio.timeout(LIMIT_S), udp_node(0, port) as here, udp_node(1, port) as there:
         web = await here.add(udp_host(0))
         await web.wait_for(State.MASTER)
         peer = await there.add(udp_host(1))
@@ -60,16 +64,18 @@ async def live() -> None:
         assert (web.state, peer.state, states) == (State.BACKUP, State.MASTER, [State.MASTER])
 
 
+@with_uvloop
 def test_a_pair_lives_in_uvloop() -> None:
-    uvloop = pytest.importorskip("uvloop", reason="uvloop does not install here")
+    import uvloop  # noqa: PLC0415  it does not install everywhere
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(live())
 
 
+@with_uvloop
 def test_udp_keeps_the_promises_of_a_transport_in_uvloop() -> None:
     """In a process of its own: uvloop cannot be interrupted while it waits for an endpoint that was not closed."""
-    pytest.importorskip("uvloop", reason="uvloop does not install here")
-    argv = [sys.executable, "-m", "tests.support.uvloop_program", str(PORT + 1)]
+    argv = [sys.executable, "-m", "tests.support.uvloop_program", str(free_udp_port())]
 
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=LIMIT_S, cwd=ROOT)
 
@@ -154,9 +160,10 @@ def in_thread(main: Callable[[], Coroutine[Any, Any, None]]) -> "Future[None]":
 def test_each_thread_may_have_a_node_of_its_own() -> None:
     """With its own loop; the two know each other by their advertisements only."""
     was_master, is_backup = threading.Event(), threading.Event()
+    port = free_udp_port()
 
     async def first() -> None:
-        async with asyncio.timeout(LIMIT_S), udp_node(0) as here:
+        async with asyncio.timeout(LIMIT_S), udp_node(0, port) as here:
             web = await here.add(udp_host(0))
             await web.wait_for(State.MASTER)
             was_master.set()
@@ -165,7 +172,7 @@ def test_each_thread_may_have_a_node_of_its_own() -> None:
 
     async def second() -> None:
         await asyncio.to_thread(was_master.wait, LIMIT_S)
-        async with asyncio.timeout(LIMIT_S), udp_node(1) as there:
+        async with asyncio.timeout(LIMIT_S), udp_node(1, port) as there:
             web = await there.add(udp_host(1))
             is_backup.set()
             await web.wait_for(State.MASTER)

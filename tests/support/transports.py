@@ -1,5 +1,6 @@
 """A transport that does what a test says: it keeps what is sent, and hands out what was put into it."""
 
+import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,13 @@ class SocketTransport(Transport, GroupJoining, PacketPreparing, Protocol):
 def by_name(name: str) -> SocketTransport:
     """Return one of pycarp's own transports."""
     return cast("SocketTransport", transports.by_name(name))
+
+
+def free_udp_port() -> int:
+    """Return a port that no address of this machine uses: the processes of a test run may use udp at once."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("0.0.0.0", 0))
+        return int(sock.getsockname()[1])
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,8 +8,8 @@ import pytest
 from pycarp import HostConfig, LinkFacts, Node, State, StaticMonitor, UdpTransport
 from pycarp.errors import ConfigError, TransportError
 from pycarp.vocabulary import InterfaceAddress
+from tests.support.transports import free_udp_port
 
-PORT = 21112
 FIRST, SECOND = "127.0.0.2", "127.0.0.3"
 
 
@@ -32,10 +32,11 @@ def config(peer: str, *, link: str = "lo", advskew: int = 13) -> HostConfig:
 
 @pytest.mark.parametrize("link", ["lo", "no-device"])
 async def test_the_addresses_of_the_monitor_are_bound_on_a_link_of_any_name(link: str) -> None:
+    port = free_udp_port()
     async with (
         asyncio.timeout(20),
-        node(UdpTransport(port=PORT), f"{FIRST}/8", link=link) as here,
-        node(UdpTransport(port=PORT), f"{SECOND}/8", link=link) as there,
+        node(UdpTransport(port=port), f"{FIRST}/8", link=link) as here,
+        node(UdpTransport(port=port), f"{SECOND}/8", link=link) as there,
     ):
         web = await here.add(config(SECOND, link=link))
         await web.wait_for(State.MASTER)
@@ -46,10 +47,11 @@ async def test_the_addresses_of_the_monitor_are_bound_on_a_link_of_any_name(link
 
 
 async def test_the_address_that_is_bound_is_the_one_that_a_host_advertises_from() -> None:
+    port = free_udp_port()
     async with (
         asyncio.timeout(20),
-        node(UdpTransport(port=PORT, bind=FIRST), "127.0.0.1/8", f"{FIRST}/8") as here,
-        node(UdpTransport(port=PORT, bind=[SECOND]), "127.0.0.1/8") as there,
+        node(UdpTransport(port=port, bind=FIRST), "127.0.0.1/8", f"{FIRST}/8") as here,
+        node(UdpTransport(port=port, bind=[SECOND]), "127.0.0.1/8") as there,
     ):
         web = await here.add(config(SECOND))
         await web.wait_for(State.MASTER)
@@ -61,12 +63,13 @@ async def test_the_address_that_is_bound_is_the_one_that_a_host_advertises_from(
 
 
 async def test_a_port_that_is_taken_ends_the_addition_of_a_host() -> None:
+    port = free_udp_port()
     async with (
-        node(UdpTransport(port=PORT), f"{FIRST}/8") as here,
-        node(UdpTransport(port=PORT), f"{FIRST}/8") as there,
+        node(UdpTransport(port=port), f"{FIRST}/8") as here,
+        node(UdpTransport(port=port), f"{FIRST}/8") as there,
     ):
         await here.add(config(SECOND))
-        with pytest.raises(TransportError, match=rf"cannot bind 127\.0\.0\.2 port {PORT} on lo: .*in use"):
+        with pytest.raises(TransportError, match=rf"cannot bind 127\.0\.0\.2 port {port} on lo: .*in use"):
             await there.add(config(SECOND))
 
 
