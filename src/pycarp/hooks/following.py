@@ -12,7 +12,7 @@ from pycarp.aio.mastership import MastershipLost
 from pycarp.core.events import AddressesHeld, ConflictWon, Departed, Event, StateChange
 from pycarp.core.state import State
 from pycarp.errors import ActuatorError, CarpError
-from pycarp.hooks.hook import Hook, On, OnFailure
+from pycarp.hooks.hook import ADDRESSES_WAIT_FOR, Hook, On, OnFailure
 from pycarp.hooks.queue import HookQueue, Occasion
 from pycarp.system.programs import run_program
 from pycarp.tasks import start_task
@@ -198,9 +198,7 @@ class HookFollower:
             self._confirmed.discard(hook.name)
             if was_called or hook.on == {On.LOST}:
                 return True
-            logger.info(
-                "carp: %s: hook %s is not called on %s: it did not last", self._host.key, hook.name, occasion.on
-            )
+            self._log_unconfirmed(hook, occasion)
             return False
         ends_s = change.at_ns / NS_PER_S + hook.confirm_s
         while not self._is_over and not self._queue.has_newer(occasion.event):
@@ -306,7 +304,7 @@ class HookFollower:
             if not error:
                 break
             logger.error("carp: %s: hook %s on %s: %s", self._host.key, hook.name, occasion.on, error)
-        if occasion.on not in (On.BEFORE_HOLD, On.BEFORE_DROP):
+        if occasion.on not in ADDRESSES_WAIT_FOR:
             self._set_demotion(hook, has_failed=bool(error))
         return error
 
