@@ -362,13 +362,13 @@ HOOKED = GOOD + '[[host.hook]]\non = ["master"]\nrun = ["/bin/true"]\n'
 
 def test_checks_and_hooks_belong_to_their_host_or_to_every_host() -> None:
     text = CHECKED + GOOD.replace("vhid = 1", "vhid = 2").replace(".10/", ".11/")
-    text += HOOKED.removeprefix(GOOD) + HOOKED.removeprefix(GOOD).replace("host.hook", "hook")
+    text += HOOKED.removeprefix(GOOD) + HOOKED.removeprefix(GOOD).replace("host.hook]]", 'hook]]\nname = "every"')
 
     config = toml.read(text, file="a.toml")
 
     first, second = (host.key for host in config.hosts)
     assert [(each.host, each.item.name, each.item.every_s) for each in config.checks] == [(first, "web", 0.25)]
-    assert [(each.host, each.item.name) for each in config.hooks] == [(second, "true"), (None, "true")]
+    assert [(each.host, each.item.name) for each in config.hooks] == [(second, "true"), (None, "every")]
 
 
 @pytest.mark.parametrize(
@@ -433,6 +433,18 @@ def test_two_checks_of_a_host_with_one_name_are_told() -> None:
     assert complaints(CHECKED + CHECKED.removeprefix(GOOD)) == [
         '11:1: two are called web (give each a name = "..." of its own)'
     ]
+
+
+def test_a_hook_of_every_host_with_the_name_of_one_of_a_host_is_told() -> None:
+    assert complaints(HOOKED + HOOKED.removeprefix(GOOD).replace("host.hook", "hook")) == [
+        '9:1: two are called true (give each a name = "..." of its own)'
+    ]
+
+
+def test_hooks_of_wrong_hosts_are_not_taken_for_those_of_every_host() -> None:
+    text = HOOKED + HOOKED.replace("vhid = 1", "vhid = 999") * 2
+
+    assert [each.partition(": ")[2] for each in complaints(text)] == ["vhid 999: expected a whole number <= 255"] * 2
 
 
 def test_failbacks_belong_to_their_host_or_to_every_host() -> None:

@@ -144,6 +144,20 @@ def test_values_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
 
 
 @in_virtual_time
+async def test_two_hooks_of_a_host_with_one_name_are_refused() -> None:
+    """The success of one would end the demotion for the failure of the other."""
+    async with Cluster(1) as cluster:
+        hooks = [Hook(name="x", on={On.MASTER}, run=(program,)) for program in ("/bin/true", "/bin/false")]
+        follower = HookFollower(cluster.a.host, (hooks[0],))
+
+        with pytest.raises(ConfigError, match="two hooks are called 'x'"):
+            await follow(cluster.a.host, *hooks)
+        with pytest.raises(ConfigError, match="two hooks are called 'x'"):
+            follower.hooks = tuple(hooks)
+        assert follower.hooks == (hooks[0],)
+
+
+@in_virtual_time
 async def test_hooks_before_the_hold_end_before_the_addresses_are_held_and_the_others_follow() -> None:
     calls: list[tuple[str, bool]] = []
 

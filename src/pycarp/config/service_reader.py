@@ -79,7 +79,7 @@ class ServiceReader:
     def _read(self, tables: Mapping[str, Any], prefix: str, host: HostKey | None) -> None:
         """Read checks and hooks; ``prefix`` is the name of the table that they are in."""
         self._attach(self.checks, tables.get("check"), f"{prefix}check", host, self._check)
-        self._attach(self.hooks, tables.get("hook"), f"{prefix}hook", host, self._hook)
+        self._attach(self.hooks, tables.get("hook"), f"{prefix}hook", host, self._hook, is_one_list=True)
 
     def _attach(
         self,
@@ -88,14 +88,21 @@ class ServiceReader:
         name: str,
         host: HostKey | None,
         read: Callable[[object, Where], T | None],
+        *,
+        is_one_list: bool = False,
     ) -> None:
-        """Add what a list of tables says; complain about a table that is wrong, and about a name used twice."""
+        """Add what a list of tables says; complain about a table that is wrong, and about a name used twice.
+
+        ``is_one_list`` if what belongs to a host and what belongs to every host are called from one list.
+        """
         for table, where in self._tables(raw, name):
             item = read(table, where)
-            if item is None or not isinstance(table, dict):
+            # What is inside of a wrong host is neither that of another one nor of every host.
+            if item is None or not isinstance(table, dict) or (host is None and "." in name):
                 continue
             called = str(getattr(item, "name", ""))
-            if any(each.host == host and each.name == called for each in found):
+            beside = [each for each in found if each.host == host or (is_one_list and None in (each.host, host))]
+            if any(each.name == called for each in beside):
                 self._reader.complain(where, "name", f"two are called {called}", 'give each a name = "..." of its own')
             found.append(Attached(host=host, item=item, table=table, place=self._reader.place(where, "")))
 

@@ -11,7 +11,7 @@ from pycarp.aio.log_records import logger
 from pycarp.aio.mastership import MastershipLost
 from pycarp.core.events import AddressesHeld, ConflictWon, Departed, Event, StateChange
 from pycarp.core.state import State
-from pycarp.errors import ActuatorError, CarpError
+from pycarp.errors import ActuatorError, CarpError, ConfigError
 from pycarp.hooks.hook import ADDRESSES_WAIT_FOR, Hook, On, OnFailure
 from pycarp.hooks.queue import HookQueue, Occasion
 from pycarp.system.programs import run_program
@@ -34,7 +34,8 @@ RETRY_AFTER_S = 0.2
 async def follow(host: VirtualHost, *hooks: Hook) -> None:
     """Call hooks on what happens to a host, until it departs; first with its present state.
 
-    Raises NodeFailedError when the node fails, once the hooks for that were called.
+    Raises NodeFailedError when the node fails, once the hooks for that were called, and ConfigError if two hooks have
+    one name.
     """
     await HookFollower(host, hooks).run()
 
@@ -51,11 +52,12 @@ class HookFollower:
     """The queue of one host, the task that calls its hooks, and the call under way.
 
     ``hooks`` may be replaced at any time; the new ones are called from the next change on. Without
-    ``calls_for_present`` no hook is called on the state that the host has already.
+    ``calls_for_present`` no hook is called on the state that the host has already. Raises ConfigError if two hooks have
+    one name, by which their failures are told apart.
     """
 
     def __init__(self, host: VirtualHost, hooks: tuple[Hook, ...], *, calls_for_present: bool = True) -> None:
-        self._hooks = hooks
+        self._hooks = _distinct(hooks)
         self._has_other_hooks = asyncio.Event()
         self._is_guarded = False
         self._calls_for_present = calls_for_present
@@ -82,7 +84,7 @@ class HookFollower:
 
     @hooks.setter
     def hooks(self, hooks: tuple[Hook, ...]) -> None:
-        self._hooks = hooks
+        self._hooks = _distinct(hooks)
         self._has_other_hooks.set()
 
     def last_call(self, hook: Hook) -> LastCall | None:
@@ -343,6 +345,14 @@ class HookFollower:
         if change.new is State.MASTER and change.epoch > self._token_epoch:
             self._token, self._token_epoch = await self._host.fencing_token(), change.epoch
         return self._token
+
+
+def _distinct(hooks: tuple[Hook, ...]) -> tuple[Hook, ...]:
+    names = [each.name for each in hooks]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two hooks are called {name!r}; give each a name of its own")
+    return hooks
 
 
 async def _called(hook: Hook, host: HostKey, facts: dict[str, Any]) -> str:
