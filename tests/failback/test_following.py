@@ -240,6 +240,27 @@ async def test_one_that_yielded_to_a_better_host_does_not() -> None:
 
 
 @in_virtual_time
+@pytest.mark.parametrize("release", [False, True])
+async def test_one_that_left_because_a_check_failed_does(release: bool) -> None:
+    is_well = True
+
+    async def well() -> bool:
+        return is_well
+
+    async with cluster_of(Followers(FailbackPolicy(min_dwell_s=300))) as c:
+        check = Check(name="web", probe=well, every_s=0.1, rise=1, fall=1, release=release)
+        c.a.run(watch(c.a.host, check))
+        await until_master(c.a, within_s=60)
+        is_well, failed_s = False, now_s()
+        await until_master(c.b, within_s=10)
+        await c.a.host.wait_for(State.BACKUP)
+        is_well = True
+        await until_master(c.a, within_s=400)
+
+        assert 300 < now_s() - failed_s < 303
+
+
+@in_virtual_time
 async def test_a_dwell_survives_the_end_of_the_process(tmp_path: Path) -> None:
     async with cluster_of(Followers(FailbackPolicy(min_dwell_s=300), tmp_path)) as c:
         await c.settle()

@@ -142,7 +142,9 @@ class FailbackState:
 
     def _is_failure(self, reason: Reason) -> bool:
         is_unwell = any(amount > 0 and not _is_planned(cause) for cause, amount in self._demotion.items())
-        return reason in _FAILED or (reason in _OUTRANKED and is_unwell)
+        # As by a check that lets go. What a policy restricts, of this host or of one in a group with it, is no failure.
+        is_restricted = reason is Reason.RESTRICTED and bool(self._restrictions)
+        return reason in _FAILED or (reason in _OUTRANKED and is_unwell) or is_restricted
 
     def _fail(self, now: Moment) -> None:
         self._failed_at_s = now.s
