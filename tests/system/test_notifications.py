@@ -100,6 +100,32 @@ async def test_links_and_addresses_that_nobody_watches_are_passed_over(namespace
     assert names.count("late0") >= 2
 
 
+@pytest.mark.parametrize(
+    ("now", "meanwhile"),
+    [
+        (("link", "set", LINK, "mtu", "1400"), ("link", "set", LINK, "mtu", "1300")),
+        (("addr", "add", "10.77.0.99/24", "dev", LINK), ("addr", "del", "10.77.0.99/24", "dev", LINK)),
+    ],
+    ids=["link", "address"],
+)
+async def test_what_changes_back_after_nobody_watched_for_a_while_is_news(
+    namespace: Namespace, now: tuple[str, ...], meanwhile: tuple[str, ...]
+) -> None:
+    watched = {LINK}
+    async with listening(is_watched=lambda _at, name: name in watched) as names:
+        namespace.ip(*now)
+        await asyncio.sleep(0.1)
+        watched.clear()
+        namespace.ip(*meanwhile)
+        await asyncio.sleep(0.1)
+        watched.add(LINK)
+        names.clear()
+        namespace.ip(*now)
+        await asyncio.sleep(0.1)
+
+    assert LINK in names
+
+
 async def test_own_renewals_do_not_even_wake_up_whoever_listens(namespace: Namespace) -> None:
     """IPv4 only: for IPv6 addresses the kernel does not say who renewed them."""
     address = ip_interface("10.77.0.50/24")

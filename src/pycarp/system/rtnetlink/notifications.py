@@ -13,8 +13,8 @@ from pycarp.system.rtnetlink.route_messages import (
     Essence,
     LinkEssence,
     Message,
-    Place,
     address_essence,
+    address_index,
     link_essence,
     link_index,
     messages,
@@ -66,7 +66,8 @@ class Novelty:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Place, Essence] = {}
+        self._known: dict[int, dict[bytes, Essence]] = {}
+        """By the index of the link, then by the address."""
         self._links: dict[int, LinkEssence] = {}
 
     def is_in(self, message: Message) -> bool:
@@ -75,13 +76,21 @@ class Novelty:
             return self._is_in_link(message)
         if message.kind not in (NEW_ADDRESS, DELETED_ADDRESS):
             return True
-        place, essence = address_essence(message)
+        (index, packed), essence = address_essence(message)
+        known = self._known.setdefault(index, {})
         if message.kind == DELETED_ADDRESS:
-            self._known.pop(place, None)
+            known.pop(packed, None)
             return True
-        is_new = self._known.get(place) != essence
-        self._known[place] = essence
+        is_new = known.get(packed) != essence
+        known[packed] = essence
         return is_new
+
+    def pass_over(self, message: Message) -> None:
+        """Forget what a message changes that nobody looks at: what changes back later is new."""
+        if message.kind in (NEW_LINK, DELETED_LINK):
+            self._links.pop(link_index(message), None)
+        elif message.kind in (NEW_ADDRESS, DELETED_ADDRESS):
+            self._known.pop(address_index(message), None)
 
     def _is_in_link(self, message: Message) -> bool:
         index = link_index(message)
@@ -106,7 +115,9 @@ async def news(is_relevant: Callable[[Message], bool] = _every) -> AsyncIterator
         yield None
         while True:
             for message in await notifications.take():
-                if is_relevant(message) and novelty.is_in(message):
+                if not is_relevant(message):
+                    novelty.pass_over(message)
+                elif novelty.is_in(message):
                     yield message
     finally:
         notifications.close()
