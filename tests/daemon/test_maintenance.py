@@ -176,6 +176,35 @@ async def test_a_drain_of_all_holds_for_every_host_or_for_none(tmp_path: Path) -
 
 
 @in_virtual_time
+async def test_a_refused_drain_of_all_leaves_a_host_drained_that_was_drained_by_itself(tmp_path: Path) -> None:
+    async with settled(vhids=(1, 2)) as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+        first, second = daemon.hosts
+        await daemon.drain(first.name)
+        cluster.b.hosts[2].down()
+
+        with pytest.raises(HandOverError):
+            await daemon.drain()
+
+        assert (dict(first.snapshot().demotion), dict(second.snapshot().demotion)) == ({"drained": 240}, {})
+
+
+@in_virtual_time
+async def test_a_drain_of_all_that_ends_leaves_a_host_drained_that_was_drained_by_itself(tmp_path: Path) -> None:
+    async with settled(vhids=(1, 2)) as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+        first, second = daemon.hosts
+        await daemon.drain(first.name)
+
+        await daemon.drain(for_s=60)
+        await asyncio.sleep(70)
+        assert (dict(first.snapshot().demotion), dict(second.snapshot().demotion)) == ({"drained": 240}, {})
+
+        await daemon.ask(UndrainRequest(host=first.name))
+        assert dict(first.snapshot().demotion) == {}
+
+
+@in_virtual_time
 async def test_a_refused_drain_leaves_an_earlier_one_as_it_was(tmp_path: Path) -> None:
     async with settled(1) as cluster:
         daemon = Daemon(cluster.a, tmp_path / "m.json")

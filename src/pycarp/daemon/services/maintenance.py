@@ -191,7 +191,7 @@ class Maintenance:
                 self._end(each)
         if request.host is None:
             self._node.demote(cause, last=True)
-            _remove(hosts, cause)
+            self._set_back(hosts, cause)
         self._save()
         _log(hosts, request.host, f"is {cause}", request.for_s)
         drained = []
@@ -208,7 +208,7 @@ class Maintenance:
         """Undo a drain that nobody took over from; what was drained before stays so."""
         for key in keys:
             self._forget((key, cause))
-        _remove(hosts, cause)
+        self._set_back(hosts, cause)
         for each in earlier:
             self._keep(each)
             self._apply(each, self._host(each.host))
@@ -295,6 +295,17 @@ class Maintenance:
             target.demote(entry.cause, last=True)
         else:
             target.demote(entry.cause, by=entry.by)
+
+    def _set_back(self, hosts: Iterable[VirtualHost], cause: str) -> None:
+        """Demote each host by a cause as its own entry says, which may be older than the drain; not at all without."""
+        assert self._found is not None
+        for host in hosts:
+            entry = self._found.get((str(host.key), cause))
+            with contextlib.suppress(CarpError):
+                if entry is None:
+                    host.restore(cause)
+                else:
+                    self._apply(entry, host)
 
     def _end(self, entry: Entry) -> None:
         self._forget((entry.host, entry.cause))
@@ -386,12 +397,6 @@ def _refusal(failures: list[BaseException]) -> BaseException:
         return bug
     hint = "--force drains all the same, and serves until another host comes"
     return HandOverError("\n".join([*dict.fromkeys(map(str, failures)), hint]))
-
-
-def _remove(hosts: Iterable[VirtualHost], cause: str) -> None:
-    for host in hosts:
-        with contextlib.suppress(CarpError):
-            host.restore(cause)
 
 
 def _log(hosts: Iterable[VirtualHost], name: str | None, what: str, for_s: float | None) -> None:
