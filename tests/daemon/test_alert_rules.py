@@ -49,9 +49,13 @@ def test_each_rule_asks_for_metrics_and_labels_that_the_daemon_has() -> None:
 
 def test_each_alarm_and_state_in_a_rule_is_one_of_the_daemon() -> None:
     source = Path(alarms.__file__).read_text()
-    selectors = [MATCHER.findall(selector) for text in expressions() for _name, selector in SELECTOR.findall(text)]
-    values = {label: value for matchers in selectors for label, value in matchers}
+    selectors = [selector for text in expressions() for _name, selector in SELECTOR.findall(text)]
+    matchers = [matcher for selector in selectors for matcher in MATCHER.findall(selector)]
+    states = [value for label, value in matchers if label == "state"]
+    names = [name for label, value in matchers if label == "alarm" for name in value.split("|")]
 
-    assert values["state"] in set(State)
-    for name in values["alarm"].split("|"):
+    assert states
+    assert set(states) <= set(State)
+    assert names
+    for name in names:
         assert f'"{name}"' in source

@@ -270,8 +270,10 @@ def test_an_id_that_only_unbelievable_packets_have_is_free() -> None:
     [("netbsd/01-basic", "netbsd"), ("netbsd/16-v6-netbsd8-checksum", "netbsd"), ("ucarp/base005", "ucarp")],
 )
 def test_the_dialect_of_a_real_host_is_among_those_that_fit(capture: str, dialect: str) -> None:
-    for group in scanned(VECTORS / f"{capture}.pcap").groups:
-        assert all(dialect in each.dialects for each in group.senders)
+    spoken = [each.dialects for group in scanned(VECTORS / f"{capture}.pcap").groups for each in group.senders]
+
+    assert spoken
+    assert all(dialect in each for each in spoken)
 
 
 def test_a_demote_octet_is_openbsds() -> None:
@@ -291,7 +293,10 @@ def test_a_demote_octet_is_openbsds() -> None:
 
 def test_real_pairs_have_no_problem_but_their_end() -> None:
     for name in ("t07-v2-preempt", "t08-v3-nopreempt", "x12-v3-keepalived-vmac"):
-        assert scanned(VECTORS / "vrrp" / f"{name}.pcap").is_well
+        report = scanned(VECTORS / "vrrp" / f"{name}.pcap")
+
+        assert report.groups
+        assert report.is_well
 
 
 def forgeries(count: int) -> list[bytes]:
