@@ -19,12 +19,12 @@ from pycarp.daemon.control_messages import (
     UndrainRequest,
 )
 from pycarp.daemon.services import maintenance
-from pycarp.daemon.services.maintenance import Maintenance
+from pycarp.daemon.services.maintenance import Find, Maintenance
 from pycarp.daemon.status import Place, host_status
 from pycarp.system.addresses.address_conflicts import Answers
 from pycarp.testing import Cluster
 from pycarp.testing.member import Member
-from pycarp.vocabulary import Address
+from pycarp.vocabulary import Address, MacAddress
 from tests.support.virtual import in_virtual_time, now_s
 
 
@@ -46,9 +46,9 @@ async def nobody_answers(_link: str, _addresses: Collection[Address], *, stops_e
 class Daemon:
     """The part of a daemon that does maintenance, for one member of a cluster."""
 
-    def __init__(self, member: Member, file: Path, clock: Clock | None = None) -> None:
+    def __init__(self, member: Member, file: Path, clock: Clock | None = None, *, find: Find = nobody_answers) -> None:
         self.member = member
-        self.maintenance = Maintenance(member.node, file, find=nobody_answers, clock=clock or Clock())
+        self.maintenance = Maintenance(member.node, file, find=find, clock=clock or Clock())
         self.maintenance.configure(NodeConfig(hosts=member.configs))
         for host in self.hosts:
             self.maintenance.start(host)
@@ -202,6 +202,27 @@ async def test_a_drain_of_all_that_ends_leaves_a_host_drained_that_was_drained_b
 
         await daemon.ask(UndrainRequest(host=first.name))
         assert dict(first.snapshot().demotion) == {}
+
+
+@in_virtual_time
+async def test_who_answers_after_a_drain_of_all_is_asked_of_all_hosts_at_once(tmp_path: Path) -> None:
+    asked: list[Collection[Address]] = []
+
+    async def first_answers(_link: str, addresses: Collection[Address], *, stops_early: bool = False) -> Answers:
+        assert stops_early
+        asked.append(addresses)
+        await asyncio.sleep(1.2)
+        return {next(iter(addresses)): {MacAddress(b"answer")}}
+
+    async with settled(vhids=(1, 2, 3)) as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json", find=first_answers)
+        began_s = now_s()
+
+        reply = await daemon.drain()
+
+        assert now_s() - began_s < 1.3
+        assert [list(each) for each in asked] == [[host.config.addresses[0].ip for host in daemon.hosts]]
+        assert [(each.was_master, each.answers) for each in reply.hosts] == [(True, True), (True, False), (True, False)]
 
 
 @in_virtual_time
