@@ -435,6 +435,32 @@ def test_a_machine_that_lacks_a_member_has_none_of_them(seed: int) -> None:
 
 
 @in_virtual_time
+async def test_a_drain_of_a_group_that_fails_leaves_every_member_as_it_was() -> None:
+    groups: dict[str, SyncGroup] = {}
+
+    async def program(member: Member) -> None:
+        groups[member.name] = SyncGroup("router", member.node.hosts)
+        await groups[member.name].run()
+
+    async with Cluster([machine(0), machine(100)], program=program) as c:
+        await c.settle()
+        await groups["a"].drain()
+        c.kill("b")
+        await until_all(c.a, within_s=10)
+        c.a.hosts[LAN].demote("disk", by=5)
+        await c.settle()
+        before = [dict(host.snapshot().demotion) for host in groups["a"].hosts]
+        assert all("drained" in causes for causes in before)
+        for cause in ("drained", "drained: once more"):
+            with pytest.raises(HandOverError, match="nobody took the addresses"):
+                await groups["a"].drain(cause)
+            await c.settle()
+
+            assert [dict(host.snapshot().demotion) for host in groups["a"].hosts] == before
+            assert all("drained" in host.snapshot().last_causes for host in groups["a"].hosts)
+
+
+@in_virtual_time
 async def test_a_group_is_drained_as_a_whole() -> None:
     groups: dict[str, SyncGroup] = {}
 

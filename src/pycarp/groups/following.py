@@ -82,23 +82,31 @@ class SyncGroup:
     async def drain(self, cause: str = DRAINED, *, timeout_s: float = DRAIN_TIMEOUT_S, force: bool = False) -> None:
         """Leave all addresses to another machine and stay the last of all, until ``restore(cause)``.
 
-        As ``VirtualHost.drain``; if nobody takes over from one member, none is drained, and HandOverError is raised.
+        As ``VirtualHost.drain``; if nobody takes over from one member, the demotion of each becomes what it was before,
+        and HandOverError is raised.
         """
+        before = self._views()
         try:
             async with asyncio.TaskGroup() as drains:
                 for host in self._hosts:
                     drains.create_task(host.drain(cause, timeout_s=timeout_s, force=force))
         except BaseExceptionGroup as exc:
-            self._undo(cause)
+            self._undo(cause, before)
             raise exc.exceptions[0] from None
         except BaseException:
-            self._undo(cause)
+            self._undo(cause, before)
             raise
 
-    def _undo(self, cause: str) -> None:
-        for host in self._hosts:
+    def _undo(self, cause: str, before: Mapping[VirtualHost, HostSnapshot]) -> None:
+        for host, view in before.items():
+            amount = dict(view.demotion).get(cause)
             with contextlib.suppress(UsageError, NodeFailedError):
-                host.restore(cause)
+                if amount is None:
+                    host.restore(cause)
+                elif cause in view.last_causes:
+                    host.demote(cause, last=True)
+                else:
+                    host.demote(cause, by=amount)
 
     async def run(self) -> None:
         """Let the members move together; as ``follow``."""
