@@ -22,7 +22,7 @@ from rich.console import Console
 from benchmarks import cost, packets, start
 from benchmarks.figures import Figure, as_json, ratios, table, worse
 from pycarp.errors import CarpError
-from pycarp.lab.topology import check_requirements
+from pycarp.lab.lab_network import check_requirements
 
 AREAS = ("imports", "packets", "start", "cost")
 

@@ -28,7 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.failover.systems import BACKUP, HOSTS, MASTER, SHARED, SYSTEMS, System
-from pycarp.lab.topology import Segment, check_requirements
+from pycarp.lab.lab_network import Segment, check_requirements
 from pycarp.system.rtnetlink import socket_filter
 from pycarp.transports import filters
 from pycarp.vocabulary import Family

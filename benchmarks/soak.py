@@ -27,7 +27,7 @@ from pathlib import Path
 from benchmarks.failover.systems import BACKUP, HOSTS, MASTER, Pycarp
 from pycarp import HostConfig, Node
 from pycarp.actuators.null import NullActuator
-from pycarp.aio.host import VirtualHost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.state import State
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import (
@@ -39,7 +39,7 @@ from pycarp.daemon.control_messages import (
     StatusRequest,
 )
 from pycarp.errors import ControlError
-from pycarp.lab.topology import Segment, check_requirements
+from pycarp.lab.lab_network import Segment, check_requirements
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing import run
 from pycarp.transports.memory import MemoryBus

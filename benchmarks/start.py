@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pycarp.errors import CarpError
-from pycarp.lab.topology import check_requirements
+from pycarp.lab.lab_network import check_requirements
 
 HOSTS_PER_LINK = 250
 LONGEST_S = 60.0

@@ -14,8 +14,8 @@ import pytest
 import pycarp
 from pycarp.actuators import Actuator
 from pycarp.aio.mastership import Mastership
-from pycarp.monitors.base import LinkForgetting
-from pycarp.transports.base import PARTS
+from pycarp.monitors.link_monitor import LinkForgetting
+from pycarp.transports.transport import PARTS
 from tests.support.trees import edges_of
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "library.md").read_text()

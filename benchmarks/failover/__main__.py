@@ -32,7 +32,7 @@ from benchmarks.failover import beside_kernels, idle, kernel_events, trial
 from benchmarks.failover.kernel_election import KERNELS
 from benchmarks.failover.systems import PROGRAMS, SYSTEMS, versions
 from benchmarks.failover.trial import EVENTS, Event, Result
-from pycarp.lab.topology import check_requirements
+from pycarp.lab.lab_network import check_requirements
 
 _MS = 1000
 _TRIES = 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.failover import trial
 from benchmarks.failover.systems import BACKUP, HOSTS, INTERFACE, MASTER, System
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 
 _SETTLE_S = 3.0
 

@@ -23,7 +23,7 @@ from benchmarks.failover import trial
 from benchmarks.failover.answers import Answers, Gap
 from benchmarks.failover.systems import INTERFACE, SHARED, descendants
 from pycarp.errors import CarpError
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 
 OURS, THEIRS, THIRD, CLIENT = "a", "b", "c", "client"
 HOSTS = {OURS: "10.9.0.1/24", THEIRS: "10.9.0.2/24", THIRD: "10.9.0.3/24", CLIENT: "10.9.0.9/24"}

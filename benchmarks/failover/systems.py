@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 
 SHARED = "10.9.0.50"
 INTERFACE = "fxp0"

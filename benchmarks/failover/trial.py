@@ -14,7 +14,7 @@ from benchmarks.failover import witnesses
 from benchmarks.failover.answers import Answers
 from benchmarks.failover.systems import BACKUP, HOSTS, INTERFACE, MASTER, SHARED, System
 from pycarp.errors import CarpError
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 
 STALLED_S = 0.01
 """A trial whose gap is due to the client's own being late by more than this, says nothing."""

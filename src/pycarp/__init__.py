@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from pycarp import dialects
     from pycarp.actuators import Actuator, CommandActuator, NullActuator
     from pycarp.aio.callback_queue import Callback
-    from pycarp.aio.host import VirtualHost
     from pycarp.aio.mastership import LossReason, Mastership, MastershipLost
     from pycarp.aio.node import Node
+    from pycarp.aio.virtual_host import VirtualHost
     from pycarp.auth.key import Passphrase
     from pycarp.core.events import (
         ActuationFailed,
@@ -209,7 +209,7 @@ __all__ = [
 _NAMES_OF = {
     "pycarp.actuators": ("Actuator", "CommandActuator", "NullActuator"),
     "pycarp.aio.callback_queue": ("Callback",),
-    "pycarp.aio.host": ("VirtualHost",),
+    "pycarp.aio.virtual_host": ("VirtualHost",),
     "pycarp.aio.mastership": ("LossReason", "Mastership", "MastershipLost"),
     "pycarp.aio.node": ("Node",),
     "pycarp.auth.key": ("Passphrase",),

@@ -6,7 +6,7 @@
     ├── ConfigError           the caller's settings are wrong; raised before anything runs
     │   ├── SettingProblems       all that is wrong with the settings of one call, as a list
     │   ├── ConfigProblems        all that is wrong with a file, with lines and columns; of pycarp.config
-    │   ├── UcarpProblems         all that is wrong with a command line of ucarp; of pycarp.config.ucarp
+    │   ├── UcarpProblems         all that is wrong with a command line of ucarp; of pycarp.config.ucarp_options
     │   ├── CaptureFileError      see below
     │   └── RecordingFileError    see below
     ├── UsageError            right settings, wrong moment or wrong thread: node closed, host in the wrong state

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.actuators.netlink_actuator import NetlinkActuator
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.vocabulary import MacMode
 from tests.support.addresses import BoundSocket, actuator_in, config, ear_on, links, on

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.actuators.netlink_actuator import NetlinkActuator
 from pycarp.errors import ActuatorError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.recovery.null_journal import NullJournal

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.actuators.announcer import Announcer, frames
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.vocabulary import MacAddress
 from pycarp.wire import arp, ethernet, ip, ndp
 from tests.support.capture import Capture

@@ -7,8 +7,8 @@ import pytest
 
 from pycarp import actuators
 from pycarp.actuators import Actuator, CommandActuator, NullActuator
-from pycarp.actuators.netlink import NetlinkActuator
-from pycarp.dialects.base import ArpForm
+from pycarp.actuators.netlink_actuator import NetlinkActuator
+from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ConfigError
 from tests.support.addresses import config
 from tests.support.virtual import in_virtual_time

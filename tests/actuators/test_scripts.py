@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from pycarp.actuators.scripts import ScriptActuator
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.vocabulary import HostKey, MacAddress
 from pycarp.wire import arp, ethernet
-from tests.actuators.test_command import Script
+from tests.actuators.test_command_actuator import Script
 from tests.support.capture import Capture
 from tests.support.descriptors import open_descriptors
 from tests.support.namespaces import LINK, entered, joined_namespaces

@@ -9,11 +9,11 @@ from ipaddress import ip_interface
 
 import pytest
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, Observers, Shell
 from pycarp.core.effects import Announce, DropAddresses, Effect, HoldAddresses, Step
 from pycarp.core.inputs import Action, ActuationReported, Input, TimePassed
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.runtime.reconciler import ATTEMPTS_MAX, DEFAULT_PACE
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 from tests.support.actuators import RecordingActuator

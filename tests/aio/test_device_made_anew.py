@@ -9,7 +9,7 @@ import pytest
 from pycarp import HostConfig, Node, State, VirtualHost
 from pycarp.actuators import NullActuator
 from pycarp.monitors import StaticMonitor
-from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.monitors.netlink_monitor import NetlinkMonitor
 from pycarp.transports import Transport
 from pycarp.vocabulary import LinkFacts
 from tests.support.namespaces import LINK, Namespace, entered, inside, joined_namespaces

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from pycarp import HostConfig, MacMode, Node, Reason, State
-from pycarp.actuators.netlink import NetlinkActuator
-from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.actuators.netlink_actuator import NetlinkActuator
+from pycarp.monitors.netlink_monitor import NetlinkMonitor
 from pycarp.system.addresses import sysctl_files
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require

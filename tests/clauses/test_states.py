@@ -19,7 +19,7 @@ from pycarp.core.inputs import (
 from pycarp.core.settings import Settings
 from pycarp.core.state import Reason, State
 from pycarp.dialects import ALL, FREEBSD, FREEBSD9, NETBSD, OPENBSD, UCARP, UNIVERSAL, Dialect
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import NS_PER_SKEW
 from tests.support.hosts import KEY, PEER, Bench, advert, bench, changes, config, link, master, seconds, transmitted

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.aio.host import HAND_OVER_TIMEOUT_S
+from pycarp.aio.virtual_host import HAND_OVER_TIMEOUT_S
 from pycarp.daemon.control_messages import HandoverReply, HandoverRequest, Reply, Request
 from pycarp.errors import HandOverError, UsageError
 from tests.support.control import scripted_daemon

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from pycarp.cli import cli
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.support.daemons import PASSWORD, SHARED, Pycarp, new_segment, wait_until
 from tests.support.system import require
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from pycarp.cli import cli
 from pycarp.cli.simulate import faults as injected_faults
 from pycarp.cli.simulate.plot import plain, plot
-from pycarp.cli.simulate.report import PlanReport, Report
+from pycarp.cli.simulate.simulation_report import PlanReport, Report
 from pycarp.cli.simulate.worker_pool import WorkerPool
 from pycarp.errors import UsageError
 from pycarp.sim.faults.experiments import CALM, FaultTrial, InjectedFault, RecurringFault

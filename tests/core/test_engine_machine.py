@@ -34,7 +34,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.dialects import ALL, Dialect
-from pycarp.dialects.base import last_claim
+from pycarp.dialects.dialect import last_claim
 from pycarp.vocabulary import HostKey, InterfaceAddress
 from pycarp.wire.advertisement import ChecksumForm
 from tests.support.hosts import LINK, advert, config, datagram, link, seconds

@@ -12,7 +12,7 @@ from pycarp.core.events import FloodChange
 from pycarp.core.flood import PacketFilter
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import DatagramReceived, HostAdded, LinkChanged, PacketFilterFailed, PacketsRead
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import CARP_GROUPS, NS_PER_S, Datagram, Family, HostKey, LinkFacts, Outgoing
 
 LINK = "em0"

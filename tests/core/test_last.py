@@ -5,7 +5,7 @@ import pytest
 from pycarp.core.demotion import DemotionLedger
 from pycarp.core.inputs import DemotionSet, HostRemoved
 from pycarp.dialects import ALL, UNIVERSAL, Dialect
-from pycarp.dialects.base import Claim, Verdict, last_claim
+from pycarp.dialects.dialect import Claim, Verdict, last_claim
 from pycarp.vocabulary import NS_PER_S
 from tests.support.hosts import KEY, config
 from tests.support.segment import masters_after, segment_of

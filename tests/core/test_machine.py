@@ -19,7 +19,7 @@ from pycarp.core import (
 )
 from pycarp.core.events import ActuationFailed, ConflictWon, Departed
 from pycarp.core.host.decision import Decision
-from pycarp.core.host.host import REACTIONS
+from pycarp.core.host.reactions import REACTIONS
 from pycarp.core.host.states import Backup, Init, Master
 from pycarp.core.inputs import (
     Action,

@@ -7,9 +7,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import EXTERNAL_CHANGES_MOST
 from pycarp.aio.node import Node
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import (
     ActuationFailed,
     AddressesChangedByOthers,
@@ -25,7 +25,7 @@ from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.log_fields import fields_of
 from pycarp.daemon.log_thread import LogThread
 from pycarp.daemon.sysctls import LOG_NOTHING
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.monitors import StaticMonitor
 from pycarp.testing import run
 from pycarp.transports import MemoryBus

@@ -18,7 +18,7 @@ from pycarp.core.state import Reason, State
 from pycarp.daemon import journald, log_format
 from pycarp.daemon.log_fields import about, attach, fields_of_event
 from pycarp.daemon.log_output import LogFormat, choose
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import HostKey
 
 KEY = HostKey("fxp0", 1)

@@ -13,7 +13,7 @@ from pycarp.config import toml
 from pycarp.core.host_config import HostConfig
 from pycarp.daemon.control_messages import HostStatus
 from pycarp.daemon.services import FailbackService, GroupService, HealthService, HookService, Services
-from pycarp.daemon.services.base import AGAIN_AFTER_S, SupervisedTasks
+from pycarp.daemon.services.service import AGAIN_AFTER_S, SupervisedTasks
 from pycarp.daemon.status import Place, host_status
 from pycarp.monitors import StaticMonitor
 from pycarp.transports import MemoryBus

@@ -1,7 +1,7 @@
 """FreeBSD 10 and newer, as its sources have it."""
 
 from pycarp.dialects import FREEBSD
-from pycarp.dialects.base import Farewell
+from pycarp.dialects.dialect import Farewell
 
 
 def test_it_leaves_silently() -> None:

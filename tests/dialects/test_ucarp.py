@@ -1,7 +1,7 @@
 """ucarp 1.5.2, as it was measured; its packets are in tests/vectors."""
 
 from pycarp.dialects import UCARP
-from pycarp.dialects.base import Farewell
+from pycarp.dialects.dialect import Farewell
 
 
 def test_it_shares_exactly_one_address() -> None:

@@ -2,7 +2,7 @@
 
 from pycarp.auth.digest import DigestLayout
 from pycarp.dialects import UNIVERSAL
-from pycarp.dialects.base import Claim, Farewell
+from pycarp.dialects.dialect import Claim, Farewell
 
 
 def test_it_signs_link_locals_and_accepts_both_layouts() -> None:

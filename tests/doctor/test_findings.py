@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pycarp.daemon.service_unit import ServiceUnit
-from pycarp.doctor import kernel_settings, links, managers, permissions, segment, unit_file
+from pycarp.doctor import kernel_settings, link_findings, managers, permissions, segment, unit_file
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import ExaminedHost, Subject, subjects_of
 from pycarp.inspection.scan import Scan
@@ -103,7 +103,7 @@ def link(name: str, **facts: Any) -> dict[str, Any]:
 
 
 def of_links(examined: Subject, *entries: dict[str, Any]) -> list[Finding]:
-    return list(links.findings(examined, links.Links.of(list(entries))))
+    return list(link_findings.findings(examined, link_findings.Links.of(list(entries))))
 
 
 def test_a_link_that_is_up_is_well() -> None:
@@ -163,7 +163,7 @@ def test_a_bridge_that_queries_or_does_not_snoop_is_well() -> None:
 def test_a_listing_that_is_none_has_no_links() -> None:
     listings: list[object] = [None, {}, [None, 1, {}], "x"]
 
-    assert all(links.Links.of(each).by_name == {} for each in listings)
+    assert all(link_findings.Links.of(each).by_name == {} for each in listings)
 
 
 @pytest.mark.parametrize(("known", "is_found"), [("kernel/drivers/net/macvlan.ko.xz:", False), ("other.ko", True)])
@@ -172,10 +172,10 @@ def test_a_kernel_without_macvlan_is_found(tmp_path: Path, known: str, is_found:
     (tmp_path / "6.1" / "modules.dep").write_text(known)
     (tmp_path / "6.1" / "modules.builtin").write_text("")
 
-    found = links.macvlan_finding("6.1", modules=tmp_path, loaded=tmp_path)
+    found = link_findings.macvlan_finding("6.1", modules=tmp_path, loaded=tmp_path)
 
     assert (found is not None) is is_found
-    assert links.macvlan_finding("7.0", modules=tmp_path, loaded=tmp_path) is None
+    assert link_findings.macvlan_finding("7.0", modules=tmp_path, loaded=tmp_path) is None
 
 
 # Other daemons

@@ -4,7 +4,7 @@ import asyncio
 
 from pycarp import State
 from pycarp.testing import Cluster, Member
-from tests.groups.test_following import machine, masters, until_all
+from tests.groups.test_sync_group import machine, masters, until_all
 from tests.support.pages import DOCS, block, names_of
 from tests.support.virtual import in_virtual_time
 

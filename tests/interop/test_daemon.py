@@ -15,7 +15,7 @@ import pytest
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import DoneReply, IfconfigRequest
 from pycarp.errors import UsageError
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from pycarp.wire import advertisement as wire
 from pycarp.wire import arp, envelope, ethernet
 from tests.support.daemons import PASSWORD, SHARED, Capture, Pycarp, children, new_segment, wait_until

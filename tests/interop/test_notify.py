@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.support.daemons import SHARED, Pycarp, new_segment
 from tests.support.system import require
 

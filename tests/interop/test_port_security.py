@@ -7,7 +7,7 @@ import pytest
 
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import HandoverReply, HandoverRequest
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.support.daemons import SHARED, Pycarp, new_segment, wait_until
 from tests.support.system import require
 

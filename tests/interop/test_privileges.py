@@ -21,7 +21,7 @@ from pycarp.daemon.control_messages import (
     StatusRequest,
 )
 from pycarp.errors import CarpError, ControlError
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from pycarp.system.recovery.journal import Journal, Shared
 from tests.support.daemons import Process, Pycarp, children, new_segment, wait_until
 from tests.support.namespaces import entered, joined_namespaces

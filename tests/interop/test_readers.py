@@ -9,8 +9,8 @@ import pytest
 
 from pycarp import transports
 from pycarp.core.advertisement_codec import AdvertisementCodec
-from pycarp.dialects.base import Claim
-from pycarp.transports.base import Transport
+from pycarp.dialects.dialect import Claim
+from pycarp.transports.transport import Transport
 from tests.support.capture import Capture, is_carp, write_pcap
 from tests.support.namespaces import LINK, Namespace, TransportInside, joined_namespaces
 from tests.support.nodes import config

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pycarp.cli import cli
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from pycarp.wire import advertisement as wire
 from pycarp.wire import envelope
 from tests.support.daemons import PASSWORD, Capture, Pycarp, new_segment, wait_until

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.support.daemons import PASSWORD, Toml, new_segment, wait_until
 from tests.support.system import require
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.daemon.service_unit import ServiceUnit
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.support.daemons import Pycarp, new_segment, wait_until
 from tests.support.system import require
 

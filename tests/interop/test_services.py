@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.support.daemons import PASSWORD, SHARED, Toml, new_segment, wait_until
 from tests.support.system import require
 

@@ -13,7 +13,7 @@ import pytest
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import StatusReply, StatusRequest
 from pycarp.errors import ControlError
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.support.daemons import Pycarp, new_segment, wait_until
 from tests.support.system import require
 

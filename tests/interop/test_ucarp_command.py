@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from pycarp.errors import CarpError
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from pycarp.wire import ethernet
 from tests.support.daemons import Capture, Process, new_segment, wait_until
 from tests.support.pcap import timed_frames

@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from pycarp.actuators.netlink import NetlinkActuator
-from pycarp.dialects.base import ArpForm
+from pycarp.actuators.netlink_actuator import NetlinkActuator
+from pycarp.dialects.dialect import ArpForm
 from pycarp.vocabulary import MacAddress
 from pycarp.wire import arp, checksum, ethernet
 from tests.support.addresses import actuator_in, config, switch

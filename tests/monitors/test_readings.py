@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
-from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.monitors.netlink_monitor import NetlinkMonitor
 from pycarp.vocabulary import LinkFacts
 from tests.support.nodes import LINK, link
 from tests.support.virtual import in_virtual_time

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pycarp import monitors
-from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.monitors.netlink_monitor import NetlinkMonitor
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")

@@ -303,7 +303,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a host that was removed is remembered",
-        "actuators/netlink.py",
+        "actuators/netlink_actuator.py",
         "                    self._prepared_hosts.pop(key, None)\n",
         "                    pass\n",
         ("tests/actuators/test_again.py",),
@@ -338,7 +338,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a monitor without a socket spins",
-        "monitors/netlink.py",
+        "monitors/netlink_monitor.py",
         "            await asyncio.sleep(RETRY_S)\n",
         "",
         ("tests/monitors",),

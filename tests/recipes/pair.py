@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.recipes.pages import hosts_of
 from tests.support.daemons import Pycarp, new_segment, wait_until
 

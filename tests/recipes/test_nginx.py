@@ -14,7 +14,7 @@ import pytest
 from benchmarks.failover.answers import Answers
 
 from pycarp.durations import parse_duration
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.recipes.pages import INTERFACE, block, hosts_of
 from tests.recipes.pair import HOSTS, STARTED_S, passes_checks
 from tests.support.daemons import Process, Pycarp, children, new_segment, wait_until

@@ -16,7 +16,7 @@ import pytest
 
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import HandoverReply, HandoverRequest
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.recipes.pages import block
 from tests.recipes.pair import HOSTS, STARTED_S, Pair, pair
 from tests.support.daemons import Process, new_segment, wait_until

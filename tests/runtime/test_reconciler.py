@@ -10,7 +10,7 @@ import pytest
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.inputs import Action
 from pycarp.core.lease_timings import LeaseTimings
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.runtime.reconciler import (
     ABANDONED_MAX,
     Attempt,

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.inputs import Action
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.runtime.reconciler import ATTEMPTS_MAX, Attempt, CancelAttempt, Gate, Pace, Reconciler, RetryAt, Todo
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 

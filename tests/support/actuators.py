@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.core.inputs import Action
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.vocabulary import HostKey, InterfaceAddress
 

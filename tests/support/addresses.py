@@ -7,7 +7,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
-from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.actuators.netlink_actuator import NetlinkActuator
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.vocabulary import MacMode

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.monitors.static import StaticMonitor

@@ -13,7 +13,7 @@ from typing import Self
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import DoneReply, HostStatus, IfconfigRequest, StatusReply, StatusRequest
 from pycarp.errors import ControlError
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 
 PASSWORD = "testpass"
 SHARED = "192.168.1.50"

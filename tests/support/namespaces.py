@@ -14,7 +14,7 @@ from typing import cast
 
 from pycarp import transports
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
-from pycarp.transports.base import Transport
+from pycarp.transports.transport import Transport
 from pycarp.transports.udp import UdpTransport
 from pycarp.vocabulary import Address, Datagram, Outgoing
 from tests.support.transports import SocketTransport

@@ -7,11 +7,11 @@ from ipaddress import IPv4Address, ip_interface
 from typing import Self
 
 from pycarp import HostConfig, Node, Settings
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.actuators.null import NullActuator
 from pycarp.core.advertisement_codec import AdvertisementCodec
-from pycarp.dialects.base import Claim
-from pycarp.monitors.base import Monitor
+from pycarp.dialects.dialect import Claim
+from pycarp.monitors.link_monitor import Monitor
 from pycarp.monitors.static import StaticMonitor
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import Address, LinkFacts, Outgoing

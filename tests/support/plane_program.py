@@ -13,7 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.actuators.netlink_actuator import NetlinkActuator
 from pycarp.core.host_config import HostConfig
 from pycarp.system.addresses import sysctl_files
 from pycarp.system.recovery.journal import Journal

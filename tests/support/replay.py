@@ -14,7 +14,7 @@ from pycarp.core import Announce, DropAddresses, Engine, HoldAddresses, Transmit
 from pycarp.core.inputs import Action, ActuationReported, DatagramReceived, Input, TimePassed
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import Address, Datagram, Family, HostKey, Outgoing
 from pycarp.wire import advertisement as wire
 from pycarp.wire import envelope

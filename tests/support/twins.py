@@ -16,7 +16,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from itertools import count
 from random import Random
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.aio.shell import Observers, Shell
 from pycarp.core import Announce, DropAddresses, Engine, HoldAddresses, Input, Step
 from pycarp.core.engine import HANDED_OVER
@@ -37,7 +37,7 @@ from pycarp.core.inputs import (
 from pycarp.core.restriction import Restriction
 from pycarp.core.slots import SLOT_NS
 from pycarp.core.state import State
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt
 from pycarp.runtime.reconciler import action_of

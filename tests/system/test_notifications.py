@@ -13,7 +13,7 @@ import pytest
 from pycarp.system.addresses.link_addresses import add, index_of
 from pycarp.system.addresses.renewals import Renewals
 from pycarp.system.rtnetlink import address_requests
-from pycarp.system.rtnetlink.netlink import changed_links
+from pycarp.system.rtnetlink.netlink_reader import changed_links
 from pycarp.system.rtnetlink.notifications import Notifications
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces

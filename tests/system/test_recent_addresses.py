@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pycarp import HostConfig, MacMode
-from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.actuators.netlink_actuator import NetlinkActuator
 from pycarp.system.addresses.recent_addresses import RecentAddresses
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces

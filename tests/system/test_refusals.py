@@ -23,7 +23,7 @@ from pycarp.system.recovery import state_folder
 from pycarp.system.recovery.journal import Device, Journal, Shared
 from pycarp.system.recovery.kernel_clean_up import KernelCleanUp
 from pycarp.system.recovery.null_journal import NullJournal
-from pycarp.system.rtnetlink.netlink import Netlink
+from pycarp.system.rtnetlink.netlink_reader import Netlink
 from pycarp.system.rtnetlink.notifications import Notifications
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import HostKey

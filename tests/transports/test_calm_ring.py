@@ -12,8 +12,8 @@ import pytest
 from pycarp import transports
 from pycarp.core.flood import PacketFilter
 from pycarp.transports.aside import READ_S
-from pycarp.transports.base import PacketFiltering, SettingAside
 from pycarp.transports.calm_ring import FRAMES
+from pycarp.transports.transport import PacketFiltering, SettingAside
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, Family, family_of
 from pycarp.wire import advertisement as wire
 from tests.support.carp_packets import frame, ip_packet

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from pycarp import transports
-from pycarp.transports.base import Transport
+from pycarp.transports.transport import Transport
 from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, Address, Datagram, Family, MacAddress, Outgoing, family_of
 from pycarp.wire import ethernet, ip, ndp
 from tests.support.capture import Capture

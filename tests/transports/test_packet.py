@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from pycarp import transports
 from pycarp.core.advertisement_codec import AdvertisementCodec
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.errors import TransportError
-from pycarp.transports.base import Transport
+from pycarp.transports.transport import Transport
 from pycarp.vocabulary import CARP_PROTOCOL, Datagram, MacAddress, Outgoing
 from pycarp.wire import advertisement, ethernet, ip
 from tests.support.capture import Capture, is_carp

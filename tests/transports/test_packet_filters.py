@@ -10,7 +10,7 @@ import pytest
 
 from pycarp import transports
 from pycarp.core.flood import PacketFilter
-from pycarp.transports.base import PacketFiltering
+from pycarp.transports.transport import PacketFiltering
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, family_of
 from pycarp.wire import advertisement as wire
 from tests.support.carp_packets import frame, ip_packet

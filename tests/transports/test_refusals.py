@@ -16,8 +16,8 @@ from pycarp import transports
 from pycarp.core.flood import PacketFilter
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
-from pycarp.transports.base import PacketFiltering, Transport
 from pycarp.transports.ip_sockets import receiving_socket
+from pycarp.transports.transport import PacketFiltering, Transport
 from pycarp.transports.udp import UdpTransport
 from pycarp.vocabulary import ANY_ADDRESS, CARP_GROUPS, Family, Outgoing
 from tests.support.descriptors import descriptors_left, open_descriptors

@@ -6,7 +6,7 @@ import pytest
 
 from pycarp import transports
 from pycarp.errors import ConfigError, TransportError
-from pycarp.transports.base import Availability
+from pycarp.transports.transport import Availability
 from tests.support.system import require, unprivileged
 
 

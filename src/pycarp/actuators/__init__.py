@@ -4,8 +4,8 @@ import sys
 from typing import cast
 
 from pycarp import registry
-from pycarp.actuators.base import Actuator
-from pycarp.actuators.command import CommandActuator
+from pycarp.actuators.actuator import Actuator
+from pycarp.actuators.command_actuator import CommandActuator
 from pycarp.actuators.null import NullActuator
 from pycarp.errors import ConfigError
 
@@ -29,7 +29,7 @@ def by_name(name: str) -> Actuator:
     if sys.platform != "linux":
         raise ConfigError("the netlink actuator works on Linux only; choose null or pass a CommandActuator")
     # Imported here because pyroute2 takes a good part of a second.
-    from pycarp.actuators.netlink import NetlinkActuator  # noqa: PLC0415
+    from pycarp.actuators.netlink_actuator import NetlinkActuator  # noqa: PLC0415
     from pycarp.system.addresses.mac_probe import probe  # noqa: PLC0415
 
     return NetlinkActuator(probe=probe)

@@ -5,7 +5,7 @@ import fcntl
 import socket
 import struct
 
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.system.addresses import sysctl_files
 from pycarp.vocabulary import InterfaceAddress, MacAddress
 from pycarp.wire import arp, ndp

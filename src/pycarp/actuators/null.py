@@ -1,6 +1,6 @@
 """An actuator that changes nothing on the machine: for observers, tests and demonstrations."""
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.vocabulary import HostKey, InterfaceAddress
 
 

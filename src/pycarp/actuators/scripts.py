@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from pycarp.actuators.actuator import Actuator
 from pycarp.actuators.announcer import Announcer
-from pycarp.actuators.base import Actuator
-from pycarp.actuators.command import CommandActuator
-from pycarp.dialects.base import ArpForm
+from pycarp.actuators.command_actuator import CommandActuator
+from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.vocabulary import HostKey, InterfaceAddress

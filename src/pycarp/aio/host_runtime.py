@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.aio.bounded import outcome_of
 from pycarp.aio.callback_queue import Callback
 from pycarp.aio.links import Links

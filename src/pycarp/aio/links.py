@@ -14,7 +14,7 @@ from pycarp.aio.log_records import logger
 from pycarp.core.host_config import HostConfig
 from pycarp.errors import TransportError
 from pycarp.tasks import start_task
-from pycarp.transports.base import AddressFollowing, GroupJoining, Transport
+from pycarp.transports.transport import AddressFollowing, GroupJoining, Transport
 from pycarp.vocabulary import Address, HostKey, LinkFacts
 
 RETRY_FIRST_S = 0.1

@@ -25,7 +25,7 @@ from pycarp.core.events import (
 )
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import NS_PER_S
 
 logger = logging.getLogger("pycarp")

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pycarp import actuators, monitors, transports
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.aio.arguments import (
     check_cause,
     check_group,
@@ -23,13 +23,13 @@ from pycarp.aio.arguments import (
 )
 from pycarp.aio.backends import check_backend
 from pycarp.aio.bounded import outcome_of, result_of
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.host_runtime import Backends, HostRuntime
 from pycarp.aio.links import Links
 from pycarp.aio.log_records import EventLines, logger
 from pycarp.aio.mastership_context import ClockTokens
 from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, GuardianProtocol, Observers, Shell
 from pycarp.aio.source_mac import SourceMacs
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.checks import check_flag
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
@@ -52,11 +52,11 @@ from pycarp.core.snapshot import EngineSnapshot, HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import Statistics
 from pycarp.errors import ActuatorError, ConfigError, NodeFailedError, UsageError
-from pycarp.monitors.base import LinkForgetting, Monitor
+from pycarp.monitors.link_monitor import LinkForgetting, Monitor
 from pycarp.recording import Recorder, Sink
 from pycarp.tasks import start_task
-from pycarp.transports.base import PARTS as TRANSPORT_PARTS
-from pycarp.transports.base import SourceChoosing, Transport
+from pycarp.transports.transport import PARTS as TRANSPORT_PARTS
+from pycarp.transports.transport import SourceChoosing, Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, LinkFacts
 
 CLOSE_TIMEOUT_S = 5.0

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.aio.source_mac import SourceMacs
 from pycarp.core.calm import SettledHosts
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses, RenewAddresses
@@ -23,7 +23,7 @@ from pycarp.errors import ActuatorError
 from pycarp.runtime import Attempt, Door, Pace, Runtime
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket
 from pycarp.tasks import start_task
-from pycarp.transports.base import PacketFiltering, PacketPreparing, SettingAside, Transport
+from pycarp.transports.transport import PacketFiltering, PacketPreparing, SettingAside, Transport
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, Outgoing
 
 ATTEMPT_TIMEOUT_S = 15.0

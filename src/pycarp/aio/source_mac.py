@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import HostKey, MacAddress, MacMode, Outgoing
 

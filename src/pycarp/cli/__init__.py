@@ -41,11 +41,11 @@ _COMMANDS = {
     "ucarp": "pycarp.cli.ucarp",
     "convert": "pycarp.cli.convert",
     "release": "pycarp.cli.release",
-    "replay": "pycarp.cli.replay.command",
+    "replay": "pycarp.cli.replay.replay_command",
     "demo": "pycarp.cli.demo",
     "lab": "pycarp.cli.lab",
-    "simulate": "pycarp.cli.simulate.command",
-    "while-master": "pycarp.cli.while_master.command",
+    "simulate": "pycarp.cli.simulate.simulate_command",
+    "while-master": "pycarp.cli.while_master.while_master_command",
 }
 """The module of each sub-command, in which it has its own name. Imported with its first use: all take half a second."""
 

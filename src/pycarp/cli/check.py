@@ -14,8 +14,8 @@ from pycarp.cli.config_reading import read_as_it_stands
 from pycarp.cli.options import exit_status
 from pycarp.cli.refusals import refusal
 from pycarp.config import ConfigProblems, NodeConfig, Problem, grammars
-from pycarp.config.check import CheckedFile, Finding, Severity, count
-from pycarp.config.check import check as findings_of
+from pycarp.config.config_check import CheckedFile, Finding, Severity, count
+from pycarp.config.config_check import check as findings_of
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.planning import obstacle
 from pycarp.errors import ConfigError

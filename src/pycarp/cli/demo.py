@@ -10,9 +10,9 @@ from ipaddress import ip_interface
 import click
 from rich.table import Table
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import explain
 from pycarp.aio.node import Node
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.cli.live_display import LiveDisplay
 from pycarp.cli.options import exit_status
 from pycarp.config import rcconf

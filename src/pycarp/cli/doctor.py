@@ -13,7 +13,7 @@ from rich.text import Text
 from pycarp.cli.config_options import format_option, map_option
 from pycarp.cli.config_reading import ANY_INTERFACE, read_config, shared_secret
 from pycarp.cli.daemons import ask_all
-from pycarp.cli.interface_names import InterfaceName
+from pycarp.cli.interface_argument import InterfaceName
 from pycarp.cli.options import EXIT_NOT_WELL, Duration, control_option, exit_status
 from pycarp.config import NodeConfig
 from pycarp.doctor.examination import Examination

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pycarp.aio.host import HAND_OVER_TIMEOUT_S
+from pycarp.aio.virtual_host import HAND_OVER_TIMEOUT_S
 from pycarp.cli.daemons import one_for
 from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.control_client import TIMEOUT_S, request

@@ -12,11 +12,11 @@ from rich.console import Console
 from pycarp.cli import EXIT_FAILED
 from pycarp.cli.options import EXIT_NOT_WELL, exit_status
 from pycarp.errors import CarpError
-from pycarp.lab import report
+from pycarp.lab import lab_report
 from pycarp.lab.exclusive import alone, made_folder, remove_folders
+from pycarp.lab.lab_network import Segment, check_requirements
 from pycarp.lab.machines import CLIENT, HOSTS, SITE, Machines, segment
 from pycarp.lab.stalls import StallWatch
-from pycarp.lab.topology import Segment, check_requirements
 from pycarp.lab.trial import Trial
 
 _PIPE_WIDTH = 160
@@ -84,9 +84,9 @@ def _play(where: Segment, machines: Machines, stalls: StallWatch, *, as_json: bo
 
     result = Trial(where, machines, tell, stalls.longest_s).play()
     if as_json:
-        click.echo(json.dumps(report.as_json(result), indent=2))
+        click.echo(json.dumps(lab_report.as_json(result), indent=2))
     else:
-        report.show(console, result, {host: machines.log(host).read_text() for host in HOSTS})
+        lab_report.show(console, result, {host: machines.log(host).read_text() for host in HOSTS})
     failed = [each for each in result.expectations if not each.is_met]
     if any(each.is_inconclusive for each in failed):
         click.echo(f"pycarp: inconclusive: {_stalled(stalls)}", err=True)

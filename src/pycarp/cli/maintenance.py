@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pycarp.aio.host import DRAIN_TIMEOUT_S
+from pycarp.aio.virtual_host import DRAIN_TIMEOUT_S
 from pycarp.cli.daemons import one_for
 from pycarp.cli.options import Duration, control_option, exit_status
 from pycarp.core.engine import FULL_DEMOTION

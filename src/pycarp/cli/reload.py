@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pycarp.aio.host import ROLLING_MAX_S
+from pycarp.aio.virtual_host import ROLLING_MAX_S
 from pycarp.cli.confirmation import confirm, yes_option
 from pycarp.cli.options import control_option, exit_status
 from pycarp.daemon.control_client import request

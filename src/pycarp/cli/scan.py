@@ -10,7 +10,7 @@ import click
 
 from pycarp.cli.config_options import format_option, map_option
 from pycarp.cli.config_reading import config_option, secrets_of
-from pycarp.cli.interface_names import InterfaceName
+from pycarp.cli.interface_argument import InterfaceName
 from pycarp.cli.options import EXIT_NOT_WELL, Duration, exit_status
 from pycarp.cli.scan_output import Scanned, as_json_text, print_for_people
 from pycarp.errors import TransportError, UsageError

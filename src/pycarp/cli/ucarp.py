@@ -10,11 +10,11 @@ from typing import NoReturn
 import click
 
 from pycarp.cli.refusals import refusal
-from pycarp.config.ucarp import CANNOT_START, UcarpCommand, UcarpProblems, UcarpUsage, parse
+from pycarp.config.ucarp_options import CANNOT_START, UcarpCommand, UcarpProblems, UcarpUsage, parse
 from pycarp.daemon import ucarp_log
 from pycarp.daemon.background import Background
 from pycarp.daemon.log_output import LogFormat
-from pycarp.daemon.ucarp import Ucarp, logger, restore_default_signals
+from pycarp.daemon.ucarp_daemon import Ucarp, logger, restore_default_signals
 from pycarp.errors import CarpError
 
 NAME = "ucarp"

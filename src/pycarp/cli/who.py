@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pycarp.cli.interface_names import InterfaceName
+from pycarp.cli.interface_argument import InterfaceName
 from pycarp.cli.options import EXIT_NOT_WELL, Duration, exit_status
 from pycarp.cli.scan import listen
 from pycarp.errors import TransportError, UsageError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_interface, ip_network
 
-from pycarp.config.shell import Word
+from pycarp.config.shell_script import Word
 from pycarp.vocabulary import CARP_GROUPS, Address, Family, InterfaceAddress, MacAddress, family_of
 
 Complain = Callable[[Word, str, str], None]

@@ -5,7 +5,7 @@ from typing import Any
 
 from pycarp.auth.key import PASSPHRASE_MAX, Passphrase
 from pycarp.config.carp_words import CarpWords, Complain
-from pycarp.config.shell import Word
+from pycarp.config.shell_script import Word
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.core.host_settings import problems_of
 from pycarp.dialects import Dialect

@@ -16,7 +16,7 @@ from pycarp.config.host_building import build_host, complain_of_missing, complai
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
-from pycarp.config.shell import Word
+from pycarp.config.shell_script import Word
 from pycarp.config.source_text import plain
 from pycarp.dialects import OPENBSD, Dialect
 from pycarp.vocabulary import LinkFacts

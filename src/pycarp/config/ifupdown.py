@@ -12,7 +12,7 @@ from ipaddress import IPv4Interface, ip_interface
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import Parents, unused_renames
 from pycarp.config.problems import ConfigProblems
-from pycarp.config.shell import Word
+from pycarp.config.shell_script import Word
 from pycarp.config.source_text import logical_lines, plain
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.config.ucarp_settings import Setting, complain_of_blanks, likely, start

@@ -7,7 +7,7 @@ rc writes the characters ``.``, ``/``, ``-`` and ``+`` of a device's name as ``_
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from pycarp.config.shell import Assignment
+from pycarp.config.shell_script import Assignment
 from pycarp.vocabulary import LinkFacts
 
 _REPLACED = re.compile(r"[./+-]")

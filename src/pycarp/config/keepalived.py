@@ -24,7 +24,7 @@ from pycarp.config.model import Attached, NodeConfig, SyncGroupConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.service_tables import FailbackTable, HookTable, hook_of, policy_of
-from pycarp.config.shell import Word
+from pycarp.config.shell_script import Word
 from pycarp.config.ucarp_settings import likely
 from pycarp.core.host_config import HostConfig
 from pycarp.core.host_settings import problems_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pycarp.config.carp_words import Complain
-from pycarp.config.shell import Word
+from pycarp.config.shell_script import Word
 from pycarp.config.source_text import plain
 
 _DEFINITION = re.compile(r"\s*\$([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL)

@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pycarp.config import carp_words, shell, ucarp_variables
+from pycarp.config import carp_words, shell_script, ucarp_variables
 from pycarp.config.carp_words import CLONE, CarpWords
 from pycarp.config.host_building import build_host, complain_of_missing, complain_of_scopes, notes_of
 from pycarp.config.interface_names import InterfaceNames
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import NoParentError, Parents
 from pycarp.config.problems import ConfigProblems, Problem
-from pycarp.config.shell import Assignment, Command, Script, UnclosedQuoteError, Word
+from pycarp.config.shell_script import Assignment, Command, Script, UnclosedQuoteError, Word
 from pycarp.config.source_text import plain
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.core.host_config import HostConfig
@@ -49,7 +49,7 @@ def read(
     Raises ConfigProblems with everything that is wrong.
     """
     try:
-        script = shell.read(plain(text))
+        script = shell_script.read(plain(text))
     except UnclosedQuoteError as exc:
         quote = exc.quote
         problem = Problem(file, quote.line, quote.column, f"quote {quote.text} is never closed", exc.hint)

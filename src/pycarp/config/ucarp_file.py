@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import PurePath
 
-from pycarp.config import shell, ucarp
+from pycarp.config import shell_script, ucarp_options
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
-from pycarp.config.shell import Assignment, Command, Script, UnclosedQuoteError, Word
+from pycarp.config.shell_script import Assignment, Command, Script, UnclosedQuoteError, Word
 from pycarp.config.source_text import plain
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.vocabulary import LinkFacts
@@ -28,7 +28,7 @@ def read(
     A command ends where the shell ends it; one that a condition, a loop or a function decides about is refused.
     """
     try:
-        script = shell.read(plain(text))
+        script = shell_script.read(plain(text))
     except UnclosedQuoteError as exc:
         quote = exc.quote
         problem = Problem(file, quote.line, quote.column, f"quote {quote.text} is never closed", exc.hint)
@@ -105,9 +105,9 @@ def _places(options: Sequence[Assignment]) -> dict[str, Word]:
     for word in options:
         written = word.value.partition("=")[0].removeprefix("--")
         if word.value.startswith("--"):
-            known = [each for each in ucarp.LONG_OPTIONS if each.startswith(written)]
+            known = [each for each in ucarp_options.LONG_OPTIONS if each.startswith(written)]
             names = [written, *(known if len(known) == 1 else ())]
         else:
-            names = [name for letter in written[1:2] for name in (letter, ucarp.long_name(letter))]
+            names = [name for letter in written[1:2] for name in (letter, ucarp_options.long_name(letter))]
         found |= dict.fromkeys(names if word.value.startswith("-") else (), word.name)
     return found

@@ -6,12 +6,12 @@ from dataclasses import replace
 from ipaddress import IPv4Address, ip_interface
 from pathlib import Path
 
-from pycarp.config import ucarp
+from pycarp.config import ucarp_options
 from pycarp.config.carp_words import netmask_length, why_no_host_has
 from pycarp.config.parents import NoParentError, Parents
 from pycarp.config.problems import Problem
-from pycarp.config.shell import Word
-from pycarp.config.ucarp import UcarpCommand, UcarpProblems, UcarpUsage
+from pycarp.config.shell_script import Word
+from pycarp.config.ucarp_options import UcarpCommand, UcarpProblems, UcarpUsage
 from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import HostKey, InterfaceAddress
 
@@ -74,11 +74,11 @@ class UcarpHosts:
     ) -> Sequence[str] | None:
         """Add a host; return the arguments without an option that ucarp does not know, where there is one."""
         try:
-            command = ucarp.parse(arguments, takes_prefix=self._takes_prefix)
+            command = ucarp_options.parse(arguments, takes_prefix=self._takes_prefix)
             self._check_address(command.address)
             link = self._link(command) if is_complete else ""
         except UcarpUsage as exc:
-            close = difflib.get_close_matches(exc.option, ucarp.LONG_OPTIONS, n=1)
+            close = difflib.get_close_matches(exc.option, ucarp_options.LONG_OPTIONS, n=1)
             hint = f"did you mean --{close[0]}?" if close and len(exc.option) > 1 else ""
             file, place = places.get(exc.option, (self.file, where))
             self.complain(place, exc.complaint or "ucarp would only show its usage", hint, file=file)
@@ -108,7 +108,7 @@ class UcarpHosts:
         length = netmask_length(address)
         why = f"{address} is a netmask, not an address" if length is not None else why_no_host_has(address)
         if why:
-            raise UcarpProblems([why], ucarp.BAD_ARGUMENTS, ["addr"])
+            raise UcarpProblems([why], ucarp_options.BAD_ARGUMENTS, ["addr"])
 
     def _link(self, command: UcarpCommand) -> str:
         if command.interface:

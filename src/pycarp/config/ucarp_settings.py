@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from pycarp.config.shell import Word
+from pycarp.config.shell_script import Word
 from pycarp.config.ucarp_hosts import UNKNOWN_SOURCE, UcarpHosts
 
 _PLACEHOLDERS = {"interface": "eth0", "vhid": "1", "addr": "192.0.2.1"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from pycarp.config.shell import Assignment, Word
+from pycarp.config.shell_script import Assignment, Word
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.config.ucarp_settings import Setting, complain_of_blanks, likely, start
 

@@ -9,11 +9,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from pycarp.config import shell
+from pycarp.config import shell_script
 from pycarp.config.model import NodeConfig
 from pycarp.config.parents import Parents, unused_renames
 from pycarp.config.problems import ConfigProblems
-from pycarp.config.shell import Assignment, UnclosedQuoteError, Word
+from pycarp.config.shell_script import Assignment, UnclosedQuoteError, Word
 from pycarp.config.source_text import load, plain
 from pycarp.config.ucarp_hosts import UcarpHosts
 from pycarp.config.ucarp_settings import Setting, likely, start
@@ -127,7 +127,7 @@ def _common(hosts: UcarpHosts) -> list[tuple[str, Assignment]]:
 
 def _assignments(text: str, file: str, hosts: UcarpHosts) -> list[tuple[str, Assignment]]:
     try:
-        script = shell.read(plain(text))
+        script = shell_script.read(plain(text))
     except UnclosedQuoteError as exc:
         hosts.complain(exc.quote, f"quote {exc.quote.text} is never closed", exc.hint, file=file)
         return []

@@ -21,7 +21,7 @@ from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.reply import Reply
 from pycarp.core.host.decision import Peer
 from pycarp.core.host_config import HostConfig
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import ANY_ADDRESS, Address, Family, MacAddress, Outgoing, family_of
 from pycarp.wire import advertisement as wire
 from pycarp.wire import ethernet

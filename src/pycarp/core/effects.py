@@ -11,7 +11,7 @@ import msgspec
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
 from pycarp.core.lease_timings import LeaseTimings
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.vocabulary import HostKey, InterfaceAddress, Outgoing
 
 

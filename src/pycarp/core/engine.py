@@ -32,7 +32,7 @@ from pycarp.core.events import (
     StateChange,
 )
 from pycarp.core.flood import FloodCounts, FloodDetector, PacketFilter
-from pycarp.core.host import host as hosts
+from pycarp.core.host import reactions
 from pycarp.core.host.context import Context, Outbox
 from pycarp.core.host_config import HostConfig
 from pycarp.core.host_table import REMEMBERED_MAX, HostEntry, HostTable
@@ -71,7 +71,7 @@ from pycarp.core.settings import Settings
 from pycarp.core.snapshot import EngineSnapshot, HostSnapshot, snapshot_of
 from pycarp.core.state import State
 from pycarp.core.statistics import DropReason, LinkStatistics, Statistic, Statistics
-from pycarp.dialects.base import claim_of
+from pycarp.dialects.dialect import claim_of
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, NS_PER_S, Address, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire
 from pycarp.wire.vrrp import vrrp_of
@@ -292,15 +292,15 @@ class Engine:
             self._react(entry, event, now_ns, out)
 
     def _react(self, entry: HostEntry, event: HostInput, now_ns: int, out: Outbox) -> None:
-        hosts.react(entry.ctx, event, now_ns, out)
+        reactions.react(entry.ctx, event, now_ns, out)
         self._settle(entry, now_ns, out)
 
     def _settle(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """Record the deadline of a host that has just reacted; remove the host once it has departed."""
         key = entry.ctx.key
-        if entry.calm and not hosts.is_calm(entry.ctx, entry.calm):
+        if entry.calm and not reactions.is_calm(entry.ctx, entry.calm):
             self._end_calm(entry)
-        if not hosts.has_departed(entry.ctx):
+        if not reactions.has_departed(entry.ctx):
             self._deadlines.note(key, entry.deadline_ns)
             return
         if self._hosts.get(key) is not entry:
@@ -343,7 +343,7 @@ class Engine:
         is_same = datagram.source is calm.source and datagram.destination is calm.destination
         if not is_same or datagram.ttl != CARP_TTL or not wire.is_summed(payload):
             return False
-        if not hosts.may_go_on(entry.ctx, now_ns):
+        if not reactions.may_go_on(entry.ctx, now_ns):
             return False
         counter = int.from_bytes(payload[_COUNTER], "big")
         freshness = entry.codec.hears_next(counter, payload)
@@ -355,7 +355,7 @@ class Engine:
             statistics.repeated += 1
         else:
             statistics.fresh += 1
-        hosts.go_on(entry.ctx, calm, now_ns - datagram.waited_ns, counter)
+        reactions.go_on(entry.ctx, calm, now_ns - datagram.waited_ns, counter)
         return True
 
     def _begin_calm(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
@@ -364,7 +364,7 @@ class Engine:
         if not is_plain or datagram.destination is not CARP_GROUPS[family]:
             return
         head = datagram.payload[:HEAD_LENGTH]
-        calm = entry.calm[family] = hosts.calm_of(ctx, datagram, head)
+        calm = entry.calm[family] = reactions.calm_of(ctx, datagram, head)
         if calm.down_ns >= PATIENT_NS:
             self.settled.settle((datagram.link, family), ctx.config.vhid, head)
 
@@ -423,7 +423,7 @@ class Engine:
             is_expected,
             waited_ns=datagram.waited_ns,
         )
-        if not hosts.receive(ctx, event, now_ns, out):
+        if not reactions.receive(ctx, event, now_ns, out):
             self._end_calm(entry)
             self._settle(entry, now_ns, out)
         elif datagram.family not in entry.calm:
@@ -532,7 +532,7 @@ class Engine:
         entry = HostEntry(codec, ctx)
         self._hosts.add(entry)
         self._renew_sources(config.interface, now_ns, out)
-        hosts.begin(ctx, now_ns, out)
+        reactions.begin(ctx, now_ns, out)
         is_last = self._ledger.makes_last(config)
         environment = replace(
             ctx.environment,
@@ -713,7 +713,7 @@ class Engine:
         """End the demotions whose time is over; the send errors of a MASTER end only when its sends succeed."""
         holds_end, sends_end = entry.holds.ends(now_ns), entry.sends.distrust.ends(now_ns)
         entry.note_trust()
-        if sends_end and hosts.state(entry.ctx) is not State.MASTER:
+        if sends_end and reactions.state(entry.ctx) is not State.MASTER:
             entry.sends.forget()
             self._keep_send_account(entry, now_ns, out)
             self._demote(None, entry.trouble, 0, now_ns, out)
@@ -728,7 +728,7 @@ class Engine:
     def _on_hand_over(self, event: HandOverAsked, now_ns: int, out: Outbox) -> None:
         """Hand the addresses of a MASTER over to the next host, and demote this one so that it does not preempt."""
         entry = self._hosts.get(event.key)
-        if entry is not None and hosts.state(entry.ctx) is State.MASTER:
+        if entry is not None and reactions.state(entry.ctx) is State.MASTER:
             # Demote last: a peer that preempts a demoted MASTER would hold the addresses before this host drops them.
             self._dispatch_to(event.key, event, now_ns, out)
             self._demote(event.key, HANDED_OVER, FULL_DEMOTION, now_ns, out)

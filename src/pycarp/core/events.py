@@ -12,7 +12,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.restriction import Restriction, Restrictions
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import Address, HostKey
 
 

@@ -9,7 +9,7 @@ from typing import Any, Never, Self
 
 from pycarp.auth.key import Passphrase
 from pycarp.core.host_settings import CALM_ADVSKEW, LINK_NAME_MAX, settings_of
-from pycarp.dialects.base import AddressMac, Dialect
+from pycarp.dialects.dialect import AddressMac, Dialect
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.vocabulary import CARP_GROUPS, Address, Family, HostKey, InterfaceAddress, MacAddress, MacMode, family_of

@@ -12,8 +12,8 @@ from typing import Any
 from pycarp import dialects
 from pycarp.auth.key import Passphrase
 from pycarp.core.checks import check_flag, check_line, check_range, listed
-from pycarp.dialects.base import Dialect
 from pycarp.dialects.compatibility import incompatibilities
+from pycarp.dialects.dialect import Dialect
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.durations import parse_duration

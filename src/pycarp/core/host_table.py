@@ -14,7 +14,7 @@ from pycarp.core.events import Mismatch
 from pycarp.core.host.context import Context, HostCheckpoint
 from pycarp.core.statistics import DropReason
 from pycarp.core.trouble import Distrust, ExternalChanges, SendAccount
-from pycarp.dialects.base import DestinationRule
+from pycarp.dialects.dialect import DestinationRule
 from pycarp.vocabulary import Address, Datagram, Family, HostKey
 
 REMEMBERED_MAX = 16

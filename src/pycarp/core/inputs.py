@@ -10,7 +10,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import Address, Datagram, Family, HostKey, LinkFacts
 
 

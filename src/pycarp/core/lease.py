@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.lease_timings import timings_of
-from pycarp.dialects.base import Dialect
+from pycarp.dialects.dialect import Dialect
 
 _DEMOTED = 255
 _LARGEST_ADVSKEW = 254

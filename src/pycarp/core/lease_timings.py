@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pycarp.core.host_config import HostConfig
-from pycarp.dialects.base import Dialect
+from pycarp.dialects.dialect import Dialect
 from pycarp.vocabulary import NS_PER_S, Outgoing
 
 KERNEL_ROUNDS_NS = NS_PER_S // 4

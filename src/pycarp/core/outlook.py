@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
-from pycarp.dialects.base import Claim, Verdict
+from pycarp.dialects.dialect import Claim, Verdict
 from pycarp.vocabulary import NS_PER_S
 
 

@@ -8,7 +8,7 @@ from pycarp.core.events import Mismatch
 from pycarp.core.host.context import Context
 from pycarp.core.host_config import HostConfig
 from pycarp.core.statistics import DropReason
-from pycarp.dialects.base import Claim, Verdict
+from pycarp.dialects.dialect import Claim, Verdict
 from pycarp.vocabulary import Address, Datagram, Family
 from pycarp.wire import advertisement as wire
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, assert_never
 
 from pycarp.core.host_table import HostEntry, HostTable
 from pycarp.core.statistics import DropReason
-from pycarp.dialects.base import TtlRule
+from pycarp.dialects.dialect import TtlRule
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Datagram, Family, HostKey, LinkFacts
 from pycarp.wire import advertisement as wire

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from pycarp.core.events import StateChange
 from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Peer, last_heard, name_of
-from pycarp.core.host.host import state, turn_at_ns
+from pycarp.core.host.reactions import state, turn_at_ns
 from pycarp.core.host.states import Backup, Master, Stage
 from pycarp.core.host_config import HostConfig
 from pycarp.core.restriction import Restriction, Restrictions, strictest
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.core.statistics import LinkStatistics, Statistics
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import Address, Family, HostKey
 
 

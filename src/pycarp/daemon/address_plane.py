@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from pycarp import actuators
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.aio.log_records import logger
 from pycarp.daemon.burst import Burst, names
 from pycarp.system.addresses.mac_probe import probe
@@ -44,7 +44,7 @@ class AddressPlane:
         journal = Journal.begin(state)
         afterwards = (sys.executable, "-m", "pycarp", "release", "--state", str(state))
         # Imported here because pyroute2 takes a good part of a second.
-        from pycarp.actuators.netlink import NetlinkActuator  # noqa: PLC0415
+        from pycarp.actuators.netlink_actuator import NetlinkActuator  # noqa: PLC0415
 
         netlink = NetlinkActuator(journal=journal, probe=probe)
         fired: Burst[HostKey] = Burst(_tell_fired)

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from ipaddress import ip_interface
 from types import MappingProxyType
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.host_config import interval_warning
 from pycarp.core.state import State

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from pycarp import __version__
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger, summary
 from pycarp.aio.node import Node
 from pycarp.aio.record_file import RecordFile
 from pycarp.aio.source_mac import uses_link_mac as uses_link_mac_of
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import NodeConfig
 from pycarp.core.events import Departed, Event, StateChange
 from pycarp.core.host_config import interval_warning

@@ -4,8 +4,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.state import State
 from pycarp.daemon.warnings import Warnings
 from pycarp.errors import CarpError

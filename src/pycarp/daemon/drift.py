@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from pycarp.core.host_config import HostConfig
 from pycarp.daemon.control_messages import Drift, Value
-from pycarp.daemon.reload import IN_PLACE, differing
+from pycarp.daemon.reconfiguration import IN_PLACE, differing
 from pycarp.vocabulary import HostKey
 
 SETS_BACK, LEAVES, TAKES_FILE, REMOVES, ADDS = (

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import (
     EXTERNAL_CHANGES_MOST,
     causes_in_words,
@@ -13,6 +12,7 @@ from pycarp.aio.log_records import (
     log_stall,
     logger,
 )
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import (
     ActuationFailed,
     AddressesChangedByOthers,

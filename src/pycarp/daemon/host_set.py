@@ -7,9 +7,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import Event
 from pycarp.core.host_config import HostConfig
 from pycarp.daemon.log_fields import Fields, about

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from pycarp.actuators.base import Actuator
-from pycarp.aio.host import VirtualHost
+from pycarp.actuators.actuator import Actuator
 from pycarp.aio.log_records import logger
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.daemon.warnings import Warnings
 from pycarp.errors import CarpError
 from pycarp.system.addresses import mac_probe

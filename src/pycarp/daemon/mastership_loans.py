@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import explain, logger
 from pycarp.aio.mastership import Mastership, MastershipLost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import StateChange
 from pycarp.daemon.control_messages import (
     CommandStatus,

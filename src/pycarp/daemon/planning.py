@@ -11,7 +11,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.daemon.control_messages import Drift, HostDrift, PlannedChange, PlanReply, SettingChange, Value
 from pycarp.daemon.drift import LEAVES, line, setting_name, value_of
-from pycarp.daemon.reload import (
+from pycarp.daemon.reconfiguration import (
     Addition,
     Change,
     Cost,

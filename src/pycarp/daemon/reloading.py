@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import assert_never
 
-from pycarp.aio.host import RECONFIGURABLE, VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
+from pycarp.aio.virtual_host import RECONFIGURABLE, VirtualHost
 from pycarp.config import NodeConfig
 from pycarp.config.model import HttpConfig
 from pycarp.core.engine import HANDED_OVER
@@ -23,7 +23,7 @@ from pycarp.daemon.control_messages import Drift, DriftReply, PlanReply
 from pycarp.daemon.drift import LEAVES, SETS_BACK, TAKES_FILE, drift_of_hosts
 from pycarp.daemon.host_set import HostSet
 from pycarp.daemon.planning import attached_changes, host_drift, kept, obstacle, planned, switched, unheard
-from pycarp.daemon.reload import (
+from pycarp.daemon.reconfiguration import (
     Addition,
     Change,
     Move,

@@ -17,7 +17,7 @@ from pycarp.daemon.scheduling import be_punctual
 from pycarp.errors import ConfigError, UsageError
 from pycarp.system import privileges
 from pycarp.system.files import safe_files
-from pycarp.system.guardian import program
+from pycarp.system.guardian import guardian_program
 from pycarp.system.privileges import User
 from pycarp.system.recovery import state_folder, state_owner
 from pycarp.system.recovery.dead_daemons import forget_vanished
@@ -158,7 +158,7 @@ def _unreadable(user: User, config: NodeConfig, paths: Paths) -> Iterator[str]:
 
 
 def _program() -> list[Path]:
-    found = [Path(sys.executable).resolve(), Path(program.__file__).resolve()]
+    found = [Path(sys.executable).resolve(), Path(guardian_program.__file__).resolve()]
     pyroute2 = importlib.util.find_spec("pyroute2")
     return found + ([Path(pyroute2.origin)] if pyroute2 and pyroute2.origin else [])
 

@@ -1,7 +1,7 @@
 """Layer 3: the differences between the CARP systems, as values."""
 
 from pycarp import registry
-from pycarp.dialects.base import (
+from pycarp.dialects.dialect import (
     AddressMac,
     ArpForm,
     Claim,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pycarp.auth.digest import DigestLayout
-from pycarp.dialects.base import Dialect
+from pycarp.dialects.dialect import Dialect
 from pycarp.vocabulary import Address, Family, family_of
 
 

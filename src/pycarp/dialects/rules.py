@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 
-from pycarp.dialects.base import Claim, Tie, Verdict
+from pycarp.dialects.dialect import Claim, Tie, Verdict
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
 
 DEAD_RATIO = 3

@@ -3,7 +3,16 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import AddressMac, ArpForm, DestinationRule, Dialect, ErrorBudget, Farewell, Limits, TtlRule
+from pycarp.dialects.dialect import (
+    AddressMac,
+    ArpForm,
+    DestinationRule,
+    Dialect,
+    ErrorBudget,
+    Farewell,
+    Limits,
+    TtlRule,
+)
 from pycarp.vocabulary import Family
 from pycarp.wire import ethernet, ip
 

@@ -3,7 +3,7 @@
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.dialects import rules
-from pycarp.dialects.base import (
+from pycarp.dialects.dialect import (
     AddressMac,
     ArpForm,
     Claim,

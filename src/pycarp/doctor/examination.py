@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from pycarp.doctor import firewall_findings, kernel_settings, links, managers, permissions, segment, unit_file
+from pycarp.doctor import firewall_findings, kernel_settings, link_findings, managers, permissions, segment, unit_file
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import Subject
 from pycarp.errors import ActuatorError, TransportError
@@ -43,16 +43,16 @@ class Examination:
     def findings(self) -> Iterator[Finding]:
         """Yield all findings, those of the machine first; what cannot be examined is a finding, too."""
         yield from permissions.findings(Path("/proc/self/status").read_text())
-        found = links.Links.read()
+        found = link_findings.Links.read()
         facts = interfaces()
         indexes = {name: index for index, name in socket.if_nameindex()}
         if any(each.has_devices for each in self.subjects):
-            missing = links.macvlan_finding(os.uname().release)
+            missing = link_findings.macvlan_finding(os.uname().release)
             yield from [missing] if missing else []
         if not found.by_name:
-            yield links.UNKNOWN
+            yield link_findings.UNKNOWN
         for subject in self.subjects:
-            yield from links.findings(subject, found) if found.by_name else ()
+            yield from link_findings.findings(subject, found) if found.by_name else ()
             if subject.interface in indexes:
                 yield from kernel_settings.findings(subject, _sysctl, others=_others(subject, facts))
                 yield from managers.findings(subject, indexes)

@@ -5,8 +5,8 @@ the host, see ``VirtualHost.restrict``; peers learn nothing of it.
 """
 
 from pycarp.failback.damping import Damping
-from pycarp.failback.following import FailbackFollower, follow
+from pycarp.failback.failback_follower import FailbackFollower, follow
+from pycarp.failback.failback_state import Cause, Hold
 from pycarp.failback.policy import FailbackPolicy
-from pycarp.failback.state import Cause, Hold
 
 __all__ = ["Cause", "Damping", "FailbackFollower", "FailbackPolicy", "Hold", "follow"]

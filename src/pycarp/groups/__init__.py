@@ -3,7 +3,7 @@
 ``await follow("router", wan, lan)`` runs until the hosts depart.
 """
 
-from pycarp.groups.following import SyncGroup, follow
 from pycarp.groups.share import Share, shares
+from pycarp.groups.sync_group import SyncGroup, follow
 
 __all__ = ["Share", "SyncGroup", "follow", "shares"]

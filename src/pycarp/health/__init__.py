@@ -4,14 +4,14 @@
 ``check_of({"name": "web", "tcp": "127.0.0.1:80", "every": "250ms"})`` returns the same check.
 """
 
-from pycarp.health.check import Answer, Check, CheckState, Finding, Probe, Request
+from pycarp.health.health_check import Answer, Check, CheckState, Finding, Probe, Request
 from pycarp.health.http import http
-from pycarp.health.links import interface, route
+from pycarp.health.link_probes import interface, route
 from pycarp.health.looking import look
 from pycarp.health.ping import ping
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, systemd
-from pycarp.health.program import program
+from pycarp.health.program_probe import program
 from pycarp.health.resolution import dns
 from pycarp.health.table import check_of, check_schema, probe_of
 from pycarp.health.watching import watch

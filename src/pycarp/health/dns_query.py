@@ -12,7 +12,7 @@ from dns.exception import DNSException
 from dns.message import Message, from_wire, make_query
 
 from pycarp.errors import ConfigError
-from pycarp.health.check import Answer, Finding
+from pycarp.health.health_check import Answer, Finding
 
 _SIZE_MAX = 1 << 16
 

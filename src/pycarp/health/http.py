@@ -5,8 +5,8 @@ from collections.abc import Container
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pycarp.errors import ConfigError
-from pycarp.health.check import Answer, Finding, Probe, Request
 from pycarp.health.destination import Destination
+from pycarp.health.health_check import Answer, Finding, Probe, Request
 from pycarp.health.probes import reason_of
 
 GOOD_STATUSES = range(200, 400)

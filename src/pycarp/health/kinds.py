@@ -9,13 +9,13 @@ from typing import Any, cast
 from pycarp import registry
 from pycarp.errors import ConfigError
 from pycarp.health import setting
-from pycarp.health.check import Probe
+from pycarp.health.health_check import Probe
 from pycarp.health.http import GOOD_STATUSES, http, parts_of
-from pycarp.health.links import address_in, destination_in, interface, interface_named, route
+from pycarp.health.link_probes import address_in, destination_in, interface, interface_named, route
 from pycarp.health.ping import ping, target_in
 from pycarp.health.probes import file_exists, tcp
 from pycarp.health.processes import process, process_named, systemd, unit_named
-from pycarp.health.program import program, words_of
+from pycarp.health.program_probe import program, words_of
 from pycarp.health.resolution import RECORDS, dns, server_in
 from pycarp.health.setting import Setting
 from pycarp.health.witnesses import witness, witnesses_in

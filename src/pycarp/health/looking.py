@@ -3,7 +3,7 @@
 import asyncio
 
 from pycarp.durations import format_duration
-from pycarp.health.check import Answer, Check, Finding, Request
+from pycarp.health.health_check import Answer, Check, Finding, Request
 from pycarp.tasks import start_task
 
 END_S = 2.0

@@ -11,7 +11,7 @@ import struct
 from ipaddress import ip_address
 
 from pycarp.errors import ConfigError
-from pycarp.health.check import Answer, Finding, Probe, Request
+from pycarp.health.health_check import Answer, Finding, Probe, Request
 from pycarp.health.probes import reason_of
 from pycarp.vocabulary import Address
 from pycarp.wire.checksum import internet_checksum

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from pycarp.health.blocking import BlockingCall
-from pycarp.health.check import Answer, Finding, Probe, Request
 from pycarp.health.destination import Destination
+from pycarp.health.health_check import Answer, Finding, Probe, Request
 
 
 def tcp(address: str, port: int) -> Probe:

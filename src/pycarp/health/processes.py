@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pycarp.errors import ConfigError
-from pycarp.health.check import Answer, Finding, Probe
+from pycarp.health.health_check import Answer, Finding, Probe
 from pycarp.health.probes import reason_of
 from pycarp.system.files.bounded_read import read_at_most
 from pycarp.system.programs import run_program

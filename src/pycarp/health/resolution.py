@@ -4,7 +4,7 @@ import importlib.util
 from ipaddress import ip_address
 
 from pycarp.errors import ConfigError
-from pycarp.health.check import Answer, Finding, Probe, Request
+from pycarp.health.health_check import Answer, Finding, Probe, Request
 from pycarp.health.probes import reason_of
 
 RECORDS = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")

@@ -15,7 +15,7 @@ from typing import Any, cast
 from pycarp.aio.arguments import AMOUNT_MAX
 from pycarp.errors import ConfigError, SettingProblem, SettingProblems
 from pycarp.health import kinds, setting
-from pycarp.health.check import COUNT_MAX, LONGEST_S, SHORTEST_INTERVAL_S, Answer, Check, Probe
+from pycarp.health.health_check import COUNT_MAX, LONGEST_S, SHORTEST_INTERVAL_S, Answer, Check, Probe
 from pycarp.health.kinds import Kind
 from pycarp.health.setting import Setting
 

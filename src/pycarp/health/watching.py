@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from pycarp.aio.host import VirtualHost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.restriction import Restriction
 from pycarp.errors import ConfigError, NodeFailedError, UsageError
-from pycarp.health.check import SHORTEST_INTERVAL_S, Check, CheckState
+from pycarp.health.health_check import SHORTEST_INTERVAL_S, Check, CheckState
 from pycarp.health.looking import Looker
 
 _log = logging.getLogger("pycarp.health")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pycarp.errors import CarpError, ConfigError
 from pycarp.health.blocking import BlockingCall
-from pycarp.health.check import Answer, Finding, Probe, Request
+from pycarp.health.health_check import Answer, Finding, Probe, Request
 from pycarp.health.ping import ping, target_in
 from pycarp.health.probes import reason_of
 from pycarp.system.addresses import address_conflicts

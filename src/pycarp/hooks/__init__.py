@@ -4,7 +4,7 @@
 host departs.
 """
 
-from pycarp.hooks.following import follow
 from pycarp.hooks.hook import Hook, On, OnFailure
+from pycarp.hooks.hook_follower import follow
 
 __all__ = ["Hook", "On", "OnFailure", "follow"]

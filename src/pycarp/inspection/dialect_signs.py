@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from pycarp import dialects
 from pycarp.auth.counter import CounterMode
-from pycarp.dialects.base import Dialect, claim_of
+from pycarp.dialects.dialect import Dialect, claim_of
 from pycarp.inspection.explanation import Explanation, Remark
 from pycarp.vocabulary import Family
 from pycarp.wire.advertisement import Advertisement, ChecksumForm

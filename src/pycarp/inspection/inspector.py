@@ -10,9 +10,9 @@ from ipaddress import IPv6Address
 from pycarp.errors import DecodeError
 from pycarp.inspection.authenticity import Authenticity, SharedSecret
 from pycarp.inspection.captured import CapturedPacket
+from pycarp.inspection.counter_history import CounterHistory, Repetition
 from pycarp.inspection.envelope_findings import destination_findings, source_mac_findings, ttl_findings
 from pycarp.inspection.explanation import Explanation, Finding, Remark
-from pycarp.inspection.history import CounterHistory, Repetition
 from pycarp.inspection.ids_in_use import IdsInUse
 from pycarp.inspection.link_layer import OnLink, ip_packet_of
 from pycarp.inspection.vrrp_findings import VrrpJudge

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pycarp import dialects
-from pycarp.dialects.base import Dialect
+from pycarp.dialects.dialect import Dialect
 from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.captured import CapturedPacket
 from pycarp.inspection.dialect_signs import fitting, fitting_counters

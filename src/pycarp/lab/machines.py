@@ -12,7 +12,7 @@ from typing import Self
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import DoneReply, HostStatus, IfconfigRequest, StatusReply, StatusRequest
 from pycarp.errors import CarpError, ControlError
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 
 PREFIX = "pycarp"
 HOSTS = ("hosta", "hostb", "provider")

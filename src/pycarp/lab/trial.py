@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pycarp.daemon.control_messages import Change, HostStatus
+from pycarp.lab.lab_network import Segment
 from pycarp.lab.machines import WEB_A, WEB_B, Machines
 from pycarp.lab.requests import Request, Service, parse, service
-from pycarp.lab.topology import Segment
 
 LINGER_S = 2.5
 TAKEOVER_AFTER_SILENCE_S = (3.39, 3.6)

@@ -5,7 +5,7 @@ from typing import cast
 
 from pycarp import registry
 from pycarp.errors import ConfigError
-from pycarp.monitors.base import LinkForgetting, Monitor
+from pycarp.monitors.link_monitor import LinkForgetting, Monitor
 from pycarp.monitors.static import StaticMonitor
 
 __all__ = ["NAMES", "LinkForgetting", "Monitor", "StaticMonitor", "by_name", "names"]
@@ -26,6 +26,6 @@ def by_name(name: str) -> Monitor:
     if sys.platform != "linux":
         raise ConfigError("the netlink monitor works on Linux only; pass another one as monitor=")
     # Imported here because pyroute2 takes a good part of a second.
-    from pycarp.monitors.netlink import NetlinkMonitor  # noqa: PLC0415
+    from pycarp.monitors.netlink_monitor import NetlinkMonitor  # noqa: PLC0415
 
     return NetlinkMonitor()

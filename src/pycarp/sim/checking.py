@@ -13,7 +13,7 @@ from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input, TimeP
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.trouble import EXTERNAL_CHANGES_NS
-from pycarp.dialects.base import AddressMac, Claim, Farewell
+from pycarp.dialects.dialect import AddressMac, Claim, Farewell
 from pycarp.sim import bounds
 from pycarp.sim.event_queue import EventQueue
 from pycarp.sim.fabric import Fabric

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.vocabulary import CARP_TTL, Datagram, Family, InterfaceAddress, MacAddress, Outgoing, family_of
 
 DEFAULT_DELAY_NS = 50_000

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pycarp.core.host_config import HostConfig
-from pycarp.dialects.base import AddressMac, Farewell
+from pycarp.dialects.dialect import AddressMac, Farewell
 from pycarp.sim.fabric import Fabric
 from pycarp.sim.faults.fault_plan import OUTLASTING, Fault, FaultPlan
 from pycarp.vocabulary import HostKey, MacAddress

@@ -19,13 +19,13 @@ from typing import Self, TypeAlias
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
-from pycarp.dialects.base import Dialect
+from pycarp.dialects.dialect import Dialect
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError, UsageError
 from pycarp.sim.fabric import Fabric
 from pycarp.testing.cluster_spec import Machine, hosts_of_members, specs_of
-from pycarp.testing.history import CLUSTER, History, Ownership
 from pycarp.testing.member import Member, Program
+from pycarp.testing.ownership_history import CLUSTER, History, Ownership
 from pycarp.testing.port import Chance
 from pycarp.testing.virtual_time import VirtualTimeLoop
 from pycarp.transports.memory import MemoryBus

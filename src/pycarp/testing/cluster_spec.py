@@ -7,7 +7,7 @@ from ipaddress import ip_interface
 from typing import Protocol, TypeAlias
 
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
-from pycarp.dialects.base import Dialect
+from pycarp.dialects.dialect import Dialect
 from pycarp.dialects.universal import UNIVERSAL
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import Address, InterfaceAddress, LinkFacts

@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv6Address
 from msgspec.structs import replace
 
 from pycarp.errors import TransportError
-from pycarp.transports.base import AddressFollowing, GroupJoining, Transport
+from pycarp.transports.transport import AddressFollowing, GroupJoining, Transport
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, Family, Outgoing, family_of
 
 TIMEOUT_S = 2.0

@@ -6,20 +6,20 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
 from pycarp.errors import CarpError, UsageError
 from pycarp.monitors.static import StaticMonitor
-from pycarp.testing.actuator import SimulatedActuator
 from pycarp.testing.cluster_spec import MemberSpec
-from pycarp.testing.guardian import SimulatedGuardian
-from pycarp.testing.history import History
+from pycarp.testing.ownership_history import History
 from pycarp.testing.port import Chance, Port
-from pycarp.testing.process import Process
+from pycarp.testing.simulated_actuator import SimulatedActuator
+from pycarp.testing.simulated_guardian import SimulatedGuardian
+from pycarp.testing.simulated_process import Process
 from pycarp.transports.memory import MemoryBus
 from pycarp.vocabulary import Family, InterfaceAddress
 

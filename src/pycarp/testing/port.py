@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
-from pycarp.testing.process import Process, outside
+from pycarp.testing.simulated_process import Process, outside
 from pycarp.transports.memory import MemoryTransport
 from pycarp.vocabulary import CARP_PROTOCOL, Address, Datagram, Family, Outgoing
 

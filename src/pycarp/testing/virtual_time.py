@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from pycarp.testing.process import Call, process_of
+from pycarp.testing.simulated_process import Call, process_of
 from pycarp.testing.waiting import waiting_tasks
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ from typing import NamedTuple, cast
 from pycarp import registry
 from pycarp.errors import TransportError
 from pycarp.transports import packet, raw
-from pycarp.transports.base import (
+from pycarp.transports.memory import MemoryBus, MemoryTransport
+from pycarp.transports.transport import (
     AddressFollowing,
     Availability,
     GroupJoining,
@@ -16,7 +17,6 @@ from pycarp.transports.base import (
     SourceChoosing,
     Transport,
 )
-from pycarp.transports.memory import MemoryBus, MemoryTransport
 
 __all__ = [
     "NAMES",

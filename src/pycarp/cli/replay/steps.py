@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from pycarp.cli.replay.output import Clock, StepWords, Tally, opening
-from pycarp.cli.replay.why import why
+from pycarp.cli.replay.replay_why import why
 from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input
 from pycarp.errors import CarpError, DecodeError
 from pycarp.recording import Played, Recording, Replay

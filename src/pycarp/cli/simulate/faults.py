@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pycarp.errors import UsageError
 from pycarp.sim.faults.experiments import CALM, Condition, InjectedFault, RecurringFault
 from pycarp.sim.faults.fault_plan import Fault
-from pycarp.sim.scenario.command import span
+from pycarp.sim.scenario.scenario_line import span
 from pycarp.vocabulary import NS_PER_S
 
 _LONGEST_FAULT_NS = 3600 * NS_PER_S

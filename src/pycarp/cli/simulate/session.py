@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pycarp.cli.simulate.faults import Faults
 from pycarp.cli.simulate.plot import plain, plot
-from pycarp.cli.simulate.report import (
+from pycarp.cli.simulate.simulation_report import (
     S_AN_HOUR,
     AdvbaseRow,
     BrokenRow,

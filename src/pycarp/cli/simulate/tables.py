@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pycarp.cli.simulate.report import (
+from pycarp.cli.simulate.simulation_report import (
     AdvbaseRow,
     BrokenRow,
     FastestRow,

@@ -28,7 +28,7 @@ from pycarp.core.inputs import (
     TimePassed,
 )
 from pycarp.core.state import Reason, State
-from pycarp.dialects.base import Claim, Verdict
+from pycarp.dialects.dialect import Claim, Verdict
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family
 
 _PUBLISH_AGAIN_NS = NS_PER_S

@@ -27,7 +27,7 @@ from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.restriction import Restriction
 from pycarp.core.slots import slot_for
-from pycarp.dialects.base import Claim, last_claim
+from pycarp.dialects.dialect import Claim, last_claim
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 Outbox = list[Effect]

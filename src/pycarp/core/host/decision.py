@@ -7,7 +7,7 @@ for each source and family, to answer "why did it not take over?".
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import NS_PER_S, Address, Family
 
 PEERS_MAX = 16

@@ -35,8 +35,8 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.slots import slot_before
 from pycarp.core.state import Reason, State
-from pycarp.dialects import base
-from pycarp.dialects.base import Verdict
+from pycarp.dialects import dialect
+from pycarp.dialects.dialect import Verdict
 from pycarp.vocabulary import NS_PER_S
 
 _SETTLING_NS = NS_PER_S // 10
@@ -85,7 +85,7 @@ def _is_heard_instead(ctx: Context, state: Master, event: AdvertisementReceived)
 
 
 def _yield(ctx: Context, event: AdvertisementReceived, peer: Peer, reason: Reason, decision: Decision) -> Decision:
-    if ctx.config.dialect.farewell is base.Farewell.BEFORE:
+    if ctx.config.dialect.farewell is dialect.Farewell.BEFORE:
         ctx.transmit(ctx.claim, owns=True)
     yield_to(ctx, reason, event, peer)
     return decision

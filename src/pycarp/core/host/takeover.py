@@ -42,7 +42,7 @@ from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Decision, live_masters
 from pycarp.core.host.states import Master, Stage, Takeover
 from pycarp.core.inputs import AdvertisementReceived
-from pycarp.dialects.base import Claim, Tie, Verdict
+from pycarp.dialects.dialect import Claim, Tie, Verdict
 from pycarp.vocabulary import NS_PER_S, Address
 
 TIE_GRACE_NS = NS_PER_S // 10

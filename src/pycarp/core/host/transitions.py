@@ -9,8 +9,8 @@ from pycarp.core.host.states import Backup, Farewell, Init, Master, StateData
 from pycarp.core.inputs import AdvertisementReceived
 from pycarp.core.slots import slot_before, slot_for
 from pycarp.core.state import EDGES, Reason, State
-from pycarp.dialects import base
-from pycarp.dialects.base import Claim
+from pycarp.dialects import dialect
+from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import NS_PER_S, Address
 
 _GOES_LAST_NS = NS_PER_S
@@ -78,7 +78,7 @@ def yield_to(ctx: Context, reason: Reason, event: AdvertisementReceived, peer: P
     """
     become_backup(ctx, reason, peer=peer)
     claim = takeover.weaker_than(event.claim)
-    owes_farewell = ctx.config.dialect.farewell is base.Farewell.DROPPED
+    owes_farewell = ctx.config.dialect.farewell is dialect.Farewell.DROPPED
     if owes_farewell and claim is not None and isinstance(ctx.state, Backup):
         ctx.state.farewell = Farewell(ctx.epoch, claim, Reply.FAREWELL.to(event.counter))
 

@@ -1,10 +1,10 @@
 """What goes with the virtual hosts of a daemon; ``base`` has the protocol."""
 
-from pycarp.daemon.services.base import Service, Services
 from pycarp.daemon.services.failback import FailbackService
 from pycarp.daemon.services.groups import GroupService
 from pycarp.daemon.services.health import HealthService
 from pycarp.daemon.services.hooks import HookService
 from pycarp.daemon.services.maintenance import Maintenance
+from pycarp.daemon.services.service import Service, Services
 
 __all__ = ["FailbackService", "GroupService", "HealthService", "HookService", "Maintenance", "Service", "Services"]

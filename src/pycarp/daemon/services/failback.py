@@ -5,10 +5,10 @@ import contextlib
 from pathlib import Path
 from urllib.parse import quote
 
-from pycarp.aio.host import VirtualHost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import HostStatus
-from pycarp.daemon.services.base import SupervisedTasks, kept, of_hosts
+from pycarp.daemon.services.service import SupervisedTasks, kept, of_hosts
 from pycarp.errors import UsageError
 from pycarp.failback import FailbackFollower, FailbackPolicy
 from pycarp.system.recovery import state_folder

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 
-from pycarp.aio.host import VirtualHost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import Attached, NodeConfig, SyncGroupConfig
 from pycarp.daemon.control_messages import HostStatus
-from pycarp.daemon.services.base import SupervisedTasks, kept
+from pycarp.daemon.services.service import SupervisedTasks, kept
 from pycarp.errors import CarpError
 from pycarp.groups import SyncGroup
 from pycarp.vocabulary import HostKey

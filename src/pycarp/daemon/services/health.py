@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import CheckStatus, HostStatus
-from pycarp.daemon.services.base import SupervisedTasks, kept, of_hosts
+from pycarp.daemon.services.service import SupervisedTasks, kept, of_hosts
 from pycarp.errors import CarpError
 from pycarp.health import Check
 from pycarp.health.watching import Watcher

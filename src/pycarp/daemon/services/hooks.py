@@ -1,11 +1,11 @@
 """Calls the hooks of a configuration."""
 
-from pycarp.aio.host import VirtualHost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import HookStatus, HostStatus
-from pycarp.daemon.services.base import SupervisedTasks, kept, of_hosts
+from pycarp.daemon.services.service import SupervisedTasks, kept, of_hosts
 from pycarp.hooks import Hook
-from pycarp.hooks.following import LEAVING_S, HookFollower
+from pycarp.hooks.hook_follower import LEAVING_S, HookFollower
 from pycarp.vocabulary import HostKey
 
 _END_S = LEAVING_S + 0.1

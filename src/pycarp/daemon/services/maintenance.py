@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from pycarp.aio.host import DRAINED, VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
+from pycarp.aio.virtual_host import DRAINED, VirtualHost
 from pycarp.config.model import NodeConfig
 from pycarp.core.state import State
 from pycarp.daemon.control_messages import (

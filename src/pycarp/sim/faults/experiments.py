@@ -11,7 +11,7 @@ from random import Random
 from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.state import Reason, State
-from pycarp.dialects.base import Verdict, last_claim
+from pycarp.dialects.dialect import Verdict, last_claim
 from pycarp.sim import bounds
 from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident, Member
 from pycarp.sim.outcome import Outcome, Ownership, Violation

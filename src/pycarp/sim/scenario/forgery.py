@@ -9,7 +9,7 @@ from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.key import Passphrase
 from pycarp.core.host_config import HostConfig
 from pycarp.errors import ConfigError
-from pycarp.sim.scenario.command import WordError
+from pycarp.sim.scenario.scenario_line import WordError
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, Address, Datagram, MacAddress, family_of
 from pycarp.wire import advertisement as wire
 

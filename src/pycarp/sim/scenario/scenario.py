@@ -76,8 +76,8 @@ from pycarp.core.state import State
 from pycarp.dialects import UNIVERSAL, Dialect, by_name
 from pycarp.errors import CarpError, ConfigError
 from pycarp.sim.fabric import Fabric
-from pycarp.sim.scenario.command import LINK, Command, WordError, dialects, listed, span, switch
 from pycarp.sim.scenario.forgery import FIELDS, Forgery
+from pycarp.sim.scenario.scenario_line import LINK, Command, WordError, dialects, listed, span, switch
 from pycarp.sim.scenario.transcript import SHOWABLE, Transcript
 from pycarp.sim.scenario.world import Trouble, World, WorldRecord
 from pycarp.vocabulary import HostKey, InterfaceAddress, LinkFacts, MacAddress

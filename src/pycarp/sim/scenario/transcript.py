@@ -38,7 +38,7 @@ from pycarp.core.inputs import DatagramReceived
 from pycarp.core.slots import slot_for
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason
-from pycarp.dialects.base import ArpForm, Claim
+from pycarp.dialects.dialect import ArpForm, Claim
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.sim.scenario.world import WorldRecord
 from pycarp.vocabulary import NS_PER_S, Address, Family, HostKey, InterfaceAddress, Outgoing

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycarp.errors import ActuatorError
-from pycarp.system.guardian import program
+from pycarp.system.guardian import guardian_program
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket, Request, SysctlWrite
-from pycarp.system.guardian.program import Message, Sending, Way
+from pycarp.system.guardian.guardian_program import Message, Sending, Way
 from pycarp.vocabulary import HostKey
 
 _READY_S = 5.0
@@ -359,7 +359,7 @@ class _GuardianProcess:
 
     def _send_unsent(self) -> None:
         try:
-            program.send(self._connection, self._unsent)
+            guardian_program.send(self._connection, self._unsent)
         except (BrokenPipeError, ConnectionResetError):
             pass  # It is dead; its pidfd reports that next.
         except BlockingIOError:
@@ -421,7 +421,7 @@ class _GuardianProcess:
         self._process.kill()
 
     def _read(self) -> None:
-        messages, is_closed = program.receive(self._connection)
+        messages, is_closed = guardian_program.receive(self._connection)
         if is_closed:
             self._loop.remove_reader(self._connection)
         for each in messages:
@@ -457,10 +457,10 @@ def _spawn(python: str, beats: int) -> tuple[subprocess.Popen[bytes], int, socke
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         undo.callback(ours.close)
         with theirs, open(os.pidfd_open(os.getpid()), "rb", buffering=0) as our_life:
-            program.prepare(ours)
+            guardian_program.prepare(ours)
             inherited = theirs.fileno(), beats, our_life.fileno()
             process = subprocess.Popen(  # noqa: S603  # nothing in it comes from outside
-                [python, "-I", "-S", program.__file__, *map(str, inherited)],
+                [python, "-I", "-S", guardian_program.__file__, *map(str, inherited)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=inherited,
@@ -480,7 +480,7 @@ def _end_in_words(status: int) -> str:
     return f"ended with status {status}"
 
 
-def _step(step: Request | SysctlWrite) -> program.SysctlWrite | Sending:
+def _step(step: Request | SysctlWrite) -> guardian_program.SysctlWrite | Sending:
     if isinstance(step, Request):
         return _ROUTE, _KERNEL, bytes(step.octets)
     return str(step.path), str(step.text)

@@ -16,9 +16,9 @@ from types import FrameType
 
 from pycarp import monitors
 from pycarp.actuators.scripts import ScriptActuator
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.node import Node
-from pycarp.config.ucarp import UcarpCommand
+from pycarp.aio.virtual_host import VirtualHost
+from pycarp.config.ucarp_options import UcarpCommand
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.daemon import control_server
@@ -29,7 +29,7 @@ from pycarp.daemon.event_logger import EventLogger
 from pycarp.daemon.sysctls import Sysctls
 from pycarp.daemon.ucarp_control import UcarpControl
 from pycarp.errors import CarpError, ConfigError
-from pycarp.monitors.base import Monitor
+from pycarp.monitors.link_monitor import Monitor
 from pycarp.system.addresses.interfaces import interfaces, is_administratively_up
 from pycarp.system.privileges import group_id
 from pycarp.system.recovery import state_folder

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from pycarp.actuators.actuator import Actuator
 from pycarp.actuators.address_watch import AddressWatch
 from pycarp.actuators.announcer import Announcer
-from pycarp.actuators.base import Actuator
 from pycarp.core.host_config import HostConfig
 from pycarp.core.host_settings import LINK_NAME_MAX
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ActuatorError, CarpError
 from pycarp.system.addresses import device_names, own_addresses
 from pycarp.system.addresses.host_index import HostIndex

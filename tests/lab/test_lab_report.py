@@ -6,7 +6,7 @@ from io import StringIO
 from rich.console import Console
 from rich.text import Text
 
-from pycarp.lab.report import as_json, show, table, timeline
+from pycarp.lab.lab_report import as_json, show, table, timeline
 from pycarp.lab.requests import Request
 from pycarp.lab.trial import Event, Expectation, Result
 

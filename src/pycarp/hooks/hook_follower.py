@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
 from pycarp.aio.mastership import MastershipLost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import AddressesHeld, ConflictWon, Departed, Event, StateChange
 from pycarp.core.state import State
 from pycarp.errors import ActuatorError, CarpError, ConfigError

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from pycarp.errors import ConfigError
 from pycarp.system.addresses.interfaces import interfaces
-from pycarp.system.rtnetlink.netlink import Netlink, changed_links
+from pycarp.system.rtnetlink.netlink_reader import Netlink, changed_links
 from pycarp.vocabulary import LinkFacts
 
 RETRY_S = 0.1

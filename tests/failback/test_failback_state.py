@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pycarp import Reason, Restriction, State
 from pycarp.core.events import DemotionChange, Event, MasterHeard, RestrictionChange, StateChange
 from pycarp.core.state import EDGES
-from pycarp.dialects.base import Claim
+from pycarp.dialects.dialect import Claim
 from pycarp.failback import Cause, Damping, FailbackPolicy
+from pycarp.failback.failback_state import FailbackState, Moment
 from pycarp.failback.saved import Saved
-from pycarp.failback.state import FailbackState, Moment
 from tests.support.hosts import KEY, PEER
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)

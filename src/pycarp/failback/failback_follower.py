@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from pycarp.aio.host import VirtualHost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import EventsMissed
 from pycarp.core.restriction import Restriction
 from pycarp.errors import NodeFailedError, UsageError
+from pycarp.failback.failback_state import Cause, FailbackState, Hold, Moment
 from pycarp.failback.policy import FailbackPolicy
 from pycarp.failback.saved import Saved, read, write
-from pycarp.failback.state import Cause, FailbackState, Hold, Moment
 from pycarp.tasks import start_task
 
 _LATE_S = 0.001

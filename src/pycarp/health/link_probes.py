@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 from pycarp.core.host_settings import LINK_NAME_MAX
 from pycarp.errors import ConfigError
 from pycarp.health.blocking import BlockingCall
-from pycarp.health.check import Answer, Finding, Probe
+from pycarp.health.health_check import Answer, Finding, Probe
 from pycarp.health.probes import reason_of
 from pycarp.system.addresses.link_addresses import present
 from pycarp.system.rtnetlink import link_requests

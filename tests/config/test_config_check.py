@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pycarp.config import Problem
-from pycarp.config.check import CheckedFile, Finding, Severity, check
+from pycarp.config.config_check import CheckedFile, Finding, Severity, check
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import FREEBSD, OPENBSD, UCARP, UNIVERSAL

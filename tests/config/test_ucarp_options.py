@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycarp.auth.key import Passphrase
-from pycarp.config.ucarp import BAD_ARGUMENTS, CANNOT_START, UcarpCommand, UcarpProblems, UcarpUsage, parse
+from pycarp.config.ucarp_options import BAD_ARGUMENTS, CANNOT_START, UcarpCommand, UcarpProblems, UcarpUsage, parse
 from pycarp.dialects import FREEBSD, UCARP
 
 GOOD = ("-i", "eth0", "-s", "10.0.0.1", "-v", "1", "-p", "x", "-a", "10.0.0.9")

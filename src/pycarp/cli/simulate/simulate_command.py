@@ -16,8 +16,8 @@ from pycarp.cli.refusals import file_error
 from pycarp.cli.simulate import faults as fault_words
 from pycarp.cli.simulate.picture import draw
 from pycarp.cli.simulate.plot import plain, plot
-from pycarp.cli.simulate.report import PlanReport, ViolationRow, seconds
 from pycarp.cli.simulate.session import Wishes, look_into
+from pycarp.cli.simulate.simulation_report import PlanReport, ViolationRow, seconds
 from pycarp.cli.simulate.tables import WIDTH, show, show_plan, takeover_tables
 from pycarp.cli.simulate.worker_pool import WorkerPool
 from pycarp.config import grammars

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 
 from pycarp.aio.arguments import check_cause
-from pycarp.aio.host import DRAIN_TIMEOUT_S, DRAINED, VirtualHost
+from pycarp.aio.virtual_host import DRAIN_TIMEOUT_S, DRAINED, VirtualHost
 from pycarp.core.events import Event, StateChange
 from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot

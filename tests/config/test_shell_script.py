@@ -2,17 +2,17 @@
 
 import pytest
 
-from pycarp.config import shell
+from pycarp.config.shell_script import Assignment, read
 
 
-def last(text: str) -> shell.Assignment:
+def last(text: str) -> Assignment:
     """Return the last assignment of ``x`` in a script."""
-    return [each for each in shell.read(text).assignments if each.name.text == "x"][-1]
+    return [each for each in read(text).assignments if each.name.text == "x"][-1]
 
 
 def commands(text: str) -> list[list[str]]:
     """Return the arguments of each command."""
-    return [[each.text for word in command.words for each in word.arguments()] for command in shell.read(text).commands]
+    return [[each.text for word in command.words for each in word.arguments()] for command in read(text).commands]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_value_outside_of_every_branch_is_certain(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["x=$(a b)", "x=`a b`", "x=${y:-1 2}", "x=$((1 + 2))", "x=$1", "x=$?"])
 def test_a_computed_value_ends_where_the_shell_ends_it(text: str) -> None:
-    found = shell.read(f"{text}\nz=1")
+    found = read(f"{text}\nz=1")
 
     assert found.assignments[0].why_uncertain() == "x is computed by the shell"
     assert [each.name.text for each in found.assignments] == ["x", "z"]
@@ -132,11 +132,11 @@ def test_a_value_that_is_appended_to_is_not_certain() -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [("x=1\nunset x", []), ("x=1; read x", [True, False])])
 def test_a_variable_can_be_taken_back(text: str, expected: list[bool]) -> None:
-    assert [each.is_certain for each in shell.read(text).assignments] == expected
+    assert [each.is_certain for each in read(text).assignments] == expected
 
 
 def test_an_assignment_before_a_command_holds_for_that_command_alone() -> None:
-    script = shell.read("x=1 a b\n")
+    script = read("x=1 a b\n")
 
     assert (script.assignments, [each.value for each in script.commands[0].assigned]) == ([], ["1"])
 
@@ -161,13 +161,13 @@ def test_a_command_ends_where_the_shell_ends_it(text: str, expected: list[list[s
 
 
 def test_sourced_files_are_named_with_their_place() -> None:
-    found = shell.read("a\n. /etc/b\nif [ -r /c ]; then source /c; fi\n").sourced()
+    found = read("a\n. /etc/b\nif [ -r /c ]; then source /c; fi\n").sourced()
 
     assert [(each.text, each.line, each.column) for each in found] == [("/etc/b", 2, 1), ("/c", 3, 20)]
 
 
 @pytest.mark.parametrize("operator", ["&&", "||"])
 def test_an_operator_needs_no_blanks(operator: str) -> None:
-    (found,) = shell.read(f"[ -x f ]{operator}AB=1\nCD=2").assignments[:1]
+    (found,) = read(f"[ -x f ]{operator}AB=1\nCD=2").assignments[:1]
 
     assert (found.name.text, found.why_uncertain()) == ("AB", "AB depends on a condition of the shell in line 1")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pycarp.errors import ConfigError
-from pycarp.health.check import Answer, Finding, Probe
+from pycarp.health.health_check import Answer, Finding, Probe
 from pycarp.system.programs import run_program
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from pycarp.aio.host import RECONFIGURABLE
+from pycarp.aio.virtual_host import RECONFIGURABLE
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.dialects import Dialect

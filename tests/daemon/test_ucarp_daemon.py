@@ -4,8 +4,8 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from pycarp.config.ucarp import parse
-from pycarp.daemon import ucarp
+from pycarp.config.ucarp_options import parse
+from pycarp.daemon import ucarp_daemon
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import LinkFacts
 
@@ -22,13 +22,13 @@ OWNER = LinkFacts(name="eth1", is_up=True, addresses=(IPv4Interface("10.0.0.2/24
 def test_without_an_interface_the_owner_of_the_address_counts_then_the_first(
     found: tuple[LinkFacts, ...], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ucarp, "interfaces", lambda: found)
+    monkeypatch.setattr(ucarp_daemon, "interfaces", lambda: found)
 
-    assert ucarp.first_interface(COMMAND) == expected
+    assert ucarp_daemon.first_interface(COMMAND) == expected
 
 
 def test_on_a_machine_without_interfaces_one_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ucarp, "interfaces", lambda: (LOOPBACK,))
+    monkeypatch.setattr(ucarp_daemon, "interfaces", lambda: (LOOPBACK,))
 
     with pytest.raises(ConfigError, match="You must supply a network interface: --interface=eth0"):
-        ucarp.first_interface(COMMAND)
+        ucarp_daemon.first_interface(COMMAND)

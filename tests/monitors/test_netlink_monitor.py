@@ -11,7 +11,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 import pytest
 
 from pycarp.errors import ConfigError
-from pycarp.monitors.netlink import NetlinkMonitor
+from pycarp.monitors.netlink_monitor import NetlinkMonitor
 from pycarp.vocabulary import LinkFacts, MacAddress
 from tests.support.namespaces import LINK, Namespace, entered, joined_namespaces
 from tests.support.system import require

@@ -9,7 +9,7 @@ import pytest
 from pycarp.auth.key import Passphrase
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
-from pycarp.daemon.reload import (
+from pycarp.daemon.reconfiguration import (
     Addition,
     Change,
     Move,

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
-from pycarp.actuators.base import Actuator
+from pycarp.actuators.actuator import Actuator
 from pycarp.core.inputs import Action, AddressesDisturbed, AdminChanged
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ActuatorError
-from pycarp.testing.history import History
-from pycarp.testing.process import outside
+from pycarp.testing.ownership_history import History
+from pycarp.testing.simulated_process import outside
 from pycarp.vocabulary import HostKey, InterfaceAddress
 
 

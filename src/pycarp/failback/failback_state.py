@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from pycarp.aio.host import DRAINED
+from pycarp.aio.virtual_host import DRAINED
 from pycarp.core.engine import HANDED_OVER
 from pycarp.core.events import DemotionChange, Event, MasterHeard, RestrictionChange, StateChange
 from pycarp.core.restriction import Restriction, Restrictions

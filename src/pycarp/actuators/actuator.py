@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
-from pycarp.dialects.base import ArpForm
+from pycarp.dialects.dialect import ArpForm
 from pycarp.system.guardian.clean_up_steps import CleanUpStep
 from pycarp.vocabulary import HostKey, InterfaceAddress, MacMode
 

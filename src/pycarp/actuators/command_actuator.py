@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from pycarp.actuators.base import Actuator
-from pycarp.dialects.base import ArpForm
+from pycarp.actuators.actuator import Actuator
+from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ActuatorError
 from pycarp.system.programs import exit_status, failure_of
 from pycarp.vocabulary import HostKey, InterfaceAddress

@@ -15,8 +15,8 @@ from pycarp.cli.options import exit_status
 from pycarp.cli.refusals import file_error
 from pycarp.cli.replay.output import HumanOutput, JsonOutput, Output
 from pycarp.cli.replay.regression import write_test
+from pycarp.cli.replay.replay_why import show_why
 from pycarp.cli.replay.steps import walk
-from pycarp.cli.replay.why import show_why
 from pycarp.errors import CarpError, UsageError
 from pycarp.recording import Played, Recording, Replay, read
 from pycarp.system.files.bounded_read import bounded_lines, open_to_read

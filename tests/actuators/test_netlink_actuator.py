@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pycarp.actuators.netlink import NetlinkActuator
+from pycarp.actuators.netlink_actuator import NetlinkActuator
 from pycarp.errors import ActuatorError
 from pycarp.system.guardian.clean_up_steps import Request
 from pycarp.system.recovery.dead_daemons import clean

@@ -9,7 +9,7 @@ import pytest
 from pycarp import ConfigError, State
 from pycarp.core.inputs import Action
 from pycarp.hooks import Hook, On, OnFailure, follow
-from pycarp.hooks.following import HookFollower
+from pycarp.hooks.hook_follower import HookFollower
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing import Cluster
 from pycarp.transports.memory import MemoryBus

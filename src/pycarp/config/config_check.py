@@ -16,7 +16,7 @@ from pycarp.config.model import NodeConfig
 from pycarp.config.problems import Problem
 from pycarp.config.toml import SYSCTL_PREFIX
 from pycarp.core.host_config import HostConfig, device_in_the_way, device_note, interval_warning
-from pycarp.dialects.base import Claim, Verdict
+from pycarp.dialects.dialect import Claim, Verdict
 from pycarp.vocabulary import HostKey, InterfaceAddress, LinkFacts
 
 _NOTE = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)", re.DOTALL)

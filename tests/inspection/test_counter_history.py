@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycarp.inspection.history import CounterHistory, Repetition
+from pycarp.inspection.counter_history import CounterHistory, Repetition
 from pycarp.vocabulary import Address, Family
 
 A, B, C = (ip_address(f"192.168.1.{number}") for number in (10, 11, 12))

@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from pycarp.aio.host import VirtualHost
 from pycarp.aio.log_records import logger
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import HostStatus
 from pycarp.daemon.log_fields import about
