@@ -19,6 +19,7 @@ EXIT_USAGE = 2
 _COMMANDS = {
     "run": "pycarp.cli.run",
     "service": "pycarp.cli.service",
+    "init": "pycarp.cli.first_configuration",
     "check": "pycarp.cli.check",
     "status": "pycarp.cli.status",
     "why": "pycarp.cli.why",
@@ -95,6 +96,7 @@ def cli() -> None:
     \b
     See it without privileges:     pycarp demo
     See it with real packets:      sudo pycarp lab
+    Write its first configuration: pycarp init
     Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
     Run it as a service:           sudo pycarp service install /etc/pycarp.toml
     Look before you run it:        pycarp check /etc/rc.conf
