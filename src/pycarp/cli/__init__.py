@@ -19,7 +19,7 @@ EXIT_USAGE = 2
 _COMMANDS = {
     "run": "pycarp.cli.run",
     "service": "pycarp.cli.service",
-    "init": "pycarp.cli.first_configuration",
+    "init": "pycarp.cli.init",
     "check": "pycarp.cli.check",
     "status": "pycarp.cli.status",
     "why": "pycarp.cli.why",

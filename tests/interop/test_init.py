@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pycarp.lab.topology import Segment
+from pycarp.lab.lab_network import Segment
 from tests.support.daemons import Process, Pycarp, new_segment, wait_until
 from tests.support.system import require
 
