@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pycarp.cli.options import EXIT_NOT_WELL
 from pycarp.daemon.control_messages import CommandStatus, DoneReply, HostStatus, StatusReply, StatusRequest
-from tests.support.control import cause_of, change_of, host_of, scripted_daemon, status_of
+from tests.support.control import cause_of, change_of, host_of, peer_of, scripted_daemon, status_of
 from tests.support.daemons import wait_until
 
 
@@ -45,6 +46,35 @@ def test_a_host_that_knows_no_master_and_has_not_changed_says_so(tmp_path: Path)
     _heading, line = shown(tmp_path, host_of(state="INIT", master=None, last_change=None))
 
     assert line.split() == ["carp0", "1@fxp0", "INIT", "unknown", "1+150/256", "s", "192.168.1.50/24"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "192.168.1.4 is faster: 1+0 against 1+150; takes over 3.39 s after its last advertisement; {}"),
+        ({"preempt": True}, "192.168.1.4 is faster: 1+0 against 1+150; takes over 3.39 s after its last advertisement"),
+        ({"next_s": None}, "192.168.1.4 is faster: 1+0 against 1+150; does not take over; {}"),
+        ({"effective_advskew": 0}, "192.168.1.4 is as fast: 1+0 against 1+0; takes over 3.39 s after its last {}"),
+    ],
+    ids=["not preempting", "preempting", "restricted", "equal"],
+)
+def test_a_backup_says_whose_claim_is_faster_and_when_it_takes_over(
+    tmp_path: Path, changes: dict[str, object], why: str
+) -> None:
+    values: dict[str, object] = {"state": "BACKUP", "master": "192.168.1.4", "heard": [peer_of("192.168.1.4")], "next_s": 3.29}
+    change = msgspec.structs.replace(change_of(3.2, "initialization complete"), new="BACKUP", reason="ready")
+
+    _heading, line = shown(tmp_path, host_of("carp0", **(values | {"last_change": change} | changes)))
+
+    ending = "advertisement; does not preempt" if "last {}" in why else "does not preempt"
+    assert why.format(ending) in line
+
+
+def test_what_changed_a_backup_last_is_not_lost(tmp_path: Path) -> None:
+    change = msgspec.structs.replace(change_of(3.2, "user requested"), new="BACKUP", reason="forced")
+    host = host_of(state="BACKUP", master="192.168.1.4", heard=[peer_of("192.168.1.4")], last_change=change)
+
+    assert "user requested; 192.168.1.4 is faster" in shown(tmp_path, host)[1]
 
 
 @pytest.mark.parametrize(

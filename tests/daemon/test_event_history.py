@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest, Reply
-from pycarp.daemon.event_history import ALIVE_EVERY_S, EventHistory
+from pycarp.daemon.event_history import ALIVE_EVERY_S, DECISION_EVERY_S, DECISIONS_AT_ONCE, EventHistory
 from pycarp.daemon.log_fields import about
 from tests.support.virtual import in_virtual_time
 
@@ -72,6 +72,45 @@ async def test_reading_goes_on_after_a_number_and_old_events_are_forgotten() -> 
         assert texts(await read(history)) == []
         # A number of a daemon that ran before this one.
         assert texts(await read(history, after=999)) == ["3", "4", "5"]
+
+
+@in_virtual_time
+async def test_only_the_last_of_the_kept_ones_are_sent_if_that_is_asked() -> None:
+    with recorded() as history:
+        for number in range(1, 6):
+            log.info("carp: %d", number)
+
+        assert texts(await read(history, after=0, last=2)) == ["4", "5"]
+        assert texts(await read(history, after=0, last=9)) == ["1", "2", "3", "4", "5"]
+
+
+@in_virtual_time
+async def test_a_flood_of_other_events_pushes_no_transition_out() -> None:
+    with recorded(kept=3) as history:
+        with about({"host": "web", "reason": "master-silent"}):
+            log.info("carp: BACKUP -> MASTER")
+        for number in range(10):
+            log.info("carp: a check, %d", number)
+            history.add_decision("follows the master", {"host": "web"}, at_s=0)
+
+        found = texts(await read(history, after=0))
+
+    assert found == ["BACKUP -> MASTER", "a check, 7", "a check, 8", "a check, 9", "follows the master"]
+
+
+@in_virtual_time
+async def test_decisions_beyond_a_bounded_rate_are_counted_instead_of_kept() -> None:
+    with recorded(kept=1000) as history:
+        for _ in range(DECISIONS_AT_ONCE + 5):
+            history.add_decision("stays master", {"host": "web"}, at_s=0)
+        await asyncio.sleep(DECISION_EVERY_S)
+        history.add_decision("yields", {"host": "web"}, at_s=0)
+        history.add_decision("of another host", {"host": "dns"}, at_s=0)
+
+        found = texts(await read(history, after=0))
+
+    assert len(found) == DECISIONS_AT_ONCE + 2
+    assert found[-2:] == ["yields (after 5 more decisions, which are left out)", "of another host"]
 
 
 @in_virtual_time

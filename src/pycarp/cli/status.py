@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -15,10 +15,9 @@ from rich.text import Text
 
 from pycarp.cli import EXIT_FAILED
 from pycarp.cli.daemons import Answers, ask_all, chosen_of, merged
+from pycarp.cli.host_words import age, is_alarm, names_of_addresses, reason_of, remarks_of
 from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
-from pycarp.core.restriction import Restriction
-from pycarp.core.state import State
-from pycarp.daemon.control_messages import Cause, CheckStatus, HostStatus, RestrictionStatus, StatusReply
+from pycarp.daemon.control_messages import HostStatus, StatusReply
 from pycarp.daemon.wellness import what_is_wrong
 from pycarp.errors import ControlError
 
@@ -52,8 +51,7 @@ def status(name: str | None, *, as_json: bool, watch: bool, control: Path) -> No
     if watch:
         _watch(name, control, as_json=as_json)
         return
-    answers = ask_all(control)
-    reply = _chosen(answers, name)
+    answers, reply = _asked(control, name)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2))
     else:
@@ -64,9 +62,13 @@ def status(name: str | None, *, as_json: bool, watch: bool, control: Path) -> No
         click.get_current_context().exit(EXIT_NOT_WELL)
 
 
-def _chosen(answers: Answers, name: str | None) -> StatusReply:
+def _asked(control: Path, name: str | None) -> tuple[Answers, StatusReply]:
+    """Ask every process, and return all that is wanted as one reply, whose age begins with the question."""
+    began_s = time.monotonic()
+    answers = ask_all(control)
     reply = merged(answers.daemons)
-    return msgspec.structs.replace(reply, hosts=chosen_of(reply, name))
+    hosts = chosen_of(reply, name)
+    return answers, msgspec.structs.replace(reply, hosts=hosts, age_s=round(time.monotonic() - began_s, 6))
 
 
 def _watch(name: str | None, control: Path, *, as_json: bool) -> None:
@@ -74,7 +76,7 @@ def _watch(name: str | None, control: Path, *, as_json: bool) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             try:
-                reply = _chosen(ask_all(control), name)
+                _answers, reply = _asked(control, name)
             except ControlError as exc:
                 _begin_again(as_json=as_json)
                 click.echo(f"pycarp: {exc}", err=True)
@@ -103,102 +105,25 @@ def _print(reply: StatusReply) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("HOST", "VHID", "STATE", "FOR", "MASTER", "ADVERTISES", "ADDRESSES", "WHY"):
         table.add_column(heading, overflow="fold")
+    names = names_of_addresses()
     for host in reply.hosts:
-        table.add_row(*_row(host))
+        table.add_row(*_row(host, names))
     console.print(table)
-    for line in _remarks(reply):
-        console.print(line, soft_wrap=True, markup=False)
-
-
-def _remarks(reply: StatusReply) -> Iterator[str]:
     for host in reply.hosts:
-        if host.location:
-            yield f"{host.name}: addresses on {host.location}"
-        if host.missing:
-            pause = "put back after a pause, which grows each time that others remove it"
-            yield f"{host.name}: missing now: {', '.join(host.missing)}; {pause}"
-        if host.address_error:
-            yield f"{host.name}: {host.address_error}"
-        for remark in (*_alarm_remarks(host), *_service_remarks(host), *_restriction_remarks(host)):
-            yield f"{host.name}: {remark}"
-        for cause in host.demotion:
-            yield f"{host.name}: demoted by {cause.amount}: {cause.cause}{_end_of(cause)}"
-        if host.rejected:
-            yield f"{host.name}: {host.rejected} advertisements not authentic: another pass or other addresses"
-        if host.contested:
-            yield f"{host.name}: others changed its addresses {_times(host.contested)}"
+        for remark in remarks_of(host):
+            line = f"{host.name}: {remark}"
+            console.print(line, soft_wrap=True, markup=False, style="bold red" if is_alarm(remark) else None)
 
 
-def _alarm_remarks(host: HostStatus) -> Iterator[str]:
-    for alarm in host.alarms:
-        yield f"ALARM {alarm.name}: {alarm.text}{f'; next: {alarm.command}' if alarm.command else ''}"
-    for warning in host.warnings:
-        yield f"warning: {warning}"
-
-
-def in_effect(host: HostStatus) -> Iterator[RestrictionStatus]:
-    """Yield the restrictions that matter now: who is MASTER has nobody to preempt."""
-    for each in host.restrictions:
-        if host.state != State.MASTER or each.to != Restriction.NO_PREEMPT:
-            yield each
-
-
-def _restriction_remarks(host: HostStatus) -> Iterator[str]:
-    whats = {"no-preempt": "preempts nobody", "backup-only": "is BACKUP only"}
-    for each in in_effect(host):
-        yield f"{whats.get(each.to, each.to)}: {each.cause}{_end_of(each)}"
-
-
-def _service_remarks(host: HostStatus) -> Iterator[str]:
-    for check in host.checks:
-        if not check.passes:
-            yield _failing(check)
-    for hook in host.hooks:
-        if hook.error:
-            yield f"hook {hook.name} on {hook.last_on}: {hook.error}"
-        if hook.is_running:
-            yield f"hook {hook.name} is running"
-    for command in host.commands:
-        verb = "runs" if command.is_running else "waits for this host to be MASTER"
-        yield f"{command.name} {verb} (while-master, pid {command.pid})"
-
-
-def _failing(check: CheckStatus) -> str:
-    """Say since when a check fails, why, and what follows."""
-    since = "has not passed yet" if check.s_ago is None else f"fails for {_age(check.s_ago)}"
-    why = f": {check.detail}" if check.detail else ""
-    fate = "this host is the last of all" if check.by is None else f"demoted by {check.by}"
-    fate = "this host is not MASTER meanwhile" if check.releases else fate
-    return f"check {check.name} {since}{why}; {fate}"
-
-
-def _end_of(cause: Cause | RestrictionStatus) -> str:
-    return "" if cause.ends_in_s is None else f" (ends in {_age(cause.ends_in_s)})"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
-
-
-def _row(host: HostStatus) -> tuple[Text, ...]:
+def _row(host: HostStatus, names: Mapping[str, str]) -> tuple[Text, ...]:
     # Text and not str: rich would take brackets in a name or a reason for its markup.
     return (
         Text(host.name),
         Text(f"{host.vhid}@{host.interface}"),
         Text(host.state, style=_COLOURS[host.state]),
-        Text(_age(host.last_change.s_ago) if host.last_change else ""),
+        Text(age(host.last_change.s_ago) if host.last_change else ""),
         Text(host.master or "unknown"),
         Text(f"{host.effective_advbase}+{host.effective_advskew}/256 s"),
         Text(" ".join(host.addresses)),
-        Text(host.last_change.explanation if host.last_change else ""),
+        Text(reason_of(host, names)),
     )
-
-
-def _age(seconds: float) -> str:
-    whole = int(seconds)
-    if whole < 60:
-        return f"{int(seconds * 10) / 10:.1f}s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    return f"{days}d{hours:02}h" if days else f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

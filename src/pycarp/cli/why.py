@@ -7,11 +7,10 @@ import click
 import msgspec
 
 from pycarp.cli.daemons import one_for
+from pycarp.cli.host_words import in_effect, interval_s
 from pycarp.cli.options import control_option, exit_status
-from pycarp.cli.status import in_effect
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import HostStatus, OutlookStatus, Peer, WhyReply, WhyRequest
-from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
 
 
 @click.command(
@@ -55,8 +54,8 @@ def _lines(reply: WhyReply) -> Iterator[str]:
 
 
 def _claim(host: HostStatus) -> str:
-    interval_s = _interval_s(host.effective_advbase, host.effective_advskew)
-    own = f"every {interval_s:.3f} s (advbase {host.effective_advbase} advskew {host.effective_advskew})"
+    every_s = interval_s(host.effective_advbase, host.effective_advskew)
+    own = f"every {every_s:.3f} s (advbase {host.effective_advbase} advskew {host.effective_advskew})"
     if (host.advbase, host.advskew) == (host.effective_advbase, host.effective_advskew):
         return own
     return f"{own} instead of advbase {host.advbase} advskew {host.advskew}, because it is demoted"
@@ -79,14 +78,10 @@ def _reasons(host: HostStatus) -> Iterator[str]:
 
 
 def _peer(peer: Peer) -> str:
-    every = f"every {_interval_s(peer.advbase, peer.advskew):.3f} s (advbase {peer.advbase} advskew {peer.advskew})"
+    every = f"every {interval_s(peer.advbase, peer.advskew):.3f} s (advbase {peer.advbase} advskew {peer.advskew})"
     return f"{peer.source}, {peer.heard_s_ago:.3f} s ago, which claims {every}: {peer.decision}"
 
 
 def _outlook(each: OutlookStatus) -> str:
     when = "as soon as" if each.in_s is None else f"in {max(each.in_s, 0):.3f} s if"
     return f"{each.state} {when} {each.condition} ({each.reason})"
-
-
-def _interval_s(advbase: int, advskew: int) -> float:
-    return advbase + advskew * NS_PER_SKEW / NS_PER_S

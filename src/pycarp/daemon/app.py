@@ -19,7 +19,7 @@ from pycarp.aio.record_file import RecordFile
 from pycarp.aio.source_mac import uses_link_mac as uses_link_mac_of
 from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import NodeConfig
-from pycarp.core.events import Departed, Event, StateChange
+from pycarp.core.events import DecisionChange, Departed, Event, StateChange
 from pycarp.core.host_config import interval_warning
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.settings import Settings
@@ -436,6 +436,8 @@ class Daemon:
 
     def _take_note(self, event: Event, host: VirtualHost) -> None:
         self._events.log(event, host)
+        if isinstance(event, DecisionChange):
+            self._history.add_decision(*self._events.decision_record(event, host), at_s=time.time())
         self._tallies.take(event)
         if isinstance(event, ALARM_CAUSES):
             with contextlib.suppress(CarpError):

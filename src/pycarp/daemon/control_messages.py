@@ -62,12 +62,14 @@ class HandoverRequest(msgspec.Struct, tag="handover", forbid_unknown_fields=True
 class EventsRequest(msgspec.Struct, tag="events", forbid_unknown_fields=True, kw_only=True):
     """Ask for the events of a host, or all, after a number; None for those to come. Answered by a stream.
 
-    It ends with ``EventsEnd`` unless it should ``follow``; then that comes now and then while nothing happens.
+    Of those that are kept only the ``last`` so many, None for all. It ends with ``EventsEnd`` unless it should
+    ``follow``; then that comes now and then while nothing happens.
     """
 
     host: str | None = None
     after: int | None = None
     follow: bool = False
+    last: int | None = None
 
 
 class WhyRequest(msgspec.Struct, tag="why", forbid_unknown_fields=True):
@@ -261,7 +263,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     operator should look at, as it was logged. ``peer`` is whose advertisement was heard last, ``heard`` the last one of
     everybody and family. ``missing`` are addresses that a MASTER should have and has not, ``address_error`` is why
     they could not be held or dropped the last time that was tried. ``checks`` and ``hooks`` are its own and those of
-    every host.
+    every host. ``stage`` is how far a MASTER has come with holding its addresses, in words.
     """
 
     name: str
@@ -299,6 +301,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     sync_group: str | None = None
     alarms: list[Alarm] = msgspec.field(default_factory=list)
     commands: list[CommandStatus] = msgspec.field(default_factory=list)
+    stage: str | None = None
 
 
 class LinkStatus(msgspec.Struct):
@@ -310,7 +313,10 @@ class LinkStatus(msgspec.Struct):
 
 
 class StatusReply(msgspec.Struct, tag="status", kw_only=True):
-    """Everything; ``renames`` leads from the file's names of interfaces to those of this machine (``--map``)."""
+    """Everything; ``renames`` leads from the file's names of interfaces to those of this machine (``--map``).
+
+    ``at`` is when the daemon said so, wall-clock time in ISO 8601; ``age_s`` is how old that is for who gets it.
+    """
 
     version: int
     hostname: str
@@ -323,6 +329,8 @@ class StatusReply(msgspec.Struct, tag="status", kw_only=True):
     links: dict[str, LinkStatus]
     groups: dict[str, int]
     renames: dict[str, str] = msgspec.field(default_factory=dict)
+    at: str = ""
+    age_s: float = 0.0
 
 
 class GroupReply(msgspec.Struct, tag="group"):

@@ -1,28 +1,58 @@
 """The last records of the log, kept in memory and numbered, for ``pycarp events``: whatever becomes of the log itself.
 
 What is worth a line of the log is an event: transitions, demotions, checks, hooks, reloads, and what is wrong.
+Decisions about peers are events too, and no lines of the log. Transitions, decisions and all else are kept apart, so
+that many of one kind push none of another out.
 """
 
 import asyncio
 import contextlib
 import datetime
+import heapq
 import itertools
 import logging
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pycarp.aio.log_records import logger
 from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest
-from pycarp.daemon.log_fields import attach, fields_of
+from pycarp.daemon.log_fields import Fields, attach, fields_of
 from pycarp.daemon.streams import Send, Stream
 
 KEPT = 4000
-"""Records that are kept, of some 400 octets each."""
+"""Transitions that are kept, and as many other records, of some 400 octets each."""
+
+_DECISIONS_SHARE = 4
+"""Of decisions the fourth part of that is kept."""
+
+DECISIONS_AT_ONCE = 30
+DECISION_EVERY_S = 2.0
+"""A host may have so many decisions at once, and in the long run one in so long; the others are counted."""
 
 ALIVE_EVERY_S = 5.0
 """So often a stream that follows says that the daemon lives, while nothing happens."""
 
 TEXT_MAX = 2000
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """How many decisions of a host may still be kept at ``at_s``, and how many were left out since the last one."""
+
+    tokens: float
+    at_s: float
+    left_out: int = 0
+
+    def take(self, now_s: float) -> bool:
+        """Return whether a decision may be kept now; count it if not."""
+        self.tokens = min(self.tokens + (now_s - self.at_s) / DECISION_EVERY_S, DECISIONS_AT_ONCE)
+        self.at_s = now_s
+        if self.tokens < 1:
+            self.left_out += 1
+            return False
+        self.tokens -= 1
+        return True
 
 
 class EventHistory(logging.Handler):
@@ -31,7 +61,11 @@ class EventHistory(logging.Handler):
     def __init__(self, *, kept: int = KEPT) -> None:
         super().__init__(logging.INFO)
         self._loop = asyncio.get_running_loop()
-        self._records: deque[EventRecord] = deque(maxlen=kept)
+        self._seq = 0
+        self._transitions: deque[EventRecord] = deque(maxlen=kept)
+        self._decisions: deque[EventRecord] = deque(maxlen=max(kept // _DECISIONS_SHARE, 1))
+        self._others: deque[EventRecord] = deque(maxlen=kept)
+        self._allowances: dict[str, _Allowance] = {}
         self._arrival = asyncio.Event()
 
     @contextlib.contextmanager
@@ -50,16 +84,34 @@ class EventHistory(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record, of whatever thread; called under the lock of this handler."""
         attach(record)
-        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
-        self._records.append(
-            EventRecord(
-                seq=self._seq + 1,
-                at=at.isoformat(timespec="milliseconds"),
-                level=record.levelname.lower(),
-                text=record.getMessage()[:TEXT_MAX].removeprefix("carp: "),
-                about=dict(fields_of(record)),
-            )
-        )
+        fields = fields_of(record)
+        kept = self._transitions if "reason" in fields else self._others
+        text = record.getMessage()[:TEXT_MAX].removeprefix("carp: ")
+        self._add(kept, record.created, record.levelname.lower(), text, fields)
+
+    def add_decision(self, text: str, fields: Fields, at_s: float) -> None:
+        """Keep a decision about a peer, at a wall-clock time in seconds; of too many of a host only how many they were.
+
+        ``fields`` have ``host``. In the daemon's event loop.
+        """
+        now_s = self._loop.time()
+        host = str(fields["host"])
+        allowance = self._allowances.setdefault(host, _Allowance(DECISIONS_AT_ONCE, now_s))
+        if not allowance.take(now_s):
+            return
+        if allowance.left_out:
+            text = f"{text} (after {allowance.left_out} more decisions, which are left out)"
+            allowance.left_out = 0
+        self.acquire()
+        try:
+            self._add(self._decisions, at_s, "info", text, fields)
+        finally:
+            self.release()
+
+    def _add(self, kept: deque[EventRecord], at_s: float, level: str, text: str, fields: Fields) -> None:
+        at = datetime.datetime.fromtimestamp(at_s, datetime.UTC).isoformat(timespec="milliseconds")
+        self._seq += 1
+        kept.append(EventRecord(seq=self._seq, at=at, level=level, text=text, about=dict(fields)))
         self._loop.call_soon_threadsafe(self._arrival.set)
 
     def stream(self, request: EventsRequest) -> Stream:
@@ -69,12 +121,15 @@ class EventHistory(logging.Handler):
             after = self._seq if request.after is None else request.after
             # Of a number that there is not yet, the daemon has been started again since.
             after = 0 if after > self._seq else after
+            last = request.last
             while True:
                 self._arrival.clear()
-                for each in self._since(after):
-                    if request.host is None or request.host in (each.about.get("host"), _key(each)):
-                        await send(each)
-                    after = each.seq
+                found = self._since(after)
+                after = found[-1].seq if found else after
+                wanted = [each for each in found if request.host in (None, each.about.get("host"), _key(each))]
+                for each in wanted if last is None else wanted[max(len(wanted) - last, 0) :]:
+                    await send(each)
+                last = None
                 if not request.follow:
                     break
                 if self._seq == after:
@@ -83,11 +138,6 @@ class EventHistory(logging.Handler):
 
         return Stream(run)
 
-    @property
-    def _seq(self) -> int:
-        """The number of the last record; 0 before the first one."""
-        return self._records[-1].seq if self._records else 0
-
     def _since(self, seq: int) -> list[EventRecord]:
         """Return the records after a number. The cost is theirs alone: hundreds of callers follow thousands of records.
 
@@ -95,10 +145,13 @@ class EventHistory(logging.Handler):
         """
         self.acquire()
         try:
-            latest_first = list(itertools.islice(reversed(self._records), self._seq - seq))
+            latest_first = [
+                list(itertools.takewhile(lambda each: each.seq > seq, reversed(kept)))
+                for kept in (self._transitions, self._decisions, self._others)
+            ]
         finally:
             self.release()
-        return latest_first[::-1]
+        return list(heapq.merge(*(each[::-1] for each in latest_first), key=lambda each: each.seq))
 
     async def _next(self, send: Send, seq: int) -> None:
         """Wait for the next record; say now and then that there is none."""

@@ -16,6 +16,7 @@ from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import (
     ActuationFailed,
     AddressesChangedByOthers,
+    DecisionChange,
     DemotionChange,
     Event,
     FloodChange,
@@ -25,7 +26,7 @@ from pycarp.core.events import (
 )
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.daemon.burst import Burst, names
-from pycarp.daemon.log_fields import about, fields_of_event
+from pycarp.daemon.log_fields import Fields, about, fields_of_event
 from pycarp.daemon.sysctls import LOG_CHANGES, LOG_NOTHING
 from pycarp.errors import CarpError
 from pycarp.vocabulary import NS_PER_S, Address, HostKey
@@ -94,6 +95,14 @@ class EventLogger:
         name = host.name if host.name != str(event.key) else str(shown.key)
         with about(fields_of_event(shown, name, snapshot)):
             log_event(shown)
+
+    def decision_record(self, event: DecisionChange, host: VirtualHost) -> tuple[str, Fields]:
+        """Return what there is to say of a decision, which makes no line of the log, and what that is about."""
+        shown = replace(event, key=HostKey(self._present_name(event.key.link), event.key.vhid))
+        name = host.name if host.name != str(event.key) else str(shown.key)
+        claim = event.claim
+        text = f"{shown.key}: {event.source} (advbase {claim.advbase} advskew {claim.advskew}): {event.decision.value}"
+        return text, fields_of_event(shown, name, None)
 
     def _log_stall(self, event: LoopStalled) -> None:
         """Log a stall of the process once; every host has an event of it."""

@@ -138,7 +138,8 @@ class HttpServer:
         async with self._asking:
             if self._fresh is None or time.monotonic() - self._fresh[0] > FRESH_S:
                 self._fresh = (time.monotonic(), await self._status())
-            return self._fresh[1]
+            began_s, reply = self._fresh
+            return msgspec.structs.replace(reply, age_s=round(time.monotonic() - began_s, 6))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         body = metrics.text_of(await self._now(), self._tallies, version=__version__)

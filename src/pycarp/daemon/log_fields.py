@@ -6,7 +6,15 @@ import logging
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from pycarp.core.events import AdvertisementRejected, ConflictWon, Event, MasterHeard, PeerMismatch, StateChange
+from pycarp.core.events import (
+    AdvertisementRejected,
+    ConflictWon,
+    DecisionChange,
+    Event,
+    MasterHeard,
+    PeerMismatch,
+    StateChange,
+)
 from pycarp.core.snapshot import HostSnapshot
 
 Fields = Mapping[str, str | int]
@@ -48,6 +56,8 @@ def fields_of_event(event: Event, name: str, host: HostSnapshot | None) -> Field
             return fields | {"state": new.value, "reason": reason.name.lower().replace("_", "-"), "epoch": epoch} | peer
         case MasterHeard() | ConflictWon() | PeerMismatch() | AdvertisementRejected():
             fields["peer"] = str(event.source)
+        case DecisionChange(source=source, decision=decision):
+            fields |= {"peer": str(source), "decision": decision.name.lower().replace("_", "-")}
         case _:
             pass
     if host is not None:

@@ -69,6 +69,7 @@ def status_reply(
         links={link: link_status(each) for link, each in snapshot.links.items()},
         groups=dict(snapshot.group_demotion),
         renames=dict(renames),
+        at=_ago(0),
     )
 
 
@@ -127,6 +128,7 @@ def host_status(
         address_error=place.error,
         warnings=list(warnings),
         next_s=None if host.deadline_ns is None else _seconds(host.deadline_ns - now_ns),
+        stage=None if host.stage is None else host.stage.value,
     )
 
 
