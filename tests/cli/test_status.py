@@ -61,7 +61,12 @@ def test_a_host_that_knows_no_master_and_has_not_changed_says_so(tmp_path: Path)
 def test_a_backup_says_whose_claim_is_faster_and_when_it_takes_over(
     tmp_path: Path, changes: dict[str, object], why: str
 ) -> None:
-    values: dict[str, object] = {"state": "BACKUP", "master": "192.168.1.4", "heard": [peer_of("192.168.1.4")], "next_s": 3.29}
+    values: dict[str, object] = {
+        "state": "BACKUP",
+        "master": "192.168.1.4",
+        "heard": [peer_of("192.168.1.4")],
+        "next_s": 3.29,
+    }
     change = msgspec.structs.replace(change_of(3.2, "initialization complete"), new="BACKUP", reason="ready")
 
     _heading, line = shown(tmp_path, host_of("carp0", **(values | {"last_change": change} | changes)))
