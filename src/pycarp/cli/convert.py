@@ -40,6 +40,7 @@ Examples:
   pycarp convert hostname.carp0 --to rc.conf --show-secrets
   pycarp convert /etc/network/interfaces --to toml
   pycarp convert /etc/keepalived/keepalived.conf --to toml --output /etc/pycarp.toml
+  pycarp convert config.xml --to toml --map lan=eth0 --output /etc/pycarp.toml
   pycarp convert start-ucarp.sh --from ucarp --to rc.conf9 --lossy
   pycarp convert --schema > pycarp.schema.json
 
@@ -93,7 +94,8 @@ def convert(
 ) -> None:
     """Write the configuration in FILE in another grammar: rc.conf, hostname.carp, toml or ucarp.
 
-    FILE may also be a keepalived.conf, Debian's interfaces or a vip-001.conf of ucarp, which cannot be written.
+    FILE may also be a keepalived.conf, the config.xml of OPNsense or pfSense, Debian's interfaces or a vip-001.conf of
+    ucarp, which cannot be written.
     What of a keepalived.conf has no equal is named on standard error, with what to do instead.
     Its interfaces need not exist on this machine.
     """

@@ -6,7 +6,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import PurePath
 
-from pycarp.config import dump, hostname_if, ifupdown, keepalived, rcconf, toml, ucarp_file, ucarp_vip
+from pycarp.config import dump, firewall_xml, hostname_if, ifupdown, keepalived, rcconf, toml, ucarp_file, ucarp_vip
 from pycarp.config.dump import Document
 from pycarp.config.model import NodeConfig
 from pycarp.config.source_text import load, plain
@@ -27,9 +27,10 @@ class Grammar(StrEnum):
     INTERFACES = "interfaces"
     VIP_CONF = "vip.conf"
     KEEPALIVED = "keepalived.conf"
+    CONFIG_XML = "config.xml"
 
 
-SAY_PREEMPT = frozenset({Grammar.TOML, Grammar.UCARP, Grammar.INTERFACES, Grammar.VIP_CONF, Grammar.KEEPALIVED})
+SAY_PREEMPT = frozenset(set(Grammar) - {Grammar.RC_CONF, Grammar.HOSTNAME_CARP})
 """The grammars with a word for preempt; the BSDs set it elsewhere."""
 
 TARGETS = ("rc.conf", "rc.conf9", "hostname.carp", "toml", "ucarp")
@@ -42,8 +43,10 @@ _NAMES = (
     (re.compile(r"interfaces|.+\.interfaces"), Grammar.INTERFACES),
     (re.compile(r"vip-.+\.conf"), Grammar.VIP_CONF),
     (re.compile(r".*keepalived.*\.conf.*"), Grammar.KEEPALIVED),
+    (re.compile(r".*\.xml"), Grammar.CONFIG_XML),
 )
 _SIGNS = (
+    (re.compile(r"^\s*(<\?xml[^>]*>\s*)?<(opnsense|pfsense)>"), Grammar.CONFIG_XML),
     (re.compile(r"^\s*vrrp_(instance|script|sync_group)\s+\S", re.MULTILINE), Grammar.KEEPALIVED),
     (re.compile(r"^\s*\[\[?\s*(host|node)\b", re.MULTILINE), Grammar.TOML),
     (re.compile(r"^\s*((ipv6_)?ifconfig_\w+|cloned_interfaces|ucarp_enable)=", re.MULTILINE), Grammar.RC_CONF),
@@ -95,6 +98,8 @@ def read(
             return rcconf.read(text, file=file, links=links, renames=renames, dialect=dialect or UNIVERSAL)
         case Grammar.HOSTNAME_CARP:
             return hostname_if.read(text, file=file, links=links, renames=renames, dialect=dialect or OPENBSD)
+        case Grammar.CONFIG_XML:
+            return firewall_xml.read(text, file=file, links=links, renames=renames, dialect=dialect or UNIVERSAL)
         case _ if dialect is not None:
             raise ConfigError(f"a dialect is given by the file itself in grammar {grammar}; write it there")
         case Grammar.TOML:
