@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from pycarp import ConfigError, HandOverError, HostConfig, State, UsageError, VirtualHost, failback
+from pycarp import ConfigError, HandOverError, HostConfig, Reason, State, UsageError, VirtualHost, failback
 from pycarp.failback import FailbackPolicy
 from pycarp.groups import SyncGroup, follow
 from pycarp.testing import Cluster, Member
@@ -98,6 +98,19 @@ async def test_a_hand_over_of_one_hands_all_over(vhid: int) -> None:
         assert took_s < 0.02
         assert masters(c) == {1: ["b"], 2: ["b"]}
         c.assert_never_two_owners()
+
+
+@in_virtual_time
+async def test_a_member_that_is_pulled_says_that_its_group_moves() -> None:
+    async with cluster_of(machine(0), machine(100, lan_advskew=200)) as c:
+        await c.settle()
+        reasons = []
+        for host in c.b.hosts.values():
+            host.on_master(lambda change: reasons.append(change.reason))
+        c.kill("a")
+        await until_all(c.b, within_s=5)
+
+    assert reasons == [Reason.MASTER_SILENT, Reason.GROUPED]
 
 
 @pytest.mark.parametrize("vhid", [WAN, LAN])

@@ -19,7 +19,7 @@ from pycarp.core.state import TAKES_OVER_FROM_LIVE_MASTER, Reason, State
 from pycarp.errors import NodeFailedError, UsageError
 from pycarp.vocabulary import NS_PER_S, HostKey
 
-_WAITS_FOR_BOW_OUT = frozenset({Reason.HANDED_OVER, Reason.ADMIN_DOWN, Reason.REMOVED, Reason.FORCED})
+_WAITS_FOR_BOW_OUT = frozenset({Reason.HANDED_OVER, Reason.ADMIN_DOWN, Reason.REMOVED, Reason.FORCED, Reason.GROUPED})
 """Reasons after which peers wait for the bow-out, sent once the addresses are dropped, for as long as the lease."""
 
 _RIVAL_NS = NS_PER_S // 10

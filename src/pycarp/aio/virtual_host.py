@@ -259,8 +259,10 @@ class VirtualHost:
         check_cause(cause)
         self._inform(RestrictionSet(self._key, cause, None))
 
-    def force(self, state: State | str) -> None:
+    def force(self, state: State | str, *, is_for_group: bool = False) -> None:
         """Become MASTER or BACKUP now; the next advertisement of a peer may change it again.
+
+        With ``is_for_group`` the event's reason is that the host moves with its sync group, not that a user asked.
 
         Raises UsageError for INIT, while the host is in INIT, where kernels ignore it, and for MASTER while a
         restriction says ``"backup-only"``; ConfigError for anything but a state.
@@ -275,7 +277,7 @@ class VirtualHost:
             restrictions = self.snapshot().restrictions
             causes = ", ".join(f'"{cause}"' for cause, each in restrictions if each is Restriction.BACKUP_ONLY)
             raise UsageError(f"{self._name} must not be MASTER; unrestrict() these causes first: {causes}")
-        self._inform(StateForced(self._key, state))
+        self._inform(StateForced(self._key, state, is_for_group=is_for_group))
 
     async def hand_over(self, *, timeout_s: float | None = None) -> Address:
         """Hand the addresses over to the next host; return that host's address once it advertises as MASTER.

@@ -106,13 +106,14 @@ class RestrictionSet:
 
 @dataclass(frozen=True, slots=True)
 class StateForced:
-    """The administrator wants MASTER or BACKUP; ignored in INIT, as kernels do.
+    """The administrator, or the sync group of the host, wants MASTER or BACKUP; ignored in INIT, as kernels do.
 
     MASTER is ignored while a restriction says ``BACKUP_ONLY``.
     """
 
     key: HostKey
     state: State
+    is_for_group: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     CANNOT_SEND = "own advertisements cannot be sent, those of a peer are"
     ABSENT = "was not scheduled while a peer took over"
     FORCED = "user requested"
+    GROUPED = "moves with its sync group"
     LINK_DOWN = "hardware interface down"
     LINK_DELETED = "interface does not exist"
     ADMIN_DOWN = "administratively down"
@@ -46,7 +47,7 @@ class Reason(StrEnum):
 
 
 TAKES_OVER_FROM_LIVE_MASTER = frozenset(
-    {Reason.PREEMPTING, Reason.MASTER_TOO_SLOW, Reason.MASTER_DEMOTED, Reason.FORCED}
+    {Reason.PREEMPTING, Reason.MASTER_TOO_SLOW, Reason.MASTER_DEMOTED, Reason.FORCED, Reason.GROUPED}
 )
 """Reasons to take over from a live MASTER, which must drop the addresses before this host holds them."""
 
@@ -60,10 +61,11 @@ EDGES: dict[tuple[State, State], frozenset[Reason]] = {
             Reason.MASTER_DEMOTED,
             Reason.PREEMPTING,
             Reason.FORCED,
+            Reason.GROUPED,
         }
     ),
     (State.MASTER, State.BACKUP): frozenset(
-        {Reason.BETTER_MASTER, Reason.TIE_LOST, Reason.CANNOT_SEND, Reason.ABSENT, Reason.FORCED}
+        {Reason.BETTER_MASTER, Reason.TIE_LOST, Reason.CANNOT_SEND, Reason.ABSENT, Reason.FORCED, Reason.GROUPED}
     ),
     (State.BACKUP, State.INIT): frozenset({Reason.LINK_DOWN, Reason.LINK_DELETED, Reason.ADMIN_DOWN, Reason.REMOVED}),
     (State.MASTER, State.INIT): frozenset(

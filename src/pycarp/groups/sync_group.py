@@ -18,6 +18,9 @@ WELL_S = 3.0
 
 _LATE_S = 0.001
 
+_MEANS_ONE_HOST = frozenset({Reason.FORCED, Reason.GROUPED})
+"""After these a MASTER does not pull the other members: an administrator means one host, and a group has pulled all."""
+
 
 async def follow(name: str, *hosts: VirtualHost) -> None:
     """Let hosts of one node move together until all have departed or this is cancelled; then each is on its own again.
@@ -134,8 +137,7 @@ class SyncGroup:
                     self._take(event)
 
     def _take(self, event: Event) -> None:
-        # What was forced was forced by this group, or by an administrator who means this one host.
-        if isinstance(event, StateChange) and event.new is State.MASTER and event.reason is not Reason.FORCED:
+        if isinstance(event, StateChange) and event.new is State.MASTER and event.reason not in _MEANS_ONE_HOST:
             self._pull()
         self._apply()
 
@@ -148,7 +150,7 @@ class SyncGroup:
         if all(own_share(view).is_able for view in views.values()):
             for host, view in views.items():
                 if view.state is State.BACKUP:
-                    host.force(State.MASTER)
+                    host.force(State.MASTER, is_for_group=True)
 
     def _views(self) -> dict[VirtualHost, HostSnapshot]:
         """Return how each member is; one that has departed is none any more."""

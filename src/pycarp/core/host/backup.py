@@ -278,9 +278,9 @@ def reconfigured(ctx: Context, state: Backup, event: HostReconfigured) -> None:
 
 
 def forced(ctx: Context, _state: Backup, event: StateForced) -> None:
-    """Take over if the administrator asks for MASTER, unless this host must not be MASTER."""
+    """Take over if the administrator or the sync group asks for MASTER, unless this host must not be MASTER."""
     if event.state is State.MASTER and not ctx.is_backup_only:
-        become_master(ctx, Reason.FORCED)
+        become_master(ctx, Reason.GROUPED if event.is_for_group else Reason.FORCED)
 
 
 def actuated(ctx: Context, state: Backup, event: ActuationReported) -> None:

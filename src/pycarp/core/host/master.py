@@ -292,9 +292,9 @@ def _hold_unless_pending(ctx: Context, state: Master) -> None:
 
 
 def forced(ctx: Context, _state: Master, event: StateForced) -> None:
-    """Become BACKUP if the administrator asks for it."""
+    """Become BACKUP if the administrator or the sync group asks for it."""
     if event.state is State.BACKUP:
-        become_backup(ctx, Reason.FORCED)
+        become_backup(ctx, Reason.GROUPED if event.is_for_group else Reason.FORCED)
 
 
 def actuated(ctx: Context, state: Master, event: ActuationReported) -> None:

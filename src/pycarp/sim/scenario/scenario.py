@@ -325,7 +325,8 @@ class _Player:
 
     def _force(self, command: Command) -> None:
         node, host = self._host(command)
-        self._submit(node, StateForced(host.key, State(command.choice("state", State))))
+        is_for_group = command.flag("for-group")
+        self._submit(node, StateForced(host.key, State(command.choice("state", State)), is_for_group=is_for_group))
 
     def _demote(self, command: Command) -> None:
         is_last = command.flag("last")
