@@ -10,7 +10,12 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from pycarp.system import process_groups
+
 pytest_plugins = ["pytester"]
+
+# Its descriptors stay open from the first program on; tests that count descriptors must not meet the difference.
+process_groups.of_this_process()
 
 
 @pytest.fixture(autouse=True)

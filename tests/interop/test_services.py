@@ -11,6 +11,7 @@ import pytest
 
 from pycarp.lab.lab_network import Segment
 from tests.support.daemons import PASSWORD, SHARED, Toml, new_segment, wait_until
+from tests.support.processes import has_ended
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -140,3 +141,22 @@ def test_a_reload_changes_checks_and_hooks_and_disturbs_nobody(segment: Segment,
         assert daemon.command("reload").stdout == "web: check ready removed\n"
         assert daemon.hosts["web"].demotion == []
         assert daemon.hosts["web"].epoch == epoch
+
+
+def test_what_a_killed_daemon_was_running_ends(segment: Segment, tmp_path: Path) -> None:
+    hook, check = tmp_path / "hook", tmp_path / "check"
+    more = (
+        f'[[host.hook]]\non = ["master"]\nshell = "echo $$ > {hook}; sleep 60"\ntimeout = "1min"\n'
+        f'[[host.check]]\nname = "slow"\nexec = ["sh", "-c", "echo $$ > {check}; sleep 60"]\ntimeout = "1min"\n'
+    )
+    with Toml(segment, "a", tmp_path, HOST + more) as daemon:
+        wait_until(lambda: bool(lines(hook) and lines(check)), STARTED_S)
+        running = [int(lines(each)[0]) for each in (hook, check)]
+        # An answer shows that both have been started, and not only begun to run.
+        assert daemon.hosts["web"].state == "MASTER"
+        assert not any(has_ended(each) for each in running)
+
+        daemon.process.kill()
+
+        wait_until(lambda: all(has_ended(each) for each in running), SOON_S)
+        wait_until(lambda: not daemon.has_address(), SOON_S)

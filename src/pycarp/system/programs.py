@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import IO, TypeAlias
 from weakref import WeakKeyDictionary
 
+from pycarp.system import process_groups
+
 OUTPUT_LIMIT = 4096
 """Octets of output that are kept; the rest is read and dropped."""
 
@@ -96,7 +98,8 @@ async def exit_status(
 
     ``environment`` is added to that of this process. When it takes longer than ``timeout_s``, or the caller is
     cancelled, the group gets SIGTERM, and SIGKILL after ``grace_s``, or at once if that is 0. What a program that ended
-    in time has left in the background goes on, unless ``ends_children``.
+    in time has left in the background goes on, unless ``ends_children``. If this process is killed meanwhile, its
+    guardian, where it has one, ends the group.
 
     Raises OSError or ValueError if it cannot be started, and TimeoutError, after its end, if it took too long.
     """
@@ -116,6 +119,8 @@ async def exit_status(
         # Before its program is waited for, and so the number of the group cannot be that of another one by now.
         if not is_over:
             _signal(process.pid, signal.SIGKILL)
+        with contextlib.suppress(AttributeError, OSError):
+            process_groups.of_this_process().discard(process.pid)
         if process.poll() is None:
             threading.Thread(target=process.wait, name="pycarp-wait", daemon=True).start()
     assert process.returncode is not None, "it has ended"
@@ -131,9 +136,14 @@ async def _started(
     await turn.acquire()
     try:
         # asyncio's own way would do the same, but keeps the loop from closing when it is cancelled at the wrong moment.
-        return subprocess.Popen(  # noqa: ASYNC220, S603
+        process = subprocess.Popen(  # noqa: ASYNC220, S603
             argv, stdin=stdin, stdout=stdout, stderr=stderr, process_group=0, env=environment
         )
+        with contextlib.suppress(
+            AttributeError, OSError
+        ):  # no memory to share: other systems, or no descriptor is left
+            process_groups.of_this_process().add(process.pid)
+        return process
     finally:
         loop.call_soon(turn.release)
 

@@ -1,7 +1,7 @@
 """The daemon's side of the guardian: starts the guardian process, watches it, and replaces it when it dies or hangs.
 
-The guardian process drops the addresses and bows out when the daemon is dead or frozen. ``program.py`` describes what
-it does, and the protocol between the two.
+The guardian process drops the addresses and bows out when the daemon is dead or frozen. ``guardian_program.py``
+describes what it does, and the protocol between the two.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycarp.errors import ActuatorError
+from pycarp.system import process_groups
 from pycarp.system.guardian import guardian_program
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket, Request, SysctlWrite
 from pycarp.system.guardian.guardian_program import Message, Sending, Way
@@ -88,8 +89,9 @@ def log_unprotected(reasons: tuple[str, ...]) -> None:
 class Guardian:
     """Keeps the armed keys and the guardian process that knows them.
 
-    When the daemon has died and all clean-up steps are done, the guardian process executes ``afterwards``: a program
-    with its arguments, by its full path, because it starts in ``/``. That program inherits the ignored signals
+    When the daemon has died and all clean-up steps are done, the guardian process ends the programs that the daemon was
+    running, and then executes ``afterwards``: a program with its arguments, by its full path, because it starts in
+    ``/``. That program inherits the ignored signals
     (SIGTERM, SIGABRT and others). ``python`` runs the guardian and must be of the same version as this interpreter.
     Every ``ping_s`` seconds the daemon pings the guardian process; one that leaves three pings unanswered is stopped
     or hangs, and is replaced.
@@ -458,7 +460,8 @@ def _spawn(python: str, beats: int) -> tuple[subprocess.Popen[bytes], int, socke
         undo.callback(ours.close)
         with theirs, open(os.pidfd_open(os.getpid()), "rb", buffering=0) as our_life:
             guardian_program.prepare(ours)
-            inherited = theirs.fileno(), beats, our_life.fileno()
+            groups = process_groups.of_this_process().descriptor
+            inherited = theirs.fileno(), beats, our_life.fileno(), groups
             process = subprocess.Popen(  # noqa: S603  # nothing in it comes from outside
                 [python, "-I", "-S", guardian_program.__file__, *map(str, inherited)],
                 stdin=subprocess.DEVNULL,

@@ -1,16 +1,18 @@
 """The guardian's program: drops the addresses and bows out for a daemon that is dead or frozen.
 
-``guardian.py`` starts it as ``python -I -S program.py SOCKET BEATS LIFE``. It imports a few modules of the standard
-library and nothing of pycarp. So it is ready within some 25 ms, needs few MiB, and shares no fault with the daemon.
-It knows nothing of CARP.
+``guardian.py`` starts it as ``python -I -S guardian_program.py SOCKET BEATS LIFE GROUPS``. It imports a few modules of
+the standard library and nothing of pycarp. So it is ready within some 25 ms, needs few MiB, and shares no fault with
+the daemon. It knows nothing of CARP.
 
-Three descriptors that it inherits connect it with the daemon:
+Four descriptors that it inherits connect it with the daemon:
 
 - A socket (SOCK_SEQPACKET) with messages in both directions. The kernel closes the daemon's end when the daemon dies.
 - A file in memory into which the daemon writes the time of the last beat of each plan (CLOCK_MONOTONIC, in ns). A beat
   is not a message, because a queue can be full and its content old: a guardian that was stopped and continues reads
   the newest beat, however long it was stopped.
 - A pidfd of the daemon. It reports the daemon's death even if a forked child still holds that end of the socket.
+- A file in memory into which the daemon writes the process groups of the programs that it runs, such as hooks. After
+  the daemon's death they are ended: SIGTERM once the addresses are dropped, SIGKILL half a second later.
 
 A clean-up plan belongs to one key. It has the steps to carry out when the daemon dies, or when no beat came for longer
 than the plan's limit. The program has one thread and one loop. The loop receives all messages before it reads the
@@ -53,6 +55,8 @@ for each ``("ping",)``, and ``("fired", key, serial, at_ns)``.
 _MOST_IN_LINE_OCTETS = 2048
 _BUFFER_OCTETS = 1 << 20  # The kernel grants less: some hundreds of messages.
 _SENDING_S = 0.5
+_PROGRAMS_GRACE_S = 0.5
+_LOOK_EVERY_S = 0.01
 _LONGEST_WAIT_MS = 3_600_000.0
 _OOM_SCORE = "/proc/self/oom_score_adj"
 _LEAST_LIKELY_OOM_VICTIM, _UNLIKELY_OOM_VICTIM = "-1000", -900
@@ -73,9 +77,10 @@ _ENDING = (
 def main() -> None:
     """Guard the daemon; after its death execute the program that cleans up after it, if one was named."""
     _withstand()
-    connection, beats, life = map(int, sys.argv[1:])
-    memory = mmap.mmap(beats, 0, prot=mmap.PROT_READ)
+    connection, beats, life, groups = map(int, sys.argv[1:])
+    memory, running = (mmap.mmap(each, 0, prot=mmap.PROT_READ) for each in (beats, groups))
     os.close(beats)
+    os.close(groups)
     os.set_inheritable(life, False)
     with socket.socket(fileno=connection) as daemon:
         prepare(daemon)
@@ -83,6 +88,8 @@ def main() -> None:
         send(daemon, [("ready",)])
         _attempt(send, daemon, [("unprotected", tuple(_unprotected()))])
         afterwards = guardian.guard()
+        if guardian.is_needed and (groups_left := _groups_in(running)) and guardian.is_orphaned():
+            _end_programs(groups_left)
     if afterwards:
         # It inherits that SIGTERM is ignored: systemd sends one to all others when the main process of a service ends.
         _become(afterwards)
@@ -218,6 +225,17 @@ class _Guardian:
                 return self._afterwards
             self._carry_out_overdue(time.monotonic_ns())
 
+    @property
+    def is_needed(self) -> bool:
+        """True unless the daemon has said goodbye."""
+        return not self._is_dismissed
+
+    def is_orphaned(self) -> bool:
+        """Return True if the daemon is dead; wait for that a while, because its socket closes a moment before."""
+        life = select.poll()
+        life.register(self._life, select.POLLIN)
+        return bool(life.poll(_PROGRAMS_GRACE_S * 1000))
+
     def _receive(self, message: Message) -> None:
         match message:
             case ("arm", key, serial, slot, limit_ns, first, then):
@@ -277,6 +295,21 @@ class _Guardian:
         for plan in plans:
             for sending in plan.then:
                 _attempt(self._sockets.send, *sending, ends_s)
+
+
+def _groups_in(running: mmap.mmap) -> list[int]:
+    return [group for group in memoryview(running).cast("q") if group > 1]
+
+
+def _end_programs(groups: list[int]) -> None:
+    """End process groups: ask them first, kill what is left after a while."""
+    for group in groups:
+        _attempt(os.killpg, group, signal.SIGTERM)
+    ends_s = time.monotonic() + _PROGRAMS_GRACE_S
+    while time.monotonic() < ends_s and any(_attempt(os.killpg, group, 0) for group in groups):
+        time.sleep(_LOOK_EVERY_S)
+    for group in groups:
+        _attempt(os.killpg, group, signal.SIGKILL)
 
 
 def _become(program: tuple[str, ...]) -> None:
