@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pycarp import __version__
-from pycarp.cli import cli
-from pycarp.cli.options import EXIT_STATUS
+from pycarp.cli import EXIT_STATUS, GROUPS, cli
 from pycarp.cli.run import source_of
 from pycarp.config.grammars import Grammar
 from pycarp.daemon.config_source import ConfigSource
@@ -43,6 +42,15 @@ def test_the_help_of_every_command_has_examples(command: str) -> None:
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"ucarp"}))
 def test_every_command_says_in_the_same_words_what_its_exit_status_means(command: str) -> None:
     assert pycarp(command, "--help").output.count(textwrap.indent(EXIT_STATUS, "  ")) == 1
+
+
+def test_the_help_has_every_command_in_one_group_with_its_whole_first_sentence() -> None:
+    text = pycarp("--help").output
+
+    assert sorted(name for group in GROUPS.values() for name in group) == COMMANDS
+    assert [line for line in text.splitlines() if line.endswith("...") and "Usage" not in line] == []
+    assert [title for title in GROUPS if f"\n{title}:\n" not in text] == []
+    assert text.count(textwrap.indent(EXIT_STATUS, "  ")) == 1
 
 
 def test_ucarp_says_that_its_exit_status_is_ucarps() -> None:

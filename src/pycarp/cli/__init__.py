@@ -16,43 +16,66 @@ from pycarp.errors import CarpError, ConfigError, UsageError
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
-_COMMANDS = {
-    "run": "pycarp.cli.run",
-    "service": "pycarp.cli.service",
-    "init": "pycarp.cli.init",
-    "check": "pycarp.cli.check",
-    "status": "pycarp.cli.status",
-    "why": "pycarp.cli.why",
-    "events": "pycarp.cli.events",
-    "plan": "pycarp.cli.plan",
-    "reload": "pycarp.cli.reload",
-    "handover": "pycarp.cli.handover",
-    "drain": "pycarp.cli.maintenance",
-    "undrain": "pycarp.cli.maintenance",
-    "demote": "pycarp.cli.maintenance",
-    "restore": "pycarp.cli.maintenance",
-    "failback": "pycarp.cli.maintenance",
-    "ifconfig": "pycarp.cli.ifconfig",
-    "sysctl": "pycarp.cli.sysctl",
-    "netstat": "pycarp.cli.netstat",
-    "decode": "pycarp.cli.decode",
-    "doctor": "pycarp.cli.doctor",
-    "scan": "pycarp.cli.scan",
-    "who": "pycarp.cli.who",
-    "ucarp": "pycarp.cli.ucarp",
-    "convert": "pycarp.cli.convert",
-    "release": "pycarp.cli.release",
-    "replay": "pycarp.cli.replay.replay_command",
-    "demo": "pycarp.cli.demo",
-    "lab": "pycarp.cli.lab",
-    "simulate": "pycarp.cli.simulate.simulate_command",
-    "while-master": "pycarp.cli.while_master.while_master_command",
+EXIT_STATUS = """\
+Exit status: 0 well, 1 failed while running, 2 wrong usage or configuration,
+3 running but not well. A file that cannot be opened, or is of another kind, is 2."""
+"""What every command says of its exit status, and keeps to."""
+
+GROUPS = {
+    "Run": {
+        "run": "pycarp.cli.run",
+        "service": "pycarp.cli.service",
+        "plan": "pycarp.cli.plan",
+        "reload": "pycarp.cli.reload",
+        "while-master": "pycarp.cli.while_master.while_master_command",
+        "ucarp": "pycarp.cli.ucarp",
+    },
+    "Look": {
+        "status": "pycarp.cli.status",
+        "why": "pycarp.cli.why",
+        "events": "pycarp.cli.events",
+        "doctor": "pycarp.cli.doctor",
+        "netstat": "pycarp.cli.netstat",
+        "scan": "pycarp.cli.scan",
+        "who": "pycarp.cli.who",
+        "decode": "pycarp.cli.decode",
+        "replay": "pycarp.cli.replay.replay_command",
+    },
+    "Maintain": {
+        "handover": "pycarp.cli.handover",
+        "drain": "pycarp.cli.maintenance",
+        "undrain": "pycarp.cli.maintenance",
+        "demote": "pycarp.cli.maintenance",
+        "restore": "pycarp.cli.maintenance",
+        "failback": "pycarp.cli.maintenance",
+        "ifconfig": "pycarp.cli.ifconfig",
+        "sysctl": "pycarp.cli.sysctl",
+        "release": "pycarp.cli.release",
+    },
+    "Try before": {
+        "demo": "pycarp.cli.demo",
+        "lab": "pycarp.cli.lab",
+        "simulate": "pycarp.cli.simulate.simulate_command",
+    },
+    "Write and check configurations": {
+        "init": "pycarp.cli.init",
+        "check": "pycarp.cli.check",
+        "convert": "pycarp.cli.convert",
+    },
 }
-"""The module of each sub-command, in which it has its own name. Imported with its first use: all take half a second."""
+"""The sub-commands by what people want, with the module of each, in which it has its own name."""
+
+_COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
+"""The module of each sub-command. Imported with its first use: all take half a second."""
+
+_SUMMARY_LIMIT = 200
+"""Characters of a summary: no first sentence has as many, and none is cut off."""
 
 
 class _Group(click.Group):
     """Imports sub-commands when they are used; turns pycarp's own errors into one clear message and an exit code."""
+
+    groups = GROUPS
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names of all sub-commands."""
@@ -64,6 +87,16 @@ class _Group(click.Group):
             return None
         command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sub-commands by what people want, each with its whole first sentence."""
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self._summary(ctx, name)) for name in names])
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(_SUMMARY_LIMIT) if command is not None else ""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -88,33 +121,23 @@ class _Group(click.Group):
             ctx.exit(EXIT_FAILED)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"""\b
+Examples:
+  pycarp demo                                    see it, without privileges
+  sudo pycarp lab                                see it with real packets
+  pycarp check /etc/pycarp.toml                  look at a configuration before it runs
+  sudo pycarp run /etc/pycarp.toml               run it
+  sudo pycarp service install /etc/pycarp.toml   run it as a service of systemd
+  sudo pycarp status                             who is MASTER, and why
+  sudo pycarp drain --all                        take this machine out of service
+  pycarp run --help                              the options of a command, and more examples
+
+\b
+{EXIT_STATUS}""",
+)
 @click.version_option(__version__, prog_name="pycarp")
 def cli() -> None:
-    """CARP, the Common Address Redundancy Protocol: shared IP addresses that move when a host fails.
-
-    \b
-    See it without privileges:     pycarp demo
-    See it with real packets:      sudo pycarp lab
-    Write its first configuration: pycarp init
-    Run it:                        sudo pycarp run --rc-conf /etc/rc.conf --map fxp0=eth0
-    Run it as a service:           sudo pycarp service install /etc/pycarp.toml
-    Look before you run it:        pycarp check /etc/rc.conf
-    What if it fails:              pycarp simulate hosta.rc.conf hostb.rc.conf
-    Other words for the same:      pycarp convert /etc/rc.conf --to toml
-    In the place of ucarp:         sudo pycarp ucarp --srcip=... --vhid=... --addr=... (see its --help)
-    Ask who is master, and why:    sudo pycarp status
-    Why it is so, what happened:   sudo pycarp why carp0; sudo pycarp events
-    Change it while it runs:       sudo pycarp plan && sudo pycarp reload
-    Ask what was dropped, and why: sudo pycarp netstat
-    What is wrong here:            sudo pycarp doctor
-    Who is master out there:       sudo pycarp scan eth0
-    Who answers for an address:    sudo pycarp who 192.168.1.50
-    Explain what is on the wire:   sudo pycarp decode -i eth0
-    Leave an address to the next:  sudo pycarp handover carp0
-    Run a program on the MASTER:   sudo pycarp while-master carp0 -- COMMAND
-    Take it out of service:        sudo pycarp drain --all, later sudo pycarp undrain --all
-    Set a host down, and up:       sudo pycarp ifconfig carp0 down && sudo pycarp ifconfig carp0 up
-    Clean up after a crash:        sudo pycarp release
-    Let an incident happen again:  pycarp replay FILE
-    """  # noqa: D301  \b is click's mark for lines that are not rewrapped
+    """CARP, the Common Address Redundancy Protocol: shared IP addresses that move when a host fails."""

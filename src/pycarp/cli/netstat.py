@@ -58,7 +58,7 @@ def netstat(  # is_statistics and protocol are FreeBSD's words for what is done 
     as_json: bool,
     control: Path,
 ) -> None:
-    """Show the counters of a running daemon as ``netstat -s -p carp`` does, and why packets were dropped."""
+    """Show the counters of a running daemon as netstat -s -p carp does, and why packets were dropped."""
     counted = _chosen(merged(ask_all(control).daemons), interface)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(counted), indent=2))

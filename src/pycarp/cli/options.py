@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pycarp.cli import EXIT_STATUS
 from pycarp.daemon.control_client import default_path
 from pycarp.daemon.control_paths import refuse_too_long
 from pycarp.durations import parse_duration
@@ -47,11 +48,6 @@ class Duration(_DurationType):
         except ConfigError as exc:
             self.fail(str(exc), param, ctx)
 
-
-EXIT_STATUS = """\
-Exit status: 0 well, 1 failed while running, 2 wrong usage or configuration,
-3 running but not well. A file that cannot be opened, or is of another kind, is 2."""
-"""What every command says of its exit status, and keeps to."""
 
 EXIT_NOT_WELL = 3
 

@@ -123,7 +123,7 @@ def install(
     version: int | None,
     words: tuple[str, ...],
 ) -> None:
-    """Write a systemd unit that runs this pycarp with FILE and the options of ``pycarp run``.
+    """Write a systemd unit that runs this pycarp with FILE and the options of pycarp run.
 
     FILE is read first; a wrong one is no service.
     """
