@@ -16,7 +16,13 @@ _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:
-    """Run the command; say what to install when the extra it needs is missing."""
+    """Run the command, or complete one; say what to install when the extra it needs is missing."""
+    if "PYCARP_COMPLETE" in os.environ:
+        # The Tab key waits for no more than this.
+        from pycarp.tab_completion.candidates import answer  # noqa: PLC0415
+
+        answer(sys.argv[1:])
+        return
     _open_what_is_closed()
     is_ucarp = os.path.basename(sys.argv[0]) == _UCARP
     try:

@@ -10,9 +10,21 @@ import pytest
 from pycarp.config import grammars, toml
 from pycarp.config.grammars import TARGETS, Grammar
 from pycarp.config.service_tables import HookTable
+from pycarp.config.toml_keys import KEYS
 from tests.support.pages import DOCS, block
 
 PAGE = (DOCS / "reference" / "configuration.md").read_text()
+LINK = re.compile(r"\[([^]`]+)\]\([^)]*\)")
+HEADINGS = {
+    "host": "`[[host]]`, once",
+    "node": "`[node]`, at most once",
+    "sync_group": "`[[sync_group]]`, once",
+    "http": "`[http]`, at most once",
+    "failback": "A failback:",
+    "hook": "A hook:",
+}
+"""What stands above the table of the keys of each table of TOML; those of a check have a page of their own."""
+
 EXAMPLES = dict(re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 
 
@@ -29,6 +41,22 @@ def test_every_key_of_toml_has_its_line(table: type[msgspec.Struct]) -> None:
     names = [field.name for field in msgspec.structs.fields(table)]
 
     assert [name for name in names if f"\n| `{name}` |" not in PAGE] == []
+
+
+@pytest.mark.parametrize(("table", "heading"), HEADINGS.items())
+def test_the_tables_of_the_keys_say_what_the_schema_and_the_man_page_say(table: str, heading: str) -> None:
+    text = PAGE.partition(f"\n{heading}")[2].partition("\n|---|---|---|\n")[2].partition("\n\n")[0]
+    # The page has links besides.
+    rows = [tuple(LINK.sub(r"\1", cell) for cell in line.strip("| ").split(" | ")) for line in text.splitlines()]
+
+    assert rows == [(f"`{key.name}`", key.value, key.default or "\u2013") for key in KEYS[table]]
+
+
+def test_every_key_of_every_table_is_described() -> None:
+    described = {table: {key.name for key in keys} for table, keys in KEYS.items()}
+    definitions = toml.schema()["$defs"]
+
+    assert described == {table: set(definitions[toml.DEFINITIONS[table]]["properties"]) for table in KEYS}
 
 
 def test_every_switch_of_the_node_is_named() -> None:

@@ -62,6 +62,10 @@ GROUPS = {
         "check": "pycarp.cli.check",
         "convert": "pycarp.cli.convert",
     },
+    "Learn": {
+        "man": "pycarp.cli.man",
+        "completion": "pycarp.cli.completion",
+    },
 }
 """The sub-commands by what people want, with the module of each, in which it has its own name."""
 
@@ -128,6 +132,7 @@ class _Group(click.Group):
 Examples:
   pycarp demo                                    see it, without privileges
   sudo pycarp lab                                see it with real packets
+  pycarp init                                    write a first configuration
   pycarp check /etc/pycarp.toml                  look at a configuration before it runs
   sudo pycarp run /etc/pycarp.toml               run it
   sudo pycarp service install /etc/pycarp.toml   run it as a service of systemd

@@ -22,16 +22,16 @@ class RegisteredName(_TextType):
     name = "name"
 
     def __init__(self, own: Sequence[str], names: Callable[[], Sequence[str]]) -> None:
-        self._own = own
+        self.own = own
         self._names = names
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Return pycarp's own names for the help."""
-        return f"[{'|'.join(self._own)}|NAME]"
+        return f"[{'|'.join(self.own)}|NAME]"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name; fails, with all names, for an unknown one."""
-        if value not in self._own and value not in (known := self._names()):
+        if value not in self.own and value not in (known := self._names()):
             self.fail(f"{value!r} is not one of {', '.join(known)}.", param, ctx)
         return value
 

@@ -74,6 +74,9 @@ Example:
 class _Verbatim(click.Command):
     """Hands all words through: which options there are and how they may be shortened is ucarp's business."""
 
+    own_help = _USAGE
+    """What --help prints, for the pages that are made of it."""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the words as they are."""
         ctx.params["words"] = tuple(args)

@@ -25,6 +25,7 @@ from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.service_reader import ServiceReader, Where
 from pycarp.config.service_tables import FailbackTable, HookTable, HttpTable, SyncGroupTable
 from pycarp.config.source_text import plain
+from pycarp.config.toml_keys import KEYS
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.core.host_settings import problems_of
 from pycarp.dialects.rules import DEAD_RATIO
@@ -33,6 +34,17 @@ from pycarp.health.table import check_schema
 from pycarp.spelling import meant
 from pycarp.system.files.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
+
+DEFINITIONS = {
+    "host": "HostTable",
+    "node": "NodeTable",
+    "sync_group": "SyncGroupTable",
+    "http": "HttpTable",
+    "failback": "FailbackTable",
+    "hook": "HookTable",
+    "check": "CheckTable",
+}
+"""The tables of ``KEYS`` in the schema."""
 
 _PASSWORDS = ("password", "password_file", "password_credential", "password_env")
 _TABLES = ("node", "host", *service_reader.TABLES)
@@ -148,6 +160,10 @@ def schema() -> dict[str, Any]:
             each["description"] = inspect.cleandoc(each["description"])
     for name in ("File", "HostTable", "SyncGroupTable"):
         made["$defs"][name]["properties"]["check"]["items"] = {"$ref": "#/$defs/CheckTable"}
+    for table, keys in KEYS.items():
+        properties = made["$defs"][DEFINITIONS[table]]["properties"]
+        for key in keys:
+            properties[key.name]["description"] = key.value.replace("`", "")
     return made
 
 
