@@ -30,8 +30,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Real packets in network namespaces, with ucarp, tcpdump and tshark: needs root and these programs."""
-    session.install("-e", ".[daemon,test]")
+    """Real packets in network namespaces, with ucarp, tcpdump, tshark and chromium: needs root and these programs."""
+    session.install("-e", ".[daemon,test,browser]")
     session.run("pytest", "-m", "system", *session.posargs, env={"PYCARP_REQUIRE_SYSTEM": "1"})
 
 

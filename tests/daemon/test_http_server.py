@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from pycarp.daemon import http_server
 from pycarp.daemon.control_messages import CheckStatus, StatusReply
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.http_server import HttpServer
+from pycarp.daemon.state_timeline import StateTimeline
 from pycarp.daemon.tallies import Tallies
 from pycarp.vocabulary import NS_PER_S, HostKey
 from tests.support.control import cause_of, host_of, status_of
 
 KEY = HostKey("fxp0", 1)
+TIMELINE = StateTimeline(time.monotonic)
 log = logging.getLogger("pycarp.state")
 
 
@@ -60,7 +63,7 @@ async def served(folder: Path, *, is_listening: bool = True) -> AsyncIterator[Se
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path), limit=0)) as client:
         found = Served(client, tallies)
         with history.recording():
-            async with HttpServer(found.now, tallies, history).serving(HttpConfig(listen=(f"unix:{path}",))):
+            async with HttpServer(found.now, tallies, history, TIMELINE).serving(HttpConfig(listen=(f"unix:{path}",))):
                 if is_listening:
                     await until(lambda: answers(path))
                 yield found
@@ -203,7 +206,7 @@ async def test_an_address_that_the_machine_does_not_have_yet_is_listened_on(
 ) -> None:
     caplog.set_level(logging.INFO, "pycarp")
     async with served(tmp_path) as server:
-        http = HttpServer(server.now, server.tallies, EventHistory())
+        http = HttpServer(server.now, server.tallies, EventHistory(), TIMELINE)
         place = f"{address}:{free_port()}"
         async with http.serving(HttpConfig(listen=(place,))):
             await until(lambda: f"carp: HTTP on {place}" in caplog.text)
@@ -218,7 +221,7 @@ async def test_a_port_that_is_taken_is_told_and_served_once_it_is_free(
     family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
     async with served(tmp_path) as server, aiohttp.ClientSession() as client:
         port = free_port()
-        http = HttpServer(server.now, server.tallies, EventHistory())
+        http = HttpServer(server.now, server.tallies, EventHistory(), TIMELINE)
         with socket.socket(family, socket.SOCK_STREAM) as taken:
             taken.bind((address.strip("[]"), port))
             taken.listen()

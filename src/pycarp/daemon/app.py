@@ -46,6 +46,7 @@ from pycarp.daemon.scheduling import be_punctual, settling
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
 from pycarp.daemon.services import FailbackService, GroupService, HealthService, HookService, Maintenance, Services
 from pycarp.daemon.services.maintenance import file_for
+from pycarp.daemon.state_timeline import StateTimeline
 from pycarp.daemon.status import Place, outlook_status, status_reply
 from pycarp.daemon.streams import Stream
 from pycarp.daemon.sysctls import LOG_PACKETS, Sysctls
@@ -157,6 +158,7 @@ class Daemon:
         self._history = EventHistory()
         self._tallies = Tallies()
         self._alarms = Alarms(asyncio.get_running_loop().time)
+        self._timeline = StateTimeline(asyncio.get_running_loop().time)
         self._services = Services(
             (self._maintenance, self._failback, GroupService(), HealthService(self._node), HookService())
         )
@@ -211,7 +213,7 @@ class Daemon:
         # Imported here because it comes with an extra, and takes a third of a second.
         from pycarp.daemon.http_server import HttpServer  # noqa: PLC0415
 
-        server = HttpServer(self._status, self._tallies, self._history, readers=self._options.readers)
+        server = HttpServer(self._status, self._tallies, self._history, self._timeline, readers=self._options.readers)
         async with server.serving(self._config.http):
             yield
 
@@ -370,6 +372,7 @@ class Daemon:
         if host is not None:
             status.alarms = self._alarms.of(host.snapshot(), tuple(status.missing))
         self._loans.describe(key, status)
+        self._timeline.describe(key, status)
 
     def _warnings_about(self, key: HostKey) -> list[str]:
         host = self._hosts.find(key)
@@ -439,6 +442,7 @@ class Daemon:
         if isinstance(event, DecisionChange):
             self._history.add_decision(*self._events.decision_record(event, host), at_s=time.time())
         self._tallies.take(event)
+        self._timeline.take(event)
         if isinstance(event, ALARM_CAUSES):
             with contextlib.suppress(CarpError):
                 self._alarms.take(event, host.snapshot())
@@ -447,6 +451,7 @@ class Daemon:
             self._warnings.forget(event.key)
             self._services.departed(event.key)
             self._alarms.forget(event.key)
+            self._timeline.forget(event.key)
         if self._conflicts is not None and isinstance(event, StateChange) and event.old is State.INIT:
             self._conflicts.add(host)
         if isinstance(event, StateChange) and not self._is_status_due and self._notifier.is_heard:

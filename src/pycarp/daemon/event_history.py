@@ -118,13 +118,12 @@ class EventHistory(logging.Handler):
         """Return the records after a number, and then, if wanted, those to come."""
 
         async def run(send: Send) -> None:
-            after = self._seq if request.after is None else request.after
+            after = self.last if request.after is None else request.after
             # Of a number that there is not yet, the daemon has been started again since.
-            after = 0 if after > self._seq else after
+            after = 0 if after > self.last else after
             last = request.last
             while True:
-                self._arrival.clear()
-                found = self._since(after)
+                found = self.since(after)
                 after = found[-1].seq if found else after
                 wanted = [each for each in found if request.host in (None, each.about.get("host"), _key(each))]
                 for each in wanted if last is None else wanted[max(len(wanted) - last, 0) :]:
@@ -132,13 +131,23 @@ class EventHistory(logging.Handler):
                 last = None
                 if not request.follow:
                     break
-                if self._seq == after:
-                    await self._next(send, after)
+                await self._next(send, after)
             await send(EventsEnd(seq=after))
 
         return Stream(run)
 
-    def _since(self, seq: int) -> list[EventRecord]:
+    @property
+    def last(self) -> int:
+        """The number of the last record; 0 before the first one."""
+        return self._seq
+
+    async def arrival(self, after: int) -> None:
+        """Wait until there is a record after a number."""
+        while self.last <= after:
+            self._arrival.clear()
+            await self._arrival.wait()
+
+    def since(self, seq: int) -> list[EventRecord]:
         """Return the records after a number. The cost is theirs alone: hundreds of callers follow thousands of records.
 
         The lock of this handler is held, because other threads log as well.
@@ -158,7 +167,7 @@ class EventHistory(logging.Handler):
         while True:
             try:
                 async with asyncio.timeout(ALIVE_EVERY_S):
-                    await self._arrival.wait()
+                    await self.arrival(seq)
                 return
             except TimeoutError:
                 await send(EventsEnd(seq=seq))

@@ -1,4 +1,4 @@
-"""The daemon's HTTP server: metrics, health, status and events, to look at and not to change. Off unless configured.
+"""The daemon's HTTP server: a page, metrics, health, status and events, to look at. Off unless configured.
 
 Whatever callers do, an advertisement does not wait: what is answered is computed four times a second at most, and
 connections, streams, and what a slow reader leaves unread are bounded.
@@ -24,6 +24,9 @@ from pycarp.daemon import metrics
 from pycarp.daemon.control_messages import EventRecord, EventsRequest, Reply, StatusReply
 from pycarp.daemon.dead_sockets import answers
 from pycarp.daemon.event_history import EventHistory
+from pycarp.daemon.live_feed import LiveFeed
+from pycarp.daemon.page_files import PageFile, page_files
+from pycarp.daemon.state_timeline import StateTimeline
 from pycarp.daemon.tallies import Tallies
 from pycarp.daemon.wellness import what_is_wrong
 from pycarp.tasks import start_task
@@ -44,6 +47,29 @@ _SOCKET_MODE = 0o660
 # Python has no names for these. Source: linux/in.h, linux/in6.h.
 _IP_FREEBIND = 15
 _IPV6_FREEBIND = 78
+
+_PIECE_OCTETS = 16 << 10
+"""What is written at once of an answer that is long."""
+
+_HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+        )
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What each answer says: a browser loads nothing from elsewhere for it, and shows it in no frame of others."""
 
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -68,6 +94,7 @@ class HttpServer:
         status: Callable[[], Awaitable[StatusReply]],
         tallies: Tallies,
         history: EventHistory,
+        timeline: StateTimeline,
         *,
         readers: int | None = None,
     ) -> None:
@@ -75,6 +102,8 @@ class HttpServer:
         self._tallies = tallies
         self._history = history
         self._readers = readers
+        self._feed = LiveFeed(self._now, history, timeline)
+        self._turn = asyncio.Lock()
         self._fresh: tuple[float, StatusReply] | None = None
         self._asking = asyncio.Lock()
         self._streams = 0
@@ -83,6 +112,10 @@ class HttpServer:
     async def serving(self, config: HttpConfig) -> AsyncIterator[None]:
         """Serve while the context lasts; where it cannot listen it says so, and tries again: CARP goes on."""
         app = web.Application(client_max_size=1024)
+        app.on_response_prepare.append(_add_headers)
+        for path, file in page_files().items():
+            app.router.add_get(path, _answer_with(file))
+        app.router.add_get("/api/live", self._live)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/api/status", self._status_of_all)
@@ -98,6 +131,7 @@ class HttpServer:
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)
+                await self._feed.close()
         finally:
             await runner.cleanup()
 
@@ -158,27 +192,60 @@ class HttpServer:
         after = request.headers.get("Last-Event-ID", request.query.get("after", "0"))
         if not (after.isascii() and after.isdigit() and len(after) < 16):
             return web.Response(text=f"after {after[:40]!r} is not the number of an event\n", status=400)
+        asked = EventsRequest(host=request.query.get("host"), after=int(after), follow=True)
+        stream = self._history.stream(asked)
+        return await self._streamed(request, lambda send: stream.run(lambda reply: send(_message_of(reply))))
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        """Send what the page shows, and what changes of it."""
+        return await self._streamed(request, self._feed.follow)
+
+    async def _streamed(
+        self, request: web.Request, run: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]]
+    ) -> web.StreamResponse:
+        """Send a stream until the caller hangs up, or reads too slowly."""
         if self._streams >= STREAMS_MOST:
             return web.Response(text=f"{STREAMS_MOST} callers follow already\n", status=503)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
         self._streams += 1
         try:
             await response.prepare(request)
-            asked = EventsRequest(host=request.query.get("host"), after=int(after), follow=True)
             with contextlib.suppress(TimeoutError, ConnectionError):
-                await self._history.stream(asked).run(lambda reply: _send(response, reply))
+                await run(lambda message: self._send(response, message))
         finally:
             self._streams -= 1
         return response
 
+    async def _send(self, response: web.StreamResponse, message: bytes) -> None:
+        """Send a message; whoever sends takes turns with all others, and with the rest of the daemon."""
+        for begin in range(0, len(message), _PIECE_OCTETS):
+            async with self._turn:
+                await asyncio.sleep(0)
+            async with asyncio.timeout(WRITE_S):
+                await response.write(message[begin : begin + _PIECE_OCTETS])
 
-async def _send(response: web.StreamResponse, reply: Reply) -> None:
+
+def _message_of(reply: Reply) -> bytes:
     if isinstance(reply, EventRecord):
-        line = f"id: {reply.seq}\ndata: {msgspec.json.encode(reply).decode()}\n\n"
-    else:
-        line = ": alive\n\n"
-    async with asyncio.timeout(WRITE_S):
-        await response.write(line.encode())
+        return b"id: %d\ndata: %s\n\n" % (reply.seq, msgspec.json.encode(reply))
+    return b": alive\n\n"
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
+
+def _answer_with(file: PageFile) -> Callable[[web.Request], Awaitable[web.Response]]:
+    headers = {"Cache-Control": "no-cache", "ETag": file.tag}
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.headers.get("If-None-Match") == file.tag:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=file.content, headers={**headers, "Content-Type": file.type})
+
+    return answer
 
 
 async def _trim(runner: web.AppRunner) -> None:

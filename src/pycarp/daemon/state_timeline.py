@@ -1,0 +1,53 @@
+"""The state changes of each host within the last day, kept for the page; older ones, and all but the last, go."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pycarp.aio.log_records import explain
+from pycarp.core.events import Event, StateChange
+from pycarp.daemon.control_messages import HostStatus
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+SPAN_S = 24 * 3600
+KEPT = 100
+"""Changes that are kept of each host: of one that flaps, the last."""
+
+TimelineEntry: TypeAlias = tuple[float, str, str]
+"""How long ago in seconds, the new state, and why, for people."""
+
+
+class StateTimeline:
+    """Takes the events of all hosts; ``now_s`` is the engine's time in seconds."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._changes: dict[HostKey, deque[StateChange]] = {}
+        self._present: dict[tuple[str, int], HostKey] = {}
+
+    def take(self, event: Event) -> None:
+        """Keep a state change."""
+        if isinstance(event, StateChange):
+            self._changes.setdefault(event.key, deque(maxlen=KEPT)).append(event)
+
+    def forget(self, key: HostKey) -> None:
+        """Forget a host that has departed."""
+        self._changes.pop(key, None)
+        self._present = {called: each for called, each in self._present.items() if each != key}
+
+    def describe(self, key: HostKey, status: HostStatus) -> None:
+        """Note what a host is called in its status: its interface may have another name than at the start."""
+        self._present[status.interface, status.vhid] = key
+
+    def of(self, status: HostStatus) -> list[TimelineEntry]:
+        """Return the changes of a host, the earliest first; the first one may be older than a day, no other one is."""
+        key = self._present.get((status.interface, status.vhid))
+        changes = self._changes.get(key) if key is not None else None
+        if changes is None:
+            return []
+        begin_ns = int((self._now_s() - SPAN_S) * NS_PER_S)
+        # The state that a host was in when the day began is that of the last change before.
+        while len(changes) > 1 and changes[1].at_ns <= begin_ns:
+            changes.popleft()
+        now_ns = int(self._now_s() * NS_PER_S)
+        return [(round((now_ns - each.at_ns) / NS_PER_S, 3), each.new.value, explain(each)) for each in changes]

@@ -1,0 +1,244 @@
+"""The page of the daemon in a browser: what it shows, as it changes, to everybody who may look at it."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pycarp.core.events import StateChange
+from pycarp.core.state import Reason, State
+from pycarp.daemon.control_messages import (
+    Alarm,
+    CheckStatus,
+    HookStatus,
+    HostStatus,
+    LinkStatus,
+    RestrictionStatus,
+    StatusReply,
+)
+from pycarp.vocabulary import NS_PER_S, HostKey
+from tests.support.browsers import forwarded, log, require_browser, served_page
+from tests.support.control import cause_of, counters_of, drops_of, host_of, peer_of, status_of
+from tests.support.daemons import Toml, new_segment, wait_until
+from tests.support.system import require
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.system
+
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    require_browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> "Iterator[Page]":
+    """A tab that fails the test when anything is written to its console."""
+    opened = browser.new_page(viewport=DESK)
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    yield opened
+    opened.close()
+    assert [each for each in said if "ERR_" not in each] == []
+
+
+def everything_wrong(name: str, vhid: int) -> HostStatus:
+    """Return a host about which there is something to say everywhere."""
+    return host_of(
+        name,
+        vhid=vhid,
+        state="BACKUP",
+        master=None,
+        heard=[peer_of("192.168.1.4"), peer_of("fe80::1", has_left=True)],
+        alarms=[Alarm(name="unheard", text="what is sent does not arrive", command="pycarp doctor")],
+        demotion=[cause_of("check nginx", 240), cause_of("drained: new kernel", 254, is_wanted=True)],
+        restrictions=[RestrictionStatus(cause="startup hold", to="no-preempt", ends_in_s=20)],
+        checks=[CheckStatus(name="nginx", passes=False, answer="fail", detail="refused", by=240, s_ago=3)],
+        hooks=[HookStatus(name="mail", on=["master"], is_running=False, last_on="master", error="exit status 1")],
+        missing=["192.168.1.50/24"],
+        warnings=["advskew 0 on two machines"],
+        is_drained=True,
+        location="carp0 (virtual MAC)",
+    )
+
+
+def many(count: int) -> StatusReply:
+    hosts = [host_of(f"host{number}", vhid=number) for number in range(1, count)]
+    links = {"fxp0": LinkStatus(counters_of(0), drops_of(3, 4))}
+    return status_of(everything_wrong("wrong", 255), *hosts, links=links)
+
+
+def changed(status: StatusReply, **changes: object) -> StatusReply:
+    """Return a status whose first host has changed."""
+    first = msgspec.structs.replace(status.hosts[0], **changes)
+    return msgspec.structs.replace(status, hosts=[first, *status.hosts[1:]])
+
+
+def violations(page: "Page") -> list[str]:
+    """Return what axe-core finds."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+def test_states_and_events_change_on_the_page_as_they_happen(page: "Page") -> None:
+    with served_page(status_of(host_of("web", state="BACKUP", master=None))) as served:
+        page.goto(served.url)
+        page.wait_for_selector(".segment .unknown >> text=web")
+
+        served.status = changed(served.status, state="MASTER", master="this host")
+        log.info("carp: 1@fxp0: BACKUP -> MASTER (master timed out)")
+
+        page.wait_for_selector(".here .chip.MASTER >> text=web")
+        assert page.inner_text(".host .state") == "MASTER"
+        assert page.inner_text("#verdict .title") == "The virtual host is well"
+        assert "BACKUP -> MASTER" in page.inner_text("#events li:first-child")
+        assert "web is MASTER" in page.inner_text("#said")
+
+
+def test_what_is_wrong_is_the_first_thing_on_the_page_with_what_to_type_next(page: "Page") -> None:
+    with served_page(many(3)) as served:
+        page.goto(served.url)
+        page.wait_for_selector(".host")
+
+        verdict = page.inner_text("#verdict")
+        assert "1 of 3 virtual hosts needs attention" in verdict
+        assert "what is sent does not arrive" in verdict
+        assert "pycarp doctor" in verdict
+        assert page.title().startswith("(1) hosta")
+
+
+def test_the_keyboard_opens_a_host_and_shows_causes_peers_and_checks(page: "Page") -> None:
+    with served_page(many(3)) as served:
+        page.goto(served.url)
+        page.wait_for_selector(".host")
+        page.focus("#list summary >> nth=0")
+        page.keyboard.press("Enter")
+
+        page.wait_for_selector(".host[open] .body section")
+        body = page.inner_text(".host[open] .body")
+        for text in ("drained: new kernel", "startup hold", "192.168.1.4", "it has left", "refused", "exit status 1"):
+            assert text in body
+        page.keyboard.press("Enter")
+        assert page.query_selector(".host[open]") is None
+
+
+def test_the_time_line_shows_and_says_the_states_of_the_last_day(page: "Page") -> None:
+    with served_page(status_of(host_of("web"))) as served:
+        key = HostKey("fxp0", 1)
+        now_ns = time.monotonic_ns()
+        served.timeline.describe(key, served.status.hosts[0])
+        for ago_s, state in ((7200, State.BACKUP), (3000, State.MASTER), (1000, State.BACKUP)):
+            served.timeline.take(
+                StateChange(
+                    key=key,
+                    at_ns=now_ns - ago_s * NS_PER_S,
+                    old=State.INIT,
+                    new=state,
+                    reason=Reason.MASTER_SILENT,
+                    epoch=1,
+                )
+            )
+        page.goto(served.url)
+        page.wait_for_selector(".timeline rect")
+
+        said = page.get_attribute(".timeline", "aria-label") or ""
+        assert said.startswith("Last day, of which 2h00m are known: MASTER for 33m20s, BACKUP for 1h26m")
+        assert page.locator(".timeline rect").count() == 3
+        page.check("input[value='3600']", force=True)
+        assert (page.get_attribute(".timeline", "aria-label") or "").startswith("Last hour, of which 1h00m are known")
+
+
+def test_a_daemon_that_says_nothing_any_more_is_shown_to_be_lost_and_found_again(page: "Page") -> None:
+    with served_page(status_of(host_of("web"))) as served:
+        page.goto(served.url)
+        page.wait_for_selector(".host")
+        assert page.is_hidden("#lost")
+
+        served.is_frozen = True
+        page.wait_for_selector("#lost:not([hidden])", timeout=6000)
+        assert "what is below is" in page.inner_text("#lost")
+        assert page.title().startswith("✕")
+
+        served.is_frozen = False
+        page.wait_for_selector("#lost", state="hidden", timeout=8000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible_in_light_and_dark(browser: "Browser", scheme: str) -> None:
+    page = browser.new_page(viewport=DESK, color_scheme=scheme)
+    with served_page(many(2)) as served:
+        log.warning("carp: something")
+        page.goto(served.url)
+        page.click("#list summary >> nth=0")
+
+        assert violations(page) == []
+    page.close()
+
+
+@pytest.mark.parametrize("count", [1, 255])
+def test_the_page_fits_a_phone(browser: "Browser", count: int) -> None:
+    page = browser.new_page(viewport=PHONE)
+    with served_page(many(count)) as served:
+        log.warning("carp: something %s", "unbreakable" * 20)
+        page.goto(served.url)
+        page.wait_for_selector(f".host >> nth={count - 1}")
+        page.click("#list summary >> nth=0")
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.close()
+
+
+def test_hosts_are_found_among_many(page: "Page") -> None:
+    with served_page(many(255)) as served:
+        page.goto(served.url)
+        page.wait_for_selector(".host >> nth=254")
+
+        page.fill("#find", "host20")
+        assert page.locator(".host:visible").count() == 11
+        page.select_option("#only", "wrong")
+        assert page.is_visible("#none")
+        page.click("#verdict li a")
+        assert page.inner_text(".host[open] .name") == "wrong"
+
+
+def test_a_real_failover_and_a_killed_daemon_are_shown_at_once(page: "Page", tmp_path: Path) -> None:
+    require("ip")
+    socket = tmp_path / "http"
+    host = (
+        '[[host]]\nname = "web"\ninterface = "fxp0"\nvhid = 1\npassword = "testpass"\naddresses = ["192.168.1.50/24"]\n'
+    )
+    (tmp_path / "b").mkdir()
+    with (
+        new_segment(hosta="192.168.1.3/24", hostb="192.168.1.4/24") as segment,
+        Toml(segment, "hosta", tmp_path, f'{host}[http]\nlisten = ["unix:{socket}"]\n') as daemon,
+        forwarded(socket) as url,
+    ):
+        daemon.become_master(10)
+        page.goto(url)
+        page.wait_for_selector(".here .chip.MASTER >> text=web")
+        with Toml(segment, "hostb", tmp_path / "b", f"{host}advskew = 100\n") as other:
+            wait_until(lambda: other.are_in("web", state="BACKUP"), 10)
+            daemon.command("handover", "web")
+            page.wait_for_selector(".machine:not(.here) .chip.MASTER >> text=web", timeout=3000)
+            assert page.inner_text(".machine:not(.here) h4") == "192.168.1.4"
+
+            daemon.process.send_signal(signal.SIGKILL)
+            page.wait_for_selector("#lost:not([hidden])", timeout=1000)

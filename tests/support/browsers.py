@@ -1,0 +1,143 @@
+"""A page of the daemon in a real browser: served by a thread, with states that a test sets, or by a real daemon."""
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycarp.config.model import HttpConfig
+from pycarp.daemon.control_messages import StatusReply
+from pycarp.daemon.event_history import EventHistory
+from pycarp.daemon.http_server import HttpServer
+from pycarp.daemon.state_timeline import StateTimeline
+from pycarp.daemon.tallies import Tallies
+from tests.support.system import REQUIRE, require
+
+log = logging.getLogger("pycarp.state")
+
+
+def require_browser() -> None:
+    """Skip the test, and say why, unless a browser can be driven here."""
+    require("chromium", root=False)
+    for module in ("playwright", "axe_playwright_python"):
+        if importlib.util.find_spec(module) is None:
+            reason = f"needs {module}: pip install '.[browser]'"
+            if os.environ.get(REQUIRE) == "1":
+                pytest.fail(f"{reason}, and {REQUIRE}=1 forbids to skip", pytrace=False)
+            pytest.skip(reason)
+
+
+class ServedPage:
+    """A server of HTTP on the loopback; ``status`` is what its daemon says, and may be set at any time."""
+
+    def __init__(self, status: StatusReply) -> None:
+        self.status = status
+        self.timeline = StateTimeline(time.monotonic)
+        self.is_frozen = False
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    async def now(self) -> StatusReply:
+        """Answer as the daemon does; while it is frozen, never."""
+        while self.is_frozen:  # noqa: ASYNC110  set by another thread
+            await asyncio.sleep(0.05)
+        return self.status
+
+
+@contextlib.contextmanager
+def served_page(status: StatusReply, **options: Any) -> Iterator[ServedPage]:
+    """Serve the page from a thread while the context lasts; what is logged are its events."""
+    page = ServedPage(status)
+    is_ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    end = asyncio.Event()
+
+    async def serve() -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            page.port = probe.getsockname()[1]
+        history = EventHistory()
+        place = f"127.0.0.1:{page.port}"
+        with history.recording():
+            server = HttpServer(page.now, Tallies(), history, page.timeline, **options)
+            async with server.serving(HttpConfig(listen=(place,))):
+                while not _answers(page.port):  # noqa: ASYNC110  the kernel's
+                    await asyncio.sleep(0.01)
+                is_ready.set()
+                await end.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert is_ready.wait(5)
+        yield page
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
+        loop.close()
+
+
+@contextlib.contextmanager
+def forwarded(path: Path) -> Iterator[str]:
+    """Forward from a port of the loopback to a socket of the file system, for a browser; yields the address.
+
+    A connection that cannot be forwarded is closed, as a dead daemon's kernel does.
+    """
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.1)
+
+        def accept() -> None:
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    near, _address = listening.accept()
+                    threading.Thread(target=_forward, args=(near, path), daemon=True).start()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _forward(near: socket.socket, path: Path) -> None:
+    far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with near, far:
+        near.settimeout(None)
+        try:
+            far.connect(str(path))
+        except OSError:
+            return
+        back = threading.Thread(target=_copy, args=(far, near), daemon=True)
+        back.start()
+        _copy(near, far)
+        back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while octets := source.recv(65536):
+            target.sendall(octets)
+    for each in (source, target):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
