@@ -43,7 +43,7 @@ function say(shown, span) {
   const shares = ["MASTER", "BACKUP", "INIT"].map((state) => {
     const spent = shown.filter((each) => each.state === state);
     const seconds = spent.reduce((sum, each) => sum + Math.min(each.from, span) - each.to, 0);
-    return spent.length ? `${state} for ${age(seconds)}` : "";
+    return spent.length ? `${state} for ${age(Math.round(seconds))}` : "";
   });
   const changed = shown.filter((each) => each.from < span).length;
   return `${name}, of which ${age(known)} are known: ${shares.filter(Boolean).join(", ")}; ${plural(changed, "change")}`;
