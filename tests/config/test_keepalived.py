@@ -304,6 +304,12 @@ def test_a_file_that_only_includes_another_one_names_it() -> None:
     ]
 
 
+def test_words_behind_a_value_are_named() -> None:
+    assert ":2: interface: eth0 counts, and goes here behind it is passed over" in notes(
+        INSTANCE.replace("interface eth0", "interface eth0 goes here")
+    )
+
+
 def test_a_long_password_is_cut_with_a_note() -> None:
     text = INSTANCE.replace("s3cret", "0123456789" * 3)
 
@@ -346,6 +352,11 @@ def test_a_password_from_elsewhere_is_that_of_instances_without() -> None:
         (("# more", "track_interface {\neth1 weight x\n}"), "14:13: weight is no whole number"),
         (("# more", "unicast_peer {\nx\n}"), "14:1: x is no address"),
         (("# more", "notify /a\nnotify /b"), "14:1: notify stands twice"),
+        (
+            ("# more", "track_interface eth0"),
+            "13:5: track_interface has no block, and keepalived takes the lines below",
+        ),
+        (("# more", "<<<<<<< HEAD"), "13:5: a conflict of a merge that nobody resolved (keep one side of it)"),
         (("web {", "{"), "1:1: vrrp_instance has no name"),
         (("interface eth0", "interface eth0:1"), "2:15: eth0:1 is the label of an address"),
     ],

@@ -61,6 +61,7 @@ _INCLUDES = ("include", "includea", "includeb", "includem", "includer", "include
 _AT_THE_END = "write it as ExecStopPost= of the unit that runs pycarp"
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\\.")
 _SHELL_SIGNS = re.compile(r"[|&;<>()$`*?~\n]")
+_CONFLICT = re.compile(r"<{7}|={7}|>{7}")
 _BASH_ONLY = re.compile(r"/dev/(tcp|udp)/|\[\[")
 
 _TOP = ("global_defs", "vrrp_instance", "vrrp_script", "vrrp_track_process", "vrrp_sync_group", "include")
@@ -270,7 +271,9 @@ class _Reader:
     def _pass_over(self, statement: Statement, table: Mapping[str, str], known: Sequence[str]) -> None:
         """Note a keyword that has no equal; complain about one that is likely misspelt."""
         keyword = statement.keyword
-        if keyword in table:
+        if _CONFLICT.fullmatch(keyword):
+            self._complain(statement.where, "a conflict of a merge that nobody resolved", "keep one side of it")
+        elif keyword in table:
             self._note(statement.where, f"{keyword}: {table[keyword]}")
         elif (close := likely(keyword, (*known, *table))) in known:
             self._complain(statement.where, f"unknown keyword {keyword}", f"did you mean {close}?")
@@ -366,8 +369,7 @@ class _Reader:
 
     def _read_line(self, statement: Statement, said: _Instance) -> None:  # noqa: C901  (a line a keyword)
         keyword, words = statement.keyword, statement.words
-        if keyword in _WITH_VALUE and len(words) < 2:
-            self._complain(statement.where, f"{keyword} has no value", f"write {keyword} VALUE")
+        if not self._has_its_form(statement):
             return
         match keyword:
             case "interface":
@@ -404,6 +406,21 @@ class _Reader:
                 self._include(statement)
             case _:
                 self._pass_over(statement, keywords.INSTANCE, _INSTANCE)
+
+    def _has_its_form(self, statement: Statement) -> bool:
+        """Whether a value or a block is there, which is complained about; note the words behind a value."""
+        keyword, words = statement.keyword, statement.words
+        if keyword in _WITH_VALUE and len(words) < 2:
+            self._complain(statement.where, f"{keyword} has no value", f"write {keyword} VALUE")
+            return False
+        if keyword in _WITH_BLOCK and statement.block is None:
+            why = f"{keyword} has no block, and keepalived takes the lines below for it"
+            self._complain(statement.where, why, f"write {keyword} {{, a line each, and }}")
+            return False
+        if keyword in (*_WITH_VALUE, "state") and len(words) > 2:
+            more = " ".join(each.text for each in words[2:])
+            self._note(words[2], f"{keyword}: {words[1].text} counts, and {more} behind it is passed over")
+        return True
 
     def _take_number(self, said: _Instance, keyword: str, words: Sequence[Word]) -> None:
         low, high = {"virtual_router_id": (1, 255), "priority": (1, 255), "down_timer_adverts": (1, 255)}[keyword]
@@ -909,6 +926,9 @@ class _Reader:
             self.problems.append(Problem(self._file, where.line, where.column, text, hint))
 
 
+_WITH_BLOCK = frozenset(
+    {"virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_peer", "authentication", *_TRACKED}
+)
 _WITH_VALUE = frozenset(
     {
         *("interface", "virtual_router_id", "priority", "advert_int", "preempt_delay"),
