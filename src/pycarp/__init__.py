@@ -19,6 +19,7 @@ The packages are layers; each imports only from those below it::
      5 system                                the operating system
     --- all below is pure: no clock, no socket, no task, no log ---
      5 runtime                               what every shell does alike: inbox, sends, timers, addresses
+     5 placement                             where hosts belong: failback policies, sync groups
      4 core                                  when things happen
      3 dialects                              how each CARP differs
      2 auth                                  key, digest, counter

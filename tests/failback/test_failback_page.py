@@ -7,7 +7,7 @@ import pytest
 
 from pycarp import State
 from pycarp.failback import Cause, Damping
-from pycarp.failback.damping import Damper
+from pycarp.placement.damping import Damper
 from pycarp.testing import Cluster
 from tests.support.pages import DOCS, block, names_of
 from tests.support.virtual import in_virtual_time

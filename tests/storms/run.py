@@ -8,7 +8,7 @@ from typing import Any
 
 from pycarp import HandOverError, HostConfig, Restriction, State, StateChange, UsageError, VirtualHost, failback, groups
 from pycarp.failback import Damping, FailbackPolicy
-from pycarp.groups.share import own_share
+from pycarp.placement.share import own_share
 from pycarp.testing import Cluster, Deadlock, Member, VirtualTimeLoop
 from tests.storms import bounds
 from tests.storms.plan import BACKUP, CAUSES, CLOCKS_MAX, MASTER, Action, Plan

@@ -3,8 +3,6 @@
 Every error names the value, the bound and the way out.
 """
 
-import math
-
 from pycarp.core.checks import check_flag
 from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.restriction import Restriction
@@ -71,16 +69,6 @@ def check_count(name: str, value: object) -> None:
     """Raise ConfigError unless a value is a whole number from 0 on."""
     if type(value) is not int or not 0 <= value <= AMOUNT_MAX:
         raise ConfigError(f"{name} {value!r} is not a whole number from 0 to {AMOUNT_MAX}")
-
-
-def check_span(name: str, span_s: object, *, may_be_zero: bool = False, most_s: float = math.inf) -> None:
-    """Raise ConfigError unless a value is a number of seconds above 0, or 0 if allowed, and at most ``most_s``."""
-    if isinstance(span_s, bool) or not isinstance(span_s, int | float) or math.isnan(span_s):
-        raise ConfigError(f"{name} {span_s!r} is not a number of seconds")
-    if span_s < 0 or (span_s == 0 and not may_be_zero):
-        raise ConfigError(f"{name} {span_s:g} s is not above 0{'' if not may_be_zero else ', nor 0'}")
-    if span_s > most_s:
-        raise ConfigError(f"{name} {span_s:g} s is outside 0-{most_s:g}")
 
 
 def check_settings(settings: object) -> None:

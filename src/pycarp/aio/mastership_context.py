@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from pycarp.aio.arguments import check_span
 from pycarp.aio.mastership import Mastership, MastershipLost
 from pycarp.aio.mastership_monitor import MastershipMonitor
+from pycarp.core.checks import check_span
 from pycarp.errors import UsageError
 
 CLEAN_UP_S = 1.0

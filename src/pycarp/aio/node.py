@@ -17,7 +17,6 @@ from pycarp.aio.arguments import (
     check_cause,
     check_group,
     check_settings,
-    check_span,
     demotion_amount,
     restriction_named,
 )
@@ -30,7 +29,7 @@ from pycarp.aio.mastership_context import ClockTokens
 from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, GuardianProtocol, Observers, Shell
 from pycarp.aio.source_mac import SourceMacs
 from pycarp.aio.virtual_host import VirtualHost
-from pycarp.core.checks import check_flag
+from pycarp.core.checks import check_flag, check_span
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from typing import Any, Never, TypeVar
 
-from pycarp.aio.arguments import check_cause, check_span, demotion_amount, restriction_named, state_named
+from pycarp.aio.arguments import check_cause, demotion_amount, restriction_named, state_named
 from pycarp.aio.callback_queue import Callback, check_callback
 from pycarp.aio.host_runtime import HostRuntime
 from pycarp.aio.mastership_context import CLEAN_UP_S, MastershipContext, TokenSource
 from pycarp.aio.subscriptions import IsMeant, Subscription
 from pycarp.auth.key import Passphrase
-from pycarp.core.checks import check_flag
-from pycarp.core.engine import HANDED_OVER
+from pycarp.core.checks import check_flag, check_span
+from pycarp.core.engine import DRAINED, HANDED_OVER
 from pycarp.core.events import MasterHeard, StateChange
 from pycarp.core.host_config import HostConfig
 from pycarp.core.host_settings import unknown_problems
@@ -37,9 +37,6 @@ HAND_OVER_TIMEOUT_S = 1.0
 
 DROP_TIMEOUT_S = 15.0
 """Seconds that a hand-over may take until the addresses are dropped."""
-
-DRAINED = "drained"
-"""The cause of the demotion of a host that was drained."""
 
 DRAIN_TIMEOUT_S = 5.0
 """Seconds: every system takes over from the last of all within an interval of its own, most within milliseconds."""

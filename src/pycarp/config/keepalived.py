@@ -20,7 +20,7 @@ from pycarp.config import keepalived_keywords as keywords
 from pycarp.config.carp_words import netmask_length, why_no_host_has
 from pycarp.config.host_building import secret_of
 from pycarp.config.keepalived_text import Statement, parse
-from pycarp.config.model import Attached, NodeConfig, SyncGroupConfig
+from pycarp.config.model import Attached, NodeConfig
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.service_tables import FailbackTable, HookTable, hook_of, policy_of
@@ -34,6 +34,7 @@ from pycarp.failback import FailbackPolicy
 from pycarp.health import Check, check_of
 from pycarp.hooks import Hook
 from pycarp.hooks.hook import On
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.vocabulary import CARP_GROUPS, Address, Family, HostKey, InterfaceAddress, LinkFacts, MacMode
 
 ANOTHER_PROTOCOL = (

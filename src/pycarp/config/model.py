@@ -9,6 +9,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.failback import FailbackPolicy
 from pycarp.health import Check
 from pycarp.hooks import Hook
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.vocabulary import HostKey, InterfaceAddress
 
 T = TypeVar("T")
@@ -30,14 +31,6 @@ class Attached(Generic[T]):
     def name(self) -> str:
         """What it is called; empty for what has no name."""
         return str(getattr(self.item, "name", ""))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncGroupConfig:
-    """Hosts that move together, the leading one first."""
-
-    name: str
-    hosts: tuple[HostKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from pycarp.config.model import Attached, HttpConfig, SyncGroupConfig
+from pycarp.config.model import Attached, HttpConfig
 from pycarp.config.service_tables import (
     FailbackTable,
     HookTable,
@@ -21,6 +21,7 @@ from pycarp.errors import ConfigError, SettingProblems
 from pycarp.failback import FailbackPolicy
 from pycarp.health import Check, check_of
 from pycarp.hooks import Hook
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.vocabulary import HostKey
 
 IN_HOSTS = ("check", "hook", "failback")

@@ -12,11 +12,11 @@ from pycarp.config.model import HttpConfig
 from pycarp.durations import parse_duration
 from pycarp.errors import ConfigError
 from pycarp.failback import Damping, FailbackPolicy
-from pycarp.failback.damping import LONGEST_S
-from pycarp.failback.policy import AUTO
 from pycarp.health import setting
 from pycarp.hooks import Hook, On, OnFailure
 from pycarp.hooks.hook import ADDRESSES_WAIT_FOR, CONFIRM_MAX_S, RETRIES_MAX, TIMEOUT_MAX_S
+from pycarp.placement.damping import LONGEST_S
+from pycarp.placement.policy import AUTO
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Duration = str | float

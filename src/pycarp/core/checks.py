@@ -3,6 +3,7 @@
 Each check raises ConfigError, which names the value, what it should be, and the way out.
 """
 
+import math
 import unicodedata
 from collections.abc import Iterable
 from typing import TypeVar
@@ -25,6 +26,16 @@ def check_range(name: str, value: object, low: int, high: int) -> None:
         raise ConfigError(f"{name} {value!r} is not a whole number")
     if not low <= value <= high:
         raise ConfigError(f"{name} {value} is outside {low}-{high}")
+
+
+def check_span(name: str, span_s: object, *, may_be_zero: bool = False, most_s: float = math.inf) -> None:
+    """Raise ConfigError unless a value is a number of seconds above 0, or 0 if allowed, and at most ``most_s``."""
+    if isinstance(span_s, bool) or not isinstance(span_s, int | float) or math.isnan(span_s):
+        raise ConfigError(f"{name} {span_s!r} is not a number of seconds")
+    if span_s < 0 or (span_s == 0 and not may_be_zero):
+        raise ConfigError(f"{name} {span_s:g} s is not above 0{'' if not may_be_zero else ', nor 0'}")
+    if span_s > most_s:
+        raise ConfigError(f"{name} {span_s:g} s is outside 0-{most_s:g}")
 
 
 def check_line(name: str, value: object) -> None:

@@ -91,6 +91,9 @@ EXTERNALLY_CHANGED = "addresses contested"
 HANDED_OVER = "handed over"
 """The cause of the demotion of a host that handed its addresses over, until an administrator clears it."""
 
+DRAINED = "drained"
+"""The cause of the demotion of a host that was drained, until an administrator ends that."""
+
 EXPECTED_MAX = 512
 """Digests in the packet filter of one link during a flood, at most."""
 

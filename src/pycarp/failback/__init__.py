@@ -4,9 +4,9 @@
 the host, see ``VirtualHost.restrict``; peers learn nothing of it.
 """
 
-from pycarp.failback.damping import Damping
 from pycarp.failback.failback_follower import FailbackFollower, follow
-from pycarp.failback.failback_state import Cause, Hold
-from pycarp.failback.policy import FailbackPolicy
+from pycarp.placement.damping import Damping
+from pycarp.placement.failback_state import Cause, Hold
+from pycarp.placement.policy import FailbackPolicy
 
 __all__ = ["Cause", "Damping", "FailbackFollower", "FailbackPolicy", "Hold", "follow"]

@@ -11,9 +11,9 @@ from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.events import EventsMissed
 from pycarp.core.restriction import Restriction
 from pycarp.errors import NodeFailedError, UsageError
-from pycarp.failback.failback_state import Cause, FailbackState, Hold, Moment
-from pycarp.failback.policy import FailbackPolicy
-from pycarp.failback.saved import Saved, read, write
+from pycarp.failback.saved import read, write
+from pycarp.placement.failback_state import Cause, FailbackState, Hold, Moment, RestrictionsInForce, Saved
+from pycarp.placement.policy import FailbackPolicy
 from pycarp.tasks import start_task
 
 _LATE_S = 0.001
@@ -54,7 +54,7 @@ class FailbackFollower:
         self._file = file
         self._local_time = local_time
         self._state: FailbackState | None = None
-        self._in_force: dict[Cause, Restriction] = {}
+        self._restrictions = RestrictionsInForce()
         self._timer: asyncio.TimerHandle | None = None
         self._written: Saved | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -139,16 +139,12 @@ class FailbackFollower:
             self._apply()
 
     def _restrict(self, wanted: dict[Cause, Restriction]) -> None:
-        """Restrict the host exactly so; a restriction that somebody else removed is put back."""
-        present = dict(self._host.snapshot().restrictions)
-        # What is added comes first, so that no moment lies between two restrictions.
-        for cause, restriction in wanted.items():
-            if cause not in present or self._in_force.get(cause) is not restriction:
-                self._host.restrict(cause, restriction)
-                self._in_force[cause] = restriction
-        for cause in [each for each in self._in_force if each not in wanted]:
-            del self._in_force[cause]
-            self._host.unrestrict(cause)
+        """Restrict the host exactly so."""
+        for change in self._restrictions.become(wanted, self._host.snapshot()):
+            if change.restriction is None:
+                self._host.unrestrict(change.cause)
+            else:
+                self._host.restrict(change.cause, change.restriction)
 
     # The file
 

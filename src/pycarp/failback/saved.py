@@ -1,26 +1,16 @@
 """What outlives a process: a small file for each host, so that a restart does not forget a failure."""
 
 import logging
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
+from pycarp.placement.failback_state import Saved
 from pycarp.system.files import bounded_read, safe_files
 
 _log = logging.getLogger("pycarp.failback")
 
 _LIMIT = 1 << 16
-
-
-class Saved(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What was known at ``at``: times have a time zone."""
-
-    was_master: bool
-    failed_at: datetime | None = None
-    penalty: float = 0.0
-    is_suppressed: bool = False
-    at: datetime
 
 
 def read(path: Path) -> Saved | None:

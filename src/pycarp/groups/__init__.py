@@ -3,7 +3,7 @@
 ``await follow("router", wan, lan)`` runs until the hosts depart.
 """
 
-from pycarp.groups.share import Share, shares
 from pycarp.groups.sync_group import SyncGroup, follow
+from pycarp.placement.share import Share, shares
 
 __all__ = ["Share", "SyncGroup", "follow", "shares"]

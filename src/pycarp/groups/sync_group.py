@@ -2,24 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pycarp.aio.arguments import check_cause
-from pycarp.aio.virtual_host import DRAIN_TIMEOUT_S, DRAINED, VirtualHost
-from pycarp.core.events import Event, StateChange
+from pycarp.aio.virtual_host import DRAIN_TIMEOUT_S, VirtualHost
+from pycarp.core.engine import DRAINED
+from pycarp.core.inputs import DemotionSet, RestrictionSet, StateForced
 from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
-from pycarp.core.state import Reason, State
+from pycarp.core.state import State
 from pycarp.errors import ConfigError, NodeFailedError, UsageError
-from pycarp.groups.share import Share, own_share, shares
-
-WELL_S = 3.0
-"""A member that was given up may be taken over again once a MASTER that is well was heard for so many seconds."""
+from pycarp.placement.group_state import GroupInput, GroupState
+from pycarp.vocabulary import HostKey
 
 _LATE_S = 0.001
-
-_MEANS_ONE_HOST = frozenset({Reason.FORCED, Reason.GROUPED})
-"""After these a MASTER does not pull the other members: an administrator means one host, and a group has pulled all."""
 
 
 async def follow(name: str, *hosts: VirtualHost) -> None:
@@ -43,8 +39,7 @@ class SyncGroup:
             raise ConfigError(f"group {name!r} has {len(hosts)} hosts; name two or more, each once")
         self._name = name
         self._hosts = list(hosts)
-        self._in_force: dict[VirtualHost, Share] = {}
-        self._given_up: dict[VirtualHost, float | None] = {}
+        self._state = GroupState(name)
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -114,7 +109,7 @@ class SyncGroup:
     async def run(self) -> None:
         """Let the members move together; as ``follow``."""
         try:
-            self._apply()
+            self._carry()
             async with asyncio.TaskGroup() as tasks:
                 for host in self._hosts:
                     tasks.create_task(self._follow(host), name=f"group {self._name}: {host.name}")
@@ -123,34 +118,18 @@ class SyncGroup:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            for host in self._hosts:
-                with contextlib.suppress(UsageError, NodeFailedError):
-                    self._carry(host, Share())
+            with contextlib.suppress(NodeFailedError):
+                self._do(self._state.end(self._views().values()))
 
     async def _follow(self, host: VirtualHost) -> None:
         async with host.events() as events:
             seen = host.seq
             # What happened before the subscription began is in no event of it.
-            self._apply()
+            self._carry()
             async for event in events:
                 if event.seq > seen:
-                    self._take(event)
-
-    def _take(self, event: Event) -> None:
-        if isinstance(event, StateChange) and event.new is State.MASTER and event.reason not in _MEANS_ONE_HOST:
-            self._pull()
-        self._apply()
-
-    def _pull(self) -> None:
-        """Let the members that are BACKUP take over as well: the MASTER of one is gone, or leaves this group to us.
-
-        A MASTER that is stronger keeps its addresses, and the member yields before it has held them.
-        """
-        views = self._views()
-        if all(own_share(view).is_able for view in views.values()):
-            for host, view in views.items():
-                if view.state is State.BACKUP:
-                    host.force(State.MASTER, is_for_group=True)
+                    self._do(self._state.pull(event, tuple(self._views().values())))
+                    self._carry()
 
     def _views(self) -> dict[VirtualHost, HostSnapshot]:
         """Return how each member is; one that has departed is none any more."""
@@ -160,65 +139,36 @@ class SyncGroup:
                 views[host] = host.snapshot()
             except UsageError:
                 self._hosts.remove(host)
-                self._in_force.pop(host, None)
-                self._given_up.pop(host, None)
         return views
 
-    def _apply(self) -> None:
-        """Make every member carry what the others say now."""
-        views = self._views()
-        self._note_given_up(views)
-        given_up = {host.key for host in self._given_up}
-        for host, share in zip(views, shares(self._name, tuple(views.values()), given_up), strict=True):
-            self._carry(host, share)
-
-    def _note_given_up(self, views: Mapping[VirtualHost, HostSnapshot]) -> None:
-        """Note which members are here without the leader; forget those that have been well elsewhere for a while."""
-        loop = asyncio.get_running_loop()
-        leader = next(iter(views.values()), None)
-        for host, view in views.items():
-            if leader is None or leader.state is State.MASTER:
-                self._given_up.pop(host, None)
-            elif leader.state is State.BACKUP and view is not leader and view.state is State.MASTER:
-                self._given_up[host] = None
-            elif host in self._given_up:
-                self._given_up[host] = since_s = self._well_since_s(host, view)
-                if since_s is not None and loop.time() >= since_s + WELL_S:
-                    del self._given_up[host]
-
-    def _well_since_s(self, host: VirtualHost, view: HostSnapshot) -> float | None:
-        """Return since when a MASTER of a member that was given up is heard that is not the last of all."""
-        if view.state is not State.BACKUP or view.master is None or view.master.claim.is_last:
-            return None
-        before_s = self._given_up[host]
-        if before_s is not None:
-            return before_s
-        loop = asyncio.get_running_loop()
-        # One timer for all: whoever is well later is looked at again then.
-        if self._timer is None:
-            self._timer = loop.call_later(WELL_S + _LATE_S, self._look)
-        return loop.time()
+    def _carry(self) -> None:
+        """Make every member carry what the others say now, and look again when time changes something."""
+        self._do(self._state.carry(tuple(self._views().values()), asyncio.get_running_loop().time()))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (at_s := self._state.looks_at_s) is not None:
+            self._timer = asyncio.get_running_loop().call_at(at_s + _LATE_S, self._look)
 
     def _look(self) -> None:
-        self._timer = None
         with contextlib.suppress(UsageError, NodeFailedError):
-            self._apply()
-        if any(since_s is not None for since_s in self._given_up.values()) and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(WELL_S + _LATE_S, self._look)
+            self._carry()
 
-    def _carry(self, host: VirtualHost, share: Share) -> None:
-        """Make a host carry exactly this; a cause that somebody else removed is put back."""
-        view, before = host.snapshot(), self._in_force.get(host, Share())
-        self._in_force[host] = share
-        demotions, restrictions = dict(view.demotion), dict(view.restrictions)
-        # What is added comes first, so that no moment lies between two causes.
-        for cause, amount in share.demotions.items():
-            if cause not in demotions or cause not in before.demotions or before.demotions[cause] != amount:
-                host.demote(cause, by=amount, last=amount is None)
-        for cause, restriction in share.restrictions.items():
-            if cause not in restrictions or before.restrictions.get(cause) is not restriction:
-                host.restrict(cause, restriction)
-        for cause in before.demotions.keys() - share.demotions.keys():
-            host.restore(cause)
-        for cause in before.restrictions.keys() - share.restrictions.keys():
-            host.unrestrict(cause)
+    def _do(self, inputs: Iterable[GroupInput]) -> None:
+        hosts = {host.key: host for host in self._hosts}
+        for each in inputs:
+            _submit(hosts, each)
+
+
+def _submit(hosts: Mapping[HostKey, VirtualHost], wanted: GroupInput) -> None:
+    match wanted:
+        case DemotionSet(HostKey() as key, cause, 0):
+            hosts[key].restore(cause)
+        case DemotionSet(HostKey() as key, cause, amount, is_last):
+            hosts[key].demote(cause, by=None if is_last else amount, last=is_last)
+        case RestrictionSet(HostKey() as key, cause, None):
+            hosts[key].unrestrict(cause)
+        case RestrictionSet(HostKey() as key, cause, restriction) if restriction is not None:
+            hosts[key].restrict(cause, restriction)
+        case StateForced(key, state, is_for_group):
+            hosts[key].force(state, is_for_group=is_for_group)

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pycarp.aio.arguments import check_amount, check_cause, check_span
-from pycarp.core.checks import check_flag
+from pycarp.aio.arguments import check_amount, check_cause
+from pycarp.core.checks import check_flag, check_span
 from pycarp.errors import ConfigError
 
 SHORTEST_INTERVAL_S = 0.05

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 
 from pycarp.aio.virtual_host import VirtualHost
-from pycarp.config.model import Attached, NodeConfig, SyncGroupConfig
+from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import HostStatus
 from pycarp.daemon.services.service import SupervisedTasks, kept
 from pycarp.errors import CarpError
 from pycarp.groups import SyncGroup
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.vocabulary import HostKey
 
 

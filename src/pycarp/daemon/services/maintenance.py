@@ -16,8 +16,9 @@ import msgspec
 
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
-from pycarp.aio.virtual_host import DRAINED, VirtualHost
+from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import NodeConfig
+from pycarp.core.engine import DRAINED
 from pycarp.core.state import State
 from pycarp.daemon.control_messages import (
     DemoteRequest,

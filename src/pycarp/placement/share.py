@@ -22,10 +22,19 @@ from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import State
 from pycarp.vocabulary import HostKey
 
-_PREFIX = "group "
+PREFIX = "group "
+"""How the causes of groups begin."""
 
 LAST = None
 """The amount of a demotion that makes its host the last of all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncGroupConfig:
+    """Hosts that move together, the leading one first."""
+
+    name: str
+    hosts: tuple[HostKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +59,13 @@ def shares(name: str, members: Sequence[HostSnapshot], given_up: Collection[Host
     made = [Share() for _member in members]
     for target, share in enumerate(made):
         for other, member in enumerate(members):
-            whose = f"{_PREFIX}{name}: {member.config.name}"
+            whose = f"{PREFIX}{name}: {member.config.name}"
             if other != target:
                 _carry(share, own[other], but=own[target], whose=whose)
             else:
                 share.demotions.update(_made_last(member, whose))
         if target and members[0].state is State.BACKUP:
-            leader = f"{_PREFIX}{name}: {members[0].config.name} is not MASTER here"
+            leader = f"{PREFIX}{name}: {members[0].config.name} is not MASTER here"
             share.restrictions[leader] = Restriction.NO_PREEMPT
             if members[target].state is State.MASTER or members[target].key in given_up:
                 share.demotions[leader] = LAST
@@ -69,7 +78,7 @@ def own_share(member: HostSnapshot) -> Share:
     if member.state is State.INIT:
         share.demotions["is down"] = LAST
     for cause, amount in member.demotion:
-        if not cause.startswith(_PREFIX) and amount > 0:
+        if not cause.startswith(PREFIX) and amount > 0:
             is_last = amount >= FULL_DEMOTION or cause in member.last_causes
             share.demotions[cause] = LAST if is_last else amount
     share.restrictions.update(_of_itself(member))
@@ -77,13 +86,13 @@ def own_share(member: HostSnapshot) -> Share:
 
 
 def _of_itself(member: HostSnapshot) -> Iterator[tuple[str, Restriction]]:
-    return (each for each in member.restrictions if not each[0].startswith(_PREFIX))
+    return (each for each in member.restrictions if not each[0].startswith(PREFIX))
 
 
 def _made_last(member: HostSnapshot, whose: str) -> Iterator[tuple[str, int | None]]:
     """Yield the full demotions of a member that makes the others last: it leaves with them, to whoever is there."""
     for cause, amount in member.demotion:
-        if not cause.startswith(_PREFIX) and amount >= FULL_DEMOTION and cause not in member.last_causes:
+        if not cause.startswith(PREFIX) and amount >= FULL_DEMOTION and cause not in member.last_causes:
             yield f"{whose}: {cause}", LAST
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pycarp import ConfigError
 from pycarp.failback import Damping, FailbackPolicy
-from pycarp.failback.damping import PENALTY, Damper
-from pycarp.failback.policy import Window
+from pycarp.placement.damping import PENALTY, Damper
+from pycarp.placement.policy import Window
 
 NIGHT, EVENING = Window(time(2), time(4)), Window(time(22), time(1))
 

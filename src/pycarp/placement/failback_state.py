@@ -4,21 +4,22 @@ While the host is MASTER, the restrictions of the time after it are in force alr
 and no packet can arrive between the end of its mastership and their beginning.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from pycarp.aio.virtual_host import DRAINED
-from pycarp.core.engine import HANDED_OVER
+import msgspec
+
+from pycarp.core.engine import DRAINED, HANDED_OVER
 from pycarp.core.events import DemotionChange, Event, MasterHeard, RestrictionChange, StateChange
+from pycarp.core.inputs import RestrictionSet
 from pycarp.core.restriction import Restriction, Restrictions
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
-from pycarp.failback.damping import Damper
-from pycarp.failback.policy import FailbackPolicy
-from pycarp.failback.saved import Saved
+from pycarp.placement.damping import Damper
+from pycarp.placement.policy import FailbackPolicy
 
 LOOK_AGAIN_S = 60.0
 """So often the local clock is read: it may be set, and has two hours a year that are long or short."""
@@ -28,6 +29,16 @@ _FAILED = _LINK_LOST | {Reason.CANNOT_SEND, Reason.ABSENT, Reason.NOT_HELD, Reas
 _OUTRANKED = frozenset({Reason.BETTER_MASTER, Reason.TIE_LOST})
 _DEAF_BEFORE = _LINK_LOST | {Reason.ADDED}
 """Reasons of INIT after which a host has heard nothing for long, and its switch may not forward yet."""
+
+
+class Saved(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What outlives a process: what was known at ``at``; times have a time zone."""
+
+    was_master: bool
+    failed_at: datetime | None = None
+    penalty: float = 0.0
+    is_suppressed: bool = False
+    at: datetime
 
 
 class Moment(NamedTuple):
@@ -55,6 +66,26 @@ class Hold:
     cause: Cause
     restriction: Restriction
     until_s: float | None = None
+
+
+class RestrictionsInForce:
+    """What a host was restricted to by its policy last, and what has to change so that it is restricted otherwise."""
+
+    def __init__(self) -> None:
+        self._in_force: dict[Cause, Restriction] = {}
+
+    def become(self, wanted: Mapping[Cause, Restriction], host: HostSnapshot) -> list[RestrictionSet]:
+        """Return what restricts the host exactly so; a restriction that somebody else removed is put back."""
+        present, key = dict(host.restrictions), host.config.key
+        # What is added comes first, so that no moment lies between two restrictions.
+        changes = [
+            RestrictionSet(key, cause, restriction)
+            for cause, restriction in wanted.items()
+            if cause not in present or self._in_force.get(cause) is not restriction
+        ]
+        changes += [RestrictionSet(key, cause, None) for cause in self._in_force if cause not in wanted]
+        self._in_force = dict(wanted)
+        return changes
 
 
 class FailbackState:

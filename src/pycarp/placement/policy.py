@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass, field
 from datetime import time
 
-from pycarp.aio.arguments import check_span
+from pycarp.core.checks import check_span
 from pycarp.errors import ConfigError
-from pycarp.failback.damping import LONGEST_S, Damping
+from pycarp.placement.damping import LONGEST_S, Damping
 
 AUTO, MANUAL = "auto", "manual"
 

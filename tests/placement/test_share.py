@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pycarp import Restriction, State
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.groups import Share, shares
-from pycarp.groups.share import LAST
+from pycarp.placement.share import LAST
 from tests.support.hosts import KEY, bench, config
 
 WAN = bench(config(name="wan")).engine.host_snapshot(KEY)

@@ -7,7 +7,7 @@ the penalty has fallen below another, lower one. Source: RFC 2439, sections 4.2 
 import math
 from dataclasses import dataclass
 
-from pycarp.aio.arguments import check_span
+from pycarp.core.checks import check_span
 from pycarp.errors import ConfigError
 
 PENALTY = 1000.0

@@ -12,8 +12,7 @@ from pycarp.core.events import DemotionChange, Event, MasterHeard, RestrictionCh
 from pycarp.core.state import EDGES
 from pycarp.dialects.dialect import Claim
 from pycarp.failback import Cause, Damping, FailbackPolicy
-from pycarp.failback.failback_state import FailbackState, Moment
-from pycarp.failback.saved import Saved
+from pycarp.placement.failback_state import FailbackState, Moment, Saved
 from tests.support.hosts import KEY, PEER
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
