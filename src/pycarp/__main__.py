@@ -5,7 +5,9 @@ import fcntl
 import os
 import sys
 
-_NEEDED = {"click", "rich"}
+_NEEDED = {"click": "daemon", "rich": "daemon", "textual": "top"}
+"""What may be missing, and the extra that it comes with."""
+
 _FAILED = 1
 _INTERRUPTED = 130
 _UCARP = "ucarp"
@@ -35,7 +37,7 @@ def main() -> None:
     except ModuleNotFoundError as exc:
         if exc.name not in _NEEDED:
             raise
-        sys.exit(f"pycarp: the command needs {exc.name}: pip install 'pycarp[daemon]'")
+        sys.exit(f"pycarp: the command needs {exc.name}: pip install 'pycarp[{_NEEDED[exc.name]}]'")
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except OSError as exc:

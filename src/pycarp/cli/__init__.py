@@ -32,6 +32,7 @@ GROUPS = {
     },
     "Look": {
         "status": "pycarp.cli.status",
+        "top": "pycarp.cli.top.top_command",
         "why": "pycarp.cli.why",
         "events": "pycarp.cli.events",
         "doctor": "pycarp.cli.doctor",

@@ -22,7 +22,7 @@ from pycarp.daemon.control_messages import (
 )
 from pycarp.errors import UsageError
 
-_ANSWERS_S = 2.0
+ANSWERS_S = 2.0
 """Seconds that the daemon may ask the segment who answers for the addresses."""
 
 _MOST_S = 365 * 24 * 3600
@@ -93,16 +93,17 @@ def drain(
         is_forced=force,
         timeout_s=timeout_s,
     )
-    reply = request(one_for(control, host), message, DrainReply, timeout_s=TIMEOUT_S + timeout_s + _ANSWERS_S)
+    reply = request(one_for(control, host), message, DrainReply, timeout_s=TIMEOUT_S + timeout_s + ANSWERS_S)
     if as_json:
         click.echo(msgspec.json.encode(reply).decode())
         return
     for each in reply.hosts:
-        click.echo(f"{each.host}: drained; {_fate(each, reply.took_s)}")
+        click.echo(f"{each.host}: drained; {fate_of(each, reply.took_s)}")
     _warn(reply.warning)
 
 
-def _fate(host: DrainedHost, took_s: float) -> str:
+def fate_of(host: DrainedHost, took_s: float) -> str:
+    """Return what became of the addresses of a host that was drained."""
     if not host.was_master:
         return f"it was not MASTER; {host.master} is" if host.master else "it was not MASTER"
     if host.master is None:

@@ -44,7 +44,11 @@ def request(path: Path, message: Request, answer: type[R], *, timeout_s: float =
     Raises ControlError when nobody answers (the state is unknown then) or the daemon could not do it, UsageError when
     it was asked for something wrong.
     """
-    line = _exchange(path, encode(message), timeout_s)
+    return answer_in(_exchange(path, encode(message), timeout_s), path, answer)
+
+
+def answer_in(line: bytes, path: Path, answer: type[R]) -> R:
+    """Return the reply of the expected type in a line; raises as ``request`` does."""
     if not line:
         raise ControlError(f"the pycarp at {path} hung up without an answer; its log may say why")
     reply = decode_reply(line)
@@ -64,10 +68,10 @@ def open_stream(path: Path, message: Request, *, timeout_s: float = TIMEOUT_S) -
     """Send a request that is answered by a stream, and return its lines; raises ControlError when nobody answers."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _explaining(path, timeout_s):
+        with explaining(path, timeout_s):
             sock.settimeout(timeout_s)
             _connect(sock, path, timeout_s)
-            _refuse_stranger(sock, path)
+            refuse_stranger(sock, path)
             sock.sendall(encode(message))
     except BaseException:
         sock.close()
@@ -110,10 +114,10 @@ class Lines:
 
 
 def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
-    with _explaining(path, timeout_s), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+    with explaining(path, timeout_s), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout_s)
         _connect(sock, path, timeout_s)
-        _refuse_stranger(sock, path)
+        refuse_stranger(sock, path)
         # One that takes no more may have said why.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             sock.sendall(line)
@@ -122,7 +126,7 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
 
 
 @contextlib.contextmanager
-def _explaining(path: Path, timeout_s: float) -> Iterator[None]:
+def explaining(path: Path, timeout_s: float) -> Iterator[None]:
     """Raise ControlError, which says what to do, for an OSError."""
     try:
         yield
@@ -154,7 +158,7 @@ def _connect(sock: socket.socket, path: Path, timeout_s: float) -> None:
             time.sleep(_PAUSE_S)
 
 
-def _refuse_stranger(sock: socket.socket, path: Path) -> None:
+def refuse_stranger(sock: socket.socket, path: Path) -> None:
     """Raise ControlError when somebody listens who is no daemon to be believed, or told a password."""
     if not hasattr(socket, "SO_PEERCRED"):
         return
