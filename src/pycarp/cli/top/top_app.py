@@ -177,6 +177,11 @@ class Top(App[None]):
         return str(self.query_one("#message", Static).content)
 
     @property
+    def _is_shown(self) -> bool:
+        """Whether the screen is there; timers and watches come before and after it, too."""
+        return bool(self.screen_stack) and bool(self.screen_stack[0].query(HostTable))
+
+    @property
     def _table(self) -> HostTable:
         return self.screen_stack[0].query_one(HostTable)
 
@@ -202,8 +207,7 @@ class Top(App[None]):
     def show_all(self) -> None:
         """Show everything as it is now, below a dialog as well."""
         self._is_due = False
-        if not self.screen_stack:
-            # It is ending.
+        if not self._is_shown:
             return
         now_s = self._clock()
         base = self.screen_stack[0]
@@ -283,7 +287,7 @@ class Top(App[None]):
 
     def on_data_table_row_highlighted(self, _highlighted: DataTable.RowHighlighted) -> None:
         """Show the details of the host under the cursor."""
-        if self.screen_stack:
+        if self._is_shown:
             self._show_details()
 
     # What is typed
@@ -452,6 +456,8 @@ class Top(App[None]):
         self._watches[row.daemon.path].look_again()
 
     def _say(self, text: str) -> None:
+        if not self._is_shown:
+            return
         message = self.screen_stack[0].query_one("#message", Static)
         message.update(f"{datetime.now():%H:%M:%S} {text}")
         message.display = True
