@@ -11,6 +11,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from pycarp.system import process_groups
+from tests.support.isolation import isolate
 
 pytest_plugins = ["pytester"]
 
@@ -37,24 +38,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_FIRST = ("tests/cli/", "tests/daemon/", "tests/interop/", "tests/lab/")
-"""Tests that share locks, sockets and names of this machine, so that one process runs them."""
+_LONGEST = (
+    "tests/interop/",
+    "tests/recipes/",
+    "tests/cli/",
+    "tests/daemon/",
+    "tests/lab/",
+)
+"""Folders whose tests mostly wait: they are begun first, so that no process ends long after the others."""
 
-_SECOND = ("test_crash_points.py", "test_kernel_peer.py", "test_two_starts.py", "test_ucarp_command.py")
-"""Files among these that share nothing with the others, and take long."""
 
-
-class _TwoProcesses(LoadScopeScheduling):  # type: ignore[misc]
-    """Each process runs its tests in their order: both mostly wait."""
+class _FilesSideBySide(LoadScopeScheduling):  # type: ignore[misc]
+    """Each process takes the next file when it has done one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return "first" if path.startswith(_FIRST) and not path.endswith(_SECOND) else "second"
+        return nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Return who runs what under ``pytest -n 2``."""
-    return _TwoProcesses(config, log)
+    """Return who runs what under ``pytest -n``."""
+    return _FilesSideBySide(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, in each process of ``pytest -n`` alike."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda each: not each.nodeid.startswith(_LONGEST))
 
 
 # How long an example takes says more about who else uses the machine than about what is tested.
@@ -64,7 +73,7 @@ settings.register_profile("any machine", deadline=None, **_database)
 settings.load_profile("any machine")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep from the programs that tests start what concerns this run alone: its options, and ignored signals.
 
     A signal that ``nohup``, or ``&`` in a script, has had ignored stays ignored across ``exec``; one that is handled
@@ -74,3 +83,5 @@ def pytest_configure() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: None)
+    if hasattr(config, "workerinput") and os.geteuid() == 0:
+        isolate()
