@@ -35,11 +35,11 @@ class LiveDisplay:
             self._live.stop()
 
     def headline(self, text: str) -> None:
-        """Say what is going to happen."""
+        """Show what is going to happen."""
         self._console.print(f"\n[bold]{text}[/bold]")
 
     def line(self, at_s: float, text: str) -> None:
-        """Say what happened, and when."""
+        """Show what happened, and when."""
         self._console.print(f"[dim]{at_s:7.3f} s[/dim]  {text}", soft_wrap=True)
 
     def state(self, machine: str, address: str, state: State | None) -> None:

@@ -227,7 +227,7 @@ class _Reader:
         ]
 
     def _complain_of_nothing(self, why_no_ucarp: str) -> None:
-        """Say where carp may be configured, or what it looks like."""
+        """Report where carp may be configured, or what such a line looks like."""
         for each in self._script.sourced():
             self._complain(each, f"{each.text} is read by the shell here", "give pycarp that file")
         if self._script.sourced():

@@ -430,7 +430,7 @@ class Daemon:
             self._warnings.tell(host.key, text)
 
     def _farewell(self) -> str:
-        """Say what the hosts do after they have dropped their addresses; ucarp's own say nothing."""
+        """Return what follows when the hosts have dropped their addresses, for the log."""
         dialects = {host.config.dialect for host in self._node.hosts}
         silent = sorted(dialect.name for dialect in dialects if dialect.bow_out is None)
         if not silent:

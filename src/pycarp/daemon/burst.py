@@ -1,4 +1,4 @@
-"""Many things that happen to many hosts within a moment, told at once."""
+"""Collects what happens to many hosts within a moment, so that one log line can name all of it."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -26,6 +26,6 @@ class ControlDesk:
         self._answer = answer
 
     def shut(self) -> None:
-        """Say that the daemon is leaving."""
+        """Refuse further requests, because the daemon is leaving."""
         self._answer = None
         self._what = "leaving"

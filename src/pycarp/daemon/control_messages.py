@@ -108,7 +108,7 @@ class DemoteRequest(msgspec.Struct, tag="demote", forbid_unknown_fields=True, kw
 
 
 class FailbackRequest(msgspec.Struct, tag="failback", forbid_unknown_fields=True):
-    """Let a host preempt once, whatever its failback policy says."""
+    """Allow a host to preempt once, whatever its failback policy says."""
 
     host: str
 

@@ -289,7 +289,7 @@ def _remove_stale(path: Path) -> None:
 
 
 def _let_read(path: Path, readers: int | None) -> None:
-    """Let root, the daemon's user and the group of readers connect, and nobody else."""
+    """Allow root, the daemon's user and the group of readers to connect, and nobody else."""
     path.chmod(_SOCKET_MODE)
     if readers is not None:
         with contextlib.suppress(OSError):

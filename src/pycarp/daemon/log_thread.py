@@ -79,7 +79,7 @@ class LogThread(logging.Handler):
         return True
 
     def _resume(self) -> None:
-        """Take records again, and say how many were dropped meanwhile."""
+        """Accept records again, and log how many were dropped meanwhile."""
         with self._guarded:
             self._is_dropping = False
             dropped = self._dropped

@@ -47,15 +47,15 @@ class ServiceNotifier:
         self._send("STATUS=starting")
 
     def ready(self) -> None:
-        """Say that the daemon serves, for the first time or after a reload."""
+        """Report that the daemon serves, for the first time or after a reload."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """Say that the configuration is being read again; ``ready`` follows, whatever comes of it."""
+        """Report that the configuration is being read again; ``ready`` follows, also if the reload fails."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // _NS_PER_US}")
 
     def stopping(self) -> None:
-        """Say that the daemon is leaving."""
+        """Report that the daemon is leaving."""
         self._send("STOPPING=1\nSTATUS=leaving")
 
     def status(self, states: Sequence[tuple[str, str]], note: str = "") -> None:

@@ -82,7 +82,7 @@ class FailbackFollower:
             self._apply()
 
     def release(self) -> None:
-        """Let the host preempt once, whatever the policy says, and forget its failures; no-op for a MASTER's policy.
+        """Allow the host to preempt once, whatever the policy says, and forget its failures; no-op for a MASTER.
 
         The policy is in force again when the host is MASTER.
         """

@@ -19,7 +19,7 @@ _LATE_S = 0.001
 
 
 async def follow(name: str, *hosts: VirtualHost) -> None:
-    """Let hosts of one node move together until all have departed or this is cancelled; then each is on its own again.
+    """Move hosts of one node together until all have departed or this is cancelled; each is on its own then.
 
     The first host leads: where it is MASTER, the others belong. ``name`` is in the causes that status and events show.
     Raises ConfigError unless there are two hosts or more, each once.
@@ -107,7 +107,7 @@ class SyncGroup:
                     host.demote(cause, by=amount)
 
     async def run(self) -> None:
-        """Let the members move together; as ``follow``."""
+        """Move the members together; as ``follow``."""
         try:
             self._carry()
             async with asyncio.TaskGroup() as tasks:

@@ -82,7 +82,7 @@ def _socket(target: Address) -> socket.socket:
 
 
 def _prepare(sock: socket.socket, target: Address) -> None:
-    """Let a socket take nothing but replies, and errors of the network."""
+    """Filter a socket so that it receives nothing but replies, and errors of the network."""
     level, option = (socket.IPPROTO_IP, _IP_RECVERR) if target.version == 4 else (socket.IPPROTO_IPV6, _IPV6_RECVERR)
     # Without it the kernel keeps most errors, such as that of a neighbour who is not there, to itself.
     sock.setsockopt(level, option, 1)

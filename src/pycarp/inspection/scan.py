@@ -177,7 +177,7 @@ class Scan:
         self._strangers: OrderedDict[_Source, _Remarks] = OrderedDict()
 
     def add(self, packet: CapturedPacket) -> None:
-        """Take one packet; no-op if it is not of protocol 112."""
+        """Add one packet; no-op if it is not of protocol 112."""
         explanation = self._inspector.explain(packet)
         if explanation is None:
             return

@@ -67,7 +67,7 @@ class Damper:
         self.is_suppressed = self.is_suppressed or self.penalty >= damping.suppress
 
     def decay(self, damping: Damping, now_s: float) -> None:
-        """Let the penalty fall until now; end the suppression below ``reuse``."""
+        """Reduce the penalty by the time since the last call; end the suppression below ``reuse``."""
         self.penalty *= 0.5 ** (max(now_s - self.at_s, 0.0) / damping.half_life_s)
         self.at_s = now_s
         if self.penalty < _NEGLIGIBLE:

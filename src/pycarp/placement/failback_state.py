@@ -120,7 +120,7 @@ class FailbackState:
             self._fail(now)
 
     def catch_up(self, host: HostSnapshot, now: Moment) -> None:
-        """Take in how the host is, where the events that led to it are unknown."""
+        """Start from the host's present state, where the events that led to it are unknown."""
         self._state = host.state
         self._demotion = dict(host.demotion)
         self._restrictions = _others(host.restrictions)
@@ -131,7 +131,7 @@ class FailbackState:
         self._able_since_s = now.s if is_heard else None
 
     def handle(self, event: Event, now: Moment) -> None:
-        """Take one event of the host in."""
+        """Apply one event of the host."""
         match event:
             case StateChange():
                 self._change(event, now)
@@ -153,7 +153,7 @@ class FailbackState:
                 pass
 
     def release(self, now: Moment) -> None:
-        """Let the host preempt once, whatever the policy says, and forget its failures."""
+        """Allow the host to preempt once, whatever the policy says, and forget its failures."""
         self._failed_at_s = None
         self._damper.reset()
         self._damper.at_s = now.s

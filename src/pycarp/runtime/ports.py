@@ -18,7 +18,7 @@ class Door(Protocol):
     """An engine, or a wrapper that records its inputs and steps."""
 
     def handle(self, event: Input, now_ns: int, /) -> Step:
-        """Take one input and return what to do."""
+        """Apply one input and return what to do."""
 
     def can_send(self, key: HostKey, /) -> bool:
         """Return False if a host could send its last advertisement in none of its families."""

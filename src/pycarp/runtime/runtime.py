@@ -137,7 +137,7 @@ class Runtime:
         return True
 
     def stand_aside(self, attempt: Attempt) -> None:
-        """Let others begin while an attempt waits for something else; called before ``begin``, which comes later."""
+        """Free the place of an attempt that waits for something else, so that others begin; ``begin`` follows later."""
         reconciler = self._reconcilers.get(attempt.key)
         if reconciler is not None:
             reconciler.stand_aside(attempt)

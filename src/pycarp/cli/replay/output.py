@@ -28,7 +28,7 @@ class Output(Protocol):
     """Where steps are shown."""
 
     def begin(self, file: str) -> None:
-        """Say what is replayed."""
+        """Show what is replayed."""
 
     def show(self, played: Played) -> None:
         """Print what happened in a step."""
@@ -37,7 +37,7 @@ class Output(Protocol):
         """Count a step, and say nothing."""
 
     def finish(self) -> bool:
-        """Say how many steps there were; return whether all were as recorded."""
+        """Show how many steps there were; return whether all were as recorded."""
 
 
 class Clock:
@@ -132,7 +132,7 @@ class HumanOutput:
         self._words = StepWords(head, checkpoint)
 
     def begin(self, file: str) -> None:
-        """Say who recorded it, and when."""
+        """Show who recorded it, and when."""
         click.echo(opening(file, self._head))
 
     def show(self, played: Played) -> None:

@@ -59,7 +59,7 @@ class GuardedCommand:
         return self._process.pid
 
     def guard(self, at_ns: int) -> None:
-        """Let the guard kill the group at this time, and no earlier."""
+        """Set the time at which the guard kills the group."""
         # A guard that was stopped has a full pipe; it reads the latest times when it continues.
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._pipe, _TIME.pack(at_ns))

@@ -94,7 +94,7 @@ class Runner:
             self._carry_out(self._supervision.end(status, _now_ns()))
 
     def _read(self) -> None:
-        """Take all that the daemon has said, then that it has hung up."""
+        """Pass on each message of the daemon, then its end of the connection."""
         try:
             while self._lines is not None and (reply := self._lines.next()) is not None:
                 self._receive(reply)

@@ -66,7 +66,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Tell the user."""
+    """A message for the user."""
 
     text: str
 
@@ -130,7 +130,7 @@ class Supervision:
         return actions
 
     def receive(self, reply: MastershipReply, now_ns: int) -> list[Action]:
-        """Take what the daemon says."""
+        """Apply a message of the daemon."""
         match reply:
             case MastershipAwaited():
                 self._host, self._trouble = reply.host, ""
@@ -200,7 +200,7 @@ class Supervision:
         return [Say(said), Start(self._mastership), Guard(self._ends_at_ns)]
 
     def _stop(self, now_ns: int, ends_at_ns: int, why: str) -> list[Action]:
-        """Let the command end until ``ends_at_ns`` at the latest; one that is being stopped may get less time."""
+        """Stop the command by ``ends_at_ns`` at the latest; one that is being stopped may get less time."""
         kill_at_ns = min(now_ns + self._stop_timeout_ns, ends_at_ns)
         guard = [Guard(ends_at_ns)] if self._mastership is None else []
         if self._kill_at_ns is not None:

@@ -27,7 +27,7 @@ class FailbackService:
         self._running: dict[HostKey, asyncio.Task[None]] = {}
 
     def configure(self, config: NodeConfig) -> None:
-        """Take other policies; what has happened to a host still counts."""
+        """Apply other policies; what has happened to a host still counts."""
         self._policies = kept(self._policies, config.failbacks)
         for host in self._hosts.values():
             self._follow(host)
@@ -59,7 +59,7 @@ class FailbackService:
         await self._tasks.end()
 
     def release(self, host: VirtualHost) -> None:
-        """Let a host preempt once, whatever its policy says. Raises UsageError for a host without a policy."""
+        """Allow a host to preempt once, whatever its policy says. Raises UsageError for a host without a policy."""
         follower = self._followers.get(host.key)
         if follower is None:
             raise UsageError(f"{host.name} has no failback policy; nothing of that kind holds it back")

@@ -25,7 +25,7 @@ class GroupService:
         self._incomplete: dict[str, str] = {}
 
     def configure(self, config: NodeConfig) -> None:
-        """Take other groups; one that says the same as before goes on."""
+        """Apply other groups; one with the same settings as before goes on."""
         self._names = {host.key: host.name for host in config.hosts}
         before, self._groups = self._groups, kept(self._groups, config.sync_groups)
         for gone in [each for each in before if each not in self._groups]:
@@ -33,7 +33,7 @@ class GroupService:
         self._form()
 
     def start(self, host: VirtualHost) -> None:
-        """Take a host into its group, which begins once all are here."""
+        """Add a host to its group, which begins once all its members are here."""
         self._hosts[host.key] = host
         self._form()
 

@@ -25,7 +25,7 @@ class HealthService:
         self._hosts: dict[HostKey, VirtualHost] = {}
 
     def configure(self, config: NodeConfig) -> None:
-        """Take other checks; one that says the same as before goes on with what it has found."""
+        """Apply other checks; one with the same settings as before keeps its results."""
         self._checks = kept(self._checks, config.checks)
         for key in [None, *self._hosts]:
             self._follow(key)

@@ -21,7 +21,7 @@ class HookService:
         self._hosts: dict[HostKey, VirtualHost] = {}
 
     def configure(self, config: NodeConfig) -> None:
-        """Take other hooks; they are called from the next change on."""
+        """Apply other hooks; they are called from the next change on."""
         self._hooks = kept(self._hooks, config.hooks)
         for key, host in self._hosts.items():
             self._follow(host, of_hosts(self._hooks, key, None), calls_for_present=False)

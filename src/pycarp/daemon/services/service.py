@@ -27,7 +27,7 @@ class Service(Protocol):
     """One kind of thing that goes with the hosts of a daemon."""
 
     def configure(self, config: NodeConfig) -> None:
-        """Take the settings in force from now on: before the hosts start, and after each reload."""
+        """Apply the settings in force from now on: before the hosts start, and after each reload."""
 
     def start(self, host: VirtualHost) -> None:
         """Begin for a host that runs from now on."""
@@ -36,14 +36,14 @@ class Service(Protocol):
         """Forget a host that has departed."""
 
     def describe(self, key: HostKey, status: HostStatus) -> None:
-        """Write what there is to say about a host into its status."""
+        """Add to the status of a host what this service knows of it."""
 
     async def finish(self) -> None:
         """Wait, in bounded time, for what is due when hosts have departed; then end."""
 
 
 class Services:
-    """The services of a daemon, each told of all hosts."""
+    """The services of a daemon; each is called for every host."""
 
     def __init__(self, services: Sequence[Service]) -> None:
         self._services = services
@@ -54,19 +54,19 @@ class Services:
             service.configure(config)
 
     def start(self, host: VirtualHost) -> None:
-        """Let every service begin for a host."""
+        """Start every service for a host."""
         # What the services log later is about this host, in whatever state it is then.
         with about({"host": host.name, "vhid": host.key.vhid, "interface": host.key.link}):
             for service in self._services:
                 service.start(host)
 
     def departed(self, key: HostKey) -> None:
-        """Let every service forget a host."""
+        """Make every service forget a host."""
         for service in self._services:
             service.departed(key)
 
     def describe(self, key: HostKey, status: HostStatus) -> None:
-        """Let every service write into the status of a host."""
+        """Add to the status of a host what every service knows of it."""
         for service in self._services:
             service.describe(key, status)
 
