@@ -1,4 +1,4 @@
-"""What the daemon needs on this machine to hold addresses: a clean start, a journal, an actuator, a guardian."""
+"""Prepares the machine for holding addresses: cleans up after dead daemons, makes journal, actuator and guardian."""
 
 import sys
 from dataclasses import dataclass
@@ -37,13 +37,13 @@ class AddressPlane:
         """
         if isinstance(actuator, Actuator):
             return cls(actuator)
-        # Without permission the actuator says so when it is opened, and better.
+        # Without permission, opening the actuator raises a better error.
         if actuator not in _OF_THE_KERNEL or sys.platform != "linux" or not may_change_addresses():
             return cls(actuators.by_name(actuator))
         await _clean(state)
         journal = Journal.begin(state)
         afterwards = (sys.executable, "-m", "pycarp", "release", "--state", str(state))
-        # Imported here because pyroute2 takes a good part of a second.
+        # Imported late: pyroute2 takes a good part of a second.
         from pycarp.actuators.netlink_actuator import NetlinkActuator  # noqa: PLC0415
 
         netlink = NetlinkActuator(journal=journal, probe=probe)
@@ -52,7 +52,7 @@ class AddressPlane:
         return cls(netlink, journal, guardian)
 
     def end(self) -> None:
-        """Give the journal up; what could not be undone stays in it for the next start."""
+        """Close the journal; what could not be undone stays in it for the next start."""
         if self.journal is not None:
             self.journal.end()
 
@@ -66,7 +66,7 @@ async def _clean(state: Path) -> None:
 
 
 def _tell_fired(keys: list[HostKey]) -> None:
-    # It fires again when a host has been stalled more than once within the burst.
+    # A host that stalled twice within the burst is in the list twice.
     hosts = list(dict.fromkeys(keys))
     logger.warning("carp: %s: no sign of life for too long: the guardian dropped the addresses", names(hosts))
 
@@ -74,7 +74,7 @@ def _tell_fired(keys: list[HostKey]) -> None:
 def _tell(fired: Burst[HostKey], news: GuardianNews) -> None:
     match news:
         case GuardianFired(key):
-            # A stall of the process is one of all hosts.
+            # The whole process stalled, so every host has an event of it.
             fired.add(key)
         case _:
             log_news(news)

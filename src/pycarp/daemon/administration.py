@@ -17,16 +17,16 @@ from pycarp.errors import ControlError, UsageError
 from pycarp.vocabulary import HostKey, InterfaceAddress
 
 GROUP_DEMOTION_MAX = 255
-"""What OpenBSD's octet can say."""
+"""The largest demotion of OpenBSD's demote octet."""
 
 _CAUSE = "carpdemote"
 
 ADMINISTRATIVE_CAUSES = frozenset({_CAUSE, sysctls.CAUSE, HANDED_OVER})
-"""For which causes a host is demoted because somebody wanted it."""
+"""The causes of demotions that an administrator asked for."""
 
 
 class Administration:
-    """Carries out changes; every method raises UsageError or ConfigError when asked for something impossible."""
+    """Carries out changes; every method raises UsageError or ConfigError for an impossible request."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Administration:
         return GroupReply(group=group, before=before, demotion=after, hosts=members, warning=warning)
 
     async def hand_over(self, request: HandoverRequest) -> HandoverReply:
-        """Leave the addresses of a host to the next one; HandOverError when nobody takes them."""
+        """Hand the addresses of a host over to the next one; raises HandOverError if no host takes them."""
         host = self.find(request.host)
         if request.is_back:
             if HANDED_OVER not in dict(host.snapshot().demotion):
@@ -110,7 +110,7 @@ class Administration:
         return self._node.hosts if name is None else (self.find(name),)
 
     def _addresses(self, host: VirtualHost, request: IfconfigRequest) -> list[InterfaceAddress] | None:
-        """Return the shared addresses as they are to be, None when they stay."""
+        """Return the new list of shared addresses, None for no change."""
         if not request.add and not request.remove:
             return None
         shared = list(host.config.addresses)
@@ -135,7 +135,7 @@ class Administration:
         ]
 
     def find(self, name: str) -> VirtualHost:
-        """Return a host by its name, or by vhid and interface, whether this machine or the file calls it so."""
+        """Return a host by its name or ``vhid@interface``, with the interface's present name or the file's."""
         vhid, at, interface = name.partition("@")
         for host in self._node.hosts:
             facts = self._node.link_facts(host.key.link)
@@ -148,7 +148,7 @@ class Administration:
 
 
 def _interval_warning(host: VirtualHost, request: IfconfigRequest) -> str:
-    """Return, and log, what is wrong with the interval that a change led to."""
+    """Return, and log, a warning about the advertisement interval after a change; empty for none."""
     is_changed = request.advbase is not None or request.advskew is not None
     text = interval_warning(host.config) if is_changed else ""
     if text:

@@ -31,13 +31,13 @@ _CONTESTED_S = 60
 _STALLED_S = 600
 _UNHEARD_AFTER_S = 5.0
 _HOLDS_WITHIN_S = 1.0
-"""A MASTER holds its addresses within so long, unless something keeps it from that."""
+"""How long a MASTER may take until it holds its addresses."""
 
 _SHARE_OF_MASTER_DOWN = 10
-"""A stall of a tenth of the master-down time is an alarm: ten times as long is a failover."""
+"""A stall of this share of the master-down time is an alarm; one of the whole time is a failover."""
 
 CAUSES = (AddressesChangedByOthers, AdvertisementRejected, ConflictWon, LoopStalled, PeerMismatch)
-"""The events that ``Alarms.take`` looks at."""
+"""The events that ``Alarms.take`` accepts."""
 
 _ANOTHER_MASTER = frozenset({Decision.STAYS_MASTER, Decision.TIE_WON, Decision.TIE_OPEN})
 
@@ -55,7 +55,7 @@ class _OfHost:
 
 
 class Alarms:
-    """Takes the events of all hosts, and says what is wrong with one; ``now_s`` is the engine's time in seconds."""
+    """Collects the events of all hosts, and returns the alarms of one; ``now_s`` returns the engine's seconds."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
@@ -88,7 +88,7 @@ class Alarms:
         self._hosts.pop(key, None)
 
     def of(self, host: HostSnapshot, missing: tuple[str, ...] = ()) -> list[Alarm]:
-        """Return what is wrong with a host now; ``missing`` are addresses that it should have and has not."""
+        """Return the alarms of a host now; ``missing`` are addresses that it should have and does not."""
         found = list(self._of_rivals(host))
         held_by_s = 0.0 if host.last_change is None else host.last_change.at_ns / NS_PER_S + _HOLDS_WITHIN_S
         if host.state is State.MASTER and host.stage is not Stage.HELD and self._now_s() > held_by_s:
@@ -113,7 +113,7 @@ class Alarms:
             if not is_rival or silent_s > 3 * peer.claim.interval_ns / NS_PER_S:
                 continue
             if since_s is not None and now_s - since_s > _UNHEARD_AFTER_S:
-                # It would yield to this host, which claims more, if it heard it.
+                # If it heard this host, whose claim is stronger, it would yield.
                 text = f"{peer.source} stays MASTER as well: what this host sends does not arrive there"
                 command = "pycarp doctor on both hosts; a firewall, or a switch that snoops without a querier"
                 yield Alarm(name="unheard", text=text, command=command)

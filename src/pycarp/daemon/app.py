@@ -59,28 +59,28 @@ from pycarp.system.recovery.host_locks import HostLocks, allow_many_descriptors
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 CLOSE_TIMEOUT_S = 0.9
-"""A daemon that was asked to go is gone within a second."""
+"""How long the hosts may take to leave, in seconds: a daemon ends within a second of SIGTERM."""
 
 CLOSE_PER_HOST_S = 0.002
-"""What a thousand hosts may take longer, so that none of their devices and addresses is left."""
+"""How much longer the end may take for each host, so that no device or address of many hosts is left."""
 
 BAD_PACKETS_EVERY_S = 10
 
 STATUS_AFTER_S = 0.05
-"""The states are published so long after the first of many changes."""
+"""How long after the first of many changes the states are sent to systemd, in seconds."""
 
 MISSING_WITHIN_S = 0.5
-"""How long ``status`` waits for what the kernel says about addresses."""
+"""How long ``status`` waits for the kernel's list of addresses, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions:
-    """What a daemon is given beside its configuration.
+    """The options of a daemon beside its configuration.
 
     ``state`` is the folder where daemons note what they make; ``sysctls`` are name and value, in the order given.
     ``source`` is where the configuration is read from again. ``record`` is where every step is written, if anywhere.
-    ``readers`` is the number of the group whose members may ask, and change nothing. ``privileges`` is what there is to
-    say of those that were given up.
+    ``readers`` is the number of the group whose members may ask, and change nothing. ``privileges`` tells which
+    privileges the process gave up.
     """
 
     control: Path
@@ -95,13 +95,14 @@ class DaemonOptions:
 async def serve(config: NodeConfig, options: DaemonOptions) -> None:
     """Run a daemon until SIGTERM or SIGINT; then drop the addresses, bow out and return. SIGHUP reloads.
 
-    First come the control socket, which says so until the daemon is ready, and a lock for each host; nothing is touched
-    before. Raises UsageError when another process has either, ConfigError, TransportError, ActuatorError,
-    RecordingError when it cannot start, TimeoutError when addresses could not be dropped at the end.
+    It first opens the control socket, which refuses requests until the daemon is ready, and locks each host. Before
+    that it changes nothing on the machine. Raises UsageError if another process has the socket or a host; ConfigError,
+    TransportError, ActuatorError or RecordingError if it cannot start; TimeoutError if addresses could not be dropped
+    at the end.
     """
     stop, hangup = _set_by(signal.SIGTERM, signal.SIGINT), _set_by(signal.SIGHUP)
     for number in (signal.SIGUSR1, signal.SIGUSR2):
-        # Other daemons show their state then, so people send them; unhandled they would end this one.
+        # People send these signals because other daemons then show their state; unhandled they would end this one.
         text = "carp: %s means nothing here; ask with pycarp status"
         asyncio.get_running_loop().add_signal_handler(number, logger.info, text, number.name)
     desk = ControlDesk()
@@ -119,7 +120,7 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
 
 
 class Daemon:
-    """A node made from a configuration, and what goes with it; ``run`` serves until it is asked to stop."""
+    """A node made from a configuration, with its services; ``run`` serves until it is asked to stop."""
 
     def __init__(
         self, config: NodeConfig, options: DaemonOptions, plane: AddressPlane, desk: ControlDesk, locks: HostLocks
@@ -189,7 +190,7 @@ class Daemon:
             async with self._services.running(), self._node, self._hosts.looking(), self._serving_http():
                 with settling():
                     await self._set_up(stop)
-                # Answering begins when there is everything to answer about.
+                # Requests are answered from now on, because every host has been added.
                 self._desk.open(self.answer)
                 self._notifier.ready()
                 self._tell_states()
@@ -210,7 +211,7 @@ class Daemon:
         if self._config.http is None:
             yield
             return
-        # Imported here because it comes with an extra, and takes a third of a second.
+        # Imported late: it needs an extra, and takes a third of a second.
         from pycarp.daemon.http_server import HttpServer  # noqa: PLC0415
 
         server = HttpServer(self._status, self._tallies, self._history, self._timeline, readers=self._options.readers)
@@ -221,7 +222,7 @@ class Daemon:
         self._services.configure(self._config)
         for name, value in (*self._config.sysctls, *self._options.sysctls):
             self._sysctls.write(name, value)
-        # All of them at once, those too that wait for their interface.
+        # Checked together, including hosts that wait for their interface.
         self._plane.actuator.check(*self._config.hosts)
         await self._hosts.add_all(self._config.hosts, stop)
         self._be_punctual()
@@ -240,7 +241,7 @@ class Daemon:
                 return await self._status()
             case messages.IfconfigRequest():
                 warning = await self._administration.change(request)
-                # A host ends with its last address.
+                # Removing the last address of a host removes the host.
                 self._tell_states()
                 return messages.DoneReply(warning)
             case messages.GroupRequest(group, by):
@@ -317,13 +318,13 @@ class Daemon:
         while True:
             await hangup.wait()
             hangup.clear()
-            # What was wrong has been logged.
+            # The reload has logged the problem.
             with contextlib.suppress(CarpError):
-                # A signal cannot be asked; the log warns of hosts that end.
+                # Nobody can be asked for a confirmation; the log warns of hosts that end.
                 await self._reload(is_forced=True)
 
     async def _reload(self, rolling_s: float = 0, *, is_forced: bool) -> messages.PlanReply:
-        """Reload and log what came of it, a line for each change or problem; raises what was wrong."""
+        """Reload, and log each change or problem in a line; raises the error if the reload fails."""
         self._notifier.reloading()
         try:
             reply = await self._reloader.reload(rolling_s=rolling_s, is_forced=is_forced)
@@ -376,7 +377,7 @@ class Daemon:
 
     def _warnings_about(self, key: HostKey) -> list[str]:
         host = self._hosts.find(key)
-        # What an interval is can be changed live, and with it what there is to say.
+        # The interval may have been changed live, so the warning is computed now.
         interval = interval_warning(host.config) if host is not None else ""
         return [*self._warnings.about(key), *([interval] if interval else [])]
 
@@ -398,7 +399,7 @@ class Daemon:
         )
 
     async def _missing(self) -> Mapping[HostKey, Collection[InterfaceAddress]]:
-        """Return the addresses that ought to be there and are not; none while the kernel is busy for long."""
+        """Return the addresses that are missing from their devices; none if the kernel does not answer in time."""
         with contextlib.suppress(TimeoutError, OSError, CarpError):
             async with asyncio.timeout(MISSING_WITHIN_S):
                 return await self._plane.actuator.missing()
@@ -455,7 +456,7 @@ class Daemon:
         if self._conflicts is not None and isinstance(event, StateChange) and event.old is State.INIT:
             self._conflicts.add(host)
         if isinstance(event, StateChange) and not self._is_status_due and self._notifier.is_heard:
-            # Many change at once, and one line tells of all.
+            # Many hosts change at once; one message has all of them.
             self._is_status_due = True
             asyncio.get_running_loop().call_later(STATUS_AFTER_S, self._tell_states)
 
@@ -470,7 +471,7 @@ class Daemon:
         return is_on_time(self._node.deadline_ns, now_ns)
 
     async def _count_bad_packets(self) -> None:
-        """At log level 2, tell every ten seconds what was dropped; a flood costs no more lines than a trickle."""
+        """At log level 2, log every ten seconds which packets were dropped, in one line however many they are."""
         before = self._bad_packets()
         while True:
             await asyncio.sleep(BAD_PACKETS_EVERY_S)
@@ -495,7 +496,7 @@ def _log_privileges(outcome: Outcome) -> None:
 
 
 def _set_by(*signals: signal.Signals) -> asyncio.Event:
-    """Return an event that signals set."""
+    """Return an event that is set by any of these signals."""
     received = asyncio.Event()
     for number in signals:
         asyncio.get_running_loop().add_signal_handler(number, received.set)
@@ -503,7 +504,7 @@ def _set_by(*signals: signal.Signals) -> asyncio.Event:
 
 
 def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what went wrong in a callback: one line for a lack of descriptors, which asyncio meets again every second."""
+    """Log an exception of a callback; a lack of descriptors is one line, because asyncio repeats it every second."""
     exception = context.get("exception")
     if isinstance(exception, OSError) and exception.errno in (errno.EMFILE, errno.ENFILE):
         logger.warning("carp: %s: %s; raise 'ulimit -n'", context.get("message"), exception.strerror)

@@ -1,4 +1,4 @@
-"""Into the background, without losing the exit status of a start that fails."""
+"""Moves the process to the background, and keeps the exit status of a start that fails."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ _READY = 0
 
 
 class Background:
-    """A pipe to the process that waits in the foreground until this one says how its start went."""
+    """A pipe to the process that waits in the foreground for the result of the start."""
 
     def __init__(self, to_foreground: int) -> None:
         self._to_foreground = to_foreground

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 NAMES_MOST = 8
-"""So many hosts are named in a line."""
+"""The most hosts that one line names."""
 
 
 class Burst(Generic[T]):

@@ -1,4 +1,4 @@
-"""Who may do what on the control socket: by what the kernel says of the caller."""
+"""Decides what a caller of the control socket may do, by the credentials that the kernel reports (SO_PEERCRED)."""
 
 import os
 import pwd
@@ -17,12 +17,12 @@ from pycarp.errors import ControlError
 from pycarp.system.files.trust import Peer, groups_of
 
 SERVICE_GROUP = "pycarp"
-"""Whose members may look without ``--control-group``, where there is such a group."""
+"""The group whose members may read without ``--control-group``, if the group exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A process that has connected, and whether it may change things, or only look."""
+    """A process that has connected, and whether it may change things or only read."""
 
     uid: int
     is_administrator: bool
@@ -30,9 +30,9 @@ class Caller:
 
     @classmethod
     def of(cls, sock: socket.socket, readers: int | None) -> "Caller":
-        """Return who has connected; ``readers`` is the number of the group that may look."""
+        """Return the process that has connected; ``readers`` is the number of the group that may read."""
         if not hasattr(socket, "SO_PEERCRED"):
-            # Then the mode of the socket alone says who may connect.
+            # Without credentials, the mode of the socket alone decides who may connect.
             return cls(os.geteuid(), is_administrator=True, is_reader=True)
         uid = Peer.of(sock).uid
         is_administrator = uid in (0, os.geteuid())
@@ -47,7 +47,7 @@ class Caller:
 
 
 def only_looks(request: Request) -> bool:
-    """Return whether a request changes nothing, makes the daemon read nothing, and asks for nothing that is secret."""
+    """Return True for a request that changes nothing, makes the daemon read no file, and returns no secret."""
     match request:
         case StatusRequest() | WhyRequest() | EventsRequest() | SysctlRequest(value=None) | GroupRequest(by=0):
             return True

@@ -1,4 +1,4 @@
-"""Where a daemon's configuration comes from, so that it can be read again, and what the command line says beside it."""
+"""The source of a daemon's configuration, which can be read again, and the command line's options that add to it."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from pycarp.wire.ethernet import is_virtual_mac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigSource:
-    """A file and its grammar, None for what its name or its text says; the rest stands above what the file says."""
+    """A file and its grammar, None to detect it from name or text; the other options override the file."""
 
     file: Path
     grammar: Grammar | None = None
@@ -29,12 +29,12 @@ class ConfigSource:
     actuator: str = ""
 
     def read(self) -> NodeConfig:
-        """Return what the file says now; ConfigError with every problem on a line of its own."""
+        """Return the configuration in the file; raises ConfigError with each problem on a line of its own."""
         return self.parse(grammars.load(self.file), self.file)
 
     @property
     def names_interfaces(self) -> bool:
-        """True if the file itself says which interfaces it means, False if their subnets do; raises as ``read``."""
+        """True if the file names its interfaces, False if their subnets select them; raises as ``read``."""
         text = grammars.load(self.file)
         try:
             self._parse(text, self.grammar or grammars.recognise(str(self.file), text), self.file, ())
@@ -43,9 +43,9 @@ class ConfigSource:
         return True
 
     def parse(self, text: str, file: Path) -> NodeConfig:
-        """Return what another text would say in the place of the file.
+        """Return the configuration that another text in place of the file would mean.
 
-        An interface that does not exist, but is named, is taken for one that will: the host waits for it.
+        A named interface that does not exist is accepted: the host waits for it.
         """
         grammar = self.grammar or grammars.recognise(str(file), text)
         links = _own_links()
@@ -68,7 +68,7 @@ class ConfigSource:
         )
 
     def names_in_file(self, interface: str) -> list[str]:
-        """Return what the file may call an interface of this machine."""
+        """Return the names that the file may have for an interface of this machine."""
         return [*(old for old, new in self.renames.items() if new == interface), interface]
 
     def _parse(self, text: str, grammar: Grammar, file: Path, links: Sequence[LinkFacts]) -> NodeConfig:
@@ -87,7 +87,7 @@ class ConfigSource:
         Raises what is wrong otherwise: a missing interface is no problem, and hides none.
         """
         try:
-            # Without links the file is believed.
+            # If the links cannot be read, every interface of the file is assumed to exist.
             config = self._parse(text, grammar, file, ())
         except ConfigProblems as others:
             raise min(problems, others, key=lambda each: len(each.problems)) from None
@@ -96,7 +96,7 @@ class ConfigSource:
 
 
 def _own_links() -> list[LinkFacts]:
-    """Return the devices of this machine without those of CARP, which have shared addresses and are on no cable."""
+    """Return the devices of this machine without those that pycarp made for shared addresses."""
     return [each for each in interfaces() if not is_virtual_mac(each.mac)]
 
 

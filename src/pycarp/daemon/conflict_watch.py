@@ -15,10 +15,10 @@ from pycarp.vocabulary import NS_PER_S, Address, HostKey, MacAddress
 from pycarp.wire.ethernet import virtual_mac
 
 GATHER_S = 0.1
-"""Many hosts start at once, and are asked about together."""
+"""How long to wait for further hosts, so that one query per link covers all that start together, in seconds."""
 
 MARGIN_S = 1.0
-"""So much longer than a master-down time a MASTER is listened for before it is said that there is none."""
+"""How much longer than a master-down time to listen for a MASTER before assuming that there is none, in seconds."""
 
 Find = Callable[[str, Collection[Address]], Awaitable[Answers]]
 
@@ -42,7 +42,7 @@ class ConflictWatch:
         self._arrival.set()
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Query new hosts until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._arrival.wait()
@@ -66,7 +66,7 @@ class ConflictWatch:
                     group.create_task(self._judge(host, of_host))
 
     async def _judge(self, host: VirtualHost, found: Answers) -> None:
-        """Warn of those that nobody who was heard explains; a MASTER that is there has been heard by then."""
+        """Warn of answers that no CARP peer explains; a MASTER that exists has been heard by then."""
         await asyncio.sleep(host.config.master_down_ns / NS_PER_S + MARGIN_S)
         try:
             peers = {each.source for each in host.snapshot().peers if not each.source.is_unspecified}

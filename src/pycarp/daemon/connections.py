@@ -1,6 +1,6 @@
 """The connections to the control socket: a bounded number, each with bounded time and memory.
 
-Whatever callers do, the event loop turns in between: one connection is accepted a turn, one request answered.
+The event loop runs other work in between: each turn accepts one connection and answers one request.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from pycarp.daemon.streams import Stream
 from pycarp.errors import CarpError, ConfigError, UsageError
 
 REQUEST_S = 10.0
-"""How long a request may take to arrive, and a connection be idle."""
+"""How long a request may take to arrive, and how long a connection may be idle, in seconds."""
 
 ANSWER_S = 5.0
-"""How long a caller may take to read an answer."""
+"""How long a caller may take to read an answer, in seconds."""
 
 CONNECTIONS_MOST = 64
 READERS_MOST = 16
-"""Of them, by callers who may only look."""
+"""The most connections of callers who may only read."""
 
 STREAMS_MOST = 32
-"""Of them, by callers who follow something, and do not make room for others."""
+"""The most connections with a stream, which are not closed to make room for others."""
 
 READER_LINE_LIMIT = 1 << 12
 _CHUNK_OCTETS = 1 << 16
@@ -52,7 +52,7 @@ class _Connection:
 
 
 class Connections:
-    """Accepts callers and lets ``answer`` answer them; when there are too many, the one that idles longest goes."""
+    """Accepts callers and passes requests to ``answer``; if there are too many, closes the one that is idle longest."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Connections:
         self._readers = readers
         self._request_s = request_s
         self._answer_s = answer_s
-        # In the order of their last request.
+        # Ordered by the time of their last request.
         self._open: dict[_Connection, None] = {}
         self._turn = asyncio.Lock()
         self._one_reader = asyncio.Lock()
@@ -78,16 +78,16 @@ class Connections:
             try:
                 sock, _address = await loop.sock_accept(listening)
             except OSError:
-                # No descriptors are left, or it has hung up already.
+                # No descriptors are left, or the caller has hung up already.
                 self._close_idlest(lambda each: True)
                 await asyncio.sleep(_PAUSE_S)
                 continue
             self._begin(sock)
-            # A crowd that waits must not keep the loop from anything else.
+            # Many waiting callers must not delay the loop's other work.
             await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """End all conversations."""
+        """Close all connections."""
         tasks = [each.task for each in self._open if each.task is not None]
         for task in tasks:
             task.cancel()
@@ -134,7 +134,7 @@ class Connections:
             connection.sock.close()
 
     async def _line(self, connection: _Connection) -> bytes:
-        """Return the next request; nothing when the caller has gone, is idle, or was refused."""
+        """Return the next request; None if the caller has gone, is idle, or was refused."""
         received = connection.received
         try:
             async with asyncio.timeout(self._request_s):
@@ -171,7 +171,7 @@ class Connections:
             await asyncio.wait({gone, sending})
             for each in (gone, sending):
                 if not each.cancelled():
-                    # Only that the caller has gone.
+                    # The caller has gone: nothing else is wrong.
                     each.exception()
 
     async def _sent(self, connection: _Connection, stream: Stream) -> None:
@@ -198,11 +198,11 @@ class Connections:
         connection.is_answering = True
         try:
             async with self._turn:
-                # One request a turn of the loop, however many wait.
+                # One request per turn of the loop, whatever number waits.
                 await asyncio.sleep(0)
             if connection.caller.is_administrator:
                 return await self._answered(connection.caller, line)
-            # However many look: one after the other, and half of the time is for all else.
+            # Readers are answered one after the other, and use half of the loop's time at most.
             async with self._one_reader:
                 loop = asyncio.get_running_loop()
                 began_s = loop.time()
@@ -222,7 +222,7 @@ class Connections:
 
 
 async def _or_refused(answer: Callable[[], Awaitable[T]]) -> T | RefusedReply:
-    """Return an answer, or the refusal that its exception is."""
+    """Return the answer; a CarpError becomes a refusal."""
     try:
         return await answer()
     except CarpError as exc:

@@ -60,7 +60,7 @@ def answer_in(line: bytes, path: Path, answer: type[R]) -> R:
 
 
 def error_of(refusal: RefusedReply) -> CarpError:
-    """Return the error that a refusal is: UsageError for a wrong request, else ControlError."""
+    """Return the error for a refusal: UsageError for a wrong request, else ControlError."""
     return UsageError(refusal.message) if refusal.is_usage else ControlError(refusal.message)
 
 
@@ -147,7 +147,7 @@ def explaining(path: Path, timeout_s: float) -> Iterator[None]:
 
 
 def _connect(sock: socket.socket, path: Path, timeout_s: float) -> None:
-    """Connect, and wait while more have come than the daemon has had time for; raises OSError."""
+    """Connect; waits while the daemon's queue of connections is full. Raises OSError."""
     ends_s = time.monotonic() + timeout_s
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Who answers on the control socket before there is a node, and after it."""
+"""Answers on the control socket before the node exists, and after it has ended."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -9,20 +9,20 @@ from pycarp.errors import ControlError
 
 
 class ControlDesk:
-    """Answers on the control socket for a daemon that is starting, ready, or leaving."""
+    """Passes requests to a daemon that is ready, and refuses them while it is starting or leaving."""
 
     def __init__(self) -> None:
         self._answer: Callable[[Request], Awaitable[Reply | Stream]] | None = None
         self._what = "starting; ask again in a moment"
 
     async def answer(self, request: Request) -> Reply | Stream:
-        """Answer a request; ControlError says what the daemon is doing while it is not ready."""
+        """Answer a request; raises ControlError, which says what the daemon is doing, while it is not ready."""
         if self._answer is None:
             raise ControlError(f"this pycarp (pid {os.getpid()}) is {self._what}")
         return await self._answer(request)
 
     def open(self, answer: Callable[[Request], Awaitable[Reply | Stream]]) -> None:
-        """Answer requests by a daemon that is ready."""
+        """Pass requests to ``answer`` from now on: the daemon is ready."""
         self._answer = answer
 
     def shut(self) -> None:
