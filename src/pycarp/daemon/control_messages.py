@@ -1,4 +1,4 @@
-"""What goes over the control socket: one JSON line asks, one answers. Typed, strict, versioned."""
+"""The messages of the control socket: one line of JSON is a request, one the reply. Typed, strict, versioned."""
 
 from typing import TypeAlias
 
@@ -40,19 +40,19 @@ class IfconfigRequest(msgspec.Struct, tag="ifconfig", forbid_unknown_fields=True
 
     @property
     def changes_settings(self) -> bool:
-        """Whether anything is asked for that hosts agree on."""
+        """True if the request changes a setting that all hosts of the vhid must share."""
         return bool(self.add or self.remove) or (self.advbase, self.advskew, self.passphrase) != (None, None, None)
 
 
 class GroupRequest(msgspec.Struct, tag="group", forbid_unknown_fields=True):
-    """Add to the demotion of an interface group, or ask for it with 0."""
+    """Add to the demotion of an interface group; 0 returns it unchanged."""
 
     group: str
     by: int = 0
 
 
 class HandoverRequest(msgspec.Struct, tag="handover", forbid_unknown_fields=True, kw_only=True):
-    """Leave the addresses of a host to the next one, or (``is_back``) be ready to take them back."""
+    """Hand the addresses of a host over to the next one, or (``is_back``) end the demotion of a hand-over."""
 
     host: str
     timeout_s: float
@@ -73,7 +73,7 @@ class EventsRequest(msgspec.Struct, tag="events", forbid_unknown_fields=True, kw
 
 
 class WhyRequest(msgspec.Struct, tag="why", forbid_unknown_fields=True):
-    """Ask why a host is what it is, and what can happen next."""
+    """Ask why a host is in its state, and what can happen next."""
 
     host: str
 
@@ -121,7 +121,7 @@ class RestoreRequest(msgspec.Struct, tag="restore", forbid_unknown_fields=True, 
 
 
 class SysctlRequest(msgspec.Struct, tag="sysctl", forbid_unknown_fields=True):
-    """Read a switch, or set it if there is a value."""
+    """Read a sysctl, or set it if there is a value."""
 
     name: str
     value: int | None = None
@@ -150,7 +150,7 @@ class ReloadRequest(msgspec.Struct, tag="reload", forbid_unknown_fields=True):
 
 
 class DriftRequest(msgspec.Struct, tag="drift", forbid_unknown_fields=True):
-    """Ask for what was changed while the daemon ran, with passwords: for administrators only."""
+    """Ask for the settings that were changed while the daemon ran, with passwords: for administrators only."""
 
 
 class MastershipRequest(msgspec.Struct, tag="mastership", forbid_unknown_fields=True):
@@ -205,7 +205,7 @@ class Change(msgspec.Struct, kw_only=True):
 
 
 class Alarm(msgspec.Struct, kw_only=True):
-    """Something that is wrong: its name for scripts, what it is, and what to do or type next, empty if unknown."""
+    """A problem: its name for scripts, a description, and what to do or type next, empty if unknown."""
 
     name: str
     text: str
@@ -240,7 +240,7 @@ class HookStatus(msgspec.Struct, kw_only=True):
 
 
 class CommandStatus(msgspec.Struct, kw_only=True):
-    """What another process runs while the host is MASTER: its ``name``, who runs it, and whether it does so now."""
+    """A command that another process runs while the host is MASTER: its ``name``, the process, and if it runs now."""
 
     name: str
     pid: int
@@ -305,7 +305,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
 
 
 class LinkStatus(msgspec.Struct):
-    """What was counted on one link: the counters of ``carpstats``, and why packets were dropped."""
+    """The counts of one link: the counters of ``carpstats``, and dropped packets by reason."""
 
     counters: dict[str, int]
     drops: dict[str, int]
@@ -334,7 +334,7 @@ class StatusReply(msgspec.Struct, tag="status", kw_only=True):
 
 
 class GroupReply(msgspec.Struct, tag="group"):
-    """The demotion of an interface group as it was and as it is, the names of its hosts, and what is odd about it."""
+    """The old and new demotion of an interface group, the names of its hosts, and a warning, empty if there is none."""
 
     group: str
     before: int
@@ -344,7 +344,7 @@ class GroupReply(msgspec.Struct, tag="group"):
 
 
 class SysctlReply(msgspec.Struct, tag="sysctl", kw_only=True):
-    """The switch as it was and as it is, and what is odd about the value."""
+    """The old and new value of the sysctl, and a warning, empty if there is none."""
 
     name: str
     before: int
@@ -353,7 +353,7 @@ class SysctlReply(msgspec.Struct, tag="sysctl", kw_only=True):
 
 
 class HandoverReply(msgspec.Struct, tag="handover", kw_only=True):
-    """Who is MASTER now and how long that took; nobody's name when a hand-over was taken back."""
+    """The new MASTER, and how long the hand-over took in seconds; an empty name when a hand-over was taken back."""
 
     host: str
     master: str | None = None
@@ -392,7 +392,7 @@ class OutlookStatus(msgspec.Struct, kw_only=True):
 
 
 class WhyReply(msgspec.Struct, tag="why", kw_only=True):
-    """A host as it is, and what can happen next, the earliest first."""
+    """The status of a host, and what can happen next, the earliest first."""
 
     host: HostStatus
     outlook: list[OutlookStatus]
@@ -419,11 +419,11 @@ class DrainReply(msgspec.Struct, tag="drain", kw_only=True):
 
 
 Value: TypeAlias = int | bool | str | list[str] | None
-"""A setting; of a password None."""
+"""A setting; None for a password."""
 
 
 class SettingChange(msgspec.Struct, kw_only=True):
-    """A setting as it is and as it is to be."""
+    """The present and the future value of a setting."""
 
     setting: str
     old: Value
@@ -504,7 +504,7 @@ class DriftReply(msgspec.Struct, tag="drift", kw_only=True):
 
 
 class MastershipAwaited(msgspec.Struct, tag="mastership-awaited"):
-    """The host is there, and its next mastership is awaited."""
+    """The host exists, and the daemon waits for its next mastership."""
 
     host: str
     state: str
@@ -540,13 +540,13 @@ class MastershipEnded(msgspec.Struct, tag="mastership-ended", kw_only=True):
 
 
 class DoneReply(msgspec.Struct, tag="done"):
-    """It has been done; ``warning`` is what an operator should know, empty if nothing."""
+    """The request was carried out; ``warning`` is empty if there is none."""
 
     warning: str = ""
 
 
 class RefusedReply(msgspec.Struct, tag="refused"):
-    """It has not, and why; ``is_usage`` tells a wrong request from one that failed."""
+    """The request was refused, and why; ``is_usage`` tells a wrong request from one that failed."""
 
     message: str
     is_usage: bool = False
@@ -599,7 +599,7 @@ def encode(message: Request | Reply) -> bytes:
 
 
 def decode_request(line: bytes) -> Request:
-    """Return the request in a line; ControlError says what is wrong with it."""
+    """Return the request in a line; raises ControlError for a malformed one."""
     try:
         return _requests.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -607,7 +607,7 @@ def decode_request(line: bytes) -> Request:
 
 
 def decode_reply(line: bytes) -> Reply:
-    """Return the reply in a line; ControlError when a daemon of another version speaks otherwise."""
+    """Return the reply in a line; raises ControlError for one of another version."""
     try:
         return _replies.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

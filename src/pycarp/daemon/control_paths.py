@@ -1,4 +1,4 @@
-"""Where control sockets are: that of ``pycarp run``, and one for each ``pycarp ucarp`` of a network namespace."""
+"""The paths of control sockets: that of ``pycarp run``, and one for each ``pycarp ucarp`` of a network namespace."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pycarp.errors import ConfigError
 from pycarp.system.recovery import state_folder
 
 PATH_OCTETS_MOST = 107
-"""What a ``sockaddr_un`` holds beside the octet that ends it. Source: ``man 7 unix``."""
+"""The longest path of a unix socket, in octets, without the final zero. Source: ``man 7 unix``."""
 
 _OWN, _OF_INIT = Path("/proc/self/ns/net"), Path("/proc/1/ns/net")
 
@@ -36,14 +36,14 @@ def refuse_too_long(path: Path) -> None:
 
 
 def _folders() -> list[Path]:
-    """Return where to look, that for what this user starts first."""
+    """Return the folders to search; the first is the one for daemons that this user starts."""
     own = os.environ.get("XDG_RUNTIME_DIR", "")
     users = [Path(own)] if os.geteuid() != 0 and own.startswith("/") else []
     return [*users, state_folder.DEFAULT]
 
 
 def _namespace() -> str:
-    """Return what tells this network namespace from others that see the same files: nothing for that of process 1."""
+    """Return a suffix for this network namespace, as others see the same files; empty for that of process 1."""
     with contextlib.suppress(OSError):
         if (own := _OWN.stat().st_ino) != _OF_INIT.stat().st_ino:
             return f".netns-{own}"

@@ -22,7 +22,7 @@ TIMEOUT_S = 1.0
 """How long to wait for a daemon that is leaving, which takes less than a second."""
 
 RUNTIME_FOLDER = state_folder.DEFAULT
-"""The one folder that is made, when it is not there."""
+"""The only folder that is made if it is absent."""
 
 _OWNER_ONLY, _GROUP_TOO = 0o177, 0o660
 _BACKLOG = 128
@@ -101,7 +101,7 @@ def _open_to(path: Path, readers: int | None) -> None:
 def _bound(path: Path) -> socket.socket:
     """Return a socket at ``path``, in the place of one on which nobody answers; OSError otherwise."""
     if _is_alive(path):
-        # Not by its lock, so it is one that knows of none, or its lock was removed.
+        # The lock is free, so the listener does not know the lock, or the lock was removed.
         raise UsageError(_is_taken(path, 0))
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
@@ -130,7 +130,7 @@ def _is_alive(path: Path) -> bool:
 
 
 def _remove(path: Path, ours: tuple[int, int]) -> None:
-    """Remove the socket, if it is still ours."""
+    """Remove the socket, if it is still that of this process."""
     with contextlib.suppress(OSError):
         if _identity(path) == ours:
             path.unlink()
@@ -147,6 +147,6 @@ def _is_taken(path: Path, pid: int) -> str:
 
 
 def _cannot_make(path: Path, exc: OSError) -> CarpError:
-    # A full disk is no wrong usage, and may pass.
+    # A full disk is not a wrong request, and the next start may succeed.
     kind = ControlError if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else UsageError
     return kind(f"cannot make the control socket {path}: {exc.strerror or exc}; choose another --control")

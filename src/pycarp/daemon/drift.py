@@ -1,4 +1,4 @@
-"""What was changed in a running daemon since it read its configuration, and what a reload does to that. Pure."""
+"""Compares a running daemon with the configuration that it read: live changes, and what a reload does to them. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +16,7 @@ SETS_BACK, LEAVES, TAKES_FILE, REMOVES, ADDS = (
 )
 
 _SAVED = frozenset({"advbase", "advskew", "addresses", "passphrase"})
-"""What ``ifconfig`` changes in a host, so that a file can be told."""
+"""The settings that ``ifconfig`` changes in a host and that a file can hold."""
 
 
 def drift_of_hosts(
@@ -24,7 +24,7 @@ def drift_of_hosts(
     running: Iterable[HostConfig],
     file: Mapping[HostKey, HostConfig],
 ) -> list[Drift]:
-    """Return the settings of hosts that are not what was loaded; without those that the ``file`` has by now."""
+    """Return the settings of hosts that differ from the loaded ones; without those that the ``file`` has by now."""
     running = tuple(running)
     here = {config.key for config in running}
     found = [_ended(config) for key, config in loaded.items() if key not in here and key in file]
@@ -59,7 +59,7 @@ def line(drift: Drift) -> str:
 
 
 def setting_name(name: str) -> str:
-    """Return what a setting of a host is called in TOML."""
+    """Return the TOML name of a setting of a host."""
     return {"passphrase": "password"}.get(name, name)
 
 

@@ -1,4 +1,4 @@
-"""Which events of the hosts become lines of the log, and how many of them."""
+"""Writes the events of hosts to the log, and merges those that many hosts have at the same time."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -75,7 +75,7 @@ class EventLogger:
         if isinstance(event, LoopStalled):
             self._log_stall(event)
         elif isinstance(event, StateChange) and not is_logged(event):
-            # Each of hundreds of hosts begins with one; to find out what would go with a line takes long.
+            # Each of hundreds of hosts starts with such an event, and to find out the peer's name takes long.
             return
         elif isinstance(event, DemotionChange):
             self._log_demotion(event, host)
@@ -89,7 +89,7 @@ class EventLogger:
     def _log(self, event: Event, host: VirtualHost) -> None:
         snapshot = _snapshot(host)
         if isinstance(event, StateChange) and event.peer is not None and snapshot is not None:
-            # By now the advertisement of the other family has been heard, too.
+            # Logged later, because the advertisement of the other family has been heard by now, too.
             event = replace(event, peer=snapshot.name_of(event.peer))
         shown = replace(event, key=HostKey(self._present_name(event.key.link), event.key.vhid))
         name = host.name if host.name != str(event.key) else str(shown.key)
@@ -105,14 +105,14 @@ class EventLogger:
         return text, fields_of_event(shown, name, None)
 
     def _log_stall(self, event: LoopStalled) -> None:
-        """Log a stall of the process once; every host has an event of it."""
+        """Log a stall of the process once, although every host has an event of it."""
         if event.at_ns == self._last_stall_at_ns:
             return
         self._last_stall_at_ns = event.at_ns
         log_stall(event)
 
     def _log_demotion(self, event: DemotionChange, host: VirtualHost) -> None:
-        """Log a demotion of the node or of a group once; every host that it bears on has an event of it."""
+        """Log a demotion of the node or of a group once, although every host concerned has an event of it."""
         if event.at_ns != self._demotions_at_ns:
             self._demotions_at_ns = event.at_ns
             self._demotions.clear()
@@ -125,14 +125,14 @@ class EventLogger:
             return
         causes = frozenset(cause for cause, _amount in event.causes)
         if causes and causes == self._demoted_by:
-            # A link that is down at the start demotes more with each host that comes.
+            # A link that is down at the start demotes by more with each host that is added.
             self._demotion_burst.add(event)
             return
         self._demoted_by = causes
         self._log_demotion_of(alike, event)
 
     def _number_alike(self, event: DemotionChange) -> int:
-        """Return how many hosts are demoted like this now."""
+        """Return how many hosts have this demotion now."""
         return sum(each.demotion == event.causes for each in self._hosts())
 
     def _log_demotion_of(self, number: int, event: DemotionChange) -> None:
@@ -152,7 +152,7 @@ class EventLogger:
             self._log(replace(event, source=source), host)
 
     def _log_flood(self, event: FloodChange) -> None:
-        """Log a flood of a link once; every host on it has an event of it."""
+        """Log a flood of a link once, although every host on it has an event of it."""
         if self._last_floods.get(event.key.link) == (event.at_ns, event.is_on):
             return
         self._last_floods[event.key.link] = (event.at_ns, event.is_on)

@@ -1,4 +1,4 @@
-"""The flight recorder: the last minutes in memory, and in a file whenever something happens that nobody wished for."""
+"""The flight recorder: the last minutes in memory, written to a file when something unexpected happens."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from pycarp.vocabulary import HostKey
 
 DUMPS_MOST = 8
 AFTERMATH_S = 2.0
-"""A dump is written so much later: first things first, and what came of it is in it too."""
+"""How long after its cause a dump is written, in seconds: the dump then has the consequences too."""
 
 DUMP_AGAIN_S = 60.0
 
@@ -34,7 +34,7 @@ _DASHES = 4
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """A written dump, how many steps it has, and how many of these the daemon did otherwise, by a bug of pycarp."""
+    """A written dump, the number of its steps, and how many of these differ in a replay because of a bug of pycarp."""
 
     path: Path
     steps: int
@@ -60,7 +60,7 @@ class FlightRecorder:
         self._demoted: set[HostKey] = set()
 
     def consider(self, event: Event) -> None:
-        """Dump soon, if the event is one to be explained: what a demoted host leaves to a better one is not."""
+        """Dump soon if the event needs an explanation; a demoted host that leaves to a better one does not."""
         if isinstance(event, DemotionChange):
             (self._demoted.add if event.total > 0 else self._demoted.discard)(event.key)
         is_better = isinstance(event, StateChange) and event.reason is Reason.BETTER_MASTER
@@ -73,7 +73,7 @@ class FlightRecorder:
         self._dumping = asyncio.create_task(self._dump_soon(f"{event.key}: what led to this"))
 
     async def close(self) -> None:
-        """Dump at once what is to be dumped, the end of an engine that broke included."""
+        """Write a pending dump at once, also that of an engine that broke."""
         self._is_over.set()
         if self._dumping is not None:
             await self._dumping
@@ -86,7 +86,7 @@ class FlightRecorder:
                 await self._is_over.wait()
         except TimeoutError:
             pass
-        # The end of an engine that broke is dumped with all that led to it.
+        # The dump of an engine that broke has the inputs that led to it.
         if not self.ring.has_failed:
             await self._dump(what)
 
@@ -133,7 +133,7 @@ def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Dump:
         file.write(writer.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns)))
         for entry in entries:
             file.write(writer.line(entry))
-            # Gives the interpreter to the event loop, should that wait for it.
+            # Releases the interpreter lock if the event loop waits for it.
             time.sleep(0)
     for old in sorted(folder.glob(_NAMES), key=lambda each: (_number(each), each.name))[:-DUMPS_MOST]:
         old.unlink(missing_ok=True)
@@ -145,6 +145,6 @@ def _newest(folder: Path) -> int:
 
 
 def _number(dump: Path) -> int:
-    """Return which dump of its folder it is, by its name, 0 without one: a clock that is set back orders nothing."""
+    """Return the number of a dump from its name, 0 without one; times cannot order dumps if the clock is set back."""
     *_, number = dump.stem.split("-", _DASHES)
     return int(number) if dump.stem.count("-") == _DASHES and number.isdecimal() else 0

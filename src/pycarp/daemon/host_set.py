@@ -18,10 +18,10 @@ from pycarp.system.recovery.host_locks import HostLocks
 from pycarp.vocabulary import HostKey
 
 LOOK_EVERY_S = 0.25
-"""How often to look for an interface that does not exist."""
+"""How often to look for an interface that does not exist, in seconds."""
 
 _AT_ONCE = 128
-"""So many hosts are added at once: enough for two calls of the actuator's thread, one that runs and one that waits."""
+"""How many hosts are added at once: enough for two calls of the actuator's thread, one running and one waiting."""
 
 
 def link_exists(link: str) -> bool:
@@ -121,7 +121,7 @@ class HostSet:
 
         Raises what ``add`` raises for the first that could not be added.
         """
-        # One of each interface comes first: what is read of the interface is known to the others then.
+        # One host of each interface first: the others then use what was read of the interface.
         leaders: dict[str, HostConfig] = {}
         others = [each for each in configs if leaders.setdefault(each.interface, each) is not each]
         await self._add_all(leaders.values(), stop)
@@ -133,7 +133,7 @@ class HostSet:
         Raises TimeoutError when they could not be dropped; the host stays then, and is tried again at the end.
         """
         if key in self._waiting:
-            # Its interface may have come in this moment; then it runs when the lock is ours.
+            # Its interface may have appeared just now; then the host runs once the lock is free.
             async with self._trying:
                 if self._waiting.pop(key, None) is not None:
                     self._locks.release(key)
@@ -146,7 +146,7 @@ class HostSet:
         self._locks.release(key)
 
     async def finish(self) -> None:
-        """Wait until all has been logged of hosts that have left."""
+        """Wait until every event of hosts that have left is logged."""
         for task in list(self._followers.values()):
             await task
 
@@ -174,7 +174,7 @@ class HostSet:
             self._on_added(host)
 
     async def _follow(self, host: VirtualHost) -> None:
-        # Of a failure of the node, the node itself tells.
+        # The node itself reports its failure.
         with contextlib.suppress(CarpError):
             async with host.events() as events:
                 async for event in events:
@@ -183,7 +183,7 @@ class HostSet:
     async def _look(self) -> None:
         while True:
             if not self._waiting:
-                # A daemon whose hosts all run does not wake up for this.
+                # The task ends when all hosts run, so that it does not wake the daemon up.
                 self._has_waiting.clear()
                 await self._has_waiting.wait()
             await asyncio.sleep(LOOK_EVERY_S)
@@ -195,7 +195,7 @@ class HostSet:
     async def _try(self, waiting: Waiting) -> None:
         config = waiting.config
         try:
-            # Again, because by now there is an index to lock as well.
+            # Locked again, because the interface now has an index, which is locked as well.
             self._locks.release(config.key)
             await self._locks.take([config.key])
             await self._start(config)

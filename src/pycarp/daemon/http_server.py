@@ -44,7 +44,7 @@ _TRIM_S = 1.0
 _AGAIN_S = 5.0
 _SOCKET_MODE = 0o660
 
-# Python has no names for these. Source: linux/in.h, linux/in6.h.
+# Python lacks these constants. Source: linux/in.h, linux/in6.h.
 _IP_FREEBIND = 15
 _IPV6_FREEBIND = 78
 
@@ -75,7 +75,7 @@ _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def _is_no_garbage(record: logging.LogRecord) -> bool:
-    """Return False for a request that is no HTTP: whoever sent it has the answer, and must not fill the log."""
+    """Return False for a malformed request: the sender has an answer, and must not fill the log."""
     return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
@@ -155,7 +155,7 @@ class HttpServer:
         if place.startswith("unix:"):
             path = Path(place.removeprefix("unix:"))
             _remove_stale(path)
-            # Bound here, because asyncio would remove the socket of another process that lives.
+            # Bound here, because asyncio would remove the socket of another running process.
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 sock.bind(str(path))
@@ -168,7 +168,7 @@ class HttpServer:
             await web.SockSite(runner, _bound(place)).start()
 
     async def _now(self) -> StatusReply:
-        """Return the status, computed now or a moment ago, however many ask."""
+        """Return the status, which is computed four times a second at most."""
         async with self._asking:
             if self._fresh is None or time.monotonic() - self._fresh[0] > FRESH_S:
                 self._fresh = (time.monotonic(), await self._status())

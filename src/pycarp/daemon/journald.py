@@ -16,7 +16,7 @@ SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "pycarp"
 STREAM_VARIABLE = "JOURNAL_STREAM"
 MESSAGE_MOST = 32 * 1024
-"""Characters of a message: a datagram has a bound, and a traceback none."""
+"""The most characters of a message: a datagram is bounded, a traceback is not."""
 
 
 def is_stream(descriptor: int, environment: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""A file that one process has locked as long as it lives, with its pid inside."""
+"""A file that one process keeps locked while it runs, with its pid in it."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ class LockFile:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
             try:
                 if _is_locked(descriptor) and _is_at(path, descriptor):
-                    # On a full disk it is locked all the same, by nobody known.
+                    # On a full disk the lock works, but the file lacks the pid.
                     with contextlib.suppress(OSError):
                         os.ftruncate(descriptor, 0)
                         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -45,7 +45,7 @@ class LockFile:
             await asyncio.sleep(_PAUSE_S)
 
     def release(self) -> None:
-        """Remove the file, if it is still ours, and give the lock up."""
+        """Remove the file if it is still this one, and release the lock."""
         with contextlib.suppress(OSError):
             if _is_at(self._path, self._descriptor):
                 self._path.unlink()

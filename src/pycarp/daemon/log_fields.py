@@ -1,4 +1,4 @@
-"""What a record of the log is about, beside its text: host, vhid, interface, state, reason, peer, epoch."""
+"""The fields of a log record beside its text: host, vhid, interface, state, reason, peer, epoch."""
 
 import contextlib
 import contextvars
@@ -18,7 +18,7 @@ from pycarp.core.events import (
 from pycarp.core.snapshot import HostSnapshot
 
 Fields = Mapping[str, str | int]
-"""By name, ``host`` for one; empty for what is about the daemon as a whole."""
+"""Values by name, such as ``host``; empty for a record about the whole daemon."""
 
 _NOTHING: Fields = MappingProxyType({})
 _current: contextvars.ContextVar[Fields] = contextvars.ContextVar("pycarp_log_fields", default=_NOTHING)
@@ -36,19 +36,19 @@ def about(fields: Fields) -> Iterator[None]:
 
 
 def attach(record: logging.LogRecord) -> None:
-    """Note in a record what it is about, before it goes to another thread."""
+    """Store the fields in a record, before it goes to another thread."""
     if not hasattr(record, _ATTRIBUTE):
         setattr(record, _ATTRIBUTE, _current.get())
 
 
 def fields_of(record: logging.LogRecord) -> Fields:
-    """Return what a record is about."""
+    """Return the fields of a record."""
     fields: Fields = getattr(record, _ATTRIBUTE, {})
     return fields
 
 
 def fields_of_event(event: Event, name: str, host: HostSnapshot | None) -> Fields:
-    """Return what an event of the host ``name`` is about; ``host`` is how it is now, None if it is gone."""
+    """Return the fields of an event of the host ``name``; ``host`` is its present snapshot, None if it has departed."""
     fields: dict[str, str | int] = {"host": name, "vhid": event.key.vhid, "interface": event.key.link}
     match event:
         case StateChange(new=new, epoch=epoch, reason=reason):

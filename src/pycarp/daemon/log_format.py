@@ -1,4 +1,4 @@
-"""How a record of the log is written: as text for people, or as one JSON object a line."""
+"""Formats a log record: as text for people, or as one JSON object per line."""
 
 import datetime
 import json
@@ -42,7 +42,7 @@ def prefixed(record: logging.LogRecord) -> str:
 
 
 def as_json(record: logging.LogRecord) -> str:
-    """Return one JSON object: time in UTC, level, message, and what the record is about."""
+    """Return one JSON object: time in UTC, level, message, and the fields of the record."""
     at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
     head = {"time": at.isoformat(timespec="milliseconds"), "level": record.levelname.lower()}
     return json.dumps({**head, "message": message(record), **fields_of(record)}, ensure_ascii=False)

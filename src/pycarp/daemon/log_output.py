@@ -1,4 +1,4 @@
-"""Where the log of a daemon goes, and in which form."""
+"""Writes the log of a daemon to standard error or the journal, in the chosen format."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 class LogFormat(StrEnum):
-    """What ``--log-format`` takes."""
+    """The values of ``--log-format``."""
 
     TEXT = "text"
     JSON = "json"
@@ -37,14 +37,14 @@ class DescriptorWriter:
     def __call__(self, record: logging.LogRecord) -> None:
         """Write a record; raises OSError when the descriptor takes no more."""
         line = (self._form(record) + "\n").encode(errors="backslashreplace")
-        # On a full disk a line may end in its middle, and the next one begins on a line of its own.
+        # On a full disk a line may be cut; the next one begins on a new line.
         octets = b"\n" + line if self._is_within_line else line
         while octets:
             try:
                 octets = octets[os.write(self._descriptor, octets) :]
                 self._is_within_line = bool(octets)
             except BlockingIOError:
-                # Whoever shares the descriptor has made it one that does not wait.
+                # Another process that shares the descriptor has set it to non-blocking.
                 select.select([], [self._descriptor], [])
 
 
@@ -92,7 +92,7 @@ def choose(
 
 
 def _has_reader(descriptor: int) -> bool:
-    """Return whether a process reads at the other end, and not a terminal or nobody."""
+    """Return True if a process reads at the other end: a pipe or a socket, and no terminal."""
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:
@@ -106,7 +106,7 @@ def _open_standard_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest number that is free is this one.
+            # open() returns the lowest free number, which is this one.
             os.open(os.devnull, os.O_RDWR)
 
 

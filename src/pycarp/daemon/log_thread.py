@@ -1,4 +1,4 @@
-"""Writes log records in a thread of its own, so that a reader who stalls stops nothing but the log.
+"""Writes log records in a thread, so that a reader that stalls delays nothing but the log.
 
 The event loop only puts records into a bounded queue. When that is full, records are dropped and counted until the
 thread has written all that is in the queue; then one record says how many were dropped.
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pycarp.daemon.log_fields import attach
 
 CAPACITY = 1000
-"""Records that wait at most: some 200 KiB, and minutes of a daemon's ordinary life."""
+"""The most records that wait: some 200 KiB, and minutes of a daemon's usual log."""
 
 CLOSE_TIMEOUT_S = 0.15
-"""How long the end waits for a reader; a daemon that was told to go is gone within a second."""
+"""How long the end waits for a reader, in seconds; a daemon ends within a second of SIGTERM."""
 
 Write = Callable[[logging.LogRecord], None]
 """Writes one record, for as long as it takes; raises OSError when that cannot be done."""
@@ -32,7 +32,7 @@ class LogThread(logging.Handler):
         self._is_dropping = False
         self._dropped = 0
         self._noted = 0
-        # A daemon: the process may end while it is stuck in a write.
+        # A daemon thread, because the process must end also while a write blocks.
         self._thread = threading.Thread(target=self._run, name="pycarp-log", daemon=True)
 
     @property
@@ -51,7 +51,7 @@ class LogThread(logging.Handler):
             self._dropped += 1
             return
         attach(record)
-        # Arguments may change before the thread looks at them, and hold what should be gone by then.
+        # Formatted here: arguments may change before the thread formats them, or keep objects alive.
         record.msg, record.args = record.getMessage(), None
         self._queue.put(record)
 
@@ -72,7 +72,7 @@ class LogThread(logging.Handler):
         try:
             self._write(record)
         except OSError:
-            # A full disk, a reader that is gone: there is nobody to tell.
+            # A full disk or a reader that has gone: there is nowhere to report it.
             with self._guarded:
                 self._dropped += 1
             return False

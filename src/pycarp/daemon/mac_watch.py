@@ -1,4 +1,4 @@
-"""Probes a link again on which nobody could be asked whether it carries frames from foreign MAC addresses."""
+"""Repeats the probe of a link for foreign MAC addresses if no neighbour was known the first time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -40,7 +40,7 @@ class MacWatch:
         self._certain: set[str] = set()
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Watch until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             doubtful = {host.key.link for host in self._hosts() if self._is_doubtful(host)}

@@ -27,7 +27,7 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 
 
 class MastershipLoans:
-    """The masterships that are lent, and those that are asked for, of all hosts of a daemon."""
+    """The masterships of all hosts of a daemon that are lent, and the requests that wait for one."""
 
     def __init__(self) -> None:
         self._loans: dict[_Loan, None] = {}
@@ -54,7 +54,7 @@ class MastershipLoans:
         return Stream(run)
 
     def describe(self, key: HostKey, status: HostStatus) -> None:
-        """Write into the status of a host what runs, or waits, for its masterships."""
+        """Add to the status of a host the commands that run during its masterships, or wait for one."""
         status.commands += [
             CommandStatus(name=loan.command, pid=loan.pid, is_running=loan.is_running)
             for loan in self._loans
@@ -74,7 +74,7 @@ class _Loan:
 
 
 async def _lend(host: VirtualHost, mastership: Mastership, send: Send) -> None:
-    """Send what a caller has to know until the mastership is lost; then wait until the caller hangs up."""
+    """Send the signs of life until the mastership is lost; then wait until the caller hangs up."""
     try:
         await send(_begun(host, mastership))
         while True:
@@ -82,7 +82,7 @@ async def _lend(host: VirtualHost, mastership: Mastership, send: Send) -> None:
             cleans_up_at_ns, ends_at_ns = _times(mastership)
             await send(MastershipRenewed(cleans_up_at_ns=cleans_up_at_ns, ends_at_ns=ends_at_ns))
     except asyncio.CancelledError:
-        # Without a loss, the caller has hung up.
+        # No loss: the caller has hung up.
         if mastership.is_lost:
             ends_at_ns = _now_ns() + round(mastership.clean_up_s * NS_PER_S)
             await send(MastershipEnded(reason=_words(mastership), ends_at_ns=ends_at_ns))
@@ -106,7 +106,7 @@ def _begun(host: VirtualHost, mastership: Mastership) -> MastershipBegun:
 
 
 def _times(mastership: Mastership) -> tuple[int, int]:
-    """Return when a body that hears nothing more begins to clean up, and when it has ended."""
+    """Return when a caller without further signs of life begins to clean up, and when it must have ended."""
     cleans_up_at_ns = _now_ns() + round(mastership.remaining_s * NS_PER_S)
     return cleans_up_at_ns, cleans_up_at_ns + round(mastership.clean_up_s * NS_PER_S)
 

@@ -1,4 +1,4 @@
-"""What ``plan`` and ``reload`` say, as it goes over the control socket."""
+"""Describes the changes of a reload, as ``plan`` and ``reload`` send them over the control socket."""
 
 import math
 import time
@@ -39,7 +39,7 @@ _KINDS: dict[type[Change], str] = {
 
 
 EVERY_HOST = "every host"
-"""In the place of the name of a host, for what all hosts of the machine have."""
+"""The name that stands for all hosts of the machine."""
 
 _RECENT_S = 1.0
 
@@ -47,18 +47,18 @@ _UNSPECIFIED = ("::", "0.0.0.0")
 
 
 def lines(reply: PlanReply) -> list[str]:
-    """Return what a reload changes, and what was changed live, a line each."""
+    """Return the changes of a reload and the live changes, one per line."""
     changes = [f"{each.name}: {each.what}{'; ' * bool(each.cost)}{each.cost}" for each in reply.changes]
     return changes + [f"drift: {line(each)}" for each in reply.drift]
 
 
 def obstacle(config: HostConfig) -> str:
-    """Return why a host cannot work on its interface, empty if it can or if the interface is still to come."""
+    """Return why a host cannot work on its interface; empty if it can, or if the interface does not exist yet."""
     return why_unfit(config.interface, needs_multicast=_needs_multicast(config))
 
 
 class RecentObstacles:
-    """Says the same as ``obstacle``, and asks the kernel about an interface once a second: many hosts may be on it."""
+    """Caches ``obstacle`` for a second by interface, because many hosts may be on one."""
 
     def __init__(
         self, ask: Callable[[HostConfig], str] = obstacle, now_s: Callable[[], float] = time.monotonic
@@ -95,7 +95,7 @@ def unheard(name: str, state: str, sources: Iterable[str]) -> list[str]:
 
 
 def planned(change: Change, states: Mapping[HostKey, State], rolling_s: float) -> PlannedChange:
-    """Return a change of hosts, and what it costs; ``states`` are those of the hosts that run."""
+    """Return a change of hosts with its cost; ``states`` are those of the running hosts."""
     price = cost(change, states, rolling_s=rolling_s)
     return PlannedChange(
         name=name_of(change),
@@ -115,7 +115,7 @@ def _settings(old: HostConfig, new: HostConfig) -> Iterator[SettingChange]:
 
 
 def switched(switch: tuple[str, int, int]) -> PlannedChange:
-    """Return the change of a switch: its name, old and new value."""
+    """Return the change of a sysctl: its name, old and new value."""
     name, before, value = switch
     settings = [SettingChange(setting="value", old=before, new=value)]
     what = f"{before} -> {value}"
@@ -172,7 +172,7 @@ def _attached_change(
 
 
 def _until_it_passes(name: str, check: Check) -> Cost:
-    """Return what a check costs that is new, and counts as failing until it has passed."""
+    """Return the cost of a new check, which counts as failing until it has passed."""
     if check.gate or check.release:
         who = "no host is" if name == EVERY_HOST else f"{name} is not"
         return Cost(f"{who} MASTER before it has passed", leaves_master=True, about_s=None)
@@ -188,12 +188,12 @@ def _as_text(value: object) -> Value:
 
 
 def kept(name: str, setting: str, *, file: int, running: int) -> Drift:
-    """Return what was changed live, is left by a reload, and has no word in a file."""
+    """Return the live changes that a reload keeps and that no file can express."""
     return Drift(name=name, setting=setting, file=file, running=running, reload=LEAVES, can_be_saved=False)
 
 
 def host_drift(loaded: HostConfig, running: HostConfig, interfaces: list[str]) -> HostDrift:
-    """Return what was changed live in a host, for a file; UsageError for a password that no file can hold."""
+    """Return the live changes of a host for a file; raises UsageError for a password that no file can hold."""
     changed = differing(loaded, running)
     return HostDrift(
         name=running.name,

@@ -1,4 +1,4 @@
-"""What another configuration would change in a running daemon, and what that costs. Pure: nothing is done here."""
+"""Compares two configurations: what changes in a running daemon, and how long addresses lack an owner. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -10,12 +10,12 @@ from pycarp.dialects import Dialect
 from pycarp.vocabulary import NS_PER_S, Address, HostKey, InterfaceAddress
 
 IN_PLACE = RECONFIGURABLE
-"""What ``VirtualHost.reconfigure`` changes without leaving the state."""
+"""The settings that ``VirtualHost.reconfigure`` changes while the host keeps its state."""
 
 _GROUPS_TO_JOIN = "groups to join"
 
 SIGNED = frozenset({"addresses", "passphrase"})
-"""What hosts must agree on to hear each other."""
+"""The settings that hosts of a vhid must share to authenticate each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Removal:
 
     @property
     def key(self) -> HostKey:
-        """Whose change it is."""
+        """The name of the host."""
         return self.old.key
 
 
@@ -37,7 +37,7 @@ class _FromTo:
 
     @property
     def key(self) -> HostKey:
-        """Whose change it is."""
+        """The name of the host."""
         return self.new.key
 
 
@@ -61,7 +61,7 @@ class Addition:
 
     @property
     def key(self) -> HostKey:
-        """Whose change it is."""
+        """The name of the host."""
         return self.new.key
 
 
@@ -72,7 +72,7 @@ class Move(_FromTo):
 
     @property
     def key(self) -> HostKey:
-        """Whose change it is: what the host is called while it runs."""
+        """The name of the host while it runs."""
         return self.old.key
 
 
@@ -115,7 +115,7 @@ def diff(old: Iterable[HostConfig], new: Iterable[HostConfig]) -> tuple[Change, 
 
 
 def words(change: Change) -> str:
-    """Return in a few words what a change is; no passphrase is shown."""
+    """Return a short description of a change, without passphrases."""
     match change:
         case Removal():
             return "removed"
@@ -126,7 +126,7 @@ def words(change: Change) -> str:
 
 
 def cost(change: Change, states: Mapping[HostKey, State], *, rolling_s: float = 0) -> Cost:
-    """Return what a change costs; ``states`` are those of the hosts that run."""
+    """Return the cost of a change; ``states`` are those of the running hosts."""
     state = states.get(change.key, State.INIT)
     match change:
         case Addition(new):

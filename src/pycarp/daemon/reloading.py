@@ -43,7 +43,7 @@ _FAILURES = (CarpError, OSError, TimeoutError)
 
 
 class Reloader:
-    """Compares what a daemon runs with what a file says, and makes the one like the other.
+    """Compares a running daemon with its file, and changes the daemon accordingly.
 
     ``config`` is what the daemon was started with; ``fixed`` are the switches that the command line sets, and their
     values. ``check`` raises ConfigError when addresses of hosts cannot be shared on this machine; ``unfit`` says of a
@@ -77,7 +77,7 @@ class Reloader:
 
     @property
     def aftermath(self) -> tuple[str, ...]:
-        """What the last reload left otherwise than it was although it failed, a line each; none if nothing."""
+        """The changes that a failed reload could not undo, one per line; empty if there are none."""
         return tuple(self._aftermath)
 
     async def plan(self, text: str | None, file: Path | None, *, rolling_s: float = 0) -> PlanReply:
@@ -88,7 +88,7 @@ class Reloader:
         return self._reply(await self._checked(text, file), rolling_s)
 
     async def reload(self, *, rolling_s: float = 0, is_forced: bool = True) -> PlanReply:
-        """Read the file again and make all of it so; return what was changed, in the words of ``plan``.
+        """Read the file again and apply all of it; return the changes as ``plan`` does.
 
         Raises ConfigError when the file is wrong, UsageError when hosts would end and ``is_forced`` is False, and
         whatever a change raises; then everything is as before but for the ``aftermath``.
@@ -254,7 +254,7 @@ class Reloader:
             changes = diff(self._hosts.configs, config.hosts)
             await self._try(changes)
             for kind, same in groupby(changes, type):
-                # Those that leave do so together; each takes the kernel a tenth of a second.
+                # Removed together: the kernel needs a tenth of a second for each.
                 if kind is Removal:
                     await _all(self._apply(change, rolling_s, undo) for change in same)
                 else:
@@ -270,7 +270,7 @@ class Reloader:
                 )
                 self._node.set_settings(replace(self._node.settings, external_change_limit=limit))
         except Exception:
-            # Not when it is cancelled: then all hosts leave anyway.
+            # No undo when cancelled: all hosts leave then.
             await undo.aclose()
             raise
 
@@ -291,7 +291,7 @@ class Reloader:
                 _reconfigure(host, new, rolling_s)
                 undo.push_async_callback(self._attempt, f"reconfigure {old.name}", partial(_back, host, old, rolling_s))
             case Replacement(old, new) | Reconfiguration(old, new) | Move(old, new):
-                # One that waits for its interface has nothing to lose.
+                # A host that waits for its interface has no state to lose.
                 is_down = self._is_down(old.key)
                 await self._remove(old, undo)
                 await self._apply(Addition(new), rolling_s, undo)
@@ -317,7 +317,7 @@ class Reloader:
             self._aftermath.append(text)
 
     async def _attempt(self, what: str, act: Callable[[], Awaitable[None]]) -> None:
-        """Go one step back; what cannot be undone is said, and the other steps are tried all the same."""
+        """Undo one step; a failure is noted in ``aftermath``, and the other steps are undone nevertheless."""
         try:
             await act()
         except _FAILURES as exc:
@@ -335,7 +335,7 @@ class Reloader:
             host.down()
 
     def _set_switch(self, name: str, before: int, value: int, undo: AsyncExitStack) -> None:
-        # What is written to the demotion is added to it.
+        # A write to the demotion adds to it.
         is_sum = name == _DEMOTION
         self._sysctls.write(name, value - before if is_sum else value)
         undo.callback(self._sysctls.write, name, before - value if is_sum else before)
@@ -346,7 +346,7 @@ def _ending(old: HostConfig) -> str:
 
 
 async def _all(acts: Iterable[Awaitable[None]]) -> None:
-    """Await all to their end, then raise what the first that failed has raised."""
+    """Await all to their end, then raise the first exception."""
     for result in await asyncio.gather(*acts, return_exceptions=True):
         if result is not None:
             raise result

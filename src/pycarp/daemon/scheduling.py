@@ -1,4 +1,4 @@
-"""What keeps a daemon punctual whose hosts count in milliseconds."""
+"""Real-time scheduling and garbage collection: keeps a daemon with short intervals punctual."""
 
 import contextlib
 import gc
@@ -13,7 +13,7 @@ _LOWEST_PRIORITY = 1
 
 
 def be_punctual(hosts: Iterable[HostConfig]) -> str | None:
-    """Ask for real-time scheduling if a host waits less than half a second for its MASTER; say what came of it.
+    """Request real-time scheduling if a master-down time is below half a second; return a sentence about the result.
 
     Other work on the machine may delay a process by tens of milliseconds, and then the peers take over.
     """

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pycarp.vocabulary import NS_PER_S
 
 NAMED_MOST = 8
-"""So many hosts are named in STATUS; of more, the states are counted."""
+"""The most hosts that STATUS names; for more hosts it has the number in each state."""
 
 OVERDUE_NS = NS_PER_S
-"""An advertisement or a takeover that is so late will not come."""
+"""A timer that is overdue by so much, in seconds, will not run."""
 
 _US_PER_S = 1_000_000
 _NS_PER_US = 1000
@@ -71,13 +71,13 @@ class ServiceNotifier:
                 self._send("WATCHDOG=1")
                 await asyncio.sleep(self.watchdog_s / 2)
             else:
-                # After a pause of the whole process the timers that are due come in this turn of the loop, or the next.
+                # After a pause of the whole process, overdue timers run in this turn of the loop or the next.
                 await asyncio.sleep(min(_LOOK_AGAIN_S, self.watchdog_s / 8))
 
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        # Of what waits, only the newest status and one sign of life are worth sending.
+        # Only the newest waiting status and one sign of life are worth sending.
         repeated = message.partition("=")[0]
         if repeated in _REPEATED:
             self._unsent = [each for each in self._unsent if each.partition("=")[0] != repeated]
@@ -87,7 +87,7 @@ class ServiceNotifier:
 
     def _send_unsent(self) -> None:
         self._again = None
-        # A manager that is gone is no reason to stop.
+        # The daemon goes on without its manager.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             while self._unsent:

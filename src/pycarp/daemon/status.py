@@ -1,4 +1,4 @@
-"""From snapshots to what the control socket says."""
+"""Makes the replies of the control socket from snapshots."""
 
 import asyncio
 import datetime
@@ -75,7 +75,7 @@ def status_reply(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The addresses of a host on this machine: on what they are, which are missing, and what failed last."""
+    """The addresses of a host on this machine: their device, the missing ones, and the last error."""
 
     location: str = ""
     missing: tuple[InterfaceAddress, ...] = ()
@@ -180,7 +180,7 @@ def waiting_status(waiting: Waiting) -> HostStatus:
 
 
 def outlook_status(host: HostSnapshot) -> list[OutlookStatus]:
-    """Return what can happen to a host next; called in the event loop, whose clock is the engine's."""
+    """Return the next possible changes of a host; called in the event loop, whose clock is the engine's."""
     now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
     return [
         OutlookStatus(
@@ -199,21 +199,21 @@ def counters_of(counts: Mapping[Statistic, int]) -> dict[str, int]:
 
 
 def link_status(statistics: LinkStatistics) -> LinkStatus:
-    """Return what was counted on one link; of the reasons only those that occurred."""
+    """Return the counts of one link, with the drop reasons that occurred."""
     drops = {reason.name.lower().replace("_", "-"): statistics.drops[reason] for reason in DropReason}
     occurred = {name: count for name, count in drops.items() if count}
     return LinkStatus(counters_of(statistics.counts), occurred, statistics.floods)
 
 
 def _master(host: HostSnapshot) -> str | None:
-    """Who holds the addresses as far as this host knows: itself, the one it hears, or nobody it knows of."""
+    """Return the MASTER that this host knows: itself, or the one that it hears; empty if unknown."""
     if host.state is State.MASTER:
         return "this host"
     return str(host.master.source) if host.state is State.BACKUP and host.master else None
 
 
 def _about_deletion(host: HostSnapshot, link: str) -> str:
-    """Return what a host in INIT waits for whose interface was deleted, empty for any other."""
+    """Return what a host waits for in INIT because its interface was deleted; empty for any other host."""
     if not host.link_exists:
         return f"interface {link} does not exist; it is waited for"
     was_deleted = host.last_change is not None and host.last_change.reason is Reason.LINK_DELETED

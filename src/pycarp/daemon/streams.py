@@ -1,4 +1,4 @@
-"""Answers on the control socket of many lines, which last until the caller hangs up."""
+"""Replies of many lines on the control socket, which last until the caller hangs up."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any, TypeAlias
 from pycarp.daemon.control_messages import Reply
 
 Send: TypeAlias = Callable[[Reply], Awaitable[None]]
-"""Sends one line; raises OSError when the caller has gone, or reads nothing for long."""
+"""Sends one line; raises OSError when the caller has gone, or has read nothing for too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """An answer of many lines. ``run`` sends them, and is cancelled when the caller hangs up.
 
-    What ``run`` raises is the last line if it is a CarpError.
+    A CarpError of ``run`` becomes the last line.
     """
 
     run: Callable[[Send], Coroutine[Any, Any, None]]

@@ -1,4 +1,4 @@
-"""The switches ``net.inet.carp.*`` of a node. Source of names, defaults and of the additive demotion: carp.md 6.1."""
+"""The sysctls ``net.inet.carp.*`` of a node. Source of names, defaults and of the additive demotion: carp.md 6.1."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ NAMES = ("allow", "preempt", "log", "demotion", "senderr_demotion_factor", "ifdo
 DEMOTION_MAX = 2**31 - 1
 LOG_NOTHING, LOG_CHANGES, LOG_PACKETS = 0, 1, 2
 EFFECTIVE_DEMOTION_MAX = 240
-"""What of a sum of demotions bears on an advskew: 0 to this. Source: FreeBSD's ip_carp.c, carp.md 6.1."""
+"""The largest sum of demotions that an advskew can show. Source: FreeBSD's ip_carp.c, carp.md 6.1."""
 
 CAUSE = "net.inet.carp.demotion"
 
@@ -33,7 +33,7 @@ def parse(assignment: str) -> tuple[str, int | None]:
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError unless ``name`` is one of the switches."""
+    """Raise UsageError unless ``name`` is one of the sysctls."""
     if name.removeprefix(PREFIX) not in NAMES or not name.startswith(PREFIX):
         raise UsageError(f"unknown sysctl {name!r}; there are: {', '.join(PREFIX + each for each in NAMES)}")
 
@@ -48,7 +48,7 @@ def excess(name: str, total: int, *, undo: str) -> str:
 
 
 class Sysctls:
-    """Reads and sets the switches of a node; ``set_log`` is told the log level."""
+    """Reads and sets the sysctls of a node; ``set_log`` is called with the log level."""
 
     def __init__(self, node: Node, set_log: Callable[[int], None]) -> None:
         self._node = node
@@ -57,7 +57,7 @@ class Sysctls:
         self._demotion = 0
 
     def read(self, name: str) -> int:
-        """Return the value of a switch; UsageError for an unknown one."""
+        """Return the value of a sysctl; raises UsageError for an unknown one."""
         check_name(name)
         settings = self._node.settings
         values = {
@@ -71,11 +71,11 @@ class Sysctls:
         return values[name.removeprefix(PREFIX)]
 
     def asked(self, name: str) -> int:
-        """Return what was asked for: of ``demotion`` the sum of what was written, else what ``read`` returns."""
+        """Return the value that was written: for ``demotion`` the sum of all writes, else the value of ``read``."""
         return self._demotion if name == PREFIX + "demotion" else self.read(name)
 
     def default(self, name: str) -> int:
-        """Return what ``asked`` returns of a switch that nobody has written."""
+        """Return the value of ``asked`` for a sysctl that nobody has written."""
         check_name(name)
         settings = Settings()
         return {
@@ -88,7 +88,7 @@ class Sysctls:
         }[name.removeprefix(PREFIX)]
 
     def write(self, name: str, value: int) -> None:
-        """Set a switch; for ``demotion`` the value is added, as FreeBSD does it. UsageError when out of range."""
+        """Set a sysctl; for ``demotion`` the value is added, as on FreeBSD. Raises UsageError if it is out of range."""
         check_name(name)
         match name.removeprefix(PREFIX):
             case "demotion":
@@ -110,18 +110,18 @@ class Sysctls:
                 self._node.set_settings(replace(self._node.settings, **{switch: is_on}))
 
     def warning(self, name: str) -> str:
-        """Return what is odd about the value of a switch, an empty text if nothing is."""
+        """Return a warning about the value of a sysctl, empty if there is none."""
         if name != f"{PREFIX}demotion":
             return ""
         return excess(name, self._demotion, undo=f"{name}={-self._demotion}")
 
     @property
     def _dialect(self) -> Dialect:
-        """Whose factors hold while none are set: those of the first host."""
+        """The dialect whose factors are the defaults: that of the first host."""
         return next((host.config.dialect for host in self._node.hosts), UNIVERSAL)
 
     def answer(self, name: str, value: int | None) -> SysctlReply:
-        """Read a switch, or set it if there is a value; UsageError for an unknown one or a value out of range."""
+        """Read a sysctl, or set it if there is a value; raises UsageError for an unknown one or a wrong value."""
         before = self.read(name)
         if value is not None:
             self.write(name, value)
@@ -129,7 +129,7 @@ class Sysctls:
         return SysctlReply(name=name, before=before, value=self.read(name), warning=warning)
 
     def all(self) -> dict[str, int]:
-        """Return every switch by its full name."""
+        """Return every sysctl by its full name."""
         return {PREFIX + name: self.read(PREFIX + name) for name in NAMES}
 
 

@@ -1,4 +1,4 @@
-"""What a daemon counts of its hosts' events for metrics: a few additions for each event."""
+"""Counts the events of hosts for metrics; costs a few additions per event."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -14,7 +14,7 @@ TAKEOVER_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts of durations by bucket, each by itself, and their sum in seconds."""
+    """A histogram: the count of durations in each bucket, not cumulative, and their sum in seconds."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(TAKEOVER_BOUNDS_S) + 1))
     sum_s: float = 0.0
@@ -48,7 +48,7 @@ class Tallies:
             case AddressesHeld(key=key, at_ns=at_ns) if (began_ns := self._masters_at_ns.pop(key, None)) is not None:
                 self.takeovers.add((at_ns - began_ns) / NS_PER_S)
             case LoopStalled(at_ns=at_ns, late_ns=late_ns) if at_ns != self._stalled_at_ns:
-                # Every host has an event of the one stall.
+                # Every host has an event of one stall of the process.
                 self._stalled_at_ns = at_ns
                 self.stalls += 1
                 self.stalled_s += late_ns / NS_PER_S

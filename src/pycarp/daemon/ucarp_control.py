@@ -1,4 +1,4 @@
-"""What ``pycarp ucarp`` answers on its control socket: what ``pycarp run`` does, as far as it goes without a file."""
+"""Answers on the control socket of ``pycarp ucarp``: the requests of ``pycarp run`` that need no file."""
 
 import os
 import time

@@ -1,6 +1,6 @@
-"""What ucarp does, done with a node: scripts, signals, and log lines of the same words. Source: carp.md 8.6.
+"""Runs a node in the manner of ucarp: its scripts, its signals, and its log lines. Source: carp.md 8.6.
 
-Not copied: scripts do not make it deaf and mute, and a lost link is noticed, and noticed to be back, at once.
+Two differences: it sends and receives while scripts run, and it notices at once that a link is lost or back.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ from pycarp.system.recovery.host_locks import HostLocks
 from pycarp.vocabulary import LinkFacts
 
 STEP_DOWN_S = 3
-"""How long SIGUSR2 makes a MASTER deaf and mute, before it waits like any BACKUP."""
+"""How long a MASTER neither sends nor receives after SIGUSR2, in seconds, before it waits as a BACKUP."""
 
 _CLOSING_S = 5
-"""What leaving may take beside the down-script."""
+"""How long leaving may take besides the down-script, in seconds."""
 
 _LEAVING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 

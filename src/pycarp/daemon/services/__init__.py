@@ -1,4 +1,4 @@
-"""What goes with the virtual hosts of a daemon; ``base`` has the protocol."""
+"""The services that accompany the virtual hosts of a daemon; ``service`` has the protocol."""
 
 from pycarp.daemon.services.failback import FailbackService
 from pycarp.daemon.services.groups import GroupService

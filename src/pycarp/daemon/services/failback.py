@@ -44,7 +44,7 @@ class FailbackService:
         self._end(key)
 
     def describe(self, key: HostKey, status: HostStatus) -> None:
-        """Write when the restrictions of a policy end."""
+        """Add to the status of a host when the restrictions of its policy end."""
         follower = self._followers.get(key)
         if follower is None:
             return
@@ -55,7 +55,7 @@ class FailbackService:
             restriction.ends_in_s = None if until_s is None else round(max(until_s - now_s, 0), 3)
 
     async def finish(self) -> None:
-        """End, and write what lasts."""
+        """End, and write the state that survives a restart."""
         await self._tasks.end()
 
     def release(self, host: VirtualHost) -> None:

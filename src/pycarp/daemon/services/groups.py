@@ -46,7 +46,7 @@ class GroupService:
         self._form()
 
     def describe(self, key: HostKey, status: HostStatus) -> None:
-        """Write the group of a host."""
+        """Add its group to the status of a host."""
         status.sync_group = next((each.name for each in self._groups if key in each.item.hosts), None)
 
     async def finish(self) -> None:
@@ -63,7 +63,7 @@ class GroupService:
                 self._run(group, present)
 
     def _wait(self, group: SyncGroupConfig, present: list[VirtualHost]) -> None:
-        """Make the hosts that are here the last of all, because the whole group belongs where all of it can be."""
+        """Make the present hosts the last of all, because the group must be where all of its members can be."""
         absent = [self._names.get(key, str(key)) for key in group.hosts if key not in self._hosts]
         cause = f"group {group.name}: {' and '.join(absent)} not here"
         self._restore(group, unless=cause)

@@ -41,7 +41,7 @@ class HealthService:
         self._hosts.pop(key, None)
 
     def describe(self, key: HostKey, status: HostStatus) -> None:
-        """Write the checks of a host, and those of every host."""
+        """Add its checks, and those of every host, to the status of a host."""
         now_s = asyncio.get_running_loop().time()
         for scope in (key, None):
             watcher = self._watchers.get(scope)
@@ -66,7 +66,7 @@ class HealthService:
         await self._tasks.end()
 
     def _follow(self, key: HostKey | None) -> None:
-        """Make the checks that run for a host, or for all, those that the configuration has."""
+        """Start and stop checks of a host, or of all, so that those of the configuration run."""
         checks = of_hosts(self._checks, key)
         if (watcher := self._watchers.get(key)) is not None:
             with contextlib.suppress(CarpError):  # a host that has departed meanwhile

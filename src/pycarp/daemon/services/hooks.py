@@ -37,7 +37,7 @@ class HookService:
         self._hosts.pop(key, None)
 
     def describe(self, key: HostKey, status: HostStatus) -> None:
-        """Write the hooks of a host, and how their last calls ended."""
+        """Add its hooks, and the results of their last calls, to the status of a host."""
         follower = self._followers.get(key)
         if follower is None:
             return
@@ -58,7 +58,7 @@ class HookService:
             )
 
     async def finish(self) -> None:
-        """Wait for the hooks that are due after the departure of their host, which bound their own time."""
+        """Wait for the hooks of departed hosts, each of which has a timeout."""
         await self._tasks.ended(_END_S)
         await self._tasks.end()
 

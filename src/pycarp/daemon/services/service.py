@@ -1,4 +1,4 @@
-"""What goes with the virtual hosts of a daemon: maintenance, failback, groups, health checks and hooks.
+"""The services that accompany the virtual hosts of a daemon: maintenance, failback, groups, health checks, hooks.
 
 Each kind is a ``Service``: an ordinary user of the library, which decides nothing about the election. The daemon knows
 nothing of a kind but this protocol.
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Service(Protocol):
-    """One kind of thing that goes with the hosts of a daemon."""
+    """One service of a daemon, for all of its hosts."""
 
     def configure(self, config: NodeConfig) -> None:
         """Apply the settings in force from now on: before the hosts start, and after each reload."""
@@ -39,7 +39,7 @@ class Service(Protocol):
         """Add to the status of a host what this service knows of it."""
 
     async def finish(self) -> None:
-        """Wait, in bounded time, for what is due when hosts have departed; then end."""
+        """End, after waiting in bounded time for work that is due when hosts have departed."""
 
 
 class Services:
@@ -55,7 +55,7 @@ class Services:
 
     def start(self, host: VirtualHost) -> None:
         """Start every service for a host."""
-        # What the services log later is about this host, in whatever state it is then.
+        # Later log records of the services get the fields of this host.
         with about({"host": host.name, "vhid": host.key.vhid, "interface": host.key.link}):
             for service in self._services:
                 service.start(host)
@@ -113,7 +113,7 @@ async def _supervised(what: str, run: Callable[[], Awaitable[None]], ended: Call
             try:
                 await run()
             except CarpError:
-                return  # The node has failed, and says so itself.
+                return  # The node itself reports its failure.
             except Exception:  # noqa: BLE001  whatever it is, the hosts must be served on
                 logger.exception("carp: %s: a fault; they begin again in %g s", what, AGAIN_AFTER_S)
                 await asyncio.sleep(AGAIN_AFTER_S)
@@ -124,10 +124,10 @@ async def _supervised(what: str, run: Callable[[], Awaitable[None]], ended: Call
 
 
 def of_hosts(attached: Iterable[Attached[T]], *keys: HostKey | None) -> tuple[T, ...]:
-    """Return what belongs to these hosts, in their order; None stands for every host."""
+    """Return the objects of these hosts, in their order; the key None stands for every host."""
     return tuple(each.item for key in keys for each in attached if each.host == key)
 
 
 def kept(before: tuple[Attached[T], ...], after: tuple[Attached[T], ...]) -> tuple[Attached[T], ...]:
-    """Return ``after``, with the objects of ``before`` where both say the same."""
+    """Return ``after``, with the objects of ``before`` where the settings are equal."""
     return tuple(next((old for old in before if old == each), each) for each in after)
