@@ -19,7 +19,7 @@ EXIT_USAGE = 2
 EXIT_STATUS = """\
 Exit status: 0 well, 1 failed while running, 2 wrong usage or configuration,
 3 running but not well. A file that cannot be opened, or is of another kind, is 2."""
-"""What every command says of its exit status, and keeps to."""
+"""The exit statuses of every command, as its help lists them."""
 
 GROUPS = {
     "Run": {

@@ -1,4 +1,4 @@
-"""``pycarp check``: what is wrong in configurations, and what will not work, before a daemon is started."""
+"""``pycarp check``: reports mistakes in configurations, and what will not work, before a daemon is started."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ def check(
 
 
 def _runnable(_name: str) -> str:
-    """Return nothing: the programs of other machines cannot be seen."""
+    """Return nothing: the programs of other machines cannot be checked here."""
     return ""
 
 

@@ -25,13 +25,13 @@ config_option = click.option(
 )
 
 ANY_INTERFACE = "any"
-"""The interface of hosts whose file means one by its subnet, which this machine is not in."""
+"""The interface of hosts whose file selects it by a subnet that this machine is not in."""
 
 _EVERYWHERE = LinkFacts(name=ANY_INTERFACE, is_up=True, addresses=(IPv4Interface("0.0.0.1/0"), IPv6Interface("::1/0")))
 
 
 def read_config(path: Path, *, grammar: str | None, renames: dict[str, str]) -> NodeConfig:
-    """Return the configuration in a file; ConfigError, with every problem on a line of its own, if it is none."""
+    """Return the configuration in a file; raises ConfigError with each problem on a line of its own."""
     text = grammars.load(path)
     chosen = Grammar(grammar) if grammar else grammars.recognise(str(path), text)
     try:
@@ -46,7 +46,7 @@ def read_config(path: Path, *, grammar: str | None, renames: dict[str, str]) -> 
 def secrets_of(
     path: Path, interface: str | None, *, grammar: str | None, renames: dict[str, str]
 ) -> dict[int, list[SharedSecret]]:
-    """Return what a configuration says of each vhid, on one interface or on all; ConfigError if that is nothing."""
+    """Return the settings of each vhid, on one interface or on all; raises ConfigError if there are none."""
     hosts = read_config(path, grammar=grammar, renames=renames).hosts
     found: dict[int, list[SharedSecret]] = {}
     for host in hosts:
@@ -59,7 +59,7 @@ def secrets_of(
 
 
 def shared_secret(host: HostConfig) -> SharedSecret:
-    """Return what the hosts of a vhid share."""
+    """Return the settings that the hosts of a vhid share."""
     addresses = tuple(each.ip for each in host.addresses)
     return SharedSecret(passphrase=host.passphrase, addresses=addresses, lladdr=host.lladdr)
 
@@ -72,7 +72,7 @@ def read_as_it_stands(
     renames: dict[str, str],
     links: Sequence[LinkFacts],
 ) -> NodeConfig:
-    """Read a file as it stands, so that a missing interface is only a warning; else with the interfaces of here."""
+    """Read a file without this machine's interfaces, so that a missing one is only a warning; else with them."""
     wanted = dialects.by_name(dialect) if dialect else None
     try:
         return grammars.read(text, grammar, file=file, renames=renames, dialect=wanted)

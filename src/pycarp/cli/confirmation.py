@@ -1,4 +1,4 @@
-"""What is asked before something that may disturb others is done."""
+"""Asks for confirmation before a command does something that may disturb other hosts."""
 
 import sys
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ yes_option = click.option(
 
 
 def confirm(warnings: Sequence[str], *, is_sure: bool) -> bool:
-    """Show warnings; in a terminal go on only when that is wanted, elsewhere go on. Nothing with ``is_sure``.
+    """Show warnings; in a terminal ask whether to go on, elsewhere go on. No-op with ``is_sure``.
 
-    Returns True if somebody has said that it is meant: by ``is_sure``, or when asked.
+    Returns True if somebody has confirmed: by ``is_sure``, or when asked.
     """
     if is_sure or not warnings:
         return is_sure

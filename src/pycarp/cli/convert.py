@@ -1,4 +1,4 @@
-"""``pycarp convert``: a configuration in other words."""
+"""``pycarp convert``: writes a configuration in another grammar."""
 
 import json
 import secrets
@@ -24,7 +24,7 @@ from pycarp.system.files.bounded_read import read_first_line
 _STAND_IN = f"x{secrets.token_hex(9)}"
 _PASSWORD_LINE_MAX = 4096
 _NOT_SHOWN = "PASSWORD-IS-NOT-SHOWN"
-"""Nobody can run with it by mistake: it is longer than a password can be."""
+"""The placeholder for passwords: longer than a password can be, so that nobody runs with it by mistake."""
 
 
 def _show_schema(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001
@@ -132,7 +132,7 @@ def _password(path: Path, grammar: Grammar) -> str:
 
 
 def _masked(config: NodeConfig) -> NodeConfig:
-    """Return it with a word for each password that no grammar has to quote."""
+    """Return the configuration with a placeholder for each password that no grammar has to quote."""
     return replace(config, hosts=tuple(replace(host, passphrase=Passphrase(_STAND_IN)) for host in config.hosts))
 
 

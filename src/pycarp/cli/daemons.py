@@ -1,4 +1,4 @@
-"""Which pycarp processes of this machine a command asks: that of --control, else all whose sockets are found."""
+"""Chooses the pycarp processes that a command asks: that of --control, else all whose sockets are found."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ def is_meant(host: HostStatus, name: str | None, vhid: int | None, renames: Mapp
 
 
 def chosen_of(status: StatusReply, name: str | None, vhid: int | None = None) -> list[HostStatus]:
-    """Return the hosts that ``is_meant`` chooses; UsageError, which says what there is instead, when there are none."""
+    """Return the hosts that ``is_meant`` chooses; if there are none, raises UsageError with the hosts that exist."""
     chosen = [host for host in status.hosts if is_meant(host, name, vhid, status.renames)]
     if chosen or name is None:
         return chosen
@@ -62,14 +62,14 @@ def chosen_of(status: StatusReply, name: str | None, vhid: int | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What could be asked, and whether that is all there is."""
+    """The processes that answered, and whether all did."""
 
     daemons: list[Daemon]
     is_complete: bool
 
 
 def ask_all(control: Path) -> Answers:
-    """Ask every process for its status; who does not answer is told on standard error. ControlError when none does."""
+    """Ask every process for its status; name those that do not answer on standard error. ControlError if all fail."""
     found, failures = [], []
     for path in paths_of(control):
         try:
@@ -84,7 +84,7 @@ def ask_all(control: Path) -> Answers:
 
 
 def one_for(control: Path, host: str | None = None) -> Path:
-    """Return the socket of the process that has a host, or of the only process; UsageError says which there are."""
+    """Return the socket of the process with a host, or of the only process; raises UsageError with the choices."""
     paths = paths_of(control)
     if len(paths) == 1:
         return paths[0]
@@ -100,7 +100,7 @@ def one_for(control: Path, host: str | None = None) -> Path:
 
 
 def merged(daemons: Sequence[Daemon]) -> StatusReply:
-    """Return one status of all hosts, with sums of counters; the first one's of what each process has for itself."""
+    """Return one status of all hosts, with sums of counters; other fields are those of the first process."""
     first = daemons[0].reply
     if len(daemons) == 1:
         return first

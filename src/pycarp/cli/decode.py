@@ -112,7 +112,7 @@ def decode(
 
 
 def _explain_all(packets: Iterable[CapturedPacket], inspector: Inspector, output: HumanOutput | JsonOutput) -> bool:
-    """Print what there is to say, until the packets or the user's patience end; return whether there were problems."""
+    """Print explanations until the packets end or the user interrupts; return True if there were problems."""
     has_problems = False
     last_ns = None
     try:
@@ -123,9 +123,9 @@ def _explain_all(packets: Iterable[CapturedPacket], inspector: Inspector, output
                 has_problems |= bool(explanation.problems)
                 output.show(explanation)
     except KeyboardInterrupt:
-        pass  # how one ends a live capture
+        pass  # the usual end of a live capture
     except CaptureError:
-        if last_ns is not None:  # what could be read is worth its summary
+        if last_ns is not None:  # the packets that could be read get a summary
             output.finish(last_ns)
         raise
     finally:
@@ -178,7 +178,7 @@ def _packets_of_link(interface: str) -> Iterator[CapturedPacket]:
 def _secret(
     password: str | None, password_file: Path | None, addresses: tuple[str, ...], lladdr: str | None
 ) -> SharedSecret | None:
-    """Return what to verify with, None when nothing is to be verified; UsageError when half of it is missing."""
+    """Return the settings to verify with, None for no verification; raises UsageError if half of them is missing."""
     if password is not None:
         raise UsageError(_SEEN_BY_ALL)
     secret = of_environment() if password_file is None else _of_file(password_file)
@@ -216,6 +216,6 @@ def _mac(text: str) -> MacAddress:
 
 
 def _forget_stdout() -> None:
-    """End quietly when the reader of our output is gone: nothing is left to be flushed at exit."""
+    """End quietly if the reader of the output has gone: discard what Python would flush at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -41,7 +41,7 @@ _AUTHENTICATION_WORDS = {
 
 
 class JsonOutput:
-    """One object a line, flushed at once; keys are always the same, what is not known is null."""
+    """One object per line, flushed at once; keys are always the same, unknown values are null."""
 
     def show(self, explanation: Explanation) -> None:
         """Print a packet."""
@@ -49,10 +49,10 @@ class JsonOutput:
         sys.stdout.flush()
 
     def finish(self, _now_ns: int) -> None:
-        """Print nothing: a script counts for itself."""
+        """Print nothing: a script has its own summary."""
 
     def close(self) -> None:
-        """Do nothing: there is no line to be removed."""
+        """Do nothing: there is no live line."""
 
 
 class HumanOutput:
@@ -82,7 +82,7 @@ class HumanOutput:
             self._status_line.start()
 
     def show(self, explanation: Explanation) -> None:
-        """Print a packet, and remember what the summary needs."""
+        """Print a packet, and count it for the summary."""
         with self._lock:
             self._count(explanation)
         self._print_day(explanation.at_ns)
@@ -110,12 +110,12 @@ class HumanOutput:
         return status_words(said, _plural(problems, "problem") if problems else "", present, time.time_ns())
 
     def close(self) -> None:
-        """Give the terminal back; no-op the second time."""
+        """Remove the live line; no-op the second time."""
         if self._status_line is not None:
             self._status_line.stop()
 
     def _is_news(self, explanation: Explanation, finding: Finding) -> bool:
-        """Return whether a note is worth a line: what a sender always does is printed once, and counted."""
+        """Return True if a note gets a line: a note that repeats for a sender is printed once, and counted."""
         if finding.remark is Remark.BOW_OUT:
             return True
         shown = (explanation.vlans, explanation.source, finding)
@@ -172,7 +172,7 @@ class HumanOutput:
             self._print((day, "dim"))
 
     def _print(self, *parts: tuple[str, str]) -> None:
-        if self._is_plain:  # rich costs ten times what the explanation does
+        if self._is_plain:  # rich takes ten times as long as the explanation
             sys.stdout.write("".join(words for words, _style in parts) + "\n")
             sys.stdout.flush()
         else:
@@ -180,7 +180,7 @@ class HumanOutput:
 
 
 def status_words(said: str, problems: str, present: Sequence[PresentMasters], now_ns: int) -> Text:
-    """Return the line below a live capture: what was counted, and who is master of each group at present."""
+    """Return the line below a live capture: counts, and the present MASTER of each group."""
     parts: list[tuple[str, str]] = [(said, "bold")]
     if problems:
         parts.append((f", {problems}", "red"))

@@ -53,7 +53,7 @@ class _Segment:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        # They are switched off one after the other, and some take over from the first: not part of the plan any more.
+        # At the end machines are switched off in turn; takeovers among them are no part of the plan.
         for machine in self._machines.values():
             self._stop_watching(machine)
         for machine in self._machines.values():

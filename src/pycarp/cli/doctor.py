@@ -1,4 +1,4 @@
-"""``pycarp doctor``: what of this machine and its network keeps virtual hosts from working, and what mends it."""
+"""``pycarp doctor``: finds what keeps virtual hosts from working on this machine and network, and what mends it."""
 
 import json
 import sys
@@ -93,7 +93,7 @@ def doctor(
         secrets=_secrets(config) if config else {},
         is_at_ip_layer=config is not None and config.transport == _AT_IP_LAYER,
     )
-    # The same may be found by several ways.
+    # Two examinations may have the same finding.
     found = sorted(dict.fromkeys(examination.findings()), key=lambda each: _ORDER.index(each.severity))
     if as_json:
         click.echo(_json(subjects, found))
@@ -116,7 +116,7 @@ def _subjects(config: NodeConfig | None, names: tuple[str, ...], control: Path) 
 
 
 def _own_addresses() -> dict[str, tuple[InterfaceAddress, ...]]:
-    """Return the addresses of every interface that is no device of a host, with those that have a label."""
+    """Return the addresses of every interface that is not a device of a host, including those with a label."""
     found: dict[str, tuple[InterfaceAddress, ...]] = {}
     for facts in own_interfaces():
         if not is_virtual_mac(facts.mac):

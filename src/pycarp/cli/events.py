@@ -1,4 +1,4 @@
-"""``pycarp events``: what happened to the hosts of a daemon, and what happens."""
+"""``pycarp events``: prints what happened to the hosts of a daemon, and follows what happens."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest
 from pycarp.errors import ControlError
 
 SILENT_S = 15.0
-"""A daemon that follows says within a third of that that it lives."""
+"""Seconds without a message after which a daemon counts as gone; it sends one in a third of that."""
 
 
 @click.command(

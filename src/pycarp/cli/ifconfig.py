@@ -35,7 +35,7 @@ _SYNTAX = (
     "rolling SECONDS"
 )
 _ALL = "-a"
-"""No option of click's, which would find it in ``-alias``, too."""
+"""Not an option of click, which would also find it in ``-alias``."""
 
 _MORE = ("alias", "add")
 _FIRST_WORDS = (
@@ -54,7 +54,7 @@ _VALUES = {
     "prefixlen": "a number of 0 to 128, behind an address",
     **dict.fromkeys(("alias", "add", "-alias", "delete", "remove", "inet", "inet6"), _ADDRESS),
 }
-"""What follows a word."""
+"""The argument of a word."""
 
 _SEEN_BY_ALL = (
     "every user of this machine could read a password on the command line; write pass alone: it is asked for, or is "
@@ -130,7 +130,7 @@ def ifconfig(name: str | None, words: tuple[str, ...], *, group: str | None, is_
 
 
 def _name_of(control: Path, name: str, vhid: int) -> str:
-    """Return how a daemon calls the host that has a vhid and this name, or is on this interface."""
+    """Return the daemon's name of the host with a vhid and this name, or on this interface."""
     host = chosen_of(merged(ask_all(control).daemons), name, vhid)[0]
     return name if name == host.name else f"{vhid}@{name}"
 
@@ -152,7 +152,7 @@ def _changed(change: IfconfigRequest, control: Path) -> list[HostStatus]:
 
 
 def _warnings(change: IfconfigRequest, control: Path) -> list[str]:
-    """Return what to say before hosts that are heard stop hearing this one."""
+    """Return the warning that hosts which are heard will not authenticate this one any longer."""
     if change.rolling_s or not (change.add or change.remove or change.passphrase is not None):
         return []
     meant = _changed(change, control)
@@ -198,9 +198,9 @@ def parse(
 
 
 def _complaint(words: list[str]) -> str:
-    """Return what is wrong with the first of the words, and what to write.
+    """Return the problem of the first word, and the way out.
 
-    What follows a word that is not known is not shown: it may be a password.
+    What follows an unknown word is not shown, because it may be a password.
     """
     match words:
         case [word] if word in _VALUES:

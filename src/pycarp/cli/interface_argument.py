@@ -1,4 +1,4 @@
-"""Interfaces that a command is given by name."""
+"""The type of arguments that name an interface."""
 
 import difflib
 import socket
@@ -29,7 +29,7 @@ class InterfaceName(_TextType):
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the interfaces that begin so."""
+        """Return the interfaces whose names begin with the text."""
         return [CompletionItem(each) for each in _names() if each.startswith(incomplete)]
 
 

@@ -73,7 +73,7 @@ def _stalled(stalls: StallWatch) -> str:
 
 
 def _play(where: Segment, machines: Machines, stalls: StallWatch, *, as_json: bool) -> int:
-    """Play the trial and print what came of it; return the exit status."""
+    """Run the trial and print the result; return the exit status."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH)
@@ -97,7 +97,7 @@ def _play(where: Segment, machines: Machines, stalls: StallWatch, *, as_json: bo
 
 def _keep(where: Segment, machines: Machines) -> int:
     Trial(where, machines, click.echo, lambda _since_s: 0).reach_usual_states()
-    # From the moment that this is said, Ctrl-C is the wanted end.
+    # From now on, Ctrl-C is the intended end.
     with contextlib.suppress(KeyboardInterrupt):
         _describe(where, machines)
         signal.pause()

@@ -1,4 +1,4 @@
-"""Where a demonstration is shown: a live table on a terminal, plain lines in a pipe."""
+"""Shows a demonstration: a live table on a terminal, plain lines in a pipe."""
 
 from types import TracebackType
 from typing import Self
@@ -49,7 +49,7 @@ class LiveDisplay:
             self._live.update(self._table())
 
     def table(self, table: Table) -> None:
-        """Print a table to stay."""
+        """Print a table that stays."""
         if not self._console.is_terminal:
             table.box = None
         self._console.print()

@@ -1,4 +1,4 @@
-"""``pycarp netstat``: what was received, sent and dropped, and why."""
+"""``pycarp netstat``: the counters of packets, and why packets were dropped."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ for a bad address list is among what is discarded for bad authentication."""
 @click.option("-p", "protocol", type=click.Choice(["carp"]), help="The protocol: only carp is counted here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @control_option
-def netstat(  # is_statistics and protocol are FreeBSD's words for what is done anyway
+def netstat(  # is_statistics and protocol are accepted for FreeBSD's syntax; the command always behaves so
     *,
     interface: str | None,
     is_statistics: bool,

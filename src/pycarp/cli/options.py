@@ -1,4 +1,4 @@
-"""Options that several sub-commands share; they need little, because commands are to be quick."""
+"""Options that several sub-commands share; imports little, because commands must start quickly."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ EXIT_NOT_WELL = 3
 
 
 def exit_status(here: str = "") -> str:
-    """Return the end of an epilog: the meaning of exit statuses, and what some of them mean ``here`` in particular."""
+    """Return the end of an epilog: the meaning of exit statuses; ``here`` has those of this command."""
     return f"\n\n\b\n{EXIT_STATUS}" + (f"\nHere: {here}" if here else "")
 
 

@@ -1,4 +1,4 @@
-"""``pycarp plan``: what a configuration would change in a running daemon, and what that costs."""
+"""``pycarp plan``: shows the changes that a configuration would make in a running daemon, and their cost."""
 
 from pathlib import Path
 

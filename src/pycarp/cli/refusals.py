@@ -1,4 +1,4 @@
-"""What the operating system refused, in words that name the way out."""
+"""Turns errors of the operating system into messages that name the way out."""
 
 import errno
 import fcntl
@@ -18,7 +18,7 @@ _HINTS = {
 
 
 def file_error(said: str, exc: OSError) -> CarpError:
-    """Return the error of a file that was named and cannot be used.
+    """Return the error for a named file that cannot be used.
 
     That is a mistake in what was asked (exit status 2), unless its cause may pass, such as a full disk (1).
     """
@@ -27,13 +27,13 @@ def file_error(said: str, exc: OSError) -> CarpError:
 
 
 def is_about_output(exc: OSError) -> bool:
-    """Whether standard output is what could not be written; errors about a file name it."""
+    """Return True if the error is about standard output; errors about a file name the file."""
     is_closed = exc.errno == errno.EBADF and fcntl.fcntl(1, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
     return (is_closed or exc.errno in _NOT_WRITTEN) and exc.filename is None
 
 
 def refusal(exc: OSError) -> str:
-    """Return what was refused, about which file if it is about one, and what to do where that is known."""
+    """Return a sentence about the error, with its file and the way out if these are known."""
     said = exc.strerror or str(exc)
     about = f"{exc.filename}: {said}" if exc.filename is not None else said
     hint = _HINTS.get(exc.errno or 0)

@@ -1,4 +1,4 @@
-"""``pycarp release``: undo what a daemon that died left on this machine."""
+"""``pycarp release``: removes what a dead daemon left on this machine."""
 
 import asyncio
 import contextlib
@@ -47,14 +47,14 @@ def release(*, state: Path, as_json: bool, dry_run: bool) -> None:
 
 
 async def _dead_sockets(state: Path, *, is_rehearsal: bool) -> list[Path]:
-    # A socket that stays does no harm, and is replaced by the next process of its interface and vhid.
+    # A socket that stays does no harm: the next process of its interface and vhid replaces it.
     with contextlib.suppress(OSError):
         return await remove_dead_sockets(state, is_rehearsal=is_rehearsal)
     return []
 
 
 def render(report: Report, sockets: Sequence[Path] = (), *, is_rehearsal: bool = False) -> list[str]:
-    """Return a line for each thing, without those that failed."""
+    """Return a line for each removal and restoration that succeeded."""
     lines = [f"would {each.verb} {each.what}" if is_rehearsal else str(each) for each in report.undone]
     lines += [f"{'would remove' if is_rehearsal else 'removed'} control socket {each}" for each in sockets]
     lines += [str(each) for each in report.spared]
@@ -64,7 +64,7 @@ def render(report: Report, sockets: Sequence[Path] = (), *, is_rehearsal: bool =
 
 
 def as_object(report: Report, sockets: Sequence[Path] = ()) -> dict[str, object]:
-    """Return the report as scripts read it."""
+    """Return the report for ``--json``."""
     undone = [{"verb": each.verb, "what": each.what} for each in report.undone]
     return {
         "released": [*undone, *({"verb": "remove", "what": f"control socket {each}"} for each in sockets)],

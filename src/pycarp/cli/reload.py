@@ -1,4 +1,4 @@
-"""``pycarp reload``: let a running daemon read its configuration again."""
+"""``pycarp reload``: makes a running daemon read its configuration again."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pycarp.daemon.planning import lines
 from pycarp.errors import ControlError, UsageError
 
 TIMEOUT_S = 60.0
-"""Hundreds of hosts may come and go."""
+"""Seconds to wait for the reply: a reload may add and remove hundreds of hosts."""
 
 rolling_option = click.option(
     "--rolling",
@@ -59,7 +59,7 @@ def reload(*, rolling_s: float, is_sure: bool, as_json: bool, control: Path) -> 
 
 
 def _warnings(control: Path, rolling_s: float) -> list[str]:
-    """Return what a reload warns about; nothing where it will be refused, which is for the log as well."""
+    """Return the warnings of a reload; none if it will be refused, because the daemon logs the refusal."""
     try:
         return request(control, PlanRequest(rolling_s=rolling_s), PlanReply).warnings
     except (UsageError, ControlError):

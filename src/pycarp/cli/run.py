@@ -29,7 +29,7 @@ _RECORD_LEAST, _RECORD_MOST = 1 << 16, 1 << 40
 
 
 def readers(group: str | None) -> int | None:
-    """Return the number of the group that may look; UsageError when the one that was named does not exist."""
+    """Return the number of the group that may read; raises UsageError if the named one does not exist."""
     found = group_id(group or SERVICE_GROUP)
     if group is not None and found is None:
         raise UsageError(f"there is no group {group!r} on this machine; make it, or name another --control-group")
@@ -203,7 +203,7 @@ def run(
 
 
 def source_of(said: Mapping[str, Any]) -> ConfigSource:
-    """Return where the configuration comes from, by the parameters of this command; UsageError unless it is one."""
+    """Return the source of the configuration from the options; raises UsageError unless there is exactly one."""
     given = [each for each in map(said.get, ("file", "config_file", "rc_conf")) if each is not None]
     if len(given) != 1:
         raise UsageError("name one configuration: pycarp run FILE, or --config FILE, or --rc-conf FILE")

@@ -1,4 +1,4 @@
-"""Writes what was changed in a running daemon into its file, or into another one."""
+"""Writes the live changes of a running daemon into its file, or into another one."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pycarp.system.files.file_replacement import replace_text
 
 
 def save(control: Path, file: Path | None) -> list[str]:
-    """Write the drift into ``file``, or the daemon's own; return what was saved, a line each, without passwords.
+    """Write the drift into ``file``, or the daemon's own; return a line for each change, without passwords.
 
     Raises ConfigError for a file that is not TOML, does not fit or cannot be opened, ControlError, and CarpError on a
     full disk.

@@ -1,4 +1,4 @@
-"""``pycarp scan``: every CARP and VRRP group of a segment, who is MASTER of it, and what is wrong."""
+"""``pycarp scan``: lists every CARP and VRRP group of a segment, its MASTER, and its problems."""
 
 import contextlib
 import sys
@@ -94,7 +94,7 @@ def listen(interface: str, for_s: float, secrets: Mapping[int, Sequence[SharedSe
             for packet in _packets(sniffer, for_s):
                 collected.add(packet)
         except KeyboardInterrupt:
-            pass  # how one ends it early
+            pass  # the user ends it early
         listened_s = time.monotonic() - begun_s
         lost = sniffer.lost()
     report = collected.report(begun_ns + round(listened_s * NS_PER_S))

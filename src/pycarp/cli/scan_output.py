@@ -1,4 +1,4 @@
-"""How ``pycarp scan`` shows what it found: a table with sentences below it, or one JSON object."""
+"""The output of ``pycarp scan``: a table with sentences below it, or one JSON object."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ _PIPE_WIDTH = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """A report with where, for how long and how well it was listened; ``lost`` frames were not read in time."""
+    """A report with its interface and duration; ``lost`` is the number of frames that were not read in time."""
 
     interface: str
     listened_s: float
@@ -43,7 +43,7 @@ class Scanned:
 
 def print_for_people(scanned: Scanned) -> None:
     """Print the groups as a table, then problems, what changed meanwhile, notes, and the free ids."""
-    # A pipe gets whole lines: cutting them to the width of a terminal that is not there would lose words.
+    # A pipe gets whole lines: without a terminal there is no width to fold them to.
     console = Console(highlight=False, width=None if Console().is_terminal else _PIPE_WIDTH)
     report = scanned.report
     packets = "1 packet" if report.packets == 1 else f"{report.packets} packets"

@@ -1,4 +1,4 @@
-"""Passwords that a command is told: never on its command line, which every user of the machine can read."""
+"""Reads passwords for commands: never from the command line, which every user of the machine can read."""
 
 import getpass
 import os
@@ -39,7 +39,7 @@ def of_file(path: Path) -> Passphrase:
 
 
 def of_environment() -> Passphrase | None:
-    """Return what PYCARP_PASSWORD says; None without it."""
+    """Return the password in PYCARP_PASSWORD; None without it."""
     text = os.environ.get(ENVIRONMENT)
     return None if text is None else _made(text.encode(errors="surrogateescape"))
 

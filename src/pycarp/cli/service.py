@@ -203,7 +203,7 @@ def _unit_of(
 
 @contextlib.contextmanager
 def _handed_over(credentials: dict[str, Path]) -> Iterator[Path]:
-    """Show the credentials as systemd will show them to the service, in the folder that is yielded."""
+    """Yield a folder with the credentials as systemd will show them to the service."""
     before = os.environ.get(CREDENTIALS)
     with tempfile.TemporaryDirectory() as folder:
         for name, file in credentials.items():
@@ -218,7 +218,7 @@ def _handed_over(credentials: dict[str, Path]) -> Iterator[Path]:
 
 
 def _user(wanted: str | None, files: list[Path]) -> str | None:
-    """Return as whom the service runs, None for root; UsageError if that is asked for and cannot read the files."""
+    """Return the user of the service, None for root; raises UsageError for a user who cannot read the files."""
     try:
         user = User.named(wanted or SERVICE_USER)
     except UsageError:
@@ -239,7 +239,7 @@ def _user(wanted: str | None, files: list[Path]) -> str | None:
 
 
 def _group(wanted: str | None) -> str | None:
-    """Return the group whose members may look, if there is one: without CAP_CHOWN the service must be in it."""
+    """Return the group whose members may read, if it exists: without CAP_CHOWN the service must be in it."""
     readers(wanted)
     return wanted or (SERVICE_GROUP if privileges.group_id(SERVICE_GROUP) is not None else None)
 
@@ -276,7 +276,7 @@ def _words(value: Any) -> Iterator[str]:
 
 
 def _command() -> tuple[str, ...]:
-    """Return how this program is started: by the command that was called, or else by the interpreter."""
+    """Return the command that starts this program: the one that was called, or else the interpreter."""
     called = shutil.which(sys.argv[0])
     if called is not None and Path(called).name == "pycarp":
         return (str(Path(called).absolute()),)
@@ -302,7 +302,7 @@ def _installed_systemd() -> int:
 
 
 def _write(path: Path, text: str, *, is_forced: bool) -> bool:
-    """Write a file as a whole, or find that it is so already and return False."""
+    """Write a file atomically; return False if it has this text already."""
     with _named_errors(path):
         if path.is_symlink():
             raise CarpError(

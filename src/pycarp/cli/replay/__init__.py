@@ -1,1 +1,1 @@
-"""``pycarp replay``: a recording happens again, is walked through, explained, and becomes a test."""
+"""``pycarp replay``: repeats a recording, steps through it, explains it, and makes a test of it."""

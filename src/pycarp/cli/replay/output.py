@@ -1,4 +1,4 @@
-"""How ``pycarp replay`` tells what happened: a time line for people, or objects for scripts."""
+"""The output of ``pycarp replay``: a time line for people, or objects for scripts."""
 
 import sys
 from collections.abc import Iterable
@@ -21,11 +21,11 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 _NODE = "this host"
 
 _LATE_NS = NS_PER_S // 10
-"""By how much a real host may be late, without a line for every advertisement."""
+"""How late a real host may be without a line for every advertisement, in nanoseconds."""
 
 
 class Output(Protocol):
-    """Where steps are shown."""
+    """The protocol of the outputs."""
 
     def begin(self, file: str) -> None:
         """Show what is replayed."""
@@ -34,24 +34,24 @@ class Output(Protocol):
         """Print what happened in a step."""
 
     def pass_over(self, played: Played) -> None:
-        """Count a step, and say nothing."""
+        """Count a step, and print nothing."""
 
     def finish(self) -> bool:
         """Show how many steps there were; return whether all were as recorded."""
 
 
 class Clock:
-    """Times of a recorded clock as people have them."""
+    """Converts times of the recorded clock into wall-clock times."""
 
     def __init__(self, head: Head) -> None:
         self._head = head
 
     def since_ns(self, at_ns: int) -> int:
-        """Return how long after the beginning it is."""
+        """Return the time since the beginning."""
         return at_ns - self._head.at
 
     def seconds(self, at_ns: int) -> str:
-        """Return how many seconds after the beginning it is, with three places."""
+        """Return the seconds since the beginning, with three decimal places."""
         return f"{self.since_ns(at_ns) / NS_PER_S:.3f}"
 
     def local(self, at_ns: int) -> datetime:
@@ -64,7 +64,7 @@ class Clock:
 
 
 class Tally:
-    """Counts inputs, effects and steps that are not what the daemon did, and remembers the first difference."""
+    """Counts inputs, effects, and steps that differ from the recorded ones; keeps the first difference."""
 
     def __init__(self, clock: Clock) -> None:
         self.inputs = self.effects = 0
@@ -89,12 +89,12 @@ class Tally:
 
     @property
     def is_as_recorded(self) -> bool:
-        """Whether every step was as it was recorded, and as it happened in the daemon."""
+        """True if every step was as recorded, and as in the daemon."""
         return not self.difference and not self.unlike
 
 
 class StepWords:
-    """The lines for a step, in the words of the simulator."""
+    """Makes the lines for a step, in the words of the simulator."""
 
     def __init__(self, head: Head, checkpoint: Checkpoint) -> None:
         self._clock = Clock(head)
@@ -102,7 +102,7 @@ class StepWords:
         self._transcript = Transcript(self._label, tolerance_ns=_LATE_NS, slot_ns=checkpoint.slot_ns)
 
     def lines(self, played: Played) -> list[str]:
-        """Return what came of a step, each line with the time of day and the seconds since the beginning."""
+        """Return the effects of a step, each line with the time of day and the seconds since the beginning."""
         if isinstance(played.event, HostAdded):
             self._names[played.event.config.key] = played.event.config.name
         at_ns = self._clock.since_ns(played.at_ns)
@@ -123,7 +123,7 @@ class StepWords:
 
 
 class HumanOutput:
-    """A line a fact, and a summary."""
+    """One line per fact, and a summary."""
 
     def __init__(self, head: Head, checkpoint: Checkpoint) -> None:
         self._head = head
@@ -142,7 +142,7 @@ class HumanOutput:
             click.echo(line)
 
     def pass_over(self, played: Played) -> None:
-        """Expect that what was printed before is printed again."""
+        """Skip what was printed before, because it is played again."""
         self._tally.take(played)
         self._words.lines(played)
 
@@ -153,7 +153,7 @@ class HumanOutput:
 
 
 class JsonOutput:
-    """An object a transition, and at the end one that says whether all was as recorded."""
+    """One object per transition, and at the end one that tells whether all was as recorded."""
 
     def __init__(self, head: Head) -> None:
         self._clock = Clock(head)
@@ -201,7 +201,7 @@ def change_object(change: StateChange, clock: Clock) -> dict[str, Any]:
 
 
 def print_objects(objects: Iterable[dict[str, Any]]) -> None:
-    """Print one a line."""
+    """Print the objects, one per line."""
     for each in objects:
         sys.stdout.write(msgspec.json.encode(each).decode() + "\n")
 

@@ -1,4 +1,4 @@
-"""``pycarp replay``: let a recorded incident happen again, and look at it."""
+"""``pycarp replay``: repeats a recorded incident, and shows it."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ from pycarp.vocabulary import NS_PER_S
 
 _PROGRESS_FROM_OCTETS = 1 << 20
 _LINE_OCTETS_MOST = 64 << 20
-"""A checkpoint of a thousand hosts is one line of some MiB."""
+"""The longest line in octets: a checkpoint of a thousand hosts is one line of some MiB."""
 _DAY = timedelta(days=1)
 
 
@@ -114,7 +114,7 @@ def _hint(recording: Recording) -> str:
 
 
 def _instant(text: str | None, recording: Recording) -> int | None:
-    """Return the time of the recorded clock that a T says; UsageError if it says none."""
+    """Return the time of the recorded clock for a T; raises UsageError for a malformed one."""
     if text is None:
         return None
     head = recording.head
@@ -126,14 +126,14 @@ def _instant(text: str | None, recording: Recording) -> int | None:
         at = datetime.combine(began.date(), of_day.time(), began.tzinfo)
     except (ValueError, InvalidOperation, OverflowError):
         raise UsageError(f"{text!r} is no time: write seconds, as in 12.5, or a time of day, as in 02:14:07") from None
-    # One that has passed before the recording began is meant to be the next day's.
+    # A time of day before the beginning of the recording means that of the next day.
     span = (at if at >= began.replace(microsecond=0) else at + _DAY) - began
     return head.at + span // timedelta(microseconds=1) * 1000
 
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Iterator[bytes]]:
-    """Open a file; show progress where nobody would see any."""
+    """Open a file; show progress if nothing else is printed meanwhile."""
     try:
         with open_to_read(file) as octets:
             size = os.fstat(octets.fileno()).st_size

@@ -1,4 +1,4 @@
-"""Why a host was in its state at an instant of a recording, who was MASTER, and what would have come next."""
+"""Explains a host at an instant of a recording: its state, who was MASTER, and what would have come next."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +20,7 @@ def show_why(
 ) -> None:
     """Play the steps, then explain the host; at ``at_ns``, None for the time of the last step.
 
-    Raises UsageError when there is no such host then, CarpError when a step before differs.
+    Raises UsageError if there is no such host then, CarpError if an earlier step differs.
     """
     last_ns = head.at
     for played in steps:
@@ -42,7 +42,7 @@ def show_why(
 
 
 def why(host: HostSnapshot, clock: Clock, at_ns: int) -> list[str]:
-    """Return what there is to say of a host, in lines."""
+    """Return the explanation of a host, in lines."""
     name = host.config.name if host.config.name == str(host.key) else f"{host.config.name} ({host.key})"
     lines = [f"{name} at {clock.seconds(at_ns)} s, {clock.of_day(at_ns)}: {host.state}"]
     change = host.last_change

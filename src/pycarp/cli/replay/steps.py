@@ -1,4 +1,4 @@
-"""Walking through a recording, a step or many at a time."""
+"""Steps through a recording, one or many steps at a time."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ _HELP = "Enter: next step; n 20: the next 20; s: all hosts; w [HOST]: why they a
 
 
 def walk(replay: Replay, recording: Recording, steps: Iterable[Played], begin_ns: int | None) -> None:
-    """Do what standard input says, until its end, the last step or a difference, which is a CarpError."""
+    """Carry out the commands on standard input until its end or the last step; raises CarpError at a difference."""
     walker = _Walker(replay, recording, steps)
     click.echo(opening(recording.file, recording.head))
     click.echo(_HELP)
@@ -40,7 +40,7 @@ def _command() -> list[str] | None:
 
 
 class _Walker:
-    """Where one is in a recording."""
+    """A position in a recording."""
 
     def __init__(self, replay: Replay, recording: Recording, steps: Iterable[Played]) -> None:
         self._replay = replay
@@ -52,7 +52,7 @@ class _Walker:
         self._lines: list[str] = []
 
     def go_to(self, begin_ns: int | None) -> None:
-        """Pass over everything before a time."""
+        """Skip all steps before a time."""
         if begin_ns is None:
             return
         for played in self._steps:
@@ -61,7 +61,7 @@ class _Walker:
                 return
 
     def obey(self, command: list[str]) -> bool:
-        """Carry out a command; say whether to go on."""
+        """Carry out a command; return True to go on."""
         match command:
             case []:
                 return self._go(1)

@@ -1,1 +1,1 @@
-"""``pycarp simulate``: what it asks of the simulator, and how the answers look."""
+"""``pycarp simulate``: plans trials for the simulator, and reports their results."""

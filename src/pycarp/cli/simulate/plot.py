@@ -1,4 +1,4 @@
-"""A plan as a plot: a row for each virtual host of each machine, time from left to right, incidents below."""
+"""Plots a plan: a row for each virtual host of each machine, time from left to right, incidents below."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Which time a column stands for."""
+    """The times of the columns."""
 
     from_ns: int
     to_ns: int
@@ -110,7 +110,7 @@ def _resolved(outcome: Outcome, incident: Incident) -> Incident:
 
 
 def _row(outcome: Outcome, incidents: Sequence[Incident], name: str, key: HostKey, scale: _Scale) -> Text:
-    """Return the row of a host: what is in the middle of each column, and whatever is shorter than one."""
+    """Return the row of a host: the state in the middle of each column, and states shorter than a column."""
     states = _states(outcome, name, key)
     owned = [
         (each.from_ns, outcome.plan.until_ns if each.until_ns is None else each.until_ns)
