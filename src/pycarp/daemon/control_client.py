@@ -118,7 +118,7 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
         sock.settimeout(timeout_s)
         _connect(sock, path, timeout_s)
         refuse_stranger(sock, path)
-        # One that takes no more may have said why.
+        # A daemon that reads no more may have sent the reason before.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             sock.sendall(line)
         with sock.makefile("rb") as stream:
@@ -127,7 +127,7 @@ def _exchange(path: Path, line: bytes, timeout_s: float) -> bytes:
 
 @contextlib.contextmanager
 def explaining(path: Path, timeout_s: float) -> Iterator[None]:
-    """Raise ControlError, which says what to do, for an OSError."""
+    """Raise ControlError with the way out for an OSError."""
     try:
         yield
     except TimeoutError as exc:
@@ -159,7 +159,7 @@ def _connect(sock: socket.socket, path: Path, timeout_s: float) -> None:
 
 
 def refuse_stranger(sock: socket.socket, path: Path) -> None:
-    """Raise ControlError when somebody listens who is no daemon to be believed, or told a password."""
+    """Raise ControlError if the listener may be a program of another user, which must not get a password."""
     if not hasattr(socket, "SO_PEERCRED"):
         return
     peer = Peer.of(sock)
