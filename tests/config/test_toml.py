@@ -552,6 +552,29 @@ def test_where_http_cannot_be_served_is_told(place: str, said: str) -> None:
     assert said in only
 
 
+def test_a_token_is_read_from_the_first_line_of_its_file_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("0123456789abcdef\nsomething else\n")
+    http = toml.read(f'{GOOD}[http]\ntoken_file = "token"\n', file=str(tmp_path / "a.toml")).http
+
+    assert http is not None
+    assert http.token is not None
+    assert http.token.matches("0123456789abcdef")
+    assert http.token_file == tmp_path / "token"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "there is no such file; make it with"), ("short\n", "has 5 octets, not 16 to 256; openssl rand")],
+)
+def test_a_token_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / "token").write_text(content)
+    (only,) = complaints(f'{GOOD}[http]\ntoken_file = "token"\n', file=str(tmp_path / "a.toml"))
+
+    assert "6:1: token_file" in only or "7:1: token_file" in only
+    assert said in only
+
+
 def test_http_without_its_libraries_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_tables, "find_spec", lambda _name: None)
 

@@ -17,11 +17,12 @@ from pycarp.config.model import HttpConfig
 from pycarp.core.events import AddressesHeld, LoopStalled, StateChange
 from pycarp.core.state import Reason, State
 from pycarp.daemon import http_server
-from pycarp.daemon.control_messages import CheckStatus, StatusReply
+from pycarp.daemon.control_messages import CheckStatus, Reply, Request, StatusReply
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.http_server import HttpServer
 from pycarp.daemon.state_timeline import StateTimeline
 from pycarp.daemon.tallies import Tallies
+from pycarp.errors import UsageError
 from pycarp.vocabulary import NS_PER_S, HostKey
 from tests.support.control import cause_of, host_of, status_of
 
@@ -43,6 +44,10 @@ class Served:
         self.asked += 1
         return self.status
 
+    async def carry_out(self, request: Request) -> Reply:
+        """Refuse: these tests only look."""
+        raise UsageError(f"nobody may ask for {request}")
+
     async def get(self, path: str) -> tuple[int, str]:
         async with self.client.get(f"http://carp{path}") as response:
             return response.status, await response.text()
@@ -63,7 +68,9 @@ async def served(folder: Path, *, is_listening: bool = True) -> AsyncIterator[Se
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path), limit=0)) as client:
         found = Served(client, tallies)
         with history.recording():
-            async with HttpServer(found.now, tallies, history, TIMELINE).serving(HttpConfig(listen=(f"unix:{path}",))):
+            async with HttpServer(found.now, tallies, history, TIMELINE, carry_out=found.carry_out).serving(
+                HttpConfig(listen=(f"unix:{path}",))
+            ):
                 if is_listening:
                     await until(lambda: answers(path))
                 yield found
@@ -206,7 +213,7 @@ async def test_an_address_that_the_machine_does_not_have_yet_is_listened_on(
 ) -> None:
     caplog.set_level(logging.INFO, "pycarp")
     async with served(tmp_path) as server:
-        http = HttpServer(server.now, server.tallies, EventHistory(), TIMELINE)
+        http = HttpServer(server.now, server.tallies, EventHistory(), TIMELINE, carry_out=server.carry_out)
         place = f"{address}:{free_port()}"
         async with http.serving(HttpConfig(listen=(place,))):
             await until(lambda: f"carp: HTTP on {place}" in caplog.text)
@@ -221,7 +228,7 @@ async def test_a_port_that_is_taken_is_told_and_served_once_it_is_free(
     family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
     async with served(tmp_path) as server, aiohttp.ClientSession() as client:
         port = free_port()
-        http = HttpServer(server.now, server.tallies, EventHistory(), TIMELINE)
+        http = HttpServer(server.now, server.tallies, EventHistory(), TIMELINE, carry_out=server.carry_out)
         with socket.socket(family, socket.SOCK_STREAM) as taken:
             taken.bind((address.strip("[]"), port))
             taken.listen()

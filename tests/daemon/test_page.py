@@ -14,6 +14,10 @@ from pycarp.core.state import Reason, State
 from pycarp.daemon.control_messages import (
     Alarm,
     CheckStatus,
+    DrainedHost,
+    DrainReply,
+    DrainRequest,
+    HandoverReply,
     HookStatus,
     HostStatus,
     LinkStatus,
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
+TOKEN = "0123456789abcdef"
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
 
@@ -55,7 +60,10 @@ def page(browser: "Browser") -> "Iterator[Page]":
     opened.on("pageerror", lambda error: said.append(str(error)))
     yield opened
     opened.close()
-    assert [each for each in said if "ERR_" not in each] == []
+    # That a server has gone, or refuses, is what some tests are about.
+    assert [
+        each for each in said if "ERR_" not in each and "status of 401" not in each and "status of 409" not in each
+    ] == []
 
 
 def everything_wrong(name: str, vhid: int) -> HostStatus:
@@ -217,6 +225,79 @@ def test_hosts_are_found_among_many(page: "Page") -> None:
         assert page.is_visible("#none")
         page.click("#verdict li a")
         assert page.inner_text(".host[open] .name") == "wrong"
+
+
+def test_without_a_token_there_is_nothing_to_press(page: "Page") -> None:
+    with served_page(status_of(host_of("web"), host_of("dns", vhid=2))) as served:
+        page.goto(served.url)
+        page.click("#list summary >> nth=0")
+
+        assert page.locator("button:visible").count() == 0
+
+
+def test_a_drain_is_confirmed_and_needs_the_token(page: "Page") -> None:
+    with served_page(status_of(host_of("web")), token=TOKEN) as served:
+        served.answer = lambda _request: DrainReply(
+            hosts=[DrainedHost(host="web", was_master=True, master="192.168.1.4", answers=True)], took_s=0.01
+        )
+        page.goto(served.url)
+        page.click("#list summary >> nth=0")
+        page.click(".host[open] button >> text=Drain…")
+        page.fill("dialog [name=reason]", "new kernel")
+        page.select_option("dialog [name=duration]", "3600")
+        page.fill("dialog [name=token]", "wrong" * 4)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("dialog .outcome >> text=Refused: wrong token")
+        assert served.asked == []
+
+        page.fill("dialog [name=token]", TOKEN)
+        assert violations(page) == []
+        page.click("dialog button >> text=Drain")
+        page.wait_for_selector("dialog .outcome >> text=web is drained: 192.168.1.4 is MASTER.")
+        assert served.asked == [DrainRequest(host="1@fxp0", reason="new kernel", for_s=3600)]
+        assert TOKEN not in page.url
+        page.keyboard.press("Escape")
+        assert page.query_selector("dialog") is None
+
+
+def test_a_refused_hand_over_is_told_and_the_token_is_asked_for_once(page: "Page") -> None:
+    with served_page(status_of(host_of("web")), token=TOKEN) as served:
+        page.goto(served.url)
+        page.click("#list summary >> nth=0")
+        page.click(".host[open] button >> text=Hand over…")
+        page.fill("dialog [name=token]", TOKEN)
+        page.click("dialog button >> text=Hand over")
+        page.wait_for_selector("dialog .outcome.bad >> text=Refused: the test does not expect")
+        page.click("dialog button >> text=Cancel")
+
+        served.answer = lambda _request: HandoverReply(host="web", master="192.168.1.4", took_s=0.0123)
+        page.click(".host[open] button >> text=Hand over…")
+        page.click("dialog button >> text=Hand over")
+        page.wait_for_selector("dialog .outcome.good >> text=192.168.1.4 is MASTER after 12.3 ms.")
+
+
+def test_a_page_of_another_origin_can_neither_ask_nor_look(browser: "Browser") -> None:
+    page = browser.new_page()
+    with served_page(status_of(host_of("web")), token=TOKEN) as served:
+        page.goto("data:text/html,<p>of somebody else</p>")
+        outcomes = [
+            page.evaluate("([url, options]) => fetch(url, options).then((r) => r.type, (e) => e.name)", [url, options])
+            for url, options in (
+                (f"{served.url}api/status", {}),
+                (
+                    f"{served.url}api/control",
+                    {
+                        "method": "POST",
+                        "headers": {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+                        "body": '{"type": "undrain", "host": "web"}',
+                    },
+                ),
+            )
+        ]
+
+        assert outcomes == ["TypeError", "TypeError"]
+        assert served.asked == []
+    page.close()
 
 
 def test_a_real_failover_and_a_killed_daemon_are_shown_at_once(page: "Page", tmp_path: Path) -> None:

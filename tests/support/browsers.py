@@ -8,18 +8,19 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from pycarp.config.http_token import HttpToken
 from pycarp.config.model import HttpConfig
-from pycarp.daemon.control_messages import StatusReply
+from pycarp.daemon.control_messages import Reply, Request, StatusReply
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.http_server import HttpServer
 from pycarp.daemon.state_timeline import StateTimeline
 from pycarp.daemon.tallies import Tallies
+from pycarp.errors import ControlError
 from tests.support.system import REQUIRE, require
 
 log = logging.getLogger("pycarp.state")
@@ -43,6 +44,8 @@ class ServedPage:
         self.status = status
         self.timeline = StateTimeline(time.monotonic)
         self.is_frozen = False
+        self.asked: list[Request] = []
+        self.answer: Callable[[Request], Reply] = _refuse
         self.port = 0
 
     @property
@@ -56,9 +59,18 @@ class ServedPage:
             await asyncio.sleep(0.05)
         return self.status
 
+    async def carry_out(self, request: Request) -> Reply:
+        """Answer what the token lets the page ask for, as the test says."""
+        self.asked.append(request)
+        return self.answer(request)
+
+
+def _refuse(request: Request) -> Reply:
+    raise ControlError(f"the test does not expect {request}")
+
 
 @contextlib.contextmanager
-def served_page(status: StatusReply, **options: Any) -> Iterator[ServedPage]:
+def served_page(status: StatusReply, *, token: str | None = None) -> Iterator[ServedPage]:
     """Serve the page from a thread while the context lasts; what is logged are its events."""
     page = ServedPage(status)
     is_ready = threading.Event()
@@ -72,8 +84,9 @@ def served_page(status: StatusReply, **options: Any) -> Iterator[ServedPage]:
         history = EventHistory()
         place = f"127.0.0.1:{page.port}"
         with history.recording():
-            server = HttpServer(page.now, Tallies(), history, page.timeline, **options)
-            async with server.serving(HttpConfig(listen=(place,))):
+            server = HttpServer(page.now, Tallies(), history, page.timeline, carry_out=page.carry_out)
+            secret = None if token is None else HttpToken(token.encode())
+            async with server.serving(HttpConfig(listen=(place,), token=secret)):
                 while not _answers(page.port):  # noqa: ASYNC110  the kernel's
                     await asyncio.sleep(0.01)
                 is_ready.set()

@@ -118,7 +118,7 @@ def _exposed(path: Path, config: NodeConfig) -> tuple[str, ...]:
     """Return the files with passwords that others than owner and group can read or write."""
     elsewhere = {*config.secret_files, *config.secret_variables}
     inline = [path] if any(host.key not in elsewhere for host in config.hosts) else []
-    return tuple(str(each) for each in dict.fromkeys([*inline, *config.secret_files.values()]) if _is_exposed(each))
+    return tuple(str(each) for each in dict.fromkeys([*inline, *config.secrets]) if _is_exposed(each))
 
 
 def _is_exposed(path: Path) -> bool:

@@ -179,7 +179,7 @@ def _unit_of(
     for variable in config.secret_variables.values():
         hint = "give it with Environment= or EnvironmentFile= in 'systemctl edit', or use a credential"
         click.echo(f"pycarp: warning: the service has no variable {variable}; {hint}", err=True)
-    secrets = [each.absolute() for each in config.secret_files.values() if not each.is_relative_to(handed)]
+    secrets = [each.absolute() for each in config.secrets if not each.is_relative_to(handed)]
     read = [source.file.absolute(), *secrets]
     control, state = context.params["control"].absolute(), context.params["state"]
     if context.get_parameter_source("control") is ParameterSource.DEFAULT:

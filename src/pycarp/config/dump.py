@@ -166,7 +166,9 @@ def toml(config: NodeConfig) -> list[Document]:
     tables["host"] = [_toml_host(host) | _attached(config, host.key) for host in config.hosts]
     tables |= _attached(config, None)
     if config.http is not None:
-        tables["http"] = {"listen": list(config.http.listen)}
+        token_file = config.http.token_file
+        secret = {} if token_file is None else {"token_file": str(token_file.absolute())}
+        tables["http"] = {"listen": list(config.http.listen), **secret}
     return [Document(name="pycarp.toml", text=tomlkit.dumps(tables))]
 
 

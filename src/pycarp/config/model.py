@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pycarp.config.http_token import HttpToken
 from pycarp.core.host_config import HostConfig
 from pycarp.failback import FailbackPolicy
 from pycarp.health import Check
@@ -35,9 +36,14 @@ class Attached(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConfig:
-    """Where the daemon serves HTTP: ``ADDRESS:PORT``, ``[ADDRESS]:PORT`` or ``unix:/PATH``."""
+    """Where the daemon serves HTTP: ``ADDRESS:PORT``, ``[ADDRESS]:PORT`` or ``unix:/PATH``.
+
+    With a ``token``, that of ``token_file``, callers may change things; it may change while the daemon runs.
+    """
 
     listen: tuple[str, ...]
+    token: HttpToken | None = field(default=None, compare=False)
+    token_file: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +75,9 @@ class NodeConfig:
     places: Mapping[HostKey, tuple[int, int]] = field(default_factory=dict, compare=False)
     secret_files: Mapping[HostKey, Path] = field(default_factory=dict, compare=False)
     secret_variables: Mapping[HostKey, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def secrets(self) -> tuple[Path, ...]:
+        """The files that hold secrets, beside the configuration itself."""
+        token = self.http.token_file if self.http is not None else None
+        return (*dict.fromkeys(self.secret_files.values()), *([] if token is None else [token]))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -53,7 +54,9 @@ class TableReader(Protocol):
 class ServiceReader:
     """Collects what the tables of a file say; what is wrong is complained about at its place."""
 
-    def __init__(self, reader: TableReader) -> None:
+    def __init__(self, reader: TableReader, folder: Path) -> None:
+        """Read for a file in ``folder``, below which the files are that it names."""
+        self._folder = folder
         self.checks: list[Attached[Check]] = []
         self.hooks: list[Attached[Hook]] = []
         self.failbacks: list[Attached[FailbackPolicy]] = []
@@ -73,7 +76,7 @@ class ServiceReader:
         self._read_failback(tables, "failback", None)
         if "http" in tables:
             table = self._reader.table(HttpTable, tables["http"], ("http", 0))
-            self.http = None if table is None else self._made(lambda: http_of(table), ("http", 0))
+            self.http = None if table is None else self._made(lambda: http_of(table, self._folder), ("http", 0))
         for raw, where in self._tables(tables.get("sync_group"), "sync_group"):
             self._read_sync_group(raw, where, hosts)
 

@@ -3,11 +3,12 @@
 import os
 from importlib.util import find_spec
 from ipaddress import ip_address
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 import msgspec
 
+from pycarp.config.http_token import read_token
 from pycarp.config.model import HttpConfig
 from pycarp.durations import parse_duration
 from pycarp.errors import ConfigError
@@ -75,13 +76,17 @@ class SyncGroupTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class HttpTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``[http]``: where the daemon serves metrics, status and events; each place as in ``HttpConfig``."""
+    """``[http]``: where the daemon serves its page, metrics, status and events; each place as in ``HttpConfig``.
+
+    Who sends what the first line of ``token_file`` says may drain hosts and hand them over.
+    """
 
     listen: Annotated[list[Text], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: [LISTEN])
+    token_file: Text | None = None
 
 
-def http_of(table: HttpTable) -> HttpConfig:
-    """Return where to serve HTTP; raises ConfigError as ``hook_of``."""
+def http_of(table: HttpTable, folder: Path) -> HttpConfig:
+    """Return where to serve HTTP; ``token_file`` is below ``folder``. Raises ConfigError as ``hook_of``."""
     for position, place in enumerate(table.listen):
         if place in table.listen[:position]:
             raise ConfigError(f'listen "{place}" is there twice; leave one out')
@@ -103,7 +108,9 @@ def http_of(table: HttpTable) -> HttpConfig:
     for module in ("aiohttp", "prometheus_client"):
         if find_spec(module) is None:
             raise ConfigError(f"http needs {module}: pip install 'pycarp[http]'")
-    return HttpConfig(listen=tuple(table.listen))
+    token_file = None if table.token_file is None else folder / table.token_file
+    token = None if token_file is None else read_token(token_file)
+    return HttpConfig(listen=tuple(table.listen), token=token, token_file=token_file)
 
 
 def hook_of(table: HookTable) -> Hook:

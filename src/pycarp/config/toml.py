@@ -211,7 +211,7 @@ class _Reader:
         self._hosts: dict[HostKey, Where] = {}
         self._secret_files: dict[HostKey, Path] = {}
         self._secret_variables: dict[HostKey, str] = {}
-        self._services = ServiceReader(self)
+        self._services = ServiceReader(self, Path(file).parent)
 
     def read(self, tables: dict[str, Any]) -> NodeConfig:
         """Return what could be understood."""

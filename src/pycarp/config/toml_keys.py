@@ -81,7 +81,14 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("check", "checks of the group, written as `[[sync_group.check]]` below it"),
         Key("hook", "hooks of the group, written as `[[sync_group.hook]]` below it"),
     ),
-    "http": (Key("listen", 'list of `"ADDRESS:PORT"`, `"[ADDRESS]:PORT"` and `"unix:/PATH"`', '`["127.0.0.1:9711"]`'),),
+    "http": (
+        Key("listen", 'list of `"ADDRESS:PORT"`, `"[ADDRESS]:PORT"` and `"unix:/PATH"`', '`["127.0.0.1:9711"]`'),
+        Key(
+            "token_file",
+            "file whose first line lets who sends it drain hosts and hand them over, "
+            "of 16 to 256 visible ASCII characters",
+        ),
+    ),
     "failback": (
         Key(
             "startup_hold",

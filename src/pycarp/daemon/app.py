@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
@@ -18,7 +18,7 @@ from pycarp.aio.node import Node
 from pycarp.aio.record_file import RecordFile
 from pycarp.aio.source_mac import uses_link_mac as uses_link_mac_of
 from pycarp.aio.virtual_host import VirtualHost
-from pycarp.config.model import NodeConfig
+from pycarp.config.model import HttpConfig, NodeConfig
 from pycarp.core.events import DecisionChange, Departed, Event, StateChange
 from pycarp.core.host_config import interval_warning
 from pycarp.core.lease_timings import lease_timings_of
@@ -173,8 +173,9 @@ class Daemon:
             config=config,
             fixed=dict(options.sysctls),
             check=plane.actuator.check,
-            changed=self._services.configure,
+            changed=self._reconfigure,
         )
+        self._take_token: Callable[[HttpConfig], None] = lambda _config: None
         self._started_s = time.monotonic()
 
     async def run(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
@@ -214,9 +215,23 @@ class Daemon:
         # Imported late: it needs an extra, and takes a third of a second.
         from pycarp.daemon.http_server import HttpServer  # noqa: PLC0415
 
-        server = HttpServer(self._status, self._tallies, self._history, self._timeline, readers=self._options.readers)
+        server = HttpServer(
+            self._status,
+            self._tallies,
+            self._history,
+            self._timeline,
+            carry_out=self._desk.answer,
+            readers=self._options.readers,
+        )
+        self._take_token = server.take_token
         async with server.serving(self._config.http):
             yield
+
+    def _reconfigure(self, config: NodeConfig) -> None:
+        """Take up what a reload has changed beside hosts and sysctls."""
+        self._services.configure(config)
+        if config.http is not None:
+            self._take_token(config.http)
 
     async def _set_up(self, stop: asyncio.Event) -> None:
         self._services.configure(self._config)

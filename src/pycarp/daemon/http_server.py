@@ -10,7 +10,9 @@ import logging
 import os
 import socket
 import time
+from asyncio import BaseProtocol
 from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -21,12 +23,14 @@ from pycarp import __version__
 from pycarp.aio.log_records import logger
 from pycarp.config.model import HttpConfig
 from pycarp.daemon import metrics
-from pycarp.daemon.control_messages import EventRecord, EventsRequest, Reply, StatusReply
+from pycarp.daemon.control_messages import EventRecord, EventsRequest, Reply, Request, StatusReply
 from pycarp.daemon.dead_sockets import answers
 from pycarp.daemon.event_history import EventHistory
+from pycarp.daemon.http_actions import BODY_OCTETS_MOST, HttpActions
 from pycarp.daemon.live_feed import LiveFeed
 from pycarp.daemon.page_files import PageFile, page_files
 from pycarp.daemon.state_timeline import StateTimeline
+from pycarp.daemon.streams import Stream
 from pycarp.daemon.tallies import Tallies
 from pycarp.daemon.wellness import what_is_wrong
 from pycarp.tasks import start_task
@@ -40,6 +44,9 @@ WRITE_S = 5.0
 """How long a reader may take for what it is sent."""
 
 IDLE_S = 15.0
+REQUEST_S = 10.0
+"""How long a caller may take for its first request."""
+
 _TRIM_S = 1.0
 _AGAIN_S = 5.0
 _SOCKET_MODE = 0o660
@@ -86,7 +93,8 @@ _errors.addFilter(_is_no_garbage)
 class HttpServer:
     """Answers from ``status``, which may be awaited often, and from the history of events.
 
-    ``readers`` is the number of the group whose members may use a socket of the file system.
+    ``carry_out`` answers what the token lets callers ask for, as on the control socket. ``readers`` is the number of
+    the group whose members may use a socket of the file system.
     """
 
     def __init__(
@@ -96,26 +104,31 @@ class HttpServer:
         history: EventHistory,
         timeline: StateTimeline,
         *,
+        carry_out: Callable[[Request], Awaitable[Reply | Stream]],
         readers: int | None = None,
     ) -> None:
         self._status = status
         self._tallies = tallies
         self._history = history
         self._readers = readers
-        self._feed = LiveFeed(self._now, history, timeline)
+        self._actions = HttpActions(carry_out)
+        self._feed = LiveFeed(self._now, history, timeline, may_act=lambda: self._actions.token is not None)
         self._turn = asyncio.Lock()
         self._fresh: tuple[float, StatusReply] | None = None
         self._asking = asyncio.Lock()
-        self._streams = 0
+        self._streams: set[BaseProtocol] = set()
+        self._requested: set[BaseProtocol] = set()
 
     @contextlib.asynccontextmanager
     async def serving(self, config: HttpConfig) -> AsyncIterator[None]:
         """Serve while the context lasts; where it cannot listen it says so, and tries again: CARP goes on."""
-        app = web.Application(client_max_size=1024)
+        self.take_token(config)
+        app = web.Application(client_max_size=BODY_OCTETS_MOST, middlewares=[self._note])
         app.on_response_prepare.append(_add_headers)
         for path, file in page_files().items():
             app.router.add_get(path, _answer_with(file))
         app.router.add_get("/api/live", self._live)
+        app.router.add_post("/api/control", self._actions.answer)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/api/status", self._status_of_all)
@@ -124,7 +137,7 @@ class HttpServer:
         await runner.setup()
         try:
             tasks = [start_task(self._listen_at_last(runner, place)) for place in config.listen]
-            tasks.append(start_task(_trim(runner)))
+            tasks.append(start_task(self._trim(runner)))
             try:
                 yield
             finally:
@@ -134,6 +147,10 @@ class HttpServer:
                 await self._feed.close()
         finally:
             await runner.cleanup()
+
+    def take_token(self, config: HttpConfig) -> None:
+        """Let callers change things with the token of a configuration, and with no other one."""
+        self._actions.token = config.token
 
     async def _listen_at_last(self, runner: web.AppRunner, place: str) -> None:
         """Listen at a place, and try again while that is not possible; one line says so, another that it is."""
@@ -149,6 +166,9 @@ class HttpServer:
                 await asyncio.sleep(_AGAIN_S)
             else:
                 logger.info("carp: HTTP on %s", place)
+                if self._actions.token is not None and not _is_of_this_machine(place):
+                    text = "carp: HTTP on %s: the token crosses the network in the clear; use TLS or ssh before it"
+                    logger.warning(text, place)
                 return
 
     async def _listen(self, runner: web.AppRunner, place: str) -> None:
@@ -204,18 +224,19 @@ class HttpServer:
         self, request: web.Request, run: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]]
     ) -> web.StreamResponse:
         """Send a stream until the caller hangs up, or reads too slowly."""
-        if self._streams >= STREAMS_MOST:
+        if len(self._streams) >= STREAMS_MOST:
             return web.Response(text=f"{STREAMS_MOST} callers follow already\n", status=503)
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
-        self._streams += 1
+        assert request.protocol is not None
+        self._streams.add(request.protocol)
         try:
             await response.prepare(request)
             with contextlib.suppress(TimeoutError, ConnectionError):
                 await run(lambda message: self._send(response, message))
         finally:
-            self._streams -= 1
+            self._streams.discard(request.protocol)
         return response
 
     async def _send(self, response: web.StreamResponse, message: bytes) -> None:
@@ -226,15 +247,47 @@ class HttpServer:
             async with asyncio.timeout(WRITE_S):
                 await response.write(message[begin : begin + _PIECE_OCTETS])
 
+    @web.middleware
+    async def _note(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Note that a whole request came on a connection."""
+        if request.protocol is not None:
+            self._requested.add(request.protocol)
+        return await handler(request)
+
+    async def _trim(self, runner: web.AppRunner) -> None:
+        """Close connections on which no whole request comes, and the oldest where there are too many.
+
+        The daemon keeps its descriptors, and those who follow events keep their streams.
+        """
+        loop = asyncio.get_running_loop()
+        since_s: dict[BaseProtocol, float] = {}
+        while True:
+            await asyncio.sleep(_TRIM_S)
+            server = runner.server
+            connections = [] if server is None else list(server.connections)
+            self._requested.intersection_update(connections)
+            since_s = {each: since_s.get(each, loop.time()) for each in connections}
+            silent = [
+                each for each in connections if each not in self._requested and loop.time() - since_s[each] > REQUEST_S
+            ]
+            others = [each for each in connections if each not in self._streams]
+            excess = others[: max(len(connections) - CONNECTIONS_MOST, 0)]
+            for each in {*silent, *excess}:
+                each.force_close()
+                if each.transport is not None:
+                    each.transport.close()
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
 
 def _message_of(reply: Reply) -> bytes:
     if isinstance(reply, EventRecord):
         return b"id: %d\ndata: %s\n\n" % (reply.seq, msgspec.json.encode(reply))
     return b": alive\n\n"
-
-
-async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
 
 
 def _answer_with(file: PageFile) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -248,16 +301,8 @@ def _answer_with(file: PageFile) -> Callable[[web.Request], Awaitable[web.Respon
     return answer
 
 
-async def _trim(runner: web.AppRunner) -> None:
-    """Close the oldest connections where there are too many, so that the daemon keeps its descriptors."""
-    while True:
-        await asyncio.sleep(_TRIM_S)
-        server = runner.server
-        connections = [] if server is None else list(server.connections)
-        for each in connections[: max(len(connections) - CONNECTIONS_MOST, 0)]:
-            each.force_close()
-            if each.transport is not None:
-                each.transport.close()
+def _is_of_this_machine(place: str) -> bool:
+    return place.startswith("unix:") or ip_address(place.rpartition(":")[0].strip("[]")).is_loopback
 
 
 def _bound(place: str) -> socket.socket:

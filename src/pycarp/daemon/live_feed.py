@@ -47,7 +47,7 @@ class HostView(msgspec.Struct, kw_only=True):
 
 
 class Everything(msgspec.Struct, kw_only=True):
-    """All there is to show; ``node`` is the status without its hosts, ``may_act`` whether a token lets people act."""
+    """All there is to show; ``node`` is the status without its hosts, ``may_act`` as in ``Update``."""
 
     version: str
     may_act: bool
@@ -60,10 +60,12 @@ class Update(msgspec.Struct, kw_only=True):
     """What has changed: hosts, those that are gone as ``vhid@interface``, and events.
 
     ``heard_s_ago`` has the ages of all advertisements of hosts that have heard any, by host, in the order of
-    ``status.heard``. ``node`` is None where only its ``uptime_s`` has changed.
+    ``status.heard``. ``node`` is None where only its ``uptime_s`` has changed. ``may_act`` is whether who has the token
+    can change things.
     """
 
     uptime_s: float
+    may_act: bool
     node: StatusReply | None
     hosts: list[HostView]
     gone: list[str]
@@ -87,7 +89,7 @@ class _Moment:
 class LiveFeed:
     """Follows status, events and state changes while somebody watches.
 
-    ``status`` returns the status of a moment ago; ``may_act`` is whether the page can change anything.
+    ``status`` returns the status of a moment ago; ``may_act`` whether who has the token can change things.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class LiveFeed:
         history: EventHistory,
         timeline: StateTimeline,
         *,
-        may_act: bool = False,
+        may_act: Callable[[], bool] = lambda: False,
     ) -> None:
         self._status = status
         self._history = history
@@ -173,6 +175,7 @@ class LiveFeed:
         number = before.number + 1
         update = Update(
             uptime_s=status.uptime_s,
+            may_act=self._may_act(),
             node=replace(status, hosts=[]) if number % _NODE_EVERY == 0 else None,
             hosts=[self._view(each) for each in changed] if before.number else [],
             gone=[name for name in before.steady if name not in hosts],
@@ -194,7 +197,7 @@ class LiveFeed:
         if not moment.everything:
             everything = Everything(
                 version=__version__,
-                may_act=self._may_act,
+                may_act=self._may_act(),
                 node=replace(moment.status, hosts=[]),
                 hosts=[self._view(each) for each in moment.status.hosts],
                 events=[each for each in self._history.since(moment.seq - EVENTS_MOST) if each.seq <= moment.seq],

@@ -151,7 +151,7 @@ def _will_be_given(state: Path, user: User) -> bool:
 
 def _unreadable(user: User, config: NodeConfig, paths: Paths) -> Iterator[str]:
     with privileges.rehearsed(user):
-        for file in dict.fromkeys([paths.config, *config.secret_files.values()]):
+        for file in [paths.config, *config.secrets]:
             if not _may(file, os.R_OK):
                 hint = "put it into a folder of root" if user.uid == 0 else f"chgrp {user.name} and chmod 640 let it"
                 yield f"it may not read {file}; {hint}"

@@ -4,8 +4,8 @@ import { age, clock, element, plural, write } from "./elements.js";
 import { draw, stays } from "./timeline.js";
 
 export class HostRow {
-  // ``clock`` returns the seconds since a message was received; ``actions`` returns the buttons of a host, if any.
-  constructor(id, { since, actions }) {
+  // ``since`` returns the seconds since a message was received; ``actions`` are the buttons, shown where one ``mayAct``.
+  constructor(id, { since, actions, mayAct }) {
     this.id = id;
     this.since = since;
     this.host = null;
@@ -19,7 +19,8 @@ export class HostRow {
     this.marks = element("span", { class: "marks" });
     this.line = element("span", { class: "line" });
     this.body = element("div", { class: "body" });
-    this.actions = actions(this);
+    this.actions = actions;
+    this.mayAct = mayAct;
     this.ticking = [];
     this.root = element(
       "details",
@@ -33,7 +34,7 @@ export class HostRow {
         this.line,
       ),
       this.body,
-      this.actions?.root,
+      this.actions.root,
     );
   }
 
@@ -49,7 +50,7 @@ export class HostRow {
     write(this.holder, holder(host));
     write(this.why, status.last_change?.explanation ?? "");
     this.marks.replaceChildren(...marks(host).map(([text, kind]) => element("span", { class: `mark ${kind}` }, text)));
-    this.actions?.update(host);
+    this.actions.update(host, this.mayAct());
     this.drawLine(span);
     this.fill();
     this.tick();

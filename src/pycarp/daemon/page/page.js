@@ -4,6 +4,7 @@ import { age, clock, element, plural, write } from "./elements.js";
 import { follow } from "./live.js";
 import { Picture } from "./picture.js";
 import { HostRow } from "./hosts.js";
+import { HostActions, buttonsForAll } from "./actions.js";
 import { labels } from "./timeline.js";
 
 const EVENTS_MOST = 300;
@@ -22,6 +23,7 @@ let nodeAt = 0;
 let version = "";
 let seq = 0;
 let isLost = false;
+let mayAct = false;
 let span = 86400;
 
 const idOf = (status) => `${status.vhid}@${status.interface}`;
@@ -29,11 +31,19 @@ const ageOf = (host, index) => host.heard[index] + since(host.heardAt);
 
 function receive(name, message) {
   regain();
+  takeRights(message.may_act);
   if (name === "everything") receiveAll(message);
   else receiveUpdate(message);
   picture.update([...hosts.values()], node.hostname, ageOf);
   showVerdict();
   addEvents(message.events);
+}
+
+function takeRights(is) {
+  if (is === mayAct) return;
+  mayAct = is;
+  at("all").hidden = !mayAct;
+  for (const [id, row] of rows) row.actions.update(hosts.get(id), mayAct);
 }
 
 function receiveAll({ version: of, node: all, hosts: views, events }) {
@@ -76,7 +86,7 @@ function receiveHost(view) {
   const host = { ...view, id, at: now(), heard: view.status.heard.map((each) => each.heard_s_ago), heardAt: now() };
   hosts.set(id, host);
   if (!rows.has(id)) {
-    rows.set(id, new HostRow(id, { since, actions: () => null }));
+    rows.set(id, new HostRow(id, { since, actions: new HostActions(), mayAct: () => mayAct }));
     at("list").append(rows.get(id).root);
   }
   rows.get(id).update(host, span);
@@ -276,6 +286,7 @@ for (const each of document.querySelectorAll("input[name=span]")) {
   });
 }
 addEventListener("hashchange", openTarget);
+at("all").append(...buttonsForAll());
 setInterval(() => {
   for (const row of rows.values()) row.tick();
   showFooter();
