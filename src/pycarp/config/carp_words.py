@@ -1,4 +1,4 @@
-"""The words of ifconfig about carp: ``vhid 1 advskew 100 pass testpass 192.168.1.50/24``; FreeBSD's and OpenBSD's."""
+"""Parses ifconfig's words about carp, such as ``vhid 1 pass testpass 192.168.1.50/24``: FreeBSD's and OpenBSD's."""
 
 import difflib
 import re
@@ -10,7 +10,7 @@ from pycarp.config.shell_script import Word
 from pycarp.vocabulary import CARP_GROUPS, Address, Family, InterfaceAddress, MacAddress, family_of
 
 Complain = Callable[[Word, str, str], None]
-"""(where, what is wrong, the way out)"""
+"""Reports a problem: (place, problem, way out)."""
 
 _AFTER_VHID = frozenset({"advbase", "advskew", "pass", "state"})
 _ONLY_CARP = frozenset({"vhid", "advbase", "advskew", "pass"})
@@ -19,7 +19,7 @@ _CARPVER = "2"
 FAMILIES = frozenset({"inet", "inet6", "link", "ether"})
 _STATES = ("init", "backup", "master")
 _FAULTS_MAX = 100
-"""After so many mistakes in a line the rest of it is not worth a message."""
+"""The most mistakes of a line that are reported."""
 
 _SPLIT = (
     "rc splits the line at every blank, in quotes as well; choose a pass without blanks on all hosts, "
@@ -58,12 +58,12 @@ class Vocabulary:
 
     @property
     def about_carp(self) -> frozenset[str]:
-        """The words that matter here, which a mistyped one is compared with first."""
+        """The words that pycarp uses; a mistyped word is compared with these first."""
         return self.keywords | frozenset(self.numbers)
 
 
 def _switches(words: str) -> frozenset[str]:
-    """Return words with those that take them back: ``arp`` and ``-arp``."""
+    """Return words together with those that undo them: ``arp`` and ``-arp``."""
     return frozenset(sign + word for word in words.split() for sign in ("", "-"))
 
 
@@ -149,7 +149,7 @@ class CarpWords:
     groups: list[str] = field(default_factory=list)
     left_groups: list[str] = field(default_factory=list)
     spoken_of: set[Family] = field(default_factory=set)
-    """The families whose destination, a peer or the group, is said."""
+    """The families whose destination, a peer or the group, is named."""
     scopes: list[tuple[Word, str]] = field(default_factory=list)
     """The interfaces that link-local addresses name, as in ``fe80::1%em0``."""
     notes: list[tuple[Word, str]] = field(default_factory=list)
@@ -161,7 +161,7 @@ class CarpWords:
 
     @property
     def interfaces(self) -> tuple[InterfaceAddress, ...]:
-        """The addresses with their prefixes; one that has none is alone in its subnet."""
+        """The addresses with their prefixes; one without a prefix is alone in its subnet (/32 or /128)."""
         return tuple(
             ip_interface((address, _BITS[family_of(address)] if prefix is None else prefix))
             for _word, address, prefix in self.addresses
@@ -197,7 +197,7 @@ def is_about_carp(words: list[Word]) -> bool:
 
 
 def own_addresses(words: list[Word]) -> list[InterfaceAddress]:
-    """Return the plain addresses of an interface line; whatever else it says is not our business."""
+    """Return the plain addresses of an interface line; its other words are ignored."""
     said = parse(words, Word("", 1, 1), lambda _where, _what, _out: None)
     return [each for each in said.interfaces if isinstance(each, IPv4Interface) or not each.ip.is_link_local]
 
@@ -240,7 +240,7 @@ class _Parser:
     ) -> None:
         self.said = said
         self._rest = words[::-1]
-        """What is left, the next word last."""
+        """The remaining words, the next one last."""
         self._faults = 0
         self._tell = complain
         self._vocabulary = vocabulary
@@ -249,7 +249,7 @@ class _Parser:
         self._family = Family.IPV4
         self._after_pass: Word | None = None
         self._last = 0
-        """How many addresses the last word gave: a range gives several."""
+        """The number of addresses of the last word: a range has several."""
 
     def parse(self) -> None:
         """Consume everything."""
@@ -363,7 +363,7 @@ class _Parser:
         low, high = self._vocabulary.numbers[name]
         number = number_of(text)
         if number is None:
-            # The word is not shown: it may be a password that slipped here.
+            # The word is not shown, because it may be a misplaced password.
             self._complain(where, f"{name} needs a number", f"write {name} {low} to {high}")
         elif not low <= number <= high:
             self._complain(where, f"{name} {number} is outside {low}-{high}", "")
@@ -371,7 +371,7 @@ class _Parser:
             self.said.numbers[name] = (where, number)
 
     def _take_nodes(self, argument: Word) -> None:
-        """Take ``VHID:ADVSKEW``; several nodes are balancing, of which an address would be in two places."""
+        """Consume ``VHID:ADVSKEW``; several nodes mean balancing, which would put an address in two places."""
         if "," in argument.text:
             hint = "pycarp does not balance: give each vhid addresses and a carp interface of its own"
             self._complain(argument, "several carpnodes share one address", hint)
@@ -526,7 +526,7 @@ class _Parser:
             return
         close = close or difflib.get_close_matches(text, self._all, n=1)
         if prefix_of_mask(word.text) is not None:
-            # A password may look like this, so not even a netmask is shown.
+            # Not even a netmask is shown, because a password may look like one.
             self._complain(word, "this is a netmask, not an address", "write netmask before it")
         elif close:
             self._complain(word, "unknown word", f"did you mean {close[0]}?")
@@ -573,7 +573,7 @@ def prefix_of_mask(text: str) -> int | None:
 
 
 def why_no_host_has(address: Address) -> str:
-    """Return in words why an address cannot be shared; empty if it can, or if its host says so in its own words."""
+    """Return why an address cannot be shared; empty if it can, or if the settings of its host report that."""
     if isinstance(address, IPv4Address) and address in _RESERVED:
         return f"{address} is not an address that a host can have"
     return ""
@@ -595,7 +595,7 @@ def netmask_length(address: Address) -> int | None:
 
 
 _RANGE_MAX = 2048
-"""As many as FreeBSD's rc expands: netif_ipexpand_max."""
+"""The most addresses of a range, as in FreeBSD's rc: netif_ipexpand_max."""
 
 _RANGE_IPV4 = re.compile(r"((?:\d+\.){0,3})(\d+)-(\d+)((?:\.\d+){0,3})(?:/(\d+))?", re.ASCII)
 _RANGE_IPV6 = re.compile(r"([0-9a-fA-F:]*:)([0-9a-fA-F]{1,4})-([0-9a-fA-F]{1,4})(:[0-9a-fA-F:]*)?(?:/(\d+))?", re.ASCII)

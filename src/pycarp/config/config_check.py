@@ -1,6 +1,6 @@
-"""What will not work in configurations, beside what is wrong in them: found before a daemon is started.
+"""Finds what will not work in configurations, besides mistakes in them, before a daemon is started.
 
-Pure: whoever calls has read the files, asked the machine for its devices, and looked at permissions.
+Pure: the caller has read the files, the devices of the machine, and the permissions.
 """
 
 import re
@@ -21,29 +21,29 @@ from pycarp.vocabulary import HostKey, InterfaceAddress, LinkFacts
 
 _NOTE = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)", re.DOTALL)
 _MOST_DEMOTED = 255
-"""More than any dialect can announce."""
+"""An advskew above that of every host: no dialect can advertise it."""
 
 _FACTORS = ("senderr_demotion_factor", "ifdown_demotion_factor")
 _OF_A_FOLDER = (PREFIX, "vip-")
-"""Files that are one machine together with their like in the same folder."""
+"""Grammars of which all files of a folder belong to one machine."""
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """How serious a finding is."""
 
     ERROR = "error"
     """``pycarp run`` refuses it."""
 
     WARNING = "warning"
-    """It is taken, and will not do what was probably meant."""
+    """It is accepted, but will not do what was probably meant."""
 
     NOTE = "note"
-    """It is understood, but left out or done otherwise."""
+    """It is understood, but ignored or done in another way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing, where it stands, and the way out."""
+    """A problem, its place, and the way out."""
 
     severity: Severity
     problem: Problem
@@ -58,8 +58,8 @@ class Finding:
 class CheckedFile:
     """A file that was read: its configuration, or the problems for which there is none.
 
-    ``exposed`` are the files with passwords in them that everybody on the machine can read. ``says_preempt`` where the
-    grammar has a word for preempt: the BSDs set it elsewhere.
+    ``exposed`` are the files with passwords in them that everybody on the machine can read. ``says_preempt`` is True
+    if the grammar has a word for preempt; the BSDs set it by sysctl.
     """
 
     path: str
@@ -212,7 +212,7 @@ def _of_sysctls(path: str, config: NodeConfig) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A virtual host of a machine, and the file in which it stands."""
+    """A virtual host of a machine, and its file."""
 
     path: str
     config: NodeConfig
@@ -226,7 +226,7 @@ class _Member:
 
     @property
     def claim(self) -> Claim:
-        """What it advertises while nothing is wrong."""
+        """Its claim without demotions."""
         return self.host.dialect.claim(self.host.advbase, self.host.advskew, 0)
 
     def __str__(self) -> str:
@@ -249,7 +249,7 @@ def _machines(files: Sequence[CheckedFile]) -> list[list[_Member]]:
 
 
 def _of_a_machine(members: Sequence[_Member]) -> Iterator[Finding]:
-    """Yield what two files of one machine both say; within a file it is an error already."""
+    """Yield settings that two files of one machine both have; within one file that is an error."""
     for theirs, ours in combinations(members, 2):
         if theirs.path == ours.path:
             continue
@@ -284,7 +284,7 @@ def _share_a_segment(one: HostConfig, other: HostConfig) -> bool:
 
 
 def _of_pair(theirs: _Member, ours: _Member) -> Iterator[Finding]:
-    """Yield what keeps two hosts of a vhid from sharing it well, at the place of the second."""
+    """Yield conflicts of two hosts that share a vhid, at the place of the second."""
     vhid, there = ours.host.vhid, str(theirs)
     if ours.host.passphrase != theirs.host.passphrase:
         hint = "hosts hear only those with the same password"
@@ -380,5 +380,5 @@ def _warning(path: str, place: tuple[int, int], text: str, hint: str) -> Finding
 
 
 def count(findings: Iterable[Finding], severity: Severity) -> int:
-    """Return how many findings are so bad."""
+    """Return the number of findings of a severity."""
     return sum(each.severity is severity for each in findings)

@@ -1,8 +1,8 @@
-"""From settings to text: every grammar's files, and what a grammar has no words for.
+"""Writes settings as text: the files of every grammar, and a list of what a grammar cannot express.
 
 Names of hosts and of the machine are for people; where a grammar has no place for them they are left out silently.
 
-The documents hold the passwords; whoever writes them keeps them from others' eyes.
+The documents contain the passwords; the caller must protect them.
 """
 
 import re
@@ -31,7 +31,7 @@ _OPTIONAL = tuple(each for each in fields(HostConfig) if each.init and each.name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A file to be. ``lost`` names, in words, the settings that its grammar cannot say."""
+    """A file to write. ``lost`` describes the settings that its grammar cannot express."""
 
     name: str
     text: str
@@ -39,13 +39,13 @@ class Document:
 
 
 class _Losses:
-    """Collects what a grammar cannot say, a line each."""
+    """Collects the settings that a grammar cannot express, one line each."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
 
     def add(self, text: str) -> None:
-        """Note one thing; it may become a comment, so it has no line ends."""
+        """Add a line, without line ends, because it may become a comment."""
         self.found.append(" ".join(text.split()))
 
     def check_node(self, config: NodeConfig) -> None:
@@ -68,7 +68,7 @@ class _Losses:
             value = getattr(host, each.name)
             if each.name not in said and value != each.default:
                 self.add(f"{host.name}: {each.name} {_in_words(value)}")
-        # The universal dialect is what nobody asked for.
+        # The universal dialect is the default, so its loss changes nothing.
         if host.dialect.name not in dialects | {UNIVERSAL.name}:
             self.add(f"{host.name}: dialect {host.dialect.name}")
 
@@ -125,7 +125,7 @@ def rc_conf_9(config: NodeConfig) -> list[Document]:
 
 
 def hostname_carp(config: NodeConfig) -> list[Document]:
-    """Return OpenBSD's files, one a host."""
+    """Return OpenBSD's files, one per host."""
     documents = []
     for name, host in zip(_clone_names(config), config.hosts, strict=True):
         losses = _Losses()
@@ -151,8 +151,8 @@ def hostname_carp(config: NodeConfig) -> list[Document]:
 
 
 def toml(config: NodeConfig) -> list[Document]:
-    """Return pycarp's own grammar, which can say everything."""
-    # Imported here because it comes with an extra.
+    """Return TOML, which can express every setting."""
+    # Imported late, because it comes with an extra.
     import tomlkit  # noqa: PLC0415
 
     tables: dict[str, object] = {}

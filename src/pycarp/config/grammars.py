@@ -1,4 +1,4 @@
-"""Which grammars there are, how one is told from another, and the one way to read and to write them all."""
+"""The grammars: detects, reads and writes them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ __all__ = ["SAY_PREEMPT", "TARGETS", "Grammar", "load", "read", "recognise", "wr
 
 
 class Grammar(StrEnum):
-    """What can be read."""
+    """The grammars that can be read."""
 
     RC_CONF = "rc.conf"
     HOSTNAME_CARP = "hostname.carp"
@@ -34,7 +34,7 @@ SAY_PREEMPT = frozenset(set(Grammar) - {Grammar.RC_CONF, Grammar.HOSTNAME_CARP})
 """The grammars with a word for preempt; the BSDs set it elsewhere."""
 
 TARGETS = ("rc.conf", "rc.conf9", "hostname.carp", "toml", "ucarp")
-"""What can be written: FreeBSD's rc.conf has two generations."""
+"""The grammars that can be written: FreeBSD's rc.conf has two generations."""
 
 _NAMES = (
     (re.compile(r"hostname\..+"), Grammar.HOSTNAME_CARP),
@@ -58,7 +58,7 @@ _SIGNS = (
 
 
 def recognise(file: str, text: str) -> Grammar:
-    """Return the grammar of a file, by its name or else by its text; ConfigError when neither tells."""
+    """Return the grammar of a file, by its name or else its text; raises ConfigError if both are ambiguous."""
     name, text = PurePath(file).name, plain(text)
     for pattern, grammar in _NAMES:
         if pattern.fullmatch(name):

@@ -1,4 +1,4 @@
-"""From the words about a carp interface to its host; what every grammar of ifconfig's words must check."""
+"""Makes a host from the parsed words of a carp interface, with the checks that all such grammars need."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -15,11 +15,11 @@ CUT_BY_THE_BSDS = (
     f"the BSDs' ifconfig silently uses its first {PASSPHRASE_MAX} octets: write these alone, "
     "and hosts that are left as they are still agree"
 )
-"""What to do about a password that is too long. Source: carp.md 3.5."""
+"""The way out for a password that is too long. Source: carp.md 3.5."""
 
 
 def build_host(said: CarpWords, *, link: str, name: str, dialect: Dialect, complain: Complain) -> HostConfig | None:
-    """Return the host, or None when something is missing or cannot work, which is complained about."""
+    """Return the host; None, with a problem reported, if something is missing or cannot work."""
     secret = None if said.passphrase is None else secret_of(said.passphrase, complain)
     settings: dict[str, Any] = {name: number for name, (_word, number) in said.numbers.items()}
     settings |= {} if secret is None else {"passphrase": secret}
@@ -46,7 +46,7 @@ def build_host(said: CarpWords, *, link: str, name: str, dialect: Dialect, compl
 
 
 def _complain_of(problems: Iterable[SettingProblem], said: CarpWords, complain: Complain) -> None:
-    """Complain about settings, each at its place."""
+    """Report problems of settings, each at its place."""
     places = {name: word for name, (word, _number) in said.numbers.items()}
     if said.passphrase is not None:
         places["passphrase"] = said.passphrase
@@ -64,7 +64,7 @@ def _complain_of(problems: Iterable[SettingProblem], said: CarpWords, complain: 
 
 
 def complain_of_missing(said: CarpWords, complain: Complain) -> None:
-    """Complain about a vhid or a password that nobody wrote, unless they may be among what was not understood."""
+    """Report a missing vhid or password, unless it may be among the words that were not understood."""
     if said.has_faults:
         return
     if "vhid" not in said.numbers:
@@ -74,13 +74,13 @@ def complain_of_missing(said: CarpWords, complain: Complain) -> None:
 
 
 def secret_of(word: Word, complain: Complain) -> Passphrase | None:
-    """Return the password; None when it cannot be one, which is complained about without showing it."""
+    """Return the password; None, with a problem reported that does not show it, if it cannot be one."""
     try:
         return Passphrase(word.text)
     except ConfigError as exc:
         complain(word, str(exc), CUT_BY_THE_BSDS if len(word.text.encode()) > PASSPHRASE_MAX else "")
     except UnicodeError:
-        # Its own message would show a part of the password.
+        # The message of the exception would show a part of the password.
         complain(word, "pass is not UTF-8", "save the file as UTF-8")
     return None
 

@@ -25,12 +25,12 @@ PREFIX = "hostname."
 
 _NOT_STATIC = frozenset({"dhcp", "rtsol", "autoconf"})
 _NO_LINK = "carp"
-"""Stands for a device that is not known, so that everything else is judged; such a file is refused."""
+"""A placeholder for an unknown device, so that everything else is checked; the file is refused."""
 
 _NO_BROADCAST = "NONE"
 _QUOTES = "\"'"
 _PROBLEMS_MAX = 100
-"""After so many problems this is no such file, and the rest of it is not worth a message."""
+"""The most problems of a file that are reported: with more, it is probably of another kind."""
 
 _BLANKS = " \t\r"
 _SIGNS = ";&|<>()"
@@ -58,7 +58,7 @@ def read(
 
 
 class _Reader:
-    """Reads one file; collects problems instead of stopping at the first."""
+    """Reads one file, and collects all problems."""
 
     def __init__(self, file: str, links: Sequence[LinkFacts], renames: Mapping[str, str], dialect: Dialect) -> None:
         self.problems: list[Problem] = []

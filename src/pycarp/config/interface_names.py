@@ -1,4 +1,4 @@
-"""What the interfaces in variables of rc.conf are called: ``ifconfig_em0_5`` is about the device em0.5.
+"""Finds the devices of variables in rc.conf: ``ifconfig_em0_5`` is about the device em0.5.
 
 rc writes the characters ``.``, ``/``, ``-`` and ``+`` of a device's name as ``_``, so a variable alone does not tell;
 ``vlans_em0="5"`` and ``cloned_interfaces`` do. Source: ltr() and vlan_up() in FreeBSD's network.subr, carp.md 8.2.
@@ -29,7 +29,7 @@ class InterfaceNames:
             for name, each in variables.items()
             if (match := _NAME.fullmatch(name)) and each.is_certain
         }
-        """Devices that get another name, by the one they had: ``ifconfig_em0_name="wan"``."""
+        """New names of renamed devices by their old ones: ``ifconfig_em0_name="wan"``."""
         self._devices = _devices(variables)
 
     def device(self, link: str) -> str:
@@ -40,7 +40,7 @@ class InterfaceNames:
         return alike[0] if link not in self._live and len(alike) == 1 else link
 
     def here(self, link: str) -> str:
-        """Return what the device of a variable is called on this machine."""
+        """Return the name on this machine of the device of a variable."""
         device = self.device(link)
         previous = [old for old, new in self._named.items() if new == device]
         found = (self._renames[name] for name in (device, link, *previous) if name in self._renames)

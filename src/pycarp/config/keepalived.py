@@ -1,4 +1,4 @@
-"""keepalived.conf: from VRRP to CARP. Source: keepalived.conf(5).
+"""Reads keepalived.conf, and turns VRRP into CARP. Source: keepalived.conf(5).
 
 A ``vrrp_instance`` becomes a host, ``vrrp_script`` and what is tracked its checks, ``notify`` scripts its hooks, and
 ``vrrp_sync_group`` a sync group. What has no equal is a note with its line, and what to do instead.
@@ -46,7 +46,7 @@ _PRIORITY_MOST = 254
 _OWNER = 255
 _PRIORITY = 100
 _PROBLEMS_MAX = 100
-"""After so many problems this is no such file, and the rest of it is not worth a message."""
+"""The most problems of a file that are reported: with more, it is probably of another kind."""
 
 _TRUTHS = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 _NOTIFY = {
@@ -80,7 +80,7 @@ _GROUP = ("group", "track_script", "track_interface", "track_process", "notify",
 _SCRIPT = ("script", "interval", "timeout", "rise", "fall", "weight")
 _PROCESS = ("process", "weight")
 KNOWN = tuple(dict.fromkeys((*_TOP, *_GLOBAL, *_INSTANCE, *_GROUP, *_SCRIPT, *_PROCESS)))
-"""The keywords that have an equal, or a sentence of their own."""
+"""The keywords that have an equivalent, or a note of their own."""
 
 _TRACKED = ("track_script", "track_interface", "track_process")
 _READ_LAST = (*_TRACKED, "notify")
@@ -108,7 +108,7 @@ def read(
 
 @dataclass(slots=True)
 class _Source:
-    """What can be tracked: the table of its check without name, and the weight that it has itself."""
+    """An object that can be tracked: the table of its check without a name, and its own weight."""
 
     where: Word
     table: dict[str, Any]
@@ -127,7 +127,7 @@ class _Tracked:
 
 @dataclass(slots=True)
 class _Instance:
-    """What is said about an instance."""
+    """The settings of an instance."""
 
     name: str
     where: Word
@@ -145,14 +145,14 @@ class _Instance:
     tracked: list[_Tracked] = field(default_factory=list)
     hooks: list[tuple[Word, dict[str, Any]]] = field(default_factory=list)
     is_master: bool = False
-    """Whether it starts as MASTER."""
+    """True if it starts as MASTER."""
 
     not_beside_master: list[Word] = field(default_factory=list)
     has_faults: bool = False
 
 
 class _Reader:
-    """Reads one file; collects problems instead of stopping at the first."""
+    """Reads one file, and collects all problems."""
 
     def __init__(self, file: str, parents: Parents, renames: Mapping[str, str], password: str | None) -> None:
         self.problems: list[Problem] = []
@@ -185,7 +185,7 @@ class _Reader:
         """The places of what could not be read, about which nothing else is said."""
 
     def read(self, text: str) -> NodeConfig:
-        """Return what could be understood."""
+        """Return the configuration that could be understood."""
         statements = parse(text, self._complain)
         self._faulty = {(each.line, each.column) for each in self.problems}
         for each in statements:

@@ -22,7 +22,7 @@ _ESCAPED = re.compile(r"\\([\"'\\])")
 _COMMENTS = "#!"
 _SIGNED = "auth_pass"
 _EXPANSION_MAX = 100_000
-"""Characters that variables may put into a file; more is no configuration."""
+"""The most characters after the substitution of variables."""
 
 
 @dataclass(slots=True)
@@ -205,7 +205,7 @@ def _words(number: int, line: str, complain: Complain) -> Iterator[tuple[Word, b
 
 
 def _check_references(word: Word, complain: Complain, *, is_secret: bool) -> None:
-    """Complain about a variable without a value; in a password only if it is the whole, and without showing it."""
+    """Report a variable without a value; in a password only if it is the whole password, without showing it."""
     if is_secret and _REFERENCE.fullmatch(word.text):
         hint = "write the password; in quotes, if it is meant as it stands"
         complain(word, f"{_SIGNED} is a variable that has no value in this file", hint)

@@ -1,4 +1,4 @@
-"""What every grammar is turned into."""
+"""The configuration that every grammar is parsed into."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Attached(Generic[T]):
 
     @property
     def name(self) -> str:
-        """What it is called; empty for what has no name."""
+        """Its name; empty for one without a name."""
         return str(getattr(self.item, "name", ""))
 
 

@@ -1,7 +1,4 @@
-"""Which network device a carp interface belongs to.
-
-As FreeBSD 9 finds it: the one whose own subnet contains the shared address.
-"""
+"""Finds the network device of a carp interface, as FreeBSD 9 does: by the subnet of the shared address."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +15,7 @@ class Parent:
 
 
 class NoParentError(Exception):
-    """No device fits; ``hint`` is the way out."""
+    """No device matches; ``hint`` is the way out."""
 
     def __init__(self, text: str, hint: str) -> None:
         super().__init__(text)
@@ -105,7 +102,7 @@ def _devices(links: Sequence[LinkFacts]) -> tuple[LinkFacts, ...]:
 
 
 def unused_renames(renames: Mapping[str, str], names: Collection[str]) -> list[tuple[str, str]]:
-    """Return a complaint and a hint for each ``--map`` about an interface that the file does not name."""
+    """Return a problem and a hint for each ``--map`` of an interface that the file does not name."""
     known = ", ".join(dict.fromkeys(names)) or "none"
     return [
         (f"--map {old}={new}: nothing is about {old}", f"there are: {known}")

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: where, what, and the way out; all of it at once."""
+"""The problems of a configuration: place, problem and way out, all of them at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pycarp.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong; line and column count from 1."""
+    """A problem; line and column count from 1."""
 
     file: str
     line: int
@@ -22,7 +22,7 @@ class Problem:
 
 
 class ConfigProblems(ConfigError):  # noqa: N818  (it is plural: the problems of one file)
-    """Everything that is wrong with a configuration, one problem a line."""
+    """All problems of a configuration, one per line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda each: (each.file, each.line, each.column)))

@@ -1,4 +1,4 @@
-"""A first configuration: from a few decisions to commented TOML for every host of a set, and what to do with it."""
+"""Makes a first configuration: commented TOML for every host of a set, from a few decisions."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from pycarp.errors import ConfigError, UsageError
 from pycarp.vocabulary import Address, InterfaceAddress
 
 CONFIGURATION = "/etc/pycarp/carp.toml"
-"""Where the file of a host goes on that host."""
+"""The path of the configuration on each host."""
 
 HOSTS_MOST = 50
 _LAST_ADVSKEW = 200
@@ -34,7 +34,7 @@ _CHECK = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What was decided for a set of hosts, the preferred one first.
+    """The decisions for a set of hosts, the preferred one first.
 
     ``interfaces`` has the interface of each host by its name; ``own`` the addresses from which each one sends, where
     they speak to each other instead of to the group. ``password_file`` is as the files of the hosts name it.

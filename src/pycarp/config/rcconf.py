@@ -83,7 +83,7 @@ class _Line:
         return [word for each in self.specifications() for word in each]
 
     def specifications(self) -> list[list[Word]]:
-        """Return what rc gives to ifconfig, one call each."""
+        """Return the arguments that rc passes to ifconfig, one tuple per call."""
         words = self.assignment.words()
         if self.rank == _RANK_ADDRESSES:
             return [[Word(self.prefix, each.line, each.column), each] for each in words]
@@ -125,7 +125,7 @@ def _number(digits: str | None) -> int | None:
 
 
 class _Reader:
-    """Reads one file; collects problems instead of stopping at the first."""
+    """Reads one file, and collects all problems."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class _Reader:
     # Commands
 
     def _check_commands(self) -> None:
-        """Complain about commands that would change what is said about interfaces."""
+        """Report commands that would change variables of interfaces."""
         for command in self._script.commands:
             for assigned in command.assigned:
                 if _ABOUT_INTERFACES.match(assigned.name.text):
@@ -400,7 +400,7 @@ class _Reader:
 
     def _parse(self, line: Assignment, words: list[Word], *, vhid_first: bool = False) -> CarpWords:
         if not line.is_certain:
-            # What the scanner left of the value would only lead to complaints about words nobody wrote.
+            # The rest of the value would lead to problems about words that are not in the file.
             self._complain_of_doubt(line)
             return CarpWords(line.name, has_faults=True)
         return carp_words.parse(words, line.name, self._complain, vhid_first=vhid_first)
@@ -415,7 +415,7 @@ class _Reader:
             self.problems.append(problem)
 
     def _build(self, said: CarpWords, *, link: str, name: str, names: Sequence[str]) -> list[HostConfig]:
-        """Return the host, or nothing when something is missing, which is complained about."""
+        """Return the host; None, with a problem reported, if something is missing."""
         complain_of_missing(said, self._complain)
         complain_of_scopes(said, names, self._complain)
         self._notes += notes_of(said, self._file)

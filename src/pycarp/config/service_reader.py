@@ -1,4 +1,4 @@
-"""Reads the tables of what goes with hosts: checks, hooks, failback and sync groups, beside or inside ``[[host]]``."""
+"""Reads the tables of services: checks, hooks, failback and sync groups, beside or inside ``[[host]]``."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +26,10 @@ from pycarp.placement.share import SyncGroupConfig
 from pycarp.vocabulary import HostKey
 
 IN_HOSTS = ("check", "hook", "failback")
-"""What a host's table has beside the settings of the host."""
+"""The tables of services that may be inside a host."""
 
 TABLES = (*IN_HOSTS, "sync_group", "http")
-"""What a file has beside hosts and the node."""
+"""The tables of services that may be beside the hosts."""
 
 Where = tuple[str, int]
 """A table: its name, and its index among the tables of that name, from 0."""
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class TableReader(Protocol):
-    """What reads single tables, and collects complaints about them."""
+    """Reads single tables, and collects their problems."""
 
     def table(self, kind: type[S], table: object, where: Where) -> S | None:
         """Return a table, or None, with complaints, for one that is wrong."""
@@ -52,7 +52,7 @@ class TableReader(Protocol):
 
 
 class ServiceReader:
-    """Collects what the tables of a file say; what is wrong is complained about at its place."""
+    """Collects the services in a file; reports each problem at its place."""
 
     def __init__(self, reader: TableReader, folder: Path) -> None:
         """Read for a file in ``folder``, below which the files are that it names."""

@@ -1,4 +1,4 @@
-"""The tables of TOML for what goes with hosts: hooks, failback and sync groups. Those of checks are in ``health``."""
+"""The tables of TOML for services: hooks, failback and sync groups. Those of checks are in ``health``."""
 
 import os
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ Duration = str | float
 SHELL = "/bin/sh"
 
 LISTEN = "127.0.0.1:9711"
-"""Where HTTP is served unless the configuration says otherwise: for programs of this machine only."""
+"""The default address of HTTP: for programs of this machine only."""
 
 _UNIX_OCTETS_MOST = 107
 """What the path of a socket may have. Source: ``man 7 unix``."""

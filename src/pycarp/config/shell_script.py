@@ -1,4 +1,4 @@
-"""What a shell script such as rc.conf assigns and which commands it has, without running it.
+"""Reads the assignments and commands of a shell script such as rc.conf, without running it.
 
 Every character of a value remembers where it stands, so that a problem can point at the very word. A value that a
 running shell alone would know is marked, with the reason: it is computed, or it is given in a branch, a loop, a
