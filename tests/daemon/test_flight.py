@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from pycarp.core import Engine, Step
 from pycarp.core.events import ActuationFailed, DemotionChange, StateChange
 from pycarp.core.inputs import HostAdded
 from pycarp.core.state import Reason, State
+from pycarp.daemon.control_messages import FlightEnd, FlightLines, FlightRequest, Reply
 from pycarp.daemon.flight import AFTERMATH_S, DUMP_AGAIN_S, DUMPS_MOST, Dump, FlightRecorder
 from pycarp.recording import Entry, Recorder, Replay, read
 from pycarp.testing import run
+from pycarp.vocabulary import NS_PER_S
 from tests.support.histories import entropy
 from tests.support.hosts import KEY, PEER, config, seconds
 from tests.support.recordings import a_takeover
@@ -110,6 +113,49 @@ def test_what_does_not_happen_again_is_dumped_all_the_same_and_said(
     with dump.open("rb") as lines:
         steps = list(Replay(read(lines, file=dump.name)).steps())
     assert [bool(step.unlike) for step in steps] == [False] * 9 + [True]
+
+
+async def asked(flight: FlightRecorder, at_s: float) -> list[Reply]:
+    """Return what a caller gets who asks for a wall-clock time."""
+    found: list[Reply] = []
+
+    async def send(reply: Reply) -> None:
+        found.append(reply)
+
+    await flight.stream(FlightRequest(at_s)).run(send)
+    return found
+
+
+def wall_s(monotonic_s: float) -> float:
+    """Return the wall-clock time at a time of the clock that engines have."""
+    return time.time() - time.monotonic() + monotonic_s
+
+
+async def test_who_asks_gets_the_steps_up_to_a_time(tmp_path: Path) -> None:
+    flight = flown(tmp_path)
+
+    *parts, end = await asked(flight, wall_s(seconds(2) / NS_PER_S))
+    lines = "".join(line for each in parts if isinstance(each, FlightLines) for line in each.lines)
+    replayed = list(Replay(read(lines.encode().splitlines(), file="it")).steps())
+
+    assert end == FlightEnd()
+    assert [each.difference for each in replayed] == [None] * len(replayed)
+    assert 0 < len(replayed) < 9
+    assert max(each.at_ns for each in replayed) <= seconds(2)
+
+
+async def test_who_asks_for_an_earlier_time_gets_the_file_that_has_it(tmp_path: Path) -> None:
+    flight = flown(tmp_path)
+    flight.consider(SILENCE)
+    await flight.close()
+    (dump,) = dumps(tmp_path)
+    dump.rename(tmp_path / "flight-20200101-000000-1-1.jsonl")
+    began_s = wall_s(seconds(0) / NS_PER_S)
+
+    assert await asked(FlightRecorder(tmp_path), began_s + 3) == [
+        FlightEnd(str(tmp_path / "flight-20200101-000000-1-1.jsonl"))
+    ]
+    assert await asked(FlightRecorder(tmp_path), began_s - 3600) == [FlightEnd()]
 
 
 def test_a_wish_is_not_dumped(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """``pycarp events``: prints what happened to the hosts of a daemon, and follows what happens."""
 
-import datetime
+import contextlib
 import json
-import select
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,8 @@ import msgspec
 
 from pycarp.cli.daemons import one_for
 from pycarp.cli.options import control_option, exit_status
-from pycarp.daemon.control_client import error_of, open_stream
-from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest, RefusedReply
-from pycarp.errors import ControlError
-
-SILENT_S = 15.0
-"""Seconds without a message after which a daemon counts as gone; it sends one in a third of that."""
+from pycarp.cli.stream_reading import event_text, replies
+from pycarp.daemon.control_messages import EventRecord, EventsRequest
 
 
 @click.command(
@@ -43,34 +38,14 @@ def events(
     *, host: str | None, follow: bool, since: int | None, last: int | None, as_json: bool, control: Path
 ) -> None:
     """Print what happened: transitions, decisions, demotions, checks, hooks and conflicts, each with its cause."""
-    path = one_for(control, host)
-    lines = open_stream(path, EventsRequest(host=host, after=since or 0, follow=follow, last=last))
-    try:
-        while True:
-            reply = lines.next()
-            if reply is None:
-                if not select.select([lines], [], [], SILENT_S)[0]:
-                    raise ControlError(f"the pycarp at {path} says nothing any more; its state is unknown")
-            elif isinstance(reply, EventRecord):
-                click.echo(_json(reply) if as_json else _text(reply))
-            elif isinstance(reply, EventsEnd):
-                if not follow:
-                    return
-            elif isinstance(reply, RefusedReply):
-                raise error_of(reply)
-    except KeyboardInterrupt:
-        return
-    finally:
-        lines.close()
+    message = EventsRequest(host=host, after=since or 0, follow=follow, last=last)
+    with contextlib.suppress(KeyboardInterrupt):
+        for each in replies(one_for(control, host), message, is_endless=follow):
+            if isinstance(each, EventRecord):
+                click.echo(_json(each) if as_json else f"{each.seq:>5}  {event_text(each)}")
 
 
 def _json(event: EventRecord) -> str:
     found: dict[str, Any] = msgspec.to_builtins(event)
     del found["type"]
     return json.dumps(found, ensure_ascii=False)
-
-
-def _text(event: EventRecord) -> str:
-    at = datetime.datetime.fromisoformat(event.at).astimezone()
-    level = "" if event.level == "info" else f"{event.level}: "
-    return f"{event.seq:>5}  {at.strftime('%Y-%m-%d %H:%M:%S')}.{at.microsecond // 1000:03}  {level}{event.text}"

@@ -273,7 +273,7 @@ class Daemon:
                 | messages.FailbackRequest()
             ):
                 return await self._maintain(request)
-            case messages.EventsRequest() | messages.WhyRequest():
+            case messages.EventsRequest() | messages.WhyRequest() | messages.FlightRequest():
                 return await self._explain(request)
             case messages.SysctlRequest(name, value):
                 return self._sysctls.answer(name, value)
@@ -282,7 +282,11 @@ class Daemon:
             case _:
                 assert_never(request)
 
-    async def _explain(self, request: messages.EventsRequest | messages.WhyRequest) -> messages.Reply | Stream:
+    async def _explain(
+        self, request: messages.EventsRequest | messages.WhyRequest | messages.FlightRequest
+    ) -> messages.Reply | Stream:
+        if isinstance(request, messages.FlightRequest):
+            return self._flight.stream(request)
         if isinstance(request, messages.EventsRequest):
             if request.host is not None:
                 self._administration.find(request.host)
@@ -293,7 +297,8 @@ class Daemon:
         snapshot = host.snapshot()
         present = (self._present_name(host.key.link), host.key.vhid)
         (status,) = [each for each in hosts if (each.interface, each.vhid) == present]
-        return messages.WhyReply(host=status, outlook=outlook_status(snapshot))
+        now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
+        return messages.WhyReply(host=status, outlook=outlook_status(snapshot, now_ns))
 
     async def _maintain(self, request: messages.MaintenanceRequest) -> messages.Reply:
         hosts = self._administration.chosen(request.host)

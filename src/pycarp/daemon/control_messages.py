@@ -78,6 +78,12 @@ class WhyRequest(msgspec.Struct, tag="why", forbid_unknown_fields=True):
     host: str
 
 
+class FlightRequest(msgspec.Struct, tag="flight", forbid_unknown_fields=True):
+    """Ask for what the flight recorder has of the time up to ``at``, in seconds since 1970. Answered by a stream."""
+
+    at: float
+
+
 class DrainRequest(msgspec.Struct, tag="drain", forbid_unknown_fields=True, kw_only=True):
     """Leave the addresses of a host, or of all, to others, and stay the last of all; for ``for_s`` seconds, or always.
 
@@ -398,6 +404,18 @@ class WhyReply(msgspec.Struct, tag="why", kw_only=True):
     outlook: list[OutlookStatus]
 
 
+class FlightLines(msgspec.Struct, tag="flight-lines"):
+    """Lines of a recording, in their order; it has no secrets."""
+
+    lines: list[str]
+
+
+class FlightEnd(msgspec.Struct, tag="flight-end"):
+    """The end of a recording; without lines, ``dump`` is a file of the flight recorder that has the time, if any."""
+
+    dump: str | None = None
+
+
 class DrainedHost(msgspec.Struct, kw_only=True):
     """A drained host: whether it was MASTER, who is now, and whether a neighbour answers for all of its addresses.
 
@@ -561,6 +579,7 @@ Request: TypeAlias = (
     | HandoverRequest
     | EventsRequest
     | WhyRequest
+    | FlightRequest
     | DrainRequest
     | UndrainRequest
     | DemoteRequest
@@ -581,6 +600,8 @@ Reply: TypeAlias = (
     | EventRecord
     | EventsEnd
     | WhyReply
+    | FlightLines
+    | FlightEnd
     | SysctlReply
     | PlanReply
     | DriftReply

@@ -1,14 +1,20 @@
-"""The flight recorder: the last minutes in memory, written to a file when something unexpected happens."""
+"""The flight recorder: the last minutes in memory, written to a file when something unexpected happens.
+
+A request about an earlier time gets the last seconds before that time, or the name of the file that has it.
+"""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from pycarp import __version__
 from pycarp.aio.log_records import logger
@@ -16,11 +22,13 @@ from pycarp.aio.record_file import wall_ns_of
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.events import DemotionChange, Event, StateChange
 from pycarp.core.state import Reason
+from pycarp.daemon.control_messages import FlightEnd, FlightLines, FlightRequest
+from pycarp.daemon.streams import Send, Stream
 from pycarp.errors import CarpError
 from pycarp.recording import Entry, Ring, Writer, triggers_dump
 from pycarp.system.files import safe_files
 from pycarp.system.recovery import state_folder
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import NS_PER_S, HostKey
 
 DUMPS_MOST = 8
 AFTERMATH_S = 2.0
@@ -28,8 +36,18 @@ AFTERMATH_S = 2.0
 
 DUMP_AGAIN_S = 60.0
 
+_BATCH = 100
+"""So many lines go to who asks at a time, so that the event loop turns in between."""
+
+_HEAD_OCTETS_MOST = 4096
 _NAMES = "flight-*.jsonl"
 _DASHES = 4
+
+
+class _Begin(msgspec.Struct):
+    """What is read of the first line of a dump."""
+
+    began: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,7 @@ class FlightRecorder:
         self._again_at_s = 0.0
         self._has_complained = False
         self._demoted: set[HostKey] = set()
+        self._reading = asyncio.Lock()
 
     def consider(self, event: Event) -> None:
         """Dump soon if the event needs an explanation; a demoted host that leaves to a better one does not."""
@@ -71,6 +90,23 @@ class FlightRecorder:
             return
         self._again_at_s = now_s + DUMP_AGAIN_S
         self._dumping = asyncio.create_task(self._dump_soon(f"{event.key}: what led to this"))
+
+    def stream(self, request: FlightRequest) -> Stream:
+        """Return the recorded steps of the seconds before a time; one caller at a time, since it takes a second engine."""
+
+        async def run(send: Send) -> None:
+            async with self._reading:
+                at_ns = time.monotonic_ns() - (time.time_ns() - int(request.at * NS_PER_S))
+                found = self.ring.section_at(at_ns)
+                if found is None:
+                    dump = await asyncio.to_thread(_dump_of, self._folder, request.at)
+                    return await send(FlightEnd(None if dump is None else str(dump)))
+                lines = await asyncio.to_thread(lambda: list(_lines(*found)))
+                for number in range(0, len(lines), _BATCH):
+                    await send(FlightLines([each.decode() for each in lines[number : number + _BATCH]]))
+                return await send(FlightEnd())
+
+        return Stream(run)
 
     async def close(self) -> None:
         """Write a pending dump at once, also that of an engine that broke."""
@@ -125,19 +161,42 @@ def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Dump:
     """Write a dump, and remove the oldest ones."""
     state_folder.make(folder)
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
-    writer = Writer(checkpoint, entropy=lambda: secrets.randbits(64))
-    began_ns = entries[0].at_ns
+    writer = Writer(checkpoint, entropy=_entropy)
     with safe_files.folder_of(path) as opened:
         descriptor = safe_files.create(path, opened)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(writer.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns)))
-        for entry in entries:
-            file.write(writer.line(entry))
-            # Releases the interpreter lock if the event loop waits for it.
-            time.sleep(0)
+        file.writelines(_lines_by(writer, entries))
     for old in sorted(folder.glob(_NAMES), key=lambda each: (_number(each), each.name))[:-DUMPS_MOST]:
         old.unlink(missing_ok=True)
     return Dump(path, len(entries), writer.unlike)
+
+
+def _lines(checkpoint: Checkpoint, entries: list[Entry]) -> Iterator[bytes]:
+    """Yield the lines of a recording, in a thread."""
+    return _lines_by(Writer(checkpoint, entropy=_entropy), entries)
+
+
+def _lines_by(writer: Writer, entries: list[Entry]) -> Iterator[bytes]:
+    began_ns = entries[0].at_ns
+    yield writer.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns))
+    for entry in entries:
+        yield writer.line(entry)
+        # Releases the interpreter lock if the event loop waits for it.
+        time.sleep(0)
+
+
+def _entropy() -> int:
+    return secrets.randbits(64)
+
+
+def _dump_of(folder: Path, at_s: float) -> Path | None:
+    """Return the last dump that begins before a wall-clock time and was written after it; None if there is none."""
+    for dump in sorted(folder.glob(_NAMES), key=_number, reverse=True):
+        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError), dump.open("rb") as lines:
+            head = msgspec.json.decode(lines.readline(_HEAD_OCTETS_MOST), type=_Begin)
+            if head.began.timestamp() <= at_s <= dump.stat().st_mtime:
+                return dump
+    return None
 
 
 def _newest(folder: Path) -> int:

@@ -179,9 +179,8 @@ def waiting_status(waiting: Waiting) -> HostStatus:
     )
 
 
-def outlook_status(host: HostSnapshot) -> list[OutlookStatus]:
-    """Return the next possible changes of a host; called in the event loop, whose clock is the engine's."""
-    now_ns = int(asyncio.get_running_loop().time() * NS_PER_S)
+def outlook_status(host: HostSnapshot, now_ns: int) -> list[OutlookStatus]:
+    """Return the next possible changes of a host; ``now_ns`` is the engine's time, to which times are relative."""
     return [
         OutlookStatus(
             state=each.state.value,

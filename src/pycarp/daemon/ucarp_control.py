@@ -55,6 +55,7 @@ class UcarpControl:
                 | messages.FailbackRequest()
                 | messages.EventsRequest()
                 | messages.WhyRequest()
+                | messages.FlightRequest()
             ):
                 raise UsageError(_NO_MAINTENANCE)
             case _:

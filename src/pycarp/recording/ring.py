@@ -80,6 +80,14 @@ class Ring:
             entry for section in self._sections for entry in section.entries
         ]
 
+    def section_at(self, at_ns: int) -> tuple[Checkpoint, list[Entry]] | None:
+        """Return the last checkpoint before an instant and every entry from there to it; None if none is kept."""
+        before = [each for each in self._sections if each.entries and each.entries[0].at_ns <= at_ns]
+        if not before:
+            return None
+        section = before[-1]
+        return section.checkpoint.complete(), [entry for entry in section.entries if entry.at_ns <= at_ns]
+
 
 _REASONS = frozenset(
     {
