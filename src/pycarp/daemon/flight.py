@@ -92,7 +92,7 @@ class FlightRecorder:
         self._dumping = asyncio.create_task(self._dump_soon(f"{event.key}: what led to this"))
 
     def stream(self, request: FlightRequest) -> Stream:
-        """Return the recorded steps of the seconds before a time; one caller at a time, since it takes a second engine."""
+        """Return the recorded steps of the seconds before a time, to one caller at a time."""
 
         async def run(send: Send) -> None:
             async with self._reading:
