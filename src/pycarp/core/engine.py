@@ -307,6 +307,7 @@ class Engine:
             self._deadlines.note(key, entry.deadline_ns)
             return
         if self._hosts.get(key) is not entry:
+            # Removed earlier in this step; another host may have its key by now.
             return
         self._hosts.remove(key)
         self._deadlines.note(key, None)
@@ -337,12 +338,15 @@ class Engine:
     def _goes_on(self, datagram: Datagram, now_ns: int) -> bool:
         """Postpone the deadline and return True if an advertisement repeats the last claim; see ``core/calm.py``."""
         payload, family = datagram.payload, datagram.family
+        # Octets behind the advertisement are judged by the dialect, which only the full way does.
         if len(payload) != wire.LENGTH:
             return False
         entry = self._hosts.find(datagram.link, payload[1])
         calm = entry.calm.get(family) if entry is not None else None
         if calm is None or entry is None or payload[:HEAD_LENGTH] != calm.head:
             return False
+        # By identity, which costs a tenth of a comparison: transports return the same objects for the same octets, and
+        # where they do not, the full way has the same result.
         is_same = datagram.source is calm.source and datagram.destination is calm.destination
         if not is_same or datagram.ttl != CARP_TTL or not wire.is_summed(payload):
             return False
@@ -368,6 +372,7 @@ class Engine:
             return
         head = datagram.payload[:HEAD_LENGTH]
         calm = entry.calm[family] = reactions.calm_of(ctx, datagram, head)
+        # Readings of the kernel's queue are half a second apart, too far for a host with a shorter master-down time.
         if calm.down_ns >= PATIENT_NS:
             self.settled.settle((datagram.link, family), ctx.config.vhid, head)
 
@@ -399,6 +404,7 @@ class Engine:
         entry, advert, checksum = addressed
         codec, ctx = entry.codec, entry.ctx
         dialect = ctx.config.dialect
+        # Authentication comes before everything that an attacker without the passphrase could influence.
         if not codec.accepts(advert, now_ns):
             return self._reject(entry, advert, datagram.source, now_ns, out)
         if dialect.counter is CounterMode.CONSTANT and codec.is_own_counter(advert):
@@ -439,6 +445,7 @@ class Engine:
     ) -> DropReason:
         """Return why an advertisement is not authentic; publish a report at most once a minute."""
         rejections = entry.rejections
+        # A diagnosis tries many digests, so each source gets one until the next report.
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
             others = [each.ip for other in self._hosts for each in other.ctx.config.addresses]
             rejections.findings[source] = self._diagnose_peer(entry.ctx.config, advert, seen_elsewhere=others)
@@ -523,6 +530,7 @@ class Engine:
 
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
         codec = AdvertisementCodec(config, self._entropy)
+        # It begins in INIT with its link down; the change of the environment below starts it if the link is up.
         environment = Environment(link_is_up=False, is_last=self._ledger.makes_last(config))
         ctx = Context(
             config,
@@ -764,6 +772,7 @@ class Engine:
 
     def _on_packets_read(self, reads: dict[str, int], now_ns: int, out: Outbox) -> None:
         """Judge every open link; during a flood update its filter, so that replayed packets do not pass."""
+        # A counter that fell belongs to a socket that was opened again, which has no filter yet.
         reopened = [link for link in self._floods if link not in reads or reads[link] < self._reads[link]]
         for link in reopened:
             del self._floods[link]
@@ -774,6 +783,7 @@ class Engine:
 
     def _judge_link(self, link: str, read: int, now_ns: int, out: Outbox) -> None:
         statistics = self._statistics.get(link)
+        # Authentic advertisements with an expected counter are no flood, however many hosts send them.
         fresh, repeated = (statistics.fresh, statistics.repeated) if statistics else (0, 0)
         counts = FloodCounts(read - fresh - repeated, repeated)
         flood = self._floods.get(link)

@@ -69,6 +69,7 @@ class FloodDetector:
             return False
         span_ns = max(span_ns, _SHORTEST_NS)
         self.since_ns, self.since = now_ns, counts
+        # While a filter is in place, each packet that was read stands for ``every`` packets on the wire.
         useless_rate = useless * self.every * NS_PER_S // span_ns
         repeated_rate = repeated * self.every_repeated * NS_PER_S // span_ns
         self.rate = useless_rate + repeated_rate

@@ -205,6 +205,7 @@ class HostTable:
         """Return a host by the parts of its key, which takes less time than making a key; None if it is absent."""
         if self._capture is not None:
             self._capture.take(HostKey(link, vhid))
+        # A HostKey is a named tuple, so a plain one is equal to it and has the same hash.
         return self._by_key.get((link, vhid))  # type: ignore[call-overload, no-any-return]
 
     def on(self, link: str) -> tuple[HostEntry, ...]:

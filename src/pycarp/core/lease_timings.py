@@ -79,5 +79,7 @@ def timings_of(dialect: Dialect, advbase: int, advskew: int, dead_ratio: int) ->
         is_patient = lease_timings.longest_gap_ns(slowest_ns) + KERNEL_ROUNDS_NS <= timeout_ns
         return lease_timings if is_patient else replace(lease_timings, margin_ns=None)
     own_ns = dialect.claim(advbase, advskew, 0).interval_ns
+    # No lifetime in whole seconds fits, so the guardian is alone. An eighth of the fastest peer's time is left for the
+    # drop itself; a MASTER that is late by less than a quarter of its interval keeps its addresses.
     timeout_ns = max(fastest_ns * 7 // 8, own_ns * 5 // 4)
     return LeaseTimings(lifetime_s=None, timeout_ns=timeout_ns, renewal_interval_ns=timeout_ns * 2 // 5, margin_ns=None)

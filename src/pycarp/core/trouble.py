@@ -29,6 +29,7 @@ class Distrust:
 
     def fail(self, now_ns: int) -> None:
         """Begin a distrust, twice as long as the last one."""
+        # The shift is limited, because failures may go on for years and the number would grow without end.
         self.until_ns = now_ns + min(FIRST_DISTRUST_NS << min(self.failures, 16), LONGEST_DISTRUST_NS)
         self.failures += 1
 
@@ -75,6 +76,7 @@ class SendAccount:
         if self.successes[family] >= needed:
             self.failures.pop(family, None)
         elif family in self.failures:
+            # The failures in a row have ended, but the family is not clean before enough successes.
             self.failures[family] = 0
         return self.is_clean and not was_clean
 

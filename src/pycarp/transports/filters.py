@@ -49,11 +49,13 @@ def carp_frames(family: Family, packet_filter: PacketFilter | None = None) -> Pr
     """
     ethertype, protocol_at = _TYPE_AND_PROTOCOL_AT[family]
     return (
+        # The EtherType, then the protocol of the IP header.
         (_LOAD_HALF, 0, 0, 12),
         (_JUMP_EQUAL, 1, 0, ethertype),
         _DROP,
         (_LOAD_OCTET, 0, 0, protocol_at),
         *(_PROTOCOL_OF_IPV4 if family is Family.IPV4 else _PROTOCOL_OF_IPV6),
+        # A promiscuous interface, or one with further MAC addresses, passes frames to other hosts as well.
         (_LOAD_OCTET, 0, 0, _PACKET_TYPE),
         (_JUMP_AT_LEAST, 0, 1, _PACKET_OTHERHOST),
         _DROP,
@@ -84,6 +86,7 @@ def _filtered(packet_filter: PacketFilter, load_digest: Program) -> Program:
 
 def _sampled(every: int) -> Program:
     """Return the instructions that pass one packet in ``every``, a power of two."""
+    # Random, because a counter would let an attacker choose which of its packets pass.
     return (_LOAD_WORD, 0, 0, _RANDOM), (_AND, 0, 0, every - 1), (_JUMP_EQUAL, 0, 1, 0), _PASS
 
 

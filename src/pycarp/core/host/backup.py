@@ -46,6 +46,7 @@ def goes_on(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pee
         return False
     for down_at_ns in state.master_down_at_ns.values():
         if now_ns > down_at_ns:
+            # This process stalled past a takeover: the packet may have waited in the socket, so it is judged in full.
             return False
     state.followed[family] = peer.source
     postpone(state, peer, now_ns - event.waited_ns, master_down_ns(ctx, event.claim))
@@ -64,6 +65,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
     family, now_ns = event.family, ctx.now_ns
     state.followed.pop(family, None)
     may_be_old = _may_be_old(ctx, state)
+    # A bow-out and a farewell say that the sender leaves; their claims must not be compared with ours.
     if event.claim.is_bow_out:
         return _bow_out_received(ctx, state, event, may_be_old=may_be_old)
     if event.reply is Reply.FAREWELL:
@@ -86,6 +88,7 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
         decision = _why_left(ctx)
     _publish_master(ctx, state, event, peer)
     _follow(ctx, state, event)
+    # An old packet, or a MASTER not yet published, must not open the short way of goes_on: it publishes nothing.
     if not may_be_old and state.announced.get(family) == event.source:
         state.followed[family] = peer.source
     return decision
@@ -95,6 +98,7 @@ def _reason_to_take_over(ctx: Context, event: AdvertisementReceived, verdict: Ve
     """Return why an advertisement makes this host take over, else None. Source: carp.md 5.1, tests in another order."""
     if ctx.environment.goes_last or ctx.is_backup_only:
         return None
+    # Before the claims: OpenBSD compares the demote octet first (carp.md 5.1).
     if ctx.config.dialect.preempts_demoted and event.claim.demote > ctx.claim.demote:
         return Reason.MASTER_DEMOTED
     preempts = ctx.wants_preempt and ctx.restriction is None
@@ -193,6 +197,7 @@ def _publish_master(ctx: Context, state: Backup, event: AdvertisementReceived, p
         state.announced[event.family] = event.source
         name = name_of(ctx.peers, peer)
         if name != state.published:
+            # Forged sources could change the name with each packet, so the event is limited to one per second.
             state.published = name
             state.publish_again_at_ns = ctx.now_ns + _PUBLISH_AGAIN_NS
             ctx.publish(MasterHeard(key=ctx.key, at_ns=ctx.now_ns, source=name, claim=event.claim))
@@ -236,6 +241,7 @@ def restriction_changed(ctx: Context, state: Backup, event: RestrictionChanged) 
     if was_backup_only and not ctx.is_backup_only and not ctx.environment.goes_last:
         for family in state.master_down_at_ns:
             if ctx.now_ns - _silent_since_ns(ctx, family) >= master_down_ns(ctx):
+                # Not at once: if several hosts are released together, the skew lets the preferred one be first.
                 _wait_for_others(ctx, state, family, ctx.now_ns)
 
 

@@ -60,12 +60,14 @@ def received(ctx: Context, state: Master, event: AdvertisementReceived, peer: Pe
     if event.claim.is_bow_out or event.reply is Reply.FAREWELL:
         return _sender_left(ctx, state, event)
     verdict = ctx.config.dialect.compare(ctx.claim, event.claim)
+    # First of all: a better MASTER wins whether or not this process stalled, and gets its farewell.
     if verdict is Verdict.WEAKER:
         return _yield(ctx, event, peer, Reason.BETTER_MASTER, Decision.YIELDS)
     outcome = takeover.outcome_of(ctx, state, event, verdict)
     if outcome.stage is None:
         return _yield(ctx, event, peer, Reason.TIE_LOST, outcome.decision)
     if _has_stalled(ctx, state):
+        # Even to a weaker one: it took over because it heard nothing of us, and clients may use it already.
         become_backup(ctx, Reason.ABSENT, peer=peer)
         return Decision.YIELDS_ABSENT
     if _is_heard_instead(ctx, state, event):
@@ -144,7 +146,11 @@ def _answer(ctx: Context, state: Master, event: AdvertisementReceived, *, not_be
 
 
 def _allowed_at_ns(answering: Answering, now_ns: int, *, is_expected: bool) -> int:
-    """Return when the next answer may be sent, and charge for it unless one is due already."""
+    """Return when the next answer may be sent, and charge for it unless one is due already.
+
+    Both limits are the generic cell rate algorithm: ``expected_ns`` and ``other_ns`` are theoretical arrival times, and
+    an answer may be early by the burst.
+    """
     if is_expected:
         at_ns = max(now_ns, answering.expected_ns - _EXPECTED_BURST_NS)
         answering.expected_ns = max(now_ns, answering.expected_ns) + _EXPECTED_COST_NS
