@@ -122,9 +122,9 @@ class Machines:
         logs = "".join(f"\n{host}: {self._last_lines(host)}" for host in HOSTS)
         raise CarpError(f"within {timeout_s:g} s it did not happen that {what}; the daemons' last words:{logs}")
 
-    def wait_for(self, host: str, state: str, name: str = "carp0") -> HostStatus:
+    def wait_for(self, host: str, state: str, name: str = "carp0", timeout_s: float = 8.0) -> HostStatus:
         """Return the status of a virtual host as soon as it is in a state."""
-        self.wait_until(f"{host} {name} becomes {state}", lambda: self.status(host, name).state == state)
+        self.wait_until(f"{host} {name} becomes {state}", lambda: self.status(host, name).state == state, timeout_s)
         return self.status(host, name)
 
     def _check_daemons(self) -> None:

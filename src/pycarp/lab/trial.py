@@ -11,6 +11,7 @@ from pycarp.lab.machines import WEB_A, WEB_B, Machines
 from pycarp.lab.requests import Request, Service, parse, service
 
 LINGER_S = 2.5
+_START_S = 30.0
 TAKEOVER_AFTER_SILENCE_S = (3.39, 3.6)
 TAKEOVER_AFTER_SIGTERM_S = 0.1
 
@@ -68,7 +69,8 @@ class Trial:
     def reach_usual_states(self) -> None:
         """Wait until hosta and hostb are MASTER and provider is BACKUP of both."""
         self._show("waiting for the usual states: hosta and hostb MASTER, provider BACKUP of both")
-        self._machines.wait_for("hosta", "MASTER")
+        # Three daemons, web servers and a name server start at once, and a small machine takes its time for that.
+        self._machines.wait_for("hosta", "MASTER", timeout_s=_START_S)
         self._machines.wait_for("hostb", "MASTER")
         for name in ("carp0", "carp1"):
             self._machines.wait_for("provider", "BACKUP", name)
