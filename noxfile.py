@@ -21,6 +21,13 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, in docs/_build; what does not fit, a broken link for one, is an error."""
+    session.install("-e", ".[daemon,test,docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build", *session.posargs)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite that needs neither root nor programs; `nox -s tests -- -k name` for some of it."""

@@ -1,0 +1,43 @@
+"""The documentation site: ``nox -s docs`` builds it, and a warning is an error."""
+
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+import pycarp
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS / "sphinx"))
+
+project = "pycarp"
+html_title = f"pycarp {pycarp.__version__}"
+author = copyright = "The pycarp authors"  # noqa: A001  the name that Sphinx looks for
+version = release = pycarp.__version__
+exclude_patterns = ["examples"]
+extensions = ["sphinx.ext.autodoc", "myst_parser"]
+
+myst_heading_anchors = 4
+# A page shows a command of psql between its statements.
+suppress_warnings = ["misc.highlighting_failure"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "undoc-members": True}
+# The headings of the pages are enough, and the sidebar of every page would be made of a thousand entries.
+toc_object_entries = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+
+html_theme = "furo"
+html_copy_source = False
+html_show_sphinx = False
+html_static_path = ["sphinx/static"]
+html_css_files = ["pycarp.css"]
+
+
+def setup(_app: Sphinx) -> None:
+    """Write the pages of the commands before Sphinx looks for pages."""
+    from command_markdown import write_command_pages  # noqa: PLC0415  found through the path above
+
+    write_command_pages(DOCS / "reference" / "commands")
