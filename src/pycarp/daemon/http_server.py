@@ -12,6 +12,7 @@ import socket
 import time
 from asyncio import BaseProtocol
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -78,6 +79,9 @@ _HEADERS = {
 }
 """What each answer says: a browser loads nothing from elsewhere for it, and shows it in no frame of others."""
 
+_NO_AGE = b'"age_s":0.0}'
+"""What the JSON of a status ends with when it is new."""
+
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -88,6 +92,21 @@ def _is_no_garbage(record: logging.LogRecord) -> bool:
 
 _errors = logging.getLogger("pycarp.http")
 _errors.addFilter(_is_no_garbage)
+
+
+@dataclass(slots=True)
+class _Computed:
+    """The status at a time of the monotonic clock, in seconds, and what was made of it for the first who asked."""
+
+    at_s: float
+    status: StatusReply
+    metrics: bytes | None = None
+    wrong: list[str] | None = None
+    json: bytes | None = None
+
+    @property
+    def age_s(self) -> float:
+        return round(time.monotonic() - self.at_s, 6)
 
 
 class HttpServer:
@@ -114,7 +133,7 @@ class HttpServer:
         self._actions = HttpActions(carry_out)
         self._feed = LiveFeed(self._now, history, timeline, may_act=lambda: self._actions.token is not None)
         self._turn = asyncio.Lock()
-        self._fresh: tuple[float, StatusReply] | None = None
+        self._last: _Computed | None = None
         self._asking = asyncio.Lock()
         self._streams: set[BaseProtocol] = set()
         self._requested: set[BaseProtocol] = set()
@@ -187,24 +206,35 @@ class HttpServer:
         else:
             await web.SockSite(runner, _bound(place)).start()
 
-    async def _now(self) -> StatusReply:
-        """Return the status, which is computed four times a second at most."""
+    async def _computed(self) -> _Computed:
+        """Return the status, which is computed four times a second at most, and what was made of it."""
         async with self._asking:
-            if self._fresh is None or time.monotonic() - self._fresh[0] > FRESH_S:
-                self._fresh = (time.monotonic(), await self._status())
-            began_s, reply = self._fresh
-            return msgspec.structs.replace(reply, age_s=round(time.monotonic() - began_s, 6))
+            if self._last is None or time.monotonic() - self._last.at_s > FRESH_S:
+                self._last = _Computed(time.monotonic(), await self._status())
+            return self._last
+
+    async def _now(self) -> StatusReply:
+        computed = await self._computed()
+        return msgspec.structs.replace(computed.status, age_s=computed.age_s)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        body = metrics.text_of(await self._now(), self._tallies, version=__version__)
-        return web.Response(body=body, headers={"Content-Type": _METRICS})
+        computed = await self._computed()
+        if computed.metrics is None:
+            computed.metrics = metrics.text_of(computed.status, self._tallies, version=__version__)
+        return web.Response(body=computed.metrics, headers={"Content-Type": _METRICS})
 
     async def _health(self, _request: web.Request) -> web.Response:
-        wrong = [f"{host.name}: {what}" for host in (await self._now()).hosts if (what := what_is_wrong(host))]
-        return web.Response(text="".join(f"{each}\n" for each in wrong or ["ok"]), status=503 if wrong else 200)
+        computed = await self._computed()
+        if computed.wrong is None:
+            found = [(host.name, what_is_wrong(host)) for host in computed.status.hosts]
+            computed.wrong = [f"{name}: {what}\n" for name, what in found if what]
+        return web.Response(text="".join(computed.wrong or ["ok\n"]), status=503 if computed.wrong else 200)
 
     async def _status_of_all(self, _request: web.Request) -> web.Response:
-        body = msgspec.json.encode(await self._now())
+        computed = await self._computed()
+        if computed.json is None:
+            computed.json = msgspec.json.encode(computed.status).removesuffix(_NO_AGE)
+        body = b'%s"age_s":%f}' % (computed.json, computed.age_s)
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
@@ -251,9 +281,11 @@ class HttpServer:
     async def _note(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Note that a whole request came on a connection."""
+        """Note that a whole request came on a connection, and let each have a turn of the loop of its own."""
         if request.protocol is not None:
             self._requested.add(request.protocol)
+        async with self._turn:
+            await asyncio.sleep(0)
         return await handler(request)
 
     async def _trim(self, runner: web.AppRunner) -> None:
