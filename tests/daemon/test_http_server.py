@@ -270,3 +270,70 @@ async def test_an_error_of_the_server_itself_is_logged(tmp_path: Path, caplog: p
 
     assert status == 500
     assert [each.levelname for each in caplog.records if each.exc_info] == ["ERROR"]
+
+
+async def test_a_connection_on_which_no_whole_request_comes_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "REQUEST_S", 0.05)
+    monkeypatch.setattr(http_server, "_TRIM_S", 0.02)
+    async with served(tmp_path) as server:
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "http"))
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
+
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        assert (await server.get("/healthz"))[0] == 200
+
+
+async def test_of_too_many_connections_those_go_that_follow_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "CONNECTIONS_MOST", 5)
+    monkeypatch.setattr(http_server, "_TRIM_S", 0.02)
+    async with served(tmp_path) as server, server.client.get("http://carp/api/live") as follower:
+        crowd = [await asyncio.open_unix_connection(str(tmp_path / "http")) for _number in range(8)]
+        await asyncio.wait_for(crowd[0][0].read(), 5)
+
+        assert (await follower.content.readline()).startswith(b"event: everything")
+        assert not crowd[-1][0].at_eof()
+        for _reader, writer in crowd:
+            writer.close()
+
+
+async def test_a_follower_that_reads_nothing_is_left_and_fills_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http_server, "WRITE_S", 0.2)
+    async with served(tmp_path) as server:
+        server.status = status_of(*(host_of(f"web{number}", vhid=number, location="x" * 9000) for number in range(255)))
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "http"), limit=1024)
+        writer.write(b"GET /api/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.5)
+
+        read = 0
+        with contextlib.suppress(ConnectionError):
+            while octets := await asyncio.wait_for(reader.read(1 << 20), 5):
+                read += len(octets)
+        writer.close()
+    assert read < 1 << 20
+    assert [each for each in caplog.records if each.levelno > logging.INFO] == []
+
+
+async def test_followers_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "STREAMS_MOST", 1)
+    async with served(tmp_path) as server, server.client.get("http://carp/api/live") as first:
+        assert first.status == 200
+        assert (await server.get("/api/events"))[0] == 503
+
+
+async def test_browsers_are_told_to_load_nothing_from_elsewhere(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, server.client.get("http://carp/") as page:
+        policy = page.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        tag = page.headers["ETag"]
+        async with server.client.get("http://carp/", headers={"If-None-Match": tag}) as again:
+            assert again.status == 304

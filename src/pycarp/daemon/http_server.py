@@ -152,7 +152,7 @@ class HttpServer:
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/api/status", self._status_of_all)
         app.router.add_get("/api/events", self._events)
-        runner = web.AppRunner(app, access_log=None, logger=_errors, keepalive_timeout=IDLE_S, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, access_log=None, logger=_errors, keepalive_timeout=IDLE_S, shutdown_timeout=0.01)
         await runner.setup()
         try:
             tasks = [start_task(self._listen_at_last(runner, place)) for place in config.listen]
@@ -164,6 +164,10 @@ class HttpServer:
                     task.cancel()
                 await asyncio.wait(tasks)
                 await self._feed.close()
+                # Those who take over wait for the end of the daemon, and not for its readers.
+                for each in self._connections(runner):
+                    if each.transport is not None:
+                        each.transport.abort()
         finally:
             await runner.cleanup()
 
@@ -263,8 +267,12 @@ class HttpServer:
         self._streams.add(request.protocol)
         try:
             await response.prepare(request)
-            with contextlib.suppress(TimeoutError, ConnectionError):
+            with contextlib.suppress(ConnectionError):
                 await run(lambda message: self._send(response, message))
+        except TimeoutError:
+            # What was written already would be waited for as long as the caller likes.
+            if request.transport is not None:
+                request.transport.abort()
         finally:
             self._streams.discard(request.protocol)
         return response
@@ -288,6 +296,9 @@ class HttpServer:
             await asyncio.sleep(0)
         return await handler(request)
 
+    def _connections(self, runner: web.AppRunner) -> list[web.RequestHandler]:
+        return [] if runner.server is None else list(runner.server.connections)
+
     async def _trim(self, runner: web.AppRunner) -> None:
         """Close connections on which no whole request comes, and the oldest where there are too many.
 
@@ -297,8 +308,7 @@ class HttpServer:
         since_s: dict[BaseProtocol, float] = {}
         while True:
             await asyncio.sleep(_TRIM_S)
-            server = runner.server
-            connections = [] if server is None else list(server.connections)
+            connections = self._connections(runner)
             self._requested.intersection_update(connections)
             since_s = {each: since_s.get(each, loop.time()) for each in connections}
             silent = [
