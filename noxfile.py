@@ -1,5 +1,7 @@
 """Sessions for developers; ``.ci/run`` runs the same checks without nox."""
 
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -54,3 +56,45 @@ def bench(session: nox.Session) -> None:
     """What pycarp costs beside keepalived, ucarp and scapy, as root; `nox -s bench -- quick` in under three minutes."""
     session.install("-e", ".[daemon,test]")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def distributions(session: nox.Session) -> None:
+    """The wheel and the source, each installed alone in a clean environment, and from wheels only: no compiler."""
+    session.install("build")
+    folder = session.create_tmp()
+    session.run("python", "-m", "build", "-q", "-o", folder, ".")
+    for built in sorted([*Path(folder).glob("*.whl"), *Path(folder).glob("*.tar.gz")]):
+        clean = Path(folder) / f"clean-{built.suffix[1:]}"
+        session.run("python", "-m", "venv", "--clear", str(clean))
+        binary = ["--only-binary", ":all:", "--no-binary", "pycarp", f"pycarp[daemon,http,dns] @ {built.as_uri()}"]
+        session.run(str(clean / "bin" / "pip"), "install", "-q", *binary, external=True)
+        for words in (["--version"], ["convert", "--schema"]):
+            session.run(str(clean / "bin" / "pycarp"), *words, external=True, silent=True)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write requirements-dev.txt anew, with the newest releases: `nox -s lock -- --upgrade`."""
+    session.install("pip-tools")
+    extras = "--extra=daemon,http,dns,simulate,test,lint"
+    options = ["--strip-extras", "--generate-hashes", "--allow-unsafe", "--no-emit-index-url", "--no-emit-find-links"]
+    session.run("pip-compile", "-q", *options, extras, "-o", "requirements-dev.txt", "pyproject.toml", *session.posargs)
+
+
+@nox.session
+def sbom(session: nox.Session) -> None:
+    """Write sbom.json, a CycloneDX bill of what runs where pycarp is installed."""
+    session.install("cyclonedx-bom")
+    clean = Path(session.create_tmp()) / "installed"
+    session.run("python", "-m", "venv", "--clear", "--without-pip", str(clean))
+    session.run("python", "-m", "pip", "--python", str(clean), "install", "-q", ".[daemon,http,dns]")
+    session.run("cyclonedx-py", "environment", str(clean), "--pyproject", "pyproject.toml", "-o", "sbom.json")
+
+
+@nox.session(venv_backend="none")
+def debian(session: nox.Session) -> None:
+    """The Debian package, built and tried on a fresh Debian in a folder: needs root, debootstrap and dh-virtualenv."""
+    session.run("packaging/build-deb.sh", "packaging/dist", external=True)
+    (package,) = Path("packaging/dist").glob("*.deb")
+    session.run("packaging/test-deb.sh", str(package), *session.posargs, external=True)
