@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import pycarp
 from pycarp.actuators import Actuator
@@ -139,9 +140,9 @@ def test_every_argument_of_a_node_is_written() -> None:
 
 
 def test_every_event_is_written_with_its_fields() -> None:
-    common = {each.name for each in dataclasses.fields(pycarp.Event)}
+    common = {each.name for each in structs.fields(pycarp.Event)}
     expected = {
-        f"{each.__name__}({', '.join(field.name for field in dataclasses.fields(each) if field.name not in common)})"
+        f"{each.__name__}({', '.join(field.name for field in structs.fields(each) if field.name not in common)})"
         for each in EVENTS
     }
 

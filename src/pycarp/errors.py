@@ -29,7 +29,8 @@ raised. A bug of pycarp raises ``AssertionError`` or any other exception. No mes
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 
 class CarpError(Exception):
@@ -40,8 +41,7 @@ class ConfigError(CarpError):
     """Settings that cannot work: the message names the value, the bound and the way out."""
 
 
-@dataclass(frozen=True, slots=True)
-class SettingProblem:
+class SettingProblem(msgspec.Struct, frozen=True):
     """One thing that is wrong with settings.
 
     ``setting`` is the name of the setting, empty for several that do not fit together, and ``index`` the position in

@@ -4,7 +4,6 @@ Time inside pycarp is an ``int`` of nanoseconds. One unit of advskew is 1/256 s,
 ever rounded.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import NamedTuple, TypeAlias
@@ -64,8 +63,7 @@ class HostKey(NamedTuple):
         return f"{self.vhid}@{self.link}"
 
 
-@dataclass(frozen=True, slots=True)
-class MacAddress:
+class MacAddress(msgspec.Struct, frozen=True):
     """A 48-bit hardware address.
 
     Raises ValueError when ``octets`` is not exactly six octets long.
@@ -117,8 +115,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     destination_mac: MacAddress | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkFacts:
+class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a network device: its name, carrier, MAC and own addresses.
 
     ``is_certain`` is False for a device that is up but does not report its carrier. ``addresses`` are in the order of

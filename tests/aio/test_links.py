@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 import pytest
+from msgspec import structs
 
 from pycarp import State, TransportError
 from pycarp.core.host_config import HostConfig
@@ -24,7 +25,7 @@ GONE = LinkFacts(name=LINK, is_up=False)
 
 def device(index: int) -> LinkFacts:
     """Return the facts of the link with this device."""
-    return replace(link(1), index=index)
+    return structs.replace(link(1), index=index)
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +70,7 @@ async def test_it_is_opened_again_though_nobody_saw_that_it_was_gone() -> None:
 async def test_a_device_that_only_changes_stays_open() -> None:
     async with on_device(FaultyNode()) as here:
         await here.node.add(config())
-        here.monitor.change(replace(device(3), is_up=False))
+        here.monitor.change(structs.replace(device(3), is_up=False))
         here.monitor.change(device(3))
         here.monitor.change(GONE)
         here.monitor.change(device(3))

@@ -1,9 +1,8 @@
 """Advertisements that say nothing new: the short way ends where the long one does, and the rest is heard at once."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from pycarp.core import Engine
 from pycarp.core.inputs import (

@@ -1,6 +1,6 @@
 """Checkpoints: an engine that is restored from one goes on as the one that made it."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from pycarp.core import DropAddresses, Engine, engine
 from pycarp.core.checkpoint import Checkpoint

@@ -1,6 +1,5 @@
 """Views of an engine: what they show, and that making one changes nothing."""
 
-from dataclasses import FrozenInstanceError
 from ipaddress import ip_address
 
 import pytest
@@ -196,7 +195,7 @@ def test_the_counters_of_a_view_stay_as_they_were() -> None:
 
 
 def test_a_view_cannot_be_changed() -> None:
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         view(bench()).epoch = 7  # type: ignore[misc]  # that it is refused is the point
 
 

@@ -4,10 +4,10 @@ import asyncio
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pycarp.core import Engine, Step
 from pycarp.core.events import ActuationFailed, DemotionChange, StateChange

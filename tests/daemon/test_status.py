@@ -1,6 +1,6 @@
 """What the control socket says of hosts."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pycarp import State
 from pycarp.daemon.status import Place, host_status

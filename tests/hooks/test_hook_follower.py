@@ -1,10 +1,10 @@
 """Hooks of real nodes: in order, one at a time, the latest wins, and never in the way of the election."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pycarp import ConfigError, State
 from pycarp.core.inputs import Action

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pycarp.monitors.netlink_monitor import NetlinkMonitor
 from pycarp.vocabulary import LinkFacts

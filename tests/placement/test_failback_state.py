@@ -1,11 +1,11 @@
 """Whatever happens to a host, its failback policy restricts it for bounded times, and says when they end."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pycarp import Reason, Restriction, State
 from pycarp.core.events import DemotionChange, Event, MasterHeard, RestrictionChange, StateChange

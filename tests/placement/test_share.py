@@ -1,10 +1,9 @@
 """What each member of a group carries, from how the members are; a table of cases, and what always holds."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pycarp import Restriction, State
 from pycarp.core.snapshot import HostSnapshot
@@ -18,7 +17,7 @@ NO_PREEMPT, BACKUP_ONLY = Restriction
 
 
 def view(member: HostSnapshot, state: State = State.MASTER, **facts: object) -> HostSnapshot:
-    return replace(member, state=state, **facts)  # type: ignore[arg-type]
+    return replace(member, state=state, **facts)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def view(member: HostSnapshot, state: State = State.MASTER, **facts: object) -> 
 def test_a_member_carries_what_another_one_has(
     facts: dict[str, object], demotions: dict[str, int | None], restrictions: dict[str, Restriction]
 ) -> None:
-    lan = replace(view(LAN), **facts)  # type: ignore[arg-type]
+    lan = replace(view(LAN), **facts)
 
     assert shares("r", [view(WAN), lan])[0] == Share(demotions, restrictions)
 

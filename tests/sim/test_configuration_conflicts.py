@@ -5,6 +5,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pycarp.dialects import by_name
 from pycarp.sim.faults.configuration_conflicts import ConfigurationConflict, configuration_conflicts
@@ -16,7 +17,7 @@ from tests.support.topologies import topology_of
 def two(**of_second: Any) -> tuple[Member, Member]:
     """Return two machines of which the second has other settings."""
     one, other = topology_of(2)
-    return one, replace(other, hosts=(replace(other.hosts[0], **of_second),))
+    return one, structs.replace(other, hosts=(replace(other.hosts[0], **of_second),))
 
 
 def test_machines_that_fit_are_not_spoken_of() -> None:
@@ -68,7 +69,7 @@ def test_peers_on_one_side_only_are_found() -> None:
 
 def test_dialects_that_cannot_share_addresses_are_found() -> None:
     members = topology_of(2, addresses=("2001:db8::50/64",))
-    other = replace(members[1], hosts=(replace(members[1].hosts[0], dialect=by_name("netbsd")),))
+    other = structs.replace(members[1], hosts=(replace(members[1].hosts[0], dialect=by_name("netbsd")),))
     (finding,) = configuration_conflicts((members[0], other))
 
     assert finding.conflict is ConfigurationConflict.DIALECT
@@ -92,7 +93,7 @@ def test_a_master_that_is_too_slow_for_the_others_is_found() -> None:
 
 def test_a_virtual_host_that_nobody_inherits_is_found() -> None:
     one, other = topology_of(2)
-    more = replace(
+    more = structs.replace(
         one, hosts=(*one.hosts, replace(one.hosts[0], vhid=2, addresses=(ip_interface("192.168.1.51/24"),), name=""))
     )
     (finding,) = configuration_conflicts((more, other))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
+from msgspec import structs
 
 from pycarp.auth.key import Passphrase
 from pycarp.dialects import UNIVERSAL
@@ -109,7 +110,7 @@ def test_a_master_that_is_soon_back_is_not_taken_over_from() -> None:
 def test_a_machine_that_does_not_bow_out_is_waited_for() -> None:
     one, other = topology_of(2)
     silent = replace(UNIVERSAL, bow_out=None)
-    members = (replace(one, hosts=(replace(one.hosts[0], dialect=silent),)), other)
+    members = (structs.replace(one, hosts=(replace(one.hosts[0], dialect=silent),)), other)
 
     assert expected(members, KEY, "a", InjectedFault(fault=Fault.ADMIN_DOWN)) == SILENCE
 
@@ -179,7 +180,7 @@ def test_a_crash_of_the_master_is_no_false_takeover() -> None:
 def test_virtual_hosts_of_the_same_settings_are_alike() -> None:
     one, two = topology_of(2)
     both = tuple(
-        replace(
+        structs.replace(
             member,
             hosts=(
                 *member.hosts,
@@ -188,7 +189,7 @@ def test_virtual_hosts_of_the_same_settings_are_alike() -> None:
         )
         for member in (one, two)
     )
-    other = replace(both[0], hosts=(both[0].hosts[0], replace(both[0].hosts[1], advskew=7)))
+    other = structs.replace(both[0], hosts=(both[0].hosts[0], replace(both[0].hosts[1], advskew=7)))
 
     assert alike(both) == [(KEY, HostKey(LINK, 2))]
     assert alike((other, both[1])) == [(KEY,), (HostKey(LINK, 2),)]
@@ -200,7 +201,7 @@ def test_virtual_hosts_that_do_not_hear_each_other_are_not_alike_to_those_that_d
         replace(host, vhid=2, addresses=(ip_interface("192.168.1.51/24"),), name="", passphrase=Passphrase(passphrase))
         for host, passphrase in ((one.hosts[0], "the same"), (two.hosts[0], "another"))
     )
-    both = (replace(one, hosts=(*one.hosts, second)), replace(two, hosts=(*two.hosts, deaf)))
+    both = (structs.replace(one, hosts=(*one.hosts, second)), structs.replace(two, hosts=(*two.hosts, deaf)))
 
     assert alike(both) == [(KEY,), (HostKey(LINK, 2),)]
 
@@ -219,7 +220,7 @@ def test_hosts_that_do_not_hear_each_other_are_all_masters_at_rest() -> None:
 
 def test_a_virtual_host_can_be_put_first() -> None:
     one, two = topology_of(2)
-    more = replace(
+    more = structs.replace(
         two, hosts=(*two.hosts, replace(two.hosts[0], vhid=9, addresses=(ip_interface("192.168.1.59/24"),), name=""))
     )
     found = with_first((one, more), HostKey(LINK, 9))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
+from msgspec import structs
 
 from pycarp.auth.key import Passphrase
 from pycarp.core.host_config import HostConfig
@@ -121,7 +122,7 @@ def test_who_cannot_send_lets_the_addresses_go_before_the_peer_has_them() -> Non
 def test_a_master_that_cannot_hold_is_relieved_by_one_that_preempts() -> None:
     failing = incident(Fault.FAILING_ADDRESSES, at=0.1, span=20, amount=1.0)
     members = (member("a", advskew=0), member("b", advskew=100, preempt=True))
-    outcome = simulate(replace(plan(failing, seconds=20), members=members))
+    outcome = simulate(structs.replace(plan(failing, seconds=20), members=members))
 
     assert outcome.changes[-1].node == "b" or outcome.ownerships[-1].node == "b"
     assert outcome.ownerships[-1].until_ns is None
@@ -160,14 +161,14 @@ def test_two_owners_that_hear_each_other_for_too_long_are_told() -> None:
     """Other passphrases: neither understands the other."""
     told = plan(seconds=60)
     stranger = member("b", advskew=100)
-    foreign = replace(stranger, hosts=(replace(stranger.hosts[0], passphrase=Passphrase("other")),))
-    outcome = simulate(replace(told, members=(told.members[0], foreign)))
+    foreign = structs.replace(stranger, hosts=(replace(stranger.hosts[0], passphrase=Passphrase("other")),))
+    outcome = simulate(structs.replace(told, members=(told.members[0], foreign)))
 
     assert {each.promise for each in outcome.violations} == {Promise.ONE_OWNER, Promise.ORDERLY}
 
 
 def test_a_segment_without_an_owner_is_told() -> None:
     failing = incident(Fault.FAILING_ADDRESSES, at=0, span=0, amount=1.0)
-    lonely = replace(plan(failing, seconds=60), members=(replace(member("a", advskew=0), own={}),))
+    lonely = structs.replace(plan(failing, seconds=60), members=(structs.replace(member("a", advskew=0), own={}),))
 
     assert [each.promise for each in simulate(lonely).violations] == [Promise.AN_OWNER, Promise.NO_STRANDED_DEMOTION]

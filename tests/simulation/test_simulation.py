@@ -1,6 +1,6 @@
 """A plan is simulated as it would happen, and the same plan always alike."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pycarp.sim.faults.fault_plan import FaultPlan
 from pycarp.sim.faults.random_plans import random_plan

@@ -9,8 +9,9 @@ import contextlib
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from pycarp.actuators.actuator import Actuator
 from pycarp.aio.bounded import outcome_of
@@ -28,8 +29,7 @@ from pycarp.tasks import start_task
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backends:
+class Backends(msgspec.Struct, frozen=True, kw_only=True):
     """The objects that the hosts of a node share.
 
     ``release`` removes what was made for a host on this machine; ``left_s`` returns how many seconds that may take.

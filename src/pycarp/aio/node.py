@@ -7,9 +7,10 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
+
+from msgspec.structs import replace
 
 from pycarp import actuators, monitors, transports
 from pycarp.actuators.actuator import Actuator

@@ -9,8 +9,9 @@ import contextlib
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from pycarp.actuators.actuator import Actuator
 from pycarp.aio.source_mac import SourceMacs
@@ -54,8 +55,7 @@ class GuardianProtocol(Protocol):
         """End; carries out the clean-up plan of every host that is still armed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observers:
+class Observers(msgspec.Struct, frozen=True, kw_only=True):
     """The functions that the shell calls; see ``pycarp.runtime.Ports``.
 
     ``vacated`` is awaited before addresses are dropped, so that masterships can clean up first; it bounds its own time.

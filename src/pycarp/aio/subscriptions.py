@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeAlias
+
+from msgspec.structs import replace
 
 from pycarp.aio.callback_queue import QUEUE_LIMIT, Callback, CallbackQueue
 from pycarp.core.events import Departed, Event, EventsMissed, StateChange

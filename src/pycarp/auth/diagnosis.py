@@ -9,12 +9,13 @@ A diagnosis never makes an advertisement acceptable: only ``digest.Signer`` auth
 
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from ipaddress import ip_address
 from itertools import chain, combinations, islice, permutations
 from typing import NamedTuple
+
+import msgspec
 
 from pycarp.auth.digest import DigestLayout, signed_prefix
 from pycarp.auth.key import KEY_LENGTH, Passphrase
@@ -44,8 +45,7 @@ class DiagnosisKind(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """What differs at the sender, with a text for people and the list of addresses that it signs, if known.
 
     ``addresses`` are in the order signed; () means that none is signed, None that the list is unknown.

@@ -3,9 +3,9 @@
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import click
+import msgspec
 
 EXAMPLES = "Examples"
 EXIT_STATUS = "Exit status"
@@ -16,16 +16,14 @@ _BLOCK = "\b\n"
 _SUMMARY_LIMIT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """A paragraph; one that is verbatim keeps its lines, those of an example for instance."""
 
     words: str
     is_verbatim: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandPage:
+class CommandPage(msgspec.Struct, frozen=True, kw_only=True):
     """The help of one command."""
 
     name: str

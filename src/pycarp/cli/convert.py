@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import click
+from msgspec import structs
 
 from pycarp.auth.key import Passphrase
 from pycarp.cli.config_options import map_option
@@ -137,7 +138,7 @@ def _masked(config: NodeConfig) -> NodeConfig:
 
 
 def _without(document: Document) -> Document:
-    return replace(document, text=document.text.replace(_STAND_IN, _NOT_SHOWN))
+    return structs.replace(document, text=document.text.replace(_STAND_IN, _NOT_SHOWN))
 
 
 def _own_address(srcip: str | None) -> IPv4Address | None:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -15,8 +14,7 @@ from pycarp.daemon.control_paths import ucarp_paths
 from pycarp.errors import ControlError, UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Daemon:
+class Daemon(msgspec.Struct, frozen=True):
     """A process that answered, on which socket."""
 
     path: Path
@@ -60,8 +58,7 @@ def chosen_of(status: StatusReply, name: str | None, vhid: int | None = None) ->
     raise UsageError(f"no virtual host {name!r} here; there are: {known}")
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(msgspec.Struct, frozen=True):
     """The processes that answered, and whether all did."""
 
     daemons: list[Daemon]

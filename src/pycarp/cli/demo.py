@@ -8,6 +8,7 @@ from importlib import resources
 from ipaddress import ip_interface
 
 import click
+import msgspec
 from rich.table import Table
 
 from pycarp.aio.log_records import explain
@@ -117,8 +118,7 @@ class _Segment:
         self.say(f"  {machine} {host.name}: {change.old} -> {change.new} ({explain(change)})")
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
+class _Result(msgspec.Struct, frozen=True):
     """A row of the final table."""
 
     at_s: float

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 import click
+import msgspec
 
 from pycarp.cli.refusals import refusal
 from pycarp.cli.scan import listen
@@ -20,8 +21,7 @@ from pycarp.wire.ethernet import is_virtual_mac
 HIGHEST_ID = 255
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of this machine: the networks of its interfaces, and those that a default route leads out of."""
 
     networks: dict[str, tuple[InterfaceAddress, ...]]

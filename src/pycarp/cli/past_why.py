@@ -6,7 +6,6 @@ heard, and what would have come next.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -56,8 +55,7 @@ class PastWhy(msgspec.Struct, tag="why-at", kw_only=True):
     then: EventRecord | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
+class _Known(msgspec.Struct, frozen=True, kw_only=True):
     """What a recording says of a host at a time; without ``host``, ``note`` says why."""
 
     source: str = ""

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from pycarp import actuators, dialects, transports
 from pycarp.cli.config_options import RegisteredName, format_option, map_option, sysctl_option

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,8 +17,7 @@ _HEADINGS = ("GROUP", "SPEAKS", "HOST", "STATE", "CLAIMS", "HEARD EVERY", "ADDRE
 _PIPE_WIDTH = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scanned:
+class Scanned(msgspec.Struct, frozen=True, kw_only=True):
     """A report with its interface and duration; ``lost`` is the number of frames that were not read in time."""
 
     interface: str

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_interface, ip_network
 
+import msgspec
+
 from pycarp.config.shell_script import Word
 from pycarp.vocabulary import CARP_GROUPS, Address, Family, InterfaceAddress, MacAddress, family_of
 
@@ -31,8 +33,7 @@ CLONE = re.compile(r"carp\d+")
 _RESERVED = ip_network("240.0.0.0/4")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vocabulary:
+class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     """The words that a system's ifconfig knows beside those that all do.
 
     ``numbers`` have their bounds, ``unsupported`` the reason why not, ``ignored`` how many arguments follow.

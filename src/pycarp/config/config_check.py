@@ -5,10 +5,11 @@ Pure: the caller has read the files, the devices of the machine, and the permiss
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
 from pathlib import PurePath
+
+import msgspec
 
 from pycarp.auth.key import Passphrase
 from pycarp.config.hostname_if import PREFIX
@@ -41,8 +42,7 @@ class Severity(StrEnum):
     """It is understood, but ignored or done in another way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """A problem, its place, and the way out."""
 
     severity: Severity
@@ -54,8 +54,7 @@ class Finding:
         return f"{place}: {self.severity}: {text}{hint}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedFile:
+class CheckedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that was read: its configuration, or the problems for which there is none.
 
     ``exposed`` are the files with passwords in them that everybody on the machine can read. ``says_preempt`` is True
@@ -210,8 +209,7 @@ def _of_sysctls(path: str, config: NodeConfig) -> Iterator[Finding]:
 # Two machines
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(msgspec.Struct, frozen=True):
     """A virtual host of a machine, and its file."""
 
     path: str

@@ -8,9 +8,11 @@ The documents contain the passwords; the caller must protect them.
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from ipaddress import IPv4Address
 from typing import Any
+
+import msgspec
 
 from pycarp.config.carp_words import CLONE, FAMILIES, FREEBSD_WORDS
 from pycarp.config.model import Attached, NodeConfig
@@ -29,8 +31,7 @@ _NODE_KEYS = ("transport", "actuator", "monitor", "external_change_limit")
 _OPTIONAL = tuple(each for each in fields(HostConfig) if each.init and each.name not in _ALWAYS_SAID)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A file to write. ``lost`` describes the settings that its grammar cannot express."""
 
     name: str

@@ -1,13 +1,14 @@
 """Finds the network device of a carp interface, as FreeBSD 9 does: by the subnet of the shared address."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.vocabulary import Address, InterfaceAddress, LinkFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(msgspec.Struct, frozen=True):
     """A network device and the length of the subnet's prefix."""
 
     link: str
@@ -22,8 +23,7 @@ class NoParentError(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Parents:
+class Parents(msgspec.Struct, frozen=True):
     """Finds parents among the interfaces of the file, under their names here, and the links that exist.
 
     Without links this is no live machine, and the file is believed.
@@ -33,8 +33,7 @@ class Parents:
     links: Sequence[LinkFacts]
 
     def __post_init__(self) -> None:
-        # Frozen dataclasses are normalised this way.
-        object.__setattr__(self, "links", _devices(self.links))
+        msgspec.structs.force_setattr(self, "links", _devices(self.links))
 
     def containing(self, address: Address) -> Parent:
         """Return the device in whose subnet an address lies; raises NoParentError.

@@ -1,13 +1,13 @@
 """The problems of a configuration: place, problem and way out, all of them at once."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """A problem; line and column count from 1."""
 
     file: str

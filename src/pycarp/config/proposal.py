@@ -5,8 +5,9 @@ import re
 import secrets
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_interface
+
+import msgspec
 
 from pycarp.core.host_settings import problems_of
 from pycarp.errors import ConfigError, UsageError
@@ -32,8 +33,7 @@ _CHECK = """\
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """The decisions for a set of hosts, the preferred one first.
 
     ``interfaces`` has the interface of each host by its name; ``own`` the addresses from which each one sends, where
@@ -50,7 +50,7 @@ class Proposal:
     password_file: str
     preempt: bool = True
     advbase: int = 1
-    own: Mapping[str, tuple[Address, ...]] = field(default_factory=dict)
+    own: Mapping[str, tuple[Address, ...]] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -6,7 +6,8 @@ of the real interface. Lines that are not about carp are passed over.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.config import carp_words, shell_script, ucarp_variables
 from pycarp.config.carp_words import CLONE, CarpWords
@@ -61,8 +62,7 @@ def read(
     return config
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(msgspec.Struct, frozen=True):
     """A line about an interface. ``number`` is that of an alias; ``rank`` is when rc reads it, among others.
 
     ``prefix`` is the family that rc writes before its words.

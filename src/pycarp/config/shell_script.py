@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _ASSIGNMENT_BELOW = re.compile(r"\n[ \t]*[A-Za-z_][A-Za-z0-9_]*=")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
@@ -39,8 +41,7 @@ _PASSED_OVER = frozenset({"then", "else", "elif", "do", "!", "time"})
 _ENDS_COMPOUND = frozenset({"fi", "esac", "done", "}"})
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """A piece of text and where it begins; line and column count from 1."""
 
     text: str
@@ -88,8 +89,7 @@ class Assignment:
         return list(_split(marked))
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A simple command: its words, and the assignments before it, which hold for it alone.
 
     ``condition`` says in words what decides whether it runs at all; empty where nothing does.
@@ -147,8 +147,7 @@ def _split(characters: Iterable[tuple[Word, bool]]) -> Iterator[Word]:
             word = []
 
 
-@dataclass(frozen=True, slots=True)
-class _Compound:
+class _Compound(msgspec.Struct, frozen=True):
     """A compound command that is not yet closed; ``what`` is empty for ``{`` alone, which decides nothing."""
 
     closer: str

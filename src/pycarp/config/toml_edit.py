@@ -1,16 +1,16 @@
 """Changes settings in the text of a TOML file and leaves everything else as it stands, comments and order included."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
+
+import msgspec
 
 from pycarp.config import toml
 from pycarp.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostEdit:
+class HostEdit(msgspec.Struct, frozen=True, kw_only=True):
     """New values of a host; None leaves one as it is. ``interfaces`` are the names that the file may have for its link.
 
     ``name`` is for messages.
@@ -32,8 +32,7 @@ class HostEdit:
         return {key: value for key, value in values.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edits:
+class Edits(msgspec.Struct, frozen=True, kw_only=True):
     """What files are to say: the configuration itself, and the files of passwords, by path, without a line end."""
 
     text: str

@@ -5,11 +5,14 @@ segment, whatever they are called. Own addresses are those that a file speaks of
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network, IPv6Interface, ip_interface, ip_network
 from itertools import islice
 from pathlib import PurePath
+
+import msgspec
+from msgspec import structs
 
 from pycarp.config import grammars
 from pycarp.config.grammars import Grammar
@@ -40,16 +43,14 @@ _Where = tuple[int, str]
 """An interface: of which machine, and its name there."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
+class ConfigFile(msgspec.Struct, frozen=True):
     """A file, and what is in it."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(msgspec.Struct, frozen=True):
     """The machines, and in words what was passed over."""
 
     members: tuple[Member, ...]
@@ -89,8 +90,7 @@ def read_topology(
     return Topology(members, notes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Machine:
+class _Machine(msgspec.Struct, frozen=True, kw_only=True):
     """One machine before segments and addresses are settled; ``config`` is where its switches stand."""
 
     name: str
@@ -133,7 +133,7 @@ def _machines(files: Sequence[ConfigFile], configs: Sequence[NodeConfig]) -> lis
         machine = _Machine(name=_name(path, config), hosts=config.hosts, own=config.own, config=config)
         at = folders.get(str(path.parent)) if path.name.startswith(PREFIX) else None
         if at is not None and not _keys(machines[at].hosts) & _keys(config.hosts):
-            machines[at] = replace(machines[at], hosts=machines[at].hosts + config.hosts)
+            machines[at] = structs.replace(machines[at], hosts=machines[at].hosts + config.hosts)
             continue
         if path.name.startswith(PREFIX):
             folders[str(path.parent)] = len(machines)
@@ -166,7 +166,7 @@ def _copies(machine: _Machine, copies: int) -> Iterator[_Machine]:
     yield machine
     for number in range(1, copies):
         hosts = tuple(_less_preferred(host, number) for host in machine.hosts)
-        yield replace(machine, hosts=hosts, own=dict.fromkeys(machine.own, ()))
+        yield structs.replace(machine, hosts=hosts, own=dict.fromkeys(machine.own, ()))
 
 
 def _less_preferred(host: HostConfig, number: int) -> HostConfig:
@@ -201,7 +201,7 @@ def _on_segments(machines: Sequence[_Machine]) -> list[_Machine]:
     names = _segment_names(segments)
     called = {where: name for segment, name in zip(segments, names, strict=True) for where in segment}
     return [
-        replace(
+        structs.replace(
             machine,
             hosts=tuple(_on(host, called[number, host.interface]) for host in machine.hosts),
             own={called[number, link]: own for link, own in machine.own.items() if (number, link) in called},

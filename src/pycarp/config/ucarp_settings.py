@@ -6,7 +6,8 @@ in the names and in what they take for granted, not in what becomes of it.
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.config.shell_script import Word
 from pycarp.config.ucarp_hosts import UNKNOWN_SOURCE, UcarpHosts
@@ -14,8 +15,7 @@ from pycarp.config.ucarp_hosts import UNKNOWN_SOURCE, UcarpHosts
 _PLACEHOLDERS = {"interface": "eth0", "vhid": "1", "addr": "192.0.2.1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """A value, where it stands, and in which file. Its ``repr`` shows no value, as it may be a password."""
 
     name: str

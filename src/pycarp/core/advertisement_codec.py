@@ -70,8 +70,7 @@ class _PreviousKey:
     is_past: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """The digests of the advertisements that may come next, and of those that peers repeat."""
 
     upcoming: tuple[bytes, ...] = ()

@@ -10,7 +10,8 @@ changes, or with one of the next steps (``PendingCheckpoint``): the event loop n
 A checkpoint contains passphrases, as settings do. Remove them before writing it anywhere.
 """
 
-from dataclasses import dataclass, field, replace
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.core.demotion import Scope
 from pycarp.core.flood import FloodDetector, PacketFilter
@@ -21,8 +22,7 @@ from pycarp.core.statistics import LinkStatistics
 from pycarp.vocabulary import HostKey, LinkFacts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What ``Engine.checkpoint`` returns and ``Engine.from_checkpoint`` takes; it shares nothing with an engine.
 
     ``demotion``, ``restrictions`` and ``hosts`` are in the order in which they were added.
@@ -36,9 +36,9 @@ class Checkpoint:
     deadlines: tuple[tuple[HostKey, int], ...] = ()
     statistics: dict[str, LinkStatistics]
     hosts: tuple[HostEntryCheckpoint, ...] = ()
-    floods: dict[str, FloodDetector] = field(default_factory=dict)
-    reads: dict[str, int] = field(default_factory=dict)
-    filters: dict[str, PacketFilter] = field(default_factory=dict)
+    floods: dict[str, FloodDetector] = msgspec.field(default_factory=dict)
+    reads: dict[str, int] = msgspec.field(default_factory=dict)
+    filters: dict[str, PacketFilter] = msgspec.field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     slot_ns: int = 0
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
+from msgspec import structs
+
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.counter_prediction import WINDOW, Freshness
 from pycarp.auth.reply import Reply
@@ -511,7 +513,7 @@ class Engine:
         own = self._own_addresses(facts.name)
         for entry in sorted(self._hosts.on(facts.name), key=lambda each: each.key):
             is_up = self._is_up_for(entry.ctx.config)
-            environment = replace(entry.ctx.environment, link_is_up=is_up, link_exists=facts.exists, own=own)
+            environment = structs.replace(entry.ctx.environment, link_is_up=is_up, link_exists=facts.exists, own=own)
             self._set_environment(entry, environment, now_ns, out)
         self._demote_for_link(facts.name, now_ns, out)
 
@@ -545,7 +547,7 @@ class Engine:
         self._renew_sources(config.interface, now_ns, out)
         reactions.begin(ctx, now_ns, out)
         is_last = self._ledger.makes_last(config)
-        environment = replace(
+        environment = structs.replace(
             ctx.environment,
             link_is_up=self._is_up_for(config),
             link_exists=config.interface not in self._links or self._links[config.interface].exists,
@@ -578,13 +580,13 @@ class Engine:
     def _on_admin(self, key: HostKey, is_up: bool, now_ns: int, out: Outbox) -> None:  # noqa: FBT001
         entry = self._hosts.get(key)
         if entry is not None:
-            self._set_environment(entry, replace(entry.ctx.environment, admin_is_up=is_up), now_ns, out)
+            self._set_environment(entry, structs.replace(entry.ctx.environment, admin_is_up=is_up), now_ns, out)
 
     def _on_settings(self, settings: Settings, now_ns: int, out: Outbox) -> None:
         self._settings = settings
         for entry in self._hosts:
             is_up = self._is_up_for(entry.ctx.config)
-            environment = replace(entry.ctx.environment, link_is_up=is_up, node_preempts=settings.preempt)
+            environment = structs.replace(entry.ctx.environment, link_is_up=is_up, node_preempts=settings.preempt)
             self._set_environment(entry, environment, now_ns, out)
             if self._ledger.amount(None, entry.trouble):
                 self._demote(None, entry.trouble, self._senderr_factor(entry), now_ns, out)
@@ -596,7 +598,7 @@ class Engine:
         own = self._own_addresses(link)
         for entry in self._hosts.on(link):
             if entry.ctx.environment.own != own:
-                self._set_environment(entry, replace(entry.ctx.environment, own=own), now_ns, out)
+                self._set_environment(entry, structs.replace(entry.ctx.environment, own=own), now_ns, out)
 
     def _own_addresses(self, link: str) -> tuple[Address, ...]:
         shared = frozenset().union(*(entry.ctx.config.ips for entry in self._hosts.on(link)))
@@ -617,7 +619,7 @@ class Engine:
         total, causes = self._ledger.total(config), self._ledger.causes(config)
         out.append(Publish(DemotionChange(key=entry.key, at_ns=now_ns, total=total, causes=causes)))
         has_handed_over = self._ledger.amount(entry.key, HANDED_OVER) != 0
-        environment = replace(
+        environment = structs.replace(
             entry.ctx.environment,
             has_handed_over=has_handed_over,
             is_last=self._ledger.makes_last(config),
@@ -685,7 +687,7 @@ class Engine:
     def _keep_send_account(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
         """Send a host the families in which it cannot send, and whether it must ask for reports of sends."""
         sends = entry.sends
-        environment = replace(
+        environment = structs.replace(
             entry.ctx.environment,
             cannot_send=frozenset(sends.failing),
             wants_send_reports=not sends.is_clean,
@@ -711,7 +713,7 @@ class Engine:
         """Set whether a host goes last, and demote it if it cannot hold its addresses."""
         cannot_hold = entry.holds.until_ns is not None
         self._demote(entry.key, NOT_HELD, FULL_DEMOTION if cannot_hold else 0, now_ns, out)
-        environment = replace(entry.ctx.environment, goes_last=self._goes_last(entry))
+        environment = structs.replace(entry.ctx.environment, goes_last=self._goes_last(entry))
         self._set_environment(entry, environment, now_ns, out)
         self._settle(entry, now_ns, out)
 

@@ -4,8 +4,9 @@
 has accepted the event.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from pycarp.core.host.decision import Decision
 from pycarp.core.host_config import HostConfig
@@ -16,8 +17,7 @@ from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import Address, HostKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of all events: the key of the host, the time, and the sequence number."""
 
     key: HostKey
@@ -25,8 +25,7 @@ class Event:
     seq: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateChange(Event):
+class StateChange(Event, frozen=True, kw_only=True):
     """A transition and why it happened.
 
     ``epoch`` grows with every transition. ``peer`` is the source of the advertisement that caused the change, or of the
@@ -41,47 +40,41 @@ class StateChange(Event):
     silent_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemotionChange(Event):
+class DemotionChange(Event, frozen=True, kw_only=True):
     """The sum of all causes that demote the host is now ``total``."""
 
     total: int
     causes: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestrictionChange(Event):
+class RestrictionChange(Event, frozen=True, kw_only=True):
     """The causes that restrict the host changed; ``restriction`` is the strictest, None if none is left."""
 
     restriction: Restriction | None
     causes: Restrictions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingsChange(Event):
+class SettingsChange(Event, frozen=True, kw_only=True):
     """The host was reconfigured; for ``rolling_ns`` it signs by its previous settings, if what is signed changed."""
 
     config: HostConfig
     rolling_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActuationFailed(Event):
+class ActuationFailed(Event, frozen=True, kw_only=True):
     """An attempt to hold, drop or announce addresses failed; the runtime tries again."""
 
     action: str
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddressesHeld(Event):
+class AddressesHeld(Event, frozen=True, kw_only=True):
     """The addresses are held, for the first time in the mastership that began with the change of this ``epoch``."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdvertisementRejected(Event):
+class AdvertisementRejected(Event, frozen=True, kw_only=True):
     """Advertisements for our vhid carry a digest that is not ours: another password, or other addresses.
 
     Published at once, then at most once a minute. ``count`` is how many were received since the last report; ``reason``
@@ -106,24 +99,21 @@ class Mismatch(Enum):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerMismatch(Event):
+class PeerMismatch(Event, frozen=True, kw_only=True):
     """A configuration conflict that an administrator should look at; published at most once per hour, peer and kind."""
 
     source: Address
     mismatch: Mismatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MasterHeard(Event):
+class MasterHeard(Event, frozen=True, kw_only=True):
     """A BACKUP follows another MASTER than before; published at most once a second."""
 
     source: Address
     claim: Claim
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionChange(Event):
+class DecisionChange(Event, frozen=True, kw_only=True):
     """The decision about the advertisements of a peer changed, and no transition shows it.
 
     Published at most once per second and peer; a snapshot has the decision about each peer at any time.
@@ -134,8 +124,7 @@ class DecisionChange(Event):
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConflictWon(Event):
+class ConflictWon(Event, frozen=True, kw_only=True):
     """Another host advertised as MASTER too, with a weaker claim; this one stays MASTER and announces its addresses.
 
     Published once, and again only after a master-down time without such an advertisement.
@@ -145,28 +134,24 @@ class ConflictWon(Event):
     claim: Claim
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddressesChangedByOthers(Event):
+class AddressesChangedByOthers(Event, frozen=True, kw_only=True):
     """Another program changed the addresses of this host, for the ``count``-th time; the runtime restores them."""
 
     what: str
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Departed(Event):
+class Departed(Event, frozen=True, kw_only=True):
     """The host has left: it dropped its addresses and, if it was MASTER, bowed out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoopStalled(Event):
+class LoopStalled(Event, frozen=True, kw_only=True):
     """The process was not scheduled for so long that timers were late; it read the waiting packets before it acted."""
 
     late_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FloodChange(Event):
+class FloodChange(Event, frozen=True, kw_only=True):
     """A flood began or ended on the host's link: more packets arrive than can be read; ``rate`` is packets per second.
 
     During a flood the node reads the expected advertisements of known peers, and one in ``every`` of all packets.
@@ -177,8 +162,7 @@ class FloodChange(Event):
     every: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventsMissed(Event):
+class EventsMissed(Event, frozen=True, kw_only=True):
     """An observer was too slow: ``count`` events were dropped from its queue."""
 
     count: int

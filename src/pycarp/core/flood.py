@@ -12,6 +12,8 @@ Pure: takes counts and times, returns the numbers for a packet filter.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from pycarp.vocabulary import NS_PER_S
 
 USELESS_PER_S_MAX = 2000
@@ -28,8 +30,7 @@ _SHORTEST_NS = NS_PER_S // 1000
 _EVERY_MAX = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class PacketFilter:
+class PacketFilter(msgspec.Struct, frozen=True):
     """What the kernel passes on a flooded link: packets with one of the digests (first 32 bits), and samples.
 
     One in ``every`` of all packets passes, and one in ``every_repeated`` of those with a ``repeated`` digest. Both are

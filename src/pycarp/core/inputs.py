@@ -1,8 +1,9 @@
 """The inputs of an engine; each is a past fact."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+import msgspec
 
 from pycarp.auth.reply import Reply
 from pycarp.core.demotion import Scope
@@ -22,41 +23,35 @@ class Action(StrEnum):
     ANNOUNCE = "announce"
 
 
-@dataclass(frozen=True, slots=True)
-class DatagramReceived:
+class DatagramReceived(msgspec.Struct, frozen=True):
     """A transport read a datagram of protocol 112."""
 
     datagram: Datagram
 
 
-@dataclass(frozen=True, slots=True)
-class DatagramsReceived:
+class DatagramsReceived(msgspec.Struct, frozen=True):
     """A transport read several at once, in this order."""
 
     datagrams: tuple[Datagram, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TimePassed:
+class TimePassed(msgspec.Struct, frozen=True):
     """Time has passed: the deadline of the last step, or any other span."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
+class LinkChanged(msgspec.Struct, frozen=True):
     """A network device came, went, or changed its carrier, MAC or addresses."""
 
     facts: LinkFacts
 
 
-@dataclass(frozen=True, slots=True)
-class HostAdded:
+class HostAdded(msgspec.Struct, frozen=True):
     """A virtual host was configured; its key must be new."""
 
     config: HostConfig
 
 
-@dataclass(frozen=True, slots=True)
-class HostReconfigured:
+class HostReconfigured(msgspec.Struct, frozen=True):
     """The settings of a virtual host changed; interface, vhid and dialect must be as before.
 
     If the addresses or the passphrase changed, the host signs by the previous settings for ``rolling_ns``, or until a
@@ -67,23 +62,20 @@ class HostReconfigured:
     rolling_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class HostRemoved:
+class HostRemoved(msgspec.Struct, frozen=True):
     """A virtual host must leave; it publishes ``Departed`` when it has left."""
 
     key: HostKey
 
 
-@dataclass(frozen=True, slots=True)
-class AdminChanged:
+class AdminChanged(msgspec.Struct, frozen=True):
     """The administrator set a virtual host up or down."""
 
     key: HostKey
     is_up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DemotionSet:
+class DemotionSet(msgspec.Struct, frozen=True):
     """The amount of a named cause changed; 0 removes the cause.
 
     A cause that ``is_last`` also makes its hosts the last of all: they leave the addresses to any host that is there.
@@ -95,8 +87,7 @@ class DemotionSet:
     is_last: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RestrictionSet:
+class RestrictionSet(msgspec.Struct, frozen=True):
     """The restriction of a named cause changed; None removes the cause. The strictest of all causes is in force."""
 
     scope: Scope
@@ -104,8 +95,7 @@ class RestrictionSet:
     restriction: Restriction | None
 
 
-@dataclass(frozen=True, slots=True)
-class StateForced:
+class StateForced(msgspec.Struct, frozen=True):
     """The administrator, or the sync group of the host, wants MASTER or BACKUP; ignored in INIT, as kernels do.
 
     MASTER is ignored while a restriction says ``BACKUP_ONLY``.
@@ -116,15 +106,13 @@ class StateForced:
     is_for_group: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsChanged:
+class SettingsChanged(msgspec.Struct, frozen=True):
     """The sysctls of the node (``net.inet.carp.*``) were set."""
 
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True)
-class TransmitReported:
+class TransmitReported(msgspec.Struct, frozen=True):
     """A send failed, and ``error`` says why; or it succeeded while an earlier error still counts.
 
     ``family`` is that of the advertisement; None if the transport does not distinguish families.
@@ -135,8 +123,7 @@ class TransmitReported:
     family: Family | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ActuationReported:
+class ActuationReported(msgspec.Struct, frozen=True):
     """An attempt to hold or drop addresses ended; ``epoch`` is the one of the effect that asked for it."""
 
     key: HostKey
@@ -145,8 +132,7 @@ class ActuationReported:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class HandOverAsked:
+class HandOverAsked(msgspec.Struct, frozen=True):
     """The administrator wants the next host to be MASTER; ignored unless this one is.
 
     The host stays demoted and does not preempt until an administrator removes the cause.
@@ -155,8 +141,7 @@ class HandOverAsked:
     key: HostKey
 
 
-@dataclass(frozen=True, slots=True)
-class AddressesDisturbed:
+class AddressesDisturbed(msgspec.Struct, frozen=True):
     """Another program added or removed addresses of a virtual host, or changed the device that carries them.
 
     ``what`` is a sentence: ``192.0.2.1/24 was removed from carp0``.
@@ -166,8 +151,7 @@ class AddressesDisturbed:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class PacketsRead:
+class PacketsRead(msgspec.Struct, frozen=True):
     """The number of packets read on each open link since it was opened; see ``core/flood.py``.
 
     Only transports that can filter count packets. The runtime passes the counts after every reading while a link is
@@ -177,8 +161,7 @@ class PacketsRead:
     counts: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PacketFilterFailed:
+class PacketFilterFailed(msgspec.Struct, frozen=True):
     """The kernel refused the packet filter of a link; the previous one stays in place."""
 
     link: str
@@ -208,8 +191,7 @@ Input = (
 # The inputs of a single host: those above that name it, and the following, which the engine derives.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The facts outside a host that its states depend on.
 
     ``link_exists`` is False for a link that was deleted; it is down as well. ``own`` are the link's addresses that no
@@ -255,22 +237,19 @@ class AdvertisementReceived(NamedTuple):
     waited_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentChanged:
+class EnvironmentChanged(msgspec.Struct, frozen=True):
     """A field of the environment changed."""
 
     environment: Environment
 
 
-@dataclass(frozen=True, slots=True)
-class DemotionChanged:
+class DemotionChanged(msgspec.Struct, frozen=True):
     """The total demotion of the host changed."""
 
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class RestrictionChanged:
+class RestrictionChanged(msgspec.Struct, frozen=True):
     """The strictest restriction of the host changed; None for none."""
 
     restriction: Restriction | None

@@ -4,8 +4,9 @@ Code that must run on one host only has to stop and clean up within this time, e
 receive any more. The lease is right if all hosts of the vhid have the same advbase and dead_ratio.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.lease_timings import timings_of
@@ -15,8 +16,7 @@ _DEMOTED = 255
 _LARGEST_ADVSKEW = 254
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """The lease of a MASTER. Until ``timeout_ns`` after its last sign of life no other host is MASTER.
 
     The guardian acts at that time, and peers act later. ``reserve_ns`` is the last part of it, for clean-up: a healthy

@@ -6,8 +6,10 @@ lifetime ends, which is whole seconds. The guardian process acts earlier, and se
 before the fastest peer takes over, and neither while the MASTER advertises in time.
 """
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.dialect import Dialect
@@ -20,8 +22,7 @@ _DEMOTION_MAX = 255
 """A demotion that makes every claim as slow as it can be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseTimings:
+class LeaseTimings(msgspec.Struct, frozen=True, kw_only=True):
     """How long the addresses of a MASTER outlive its last sign of life.
 
     ``lifetime_s`` is the lifetime in the kernel, None if no whole number of seconds fits. After ``timeout_ns`` the

@@ -5,7 +5,8 @@ the two.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
@@ -14,8 +15,7 @@ from pycarp.dialects.dialect import Claim, Verdict
 from pycarp.vocabulary import NS_PER_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """A possible change of the state: the new state, the reason, the condition, and the time.
 
     ``at_ns`` is when the change happens if nothing else does, in the engine's clock; None for as soon as the condition

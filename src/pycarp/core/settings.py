@@ -1,10 +1,9 @@
 """The settings of a whole node, under the names of the sysctls."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The sysctls ``net.inet.carp.*`` that elections depend on. Source: carp.md 6.1.
 
     Without ``allow``, received advertisements are counted and ignored, and hosts still send their own (measured on

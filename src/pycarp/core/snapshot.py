@@ -1,7 +1,9 @@
 """Immutable views of an engine, for status output and to show which host is MASTER and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+
+import msgspec
 
 from pycarp.core.events import StateChange
 from pycarp.core.host.context import Context
@@ -17,8 +19,7 @@ from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import Address, Family, HostKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSnapshot:
+class HostSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One virtual host at one instant.
 
     ``rejected`` counts the advertisements for the host that were not authentic, ``contested`` the external changes of
@@ -48,7 +49,7 @@ class HostSnapshot:
     contested: int
     preempts: bool = False
     stage: Stage | None = None
-    master_down_at_ns: Mapping[Family, int] = field(default_factory=dict)
+    master_down_at_ns: Mapping[Family, int] = msgspec.field(default_factory=dict)
     cannot_send: frozenset[Family | None] = frozenset()
     goes_last: bool = False
     last_causes: frozenset[str] = frozenset()
@@ -90,8 +91,7 @@ class HostSnapshot:
         return next((name_of(peers, peer) for peer in self.peers if peer.source == source), source)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSnapshot:
+class EngineSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All virtual hosts, the settings, the demotion of the node and of interface groups, and the counters by link."""
 
     hosts: tuple[HostSnapshot, ...]

@@ -1,10 +1,11 @@
 """Prepares the machine for holding addresses: cleans up after dead daemons, makes journal, actuator and guardian."""
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
+
+import msgspec
 
 from pycarp import actuators
 from pycarp.actuators.actuator import Actuator
@@ -20,8 +21,7 @@ from pycarp.vocabulary import HostKey
 _OF_THE_KERNEL = ("auto", "netlink")
 
 
-@dataclass(frozen=True, slots=True)
-class AddressPlane:
+class AddressPlane(msgspec.Struct, frozen=True):
     """An actuator, and for one that changes the kernel's addresses the journal and the guardian that go with it."""
 
     actuator: Actuator

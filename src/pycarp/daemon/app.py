@@ -8,9 +8,10 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
+
+import msgspec
 
 from pycarp import __version__
 from pycarp.aio.log_records import logger, summary
@@ -73,8 +74,7 @@ MISSING_WITHIN_S = 0.5
 """How long ``status`` waits for the kernel's list of addresses, in seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonOptions:
+class DaemonOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a daemon beside its configuration.
 
     ``state`` is the folder where daemons note what they make; ``sysctls`` are name and value, in the order given.
@@ -86,10 +86,10 @@ class DaemonOptions:
     control: Path
     state: Path
     source: ConfigSource
-    sysctls: tuple[tuple[str, int], ...] = field(default=())
+    sysctls: tuple[tuple[str, int], ...] = msgspec.field(default=())
     record: RotatedFile | None = None
     readers: int | None = None
-    privileges: Outcome = field(default_factory=Outcome)
+    privileges: Outcome = msgspec.field(default_factory=Outcome)
 
 
 async def serve(config: NodeConfig, options: DaemonOptions) -> None:

@@ -3,7 +3,8 @@
 import os
 import pwd
 import socket
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.daemon.control_messages import (
     EventsRequest,
@@ -20,8 +21,7 @@ SERVICE_GROUP = "pycarp"
 """The group whose members may read without ``--control-group``, if the group exists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """A process that has connected, and whether it may change things or only read."""
 
     uid: int

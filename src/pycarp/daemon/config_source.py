@@ -2,8 +2,10 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from pycarp import actuators, monitors, transports
 from pycarp.config import NodeConfig, grammars
@@ -16,13 +18,12 @@ from pycarp.vocabulary import LinkFacts, MacMode
 from pycarp.wire.ethernet import is_virtual_mac
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigSource:
+class ConfigSource(msgspec.Struct, frozen=True, kw_only=True):
     """A file and its grammar, None to detect it from name or text; the other options override the file."""
 
     file: Path
     grammar: Grammar | None = None
-    renames: Mapping[str, str] = field(default_factory=dict)
+    renames: Mapping[str, str] = msgspec.field(default_factory=dict)
     dialect: Dialect | None = None
     mac_mode: MacMode | None = None
     transport: str = ""

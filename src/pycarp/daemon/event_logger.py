@@ -1,7 +1,8 @@
 """Writes the events of hosts to the log, and merges those that many hosts have at the same time."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pycarp.aio.log_records import (
     EXTERNAL_CHANGES_MOST,

@@ -9,7 +9,6 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -50,8 +49,7 @@ class _Begin(msgspec.Struct):
     began: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Dump:
+class Dump(msgspec.Struct, frozen=True):
     """A written dump, the number of its steps, and how many of these differ in a replay because of a bug of pycarp."""
 
     path: Path

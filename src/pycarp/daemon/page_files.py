@@ -1,8 +1,9 @@
 """The files of the page that the daemon serves, read once."""
 
 import hashlib
-from dataclasses import dataclass
 from importlib import resources
+
+import msgspec
 
 _INDEX = "index.html"
 _TYPES = {
@@ -13,8 +14,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageFile:
+class PageFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file, its type for browsers, and a tag that changes with its content."""
 
     content: bytes

@@ -1,7 +1,9 @@
 """Compares two configurations: what changes in a running daemon, and how long addresses lack an owner. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
+
+import msgspec
 
 from pycarp.aio.virtual_host import RECONFIGURABLE
 from pycarp.core.host_config import HostConfig
@@ -18,8 +20,7 @@ SIGNED = frozenset({"addresses", "passphrase"})
 """The settings that hosts of a vhid must share to authenticate each other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(msgspec.Struct, frozen=True):
     """A host leaves."""
 
     old: HostConfig
@@ -30,8 +31,7 @@ class Removal:
         return self.old.key
 
 
-@dataclass(frozen=True, slots=True)
-class _FromTo:
+class _FromTo(msgspec.Struct, frozen=True):
     old: HostConfig
     new: HostConfig
 
@@ -41,20 +41,15 @@ class _FromTo:
         return self.new.key
 
 
-class Reconfiguration(_FromTo):
+class Reconfiguration(_FromTo, frozen=True):
     """A host gets other settings and keeps state, epoch and mastership."""
 
-    __slots__ = ()
 
-
-class Replacement(_FromTo):
+class Replacement(_FromTo, frozen=True):
     """A host leaves and comes back with settings that cannot be changed in place."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Addition:
+class Addition(msgspec.Struct, frozen=True):
     """A host comes."""
 
     new: HostConfig
@@ -65,10 +60,8 @@ class Addition:
         return self.new.key
 
 
-class Move(_FromTo):
+class Move(_FromTo, frozen=True):
     """A host leaves and comes back on another interface, or with another vhid."""
-
-    __slots__ = ()
 
     @property
     def key(self) -> HostKey:
@@ -79,8 +72,7 @@ class Move(_FromTo):
 Change = Removal | Reconfiguration | Replacement | Move | Addition
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """What a change costs, in words.
 
     ``about_s`` is about how long nobody answers for the addresses unless another host takes over at once: 0 without an

@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import assert_never
 
+from msgspec import structs
+
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
 from pycarp.aio.virtual_host import RECONFIGURABLE, VirtualHost
@@ -268,7 +270,7 @@ class Reloader:
                     if config.external_change_limit is None
                     else config.external_change_limit
                 )
-                self._node.set_settings(replace(self._node.settings, external_change_limit=limit))
+                self._node.set_settings(structs.replace(self._node.settings, external_change_limit=limit))
         except Exception:
             # No undo when cancelled: all hosts leave then.
             await undo.aclose()

@@ -14,8 +14,9 @@ What is not obvious:
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from pycarp.errors import UsageError
 
@@ -34,8 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9:_.\\-]{1,200}")
 _CREDENTIAL = re.compile(r"[\w.-]{1,255}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceUnit:
+class ServiceUnit(msgspec.Struct, frozen=True, kw_only=True):
     """What a unit says.
 
     ``command`` starts pycarp, ``arguments`` are those of ``pycarp run``, ``control`` those that other commands need to
@@ -50,7 +50,7 @@ class ServiceUnit:
     control: tuple[str, ...] = ()
     needed: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
-    credentials: Mapping[str, Path] = field(default_factory=dict)
+    credentials: Mapping[str, Path] = msgspec.field(default_factory=dict)
     awaits_addresses: bool = False
     user: str | None = None
     group: str | None = None

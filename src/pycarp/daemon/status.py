@@ -5,10 +5,10 @@ import datetime
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
 from pycarp.aio.log_records import explain
 from pycarp.core.engine import HANDED_OVER
@@ -73,8 +73,7 @@ def status_reply(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses of a host on this machine: their device, the missing ones, and the last error."""
 
     location: str = ""

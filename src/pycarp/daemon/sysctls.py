@@ -1,7 +1,8 @@
 """The sysctls ``net.inet.carp.*`` of a node. Source of names, defaults and of the additive demotion: carp.md 6.1."""
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node

@@ -9,10 +9,11 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 from types import FrameType
+
+from msgspec.structs import replace
 
 from pycarp import monitors
 from pycarp.actuators.scripts import ScriptActuator

@@ -9,8 +9,10 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.config.model import NodeConfig
 from pycarp.daemon.scheduling import be_punctual
@@ -28,8 +30,7 @@ SERVICE_USER = "pycarp"
 _ROOT = "root"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paths:
+class Paths(msgspec.Struct, frozen=True, kw_only=True):
     """What a daemon reads and writes while it runs: the configuration, sockets, states, a recording."""
 
     config: Path
@@ -38,8 +39,7 @@ class Paths:
     record: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What is to be logged about it: what the daemon is, and what is not as it should be."""
 
     notes: tuple[str, ...] = ()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 
+import msgspec
+
 from pycarp.auth.counter import CounterMode
 from pycarp.auth.digest import DigestLayout, HashOrder
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, MacAddress
@@ -68,16 +70,14 @@ class Verdict(Enum):
     TIE = "tie"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tie:
+class Tie(msgspec.Struct, frozen=True, kw_only=True):
     """The source addresses by which a dialect settles a tie, when a MASTER hears a claim equal to its own."""
 
     our_source: Address
     their_source: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorBudget:
+class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True):
     """After ``failures`` send errors in a row a host demotes its node, after ``successes`` in a row this ends.
 
     ``times_hosts`` multiplies the failures by the number of virtual hosts on the link.
@@ -127,8 +127,7 @@ class AddressMac(Enum):
     REAL = "real"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArpForm:
+class ArpForm(msgspec.Struct, frozen=True, kw_only=True):
     """How a takeover is announced.
 
     The target MAC of a gratuitous ARP is zero or the owner's; its Ethernet source is the owner's MAC or, with
@@ -140,8 +139,7 @@ class ArpForm:
     with_reply: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds for the configuration of a dialect's hosts; None means no bound.
 
     ``peers`` is how many unicast peers a host may have in each of ``peer_families``. ``has_own_group`` says whether the

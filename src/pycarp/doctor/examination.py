@@ -5,9 +5,10 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
+
+import msgspec
 
 from pycarp.doctor import firewall_findings, kernel_settings, link_findings, managers, permissions, segment, unit_file
 from pycarp.doctor.finding import Finding, Severity
@@ -27,8 +28,7 @@ from pycarp.vocabulary import LinkFacts
 Secrets = Mapping[int, Sequence[SharedSecret]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """What to examine: ``listen_s`` is how long each segment is listened to, 0 to send and hear nothing.
 
     ``secrets`` verify what is heard, by interface and vhid; none are needed. ``is_at_ip_layer`` is whether the hosts
@@ -37,7 +37,7 @@ class Examination:
 
     subjects: tuple[Subject, ...]
     listen_s: float
-    secrets: Mapping[str, Secrets] = field(default_factory=dict)
+    secrets: Mapping[str, Secrets] = msgspec.field(default_factory=dict)
     is_at_ip_layer: bool = False
 
     def findings(self) -> Iterator[Finding]:

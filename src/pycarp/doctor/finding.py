@@ -1,7 +1,8 @@
 """What is wrong with a machine, why that matters, and what mends it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Severity(StrEnum):
@@ -17,8 +18,7 @@ class Severity(StrEnum):
     """Worth knowing; also what could not be found out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One finding: ``kind`` is its name in JSON, ``subject`` an interface, a host or a file, ``words`` what is so.
 
     ``reason`` says what comes of it, ``command`` what to type against it; it is empty where no command mends it.

@@ -1,7 +1,8 @@
 """Judges the sysctls that decide who answers for shared addresses. Source: the kernel's ``ip-sysctl``."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import Subject
@@ -14,8 +15,7 @@ _STRICT = 1
 _SAME_SUBNET, _EVERYWHERE, _NEVER = 2, 3, 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Sysctls:
+class _Sysctls(msgspec.Struct, frozen=True):
     """The values that count for an interface: the larger one of ``all`` and its own."""
 
     interface: str

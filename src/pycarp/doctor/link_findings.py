@@ -4,9 +4,10 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import Subject
@@ -30,11 +31,10 @@ UNKNOWN = Finding(
 """Every machine has links, the loopback at least."""
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(msgspec.Struct, frozen=True):
     """What ``ip -j -d link show`` prints, by name."""
 
-    by_name: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    by_name: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def read(cls) -> "Links":

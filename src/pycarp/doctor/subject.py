@@ -1,14 +1,14 @@
 """What is examined: interfaces of this machine, and the virtual hosts that are to work on them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import Address, Family, InterfaceAddress, MacMode, family_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExaminedHost:
+class ExaminedHost(msgspec.Struct, frozen=True, kw_only=True):
     """One virtual host: ``has_device`` is whether its addresses are on a device of its own, which has its name."""
 
     name: str
@@ -29,8 +29,7 @@ class ExaminedHost:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """An interface and its hosts; ``own`` are the addresses that the machine has there without them."""
 
     interface: str

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from pycarp.aio.arguments import check_amount, check_cause
 from pycarp.core.checks import check_flag, check_span
 from pycarp.errors import ConfigError
@@ -24,8 +26,7 @@ class Answer(StrEnum):
     """The check could not find out: it raised, or did not end in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """An answer, and the sentence that says why."""
 
     answer: Answer
@@ -40,8 +41,7 @@ Whatever it raises counts as unknown.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A probe that asks somebody who is to answer in time: at the timeout it fails, while any other is unknown."""
 
     ask: Callable[[], Awaitable[Finding]]
@@ -53,8 +53,7 @@ class Request:
         return self.ask()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(msgspec.Struct, frozen=True, kw_only=True):
     """A check of one virtual host.
 
     ``probe`` is awaited every ``every_s`` seconds (0.05 to a day), and cancelled after ``timeout_s``, which may exceed

@@ -3,8 +3,9 @@
 import inspect
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
+
+import msgspec
 
 from pycarp import registry
 from pycarp.errors import ConfigError
@@ -21,13 +22,12 @@ from pycarp.health.setting import Setting
 from pycarp.health.witnesses import witness, witnesses_in
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of probe: ``build`` takes the value of its key, and its settings as keywords, and returns a probe."""
 
     build: Callable[..., Any]
     value: Setting
-    settings: Mapping[str, Setting] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = msgspec.field(default_factory=dict)
     required: tuple[str, ...] = ()
 
 

@@ -5,9 +5,10 @@ Every parser takes the key and the value, and raises ConfigError that names the 
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from pycarp.durations import parse_duration
 from pycarp.errors import ConfigError
@@ -17,8 +18,7 @@ _TEXT = {"type": "string", "minLength": 1}
 _RANGE = re.compile(r"(\d{3})\s*-\s*(\d{3})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """A key of a table: ``schema`` is the JSON Schema of what may be written."""
 
     parse: Callable[[str, object], Any]

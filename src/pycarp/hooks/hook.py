@@ -3,9 +3,10 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
+
+import msgspec
 
 from pycarp.core.events import AddressesHeld, ConflictWon, Event, StateChange
 from pycarp.core.state import Reason, State
@@ -63,8 +64,7 @@ class OnFailure(StrEnum):
     """The host is the last of all until the hook has succeeded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hook:
+class Hook(msgspec.Struct, frozen=True, kw_only=True):
     """A program, as a tuple of its words, or a function that is called with the facts; awaited if that can be.
 
     With ``confirm_s`` it is called once the state has lasted so many seconds, and not at all for a shorter one: for

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from pycarp.aio.log_records import logger
 from pycarp.aio.mastership import MastershipLost
@@ -40,8 +41,7 @@ async def follow(host: VirtualHost, *hooks: Hook) -> None:
     await HookFollower(host, hooks).run()
 
 
-@dataclass(frozen=True, slots=True)
-class LastCall:
+class LastCall(msgspec.Struct, frozen=True):
     """The last call of a hook that ended: what it was called on, and what failed, empty if nothing did."""
 
     on: On

@@ -5,15 +5,15 @@ is in INIT for a moment and then BACKUP, and what its hooks stop on a loss must 
 """
 
 from collections import deque
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.core.events import Event, StateChange
 from pycarp.core.state import State
 from pycarp.hooks.hook import On, occasions_of
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
+class Occasion(msgspec.Struct, frozen=True):
     """One thing that hooks are called on, and the event that it comes from."""
 
     on: On

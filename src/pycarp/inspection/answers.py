@@ -1,7 +1,8 @@
 """Explains who the hosts are that answer for an address, by the CARP and VRRP groups that were heard meanwhile."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.inspection.explanation import Protocol
 from pycarp.inspection.scan_report import ScannedSender, ScanReport
@@ -10,8 +11,7 @@ from pycarp.vocabulary import Address, MacAddress
 from pycarp.wire import ethernet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mastership:
+class Mastership(msgspec.Struct, frozen=True, kw_only=True):
     """A group whose MASTER answers; ``announces`` is whether it is VRRP and lists the address."""
 
     group: Group
@@ -19,8 +19,7 @@ class Mastership:
     announces: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One MAC address that answers for the address; ``device`` is that of this machine, None elsewhere."""
 
     mac: MacAddress

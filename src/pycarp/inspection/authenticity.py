@@ -4,6 +4,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from pycarp.auth.diagnosis import UNKNOWN_WORDS, Diagnosis, DiagnosisKind, diagnose
 from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.key import Passphrase
@@ -17,8 +19,7 @@ _TRIES = 3
 _MOST_SENDERS = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedSecret:
+class SharedSecret(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that the hosts of a vhid share, as the user names them; ``lladdr`` only where OpenBSD signs one."""
 
     passphrase: Passphrase

@@ -1,9 +1,11 @@
 """The explanation of a captured packet: values, with words for people."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import NamedTuple, Self
+
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, MacAddress, family_of
 from pycarp.wire.advertisement import Advertisement
@@ -101,8 +103,7 @@ class Protocol(StrEnum):
     VRRP = "vrrp"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeardClaim:
+class HeardClaim(msgspec.Struct, frozen=True, kw_only=True):
     """What an advertisement of either protocol claims.
 
     ``id`` is a vhid or a VRID. ``master_down_ns`` is how long a backup with the same settings waits.
@@ -143,8 +144,7 @@ class HeardClaim:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """One packet of protocol 112.
 
     ``problems`` make some CARP host ignore it or misbehave; ``notes`` are lawful and worth knowing. ``authentic`` is

@@ -4,8 +4,9 @@ Every rule cites carp.md, the reference of the protocol; where systems differ, t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from ipaddress import IPv6Address
+
+from msgspec.structs import replace
 
 from pycarp.errors import DecodeError
 from pycarp.inspection.authenticity import Authenticity, SharedSecret

@@ -1,7 +1,8 @@
 """What a scan found: the groups of CARP and VRRP on a segment, who is MASTER of each, and what is wrong."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from pycarp.inspection.explanation import HeardClaim
 from pycarp.inspection.timeline import Group, TimelineEntry
@@ -36,8 +37,7 @@ class Arrivals(NamedTuple):
     missed: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScannedSender:
+class ScannedSender(msgspec.Struct, frozen=True, kw_only=True):
     """One host that advertises for a group; only a MASTER does.
 
     ``is_believed`` is whether hosts of the group accept what it sends; ``advertisement`` or ``vrrp`` and ``details``
@@ -62,8 +62,7 @@ class ScannedSender:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScannedGroup:
+class ScannedGroup(msgspec.Struct, frozen=True, kw_only=True):
     """A vhid or VRID on a VLAN, each family by itself; ``left_out`` counts packets of senders that are not listed."""
 
     group: Group
@@ -77,8 +76,7 @@ class ScannedGroup:
         return tuple(each for each in self.senders if each.is_master)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanReport:
+class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
     """All that was found; ``free`` has the ids that nobody uses, by VLAN: those of the untagged segment always."""
 
     packets: int

@@ -6,7 +6,8 @@ Where systems differ, the words say which of them does what. Sources: RFC 3768 (
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.inspection.explanation import Explanation, Finding, Remark
 from pycarp.vocabulary import CARP_GROUPS, CARP_TTL, NS_PER_S, Address, Family, MacAddress, family_of
@@ -22,8 +23,7 @@ _Findings = Iterator[Finding]
 _Group = tuple[tuple[int, ...], int, Family]
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(msgspec.Struct, frozen=True):
     vrrp: Vrrp
     details: VrrpDetails
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from msgspec import structs
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -65,11 +66,11 @@ def as_json(result: Result) -> dict[str, object]:
         "events": [
             {
                 **asdict(event),
-                "service": {address: asdict(result.service(event, address)) for address in (WEB_A, WEB_B)},
+                "service": {address: structs.asdict(result.service(event, address)) for address in (WEB_A, WEB_B)},
             }
             for event in result.events
         ],
-        "expectations": [asdict(each) for each in result.expectations],
+        "expectations": [structs.asdict(each) for each in result.expectations],
         "requests": len(result.requests),
         "failed": sum(not each.is_ok for each in result.requests),
         "users_without_page": sum(not each.is_served for each in result.requests),

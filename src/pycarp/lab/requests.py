@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+import msgspec
 
 SLOW_S = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request: when it began (wall clock), to which address, whether and how fast that answered.
 
     ``is_served`` says whether the user got the page, be it from the other address.
@@ -27,8 +27,7 @@ class Request:
         return self.is_ok and self.took_s > SLOW_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(msgspec.Struct, frozen=True, kw_only=True):
     """How an address served during a span of time."""
 
     gap_s: float

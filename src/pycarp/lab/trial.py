@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from pycarp.daemon.control_messages import Change, HostStatus
 from pycarp.lab.lab_network import Segment
 from pycarp.lab.machines import WEB_A, WEB_B, Machines
@@ -28,8 +30,7 @@ class Event:
     takeover_since: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(msgspec.Struct, frozen=True):
     """An expectation, and whether it was met; ``is_inconclusive`` if it was not met while this machine stalled."""
 
     text: str

@@ -7,6 +7,8 @@ the penalty has fallen below another, lower one. Source: RFC 2439, sections 4.2 
 import math
 from dataclasses import dataclass
 
+import msgspec
+
 from pycarp.core.checks import check_span
 from pycarp.errors import ConfigError
 
@@ -18,8 +20,7 @@ LONGEST_S = 7 * 24 * 3600.0
 _NEGLIGIBLE = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damping:
+class Damping(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of flap damping; one failure is a penalty of 1000.
 
     The penalty halves every ``half_life_s`` seconds. At ``suppress`` and above the host does not preempt until it has

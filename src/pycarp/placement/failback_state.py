@@ -5,7 +5,6 @@ and no packet can arrive between the end of its mastership and their beginning.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -59,8 +58,7 @@ class Cause(StrEnum):
     DAMPING = "flap damping"
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """One restriction of the policy, and when it ends: in seconds of the monotonic clock, None for not by time."""
 
     cause: Cause

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from datetime import time
 
+import msgspec
+
 from pycarp.core.checks import check_span
 from pycarp.errors import ConfigError
 from pycarp.placement.damping import LONGEST_S, Damping
@@ -15,8 +17,7 @@ _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)
 _DAY_S = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """A time of every day, by the local clock; ``until`` may be on the next day."""
 
     begin: time

@@ -14,7 +14,8 @@ been heard for a while that is not: otherwise machines that all lack the leader 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.restriction import Restriction
@@ -29,20 +30,18 @@ LAST = None
 """The amount of a demotion that makes its host the last of all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncGroupConfig:
+class SyncGroupConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that move together, the leading one first."""
 
     name: str
     hosts: tuple[HostKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """Causes with the amounts of demotions (``LAST`` for the last of all), and with restrictions."""
 
-    demotions: dict[str, int | None] = field(default_factory=dict)
-    restrictions: dict[str, Restriction] = field(default_factory=dict)
+    demotions: dict[str, int | None] = msgspec.field(default_factory=dict)
+    restrictions: dict[str, Restriction] = msgspec.field(default_factory=dict)
 
     @property
     def is_able(self) -> bool:

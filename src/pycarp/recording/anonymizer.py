@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from itertools import chain
 
+import msgspec
 from msgspec import structs
 
 from pycarp.auth.digest import DIGEST_LENGTH, Signer
@@ -34,8 +35,7 @@ _HEADER = 6
 """How many octets of a packet too short for an advertisement are written; the rest may be a password of VRRP."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(msgspec.Struct, frozen=True):
     """A signer with the real key, and the one with the placeholder key."""
 
     real: Signer
@@ -62,7 +62,7 @@ class Anonymizer:
 
     def checkpoint(self, real: Checkpoint) -> Checkpoint:
         """Return a checkpoint with placeholder keys."""
-        return replace(real, hosts=tuple(self._host_entry(each) for each in real.hosts))
+        return structs.replace(real, hosts=tuple(self._host_entry(each) for each in real.hosts))
 
     def input(self, event: Input) -> Input:
         """Return an input without secrets; ``diagnosed_input`` may replace it after the engine has handled it."""

@@ -14,7 +14,6 @@ of names or forms; a field that is left out in most lines may be added.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -99,8 +98,7 @@ def step_line(at_ns: int, event: Input, drawn: Iterable[int], result: StepResult
     return _line(_StepLine(at_ns, pack_input(event), list(drawn), *result, unlike=unlike))
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(msgspec.Struct, frozen=True):
     """An open recording, whose steps are read on demand."""
 
     file: str

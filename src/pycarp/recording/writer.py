@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec.structs
+from msgspec import structs
 
 from pycarp.auth.key import Passphrase
 from pycarp.core.checkpoint import Checkpoint
@@ -99,11 +100,11 @@ def _likeness(effect: Effect) -> Any:
             return key, _unsigned(outgoing)
         case HoldAddresses(lease_timings=lease_timings) if lease_timings is not None:
             bow_out = tuple(map(_unsigned, lease_timings.bow_out))
-            return msgspec.structs.replace(effect, lease_timings=replace(lease_timings, bow_out=bow_out))
+            return msgspec.structs.replace(effect, lease_timings=structs.replace(lease_timings, bow_out=bow_out))
         case Publish(SettingsChange() as event):
-            return replace(event, config=replace(event.config, passphrase=Passphrase("")))
+            return structs.replace(event, config=replace(event.config, passphrase=Passphrase("")))
         case Publish(AdvertisementRejected() as event):
-            return replace(event, reason=DropReason.NOT_AUTHENTIC, finding="")
+            return structs.replace(event, reason=DropReason.NOT_AUTHENTIC, finding="")
         case SetPacketFilter(link, packet_filter) if packet_filter is not None:
             digests = (len(packet_filter.upcoming), len(packet_filter.repeated))
             return link, digests, packet_filter.every, packet_filter.every_repeated

@@ -18,6 +18,8 @@ intents that a newer one has replaced.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.inputs import Action, ActuationReported
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
@@ -31,8 +33,7 @@ ABANDONED_MAX = 8
 """Abandoned attempts of one host, at most; with so many it waits for one of them to end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """The timeout of an attempt, the time that it has to end once cancelled, and the pauses between attempts.
 
     A hold that follows one that took too long may take ``timeout_again_ns``. The pause after a failure doubles each
@@ -71,23 +72,20 @@ class Attempt:
         return action_of(self.effect)
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAttempt:
+class CancelAttempt(msgspec.Struct, frozen=True):
     """Cancel an attempt and report its end; if it has not ended at ``until_ns``, call ``time_passed`` then."""
 
     attempt: Attempt
     until_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAt:
+class RetryAt(msgspec.Struct, frozen=True):
     """Do nothing before ``at_ns``; call ``time_passed`` then."""
 
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(msgspec.Struct, frozen=True):
     """Do nothing until the next intent, the end of the attempt under way, or a free place at the gate."""
 
 

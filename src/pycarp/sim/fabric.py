@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
+import msgspec
+
 from pycarp.dialects.dialect import ArpForm
 from pycarp.vocabulary import CARP_TTL, Datagram, Family, InterfaceAddress, MacAddress, Outgoing, family_of
 
@@ -13,8 +15,7 @@ _FREED_WITHIN_NS = 2_000_000
 """Packets kept during a clog arrive within this time after it, in any order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """A datagram that will reach a port at a time."""
 
     at_ns: int

@@ -1,7 +1,8 @@
 """The outcome of a plan: transitions, owners, and broken promises."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from pycarp.core.events import StateChange
 from pycarp.sim.faults.fault_plan import FaultPlan
@@ -26,8 +27,7 @@ class Promise(StrEnum):
     ALIVE = "an engine never raises, and never wants to be called again at once"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
+class Violation(msgspec.Struct, frozen=True, kw_only=True):
     """A broken promise: when, by which node, and in words how."""
 
     promise: Promise
@@ -36,8 +36,7 @@ class Violation:
     words: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A transition of a node's virtual host, at the plan's time."""
 
     at_ns: int
@@ -45,8 +44,7 @@ class Change:
     event: StateChange
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ownership:
+class Ownership(msgspec.Struct, frozen=True, kw_only=True):
     """A span in which a node answered for the addresses of a virtual host; ``until_ns`` None: to the end."""
 
     key: HostKey
@@ -55,8 +53,7 @@ class Ownership:
     until_ns: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a plan. ``steps`` counts the inputs that engines have handled; ``lines`` are for people."""
 
     plan: FaultPlan

@@ -10,7 +10,8 @@ after another host has taken over.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.dialect import AddressMac, Farewell
@@ -26,8 +27,7 @@ _HEALS = frozenset({Fault.PARTITION})
 """Faults whose end no client need notice."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Misled:
+class _Misled(msgspec.Struct, frozen=True):
     """The time since which the switch sends to a wrong port, and the first such port."""
 
     since_ns: int

@@ -1,9 +1,10 @@
 """Simulates a fault plan: the machines, the segments between them, the incidents, and the checks."""
 
 from collections import deque
-from dataclasses import replace
 from functools import partial
 from random import Random
+
+from msgspec.structs import replace
 
 from pycarp.core import Input
 from pycarp.core.engine import FULL_DEMOTION, HANDED_OVER

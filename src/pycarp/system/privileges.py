@@ -10,8 +10,9 @@ import grp
 import os
 import pwd
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from pycarp.errors import UsageError
 
@@ -29,8 +30,7 @@ _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _LEAST_LIKELY_OOM_VICTIM = b"-1000"
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """A user of this machine, with all groups."""
 
     name: str

@@ -9,9 +9,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO, TypeAlias
 from weakref import WeakKeyDictionary
+
+import msgspec
 
 from pycarp.system import process_groups
 
@@ -36,8 +37,7 @@ Stream: TypeAlias = int | IO[bytes] | None
 """A descriptor or a file; None for that of this process."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a program ended: ``error`` is empty if well, ``output`` the begin of what it wrote.
 
     Of the output whole lines and what can be printed are left, because it goes to logs and terminals.

@@ -2,9 +2,10 @@
 
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.dialects.dialect import Dialect
@@ -31,8 +32,7 @@ class HasHosts(Protocol):
 Machine: TypeAlias = HostConfig | Sequence[HostConfig] | HasHosts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberSpec:
+class MemberSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One member to start: its name, its virtual hosts, and the links that these need."""
 
     name: str

@@ -13,9 +13,9 @@ the checks, for one test per check.
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+import msgspec
 from msgspec.structs import replace
 
 from pycarp.errors import TransportError
@@ -39,8 +39,7 @@ _QUICK_S = 0.5
 _PAYLOAD_LENGTH = 36
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One end of the segment: a transport, the name of its link there, and an address that it may send from.
 
     The checks use the family of ``source``. ``has_real_links`` is False if the transport accepts links of any name, as

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+from msgspec.structs import replace
 
 from pycarp.aio.node import Node
 from pycarp.aio.virtual_host import VirtualHost

@@ -1,8 +1,10 @@
 """The history of a cluster: lines to read, and which member held which address from when to when."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from itertools import combinations
+
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.vocabulary import InterfaceAddress
 
@@ -12,8 +14,7 @@ CLUSTER = "--"
 _WHO_WIDTH = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ownership:
+class Ownership(msgspec.Struct, frozen=True, kw_only=True):
     """The time in which a member held an address, in virtual seconds; ``until_s`` is None while it still does."""
 
     address: InterfaceAddress

@@ -1,8 +1,9 @@
 """The protocols of transports; ``pycarp.testing.check_transport`` checks them."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
@@ -114,8 +115,7 @@ PARTS = (GroupJoining, PacketPreparing, PacketFiltering, AddressFollowing, Sourc
 """What a transport may have besides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Availability:
+class Availability(msgspec.Struct, frozen=True):
     """Whether this process can use a transport, and if not, why."""
 
     name: str

@@ -1,9 +1,10 @@
 """Gratuitous ARP, which announces the MAC address that answers for an IPv4 address, and ARP probes."""
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address
+
+import msgspec
 
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import MacAddress
@@ -22,8 +23,7 @@ class Operation(IntEnum):
     REPLY = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arp:
+class Arp(msgspec.Struct, frozen=True, kw_only=True):
     """An ARP packet for IPv4 over Ethernet."""
 
     operation: Operation

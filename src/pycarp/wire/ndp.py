@@ -1,8 +1,9 @@
 """Neighbour discovery: unsolicited advertisements of the MAC address that answers for an IPv6 address, and probes."""
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv6Address
+
+import msgspec
 
 from pycarp.errors import DecodeError
 from pycarp.vocabulary import MacAddress
@@ -21,8 +22,7 @@ _SOLICITED_NODE = IPv6Address("ff02::1:ff00:0").packed[:13]
 _FORMAT = struct.Struct("!BBHI16sBB6s")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeighbourAdvertisement:
+class NeighbourAdvertisement(msgspec.Struct, frozen=True, kw_only=True):
     """An ICMPv6 neighbour advertisement with its target link-layer address option (RFC 4861, 4.4)."""
 
     target: IPv6Address

@@ -11,9 +11,11 @@ Sources: RFC 3768 section 5.3 and RFC 2338 (version 2), RFC 9568 section 5.2 (ve
 header), draft-cassen-vrrp-auth-hmac (trailer), and the captures of keepalived and FRR in ``tests/vectors/vrrp``.
 """
 
-from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.vocabulary import CARP_PROTOCOL, NS_PER_S, Address
 from pycarp.wire.advertisement import AUTHLEN, LENGTH, with_checksum
@@ -45,8 +47,7 @@ _SHORTEST_PLAIN_CS = 10
 """The shortest interval of routers that sum no pseudo-header, 100 ms; read as VRRP, CARP's advbase 1 to 9 is less."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vrrp:
+class Vrrp(msgspec.Struct, frozen=True, kw_only=True):
     """The header fields of a VRRP advertisement.
 
     ``count`` is its number of addresses as announced: FreeBSD 15 counts those of both families in either.
@@ -80,8 +81,7 @@ class VrrpChecksum(Enum):
     """The IP pseudo-header as well: version 3 over IPv6, and over IPv4 at keepalived's, FRR's and FreeBSD's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VrrpDetails:
+class VrrpDetails(msgspec.Struct, frozen=True, kw_only=True):
     """What a VRRP advertisement has besides its header fields.
 
     ``addresses`` are those that are there, in their order. ``surplus`` is how many octets there are more than the

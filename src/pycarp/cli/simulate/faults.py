@@ -1,7 +1,8 @@
 """The words of ``pycarp simulate --faults``: faults of the MASTER, and recurring faults that go on meanwhile."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.errors import UsageError
 from pycarp.sim.faults.experiments import CALM, Condition, InjectedFault, RecurringFault
@@ -39,8 +40,7 @@ _NOT_BY_DEFAULT = frozenset({Fault.ADMIN_DOWN, Fault.CHECK, Fault.DRAIN, Fault.G
 _USUAL_SPANS = {Fault.STOP: _STANDSTILL_NS, Fault.PAUSE: _STANDSTILL_NS, Fault.MEDDLING: 0}
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(msgspec.Struct, frozen=True):
     """A recurring fault by name: its default amount, its description, and the function that makes it."""
 
     usual: str
@@ -105,8 +105,7 @@ _ADVBASE_CONDITIONS = ("loss=1%", "delay=100ms", "stalls=1s")
 """The conditions for ``--fastest``: with heavier losses no advbase is free of false takeovers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
+class Faults(msgspec.Struct, frozen=True, kw_only=True):
     """What to try.
 
     Each of ``injected_faults`` is injected into the MASTER under each of ``surroundings``. False takeovers are counted

@@ -1,9 +1,9 @@
 """Plots a plan: a row for each virtual host of each machine, time from left to right, incidents below."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+import msgspec
 from rich.text import Text
 
 from pycarp.core.state import State
@@ -35,8 +35,7 @@ _STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 
 _Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
+class _Scale(msgspec.Struct, frozen=True):
     """The times of the columns."""
 
     from_ns: int

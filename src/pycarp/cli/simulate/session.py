@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+import msgspec
 from rich.text import Text
 
 from pycarp.cli.simulate.faults import Faults
@@ -65,8 +66,7 @@ _BEFORE_NS = 4 * NS_PER_S
 """How much of the time before the incident an example shows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """The options of the user."""
 
     seeds: int
@@ -76,8 +76,7 @@ class Wishes:
     keep: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The report, and its plots with colours."""
 
     report: Report

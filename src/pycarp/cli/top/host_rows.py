@@ -4,9 +4,10 @@ Nothing here knows of a terminal. Of a daemon that is not believed to be alive n
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+
+import msgspec
 
 from pycarp.cli.host_words import NO_NAMES, age, interval_s, named, remarks_of, role_of
 from pycarp.cli.top.daemon_watch import WatchedDaemon
@@ -32,8 +33,7 @@ class Order(Enum):
     PROBLEMS = "problems first"
 
 
-@dataclass(frozen=True, slots=True)
-class RowKey:
+class RowKey(msgspec.Struct, frozen=True):
     """A host of a daemon, by the path of its control socket."""
 
     control: str
@@ -41,8 +41,7 @@ class RowKey:
     vhid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostRow:
+class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """One host: the status as its daemon said it, how old that is, and whether it is believed."""
 
     key: RowKey

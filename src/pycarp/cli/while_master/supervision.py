@@ -7,8 +7,9 @@ The command runs within masterships only: one that is lost, whose lease runs out
 """
 
 import signal
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from pycarp.daemon.control_messages import (
     MastershipAwaited,
@@ -33,46 +34,39 @@ HEALTHY_NS = 10 * NS_PER_S
 """A command that ran so long waits the least again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """Start the command in this mastership."""
 
     mastership: MastershipBegun
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(msgspec.Struct, frozen=True):
     """From now on, let the guard kill the command at this time, even if this process is stopped or dead."""
 
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(msgspec.Struct, frozen=True):
     """Send a signal to the command and all that it has started."""
 
     number: signal.Signals
 
 
-@dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUp(msgspec.Struct, frozen=True):
     """Close the connection, which tells the daemon that nothing runs any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(msgspec.Struct, frozen=True):
     """Ask the daemon for the next mastership."""
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(msgspec.Struct, frozen=True):
     """A message for the user."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(msgspec.Struct, frozen=True):
     """End with this exit status."""
 
     status: int

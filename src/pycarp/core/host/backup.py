@@ -8,7 +8,7 @@ A host that is restricted (``core/restriction.py``) preempts nobody, or takes ov
 MASTERs, so that it knows what to do when the restriction ends.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pycarp.auth.reply import Reply
 from pycarp.core.events import MasterHeard

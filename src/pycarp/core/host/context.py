@@ -5,9 +5,9 @@ that input.
 """
 
 from collections import deque
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.core.effects import (

@@ -7,6 +7,8 @@ engine's clock.
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 from pycarp.core.slots import slot_before
 from pycarp.dialects.dialect import Claim
 from pycarp.vocabulary import Address, Family
@@ -31,8 +33,7 @@ class Init:
         """None: no timer runs in INIT."""
 
 
-@dataclass(frozen=True, slots=True)
-class Farewell:
+class Farewell(msgspec.Struct, frozen=True):
     """The last advertisement owed to the MASTER that this host yielded to, once the drop of ``epoch`` is reported."""
 
     epoch: int

@@ -1,15 +1,17 @@
 """Gives the machines of a topology other advbases, to find the fastest one without false takeovers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
+from msgspec import structs
 
 from pycarp.core.host_config import HostConfig
 from pycarp.sim.faults.fault_plan import Member
 from pycarp.vocabulary import HostKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdvbaseVariant:
+class AdvbaseVariant(msgspec.Struct, frozen=True, kw_only=True):
     """An advbase in whole seconds; with 0 the advskews are multiples of ``step``, in the order of preference."""
 
     advbase: int
@@ -32,7 +34,7 @@ def with_advbase(members: Sequence[Member], variant: AdvbaseVariant) -> tuple[Me
     """Return the machines with another advbase; ConfigError if a dialect does not allow it."""
     ranks = _ranks(members)
     return tuple(
-        replace(
+        structs.replace(
             member, hosts=tuple(_with_advbase(host, variant, ranks[member.name, host.key]) for host in member.hosts)
         )
         for member in members

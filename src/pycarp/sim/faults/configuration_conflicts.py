@@ -1,9 +1,10 @@
 """Finds configuration conflicts between machines by comparing their settings; nothing is simulated."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+
+import msgspec
 
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects.compatibility import incompatibilities
@@ -35,8 +36,7 @@ DEAFNESS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One conflict; ``words`` name machines and values, never a password."""
 
     conflict: ConfigurationConflict

@@ -5,8 +5,10 @@ comes from the seed. The expected takeover time is computed from the settings al
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from random import Random
+
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.lease_timings import lease_timings_of
@@ -34,8 +36,7 @@ _UNASKED = frozenset({Reason.MASTER_SILENT, Reason.MASTER_LEFT})
 _OF_THE_MASTER = frozenset({Fault.STOP, Fault.PAUSE, Fault.LOOP, Fault.REPLAY, Fault.FORGERY, Fault.SEND_ERRORS})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InjectedFault:
+class InjectedFault(msgspec.Struct, frozen=True, kw_only=True):
     """A fault of the MASTER; without a span it lasts longer than a takeover takes."""
 
     fault: Fault
@@ -43,8 +44,7 @@ class InjectedFault:
     amount: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecurringFault:
+class RecurringFault(msgspec.Struct, frozen=True, kw_only=True):
     """A fault that lasts throughout a trial or, with a span, recurs for that long."""
 
     fault: Fault
@@ -52,8 +52,7 @@ class RecurringFault:
     span_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """The recurring faults of a trial; ``name`` is for people."""
 
     name: str
@@ -63,8 +62,7 @@ class Condition:
 CALM = Condition(name="calm")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Takeover:
+class Takeover(msgspec.Struct, frozen=True, kw_only=True):
     """The measurements of one fault of ``victim``.
 
     ``takeover_ns`` is the time from the fault until ``by`` had the addresses, None if nobody took over while it lasted.
@@ -80,8 +78,7 @@ class Takeover:
     double_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """The measurements of a span: takeovers from a MASTER that lived, and the longest time without an owner."""
 
     span_ns: int
@@ -89,8 +86,7 @@ class Watch:
     ownerless_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a trial; ``takeover`` is None if nobody was MASTER.
 
     ``broken`` is the first broken promise. ``plan`` is None without one: results travel between processes.
@@ -104,8 +100,7 @@ class Result:
     broken: Violation | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultTrial:
+class FaultTrial(msgspec.Struct, frozen=True, kw_only=True):
     """Injects one fault into the MASTER of a virtual host, at a random moment after the election is settled."""
 
     members: tuple[Member, ...]
@@ -150,8 +145,7 @@ class FaultTrial:
         return _result(outcome, takeover=measured(outcome, self.key, incident))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchTrial:
+class WatchTrial(msgspec.Struct, frozen=True, kw_only=True):
     """Counts false takeovers for a span in which only the recurring faults of the condition happen."""
 
     members: tuple[Member, ...]
@@ -185,8 +179,7 @@ class WatchTrial:
         return _result(outcome, watch=watch)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanTrial:
+class PlanTrial(msgspec.Struct, frozen=True, kw_only=True):
     """Simulates a plan and checks whether all promises are kept."""
 
     fault_plan: FaultPlan
@@ -283,8 +276,7 @@ def _preempts(member: Member, key: HostKey) -> bool:
 # What is expected
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """The earliest and latest time after a fault at which the next host takes over, by the formulas of the dialects."""
 
     from_ns: int

@@ -1,8 +1,9 @@
 """Fault plans: the machines of a simulation, and its faults with their times. The same plan has the same history."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
@@ -113,18 +114,16 @@ OUTLASTING = frozenset({Fault.CHECK, Fault.DRAIN, Fault.GATE, Fault.HOLD})
 """The commands that are in force again after a restart of ``node``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A machine of the plan. ``own`` are its own addresses by link; a link is a segment of the same name."""
 
     name: str
     hosts: tuple[HostConfig, ...]
     own: Mapping[str, tuple[InterfaceAddress, ...]]
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = msgspec.field(default_factory=Settings)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """One fault from ``at_ns`` on for ``span_ns``; ``Fault`` describes the meaning of ``amount``."""
 
     at_ns: int
@@ -140,8 +139,7 @@ class Incident:
         return self.at_ns + self.span_ns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultPlan:
+class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Machines that start one after the other, ``apart_ns`` apart, and incidents; no fault follows the last one.
 
     All chance comes from ``seed``. Promises for a network without faults are judged after the last incident, the other

@@ -1,10 +1,11 @@
 """Makes random fault plans: machines of several dialects, and a random subset of the faults. One seed, one plan."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from itertools import combinations
 from random import Random
+
+from msgspec.structs import replace
 
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import ALL, UCARP, UNIVERSAL, Dialect

@@ -5,7 +5,9 @@ numbers that still break the promise. It is imported only for a search.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from pycarp.sim.faults.fault_plan import FaultPlan, Incident, Member
 from pycarp.sim.faults.random_plans import lengthened

@@ -1,9 +1,10 @@
 """Forged advertisements: as a peer of a host would send them, but for the fields that are given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_interface
 from typing import Any
+
+import msgspec
 
 from pycarp.auth.digest import DigestLayout, Signer
 from pycarp.auth.key import Passphrase
@@ -72,8 +73,7 @@ FIELDS: Mapping[str, Callable[[str], object]] = {
 ``wrong``; layout ``orig`` or ``nov6ll``; length cuts the packet or fills it up with zeros; raw is all of it, in hex."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forgery:
+class Forgery(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a forged advertisement; ``own`` are the addresses of the link at which it arrives."""
 
     link: str

@@ -52,6 +52,9 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 from typing import Any
 
+import msgspec
+from msgspec import structs
+
 from pycarp.auth.key import Passphrase
 from pycarp.core import Input
 from pycarp.core.demotion import Scope
@@ -101,8 +104,7 @@ class Block:
     is_closed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
+class Played(msgspec.Struct, frozen=True):
     """A scenario with the transcripts as they came out, and everything that happened."""
 
     text: str
@@ -302,7 +304,7 @@ class _Player:
             raise WordError(f"host: {node} has {key} already")
         if own is not None or key.link not in self._world.links(node):
             facts = self._facts(node, key.link)
-            self._world.connect(node, facts if own is None else replace(facts, addresses=_interfaces(own)))
+            self._world.connect(node, facts if own is None else structs.replace(facts, addresses=_interfaces(own)))
         self._submit(node, HostAdded(config))
 
     def _set_host(self, command: Command) -> None:
@@ -378,7 +380,7 @@ class _Player:
         node = command.word("the node")
         self._begin(node)
         addresses = _interfaces(listed(command.word("addresses")))
-        self._world.connect(node, replace(self._facts(node, command.optional(LINK)), addresses=addresses))
+        self._world.connect(node, structs.replace(self._facts(node, command.optional(LINK)), addresses=addresses))
 
     def _run(self, command: Command) -> None:
         self._world.run(until_ns=self._world.now_ns + _neededspan(command))
@@ -484,7 +486,7 @@ class _Player:
 
 def _link_as(facts: LinkFacts, state: str) -> LinkFacts:
     is_up, exists = state not in ("down", "deleted"), state != "deleted"
-    return replace(facts, is_up=is_up, is_certain=state != "unknown", exists=exists)
+    return structs.replace(facts, is_up=is_up, is_certain=state != "unknown", exists=exists)
 
 
 def _interfaces(texts: Iterable[str]) -> tuple[InterfaceAddress, ...]:

@@ -6,11 +6,12 @@ nodes' names: the same calls give the same history.
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
+
+import msgspec
 
 from pycarp.core import Announce, DropAddresses, Effect, Engine, HoldAddresses, Input, RenewAddresses, Step
 from pycarp.core.events import Event
@@ -50,8 +51,7 @@ _PACE = Pace(retry_first_ns=1 << 62, retry_max_ns=1 << 62, repair_first_ns=0, re
 """What failed is not tried again before ``World.repair``; what others changed is put right at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorldRecord:
+class WorldRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One input of one node and what came of it: ``effects`` in their order.
 
     ``counted`` are the counters that rose, ``dropped`` is why a datagram went no further. A datagram that

@@ -6,10 +6,10 @@ import socket
 import struct
 import sys
 from collections.abc import Collection
-from dataclasses import replace
 from ipaddress import ip_interface
 
 import netifaces
+from msgspec.structs import replace
 
 from pycarp.system.rtnetlink import link_requests
 from pycarp.system.rtnetlink.route_messages import IFF_UP, address_index, address_label, address_state, link_essence

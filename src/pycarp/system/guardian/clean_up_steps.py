@@ -1,25 +1,22 @@
 """The clean-up steps: octets and texts that the guardian, which knows nothing of CARP, hands to the kernel."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A complete rtnetlink request."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SysctlWrite:
+class SysctlWrite(msgspec.Struct, frozen=True):
     """A text, and the file below ``/proc/sys`` to write it to."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedPacket:
+class PreparedPacket(msgspec.Struct, frozen=True):
     """A packet to send through a new socket of this family, kind and protocol.
 
     ``options`` are the socket options (level, name, value) to set first; ``address`` is the argument of ``sendto``.

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.errors import ActuatorError
 from pycarp.system import process_groups
@@ -38,8 +39,7 @@ _ROUTE: Way = (int(socket.AF_NETLINK), int(socket.SOCK_RAW), socket.NETLINK_ROUT
 _KERNEL = (0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class GuardianFired:
+class GuardianFired(msgspec.Struct, frozen=True):
     """The guardian received no beat of a key in time and ran its clean-up steps, at ``at_ns`` of CLOCK_MONOTONIC.
 
     The key is no longer armed, unless it was armed again in the meantime.
@@ -49,15 +49,13 @@ class GuardianFired:
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class GuardianLost:
+class GuardianLost(msgspec.Struct, frozen=True):
     """The guardian process is gone, for this reason; a new one will be started."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class GuardianRestarted:
+class GuardianRestarted(msgspec.Struct, frozen=True):
     """A new guardian process with this process id is ready and knows every armed key."""
 
     pid: int
@@ -260,8 +258,7 @@ class Guardian:
             self._notice(GuardianLost(f"cannot be started: {exc.strerror or exc}"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Arming:
+class _Arming(msgspec.Struct, frozen=True):
     slot: int
     serial: int
     message: Message

@@ -17,10 +17,11 @@ import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
+
+import msgspec
 
 from pycarp.errors import ActuatorError
 from pycarp.system.addresses import sysctl_files
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Undone:
+class Undone(msgspec.Struct, frozen=True):
     """A resource that was removed, or a sysctl that got its old value back."""
 
     resource: Resource
@@ -68,8 +68,7 @@ class Undone:
         return f"{self.verb}d {self.what}"
 
 
-@dataclass(frozen=True, slots=True)
-class Spared:
+class Spared(msgspec.Struct, frozen=True):
     """A resource that was left alone, because it differs from its record or may belong to a living daemon."""
 
     resource: Resource
@@ -79,8 +78,7 @@ class Spared:
         return f"left {self.resource} alone: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """A resource that could not be undone, or a journal that could not be read; the journal is kept."""
 
     what: Resource | Path
@@ -91,8 +89,7 @@ class Failed:
         return f"cannot {verb} {self.what}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """The resources of a living daemon."""
 
     pid: int
@@ -102,8 +99,7 @@ class Held:
         return f"held by running pycarp, pid {self.pid}: {', '.join(str(each) for each in self.resources)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The results of a clean-up, each in the order of execution."""
 
     undone: tuple[Undone, ...] = ()

@@ -7,7 +7,6 @@ line that cannot be read is damage.
 import fcntl
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -51,8 +50,7 @@ class _Line(msgspec.Struct, frozen=True):
     what: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalFile:
+class JournalFile(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a journal; ``is_held`` is True while its owner lives.
 
     ``header`` is None when the owner died while writing it, before it changed anything. ``damage`` names the first line

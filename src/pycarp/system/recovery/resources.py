@@ -1,13 +1,13 @@
 """The resources that a daemon makes or changes on its machine and must not leave behind; values only."""
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+import msgspec
 
 _SWAPPED = str.maketrans("/.", "./")
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(msgspec.Struct, frozen=True):
     """A macvlan that pycarp made: its name, the link below it, and its MAC address as ``00:00:5e:00:01:2a``."""
 
     name: str
@@ -23,8 +23,7 @@ class Device:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Sysctl:
+class Sysctl(msgspec.Struct, frozen=True):
     """A sysctl that pycarp set: its path below ``/proc/sys``, the value before, and the value that pycarp set.
 
     Raises ValueError for a path that is not below ``/proc/sys/net``.
@@ -49,8 +48,7 @@ class Sysctl:
         return self.path.translate(_SWAPPED)
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(msgspec.Struct, frozen=True):
     """A shared address with its prefix length, and the link or device that may have it."""
 
     link: str
@@ -65,8 +63,7 @@ class Shared:
         return f"{self.address} on {self.link}"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """An IPv4 route of a link without own addresses, which the kernel removes with the last shared one.
 
     ``destination`` is for people; ``request`` is the rtnetlink request that adds the route, in hexadecimal digits.

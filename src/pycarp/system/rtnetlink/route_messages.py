@@ -5,9 +5,10 @@ Source: ``linux/rtnetlink.h``, ``linux/if_link.h``, ``linux/if_addr.h``.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
+
+import msgspec
 
 from pycarp.system.rtnetlink.route_encoding import ATTRIBUTE, HEADER, attribute
 from pycarp.vocabulary import CARP_PROTOCOL, InterfaceAddress, MacAddress
@@ -88,8 +89,7 @@ class LinkHead(NamedTuple):
         return bool(self.flags & IFF_UP)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkState:
+class LinkState(msgspec.Struct, frozen=True, kw_only=True):
     """A link as the kernel describes it; ``below`` is the index of the link below it in this namespace, else 0.
 
     ``is_up`` is the administrative state; ``is_running`` means that the link can carry frames as well. Without
@@ -108,8 +108,7 @@ class LinkState:
     has_operational_state: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddressState:
+class AddressState(msgspec.Struct, frozen=True, kw_only=True):
     """An address as the kernel describes it; ``octets`` are the whole message.
 
     ``protocol`` says who added it, 0 if the kernel does not know; ``lifetime_s`` is what is left of its lifetime, None

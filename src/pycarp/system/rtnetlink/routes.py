@@ -7,9 +7,10 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
+
+import msgspec
 
 from pycarp.system.rtnetlink.route_encoding import DUMP, HEADER, attribute, request
 from pycarp.system.rtnetlink.route_messages import Message, attributes
@@ -29,8 +30,7 @@ _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
 """What the kernel answers where there is no route, or one that is unreachable, prohibited or a black hole."""
 
 
-@dataclass(frozen=True, slots=True)
-class NextHop:
+class NextHop(msgspec.Struct, frozen=True):
     """One way that a route takes; ``gateway`` is None on the segment itself."""
 
     link_index: int
