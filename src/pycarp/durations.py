@@ -2,19 +2,18 @@
 
 import math
 import re
-from fractions import Fraction
 
 from pycarp.errors import ConfigError
 
 _UNITS = {
-    "ms": Fraction(1, 1000),
-    "s": Fraction(1),
-    "m": Fraction(60),
-    "min": Fraction(60),
-    "h": Fraction(3600),
-    "d": Fraction(86400),
+    "ms": 1,
+    "s": 1_000,
+    "m": 60_000,
+    "min": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
 }
-"""What a unit is in seconds."""
+"""What a unit is in milliseconds."""
 
 _PART = re.compile(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|min|m|h|d)(?![a-z])", re.ASCII)
 
@@ -64,7 +63,10 @@ def _seconds(value: object) -> float | None:
         return float(value) if 0 <= value <= _MOST_S else None
     if not isinstance(value, str):
         return None
+    # Imported here because few configurations have a duration.
     # A sum of fractions, so that 50 ms are exactly the 0.05 that a program would write.
+    from fractions import Fraction  # noqa: PLC0415
+
     total, end = Fraction(0), 0
     text = value.rstrip()
     while end < len(text):
@@ -73,7 +75,7 @@ def _seconds(value: object) -> float | None:
             return None
         total += Fraction(part[1]) * _UNITS[part[2]]
         end = part.end()
-    return float(total) if text else None
+    return float(total / 1000) if text else None
 
 
 def _quoted(value: object) -> str:

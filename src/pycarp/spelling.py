@@ -1,6 +1,5 @@
 """Guesses what a misspelt name was meant to be."""
 
-import difflib
 from collections.abc import Collection
 
 
@@ -10,4 +9,7 @@ def meant(name: str, known: Collection[str]) -> str:
     longer = [each for each in known if each.startswith(f"{name}_")]
     if len(longer) == 1:
         return longer[0]
+    # Imported here because only mistakes need it.
+    import difflib  # noqa: PLC0415
+
     return next(iter(difflib.get_close_matches(name, known, n=1)), "")

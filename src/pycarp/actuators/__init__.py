@@ -1,18 +1,29 @@
 """Layer 6: actuators hold and drop the shared addresses. Chosen at run time, by name or as an object."""
 
 import sys
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pycarp import registry
 from pycarp.actuators.actuator import Actuator
-from pycarp.actuators.command_actuator import CommandActuator
 from pycarp.actuators.null import NullActuator
 from pycarp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pycarp.actuators.command_actuator import CommandActuator
 
 __all__ = ["NAMES", "Actuator", "CommandActuator", "NullActuator", "by_name", "names"]
 
 NAMES = ("auto", "netlink", "null")
 """The names of pycarp's own; a ``CommandActuator`` needs its programs, so it is passed as an object."""
+
+
+def __getattr__(name: str) -> object:
+    """Import the actuator of programs when it is asked for."""
+    if name != "CommandActuator":
+        raise AttributeError(f"module 'pycarp.actuators' has no attribute {name!r}")
+    from pycarp.actuators.command_actuator import CommandActuator  # noqa: PLC0415
+
+    return CommandActuator
 
 
 def names() -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 0: done. 1: it failed while running. 2: usage or configuration is wrong.
 """
 
-import difflib
 from importlib import import_module
 from typing import Any
 
@@ -108,6 +107,8 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the sub-command and its arguments; a name that is unknown ends with the one that was meant."""
         if not ctx.resilient_parsing and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            import difflib  # noqa: PLC0415  only mistakes need it
+
             close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
         return super().resolve_command(ctx, args)

@@ -13,7 +13,8 @@ from pycarp.cli import secret_input
 from pycarp.cli.confirmation import ask, can_ask, confirm, yes_option
 from pycarp.cli.daemons import ask_all, chosen_of, is_meant, merged, one_for
 from pycarp.cli.options import control_option, exit_status
-from pycarp.config.carp_words import number_of, prefix_of_mask
+from pycarp.config.carp_words import number_of
+from pycarp.config.netmask_words import prefix_of_mask
 from pycarp.daemon.administration import last_address
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import (

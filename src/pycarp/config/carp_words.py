@@ -4,10 +4,11 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_interface
 
 import msgspec
 
+from pycarp.config.netmask_words import netmask_length, prefix_of_mask, why_no_host_has
 from pycarp.config.shell_script import Word
 from pycarp.vocabulary import CARP_GROUPS, Address, Family, InterfaceAddress, MacAddress, family_of
 
@@ -29,8 +30,6 @@ _SPLIT = (
 )
 CLONE = re.compile(r"carp\d+")
 """The name of a cloned carp interface of FreeBSD up to 9."""
-
-_RESERVED = ip_network("240.0.0.0/4")
 
 
 class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
@@ -561,38 +560,12 @@ def number_of(text: str) -> int | None:
     return -magnitude if text.startswith("-") else magnitude
 
 
-def prefix_of_mask(text: str) -> int | None:
-    """Return the prefix length of ``255.255.255.0`` or ``0xffffff00``; None if it is no netmask."""
-    try:
-        mask = int(text, 16) if text.lower().startswith("0x") else int(IPv4Address(text))
-    except ValueError:
-        return None
-    inverse = mask ^ 0xFFFF_FFFF
-    if not 0 <= mask <= 0xFFFF_FFFF or inverse & (inverse + 1):
-        return None
-    return 32 - inverse.bit_length()
-
-
-def why_no_host_has(address: Address) -> str:
-    """Return why an address cannot be shared; empty if it can, or if the settings of its host report that."""
-    if isinstance(address, IPv4Address) and address in _RESERVED:
-        return f"{address} is not an address that a host can have"
-    return ""
-
-
 def _address(text: str) -> Address | None:
     """Return an address, with its scope if it has one (``%em0``); None if it is none."""
     try:
         return ip_address(text)
     except ValueError:
         return None
-
-
-def netmask_length(address: Address) -> int | None:
-    """Return the length of a netmask that stands where an address should; None for an address."""
-    if not isinstance(address, IPv4Address) or not int(address) >> 31 or address.is_multicast:
-        return None
-    return prefix_of_mask(str(address)) if int(address) >= int(IPv4Address("255.0.0.0")) else None
 
 
 _RANGE_MAX = 2048

@@ -11,9 +11,9 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from pycarp.auth.key import PASSPHRASE_MAX
-from pycarp.config.carp_words import why_no_host_has
 from pycarp.config.host_building import secret_of
 from pycarp.config.model import NodeConfig
+from pycarp.config.netmask_words import why_no_host_has
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.shell_script import Word

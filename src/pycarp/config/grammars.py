@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from pycarp.config import dump, firewall_xml, hostname_if, ifupdown, keepalived, rcconf, toml, ucarp_file, ucarp_vip
-from pycarp.config.dump import Document
 from pycarp.config.model import NodeConfig
 from pycarp.config.source_text import load, plain
 from pycarp.dialects import OPENBSD, UNIVERSAL, Dialect
 from pycarp.errors import ConfigError
 from pycarp.vocabulary import LinkFacts
+
+if TYPE_CHECKING:
+    from pycarp.config.dump import Document
 
 __all__ = ["SAY_PREEMPT", "TARGETS", "Grammar", "load", "read", "recognise", "write"]
 
@@ -93,32 +95,51 @@ def read(
     if nul:
         line = before.count("\n") + 1
         raise ConfigError(f"{file}:{line}: a NUL character, which no other grammar could say; remove it")
+    # Each is imported when it is read: a daemon reads one, and all take a tenth of a second.
     match grammar:
         case Grammar.RC_CONF:
+            from pycarp.config import rcconf  # noqa: PLC0415
+
             return rcconf.read(text, file=file, links=links, renames=renames, dialect=dialect or UNIVERSAL)
         case Grammar.HOSTNAME_CARP:
+            from pycarp.config import hostname_if  # noqa: PLC0415
+
             return hostname_if.read(text, file=file, links=links, renames=renames, dialect=dialect or OPENBSD)
         case Grammar.CONFIG_XML:
+            from pycarp.config import firewall_xml  # noqa: PLC0415
+
             return firewall_xml.read(text, file=file, links=links, renames=renames, dialect=dialect or UNIVERSAL)
         case _ if dialect is not None:
             raise ConfigError(f"a dialect is given by the file itself in grammar {grammar}; write it there")
         case Grammar.TOML:
+            from pycarp.config import toml  # noqa: PLC0415
+
             return toml.read(text, file=file, links=links, renames=renames)
         case Grammar.INTERFACES:
+            from pycarp.config import ifupdown  # noqa: PLC0415
+
             return ifupdown.read(text, file=file, links=links, renames=renames)
         case Grammar.VIP_CONF:
+            from pycarp.config import ucarp_vip  # noqa: PLC0415
+
             return ucarp_vip.read(text, file=file, links=links, renames=renames)
         case Grammar.KEEPALIVED:
+            from pycarp.config import keepalived  # noqa: PLC0415
+
             return keepalived.read(text, file=file, links=links, renames=renames, password=password)
         case _:
+            from pycarp.config import ucarp_file  # noqa: PLC0415
+
             return ucarp_file.read(text, file=file, links=links, renames=renames)
 
 
-def write(config: NodeConfig, target: str, *, sources: Mapping[str, IPv4Address]) -> list[Document]:
+def write(config: NodeConfig, target: str, *, sources: Mapping[str, IPv4Address]) -> "list[Document]":
     """Return the files of a configuration in a grammar of ``TARGETS``; ConfigError for what cannot be written at all.
 
     ``sources`` are the own addresses of devices, which ucarp must be told.
     """
+    from pycarp.config import dump  # noqa: PLC0415
+
     match target:
         case "rc.conf":
             return dump.rc_conf(config)

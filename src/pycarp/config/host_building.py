@@ -5,17 +5,12 @@ from typing import Any
 
 from pycarp.auth.key import PASSPHRASE_MAX, Passphrase
 from pycarp.config.carp_words import CarpWords, Complain
+from pycarp.config.problems import CUT_BY_THE_BSDS
 from pycarp.config.shell_script import Word
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.core.host_settings import problems_of
 from pycarp.dialects import Dialect
 from pycarp.errors import ConfigError, SettingProblem, SettingProblems
-
-CUT_BY_THE_BSDS = (
-    f"the BSDs' ifconfig silently uses its first {PASSPHRASE_MAX} octets: write these alone, "
-    "and hosts that are left as they are still agree"
-)
-"""The way out for a password that is too long. Source: carp.md 3.5."""
 
 
 def build_host(said: CarpWords, *, link: str, name: str, dialect: Dialect, complain: Complain) -> HostConfig | None:

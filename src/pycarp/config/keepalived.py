@@ -17,10 +17,10 @@ from typing import Any
 
 from pycarp.auth.key import PASSPHRASE_MAX
 from pycarp.config import keepalived_keywords as keywords
-from pycarp.config.carp_words import netmask_length, why_no_host_has
 from pycarp.config.host_building import secret_of
 from pycarp.config.keepalived_text import Statement, parse
 from pycarp.config.model import Attached, NodeConfig
+from pycarp.config.netmask_words import netmask_length, why_no_host_has
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.service_tables import FailbackTable, HookTable, hook_of, policy_of

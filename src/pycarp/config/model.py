@@ -3,17 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pycarp.config.http_token import HttpToken
 from pycarp.core.host_config import HostConfig
-from pycarp.failback import FailbackPolicy
-from pycarp.health import Check
-from pycarp.hooks import Hook
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.vocabulary import HostKey, InterfaceAddress
 
+if TYPE_CHECKING:  # A configuration without them, as most are, does not need what runs them.
+    from pycarp.failback import FailbackPolicy
+    from pycarp.health import Check
+    from pycarp.hooks import Hook
+
 T = TypeVar("T")
+
+Where = tuple[str, int]
+"""A table of TOML: its name, and its index among the tables of that name, from 0."""
+
+IN_HOSTS = ("check", "hook", "failback")
+"""The tables of services that may be inside a host, in TOML."""
+
+BESIDE_HOSTS = (*IN_HOSTS, "sync_group", "http")
+"""The tables of services that may be beside the hosts, in TOML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +77,9 @@ class NodeConfig:
     monitor: str = ""
     external_change_limit: int | None = None
     http: HttpConfig | None = None
-    checks: tuple[Attached[Check], ...] = ()
-    hooks: tuple[Attached[Hook], ...] = ()
-    failbacks: tuple[Attached[FailbackPolicy], ...] = ()
+    checks: "tuple[Attached[Check], ...]" = ()
+    hooks: "tuple[Attached[Hook], ...]" = ()
+    failbacks: "tuple[Attached[FailbackPolicy], ...]" = ()
     sync_groups: tuple[Attached[SyncGroupConfig], ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
     own: Mapping[str, tuple[InterfaceAddress, ...]] = field(default_factory=dict, compare=False)

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 
 import msgspec
 
+from pycarp.auth.key import PASSPHRASE_MAX
 from pycarp.errors import ConfigError
+
+CUT_BY_THE_BSDS = (
+    f"the BSDs' ifconfig silently uses its first {PASSPHRASE_MAX} octets: write these alone, "
+    "and hosts that are left as they are still agree"
+)
+"""The way out for a password that is too long. Source: carp.md 3.5."""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from pycarp.config.model import Attached, HttpConfig
+from pycarp.config.model import Attached, HttpConfig, Where
 from pycarp.config.service_tables import (
     FailbackTable,
     HookTable,
@@ -24,15 +24,6 @@ from pycarp.health import Check, check_of
 from pycarp.hooks import Hook
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.vocabulary import HostKey
-
-IN_HOSTS = ("check", "hook", "failback")
-"""The tables of services that may be inside a host."""
-
-TABLES = (*IN_HOSTS, "sync_group", "http")
-"""The tables of services that may be beside the hosts."""
-
-Where = tuple[str, int]
-"""A table: its name, and its index among the tables of that name, from 0."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")

@@ -10,30 +10,27 @@ from enum import Enum
 from functools import cache
 from ipaddress import ip_interface
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import msgspec
 
 from pycarp import actuators, dialects, monitors, registry, transports
 from pycarp.auth.key import Passphrase
-from pycarp.config import service_reader
-from pycarp.config.carp_words import netmask_length, why_no_host_has
-from pycarp.config.host_building import CUT_BY_THE_BSDS
-from pycarp.config.model import NodeConfig
+from pycarp.config.model import BESIDE_HOSTS, IN_HOSTS, NodeConfig, Where
+from pycarp.config.netmask_words import netmask_length, why_no_host_has
 from pycarp.config.parents import NoParentError, Parents, unused_renames
-from pycarp.config.problems import ConfigProblems, Problem
-from pycarp.config.service_reader import ServiceReader, Where
-from pycarp.config.service_tables import FailbackTable, HookTable, HttpTable, SyncGroupTable
+from pycarp.config.problems import CUT_BY_THE_BSDS, ConfigProblems, Problem
 from pycarp.config.source_text import plain
-from pycarp.config.toml_keys import KEYS
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
 from pycarp.core.host_settings import problems_of
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError, SettingProblem, SettingProblems
-from pycarp.health.table import check_schema
 from pycarp.spelling import meant
 from pycarp.system.files.bounded_read import read_first_line
 from pycarp.vocabulary import Address, HostKey, LinkFacts, MacAddress, MacMode
+
+if TYPE_CHECKING:
+    from pycarp.config.service_reader import ServiceReader
 
 DEFINITIONS = {
     "host": "HostTable",
@@ -47,7 +44,7 @@ DEFINITIONS = {
 """The tables of ``KEYS`` in the schema."""
 
 _PASSWORDS = ("password", "password_file", "password_credential", "password_env")
-_TABLES = ("node", "host", *service_reader.TABLES)
+_TABLES = ("node", "host", *BESIDE_HOSTS)
 _DIALECTS = tuple(each.name for each in dialects.ALL)
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The folder in which systemd gives credentials to a service. Source: systemd.exec(5)."""
@@ -129,8 +126,8 @@ class HostTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     announce_every_s: Seconds | None = None
     peer_dialects: list[str] = msgspec.field(default_factory=list)
     check: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    hook: list[HookTable] = msgspec.field(default_factory=list)
-    failback: FailbackTable | None = None
+    hook: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    failback: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Return it without its password."""
@@ -143,23 +140,41 @@ class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     node: NodeTable = msgspec.field(default_factory=NodeTable)
     host: list[HostTable] = msgspec.field(default_factory=list)
     check: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    hook: list[HookTable] = msgspec.field(default_factory=list)
-    failback: FailbackTable | None = None
-    sync_group: list[SyncGroupTable] = msgspec.field(default_factory=list)
-    http: HttpTable | None = None
+    hook: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    failback: dict[str, Any] | None = None
+    sync_group: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    http: dict[str, Any] | None = None
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a file."""
+    # Imported here because only who wants all that can be written needs all that checks and hooks do.
+    from pycarp.config.service_tables import (  # noqa: PLC0415
+        FailbackTable,
+        HookTable,
+        HttpTable,
+        SyncGroupTable,
+    )
+    from pycarp.config.toml_keys import KEYS  # noqa: PLC0415
+    from pycarp.health.table import check_schema  # noqa: PLC0415
+
     made = msgspec.json.schema(File)
-    # msgspec knows checks as tables of any kind; what is in them says the library of checks.
-    made["$defs"]["CheckTable"] = check_schema()
+    services = (HookTable, FailbackTable, SyncGroupTable, HttpTable)
+    _, tables = msgspec.json.schema_components(services, ref_template="#/$defs/{name}")
+    made["$defs"] |= tables | {"CheckTable": check_schema()}
     for each in made["$defs"].values():
         if "description" in each:
             # Releases of msgspec differ in whether they take the indent away.
             each["description"] = inspect.cleandoc(each["description"])
-    for name in ("File", "HostTable", "SyncGroupTable"):
-        made["$defs"][name]["properties"]["check"]["items"] = {"$ref": "#/$defs/CheckTable"}
+    # The other tables know these as tables of any kind.
+    lists = {"check": "CheckTable", "hook": "HookTable", "sync_group": "SyncGroupTable"}
+    optional = {"failback": "FailbackTable", "http": "HttpTable"}
+    for owner in ("File", "HostTable", "SyncGroupTable"):
+        properties = made["$defs"][owner]["properties"]
+        for name in properties.keys() & lists.keys():
+            properties[name]["items"] = {"$ref": f"#/$defs/{lists[name]}"}
+        for name in properties.keys() & optional.keys():
+            properties[name]["anyOf"] = [{"$ref": f"#/$defs/{optional[name]}"}, {"type": "null"}]
     for table, keys in KEYS.items():
         properties = made["$defs"][DEFINITIONS[table]]["properties"]
         for key in keys:
@@ -211,7 +226,7 @@ class _Reader:
         self._hosts: dict[HostKey, Where] = {}
         self._secret_files: dict[HostKey, Path] = {}
         self._secret_variables: dict[HostKey, str] = {}
-        self._services = ServiceReader(self, Path(file).parent)
+        self._services: ServiceReader | None = None
 
     def read(self, tables: dict[str, Any]) -> NodeConfig:
         """Return what could be understood."""
@@ -231,7 +246,8 @@ class _Reader:
                 self.complain(("host", 0), "", "no [[host]] is here", "add [[host]] with interface, vhid, addresses")
             found = []
         hosts = [host for index, table in enumerate(found) if (host := self._host(table, ("host", index)))]
-        self._services.read_file(tables, hosts)
+        if not tables.keys().isdisjoint(BESIDE_HOSTS):
+            self._service_reader().read_file(tables, hosts)
         names = [table.get("interface") for table in found if isinstance(table, dict)]
         for complaint, hint in unused_renames(self._renames, [name for name in names if isinstance(name, str)]):
             self.complain(("", 0), "", complaint, hint)
@@ -239,6 +255,7 @@ class _Reader:
             return NodeConfig(hosts=())
         self._check_names(node)
         sysctls = msgspec.structs.asdict(node.sysctls)
+        services = self._services
         return NodeConfig(
             hosts=tuple(hosts),
             hostname=node.hostname,
@@ -247,15 +264,23 @@ class _Reader:
             monitor=node.monitor,
             external_change_limit=node.external_change_limit,
             sysctls=tuple((SYSCTL_PREFIX + name, value) for name, value in sysctls.items() if value is not None),
-            http=self._services.http,
-            checks=tuple(self._services.checks),
-            hooks=tuple(self._services.hooks),
-            failbacks=tuple(self._services.failbacks),
-            sync_groups=tuple(self._services.sync_groups),
+            http=services.http if services else None,
+            checks=tuple(services.checks) if services else (),
+            hooks=tuple(services.hooks) if services else (),
+            failbacks=tuple(services.failbacks) if services else (),
+            sync_groups=tuple(services.sync_groups) if services else (),
             places={key: self.place(where, "vhid") for key, where in self._hosts.items()},
             secret_files=self._secret_files,
             secret_variables=self._secret_variables,
         )
+
+    def _service_reader(self) -> "ServiceReader":
+        if self._services is None:
+            # Imported here because most configurations have nothing of it, and it needs all that checks and hooks do.
+            from pycarp.config.service_reader import ServiceReader  # noqa: PLC0415
+
+            self._services = ServiceReader(self, Path(self._file).parent)
+        return self._services
 
     def _check_names(self, node: NodeTable) -> None:
         """Complain about a transport, an actuator or a monitor of which there is none."""
@@ -317,10 +342,11 @@ class _Reader:
 
     def _host(self, raw: object, where: Where) -> HostConfig | None:
         before = len(self.problems)
-        others = {key: raw[key] for key in service_reader.IN_HOSTS if key in raw} if isinstance(raw, dict) else {}
-        raw = {key: raw[key] for key in raw if key not in service_reader.IN_HOSTS} if isinstance(raw, dict) else raw
+        others = {key: raw[key] for key in IN_HOSTS if key in raw} if isinstance(raw, dict) else {}
+        raw = {key: raw[key] for key in raw if key not in IN_HOSTS} if isinstance(raw, dict) else raw
         host = self._host_itself(raw, where)
-        self._services.read_host(others, None if host is None else host.key)
+        if others:
+            self._service_reader().read_host(others, None if host is None else host.key)
         return host if len(self.problems) == before else None
 
     def _host_itself(self, raw: object, where: Where) -> HostConfig | None:

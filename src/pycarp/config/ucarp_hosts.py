@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, ip_interface
 from pathlib import Path
 
 from pycarp.config import ucarp_options
-from pycarp.config.carp_words import netmask_length, why_no_host_has
+from pycarp.config.netmask_words import netmask_length, why_no_host_has
 from pycarp.config.parents import NoParentError, Parents
 from pycarp.config.problems import Problem
 from pycarp.config.shell_script import Word

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.core.host_config import HostConfig
@@ -25,9 +25,11 @@ from pycarp.daemon.reconfiguration import (
     words,
 )
 from pycarp.errors import UsageError
-from pycarp.health import Check
 from pycarp.system.addresses.interfaces import why_unfit
 from pycarp.vocabulary import HostKey
+
+if TYPE_CHECKING:
+    from pycarp.health import Check
 
 _KINDS: dict[type[Change], str] = {
     Addition: "added",
@@ -159,7 +161,7 @@ def _attached_change(
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key)
     ]
-    price = _until_it_passes(name, will.item) if was is None and will and isinstance(will.item, Check) else Cost("")
+    price = _until_it_passes(name, will.item) if was is None and will and kind == "check" else Cost("")
     return PlannedChange(
         name=name,
         kind=kind,
@@ -171,7 +173,7 @@ def _attached_change(
     )
 
 
-def _until_it_passes(name: str, check: Check) -> Cost:
+def _until_it_passes(name: str, check: "Check") -> Cost:
     """Return the cost of a new check, which counts as failing until it has passed."""
     if check.gate or check.release:
         who = "no host is" if name == EVERY_HOST else f"{name} is not"

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import IO, TypeAlias
@@ -233,6 +232,8 @@ async def _collected(output: bytearray) -> AsyncIterator[int]:
 @contextlib.contextmanager
 def _file_of(document: bytes) -> Iterator[IO[bytes]]:
     """Offer a file without a name to read a document from: unlike a pipe, it never waits for a reader."""
+    import tempfile  # noqa: PLC0415  it takes longer than most programs
+
     with open(os.memfd_create("document"), "w+b") if sys.platform == "linux" else tempfile.TemporaryFile() as file:
         file.write(document)
         file.seek(0)

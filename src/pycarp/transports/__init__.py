@@ -1,12 +1,11 @@
 """Layer 6: datagrams in and out. Transports are chosen at run time, by name or as an object."""
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pycarp import registry
 from pycarp.errors import TransportError
-from pycarp.transports import packet, raw
-from pycarp.transports.memory import MemoryBus, MemoryTransport
+from pycarp.transports import packet
 from pycarp.transports.transport import (
     AddressFollowing,
     Availability,
@@ -17,6 +16,9 @@ from pycarp.transports.transport import (
     SourceChoosing,
     Transport,
 )
+
+if TYPE_CHECKING:
+    from pycarp.transports.memory import MemoryBus, MemoryTransport
 
 __all__ = [
     "NAMES",
@@ -48,6 +50,27 @@ def _never() -> str | None:
     return None
 
 
+def __getattr__(name: str) -> object:
+    """Import the transport of tests when it is asked for."""
+    if name not in ("MemoryBus", "MemoryTransport"):
+        raise AttributeError(f"module 'pycarp.transports' has no attribute {name!r}")
+    from pycarp.transports import memory  # noqa: PLC0415
+
+    return getattr(memory, name)
+
+
+def _raw_refusal() -> str | None:
+    from pycarp.transports import raw  # noqa: PLC0415
+
+    return raw.refusal()
+
+
+def _raw() -> Transport:
+    from pycarp.transports import raw  # noqa: PLC0415
+
+    return raw.raw_transport()
+
+
 def _udp() -> Transport:
     # Imported here because only this transport needs asyncio-dgram.
     from pycarp.transports.udp import UdpTransport  # noqa: PLC0415
@@ -58,7 +81,7 @@ def _udp() -> Transport:
 _BACKENDS = {
     "packet": _Backend(packet.refusal, packet.packet_transport),
     "packet-real-mac": _Backend(packet.refusal, lambda: packet.packet_transport(source_mac="real")),
-    "raw": _Backend(raw.refusal, raw.raw_transport),
+    "raw": _Backend(_raw_refusal, _raw),
     "udp": _Backend(_never, _udp, "usable, but not chosen by auto: all hosts must use it, with peers", False),
 }
 """By name, in the order in which ``auto`` tries them."""

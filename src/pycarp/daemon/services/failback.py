@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pycarp.aio.virtual_host import VirtualHost
@@ -10,9 +11,11 @@ from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import HostStatus
 from pycarp.daemon.services.service import SupervisedTasks, kept, of_hosts
 from pycarp.errors import UsageError
-from pycarp.failback import FailbackFollower, FailbackPolicy
 from pycarp.system.recovery import state_folder
 from pycarp.vocabulary import HostKey
+
+if TYPE_CHECKING:
+    from pycarp.failback import FailbackFollower, FailbackPolicy
 
 
 class FailbackService:
@@ -73,6 +76,9 @@ class FailbackService:
         elif follower is not None:
             follower.replace(found[0])
         else:
+            # Imported here because most daemons have no policy.
+            from pycarp.failback import FailbackFollower  # noqa: PLC0415
+
             with contextlib.suppress(OSError):  # which the follower says of its file
                 state_folder.make(self._file.parent)
             file = self._file.with_name(f"failback-{quote(str(host.key), safe='@')}-{self._file.name}")

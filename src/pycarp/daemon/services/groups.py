@@ -8,7 +8,6 @@ from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import HostStatus
 from pycarp.daemon.services.service import SupervisedTasks, kept
 from pycarp.errors import CarpError
-from pycarp.groups import SyncGroup
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.vocabulary import HostKey
 
@@ -73,6 +72,9 @@ class GroupService:
                 host.demote(cause, last=True)
 
     def _run(self, group: SyncGroupConfig, present: list[VirtualHost]) -> None:
+        # Imported here because most daemons have no group.
+        from pycarp.groups import SyncGroup  # noqa: PLC0415
+
         members = SyncGroup(group.name, present)
         self._running[group.name] = self._tasks.start(f"group {group.name}", members.run)
         self._restore(group)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
 
 from pycarp.aio.node import Node
 from pycarp.aio.virtual_host import VirtualHost
@@ -9,9 +10,11 @@ from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import CheckStatus, HostStatus
 from pycarp.daemon.services.service import SupervisedTasks, kept, of_hosts
 from pycarp.errors import CarpError
-from pycarp.health import Check
-from pycarp.health.watching import Watcher
 from pycarp.vocabulary import HostKey
+
+if TYPE_CHECKING:
+    from pycarp.health import Check
+    from pycarp.health.watching import Watcher
 
 
 class HealthService:
@@ -72,11 +75,14 @@ class HealthService:
             with contextlib.suppress(CarpError):  # a host that has departed meanwhile
                 watcher.replace(checks)
         elif checks:
+            # Imported here because most daemons check nothing.
+            from pycarp.health.watching import Watcher  # noqa: PLC0415
+
             target = self._node if key is None else self._hosts[key]
             watcher = self._watchers[key] = Watcher(target, checks)
             what = "checks of every host" if key is None else f"{self._hosts[key].name}: checks"
             self._tasks.start(what, watcher.run, lambda: self._end(key, watcher))
 
-    def _end(self, key: HostKey | None, watcher: Watcher) -> None:
+    def _end(self, key: HostKey | None, watcher: "Watcher") -> None:
         if self._watchers.get(key) is watcher:
             del self._watchers[key]

@@ -1,14 +1,16 @@
 """Calls the hooks of a configuration."""
 
+from typing import TYPE_CHECKING
+
 from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import Attached, NodeConfig
 from pycarp.daemon.control_messages import HookStatus, HostStatus
 from pycarp.daemon.services.service import SupervisedTasks, kept, of_hosts
-from pycarp.hooks import Hook
-from pycarp.hooks.hook_follower import LEAVING_S, HookFollower
 from pycarp.vocabulary import HostKey
 
-_END_S = LEAVING_S + 0.1
+if TYPE_CHECKING:
+    from pycarp.hooks import Hook
+    from pycarp.hooks.hook_follower import HookFollower
 
 
 class HookService:
@@ -16,6 +18,7 @@ class HookService:
 
     def __init__(self) -> None:
         self._tasks = SupervisedTasks()
+        self._end_s = 0.0
         self._hooks: tuple[Attached[Hook], ...] = ()
         self._followers: dict[HostKey, HookFollower] = {}
         self._hosts: dict[HostKey, VirtualHost] = {}
@@ -59,16 +62,20 @@ class HookService:
 
     async def finish(self) -> None:
         """Wait for the hooks of departed hosts, each of which has a timeout."""
-        await self._tasks.ended(_END_S)
+        await self._tasks.ended(self._end_s)
         await self._tasks.end()
 
-    def _follow(self, host: VirtualHost, hooks: tuple[Hook, ...], *, calls_for_present: bool) -> None:
+    def _follow(self, host: VirtualHost, hooks: "tuple[Hook, ...]", *, calls_for_present: bool) -> None:
         if (follower := self._followers.get(host.key)) is not None:
             follower.hooks = hooks
         elif hooks:
+            # Imported here because most daemons have no hooks.
+            from pycarp.hooks.hook_follower import LEAVING_S, HookFollower  # noqa: PLC0415
+
+            self._end_s = LEAVING_S + 0.1
             follower = self._followers[host.key] = HookFollower(host, hooks, calls_for_present=calls_for_present)
             self._tasks.start(f"{host.name}: hooks", follower.run, lambda: self._end(host, follower))
 
-    def _end(self, host: VirtualHost, follower: HookFollower) -> None:
+    def _end(self, host: VirtualHost, follower: "HookFollower") -> None:
         if self._followers.get(host.key) is follower:
             del self._followers[host.key]
