@@ -7,6 +7,7 @@ describes what it does, and the protocol between the two.
 import asyncio
 import contextlib
 import logging
+import marshal
 import mmap
 import os
 import signal
@@ -14,7 +15,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.machinery import SourceFileLoader
+from typing import IO
 
 import msgspec
 
@@ -34,6 +37,7 @@ _HEALTHY_S = 10.0
 PING_S = 1.0
 _PINGS_UNANSWERED_MOST = 3
 _PINGS_BEFORE_READY_MOST = 10
+_RUN = "import marshal, sys; exec(marshal.loads(open(int(sys.argv.pop()), 'rb').read()))"
 _SLOTS = 16384  # of eight octets each; only those in use need memory
 _ROUTE: Way = (int(socket.AF_NETLINK), int(socket.SOCK_RAW), socket.NETLINK_ROUTE, ())
 _KERNEL = (0, 0)
@@ -455,12 +459,12 @@ def _spawn(python: str, beats: int) -> tuple[subprocess.Popen[bytes], int, socke
     with contextlib.ExitStack() as undo:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         undo.callback(ours.close)
-        with theirs, open(os.pidfd_open(os.getpid()), "rb", buffering=0) as our_life:
+        with theirs, open(os.pidfd_open(os.getpid()), "rb", buffering=0) as our_life, _compiled() as compiled:
             guardian_program.prepare(ours)
             groups = process_groups.of_this_process().descriptor
-            inherited = theirs.fileno(), beats, our_life.fileno(), groups
+            inherited = theirs.fileno(), beats, our_life.fileno(), groups, compiled.fileno()
             process = subprocess.Popen(  # noqa: S603  # nothing in it comes from outside
-                [python, "-I", "-S", guardian_program.__file__, *map(str, inherited)],
+                [python, "-I", "-S", "-c", _RUN, *map(str, inherited)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=inherited,
@@ -472,6 +476,16 @@ def _spawn(python: str, beats: int) -> tuple[subprocess.Popen[bytes], int, socke
         life = os.pidfd_open(process.pid)
         undo.pop_all()
     return process, life, ours
+
+
+@contextlib.contextmanager
+def _compiled() -> Iterator[IO[bytes]]:
+    """Offer the compiled program as a file in memory: to compile it takes the process 0.7 MiB for its whole life."""
+    loader = SourceFileLoader(guardian_program.__name__, guardian_program.__file__)
+    with open(os.memfd_create("pycarp-guardian"), "w+b") as file:
+        file.write(marshal.dumps(loader.get_code(guardian_program.__name__)))
+        file.seek(0)
+        yield file
 
 
 def _end_in_words(status: int) -> str:

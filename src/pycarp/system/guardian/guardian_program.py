@@ -1,10 +1,10 @@
 """The guardian's program: drops the addresses and bows out for a daemon that is dead or frozen.
 
-``guardian.py`` starts it as ``python -I -S guardian_program.py SOCKET BEATS LIFE GROUPS``. It imports a few modules of
-the standard library and nothing of pycarp. So it is ready within some 25 ms, needs few MiB, and shares no fault with
-the daemon. It knows nothing of CARP.
+``guardian.py`` starts it in a Python of its own, with the numbers of four descriptors: SOCKET BEATS LIFE GROUPS. It
+imports built-in modules only, also where the standard library has a friendlier one above them, and nothing of pycarp.
+So it is ready within some 20 ms, needs few MiB, and shares no fault with the daemon. It knows nothing of CARP.
 
-Four descriptors that it inherits connect it with the daemon:
+The four descriptors are inherited, and connect it with the daemon:
 
 - A socket (SOCK_SEQPACKET) with messages in both directions. The kernel closes the daemon's end when the daemon dies.
 - A file in memory into which the daemon writes the time of the last beat of each plan (CLOCK_MONOTONIC, in ns). A beat
@@ -19,18 +19,18 @@ than the plan's limit. The program has one thread and one loop. The loop receive
 beats, so every message that the daemon sent before that moment counts.
 """
 
+import _signal as signal  # type: ignore[import-not-found]  # typeshed lacks it
+import _socket as socket
 import marshal
 import mmap
-import os
+import posix as os
 import select
-import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
 
 TYPE_CHECKING = False  # Not from typing, whose import takes a quarter of the time until we are ready.
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 Key = tuple[str, int]
@@ -53,6 +53,7 @@ for each ``("ping",)``, and ``("fired", key, serial, at_ns)``.
 """
 
 _MOST_IN_LINE_OCTETS = 2048
+_INT_OCTETS = 4
 _BUFFER_OCTETS = 1 << 20  # The kernel grants less: some hundreds of messages.
 _SENDING_S = 0.5
 _PROGRAMS_GRACE_S = 0.5
@@ -60,7 +61,8 @@ _LOOK_EVERY_S = 0.01
 _LONGEST_WAIT_MS = 3_600_000.0
 _OOM_SCORE = "/proc/self/oom_score_adj"
 _LEAST_LIKELY_OOM_VICTIM, _UNLIKELY_OOM_VICTIM = "-1000", -900
-_MCL_CURRENT = 1
+_MCL_CURRENT, _MCL_ONFAULT = 1, 4
+_MADV_POPULATE_READ = 22
 _ENDING = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -82,14 +84,15 @@ def main() -> None:
     os.close(beats)
     os.close(groups)
     os.set_inheritable(life, False)
-    with socket.socket(fileno=connection) as daemon:
-        prepare(daemon)
-        guardian = _Guardian(daemon, memoryview(memory).cast("q"), life)
-        send(daemon, [("ready",)])
-        _attempt(send, daemon, [("unprotected", tuple(_unprotected()))])
-        afterwards = guardian.guard()
-        if guardian.is_needed and (groups_left := _groups_in(running)) and guardian.is_orphaned():
-            _end_programs(groups_left)
+    daemon = socket.socket(fileno=connection)
+    prepare(daemon)
+    guardian = _Guardian(daemon, memoryview(memory).cast("q"), life)
+    send(daemon, [("ready",)])
+    _attempt(send, daemon, [("unprotected", tuple(_unprotected()))])
+    afterwards = guardian.guard()
+    if guardian.is_needed and (groups_left := _groups_in(running)) and guardian.is_orphaned():
+        _end_programs(groups_left)
+    daemon.close()
     if afterwards:
         # It inherits that SIGTERM is ignored: systemd sends one to all others when the main process of a service ends.
         _become(afterwards)
@@ -114,7 +117,8 @@ def send(connection: socket.socket, messages: list[Message]) -> None:
     with open(os.memfd_create("pycarp-plan"), "w+b") as file:
         file.write(octets)
         file.seek(0)
-        socket.send_fds(connection, [b"file"], [file.fileno()])
+        descriptors = file.fileno().to_bytes(_INT_OCTETS, sys.byteorder)
+        connection.sendmsg([b"file"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
 
 
 def receive(connection: socket.socket) -> tuple[list[Message], bool]:
@@ -122,7 +126,7 @@ def receive(connection: socket.socket) -> tuple[list[Message], bool]:
     messages: list[Message] = []
     while True:
         try:
-            octets, descriptors, _, _ = socket.recv_fds(connection, _MOST_IN_LINE_OCTETS, 1)
+            octets, passed, _, _ = connection.recvmsg(_MOST_IN_LINE_OCTETS, socket.CMSG_LEN(_INT_OCTETS))
         except BlockingIOError:
             return messages, False
         except ConnectionResetError:
@@ -130,8 +134,8 @@ def receive(connection: socket.socket) -> tuple[list[Message], bool]:
             continue
         if not octets:
             return messages, True
-        for descriptor in descriptors:
-            with open(descriptor, "rb") as file:
+        for _level, _kind, descriptor in passed:
+            with open(int.from_bytes(descriptor, sys.byteorder), "rb") as file:
                 octets = file.read()
         messages += marshal.loads(octets)  # noqa: S302  # only from the other end of our socketpair
 
@@ -281,7 +285,7 @@ class _Guardian:
             _attempt(send, self._daemon, [("fired", plan.key, plan.serial, now_ns) for plan in overdue])
             self._forget(overdue)
 
-    def _carry_out(self, plans: Iterable[_CleanUpPlan]) -> None:
+    def _carry_out(self, plans: "Iterable[_CleanUpPlan]") -> None:
         """Drop the addresses of all plans, then send their packets; a step that fails does not stop the others."""
         plans = tuple(plans)
         ends_s = time.monotonic() + _SENDING_S
@@ -314,17 +318,17 @@ def _end_programs(groups: list[int]) -> None:
 
 def _become(program: tuple[str, ...]) -> None:
     try:
-        os.execv(program[0], program)  # noqa: S606  # no shell is wanted
+        os.execv(program[0], program)  # no shell is wanted
     except OSError as exc:
         sys.exit(f"pycarp-guardian: cannot run {program[0]}: {exc.strerror}")
 
 
 def _write(path: str, text: str) -> None:
-    with open(os.path.join("/proc/sys", path), "w") as file:
+    with open(path if path.startswith("/") else f"/proc/sys/{path}", "w") as file:
         file.write(text)
 
 
-def _attempt(do: Callable[..., object], *arguments: object) -> bool:
+def _attempt(do: "Callable[..., object]", *arguments: object) -> bool:
     """Return True if the call succeeded.
 
     Errors of malformed arguments count as failures, too: a faulty step must not stop the others.
@@ -344,7 +348,7 @@ def _withstand() -> None:
     _attempt(_write, "/proc/self/comm", "pycarp-guardian")
 
 
-def _unprotected() -> Iterable[str]:
+def _unprotected() -> "Iterable[str]":
     """Lock the memory; yield a sentence for each protection that failed, with its cause and the way out."""
     why_not_locked = _lock_memory()
     if why_not_locked:
@@ -358,12 +362,28 @@ def _unprotected() -> Iterable[str]:
 def _lock_memory() -> str | None:
     """Ask the kernel to keep this process in memory; return None, or why it refused."""
     try:
-        from ctypes import CDLL, get_errno  # noqa: PLC0415  # takes its time, and some builds of Python lack it
+        from ctypes import CDLL, c_size_t, c_void_p, get_errno  # noqa: PLC0415  # some builds of Python lack it
     except ImportError:
         return "this Python has no ctypes"
-    if CDLL(None, use_errno=True).mlockall(_MCL_CURRENT) == 0:
+    library = CDLL(None, use_errno=True)
+    # What is read into memory before it is needed stays the daemon's, too; MCL_CURRENT alone makes copies of all that
+    # could be written, two MiB of libraries. Kernels before 5.14 know it no other way.
+    if library.mlockall(_MCL_CURRENT | _MCL_ONFAULT) == 0 and all(
+        library.madvise(c_void_p(start), c_size_t(end - start), _MADV_POPULATE_READ) == 0 for start, end in _mappings()
+    ):
         return None
-    return os.strerror(get_errno())
+    return None if library.mlockall(_MCL_CURRENT) == 0 else os.strerror(get_errno())
+
+
+def _mappings() -> "Iterator[tuple[int, int]]":
+    """Yield where the memory of this process that can be read begins and ends, without the kernel's own pages."""
+    with open("/proc/self/maps") as file:
+        lines = file.read().splitlines()
+    for line in lines:
+        where, permissions, *_ = line.split()
+        if permissions.startswith("r") and "[v" not in line:
+            start, _, end = where.partition("-")
+            yield int(start, 16), int(end, 16)
 
 
 if __name__ == "__main__":
