@@ -1,6 +1,6 @@
 """A sync group moves its members: what it asks of them at each moment, as inputs of the engine."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pycarp import Reason, Restriction, State
 from pycarp.core.events import StateChange
@@ -18,7 +18,7 @@ LEADER = "group r: wan is not MASTER here"
 
 
 def view(member: HostSnapshot, state: State, **facts: object) -> HostSnapshot:
-    return replace(member, state=state, **facts)  # type: ignore[arg-type]
+    return replace(member, state=state, **facts)
 
 
 def became_master(reason: Reason = Reason.MASTER_SILENT) -> StateChange:
