@@ -350,6 +350,20 @@ def test_a_timer_that_is_late_is_told(late_ns: int, stalls: list[int]) -> None:
     assert bench.ports.stalls == stalls
 
 
+def test_a_timer_that_is_late_is_told_as_well_when_a_datagram_is_read_first() -> None:
+    """After a stall the loop reads what has arrived before it looks at timers, and that may postpone the deadline."""
+    bench = Bench()
+    bench.door.deadline_ns = 10
+    bench.runtime.submit(GO)
+    bench.door.deadline_ns = 10 * STALL_NS
+    bench.ports.clock_ns = 11 + STALL_NS
+    bench.ports.waiting = [datagram()]
+    bench.runtime.wake()
+    bench.fire(12 + STALL_NS)
+
+    assert bench.ports.stalls == [STALL_NS + 1]
+
+
 # Floods
 
 

@@ -111,6 +111,8 @@ class Runtime:
 
     def wake(self) -> None:
         """Read the datagrams that have arrived."""
+        # First, because what is read may postpone the deadline that has passed.
+        self._look_for_stall(self._ports.now_ns())
         self._read(READ_BATCH)
 
     def timer_fired(self) -> None:
@@ -410,19 +412,23 @@ class Runtime:
     # Time
 
     def _expire(self, now_ns: int) -> None:
-        if self._deadline_ns is not None and self._is_due(now_ns):
-            late_ns = now_ns - self._deadline_ns
+        if self._is_due(now_ns):
+            self._look_for_stall(now_ns)
             self._read(READ_BEFORE_EXPIRY)
-            if late_ns > STALL_NS and now_ns >= self._stall_again_at_ns:
-                # One stall makes the timers of hundreds of hosts late; report it once a second.
-                self._stall_again_at_ns = now_ns + NS_PER_S
-                self._ports.stalled(late_ns)
             if self._is_due(now_ns):
                 self.submit(_TIME_PASSED)
         if self._due.earliest_ns() is not None:
             self._continue_hosts(self._due.pop_due(now_ns))
         elif self._armed_ns is None:
             self._arm()
+
+    def _look_for_stall(self, now_ns: int) -> None:
+        """Report by how much the deadline was missed, if that is a stall."""
+        late_ns = 0 if self._deadline_ns is None else now_ns - self._deadline_ns
+        if late_ns > STALL_NS and now_ns >= self._stall_again_at_ns:
+            # One stall makes the timers of hundreds of hosts late; report it once a second.
+            self._stall_again_at_ns = now_ns + NS_PER_S
+            self._ports.stalled(late_ns)
 
     def _is_due(self, now_ns: int) -> bool:
         """Return True if the engine's deadline has come; the datagrams just read may have postponed it."""

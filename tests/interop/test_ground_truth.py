@@ -1,0 +1,304 @@
+"""What ``status``, ``why`` and ``top`` say under each fault, beside what is so: addresses, packets, processes."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pycarp.cli.past_why import PastWhy, last_transition_at, past_why
+from pycarp.cli.top.daemon_watch import WatchedDaemon
+from pycarp.cli.top.host_rows import UNKNOWN, rows_of
+from pycarp.daemon.control_client import request
+from pycarp.daemon.control_messages import (
+    HandoverReply,
+    HandoverRequest,
+    HostStatus,
+    StatusReply,
+    StatusRequest,
+    WhyReply,
+    WhyRequest,
+)
+from pycarp.daemon.wellness import what_is_wrong
+from pycarp.errors import ControlError
+from pycarp.lab.lab_network import Segment
+from tests.support.daemons import SHARED, Process, Pycarp, children, new_segment, wait_until
+from tests.support.system import require
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+STARTED_S = 30.0
+AGREES_S = 6.0
+"""Within so long after the addresses have moved, everybody says so; a BACKUP follows with the next advertisement."""
+
+MOVED_S = 12.0
+ANSWER_S = 1.0
+PAUSE_S = 0.1
+LATE_S = 1.5
+"""A MASTER that stands still for so long is late by more than a tenth of the master-down time, whenever it sent."""
+
+SENDS_S = 2.5
+"""A MASTER that sent nothing for so long sends no more; the longest interval here is 1.8 s."""
+
+_SENT = re.compile(r"^(\d+\.\d+) .*?IP (192\.168\.1\.\d+) > 224\.0\.0\.18")
+
+
+class Wire(Process):
+    """Every advertisement that enters the switch, also at a port that forwards nothing."""
+
+    def __init__(self, segment: Segment, folder: Path) -> None:
+        argv = ["tcpdump", "-i", "any", "-l", "-n", "-tt", "ip proto 112"]
+        super().__init__(segment, "switch", argv, folder / "wire.log")
+
+    def sent(self) -> list[tuple[float, str]]:
+        """Return time and source of each advertisement."""
+        found = (_SENT.match(line) for line in self.log.read_text().splitlines())
+        return [(float(each[1]), each[2]) for each in found if each]
+
+    def senders(self) -> set[str]:
+        """Return who sends now."""
+        return {source for at_s, source in self.sent() if time.time() - at_s < SENDS_S}
+
+    def silence_before(self, source: str) -> float:
+        """Return how long nobody had sent when a host sent for the first time in its last mastership."""
+        sent = self.sent()
+        first = len(sent)
+        while first and sent[first - 1][1] == source:
+            first -= 1
+        return sent[first][0] - sent[first - 1][0]
+
+
+def wait_for_none(differences: Callable[[], list[str]], within_s: float) -> None:
+    """Wait until there are no differences, and look seldom: who looks all the time keeps the daemons from working."""
+    ends_s = time.monotonic() + within_s
+    while found := differences():
+        assert time.monotonic() < ends_s, "; ".join(found)
+        time.sleep(PAUSE_S)
+
+
+@dataclass(slots=True)
+class Machine:
+    """A host of the segment: its daemon, its own address, and what a ``top`` that watches it knows."""
+
+    name: str
+    address: str
+    daemon: Pycarp
+    is_stopped: bool = False
+    watched: WatchedDaemon = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watched = WatchedDaemon(path=self.daemon.control)
+
+    @property
+    def lives(self) -> bool:
+        return not self.is_stopped and self.daemon.process.poll() is None
+
+    @property
+    def shown(self) -> str:
+        """The state in ``top``."""
+        return "" if self.watched.reply is None else rows_of([self.watched], time.monotonic())[0].state
+
+    def status(self) -> HostStatus | None:
+        """Ask as ``status`` and ``top`` do; None when the daemon does not answer."""
+        try:
+            reply = request(self.daemon.control, StatusRequest(), StatusReply, timeout_s=ANSWER_S)
+        except ControlError as exc:
+            self.watched.lose(str(exc), time.monotonic())
+            return None
+        self.watched.take(reply, time.monotonic())
+        return reply.hosts[0]
+
+    def kill(self, *, guardian: bool = False) -> None:
+        pids = [self.daemon.process.pid, *(children(self.daemon.process.pid) if guardian else [])]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGKILL)
+        self.daemon.process.wait()
+
+
+class Scene:
+    """Machines on a wire, and the comparison of what they say with what is so."""
+
+    def __init__(self, segment: Segment, wire: Wire, machines: Sequence[Machine]) -> None:
+        self.segment = segment
+        self.wire = wire
+        self.machines = {each.name: each for each in machines}
+
+    def __getitem__(self, name: str) -> Machine:
+        return self.machines[name]
+
+    def holders(self) -> set[str]:
+        """Return which machines have the shared address."""
+        return {each.name for each in self.machines.values() if each.daemon.has_address(SHARED)}
+
+    def settles(self, *holders: str) -> None:
+        """Wait until these machines have the address, and then until everybody says what is so."""
+        wait_for_none(
+            lambda: [] if (found := self.holders()) == set(holders) else [f"{found} have the address"], MOVED_S
+        )
+        wait_for_none(self.differences, AGREES_S)
+
+    def differences(self) -> list[str]:
+        """Return what is said and not so."""
+        said = {name: each.status() for name, each in self.machines.items()}
+        holders, senders = self.holders(), self.wire.senders()
+        found = []
+        for name, machine in self.machines.items():
+            found += [f"{name}: {each}" for each in self._of(machine, said[name], holders, senders)]
+        return found
+
+    def _of(self, machine: Machine, said: HostStatus | None, holders: set[str], senders: set[str]) -> Iterator[str]:
+        if not machine.lives:
+            if said is not None or machine.shown not in ("", UNKNOWN):
+                yield f"it is dead, and said to be {said.state if said else machine.shown}"
+            return
+        if said is None:
+            yield "it lives, and does not answer"
+            return
+        if (said.state == "MASTER") != (machine.name in holders):
+            yield f"it is said to be {said.state}, and {'has' if machine.name in holders else 'has not'} the address"
+        if (said.state == "MASTER") != (machine.address in senders):
+            yield f"it is said to be {said.state}, and {senders} send"
+        if machine.shown != said.state:
+            yield f"top shows {machine.shown}, status {said.state}"
+        if said.state == "BACKUP" and said.master not in senders:
+            yield f"it is said to follow {said.master}, and {senders} send"
+        why = request(machine.daemon.control, WhyRequest(said.name), WhyReply)
+        yield from _of_outlook(why, said)
+
+    def last(self, name: str) -> PastWhy:
+        """Return what ``why --last`` says."""
+        machine = self.machines[name]
+        status = machine.daemon.status
+        past = past_why(machine.daemon.control, status, last_transition_at(machine.daemon.control, status))
+        assert past.note == ""
+        assert past.host is not None
+        assert (past.host.state, past.host.epoch) == (status.state, status.epoch)
+        return past
+
+    def reason(self, name: str) -> str:
+        """Return the last transition, and why it happened, by ``why --last``."""
+        *_before, last = [each for each in self.last(name).events if "reason" in each.about]
+        return last.text
+
+
+def _of_outlook(why: WhyReply, said: HostStatus) -> Iterator[str]:
+    """Compare what is to come with the state it comes from."""
+    if why.host.state != said.state:
+        return
+    if said.state == "INIT":
+        expected, within_s = {"BACKUP"}, None
+    else:
+        expected, within_s = ({"BACKUP"}, None) if said.state == "MASTER" else ({"MASTER"}, 5.0)
+    if {each.state for each in why.outlook} != expected:
+        yield f"it is {said.state}, and {[each.state for each in why.outlook]} are to come"
+    if within_s is not None and not 0 <= (why.outlook[0].in_s or -1) <= within_s:
+        yield f"as BACKUP it takes over in {why.outlook[0].in_s} s"
+
+
+@pytest.fixture
+def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """So many machines, the first one preferred, all of which preempt."""
+    require("ip", "bridge", "tcpdump")
+    names = "abcde"[: request.param]
+    addresses = {name: f"192.168.1.{number}" for number, name in enumerate(names, 1)}
+    with ExitStack() as stack:
+        segment = stack.enter_context(new_segment(**{name: f"{each}/24" for name, each in addresses.items()}))
+        wire = stack.enter_context(Wire(segment, tmp_path))
+        machines = []
+        for number, name in enumerate(names):
+            options = ("--sysctl", "net.inet.carp.preempt=1", "--state", str(tmp_path / f"state-{name}"))
+            daemon = stack.enter_context(Pycarp(segment, name, tmp_path, advskew=50 * number, options=options))
+            machines.append(Machine(name, addresses[name], daemon))
+        wait_until(lambda: all(each.daemon.is_in("BACKUP", "MASTER") for each in machines), STARTED_S)
+        scene = Scene(segment, wire, machines)
+        yield scene
+
+
+def hand_over(machine: Machine, *, is_back: bool = False) -> None:
+    message = HandoverRequest(host="carp0", timeout_s=5, is_back=is_back)
+    request(machine.daemon.control, message, HandoverReply, timeout_s=10)
+
+
+@pytest.mark.parametrize("scene", [2], indirect=True, ids=["two hosts"])
+def test_two_hosts_say_what_is_so_under_each_fault(scene: Scene) -> None:
+    a, b, segment = scene["a"], scene["b"], scene.segment
+    scene.settles("a")
+
+    hand_over(a)
+    scene.settles("b")
+    assert "master bowed out; heard 192.168.1.1" in scene.reason("b")
+    assert a.daemon.status.last_change is not None
+    assert "handed over to 192.168.1.2" in a.daemon.status.last_change.explanation
+    hand_over(a, is_back=True)
+    scene.settles("a")
+    assert "preempting a slower master" in scene.reason("a")
+
+    device = segment.run("a", ["ip", "-4", "-o", "addr", "show", "to", SHARED]).split()[1]
+    segment.run("a", ["ip", "addr", "del", f"{SHARED}/24", "dev", device])
+    scene.settles("a")
+    assert [each.name for each in a.daemon.status.alarms] == ["contested"]
+    assert a.daemon.status.contested == 1
+
+    a.is_stopped = True
+    os.kill(a.daemon.process.pid, signal.SIGSTOP)
+    time.sleep(LATE_S)
+    scene.settles("b")
+    os.kill(a.daemon.process.pid, signal.SIGCONT)
+    a.is_stopped = False
+    scene.settles("a")
+    assert "stalled" in [each.name for each in a.daemon.status.alarms]
+
+    segment.unplug("a")
+    scene.settles("b")
+    assert what_is_wrong(a.daemon.status) == "takes no part"
+    change = b.daemon.status.last_change
+    assert change is not None
+    assert change.reason == "master-silent"
+    assert change.silent_s == pytest.approx(scene.wire.silence_before(b.address), abs=0.3)
+    heard = scene.last("b").host
+    assert heard is not None
+    assert [each.source for each in heard.heard] == [a.address]
+    segment.plug("a")
+    scene.settles("a")
+
+    segment.isolate("a")
+    scene.settles("a", "b")
+    segment.rejoin("a")
+    scene.settles("a")
+    assert "more frequent advertisement received" in scene.reason("b")
+
+    a.kill()
+    scene.settles("b")
+    assert "master bowed out" in scene.reason("b")
+    b.kill(guardian=True)
+    scene.settles()
+
+
+@pytest.mark.parametrize("scene", [5], indirect=True, ids=["five hosts"])
+def test_five_hosts_say_what_is_so_under_each_fault(scene: Scene) -> None:
+    scene.settles("a")
+
+    os.kill(scene["a"].daemon.process.pid, signal.SIGTERM)
+    scene.settles("b")
+
+    scene.segment.isolate("b")
+    scene.settles("b", "c")
+    scene.segment.rejoin("b")
+    scene.settles("b")
+
+    scene["b"].kill()
+    scene.settles("c")
+    assert {scene[each].daemon.status.master for each in "de"} == {scene["c"].address}
+
+    hand_over(scene["c"])
+    scene.settles("d")
+    scene.segment.unplug("d")
+    scene.settles("e")
+    assert scene["c"].daemon.status.demotion != []
