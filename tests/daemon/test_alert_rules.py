@@ -8,11 +8,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pycarp.core.events import StateChange
 from pycarp.core.state import Reason, State
 from pycarp.daemon import alarms
-from pycarp.daemon.control_messages import Alarm, CheckStatus, HookStatus
+from pycarp.daemon.control_messages import Alarm, CheckStatus, HookStatus, LinkStatus
 from pycarp.daemon.metrics import text_of
 from pycarp.daemon.tallies import Tallies
 from pycarp.vocabulary import HostKey
-from tests.support.control import host_of, status_of
+from tests.support.control import counters_of, drops_of, host_of, peer_of, status_of
 
 ROOT = Path(__file__).parents[2]
 RULES = (ROOT / "docs" / "examples" / "pycarp.rules.yml").read_text()
@@ -26,11 +26,13 @@ def labels_of_metrics() -> dict[str, set[str]]:
         checks=[CheckStatus(name="nginx", passes=True, answer="ok", detail="", by=None, s_ago=None)],
         hooks=[HookStatus(name="mail", on=["master"], is_running=False, last_on=None, error="")],
         alarms=[Alarm(name="unheard", text="", command="")],
+        heard=[peer_of("192.168.1.4")],
     )
+    links = {"fxp0": LinkStatus(counters_of(0), drops_of(1))}
     tallies = Tallies()
     key = HostKey("fxp0", 1)
     tallies.take(StateChange(key=key, at_ns=1, old=State.BACKUP, new=State.MASTER, reason=Reason.READY, epoch=1))
-    families = text_string_to_metric_families(text_of(status_of(host), tallies, version="1").decode())
+    families = text_string_to_metric_families(text_of(status_of(host, links=links), tallies, version="1").decode())
     return {sample.name: set(sample.labels) for family in families for sample in family.samples}
 
 
