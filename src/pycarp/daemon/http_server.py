@@ -137,6 +137,8 @@ class HttpServer:
         self._asking = asyncio.Lock()
         self._streams: set[BaseProtocol] = set()
         self._requested: set[BaseProtocol] = set()
+        self._arrival = asyncio.Event()
+        self._listening: list[asyncio.Server] = []
 
     @contextlib.asynccontextmanager
     async def serving(self, config: HttpConfig) -> AsyncIterator[None]:
@@ -164,6 +166,8 @@ class HttpServer:
                     task.cancel()
                 await asyncio.wait(tasks)
                 await self._feed.close()
+                for listening in self._listening:
+                    listening.close()
                 # Those who take over wait for the end of the daemon, and not for its readers.
                 for each in self._connections(runner):
                     if each.transport is not None:
@@ -206,9 +210,20 @@ class HttpServer:
             except OSError:
                 sock.close()
                 raise
-            await web.SockSite(runner, sock).start()
         else:
-            await web.SockSite(runner, _bound(place)).start()
+            sock = _bound(place)
+        server = runner.server
+        assert server is not None
+
+        def accept() -> BaseProtocol:
+            self._arrival.set()
+            return server()
+
+        try:
+            self._listening.append(await asyncio.get_running_loop().create_server(accept, sock=sock))
+        except OSError:
+            sock.close()
+            raise
 
     async def _computed(self) -> _Computed:
         """Return the status, which is computed four times a second at most, and what was made of it."""
@@ -302,13 +317,18 @@ class HttpServer:
     async def _trim(self, runner: web.AppRunner) -> None:
         """Close connections on which no whole request comes, and the oldest where there are too many.
 
-        The daemon keeps its descriptors, and those who follow events keep their streams.
+        The daemon keeps its descriptors, and those who follow events keep their streams. While there is no connection
+        this waits for one, and costs nothing.
         """
         loop = asyncio.get_running_loop()
         since_s: dict[BaseProtocol, float] = {}
         while True:
+            await self._arrival.wait()
+            self._arrival.clear()
             await asyncio.sleep(_TRIM_S)
             connections = self._connections(runner)
+            if connections:
+                self._arrival.set()
             self._requested.intersection_update(connections)
             since_s = {each: since_s.get(each, loop.time()) for each in connections}
             silent = [

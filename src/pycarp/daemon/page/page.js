@@ -201,12 +201,14 @@ function addEvents(events) {
 
 function eventRow({ at: moment, level, text, about }) {
   const date = new Date(moment);
+  const key = `${about.vhid}@${about.interface}: `;
+  const words = text.startsWith(key) ? text.slice(key.length) : text;
   return element(
     "li",
     { class: level },
     element("time", { datetime: moment, title: moment }, clock(date)),
     level === "info" ? null : element("span", { class: `mark ${level === "warning" ? "note" : "bad"}` }, level),
-    element("span", {}, about.host && !text.includes(about.host) ? `${about.host}: ${text}` : text),
+    element("span", {}, about.host ? [element("b", {}, about.host), ` ${words}`] : text),
   );
 }
 
@@ -288,6 +290,8 @@ for (const each of document.querySelectorAll("input[name=span]")) {
 addEventListener("hashchange", openTarget);
 at("all").append(...buttonsForAll());
 setInterval(() => {
+  // Of a daemon that is lost it is not known what is so still.
+  if (isLost) return;
   for (const row of rows.values()) row.tick();
   showFooter();
 }, 1000);

@@ -80,18 +80,19 @@ export class Picture {
     const ages = element("span", { class: "quiet" }, isHere ? "this machine" : isUnknown ? "no master is heard" : heard(each));
     if (!isHere && !isUnknown) this.ages.push([each.name, segment, ages]);
     const chips = (hosts, kind) =>
-      hosts.map((host) => {
+      [...hosts].sort((one, other) => Boolean(other.wrong) - Boolean(one.wrong)).map((host) => {
         const place = `${kind} ${segment} ${each.name}`;
         if (kind === "MASTER") this.places.set(host.id, place);
         const isNew = kind === "MASTER" && before.has(host.id) && before.get(host.id) !== place;
         return chip(host, isUnknown ? "UNKNOWN" : kind, withAddresses, isNew);
       });
     const part = (words, hosts, kind) =>
-      hosts.length ? [element("p", { class: "quiet" }, words), element("ul", { class: "chips" }, chips(hosts, kind))] : null;
+      hosts.length ? [element("p", { class: "quiet" }, hosts.length > 3 ? `${words} ${hosts.length}` : words), element("ul", { class: "chips" }, chips(hosts, kind))] : null;
     const isIdle = !isHere && !isUnknown && each.holds.length === 0 && each.rivals.size === 0;
+    const isFull = each.holds.length >= NAMES_ONLY_FROM || each.stands.length >= NAMES_ONLY_FROM;
     return element(
       "li",
-      { class: `machine${isHere ? " here" : ""}${isUnknown ? " unknown" : ""}${isIdle ? " idle" : ""}` },
+      { class: `machine${isHere ? " here" : ""}${isUnknown ? " unknown" : ""}${isIdle ? " idle" : ""}${isFull ? " full" : ""}` },
       element("div", { class: "heading" }, element("h4", {}, title), ages),
       part("MASTER of", isUnknown ? [] : each.holds, "MASTER"),
       part("advertises as well", [...each.rivals], "RIVAL"),
