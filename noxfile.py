@@ -30,6 +30,14 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build", *session.posargs)
 
 
+@nox.session
+def site(session: nox.Session) -> None:
+    """The documentation site, and every page of it in a browser, as on a phone; needs Debian's chromium."""
+    session.install("-e", ".[daemon,test,docs,browser]")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build")
+    session.run("python", "docs/sphinx/check_site.py", "docs/_build")
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite that needs neither root nor programs; `nox -s tests -- -k name` for some of it."""

@@ -17,6 +17,7 @@ version = release = pycarp.__version__
 exclude_patterns = ["examples"]
 extensions = ["sphinx.ext.autodoc", "myst_parser"]
 
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
 # A page shows a command of psql between its statements.
 suppress_warnings = ["misc.highlighting_failure"]
@@ -32,6 +33,7 @@ python_maximum_signature_line_length = 100
 html_theme = "furo"
 html_copy_source = False
 html_show_sphinx = False
+html_favicon = "sphinx/static/icon.svg"
 html_static_path = ["sphinx/static"]
 html_css_files = ["pycarp.css"]
 

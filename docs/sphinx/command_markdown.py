@@ -44,9 +44,9 @@ def _body(page: CommandPage) -> Iterator[str]:
             yield f"| [`{page.name} {name}`]({file}.md) | {_in_cell(_safe(words))} |"
         yield ""
     if page.options:
-        yield from ("## Options", "", "| option | what it does |", "|---|---|")
-        yield from (f"| {_code(name)} | {_in_cell(_safe(words))} |" for name, words in page.options)
-        yield ""
+        yield from ("## Options", "")
+        for name, words in page.options:
+            yield from (f"`{name}`", f": {_safe(words)}", "")
     for title, texts in page.sections:
         yield from (f"## {title}", "")
         yield from _paragraphs(texts, "sh" if title == "Examples" else "text")
@@ -64,8 +64,3 @@ def _safe(words: str) -> str:
 
 def _in_cell(words: str) -> str:
     return words.replace("|", "\\|")
-
-
-def _code(name: str) -> str:
-    """Return the names of an option; long lists of choices may break after each."""
-    return _in_cell(" ".join(f"`{each}`" for each in name.split(" ", 1)) if "[" in name else f"`{name}`")

@@ -40,3 +40,12 @@ def test_every_picture_is_on_a_page_and_says_in_words_what_it_shows() -> None:
 
     assert {path.name for path in IMAGES.glob("*.svg")} == set(shown.values())
     assert [name for words, name in shown.items() if len(words) < 30] == []
+
+
+def test_the_table_of_the_layers_has_every_package_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(IMAGES))
+    layers, _pure = runpy.run_path(str(IMAGES / "layers.py"))["contract"]()
+    rows = re.findall(r"^\| \d+ \| ([^|]*) \|", (DOCS / "explanation" / "architecture.md").read_text(), re.MULTILINE)
+    named = {name.strip("`") for row in rows for name in re.split(r"[,;] ", row)}
+
+    assert named == {name.removeprefix("pycarp.") for layer in layers for name in layer}
