@@ -1,5 +1,6 @@
 """The documentation site: ``nox -s docs`` builds it, and a warning is an error."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from sphinx.application import Sphinx
 
 import pycarp
 
+_BESIDE = re.compile(r"\]\((?:\.\./)+(CHANGELOG|CONTRIBUTING|SECURITY)\.md")
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "sphinx"))
 
@@ -38,8 +40,14 @@ html_static_path = ["sphinx/static"]
 html_css_files = ["pycarp.css"]
 
 
-def setup(_app: Sphinx) -> None:
+def setup(app: Sphinx) -> None:
     """Write the pages of the commands before Sphinx looks for pages."""
     from command_markdown import write_command_pages  # noqa: PLC0415  found through the path above
 
     write_command_pages(DOCS / "reference" / "commands")
+    app.connect("source-read", _lead_to_the_pages_about)
+
+
+def _lead_to_the_pages_about(_app: Sphinx, _page: str, source: list[str]) -> None:
+    """Let links to files beside ``docs``, such as the changelog, lead to the pages that include them."""
+    source[0] = _BESIDE.sub(lambda found: f"](/about/{found[1].lower()}.md", source[0])

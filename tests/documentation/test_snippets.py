@@ -38,7 +38,7 @@ addresses = ["192.0.2.9/24"]
 OUTPUT = {"", "text"}
 """What a program prints, and layouts."""
 
-OF_SPHINX = {"{toctree}", "{eval-rst}"}
+OF_SPHINX = {"{toctree}", "{eval-rst}", "{include}"}
 """What Sphinx itself reads, with warnings as errors."""
 
 TESTED_ELSEWHERE = {"nginx", "sql", "xml", "mermaid"}
