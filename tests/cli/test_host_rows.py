@@ -96,10 +96,10 @@ def test_checks_peers_and_demotions_are_details() -> None:
 
     lines = list(details_of(row_of(host), {"192.168.1.4": "web2"}))
 
-    assert "check nginx passes" in lines
+    assert "check nginx passes for 3.0s" in lines
     assert "check disk fails for 3.0s: it is full; demoted by 50" in lines
     assert "demoted by 50: check disk" in lines
-    assert "heard: 192.168.1.4 (web2) 1+0 0.1s ago, has left: follows the master" in lines
+    assert "heard 192.168.1.4 (web2), which claims 1+0, 0.1s ago, has left: follows the master" in lines
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,18 @@ import msgspec
 import pytest
 
 from pycarp.cli.options import EXIT_NOT_WELL
-from pycarp.daemon.control_messages import CommandStatus, DoneReply, HostStatus, StatusReply, StatusRequest
+from pycarp.daemon.control_messages import (
+    Alarm,
+    CheckStatus,
+    CommandStatus,
+    DoneReply,
+    HostStatus,
+    StatusReply,
+    StatusRequest,
+)
 from tests.support.control import cause_of, change_of, host_of, peer_of, scripted_daemon, status_of
 from tests.support.daemons import wait_until
+from tests.support.terminal import at_terminal
 
 
 def shown(folder: Path, *hosts: HostStatus, words: tuple[str, ...] = ()) -> list[str]:
@@ -187,6 +196,28 @@ def test_a_name_chooses_one_host_or_those_of_an_interface(tmp_path: Path) -> Non
 
     assert [line.split()[0] for line in shown(tmp_path, *hosts, words=("carp0",))] == ["HOST", "carp0"]
     assert [line.split()[0] for line in shown(tmp_path, *hosts, words=("fxp1",))] == ["HOST", "carp1"]
+
+
+def test_one_host_is_shown_with_its_peers_and_the_checks_that_pass(tmp_path: Path) -> None:
+    check = CheckStatus(name="nginx", passes=True, answer="ok", detail="", by=50, s_ago=3)
+    host = host_of(heard=[peer_of("192.168.1.4", has_left=True)], checks=[check])
+
+    assert shown(tmp_path, host, words=("carp0",))[2:] == [
+        "carp0: heard 192.168.1.4, which claims 1+0, 0.1s ago, has left: follows the master",
+        "carp0: check nginx passes for 3.0s",
+    ]
+    assert shown(tmp_path, host)[2:] == []
+
+
+def test_a_narrow_terminal_has_sentences_below_the_table_and_alarms_in_red(tmp_path: Path) -> None:
+    alarm = Alarm(name="two-masters", text="192.168.1.4 is MASTER as well", command="")
+    with scripted_daemon(tmp_path / "s", lambda _request: status_of(host_of(alarms=[alarm]))) as daemon:
+        session = at_terminal("status", "--control", str(daemon.path), answers={})
+
+    assert session.status == EXIT_NOT_WELL
+    assert "WHY" not in session.shown
+    assert "carp0: master timed out\n" in session.shown
+    assert "\x1b[1;31mcarp0: ALARM two-masters: 192.168.1.4 is MASTER as well" in session.shown
 
 
 def test_a_name_that_no_host_has_is_wrong_usage(tmp_path: Path) -> None:

@@ -123,6 +123,18 @@ def remarks_of(host: HostStatus) -> Iterator[str]:
         yield f"others changed its addresses {_times(host.contested)}"
 
 
+def details_of(host: HostStatus, names: Mapping[str, str] = NO_NAMES, *, older_s: float = 0) -> Iterator[str]:
+    """Yield who was heard and what passes, of a status that is ``older_s`` old."""
+    for peer in host.heard:
+        claim = f"{peer.advbase}+{peer.advskew}"
+        left = ", has left" if peer.has_left else ""
+        ago = age(peer.heard_s_ago + older_s)
+        yield f"heard {named(peer.source, names)}, which claims {claim}, {ago} ago{left}: {peer.decision}"
+    for check in host.checks:
+        if check.passes:
+            yield f"check {check.name} passes{'' if check.s_ago is None else f' for {age(check.s_ago + older_s)}'}"
+
+
 def alarm_remarks(host: HostStatus) -> Iterator[str]:
     """Yield the alarms of a host with what to do next, and its warnings."""
     for alarm in host.alarms:

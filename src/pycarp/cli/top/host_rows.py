@@ -9,7 +9,8 @@ from enum import Enum
 
 import msgspec
 
-from pycarp.cli.host_words import NO_NAMES, age, interval_s, named, remarks_of, role_of
+from pycarp.cli.host_words import NO_NAMES, age, interval_s, remarks_of, role_of
+from pycarp.cli.host_words import details_of as details_of_host
 from pycarp.cli.top.daemon_watch import WatchedDaemon
 from pycarp.core.state import State
 from pycarp.daemon.control_messages import EventRecord, HostStatus
@@ -171,14 +172,7 @@ def details_of(row: HostRow, names: Mapping[str, str] = NO_NAMES) -> Iterator[st
     change = host.last_change
     if change is not None:
         yield f"last: {change.old} -> {change.new} {age(change.s_ago + row.age_s)} ago: {change.explanation}"
-    for peer in host.heard:
-        ago = age(peer.heard_s_ago + row.age_s)
-        claim = f"{peer.advbase}+{peer.advskew}"
-        left = ", has left" if peer.has_left else ""
-        yield f"heard: {named(peer.source, names)} {claim} {ago} ago{left}: {peer.decision}"
-    for check in host.checks:
-        if check.passes:
-            yield f"check {check.name} passes"
+    yield from details_of_host(host, names, older_s=row.age_s)
     yield f"shares {' '.join(host.addresses)}; {host.dialect}, {'preempts' if host.preempt else 'does not preempt'}"
 
 
