@@ -70,10 +70,10 @@ def bench(session: nox.Session) -> None:
 def distributions(session: nox.Session) -> None:
     """The wheel and the source, each installed alone in a clean environment, and from wheels only: no compiler."""
     session.install("build")
-    folder = session.create_tmp()
-    session.run("python", "-m", "build", "-q", "-o", folder, ".")
-    for built in sorted([*Path(folder).glob("*.whl"), *Path(folder).glob("*.tar.gz")]):
-        clean = Path(folder) / f"clean-{built.suffix[1:]}"
+    folder = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "build", "-q", "-o", str(folder), ".")
+    for built in sorted([*folder.glob("*.whl"), *folder.glob("*.tar.gz")]):
+        clean = folder / f"clean-{built.suffix[1:]}"
         session.run("python", "-m", "venv", "--clear", str(clean))
         binary = ["--only-binary", ":all:", "--no-binary", "pycarp", f"pycarp[daemon,http,dns] @ {built.as_uri()}"]
         session.run(str(clean / "bin" / "pip"), "install", "-q", *binary, external=True)

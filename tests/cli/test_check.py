@@ -206,7 +206,7 @@ def test_a_text_of_no_grammar_is_an_error_that_names_them(tmp_path: Path, text: 
 
     assert done.exit_code == 2
     assert (
-        "is that of rc.conf, hostname.carp, toml, ucarp, interfaces, vip.conf, keepalived.conf; "
+        "is that of rc.conf, hostname.carp, toml, ucarp, interfaces, vip.conf, keepalived.conf, config.xml; "
         "name it: --format rc.conf" in done.stdout
     )
 

@@ -411,6 +411,10 @@ def test_what_editors_leave_in_a_file_does_not_matter(grammar: Grammar, begin: s
             "vrrp_instance a {\ninterface em0\nvirtual_router_id 1\nauthentication {\nauth_pass s\n}\n"
             "virtual_ipaddress {\n10.0.0.1\n}\n}\n"
         ),
+        Grammar.CONFIG_XML: (
+            "<opnsense>\n<virtualip>\n<vip>\n<mode>carp</mode>\n<interface>em0</interface>\n<vhid>1</vhid>\n"
+            "<password>s</password>\n<subnet>10.0.0.1</subnet>\n</vip>\n</virtualip>\n</opnsense>\n"
+        ),
     }
 
     text = begin + texts[grammar].replace("\n", end)

@@ -94,7 +94,7 @@ def _parsed(text: str) -> tuple[Address, str]:
     try:
         address = ip_address(bare)
     except ValueError:
-        raise UsageError(f"{text!r} is no IPv4 or IPv6 address") from None
+        raise UsageError(f"{text!r} is no IPv4 or IPv6 address; write it as 192.0.2.10") from None
     if address.is_multicast or address.is_unspecified or address.is_loopback:
         raise UsageError(f"{text} is not an address of a host on a segment")
     if scope and not isinstance(address, IPv6Address):

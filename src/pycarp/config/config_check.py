@@ -14,6 +14,7 @@ import msgspec
 from pycarp.auth.key import Passphrase
 from pycarp.config.hostname_if import PREFIX
 from pycarp.config.model import NodeConfig
+from pycarp.config.parents import likely_link
 from pycarp.config.problems import Problem
 from pycarp.config.toml import SYSCTL_PREFIX
 from pycarp.core.host_config import HostConfig, device_in_the_way, device_note, interval_warning
@@ -147,7 +148,7 @@ def _of_devices(path: str, config: NodeConfig, links: Sequence[LinkFacts]) -> It
     for host in config.hosts if names else ():
         if host.interface not in names:
             text = f"interface {host.interface} does not exist on this machine; there are: {', '.join(names)}"
-            likely = next((name for name in names if name != "lo"), "eth0")
+            likely = likely_link(host.interface, links)
             yield _warning(path, _place(config, host), text, f"--map {host.interface}={likely}")
     yield from _of_device_names(path, config, links)
     for host in config.hosts:

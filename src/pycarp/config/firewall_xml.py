@@ -17,6 +17,7 @@ from pycarp.config.netmask_words import why_no_host_has
 from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import ConfigProblems, Problem
 from pycarp.config.shell_script import Word
+from pycarp.config.source_text import plain
 from pycarp.config.xml_elements import Element, XmlError
 from pycarp.config.xml_elements import read as read_xml
 from pycarp.core.host_config import HostConfig
@@ -53,7 +54,7 @@ def read(
     """
     reader = _Reader(file, Parents({}, links), renames or {}, dialect)
     try:
-        root = read_xml(text, _SECTIONS)
+        root = read_xml(plain(text), _SECTIONS)
     except XmlError as exc:
         raise ConfigProblems([Problem(file, exc.line, exc.column, str(exc), exc.hint)]) from None
     config = reader.read(root)

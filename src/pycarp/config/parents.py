@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from pycarp.spelling import meant
 from pycarp.vocabulary import Address, InterfaceAddress, LinkFacts
 
 
@@ -83,10 +84,17 @@ class Parents(msgspec.Struct, frozen=True):
 
     def _missing(self, link: str) -> NoParentError:
         names = ", ".join(facts.name for facts in self.links)
-        likely = next((facts.name for facts in self.links if facts.name != "lo"), "eth0")
         return NoParentError(
-            f"interface {link} does not exist; there are: {names}", f"rename it: --map {link}={likely}"
+            f"interface {link} does not exist; there are: {names}",
+            f"rename it: --map {link}={likely_link(link, self.links)}",
         )
+
+
+def likely_link(name: str, links: Sequence[LinkFacts]) -> str:
+    """Return the interface that a name may mean here: one that resembles it, else one with an address."""
+    names = [each.name for each in links if each.name != "lo"]
+    addressed = [each.name for each in links if each.name in names and each.addresses]
+    return meant(name, names) or next(iter([*addressed, *names]), "eth0")
 
 
 def _devices(links: Sequence[LinkFacts]) -> tuple[LinkFacts, ...]:

@@ -204,7 +204,8 @@ def _syntax_problem(exc: tomllib.TOMLDecodeError, file: str, text: str) -> Probl
     match = _PLACE.search(str(exc))
     line, column = (int(match[1]), int(match[2])) if match else (max(text.count("\n"), 1), 1)
     what = _PLACE.sub("", str(exc)).replace("(at end of document)", "at the end of the file").strip()
-    return Problem(file, line, column, f"this is not TOML: {what}")
+    hint = "close the quote on its line" if what.endswith(r"'\n'") else ""
+    return Problem(file, line, column, f"this is not TOML: {what}", hint)
 
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -333,9 +334,9 @@ class _Reader:
             shown = f"{key} {value}" if type(value) in (int, float) and key not in _PASSWORDS else key
             known = _members_of(kind)
             hint = _likely(str(value), known) if known else ""
-            if isinstance(value, str) and key not in _PASSWORDS and "expected a list" in _in_words(exc):
-                hint = f'write {key} = ["{value}"]'
-            self.complain(where, key, f"{shown}: {_in_words(exc, known)}", hint)
+            if key not in _PASSWORDS:
+                hint = hint or _written_rightly(key, value, _in_words(exc))
+            self.complain(where, key, _out_of_bounds(key, value, kind) or f"{shown}: {_in_words(exc, known)}", hint)
             return None
 
     # Hosts
@@ -468,7 +469,8 @@ class _Reader:
         if table.password_env is not None:
             text = os.environ.get(table.password_env)
             if not text:
-                self.complain(where, key, f"the environment has no {table.password_env}, or it is empty")
+                hint = f"set it where pycarp is started: {table.password_env}=SECRET"
+                self.complain(where, key, f"the environment has no {table.password_env}, or it is empty", hint)
                 return None
             return Passphrase(os.fsencode(text))
         file = self._secret_file(table, where)
@@ -511,7 +513,8 @@ class _Reader:
 
     def _check_unique(self, host: HostConfig, where: Where) -> None:
         if host.key in self._keys:
-            self.complain(where, "vhid", f"vhid {host.vhid} is used twice on {host.interface}")
+            hint = "give each virtual host of an interface a vhid of its own, or one host all addresses"
+            self.complain(where, "vhid", f"vhid {host.vhid} is used twice on {host.interface}", hint)
         self._keys.add(host.key)
         for address in host.addresses:
             # A link-local address is another one on each link.
@@ -581,6 +584,32 @@ def _mac(text: str) -> MacAddress:
         return MacAddress.parse(text)
     except ValueError:
         raise ConfigError("lladdr is not a MAC address; write 00:00:5e:00:01:01") from None
+
+
+def _written_rightly(key: str, value: object, why: str) -> str:
+    """Return how a value of another type is meant to be written, empty if that is not clear."""
+    if isinstance(value, str) and "expected a list" in why:
+        return f'write {key} = ["{value}"]'
+    if isinstance(value, str) and "expected a whole number" in why and re.fullmatch(r"[0-9]+", value):
+        return f"write {key} = {value}"
+    return f"write {key} = true" if "expected true or false" in why else ""
+
+
+def _out_of_bounds(key: str, value: object, kind: Any) -> str:
+    """Return what is wrong with a number outside of its bounds, or a list that is too short; empty for neither."""
+    bounds = _bounds_of(kind)
+    is_number = type(value) in (int, float)
+    if is_number and bounds.ge is not None and bounds.le is not None and not bounds.ge <= value <= bounds.le:  # type: ignore[operator]
+        return f"{key} {value} is outside {bounds.ge}-{bounds.le}"
+    if isinstance(value, list) and bounds.min_length and len(value) < bounds.min_length:
+        return f"{key} has {len(value) or 'no'} item{'s' * (len(value) != 1)}; name at least {bounds.min_length}"
+    return ""
+
+
+def _bounds_of(kind: Any) -> msgspec.Meta:
+    """Return the bounds of a type, or of a part of it; none if it has none."""
+    found = [each for each in getattr(kind, "__metadata__", ()) if isinstance(each, msgspec.Meta)]
+    return found[0] if found else next((_bounds_of(part) for part in get_args(kind)), msgspec.Meta())
 
 
 def _members_of(kind: Any) -> list[str]:

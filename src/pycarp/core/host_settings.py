@@ -197,7 +197,7 @@ def _address(what: str, value: Any) -> Address:
     try:
         return ip_address(_SCOPE.sub("", str(value)))
     except ValueError as exc:
-        raise ConfigError(f"{what} {value!r} is not an IP address") from exc
+        raise ConfigError(f"{what} {value!r} is not an IP address; names are not looked up") from exc
 
 
 def _multicast_group(value: Any) -> IPv4Address:
@@ -218,7 +218,8 @@ def _shared_address(value: Any) -> InterfaceAddress:
     try:
         address = ip_interface(_SCOPE.sub("", str(value)))
     except ValueError as exc:
-        raise ConfigError(f"shared address {value!r} is not an IP address with an optional /prefix") from exc
+        way_out = "write it as 192.0.2.10/24 or 2001:db8::10/64"
+        raise ConfigError(f"shared address {value!r} is not an IP address with an optional /prefix; {way_out}") from exc
     if why := _why_not_shared(address):
         raise ConfigError(f"shared address {address} {why}")
     return address
