@@ -150,6 +150,18 @@ def test_a_holder_hangs_up_on_a_crowd_bit_by_bit(others: HostLocks) -> None:
     asyncio.run(ask())
 
 
+def test_a_host_takes_one_descriptor(locks: HostLocks) -> None:
+    async def descriptors() -> tuple[int, int]:
+        await locks.take([ONE])
+        before = len(os.listdir("/proc/self/fd"))
+        await locks.take([HostKey("pct-none0", vhid) for vhid in range(1, 101)])
+        return before, len(os.listdir("/proc/self/fd"))
+
+    before, after = asyncio.run(descriptors())
+
+    assert after - before == 99
+
+
 def test_what_one_has_may_be_taken_again(locks: HostLocks) -> None:
     take(locks, ONE)
 
@@ -253,3 +265,49 @@ def test_the_lock_outlives_what_becomes_of_the_interface(
 
         with pytest.raises(UsageError, match="is run by another pycarp"):
             take(locks, key)
+
+
+@pytest.mark.system
+def test_another_vhid_of_a_renamed_interface_is_free(
+    namespaces: tuple[Namespace, Namespace], locks: HostLocks, others: HostLocks
+) -> None:
+    left, _right = namespaces
+    with entered(left):
+        take(others, ETH0)
+        left.ip("link", "set", "eth0", "down")
+        left.ip("link", "set", "eth0", "name", "lan0")
+
+        take(locks, HostKey("lan0", 2))
+
+        others.close()
+        take(locks, HostKey("lan0", 1))
+
+
+@pytest.mark.system
+def test_the_sign_of_a_stranger_keeps_nobody_from_starting(
+    namespaces: tuple[Namespace, Namespace], locks: HostLocks, others: HostLocks
+) -> None:
+    left, _right = namespaces
+    context = multiprocessing.get_context("fork")
+    ready, over = context.Event(), context.Event()
+    with entered(left):
+        left.ip("link", "add", "lan0", "type", "bridge")
+        index = socket.if_nametoindex("lan0")
+        take(others, ETH0)
+
+        def pretend() -> None:
+            os.setuid(65534)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.bind(f"\0pycarp/link/{index}/eth0/{'0' * 16}")
+                sock.listen()
+                ready.set()
+                over.wait(10)
+
+        stranger = context.Process(target=pretend)
+        stranger.start()
+        try:
+            assert ready.wait(5)
+            take(locks, HostKey("lan0", 1))
+        finally:
+            over.set()
+            stranger.join()

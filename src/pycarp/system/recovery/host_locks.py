@@ -1,8 +1,9 @@
 """One process runs a vhid on an interface of a network namespace: a lock that ends with its process.
 
 A lock is a socket with an abstract name, of which a network namespace has one; no file is left, whatever kills the
-process, and folders and mounts do not matter. Each host has two, by the name of its interface and by its index: the
-one lasts while the interface is deleted and made again, the other while it is renamed.
+process, and folders and mounts do not matter. It has the name of the interface, so it lasts while the interface is
+deleted and made again. For an interface that is renamed each process has a sign beside its locks, one for all hosts of
+an interface, with index and name: who comes later looks which vhids the process has under that name.
 
 Anybody may take such a name. What a user has who may not change addresses is no pycarp that can do harm: it is
 passed over, so that nobody can keep a daemon from starting.
@@ -12,10 +13,12 @@ import asyncio
 import contextlib
 import errno
 import re
+import secrets
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pycarp.errors import ConfigError, UsageError
 from pycarp.system.files.trust import Peer
@@ -37,6 +40,7 @@ _REST_S = 0.1
 _UNKNOWN = Peer(0, 0, 0)
 _TABLE = Path("/proc/thread-self/net/unix")
 _LISTED = re.compile(r"@pycarp/host/([^/#@\s]+)/(\d{1,3})$", re.MULTILINE)
+_SIGN = re.compile(r"@pycarp/link/(\d{1,10})/([^/#@\s]+)/([0-9a-f]{16})$", re.MULTILINE)
 
 
 class HostLocks:
@@ -44,6 +48,7 @@ class HostLocks:
 
     def __init__(self) -> None:
         self._locks: dict[HostKey, list[_Lock]] = {}
+        self._signs: dict[tuple[str, int], _Sign] = {}
 
     async def take(self, keys: Iterable[HostKey], *, timeout_s: float = TIMEOUT_S) -> None:
         """Lock hosts, all or none; well for those that we have.
@@ -55,18 +60,18 @@ class HostLocks:
             return
         # In one order, so that of two who want the same ones one gets them all.
         wanted = sorted({key for key in keys if key not in self._locks})
-        taken: list[HostKey] = []
         ends_s = asyncio.get_running_loop().time() + timeout_s
         try:
             for key in wanted:
                 known: dict[str, Peer] = {}
                 while (holder := self._try(key, known)) is not None:
-                    if asyncio.get_running_loop().time() >= ends_s:
-                        raise UsageError(_refusal(key, holder))
-                    await asyncio.sleep(_PAUSE_S)
-                taken.append(key)
+                    await _pause(ends_s, key, holder)
+            # Of two who know one interface by different names, the later one sees the other's sign here.
+            signed = self._put_up_signs(wanted)
+            while (rival := self._rival(wanted, signed)) is not None:
+                await _pause(ends_s, *rival)
         except BaseException:
-            self.release(*taken)
+            self.release(*wanted)
             raise
 
     def release(self, *keys: HostKey) -> None:
@@ -74,6 +79,9 @@ class HostLocks:
         for key in keys:
             for lock in self._locks.pop(key, ()):
                 lock.close()
+        left = {key.link for key in self._locks}
+        for link, index in [each for each in self._signs if each[0] not in left]:
+            self._signs.pop((link, index)).lock.close()
 
     def close(self) -> None:
         """Give all locks up."""
@@ -81,17 +89,46 @@ class HostLocks:
 
     def _try(self, key: HostKey, known: dict[str, Peer]) -> Peer | None:
         """Lock a host and return None, or return who has it; ``known`` are those who have been asked already."""
-        with contextlib.ExitStack() as stack:
-            sockets = []
-            for name in _names(key):
-                bound = _bound(name, key, known)
-                if isinstance(bound, Peer):
-                    return bound
-                if bound is not None:
-                    sockets.append(stack.enter_context(bound))
-            stack.pop_all()
-        self._locks[key] = [_Lock(each) for each in sockets]
+        bound = _bound(_name(key), key, known)
+        if isinstance(bound, Peer):
+            return bound
+        self._locks[key] = [] if bound is None else [_Lock(bound)]
         return None
+
+    def _put_up_signs(self, keys: Iterable[HostKey]) -> dict[int, str]:
+        """Say for the interfaces of hosts by which name we know them; return the names by index."""
+        found = {}
+        for link, key in {key.link: key for key in keys}.items():
+            with contextlib.suppress(OSError):
+                index = socket.if_nametoindex(link)
+                found[index] = link
+                if (link, index) not in self._signs:
+                    self._signs[link, index] = _sign(link, index, key)
+        return found
+
+    def _rival(self, keys: Iterable[HostKey], links: Mapping[int, str]) -> tuple[HostKey, Peer] | None:
+        """Return a host that another process runs on the same interface by another name, and that process."""
+        ours = {sign.name for sign in self._signs.values()}
+        former: dict[str, set[tuple[str, Peer]]] = {}
+        for name, index, link in _signs():
+            if index in links and link != links[index] and name not in ours:
+                peer = _holder(name)
+                if peer is not None and peer.is_trustworthy:
+                    former.setdefault(links[index], set()).add((link, peer))
+        for key in keys if former else ():
+            for link, peer in former.get(key.link, ()):
+                holder = _holder(_name(HostKey(link, key.vhid)))
+                # Another process may have that vhid on another interface, which is called so now.
+                if holder is not None and (holder.pid == peer.pid or 0 in (holder.pid, peer.pid)):
+                    return key, holder
+        return None
+
+
+class _Sign(NamedTuple):
+    """The lock that says by which name its process knows an interface, and the name of that lock."""
+
+    name: str
+    lock: "_Lock"
 
 
 class _Lock:
@@ -140,14 +177,14 @@ def living() -> Mapping[HostKey, int]:
         # Whoever asked before is listed as well, under the same name: one question a host, or they double each time.
         for link, vhid in set(_LISTED.findall(_TABLE.read_text(errors="replace"))):
             key = HostKey(link, int(vhid))
-            holder = _holder(_name(key.link, key.vhid))
+            holder = _holder(_name(key))
             if holder is not None and holder.is_trustworthy:
                 found[key] = holder.pid
     return found
 
 
 def allow_many_descriptors(hosts: int = 0) -> None:
-    """Raise the limit of open descriptors as far as we may: each host needs two.
+    """Raise the limit of open descriptors as far as we may: each host needs one.
 
     Raises ConfigError when ``hosts`` cannot run with it: they would be MASTER of addresses that cannot be held.
     """
@@ -158,19 +195,36 @@ def allow_many_descriptors(hosts: int = 0) -> None:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-    needed = _DESCRIPTORS + 2 * hosts
+    needed = _DESCRIPTORS + hosts
     if soft != resource.RLIM_INFINITY and soft < needed:
         raise ConfigError(f"{hosts} virtual hosts need {needed} open files and may have {soft}: raise 'ulimit -n'")
 
 
-def _names(key: HostKey) -> Iterator[str]:
-    yield _name(key.link, key.vhid)
+async def _pause(ends_s: float, key: HostKey, holder: Peer) -> None:
+    """Wait a moment for the process that has a host; raise UsageError when the time is over."""
+    if asyncio.get_running_loop().time() >= ends_s:
+        raise UsageError(_refusal(key, holder))
+    await asyncio.sleep(_PAUSE_S)
+
+
+def _name(key: HostKey) -> str:
+    return f"\0pycarp/host/{key.link}/{key.vhid}"
+
+
+def _sign(link: str, index: int, key: HostKey) -> _Sign:
+    """Put up a sign. Nobody can guess its name, and take it before us."""
+    name = f"\0pycarp/link/{index}/{link}/{secrets.token_hex(8)}"
+    bound = _bound(name, key, {})
+    assert isinstance(bound, socket.socket)
+    return _Sign(name, _Lock(bound))
+
+
+def _signs() -> Iterator[tuple[str, int, str]]:
+    """Yield every sign: its name, and index and name of the interface."""
     with contextlib.suppress(OSError):
-        yield _name(f"#{socket.if_nametoindex(key.link)}", key.vhid)
-
-
-def _name(link: str, vhid: int) -> str:
-    return f"\0pycarp/host/{link}/{vhid}"
+        for found in set(_SIGN.findall(_TABLE.read_text(errors="replace"))):
+            index, link, token = found
+            yield f"\0pycarp/link/{index}/{link}/{token}", int(index), link
 
 
 def _bound(name: str, key: HostKey, known: dict[str, Peer]) -> socket.socket | Peer | None:
