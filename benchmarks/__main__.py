@@ -20,6 +20,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from benchmarks import cost, packets, start
+from benchmarks.bytecode import environment
 from benchmarks.figures import Figure, as_json, ratios, table, worse
 from pycarp.errors import CarpError
 from pycarp.lab.lab_network import check_requirements
@@ -39,7 +40,7 @@ SCALES = {"quick": Scale((1, 50, 255), 6.0, 3), "full": Scale((1, 50, 255, 1000)
 
 
 def of_imports(scale: Scale, _peers: Sequence[str]) -> Iterator[Figure]:
-    """Yield the CPU time of an interpreter that imports, and of short commands."""
+    """Yield the CPU time of an interpreter that imports, and of short commands, compiled before as when installed."""
     commands = {
         "import pycarp": ["-c", "import pycarp"],
         "pycarp --version": ["-m", "pycarp", "--version"],
@@ -77,8 +78,9 @@ def of_cost(scale: Scale, peers: Sequence[str]) -> Iterator[Figure]:
 
 
 def _cpu_ms(argv: list[str]) -> float:
+    subprocess.run(argv, check=True, capture_output=True, env=environment())
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(argv, check=True, capture_output=True)
+    subprocess.run(argv, check=True, capture_output=True, env=environment())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.bytecode import environment
 from benchmarks.figures import Figure
 from benchmarks.start import hosts as places
 from benchmarks.start import ip, memory_mib
@@ -105,7 +106,9 @@ class Pair:
         with (folder / "log").open("w") as log:
             for argv in make(self._count, folder, is_master=role == "MASTER"):
                 inside = ["ip", "netns", "exec", self._names[role], *argv]
-                self._processes.append(subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+                self._processes.append(
+                    subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment())
+                )
 
 
 def measure(count: int, seconds: float, contestants: list[str]) -> list[Figure]:

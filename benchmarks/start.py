@@ -1,6 +1,6 @@
 """How long many virtual hosts take to start and to stop, and their memory, beside keepalived in the same run.
 
-    sudo python benchmarks/start.py [--hosts 50 255 1000] [--mac-mode virtual interface] [--masters]
+    sudo python -m benchmarks.start [--hosts 50 255 1000] [--mac-mode virtual interface] [--masters]
 
 One namespace with a veth for each 250 virtual hosts, whose other ends are in another namespace. Seconds count from the
 start of the command: until the last host has logged that it is BACKUP, and from SIGTERM until the process has ended;
@@ -24,11 +24,13 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.bytecode import environment
 from pycarp.errors import CarpError
 from pycarp.lab.lab_network import check_requirements
 
 HOSTS_PER_LINK = 250
 LONGEST_S = 60.0
+"""How long a step may take with up to a thousand hosts; with more of them as much longer."""
 MASTER_LINE = {"pycarp": "BACKUP -> MASTER", "keepalived": "Entering MASTER STATE"}
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -117,9 +119,11 @@ def measure(contestant: str, count: int, mac_mode: str, *, has_masters: bool) ->
     with tempfile.TemporaryDirectory() as name, Machine(count) as machine:
         argv, line = command(count, mac_mode, Path(name))
         log = Path(name) / "log"
+        environment()
         with log.open("w") as output:
             began_s = time.monotonic()
-            process = subprocess.Popen(["ip", "netns", "exec", machine.name, *argv], stdout=output, stderr=output)
+            inside = ["ip", "netns", "exec", machine.name, *argv]
+            process = subprocess.Popen(inside, stdout=output, stderr=output, env=environment())
         try:
             wait_for(count, line, log, process)
             start_s = time.monotonic() - began_s
@@ -129,7 +133,7 @@ def measure(contestant: str, count: int, mac_mode: str, *, has_masters: bool) ->
             memory = memory_mib(pids)
             began_s = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            process.wait(LONGEST_S)
+            process.wait(longest_s(count))
             return Result(start_s, cpu, takeover_s, memory, time.monotonic() - began_s, machine.left())
         finally:
             if process.poll() is None:
@@ -148,11 +152,16 @@ def takeovers(contestant: str, count: int, log: Path, process: "subprocess.Popen
 
 def wait_for(count: int, line: str, log: Path, process: "subprocess.Popen[bytes]") -> None:
     """Return when a line has been logged so many times."""
-    ends_s = time.monotonic() + LONGEST_S
+    ends_s = time.monotonic() + longest_s(count)
     while (text := log.read_text()).count(line) < count:
         if process.poll() is not None or time.monotonic() > ends_s:
             raise CarpError(f"{text.count(line)} of {count} are BACKUP; it says: {text[-2000:]}")
         time.sleep(0.005)
+
+
+def longest_s(count: int) -> float:
+    """Return the seconds that a step may take."""
+    return LONGEST_S * max(1, count / 1000)
 
 
 def with_descendants(pid: int) -> list[int]:

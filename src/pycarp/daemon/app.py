@@ -107,7 +107,7 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
         asyncio.get_running_loop().add_signal_handler(number, logger.info, text, number.name)
     desk = ControlDesk()
     locks = HostLocks()
-    allow_many_descriptors(len(config.hosts))
+    allow_many_descriptors(len(config.hosts), len({host.interface for host in config.hosts}))
     asyncio.get_running_loop().set_exception_handler(_log_exception)
     try:
         async with control_server.serve(options.control, desk.answer, readers=options.readers):

@@ -28,8 +28,10 @@ TIMEOUT_S = 1.0
 """How long to wait for one that is leaving, which takes less than a second."""
 
 _PAUSE_S = 0.02
-_DESCRIPTORS = 48
-"""A daemon needs so many besides those of its hosts, with its interfaces, its guardian, and a few who ask it."""
+_DESCRIPTORS = 43
+"""A daemon needs so many besides those of its hosts and interfaces, with its guardian, and a few who ask it."""
+_PER_LINK = 5
+"""For its packets, for what is watched, and for the sign."""
 _BACKLOG = 1024
 """So many may ask who has a lock while its process is too busy to hang up; then the lock holds and the pid is unknown.
 """
@@ -183,8 +185,8 @@ def living() -> Mapping[HostKey, int]:
     return found
 
 
-def allow_many_descriptors(hosts: int = 0) -> None:
-    """Raise the limit of open descriptors as far as we may: each host needs one.
+def allow_many_descriptors(hosts: int = 0, links: int = 1) -> None:
+    """Raise the limit of open descriptors as far as we may: each host needs one, each interface some.
 
     Raises ConfigError when ``hosts`` cannot run with it: they would be MASTER of addresses that cannot be held.
     """
@@ -195,7 +197,7 @@ def allow_many_descriptors(hosts: int = 0) -> None:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-    needed = _DESCRIPTORS + hosts
+    needed = _DESCRIPTORS + hosts + _PER_LINK * links
     if soft != resource.RLIM_INFINITY and soft < needed:
         raise ConfigError(f"{hosts} virtual hosts need {needed} open files and may have {soft}: raise 'ulimit -n'")
 
