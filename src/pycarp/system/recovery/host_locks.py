@@ -62,6 +62,8 @@ class HostLocks:
             return
         # In one order, so that of two who want the same ones one gets them all.
         wanted = sorted({key for key in keys if key not in self._locks})
+        if not wanted:
+            return
         ends_s = asyncio.get_running_loop().time() + timeout_s
         try:
             for key in wanted:
@@ -152,12 +154,13 @@ class _Lock:
         if self._rest is not None:
             self._rest.cancel()
         elif not self._loop.is_closed():
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._sock.fileno())
         self._sock.close()
 
     def _attend(self) -> None:
         self._rest = None
-        self._loop.add_reader(self._sock, self._hang_up)
+        # By number: asyncio looks for each as if it were there, and puts what it did not find into words.
+        self._loop.add_reader(self._sock.fileno(), self._hang_up)
 
     def _hang_up(self) -> None:
         try:
@@ -168,7 +171,7 @@ class _Lock:
         except OSError:
             # The connection stays in the queue, and would be reported again at once.
             pass
-        self._loop.remove_reader(self._sock)
+        self._loop.remove_reader(self._sock.fileno())
         self._rest = self._loop.call_later(_REST_S, self._attend)
 
 
