@@ -67,6 +67,7 @@ class EventHistory(logging.Handler):
         self._others: deque[EventRecord] = deque(maxlen=kept)
         self._allowances: dict[str, _Allowance] = {}
         self._arrival = asyncio.Event()
+        self._awaited = 0
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
@@ -112,7 +113,8 @@ class EventHistory(logging.Handler):
         at = datetime.datetime.fromtimestamp(at_s, datetime.UTC).isoformat(timespec="milliseconds")
         self._seq += 1
         kept.append(EventRecord(seq=self._seq, at=at, level=level, text=text, about=dict(fields)))
-        self._loop.call_soon_threadsafe(self._arrival.set)
+        if self._awaited:  # Most daemons are followed by nobody, and this wakes the loop up.
+            self._loop.call_soon_threadsafe(self._arrival.set)
 
     def stream(self, request: EventsRequest) -> Stream:
         """Return the records after a number, and then, if wanted, those to come."""
@@ -143,9 +145,14 @@ class EventHistory(logging.Handler):
 
     async def arrival(self, after: int) -> None:
         """Wait until there is a record after a number."""
-        while self.last <= after:
-            self._arrival.clear()
-            await self._arrival.wait()
+        # Counted before it looks: a record of another thread is seen here, or wakes it up.
+        self._awaited += 1
+        try:
+            while self.last <= after:
+                self._arrival.clear()
+                await self._arrival.wait()
+        finally:
+            self._awaited -= 1
 
     def since(self, seq: int) -> list[EventRecord]:
         """Return the records after a number. The cost is theirs alone: hundreds of callers follow thousands of records.
