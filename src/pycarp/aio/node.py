@@ -139,7 +139,7 @@ class Node:
 
     async def __aenter__(self) -> Self:
         if self._user is not None:
-            raise UsageError("a node can be entered once only")
+            raise UsageError("a node can be entered once only; make another one")
         self._user = asyncio.current_task()
         self._thread = threading.get_ident()
         self._context = contextvars.copy_context()
@@ -229,7 +229,7 @@ class Node:
         is undone.
         """
         if not isinstance(config, HostConfig):
-            raise ConfigError(f"add() takes a HostConfig, not {config!r}")
+            raise ConfigError(f"add() takes a HostConfig, not {config!r}; pass pycarp.HostConfig(...)")
         self._running()
         self._check_is_open()
         self._check_is_free(config)
@@ -358,7 +358,9 @@ class Node:
 
     def _check_is_free(self, config: HostConfig) -> None:
         if config.key in self._runtimes or config.key in self._openings:
-            raise ConfigError(f"vhid {config.vhid} is in use on {config.interface} already")
+            raise ConfigError(
+                f"vhid {config.vhid} is in use on {config.interface} already; take another, or remove that host"
+            )
 
     def _check_is_open(self) -> None:
         if self._leaving is not None:
