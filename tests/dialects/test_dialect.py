@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pycarp import HostConfig
 from pycarp.dialects import UNIVERSAL, Claim
 
 
@@ -26,3 +27,14 @@ def test_256_units_of_advskew_are_exactly_a_second(advbase: int) -> None:
 def test_a_dialect_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         UNIVERSAL.name = "other"  # type: ignore[misc]  # that it is refused is the point
+
+
+def test_a_dialect_is_shown_by_its_name() -> None:
+    assert repr(UNIVERSAL) == "<dialect universal>"
+
+
+def test_a_configuration_is_shown_on_a_line_that_people_can_read() -> None:
+    config = HostConfig(interface="em0", vhid=1, passphrase="testpass", addresses=["192.0.2.10/24"])
+
+    assert "dialect=<dialect universal>" in repr(config)
+    assert "testpass" not in repr(config)

@@ -157,7 +157,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     has_dead_ratio: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Dialect:
     """One way to speak CARP. Every field cites its source where a dialect sets it.
 
@@ -285,3 +285,7 @@ class Dialect:
     send_errors: ErrorBudget
     link_down_demotion: int
     """What a virtual host on a link that is down adds to the demotion of its node. Source: carp.md section 6."""
+
+    def __repr__(self) -> str:
+        # Each configuration shows its dialect, whose forty fields would hide all else.
+        return f"<dialect {self.name}>"
