@@ -23,7 +23,7 @@ import pytest
 from pycarp.errors import ActuatorError
 from pycarp.system.guardian.clean_up_steps import CleanUpStep, PreparedPacket, Request, SysctlWrite
 from pycarp.system.guardian.guardian import (
-    PING_S,
+    ROUND_S,
     Guardian,
     GuardianFired,
     GuardianLost,
@@ -316,10 +316,10 @@ def test_a_frozen_daemon_that_is_then_killed_has_the_rest_done(witness: socket.s
 class Guarded:
     """A guardian, and the news that it has published so far."""
 
-    def __init__(self, *, ping_s: float = PING_S) -> None:
+    def __init__(self, *, round_s: float = ROUND_S) -> None:
         self.news: list[GuardianNews] = []
         self._changed = asyncio.Event()
-        self.guardian = Guardian(notice=self._notice, ping_s=ping_s)
+        self.guardian = Guardian(notice=self._notice, round_s=round_s)
 
     def _notice(self, news: GuardianNews) -> None:
         self.news.append(news)
@@ -353,8 +353,8 @@ class Guarded:
 
 
 @contextlib.asynccontextmanager
-async def guarded(*, ping_s: float = PING_S) -> AsyncIterator[Guarded]:
-    made = Guarded(ping_s=ping_s)
+async def guarded(*, round_s: float = ROUND_S) -> AsyncIterator[Guarded]:
+    made = Guarded(round_s=round_s)
     await made.guardian.start()
     try:
         yield made
@@ -512,7 +512,7 @@ async def test_a_guardian_that_takes_no_messages_for_a_moment_stays_and_misses_n
 
 
 async def test_a_guardian_that_is_stopped_is_replaced_although_nothing_is_said_to_it(witness: socket.socket) -> None:
-    async with guarded(ping_s=0.2) as ours:
+    async with guarded(round_s=0.2) as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)
         stopped = ours.guardian.pid
         await ours.stop()
@@ -525,8 +525,23 @@ async def test_a_guardian_that_is_stopped_is_replaced_although_nothing_is_said_t
         assert not is_there(stopped)
 
 
+async def test_what_is_armed_at_an_idle_guardian_that_is_stopped_is_soon_guarded_by_another(
+    witness: socket.socket,
+) -> None:
+    async with guarded(round_s=0.2) as ours:
+        await ours.stop()
+        await asyncio.sleep(0.5)
+        ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)
+        began_s = time.monotonic()
+        await ours.told(GuardianLost)
+        took_s = time.monotonic() - began_s
+        await ours.told(GuardianRestarted)
+
+        assert took_s <= 4 * 0.2 + 0.1
+
+
 async def test_a_guardian_that_is_stopped_for_a_moment_stays() -> None:
-    async with guarded(ping_s=0.2) as ours:
+    async with guarded(round_s=0.2) as ours:
         await ours.stop()
         await asyncio.sleep(0.3)
         ours.signal(signal.SIGCONT)

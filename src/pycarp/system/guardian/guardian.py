@@ -34,9 +34,11 @@ _SEND_TIMEOUT_S = 1.0
 """How long the guardian process may take no messages."""
 _BACKOFF_S = (0.0, 0.1, 1.0)
 _HEALTHY_S = 10.0
-PING_S = 1.0
-_PINGS_UNANSWERED_MOST = 3
-_PINGS_BEFORE_READY_MOST = 10
+ROUND_S = 1.0
+"""How often the guardian process shows that it is alive while anything is armed; idle, it does so less often."""
+_ROUNDS_MISSED_MOST = 3
+_ROUNDS_BEFORE_READY_MOST = 10
+_TENTH_NS = 100_000_000
 _RUN = "import marshal, sys; exec(marshal.loads(open(int(sys.argv.pop()), 'rb').read()))"
 _SLOTS = 16384  # of eight octets each; only those in use need memory
 _ROUTE: Way = (int(socket.AF_NETLINK), int(socket.SOCK_RAW), socket.NETLINK_ROUTE, ())
@@ -95,8 +97,9 @@ class Guardian:
     running, and then executes ``afterwards``: a program with its arguments, by its full path, because it starts in
     ``/``. That program inherits the ignored signals
     (SIGTERM, SIGABRT and others). ``python`` runs the guardian and must be of the same version as this interpreter.
-    Every ``ping_s`` seconds the daemon pings the guardian process; one that leaves three pings unanswered is stopped
-    or hangs, and is replaced.
+    Every ``round_s`` seconds the guardian process writes the time into memory, and the daemon looks there; one that
+    wrote nothing for three looks in a row is stopped or hangs, and is replaced. While nothing is armed both take four
+    times as long, but what is armed then is guarded as soon: the looks that follow are ``round_s`` apart.
 
     ``notice`` and ``on_unprotected`` are called in the event loop. ``on_unprotected`` gets one sentence, with the way
     out, for each danger that the guardian process could not protect itself from; it is called again only when these
@@ -110,10 +113,10 @@ class Guardian:
         on_unprotected: Callable[[tuple[str, ...]], None] = log_unprotected,
         afterwards: tuple[str, ...] = (),
         python: str = sys.executable,
-        ping_s: float = PING_S,
+        round_s: float = ROUND_S,
     ) -> None:
         self._notice = notice
-        self._ping_s = ping_s
+        self._round_s = round_s
         self._on_unprotected = on_unprotected
         self._afterwards = afterwards
         self._python = python
@@ -123,7 +126,7 @@ class Guardian:
         self._serial = 0
         self._restarts = 0
         self._next_restart: asyncio.TimerHandle | None = None
-        self._next_ping: asyncio.TimerHandle | None = None
+        self._next_look: asyncio.TimerHandle | None = None
         self._unprotected: tuple[str, ...] = ()
 
     @property
@@ -145,7 +148,7 @@ class Guardian:
                 raise ActuatorError(f"the guardian, started with {self._python}, {refusal}")
             undo.pop_all()
         self._beats, self._process = beats, process
-        self._ping_later()
+        self._look_later()
 
     def arm(self, key: HostKey, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
         """Order the clean-up steps for the moment when the daemon dies, or ``limit_ns`` after the key's last beat.
@@ -162,9 +165,12 @@ class Guardian:
         first = tuple(_step(step) for step in steps if not isinstance(step, PreparedPacket))
         then = tuple(_sending(step) for step in steps if isinstance(step, PreparedPacket))
         message = ("arm", tuple(key), self._serial, slot, limit_ns, first, then)
+        is_first = not self._armed
         self._armed[key] = _Arming(slot, self._serial, message)
         self._beats.beat(slot)
         self._send(message)
+        if is_first:
+            self._look_later()
 
     def beat(self, key: HostKey) -> None:
         """Record that the key is healthy; takes less than a microsecond, and is a no-op if the key is not armed."""
@@ -184,10 +190,10 @@ class Guardian:
         A key that is still armed has addresses that the daemon failed to drop: the guardian process then carries out
         the clean-up steps before it ends.
         """
-        for timer in (self._next_restart, self._next_ping):
+        for timer in (self._next_restart, self._next_look):
             if timer:
                 timer.cancel()
-        self._next_restart = self._next_ping = None
+        self._next_restart = self._next_look = None
         beats, self._beats = self._beats, None
         process, self._process = self._process, None
         is_over = not self._armed
@@ -203,16 +209,30 @@ class Guardian:
         if self._process:
             self._process.send([message])
 
-    def _ping_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        # At a time at which slots begin and readings happen: a wake-up of its own costs more than the ping.
-        self._next_ping = loop.call_at((loop.time() // self._ping_s + 1) * self._ping_s, self._ping)
+    def _look_later(self) -> None:
+        """Set the timer for the next look at the guardian process, to a time at which this process wakes up anyway.
 
-    def _ping(self) -> None:
-        """Ping the guardian process; one that is stopped does not answer, and is replaced."""
-        self._ping_later()
+        A wake-up of its own costs fifty times as much as the look. MASTERs beat at the beginning of a slot, and
+        advertisements that wait are read at whole seconds.
+        """
+        assert self._beats is not None
+        if self._next_look is not None:
+            self._next_look.cancel()
+        began_s, every_s = 0.0, guardian_program.IDLE_ROUNDS * self._round_s
+        if self._armed:
+            began_s, every_s = self._beats.latest_ns // _TENTH_NS / 10, self._round_s
+        loop = asyncio.get_running_loop()
+        looks = (loop.time() - began_s) // every_s
+        self._next_look = loop.call_at(began_s + (looks + 1) * every_s, self._look)
+
+    def _look(self) -> None:
+        """Look whether the guardian process is alive; one that is stopped writes no time, and is replaced."""
+        self._next_look = None
+        if self._beats is None:
+            return
         if self._process:
-            self._process.ping()
+            self._process.look(self._beats.round_at_ns)
+        self._look_later()
 
     def _forget(self, key: HostKey) -> None:
         slot = self._armed.pop(key).slot
@@ -220,7 +240,9 @@ class Guardian:
             self._beats.give_back(slot)
 
     def _new_process(self, beats: "_Beats") -> "_GuardianProcess":
-        process = _GuardianProcess(self._python, beats.descriptor, on_message=self._receive, on_end=self._lose)
+        process = _GuardianProcess(
+            self._python, beats.descriptor, round_s=self._round_s, on_message=self._receive, on_end=self._lose
+        )
         process.send([("afterwards", self._afterwards), *(each.message for each in self._armed.values())])
         return process
 
@@ -271,7 +293,8 @@ class _Arming(msgspec.Struct, frozen=True):
 class _Beats:
     """Memory shared with the guardian process: the time of the last beat in each slot, CLOCK_MONOTONIC in ns.
 
-    A time is eight aligned octets, which the processor writes atomically.
+    One slot has the time of the last round of the guardian process, ``latest_ns`` is that of the last beat of all. A
+    time is eight aligned octets, which the processor writes atomically.
     """
 
     def __init__(self) -> None:
@@ -283,7 +306,8 @@ class _Beats:
             os.close(self.descriptor)
             raise
         self._times = memoryview(self._memory).cast("q")
-        self._taken = 0
+        self._taken = guardian_program.ROUND_SLOT + 1
+        self.latest_ns = 0
         self._given_back: list[int] = []
 
     def take(self) -> int:
@@ -298,7 +322,12 @@ class _Beats:
         self._given_back.append(slot)
 
     def beat(self, slot: int) -> None:
-        self._times[slot] = time.monotonic_ns()
+        self._times[slot] = self.latest_ns = time.monotonic_ns()
+
+    @property
+    def round_at_ns(self) -> int:
+        """The time of the last round of the guardian process."""
+        return self._times[guardian_program.ROUND_SLOT]
 
     def close(self) -> None:
         self._times.release()
@@ -314,20 +343,22 @@ class _GuardianProcess:
         python: str,
         beats: int,
         *,
+        round_s: float,
         on_message: Callable[[Message], None],
         on_end: Callable[["_GuardianProcess", str], None],
     ) -> None:
         self._on_message = on_message
         self._on_end = on_end
         self._reason: str | None = None
-        self._pings_unanswered = 0
+        self._rounds_missed = 0
+        self._round_at_ns = 0
         self._unsent: list[Message] = []
         self._next_send_ends: asyncio.TimerHandle | None = None
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         self._started_at_s = time.monotonic()
         self._loop = asyncio.get_running_loop()
-        self._process, self._life, self._connection = _spawn(python, beats)
+        self._process, self._life, self._connection = _spawn(python, beats, round_s)
         self._loop.add_reader(self._connection, self._read)
         self._loop.add_reader(self._life, self._reap)
 
@@ -382,17 +413,18 @@ class _GuardianProcess:
             self._next_send_ends = None
             self._loop.remove_writer(self._connection)
 
-    def ping(self) -> None:
-        """Send a ping; kill a process that left several unanswered, because it is stopped or hangs.
+    def look(self, round_at_ns: int) -> None:
+        """Look at the time of the last round; kill a process that missed several, because it is stopped or hangs.
 
-        Pings are counted, not seconds: while the daemon itself is stopped, it sends none.
+        Looks are counted, not seconds: while the daemon itself is stopped, it does not look.
         """
-        most = _PINGS_UNANSWERED_MOST if self._settled.is_set() else _PINGS_BEFORE_READY_MOST
-        if self._pings_unanswered >= most:
-            self._kill(f"did not answer {most} times and was killed")
+        if round_at_ns != self._round_at_ns:
+            self._round_at_ns, self._rounds_missed = round_at_ns, 0
             return
-        self._pings_unanswered += 1
-        self.send([("ping",)])
+        self._rounds_missed += 1
+        most = _ROUNDS_MISSED_MOST if self._settled.is_set() else _ROUNDS_BEFORE_READY_MOST
+        if self._rounds_missed >= most:
+            self._kill(f"did not answer {most} times and was killed")
 
     async def dismiss(self, timeout_s: float, *, with_goodbye: bool = True) -> None:
         """End the process and wait for that: by a goodbye, or without one by closing the connection.
@@ -429,7 +461,7 @@ class _GuardianProcess:
             self._loop.remove_reader(self._connection)
         for each in messages:
             self._settled.set()
-            self._pings_unanswered = 0
+            self._rounds_missed = 0
             self._on_message(each)
 
     def _reap(self) -> None:
@@ -451,7 +483,7 @@ class _GuardianProcess:
         os.close(self._life)
 
 
-def _spawn(python: str, beats: int) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
+def _spawn(python: str, beats: int, round_s: float) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
     """Start the process; return it, its pidfd (readable when it has ended), and the daemon's end of the socket.
 
     The process gets a session of its own: a terminal's signals do not reach it.
@@ -464,7 +496,7 @@ def _spawn(python: str, beats: int) -> tuple[subprocess.Popen[bytes], int, socke
             groups = process_groups.of_this_process().descriptor
             inherited = theirs.fileno(), beats, our_life.fileno(), groups, compiled.fileno()
             process = subprocess.Popen(  # noqa: S603  # nothing in it comes from outside
-                [python, "-I", "-S", "-c", _RUN, *map(str, inherited)],
+                [python, "-I", "-S", "-c", _RUN, *map(str, (*inherited[:-1], round_s, inherited[-1]))],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=inherited,

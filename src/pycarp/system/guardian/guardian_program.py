@@ -1,22 +1,24 @@
 """The guardian's program: drops the addresses and bows out for a daemon that is dead or frozen.
 
-``guardian.py`` starts it in a Python of its own, with the numbers of four descriptors: SOCKET BEATS LIFE GROUPS. It
-imports built-in modules only, also where the standard library has a friendlier one above them, and nothing of pycarp.
-So it is ready within some 20 ms, needs few MiB, and shares no fault with the daemon. It knows nothing of CARP.
+``guardian.py`` starts it in a Python of its own, with the numbers of four descriptors and a time in seconds: SOCKET
+BEATS LIFE GROUPS ROUND. It imports built-in modules only, also where the standard library has a friendlier one above
+them, and nothing of pycarp. So it is ready within some 20 ms, needs few MiB, and shares no fault with the daemon. It
+knows nothing of CARP.
 
 The four descriptors are inherited, and connect it with the daemon:
 
 - A socket (SOCK_SEQPACKET) with messages in both directions. The kernel closes the daemon's end when the daemon dies.
 - A file in memory into which the daemon writes the time of the last beat of each plan (CLOCK_MONOTONIC, in ns). A beat
   is not a message, because a queue can be full and its content old: a guardian that was stopped and continues reads
-  the newest beat, however long it was stopped.
+  the newest beat, however long it was stopped. For the same reason, and because a message wakes a process up, the
+  program writes there the time of its own last round, which tells the daemon that it neither stands still nor hangs.
 - A pidfd of the daemon. It reports the daemon's death even if a forked child still holds that end of the socket.
 - A file in memory into which the daemon writes the process groups of the programs that it runs, such as hooks. After
   the daemon's death they are ended: SIGTERM once the addresses are dropped, SIGKILL half a second later.
 
 A clean-up plan belongs to one key. It has the steps to carry out when the daemon dies, or when no beat came for longer
-than the plan's limit. The program has one thread and one loop. The loop receives all messages before it reads the
-beats, so every message that the daemon sent before that moment counts.
+than the plan's limit. The program has one thread and one loop. Before it acts on a beat that is overdue it receives all
+messages and reads the beats again, so every message that the daemon sent before that moment counts.
 """
 
 import _signal as signal  # type: ignore[import-not-found]  # typeshed lacks it
@@ -48,9 +50,15 @@ Sending = tuple[Way, tuple[str | int | bytes, ...], bytes]
 Message = tuple["Any", ...]
 """A verb and its arguments.
 
-To the guardian: see ``_Guardian._receive``. To the daemon: ``("ready",)``, ``("unprotected", reasons)``, ``("alive",)``
-for each ``("ping",)``, and ``("fired", key, serial, at_ns)``.
+To the guardian: see ``_Guardian._receive``. To the daemon: ``("ready",)``, ``("unprotected", reasons)`` and
+``("fired", key, serial, at_ns)``.
 """
+
+ROUND_SLOT = 0
+"""The slot of the beats' memory in which the program writes the time of its last round; the others are the daemon's."""
+
+IDLE_ROUNDS = 4
+"""Without a plan a round takes so many times as long: there is nothing to guard."""
 
 _MOST_IN_LINE_OCTETS = 2048
 _INT_OCTETS = 4
@@ -58,7 +66,8 @@ _BUFFER_OCTETS = 1 << 20  # The kernel grants less: some hundreds of messages.
 _SENDING_S = 0.5
 _PROGRAMS_GRACE_S = 0.5
 _LOOK_EVERY_S = 0.01
-_LONGEST_WAIT_MS = 3_600_000.0
+_BEHIND_BEAT_NS = 10_000_000
+"""A round begins so long after a beat is expected: what the daemon has just used is in the processor's cache then."""
 _OOM_SCORE = "/proc/self/oom_score_adj"
 _LEAST_LIKELY_OOM_VICTIM, _UNLIKELY_OOM_VICTIM = "-1000", -900
 _MCL_CURRENT, _MCL_ONFAULT = 1, 4
@@ -79,14 +88,14 @@ _ENDING = (
 def main() -> None:
     """Guard the daemon; after its death execute the program that cleans up after it, if one was named."""
     _withstand()
-    connection, beats, life, groups = map(int, sys.argv[1:])
-    memory, running = (mmap.mmap(each, 0, prot=mmap.PROT_READ) for each in (beats, groups))
+    connection, beats, life, groups = map(int, sys.argv[1:5])
+    memory, running = mmap.mmap(beats, 0), mmap.mmap(groups, 0, prot=mmap.PROT_READ)
     os.close(beats)
     os.close(groups)
     os.set_inheritable(life, False)
     daemon = socket.socket(fileno=connection)
     prepare(daemon)
-    guardian = _Guardian(daemon, memoryview(memory).cast("q"), life)
+    guardian = _Guardian(daemon, memoryview(memory).cast("q"), life, round_ns=round(float(sys.argv[5]) * 1e9))
     send(daemon, [("ready",)])
     _attempt(send, daemon, [("unprotected", tuple(_unprotected()))])
     afterwards = guardian.guard()
@@ -203,10 +212,12 @@ class _Sockets:
 class _Guardian:
     """Keeps the clean-up plans, and carries them out when the daemon is dead or a beat is overdue."""
 
-    def __init__(self, daemon: socket.socket, beats: memoryview, life: int) -> None:
+    def __init__(self, daemon: socket.socket, beats: memoryview, life: int, *, round_ns: int) -> None:
         self._daemon = daemon
-        self._beats = beats
+        self._beats = beats.toreadonly()
+        self._rounds = beats[ROUND_SLOT : ROUND_SLOT + 1]
         self._life = life
+        self._round_ns = round_ns
         self._plans: dict[Key, _CleanUpPlan] = {}
         self._sockets = _Sockets()
         self._afterwards: tuple[str, ...] = ()
@@ -217,8 +228,13 @@ class _Guardian:
         events = select.poll()
         for descriptor in (self._daemon.fileno(), self._life):
             events.register(descriptor, select.POLLIN)
+        due_at_ns = None
         while True:
-            happened = events.poll(self._wait_ms())
+            happened = events.poll(self._wait_ms(due_at_ns))
+            self._rounds[0] = time.monotonic_ns()
+            due_at_ns = self._earliest_due_at_ns()
+            if not happened and (due_at_ns is None or due_at_ns >= time.monotonic_ns()):
+                continue
             messages, is_closed = receive(self._daemon)
             for each in messages:
                 self._receive(each)
@@ -228,6 +244,7 @@ class _Guardian:
                 self._carry_out(self._plans.values())
                 return self._afterwards
             self._carry_out_overdue(time.monotonic_ns())
+            due_at_ns = self._earliest_due_at_ns()
 
     @property
     def is_needed(self) -> bool:
@@ -248,8 +265,6 @@ class _Guardian:
                 self._forget([self._plans[key]] if key in self._plans else [])
             case ("afterwards", argv):
                 self._afterwards = argv
-            case ("ping",):
-                _attempt(send, self._daemon, [("alive",)])
             case ("goodbye",):
                 self._is_dismissed = True
 
@@ -267,12 +282,20 @@ class _Guardian:
     def _keep_sockets(self) -> None:
         self._sockets.keep({way for plan in self._plans.values() for way in plan.ways})
 
-    def _wait_ms(self) -> float | None:
-        """Return the time until a plan can become overdue, in ms; None without a plan."""
-        if not self._plans:
-            return None
-        due_at_ns = min(self._due_at_ns(plan) for plan in self._plans.values())
-        return min(max((due_at_ns - time.monotonic_ns()) / 1_000_000, 0.0), _LONGEST_WAIT_MS)
+    def _wait_ms(self, due_at_ns: int | None) -> float:
+        """Return the time until a plan can become overdue or the next round is due, in ms."""
+        now_ns = time.monotonic_ns()
+        if due_at_ns is None:
+            return IDLE_ROUNDS * self._round_ns / 1_000_000
+        latest_ns = max(self._beats[plan.slot] for plan in self._plans.values())
+        wait_ns = latest_ns + self._round_ns + _BEHIND_BEAT_NS - now_ns
+        if not self._round_ns // 2 < wait_ns < self._round_ns:
+            wait_ns = self._round_ns
+        return max(min(wait_ns, due_at_ns - now_ns), 0) / 1_000_000
+
+    def _earliest_due_at_ns(self) -> int | None:
+        """Return when the first plan becomes overdue if its beat stays away; None without a plan."""
+        return min(map(self._due_at_ns, self._plans.values()), default=None)
 
     def _due_at_ns(self, plan: _CleanUpPlan) -> int:
         last_beat_at_ns: int = self._beats[plan.slot]
