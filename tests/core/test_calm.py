@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from pycarp.core import Engine
+from pycarp.core.host import reactions
+from pycarp.core.host.context import Context, Outbox
 from pycarp.core.inputs import (
     AdminChanged,
     DatagramReceived,
@@ -15,13 +17,25 @@ from pycarp.core.inputs import (
     Input,
     RestrictionSet,
     StateForced,
+    TimePassed,
 )
 from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.state import State
-from pycarp.dialects import Dialect
+from pycarp.dialects import UNIVERSAL, Dialect
 from pycarp.vocabulary import Family
-from tests.support.histories import Life, WorldRecord, dialects, entropy, lives, slots_ns
+from tests.support.histories import (
+    LISTS,
+    PASSPHRASES,
+    Change,
+    Life,
+    Report,
+    WorldRecord,
+    dialects,
+    entropy,
+    lives,
+    slots_ns,
+)
 from tests.support.hosts import KEY, LINK, Bench, advert, bench, config, seconds
 
 PLACE = (LINK, Family.IPV4)
@@ -32,6 +46,22 @@ class Slow(Engine):
 
     def _goes_on(self, *_arguments: object) -> bool:
         return False
+
+    @staticmethod
+    def _repeat(*_arguments: object) -> None:
+        return None
+
+
+class Counting(Engine):
+    """An engine that counts how often a MASTER took the short way."""
+
+    repeated = 0
+
+    @staticmethod
+    def _repeat(ctx: Context, now_ns: int, out: Outbox) -> int | None:
+        due_ns = reactions.repeat(ctx, now_ns, out)
+        Counting.repeated += due_ns is not None
+        return due_ns
 
 
 def settled(made: Bench) -> dict[int, bytes]:
@@ -60,6 +90,37 @@ def test_the_short_way_ends_where_the_long_one_does(
         if told is not None:
             assert both[1].engine.handle(*told) == both[0].step
             assert both[1].engine.checkpoint() == both[0].engine.checkpoint()
+
+
+OFTEN: list[WorldRecord] = [StateForced(KEY, State.MASTER), TimePassed(), Report(0, None), TimePassed(), TimePassed()]
+PREFERRED = Change(KEY, PASSPHRASES[0], LISTS[0], 0, 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(dialect=dialects, history=lives(), slot_ns=slots_ns)
+def test_a_master_that_repeats_itself_ends_where_it_would_on_the_long_way(
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], slot_ns: int
+) -> None:
+    both = [Life(kind(entropy=entropy(1), slot_ns=slot_ns), dialect) for kind in (Counting, Slow)]
+    for life in both:
+        life.begin()
+        life.live(0, PREFERRED)
+    for wait_ns, record in [each for entry in history for each in (entry, *((None, often) for often in OFTEN))]:
+        told = both[0].live(wait_ns, record)
+        if told is not None:
+            assert both[1].engine.handle(*told) == both[0].step
+            assert both[1].engine.checkpoint() == both[0].engine.checkpoint()
+
+
+def test_a_master_repeats_itself_on_the_short_way() -> None:
+    life = Life(Counting(entropy=entropy(1)), UNIVERSAL)
+    life.begin()
+    before = Counting.repeated
+    records: list[WorldRecord] = [PREFERRED, *OFTEN, Report(0, None), Report(0, None)]
+    for record in [*records, *[TimePassed()] * 20]:
+        life.live(None, record)
+
+    assert Counting.repeated > before
 
 
 def test_a_host_is_settled_once_its_master_has_repeated_itself() -> None:
@@ -129,6 +190,31 @@ def test_what_waited_longer_than_another_puts_nothing_forward() -> None:
     made.feed(DatagramsReceived((waited,)), at_ns=seconds(4))
 
     assert made.engine.host_snapshot(KEY).deadline_ns == before_ns
+
+
+def test_what_arrived_in_time_and_is_read_when_the_deadline_comes_leaves_it_calm() -> None:
+    made = calm()
+    settled(made)
+    due_ns = made.engine.host_snapshot(KEY).deadline_ns
+    assert due_ns is not None
+    waited = advert(counter=3)._replace(waited_ns=seconds(1))
+    made.feed(DatagramsReceived((waited,)), at_ns=due_ns + seconds(0.001))
+
+    assert not made.engine.settled.has_changed
+    assert (
+        made.engine.host_snapshot(KEY).deadline_ns == due_ns + seconds(0.001 - 1) + config(advskew=100).master_down_ns
+    )
+
+
+def test_after_a_stall_what_waited_is_looked_at_in_full() -> None:
+    made = calm()
+    settled(made)
+    due_ns = made.engine.host_snapshot(KEY).deadline_ns
+    assert due_ns is not None
+    waited = advert(counter=3)._replace(waited_ns=seconds(1))
+    made.feed(DatagramsReceived((waited,)), at_ns=due_ns + seconds(0.5))
+
+    assert settled(made) == {}
 
 
 def test_what_was_put_off_is_no_reason_to_wake_up() -> None:

@@ -212,6 +212,12 @@ class Node:
             return snapshot
         return replace(snapshot, hosts=tuple(self._failed(each) for each in snapshot.hosts))
 
+    def catch_up(self) -> None:
+        """Read the advertisements that have arrived, also those that may wait, so that a snapshot has them."""
+        self._check_thread()
+        if self._shell is not None:
+            self._shell.wake()
+
     def statistics(self) -> Statistics:
         """Return the counters of the whole node, as in its snapshot, at a cost that does not grow with its hosts."""
         return self._engine.statistics()

@@ -81,7 +81,9 @@ class Signer:
 
     def sign(self, counter: int) -> bytes:
         """Return the 20-octet digest for a 64-bit counter."""
-        return _finish(self._own, counter)
+        copy = self._own.copy()
+        copy.update(counter.to_bytes(8, "big"))
+        return copy.finalize()
 
     def acceptable(self, counter: int) -> tuple[bytes, ...]:
         """Return every digest that ``verify`` accepts for a counter."""

@@ -5,14 +5,16 @@ When the followed MASTER repeats its claim, the host is calm: it remembers the f
 the next counters and a right digest, it only postpones a deadline. The full processing would have the same result. Any
 other input ends the calm, until another advertisement has been processed in full. Checkpoints do not contain it.
 
-The packets of a calm host need not be read at once. A transport whose kernel can queue them separately reads them twice
-a second, and reports how long each has waited (``Datagram.waited_ns``). ``SettledHosts`` names these packets.
+The packets of a calm host need not be read at once. A transport whose kernel can queue them separately reads them every
+two seconds at least, and reports how long each has waited (``Datagram.waited_ns``). ``SettledHosts`` names these
+packets.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pycarp.core.host.decision import Peer
+from pycarp.core.host.states import Backup
 from pycarp.vocabulary import NS_PER_S, Address, Family
 
 HEAD_LENGTH = 6
@@ -30,13 +32,17 @@ Place = tuple[str, Family]
 
 @dataclass(slots=True)
 class Calm:
-    """The expected next advertisement of ``peer``; ``down_ns`` is how long the host then waits for another one."""
+    """The expected next advertisement of ``peer``; ``down_ns`` is how long the host then waits for another one.
+
+    ``state`` is that of the host: it has this one for as long as it is calm.
+    """
 
     head: bytes
     source: Address
     destination: Address
     peer: Peer
     down_ns: int
+    state: Backup
 
 
 class SettledHosts:

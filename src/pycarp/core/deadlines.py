@@ -82,7 +82,8 @@ class DeadlineIndex:
         heap, live = self._heap, self._live
         while heap:
             at_ns = heap[0]
-            if any(live.get(key) == at_ns for key in self._at[at_ns]):
-                return at_ns
+            for key in self._at[at_ns]:
+                if live.get(key) == at_ns:
+                    return at_ns
             del self._at[heapq.heappop(heap)]
         return None

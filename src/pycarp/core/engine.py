@@ -106,13 +106,15 @@ WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """The shortest time between two reports of the same mismatch of the same peer."""
 
 _LOOKS_AHEAD_NS = NS_PER_S * 6 // 10
-"""How far ahead deadlines are corrected after a reading: beyond the time of the next reading."""
+"""How far ahead deadlines are corrected after a reading, at least; see ``_on_datagrams``."""
 
 _COUNTER = slice(8, 16)
 
 _CAPTURED_A_STEP = 8
 """The hosts of a checkpoint that each step captures, besides those that it changes."""
 
+_NO_STATISTICS = Statistics()
+_TIME_PASSED = TimePassed()
 _VRRP = (DropReason.VRRP, DropReason.VRRP3)
 _RECEIVED = {Family.IPV4: Statistic.RECEIVED_IPV4, Family.IPV6: Statistic.RECEIVED_IPV6}
 _SENT = {Family.IPV4: Statistic.SENT_IPV4, Family.IPV6: Statistic.SENT_IPV6}
@@ -125,6 +127,8 @@ class Engine:
     why an advertisement is not authentic. ``slot_ns`` is the length of the time slots in which MASTERs advertise, see
     ``core/slots.py``; with 0 each MASTER advertises exactly when it is due.
     """
+
+    _repeat = staticmethod(reactions.repeat)
 
     def __init__(
         self,
@@ -331,7 +335,9 @@ class Engine:
         for datagram in datagrams:
             if not (is_allowed and self._goes_on(datagram, now_ns)):
                 self._on_datagram(datagram, now_ns, out)
-        self._deadlines.look_again(now_ns + _LOOKS_AHEAD_NS, self._deadline_of)
+        # As far as until the next reading: the first datagram has mostly waited for more than half as long.
+        ahead_ns = max(_LOOKS_AHEAD_NS, 2 * datagrams[0].waited_ns)
+        self._deadlines.look_again(now_ns + ahead_ns, self._deadline_of)
 
     def _deadline_of(self, key: HostKey) -> int | None:
         entry = self._hosts.get(key)
@@ -352,19 +358,20 @@ class Engine:
         is_same = datagram.source is calm.source and datagram.destination is calm.destination
         if not is_same or datagram.ttl != CARP_TTL or not wire.is_summed(payload):
             return False
-        if not reactions.may_go_on(entry.ctx, now_ns):
+        waited_ns = datagram.waited_ns
+        if now_ns > calm.state.deadline_ns and not reactions.may_go_on(entry.ctx, calm, now_ns, waited_ns):
             return False
         counter = int.from_bytes(payload[_COUNTER], "big")
         freshness = entry.codec.hears_next(counter, payload)
         if freshness is None:
             return False
-        statistics = self._statistics_of(datagram.link)
+        statistics = self._statistics[datagram.link]
         statistics.counts[_RECEIVED[family]] += 1
         if freshness is Freshness.REPEATED:
             statistics.repeated += 1
         else:
             statistics.fresh += 1
-        reactions.go_on(entry.ctx, calm, now_ns - datagram.waited_ns, counter)
+        reactions.go_on(calm, now_ns - waited_ns, counter)
         return True
 
     def _begin_calm(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
@@ -501,9 +508,12 @@ class Engine:
                 continue
             if entry.trusted_at_ns is not None:
                 self._trust_again(entry, now_ns, out)
+            elif (due_ns := self._repeat(entry.ctx, now_ns, out)) is not None:
+                self._deadlines.set(key, due_ns)
+                continue
             # An earlier reaction of this step may have recorded a deadline that is due now; the line below handles it.
             self._deadlines.note(key, None)
-            self._react(entry, TimePassed(), now_ns, out)
+            self._react(entry, _TIME_PASSED, now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         if facts == self._links.get(facts.name):
@@ -836,7 +846,7 @@ class Engine:
         return statistics
 
     def _count(self, effects: list[Effect]) -> None:
-        link, counts = "", Statistics()
+        link, counts = None, _NO_STATISTICS
         for effect in effects:
             if isinstance(effect, Transmit):
                 if effect.key.link != link:

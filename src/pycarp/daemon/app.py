@@ -373,6 +373,7 @@ class Daemon:
 
     async def _status(self) -> messages.StatusReply:
         missing = await self._missing()
+        self._node.catch_up()
         return status_reply(
             self._node.snapshot(),
             hostname=self._config.hostname,

@@ -1,4 +1,4 @@
-"""Decides when ports set packets aside, and reads those twice a second, at times that slots share.
+"""Decides when ports set packets aside, and reads those at times that slots share: of few hosts every two seconds.
 
 When a host on a link is no longer calm, the port at once sets nothing aside. From the next reading on it sets aside
 again the packets that may wait. A takeover of hundreds of hosts therefore costs one small program in the kernel.
@@ -6,7 +6,7 @@ again the packets that may wait. A takeover of hundreds of hosts therefore costs
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -15,14 +15,20 @@ from pycarp.vocabulary import Datagram
 READ_S = 0.5
 """Seconds between two readings of the packets set aside; no takeover is later for it, as packets carry timestamps."""
 
+_LONGEST_READ_S = 2.0
+"""Seconds between two readings of few packets: below the time that a BACKUP waits for the next advertisement."""
+
+_AS_A_RULE = 128
+"""Packets in one reading, as a rule, if each host sends one a second: more would keep the event loop for too long."""
+
 _RESPITE_S = 10.0
 """Seconds in which nothing is set aside after too many packets were, or after the kernel refused."""
 
 _AT_ONCE = 4
 """How many readings one turn of the event loop may contain."""
 
-_MOST = 256
-"""More packets than this in one reading are a flood."""
+_MOST = 352
+"""More packets than this in one reading are a flood; 255 hosts send fewer in a second, should a reading be late."""
 
 
 @runtime_checkable
@@ -75,10 +81,10 @@ class Aside:
         except OSError:
             self.again_at_s = now_s + _RESPITE_S
 
-    def stop_in_flood(self, now_s: float) -> None:
+    def stop_in_flood(self) -> None:
         """Set nothing aside for a while if too many packets are set aside."""
-        if self.port is not None and self.port.has_aside(_MOST):
-            self.again_at_s = now_s + _RESPITE_S
+        if self.taken and self.port is not None and self.port.has_aside(_MOST):
+            self.again_at_s = asyncio.get_running_loop().time() + _RESPITE_S
             self.stop()
 
 
@@ -90,10 +96,17 @@ class AsideTimer:
         self._timer: asyncio.TimerHandle | None = None
 
     def plan(self) -> None:
-        """Set the timer to the next multiple of ``READ_S``, if any packets are set aside or may be."""
-        if self._timer is None and any(True for _each in self._used()):
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at((loop.time() // READ_S + 1) * READ_S, self._tick)
+        """Set the timer for the next reading, or an earlier one, if any packets are set aside or may be."""
+        used = [each for each in self._asides() if each.wanted or each.taken]
+        if not used:
+            return
+        loop, every_s = asyncio.get_running_loop(), _every_s(used)
+        at_s = (loop.time() // every_s + 1) * every_s
+        if self._timer is not None:
+            if self._timer.when() <= at_s:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at_s, self._tick)
 
     def stop(self) -> None:
         """Cancel the timer."""
@@ -104,15 +117,11 @@ class AsideTimer:
     def _tick(self) -> None:
         self._timer = None
         now_s = asyncio.get_running_loop().time()
-        for each in self._used():
-            each.stop_in_flood(now_s)
+        for each in self._asides():
+            each.stop_in_flood()
             each.renew(now_s)
         self._read()
         self.plan()
-
-    def _used(self) -> Iterator[Aside]:
-        """Yield those that set packets aside, or may: usually one of the two families of a link."""
-        return (each for each in self._asides() if each.wanted or each.taken)
 
     def _read(self) -> None:
         """Wake the reader of one port that has packets: it drains all ports of the transport."""
@@ -122,3 +131,15 @@ class AsideTimer:
                 return
             waiting.wake()
         asyncio.get_running_loop().call_soon(self._read)
+
+
+def _every_s(used: Iterable[Aside]) -> float:
+    """Return the time between two readings: short while packets may be set aside that are not yet."""
+    count, every_s = 0, READ_S
+    for each in used:
+        if each.taken is not each.wanted:
+            return every_s
+        count += len(each.taken)
+    while every_s < _LONGEST_READ_S and count * 2 * every_s <= _AS_A_RULE:
+        every_s *= 2
+    return every_s

@@ -1,9 +1,10 @@
 """The calm packets of a link: the kernel puts them into a ring in memory, and does not wake the process.
 
 Two frame sockets form one group (``PACKET_FANOUT``). For each packet a program chooses one of them: the ordinary
-socket, which wakes the event loop, or this ring (``PACKET_RX_RING``, ``TPACKET_V2``), which is read twice a second. The
-program is replaced in one step, so each packet goes to exactly one of the two. Reading the ring needs no system call,
-and each packet in it has the time of its arrival. Source: ``packet_mmap.rst``, ``net/packet/af_packet.c``.
+socket, which wakes the event loop, or this ring (``PACKET_RX_RING``, ``TPACKET_V2``), which is read now and then. The
+program is replaced in one step, so each packet goes to exactly one of the two. A ring that is nearly full rolls over:
+what it has no room for goes to the ordinary socket. Reading the ring needs no system call, and each packet in it has
+the time of its arrival. Source: ``packet_mmap.rst``, ``net/packet/af_packet.c``.
 """
 
 import mmap
@@ -20,7 +21,7 @@ from pycarp.wire import envelope, ethernet, ip
 
 _PACKET_RX_RING, _PACKET_VERSION, _PACKET_FANOUT, _PACKET_FANOUT_DATA = 5, 10, 18, 22
 _TPACKET_V2 = 1
-_FANOUT_CBPF, _FANOUT_UNIQUE, _FANOUT_IGNORE_OUTGOING = 6, 0x2000, 0x4000
+_FANOUT_CBPF, _FANOUT_ROLLOVER, _FANOUT_UNIQUE, _FANOUT_IGNORE_OUTGOING = 6, 0x1000, 0x2000, 0x4000
 
 FRAMES = 512
 """The most packets that can wait: twice as many as all hosts of a link send in a second."""
@@ -50,6 +51,7 @@ _LOAD_NUMBER, _LOAD_INDEX, _LOAD_HEADER_LENGTH, _LOAD_OCTET, _LOAD_MEMORY = 0x00
 _LOAD_WORD_BEHIND, _LOAD_OCTET_BEHIND, _STORE, _TO_INDEX = 0x40, 0x50, 0x02, 0x07
 _JUMP_EQUAL, _AND, _SHIFT_RIGHT, _SHIFT_RIGHT_BY_INDEX, _RETURN, _RETURN_RESULT = 0x15, 0x54, 0x74, 0x7C, 0x06, 0x16
 _AT_ONCE: Program = ((_RETURN, 0, 0, 0),)
+_NOTHING = _AT_ONCE
 _BIT_OF_INDEX: Program = ((_SHIFT_RIGHT_BY_INDEX, 0, 0, 0), (_AND, 0, 0, 1), (_RETURN_RESULT, 0, 0, 0))
 _PROTOCOL_AT = {Family.IPV4: 9, Family.IPV6: 6}
 _IPV6_HEADER_LENGTH = 40
@@ -58,7 +60,8 @@ _IPV6_HEADER_LENGTH = 40
 class CalmRing:
     """A ring beside a frame socket that is bound to a link; raises OSError if the kernel has no such rings.
 
-    ``bind`` binds the ring's own socket; ``attach`` attaches the filter of the other socket to it.
+    ``bind`` binds the ring's own socket; ``attach`` attaches the filter of the other socket to it. While the ring takes
+    no packets it lets none in: those for which the other socket has no room would roll over to it.
     """
 
     def __init__(
@@ -73,20 +76,22 @@ class CalmRing:
         self._other = other
         self._link = link
         self._family = family
+        self._attach = attach
+        self._takes_any = False
         self._addresses: dict[bytes, tuple[Address, Address]] = {}
         """By the destination MAC address and both IP addresses, as octets, of frames that were decoded in full."""
         self._next = 0
         self._read_at_ns = time.monotonic_ns()
+        self._wall_is_ahead_ns = time.time_ns() - self._read_at_ns
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
             self._socket.setsockopt(SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
             shape = struct.pack("IIII", _BLOCK_LENGTH, FRAMES * _FRAME_LENGTH // _BLOCK_LENGTH, _FRAME_LENGTH, FRAMES)
             self._socket.setsockopt(SOL_PACKET, _PACKET_RX_RING, shape)
             # Until the two sockets form a group, the ring must stay empty: it would get copies.
-            socket_filter.attach(self._socket, _AT_ONCE)
+            socket_filter.attach(self._socket, _NOTHING)
             bind(self._socket)
             self._join()
-            attach(self._socket)
             self._ring = mmap.mmap(self._socket.fileno(), FRAMES * _FRAME_LENGTH)
         except OSError:
             self._socket.close()
@@ -94,7 +99,7 @@ class CalmRing:
 
     def _join(self) -> None:
         # The ordinary socket is the first of the group: the program returns 0 for packets that it does not know.
-        kind = _FANOUT_CBPF | _FANOUT_IGNORE_OUTGOING
+        kind = _FANOUT_CBPF | _FANOUT_ROLLOVER | _FANOUT_IGNORE_OUTGOING
         self._other.setsockopt(SOL_PACKET, _PACKET_FANOUT, _NUMBER.pack((kind | _FANOUT_UNIQUE) << 16))
         number = self._other.getsockopt(SOL_PACKET, _PACKET_FANOUT) & 0xFFFF
         set_program(self._other, SOL_PACKET, _PACKET_FANOUT_DATA, _AT_ONCE)
@@ -102,7 +107,12 @@ class CalmRing:
 
     def take(self, heads: Mapping[int, bytes]) -> None:
         """Put packets with these heads, by vhid, into the ring, and no others; raises OSError."""
+        if heads and not self._takes_any:
+            self._attach(self._socket)
         set_program(self._other, SOL_PACKET, _PACKET_FANOUT_DATA, calm_packets(self._family, heads))
+        if not heads and self._takes_any:
+            socket_filter.attach(self._socket, _NOTHING)
+        self._takes_any = bool(heads)
 
     def is_waiting(self, more_than: int = 0) -> bool:
         """Return whether more than so many packets wait to be read."""
@@ -112,6 +122,10 @@ class CalmRing:
     def read(self, limit: int, into: list[Datagram]) -> int:
         """Read at most ``limit`` packets, append the datagrams among them, and return how many packets were read."""
         mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+        # Should somebody have set the wall clock meanwhile, a packet counts as older than it is: a takeover is not late
+        # then, nor early, because what has arrived is read before.
+        before_ns, self._wall_is_ahead_ns = self._wall_is_ahead_ns, wall_ns - mono_ns
+        wall_ns = mono_ns + max(before_ns, self._wall_is_ahead_ns)
         ring, at, datagram_of = self._ring, self._next, self._datagram
         longest_ns, count = mono_ns - self._read_at_ns, 0
         while count < limit:
@@ -122,7 +136,7 @@ class CalmRing:
                 self._read_at_ns = mono_ns
                 break
             waited_ns = wall_ns - second * NS_PER_S - nanosecond
-            # The wall clock may have been set since, so the time is bounded by that of the last empty ring.
+            # Never before the ring was last empty.
             waited_ns = min(max(waited_ns, 0), longest_ns)
             datagram = datagram_of(ring[start + mac_at : start + mac_at + kept], waited_ns)
             _STATUS.pack_into(ring, start, 0)

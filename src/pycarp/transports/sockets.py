@@ -141,11 +141,11 @@ class SocketTransport:
         """
         ready = [self._watched[descriptor] for descriptor, _events in self._poll.poll(0)]
         for link in self._links.values():
-            ready += [
-                (link, family)
-                for family, aside in link.asides.items()
-                if aside.port is not None and aside.port.has_aside() and (link, family) not in ready
-            ]
+            for family, aside in link.asides.items():
+                if aside.port is not None and aside.port.has_aside():
+                    aside.stop_in_flood()
+                    if (link, family) not in ready:
+                        ready.append((link, family))
         readers = [partial(_read, link, link.ports[family], link.asides.get(family)) for link, family in ready]
         return self._fair_reader.read(readers, limit) if readers else []
 

@@ -106,8 +106,8 @@ class SettingAside(Protocol):
     def set_aside(self, link: str, family: Family, heads: Mapping[int, bytes]) -> None:
         """Set the first octets, by vhid, of the advertisements that may wait on a link; in force until the next call.
 
-        They are drained twice a second, and with every other packet. An advertisement that is removed from them
-        stops waiting at once; one that is added may begin to wait later, or not at all.
+        They are drained every two seconds at least, and with every other packet. An advertisement that is removed from
+        them stops waiting at once; one that is added may begin to wait later, or not at all.
         """
 
 

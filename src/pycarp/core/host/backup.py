@@ -44,20 +44,29 @@ def goes_on(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pee
     family, now_ns = event.family, ctx.now_ns
     if state.followed.get(family) != peer.source or event.reply is not None or ctx.codec.is_rolling:
         return False
-    for down_at_ns in state.master_down_at_ns.values():
-        if now_ns > down_at_ns:
-            # This process stalled past a takeover: the packet may have waited in the socket, so it is judged in full.
-            return False
+    if not is_in_time(ctx, state, now_ns, event.waited_ns):
+        # This process stalled past a takeover: the packet may have waited in the socket, so it is judged in full.
+        return False
     state.followed[family] = peer.source
     postpone(state, peer, now_ns - event.waited_ns, master_down_ns(ctx, event.claim))
     return True
 
 
+def is_in_time(ctx: Context, state: Backup, now_ns: int, waited_ns: int) -> bool:
+    """Return True if an advertisement that waited arrived before every deadline, and this process has not stalled.
+
+    What waits in the kernel is read when a deadline comes, so a moment after it.
+    """
+    late_ns = now_ns - state.deadline_ns
+    return late_ns <= 0 or (late_ns <= waited_ns and late_ns <= ctx.config.dialect.yield_grace_ns)
+
+
 def postpone(state: Backup, peer: Peer, at_ns: int, down_ns: int) -> None:
     """Postpone the deadline of a family because its MASTER repeated its claim at ``at_ns``."""
-    waiting = state.master_down_at_ns
+    waiting, family, down_at_ns = state.master_down_at_ns, peer.family, at_ns + down_ns
     peer.at_ns = at_ns
-    waiting[peer.family] = max(waiting.get(peer.family, 0), at_ns + down_ns)
+    if down_at_ns > waiting.get(family, 0):
+        waiting[family] = down_at_ns
 
 
 def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Peer) -> Decision:

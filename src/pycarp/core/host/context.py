@@ -159,10 +159,10 @@ class Context:
 
     def transmit(self, claim: Claim, *, counter: int | None = None, owns: bool = False) -> None:
         """Send an advertisement in each family; see ``AdvertisementCodec.compose``."""
-        wants_report = self.environment.wants_send_reports
-        own = self.environment.own
-        for advert in self.codec.compose(claim, own, self.now_ns, counter=counter, owns=owns):
-            self.out.append(Transmit(self.key, advert, wants_report))
+        environment, key, out = self.environment, self.key, self.out
+        wants_report = environment.wants_send_reports
+        for advert in self.codec.compose(claim, environment.own, self.now_ns, counter=counter, owns=owns):
+            out.append(Transmit(key, advert, wants_report))
 
     def advertise(self, takeover: Takeover, *, counter: int | None = None) -> None:
         """Send an advertisement as MASTER, from the virtual MAC once this host holds the addresses.

@@ -170,6 +170,40 @@ def _send_answer(ctx: Context, state: Master) -> None:
 # Time
 
 
+def repeat(ctx: Context, state: Master) -> int | None:
+    """Advertise, and return when this MASTER is due again; change nothing and return None if it has more to do.
+
+    Nearly every time at which a MASTER is due it repeats what it did an interval before. ``time_passed`` would have the
+    same result: this is quicker, because it touches little else than what changes.
+    """
+    now_ns, environment, answering = ctx.now_ns, ctx.environment, state.answering
+    announce_at_ns = state.announce_at_ns
+    if (
+        state.takeover.stage is not Stage.HELD
+        or answering.at_ns is not None
+        or state.renew_at_ns is not None
+        or state.announce_in is not None
+        or (announce_at_ns is not None and announce_at_ns <= now_ns)
+        or now_ns - state.alive_at_ns >= ctx.lease.timeout_ns
+        or environment.cannot_send
+        or environment.wants_send_reports
+    ):
+        return None
+    slot_ns = ctx.slot_ns
+    next_ns = state.advertise_at_ns + ctx.interval_ns
+    speaks_at_ns = slot_before(next_ns, slot_ns)
+    if speaks_at_ns <= now_ns or slot_before(state.advertise_at_ns, state.slot_ns) > now_ns:
+        return None
+    if ctx.lease.pause_ns(0, speaks_at_ns - now_ns) is not None:
+        return None
+    ctx.advertise(state.takeover)
+    state.slot_ns, state.advertise_at_ns = slot_ns, next_ns
+    state.was_alive_at_ns = state.alive_at_ns
+    state.advertised_at_ns = state.alive_at_ns = now_ns
+    ctx.renew()
+    return speaks_at_ns if announce_at_ns is None else min(speaks_at_ns, announce_at_ns)
+
+
 def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
     """Do whatever is due: hold, answer, advertise or renew the lease, announce."""
     if state.takeover.hold_at_ns is not None:

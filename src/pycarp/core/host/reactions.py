@@ -47,6 +47,16 @@ def react(ctx: Context, event: HostInput, now_ns: int, out: Outbox) -> None:
     REACTIONS[type(ctx.state), type(event)](ctx, ctx.state, event)
 
 
+def repeat(ctx: Context, now_ns: int, out: Outbox) -> int | None:
+    """Let a MASTER repeat its advertisement and return when it is due again; None, with no change, for anything else.
+
+    Called when time has passed; ``react`` would have the same result.
+    """
+    ctx.now_ns, ctx.out = now_ns, out
+    state = ctx.state
+    return master.repeat(ctx, state) if isinstance(state, Master) else None
+
+
 def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox) -> bool:
     """Apply an advertisement and store the decision about it.
 
@@ -86,8 +96,9 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
 
 def calm_of(ctx: Context, datagram: Datagram, head: bytes) -> Calm:
     """Return the expected next advertisement of the followed MASTER, which has just repeated its claim."""
-    peer = ctx.peers[datagram.source, datagram.family]
-    return Calm(head, peer.source, datagram.destination, peer, master_down_ns(ctx, peer.claim))
+    peer, state = ctx.peers[datagram.source, datagram.family], ctx.state
+    assert isinstance(state, Backup)
+    return Calm(head, peer.source, datagram.destination, peer, master_down_ns(ctx, peer.claim), state)
 
 
 def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
@@ -98,19 +109,15 @@ def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
     )
 
 
-def may_go_on(ctx: Context, now_ns: int) -> bool:
-    """Return True if a calm host has not missed its deadline: after a stall it processes advertisements in full."""
-    state = ctx.state
-    assert isinstance(state, Backup)
-    return now_ns <= state.deadline_ns
+def may_go_on(ctx: Context, calm: Calm, now_ns: int, waited_ns: int) -> bool:
+    """Return True if an advertisement arrived in time; after a stall a calm host processes it in full."""
+    return backup.is_in_time(ctx, calm.state, now_ns, waited_ns)
 
 
-def go_on(ctx: Context, calm: Calm, at_ns: int, counter: int) -> None:
+def go_on(calm: Calm, at_ns: int, counter: int) -> None:
     """Postpone the deadline of a calm host because of an advertisement that arrived at ``at_ns``."""
-    state = ctx.state
-    assert isinstance(state, Backup)
     calm.peer.counter = counter
-    backup.postpone(state, calm.peer, at_ns, calm.down_ns)
+    backup.postpone(calm.state, calm.peer, at_ns, calm.down_ns)
 
 
 def _publish_decision(ctx: Context, peer: Peer) -> None:

@@ -1,0 +1,70 @@
+"""When packets that were set aside are read: the fewer hosts send them, the more rarely."""
+
+import asyncio
+from collections.abc import Mapping
+from itertools import pairwise
+
+import pytest
+
+from pycarp.transports.aside import Aside, AsideTimer
+from pycarp.vocabulary import Datagram
+from tests.support.virtual import in_virtual_time, now_s
+
+
+class Packets:
+    """A port on which packets wait all the time; it notes when it was read."""
+
+    def __init__(self) -> None:
+        self.read_at_s: list[float] = []
+        self._is_read = False
+
+    def set_aside(self, heads: Mapping[int, bytes]) -> None:
+        """Do nothing: a kernel would."""
+
+    def read_aside(self, limit: int, into: list[Datagram]) -> int:
+        raise AssertionError((limit, into))
+
+    def has_aside(self, more_than: int = 0) -> bool:
+        is_one = more_than == 0 and not self._is_read
+        self._is_read = False
+        return is_one
+
+    def wake(self) -> None:
+        self._is_read = True
+        self.read_at_s.append(now_s())
+
+
+def heads(count: int) -> dict[int, bytes]:
+    return dict.fromkeys(range(1, count + 1), b"!")
+
+
+async def readings(*counts: int, every_s: float = 10.0) -> list[float]:
+    """Return when packets were read while so many hosts were calm, one number after the other."""
+    port = Packets()
+    aside = Aside(port.wake, port)
+    timer = AsideTimer(lambda: [aside])
+    for count in counts:
+        aside.want(heads(count))
+        timer.plan()
+        await asyncio.sleep(every_s)
+    timer.stop()
+    return port.read_at_s
+
+
+@pytest.mark.parametrize(("count", "pause_s"), [(1, 2.0), (32, 2.0), (50, 2.0), (128, 1.0), (129, 0.5), (255, 0.5)])
+def test_the_fewer_hosts_the_longer_their_packets_wait(count: int, pause_s: float) -> None:
+    @in_virtual_time
+    async def check() -> None:
+        at_s = await readings(count)
+        pauses = {later - earlier for earlier, later in pairwise(at_s[1:])}
+
+        assert pauses == {pause_s}
+
+    check()
+
+
+@in_virtual_time
+async def test_one_more_that_may_wait_begins_to_do_so_soon() -> None:
+    at_s = await readings(1, 2, every_s=4.7)
+
+    assert 5.0 in at_s
