@@ -50,6 +50,7 @@ async def test_our_own_changes_are_never_told(namespace: Namespace, mac_mode: Ma
         for _ in range(30):
             await actuator.hold(KEY, HOST.addresses, lifetime_s=3)
             actuator.renew(KEY, HOST.addresses, 3)
+            actuator.send_renewals()
             await actuator.drop(KEY, HOST.addresses)
         await actuator.hold(KEY, HOST.addresses)
         await actuator.prepare(config(mac_mode=MacMode.INTERFACE if mac_mode is MacMode.VIRTUAL else MacMode.VIRTUAL))

@@ -123,10 +123,13 @@ async def test_renewing_after_a_drop_brings_nothing_back(namespace: Namespace, m
     async with actuator_in(namespace) as actuator:
         await actuator.prepare(host)
         actuator.renew(host.key, host.addresses, 3)
+        actuator.send_renewals()
         await actuator.hold(host.key, host.addresses, lifetime_s=3)
         actuator.renew(host.key, host.addresses, 3)
+        actuator.send_renewals()
         await actuator.drop(host.key, host.addresses)
         actuator.renew(host.key, host.addresses, 3)
+        actuator.send_renewals()
         await asyncio.sleep(0.05)
 
         assert not on(namespace, link) & BOTH
@@ -139,6 +142,7 @@ async def test_renewing_a_host_that_was_removed_brings_nothing_back(namespace: N
         await actuator.drop(HOST.key, HOST.addresses)
         await actuator.release(HOST.key)
         actuator.renew(HOST.key, HOST.addresses, 3)
+        actuator.send_renewals()
         await asyncio.sleep(0.05)
 
         assert not on(namespace, LINK) & BOTH

@@ -152,7 +152,7 @@ MUTATIONS = (
     Mutation(
         "a MASTER that cannot send renews its addresses",
         "runtime/runtime.py",
-        "        if self._has_send_errors and self._has_failed_now(effect.key):\n            return\n",
+        "            effects = [each for each in effects if each.key not in failed]\n",
         "",
     ),
     Mutation(
@@ -164,14 +164,14 @@ MUTATIONS = (
     Mutation(
         "addresses are not renewed",
         "runtime/runtime.py",
-        "        self._ports.renew(effect)\n",
+        "        self._ports.renew(effects)\n",
         "",
     ),
     Mutation(
         "the guardian hears of no sign of life",
         "runtime/runtime.py",
-        "            self._ports.renew_guardian(effect.key)\n",
-        "            pass\n",
+        "        self._ports.renew_guardian([each.key for each in effects if each.key in self._guarded])\n",
+        "",
     ),
     Mutation(
         "the guardian is never disarmed",

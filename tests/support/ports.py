@@ -94,18 +94,19 @@ class ScriptedPorts:
         """Remember it."""
         self.cancelled.append(attempt)
 
-    def renew(self, effect: RenewAddresses) -> None:
-        """Log it."""
-        self.log.append(effect)
+    def renew(self, effects: Sequence[RenewAddresses]) -> None:
+        """Log them."""
+        self.log += effects
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
         """Write it down."""
         self.log.append("guardian armed")
         self.guarded.setdefault(effect.key, []).append(f"arm {effect.epoch}")
 
-    def renew_guardian(self, key: HostKey) -> None:
+    def renew_guardian(self, keys: Sequence[HostKey]) -> None:
         """Write it down."""
-        self.guarded[key].append("renew")
+        for key in keys:
+            self.guarded[key].append("renew")
 
     def disarm_guardian(self, key: HostKey) -> None:
         """Write it down."""

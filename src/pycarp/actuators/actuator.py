@@ -44,6 +44,9 @@ class Actuator(ABC):
     def renew(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], lifetime_s: int) -> None:
         """Renew the held addresses for ``lifetime_s`` seconds from now; must not wait, and must not add any."""
 
+    def send_renewals(self) -> None:
+        """Send what ``renew`` has collected: called after the renewals of all hosts in one step; must not wait."""
+
     @abstractmethod
     async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         """Remove the addresses."""

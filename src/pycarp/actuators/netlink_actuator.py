@@ -1,6 +1,5 @@
 """The actuator of Linux: shared addresses on a device with the virtual MAC address, or on the interface itself."""
 
-import asyncio
 import contextlib
 import errno
 import itertools
@@ -186,13 +185,18 @@ class NetlinkActuator(Actuator):
         self._worker.soon(partial(self._host(key).set_shared, addresses))
 
     def renew(self, key: HostKey, addresses: tuple[InterfaceAddress, ...], lifetime_s: int) -> None:
-        """Renew the held addresses; the renewals of all hosts in one turn of the loop are sent together."""
-        octets = self._host(key).renewal(addresses, lifetime_s)
-        if not octets:
-            return
-        if not self._due_renewals:
-            asyncio.get_running_loop().call_soon(self._send_renewals)
-        self._due_renewals.append(octets)
+        """Renew the held addresses with the next ``send_renewals``."""
+        host = self._hosts.get(key)
+        octets = host.renewal(addresses, lifetime_s) if host is not None else b""
+        if octets:
+            self._due_renewals.append(octets)
+
+    def send_renewals(self) -> None:
+        """Renew the addresses of all hosts together, in the thread."""
+        if self._due_renewals:
+            requests, self._due_renewals = self._due_renewals, []
+            assert self._renewals is not None, "open() comes first"
+            self._worker.soon(partial(_renew, self._renewals, requests))
 
     def clean_up_plan(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> tuple[CleanUpStep, ...]:
         """Return the kernel requests and sysctl writes that drop the addresses; they change with each ``hold``."""
@@ -272,11 +276,6 @@ class NetlinkActuator(Actuator):
     def _opened(self) -> RouteSocket:
         assert self._route is not None, "open() comes first"
         return self._route
-
-    def _send_renewals(self) -> None:
-        requests, self._due_renewals = self._due_renewals, []
-        assert self._renewals is not None, "open() comes first"
-        self._worker.soon(partial(_renew, self._renewals, requests))
 
     # From here on: called in the thread.
 

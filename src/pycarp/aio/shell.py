@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -233,11 +233,14 @@ class Shell:
         self._runtime.attempt_ended(attempt, _error_of(task))
         self._ended.set()
 
-    def renew(self, effect: RenewAddresses) -> None:
+    def renew(self, effects: Sequence[RenewAddresses]) -> None:
         """Renew the lifetime of the addresses in the kernel."""
-        if effect.lifetime_s is not None:
-            self._actuator.renew(effect.key, effect.addresses, effect.lifetime_s)
-        self._observers.renewed(effect.key)
+        renew, renewed = self._actuator.renew, self._observers.renewed
+        for each in effects:
+            if each.lifetime_s is not None:
+                renew(each.key, each.addresses, each.lifetime_s)
+            renewed(each.key)
+        self._actuator.send_renewals()
 
     # Guardian
 
@@ -251,10 +254,11 @@ class Shell:
         )
         self._guardian.arm(effect.key, (*steps, *packets), effect.lease_timings.timeout_ns)
 
-    def renew_guardian(self, key: HostKey) -> None:
-        """Send the guardian a sign of life of a host."""
+    def renew_guardian(self, keys: Sequence[HostKey]) -> None:
+        """Send the guardian a sign of life of each host."""
         if self._guardian is not None:
-            self._guardian.beat(key)
+            for each in keys:
+                self._guardian.beat(each)
 
     def disarm_guardian(self, key: HostKey) -> None:
         """Remove a host from the guardian."""

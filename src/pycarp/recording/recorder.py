@@ -44,7 +44,7 @@ class Entry(NamedTuple):
         step = self.step
         if step is None or not step.effects or not is_routine(step.effects):
             return self
-        return self._replace(step=Step((), step.deadline_ns), routine=len(step.effects))
+        return Entry(self.at_ns, self.event, self.drawn, Step((), step.deadline_ns), routine=len(step.effects))
 
     @property
     def size(self) -> int:

@@ -24,14 +24,12 @@ _ENTRIES_PER_HOST = 16
 
 @dataclass(slots=True)
 class _Section:
+    """Some entries, and the checkpoint before them; ``most`` is how many there may be."""
+
     checkpoint: PendingCheckpoint
+    most: int
     entries: list[Entry] = field(default_factory=list)
     size: int = 0
-
-    @property
-    def most(self) -> int:
-        """The most entries of the ring."""
-        return min(max(_SECTION_LEAST, _ENTRIES_PER_HOST * len(self.checkpoint)), _SECTION_MOST)
 
 
 class Ring:
@@ -53,7 +51,8 @@ class Ring:
 
     def begin(self, checkpoint: PendingCheckpoint) -> None:
         """Begin a section with a checkpoint, and remove sections that are too old."""
-        self._sections.append(_Section(checkpoint))
+        most = min(max(_SECTION_LEAST, _ENTRIES_PER_HOST * len(checkpoint)), _SECTION_MOST)
+        self._sections.append(_Section(checkpoint, most))
         newest_ns = max((each.entries[-1].at_ns for each in self._sections if each.entries), default=0)
         while len(self._sections) > 1 and (
             sum(each.size for each in self._sections) > KEPT_MOST - self._sections[-1].most

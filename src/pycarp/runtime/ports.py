@@ -63,16 +63,16 @@ class Ports(Protocol):
     def cancel(self, attempt: Attempt) -> None:
         """Cancel an attempt; it calls ``Runtime.attempt_ended`` when it has ended."""
 
-    def renew(self, effect: RenewAddresses) -> None:
-        """Renew the lifetime of the held addresses in the kernel; no-op without a lifetime."""
+    def renew(self, effects: Sequence[RenewAddresses]) -> None:
+        """Renew the lifetime of the held addresses of hosts in the kernel; no-op for one without a lifetime."""
 
     # Guardian; no-op without one
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
         """Give the guardian the clean-up plan for these addresses; it replaces the host's previous plan."""
 
-    def renew_guardian(self, key: HostKey) -> None:
-        """Renew a host's lease at the guardian."""
+    def renew_guardian(self, keys: Sequence[HostKey]) -> None:
+        """Renew the leases of hosts at the guardian."""
 
     def disarm_guardian(self, key: HostKey) -> None:
         """Remove a host's clean-up plan from the guardian."""

@@ -92,9 +92,9 @@ class Runtime:
         self._reconcilers: dict[HostKey, Reconciler] = {}
         self._due = DeadlineIndex()
         self._guarded: dict[HostKey, HoldAddresses] = {}
-        self._sent: dict[tuple[HostKey, Family], str | None] = {}
+        self._sent: list[Transmit] = []
+        self._not_sent: dict[tuple[HostKey, Family], str] = {}
         self._wants_report: set[tuple[HostKey, Family]] = set()
-        self._has_send_errors = False
         self._filtered: set[str] = set()
         self._counted: Mapping[str, int] = {}
         self._counted_at_ns = 0
@@ -222,9 +222,9 @@ class Runtime:
                     ports.later()
                     break
                 budget -= 1
-                if self._sent:
+                if self._sent or self._not_sent:
                     self._sent.clear()
-                    self._has_send_errors = False
+                    self._not_sent.clear()
                 effects, self._deadline_ns = handle(inbox.popleft(), ports.now_ns())
                 if effects:
                     self._perform(effects)
@@ -241,13 +241,14 @@ class Runtime:
             self._arm()
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
-        """Perform effects in order; publish the events last. The most frequent effects are tried first."""
+        """Perform effects in order, but renew together and then publish; the most frequent ones are tried first."""
+        renewals: list[RenewAddresses] = []
         for effect in effects:
             match effect:
                 case Transmit():
                     self._transmit(effect)
                 case RenewAddresses():
-                    self._renew(effect)
+                    renewals.append(effect)
                 case Publish(event):
                     self._events.append(event)
                 case HoldAddresses() | DropAddresses() | Announce():
@@ -256,29 +257,31 @@ class Runtime:
                     self._set_packet_filter(effect)
                 case _:
                     assert_never(effect)
-        if self._has_send_errors or self._wants_report:
+        if renewals:
+            self._renew(renewals)
+        if self._not_sent or self._wants_report:
             self._report_what_was_sent()
         if self._events:
             self._publish_all()
 
     def _transmit(self, effect: Transmit) -> None:
         """Send an advertisement; a family counts as sent if the send to any of its destinations succeeded."""
-        family = effect.key, effect.outgoing.family
         if effect.wants_report:
-            self._wants_report.add(family)
+            self._wants_report.add((effect.key, effect.outgoing.family))
         try:
             self._ports.send(effect.outgoing)
         except OSError as exc:
-            self._sent.setdefault(family, exc.strerror or str(exc))
-            self._has_send_errors = True
+            self._not_sent.setdefault((effect.key, effect.outgoing.family), exc.strerror or str(exc))
         else:
-            self._sent[family] = None
+            self._sent.append(effect)
 
     def _report_what_was_sent(self) -> None:
         """Queue the reports of this step's sends before every other input; until then ``can_send`` uses this step."""
+        outcomes: dict[tuple[HostKey, Family], str | None] = dict(self._not_sent)
+        outcomes |= dict.fromkeys((each.key, each.outgoing.family) for each in self._sent)
         reports = [
             TransmitReported(key, error, family)
-            for (key, family), error in self._sent.items()
+            for (key, family), error in outcomes.items()
             if error is not None or (key, family) in self._wants_report
         ]
         self._inbox.extendleft(reversed(reports))
@@ -286,16 +289,19 @@ class Runtime:
 
     def _has_failed_now(self, key: HostKey) -> bool:
         """Return True if this step had advertisements of a host and every send failed."""
-        errors = [self._sent[key, family] for family in Family if (key, family) in self._sent]
-        return bool(errors) and None not in errors
+        has_failed = any((key, family) in self._not_sent for family in Family)
+        return has_failed and not any(each.key == key for each in self._sent)
 
-    def _renew(self, effect: RenewAddresses) -> None:
-        """Renew the lease in the kernel and at the guardian, unless every advertisement of this step failed."""
-        if self._has_send_errors and self._has_failed_now(effect.key):
-            return
-        self._ports.renew(effect)
-        if effect.key in self._guarded:
-            self._ports.renew_guardian(effect.key)
+    def _renew(self, effects: list[RenewAddresses]) -> None:
+        """Renew leases in the kernel and at the guardian, but of no host whose every advertisement of this step failed.
+
+        All together, after the sends: hundreds of hosts advertise in one step.
+        """
+        if self._not_sent:
+            failed = {key for key, _family in self._not_sent}.difference(each.key for each in self._sent)
+            effects = [each for each in effects if each.key not in failed]
+        self._ports.renew(effects)
+        self._ports.renew_guardian([each.key for each in effects if each.key in self._guarded])
 
     def _publish_all(self) -> None:
         while self._events:
@@ -329,6 +335,8 @@ class Runtime:
 
     def _count_packets(self, counts: Mapping[str, int]) -> None:
         """Pass the counts of each link to the engine: after every reading while a filter is set, otherwise rarely."""
+        if counts == self._counted and not self._filtered:
+            return
         read = sum(counts.values()) - sum(self._counted.values())
         now_ns = self._ports.now_ns()
         is_due = abs(read) >= COUNTED_PACKETS or now_ns - self._counted_at_ns >= COUNTED_NS

@@ -222,10 +222,11 @@ class Process:
         elif isinstance(effect, HoldAddresses):
             kernel.hold(effect.key, effect.lease_timings.lifetime_s if effect.lease_timings else None)
 
-    def renew(self, effect: RenewAddresses) -> None:
+    def renew(self, effects: Sequence[RenewAddresses]) -> None:
         """Renew the lifetime of the addresses in the kernel."""
-        if effect.lifetime_s is not None:
-            self._machine.kernel.renew(effect.key, effect.lifetime_s)
+        for each in effects:
+            if each.lifetime_s is not None:
+                self._machine.kernel.renew(each.key, each.lifetime_s)
 
     # Guardian
 
@@ -233,9 +234,10 @@ class Process:
         """Arm the guardian for a host."""
         self._machine.arm_guardian(effect)
 
-    def renew_guardian(self, key: HostKey) -> None:
-        """Send a sign of life to the guardian."""
-        self._machine.renew_guardian(key)
+    def renew_guardian(self, keys: Sequence[HostKey]) -> None:
+        """Send signs of life to the guardian."""
+        for each in keys:
+            self._machine.renew_guardian(each)
 
     def disarm_guardian(self, key: HostKey) -> None:
         """Disarm the guardian for a host."""

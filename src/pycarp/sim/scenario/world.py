@@ -194,13 +194,13 @@ class _Node:
     def cancel(self, attempt: Attempt) -> None:
         """No-op: the attempt is skipped at its turn, because nobody wants it then."""
 
-    def renew(self, effect: RenewAddresses) -> None:
+    def renew(self, effects: Sequence[RenewAddresses]) -> None:
         """No-op: no kernel lets addresses expire here."""
 
     def arm_guardian(self, effect: HoldAddresses) -> None:
         """No-op: there is no guardian."""
 
-    def renew_guardian(self, key: HostKey) -> None:
+    def renew_guardian(self, keys: Sequence[HostKey]) -> None:
         """No-op: there is no guardian."""
 
     def disarm_guardian(self, key: HostKey) -> None:

@@ -1,11 +1,13 @@
 """A thread for requests to the kernel: they may wait for the kernel's locks, and the event loop must not wait."""
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from pycarp.tasks import start_task
 
@@ -22,23 +24,73 @@ _MOST_TOGETHER = 64
 class Worker:
     """Runs calls one after the other, in the order of submission.
 
-    The first call starts the thread, which stays in the network namespace of its caller.
+    The first call starts the thread, which stays in the network namespace of its caller. A thread and a queue of its
+    own, because every advertisement has a call, and an executor makes a future with three locks for each.
     """
 
     def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._name = name
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run ``work`` and return its result; if cancelled before its turn, it does not run."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put((work, answer))
+        return await answer
 
     def soon(self, work: Callable[[], None]) -> None:
         """Run ``work`` later and ignore its result; ``work`` must not raise."""
-        self._executor.submit(work)
+        self._put((work, None))
 
     def close(self) -> None:
         """Cancel the waiting calls; a running one finishes."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._is_closed = True
+        with contextlib.suppress(Empty):
+            while (call := self._calls.get_nowait()) is not None:
+                if call[1] is not None:
+                    call[1].cancel()
+        self._calls.put(None)
+
+    def _put(self, call: "_Call") -> None:
+        if self._is_closed:
+            raise RuntimeError(f"the thread {self._name} is closed")
+        if self._thread is None:
+            self._thread = threading.Thread(target=_work, args=(self._calls,), name=f"{self._name}_0", daemon=True)
+            self._thread.start()
+        self._calls.put(call)
+
+
+_Call = tuple[Callable[[], Any], "asyncio.Future[Any] | None"]
+"""What to call, and the future that gets its result."""
+
+
+def _work(calls: "SimpleQueue[_Call | None]") -> None:
+    """Run the calls of a worker until None; in the thread."""
+    while (call := calls.get()) is not None:
+        work, answer = call
+        if answer is not None and answer.cancelled():
+            continue
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as exc:  # noqa: BLE001  it is raised to the one who asked
+            error = exc
+        if answer is not None:
+            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+                answer.get_loop().call_soon_threadsafe(partial(_settle, answer, result, error))
+        # Nothing that was asked for may live on while the thread waits.
+        del call, work, answer, result, error
+
+
+def _settle(answer: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
+    if answer.done():
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)
 
 
 class Together(Generic[Asked, Answer]):
