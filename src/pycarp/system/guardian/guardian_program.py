@@ -232,9 +232,10 @@ class _Guardian:
         while True:
             happened = events.poll(self._wait_ms(due_at_ns))
             self._rounds[0] = time.monotonic_ns()
-            due_at_ns = self._earliest_due_at_ns()
-            if not happened and (due_at_ns is None or due_at_ns >= time.monotonic_ns()):
-                continue
+            if not happened:
+                due_at_ns = self._earliest_due_at_ns()
+                if due_at_ns is None or due_at_ns >= time.monotonic_ns():
+                    continue
             messages, is_closed = receive(self._daemon)
             for each in messages:
                 self._receive(each)
