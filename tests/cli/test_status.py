@@ -260,3 +260,11 @@ def test_watching_says_that_nobody_answers_and_goes_on(tmp_path: Path) -> None:
             wait_until(lambda: bool(daemon.asked), 10)
         watching.send_signal(signal.SIGINT)
         assert watching.wait(10) == 0
+
+
+@pytest.mark.parametrize("module", ["cryptography", "asyncio", "pyroute2"])
+def test_a_question_needs_none_of_what_a_daemon_needs(module: str) -> None:
+    """It is asked often, and half of its time would go there."""
+    code = f"import sys, pycarp.cli.status, pycarp.cli.why; sys.exit({module!r} in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

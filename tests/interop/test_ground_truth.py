@@ -39,11 +39,17 @@ AGREES_S = 6.0
 MOVED_S = 12.0
 ANSWER_S = 1.0
 PAUSE_S = 0.1
-LATE_S = 1.5
+STALL_S = 1.5
 """A MASTER that stands still for so long is late by more than a tenth of the master-down time, whenever it sent."""
+
+LATE_S = 0.5
+"""By so much a line of tcpdump and an answer may be apart."""
 
 SENDS_S = 2.5
 """A MASTER that sent nothing for so long sends no more; the longest interval here is 1.8 s."""
+
+FAREWELL_S = 0.5
+"""So long after it yielded a host may say farewell."""
 
 _SENT = re.compile(r"^(\d+\.\d+) .*?IP (192\.168\.1\.\d+) > 224\.0\.0\.18")
 
@@ -52,7 +58,7 @@ class Wire(Process):
     """Every advertisement that enters the switch, also at a port that forwards nothing."""
 
     def __init__(self, segment: Segment, folder: Path) -> None:
-        argv = ["tcpdump", "-i", "any", "-l", "-n", "-tt", "ip proto 112"]
+        argv = ["tcpdump", "-i", "any", "--immediate-mode", "-l", "-n", "-tt", "ip proto 112"]
         super().__init__(segment, "switch", argv, folder / "wire.log")
 
     def sent(self) -> list[tuple[float, str]]:
@@ -60,17 +66,14 @@ class Wire(Process):
         found = (_SENT.match(line) for line in self.log.read_text().splitlines())
         return [(float(each[1]), each[2]) for each in found if each]
 
-    def senders(self) -> set[str]:
-        """Return who sends now."""
-        return {source for at_s, source in self.sent() if time.time() - at_s < SENDS_S}
+    def last_sent(self) -> dict[str, float]:
+        """Return when each source sent last."""
+        return {source: at_s for at_s, source in self.sent()}
 
-    def silence_before(self, source: str) -> float:
-        """Return how long nobody had sent when a host sent for the first time in its last mastership."""
-        sent = self.sent()
-        first = len(sent)
-        while first and sent[first - 1][1] == source:
-            first -= 1
-        return sent[first][0] - sent[first - 1][0]
+    def silence(self, former: str, new: str) -> float:
+        """Return how long after the last advertisement of a MASTER the next one sent, its farewell aside."""
+        last_s = self.last_sent()[former]
+        return min(at_s for at_s, source in self.sent() if source == new and at_s > last_s + FAREWELL_S) - last_s
 
 
 def wait_for_none(differences: Callable[[], list[str]], within_s: float) -> None:
@@ -147,30 +150,36 @@ class Scene:
     def differences(self) -> list[str]:
         """Return what is said and not so."""
         said = {name: each.status() for name, each in self.machines.items()}
-        holders, senders = self.holders(), self.wire.senders()
+        holders, sent = self.holders(), self.wire.last_sent()
         found = []
         for name, machine in self.machines.items():
-            found += [f"{name}: {each}" for each in self._of(machine, said[name], holders, senders)]
+            found += [f"{name}: {each}" for each in self._of(machine, said[name], holders, sent)]
         return found
 
-    def _of(self, machine: Machine, said: HostStatus | None, holders: set[str], senders: set[str]) -> Iterator[str]:
+    def _of(
+        self, machine: Machine, said: HostStatus | None, holders: set[str], sent: dict[str, float]
+    ) -> Iterator[str]:
         if not machine.lives:
             if said is not None or machine.shown not in ("", UNKNOWN):
                 yield f"it is dead, and said to be {said.state if said else machine.shown}"
             return
-        if said is None:
+        if said is None or said.last_change is None:
             yield "it lives, and does not answer"
             return
         if (said.state == "MASTER") != (machine.name in holders):
             yield f"it is said to be {said.state}, and {'has' if machine.name in holders else 'has not'} the address"
-        if (said.state == "MASTER") != (machine.address in senders):
-            yield f"it is said to be {said.state}, and {senders} send"
         if machine.shown != said.state:
             yield f"top shows {machine.shown}, status {said.state}"
-        if said.state == "BACKUP" and said.master not in senders:
-            yield f"it is said to follow {said.master}, and {senders} send"
-        why = request(machine.daemon.control, WhyRequest(said.name), WhyReply)
-        yield from _of_outlook(why, said)
+        last_s, now_s = sent.get(machine.address, 0.0), time.time()
+        changed_s = now_s - said.last_change.s_ago
+        if said.state == "MASTER" and not (last_s > changed_s - LATE_S and now_s - last_s < SENDS_S):
+            yield f"it is said to be MASTER, and sent last {now_s - last_s:.1f} s ago"
+        if said.state != "MASTER" and last_s > changed_s + FAREWELL_S:
+            yield f"it is said to be {said.state} for {said.last_change.s_ago} s, and sent {now_s - last_s:.1f} s ago"
+        followed = {self.machines[each].address for each in holders}
+        if said.state == "BACKUP" and not (said.master in followed and now_s - sent[said.master] < SENDS_S):
+            yield f"it is said to follow {said.master}, and {followed} have the address"
+        yield from _of_outlook(request(machine.daemon.control, WhyRequest(said.name), WhyReply), said)
 
     def last(self, name: str) -> PastWhy:
         """Return what ``why --last`` says."""
@@ -248,7 +257,7 @@ def test_two_hosts_say_what_is_so_under_each_fault(scene: Scene) -> None:
 
     a.is_stopped = True
     os.kill(a.daemon.process.pid, signal.SIGSTOP)
-    time.sleep(LATE_S)
+    time.sleep(STALL_S)
     scene.settles("b")
     os.kill(a.daemon.process.pid, signal.SIGCONT)
     a.is_stopped = False
@@ -261,7 +270,7 @@ def test_two_hosts_say_what_is_so_under_each_fault(scene: Scene) -> None:
     change = b.daemon.status.last_change
     assert change is not None
     assert change.reason == "master-silent"
-    assert change.silent_s == pytest.approx(scene.wire.silence_before(b.address), abs=0.3)
+    assert change.silent_s == pytest.approx(scene.wire.silence(a.address, b.address), abs=0.3)
     heard = scene.last("b").host
     assert heard is not None
     assert [each.source for each in heard.heard] == [a.address]

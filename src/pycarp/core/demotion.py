@@ -1,10 +1,13 @@
 """Why hosts are demoted, and by how much: a ledger of named causes, never a bare counter."""
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import HostKey
+
+if TYPE_CHECKING:
+    # Commands that ask a daemon need the names of this module, and no configuration with its digests.
+    from pycarp.core.host_config import HostConfig
 
 Scope: TypeAlias = HostKey | str | None
 """The hosts that a cause demotes: one host, the hosts of an interface group by its name, or the whole node (None)."""
@@ -50,20 +53,20 @@ class DemotionLedger:
         self._amounts.pop(key, None)
         self._last = {each for each in self._last if each[0] != key}
 
-    def makes_last(self, host: HostConfig) -> bool:
+    def makes_last(self, host: "HostConfig") -> bool:
         """Return True if any cause makes a host the last of all."""
         return any(scope in scopes_of(host) for scope, _cause in self._last)
 
-    def last_causes(self, host: HostConfig) -> frozenset[str]:
+    def last_causes(self, host: "HostConfig") -> frozenset[str]:
         """Return the causes that make a host the last of all."""
         scopes = tuple(scopes_of(host))
         return frozenset(cause for scope, cause in self._last if scope in scopes)
 
-    def causes(self, host: HostConfig) -> tuple[tuple[str, int], ...]:
+    def causes(self, host: "HostConfig") -> tuple[tuple[str, int], ...]:
         """Return the causes that demote a host: the node's first, then its groups', then its own."""
         return tuple(item for scope in scopes_of(host) for item in self._of(scope).items())
 
-    def total(self, host: HostConfig) -> int:
+    def total(self, host: "HostConfig") -> int:
         """Return the sum of all causes that demote a host."""
         return sum(self._total_of(scope) for scope in scopes_of(host))
 
@@ -86,11 +89,11 @@ class DemotionLedger:
         return self._amounts.get(scope, {})
 
 
-def bears_on(scope: Scope, host: HostConfig) -> bool:
+def bears_on(scope: Scope, host: "HostConfig") -> bool:
     """Return True if the causes of a scope demote a host."""
     return scope in scopes_of(host)
 
 
-def scopes_of(host: HostConfig) -> Iterable[Scope]:
+def scopes_of(host: "HostConfig") -> Iterable[Scope]:
     """Return the scopes of the causes that concern a host: the node, its groups, itself."""
     return (None, *host.groups, host.key)

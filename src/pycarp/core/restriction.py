@@ -6,10 +6,14 @@ it forbids the host itself to take over, however weak its peers are.
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from pycarp.core.demotion import Scope, scopes_of
-from pycarp.core.host_config import HostConfig
 from pycarp.vocabulary import HostKey
+
+if TYPE_CHECKING:
+    # Commands that ask a daemon need the names of this module, and no configuration with its digests.
+    from pycarp.core.host_config import HostConfig
 
 
 class Restriction(StrEnum):
@@ -63,6 +67,6 @@ class RestrictionLedger:
         """Remove every cause of a host that has departed."""
         self._causes.pop(key, None)
 
-    def of(self, host: HostConfig) -> Restrictions:
+    def of(self, host: "HostConfig") -> Restrictions:
         """Return the causes that restrict a host: the node's first, then its groups', then its own."""
         return tuple(item for scope in scopes_of(host) for item in self._causes.get(scope, {}).items())
