@@ -12,6 +12,7 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vrrp import VRRP, VRRPv3
 
 from pycarp.auth.key import Passphrase
+from pycarp.auth.reply import Reply
 from pycarp.inspection.authenticity import SharedSecret
 from pycarp.inspection.captured import CapturedPacket, LinkType
 from pycarp.inspection.explanation import Explanation, Remark
@@ -180,12 +181,26 @@ def test_octets_behind_the_advertisement_are_noted_and_no_problem(source: Addres
     assert found.notes[0].words.startswith(words)
 
 
-def test_ucarps_mac_is_noted_and_any_other_is_a_problem() -> None:
+def test_ucarps_mac_and_the_senders_own_are_noted_and_that_of_another_id_is_a_problem() -> None:
     packet = ip_packet(payload())
     real = MacAddress.parse("02:00:00:00:00:01")
 
     assert notes(explained(frame(packet, Macs(source=ethernet.ucarp_mac(VHID))))) == {Remark.UCARP_MAC}
-    assert problems(explained(frame(packet, Macs(source=real)))) == {Remark.SOURCE_MAC}
+    assert notes(explained(frame(packet, Macs(source=real)))) == {Remark.REAL_MAC}
+    assert problems(explained(frame(packet, Macs(source=ethernet.virtual_mac(VHID + 1))))) == {Remark.SOURCE_MAC}
+
+
+def test_a_farewell_of_pycarp_is_a_note_and_its_sender_leaves() -> None:
+    inspector = Inspector()
+    inspector.explain(captured(frame(ip_packet(payload(7), source=ONE))))
+    farewell = Reply.FAREWELL.to(7)
+
+    found = inspector.explain(captured(frame(ip_packet(payload(farewell), source=TWO))))
+
+    assert found is not None
+    assert Remark.FAREWELL in notes(found)
+    assert found.claim is not None
+    assert found.claim.leaves
 
 
 def test_unicast_is_lawful() -> None:

@@ -196,7 +196,7 @@ def test_versions_of_vrrp_that_do_not_hear_each_other_are_a_problem() -> None:
     ("forged", "kind"),
     [
         ({"ttl": 64}, "ttl"),
-        ({"mac": MacAddress.parse("02:00:00:00:00:02")}, "source-mac"),
+        ({"mac": ethernet.virtual_mac(9)}, "source-mac"),
         ({"counter": 2}, "replay"),
     ],
 )

@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pycarp.auth.reply import Reply
 from pycarp.vocabulary import Address, Family
 
 _REMEMBERED = 256
@@ -79,6 +80,12 @@ class CounterHistory:
             if len(remembered) > _REMEMBERED:
                 remembered.popitem(last=False)
         return repetition
+
+    def is_farewell(self, group: tuple[tuple[int, ...], int, Family], source: Address, counter: int) -> bool:
+        """Return whether a counter answers one of another host as pycarp's farewell does: its sender has yielded."""
+        answered = Reply.FAREWELL.answered(counter)
+        # 0 is answered by 1, which follows it anyway.
+        return answered != 0 and self._group(group).users.get(answered, source) != source
 
     def _group(self, key: tuple[tuple[int, ...], int, Family]) -> _Group:
         group = self._groups.setdefault(key, _Group())

@@ -48,11 +48,14 @@ def source_mac_findings(vhid: int, destination: Address, mac: MacAddress | None)
         return
     if mac == ethernet.ucarp_mac(vhid):
         yield Finding(Remark.UCARP_MAC, f"source MAC {mac} is ucarp's, not the virtual {ethernet.virtual_mac(vhid)}")
-    elif destination.is_multicast:
+    elif not destination.is_multicast:
+        yield Finding(Remark.REAL_MAC, f"source MAC {mac} is the sender's own, as with FreeBSD's unicast peers")
+    elif mac.octets[:4] == ethernet.virtual_mac(vhid).octets[:4]:
         yield Finding(
             Remark.SOURCE_MAC,
-            f"source MAC {mac} is not the virtual {ethernet.virtual_mac(vhid)}: receivers do not care, "
-            "but switches do not learn where the virtual MAC is",
+            f"source MAC {mac} is the virtual one of another id, not {ethernet.virtual_mac(vhid)}: receivers do not "
+            "care, but switches look for that one here",
         )
     else:
-        yield Finding(Remark.REAL_MAC, f"source MAC {mac} is the sender's own, as with FreeBSD's unicast peers")
+        words = f"source MAC {mac} is the sender's own: switches learn from its ARP alone where the virtual MAC is"
+        yield Finding(Remark.REAL_MAC, words)

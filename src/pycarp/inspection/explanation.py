@@ -42,6 +42,7 @@ class Remark(Enum):
 
     VRRP = "VRRP, not CARP"
     BOW_OUT = "bow-out"
+    FAREWELL = "farewell"
     CHECKSUM_PSEUDO = "IPv6 checksum with pseudo-header"
     UCARP_MAC = "ucarp's source MAC"
     REAL_MAC = "the sender's own source MAC"
@@ -66,6 +67,7 @@ NOTES = frozenset(
     {
         Remark.VRRP,
         Remark.BOW_OUT,
+        Remark.FAREWELL,
         Remark.CHECKSUM_PSEUDO,
         Remark.UCARP_MAC,
         Remark.REAL_MAC,
@@ -187,7 +189,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         """What the packet claims, whichever protocol it speaks; None if it is no advertisement."""
         if self.vrrp is not None:
             return HeardClaim.of_vrrp(self.vrrp)
-        return HeardClaim.of_carp(self.advertisement) if self.advertisement is not None else None
+        if self.advertisement is None:
+            return None
+        claim = HeardClaim.of_carp(self.advertisement)
+        return replace(claim, leaves=True) if self.is_farewell else claim
+
+    @property
+    def is_farewell(self) -> bool:
+        """True if the sender says that it has yielded to another host, as pycarp does."""
+        return any(each.remark is Remark.FAREWELL for each in self.notes)
 
     @property
     def is_believed(self) -> bool:

@@ -122,6 +122,8 @@ class Inspector:
         ]
         if not any(each.remark in _NOT_REMEMBERED for each in findings):
             group = (seen.vlans, advertisement.vhid, family_of(source))
+            if self._history.is_farewell(group, source, advertisement.counter):
+                findings.append(Finding(Remark.FAREWELL, _FAREWELL_WORDS))
             findings += _counter_findings(self._history.add(group, source, advertisement.counter))
         return self._judged(replace(seen, advertisement=advertisement, authentic=authentic), findings)
 
@@ -179,6 +181,7 @@ class Inspector:
             )
 
 
+_FAREWELL_WORDS = "pycarp's farewell: the host has yielded to the other one, and has dropped the addresses"
 _NOT_REMEMBERED = frozenset({Remark.CHECKSUM, Remark.VERSION, Remark.DIGEST})
 """With one of these remarks a counter says nothing about the host in its source address."""
 

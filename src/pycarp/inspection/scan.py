@@ -84,6 +84,9 @@ class _Sender:
     believed_ns: int | None = None
     """When it was last believed."""
 
+    only_left: bool = True
+    """Whether all that came was farewells, which pycarp sends from the MAC address of the interface."""
+
     gaps: _Gaps = field(default_factory=_Gaps)
     problems: _Remarks = field(default_factory=_Remarks)
     notes: _Remarks = field(default_factory=_Remarks)
@@ -92,6 +95,7 @@ class _Sender:
 
     def receive(self, explanation: Explanation, claim: HeardClaim, *, others_spoke: bool) -> None:
         self.packets += 1
+        self.only_left &= explanation.is_farewell
         self.problems.add(explanation.problems)
         self.notes.add(tuple(each for each in explanation.notes if each.remark is not Remark.VRRP))
         self.dialects = fitting(explanation, self.dialects)
@@ -259,7 +263,7 @@ def _group_problems(scanned: ScannedGroup, senders: _Senders) -> list[ScanProble
         words = f"{' and '.join(map(str, sources))} are both MASTER"
         found.append(ScanProblem("two-masters", words, group=group))
     found += _silence(scanned)
-    found += _addresses_with_two_macs(scanned)
+    found += _addresses_with_two_macs(group, senders)
     found += _remarked(group, senders)
     found += [
         ScanProblem("missed", _missed_words(each), each.arrivals.missed, group, each.source)
@@ -281,13 +285,14 @@ def _silence(scanned: ScannedGroup) -> list[ScanProblem]:
     return [ScanProblem("no-master", words, group=scanned.group, source=last.source)]
 
 
-def _addresses_with_two_macs(scanned: ScannedGroup) -> list[ScanProblem]:
+def _addresses_with_two_macs(group: Group, senders: _Senders) -> list[ScanProblem]:
     found = []
-    for source in dict.fromkeys(each.source for each in scanned.senders):
-        macs = [str(each.source_mac) for each in scanned.senders if each.source == source]
+    kept = [each for each in senders.kept.values() if not each.only_left]
+    for source in dict.fromkeys(each.source for each in kept):
+        macs = [str(each.source_mac) for each in kept if each.source == source]
         if len(macs) > 1:
             words = f"{source} advertises from {' and '.join(macs)}: one is forged, or two hosts have the address"
-            found.append(ScanProblem("two-macs", words, group=scanned.group, source=source))
+            found.append(ScanProblem("two-macs", words, group=group, source=source))
     return found
 
 
