@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from pycarp import State, UsageError
-from pycarp.core.events import AdvertisementRejected, LoopStalled, Mismatch, PeerMismatch
+from pycarp.core.events import AddressesChangedByOthers, AdvertisementRejected, LoopStalled, Mismatch, PeerMismatch
 from pycarp.core.statistics import DropReason
 from pycarp.daemon.alarms import Alarms
+from pycarp.daemon.control_messages import Alarm
 from pycarp.testing import Cluster
 from pycarp.testing.member import Member
-from pycarp.vocabulary import NS_PER_S
+from pycarp.vocabulary import NS_PER_S, Family
 from tests.support.hosts import PEER
 from tests.support.virtual import in_virtual_time, now_s
 
@@ -134,4 +136,76 @@ async def test_a_stall_of_a_tenth_of_the_master_down_time_is_an_alarm(late_ms: i
         assert watched.names() == names
         watched.alarms.forget(host.key)
         assert watched.names() == []
+        await watched.end()
+
+
+@in_virtual_time
+async def test_a_family_that_does_not_arrive_is_an_alarm_and_no_other_is() -> None:
+    addresses = ("192.0.2.10/24", "2001:db8::10/64")
+    async with Cluster(2, addresses=addresses) as cluster:
+        await cluster.settle()
+        watched = [Watched(member) for member in cluster]
+        await asyncio.sleep(20)
+        assert [each.names() for each in watched] == [[], []]
+
+        backup = watched[1]
+        host = backup.member.host.snapshot()
+        deaf = replace(host, peers=tuple(each for each in host.peers if each.family is Family.IPV4))
+        assert [each.name for each in backup.alarms.of(deaf)] == ["one-family"]
+        assert "nobody over IPv6" in backup.alarms.of(deaf)[0].text
+        for each in watched:
+            await each.end()
+
+
+@in_virtual_time
+async def test_a_host_that_cannot_send_says_so() -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched = Watched(cluster.a)
+
+        (only,) = watched.alarms.of(replace(cluster.a.host.snapshot(), cannot_send=frozenset({Family.IPV4})))
+
+        assert (only.name, "over IPv4" in only.text) == ("cannot-send", True)
+        await watched.end()
+
+
+@in_virtual_time
+async def test_who_answers_is_an_alarm_that_a_loop_explains_and_that_a_backup_has_not() -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched, host = Watched(cluster.a), cluster.a.host.snapshot()
+        watched.alarms.answered(host.key, [Alarm(name="unheard-master", text="x", command="y")])
+        assert watched.names() == ["unheard-master"]
+        assert watched.alarms.of(replace(host, state=State.BACKUP)) == []
+
+        watched.alarms.take(PeerMismatch(key=host.key, at_ns=0, source=PEER, mismatch=Mismatch.OWN_ADDRESS), host)
+        assert watched.names() == ["own-address"]
+        await watched.end()
+
+
+@pytest.mark.parametrize("mismatch", Mismatch)
+@in_virtual_time
+async def test_each_conflict_of_configurations_has_a_command(mismatch: Mismatch) -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched, host = Watched(cluster.a), cluster.a.host.snapshot()
+        watched.alarms.take(PeerMismatch(key=host.key, at_ns=0, source=PEER, mismatch=mismatch), host)
+
+        (only,) = watched.alarms.of(host)
+
+        assert only.command.startswith("pycarp ")
+        await watched.end()
+
+
+@in_virtual_time
+async def test_what_the_guardian_drops_is_not_contested() -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched, host = Watched(cluster.a), cluster.a.host.snapshot()
+        removed = AddressesChangedByOthers(key=host.key, at_ns=0, what="192.0.2.10/24 was removed", count=1)
+        watched.alarms.take(removed, replace(host, cannot_send=frozenset({Family.IPV4})))
+        assert watched.names() == []
+
+        watched.alarms.take(removed, host)
+        assert watched.names() == ["contested"]
         await watched.end()

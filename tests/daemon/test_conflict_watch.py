@@ -1,19 +1,20 @@
 """A neighbour that answers for a shared address is warned of, once, unless a CARP peer explains it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 import pytest
 
-from pycarp.daemon.conflict_watch import ConflictWatch
+from pycarp.daemon.conflict_watch import AGAIN_S, EVERY_S, ConflictWatch
+from pycarp.daemon.control_messages import Alarm
 from pycarp.daemon.warnings import Warnings
 from pycarp.errors import ActuatorError
 from pycarp.system.addresses.address_conflicts import Answers
 from pycarp.transports.memory import MemoryBus
-from pycarp.vocabulary import Address, MacAddress
+from pycarp.vocabulary import Address, HostKey, MacAddress
 from tests.support.nodes import LINK, config, node
 from tests.support.virtual import in_virtual_time
 
@@ -137,6 +138,89 @@ async def test_a_host_that_left_meanwhile_is_not_warned_of() -> None:
         running.cancel()
 
     assert warnings.about(config().key) == []
+
+
+class Told:
+    """The alarms that were told last."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, _key: HostKey, alarms: Sequence[Alarm]) -> None:
+        self.names = [each.name for each in alarms]
+
+
+@asynccontextmanager
+async def reviewing(neighbours: Neighbours, *, beside_a_master: bool = False) -> AsyncIterator[tuple[Told, Warnings]]:
+    """Have the answers for a host that runs reviewed again and again."""
+    bus, warnings, told = MemoryBus(), Warnings(), Told()
+    async with node(bus, host=2) as other, node(bus) as ours:
+        if beside_a_master:
+            await (await other.add(config())).wait_for("MASTER")
+        host = await ours.add(config(advskew=100))
+        await host.wait_for("BACKUP" if beside_a_master else "MASTER")
+        watch = ConflictWatch(warnings, neighbours.find, hosts=lambda: ours.hosts, tell=told)
+        running = asyncio.create_task(watch.run())
+        yield told, warnings
+        running.cancel()
+        await asyncio.wait({running})
+
+
+REVIEWED_S = EVERY_S + AGAIN_S + 3
+
+
+@pytest.mark.parametrize(("mac", "name"), [(VIRTUAL, "unheard-master"), (STRANGERS, "duplicate-address")])
+@in_virtual_time
+async def test_who_answers_although_this_host_is_master_is_an_alarm_until_it_stops(mac: MacAddress, name: str) -> None:
+    neighbours = Neighbours({})
+    async with reviewing(neighbours) as (told, warnings):
+        await asyncio.sleep(REVIEWED_S)
+        assert told.names == []
+
+        neighbours.known[SHARED] = {mac}
+        await asyncio.sleep(REVIEWED_S)
+        assert (told.names, len(warnings.about(config().key))) == ([name], 1)
+
+        neighbours.known.clear()
+        await asyncio.sleep(2 * AGAIN_S)
+        assert (told.names, warnings.about(config().key)) == ([], [])
+
+
+@in_virtual_time
+async def test_an_answer_that_ends_at_once_is_no_alarm() -> None:
+    """An old MASTER may not have dropped the addresses yet."""
+    neighbours = Neighbours({SHARED: {STRANGERS}})
+    async with reviewing(neighbours) as (told, _warnings):
+        await asyncio.sleep(EVERY_S + 1.5)
+        neighbours.known.clear()
+        await asyncio.sleep(REVIEWED_S)
+
+        assert told.names == []
+
+
+@in_virtual_time
+async def test_the_answers_of_the_master_that_a_backup_hears_are_none() -> None:
+    neighbours = Neighbours({SHARED: {VIRTUAL}, PEER: {PEERS_OWN}})
+    async with reviewing(neighbours, beside_a_master=True) as (told, _warnings):
+        await asyncio.sleep(REVIEWED_S)
+
+        assert told.names == []
+
+
+@in_virtual_time
+async def test_of_many_hosts_each_has_its_turn() -> None:
+    neighbours = Neighbours({})
+    async with node(MemoryBus()) as ours:
+        for number in range(1, 21):
+            await ours.add(config(vhid=number, address=f"192.0.2.{100 + number}/24"))
+        watch = ConflictWatch(Warnings(), neighbours.find, hosts=lambda: ours.hosts)
+        running = asyncio.create_task(watch.run())
+        await asyncio.sleep(2 * EVERY_S + 3)
+        running.cancel()
+
+    asked = [addresses for _link, addresses in neighbours.asked]
+    assert [len(each) for each in asked] == [16, 16]
+    assert len({each for addresses in asked for each in addresses}) == 20
 
 
 def test_what_was_said_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

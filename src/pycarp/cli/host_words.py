@@ -139,7 +139,8 @@ def alarm_remarks(host: HostStatus) -> Iterator[str]:
     """Yield the alarms of a host with what to do next, and its warnings."""
     for alarm in host.alarms:
         yield f"{_ALARM} {alarm.name}: {alarm.text}{f'; next: {alarm.command}' if alarm.command else ''}"
-    for warning in host.warnings:
+    alarmed = {each.text for each in host.alarms}
+    for warning in filter(lambda each: each not in alarmed, host.warnings):
         yield f"warning: {warning}"
 
 

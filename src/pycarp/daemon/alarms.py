@@ -3,23 +3,25 @@
 An alarm is on while its cause lasts, or for a while after an event that is published now and then only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pycarp.auth.diagnosis import UNKNOWN_WORDS
 from pycarp.core.events import (
     AddressesChangedByOthers,
     AdvertisementRejected,
     ConflictWon,
     Event,
     LoopStalled,
+    Mismatch,
     PeerMismatch,
 )
-from pycarp.core.host.decision import Decision
+from pycarp.core.host.decision import Decision, Peer
 from pycarp.core.host.states import Stage
 from pycarp.core.snapshot import HostSnapshot
-from pycarp.core.state import State
+from pycarp.core.state import Reason, State
 from pycarp.daemon.control_messages import Alarm
-from pycarp.vocabulary import NS_PER_S, HostKey
+from pycarp.vocabulary import NS_PER_S, Family, HostKey
 
 _REJECTED_S = 90
 """Rejections are published once a minute."""
@@ -29,6 +31,7 @@ _MISMATCH_S = 2 * 3600
 
 _CONTESTED_S = 60
 _STALLED_S = 600
+_UNABLE_S = 600
 _UNHEARD_AFTER_S = 5.0
 _HOLDS_WITHIN_S = 1.0
 """How long a MASTER may take until it holds its addresses."""
@@ -39,7 +42,29 @@ _SHARE_OF_MASTER_DOWN = 10
 CAUSES = (AddressesChangedByOthers, AdvertisementRejected, ConflictWon, LoopStalled, PeerMismatch)
 """The events that ``Alarms.take`` accepts."""
 
+UNHEARD_MASTER, DUPLICATE_ADDRESS = "unheard-master", "duplicate-address"
+"""The alarms about who answers for the addresses: another MASTER that is not heard, and a machine that is none."""
+
 _ANOTHER_MASTER = frozenset({Decision.STAYS_MASTER, Decision.TIE_WON, Decision.TIE_OPEN})
+
+
+_SETTLED_EPOCH = 3
+"""A host with more transitions than the first ones has heard its peers for a while."""
+
+
+def _command_against(mismatch: Mismatch, host: HostSnapshot, source: object) -> str:
+    """Return what to type against a conflict of configurations."""
+    link = host.config.interface
+    match mismatch:
+        case Mismatch.EQUAL_CLAIM:
+            name = host.config.name
+            return f"pycarp ifconfig {name} advskew 100   # on one of the two hosts, and in its configuration"
+        case Mismatch.OWN_ADDRESS:
+            return f"pycarp who {source} -i {link}   # an answer: two machines have it; none: a loop of the switch"
+        case Mismatch.SAME_VRID:
+            return f"pycarp scan {link}   # names the ids that are free"
+        case Mismatch.CHECKSUM_FORM | Mismatch.DEMOTE_OCTET:
+            return f"pycarp scan {link}   # names the dialects that fit each host"
 
 
 @dataclass(slots=True)
@@ -52,6 +77,7 @@ class _Lasting:
 class _OfHost:
     lasting: dict[str, _Lasting] = field(default_factory=dict)
     conflict_since_s: float | None = None
+    answered: tuple[Alarm, ...] = ()
 
 
 class Alarms:
@@ -63,20 +89,25 @@ class Alarms:
 
     def take(self, event: Event, host: HostSnapshot) -> None:
         """Remember an event that is the cause of an alarm."""
+        link = host.config.interface
         match event:
             case AdvertisementRejected(source=source, finding=finding):
                 text = f"advertisements from {source} are not authentic: {finding}"
-                command = f"pycarp decode -i {host.config.interface}, and compare password and addresses of both hosts"
+                if finding == UNKNOWN_WORDS:
+                    text += f", or another group of hosts that uses vhid {host.config.vhid} as well"
+                command = f"pycarp doctor -i {link}   # and compare password and addresses of both hosts"
                 self._note(event.key, Alarm(name="not-authentic", text=text, command=command), _REJECTED_S)
             case PeerMismatch(source=source, mismatch=mismatch):
                 name = mismatch.name.lower().replace("_", "-")
-                self._note(event.key, Alarm(name=name, text=f"{source} {mismatch.value}", command=""), _MISMATCH_S)
-            case AddressesChangedByOthers(what=what):
-                command = "pycarp doctor, which names the programs that manage the interface"
+                command = _command_against(mismatch, host, source)
+                self._note(event.key, Alarm(name=name, text=f"{source} {mismatch.value}", command=command), _MISMATCH_S)
+            case AddressesChangedByOthers(what=what) if not host.cannot_send:
+                # Otherwise it was the guardian: who cannot advertise must not answer.
+                command = f"pycarp doctor -i {link}   # names the programs that manage the interface"
                 self._note(event.key, Alarm(name="contested", text=what, command=command), _CONTESTED_S)
             case LoopStalled(late_ns=late_ns) if late_ns * _SHARE_OF_MASTER_DOWN > host.config.master_down_ns:
                 text = f"this process was not scheduled for {late_ns * 1000 // NS_PER_S} ms"
-                command = "look for what takes the processor or the memory: top, vmstat 1"
+                command = "vmstat 1 5; top -b -n 1 | head -n 20   # what takes the processor, or the memory"
                 self._note(event.key, Alarm(name="stalled", text=text, command=command), _STALLED_S)
             case ConflictWon():
                 self._hosts.setdefault(event.key, _OfHost()).conflict_since_s = self._now_s()
@@ -87,38 +118,93 @@ class Alarms:
         """Forget a host that has departed."""
         self._hosts.pop(key, None)
 
+    def answered(self, key: HostKey, alarms: Sequence[Alarm]) -> None:
+        """Replace what is wrong with who answers for the addresses of a host."""
+        if alarms or key in self._hosts:
+            self._hosts.setdefault(key, _OfHost()).answered = tuple(alarms)
+
     def of(self, host: HostSnapshot, missing: tuple[str, ...] = ()) -> list[Alarm]:
         """Return the alarms of a host now; ``missing`` are addresses that it should have and does not."""
-        found = list(self._of_rivals(host))
+        found = [*self._of_rivals(host), *_of_sending(host, self._now_s()), *self._of_families(host)]
         held_by_s = 0.0 if host.last_change is None else host.last_change.at_ns / NS_PER_S + _HOLDS_WITHIN_S
         if host.state is State.MASTER and host.stage is not Stage.HELD and self._now_s() > held_by_s:
             text = f"MASTER for {self._now_s() - held_by_s + _HOLDS_WITHIN_S:.1f} s and without its addresses"
-            command = "pycarp status, for a hook that runs before the hold"
+            command = f"pycarp status {host.config.name}   # for a hook that runs before the hold"
             found.append(Alarm(name="without-addresses", text=text, command=command))
         elif missing:
-            text, command = f"without {', '.join(missing)}", "pycarp events, for who removed them"
+            text, command = f"without {', '.join(missing)}", f"pycarp events {host.config.name}   # who removed them"
             found.append(Alarm(name="without-addresses", text=text, command=command))
-        lasting = self._hosts.get(host.key, _OfHost()).lasting
-        return found + [each.alarm for each in lasting.values() if each.until_s > self._now_s()]
+        known = self._hosts.get(host.key, _OfHost())
+        lasting = {name: each.alarm for name, each in known.lasting.items() if each.until_s > self._now_s()}
+        # A segment that brings our own packets back brings our own answers back, too.
+        answered: Sequence[Alarm] = () if "own-address" in lasting else known.answered
+        if host.state is not State.MASTER:
+            answered = [each for each in answered if each.name != UNHEARD_MASTER]
+        return [*found, *answered, *lasting.values()]
 
     def _of_rivals(self, host: HostSnapshot) -> Iterator[Alarm]:
         """Yield an alarm for each other host that advertises as MASTER while this one is."""
         if host.state is not State.MASTER:
             return
         now_s = self._now_s()
+        name, link = host.config.name, host.config.interface
         since_s = self._hosts.get(host.key, _OfHost()).conflict_since_s
         for peer in host.peers:
-            silent_s = now_s - peer.at_ns / NS_PER_S
-            is_rival = peer.decision in _ANOTHER_MASTER and not peer.has_left
-            if not is_rival or silent_s > 3 * peer.claim.interval_ns / NS_PER_S:
+            if peer.decision not in _ANOTHER_MASTER or not is_alive(peer, now_s):
                 continue
             if since_s is not None and now_s - since_s > _UNHEARD_AFTER_S:
                 # If it heard this host, whose claim is stronger, it would yield.
-                text = f"{peer.source} stays MASTER as well: what this host sends does not arrive there"
-                command = "pycarp doctor on both hosts; a firewall, or a switch that snoops without a querier"
+                text = (
+                    f"{peer.source} stays MASTER as well: what this host sends does not arrive there, because of a "
+                    "firewall, of a switch that snoops without a querier, or because it stands still"
+                )
+                command = f"pycarp doctor -i {link}   # on both hosts"
                 yield Alarm(name="unheard", text=text, command=command)
             else:
-                yield Alarm(name="two-masters", text=f"{peer.source} is MASTER as well", command="pycarp why HOST")
+                yield Alarm(name="two-masters", text=f"{peer.source} is MASTER as well", command=f"pycarp why {name}")
+
+    def _of_families(self, host: HostSnapshot) -> Iterator[Alarm]:
+        """Yield an alarm for a family in which no peer is heard, while a MASTER is heard in the other one."""
+        now_s = self._now_s()
+        alive = {peer.family: peer for peer in host.peers if is_alive(peer, now_s)}
+        silent = [family for family in host.config.families if family not in alive]
+        if host.state is State.INIT or not alive or not silent or host.last_change is None:
+            return
+        peer = next(iter(alive.values()))
+        has_waited = now_s - host.last_change.at_ns / NS_PER_S > 2 * peer.claim.interval_ns / NS_PER_S
+        if not has_waited and host.epoch <= _SETTLED_EPOCH:
+            return
+        for family in silent:
+            text = f"{peer.source} is heard over {_name(peer.family)}, and nobody over {_name(family)}: " + (
+                "a firewall, or a switch that snoops, drops them"
+                if family is Family.IPV6
+                else "a firewall drops them, or the group is another one"
+            )
+            yield Alarm(name="one-family", text=text, command=f"pycarp doctor -i {host.config.interface}   # on both")
 
     def _note(self, key: HostKey, alarm: Alarm, for_s: float) -> None:
         self._hosts.setdefault(key, _OfHost()).lasting[alarm.name] = _Lasting(alarm, self._now_s() + for_s)
+
+
+def _of_sending(host: HostSnapshot, now_s: float) -> Iterator[Alarm]:
+    """Yield an alarm if the last advertisement could not be sent; a BACKUP sends none, and may be able to again."""
+    change = host.last_change
+    if not host.cannot_send or host.state is State.INIT or change is None:
+        return
+    if host.state is State.BACKUP and (
+        change.reason is not Reason.CANNOT_SEND or now_s - change.at_ns / NS_PER_S > _UNABLE_S
+    ):
+        return
+    families = [_name(each) for each in sorted(host.cannot_send, key=str) if each is not None]
+    where = f" over {' and '.join(families)}" if families else ""
+    text = f"the kernel refuses what this host sends{where}: a firewall, or the device of {host.config.interface}"
+    yield Alarm(name="cannot-send", text=text, command=f"pycarp doctor -i {host.config.interface}")
+
+
+def is_alive(peer: Peer, now_s: float) -> bool:
+    """Return whether a peer advertises as MASTER: within three of its intervals, and it has not left."""
+    return not peer.has_left and now_s - peer.at_ns / NS_PER_S <= 3 * peer.claim.interval_ns / NS_PER_S
+
+
+def _name(family: Family) -> str:
+    return f"IPv{family.value}"

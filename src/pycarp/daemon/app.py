@@ -150,7 +150,6 @@ class Daemon:
         self._events = EventLogger(lambda: self._node.snapshot().hosts, self._present_name)
         self._warnings = Warnings()
         self._obstacles = RecentObstacles()
-        self._conflicts = ConflictWatch(self._warnings) if plane.guardian else None
         self._sysctls = Sysctls(self._node, self._set_log)
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, exists=self._exists)
         lasting = file_for(options.source.file, options.state)
@@ -160,6 +159,11 @@ class Daemon:
         self._tallies = Tallies()
         self._alarms = Alarms(asyncio.get_running_loop().time)
         self._timeline = StateTimeline(asyncio.get_running_loop().time)
+        self._conflicts = (
+            ConflictWatch(self._warnings, hosts=lambda: self._hosts.running, tell=self._alarms.answered)
+            if plane.guardian
+            else None
+        )
         self._services = Services(
             (self._maintenance, self._failback, GroupService(), HealthService(self._node), HookService())
         )

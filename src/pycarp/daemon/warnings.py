@@ -33,6 +33,12 @@ class Warnings:
             given.append(text)
             logger.warning("carp: %s: %s", key, text)
 
+    def take_back(self, key: HostKey, text: str) -> None:
+        """Warn of something no longer; no-op if it was not warned of."""
+        given = self._by_host.get(key, [])
+        if text in given:
+            given.remove(text)
+
     def about(self, key: HostKey) -> list[str]:
         """Return the warnings about a host."""
         return list(self._by_host.get(key, ()))
