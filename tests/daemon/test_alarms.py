@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from pycarp import State, UsageError
 from pycarp.core.events import AddressesChangedByOthers, AdvertisementRejected, LoopStalled, Mismatch, PeerMismatch

@@ -5,16 +5,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from pycarp.core.state import State
+from pycarp.daemon.control_messages import Alarm
 from pycarp.daemon.service_unit import ServiceUnit
-from pycarp.doctor import kernel_settings, link_findings, managers, permissions, segment, unit_file
+from pycarp.doctor import (
+    address_findings,
+    alarm_findings,
+    kernel_settings,
+    link_findings,
+    managers,
+    neighbour_findings,
+    permissions,
+    segment,
+    unit_file,
+)
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import ExaminedHost, Subject, subjects_of
 from pycarp.inspection.scan import Scan
 from pycarp.inspection.scan_report import ScanReport
-from pycarp.vocabulary import NS_PER_S, Address, Family, MacAddress, MacMode
+from pycarp.vocabulary import NS_PER_S, Address, Family, LinkFacts, MacAddress, MacMode
 from pycarp.wire.ethernet import virtual_mac
-from tests.support.carp_packets import ONE, SHARED, TWO, VHID, Macs, captured, frame, ip_packet, payload
+from tests.support.carp_packets import ONE, SECRET, SHARED, TWO, VHID, Macs, captured, frame, ip_packet, payload
 from tests.support.vrrp_packets import version_2
 
 REAL, OTHER = MacAddress.parse("02:00:00:00:00:01"), MacAddress.parse("02:00:00:00:00:02")
@@ -93,6 +106,11 @@ def test_a_loose_setting_for_all_outweighs_a_strict_one() -> None:
 def test_ipv6_that_is_off_matters_to_hosts_that_need_it() -> None:
     assert sysctl(subject(), eth0_disable_ipv6=1) == []
     assert only(sysctl(subject(host("fd00::50/64")), eth0_disable_ipv6=1)).severity is Severity.PROBLEM
+
+
+def test_devices_that_are_made_without_ipv6_matter_to_hosts_that_have_them() -> None:
+    assert only(sysctl(subject(host("fd00::50/64")), default_disable_ipv6=1)).command.endswith("disable_ipv6=0")
+    assert sysctl(subject(host("fd00::50/64", has_device=False)), default_disable_ipv6=1) == []
 
 
 # Links
@@ -370,6 +388,125 @@ def test_a_mac_address_that_is_not_carried_is_found(mode: MacMode, reason: str, 
     found = segment.mac_finding("eth0", mode, reason)
 
     assert (found and found.kind) == kind
+
+
+def verified(*packets: tuple[bytes, Address, MacAddress]) -> ScanReport:
+    scan = Scan(secrets={VHID: [SECRET]})
+    for octets, source, mac in packets:
+        scan.add(captured(frame(ip_packet(octets, source=source), Macs(source=mac))))
+    return scan.report(NS_PER_S)
+
+
+def conflict_kinds(found_at: MacAddress, *, peer: bool = False, report: ScanReport | None = None) -> list[str]:
+    """Kinds that are found when a MASTER gets an answer for its address."""
+    ours = replace(host(), peers=(TWO,) if peer else (), state=State.MASTER)
+    answers: dict[Address, set[MacAddress]] = {SHARED: {found_at}, TWO: {OTHER}}
+    found = segment.conflict_findings(
+        subject(ours), answers, {}, report or heard(), here=frozenset({REAL}), held=frozenset({SHARED})
+    )
+    return [each.kind for each in found]
+
+
+def test_a_master_that_is_answered_from_the_virtual_mac_or_by_a_peer_is_not_alone() -> None:
+    assert conflict_kinds(virtual_mac(VHID)) == ["unheard-master"]
+    assert conflict_kinds(OTHER, peer=True) == ["unheard-master"]
+    assert conflict_kinds(OTHER) == ["duplicate-address"]
+
+
+def test_a_master_that_is_heard_is_no_unheard_one() -> None:
+    assert conflict_kinds(virtual_mac(VHID), report=heard((payload(), TWO, virtual_mac(VHID)))) == []
+
+
+def test_a_host_that_signs_otherwise_and_answers_for_no_address_is_of_another_group() -> None:
+    other_group = verified((payload(1, digest=bytes(20)), TWO, OTHER))
+    answers: dict[Address, set[MacAddress]] = {TWO: {OTHER}, SHARED: {virtual_mac(VHID)}}
+
+    found = only(list(segment.foreign_group_findings(subject(), other_group, answers, answers)))
+    assert (found.kind, str(TWO) in found.words) == ("foreign-group", True)
+
+    ours = answers | {SHARED: {OTHER}}
+    assert list(segment.foreign_group_findings(subject(), other_group, ours, ours)) == []
+
+
+def test_the_peer_that_nobody_is_is_found() -> None:
+    ours = replace(host(), peers=(ONE, TWO, ip_address("10.0.0.1")))
+
+    assert only(list(segment.peer_findings(subject(ours), {TWO: {OTHER}}))).words.startswith(
+        f"nobody has the address {ONE}"
+    )
+
+
+def test_another_advbase_is_found_and_that_of_a_host_that_leaves_is_not() -> None:
+    ours = replace(host(), advbase=1)
+    slow, leaving = heard((payload(1, advbase=7), TWO, OTHER)), heard((payload(1, advbase=255), TWO, OTHER))
+
+    assert only(list(segment.scan_findings(subject(ours), slow))).kind == "advbase"
+    assert list(segment.scan_findings(subject(ours), leaving)) == []
+
+
+def test_the_counters_of_two_masters_are_no_replay() -> None:
+    scan = Scan()
+    for second, source, counter in ((0.0, ONE, 5), (0.2, TWO, 5), (1.0, ONE, 6), (1.2, TWO, 6), (2.0, ONE, 7)):
+        scan.add(captured(frame(ip_packet(payload(counter), source=source)), at_s=second))
+    report = scan.report(2 * NS_PER_S)
+
+    assert "replay" in {each.kind for each in report.problems}
+    assert [each.kind for each in segment.scan_findings(subject(), report)] == ["two-masters"]
+
+
+def test_own_advertisements_that_come_back_are_a_loop() -> None:
+    twice = heard((payload(5), OWN.ip, OTHER), (payload(6), OWN.ip, OTHER), (payload(5), OWN.ip, OTHER))
+
+    assert [each.kind for each in segment.scan_findings(subject(), twice)] == ["loop"]
+
+
+# Own addresses and neighbours
+
+
+def placed(examined: Subject, *links_: LinkFacts) -> list[Finding]:
+    return list(address_findings.findings(examined, links_))
+
+
+def test_a_shared_address_that_is_put_on_an_interface_by_hand_is_found() -> None:
+    by_hand = LinkFacts(name="eth0", is_up=True, mac=REAL, addresses=(OWN, ip_interface(f"{SHARED}/24")))
+    device = LinkFacts(name="carp0", is_up=True, mac=virtual_mac(VHID), addresses=(ip_interface(f"{SHARED}/24"),))
+
+    assert only(placed(subject(), by_hand)).command == f"ip addr del {SHARED}/24 dev eth0"
+    assert placed(subject(), device) == []
+    on_interface = replace(host(has_device=False), state=State.MASTER)
+    assert placed(subject(on_interface), by_hand) == []
+    assert only(placed(subject(replace(on_interface, state=State.BACKUP)), by_hand)).kind == "by-hand"
+
+
+def test_a_host_on_the_wrong_interface_is_found_with_the_right_one() -> None:
+    elsewhere = Subject(
+        interface="eth1", hosts=(replace(host(), interface="eth1"),), own=(ip_interface("10.0.0.1/24"),)
+    )
+    eth0 = LinkFacts(name="eth0", is_up=True, mac=REAL, addresses=(OWN,))
+
+    assert only(placed(elsewhere, eth0)).command.startswith("pycarp scan eth0")
+    assert placed(subject(), eth0) == []
+
+
+def test_a_neighbour_entry_that_no_arp_changes_is_found() -> None:
+    entry = {"dst": str(SHARED), "lladdr": str(OTHER), "state": ["PERMANENT"]}
+    learned = entry | {"state": ["REACHABLE"]}
+
+    assert (
+        only(list(neighbour_findings.findings("eth0", [SHARED], [entry]))).command == f"ip neigh del {SHARED} dev eth0"
+    )
+    assert list(neighbour_findings.findings("eth0", [SHARED], [learned, entry | {"dst": str(ONE)}, None])) == []
+
+
+# Alarms
+
+
+def test_the_alarms_of_the_daemon_are_findings_unless_one_says_the_same() -> None:
+    alarm = Alarm(name="own-address", text="x", command="pycarp who y")
+    ours = subject(replace(host(), alarms=(alarm,)))
+
+    assert only(list(alarm_findings.findings(ours, set()))).command == "pycarp who y"
+    assert list(alarm_findings.findings(ours, {"loop"})) == []
 
 
 # Subjects

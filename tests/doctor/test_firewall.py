@@ -234,9 +234,10 @@ def test_what_clients_ask_matters_where_there_are_hosts() -> None:
     host = ExaminedHost(name="carp0", interface="eth0", vhid=7, addresses=(ip_interface("fd00::50/64"),))
     rules = listing([CARP, ACCEPT], policy="drop")
 
-    (found,) = judged(rules, (Subject(interface="eth0", hosts=(host,), own=OWN),), bridges=frozenset())
+    found, groups, *_more = judged(rules, (Subject(interface="eth0", hosts=(host,), own=OWN),), bridges=frozenset())
     assert (found.severity.value, found.words.startswith("the firewall drops neighbour discovery")) == ("problem", True)
     assert "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept" in found.command
+    assert (groups.severity.value, groups.words.startswith("the firewall drops MLD")) == ("warning", True)
     assert list(judged(rules, (Subject(interface="eth0", own=OWN),), bridges=frozenset())) == []
 
 

@@ -3,10 +3,11 @@
 import json
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 from rich.console import Console
 from rich.text import Text
 
@@ -16,16 +17,18 @@ from pycarp.cli.daemons import ask_all
 from pycarp.cli.interface_argument import InterfaceName
 from pycarp.cli.options import EXIT_NOT_WELL, Duration, control_option, exit_status
 from pycarp.config import NodeConfig
+from pycarp.core.state import State
 from pycarp.doctor.examination import Examination
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import ExaminedHost, Subject, subjects_of
 from pycarp.errors import ControlError, UsageError
 from pycarp.inspection.authenticity import SharedSecret
 from pycarp.system.addresses.interfaces import is_administratively_up, own_interfaces, why_unfit
+from pycarp.transports.udp import DEFAULT_PORT as UDP_PORT
 from pycarp.vocabulary import InterfaceAddress
 from pycarp.wire.ethernet import is_virtual_mac
 
-_AT_IP_LAYER = "raw"
+_AT_IP_LAYER, _IN_UDP = "raw", "udp"
 _STYLES = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.ADVICE: "cyan"}
 _ORDER = tuple(Severity)
 
@@ -40,7 +43,8 @@ Examples:
 
 \b
 It changes nothing. It sends ARP probes and neighbour solicitations, from no address of its
-own and once from a foreign MAC address; --offline sends nothing, and hears nothing.
+own and once from a foreign MAC address; if it knows no neighbour, for the 254 addresses of
+the subnet that are nearest. --offline sends nothing, and hears nothing.
 With a configuration it also says who advertises with another password or address list."""
     + exit_status("3 is problems or warnings; advice alone is 0.")
 )
@@ -92,6 +96,8 @@ def doctor(
         listen_s=0 if offline else for_s,
         secrets=_secrets(config) if config else {},
         is_at_ip_layer=config is not None and config.transport == _AT_IP_LAYER,
+        udp_port=UDP_PORT if config is not None and config.transport == _IN_UDP else 0,
+        file=str(file or ""),
     )
     # Two examinations may have the same finding.
     found = sorted(dict.fromkeys(examination.findings()), key=lambda each: _ORDER.index(each.severity))
@@ -105,7 +111,8 @@ def doctor(
 
 def _subjects(config: NodeConfig | None, names: tuple[str, ...], control: Path) -> tuple[Subject, ...]:
     own = _own_addresses()
-    hosts = [ExaminedHost.of(each) for each in config.hosts] if config else _running(control)
+    running = _running(control)
+    hosts = [_as_running(ExaminedHost.of(each), running) for each in config.hosts] if config else running
     if any(each.interface == ANY_INTERFACE for each in hosts):
         raise UsageError("the hosts of the file are in the subnet of no interface here; --map OLD=NEW names one")
     if names:
@@ -113,6 +120,14 @@ def _subjects(config: NodeConfig | None, names: tuple[str, ...], control: Path) 
     found = subjects_of(hosts, names, own)
     usable = [name for name, its in own.items() if its and is_administratively_up(name) and not why_unfit(name)]
     return found or subjects_of((), usable, own)
+
+
+def _as_running(host: ExaminedHost, running: Sequence[ExaminedHost]) -> ExaminedHost:
+    """Return a host of a file with what the daemon says that runs it here, if one does."""
+    for each in running:
+        if (each.interface, each.vhid) == (host.interface, host.vhid):
+            return replace(host, state=each.state, alarms=each.alarms)
+    return host
 
 
 def _own_addresses() -> dict[str, tuple[InterfaceAddress, ...]]:
@@ -138,6 +153,10 @@ def _running(control: Path) -> list[ExaminedHost]:
             vhid=each.vhid,
             addresses=tuple(map(ip_interface, each.addresses)),
             has_device="(interface MAC" not in each.location,
+            peers=tuple(map(ip_address, each.peers)),
+            advbase=each.advbase,
+            state=State(each.state),
+            alarms=tuple(each.alarms),
         )
         for daemon in answers.daemons
         for each in daemon.reply.hosts

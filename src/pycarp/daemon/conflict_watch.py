@@ -31,8 +31,8 @@ EVERY_S = 15.0
 """How often to query again, in seconds."""
 
 AGAIN_S = 2.0
-"""How long to wait before an unexplained answer is checked again, because an old MASTER may not have dropped the address
-yet; also how often to query while something is wrong. In seconds.
+"""How long to wait before checking an unexplained answer again, since an old MASTER may still have the address, and
+how often to query while something is wrong; in seconds.
 """
 
 AT_ONCE = 16

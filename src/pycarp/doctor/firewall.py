@@ -9,10 +9,10 @@ libnftables-json(5).
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, NamedTuple
 
-from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Family, InterfaceAddress, family_of
+from pycarp.vocabulary import CARP_GROUPS, CARP_PROTOCOL, CARP_TTL, Address, Family, InterfaceAddress, family_of
 
 _ICMPV6 = 58
 _PROTOCOLS = {"vrrp": CARP_PROTOCOL, "carp": CARP_PROTOCOL, "ipv6-icmp": _ICMPV6, "icmpv6": _ICMPV6, "icmp": 1}
@@ -37,14 +37,25 @@ class Kind(Enum):
     """What a packet is; the value is its name for people."""
 
     CARP = "CARP"
+    UDP = "CARP in UDP"
     ARP = "ARP"
     DISCOVERY = "neighbour discovery"
+    MEMBERSHIP = "MLD"
+
+
+_ADVERTISING = (Kind.CARP, Kind.UDP)
+_OF_ICMPV6 = {
+    Kind.DISCOVERY: ("nd-neighbor-solicit", "nd-neighbor-advert"),
+    Kind.MEMBERSHIP: ("mld-listener-query", "mld2-listener-report"),
+}
+"""The types of what arrives and of what leaves."""
 
 
 class Followed(NamedTuple):
     """A packet to follow through the rules; ``own`` are the machine's networks on the interface.
 
-    ARP is of IPv4, neighbour discovery of IPv6.
+    ARP is of IPv4, neighbour discovery and MLD are of IPv6. With ``peers`` advertisements go to these and come from
+    them, otherwise to the group. ``port`` is that of CARP in UDP.
     """
 
     interface: str
@@ -52,6 +63,8 @@ class Followed(NamedTuple):
     direction: Direction
     own: tuple[InterfaceAddress, ...] = ()
     kind: Kind = Kind.CARP
+    peers: tuple[Address, ...] = ()
+    port: int = 0
 
     @property
     def ethertype(self) -> str:
@@ -74,12 +87,14 @@ class Drop(NamedTuple):
         what = "the policy" if self.handle is None else f"rule {self.handle}"
         return f"{what} of chain {self.chain} in table {self.family} {self.table}"
 
-    def mending(self, kind: Kind) -> str:
-        """Return the command that accepts a kind of packets before it."""
+    def mending(self, kind: Kind, port: int = 0) -> str:
+        """Return the command that accepts a kind of packets, those of a port if it is UDP, before it."""
         matches = {
             Kind.CARP: f"meta l4proto {CARP_PROTOCOL} ",
+            Kind.UDP: f"udp dport {port} ",
             Kind.ARP: "" if self.family == "arp" else "ether type arp ",
             Kind.DISCOVERY: "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ",
+            Kind.MEMBERSHIP: "icmpv6 type { mld-listener-query, mld-listener-report, mld2-listener-report } ",
         }
         return f"nft insert rule {self.family} {self.table} {self.chain} {matches[kind]}accept"
 
@@ -250,10 +265,10 @@ class _Walk:
             return self._payload(left["payload"].get("protocol"), left["payload"].get("field"))
         if isinstance(left.get("ct"), dict) and left["ct"].get("key") == "state":
             # The kernel tracks no neighbour discovery.
-            return "new" if self.packet.kind is Kind.CARP else "untracked"
+            return "new" if self.packet.kind in _ADVERTISING else "untracked"
         if isinstance(left.get("fib"), dict) and left["fib"].get("result") == "type":
             flags = left["fib"].get("flags")
-            is_known = isinstance(flags, list) and "daddr" in flags and self.packet.kind is Kind.CARP
+            is_known = isinstance(flags, list) and "daddr" in flags and self._is_to_group
             return "multicast" if is_known else None
         return None
 
@@ -265,7 +280,7 @@ class _Walk:
             "l4proto": self._protocol,
             "nfproto": _NOTHING if packet.kind is Kind.ARP else f"ipv{packet.family.value}",
             "protocol": packet.ethertype,
-            "pkttype": "multicast" if packet.kind is Kind.CARP else None,
+            "pkttype": "multicast" if self._is_to_group else None,
             "iifname": packet.interface if arrives else None,
             "iif": packet.interface if arrives else None,
             "oifname": packet.interface if leaves else None,
@@ -275,7 +290,12 @@ class _Walk:
 
     @property
     def _protocol(self) -> Any:
-        return {Kind.CARP: CARP_PROTOCOL, Kind.DISCOVERY: _ICMPV6, Kind.ARP: _NOTHING}[self.packet.kind]
+        numbers = {Kind.CARP: CARP_PROTOCOL, Kind.UDP: _PROTOCOLS["udp"], Kind.ARP: _NOTHING}
+        return numbers.get(self.packet.kind, _ICMPV6)
+
+    @property
+    def _is_to_group(self) -> bool:
+        return self.packet.kind is Kind.CARP and not self.packet.peers
 
     def _payload(self, protocol: Any, name: Any) -> Any:
         packet = self.packet
@@ -284,19 +304,46 @@ class _Walk:
             return packet.ethertype if name == "type" else None
         if (protocol, packet.kind) == ("arp", Kind.ARP):
             return ("reply" if is_answer else "request") if name == "operation" else None
-        if (protocol, packet.kind) == ("icmpv6", Kind.DISCOVERY):
-            return ("nd-neighbor-advert" if is_answer else "nd-neighbor-solicit") if name == "type" else None
+        if protocol == "icmpv6" and packet.kind in _OF_ICMPV6:
+            return _OF_ICMPV6[packet.kind][is_answer] if name == "type" else None
+        if packet.kind is Kind.UDP and protocol in ("udp", "th"):
+            return packet.port if name in ("dport", "sport") else None
         if protocol != packet.ethertype:
             return _NOTHING  # a rule about TCP, the other family, and so on, does not match
         values = {
             "protocol": self._protocol,
             "nexthdr": self._protocol,
-            "ttl": CARP_TTL,
-            "hoplimit": CARP_TTL,
-            "daddr": CARP_GROUPS[packet.family] if packet.kind is Kind.CARP else None,
-            "saddr": _Own(tuple(each for each in packet.own if family_of(each) is packet.family)),
+            "ttl": CARP_TTL if packet.kind is Kind.CARP else None,
+            "hoplimit": CARP_TTL if packet.kind is Kind.CARP else None,
+            "daddr": self._destination,
+            "saddr": self._source,
         }
         return values.get(str(name))
+
+    @property
+    def _destination(self) -> Any:
+        packet = self.packet
+        if self._is_to_group:
+            return CARP_GROUPS[packet.family]
+        if not packet.peers:
+            return None
+        return self._own if packet.direction is Direction.IN else _networks_of(packet.peers)
+
+    @property
+    def _source(self) -> Any:
+        packet = self.packet
+        if packet.peers and packet.direction is Direction.IN:
+            return _networks_of(packet.peers)
+        return self._own
+
+    @property
+    def _own(self) -> "_Own":
+        return _Own(tuple(each for each in self.packet.own if family_of(each) is self.packet.family))
+
+
+def _networks_of(peers: tuple[Address, ...]) -> "_Own":
+    """Return addresses as networks of one address each: a rule about them all, or about none, is understood."""
+    return _Own(tuple(ip_interface(each) for each in peers))
 
 
 class _Own(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.firewall import Direction, Drop, Followed, Kind, Ruleset
 from pycarp.doctor.subject import Subject
-from pycarp.vocabulary import Family
+from pycarp.vocabulary import Family, family_of
 
 _NFT_S = 10
 _LEGACY = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
@@ -27,11 +27,11 @@ _AT_THE_DEVICE = "no host on this interface hears another, or is heard, and all 
 
 
 def findings(
-    subjects: tuple[Subject, ...], *, bridges: frozenset[str], is_at_ip_layer: bool = False
+    subjects: tuple[Subject, ...], *, bridges: frozenset[str], is_at_ip_layer: bool = False, udp_port: int = 0
 ) -> Iterator[Finding]:
     """Yield what the firewall of this network namespace drops; ``bridges`` are interfaces that are bridges or ports.
 
-    It matters more if the hosts read and send at the IP layer.
+    It matters more if the hosts read and send at the IP layer. ``udp_port`` is 0 unless they speak CARP in UDP.
     """
     listing = read()
     if isinstance(listing, str):
@@ -44,7 +44,7 @@ def findings(
             command="apt install nftables" if shutil.which("nft", path=_PATH) is None else "",
         )
     else:
-        yield from judged(listing, subjects, bridges=bridges, is_at_ip_layer=is_at_ip_layer)
+        yield from judged(listing, subjects, bridges=bridges, is_at_ip_layer=is_at_ip_layer, udp_port=udp_port)
     if tables := _legacy_tables():
         yield Finding(
             kind="firewall-legacy",
@@ -57,13 +57,18 @@ def findings(
 
 
 def judged(
-    listing: object, subjects: tuple[Subject, ...], *, bridges: frozenset[str], is_at_ip_layer: bool = False
+    listing: object,
+    subjects: tuple[Subject, ...],
+    *,
+    bridges: frozenset[str],
+    is_at_ip_layer: bool = False,
+    udp_port: int = 0,
 ) -> Iterator[Finding]:
     """Yield a finding for each rule or policy of a listing that drops advertisements."""
     ruleset = Ruleset.of(listing)
     seen: set[tuple[str, Direction, Kind, Drop]] = set()
     for subject in subjects:
-        for packet in _packets(subject, is_bridged=subject.interface in bridges):
+        for packet in _packets(subject, is_bridged=subject.interface in bridges, udp_port=udp_port):
             for drop in ruleset.drops(packet):
                 key = (subject.interface, packet.direction, packet.kind, drop)
                 if key not in seen:
@@ -71,16 +76,23 @@ def judged(
                     yield _finding(packet, drop, is_at_ip_layer=is_at_ip_layer)
 
 
-def _packets(subject: Subject, *, is_bridged: bool) -> Iterator[Followed]:
-    """Yield what must pass: advertisements, and the requests and answers by which clients find the addresses."""
+def _packets(subject: Subject, *, is_bridged: bool, udp_port: int) -> Iterator[Followed]:
+    """Yield what must pass: advertisements, and the requests and answers by which clients find the addresses.
+
+    Hosts that listen to the group of IPv6 must also hear the queries of switches, and answer them.
+    """
+    advertising = Kind.UDP if udp_port else Kind.CARP
     for direction in Direction:
         if direction is Direction.THROUGH and not is_bridged:
             continue
         for family in subject.families:
-            yield Followed(subject.interface, family, direction, subject.own)
+            peers = tuple(each for each in subject.peers if family_of(each) is family)
+            yield Followed(subject.interface, family, direction, subject.own, advertising, peers, udp_port)
             if subject.hosts and direction is not Direction.THROUGH:
                 kind = Kind.ARP if family is Family.IPV4 else Kind.DISCOVERY
                 yield Followed(subject.interface, family, direction, subject.own, kind)
+            if family is Family.IPV6 and subject.hosts and not peers and direction is not Direction.THROUGH:
+                yield Followed(subject.interface, family, direction, subject.own, Kind.MEMBERSHIP)
 
 
 def read() -> object:
@@ -105,9 +117,13 @@ def read() -> object:
 
 def _finding(packet: Followed, drop: Drop, *, is_at_ip_layer: bool) -> Finding:
     is_at_device = drop.hook in ("ingress", "egress")
-    is_fatal = is_at_device or is_at_ip_layer or packet.direction is Direction.THROUGH
+    is_fatal = is_at_device or is_at_ip_layer or packet.direction is Direction.THROUGH or packet.kind is Kind.UDP
     reason = _AT_THE_DEVICE if is_at_device else _REASONS[packet.direction]
-    if packet.kind is not Kind.CARP:
+    if packet.kind is Kind.UDP and not is_at_device:
+        reason = "hosts do not hear each other, and all become MASTER"
+    if packet.kind is Kind.MEMBERSHIP:
+        is_fatal, reason = False, "switches that snoop forget this host, and keep IPv6 advertisements from it"
+    elif packet.kind not in (Kind.CARP, Kind.UDP):
         is_fatal, reason = True, "clients do not find the shared addresses, whoever is MASTER"
     return Finding(
         kind="firewall",
@@ -115,7 +131,7 @@ def _finding(packet: Followed, drop: Drop, *, is_at_ip_layer: bool) -> Finding:
         subject=packet.interface,
         words=f"the firewall drops {packet.kind.value} {packet.direction.value}: {drop.words}",
         reason=reason,
-        command=drop.mending(packet.kind),
+        command=drop.mending(packet.kind, packet.port),
     )
 
 

@@ -114,6 +114,15 @@ def _of_ipv6(subject: Subject, sysctls: _Sysctls) -> Iterator[Finding]:
             severity=Severity.PROBLEM,
             reason="hosts with IPv6 addresses can neither advertise nor answer",
         )
+    elif subject.has_devices and _number(sysctls.read("net/ipv6/conf/default/disable_ipv6")):
+        yield _sysctl_finding(
+            subject,
+            name="net.ipv6.conf.default.disable_ipv6",
+            value=1,
+            wanted=0,
+            severity=Severity.PROBLEM,
+            reason="the devices of hosts are made without IPv6, so that they cannot hold their IPv6 addresses",
+        )
 
 
 def _sysctl_finding(

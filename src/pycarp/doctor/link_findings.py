@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,19 @@ def findings(subject: Subject, links: Links) -> Iterator[Finding]:
             subject=name,
             words=reason,
             reason="hosts cannot work on it",
+            command=_command_for_flags(name, link.get("flags") or ()),
         )
     yield from _of_state(name, link)
     yield from _of_mtu(subject, link)
     bridge = links.bridge_of(name)
     if bridge is not None:
         yield from _of_bridge(name, bridge, links)
+
+
+def _command_for_flags(name: str, flags: Collection[str]) -> str:
+    """Return what sets the flags that make an interface unfit; empty if they are not the cause."""
+    words = (["arp on"] if "NOARP" in flags else []) + (["multicast on"] if "MULTICAST" not in flags else [])
+    return f"ip link set {name} {' '.join(words)}" if words and "LOOPBACK" not in flags else ""
 
 
 def _of_state(name: str, link: Mapping[str, Any]) -> Iterator[Finding]:

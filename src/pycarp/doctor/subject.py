@@ -5,17 +5,26 @@ from collections.abc import Iterable
 import msgspec
 
 from pycarp.core.host_config import HostConfig
+from pycarp.core.state import State
+from pycarp.daemon.control_messages import Alarm
 from pycarp.vocabulary import Address, Family, InterfaceAddress, MacMode, family_of
 
 
 class ExaminedHost(msgspec.Struct, frozen=True, kw_only=True):
-    """One virtual host: ``has_device`` is whether its addresses are on a device of its own, which has its name."""
+    """One virtual host: ``has_device`` is whether its addresses are on a device of its own, which has its name.
+
+    ``state`` and ``alarms`` are those of the daemon that runs it here, if one does. ``advbase`` None is unknown.
+    """
 
     name: str
     interface: str
     vhid: int
     addresses: tuple[InterfaceAddress, ...]
     has_device: bool = True
+    peers: tuple[Address, ...] = ()
+    advbase: int | None = None
+    state: State | None = None
+    alarms: tuple[Alarm, ...] = ()
 
     @classmethod
     def of(cls, config: HostConfig) -> "ExaminedHost":
@@ -26,6 +35,8 @@ class ExaminedHost(msgspec.Struct, frozen=True, kw_only=True):
             vhid=config.vhid,
             addresses=config.addresses,
             has_device=config.effective_mac_mode is not MacMode.INTERFACE,
+            peers=config.peers,
+            advbase=config.advbase,
         )
 
 
@@ -46,6 +57,11 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     def shared(self) -> tuple[Address, ...]:
         """The shared addresses of all hosts."""
         return tuple(dict.fromkeys(each.ip for host in self.hosts for each in host.addresses))
+
+    @property
+    def peers(self) -> tuple[Address, ...]:
+        """The addresses of the other hosts, where advertisements go to them instead of to a group."""
+        return tuple(dict.fromkeys(peer for host in self.hosts for peer in host.peers))
 
     @property
     def has_devices(self) -> bool:

@@ -42,10 +42,11 @@ Answers = dict[Address, set[MacAddress]]
 """The MAC addresses that answered, by address."""
 
 
-async def find(link: str, addresses: Collection[Address], *, stops_early: bool = False) -> Answers:
+async def find(link: str, addresses: Collection[Address], *, stops_early: bool = False, tries: int = TRIES) -> Answers:
     """Probe for addresses and return the MAC addresses that answer; takes a little more than a second.
 
-    With ``stops_early`` it ends once somebody has answered for every address, and a second answer may be missed.
+    With ``stops_early`` it ends once somebody has answered for every address, and a second answer may be missed; with
+    fewer ``tries`` an answer that is lost is missed.
 
     Returns nothing at once if the link is not Ethernet. Raises ActuatorError when the link does not exist or is down,
     or when this process lacks the permission.
@@ -60,7 +61,8 @@ async def find(link: str, addresses: Collection[Address], *, stops_early: bool =
             complete = asyncio.Event()
             readers = [start_task(_read(sock, addresses, answers, complete)) for sock in sockets.values()]
             try:
-                await _ask(sockets, MacAddress(octets), addresses, complete if stops_early else asyncio.Event())
+                enough = complete if stops_early else asyncio.Event()
+                await _ask(sockets, MacAddress(octets), addresses, enough, tries)
             finally:
                 for reader in readers:
                     reader.cancel()
@@ -73,9 +75,13 @@ async def find(link: str, addresses: Collection[Address], *, stops_early: bool =
 
 
 async def _ask(
-    sockets: dict[int, socket.socket], mac: MacAddress, addresses: Collection[Address], enough: asyncio.Event
+    sockets: dict[int, socket.socket],
+    mac: MacAddress,
+    addresses: Collection[Address],
+    enough: asyncio.Event,
+    tries: int,
 ) -> None:
-    for _ in range(TRIES):
+    for _ in range(tries):
         for number, address in enumerate(addresses, start=1):
             is_ipv4 = isinstance(address, IPv4Address)
             frame = arp.probe(address, mac) if isinstance(address, IPv4Address) else ndp.probe(address, mac)
