@@ -164,7 +164,7 @@ def test_wrong_words_are_wrong_usage(words: tuple[str, ...]) -> None:
     result = pycarp(*words)
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert re.match("(Usage|Error): ", result.stderr)
+    assert result.stderr.startswith("pycarp: ")
 
 
 def test_under_the_name_of_ucarp_the_program_is_ucarp(tmp_path: Path) -> None:
@@ -221,13 +221,51 @@ def test_too_few_open_files_are_refused_before_anything_is_touched(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("chek", " Did you mean 'check'?"), ("relaod", " Did you mean 'reload'?"), ("xyzzy", "")],
+    [("chek", "; did you mean 'check'?"), ("relaod", "; did you mean 'reload'?"), ("xyzzy", "")],
 )
 def test_a_command_that_is_misspelt_is_guessed(word: str, hint: str) -> None:
     result = CliRunner().invoke(cli, [word])
 
     assert result.exit_code == 2
-    assert result.stderr.endswith(f"Error: No such command '{word}'.{hint}\n")
+    assert result.stderr == f"pycarp: no such command '{word}'{hint}\nsee: pycarp --help\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--colour",), "no such option '--colour'"),
+        (("run", "--dialet", "x"), "no such option '--dialet'; did you mean '--dialect'?"),
+        (("run", "--dialect", "opnbsd"), "did you mean 'openbsd'?"),
+        (
+            ("run", "--transport", "pakcet"),
+            "--transport: 'pakcet' is not one of auto, packet, packet-real-mac, raw, udp",
+        ),
+        (("service", "instal"), "no such command 'instal'; did you mean 'install'"),
+        (("convert", "--to", "tmol", "x"), "did you mean 'toml'?"),
+        (("sysctl", "net.inet.carp.premept=1"), "did you mean net.inet.carp.preempt?"),
+        (("simulate", "x", "--faults", "pwoer"), "did you mean power?"),
+        (("completion", "bsah"), "did you mean 'bash'?"),
+        (("man", "stauts"), "did you mean status?"),
+        (("check",), "missing argument 'FILE...'"),
+        (("events", "--since", "yesterday"), "--since: 'yesterday' is no whole number"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_of_one_style_with_a_guess(words: tuple[str, ...], said: str) -> None:
+    result = pycarp(*words)
+    first, *rest = result.stderr.splitlines()
+
+    assert result.exit_code == 2
+    assert first.startswith("pycarp: ")
+    assert said in first
+    assert [line for line in rest if not re.fullmatch(r"see: pycarp[\w -]* --help", line)] == []
+
+
+@pytest.mark.parametrize("words", [(), ("service",)])
+def test_a_group_without_a_sub_command_shows_its_help(words: tuple[str, ...]) -> None:
+    result = pycarp(*words)
+
+    assert "Usage: pycarp" in result.output
+    assert "Examples:" in result.output
 
 
 def test_run_hands_on_what_it_is_told_about_the_source(tmp_path: Path) -> None:

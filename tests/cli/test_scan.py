@@ -114,7 +114,7 @@ def test_an_interface_that_is_not_there_is_wrong_usage_and_names_what_is_meant()
 
     assert result.exit_code == 2
     assert "no interface 'lo9x' here; there are: " in result.stderr
-    assert "Did you mean 'lo'?" in result.stderr
+    assert "; did you mean 'lo'?" in result.stderr
 
 
 def test_an_interface_must_be_named() -> None:

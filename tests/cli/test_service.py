@@ -155,7 +155,7 @@ def test_a_masked_unit_stays_masked(config: Path, unit: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ((), "Missing argument"),
+        ((), "missing argument"),
         (("carp.toml", "--bogus"), "--bogus"),
         (("carp.toml", "--rc-conf", "carp.toml"), "name one configuration"),
         (("wrong.toml",), "wrong.toml:1:1: unknown key"),

@@ -10,6 +10,7 @@ import click
 
 from pycarp import __version__
 from pycarp.cli.refusals import is_about_output, refusal
+from pycarp.cli.usage_errors import restyled
 from pycarp.errors import CarpError, ConfigError, UsageError
 
 EXIT_FAILED = 1
@@ -113,10 +114,21 @@ class _Group(click.Group):
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
         return super().resolve_command(ctx, args)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the words before the sub-command."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as exc:
+            raise restyled(exc) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a sub-command."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as exc:
+            raise restyled(exc) from None
         except CarpError as exc:
             click.echo(f"pycarp: {exc}", err=True)
             ctx.exit(EXIT_USAGE if isinstance(exc, ConfigError | UsageError) else EXIT_FAILED)
@@ -128,6 +140,7 @@ class _Group(click.Group):
 
 
 @click.group(
+    "pycarp",
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"""\b

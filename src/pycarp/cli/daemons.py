@@ -12,6 +12,7 @@ from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import HostStatus, LinkStatus, StatusReply, StatusRequest
 from pycarp.daemon.control_paths import ucarp_paths
 from pycarp.errors import ControlError, UsageError
+from pycarp.spelling import guess
 
 
 class Daemon(msgspec.Struct, frozen=True):
@@ -55,7 +56,9 @@ def chosen_of(status: StatusReply, name: str | None, vhid: int | None = None) ->
         has = ", ".join(f"{host.name} has vhid {host.vhid}" for host in others)
         raise UsageError(f"{name} has no vhid {vhid}; {has}")
     known = ", ".join(host.name for host in status.hosts) or "none"
-    raise UsageError(f"no virtual host {name!r} here; there are: {known}")
+    raise UsageError(
+        f"no virtual host {name!r} here; there are: {known}{guess(name, [each.name for each in status.hosts])}"
+    )
 
 
 class Answers(msgspec.Struct, frozen=True):
@@ -90,8 +93,9 @@ def one_for(control: Path, host: str | None = None) -> Path:
     if len(fitting) == 1:
         return fitting[0].path
     if not fitting:
-        known = ", ".join(name for daemon in found for name in daemon.names)
-        raise UsageError(f"no virtual host {host!r} here; there are: {known or 'none'}")
+        names = [name for daemon in found for name in daemon.names]
+        known = ", ".join(names) or "none"
+        raise UsageError(f"no virtual host {host!r} here; there are: {known}{guess(host or '', names)}")
     which = "\n".join(f"  --control {each.path}  ({', '.join(each.names)})" for each in fitting)
     raise UsageError(f"several pycarp processes run here; say which is meant:\n{which}")
 

@@ -28,6 +28,7 @@ from pycarp.daemon.control_messages import (
 )
 from pycarp.daemon.planning import unheard
 from pycarp.errors import UsageError
+from pycarp.spelling import guess
 
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
@@ -213,7 +214,7 @@ def _complaint(words: list[str]) -> str:
         case [text, ("alias" | "add" | "-alias" | "delete" | "remove") as word, *_]:
             return f"{word} {text!r} is not {_ADDRESS}"
         case _:
-            return f"{words[0]!r} is not understood; possible are: {_SYNTAX}"
+            return f"{words[0]!r} is not understood; possible are: {_SYNTAX}{guess(words[0], _FIRST_WORDS)}"
 
 
 def _without_pass(words: tuple[str, ...]) -> list[str]:

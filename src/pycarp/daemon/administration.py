@@ -14,6 +14,7 @@ from pycarp.core.state import State
 from pycarp.daemon import sysctls
 from pycarp.daemon.control_messages import GroupReply, HandoverReply, HandoverRequest, IfconfigRequest
 from pycarp.errors import ControlError, UsageError
+from pycarp.spelling import guess
 from pycarp.vocabulary import HostKey, InterfaceAddress
 
 GROUP_DEMOTION_MAX = 255
@@ -143,8 +144,8 @@ class Administration:
             mapped = vhid + at + self._renames.get(interface, "")
             if name in (host.name, str(host.key), str(present)) or mapped == str(host.key):
                 return host
-        known = ", ".join(host.name for host in self._node.hosts)
-        raise UsageError(f"no virtual host {name!r} here; there are: {known}")
+        names = [host.name for host in self._node.hosts]
+        raise UsageError(f"no virtual host {name!r} here; there are: {', '.join(names)}{guess(name, names)}")
 
 
 def _interval_warning(host: VirtualHost, request: IfconfigRequest) -> str:

@@ -10,6 +10,7 @@ from pycarp.core.settings import Settings
 from pycarp.daemon.control_messages import SysctlReply
 from pycarp.dialects import UNIVERSAL, Dialect
 from pycarp.errors import UsageError
+from pycarp.spelling import guess
 
 PREFIX = "net.inet.carp."
 NAMES = ("allow", "preempt", "log", "demotion", "senderr_demotion_factor", "ifdown_demotion_factor")
@@ -36,7 +37,8 @@ def parse(assignment: str) -> tuple[str, int | None]:
 def check_name(name: str) -> None:
     """Raise UsageError unless ``name`` is one of the sysctls."""
     if name.removeprefix(PREFIX) not in NAMES or not name.startswith(PREFIX):
-        raise UsageError(f"unknown sysctl {name!r}; there are: {', '.join(PREFIX + each for each in NAMES)}")
+        known = [PREFIX + each for each in NAMES]
+        raise UsageError(f"unknown sysctl {name!r}; there are: {', '.join(known)}{guess(name, known)}")
 
 
 def excess(name: str, total: int, *, undo: str) -> str:

@@ -8,6 +8,7 @@ from pycarp.errors import UsageError
 from pycarp.sim.faults.experiments import CALM, Condition, InjectedFault, RecurringFault
 from pycarp.sim.faults.fault_plan import Fault
 from pycarp.sim.scenario.scenario_line import span
+from pycarp.spelling import guess
 from pycarp.vocabulary import NS_PER_S
 
 _LONGEST_FAULT_NS = 3600 * NS_PER_S
@@ -203,7 +204,9 @@ def _recurring_fault(word: str) -> RecurringFault:
     if name in set(INJECTED_FAULTS):
         raise UsageError(f"--faults {word}: only recurring faults can be joined by +: {', '.join(RECURRING_FAULTS)}")
     if known is None:
-        raise UsageError(f"--faults: unknown fault {name!r}; {_known()}")
+        raise UsageError(
+            f"--faults: unknown fault {name!r}; {_known()}{guess(name, (*INJECTED_FAULTS, *RECURRING_FAULTS))}"
+        )
     try:
         return known.make(amount or known.usual)
     except UsageError as exc:
