@@ -77,7 +77,16 @@ def test_a_daemon_that_was_started_again_is_told_by_its_process() -> None:
     daemon = watched(host_of())
     daemon.take(msgspec.structs.replace(status_of(host_of(state="INIT")), pid=4712), 103)
 
-    assert head_of(daemon, 103.2) == "hosta pid 4712 (started again; was pid 4711), up 1m00s: 1 INIT; 0.2s old"
+    assert (
+        head_of(daemon, 103.2)
+        == "hosta pid 4712 (started again; was pid 4711), up 1m00s: 1 INIT, 1 with a problem; 0.2s old"
+    )
+
+
+def test_the_head_counts_states_and_problems() -> None:
+    daemon = watched(host_of("web"), host_of("db", state="BACKUP", alarms=[ALARM]), host_of("app", state="BACKUP"))
+
+    assert head_of(daemon, 100.5) == "hosta pid 4711, up 1m00s: 1 MASTER, 2 BACKUP, 1 with a problem; 0.5s old"
 
 
 def test_an_alarm_is_marked_named_and_first_of_the_details() -> None:

@@ -157,6 +157,8 @@ def head_of(daemon: WatchedDaemon, now_s: float) -> str:
         return f"NO ANSWER for {age(daemon.age_s(now_s))}, state unknown: {who}: {why}"
     counts = [(sum(host.state == state for host in reply.hosts), state.value) for state in reversed(State)]
     counted = ", ".join(f"{count} {state}" for count, state in counts if count) or "no hosts"
+    wrong = sum(1 for host in reply.hosts if what_is_wrong(host))
+    counted += f", {wrong} with a problem" if wrong else ""
     return f"{who}, up {age(reply.uptime_s + daemon.age_s(now_s))}: {counted}; {daemon.age_s(now_s):.1f}s old"
 
 
