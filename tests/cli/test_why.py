@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pycarp.daemon.control_messages import CheckStatus, OutlookStatus, RestrictionStatus, WhyReply, WhyRequest
+from pycarp.daemon.control_messages import Alarm, CheckStatus, OutlookStatus, RestrictionStatus, WhyReply, WhyRequest
 from tests.support.control import cause_of, host_of, scripted_daemon
 
 REPLY = WhyReply(
@@ -56,3 +56,17 @@ def test_a_master_has_nobody_to_preempt_and_no_restriction_of_that(tmp_path: Pat
     reply = WhyReply(host=host_of("web", restrictions=[restriction]), outlook=[])
     with scripted_daemon(tmp_path / "s", lambda _request: reply) as daemon:
         assert "failback delay" not in daemon.pycarp("why", "web").stdout
+
+
+def test_an_alarm_is_part_of_the_answer(tmp_path: Path) -> None:
+    alarms = [
+        Alarm(name="not-authentic", text="advertisements from 192.168.1.4 are not", command="pycarp decode -i fxp0"),
+        Alarm(name="same-vrid", text="192.168.1.9 speaks VRRP", command=""),
+    ]
+    with scripted_daemon(
+        tmp_path / "s", lambda _request: WhyReply(host=host_of("web", alarms=alarms), outlook=[])
+    ) as it:
+        *_rest, first, second = it.pycarp("why", "web").stdout.splitlines()
+
+    assert first == "Alarm:      not-authentic: advertisements from 192.168.1.4 are not; next: pycarp decode -i fxp0"
+    assert second == "            same-vrid: 192.168.1.9 speaks VRRP"

@@ -79,6 +79,9 @@ def _lines(host: HostStatus, outlook: Iterable[OutlookStatus]) -> Iterator[str]:
         yield f"{'It heard:   ' if number == 0 else ' ' * 12}{_peer(peer)}"
     if not heard:
         yield "It heard:   no other host"
+    for number, alarm in enumerate(host.alarms):
+        command = f"; next: {alarm.command}" if alarm.command else ""
+        yield f"{'Alarm:      ' if number == 0 else ' ' * 12}{alarm.name}: {alarm.text}{command}"
     for number, each in enumerate(outlook):
         yield f"{'Next:       ' if number == 0 else ' ' * 12}{_outlook(each)}"
 
