@@ -39,6 +39,17 @@ def test_the_password_is_in_a_file_of_its_own_that_only_its_owner_can_read(tmp_p
     assert file.read_text().strip() not in done.output + (tmp_path / "a.toml").read_text()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_whoever_called_sudo_can_go_on_with_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_UID", "65534")
+    monkeypatch.setenv("SUDO_GID", "65534")
+
+    init(*PAIR, "--output", tmp_path / "pair")
+
+    owners = {each.name: each.stat().st_uid for each in (tmp_path / "pair", *(tmp_path / "pair").iterdir())}
+    assert owners == dict.fromkeys(["pair", "a.toml", "b.toml", "carp1.password"], 65534)
+
+
 def test_a_file_that_is_there_is_not_replaced_and_no_other_is_written(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text("mine")
 

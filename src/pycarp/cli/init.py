@@ -1,6 +1,7 @@
 """``pycarp init``: a first configuration for every host of a set, from a few questions and a look at the network."""
 
 import json
+import os
 import shlex
 import socket
 from collections.abc import Callable, Sequence
@@ -253,13 +254,21 @@ def _links(texts: Sequence[str], hosts: Sequence[str], proposed: Callable[[], st
 
 def _write(folder: Path, files: dict[str, NewFile], *, replaces: bool) -> None:
     try:
-        write_all(folder, files, replaces=replaces)
+        write_all(folder, files, replaces=replaces, owner=_owner())
     except FileExistsError as exc:
         is_plain = Path(exc.filename or folder).is_file()
         way_out = "--force replaces it, --output DIR names another folder" if is_plain else "choose another --output"
         raise ConfigError(f"{exc.filename or folder} is there already, and nothing was written; {way_out}") from exc
     except OSError as exc:
         raise file_error(f"nothing was written: cannot write into {folder}", exc) from exc
+
+
+def _owner() -> tuple[int, int] | None:
+    """Return user and group of whoever called sudo, who goes on with the files; None without sudo."""
+    try:
+        return (int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])) if os.geteuid() == 0 else None
+    except (KeyError, ValueError):
+        return None
 
 
 def _next_steps(
@@ -277,12 +286,12 @@ def _next_steps(
             copying = [f"sudo install -D -m 644 {file} {CONFIGURATION}"]
             if makes_password:
                 copying.append(f"sudo install -m 600 {secret} {_FOLDER}/")
-            steps.append((f"This machine is {host}:", copying))
+            steps.append((f"This machine is {host}:", [" && ".join(copying)]))
         else:
             copying = [f"ssh root@{host} mkdir -p {_FOLDER}", f"scp -p {file} root@{host}:{CONFIGURATION}"]
             if makes_password:
                 copying.append(f"scp -p {secret} root@{host}:{_FOLDER}/")
-            steps.append((f"Copy to {host}:", copying))
+            steps.append((f"Copy to {host}:", [" && ".join(copying)]))
     steps.append(
         (
             "Then on each of them:",

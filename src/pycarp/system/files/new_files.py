@@ -17,16 +17,23 @@ class NewFile(NamedTuple):
     mode: int
 
 
-def write_all(folder: Path, files: Mapping[str, NewFile], *, replaces: bool) -> None:
+def write_all(
+    folder: Path, files: Mapping[str, NewFile], *, replaces: bool, owner: tuple[int, int] | None = None
+) -> None:
     """Write files by their names into a folder, which is made if it is absent.
+
+    They, and the folder if it is made, belong to ``owner``, a user and a group, or else to this process.
 
     Without ``replaces`` a file that is there is never touched: FileExistsError, and nothing is written. Raises OSError.
     """
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    if is_new and owner is not None:
+        os.chown(folder, *owner)
     with safe_files.folder_of(folder / "file") as descriptor, contextlib.ExitStack() as cleaning:
         for name in files:
             safe_files.refuse_special(folder / name, descriptor)
-        staged = {name: _stage(name, each, descriptor, cleaning) for name, each in files.items()}
+        staged = {name: _stage(name, each, descriptor, cleaning, owner) for name, each in files.items()}
         with contextlib.ExitStack() as undoing:
             for name, temporary in staged.items():
                 if replaces:
@@ -45,7 +52,7 @@ def write_all(folder: Path, files: Mapping[str, NewFile], *, replaces: bool) -> 
         os.close(synced)
 
 
-def _stage(name: str, file: NewFile, folder: int, cleaning: contextlib.ExitStack) -> str:
+def _stage(name: str, file: NewFile, folder: int, cleaning: contextlib.ExitStack, owner: tuple[int, int] | None) -> str:
     """Write a file under a temporary name, which is removed at the end, and return that name."""
     temporary = f".{name}.{secrets.token_hex(4)}.new"
     descriptor = safe_files.create(Path(temporary), folder)
@@ -54,6 +61,8 @@ def _stage(name: str, file: NewFile, folder: int, cleaning: contextlib.ExitStack
         opened.write(file.text)
         opened.flush()
         os.fchmod(descriptor, file.mode)
+        if owner is not None:
+            os.fchown(descriptor, *owner)
         os.fsync(descriptor)
     return temporary
 
