@@ -13,7 +13,6 @@ a /tmp, a /proc, a name and a network of its own. At the end it says how many co
 import argparse
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -183,11 +182,9 @@ def prepare(base: Path, root: Path, copies: list[Path]) -> None:
     subprocess.run(["cp", "-a", "--one-file-system", str(base), str(root)], check=True)
     for each in copies:
         target = root / each.relative_to("/")
-        if each.is_dir():
-            shutil.copytree(each, target, dirs_exist_ok=True, symlinks=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(each, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A folder is copied into the one that is there.
+        subprocess.run(["cp", "-rT", str(each), str(target)], check=True)
     for name, text in {**STAND_INS, "policy-rc.d": _POLICY}.items():
         path = root / ("usr/sbin" if name == "policy-rc.d" else "usr/local/bin") / name
         path.write_text(text)
