@@ -75,7 +75,7 @@ def distributions(session: nox.Session) -> None:
     for built in sorted([*folder.glob("*.whl"), *folder.glob("*.tar.gz")]):
         clean = folder / f"clean-{built.suffix[1:]}"
         session.run("python", "-m", "venv", "--clear", str(clean))
-        binary = ["--only-binary", ":all:", "--no-binary", "pycarp", f"pycarp[daemon,http,dns] @ {built.as_uri()}"]
+        binary = ["--only-binary", ":all:", "--no-binary", "pycarp", f"pycarp[daemon,http,dns,top] @ {built.as_uri()}"]
         session.run(str(clean / "bin" / "pip"), "install", "-q", *binary, external=True)
         for words in (["--version"], ["convert", "--schema"]):
             session.run(str(clean / "bin" / "pycarp"), *words, external=True, silent=True)
@@ -85,7 +85,7 @@ def distributions(session: nox.Session) -> None:
 def lock(session: nox.Session) -> None:
     """Write requirements-dev.txt anew, with the newest releases: `nox -s lock -- --upgrade`."""
     session.install("pip-tools")
-    extras = "--extra=daemon,http,dns,simulate,test,lint"
+    extras = "--extra=daemon,http,dns,simulate,top,test,lint"
     options = ["--strip-extras", "--generate-hashes", "--allow-unsafe", "--no-emit-index-url", "--no-emit-find-links"]
     session.run("pip-compile", "-q", *options, extras, "-o", "requirements-dev.txt", "pyproject.toml", *session.posargs)
 
@@ -96,7 +96,7 @@ def sbom(session: nox.Session) -> None:
     session.install("cyclonedx-bom")
     clean = Path(session.create_tmp()) / "installed"
     session.run("python", "-m", "venv", "--clear", "--without-pip", str(clean))
-    session.run("python", "-m", "pip", "--python", str(clean), "install", "-q", ".[daemon,http,dns]")
+    session.run("python", "-m", "pip", "--python", str(clean), "install", "-q", ".[daemon,http,dns,top]")
     session.run("cyclonedx-py", "environment", str(clean), "--pyproject", "pyproject.toml", "-o", "sbom.json")
 
 

@@ -17,7 +17,7 @@ git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | t
 cd "$scratch/pycarp"
 /usr/bin/python3 -m venv "$scratch/tools"
 mkdir -p packaging/wheels
-"$scratch/tools/bin/pip" wheel -q -w packaging/wheels '.[daemon,http,dns]'
+"$scratch/tools/bin/pip" wheel -q -w packaging/wheels '.[daemon,http,dns,top]'
 version=$(PYTHONPATH=src /usr/bin/python3 -c 'import pycarp; print(pycarp.__version__)')
 sed -i "1s/(.*)/($version)/" debian/changelog
 dpkg-buildpackage --build=binary --no-sign --no-check-builddeps >"$scratch/log" 2>&1 || { tail -50 "$scratch/log" >&2; exit 1; }
