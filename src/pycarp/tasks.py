@@ -1,4 +1,4 @@
-"""Starts the tasks of the library alike in every event loop."""
+"""Starts the tasks of the library alike in every event loop, and shares the loop with all others in long work."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,6 +6,9 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+TURN_S = 0.004
+"""How long a piece of work may have the event loop: an advertisement that is due then is not late."""
 
 
 def start_task(
@@ -17,3 +20,17 @@ def start_task(
     does: a drop would then begin before the body of a mastership knows of the end.
     """
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=context)
+
+
+class Turns:
+    """Gives the event loop back now and then in the midst of long work, which calls ``end`` after each small piece."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
+
+    async def end(self) -> None:
+        """Let all others have their turn if this one has lasted for ``TURN_S``."""
+        if self._loop.time() - self._began_s >= TURN_S:
+            await asyncio.sleep(0)
+            self._began_s = self._loop.time()

@@ -380,12 +380,32 @@ def test_a_host_that_ended_while_it_ran_is_drift_and_comes_again(tmp_path: Path)
     reloaded(tmp_path, ONE + TWO, act)
 
 
+def test_a_change_of_many_hosts_leaves_all_of_them_their_states_and_epochs(tmp_path: Path) -> None:
+    def many(advskew: int) -> str:
+        return "".join(
+            f'{HOST}vhid = {vhid}\naddresses = ["192.168.1.{vhid}/24"]\nadvskew = {advskew}\n' for vhid in range(1, 41)
+        )
+
+    async def act(running: Running) -> None:
+        before, tried = running.seen(), len(running.actuator.calls)
+        running.file.write_text(many(7))
+
+        said = await running.reloader.reload()
+
+        assert len(said.changes) == 40
+        assert running.seen() == before
+        assert {host.config.advskew for host in running.hosts.running} == {7}
+        assert len(running.actuator.calls) == tried
+
+    reloaded(tmp_path, many(0), act)
+
+
 def test_what_is_to_be_saved_has_the_password_and_the_names_of_the_file(tmp_path: Path) -> None:
     async def act(running: Running) -> None:
         (host,) = running.hosts.running
         host.reconfigure(passphrase="geheim")
         running.sysctls.write(DEMOTION, 10)
-        drift = running.reloader.drift()
+        drift = await running.reloader.drift()
 
         assert drift.hosts == [HostDrift(name="carp0", interfaces=["fxp0"], vhid=1, password="geheim")]
         assert drift.sysctls == {"demotion": 10}

@@ -322,7 +322,7 @@ class Daemon:
             case messages.ReloadRequest(rolling_s, is_forced):
                 return await self._reload(rolling_s, is_forced=is_forced)
             case messages.DriftRequest():
-                return self._reloader.drift()
+                return await self._reloader.drift()
 
     async def _wait(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
         life = self._notifier.keep_alive(self._is_progressing)

@@ -30,10 +30,13 @@ def drift_of_hosts(
     found = [_ended(config) for key, config in loaded.items() if key not in here and key in file]
     for config in running:
         before, after = loaded.get(config.key), file.get(config.key)
-        for name in sorted(differing(before, config) & IN_PLACE) if before is not None else ():
-            if after is None or getattr(after, name) != getattr(config, name):
-                assert before is not None
-                found.append(_drift(name, before, config, after))
+        if before is None or before == config:
+            continue
+        found += [
+            _drift(name, before, config, after)
+            for name in sorted(differing(before, config) & IN_PLACE)
+            if after is None or getattr(after, name) != getattr(config, name)
+        ]
     return found
 
 

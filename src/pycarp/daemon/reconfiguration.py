@@ -69,6 +69,8 @@ class Move(_FromTo, frozen=True):
         return self.old.key
 
 
+_COMPARED = tuple(each.name for each in fields(HostConfig) if each.compare)
+
 Change = Removal | Reconfiguration | Replacement | Move | Addition
 
 
@@ -97,8 +99,9 @@ def diff(old: Iterable[HostConfig], new: Iterable[HostConfig]) -> tuple[Change, 
     moves = _moves(gone, come)
     removals = [Removal(each) for each in gone if each not in [move.old for move in moves]]
     both = [(before[key], after[key]) for key in before if key in after and before[key] != after[key]]
-    inplace = [Reconfiguration(one, other) for one, other in both if differing(one, other) <= IN_PLACE]
-    replacements = [Replacement(one, other) for one, other in both if not differing(one, other) <= IN_PLACE]
+    are_in_place = [differing(one, other) <= IN_PLACE for one, other in both]
+    inplace = [Reconfiguration(*pair) for pair, is_in_place in zip(both, are_in_place, strict=True) if is_in_place]
+    replacements = [Replacement(*pair) for pair, is_in_place in zip(both, are_in_place, strict=True) if not is_in_place]
     additions = [Addition(each) for each in come if each not in [move.new for move in moves]]
     given_up = [*gone, *(one for one, _other in both)]
     late = [each for each in additions if any(_is_in_way(one, each.new) for one in given_up)]
@@ -143,8 +146,7 @@ def differing(old: HostConfig, new: HostConfig) -> set[str]:
 
     A name that only repeats vhid and interface is none.
     """
-    compared = [each.name for each in fields(HostConfig) if each.compare]
-    names = {name for name in compared if getattr(old, name) != getattr(new, name)}
+    names = {name for name in _COMPARED if getattr(old, name) != getattr(new, name)}
     if (old.name, new.name) == (str(old.key), str(new.key)):
         names.discard("name")
     return names | ({_GROUPS_TO_JOIN} if _groups(old) != _groups(new) else set())

@@ -38,6 +38,7 @@ from pycarp.daemon.reconfiguration import (
 )
 from pycarp.daemon.sysctls import NAMES, PREFIX, Sysctls
 from pycarp.errors import CarpError, ConfigError, UsageError
+from pycarp.tasks import Turns
 from pycarp.vocabulary import HostKey
 
 _DEMOTION = f"{PREFIX}demotion"
@@ -87,7 +88,7 @@ class Reloader:
 
         Raises ConfigError for everything that is wrong with it, or cannot be changed without a restart.
         """
-        return self._reply(await self._checked(text, file), rolling_s)
+        return await self._reply(await self._checked(text, file), rolling_s)
 
     async def reload(self, *, rolling_s: float = 0, is_forced: bool = True) -> PlanReply:
         """Read the file again and apply all of it; return the changes as ``plan`` does.
@@ -103,13 +104,13 @@ class Reloader:
             ]
             if ending and not is_forced:
                 raise UsageError("\n".join(f"{each}; if that is meant, say --force" for each in ending))
-            reply = self._reply(config, rolling_s)
+            reply = await self._reply(config, rolling_s)
             await self._change(config, rolling_s)
             self._config = config
             self._changed(config)
             return reply
 
-    def drift(self) -> DriftReply:
+    async def drift(self) -> DriftReply:
         """Return what was changed live and a file can say, with passwords; and in words what no file can say."""
         loaded = {each.key: each for each in self._config.hosts}
         hosts = [
@@ -119,7 +120,7 @@ class Reloader:
         ]
         names = [name for name, said, asked in self._switch_drift() if said != asked and name not in self._fixed]
         values = {name.removeprefix(PREFIX): self._sysctls.asked(name) for name in names}
-        left = [f"{each.name}: {each.setting}" for each in self._drift(self._config) if not each.can_be_saved]
+        left = [f"{each.name}: {each.setting}" for each in await self._drift(self._config) if not each.can_be_saved]
         return DriftReply(
             file=str(self._source.file.absolute()),
             grammar=self._source.grammar or "",
@@ -133,16 +134,24 @@ class Reloader:
         names = [link] if facts is None else [link, facts.present_name]
         return list(dict.fromkeys(each for name in names for each in self._source.names_in_file(name)))
 
-    def _reply(self, config: NodeConfig, rolling_s: float) -> PlanReply:
+    async def _reply(self, config: NodeConfig, rolling_s: float) -> PlanReply:
+        turns = Turns()
         states: dict[HostKey, State] = {host.key: host.state for host in self._hosts.running}
         changes = diff(self._hosts.configs, config.hosts)
+        about_hosts = []
+        for each in changes:
+            await turns.end()
+            about_hosts.append(planned(each, states, rolling_s))
+        await turns.end()
+        drift = await self._drift(config)
+        await turns.end()
         return PlanReply(
             changes=[
-                *(planned(each, states, rolling_s) for each in changes),
+                *about_hosts,
                 *attached_changes(self._config, config, states),
                 *map(switched, self._switches(config)),
             ],
-            drift=self._drift(config),
+            drift=drift,
             warnings=[*self._warnings(changes, rolling_s)],
         )
 
@@ -177,31 +186,40 @@ class Reloader:
         lines = [f"{what} {_place(old)} -> {_place(new)} needs a restart" for what, old, new in pairs if old != new]
         if lines:
             raise ConfigError("\n".join(lines))
-        config = replace(config, hosts=tuple(map(self._followed, config.hosts)))
+        await asyncio.sleep(0)
+        config = replace(config, hosts=self._followed(config.hosts))
+        await asyncio.sleep(0)
         self._check(*config.hosts)
+        await asyncio.sleep(0)
         return config
 
-    def _followed(self, config: HostConfig) -> HostConfig:
-        """Return a host of an interface that was renamed, and that the file calls by its new name, as it runs here.
+    def _followed(self, configs: Iterable[HostConfig]) -> tuple[HostConfig, ...]:
+        """Return hosts of interfaces that were renamed, and that the file calls by their new names, as they run here.
 
-        Such a host keeps its state: the interface is the same.
+        Such hosts keep their state: the interface is the same.
         """
         running = {host.key for host in self._hosts.running}
-        if config.key in running:
-            return config
-        for link in sorted({key.link for key in running}):
+        former = {}
+        for link in sorted({key.link for key in running}, reverse=True):
             facts = self._node.link_facts(link)
-            if facts is not None and facts.exists and facts.renamed_to == config.interface:
-                name = config.name if config.name != str(config.key) else str(HostKey(link, config.vhid))
-                return replace(config, interface=link, name=name)
-        return config
+            if facts is not None and facts.exists and facts.renamed_to:
+                former[facts.renamed_to] = link
+        return tuple(
+            _called(each, former[each.interface]) if each.key not in running and each.interface in former else each
+            for each in configs
+        )
 
     # Drift
 
-    def _drift(self, config: NodeConfig) -> list[Drift]:
+    async def _drift(self, config: NodeConfig) -> list[Drift]:
+        turns = Turns()
         loaded, file = ({each.key: each for each in one.hosts} for one in (self._config, config))
         found = drift_of_hosts(loaded, self._hosts.configs, file)
+        await turns.end()
         for host in self._hosts.running:
+            await turns.end()
+            if self._hosts.find(host.key) is not host:
+                continue  # It has departed meanwhile.
             snapshot = host.snapshot()
             if not snapshot.admin_is_up:
                 found.append(kept(host.name, "down", file=False, running=True))
@@ -255,6 +273,7 @@ class Reloader:
         try:
             changes = diff(self._hosts.configs, config.hosts)
             await self._try(changes)
+            turns = Turns()
             for kind, same in groupby(changes, type):
                 # Removed together: the kernel needs a tenth of a second for each.
                 if kind is Removal:
@@ -262,6 +281,7 @@ class Reloader:
                 else:
                     for change in same:
                         await self._apply(change, rolling_s, undo)
+                        await turns.end()
             for name, before, value in self._switches(config):
                 self._set_switch(name, before, value, undo)
             if config.external_change_limit != self._config.external_change_limit:
@@ -279,7 +299,11 @@ class Reloader:
     async def _try(self, changes: Iterable[Change]) -> None:
         """Raise what the kernel says against the addresses that a MASTER gets, before anything is changed."""
         for change in changes:
-            if isinstance(change, Reconfiguration | Replacement) and (host := self._hosts.find(change.key)) is not None:
+            if not isinstance(change, Reconfiguration | Replacement):
+                continue
+            # What a host has already is not tried: it takes the kernel a millisecond.
+            is_new = isinstance(change, Replacement) or change.new.addresses != change.old.addresses
+            if is_new and (host := self._hosts.find(change.key)) is not None:
                 await host.try_addresses(change.new.addresses)
 
     async def _apply(self, change: Change, rolling_s: float, undo: AsyncExitStack) -> None:
@@ -341,6 +365,12 @@ class Reloader:
         is_sum = name == _DEMOTION
         self._sysctls.write(name, value - before if is_sum else value)
         undo.callback(self._sysctls.write, name, before - value if is_sum else before)
+
+
+def _called(config: HostConfig, link: str) -> HostConfig:
+    """Return a host with another name of its interface."""
+    name = config.name if config.name != str(config.key) else str(HostKey(link, config.vhid))
+    return replace(config, interface=link, name=name)
 
 
 def _ending(old: HostConfig) -> str:
