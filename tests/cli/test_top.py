@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -329,3 +331,18 @@ def test_only_this_command_imports_textual() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_without_its_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['textual'] = None; from pycarp.__main__ import main; main()"
+    with scripted_daemon(tmp_path / "s", answering(*HOSTS)) as daemon:
+        ours, theirs = pty.openpty()
+        argv = [sys.executable, "-c", code, "top", "--control", str(daemon.path)]
+        done = subprocess.run(argv, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, check=False, timeout=30)
+        for each in (ours, theirs):
+            os.close(each)
+
+    assert (done.returncode, done.stderr.decode()) == (
+        1,
+        "pycarp: the command needs textual: pip install 'pycarp[top]'\n",
+    )

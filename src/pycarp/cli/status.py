@@ -4,33 +4,19 @@ import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from pycarp.cli import EXIT_FAILED
 from pycarp.cli.daemons import Answers, ask_all, chosen_of, merged
-from pycarp.cli.host_words import age, details_of, is_alarm, names_of_addresses, reason_of, remarks_of
 from pycarp.cli.options import EXIT_NOT_WELL, control_option, exit_status
-from pycarp.daemon.control_messages import HostStatus, StatusReply
+from pycarp.daemon.control_messages import StatusReply
 from pycarp.daemon.wellness import what_is_wrong
 from pycarp.errors import ControlError
 
 _WATCH_S = 1.0
-
-_PIPE_WIDTH = 1000
-_WIDE = 160
-"""Columns from which on a terminal has place for sentences in a table."""
-
-_HEADINGS = ("HOST", "VHID", "STATE", "FOR", "MASTER", "ADVERTISES", "ADDRESSES", "WHY")
-_NEVER_WRAPPED = frozenset({"VHID", "STATE", "FOR", "ADVERTISES"})
-
-_COLOURS = {"MASTER": "green", "BACKUP": "yellow", "INIT": "red"}
 
 
 @click.command(
@@ -62,7 +48,7 @@ def status(name: str | None, *, as_json: bool, watch: bool, control: Path) -> No
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2))
     else:
-        _print(reply, with_details=name is not None)
+        _show(reply, with_details=name is not None)
     if not answers.is_complete:
         click.get_current_context().exit(EXIT_FAILED)
     if any(map(what_is_wrong, reply.hosts)):
@@ -92,7 +78,7 @@ def _watch(name: str | None, control: Path, *, as_json: bool) -> None:
                 if as_json:
                     click.echo(msgspec.json.encode(reply).decode())
                 else:
-                    _print(reply, with_details=name is not None)
+                    _show(reply, with_details=name is not None)
             time.sleep(_WATCH_S)
 
 
@@ -106,38 +92,8 @@ def _begin_again(*, as_json: bool) -> None:
     click.echo(at.strftime("%Y-%m-%d %H:%M:%S"))
 
 
-def _print(reply: StatusReply, *, with_details: bool = False) -> None:
-    terminal = Console(highlight=False)
-    # A pipe gets whole lines: cutting them to the width of a terminal that is not there would lose words.
-    console = terminal if terminal.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
-    is_narrow = console.width < _WIDE
-    names = names_of_addresses()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    # Of sentences a column is for wide terminals only; elsewhere they are lines below.
-    for heading in _HEADINGS[:-1] if is_narrow else _HEADINGS:
-        table.add_column(heading, overflow="fold", no_wrap=heading in _NEVER_WRAPPED)
-    for host in reply.hosts:
-        cells = _row(host, names)
-        table.add_row(*(cells[:-1] if is_narrow else cells))
-    console.print(table)
-    for host in reply.hosts:
-        lines = [reason_of(host, names)] if is_narrow else []
-        lines += remarks_of(host)
-        lines += details_of(host, names) if with_details else []
-        for line in filter(None, lines):
-            style = "bold red" if is_alarm(line) else None
-            console.print(f"{host.name}: {line}", soft_wrap=True, markup=False, style=style)
+def _show(reply: StatusReply, *, with_details: bool) -> None:
+    # Imported here, because scripts need no table: it takes a fifth of the time of the command.
+    from pycarp.cli.status_table import print_table  # noqa: PLC0415
 
-
-def _row(host: HostStatus, names: Mapping[str, str]) -> tuple[Text, ...]:
-    # Text and not str: rich would take brackets in a name or a reason for its markup.
-    return (
-        Text(host.name),
-        Text(f"{host.vhid}@{host.interface}"),
-        Text(host.state, style=_COLOURS[host.state]),
-        Text(age(host.last_change.s_ago) if host.last_change else ""),
-        Text(host.master or "unknown"),
-        Text(f"{host.effective_advbase}+{host.effective_advskew}/256 s"),
-        Text(" ".join(host.addresses)),
-        Text(reason_of(host, names)),
-    )
+    print_table(reply, with_details=with_details)
