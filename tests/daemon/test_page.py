@@ -300,16 +300,17 @@ def test_a_page_of_another_origin_can_neither_ask_nor_look(browser: "Browser") -
     page.close()
 
 
-def test_a_real_failover_and_a_killed_daemon_are_shown_at_once(page: "Page", tmp_path: Path) -> None:
+def test_a_hand_over_between_real_daemons_and_a_killed_one_are_shown_at_once(page: "Page", tmp_path: Path) -> None:
     require("ip")
     socket = tmp_path / "http"
     host = (
         '[[host]]\nname = "web"\ninterface = "fxp0"\nvhid = 1\npassword = "testpass"\naddresses = ["192.168.1.50/24"]\n'
     )
     (tmp_path / "b").mkdir()
+    (tmp_path / "token").write_text(TOKEN)
     with (
         new_segment(hosta="192.168.1.3/24", hostb="192.168.1.4/24") as segment,
-        Toml(segment, "hosta", tmp_path, f'{host}[http]\nlisten = ["unix:{socket}"]\n') as daemon,
+        Toml(segment, "hosta", tmp_path, f'{host}[http]\nlisten = ["unix:{socket}"]\ntoken_file = "token"\n') as daemon,
         forwarded(socket) as url,
     ):
         daemon.become_master(10)
@@ -317,7 +318,11 @@ def test_a_real_failover_and_a_killed_daemon_are_shown_at_once(page: "Page", tmp
         page.wait_for_selector(".here .chip.MASTER >> text=web")
         with Toml(segment, "hostb", tmp_path / "b", f"{host}advskew = 100\n") as other:
             wait_until(lambda: other.are_in("web", state="BACKUP"), 10)
-            daemon.command("handover", "web")
+            page.click("#list summary")
+            page.click(".host[open] button >> text=Hand over…")
+            page.fill("dialog [name=token]", TOKEN)
+            page.keyboard.press("Enter")
+            page.wait_for_selector("dialog .outcome.good >> text=192.168.1.4 is MASTER after")
             page.wait_for_selector(".machine:not(.here) .chip.MASTER >> text=web", timeout=3000)
             assert page.inner_text(".machine:not(.here) h4") == "192.168.1.4"
 

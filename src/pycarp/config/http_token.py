@@ -20,7 +20,9 @@ class HttpToken:
     def __init__(self, octets: bytes) -> None:
         """Take a token as it stands in a request; raises ConfigError when nobody could send it, or guess it."""
         if not OCTETS_LEAST <= len(octets) <= OCTETS_MOST:
-            raise ConfigError(f"has {len(octets)} octets, not {OCTETS_LEAST} to {OCTETS_MOST}; {_HOW}")
+            raise ConfigError(
+                f"has {len(octets)} octet{'s' * (len(octets) != 1)}, not {OCTETS_LEAST} to {OCTETS_MOST}; {_HOW}"
+            )
         if not _FIT.fullmatch(octets):
             raise ConfigError(f"has a character that is no visible one of ASCII; {_HOW}")
         self._octets = octets

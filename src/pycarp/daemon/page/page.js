@@ -112,7 +112,7 @@ function showVerdict() {
   const counts = ["MASTER", "BACKUP", "INIT"]
     .map((state) => [state, all.filter((each) => each.status.state === state).length])
     .filter(([, count]) => count)
-    .map(([state, count]) => (state === "INIT" ? `out of ${count}` : `${state} of ${count}`));
+    .map(([state, count]) => (state === "INIT" ? `INIT in ${count}` : `${state} of ${count}`));
   const title =
     all.length === 0
       ? "No virtual host is configured"
@@ -147,9 +147,12 @@ function link(host) {
   return element("a", { href: `#${encodeURIComponent(`host-${host.id}`)}` }, host.status.name);
 }
 
+// Return the first reason in full, and the command that shows more.
 function advice({ status }) {
   const next = status.alarms.find((each) => each.command);
-  return status.alarms.map((each) => `: ${each.text}`).slice(0, 1).concat(next ? [". Next: ", element("code", {}, next.command)] : []);
+  const failing = status.checks.filter((each) => !each.passes && each.detail);
+  const reasons = [...status.alarms.map((each) => each.text), ...failing.map((each) => each.detail), status.address_error];
+  return [`: ${reasons.find(Boolean) ?? ""}`.replace(/^: $/, ""), next ? [". Next: ", element("code", {}, next.command)] : null];
 }
 
 function noteOf(status) {

@@ -84,7 +84,7 @@ export class Picture {
         const place = `${kind} ${segment} ${each.name}`;
         if (kind === "MASTER") this.places.set(host.id, place);
         const isNew = kind === "MASTER" && before.has(host.id) && before.get(host.id) !== place;
-        return chip(host, isUnknown ? "UNKNOWN" : kind, withAddresses, isNew);
+        return chip(host, isUnknown ? "UNKNOWN" : kind, { withAddresses, isNew, isWrong: isHere && Boolean(host.wrong) });
       });
     const part = (words, hosts, kind) =>
       hosts.length ? [element("p", { class: "quiet" }, hosts.length > 3 ? `${words} ${hosts.length}` : words), element("ul", { class: "chips" }, chips(hosts, kind))] : null;
@@ -114,14 +114,14 @@ function outline(box) {
   return [box.name, ids(box.holds), ids(box.stands), ids(box.absent), ids(box.rivals)];
 }
 
-function chip(host, kind, withAddresses, isNew) {
+function chip(host, kind, { withAddresses, isNew, isWrong }) {
   const { name, addresses } = host.status;
   return element(
     "li",
     {},
     element(
       "a",
-      { href: `#${encodeURIComponent(`host-${host.id}`)}`, class: `chip ${kind}${isNew ? " arrived" : ""}${host.wrong ? " wrong" : ""}` },
+      { href: `#${encodeURIComponent(`host-${host.id}`)}`, class: `chip ${kind}${isNew ? " arrived" : ""}${isWrong ? " wrong" : ""}` },
       element("b", {}, name),
       withAddresses && kind === "MASTER" ? addresses.map((each) => element("span", {}, each.split("/")[0])) : null,
     ),
