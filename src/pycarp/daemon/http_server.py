@@ -13,6 +13,7 @@ import time
 from asyncio import BaseProtocol
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -238,8 +239,11 @@ class HttpServer:
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         computed = await self._computed()
-        if computed.metrics is None:
-            computed.metrics = metrics.text_of(computed.status, self._tallies, version=__version__)
+        async with self._asking:
+            if computed.metrics is None:
+                # For 100 hosts it takes some 10 ms, in which the loop has to go on.
+                text_of = partial(metrics.text_of, computed.status, self._tallies.copy(), version=__version__)
+                computed.metrics = await asyncio.to_thread(text_of)
         return web.Response(body=computed.metrics, headers={"Content-Type": _METRICS})
 
     async def _health(self, _request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pycarp.core.events import AddressesHeld, Event, LoopStalled, StateChange
 from pycarp.core.state import State
@@ -35,6 +35,11 @@ class Tallies:
     takeovers: Histogram = field(default_factory=Histogram)
     _masters_at_ns: dict[HostKey, int] = field(default_factory=dict)
     _stalled_at_ns: int | None = None
+
+    def copy(self) -> "Tallies":
+        """Return what was counted until now, for another thread."""
+        takeovers = Histogram(list(self.takeovers.counts), self.takeovers.sum_s)
+        return replace(self, transitions=Counter(self.transitions), takeovers=takeovers)
 
     def take(self, event: Event) -> None:
         """Count an event."""
