@@ -9,6 +9,7 @@ from typing import cast
 import msgspec
 import pytest
 
+from pycarp.core.inputs import HostAdded, Input, LinkChanged
 from pycarp.daemon.control_messages import (
     EventRecord,
     EventsEnd,
@@ -23,8 +24,9 @@ from pycarp.daemon.control_messages import (
     WhyRequest,
 )
 from pycarp.daemon.streams import Send, Stream
+from pycarp.vocabulary import LinkFacts
 from tests.support.control import change_of, host_of, scripted_daemon
-from tests.support.hosts import config
+from tests.support.hosts import config, link
 from tests.support.recordings import WALL_NS, a_takeover, lines_of
 
 BEGAN = datetime.datetime.fromtimestamp(WALL_NS / 1e9, datetime.UTC)
@@ -102,6 +104,17 @@ def test_the_flight_recorder_says_what_was_claimed_and_heard_and_what_would_have
     assert not any("another host" in line and "2@" in line for line in lines)
     assert lines[-1].startswith("Then: ")
     assert "BACKUP -> MASTER (x)" in lines[-1]
+
+
+def test_hosts_of_one_vhid_on_two_interfaces_are_told_apart(tmp_path: Path) -> None:
+    facts = LinkFacts(name="fxp1", is_up=True, is_certain=True, addresses=link().addresses)
+    first: list[tuple[Input, float]] = [(LinkChanged(facts), 0.5), (HostAdded(config(interface="fxp1")), 0.6)]
+    recorded = lines_of([*first, *a_takeover()])
+    flight = (FlightLines([each.decode() for each in recorded]), FlightEnd())
+
+    found = json.loads("\n".join(shown(tmp_path, daemon(*EVENTS, flight=flight), "--at", at(2.5), "--json")))
+
+    assert found["host"]["interface"] == "fxp0"
 
 
 def test_beyond_the_flight_recorder_the_events_say_what_it_was_and_what_led_to_it(tmp_path: Path) -> None:

@@ -161,8 +161,7 @@ def _replayed(lines: Iterable[bytes], source: str, present: HostStatus, at: date
     for played in replay.steps(until_ns=at_ns):
         if played.difference is not None:
             return _Known(note=f"{source} is of another version of pycarp: replay it with that one")
-    hosts = replay.snapshot().hosts
-    host = next((each for each in hosts if _is_same(each, present)), None)
+    host = _same(replay.snapshot().hosts, present)
     if host is None:
         return _Known(note=f"{present.name} did not run then, by {source}")
     status = host_status(host, at_ns, Place())
@@ -172,13 +171,12 @@ def _replayed(lines: Iterable[bytes], source: str, present: HostStatus, at: date
     return _Known(source=source, host=status, outlook=outlook_status(host, at_ns))
 
 
-def _is_same(host: HostSnapshot, present: HostStatus) -> bool:
-    return host.key.vhid == present.vhid and present.name in (host.config.name, str(host.key), _name_now(host, present))
-
-
-def _name_now(host: HostSnapshot, present: HostStatus) -> str:
-    """Return the name of a host without one, whose interface may be called otherwise now."""
-    return present.name if host.config.name == str(host.key) else host.config.name
+def _same(hosts: Iterable[HostSnapshot], present: HostStatus) -> HostSnapshot | None:
+    """Return the host that is ``present`` now; if it has no name, its interface may have been renamed since."""
+    alike = [each for each in hosts if each.key.vhid == present.vhid]
+    exact = [each for each in alike if present.name in (each.config.name, str(each.key))]
+    renamed = [each for each in alike if each.config.name == str(each.key)]
+    return exact[0] if exact else renamed[0] if len(renamed) == 1 else None
 
 
 def lines_of(past: PastWhy, about: Iterable[str]) -> Iterator[str]:
