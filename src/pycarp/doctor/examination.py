@@ -82,11 +82,8 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
                 yield from kernel_settings.findings(subject, _sysctl, others=_others(subject, facts))
                 yield from managers.findings(subject, indexes)
                 yield from address_findings.findings(subject, facts)
-                yield from neighbour_findings.findings(
-                    subject.interface,
-                    subject.shared,
-                    neighbour_findings.read(subject.interface) if subject.hosts else [],
-                )
+                entries = neighbour_findings.read(subject.interface) if subject.hosts else []
+                yield from neighbour_findings.findings(subject.interface, subject.shared, entries)
         yield from firewall_findings.findings(
             self.subjects, bridges=found.bridges, is_at_ip_layer=self.is_at_ip_layer, udp_port=self.udp_port
         )
