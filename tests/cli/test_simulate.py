@@ -64,6 +64,26 @@ def deaf(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
 # What is found
 
 
+def test_groups_and_failback_are_tried(tmp_path: Path) -> None:
+    page = (PAGE.parent / "simulate.md").read_text()
+    file = tmp_path / "router.toml"
+    file.write_text(page.split("<!-- the router -->\n```toml\n")[1].split("```")[0])
+    words = (str(file), "--copies", "2", *QUICK, "--faults", "one-link")
+    report = msgspec.json.decode(simulate(*words, "--json").stdout, type=Report)
+    printed = simulate(*words).stdout
+
+    assert [(row.cut_vhid, row.together, row.trials) for row in report.groups] == [(1, 3, 3), (2, 3, 3)]
+    assert all(row.worst_s is not None and row.worst_s < 0.05 for row in report.groups)
+    (row,) = report.failbacks
+    assert (row.machine, row.vhids, row.policy) == ("router", [1, 2], "startup_hold 5s, failback_delay 1min")
+    assert row.expected_s is not None
+    assert row.worst_s is not None
+    assert row.expected_s[0] <= row.worst_s <= row.expected_s[1]
+    assert [(row.fault, row.expected_s, row.taken_over) for row in report.takeovers] == [("one-link", (0, 0), 3)]
+    assert "Sync groups: one link of the MASTER is cut" in printed
+    assert "Failback: the preferred machine is back after 10 s without power" in printed
+
+
 def test_the_provider_takes_over_within_its_master_down_time(report: Report) -> None:
     power = next(row for row in report.takeovers if row.fault == "power")
 

@@ -8,9 +8,11 @@ from pycarp.config.grammars import Grammar
 from pycarp.config.topology import ConfigFile, Topology, read_topology
 from pycarp.dialects import by_name
 from pycarp.errors import ConfigError
+from pycarp.placement.policy import FailbackPolicy
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.faults.fault_plan import FaultPlan
 from pycarp.sim.simulation import simulate
-from pycarp.vocabulary import NS_PER_S
+from pycarp.vocabulary import NS_PER_S, HostKey
 
 THREE_HOSTS = Path(__file__).parents[1] / "scenarios" / "three-hosts"
 OPENBSD = "inet 192.168.1.50 255.255.255.0 NONE vhid 1 carpdev em0 pass mekmitasdigoat advskew {skew}\n"
@@ -188,3 +190,41 @@ def test_grammar_and_dialect_can_be_given() -> None:
     found = topology(("a", text), copies=2, grammar=Grammar.RC_CONF, dialect=by_name("freebsd"))
 
     assert {host.dialect.name for member in found.members for host in member.hosts} == {"freebsd"}
+
+
+GROUPED = """
+[[host]]
+name = "wan"
+interface = "eth0"
+vhid = 1
+addresses = ["192.0.2.100/24"]
+password = "secret"
+
+[[host]]
+name = "lan"
+interface = "eth1"
+vhid = 2
+addresses = ["198.51.100.1/24"]
+password = "secret"
+
+[host.failback]
+failback = "manual"
+
+[[sync_group]]
+name = "router"
+hosts = ["wan", "lan"]
+
+[failback]
+failback_delay = "1min"
+"""
+
+
+def test_groups_and_policies_follow_their_hosts_onto_the_segments() -> None:
+    other = GROUPED.replace("eth", "em")
+    found = topology(("a.toml", GROUPED), ("b.toml", other))
+    wan, lan = HostKey("eth0", 1), HostKey("eth1", 2)
+
+    assert [member.groups for member in found.members] == [(SyncGroupConfig(name="router", hosts=(wan, lan)),)] * 2
+    assert [dict(member.failbacks) for member in found.members] == [
+        {wan: FailbackPolicy(failback_delay_s=60), lan: FailbackPolicy(failback="manual")}
+    ] * 2

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from pycarp.dialects import by_name
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.faults.configuration_conflicts import ConfigurationConflict, configuration_conflicts
 from pycarp.sim.faults.experiments import masters_at_rest
 from pycarp.sim.faults.fault_plan import Member
@@ -112,3 +113,33 @@ def test_what_makes_two_masters_is_told_first() -> None:
 
 def test_passwords_are_never_told() -> None:
     assert not any("another" in repr(each) for each in configuration_conflicts(two(passphrase="another")))
+
+
+def grouped(*, skews: tuple[tuple[int, int], tuple[int, int]], also_on_b: bool = True) -> tuple[Member, ...]:
+    """Return two machines with two virtual hosts each, which are a group on a, and on b."""
+    made = []
+    for member, (first, second), is_grouped in zip(topology_of(2), skews, (True, also_on_b), strict=True):
+        leader = replace(member.hosts[0], advskew=first)
+        other = replace(leader, vhid=2, addresses=(ip_interface("192.168.1.60/24"),), advskew=second, name="")
+        groups = (SyncGroupConfig(name="router", hosts=(leader.key, other.key)),) if is_grouped else ()
+        made.append(structs.replace(member, hosts=(leader, other), groups=groups))
+    return tuple(made)
+
+
+def test_a_group_whose_hosts_prefer_different_machines_is_named() -> None:
+    (finding,) = configuration_conflicts(grouped(skews=((0, 100), (100, 0))))
+
+    a, b = (member.name for member in topology_of(2))
+    assert (finding.conflict, finding.is_deafness) == (ConfigurationConflict.PREFERENCES, False)
+    assert f"prefers {a} for vhid 1, {b} for vhid 2" in finding.words
+
+
+def test_a_group_that_only_one_machine_has_is_named() -> None:
+    (finding,) = configuration_conflicts(grouped(skews=((0, 0), (100, 100)), also_on_b=False))
+
+    assert finding.conflict is ConfigurationConflict.GROUPS
+    assert finding.machines == (topology_of(2)[1].name,)
+
+
+def test_a_group_that_all_machines_have_and_prefer_alike_has_no_conflict() -> None:
+    assert configuration_conflicts(grouped(skews=((0, 0), (100, 100)))) == ()

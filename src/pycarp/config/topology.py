@@ -23,6 +23,8 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.dialects import Dialect
 from pycarp.errors import ConfigError
+from pycarp.placement.policy import FailbackPolicy
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.faults.fault_plan import Member
 from pycarp.vocabulary import Address, Family, HostKey, InterfaceAddress, LinkFacts, family_of
 
@@ -84,7 +86,14 @@ def read_topology(
     owns = _own_addresses(machines)
     settings = [_settings(machine, sysctls or {}) for machine in machines]
     members = tuple(
-        Member(name=name, hosts=machine.hosts, own=own, settings=each)
+        Member(
+            name=name,
+            hosts=machine.hosts,
+            own=own,
+            settings=each,
+            failbacks=dict(machine.failbacks),
+            groups=machine.groups,
+        )
         for name, machine, own, each in zip(names, machines, owns, settings, strict=True)
     )
     return Topology(members, notes)
@@ -97,6 +106,8 @@ class _Machine(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[HostConfig, ...]
     own: Mapping[str, tuple[InterfaceAddress, ...]]
     config: NodeConfig
+    failbacks: Mapping[HostKey, FailbackPolicy]
+    groups: tuple[SyncGroupConfig, ...]
 
 
 # Files to machines
@@ -130,7 +141,14 @@ def _machines(files: Sequence[ConfigFile], configs: Sequence[NodeConfig]) -> lis
     folders: dict[str, int] = {}
     for file, config in zip(files, configs, strict=True):
         path = PurePath(file.path)
-        machine = _Machine(name=_name(path, config), hosts=config.hosts, own=config.own, config=config)
+        machine = _Machine(
+            name=_name(path, config),
+            hosts=config.hosts,
+            own=config.own,
+            config=config,
+            failbacks=_failbacks(config),
+            groups=tuple(each.item for each in config.sync_groups),
+        )
         at = folders.get(str(path.parent)) if path.name.startswith(PREFIX) else None
         if at is not None and not _keys(machines[at].hosts) & _keys(config.hosts):
             machines[at] = structs.replace(machines[at], hosts=machines[at].hosts + config.hosts)
@@ -139,6 +157,13 @@ def _machines(files: Sequence[ConfigFile], configs: Sequence[NodeConfig]) -> lis
             folders[str(path.parent)] = len(machines)
         machines.append(machine)
     return machines
+
+
+def _failbacks(config: NodeConfig) -> dict[HostKey, FailbackPolicy]:
+    """Return the policy of each host: its own one, or that of every host."""
+    of_all = {each.host: each.item for each in config.failbacks}
+    policies = {host.key: of_all.get(host.key, of_all.get(None)) for host in config.hosts}
+    return {key: policy for key, policy in policies.items() if policy is not None}
 
 
 def _keys(hosts: Iterable[HostConfig]) -> set[HostKey]:
@@ -205,6 +230,11 @@ def _on_segments(machines: Sequence[_Machine]) -> list[_Machine]:
             machine,
             hosts=tuple(_on(host, called[number, host.interface]) for host in machine.hosts),
             own={called[number, link]: own for link, own in machine.own.items() if (number, link) in called},
+            failbacks={_key_on(key, called[number, key.link]): each for key, each in machine.failbacks.items()},
+            groups=tuple(
+                structs.replace(group, hosts=tuple(_key_on(key, called[number, key.link]) for key in group.hosts))
+                for group in machine.groups
+            ),
         )
         for number, machine in enumerate(machines)
     ]
@@ -213,6 +243,10 @@ def _on_segments(machines: Sequence[_Machine]) -> list[_Machine]:
 def _on(host: HostConfig, link: str) -> HostConfig:
     name = "" if host.name == str(host.key) else host.name
     return replace(host, interface=link, name=name)
+
+
+def _key_on(key: HostKey, link: str) -> HostKey:
+    return HostKey(link, key.vhid)
 
 
 def _segments(machines: Sequence[_Machine]) -> list[list[_Where]]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from pycarp.core.host_config import HostConfig
-from pycarp.sim.faults.fault_plan import Fault, FaultPlan
+from pycarp.placement.group_state import WELL_S
+from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Member
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, HostKey
 
 DROP_NS = NS_PER_S // 10
@@ -48,6 +49,27 @@ def settling_ns(plan: FaultPlan, key: HostKey) -> int:
 
 
 def takeover_ns(plan: FaultPlan, key: HostKey) -> int:
-    """Return the longest time without an owner while all machines run."""
+    """Return the longest time without an owner while all machines run.
+
+    A member of a sync group that the leader's machine is to take is left by the others first, and may be passed on
+    where the preferences of the members contradict each other.
+    """
     hosts = hosts_of(plan, key)
-    return max(map(master_down_ns, hosts)) + interval_max_ns(hosts) + _LEEWAY_NS + aftermath_ns(plan)
+    down_ns = max(map(master_down_ns, hosts)) + interval_max_ns(hosts)
+    if any(key in group.hosts for member in plan.members for group in member.groups):
+        down_ns = 2 * down_ns + round(WELL_S * NS_PER_S)
+    return down_ns + _LEEWAY_NS + aftermath_ns(plan) + startup_hold_ns(plan.members)
+
+
+def startup_hold_ns(members: Iterable[Member]) -> int:
+    """Return the longest startup hold: for so long machines that start together take over from nobody."""
+    holds_s = (policy.startup_hold_s for member in members for policy in member.failbacks.values())
+    return round(max(holds_s, default=0.0) * NS_PER_S)
+
+
+def grouping_ns(plan: FaultPlan) -> int:
+    """Return how long it takes until every sync group is on one machine: to find the leader's, and to move there."""
+    keys = {key for member in plan.members for group in member.groups for key in group.hosts}
+    if not keys:
+        return 0
+    return max(takeover_ns(plan, key) + settling_ns(plan, key) for key in keys)

@@ -11,9 +11,12 @@ from pycarp.core.engine import EXTERNALLY_CHANGED
 from pycarp.core.events import StateChange
 from pycarp.core.inputs import DatagramReceived, DatagramsReceived, Input, TimePassed
 from pycarp.core.lease_timings import lease_timings_of
+from pycarp.core.restriction import Restrictions
 from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.trouble import EXTERNAL_CHANGES_NS
 from pycarp.dialects.dialect import AddressMac, Claim, Farewell
+from pycarp.placement.failback_state import Cause
+from pycarp.placement.share import PREFIX
 from pycarp.sim import bounds
 from pycarp.sim.event_queue import EventQueue
 from pycarp.sim.fabric import Fabric
@@ -68,6 +71,7 @@ class Checks:
         self._violations: list[Violation] = []
         self._ownerships: list[Ownership] = []
         self._last: dict[Where, StateChange] = {}
+        self._since_ns: dict[Where, int] = {}
         self._owned_since: dict[Where, int] = {}
         self._strange_since: dict[Where, Since] = {}
         self._conflicts: dict[tuple[HostKey, str, str], int] = {}
@@ -100,6 +104,7 @@ class Checks:
         """Judge the final state, and return the outcome."""
         for key in self._keys:
             self._judge_end(key)
+        self._judge_groups()
         self._reachability.end(self._event_queue.now_ns)
         open_ones = [
             Ownership(key=key, node=node, from_ns=since_ns, until_ns=None)
@@ -221,10 +226,21 @@ class Checks:
             each.fault is Fault.GATE and each.node == machine.name for each in self._active
         ):
             self._violate(Promise.RESTRICTED, machine.name, f"becomes MASTER ({event.reason})")
+        self._judge_failback(machine, event, before)
         self._last[where] = event
+        self._since_ns[where] = self._event_queue.now_ns
         self._look_at_switch(event.key)
         if machine.kernel.holds(event.key):
             self._look_at_owner(machine, event.key)
+
+    def _judge_failback(self, machine: Machine, event: StateChange, before: StateChange | None) -> None:
+        """Judge a host that preempts against its policy, as far as its transitions show that."""
+        policy = machine.member.failbacks.get(event.key)
+        if policy is None or before is None or event.reason is not Reason.PREEMPTING:
+            return
+        waited_ns = self._event_queue.now_ns - self._since_ns[machine.name, event.key]
+        if policy.is_manual or waited_ns < policy.failback_delay_s * NS_PER_S:
+            self._violate(Promise.HELD_BACK, machine.name, f"preempts after {waited_ns / NS_PER_S:g} s as BACKUP")
 
     def _compare(self, machine: Machine) -> None:
         if machine.process is None:
@@ -369,7 +385,7 @@ class Checks:
         if now_ns - self._quiet_since_ns < self._takeover_ns[key] + self._settling_ns[key]:
             return
         hosts = bounds.hosts_of(self._plan, key)
-        demoted = False
+        demoted, restricted = False, set()
         for name, machine in self._machines.items():
             if machine.process is None:
                 continue
@@ -377,10 +393,9 @@ class Checks:
                 if host.config.key == key:
                     demoted = demoted or bool(host.demotion)
                     self._judge_demotion(name, host.state, host.demotion)
-                    for cause, restriction in host.restrictions:
-                        self._violate(
-                            Promise.NO_STRANDED_DEMOTION, name, f"is still restricted ({restriction}): {cause}"
-                        )
+                    if host.restrictions:
+                        restricted.add(name)
+                    self._judge_restrictions(machine, host.restrictions)
         preference = min((host.advbase, host.advskew) for host in hosts)
         master = self.master(key)
         wanted = [
@@ -389,8 +404,31 @@ class Checks:
             for host in member.hosts
             if host.key == key and (host.advbase, host.advskew) == preference
         ]
-        if all(host.preempt for host in hosts) and not demoted and master is not None and master not in wanted:
+        follows = any(key in group.hosts[1:] for member in self._plan.members for group in member.groups)
+        may_preempt = all(host.preempt for host in hosts) and not demoted and not restricted.intersection(wanted)
+        if may_preempt and not follows and master is not None and master not in wanted:
             self._violate(Promise.RIGHT_MASTER, master, f"is MASTER of {key} instead of {' or '.join(wanted)}")
+
+    def _judge_restrictions(self, machine: Machine, restrictions: Restrictions) -> None:
+        """Judge restrictions: those of policies and groups may be in force for ever."""
+        lasting = [f"{PREFIX}{group.name}: " for group in machine.member.groups]
+        for cause, restriction in restrictions:
+            if not cause.startswith(tuple(lasting)) and not (machine.member.failbacks and cause in tuple(Cause)):
+                words = f"is still restricted ({restriction}): {cause}"
+                self._violate(Promise.NO_STRANDED_DEMOTION, machine.name, words)
+
+    def _judge_groups(self) -> None:
+        """Judge that the machine that is MASTER of a group's leader is MASTER of the whole group."""
+        if self._event_queue.now_ns - self._quiet_since_ns < bounds.grouping_ns(self._plan):
+            return
+        for member in self._plan.members:
+            for group in member.groups:
+                if not self._is_master(member.name, group.hosts[0]):
+                    continue
+                for key in group.hosts[1:]:
+                    if (other := self.master(key)) != member.name:
+                        words = f"is MASTER of {group.hosts[0]}, but {other or 'nobody'} of {key} in {group.name}"
+                        self._violate(Promise.GROUPED, member.name, words)
 
     def _judge_demotion(self, name: str, state: State, causes: tuple[tuple[str, int], ...]) -> None:
         for cause, amount in causes:

@@ -12,6 +12,7 @@ from typing import Protocol
 from pycarp.core import Engine, HoldAddresses, Input
 from pycarp.core.inputs import AddressesDisturbed, HostAdded, LinkChanged
 from pycarp.core.slots import SLOT_NS
+from pycarp.placement.failback_state import Saved
 from pycarp.sim import process
 from pycarp.sim.event_queue import CHANGE, EventQueue
 from pycarp.sim.faults.fault_plan import Member
@@ -70,6 +71,7 @@ class Machine:
         self._behind_ns = 0
         self._paused_at_ns = 0
         self._overslept: list[tuple[int, int, Callable[[], None]]] = []
+        self._memory: dict[HostKey, Saved] = {}
         self.kernel = self._new_kernel()
 
     @property
@@ -92,11 +94,12 @@ class Machine:
             self.kernel.drop(key)
         chance = Random(self._chance.getrandbits(64))
         engine = Engine(entropy=lambda: chance.getrandbits(64), settings=self.member.settings, slot_ns=SLOT_NS)
-        self.process = Process(engine, self, watcher=self._watcher, chance=self._chance)
+        self.process = Process(engine, self, watcher=self._watcher, chance=self._chance, memory=self._memory)
         for link in self.member.own:
             self.submit(LinkChanged(self.facts(link)))
         for host in self.member.hosts:
             self.submit(HostAdded(host))
+        self.process.services.begin()
 
     def facts(self, link: str) -> LinkFacts:
         """Return the facts of a link that a process of this machine reads."""

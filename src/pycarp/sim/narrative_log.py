@@ -44,7 +44,7 @@ class NarrativeLog:
 
 def words_for(incident: Incident) -> str:
     """Return an incident in words: fault, amount, machines and span."""
-    whom = " ".join(each for each in (incident.node, incident.other) if each)
+    whom = " ".join(each for each in (incident.node, incident.link, incident.other) if each)
     amount = f" {incident.amount:g}" if incident.amount else ""
     span = f" for {incident.span_ns / NS_PER_S:g} s" if incident.span_ns else ""
     return f"{incident.fault}{amount}{f' {whom}' if whom else ''}{span}"

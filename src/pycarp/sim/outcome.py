@@ -22,6 +22,8 @@ class Promise(StrEnum):
     NO_FALSE_TAKEOVER = "nobody takes over from a MASTER that lives and is heard"
     RIGHT_MASTER = "where all preempt, the preferred host is MASTER in the end"
     RESTRICTED = "a host that is restricted to backup never becomes MASTER"
+    HELD_BACK = "a host whose failback waits does not preempt before its time"
+    GROUPED = "in the end one machine is MASTER of a whole sync group"
     NO_STRANDED_DEMOTION = "no demotion and no restriction outlives its cause"
     PUBLISHED = "every transition is published, and follows from the one before"
     ALIVE = "an engine never raises, and never wants to be called again at once"

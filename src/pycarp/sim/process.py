@@ -3,7 +3,7 @@
 An attempt to change addresses takes time. It may fail or hang, and it may have done its work all the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -13,8 +13,10 @@ from pycarp.core import Announce, DropAddresses, Engine, HoldAddresses, Input, R
 from pycarp.core.events import Event
 from pycarp.core.flood import PacketFilter
 from pycarp.core.inputs import ActuationReported
+from pycarp.placement.failback_state import Saved
 from pycarp.runtime import Attempt, Runtime
 from pycarp.sim.event_queue import EXPIRY
+from pycarp.sim.simulated_services import SimulatedServices
 from pycarp.vocabulary import NS_PER_S, Datagram, HostKey, Outgoing
 
 if TYPE_CHECKING:
@@ -76,8 +78,17 @@ class Troubles:
 class Process:
     """A running daemon of a machine; it implements ``pycarp.runtime.Ports`` for its runtime."""
 
-    def __init__(self, engine: Engine, machine: "Machine", *, watcher: Watcher, chance: Random) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        machine: "Machine",
+        *,
+        watcher: Watcher,
+        chance: Random,
+        memory: MutableMapping[HostKey, Saved],
+    ) -> None:
         self.engine = engine
+        self.services = SimulatedServices(engine, machine, memory)
         self.is_stopped = False
         self.postponed: list[Callable[[], None]] = []
         self._machine = machine
@@ -252,7 +263,8 @@ class Process:
         """No-op."""
 
     def publish(self, event: Event) -> None:
-        """No-op: the watcher has seen the event in the step."""
+        """Pass an event on to what follows hosts; the watcher has seen it in the step."""
+        self.services.take(event)
 
     def stalled(self, late_ns: int) -> None:
         """No-op."""

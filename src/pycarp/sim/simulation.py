@@ -128,9 +128,10 @@ class _Simulation:
             faults = {each.fault for each in mine}
             machine.sends_fail = Fault.SEND_ERRORS in faults
             _trouble(machine.troubles, mine)
+            down = {link for each in mine for link in _links_down(machine, each)}
             for link in machine.member.own:
-                if (Fault.LINK_DOWN in faults) is not (link in machine.links_down):
-                    machine.set_link(link, is_up=Fault.LINK_DOWN not in faults)
+                if (link in down) is not (link in machine.links_down):
+                    machine.set_link(link, is_up=link not in down)
 
     def _do(self, incident: Incident) -> None:
         machine = self._machines.get(incident.node)
@@ -266,6 +267,16 @@ def _cut(fabric: Fabric, incident: Incident) -> None:
         fabric.cut(node, other)
         if incident.fault is Fault.PARTITION:
             fabric.cut(other, node)
+
+
+def _links_down(machine: Machine, incident: Incident) -> tuple[str, ...]:
+    match incident.fault:
+        case Fault.LINK_DOWN:
+            return tuple(machine.member.own)
+        case Fault.ONE_LINK:
+            return (incident.link or machine.member.hosts[0].interface,)
+        case _:
+            return ()
 
 
 def _trouble(troubles: Troubles, incidents: list[Incident]) -> None:

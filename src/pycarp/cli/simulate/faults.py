@@ -22,6 +22,7 @@ INJECTED_FAULTS = {
     Fault.CRASH: "the daemon dies; its guardian lives",
     Fault.CRASH_ALL: "daemon and guardian die",
     Fault.LINK_DOWN: "its link goes down",
+    Fault.ONE_LINK: "the link of one virtual host goes down",
     Fault.STOP: "the daemon stands still",
     Fault.PAUSE: "the machine stands still",
     Fault.PARTITION: "it is cut off from all others",
@@ -37,7 +38,7 @@ INJECTED_FAULTS = {
 }
 """The faults that a trial can inject into the MASTER, with their descriptions."""
 
-_NOT_BY_DEFAULT = frozenset({Fault.ADMIN_DOWN, Fault.CHECK, Fault.DRAIN, Fault.GATE})
+_NOT_BY_DEFAULT = frozenset({Fault.ONE_LINK, Fault.ADMIN_DOWN, Fault.CHECK, Fault.DRAIN, Fault.GATE})
 _USUAL_SPANS = {Fault.STOP: _STANDSTILL_NS, Fault.PAUSE: _STANDSTILL_NS, Fault.MEDDLING: 0}
 
 

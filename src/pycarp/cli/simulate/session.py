@@ -15,13 +15,17 @@ from pycarp.cli.simulate.simulation_report import (
     AdvbaseRow,
     BrokenRow,
     ExampleRow,
+    FailbackRow,
     FastestRow,
     FindingRow,
+    GroupRow,
     PromisesRow,
     Report,
     TakeoverRow,
     WatchRow,
+    failback_row,
     finding_row,
+    group_row,
     hours_of,
     machine_row,
     seconds,
@@ -30,6 +34,7 @@ from pycarp.cli.simulate.simulation_report import (
 )
 from pycarp.cli.simulate.worker_pool import WorkerPool
 from pycarp.errors import ConfigError
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.faults import fault_plan_file
 from pycarp.sim.faults.advbase_sweep import ADVBASES, AdvbaseVariant, with_advbase
 from pycarp.sim.faults.configuration_conflicts import configuration_conflicts
@@ -47,6 +52,15 @@ from pycarp.sim.faults.experiments import (
     masters_at_rest,
 )
 from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Member
+from pycarp.sim.faults.placement_trials import (
+    FailbackTrial,
+    GroupTrial,
+    failback_wait,
+    groups_of,
+    held_back,
+    policies_of,
+    preferred,
+)
 from pycarp.sim.faults.random_plans import random_plan
 from pycarp.sim.faults.shrinking import shortest
 from pycarp.sim.simulation import simulate
@@ -113,6 +127,29 @@ class _InjectedFaults(_Batch):
 
 
 @dataclass(slots=True, kw_only=True)
+class _CutLinks(_Batch):
+    group: SyncGroupConfig
+    cut: HostKey
+
+    def row(self) -> GroupRow | None:
+        return group_row(self.group, self.cut, [each.moved for each in self.results]) if self.results else None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Failbacks(_Batch):
+    keys: tuple[HostKey, ...]
+    member: Member
+    expectation: Expectation | None
+
+    def row(self) -> FailbackRow | None:
+        returned_ns = [each.returned_ns for each in self.results if each.takeover is not None]
+        policies = policies_of(self.member, self.keys[0])
+        if not returned_ns:
+            return None
+        return failback_row(self.keys, self.member.name, policies, self.expectation, returned_ns)
+
+
+@dataclass(slots=True, kw_only=True)
 class _Watches(_Batch):
     condition: Condition
 
@@ -151,7 +188,8 @@ def look_into(members: tuple[Member, ...], wishes: Wishes, pool: WorkerPool) -> 
     watches = [_watches(members, condition, wishes.hours) for condition in wishes.faults.conditions]
     advbases = list(_advbases(members, wishes)) if wishes.seeks_fastest else []
     plans = _Batch(trials=_plans(members, wishes))
-    own: list[_Batch] = [plans, *injected_faults, *watches]
+    cut_links, failbacks = list(_cut_links(members, wishes)), list(_failbacks(members, wishes))
+    own: list[_Batch] = [plans, *injected_faults, *watches, *cut_links, *failbacks]
     _work([*own, *(batch for variant in advbases for batch in variant.batches())], pool)
     takeovers = [row for row in (each.row() for each in injected_faults) if row is not None]
     watched = [row for row in (each.row() for each in watches) if row is not None]
@@ -162,6 +200,8 @@ def look_into(members: tuple[Member, ...], wishes: Wishes, pool: WorkerPool) -> 
         machines=[machine_row(member) for member in members],
         findings=[*map(finding_row, configuration_conflicts(members)), *_restless(at_rest)],
         takeovers=takeovers,
+        groups=[row for row in (each.row() for each in cut_links) if row is not None],
+        failbacks=[row for row in (each.row() for each in failbacks) if row is not None],
         watched=watched,
         fastest=_fastest(advbases) if wishes.seeks_fastest else None,
         promises=promises,
@@ -212,6 +252,25 @@ def _inject(
             for seed in range(seeds)
         ],
     )
+
+
+def _cut_links(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_CutLinks]:
+    """Yield trials that cut each link of each sync group."""
+    for group in groups_of(members):
+        for cut in group.hosts:
+            trials: list[Trial] = [
+                GroupTrial(members=members, group=group, cut=cut, seed=seed) for seed in range(wishes.seeds)
+            ]
+            yield _CutLinks(group=group, cut=cut, trials=trials)
+
+
+def _failbacks(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_Failbacks]:
+    """Yield trials in which the preferred machine of a host with a failback policy comes back."""
+    for key in held_back(members):
+        keys = next((group.hosts for group in groups_of(members) if key in group.hosts), (key,))
+        trials: list[Trial] = [FailbackTrial(members=members, key=key, seed=seed) for seed in range(wishes.seeds)]
+        member, expectation = preferred(members, key), failback_wait(members, key)
+        yield _Failbacks(keys=keys, member=member, expectation=expectation, trials=trials)
 
 
 def _watches(members: tuple[Member, ...], condition: Condition, hours: float) -> _Watches:

@@ -6,6 +6,9 @@ from statistics import median
 
 import msgspec
 
+from pycarp.durations import format_duration
+from pycarp.placement.policy import AUTO, FailbackPolicy
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim import bounds
 from pycarp.sim.faults.configuration_conflicts import Finding
 from pycarp.sim.faults.experiments import Expectation, InjectedFault, Takeover, Watch
@@ -65,6 +68,34 @@ class TakeoverRow(msgspec.Struct, kw_only=True, frozen=True):
     two_owners_s: float
     ownerless_afterwards_s: float
     by: dict[str, int]
+
+
+class GroupRow(msgspec.Struct, kw_only=True, frozen=True):
+    """How a sync group moves when the link of its host ``cut_vhid`` goes down, in ``trials`` trials.
+
+    ``together`` is in how many of them one machine took all over, ``worst_s`` how long the last host took.
+    """
+
+    group: str
+    vhids: list[int]
+    cut_vhid: int
+    trials: int
+    together: int
+    worst_s: float | None
+    ownerless_s: float
+
+
+class FailbackRow(msgspec.Struct, kw_only=True, frozen=True):
+    """When the preferred machine is MASTER again after a power cut; ``expected_s`` is None if no time makes it."""
+
+    vhids: list[int]
+    machine: str
+    policy: str
+    expected_s: tuple[float, float] | None
+    trials: int
+    returned: int
+    median_s: float | None
+    worst_s: float | None
 
 
 class WatchRow(msgspec.Struct, kw_only=True, frozen=True):
@@ -132,6 +163,8 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
     machines: list[MachineRow]
     findings: list[FindingRow]
     takeovers: list[TakeoverRow]
+    groups: list[GroupRow]
+    failbacks: list[FailbackRow]
     watched: list[WatchRow]
     fastest: FastestRow | None
     promises: PromisesRow
@@ -216,6 +249,60 @@ def takeover_row(
         ownerless_afterwards_s=seconds(max(each.afterwards_ns for each in takeovers)),
         by=dict(Counter(each.by for each in takeovers if each.by).most_common()),
     )
+
+
+def group_row(group: SyncGroupConfig, cut: HostKey, moves: Sequence[Sequence[Takeover]]) -> GroupRow:
+    """Return the row of one link of a group; ``moves`` has the takeovers of its hosts for each trial, one at least."""
+    whole = [each for each in moves if {takeover.takeover_ns for takeover in each} and _are_together(each, group)]
+    spans_ns = [takeover.takeover_ns for each in moves for takeover in each if takeover.takeover_ns is not None]
+    return GroupRow(
+        group=group.name,
+        vhids=[key.vhid for key in group.hosts],
+        cut_vhid=cut.vhid,
+        trials=len(moves),
+        together=len(whole),
+        worst_s=seconds(max(spans_ns)) if spans_ns else None,
+        ownerless_s=seconds(max((takeover.ownerless_ns for each in moves for takeover in each), default=0)),
+    )
+
+
+def _are_together(moved: Sequence[Takeover], group: SyncGroupConfig) -> bool:
+    return len(moved) == len(group.hosts) and len({each.by for each in moved}) == 1 and bool(moved[0].by)
+
+
+def failback_row(
+    keys: Sequence[HostKey],
+    machine: str,
+    policies: Iterable[FailbackPolicy],
+    expectation: Expectation | None,
+    returned_ns: Sequence[int | None],
+) -> FailbackRow:
+    """Return the row of a virtual host; ``returned_ns`` has the result of each trial."""
+    spans_ns = [each for each in returned_ns if each is not None]
+    expected_s = None if expectation is None else (seconds(expectation.from_ns), seconds(expectation.to_ns))
+    return FailbackRow(
+        vhids=[key.vhid for key in keys],
+        machine=machine,
+        policy="; ".join(dict.fromkeys(map(policy_in_words, policies))),
+        expected_s=expected_s,
+        trials=len(returned_ns),
+        returned=len(spans_ns),
+        median_s=seconds(round(median(spans_ns))) if spans_ns else None,
+        worst_s=seconds(max(spans_ns)) if spans_ns else None,
+    )
+
+
+def policy_in_words(policy: FailbackPolicy) -> str:
+    """Return the settings of a policy that differ from none, as a configuration names them."""
+    spans = {
+        "startup_hold": policy.startup_hold_s,
+        "failback_delay": policy.failback_delay_s,
+        "min_dwell": policy.min_dwell_s,
+    }
+    words = [] if policy.failback == AUTO else [policy.failback]
+    words += [f"{name} {format_duration(span_s)}" for name, span_s in spans.items() if span_s]
+    words += ["damping"] if policy.damping is not None else []
+    return ", ".join(words) or policy.failback
 
 
 def watch_row(condition: str, watches: Sequence[Watch]) -> WatchRow:

@@ -11,7 +11,9 @@ from rich.text import Text
 from pycarp.cli.simulate.simulation_report import (
     AdvbaseRow,
     BrokenRow,
+    FailbackRow,
     FastestRow,
+    GroupRow,
     HostRow,
     PlanReport,
     Report,
@@ -59,6 +61,12 @@ def _parts(report: Report, *, example: Sequence[Text], broken: Sequence[Text]) -
     yield from _findings(report)
     yield _machines(report)
     yield from takeover_tables(report)
+    if report.groups:
+        yield "\n[bold]Sync groups: one link of the MASTER is cut[/bold]"
+        yield _groups(report.groups)
+    if report.failbacks:
+        yield "\n[bold]Failback: the preferred machine is back after 10 s without power[/bold]"
+        yield _failbacks(report.failbacks)
     if report.watched:
         yield "\n[bold]False takeovers: how often a BACKUP takes over from a MASTER that lives[/bold]"
         yield _watched(report.watched)
@@ -118,6 +126,24 @@ def _takeovers(rows: Iterable[TakeoverRow]) -> Table:
             _span(row.ownerless_afterwards_s),
             escape(f"{by}{missed}") if by else "nobody",
         )
+    return table
+
+
+def _groups(rows: Iterable[GroupRow]) -> Table:
+    table = _table("group", "link of", "worst", "no owner", "on one machine")
+    for row in rows:
+        whole = f"{row.together} of {row.trials}"
+        table.add_row(escape(row.group), f"vhid {row.cut_vhid}", _span(row.worst_s), _span(row.ownerless_s), whole)
+    return table
+
+
+def _failbacks(rows: Iterable[FailbackRow]) -> Table:
+    table = _table("machine", "vhid", "expected", "median", "worst", "failback")
+    for row in rows:
+        expected = "never" if row.expected_s is None else _expected(row.expected_s)
+        numbers = ", ".join(map(str, row.vhids))
+        times = _span(row.median_s), _span(row.worst_s)
+        table.add_row(escape(row.machine), numbers, expected, *times, escape(row.policy))
     return table
 
 

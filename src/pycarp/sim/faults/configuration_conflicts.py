@@ -24,6 +24,8 @@ class ConfigurationConflict(StrEnum):
     TOO_SLOW = "too slow"
     EQUAL_CLAIM = "equal claim"
     ALONE = "alone"
+    PREFERENCES = "preferences"
+    GROUPS = "groups"
 
 
 DEAFNESS = frozenset(
@@ -53,6 +55,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def configuration_conflicts(members: Sequence[Member]) -> tuple[Finding, ...]:
     """Return all conflicts; first those with which hosts never hear each other."""
     found = [finding for key in keys_of(members) for finding in _of_host(key, members)]
+    found += _of_groups(members)
     return tuple(sorted(found, key=lambda each: not each.is_deafness))
 
 
@@ -65,6 +68,34 @@ def _of_host(key: HostKey, members: Sequence[Member]) -> Iterator[Finding]:
     for (a, host_a), (b, host_b) in combinations(ours, 2):
         for conflict, words in _between(a, host_a, b, host_b):
             yield Finding(conflict=conflict, key=key, machines=(a, b), words=f"vhid {key.vhid} of {a} and {b}: {words}")
+
+
+def _of_groups(members: Sequence[Member]) -> Iterator[Finding]:
+    """Yield what keeps machines from agreeing on the place of a sync group."""
+    for hosts in dict.fromkeys(group.hosts for member in members for group in member.groups):
+        name = next(group.name for member in members for group in member.groups if group.hosts == hosts)
+        vhids = ", ".join(str(key.vhid) for key in hosts)
+        without = [
+            member.name
+            for member in members
+            if any(host.key in hosts for host in member.hosts) and hosts not in [group.hosts for group in member.groups]
+        ]
+        if without:
+            words = (
+                f"vhids {vhids} are the group {name}, but not on {' and '.join(without)}; write the same group there"
+            )
+            yield Finding(conflict=ConfigurationConflict.GROUPS, key=hosts[0], machines=tuple(without), words=words)
+        preferred = {key.vhid: _preferred(key, members) for key in hosts}
+        if len(set(preferred.values())) > 1:
+            who = ", ".join(f"{machine} for vhid {vhid}" for vhid, machine in preferred.items())
+            words = f"the group {name} prefers {who}; give the hosts of one machine the same advbase and advskew"
+            machines = tuple(dict.fromkeys(preferred.values()))
+            yield Finding(conflict=ConfigurationConflict.PREFERENCES, key=hosts[0], machines=machines, words=words)
+
+
+def _preferred(key: HostKey, members: Sequence[Member]) -> str:
+    ours = [(host.advbase, host.advskew, member.name) for member in members for host in member.hosts if host.key == key]
+    return min(ours)[2]
 
 
 def _between(a: str, host_a: HostConfig, b: str, host_b: HostConfig) -> Iterator[tuple[ConfigurationConflict, str]]:

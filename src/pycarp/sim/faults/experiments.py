@@ -6,6 +6,7 @@ comes from the seed. The expected takeover time is computed from the settings al
 
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -89,6 +90,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a trial; ``takeover`` is None if nobody was MASTER.
 
+    ``moved`` are the takeovers of the hosts of a group, ``returned_ns`` is how long a machine took to be MASTER again.
     ``broken`` is the first broken promise. ``plan`` is None without one: results travel between processes.
     """
 
@@ -97,6 +99,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     plan: FaultPlan | None = None
     takeover: Takeover | None = None
     watch: Watch | None = None
+    moved: tuple[Takeover, ...] = ()
+    returned_ns: int | None = None
     broken: Violation | None = None
 
 
@@ -142,7 +146,7 @@ class FaultTrial(msgspec.Struct, frozen=True, kw_only=True):
         """Simulate, and measure."""
         outcome = simulate(self.plan())
         incident = next(each for each in outcome.plan.incidents if each.node == THE_MASTER)
-        return _result(outcome, takeover=measured(outcome, self.key, incident))
+        return result_of(outcome, takeover=measured(outcome, self.key, incident))
 
 
 class WatchTrial(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,7 +180,7 @@ class WatchTrial(msgspec.Struct, frozen=True, kw_only=True):
             false_takeovers=false_takeovers(outcome, since_ns=rest_ns),
             ownerless_ns=max(_longest_ownerless_ns(outcome, key, rest_ns, until_ns) for key in keys_of(self.members)),
         )
-        return _result(outcome, watch=watch)
+        return result_of(outcome, watch=watch)
 
 
 class PlanTrial(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,10 +200,25 @@ class PlanTrial(msgspec.Struct, frozen=True, kw_only=True):
 
     def run(self) -> Result:
         """Simulate."""
-        return _result(simulate(self.fault_plan))
+        return result_of(simulate(self.fault_plan))
 
 
-Trial = FaultTrial | WatchTrial | PlanTrial
+class Trial(Protocol):
+    """What a process can be sent to simulate."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of its chance."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """How long it takes, compared to other trials."""
+        ...
+
+    def run(self) -> Result:
+        """Simulate, and measure."""
+        ...
 
 
 def run(trial: Trial) -> Result:
@@ -230,12 +249,21 @@ def alike(members: Sequence[Member]) -> list[tuple[HostKey, ...]]:
     for key in keys_of(members):
         ours = [(member, host) for member in members for host in member.hosts if host.key == key]
         shapes = [
-            (host.dialect.name, host.advbase, host.advskew, _preempts(member, key), host.dead_ratio, host.families)
+            (
+                host.dialect.name,
+                host.advbase,
+                host.advskew,
+                preempts(member, key),
+                host.dead_ratio,
+                host.families,
+                repr(member.failbacks.get(key)),
+                [group.name for group in member.groups if key in group.hosts],
+            )
             for member, host in ours
         ]
         signed = {(host.passphrase, frozenset(each.ip for each in host.addresses)) for _member, host in ours}
         if len(shapes) > 1:
-            groups.setdefault((*sorted(shapes), len(signed)), []).append(key)
+            groups.setdefault((repr(sorted(shapes)), len(signed)), []).append(key)
     return [tuple(keys) for keys in groups.values()]
 
 
@@ -269,7 +297,8 @@ def _lasting_ns(members: Sequence[Member]) -> int:
     return -(-longest_ns // NS_PER_S) * NS_PER_S
 
 
-def _preempts(member: Member, key: HostKey) -> bool:
+def preempts(member: Member, key: HostKey) -> bool:
+    """Return whether the host of a machine preempts."""
     return member.settings.preempt or any(host.preempt for host in member.hosts if host.key == key)
 
 
@@ -313,7 +342,7 @@ def expected(members: Sequence[Member], key: HostKey, victim: str, injected: Inj
                     continue
                 ours = rival.dialect.claim(rival.advbase, rival.advskew, 0)
                 is_stronger = rival.dialect.compare(ours, claim) is Verdict.STRONGER
-                if is_stronger and (_preempts(member, key) or (rival.dialect.preempts_demoted and claim.demote)):
+                if is_stronger and (preempts(member, key) or (rival.dialect.preempts_demoted and claim.demote)):
                     return at_once
             return None
         case Fault.CHECK | Fault.DRAIN:
@@ -321,8 +350,18 @@ def expected(members: Sequence[Member], key: HostKey, victim: str, injected: Inj
             return at_once if any(rival.tolerated_ns < claim.interval_ns for rival in others) else None
         case Fault.MEDDLING | Fault.HOLD:
             return None
+        case Fault.ONE_LINK if _moves_with_others(members, key):
+            # The other hosts of the group leave at once, and those who take them over take this one along.
+            return at_once
         case _:
             return _unless_over(silent, injected)
+
+
+def _moves_with_others(members: Sequence[Member], key: HostKey) -> bool:
+    """Return whether a host is in a group whose hosts are on more than one link, on every machine that has it."""
+    ours = [member for member in members if any(host.key == key for host in member.hosts)]
+    links = [{each.link for group in member.groups if key in group.hosts for each in group.hosts} for member in ours]
+    return all(len(each) > 1 for each in links)
 
 
 def _unless_over(expectation: Expectation, injected: InjectedFault) -> Expectation | None:
@@ -451,7 +490,15 @@ def _incidents(
     return found
 
 
-def _result(outcome: Outcome, *, takeover: Takeover | None = None, watch: Watch | None = None) -> Result:
+def result_of(
+    outcome: Outcome,
+    *,
+    takeover: Takeover | None = None,
+    watch: Watch | None = None,
+    moved: tuple[Takeover, ...] = (),
+    returned_ns: int | None = None,
+) -> Result:
+    """Return the result of a trial: what was measured, and the first broken promise of the outcome."""
     broken = min(outcome.violations, key=lambda each: each.at_ns, default=None)
     plan = None if broken is None else outcome.plan
     return Result(
@@ -460,5 +507,7 @@ def _result(outcome: Outcome, *, takeover: Takeover | None = None, watch: Watch 
         steps=outcome.steps,
         takeover=takeover,
         watch=watch,
+        moved=moved,
+        returned_ns=returned_ns,
         broken=broken,
     )

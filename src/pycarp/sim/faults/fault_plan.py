@@ -7,8 +7,10 @@ import msgspec
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
+from pycarp.placement.policy import FailbackPolicy
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.fabric import DEFAULT_DELAY_NS
-from pycarp.vocabulary import InterfaceAddress
+from pycarp.vocabulary import HostKey, InterfaceAddress
 
 THE_MASTER = "*"
 """Stands for a node: the MASTER of the first virtual host at that moment."""
@@ -41,6 +43,9 @@ class Fault(StrEnum):
 
     LINK_DOWN = "link-down"
     """``node`` sees its link go down."""
+
+    ONE_LINK = "one-link"
+    """``node`` sees one of its links go down: ``link``, or that of its first virtual host."""
 
     # The operating system
     SEND_ERRORS = "send-errors"
@@ -115,12 +120,17 @@ OUTLASTING = frozenset({Fault.CHECK, Fault.DRAIN, Fault.GATE, Fault.HOLD})
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine of the plan. ``own`` are its own addresses by link; a link is a segment of the same name."""
+    """A machine of the plan. ``own`` are its own addresses by link; a link is a segment of the same name.
+
+    ``failbacks`` are the policies of its virtual hosts, ``groups`` those that move together.
+    """
 
     name: str
     hosts: tuple[HostConfig, ...]
     own: Mapping[str, tuple[InterfaceAddress, ...]]
     settings: Settings = msgspec.field(default_factory=Settings)
+    failbacks: Mapping[HostKey, FailbackPolicy] = msgspec.field(default_factory=dict)
+    groups: tuple[SyncGroupConfig, ...] = ()
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +142,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     other: str = ""
     span_ns: int = 0
     amount: float = 0.0
+    link: str = ""
 
     @property
     def until_ns(self) -> int:

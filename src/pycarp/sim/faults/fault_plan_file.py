@@ -7,15 +7,39 @@ each other.
 from ipaddress import ip_interface
 
 import msgspec
+import msgspec.structs
 
 from pycarp import dialects
 from pycarp.auth.key import Passphrase
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.errors import ConfigError
+from pycarp.placement.damping import Damping
+from pycarp.placement.policy import AUTO, FailbackPolicy
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.fabric import DEFAULT_DELAY_NS
 from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident, Member
-from pycarp.vocabulary import NS_PER_S
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+
+class _Damping(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    half_life_s: float
+    suppress: int
+    reuse: int
+    longest_s: float
+
+
+class _Failback(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    startup_hold_s: float = 0.0
+    failback_delay_s: float = 0.0
+    min_dwell_s: float = 0.0
+    failback: str = AUTO
+    damping: _Damping | None = None
+
+
+class _Group(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    hosts: list[tuple[str, int]]
 
 
 class _Host(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -30,6 +54,7 @@ class _Host(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
     dialect: str = "universal"
     peers: list[str] = []
     dead_ratio: int = 3
+    failback: _Failback | None = None
 
 
 class _Member(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,6 +62,7 @@ class _Member(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_def
     own: dict[str, list[str]]
     hosts: list[_Host]
     preempts: bool = False
+    groups: list[_Group] = []
 
 
 class _Incident(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -46,6 +72,7 @@ class _Incident(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_d
     other: str = ""
     span_s: float = 0.0
     amount: float = 0.0
+    link: str = ""
 
 
 class _FaultPlan(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,6 +103,7 @@ def encode(plan: FaultPlan, *, description: str = "") -> bytes:
                 other=each.other,
                 span_s=_seconds(each.span_ns),
                 amount=each.amount,
+                link=each.link,
             )
             for each in plan.incidents
         ],
@@ -113,9 +141,26 @@ def _kept_member(member: Member, secrets: dict[Passphrase, int]) -> _Member:
                 dialect=host.dialect.name,
                 peers=[str(each) for each in host.peers],
                 dead_ratio=host.dead_ratio,
+                failback=_kept_failback(member.failbacks.get(host.key)),
             )
             for host in member.hosts
         ],
+        groups=[
+            _Group(name=group.name, hosts=[(key.link, key.vhid) for key in group.hosts]) for group in member.groups
+        ],
+    )
+
+
+def _kept_failback(policy: FailbackPolicy | None) -> _Failback | None:
+    if policy is None:
+        return None
+    damping = policy.damping
+    return _Failback(
+        startup_hold_s=policy.startup_hold_s,
+        failback_delay_s=policy.failback_delay_s,
+        min_dwell_s=policy.min_dwell_s,
+        failback=policy.failback,
+        damping=None if damping is None else msgspec.convert(msgspec.structs.asdict(damping), _Damping),
     )
 
 
@@ -126,6 +171,8 @@ def _plan(kept: _FaultPlan) -> FaultPlan:
         for name in (each.node, each.other):
             if name not in names:
                 raise ConfigError(f"{each.fault} of {name!r}: there is no such member")
+        if each.link and not any(each.link in member.own for member in members):
+            raise ConfigError(f"{each.fault} of {each.link!r}: no member has such a link")
     return FaultPlan(
         seed=kept.seed,
         members=members,
@@ -137,6 +184,7 @@ def _plan(kept: _FaultPlan) -> FaultPlan:
                 other=each.other,
                 span_ns=_nanoseconds(each.span_s),
                 amount=each.amount,
+                link=each.link,
             )
             for each in kept.incidents
         ),
@@ -152,7 +200,33 @@ def _member(kept: _Member) -> Member:
         own={link: tuple(ip_interface(each) for each in addresses) for link, addresses in kept.own.items()},
         settings=Settings(preempt=kept.preempts),
         hosts=tuple(_host(host) for host in kept.hosts),
+        failbacks={
+            HostKey(host.interface, host.vhid): _policy(host.failback)
+            for host in kept.hosts
+            if host.failback is not None
+        },
+        groups=tuple(_group(group, kept) for group in kept.groups),
     )
+
+
+def _policy(kept: _Failback) -> FailbackPolicy:
+    return FailbackPolicy(
+        startup_hold_s=kept.startup_hold_s,
+        failback_delay_s=kept.failback_delay_s,
+        min_dwell_s=kept.min_dwell_s,
+        failback=kept.failback,
+        damping=None if kept.damping is None else Damping(**msgspec.to_builtins(kept.damping)),
+    )
+
+
+def _group(kept: _Group, member: _Member) -> SyncGroupConfig:
+    keys = tuple(HostKey(link, vhid) for link, vhid in kept.hosts)
+    for key in keys:
+        if key not in [(host.interface, host.vhid) for host in member.hosts]:
+            raise ConfigError(f"group {kept.name!r} of {member.name!r}: there is no host {key}")
+    if len(set(keys)) < max(len(keys), 2):
+        raise ConfigError(f"group {kept.name!r} of {member.name!r} has {len(keys)} hosts; name two or more, each once")
+    return SyncGroupConfig(name=kept.name, hosts=keys)
 
 
 def _host(kept: _Host) -> HostConfig:

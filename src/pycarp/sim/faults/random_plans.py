@@ -1,5 +1,6 @@
 """Makes random fault plans: machines of several dialects, and a random subset of the faults. One seed, one plan."""
 
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from itertools import combinations
@@ -10,6 +11,9 @@ from msgspec.structs import replace
 from pycarp.core.host_config import HostConfig
 from pycarp.dialects import ALL, UCARP, UNIVERSAL, Dialect
 from pycarp.dialects.compatibility import incompatibilities
+from pycarp.placement.damping import Damping
+from pycarp.placement.policy import AUTO, MANUAL, FailbackPolicy
+from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim import bounds
 from pycarp.sim.checking import PEOPLE_AND_PROCESSES
 from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Incident, Member
@@ -52,7 +56,7 @@ def random_plan(
     fault; None for as long as the checks need.
     """
     chance = Random(seed)
-    topology = tuple(members) or random_members(chance)
+    topology = tuple(members) or with_services(random_members(chance), Random(f"{seed} services"))
     apart_ns = chance.choice((0, 0, 1_000_000, NS_PER_S, 4 * NS_PER_S))
     begins_ns = apart_ns * len(topology) + 5 * NS_PER_S
     swarm = _swarm(chance, tuple(faults))
@@ -72,7 +76,8 @@ def random_plan(
 def lengthened(plan: FaultPlan, *, calm_s: float | None = None) -> FaultPlan:
     """Return a plan that goes on after its last incident for as long as is needed to judge it."""
     keys = dict.fromkeys(host.key for member in plan.members for host in member.hosts)
-    needed_ns = max(bounds.takeover_ns(plan, key) + bounds.settling_ns(plan, key) for key in keys) + NS_PER_S
+    needed_ns = max(bounds.takeover_ns(plan, key) + bounds.settling_ns(plan, key) for key in keys)
+    needed_ns += bounds.grouping_ns(plan) + NS_PER_S
     calm_ns = needed_ns if calm_s is None else round(calm_s * NS_PER_S)
     ends_ns = max(plan.calm_from_ns, plan.apart_ns * len(plan.members))
     return replace(plan, until_ns=ends_ns + calm_ns)
@@ -118,6 +123,40 @@ def random_members(chance: Random) -> tuple[Member, ...]:
     )
 
 
+def with_services(members: Sequence[Member], chance: Random) -> tuple[Member, ...]:
+    """Return machines of which some have failback policies, and those with two virtual hosts often a sync group.
+
+    The hosts of a group prefer the same machine: many machines whose preferences contradict each other need not agree.
+    """
+    keys = tuple(host.key for host in members[0].hosts)
+    is_grouped = len(keys) > 1 and chance.random() < 0.5
+    groups = (SyncGroupConfig(name="router", hosts=keys),) if is_grouped else ()
+    has_policies = chance.random() < 0.3
+    return tuple(
+        replace(
+            member,
+            hosts=tuple(_as_preferred(host, member.hosts[0]) for host in member.hosts) if is_grouped else member.hosts,
+            groups=groups,
+            failbacks={key: _policy(chance) for key in keys if has_policies and chance.random() < 0.6},
+        )
+        for member in members
+    )
+
+
+def _as_preferred(host: HostConfig, leader: HostConfig) -> HostConfig:
+    return dataclasses.replace(host, advbase=leader.advbase, advskew=leader.advskew, preempt=leader.preempt)
+
+
+def _policy(chance: Random) -> FailbackPolicy:
+    return FailbackPolicy(
+        startup_hold_s=chance.choice((0, 0, 3)),
+        failback_delay_s=chance.choice((0, 2, 8)),
+        min_dwell_s=chance.choice((0, 0, 6)),
+        failback=chance.choice((AUTO, AUTO, AUTO, MANUAL)),
+        damping=chance.choice((None, None, Damping(half_life_s=5, longest_s=20))),
+    )
+
+
 def _fit(dialects: Sequence[Dialect], interfaces: Sequence[InterfaceAddress]) -> bool:
     ips = [each.ip for each in interfaces]
     return not any(incompatibilities(ours, theirs, ips) for ours, theirs in combinations(dialects, 2))
@@ -145,6 +184,7 @@ def _incident(chance: Random, fault: Fault, topology: Sequence[Member], begins_n
     other = ""
     if fault in (Fault.ONE_WAY, Fault.PARTITION) and chance.random() < 0.5:
         node, other = chance.sample(names, 2)
+    links = [link for member in topology if member.name in (node, "") or node == THE_MASTER for link in member.own]
     return Incident(
         at_ns=begins_ns + chance.randrange(15_000) * 1_000_000,
         fault=fault,
@@ -152,4 +192,5 @@ def _incident(chance: Random, fault: Fault, topology: Sequence[Member], begins_n
         other=other,
         span_ns=0 if fault in _MOMENTARY else chance.randrange(1, _LONGEST_NS // 1_000_000) * 1_000_000,
         amount=_AMOUNTS[fault](chance) if fault in _AMOUNTS else 0.0,
+        link=chance.choice(sorted(set(links))) if fault is Fault.ONE_LINK else "",
     )
