@@ -1,8 +1,9 @@
-"""Type what a page says, and nothing else, on two fresh Debian machines in folders and network namespaces.
+"""Type what pages say, and nothing else, on fresh Debian machines in folders and network namespaces.
 
     sudo python packaging/type_tutorial.py FOLDER WITH A FRESH DEBIAN [--bind PATH]... [--copy PATH]...
 
-The page is docs/tutorials/two-machines-with-nginx.md. FOLDER is made once, and copied here:
+The page is docs/tutorials/two-machines-with-nginx.md; with --pages first the beginning of README and of
+docs/howto/run.md, up to the service. FOLDER is made once, and copied here:
 debootstrap --variant=minbase --include=ca-certificates,iproute2 bookworm FOLDER. --bind shows a folder of this machine
 to the new ones, read-only, --copy copies one, where packages come from somewhere else than usual.
 
@@ -13,6 +14,7 @@ a /tmp, a /proc, a name and a network of its own. At the end it says how many co
 import argparse
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +26,9 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "tutorials" / "two-machines-with-nginx.md"
+TUTORIAL = ROOT / "docs" / "tutorials" / "two-machines-with-nginx.md"
+README = ROOT / "README.md"
+GUIDE = ROOT / "docs" / "howto" / "run.md"
 SHARED = "192.0.2.10"
 HOSTS = {"a": "192.0.2.1", "b": "192.0.2.2", "client": "192.0.2.3"}
 _WITHIN_S = 60.0
@@ -42,6 +46,7 @@ run() {
 case "$*" in
 daemon-reload) ;;
 "enable --now pycarp") run ;;
+"status pycarp") kill -0 "$(cat /run/pycarp.pid)" ;;
 "stop nginx") nginx -s stop ;;
 "start nginx") nginx ;;
 "kill --signal=KILL pycarp") kill -9 "$(cat /run/pycarp.pid)"; sleep 1; run ;;
@@ -97,6 +102,8 @@ class Typist:
                 yield
             finally:
                 holder.kill()
+                del self._holders[host]
+                ready.unlink()
 
     def argv(self, host: str, command: str) -> list[str]:
         """Return how a command is run on a machine."""
@@ -134,9 +141,9 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
-def sections() -> dict[str, str]:
-    """Return the text of the page by its headings."""
-    parts = re.split(r"^## (.+)$", PAGE.read_text(), flags=re.MULTILINE)
+def sections(page: Path) -> dict[str, str]:
+    """Return the text of a page by its headings."""
+    parts = re.split(r"^## (.+)$", page.read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
@@ -147,7 +154,7 @@ def commands(text: str) -> list[str]:
 
 
 def addition(text: str) -> str:
-    """Return what a section adds to the configuration."""
+    """Return the configuration of a section, or what it adds to one."""
     (found,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return str(found)
 
@@ -197,16 +204,78 @@ def prepare(base: Path, root: Path, copies: list[Path]) -> None:
         path.chmod(0o755)
 
 
-def play(typist: Typist, base: Path, copies: list[Path]) -> None:
-    """Follow the page."""
-    text = sections()
-    install, write, follow, start, fail = (
-        next(text[each] for each in text if each.startswith(f"{n}. ")) for n in range(1, 6)
-    )
+def fresh(typist: Typist, base: Path, copies: list[Path]) -> None:
+    """Make machine a anew, and clone the source there."""
+    if typist.root("a").exists():
+        shutil.rmtree(typist.root("a"))
     prepare(base, typist.root("a"), copies)
     subprocess.run(["git", "clone", "-q", str(ROOT), str(typist.root("a") / "root" / "pycarp")], check=True)
     typist.typed["a"] += 1
     print("a$ git clone ... pycarp && cd pycarp", flush=True)
+
+
+def play_pages(typist: Typist, base: Path, copies: list[Path]) -> None:
+    """Follow the beginning of README, and of the guide; what a page has at hand is not at hand before it says so."""
+    readme, guide = sections(README), sections(GUIDE)
+    fresh(typist, base, copies)
+    (see,) = commands(readme["See it"])
+    typist.type("a", see)
+    for command in commands(guide["Install"]):
+        typist.type("a", command)
+    with network(typist.tag), typist.running("a"):
+        play_readme(typist, readme["Run it"])
+        play_guide(typist, guide)
+
+
+def play_readme(typist: Typist, text: str) -> None:
+    """Follow README's pair on one machine, whose peer is another one that never answers."""
+    (typist.root("a") / "root" / "pycarp" / "web.toml").write_text(addition(text))
+    for command in commands(text):
+        bare = command.partition("#")[0].strip()
+        if " run " in bare:
+            _type_in_foreground(typist, bare, ["sudo pycarp status"])
+        elif not any(each in bare for each in (" status", " handover ")):
+            typist.type("a", bare)
+    typist.look("a", "rm /etc/systemd/system/pycarp.service")
+
+
+def play_guide(typist: Typist, guide: dict[str, str]) -> None:
+    """Follow the guide up to the service."""
+    typist.look("a", "ip addr add 192.168.1.3/24 dev eth0")
+    first = guide["The first configuration"]
+    (typist.root("a") / "etc" / "pycarp" / "carp.toml").write_text(addition(first))
+    for command in commands(first):
+        if command.startswith("pycarp run"):
+            _type_in_foreground(typist, command, [])
+        elif not re.match(r"#|\w+=", command):
+            typist.type("a", command)
+    for command in commands(guide["The second host"]):
+        typist.type("a", f"cd /etc/pycarp && {command}")
+    for command in commands(guide["As a service"]):
+        typist.type("a", command)
+
+
+def _type_in_foreground(typist: Typist, command: str, beside: list[str]) -> None:
+    """Type a command that stays, others beside it, and Ctrl-C."""
+    typist.typed["a"] += 1
+    print(f"a$ {command}", flush=True)
+    with subprocess.Popen(typist.argv("a", f"exec {command.removeprefix('sudo ')}"), stderr=subprocess.PIPE) as running:
+        time.sleep(8)
+        for each in beside:
+            typist.type("a", each)
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=10)[1].decode()
+    if running.returncode:
+        sys.exit(f"exit status {running.returncode}\n{said}")
+
+
+def play(typist: Typist, base: Path, copies: list[Path]) -> None:
+    """Follow the page."""
+    text = sections(TUTORIAL)
+    install, write, follow, start, fail = (
+        next(text[each] for each in text if each.startswith(f"{n}. ")) for n in range(1, 6)
+    )
+    fresh(typist, base, copies)
     for command in commands(install):
         # A fresh image has no lists of packages yet, and nobody sits here to answer.
         answered = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y"
@@ -263,6 +332,7 @@ def main() -> None:
     """Follow the page, and count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", type=Path)
+    parser.add_argument("--pages", action="store_true")
     parser.add_argument("--bind", type=Path, action="append", default=[])
     parser.add_argument("--copy", type=Path, action="append", default=[])
     said = parser.parse_args()
@@ -271,6 +341,10 @@ def main() -> None:
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         typist = Typist(Path(folder), f"pctut{os.getpid()}", said.bind)
+        if said.pages:
+            play_pages(typist, said.base, said.copy)
+            print(f"commands typed for README and the guide: {typist.typed['a']}")
+            typist.typed["a"] = 0
         play(typist, said.base, said.copy)
     counts = ", ".join(f"{count} on {host}" for host, count in typist.typed.items() if count)
     print(f"commands typed: {counts}; {(time.monotonic() - begun_s) / 60:.1f} minutes")
