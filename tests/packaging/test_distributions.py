@@ -73,3 +73,15 @@ def test_the_version_of_debian_s_changelog_is_that_of_the_package() -> None:
     (version,) = re.findall(r'^__version__ = "(.+)"', (SOURCE / "pycarp" / "__init__.py").read_text(), re.MULTILINE)
 
     assert (ROOT / "debian/changelog").read_text().startswith(f"pycarp ({version})")
+
+
+def test_the_unit_of_the_debian_package_is_that_of_service_install_but_for_its_paths() -> None:
+    argv = [sys.executable, "packaging/debian_unit.py", "--systemd", "252"]
+    unit = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert unit.startswith("[Unit]\nDocumentation=man:pycarp(1)\nConditionPathExists=/etc/pycarp/carp.toml\n")
+    assert "\nExecStart=/usr/bin/pycarp run /etc/pycarp/carp.toml --control /run/pycarp/pycarp.sock\n" in unit
+    lines = (ROOT / "docs/examples/pycarp.service").read_text().splitlines()
+    assert {each for each in lines if "pycarp/bin" not in each and not each.startswith(("#", "Type="))} <= set(
+        unit.splitlines()
+    )
