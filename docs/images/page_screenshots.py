@@ -6,6 +6,7 @@
 
 import argparse
 import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,9 @@ DESK, PHONE = {"width": 1040, "height": 860}, {"width": 390, "height": 780}
 MACHINES = {"hosta": "192.0.2.2/24", "hostb": "192.0.2.3/24", "hostc": "192.0.2.4/24"}
 HOSTS = {"web": ("192.0.2.10/24", "hosta"), "mail": ("192.0.2.11/24", "hostb"), "dns": ("192.0.2.12/24", "hosta")}
 """The shared address of each virtual host, and the machine that is to be MASTER."""
+
+RUN = Path("/run/pycarp-page")
+"""Has the file of the check; it is shown, so that it is not among temporary ones."""
 
 PREFERRED, SECOND, LAST = 0, 100, 200
 
@@ -46,7 +50,7 @@ class Machines:
 
     def __init__(self, segment: Segment, folder: Path) -> None:
         self.segment = segment
-        self.resolver = folder / "resolver"
+        self.resolver = RUN / "named.pid"
         self.resolver.touch()
         self._folder = folder
         self._daemons: dict[str, subprocess.Popen[str]] = {}
@@ -75,13 +79,17 @@ class Machines:
 @contextlib.contextmanager
 def running() -> Iterator[Machines]:
     """Run the three machines while the context lasts."""
-    with TemporaryDirectory() as folder, Segment("pycarp-page", MACHINES, interface="eth0") as segment:
-        machines = Machines(segment, Path(folder))
-        for each in MACHINES:
-            machines.start(each)
-        yield machines
-        for each in MACHINES:
-            machines.stop(each)
+    RUN.mkdir()
+    try:
+        with TemporaryDirectory() as folder, Segment("pycarp-page", MACHINES, interface="eth0") as segment:
+            machines = Machines(segment, Path(folder))
+            for each in MACHINES:
+                machines.start(each)
+            yield machines
+            for each in MACHINES:
+                machines.stop(each)
+    finally:
+        shutil.rmtree(RUN)
 
 
 def live(machines: Machines, minutes: float) -> None:

@@ -250,6 +250,7 @@ async def test_garbage_is_answered_and_disturbs_neither_others_nor_the_log(
         for octets in (
             b"\0" * 100,
             b"GET / HTTP/1.1\r\n" + b"x: y" * 5000 + b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 20000 + b"\r\n",
             b"GET /healthz HTTP/9.9\r\n\r\n",
             b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
         ):

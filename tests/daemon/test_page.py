@@ -1,5 +1,6 @@
 """The page of the daemon in a browser: what it shows, as it changes, to everybody who may look at it."""
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -46,7 +47,9 @@ def browser() -> "Iterator[Browser]":
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        started = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield started
         started.close()
 
@@ -187,6 +190,22 @@ def test_a_daemon_that_says_nothing_any_more_is_shown_to_be_lost_and_found_again
 
         served.is_frozen = False
         page.wait_for_selector("#lost", state="hidden", timeout=8000)
+
+
+def test_a_daemon_that_was_started_again_is_found_and_its_events_begin_anew(page: "Page") -> None:
+    first = status_of(host_of("web"))
+    with served_page(first) as served:
+        page.goto(served.url)
+        page.wait_for_selector(".host")
+        log.info("carp: of the first one")
+        page.wait_for_selector("#events >> text=of the first one")
+    page.wait_for_selector("#lost:not([hidden])")
+    with served_page(msgspec.structs.replace(first, pid=first.pid + 1), port=served.port):
+        for number in range(5):
+            log.info("carp: of the second one, %d", number)
+
+        page.wait_for_selector("#events >> text=of the second one, 0")
+        assert "of the first one" not in page.inner_text("#events")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

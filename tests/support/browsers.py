@@ -70,8 +70,8 @@ def _refuse(request: Request) -> Reply:
 
 
 @contextlib.contextmanager
-def served_page(status: StatusReply, *, token: str | None = None) -> Iterator[ServedPage]:
-    """Serve the page from a thread while the context lasts; what is logged are its events."""
+def served_page(status: StatusReply, *, token: str | None = None, port: int = 0) -> Iterator[ServedPage]:
+    """Serve the page from a thread while the context lasts, on any port if it is 0; what is logged are its events."""
     page = ServedPage(status)
     is_ready = threading.Event()
     loop = asyncio.new_event_loop()
@@ -79,7 +79,8 @@ def served_page(status: StatusReply, *, token: str | None = None) -> Iterator[Se
 
     async def serve() -> None:
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
             page.port = probe.getsockname()[1]
         history = EventHistory()
         place = f"127.0.0.1:{page.port}"

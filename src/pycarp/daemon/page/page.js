@@ -49,7 +49,7 @@ function takeRights(is) {
 function receiveAll({ version: of, node: all, hosts: views, events }) {
   version = of;
   // A daemon that was started again counts from 1.
-  if (events.length === 0 || events.at(-1).seq < seq) {
+  if (node && node.pid !== all.pid) {
     seq = 0;
     at("events").replaceChildren();
   }
