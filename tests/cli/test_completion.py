@@ -103,6 +103,8 @@ def test_the_values_that_are_offered_are_those_that_click_offers(words: tuple[st
         ("ucarp --upscript ", ["file"]),
         ("demo ", []),
         ("completion f", ["fish"]),
+        ("sysctl net.inet.carp.pre", ["net.inet.carp.preempt"]),
+        ("man stat", ["status"]),
     ],
 )
 def test_what_is_offered(line: str, expected: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pycarp.cli.config_options import RegisteredName
+from pycarp.daemon import sysctls
 from pycarp.tab_completion.candidates import FILE, FOLDER, HOST, INTERFACE
 
 _SUMMARY_LIMIT = 200
@@ -33,6 +34,8 @@ def _entry(context: click.Context, root: click.Command) -> dict[str, Any]:
     arguments = [each for each in command.get_params(context) if isinstance(each, click.Argument)]
     made["arguments"] = [_kind(each) for each in arguments]
     made["repeats"] = any(each.nargs == -1 for each in arguments)
+    if any((each.metavar or "").startswith("[COMMAND|") for each in arguments) and isinstance(root, click.Group):
+        made["arguments"] = [[*root.list_commands(context), "pycarp.toml"]]
     if any(_OPTIONS_OF_RUN in (each.metavar or "") for each in arguments):
         made["options"] += _options_of_run(context, root, made["options"])
         made["arguments"] = [FILE]
@@ -81,6 +84,8 @@ def _kind(parameter: click.Parameter) -> Any:
     named = f"{metavar} {parameter.name}".strip().lower()
     kinds = {HOST: r"\[?host\b|name$", INTERFACE: r"\[?iface\b|.*\binterface$", FILE: r".*\bfile\b|-- command"}
     found = next((kind for kind, pattern in kinds.items() if re.match(pattern, named)), None)
+    if metavar.startswith("[NAME[=VALUE]]"):
+        return [sysctls.PREFIX + name for name in sysctls.NAMES]
     # The words of ifconfig: [up|down|state STATE|...]
     words = [each.split()[0] for each in metavar.strip("[].").split("|")[:-1]] if metavar.startswith("[up|") else []
     return words if found is None else found

@@ -37,7 +37,7 @@ allow=0 ignores what is received and keeps sending what is due."""
 @click.option("-n", "is_bare", is_flag=True, help="Show values without names.")
 @control_option
 def sysctl(assignments: tuple[str, ...], *, is_all: bool, is_bare: bool, control: Path) -> None:
-    """Show or set net.inet.carp.{allow,preempt,log,demotion,senderr_demotion_factor,ifdown_demotion_factor}."""
+    """Show or set the switches net.inet.carp.*: allow, preempt, log, demotion, and what two failures add to that."""
     # Everything is understood before anything is set.
     parsed = [None if each in _TREES else sysctls.parse(each) for each in assignments]
     if is_all and parsed:
