@@ -4,6 +4,7 @@
     nox -s bench -- quick            under three minutes
     python -m benchmarks quick --only cost --json FILE
     python -m benchmarks quick --compare FILE     fails when a ratio is worse by more than --factor
+    python -m benchmarks --only endurance         ten minutes at 40 ms an advertisement, idle, and ten busy
 
 Prints medians, least and most, and how many times as much as the others pycarp needs.
 """
@@ -19,13 +20,17 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from benchmarks import cost, packets, start
+from benchmarks import cost, floors, hearing, packets, start, system_calls
 from benchmarks.bytecode import environment
 from benchmarks.figures import Figure, as_json, ratios, table, worse
 from pycarp.errors import CarpError
 from pycarp.lab.lab_network import check_requirements
 
-AREAS = ("imports", "packets", "start", "cost")
+AREAS = ("imports", "floors", "packets", "start", "cost")
+SLOW_AREAS = ("calls", "hearing")
+"""What only the full benchmark measures, unless it is asked for."""
+
+ASKED_FOR = ("endurance",)
 
 
 class Scale(NamedTuple):
@@ -34,6 +39,7 @@ class Scale(NamedTuple):
     hosts: tuple[int, ...]
     seconds: float
     rounds: int
+    endurance_s: float = 600.0
 
 
 SCALES = {"quick": Scale((1, 50, 255), 6.0, 3), "full": Scale((1, 50, 255, 1000), 60.0, 9)}
@@ -77,6 +83,39 @@ def of_cost(scale: Scale, peers: Sequence[str]) -> Iterator[Figure]:
         yield from cost.measure(count, scale.seconds, ["pycarp", *peers])
 
 
+def of_floors(scale: Scale, _peers: Sequence[str]) -> Iterator[Figure]:
+    """Yield what a frame and a wake-up cost Python at least."""
+    yield from floors.measure(scale.rounds)
+
+
+def of_calls(scale: Scale, peers: Sequence[str]) -> Iterator[Figure]:
+    """Yield the system calls of an advertisement, if there is strace."""
+    if shutil.which("strace") is None:
+        print("strace is not installed, and system calls are not measured", file=sys.stderr)
+        return
+    yield from system_calls.measure(_many(scale), scale.seconds, ["pycarp", *_beside(peers)])
+
+
+def of_hearing(scale: Scale, peers: Sequence[str]) -> Iterator[Figure]:
+    """Yield how soon bow-outs and demotions are heard, and how late advertisements are."""
+    yield from hearing.delays(_many(scale))
+    yield from hearing.lateness(_many(scale), scale.seconds, ["pycarp", *_beside(peers)])
+
+
+def of_endurance(scale: Scale, peers: Sequence[str]) -> Iterator[Figure]:
+    """Yield the takeovers of which a healthy MASTER is the victim."""
+    yield from hearing.endurance(scale.endurance_s, ["pycarp", *_beside(peers)])
+
+
+def _many(scale: Scale) -> int:
+    """Return the number of hosts for what is measured with one number alone."""
+    return max((each for each in scale.hosts if each <= 255), default=255)
+
+
+def _beside(peers: Sequence[str]) -> list[str]:
+    return [each for each in peers if each == "keepalived"]
+
+
 def _cpu_ms(argv: list[str]) -> float:
     subprocess.run(argv, check=True, capture_output=True, env=environment())
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -89,8 +128,11 @@ def main() -> None:
     """Measure what is asked for; print it, and compare it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scale", nargs="?", choices=SCALES, default="full", help="how much is measured (full)")
-    parser.add_argument("--only", action="append", choices=AREAS, help="an area; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=[*AREAS, *SLOW_AREAS, *ASKED_FOR], help="an area; may be repeated"
+    )
     parser.add_argument("--hosts", type=int, nargs="+", help="virtual hosts")
+    parser.add_argument("--endurance-seconds", type=float, default=600, help="of each half of endurance (600)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="fail when a ratio is worse than in FILE")
     parser.add_argument("--factor", type=float, default=2.0, help="so many times worse is worse (2)")
@@ -99,12 +141,22 @@ def main() -> None:
     scale = SCALES[chosen.scale]
     if chosen.hosts:
         scale = scale._replace(hosts=tuple(chosen.hosts))
+    scale = scale._replace(endurance_s=chosen.endurance_seconds)
     peers = [each for each in ("keepalived", "ucarp") if shutil.which(each)]
     for missing in {"keepalived", "ucarp"} - set(peers):
         print(f"{missing} is not installed, and not measured", file=sys.stderr)
-    areas = {"imports": of_imports, "packets": of_packets, "start": of_start, "cost": of_cost}
+    areas = {
+        "imports": of_imports,
+        "floors": of_floors,
+        "packets": of_packets,
+        "start": of_start,
+        "cost": of_cost,
+        "calls": of_calls,
+        "hearing": of_hearing,
+        "endurance": of_endurance,
+    }
     figures: list[Figure] = []
-    for name in chosen.only or AREAS:
+    for name in chosen.only or (AREAS if chosen.scale == "quick" else (*AREAS, *SLOW_AREAS)):
         try:
             figures += areas[name](scale, peers)
         except (CarpError, subprocess.TimeoutExpired) as exc:

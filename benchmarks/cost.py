@@ -30,9 +30,13 @@ _LONGEST_S = 60.0
 
 
 class Pair:
-    """A context manager: two namespaces that are linked, and a contestant in both."""
+    """A context manager: two namespaces that are linked, and a contestant in both.
 
-    def __init__(self, contestant: str, count: int, folder: Path) -> None:
+    Hosts advertise once a second, or with ``is_fast`` every 40 ms.
+    """
+
+    def __init__(self, contestant: str, count: int, folder: Path, *, is_fast: bool = False) -> None:
+        self._is_fast = is_fast
         self.contestant = contestant
         self._count = count
         self._folder = folder
@@ -63,11 +67,15 @@ class Pair:
 
     def cpu_s(self, role: str) -> float:
         """Return the CPU time that all processes of a machine have used, to the nanosecond."""
-        return sum(time.clock_gettime(_cpu_clock(pid)) for pid in self._pids(role))
+        return sum(time.clock_gettime(_cpu_clock(pid)) for pid in self.pids(role))
 
     def memory_mib(self, role: str) -> float:
         """Return the proportional set size of all processes of a machine."""
-        return memory_mib(self._pids(role))
+        return memory_mib(self.pids(role))
+
+    def namespace(self, role: str) -> str:
+        """Return the name of the namespace of a machine."""
+        return self._names[role]
 
     def wait(self) -> None:
         """Return when the MASTER has all addresses, and start the BACKUP; CarpError when that takes too long.
@@ -85,7 +93,8 @@ class Pair:
         lines = ip("-n", self._names["MASTER"], "-4", "-o", "addr").splitlines()
         return len({line.split()[3] for line in lines if ".1." in line.split()[3][3:]})
 
-    def _pids(self, role: str) -> list[int]:
+    def pids(self, role: str) -> list[int]:
+        """Return the processes of a machine."""
         return [int(each) for each in ip("netns", "pids", self._names[role]).split()]
 
     def _link(self) -> None:
@@ -104,7 +113,7 @@ class Pair:
         folder.mkdir()
         make = {"pycarp": _pycarp, "keepalived": _keepalived, "ucarp": _ucarp}[self.contestant]
         with (folder / "log").open("w") as log:
-            for argv in make(self._count, folder, is_master=role == "MASTER"):
+            for argv in make(self._count, folder, is_master=role == "MASTER", is_fast=self._is_fast):
                 inside = ["ip", "netns", "exec", self._names[role], *argv]
                 self._processes.append(
                     subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment())
@@ -145,7 +154,7 @@ def _cpu_clock(pid: int) -> int:
     return ~pid << 3 | 2
 
 
-def _pycarp(count: int, folder: Path, *, is_master: bool) -> list[list[str]]:
+def _pycarp(count: int, folder: Path, *, is_master: bool, is_fast: bool) -> list[list[str]]:
     lines = []
     for link, vhid, octet in places(count):
         lines += [
@@ -156,24 +165,32 @@ def _pycarp(count: int, folder: Path, *, is_master: bool) -> list[list[str]]:
             'mac_mode = "virtual"',
         ]
         lines += [f'addresses = ["10.{octet}.1.{vhid}/16"]', 'password = "testpass"']
-        lines += [f"advskew = {0 if is_master else 100}"]
+        lines += ["advbase = 0", f"advskew = {10 if is_master else 12}"] if is_fast else []
+        lines += [f"advskew = {0 if is_master else 100}"] if not is_fast else []
     (folder / "pycarp.toml").write_text("\n".join(lines) + "\n")
     where = ["--control", str(folder / "control"), "--state", str(folder / "state")]
     return [[sys.executable, "-m", "pycarp", "run", str(folder / "pycarp.toml"), *where]]
 
 
-def _keepalived(count: int, folder: Path, *, is_master: bool) -> list[list[str]]:
+def _keepalived(count: int, folder: Path, *, is_master: bool, is_fast: bool) -> list[list[str]]:
     lines = ["global_defs {", " vrrp_version 3", "}"]
     for link, vhid, octet in places(count):
         lines += [f"vrrp_instance c{octet}_{vhid} {{", " state BACKUP", f" interface {link}"]
         lines += [f" use_vmac c{octet}-{vhid}", f" virtual_router_id {vhid}", f" priority {150 if is_master else 100}"]
-        lines += [" advert_int 1", " virtual_ipaddress {", f"  10.{octet}.1.{vhid}/16", " }", "}"]
+        lines += [
+            f" advert_int {0.04 if is_fast else 1}",
+            " virtual_ipaddress {",
+            f"  10.{octet}.1.{vhid}/16",
+            " }",
+            "}",
+        ]
     (folder / "conf").write_text("\n".join(lines) + "\n")
     files = [word for option in "prc" for word in (f"-{option}", str(folder / option))]
     return [["keepalived", "-n", "-l", "-P", "-f", str(folder / "conf"), *files]]
 
 
-def _ucarp(count: int, folder: Path, *, is_master: bool) -> list[list[str]]:
+def _ucarp(count: int, folder: Path, *, is_master: bool, is_fast: bool) -> list[list[str]]:
+    assert not is_fast, "whole seconds only"
     script = folder / "nothing.sh"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)

@@ -25,6 +25,11 @@ class Figure(NamedTuple):
         return statistics.median(self.values)
 
     @property
+    def p99(self) -> float:
+        """The value that 99 % of the values do not exceed."""
+        return sorted(self.values)[max(-(-99 * len(self.values) // 100) - 1, 0)]
+
+    @property
     def key(self) -> str:
         """The name of the figure in JSON."""
         return f"{self.quantity}, {self.hosts}, {self.who}"
@@ -45,10 +50,10 @@ def ratios(figures: Sequence[Figure], whose: str = "pycarp") -> list[Figure]:
 
 
 def table(figures: Iterable[Figure]) -> Table:
-    """Return the figures for a terminal: median, least and most."""
-    made = Table("quantity", "virtual hosts", "who", "median", "least", "most", "unit")
+    """Return the figures for a terminal: median, what 99 % do not exceed, least and most."""
+    made = Table("quantity", "virtual hosts", "who", "median", "99 %", "least", "most", "unit")
     for each in figures:
-        numbers = (f"{number:.3g}" for number in (each.median, min(each.values), max(each.values)))
+        numbers = (f"{number:.3g}" for number in (each.median, each.p99, min(each.values), max(each.values)))
         made.add_row(each.quantity, str(each.hosts), each.who, *numbers, each.unit)
     return made
 
