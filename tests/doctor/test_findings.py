@@ -4,6 +4,7 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -452,6 +453,8 @@ def test_the_counters_of_two_masters_are_no_replay() -> None:
 
     assert "replay" in {each.kind for each in report.problems}
     assert [each.kind for each in segment.scan_findings(subject(), report)] == ["two-masters"]
+    ours = msgspec.structs.replace(subject(), own=(ip_interface(f"{TWO}/24"),))
+    assert [each.kind for each in segment.scan_findings(ours, report)] == ["two-masters"]
 
 
 def test_own_advertisements_that_come_back_are_a_loop() -> None:

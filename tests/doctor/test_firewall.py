@@ -1,7 +1,7 @@
 """Rules of nftables are followed with an advertisement: what surely drops it is found, and nothing else."""
 
 from collections.abc import Sequence
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycarp.doctor.firewall import Direction, Drop, Followed, Kind, Ruleset
-from pycarp.doctor.firewall_findings import judged
+from pycarp.doctor.firewall_findings import judged, of_senders
 from pycarp.doctor.subject import ExaminedHost, Subject
 from pycarp.vocabulary import Family
 
@@ -281,3 +281,22 @@ def test_no_rule_is_stumbled_over(rules: list[list[Any]], anything: object) -> N
     for followed in (IN4, IN6, OUT4, ARP, DISCOVERY):
         assert all(isinstance(each, Drop) for each in Ruleset.of(made).drops(followed))
     assert list(Ruleset.of(anything).drops(IN4)) == []
+
+
+def test_a_rule_about_one_sender_counts_once_that_sender_was_heard() -> None:
+    one = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.168.1.9"}}
+    rules = listing([one, DROP])
+    subject, heard = Subject(interface="eth0", own=OWN), [ip_address("192.168.1.9"), ip_address("192.168.1.8")]
+
+    assert list(judged(rules, (subject,), bridges=frozenset())) == []
+    (found,) = of_senders(rules, subject, heard, found=())
+    assert found.words.endswith("for one that is from 192.168.1.9")
+
+
+def test_what_arptables_asks_of_every_arp_packet_is_known() -> None:
+    asked = [
+        {"match": {"op": "==", "left": {"payload": {"protocol": "arp", "field": field}}, "right": value}}
+        for field, value in (("htype", 1), ("hlen", 6), ("plen", 4))
+    ]
+
+    assert dropping(listing([*asked, DROP], family="arp"), ARP) != []

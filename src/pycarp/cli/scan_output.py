@@ -12,6 +12,7 @@ from rich.text import Text
 from pycarp.inspection.explanation import Protocol
 from pycarp.inspection.scan_report import ScannedGroup, ScannedSender, ScanProblem, ScanReport
 from pycarp.vocabulary import NS_PER_S, Address, Family
+from pycarp.wire.vrrp import VrrpAuthentication
 
 _HEADINGS = ("GROUP", "SPEAKS", "HOST", "STATE", "CLAIMS", "HEARD EVERY", "ADDRESSES OR DIALECT")
 _PIPE_WIDTH = 200
@@ -78,7 +79,10 @@ def _rows(group: ScannedGroup, own: frozenset[Address]) -> Iterator[tuple[Text, 
 
 
 def _speaks(sender: ScannedSender) -> str:
-    return "CARP" if sender.vrrp is None else f"VRRPv{sender.vrrp.version}"
+    if sender.vrrp is None:
+        return "CARP"
+    is_in_header = sender.details is not None and sender.details.authentication is VrrpAuthentication.HEADER
+    return f"VRRPv{sender.vrrp.version}{' AH' if is_in_header else ''}"
 
 
 def _state(sender: ScannedSender) -> Text:

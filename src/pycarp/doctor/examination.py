@@ -59,14 +59,16 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 
     def findings(self) -> Iterator[Finding]:
         """Yield all findings, those of the machine first; what cannot be examined is a finding, too."""
-        kinds = set()
-        for each in self._findings():
-            kinds.add(each.kind)
+        found: list[Finding] = []
+        for each in self._findings(found):
+            found.append(each)
             yield each
+        kinds = {each.kind for each in found}
         for subject in self.subjects:
             yield from alarm_findings.findings(subject, kinds)
 
-    def _findings(self) -> Iterator[Finding]:
+    def _findings(self, so_far: Sequence[Finding]) -> Iterator[Finding]:
+        """Yield what is examined; ``so_far`` has those that were yielded before."""
         yield from permissions.findings(Path("/proc/self/status").read_text())
         found = link_findings.Links.read()
         facts = interfaces()
@@ -91,12 +93,21 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
         yield from unit_file.findings()
         for subject in self.subjects:
             if self.listen_s and _can_be_listened_to(subject.interface):
-                yield from self._of_segment(subject, facts)
+                yield from self._of_segment(subject, facts, so_far)
 
-    def _of_segment(self, subject: Subject, facts: tuple[LinkFacts, ...]) -> Iterator[Finding]:
+    def _of_segment(
+        self, subject: Subject, facts: tuple[LinkFacts, ...], so_far: Sequence[Finding]
+    ) -> Iterator[Finding]:
         try:
             report = _report(subject.interface, self.listen_s, self.secrets.get(subject.interface))
             yield from segment.scan_findings(subject, report, config=self.file)
+            yield from firewall_findings.of_senders(
+                firewall_findings.read(),
+                subject,
+                segment.heard_elsewhere(subject, report),
+                found={each.words for each in so_far},
+                is_at_ip_layer=self.is_at_ip_layer,
+            )
             answers = _answers(subject, report)
             here = frozenset(each.mac for each in facts if each.mac is not None)
             known = {each: macs for each, macs in answers.items() if each not in subject.shared}

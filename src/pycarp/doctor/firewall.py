@@ -50,12 +50,15 @@ _OF_ICMPV6 = {
 }
 """The types of what arrives and of what leaves."""
 
+_OF_ARP = {"htype": 1, "hlen": 6, "plen": 4, "ptype": "ip"}
+"""What ARP of IPv4 on Ethernet always has, and arptables asks for."""
+
 
 class Followed(NamedTuple):
     """A packet to follow through the rules; ``own`` are the machine's networks on the interface.
 
     ARP is of IPv4, neighbour discovery and MLD are of IPv6. With ``peers`` advertisements go to these and come from
-    them, otherwise to the group. ``port`` is that of CARP in UDP.
+    them, otherwise to the group. ``port`` is that of CARP in UDP. What arrives is from ``senders``, if these are known.
     """
 
     interface: str
@@ -65,6 +68,7 @@ class Followed(NamedTuple):
     kind: Kind = Kind.CARP
     peers: tuple[Address, ...] = ()
     port: int = 0
+    senders: tuple[Address, ...] = ()
 
     @property
     def ethertype(self) -> str:
@@ -303,7 +307,7 @@ class _Walk:
         if protocol == "ether":
             return packet.ethertype if name == "type" else None
         if (protocol, packet.kind) == ("arp", Kind.ARP):
-            return ("reply" if is_answer else "request") if name == "operation" else None
+            return _OF_ARP.get(str(name), ("reply" if is_answer else "request") if name == "operation" else None)
         if protocol == "icmpv6" and packet.kind in _OF_ICMPV6:
             return _OF_ICMPV6[packet.kind][is_answer] if name == "type" else None
         if packet.kind is Kind.UDP and protocol in ("udp", "th"):
@@ -332,8 +336,8 @@ class _Walk:
     @property
     def _source(self) -> Any:
         packet = self.packet
-        if packet.peers and packet.direction is Direction.IN:
-            return _networks_of(packet.peers)
+        if (packet.senders or packet.peers) and packet.direction is Direction.IN:
+            return _networks_of(packet.senders or packet.peers)
         return self._own
 
     @property

@@ -3,17 +3,27 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.firewall import Direction, Drop, Followed, Kind, Ruleset
+from pycarp.doctor.legacy_rules import listing_of
 from pycarp.doctor.subject import Subject
-from pycarp.vocabulary import Family, family_of
+from pycarp.vocabulary import CARP_PROTOCOL, Address, Family, family_of
 
 _NFT_S = 10
-_LEGACY = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
+_LEGACY = {"iptables-legacy": Family.IPV4, "ip6tables-legacy": Family.IPV6}
+_LEGACY_MATCHES = {
+    Kind.CARP: f"-p {CARP_PROTOCOL} ",
+    Kind.UDP: "-p udp --dport PORT ",
+    Kind.DISCOVERY: "-p icmpv6 ",
+    Kind.MEMBERSHIP: "-p icmpv6 ",
+    Kind.ARP: "",
+}
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 _REASONS = {
@@ -45,15 +55,70 @@ def findings(
         )
     else:
         yield from judged(listing, subjects, bridges=bridges, is_at_ip_layer=is_at_ip_layer, udp_port=udp_port)
-    if tables := _legacy_tables():
+    for program, family in _LEGACY.items():
+        if tables := _legacy_tables(family):
+            yield from _of_legacy(program, family, tables, subjects, is_at_ip_layer=is_at_ip_layer, udp_port=udp_port)
+
+
+def _of_legacy(
+    program: str,
+    family: Family,
+    tables: list[str],
+    subjects: tuple[Subject, ...],
+    *,
+    is_at_ip_layer: bool,
+    udp_port: int,
+) -> Iterator[Finding]:
+    """Yield what the older iptables drops, which nft does not show."""
+    text = _printed(f"{program}-save")
+    if text is None:
         yield Finding(
             kind="firewall-legacy",
             severity=Severity.ADVICE,
-            subject="iptables",
+            subject=program,
             words=f"the older iptables has tables as well: {', '.join(tables)}",
             reason="nft does not show their rules, which may drop protocol 112",
-            command="iptables-legacy -S; ip6tables-legacy -S",
+            command=f"{program} -S",
         )
+        return
+    ruleset = Ruleset.of(listing_of(text, "ip6" if family is Family.IPV6 else "ip"))
+    for subject in subjects:
+        for packet in _packets(subject, is_bridged=False, udp_port=udp_port):
+            for drop in ruleset.drops(packet) if packet.family is family else ():
+                finding = _finding(packet, drop, is_at_ip_layer=is_at_ip_layer)
+                match = _LEGACY_MATCHES[packet.kind].replace("PORT", str(packet.port))
+                command = f"{program} -t {drop.table} -I {drop.chain} {match}-j ACCEPT"
+                yield msgspec.structs.replace(finding, words=f"{finding.words} of {program}", command=command)
+
+
+def _printed(program: str) -> str | None:
+    """Return what a program prints; None if it is not installed or fails."""
+    found = shutil.which(program, path=_PATH)
+    if found is None:
+        return None
+    try:
+        done = subprocess.run([found], capture_output=True, text=True, timeout=_NFT_S, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def of_senders(
+    listing: object,
+    subject: Subject,
+    senders: Iterable[Address],
+    *,
+    found: Collection[str],
+    is_at_ip_layer: bool = False,
+) -> Iterator[Finding]:
+    """Yield the rules that drop advertisements of hosts that were heard at the device; not those in ``found``."""
+    ruleset = Ruleset.of(listing)
+    for sender in senders:
+        packet = Followed(subject.interface, family_of(sender), Direction.IN, subject.own, senders=(sender,))
+        for drop in ruleset.drops(packet):
+            finding = _finding(packet, drop, is_at_ip_layer=is_at_ip_layer)
+            if finding.words not in found:
+                yield msgspec.structs.replace(finding, words=f"{finding.words}, for one that is from {sender}")
 
 
 def judged(
@@ -135,11 +200,9 @@ def _finding(packet: Followed, drop: Drop, *, is_at_ip_layer: bool) -> Finding:
     )
 
 
-def _legacy_tables() -> list[str]:
-    found: list[str] = []
-    for path in _LEGACY:
-        try:
-            found += [f"{name} ({path.name.partition('_')[0]})" for name in path.read_text().split()]
-        except OSError:
-            continue
-    return found
+def _legacy_tables(family: Family) -> list[str]:
+    path = Path(f"/proc/net/ip{'6' if family is Family.IPV6 else ''}_tables_names")
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []

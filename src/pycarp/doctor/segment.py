@@ -34,10 +34,11 @@ def scan_findings(subject: Subject, report: ScanReport, *, config: str = "") -> 
     for problem in report.problems:
         if problem.kind not in _PROBLEMS or not (not ours or problem.group is None or problem.group.id in ours):
             continue
+        if problem.kind == "replay" and problem.group in split:
+            continue  # Two MASTERs that do not hear each other count on from the same number.
         if problem.kind == "replay" and problem.source in own:
             yield _of_loop(subject.interface, problem)
-        elif problem.kind != "replay" or problem.group not in split:
-            # Two MASTERs that do not hear each other count on from the same number.
+        else:
             yield _of_problem(subject.interface, problem, config)
     routers = {each.group.id: each for each in report.groups if each.group.protocol is Protocol.VRRP}
     for host in subject.hosts:
@@ -52,6 +53,15 @@ def scan_findings(subject: Subject, report: ScanReport, *, config: str = "") -> 
                 command=f"pycarp scan {subject.interface}   # names the ids that are free",
             )
     yield from _of_senders(subject, report)
+
+
+def heard_elsewhere(subject: Subject, report: ScanReport) -> Iterator[Address]:
+    """Yield the addresses of other machines from which the vhids of the hosts are advertised."""
+    ours = {each.vhid for each in subject.hosts}
+    own = _own_of(subject)
+    for group in report.groups:
+        if group.group.protocol is Protocol.CARP and group.group.id in ours and not group.group.vlans:
+            yield from (each.source for each in group.senders if each.source not in own)
 
 
 def _of_problem(interface: str, problem: ScanProblem, config: str) -> Finding:
