@@ -135,6 +135,7 @@ async def test_a_form_cannot_ask_for_anything(tmp_path: Path) -> None:
         ({"type": "handover", "host": "web", "timeout_s": 1e9}, "timeout_s 1e+09 is outside 0.05-60"),
         ({"type": "drain", "host": "web", "for_s": -1}, "for_s -1 is outside 1-"),
         ({"type": "drain", "host": "web", "timeout_s": 0}, "timeout_s 0 is outside"),
+        ({"type": "undrain", "host": "web\n2026 carp: forged"}, "is no name of a host"),
     ],
 )
 async def test_what_is_no_request_or_out_of_bounds_is_refused(tmp_path: Path, body: object, said: str) -> None:

@@ -34,6 +34,7 @@ BODY_S = 5.0
 
 AT_ONCE_MOST = 8
 TIMEOUT_LEAST_S, TIMEOUT_MOST_S = 0.05, 60.0
+HOST_MOST = 200
 DRAIN_MOST_S = 366 * 24 * 3600
 
 FAILURES_AT_ONCE = 5
@@ -180,7 +181,9 @@ def _source(request: web.Request) -> str:
 
 
 def _out_of_bounds(action: Action) -> str:
-    """Return what is wrong with the numbers of a request, empty if nothing."""
+    """Return what is wrong with the values of a request, empty if nothing."""
+    if action.host is not None and not (action.host.isprintable() and len(action.host) <= HOST_MOST):
+        return f"host {action.host[:HOST_MOST]!r} is no name of a host"
     timeout_s = 1.0 if isinstance(action, UndrainRequest) else action.timeout_s
     if not TIMEOUT_LEAST_S <= timeout_s <= TIMEOUT_MOST_S:
         return f"timeout_s {timeout_s:g} is outside {TIMEOUT_LEAST_S:g}-{TIMEOUT_MOST_S:g}"

@@ -113,23 +113,13 @@ function showVerdict() {
     .map((state) => [state, all.filter((each) => each.status.state === state).length])
     .filter(([, count]) => count)
     .map(([state, count]) => (state === "INIT" ? `INIT in ${count}` : `${state} of ${count}`));
-  const title =
-    all.length === 0
-      ? "No virtual host is configured"
-      : wrong.length
-        ? `${wrong.length} of ${plural(all.length, "virtual host")} ${wrong.length === 1 ? "needs" : "need"} attention`
-        : noted.length
-          ? `As wanted; ${noted.length} of ${plural(all.length, "virtual host")} ${noted.length === 1 ? "is" : "are"} out of service`
-          : all.length === 1
-            ? "The virtual host is well"
-            : `All ${all.length} virtual hosts are well`;
   const lines = [
     ...wrong.slice(0, WRONG_SHOWN).map((each) => [link(each), ` ${each.wrong}`, advice(each)]),
     ...(wrong.length > WRONG_SHOWN ? [[`and ${wrong.length - WRONG_SHOWN} more`]] : []),
     ...(wrong.length ? [] : noted.slice(0, WRONG_SHOWN).map((each) => [link(each), ` ${noteOf(each.status)}`])),
   ];
   const made = [
-    element("p", { class: "title" }, title),
+    element("p", { class: "title" }, headline(all.length, wrong.length, noted.length)),
     element("p", {}, `This machine is ${counts.join(", ") || "idle"}.`),
     lines.length ? element("ul", {}, lines.map((each) => element("li", {}, each))) : null,
   ].filter(Boolean);
@@ -141,6 +131,14 @@ function showVerdict() {
     target.replaceChildren(...made);
   }
   showTitle(wrong.length);
+}
+
+function headline(all, wrong, noted) {
+  if (all === 0) return "No virtual host is configured";
+  if (wrong) return `${wrong} of ${plural(all, "virtual host")} ${wrong === 1 ? "needs" : "need"} attention`;
+  if (all === 1) return noted ? "As wanted; the virtual host is out of service" : "The virtual host is well";
+  if (noted) return `As wanted; ${noted} of ${all} virtual hosts ${noted === 1 ? "is" : "are"} out of service`;
+  return `All ${all} virtual hosts are well`;
 }
 
 function link(host) {
