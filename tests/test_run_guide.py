@@ -1,16 +1,14 @@
 """Pages of docs/howto: every command in them is one that pycarp takes, and every configuration one that it reads."""
 
 import re
-import shlex
 import socket
 from pathlib import Path
 
-import click
 import pytest
 
-from pycarp.cli import cli
 from pycarp.config import grammars
 from pycarp.config.grammars import Grammar
+from tests.support.command_lines import commands_in, complaint_about
 
 PAGES = ("run.md", "while-master.md", "init.md")
 GUIDE = "\n".join((Path(__file__).parents[1] / "docs" / "howto" / page).read_text() for page in PAGES)
@@ -18,40 +16,20 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", GUIDE, flags=re.MULTILINE | re.DOTALL))
 
 
-def commands() -> list[str]:
-    """Return what begins with ``pycarp``, without what a shell adds."""
-    lines = [line.removeprefix("$ ") for kind, text in BLOCKS if kind != "toml" for line in text.splitlines()]
-    parts = [part.strip() for line in (*lines, *SPANS) for part in re.split(r"&&|\||;|#|>", line)]
-    return sorted({part for part in parts if re.match(r"(sudo )?pycarp [a-z]", part) and "pycarp: " not in part})
+LINES = [line.removeprefix("$ ") for kind, text in BLOCKS if kind != "toml" for line in text.splitlines()]
+COMMANDS = commands_in([*LINES, *SPANS])
 
 
-def parse(words: list[str]) -> None:
-    """Parse as far as the command itself would, without running it."""
-    command: click.Command | None = cli
-    context = click.Context(cli)
-    while isinstance(command, click.Group):
-        command, words = command.get_command(context, words[0]), words[1:]
-    assert command is not None, "no such command"
-    command.make_context("pycarp", list(words))
-
-
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_one(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The machine of the pages has it; this one need not.
     monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "eth0")])
-    words = shlex.split(re.sub(r"\[[^]]*\]", "", command).removeprefix("sudo "))[1:]
-    if words[-1] in (*cli.list_commands(click.Context(cli)), "install", "uninstall"):
-        words.append("--help")  # Named without its arguments.
-    try:
-        parse(words)
-    except click.exceptions.Exit:
-        pass
-    except click.ClickException as exc:
-        pytest.fail(f"{command}: {exc.format_message()}")
+
+    assert complaint_about(command) == ""
 
 
 def test_there_are_commands() -> None:
-    assert len(commands()) > 30
+    assert len(COMMANDS) > 30
 
 
 @pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "toml"])
