@@ -84,7 +84,7 @@ class Typist:
         lines.append(f"mount -t proc proc {root}/proc")
         for bind in self.binds:
             lines += [f"mkdir -p {root}{bind}", f"mount --bind -o ro {bind} {root}{bind}"]
-        for other in ("a", "b") if sees_others else ():
+        for other in [each for each in ("a", "b") if sees_others and self.root(each).exists()]:
             lines += [f"mkdir -p {root}/machines/{other}", f"mount --bind {self.root(other)} {root}/machines/{other}"]
         return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """``pycarp service`` as its user meets it, and what systemd makes of the unit."""
 
 import errno
+import re
 import shlex
 import subprocess
 import sys
@@ -240,6 +241,18 @@ def test_the_exposure_is_below_three(unit: Path, user: str | None) -> None:
     done = systemd_analyze("security", "--offline=yes", "--threshold=29", "--no-pager", unit)
 
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.system
+def test_a_folder_that_a_user_may_not_enter_is_named(config: Path, unit: Path) -> None:
+    require()
+    config.chmod(0o644)
+    config.parent.chmod(0o700)
+
+    result = service("install", "--user", "daemon", "--output", unit, config)
+
+    assert result.exit_code == 2
+    assert re.search(r"it may not enter /\S+ either, which chgrp daemon and chmod 750 allow", result.stderr)
 
 
 @pytest.mark.system

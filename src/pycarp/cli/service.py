@@ -229,9 +229,12 @@ def _user(wanted: str | None, files: list[Path]) -> str | None:
         return user.name if user.uid else None
     with privileges.rehearsed(user):
         unread = [each for each in files if not os.access(each, os.R_OK, effective_ids=True)]
+        closed = privileges.closed_folder(unread[0]) if unread else None
     if not unread:
         return user.name
     text = f"user {user.name} may not read {unread[0]}; chgrp {user.name} and chmod 640 let it"
+    if closed is not None:
+        text += f"; it may not enter {closed} either, which chgrp {user.name} and chmod 750 allow"
     if wanted is not None:
         raise UsageError(text)
     click.echo(f"pycarp: warning: the service runs as root: {text}", err=True)

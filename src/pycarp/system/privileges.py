@@ -97,6 +97,12 @@ def may_make_namespaces() -> bool:
     return bool(_capabilities()[0] & _SYS_ADMIN_MASK)
 
 
+def closed_folder(path: Path) -> Path | None:
+    """Return the first folder on the way to a file that this user may not enter, None if all are open."""
+    folders = reversed(path.absolute().parents)
+    return next((each for each in folders if each.is_dir() and not os.access(each, os.X_OK, effective_ids=True)), None)
+
+
 @contextlib.contextmanager
 def rehearsed(user: User) -> Iterator[None]:
     """Access files as ``user`` with the two capabilities would, while the context lasts; for root alone."""
