@@ -571,3 +571,43 @@ def test_the_one_host_that_is_well_is_not_spoken_of(looked: Looked) -> None:
             for each in findings:
                 assert "vhid 7" not in each["text"]
                 assert "seven" not in (each.get("subject"), each.get("host"))
+
+
+NETWORK = "[Match]\\nName=fxp0\\n[Network]\\nDHCP=yes\\n"
+MANAGED = (
+    "mkdir -p /run/systemd; mount -t tmpfs seeded /run/systemd; "
+    "mkdir -p /run/systemd/netif/links /run/systemd/network; cd /run/systemd; "
+    f"printf '{NETWORK}' > network/10-lan.network; "
+    "echo NETWORK_FILE=/run/systemd/network/10-lan.network > netif/links/$(cat /sys/class/net/fxp0/ifindex)"
+)
+"""Files of a networkd that manages the interface, for the one process that mounts them."""
+
+
+@pytest.mark.parametrize(
+    ("breaks", "settings", "kind", "command"),
+    [
+        (MANAGED, {"more": 'mac_mode = "interface"'}, "networkd", "KeepConfiguration=yes"),
+        (f"ip addr add {SHARED}/24 dev fxp0", {}, "by-hand", f"ip addr del {SHARED}/24 dev fxp0"),
+        (
+            "ip link add eth7 type bridge mcast_querier 1; ip addr add 10.9.9.1/24 dev eth7; ip link set eth7 up",
+            {"interface": "eth7"},
+            "wrong-interface",
+            "pycarp scan fxp0",
+        ),
+    ],
+)
+def test_what_is_seen_before_the_daemon_starts_is_named(
+    tmp_path: Path, breaks: str, settings: dict[str, str], kind: str, command: str
+) -> None:
+    require("ip")
+    text = toml(skew=0, more=settings.get("more", "")).replace("fxp0", settings.get("interface", "fxp0"))
+    file = tmp_path / "pycarp.toml"
+    file.write_text(text)
+    with new_segment(a=f"{OWN['a']}/24") as segment:
+        argv = f"{sys.executable} -m pycarp doctor {file} --offline --json"
+        shown = subprocess.run(
+            segment.exec_argv("a", ["sh", "-c", f"{breaks}; {argv}"]), capture_output=True, text=True, check=False
+        )
+
+    (found,) = [each for each in json.loads(shown.stdout)["findings"] if each["kind"] == kind]
+    assert command in found["command"]

@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -55,6 +56,7 @@ from pycarp.daemon.tallies import Tallies
 from pycarp.daemon.unprivileged import Outcome
 from pycarp.daemon.warnings import Warnings, contradiction
 from pycarp.errors import CarpError, ControlError
+from pycarp.system.addresses import address_conflicts
 from pycarp.system.files.rotated_file import RotatedFile
 from pycarp.system.recovery.host_locks import HostLocks, allow_many_descriptors
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
@@ -160,7 +162,12 @@ class Daemon:
         self._alarms = Alarms(asyncio.get_running_loop().time)
         self._timeline = StateTimeline(asyncio.get_running_loop().time)
         self._conflicts = (
-            ConflictWatch(self._warnings, hosts=lambda: self._hosts.running, tell=self._alarms.answered)
+            ConflictWatch(
+                self._warnings,
+                glance=partial(address_conflicts.find, tries=1),
+                hosts=lambda: self._hosts.running,
+                tell=self._alarms.answered,
+            )
             if plane.guardian
             else None
         )

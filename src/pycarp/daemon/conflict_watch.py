@@ -46,7 +46,8 @@ class ConflictWatch:
     """Asks when a host begins to take part, and again and again; nothing waits for the answers.
 
     A MASTER answers for the addresses as well, from the virtual MAC address or from its own: who is heard to be a peer
-    explains these. ``run`` it as long as hosts may come. ``find`` asks a link who answers for addresses, ``hosts``
+    explains these. ``run`` it as long as hosts may come. ``find`` asks a link who answers for addresses, and ``glance``
+    does so with fewer packets, because it is called again and again; without it ``find`` is. ``hosts``
     returns those that run, and ``tell`` is called with what is wrong with a host now.
     """
 
@@ -55,11 +56,13 @@ class ConflictWatch:
         warnings: Warnings,
         find: Find = address_conflicts.find,
         *,
+        glance: Find | None = None,
         hosts: Callable[[], Sequence[VirtualHost]] = tuple,
         tell: Tell = lambda _key, _alarms: None,
     ) -> None:
         self._warnings = warnings
         self._find = find
+        self._glance = glance or find
         self._hosts = hosts
         self._tell = tell
         self._waiting: dict[HostKey, VirtualHost] = {}
@@ -123,7 +126,7 @@ class ConflictWatch:
             if host.state is State.INIT:
                 self._report(host, [])
         suspects = []
-        for host, found in (await self._answers_of(link, hosts)).items():
+        for host, found in (await self._answers_of(link, hosts, self._glance)).items():
             if await self._alarms(host, found, was_master=host.state is State.MASTER):
                 suspects.append(host)
             else:
@@ -147,11 +150,13 @@ class ConflictWatch:
         self._reported[host.key] = texts
         self._tell(host.key, alarms)
 
-    async def _answers_of(self, link: str, hosts: Iterable[VirtualHost]) -> dict[VirtualHost, Answers]:
+    async def _answers_of(
+        self, link: str, hosts: Iterable[VirtualHost], find: Find | None = None
+    ) -> dict[VirtualHost, Answers]:
         """Return who answers for the addresses of each host that takes part."""
         present = [host for host in hosts if host.state is not State.INIT]
         wanted = {host: tuple(dict.fromkeys(each.ip for each in host.config.addresses)) for host in present}
-        answers = await self._answers(link, [each for addresses in wanted.values() for each in addresses])
+        answers = await self._answers(link, [each for addresses in wanted.values() for each in addresses], find)
         return {host: {each: answers[each] for each in wanted[host] if each in answers} for host in present}
 
     async def _alarms(self, host: VirtualHost, found: Answers, *, was_master: bool) -> list[Alarm]:
@@ -176,9 +181,9 @@ class ConflictWatch:
         here = _macs_here() if unexplained else frozenset()
         return [_alarm(snapshot, address, mac, sources) for address, mac in unexplained if mac not in here]
 
-    async def _answers(self, link: str, addresses: Collection[Address]) -> Answers:
+    async def _answers(self, link: str, addresses: Collection[Address], find: Find | None = None) -> Answers:
         try:
-            return await self._find(link, addresses)
+            return await (find or self._find)(link, addresses)
         except CarpError as exc:
             logger.debug("carp: %s: cannot find out who answers for shared addresses: %s", link, exc)
             return {}
