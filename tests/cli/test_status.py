@@ -268,3 +268,16 @@ def test_a_question_needs_none_of_what_a_daemon_needs(module: str) -> None:
     code = f"import sys, pycarp.cli.status, pycarp.cli.why; sys.exit({module!r} in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"effective_advbase": 255, "effective_advskew": 240}, "last"),
+        ({"effective_advbase": 255, "advbase": 255, "effective_advskew": 0}, "255+0/256 s"),
+    ],
+)
+def test_a_host_that_is_the_last_of_all_says_so(tmp_path: Path, changes: dict[str, int], words: str) -> None:
+    _heading, line = shown(tmp_path, msgspec.structs.replace(host_of(), **changes))
+
+    assert f" {words} " in line

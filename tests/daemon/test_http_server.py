@@ -120,6 +120,18 @@ async def test_metrics_say_the_state_of_each_host_and_what_was_counted(tmp_path:
     assert of("takeover_seconds_sum") == pytest.approx(0.003)
 
 
+def test_what_was_counted_is_shown_for_an_interface_as_it_is_called_now() -> None:
+    tallies = Tallies()
+    for epoch in (1, 2):
+        tallies.take(
+            StateChange(key=KEY, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=Reason.FORCED, epoch=epoch)
+        )
+
+    copied = tallies.copy(present_name={KEY.link: "lan0"}.__getitem__)
+
+    assert dict(copied.transitions) == {(HostKey("lan0", KEY.vhid), State.MASTER, "forced"): 2}
+
+
 async def test_health_is_bad_while_a_host_is_not_as_its_administrators_want_it(tmp_path: Path) -> None:
     async with served(tmp_path) as server:
         assert await server.get("/healthz") == (200, "ok\n")

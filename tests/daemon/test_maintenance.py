@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pycarp import HandOverError, State, UsageError, VirtualHost
 from pycarp.config import NodeConfig
@@ -348,6 +349,43 @@ async def test_a_cause_that_is_no_line_of_a_terminal_is_refused(tmp_path: Path) 
             await daemon.drain(reason="x\033[31m", is_forced=True)
 
         assert daemon.demotion() == {}
+
+
+@pytest.mark.parametrize("cause", ["drained", "drained: new kernel"])
+@in_virtual_time
+async def test_a_demotion_by_the_cause_of_a_drain_is_refused_and_the_drain_stays(tmp_path: Path, cause: str) -> None:
+    async with settled(1) as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+        await daemon.drain(reason=cause.removeprefix("drained").removeprefix(": "), is_forced=True)
+
+        with pytest.raises(UsageError, match="is that of a drain; choose another one, or use pycarp drain"):
+            await daemon.ask(DemoteRequest(cause=cause, by=1))
+
+        assert daemon.demotion() == {cause: 240}
+        assert daemon.status().is_drained
+
+
+@in_virtual_time
+async def test_neighbours_are_asked_on_a_renamed_interface_by_its_present_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def answers(link: str, _addresses: Collection[Address], *, stops_early: bool = False) -> Answers:
+        assert stops_early
+        asked.append(link)
+        return {}
+
+    async with settled() as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json", find=answers)
+        link = daemon.hosts[0].key.link
+        facts = cluster.a.node.link_facts(link)
+        assert facts is not None
+        monkeypatch.setattr(cluster.a.node, "link_facts", {link: structs.replace(facts, renamed_to="lan0")}.get)
+
+        await daemon.drain()
+
+        assert asked == ["lan0"]
 
 
 @in_virtual_time

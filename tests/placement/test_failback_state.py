@@ -149,3 +149,31 @@ def test_a_clock_that_was_set_back_lengthens_nothing() -> None:
     (dwell,) = [hold for hold in state.holds(at(0)) if hold.cause is Cause.MIN_DWELL]
 
     assert dwell.until_s == 600
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_failure"),
+    [
+        ("kernel update", False),
+        ("group router: lan: kernel update", False),
+        ("drained: kernel update", False),
+        ("group router: lan: drained: kernel update", False),
+        ("group router: lan: handed over", False),
+        ("disk", True),
+        ("group router: lan: disk", True),
+    ],
+)
+def test_a_mastership_that_is_lost_because_an_administrator_demoted_the_host_is_no_failure(
+    cause: str, *, is_failure: bool
+) -> None:
+    policy = FailbackPolicy(min_dwell_s=600)
+    state = FailbackState(policy, at(0), is_planned=lambda named: named == "kernel update")
+    state.handle(changed(State.BACKUP, State.MASTER, Reason.MASTER_SILENT), at(1))
+    state.handle(DemotionChange(key=KEY, at_ns=0, total=50, causes=((cause, 50),)), at(2))
+    state.handle(changed(State.MASTER, State.BACKUP, Reason.BETTER_MASTER), at(3))
+
+    assert ([hold.cause for hold in state.holds(at(4))] == [Cause.MIN_DWELL]) is is_failure
+
+
+def changed(old: State, new: State, reason: Reason) -> StateChange:
+    return StateChange(key=KEY, at_ns=0, old=old, new=new, reason=reason, epoch=1)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pycarp.cli.host_words import age, details_of, is_alarm, names_of_addresses, reason_of, remarks_of
 from pycarp.daemon.control_messages import HostStatus, StatusReply
+from pycarp.dialects.dialect import LAST_ADVBASE
 
 _PIPE_WIDTH = 1000
 _WIDE = 160
@@ -48,6 +49,13 @@ def print_table(reply: StatusReply, *, with_details: bool) -> None:
                 click.echo(text)
 
 
+def _interval(host: HostStatus) -> str:
+    """Return how often a host advertises; the last of all claims 255 s, and keeps its pace."""
+    if host.effective_advbase == LAST_ADVBASE != host.advbase:
+        return "last"
+    return f"{host.effective_advbase}+{host.effective_advskew}/256 s"
+
+
 def _row(host: HostStatus, names: Mapping[str, str]) -> tuple[Text, ...]:
     # Text and not str: rich would take brackets in a name or a reason for its markup.
     return (
@@ -56,7 +64,7 @@ def _row(host: HostStatus, names: Mapping[str, str]) -> tuple[Text, ...]:
         Text(host.state, style=_COLOURS[host.state]),
         Text(age(host.last_change.s_ago) if host.last_change else ""),
         Text(host.master or "unknown"),
-        Text(f"{host.effective_advbase}+{host.effective_advskew}/256 s"),
+        Text(_interval(host)),
         Text(" ".join(host.addresses)),
         Text(reason_of(host, names)),
     )

@@ -156,7 +156,7 @@ class Daemon:
         self._hosts = HostSet(self._node, locks, on_event=self._take_note, on_added=self._greet, exists=self._exists)
         lasting = file_for(options.source.file, options.state)
         self._maintenance = Maintenance(self._node, lasting)
-        self._failback = FailbackService(lasting)
+        self._failback = FailbackService(lasting, is_wanted=self._maintenance.is_wanted)
         self._history = EventHistory()
         self._tallies = Tallies()
         self._alarms = Alarms(asyncio.get_running_loop().time)
@@ -233,6 +233,7 @@ class Daemon:
             self._timeline,
             carry_out=self._desk.answer,
             readers=self._options.readers,
+            present_name=self._present_name,
         )
         self._take_token = server.take_token
         async with server.serving(self._config.http):

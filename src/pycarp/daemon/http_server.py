@@ -114,7 +114,8 @@ class HttpServer:
     """Answers from ``status``, which may be awaited often, and from the history of events.
 
     ``carry_out`` answers what the token lets callers ask for, as on the control socket. ``readers`` is the number of
-    the group whose members may use a socket of the file system.
+    the group whose members may use a socket of the file system. ``present_name`` returns what an interface is called
+    now.
     """
 
     def __init__(
@@ -126,8 +127,10 @@ class HttpServer:
         *,
         carry_out: Callable[[Request], Awaitable[Reply | Stream]],
         readers: int | None = None,
+        present_name: Callable[[str], str] = str,
     ) -> None:
         self._status = status
+        self._present_name = present_name
         self._tallies = tallies
         self._history = history
         self._readers = readers
@@ -242,7 +245,12 @@ class HttpServer:
         async with self._asking:
             if computed.metrics is None:
                 # For 100 hosts it takes some 10 ms, in which the loop has to go on.
-                text_of = partial(metrics.text_of, computed.status, self._tallies.copy(), version=__version__)
+                text_of = partial(
+                    metrics.text_of,
+                    computed.status,
+                    self._tallies.copy(present_name=self._present_name),
+                    version=__version__,
+                )
                 computed.metrics = await asyncio.to_thread(text_of)
         return web.Response(body=computed.metrics, headers={"Content-Type": _METRICS})
 

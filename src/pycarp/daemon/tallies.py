@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pycarp.core.events import AddressesHeld, Event, LoopStalled, StateChange
@@ -36,10 +37,13 @@ class Tallies:
     _masters_at_ns: dict[HostKey, int] = field(default_factory=dict)
     _stalled_at_ns: int | None = None
 
-    def copy(self) -> "Tallies":
-        """Return what was counted until now, for another thread."""
+    def copy(self, *, present_name: Callable[[str], str] = str) -> "Tallies":
+        """Return what was counted until now, for another thread; hosts are on interfaces as these are called now."""
+        transitions: Counter[tuple[HostKey, State, str]] = Counter()
+        for (key, new, reason), count in self.transitions.items():
+            transitions[HostKey(present_name(key.link), key.vhid), new, reason] += count
         takeovers = Histogram(list(self.takeovers.counts), self.takeovers.sum_s)
-        return replace(self, transitions=Counter(self.transitions), takeovers=takeovers)
+        return replace(self, transitions=transitions, takeovers=takeovers)
 
     def take(self, event: Event) -> None:
         """Count an event."""

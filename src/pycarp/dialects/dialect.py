@@ -16,7 +16,7 @@ from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, Address, Family, MacAddress
 from pycarp.wire.advertisement import ChecksumForm
 
 _BOW_OUT = 255
-_LAST_ADVBASE = 255
+LAST_ADVBASE = 255
 _LAST_DEMOTE = 255
 
 
@@ -43,7 +43,7 @@ class Claim:
     @property
     def is_last(self) -> bool:
         """Whether its sender leaves the addresses to any other host, see ``last_claim``."""
-        return self.advbase == _LAST_ADVBASE and self.demote == _LAST_DEMOTE and not self.is_bow_out
+        return self.advbase == LAST_ADVBASE and self.demote == _LAST_DEMOTE and not self.is_bow_out
 
 
 def last_claim(claim: Claim) -> Claim:
@@ -53,7 +53,7 @@ def last_claim(claim: Claim) -> Claim:
     or not it preempts (carp.md 5.1). OpenBSD takes over because of the demote octet (carp.md 5.1, 6.4). The advskew
     keeps several such hosts in order.
     """
-    return Claim(advbase=_LAST_ADVBASE, advskew=min(claim.advskew, 254), demote=_LAST_DEMOTE)
+    return Claim(advbase=LAST_ADVBASE, advskew=min(claim.advskew, 254), demote=_LAST_DEMOTE)
 
 
 @lru_cache(maxsize=4096)

@@ -12,6 +12,7 @@ import msgspec
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.firewall import Direction, Drop, Followed, Kind, Ruleset
 from pycarp.doctor.legacy_rules import listing_of
+from pycarp.doctor.program_path import PROGRAM_PATH
 from pycarp.doctor.subject import Subject
 from pycarp.vocabulary import CARP_PROTOCOL, Address, Family, family_of
 
@@ -24,7 +25,6 @@ _LEGACY_MATCHES = {
     Kind.MEMBERSHIP: "-p icmpv6 ",
     Kind.ARP: "",
 }
-_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 _REASONS = {
     Direction.IN: "hosts that read at the IP layer (transport raw, ucarp's and keepalived's kin) hear no MASTER and "
@@ -51,7 +51,7 @@ def findings(
             subject="nftables",
             words=f"the rules of the firewall could not be read: {listing}",
             reason="rules that drop protocol 112 would be overlooked",
-            command="apt install nftables" if shutil.which("nft", path=_PATH) is None else "",
+            command="apt install nftables" if shutil.which("nft", path=PROGRAM_PATH) is None else "",
         )
     else:
         yield from judged(listing, subjects, bridges=bridges, is_at_ip_layer=is_at_ip_layer, udp_port=udp_port)
@@ -93,7 +93,7 @@ def _of_legacy(
 
 def _printed(program: str) -> str | None:
     """Return what a program prints; None if it is not installed or fails."""
-    found = shutil.which(program, path=_PATH)
+    found = shutil.which(program, path=PROGRAM_PATH)
     if found is None:
         return None
     try:
@@ -162,7 +162,7 @@ def _packets(subject: Subject, *, is_bridged: bool, udp_port: int) -> Iterator[F
 
 def read() -> object:
     """Return what ``nft -j list ruleset`` prints, as JSON; a text says why it could not be read."""
-    program = shutil.which("nft", path=_PATH)
+    program = shutil.which("nft", path=PROGRAM_PATH)
     if program is None:
         return "nft is not installed"
     try:

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from pycarp.doctor.finding import Finding, Severity
+from pycarp.doctor.program_path import PROGRAM_PATH
 from pycarp.doctor.subject import Subject
 from pycarp.system.addresses.interfaces import why_unfit
 from pycarp.vocabulary import Family
 
 _IP_S = 10
-_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _LEAST_MTU = {Family.IPV4: 576, Family.IPV6: 1280}
 _MODULES = Path("/lib/modules")
 
@@ -39,7 +39,7 @@ class Links(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls) -> "Links":
         """Return the links of this network namespace; none if ``ip`` cannot tell."""
-        program = shutil.which("ip", path=_PATH)
+        program = shutil.which("ip", path=PROGRAM_PATH)
         if program is None:
             return cls()
         try:

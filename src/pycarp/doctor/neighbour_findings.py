@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pycarp.doctor.finding import Finding, Severity
+from pycarp.doctor.program_path import PROGRAM_PATH
 from pycarp.vocabulary import Address
 
 _IP_S = 10
-_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _FIXED = frozenset({"PERMANENT", "NOARP"})
 
 
 def read(interface: str) -> object:
     """Return what ``ip -j neigh show`` prints for an interface; an empty list if it cannot tell."""
-    program = shutil.which("ip", path=_PATH)
+    program = shutil.which("ip", path=PROGRAM_PATH)
     if program is None:
         return []
     try:

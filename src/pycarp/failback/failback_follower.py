@@ -38,7 +38,8 @@ async def follow(host: VirtualHost, policy: FailbackPolicy, *, file: Path | None
 class FailbackFollower:
     """The failback of one host, for programs that show it, change it or release the host; see ``follow``.
 
-    ``local_time`` returns the time of day with its time zone.
+    ``local_time`` returns the time of day with its time zone. ``is_planned`` says of a cause of demotion whether an
+    administrator named it: a loss because of it is no failure.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class FailbackFollower:
         *,
         file: Path | None = None,
         local_time: Callable[[], datetime] = _local_time,
+        is_planned: Callable[[str], bool] = lambda _cause: False,
     ) -> None:
         self._host = host
         self._policy = policy
         self._file = file
         self._local_time = local_time
+        self._is_planned = is_planned
         self._state: FailbackState | None = None
         self._restrictions = RestrictionsInForce()
         self._timer: asyncio.TimerHandle | None = None
@@ -106,7 +109,7 @@ class FailbackFollower:
             # Until the file is read, a failure may be in it.
             self._restrict({Cause.MIN_DWELL: Restriction.NO_PREEMPT})
             saved = await asyncio.to_thread(read, self._file)
-        self._state = FailbackState(self._policy, began, saved)
+        self._state = FailbackState(self._policy, began, saved, is_planned=self._is_planned)
         async with self._host.events() as events:
             self._state.catch_up(self._host.snapshot(), self._now())
             seen = self._host.seq

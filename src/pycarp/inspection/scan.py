@@ -17,8 +17,9 @@ from pycarp.inspection.dialect_signs import fitting, fitting_counters
 from pycarp.inspection.explanation import Explanation, Finding, HeardClaim, Remark
 from pycarp.inspection.inspector import Inspector
 from pycarp.inspection.scan_report import Arrivals, ScannedGroup, ScannedSender, ScanProblem, ScanReport
+from pycarp.inspection.silence import overdue_after_ns, silent_after_ns
 from pycarp.inspection.timeline import Group, Timeline, TimelineKind, group_of
-from pycarp.vocabulary import NS_PER_S, Address, MacAddress
+from pycarp.vocabulary import Address, MacAddress
 
 MOST_TAGGED_GROUPS = 512
 MOST_SENDERS = 8
@@ -26,7 +27,6 @@ _MOST_STRANGERS = 64
 """Sources of packets that belong to no group, and are counted each."""
 
 _COUNTERS_KEPT = 4
-_GRACE_NS = NS_PER_S // 10
 _IDS = range(1, 256)
 _OF_THE_GROUP = frozenset({Remark.COLLISION})
 """Remarks that concern all of a group and are reported once, whoever's packet has them."""
@@ -59,7 +59,7 @@ class _Gaps:
 
     def add(self, gap_ns: int, advertised_ns: int, *, others_spoke: bool) -> None:
         """Add a gap; a long one while others spoke is that of a host that was BACKUP meanwhile."""
-        if advertised_ns and gap_ns > advertised_ns * 3 // 2 + _GRACE_NS:
+        if advertised_ns and gap_ns > overdue_after_ns(advertised_ns):
             self.missed += 0 if others_spoke else round(gap_ns / advertised_ns) - 1
             return
         self.count += 1
@@ -112,7 +112,7 @@ class _Sender:
         """Return whether it left, or has been silent for so long that a backup would have taken over."""
         if self.believed_ns is None or self.claim.leaves:
             return True
-        return now_ns - self.believed_ns > self.claim.master_down_ns + _GRACE_NS
+        return now_ns - self.believed_ns > silent_after_ns(self.claim.master_down_ns)
 
     def result(self, *, is_master: bool) -> ScannedSender:
         speaks_carp = self.last.advertisement is not None

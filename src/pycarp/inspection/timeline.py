@@ -11,12 +11,11 @@ from enum import Enum
 from typing import NamedTuple
 
 from pycarp.inspection.explanation import Explanation, HeardClaim, Protocol
+from pycarp.inspection.silence import overdue_after_ns, silent_after_ns
 from pycarp.vocabulary import NS_PER_S, Address, Family
 
 _MOST_ENTRIES = 1000
 _MOST_GROUPS = 2048
-_GRACE_NS = NS_PER_S // 10
-"""How late an advertisement may be because of kernel ticks and busy machines."""
 
 
 class Group(NamedTuple):
@@ -87,12 +86,12 @@ class _Sender:
 
     def has_missed_one(self, now_ns: int) -> bool:
         """Return whether the next advertisement is overdue by half an interval."""
-        return now_ns - self.last_ns > self.last.interval_ns * 3 // 2 + _GRACE_NS
+        return now_ns - self.last_ns > overdue_after_ns(self.last.interval_ns)
 
     @property
     def silent_at_ns(self) -> int:
         """When a backup with the same settings takes over unless more is heard."""
-        return self.last_ns + self.last.master_down_ns + _GRACE_NS
+        return self.last_ns + silent_after_ns(self.last.master_down_ns)
 
     def is_silent(self, now_ns: int) -> bool:
         """Return whether a backup with the same settings would have taken over."""

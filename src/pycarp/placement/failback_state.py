@@ -4,7 +4,7 @@ While the host is MASTER, the restrictions of the time after it are in force alr
 and no packet can arrive between the end of its mastership and their beginning.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.placement.damping import Damper
 from pycarp.placement.policy import FailbackPolicy
+from pycarp.placement.share import PREFIX
 
 LOOK_AGAIN_S = 60.0
 """So often the local clock is read: it may be set, and has two hours a year that are long or short."""
@@ -89,11 +90,20 @@ class RestrictionsInForce:
 class FailbackState:
     """What a host's events mean under a policy; ``saved`` is what an earlier process knew.
 
-    A process that did not end as it should while its host was MASTER counts as a failure.
+    A process that did not end as it should while its host was MASTER counts as a failure. ``is_planned`` says of a
+    cause of demotion whether an administrator named it, so that a loss because of it is none.
     """
 
-    def __init__(self, policy: FailbackPolicy, now: Moment, saved: Saved | None = None) -> None:
+    def __init__(
+        self,
+        policy: FailbackPolicy,
+        now: Moment,
+        saved: Saved | None = None,
+        *,
+        is_planned: Callable[[str], bool] = lambda _cause: False,
+    ) -> None:
         self.policy = policy
+        self._is_planned = is_planned
         self._state = State.INIT
         self._listens_since_s: float | None = now.s
         """When a host began to listen that has not been MASTER since."""
@@ -170,10 +180,16 @@ class FailbackState:
             self._listens_since_s, self._has_heard = now.s, False
 
     def _is_failure(self, reason: Reason) -> bool:
-        is_unwell = any(amount > 0 and not _is_planned(cause) for cause, amount in self._demotion.items())
+        is_unwell = any(amount > 0 and not self._is_wanted(cause) for cause, amount in self._demotion.items())
         # As by a check that lets go. What a policy restricts, of this host or of one in a group with it, is no failure.
         is_restricted = reason is Reason.RESTRICTED and bool(self._restrictions)
         return reason in _FAILED or (reason in _OUTRANKED and is_unwell) or is_restricted
+
+    def _is_wanted(self, cause: str) -> bool:
+        """Return whether an administrator wants a demotion: of this host, or of one in a group with it."""
+        words = cause.split(": ") if cause.startswith(PREFIX) else [cause]
+        causes = [": ".join(words[index:]) for index in range(len(words))]
+        return any(each == HANDED_OVER or is_of_drain(each) or self._is_planned(each) for each in causes)
 
     def _fail(self, now: Moment) -> None:
         self._failed_at_s = now.s
@@ -270,6 +286,6 @@ def _others(restrictions: Restrictions) -> frozenset[str]:
     return frozenset(cause for cause, _restriction in restrictions if not cause.endswith(tuple(Cause)))
 
 
-def _is_planned(cause: str) -> bool:
-    """Return True for a demotion that an administrator asked for: to hand over, or to drain."""
-    return cause in (HANDED_OVER, DRAINED) or cause.startswith(f"{DRAINED}: ")
+def is_of_drain(cause: str) -> bool:
+    """Return True for the cause of a drain."""
+    return cause == DRAINED or cause.startswith(f"{DRAINED}: ")

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,10 +21,16 @@ if TYPE_CHECKING:
 
 
 class FailbackService:
-    """Restricts each host as its policy says, or as that of every host; ``file`` is where daemons keep what lasts."""
+    """Restricts each host as its policy says, or as that of every host; ``file`` is where daemons keep what lasts.
 
-    def __init__(self, file: Path) -> None:
+    ``is_wanted`` says whether an administrator demoted a host by a cause.
+    """
+
+    def __init__(
+        self, file: Path, *, is_wanted: Callable[[VirtualHost, str], bool] = lambda _host, _cause: False
+    ) -> None:
         self._file = file
+        self._is_wanted = is_wanted
         self._tasks = SupervisedTasks()
         self._policies: tuple[Attached[FailbackPolicy], ...] = ()
         self._hosts: dict[HostKey, VirtualHost] = {}
@@ -82,7 +90,9 @@ class FailbackService:
             with contextlib.suppress(OSError):  # which the follower says of its file
                 state_folder.make(self._file.parent)
             file = self._file.with_name(f"failback-{quote(str(host.key), safe='@')}-{self._file.name}")
-            follower = self._followers[host.key] = FailbackFollower(host, found[0], file=file)
+            follower = self._followers[host.key] = FailbackFollower(
+                host, found[0], file=file, is_planned=partial(self._is_wanted, host)
+            )
             self._running[host.key] = self._tasks.start(f"{host.name}: failback", follower.run)
 
     def _end(self, key: HostKey) -> None:

@@ -32,6 +32,7 @@ from pycarp.daemon.control_messages import (
 )
 from pycarp.durations import format_duration
 from pycarp.errors import CarpError, HandOverError, UsageError
+from pycarp.placement.failback_state import is_of_drain
 from pycarp.system.addresses import address_conflicts
 from pycarp.system.addresses.address_conflicts import Answers
 from pycarp.system.files import safe_files
@@ -126,6 +127,10 @@ class Maintenance:
         """Carry out what is wanted of a host that runs from now on."""
         for entry in self._wanted(str(host.key)):
             self._apply(entry, host)
+
+    def is_wanted(self, host: VirtualHost, cause: str) -> bool:
+        """Return whether an administrator demoted a host, or all, by a cause."""
+        return any(each.cause == cause for key in (_EVERY, str(host.key)) for each in self._wanted(key))
 
     def departed(self, key: HostKey) -> None:
         """Keep what is wanted of a host: it may come back, and a reload forgets it when the file has it no longer."""
@@ -235,6 +240,8 @@ class Maintenance:
 
     def _demote(self, request: DemoteRequest, hosts: Collection[VirtualHost]) -> str:
         _refuse_unfit("cause", request.cause)
+        if is_of_drain(request.cause):
+            raise UsageError(f"the cause {request.cause!r} is that of a drain; choose another one, or use pycarp drain")
         for key in _keys(request.host, hosts):
             entry = self._entry(key, request.cause, request.by, request.for_s, is_drain=False, survives_reboot=False)
             self._apply(entry, self._host(key))
@@ -339,7 +346,9 @@ class Maintenance:
     async def _answered_on(self, link: str, hosts: list[VirtualHost]) -> dict[HostKey, bool]:
         addresses = [each.ip for host in hosts for each in host.config.addresses]
         try:
-            answers = await self._find(link, addresses, stops_early=True)
+            facts = self._node.link_facts(link)
+            present = link if facts is None else facts.present_name
+            answers = await self._find(present, addresses, stops_early=True)
         except CarpError:
             return {}
         return {host.key: all(each.ip in answers for each in host.config.addresses) for host in hosts}
