@@ -1,0 +1,43 @@
+"""Every configuration on the how-to pages is one that ``pycarp run`` takes."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pycarp.config import toml
+from tests.support.pages import DOCS
+
+HOST = """[[host]]
+name = "web"
+interface = "eth0"
+vhid = 1
+addresses = ["192.0.2.10/24"]
+password = "secret"
+"""
+"""Stands before a block that shows only what goes with a host."""
+
+
+def blocks() -> Iterator[tuple[str, str]]:
+    """Yield each block of TOML that is a configuration of pycarp, with its page and number."""
+    for page in sorted((DOCS / "howto").rglob("*.md")):
+        for number, text in enumerate(re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)):
+            if not text.startswith("[project."):
+                yield f"{page.relative_to(DOCS)} {number}", text
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks()])
+def test_the_configuration_of_a_page_is_taken(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, secret in (("password_file", "testpass"), ("token_file", "testpass" * 4)):
+        file = tmp_path / name
+        file.write_text(f"{secret}\n")
+        file.chmod(0o600)
+        text = re.sub(rf'{name} = "[^"]*"', f'{name} = "{file}"', text)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    for name in re.findall(r'password_credential = "(\w+)"', text):
+        (tmp_path / name).write_text("testpass\n")
+
+    config = toml.read(text if "[[host]]" in text else HOST + text, file="pycarp.toml")
+
+    assert config.hosts
