@@ -109,6 +109,23 @@ def test_a_daemon_that_hangs_up_is_an_error_that_says_so(tmp_path: Path) -> None
         hanging_up.join()
 
 
+def test_a_daemon_that_refuses_a_stream_and_reads_no_more_is_quoted(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+
+        def refuse() -> None:
+            with listening.accept()[0] as connection:
+                connection.sendall(encode(RefusedReply("too many ask", is_usage=False)))
+
+        refusing = threading.Thread(target=refuse)
+        refusing.start()
+        with contextlib.closing(open_stream(tmp_path / "s", PlanRequest("x" * (8 << 20)))) as lines:
+            select.select([lines], [], [], 5)
+            assert lines.next() == RefusedReply("too many ask", is_usage=False)
+        refusing.join()
+
+
 def test_an_answer_that_is_none_is_an_error() -> None:
     with pytest.raises(ControlError, match="not understood"):
         decode_reply(b"")

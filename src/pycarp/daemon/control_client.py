@@ -72,7 +72,9 @@ def open_stream(path: Path, message: Request, *, timeout_s: float = TIMEOUT_S) -
             sock.settimeout(timeout_s)
             _connect(sock, path, timeout_s)
             refuse_stranger(sock, path)
-            sock.sendall(encode(message))
+            # As in a request: a daemon that reads no more may have sent the reason before.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                sock.sendall(encode(message))
     except BaseException:
         sock.close()
         raise
