@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,10 @@ def follow(typist: Typist, options: str) -> tuple[dict[str, Any], list[Process]]
     check, run, _install = [each for each in said["next"] if each.startswith("sudo pycarp")]
     for command in copying:
         typist.type(command, on="a")
-    for host in "ab":
-        assert "no errors, no warnings" in typist.type(check, on=host)
+    with ThreadPoolExecutor() as both:
+        assert all(
+            "no errors, no warnings" in each for each in both.map(lambda host: typist.type(check, on=host), "ab")
+        )
     return said, [typist.running(run, host) for host in "ab"]
 
 
@@ -83,7 +86,7 @@ def test_typing_what_it_says_makes_a_pair_on_an_id_that_is_free(segment: Segment
     with Pycarp(segment, "c", tmp_path, address="192.168.1.60/24") as other:
         other.become_master(STARTED_S)
         said, daemons = follow(
-            typist, f"--address 192.168.1.50 --address fd00:1::50 --hosts a,b --for 2s --output {tmp_path}/files"
+            typist, f"--address 192.168.1.50 --address fd00:1::50 --hosts a,b --for 1.5s --output {tmp_path}/files"
         )
         assert (said["ids_in_use"], said["vhid"], said["listened"]) == ([1], 2, True)
         assert said["addresses"] == ["192.168.1.50/24", "fd00:1::50/64"]
