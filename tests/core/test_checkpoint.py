@@ -153,7 +153,19 @@ def test_nothing_that_is_known_of_a_host_is_left_out() -> None:
 
 
 def test_nothing_that_a_host_knows_is_left_out() -> None:
-    follows = {"_renewal", "_slot_ns", "claim", "key", "lease", "now_ns", "out", "interval_ns", "slot_ns", "codec"}
+    follows = {
+        "_phase",
+        "_renewal",
+        "_slot_ns",
+        "claim",
+        "key",
+        "lease",
+        "now_ns",
+        "out",
+        "interval_ns",
+        "slot_ns",
+        "codec",
+    }
 
     assert set(Context.__slots__) - follows == names(HostCheckpoint)
 

@@ -146,7 +146,7 @@ MUTATIONS = (
     Mutation(
         "a MASTER does not plan its next advertisement",
         "core/host/master.py",
-        "    state.advertise_at_ns = next_ns if slot_before(next_ns, ctx.slot_ns) > now_ns else now_ns + interval_ns\n",
+        "    state.advertise_at_ns = next_ns if slot_before(next_ns, ctx.slot_ns) > now_ns else ctx.due_after(now_ns)\n",
         "",
     ),
     Mutation(

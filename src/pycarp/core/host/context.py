@@ -26,7 +26,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.restriction import Restriction
-from pycarp.core.slots import slot_for
+from pycarp.core.slots import Phase, slot_for
 from pycarp.dialects.dialect import Claim, last_claim
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
@@ -55,6 +55,7 @@ class Context:
     """What a state may read and do; ``state`` is the data of the present state."""
 
     __slots__ = (
+        "_phase",
         "_renewal",
         "_slot_ns",
         "bow_outs",
@@ -88,6 +89,7 @@ class Context:
         slot_ns: int = 0,
     ) -> None:
         self._slot_ns = slot_ns
+        self._phase = Phase(slot_ns, config.interface)
         self.codec = codec
         self.environment = environment
         self.demotion = demotion
@@ -122,6 +124,11 @@ class Context:
         self.interval_ns = claim.interval_ns
         self.claim = last_claim(claim) if self.environment.is_last else claim
         self.slot_ns = slot_for(self._slot_ns, self.interval_ns, self.config.dead_ratio)
+
+    def due_after(self, at_ns: int) -> int:
+        """Return when a MASTER is due that was due at ``at_ns``: after its interval, or a little earlier."""
+        interval_ns = self.interval_ns
+        return self._phase.before(at_ns + interval_ns, interval_ns) if self.slot_ns else at_ns + interval_ns
 
     @property
     def wants_preempt(self) -> bool:

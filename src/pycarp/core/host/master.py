@@ -190,7 +190,7 @@ def repeat(ctx: Context, state: Master) -> int | None:
     ):
         return None
     slot_ns = ctx.slot_ns
-    next_ns = state.advertise_at_ns + ctx.interval_ns
+    next_ns = ctx.due_after(state.advertise_at_ns)
     speaks_at_ns = slot_before(next_ns, slot_ns)
     if speaks_at_ns <= now_ns or slot_before(state.advertise_at_ns, state.slot_ns) > now_ns:
         return None
@@ -247,10 +247,10 @@ def _hold_again(ctx: Context, state: Master, *, force: bool = True) -> None:
 def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None = None) -> None:
     """Advertise, and plan the next advertisement one interval after ``due_ns``, or after now if that is past."""
     ctx.advertise(state.takeover, counter=counter)
-    interval_ns, now_ns = ctx.interval_ns, ctx.now_ns
+    now_ns = ctx.now_ns
     state.advertised_at_ns, state.slot_ns = now_ns, ctx.slot_ns
-    next_ns = due_ns + interval_ns
-    state.advertise_at_ns = next_ns if slot_before(next_ns, ctx.slot_ns) > now_ns else now_ns + interval_ns
+    next_ns = ctx.due_after(due_ns)
+    state.advertise_at_ns = next_ns if slot_before(next_ns, ctx.slot_ns) > now_ns else ctx.due_after(now_ns)
     _renew(ctx, state)
     if state.announce_in is not None:
         state.announce_in -= 1

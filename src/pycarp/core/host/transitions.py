@@ -91,7 +91,7 @@ def become_master(ctx: Context, reason: Reason, *, peer: Peer | None = None, dou
         since_ns=now_ns,
         advertised_at_ns=now_ns,
         alive_at_ns=now_ns,
-        advertise_at_ns=now_ns + ctx.interval_ns,
+        advertise_at_ns=ctx.due_after(now_ns),
         was_alive_at_ns=now_ns,
         takeover=takeover.begin(ctx, doubted=doubted),
         slot_ns=ctx.slot_ns,

@@ -35,7 +35,7 @@ from pycarp.core.events import (
     StateChange,
 )
 from pycarp.core.inputs import DatagramReceived
-from pycarp.core.slots import slot_for
+from pycarp.core.slots import longest_lead_ns
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import DropReason
 from pycarp.dialects.dialect import ArpForm, Claim
@@ -154,8 +154,8 @@ class Transcript:
     def _is_in_turn(self, before: _Said, at_ns: int) -> bool:
         """Return True if an advertisement at this time is the one that was expected."""
         early_ns = before.again_at_ns - at_ns
-        slot_ns = slot_for(self.slot_ns, before.claim.interval_ns, DEAD_RATIO)
-        return -self.tolerance_ns <= early_ns <= slot_ns + self.tolerance_ns
+        lead_ns = longest_lead_ns(self.slot_ns, before.claim.interval_ns, DEAD_RATIO)
+        return -self.tolerance_ns <= early_ns <= lead_ns + self.tolerance_ns
 
     def _write_event(self, at_ns: int, node: str, event: Event) -> None:
         words = _words_of(event)
