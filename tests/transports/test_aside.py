@@ -63,6 +63,31 @@ def test_the_fewer_hosts_the_longer_their_packets_wait(count: int, pause_s: floa
     check()
 
 
+class Backlog(Packets):
+    """A port on which so many packets wait."""
+
+    waiting = 400
+
+    def has_aside(self, more_than: int = 0) -> bool:
+        return self.waiting > more_than
+
+
+@pytest.mark.parametrize(("count", "is_flood"), [(1, True), (100, True), (255, False)])
+def test_what_the_hosts_have_sent_since_a_late_reading_is_no_flood(count: int, is_flood: bool) -> None:
+    @in_virtual_time
+    async def check() -> None:
+        port = Backlog()
+        aside = Aside(port.wake, port)
+        aside.want(heads(count))
+        aside.renew(now_s())
+        await asyncio.sleep(1.5)
+        aside.stop_in_flood()
+
+        assert (aside.taken == {}) is is_flood
+
+    check()
+
+
 @in_virtual_time
 async def test_one_more_that_may_wait_begins_to_do_so_soon() -> None:
     at_s = await readings(1, 2, every_s=4.7)

@@ -27,8 +27,11 @@ _RESPITE_S = 10.0
 _AT_ONCE = 4
 """How many readings one turn of the event loop may contain."""
 
-_MOST = 352
-"""More packets than this in one reading are a flood; 255 hosts send fewer in a second, should a reading be late."""
+_MOST, _RATE_MOST = 352, 2
+"""More packets than this in one reading are a flood, unless the hosts send as many: two a second each since the last.
+
+On a busy machine readings are late, and to read each packet as it comes would make the machine busier still.
+"""
 
 
 @runtime_checkable
@@ -47,13 +50,17 @@ class AsidePort(Protocol):
 
 @dataclass(slots=True)
 class Aside:
-    """What one port sets aside (``taken``) and what may wait (``wanted``), by vhid; nothing until ``again_at_s``."""
+    """What one port sets aside (``taken``) and what may wait (``wanted``), by vhid; nothing until ``again_at_s``.
+
+    All that waits has arrived since ``empty_at_s``.
+    """
 
     wake: Callable[[], None]
     port: AsidePort | None = None
     wanted: Mapping[int, bytes] = field(default_factory=dict)
     taken: Mapping[int, bytes] = field(default_factory=dict)
     again_at_s: float = 0.0
+    empty_at_s: float = 0.0
     is_flooded: bool = False
 
     def want(self, heads: Mapping[int, bytes]) -> None:
@@ -77,15 +84,26 @@ class Aside:
         try:
             if self.taken != self.wanted:
                 self.port.set_aside(self.wanted)
+            if not self.taken:
+                self.empty_at_s = now_s
             self.taken = self.wanted
         except OSError:
             self.again_at_s = now_s + _RESPITE_S
 
     def stop_in_flood(self) -> None:
         """Set nothing aside for a while if too many packets are set aside."""
-        if self.taken and self.port is not None and self.port.has_aside(_MOST):
-            self.again_at_s = asyncio.get_running_loop().time() + _RESPITE_S
+        if not self.taken or self.port is None or not self.port.has_aside(_MOST):
+            return
+        now_s = asyncio.get_running_loop().time()
+        sent = round(_RATE_MOST * len(self.taken) * (now_s - self.empty_at_s))
+        if sent <= _MOST or self.port.has_aside(sent):
+            self.again_at_s = now_s + _RESPITE_S
             self.stop()
+
+    def note_if_empty(self, now_s: float) -> None:
+        """Note the time if nothing waits."""
+        if self.port is not None and not self.port.has_aside():
+            self.empty_at_s = now_s
 
 
 class AsideTimer:
@@ -121,6 +139,8 @@ class AsideTimer:
             each.stop_in_flood()
             each.renew(now_s)
         self._read()
+        for each in self._asides():
+            each.note_if_empty(now_s)
         self.plan()
 
     def _read(self) -> None:

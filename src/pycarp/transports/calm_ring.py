@@ -116,6 +116,8 @@ class CalmRing:
 
     def is_waiting(self, more_than: int = 0) -> bool:
         """Return whether more than so many packets wait to be read."""
+        if more_than >= FRAMES:
+            return False
         status: int = _STATUS.unpack_from(self._ring, (self._next + more_than) % FRAMES * _FRAME_LENGTH)[0]
         return bool(status & _OURS)
 
