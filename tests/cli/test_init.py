@@ -123,7 +123,10 @@ def test_a_password_that_the_hosts_have_is_named_and_none_is_made(tmp_path: Path
         ((*PAIR, "--unicast", "c=192.0.2.3"), "--unicast names c, which is no host of the set; it has a and b"),
         ((*PAIR, "--name", "a/b"), "'a/b' is not a name of a virtual host here"),
         ((*PAIR, "--vhid", "256"), "256 is not in the range 1<=x<=255"),
-        (("--address", "127.0.0.1/8", "--hosts", "a,b"), "127.0.0.1 is an address of lo of this machine"),
+        (
+            ("--address", "127.0.0.1/8", "--hosts", "a,b", "--interface", "lo"),
+            "127.0.0.1 is an address of lo of this machine",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_way_out(words: tuple[str, ...], said: str, tmp_path: Path) -> None:

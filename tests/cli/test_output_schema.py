@@ -1,7 +1,9 @@
 """The published schema of what ``status`` and ``why`` print with ``--json``."""
 
+import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +18,18 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "status.schema.json"
 def schema() -> dict[str, object]:
     """Return the schema of every object that the two commands print, told apart by ``type``."""
     title = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pycarp status --json and why --json"}
-    return title | msgspec.json.schema(StatusReply | WhyReply | PastWhy)
+    # What a docstring is indented by depends on the versions of Python and msgspec.
+    cleaned: dict[str, object] = _cleaned(msgspec.json.schema(StatusReply | WhyReply | PastWhy))
+    return title | cleaned
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: inspect.cleandoc(each) if key == "description" and isinstance(each, str) else _cleaned(each)
+            for key, each in value.items()
+        }
+    return [_cleaned(each) for each in value] if isinstance(value, list) else value
 
 
 def test_the_published_schema_is_that_of_the_replies(request: pytest.FixtureRequest) -> None:

@@ -62,8 +62,8 @@ MUTATIONS = (
     Mutation(
         "a host that is backup only preempts",
         "core/host/backup.py",
-        "    if ctx.environment.goes_last or ctx.is_backup_only:\n        return None\n    if ctx.config",
-        "    if ctx.environment.goes_last:\n        return None\n    if ctx.config",
+        "    if ctx.environment.goes_last or ctx.is_backup_only:\n        return None\n    # Before",
+        "    if ctx.environment.goes_last:\n        return None\n    # Before",
     ),
     Mutation(
         "nobody preempts",
