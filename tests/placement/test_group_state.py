@@ -1,5 +1,8 @@
 """A sync group moves its members: what it asks of them at each moment, as inputs of the engine."""
 
+import dataclasses
+from ipaddress import ip_address
+
 from msgspec.structs import replace
 
 from pycarp import Reason, Restriction, State
@@ -7,12 +10,13 @@ from pycarp.core.events import StateChange
 from pycarp.core.inputs import DemotionSet, RestrictionSet, StateForced
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.placement.group_state import WELL_S, GroupState
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import NS_PER_S, HostKey
 from tests.support.hosts import KEY, LINK, PEER, advert, bench, config
 
 OTHER = HostKey(LINK, 2)
 WAN = bench(config(name="wan")).engine.host_snapshot(KEY)
 LAN = replace(WAN, config=config(vhid=2, name="lan"))
+LONG_AFTER_NS = 60 * NS_PER_S
 GATE = "group r: wan: gate"
 LEADER = "group r: wan is not MASTER here"
 
@@ -21,36 +25,112 @@ def view(member: HostSnapshot, state: State, **facts: object) -> HostSnapshot:
     return replace(member, state=state, **facts)
 
 
+def heard(ago_s: float) -> HostSnapshot:
+    """Return the other member as BACKUP that heard its MASTER so long ago."""
+    listener = bench(config())
+    listener.hear(advert())
+    (peer,) = listener.engine.host_snapshot(KEY).peers
+    at_ns = LONG_AFTER_NS - round(ago_s * NS_PER_S)
+    return view(LAN, State.BACKUP, peers=(dataclasses.replace(peer, at_ns=at_ns),))
+
+
 def became_master(reason: Reason = Reason.MASTER_SILENT) -> StateChange:
-    return StateChange(key=KEY, at_ns=0, old=State.BACKUP, new=State.MASTER, reason=reason, epoch=2)
+    return StateChange(key=KEY, at_ns=LONG_AFTER_NS, old=State.BACKUP, new=State.MASTER, reason=reason, epoch=2)
 
 
 def test_a_member_that_becomes_master_pulls_those_that_are_backup() -> None:
     members = [view(WAN, State.MASTER), view(LAN, State.BACKUP)]
 
-    assert GroupState("r").pull(became_master(), members) == [StateForced(OTHER, State.MASTER, is_for_group=True)]
+    assert GroupState("r").pull(became_master(), members, 0) == [StateForced(OTHER, State.MASTER, is_for_group=True)]
 
 
 def test_a_member_is_pulled_although_it_carries_what_is_over() -> None:
     """The event that a gate has passed may come after that of the takeover."""
     lan = view(LAN, State.BACKUP, restrictions=((GATE, Restriction.BACKUP_ONLY),))
 
-    assert GroupState("r").pull(became_master(), [view(WAN, State.MASTER), lan]) == [
+    assert GroupState("r").pull(became_master(), [view(WAN, State.MASTER), lan], 0) == [
         RestrictionSet(OTHER, GATE, None),
         StateForced(OTHER, State.MASTER, is_for_group=True),
     ]
 
 
+def test_a_member_whose_dead_master_may_have_the_addresses_is_pulled_once_the_lease_is_over() -> None:
+    group, members = GroupState("r"), [view(WAN, State.MASTER), heard(1.5)]
+
+    assert group.pull(became_master(), members, 100) == []
+    assert StateForced(OTHER, State.MASTER, is_for_group=True) not in group.carry(members, 101.4)
+    assert StateForced(OTHER, State.MASTER, is_for_group=True) in group.carry(members, 101.6)
+    assert group.looks_at_s is None
+
+
+def test_a_member_whose_master_is_heard_again_is_pulled_at_once() -> None:
+    group = GroupState("r")
+    group.pull(became_master(), [view(WAN, State.MASTER), heard(0.9)], 100)
+
+    inputs = group.carry([view(WAN, State.MASTER), heard(-0.1)], 100.1)
+
+    assert StateForced(OTHER, State.MASTER, is_for_group=True) in inputs
+
+
+def test_a_machine_that_is_alive_is_relieved_of_all_at_once() -> None:
+    members = [view(WAN, State.MASTER), heard(0.9)]
+
+    assert GroupState("r").pull(became_master(Reason.PREEMPTING), members, 100) == [
+        StateForced(OTHER, State.MASTER, is_for_group=True)
+    ]
+
+
+def test_a_master_whose_advertisement_is_missing_may_be_dead() -> None:
+    members = [view(WAN, State.MASTER), heard(1.5)]
+
+    assert GroupState("r").pull(became_master(Reason.PREEMPTING), members, 100) == []
+
+
+def test_another_machine_on_the_same_link_may_be_dead_although_one_was_relieved() -> None:
+    relieved = replace(became_master(Reason.PREEMPTING), peer=ip_address("192.0.2.77"))
+
+    assert GroupState("r").pull(relieved, [view(WAN, State.MASTER), heard(0.9)], 100) == []
+    same = replace(relieved, peer=PEER)
+    assert GroupState("r").pull(same, [view(WAN, State.MASTER), heard(0.9)], 100) != []
+
+
+def test_a_machine_that_has_just_begun_to_listen_waits_for_a_lease_that_it_knows_nothing_of() -> None:
+    assert LAN.last_change is not None
+    new = replace(LAN, last_change=replace(LAN.last_change, at_ns=LONG_AFTER_NS - NS_PER_S))
+
+    assert GroupState("r").pull(became_master(), [view(WAN, State.MASTER), view(new, State.BACKUP)], 100) == []
+
+
+def test_a_member_that_has_yielded_since_pulls_nobody() -> None:
+    members = [view(WAN, State.BACKUP), view(LAN, State.BACKUP)]
+
+    assert GroupState("r").pull(became_master(), members, 0) == []
+
+
+def test_a_leader_that_only_tried_to_take_over_does_not_excuse_what_was_given_up() -> None:
+    group = GroupState("r")
+    group.carry([view(WAN, State.BACKUP), view(LAN, State.MASTER)], 0)
+    tried = [view(WAN, State.MASTER), view(LAN, State.BACKUP, demotion=((LEADER, 240),))]
+    group.carry(tried, 1)
+    kept = group.carry([view(WAN, State.BACKUP), view(LAN, State.BACKUP)], 1.01)
+    group.carry(tried, 2)
+
+    assert DemotionSet(OTHER, LEADER, 240, is_last=True) in kept
+    assert group.looks_at_s is not None
+    assert group.carry(tried, group.looks_at_s) == []
+    assert group.looks_at_s is None
+
+
 def test_a_member_that_was_pulled_pulls_nobody() -> None:
     members = [view(WAN, State.MASTER), view(LAN, State.BACKUP)]
 
-    assert GroupState("r").pull(became_master(Reason.GROUPED), members) == []
+    assert GroupState("r").pull(became_master(Reason.GROUPED), members, 0) == []
 
 
 def test_a_member_is_not_pulled_while_another_one_is_not_able() -> None:
     members = [view(WAN, State.MASTER, demotion=(("disk", 240),)), view(LAN, State.BACKUP)]
 
-    assert GroupState("r").pull(became_master(), members) == []
+    assert GroupState("r").pull(became_master(), members, 0) == []
 
 
 def test_what_a_member_carried_ends_with_its_cause() -> None:
@@ -64,14 +144,14 @@ def test_what_a_member_carried_ends_with_its_cause() -> None:
 
 
 def test_a_member_that_was_given_up_stays_last_until_its_master_has_been_well_for_a_while() -> None:
-    heard = bench(config())
-    heard.hear(advert())
+    listener = bench(config())
+    listener.hear(advert())
     group = GroupState("r")
     group.carry([view(WAN, State.BACKUP), view(LAN, State.MASTER)], 0)
     given_up = view(
         LAN,
         State.BACKUP,
-        peers=heard.engine.host_snapshot(KEY).peers,
+        peers=listener.engine.host_snapshot(KEY).peers,
         demotion=((LEADER, 240),),
         restrictions=((LEADER, Restriction.NO_PREEMPT),),
     )

@@ -196,6 +196,12 @@ def test_random_plans_have_groups_policies_and_cut_links() -> None:
     assert any(each.fault is Fault.ONE_LINK and each.link for plan in plans for each in plan.incidents)
 
 
+def test_machines_of_random_plans_contradict_each_other_in_which_is_preferred() -> None:
+    groups = [plan.members for seed in range(400) if (plan := random_plan(seed)).members[0].groups]
+
+    assert any(len({(host.advbase, host.advskew) for host in member.hosts}) > 1 for each in groups for member in each)
+
+
 # Checks
 
 

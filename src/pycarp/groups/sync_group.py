@@ -128,7 +128,8 @@ class SyncGroup:
             self._carry()
             async for event in events:
                 if event.seq > seen:
-                    self._do(self._state.pull(event, tuple(self._views().values())))
+                    now_s = asyncio.get_running_loop().time()
+                    self._do(self._state.pull(event, tuple(self._views().values()), now_s))
                     self._carry()
 
     def _views(self) -> dict[VirtualHost, HostSnapshot]:

@@ -1,10 +1,27 @@
 """What a sync group does at each moment: pure, driven by how its members are, their events and the time.
 
 ``share.py`` says what each member carries of the others. What a group does is said as inputs of the engine.
+
+**Never two owners.** A dead or frozen machine keeps the addresses of each host until the lease of that host ends, which
+is not the same moment for all. A member that takes over by itself waits for that. The others must wait as well: they
+are pulled once the lease of their own MASTER is over, or as soon as that MASTER is heard again. It is alive then, and
+drops when told. A takeover from a MASTER that is alive pulls at once the members whose MASTER advertised in time.
+
+**Why a group comes to rest,** whatever its members prefer. The leader carries nothing of where the others are MASTER.
+It is pulled at most, and one that is pulled yields to a stronger MASTER before it has held the addresses. So every pull
+that lasts makes a stronger claim MASTER of the leader, and there are only so many claims. Once the leader rests, each
+other member does not preempt elsewhere, and is the last of all where it is MASTER without the leader. A machine that
+gave it up so takes it from nobody that leaves. Each time it is passed on, one machine more has given it up, never the
+leader's; so it reaches that one after as many steps as there are machines. Three things keep this true:
+
+- A machine may leave a member to a better one that it has just heard, and then listens for a master-down time. What was
+  given up stays so for longer.
+- A leader that is pulled and yields at once was not MASTER here: what was given up stays so until it has held.
+- An event may be old: a member that has yielded since pulls nobody.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.events import Event, StateChange
@@ -13,19 +30,44 @@ from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.placement.share import PREFIX, Share, own_share, shares
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import NS_PER_S, HostKey
 
 WELL_S = 3.0
-"""A member that was given up may be taken over again once a MASTER that is well was heard for so many seconds."""
+"""A member that was given up may be taken over again once a MASTER that is well was heard for so many seconds.
+
+Or for the longest master-down time of the members, if that is longer.
+"""
 
 _MEANS_ONE_HOST = frozenset({Reason.FORCED, Reason.GROUPED})
 """After these a MASTER does not pull the other members: an administrator means one host, and a group has pulled all."""
 
+_MAY_BE_DEAD = frozenset({Reason.MASTER_SILENT, Reason.MASTER_LEFT})
+"""After these the machine that was MASTER may be dead or frozen: its guardian sends bow-outs, too."""
+
+_LISTEN_S = 1.0
+"""So often a group looks whether a member that was given up hears a MASTER that is well."""
+
+_HELD_S = 0.1
+"""A leader that is MASTER for so long has not just tried to take over: the hand-shake is over."""
+
+_LATE_NS = NS_PER_S // 10
+"""An advertisement that is so late is missing."""
+
+_LOOK_AGAIN_S = 0.1
+"""So often a group looks whether a member that it is to pull hears its MASTER again."""
+
 GroupInput: TypeAlias = DemotionSet | RestrictionSet | StateForced
 
 
+class _Pull(NamedTuple):
+    """A takeover that waits: until ``due_s``, or until a MASTER is heard later than at ``heard_ns``."""
+
+    due_s: float
+    heard_ns: int
+
+
 class GroupState:
-    """What a group has made its members carry, and which of them it has given up.
+    """What a group has made its members carry, which of them it has given up, and which it is to pull.
 
     ``members`` are always those that are there, in the order of the group: the leading one first. Seconds are those of
     any monotonic clock.
@@ -35,13 +77,23 @@ class GroupState:
         self._name = name
         self._in_force: dict[HostKey, Share] = {}
         self._given_up: dict[HostKey, float | None] = {}
+        self._pulls: dict[HostKey, _Pull] = {}
+        self._looked_s = 0.0
+        self._well_s = WELL_S
+        self._leads_since_s: float | None = None
+        self._listening: frozenset[HostKey] = frozenset()
 
     @property
     def looks_at_s(self) -> float | None:
         """When ``carry`` is due although nothing has happened; None if time changes nothing."""
-        return min((since_s + WELL_S for since_s in self._given_up.values() if since_s is not None), default=None)
+        times_s = [since_s + self._well_s for since_s in self._given_up.values() if since_s is not None]
+        times_s += [self._looked_s + _LISTEN_S for key in self._listening if self._given_up.get(key, 0.0) is None]
+        if self._given_up and self._leads_since_s is not None:
+            times_s.append(self._leads_since_s + _HELD_S)
+        times_s += [min(pull.due_s, self._looked_s + _LOOK_AGAIN_S) for pull in self._pulls.values()]
+        return min(times_s, default=None)
 
-    def pull(self, event: Event, members: Sequence[HostSnapshot]) -> list[GroupInput]:
+    def pull(self, event: Event, members: Sequence[HostSnapshot], now_s: float) -> list[GroupInput]:
         """Return what lets all take over when one has: its MASTER is gone, or leaves this group to us.
 
         A MASTER that is stronger keeps its addresses, and the member yields before it has held them. ``carry`` is due
@@ -49,12 +101,38 @@ class GroupState:
         """
         if not isinstance(event, StateChange) or event.new is not State.MASTER or event.reason in _MEANS_ONE_HOST:
             return []
+        if not any(member.key == event.key and member.state is State.MASTER for member in members):
+            # It has yielded since: whoever it yielded to decides about the others.
+            return []
         if not all(own_share(member).is_able for member in members):
             return []
-        return [each for member in members if member.state is State.BACKUP for each in _taking_over(member)]
+        inputs: list[GroupInput] = []
+        for member in members:
+            if member.state is State.BACKUP:
+                is_alive = event.reason not in _MAY_BE_DEAD and _is_as_alive(member, event)
+                wait_ns = _held_until_ns(member) - event.at_ns
+                if wait_ns > 0 and not is_alive:
+                    self._pulls[member.key] = _Pull(now_s + wait_ns / NS_PER_S, _heard_ns(member))
+                else:
+                    inputs += _taking_over(member)
+        return inputs
 
     def carry(self, members: Sequence[HostSnapshot], now_s: float) -> list[GroupInput]:
-        """Return what makes every member carry what the others say now."""
+        """Return what makes every member carry what the others say now, and what pulls those that have waited."""
+        return [*self._pull_due(members, now_s), *self._carry(members, now_s)]
+
+    def _pull_due(self, members: Sequence[HostSnapshot], now_s: float) -> list[GroupInput]:
+        self._looked_s = now_s
+        leads = any(member.state is State.MASTER for member in members)
+        if not leads or not all(own_share(member).is_able for member in members):
+            self._pulls.clear()
+        waiting = [member for member in members if member.key in self._pulls and member.state is State.BACKUP]
+        pulls = {member.key: self._pulls[member.key] for member in waiting}
+        due = [member for member in waiting if _is_due(pulls[member.key], member, now_s)]
+        self._pulls = {key: pull for key, pull in pulls.items() if key not in {member.key for member in due}}
+        return [each for member in due for each in _taking_over(member)]
+
+    def _carry(self, members: Sequence[HostSnapshot], now_s: float) -> list[GroupInput]:
         self._note_given_up(members, now_s)
         given_up = frozenset(self._given_up)
         wanted = zip(members, shares(self._name, members, given_up), strict=True)
@@ -69,20 +147,31 @@ class GroupState:
         present = {member.key for member in members}
         self._in_force = {key: share for key, share in self._in_force.items() if key in present}
         self._given_up = {key: since_s for key, since_s in self._given_up.items() if key in present}
-        leader = members[0] if members else None
+        self._listening = frozenset(member.key for member in members if member.state is State.BACKUP)
+        self._well_s = max([WELL_S, *(member.config.master_down_ns / NS_PER_S for member in members)])
+        leading = members[0].state if members else State.INIT
+        if leading is not State.MASTER:
+            self._leads_since_s = None
+        elif self._leads_since_s is None:
+            self._leads_since_s = now_s
         for member in members:
-            if leader is None or leader.state is State.MASTER:
-                self._given_up.pop(member.key, None)
-            elif leader.state is State.BACKUP and member is not leader and member.state is State.MASTER:
+            if self._leads_since_s is not None:
+                if now_s >= self._leads_since_s + _HELD_S:
+                    self._given_up.pop(member.key, None)
+            elif leading is State.BACKUP and member.state is State.MASTER:
                 self._given_up[member.key] = None
             elif member.key in self._given_up:
                 self._given_up[member.key] = since_s = self._well_since_s(member, now_s)
-                if since_s is not None and now_s >= since_s + WELL_S:
+                if since_s is not None and now_s >= since_s + self._well_s:
                     del self._given_up[member.key]
 
     def _well_since_s(self, member: HostSnapshot, now_s: float) -> float | None:
-        """Return since when a MASTER of a member that was given up is heard that is not the last of all."""
-        if member.state is not State.BACKUP or member.master is None or member.master.claim.is_last:
+        """Return since when a MASTER of a member that was given up is heard that is not the last of all.
+
+        Whoever was heard last is MASTER: a stronger one that was heard before may just have tried to take over.
+        """
+        heard = max((peer for peer in member.peers if not peer.has_left), key=lambda peer: peer.at_ns, default=None)
+        if member.state is not State.BACKUP or heard is None or heard.claim.is_last:
             return None
         before_s = self._given_up[member.key]
         return now_s if before_s is None else before_s
@@ -108,6 +197,49 @@ class GroupState:
             RestrictionSet(key, cause, None) for cause in before.restrictions if cause not in share.restrictions
         ]
         return changes
+
+
+def _is_due(pull: _Pull, member: HostSnapshot, now_s: float) -> bool:
+    return now_s >= pull.due_s or not _held_until_ns(member) or _heard_ns(member) > pull.heard_ns
+
+
+def _is_as_alive(member: HostSnapshot, event: StateChange) -> bool:
+    """Return True if the MASTER of a member advertised in time, and may be on the machine that was relieved just now.
+
+    On one link the addresses tell whether it is that machine. On different links a machine has different addresses.
+    """
+    longest_ns = (member.config.advbase + 1) * NS_PER_S
+    return any(
+        event.at_ns - peer.at_ns <= min(peer.claim.interval_ns, longest_ns) + _LATE_NS
+        and (member.key.link != event.key.link or event.peer in {None, peer.source, member.name_of(peer.source)})
+        for peer in member.peers
+        if not peer.has_left
+    )
+
+
+def _heard_ns(member: HostSnapshot) -> int:
+    """Return when a member heard the last MASTER; 0 if none."""
+    return max((peer.at_ns for peer in member.peers if not peer.has_left), default=0)
+
+
+def _held_until_ns(member: HostSnapshot) -> int:
+    """Return until when a MASTER may hold the addresses if it is dead now; 0 if there is none.
+
+    The lease ends before the fastest peer takes over. A member that has just begun to listen may have missed a MASTER.
+    """
+    config, began = member.config, member.last_change
+    until_ns = [
+        peer.at_ns + _fastest_ns(member, config.advbase if peer.claim.is_last else peer.claim.advbase)
+        for peer in member.peers
+        if not peer.has_left
+    ]
+    if began is not None and began.old is State.INIT:
+        until_ns.append(began.at_ns + _fastest_ns(member, config.advbase))
+    return max(until_ns, default=0)
+
+
+def _fastest_ns(member: HostSnapshot, advbase: int) -> int:
+    return member.config.dialect.master_down_ns(advbase, 0, member.config.dead_ratio)
 
 
 def _taking_over(member: HostSnapshot) -> list[GroupInput]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from pycarp.core.host_config import HostConfig
-from pycarp.placement.group_state import WELL_S
 from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Member
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW, HostKey
 
@@ -51,13 +50,13 @@ def settling_ns(plan: FaultPlan, key: HostKey) -> int:
 def takeover_ns(plan: FaultPlan, key: HostKey) -> int:
     """Return the longest time without an owner while all machines run.
 
-    A member of a sync group that the leader's machine is to take is left by the others first, and may be passed on
-    where the preferences of the members contradict each other.
+    A member of a sync group may be left to a machine whose advertisement was just heard, but which leaves as well: it
+    is not the leader's. Its followers wait for another master-down time then.
     """
     hosts = hosts_of(plan, key)
     down_ns = max(map(master_down_ns, hosts)) + interval_max_ns(hosts)
     if any(key in group.hosts for member in plan.members for group in member.groups):
-        down_ns = 2 * down_ns + round(WELL_S * NS_PER_S)
+        down_ns *= 2
     return down_ns + _LEEWAY_NS + aftermath_ns(plan) + startup_hold_ns(plan.members)
 
 

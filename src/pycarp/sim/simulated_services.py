@@ -86,7 +86,7 @@ class SimulatedServices:
             self._restrict(event.key, failback)
         for group in self._groups:
             if event.key in group.keys:
-                self._submit(group.state.pull(event, self._views(group)))
+                self._submit(group.state.pull(event, self._views(group), self._now().s))
                 self._carry(group)
 
     def _restrict(self, key: HostKey, failback: _Failback) -> None:

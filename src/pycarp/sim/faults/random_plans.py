@@ -126,16 +126,20 @@ def random_members(chance: Random) -> tuple[Member, ...]:
 def with_services(members: Sequence[Member], chance: Random) -> tuple[Member, ...]:
     """Return machines of which some have failback policies, and those with two virtual hosts often a sync group.
 
-    The hosts of a group prefer the same machine: many machines whose preferences contradict each other need not agree.
+    Machines may contradict each other in which one is preferred for which host of a group, if all have the hand-shake,
+    with which they agree soon, and one link, where a host can tell which machine it relieves.
     """
     keys = tuple(host.key for host in members[0].hosts)
     is_grouped = len(keys) > 1 and chance.random() < 0.5
     groups = (SyncGroupConfig(name="router", hosts=keys),) if is_grouped else ()
+    has_one_link = len({key.link for key in keys}) == 1
+    may_contradict = has_one_link and all(each.dialect.yield_grace_ns for member in members for each in member.hosts)
+    is_agreed = is_grouped and not may_contradict
     has_policies = chance.random() < 0.3
     return tuple(
         replace(
             member,
-            hosts=tuple(_as_preferred(host, member.hosts[0]) for host in member.hosts) if is_grouped else member.hosts,
+            hosts=tuple(_as_preferred(host, member.hosts[0]) for host in member.hosts) if is_agreed else member.hosts,
             groups=groups,
             failbacks={key: _policy(chance) for key in keys if has_policies and chance.random() < 0.6},
         )
