@@ -44,6 +44,9 @@ _ADVSKEW_OCTET, _ADVBASE_OCTET, _VHID_OCTET = 2, 5, 1
 _SENDING, _HOLDING = "send errors on ", "addresses not held"
 """Demotion causes that a host keeps while it is not MASTER: only holding or sending shows that they are over."""
 
+_CONTESTED_IN_GROUP = f": {EXTERNALLY_CHANGED}"
+"""How the causes end that the other members of a sync group carry for as long."""
+
 Where = tuple[str, HostKey]
 Since = tuple[int, Process | None]
 """The time at which a state began, and the process at that time: after a restart the state begins again."""
@@ -434,7 +437,8 @@ class Checks:
         for cause, amount in causes:
             if cause.startswith(_SENDING) and self._is_no_master(name, cause.removeprefix(_SENDING)):
                 continue
-            is_fresh = cause == EXTERNALLY_CHANGED and self._event_queue.now_ns < self._quiet_since_ns + _FORGIVEN_NS
+            is_contested = cause == EXTERNALLY_CHANGED or cause.endswith(_CONTESTED_IN_GROUP)
+            is_fresh = is_contested and self._event_queue.now_ns < self._quiet_since_ns + _FORGIVEN_NS
             if not is_fresh and (state is State.MASTER or cause != _HOLDING):
                 self._violate(Promise.NO_STRANDED_DEMOTION, name, f"is still demoted by {amount}: {cause}")
 
