@@ -154,7 +154,7 @@ def test_nothing_that_is_known_of_a_host_is_left_out() -> None:
 
 def test_nothing_that_a_host_knows_is_left_out() -> None:
     follows = {
-        "_phase",
+        "phase",
         "_renewal",
         "_slot_ns",
         "claim",

@@ -7,23 +7,36 @@ from hypothesis import strategies as st
 
 from pycarp.core import Engine
 from pycarp.core.effects import HoldAddresses, Transmit
-from pycarp.core.inputs import Action, ActuationReported, DemotionSet, HostAdded, LinkChanged, TimePassed
-from pycarp.core.slots import SLOT_NS, Phase, slot_before, slot_for
+from pycarp.core.inputs import (
+    Action,
+    ActuationReported,
+    AdminChanged,
+    DemotionSet,
+    HostAdded,
+    HostRemoved,
+    LinkChanged,
+    TimePassed,
+)
+from pycarp.core.slots import MANY, SLOT_NS, Phase, slot_before, slot_for
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
 from tests.support.hosts import KEY, OWN, config, link
 
 
-def sent_at(*, advbase: int = 1, advskew: int = 0, began_ns: int = 0, count: int = 50) -> list[int]:
-    """Return when a host sends as MASTER, woken exactly when it wants to be."""
+def sent_at(*, advbase: int = 1, advskew: int = 0, began_ns: int = 0, count: int = 50, beside: int = 0) -> list[int]:
+    """Return when a host sends as MASTER, woken exactly when it wants to be; ``beside`` others are on its link."""
     engine = Engine(entropy=lambda: 1, slot_ns=SLOT_NS)
     engine.handle(LinkChanged(link(OWN)), began_ns)
+    for number in range(beside):
+        other = config(vhid=100 + number, addresses=[f"192.168.1.{100 + number}/24"])
+        engine.handle(HostAdded(other), began_ns)
+        engine.handle(AdminChanged(other.key, is_up=False), began_ns)
     step = engine.handle(HostAdded(config(advbase=advbase, advskew=advskew)), began_ns)
     times: list[int] = []
     while len(times) < count:
         assert step.deadline_ns is not None
         now_ns = step.deadline_ns
         step = engine.handle(TimePassed(), now_ns)
-        times += [now_ns for each in step.effects if isinstance(each, Transmit)]
+        times += [now_ns for each in step.effects if isinstance(each, Transmit) and each.key == KEY]
         held = [each for each in step.effects if isinstance(each, HoldAddresses)]
         if held:
             step = engine.handle(ActuationReported(KEY, held[0].epoch, Action.HOLD, None), now_ns)
@@ -35,21 +48,55 @@ def test_an_interval_of_whole_seconds_does_not_vary() -> None:
 
     assert all(at_ns % SLOT_NS == 0 for at_ns in later)
     assert {after - before for before, after in pairwise(later)} == {NS_PER_S}
-    assert NS_PER_S // 2 < later[0] - first <= NS_PER_S
+    assert NS_PER_S - SLOT_NS < later[0] - first <= NS_PER_S
 
 
 @given(began_ns=st.integers(0, 10**10))
-def test_whole_seconds_begin_at_one_of_two_times_that_all_hosts_of_a_link_share(began_ns: int) -> None:
-    _first, *later = sent_at(began_ns=began_ns)
-    _other, *same = sent_at(began_ns=0)
+def test_many_hosts_of_a_link_are_due_at_one_of_two_times_of_a_second(began_ns: int) -> None:
+    first, *later = sent_at(began_ns=began_ns, count=10, beside=MANY - 1)
+    _other, *same = sent_at(count=10, beside=MANY - 1)
 
     assert {at_ns % (NS_PER_S // 2) for at_ns in later} == {at_ns % (NS_PER_S // 2) for at_ns in same}
+    assert {after - before for before, after in pairwise(later)} == {NS_PER_S}
+    assert NS_PER_S // 2 < later[0] - first <= NS_PER_S
+
+
+@given(advskew=st.integers(0, 254), began_ns=st.integers(0, 10**10))
+def test_no_advertisement_of_many_hosts_is_late(advskew: int, began_ns: int) -> None:
+    first, *later = sent_at(advskew=advskew, began_ns=began_ns, count=20, beside=MANY - 1)
+
+    interval_ns = NS_PER_S + advskew * NS_PER_SKEW
+    assert later[0] - first <= interval_ns
+    # Only the first interval may be shorter: no later one is by more than a slot, and no error adds up.
+    due_ns = later[0] if interval_ns % (NS_PER_S // 2) == 0 else first + interval_ns
+    for number, at_ns in enumerate(later):
+        assert 0 <= due_ns + number * interval_ns - at_ns < SLOT_NS
 
 
 def test_hosts_of_other_links_share_other_times() -> None:
-    times = {Phase(SLOT_NS, f"eth{number}").before(NS_PER_S, NS_PER_S) for number in range(5)}
+    times = {Phase(SLOT_NS, f"eth{number}", MANY).before(NS_PER_S, NS_PER_S) for number in range(5)}
 
     assert len(times) == 5
+
+
+def test_a_host_that_was_removed_does_not_count() -> None:
+    engine = Engine(entropy=lambda: 1, slot_ns=SLOT_NS)
+    engine.handle(LinkChanged(link(OWN)), 0)
+    for number in range(MANY - 1):
+        other = config(vhid=100 + number, addresses=[f"192.168.1.{100 + number}/24"])
+        engine.handle(HostAdded(other), 0)
+        epoch = engine.host_snapshot(other.key).epoch
+        engine.handle(HostRemoved(other.key), 0)
+        engine.handle(ActuationReported(other.key, epoch + 1, Action.DROP, None), 0)
+    assert not engine.snapshot().hosts
+    engine.handle(HostAdded(config()), 0)
+
+    step = engine.handle(TimePassed(), 3 * NS_PER_S)
+    assert any(isinstance(each, Transmit) for each in step.effects)
+    while not any(isinstance(each, HoldAddresses) for each in step.effects):
+        assert step.deadline_ns is not None
+        step = engine.handle(TimePassed(), step.deadline_ns)
+    assert step.deadline_ns == 4 * NS_PER_S
 
 
 @given(advskew=st.integers(0, 254), began_ns=st.integers(0, 10**10))
@@ -57,10 +104,6 @@ def test_no_advertisement_is_late_and_no_error_adds_up(advskew: int, began_ns: i
     first, *later = sent_at(advskew=advskew, began_ns=began_ns)
 
     interval_ns = NS_PER_S + advskew * NS_PER_SKEW
-    assert later[0] - first <= interval_ns
-    if interval_ns % (NS_PER_S // 2) == 0:
-        # The first interval may be shorter, and none is afterwards.
-        first = later[0] - interval_ns
     for number, at_ns in enumerate(later, 1):
         assert 0 <= first + number * interval_ns - at_ns < SLOT_NS
 

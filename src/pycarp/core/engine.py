@@ -142,7 +142,7 @@ class Engine:
         self._entropy = entropy
         self._diagnose_peer = diagnose_peer
         self._settings = settings or Settings()
-        self._hosts = HostTable()
+        self._hosts = HostTable(slot_ns=slot_ns)
         self._links: dict[str, LinkFacts] = {}
         self._link_ips: dict[str, tuple[Address, ...]] = {}
         self._ledger = DemotionLedger()

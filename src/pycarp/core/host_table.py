@@ -12,6 +12,7 @@ from pycarp.core.calm import Calm
 from pycarp.core.copying import captured, copied, restored
 from pycarp.core.events import Mismatch
 from pycarp.core.host.context import Context, HostCheckpoint
+from pycarp.core.slots import Phase
 from pycarp.core.statistics import DropReason
 from pycarp.core.trouble import Distrust, ExternalChanges, SendAccount
 from pycarp.dialects.dialect import DestinationRule
@@ -178,9 +179,11 @@ class HostTable:
     misses a change.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, slot_ns: int = 0) -> None:
+        self._slot_ns = slot_ns
         self._by_key: dict[HostKey, HostEntry] = {}
         self._on_link: dict[str, dict[HostKey, HostEntry]] = {}
+        self._phases: dict[str, Phase] = {}
         self._capture: HostCapture | None = None
 
     def __iter__(self) -> Iterator[HostEntry]:
@@ -240,10 +243,14 @@ class HostTable:
     def add(self, entry: HostEntry) -> None:
         """Add a host, whose key must be new."""
         assert entry.key not in self._by_key, f"{entry.key} was added twice"
+        link = entry.key.link
         self._by_key[entry.key] = entry
-        self._on_link.setdefault(entry.key.link, {})[entry.key] = entry
+        self._on_link.setdefault(link, {})[entry.key] = entry
+        entry.ctx.phase = self._phases.setdefault(link, Phase(self._slot_ns, link))
+        entry.ctx.phase.hosts += 1
 
     def remove(self, key: HostKey) -> None:
         """Remove a host, which was got from here before."""
         del self._by_key[key]
         del self._on_link[key.link][key]
+        self._phases[key.link].hosts -= 1

@@ -4,10 +4,10 @@ A slot is a span of the engine's clock. The next advertisement or renewal of a M
 slot in which it is due. It is never late, so no peer waits longer, and the interval counts from the time at which it
 was due, so no error adds up. Answers, and the advertisements that begin or end a mastership, do not wait for a slot.
 
-Where the interval is a whole number of seconds, the first one after a takeover is shortened, to half of it at the most,
-so that all hosts of a link use the same two slots of a second. All others of a slot find the code of the first one in
-the processor's cache, and that is worth two fifths of what 255 MASTERs cost. Other links use other slots, so that
-thousands of hosts do not keep the event loop for long.
+Where many hosts are on a link and the interval is a whole number of seconds, the first one after a takeover is
+shortened, to half of it at the most, so that all hosts of the link use the same two slots of a second. All others of a
+slot find the code of the first one in the processor's cache, and that is worth two fifths of what 255 MASTERs cost.
+Other links use other slots, so that thousands of hosts do not keep the event loop for long.
 """
 
 SLOT_NS = 100_000_000
@@ -18,6 +18,9 @@ _SHARE = 8
 
 _PHASE = 5
 """Of so many slots the hosts of one link use one, if their intervals allow it."""
+
+MANY = 16
+"""From so many hosts on a link on they share two slots of a second; fewer use few slots anyway."""
 
 _LEAST_RATIO = 2
 """The smallest dead ratio with slots: they lengthen an interval by up to a slot, too much for a ratio of 1."""
@@ -40,18 +43,24 @@ def longest_lead_ns(slot_ns: int, interval_ns: int, dead_ratio: int) -> int:
 
 
 class Phase:
-    """The two times of a second at which all hosts of one link are due, if their intervals are that regular."""
+    """The two times of a second at which the hosts of one link are due, if they are many and their intervals regular.
 
-    __slots__ = ("_begins_ns", "_span_ns")
+    ``hosts`` is the number of hosts on the link.
+    """
 
-    def __init__(self, slot_ns: int, link: str) -> None:
+    __slots__ = ("_begins_ns", "_span_ns", "hosts")
+
+    def __init__(self, slot_ns: int, link: str, hosts: int = 0) -> None:
         self._span_ns = _PHASE * slot_ns
         self._begins_ns = sum(link.encode()) % _PHASE * slot_ns
+        self.hosts = hosts
 
     def before(self, at_ns: int, interval_ns: int) -> int:
-        """Return the last such time up to ``at_ns``, or ``at_ns`` itself with another interval."""
+        """Return the last such time up to ``at_ns``, or ``at_ns`` itself with few hosts or another interval."""
         span_ns = self._span_ns
-        return at_ns - (at_ns - self._begins_ns) % span_ns if _is_in_phase(span_ns, interval_ns) else at_ns
+        if self.hosts < MANY or not _is_in_phase(span_ns, interval_ns):
+            return at_ns
+        return at_ns - (at_ns - self._begins_ns) % span_ns
 
 
 def _is_in_phase(span_ns: int, interval_ns: int) -> bool:

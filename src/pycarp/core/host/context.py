@@ -55,7 +55,6 @@ class Context:
     """What a state may read and do; ``state`` is the data of the present state."""
 
     __slots__ = (
-        "_phase",
         "_renewal",
         "_slot_ns",
         "bow_outs",
@@ -72,6 +71,7 @@ class Context:
         "now_ns",
         "out",
         "peers",
+        "phase",
         "previous",
         "restriction",
         "slot_ns",
@@ -89,7 +89,7 @@ class Context:
         slot_ns: int = 0,
     ) -> None:
         self._slot_ns = slot_ns
-        self._phase = Phase(slot_ns, config.interface)
+        self.phase = Phase(slot_ns, config.interface)
         self.codec = codec
         self.environment = environment
         self.demotion = demotion
@@ -128,7 +128,7 @@ class Context:
     def due_after(self, at_ns: int) -> int:
         """Return when a MASTER is due that was due at ``at_ns``: after its interval, or a little earlier."""
         interval_ns = self.interval_ns
-        return self._phase.before(at_ns + interval_ns, interval_ns) if self.slot_ns else at_ns + interval_ns
+        return self.phase.before(at_ns + interval_ns, interval_ns) if self.slot_ns else at_ns + interval_ns
 
     @property
     def wants_preempt(self) -> bool:
