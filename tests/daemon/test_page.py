@@ -276,7 +276,7 @@ def test_a_drain_is_confirmed_and_needs_the_token(page: "Page") -> None:
         assert served.asked == [DrainRequest(host="1@fxp0", reason="new kernel", for_s=3600)]
         assert TOKEN not in page.url
         page.keyboard.press("Escape")
-        assert page.query_selector("dialog") is None
+        page.wait_for_selector("dialog", state="detached")
 
 
 def test_a_refused_hand_over_is_told_and_the_token_is_asked_for_once(page: "Page") -> None:
