@@ -982,6 +982,18 @@ def test_a_host_that_was_stalled_relieves_nobody_on_the_word_of_old_packets() ->
     assert [*states, host.state] == [State.BACKUP, State.MASTER]
 
 
+def test_a_host_that_was_stalled_takes_over_from_no_slow_master_on_the_word_of_old_packets() -> None:
+    """A MASTER that was last when it sent them may be dead by now, with its addresses still there."""
+    host = bench(config(preempt=False))
+    host.hear(advert(advskew=0), at_ns=seconds(1))
+    host.hear(advert(advbase=255, advskew=254), at_ns=seconds(9))
+    host.hear(advert(advbase=255, advskew=254))
+    states = [host.state]
+    host.hear(advert(advbase=255, advskew=254), at_ns=host.now_ns + seconds(1))
+
+    assert [*states, host.state] == [State.BACKUP, State.MASTER]
+
+
 def test_an_old_bow_out_is_no_vacancy_if_somebody_has_filled_it() -> None:
     host = bench()
     host.hear(advert(advskew=0), at_ns=seconds(1))

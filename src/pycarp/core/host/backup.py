@@ -2,7 +2,7 @@
 
 The tests of an advertisement are those of carp.md 5.1. Dialects with the hand-shake of ``takeover.py`` add three rules.
 This host ignores a weaker MASTER while it hears a better one. It does not take over after a bow-out while it hears
-another MASTER. After a stall it preempts nobody because of packets that waited in the socket.
+another MASTER. After a stall it takes over from nobody because of packets that waited in the socket.
 
 A host that is restricted (``core/restriction.py``) preempts nobody, or takes over in no case. It still follows the
 MASTERs, so that it knows what to do when the restriction ends.
@@ -86,7 +86,8 @@ def received(ctx: Context, state: Backup, event: AdvertisementReceived, peer: Pe
         state.master_down_at_ns[family] = now_ns + master_down_ns(ctx, event.claim)
         return Decision.LEFT_TO_BETTER
     reason = _reason_to_take_over(ctx, event, verdict)
-    if reason is Reason.PREEMPTING and may_be_old:
+    if reason is not None and may_be_old:
+        # Whatever the reason: who sent this may be dead by now, with its addresses still there.
         _follow(ctx, state, event)
         return Decision.MAY_BE_OLD
     if reason is not None:

@@ -29,7 +29,7 @@ class Decision(StrEnum):
     FOLLOWS_MASTER = "follows the master"
     NOT_PREEMPTING = "is faster than the master, but does not preempt"
     LEFT_TO_BETTER = "leaves the slower master to a better one"
-    MAY_BE_OLD = "may be old, because this process stood still; waits before it preempts"
+    MAY_BE_OLD = "may be old, because this process stood still; waits before it takes over"
     STALE_BOW_OUT = "the bow-out may be old, because this process stood still; waits for the next master"
     NO_VACANCY = "another master was heard besides the one that bows out"
     LEFT_TO_OTHERS = "cannot serve the addresses, so that the others go first"
