@@ -994,6 +994,17 @@ def test_a_host_that_was_stalled_takes_over_from_no_slow_master_on_the_word_of_o
     assert [*states, host.state] == [State.BACKUP, State.MASTER]
 
 
+def test_a_master_that_was_stalled_and_yields_distrusts_what_else_has_waited() -> None:
+    """Behind the advertisement of a better MASTER its bow-out may have waited, and whoever filled its place."""
+    host = master(config(advskew=50))
+    yielded = host.hear(advert(advskew=0), at_ns=host.now_ns + seconds(4))
+    host.hear(advert(advbase=255, advskew=255))
+
+    assert reasons(yielded) == [Reason.BETTER_MASTER]
+    assert host.state is State.BACKUP
+    assert reasons(host.pass_time(to_ns=host.now_ns + 20_000_000)) == [Reason.MASTER_SILENT]
+
+
 def test_an_old_bow_out_is_no_vacancy_if_somebody_has_filled_it() -> None:
     host = bench()
     host.hear(advert(advskew=0), at_ns=seconds(1))

@@ -133,7 +133,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a MASTER that stood still does not yield",
-        "core/host/master.py",
+        "core/host/transitions.py",
         "    return ctx.now_ns - state.alive_at_ns >= ctx.lease.timeout_ns",
         "    return False",
     ),

@@ -19,7 +19,7 @@ from pycarp.core.host import takeover
 from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Decision, Peer
 from pycarp.core.host.states import Answering, Master, Stage
-from pycarp.core.host.transitions import become_backup, leave, plan_renewal, yield_to
+from pycarp.core.host.transitions import become_backup, has_stalled, leave, plan_renewal, yield_to
 from pycarp.core.inputs import (
     Action,
     ActuationReported,
@@ -66,7 +66,7 @@ def received(ctx: Context, state: Master, event: AdvertisementReceived, peer: Pe
     outcome = takeover.outcome_of(ctx, state, event, verdict)
     if outcome.stage is None:
         return _yield(ctx, event, peer, Reason.TIE_LOST, outcome.decision)
-    if _has_stalled(ctx, state):
+    if has_stalled(ctx, state):
         # Even to a weaker one: it took over because it heard nothing of us, and clients may use it already.
         become_backup(ctx, Reason.ABSENT, peer=peer)
         return Decision.YIELDS_ABSENT
@@ -211,9 +211,9 @@ def time_passed(ctx: Context, state: Master, _event: TimePassed) -> None:
     if state.answering.at_ns is not None and state.answering.at_ns <= ctx.now_ns:
         _send_answer(ctx, state)
     if state.speaks_at_ns <= ctx.now_ns:
-        has_stalled = _has_stalled(ctx, state)
+        was_stalled = has_stalled(ctx, state)
         advertise(ctx, state, state.advertise_at_ns)
-        if has_stalled and not ctx.is_unheard:
+        if was_stalled and not ctx.is_unheard:
             # No peer has taken over, but the guardian or the kernel may have dropped the addresses.
             _hold_again(ctx, state)
     elif state.renew_at_ns is not None and state.renew_at_ns <= ctx.now_ns:
@@ -261,18 +261,13 @@ def advertise(ctx: Context, state: Master, due_ns: int, *, counter: int | None =
 
 def advertise_change(ctx: Context, state: Master) -> None:
     """Advertise a new claim at once; after a stall wait for the packets in the socket, because a peer may be MASTER."""
-    if _has_stalled(ctx, state):
+    if has_stalled(ctx, state):
         state.advertise_at_ns = ctx.now_ns
     else:
         advertise(ctx, state, ctx.now_ns)
 
 
 # Signs of life
-
-
-def _has_stalled(ctx: Context, state: Master) -> bool:
-    """Return True if the last sign of life is so long ago that a peer may rightly have taken over."""
-    return ctx.now_ns - state.alive_at_ns >= ctx.lease.timeout_ns
 
 
 def _renew(ctx: Context, state: Master) -> None:
@@ -293,9 +288,9 @@ def sent(ctx: Context, state: Master, _event: TransmitReported) -> None:
     if ctx.is_unheard:
         state.alive_at_ns = state.was_alive_at_ns
         return
-    has_stalled = _has_stalled(ctx, state)
+    was_stalled = has_stalled(ctx, state)
     _live(ctx, state)
-    if has_stalled:
+    if was_stalled:
         _hold_again(ctx, state)
 
 
@@ -368,5 +363,5 @@ def restriction_changed(ctx: Context, _state: Master, event: RestrictionChanged)
 
 def disturbed(ctx: Context, state: Master, _event: AddressesDisturbed) -> None:
     """Hold the addresses again; no-op after a stall, because a peer may be MASTER now."""
-    if not _has_stalled(ctx, state):
+    if not has_stalled(ctx, state):
         _hold_again(ctx, state)

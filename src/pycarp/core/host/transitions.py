@@ -62,12 +62,17 @@ def publish_change(ctx: Context, old: State, reason: Reason, *, peer: Peer | Non
 
 
 def become_backup(ctx: Context, reason: Reason, *, peer: Peer | None = None) -> None:
-    """Become BACKUP; a host that stalled distrusts the packets that waited in its socket."""
+    """Become BACKUP; a MASTER that stalled distrusts the packets that waited in its socket, whatever makes it yield."""
     down_at_ns = ctx.now_ns + master_down_ns(ctx, peer.claim if peer else None)
     state = Backup(dict.fromkeys(ctx.codec.awaited(ctx.now_ns), down_at_ns))
-    if reason is Reason.ABSENT:
+    if isinstance(ctx.state, Master) and has_stalled(ctx, ctx.state):
         state.listens_until_ns = ctx.now_ns + ctx.config.dialect.yield_grace_ns
     enter(ctx, state, reason, peer=peer)
+
+
+def has_stalled(ctx: Context, state: Master) -> bool:
+    """Return True if the last sign of life is so long ago that a peer may rightly have taken over."""
+    return ctx.now_ns - state.alive_at_ns >= ctx.lease.timeout_ns
 
 
 def yield_to(ctx: Context, reason: Reason, event: AdvertisementReceived, peer: Peer) -> None:
