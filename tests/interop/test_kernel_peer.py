@@ -69,7 +69,7 @@ Case = tuple[str, str]
 def trials() -> dict[Case, Future[Result | None]]:
     """Return a trial for each case; they mostly wait, so that several can be made at a time."""
     require("ip", "nft")
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(4) as pool:
         return {case: pool.submit(trial, case, f"n{number}") for number, case in enumerate(CASES)}
 
 
