@@ -74,4 +74,4 @@ def test_n_shows_the_value_alone(tmp_path: Path) -> None:
 
 def test_all_beside_one_is_wrong_usage(tmp_path: Path) -> None:
     with scripted_daemon(tmp_path / "s", answer) as daemon:
-        assert daemon.pycarp("sysctl", "-a", PREEMPT).stderr.startswith("pycarp: -a shows all switches")
+        assert daemon.pycarp("sysctl", "-a", PREEMPT).stderr.startswith("pycarp: -a shows all sysctls")

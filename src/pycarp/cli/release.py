@@ -32,7 +32,7 @@ alone, and so is whatever looks otherwise than it was noted in the state folder.
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def release(*, state: Path, as_json: bool, dry_run: bool) -> None:
-    """Remove the devices and addresses that a dead daemon left, and restore the switches of the kernel it had set."""
+    """Remove the devices and addresses that a dead daemon left, and restore the sysctls that it had set."""
     report = asyncio.run(clean(state, is_rehearsal=dry_run))
     sockets = asyncio.run(_dead_sockets(state, is_rehearsal=dry_run))
     if not dry_run:

@@ -1,4 +1,4 @@
-"""``pycarp sysctl``: the switches of a running daemon."""
+"""``pycarp sysctl``: the sysctls of a running daemon."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pycarp.daemon.control_messages import StatusReply, StatusRequest, SysctlRep
 from pycarp.errors import UsageError
 
 _TREES = (sysctls.PREFIX, sysctls.PREFIX.rstrip("."))
-"""What stands for all switches."""
+"""The name that stands for all sysctls."""
 
 
 @click.command(
@@ -33,15 +33,15 @@ allow=0 ignores what is received and keeps sending what is due."""
     + exit_status()
 )
 @click.argument("assignments", nargs=-1, metavar="[NAME[=VALUE]]...")
-@click.option("-a", "is_all", is_flag=True, help="Show all switches, as without a name.")
+@click.option("-a", "is_all", is_flag=True, help="Show all sysctls, as without a name.")
 @click.option("-n", "is_bare", is_flag=True, help="Show values without names.")
 @control_option
 def sysctl(assignments: tuple[str, ...], *, is_all: bool, is_bare: bool, control: Path) -> None:
-    """Show or set the switches net.inet.carp.*: allow, preempt, log, demotion, and what two failures add to that."""
+    """Show or set the sysctls net.inet.carp.*: allow, preempt, log, demotion, and what two failures add to that."""
     # Everything is understood before anything is set.
     parsed = [None if each in _TREES else sysctls.parse(each) for each in assignments]
     if is_all and parsed:
-        raise UsageError("-a shows all switches; leave it out to show or set some")
+        raise UsageError("-a shows all sysctls; leave it out to show or set some")
     control = one_for(control)
     for assignment in parsed or [None]:
         if assignment is None:

@@ -146,7 +146,7 @@ class _Reader:
             elif name.removeprefix(_PREFIX) in _SYSCTLS:
                 found.append((name, int(value)))
             else:
-                self._note(item, f"{name}: pycarp has no such switch")
+                self._note(item, f"{name}: pycarp has no such sysctl")
         return tuple(found)
 
     def _vips(self, root: Element) -> list[_Vip]:

@@ -48,7 +48,7 @@ _FAILURES = (CarpError, OSError, TimeoutError)
 class Reloader:
     """Compares a running daemon with its file, and changes the daemon accordingly.
 
-    ``config`` is what the daemon was started with; ``fixed`` are the switches that the command line sets, and their
+    ``config`` is what the daemon was started with; ``fixed`` are the sysctls that the command line sets, and their
     values. ``check`` raises ConfigError when addresses of hosts cannot be shared on this machine; ``unfit`` says of a
     host why its interface cannot work, empty if it can. ``changed`` is called with a configuration that is in force.
     """
@@ -239,7 +239,7 @@ class Reloader:
         return found
 
     def _switch_drift(self) -> list[tuple[str, int, int]]:
-        """Return of every switch its name, what file and command line said, and what holds."""
+        """Return of each sysctl its name, its value in file and command line, and the present one."""
         said = dict(self._config.sysctls)
         found = []
         for name in (PREFIX + each for each in NAMES):
@@ -251,7 +251,7 @@ class Reloader:
         return found
 
     def _switches(self, config: NodeConfig) -> list[tuple[str, int, int]]:
-        """Return the switches that a reload sets: name, old and new value.
+        """Return the sysctls that a reload sets: name, old and new value.
 
         Those that the file names, or named before, get its value. ``demotion`` is a sum, to which others add while the
         daemon runs: unless the file has the sum already, it changes by as much as the file has changed it.

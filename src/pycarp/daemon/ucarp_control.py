@@ -20,7 +20,7 @@ _NO_FILE = "pycarp ucarp has no file to read again: end it, and start it with ot
 
 
 class UcarpControl:
-    """Answers requests about the one host of a node; ``sysctls`` are its switches."""
+    """Answers requests about the one host of a node; ``sysctls`` are those of the node."""
 
     def __init__(self, node: Node, sysctls: Sysctls, *, transport: str) -> None:
         self._node = node
