@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from pycarp.cli import cli
 from pycarp.daemon import control_server
 from pycarp.daemon.callers import Caller
-from pycarp.daemon.connections import CONNECTIONS_MOST, STREAMS_MOST
+from pycarp.daemon.connections import CONNECTIONS_MOST, STREAMS_MOST, Connections
 from pycarp.daemon.control_client import Lines, default_path, open_stream, request
 from pycarp.daemon.control_desk import ControlDesk
 from pycarp.daemon.control_messages import (
@@ -45,6 +45,7 @@ from pycarp.daemon.control_messages import (
 from pycarp.daemon.streams import Send, Stream
 from pycarp.errors import ConfigError, ControlError, UsageError
 from pycarp.system.files.trust import Peer
+from tests.support.descriptors import open_descriptors
 from tests.support.system import require
 
 ANSWERED_S = 5.0
@@ -622,3 +623,30 @@ def test_who_may_only_look_is_lent_no_mastership() -> None:
 
     with pytest.raises(ControlError, match="may only look"):
         reader.refuse_unless_allowed(MASTERSHIP)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_caller_that_is_accepted_at_the_end_is_hung_up_on(tmp_path: Path, turns: int) -> None:
+    """The end may come in any turn of the loop between the arrival of a caller and its conversation."""
+    connections = Connections(scripted, readers=None)
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as caller:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+        listening.setblocking(False)
+        caller.setblocking(False)
+        before = open_descriptors()
+        accepting = asyncio.create_task(connections.accept(listening))
+        await asyncio.sleep(0.01)
+        caller.connect(str(tmp_path / "s"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        accepting.cancel()
+        await asyncio.wait([accepting])
+        await connections.close()
+
+        assert open_descriptors() == before
+
+
+async def scripted(_request: Request) -> DoneReply:
+    return DoneReply()

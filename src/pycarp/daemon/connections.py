@@ -74,17 +74,30 @@ class Connections:
     async def accept(self, listening: socket.socket) -> None:
         """Accept until cancelled."""
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, _address = await loop.sock_accept(listening)
-            except OSError:
-                # No descriptors are left, or the caller has hung up already.
-                self._close_idlest(lambda each: True)
-                await asyncio.sleep(_PAUSE_S)
-                continue
-            self._begin(sock)
-            # Many waiting callers must not delay the loop's other work.
-            await asyncio.sleep(0)
+        arrived = asyncio.Event()
+        # Not loop.sock_accept: one that is cancelled in the turn in which it accepts loses the socket, unclosed.
+        loop.add_reader(listening, arrived.set)
+        try:
+            while True:
+                await arrived.wait()
+                arrived.clear()
+                try:
+                    sock, _address = listening.accept()
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    # No descriptors are left, or the caller has hung up already.
+                    self._close_idlest(lambda each: True)
+                    # Without this the loop would wake up again and again for the caller that waits.
+                    loop.remove_reader(listening)
+                    await asyncio.sleep(_PAUSE_S)
+                    loop.add_reader(listening, arrived.set)
+                    continue
+                self._begin(sock)
+                # Many waiting callers must not delay the loop's other work.
+                await asyncio.sleep(0)
+        finally:
+            loop.remove_reader(listening)
 
     async def close(self) -> None:
         """Close all connections."""
