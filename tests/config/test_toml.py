@@ -556,6 +556,32 @@ def test_where_http_cannot_be_served_is_told(place: str, said: str) -> None:
     assert said in only
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("carp.example.net:9711", "is no name of a machine; write one without port"),
+        ("http://carp", "is no name of a machine"),
+        ("192.0.2.1", "every address may be used anyway"),
+        ("[2001:db8::1]", "every address may be used anyway"),
+        ("*", "is no name of a machine"),
+        ("x" * 64, "is no name of a machine"),
+        ('carp", "CARP.', 'names "CARP." is there twice'),
+    ],
+)
+def test_a_name_by_which_nobody_can_ask_is_told(name: str, said: str) -> None:
+    (only,) = complaints(f'{GOOD}[http]\nnames = ["{name}"]\n')
+
+    assert only.startswith("7:1: names")
+    assert said in only
+
+
+def test_names_are_compared_in_lower_case_and_without_the_dot_of_the_root() -> None:
+    http = toml.read(GOOD + '[http]\nnames = ["Carp.Example.NET."]\n', file="a.toml").http
+
+    assert http is not None
+    assert http.names == ("carp.example.net",)
+
+
 def test_a_token_is_read_from_the_first_line_of_its_file_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("0123456789abcdef\nsomething else\n")
     http = toml.read(f'{GOOD}[http]\ntoken_file = "token"\n', file=str(tmp_path / "a.toml")).http

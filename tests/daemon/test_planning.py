@@ -1,13 +1,14 @@
 """What keeps a host from working on its interface, asked for hundreds of hosts; what a check that is added costs."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from pycarp.config import toml
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
-from pycarp.daemon.planning import RecentObstacles, attached_changes
+from pycarp.daemon.planning import RecentObstacles, attached_changes, http_changes
 from pycarp.vocabulary import HostKey
 
 HOST = '[[host]]\ninterface = "em0"\nvhid = 1\nname = "web"\npassword = "x"\naddresses = ["192.0.2.1/24"]\n'
@@ -74,3 +75,17 @@ def test_a_plan_says_what_a_check_costs_until_it_has_passed(
 
     assert (added.cost, added.leaves_master) == (cost, leaves_master)
     assert (removed.cost, removed.leaves_master) == ("", False)
+
+
+def test_a_plan_says_that_names_and_the_token_of_http_change_and_never_the_token(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    file, configs = str(tmp_path / "a.toml"), []
+    for secret, names in (("of the first one", "[]"), ("of the second one", '["a.example", "b.example"]')):
+        token.write_text(secret.replace(" ", "-"))
+        configs.append(toml.read(f'{HOST}[http]\nnames = {names}\ntoken_file = "token"\n', file=file).http)
+
+    found = list(http_changes(*configs))
+
+    assert [each.what for each in found] == ["names none -> a.example, b.example", "token changed"]
+    assert "second" not in repr(found)
+    assert list(http_changes(configs[1], configs[1])) == []

@@ -167,9 +167,12 @@ def toml(config: NodeConfig) -> list[Document]:
     tables["host"] = [_toml_host(host) | _attached(config, host.key) for host in config.hosts]
     tables |= _attached(config, None)
     if config.http is not None:
-        token_file = config.http.token_file
-        secret = {} if token_file is None else {"token_file": str(token_file.absolute())}
-        tables["http"] = {"listen": list(config.http.listen), **secret}
+        http: dict[str, object] = {"listen": list(config.http.listen)}
+        if config.http.names:
+            http["names"] = list(config.http.names)
+        if config.http.token_file is not None:
+            http["token_file"] = str(config.http.token_file.absolute())
+        tables["http"] = http
     return [Document(name="pycarp.toml", text=tomlkit.dumps(tables))]
 
 

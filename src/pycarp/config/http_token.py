@@ -31,6 +31,12 @@ class HttpToken:
         """Return whether a caller has said it; how long that takes does not depend on where they differ."""
         return hmac.compare_digest(self._octets, candidate.encode(errors="surrogateescape"))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HttpToken) and hmac.compare_digest(self._octets, other._octets)
+
+    def __hash__(self) -> int:
+        return hash(self._octets)
+
     def __repr__(self) -> str:
         return "HttpToken(***)"
 

@@ -49,10 +49,12 @@ class Attached(Generic[T]):
 class HttpConfig:
     """Where the daemon serves HTTP: ``ADDRESS:PORT``, ``[ADDRESS]:PORT`` or ``unix:/PATH``.
 
-    With a ``token``, that of ``token_file``, callers may change things; it may change while the daemon runs.
+    Callers may use every address, and of names those of the loopback and ``names``, as ``parse_name`` returns them.
+    With a ``token``, that of ``token_file``, they may change things. Both may change while the daemon runs.
     """
 
     listen: tuple[str, ...]
+    names: tuple[str, ...] = field(default=(), compare=False)
     token: HttpToken | None = field(default=None, compare=False)
     token_file: Path | None = field(default=None, compare=False)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from pycarp.config.http_names import parse_names
 from pycarp.config.http_token import read_token
 from pycarp.config.model import HttpConfig
 from pycarp.durations import parse_duration
@@ -78,10 +79,12 @@ class SyncGroupTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class HttpTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """``[http]``: where the daemon serves its page, metrics, status and events; each place as in ``HttpConfig``.
 
-    Who sends what the first line of ``token_file`` says may drain hosts and hand them over.
+    Callers ask by address, by a name of the loopback, or by one of ``names``. Who sends what the first line of
+    ``token_file`` says may drain hosts and hand them over.
     """
 
     listen: Annotated[list[Text], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: [LISTEN])
+    names: list[Text] = msgspec.field(default_factory=list)
     token_file: Text | None = None
 
 
@@ -110,7 +113,7 @@ def http_of(table: HttpTable, folder: Path) -> HttpConfig:
             raise ConfigError(f"http needs {module}: pip install 'pycarp[http]'")
     token_file = None if table.token_file is None else folder / table.token_file
     token = None if token_file is None else read_token(token_file)
-    return HttpConfig(listen=tuple(table.listen), token=token, token_file=token_file)
+    return HttpConfig(listen=tuple(table.listen), names=parse_names(table.names), token=token, token_file=token_file)
 
 
 def hook_of(table: HookTable) -> Hook:

@@ -83,6 +83,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
     ),
     "http": (
         Key("listen", 'list of `"ADDRESS:PORT"`, `"[ADDRESS]:PORT"` and `"unix:/PATH"`', '`["127.0.0.1:9711"]`'),
+        Key("names", "list of the names by which callers may ask; every address and `localhost` may be used anyway"),
         Key(
             "token_file",
             "file whose first line lets who sends it drain hosts and hand them over, "

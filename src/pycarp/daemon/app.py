@@ -186,7 +186,7 @@ class Daemon:
             check=plane.actuator.check,
             changed=self._reconfigure,
         )
-        self._take_token: Callable[[HttpConfig], None] = lambda _config: None
+        self._take_http: Callable[[HttpConfig], None] = lambda _config: None
         self._started_s = time.monotonic()
 
     async def run(self, stop: asyncio.Event, hangup: asyncio.Event) -> None:
@@ -235,7 +235,7 @@ class Daemon:
             readers=self._options.readers,
             present_name=self._present_name,
         )
-        self._take_token = server.take_token
+        self._take_http = server.take
         async with server.serving(self._config.http):
             yield
 
@@ -243,7 +243,7 @@ class Daemon:
         """Take up what a reload has changed beside hosts and sysctls."""
         self._services.configure(config)
         if config.http is not None:
-            self._take_token(config.http)
+            self._take_http(config.http)
 
     async def _set_up(self, stop: asyncio.Event) -> None:
         self._services.configure(self._config)

@@ -452,8 +452,9 @@ class PlannedChange(msgspec.Struct, kw_only=True):
     """One thing that a reload changes: ``name`` is that of a host or of a switch.
 
     ``kind`` is added, removed, changed (in place), restarted (the host leaves and comes back), moved (likewise, to
-    another interface or vhid), sysctl, check or hook. ``about_s`` is about how long nobody answers for the addresses
-    unless another host takes over at once: 0 without an interruption, None where only another host can take over.
+    another interface or vhid), sysctl, http, check or hook. ``about_s`` is about how long nobody answers for the
+    addresses unless another host takes over at once: 0 without an interruption, None where only another host can take
+    over.
     """
 
     name: str

@@ -167,7 +167,8 @@ def _is_from_here(request: web.Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    # Not request.host: without the header it asks the DNS for the machine's name, and the loop waits.
+    return origin is None or urlsplit(origin).netloc == request.headers.get("Host")
 
 
 def _source(request: web.Request) -> str:

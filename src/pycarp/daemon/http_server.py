@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -29,6 +30,7 @@ from pycarp.daemon.control_messages import EventRecord, EventsRequest, Reply, Re
 from pycarp.daemon.dead_sockets import answers
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.http_actions import BODY_OCTETS_MOST, HttpActions
+from pycarp.daemon.http_name_check import refusal, refused_name
 from pycarp.daemon.live_feed import LiveFeed
 from pycarp.daemon.page_files import PageFile, page_files
 from pycarp.daemon.state_timeline import StateTimeline
@@ -49,6 +51,7 @@ IDLE_S = 15.0
 REQUEST_S = 10.0
 """How long a caller may take for its first request."""
 
+_REFUSED_EVERY_S = 60.0
 _TRIM_S = 1.0
 _AGAIN_S = 5.0
 _SOCKET_MODE = 0o660
@@ -136,6 +139,8 @@ class HttpServer:
         self._readers = readers
         self._actions = HttpActions(carry_out)
         self._feed = LiveFeed(self._now, history, timeline, may_act=lambda: self._actions.token is not None)
+        self._names: frozenset[str] = frozenset()
+        self._refused_at_s: float | None = None
         self._turn = asyncio.Lock()
         self._last: _Computed | None = None
         self._asking = asyncio.Lock()
@@ -147,7 +152,7 @@ class HttpServer:
     @contextlib.asynccontextmanager
     async def serving(self, config: HttpConfig) -> AsyncIterator[None]:
         """Serve while the context lasts; where it cannot listen it says so, and tries again: CARP goes on."""
-        self.take_token(config)
+        self.take(config)
         app = web.Application(client_max_size=BODY_OCTETS_MOST, middlewares=[self._note])
         app.on_response_prepare.append(_add_headers)
         for path, file in page_files().items():
@@ -179,9 +184,10 @@ class HttpServer:
         finally:
             await runner.cleanup()
 
-    def take_token(self, config: HttpConfig) -> None:
-        """Let callers change things with the token of a configuration, and with no other one."""
+    def take(self, config: HttpConfig) -> None:
+        """Let callers use the names of a configuration, and change things with its token, and with no others."""
         self._actions.token = config.token
+        self._names = frozenset(config.names)
 
     async def _listen_at_last(self, runner: web.AppRunner, place: str) -> None:
         """Listen at a place, and try again while that is not possible; one line says so, another that it is."""
@@ -321,7 +327,19 @@ class HttpServer:
             self._requested.add(request.protocol)
         async with self._turn:
             await asyncio.sleep(0)
+        name = None if _is_local(request) else refused_name(_names_in(request), self._names)
+        if name is not None:
+            return self._refused(request, name)
         return await handler(request)
+
+    def _refused(self, request: web.Request, name: str) -> web.Response:
+        """Answer a request by a name that is not the daemon's; once a minute the log says so."""
+        why = refusal(name)
+        now_s = time.monotonic()
+        if self._refused_at_s is None or now_s > self._refused_at_s + _REFUSED_EVERY_S:
+            self._refused_at_s = now_s
+            logger.warning("carp: HTTP: refused %s: %s", request.remote, why)
+        return web.Response(text=f"{why}\n", status=web.HTTPMisdirectedRequest.status_code)
 
     def _connections(self, runner: web.AppRunner) -> list[web.RequestHandler]:
         return [] if runner.server is None else list(runner.server.connections)
@@ -352,6 +370,16 @@ class HttpServer:
                 each.force_close()
                 if each.transport is not None:
                     each.transport.close()
+
+
+def _is_local(request: web.Request) -> bool:
+    """Return whether a request came by a socket of the file system, which no page of a browser can reach."""
+    sock = None if request.transport is None else request.transport.get_extra_info("socket")
+    return sock is not None and sock.family == socket.AF_UNIX
+
+
+def _names_in(request: web.Request) -> list[str]:
+    return [*request.headers.getall("Host", []), urlsplit(request.raw_path).netloc]
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

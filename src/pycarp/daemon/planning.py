@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pycarp.config.model import Attached, NodeConfig
+from pycarp.config.model import Attached, HttpConfig, NodeConfig
 from pycarp.core.host_config import HostConfig
 from pycarp.core.state import State
 from pycarp.daemon.control_messages import Drift, HostDrift, PlannedChange, PlanReply, SettingChange, Value
@@ -123,6 +123,25 @@ def switched(switch: tuple[str, int, int]) -> PlannedChange:
     what = f"{before} -> {value}"
     return PlannedChange(
         name=name, kind="sysctl", what=what, cost="", settings=settings, leaves_master=False, about_s=0.0
+    )
+
+
+def http_changes(old: HttpConfig | None, new: HttpConfig | None) -> Iterator[PlannedChange]:
+    """Return what changes of HTTP without a restart: its names, and its token, which is not shown."""
+    if old is None or new is None:
+        return
+    if old.names != new.names:
+        before, after = (", ".join(each.names) or "none" for each in (old, new))
+        settings = [SettingChange(setting="names", old=_as_text(list(old.names)), new=_as_text(list(new.names)))]
+        yield _of_http(f"names {before} -> {after}", settings)
+    if old.token != new.token:
+        fate = "removed" if new.token is None else "added" if old.token is None else "changed"
+        yield _of_http(f"token {fate}", [])
+
+
+def _of_http(what: str, settings: list[SettingChange]) -> PlannedChange:
+    return PlannedChange(
+        name="http", kind="http", what=what, cost="", settings=settings, leaves_master=False, about_s=0.0
     )
 
 

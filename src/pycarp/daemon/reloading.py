@@ -24,7 +24,16 @@ from pycarp.daemon.config_source import ConfigSource
 from pycarp.daemon.control_messages import Drift, DriftReply, PlanReply
 from pycarp.daemon.drift import LEAVES, SETS_BACK, TAKES_FILE, drift_of_hosts
 from pycarp.daemon.host_set import HostSet
-from pycarp.daemon.planning import attached_changes, host_drift, kept, obstacle, planned, switched, unheard
+from pycarp.daemon.planning import (
+    attached_changes,
+    host_drift,
+    http_changes,
+    kept,
+    obstacle,
+    planned,
+    switched,
+    unheard,
+)
 from pycarp.daemon.reconfiguration import (
     Addition,
     Change,
@@ -149,6 +158,7 @@ class Reloader:
             changes=[
                 *about_hosts,
                 *attached_changes(self._config, config, states),
+                *http_changes(self._config.http, config.http),
                 *map(switched, self._switches(config)),
             ],
             drift=drift,
