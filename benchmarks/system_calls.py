@@ -23,8 +23,10 @@ def measure(count: int, seconds: float, contestants: list[str]) -> list[Figure]:
             pair.wait()
             time.sleep(5 + count / 50)
             for role in ("MASTER", "BACKUP"):
+                # Before there is a tap, which is a process of the BACKUP's namespace as well.
+                pids = pair.pids(role)
                 with tapped(pair.namespace("BACKUP"), LINK) as tap:
-                    calls = _calls(pair.pids(role), seconds)
+                    calls = _calls(pids, seconds)
                 # Under strace, and on a busy machine, fewer are sent than should be.
                 sent = sum(map(len, tap.of(MASTER).values())) * count / min(count, HOSTS_PER_LINK)
                 figures.append(Figure(f"system calls, {role}", contestant, count, "calls", (calls / max(sent, 1),)))
@@ -37,5 +39,10 @@ def _calls(pids: list[int], seconds: float) -> int:
         with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
             time.sleep(seconds)
             process.terminate()
-        found = _TOTAL.search(summary.read())
+        return total(summary.read())
+
+
+def total(summary: str) -> int:
+    """Return how many calls a summary of ``strace -c`` has; 0 when it saw none."""
+    found = _TOTAL.search(summary)
     return int(found[1]) if found else 0
