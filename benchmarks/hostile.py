@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 from benchmarks.failover.systems import BACKUP, HOSTS, MASTER, SHARED, SYSTEMS, System
@@ -44,6 +44,7 @@ _SO_TIMESTAMPNS, _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 35, 263, 23
 _TIMESPEC = struct.Struct("=qq")
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _REPOSITORY = Path(__file__).parents[1]
+_NUMBERS = count()
 
 
 class Ports:
@@ -225,11 +226,11 @@ class Arena:
 
 
 @contextmanager
-def arena(name: str, folder: Path) -> Iterator[Arena]:
+def arena(kind: Callable[..., System], folder: Path) -> Iterator[Arena]:
     """Run a MASTER and a BACKUP that know each other."""
-    prefix = f"pch{os.getpid()}{name[0]}"
+    prefix = f"pch{os.getpid()}n{next(_NUMBERS)}"
     with Segment(prefix, HOSTS) as segment, Ports(segment, (MASTER, BACKUP)) as ports:
-        system = SYSTEMS[name](segment=segment, folder=folder)
+        system = kind(segment=segment, folder=folder)
         for machine in (MASTER, BACKUP):
             system.start(machine)
             time.sleep(0.3)
@@ -266,7 +267,7 @@ def main(say: Callable[[str], None] = print) -> None:
     say(HEAD)
     killed = []
     for name in options.systems:
-        with tempfile.TemporaryDirectory() as folder, arena(name, Path(folder)) as fight:
+        with tempfile.TemporaryDirectory() as folder, arena(SYSTEMS[name], Path(folder)) as fight:
             for rate in options.rates:
                 say(fight.attack(rate, options.seconds, options.kinds).row(name))
             took_s = fight.kill_under_fire(options.rates[-1], 15, options.kinds)

@@ -64,12 +64,15 @@ class System:
         return INTERFACE
 
 
+@dataclass(kw_only=True)
 class Pycarp(System):
-    """``pycarp run`` with a TOML file."""
+    """``pycarp run`` with a TOML file; ``program`` begins the command, for another checkout than this one."""
 
     name = "pycarp"
     has_guardian = True
-    fast_advskews = (2, 3)
+    fast_advskews: ClassVar[tuple[int, int]] = (2, 3)
+
+    program: tuple[str, ...] = (sys.executable, "-m", "pycarp")
 
     def argv(self, machine: str) -> list[str]:
         """Return its command on a machine."""
@@ -89,11 +92,11 @@ class Pycarp(System):
         file = self.folder / f"{machine}.toml"
         file.write_text("\n".join(lines) + "\n")
         where = ["--control", str(self._control(machine)), "--state", str(self.folder / f"{machine}.state")]
-        return [sys.executable, "-m", "pycarp", "run", str(file), *where]
+        return [*self.program, "run", str(file), *where]
 
     def hand_over(self) -> None:
         """Run ``pycarp handover``; what counts begins with the request, not with the start of the command."""
-        argv = [sys.executable, "-m", "pycarp", "handover", "carp0", "--control", str(self._control(MASTER))]
+        argv = [*self.program, "handover", "carp0", "--control", str(self._control(MASTER))]
         subprocess.run(argv, check=True, capture_output=True)
 
     @property

@@ -107,7 +107,7 @@ class Result:
     owners_after_s: float | None
 
 
-def run(kind: type[System], event: Event, *, prefix: str, stalled_s: float = STALLED_S) -> Result | None:
+def run(kind: Callable[..., System], event: Event, *, prefix: str, stalled_s: float = STALLED_S) -> Result | None:
     """Return what came of a trial; None when it is the client that was stalled."""
     with (
         tempfile.TemporaryDirectory() as name,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.failover.systems import BACKUP, MASTER
+from benchmarks.failover.systems import BACKUP, MASTER, Pycarp
 from benchmarks.hostile import INTERVAL_S, SAFE_KINDS, Arena, arena
 
 from tests.support.system import require
@@ -23,7 +23,7 @@ LOG_LINES_MAX = 8
 @pytest.fixture(scope="module")
 def fight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     require("ip", "bridge")
-    with arena("pycarp", Path(tmp_path_factory.mktemp("hostile"))) as made:
+    with arena(Pycarp, Path(tmp_path_factory.mktemp("hostile"))) as made:
         yield made
 
 
