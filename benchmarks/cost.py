@@ -11,13 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.bytecode import environment
 from benchmarks.figures import Figure
 from benchmarks.start import hosts as places
-from benchmarks.start import ip, memory_mib
+from benchmarks.start import ip, longest_s, memory_mib
 from pycarp.errors import CarpError
 
 SPANS = 3
@@ -26,38 +26,49 @@ UCARP_MOST = 50
 
 _ROLES = ("MASTER", "BACKUP")
 _HOSTS_PER_LINK = 250
-_LONGEST_S = 60.0
 
 
 class Pair:
     """A context manager: two namespaces that are linked, and a contestant in both.
 
-    Hosts advertise once a second, or with ``is_fast`` every 40 ms.
+    Hosts advertise once a second, or with ``is_fast`` every 40 ms. ``program`` gives the command that is pycarp on a
+    machine with such a folder. ``started_s`` has when each role was started, by CLOCK_MONOTONIC.
     """
 
-    def __init__(self, contestant: str, count: int, folder: Path, *, is_fast: bool = False) -> None:
+    def __init__(
+        self,
+        contestant: str,
+        count: int,
+        folder: Path,
+        *,
+        is_fast: bool = False,
+        program: Callable[[Path], Sequence[str]] = lambda _folder: (sys.executable, "-m", "pycarp"),
+    ) -> None:
+        self.started_s: dict[str, float] = {}
         self._is_fast = is_fast
+        self._program = program
         self.contestant = contestant
         self._count = count
         self._folder = folder
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._running: dict[str, list[subprocess.Popen[bytes]]] = {role: [] for role in _ROLES}
         self._names = {role: f"pcb{os.getpid()}{contestant[0]}{role[0]}" for role in _ROLES}
 
     def __enter__(self) -> "Pair":
         try:
             self._link()
-            self._start("MASTER")
+            self.start("MASTER")
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        for process in self._processes:
+        processes = [each for running in self._running.values() for each in running]
+        for process in processes:
             process.terminate()
-        for process in self._processes:
+        for process in processes:
             try:
-                process.wait(_LONGEST_S)
+                process.wait(longest_s(self._count))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -82,16 +93,25 @@ class Pair:
 
         A BACKUP that started first would be MASTER of some, because without preempt nobody takes a mastership away.
         """
-        ends_s = time.monotonic() + _LONGEST_S
+        ends_s = time.monotonic() + longest_s(self._count)
         while self.contestant != "ucarp" and self._held() < self._count:
             if time.monotonic() > ends_s:
                 raise CarpError(f"{self.contestant}: {self._held()} of {self._count} are MASTER")
             time.sleep(0.3)
-        self._start("BACKUP")
+        self.start("BACKUP")
 
     def _held(self) -> int:
         lines = ip("-n", self._names["MASTER"], "-4", "-o", "addr").splitlines()
         return len({line.split()[3] for line in lines if ".1." in line.split()[3][3:]})
+
+    def stop(self, role: str) -> float:
+        """Send SIGTERM to what was started on a machine; return the seconds until all of it has ended."""
+        began_s = time.monotonic()
+        for process in self._running[role]:
+            process.terminate()
+        for process in self._running[role]:
+            process.wait(longest_s(self._count))
+        return time.monotonic() - began_s
 
     def pids(self, role: str) -> list[int]:
         """Return the processes of a machine."""
@@ -108,15 +128,23 @@ class Pair:
                 ip("-n", name, "addr", "add", f"10.{9 + number}.0.{last}/16", "dev", link)
                 ip("-n", name, "link", "set", link, "up")
 
-    def _start(self, role: str) -> None:
-        folder = self._folder / f"{self.contestant}-{role}"
+    def folder(self, role: str) -> Path:
+        """Return where a machine has its files: ``log`` is what its processes print."""
+        return self._folder / f"{self.contestant}-{role}"
+
+    def start(self, role: str) -> None:
+        """Start the contestant on a machine."""
+        folder = self.folder(role)
         folder.mkdir()
         make = {"pycarp": _pycarp, "keepalived": _keepalived, "ucarp": _ucarp}[self.contestant]
+        compiled = environment()
+        self.started_s[role] = time.monotonic()
         with (folder / "log").open("w") as log:
             for argv in make(self._count, folder, is_master=role == "MASTER", is_fast=self._is_fast):
+                argv[:0] = self._program(folder) if self.contestant == "pycarp" else ()
                 inside = ["ip", "netns", "exec", self._names[role], *argv]
-                self._processes.append(
-                    subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment())
+                self._running[role].append(
+                    subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=compiled)
                 )
 
 
@@ -168,8 +196,8 @@ def _pycarp(count: int, folder: Path, *, is_master: bool, is_fast: bool) -> list
         lines += ["advbase = 0", f"advskew = {10 if is_master else 12}"] if is_fast else []
         lines += [f"advskew = {0 if is_master else 100}"] if not is_fast else []
     (folder / "pycarp.toml").write_text("\n".join(lines) + "\n")
-    where = ["--control", str(folder / "control"), "--state", str(folder / "state")]
-    return [[sys.executable, "-m", "pycarp", "run", str(folder / "pycarp.toml"), *where]]
+    where = ["--control", str(folder / "control"), "--state", str(folder / "state"), "--log-format", "text"]
+    return [["run", str(folder / "pycarp.toml"), *where]]
 
 
 def _keepalived(count: int, folder: Path, *, is_master: bool, is_fast: bool) -> list[list[str]]:
