@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 from typing import Self
 
-from pycarp.system.recovery.state_folder import FILE_MODE
+from pycarp.system.files import file_locks
 
 _PAUSE_S = 0.02
-_PID_OCTETS = 20
 
 
 class LockFile:
@@ -28,17 +26,13 @@ class LockFile:
         """
         ends_s = asyncio.get_running_loop().time() + timeout_s
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+            descriptor = file_locks.open_lock(path)
             try:
-                if _is_locked(descriptor) and _is_at(path, descriptor):
-                    # On a full disk the lock works, but the file lacks the pid.
-                    with contextlib.suppress(OSError):
-                        os.ftruncate(descriptor, 0)
-                        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                if file_locks.try_to_lock(path, descriptor):
                     kept, descriptor = descriptor, -1
                     return cls(path, kept)
                 if asyncio.get_running_loop().time() >= ends_s:
-                    return _pid_in(descriptor)
+                    return file_locks.pid_in(descriptor)
             finally:
                 if descriptor >= 0:
                     os.close(descriptor)
@@ -47,28 +41,6 @@ class LockFile:
     def release(self) -> None:
         """Remove the file if it is still this one, and release the lock."""
         with contextlib.suppress(OSError):
-            if _is_at(self._path, self._descriptor):
+            if file_locks.is_at(self._path, self._descriptor):
                 self._path.unlink()
         os.close(self._descriptor)
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Return whether a path still leads to this file: its holder may have removed it between opening and locking."""
-    try:
-        there, ours = os.stat(path, follow_symlinks=False), os.fstat(descriptor)
-    except FileNotFoundError:
-        return False
-    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
-
-
-def _pid_in(descriptor: int) -> int:
-    text = os.pread(descriptor, _PID_OCTETS, 0).decode(errors="replace").strip()
-    return int(text) if text.isdecimal() else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pycarp.errors import ActuatorError
 from pycarp.system.addresses import sysctl_files
+from pycarp.system.files import file_locks
 from pycarp.system.recovery import journal_file, state_folder
 from pycarp.system.recovery.journal_file import Header, Verb
 from pycarp.system.recovery.resources import Device, Resource, Route, Shared, Sysctl
@@ -181,7 +182,7 @@ def _wait_for_cleaner(folder: Path, timeout_s: float) -> int:
 
 def _made(path: Path, octets: bytes) -> int:
     """Make and lock a file with these octets; return its descriptor."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, state_folder.FILE_MODE)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, file_locks.FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _append(descriptor, octets, 0)

@@ -2,12 +2,11 @@
 
 A daemon locks its own journal as long as it lives. A process holds ``cleaning.lock`` while it begins a journal or
 cleans up after one. A process holds ``sysctls.lock``, for a few reads and writes at most, while it changes a sysctl
-that other daemons may need. Only the owner and root can open both files: a user who can open a file can also lock it.
+that other daemons may need.
 """
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pycarp.errors import ActuatorError, ConfigError
+from pycarp.system.files import file_locks
 from pycarp.system.files.open_errors import may_pass
 
 DEFAULT = Path("/run/pycarp")
@@ -27,7 +27,7 @@ SUFFIX = ".journal"
 SYSCTLS_TIMEOUT_S = 1.0
 
 _PAUSE_S = 0.01
-_FOLDER_MODE, FILE_MODE = 0o755, 0o600
+_FOLDER_MODE = 0o755
 _CLEANING, _SYSCTLS = "cleaning.lock", "sysctls.lock"
 _WAY_OUT = "name another folder with --state DIR"
 
@@ -50,9 +50,8 @@ def journals(folder: Path) -> list[Path]:
 def try_to_lock_cleaning(folder: Path) -> int | None:
     """Take the cleaning lock; return the descriptor that holds it until it is closed, None if another has it."""
     path = folder / _CLEANING
-    descriptor = _opened(path)
-    if _try_to_lock(descriptor) and _is_at(path, descriptor):
-        _note_pid(descriptor)
+    descriptor = file_locks.open_lock(path)
+    if file_locks.try_to_lock(path, descriptor):
         return descriptor
     os.close(descriptor)
     return None
@@ -86,18 +85,17 @@ def sysctls_locked(folder: Path, *, timeout_s: float = SYSCTLS_TIMEOUT_S) -> Ite
     TimeoutError, which names the holder.
     """
     path = folder / _SYSCTLS
-    descriptor = _opened(path)
+    descriptor = file_locks.open_lock(path)
     try:
         ends_s = time.monotonic() + timeout_s
-        while not (_try_to_lock(descriptor) and _is_at(path, descriptor)):
+        while not file_locks.try_to_lock(path, descriptor):
             if time.monotonic() > ends_s:
-                held = f"{path} is held by pid {_pid_in(descriptor)} for more than {timeout_s:g} s"
-                raise TimeoutError(errno.ETIMEDOUT, held)
+                holder = file_locks.pid_in(descriptor) or "unknown"
+                raise TimeoutError(errno.ETIMEDOUT, f"{path} is held by pid {holder} for more than {timeout_s:g} s")
             time.sleep(_PAUSE_S)
             # The previous holder may have removed the file.
-            previous, descriptor = descriptor, _opened(path)
+            previous, descriptor = descriptor, file_locks.open_lock(path)
             os.close(previous)
-        _note_pid(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -118,10 +116,10 @@ def error(folder: Path, exc: OSError) -> ActuatorError | ConfigError:
 
 def busy(folder: Path, timeout_s: float) -> str:
     """Return one line: which process has been cleaning for too long, and the way out."""
-    pid = "unknown"
+    pid = 0
     with contextlib.suppress(OSError), open(folder / _CLEANING, "rb") as file:
-        pid = _pid_in(file.fileno())
-    who = f"another pycarp (pid {pid}) has been cleaning up in {folder} for more than {timeout_s:g} s"
+        pid = file_locks.pid_in(file.fileno())
+    who = f"another pycarp (pid {pid or 'unknown'}) has been cleaning up in {folder} for more than {timeout_s:g} s"
     return f"{who}; try again, or {_WAY_OUT}"
 
 
@@ -138,35 +136,3 @@ def given_to(folder: Path) -> int:
         return 0
     is_of_root_alone = above.st_uid == 0 and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     return status.st_uid if is_of_root_alone and stat.S_ISDIR(status.st_mode) else 0
-
-
-def _opened(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
-
-
-def _try_to_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Return True if the path still leads to this file."""
-    try:
-        there = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(there, os.fstat(descriptor))
-
-
-def _note_pid(descriptor: int) -> None:
-    # On a full disk the lock holds all the same; its holder is unknown then.
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-
-
-def _pid_in(descriptor: int) -> str:
-    return os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
