@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pycarp.daemon.control_messages import StatusReply
+from pycarp.daemon.control_messages import HostStatus, OutlookStatus, StatusReply
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.live_feed import EVERY_S, LiveFeed
 from pycarp.daemon.state_timeline import StateTimeline
@@ -28,7 +28,13 @@ class Watched:
         self.status = status_of(host_of("web", heard=[peer_of("192.0.2.2")]), host_of("dns", vhid=2))
         self.asked = 0
         self.error: Exception | None = None
-        self.feed = LiveFeed(self.now, self.history, StateTimeline(now_s))
+        self.in_s: dict[str, float] = {}
+        self.condition = "nobody advertises"
+        self.feed = LiveFeed(self.now, self.history, StateTimeline(now_s), outlook=self.outlook)
+
+    def outlook(self, host: HostStatus) -> list[OutlookStatus]:
+        in_s = self.in_s.get(host.name)
+        return [OutlookStatus(state="MASTER", reason="", condition=self.condition, in_s=in_s)] if in_s else []
 
     async def now(self) -> StatusReply:
         self.asked += 1
@@ -91,6 +97,23 @@ async def test_a_host_that_changed_is_sent_with_what_is_wrong_and_ages_alone_are
     ((name, update),) = viewer.got[1:]
     assert name == "update"
     assert [(each["status"]["name"], each["wrong"]) for each in update["hosts"]] == [("web", "is without 192.0.2.1/24")]
+
+
+@in_virtual_time
+async def test_what_can_happen_next_is_sent_with_its_times_each_second_and_in_full_when_it_changes() -> None:
+    watched = Watched()
+    watched.in_s = {"web": 3.0}
+    async with watched.viewer() as viewer:
+        await asyncio.sleep(0.5)
+        watched.in_s = {"web": 2.0}
+        await asyncio.sleep(EVERY_S)
+        watched.condition = "another one"
+        await asyncio.sleep(EVERY_S)
+
+    everything, aged, changed = (content for _name, content in viewer.got)
+    assert everything["hosts"][0]["outlook"][0]["in_s"] == 3.0
+    assert (aged["hosts"], aged["outlook_in_s"]) == ([], {"1@fxp0": [2.0]})
+    assert [each["outlook"][0]["condition"] for each in changed["hosts"]] == ["another one"]
 
 
 @in_virtual_time

@@ -1,5 +1,6 @@
 """The page of the daemon in a browser: what it shows, as it changes, to everybody who may look at it."""
 
+import re
 import shutil
 import signal
 import time
@@ -22,6 +23,7 @@ from pycarp.daemon.control_messages import (
     HookStatus,
     HostStatus,
     LinkStatus,
+    OutlookStatus,
     RestrictionStatus,
     StatusReply,
 )
@@ -152,7 +154,7 @@ def test_the_keyboard_opens_a_host_and_shows_causes_peers_and_checks(page: "Page
 
 
 def test_the_time_line_shows_and_says_the_states_of_the_last_day(page: "Page") -> None:
-    with served_page(status_of(host_of("web"))) as served:
+    with served_page(msgspec.structs.replace(status_of(host_of("web")), uptime_s=7200.0)) as served:
         key = HostKey("fxp0", 1)
         now_ns = time.monotonic_ns()
         served.timeline.describe(key, served.status.hosts[0])
@@ -175,6 +177,96 @@ def test_the_time_line_shows_and_says_the_states_of_the_last_day(page: "Page") -
         assert page.locator(".timeline rect").count() == 3
         page.check("input[value='3600']", force=True)
         assert (page.get_attribute(".timeline", "aria-label") or "").startswith("Last hour, of which 1h00m are known")
+
+
+def test_of_a_daemon_that_runs_for_less_than_an_hour_the_time_line_shows_the_hour(page: "Page") -> None:
+    with served_page(status_of(host_of("web"))) as served:
+        page.goto(served.url)
+        page.wait_for_selector(".timeline")
+
+        assert page.is_checked("input[value='3600']")
+
+
+def waiting_backup(**changes: object) -> HostStatus:
+    """Return a BACKUP that takes over 3.39 s after the last advertisement, which came a tenth of a second ago."""
+    values = {"state": "BACKUP", "master": "192.168.1.4", "heard": [peer_of("192.168.1.4")], "next_s": 3.29}
+    return host_of("web", **(values | changes))
+
+
+SILENT = OutlookStatus(state="MASTER", reason="master timed out", condition="nobody advertises until then", in_s=3.29)
+LEFT = OutlookStatus(state="MASTER", reason="master bowed out", condition="the master bows out", in_s=None)
+
+
+def test_a_closed_host_says_when_it_takes_over_and_an_open_one_counts_down(page: "Page") -> None:
+    with served_page(status_of(waiting_backup())) as served:
+        served.outlook = [SILENT, LEFT]
+        page.goto(served.url)
+        page.wait_for_selector(".host")
+        row = page.inner_text(".host .third")
+        page.click("#list summary >> nth=0")
+        page.wait_for_selector(".outlook li")
+        first = page.inner_text(".countdown")
+        page.wait_for_function("text => document.querySelector('.countdown').textContent !== text", arg=first)
+
+        assert "takes over 3.39 s after its last advertisement; does not preempt" in row
+        assert re.fullmatch(r"in [0-3]\.\d s", first)
+        listed = page.locator(".outlook li").all_inner_texts()
+        assert "if nobody advertises until then (master timed out)" in listed[0]
+        assert listed[1] == "MASTER as soon as the master bows out (master bowed out)"
+
+
+def test_what_counts_down_is_not_read_aloud_and_what_it_counts_from_is(page: "Page") -> None:
+    with served_page(status_of(waiting_backup())) as served:
+        served.outlook = [SILENT]
+        page.goto(served.url)
+        page.click("#list summary >> nth=0")
+        page.wait_for_selector(".outlook li")
+
+        heard = page.locator(".outlook").aria_snapshot()
+        assert "3.39 s after the last advertisement if nobody advertises until then" in heard
+        assert re.search(r"in \d\.\d s", heard) is None
+        assert page.locator("[aria-live] .countdown, [role=status] .countdown, [role=alert] .countdown").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "way", "said"),
+    [
+        ({"master": None, "heard": []}, SILENT, "takes over unless a MASTER advertises"),
+        (
+            {"preempt": True, "restrictions": [RestrictionStatus(cause="startup hold", to="no-preempt", ends_in_s=9)]},
+            SILENT,
+            "after its last advertisement; preempts nobody: startup hold",
+        ),
+        ({"next_s": None}, LEFT, "takes over as soon as the master bows out"),
+        (
+            {"state": "INIT"},
+            OutlookStatus(state="BACKUP", reason="", condition="fxp0 is up", in_s=None),
+            "as fxp0 is up",
+        ),
+    ],
+)
+def test_a_closed_host_says_what_it_waits_for(
+    page: "Page", host: dict[str, object], way: OutlookStatus, said: str
+) -> None:
+    with served_page(status_of(waiting_backup(**host))) as served:
+        served.outlook = [way]
+        page.goto(served.url)
+        page.wait_for_selector(".host")
+
+        assert said in page.inner_text(".host .third")
+
+
+def test_a_countdown_stands_still_while_the_daemon_is_lost(page: "Page") -> None:
+    with served_page(status_of(waiting_backup())) as served:
+        served.outlook = [SILENT]
+        page.goto(served.url)
+        page.click("#list summary >> nth=0")
+        page.wait_for_selector(".countdown")
+    page.wait_for_selector("#lost:not([hidden])")
+    then = page.inner_text(".countdown")
+    time.sleep(0.6)
+
+    assert page.inner_text(".countdown") == then
 
 
 def test_a_daemon_that_says_nothing_any_more_is_shown_to_be_lost_and_found_again(page: "Page") -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pycarp.config.http_token import HttpToken
 from pycarp.config.model import HttpConfig
-from pycarp.daemon.control_messages import Reply, Request, StatusReply
+from pycarp.daemon.control_messages import OutlookStatus, Reply, Request, StatusReply
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.http_server import HttpServer
 from pycarp.daemon.state_timeline import StateTimeline
@@ -38,11 +38,12 @@ def require_browser() -> None:
 
 
 class ServedPage:
-    """A server of HTTP on the loopback; ``status`` is what its daemon says, and may be set at any time."""
+    """A server of HTTP on the loopback; a test sets ``status`` and ``outlook``, what its daemon says, at any time."""
 
     def __init__(self, status: StatusReply) -> None:
         self.status = status
         self.timeline = StateTimeline(time.monotonic)
+        self.outlook: list[OutlookStatus] = []
         self.is_frozen = False
         self.asked: list[Request] = []
         self.answer: Callable[[Request], Reply] = _refuse
@@ -85,7 +86,14 @@ def served_page(status: StatusReply, *, token: str | None = None, port: int = 0)
         history = EventHistory()
         place = f"127.0.0.1:{page.port}"
         with history.recording():
-            server = HttpServer(page.now, Tallies(), history, page.timeline, carry_out=page.carry_out)
+            server = HttpServer(
+                page.now,
+                Tallies(),
+                history,
+                page.timeline,
+                carry_out=page.carry_out,
+                outlook=lambda _host: page.outlook,
+            )
             secret = None if token is None else HttpToken(token.encode())
             async with server.serving(HttpConfig(listen=(place,), token=secret)):
                 while not _answers(page.port):  # noqa: ASYNC110  the kernel's

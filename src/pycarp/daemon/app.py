@@ -234,6 +234,7 @@ class Daemon:
             carry_out=self._desk.answer,
             readers=self._options.readers,
             present_name=self._present_name,
+            outlook=self._outlook,
         )
         self._take_http = server.take
         async with server.serving(self._config.http):
@@ -407,6 +408,17 @@ class Daemon:
             status.alarms = self._alarms.of(host.snapshot(), tuple(status.missing))
         self._loans.describe(key, status)
         self._timeline.describe(key, status)
+
+    def _outlook(self, status: messages.HostStatus) -> list[messages.OutlookStatus]:
+        """Return what can happen next to a host; nothing for one that does not run, or is in another state by now."""
+        key = self._timeline.key_of(status)
+        host = None if key is None else self._hosts.find(key)
+        if host is None:
+            return []
+        snapshot = host.snapshot()
+        if snapshot.state != status.state:
+            return []
+        return outlook_status(snapshot, int(asyncio.get_running_loop().time() * NS_PER_S))
 
     def _warnings_about(self, key: HostKey) -> list[str]:
         host = self._hosts.find(key)

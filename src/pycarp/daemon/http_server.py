@@ -26,7 +26,15 @@ from pycarp import __version__
 from pycarp.aio.log_records import logger
 from pycarp.config.model import HttpConfig
 from pycarp.daemon import metrics
-from pycarp.daemon.control_messages import EventRecord, EventsRequest, Reply, Request, StatusReply
+from pycarp.daemon.control_messages import (
+    EventRecord,
+    EventsRequest,
+    HostStatus,
+    OutlookStatus,
+    Reply,
+    Request,
+    StatusReply,
+)
 from pycarp.daemon.dead_sockets import answers
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.http_actions import BODY_OCTETS_MOST, HttpActions
@@ -118,7 +126,7 @@ class HttpServer:
 
     ``carry_out`` answers what the token lets callers ask for, as on the control socket. ``readers`` is the number of
     the group whose members may use a socket of the file system. ``present_name`` returns what an interface is called
-    now.
+    now, ``outlook`` what can happen next to a host.
     """
 
     def __init__(
@@ -131,6 +139,7 @@ class HttpServer:
         carry_out: Callable[[Request], Awaitable[Reply | Stream]],
         readers: int | None = None,
         present_name: Callable[[str], str] = str,
+        outlook: Callable[[HostStatus], list[OutlookStatus]] = lambda _host: [],
     ) -> None:
         self._status = status
         self._present_name = present_name
@@ -138,7 +147,9 @@ class HttpServer:
         self._history = history
         self._readers = readers
         self._actions = HttpActions(carry_out)
-        self._feed = LiveFeed(self._now, history, timeline, may_act=lambda: self._actions.token is not None)
+        self._feed = LiveFeed(
+            self._now, history, timeline, outlook=outlook, may_act=lambda: self._actions.token is not None
+        )
         self._names: frozenset[str] = frozenset()
         self._refused_at_s: float | None = None
         self._turn = asyncio.Lock()

@@ -6,14 +6,15 @@ again.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from pycarp import __version__
-from pycarp.daemon.control_messages import EventRecord, HostStatus, Peer, StatusReply
+from pycarp.daemon.control_messages import EventRecord, HostStatus, OutlookStatus, Peer, StatusReply
 from pycarp.daemon.event_history import EventHistory
 from pycarp.daemon.state_timeline import StateTimeline, TimelineEntry
 from pycarp.daemon.wellness import what_is_wrong
@@ -32,18 +33,21 @@ _NODE_EVERY = 5
 """Counters change with each packet: they are sent with every fifth update."""
 
 _WOKEN_AT_ONCE = 16
+_COMPUTED_AT_ONCE = 16
 
 
 class HostView(msgspec.Struct, kw_only=True):
     """A host: its status, what is wrong with it (empty if nothing), and its state changes of the last day.
 
     ``machines`` names the machine of each advertisement in ``status.heard``: one that speaks two families has one name.
+    ``outlook`` is what can happen next, as ``pycarp why`` says it.
     """
 
     status: HostStatus
     wrong: str
     machines: list[str]
     changes: list[TimelineEntry]
+    outlook: list[OutlookStatus]
 
 
 class Everything(msgspec.Struct, kw_only=True):
@@ -60,8 +64,9 @@ class Update(msgspec.Struct, kw_only=True):
     """What has changed: hosts, those that are gone as ``vhid@interface``, and events.
 
     ``heard_s_ago`` has the ages of all advertisements of hosts that have heard any, by host, in the order of
-    ``status.heard``. ``node`` is None where only its ``uptime_s`` has changed. ``may_act`` is whether who has the token
-    can change things.
+    ``status.heard``; ``outlook_in_s`` the times of what can happen next, in the order of ``outlook``, where they come
+    first. ``node`` is None where only its ``uptime_s`` has changed. ``may_act`` is whether who has the token can change
+    things.
     """
 
     uptime_s: float
@@ -70,7 +75,12 @@ class Update(msgspec.Struct, kw_only=True):
     hosts: list[HostView]
     gone: list[str]
     heard_s_ago: dict[str, list[float]]
+    outlook_in_s: dict[str, list[float]]
     events: list[EventRecord]
+
+
+_Steady: TypeAlias = tuple[HostStatus, list[OutlookStatus]]
+"""A host, and what can happen to it next, without what changes while nothing happens."""
 
 
 @dataclass(slots=True)
@@ -80,7 +90,8 @@ class _Moment:
     number: int = 0
     at_s: float = 0.0
     status: StatusReply | None = None
-    steady: dict[str, HostStatus] = field(default_factory=dict)
+    steady: dict[str, "_Steady"] = field(default_factory=dict)
+    outlooks: dict[str, list[OutlookStatus]] = field(default_factory=dict)
     seq: int = 0
     update: bytes = b""
     everything: bytes = b""
@@ -89,7 +100,8 @@ class _Moment:
 class LiveFeed:
     """Follows status, events and state changes while somebody watches.
 
-    ``status`` returns the status of a moment ago; ``may_act`` whether who has the token can change things.
+    ``status`` returns the status of a moment ago, ``outlook`` what can happen next to a host of it; ``may_act`` whether
+    who has the token can change things.
     """
 
     def __init__(
@@ -98,9 +110,11 @@ class LiveFeed:
         history: EventHistory,
         timeline: StateTimeline,
         *,
+        outlook: Callable[[HostStatus], list[OutlookStatus]] = lambda _host: [],
         may_act: Callable[[], bool] = lambda: False,
     ) -> None:
         self._status = status
+        self._outlook = outlook
         self._history = history
         self._timeline = timeline
         self._may_act = may_act
@@ -169,7 +183,13 @@ class LiveFeed:
     async def _look(self) -> None:
         before, status = self._moment, await self._status()
         hosts = {_id(each): each for each in status.hosts}
-        steady = {name: _without_ages(each) for name, each in hosts.items()}
+        outlooks: dict[str, list[OutlookStatus]] = {}
+        steady: dict[str, _Steady] = {}
+        for position, (name, host) in enumerate(hosts.items()):
+            if position % _COMPUTED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            outlooks[name] = self._outlook(host)
+            steady[name] = _without_ages(host), [replace(each, in_s=None) for each in outlooks[name]]
         changed = [hosts[name] for name, each in steady.items() if before.steady.get(name) != each]
         events = self._history.since(before.seq)
         number = before.number + 1
@@ -177,9 +197,10 @@ class LiveFeed:
             uptime_s=status.uptime_s,
             may_act=self._may_act(),
             node=replace(status, hosts=[]) if number % _NODE_EVERY == 0 else None,
-            hosts=[self._view(each) for each in changed] if before.number else [],
+            hosts=[self._view(each, outlooks) for each in changed] if before.number else [],
             gone=[name for name in before.steady if name not in hosts],
             heard_s_ago={name: [each.heard_s_ago for each in host.heard] for name, host in hosts.items() if host.heard},
+            outlook_in_s={name: times for name, each in outlooks.items() if (times := _times(each))},
             events=events[-EVENTS_MOST:],
         )
         self._moment = _Moment(
@@ -187,6 +208,7 @@ class LiveFeed:
             at_s=asyncio.get_running_loop().time(),
             status=status,
             steady=steady,
+            outlooks=outlooks,
             seq=events[-1].seq if events else before.seq,
             update=_message("update", update),
         )
@@ -199,18 +221,19 @@ class LiveFeed:
                 version=__version__,
                 may_act=self._may_act(),
                 node=replace(moment.status, hosts=[]),
-                hosts=[self._view(each) for each in moment.status.hosts],
+                hosts=[self._view(each, moment.outlooks) for each in moment.status.hosts],
                 events=[each for each in self._history.since(moment.seq - EVENTS_MOST) if each.seq <= moment.seq],
             )
             moment.everything = _message("everything", everything)
         return moment.everything
 
-    def _view(self, host: HostStatus) -> HostView:
+    def _view(self, host: HostStatus, outlooks: Mapping[str, list[OutlookStatus]]) -> HostView:
         return HostView(
             status=host,
             wrong=what_is_wrong(host),
             machines=[_machine(each, host.heard) for each in host.heard],
             changes=self._timeline.of(host),
+            outlook=outlooks[_id(host)],
         )
 
 
@@ -220,6 +243,10 @@ def _message(name: str, content: msgspec.Struct) -> bytes:
 
 def _id(host: HostStatus) -> str:
     return f"{host.vhid}@{host.interface}"
+
+
+def _times(outlook: Iterable[OutlookStatus]) -> list[float]:
+    return [each.in_s for each in outlook if each.in_s is not None]
 
 
 def _without_ages(host: HostStatus) -> HostStatus:

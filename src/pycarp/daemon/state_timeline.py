@@ -39,9 +39,13 @@ class StateTimeline:
         """Note what a host is called in its status: its interface may have another name than at the start."""
         self._present[status.interface, status.vhid] = key
 
+    def key_of(self, status: HostStatus) -> HostKey | None:
+        """Return the key of a host that runs by its status; None for one that waits for its interface."""
+        return self._present.get((status.interface, status.vhid))
+
     def of(self, status: HostStatus) -> list[TimelineEntry]:
         """Return the changes of a host, the earliest first; the first one may be older than a day, no other one is."""
-        key = self._present.get((status.interface, status.vhid))
+        key = self.key_of(status)
         changes = self._changes.get(key) if key is not None else None
         if changes is None:
             return []

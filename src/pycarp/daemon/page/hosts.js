@@ -1,6 +1,7 @@
 // The list of virtual hosts: a row each, which opens to all that is known of it.
 
 import { age, clock, element, plural, write } from "./elements.js";
+import { Outlook, nextOf } from "./outlook.js";
 import { draw, stays } from "./timeline.js";
 
 export class HostRow {
@@ -16,12 +17,14 @@ export class HostRow {
     this.holder = element("span", {});
     this.duration = element("span", { class: "duration" });
     this.why = element("span", { class: "quiet" });
+    this.next = element("span", { class: "quiet" });
     this.marks = element("span", { class: "marks" });
     this.line = element("span", { class: "line" });
     this.body = element("div", { class: "body" });
     this.actions = actions;
     this.mayAct = mayAct;
     this.ticking = [];
+    this.outlook = null;
     this.root = element(
       "details",
       { id: `host-${id}`, class: "host", toggle: () => this.fill() },
@@ -30,7 +33,7 @@ export class HostRow {
         {},
         element("span", { class: "first" }, this.state, this.duration),
         element("span", { class: "second" }, this.name, " ", this.key, this.addresses),
-        element("span", { class: "third" }, this.holder, this.why, this.marks),
+        element("span", { class: "third" }, this.holder, this.why, this.next, this.marks),
         this.line,
       ),
       this.body,
@@ -49,6 +52,7 @@ export class HostRow {
     write(this.addresses, status.addresses.join(" "));
     write(this.holder, holder(host));
     write(this.why, status.last_change?.explanation ?? "");
+    write(this.next, nextOf(host));
     this.marks.replaceChildren(...marks(host).map(([text, kind]) => element("span", { class: `mark ${kind}` }, text)));
     this.actions.update(host, this.mayAct());
     this.drawLine(span);
@@ -69,7 +73,16 @@ export class HostRow {
 
   fill() {
     this.ticking = [];
-    if (this.root.open) this.body.replaceChildren(...sections(this).filter(Boolean));
+    this.outlook = null;
+    if (!this.root.open) return;
+    this.outlook = new Outlook(this.host, (index) => this.left(index));
+    this.body.replaceChildren(...sections(this).filter(Boolean));
+  }
+
+  // Return how many seconds are left until what can happen next, by its place in the list; null if that is not known.
+  left(index) {
+    const { leftAt, left } = this.host;
+    return index < left.length ? left[index] - this.since(leftAt) : null;
   }
 
   // Return a text that is written again each second.
@@ -110,6 +123,7 @@ function sections(row) {
       ...(status.address_error ? [[status.address_error]] : []),
       ...status.warnings.map((each) => [each]),
     ]),
+    row.outlook.root,
     listed("Drains, demotions and restrictions", held(row)),
     element("section", {}, element("h3", {}, "Claim"), element("p", {}, claim(status))),
     peers(row),
@@ -219,7 +233,7 @@ function transitions(row) {
 function settings(status) {
   const pairs = [
     ["Addresses", status.addresses.join(", ")],
-    ["On", status.location],
+    ["Device", status.location],
     ["Preempts", status.preempt ? "yes" : "no"],
     ["Dialect", status.dialect],
     ["Peers", status.peers.join(", ") || "by multicast"],

@@ -10,6 +10,9 @@ import { labels } from "./timeline.js";
 const EVENTS_MOST = 300;
 const WRONG_SHOWN = 6;
 const FILTERS_FROM = 9;
+const COUNT_MS = 250;
+const HOUR = 3600;
+const DAY = 24 * HOUR;
 
 const at = (id) => document.getElementById(id);
 const now = () => performance.now();
@@ -24,7 +27,7 @@ let version = "";
 let seq = 0;
 let isLost = false;
 let mayAct = false;
-let span = 86400;
+let span = null; // Seconds; not chosen yet.
 
 const idOf = (status) => `${status.vhid}@${status.interface}`;
 const ageOf = (host, index) => host.heard[index] + since(host.heardAt);
@@ -48,6 +51,7 @@ function takeRights(is) {
 
 function receiveAll({ version: of, node: all, hosts: views, events }) {
   version = of;
+  if (span === null) choose(all.uptime_s < HOUR ? HOUR : DAY);
   // A daemon that was started again counts from 1.
   if (node && node.pid !== all.pid) {
     seq = 0;
@@ -59,7 +63,7 @@ function receiveAll({ version: of, node: all, hosts: views, events }) {
   views.forEach(receiveHost);
 }
 
-function receiveUpdate({ uptime_s, node: all, hosts: views, gone, heard_s_ago }) {
+function receiveUpdate({ uptime_s, node: all, hosts: views, gone, heard_s_ago, outlook_in_s }) {
   if (all) receiveNode(all);
   else {
     node.uptime_s = uptime_s;
@@ -71,6 +75,10 @@ function receiveUpdate({ uptime_s, node: all, hosts: views, gone, heard_s_ago })
     const host = hosts.get(id);
     if (host) Object.assign(host, { heard: ages, heardAt: now() });
   }
+  for (const [id, left] of Object.entries(outlook_in_s)) {
+    const host = hosts.get(id);
+    if (host) Object.assign(host, { left, leftAt: now() });
+  }
 }
 
 function receiveNode(all) {
@@ -80,10 +88,14 @@ function receiveNode(all) {
   showCounters();
 }
 
+function timesOf(outlook) {
+  return { left: outlook.filter((each) => each.in_s !== null).map((each) => each.in_s), leftAt: now() };
+}
+
 function receiveHost(view) {
   const id = idOf(view.status);
   const before = hosts.get(id);
-  const host = { ...view, id, at: now(), heard: view.status.heard.map((each) => each.heard_s_ago), heardAt: now() };
+  const host = { ...view, id, at: now(), heard: view.status.heard.map((each) => each.heard_s_ago), heardAt: now(), ...timesOf(view.outlook) };
   hosts.set(id, host);
   if (!rows.has(id)) {
     rows.set(id, new HostRow(id, { since, actions: new HostActions(), mayAct: () => mayAct }));
@@ -203,7 +215,7 @@ function addEvents(events) {
 function eventRow({ at: moment, level, text, about }) {
   const date = new Date(moment);
   const key = `${about.vhid}@${about.interface}: `;
-  const words = text.startsWith(key) ? text.slice(key.length) : text;
+  const words = [key, `${about.host} `].reduce((rest, each) => (rest.startsWith(each) ? rest.slice(each.length) : rest), text);
   return element(
     "li",
     { class: level },
@@ -264,8 +276,15 @@ function filter() {
 }
 
 function drawLines() {
+  if (span === null) return;
   for (const row of rows.values()) row.drawLine(span);
   at("axis").replaceChildren(element("span", { class: "labels" }, labels(span).map((each) => element("span", {}, each))));
+}
+
+function choose(seconds) {
+  span = seconds;
+  document.querySelector(`input[name=span][value="${seconds}"]`).checked = true;
+  drawLines();
 }
 
 function openTarget() {
@@ -283,10 +302,7 @@ function openTarget() {
 at("find").addEventListener("input", filter);
 at("only").addEventListener("input", filter);
 for (const each of document.querySelectorAll("input[name=span]")) {
-  each.addEventListener("change", () => {
-    span = Number(each.value);
-    drawLines();
-  });
+  each.addEventListener("change", () => choose(Number(each.value)));
 }
 addEventListener("hashchange", openTarget);
 at("all").append(...buttonsForAll());
@@ -296,6 +312,9 @@ setInterval(() => {
   for (const row of rows.values()) row.tick();
   showFooter();
 }, 1000);
+setInterval(() => {
+  if (isLost) return;
+  for (const row of rows.values()) row.outlook?.tick();
+}, COUNT_MS);
 setInterval(drawLines, 20000);
-drawLines();
 follow(receive, lose);
