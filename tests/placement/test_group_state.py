@@ -9,6 +9,7 @@ from pycarp import Reason, Restriction, State
 from pycarp.core.events import StateChange
 from pycarp.core.inputs import DemotionSet, RestrictionSet, StateForced
 from pycarp.core.snapshot import HostSnapshot
+from pycarp.dialects.dialect import Claim
 from pycarp.placement.group_state import WELL_S, GroupState
 from pycarp.vocabulary import NS_PER_S, HostKey
 from tests.support.hosts import KEY, LINK, PEER, advert, bench, config
@@ -92,6 +93,80 @@ def test_another_machine_on_the_same_link_may_be_dead_although_one_was_relieved(
     assert GroupState("r").pull(relieved, [view(WAN, State.MASTER), heard(0.9)], 100) == []
     same = replace(relieved, peer=PEER)
     assert GroupState("r").pull(same, [view(WAN, State.MASTER), heard(0.9)], 100) != []
+
+
+def settled(group: GroupState, wan: HostSnapshot, lan: HostSnapshot, *, since_s: float = 100) -> None:
+    """Let a group see both members as BACKUP, following whoever they heard, and then the first one as MASTER."""
+    group.carry([wan, lan], since_s)
+    group.carry([view(wan, State.MASTER), lan], since_s + 5)
+
+
+def elsewhere(member: HostSnapshot) -> HostSnapshot:
+    """Return a member on another link."""
+    return replace(member, config=dataclasses.replace(member.config, interface="eth9"))
+
+
+def follows(source: str, *, ago_s: float = 0.9, is_last: bool = False) -> HostSnapshot:
+    """Return the first member as BACKUP that heard a MASTER so long ago."""
+    peer = heard(ago_s).peers[0]
+    claim = Claim(advbase=255, advskew=240, demote=255) if is_last else peer.claim
+    peer = dataclasses.replace(peer, source=ip_address(source), claim=claim)
+    return view(WAN, State.BACKUP, peers=(peer,))
+
+
+def test_two_masters_on_two_links_that_were_well_are_one_machine_which_is_relieved_of_all_at_once() -> None:
+    group, wan, lan = GroupState("r"), follows("192.0.2.77"), elsewhere(heard(0.9))
+    settled(group, wan, lan)
+    event = replace(became_master(Reason.MASTER_TOO_SLOW), peer=ip_address("192.0.2.77"))
+
+    assert group.pull(event, [view(wan, State.MASTER), lan], 105) == [
+        StateForced(lan.key, State.MASTER, is_for_group=True)
+    ]
+
+
+def test_a_master_on_another_link_that_was_last_for_long_is_another_machine_which_may_be_dead() -> None:
+    group, wan, lan = GroupState("r"), follows("192.0.2.77", is_last=True), elsewhere(heard(0.9))
+    settled(group, wan, lan)
+    event = replace(became_master(Reason.MASTER_TOO_SLOW), peer=ip_address("192.0.2.77"))
+
+    assert group.pull(event, [view(wan, State.MASTER), lan], 105) == []
+
+
+def test_masters_on_two_links_that_have_just_changed_may_be_two_machines() -> None:
+    group, wan, lan = GroupState("r"), follows("192.0.2.77"), elsewhere(heard(0.9))
+    group.carry([wan, lan], 104.5)
+    event = replace(became_master(Reason.MASTER_TOO_SLOW), peer=ip_address("192.0.2.77"))
+
+    assert group.pull(event, [view(wan, State.MASTER), lan], 105) == []
+
+
+def test_a_packet_that_waited_in_the_socket_shows_no_living_master() -> None:
+    group, members = GroupState("r"), [view(WAN, State.MASTER), heard(0.9)]
+    group.pull(became_master(), members, 100)
+
+    inputs = group.carry([view(WAN, State.MASTER), heard(-0.005)], 100.005)
+
+    assert StateForced(OTHER, State.MASTER, is_for_group=True) not in inputs
+
+
+def test_a_member_whose_stronger_master_is_heard_again_is_not_pulled() -> None:
+    group = GroupState("r")
+    lan = replace(heard(0.9), claim=Claim(advbase=1, advskew=100, demote=0))
+    group.pull(became_master(), [view(WAN, State.MASTER), lan], 100)
+
+    inputs = group.carry([view(WAN, State.MASTER), replace(lan, peers=heard(-0.1).peers)], 100.1)
+
+    assert StateForced(OTHER, State.MASTER, is_for_group=True) not in inputs
+
+
+def test_the_machine_that_was_heard_last_has_the_member_whoever_was_relieved() -> None:
+    relieved = replace(became_master(Reason.PREEMPTING), peer=PEER)
+    (before,) = heard(0.5).peers
+    newer = dataclasses.replace(before, source=ip_address("192.0.2.77"), at_ns=before.at_ns + 1)
+
+    assert (
+        GroupState("r").pull(relieved, [view(WAN, State.MASTER), replace(heard(0), peers=(before, newer))], 100) == []
+    )
 
 
 def test_a_machine_that_has_just_begun_to_listen_waits_for_a_lease_that_it_knows_nothing_of() -> None:

@@ -5,7 +5,10 @@
 **Never two owners.** A dead or frozen machine keeps the addresses of each host until the lease of that host ends, which
 is not the same moment for all. A member that takes over by itself waits for that. The others must wait as well: they
 are pulled once the lease of their own MASTER is over, or as soon as that MASTER is heard again. It is alive then, and
-drops when told. A takeover from a MASTER that is alive pulls at once the members whose MASTER advertised in time.
+drops when told. A takeover from a MASTER that is alive pulls at once the members of the same machine. On one link its
+address identifies it. On different links a machine has different addresses, but a group shows which belong together: a
+MASTER that leads has the others with it, and one that is without the leader is the last of all. So two MASTERs that
+were both well for a while are on one machine.
 
 **Why a group comes to rest,** whatever its members prefer. The leader carries nothing of where the others are MASTER.
 It is pulled at most, and one that is pulled yields to a stronger MASTER before it has held the addresses. So every pull
@@ -18,6 +21,8 @@ leader's; so it reaches that one after as many steps as there are machines. Thre
   given up stays so for longer.
 - A leader that is pulled and yields at once was not MASTER here: what was given up stays so until it has held.
 - An event may be old: a member that has yielded since pulls nobody.
+- A stronger MASTER on another machine is left alone: with a dialect that does not wait, a pull would make two MASTERs
+  until it advertises again, and each would pull the others.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,12 +30,15 @@ from typing import NamedTuple, TypeAlias
 
 from pycarp.core.engine import FULL_DEMOTION
 from pycarp.core.events import Event, StateChange
+from pycarp.core.host.decision import Peer
+from pycarp.core.host.transitions import OLD_PACKETS_NS
 from pycarp.core.inputs import DemotionSet, RestrictionSet, StateForced
 from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
+from pycarp.dialects.dialect import Verdict
 from pycarp.placement.share import PREFIX, Share, own_share, shares
-from pycarp.vocabulary import NS_PER_S, HostKey
+from pycarp.vocabulary import NS_PER_S, Address, HostKey
 
 WELL_S = 3.0
 """A member that was given up may be taken over again once a MASTER that is well was heard for so many seconds.
@@ -53,6 +61,9 @@ _HELD_S = 0.1
 _LATE_NS = NS_PER_S // 10
 """An advertisement that is so late is missing."""
 
+_SETTLED_S = 1.0
+"""For so long two MASTERs on different links must have been well before they count as one machine."""
+
 _LOOK_AGAIN_S = 0.1
 """So often a group looks whether a member that it is to pull hears its MASTER again."""
 
@@ -64,6 +75,22 @@ class _Pull(NamedTuple):
 
     due_s: float
     heard_ns: int
+
+
+class _Followed(NamedTuple):
+    """The addresses of the MASTER that a member follows, since when it has been heard to be well, and until when.
+
+    ``until_s`` is when the member became MASTER itself; None while it is BACKUP.
+    """
+
+    sources: frozenset[Address]
+    since_s: float
+    until_s: float | None = None
+
+    def was_settled(self, now_s: float) -> bool:
+        """Return True if the MASTER has been well for a while, up to now."""
+        until_s = now_s if self.until_s is None else self.until_s
+        return until_s - self.since_s >= _SETTLED_S and now_s - until_s < _HELD_S
 
 
 class GroupState:
@@ -78,6 +105,7 @@ class GroupState:
         self._in_force: dict[HostKey, Share] = {}
         self._given_up: dict[HostKey, float | None] = {}
         self._pulls: dict[HostKey, _Pull] = {}
+        self._followed: dict[HostKey, _Followed] = {}
         self._looked_s = 0.0
         self._well_s = WELL_S
         self._leads_since_s: float | None = None
@@ -109,13 +137,30 @@ class GroupState:
         inputs: list[GroupInput] = []
         for member in members:
             if member.state is State.BACKUP:
-                is_alive = event.reason not in _MAY_BE_DEAD and _is_as_alive(member, event)
+                is_alive = event.reason not in _MAY_BE_DEAD and self._is_as_alive(member, event, now_s)
                 wait_ns = _held_until_ns(member) - event.at_ns
                 if wait_ns > 0 and not is_alive:
-                    self._pulls[member.key] = _Pull(now_s + wait_ns / NS_PER_S, _heard_ns(member))
+                    heard_ns = max(_heard_ns(member), event.at_ns + OLD_PACKETS_NS)
+                    self._pulls[member.key] = _Pull(now_s + wait_ns / NS_PER_S, heard_ns)
                 else:
                     inputs += _taking_over(member)
         return inputs
+
+    def _is_as_alive(self, member: HostSnapshot, event: StateChange, now_s: float) -> bool:
+        """Return True if the MASTER of a member advertised in time, and is on the machine that was relieved."""
+        heard = _heard(member)
+        if heard is None:
+            return False
+        longest_ns = min(heard.claim.interval_ns, (member.config.advbase + 1) * NS_PER_S) + _LATE_NS
+        return event.at_ns - heard.at_ns <= longest_ns and self._is_of_relieved(member, heard.source, event, now_s)
+
+    def _is_of_relieved(self, member: HostSnapshot, source: Address, event: StateChange, now_s: float) -> bool:
+        if member.key.link == event.key.link:
+            return event.peer in {None, source, member.name_of(source)}
+        relieved, followed = self._followed.get(event.key), self._followed.get(member.key)
+        if relieved is None or followed is None or event.peer not in relieved.sources or source not in followed.sources:
+            return False
+        return relieved.was_settled(now_s) and followed.was_settled(now_s)
 
     def carry(self, members: Sequence[HostSnapshot], now_s: float) -> list[GroupInput]:
         """Return what makes every member carry what the others say now, and what pulls those that have waited."""
@@ -130,9 +175,10 @@ class GroupState:
         pulls = {member.key: self._pulls[member.key] for member in waiting}
         due = [member for member in waiting if _is_due(pulls[member.key], member, now_s)]
         self._pulls = {key: pull for key, pull in pulls.items() if key not in {member.key for member in due}}
-        return [each for member in due for each in _taking_over(member)]
+        return [each for member in due if not _is_kept(pulls[member.key], member) for each in _taking_over(member)]
 
     def _carry(self, members: Sequence[HostSnapshot], now_s: float) -> list[GroupInput]:
+        self._note_followed(members, now_s)
         self._note_given_up(members, now_s)
         given_up = frozenset(self._given_up)
         wanted = zip(members, shares(self._name, members, given_up), strict=True)
@@ -141,6 +187,22 @@ class GroupState:
     def end(self, members: Iterable[HostSnapshot]) -> list[GroupInput]:
         """Return what leaves each member on its own again."""
         return [each for member in members for each in self._become(member, Share())]
+
+    def _note_followed(self, members: Sequence[HostSnapshot], now_s: float) -> None:
+        """Note the MASTER of each member that is BACKUP; one that is the last of all is not well."""
+        before, self._followed = self._followed, {}
+        for member in members:
+            heard, known = _heard(member), before.get(member.key)
+            if member.state is State.MASTER and known is not None:
+                # The event of its takeover may be handled after another one of the same step.
+                self._followed[member.key] = known if known.until_s is not None else known._replace(until_s=now_s)
+            elif member.state is State.BACKUP and heard is not None and not heard.claim.is_last:
+                sources = frozenset(
+                    peer.source for peer in member.peers if not peer.has_left and peer.claim == heard.claim
+                )
+                goes_on = known is not None and known.until_s is None and not sources.isdisjoint(known.sources)
+                since_s = known.since_s if known is not None and goes_on else now_s
+                self._followed[member.key] = _Followed(sources, since_s)
 
     def _note_given_up(self, members: Sequence[HostSnapshot], now_s: float) -> None:
         """Note which members are here without the leader; forget those that have been well elsewhere for a while."""
@@ -170,7 +232,7 @@ class GroupState:
 
         Whoever was heard last is MASTER: a stronger one that was heard before may just have tried to take over.
         """
-        heard = max((peer for peer in member.peers if not peer.has_left), key=lambda peer: peer.at_ns, default=None)
+        heard = _heard(member)
         if member.state is not State.BACKUP or heard is None or heard.claim.is_last:
             return None
         before_s = self._given_up[member.key]
@@ -203,23 +265,23 @@ def _is_due(pull: _Pull, member: HostSnapshot, now_s: float) -> bool:
     return now_s >= pull.due_s or not _held_until_ns(member) or _heard_ns(member) > pull.heard_ns
 
 
-def _is_as_alive(member: HostSnapshot, event: StateChange) -> bool:
-    """Return True if the MASTER of a member advertised in time, and may be on the machine that was relieved just now.
+def _is_kept(pull: _Pull, member: HostSnapshot) -> bool:
+    """Return True if a stronger MASTER was heard again: a member that took over now would yield to it at once."""
+    heard = _heard(member)
+    if heard is None or heard.at_ns <= pull.heard_ns:
+        return False
+    return member.config.dialect.compare(member.claim, heard.claim) is Verdict.WEAKER
 
-    On one link the addresses tell whether it is that machine. On different links a machine has different addresses.
-    """
-    longest_ns = (member.config.advbase + 1) * NS_PER_S
-    return any(
-        event.at_ns - peer.at_ns <= min(peer.claim.interval_ns, longest_ns) + _LATE_NS
-        and (member.key.link != event.key.link or event.peer in {None, peer.source, member.name_of(peer.source)})
-        for peer in member.peers
-        if not peer.has_left
-    )
+
+def _heard(member: HostSnapshot) -> Peer | None:
+    """Return the MASTER that a member heard last; None if none."""
+    return max((peer for peer in member.peers if not peer.has_left), key=lambda peer: peer.at_ns, default=None)
 
 
 def _heard_ns(member: HostSnapshot) -> int:
     """Return when a member heard the last MASTER; 0 if none."""
-    return max((peer.at_ns for peer in member.peers if not peer.has_left), default=0)
+    heard = _heard(member)
+    return 0 if heard is None else heard.at_ns
 
 
 def _held_until_ns(member: HostSnapshot) -> int:

@@ -1,8 +1,9 @@
 """BACKUP: the host follows a MASTER, and takes over when the MASTER is silent, leaves, or may be preempted.
 
-The tests of an advertisement are those of carp.md 5.1. Dialects with the hand-shake of ``takeover.py`` add three rules.
+The tests of an advertisement are those of carp.md 5.1. Dialects with the hand-shake of ``takeover.py`` add two rules.
 This host ignores a weaker MASTER while it hears a better one. It does not take over after a bow-out while it hears
-another MASTER. After a stall it takes over from nobody because of packets that waited in the socket.
+another MASTER. In all dialects it takes over from nobody after a stall because of packets that waited in the socket: a
+kernel has no such queue.
 
 A host that is restricted (``core/restriction.py``) preempts nobody, or takes over in no case. It still follows the
 MASTERs, so that it knows what to do when the restriction ends.
@@ -15,7 +16,7 @@ from pycarp.core.events import MasterHeard
 from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Decision, Peer, last_heard, live_masters, name_of
 from pycarp.core.host.states import Backup
-from pycarp.core.host.transitions import become_master, leave_unless_ready, master_down_ns
+from pycarp.core.host.transitions import OLD_PACKETS_NS, become_master, leave_unless_ready, master_down_ns
 from pycarp.core.inputs import (
     ActuationReported,
     AddressesDisturbed,
@@ -194,9 +195,8 @@ def _may_be_old(ctx: Context, state: Backup) -> bool:
 
     A stall is recognised by the takeover that should have happened before.
     """
-    yield_grace_ns = ctx.config.dialect.yield_grace_ns
-    if yield_grace_ns and ctx.now_ns > state.deadline_ns + yield_grace_ns:
-        state.listens_until_ns = ctx.now_ns + yield_grace_ns
+    if ctx.now_ns > state.deadline_ns + OLD_PACKETS_NS:
+        state.listens_until_ns = ctx.now_ns + OLD_PACKETS_NS
     return ctx.now_ns < state.listens_until_ns
 
 

@@ -16,6 +16,9 @@ from pycarp.vocabulary import NS_PER_S, Address
 _GOES_LAST_NS = NS_PER_S
 """How much longer a host waits before it takes over if it could not serve its addresses lately."""
 
+OLD_PACKETS_NS = NS_PER_S // 100
+"""For so long after a stall what is received may have waited in the socket before it."""
+
 _LARGEST_ADVSKEW = 254
 
 _LEAVES_TO_OTHERS = frozenset({Reason.HANDED_OVER, Reason.RESTRICTED})
@@ -66,7 +69,7 @@ def become_backup(ctx: Context, reason: Reason, *, peer: Peer | None = None) -> 
     down_at_ns = ctx.now_ns + master_down_ns(ctx, peer.claim if peer else None)
     state = Backup(dict.fromkeys(ctx.codec.awaited(ctx.now_ns), down_at_ns))
     if isinstance(ctx.state, Master) and has_stalled(ctx, ctx.state):
-        state.listens_until_ns = ctx.now_ns + ctx.config.dialect.yield_grace_ns
+        state.listens_until_ns = ctx.now_ns + OLD_PACKETS_NS
     enter(ctx, state, reason, peer=peer)
 
 

@@ -126,15 +126,12 @@ def random_members(chance: Random) -> tuple[Member, ...]:
 def with_services(members: Sequence[Member], chance: Random) -> tuple[Member, ...]:
     """Return machines of which some have failback policies, and those with two virtual hosts often a sync group.
 
-    Machines may contradict each other in which one is preferred for which host of a group, if all have the hand-shake,
-    with which they agree soon, and one link, where a host can tell which machine it relieves.
+    Half of the groups prefer different machines for their hosts.
     """
     keys = tuple(host.key for host in members[0].hosts)
     is_grouped = len(keys) > 1 and chance.random() < 0.5
     groups = (SyncGroupConfig(name="router", hosts=keys),) if is_grouped else ()
-    has_one_link = len({key.link for key in keys}) == 1
-    may_contradict = has_one_link and all(each.dialect.yield_grace_ns for member in members for each in member.hosts)
-    is_agreed = is_grouped and not may_contradict
+    is_agreed = is_grouped and chance.random() < 0.5
     has_policies = chance.random() < 0.3
     return tuple(
         replace(
