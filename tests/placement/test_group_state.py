@@ -149,6 +149,15 @@ def test_a_packet_that_waited_in_the_socket_shows_no_living_master() -> None:
     assert StateForced(OTHER, State.MASTER, is_for_group=True) not in inputs
 
 
+def test_the_lease_of_a_machine_that_has_taken_the_member_meanwhile_counts() -> None:
+    group, pulled = GroupState("r"), StateForced(OTHER, State.MASTER, is_for_group=True)
+    group.pull(became_master(), [view(WAN, State.MASTER), heard(0.9)], 100)
+    members = [view(WAN, State.MASTER), heard(-0.005)]
+
+    assert pulled not in group.carry(members, 102.2)
+    assert pulled in group.carry(members, 103.1)
+
+
 def test_a_member_whose_stronger_master_is_heard_again_is_not_pulled() -> None:
     group = GroupState("r")
     lan = replace(heard(0.9), claim=Claim(advbase=1, advskew=100, demote=0))

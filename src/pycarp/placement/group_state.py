@@ -71,10 +71,19 @@ GroupInput: TypeAlias = DemotionSet | RestrictionSet | StateForced
 
 
 class _Pull(NamedTuple):
-    """A takeover that waits: until ``due_s``, or until a MASTER is heard later than at ``heard_ns``."""
+    """A takeover that waits: until ``due_s``, when the lease is over that ends at ``held_until_ns``.
+
+    Or until a MASTER is heard later than at ``heard_ns``.
+    """
 
     due_s: float
+    held_until_ns: int
     heard_ns: int
+
+    def updated(self, held_until_ns: int) -> "_Pull":
+        """Return the takeover if the lease ends at another time now."""
+        later_s = (held_until_ns - self.held_until_ns) / NS_PER_S
+        return self._replace(due_s=self.due_s + later_s, held_until_ns=held_until_ns)
 
 
 class _Followed(NamedTuple):
@@ -138,10 +147,11 @@ class GroupState:
         for member in members:
             if member.state is State.BACKUP:
                 is_alive = event.reason not in _MAY_BE_DEAD and self._is_as_alive(member, event, now_s)
-                wait_ns = _held_until_ns(member) - event.at_ns
-                if wait_ns > 0 and not is_alive:
+                until_ns = _held_until_ns(member)
+                if until_ns > event.at_ns and not is_alive:
+                    due_s = now_s + (until_ns - event.at_ns) / NS_PER_S
                     heard_ns = max(_heard_ns(member), event.at_ns + OLD_PACKETS_NS)
-                    self._pulls[member.key] = _Pull(now_s + wait_ns / NS_PER_S, heard_ns)
+                    self._pulls[member.key] = _Pull(due_s, until_ns, heard_ns)
                 else:
                     inputs += _taking_over(member)
         return inputs
@@ -172,7 +182,8 @@ class GroupState:
         if not leads or not all(own_share(member).is_able for member in members):
             self._pulls.clear()
         waiting = [member for member in members if member.key in self._pulls and member.state is State.BACKUP]
-        pulls = {member.key: self._pulls[member.key] for member in waiting}
+        # Another machine may have taken the member since, and died as well.
+        pulls = {member.key: self._pulls[member.key].updated(_held_until_ns(member)) for member in waiting}
         due = [member for member in waiting if _is_due(pulls[member.key], member, now_s)]
         self._pulls = {key: pull for key, pull in pulls.items() if key not in {member.key for member in due}}
         return [each for member in due if not _is_kept(pulls[member.key], member) for each in _taking_over(member)]
@@ -262,7 +273,7 @@ class GroupState:
 
 
 def _is_due(pull: _Pull, member: HostSnapshot, now_s: float) -> bool:
-    return now_s >= pull.due_s or not _held_until_ns(member) or _heard_ns(member) > pull.heard_ns
+    return now_s >= pull.due_s or not pull.held_until_ns or _heard_ns(member) > pull.heard_ns
 
 
 def _is_kept(pull: _Pull, member: HostSnapshot) -> bool:
