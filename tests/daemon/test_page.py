@@ -1,7 +1,6 @@
 """The page of the daemon in a browser: what it shows, as it changes, to everybody who may look at it."""
 
 import re
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from pycarp.daemon.control_messages import (
     StatusReply,
 )
 from pycarp.vocabulary import NS_PER_S, HostKey
-from tests.support.browsers import forwarded, log, require_browser, served_page
+from tests.support.browsers import forwarded, log, running_browser, served_page
 from tests.support.control import cause_of, counters_of, drops_of, host_of, peer_of, status_of
 from tests.support.daemons import Toml, new_segment, wait_until
 from tests.support.system import require
@@ -45,15 +44,8 @@ DESK = {"width": 1280, "height": 900}
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    require_browser()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+    with running_browser() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

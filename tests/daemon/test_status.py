@@ -3,10 +3,13 @@
 from msgspec.structs import replace
 
 from pycarp import State
+from pycarp.core.settings import Settings
 from pycarp.daemon.status import Place, host_status
 from pycarp.monitors.static import StaticMonitor
 from pycarp.testing import Cluster
 from pycarp.transports.memory import MemoryBus
+from tests.support import hosts
+from tests.support.hosts import bench
 from tests.support.nodes import config, link, node
 from tests.support.virtual import in_virtual_time, let_others_run
 
@@ -98,3 +101,9 @@ async def test_what_an_administrator_demotes_by_is_told_from_what_is_wrong() -> 
             "handed over": True,
             "a fault": False,
         }
+
+
+def test_a_host_preempts_by_the_setting_of_the_node_as_well() -> None:
+    made = bench(hosts.config(preempt=False), settings=Settings(preempt=True))
+
+    assert host_status(made.engine.host_snapshot(hosts.KEY), 0, Place()).preempt

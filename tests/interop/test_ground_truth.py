@@ -1,19 +1,27 @@
-"""What ``status``, ``why`` and ``top`` say under each fault, beside what is so: addresses, packets, processes."""
+"""What is said under each fault, beside what is so: addresses, packets, processes.
+
+That is ``status``, ``why``, ``top``, the page in a browser, ``/api/status`` and ``/metrics``.
+"""
 
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import pytest
 
 from pycarp.cli.past_why import PastWhy, last_transition_at, past_why
 from pycarp.cli.top.daemon_watch import WatchedDaemon
 from pycarp.cli.top.host_rows import UNKNOWN, rows_of
+from pycarp.core.engine import HANDED_OVER
 from pycarp.daemon.control_client import request
 from pycarp.daemon.control_messages import (
     HandoverReply,
@@ -27,8 +35,12 @@ from pycarp.daemon.control_messages import (
 from pycarp.daemon.wellness import what_is_wrong
 from pycarp.errors import ControlError
 from pycarp.lab.lab_network import Segment
-from tests.support.daemons import SHARED, Process, Pycarp, children, new_segment, wait_until
+from tests.support.browsers import forwarded, running_browser
+from tests.support.daemons import PASSWORD, SHARED, Process, Pycarp, children, new_segment, wait_until
 from tests.support.system import require
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -51,6 +63,20 @@ SENDS_S = 2.5
 FAREWELL_S = 0.5
 """So long after it yielded a host may say farewell."""
 
+_METRIC = re.compile(r'^pycarp_host_state\{.*\bstate="(\w+)".*\} 1\.0$', re.MULTILINE)
+_SHOWN = """() => {
+    const text = (selector) => document.querySelector(selector)?.textContent ?? "";
+    return {
+        is_lost: !document.getElementById("lost").hidden,
+        state: text(".host .state"),
+        holder: text(".host .third > span"),
+        holds_here: document.querySelector(".machine.here .chip.MASTER") !== null,
+        is_bad: document.getElementById("verdict").classList.contains("bad"),
+        next: [...document.querySelectorAll(".outlook li > b")].map((each) => each.textContent),
+        turn: text(".host .third > .quiet + .quiet"),
+    };
+}"""
+_TAKES_OVER = re.compile(r"takes over (\d+\.\d\d) s after its last advertisement(; does not preempt)?$")
 _SENT = re.compile(r"^(\d+\.\d+) .*?IP (192\.168\.1\.\d+) > 224\.0\.0\.18")
 
 
@@ -84,13 +110,36 @@ def wait_for_none(differences: Callable[[], list[str]], within_s: float) -> None
         time.sleep(PAUSE_S)
 
 
+class Shown(NamedTuple):
+    """What the page shows of its one host."""
+
+    is_lost: bool
+    state: str
+    holder: str
+    holds_here: bool
+    is_bad: bool
+    next: list[str]
+    turn: str
+
+
+class Said(NamedTuple):
+    """What a daemon says to whoever asks; None for what it does not answer."""
+
+    status: HostStatus | None
+    api: StatusReply | None
+    metrics: str | None
+
+
 @dataclass(slots=True)
 class Machine:
-    """A host of the segment: its daemon, its own address, and what a ``top`` that watches it knows."""
+    """A host of the segment: its daemon, its own address, its page, and what a ``top`` that watches it knows."""
 
     name: str
     address: str
+    advskew: int
     daemon: Pycarp
+    http: Path
+    page: "Page"
     is_stopped: bool = False
     watched: WatchedDaemon = field(init=False)
 
@@ -115,6 +164,34 @@ class Machine:
             return None
         self.watched.take(reply, time.monotonic())
         return reply.hosts[0]
+
+    def asked(self, pool: ThreadPoolExecutor) -> Callable[[], Said]:
+        """Ask in every way that is not the page, at once; the result returns what was answered."""
+        status = pool.submit(self.status)
+        api, metrics = (pool.submit(self.get, path) for path in ("/api/status", "/metrics"))
+
+        def said() -> Said:
+            answer = api.result()
+            reply = None if answer is None else msgspec.json.decode(answer, type=StatusReply)
+            return Said(status.result(), reply, metrics.result())
+
+        return said
+
+    def get(self, path: str) -> str | None:
+        """Ask over HTTP; None when the daemon does not answer."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(ANSWER_S)
+            try:
+                sock.connect(str(self.http))
+                sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                received = b"".join(iter(lambda: sock.recv(1 << 16), b""))
+            except OSError:
+                return None
+        return received.partition(b"\r\n\r\n")[2].decode() or None
+
+    def on_page(self) -> Shown:
+        """Return what the page shows now."""
+        return Shown(**self.page.evaluate(_SHOWN))
 
     def kill(self, *, guardian: bool = False) -> None:
         pids = [self.daemon.process.pid, *(children(self.daemon.process.pid) if guardian else [])]
@@ -149,11 +226,16 @@ class Scene:
 
     def differences(self) -> list[str]:
         """Return what is said and not so."""
-        said = {name: each.status() for name, each in self.machines.items()}
+        with ThreadPoolExecutor(3 * len(self.machines)) as pool:
+            asked = {name: each.asked(pool) for name, each in self.machines.items()}
+            shown = {name: each.on_page() for name, each in self.machines.items()}
+            said = {name: each() for name, each in asked.items()}
         holders, sent = self.holders(), self.wire.last_sent()
         found = []
         for name, machine in self.machines.items():
-            found += [f"{name}: {each}" for each in self._of(machine, said[name], holders, sent)]
+            found += [f"{name}: {each}" for each in self._of(machine, said[name].status, holders, sent)]
+            found += [f"{name}: {each}" for each in self._of_page(machine, said[name].status, shown[name], holders)]
+            found += [f"{name}: {each}" for each in _of_http(said[name])]
         return found
 
     def _of(
@@ -181,6 +263,27 @@ class Scene:
             yield f"it is said to follow {said.master}, and {followed} have the address"
         yield from _of_outlook(request(machine.daemon.control, WhyRequest(said.name), WhyReply), said)
 
+    def _of_page(self, machine: Machine, said: HostStatus | None, shown: Shown, holders: set[str]) -> Iterator[str]:
+        if shown.is_lost is machine.lives:
+            yield f"the page says that the daemon {'is lost' if shown.is_lost else 'lives'}"
+        if said is None or not machine.lives:
+            return
+        if shown.state != said.state or shown.holds_here is not (machine.name in holders):
+            yield f"the page shows {shown.state}, and {'' if shown.holds_here else 'not '}the address here"
+        followed = {self.machines[each].address for each in holders}
+        if shown.state == "BACKUP" and shown.holder.removesuffix(" holds it") not in followed:
+            yield f"the page says that {shown.holder}, and {followed} have the address"
+        if shown.is_bad is not bool(what_is_wrong(said)):
+            yield f"the page shows {shown.is_bad}, and {what_is_wrong(said) or 'nothing'} is wrong"
+        if set(shown.next) != {{"MASTER": "BACKUP", "BACKUP": "MASTER", "INIT": "BACKUP"}[said.state]}:
+            yield f"it is {said.state}, and {shown.next} are to come on the page"
+        expected = 3 + machine.advskew / 256
+        turn = _TAKES_OVER.search(shown.turn)
+        if said.state == "BACKUP" and not (turn and float(turn[1]) == pytest.approx(expected, abs=0.02)):
+            yield f"the page says: {shown.turn}; it should take over after {expected:.2f} s"
+        if turn and bool(turn[2]) is not any(each.cause == HANDED_OVER for each in said.demotion):
+            yield f"the page says: {shown.turn}, and demoted by {said.demotion}"
+
     def last(self, name: str) -> PastWhy:
         """Return what ``why --last`` says."""
         machine = self.machines[name]
@@ -197,6 +300,21 @@ class Scene:
         return last.text
 
 
+def _of_http(said: Said) -> Iterator[str]:
+    """Compare what is said over HTTP with the status."""
+    if said.status is None:
+        if said.api is not None or said.metrics is not None:
+            yield "it says nothing, but over HTTP"
+        return
+    if said.api is None or said.metrics is None:
+        yield "it says nothing over HTTP"
+        return
+    if (found := said.api.hosts[0].state) != said.status.state:
+        yield f"it is {said.status.state}, and {found} in /api/status"
+    if (metrics := _METRIC.findall(said.metrics)) != [said.status.state]:
+        yield f"it is {said.status.state}, and {metrics} in /metrics"
+
+
 def _of_outlook(why: WhyReply, said: HostStatus) -> Iterator[str]:
     """Compare what is to come with the state it comes from."""
     if why.host.state != said.state:
@@ -211,8 +329,20 @@ def _of_outlook(why: WhyReply, said: HostStatus) -> Iterator[str]:
         yield f"as BACKUP it takes over in {why.outlook[0].in_s} s"
 
 
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    with running_browser() as started:
+        yield started
+
+
+def configuration(advskew: int, http: Path) -> str:
+    host = f'[[host]]\nname = "carp0"\ninterface = "fxp0"\nvhid = 1\npassword = "{PASSWORD}"\n'
+    host += f'addresses = ["{SHARED}/24"]\nadvskew = {advskew}\n'
+    return f'{host}[http]\nlisten = ["unix:{http}"]\n[node.sysctls]\npreempt = 1\n'
+
+
 @pytest.fixture
-def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
+def scene(tmp_path: Path, browser: "Browser", request: pytest.FixtureRequest) -> Iterator[Scene]:
     """So many machines, the first one preferred, all of which preempt."""
     require("ip", "bridge", "tcpdump")
     names = "abcde"[: request.param]
@@ -222,10 +352,19 @@ def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
         wire = stack.enter_context(Wire(segment, tmp_path))
         machines = []
         for number, name in enumerate(names):
-            options = ("--sysctl", "net.inet.carp.preempt=1", "--state", str(tmp_path / f"state-{name}"))
-            daemon = stack.enter_context(Pycarp(segment, name, tmp_path, advskew=50 * number, options=options))
-            machines.append(Machine(name, addresses[name], daemon))
+            advskew, http = 50 * number, tmp_path / f"{name}.http"
+            options = ("--state", str(tmp_path / f"state-{name}"))
+            toml = configuration(advskew, http)
+            daemon = stack.enter_context(Pycarp(segment, name, tmp_path, toml=toml, options=options))
+            page = browser.new_page()
+            stack.callback(page.close)
+            machines.append(Machine(name, addresses[name], advskew, daemon, http, page))
         wait_until(lambda: all(each.daemon.is_in("BACKUP", "MASTER") for each in machines), STARTED_S)
+        for each in machines:
+            wait_until(lambda each=each: each.get("/healthz") is not None, STARTED_S)  # type: ignore[misc]
+            each.page.goto(stack.enter_context(forwarded(each.http)), wait_until="commit")
+        for each in machines:
+            each.page.click("#list summary")
         scene = Scene(segment, wire, machines)
         yield scene
 

@@ -5,11 +5,13 @@ import contextlib
 import importlib
 import logging
 import os
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +25,9 @@ from pycarp.daemon.tallies import Tallies
 from pycarp.errors import ControlError
 from tests.support.system import REQUIRE, require
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 log = logging.getLogger("pycarp.state")
 
 
@@ -35,6 +40,19 @@ def require_browser() -> None:
             if os.environ.get(REQUIRE) == "1":
                 pytest.fail(f"{reason}, and {REQUIRE}=1 forbids to skip", pytrace=False)
             pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def running_browser() -> "Iterator[Browser]":
+    """Run a headless Chromium while the context lasts; skips the test where there is none."""
+    require_browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
+        started = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        yield started
+        started.close()
 
 
 class ServedPage:

@@ -269,7 +269,9 @@ class HostStatus(msgspec.Struct, kw_only=True):
     operator should look at, as it was logged. ``peer`` is whose advertisement was heard last, ``heard`` the last one of
     everybody and family. ``missing`` are addresses that a MASTER should have and has not, ``address_error`` is why
     they could not be held or dropped the last time that was tried. ``checks`` and ``hooks`` are its own and those of
-    every host. ``stage`` is how far a MASTER has come with holding its addresses, in words.
+    every host. ``preempt`` is whether it preempts, by its own setting or that of the node, unless ``restrictions``
+    forbid it or it has handed its addresses over. ``stage`` is how far a MASTER has come with holding its addresses, in
+    words.
     """
 
     name: str

@@ -65,8 +65,8 @@ class Update(msgspec.Struct, kw_only=True):
 
     ``heard_s_ago`` has the ages of all advertisements of hosts that have heard any, by host, in the order of
     ``status.heard``; ``outlook_in_s`` the times of what can happen next, in the order of ``outlook``, where they come
-    first. ``node`` is None where only its ``uptime_s`` has changed. ``may_act`` is whether who has the token can change
-    things.
+    first; ``next_s`` what it is in the status, at the same moment as ``heard_s_ago``. ``node`` is None where only its
+    ``uptime_s`` has changed. ``may_act`` is whether who has the token can change things.
     """
 
     uptime_s: float
@@ -76,6 +76,7 @@ class Update(msgspec.Struct, kw_only=True):
     gone: list[str]
     heard_s_ago: dict[str, list[float]]
     outlook_in_s: dict[str, list[float]]
+    next_s: dict[str, float | None]
     events: list[EventRecord]
 
 
@@ -200,6 +201,7 @@ class LiveFeed:
             hosts=[self._view(each, outlooks) for each in changed] if before.number else [],
             gone=[name for name in before.steady if name not in hosts],
             heard_s_ago={name: [each.heard_s_ago for each in host.heard] for name, host in hosts.items() if host.heard},
+            next_s={name: host.next_s for name, host in hosts.items() if host.heard},
             outlook_in_s={name: times for name, each in outlooks.items() if (times := _times(each))},
             events=events[-EVENTS_MOST:],
         )

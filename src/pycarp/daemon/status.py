@@ -108,7 +108,7 @@ def host_status(
         advskew=config.advskew,
         effective_advbase=host.claim.advbase,
         effective_advskew=host.claim.advskew,
-        preempt=config.preempt,
+        preempt=host.wants_preempt,
         dialect=config.dialect.name,
         addresses=[str(each) for each in config.addresses],
         peers=[str(each) for each in config.peers],

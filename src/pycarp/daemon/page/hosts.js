@@ -52,7 +52,6 @@ export class HostRow {
     write(this.addresses, status.addresses.join(" "));
     write(this.holder, holder(host));
     write(this.why, status.last_change?.explanation ?? "");
-    write(this.next, nextOf(host));
     this.marks.replaceChildren(...marks(host).map(([text, kind]) => element("span", { class: `mark ${kind}` }, text)));
     this.actions.update(host, this.mayAct());
     this.drawLine(span);
@@ -67,6 +66,7 @@ export class HostRow {
   // Show the ages as they are now.
   tick() {
     const change = this.host.status.last_change;
+    write(this.next, nextOf(this.host));
     write(this.duration, change ? `for ${age(change.s_ago + this.since(this.host.at))}` : "");
     for (const [target, text] of this.ticking) write(target, text());
   }

@@ -11,15 +11,18 @@ export function nextOf(host) {
   if (status.state !== "BACKUP" || outlook.length === 0) return "";
   if (outlook[0].in_s === null) return `takes over as soon as ${outlook[0].condition}`;
   const after = patience(host);
-  const turn = after === null ? "takes over unless a MASTER advertises" : `takes over ${after.toFixed(2)} s after its last advertisement`;
+  const turn = after === null ? "takes over unless a MASTER advertises" : `takes over ${hundredths(after)} after its last advertisement`;
   return turn + preemption(status);
 }
 
 // Return how long after an advertisement of the master this host takes over, in seconds; null without a master.
-function patience({ status }) {
-  const master = status.heard.find((peer) => peer.source === status.master);
-  return master === undefined || status.next_s === null ? null : status.next_s + master.heard_s_ago;
+function patience({ status, heard, next }) {
+  const master = status.heard.findIndex((peer) => peer.source === status.master);
+  return master < 0 || next === null ? null : next + heard[master];
 }
+
+// Write a span that is told by differences of times, so that the last digit stands still.
+const hundredths = (seconds) => `${(seconds + 0.0001).toFixed(2)} s`;
 
 function preemption({ preempt, restrictions }) {
   if (!preempt) return "; does not preempt";
@@ -52,7 +55,7 @@ export class Outlook {
     const whole = patience(host) ?? in_s;
     const bar = element("span", { class: "left", "aria-hidden": "true" });
     this.running.push({ index, time, bar, whole });
-    const spoken = element("span", { class: "unseen" }, `${whole.toFixed(2)} s after the last advertisement`);
+    const spoken = element("span", { class: "unseen" }, `${hundredths(whole)} after the last advertisement`);
     return element("li", {}, next, " ", time, spoken, " if", words, element("span", { class: "run", "aria-hidden": "true" }, bar));
   }
 

@@ -63,7 +63,7 @@ function receiveAll({ version: of, node: all, hosts: views, events }) {
   views.forEach(receiveHost);
 }
 
-function receiveUpdate({ uptime_s, node: all, hosts: views, gone, heard_s_ago, outlook_in_s }) {
+function receiveUpdate({ uptime_s, node: all, hosts: views, gone, heard_s_ago, outlook_in_s, next_s }) {
   if (all) receiveNode(all);
   else {
     node.uptime_s = uptime_s;
@@ -73,7 +73,7 @@ function receiveUpdate({ uptime_s, node: all, hosts: views, gone, heard_s_ago, o
   views.forEach(receiveHost);
   for (const [id, ages] of Object.entries(heard_s_ago)) {
     const host = hosts.get(id);
-    if (host) Object.assign(host, { heard: ages, heardAt: now() });
+    if (host) Object.assign(host, { heard: ages, heardAt: now(), next: next_s[id] });
   }
   for (const [id, left] of Object.entries(outlook_in_s)) {
     const host = hosts.get(id);
@@ -95,7 +95,7 @@ function timesOf(outlook) {
 function receiveHost(view) {
   const id = idOf(view.status);
   const before = hosts.get(id);
-  const host = { ...view, id, at: now(), heard: view.status.heard.map((each) => each.heard_s_ago), heardAt: now(), ...timesOf(view.outlook) };
+  const host = { ...view, id, at: now(), heard: view.status.heard.map((each) => each.heard_s_ago), heardAt: now(), next: view.status.next_s, ...timesOf(view.outlook) };
   hosts.set(id, host);
   if (!rows.has(id)) {
     rows.set(id, new HostRow(id, { since, actions: new HostActions(), mayAct: () => mayAct }));
