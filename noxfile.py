@@ -38,6 +38,13 @@ def site(session: nox.Session) -> None:
     session.run("python", "docs/sphinx/check_site.py", "docs/_build")
 
 
+@nox.session
+def tutorials(session: nox.Session) -> None:
+    """README, the guide and the tutorials, typed on machines in namespaces: needs root and what .ci/run installs."""
+    session.install("-e", ".[daemon,test]")
+    session.run("python", "packaging/type_tutorial.py", *session.posargs)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite that needs neither root nor programs; `nox -s tests -- -k name` for some of it."""

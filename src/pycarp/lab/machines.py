@@ -15,7 +15,8 @@ from pycarp.errors import CarpError, ControlError
 from pycarp.lab.lab_network import Segment
 
 PREFIX = "pycarp"
-HOSTS = ("hosta", "hostb", "provider")
+PREFERRED = ("hosta", "hostb")
+HOSTS = (*PREFERRED, "provider")
 CLIENT = "client"
 SITE = "www.example.org"
 WEB_A, WEB_B = "192.168.1.50", "192.168.1.51"
@@ -51,6 +52,8 @@ class Machines:
             text = resources.files("pycarp.lab").joinpath(f"scenario/{host}.rc.conf").read_text()
             (self._folder / f"{host}.rc.conf").write_text(text)
             self._serve_pages(host)
+        # provider follows when these count their time: without preemption a host that starts last never becomes MASTER.
+        for host in PREFERRED:
             self.start_daemon(host)
         self._serve_names()
         return self

@@ -4,12 +4,13 @@ import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
 from pycarp.daemon.control_messages import Change, HostStatus
 from pycarp.lab.lab_network import Segment
-from pycarp.lab.machines import WEB_A, WEB_B, Machines
+from pycarp.lab.machines import PREFERRED, WEB_A, WEB_B, Machines
 from pycarp.lab.requests import Request, Service, parse, service
 
 LINGER_S = 2.5
@@ -68,13 +69,19 @@ class Trial:
         self._result = Result(time.time())
 
     def reach_usual_states(self) -> None:
-        """Wait until hosta and hostb are MASTER and provider is BACKUP of both."""
+        """Start provider after the others; wait until hosta and hostb are MASTER and provider is BACKUP of both."""
         self._show("waiting for the usual states: hosta and hostb MASTER, provider BACKUP of both")
-        # Three daemons, web servers and a name server start at once, and a small machine takes its time for that.
+        # Daemons, web servers and a name server start at once, and a small machine takes its time for that.
+        for host in PREFERRED:
+            self._machines.wait_until(f"{host} takes part", partial(self._takes_part, host), _START_S)
+        self._machines.start_daemon("provider")
         self._machines.wait_for("hosta", "MASTER", timeout_s=_START_S)
         self._machines.wait_for("hostb", "MASTER")
         for name in ("carp0", "carp1"):
             self._machines.wait_for("provider", "BACKUP", name)
+
+    def _takes_part(self, host: str) -> bool:
+        return self._machines.status(host).state != "INIT"
 
     def play(self) -> Result:
         """Play the scenario, in half a minute, and return the result; CarpError if an awaited state does not come."""
