@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -296,6 +297,8 @@ def main() -> None:
         except TypingError as exc:
             sys.exit(f"{said.pages[0]}: {exc}")
         return
+    # What is typed ends with this script also when that is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = [f"--debian={said.debian.resolve()}"] if said.debian else []
     for name in ("bind", "copy"):
         options += [f"--{name}={each.resolve()}" for each in getattr(said, name)]
