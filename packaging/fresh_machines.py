@@ -32,12 +32,14 @@ start() {
     mkdir -p /run/pycarp /var/lib/pycarp
     setsid $(sed -n 's/^ExecStart=//p' $unit) </dev/null >>/var/log/pycarp.log 2>&1 &
     echo $! >$main
-    for _ in $(seq 100); do [ -S /run/pycarp/pycarp.sock ] && break; sleep 0.1; done
+    # As Type=notify does: it returns when the daemon takes part.
+    for _ in $(seq 100); do sleep 0.2; pycarp status >/dev/null 2>&1; [ $? != 1 ] && break; done
 }
 stop() { kill "$(cat $main)"; while kill -0 "$(cat $main)" 2>/dev/null; do sleep 0.1; done; rm $main; }
 case "$*" in
 daemon-reload) [ -e $unit ] || [ ! -e $main ] ;;
 "enable --now pycarp" | "start pycarp") start ;;
+"restart pycarp") stop; start ;;
 "disable --now pycarp" | "stop pycarp") stop ;;
 "status pycarp") kill -0 "$(cat $main)" ;;
 "kill --kill-whom=main --signal=KILL pycarp") kill -9 "$(cat $main)"; sleep 1; start ;;

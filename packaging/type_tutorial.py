@@ -89,6 +89,7 @@ def _type_pair_of_readme(text: str, a: Machine, b: Machine) -> int:
     running = [a.run(run)]
     running[0].wait(partial(a.has_address, SHARED), f"a has {SHARED}")
     running.append(b.run(run))
+    running[1].wait(lambda: "INIT -> BACKUP" in running[1].said(), "b takes part")
     for terminal in terminals.values():
         terminal.type(status)
     terminals[a].type(hand_over)

@@ -10,7 +10,7 @@ from pycarp.config import grammars
 from pycarp.config.grammars import Grammar
 from tests.support.command_lines import commands_in, complaint_about
 
-PAGES = ("run.md", "while-master.md", "init.md")
+PAGES = ("run.md", "systemd.md", "while-master.md", "init.md")
 GUIDE = "\n".join((Path(__file__).parents[1] / "docs" / "howto" / page).read_text() for page in PAGES)
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", GUIDE, flags=re.MULTILINE | re.DOTALL))
