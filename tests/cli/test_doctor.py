@@ -4,13 +4,15 @@ import json
 import os
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from pycarp.cli import cli
-from pycarp.cli.doctor import _json, _print
+from pycarp.cli.doctor import _json, _print, _running
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import Subject
+from tests.support.control import host_of, scripted_daemon, status_of
 from tests.support.namespaces import LINK, entered, joined_namespaces
 from tests.support.system import require
 
@@ -64,6 +66,17 @@ def test_scripts_read_one_object() -> None:
         "command": "ip link set eth0 up",
     }
     assert found["findings"][1]["command"] is None
+
+
+@pytest.mark.parametrize(("mac_mode", "has_device"), [("virtual", True), ("interface", False), (None, True)])
+def test_whether_a_running_host_has_a_device_is_what_its_daemon_says(
+    mac_mode: str | None, has_device: bool, tmp_path: Path
+) -> None:
+    status = host_of("web", interface="lo", location="eth0 (chosen by other words)", mac_mode=mac_mode)
+    with scripted_daemon(tmp_path / "s", lambda _request: status_of(status)) as daemon, click.Context(cli):
+        (examined,) = _running(daemon.path)
+
+    assert examined.has_device is has_device
 
 
 def test_an_interface_that_the_file_names_and_that_is_missing_is_a_problem(tmp_path: Path) -> None:

@@ -124,6 +124,24 @@ async def test_what_is_published_now_and_then_stays_on_between() -> None:
         await watched.end()
 
 
+@in_virtual_time
+async def test_commands_name_a_renamed_interface_as_it_is_called_now() -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched, host = Watched(cluster.a), cluster.a.host.snapshot()
+        watched.alarms = Alarms(now_s, present_name={host.config.interface: "wan0"}.__getitem__)
+        lost = AddressesChangedByOthers(key=host.key, at_ns=0, count=1, what="192.0.2.10/24 was removed")
+        watched.alarms.take(lost, host)
+        watched.alarms.take(PeerMismatch(key=host.key, at_ns=0, source=PEER, mismatch=Mismatch.SAME_VRID), host)
+        deaf = replace(host, cannot_send=frozenset({Family.IPV4}))
+
+        commands = [each.command for each in watched.alarms.of(deaf)]
+
+        assert len(commands) == 3
+        assert all("wan0" in each for each in commands)
+        await watched.end()
+
+
 @pytest.mark.parametrize(("late_ms", "names"), [(200, []), (400, ["stalled"])])
 @in_virtual_time
 async def test_a_stall_of_a_tenth_of_the_master_down_time_is_an_alarm(late_ms: int, names: list[str]) -> None:

@@ -1,7 +1,7 @@
 """A neighbour that answers for a shared address is warned of, once, unless a CARP peer explains it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -38,10 +38,12 @@ class Neighbours:
 
 
 @asynccontextmanager
-async def watching(neighbours: Neighbours, *, beside_a_master: bool = False) -> AsyncIterator[Warnings]:
+async def watching(
+    neighbours: Neighbours, *, beside_a_master: bool = False, present_name: Callable[[str], str] = str
+) -> AsyncIterator[Warnings]:
     """Have a host looked after; yields the warnings."""
     bus, warnings = MemoryBus(), Warnings()
-    watch = ConflictWatch(warnings, neighbours.find)
+    watch = ConflictWatch(warnings, neighbours.find, present_name=present_name)
     running = asyncio.create_task(watch.run())
     async with node(bus, host=2) as other, node(bus) as ours:
         if beside_a_master:
@@ -61,6 +63,15 @@ async def test_a_stranger_is_warned_of_with_its_mac_address() -> None:
 
         (told,) = warnings.about(config().key)
         assert "52:54:00:00:00:99 answers for 192.0.2.10" in told
+
+
+@in_virtual_time
+async def test_neighbours_of_a_renamed_interface_are_asked_by_its_present_name() -> None:
+    neighbours = Neighbours({})
+    async with watching(neighbours, present_name=lambda _link: "wan0"):
+        await asyncio.sleep(LATER_S)
+
+    assert {link for link, _addresses in neighbours.asked} == {"wan0"}
 
 
 @pytest.mark.parametrize("mac", [VIRTUAL, PEERS_OWN])

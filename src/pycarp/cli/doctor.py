@@ -25,7 +25,7 @@ from pycarp.errors import ControlError, UsageError
 from pycarp.inspection.authenticity import SharedSecret
 from pycarp.system.addresses.interfaces import is_administratively_up, own_interfaces, why_unfit
 from pycarp.transports.udp import DEFAULT_PORT as UDP_PORT
-from pycarp.vocabulary import InterfaceAddress
+from pycarp.vocabulary import InterfaceAddress, MacMode
 from pycarp.wire.ethernet import is_virtual_mac
 
 _AT_IP_LAYER, _IN_UDP = "raw", "udp"
@@ -152,7 +152,7 @@ def _running(control: Path) -> list[ExaminedHost]:
             interface=each.interface,
             vhid=each.vhid,
             addresses=tuple(map(ip_interface, each.addresses)),
-            has_device="(interface MAC" not in each.location,
+            has_device=each.mac_mode != MacMode.INTERFACE,
             peers=tuple(map(ip_address, each.peers)),
             advbase=each.advbase,
             state=State(each.state),

@@ -52,9 +52,8 @@ _SETTLED_EPOCH = 3
 """A host with more transitions than the first ones has heard its peers for a while."""
 
 
-def _command_against(mismatch: Mismatch, host: HostSnapshot, source: object) -> str:
+def _command_against(mismatch: Mismatch, host: HostSnapshot, source: object, link: str) -> str:
     """Return what to type against a conflict of configurations."""
-    link = host.config.interface
     match mismatch:
         case Mismatch.EQUAL_CLAIM:
             name = host.config.name
@@ -81,15 +80,19 @@ class _OfHost:
 
 
 class Alarms:
-    """Collects the events of all hosts, and returns the alarms of one; ``now_s`` returns the engine's seconds."""
+    """Collects the events of all hosts, and returns the alarms of one.
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
+    ``now_s`` returns the engine's seconds, ``present_name`` what an interface is called now.
+    """
+
+    def __init__(self, now_s: Callable[[], float], *, present_name: Callable[[str], str] = str) -> None:
         self._now_s = now_s
+        self._present_name = present_name
         self._hosts: dict[HostKey, _OfHost] = {}
 
     def take(self, event: Event, host: HostSnapshot) -> None:
         """Remember an event that is the cause of an alarm."""
-        link = host.config.interface
+        link = self._present_name(host.config.interface)
         match event:
             case AdvertisementRejected(source=source, finding=finding):
                 text = f"advertisements from {source} are not authentic: {finding}"
@@ -99,7 +102,7 @@ class Alarms:
                 self._note(event.key, Alarm(name="not-authentic", text=text, command=command), _REJECTED_S)
             case PeerMismatch(source=source, mismatch=mismatch):
                 name = mismatch.name.lower().replace("_", "-")
-                command = _command_against(mismatch, host, source)
+                command = _command_against(mismatch, host, source, link)
                 self._note(event.key, Alarm(name=name, text=f"{source} {mismatch.value}", command=command), _MISMATCH_S)
             case AddressesChangedByOthers(what=what) if not host.cannot_send:
                 # Otherwise it was the guardian: who cannot advertise must not answer.
@@ -125,7 +128,8 @@ class Alarms:
 
     def of(self, host: HostSnapshot, missing: tuple[str, ...] = ()) -> list[Alarm]:
         """Return the alarms of a host now; ``missing`` are addresses that it should have and does not."""
-        found = [*self._of_rivals(host), *_of_sending(host, self._now_s()), *self._of_families(host)]
+        link = self._present_name(host.config.interface)
+        found = [*self._of_rivals(host, link), *_of_sending(host, link, self._now_s()), *self._of_families(host, link)]
         held_by_s = 0.0 if host.last_change is None else host.last_change.at_ns / NS_PER_S + _HOLDS_WITHIN_S
         if host.state is State.MASTER and host.stage is not Stage.HELD and self._now_s() > held_by_s:
             text = f"MASTER for {self._now_s() - held_by_s + _HOLDS_WITHIN_S:.1f} s and without its addresses"
@@ -142,12 +146,12 @@ class Alarms:
             answered = [each for each in answered if each.name != UNHEARD_MASTER]
         return [*found, *answered, *lasting.values()]
 
-    def _of_rivals(self, host: HostSnapshot) -> Iterator[Alarm]:
+    def _of_rivals(self, host: HostSnapshot, link: str) -> Iterator[Alarm]:
         """Yield an alarm for each other host that advertises as MASTER while this one is."""
         if host.state is not State.MASTER:
             return
         now_s = self._now_s()
-        name, link = host.config.name, host.config.interface
+        name = host.config.name
         since_s = self._hosts.get(host.key, _OfHost()).conflict_since_s
         for peer in host.peers:
             if peer.decision not in _ANOTHER_MASTER or not is_alive(peer, now_s):
@@ -163,7 +167,7 @@ class Alarms:
             else:
                 yield Alarm(name="two-masters", text=f"{peer.source} is MASTER as well", command=f"pycarp why {name}")
 
-    def _of_families(self, host: HostSnapshot) -> Iterator[Alarm]:
+    def _of_families(self, host: HostSnapshot, link: str) -> Iterator[Alarm]:
         """Yield an alarm for a family in which no peer is heard, while a MASTER is heard in the other one."""
         now_s = self._now_s()
         alive = {peer.family: peer for peer in host.peers if is_alive(peer, now_s)}
@@ -180,13 +184,13 @@ class Alarms:
                 if family is Family.IPV6
                 else "a firewall drops them, or the group is another one"
             )
-            yield Alarm(name="one-family", text=text, command=f"pycarp doctor -i {host.config.interface}   # on both")
+            yield Alarm(name="one-family", text=text, command=f"pycarp doctor -i {link}   # on both")
 
     def _note(self, key: HostKey, alarm: Alarm, for_s: float) -> None:
         self._hosts.setdefault(key, _OfHost()).lasting[alarm.name] = _Lasting(alarm, self._now_s() + for_s)
 
 
-def _of_sending(host: HostSnapshot, now_s: float) -> Iterator[Alarm]:
+def _of_sending(host: HostSnapshot, link: str, now_s: float) -> Iterator[Alarm]:
     """Yield an alarm if the last advertisement could not be sent; a BACKUP sends none, and may be able to again."""
     change = host.last_change
     if not host.cannot_send or host.state is State.INIT or change is None:
@@ -197,8 +201,8 @@ def _of_sending(host: HostSnapshot, now_s: float) -> Iterator[Alarm]:
         return
     families = [_name(each) for each in sorted(host.cannot_send, key=str) if each is not None]
     where = f" over {' and '.join(families)}" if families else ""
-    text = f"the kernel refuses what this host sends{where}: a firewall, or the device of {host.config.interface}"
-    yield Alarm(name="cannot-send", text=text, command=f"pycarp doctor -i {host.config.interface}")
+    text = f"the kernel refuses what this host sends{where}: a firewall, or the device of {link}"
+    yield Alarm(name="cannot-send", text=text, command=f"pycarp doctor -i {link}")
 
 
 def is_alive(peer: Peer, now_s: float) -> bool:

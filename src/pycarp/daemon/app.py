@@ -159,7 +159,7 @@ class Daemon:
         self._failback = FailbackService(lasting, is_wanted=self._maintenance.is_wanted)
         self._history = EventHistory()
         self._tallies = Tallies()
-        self._alarms = Alarms(asyncio.get_running_loop().time)
+        self._alarms = Alarms(asyncio.get_running_loop().time, present_name=self._present_name)
         self._timeline = StateTimeline(asyncio.get_running_loop().time)
         self._conflicts = (
             ConflictWatch(
@@ -167,6 +167,7 @@ class Daemon:
                 glance=partial(address_conflicts.find, tries=1),
                 hosts=lambda: self._hosts.running,
                 tell=self._alarms.answered,
+                present_name=self._present_name,
             )
             if plane.guardian
             else None
@@ -439,6 +440,7 @@ class Daemon:
         running = self._hosts.find(host.key)
         return Place(
             location=self._plane.actuator.location(host.key),
+            mac_mode=self._plane.actuator.mac_mode(host.key),
             missing=tuple(missing) if host.state is State.MASTER else (),
             error=running.address_error if running else "",
         )

@@ -48,7 +48,8 @@ class ConflictWatch:
     A MASTER answers for the addresses as well, from the virtual MAC address or from its own: who is heard to be a peer
     explains these. ``run`` it as long as hosts may come. ``find`` asks a link who answers for addresses, and ``glance``
     does so with fewer packets, because it is called again and again; without it ``find`` is. ``hosts``
-    returns those that run, and ``tell`` is called with what is wrong with a host now.
+    returns those that run, and ``tell`` is called with what is wrong with a host now; ``present_name`` returns what an
+    interface is called now.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class ConflictWatch:
         glance: Find | None = None,
         hosts: Callable[[], Sequence[VirtualHost]] = tuple,
         tell: Tell = lambda _key, _alarms: None,
+        present_name: Callable[[str], str] = str,
     ) -> None:
         self._warnings = warnings
         self._find = find
         self._glance = glance or find
         self._hosts = hosts
         self._tell = tell
+        self._present_name = present_name
         self._waiting: dict[HostKey, VirtualHost] = {}
         self._arrival = asyncio.Event()
         self._turns: dict[str, int] = defaultdict(int)
@@ -179,18 +182,20 @@ class ConflictWatch:
         theirs |= {mac for mac, source in sources.items() if peers[source]}
         unexplained = [(address, mac) for address, macs in found.items() for mac in sorted(macs - theirs, key=str)]
         here = _macs_here() if unexplained else frozenset()
-        return [_alarm(snapshot, address, mac, sources) for address, mac in unexplained if mac not in here]
+        link = self._present_name(host.key.link)
+        return [_alarm(snapshot, link, address, mac, sources) for address, mac in unexplained if mac not in here]
 
     async def _answers(self, link: str, addresses: Collection[Address], find: Find | None = None) -> Answers:
         try:
-            return await (find or self._find)(link, addresses)
+            return await (find or self._find)(self._present_name(link), addresses)
         except CarpError as exc:
             logger.debug("carp: %s: cannot find out who answers for shared addresses: %s", link, exc)
             return {}
 
 
-def _alarm(host: HostSnapshot, address: Address, mac: MacAddress, sources: Mapping[MacAddress, Address]) -> Alarm:
-    link = host.config.interface
+def _alarm(
+    host: HostSnapshot, link: str, address: Address, mac: MacAddress, sources: Mapping[MacAddress, Address]
+) -> Alarm:
     if mac == virtual_mac(host.config.vhid):
         text = f"{mac} answers for {address}: another host is MASTER as well, and this one does not hear it"
         return Alarm(name=UNHEARD_MASTER, text=text, command=f"pycarp doctor -i {link}   # on both hosts")

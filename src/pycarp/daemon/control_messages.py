@@ -265,7 +265,8 @@ class HostStatus(msgspec.Struct, kw_only=True):
     """One virtual host.
 
     ``effective_*`` is what it advertises, demotion included; ``master`` is who holds the addresses,
-    ``location`` what they are on here. ``contested`` counts how often others changed them. ``warnings`` are what an
+    ``location`` what they are on here, ``mac_mode`` whose MAC address answers for them: virtual or interface, None if
+    that is not known. ``contested`` counts how often others changed them. ``warnings`` are what an
     operator should look at, as it was logged. ``peer`` is whose advertisement was heard last, ``heard`` the last one of
     everybody and family. ``missing`` are addresses that a MASTER should have and has not, ``address_error`` is why
     they could not be held or dropped the last time that was tried. ``checks`` and ``hooks`` are its own and those of
@@ -310,6 +311,7 @@ class HostStatus(msgspec.Struct, kw_only=True):
     alarms: list[Alarm] = msgspec.field(default_factory=list)
     commands: list[CommandStatus] = msgspec.field(default_factory=list)
     stage: str | None = None
+    mac_mode: str | None = None
 
 
 class LinkStatus(msgspec.Struct):

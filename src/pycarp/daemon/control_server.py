@@ -13,6 +13,7 @@ from pycarp.aio.log_records import logger
 from pycarp.daemon.connections import ANSWER_S, REQUEST_S, Connections
 from pycarp.daemon.control_messages import Reply, Request
 from pycarp.daemon.control_paths import refuse_too_long
+from pycarp.daemon.dead_sockets import answers
 from pycarp.daemon.lock_file import LockFile
 from pycarp.daemon.streams import Stream
 from pycarp.errors import CarpError, ControlError, UsageError
@@ -26,7 +27,6 @@ RUNTIME_FOLDER = state_folder.DEFAULT
 
 _OWNER_ONLY, _GROUP_TOO = 0o177, 0o660
 _BACKLOG = 128
-_ALIVE_S = 0.2
 
 
 @contextlib.asynccontextmanager
@@ -100,7 +100,7 @@ def _open_to(path: Path, readers: int | None) -> None:
 
 def _bound(path: Path) -> socket.socket:
     """Return a socket at ``path``, in the place of one on which nobody answers; OSError otherwise."""
-    if _is_alive(path):
+    if path.is_socket() and answers(path):
         # The lock is free, so the listener does not know the lock, or the lock was removed.
         raise UsageError(_is_taken(path, 0))
     with contextlib.suppress(FileNotFoundError):
@@ -116,17 +116,6 @@ def _bound(path: Path) -> socket.socket:
     finally:
         os.umask(before)
     return sock
-
-
-def _is_alive(path: Path) -> bool:
-    """Return whether a process listens at ``path``, also one whose queue is full."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(_ALIVE_S)
-        try:
-            sock.connect(str(path))
-        except OSError as exc:
-            return isinstance(exc, TimeoutError) or exc.errno == errno.EAGAIN
-    return True
 
 
 def _remove(path: Path, ours: tuple[int, int]) -> None:

@@ -31,7 +31,7 @@ from pycarp.daemon.control_messages import (
     StatusReply,
 )
 from pycarp.daemon.host_set import Waiting
-from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, LinkFacts
+from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, LinkFacts, MacMode
 
 
 def status_reply(
@@ -74,9 +74,10 @@ def status_reply(
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """The addresses of a host on this machine: their device, the missing ones, and the last error."""
+    """The addresses of a host on this machine: their device, whose MAC address it has, what is missing, why."""
 
     location: str = ""
+    mac_mode: MacMode | None = None
     missing: tuple[InterfaceAddress, ...] = ()
     error: str = ""
 
@@ -128,6 +129,7 @@ def host_status(
         warnings=list(warnings),
         next_s=None if host.deadline_ns is None else _seconds(host.deadline_ns - now_ns),
         stage=None if host.stage is None else host.stage.value,
+        mac_mode=None if place.mac_mode is None else place.mac_mode.value,
     )
 
 
