@@ -158,7 +158,7 @@ class GroupState:
 
     def _is_as_alive(self, member: HostSnapshot, event: StateChange, now_s: float) -> bool:
         """Return True if the MASTER of a member advertised in time, and is on the machine that was relieved."""
-        heard = _heard(member)
+        heard = member.master
         if heard is None:
             return False
         longest_ns = min(heard.claim.interval_ns, (member.config.advbase + 1) * NS_PER_S) + _LATE_NS
@@ -203,7 +203,7 @@ class GroupState:
         """Note the MASTER of each member that is BACKUP; one that is the last of all is not well."""
         before, self._followed = self._followed, {}
         for member in members:
-            heard, known = _heard(member), before.get(member.key)
+            heard, known = member.master, before.get(member.key)
             if member.state is State.MASTER and known is not None:
                 # The event of its takeover may be handled after another one of the same step.
                 self._followed[member.key] = known if known.until_s is not None else known._replace(until_s=now_s)
@@ -278,7 +278,7 @@ def _is_due(pull: _Pull, member: HostSnapshot, now_s: float) -> bool:
 
 def _is_kept(pull: _Pull, member: HostSnapshot) -> bool:
     """Return True if a stronger MASTER was heard again: a member that took over now would yield to it at once."""
-    heard = _heard(member)
+    heard = member.master
     if heard is None or heard.at_ns <= pull.heard_ns:
         return False
     return member.config.dialect.compare(member.claim, heard.claim) is Verdict.WEAKER
@@ -290,9 +290,11 @@ def _heard(member: HostSnapshot) -> Peer | None:
 
 
 def _heard_ns(member: HostSnapshot) -> int:
-    """Return when a member heard the last MASTER; 0 if none."""
-    heard = _heard(member)
-    return 0 if heard is None else heard.at_ns
+    """Return when a member heard its MASTER last; 0 if there is none.
+
+    A weaker one may be heard later: a host that yields advertises once more in the dialect of ucarp.
+    """
+    return 0 if member.master is None else member.master.at_ns
 
 
 def _held_until_ns(member: HostSnapshot) -> int:
