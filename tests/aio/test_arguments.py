@@ -143,6 +143,19 @@ async def test_a_state_may_be_given_by_its_value() -> None:
         assert web.state is State.BACKUP
 
 
+@pytest.mark.parametrize(("lag", "load", "advskew"), [(-1, 0, 49), (-300, 0, 0), (-30, 100, 120), (0, 10, 60)])
+@in_virtual_time
+async def test_a_negative_amount_is_subtracted_and_zero_removes_a_cause(lag: int, load: int, advskew: int) -> None:
+    """Source: carp.md 6.1, the counter of the BSDs is signed."""
+    async with node(MemoryBus()) as here:
+        web = await here.add(config(advskew=50))
+        web.demote("lag", by=5)
+        web.demote("load", by=load)
+        web.demote("lag", by=lag)
+
+        assert web.snapshot().claim.advskew == advskew
+
+
 @pytest.mark.parametrize("after", [1000, "1", 1.0, True], ids=repr)
 @in_virtual_time
 async def test_the_number_of_an_event_that_cannot_be_is_an_error(after: object) -> None:

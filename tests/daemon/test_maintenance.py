@@ -22,6 +22,7 @@ from pycarp.daemon.control_messages import (
 from pycarp.daemon.services import maintenance
 from pycarp.daemon.services.maintenance import Find, Maintenance
 from pycarp.daemon.status import Place, host_status
+from pycarp.errors import CarpError
 from pycarp.system.addresses.address_conflicts import Answers
 from pycarp.testing import Cluster
 from pycarp.testing.member import Member
@@ -249,6 +250,89 @@ async def test_a_drain_ends_by_itself_when_its_time_is_over(tmp_path: Path) -> N
         await asyncio.sleep(70)
 
         assert (daemon.demotion(), cluster.master) == ({}, cluster.a)
+        assert not (tmp_path / "m.json").exists()
+
+
+@in_virtual_time
+async def test_a_drain_whose_time_is_over_before_anybody_took_over_leaves_no_demotion(tmp_path: Path) -> None:
+    async with settled(preempt=True) as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+
+        await daemon.drain(for_s=0.001)
+        await asyncio.sleep(10)
+
+        assert daemon.demotion() == {}
+        assert cluster.master is cluster.a
+
+
+@in_virtual_time
+async def test_a_drain_that_is_ended_while_it_waits_fails_and_leaves_no_demotion(tmp_path: Path) -> None:
+    async with settled(preempt=True) as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+        cluster.stop(cluster.b)
+        drain = asyncio.create_task(daemon.drain(timeout_s=3, is_forced=True))
+        await asyncio.sleep(1)
+
+        await daemon.ask(UndrainRequest(None))
+
+        with pytest.raises(HandOverError, match="ended before it was complete"):
+            await drain
+        assert daemon.demotion() == {}
+        cluster.continue_(cluster.b)
+
+
+@in_virtual_time
+async def test_a_host_whose_own_drain_has_ended_is_still_drained_with_every_host(tmp_path: Path) -> None:
+    async with settled() as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+        name = daemon.hosts[0].name
+        await daemon.drain(name)
+        await daemon.drain()
+
+        assert (
+            await daemon.ask(UndrainRequest(name)) == f"{name} is still drained with every host: pycarp undrain --all"
+        )
+        assert daemon.demotion() == {"drained": 240}
+
+
+@in_virtual_time
+async def test_who_restores_the_cause_of_a_drain_learns_what_ends_it(tmp_path: Path) -> None:
+    async with settled() as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+        await daemon.drain()
+
+        warning = await daemon.ask(RestoreRequest(cause="drained"))
+
+        assert warning == "'drained' is the cause of a drain, which pycarp undrain ends"
+        assert daemon.demotion() == {"drained": 240}
+
+
+@pytest.mark.parametrize(
+    ("request_", "complaint"),
+    [
+        (DemoteRequest(cause="x", by=-1), "--by -1 is outside 1-240; pycarp restore ends a demotion"),
+        (DemoteRequest(cause="x", by=0), "--by 0 is outside 1-240"),
+        (DemoteRequest(cause="x", by=10**9), "--by 1000000000 is outside 1-240"),
+        (DemoteRequest(cause="x", by=5, for_s=0), "--for 0 s is not above 0"),
+        (DemoteRequest(cause="x", by=5, for_s=float("inf")), "--for inf s is outside 0-"),
+        (DemoteRequest(cause="x", by=5, for_s=float("nan")), "--for nan is not a number of seconds"),
+        (DrainRequest(for_s=-1), "--for -1 s is not above 0"),
+        (DrainRequest(for_s=1e300), "--for 1e[+]300 s is outside 0-"),
+        (DrainRequest(timeout_s=0), "--timeout 0 s is not above 0"),
+        (DrainRequest(timeout_s=1e9), "--timeout 1e[+]09 s is outside 0-60"),
+    ],
+)
+@in_virtual_time
+async def test_what_cannot_be_asked_is_refused_with_the_bound_and_changes_nothing(
+    tmp_path: Path, request_: DemoteRequest | DrainRequest, complaint: str
+) -> None:
+    async with settled() as cluster:
+        daemon = Daemon(cluster.a, tmp_path / "m.json")
+
+        with pytest.raises(CarpError, match=complaint):
+            await daemon.maintenance.answer(request_, daemon.hosts)
+
+        assert daemon.demotion() == {}
         assert not (tmp_path / "m.json").exists()
 
 

@@ -223,6 +223,9 @@ class VirtualHost:
     def demote(self, cause: str, *, by: int | None = None, last: bool = False) -> None:
         """Add ``by`` to the advskew that is advertised, for a named cause; the same cause again replaces its amount.
 
+        A negative amount is subtracted, also from what is configured, and 0 removes the cause; the sum is never below 0
+        nor above 240. It is the signed counter of the BSDs (carp.md 6.1).
+
         With ``last`` instead the host is the last of all: as MASTER it holds the addresses until any host takes over
         that is not last too, whether or not that one preempts; as BACKUP it takes them only if nobody else does. Every
         system takes over from it (carp.md 5.1).

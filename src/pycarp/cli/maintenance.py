@@ -20,6 +20,7 @@ from pycarp.daemon.control_messages import (
     RestoreRequest,
     UndrainRequest,
 )
+from pycarp.daemon.maintenance_bounds import check_demotion
 from pycarp.errors import UsageError
 
 ANSWERS_S = 2.0
@@ -126,7 +127,7 @@ def undrain(*, host: str | None, is_all: bool, control: Path) -> None:
     """Take HOST back into service: with preempt it takes its addresses back, else it is ready to."""
     _one_or_all(host, is_all=is_all)
     reply = request(one_for(control, host), UndrainRequest(host), DoneReply)
-    click.echo(f"{host or 'every host'}: not drained any more")
+    click.echo(f"{host or 'every host'}: the drain has ended")
     _warn(reply.warning)
 
 
@@ -144,7 +145,7 @@ slower than one that preempts. --last moves it to any host that is there."""
 )
 @_host_argument
 @_all_option
-@click.option("--by", type=click.IntRange(1, FULL_DEMOTION), metavar="N", help=f"The amount, 1-{FULL_DEMOTION}.")
+@click.option("--by", type=int, metavar="N", help=f"The amount, 1-{FULL_DEMOTION}.")
 @click.option("--last", is_flag=True, help="Be the last of all instead.")
 @click.option("--cause", required=True, metavar="TEXT", help="Why; the same cause again replaces its amount.")
 @_for_option
@@ -156,6 +157,8 @@ def demote(
     _one_or_all(host, is_all=is_all)
     if (by is None) is not last:
         raise UsageError("say by how much: either --by N or --last")
+    if by is not None:
+        check_demotion(by)
     reply = request(one_for(control, host), DemoteRequest(host=host, cause=cause, by=by, for_s=for_s), DoneReply)
     click.echo(f"{host or 'every host'}: {'the last of all' if by is None else f'demoted by {by}'}: {cause}")
     _warn(reply.warning)

@@ -25,6 +25,7 @@ from pycarp.daemon.control_messages import (
     Request,
     UndrainRequest,
 )
+from pycarp.daemon.maintenance_bounds import MOST_S, TIMEOUT_MOST_S
 from pycarp.daemon.streams import Stream
 from pycarp.errors import CarpError
 
@@ -33,9 +34,8 @@ BODY_S = 5.0
 """How long the body of a request may take."""
 
 AT_ONCE_MOST = 8
-TIMEOUT_LEAST_S, TIMEOUT_MOST_S = 0.05, 60.0
+TIMEOUT_LEAST_S = 0.05
 HOST_MOST = 200
-DRAIN_MOST_S = 366 * 24 * 3600
 
 FAILURES_AT_ONCE = 5
 FAILURE_EVERY_S = 10.0
@@ -189,8 +189,8 @@ def _out_of_bounds(action: Action) -> str:
     if not TIMEOUT_LEAST_S <= timeout_s <= TIMEOUT_MOST_S:
         return f"timeout_s {timeout_s:g} is outside {TIMEOUT_LEAST_S:g}-{TIMEOUT_MOST_S:g}"
     for_s = action.for_s if isinstance(action, DrainRequest) else None
-    if for_s is not None and not 1 <= for_s <= DRAIN_MOST_S:
-        return f"for_s {for_s:g} is outside 1-{DRAIN_MOST_S}"
+    if for_s is not None and not 1 <= for_s <= MOST_S:
+        return f"for_s {for_s:g} is outside 1-{MOST_S}"
     return ""
 
 

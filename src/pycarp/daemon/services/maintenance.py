@@ -30,6 +30,7 @@ from pycarp.daemon.control_messages import (
     RestoreRequest,
     UndrainRequest,
 )
+from pycarp.daemon.maintenance_bounds import check_demotion, check_time, check_timeout
 from pycarp.durations import format_duration
 from pycarp.errors import CarpError, HandOverError, UsageError
 from pycarp.placement.failback_state import is_of_drain
@@ -172,15 +173,19 @@ class Maintenance:
         If one of several hosts finds nobody to take over, none of them is drained.
         """
         _refuse_unfit("reason", request.reason)
+        check_timeout(request.timeout_s)
+        check_time(request.for_s)
         began_s = time.monotonic()
         cause = f"{DRAINED}: {request.reason}" if request.reason else DRAINED
         keys = _keys(request.host, hosts)
         earlier = [each for key in keys for each in self._wanted(key) if each.is_drain]
-        # Noted first: a daemon that is killed meanwhile comes back drained.
-        for key in keys:
-            self._keep(
-                self._entry(key, cause, None, request.for_s, is_drain=True, survives_reboot=request.survives_reboot)
-            )
+        # Noted first: a daemon that is killed meanwhile comes back drained. Its time ends once it is drained.
+        entries = [
+            self._entry(key, cause, None, request.for_s, is_drain=True, survives_reboot=request.survives_reboot)
+            for key in keys
+        ]
+        for each in entries:
+            self._keep(each, ends=False)
         warning = self._save()
         masters = [host for host in hosts if host.state is State.MASTER]
         outcomes = await asyncio.gather(
@@ -188,6 +193,8 @@ class Maintenance:
             return_exceptions=True,
         )
         failures = [each for each in outcomes if isinstance(each, BaseException)]
+        if not failures and any((key, cause) not in (self._found or {}) for key in keys):
+            failures = [HandOverError("the drain was ended before it was complete, by pycarp undrain or another drain")]
         if failures:
             self._take_back(cause, keys, earlier, hosts)
             raise _refusal(failures)
@@ -200,6 +207,8 @@ class Maintenance:
             self._set_back(hosts, cause)
         self._save()
         _log(hosts, request.host, f"is {cause}", request.for_s)
+        for each in entries:
+            self._keep(each)
         left = [host for host, master in zip(hosts, outcomes, strict=True) if host in masters and master is not None]
         answered = await self._answered(left)
         drained = []
@@ -236,10 +245,17 @@ class Maintenance:
         for entry in ending:
             self._end(entry)
         _log(hosts, name, "is not drained any more", None)
-        return self._save()
+        warning = self._save()
+        if name is not None and any(each.is_drain for each in self._wanted(_EVERY)):
+            still = f"{name} is still drained with every host: pycarp undrain --all"
+            return f"{warning}\n{still}" if warning else still
+        return warning
 
     def _demote(self, request: DemoteRequest, hosts: Collection[VirtualHost]) -> str:
         _refuse_unfit("cause", request.cause)
+        check_time(request.for_s)
+        if request.by is not None:
+            check_demotion(request.by)
         if is_of_drain(request.cause):
             raise UsageError(f"the cause {request.cause!r} is that of a drain; choose another one, or use pycarp drain")
         for key in _keys(request.host, hosts):
@@ -255,6 +271,8 @@ class Maintenance:
         present = [each for key in _keys(request.host, hosts) for each in self._wanted(key) if not each.is_drain]
         ending = [each for each in present if each.cause == request.cause]
         if not ending:
+            if is_of_drain(request.cause):
+                return f"{request.cause!r} is the cause of a drain, which pycarp undrain ends"
             causes = ", ".join(sorted({each.cause for each in present})) or "none"
             return f"nothing is demoted for {request.cause!r}; there are: {causes}"
         for entry in ending:
@@ -281,13 +299,13 @@ class Maintenance:
     def _wanted(self, key: str) -> list[Entry]:
         return [each for (host, _cause), each in (self._found or {}).items() if host == key]
 
-    def _keep(self, entry: Entry) -> None:
-        """Note an entry, in the place of an earlier one of this cause, and wait for its end."""
+    def _keep(self, entry: Entry, *, ends: bool = True) -> None:
+        """Note an entry, in the place of an earlier one of this cause, and wait for its end if it ``ends`` now."""
         assert self._found is not None
         place = (entry.host, entry.cause)
         self._forget(place)
         self._found[place] = entry
-        if entry.until is not None:
+        if entry.until is not None and ends:
             left_s = max(entry.until - self._clock(), 0)
             self._timers[place] = asyncio.get_running_loop().call_later(left_s, self._expire, entry)
 
