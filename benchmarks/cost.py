@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.bytecode import environment
+from benchmarks.daemon_log import LINES, Log
 from benchmarks.figures import Figure
 from benchmarks.start import hosts as places
 from benchmarks.start import ip, longest_s, memory_mib
@@ -89,9 +90,10 @@ class Pair:
         return self._names[role]
 
     def wait(self) -> None:
-        """Return when the MASTER has all addresses, and start the BACKUP; CarpError when that takes too long.
+        """Return when the MASTER has all addresses, and the BACKUP has started; CarpError when that takes too long.
 
         A BACKUP that started first would be MASTER of some, because without preempt nobody takes a mastership away.
+        ucarp does not say when it has started.
         """
         ends_s = time.monotonic() + longest_s(self._count)
         while self.contestant != "ucarp" and self._held() < self._count:
@@ -99,6 +101,13 @@ class Pair:
                 raise CarpError(f"{self.contestant}: {self._held()} of {self._count} are MASTER")
             time.sleep(0.3)
         self.start("BACKUP")
+        if self.contestant in LINES:
+            log = Log(self.folder("BACKUP") / "log")
+            # On a busy machine that takes longer than any pause, and what starts costs more than what runs.
+            while (seen := log.count(LINES[self.contestant]["BACKUP"])) < self._count:
+                if time.monotonic() > ends_s + longest_s(self._count):
+                    raise CarpError(f"{self.contestant}: {seen} of {self._count} are BACKUP")
+                time.sleep(0.1)
 
     def _held(self) -> int:
         lines = ip("-n", self._names["MASTER"], "-4", "-o", "addr").splitlines()
@@ -155,7 +164,7 @@ def measure(count: int, seconds: float, contestants: list[str]) -> list[Figure]:
         pairs = [stack.enter_context(Pair(each, count, Path(name))) for each in chosen]
         for pair in pairs:
             pair.wait()
-        # Until the BACKUPs have started, and what happens once after a takeover is over.
+        # Until what happens once after a start or a takeover is over.
         time.sleep(5 + count / 50)
         subjects = [(pair, role) for pair in pairs for role in _ROLES]
         spans = list(_spans(subjects, seconds))

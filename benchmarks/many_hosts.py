@@ -26,6 +26,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.cost import Pair
+from benchmarks.daemon_log import LINES, Log
 from benchmarks.figures import Figure, as_json, table
 from benchmarks.start import longest_s
 from benchmarks.watched_loop import longest, turns
@@ -35,32 +36,9 @@ from pycarp.lab.lab_network import check_requirements
 SPARE_FILES = 600
 """What a machine opens beside one file a host: sockets of forty links, and of the daemon."""
 
-_LINES = {
-    "pycarp": {"BACKUP": "INIT -> BACKUP", "MASTER": "BACKUP -> MASTER"},
-    "keepalived": {"BACKUP": "Entering BACKUP STATE", "MASTER": "Entering MASTER STATE"},
-}
 _SPANS = 3
 _LOOK_S = 0.1
 _SAY_S = 5.0
-
-
-class Log:
-    """How many lines of a file have some words; the file is read on where it ended before."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._at = 0
-        self._seen: list[bytes] = []
-
-    def count(self, words: str) -> int:
-        """Return how many whole lines have the words by now."""
-        with self._file.open("rb") as file:
-            file.seek(self._at)
-            added = file.read()
-        whole = added[: added.rfind(b"\n") + 1]
-        self._at += len(whole)
-        self._seen.append(whole)
-        return sum(each.count(words.encode()) for each in self._seen)
 
 
 class Subject:
@@ -80,7 +58,7 @@ class Subject:
         many = self._count if many is None else many
         log = self._logs.setdefault(role, Log(self.pair.folder(role) / "log"))
         began_s = said_s = time.monotonic()
-        while (seen := log.count(_LINES[self.pair.contestant][state])) < many:
+        while (seen := log.count(LINES[self.pair.contestant][state])) < many:
             now_s = time.monotonic()
             if now_s > began_s + longest_s(self._count):
                 raise CarpError(f"{self.pair.contestant}: {seen} of {self._count} are {state} on the {role}")

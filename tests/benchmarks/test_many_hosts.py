@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks.many_hosts import Log, allow_files
+from benchmarks.daemon_log import Log
+from benchmarks.many_hosts import allow_files
 from benchmarks.system_calls import total
 from benchmarks.watched_loop import Turn, WatchedSelector, longest, turns
 
