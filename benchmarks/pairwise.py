@@ -22,7 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
@@ -245,13 +245,20 @@ def measure(
             pairs = _shared(*done.result())
             for key, pair in pairs.items():
                 found.setdefault(key, []).append(pair)
-            words = [f"{what} {before:.4g} / {after:.4g} {unit}" for (what, unit), (before, after) in pairs.items()]
-            say(f"{count}/{len(todo)}  {'; '.join(words) or f'{todo[done]}: the client was stalled'}")
+            say(f"{count}/{len(todo)}  {todo[done]}: {_said(pairs) if pairs else 'the client was stalled'}")
     finally:
         # What has begun comes to its end and leaves nothing behind; the rest is not begun.
         pool.shutdown(cancel_futures=True)
     compared = (Compared(quantity, unit, tuple(pairs)) for (quantity, unit), pairs in found.items())
     return [each for each in compared if not each.quantity.endswith(BROKE_OFF) or any(map(any, each.pairs))]
+
+
+def _said(pairs: Mapping[tuple[str, str], tuple[float, float]]) -> str:
+    """Return the pairs in words, without those that are as they should be: nothing."""
+    shown = {what.partition(": ")[2] or what: (unit, pair) for (what, unit), pair in pairs.items() if any(pair)}
+    return "; ".join(
+        f"{what} {before:.4g} / {after:.4g} {unit}".rstrip() for what, (unit, (before, after)) in shown.items()
+    )
 
 
 def _shared(before: Values | None, after: Values | None) -> dict[tuple[str, str], tuple[float, float]]:
@@ -327,7 +334,10 @@ def main() -> None:
     parser.add_argument("--before", required=True, metavar="CHECKOUT", help="a folder, or a commit")
     parser.add_argument("--after", default=str(HERE), metavar="CHECKOUT", help="a folder, or a commit (this checkout)")
     parser.add_argument("--only", action="append", choices=AREAS, help="an area; may be repeated")
-    parser.add_argument("--events", nargs="+", choices=[each.name for each in EVENTS], help="of failover (all)")
+    names = [each.name for each in EVENTS]
+    parser.add_argument(
+        "--events", nargs="+", choices=names, metavar="EVENT", help=f"of failover: {', '.join(map(repr, names))}"
+    )
     parser.add_argument(
         "--runs", type=_positive, default=6, help="pairs of each event; a third of that of the rest (6)"
     )
