@@ -4,6 +4,7 @@
     nox -s bench -- quick            under three minutes
     python -m benchmarks quick --only cost --json FILE
     python -m benchmarks quick --compare FILE     fails when a ratio is worse by more than --factor
+    python -m benchmarks quick --plots FOLDER     draws the pictures; benchmarks.plots draws them from JSON again
     python -m benchmarks --only endurance         ten minutes at 40 ms an advertisement, idle, and ten busy
 
 Prints medians, least and most, and how many times as much as the others pycarp needs.
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from benchmarks import cost, floors, hearing, packets, start, system_calls
+from benchmarks import cost, floors, hearing, packets, plots, start, system_calls
 from benchmarks.bytecode import environment
 from benchmarks.figures import Figure, as_json, ratios, table, worse
 from pycarp.errors import CarpError
@@ -134,6 +135,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", help="virtual hosts")
     parser.add_argument("--endurance-seconds", type=float, default=600, help="of each half of endurance (600)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw pictures of it, as SVG")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="fail when a ratio is worse than in FILE")
     parser.add_argument("--factor", type=float, default=2.0, help="so many times worse is worse (2)")
     chosen = parser.parse_args()
@@ -165,6 +167,8 @@ def main() -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table(figures))
     if chosen.json:
         chosen.json.write_text(as_json(figures))
+    if chosen.plots:
+        plots.draw(figures, chosen.plots, print)
     if chosen.compare and (faults := worse(figures, chosen.compare.read_text(), chosen.factor)):
         sys.exit("worse than committed:\n" + "\n".join(faults))
 

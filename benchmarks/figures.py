@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+_MANY = 200
+
 
 class Figure(NamedTuple):
     """Some values of one quantity: of whom, with how many virtual hosts, and in which unit."""
@@ -59,10 +61,27 @@ def table(figures: Iterable[Figure]) -> Table:
 
 
 def as_json(figures: Sequence[Figure]) -> str:
-    """Return all values, and the machine on which they were measured."""
+    """Return the values, and the machine on which they were measured; of very many values, their percentiles."""
     machine = {"kernel": os.uname().release, "python": platform.python_version(), "processors": os.cpu_count()}
-    rows = {each.key: {"unit": each.unit, "median": each.median, "values": each.values} for each in figures}
+    rows = {each.key: {"unit": each.unit, "median": each.median, "values": _few(each.values)} for each in figures}
     return json.dumps({"machine": machine, "figures": rows}, indent=1) + "\n"
+
+
+def from_json(written: str) -> list[Figure]:
+    """Return the figures that ``as_json`` has written; ValueError, LookupError or TypeError for anything else."""
+    found = []
+    for key, each in json.loads(written)["figures"].items():
+        quantity, hosts, who = key.rsplit(", ", 2)
+        found.append(Figure(quantity, who, int(hosts), each["unit"], tuple(map(float, each["values"]))))
+    return found
+
+
+def _few(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the values, or of more than two hundred the least, the most, and 99 between them, in their order."""
+    if len(values) <= _MANY:
+        return values
+    ranked = sorted(values)
+    return tuple(ranked[round(percent * (len(ranked) - 1) / 100)] for percent in range(101))
 
 
 def worse(figures: Sequence[Figure], committed: str, factor: float) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from benchmarks.plots import PICTURES
 
 from tests.support.pages import DOCS
 
@@ -19,6 +20,9 @@ BY_A_COMMAND = {"simulate.svg"}
 
 RECORDED = {"demo.svg", "lab.svg", "top.svg"}
 """``terminal_recordings.py`` has recorded the programs."""
+
+MEASURED = set(PICTURES)
+"""``python -m benchmarks.plots`` has drawn them, as ``tests/benchmarks/test_plots.py`` checks."""
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -34,7 +38,7 @@ def test_every_picture_has_a_script_and_is_small_whole_and_loads_nothing() -> No
 
     assert {path.name for path in pictures} == {
         f"{path.stem.replace('_', '-')}.svg" for path in SCRIPTS
-    } | BY_A_COMMAND | RECORDED
+    } | BY_A_COMMAND | RECORDED | MEASURED
     for path in pictures:
         text = path.read_text()
         ElementTree.fromstring(text)
