@@ -451,6 +451,19 @@ async def test_a_key_can_be_armed_again_after_its_steps_were_done(witness: socke
         assert (heard(witness), heard(witness)) == (b"once", b"twice")
 
 
+async def test_a_key_that_is_armed_with_the_same_steps_after_these_were_done_is_guarded_again(
+    witness: socket.socket,
+) -> None:
+    async with guarded() as ours:
+        steps = (letter(witness, b"bye"),)
+        ours.guardian.arm(FIRST, steps, SHORT_NS)
+        # Without a turn of the loop, so that nobody has read yet what was done.
+        assert heard(witness) == b"bye"
+        ours.guardian.arm(FIRST, steps, SHORT_NS)
+
+        assert await heard_by_loop(witness) == b"bye"
+
+
 async def test_a_goodbye_leaves_everything_as_it_is(witness: socket.socket) -> None:
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)

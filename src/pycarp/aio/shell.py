@@ -103,6 +103,7 @@ class Shell:
         self._context = contextvars.copy_context()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: dict[HostKey, dict[Attempt, asyncio.Task[None]]] = {}
+        self._bow_outs: dict[HostKey, tuple[HoldAddresses, tuple[PreparedPacket, ...]]] = {}
         self._ended = asyncio.Event()
         self._settled = settled or SettledHosts()
         pace = Pace(timeout_ns=round(attempt_timeout_s * NS_PER_S))
@@ -249,10 +250,7 @@ class Shell:
         if self._guardian is None or effect.lease_timings is None:
             return
         steps = self._actuator.clean_up_plan(effect.key, effect.addresses + effect.previous)
-        packets = tuple(
-            prepared_packet for each in effect.lease_timings.bow_out if (prepared_packet := self._prepared_packet(each))
-        )
-        self._guardian.arm(effect.key, (*steps, *packets), effect.lease_timings.timeout_ns)
+        self._guardian.arm(effect.key, (*steps, *self._bow_out_of(effect)), effect.lease_timings.timeout_ns)
 
     def renew_guardian(self, keys: Sequence[HostKey]) -> None:
         """Send the guardian a sign of life of each host."""
@@ -264,6 +262,16 @@ class Shell:
         """Remove a host from the guardian."""
         if self._guardian is not None:
             self._guardian.disarm(key)
+        self._bow_outs.pop(key, None)
+
+    def _bow_out_of(self, effect: HoldAddresses) -> tuple[PreparedPacket, ...]:
+        """Return the bow-out as packets, prepared once for each hold: the guardian is armed before it and after it."""
+        prepared = self._bow_outs.get(effect.key)
+        if prepared is None or prepared[0] is not effect:
+            outgoing = effect.lease_timings.bow_out if effect.lease_timings else ()
+            packets = tuple(packet for each in outgoing if (packet := self._prepared_packet(each)))
+            prepared = self._bow_outs[effect.key] = effect, packets
+        return prepared[1]
 
     def _prepared_packet(self, outgoing: Outgoing) -> PreparedPacket | None:
         if self._preparing is None:

@@ -18,6 +18,7 @@ from pycarp.core.events import (
 )
 from pycarp.core.host.decision import Decision, Peer
 from pycarp.core.host.states import Stage
+from pycarp.core.host_config import HostConfig
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
 from pycarp.daemon.control_messages import Alarm
@@ -90,6 +91,13 @@ class Alarms:
         self._present_name = present_name
         self._hosts: dict[HostKey, _OfHost] = {}
 
+    def take_stall(self, event: LoopStalled, config: HostConfig) -> None:
+        """Remember a stall, of which each of thousands of hosts has an event: at once, without looking at the host."""
+        if event.late_ns * _SHARE_OF_MASTER_DOWN > config.master_down_ns:
+            text = f"this process was not scheduled for {event.late_ns * 1000 // NS_PER_S} ms"
+            command = "vmstat 1 5; top -b -n 1 | head -n 20   # what takes the processor, or the memory"
+            self._note(event.key, Alarm(name="stalled", text=text, command=command), _STALLED_S)
+
     def take(self, event: Event, host: HostSnapshot) -> None:
         """Remember an event that is the cause of an alarm."""
         link = self._present_name(host.config.interface)
@@ -108,10 +116,8 @@ class Alarms:
                 # Otherwise it was the guardian: who cannot advertise must not answer.
                 command = f"pycarp doctor -i {link}   # names the programs that manage the interface"
                 self._note(event.key, Alarm(name="contested", text=what, command=command), _CONTESTED_S)
-            case LoopStalled(late_ns=late_ns) if late_ns * _SHARE_OF_MASTER_DOWN > host.config.master_down_ns:
-                text = f"this process was not scheduled for {late_ns * 1000 // NS_PER_S} ms"
-                command = "vmstat 1 5; top -b -n 1 | head -n 20   # what takes the processor, or the memory"
-                self._note(event.key, Alarm(name="stalled", text=text, command=command), _STALLED_S)
+            case LoopStalled():
+                self.take_stall(event, host.config)
             case ConflictWon():
                 self._hosts.setdefault(event.key, _OfHost()).conflict_since_s = self._now_s()
             case _:

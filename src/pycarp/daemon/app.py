@@ -21,7 +21,7 @@ from pycarp.aio.record_file import RecordFile
 from pycarp.aio.source_mac import uses_link_mac as uses_link_mac_of
 from pycarp.aio.virtual_host import VirtualHost
 from pycarp.config.model import HttpConfig, NodeConfig
-from pycarp.core.events import DecisionChange, Departed, Event, StateChange
+from pycarp.core.events import DecisionChange, Departed, Event, LoopStalled, StateChange
 from pycarp.core.host_config import interval_warning
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.settings import Settings
@@ -491,7 +491,10 @@ class Daemon:
             self._history.add_decision(*self._events.decision_record(event, host), at_s=time.time())
         self._tallies.take(event)
         self._timeline.take(event)
-        if isinstance(event, ALARM_CAUSES):
+        if isinstance(event, LoopStalled):
+            with contextlib.suppress(CarpError):
+                self._alarms.take_stall(event, host.config)
+        elif isinstance(event, ALARM_CAUSES):
             with contextlib.suppress(CarpError):
                 self._alarms.take(event, host.snapshot())
         self._flight.consider(event)

@@ -5,6 +5,7 @@ A request about an earlier time gets the last seconds before that time, or the n
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 import time
@@ -34,6 +35,14 @@ AFTERMATH_S = 2.0
 """How long after its cause a dump is written, in seconds: the dump then has the consequences too."""
 
 DUMP_AGAIN_S = 60.0
+
+CLOSE_WITHIN_S = 2.0
+"""How long the end of the daemon waits for a dump, in seconds; one of thousands of hosts takes longer."""
+
+_WORK_S = 0.002
+_LONGEST_WORK_S = 0.1
+_REST, _REST_OF_ANSWER = 3, 1
+"""A dump rests three times as long as it works, since what it takes of the interpreter the event loop lacks."""
 
 _BATCH = 100
 """So many lines go to who asks at a time, so that the event loop turns in between."""
@@ -70,6 +79,7 @@ class FlightRecorder:
         self._folder = folder
         self._write = write
         self._dumping: asyncio.Task[None] | None = None
+        self._pace = _Pace(_REST)
         self._is_over = asyncio.Event()
         self._again_at_s = 0.0
         self._has_complained = False
@@ -84,7 +94,7 @@ class FlightRecorder:
         if not triggers_dump(event) or (is_better and event.key in self._demoted):
             return
         now_s = asyncio.get_running_loop().time()
-        if now_s < self._again_at_s:
+        if now_s < self._again_at_s or (self._dumping is not None and not self._dumping.done()):
             return
         self._again_at_s = now_s + DUMP_AGAIN_S
         self._dumping = asyncio.create_task(self._dump_soon(f"{event.key}: what led to this"))
@@ -99,7 +109,7 @@ class FlightRecorder:
                 if found is None:
                     dump = await asyncio.to_thread(_dump_of, self._folder, request.at)
                     return await send(FlightEnd(None if dump is None else str(dump)))
-                lines = await asyncio.to_thread(lambda: list(_lines(*found)))
+                lines = await asyncio.to_thread(lambda: list(_lines(*found, _Pace(_REST_OF_ANSWER))))
                 for number in range(0, len(lines), _BATCH):
                     await send(FlightLines([each.decode() for each in lines[number : number + _BATCH]]))
                 return await send(FlightEnd())
@@ -107,8 +117,9 @@ class FlightRecorder:
         return Stream(run)
 
     async def close(self) -> None:
-        """Write a pending dump at once, also that of an engine that broke."""
+        """Write a pending dump at once, also that of an engine that broke, which may take as long as it wants."""
         self._is_over.set()
+        self._pace.hurry(math.inf if self.ring.has_failed else time.monotonic() + CLOSE_WITHIN_S)
         if self._dumping is not None:
             await self._dumping
         if self.ring.has_failed:
@@ -129,7 +140,10 @@ class FlightRecorder:
         if kept is None:
             return
         try:
-            dump = await self._write(partial(_write, self._folder, *kept))
+            dump = await self._write(partial(_write, self._folder, *kept, self._pace))
+        except _TooLateError:
+            logger.info("carp: %s is not dumped, since it would take too long at the end", what)
+            return
         except Exception as exc:  # noqa: BLE001  whatever it is, the daemon goes on
             if not self._has_complained:
                 self._has_complained = True
@@ -155,36 +169,74 @@ def _why(folder: Path, exc: Exception) -> str:
     return str(exc) if isinstance(exc, CarpError) else f"{type(exc).__name__}, a bug of pycarp"
 
 
-def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry]) -> Dump:
-    """Write a dump, and remove the oldest ones."""
+class _TooLateError(Exception):
+    """A dump would end too late."""
+
+
+class _Pace:
+    """How fast dumps are made, in threads: slowly, so that the event loop has the interpreter, until the end is near.
+
+    It rests so many times as long as it works.
+
+    ``entropy`` is asked for each host and rests as well: to describe thousands of hosts takes longer than their steps.
+    """
+
+    def __init__(self, rest: int) -> None:
+        self._rest = rest
+        self._ends_s: float | None = None
+        self._worked_s = time.thread_time()
+
+    def hurry(self, ends_s: float) -> None:
+        """Rest no more, and give up at a time of the monotonic clock."""
+        self._ends_s = ends_s
+
+    def rest(self) -> None:
+        """Rest if there was work enough since the last rest; raises _TooLateError."""
+        if self._ends_s is not None:
+            if time.monotonic() > self._ends_s:
+                raise _TooLateError
+            time.sleep(0)
+            return
+        worked_s = time.thread_time() - self._worked_s
+        if not 0 <= worked_s < _WORK_S:
+            time.sleep(self._rest * min(max(worked_s, 0), _LONGEST_WORK_S))
+            self._worked_s = time.thread_time()
+
+    def entropy(self) -> int:
+        """Return 64 random bits."""
+        self.rest()
+        return secrets.randbits(64)
+
+
+def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry], pace: _Pace) -> Dump:
+    """Write a dump, and remove the oldest ones; raises _TooLateError."""
     state_folder.make(folder)
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
-    writer = Writer(checkpoint, entropy=_entropy)
+    writer = Writer(checkpoint, entropy=pace.entropy)
     with safe_files.folder_of(path) as opened:
         descriptor = safe_files.create(path, opened)
-    with os.fdopen(descriptor, "wb") as file:
-        file.writelines(_lines_by(writer, entries))
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(_lines_by(writer, entries, pace))
+    except _TooLateError:
+        path.unlink(missing_ok=True)
+        raise
     for old in sorted(folder.glob(_NAMES), key=lambda each: (_number(each), each.name))[:-DUMPS_MOST]:
         old.unlink(missing_ok=True)
     return Dump(path, len(entries), writer.unlike)
 
 
-def _lines(checkpoint: Checkpoint, entries: list[Entry]) -> Iterator[bytes]:
+def _lines(checkpoint: Checkpoint, entries: list[Entry], pace: _Pace) -> Iterator[bytes]:
     """Yield the lines of a recording, in a thread."""
-    return _lines_by(Writer(checkpoint, entropy=_entropy), entries)
+    return _lines_by(Writer(checkpoint, entropy=pace.entropy), entries, pace)
 
 
-def _lines_by(writer: Writer, entries: list[Entry]) -> Iterator[bytes]:
+def _lines_by(writer: Writer, entries: list[Entry], pace: _Pace) -> Iterator[bytes]:
     began_ns = entries[0].at_ns
     yield writer.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns))
     for entry in entries:
         yield writer.line(entry)
-        # Releases the interpreter lock if the event loop waits for it.
-        time.sleep(0)
-
-
-def _entropy() -> int:
-    return secrets.randbits(64)
+        pace.rest()
 
 
 def _dump_of(folder: Path, at_s: float) -> Path | None:

@@ -160,17 +160,23 @@ class Guardian:
         if self._beats is None:
             return
         previous = self._armed.get(key)
+        if previous is not None and previous.limit_ns == limit_ns and previous.steps == steps:
+            # The guardian knows them; after each hold they are ordered once more.
+            self._beats.beat(previous.slot)
+            previous.ordered_at_ns = self._beats.latest_ns
+            return
         slot = previous.slot if previous else self._beats.take()
-        self._serial += 1
-        first = tuple(_step(step) for step in steps if not isinstance(step, PreparedPacket))
-        then = tuple(_sending(step) for step in steps if isinstance(step, PreparedPacket))
-        message = ("arm", tuple(key), self._serial, slot, limit_ns, first, then)
         is_first = not self._armed
-        self._armed[key] = _Arming(slot, self._serial, message)
-        self._beats.beat(slot)
-        self._send(message)
+        self._order(key, slot, steps, limit_ns)
         if is_first:
             self._look_later()
+
+    def _order(self, key: HostKey, slot: int, steps: tuple[CleanUpStep, ...], limit_ns: int) -> None:
+        assert self._beats is not None
+        self._serial += 1
+        self._beats.beat(slot)
+        self._armed[key] = armed = _Arming(slot, self._serial, steps, limit_ns, self._beats.latest_ns)
+        self._send(armed.message_for(key))
 
     def beat(self, key: HostKey) -> None:
         """Record that the key is healthy; takes less than a microsecond, and is a no-op if the key is not armed."""
@@ -243,15 +249,21 @@ class Guardian:
         process = _GuardianProcess(
             self._python, beats.descriptor, round_s=self._round_s, on_message=self._receive, on_end=self._lose
         )
-        process.send([("afterwards", self._afterwards), *(each.message for each in self._armed.values())])
+        armed = (each.message_for(key) for key, each in self._armed.items())
+        process.send([("afterwards", self._afterwards), *armed])
         return process
 
     def _receive(self, message: Message) -> None:
         match message:
             case ("fired", (link, vhid), serial, at_ns):
                 key = HostKey(link, vhid)
-                if key in self._armed and self._armed[key].serial == serial:
-                    self._forget(key)
+                armed = self._armed.get(key)
+                if armed is not None and armed.serial == serial:
+                    if armed.ordered_at_ns > at_ns:
+                        # The same steps were ordered after it had carried them out, and it has forgotten them.
+                        self._order(key, armed.slot, armed.steps, armed.limit_ns)
+                    else:
+                        self._forget(key)
                 self._notice(GuardianFired(key, at_ns))
             case ("ready",) if self._process:
                 self._notice(GuardianRestarted(self._process.pid))
@@ -284,10 +296,20 @@ class Guardian:
             self._notice(GuardianLost(f"cannot be started: {exc.strerror or exc}"))
 
 
-class _Arming(msgspec.Struct, frozen=True):
+class _Arming(msgspec.Struct):
+    """What was ordered for a key, and when for the last time, CLOCK_MONOTONIC in ns."""
+
     slot: int
     serial: int
-    message: Message
+    steps: tuple[CleanUpStep, ...]
+    limit_ns: int
+    ordered_at_ns: int
+
+    def message_for(self, key: HostKey) -> Message:
+        """Return the message that orders it."""
+        first = tuple(_step(step) for step in self.steps if not isinstance(step, PreparedPacket))
+        then = tuple(_sending(step) for step in self.steps if isinstance(step, PreparedPacket))
+        return ("arm", tuple(key), self.serial, self.slot, self.limit_ns, first, then)
 
 
 class _Beats:

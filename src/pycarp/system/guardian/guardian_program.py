@@ -177,6 +177,7 @@ class _Sockets:
 
     def __init__(self) -> None:
         self._open: dict[Way, socket.socket] = {}
+        self._plans: dict[Way, int] = {}  # How many plans need each socket.
 
     def send(self, way: Way, address: tuple[str | int | bytes, ...], octets: bytes, ends_s: float) -> None:
         if way not in self._open:
@@ -201,12 +202,21 @@ class _Sockets:
             raise
         self._open[way] = connection
 
-    def keep(self, ways: set[Way]) -> None:
-        """Open the missing sockets, as far as possible, and close those not in ``ways``."""
-        for way in self._open.keys() - ways:
-            self._open.pop(way).close()
-        for way in ways - self._open.keys():
-            _attempt(self.open, way)
+    def need(self, ways: set[Way]) -> None:
+        """Open the missing sockets of one more plan, as far as possible."""
+        for way in ways:
+            self._plans[way] = self._plans.get(way, 0) + 1
+            if way not in self._open:
+                _attempt(self.open, way)
+
+    def release(self, ways: set[Way]) -> None:
+        """Close the sockets that no other plan needs."""
+        for way in ways:
+            self._plans[way] -= 1
+            if not self._plans[way]:
+                del self._plans[way]
+                if way in self._open:
+                    self._open.pop(way).close()
 
 
 class _Guardian:
@@ -222,19 +232,20 @@ class _Guardian:
         self._sockets = _Sockets()
         self._afterwards: tuple[str, ...] = ()
         self._is_dismissed = False
+        self._due_at_ns: int | None = None  # No plan becomes overdue before: beats only put that off.
+        self._latest_beat_ns = 0
 
     def guard(self) -> tuple[str, ...]:
         """Guard until the daemon says goodbye or dies; return the program to execute then, empty after a goodbye."""
         events = select.poll()
         for descriptor in (self._daemon.fileno(), self._life):
             events.register(descriptor, select.POLLIN)
-        due_at_ns = None
         while True:
-            happened = events.poll(self._wait_ms(due_at_ns))
+            happened = events.poll(self._wait_ms())
             self._rounds[0] = time.monotonic_ns()
             if not happened:
-                due_at_ns = self._earliest_due_at_ns()
-                if due_at_ns is None or due_at_ns >= time.monotonic_ns():
+                self._read_beats()
+                if self._due_at_ns is None or self._due_at_ns >= time.monotonic_ns():
                     continue
             messages, is_closed = receive(self._daemon)
             for each in messages:
@@ -244,8 +255,10 @@ class _Guardian:
             if is_closed or self._life in dict(happened):
                 self._carry_out(self._plans.values())
                 return self._afterwards
-            self._carry_out_overdue(time.monotonic_ns())
-            due_at_ns = self._earliest_due_at_ns()
+            # All plans are looked at only when one may be overdue: thousands are armed one after the other.
+            if self._due_at_ns is not None and self._due_at_ns < (now_ns := time.monotonic_ns()):
+                self._carry_out_overdue(now_ns)
+                self._read_beats()
 
     @property
     def is_needed(self) -> bool:
@@ -272,38 +285,42 @@ class _Guardian:
     def _arm(self, plan: _CleanUpPlan) -> None:
         previous = self._plans.get(plan.key)
         self._plans[plan.key] = plan
-        if previous is None or previous.ways != plan.ways:
-            self._keep_sockets()
+        self._sockets.need(plan.ways)
+        if previous is not None:
+            self._sockets.release(previous.ways)
+        due_at_ns = self._due_of(plan)
+        if self._due_at_ns is None or due_at_ns < self._due_at_ns:
+            self._due_at_ns = due_at_ns
 
     def _forget(self, plans: list[_CleanUpPlan]) -> None:
         for plan in plans:
             del self._plans[plan.key]
-        self._keep_sockets()
+            self._sockets.release(plan.ways)
+        if not self._plans:
+            self._due_at_ns = None
 
-    def _keep_sockets(self) -> None:
-        self._sockets.keep({way for plan in self._plans.values() for way in plan.ways})
-
-    def _wait_ms(self, due_at_ns: int | None) -> float:
+    def _wait_ms(self) -> float:
         """Return the time until a plan can become overdue or the next round is due, in ms."""
         now_ns = time.monotonic_ns()
-        if due_at_ns is None:
+        if self._due_at_ns is None:
             return IDLE_ROUNDS * self._round_ns / 1_000_000
-        latest_ns = max(self._beats[plan.slot] for plan in self._plans.values())
-        wait_ns = latest_ns + self._round_ns + _BEHIND_BEAT_NS - now_ns
+        wait_ns = self._latest_beat_ns + self._round_ns + _BEHIND_BEAT_NS - now_ns
         if not self._round_ns // 2 < wait_ns < self._round_ns:
             wait_ns = self._round_ns
-        return max(min(wait_ns, due_at_ns - now_ns), 0) / 1_000_000
+        return max(min(wait_ns, self._due_at_ns - now_ns), 0) / 1_000_000
 
-    def _earliest_due_at_ns(self) -> int | None:
-        """Return when the first plan becomes overdue if its beat stays away; None without a plan."""
-        return min(map(self._due_at_ns, self._plans.values()), default=None)
+    def _read_beats(self) -> None:
+        """Read when the last beat of all was, and when the first plan becomes overdue if its beat stays away."""
+        beats, plans = self._beats, self._plans.values()
+        self._latest_beat_ns = max((beats[plan.slot] for plan in plans), default=0)
+        self._due_at_ns = min((beats[plan.slot] + plan.limit_ns for plan in plans), default=None)
 
-    def _due_at_ns(self, plan: _CleanUpPlan) -> int:
+    def _due_of(self, plan: _CleanUpPlan) -> int:
         last_beat_at_ns: int = self._beats[plan.slot]
         return last_beat_at_ns + plan.limit_ns
 
     def _carry_out_overdue(self, now_ns: int) -> None:
-        overdue = [plan for plan in self._plans.values() if self._due_at_ns(plan) < now_ns]
+        overdue = [plan for plan in self._plans.values() if self._due_of(plan) < now_ns]
         if overdue:
             self._carry_out(overdue)
             _attempt(send, self._daemon, [("fired", plan.key, plan.serial, now_ns) for plan in overdue])
