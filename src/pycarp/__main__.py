@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import gc
 import os
 import sys
 
@@ -28,6 +29,8 @@ def main() -> None:
     _open_what_is_closed()
     is_ucarp = os.path.basename(sys.argv[0]) == _UCARP
     try:
+        # Until the command is imported: its modules live as long as the process, and to look for garbage finds none.
+        gc.disable()
         from pycarp.cli import cli  # noqa: PLC0415  its dependencies are an extra
 
         try:

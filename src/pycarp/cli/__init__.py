@@ -3,6 +3,7 @@
 0: done. 1: it failed while running. 2: usage or configuration is wrong.
 """
 
+import gc
 from importlib import import_module
 from typing import Any
 
@@ -91,6 +92,9 @@ class _Group(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

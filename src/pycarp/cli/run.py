@@ -1,6 +1,7 @@
 """``pycarp run``: the daemon, in the foreground."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -181,6 +182,8 @@ def run(
 
     FILE is an rc.conf of FreeBSD, a hostname.carp of OpenBSD, TOML, or a script that starts ucarp.
     """
+    # Until all hosts run, as ``pycarp.daemon.scheduling.settling`` says.
+    gc.disable()
     source = source_of(said)
     config = source.read()
     options = DaemonOptions(
