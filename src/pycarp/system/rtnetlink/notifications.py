@@ -1,6 +1,8 @@
 """The kernel's notifications about links and addresses, without repetitions."""
 
+import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -26,6 +28,9 @@ _GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_I
 _SO_RCVBUFFORCE = 33
 _QUEUE_OCTETS = 1 << 21
 _AT_ONCE = 100
+_PAUSE_S = 0.003
+"""Hundreds of devices that are made bring thousands of notifications: to wake up for each takes longer than to read it.
+"""
 
 
 class Notifications:
@@ -33,6 +38,7 @@ class Notifications:
 
     def __init__(self) -> None:
         self._buffer = Buffer()
+        self._taken_at_s = -math.inf
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, NETLINK_ROUTE
         )
@@ -47,11 +53,18 @@ class Notifications:
             raise
 
     async def take(self) -> list[Message]:
-        """Wait for notifications and return those that have arrived; raises OSError when some were lost."""
+        """Wait for notifications and return those that have arrived; raises OSError when some were lost.
+
+        The first one is returned at once, those that follow closely together.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._taken_at_s + _PAUSE_S:
+            await asyncio.sleep(_PAUSE_S)
         found = list(messages(await self._buffer.wait(self._socket)))
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
                 found += messages(self._buffer.read(self._socket))
+        self._taken_at_s = loop.time()
         return found
 
     def close(self) -> None:
