@@ -4,12 +4,14 @@ import contextlib
 import fcntl
 import socket
 import struct
+import time
 
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.ip_sockets import is_link_scoped
 from pycarp.vocabulary import CARP_PROTOCOL, CARP_TTL, Family, MacAddress, Outgoing
 from pycarp.wire import envelope
 
+_LOOK_AGAIN_S = 0.05
 _NO_CHECKSUM = -1
 _SIOCGIFHWADDR = 0x8927
 _INTERFACE_REQUEST = struct.Struct("16s2x6s16x")
@@ -17,13 +19,36 @@ _INT = struct.Struct("i")
 _PACKET_INFO = struct.Struct("16sI")
 
 
-def prepared_packet_of(outgoing: Outgoing, index: int) -> PreparedPacket:
+class PresentLink:
+    """Index and MAC address of a link, read at most once in 0.05 s: hundreds of hosts become MASTER at once."""
+
+    def __init__(self) -> None:
+        self._index = 0
+        self._mac: MacAddress | None = None
+        self._until_s = 0.0
+
+    def index(self, link: str, known: int) -> int:
+        """Return what ``present_index`` returns; raises OSError as that does."""
+        if time.monotonic() >= self._until_s:
+            self._mac, self._until_s = None, 0.0
+            self._index = present_index(link, known)
+            self._until_s = time.monotonic() + _LOOK_AGAIN_S
+        return self._index
+
+    def mac(self) -> MacAddress:
+        """Return the MAC address of the link whose index was returned; raises OSError if the link is gone."""
+        if self._mac is None:
+            self._mac = _mac_of(socket.if_indextoname(self._index))
+        return self._mac
+
+
+def prepared_packet_of(outgoing: Outgoing, index: int, present: PresentLink | None = None) -> PreparedPacket:
     """Return an advertisement as a frame if it is for a group, else as a packet; raises OSError if the link is gone.
 
-    ``index`` is that of the link, whose name may change before the packet is sent.
+    ``index`` is that of the link, whose name may change before the packet is sent; ``present`` is where it was read.
     """
     if outgoing.destination.is_multicast:
-        return _frame(outgoing, index)
+        return _frame(outgoing, index, present)
     return _packet(outgoing) if outgoing.family is Family.IPV4 else _payload(outgoing, index)
 
 
@@ -39,9 +64,9 @@ def present_index(link: str, known: int) -> int:
     return socket.if_nametoindex(link)
 
 
-def _frame(outgoing: Outgoing, index: int) -> PreparedPacket:
-    # The kernel is asked only where the answer matters: hundreds of hosts become MASTER at once.
-    link_mac = outgoing.source_mac or _mac_of(socket.if_indextoname(index))
+def _frame(outgoing: Outgoing, index: int, present: PresentLink | None) -> PreparedPacket:
+    # The kernel is asked only where the answer matters.
+    link_mac = outgoing.source_mac or (present.mac() if present else _mac_of(socket.if_indextoname(index)))
     return PreparedPacket(
         family=socket.AF_PACKET,
         kind=socket.SOCK_RAW,

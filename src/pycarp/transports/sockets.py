@@ -18,7 +18,7 @@ from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
 from pycarp.transports.aside import Aside, AsidePort, AsideTimer
 from pycarp.transports.fair_reader import FairReader
-from pycarp.transports.prepared_packets import prepared_packet_of, present_index
+from pycarp.transports.prepared_packets import PresentLink, prepared_packet_of
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
 
 _GONE = (errno.ENODEV, errno.ENXIO)
@@ -56,6 +56,7 @@ class _Link:
     asides: dict[Family, Aside] = field(default_factory=dict)
     packet_filter: PacketFilter | None = None
     reads: int = 0
+    present: PresentLink = field(default_factory=PresentLink)
 
 
 class SocketTransport:
@@ -131,8 +132,10 @@ class SocketTransport:
     def prepared_packet(self, outgoing: Outgoing) -> PreparedPacket:
         """Return a frame, or a packet to a peer; raises OSError if the link is gone."""
         opened = self._links.get(outgoing.link)
-        index = present_index(outgoing.link, opened.index if opened else 0)
-        return prepared_packet_of(replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing, index)
+        present = opened.present if opened else PresentLink()
+        index = present.index(outgoing.link, opened.index if opened else 0)
+        outgoing = replace(outgoing, source_mac=None) if self._uses_link_mac else outgoing
+        return prepared_packet_of(outgoing, index, present)
 
     def drain(self, limit: int) -> list[Datagram]:
         """Read the ports that have packets, each with its share of the limit.
