@@ -64,7 +64,7 @@ from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 CLOSE_TIMEOUT_S = 0.9
 """How long the hosts may take to leave, in seconds: a daemon ends within a second of SIGTERM."""
 
-CLOSE_PER_HOST_S = 0.002
+CLOSE_PER_HOST_S = 0.006
 """How much longer the end may take for each host, so that no device or address of many hosts is left."""
 
 BAD_PACKETS_EVERY_S = 10

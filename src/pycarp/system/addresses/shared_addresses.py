@@ -330,7 +330,7 @@ class SharedAddresses:
     ) -> None:
         if device.index and index_of(device.name) != device.index:
             device.mend()
-        if not device.index:
+        if not device.index or device.takes_as_empty():
             return
         if left:
             remove(self._route, device.index, addresses)

@@ -80,6 +80,7 @@ class SharedDevice:
         self._route = route
         self._journal = journal
         self._prepare = prepare
+        self._is_empty = False
         self._forwarding: dict[int, str] = {}
         self._expected: deque[bool] = deque(maxlen=_MOST_EXPECTED)
 
@@ -131,6 +132,7 @@ class SharedDevice:
 
     def open(self, versions: set[int]) -> None:
         """Enable the device for these IP versions, and forward as the link below does; raises OSError."""
+        self._is_empty = False
         for version in versions:
             self._follow_forwarding(version)
         if 6 in versions:
@@ -145,6 +147,11 @@ class SharedDevice:
     def shutting(self) -> tuple[str, str]:
         """The sysctl write of ``shut``: its path below ``/proc/sys`` and the text."""
         return _IPV6_OFF.format(self.name), "1"
+
+    def takes_as_empty(self) -> bool:
+        """Return True once after the device was made, if ``open`` was not called: nothing is to be dropped then."""
+        is_empty, self._is_empty = self._is_empty, False
+        return is_empty
 
     def set_up(self, *, is_up: bool) -> None:
         """Set the device administratively up or down; if it is missing, only remember the state. Raises OSError.
@@ -205,7 +212,7 @@ class SharedDevice:
         if found is None:
             self._journal.record(self.record)
             self._create(below)
-        self._use(index_of(self.name), was_up=found is not None and found.is_up)
+        self._use(index_of(self.name), was_up=found is not None and found.is_up, is_new=found is None)
         if found is not None:
             left = [each.interface for each in present(self._route, self.index)]
             delete(self._route, self.index, left)
@@ -219,7 +226,7 @@ class SharedDevice:
             self._journal.strike(self.record)
             raise
 
-    def _use(self, index: int, *, was_up: bool) -> None:
+    def _use(self, index: int, *, was_up: bool, is_new: bool) -> None:
         """Use the device of an index from now on, and set its sysctls."""
         self.began_up = (was_up or None) if self.is_up else False
         self.expect_nothing()
@@ -230,6 +237,7 @@ class SharedDevice:
         self._forwarding = {}
         for version in _FORWARDING:
             self._follow_forwarding(version)
+        self._is_empty = is_new
 
     def _strangeness(self, found: LinkState, below: int) -> str | None:
         """Return how a device differs from the wanted one, None if it does not."""
@@ -250,7 +258,7 @@ class SharedDevice:
     def finish(self) -> bool:
         """Take over the device that was just made; return False if that failed, and the index is 0 then."""
         with contextlib.suppress(OSError):
-            self._use(index_of(self.name), was_up=False)
+            self._use(index_of(self.name), was_up=False, is_new=True)
             return True
         self.index = 0
         return False
