@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from pycarp import State, UsageError
 from pycarp.core.events import AddressesChangedByOthers, AdvertisementRejected, LoopStalled, Mismatch, PeerMismatch
-from pycarp.core.statistics import DropReason
+from pycarp.core.statistics import DropReason, Statistic
 from pycarp.daemon.alarms import Alarms
 from pycarp.daemon.control_messages import Alarm
 from pycarp.testing import Cluster
@@ -198,6 +198,25 @@ async def test_who_answers_is_an_alarm_that_a_loop_explains_and_that_a_backup_ha
 
         watched.alarms.take(PeerMismatch(key=host.key, at_ns=0, source=PEER, mismatch=Mismatch.OWN_ADDRESS), host)
         assert watched.names() == ["own-address"]
+        await watched.end()
+
+
+@in_virtual_time
+async def test_a_master_that_is_not_heard_because_its_packets_are_dropped_is_said_so() -> None:
+    async with Cluster(1) as cluster:
+        await cluster.settle()
+        watched, host = Watched(cluster.a), cluster.a.host.snapshot()
+        watched.alarms.answered(host.key, [Alarm(name="unheard-master", text="not heard", command="y")])
+        watched.alarms.dropped({Statistic.BAD_AUTHENTICATION: 3})
+        (before,) = watched.alarms.of(host)
+        watched.alarms.dropped({Statistic.BAD_TTL: 3, Statistic.BAD_CHECKSUM: 1})
+        (during,) = watched.alarms.of(host)
+        await asyncio.sleep(60)
+        (after,) = watched.alarms.of(host)
+
+        why = "not heard, because it drops what arrives: TTL or hop limit is not 255 and wrong checksum"
+        assert (before.text, during.text, after.text) == ("not heard", why, "not heard")
+        assert during.command.startswith(f"pycarp scan {host.config.interface}")
         await watched.end()
 
 

@@ -150,6 +150,10 @@ def test_an_mtu_that_is_too_small_for_ipv6_is_a_problem() -> None:
     assert of_links(subject(), link("eth0", mtu=1200)) == []
 
 
+BARE = Subject(interface="eth0", own=(OWN,))
+"""A machine without hosts, such as one that is a switch."""
+
+
 def bridged(bridge: dict[str, Any], port: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         link("br0", linkinfo={"info_kind": "bridge", "info_data": bridge}),
@@ -169,14 +173,31 @@ def bridged(bridge: dict[str, Any], port: dict[str, Any]) -> list[dict[str, Any]
 def test_what_is_wrong_with_a_bridge_is_found_with_what_mends_it(
     bridge: dict[str, Any], port: dict[str, Any], kind: str, command: str
 ) -> None:
-    found = only(of_links(subject(), *bridged(bridge, port)))
+    found = only(of_links(BARE, *bridged(bridge, port)))
 
     assert (found.kind, found.command) == (kind, command)
 
 
 def test_a_bridge_that_queries_or_does_not_snoop_is_well() -> None:
     for facts in ({"mcast_snooping": 1, "mcast_querier": 1}, {"mcast_snooping": 0, "mcast_querier": 0}):
-        assert of_links(subject(), *bridged(facts, {"locked": False, "mcast_flood": True, "learning": True})) == []
+        assert of_links(BARE, *bridged(facts, {"locked": False, "mcast_flood": True, "learning": True})) == []
+
+
+@pytest.mark.parametrize("kind", ["bridge", "bond", "team", "openvswitch"])
+def test_hosts_on_an_interface_whose_frames_another_device_takes_are_found(kind: str) -> None:
+    port = link("eth0", master="br0", linkinfo={"info_slave_kind": kind})
+
+    found = only(of_links(subject(), link("br0"), port))
+
+    assert (found.kind, found.severity) == ("port", Severity.PROBLEM)
+    assert found.command.startswith("pycarp scan br0")
+
+
+def test_a_port_without_hosts_and_an_interface_of_a_vrf_are_well() -> None:
+    in_vrf = link("eth0", master="red", linkinfo={"info_slave_kind": "vrf"})
+
+    assert of_links(BARE, *bridged({}, {})) == []
+    assert of_links(subject(), link("red"), in_vrf) == []
 
 
 def test_a_listing_that_is_none_has_no_links() -> None:
@@ -489,6 +510,53 @@ def test_a_host_on_the_wrong_interface_is_found_with_the_right_one() -> None:
 
     assert only(placed(elsewhere, eth0)).command.startswith("pycarp scan eth0")
     assert placed(subject(), eth0) == []
+
+
+def test_a_shared_address_in_no_subnet_of_the_interface_is_worth_a_look() -> None:
+    eth0 = LinkFacts(name="eth0", is_up=True, mac=REAL, addresses=(OWN,))
+
+    found = only(placed(subject(host("10.7.7.50/24")), eth0))
+
+    assert (found.kind, found.severity) == ("other-subnet", Severity.ADVICE)
+    assert placed(replace(subject(host("10.7.7.50/24")), own=()), eth0) == []
+
+
+def test_an_interface_without_a_link_local_address_is_found_by_hosts_of_ipv6() -> None:
+    shared = host("fd00::50/64")
+    bare = LinkFacts(name="eth0", is_up=True, mac=MacAddress.parse("02:00:5e:10:00:01"), addresses=(OWN,))
+    well = replace(bare, addresses=(OWN, ip_interface("fe80::1/64")))
+
+    found = only(placed(subject(shared), bare))
+
+    assert (found.kind, found.command) == ("no-link-local", "ip addr add fe80::5eff:fe10:1/64 dev eth0")
+    assert placed(subject(shared), well) == []
+    assert placed(subject(), bare) == []
+
+
+def test_a_virtual_mac_address_that_frames_do_not_reach_is_found() -> None:
+    virtual = virtual_mac(VHID)
+    answers: dict[Address, set[MacAddress]] = {SHARED: {virtual}}
+
+    targets = segment.virtual_macs_of_others(subject(), answers, held=frozenset())
+
+    assert targets == {SHARED: virtual}
+    assert only(list(segment.unreached_findings(subject(), targets, []))).kind == "mac-unreached"
+    assert list(segment.unreached_findings(subject(), targets, list(targets))) == []
+    assert segment.virtual_macs_of_others(subject(), answers, held=frozenset({SHARED})) == {}
+    assert segment.virtual_macs_of_others(subject(), {SHARED: {OTHER}}, held=frozenset()) == {}
+
+
+def test_a_damaged_advertisement_is_no_other_password() -> None:
+    octets = bytearray(payload())
+    octets[-1] ^= 1
+    scan = Scan(secrets={VHID: [SECRET]})
+    scan.add(captured(frame(ip_packet(bytes(octets), source=ONE), Macs(source=REAL))))
+
+    found = only(list(segment.scan_findings(subject(), scan.report(NS_PER_S))))
+
+    assert found.kind == "checksum"
+    assert "damaged on the way" in found.reason
+    assert found.command.startswith("tcpdump")
 
 
 def test_a_neighbour_entry_that_no_arp_changes_is_found() -> None:

@@ -48,11 +48,11 @@ AT_THE_DEVICE = (
 )
 
 
-def in_the_switch(match: str) -> str:
-    """Return the command by which the switch drops what matches."""
+def in_the_switch(match: str, verdict: str = "drop") -> str:
+    """Return the command by which the switch drops what matches, or does something else with it."""
     return (
         "nft 'add table bridge t; add chain bridge t f { type filter hook forward priority 0; }; "
-        f"add rule bridge t f {match} drop'"
+        f"add rule bridge t f {match} {verdict}'"
     )
 
 
@@ -111,6 +111,14 @@ RAW = (
         named=("doctor master", "firewall", "drops ARP that arrives"),
         mends="master",
     ),
+    Row(
+        name="a rule on the way rewrites the TTL",
+        breaks=("switch: " + in_the_switch("ip protocol 112 ip ttl set 64", verdict=""),),
+        becomes="two masters",
+        named=("doctor backup", "ttl", "TTL or hop limit 64 instead of 255"),
+        command="tcpdump -n -v -i fxp0 proto 112",
+        repair=("switch: nft flush ruleset",),
+    ),
     # Who could not send is trusted later, so that it is the last row.
     Row(
         name="the firewall drops CARP that leaves",
@@ -142,6 +150,13 @@ PACKET = (
         becomes="two masters",
         named=("doctor master", "unheard-master", f"answers for {SHARED}, which this host holds"),
         command="pycarp doctor -i fxp0   # on the other host",
+        repair=("switch: nft flush ruleset",),
+    ),
+    Row(
+        name="the switch drops what clients send to the virtual MAC address",
+        breaks=("switch: " + in_the_switch("ether daddr 00:00:5e:00:01:01"),),
+        named=("doctor backup", "mac-unreached", f"answers for {SHARED}, but not to what is sent to"),
+        command="bridge fdb show",
         repair=("switch: nft flush ruleset",),
     ),
     Row(
@@ -588,6 +603,13 @@ MANAGED = (
     [
         (MANAGED, {"more": 'mac_mode = "interface"'}, "networkd", "KeepConfiguration=yes"),
         (f"ip addr add {SHARED}/24 dev fxp0", {}, "by-hand", f"ip addr del {SHARED}/24 dev fxp0"),
+        ("ip link add br7 type bridge mcast_querier 1; ip link set fxp0 master br7", {}, "port", "pycarp scan br7"),
+        (
+            "ip -6 addr flush dev fxp0",
+            {"addresses": f'"{SHARED}/24", "fd00::50/64"'},
+            "no-link-local",
+            "ip addr add fe80::",
+        ),
         (
             "ip link add eth7 type bridge mcast_querier 1; ip addr add 10.9.9.1/24 dev eth7; ip link set eth7 up",
             {"interface": "eth7"},
@@ -600,7 +622,8 @@ def test_what_is_seen_before_the_daemon_starts_is_named(
     tmp_path: Path, breaks: str, settings: dict[str, str], kind: str, command: str
 ) -> None:
     require("ip")
-    text = toml(skew=0, more=settings.get("more", "")).replace("fxp0", settings.get("interface", "fxp0"))
+    interface = settings.pop("interface", "fxp0")
+    text = toml(skew=0, **settings).replace("fxp0", interface)
     file = tmp_path / "pycarp.toml"
     file.write_text(text)
     with new_segment(a=f"{OWN['a']}/24") as segment:

@@ -82,3 +82,9 @@ def test_the_frame_may_come_from_another_mac_than_the_owners() -> None:
 
     assert ethernet.decode(frame).source == OWNER
     assert arp.decode(frame[14:]).sender_mac == VIRTUAL
+
+
+def test_a_probe_may_ask_a_single_machine() -> None:
+    frame = ethernet.decode(arp.probe(SHARED, OWNER, to=VIRTUAL))
+
+    assert (frame.destination, arp.decode(frame.payload).sender) == (VIRTUAL, IPv4Address(0))

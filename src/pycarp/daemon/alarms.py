@@ -3,8 +3,10 @@
 An alarm is on while its cause lasts, or for a while after an event that is published now and then only.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from pycarp.auth.diagnosis import UNKNOWN_WORDS
 from pycarp.core.events import (
@@ -21,6 +23,7 @@ from pycarp.core.host.states import Stage
 from pycarp.core.host_config import HostConfig
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.core.state import Reason, State
+from pycarp.core.statistics import DropReason, Statistic
 from pycarp.daemon.control_messages import Alarm
 from pycarp.vocabulary import NS_PER_S, Family, HostKey
 
@@ -36,6 +39,14 @@ _UNABLE_S = 600
 _UNHEARD_AFTER_S = 5.0
 _HOLDS_WITHIN_S = 1.0
 """How long a MASTER may take until it holds its addresses."""
+
+_DAMAGE = {
+    Statistic.BAD_TTL: DropReason.TTL.words,
+    Statistic.BAD_CHECKSUM: DropReason.CHECKSUM.words,
+}
+"""The counters of packets that were changed on the way, in words."""
+
+_DAMAGED_S = 20.0
 
 _SHARE_OF_MASTER_DOWN = 10
 """A stall of this share of the master-down time is an alarm; one of the whole time is a failover."""
@@ -90,6 +101,14 @@ class Alarms:
         self._now_s = now_s
         self._present_name = present_name
         self._hosts: dict[HostKey, _OfHost] = {}
+        self._damage = ""
+        self._damaged_until_s = 0.0
+
+    def dropped(self, counts: Mapping[str, int]) -> None:
+        """Take how many packets were dropped since the last time, by the names of the counters."""
+        found = [words for counter, words in _DAMAGE.items() if counts.get(counter)]
+        if found:
+            self._damage, self._damaged_until_s = " and ".join(found), self._now_s() + _DAMAGED_S
 
     def take_stall(self, event: LoopStalled, config: HostConfig) -> None:
         """Remember a stall, of which each of thousands of hosts has an event: at once, without looking at the host."""
@@ -150,6 +169,8 @@ class Alarms:
         answered: Sequence[Alarm] = () if "own-address" in lasting else known.answered
         if host.state is not State.MASTER:
             answered = [each for each in answered if each.name != UNHEARD_MASTER]
+        elif self._now_s() < self._damaged_until_s:
+            answered = [_with_damage(each, self._damage, link) for each in answered]
         return [*found, *answered, *lasting.values()]
 
     def _of_rivals(self, host: HostSnapshot, link: str) -> Iterator[Alarm]:
@@ -194,6 +215,14 @@ class Alarms:
 
     def _note(self, key: HostKey, alarm: Alarm, for_s: float) -> None:
         self._hosts.setdefault(key, _OfHost()).lasting[alarm.name] = _Lasting(alarm, self._now_s() + for_s)
+
+
+def _with_damage(alarm: Alarm, damage: str, link: str) -> Alarm:
+    """Return the alarm that a MASTER is not heard with why; any other alarm as it is."""
+    if alarm.name != UNHEARD_MASTER:
+        return alarm
+    text = f"{alarm.text}, because it drops what arrives: {damage}"
+    return replace(alarm, text=text, command=f"pycarp scan {link}   # shows what is changed on the way")
 
 
 def _of_sending(host: HostSnapshot, link: str, now_s: float) -> Iterator[Alarm]:

@@ -521,11 +521,12 @@ class Daemon:
         return is_on_time(self._node.deadline_ns, now_ns)
 
     async def _count_bad_packets(self) -> None:
-        """At log level 2, log every ten seconds which packets were dropped, in one line however many they are."""
+        """Tell the alarms every ten seconds which packets were dropped, and at log level 2 log it, in one line."""
         before = self._bad_packets()
         while True:
             await asyncio.sleep(BAD_PACKETS_EVERY_S)
             now = self._bad_packets()
+            self._alarms.dropped(now - before)
             if self._events.level >= LOG_PACKETS and now != before:
                 logger.info("carp: packets dropped: %s", ", ".join(f"{name} {n}" for name, n in (now - before).items()))
             before = now

@@ -1,6 +1,7 @@
 """Examines a machine: reads the facts, and hands them to those who judge them."""
 
 import asyncio
+import errno
 import os
 import socket
 import time
@@ -115,6 +116,10 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
             yield from segment.conflict_findings(subject, answers, known, report, here=here, held=held)
             yield from segment.foreign_group_findings(subject, report, answers, known)
             yield from segment.peer_findings(subject, answers)
+            targets = segment.virtual_macs_of_others(subject, answers, held=held)
+            if targets:
+                reached = asyncio.run(address_conflicts.reached(subject.interface, targets))
+                yield from segment.unreached_findings(subject, targets, reached)
             if subject.has_devices:
                 others = [each for each in answers if isinstance(each, IPv4Address)] or _neighbours(subject)
                 mode, reason = asyncio.run(mac_probe.probe(subject.interface, others=others))
@@ -127,7 +132,9 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
                 subject=subject.interface,
                 words=f"the segment could not be examined: {exc}",
                 reason="duplicate addresses, other MASTERs and locked MAC addresses would be overlooked",
-                command="sudo pycarp doctor",
+                command=f"tc -s qdisc show dev {subject.interface}   # a queue that is full, or shaped too narrowly"
+                if os.strerror(errno.ENOBUFS) in str(exc)
+                else "sudo pycarp doctor",
             )
 
 

@@ -18,6 +18,13 @@ from pycarp.vocabulary import Family
 _IP_S = 10
 _LEAST_MTU = {Family.IPV4: 576, Family.IPV6: 1280}
 _MODULES = Path("/lib/modules")
+_TAKERS = {
+    "bridge": "a port of the bridge",
+    "bond": "a port of the bond",
+    "team": "a port of the team",
+    "openvswitch": "a port of Open vSwitch,",
+}
+"""Which devices take the frames of their ports, by what the kernel calls the ports."""
 
 
 UNKNOWN = Finding(
@@ -95,6 +102,7 @@ def findings(subject: Subject, links: Links) -> Iterator[Finding]:
         )
     yield from _of_state(name, link)
     yield from _of_mtu(subject, link)
+    yield from _of_membership(name, link) if subject.hosts else ()
     bridge = links.bridge_of(name)
     if bridge is not None:
         yield from _of_bridge(name, bridge, links)
@@ -126,6 +134,23 @@ def _of_state(name: str, link: Mapping[str, Any]) -> Iterator[Finding]:
             reason="its hosts stay INIT until the cable, or the port of the switch, is up",
             command=f"ip -s link show {name}",
         )
+
+
+def _of_membership(name: str, link: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield a finding if another device takes the frames of an interface, as a bridge does; a VRF takes none."""
+    info, master = link.get("linkinfo"), link.get("master")
+    kind = info.get("info_slave_kind") if isinstance(info, dict) else None
+    if kind not in _TAKERS or not isinstance(master, str):
+        return
+    yield Finding(
+        kind="port",
+        severity=Severity.PROBLEM,
+        subject=name,
+        words=f"{name} is {_TAKERS[kind]} {master}, which takes all frames that arrive",
+        reason="addresses on it are not reached, and no device for the virtual MAC address can be made: hosts belong "
+        f"on {master}",
+        command=f"pycarp scan {master}   # hears the others: name {master} in the configuration",
+    )
 
 
 def _of_mtu(subject: Subject, link: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """Judges the segment: who has the shared addresses, what is advertised, and whether the virtual MAC is carried."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from ipaddress import IPv4Address
 
 from pycarp.core.state import State
 from pycarp.doctor.finding import Finding, Severity
@@ -15,9 +16,16 @@ from pycarp.vocabulary import Address, MacAddress, MacMode
 from pycarp.wire.ethernet import virtual_mac
 
 _PROBLEMS = frozenset(
-    {"two-masters", "collision", "digest", "checksum-mixed", "two-macs", "flood", "missed", "ttl", "replay", "interval"}
+    {"two-masters", "collision", "digest", "checksum", "checksum-mixed", "two-macs", "flood", "missed", "ttl", "replay"}
+    | {"interval"}
 )
 """Kinds of a scan that keep hosts from working; the scan alone reports the others."""
+
+_CHANGED = {
+    "ttl": "a router, a tunnel or a rule on the way changes them",
+    "checksum": "they are damaged on the way, or the sender's network card leaves the checksum out",
+}
+"""Kinds of a scan that tell of advertisements which did not arrive as they were sent, and of what does that."""
 
 _LAST = 255
 """The advbase of a host that goes last, or leaves."""
@@ -31,11 +39,14 @@ def scan_findings(subject: Subject, report: ScanReport, *, config: str = "") -> 
     ours = {each.vhid for each in subject.hosts}
     own = {each.ip for each in subject.own}
     split = {each.group for each in report.problems if each.kind == "two-masters"}
+    damaged = {(each.group, each.source) for each in report.problems if each.kind == "checksum"}
     for problem in report.problems:
         if problem.kind not in _PROBLEMS or not (not ours or problem.group is None or problem.group.id in ours):
             continue
         if problem.kind == "replay" and problem.group in split:
             continue  # Two MASTERs that do not hear each other count on from the same number.
+        if problem.kind == "digest" and (problem.group, problem.source) in damaged:
+            continue  # What was changed on the way has no digest that is right.
         if problem.kind == "replay" and problem.source in own:
             yield _of_loop(subject.interface, problem)
         else:
@@ -74,6 +85,9 @@ def _of_problem(interface: str, problem: ScanProblem, config: str) -> Finding:
     elif problem.kind == "digest":
         reason = "hosts that sign otherwise do not hear each other, and all become MASTER"
         command = f"pycarp decode -i {interface} --config {config}"
+    elif problem.kind in _CHANGED:
+        reason = f"every host drops such advertisements, and becomes MASTER: {_CHANGED[problem.kind]}"
+        command = f"tcpdump -n -v -i {interface} proto 112   # here and on the sender: how it left, and how it arrives"
     return Finding(
         kind=problem.kind,
         severity=Severity.WARNING if problem.kind in ("missed", "interval") else Severity.PROBLEM,
@@ -186,6 +200,36 @@ def peer_findings(subject: Subject, answers: Answers) -> Iterator[Finding]:
                 reason="the host that is meant hears nothing, and becomes MASTER as well",
                 command=f"ping -c 1 -I {subject.interface} {peer}   # then correct peers in the configuration",
             )
+
+
+def virtual_macs_of_others(
+    subject: Subject, answers: Answers, *, held: frozenset[Address]
+) -> dict[IPv4Address, MacAddress]:
+    """Return the shared addresses for which another machine answers from the virtual MAC address, with that."""
+    found = {}
+    for host in subject.hosts:
+        virtual = virtual_mac(host.vhid)
+        for each in host.addresses:
+            if isinstance(each.ip, IPv4Address) and each.ip not in held and virtual in answers.get(each.ip, ()):
+                found[each.ip] = virtual
+    return found
+
+
+def unreached_findings(
+    subject: Subject, targets: Mapping[IPv4Address, MacAddress], reached: Collection[IPv4Address]
+) -> Iterator[Finding]:
+    """Yield a finding for each virtual MAC address that broadcasts find, and frames to itself do not reach."""
+    unreached: dict[MacAddress, IPv4Address] = {mac: each for each, mac in targets.items() if each not in reached}
+    for mac, address in unreached.items():
+        yield Finding(
+            kind="mac-unreached",
+            severity=Severity.PROBLEM,
+            subject=subject.interface,
+            words=f"{mac} answers for {address}, but not to what is sent to {mac} itself",
+            reason="clients find the address and do not reach it: a rule of a bridge, or a switch that has the virtual "
+            "MAC address at another port",
+            command=f"bridge fdb show | grep -i {mac}; nft list ruleset bridge   # on the switch, if it is a bridge",
+        )
 
 
 def conflict_findings(

@@ -59,6 +59,13 @@ class _Link:
     present: PresentLink = field(default_factory=PresentLink)
 
 
+def _why(exc: OSError) -> str:
+    """Return why a socket could not join its group; for the kernel's limit of groups, which setting it is."""
+    why = str(exc.strerror or exc)
+    hint = "; more multicast groups may be joined with: sysctl -w net.ipv4.igmp_max_memberships=100"
+    return why + (hint if exc.errno == errno.ENOBUFS else "")
+
+
 class SocketTransport:
     """Two ports per link; ``opener`` returns one that has joined its family's group, and raises OSError.
 
@@ -86,7 +93,7 @@ class SocketTransport:
         except PermissionError as exc:
             raise TransportError(f"cannot open a socket on {link}: {NO_PERMISSION}") from exc
         except OSError as exc:
-            raise TransportError(f"cannot open a socket on {link}: {exc.strerror or exc}") from exc
+            raise TransportError(f"cannot open a socket on {link}: {_why(exc)}") from exc
         self._links[link] = opened
         try:
             self._open_port(opened, link, Family.IPV6)

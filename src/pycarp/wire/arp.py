@@ -48,18 +48,16 @@ def encode(arp: Arp) -> bytes:
     )
 
 
-def probe(target: IPv4Address, mac: MacAddress) -> bytes:
+def probe(target: IPv4Address, mac: MacAddress, *, to: MacAddress = ethernet.BROADCAST) -> bytes:
     """Return the frame of an ARP probe, which asks who has an address and changes no neighbour cache.
 
-    Source: RFC 5227, 2.1.1, an ARP probe.
+    Source: RFC 5227, 2.1.1, an ARP probe; one ``to`` a single machine finds out whether frames reach that.
     """
     request = Arp(
         operation=Operation.REQUEST, sender_mac=mac, sender=IPv4Address(0), target_mac=ZERO_MAC, target=target
     )
     return ethernet.encode(
-        ethernet.Frame(
-            destination=ethernet.BROADCAST, source=mac, ethertype=ethernet.ETHERTYPE_ARP, payload=encode(request)
-        )
+        ethernet.Frame(destination=to, source=mac, ethertype=ethernet.ETHERTYPE_ARP, payload=encode(request))
     )
 
 

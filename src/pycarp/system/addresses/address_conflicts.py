@@ -8,8 +8,9 @@ changes its cache.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 
 from pycarp.errors import ActuatorError, DecodeError
 from pycarp.system.capabilities import NO_PERMISSION
@@ -42,11 +43,26 @@ Answers = dict[Address, set[MacAddress]]
 """The MAC addresses that answered, by address."""
 
 
-async def find(link: str, addresses: Collection[Address], *, stops_early: bool = False, tries: int = TRIES) -> Answers:
+async def reached(link: str, targets: Mapping[IPv4Address, MacAddress]) -> frozenset[IPv4Address]:
+    """Return the addresses whose machine answers what is sent to a MAC address alone, and not to every machine.
+
+    Raises as ``find``.
+    """
+    return frozenset(await find(link, targets, stops_early=True, to=targets))  # type: ignore[arg-type]
+
+
+async def find(
+    link: str,
+    addresses: Collection[Address],
+    *,
+    stops_early: bool = False,
+    tries: int = TRIES,
+    to: Mapping[IPv4Address, MacAddress] = MappingProxyType({}),
+) -> Answers:
     """Probe for addresses and return the MAC addresses that answer; takes a little more than a second.
 
     With ``stops_early`` it ends once somebody has answered for every address, and a second answer may be missed; with
-    fewer ``tries`` an answer that is lost is missed.
+    fewer ``tries`` an answer that is lost is missed. Whoever has an address of ``to`` is asked at that MAC address.
 
     Returns nothing at once if the link is not Ethernet. Raises ActuatorError when the link does not exist or is down,
     or when this process lacks the permission.
@@ -62,7 +78,7 @@ async def find(link: str, addresses: Collection[Address], *, stops_early: bool =
             readers = [start_task(_read(sock, addresses, answers, complete)) for sock in sockets.values()]
             try:
                 enough = complete if stops_early else asyncio.Event()
-                await _ask(sockets, MacAddress(octets), addresses, enough, tries)
+                await _ask(sockets, [*_probes(MacAddress(octets), addresses, to)], enough, tries)
             finally:
                 for reader in readers:
                     reader.cancel()
@@ -75,25 +91,29 @@ async def find(link: str, addresses: Collection[Address], *, stops_early: bool =
 
 
 async def _ask(
-    sockets: dict[int, socket.socket],
-    mac: MacAddress,
-    addresses: Collection[Address],
-    enough: asyncio.Event,
-    tries: int,
+    sockets: dict[int, socket.socket], probes: Collection[tuple[int, bytes]], enough: asyncio.Event, tries: int
 ) -> None:
     for _ in range(tries):
-        for number, address in enumerate(addresses, start=1):
-            is_ipv4 = isinstance(address, IPv4Address)
-            frame = arp.probe(address, mac) if isinstance(address, IPv4Address) else ndp.probe(address, mac)
+        for number, (ethertype, frame) in enumerate(probes, start=1):
             # A queue that is full for a moment loses one of three probes.
             with contextlib.suppress(BlockingIOError):
-                sockets[ethernet.ETHERTYPE_ARP if is_ipv4 else ethernet.ETHERTYPE_IPV6].send(frame)
+                sockets[ethertype].send(frame)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(_PAUSE_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TRY_S):
                 await enough.wait()
                 return
+
+
+def _probes(
+    mac: MacAddress, addresses: Collection[Address], to: Mapping[IPv4Address, MacAddress]
+) -> Iterator[tuple[int, bytes]]:
+    for each in addresses:
+        if isinstance(each, IPv4Address):
+            yield ethernet.ETHERTYPE_ARP, arp.probe(each, mac, to=to.get(each, ethernet.BROADCAST))
+        else:
+            yield ethernet.ETHERTYPE_IPV6, ndp.probe(each, mac)
 
 
 async def _read(sock: socket.socket, addresses: Collection[Address], answers: Answers, complete: asyncio.Event) -> None:
