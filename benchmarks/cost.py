@@ -113,6 +113,10 @@ class Pair:
         lines = ip("-n", self._names["MASTER"], "-4", "-o", "addr").splitlines()
         return len({line.split()[3] for line in lines if ".1." in line.split()[3][3:]})
 
+    def has_ended(self, role: str) -> bool:
+        """Say whether something that was started on a machine has ended."""
+        return any(process.poll() is not None for process in self._running[role])
+
     def stop(self, role: str) -> float:
         """Send SIGTERM to what was started on a machine; return the seconds until all of it has ended."""
         began_s = time.monotonic()

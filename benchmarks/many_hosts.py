@@ -60,8 +60,9 @@ class Subject:
         began_s = said_s = time.monotonic()
         while (seen := log.count(LINES[self.pair.contestant][state])) < many:
             now_s = time.monotonic()
-            if now_s > began_s + longest_s(self._count):
-                raise CarpError(f"{self.pair.contestant}: {seen} of {self._count} are {state} on the {role}")
+            if now_s > began_s + longest_s(self._count) or self.pair.has_ended(role):
+                said = (self.pair.folder(role) / "log").read_text()[-1000:]
+                raise CarpError(f"{self.pair.contestant}: {seen} of {self._count} are {state} on the {role}: {said}")
             if now_s > said_s + _SAY_S:
                 self._say(f"{self.pair.contestant}, {role}: {seen:,} of {self._count:,} are {state}")
                 said_s = now_s
