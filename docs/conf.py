@@ -43,8 +43,12 @@ html_css_files = ["pycarp.css"]
 def setup(app: Sphinx) -> None:
     """Write the pages of the commands before Sphinx looks for pages."""
     from command_markdown import write_command_pages  # noqa: PLC0415  found through the path above
+    from page_details import add_page_details, name_landmarks  # noqa: PLC0415
 
     write_command_pages(DOCS / "reference" / "commands")
+    # After the theme, which makes the list of pages.
+    app.connect("html-page-context", add_page_details, priority=900)
+    app.connect("build-finished", name_landmarks)
     app.connect("source-read", _lead_to_the_pages_about)
 
 

@@ -1,7 +1,8 @@
 """Opens the pages of a built site in a browser, as on a phone: ``python docs/sphinx/check_site.py SITE [PAGE]...``.
 
 Without names it opens every page. It needs the extra ``browser`` and Debian's chromium. An error on the console, a link
-or picture that is not there, and a page that is wider than a phone are failures.
+or picture that is not there, a page that is wider than a phone or has no description, and what axe finds missing for
+screen readers are failures.
 """
 
 import functools
@@ -13,11 +14,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 CHROMIUM = "/usr/bin/chromium"
 _WITHOUT_ARTICLE = {"genindex.html", "search.html"}
+
+_AXE = {"rules": {"definition-list": {"enabled": False}}}
+"""Sphinx itself lays a long signature out as a list within a term."""
 
 _LINKS = """
 () => [...document.querySelectorAll("article a[href], .sidebar-tree a[href]")]
@@ -71,6 +76,10 @@ def _faults(tab: Page, name: str) -> Iterator[str]:
         yield f"is {wider} pixels wider than a phone"
     for each in tab.evaluate(_BROKEN):
         yield f"picture {each} is not there"
+    if name not in _WITHOUT_ARTICLE and tab.locator("meta[name=description]").count() != 1:
+        yield "has no description"
+    for each in Axe().run(tab, options=_AXE).response["violations"]:
+        yield f"{each['id']}: {each['help']}, at {each['nodes'][0]['target']}"
     if name not in _WITHOUT_ARTICLE and tab.locator("h1").count() != 1:
         yield f"has {tab.locator('h1').count()} headings of the first level"
 
