@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pycarp.lab.lab_network import Segment
-from tests.support.daemons import Process, Pycarp, Ucarp, new_segment, wait_until
+from tests.support.daemons import Keepalived, Process, Pycarp, Ucarp, new_segment, wait_until
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
@@ -19,21 +19,6 @@ OURS, THEIRS, ROUTER, WATCHER = "192.168.1.3", "192.168.1.4", "192.168.1.5", "19
 STARTED_S = 10.0
 HEARD_S = "4s"
 NOT_WELL = 3
-
-
-class Keepalived(Process):
-    """Debian's keepalived in the foreground, one VRRP instance."""
-
-    def __init__(self, segment: Segment, host: str, folder: Path, *, vrid: int, version: int = 3) -> None:
-        files = {"-f": "conf", "-p": "pid", "-r": "vrrp", "-c": "checks"}
-        paths = {option: str(folder / f"{host}.keepalived.{name}") for option, name in files.items()}
-        Path(paths["-f"]).write_text(
-            f"global_defs {{\n vrrp_version {version}\n}}\n"
-            f"vrrp_instance test {{\n state BACKUP\n interface fxp0\n virtual_router_id {vrid}\n priority 150\n"
-            f" advert_int 1\n virtual_ipaddress {{\n 192.168.1.60/24\n }}\n}}\n"
-        )
-        argv = ["keepalived", "-n", "-l", "-P", *(word for pair in paths.items() for word in pair)]
-        super().__init__(segment, host, argv, folder / f"{host}.log")
 
 
 @pytest.fixture

@@ -197,6 +197,31 @@ class Ucarp(Process):
         return self.has_address() == (state == "MASTER")
 
 
+class Keepalived(Process):
+    """Debian's keepalived in the foreground, one VRRP instance with 192.168.1.60 and further lines."""
+
+    def __init__(
+        self,
+        segment: Segment,
+        host: str,
+        folder: Path,
+        *,
+        vrid: int,
+        version: int = 3,
+        lines: str = "",
+        priority: int = 150,
+    ) -> None:
+        files = {"-f": "conf", "-p": "pid", "-r": "vrrp", "-c": "checks"}
+        paths = {option: str(folder / f"{host}.keepalived.{name}") for option, name in files.items()}
+        Path(paths["-f"]).write_text(
+            f"global_defs {{\n vrrp_version {version}\n}}\n"
+            f"vrrp_instance test {{\n state BACKUP\n interface fxp0\n virtual_router_id {vrid}\n priority {priority}\n"
+            f" advert_int 1\n virtual_ipaddress {{\n 192.168.1.60/24\n }}\n{lines}}}\n"
+        )
+        argv = ["keepalived", "-n", "-l", "-P", *(word for pair in paths.items() for word in pair)]
+        super().__init__(segment, host, argv, folder / f"{host}.log")
+
+
 class Capture(Process):
     """tcpdump on the switch, from start to ``stop``."""
 
