@@ -22,8 +22,7 @@ import pytest
 
 from pycarp.errors import CarpError
 from pycarp.lab.lab_network import Segment
-from tests.interop.test_scan import Keepalived
-from tests.support.daemons import SHARED, Process, Toml, Ucarp, new_segment
+from tests.support.daemons import SHARED, Keepalived, Process, Toml, Ucarp, new_segment
 from tests.support.system import require
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]

@@ -11,7 +11,7 @@ import pytest
 
 from pycarp.lab.lab_network import Segment
 from tests.interop.test_scan import OURS, ROUTER, STARTED_S, THEIRS, WATCHER, Keepalived
-from tests.support.daemons import SHARED, Pycarp, Ucarp, new_segment, wait_until
+from tests.support.daemons import SHARED, Keepalived, Pycarp, Ucarp, new_segment, wait_until
 from tests.support.system import require
 
 pytestmark = pytest.mark.system
