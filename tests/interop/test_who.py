@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pycarp.lab.lab_network import Segment
-from tests.interop.test_scan import OURS, ROUTER, STARTED_S, THEIRS, WATCHER, Keepalived
+from tests.interop.test_scan import OURS, ROUTER, STARTED_S, THEIRS, WATCHER
 from tests.support.daemons import SHARED, Keepalived, Pycarp, Ucarp, new_segment, wait_until
 from tests.support.system import require
 
