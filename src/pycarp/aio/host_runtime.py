@@ -5,7 +5,6 @@ and drops the addresses; the runtime of a host knows whether they are dropped as
 """
 
 import asyncio
-import contextlib
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
@@ -20,6 +19,7 @@ from pycarp.aio.links import Links
 from pycarp.aio.log_records import logger
 from pycarp.aio.mastership_monitor import MastershipMonitor
 from pycarp.aio.shell import Shell
+from pycarp.aio.small_event import SmallEvent
 from pycarp.aio.subscriptions import EventLog
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.events import AddressesHeld, Departed, Event, SettingsChange, StateChange
@@ -60,8 +60,9 @@ class HostRuntime:
         self._before_hold: list[Callback] = []
         self._prepared: StateChange | None = None
         self._held: StateChange | None = None
-        self._dropped = asyncio.Event()
-        self._stack = contextlib.AsyncExitStack()
+        self._dropped = SmallEvent()
+        self._has_link = False
+        self._may_be_prepared = False
         self._closing: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()
 
@@ -70,13 +71,15 @@ class HostRuntime:
 
         When a step fails or is cancelled, that step and those before it are undone.
         """
-        async with contextlib.AsyncExitStack() as stack:
+        try:
             await self._backends.links.acquire(self.config)
-            stack.push_async_callback(self._release_link)
-            # Pushed before the call: a cancelled preparation may be half done, and releasing nothing is a no-op.
-            stack.push_async_callback(self._release_hosts)
+            self._has_link = True
+            # Before the call: a cancelled preparation may be half done, and releasing nothing is a no-op.
+            self._may_be_prepared = True
             await self._backends.actuator.prepare(self.config)
-            self._stack = stack.pop_all()
+        except BaseException:
+            await self._undo()
+            raise
 
     # Actuation
 
@@ -179,10 +182,21 @@ class HostRuntime:
     async def _close(self) -> None:
         try:
             await self._bounded("stop working on the addresses", self._backends.shell.release(self.key))
-            await self._stack.aclose()
+            await self._undo()
         finally:
             self.log.end()
             self._forget(self)
+
+    async def _undo(self) -> None:
+        """Undo the steps of ``open``, the last one first, each once."""
+        try:
+            if self._may_be_prepared:
+                self._may_be_prepared = False
+                await self._release_hosts()
+        finally:
+            if self._has_link:
+                self._has_link = False
+                await self._release_link()
 
     async def _release_link(self) -> None:
         await self._bounded("leave its link", self._backends.links.release(self.key))

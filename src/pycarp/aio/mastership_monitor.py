@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from pycarp.aio.mastership import LossReason, Mastership
+from pycarp.aio.small_event import SmallEvent
 from pycarp.core.effects import Announce, DropAddresses, HoldAddresses
 from pycarp.core.events import Event, SettingsChange, StateChange
 from pycarp.core.host_config import HostConfig
@@ -38,7 +39,7 @@ class MastershipMonitor:
         self._can_send = can_send
         self._loop = asyncio.get_running_loop()
         self._masterships: list[Mastership] = []
-        self._change = asyncio.Event()
+        self._change = SmallEvent()
         self._waiting = 0
         self._began: StateChange | None = None
         self._alive_at_ns: int | None = None

@@ -6,7 +6,6 @@ condition true, so it never mistakes a later state for the one it waited for.
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -14,6 +13,7 @@ from typing import Self, TypeAlias
 from msgspec.structs import replace
 
 from pycarp.aio.callback_queue import QUEUE_LIMIT, Callback, CallbackQueue
+from pycarp.aio.small_event import SmallEvent
 from pycarp.core.events import Departed, Event, EventsMissed, StateChange
 from pycarp.core.state import Reason, State
 from pycarp.errors import CarpError, NodeFailedError, UsageError
@@ -38,7 +38,8 @@ class EventLog:
     def __init__(self, key: HostKey, *, callback_timeout_s: float = CALLBACK_TIMEOUT_S) -> None:
         self._key = key
         self._callback_timeout_s = callback_timeout_s
-        self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        # Lists, since an empty deque takes as much as some ten events, and most hosts have few.
+        self._kept: list[Event] = []
         self._seq = 0
         self._last_change: StateChange | None = None
         self._waiters: dict[asyncio.Future[Event], Predicate] = {}
@@ -67,6 +68,7 @@ class EventLog:
         self._seq += 1
         event = replace(event, seq=self._seq)
         self._kept.append(event)
+        del self._kept[:-KEPT_EVENTS]
         if isinstance(event, StateChange):
             self._last_change = event
         self._resolve_waiters(event)
@@ -257,12 +259,12 @@ class Subscription:
         self._key = key
         self._start = start
         self._stop = stop
-        self._queue: deque[Event] = deque()
+        self._queue: list[Event] = []
         self._missed = 0
         self._missed_at_ns = 0
         self._has_ended = False
         self._error: CarpError | None = None
-        self._arrival = asyncio.Event()
+        self._arrival = SmallEvent()
 
     async def __aenter__(self) -> Self:
         self._start(self)
@@ -305,7 +307,7 @@ class Subscription:
                 raise self._error or StopAsyncIteration
             self._arrival.clear()
             await self._arrival.wait()
-        return self._queue.popleft()
+        return self._queue.pop(0)
 
     def _queue_missed(self) -> None:
         if self._missed:

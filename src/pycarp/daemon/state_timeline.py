@@ -1,6 +1,5 @@
 """The state changes of each host within the last day, kept for the page; older ones, and all but the last, go."""
 
-from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -22,13 +21,15 @@ class StateTimeline:
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
-        self._changes: dict[HostKey, deque[StateChange]] = {}
+        self._changes: dict[HostKey, list[StateChange]] = {}
         self._present: dict[tuple[str, int], HostKey] = {}
 
     def take(self, event: Event) -> None:
         """Keep a state change."""
         if isinstance(event, StateChange):
-            self._changes.setdefault(event.key, deque(maxlen=KEPT)).append(event)
+            changes = self._changes.setdefault(event.key, [])
+            changes.append(event)
+            del changes[:-KEPT]
 
     def forget(self, key: HostKey) -> None:
         """Forget a host that has departed."""
@@ -52,6 +53,6 @@ class StateTimeline:
         begin_ns = int((self._now_s() - SPAN_S) * NS_PER_S)
         # The state that a host was in when the day began is that of the last change before.
         while len(changes) > 1 and changes[1].at_ns <= begin_ns:
-            changes.popleft()
+            del changes[0]
         now_ns = int(self._now_s() * NS_PER_S)
         return [(round((now_ns - each.at_ns) / NS_PER_S, 3), each.new.value, explain(each)) for each in changes]

@@ -9,7 +9,6 @@ All methods block and belong to the thread of the socket, except ``is_expected``
 import contextlib
 import errno
 import os
-from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
 from pycarp.errors import ActuatorError
@@ -82,7 +81,7 @@ class SharedDevice:
         self._prepare = prepare
         self._is_empty = False
         self._forwarding: dict[int, str] = {}
-        self._expected: deque[bool] = deque(maxlen=_MOST_EXPECTED)
+        self._expected: list[bool] = []
 
     @property
     def record(self) -> Device:
@@ -163,13 +162,14 @@ class SharedDevice:
             return
         if self.reads_as_up() != is_up:
             self._expected.append(is_up)
+            del self._expected[:-_MOST_EXPECTED]
         self._route.demand(link_requests.setting_up(self.index, is_up=is_up))
 
     def is_expected(self, *, is_up: bool) -> bool:
         """Return True once for each of our own changes; call it for each notification, in the order of arrival."""
         with contextlib.suppress(IndexError):
             if self._expected[0] == is_up:
-                self._expected.popleft()
+                self._expected.pop(0)
                 return True
         return False
 
