@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from pycarp.core.events import (
     ActuationFailed,
     AddressesChangedByOthers,
+    AddressesHeld,
     AdvertisementRejected,
     ConflictWon,
+    DecisionChange,
     DemotionChange,
+    Departed,
     Event,
     FloodChange,
     LoopStalled,
@@ -36,6 +39,9 @@ _peers = logging.getLogger("pycarp.peers")
 
 EXTERNAL_CHANGES_MOST = 5
 """So many external changes of a host's addresses make a line each; then every hundredth does."""
+
+LINELESS = (AddressesHeld, DecisionChange, Departed)
+"""Events that make no line."""
 
 _SILENCE_MATTERS = frozenset({Reason.MASTER_SILENT})
 _PEER_MATTERS = frozenset(

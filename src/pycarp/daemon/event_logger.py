@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from pycarp.aio.log_records import (
     EXTERNAL_CHANGES_MOST,
+    LINELESS,
     causes_in_words,
     is_logged,
     log_event,
@@ -73,6 +74,8 @@ class EventLogger:
         """Log an event of a host, if it is worth a line."""
         if self.level <= LOG_NOTHING and not isinstance(event, ActuationFailed):
             return
+        if isinstance(event, LINELESS):
+            return
         if isinstance(event, LoopStalled):
             self._log_stall(event)
         elif isinstance(event, StateChange) and not is_logged(event):
@@ -88,7 +91,9 @@ class EventLogger:
             self._log(event, host)
 
     def _log(self, event: Event, host: VirtualHost) -> None:
-        snapshot = _snapshot(host)
+        # A change of the state without a peer says all by itself, and thousands of hosts start with one.
+        is_enough = isinstance(event, StateChange) and event.peer is None
+        snapshot = None if is_enough else _snapshot(host)
         if isinstance(event, StateChange) and event.peer is not None and snapshot is not None:
             # Logged later, because the advertisement of the other family has been heard by now, too.
             event = replace(event, peer=snapshot.name_of(event.peer))
