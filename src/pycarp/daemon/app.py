@@ -458,12 +458,16 @@ class Daemon:
         uses_link_mac = uses_link_mac_of(self._plane.actuator, host.config)
         follows_mac = self._config.transport in ("", "auto")
         source = f" from the MAC address of {host.key.link}" if uses_link_mac and follows_mac else ""
-        logger.info(
-            "carp: %s: %s%s, %s transport%s", host.key, name, summary(host.config), self._node.transport_name, source
-        )
         where = self._plane.actuator.location(host.key)
-        if where:
-            logger.info("carp: %s: addresses on %s", host.key, where)
+        logger.info(
+            "carp: %s: %s%s, %s transport%s%s",
+            host.key,
+            name,
+            summary(host.config),
+            self._node.transport_name,
+            source,
+            f", addresses on {where}" if where else "",
+        )
         if self._plane.guardian and lease_timings_of(host.config).lifetime_s is None:
             text = "carp: %s: too fast for lifetimes in the kernel, which are whole seconds; the guardian is alone"
             logger.info(text, host.key)
