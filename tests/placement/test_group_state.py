@@ -227,25 +227,37 @@ def test_what_a_member_carried_ends_with_its_cause() -> None:
     assert group.carry(well, 1) == [DemotionSet(OTHER, "group r: wan: disk", 0)]
 
 
-def test_a_member_that_was_given_up_stays_last_until_its_master_has_been_well_for_a_while() -> None:
+def given_up(heard_at_s: float) -> list[HostSnapshot]:
+    """Return both members as BACKUP, the second one given up, and when it heard a MASTER that is well."""
     listener = bench(config())
     listener.hear(advert())
-    group = GroupState("r")
-    group.carry([view(WAN, State.BACKUP), view(LAN, State.MASTER)], 0)
-    given_up = view(
+    (peer,) = listener.engine.host_snapshot(KEY).peers
+    lan = view(
         LAN,
         State.BACKUP,
-        peers=listener.engine.host_snapshot(KEY).peers,
+        peers=(dataclasses.replace(peer, at_ns=round(heard_at_s * NS_PER_S)),),
         demotion=((LEADER, 240),),
         restrictions=((LEADER, Restriction.NO_PREEMPT),),
     )
-    members = [view(WAN, State.BACKUP), given_up]
+    return [view(WAN, State.BACKUP), lan]
 
-    assert given_up.master is not None
-    assert given_up.master.source == PEER
-    assert (group.carry(members, 10), group.looks_at_s) == ([], 10 + WELL_S)
-    assert group.carry(members, 10 + WELL_S) == [DemotionSet(OTHER, LEADER, 0)]
+
+def test_a_member_that_was_given_up_stays_last_until_its_master_has_been_well_for_a_while() -> None:
+    group = GroupState("r")
+    group.carry([view(WAN, State.BACKUP), view(LAN, State.MASTER)], 0)
+
+    assert (group.carry(given_up(10), 10), group.looks_at_s) == ([], 10 + WELL_S)
+    assert group.carry(given_up(9 + WELL_S), 10 + WELL_S) == [DemotionSet(OTHER, LEADER, 0)]
     assert group.looks_at_s is None
+
+
+def test_a_member_that_was_given_up_stays_last_while_the_master_that_it_heard_is_silent() -> None:
+    group = GroupState("r")
+    group.carry([view(WAN, State.BACKUP), view(LAN, State.MASTER)], 0)
+    group.carry(given_up(10), 10)
+
+    assert [group.carry(given_up(10), at_s) for at_s in (10 + WELL_S, 12 + WELL_S, 20)] == [[], [], []]
+    assert (group.carry(given_up(21), 21), group.looks_at_s) == ([], 21 + WELL_S)
 
 
 def test_nothing_is_left_when_a_group_ends() -> None:

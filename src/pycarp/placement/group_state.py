@@ -86,6 +86,13 @@ class _Pull(NamedTuple):
         return self._replace(due_s=self.due_s + later_s, held_until_ns=held_until_ns)
 
 
+class _GivenUp(NamedTuple):
+    """A member that was given up: since when a MASTER is heard that is well, None if none is, and the last time."""
+
+    since_s: float | None = None
+    heard_ns: int = -1
+
+
 class _Followed(NamedTuple):
     """The addresses of the MASTER that a member follows, since when it has been heard to be well, and until when.
 
@@ -112,7 +119,7 @@ class GroupState:
     def __init__(self, name: str) -> None:
         self._name = name
         self._in_force: dict[HostKey, Share] = {}
-        self._given_up: dict[HostKey, float | None] = {}
+        self._given_up: dict[HostKey, _GivenUp] = {}
         self._pulls: dict[HostKey, _Pull] = {}
         self._followed: dict[HostKey, _Followed] = {}
         self._looked_s = 0.0
@@ -123,8 +130,9 @@ class GroupState:
     @property
     def looks_at_s(self) -> float | None:
         """When ``carry`` is due although nothing has happened; None if time changes nothing."""
-        times_s = [since_s + self._well_s for since_s in self._given_up.values() if since_s is not None]
-        times_s += [self._looked_s + _LISTEN_S for key in self._listening if self._given_up.get(key, 0.0) is None]
+        times_s = [each.since_s + self._well_s for each in self._given_up.values() if each.since_s is not None]
+        unheard = {key for key, each in self._given_up.items() if each.since_s is None}
+        times_s += [self._looked_s + _LISTEN_S for _key in unheard & self._listening]
         if self._given_up and self._leads_since_s is not None:
             times_s.append(self._leads_since_s + _HELD_S)
         times_s += [min(pull.due_s, self._looked_s + _LOOK_AGAIN_S) for pull in self._pulls.values()]
@@ -161,8 +169,9 @@ class GroupState:
         heard = member.master
         if heard is None:
             return False
-        longest_ns = min(heard.claim.interval_ns, (member.config.advbase + 1) * NS_PER_S) + _LATE_NS
-        return event.at_ns - heard.at_ns <= longest_ns and self._is_of_relieved(member, heard.source, event, now_s)
+        return event.at_ns - heard.at_ns <= _patience_ns(member, heard) and self._is_of_relieved(
+            member, heard.source, event, now_s
+        )
 
     def _is_of_relieved(self, member: HostSnapshot, source: Address, event: StateChange, now_s: float) -> bool:
         if member.key.link == event.key.link:
@@ -219,7 +228,7 @@ class GroupState:
         """Note which members are here without the leader; forget those that have been well elsewhere for a while."""
         present = {member.key for member in members}
         self._in_force = {key: share for key, share in self._in_force.items() if key in present}
-        self._given_up = {key: since_s for key, since_s in self._given_up.items() if key in present}
+        self._given_up = {key: each for key, each in self._given_up.items() if key in present}
         self._listening = frozenset(member.key for member in members if member.state is State.BACKUP)
         self._well_s = max([WELL_S, *(member.config.master_down_ns / NS_PER_S for member in members)])
         leading = members[0].state if members else State.INIT
@@ -232,22 +241,25 @@ class GroupState:
                 if now_s >= self._leads_since_s + _HELD_S:
                     self._given_up.pop(member.key, None)
             elif leading is State.BACKUP and member.state is State.MASTER:
-                self._given_up[member.key] = None
+                self._given_up[member.key] = _GivenUp()
             elif member.key in self._given_up:
-                self._given_up[member.key] = since_s = self._well_since_s(member, now_s)
-                if since_s is not None and now_s >= since_s + self._well_s:
+                self._given_up[member.key] = given_up = self._heard_well(member, now_s)
+                if given_up.since_s is not None and now_s >= given_up.since_s + self._well_s:
                     del self._given_up[member.key]
 
-    def _well_since_s(self, member: HostSnapshot, now_s: float) -> float | None:
+    def _heard_well(self, member: HostSnapshot, now_s: float) -> _GivenUp:
         """Return since when a MASTER of a member that was given up is heard that is not the last of all.
 
-        Whoever was heard last is MASTER: a stronger one that was heard before may just have tried to take over.
+        Whoever was heard last is MASTER: a stronger one that was heard before may just have tried to take over. One
+        that has fallen silent is none.
         """
-        heard = _heard(member)
+        heard, known = _heard(member), self._given_up[member.key]
         if member.state is not State.BACKUP or heard is None or heard.claim.is_last:
-            return None
-        before_s = self._given_up[member.key]
-        return now_s if before_s is None else before_s
+            return _GivenUp(heard_ns=known.heard_ns)
+        if known.since_s is None:
+            return _GivenUp(now_s, heard.at_ns) if heard.at_ns > known.heard_ns else known
+        due_ns = known.heard_ns + round((now_s - known.since_s) * NS_PER_S) - _patience_ns(member, heard)
+        return known if heard.at_ns >= due_ns else _GivenUp(heard_ns=heard.at_ns)
 
     def _become(self, member: HostSnapshot, share: Share) -> list[GroupInput]:
         """Return what makes a member carry exactly this; a cause that somebody else removed is put back."""
@@ -282,6 +294,11 @@ def _is_kept(pull: _Pull, member: HostSnapshot) -> bool:
     if heard is None or heard.at_ns <= pull.heard_ns:
         return False
     return member.config.dialect.compare(member.claim, heard.claim) is Verdict.WEAKER
+
+
+def _patience_ns(member: HostSnapshot, peer: Peer) -> int:
+    """Return how old the last advertisement of a MASTER may be that is well."""
+    return min(peer.claim.interval_ns, (member.config.advbase + 1) * NS_PER_S) + _LATE_NS
 
 
 def _heard(member: HostSnapshot) -> Peer | None:
