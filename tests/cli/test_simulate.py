@@ -84,6 +84,26 @@ def test_groups_and_failback_are_tried(tmp_path: Path) -> None:
     assert "Failback: the preferred machine is back after 10 s without power" in printed
 
 
+def test_a_machine_that_reaches_no_witness_lets_go_within_what_is_computed(tmp_path: Path) -> None:
+    file = tmp_path / "web.toml"
+    file.write_text((PAGE.parent / "simulate.md").read_text().split("<!-- isolation -->\n```toml\n")[1].split("```")[0])
+    words = (str(file), "--copies", "2", *QUICK, "--faults", "power")
+    report = msgspec.json.decode(simulate(*words, "--json").stdout, type=Report)
+    cut_off, silent = report.isolations
+
+    assert [(row.what, row.vhid, row.released, row.trials) for row in report.isolations] == [
+        ("cut-off", 1, 3, 3),
+        ("witnesses", 1, 3, 3),
+    ]
+    for row in report.isolations:
+        assert row.worst_s is not None
+        assert row.expected_s[0] <= row.worst_s <= row.expected_s[1]
+    assert cut_off.two_owners_s == 0
+    assert cut_off.ownerless_s < 3.5
+    assert silent.ownerless_s > 9
+    assert "Isolation: the MASTER reaches no witness" in simulate(*words).stdout
+
+
 def test_the_provider_takes_over_within_its_master_down_time(report: Report) -> None:
     power = next(row for row in report.takeovers if row.fault == "power")
 
@@ -374,6 +394,15 @@ def test_ctrl_c_ends_it_with_what_is_known_and_leaves_no_process(tmp_path: Path)
     assert "interrupted: this is what was known by then" in output.splitlines()
     assert "Traceback" not in complaint
     assert not any(Path(f"/proc/{pid}").exists() for pid in working)
+
+
+def test_ctrl_c_is_heeded_while_the_trials_are_handed_out(tmp_path: Path) -> None:
+    with running_simulation(tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        output, _complaint = process.communicate(timeout=20)
+
+    assert process.returncode in (0, 1)
+    assert "interrupted: this is what was known by then" in output.splitlines()
 
 
 def test_a_process_that_is_killed_is_told_with_the_way_out(tmp_path: Path) -> None:

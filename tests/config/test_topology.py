@@ -8,6 +8,7 @@ from pycarp.config.grammars import Grammar
 from pycarp.config.topology import ConfigFile, Topology, read_topology
 from pycarp.dialects import by_name
 from pycarp.errors import ConfigError
+from pycarp.placement.isolation import Isolation
 from pycarp.placement.policy import FailbackPolicy
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.faults.fault_plan import FaultPlan
@@ -217,6 +218,27 @@ hosts = ["wan", "lan"]
 [failback]
 failback_delay = "1min"
 """
+
+
+ISOLATED = """
+[[check]]
+name = "isolation"
+witness = "gateway"
+every = "500ms"
+timeout = "400ms"
+release = true
+
+[[check]]
+name = "far"
+witness = "gateway"
+"""
+
+
+def test_witnesses_that_let_go_follow_their_link_onto_the_segments() -> None:
+    found = topology(("a.toml", GROUPED + ISOLATED), ("b.toml", GROUPED.replace("eth", "em") + ISOLATED))
+    isolation = Isolation(name="isolation", host=None, link="eth0", every_s=0.5, timeout_s=0.4, rise=2, fall=3)
+
+    assert [member.isolations for member in found.members] == [(isolation,)] * 2
 
 
 def test_groups_and_policies_follow_their_hosts_onto_the_segments() -> None:

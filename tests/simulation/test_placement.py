@@ -10,6 +10,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.state import Reason, State
 from pycarp.errors import ConfigError
 from pycarp.placement.damping import Damping
+from pycarp.placement.isolation import Isolation
 from pycarp.placement.policy import FailbackPolicy
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.faults import fault_plan_file
@@ -17,6 +18,7 @@ from pycarp.sim.faults.fault_plan import Fault, FaultPlan, Incident, Member
 from pycarp.sim.faults.placement_trials import FailbackTrial, GroupTrial, failback_wait, groups_of, held_back
 from pycarp.sim.faults.random_plans import random_plan
 from pycarp.sim.outcome import Outcome, Promise
+from pycarp.sim.simulated_services import SimulatedServices
 from pycarp.sim.simulation import simulate
 from pycarp.vocabulary import NS_PER_S, HostKey
 
@@ -200,6 +202,55 @@ def test_machines_of_random_plans_contradict_each_other_in_which_is_preferred() 
     groups = [plan.members for seed in range(400) if (plan := random_plan(seed)).members[0].groups]
 
     assert any(len({(host.advbase, host.advskew) for host in member.hosts}) > 1 for each in groups for member in each)
+
+
+def test_a_kept_plan_has_its_witnesses() -> None:
+    isolation = Isolation(name="i", host=WAN, link="em0", every_s=0.5, timeout_s=0.4, rise=2, fall=4)
+    members = tuple(replace(each, isolations=(isolation,)) for each in pair())
+    plan = FaultPlan(seed=1, members=members, incidents=(incident(Fault.WITNESS),), until_ns=NS_PER_S)
+    kept = fault_plan_file.decode(fault_plan_file.encode(plan), file="plan.json")
+
+    assert ([each.isolations for each in kept.members], kept.incidents) == ([(isolation,)] * 2, plan.incidents)
+
+
+def test_random_plans_have_witnesses_and_lose_them() -> None:
+    plans = [plan for seed in range(200) if (plan := random_plan(seed)).members[0].isolations]
+
+    assert any(each.fault is Fault.PARTITION for plan in plans for each in plan.incidents)
+    assert any(each.fault is Fault.WITNESS for plan in plans for each in plan.incidents)
+
+
+# Witnesses
+
+
+def isolated_pair(fall: int = 4) -> tuple[Member, ...]:
+    isolation = Isolation(name="i", host=None, link="em0", every_s=0.5, timeout_s=0.4, rise=2, fall=fall)
+    return tuple(replace(each, isolations=(isolation,)) for each in pair())
+
+
+def test_a_machine_that_is_cut_off_lets_go_before_the_other_takes_over() -> None:
+    plan = FaultPlan(
+        seed=1, members=isolated_pair(), incidents=(incident(Fault.PARTITION, span=20),), until_ns=60 * NS_PER_S
+    )
+    outcome = simulate(plan)
+    spans = {each.node: each for each in outcome.ownerships if each.key == WAN and each.from_ns < 15 * NS_PER_S}
+
+    assert outcome.violations == ()
+    assert spans["a"].until_ns is not None
+    assert 11.9 <= spans["a"].until_ns / NS_PER_S <= 12.5
+    assert spans["a"].until_ns < spans["b"].from_ns
+
+
+def test_a_machine_that_keeps_its_addresses_without_a_witness_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is told nothing, as if the services were broken."""
+    members = isolated_pair()
+    incidents = (incident(Fault.PARTITION, span=20),)
+    monkeypatch.setattr(SimulatedServices, "_count", lambda *_args, **_facts: None)
+    monkeypatch.setattr(SimulatedServices, "_release", lambda *_args: None)
+
+    outcome = simulate(FaultPlan(seed=1, members=members, incidents=incidents, until_ns=60 * NS_PER_S))
+
+    assert Promise.ISOLATED in {each.promise for each in outcome.violations}
 
 
 # Checks

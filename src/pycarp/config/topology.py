@@ -23,6 +23,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.dialects import Dialect
 from pycarp.errors import ConfigError
+from pycarp.placement.isolation import Isolation
 from pycarp.placement.policy import FailbackPolicy
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.faults.fault_plan import Member
@@ -93,6 +94,7 @@ def read_topology(
             settings=each,
             failbacks=dict(machine.failbacks),
             groups=machine.groups,
+            isolations=machine.isolations,
         )
         for name, machine, own, each in zip(names, machines, owns, settings, strict=True)
     )
@@ -108,6 +110,7 @@ class _Machine(msgspec.Struct, frozen=True, kw_only=True):
     config: NodeConfig
     failbacks: Mapping[HostKey, FailbackPolicy]
     groups: tuple[SyncGroupConfig, ...]
+    isolations: tuple[Isolation, ...]
 
 
 # Files to machines
@@ -148,6 +151,7 @@ def _machines(files: Sequence[ConfigFile], configs: Sequence[NodeConfig]) -> lis
             config=config,
             failbacks=_failbacks(config),
             groups=tuple(each.item for each in config.sync_groups),
+            isolations=tuple(_isolations(config)),
         )
         at = folders.get(str(path.parent)) if path.name.startswith(PREFIX) else None
         if at is not None and not _keys(machines[at].hosts) & _keys(config.hosts):
@@ -164,6 +168,21 @@ def _failbacks(config: NodeConfig) -> dict[HostKey, FailbackPolicy]:
     of_all = {each.host: each.item for each in config.failbacks}
     policies = {host.key: of_all.get(host.key, of_all.get(None)) for host in config.hosts}
     return {key: policy for key, policy in policies.items() if policy is not None}
+
+
+def _isolations(config: NodeConfig) -> Iterator[Isolation]:
+    """Yield the checks of witnesses that let go; those of every host ask on the link of the first one."""
+    for each in config.checks:
+        if each.item.release and "witness" in each.table and config.hosts:
+            yield Isolation(
+                name=each.item.name,
+                host=each.host,
+                link=config.hosts[0].interface if each.host is None else each.host.link,
+                every_s=each.item.every_s,
+                timeout_s=each.item.timeout_s,
+                rise=each.item.rise,
+                fall=each.item.fall,
+            )
 
 
 def _keys(hosts: Iterable[HostConfig]) -> set[HostKey]:
@@ -234,6 +253,14 @@ def _on_segments(machines: Sequence[_Machine]) -> list[_Machine]:
             groups=tuple(
                 structs.replace(group, hosts=tuple(_key_on(key, called[number, key.link]) for key in group.hosts))
                 for group in machine.groups
+            ),
+            isolations=tuple(
+                structs.replace(
+                    each,
+                    link=called[number, each.link],
+                    host=None if each.host is None else _key_on(each.host, called[number, each.host.link]),
+                )
+                for each in machine.isolations
             ),
         )
         for number, machine in enumerate(machines)

@@ -9,6 +9,7 @@ import msgspec
 from pycarp.aio.arguments import check_amount, check_cause
 from pycarp.core.checks import check_flag, check_span
 from pycarp.errors import ConfigError
+from pycarp.placement.isolation import counted as counted_answers
 
 SHORTEST_INTERVAL_S = 0.05
 
@@ -135,12 +136,9 @@ class CheckState:
         counted = check.unknown if finding.answer is Answer.UNKNOWN else finding.answer
         if counted is Answer.UNKNOWN:
             return False
-        if (counted is Answer.OK) is self.passes:
-            self.in_a_row = 0
-            return False
-        self.in_a_row += 1
-        if self.in_a_row < (check.fall if self.passes else check.rise):
-            return False
-        self.passes, self.in_a_row = not self.passes, 0
+        before, is_good = self.passes, counted is Answer.OK
+        self.passes, self.in_a_row = counted_answers(
+            self.in_a_row, passes=before, is_good=is_good, rise=check.rise, fall=check.fall
+        )
         self.has_passed |= self.passes
-        return True
+        return self.passes is not before

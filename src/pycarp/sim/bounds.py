@@ -57,13 +57,20 @@ def takeover_ns(plan: FaultPlan, key: HostKey) -> int:
     down_ns = max(map(master_down_ns, hosts)) + interval_max_ns(hosts)
     if any(key in group.hosts for member in plan.members for group in member.groups):
         down_ns *= 2
-    return down_ns + _LEEWAY_NS + aftermath_ns(plan) + startup_hold_ns(plan.members)
+    holds_ns = startup_hold_ns(plan.members) + isolation_ns(plan.members)
+    return down_ns + _LEEWAY_NS + aftermath_ns(plan) + holds_ns
 
 
 def startup_hold_ns(members: Iterable[Member]) -> int:
     """Return the longest startup hold: for so long machines that start together take over from nobody."""
     holds_s = (policy.startup_hold_s for member in members for policy in member.failbacks.values())
     return round(max(holds_s, default=0.0) * NS_PER_S)
+
+
+def isolation_ns(members: Iterable[Member]) -> int:
+    """Return the longest time for which machines that reach their witnesses again are not MASTER yet."""
+    waits_s = (isolation.returns_within_s for member in members for isolation in member.isolations)
+    return round(max(waits_s, default=0.0) * NS_PER_S)
 
 
 def grouping_ns(plan: FaultPlan) -> int:

@@ -16,11 +16,12 @@ from pycarp.core.state import EDGES, Reason, State
 from pycarp.core.trouble import EXTERNAL_CHANGES_NS
 from pycarp.dialects.dialect import AddressMac, Claim, Farewell
 from pycarp.placement.failback_state import Cause
+from pycarp.placement.isolation import Isolation
 from pycarp.placement.share import PREFIX
 from pycarp.sim import bounds
 from pycarp.sim.event_queue import EventQueue
 from pycarp.sim.fabric import Fabric
-from pycarp.sim.faults.fault_plan import OUTLASTING, Fault, FaultPlan, Incident
+from pycarp.sim.faults.fault_plan import DEATHS, OUTLASTING, THE_MASTER, Fault, FaultPlan, Incident
 from pycarp.sim.machine import Machine
 from pycarp.sim.narrative_log import NarrativeLog
 from pycarp.sim.outcome import Change, Outcome, Ownership, Promise, Violation
@@ -37,6 +38,9 @@ PEOPLE_AND_PROCESSES = OUTLASTING | {
 _ADDRESS_TROUBLES = frozenset({Fault.SLOW_ADDRESSES, Fault.FAILING_ADDRESSES, Fault.HANGING_ADDRESSES, Fault.PAUSE})
 _REMOVING = frozenset({Fault.MEDDLING, Fault.STOP, Fault.SEND_ERRORS})
 """Faults with which a kernel may lose addresses while its process still takes them for held."""
+
+_STANDING_STILL = DEATHS | {Fault.STOP, Fault.PAUSE}
+"""Faults after which a machine asks its witnesses late."""
 
 _NEVER_NS = 1 << 62
 _FORGIVEN_NS = EXTERNAL_CHANGES_NS + 5 * NS_PER_S
@@ -77,6 +81,7 @@ class Checks:
         self._since_ns: dict[Where, int] = {}
         self._owned_since: dict[Where, int] = {}
         self._strange_since: dict[Where, Since] = {}
+        self._without_witness: dict[tuple[str, Isolation], int] = {}
         self._conflicts: dict[tuple[HostKey, str, str], int] = {}
         self._ownerless_since: dict[HostKey, int] = {}
         self._steps = 0
@@ -151,6 +156,10 @@ class Checks:
         for machine in self._machines.values():
             for key in machine.kernel.held:
                 self._look_at_owner(machine, key)
+
+        for machine in self._machines.values():
+            for isolation in machine.member.isolations:
+                self._look_at_witnesses(machine, isolation)
 
     def stepped(self, machine: Machine, event: Input, step: Step) -> None:
         """Check a step of an engine."""
@@ -267,6 +276,31 @@ class Checks:
     def _is_master(self, name: str, key: HostKey) -> bool:
         process, last = self._machines[name].process, self._last.get((name, key))
         return process is not None and not process.is_stopped and last is not None and last.new is State.MASTER
+
+    # Witnesses
+
+    def _look_at_witnesses(self, machine: Machine, isolation: Isolation) -> None:
+        """Judge that a machine lets go, once it has reached no witness for as long as it may take."""
+        where, now_ns = (machine.name, isolation), self._event_queue.now_ns
+        if machine.reaches_witness(isolation.link):
+            self._without_witness.pop(where, None)
+        elif where not in self._without_witness:
+            self._without_witness[where] = now_ns
+            allowed_ns = round(isolation.lets_go_within_s[1] * NS_PER_S) + bounds.DROP_NS
+            self._event_queue.at(now_ns + allowed_ns, lambda: self._judge_witnesses(machine, isolation, now_ns))
+
+    def _judge_witnesses(self, machine: Machine, isolation: Isolation, since_ns: int) -> None:
+        is_still_so = self._without_witness.get((machine.name, isolation)) == since_ns
+        has_stood_still = any(
+            each.fault in _STANDING_STILL and each.at_ns <= self._event_queue.now_ns and each.until_ns >= since_ns
+            for each in self._plan.incidents
+            if each.node in (machine.name, THE_MASTER)
+        )
+        if not is_still_so or has_stood_still:
+            return
+        for host in machine.member.hosts:
+            if isolation.host in (None, host.key) and self._is_master(machine.name, host.key):
+                self._violate(Promise.ISOLATED, machine.name, f"is MASTER of {host.key} and reaches no witness")
 
     # Owners
 

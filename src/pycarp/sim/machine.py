@@ -61,6 +61,7 @@ class Machine:
         self.is_on = False
         self.is_paused = False
         self.links_down: set[str] = set()
+        self.links_without_witness: frozenset[str] = frozenset()
         self.sends_fail = False
         self.troubles = Troubles()
         self._event_queue = event_queue
@@ -82,6 +83,10 @@ class Machine:
     def answers(self, key: HostKey) -> bool:
         """Return whether the machine answers for the addresses of a host: it has them, it runs, and its link is up."""
         return self.is_on and not self.is_paused and key.link not in self.links_down and self.kernel.holds(key)
+
+    def reaches_witness(self, link: str) -> bool:
+        """Return whether a witness that is asked on a link now will answer."""
+        return link not in self.links_down | self.links_without_witness and not self.sends_fail
 
     # Coming and going
 

@@ -23,6 +23,7 @@ class Promise(StrEnum):
     RIGHT_MASTER = "where all preempt, the preferred host is MASTER in the end"
     RESTRICTED = "a host that is restricted to backup never becomes MASTER"
     HELD_BACK = "a host whose failback waits does not preempt before its time"
+    ISOLATED = "a machine that reaches no witness lets go of its addresses within the computed time"
     GROUPED = "in the end one machine is MASTER of a whole sync group"
     NO_STRANDED_DEMOTION = "no demotion and no restriction outlives its cause"
     PUBLISHED = "every transition is published, and follows from the one before"

@@ -1,21 +1,26 @@
-"""The failback policies and sync groups of a simulated daemon: what ``pycarp.placement`` decides, in simulated time.
+"""The failback policies, sync groups and witnesses of a simulated daemon, in simulated time.
+
+What follows from them is decided by ``pycarp.placement``.
 
 Like the services of the real daemon they learn of an event just after the step in which it happened. What a policy has
 to remember across restarts is kept by the machine.
 """
 
+import zlib
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pycarp.core.engine import Engine
+from pycarp.core.engine import FULL_DEMOTION, Engine
 from pycarp.core.events import Event
-from pycarp.core.inputs import Input
+from pycarp.core.inputs import DemotionSet, Input, RestrictionSet
+from pycarp.core.restriction import Restriction
 from pycarp.core.snapshot import HostSnapshot
 from pycarp.placement.failback_state import FailbackState, Moment, RestrictionsInForce, Saved
 from pycarp.placement.group_state import GroupState
+from pycarp.placement.isolation import Isolation, counted
 from pycarp.vocabulary import NS_PER_S, HostKey
 
 if TYPE_CHECKING:
@@ -46,6 +51,15 @@ class _Group:
     looks_at_ns: int | None = None
 
 
+@dataclass(slots=True)
+class _Witnesses:
+    """A check of witnesses: whether it passes, and how many answers in a row speak against that."""
+
+    isolation: Isolation
+    passes: bool = False
+    in_a_row: int = 0
+
+
 class SimulatedServices:
     """Restricts and moves the hosts of one process; ``memory`` outlives the process."""
 
@@ -59,7 +73,7 @@ class SimulatedServices:
     def begin(self) -> None:
         """Begin to follow the hosts, which have been added."""
         member = self._machine.member
-        if member.failbacks or member.groups:
+        if member.failbacks or member.groups or member.isolations:
             self._machine.plan(0, self._begin)
 
     def take(self, event: Event) -> None:
@@ -78,6 +92,11 @@ class SimulatedServices:
             self._restrict(key, failback)
         for group in self._groups:
             self._carry(group)
+        for each in member.isolations:
+            witnesses = _Witnesses(each)
+            self._release(witnesses)
+            phase = zlib.crc32(f"{member.name} {each.cause}".encode()) / 2**32
+            self._machine.plan(round(phase * each.every_s * NS_PER_S), partial(self._ask, witnesses))
 
     def _handle(self, event: Event) -> None:
         failback = self._failbacks.get(event.key)
@@ -95,6 +114,29 @@ class SimulatedServices:
         self._submit(failback.in_force.become(wanted, self._engine.host_snapshot(key)))
         self._memory[key] = failback.state.saved(now)
         failback.looks_at_ns = self._later(failback.state.changes_at_s(now), partial(self._look_at_host, key, failback))
+
+    def _ask(self, witnesses: _Witnesses) -> None:
+        """Ask the witnesses, and plan to ask again; without an answer that counts when the timeout is over."""
+        isolation = witnesses.isolation
+        is_answered = self._machine.reaches_witness(isolation.link)
+        took_s = 0.0 if is_answered else isolation.timeout_s
+        self._machine.plan(round(took_s * NS_PER_S), partial(self._count, witnesses, is_good=is_answered))
+        self._machine.plan(round(max(isolation.every_s, took_s) * NS_PER_S), partial(self._ask, witnesses))
+
+    def _count(self, witnesses: _Witnesses, *, is_good: bool) -> None:
+        before, each = witnesses.passes, witnesses.isolation
+        witnesses.passes, witnesses.in_a_row = counted(
+            witnesses.in_a_row, passes=before, is_good=is_good, rise=each.rise, fall=each.fall
+        )
+        if witnesses.passes is not before:
+            self._release(witnesses)
+
+    def _release(self, witnesses: _Witnesses) -> None:
+        """Keep the hosts from being MASTER while the check fails, as a check of the daemon does that releases."""
+        key, cause, passes = witnesses.isolation.host, witnesses.isolation.cause, witnesses.passes
+        restriction = None if passes else Restriction.BACKUP_ONLY
+        demotion = DemotionSet(key, cause, 0 if passes else FULL_DEMOTION, is_last=not passes)
+        self._submit([RestrictionSet(key, cause, restriction), demotion])
 
     def _carry(self, group: _Group) -> None:
         self._submit(group.state.carry(self._views(group), self._now().s))

@@ -22,6 +22,9 @@ from pycarp.sim.process import Troubles
 from pycarp.sim.reachability import PLANNED
 from pycarp.vocabulary import NS_PER_S, Datagram, Outgoing
 
+_CUTTING_OFF = frozenset({Fault.PARTITION, Fault.ONE_WAY})
+"""Faults during which a machine that is cut off from all others reaches no witness either."""
+
 _REMEMBERED = 128
 """How many of the last packets ``replay`` and ``forgery`` choose from."""
 
@@ -127,6 +130,9 @@ class _Simulation:
             mine = [each for each in self._active if each.node == machine.name]
             faults = {each.fault for each in mine}
             machine.sends_fail = Fault.SEND_ERRORS in faults
+            is_cut_off = any(each.fault in _CUTTING_OFF and not each.other for each in mine)
+            is_alone = is_cut_off or any(each.fault is Fault.WITNESS for each in self._active)
+            machine.links_without_witness = frozenset(machine.member.own if is_alone else ())
             _trouble(machine.troubles, mine)
             down = {link for each in mine for link in _links_down(machine, each)}
             for link in machine.member.own:

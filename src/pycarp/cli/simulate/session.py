@@ -19,6 +19,7 @@ from pycarp.cli.simulate.simulation_report import (
     FastestRow,
     FindingRow,
     GroupRow,
+    IsolationRow,
     PromisesRow,
     Report,
     TakeoverRow,
@@ -27,6 +28,7 @@ from pycarp.cli.simulate.simulation_report import (
     finding_row,
     group_row,
     hours_of,
+    isolation_row,
     machine_row,
     seconds,
     takeover_row,
@@ -55,9 +57,12 @@ from pycarp.sim.faults.fault_plan import THE_MASTER, Fault, FaultPlan, Member
 from pycarp.sim.faults.placement_trials import (
     FailbackTrial,
     GroupTrial,
+    IsolationTrial,
     failback_wait,
     groups_of,
     held_back,
+    isolated,
+    isolation_wait,
     policies_of,
     preferred,
 )
@@ -150,6 +155,17 @@ class _Failbacks(_Batch):
 
 
 @dataclass(slots=True, kw_only=True)
+class _Isolations(_Batch):
+    key: HostKey
+    what: str
+    expectation: Expectation
+
+    def row(self) -> IsolationRow | None:
+        results = [each for each in self.results if each.takeover is not None]
+        return isolation_row(self.key, self.what, self.expectation, results) if results else None
+
+
+@dataclass(slots=True, kw_only=True)
 class _Watches(_Batch):
     condition: Condition
 
@@ -189,7 +205,8 @@ def look_into(members: tuple[Member, ...], wishes: Wishes, pool: WorkerPool) -> 
     advbases = list(_advbases(members, wishes)) if wishes.seeks_fastest else []
     plans = _Batch(trials=_plans(members, wishes))
     cut_links, failbacks = list(_cut_links(members, wishes)), list(_failbacks(members, wishes))
-    own: list[_Batch] = [plans, *injected_faults, *watches, *cut_links, *failbacks]
+    isolations = list(_isolations(members, wishes))
+    own: list[_Batch] = [plans, *injected_faults, *watches, *cut_links, *failbacks, *isolations]
     _work([*own, *(batch for variant in advbases for batch in variant.batches())], pool)
     takeovers = [row for row in (each.row() for each in injected_faults) if row is not None]
     watched = [row for row in (each.row() for each in watches) if row is not None]
@@ -202,6 +219,7 @@ def look_into(members: tuple[Member, ...], wishes: Wishes, pool: WorkerPool) -> 
         takeovers=takeovers,
         groups=[row for row in (each.row() for each in cut_links) if row is not None],
         failbacks=[row for row in (each.row() for each in failbacks) if row is not None],
+        isolations=[row for row in (each.row() for each in isolations) if row is not None],
         watched=watched,
         fastest=_fastest(advbases) if wishes.seeks_fastest else None,
         promises=promises,
@@ -271,6 +289,18 @@ def _failbacks(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_Failbac
         trials: list[Trial] = [FailbackTrial(members=members, key=key, seed=seed) for seed in range(wishes.seeds)]
         member, expectation = preferred(members, key), failback_wait(members, key)
         yield _Failbacks(keys=keys, member=member, expectation=expectation, trials=trials)
+
+
+def _isolations(members: tuple[Member, ...], wishes: Wishes) -> Iterator[_Isolations]:
+    """Yield trials in which the MASTER of a host that lets go reaches no witness: it alone, or nobody does."""
+    for key in isolated(members):
+        wait = isolation_wait(members, key)
+        assert wait is not None
+        for what, fault in (("cut-off", Fault.PARTITION), ("witnesses", Fault.WITNESS)):
+            trials: list[Trial] = [
+                IsolationTrial(members=members, key=key, fault=fault, seed=seed) for seed in range(wishes.seeds)
+            ]
+            yield _Isolations(key=key, what=what, expectation=wait, trials=trials)
 
 
 def _watches(members: tuple[Member, ...], condition: Condition, hours: float) -> _Watches:

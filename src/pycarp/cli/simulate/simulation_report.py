@@ -11,7 +11,7 @@ from pycarp.placement.policy import AUTO, FailbackPolicy
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim import bounds
 from pycarp.sim.faults.configuration_conflicts import Finding
-from pycarp.sim.faults.experiments import Expectation, InjectedFault, Takeover, Watch
+from pycarp.sim.faults.experiments import Expectation, InjectedFault, Result, Takeover, Watch
 from pycarp.sim.faults.fault_plan import Member
 from pycarp.vocabulary import NS_PER_S, HostKey
 
@@ -98,6 +98,24 @@ class FailbackRow(msgspec.Struct, kw_only=True, frozen=True):
     worst_s: float | None
 
 
+class IsolationRow(msgspec.Struct, kw_only=True, frozen=True):
+    """When a MASTER that reaches no witness lets go, in ``trials`` trials.
+
+    Its machine is ``cut-off``, or the ``witnesses`` answer nobody, as ``what`` says. ``released`` is in how many trials
+    it let go, ``ownerless_s`` and ``two_owners_s`` are worst cases.
+    """
+
+    vhid: int
+    what: str
+    expected_s: tuple[float, float]
+    trials: int
+    released: int
+    median_s: float | None
+    worst_s: float | None
+    ownerless_s: float
+    two_owners_s: float
+
+
 class WatchRow(msgspec.Struct, kw_only=True, frozen=True):
     """The false takeovers under one condition; ``below_a_day`` is their upper bound, None if any happened."""
 
@@ -165,6 +183,7 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
     takeovers: list[TakeoverRow]
     groups: list[GroupRow]
     failbacks: list[FailbackRow]
+    isolations: list[IsolationRow]
     watched: list[WatchRow]
     fastest: FastestRow | None
     promises: PromisesRow
@@ -289,6 +308,23 @@ def failback_row(
         returned=len(spans_ns),
         median_s=seconds(round(median(spans_ns))) if spans_ns else None,
         worst_s=seconds(max(spans_ns)) if spans_ns else None,
+    )
+
+
+def isolation_row(key: HostKey, what: str, expectation: Expectation, results: Sequence[Result]) -> IsolationRow:
+    """Return the row of a virtual host; each result has a takeover."""
+    spans_ns = [each.released_ns for each in results if each.released_ns is not None]
+    takeovers = [each.takeover for each in results if each.takeover is not None]
+    return IsolationRow(
+        vhid=key.vhid,
+        what=what,
+        expected_s=(seconds(expectation.from_ns), seconds(expectation.to_ns)),
+        trials=len(results),
+        released=len(spans_ns),
+        median_s=seconds(round(median(spans_ns))) if spans_ns else None,
+        worst_s=seconds(max(spans_ns)) if spans_ns else None,
+        ownerless_s=seconds(max(each.ownerless_ns for each in takeovers)),
+        two_owners_s=seconds(max(each.double_ns for each in takeovers)),
     )
 
 

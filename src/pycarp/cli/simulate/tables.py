@@ -15,6 +15,7 @@ from pycarp.cli.simulate.simulation_report import (
     FastestRow,
     GroupRow,
     HostRow,
+    IsolationRow,
     PlanReport,
     Report,
     TakeoverRow,
@@ -67,6 +68,9 @@ def _parts(report: Report, *, example: Sequence[Text], broken: Sequence[Text]) -
     if report.failbacks:
         yield "\n[bold]Failback: the preferred machine is back after 10 s without power[/bold]"
         yield _failbacks(report.failbacks)
+    if report.isolations:
+        yield "\n[bold]Isolation: the MASTER reaches no witness[/bold]"
+        yield _isolations(report.isolations)
     if report.watched:
         yield "\n[bold]False takeovers: how often a BACKUP takes over from a MASTER that lives[/bold]"
         yield _watched(report.watched)
@@ -144,6 +148,16 @@ def _failbacks(rows: Iterable[FailbackRow]) -> Table:
         numbers = ", ".join(map(str, row.vhids))
         times = _span(row.median_s), _span(row.worst_s)
         table.add_row(escape(row.machine), numbers, expected, *times, escape(row.policy))
+    return table
+
+
+def _isolations(rows: Iterable[IsolationRow]) -> Table:
+    table = _table("vhid", "because", "expected", "median", "worst", "no owner", "two owners", "let go")
+    because = {"cut-off": "cut off", "witnesses": "no witness answers"}
+    for row in rows:
+        times = _span(row.median_s), _span(row.worst_s), _span(row.ownerless_s), _span(row.two_owners_s)
+        whole = f"{row.released} of {row.trials}"
+        table.add_row(str(row.vhid), because[row.what], _expected(row.expected_s), *times, whole)
     return table
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import forkserver
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -45,11 +46,12 @@ class WorkerPool:
         if self._jobs == 1 or len(trials) < _WORTH_A_PROCESS:
             yield from ((number, run(trials[number])) for number in order)
             return
+        with _interrupts_ignored():
+            forkserver.ensure_running()
         # Not fork: this process has threads, those of the progress bar among them.
         pool = ProcessPoolExecutor(self._jobs, mp_context=multiprocessing.get_context("forkserver"))
         try:
-            with _interrupts_ignored():
-                futures: dict[Future[Result], int] = {pool.submit(run, trials[number]): number for number in order}
+            futures: dict[Future[Result], int] = {pool.submit(run, trials[number]): number for number in order}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as exc:
@@ -62,7 +64,7 @@ class WorkerPool:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Block SIGINT for processes started meanwhile: a terminal sends Ctrl-C to the whole process group."""
+    """Ignore SIGINT in processes started meanwhile, and in theirs: a terminal sends Ctrl-C to the whole group."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -90,7 +90,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a trial; ``takeover`` is None if nobody was MASTER.
 
-    ``moved`` are the takeovers of the hosts of a group, ``returned_ns`` is how long a machine took to be MASTER again.
+    ``moved`` are the takeovers of the hosts of a group, ``returned_ns`` is how long a machine took to be MASTER again,
+    ``released_ns`` how long one without a witness had the addresses.
     ``broken`` is the first broken promise. ``plan`` is None without one: results travel between processes.
     """
 
@@ -101,6 +102,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     watch: Watch | None = None
     moved: tuple[Takeover, ...] = ()
     returned_ns: int | None = None
+    released_ns: int | None = None
     broken: Violation | None = None
 
 
@@ -497,6 +499,7 @@ def result_of(
     watch: Watch | None = None,
     moved: tuple[Takeover, ...] = (),
     returned_ns: int | None = None,
+    released_ns: int | None = None,
 ) -> Result:
     """Return the result of a trial: what was measured, and the first broken promise of the outcome."""
     broken = min(outcome.violations, key=lambda each: each.at_ns, default=None)
@@ -509,5 +512,6 @@ def result_of(
         watch=watch,
         moved=moved,
         returned_ns=returned_ns,
+        released_ns=released_ns,
         broken=broken,
     )

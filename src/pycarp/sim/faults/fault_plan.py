@@ -7,6 +7,7 @@ import msgspec
 
 from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
+from pycarp.placement.isolation import Isolation
 from pycarp.placement.policy import FailbackPolicy
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.fabric import DEFAULT_DELAY_NS
@@ -62,6 +63,9 @@ class Fault(StrEnum):
 
     MEDDLING = "meddling"
     """Another program removes the addresses of ``node``, once."""
+
+    WITNESS = "witness"
+    """No witness answers anybody."""
 
     # Processes and machines
     STOP = "stop"
@@ -122,7 +126,8 @@ OUTLASTING = frozenset({Fault.CHECK, Fault.DRAIN, Fault.GATE, Fault.HOLD})
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A machine of the plan. ``own`` are its own addresses by link; a link is a segment of the same name.
 
-    ``failbacks`` are the policies of its virtual hosts, ``groups`` those that move together.
+    ``failbacks`` are the policies of its virtual hosts, ``groups`` those that move together, ``isolations`` the
+    witnesses without which it lets go.
     """
 
     name: str
@@ -131,6 +136,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings = msgspec.field(default_factory=Settings)
     failbacks: Mapping[HostKey, FailbackPolicy] = msgspec.field(default_factory=dict)
     groups: tuple[SyncGroupConfig, ...] = ()
+    isolations: tuple[Isolation, ...] = ()
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):

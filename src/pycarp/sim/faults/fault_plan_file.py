@@ -15,6 +15,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.settings import Settings
 from pycarp.errors import ConfigError
 from pycarp.placement.damping import Damping
+from pycarp.placement.isolation import Isolation
 from pycarp.placement.policy import AUTO, FailbackPolicy
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim.fabric import DEFAULT_DELAY_NS
@@ -42,6 +43,16 @@ class _Group(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hosts: list[tuple[str, int]]
 
 
+class _Isolation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    name: str
+    link: str
+    every_s: float
+    timeout_s: float
+    rise: int
+    fall: int
+    host: tuple[str, int] | None = None
+
+
 class _Host(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     interface: str
     vhid: int
@@ -63,6 +74,7 @@ class _Member(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_def
     hosts: list[_Host]
     preempts: bool = False
     groups: list[_Group] = []
+    isolations: list[_Isolation] = []
 
 
 class _Incident(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -148,6 +160,7 @@ def _kept_member(member: Member, secrets: dict[Passphrase, int]) -> _Member:
         groups=[
             _Group(name=group.name, hosts=[(key.link, key.vhid) for key in group.hosts]) for group in member.groups
         ],
+        isolations=[_kept_isolation(each) for each in member.isolations],
     )
 
 
@@ -161,6 +174,37 @@ def _kept_failback(policy: FailbackPolicy | None) -> _Failback | None:
         min_dwell_s=policy.min_dwell_s,
         failback=policy.failback,
         damping=None if damping is None else msgspec.convert(msgspec.structs.asdict(damping), _Damping),
+    )
+
+
+def _kept_isolation(isolation: Isolation) -> _Isolation:
+    return _Isolation(
+        name=isolation.name,
+        link=isolation.link,
+        every_s=isolation.every_s,
+        timeout_s=isolation.timeout_s,
+        rise=isolation.rise,
+        fall=isolation.fall,
+        host=None if isolation.host is None else (isolation.host.link, isolation.host.vhid),
+    )
+
+
+def _isolation(kept: _Isolation, member: _Member) -> Isolation:
+    key = None if kept.host is None else HostKey(*kept.host)
+    if key is not None and key not in [(host.interface, host.vhid) for host in member.hosts]:
+        raise ConfigError(f"isolation {kept.name!r} of {member.name!r}: there is no host {key}")
+    if kept.link not in member.own:
+        raise ConfigError(f"isolation {kept.name!r} of {member.name!r}: there is no link {kept.link!r}")
+    if not (kept.every_s > 0 and kept.timeout_s > 0 and kept.rise > 0 and kept.fall > 0):
+        raise ConfigError(f"isolation {kept.name!r} of {member.name!r}: every value is to be above 0")
+    return Isolation(
+        name=kept.name,
+        host=key,
+        link=kept.link,
+        every_s=kept.every_s,
+        timeout_s=kept.timeout_s,
+        rise=kept.rise,
+        fall=kept.fall,
     )
 
 
@@ -206,6 +250,7 @@ def _member(kept: _Member) -> Member:
             if host.failback is not None
         },
         groups=tuple(_group(group, kept) for group in kept.groups),
+        isolations=tuple(_isolation(each, kept) for each in kept.isolations),
     )
 
 

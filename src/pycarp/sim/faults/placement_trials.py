@@ -1,4 +1,6 @@
-"""Trials of sync groups and failback: one link of a group is cut, and the preferred machine comes back.
+"""Trials of sync groups, failback and witnesses.
+
+One link of a group is cut, the preferred machine comes back, or a MASTER reaches no witness any more.
 
 As in ``experiments.py`` a trial is data, and expected times are computed from the settings alone.
 """
@@ -29,6 +31,9 @@ from pycarp.vocabulary import NS_PER_S, HostKey
 
 AWAY_NS = 10 * NS_PER_S
 """For so long the preferred machine has no power."""
+
+CUT_OFF_NS = 10 * NS_PER_S
+"""For so long a machine reaches no witness after it should have let go."""
 
 LONGEST_WAIT_NS = 3600 * NS_PER_S
 """A failback that waits longer is not waited for."""
@@ -98,6 +103,75 @@ class FailbackTrial:
         if takeover is not None:
             returned_ns = _returned_ns(outcome, self.key, takeover.victim, incident.until_ns)
         return result_of(outcome, takeover=takeover, returned_ns=returned_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsolationTrial:
+    """Lets the MASTER of a virtual host reach no witness any more, and measures when it lets go.
+
+    With ``fault`` PARTITION it is cut off from all others, with WITNESS no witness answers anybody.
+    """
+
+    members: tuple[Member, ...]
+    key: HostKey
+    fault: Fault
+    seed: int
+
+    @property
+    def weight(self) -> float:
+        """How long it takes, compared to other trials."""
+        return self._fault_trial.weight
+
+    @property
+    def _fault_trial(self) -> FaultTrial:
+        wait = isolation_wait(self.members, self.key)
+        return FaultTrial(
+            members=self.members,
+            key=self.key,
+            injected=InjectedFault(fault=self.fault, span_ns=CUT_OFF_NS + (wait.to_ns if wait else 0)),
+            seed=self.seed,
+        )
+
+    def plan(self) -> FaultPlan:
+        """Return what is simulated."""
+        return self._fault_trial.plan()
+
+    def run(self) -> Result:
+        """Simulate, and measure."""
+        outcome = simulate(self.plan())
+        incident = next(each for each in outcome.plan.incidents if each.node == THE_MASTER)
+        takeover = measured(outcome, self.key, incident)
+        released_ns = None
+        if takeover is not None:
+            released_ns = _released_ns(outcome, self.key, takeover.victim, incident.at_ns)
+        return result_of(outcome, takeover=takeover, released_ns=released_ns)
+
+
+def isolated(members: Sequence[Member]) -> tuple[HostKey, ...]:
+    """Return the virtual hosts that a machine lets go when it reaches no witness."""
+    keys = dict.fromkeys(host.key for member in members for host in member.hosts)
+    return tuple(key for key in keys if isolation_wait(members, key) is not None)
+
+
+def isolation_wait(members: Sequence[Member], key: HostKey) -> Expectation | None:
+    """Return when a machine that reaches no witness lets go; None if no machine does."""
+    waits = [
+        isolation.lets_go_within_s
+        for member in members
+        for isolation in member.isolations
+        if isolation.host in (None, key) and any(host.key == key for host in member.hosts)
+    ]
+    if not waits:
+        return None
+    from_s, to_s = min(each[0] for each in waits), max(each[1] for each in waits)
+    return Expectation(from_ns=round(from_s * NS_PER_S), to_ns=round(to_s * NS_PER_S) + bounds.DROP_NS)
+
+
+def _released_ns(outcome: Outcome, key: HostKey, node: str, since_ns: int) -> int | None:
+    """Return how long after a moment a machine ceased to have the addresses; None if it did not."""
+    spans = [each for each in outcome.ownerships if (each.key, each.node) == (key, node) and each.from_ns <= since_ns]
+    ends = [each.until_ns for each in spans if each.until_ns is not None and each.until_ns >= since_ns]
+    return min(ends) - since_ns if ends else None
 
 
 def groups_of(members: Sequence[Member]) -> tuple[SyncGroupConfig, ...]:

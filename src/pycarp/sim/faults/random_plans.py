@@ -12,6 +12,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.dialects import ALL, UCARP, UNIVERSAL, Dialect
 from pycarp.dialects.compatibility import incompatibilities
 from pycarp.placement.damping import Damping
+from pycarp.placement.isolation import Isolation
 from pycarp.placement.policy import AUTO, MANUAL, FailbackPolicy
 from pycarp.placement.share import SyncGroupConfig
 from pycarp.sim import bounds
@@ -44,7 +45,7 @@ _AMOUNTS: dict[Fault, Callable[[Random], float]] = {
     Fault.DEMOTION: lambda chance: float(chance.choice((1, 50, 240))),
 }
 _MOMENTARY = frozenset({Fault.MEDDLING, Fault.FORCE})
-_OF_THE_SEGMENT = frozenset({Fault.LOSS, Fault.DELAY, Fault.DUPLICATION, Fault.CLOG})
+_OF_THE_SEGMENT = frozenset({Fault.LOSS, Fault.DELAY, Fault.DUPLICATION, Fault.CLOG, Fault.WITNESS})
 
 
 def random_plan(
@@ -59,7 +60,7 @@ def random_plan(
     topology = tuple(members) or with_services(random_members(chance), Random(f"{seed} services"))
     apart_ns = chance.choice((0, 0, 1_000_000, NS_PER_S, 4 * NS_PER_S))
     begins_ns = apart_ns * len(topology) + 5 * NS_PER_S
-    swarm = _swarm(chance, tuple(faults))
+    swarm = _swarm(chance, tuple(faults), has_witnesses=any(member.isolations for member in topology))
     incidents = tuple(
         sorted(
             (
@@ -126,14 +127,14 @@ def random_members(chance: Random) -> tuple[Member, ...]:
 def with_services(members: Sequence[Member], chance: Random) -> tuple[Member, ...]:
     """Return machines of which some have failback policies, and those with two virtual hosts often a sync group.
 
-    Half of the groups prefer different machines for their hosts.
+    Half of the groups prefer different machines for their hosts. Some let go when they reach no witness.
     """
     keys = tuple(host.key for host in members[0].hosts)
     is_grouped = len(keys) > 1 and chance.random() < 0.5
     groups = (SyncGroupConfig(name="router", hosts=keys),) if is_grouped else ()
     is_agreed = is_grouped and chance.random() < 0.5
     has_policies = chance.random() < 0.3
-    return tuple(
+    followed = tuple(
         replace(
             member,
             hosts=tuple(_as_preferred(host, member.hosts[0]) for host in member.hosts) if is_agreed else member.hosts,
@@ -142,6 +143,21 @@ def with_services(members: Sequence[Member], chance: Random) -> tuple[Member, ..
         )
         for member in members
     )
+    return _with_witnesses(followed, chance) if chance.random() < 0.2 else followed
+
+
+def _with_witnesses(members: Sequence[Member], chance: Random) -> tuple[Member, ...]:
+    every_s = chance.choice((0.1, 0.5, 1.0))
+    isolation = Isolation(
+        name="isolation",
+        host=chance.choice((None, members[0].hosts[0].key)),
+        link=members[0].hosts[0].interface,
+        every_s=every_s,
+        timeout_s=every_s * chance.choice((0.5, 1, 2)),
+        rise=chance.choice((1, 2)),
+        fall=chance.choice((1, 4)),
+    )
+    return tuple(replace(member, isolations=(isolation,)) for member in members)
 
 
 def _as_preferred(host: HostConfig, leader: HostConfig) -> HostConfig:
@@ -171,9 +187,9 @@ def _skews(chance: Random, dialects: Sequence[Dialect]) -> list[int]:
     return [step * each for each in chance.sample(range(len(dialects)), len(dialects))]
 
 
-def _swarm(chance: Random, faults: Sequence[Fault]) -> list[Fault]:
+def _swarm(chance: Random, faults: Sequence[Fault], *, has_witnesses: bool) -> list[Fault]:
     """Return the faults of one plan: some of those allowed, at times only what people and processes do."""
-    allowed = list(faults or Fault)
+    allowed = list(faults) or [fault for fault in Fault if has_witnesses or fault is not Fault.WITNESS]
     if not faults and chance.random() < 0.25:
         allowed = [fault for fault in Fault if fault in PEOPLE_AND_PROCESSES]
     return chance.sample(allowed, chance.randint(1, len(allowed)))
