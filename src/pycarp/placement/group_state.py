@@ -169,7 +169,7 @@ class GroupState:
         heard = member.master
         if heard is None:
             return False
-        return event.at_ns - heard.at_ns <= _patience_ns(member, heard) and self._is_of_relieved(
+        return event.at_ns - heard.at_ns <= _longest_silence_ns(member, heard) and self._is_of_relieved(
             member, heard.source, event, now_s
         )
 
@@ -258,7 +258,7 @@ class GroupState:
             return _GivenUp(heard_ns=known.heard_ns)
         if known.since_s is None:
             return _GivenUp(now_s, heard.at_ns) if heard.at_ns > known.heard_ns else known
-        due_ns = known.heard_ns + round((now_s - known.since_s) * NS_PER_S) - _patience_ns(member, heard)
+        due_ns = known.heard_ns + round((now_s - known.since_s) * NS_PER_S) - _longest_silence_ns(member, heard)
         return known if heard.at_ns >= due_ns else _GivenUp(heard_ns=heard.at_ns)
 
     def _become(self, member: HostSnapshot, share: Share) -> list[GroupInput]:
@@ -296,7 +296,7 @@ def _is_kept(pull: _Pull, member: HostSnapshot) -> bool:
     return member.config.dialect.compare(member.claim, heard.claim) is Verdict.WEAKER
 
 
-def _patience_ns(member: HostSnapshot, peer: Peer) -> int:
+def _longest_silence_ns(member: HostSnapshot, peer: Peer) -> int:
     """Return how old the last advertisement of a MASTER may be that is well."""
     return min(peer.claim.interval_ns, (member.config.advbase + 1) * NS_PER_S) + _LATE_NS
 
