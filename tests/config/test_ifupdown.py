@@ -155,3 +155,37 @@ def test_quotes_belong_to_the_value() -> None:
     config = read(STANZA.replace("password ", "password '").replace("\n    ucarp-advskew", "'\n    ucarp-advskew"))
 
     assert "the quotes belong to the value of ucarp-password: ifupdown takes none away" in config.notes[0]
+
+
+LABEL = """
+iface eth0:ucarp inet static
+    address 10.0.0.1
+    netmask 255.255.255.0
+    post-up start-vpn
+    post-up start-mail
+    pre-down stop-vpn
+"""
+
+
+def test_commands_of_the_shared_address_are_named_with_the_hook_that_takes_their_place() -> None:
+    notes = read(STANZA + LABEL).notes
+
+    assert [note.partition(": ")[2] for note in notes] == [
+        'post-up start-vpn will not run; a [[host.hook]] with on = ["master"] can run it',
+        'post-up start-mail will not run; a [[host.hook]] with on = ["master"] can run it',
+        'pre-down stop-vpn will not run; a [[host.hook]] with on = ["lost"] can run it',
+    ]
+
+
+def test_another_address_in_the_stanza_of_the_shared_one_is_named() -> None:
+    (note, *_commands) = read(STANZA + LABEL.replace("10.0.0.1", "10.0.0.9")).notes
+
+    assert "eth0:ucarp brings up 10.0.0.9; pycarp shares 10.0.0.1" in note
+
+
+def test_with_scripts_of_its_own_that_stanza_is_not_brought_up() -> None:
+    scripts = "    ucarp-upscript /u\n    ucarp-downscript /d\n"
+
+    notes = read(STANZA + scripts + LABEL).notes
+
+    assert not any("start-vpn" in note for note in notes)

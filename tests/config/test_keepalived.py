@@ -117,6 +117,13 @@ def test_what_keepalived_leaves_out_beside_state_master_is_left_out_with_a_note(
     assert all(f"{line}: keepalived leaves it out" in notes(text) for line in ("13: nopreempt", "14: preempt_delay"))
 
 
+def test_a_state_that_keepalived_does_not_know_is_named() -> None:
+    text = with_lines("state SLAVE")
+
+    assert read(text).hosts[0].preempt
+    assert "state SLAVE: there is none of that name" in notes(text)
+
+
 def test_no_weight_counts_for_the_owner_of_the_addresses() -> None:
     text = SCRIPT + with_lines("track_script {\nnginx weight -20\n}").replace("150", "255")
 

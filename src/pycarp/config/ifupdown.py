@@ -38,6 +38,11 @@ _BEGINS_STANZA = re.compile(
     r"iface|auto|mapping|source|source-directory|no-auto-down|no-scripts|rename|template|allow-.+"
 )
 _SOURCES = ("source", "source-directory")
+_COMMANDS = {"pre-up": "master", "up": "master", "post-up": "master"} | dict.fromkeys(
+    ("down", "pre-down", "post-down"), "lost"
+)
+"""Lines that ifupdown runs, and the hook that takes their place in the stanza of the shared address."""
+
 _QUOTES = "\"'"
 _LABEL = ":ucarp"
 """The stanza that Debian's own script brings up for the shared address."""
@@ -45,12 +50,13 @@ _LABEL = ":ucarp"
 
 @dataclass(slots=True)
 class _Stanza:
-    """``iface NAME FAMILY METHOD`` with its options; those that came twice are problems."""
+    """``iface NAME FAMILY METHOD`` with its options; those that came twice are problems, and commands may."""
 
     where: Word
     link: str
     options: dict[str, tuple[Word, Word]] = field(default_factory=dict)
     repeated: list[Word] = field(default_factory=list)
+    commands: list[tuple[Word, Word]] = field(default_factory=list)
 
     @property
     def own(self) -> InterfaceAddress | None:
@@ -117,6 +123,18 @@ def _start(stanza: _Stanza, hosts: UcarpHosts, stanzas: Sequence[_Stanza]) -> No
         settings["srcip"] = Setting(keyword.text, own, hosts.file)
     flags = [flag for name, flag in _SWITCHES.items() if name in stanza.options and _is_on(stanza.options[name][1])]
     start(hosts, stanza.where, settings, flags=flags, prefix=_prefix(stanza, settings.get("addr"), stanzas))
+    label = _label(stanza, stanzas)
+    if label and not {"ucarp-upscript", "ucarp-downscript"} & stanza.options.keys():
+        _note_differences(label, settings.get("addr"), hosts)
+
+
+def _note_differences(label: _Stanza, address: Setting | None, hosts: UcarpHosts) -> None:
+    """Name what Debian's own script does with the stanza of the shared address, and pycarp does not."""
+    if address and label.own and str(label.own.ip) != address.value.text:
+        hosts.note(label.where.line, f"{label.link} brings up {label.own.ip}; pycarp shares {address.value.text}")
+    for keyword, command in label.commands:
+        hook = f'a [[host.hook]] with on = ["{_COMMANDS[keyword.text]}"] can run it'
+        hosts.note(keyword.line, f"{keyword.text} {command.text} will not run; {hook}")
 
 
 def _check_options(stanza: _Stanza, hosts: UcarpHosts) -> set[str]:
@@ -136,11 +154,15 @@ def _is_on(value: Word) -> bool:
 
 def _prefix(stanza: _Stanza, address: Setting | None, stanzas: Sequence[_Stanza]) -> int | None:
     """Return the length that the stanza of the shared address gives it; None where there is no such stanza."""
-    label = next((each for each in stanzas if each.link == stanza.link + _LABEL), None)
+    label = _label(stanza, stanzas)
     own = label.own if label else None
     if address and isinstance(own, IPv4Interface) and str(own.ip) == address.value.text:
         return own.network.prefixlen
     return None
+
+
+def _label(stanza: _Stanza, stanzas: Sequence[_Stanza]) -> _Stanza | None:
+    return next((each for each in stanzas if each.link == stanza.link + _LABEL), None)
 
 
 def _stanzas(text: str) -> tuple[list[_Stanza], list[Word]]:
@@ -155,6 +177,8 @@ def _stanzas(text: str) -> tuple[list[_Stanza], list[Word]]:
             link = value.text.partition(" ")[0]
             present = _Stanza(keyword, link) if keyword.text == "iface" else None
             stanzas += [present] if present else []
+        elif present and keyword.text in _COMMANDS:
+            present.commands.append((keyword, value))
         elif present and keyword.text in present.options and keyword.text.startswith(_PREFIX):
             present.repeated.append(keyword)
         elif present:

@@ -453,6 +453,10 @@ class _Reader:
                 said.is_master = value == "MASTER"
                 if said.is_master:
                     self._note(statement.where, "state MASTER: every host starts as BACKUP, and the priority decides")
+                elif value != "BACKUP":
+                    self._note(
+                        statement.where, f"state {value}: there is none of that name, and keepalived takes BACKUP"
+                    )
             case "nopreempt":
                 said.settings["preempt"] = not _TRUTHS.get(value.lower(), True)
                 said.not_beside_master.append(statement.where)
