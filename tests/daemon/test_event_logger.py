@@ -112,6 +112,22 @@ def test_a_stall_of_the_process_is_one_line_not_one_a_host() -> None:
     assert [each.msg for each in log_all(*stalls)] == ["carp: this process was not scheduled for 300 ms"]
 
 
+def test_two_stalls_of_which_each_host_tells_at_once_are_two_lines() -> None:
+    stalls = [LoopStalled(key=key, at_ns=at_ns, late_ns=300 * MS) for key in (ONE, TWO) for at_ns in (5, 6)]
+
+    assert len(log_all(*stalls)) == 2
+
+
+def test_a_flood_of_which_each_host_tells_begin_and_end_at_once_is_two_lines() -> None:
+    floods = [
+        FloodChange(key=key, at_ns=at_ns, is_on=is_on, rate=9000, every=64)
+        for key in (ONE, TWO)
+        for at_ns, is_on in ((5, True), (6, False))
+    ]
+
+    assert len(log_all(*floods)) == 2
+
+
 def test_changes_of_many_hosts_at_once_are_some_lines_and_one_for_the_others() -> None:
     keys = [HostKey("fxp0", vhid) for vhid in range(1, 101)]
 

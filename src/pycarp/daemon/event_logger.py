@@ -58,8 +58,8 @@ class EventLogger:
         self._present_name = present_name
         self.level = LOG_CHANGES
         self._hosts = hosts
-        self._last_stall_at_ns: int | None = None
-        self._last_floods: dict[str, tuple[int, bool]] = {}
+        self._last_stall_at_ns = -1
+        self._last_floods: dict[str, int] = {}
         self._demotions_at_ns: int | None = None
         self._demotions: set[tuple[int, Causes]] = set()
         self._demoted_by: frozenset[str] = frozenset()
@@ -111,8 +111,11 @@ class EventLogger:
         return text, fields_of_event(shown, name, None)
 
     def _log_stall(self, event: LoopStalled) -> None:
-        """Log a stall of the process once, although every host has an event of it."""
-        if event.at_ns == self._last_stall_at_ns:
+        """Log a stall of the process once, although every host has an event of it.
+
+        Each host tells all stalls that it has an event of before the next host tells the same ones.
+        """
+        if event.at_ns <= self._last_stall_at_ns:
             return
         self._last_stall_at_ns = event.at_ns
         log_stall(event)
@@ -159,9 +162,9 @@ class EventLogger:
 
     def _log_flood(self, event: FloodChange) -> None:
         """Log a flood of a link once, although every host on it has an event of it."""
-        if self._last_floods.get(event.key.link) == (event.at_ns, event.is_on):
+        if event.at_ns <= self._last_floods.get(event.key.link, -1):
             return
-        self._last_floods[event.key.link] = (event.at_ns, event.is_on)
+        self._last_floods[event.key.link] = event.at_ns
         link = self._present_name(event.key.link)
         with about({"interface": link}):
             log_flood(event, link)

@@ -35,7 +35,7 @@ class Tallies:
     stalled_s: float = 0.0
     takeovers: Histogram = field(default_factory=Histogram)
     _masters_at_ns: dict[HostKey, int] = field(default_factory=dict)
-    _stalled_at_ns: int | None = None
+    _stalled_at_ns: int = -1
 
     def copy(self, *, present_name: Callable[[str], str] = str) -> "Tallies":
         """Return what was counted until now, for another thread; hosts are on interfaces as these are called now."""
@@ -56,8 +56,8 @@ class Tallies:
                     self._masters_at_ns.pop(key, None)
             case AddressesHeld(key=key, at_ns=at_ns) if (began_ns := self._masters_at_ns.pop(key, None)) is not None:
                 self.takeovers.add((at_ns - began_ns) / NS_PER_S)
-            case LoopStalled(at_ns=at_ns, late_ns=late_ns) if at_ns != self._stalled_at_ns:
-                # Every host has an event of one stall of the process.
+            case LoopStalled(at_ns=at_ns, late_ns=late_ns) if at_ns > self._stalled_at_ns:
+                # Every host has an event of each stall of the process, and tells several before the next host does.
                 self._stalled_at_ns = at_ns
                 self.stalls += 1
                 self.stalled_s += late_ns / NS_PER_S
