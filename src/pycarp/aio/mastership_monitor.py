@@ -222,7 +222,7 @@ class MastershipMonitor:
             self._change.clear()
 
     async def _changed(self) -> None:
-        """Wait for the next call of ``_notify``, which comes with every advertisement and mostly finds nobody."""
+        """Wait for the next call of ``_notify``, which comes with every advertisement and mostly finds no waiter."""
         self._waiting += 1
         try:
             await self._change.wait()

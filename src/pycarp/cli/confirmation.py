@@ -13,7 +13,7 @@ yes_option = click.option(
 def confirm(warnings: Sequence[str], *, is_sure: bool) -> bool:
     """Show warnings; in a terminal ask whether to go on, elsewhere go on. No-op with ``is_sure``.
 
-    Returns True if somebody has confirmed: by ``is_sure``, or when asked.
+    Returns True if the user has confirmed: by ``is_sure``, or when asked.
     """
     if is_sure or not warnings:
         return is_sure
@@ -23,7 +23,7 @@ def confirm(warnings: Sequence[str], *, is_sure: bool) -> bool:
 
 
 def can_ask() -> bool:
-    """Return True if somebody is at a terminal, sees a question on standard error, and can answer it."""
+    """Return True if a user is at a terminal, sees a question on standard error, and can answer it."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -25,7 +25,7 @@ from pycarp.system.files.bounded_read import read_first_line
 _STAND_IN = f"x{secrets.token_hex(9)}"
 _PASSWORD_LINE_MAX = 4096
 _NOT_SHOWN = "PASSWORD-IS-NOT-SHOWN"
-"""The placeholder for passwords: longer than a password can be, so that nobody runs with it by mistake."""
+"""The placeholder for passwords: longer than a password can be, so that it is never used by mistake."""
 
 
 def _show_schema(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001

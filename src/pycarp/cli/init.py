@@ -264,7 +264,7 @@ def _write(folder: Path, files: dict[str, NewFile], *, replaces: bool) -> None:
 
 
 def _owner() -> tuple[int, int] | None:
-    """Return user and group of whoever called sudo, who goes on with the files; None without sudo."""
+    """Return user and group of the caller of sudo, who goes on with the files; None without sudo."""
     try:
         return (int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])) if os.geteuid() == 0 else None
     except (KeyError, ValueError):

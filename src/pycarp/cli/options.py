@@ -70,7 +70,7 @@ control_option = click.option(
 
 
 def _own_folder(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """Return an absolute path; BadParameter when a symbolic link of somebody else is in it."""
+    """Return an absolute path; BadParameter when a symbolic link of another user is in it."""
     try:
         return safe_files.resolved(value)
     except OSError as exc:

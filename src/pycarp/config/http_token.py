@@ -18,7 +18,7 @@ class HttpToken:
     __slots__ = ("_octets",)
 
     def __init__(self, octets: bytes) -> None:
-        """Take a token as it stands in a request; raises ConfigError when nobody could send it, or guess it."""
+        """Take a token as it stands in a request; raises ConfigError if it cannot be sent, or is easy to guess."""
         if not OCTETS_LEAST <= len(octets) <= OCTETS_MOST:
             raise ConfigError(
                 f"has {len(octets)} octet{'s' * (len(octets) != 1)}, not {OCTETS_LEAST} to {OCTETS_MOST}; {_HOW}"

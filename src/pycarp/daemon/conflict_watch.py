@@ -163,7 +163,7 @@ class ConflictWatch:
         return {host: {each: answers[each] for each in wanted[host] if each in answers} for host in present}
 
     async def _alarms(self, host: VirtualHost, found: Answers, *, was_master: bool) -> list[Alarm]:
-        """Return what is wrong with the answers: whoever is not heard to be a peer has the address as well."""
+        """Return what is wrong with the answers: a machine that is not heard as a peer has the address as well."""
         try:
             snapshot = host.snapshot()
         except CarpError:

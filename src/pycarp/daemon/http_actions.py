@@ -1,6 +1,6 @@
 """What callers with the token may do over HTTP: drain hosts, end that, and hand them over.
 
-A page of somebody else cannot do it through the browser of an operator: the token is in a header, which a form cannot
+A foreign page cannot do it through the browser of an operator: the token is in a header, which a form cannot
 send, and which a script of another origin may not; and requests from elsewhere are refused whatever they carry.
 """
 

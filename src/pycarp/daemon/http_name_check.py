@@ -1,6 +1,6 @@
 """By which name a request addresses the daemon: an address, the loopback's name, or one that ``[http]`` lists.
 
-A page of somebody else can have its own name resolved to the daemon's address (DNS rebinding), and its scripts would
+A foreign page can have its own name resolved to the daemon's address (DNS rebinding), and its scripts would
 then read the answers as their own. A browser says by which name it asks, and nobody can have an address resolved.
 """
 
@@ -25,7 +25,7 @@ def refused_name(said: Iterable[str], names: Collection[str]) -> str | None:
 
 
 def refusal(name: str) -> str:
-    """Return what to tell whoever used a name that is not the daemon's, on one line."""
+    """Return the answer to a request with a name that is not the daemon's, on one line."""
     shown = "".join(each if each.isascii() and each.isprintable() else "?" for each in name[:_SHOWN_MOST])
     return (
         f'"{shown}" is no name of this daemon, so a page of somebody else may be asking; use its address, '

@@ -322,7 +322,7 @@ class HttpServer:
         return response
 
     async def _send(self, response: web.StreamResponse, message: bytes) -> None:
-        """Send a message; whoever sends takes turns with all others, and with the rest of the daemon."""
+        """Send a message; senders take turns with each other, and with the rest of the daemon."""
         for begin in range(0, len(message), _PIECE_OCTETS):
             async with self._turn:
                 await asyncio.sleep(0)

@@ -99,7 +99,7 @@ class _Moment:
 
 
 class LiveFeed:
-    """Follows status, events and state changes while somebody watches.
+    """Follows status, events and state changes while there are viewers.
 
     ``status`` returns the status of a moment ago, ``outlook`` what can happen next to a host of it; ``may_act`` whether
     who has the token can change things.

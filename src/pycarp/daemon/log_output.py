@@ -78,7 +78,7 @@ def choose(
     """Return what writes records.
 
     Without a wish it is the journal if the descriptor leads there, else text. Text has its time in a terminal and a
-    file; whoever reads a pipe or a socket makes times of its own. Without a journal, ``journald`` is text.
+    file; the reader of a pipe or a socket adds its own times. Without a journal, ``journald`` is text.
     """
     is_stream = journald.is_stream(descriptor, environment)
     wants_journal = form is LogFormat.JOURNALD or (form is None and is_stream)

@@ -19,7 +19,7 @@ Probe = Callable[[str], Awaitable[tuple[MacMode, str]]]
 class MacWatch:
     """Looks whether neighbours have been met meanwhile, and asks them; ``run`` it as long as hosts may come.
 
-    A MASTER keeps its addresses where they are: whoever reads the warning knows when they may move. ``hosts`` returns
+    A MASTER keeps its addresses where they are: the reader of the warning knows when they may move. ``hosts`` returns
     those that run, ``probe`` and ``neighbours`` are those of ``pycarp.system.addresses.mac_probe``.
     """
 

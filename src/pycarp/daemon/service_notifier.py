@@ -1,4 +1,4 @@
-"""Tells systemd, or whoever plays it, what the daemon is doing. Source: sd_notify(3), systemd.service(5)."""
+"""Tells systemd, or a supervisor like it, what the daemon is doing. Source: sd_notify(3), systemd.service(5)."""
 
 import asyncio
 import contextlib

@@ -33,7 +33,7 @@ class BlockingCall(Generic[T]):
             self._running.add_done_callback(lambda future: future.cancelled() or future.exception())
         running = self._running
         try:
-            # Shielded, because whoever asks next waits for the same.
+            # Shielded, because the next caller waits for the same.
             return await asyncio.shield(running)
         finally:
             if running.done() and self._running is running:

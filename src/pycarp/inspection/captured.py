@@ -1,4 +1,4 @@
-"""A packet as somebody captured it, and the kinds of links that it may come from."""
+"""A captured packet, and the kinds of links that it may come from."""
 
 from enum import IntEnum
 from typing import NamedTuple

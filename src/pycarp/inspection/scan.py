@@ -29,7 +29,7 @@ _MOST_STRANGERS = 64
 _COUNTERS_KEPT = 4
 _IDS = range(1, 256)
 _OF_THE_GROUP = frozenset({Remark.COLLISION})
-"""Remarks that concern all of a group and are reported once, whoever's packet has them."""
+"""Remarks that concern all of a group and are reported once, no matter whose packet has them."""
 
 _Source = tuple[Address | None, MacAddress | None]
 

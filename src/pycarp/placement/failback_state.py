@@ -74,7 +74,7 @@ class RestrictionsInForce:
         self._in_force: dict[Cause, Restriction] = {}
 
     def become(self, wanted: Mapping[Cause, Restriction], host: HostSnapshot) -> list[RestrictionSet]:
-        """Return what restricts the host exactly so; a restriction that somebody else removed is put back."""
+        """Return what restricts the host exactly so; a restriction that another part removed is put back."""
         present, key = dict(host.restrictions), host.config.key
         # What is added comes first, so that no moment lies between two restrictions.
         changes = [

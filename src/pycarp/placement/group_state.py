@@ -262,7 +262,7 @@ class GroupState:
         return known if heard.at_ns >= due_ns else _GivenUp(heard_ns=heard.at_ns)
 
     def _become(self, member: HostSnapshot, share: Share) -> list[GroupInput]:
-        """Return what makes a member carry exactly this; a cause that somebody else removed is put back."""
+        """Return what makes a member carry exactly this; a cause that another part removed is put back."""
         key, before = member.key, self._in_force.get(member.key, Share())
         self._in_force[key] = share
         demotions, restrictions = dict(member.demotion), dict(member.restrictions)

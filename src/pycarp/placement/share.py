@@ -89,7 +89,7 @@ def _of_itself(member: HostSnapshot) -> Iterator[tuple[str, Restriction]]:
 
 
 def _made_last(member: HostSnapshot, whose: str) -> Iterator[tuple[str, int | None]]:
-    """Yield the full demotions of a member that makes the others last: it leaves with them, to whoever is there."""
+    """Yield the full demotions of a member that makes the others last: it leaves with them, to the other host."""
     for cause, amount in member.demotion:
         if not cause.startswith(PREFIX) and amount >= FULL_DEMOTION and cause not in member.last_causes:
             yield f"{whose}: {cause}", LAST

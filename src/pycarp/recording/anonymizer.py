@@ -2,8 +2,8 @@
 
 Each pair of host and passphrase has a placeholder key. A packet that verifies with the real key is signed with the
 placeholder key, in the layout in which it verified. Any other packet gets a random digest. So no digest of a real key
-is written, with which somebody could guess the passphrase offline. Checksums are computed again, because they depend on
-the digest; a wrong one stays wrong. The diagnosis of a packet that is not authentic stays the same.
+is written, with which an attacker could guess the passphrase offline. Checksums are computed again, because they depend
+on the digest; a wrong one stays wrong. The diagnosis of a packet that is not authentic stays the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence

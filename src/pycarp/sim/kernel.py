@@ -14,7 +14,7 @@ class Kernel:
     """The addresses of a machine.
 
     ``later`` plans an action after a span. ``changed`` is called for every change, with True if the process of the
-    machine did not ask for it: a lifetime ended, or somebody else removed the addresses.
+    machine did not ask for it: a lifetime ended, or another program removed the addresses.
     """
 
     def __init__(self, *, later: Later, changed: Callable[[HostKey, bool], None]) -> None:

@@ -163,7 +163,7 @@ def _noticing_end(pid: int, has_ended: asyncio.Event) -> Iterator[None]:
         loop.remove_reader(descriptor)
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
             has_ended.set()
-        else:  # a debugger is told of it first
+        else:  # a debugger sees it first
             waiting.start()
 
     loop.add_reader(descriptor, notice)

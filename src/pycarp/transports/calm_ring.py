@@ -124,7 +124,7 @@ class CalmRing:
     def read(self, limit: int, into: list[Datagram]) -> int:
         """Read at most ``limit`` packets, append the datagrams among them, and return how many packets were read."""
         mono_ns, wall_ns = time.monotonic_ns(), time.time_ns()
-        # Should somebody have set the wall clock meanwhile, a packet counts as older than it is: a takeover is not late
+        # If the wall clock was set meanwhile, a packet counts as older than it is: a takeover is not late
         # then, nor early, because what has arrived is read before.
         before_ns, self._wall_is_ahead_ns = self._wall_is_ahead_ns, wall_ns - mono_ns
         wall_ns = mono_ns + max(before_ns, self._wall_is_ahead_ns)

@@ -13,7 +13,7 @@ _CANCEL: BindingType = Binding("escape", "cancel", "Cancel")
 
 
 class Confirmation(ModalScreen[bool]):
-    """Asks whether to go on; True only if somebody said yes."""
+    """Asks whether to go on; True only if the user said yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "yes", "Yes"), Binding("n", "cancel", "No"), _CANCEL]
 

@@ -43,7 +43,7 @@ class GuardedCommand:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(reading)
-        # The guard does the same; whoever is first.
+        # The guard does the same, and the first of the two counts.
         os.setpgid(self._group, self._group)
         try:
             self._process = subprocess.Popen(  # noqa: S603  it is the user's

@@ -162,7 +162,7 @@ class Runner:
 
 
 def environment_of(mastership: MastershipBegun) -> dict[str, str]:
-    """Return what a command is told of its mastership."""
+    """Return the environment that describes the mastership to a command."""
     return {
         "PYCARP_HOST": mastership.host,
         "PYCARP_VHID": str(mastership.vhid),

@@ -150,7 +150,7 @@ def _bow_out_received(ctx: Context, state: Backup, event: AdvertisementReceived,
     if ctx.is_backup_only:
         return Decision.BACKUP_ONLY
     if ctx.config.dialect.defers_to_better_master:
-        # A MASTER that is last has no place to keep: it yields to whoever takes over.
+        # A MASTER that is last has no place to keep: it yields to every host that takes over.
         live = _live_others(ctx, event.source)
         others = [each for each in live if each.family is family and not _is_too_slow(ctx, each.claim)]
         if others:

@@ -32,7 +32,7 @@ export function follow(take, lost) {
       if (mine === source) fail();
     });
     setTimeout(() => {
-      // Whoever answers at the address now takes the connection and says nothing.
+      // The program that answers at the address now accepts the connection and sends nothing.
       if (mine === source && heardAt < openedAt) fail();
     }, 2 * SILENT_MS);
   }

@@ -61,8 +61,8 @@ async def find(
 ) -> Answers:
     """Probe for addresses and return the MAC addresses that answer; takes a little more than a second.
 
-    With ``stops_early`` it ends once somebody has answered for every address, and a second answer may be missed; with
-    fewer ``tries`` an answer that is lost is missed. Whoever has an address of ``to`` is asked at that MAC address.
+    With ``stops_early`` it ends once every address has been answered for, and a second answer may be missed; with
+    fewer ``tries`` an answer that is lost is missed. The owner of an address of ``to`` is asked at that MAC address.
 
     Returns nothing at once if the link is not Ethernet. Raises ActuatorError when the link does not exist or is down,
     or when this process lacks the permission.

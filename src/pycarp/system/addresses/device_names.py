@@ -12,7 +12,7 @@ from pycarp.system.rtnetlink.route_socket import RouteSocket
 def refuse(route: RouteSocket, configs: Iterable[HostConfig]) -> None:
     """Raise ConfigError, a line for each host that may need a device whose name another device has. Raises OSError.
 
-    What looks like the device of a host is for whoever makes devices to judge: a predecessor may have left it.
+    What looks like the device of a host is for the maker of devices to judge: a predecessor may have left it.
     """
     lines = list(_refusals(route, configs))
     if lines:

@@ -1,4 +1,4 @@
-"""Tells a mistake of whoever named a file from a cause that passes, such as a full disk."""
+"""Tells a mistake of the user who named a file from a cause that passes, such as a full disk."""
 
 import errno
 

@@ -55,7 +55,7 @@ class HostLocks:
     async def take(self, keys: Iterable[HostKey], *, timeout_s: float = TIMEOUT_S) -> None:
         """Lock hosts, all or none; well for those that we have.
 
-        Waits ``timeout_s`` seconds at most for somebody else, then raises UsageError, which names vhid, interface and
+        Waits ``timeout_s`` seconds at most for another process, then raises UsageError, which names vhid, interface and
         process. Raises ConfigError when there are not enough descriptors.
         """
         if sys.platform != "linux":
@@ -179,7 +179,7 @@ def living() -> Mapping[HostKey, int]:
     """Return the hosts that processes of this network namespace have locked, each with its pid, our own included."""
     found: dict[HostKey, int] = {}
     with contextlib.suppress(OSError):
-        # Whoever asked before is listed as well, under the same name: one question a host, or they double each time.
+        # Earlier askers are listed as well, under the same name: one question per host, or they double each time.
         for link, vhid in set(_LISTED.findall(_TABLE.read_text(errors="replace"))):
             key = HostKey(link, int(vhid))
             holder = _holder(_name(key))
