@@ -1,5 +1,6 @@
 """The alert rules of the documentation ask for metrics, labels, and names of alarms that the daemon has."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def labels_of_metrics() -> dict[str, set[str]]:
     tallies = Tallies()
     key = HostKey("fxp0", 1)
     tallies.take(StateChange(key=key, at_ns=1, old=State.BACKUP, new=State.MASTER, reason=Reason.READY, epoch=1))
-    families = text_string_to_metric_families(text_of(status_of(host, links=links), tallies, version="1").decode())
+    families = text_string_to_metric_families(
+        asyncio.run(text_of(status_of(host, links=links), tallies, version="1")).decode()
+    )
     return {sample.name: set(sample.labels) for family in families for sample in family.samples}
 
 

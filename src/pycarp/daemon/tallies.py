@@ -38,7 +38,7 @@ class Tallies:
     _stalled_at_ns: int = -1
 
     def copy(self, *, present_name: Callable[[str], str] = str) -> "Tallies":
-        """Return what was counted until now, for another thread; hosts are on interfaces as these are called now."""
+        """Return what was counted until now, as it stays; hosts are on interfaces as these are called now."""
         transitions: Counter[tuple[HostKey, State, str]] = Counter()
         for (key, new, reason), count in self.transitions.items():
             transitions[HostKey(present_name(key.link), key.vhid), new, reason] += count
