@@ -84,6 +84,13 @@ def test_a_backup_says_whose_claim_is_faster_and_when_it_takes_over(
     assert why.format(ending) in line
 
 
+def test_a_backup_that_hears_no_master_says_when_it_takes_over(tmp_path: Path) -> None:
+    change = msgspec.structs.replace(change_of(2.6, "initialization complete"), new="BACKUP", reason="ready")
+    host = host_of(state="BACKUP", master=None, last_change=change, next_s=0.79)
+
+    assert "hears no MASTER; takes over in 0.8 s unless a MASTER advertises" in shown(tmp_path, host)[1]
+
+
 def test_what_changed_a_backup_last_is_not_lost(tmp_path: Path) -> None:
     change = msgspec.structs.replace(change_of(3.2, "user requested"), new="BACKUP", reason="forced")
     host = host_of(state="BACKUP", master="192.168.1.4", heard=[peer_of("192.168.1.4")], last_change=change)

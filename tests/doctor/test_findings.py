@@ -403,7 +403,7 @@ def test_problems_of_other_vhids_are_not_those_of_our_hosts() -> None:
     [
         (MacMode.VIRTUAL, "192.168.1.1 answers a foreign MAC address on eth0", None),
         (MacMode.INTERFACE, "frames from foreign MAC addresses get no answer on eth0", "mac-lock"),
-        (MacMode.VIRTUAL, "nobody to probe with on eth0", "mac-unknown"),
+        (MacMode.VIRTUAL, "no neighbour to test it with on eth0", "mac-unknown"),
     ],
 )
 def test_a_mac_address_that_is_not_carried_is_found(mode: MacMode, reason: str, kind: str | None) -> None:

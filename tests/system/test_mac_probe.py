@@ -95,7 +95,7 @@ async def test_where_answers_to_a_foreign_mac_are_dropped_it_is_the_links_own(
 
 @pytest.mark.system
 async def test_where_no_neighbour_is_known_it_is_the_virtual_one(pair: tuple[Namespace, Namespace]) -> None:
-    assert await probe_in(pair[0]) == (MacMode.VIRTUAL, f"nobody to probe with on {LINK}")
+    assert await probe_in(pair[0]) == (MacMode.VIRTUAL, f"no neighbour to test it with on {LINK}")
 
 
 @pytest.mark.system
@@ -108,7 +108,7 @@ async def test_where_nobody_answers_it_is_the_virtual_one_within_the_time(pair: 
     begun_s = loop.time()
     found = await probe_in(ours)
 
-    assert found == (MacMode.VIRTUAL, f"nobody to probe with on {LINK}")
+    assert found == (MacMode.VIRTUAL, f"no neighbour to test it with on {LINK}")
     assert 0.55 < loop.time() - begun_s < 0.9
 
 
@@ -118,7 +118,7 @@ async def test_a_link_that_is_down_has_nobody_to_probe_with(pair: tuple[Namespac
     meet(ours, theirs)
     ours.ip("link", "set", LINK, "down")
 
-    assert await probe_in(ours) == (MacMode.VIRTUAL, f"nobody to probe with on {LINK}")
+    assert await probe_in(ours) == (MacMode.VIRTUAL, f"no neighbour to test it with on {LINK}")
 
 
 @pytest.mark.system

@@ -53,11 +53,13 @@ def reason_of(host: HostStatus, names: Mapping[str, str] = NO_NAMES) -> str:
     """Return why a host is in its state: what changed it last, and of a BACKUP why it stays one."""
     change = host.last_change
     explanation = change.explanation if change else ""
-    master = _master(host)
-    if host.state != State.BACKUP or master is None:
+    if host.state != State.BACKUP:
         return explanation
     # That it got ready, or heard a better one, is what the rest says, too.
     before = f"{explanation}; " if change and change.reason not in _NOTHING_NEW else ""
+    master = _master(host)
+    if master is None:
+        return f"{before}hears no MASTER; {_turn(host)}"
     who = named(master.source, names)
     return f"{before}{who} {_comparison(host, master)}; {_turn(host)}{_preemption(host)}"
 

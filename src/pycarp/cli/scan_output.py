@@ -14,6 +14,7 @@ from pycarp.inspection.scan_report import ScannedGroup, ScannedSender, ScanProbl
 from pycarp.vocabulary import NS_PER_S, Address, Family
 from pycarp.wire.vrrp import VrrpAuthentication
 
+_MAC_WIDTH = len("00:00:5e:00:01:01")
 _HEADINGS = ("GROUP", "SPEAKS", "HOST", "STATE", "CLAIMS", "HEARD EVERY", "ADDRESSES OR DIALECT")
 _PIPE_WIDTH = 200
 
@@ -51,7 +52,8 @@ def print_for_people(scanned: Scanned) -> None:
     if report.groups:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in _HEADINGS:
-            table.add_column(heading, overflow="fold")
+            # A MAC address that is folded is read wrongly.
+            table.add_column(heading, overflow="fold", min_width=_MAC_WIDTH if heading == "HOST" else None)
         for group in report.groups:
             for row in _rows(group, scanned.own):
                 table.add_row(*row)

@@ -21,7 +21,7 @@ from pycarp.system.sniffer import ARPHRD_ETHERNET
 from pycarp.vocabulary import MacAddress, MacMode
 from pycarp.wire import arp, ethernet
 
-NOBODY = "nobody to probe with"
+NOBODY = "no neighbour to test it with"
 """The beginning of the reason when no neighbour could be probed."""
 
 _TRIES = 3
