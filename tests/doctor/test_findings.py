@@ -62,6 +62,16 @@ def sysctl(examined: Subject, others: tuple[str, ...] = (), **values: int) -> li
     return list(kernel_settings.findings(examined, files.get, others=others))
 
 
+def test_a_setting_of_an_interface_with_a_dot_is_named_as_sysctl_takes_it() -> None:
+    examined = Subject(interface="eth0.10", hosts=(replace(host(), interface="eth0.10"),), own=(OWN,))
+    files = {"net/ipv4/conf/eth0.10/rp_filter": "1"}
+
+    found = only(list(kernel_settings.findings(examined, files.get, others=("eth1",))))
+
+    assert found.command == "sysctl -w net.ipv4.conf.eth0/10.rp_filter=2"
+    assert found.words.startswith("net.ipv4.conf.eth0/10.rp_filter is 1")
+
+
 def test_the_defaults_of_the_kernel_are_well() -> None:
     assert sysctl(subject(), all_arp_ignore=0, eth0_arp_ignore=1, eth0_arp_announce=2, eth0_rp_filter=2) == []
 

@@ -16,7 +16,7 @@ from pycarp.core.host_settings import LINK_NAME_MAX
 from pycarp.core.inputs import AddressesDisturbed, AdminChanged
 from pycarp.dialects.dialect import ArpForm
 from pycarp.errors import ActuatorError, CarpError
-from pycarp.system.addresses import device_names, own_addresses
+from pycarp.system.addresses import device_names, own_addresses, sysctl_files
 from pycarp.system.addresses.host_index import HostIndex
 from pycarp.system.addresses.link_addresses import AddressError, everywhere, index_of
 from pycarp.system.addresses.link_sysctls import BELOW_DEVICE, WITH_ADDRESSES, LinkSysctls
@@ -439,7 +439,8 @@ def _which(exc: OSError, addresses: tuple[InterfaceAddress, ...]) -> InterfaceAd
 def _why(exc: OSError, host: SharedAddresses) -> str:
     """Return the reason of an error; where IPv6 is switched off, the kernel's own is only "permission denied"."""
     if exc.errno == errno.EACCES and isinstance(exc, AddressError) and exc.address.version == 6:
-        return f"IPv6 is switched off there (sysctl net.ipv6.conf.{host.place}.disable_ipv6)"
+        name = sysctl_files.name_of(f"net/ipv6/conf/{host.place}/disable_ipv6")
+        return f"IPv6 is switched off there (sysctl {name})"
     return _text_of(exc)
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from pycarp.doctor.finding import Finding, Severity
 from pycarp.doctor.subject import Subject
+from pycarp.system.addresses import sysctl_files
 from pycarp.vocabulary import Family
 
 Read = Callable[[str], str | None]
@@ -34,6 +35,10 @@ class _Sysctls(msgspec.Struct, frozen=True):
         """Return whose value is the larger one."""
         return "all" if self.of_all(name) >= self.own(name) else self.interface
 
+    def name(self, where: str, name: str, *, family: str = "ipv4") -> str:
+        """Return a setting as ``sysctl`` takes it: the name of an interface may have dots."""
+        return sysctl_files.name_of(f"net/{family}/conf/{where}/{name}")
+
 
 def findings(subject: Subject, read: Read, *, others: tuple[str, ...]) -> Iterator[Finding]:
     """Yield what is set so that shared addresses do not work; ``others`` are further interfaces with IPv4 addresses."""
@@ -60,7 +65,7 @@ def _of_arp(subject: Subject, sysctls: _Sysctls) -> Iterator[Finding]:
     if reason:
         yield _sysctl_finding(
             subject,
-            name=f"net.ipv4.conf.{where}.arp_ignore",
+            name=sysctls.name(where, "arp_ignore"),
             value=value,
             wanted=1,
             severity=Severity.PROBLEM,
@@ -70,7 +75,7 @@ def _of_arp(subject: Subject, sysctls: _Sysctls) -> Iterator[Finding]:
         where = "all" if subject.has_devices else sysctls.where("arp_filter")
         yield _sysctl_finding(
             subject,
-            name=f"net.ipv4.conf.{where}.arp_filter",
+            name=sysctls.name(where, "arp_filter"),
             value=1,
             wanted=0,
             severity=Severity.PROBLEM if subject.has_devices else Severity.WARNING,
@@ -80,7 +85,7 @@ def _of_arp(subject: Subject, sysctls: _Sysctls) -> Iterator[Finding]:
         where = sysctls.where("proxy_arp")
         yield _sysctl_finding(
             subject,
-            name=f"net.ipv4.conf.{where}.proxy_arp",
+            name=sysctls.name(where, "proxy_arp"),
             value=1,
             wanted=0,
             severity=Severity.ADVICE,
@@ -98,9 +103,9 @@ def _of_reverse_path(subject: Subject, sysctls: _Sysctls, others: tuple[str, ...
         kind="sysctl",
         severity=Severity.WARNING if others else Severity.ADVICE,
         subject=subject.interface,
-        words=f"net.ipv4.conf.{where}.rp_filter is 1: reverse-path filtering is strict",
+        words=f"{sysctls.name(where, 'rp_filter')} is 1: reverse-path filtering is strict",
         reason="packets to shared addresses are dropped if the route back to their sender leads elsewhere; " + several,
-        command=f"sysctl -w net.ipv4.conf.{subject.interface}.rp_filter=2",
+        command=f"sysctl -w {sysctls.name(subject.interface, 'rp_filter')}=2",
     )
 
 
@@ -108,7 +113,7 @@ def _of_ipv6(subject: Subject, sysctls: _Sysctls) -> Iterator[Finding]:
     if sysctls.own("disable_ipv6", family="ipv6"):
         yield _sysctl_finding(
             subject,
-            name=f"net.ipv6.conf.{subject.interface}.disable_ipv6",
+            name=sysctls.name(subject.interface, "disable_ipv6", family="ipv6"),
             value=1,
             wanted=0,
             severity=Severity.PROBLEM,

@@ -56,7 +56,7 @@ class LinkSysctls:
                 if sysctl_files.read(path) not in enough:
                     self._journal.impose(path, sysctl.ours)
             except OSError as exc:
-                name = path.replace("/", ".")
+                name = sysctl_files.name_of(path)
                 raise ActuatorError(
                     f"cannot set {name} to {sysctl.ours}: {exc.strerror or exc}; "
                     f'set it before, or use mac_mode = "interface", which needs none'

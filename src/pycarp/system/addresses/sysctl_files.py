@@ -6,6 +6,14 @@ _ROOT = "/proc/sys/"
 _LONGEST_OCTETS = 4096
 
 
+_TO_NAME = str.maketrans("/.", "./")
+
+
+def name_of(path: str) -> str:
+    """Return the name that ``sysctl`` understands: ``net.ipv4.conf.eth0/7.arp_ignore`` of the link ``eth0.7``."""
+    return path.translate(_TO_NAME)
+
+
 def read(path: str) -> str | None:
     """Return the value of a sysctl; None when it does not exist, such as after its link was deleted."""
     try:

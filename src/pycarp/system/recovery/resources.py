@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-_SWAPPED = str.maketrans("/.", "./")
+from pycarp.system.addresses.sysctl_files import name_of
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class Sysctl(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Return the name that ``sysctl`` understands: ``net.ipv4.conf.eth0/7.arp_ignore`` of the link ``eth0.7``."""
-        return self.path.translate(_SWAPPED)
+        return name_of(self.path)
 
 
 class Shared(msgspec.Struct, frozen=True):
