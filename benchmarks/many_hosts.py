@@ -3,6 +3,7 @@
     sudo sh -c 'ulimit -n 20000; python -m benchmarks.many_hosts'             ten thousand: about ten minutes
     sudo python -m benchmarks.many_hosts --hosts 1000 5000 --json many.json   fewer
     sudo python -m benchmarks.many_hosts --hosts 1000 --beside                with keepalived in the same spans
+    sudo python -m benchmarks.many_hosts --alone                              the first machine alone, which needs less
 
 Two machines, each a network namespace, with a veth for each 250 virtual hosts. The first one starts, is BACKUP of all
 and then MASTER of all; the second one starts as BACKUP. Then CPU of both at rest is measured, as a percentage of a
@@ -20,7 +21,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -76,8 +77,14 @@ class Subject:
         return longest(turns(self.pair.folder(role) / "loop"), from_s, to_s)
 
 
-def measure(count: int, seconds: float, contestants: list[str], say: Callable[[str], None]) -> list[Figure]:
-    """Return the figures of as many virtual hosts. Raises CarpError when they do not get so far."""
+def measure(
+    count: int, seconds: float, contestants: list[str], say: Callable[[str], None], *, is_alone: bool = False
+) -> list[Figure]:
+    """Return the figures of as many virtual hosts, or of the first machine alone.
+
+    Raises CarpError when they do not get so far.
+    """
+    roles = ("MASTER",) if is_alone else ("MASTER", "BACKUP")
     allow_files(count)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -85,20 +92,20 @@ def measure(count: int, seconds: float, contestants: list[str], say: Callable[[s
         for who in contestants:
             pair = stack.enter_context(Pair(who, count, Path(name), program=_watched))
             subjects.append(Subject(pair, count, say))
-            figures += _started(subjects[-1], count)
+            figures += _started(subjects[-1], count, roles)
         say("at rest")
         time.sleep(5 + count / 500)
-        figures += _at_rest(subjects, count, seconds, say)
+        figures += _at_rest(subjects, count, seconds, roles, say)
         for subject in subjects:
-            figures += _taken_over(subject, count)
+            figures += _ended(subject, count) if is_alone else _taken_over(subject, count)
     return figures
 
 
-def _started(subject: Subject, count: int) -> Iterator[Figure]:
+def _started(subject: Subject, count: int, roles: Sequence[str]) -> Iterator[Figure]:
     """Yield what it takes until the first machine is MASTER and the other one BACKUP of all."""
     pair = subject.pair
     who = pair.contestant
-    for role in ("MASTER", "BACKUP"):
+    for role in roles:
         if role == "BACKUP":
             pair.start(role)
         began_s = pair.started_s[role]
@@ -112,9 +119,11 @@ def _started(subject: Subject, count: int) -> Iterator[Figure]:
             yield from _turn(subject, "all MASTER after the start", count, role, ready_s, ended_s)
 
 
-def _at_rest(subjects: list[Subject], count: int, seconds: float, say: Callable[[str], None]) -> Iterator[Figure]:
+def _at_rest(
+    subjects: list[Subject], count: int, seconds: float, roles: Sequence[str], say: Callable[[str], None]
+) -> Iterator[Figure]:
     """Yield what running costs, of all contestants in the same spans."""
-    machines = [(subject, role) for subject in subjects for role in ("MASTER", "BACKUP")]
+    machines = [(subject, role) for subject in subjects for role in roles]
     used: list[list[float]] = [[] for _ in machines]
     from_s = time.monotonic()
     for number in range(_SPANS):
@@ -146,6 +155,10 @@ def _taken_over(subject: Subject, count: int) -> Iterator[Figure]:
     yield Figure("takeover of all, since the death", pair.contestant, count, "s", (last_s - killed_s,))
     yield from _turn(subject, "takeover of all", count, "BACKUP", killed_s, last_s + 2 * _LOOK_S)
     yield Figure("stop", pair.contestant, count, "s", (pair.stop("BACKUP"),))
+
+
+def _ended(subject: Subject, count: int) -> Iterator[Figure]:
+    yield Figure("stop", subject.pair.contestant, count, "s", (subject.pair.stop("MASTER"),))
 
 
 def _turn(subject: Subject, when: str, count: int, role: str, from_s: float, to_s: float) -> Iterator[Figure]:
@@ -184,6 +197,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", default=[10_000], help="virtual hosts (10000)")
     parser.add_argument("--seconds", type=float, default=60.0, help="at rest, in three spans (60)")
     parser.add_argument("--beside", action="store_true", help="measure keepalived in the same spans")
+    parser.add_argument("--alone", action="store_true", help="measure the first machine alone, as MASTER")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value")
     chosen = parser.parse_args()
     contestants = ["pycarp", *(["keepalived"] if chosen.beside else [])]
@@ -196,7 +210,7 @@ def main() -> None:
     try:
         check_requirements(*contestants[1:])
         for count in chosen.hosts:
-            figures += measure(count, chosen.seconds, contestants, say)
+            figures += measure(count, chosen.seconds, contestants, say, is_alone=chosen.alone)
     except CarpError as exc:
         sys.exit(f"benchmarks.many_hosts: {exc}")
     Console(width=None if sys.stdout.isatty() else 140).print(table(figures))
