@@ -464,6 +464,26 @@ async def test_a_key_that_is_armed_with_the_same_steps_after_these_were_done_is_
         assert await heard_by_loop(witness) == b"bye"
 
 
+async def test_what_is_gathered_is_there_before_a_task_that_began_later_does_anything(witness: socket.socket) -> None:
+    async def kill() -> None:
+        ours.signal(signal.SIGSTOP)
+
+    async with guarded() as ours:
+        ours.guardian.gather()
+        for key in (FIRST, SECOND):
+            ours.guardian.arm(key, (letter(witness, str(key).encode()),), SHORT_NS)
+        ours.guardian.disarm(FIRST)
+        await asyncio.create_task(kill())
+        # Nothing that is sent from now on arrives before this process would have been dead.
+        await asyncio.sleep(2 * SHORT_NS / 1e9)
+        ours.signal(signal.SIGCONT)
+
+        assert (await heard_by_loop(witness), await heard_by_loop(witness, within_s=0.3)) == (
+            str(SECOND).encode(),
+            None,
+        )
+
+
 async def test_a_goodbye_leaves_everything_as_it_is(witness: socket.socket) -> None:
     async with guarded() as ours:
         ours.guardian.arm(FIRST, (letter(witness, b"bye"),), LONG_NS)

@@ -9,7 +9,7 @@ import contextlib
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -55,6 +55,14 @@ class GuardianProtocol(Protocol):
         """End; carries out the clean-up plan of every host that is still armed."""
 
 
+@runtime_checkable
+class GatheringGuardian(Protocol):
+    """A guardian that can be told of many hosts at once, where thousands become MASTER together."""
+
+    def gather(self) -> None:
+        """Pass on what is armed and disarmed from now on in the next turn of the loop, before any task begins."""
+
+
 class Observers(msgspec.Struct, frozen=True, kw_only=True):
     """The functions that the shell calls; see ``pycarp.runtime.Ports``.
 
@@ -97,6 +105,8 @@ class Shell:
         self.packets_read = self._filtering.packets_read if self._filtering else _no_counts
         self._actuator = actuator
         self._guardian = guardian
+        whoever: object = guardian
+        self._gather = whoever.gather if isinstance(whoever, GatheringGuardian) else _nothing
         self._observers = observers
         self._loop = asyncio.get_running_loop()
         # Timers and attempts run in the node's context, not in that of the last caller.
@@ -250,6 +260,7 @@ class Shell:
         if self._guardian is None or effect.lease_timings is None:
             return
         steps = self._actuator.clean_up_plan(effect.key, effect.addresses + effect.previous)
+        self._gather()
         self._guardian.arm(effect.key, (*steps, *self._bow_out_of(effect)), effect.lease_timings.timeout_ns)
 
     def renew_guardian(self, keys: Sequence[HostKey]) -> None:
@@ -301,6 +312,10 @@ class Shell:
     def failed(self, bug: BaseException) -> None:
         """Report a failure of the engine to the node."""
         self._observers.failed(bug)
+
+
+def _nothing() -> None:
+    """Do nothing, for a guardian that cannot gather."""
 
 
 def _no_counts() -> None:

@@ -84,6 +84,7 @@ class SharedAddresses:
         self._journal = journal
         self._desired = DesiredState()
         self._renewal: tuple[object, bytes] = (None, b"")
+        self._plan: tuple[object, tuple[CleanUpStep, ...]] = (None, ())
         self._is_removed = False
         self._recorded_routes: tuple[Route, ...] = ()
 
@@ -237,10 +238,17 @@ class SharedAddresses:
             return tuple(map(Request, (*deleting, *self._desired.routes))) if index else ()
         if not device.index:
             return ()
-        requests = [Request(address_requests.deleting(device.index, each)) for each in addresses if each.version == 4]
-        path, text = device.shutting
-        shut = SysctlWrite(f"/proc/sys/{path}", text)
-        return (*requests, shut) if any(each.version == 6 for each in addresses) else tuple(requests)
+        asked = (device.index, device.name, tuple(addresses))
+        if self._plan[0] != asked:
+            # Kept, because it is asked for before and after each hold.
+            requests = [
+                Request(address_requests.deleting(device.index, each)) for each in addresses if each.version == 4
+            ]
+            path, text = device.shutting
+            shut = SysctlWrite(f"/proc/sys/{path}", text)
+            has_ipv6 = any(each.version == 6 for each in addresses)
+            self._plan = (asked, (*requests, shut) if has_ipv6 else tuple(requests))
+        return self._plan[1]
 
     def differences(self) -> list[str]:
         """Return a sentence for each difference from the desired state; repair the name and MAC of the device.

@@ -124,6 +124,7 @@ class Guardian:
         self._process: _GuardianProcess | None = None
         self._armed: dict[HostKey, _Arming] = {}
         self._serial = 0
+        self._gathered: list[Message] | None = None
         self._restarts = 0
         self._next_restart: asyncio.TimerHandle | None = None
         self._next_look: asyncio.TimerHandle | None = None
@@ -178,6 +179,15 @@ class Guardian:
         self._armed[key] = armed = _Arming(slot, self._serial, steps, limit_ns, self._beats.latest_ns)
         self._send(armed.message_for(key))
 
+    def gather(self) -> None:
+        """Send what is ordered from now on together, in the next turn of the event loop.
+
+        It arrives before anything is done by a task that is started after this call, such as a hold.
+        """
+        if self._gathered is None and self._beats is not None:
+            self._gathered = []
+            asyncio.get_running_loop().call_soon(self._send_gathered)
+
     def beat(self, key: HostKey) -> None:
         """Record that the key is healthy; takes less than a microsecond, and is a no-op if the key is not armed."""
         armed = self._armed.get(key)
@@ -200,6 +210,7 @@ class Guardian:
             if timer:
                 timer.cancel()
         self._next_restart = self._next_look = None
+        self._send_gathered()
         beats, self._beats = self._beats, None
         process, self._process = self._process, None
         is_over = not self._armed
@@ -212,8 +223,15 @@ class Guardian:
                 beats.close()
 
     def _send(self, message: Message) -> None:
-        if self._process:
+        if self._gathered is not None:
+            self._gathered.append(message)
+        elif self._process:
             self._process.send([message])
+
+    def _send_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, None
+        if gathered and self._process:
+            self._process.send(gathered)
 
     def _look_later(self) -> None:
         """Set the timer for the next look at the guardian process, to a time at which this process wakes up anyway.
