@@ -1,33 +1,15 @@
 """Every configuration on the how-to pages is one that ``pycarp run`` takes."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pycarp.config import toml
-from tests.support.pages import DOCS
-
-HOST = """[[host]]
-name = "web"
-interface = "eth0"
-vhid = 1
-addresses = ["192.0.2.10/24"]
-password = "secret"
-"""
-"""Stands before a block that shows only what goes with a host."""
+from tests.support.pages import HOST, howto_configurations
 
 
-def blocks() -> Iterator[tuple[str, str]]:
-    """Yield each block of TOML that is a configuration of pycarp, with its page and number."""
-    for page in sorted((DOCS / "howto").rglob("*.md")):
-        for number, text in enumerate(re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)):
-            if not text.startswith("[project."):
-                yield f"{page.relative_to(DOCS)} {number}", text
-
-
-@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks()])
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in howto_configurations()])
 def test_the_configuration_of_a_page_is_taken(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, secret in (("password_file", "testpass"), ("token_file", "testpass" * 4)):
         file = tmp_path / name

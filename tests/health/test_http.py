@@ -2,19 +2,16 @@
 
 import asyncio
 import contextlib
-import datetime
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from pycarp import ConfigError
 from pycarp.health import Answer, Check, Finding, Probe, http, look, probe_of
+from tests.support.certificates import write_certificate
 
 GOOD = b"HTTP/1.1 200 OK\r\nServer: test\r\n\r\nall is well"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -141,21 +138,7 @@ async def test_a_server_that_stalls_is_left_when_the_check_is_cancelled() -> Non
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    path = tmp_path / "server.pem"
-    key_octets = key.private_bytes(encoding, form, serialization.NoEncryption())
-    path.write_bytes(key_octets + made.public_bytes(encoding))
-    return path
+    return write_certificate(tmp_path / "server.pem")
 
 
 @pytest.mark.parametrize(("is_trusted", "answer"), [(True, Answer.OK), (False, Answer.FAIL)])

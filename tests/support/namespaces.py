@@ -103,11 +103,12 @@ def joined_namespaces() -> Iterator[tuple[Namespace, Namespace]]:
 
 
 @contextlib.contextmanager
-def entered(namespace: Namespace) -> Iterator[None]:
+def entered(namespace: Namespace | str) -> Iterator[None]:
     """Be inside with the current thread; sockets stay in the namespace in which they were made."""
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
-        inside = os.open(f"/run/netns/{namespace.name}", os.O_RDONLY)
+        name = namespace if isinstance(namespace, str) else namespace.name
+        inside = os.open(f"/run/netns/{name}", os.O_RDONLY)
         try:
             _set_namespace(inside)
         finally:
