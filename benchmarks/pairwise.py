@@ -245,7 +245,7 @@ def measure(
             pairs = _shared(*done.result())
             for key, pair in pairs.items():
                 found.setdefault(key, []).append(pair)
-            say(f"{count}/{len(todo)}  {todo[done]}: {_said(pairs) if pairs else 'the client was stalled'}")
+            say(f"{count}/{len(todo)}  {todo[done]}: {_said(todo[done], pairs) if pairs else 'the client was stalled'}")
     finally:
         # What has begun comes to its end and leaves nothing behind; the rest is not begun.
         pool.shutdown(cancel_futures=True)
@@ -253,9 +253,9 @@ def measure(
     return [each for each in compared if not each.quantity.endswith(BROKE_OFF) or any(map(any, each.pairs))]
 
 
-def _said(pairs: Mapping[tuple[str, str], tuple[float, float]]) -> str:
+def _said(name: str, pairs: Mapping[tuple[str, str], tuple[float, float]]) -> str:
     """Return the pairs in words, without those that are as they should be: nothing."""
-    shown = {what.partition(": ")[2] or what: (unit, pair) for (what, unit), pair in pairs.items() if any(pair)}
+    shown = {what.removeprefix(f"{name}: "): (unit, pair) for (what, unit), pair in pairs.items() if any(pair)}
     return "; ".join(
         f"{what} {before:.4g} / {after:.4g} {unit}".rstrip() for what, (unit, (before, after)) in shown.items()
     )
