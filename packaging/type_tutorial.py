@@ -138,8 +138,10 @@ def type_lab(machines: Machines) -> int:
     machine = machines.fresh("lab")
     machine.look("mount -t sysfs sysfs /sys")
     terminal = machine.terminal()
-    for command in [*commands(text["Install"]), *commands(text["Watch a scripted failure"])]:
+    for command in commands(text["Install"]):
         terminal.type(command)
+    for command in commands(text["Watch a scripted failure"]):
+        terminal.type(command, may_be_late=True)
     keep, *rest = commands(text["Enter the machines"])
     running = machine.run(keep)
     running.wait(lambda: "Ctrl-C" in running.said(), "the lab waits")
