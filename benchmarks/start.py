@@ -153,10 +153,18 @@ def takeovers(contestant: str, count: int, log: Path, process: "subprocess.Popen
 def wait_for(count: int, line: str, log: Path, process: "subprocess.Popen[bytes]") -> None:
     """Return when a line has been logged so many times."""
     ends_s = time.monotonic() + longest_s(count)
-    while (text := log.read_text()).count(line) < count:
-        if process.poll() is not None or time.monotonic() > ends_s:
-            raise CarpError(f"{text.count(line)} of {count} are BACKUP; it says: {text[-2000:]}")
-        time.sleep(0.005)
+    seen, tail = 0, ""
+    with log.open() as file:
+        # Only what is new: to read all of a log again and again would take one of two cores.
+        while True:
+            *lines, unfinished = (tail + file.read()).split("\n")
+            seen += sum(each.count(line) for each in lines)
+            if seen >= count:
+                return
+            if process.poll() is not None or time.monotonic() > ends_s:
+                raise CarpError(f"{seen} of {count} are BACKUP; it says: {log.read_text()[-2000:]}")
+            tail = unfinished
+            time.sleep(0.005)
 
 
 def longest_s(count: int) -> float:
