@@ -25,6 +25,13 @@ def test_they_wrap_at_64_bits() -> None:
 
 
 @given(st.integers(0, LAST), st.integers(1, WINDOW))
+def test_what_comes_after_a_later_number_is_late(counter: int, behind: int) -> None:
+    assert heard(counter).is_late((counter - behind) & LAST)
+    assert not heard(counter).is_late((counter - WINDOW - behind) & LAST)
+    assert not heard(counter).is_late((counter + behind) & LAST)
+
+
+@given(st.integers(0, LAST), st.integers(1, WINDOW))
 def test_what_was_expected_follows(counter: int, ahead: int) -> None:
     assert heard(counter).follow((counter + ahead) & LAST) is Freshness.NEXT
 

@@ -105,6 +105,15 @@ def test_counters_go_on_from_the_peers() -> None:
     assert [said(voice).counter for _ in range(2)] == [42, 43]
 
 
+def test_the_counter_of_a_late_copy_is_not_adopted() -> None:
+    """Otherwise the next advertisement would be the same as the last one, and taken for a copy of it."""
+    voice = codec()
+    for counter in (41, 43, 41):
+        voice.identify(heard(counter=counter), ())
+
+    assert said(voice).counter == 44
+
+
 def test_the_counter_of_a_forged_advertisement_is_not_adopted() -> None:
     voice = codec()
     voice.accepts(heard(counter=41, passphrase="another"), 0)

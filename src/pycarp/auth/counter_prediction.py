@@ -68,6 +68,10 @@ class CounterPrediction:
                 return Freshness.NEXT
         return Freshness.UNEXPECTED
 
+    def is_late(self, counter: int) -> bool:
+        """Return True if a counter belongs just before the head of a series: late, or a copy of an earlier one."""
+        return any(0 < (chain.head - counter) & _MASK <= WINDOW for chain in self._chains)
+
     def upcoming(self, count: int) -> tuple[int, ...]:
         """Return the next ``count`` numbers of each series: sorted by distance, then by length of the series."""
         chains = sorted(self._chains, key=lambda each: -each.length)

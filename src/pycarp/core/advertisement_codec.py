@@ -279,6 +279,9 @@ class AdvertisementCodec:
             reply = self._reply_of(counter, peers) if self._dialect.yield_grace_ns else None
             if reply is not None:
                 return reply
+            if self._prediction.is_late(counter):
+                # Adopted, it would make our next advertisement the same as the last: a peer would take it for a copy.
+                return freshness
             self._prediction.begin(counter)
             if self._continues_ours(counter):
                 freshness = Freshness.NEXT
