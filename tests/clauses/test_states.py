@@ -4,6 +4,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from pycarp.auth.counter import CounterMode
 from pycarp.core import Announce, DropAddresses, HoldAddresses, Publish, Transmit
 from pycarp.core.events import StateChange
 from pycarp.core.inputs import (
@@ -61,6 +62,37 @@ def test_init_ignores_advertisements_and_adopts_nothing(dialect: Dialect) -> Non
     host.feed(AdminChanged(KEY, is_up=True))
 
     assert 42 not in [each.counter for each in transmitted(host.pass_time(to_ns=seconds(10)))]
+
+
+@every_dialect
+def test_a_late_counter_is_not_adopted(dialect: Dialect) -> None:
+    """carp.md 5.1: the received counter is adopted.
+
+    Deviation: late-counter-is-not-adopted.
+    """
+    host = bench(config(dialect=dialect))
+    for counter in (41, 43, 41):
+        host.hear(advert(counter=counter))
+
+    counters = [each.counter for each in transmitted(host.pass_time(to_ns=seconds(10)))]
+    assert 42 not in counters
+    assert dialect.counter is CounterMode.CONSTANT or 44 in counters
+
+
+@every_dialect
+def test_packets_that_waited_while_the_process_stood_still_make_nobody_take_over(dialect: Dialect) -> None:
+    """carp.md 5.1, BACKUP: a slower MASTER is preempted.
+
+    Deviation: packets-of-a-stall.
+    """
+    host = bench(config(dialect=dialect, preempt=True))
+    host.hear(advert(advskew=0, counter=41))
+
+    # No time has passed for the host: it stood still past its deadline, and this packet was there before.
+    host.now_ns = seconds(20)
+    effects = host.hear(advert(advskew=100, counter=42))
+
+    assert changes(effects) == []
 
 
 # 5.1 MASTER
