@@ -7,7 +7,7 @@ predicted. Source: carp.md 1.5.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 _MASK = (1 << 64) - 1
@@ -35,6 +35,10 @@ class Chain:
     length: int = 0
     is_repeated: bool = False
 
+    def copy(self) -> "Chain":
+        """Return an independent copy."""
+        return Chain(self.head, self.length, self.is_repeated)
+
 
 class CounterPrediction:
     """Follows a few series of counters; a new series replaces the shortest one."""
@@ -42,11 +46,11 @@ class CounterPrediction:
     __slots__ = ("_chains",)
 
     def __init__(self, chains: Iterable[Chain] = ()) -> None:
-        self._chains = [replace(chain) for chain in chains]
+        self._chains = [chain.copy() for chain in chains]
 
     def checkpoint(self) -> tuple[Chain, ...]:
         """Return what another prediction needs to continue."""
-        return tuple(replace(chain) for chain in self._chains)
+        return tuple([chain.copy() for chain in self._chains])
 
     def begin(self, counter: int) -> None:
         """Begin a series with a counter that belongs to none."""
@@ -59,13 +63,13 @@ class CounterPrediction:
         """Advance the series that a counter of an authentic advertisement belongs to; UNEXPECTED if it fits none."""
         for chain in self._chains:
             ahead = (counter - chain.head) & _MASK
-            if ahead == 0:
-                chain.is_repeated = True
-                return Freshness.REPEATED
-            if ahead <= WINDOW:
+            if 0 < ahead <= WINDOW:
                 chain.head, chain.is_repeated = counter, False
                 chain.length += 1
                 return Freshness.NEXT
+            if ahead == 0:
+                chain.is_repeated = True
+                return Freshness.REPEATED
         return Freshness.UNEXPECTED
 
     def is_late(self, counter: int) -> bool:

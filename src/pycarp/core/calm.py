@@ -13,8 +13,10 @@ packets.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Peer
 from pycarp.core.host.states import Backup
+from pycarp.core.statistics import LinkStatistics
 from pycarp.vocabulary import NS_PER_S, Address, Family
 
 HEAD_LENGTH = 6
@@ -34,15 +36,17 @@ Place = tuple[str, Family]
 class Calm:
     """The expected next advertisement of ``peer``; ``down_ns`` is how long the host then waits for another one.
 
-    ``state`` is that of the host: it has this one for as long as it is calm.
+    ``state`` is that of the host: it has this one for as long as it is calm. ``statistics`` are those of its link.
     """
 
+    ctx: Context
     head: bytes
     source: Address
     destination: Address
     peer: Peer
     down_ns: int
     state: Backup
+    statistics: LinkStatistics
 
 
 class SettledHosts:

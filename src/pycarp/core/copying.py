@@ -6,51 +6,62 @@ a checkpoint of hundreds of hosts copies ten thousand values while the event loo
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec.structs
 
 T = TypeVar("T")
 
-_NAMES: dict[type, tuple[str, ...]] = {}
-_COPIERS: dict[type, Callable[[Any], Any] | None] = {}
-
 
 def copied(value: T) -> T:
     """Return a copy of a value, a collection or a dataclass that shares no mutable value with it."""
-    copy_of = _copier(type(value))
+    copy_of = _COPIERS[type(value)]
     return value if copy_of is None else copy_of(value)
 
 
 def captured(kind: type[T], source: object) -> T:
     """Return a dataclass or struct whose fields are copies of the attributes of the same names."""
-    return kind(**{name: copied(getattr(source, name)) for name in _names(kind)})
+    names, values = _FIELDS[kind]
+    return kind(**dict(zip(names, _all_copied(values(source)), strict=True)))
 
 
 def restored(target: object, checkpoint: object) -> None:
     """Set the attributes that ``captured`` copied, again as copies."""
-    for name in _names(type(checkpoint)):
-        setattr(target, name, copied(getattr(checkpoint, name)))
+    names, values = _FIELDS[type(checkpoint)]
+    for name, item in zip(names, _all_copied(values(checkpoint)), strict=True):
+        setattr(target, name, item)
 
 
-def _names(kind: Any) -> tuple[str, ...]:
-    names = _NAMES.get(kind)
-    if names is None:
-        listed = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else fields(kind)
-        names = _NAMES[kind] = tuple(each.name for each in listed)
-    return names
+class _Copiers(dict[type, Callable[[Any], Any] | None]):
+    """By type, the function that copies its values; None if they are immutable, and are shared."""
 
-
-def _copier(kind: type) -> Callable[[Any], Any] | None:
-    """Return the function that copies values of a type; None if they are immutable, and are shared."""
-    try:
-        return _COPIERS[kind]
-    except KeyError:
-        made = _COPIERS[kind] = _new_copier(kind)
+    def __missing__(self, kind: type) -> Callable[[Any], Any] | None:
+        made = self[kind] = _new_copier(kind)
         return made
+
+
+class _Fields(dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]]):
+    """By dataclass or struct, the names of its fields, and the function that returns their values."""
+
+    def __missing__(self, kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+        listed = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else fields(kind)
+        names = tuple(each.name for each in listed)
+        # With less than two names attrgetter returns no tuple.
+        values = attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
+        made = self[kind] = names, values
+        return made
+
+
+_COPIERS, _FIELDS = _Copiers(), _Fields()
+
+
+def _all_copied(values: Iterable[Any]) -> list[Any]:
+    copiers = _COPIERS
+    return [value if (copy_of := copiers[type(value)]) is None else copy_of(value) for value in values]
 
 
 def _new_copier(kind: type) -> Callable[[Any], Any] | None:
@@ -68,7 +79,7 @@ def _new_copier(kind: type) -> Callable[[Any], Any] | None:
 
 
 def _copied_dict(value: dict[Any, Any]) -> dict[Any, Any]:
-    return {key: copied(item) for key, item in value.items()} if value else {}
+    return dict(zip(value, _all_copied(value.values()), strict=True)) if value else {}
 
 
 def _copied_mapping(value: dict[Any, Any]) -> dict[Any, Any]:
@@ -87,9 +98,8 @@ def _copied_sequence(value: Any) -> Any:
 
 def _copied_dataclass(value: Any) -> Any:
     kind = type(value)
+    names, values = _FIELDS[kind]
     made = object.__new__(kind)
-    for name in _names(kind):
-        item = getattr(value, name)
-        copy_of = _copier(type(item))
-        setattr(made, name, item if copy_of is None else copy_of(item))
+    for name, item in zip(names, _all_copied(values(value)), strict=True):
+        setattr(made, name, item)
     return made

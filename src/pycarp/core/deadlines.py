@@ -8,7 +8,10 @@ has no deadline.
 import heapq
 from collections.abc import Callable, Iterable
 
-from pycarp.vocabulary import HostKey
+from pycarp.vocabulary import NS_PER_S, HostKey
+
+_ROUGHLY_NS = NS_PER_S // 8
+"""What times far ahead are rounded to."""
 
 
 class DeadlineIndex:
@@ -55,10 +58,32 @@ class DeadlineIndex:
         self._at.clear()
         self._live.clear()
 
-    def look_again(self, until_ns: int, deadline_of: Callable[[HostKey], int | None]) -> None:
-        """Correct the entries up to a time, so that postponed deadlines cause no wake-up."""
-        for key in self.pop_due(until_ns):
-            self.note(key, deadline_of(key))
+    def look_again(self, until_ns: int, deadline_of: Callable[[HostKey], int | None], *, roughly: bool = False) -> None:
+        """Correct the entries up to a time, so that postponed deadlines cause no wake-up.
+
+        ``roughly`` rounds later ones down, so that hosts share entries: for those that are looked at again before.
+        """
+        heap, at, live = self._heap, self._at, self._live
+        soon: list[HostKey] = []
+        while heap and heap[0] <= until_ns:
+            before_ns = heapq.heappop(heap)
+            for key in at.pop(before_ns):
+                if live.get(key) != before_ns:
+                    continue
+                at_ns = deadline_of(key)
+                if at_ns is None or at_ns - _ROUGHLY_NS <= until_ns:
+                    soon.append(key)
+                    continue
+                if roughly:
+                    at_ns -= at_ns % _ROUGHLY_NS
+                live[key] = at_ns
+                if at_ns in at:
+                    at[at_ns].append(key)
+                else:
+                    at[at_ns] = [key]
+                    heapq.heappush(heap, at_ns)
+        for key in soon:
+            self.set(key, deadline_of(key))
 
     def pop_due(self, now_ns: int) -> list[HostKey]:
         """Remove and return the hosts whose entries are due; the caller must note their true deadlines again.

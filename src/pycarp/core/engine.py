@@ -16,7 +16,7 @@ from pycarp.auth.counter import CounterMode
 from pycarp.auth.counter_prediction import WINDOW, Freshness
 from pycarp.auth.reply import Reply
 from pycarp.core.advertisement_codec import AdvertisementCodec
-from pycarp.core.calm import HEAD_LENGTH, PATIENT_NS, SettledHosts
+from pycarp.core.calm import HEAD_LENGTH, PATIENT_NS, Calm, SettledHosts
 from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
@@ -106,7 +106,10 @@ WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """The shortest time between two reports of the same mismatch of the same peer."""
 
 _LOOKS_AHEAD_NS = NS_PER_S * 6 // 10
-"""How far ahead deadlines are corrected after a reading, at least; see ``_on_datagrams``."""
+"""How far ahead deadlines are corrected after a reading; see ``_on_datagrams``."""
+
+_LOOKS_FAR_AHEAD_NS = NS_PER_S * 21 // 10
+"""The same where datagrams wait in the kernel: until after the next reading, see ``core/calm.py``."""
 
 _COUNTER = slice(8, 16)
 
@@ -153,6 +156,7 @@ class Engine:
         self._reads: dict[str, int] = {}
         self._filters: dict[str, PacketFilter] = {}
         self._refused: set[str] = set()
+        self._calm: dict[tuple[str, Family, bytes], Calm] = {}
         self.settled = SettledHosts()
 
     def handle(self, event: Input, now_ns: int) -> Step:
@@ -335,37 +339,41 @@ class Engine:
         for datagram in datagrams:
             if not (is_allowed and self._goes_on(datagram, now_ns)):
                 self._on_datagram(datagram, now_ns, out)
-        # As far as until the next reading: the first datagram has mostly waited for more than half as long.
-        ahead_ns = max(_LOOKS_AHEAD_NS, 2 * datagrams[0].waited_ns)
-        self._deadlines.look_again(now_ns + ahead_ns, self._deadline_of)
+        # Once for several readings in a row: behind what waited longer than hosts mostly pause, younger ones wait.
+        if datagrams[len(datagrams) // 2].waited_ns < NS_PER_S:
+            is_far = datagrams[0].waited_ns > 0
+            ahead_ns = _LOOKS_FAR_AHEAD_NS if is_far else _LOOKS_AHEAD_NS
+            self._deadlines.look_again(now_ns + ahead_ns, self._deadline_of, roughly=is_far)
 
     def _deadline_of(self, key: HostKey) -> int | None:
-        entry = self._hosts.get(key)
+        entry = self._hosts.peek(key)
         return None if entry is None else entry.deadline_ns
 
     def _goes_on(self, datagram: Datagram, now_ns: int) -> bool:
         """Postpone the deadline and return True if an advertisement repeats the last claim; see ``core/calm.py``."""
-        payload, family = datagram.payload, datagram.family
+        link, family, source, destination, ttl, payload, waited_ns = datagram
         # Octets behind the advertisement are judged by the dialect, which only the full way does.
-        if len(payload) != wire.LENGTH:
-            return False
-        entry = self._hosts.find(datagram.link, payload[1])
-        calm = entry.calm.get(family) if entry is not None else None
-        if calm is None or entry is None or payload[:HEAD_LENGTH] != calm.head:
-            return False
+        calm = self._calm.get((link, family, payload[:HEAD_LENGTH])) if len(payload) == wire.LENGTH else None
         # By identity, which costs a tenth of a comparison: transports return the same objects for the same octets, and
         # where they do not, the full way has the same result.
-        is_same = datagram.source is calm.source and datagram.destination is calm.destination
-        if not is_same or datagram.ttl != CARP_TTL or not wire.is_summed(payload):
+        if (
+            calm is None
+            or source is not calm.source
+            or destination is not calm.destination
+            or ttl != CARP_TTL
+            or not wire.is_summed(payload)
+        ):
             return False
-        waited_ns = datagram.waited_ns
-        if now_ns > calm.state.deadline_ns and not reactions.may_go_on(entry.ctx, calm, now_ns, waited_ns):
+        ctx = calm.ctx
+        if self._hosts.pending is not None:
+            self._hosts.pending.take(ctx.key)
+        if now_ns > min(calm.state.master_down_at_ns.values()) and not reactions.may_go_on(calm, now_ns, waited_ns):
             return False
         counter = int.from_bytes(payload[_COUNTER], "big")
-        freshness = entry.codec.hears_next(counter, payload)
+        freshness = ctx.codec.hears_next(counter, payload)
         if freshness is None:
             return False
-        statistics = self._statistics[datagram.link]
+        statistics = calm.statistics
         statistics.counts[_RECEIVED[family]] += 1
         if freshness is Freshness.REPEATED:
             statistics.repeated += 1
@@ -380,14 +388,16 @@ class Engine:
         if not is_plain or datagram.destination is not CARP_GROUPS[family]:
             return
         head = datagram.payload[:HEAD_LENGTH]
-        calm = entry.calm[family] = reactions.calm_of(ctx, datagram, head)
+        calm = entry.calm[family] = reactions.calm_of(ctx, datagram, head, self._statistics_of(datagram.link))
+        self._calm[datagram.link, family, head] = calm
         # Readings of the kernel's queue are half a second apart, too far for a host with a shorter master-down time.
         if calm.down_ns >= PATIENT_NS:
             self.settled.settle((datagram.link, family), ctx.config.vhid, head)
 
     def _end_calm(self, entry: HostEntry) -> None:
-        for family in entry.calm:
+        for family, calm in entry.calm.items():
             self.settled.unsettle((entry.key.link, family), entry.key.vhid)
+            del self._calm[entry.key.link, family, calm.head]
         entry.calm.clear()
 
     def _on_datagram(self, datagram: Datagram, now_ns: int, out: Outbox) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -32,7 +32,14 @@ class Rejections:
     findings: dict[Address, tuple[DropReason, str]] = field(default_factory=dict)
 
 
-_COPIED = ("sends", "holds", "rejections", "external_changes", "warned_until_ns")
+_CLEAN: Mapping[str, Any] = {
+    "sends": SendAccount(),
+    "holds": Distrust(),
+    "rejections": Rejections(),
+    "external_changes": ExternalChanges(),
+    "warned_until_ns": {},
+}
+"""What is copied of an entry, as it is of a host with which nothing has gone wrong; nobody changes these."""
 
 
 class HostEntryCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,14 +84,17 @@ class HostEntry:
         ctx = Context(config, codec, checkpoint.host.environment, demotion=demotion, slot_ns=slot_ns)
         restored(ctx, checkpoint.host)
         made = cls(codec, ctx)
-        for name in _COPIED:
+        for name in _CLEAN:
             setattr(made, name, copied(getattr(checkpoint, name)))
         made.note_trust()
         return made
 
     def checkpoint(self) -> HostEntryCheckpoint:
         """Return everything that another host needs to continue."""
-        own = {name: copied(getattr(self, name)) for name in _COPIED}
+        # Nothing has gone wrong with most hosts: they share what says so.
+        own = {
+            name: clean if (value := getattr(self, name)) == clean else copied(value) for name, clean in _CLEAN.items()
+        }
         return HostEntryCheckpoint(codec=self.codec.checkpoint(), host=captured(HostCheckpoint, self.ctx), **own)
 
     def note_trust(self) -> None:
@@ -175,8 +185,8 @@ class HostCapture:
 class HostTable:
     """All hosts, by key and by link, in the order in which they were added.
 
-    The engine changes a host only after it has got it from here in the same step: so nothing that ``capture`` returned
-    misses a change.
+    The engine changes a host only after it has got it from here in the same step, or told ``pending``, which is the
+    last capture until that is complete: so nothing that ``capture`` returned misses a change.
     """
 
     def __init__(self, *, slot_ns: int = 0) -> None:
@@ -184,7 +194,7 @@ class HostTable:
         self._by_key: dict[HostKey, HostEntry] = {}
         self._on_link: dict[str, dict[HostKey, HostEntry]] = {}
         self._phases: dict[str, Phase] = {}
-        self._capture: HostCapture | None = None
+        self.pending: HostCapture | None = None
 
     def __iter__(self) -> Iterator[HostEntry]:
         self._complete_capture()
@@ -194,47 +204,44 @@ class HostTable:
         return key in self._by_key
 
     def __getitem__(self, key: HostKey) -> HostEntry:
-        if self._capture is not None:
-            self._capture.take(key)
+        if self.pending is not None:
+            self.pending.take(key)
         return self._by_key[key]
 
     def get(self, key: HostKey) -> HostEntry | None:
         """Return a host; None if the table does not have it."""
-        if self._capture is not None:
-            self._capture.take(key)
+        if self.pending is not None:
+            self.pending.take(key)
         return self._by_key.get(key)
 
-    def find(self, link: str, vhid: int) -> HostEntry | None:
-        """Return a host by the parts of its key, which takes less time than making a key; None if it is absent."""
-        if self._capture is not None:
-            self._capture.take(HostKey(link, vhid))
-        # A HostKey is a named tuple, so a plain one is equal to it and has the same hash.
-        return self._by_key.get((link, vhid))  # type: ignore[call-overload, no-any-return]
+    def peek(self, key: HostKey) -> HostEntry | None:
+        """Return a host that is not to be changed; None if the table does not have it."""
+        return self._by_key.get(key)
 
     def on(self, link: str) -> tuple[HostEntry, ...]:
         """Return the hosts on a link."""
         on_link = self._on_link.get(link, {})
-        if self._capture is not None:
+        if self.pending is not None:
             for key in on_link:
-                self._capture.take(key)
+                self.pending.take(key)
         return tuple(on_link.values())
 
     def capture(self) -> HostCapture:
         """Begin to capture the present state of all hosts."""
         self._complete_capture()
-        self._capture = HostCapture(self._by_key)
-        return self._capture
+        self.pending = HostCapture(self._by_key)
+        return self.pending
 
     def capture_some(self, count: int) -> None:
         """Go on with a capture that is not complete; no-op without one."""
-        if self._capture is not None:
-            self._capture.take_some(count)
-            if self._capture.is_complete:
-                self._capture = None
+        if self.pending is not None:
+            self.pending.take_some(count)
+            if self.pending.is_complete:
+                self.pending = None
 
     def _complete_capture(self) -> None:
-        if self._capture is not None:
-            self.capture_some(len(self._capture))
+        if self.pending is not None:
+            self.capture_some(len(self.pending))
 
     def has_any_on(self, link: str) -> bool:
         """Return True if a link has hosts; called for every packet."""

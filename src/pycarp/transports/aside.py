@@ -1,4 +1,4 @@
-"""Decides when ports set packets aside, and reads those at times that slots share: of few hosts every two seconds.
+"""Decides when ports set packets aside, and reads those of all ports together, every two seconds.
 
 When a host on a link is no longer calm, the port at once sets nothing aside. From the next reading on it sets aside
 again the packets that may wait. A takeover of hundreds of hosts therefore costs one small program in the kernel.
@@ -13,19 +13,16 @@ from typing import Protocol, runtime_checkable
 from pycarp.vocabulary import Datagram
 
 READ_S = 0.5
-"""Seconds between two readings of the packets set aside; no takeover is later for it, as packets carry timestamps."""
+"""Seconds between two readings while packets may be set aside that are not yet."""
 
-_LONGEST_READ_S = 2.0
-"""Seconds between two readings of few packets: below the time that a BACKUP waits for the next advertisement."""
+_CALM_READ_S = 2.0
+"""Seconds between two readings otherwise: no takeover is later for it, as packets carry the time of their arrival.
 
-_AS_A_RULE = 128
-"""Packets in one reading, as a rule, if each host sends one a second: more would keep the event loop for too long."""
+That is no longer than the shortest time that a BACKUP waits for the next advertisement of those set aside.
+"""
 
 _RESPITE_S = 10.0
 """Seconds in which nothing is set aside after too many packets were, or after the kernel refused."""
-
-_AT_ONCE = 4
-"""How many readings one turn of the event loop may contain."""
 
 _MOST, _RATE_MOST = 352, 2
 """More packets than this in one reading are a flood, unless the hosts send as many: two a second each since the last.
@@ -144,22 +141,20 @@ class AsideTimer:
         self.plan()
 
     def _read(self) -> None:
-        """Wake the reader of one port that has packets: it drains all ports of the transport."""
-        for _ in range(_AT_ONCE):
-            waiting = next((each for each in self._asides() if each.port is not None and each.port.has_aside()), None)
-            if waiting is None:
-                return
+        """Wake the reader of one port that has packets: it drains all ports of the transport, one part a turn."""
+        waiting = self._waiting()
+        if waiting is not None:
             waiting.wake()
-        asyncio.get_running_loop().call_soon(self._read)
+            if self._waiting() is not None:
+                asyncio.get_running_loop().call_soon(self._read)
+
+    def _waiting(self) -> Aside | None:
+        for each in self._asides():
+            if each.port is not None and each.port.has_aside():
+                return each
+        return None
 
 
 def _every_s(used: Iterable[Aside]) -> float:
-    """Return the time between two readings: short while packets may be set aside that are not yet."""
-    count, every_s = 0, READ_S
-    for each in used:
-        if each.taken is not each.wanted:
-            return every_s
-        count += len(each.taken)
-    while every_s < _LONGEST_READ_S and count * 2 * every_s <= _AS_A_RULE:
-        every_s *= 2
-    return every_s
+    """Return the time between two readings."""
+    return _CALM_READ_S if all(each.taken is each.wanted for each in used) else READ_S

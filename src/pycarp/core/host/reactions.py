@@ -30,6 +30,7 @@ from pycarp.core.inputs import (
     TransmitReported,
 )
 from pycarp.core.state import Reason, State
+from pycarp.core.statistics import LinkStatistics
 from pycarp.vocabulary import Datagram, Family
 
 
@@ -94,11 +95,12 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
     return False
 
 
-def calm_of(ctx: Context, datagram: Datagram, head: bytes) -> Calm:
+def calm_of(ctx: Context, datagram: Datagram, head: bytes, statistics: LinkStatistics) -> Calm:
     """Return the expected next advertisement of the followed MASTER, which has just repeated its claim."""
     peer, state = ctx.peers[datagram.source, datagram.family], ctx.state
     assert isinstance(state, Backup)
-    return Calm(head, peer.source, datagram.destination, peer, master_down_ns(ctx, peer.claim), state)
+    down_ns = master_down_ns(ctx, peer.claim)
+    return Calm(ctx, head, peer.source, datagram.destination, peer, down_ns, state, statistics)
 
 
 def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
@@ -109,15 +111,16 @@ def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
     )
 
 
-def may_go_on(ctx: Context, calm: Calm, now_ns: int, waited_ns: int) -> bool:
+def may_go_on(calm: Calm, now_ns: int, waited_ns: int) -> bool:
     """Return True if an advertisement arrived in time; after a stall a calm host processes it in full."""
-    return backup.is_in_time(ctx, calm.state, now_ns, waited_ns)
+    return backup.is_in_time(calm.ctx, calm.state, now_ns, waited_ns)
 
 
 def go_on(calm: Calm, at_ns: int, counter: int) -> None:
     """Postpone the deadline of a calm host because of an advertisement that arrived at ``at_ns``."""
-    calm.peer.counter = counter
-    backup.postpone(calm.state, calm.peer, at_ns, calm.down_ns)
+    peer = calm.peer
+    peer.counter = counter
+    backup.postpone(calm.state, peer, at_ns, calm.down_ns)
 
 
 def _publish_decision(ctx: Context, peer: Peer) -> None:
