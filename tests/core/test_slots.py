@@ -17,7 +17,7 @@ from pycarp.core.inputs import (
     LinkChanged,
     TimePassed,
 )
-from pycarp.core.slots import MANY, SLOT_NS, Phase, slot_before, slot_for
+from pycarp.core.slots import MANY, SLOT_NS, Phases, slot_before, slot_for
 from pycarp.vocabulary import NS_PER_S, NS_PER_SKEW
 from tests.support.hosts import KEY, OWN, config, link
 
@@ -74,9 +74,37 @@ def test_no_advertisement_of_many_hosts_is_late(advskew: int, began_ns: int) -> 
 
 
 def test_hosts_of_other_links_share_other_times() -> None:
-    times = {Phase(SLOT_NS, f"eth{number}", MANY).before(NS_PER_S, NS_PER_S) for number in range(5)}
+    phases = Phases(SLOT_NS)
+    on_link = [phases.add(f"eth{number}") for number in range(5) for _ in range(MANY)]
 
-    assert len(times) == 5
+    assert len({each.before(NS_PER_S, NS_PER_S) for each in on_link}) == 5
+
+
+def test_links_with_few_hosts_share_the_times_of_the_link_with_most() -> None:
+    phases = Phases(SLOT_NS)
+    for _ in range(MANY):
+        most = phases.add("eth1")
+    few = [phases.add(f"eth{number}") for number in range(2, 9)]
+
+    assert {each.before(NS_PER_S, NS_PER_S) for each in few} == {most.before(NS_PER_S, NS_PER_S)}
+
+
+def test_many_links_with_few_hosts_share_their_times() -> None:
+    phases = Phases(SLOT_NS)
+    few = [phases.add(f"eth{number % 10}") for number in range(MANY)]
+
+    assert len({each.before(NS_PER_S, NS_PER_S) for each in few}) == 1
+
+
+def test_the_times_follow_from_the_numbers_of_hosts_alone() -> None:
+    phases, again = Phases(SLOT_NS), Phases(SLOT_NS)
+    for name in ("eth1", "eth2", "eth2", "eth3", "eth3"):
+        phases.add(name)
+    phases.remove("eth3")
+    for name in ("eth3", "eth2", "eth2", "eth1"):
+        again.add(name)
+
+    assert phases.busiest.link == again.busiest.link
 
 
 def test_a_host_that_was_removed_does_not_count() -> None:

@@ -115,15 +115,15 @@ class MastershipMonitor:
 
     # What the shell reports
 
-    def extend_lease(self) -> None:
-        """Extend the lease: an advertisement was sent just now."""
+    def extend_lease(self, now_ns: int) -> None:
+        """Extend the lease: an advertisement was sent at ``now_ns``, just now."""
         if self._began is None:
             return
-        now_ns = self._now_ns()
         if self._alive_at_ns is None or self._alive_at_ns + self._lease.timeout_ns <= now_ns:
             self._lose(LossReason.SILENT)
         self._alive_at_ns = now_ns
-        self._notify()
+        if self._waiting:
+            self._notify()
 
     def record_effect(self, effect: HoldAddresses | DropAddresses | Announce) -> None:
         """Record an effect that the actuator is asked for."""

@@ -31,6 +31,7 @@ from pycarp.aio.shell import ATTEMPT_TIMEOUT_S, GuardianProtocol, Observers, She
 from pycarp.aio.source_mac import SourceMacs
 from pycarp.aio.virtual_host import VirtualHost
 from pycarp.core.checks import check_flag, check_span
+from pycarp.core.effects import RenewAddresses
 from pycarp.core.engine import Engine
 from pycarp.core.events import Event, LoopStalled
 from pycarp.core.host_config import HostConfig
@@ -536,7 +537,7 @@ class Node:
             attempt_timeout_s=self._actuation_timeout_s,
             observers=Observers(
                 asked=lambda effect: self._runtimes[effect.key].asked(effect),
-                renewed=lambda key: self._runtimes[key].monitor.extend_lease(),
+                renewed=self._extend_leases,
                 reported=self._note_report,
                 published=self._publish,
                 stalled=self._publish_stall,
@@ -631,6 +632,11 @@ class Node:
             self._rename_link(link, link)
         if isinstance(self._monitor, LinkForgetting):
             self._monitor.forget(link)
+
+    def _extend_leases(self, renewed: Sequence[RenewAddresses]) -> None:
+        now_ns, runtimes = round(_now_s() * NS_PER_S), self._runtimes
+        for each in renewed:
+            runtimes[each.key].monitor.extend_lease(now_ns)
 
     def _note_report(self, report: ActuationReported) -> None:
         runtime = self._runtimes.get(report.key)

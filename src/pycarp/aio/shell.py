@@ -63,6 +63,14 @@ class GatheringGuardian(Protocol):
         """Pass on what is armed and disarmed from now on in the next turn of the loop, before any task begins."""
 
 
+@runtime_checkable
+class BeatingTogether(Protocol):
+    """A guardian to which signs of life of many hosts at once take less than one after the other."""
+
+    def beat_together(self, keys: Sequence[HostKey]) -> None:
+        """Receive a sign of life of each host."""
+
+
 class Observers(msgspec.Struct, frozen=True, kw_only=True):
     """The functions that the shell calls; see ``pycarp.runtime.Ports``.
 
@@ -71,7 +79,7 @@ class Observers(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     asked: Callable[[HoldAddresses | DropAddresses | Announce], None]
-    renewed: Callable[[HostKey], None]
+    renewed: Callable[[Sequence[RenewAddresses]], None]
     reported: Callable[[ActuationReported], None]
     published: Callable[[Event], None]
     stalled: Callable[[int, int], None]
@@ -107,6 +115,7 @@ class Shell:
         self._guardian = guardian
         whoever: object = guardian
         self._gather = whoever.gather if isinstance(whoever, GatheringGuardian) else _nothing
+        self._beating = whoever if isinstance(whoever, BeatingTogether) else None
         self._observers = observers
         self._loop = asyncio.get_running_loop()
         # Timers and attempts run in the node's context, not in that of the last caller.
@@ -188,7 +197,8 @@ class Shell:
     # Network
 
     def _send(self, outgoing: Outgoing) -> None:
-        self._transport.send(self._with_source_mac(outgoing))
+        macs = self._source_macs
+        self._transport.send(macs.applied(outgoing) if macs is not None and macs.replaced else outgoing)
 
     def _with_source_mac(self, outgoing: Outgoing) -> Outgoing:
         return outgoing if self._source_macs is None else self._source_macs.applied(outgoing)
@@ -246,12 +256,12 @@ class Shell:
 
     def renew(self, effects: Sequence[RenewAddresses]) -> None:
         """Renew the lifetime of the addresses in the kernel."""
-        renew, renewed = self._actuator.renew, self._observers.renewed
+        renew = self._actuator.renew
         for each in effects:
             if each.lifetime_s is not None:
                 renew(each.key, each.addresses, each.lifetime_s)
-            renewed(each.key)
         self._actuator.send_renewals()
+        self._observers.renewed(effects)
 
     # Guardian
 
@@ -265,7 +275,9 @@ class Shell:
 
     def renew_guardian(self, keys: Sequence[HostKey]) -> None:
         """Send the guardian a sign of life of each host."""
-        if self._guardian is not None:
+        if self._beating is not None:
+            self._beating.beat_together(keys)
+        elif self._guardian is not None:
             for each in keys:
                 self._guardian.beat(each)
 

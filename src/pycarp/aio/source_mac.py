@@ -11,28 +11,29 @@ class SourceMacs:
     """Knows the hosts whose addresses answer from the MAC address of their link.
 
     Their advertisements leave from that address as well: a switch with port security drops frames from any other MAC
-    address, and then each host becomes MASTER. Receivers ignore the source MAC address.
+    address, and then each host becomes MASTER. Receivers ignore the source MAC address. ``replaced`` are the links and
+    MAC addresses for which there is anything to choose.
     """
 
     def __init__(self, actuator: Actuator) -> None:
         self._actuator = actuator
         self._hosts: dict[HostKey, tuple[str, MacAddress]] = {}
-        self._replaced: frozenset[tuple[str, MacAddress | None]] = frozenset()
+        self.replaced: frozenset[tuple[str, MacAddress | None]] = frozenset()
 
     def note(self, config: HostConfig) -> None:
         """Note a host that has been prepared."""
         if uses_link_mac(self._actuator, config):
             self._hosts[config.key] = (config.interface, config.dialect.source_mac(config.vhid))
-            self._replaced = frozenset(self._hosts.values())
+            self.replaced = frozenset(self._hosts.values())
 
     def forget(self, key: HostKey) -> None:
         """Forget a host."""
         if self._hosts.pop(key, None) is not None:
-            self._replaced = frozenset(self._hosts.values())
+            self.replaced = frozenset(self._hosts.values())
 
     def applied(self, outgoing: Outgoing) -> Outgoing:
         """Return an advertisement with the source MAC address from which it is sent."""
-        if self._replaced and (outgoing.link, outgoing.source_mac) in self._replaced:
+        if self.replaced and (outgoing.link, outgoing.source_mac) in self.replaced:
             return replace(outgoing, source_mac=None)
         return outgoing
 

@@ -87,10 +87,6 @@ class _Draft(msgspec.Struct, frozen=True, kw_only=True):
     head: bytes
     families: tuple[tuple[Family, tuple[Outgoing, ...]], ...]
 
-    def fits(self, claim: Claim, own: Sequence[Address], config: HostConfig, *, owns: bool) -> bool:
-        """Return True if nothing has changed since; compared by identity, because a host keeps the same objects."""
-        return self.claim is claim and self.own is own and self.config is config and self.owns is owns
-
 
 class AdvertisementCodec:
     """Composes and authenticates the advertisements of one host; owns its signer and counter."""
@@ -186,32 +182,39 @@ class AdvertisementCodec:
         family has that one: the advertisements are replies. Only a host that ``owns`` the addresses sends from the
         virtual MAC, because a switch learns its port from that. Source: carp.md section 12.
         """
-        if counter is not None:
-            self._sent.append(counter)
-            return self._composed(claim, own, now_ns, lambda: counter, owns=owns)
-        return self._composed(claim, own, now_ns, self._next_counter, owns=owns)
-
-    def _next_counter(self) -> int:
-        number = self._counter.next()
-        self._sent.append(number)
-        return number
+        if counter is None:
+            return self._composed(claim, own, now_ns, None, owns=owns)
+        self._sent.append(counter)
+        return self._composed(claim, own, now_ns, lambda: counter, owns=owns)
 
     def _composed(
         self,
         claim: Claim,
         own: Sequence[Address],
         now_ns: int,
-        counter: Callable[[], int],
+        counter: Callable[[], int] | None,
         *,
         owns: bool,
     ) -> list[Outgoing]:
+        """Return the advertisements with a counter, None for the next one of this host."""
         config, signer = self._present_signing(now_ns) if self._previous_keys else (self._config, self._signer)
         draft = self._draft
-        if draft is None or not draft.fits(claim, own, config, owns=owns):
+        # Compared by identity, because a host keeps the same objects.
+        if (
+            draft is None
+            or draft.claim is not claim
+            or draft.own is not own
+            or draft.config is not config
+            or draft.owns is not owns
+        ):
             draft = self._draft = self._drafted(claim, own, config, owns=owns)
         outgoing = []
         for family, unsigned in draft.families:
-            number = counter()
+            if counter is None:
+                number = self._counter.next()
+                self._sent.append(number)
+            else:
+                number = counter()
             digest, payload = signer.sign(number), b""
             for each in unsigned:
                 if not payload or family is Family.IPV6:

@@ -49,8 +49,17 @@ class DeadlineIndex:
 
     def set(self, key: HostKey, at_ns: int | None) -> None:
         """Record a host's deadline, None for none, also one later than the known one."""
-        self._live.pop(key, None)
-        self.note(key, at_ns)
+        live, at = self._live, self._at
+        if at_ns is None:
+            live.pop(key, None)
+            return
+        live[key] = at_ns
+        keys = at.get(at_ns)
+        if keys is None:
+            at[at_ns] = [key]
+            heapq.heappush(self._heap, at_ns)
+        else:
+            keys.append(key)
 
     def clear(self) -> None:
         """Forget every deadline."""

@@ -20,7 +20,7 @@ from pycarp.core.calm import HEAD_LENGTH, PATIENT_NS, Calm, SettledHosts
 from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.core.deadlines import DeadlineIndex
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
-from pycarp.core.effects import Effect, Publish, SetPacketFilter, Step, Transmit
+from pycarp.core.effects import Effect, Publish, RenewAddresses, SetPacketFilter, Step, Transmit
 from pycarp.core.events import (
     AddressesChangedByOthers,
     AdvertisementRejected,
@@ -116,7 +116,6 @@ _COUNTER = slice(8, 16)
 _CAPTURED_A_STEP = 8
 """The hosts of a checkpoint that each step captures, besides those that it changes."""
 
-_NO_STATISTICS = Statistics()
 _TIME_PASSED = TimePassed()
 _VRRP = (DropReason.VRRP, DropReason.VRRP3)
 _RECEIVED = {Family.IPV4: Statistic.RECEIVED_IPV4, Family.IPV6: Statistic.RECEIVED_IPV6}
@@ -856,15 +855,17 @@ class Engine:
         return statistics
 
     def _count(self, effects: list[Effect]) -> None:
-        link, counts = None, _NO_STATISTICS
+        sent: list[tuple[str, Family]] = []
         for effect in effects:
             if isinstance(effect, Transmit):
-                if effect.key.link != link:
-                    link = effect.key.link
-                    counts = self._statistics_of(link).counts
-                counts[_SENT[effect.outgoing.family]] += 1
+                outgoing = effect.outgoing
+                sent.append((outgoing.link, outgoing.family))
+            elif isinstance(effect, RenewAddresses):
+                continue
             elif isinstance(effect, Publish) and _is_takeover(effect.event):
                 self._statistics_of(effect.event.key.link).counts[Statistic.PREEMPTED] += 1
+        for (link, family), count in Counter(sent).items():
+            self._statistics_of(link).counts[_SENT[family]] += count
 
 
 def _word(digest: bytes) -> int:

@@ -12,7 +12,7 @@ from pycarp.core.calm import Calm
 from pycarp.core.copying import captured, copied, restored
 from pycarp.core.events import Mismatch
 from pycarp.core.host.context import Context, HostCheckpoint
-from pycarp.core.slots import Phase
+from pycarp.core.slots import Phases
 from pycarp.core.statistics import DropReason
 from pycarp.core.trouble import Distrust, ExternalChanges, SendAccount
 from pycarp.dialects.dialect import DestinationRule
@@ -190,10 +190,9 @@ class HostTable:
     """
 
     def __init__(self, *, slot_ns: int = 0) -> None:
-        self._slot_ns = slot_ns
         self._by_key: dict[HostKey, HostEntry] = {}
         self._on_link: dict[str, dict[HostKey, HostEntry]] = {}
-        self._phases: dict[str, Phase] = {}
+        self._phases = Phases(slot_ns)
         self.pending: HostCapture | None = None
 
     def __iter__(self) -> Iterator[HostEntry]:
@@ -253,11 +252,10 @@ class HostTable:
         link = entry.key.link
         self._by_key[entry.key] = entry
         self._on_link.setdefault(link, {})[entry.key] = entry
-        entry.ctx.phase = self._phases.setdefault(link, Phase(self._slot_ns, link))
-        entry.ctx.phase.hosts += 1
+        entry.ctx.phase = self._phases.add(link)
 
     def remove(self, key: HostKey) -> None:
         """Remove a host, which was got from here before."""
         del self._by_key[key]
         del self._on_link[key.link][key]
-        self._phases[key.link].hosts -= 1
+        self._phases.remove(key.link)

@@ -43,9 +43,10 @@ class LeaseTimings(msgspec.Struct, frozen=True, kw_only=True):
         ``since_ns`` is the time since the last advertisement, ``until_ns`` the time until the next one. None also if
         the margin does not allow a renewal.
         """
-        is_needed = until_ns > self.timeout_ns * 7 // 10
+        if until_ns <= self.timeout_ns * 7 // 10:
+            return None
         is_early = self.margin_ns is None or since_ns + self.renewal_interval_ns <= self.margin_ns
-        return self.renewal_interval_ns if is_needed and is_early else None
+        return self.renewal_interval_ns if is_early else None
 
     def longest_gap_ns(self, interval_ns: int) -> int:
         """Return the longest time between two signs of life of a MASTER that advertises in time."""

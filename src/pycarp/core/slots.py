@@ -7,7 +7,8 @@ was due, so no error adds up. Answers, and the advertisements that begin or end 
 Where many hosts are on a link and the interval is a whole number of seconds, the first one after a takeover is
 shortened, to half of it at the most, so that all hosts of the link use the same two slots of a second. All others of a
 slot find the code of the first one in the processor's cache, and that is worth two fifths of what 255 MASTERs cost.
-Other links use other slots, so that thousands of hosts do not keep the event loop for long.
+Other links with many hosts use other slots, so that thousands of hosts do not keep the event loop for long; links with
+few use those of the link with most.
 """
 
 SLOT_NS = 100_000_000
@@ -20,7 +21,7 @@ _PHASE = 5
 """Of so many slots the hosts of one link use one, if their intervals allow it."""
 
 MANY = 16
-"""From so many hosts on a link on they share two slots of a second; fewer use few slots anyway."""
+"""From so many hosts on they share two slots of a second; fewer use few slots anyway."""
 
 _LEAST_RATIO = 2
 """The smallest dead ratio with slots: they lengthen an interval by up to a slot, too much for a ratio of 1."""
@@ -48,19 +49,56 @@ class Phase:
     ``hosts`` is the number of hosts on the link.
     """
 
-    __slots__ = ("_begins_ns", "_span_ns", "hosts")
+    __slots__ = ("_phases", "_span_ns", "begins_ns", "hosts", "link")
 
-    def __init__(self, slot_ns: int, link: str, hosts: int = 0) -> None:
+    def __init__(self, phases: "Phases", slot_ns: int, link: str) -> None:
+        self._phases = phases
         self._span_ns = _PHASE * slot_ns
-        self._begins_ns = sum(link.encode()) % _PHASE * slot_ns
-        self.hosts = hosts
+        self.link = link
+        self.begins_ns = sum(link.encode()) % _PHASE * slot_ns
+        self.hosts = 0
 
     def before(self, at_ns: int, interval_ns: int) -> int:
         """Return the last such time up to ``at_ns``, or ``at_ns`` itself with few hosts or another interval."""
-        span_ns = self._span_ns
-        if self.hosts < MANY or not _is_in_phase(span_ns, interval_ns):
+        span_ns, phases = self._span_ns, self._phases
+        # As in ``_is_in_phase``: this is called for every advertisement.
+        if phases.hosts < MANY or not span_ns or interval_ns < 2 * span_ns or interval_ns % span_ns:
             return at_ns
-        return at_ns - (at_ns - self._begins_ns) % span_ns
+        begins_ns = self.begins_ns if self.hosts >= MANY else phases.busiest.begins_ns
+        return at_ns - (at_ns - begins_ns) % span_ns
+
+
+class Phases:
+    """The phases of all links of a node; ``busiest`` is that of the link with most hosts, ``hosts`` counts them all.
+
+    All of it follows from the present numbers of hosts.
+    """
+
+    def __init__(self, slot_ns: int) -> None:
+        self._slot_ns = slot_ns
+        self._by_link: dict[str, Phase] = {}
+        self.busiest = Phase(self, slot_ns, "")
+        self.hosts = 0
+
+    def add(self, link: str) -> Phase:
+        """Count one more host on a link, and return the phase of the link."""
+        phase = self._by_link.get(link)
+        if phase is None:
+            phase = self._by_link[link] = Phase(self, self._slot_ns, link)
+        phase.hosts += 1
+        self.hosts += 1
+        self.busiest = max(self.busiest, phase, key=_rank)
+        return phase
+
+    def remove(self, link: str) -> None:
+        """Count one host less on a link."""
+        self._by_link[link].hosts -= 1
+        self.hosts -= 1
+        self.busiest = max(self._by_link.values(), key=_rank)
+
+
+def _rank(phase: Phase) -> tuple[int, str]:
+    return phase.hosts, phase.link
 
 
 def _is_in_phase(span_ns: int, interval_ns: int) -> bool:

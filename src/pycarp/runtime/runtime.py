@@ -243,20 +243,22 @@ class Runtime:
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         """Perform effects in order, but renew together and then publish; the most frequent ones are tried first."""
         renewals: list[RenewAddresses] = []
+        send, sent = self._ports.send, self._sent
         for effect in effects:
-            match effect:
-                case Transmit():
-                    self._transmit(effect)
-                case RenewAddresses():
-                    renewals.append(effect)
-                case Publish(event):
-                    self._events.append(event)
-                case HoldAddresses() | DropAddresses() | Announce():
-                    self._hand_over(effect)
-                case SetPacketFilter():
-                    self._set_packet_filter(effect)
-                case _:
-                    assert_never(effect)
+            if isinstance(effect, Transmit):
+                # Hundreds in one step. A family counts as sent if the send to any of its destinations succeeded.
+                if effect.wants_report:
+                    self._wants_report.add((effect.key, effect.outgoing.family))
+                try:
+                    send(effect.outgoing)
+                except OSError as exc:
+                    self._not_sent.setdefault((effect.key, effect.outgoing.family), exc.strerror or str(exc))
+                else:
+                    sent.append(effect)
+            elif isinstance(effect, RenewAddresses):
+                renewals.append(effect)
+            else:
+                self._perform_rarely(effect)
         if renewals:
             self._renew(renewals)
         if self._not_sent or self._wants_report:
@@ -264,16 +266,16 @@ class Runtime:
         if self._events:
             self._publish_all()
 
-    def _transmit(self, effect: Transmit) -> None:
-        """Send an advertisement; a family counts as sent if the send to any of its destinations succeeded."""
-        if effect.wants_report:
-            self._wants_report.add((effect.key, effect.outgoing.family))
-        try:
-            self._ports.send(effect.outgoing)
-        except OSError as exc:
-            self._not_sent.setdefault((effect.key, effect.outgoing.family), exc.strerror or str(exc))
-        else:
-            self._sent.append(effect)
+    def _perform_rarely(self, effect: Publish | HoldAddresses | DropAddresses | Announce | SetPacketFilter) -> None:
+        match effect:
+            case Publish(event):
+                self._events.append(event)
+            case HoldAddresses() | DropAddresses() | Announce():
+                self._hand_over(effect)
+            case SetPacketFilter():
+                self._set_packet_filter(effect)
+            case _:
+                assert_never(effect)
 
     def _report_what_was_sent(self) -> None:
         """Queue the reports of this step's sends before every other input; until then ``can_send`` uses this step."""

@@ -52,6 +52,7 @@ class _PacketPort:
     def __init__(self, link: str, family: Family, *, real_mac: bool) -> None:
         self._link = link
         self._family = family
+        self._group = CARP_GROUPS[family]
         self._real_mac = real_mac
         self._index = socket.if_nametoindex(link)
         self._headers = _Headers()
@@ -73,8 +74,11 @@ class _PacketPort:
 
     def send(self, outgoing: Outgoing) -> None:
         # Identity first: is_multicast takes longer than the rest of this method.
-        if outgoing.destination is CARP_GROUPS[self._family] or outgoing.destination.is_multicast:
-            self._frames.send(self._frame_of(outgoing))
+        if outgoing.destination is self._group or outgoing.destination.is_multicast:
+            mac = outgoing.source_mac
+            if mac is None or self._real_mac:
+                mac = self._mac()
+            self._frames.send(self._headers.of(outgoing, mac) + outgoing.payload)
         else:
             ip_sockets.send(self._packets, self._index, outgoing)
 
@@ -111,12 +115,6 @@ class _PacketPort:
     def close(self) -> None:
         self._sockets.close()
 
-    def _frame_of(self, outgoing: Outgoing) -> bytes:
-        mac = outgoing.source_mac
-        if mac is None or self._real_mac:
-            mac = self._mac()
-        return self._headers.of(outgoing, mac) + outgoing.payload
-
     def _mac(self) -> MacAddress:
         """Return the present MAC address of the link, which may change; raises OSError if the link was deleted."""
         octets = self._frames.getsockname()[4]
@@ -138,21 +136,32 @@ class _Headers:
 
     def of(self, outgoing: Outgoing, source_mac: MacAddress) -> bytes:
         """Return the headers that precede the payload."""
-        vhid = outgoing.payload[_VHID_AT]
+        payload = outgoing.payload
+        vhid = payload[_VHID_AT]
         known = self._known.get(vhid)
-        if known is None or not known.fits(outgoing, source_mac):
+        # Compared by identity, which is several times as quick: a host keeps the same objects.
+        if (
+            known is None
+            or known.source_mac is not source_mac
+            or known.source is not outgoing.source
+            or known.destination is not outgoing.destination
+            or known.destination_mac is not outgoing.destination_mac
+            or known.tos != outgoing.tos
+            or known.identification != outgoing.identification
+            or known.length != len(payload)
+        ):
             frame = envelope.frame_of(
                 replace(outgoing, source_mac=source_mac), link_mac=source_mac, identification=secrets.randbits(16)
             )
             known = self._known[vhid] = _Header(
-                octets=frame[: -len(outgoing.payload)],
+                octets=frame[: -len(payload)],
                 source_mac=source_mac,
                 source=outgoing.source,
                 destination=outgoing.destination,
                 destination_mac=outgoing.destination_mac,
                 tos=outgoing.tos,
                 identification=outgoing.identification,
-                length=len(outgoing.payload),
+                length=len(payload),
             )
         return known.octets
 
@@ -168,19 +177,6 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
     tos: int
     identification: int | None
     length: int
-
-    def fits(self, outgoing: Outgoing, source_mac: MacAddress) -> bool:
-        """Return True if an advertisement has this header."""
-        # Compared by identity, which is several times as quick: a host keeps the same objects.
-        return (
-            self.source_mac is source_mac
-            and self.source is outgoing.source
-            and self.destination is outgoing.destination
-            and self.destination_mac is outgoing.destination_mac
-            and self.tos == outgoing.tos
-            and self.identification == outgoing.identification
-            and self.length == len(outgoing.payload)
-        )
 
 
 def _frame_socket(family: Family) -> socket.socket:

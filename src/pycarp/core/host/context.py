@@ -26,7 +26,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.restriction import Restriction
-from pycarp.core.slots import Phase, slot_for
+from pycarp.core.slots import Phases, slot_for
 from pycarp.dialects.dialect import Claim, last_claim
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
@@ -89,7 +89,7 @@ class Context:
         slot_ns: int = 0,
     ) -> None:
         self._slot_ns = slot_ns
-        self.phase = Phase(slot_ns, config.interface)
+        self.phase = Phases(slot_ns).add(config.interface)
         self.codec = codec
         self.environment = environment
         self.demotion = demotion

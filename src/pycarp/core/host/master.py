@@ -196,7 +196,7 @@ def repeat(ctx: Context, state: Master) -> int | None:
         return None
     if ctx.lease.pause_ns(0, speaks_at_ns - now_ns) is not None:
         return None
-    ctx.advertise(state.takeover)
+    ctx.transmit(ctx.claim, owns=True)
     state.slot_ns, state.advertise_at_ns = slot_ns, next_ns
     state.was_alive_at_ns = state.alive_at_ns
     state.advertised_at_ns = state.alive_at_ns = now_ns

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import SourceFileLoader
 from typing import IO
 
@@ -194,6 +194,12 @@ class Guardian:
         if armed and self._beats:
             self._beats.beat(armed.slot)
 
+    def beat_together(self, keys: Sequence[HostKey]) -> None:
+        """Record that keys are healthy; ignores those that are not armed."""
+        if self._beats:
+            armed = self._armed
+            self._beats.beat_all([each.slot for key in keys if (each := armed.get(key)) is not None])
+
     def disarm(self, key: HostKey) -> None:
         """Cancel the clean-up steps of a key; no-op if it is not armed."""
         if key in self._armed:
@@ -363,6 +369,12 @@ class _Beats:
 
     def beat(self, slot: int) -> None:
         self._times[slot] = self.latest_ns = time.monotonic_ns()
+
+    def beat_all(self, slots: list[int]) -> None:
+        times, now_ns = self._times, time.monotonic_ns()
+        for slot in slots:
+            times[slot] = now_ns
+        self.latest_ns = now_ns
 
     @property
     def round_at_ns(self) -> int:
