@@ -13,6 +13,7 @@ from pycarp import transports
 from pycarp.core.flood import PacketFilter
 from pycarp.transports.aside import READ_S
 from pycarp.transports.calm_ring import FRAMES
+from pycarp.transports.sockets import READ_ALL
 from pycarp.transports.transport import PacketFiltering, SettingAside
 from pycarp.vocabulary import CARP_GROUPS, Address, Datagram, Family, family_of
 from pycarp.wire import advertisement as wire
@@ -187,6 +188,14 @@ async def test_nothing_is_lost_when_more_come_than_can_wait(link: Link) -> None:
 
     counters = [int.from_bytes(each.payload[8:16], "big") for _at_s, each in link.heard]
     assert counters == list(range(1, 1 + FRAMES + 100))
+
+
+async def test_before_a_deadline_all_that_waits_is_read(link: Link) -> None:
+    await link.set_aside({1: payload(1)[:6]})
+    await beginning_of_a_pause()
+    link.send(*(payload(1, counter=1 + number) for number in range(600)))
+
+    assert len(link.transport.drain(READ_ALL)) == 600
 
 
 async def test_behind_a_packet_filter_nothing_waits(link: Link) -> None:

@@ -39,8 +39,8 @@ from pycarp.vocabulary import NS_PER_S, Family, HostKey, InterfaceAddress
 DRAIN_BUDGET = 256
 """Steps in a row before the other tasks of the event loop get a turn."""
 
-READ_BATCH = 256
-"""Datagrams read at a time: with what waits for two seconds, so many are one step, and the loop turns in between."""
+READ_BATCH = 64
+"""Datagrams read at a time, besides those that were set aside."""
 
 READ_BEFORE_EXPIRY = 1024
 """Datagrams read before timers expire, at most: after a stall the MASTER's advertisements wait in the socket."""

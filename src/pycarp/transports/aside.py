@@ -1,4 +1,4 @@
-"""Decides when ports set packets aside, and reads those of all ports together, every two seconds.
+"""Decides when ports set packets aside, and reads those of all ports together, every two seconds as a rule.
 
 When a host on a link is no longer calm, the port at once sets nothing aside. From the next reading on it sets aside
 again the packets that may wait. A takeover of hundreds of hosts therefore costs one small program in the kernel.
@@ -15,11 +15,17 @@ from pycarp.vocabulary import Datagram
 READ_S = 0.5
 """Seconds between two readings while packets may be set aside that are not yet."""
 
-_CALM_READ_S = 2.0
+_LONGEST_READ_S = 2.0
 """Seconds between two readings otherwise: no takeover is later for it, as packets carry the time of their arrival.
 
 That is no longer than the shortest time that a BACKUP waits for the next advertisement of those set aside.
 """
+
+_AS_A_RULE = 2048
+"""Packets that wait at most, as a rule, if each host sends one a second: all are read before a deadline is decided."""
+
+PART = 256
+"""Packets set aside that one reading returns at most, unless it is before a deadline: then the event loop turns."""
 
 _RESPITE_S = 10.0
 """Seconds in which nothing is set aside after too many packets were, or after the kernel refused."""
@@ -157,4 +163,11 @@ class AsideTimer:
 
 def _every_s(used: Iterable[Aside]) -> float:
     """Return the time between two readings."""
-    return _CALM_READ_S if all(each.taken is each.wanted for each in used) else READ_S
+    count, every_s = 0, READ_S
+    for each in used:
+        if each.taken is not each.wanted:
+            return every_s
+        count += len(each.taken)
+    while every_s < _LONGEST_READ_S and count * 2 * every_s <= _AS_A_RULE:
+        every_s *= 2
+    return every_s

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import select
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,10 +17,13 @@ from pycarp.core.flood import PacketFilter
 from pycarp.errors import TransportError
 from pycarp.system.capabilities import NO_PERMISSION
 from pycarp.system.guardian.clean_up_steps import PreparedPacket
-from pycarp.transports.aside import Aside, AsidePort, AsideTimer
+from pycarp.transports.aside import PART, Aside, AsidePort, AsideTimer
 from pycarp.transports.fair_reader import FairReader
 from pycarp.transports.prepared_packets import PresentLink, prepared_packet_of
 from pycarp.vocabulary import Address, Datagram, Family, Outgoing, family_of
+
+READ_ALL = 1024
+"""Who reads so many datagrams at a time wants to know all before a decision."""
 
 _GONE = (errno.ENODEV, errno.ENXIO)
 """The errors of a socket whose link was deleted, also if a new link has the same name."""
@@ -145,19 +149,29 @@ class SocketTransport:
         return prepared_packet_of(outgoing, index, present)
 
     def drain(self, limit: int) -> list[Datagram]:
-        """Read the ports that have packets, each with its share of the limit.
+        """Read what was set aside, then the ports that have packets, each with its share of the limit.
 
         One system call finds them: reading a port without packets takes ten times as long as asking about one more.
+        Packets that were set aside do not count: they are read in parts, but all of them with a limit of at least
+        ``READ_ALL``. The other packets of a port are younger, and wait until it has none set aside.
         """
+        datagrams: list[Datagram] = []
+        left, behind = (sys.maxsize if limit >= READ_ALL else PART), []
         ready = [self._watched[descriptor] for descriptor, _events in self._poll.poll(0)]
         for link in self._links.values():
             for family, aside in link.asides.items():
-                if aside.port is not None and aside.port.has_aside():
-                    aside.stop_in_flood()
-                    if (link, family) not in ready:
-                        ready.append((link, family))
-        readers = [partial(_read, link, link.ports[family], link.asides.get(family)) for link, family in ready]
-        return self._fair_reader.read(readers, limit) if readers else []
+                if aside.port is None or not aside.port.has_aside():
+                    continue
+                aside.stop_in_flood()
+                count = aside.port.read_aside(min(left, READ_ALL), datagrams)
+                link.reads += count
+                left -= count
+                if aside.port.has_aside():
+                    behind.append((link, family))
+        readers = [partial(_read, link, link.ports[family]) for link, family in ready if (link, family) not in behind]
+        if readers:
+            datagrams += self._fair_reader.read(readers, limit)
+        return datagrams
 
     def packets_read(self) -> dict[str, int]:
         """Return how many packets were read on each link, in both families."""
@@ -240,11 +254,9 @@ def _join(port: Port, group: Address) -> None:
             raise
 
 
-def _read(opened: _Link, port: Port, aside: Aside | None, limit: int, into: list[Datagram]) -> int:
+def _read(opened: _Link, port: Port, limit: int, into: list[Datagram]) -> int:
     """Read at most ``limit`` packets and return how many were read; fewer if no more wait."""
-    first = aside.port.read_aside(limit, into) if aside is not None and aside.port is not None else 0
-    opened.reads += first
-    for count in range(first, limit):
+    for count in range(limit):
         try:
             datagram = port.receive()
         except OSError:
