@@ -155,7 +155,8 @@ def test_nothing_that_is_known_of_a_host_is_left_out() -> None:
 def test_nothing_that_a_host_knows_is_left_out() -> None:
     follows = {
         "phase",
-        "_renewal",
+        "renewal",
+        "routine",
         "_slot_ns",
         "claim",
         "key",

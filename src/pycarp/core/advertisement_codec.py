@@ -182,21 +182,14 @@ class AdvertisementCodec:
         family has that one: the advertisements are replies. Only a host that ``owns`` the addresses sends from the
         virtual MAC, because a switch learns its port from that. Source: carp.md section 12.
         """
-        if counter is None:
-            return self._composed(claim, own, now_ns, None, owns=owns)
-        self._sent.append(counter)
-        return self._composed(claim, own, now_ns, lambda: counter, owns=owns)
+        if counter is not None:
+            self._sent.append(counter)
+        return self.composed(claim, own, now_ns, counter, owns=owns)
 
-    def _composed(
-        self,
-        claim: Claim,
-        own: Sequence[Address],
-        now_ns: int,
-        counter: Callable[[], int] | None,
-        *,
-        owns: bool,
+    def composed(
+        self, claim: Claim, own: Sequence[Address], now_ns: int, counter: int | None = None, *, owns: bool
     ) -> list[Outgoing]:
-        """Return the advertisements with a counter, None for the next one of this host."""
+        """Return what ``compose`` does, but remember no ``counter``; None stands for the next one of this host."""
         config, signer = self._present_signing(now_ns) if self._previous_keys else (self._config, self._signer)
         draft = self._draft
         # Compared by identity, because a host keeps the same objects.
@@ -214,7 +207,7 @@ class AdvertisementCodec:
                 number = self._counter.next()
                 self._sent.append(number)
             else:
-                number = counter()
+                number = counter
             digest, payload = signer.sign(number), b""
             for each in unsigned:
                 if not payload or family is Family.IPV6:
@@ -240,7 +233,7 @@ class AdvertisementCodec:
 
     def compose_clean_up_plan(self, claim: Claim, own: Sequence[Address], now_ns: int) -> tuple[Outgoing, ...]:
         """Return prepared packets for the guardian; they use up no counter."""
-        return tuple(self._composed(claim, own, now_ns, self._counter.peek, owns=False))
+        return tuple(self.composed(claim, own, now_ns, self._counter.peek(), owns=False))
 
     def jittered(self, span_ns: int) -> int:
         """Return ``span_ns`` shortened at random by up to a quarter, so that hosts do not synchronise."""

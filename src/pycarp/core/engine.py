@@ -116,6 +116,7 @@ _COUNTER = slice(8, 16)
 _CAPTURED_A_STEP = 8
 """The hosts of a checkpoint that each step captures, besides those that it changes."""
 
+_ROUTINE = frozenset((Transmit, RenewAddresses))
 _TIME_PASSED = TimePassed()
 _VRRP = (DropReason.VRRP, DropReason.VRRP3)
 _RECEIVED = {Family.IPV4: Statistic.RECEIVED_IPV4, Family.IPV6: Statistic.RECEIVED_IPV6}
@@ -855,16 +856,12 @@ class Engine:
         return statistics
 
     def _count(self, effects: list[Effect]) -> None:
-        sent: list[tuple[str, Family]] = []
-        for effect in effects:
-            if isinstance(effect, Transmit):
-                outgoing = effect.outgoing
-                sent.append((outgoing.link, outgoing.family))
-            elif isinstance(effect, RenewAddresses):
-                continue
-            elif isinstance(effect, Publish) and _is_takeover(effect.event):
+        adverts = [effect.outgoing for effect in effects if isinstance(effect, Transmit)]
+        sent = Counter([(each.link, each.family) for each in adverts])
+        for effect in () if _ROUTINE.issuperset(map(type, effects)) else effects:
+            if isinstance(effect, Publish) and _is_takeover(effect.event):
                 self._statistics_of(effect.event.key.link).counts[Statistic.PREEMPTED] += 1
-        for (link, family), count in Counter(sent).items():
+        for (link, family), count in sent.items():
             self._statistics_of(link).counts[_SENT[family]] += count
 
 

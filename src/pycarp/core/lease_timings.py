@@ -6,6 +6,7 @@ lifetime ends, which is whole seconds. The guardian process acts earlier, and se
 before the fastest peer takes over, and neither while the MASTER advertises in time.
 """
 
+import sys
 from functools import lru_cache
 
 import msgspec
@@ -36,6 +37,12 @@ class LeaseTimings(msgspec.Struct, frozen=True, kw_only=True):
     renewal_interval_ns: int
     margin_ns: int | None
     bow_out: tuple[Outgoing, ...] = ()
+
+    @property
+    def quiet_ns(self) -> int:
+        """The longest time until the next advertisement, right after one, without a renewal in between."""
+        is_early = self.margin_ns is None or self.renewal_interval_ns <= self.margin_ns
+        return self.timeout_ns * 7 // 10 if is_early else sys.maxsize
 
     def pause_ns(self, since_ns: int, until_ns: int) -> int | None:
         """Return the time until the next renewal; None if the next advertisement comes early enough to renew.

@@ -40,32 +40,30 @@ def slot_before(at_ns: int, slot_ns: int) -> int:
 def longest_lead_ns(slot_ns: int, interval_ns: int, dead_ratio: int) -> int:
     """Return how long before the end of its interval an advertisement may leave."""
     span_ns = slot_for(slot_ns, interval_ns, dead_ratio)
-    return _PHASE * slot_ns if span_ns and _is_in_phase(_PHASE * slot_ns, interval_ns) else span_ns
+    return _PHASE * slot_ns if span_ns and is_in_phase(_PHASE * slot_ns, interval_ns) else span_ns
 
 
 class Phase:
     """The two times of a second at which the hosts of one link are due, if they are many and their intervals regular.
 
-    ``hosts`` is the number of hosts on the link.
+    ``hosts`` is the number of hosts on the link. ``anchor_ns`` is one of the times, None with few hosts; they are
+    ``span_ns`` apart.
     """
 
-    __slots__ = ("_phases", "_span_ns", "begins_ns", "hosts", "link")
+    __slots__ = ("anchor_ns", "begins_ns", "hosts", "link", "span_ns")
 
-    def __init__(self, phases: "Phases", slot_ns: int, link: str) -> None:
-        self._phases = phases
-        self._span_ns = _PHASE * slot_ns
+    def __init__(self, slot_ns: int, link: str) -> None:
+        self.span_ns = _PHASE * slot_ns
         self.link = link
         self.begins_ns = sum(link.encode()) % _PHASE * slot_ns
+        self.anchor_ns: int | None = None
         self.hosts = 0
 
     def before(self, at_ns: int, interval_ns: int) -> int:
         """Return the last such time up to ``at_ns``, or ``at_ns`` itself with few hosts or another interval."""
-        span_ns, phases = self._span_ns, self._phases
-        # As in ``_is_in_phase``: this is called for every advertisement.
-        if phases.hosts < MANY or not span_ns or interval_ns < 2 * span_ns or interval_ns % span_ns:
+        if self.anchor_ns is None or not is_in_phase(self.span_ns, interval_ns):
             return at_ns
-        begins_ns = self.begins_ns if self.hosts >= MANY else phases.busiest.begins_ns
-        return at_ns - (at_ns - begins_ns) % span_ns
+        return at_ns - (at_ns - self.anchor_ns) % self.span_ns
 
 
 class Phases:
@@ -77,30 +75,39 @@ class Phases:
     def __init__(self, slot_ns: int) -> None:
         self._slot_ns = slot_ns
         self._by_link: dict[str, Phase] = {}
-        self.busiest = Phase(self, slot_ns, "")
+        self.busiest = Phase(slot_ns, "")
         self.hosts = 0
 
     def add(self, link: str) -> Phase:
         """Count one more host on a link, and return the phase of the link."""
         phase = self._by_link.get(link)
         if phase is None:
-            phase = self._by_link[link] = Phase(self, self._slot_ns, link)
+            phase = self._by_link[link] = Phase(self._slot_ns, link)
         phase.hosts += 1
         self.hosts += 1
-        self.busiest = max(self.busiest, phase, key=_rank)
+        self._anchor(phase, max(self.busiest, phase, key=_rank))
         return phase
 
     def remove(self, link: str) -> None:
         """Count one host less on a link."""
-        self._by_link[link].hosts -= 1
+        phase = self._by_link[link]
+        phase.hosts -= 1
         self.hosts -= 1
-        self.busiest = max(self._by_link.values(), key=_rank)
+        self._anchor(phase, max(self._by_link.values(), key=_rank))
+
+    def _anchor(self, phase: Phase, busiest: Phase) -> None:
+        """Set the times of a link, or those of all where these may have changed."""
+        is_other, self.busiest = busiest is not self.busiest, busiest
+        is_many = self.hosts >= MANY and self._slot_ns > 0
+        for each in self._by_link.values() if is_other or self.hosts in (MANY - 1, MANY) else (phase,):
+            begins_ns = each.begins_ns if each.hosts >= MANY else busiest.begins_ns
+            each.anchor_ns = begins_ns if is_many else None
 
 
 def _rank(phase: Phase) -> tuple[int, str]:
     return phase.hosts, phase.link
 
 
-def _is_in_phase(span_ns: int, interval_ns: int) -> bool:
+def is_in_phase(span_ns: int, interval_ns: int) -> bool:
     """Return True if an interval stays as it is once it begins in phase; the first one is at least half of it."""
     return bool(span_ns) and interval_ns >= 2 * span_ns and interval_ns % span_ns == 0

@@ -9,8 +9,8 @@ import errno
 import secrets
 import socket
 from collections.abc import Mapping
+from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from pycarp.core.flood import PacketFilter
@@ -139,44 +139,29 @@ class _Headers:
         payload = outgoing.payload
         vhid = payload[_VHID_AT]
         known = self._known.get(vhid)
-        # Compared by identity, which is several times as quick: a host keeps the same objects.
-        if (
-            known is None
-            or known.source_mac is not source_mac
-            or known.source is not outgoing.source
-            or known.destination is not outgoing.destination
-            or known.destination_mac is not outgoing.destination_mac
-            or known.tos != outgoing.tos
-            or known.identification != outgoing.identification
-            or known.length != len(payload)
-        ):
+        # Tuples are compared by identity first, which is several times as quick: a host keeps the same objects.
+        made_of = (
+            source_mac,
+            outgoing.source,
+            outgoing.destination,
+            outgoing.destination_mac,
+            outgoing.tos,
+            outgoing.identification,
+            len(payload),
+        )
+        if known is None or known.made_of != made_of:
             frame = envelope.frame_of(
                 replace(outgoing, source_mac=source_mac), link_mac=source_mac, identification=secrets.randbits(16)
             )
-            known = self._known[vhid] = _Header(
-                octets=frame[: -len(payload)],
-                source_mac=source_mac,
-                source=outgoing.source,
-                destination=outgoing.destination,
-                destination_mac=outgoing.destination_mac,
-                tos=outgoing.tos,
-                identification=outgoing.identification,
-                length=len(payload),
-            )
+            known = self._known[vhid] = _Header(frame[: -len(payload)], made_of)
         return known.octets
 
 
-class _Header(msgspec.Struct, frozen=True, kw_only=True):
+class _Header(NamedTuple):
     """The octets of a header, and what they were made of."""
 
     octets: bytes
-    source_mac: MacAddress
-    source: Address
-    destination: Address
-    destination_mac: MacAddress | None
-    tos: int
-    identification: int | None
-    length: int
+    made_of: tuple[object, ...]
 
 
 def _frame_socket(family: Family) -> socket.socket:

@@ -107,8 +107,8 @@ class SettingAside(Protocol):
         """Set the first octets, by vhid, of the advertisements that may wait on a link; in force until the next call.
 
         They are drained every two seconds at least, and with every other packet, which comes after them. ``drain`` may
-        return 256 of them beside the others, and all with a limit of 1024 or more. An advertisement that is removed from
-        them stops waiting at once; one that is added may begin to wait later, or not at all.
+        return 256 of them beside the others, and all with a limit of 1024 or more. An advertisement that is removed
+        from them stops waiting at once; one that is added may begin to wait later, or not at all.
         """
 
 

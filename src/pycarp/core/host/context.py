@@ -26,6 +26,7 @@ from pycarp.core.host_config import HostConfig
 from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.restriction import Restriction
+from pycarp.core.routine import Routine
 from pycarp.core.slots import Phases, slot_for
 from pycarp.dialects.dialect import Claim, last_claim
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
@@ -55,7 +56,6 @@ class Context:
     """What a state may read and do; ``state`` is the data of the present state."""
 
     __slots__ = (
-        "_renewal",
         "_slot_ns",
         "bow_outs",
         "claim",
@@ -73,7 +73,9 @@ class Context:
         "peers",
         "phase",
         "previous",
+        "renewal",
         "restriction",
+        "routine",
         "slot_ns",
         "state",
     )
@@ -100,6 +102,7 @@ class Context:
         self.previous: tuple[InterfaceAddress, ...] = ()
         self.state: StateData = Init()
         self.bow_outs: deque[int] = deque(maxlen=_BOW_OUTS_MAX)
+        self.routine: Routine | None = None
         self.now_ns = 0
         self.out: Outbox = []
         self.claim: Claim
@@ -110,7 +113,7 @@ class Context:
         self.config = config
         self.key: HostKey = config.key
         self.lease = lease_timings_of(config)
-        self._renewal = RenewAddresses(config.key, config.addresses, self.lease.lifetime_s)
+        self.renewal = RenewAddresses(config.key, config.addresses, self.lease.lifetime_s)
         self.set_demotion(self.demotion)
 
     def set_demotion(self, total: int) -> None:
@@ -199,7 +202,7 @@ class Context:
 
     def renew(self) -> None:
         """Renew the lease of the addresses."""
-        self.out.append(self._renewal)
+        self.out.append(self.renewal)
 
     def announce(self, *, again: bool = False) -> int | None:
         """Announce the addresses on the segment; return when to repeat that, None for never."""

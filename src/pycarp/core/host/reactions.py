@@ -29,6 +29,7 @@ from pycarp.core.inputs import (
     TimePassed,
     TransmitReported,
 )
+from pycarp.core.routine import routine_of
 from pycarp.core.state import Reason, State
 from pycarp.core.statistics import LinkStatistics
 from pycarp.vocabulary import Datagram, Family
@@ -42,7 +43,7 @@ def begin(ctx: Context, now_ns: int, out: Outbox) -> None:
 
 def react(ctx: Context, event: HostInput, now_ns: int, out: Outbox) -> None:
     """Apply one input: change the state, append effects."""
-    ctx.now_ns, ctx.out = now_ns, out
+    ctx.now_ns, ctx.out, ctx.routine = now_ns, out, None
     if isinstance(event, EnvironmentChanged):
         ctx.environment = event.environment
     REACTIONS[type(ctx.state), type(event)](ctx, ctx.state, event)
@@ -53,9 +54,14 @@ def repeat(ctx: Context, now_ns: int, out: Outbox) -> int | None:
 
     Called when time has passed; ``react`` would have the same result.
     """
+    if ctx.routine is not None and (due_ns := ctx.routine.repeat(now_ns, out)) is not None:
+        return due_ns
     ctx.now_ns, ctx.out = now_ns, out
     state = ctx.state
-    return master.repeat(ctx, state) if isinstance(state, Master) else None
+    due_ns = master.repeat(ctx, state) if isinstance(state, Master) else None
+    if due_ns is not None and isinstance(state, Master):
+        ctx.routine = routine_of(ctx, state)
+    return due_ns
 
 
 def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox) -> bool:
@@ -63,7 +69,7 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
 
     Return True if the followed MASTER repeated its claim, which only postpones a deadline.
     """
-    ctx.now_ns, ctx.out = now_ns, out
+    ctx.now_ns, ctx.out, ctx.routine = now_ns, out, None
     if event.claim.is_bow_out:
         # A guardian sends a bow-out that was signed some time ago, so its counter is an old one; but it sends it once.
         event = event._replace(is_expected=event.is_expected or event.counter not in ctx.bow_outs)
@@ -118,9 +124,10 @@ def may_go_on(calm: Calm, now_ns: int, waited_ns: int) -> bool:
 
 def go_on(calm: Calm, at_ns: int, counter: int) -> None:
     """Postpone the deadline of a calm host because of an advertisement that arrived at ``at_ns``."""
-    peer = calm.peer
-    peer.counter = counter
-    backup.postpone(calm.state, peer, at_ns, calm.down_ns)
+    peer, waiting, down_at_ns = calm.peer, calm.state.master_down_at_ns, at_ns + calm.down_ns
+    peer.counter, peer.at_ns = counter, at_ns
+    if down_at_ns > waiting.get(peer.family, 0):
+        waiting[peer.family] = down_at_ns
 
 
 def _publish_decision(ctx: Context, peer: Peer) -> None:
