@@ -3,7 +3,7 @@
     nox -s bench                     half an hour
     nox -s bench -- quick            under three minutes
     python -m benchmarks quick --only cost --json FILE
-    python -m benchmarks quick --compare FILE     fails when a ratio is worse by more than --factor
+    python -m benchmarks quick --compare FILE     fails when a ratio, or what is counted, is worse than in FILE
     python -m benchmarks quick --plots FOLDER     draws the pictures; benchmarks.plots draws them from JSON again
     python -m benchmarks --only endurance         ten minutes at 40 ms an advertisement, idle, and ten busy
 
@@ -21,13 +21,13 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from benchmarks import cost, floors, hearing, packets, plots, start, system_calls
+from benchmarks import cost, counts, floors, hearing, packets, plots, start, system_calls
 from benchmarks.bytecode import environment
 from benchmarks.figures import Figure, as_json, ratios, table, worse
 from pycarp.errors import CarpError
 from pycarp.lab.lab_network import check_requirements
 
-AREAS = ("imports", "floors", "packets", "start", "cost")
+AREAS = ("imports", "floors", "packets", "start", "cost", "counts")
 SLOW_AREAS = ("calls", "hearing")
 """What only the full benchmark measures, unless it is asked for."""
 
@@ -84,6 +84,11 @@ def of_cost(scale: Scale, peers: Sequence[str]) -> Iterator[Figure]:
         yield from cost.measure(count, scale.seconds, ["pycarp", *peers])
 
 
+def of_counts(scale: Scale, _peers: Sequence[str]) -> Iterator[Figure]:
+    """Yield how much the interpreter does in a second, whatever else the machine does."""
+    yield from counts.measure(_many(scale))
+
+
 def of_floors(scale: Scale, _peers: Sequence[str]) -> Iterator[Figure]:
     """Yield what a frame and a wake-up cost Python at least."""
     yield from floors.measure(scale.rounds)
@@ -136,8 +141,11 @@ def main() -> None:
     parser.add_argument("--endurance-seconds", type=float, default=600, help="of each half of endurance (600)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw pictures of it, as SVG")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="fail when a ratio is worse than in FILE")
-    parser.add_argument("--factor", type=float, default=2.0, help="so many times worse is worse (2)")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="fail when something is worse than in FILE")
+    parser.add_argument("--factor", type=float, default=2.0, help="a ratio so many times as large is worse (2)")
+    parser.add_argument(
+        "--count-factor", type=float, default=1.25, help="a count so many times as large is worse (1.25)"
+    )
     chosen = parser.parse_args()
     check_requirements()
     scale = SCALES[chosen.scale]
@@ -153,6 +161,7 @@ def main() -> None:
         "packets": of_packets,
         "start": of_start,
         "cost": of_cost,
+        "counts": of_counts,
         "calls": of_calls,
         "hearing": of_hearing,
         "endurance": of_endurance,
@@ -169,7 +178,7 @@ def main() -> None:
         chosen.json.write_text(as_json(figures))
     if chosen.plots:
         plots.draw(figures, chosen.plots, print)
-    if chosen.compare and (faults := worse(figures, chosen.compare.read_text(), chosen.factor)):
+    if chosen.compare and (faults := worse(figures, chosen.compare.read_text(), chosen.factor, chosen.count_factor)):
         sys.exit("worse than committed:\n" + "\n".join(faults))
 
 

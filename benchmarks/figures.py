@@ -12,6 +12,10 @@ from rich.table import Table
 _MANY = 200
 
 
+COUNT, RATE = "counted", "/s"
+"""The units of what is counted, and of what is counted in a second."""
+
+
 class Figure(NamedTuple):
     """Some values of one quantity: of whom, with how many virtual hosts, and in which unit."""
 
@@ -84,11 +88,28 @@ def _few(values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(ranked[round(percent * (len(ranked) - 1) / 100)] for percent in range(101))
 
 
-def worse(figures: Sequence[Figure], committed: str, factor: float) -> list[str]:
-    """Return a sentence for each ratio whose median is more than ``factor`` times the committed one."""
-    before = json.loads(committed)["figures"]
-    return [
-        f"{each.key}: {each.median:.2f}, committed {before[each.key]['median']:.2f}"
-        for each in figures
-        if each.unit == "x" and each.key in before and each.median > factor * before[each.key]["median"]
-    ]
+def worse(figures: Sequence[Figure], committed: str, factor: float, count_factor: float) -> list[str]:
+    """Return a sentence for each figure that is worse than the committed one.
+
+    A ratio is if its median is more than ``factor`` times as much. What is counted is if its least is more than
+    ``count_factor`` times as much, and a rate by another one a second: what else a machine does only adds to it.
+    Another version of Python has other bytecodes, so there nothing that is counted is worse.
+    """
+    read = json.loads(committed)
+    before, is_same_python = read["figures"], _minor(read["machine"]["python"]) == _minor(platform.python_version())
+    found = []
+    for each in figures:
+        if each.key not in before:
+            continue
+        now, then, limit = each.median, before[each.key]["median"], factor
+        if each.unit in (COUNT, RATE) and is_same_python:
+            now, then, limit = min(each.values), min(before[each.key]["values"]), count_factor
+        elif each.unit != "x":
+            continue
+        if now > limit * then + (each.unit == RATE):
+            found.append(f"{each.key}: {now:.2f}, committed {then:.2f}")
+    return found
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]

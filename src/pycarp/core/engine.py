@@ -390,7 +390,7 @@ class Engine:
         head = datagram.payload[:HEAD_LENGTH]
         calm = entry.calm[family] = reactions.calm_of(ctx, datagram, head, self._statistics_of(datagram.link))
         self._calm[datagram.link, family, head] = calm
-        # Readings of the kernel's queue are half a second apart, too far for a host with a shorter master-down time.
+        # Readings of the kernel's queue are two seconds apart, too far for a host with a shorter master-down time.
         if calm.down_ns >= PATIENT_NS:
             self.settled.settle((datagram.link, family), ctx.config.vhid, head)
 
