@@ -33,7 +33,7 @@ from tests.support.daemons import Toml, new_segment, wait_until
 from tests.support.system import require
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 pytestmark = pytest.mark.system
 
@@ -93,6 +93,19 @@ def changed(status: StatusReply, **changes: object) -> StatusReply:
     """Return a status whose first host has changed."""
     first = msgspec.structs.replace(status.hosts[0], **changes)
     return msgspec.structs.replace(status, hosts=[first, *status.hosts[1:]])
+
+
+ADD_UP_SHIFTS = """
+window.shifts = 0;
+const add = (list) => list.getEntries().forEach((each) => (window.shifts += each.value));
+new PerformanceObserver(add).observe({type: "layout-shift"});
+"""
+
+
+def shift(page: "Page") -> float:
+    """Return the cumulative layout shift of a tab with ``ADD_UP_SHIFTS`` since it was asked last, as it is now seen."""
+    page.wait_for_timeout(150)
+    return float(page.evaluate("[shifts, (shifts = 0)][0]"))
 
 
 def violations(page: "Page") -> list[str]:
@@ -269,7 +282,7 @@ def test_a_daemon_that_says_nothing_any_more_is_shown_to_be_lost_and_found_again
 
         served.is_frozen = True
         page.wait_for_selector("#lost:not([hidden])", timeout=6000)
-        assert "what is below is" in page.inner_text("#lost")
+        assert "what is shown is" in page.inner_text("#lost")
         assert page.title().startswith("✕")
 
         served.is_frozen = False
@@ -315,6 +328,42 @@ def test_the_page_fits_a_phone(browser: "Browser", count: int) -> None:
 
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.close()
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_what_is_read_stays_in_its_place_as_the_first_state_comes_hosts_change_and_the_daemon_is_lost(
+    browser: "Browser", viewport: "ViewportSize"
+) -> None:
+    others = [host_of("mail", vhid=2), host_of("dns", vhid=3), host_of("ntp", vhid=4)]
+    deaf = Alarm(name="unheard", text="what is sent does not arrive", command="pycarp doctor")
+    steps: list[tuple[str, dict[str, object]]] = [
+        (".unknown .chip", {"master": None}),
+        (".host .mark >> text=unheard", {"alarms": [deaf]}),
+        (".here .chip.MASTER >> text=web", {"state": "MASTER", "master": "this host", "alarms": []}),
+        (".here .chip.INIT", {"state": "INIT", "master": None}),
+    ]
+    with served_page(status_of(waiting_backup(), *others)) as served:
+        served.outlook = [SILENT, LEFT]
+        served.is_frozen = True
+        page = browser.new_page(viewport=viewport)
+        page.add_init_script(ADD_UP_SHIFTS)
+        page.goto(served.url)
+        page.wait_for_function("performance.getEntriesByType('paint').length > 0")
+        served.is_frozen = False
+        page.wait_for_selector(".host >> nth=3")
+        shifts = {"first state": shift(page)}
+
+        for shown, changes in steps:
+            served.status = changed(served.status, **changes)
+            log.info("carp: 1@fxp0: web has changed")
+            page.wait_for_selector(shown)
+            shifts[shown] = shift(page)
+        page.context.set_offline(True)
+        page.wait_for_selector("#lost:not([hidden])")
+        shifts["lost"] = shift(page)
+        page.close()
+
+    assert sum(shifts.values()) < 0.1, shifts
 
 
 def test_hosts_are_found_among_many(page: "Page") -> None:

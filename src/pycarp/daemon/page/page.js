@@ -2,6 +2,7 @@
 
 import { age, clock, element, plural, write } from "./elements.js";
 import { follow } from "./live.js";
+import { keepHeight } from "./kept_height.js";
 import { Picture } from "./picture.js";
 import { HostRow } from "./hosts.js";
 import { HostActions, buttonsForAll } from "./actions.js";
@@ -40,6 +41,8 @@ function receive(name, message) {
   picture.update([...hosts.values()], node.hostname, ageOf);
   showVerdict();
   addEvents(message.events);
+  document.body.classList.remove("waiting");
+  if (document.visibilityState === "visible") ["verdict", "picture"].map(at).forEach(keepHeight);
 }
 
 function takeRights(is) {
@@ -185,7 +188,7 @@ function lose(seconds) {
   isLost = true;
   document.body.classList.add("is-lost");
   at("lost").hidden = false;
-  const what = node ? `what is below is ${age(seconds)} old` : "nothing was received yet";
+  const what = node ? `what is shown is ${age(seconds)} old` : "nothing was received yet";
   write(at("lost"), `No connection to the daemon: ${what}. Trying again.`);
   write(at("link-text"), "no connection");
   at("link").className = "link bad";
