@@ -38,8 +38,8 @@ start() {
 stop() { kill "$(cat $main)"; while kill -0 "$(cat $main)" 2>/dev/null; do sleep 0.1; done; rm $main; }
 case "$*" in
 daemon-reload) [ -e $unit ] || [ ! -e $main ] ;;
-"enable --now pycarp" | "start pycarp") start ;;
-"restart pycarp") stop; start ;;
+"enable --now pycarp" | "start pycarp") [ -e $main ] || start ;;
+"try-restart pycarp") [ ! -e $main ] || { stop; start; } ;;
 "disable --now pycarp" | "stop pycarp") stop ;;
 "status pycarp") kill -0 "$(cat $main)" ;;
 "kill --kill-whom=main --signal=KILL pycarp") kill -9 "$(cat $main)"; sleep 1; start ;;

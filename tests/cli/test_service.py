@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pycarp.cli import cli
+from pycarp.cli import service as service_command
 from pycarp.daemon.service_unit import ServiceUnit
 from tests.support.system import require
 
@@ -186,6 +187,76 @@ def test_a_folder_that_is_not_there_is_named(config: Path, tmp_path: Path) -> No
         2,
         f"pycarp: cannot use {tmp_path}/no/x.service: No such file or directory",
     )
+
+
+SYSTEMCTL = """#!/bin/sh
+[ "$1" = --version ] && exec echo systemd 252
+echo "$*" >> "$SYSTEMCTL_LOG"
+[ "$1" != "$SYSTEMCTL_FAILS" ] || { echo "Job for pycarp.service failed." >&2; exit 1; }
+"""
+
+
+@pytest.fixture
+def systemctl_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a program that writes down what it is asked for in the place of systemctl, and units into a folder."""
+    log, programs = tmp_path / "systemctl.log", tmp_path / "bin"
+    programs.mkdir()
+    (programs / "systemctl").write_text(SYSTEMCTL)
+    (programs / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    monkeypatch.setenv("SYSTEMCTL_LOG", str(log))
+    monkeypatch.setenv("SYSTEMCTL_FAILS", "")
+    monkeypatch.setattr(service_command, "UNITS", tmp_path)
+    return log
+
+
+def test_now_starts_the_service_and_enables_it(config: Path, unit: Path, systemctl_log: Path) -> None:
+    result = service("install", "--now", config)
+
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"{unit} is written\npycarp is running, and starts with the machine\n",
+    )
+    assert systemctl_log.read_text().splitlines() == ["daemon-reload", "enable --now pycarp"]
+
+
+def test_now_restarts_a_service_whose_unit_was_replaced(config: Path, unit: Path, systemctl_log: Path) -> None:
+    unit.write_text("[Service]\nExecStart=/bin/mine\n")
+
+    assert service("install", "--now", "--force", config).exit_code == 0
+
+    assert systemctl_log.read_text().splitlines() == ["daemon-reload", "try-restart pycarp", "enable --now pycarp"]
+
+
+def test_now_leaves_a_service_alone_whose_unit_is_as_it_should_be(config: Path, systemctl_log: Path) -> None:
+    service("install", config)
+
+    assert service("install", "--now", config).exit_code == 0
+
+    assert systemctl_log.read_text().splitlines() == ["daemon-reload", "enable --now pycarp"]
+
+
+def test_what_systemd_says_of_a_start_that_failed_is_passed_on(
+    config: Path, systemctl_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYSTEMCTL_FAILS", "enable")
+
+    result = service("install", "--now", config)
+
+    assert result.exit_code == 1
+    assert "'systemctl enable --now pycarp' failed: Job for pycarp.service failed." in result.stderr
+    assert systemctl_log.exists()
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ("--output", "-"), ("--output", "elsewhere.service")])
+def test_a_unit_that_systemd_does_not_read_cannot_be_started(
+    config: Path, systemctl_log: Path, words: tuple[str, ...]
+) -> None:
+    result = service("install", "--now", *words, config)
+
+    assert result.exit_code == 2
+    assert "leave out --now or" in result.stderr
+    assert not systemctl_log.exists()
 
 
 def test_uninstall_removes_what_install_wrote(config: Path, unit: Path) -> None:

@@ -295,7 +295,7 @@ def _next_steps(
     steps.append(
         (
             "Then on each of them:",
-            [f"sudo pycarp {verb} {CONFIGURATION}" for verb in ("check", "run", "service install")],
+            [f"sudo pycarp {verb} {CONFIGURATION}" for verb in ("check", "run", "service install --now")],
         )
     )
     return steps

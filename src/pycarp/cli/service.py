@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,7 @@ name_option = click.option(
     epilog="""\b
 Examples:
   pycarp service install /etc/pycarp.toml
+  pycarp service install --now /etc/pycarp.toml
   pycarp service install --dry-run /etc/pycarp.toml
   pycarp service install --rc-conf /etc/rc.conf --map em0=eth0
   pycarp service install /etc/pycarp.toml --sysctl net.inet.carp.preempt=1
@@ -79,10 +81,11 @@ Examples:
 
 \b
 The unit starts the pycarp that writes it: install it with the command of the
-environment that shall run, and once more when that moves. Nothing is started.
+environment that shall run, and once more when that moves. Nothing is started
+without --now, which restarts a service whose unit --force has replaced.
 To change it, use systemctl edit: this command replaces a file that is otherwise
 only with --force."""
-    + exit_status("1 is that the unit is otherwise."),
+    + exit_status("1 is that the unit is otherwise, or did not start."),
 )
 @name_option
 @click.option(
@@ -90,6 +93,7 @@ only with --force."""
 )
 @click.option("--dry-run", is_flag=True, help="Print the unit, and write nothing.")
 @click.option("--force", is_flag=True, help="Replace a unit that is otherwise.")
+@click.option("--now", is_flag=True, help="Start the service, and enable it, so that it starts with the machine.")
 @click.option(
     "--user",
     metavar="USER",
@@ -118,6 +122,7 @@ def install(
     output: str | None,
     dry_run: bool,
     force: bool,
+    now: bool,
     user: str | None,
     credentials: dict[str, Path],
     version: int | None,
@@ -127,6 +132,10 @@ def install(
 
     FILE is read first; a wrong one is no service.
     """
+    path = Path(output) if output else UNITS / f"{name}.service"
+    if now and (dry_run or path.parent != UNITS):
+        other = "--dry-run" if dry_run else f"--output {output}"
+        raise UsageError(f"--now starts a unit in {UNITS}: leave out --now or {other}")
     unit = _unit_of(words, name=name, user=user, credentials=credentials, systemd=version or _installed_systemd())
     text = unit.text()
     if unit.temporary is not None:
@@ -134,10 +143,16 @@ def install(
     if dry_run or output == "-":
         click.echo(text, nl=False)
         return
-    path = Path(output) if output else UNITS / f"{name}.service"
+    was_there = path.exists()
     is_new = _write(path, text, is_forced=force)
     click.echo(f"{path} is {'written' if is_new else 'as it should be'}")
-    if path.parent == UNITS:
+    if now:
+        _systemctl("daemon-reload")
+        if was_there and is_new:
+            _systemctl("try-restart", name)
+        _systemctl("enable", "--now", name)
+        click.echo(f"{name} is running, and starts with the machine")
+    elif path.parent == UNITS:
         click.echo(f"next: systemctl daemon-reload && systemctl enable --now {name}")
 
 
@@ -302,6 +317,20 @@ def _installed_systemd() -> int:
         return NOTIFY_RELOAD_SINCE
     found = re.match(r"systemd (\d+)", said.stdout)
     return int(found[1]) if found else NOTIFY_RELOAD_SINCE
+
+
+def _systemctl(*words: str) -> None:
+    """Run ``systemctl``, and wait until it has ended; raises CarpError with what it says if it fails."""
+    argv = ["systemctl", *words]
+    try:
+        ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as exc:
+        said = str(exc.strerror)
+    else:
+        if not ended.returncode:
+            return
+        said = "; ".join(ended.stderr.splitlines()) or f"exit status {ended.returncode}"
+    raise CarpError(f"the unit is written, but '{shlex.join(argv)}' failed: {said}")
 
 
 def _write(path: Path, text: str, *, is_forced: bool) -> bool:
