@@ -4,11 +4,12 @@ A filter in the kernel passes only protocol 112 to groups and to this host. Adve
 socket, because the kernel resolves the peer's MAC address, or that of the router on the way.
 """
 
+import asyncio
 import contextlib
 import errno
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -92,6 +93,15 @@ class _PacketPort:
             self._ring = self._sockets.enter_context(contextlib.closing(self._new_ring()))
         if self._ring is not None:
             self._ring.take(heads)
+
+    def watch_aside(self, wake: Callable[[], None] | None) -> None:
+        if self._ring is None:
+            return
+        loop = asyncio.get_running_loop()
+        if wake is None:
+            loop.remove_reader(self._ring.fileno())
+        else:
+            loop.add_reader(self._ring.fileno(), wake)
 
     def read_aside(self, limit: int, into: list[Datagram]) -> int:
         return 0 if self._ring is None else self._ring.read(limit, into)

@@ -135,8 +135,6 @@ class SocketTransport:
         except OSError as exc:
             if exc.errno not in _GONE:
                 raise
-            if outgoing.family in opened.asides:
-                opened.asides[outgoing.family].port = None
             self._close_port(opened.ports.pop(outgoing.family))
             self._reopened(opened, outgoing).send(outgoing)
 
@@ -156,18 +154,20 @@ class SocketTransport:
         ``READ_ALL``. The other packets of a port are younger, and wait until it has none set aside.
         """
         datagrams: list[Datagram] = []
-        left, behind = (sys.maxsize if limit >= READ_ALL else PART), []
+        left, behind, is_flood = (sys.maxsize if limit >= READ_ALL else PART), [], False
         ready = [self._watched[descriptor] for descriptor, _events in self._poll.poll(0)]
         for link in self._links.values():
             for family, aside in link.asides.items():
                 if aside.port is None or not aside.port.has_aside():
                     continue
-                aside.stop_in_flood()
+                is_flood = aside.stop_in_flood() or is_flood
                 count = aside.port.read_aside(min(left, READ_ALL), datagrams)
                 link.reads += count
                 left -= count
                 if aside.port.has_aside():
                     behind.append((link, family))
+        if is_flood:
+            self._timer.renew()
         readers = [partial(_read, link, link.ports[family]) for link, family in ready if (link, family) not in behind]
         if readers:
             datagrams += self._fair_reader.read(readers, limit)
@@ -192,7 +192,8 @@ class SocketTransport:
         for aside in opened.asides.values():
             aside.is_flooded = packet_filter is not None
             if aside.is_flooded:
-                aside.stop()
+                aside.watch()
+        self._timer.renew()
         try:
             for port in opened.ports.values():
                 port.set_packet_filter(packet_filter)
@@ -208,6 +209,7 @@ class SocketTransport:
         self._timer.stop()
         for link in list(self._links):
             await self.close_link(link)
+        await self._timer.changed()
 
     def _open_port(self, opened: _Link, link: str, family: Family) -> Port:
         port = self._opener(link, family)
@@ -227,16 +229,18 @@ class SocketTransport:
         with contextlib.suppress(OSError):
             opened.index = socket.if_nametoindex(link)
         if isinstance(port, AsidePort):
-            aside = opened.asides.setdefault(family, Aside(opened.wake))
-            aside.port, aside.taken = port, {}
+            opened.asides.setdefault(family, Aside(opened.wake)).use(port)
         return port
 
     def _close_port(self, port: Port) -> None:
         descriptor = port.fileno()
         asyncio.get_running_loop().remove_reader(descriptor)
         self._poll.unregister(descriptor)
-        del self._watched[descriptor]
-        port.close()
+        opened, family = self._watched.pop(descriptor)
+        if isinstance(port, AsidePort):
+            opened.asides[family].close(port, port.close)
+        else:
+            port.close()
 
     def _reopened(self, opened: _Link, outgoing: Outgoing) -> Port:
         try:

@@ -1,6 +1,7 @@
 """Classic BPF programs that the kernel runs on what a socket receives: ``SO_ATTACH_FILTER`` (``man 7 socket``)."""
 
 import ctypes
+import os
 import socket
 import struct
 
@@ -26,7 +27,17 @@ def set_program(sock: socket.socket, level: int, option: int, program: Program) 
     """Set a socket option whose value is a program; raises OSError."""
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))
-    sock.setsockopt(level, option, struct.pack("HP", len(program), ctypes.addressof(buffer)))
+    set_slow_option(sock, level, option, struct.pack("HP", len(program), ctypes.addressof(buffer)))
+
+
+def set_slow_option(sock: socket.socket, level: int, option: int, value: bytes) -> None:
+    """Set a socket option without holding the interpreter's lock, so that other threads go on; raises OSError.
+
+    The kernel may wait until all processors have seen the change, which takes 10 to 20 ms (``synchronize_net``).
+    """
+    if ctypes.CDLL(None, use_errno=True).setsockopt(sock.fileno(), level, option, value, len(value)):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def detach(sock: socket.socket) -> None:
