@@ -60,6 +60,19 @@ async def test_our_own_changes_are_never_told(namespace: Namespace, mac_mode: Ma
         assert bound.heard == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(MacMode.INTERFACE, MacMode.VIRTUAL), (MacMode.VIRTUAL, MacMode.INTERFACE)]
+)
+async def test_a_host_that_gets_another_mode_loses_what_it_holds(
+    namespace: Namespace, before: MacMode, after: MacMode
+) -> None:
+    async with adopted(namespace, before) as (actuator, _bound):
+        await actuator.hold(KEY, HOST.addresses)
+        await actuator.prepare(config(mac_mode=after))
+
+        assert not {str(each) for each in HOST.addresses} & set(namespace.ip("-o", "addr").split())
+
+
 async def test_our_own_setting_down_and_up_is_never_told(namespace: Namespace) -> None:
     """The host is up again when the notification of its device being down arrives; it must not be set down again."""
     async with adopted(namespace) as (actuator, bound):

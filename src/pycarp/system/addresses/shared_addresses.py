@@ -300,7 +300,9 @@ class SharedAddresses:
             self._journal.strike(Shared(before, str(each)))
 
     def remove(self) -> None:
-        """Remove the device, and strike everything out of the journal; raises OSError or ActuatorError."""
+        """Remove the addresses and the device, and strike all out of the journal; raises OSError or ActuatorError."""
+        if self._desired.held and self.device is None:
+            self.drop(tuple(self._desired.held), ())
         if self.device is not None:
             self.device.remove()
         self._is_removed = True
