@@ -358,7 +358,7 @@ def test_what_is_read_stays_in_its_place_as_the_first_state_comes_hosts_change_a
             log.info("carp: 1@fxp0: web has changed")
             page.wait_for_selector(shown)
             shifts[shown] = shift(page)
-        page.context.set_offline(True)
+        served.is_frozen = True
         page.wait_for_selector("#lost:not([hidden])")
         shifts["lost"] = shift(page)
         page.close()

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -51,7 +51,11 @@ class WorkerPool:
         # Not fork: this process has threads, those of the progress bar among them.
         pool = ProcessPoolExecutor(self._jobs, mp_context=multiprocessing.get_context("forkserver"))
         try:
-            futures: dict[Future[Result], int] = {pool.submit(run, trials[number]): number for number in order}
+            futures: dict[Future[Result], int] = {}
+            with _interrupt_between_turns() as turn:
+                for number in order:
+                    turn()
+                    futures[pool.submit(run, trials[number])] = number
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as exc:
@@ -60,6 +64,26 @@ class WorkerPool:
             ) from exc
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupt_between_turns() -> Iterator[Callable[[], None]]:
+    """Yield a function that raises KeyboardInterrupt if there was a SIGINT since; nothing else does meanwhile.
+
+    A pool that is interrupted while it starts a process never ends.
+    """
+    interrupts: list[int] = []
+
+    def turn() -> None:
+        if interrupts:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
+    try:
+        yield turn
+        turn()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
