@@ -297,6 +297,8 @@ def main() -> None:
         parser.error(f"there is no Debian in {said.debian}")
     if os.geteuid() != 0:
         sys.exit("it needs root")
+    # A script that starts this with & has Ctrl-C ignored, and so would all that is typed here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if said.isolated:
         try:
             print(type_page(said.pages[0], said.debian, said.bind, said.copy))
