@@ -6,6 +6,7 @@ As in ``experiments.py`` a trial is data, and expected times are computed from t
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,8 +40,27 @@ LONGEST_WAIT_NS = 3600 * NS_PER_S
 """A failback that waits longer is not waited for."""
 
 
+class _OfOneFault(ABC):
+    """What measures the consequences of one fault in its own way."""
+
+    __slots__ = ()
+
+    @property
+    def weight(self) -> float:
+        """How long it takes, compared to other trials."""
+        return self._fault_trial.weight
+
+    def plan(self) -> FaultPlan:
+        """Return what is simulated."""
+        return self._fault_trial.plan()
+
+    @property
+    @abstractmethod
+    def _fault_trial(self) -> FaultTrial: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupTrial:
+class GroupTrial(_OfOneFault):
     """Cuts the link of one host of a group, on the machine that is MASTER of it."""
 
     members: tuple[Member, ...]
@@ -49,18 +69,9 @@ class GroupTrial:
     seed: int
 
     @property
-    def weight(self) -> float:
-        """How long it takes, compared to other trials."""
-        return self._fault_trial.weight
-
-    @property
     def _fault_trial(self) -> FaultTrial:
         injected = InjectedFault(fault=Fault.ONE_LINK)
         return FaultTrial(members=self.members, key=self.cut, injected=injected, seed=self.seed)
-
-    def plan(self) -> FaultPlan:
-        """Return what is simulated."""
-        return self._fault_trial.plan()
 
     def run(self) -> Result:
         """Simulate, and measure every host of the group."""
@@ -71,17 +82,12 @@ class GroupTrial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailbackTrial:
+class FailbackTrial(_OfOneFault):
     """Switches the preferred machine of a virtual host off, and measures when it is MASTER again."""
 
     members: tuple[Member, ...]
     key: HostKey
     seed: int
-
-    @property
-    def weight(self) -> float:
-        """How long it takes, compared to other trials."""
-        return self._fault_trial.weight
 
     @property
     def _fault_trial(self) -> FaultTrial:
@@ -106,7 +112,7 @@ class FailbackTrial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IsolationTrial:
+class IsolationTrial(_OfOneFault):
     """Lets the MASTER of a virtual host reach no witness any more, and measures when it lets go.
 
     With ``fault`` PARTITION it is cut off from all others, with WITNESS no witness answers anybody.
@@ -118,11 +124,6 @@ class IsolationTrial:
     seed: int
 
     @property
-    def weight(self) -> float:
-        """How long it takes, compared to other trials."""
-        return self._fault_trial.weight
-
-    @property
     def _fault_trial(self) -> FaultTrial:
         wait = isolation_wait(self.members, self.key)
         return FaultTrial(
@@ -131,10 +132,6 @@ class IsolationTrial:
             injected=InjectedFault(fault=self.fault, span_ns=CUT_OFF_NS + (wait.to_ns if wait else 0)),
             seed=self.seed,
         )
-
-    def plan(self) -> FaultPlan:
-        """Return what is simulated."""
-        return self._fault_trial.plan()
 
     def run(self) -> Result:
         """Simulate, and measure."""
