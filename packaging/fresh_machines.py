@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SOURCE = Path("/root/pycarp")
+SOURCE = Path("/srv/pycarp")
 """Where a machine has the clone of this repository."""
 
 _STAND_INS = Path("stand-ins")
