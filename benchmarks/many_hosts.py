@@ -1,4 +1,4 @@
-"""What ten thousand virtual hosts cost in one process, and for how long its event loop stands still.
+"""What ten thousand virtual hosts cost in one process, and for how long its event loop is blocked.
 
     sudo sh -c 'ulimit -n 20000; python -m benchmarks.many_hosts'             ten thousand: about ten minutes
     sudo python -m benchmarks.many_hosts --hosts 1000 5000 --json many.json   fewer
@@ -8,9 +8,9 @@
 Two machines, each a network namespace, with a veth for each 250 virtual hosts. The first one starts, is BACKUP of all
 and then MASTER of all; the second one starts as BACKUP. Then CPU of both at rest is measured, as a percentage of a
 core. At last the first one dies with its guardian and without a word, so that the other one takes over all.
-The longest turn of the loop is given for each phase, by the clock, and of CPU of the loop's thread: the former counts
-what other programs took away meanwhile. Every process of a machine counts. Needs root and iproute2; a virtual host
-needs one open file.
+The longest turn of the loop is given for each phase, by the clock, and of CPU of the loop's thread: the clock also
+counts what other programs took away meanwhile. Every process of a machine counts. Needs root and iproute2; a virtual
+host needs one open file.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""``pycarp``, with an event loop that notes for how long it stands still.
+"""``pycarp``, with an event loop that notes for how long it is blocked.
 
     python -m benchmarks.watched_loop FILE run CONFIGURATION ...
 

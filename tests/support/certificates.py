@@ -1,4 +1,4 @@
-"""A certificate of localhost for servers of tests, made anew each time."""
+"""A certificate of localhost for servers of tests, made each time."""
 
 import datetime
 from pathlib import Path
